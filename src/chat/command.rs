@@ -1,0 +1,176 @@
+//! What a session asks for, whatever dialect it speaks.
+
+use std::sync::Arc;
+
+use super::{RoomName, TalkKind, UserName};
+
+/// The `id` a client gave its request; replies name it. `None`: the client wants no acknowledgement.
+pub type RequestId = Option<std::num::NonZeroU64>;
+
+/// A command and the id that its reply names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Request {
+    /// Named by the reply.
+    pub id: RequestId,
+    /// What is asked.
+    pub command: Command,
+}
+
+/// An idempotency key: at most [`crate::limits::KEY_BYTES`] bytes, never empty.
+pub type Key = Arc<str>;
+
+/// A place where talks are numbered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Conversation {
+    /// A room.
+    Room(RoomName),
+    /// The direct conversation of the asking user with this one.
+    Peer(UserName),
+}
+
+/// Where to go on from when joining.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// Only what happens from now on.
+    Now,
+    /// After this position.
+    Position(super::Position),
+    /// With this many of the newest messages.
+    Last(u32),
+}
+
+/// One position in a hello.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResumeFrom {
+    /// Which conversation.
+    pub conversation: Conversation,
+    /// Everything up to here is known to the client.
+    pub position: super::Position,
+}
+
+/// How a session introduces itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Hello {
+    /// `None`: the server chooses `guest-<n>`.
+    pub name: Option<UserName>,
+    /// For servers that ask for authentication.
+    pub token: Option<String>,
+    /// The key of the name.
+    pub key: Option<String>,
+    /// Rooms to join at once, conversations to go on with.
+    pub resume: Vec<ResumeFrom>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Entries after this name, in the order of names.
+    pub after: Option<String>,
+    /// At most this many, already within the bounds.
+    pub limit: usize,
+}
+
+/// What a session asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    /// Names the session: the native protocol's first message, and what the handshakes of the others amount to.
+    Hello(Hello),
+    /// Becomes a member.
+    Join {
+        /// Which room.
+        room: RoomName,
+        /// Where to go on from.
+        since: Since,
+    },
+    /// Stops being a member.
+    Leave {
+        /// Which room.
+        room: RoomName,
+    },
+    /// Says something in a room.
+    Talk {
+        /// Which room.
+        room: RoomName,
+        /// What is said, as it is: never rewritten.
+        text: Arc<str>,
+        /// What kind of thing the text is.
+        kind: TalkKind,
+        /// Makes a repeated talk the same message.
+        key: Option<Key>,
+    },
+    /// Says something to one user.
+    Direct {
+        /// To whom.
+        to: UserName,
+        /// What is said.
+        text: Arc<str>,
+        /// What kind of thing the text is.
+        kind: TalkKind,
+        /// Makes a repeated talk the same message.
+        key: Option<Key>,
+    },
+    /// Who is in a room.
+    Users {
+        /// Which room.
+        room: RoomName,
+        /// Which part of the list.
+        page: Page,
+    },
+    /// Which rooms there are.
+    Rooms {
+        /// Which part of the list.
+        page: Page,
+    },
+    /// Sets the topic.
+    SetTopic {
+        /// Of which room.
+        room: RoomName,
+        /// At most [`crate::limits::TOPIC_CHARS`] characters.
+        topic: Arc<str>,
+    },
+    /// Takes another name.
+    Rename {
+        /// The new one.
+        name: UserName,
+    },
+    /// Stored messages.
+    History {
+        /// Of what.
+        conversation: Conversation,
+        /// Messages below this seq, newest first to be cut.
+        before: Option<u64>,
+        /// Messages above this seq, oldest first to be cut.
+        after: Option<u64>,
+        /// At most this many.
+        limit: usize,
+    },
+    /// Stored messages that hold a text.
+    Search {
+        /// In what.
+        conversation: Conversation,
+        /// The text to find.
+        text: Arc<str>,
+        /// Below this seq.
+        before: Option<u64>,
+        /// At most this many.
+        limit: usize,
+    },
+    /// Everything up to `seq` has been read.
+    Read {
+        /// In what.
+        conversation: Conversation,
+        /// The last message read.
+        seq: u64,
+    },
+    /// The conversations with something unread.
+    Unread,
+    /// The user is typing.
+    Typing {
+        /// Where.
+        conversation: Conversation,
+    },
+    /// Answered by [`super::Reply::Pong`].
+    Ping,
+    /// Ends the session.
+    Exit,
+}

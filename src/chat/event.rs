@@ -1,0 +1,379 @@
+//! What members and sessions are told, whatever dialect they speak.
+
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{Conversation, Refusal, RequestId, RoomName, UserName};
+
+/// A number in the log of one conversation: 1 for the first talk, 0 for "before the first".
+pub type Seq = u64;
+
+/// A place in a conversation. Numbers of different epochs are not comparable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Position {
+    /// Which life of the log; below 2^53, so that JSON numbers hold it.
+    pub epoch: u64,
+    /// The last talk before this place.
+    pub seq: Seq,
+}
+
+/// The short tag of a session, shown beside equal names: eight hexadecimal digits, unique in the life of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionTag(pub u32);
+
+/// What kind of thing the text of a talk is. The server never looks into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TalkKind {
+    /// Plain text.
+    #[default]
+    Text,
+    /// An address of an image, or an image encoded as text.
+    Image,
+    /// The same for a video.
+    Video,
+    /// The same for a voice message.
+    Voice,
+}
+
+/// A numbered talk of a room.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Talk {
+    /// The epoch of `seq` and `prev`.
+    pub epoch: u64,
+    /// Its number.
+    pub seq: Seq,
+    /// The number of the talk before it.
+    pub prev: Seq,
+    /// Unix milliseconds.
+    pub at: u64,
+    /// Who said it.
+    pub from: UserName,
+    /// In which session.
+    pub session: SessionTag,
+    /// What was said.
+    pub text: Arc<str>,
+    /// What kind of thing the text is.
+    pub kind: TalkKind,
+}
+
+/// A numbered talk of a direct conversation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Direct {
+    /// To whom; `talk.from` is the other.
+    pub to: UserName,
+    /// The talk, numbered in the log of the pair.
+    pub talk: Talk,
+}
+
+/// Some of the users of a room, and how many there are.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UserList {
+    /// Users in the room, exact.
+    pub online: u32,
+    /// Each user once, in the order of names; cut at the presence limit in large rooms.
+    pub names: Arc<[UserName]>,
+}
+
+/// How somebody left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Departure {
+    /// The user said so: leave, exit, logout.
+    Said,
+    /// The connection ended: closed, timed out, kicked, cut off.
+    Lost,
+}
+
+/// What happened in a room; every member sees it, encoded once per view.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happening {
+    /// Somebody said something.
+    Talk(Talk),
+    /// A user came (with the first session).
+    Came {
+        /// Who.
+        user: UserName,
+        /// How many users there are now.
+        online: u32,
+        /// Grows with every change of the roster.
+        version: u64,
+        /// Who is here now; present while some member's dialect shows lists with its notices.
+        users: Option<UserList>,
+    },
+    /// A user went (with the last session).
+    Went {
+        /// Who.
+        user: UserName,
+        /// Whether on purpose.
+        how: Departure,
+        /// How many users there are now.
+        online: u32,
+        /// Grows with every change of the roster.
+        version: u64,
+        /// As in `Came`.
+        users: Option<UserList>,
+    },
+    /// A user took another name.
+    Renamed {
+        /// Before.
+        old: UserName,
+        /// Now.
+        new: UserName,
+        /// Of the session that asked.
+        session: SessionTag,
+        /// How many users there are now.
+        online: u32,
+        /// As in `Came`.
+        users: Option<UserList>,
+    },
+    /// What came and went in a large room since the last digest.
+    Digest {
+        /// How many users there are now.
+        online: u32,
+        /// Grows with every change of the roster.
+        version: u64,
+        /// How many came and went since the last digest.
+        came: u32,
+        /// See `came`.
+        went: u32,
+        /// The last who came, and the last who went: dialects whose notices need a name show it.
+        last_came: Option<UserName>,
+        /// See `last_came`.
+        last_went: Option<UserName>,
+        /// A few of those who are here.
+        sample: Arc<[UserName]>,
+        /// As in `Came`.
+        users: Option<UserList>,
+    },
+    /// The topic changed.
+    Topic {
+        /// The new one.
+        topic: Arc<str>,
+        /// Who set it.
+        from: UserName,
+    },
+    /// Somebody is typing.
+    Typing {
+        /// Who.
+        from: UserName,
+    },
+    /// The operator says something.
+    System {
+        /// What.
+        text: Arc<str>,
+    },
+}
+
+/// The answer to a hello.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Welcome {
+    /// Of this session.
+    pub session: SessionTag,
+    /// The name in force.
+    pub name: UserName,
+    /// The key of the name, when it was used for the first time.
+    pub key: Option<String>,
+    /// The pace of the server's pings.
+    pub heartbeat: Duration,
+    /// The server's clock, Unix milliseconds.
+    pub at: u64,
+    /// The client's address: `tutorial` shows it.
+    pub peer: SocketAddr,
+}
+
+/// The answer to a join.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Joined {
+    /// Which room.
+    pub room: RoomName,
+    /// The newest talk.
+    pub head: Position,
+    /// Replay begins after this seq; equals `head.seq` when nothing is replayed.
+    pub from: Seq,
+    /// Users in the room, exact.
+    pub online: u32,
+    /// The topic, or nothing.
+    pub topic: Arc<str>,
+    /// Whether talks are stored.
+    pub history: bool,
+    /// The user's read position.
+    pub read: Seq,
+}
+
+/// A page of stored talks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HistoryPage {
+    /// Of what.
+    pub conversation: Conversation,
+    /// The epoch of all numbers in it.
+    pub epoch: u64,
+    /// In the order asked for.
+    pub talks: Vec<Talk>,
+    /// Whether there is more in that direction.
+    pub more: bool,
+    /// The oldest seq still stored.
+    pub first: Seq,
+}
+
+/// One room in a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomEntry {
+    /// Its name.
+    pub name: RoomName,
+    /// Its topic, or nothing.
+    pub topic: Arc<str>,
+    /// Users in it.
+    pub online: u32,
+}
+
+/// One conversation with something unread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnreadEntry {
+    /// Which.
+    pub conversation: Conversation,
+    /// Of `read` and `head`.
+    pub epoch: u64,
+    /// The read position.
+    pub read: Seq,
+    /// The newest talk.
+    pub head: Seq,
+    /// How many talks of others lie between.
+    pub unread: u64,
+}
+
+/// What one session is told; never shared.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// To a connection whose dialect greets before it knows a name (`tutorial`, `action`).
+    Greeting {
+        /// The client's address.
+        peer: SocketAddr,
+        /// Who is in the lobby.
+        users: UserList,
+    },
+    /// To a hello.
+    Welcome(Box<Welcome>),
+    /// To a join.
+    Joined(Box<Joined>),
+    /// To a leave.
+    Left {
+        /// Which room.
+        room: RoomName,
+    },
+    /// A talk of a room, to this session alone: replayed from the ring or the store.
+    Replayed {
+        /// Which room.
+        room: RoomName,
+        /// The talk.
+        talk: Arc<Talk>,
+    },
+    /// A direct message, to or from this user.
+    Direct(Arc<Direct>),
+    /// To a talk or a direct.
+    Ack {
+        /// Where the talk stands now.
+        position: Position,
+        /// Unix milliseconds.
+        at: u64,
+        /// The key was known and nothing was sent again.
+        duplicate: bool,
+    },
+    /// To users.
+    UserPage {
+        /// Which room.
+        room: RoomName,
+        /// This page.
+        users: UserList,
+        /// Where the next page begins, if there is one.
+        next: Option<UserName>,
+    },
+    /// To rooms.
+    RoomPage {
+        /// This page.
+        rooms: Vec<RoomEntry>,
+        /// Where the next page begins, if there is one.
+        next: Option<RoomName>,
+    },
+    /// To set-topic; the room's members see [`Happening::Topic`].
+    TopicSet {
+        /// Which room.
+        room: RoomName,
+        /// The topic now.
+        topic: Arc<str>,
+    },
+    /// To rename; the rooms' members see [`Happening::Renamed`].
+    Renamed {
+        /// Before.
+        old: UserName,
+        /// Now.
+        new: UserName,
+        /// Of this session.
+        session: SessionTag,
+    },
+    /// To history.
+    History(Box<HistoryPage>),
+    /// To search; `next` goes on below.
+    Search {
+        /// The talks found, newest first.
+        page: Box<HistoryPage>,
+        /// Go on below this seq.
+        next: Option<Seq>,
+    },
+    /// To read.
+    ReadMark {
+        /// Where.
+        conversation: Conversation,
+        /// The position now.
+        seq: Seq,
+        /// Talks above it.
+        unread: u64,
+    },
+    /// To unread.
+    UnreadList(Vec<UnreadEntry>),
+    /// Somebody is typing to this user.
+    TypingTo {
+        /// Who.
+        from: UserName,
+    },
+    /// Talks that this session will not be sent, both ends included.
+    Gap {
+        /// Where.
+        conversation: Conversation,
+        /// The epoch of both ends.
+        epoch: u64,
+        /// The first one missing.
+        from: Seq,
+        /// The last one missing.
+        to: Seq,
+        /// The server does not have them any more.
+        lost: bool,
+    },
+    /// The server says something to this session.
+    System {
+        /// What.
+        text: Arc<str>,
+    },
+    /// To ping.
+    Pong {
+        /// Unix milliseconds.
+        at: u64,
+    },
+    /// A request was not carried out.
+    Error(Refusal),
+    /// The last words before a close.
+    Goodbye {
+        /// From the table of goodbyes in `docs/errors.md`.
+        code: &'static str,
+        /// For people.
+        text: Arc<str>,
+        /// When to come back, if the server invites it.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// A reply and the request that it answers.
+pub type Answer = (RequestId, Reply);
+
+impl fmt::Display for SessionTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}

@@ -1,0 +1,14 @@
+//! The chat itself: its words, and what each command does. No I/O, and no clock: time comes in as a parameter.
+
+mod command;
+mod error;
+mod event;
+mod name;
+
+pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
+pub use error::{ErrorCode, Refusal};
+pub use event::{
+    Answer, Departure, Direct, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
+    TalkKind, UnreadEntry, UserList, Welcome,
+};
+pub use name::{NameFault, RoomName, UserName};

@@ -1,0 +1,46 @@
+//! Every bound of the program, each with its reason. A queue, map, size, rate or time without a line here is a defect.
+
+use std::time::Duration;
+
+// ------------------------------------------------------------------------------------------------------ wire
+
+/// Longest message of a native client, in bytes, over all its fragments: what a long text in Chinese needs, and no more.
+pub const NATIVE_MESSAGE_BYTES: usize = 64 * 1024;
+/// Longest message of a client of the five systems. The originals took 512 bytes; pages paste more than that.
+pub const LEGACY_MESSAGE_BYTES: usize = 4 * 1024;
+/// Most fragments in one message. Autobahn 9.3.1 and 9.4.1 send 65,536, and nobody else more than a few.
+pub const MESSAGE_FRAGMENTS: usize = 128 * 1024;
+/// An unfinished message older than this ends the connection: its sender is gone or malicious.
+pub const MESSAGE_AGE: Duration = Duration::from_secs(30);
+/// Longest payload of a control frame (RFC 6455 section 5.5).
+pub const CONTROL_PAYLOAD_BYTES: usize = 125;
+/// A request head that is not complete after this long is dropped.
+pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// Longest request head, in bytes; longer ones are answered 431.
+pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
+/// Most header lines in a request head; more are answered 431.
+pub const REQUEST_HEADERS: usize = 64;
+
+// ------------------------------------------------------------------------------------------------------ names and texts
+
+/// Longest name of a user or a room, in characters after NFC.
+pub const NAME_CHARS: usize = 64;
+/// Longest idempotency key, in bytes: a UUID with room to spare.
+pub const KEY_BYTES: usize = 64;
+/// Longest topic, in characters.
+pub const TOPIC_CHARS: usize = 256;
+/// Longest text of one talk, in bytes: a full message less its envelope.
+pub const TEXT_BYTES: usize = NATIVE_MESSAGE_BYTES - 1024;
+/// Rooms that one session may be in: 50 is what people do, the rest is room for programs.
+pub const ROOMS_PER_SESSION: usize = 256;
+/// Positions in one hello.
+pub const RESUME_POSITIONS: usize = ROOMS_PER_SESSION;
+/// Entries in one page of users, rooms or messages.
+pub const PAGE_ENTRIES: usize = 200;
+/// Entries in a page when the client does not say.
+pub const PAGE_ENTRIES_DEFAULT: usize = 50;
+/// Entries of a map or a repeated field in a message of the five systems' clients, which need none: 64 KiB of empty
+/// entries became 2.3 MiB of heap.
+pub const LEGACY_LIST_ENTRIES: usize = 64;
+/// Nesting of a JSON message: the protocol needs 4.
+pub const JSON_DEPTH: usize = 16;

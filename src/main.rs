@@ -1,0 +1,3 @@
+//! The plaza program.
+
+fn main() {}

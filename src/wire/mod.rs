@@ -1,0 +1,1 @@
+//! RFC 6455 frames in and out. No I/O.
