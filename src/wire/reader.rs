@@ -1,0 +1,541 @@
+//! Frames of a client, from bytes as they come off the socket.
+//!
+//! Promises: any split of the same bytes gives the same messages and the same end. A frame that lies whole in the
+//! caller's buffer is unmasked there and handed out as a slice of it, without copy or allocation; only what is unfinished
+//! is kept, and its heap is freed when it is finished. What is kept grows with bytes received, never with bytes declared.
+//! RFC 6455 is taken at its word: a break of it ends the stream, and a text that is not UTF-8 is refused at its first wrong
+//! byte, not at its end.
+//!
+//! Never: I/O, a clock (the caller times what [`FrameReader::is_unfinished`]), an answer to a ping or a close.
+
+use std::{borrow::Cow, mem, str};
+
+use fastwebsockets::{OpCode, unmask};
+
+use super::head::{Fragmented, HEAD_BYTES, Head};
+use crate::codec::Message;
+
+/// What a client may ask of a reader's memory, and how its texts are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReaderLimits {
+    /// Longest message in bytes, over all its fragments; a longer one is refused by what its heads declare.
+    pub message_bytes: usize,
+    /// Most fragments in one message.
+    pub fragments: usize,
+    /// Whether a text message must be UTF-8 (else it ends the stream with 1007).
+    pub text_is_utf8: bool,
+}
+
+/// What a client sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Incoming<'a> {
+    /// A complete message.
+    Message(Message<'a>),
+    /// A ping, to be answered with a pong of the same payload (at most 125 bytes).
+    Ping(&'a [u8]),
+    /// A pong.
+    Pong(&'a [u8]),
+    /// The last frame of the stream, to be answered with a close frame.
+    Close {
+        /// A code that may stand in a close frame (RFC 6455 section 7.4), or `None` if the frame was empty.
+        code: Option<u16>,
+        /// At most 123 bytes.
+        reason: &'a str,
+    },
+}
+
+/// What the taker of [`Incoming`] wants next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// The next one.
+    Go,
+    /// Nothing until [`FrameReader::resume`].
+    Pause,
+}
+
+/// How far the reader came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// Everything that was complete has been handed out.
+    NeedMore,
+    /// The sink said [`Flow::Pause`]; what is left is kept for [`FrameReader::resume`].
+    Paused,
+    /// The stream has ended, by a close frame or an earlier violation; whatever follows is discarded.
+    Closed,
+}
+
+/// How a client broke the protocol: what to put into the close frame. The stream has ended with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// 1002 (protocol error), 1007 (not UTF-8) or 1009 (too big).
+    pub code: u16,
+    /// One sentence, short enough for a close frame.
+    pub reason: Cow<'static, str>,
+}
+
+/// Reads the frames of one client. Holds no heap while nothing is unfinished.
+#[derive(Debug)]
+pub struct FrameReader {
+    limits: ReaderLimits,
+    ended: bool,
+    /// There only while there is something to keep.
+    kept: Option<Box<Kept>>,
+}
+
+/// What is unfinished.
+#[derive(Debug, Default)]
+struct Kept {
+    /// The front of a head, or nothing.
+    head: [u8; HEAD_BYTES],
+    head_bytes: usize,
+    /// The frame whose payload has not come completely.
+    frame: Option<Frame>,
+    /// The message that such a frame, or frames before it, began.
+    message: Option<Unfinished>,
+    /// The payload of an unfinished control frame.
+    control: Vec<u8>,
+    /// Bytes not looked at yet because the sink paused: those from `unread_at`.
+    unread: Vec<u8>,
+    unread_at: usize,
+}
+
+/// A frame whose head has come.
+#[derive(Debug)]
+struct Frame {
+    opcode: OpCode,
+    fin: bool,
+    /// Turned so that its first byte belongs to the next byte of the payload.
+    mask: [u8; 4],
+    /// Bytes of the payload that have not come.
+    missing: usize,
+}
+
+/// A message whose last byte has not come.
+#[derive(Debug)]
+struct Unfinished {
+    /// Text or binary.
+    opcode: OpCode,
+    fragments: usize,
+    bytes: Vec<u8>,
+    /// So many bytes at the front are whole characters; the up to 3 after them begin one.
+    whole_characters: usize,
+}
+
+/// What came of one step through the input.
+enum Step {
+    /// The input is used up.
+    NeedMore,
+    /// Something was read, and there may be more.
+    GoOn,
+    /// The sink wants no more for now.
+    Paused,
+    /// A close frame was read.
+    Closed,
+}
+
+impl FrameReader {
+    /// A reader for one client. Allocates nothing.
+    pub fn new(limits: ReaderLimits) -> FrameReader {
+        FrameReader {
+            limits,
+            ended: false,
+            kept: None,
+        }
+    }
+
+    /// Reads the next bytes of the stream, unmasking them in place, and hands everything that is complete to `sink`.
+    ///
+    /// While the reader is paused, `input` is kept behind what is already kept, and reading goes on as with
+    /// [`resume`](FrameReader::resume); a caller that wants bounded memory does not read its socket meanwhile.
+    pub fn read(
+        &mut self,
+        input: &mut [u8],
+        mut sink: impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<Progress, Violation> {
+        if let Some(kept) = self.kept.as_deref_mut().filter(|kept| !kept.unread.is_empty()) {
+            kept.unread.extend_from_slice(input);
+            return self.resume(sink);
+        }
+        let (progress, read) = self.run(input, &mut sink)?;
+        if let (Progress::Paused, Some(rest @ [_, ..])) = (progress, input.get(read..)) {
+            self.kept.get_or_insert_default().unread = rest.to_vec();
+        }
+        Ok(progress)
+    }
+
+    /// Goes on after [`Progress::Paused`] with the bytes that were kept.
+    pub fn resume(&mut self, mut sink: impl FnMut(Incoming<'_>) -> Flow) -> Result<Progress, Violation> {
+        let Some(kept) = self.kept.as_deref_mut() else {
+            return self.run(&mut [], &mut sink).map(|(done, _)| done);
+        };
+        let mut unread = mem::take(&mut kept.unread);
+        let from = mem::take(&mut kept.unread_at);
+        let (progress, read) = self.run(unread.get_mut(from..).unwrap_or_default(), &mut sink)?;
+        if progress == Progress::Paused && from + read < unread.len() {
+            let kept = self.kept.get_or_insert_default();
+            kept.unread = unread;
+            kept.unread_at = from + read;
+        }
+        Ok(progress)
+    }
+
+    /// Whether a frame or a fragmented message is incomplete: the caller times how long. Bytes that wait because the
+    /// sink paused are not the client's fault and do not count.
+    pub fn is_unfinished(&self) -> bool {
+        self.kept
+            .as_deref()
+            .is_some_and(|kept| kept.head_bytes > 0 || kept.frame.is_some() || kept.message.is_some())
+    }
+
+    /// Heap that is held for what is unfinished or unread, in bytes; 0 when nothing is.
+    pub fn buffered_bytes(&self) -> usize {
+        self.kept.as_deref().map_or(0, |kept| {
+            let message = kept.message.as_ref().map_or(0, |message| message.bytes.capacity());
+            size_of::<Kept>() + message + kept.control.capacity() + kept.unread.capacity()
+        })
+    }
+
+    /// Reads until the input is used up or the sink or the stream ends it; says how many bytes were read.
+    fn run(
+        &mut self,
+        input: &mut [u8],
+        sink: &mut impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<(Progress, usize), Violation> {
+        let mut read = 0;
+        let outcome = loop {
+            if self.ended {
+                break Ok(Progress::Closed);
+            }
+            let rest = input.get_mut(read..).unwrap_or_default();
+            let step = match self.kept.as_deref_mut() {
+                Some(kept) if kept.frame.is_some() => kept.go_on(rest, &self.limits, sink),
+                Some(kept) if kept.head_bytes > 0 => kept.complete_head(rest, &self.limits),
+                Some(_) | None => self.next_frame(rest, sink),
+            };
+            match step {
+                Ok((bytes, Step::GoOn)) => read += bytes,
+                Ok((bytes, Step::NeedMore)) => {
+                    read += bytes;
+                    break Ok(Progress::NeedMore);
+                }
+                Ok((bytes, Step::Paused)) => {
+                    read += bytes;
+                    break Ok(Progress::Paused);
+                }
+                Ok((_, Step::Closed)) => self.ended = true,
+                Err(violation) => {
+                    self.ended = true;
+                    break Err(violation);
+                }
+            }
+        };
+        if self.ended || self.kept.as_deref().is_some_and(Kept::is_empty) {
+            self.kept = None;
+        }
+        outcome.map(|progress| (progress, read))
+    }
+
+    /// Reads a frame from its first byte on: whole if all of it is there, else what is there of it.
+    #[inline]
+    fn next_frame(
+        &mut self,
+        input: &mut [u8],
+        sink: &mut impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<(usize, Step), Violation> {
+        let unfinished = self.kept.as_deref().and_then(Kept::fragmented);
+        let Some(head) = Head::read(input, unfinished, &self.limits)? else {
+            if !input.is_empty() {
+                self.kept.get_or_insert_default().complete_head(input, &self.limits)?;
+            }
+            return Ok((input.len(), Step::NeedMore));
+        };
+        let stands_alone = head.fin && head.opcode != OpCode::Continuation;
+        match input
+            .get_mut(head.bytes..)
+            .and_then(|rest| rest.get_mut(..head.payload_bytes))
+        {
+            Some(payload) if stands_alone => {
+                unmask(payload, head.mask);
+                Ok((
+                    head.bytes + head.payload_bytes,
+                    hand_out(head.opcode, payload, &self.limits, sink)?,
+                ))
+            }
+            Some(_) | None => {
+                self.kept.get_or_insert_default().begin(head);
+                Ok((head.bytes, Step::GoOn))
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn is_empty(&self) -> bool {
+        self.head_bytes == 0 && self.frame.is_none() && self.message.is_none() && self.unread.is_empty()
+    }
+
+    fn fragmented(&self) -> Option<Fragmented> {
+        self.message.as_ref().map(|message| Fragmented {
+            bytes: message.bytes.len(),
+            fragments: message.fragments,
+        })
+    }
+
+    /// Adds to a head that began earlier (or begins one that is known to be incomplete).
+    fn complete_head(&mut self, input: &[u8], limits: &ReaderLimits) -> Result<(usize, Step), Violation> {
+        let earlier = self.head_bytes;
+        let room = self.head.get_mut(earlier..).unwrap_or_default();
+        let added = room.len().min(input.len());
+        room.iter_mut().zip(input).for_each(|(to, from)| *to = *from);
+        let bytes = self.head.get(..earlier + added).unwrap_or_default();
+        match Head::read(bytes, self.fragmented(), limits)? {
+            Some(head) => {
+                self.head_bytes = 0;
+                self.begin(head);
+                Ok((head.bytes - earlier, Step::GoOn))
+            }
+            None => {
+                self.head_bytes += added;
+                Ok((added, Step::NeedMore))
+            }
+        }
+    }
+
+    /// Begins a frame that is not whole in the input, or belongs to a fragmented message.
+    fn begin(&mut self, head: Head) {
+        let Head {
+            opcode,
+            fin,
+            mask,
+            payload_bytes,
+            ..
+        } = head;
+        self.frame = Some(Frame {
+            opcode,
+            fin,
+            mask,
+            missing: payload_bytes,
+        });
+        match opcode {
+            OpCode::Close | OpCode::Ping | OpCode::Pong => {}
+            OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+                let message = self.message.get_or_insert_with(|| Unfinished {
+                    opcode,
+                    fragments: 0,
+                    bytes: Vec::new(),
+                    whole_characters: 0,
+                });
+                message.fragments += 1;
+            }
+        }
+    }
+
+    /// Adds to the frame that has begun, and hands out what it completes.
+    fn go_on(
+        &mut self,
+        input: &mut [u8],
+        limits: &ReaderLimits,
+        sink: &mut impl FnMut(Incoming<'_>) -> Flow,
+    ) -> Result<(usize, Step), Violation> {
+        let Some(frame) = &mut self.frame else {
+            return Ok((0, Step::GoOn));
+        };
+        let added = frame.missing.min(input.len());
+        let payload = input.get_mut(..added).unwrap_or_default();
+        unmask(payload, frame.mask);
+        frame.mask.rotate_left(added % 4);
+        frame.missing -= added;
+        let (opcode, fin, is_whole) = (frame.opcode, frame.fin, frame.missing == 0);
+        if is_whole {
+            self.frame = None;
+        }
+
+        match opcode {
+            OpCode::Close | OpCode::Ping | OpCode::Pong => {
+                self.control.extend_from_slice(payload);
+                if is_whole {
+                    let payload = mem::take(&mut self.control);
+                    return Ok((added, hand_out(opcode, &payload, limits, sink)?));
+                }
+            }
+            OpCode::Text | OpCode::Binary | OpCode::Continuation => {
+                if let Some(message) = &mut self.message {
+                    message.add(payload, limits)?;
+                }
+                if is_whole
+                    && fin
+                    && let Some(message) = self.message.take()
+                {
+                    return Ok((added, message.hand_out(limits, sink)?));
+                }
+            }
+        }
+        Ok((added, if is_whole { Step::GoOn } else { Step::NeedMore }))
+    }
+}
+
+impl Unfinished {
+    /// Adds unmasked bytes, and refuses those that no longer can become UTF-8.
+    fn add(&mut self, payload: &[u8], limits: &ReaderLimits) -> Result<(), Violation> {
+        self.bytes.extend_from_slice(payload);
+        if self.opcode == OpCode::Text && limits.text_is_utf8 {
+            self.whole_characters += match str::from_utf8(self.bytes.get(self.whole_characters..).unwrap_or_default()) {
+                Ok(text) => text.len(),
+                Err(cut) if cut.error_len().is_none() => cut.valid_up_to(),
+                Err(_) => return Err(Violation::not_utf8("text is not UTF-8")),
+            };
+        }
+        Ok(())
+    }
+
+    fn hand_out(self, limits: &ReaderLimits, sink: &mut impl FnMut(Incoming<'_>) -> Flow) -> Result<Step, Violation> {
+        let message = if self.opcode == OpCode::Text {
+            if limits.text_is_utf8 && self.whole_characters < self.bytes.len() {
+                return Err(Violation::not_utf8("text ends inside a character"));
+            }
+            Message::Text(&self.bytes)
+        } else {
+            Message::Binary(&self.bytes)
+        };
+        Ok(Step::after(sink(Incoming::Message(message))))
+    }
+}
+
+impl Step {
+    fn after(flow: Flow) -> Step {
+        match flow {
+            Flow::Go => Step::GoOn,
+            Flow::Pause => Step::Paused,
+        }
+    }
+}
+
+impl Violation {
+    pub(super) fn protocol(reason: &'static str) -> Violation {
+        Violation {
+            code: 1002,
+            reason: Cow::Borrowed(reason),
+        }
+    }
+
+    pub(super) fn not_utf8(reason: &'static str) -> Violation {
+        Violation {
+            code: 1007,
+            reason: Cow::Borrowed(reason),
+        }
+    }
+
+    pub(super) fn too_big(reason: Cow<'static, str>) -> Violation {
+        Violation { code: 1009, reason }
+    }
+}
+
+/// Checks a whole, unmasked, unfragmented frame and hands it out.
+#[inline]
+fn hand_out(
+    opcode: OpCode,
+    payload: &[u8],
+    limits: &ReaderLimits,
+    sink: &mut impl FnMut(Incoming<'_>) -> Flow,
+) -> Result<Step, Violation> {
+    let incoming = match opcode {
+        OpCode::Text => {
+            if limits.text_is_utf8
+                && let Err(wrong) = str::from_utf8(payload)
+            {
+                return Err(Violation::not_utf8(match wrong.error_len() {
+                    Some(_) => "text is not UTF-8",
+                    None => "text ends inside a character",
+                }));
+            }
+            Incoming::Message(Message::Text(payload))
+        }
+        // A continuation is never handed out by itself; its message is binary or text.
+        OpCode::Binary | OpCode::Continuation => Incoming::Message(Message::Binary(payload)),
+        OpCode::Ping => Incoming::Ping(payload),
+        OpCode::Pong => Incoming::Pong(payload),
+        OpCode::Close => {
+            sink(close(payload)?);
+            return Ok(Step::Closed);
+        }
+    };
+    Ok(Step::after(sink(incoming)))
+}
+
+/// The payload of a close frame (RFC 6455 section 5.5.1).
+fn close(payload: &[u8]) -> Result<Incoming<'_>, Violation> {
+    match payload.split_first_chunk() {
+        None if payload.is_empty() => Ok(Incoming::Close { code: None, reason: "" }),
+        None => Err(Violation::protocol("close frame of 1 byte; a code takes 2")),
+        Some((&code, reason)) => {
+            let code = u16::from_be_bytes(code);
+            if !is_close_code(code) {
+                return Err(Violation::protocol("close code may not be sent"));
+            }
+            let reason = str::from_utf8(reason).map_err(|_| Violation::not_utf8("close reason is not UTF-8"))?;
+            Ok(Incoming::Close {
+                code: Some(code),
+                reason,
+            })
+        }
+    }
+}
+
+/// Whether a code may stand in a close frame: those of RFC 6455 section 7.4.1 and of IANA's registry, and those for
+/// libraries and applications (7.4.2). Left out are 1004, the ones that say that no frame came (1005, 1006, 1015), and
+/// what nobody assigned.
+fn is_close_code(code: u16) -> bool {
+    matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const LIMITS: ReaderLimits = ReaderLimits {
+        message_bytes: 1000,
+        fragments: 4,
+        text_is_utf8: true,
+    };
+
+    /// A masked frame.
+    pub(in crate::wire) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
+        const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+        let mut bytes = vec![first];
+        match payload.len() {
+            short @ 0..126 => bytes.push(0x80 | short as u8),
+            medium @ 126..=0xFFFF => {
+                bytes.push(0x80 | 126);
+                bytes.extend((medium as u16).to_be_bytes());
+            }
+            long => {
+                bytes.push(0x80 | 127);
+                bytes.extend((long as u64).to_be_bytes());
+            }
+        }
+        bytes.extend(MASK);
+        bytes.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        bytes
+    }
+
+    fn read(limits: ReaderLimits, mut input: Vec<u8>) -> (Vec<String>, Result<Progress, Violation>) {
+        let mut seen = Vec::new();
+        let end = FrameReader::new(limits).read(&mut input, |incoming| {
+            seen.push(format!("{incoming:?}"));
+            Flow::Go
+        });
+        (seen, end)
+    }
+
+    #[test]
+    fn a_masked_hello_is_read() {
+        // The masked "Hello" of RFC 6455 section 5.7.
+        let hello = vec![0x81, 0x85, 0x37, 0xFA, 0x21, 0x3D, 0x7F, 0x9F, 0x4D, 0x51, 0x58];
+        assert_eq!(hello, frame(0x81, b"Hello"));
+        let (seen, end) = read(LIMITS, hello);
+        assert_eq!(seen, [format!("{:?}", Incoming::Message(Message::Text(b"Hello")))]);
+        assert_eq!(end, Ok(Progress::NeedMore));
+    }
+}
