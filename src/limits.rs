@@ -44,3 +44,65 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 50;
 pub const LEGACY_LIST_ENTRIES: usize = 64;
 /// Nesting of a JSON message: the protocol needs 4.
 pub const JSON_DEPTH: usize = 16;
+
+// ------------------------------------------------------------------------------------------------------ rooms
+
+/// Epochs are below this: JSON numbers hold 53 bits.
+pub const EPOCH_END: u64 = 1 << 53;
+/// Idempotency keys that a room without history remembers: the retries of a minute at 100 talks a second.
+pub const KEYS_PER_ROOM: usize = 8 * 1024;
+/// Names in a digest: what a page shows as "a, b, c and 4,997 others".
+pub const DIGEST_NAMES: usize = 8;
+/// Users of a room up to which the roster is a sorted vector: an insertion moves at most 1.5 KiB.
+pub const ROSTER_VECTOR: usize = 64;
+
+// ------------------------------------------------------------------------------------------------------ shards
+
+/// Messages in a shard's inbox: some 100 ms of the busiest traffic measured between two shards.
+pub const INBOX_MESSAGES: usize = 8 * 1024;
+/// Connections accepted and not yet taken up by their shard.
+pub const ARRIVALS: usize = 4 * 1024;
+/// A shard that keeps more messages than this for shards that are full refuses talks (`busy`) and stops reading.
+pub const KEPT_MESSAGES: usize = 4 * 1024;
+/// Talks that are on their way to the slowest shard, in bytes, before a home answers `busy`.
+pub const UNDERWAY_BYTES: usize = 8 * 1024 * 1024;
+/// Messages a shard takes from its inbox before it looks at its sockets again.
+pub const INBOX_BATCH: usize = 256;
+/// Slots of the timer wheel.
+pub const WHEEL_SLOTS: usize = 512;
+/// Width of a slot in milliseconds: fine enough for the 300 ms that `tutorial` is held back; the wheel spans 51 s.
+pub const WHEEL_TICK_MS: u64 = 100;
+/// A wait before a flush that is shorter than this is none: the runtime's timer counts milliseconds.
+pub const PACE_LEAST_US: u64 = 500;
+/// Most flushes for which a wait that gathered nothing is skipped.
+pub const PACE_SKIPS_MOST: u16 = 256;
+/// How long the event rate is measured with or without waits before the two are compared.
+pub const PACE_STRETCH_US: u64 = 40_000;
+/// Most stretches between two probes of the other way.
+pub const PACE_PROBES_MOST: u16 = 64;
+/// Bytes of one write to one member: larger ones gain nothing and hold a socket buffer's worth of memory.
+pub const BATCH_BYTES: usize = 256 * 1024;
+/// Batches kept per flush, one per view and cursor; members at other cursors get one of their own.
+pub const BATCHES_PER_FLUSH: usize = 32;
+/// Bytes of replies that may wait for a socket; above it the connection is not read.
+pub const PRIVATE_BYTES: usize = 256 * 1024;
+/// Bytes of replies that end the connection: only what others send it can get it here.
+pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
+/// Requests of one connection that are not answered yet; above it the connection is not read.
+pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
+/// Bytes read from a socket at once, into a buffer that the whole shard shares.
+pub const READ_BYTES: usize = 64 * 1024;
+/// How long a closing connection may take to read what it was told and close from its side.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// How long the sender of a dialect without words for `busy` is not read before it is closed.
+pub const BUSY_PAUSE: Duration = Duration::from_secs(10);
+/// A session's typing is passed on at most this often.
+pub const TYPING_EVERY: Duration = Duration::from_secs(2);
+/// Direct conversations whose numbers a shard remembers when nothing is stored.
+pub const PAIRS_REMEMBERED: usize = 64 * 1024;
+/// Views of all dialects together: the places for frames in an event.
+pub const VIEWS: usize = 14;
+/// Rings looked at per tick for events that nobody will ask for again.
+pub const RINGS_SWEPT: usize = 256;
+/// How long a talk that a busy home gave back waits before it is tried again.
+pub const BUSY_RETRY: Duration = Duration::from_millis(100);

@@ -1,14 +1,19 @@
 //! The chat itself: its words, and what each command does. No I/O, and no clock: time comes in as a parameter.
 
+mod address;
 mod command;
 mod error;
 mod event;
+mod home;
 mod name;
+mod room;
 
+pub use address::{SessionId, ShardId};
 pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
 pub use error::{ErrorCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
     TalkKind, UnreadEntry, UserList, Welcome,
 };
+pub use home::{Arrival, Effect, Home, HomeSettings, Origin, Utterance};
 pub use name::{NameFault, RoomName, UserName};

@@ -1,0 +1,534 @@
+//! The home of rooms: the one place that numbers a room's talks, knows its members and keeps its topic.
+//!
+//! Every room has its home on one shard, by the hash of its name; every command about the room comes here, and what
+//! follows from it leaves as [`Effect`]s in the order that all members see. The home promises exact counts, one coming and
+//! one going per user however many sessions the user has, and numbers without holes. It never touches a socket, never
+//! reads a clock (time is a parameter) and never encodes.
+
+use std::{rc::Rc, sync::Arc};
+
+use super::{
+    Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq, Since,
+    SessionId, SessionTag, ShardId, Talk, TalkKind, UserList, UserName,
+    room::{Member, Room},
+};
+use crate::limits;
+
+/// The rooms whose home is one shard.
+#[derive(Debug)]
+pub struct Home {
+    rooms: foldhash::HashMap<RoomName, Box<Room>>,
+    settings: HomeSettings,
+    /// Rooms that owe their members a digest.
+    digests: Vec<RoomName>,
+    random: fastrand::Rng,
+}
+
+/// What the operator decides about rooms.
+#[derive(Debug, Clone, Copy)]
+pub struct HomeSettings {
+    /// Up to this many users a room announces each coming and going; above it, digests.
+    pub presence_events_max: usize,
+    /// Pace of the digests, milliseconds.
+    pub digest_every_ms: u64,
+    /// How long the list of a large room may be reused, milliseconds.
+    pub list_cache_ms: u64,
+    /// How long an idempotency key is remembered in a room without history, milliseconds.
+    pub key_window_ms: u64,
+}
+
+/// A session that wants to be a member.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Which session.
+    pub session: SessionId,
+    /// Its user.
+    pub user: UserName,
+    /// Its tag.
+    pub tag: SessionTag,
+    /// Whether it sees the notice of its own coming.
+    pub sees_own_coming: bool,
+    /// Whether it sees the notice of its own going.
+    pub sees_own_going: bool,
+    /// Whether its notices carry the list.
+    pub wants_list: bool,
+}
+
+/// Something said in a room, not yet numbered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Utterance {
+    /// The session that said it.
+    pub session: SessionId,
+    /// Its request.
+    pub id: RequestId,
+    /// Its user.
+    pub from: UserName,
+    /// Its tag.
+    pub tag: SessionTag,
+    /// What was said.
+    pub text: Arc<str>,
+    /// What kind of thing the text is.
+    pub kind: TalkKind,
+    /// Makes a repeated talk the same message.
+    pub key: Option<Key>,
+}
+
+/// Who asked for what an event tells, so that the asker's shard can acknowledge it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Which session.
+    pub session: SessionId,
+    /// Its request.
+    pub id: RequestId,
+}
+
+/// What follows from a command, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Every member on these shards is to see this.
+    Tell {
+        /// In which room.
+        room: RoomName,
+        /// The shards that have members.
+        shards: Rc<[ShardId]>,
+        /// What happened.
+        happening: Happening,
+        /// Whose talk it is.
+        origin: Option<Origin>,
+    },
+    /// One member is to see this.
+    TellOne {
+        /// Which one.
+        session: SessionId,
+        /// In which room.
+        room: RoomName,
+        /// What happened.
+        happening: Happening,
+    },
+    /// The session is a member from here on.
+    Admit {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// What it is told.
+        joined: Joined,
+    },
+    /// The session is no member from here on.
+    Dismiss {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+    },
+    /// One session is told this.
+    Answer {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// What.
+        reply: Reply,
+    },
+    /// The talk is to be numbered and stored; [`Home::stored`] goes on with it.
+    Store {
+        /// Which room.
+        room: RoomName,
+        /// What was said.
+        utterance: Utterance,
+    },
+}
+
+impl Home {
+    /// No rooms yet. `seed` makes the epochs of rooms without history.
+    pub fn new(settings: HomeSettings, seed: u64) -> Self {
+        Self { rooms: Default::default(), settings, digests: Vec::new(), random: fastrand::Rng::with_seed(seed) }
+    }
+
+    /// How many rooms live here.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Whether no room lives here.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// Whether the room lives here already.
+    pub fn knows(&self, room: &RoomName) -> bool {
+        self.rooms.contains_key(room)
+    }
+
+    /// Opens a room that has history, at the position its store gave; does nothing if it is open.
+    pub fn open_stored(&mut self, room: &RoomName, head: Position) {
+        self.rooms.entry(room.clone()).or_insert_with(|| Box::new(Room::new(head, true)));
+    }
+
+    /// Opens a room without history under a random epoch, if it is not open.
+    fn open(&mut self, room: &RoomName) -> &mut Room {
+        let random = &mut self.random;
+        self.rooms.entry(room.clone()).or_insert_with(|| {
+            let epoch = random.u64(1..limits::EPOCH_END);
+            Box::new(Room::new(Position { epoch, seq: 0 }, false))
+        })
+    }
+
+    /// A session becomes a member.
+    pub fn join(&mut self, name: &RoomName, arrival: Arrival, id: RequestId, since: Since, now_ms: u64, out: &mut Vec<Effect>) {
+        let settings = self.settings;
+        let room = self.open(name);
+        let Arrival { session, user, tag, sees_own_coming, sees_own_going, wants_list } = arrival;
+        let member = Member { user: user.clone(), tag, sees_own_going, wants_list };
+        if room.has(session) {
+            let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {name} already"));
+            out.push(Effect::Answer { session, id, reply: Reply::Error(refusal) });
+            return;
+        }
+        let others = room.shards();
+        let first = room.add(session, member);
+        let large = room.is_large(&settings);
+        let admit = Effect::Admit {
+            session,
+            id,
+            joined: Joined {
+                room: name.clone(),
+                head: room.head,
+                from: replay_from(room.head, since),
+                online: room.online(),
+                topic: room.topic(),
+                history: room.history,
+                read: 0,
+            },
+        };
+        let announce = first && !large;
+        let coming = (announce || sees_own_coming).then(|| Happening::Came {
+            user: user.clone(),
+            online: room.online(),
+            version: room.version,
+            users: room.list_if_wanted(&settings, now_ms),
+        });
+        match coming {
+            Some(happening) if announce && sees_own_coming => {
+                out.push(admit);
+                out.push(Effect::Tell { room: name.clone(), shards: room.shards(), happening, origin: None });
+            }
+            Some(happening) if announce => {
+                if !others.is_empty() {
+                    out.push(Effect::Tell { room: name.clone(), shards: others, happening, origin: None });
+                }
+                out.push(admit);
+            }
+            Some(happening) => {
+                out.push(admit);
+                out.push(Effect::TellOne { session, room: name.clone(), happening });
+            }
+            None => out.push(admit),
+        }
+        if first && large {
+            let newly = room.note_came(user);
+            self.owe_digest(name, newly);
+        }
+    }
+
+    /// A session stops being a member. Says nothing about a session that is none.
+    pub fn leave(
+        &mut self,
+        name: &RoomName,
+        session: SessionId,
+        how: Departure,
+        id: RequestId,
+        now_ms: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        let settings = self.settings;
+        let Some(room) = self.rooms.get_mut(name) else {
+            out.push(not_member(session, id, name));
+            return;
+        };
+        let large = room.is_large(&settings);
+        let before = room.shards();
+        let Some((member, last)) = room.remove(session) else {
+            out.push(not_member(session, id, name));
+            return;
+        };
+        let dismiss = Effect::Dismiss { session, id, room: name.clone() };
+        let happening = last.then(|| Happening::Went {
+            user: member.user.clone(),
+            how,
+            online: room.online(),
+            version: room.version,
+            users: room.list_if_wanted(&settings, now_ms),
+        });
+        match happening {
+            Some(happening) if !large && member.sees_own_going => {
+                out.push(Effect::Tell { room: name.clone(), shards: before, happening, origin: None });
+                out.push(dismiss);
+            }
+            Some(happening) if !large => {
+                out.push(dismiss);
+                let shards = room.shards();
+                if !shards.is_empty() {
+                    out.push(Effect::Tell { room: name.clone(), shards, happening, origin: None });
+                }
+            }
+            Some(happening) => {
+                if member.sees_own_going {
+                    out.push(Effect::TellOne { session, room: name.clone(), happening });
+                }
+                out.push(dismiss);
+            }
+            None => out.push(dismiss),
+        }
+        if last && large {
+            let newly = room.note_went(member.user);
+            self.owe_digest(name, newly);
+        }
+        if self.rooms.get(name).is_some_and(|room| room.may_close()) {
+            self.rooms.remove(name);
+        }
+    }
+
+    /// Somebody says something. A room without history numbers it at once; one with history has it stored first.
+    pub fn talk(&mut self, name: &RoomName, said: Utterance, now_ms: u64, out: &mut Vec<Effect>) {
+        let key_window = self.settings.key_window_ms;
+        let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(said.session)) else {
+            out.push(not_member(said.session, said.id, name));
+            return;
+        };
+        if room.history {
+            out.push(Effect::Store { room: name.clone(), utterance: said });
+            return;
+        }
+        match room.known_key(&said, now_ms, key_window) {
+            None => {
+                let prev = room.head.seq;
+                let position = Position { seq: prev + 1, ..room.head };
+                room.remember_key(&said, position.seq, now_ms, key_window);
+                self.tell_talk(name, said, position, prev, now_ms, out);
+            }
+            Some(Ok((seq, at))) => {
+                let position = Position { seq, ..room.head };
+                let reply = Reply::Ack { position, at, duplicate: true };
+                out.push(Effect::Answer { session: said.session, id: said.id, reply });
+            }
+            Some(Err(refusal)) => {
+                out.push(Effect::Answer { session: said.session, id: said.id, reply: Reply::Error(refusal) });
+            }
+        }
+    }
+
+    /// A talk has its number and is stored: every member is told.
+    pub fn stored(
+        &mut self,
+        name: &RoomName,
+        said: Utterance,
+        position: Position,
+        prev: Seq,
+        at: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        self.tell_talk(name, said, position, prev, at, out);
+    }
+
+    fn tell_talk(
+        &mut self,
+        name: &RoomName,
+        said: Utterance,
+        position: Position,
+        prev: Seq,
+        at: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        let origin = Origin { session: said.session, id: said.id };
+        let shards = match self.rooms.get_mut(name) {
+            Some(room) => {
+                room.head = position;
+                room.shards()
+            }
+            None => Rc::from([]),
+        };
+        if !shards.contains(&origin.session.shard) {
+            // The sender left while the store was writing: it is owed its answer all the same.
+            let reply = Reply::Ack { position, at, duplicate: false };
+            out.push(Effect::Answer { session: origin.session, id: origin.id, reply });
+        }
+        if shards.is_empty() {
+            return;
+        }
+        let talk = Talk {
+            epoch: position.epoch,
+            seq: position.seq,
+            prev,
+            at,
+            from: said.from,
+            session: said.tag,
+            text: said.text,
+            kind: said.kind,
+        };
+        out.push(Effect::Tell {
+            room: name.clone(),
+            shards,
+            happening: Happening::Talk(talk),
+            origin: Some(origin),
+        });
+    }
+
+    /// A member's user takes another name.
+    pub fn rename(
+        &mut self,
+        name: &RoomName,
+        session: SessionId,
+        new: UserName,
+        now_ms: u64,
+        out: &mut Vec<Effect>,
+    ) {
+        let settings = self.settings;
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let Some(renaming) = room.rename(session, new.clone()) else { return };
+        let users = room.list_if_wanted(&settings, now_ms);
+        let (online, version) = (room.online(), room.version);
+        let shards = room.shards();
+        let old = renaming.old;
+        if room.is_large(&settings) {
+            let mut newly = false;
+            if renaming.old_gone {
+                newly |= room.note_went(old);
+            }
+            if renaming.new_came {
+                newly |= room.note_came(new);
+            }
+            self.owe_digest(name, newly);
+            return;
+        }
+        let happening = match (renaming.old_gone, renaming.new_came) {
+            (true, true) => Happening::Renamed { old, new, session: renaming.tag, online, users },
+            (true, false) => Happening::Went { user: old, how: Departure::Said, online, version, users },
+            (false, true) => Happening::Came { user: new, online, version, users },
+            (false, false) => return,
+        };
+        out.push(Effect::Tell { room: name.clone(), shards, happening, origin: None });
+    }
+
+    /// A member sets the topic.
+    pub fn set_topic(
+        &mut self,
+        name: &RoomName,
+        session: SessionId,
+        id: RequestId,
+        topic: Arc<str>,
+        out: &mut Vec<Effect>,
+    ) {
+        let Some((room, from)) = self.member(name, session) else {
+            out.push(not_member(session, id, name));
+            return;
+        };
+        room.set_topic(topic.clone());
+        let shards = room.shards();
+        out.push(Effect::Answer { session, id, reply: Reply::TopicSet { room: name.clone(), topic: topic.clone() } });
+        out.push(Effect::Tell { room: name.clone(), shards, happening: Happening::Topic { topic, from }, origin: None });
+    }
+
+    /// A member is typing. Large rooms are spared.
+    pub fn typing(&mut self, name: &RoomName, session: SessionId, out: &mut Vec<Effect>) {
+        let settings = self.settings;
+        let Some((room, from)) = self.member(name, session) else { return };
+        if room.is_large(&settings) {
+            return;
+        }
+        let shards = room.shards();
+        out.push(Effect::Tell { room: name.clone(), shards, happening: Happening::Typing { from }, origin: None });
+    }
+
+    /// The operator says something to a room.
+    pub fn system(&mut self, name: &RoomName, text: Arc<str>, out: &mut Vec<Effect>) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        let shards = room.shards();
+        out.push(Effect::Tell { room: name.clone(), shards, happening: Happening::System { text }, origin: None });
+    }
+
+    /// A page of the users of a room; an unknown room has none.
+    pub fn users(&mut self, name: &RoomName, session: SessionId, id: RequestId, page: &Page, now_ms: u64) -> Effect {
+        let settings = self.settings;
+        let (users, next) = match self.rooms.get_mut(name) {
+            None => (empty_list(), None),
+            Some(room) => room.page(page, &settings, now_ms),
+        };
+        Effect::Answer { session, id, reply: Reply::UserPage { room: name.clone(), users, next } }
+    }
+
+    /// Who is in a room, for the greeting of a connection.
+    pub fn roster(&mut self, name: &RoomName, now_ms: u64) -> UserList {
+        let settings = self.settings;
+        self.rooms.get_mut(name).map_or_else(empty_list, |room| room.list(&settings, now_ms))
+    }
+
+    /// The first `limit` rooms after `after`, by name.
+    pub fn rooms(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
+        let mut names: Vec<&RoomName> =
+            self.rooms.keys().filter(|name| after.is_none_or(|after| name.as_str() > after)).collect();
+        if names.len() > limit {
+            names.select_nth_unstable(limit);
+            names.truncate(limit);
+        }
+        names.sort_unstable();
+        names
+            .into_iter()
+            .filter_map(|name| {
+                let room = self.rooms.get(name)?;
+                Some(RoomEntry { name: name.clone(), topic: room.topic(), online: room.online() })
+            })
+            .collect()
+    }
+
+    /// Emits the digests that are due. Called at every tick of the shard's wheel.
+    pub fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
+        let settings = self.settings;
+        let rooms = &mut self.rooms;
+        self.digests.retain(|name| {
+            let Some(room) = rooms.get_mut(name) else { return false };
+            match room.take_digest(&settings, now_ms) {
+                Some(happening) => {
+                    let shards = room.shards();
+                    out.push(Effect::Tell { room: name.clone(), shards, happening, origin: None });
+                    false
+                }
+                None => room.owes_digest(),
+            }
+        });
+    }
+
+    fn member(&mut self, name: &RoomName, session: SessionId) -> Option<(&mut Room, UserName)> {
+        let room = self.rooms.get_mut(name)?;
+        let user = room.user(session)?;
+        Some((room, user))
+    }
+
+    fn owe_digest(&mut self, name: &RoomName, newly: bool) {
+        if newly {
+            self.digests.push(name.clone());
+        }
+    }
+}
+
+/// Where a replay begins: nothing is replayed from a position of another epoch, whose numbers mean nothing here.
+fn replay_from(head: Position, since: Since) -> Seq {
+    match since {
+        Since::Now => head.seq,
+        Since::Position(position) if position.epoch == head.epoch => position.seq.min(head.seq),
+        Since::Position(_) => head.seq,
+        Since::Last(count) => head.seq.saturating_sub(u64::from(count)),
+    }
+}
+
+fn empty_list() -> UserList {
+    UserList { online: 0, names: Arc::from([]) }
+}
+
+fn not_member(session: SessionId, id: RequestId, room: &RoomName) -> Effect {
+    let refusal: Refusal =
+        ErrorCode::NotMember.because(format!("this session is not in the room {room}; join it first"));
+    Effect::Answer { session, id, reply: Reply::Error(refusal) }
+}

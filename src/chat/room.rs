@@ -1,0 +1,397 @@
+//! One room as its home knows it: members, users, numbers, topic.
+
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
+
+use super::{
+    ErrorCode, Happening, Key, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId, UserList, UserName,
+    home::{HomeSettings, Utterance},
+};
+use crate::limits;
+
+/// A room. Small while it is idle: what only busy or large rooms need stands apart, in a box.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// The newest talk.
+    pub(super) head: Position,
+    /// Grows with every change of the roster.
+    pub(super) version: u64,
+    /// Whether talks are stored.
+    pub(super) history: bool,
+    members: foldhash::HashMap<SessionId, Member>,
+    /// Each user once with the number of sessions, in the order of names.
+    users: Roster,
+    /// The shards that have members, and how many each has.
+    shards: Rc<[ShardId]>,
+    counts: Vec<u32>,
+    /// Members that want lists with their notices.
+    wanting_list: u32,
+    rare: Option<Box<Rare>>,
+}
+
+/// A session in the room.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) user: UserName,
+    pub(super) tag: SessionTag,
+    pub(super) sees_own_going: bool,
+    pub(super) wants_list: bool,
+}
+
+/// What became of two names in a rename.
+#[derive(Debug)]
+pub(super) struct Renaming {
+    pub(super) old: UserName,
+    pub(super) tag: SessionTag,
+    pub(super) old_gone: bool,
+    pub(super) new_came: bool,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    topic: Option<Arc<str>>,
+    /// The list of a large room and when it was made.
+    list: Option<(UserList, u64)>,
+    digest: Option<Owed>,
+    digest_at: u64,
+    keys: Keys,
+}
+
+/// What a digest will say.
+#[derive(Debug, Default)]
+struct Owed {
+    came: u32,
+    went: u32,
+    last_came: Option<UserName>,
+    last_went: Option<UserName>,
+}
+
+/// Recent idempotency keys of a room without history, oldest first.
+#[derive(Debug, Default)]
+struct Keys {
+    known: foldhash::HashMap<(UserName, Key), Remembered>,
+    order: VecDeque<(UserName, Key)>,
+}
+
+#[derive(Debug, Clone)]
+struct Remembered {
+    seq: Seq,
+    at: u64,
+    text: Arc<str>,
+}
+
+impl Room {
+    pub(super) fn new(head: Position, history: bool) -> Self {
+        Self {
+            head,
+            version: 0,
+            history,
+            members: Default::default(),
+            users: Roster::default(),
+            shards: Rc::from([]),
+            counts: Vec::new(),
+            wanting_list: 0,
+            rare: None,
+        }
+    }
+
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        self.members.contains_key(&session)
+    }
+
+    pub(super) fn user(&self, session: SessionId) -> Option<UserName> {
+        self.members.get(&session).map(|member| member.user.clone())
+    }
+
+    /// Users in the room, exact.
+    pub(super) fn online(&self) -> u32 {
+        self.users.len() as u32
+    }
+
+    pub(super) fn shards(&self) -> Rc<[ShardId]> {
+        self.shards.clone()
+    }
+
+    pub(super) fn is_large(&self, settings: &HomeSettings) -> bool {
+        self.users.len() > settings.presence_events_max
+    }
+
+    pub(super) fn topic(&self) -> Arc<str> {
+        self.rare.as_ref().and_then(|rare| rare.topic.clone()).unwrap_or_else(|| Arc::from(""))
+    }
+
+    pub(super) fn set_topic(&mut self, topic: Arc<str>) {
+        self.rare().topic = Some(topic).filter(|topic| !topic.is_empty());
+    }
+
+    /// Adds a member; whether it is the first session of its user here.
+    pub(super) fn add(&mut self, session: SessionId, member: Member) -> bool {
+        self.wanting_list += u32::from(member.wants_list);
+        let first = self.users.add(&member.user);
+        self.members.insert(session, member);
+        match self.shards.iter().position(|shard| *shard == session.shard) {
+            Some(at) => self.counts[at] += 1,
+            None => {
+                self.shards = self.shards.iter().copied().chain([session.shard]).collect();
+                self.counts.push(1);
+            }
+        }
+        self.version += u64::from(first);
+        first
+    }
+
+    /// Removes a member; whether it was the last session of its user here.
+    pub(super) fn remove(&mut self, session: SessionId) -> Option<(Member, bool)> {
+        let member = self.members.remove(&session)?;
+        self.wanting_list -= u32::from(member.wants_list);
+        let last = self.users.remove(&member.user);
+        self.version += u64::from(last);
+        if let Some(at) = self.shards.iter().position(|shard| *shard == session.shard) {
+            self.counts[at] -= 1;
+            if self.counts[at] == 0 {
+                self.counts.remove(at);
+                self.shards = self.shards.iter().copied().filter(|shard| *shard != session.shard).collect();
+            }
+        }
+        Some((member, last))
+    }
+
+    pub(super) fn rename(&mut self, session: SessionId, new: UserName) -> Option<Renaming> {
+        let member = self.members.get_mut(&session)?;
+        if member.user == new {
+            return None;
+        }
+        let old = std::mem::replace(&mut member.user, new.clone());
+        let tag = member.tag;
+        let old_gone = self.users.remove(&old);
+        let new_came = self.users.add(&new);
+        self.version += u64::from(old_gone || new_came);
+        Some(Renaming { old, tag, old_gone, new_came })
+    }
+
+    /// A room without members goes, unless its topic is worth keeping.
+    pub(super) fn may_close(&self) -> bool {
+        self.members.is_empty() && self.rare.as_ref().is_none_or(|rare| rare.topic.is_none())
+    }
+
+    /// The list, cut at the presence limit; that of a large room may be a little old.
+    pub(super) fn list(&mut self, settings: &HomeSettings, now_ms: u64) -> UserList {
+        let online = self.online();
+        if !self.is_large(settings) {
+            return UserList { online, names: self.users.first(usize::MAX) };
+        }
+        if let Some((list, made)) = self.rare.as_ref().and_then(|rare| rare.list.as_ref())
+            && now_ms.saturating_sub(*made) < settings.list_cache_ms
+        {
+            return UserList { online, names: list.names.clone() };
+        }
+        let list = UserList { online, names: self.users.first(settings.presence_events_max) };
+        self.rare().list = Some((list.clone(), now_ms));
+        list
+    }
+
+    pub(super) fn list_if_wanted(&mut self, settings: &HomeSettings, now_ms: u64) -> Option<UserList> {
+        (self.wanting_list > 0).then(|| self.list(settings, now_ms))
+    }
+
+    /// One page of the list, and where the next begins.
+    pub(super) fn page(
+        &mut self,
+        page: &Page,
+        settings: &HomeSettings,
+        now_ms: u64,
+    ) -> (UserList, Option<UserName>) {
+        let online = self.online();
+        if page.after.is_none() && page.limit >= settings.presence_events_max {
+            let list = self.list(settings, now_ms);
+            let next = if (list.names.len() as u32) < online { list.names.last().cloned() } else { None };
+            return (list, next);
+        }
+        let (names, more) = self.users.after(page.after.as_deref(), page.limit);
+        let next = if more { names.last().cloned() } else { None };
+        (UserList { online, names }, next)
+    }
+
+    /// Notes that somebody came to this large room; whether a digest is owed only from now on.
+    pub(super) fn note_came(&mut self, user: UserName) -> bool {
+        let rare = self.rare();
+        let newly = rare.digest.is_none();
+        let owed = rare.digest.get_or_insert_default();
+        owed.came += 1;
+        owed.last_came = Some(user);
+        newly
+    }
+
+    /// The same for somebody who went.
+    pub(super) fn note_went(&mut self, user: UserName) -> bool {
+        let rare = self.rare();
+        let newly = rare.digest.is_none();
+        let owed = rare.digest.get_or_insert_default();
+        owed.went += 1;
+        owed.last_went = Some(user);
+        newly
+    }
+
+    pub(super) fn owes_digest(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.digest.is_some())
+    }
+
+    /// The digest, if it is owed and the last one is long enough ago.
+    pub(super) fn take_digest(&mut self, settings: &HomeSettings, now_ms: u64) -> Option<Happening> {
+        let rare = self.rare.as_mut()?;
+        if now_ms.saturating_sub(rare.digest_at) < settings.digest_every_ms {
+            return None;
+        }
+        let owed = rare.digest.take()?;
+        rare.digest_at = now_ms;
+        let sample = self.users.first(limits::DIGEST_NAMES);
+        Some(Happening::Digest {
+            online: self.online(),
+            version: self.version,
+            came: owed.came,
+            went: owed.went,
+            last_came: owed.last_came,
+            last_went: owed.last_went,
+            sample,
+            users: self.list_if_wanted(settings, now_ms),
+        })
+    }
+
+    /// Whether the key of this talk was seen: where it stands, or why it is refused.
+    pub(super) fn known_key(
+        &mut self,
+        said: &Utterance,
+        now_ms: u64,
+        window_ms: u64,
+    ) -> Option<Result<(Seq, u64), Refusal>> {
+        let key = said.key.clone()?;
+        let known = self.rare.as_ref()?.keys.known.get(&(said.from.clone(), key))?;
+        if now_ms.saturating_sub(known.at) > window_ms {
+            return None;
+        }
+        Some(if known.text == said.text { Ok((known.seq, known.at)) } else { Err(key_conflict()) })
+    }
+
+    pub(super) fn remember_key(&mut self, said: &Utterance, seq: Seq, now_ms: u64, window_ms: u64) {
+        let Some(key) = said.key.clone() else { return };
+        let keys = &mut self.rare().keys;
+        let entry = (said.from.clone(), key);
+        keys.known.insert(entry.clone(), Remembered { seq, at: now_ms, text: said.text.clone() });
+        keys.order.push_back(entry);
+        while let Some(oldest) = keys.order.front() {
+            let expired = keys.known.get(oldest).is_none_or(|known| now_ms.saturating_sub(known.at) > window_ms);
+            if keys.order.len() <= limits::KEYS_PER_ROOM && !expired {
+                break;
+            }
+            keys.known.remove(oldest);
+            keys.order.pop_front();
+        }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
+
+/// What a talk gets whose key was used for another text.
+pub(super) fn key_conflict() -> Refusal {
+    ErrorCode::KeyConflict.because("this key was used for another text; take a new key for a new message")
+}
+
+/// The users of a room in the order of names, each with the number of sessions. A sorted vector while it is small (most rooms
+/// are), a tree above [`limits::ROSTER_VECTOR`].
+#[derive(Debug)]
+enum Roster {
+    Few(Vec<(UserName, u32)>),
+    Many(std::collections::BTreeMap<UserName, u32>),
+}
+
+impl Default for Roster {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Roster {
+    fn len(&self) -> usize {
+        match self {
+            Self::Few(users) => users.len(),
+            Self::Many(users) => users.len(),
+        }
+    }
+
+    /// Adds a session; whether it is the user's first.
+    fn add(&mut self, user: &UserName) -> bool {
+        if let Self::Few(users) = self
+            && users.len() >= limits::ROSTER_VECTOR
+        {
+            *self = Self::Many(std::mem::take(users).into_iter().collect());
+        }
+        match self {
+            Self::Few(users) => match users.binary_search_by(|(name, _)| name.cmp(user)) {
+                Ok(at) => {
+                    users[at].1 += 1;
+                    false
+                }
+                Err(at) => {
+                    users.reserve_exact(1);
+                    users.insert(at, (user.clone(), 1));
+                    true
+                }
+            },
+            Self::Many(users) => {
+                let sessions = users.entry(user.clone()).or_insert(0);
+                *sessions += 1;
+                *sessions == 1
+            }
+        }
+    }
+
+    /// Removes a session; whether it was the user's last.
+    fn remove(&mut self, user: &UserName) -> bool {
+        match self {
+            Self::Few(users) => {
+                let Ok(at) = users.binary_search_by(|(name, _)| name.cmp(user)) else { return false };
+                users[at].1 -= 1;
+                let last = users[at].1 == 0;
+                if last {
+                    users.remove(at);
+                }
+                last
+            }
+            Self::Many(users) => {
+                let Some(sessions) = users.get_mut(user) else { return false };
+                *sessions -= 1;
+                let last = *sessions == 0;
+                if last {
+                    users.remove(user);
+                }
+                last
+            }
+        }
+    }
+
+    fn first(&self, limit: usize) -> Arc<[UserName]> {
+        match self {
+            Self::Few(users) => users.iter().take(limit).map(|(name, _)| name.clone()).collect(),
+            Self::Many(users) => users.keys().take(limit).cloned().collect(),
+        }
+    }
+
+    /// Up to `limit` users after this name, and whether there are more.
+    fn after(&self, after: Option<&str>, limit: usize) -> (Arc<[UserName]>, bool) {
+        let mut names: Vec<UserName> = match self {
+            Self::Few(users) => {
+                let start = after.map_or(0, |after| users.partition_point(|(name, _)| name.as_str() <= after));
+                users[start..].iter().take(limit + 1).map(|(name, _)| name.clone()).collect()
+            }
+            Self::Many(users) => {
+                use std::ops::Bound;
+                let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+                users.range::<str, _>((start, Bound::Unbounded)).take(limit + 1).map(|(name, _)| name.clone()).collect()
+            }
+        };
+        let more = names.len() > limit;
+        names.truncate(limit);
+        (names.into(), more)
+    }
+}

@@ -1,0 +1,269 @@
+//! A connection as its shard sees it: reader, codec, session, memberships, and the little that waits to be written.
+
+use std::{io, net::SocketAddr, rc::Rc};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::event::View;
+use crate::{
+    chat::{RequestId, RoomName, SessionTag, UserName, Utterance},
+    codec::{Codec, Handshake},
+    wire::FrameReader,
+};
+
+/// What a connection is written to.
+pub(crate) trait Socket {
+    /// Writes what fits without waiting; how many of these bytes were taken.
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// From now on closing it means a reset: what was not sent is thrown away.
+    fn reset(&self);
+}
+
+/// One connection.
+pub(crate) struct Connection<S> {
+    pub(crate) socket: Rc<S>,
+    pub(crate) generation: u32,
+    /// The reader; `None` while it is being read from, and after the end.
+    pub(crate) reader: Option<FrameReader>,
+    pub(crate) phase: Phase,
+    pub(crate) session: Option<Box<Session>>,
+    pub(crate) memberships: Vec<Membership>,
+    /// What waits to be written; `None` most of the time.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
+    /// When it was taken up, milliseconds.
+    pub(crate) opened_ms: u64,
+    /// When the last bytes came, milliseconds.
+    pub(crate) heard_ms: u64,
+    /// When the next ping is due.
+    pub(crate) ping_ms: u64,
+    /// When the reader began to have something unfinished; 0: nothing is.
+    pub(crate) unfinished_ms: u64,
+    /// The tick of the wheel at which this connection comes up; entries for other ticks are stale.
+    pub(crate) tick: u64,
+    /// Requests not answered yet.
+    pub(crate) underway: u32,
+    /// Not read until there is room again.
+    pub(crate) paused: bool,
+    /// The connection is in the list of those to be written at the end of the turn.
+    pub(crate) dirty: bool,
+}
+
+/// How far a connection has come.
+pub(crate) enum Phase {
+    /// Its dialect shows with the first message, or when it stays silent.
+    Detecting(Box<Undecided>),
+    /// Its codec speaks.
+    Open(Speaking),
+    /// It has been told goodbye: what waits is written, then the peer has a moment to close.
+    Closing {
+        /// When it is cut off, milliseconds.
+        until_ms: u64,
+        /// Whether our side is shut already.
+        shut: bool,
+    },
+}
+
+/// A connection that has not shown its dialect.
+pub(crate) struct Undecided {
+    pub(crate) handshake: Handshake,
+    /// When it becomes `if_silent`, milliseconds.
+    pub(crate) until_ms: u64,
+    pub(crate) if_silent: &'static str,
+}
+
+/// A connection whose dialect is known.
+pub(crate) struct Speaking {
+    /// The number of its dialect.
+    pub(crate) dialect: u8,
+    /// Where it comes from.
+    pub(crate) peer: SocketAddr,
+    pub(crate) codec: Box<dyn Codec>,
+}
+
+/// A named user's connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) name: UserName,
+    pub(crate) tag: SessionTag,
+    /// When the user last said something, for the idle kick.
+    pub(crate) said_ms: u64,
+    pub(crate) typed_ms: u64,
+    /// The user has said exit: goodbye when the last room has let it go.
+    pub(crate) exiting: Option<RequestId>,
+    /// Rooms asked for and not answered yet.
+    pub(crate) joining: Vec<RoomName>,
+    /// The user whose going this session is told of.
+    pub(crate) peer: Option<UserName>,
+    /// Talks that a busy home gave back, in order, with the time of the first.
+    pub(crate) held: Option<Box<Held>>,
+}
+
+/// Talks to be tried again.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) since_ms: u64,
+    pub(crate) retry_ms: u64,
+    pub(crate) talks: Vec<(RoomName, Box<Utterance>)>,
+}
+
+/// One room of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Membership {
+    /// The room's place in the shard's table.
+    pub(crate) room: u32,
+    /// The member's place in the room.
+    pub(crate) member: u32,
+    /// The room has been asked to let it go.
+    pub(crate) leaving: bool,
+}
+
+/// What waits to be written to one connection. Order on the wire: the rest of a torn frame, control frames, replies.
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    /// The rest of a frame (or of the frames of one event) that a write broke off in.
+    torn: Bytes,
+    /// Complete control frames.
+    control: BytesMut,
+    /// Complete frames of replies and direct messages.
+    private: BytesMut,
+    /// A pong waits in `control`: the next one takes its place.
+    pong: Option<(u32, u32)>,
+    /// The socket was full at this time (milliseconds), and a task waits for room.
+    pub(crate) blocked_ms: Option<u64>,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Everything is out.
+    All,
+    /// The socket is full.
+    Full,
+    /// The peer is gone.
+    Dead,
+}
+
+impl<S: Socket> Connection<S> {
+    pub(crate) fn blocked(&self) -> bool {
+        self.outgoing.as_ref().is_some_and(|outgoing| outgoing.blocked_ms.is_some())
+    }
+
+    pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
+        self.outgoing.get_or_insert_default()
+    }
+
+    /// Bytes of replies that wait.
+    pub(crate) fn private_bytes(&self) -> usize {
+        self.outgoing.as_ref().map_or(0, |outgoing| outgoing.private.len())
+    }
+
+    pub(crate) fn view(&self) -> Option<View> {
+        match &self.phase {
+            Phase::Open(speaking) => Some(View::new(usize::from(speaking.dialect), speaking.codec.view())),
+            Phase::Detecting(_) | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// Writes what waits, as far as it goes. The bytes written are added to `count`.
+    pub(crate) fn drain(&mut self, now_ms: u64, count: &mut u64) -> Written {
+        let Some(outgoing) = self.outgoing.as_mut() else { return Written::All };
+        loop {
+            let bytes: &[u8] = if !outgoing.torn.is_empty() {
+                &outgoing.torn
+            } else if !outgoing.control.is_empty() {
+                &outgoing.control
+            } else if !outgoing.private.is_empty() {
+                &outgoing.private
+            } else {
+                self.outgoing = None;
+                return Written::All;
+            };
+            let (all, written) = match self.socket.try_write(bytes) {
+                Ok(written) => (written == bytes.len(), written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => (false, 0),
+                Err(_) => return Written::Dead,
+            };
+            *count += written as u64;
+            outgoing.take(written);
+            if !all {
+                if written > 0 || outgoing.blocked_ms.is_none() {
+                    outgoing.blocked_ms = Some(now_ms);
+                }
+                return Written::Full;
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    /// A write broke off in frames of which this is the rest.
+    pub(crate) fn tear(&mut self, rest: Bytes, now_ms: u64) {
+        self.torn = rest;
+        self.blocked_ms = Some(now_ms);
+    }
+
+    /// Replies wait here, for a codec to append to.
+    pub(crate) fn private(&mut self) -> &mut BytesMut {
+        &mut self.private
+    }
+
+    /// Appends a control frame.
+    pub(crate) fn control(&mut self, frame: &[u8]) {
+        self.control.extend_from_slice(frame);
+    }
+
+    /// Appends a pong; one that still waits is replaced (RFC 6455 section 5.5.3).
+    pub(crate) fn pong(&mut self, frame: &[u8]) {
+        if let Some((from, to)) = self.pong.take() {
+            let rest = self.control.split_off(to as usize);
+            self.control.truncate(from as usize);
+            self.control.unsplit(rest);
+        }
+        let from = self.control.len();
+        self.control.extend_from_slice(frame);
+        self.pong = Some((from as u32, self.control.len() as u32));
+    }
+
+    /// Takes `written` bytes off the front of what is written next; a frame that was broken off becomes the torn one.
+    fn take(&mut self, written: usize) {
+        if written == 0 {
+            return;
+        }
+        if !self.torn.is_empty() {
+            self.torn.advance(written);
+            return;
+        }
+        let source = if self.control.is_empty() {
+            &mut self.private
+        } else {
+            self.pong = None;
+            &mut self.control
+        };
+        let boundary = frame_boundary(source, written);
+        let mut taken = source.split_to(boundary);
+        taken.advance(written);
+        self.torn = taken.freeze();
+        if source.is_empty() {
+            *source = BytesMut::new();
+        }
+    }
+}
+
+/// The first boundary between our own frames at or after `at`.
+fn frame_boundary(frames: &[u8], at: usize) -> usize {
+    let mut boundary = 0;
+    while boundary < at {
+        let Some(head) = frames.get(boundary..) else { break };
+        let length = match head {
+            [_, 127, a, b, c, d, e, f, g, h, ..] => {
+                10 + u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) as usize
+            }
+            [_, 126, high, low, ..] => 4 + usize::from(u16::from_be_bytes([*high, *low])),
+            [_, short, ..] => 2 + usize::from(*short),
+            _ => break,
+        };
+        boundary += length;
+    }
+    boundary.min(frames.len())
+}

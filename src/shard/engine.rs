@@ -1,0 +1,258 @@
+//! The engine of one shard: connections, rooms and what passes between them. No I/O of its own, and no clock but the one it
+//! is given: sockets, time and other shards come in through [`Socket`], [`Clock`] and [`Outbox`], so that tests own them.
+//!
+//! It is driven from outside: bytes arrive ([`Engine::receive`]), messages of other shards arrive ([`Engine::handle`]),
+//! sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in steps
+//! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+use slab::Slab;
+
+use super::{
+    connection::{Connection, Socket},
+    directory::Directory,
+    inbox::Outbox,
+    log::{Batch, RoomLog},
+    message::ToShard,
+    settings::Settings,
+    stats::Stats,
+    wheel::Wheel,
+};
+use crate::{
+    chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk},
+    codec::Profile,
+};
+
+/// Where time comes from.
+pub(crate) trait Clock {
+    /// Microseconds since some moment before the start; never goes back.
+    fn micros(&self) -> u64;
+    /// Unix milliseconds; may jump.
+    fn unix_ms(&self) -> u64;
+}
+
+/// Who is told of talks, at their room's home: the talk log.
+pub(crate) trait Observer {
+    /// Somebody said something in a room. Direct messages never come here.
+    fn talk(&self, room: &RoomName, talk: &Talk);
+}
+
+/// What the engine wants of the outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// [`Engine::writable`] when this connection's socket has room.
+    WaitWritable(SessionId),
+    /// The connection is to be read again, or is over: its reader is to look.
+    Wake(SessionId),
+    /// Our side of the connection is to be shut.
+    Shut(SessionId),
+}
+
+/// One shard's connections and rooms.
+pub(crate) struct Engine<S, C> {
+    pub(crate) me: ShardId,
+    pub(crate) settings: Arc<Settings>,
+    /// By the number of the dialect.
+    pub(crate) profiles: Arc<[Profile]>,
+    pub(crate) clock: C,
+    pub(crate) now: Moment,
+    pub(crate) connections: Slab<Connection<S>>,
+    pub(crate) next_generation: u32,
+    pub(crate) rooms: Slab<RoomLog>,
+    pub(crate) room_places: HashMap<RoomName, u32, foldhash::fast::RandomState>,
+    pub(crate) ring_bytes: usize,
+    /// The room whose ring is looked at next when rings are swept.
+    pub(crate) sweep: usize,
+    pub(crate) home: Home,
+    pub(crate) pairs: super::pairs::Pairs,
+    /// Sessions whose talks a busy home gave back, until they come again.
+    pub(crate) refused: std::collections::HashSet<SessionId, foldhash::fast::RandomState>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) outbox: Outbox<ToShard>,
+    /// Messages to this shard itself.
+    pub(crate) local: VecDeque<ToShard>,
+    pub(crate) gatherings: Slab<Gathering>,
+    pub(crate) wheel: Wheel<SessionId>,
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) paced: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Connections that have something to be written at the end of the turn.
+    pub(crate) dirty: Vec<SessionId>,
+    /// Connections that are not read until others have taken what this shard keeps for them.
+    pub(crate) congested: Vec<SessionId>,
+    pub(crate) wants: Vec<Want>,
+    pub(crate) batches: Vec<Batch>,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) draining: bool,
+    pub(crate) stats: Stats,
+    pub(crate) observer: Rc<dyn Observer>,
+}
+
+/// The time of one turn.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Moment {
+    /// The shard's clock.
+    pub(crate) us: u64,
+    /// The same in milliseconds.
+    pub(crate) ms: u64,
+    /// Unix milliseconds.
+    pub(crate) unix_ms: u64,
+}
+
+/// A list of rooms that is being put together from all shards.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    pub(crate) session: SessionId,
+    pub(crate) id: RequestId,
+    pub(crate) limit: usize,
+    pub(crate) missing: usize,
+    pub(crate) rooms: Vec<RoomEntry>,
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// An engine without connections.
+    pub(crate) fn new(
+        me: ShardId,
+        settings: Arc<Settings>,
+        profiles: Arc<[Profile]>,
+        clock: C,
+        directory: Arc<Directory>,
+        outbox: Outbox<ToShard>,
+        observer: Rc<dyn Observer>,
+        seed: u64,
+    ) -> Self {
+        let now = moment(&clock);
+        Self {
+            me,
+            home: Home::new(settings.home, seed),
+            pairs: super::pairs::Pairs::new(seed ^ 1),
+            settings,
+            profiles,
+            clock,
+            now,
+            connections: Slab::new(),
+            next_generation: 0,
+            rooms: Slab::new(),
+            room_places: HashMap::default(),
+            ring_bytes: 0,
+            sweep: 0,
+            refused: Default::default(),
+            directory,
+            outbox,
+            local: VecDeque::new(),
+            gatherings: Slab::new(),
+            wheel: Wheel::new(now.ms),
+            ready: VecDeque::new(),
+            paced: BinaryHeap::new(),
+            dirty: Vec::new(),
+            congested: Vec::new(),
+            wants: Vec::new(),
+            batches: Vec::new(),
+            effects: Vec::new(),
+            requests: Vec::new(),
+            random: fastrand::Rng::with_seed(seed ^ 2),
+            draining: false,
+            stats: Stats::default(),
+            observer,
+        }
+    }
+
+    /// Begins a turn: what happens in it happens now.
+    pub(crate) fn begin(&mut self) {
+        self.now = moment(&self.clock);
+    }
+
+    /// Ends a turn: handles what this shard said to itself, writes what waits.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            while let Some(message) = self.local.pop_front() {
+                self.take(message);
+            }
+            let Some(id) = self.dirty.pop() else { break };
+            if let Some(connection) = self.connection(id) {
+                connection.dirty = false;
+                self.write(id);
+            }
+        }
+        self.relieve();
+    }
+
+    /// What the engine wants; the caller takes it all after each turn.
+    pub(crate) fn wants(&mut self) -> &mut Vec<Want> {
+        &mut self.wants
+    }
+
+    /// Handles one message of another shard.
+    pub(crate) fn handle(&mut self, message: ToShard) {
+        self.take(message);
+        while let Some(message) = self.local.pop_front() {
+            self.take(message);
+        }
+    }
+
+    /// Tries again to send what other shards had no room for.
+    pub(crate) fn retry_kept(&mut self) {
+        self.outbox.retry();
+    }
+
+    /// The connection in this place, if it is still the same.
+    pub(crate) fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
+        self.connections.get_mut(id.slot as usize).filter(|connection| connection.generation == id.generation)
+    }
+
+    /// The socket of a connection.
+    pub(crate) fn socket(&mut self, id: SessionId) -> Option<Rc<S>> {
+        self.connection(id).map(|connection| connection.socket.clone())
+    }
+
+    /// Sends to a shard; to itself at the end of the turn.
+    pub(crate) fn send(&mut self, to: ShardId, message: ToShard) {
+        if to == self.me {
+            self.local.push_back(message);
+        } else {
+            self.outbox.send(usize::from(to.0), message);
+        }
+    }
+
+    /// The home of a room.
+    pub(crate) fn home_of(&self, room: &RoomName) -> ShardId {
+        self.directory.home_of(room.as_str())
+    }
+
+    /// The connection has something to write at the end of the turn.
+    pub(crate) fn mark_dirty(&mut self, id: SessionId) {
+        if let Some(connection) = self.connection(id)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Whether this shard keeps so much for others that it should not make more.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.outbox.kept() > crate::limits::KEPT_MESSAGES
+    }
+
+    /// Lets connections be read again that waited for other shards.
+    fn relieve(&mut self) {
+        if self.congested.is_empty() || self.outbox.kept() > crate::limits::KEPT_MESSAGES / 2 {
+            return;
+        }
+        for id in std::mem::take(&mut self.congested) {
+            self.unpause(id);
+        }
+    }
+}
+
+fn moment(clock: &impl Clock) -> Moment {
+    let us = clock.micros();
+    Moment { us, ms: us / 1_000, unix_ms: clock.unix_ms() }
+}

@@ -1,0 +1,309 @@
+//! From a room's log to its members' sockets: one write of everything a member has not had yet.
+
+use std::cmp::Reverse;
+
+use bytes::Bytes;
+
+use super::{
+    End,
+    connection::{Connection, Phase, Socket, Written},
+    engine::{Clock, Engine, Want},
+    log::{Batch, Flush, Member, Ring, Walk},
+    session::Farewell,
+    stats::Stats,
+};
+use crate::{
+    chat::{Conversation, Reply, SessionId},
+    codec::LagPolicy,
+    limits,
+};
+
+/// What became of a member's delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delivered {
+    /// It has everything.
+    All,
+    /// Its socket is full.
+    Full,
+    /// Its peer is gone.
+    Dead,
+    /// Its cursor fell off the ring.
+    Lagged,
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Something is new in this room: plans its flush.
+    pub(super) fn plan_flush(&mut self, place: u32) {
+        let pacing = self.settings.pacing();
+        let now = self.now.us;
+        let Some(room) = self.rooms.get_mut(place as usize) else { return };
+        if room.flush != Flush::Idle {
+            return;
+        }
+        let due = room.pacer.due(&pacing, now);
+        if due <= now {
+            room.flush = Flush::Ready;
+            self.ready.push_back(place);
+        } else {
+            room.flush = Flush::Paced(due);
+            self.paced.push(Reverse((due, place)));
+        }
+    }
+
+    /// When [`Engine::flush`] is to be called next, microseconds; 0: now.
+    pub(crate) fn flush_due(&self) -> Option<u64> {
+        if !self.ready.is_empty() {
+            return Some(0);
+        }
+        self.paced.peek().map(|Reverse((due, _))| *due)
+    }
+
+    /// Flushes for a bounded number of writes. Whether there is more to do at once.
+    pub(crate) fn flush(&mut self) -> bool {
+        let began = self.now.us;
+        while let Some(Reverse((due, place))) = self.paced.peek().copied() {
+            if due > began {
+                break;
+            }
+            self.paced.pop();
+            if let Some(room) = self.rooms.get_mut(place as usize)
+                && room.flush == Flush::Paced(due)
+            {
+                room.flush = Flush::Ready;
+                self.ready.push_back(place);
+            }
+        }
+        let mut writes = 0;
+        while writes < self.settings.yield_writes {
+            let Some(place) = self.ready.pop_front() else { return false };
+            writes += self.walk(place, self.settings.yield_writes - writes).max(1);
+        }
+        !self.ready.is_empty()
+    }
+
+    /// Serves members of one room; how many writes it took.
+    fn walk(&mut self, place: u32, most: usize) -> usize {
+        let began = self.clock.micros();
+        let now_ms = self.now.ms;
+        let Some(room) = self.rooms.get_mut(place as usize) else { return 0 };
+        let mut walk = match room.flush {
+            Flush::Walking(walk) => walk,
+            Flush::Ready => Walk {
+                next: 0,
+                end: room.ring.end(),
+                events: std::mem::take(&mut room.ring.fresh),
+                cost_us: 0,
+                disturbed: false,
+                largest: 0,
+            },
+            Flush::Idle | Flush::Paced(_) => return 0,
+        };
+        let end = room.ring.end();
+        let mut writes = 0;
+        let mut trouble: Vec<(SessionId, Delivered)> = Vec::new();
+        self.batches.clear();
+        while let Some(member) = room.members.get_mut(walk.next) {
+            if writes >= most {
+                break;
+            }
+            walk.next += 1;
+            if member.cursor == end || member.held {
+                continue;
+            }
+            let slot = member.connection;
+            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            if connection.outgoing.is_some() {
+                if connection.blocked() {
+                    continue;
+                }
+                let id = SessionId { shard: self.me, slot, generation: connection.generation };
+                writes += 1;
+                match connection.drain(now_ms, &mut self.stats.bytes_out) {
+                    Written::All => {}
+                    Written::Full => {
+                        trouble.push((id, Delivered::Full));
+                        continue;
+                    }
+                    Written::Dead => {
+                        trouble.push((id, Delivered::Dead));
+                        continue;
+                    }
+                }
+            }
+            writes += 1;
+            let delivered =
+                deliver(&room.ring, member, connection, &mut self.batches, end, now_ms, &mut self.stats);
+            if delivered != Delivered::All {
+                let id = SessionId { shard: self.me, slot, generation: connection.generation };
+                trouble.push((id, delivered));
+            }
+        }
+        walk.largest = self.batches.iter().map(|batch| batch.bytes.len()).max().unwrap_or(0).max(walk.largest);
+        self.batches.clear();
+        let finished = walk.next >= room.members.len();
+        let ended = self.clock.micros();
+        walk.cost_us += ended.saturating_sub(began);
+        if finished {
+            room.pacer.flushed(ended, walk.cost_us, walk.events);
+            self.stats.flushes.push((walk.cost_us, walk.largest));
+            room.flush = Flush::Idle;
+            if walk.disturbed {
+                room.flush = Flush::Ready;
+                self.ready.push_back(place);
+            } else if end > walk.end {
+                self.plan_flush(place);
+            }
+        } else {
+            room.flush = Flush::Walking(walk);
+            self.ready.push_back(place);
+        }
+        for (id, delivered) in trouble {
+            self.after_trouble(id, place, delivered);
+        }
+        writes
+    }
+
+    fn after_trouble(&mut self, id: SessionId, place: u32, delivered: Delivered) {
+        match delivered {
+            Delivered::All => {}
+            Delivered::Full => self.wait_writable(id),
+            Delivered::Dead => self.cut(id, End::Reset),
+            Delivered::Lagged => self.lagged(id, place),
+        }
+    }
+
+    /// Gives a connection whose socket has room what its rooms have for it. Whether the socket is full again.
+    pub(super) fn catch_up(&mut self, id: SessionId) -> bool {
+        let now_ms = self.now.ms;
+        let mut index = 0;
+        loop {
+            let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+            else {
+                return false;
+            };
+            let Some(membership) = connection.memberships.get(index).copied() else { return connection.blocked() };
+            let Some(room) = self.rooms.get_mut(membership.room as usize) else { return false };
+            let leaving = room.leaving.iter().find(|leaving| leaving.connection == id.slot).copied();
+            let end = leaving.map_or(room.ring.end(), |leaving| leaving.until);
+            let Some(member) = room.members.get_mut(membership.member as usize) else { return false };
+            let delivered = if member.held && leaving.is_none() || member.cursor >= end {
+                Delivered::All
+            } else {
+                // What was said to this session before stands before what its rooms have for it.
+                let waiting = match connection.drain(now_ms, &mut self.stats.bytes_out) {
+                    Written::All => None,
+                    Written::Full => Some(Delivered::Full),
+                    Written::Dead => Some(Delivered::Dead),
+                };
+                waiting.unwrap_or_else(|| {
+                    self.stats.lags.push(end - member.cursor);
+                    self.batches.clear();
+                    deliver(&room.ring, member, connection, &mut self.batches, end, now_ms, &mut self.stats)
+                })
+            };
+            match delivered {
+                Delivered::All if leaving.is_some() => self.let_go(id, membership),
+                Delivered::All => index += 1,
+                Delivered::Full => return true,
+                Delivered::Dead => {
+                    self.cut(id, End::Reset);
+                    return false;
+                }
+                Delivered::Lagged if leaving.is_some() => self.let_go(id, membership),
+                Delivered::Lagged => self.lagged(id, membership.room),
+            }
+        }
+    }
+
+    /// A member's cursor fell off the ring: it is told what it missed, or sent away.
+    fn lagged(&mut self, id: SessionId, place: u32) {
+        self.stats.gaps += 1;
+        let Some(connection) = self.connections.get(id.slot as usize) else { return };
+        let Phase::Open(speaking) = &connection.phase else { return };
+        let policy = self.profiles[usize::from(speaking.dialect)].lag;
+        let Some(membership) = connection.memberships.iter().find(|membership| membership.room == place) else { return };
+        let Some(room) = self.rooms.get_mut(place as usize) else { return };
+        let Some(member) = room.members.get_mut(membership.member as usize) else { return };
+        match policy {
+            LagPolicy::Disconnect => self.goodbye(id, None, Farewell::Slow),
+            LagPolicy::Gap => {
+                let (from, to) = (member.seq + 1, room.ring.head_seq());
+                member.cursor = room.ring.end();
+                member.seq = to;
+                if from <= to {
+                    let conversation = Conversation::Room(room.name.clone());
+                    let gap = Reply::Gap { conversation, epoch: room.epoch, from, to, lost: !room.history };
+                    self.reply(id, None, &gap);
+                }
+            }
+        }
+    }
+
+    /// Asks to be called when this connection's socket has room. Kept beside the flush since it is the flush that asks.
+    pub(super) fn wait_writable(&mut self, id: SessionId) {
+        self.wants.push(Want::WaitWritable(id));
+        self.schedule(id);
+    }
+}
+
+/// Writes to one member what it has not had yet, up to `end`.
+fn deliver<S: Socket>(
+    ring: &Ring,
+    member: &mut Member,
+    connection: &mut Connection<S>,
+    batches: &mut Vec<Batch>,
+    end: u64,
+    now_ms: u64,
+    stats: &mut Stats,
+) -> Delivered {
+    while member.cursor < end {
+        if member.cursor < ring.base() {
+            return Delivered::Lagged;
+        }
+        let batch = batch_for(batches, ring, member, end);
+        let written = if batch.bytes.is_empty() {
+            Ok(0)
+        } else {
+            connection.socket.try_write(&batch.bytes)
+        };
+        match written {
+            Ok(written) if written == batch.bytes.len() => {
+                stats.bytes_out += written as u64;
+                stats.deliveries += batch.upto - member.cursor;
+                member.cursor = batch.upto;
+                member.seq = batch.seq;
+            }
+            Ok(written) => {
+                stats.bytes_out += written as u64;
+                let (cursor, torn) = ring.tear(member.view, member.cursor, written);
+                stats.deliveries += cursor - member.cursor;
+                member.cursor = cursor;
+                member.seq = ring.seq_before(cursor);
+                connection.outgoing().tear(torn, now_ms);
+                return Delivered::Full;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                connection.outgoing().tear(Bytes::new(), now_ms);
+                return Delivered::Full;
+            }
+            Err(_) => return Delivered::Dead,
+        }
+    }
+    Delivered::All
+}
+
+/// The batch for a member: one that another member at the same cursor was given, or a new one.
+fn batch_for<'a>(batches: &'a mut Vec<Batch>, ring: &Ring, member: &Member, end: u64) -> &'a Batch {
+    let known = batches.iter().position(|batch| batch.view == member.view && batch.from == member.cursor);
+    let place = match known {
+        Some(place) => place,
+        None => {
+            if batches.len() >= limits::BATCHES_PER_FLUSH {
+                batches.pop();
+            }
+            batches.push(ring.batch(member.view, member.cursor, end));
+            batches.len() - 1
+        }
+    };
+    &batches[place]
+}

@@ -1,0 +1,274 @@
+//! One shard's copy of a room: a ring of recent events, and a cursor for each member.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    event::{RoomEvent, View},
+    pace::Pacer,
+};
+use crate::{
+    chat::{Happening, Position, RequestId, RoomName, Seq},
+    limits::BATCH_BYTES,
+};
+
+/// A room on one shard.
+#[derive(Debug)]
+pub(crate) struct RoomLog {
+    pub(crate) name: RoomName,
+    pub(crate) epoch: u64,
+    /// Whether what a member missed can be fetched.
+    pub(crate) history: bool,
+    pub(crate) ring: Ring,
+    pub(crate) members: Vec<Member>,
+    /// Members on their way out that have not read everything yet.
+    pub(crate) leaving: Vec<Leaving>,
+    pub(crate) pacer: Pacer,
+    pub(crate) flush: Flush,
+}
+
+/// A member is a cursor. What it has not read yet is not copied anywhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member {
+    /// The slot of its connection.
+    pub(crate) connection: u32,
+    pub(crate) view: View,
+    /// Nothing is written while it is replayed what came before.
+    pub(crate) held: bool,
+    /// The index of the next event for it.
+    pub(crate) cursor: u64,
+    /// The last talk it has been given.
+    pub(crate) seq: Seq,
+}
+
+/// A member that is to go when it has read what happened before it left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    pub(crate) connection: u32,
+    /// The first event that it does not see.
+    pub(crate) until: u64,
+    pub(crate) id: RequestId,
+}
+
+/// Where the flush of a room stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Nothing to do.
+    Idle,
+    /// Waits for its time, microseconds.
+    Paced(u64),
+    /// In the queue of rooms to be flushed.
+    Ready,
+    /// Some members have been served.
+    Walking(Walk),
+}
+
+/// A flush that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Walk {
+    /// The next member.
+    pub(crate) next: usize,
+    /// Where the ring ended when the walk began.
+    pub(crate) end: u64,
+    /// How many events it is for.
+    pub(crate) events: usize,
+    /// The largest batch so far, bytes.
+    pub(crate) largest: usize,
+    /// What it cost so far, microseconds.
+    pub(crate) cost_us: u64,
+    /// Members were removed behind the walk's back, so some may have been passed over.
+    pub(crate) disturbed: bool,
+}
+
+/// Recent events. Indexes count from the first event of the ring's life and are never used again.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    events: VecDeque<Slot>,
+    base: u64,
+    bytes: usize,
+    /// The last talk before the first event.
+    base_seq: Seq,
+    /// Events since the last flush began.
+    pub(crate) fresh: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    event: Arc<RoomEvent>,
+    /// The last talk at or before this event.
+    seq: Seq,
+    at_ms: u64,
+    weight: u32,
+}
+
+/// Consecutive events as one view sees them.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) view: View,
+    pub(crate) from: u64,
+    /// The first event that is not in it.
+    pub(crate) upto: u64,
+    /// The last talk before `upto`.
+    pub(crate) seq: Seq,
+    pub(crate) bytes: Bytes,
+}
+
+impl RoomLog {
+    pub(crate) fn new(name: RoomName, head: Position, history: bool) -> Self {
+        Self {
+            name,
+            epoch: head.epoch,
+            history,
+            ring: Ring { base_seq: head.seq, ..Ring::default() },
+            members: Vec::new(),
+            leaving: Vec::new(),
+            pacer: Pacer::new(),
+            flush: Flush::Idle,
+        }
+    }
+}
+
+impl Ring {
+    /// The index that the next event will have.
+    pub(crate) fn end(&self) -> u64 {
+        self.base + self.events.len() as u64
+    }
+
+    /// The first index that is still here.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// What it costs to keep, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The last talk before the event with this index.
+    pub(crate) fn seq_before(&self, index: u64) -> Seq {
+        match index.checked_sub(self.base + 1) {
+            None => self.base_seq,
+            Some(offset) => self.events.get(offset as usize).map_or(self.base_seq, |slot| slot.seq),
+        }
+    }
+
+    /// The newest talk.
+    pub(crate) fn head_seq(&self) -> Seq {
+        self.events.back().map_or(self.base_seq, |slot| slot.seq)
+    }
+
+    /// Appends an event; how many bytes it added.
+    pub(crate) fn push(&mut self, event: Arc<RoomEvent>, at_ms: u64) -> usize {
+        let seq = match &event.happening {
+            Happening::Talk(talk) => talk.seq,
+            Happening::Came { .. }
+            | Happening::Went { .. }
+            | Happening::Renamed { .. }
+            | Happening::Digest { .. }
+            | Happening::Topic { .. }
+            | Happening::Typing { .. }
+            | Happening::System { .. } => self.head_seq(),
+        };
+        let weight = event.weight();
+        self.bytes += weight;
+        self.fresh += 1;
+        self.events.push_back(Slot { event, seq, at_ms, weight: weight as u32 });
+        weight
+    }
+
+    /// Drops the oldest events until at most `bytes` are kept; how many bytes that freed. The newest event stays.
+    pub(crate) fn trim_to(&mut self, bytes: usize) -> usize {
+        let before = self.bytes;
+        while self.bytes > bytes && self.events.len() > 1 {
+            self.drop_oldest();
+        }
+        before - self.bytes
+    }
+
+    /// Drops events older than `at_ms`; how many bytes that freed.
+    pub(crate) fn forget_before(&mut self, at_ms: u64) -> usize {
+        let before = self.bytes;
+        while self.events.front().is_some_and(|slot| slot.at_ms < at_ms) {
+            self.drop_oldest();
+        }
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        before - self.bytes
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(slot) = self.events.pop_front() {
+            self.base += 1;
+            self.base_seq = slot.seq;
+            self.bytes -= slot.weight as usize;
+        }
+    }
+
+    /// The events from `cursor` on, at most up to `end`, as this view sees them; one event is not copied.
+    pub(crate) fn batch(&self, view: View, cursor: u64, end: u64) -> Batch {
+        let first = cursor.saturating_sub(self.base) as usize;
+        let most = end.saturating_sub(cursor) as usize;
+        let mut total = 0;
+        let mut count = 0;
+        let mut lone: Option<&Bytes> = None;
+        let mut several = false;
+        for slot in self.events.iter().skip(first).take(most) {
+            let frames = slot.event.frames(view);
+            if count > 0 && total + frames.len() > BATCH_BYTES {
+                break;
+            }
+            if !frames.is_empty() {
+                several = lone.is_some();
+                lone = Some(frames);
+            }
+            total += frames.len();
+            count += 1;
+        }
+        let bytes = match lone {
+            None => Bytes::new(),
+            Some(frames) if !several && frames.len() == total => frames.clone(),
+            Some(_) => {
+                let mut buffer = BytesMut::with_capacity(total);
+                for slot in self.events.iter().skip(first).take(count) {
+                    buffer.extend_from_slice(slot.event.frames(view));
+                }
+                buffer.freeze()
+            }
+        };
+        let upto = cursor + count as u64;
+        Batch { view, from: cursor, upto, seq: self.seq_before(upto), bytes }
+    }
+
+    /// After `written` bytes of the batch at `cursor` went out: the cursor behind the event in which the write stopped, and the
+    /// rest of that event.
+    pub(crate) fn tear(&self, view: View, cursor: u64, written: usize) -> (u64, Bytes) {
+        let mut left = written;
+        let mut index = cursor;
+        let first = cursor.saturating_sub(self.base) as usize;
+        for slot in self.events.iter().skip(first) {
+            let frames = slot.event.frames(view);
+            if left < frames.len() {
+                return if left == 0 { (index, Bytes::new()) } else { (index + 1, frames.slice(left..)) };
+            }
+            left -= frames.len();
+            index += 1;
+            if left == 0 {
+                return (index, Bytes::new());
+            }
+        }
+        (index, Bytes::new())
+    }
+
+    /// The talks after `seq`, oldest first, if none of them is missing here.
+    pub(crate) fn talks_after(&self, seq: Seq) -> Option<Vec<Arc<RoomEvent>>> {
+        (self.base_seq <= seq).then(|| {
+            self.events
+                .iter()
+                .filter(|slot| matches!(&slot.event.happening, Happening::Talk(talk) if talk.seq > seq))
+                .map(|slot| slot.event.clone())
+                .collect()
+        })
+    }
+}

@@ -1,0 +1,203 @@
+//! What shards say to each other.
+
+use std::sync::Arc;
+
+use super::event::RoomEvent;
+use crate::chat::{
+    Arrival, Departure, Direct, Joined, Page, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId, Since, UserName,
+    Utterance,
+};
+
+/// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
+#[derive(Debug)]
+pub(crate) enum ToShard {
+    /// To the home of a room, or of a pair of users.
+    Home(ToHome),
+    /// Something happened in a room that has members here.
+    Room(Arc<RoomEvent>),
+    /// One member is to see this.
+    Only {
+        /// Which one.
+        session: SessionId,
+        /// What.
+        event: Arc<RoomEvent>,
+    },
+    /// The session is a member from here on.
+    Admit {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// What it is told.
+        joined: Box<Joined>,
+    },
+    /// The session is no member from here on.
+    Dismiss {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+    },
+    /// One session is told this, in answer to its request.
+    Answer {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// What.
+        reply: Box<Reply>,
+    },
+    /// One session is told this of the server's own accord.
+    Tell {
+        /// Which session.
+        session: SessionId,
+        /// What.
+        reply: Box<Reply>,
+    },
+    /// The home has too much on its hands for this talk.
+    Busy {
+        /// Which room.
+        room: RoomName,
+        /// The talk, for another try.
+        said: Box<Utterance>,
+    },
+    /// All sessions of a user here, but one, are told this.
+    Direct {
+        /// Which user.
+        user: UserName,
+        /// The session that said it.
+        except: SessionId,
+        /// What.
+        direct: Arc<Direct>,
+    },
+    /// Somebody is typing to this user.
+    TypingTo {
+        /// Which user.
+        user: UserName,
+        /// Who is typing.
+        from: UserName,
+    },
+    /// A part of the list of rooms.
+    RoomsPart {
+        /// Which gathering it belongs to.
+        gathering: u32,
+        /// The rooms of one shard.
+        rooms: Vec<RoomEntry>,
+    },
+    /// A readiness probe: answered by dropping the sender's other half after a word.
+    Probe(tokio::sync::oneshot::Sender<ShardId>),
+    /// Say goodbye to everybody.
+    Drain,
+}
+
+/// A message to the home of a room.
+#[derive(Debug)]
+pub(crate) enum ToHome {
+    /// A session wants to be a member.
+    Join {
+        /// Which room.
+        room: RoomName,
+        /// Who.
+        arrival: Box<Arrival>,
+        /// Its request.
+        id: RequestId,
+        /// Where it goes on from.
+        since: Since,
+    },
+    /// A session stops being a member.
+    Leave {
+        /// Which room.
+        room: RoomName,
+        /// Which session.
+        session: SessionId,
+        /// On purpose or not.
+        how: Departure,
+        /// Its request.
+        id: RequestId,
+    },
+    /// A member says something.
+    Talk {
+        /// Which room.
+        room: RoomName,
+        /// What.
+        said: Box<Utterance>,
+        /// Whether this is the first of the talks that the session held back because the home was busy.
+        retry: Retry,
+    },
+    /// A member takes another name.
+    Rename {
+        /// Which room.
+        room: RoomName,
+        /// Which session.
+        session: SessionId,
+        /// The new name.
+        name: UserName,
+    },
+    /// A member sets the topic.
+    SetTopic {
+        /// Which room.
+        room: RoomName,
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// The topic.
+        topic: Arc<str>,
+    },
+    /// A member is typing.
+    Typing {
+        /// Which room.
+        room: RoomName,
+        /// Which session.
+        session: SessionId,
+    },
+    /// Who is in a room.
+    Users {
+        /// Which room.
+        room: RoomName,
+        /// Which session asks.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which part.
+        page: Page,
+    },
+    /// A connection is to be greeted with the list of the lobby.
+    Greet {
+        /// Which one.
+        session: SessionId,
+        /// Where it comes from.
+        peer: std::net::SocketAddr,
+    },
+    /// Which rooms live here.
+    Rooms {
+        /// Who gathers them.
+        shard: ShardId,
+        /// For which gathering.
+        gathering: u32,
+        /// After this name.
+        after: Option<String>,
+        /// At most this many.
+        limit: usize,
+    },
+    /// A user says something to one other.
+    Direct {
+        /// To whom.
+        to: UserName,
+        /// What.
+        said: Box<Utterance>,
+    },
+}
+
+/// How a home treats a talk while it is busy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Its sender is told.
+    Never,
+    /// Its sender holds it and all later ones back.
+    Held,
+    /// The first of those that were held back comes again.
+    First,
+}

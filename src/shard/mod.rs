@@ -1,0 +1,97 @@
+//! One core: its inbox, its connections, its copies of the rooms' logs, flush and pacing, and its timer wheel.
+//!
+//! Reading order: [`message`] (what shards say to each other), [`inbox`] (how), `engine` and its parts `session` (bytes to
+//! commands), `rooms` (commands to events), `flush` (events to sockets) and `timers`; `run` puts the engine on a thread.
+
+mod connection;
+mod directory;
+mod engine;
+mod event;
+mod flush;
+mod inbox;
+mod log;
+mod message;
+mod pace;
+mod pairs;
+mod rooms;
+mod session;
+mod settings;
+mod stats;
+mod sync;
+mod timers;
+mod wheel;
+
+pub use settings::Settings;
+
+/// Why a connection ended; the name is the label in metrics and logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The peer closed.
+    Peer,
+    /// The user said exit.
+    Exit,
+    /// The peer broke RFC 6455 or began a message and did not finish it.
+    Violation,
+    /// The dialect had no other answer to a message than a close.
+    Refused,
+    /// Nothing came for too long.
+    Timeout,
+    /// The user said nothing for too long.
+    Idle,
+    /// The socket took nothing for too long.
+    WriteTimeout,
+    /// The member was too far behind, and its dialect has no words for a gap.
+    Slow,
+    /// The server was busy for longer than the sender could be made to wait.
+    Busy,
+    /// More replies waited than a connection may hold.
+    Overrun,
+    /// The server went down.
+    Draining,
+    /// The operator ended it.
+    Disconnected,
+    /// The socket failed.
+    Reset,
+    /// The peer did not close after it was told goodbye.
+    Lingered,
+}
+
+impl End {
+    /// The label in metrics and logs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Peer => "peer",
+            Self::Exit => "exit",
+            Self::Violation => "violation",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Idle => "idle",
+            Self::WriteTimeout => "write_timeout",
+            Self::Slow => "slow",
+            Self::Busy => "busy",
+            Self::Overrun => "overrun",
+            Self::Draining => "draining",
+            Self::Disconnected => "disconnected",
+            Self::Reset => "reset",
+            Self::Lingered => "lingered",
+        }
+    }
+
+    /// Whether what was not sent is thrown away: no close frame passes a full socket.
+    const fn resets(self) -> bool {
+        match self {
+            Self::WriteTimeout | Self::Overrun | Self::Timeout => true,
+            Self::Peer
+            | Self::Exit
+            | Self::Violation
+            | Self::Refused
+            | Self::Idle
+            | Self::Slow
+            | Self::Busy
+            | Self::Draining
+            | Self::Disconnected
+            | Self::Reset
+            | Self::Lingered => false,
+        }
+    }
+}

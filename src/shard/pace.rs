@@ -1,0 +1,238 @@
+//! When a room is flushed next: at once after quiet, then at a pace, while the pace pays.
+//!
+//! Every write costs a system call, whatever it carries, so a room under load is cheaper to serve when events gather before a
+//! flush. The wait is in proportion to what the last flush cost, and two observations end it: a wait that gathered nothing is
+//! not repeated for a growing number of flushes, and a wait that slows the talkers down (they wait for their own echo before
+//! they say the next thing, so the event rate is higher in short stretches without waits) is given up for a growing time.
+
+use crate::limits::{PACE_LEAST_US, PACE_PROBES_MOST, PACE_SKIPS_MOST, PACE_STRETCH_US};
+
+/// The pace of one room. Times are microseconds of the shard's clock.
+#[derive(Debug, Clone)]
+pub(crate) struct Pacer {
+    /// When the last flush ended.
+    ended: u64,
+    /// What it cost.
+    cost: u32,
+    /// Flushes for which the wait is skipped, and how many it will be next time.
+    skip: u16,
+    skip_next: u16,
+    /// Whether the coming flush was made to wait.
+    waiting: bool,
+    stretch: Stretch,
+}
+
+/// Compares the event rate with and without waits, in stretches of [`PACE_STRETCH_US`].
+#[derive(Debug, Clone)]
+struct Stretch {
+    began: u64,
+    events: u32,
+    /// Whether this stretch goes without waits.
+    free: bool,
+    /// Whether waits have been found to slow the talkers down.
+    given_up: bool,
+    /// Stretches until the other way is tried, and how many it will be next time.
+    until_probe: u16,
+    next_probe: u16,
+    /// Events per stretch lately: with waits, without.
+    paced_rate: f32,
+    free_rate: f32,
+}
+
+/// What the operator decides about pacing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PaceSettings {
+    /// How many times the cost of a flush the next one waits; 0 switches waiting off.
+    pub(crate) factor: f32,
+    /// Longest wait, microseconds.
+    pub(crate) longest_us: u64,
+}
+
+impl Pacer {
+    pub(crate) fn new() -> Self {
+        Self {
+            ended: 0,
+            cost: 0,
+            skip: 0,
+            skip_next: 1,
+            waiting: false,
+            stretch: Stretch {
+                began: 0,
+                events: 0,
+                free: false,
+                given_up: false,
+                until_probe: 8,
+                next_probe: 8,
+                paced_rate: 0.0,
+                free_rate: 0.0,
+            },
+        }
+    }
+
+    /// The first event since the last flush came at `now`: when to flush. Not later than `now` means at once.
+    pub(crate) fn due(&mut self, settings: &PaceSettings, now: u64) -> u64 {
+        self.stretch.turn(now);
+        let wait = ((f64::from(self.cost) * f64::from(settings.factor)) as u64).min(settings.longest_us);
+        let due = self.ended + wait;
+        // The timer is not finer than this, and a wait that short gathers nothing.
+        if due < now + PACE_LEAST_US || self.stretch.is_free() {
+            self.waiting = false;
+            return now;
+        }
+        if self.skip > 0 {
+            self.skip -= 1;
+            self.waiting = false;
+            return now;
+        }
+        self.waiting = true;
+        due
+    }
+
+    /// A flush of `events` events ended at `now` after `cost_us` of work.
+    pub(crate) fn flushed(&mut self, now: u64, cost_us: u64, events: usize) {
+        self.ended = now;
+        self.cost = u32::try_from(cost_us).unwrap_or(u32::MAX);
+        self.stretch.events = self.stretch.events.saturating_add(events as u32);
+        if !self.waiting {
+            return;
+        }
+        self.waiting = false;
+        if events <= 1 {
+            self.skip = self.skip_next;
+            self.skip_next = (self.skip_next * 2).min(PACE_SKIPS_MOST);
+        } else {
+            self.skip_next = 1;
+        }
+    }
+}
+
+impl Stretch {
+    fn is_free(&self) -> bool {
+        self.free
+    }
+
+    /// Ends a stretch that has lasted long enough, and decides about the next.
+    fn turn(&mut self, now: u64) {
+        let lasted = now.saturating_sub(self.began);
+        if lasted < PACE_STRETCH_US {
+            return;
+        }
+        let quiet = lasted > 4 * PACE_STRETCH_US;
+        if !quiet {
+            let rate = self.events as f32 * (PACE_STRETCH_US as f32 / lasted as f32);
+            let known = if self.free { &mut self.free_rate } else { &mut self.paced_rate };
+            *known = if *known == 0.0 { rate } else { *known * 0.5 + rate * 0.5 };
+        }
+        let probing = self.free != self.given_up;
+        self.events = 0;
+        self.began = now;
+        if quiet {
+            // Rates of before a pause say nothing about what comes after.
+            self.free_rate = 0.0;
+            self.paced_rate = 0.0;
+            self.free = self.given_up;
+            return;
+        }
+        if probing {
+            // A tenth more is beyond the noise of one stretch.
+            let free_pays = self.free_rate > self.paced_rate * 1.1;
+            if free_pays == self.given_up {
+                self.next_probe = (self.next_probe * 2).min(PACE_PROBES_MOST);
+            } else {
+                self.given_up = free_pays;
+                self.next_probe = 8;
+            }
+            self.until_probe = self.next_probe;
+            self.free = self.given_up;
+        } else if self.until_probe == 0 {
+            self.free = !self.given_up;
+            // The probe is judged by itself, not by what an earlier one found.
+            if self.free {
+                self.free_rate = 0.0;
+            } else {
+                self.paced_rate = 0.0;
+            }
+        } else {
+            self.until_probe -= 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SETTINGS: PaceSettings = PaceSettings { factor: 2.0, longest_us: 10_000 };
+
+    #[test]
+    fn the_first_event_after_quiet_is_flushed_at_once() {
+        let mut pacer = Pacer::new();
+        pacer.flushed(1_000_000, 3_000, 1);
+        assert_eq!(pacer.due(&SETTINGS, 2_000_000), 2_000_000);
+    }
+
+    #[test]
+    fn the_next_one_waits_in_proportion_to_the_last_flush_and_never_longer_than_the_most() {
+        let mut pacer = Pacer::new();
+        pacer.flushed(10_000, 3_000, 5);
+        assert_eq!(pacer.due(&SETTINGS, 10_100), 16_000);
+        pacer.flushed(20_000, 30_000, 5);
+        assert_eq!(pacer.due(&SETTINGS, 20_100), 30_000);
+    }
+
+    #[test]
+    fn a_wait_that_gathers_nothing_is_not_repeated_for_a_growing_number_of_flushes() {
+        let mut pacer = Pacer::new();
+        let mut now = 10_000;
+        let mut waits = 0;
+        pacer.flushed(now, 3_000, 1);
+        for _ in 0..300 {
+            now += 50;
+            let due = pacer.due(&SETTINGS, now);
+            waits += u32::from(due > now);
+            now = due.max(now) + 3_000;
+            pacer.flushed(now, 3_000, 1);
+        }
+        assert!(waits <= 12, "{waits} of 300 flushes waited for nothing");
+    }
+
+    /// A talker with 16 messages on their way says the next one when an echo is back, so waiting only slows it down.
+    #[test]
+    fn a_pace_that_slows_the_talkers_down_is_given_up() {
+        let (with, without) = (closed_loop(&SETTINGS), closed_loop(&PaceSettings { factor: 0.0, ..SETTINGS }));
+        assert!(with as f64 > without as f64 * 0.85, "{with} flushed with the pacer, {without} without any wait");
+    }
+
+    /// Talks at a fixed rate do not slow down, so the wait is kept for most of the time.
+    #[test]
+    fn a_pace_that_gathers_is_kept() {
+        let mut pacer = Pacer::new();
+        let (mut now, mut next, mut flushes, mut events) = (0_u64, 0_u64, 0, 0);
+        while now < 5_000_000 {
+            now = now.max(next);
+            let due = pacer.due(&SETTINGS, now).max(now);
+            let end = due + 3_400;
+            let gathered = ((due - next) / 1_000 + 1) as usize;
+            next += gathered as u64 * 1_000;
+            events += gathered;
+            flushes += 1;
+            now = end;
+            pacer.flushed(now, 3_400, gathered);
+        }
+        assert!(events as f64 / flushes as f64 > 7.0, "{events} events in {flushes} flushes");
+    }
+
+    fn closed_loop(settings: &PaceSettings) -> usize {
+        let mut pacer = Pacer::new();
+        let (mut now, mut flushed) = (0_u64, 0);
+        pacer.flushed(0, 3_400, 16);
+        while now < 5_000_000 {
+            now += 100;
+            let due = pacer.due(settings, now).max(now);
+            now = due + 3_400;
+            pacer.flushed(now, 3_400, 16);
+            flushed += 16;
+        }
+        flushed
+    }
+}

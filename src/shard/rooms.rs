@@ -1,0 +1,457 @@
+//! From commands to events: what this shard is told by others, and what it does as the home of rooms.
+
+use std::sync::Arc;
+
+use super::{
+    connection::{Held, Membership, Socket},
+    engine::{Clock, Engine},
+    event::RoomEvent,
+    log::{Leaving, Member, RoomLog},
+    message::{Retry, ToHome, ToShard},
+    session::Farewell,
+};
+use crate::{
+    chat::{
+        Direct, Effect, ErrorCode, Happening, Joined, Position, Reply, RequestId, RoomName, SessionId, Since, Talk,
+        UserName, Utterance,
+    },
+    codec::BusyPolicy,
+    limits,
+};
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    pub(super) fn take(&mut self, message: ToShard) {
+        match message {
+            ToShard::Home(message) => self.at_home(message),
+            ToShard::Room(event) => self.append(event),
+            ToShard::Only { session, event } => self.show_one(session, &event),
+            ToShard::Admit { session, id, joined } => self.admit(session, id, *joined),
+            ToShard::Dismiss { session, id, room } => self.dismiss(session, id, &room),
+            ToShard::Answer { session, id, reply } => {
+                if let Reply::Error(_) = *reply {
+                    self.forget_refused_join(session, id, &reply);
+                }
+                self.reply(session, id, &reply);
+                self.answered(session);
+            }
+            ToShard::Tell { session, reply } => self.reply(session, None, &reply),
+            ToShard::Busy { room, said } => self.busy(room, said),
+            ToShard::Direct { user, except, direct } => {
+                for session in self.directory.sessions(&user, self.me) {
+                    if session != except {
+                        self.reply(session, None, &Reply::Direct(direct.clone()));
+                    }
+                }
+            }
+            ToShard::TypingTo { user, from } => {
+                for session in self.directory.sessions(&user, self.me) {
+                    self.reply(session, None, &Reply::TypingTo { from: from.clone() });
+                }
+            }
+            ToShard::RoomsPart { gathering, rooms } => self.gathered(gathering, rooms),
+            ToShard::Probe(answer) => {
+                // Nobody waits any more: the probe timed out.
+                let _ = answer.send(self.me);
+            }
+            ToShard::Drain => self.drain(),
+        }
+    }
+
+    fn at_home(&mut self, message: ToHome) {
+        let now = self.now.unix_ms;
+        let mut effects = std::mem::take(&mut self.effects);
+        match message {
+            ToHome::Join { room, arrival, id, since } => {
+                self.home.join(&room, *arrival, id, since, now, &mut effects);
+            }
+            ToHome::Leave { room, session, how, id } => self.home.leave(&room, session, how, id, now, &mut effects),
+            ToHome::Talk { room, said, retry } => self.talk_at_home(room, said, retry, &mut effects),
+            ToHome::Rename { room, session, name } => self.home.rename(&room, session, name, now, &mut effects),
+            ToHome::SetTopic { room, session, id, topic } => {
+                self.home.set_topic(&room, session, id, topic, &mut effects);
+            }
+            ToHome::Typing { room, session } => self.home.typing(&room, session, &mut effects),
+            ToHome::Users { room, session, id, page } => {
+                effects.push(self.home.users(&room, session, id, &page, now));
+            }
+            ToHome::Greet { session, peer } => {
+                let users = self.home.roster(&RoomName::lobby(), now);
+                effects.push(Effect::Answer { session, id: None, reply: Reply::Greeting { peer, users } });
+            }
+            ToHome::Rooms { shard, gathering, after, limit } => {
+                let rooms = self.home.rooms(after.as_deref(), limit + 1);
+                self.send(shard, ToShard::RoomsPart { gathering, rooms });
+            }
+            ToHome::Direct { to, said } => self.direct_at_home(to, *said),
+        }
+        self.carry_out(&mut effects);
+        self.effects = effects;
+    }
+
+    fn talk_at_home(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, effects: &mut Vec<Effect>) {
+        let session = said.session;
+        let held_back = match retry {
+            Retry::Never => false,
+            Retry::Held => self.refused.contains(&session),
+            Retry::First => {
+                self.refused.remove(&session);
+                false
+            }
+        };
+        if held_back || self.is_congested() || self.directory.most_underway() > limits::UNDERWAY_BYTES {
+            if retry != Retry::Never {
+                self.refused.insert(session);
+            }
+            self.stats.busy += 1;
+            self.send(session.shard, ToShard::Busy { room, said });
+            return;
+        }
+        self.home.talk(&room, *said, self.now.unix_ms, effects);
+    }
+
+    fn direct_at_home(&mut self, to: UserName, said: Utterance) {
+        let directory = self.directory.clone();
+        if directory.whereabouts(&to).next().is_none() {
+            let refusal = ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"));
+            self.answer(said.session, said.id, Reply::Error(refusal));
+            return;
+        }
+        let position = self.pairs.next(&said.from, &to);
+        self.tell_direct(to, said, position, position.seq - 1, self.now.unix_ms);
+    }
+
+    /// A direct message has its number: both users' sessions are told, wherever they are.
+    pub(super) fn tell_direct(&mut self, to: UserName, said: Utterance, position: Position, prev: u64, at: u64) {
+        let directory = self.directory.clone();
+        self.answer(said.session, said.id, Reply::Ack { position, at, duplicate: false });
+        let except = said.session;
+        let from = said.from.clone();
+        let direct = Arc::new(Direct { to: to.clone(), talk: numbered(said, position, prev, at) });
+        for shard in directory.whereabouts(&to) {
+            self.send(shard, ToShard::Direct { user: to.clone(), except, direct: direct.clone() });
+        }
+        if from == to {
+            return;
+        }
+        for shard in directory.whereabouts(&from) {
+            self.send(shard, ToShard::Direct { user: from.clone(), except, direct: direct.clone() });
+        }
+    }
+
+    fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
+        self.send(session.shard, ToShard::Answer { session, id, reply: Box::new(reply) });
+    }
+
+    pub(super) fn carry_out(&mut self, effects: &mut Vec<Effect>) {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Tell { room, shards, happening, origin } => {
+                    if let Happening::Talk(talk) = &happening {
+                        self.observer.talk(&room, talk);
+                    }
+                    let event = Arc::new(RoomEvent::new(room, happening, origin, self.now.unix_ms));
+                    for shard in shards.iter() {
+                        if *shard != self.me {
+                            self.directory.add_underway(*shard, event.weight());
+                        }
+                        self.send(*shard, ToShard::Room(event.clone()));
+                    }
+                }
+                Effect::TellOne { session, room, happening } => {
+                    let event = Arc::new(RoomEvent::new(room, happening, None, self.now.unix_ms));
+                    self.send(session.shard, ToShard::Only { session, event });
+                }
+                Effect::Admit { session, id, joined } => {
+                    self.send(session.shard, ToShard::Admit { session, id, joined: Box::new(joined) });
+                }
+                Effect::Dismiss { session, id, room } => {
+                    self.send(session.shard, ToShard::Dismiss { session, id, room });
+                }
+                Effect::Answer { session, id, reply } => self.answer(session, id, reply),
+                Effect::Store { room, utterance } => {
+                    // Rooms are opened without history until a store is there to open them with it.
+                    let refusal = ErrorCode::StoreFailed.because(format!("there is no store for the room {room}"));
+                    self.answer(utterance.session, utterance.id, Reply::Error(refusal));
+                }
+            }
+        }
+    }
+
+    /// Appends an event to this shard's copy of its room's log.
+    fn append(&mut self, event: Arc<RoomEvent>) {
+        if let Some(origin) = event.origin
+            && origin.session.shard == self.me
+            && let Happening::Talk(talk) = &event.happening
+        {
+            let position = Position { epoch: talk.epoch, seq: talk.seq };
+            self.acknowledge(origin.session, origin.id, position, talk.at);
+        }
+        let Some(&place) = self.room_places.get(&event.room) else { return };
+        let Some(room) = self.rooms.get_mut(place as usize) else { return };
+        let now = self.now.ms;
+        let cap = self.settings.ring_bytes;
+        self.ring_bytes += room.ring.push(event, now);
+        self.ring_bytes -= room.ring.trim_to(cap);
+        self.keep_budget();
+        self.plan_flush(place);
+    }
+
+    fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
+        if id.is_some() {
+            self.reply(session, id, &Reply::Ack { position, at, duplicate: false });
+        }
+        self.answered(session);
+    }
+
+    /// Takes bytes from other rooms' rings, one after the other, while all together have too many.
+    fn keep_budget(&mut self) {
+        let budget = self.settings.ring_budget;
+        let mut looked_at = 0;
+        while self.ring_bytes > budget && looked_at < limits::RINGS_SWEPT {
+            let share = budget / self.rooms.len().max(1);
+            self.sweep = if self.sweep + 1 >= self.rooms.capacity() { 0 } else { self.sweep + 1 };
+            if let Some(room) = self.rooms.get_mut(self.sweep) {
+                self.ring_bytes -= room.ring.trim_to(share);
+            }
+            looked_at += 1;
+        }
+    }
+
+    /// Forgets events that are too old for anybody to come back for.
+    pub(super) fn sweep_rings(&mut self) {
+        let before = self.now.ms.saturating_sub(self.settings.ring_keep.as_millis() as u64);
+        for _ in 0..limits::RINGS_SWEPT.min(self.rooms.capacity()) {
+            self.sweep = if self.sweep + 1 >= self.rooms.capacity() { 0 } else { self.sweep + 1 };
+            if let Some(room) = self.rooms.get_mut(self.sweep) {
+                self.ring_bytes -= room.ring.forget_before(before);
+            }
+        }
+    }
+
+    fn show_one(&mut self, id: SessionId, event: &RoomEvent) {
+        let Some(connection) = self.connection(id) else { return };
+        let Some(view) = connection.view() else { return };
+        connection.outgoing().private().extend_from_slice(event.frames(view));
+        self.mark_dirty(id);
+    }
+
+    /// The session is a member: it sees what comes from here on.
+    fn admit(&mut self, id: SessionId, request: RequestId, joined: Joined) {
+        let Some(connection) = self.connection(id) else { return };
+        let Some(session) = connection.session.as_mut() else { return };
+        session.joining.retain(|room| *room != joined.room);
+        let Some(view) = connection.view() else { return };
+        let place = match self.room_places.get(&joined.room) {
+            Some(place) => *place,
+            None => {
+                let log = RoomLog::new(joined.room.clone(), joined.head, joined.history);
+                let place = self.rooms.insert(log) as u32;
+                self.room_places.insert(joined.room.clone(), place);
+                place
+            }
+        };
+        let (Some(room), Some(connection)) =
+            (self.rooms.get_mut(place as usize), self.connections.get_mut(id.slot as usize))
+        else {
+            return;
+        };
+        let member = room.members.len() as u32;
+        room.members.push(Member {
+            connection: id.slot,
+            view,
+            held: false,
+            cursor: room.ring.end(),
+            seq: joined.head.seq,
+        });
+        connection.memberships.push(Membership { room: place, member, leaving: false });
+        self.replay(id, request, joined);
+        self.answered(id);
+    }
+
+    /// Answers a join, and sends what the session missed where this shard still has it.
+    fn replay(&mut self, id: SessionId, request: RequestId, joined: Joined) {
+        let name = joined.room.clone();
+        let (epoch, from, head) = (joined.head.epoch, joined.from, joined.head.seq);
+        self.reply(id, request, &Reply::Joined(Box::new(joined)));
+        if from >= head {
+            return;
+        }
+        let Some(room) = self.room_places.get(&name).and_then(|place| self.rooms.get(*place as usize)) else { return };
+        match room.ring.talks_after(from) {
+            Some(talks) => {
+                for event in talks {
+                    if let Happening::Talk(talk) = &event.happening
+                        && talk.seq <= head
+                    {
+                        let talk = Arc::new(talk.clone());
+                        self.reply(id, None, &Reply::Replayed { room: name.clone(), talk });
+                    }
+                }
+            }
+            None => {
+                let conversation = crate::chat::Conversation::Room(name);
+                let gap = Reply::Gap { conversation, epoch, from: from + 1, to: head, lost: true };
+                self.reply(id, None, &gap);
+            }
+        }
+    }
+
+    /// The session is no member any more: it still gets what happened before.
+    fn dismiss(&mut self, id: SessionId, request: RequestId, name: &RoomName) {
+        let place = self.room_places.get(name).copied();
+        let Some(connection) = self.connection(id) else { return };
+        let membership =
+            place.and_then(|place| connection.memberships.iter().find(|membership| membership.room == place).copied());
+        let Some(membership) = membership else {
+            self.answered(id);
+            return;
+        };
+        if let Some(room) = self.rooms.get_mut(membership.room as usize) {
+            let until = room.ring.end();
+            room.leaving.push(Leaving { connection: id.slot, until, id: request });
+        }
+        if let Some(connection) = self.connection(id)
+            && let Some(membership) = connection.memberships.iter_mut().find(|other| other.room == membership.room)
+        {
+            membership.leaving = true;
+        }
+        if !self.connection(id).is_some_and(|connection| connection.blocked()) && self.catch_up(id) {
+            self.wait_writable(id);
+        }
+    }
+
+    /// A member on its way out has read everything: it goes.
+    pub(super) fn let_go(&mut self, id: SessionId, membership: Membership) {
+        let Some(room) = self.rooms.get(membership.room as usize) else { return };
+        let name = room.name.clone();
+        let request = room.leaving.iter().find(|leaving| leaving.connection == id.slot).and_then(|leaving| leaving.id);
+        if let Some(connection) = self.connection(id) {
+            connection.memberships.retain(|other| other.room != membership.room);
+        }
+        self.remove_member(membership);
+        self.reply(id, request, &Reply::Left { room: name });
+        self.answered(id);
+        self.exit_if_alone(id);
+    }
+
+    /// A join that the home refused is not underway any more.
+    fn forget_refused_join(&mut self, id: SessionId, _request: RequestId, reply: &Reply) {
+        let Reply::Error(refusal) = reply else { return };
+        if refusal.code == ErrorCode::AlreadyMember
+            && let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
+        {
+            session.joining.clear();
+        }
+    }
+
+    /// The home gave a talk back.
+    fn busy(&mut self, room: RoomName, said: Box<Utterance>) {
+        let id = said.session;
+        match self.busy_policy(id) {
+            BusyPolicy::Tell => {
+                let refusal = ErrorCode::Busy
+                    .because("the room has more on its way to its members than it may hold; say it again in a moment")
+                    .retry_after(limits::BUSY_RETRY);
+                self.reply(id, said.id, &Reply::Error(refusal));
+            }
+            BusyPolicy::Pause => {
+                let now = self.now.ms;
+                if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+                    let held = session.held.get_or_insert_with(|| {
+                        Box::new(Held { since_ms: now, retry_ms: 0, talks: Vec::new() })
+                    });
+                    held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
+                    held.talks.push((room, said));
+                }
+                self.schedule(id);
+            }
+        }
+        self.answered(id);
+    }
+
+    /// Tries the talks again that a busy home gave back.
+    pub(super) fn retry_held(&mut self, id: SessionId) {
+        let now = self.now.ms;
+        let Some(connection) = self.connection(id) else { return };
+        let underway = connection.underway;
+        let Some(held) = connection.session.as_mut().and_then(|session| session.held.as_mut()) else { return };
+        if now < held.retry_ms {
+            return;
+        }
+        if now.saturating_sub(held.since_ms) >= limits::BUSY_PAUSE.as_millis() as u64 {
+            return self.goodbye(id, None, Farewell::Busy);
+        }
+        held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
+        if underway > 0 {
+            return;
+        }
+        let talks = std::mem::take(&mut held.talks);
+        if talks.is_empty() {
+            // All of them were taken.
+            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+                session.held = None;
+            }
+            return self.unpause(id);
+        }
+        let mut retry = Retry::First;
+        for (room, said) in talks {
+            let home = self.home_of(&room);
+            if let Some(connection) = self.connection(id) {
+                connection.underway += 1;
+            }
+            self.send(home, ToShard::Home(ToHome::Talk { room, said, retry }));
+            retry = Retry::Held;
+        }
+    }
+
+    fn gathered(&mut self, place: u32, rooms: Vec<crate::chat::RoomEntry>) {
+        let Some(gathering) = self.gatherings.get_mut(place as usize) else { return };
+        gathering.rooms.extend(rooms);
+        gathering.missing -= 1;
+        if gathering.missing > 0 {
+            return;
+        }
+        let mut gathering = self.gatherings.remove(place as usize);
+        gathering.rooms.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+        let more = gathering.rooms.len() > gathering.limit;
+        gathering.rooms.truncate(gathering.limit);
+        let next = if more { gathering.rooms.last().map(|room| room.name.clone()) } else { None };
+        self.reply(gathering.session, gathering.id, &Reply::RoomPage { rooms: gathering.rooms, next });
+        self.answered(gathering.session);
+    }
+
+    /// Says goodbye to everybody; those who come later are turned away by the acceptor.
+    fn drain(&mut self) {
+        self.draining = true;
+        let ids: Vec<SessionId> = self
+            .connections
+            .iter()
+            .map(|(slot, connection)| SessionId {
+                shard: self.me,
+                slot: slot as u32,
+                generation: connection.generation,
+            })
+            .collect();
+        for id in ids {
+            // What is in the rings goes out before the goodbye.
+            if !self.connection(id).is_some_and(|connection| connection.blocked()) && self.catch_up(id) {
+                self.wait_writable(id);
+            }
+            self.goodbye(id, None, Farewell::Draining);
+        }
+    }
+}
+
+fn numbered(said: Utterance, position: Position, prev: u64, at: u64) -> Talk {
+    Talk {
+        epoch: position.epoch,
+        seq: position.seq,
+        prev,
+        at,
+        from: said.from,
+        session: said.tag,
+        text: said.text,
+        kind: said.kind,
+    }
+}
+

@@ -1,0 +1,824 @@
+//! From bytes to commands: connections come, are read, ask for things, and go.
+
+use std::{rc::Rc, sync::Arc};
+
+use super::{
+    End,
+    connection::{Connection, Held, Membership, Phase, Session, Socket, Speaking, Undecided, Written},
+    engine::{Clock, Engine, Gathering, Want},
+    log::Leaving,
+    message::{Retry, ToHome, ToShard},
+};
+use crate::{
+    chat::{
+        Arrival, Command, Conversation, Departure, ErrorCode, Hello, Key, Page, Refusal, Reply, Request, RequestId,
+        RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
+    },
+    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, detect},
+    limits,
+    wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
+};
+
+/// What a reader of a socket is to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Read on.
+    On,
+    /// Wait for [`Want::Wake`].
+    Paused,
+    /// Read on and throw it away, until the peer closes.
+    Discard,
+    /// The connection is over.
+    Over,
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Takes up a connection whose handshake is done.
+    pub(crate) fn open(&mut self, socket: Rc<S>, handshake: Handshake, dialect: Option<usize>) -> SessionId {
+        let (phase_until, decided) = match dialect {
+            Some(dialect) => (0, Some(dialect)),
+            None => match detect::from_handshake(&handshake) {
+                detect::Detection::Known { dialect, why } => {
+                    self.stats.detected.push((dialect, why));
+                    (0, crate::codec::number_of(dialect))
+                }
+                detect::Detection::ByFirstMessage { hold, if_silent } => {
+                    let until_ms = self.now.ms + hold.as_millis() as u64;
+                    let undecided = Undecided { handshake: handshake.clone(), until_ms, if_silent };
+                    return self.insert(socket, Phase::Detecting(Box::new(undecided)), until_ms, LEGACY_LIMITS);
+                }
+            },
+        };
+        let dialect = decided.unwrap_or_default();
+        let profile = self.profiles[dialect];
+        let reader = ReaderLimits {
+            message_bytes: profile.message_bytes,
+            fragments: limits::MESSAGE_FRAGMENTS,
+            text_is_utf8: profile.text_is_utf8,
+        };
+        let codec = DIALECTS[dialect].open(&handshake);
+        let speaking = Speaking { dialect: dialect as u8, codec, peer: handshake.peer };
+        let id = self.insert(socket, Phase::Open(speaking), phase_until, reader);
+        self.begin_speaking(id);
+        id
+    }
+
+    fn insert(&mut self, socket: Rc<S>, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        let now = self.now.ms;
+        let slot = self.connections.insert(Connection {
+            socket,
+            generation,
+            reader: Some(FrameReader::new(reader)),
+            phase,
+            session: None,
+            memberships: Vec::new(),
+            outgoing: None,
+            opened_ms: now,
+            heard_ms: now,
+            ping_ms: u64::MAX,
+            unfinished_ms: 0,
+            tick: 0,
+            underway: 0,
+            paused: false,
+            dirty: false,
+        });
+        let id = SessionId { shard: self.me, slot: slot as u32, generation };
+        if until_ms > 0 {
+            self.watch(id, until_ms);
+        }
+        id
+    }
+
+    /// The dialect is known: the greeting, and what the handshake alone amounts to.
+    fn begin_speaking(&mut self, id: SessionId) {
+        let random = self.random.f64();
+        let now = self.now.ms;
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let Phase::Open(speaking) = &mut connection.phase else { return };
+        let profile = &self.profiles[usize::from(speaking.dialect)];
+        self.stats.opened.push(speaking.dialect);
+        // The first ping comes at random, so that those who came together are not pinged together.
+        connection.ping_ms = now + (profile.ping_every.as_millis() as f64 * random) as u64;
+        let peer = speaking.peer;
+        let opening = speaking.codec.opening();
+        let greets = profile.greets;
+        if greets {
+            connection.underway += 1;
+            let home = self.home_of(&RoomName::lobby());
+            self.send(home, ToShard::Home(ToHome::Greet { session: id, peer }));
+        }
+        self.schedule(id);
+        match opening {
+            Ok(requests) => {
+                for request in requests {
+                    self.request(id, request);
+                }
+            }
+            Err(fault) => self.fault(id, fault),
+        }
+    }
+
+    /// Bytes came off the socket; they are unmasked in place.
+    pub(crate) fn receive(&mut self, id: SessionId, bytes: &mut [u8]) -> Reading {
+        let now = self.now.ms;
+        self.stats.bytes_in += bytes.len() as u64;
+        let Some(connection) = self.connection(id) else { return Reading::Over };
+        connection.heard_ms = now;
+        self.read(id, |reader, sink| reader.read(bytes, sink))
+    }
+
+    /// Goes on with a connection that was paused: with what its reader kept, and then with its socket.
+    pub(crate) fn unpause(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        if !connection.paused {
+            return;
+        }
+        connection.paused = false;
+        let reading = self.read(id, |reader, sink| reader.resume(sink));
+        if reading != Reading::Paused {
+            self.wants.push(Want::Wake(id));
+        }
+    }
+
+    fn read(
+        &mut self,
+        id: SessionId,
+        step: impl FnOnce(
+            &mut FrameReader,
+            &mut dyn FnMut(Incoming<'_>) -> Flow,
+        ) -> Result<Progress, wire::Violation>,
+    ) -> Reading {
+        let Some(connection) = self.connection(id) else { return Reading::Over };
+        let Some(mut reader) = connection.reader.take() else { return Reading::Discard };
+        let outcome = step(&mut reader, &mut |incoming| self.incoming(id, incoming));
+        let now = self.now.ms;
+        let Some(connection) = self.connection(id) else { return Reading::Over };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return Reading::Discard;
+        }
+        match outcome {
+            Ok(Progress::NeedMore | Progress::Closed) => {
+                let began = connection.unfinished_ms;
+                connection.unfinished_ms = match (reader.is_unfinished(), began) {
+                    (false, _) => 0,
+                    (true, 0) => now.max(1),
+                    (true, began) => began,
+                };
+                if began == 0 && connection.unfinished_ms != 0 {
+                    self.schedule(id);
+                }
+                if let Some(connection) = self.connection(id) {
+                    connection.reader = Some(reader);
+                }
+                Reading::On
+            }
+            Ok(Progress::Paused) => {
+                connection.reader = Some(reader);
+                connection.paused = true;
+                Reading::Paused
+            }
+            Err(violation) => {
+                self.close(id, violation.code, &violation.reason, End::Violation);
+                Reading::Discard
+            }
+        }
+    }
+
+    fn incoming(&mut self, id: SessionId, incoming: Incoming<'_>) -> Flow {
+        match incoming {
+            Incoming::Message(message) => self.message(id, message),
+            Incoming::Ping(payload) => {
+                if let Some(connection) = self.connection(id) {
+                    connection.outgoing().pong(wire::pong(payload).as_bytes());
+                    self.mark_dirty(id);
+                }
+            }
+            Incoming::Pong(payload) => self.pong(id, payload),
+            Incoming::Close { code, .. } => {
+                let answer = wire::close_answer(code);
+                self.close_with(id, answer.as_bytes(), End::Peer);
+            }
+        }
+        self.flow(id)
+    }
+
+    /// Whether this connection is to be read on.
+    fn flow(&mut self, id: SessionId) -> Flow {
+        let congested = self.is_congested();
+        let Some(connection) = self.connection(id) else { return Flow::Pause };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return Flow::Pause;
+        }
+        let held = connection.session.as_ref().is_some_and(|session| session.held.is_some() || session.exiting.is_some());
+        if held
+            || connection.underway >= limits::REQUESTS_UNDERWAY
+            || connection.private_bytes() > limits::PRIVATE_BYTES
+        {
+            return Flow::Pause;
+        }
+        if congested {
+            self.congested.push(id);
+            return Flow::Pause;
+        }
+        Flow::Go
+    }
+
+    fn message(&mut self, id: SessionId, message: Message<'_>) {
+        let Some(connection) = self.connection(id) else { return };
+        if let Phase::Detecting(undecided) = &connection.phase {
+            let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
+            self.stats.detected.push((dialect, why));
+            self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
+        }
+        let mut requests = std::mem::take(&mut self.requests);
+        let decoded = match self.connection(id).map(|connection| &mut connection.phase) {
+            Some(Phase::Open(speaking)) => speaking.codec.decode(message, &mut requests),
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => Ok(()),
+        };
+        for request in requests.drain(..) {
+            self.request(id, request);
+        }
+        self.requests = requests;
+        if let Err(fault) = decoded {
+            self.fault(id, fault);
+        }
+    }
+
+    /// The dialect of an undecided connection is this one.
+    pub(super) fn decide(&mut self, id: SessionId, dialect: usize) {
+        let Some(connection) = self.connection(id) else { return };
+        let Phase::Detecting(undecided) = &connection.phase else { return };
+        let codec = DIALECTS[dialect].open(&undecided.handshake);
+        let peer = undecided.handshake.peer;
+        connection.phase = Phase::Open(Speaking { dialect: dialect as u8, codec, peer });
+        self.begin_speaking(id);
+    }
+
+    fn fault(&mut self, id: SessionId, fault: Fault) {
+        match fault {
+            Fault::Refused(request, refusal) => self.reply(id, request, &Reply::Error(refusal)),
+            Fault::Close(code, reason) => self.close(id, code, reason, End::Refused),
+        }
+    }
+
+    /// Carries out a request of this connection.
+    pub(crate) fn request(&mut self, id: SessionId, Request { id: request, command }: Request) {
+        let now = self.now.ms;
+        let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+        else {
+            return;
+        };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return;
+        }
+        let Some(session) = connection.session.as_mut() else {
+            return match command {
+                Command::Hello(hello) => self.hello(id, request, hello),
+                Command::Ping => self.ping(id, request),
+                Command::Exit => self.goodbye(id, request, Farewell::Exit),
+                _ => self.refuse(id, request, ErrorCode::NoHello.because("say hello first: a session needs a name")),
+            };
+        };
+        // Asking for nothing is not saying something, except where heartbeats are messages of the dialect.
+        let heartbeats_count = matches!(&connection.phase, Phase::Open(speaking)
+            if self.profiles[usize::from(speaking.dialect)].silent_after.is_some());
+        if heartbeats_count || !matches!(command, Command::Ping | Command::Typing { .. }) {
+            session.said_ms = now;
+        }
+        match command {
+            Command::Hello(_) => {
+                let refusal = ErrorCode::HelloAgain.because("this session has a name already; use rename to change it");
+                self.refuse(id, request, refusal);
+            }
+            Command::Join { room, since } => self.join(id, request, room, since),
+            Command::Leave { room } => self.leave(id, request, room),
+            Command::Talk { room, text, kind, key } => self.talk(id, request, room, text, kind, key),
+            Command::Direct { to, text, kind, key } => self.direct(id, request, to, text, kind, key),
+            Command::Users { room, page } => {
+                let home = self.home_of(&room);
+                self.ask(id, home, ToHome::Users { room, session: id, id: request, page });
+            }
+            Command::Rooms { page } => self.gather(id, request, page),
+            Command::SetTopic { room, topic } => {
+                let home = self.home_of(&room);
+                self.ask(id, home, ToHome::SetTopic { room, session: id, id: request, topic });
+            }
+            Command::Rename { name } => self.rename(id, request, name),
+            Command::History { .. } | Command::Search { .. } | Command::Read { .. } => {
+                let refusal = ErrorCode::NoHistory.because("this server keeps no history");
+                self.refuse(id, request, refusal);
+            }
+            Command::Unread => self.reply(id, request, &Reply::UnreadList(Vec::new())),
+            Command::Typing { conversation } => self.typing(id, conversation),
+            Command::Watch { user } => self.watch_peer(id, user),
+            Command::Ping => self.ping(id, request),
+            Command::Exit => self.exit(id, request),
+        }
+    }
+
+    fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) {
+        let name = hello.name.unwrap_or_else(|| self.directory.guest());
+        let tag = self.directory.tag();
+        let now = self.now;
+        self.directory.enter(&name, id);
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let Phase::Open(speaking) = &connection.phase else { return };
+        let heartbeat = self.profiles[usize::from(speaking.dialect)].ping_every;
+        let peer = speaking.peer;
+        connection.session = Some(Box::new(Session {
+            name: name.clone(),
+            tag,
+            said_ms: now.ms,
+            typed_ms: 0,
+            exiting: None,
+            joining: Vec::new(),
+            peer: None,
+            held: None,
+        }));
+        let welcome = Welcome { session: tag, name, key: None, heartbeat, at: now.unix_ms, peer };
+        self.reply(id, request, &Reply::Welcome(Box::new(welcome)));
+        for resume in hello.resume {
+            match resume.conversation {
+                Conversation::Room(room) => self.join(id, None, room, Since::Position(resume.position)),
+                // Nothing of a direct conversation is kept without a store.
+                Conversation::Peer(_) => {}
+            }
+        }
+        self.schedule(id);
+    }
+
+    fn join(&mut self, id: SessionId, request: RequestId, room: RoomName, since: Since) {
+        let most = self.settings.rooms_per_session;
+        let place = self.room_places.get(&room).copied();
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else { return };
+        let here = place.is_some_and(|place| connection.memberships.iter().any(|membership| membership.room == place));
+        if here || session.joining.contains(&room) {
+            let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"));
+            return self.refuse(id, request, refusal);
+        }
+        let count = connection.memberships.len() + session.joining.len();
+        if count >= most {
+            let refusal = ErrorCode::TooManyRooms
+                .because(format!("this session is in {count} rooms; at most {most} are allowed: leave one first"));
+            return self.refuse(id, request, refusal);
+        }
+        session.joining.push(room.clone());
+        let profile = &self.profiles[usize::from(speaking.dialect)];
+        let arrival = Box::new(Arrival {
+            session: id,
+            user: session.name.clone(),
+            tag: session.tag,
+            sees_own_coming: profile.sees_own_coming,
+            sees_own_going: profile.sees_own_going,
+            wants_list: profile.notices_carry_list,
+        });
+        let home = self.home_of(&room);
+        self.ask(id, home, ToHome::Join { room, arrival, id: request, since });
+    }
+
+    fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
+        let place = self.room_places.get(&room).copied();
+        let Some(connection) = self.connection(id) else { return };
+        let membership = place.and_then(|place| {
+            connection.memberships.iter_mut().find(|membership| membership.room == place && !membership.leaving)
+        });
+        let joining = connection.session.as_ref().is_some_and(|session| session.joining.contains(&room));
+        match membership {
+            Some(membership) => membership.leaving = true,
+            None if joining => {}
+            None => {
+                let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
+                return self.refuse(id, request, refusal);
+            }
+        }
+        let home = self.home_of(&room);
+        self.ask(id, home, ToHome::Leave { room, session: id, how: Departure::Said, id: request });
+    }
+
+    fn talk(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        room: RoomName,
+        text: Arc<str>,
+        kind: TalkKind,
+        key: Option<Key>,
+    ) {
+        let Some(said) = self.utterance(id, request, text, kind, key) else { return };
+        let pauses = self.busy_policy(id) == BusyPolicy::Pause;
+        if let Some(held) = self.held(id) {
+            held.talks.push((room, said));
+            return;
+        }
+        let home = self.home_of(&room);
+        let retry = if pauses { Retry::Held } else { Retry::Never };
+        self.ask(id, home, ToHome::Talk { room, said, retry });
+    }
+
+    fn direct(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        to: UserName,
+        text: Arc<str>,
+        kind: TalkKind,
+        key: Option<Key>,
+    ) {
+        let Some(said) = self.utterance(id, request, text, kind, key) else { return };
+        let home = self.directory.home_of_pair(&said.from, &to);
+        self.ask(id, home, ToHome::Direct { to, said });
+    }
+
+    fn utterance(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        text: Arc<str>,
+        kind: TalkKind,
+        key: Option<Key>,
+    ) -> Option<Box<Utterance>> {
+        self.stats.talks += 1;
+        let session = self.connection(id)?.session.as_ref()?;
+        Some(Box::new(Utterance {
+            session: id,
+            id: request,
+            from: session.name.clone(),
+            tag: session.tag,
+            text,
+            kind,
+            key,
+        }))
+    }
+
+    fn gather(&mut self, id: SessionId, request: RequestId, page: Page) {
+        let shards = self.directory.shards();
+        let gathering = Gathering { session: id, id: request, limit: page.limit, missing: shards, rooms: Vec::new() };
+        let gathering = self.gatherings.insert(gathering) as u32;
+        if let Some(connection) = self.connection(id) {
+            connection.underway += 1;
+        }
+        let shard = self.me;
+        for to in 0..shards {
+            let ask = ToHome::Rooms { shard, gathering, after: page.after.clone(), limit: page.limit };
+            self.send(ShardId(to as u16), ToShard::Home(ask));
+        }
+    }
+
+    fn rename(&mut self, id: SessionId, request: RequestId, name: UserName) {
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let Some(session) = connection.session.as_mut() else { return };
+        let old = std::mem::replace(&mut session.name, name.clone());
+        let tag = session.tag;
+        let mut rooms = session.joining.clone();
+        rooms.extend(
+            connection
+                .memberships
+                .iter()
+                .filter(|membership| !membership.leaving)
+                .filter_map(|membership| self.rooms.get(membership.room as usize).map(|room| room.name.clone())),
+        );
+        if old != name {
+            self.directory.exit(&old, id);
+            self.directory.enter(&name, id);
+            for room in rooms {
+                let home = self.home_of(&room);
+                self.send(home, ToShard::Home(ToHome::Rename { room, session: id, name: name.clone() }));
+            }
+        }
+        self.reply(id, request, &Reply::Renamed { old, new: name, session: tag });
+    }
+
+    fn typing(&mut self, id: SessionId, conversation: Conversation) {
+        let now = self.now.ms;
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else { return };
+        if session.typed_ms != 0 && now < session.typed_ms + limits::TYPING_EVERY.as_millis() as u64 {
+            return;
+        }
+        session.typed_ms = now;
+        let from = session.name.clone();
+        match conversation {
+            Conversation::Room(room) => {
+                let home = self.home_of(&room);
+                self.send(home, ToShard::Home(ToHome::Typing { room, session: id }));
+            }
+            Conversation::Peer(user) => {
+                let directory = self.directory.clone();
+                for shard in directory.whereabouts(&user) {
+                    self.send(shard, ToShard::TypingTo { user: user.clone(), from: from.clone() });
+                }
+            }
+        }
+    }
+
+    fn watch_peer(&mut self, id: SessionId, user: UserName) {
+        let directory = self.directory.clone();
+        let old = self.connection(id).and_then(|connection| connection.session.as_mut()).and_then(|session| session.peer.replace(user.clone()));
+        if let Some(old) = old {
+            directory.unwatch(&old, id);
+        }
+        directory.watch(&user, id);
+    }
+
+    fn ping(&mut self, id: SessionId, request: RequestId) {
+        let at = self.now.unix_ms;
+        self.reply(id, request, &Reply::Pong { at });
+    }
+
+    fn exit(&mut self, id: SessionId, request: RequestId) {
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let Some(session) = connection.session.as_mut() else { return };
+        if session.exiting.is_some() {
+            return;
+        }
+        session.exiting = Some(request);
+        let mut rooms = session.joining.clone();
+        for membership in connection.memberships.iter_mut().filter(|membership| !membership.leaving) {
+            membership.leaving = true;
+            if let Some(room) = self.rooms.get(membership.room as usize) {
+                rooms.push(room.name.clone());
+            }
+        }
+        for room in rooms {
+            let home = self.home_of(&room);
+            self.ask(id, home, ToHome::Leave { room, session: id, how: Departure::Said, id: None });
+        }
+        self.exit_if_alone(id);
+        self.schedule(id);
+    }
+
+    /// Ends an exiting session that the last room has let go.
+    pub(super) fn exit_if_alone(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        let Some(session) = &connection.session else { return };
+        if let Some(request) = session.exiting
+            && connection.memberships.is_empty()
+            && session.joining.is_empty()
+        {
+            self.goodbye(id, request, Farewell::Exit);
+        }
+    }
+
+    /// Sends a request that is answered.
+    fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
+        if let Some(connection) = self.connection(id) {
+            connection.underway += 1;
+        }
+        self.send(home, ToShard::Home(message));
+    }
+
+    /// A request has been answered.
+    pub(super) fn answered(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.underway = connection.underway.saturating_sub(1);
+        if connection.paused && connection.underway <= limits::REQUESTS_UNDERWAY / 2 && self.flow(id) == Flow::Go {
+            self.unpause(id);
+        }
+    }
+
+    /// Tells one session something.
+    pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
+        let at = self.now.unix_ms;
+        let Some(connection) = self.connection(id) else { return };
+        let mut frames = Frames { buffer: std::mem::take(connection.outgoing().private()) };
+        if let Phase::Open(speaking) = &mut connection.phase {
+            speaking.codec.encode_at(at, request, reply, &mut frames);
+        }
+        let waiting = frames.buffer.len();
+        *connection.outgoing().private() = frames.buffer;
+        if waiting > limits::PRIVATE_BYTES_MOST {
+            return self.cut(id, End::Overrun);
+        }
+        self.follow_view(id);
+        self.mark_dirty(id);
+    }
+
+    /// A codec may change how its member sees events.
+    fn follow_view(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get(id.slot as usize) else { return };
+        let Some(view) = connection.view() else { return };
+        for membership in &connection.memberships {
+            if let Some(member) = self
+                .rooms
+                .get_mut(membership.room as usize)
+                .and_then(|room| room.members.get_mut(membership.member as usize))
+            {
+                member.view = view;
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
+        self.reply(id, request, &Reply::Error(refusal));
+    }
+
+    pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
+        match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
+        }
+    }
+
+    pub(super) fn held(&mut self, id: SessionId) -> Option<&mut Held> {
+        self.connection(id)?.session.as_mut()?.held.as_deref_mut()
+    }
+
+    /// Says goodbye and closes.
+    pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, farewell: Farewell) {
+        let spread = self.settings.retry_spread.as_millis() as u64;
+        let retry_after = farewell.comes_back().then(|| {
+            std::time::Duration::from_millis(self.random.u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
+        });
+        let native = match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+            Some(Phase::Open(speaking)) => DIALECTS[usize::from(speaking.dialect)].name() == crate::codec::NATIVE,
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
+        };
+        let code = farewell.code();
+        if let Some(notice) = farewell.notice() {
+            self.reply(id, None, &Reply::System { text: notice.into() });
+        }
+        self.reply(id, request, &Reply::Goodbye { code, text: farewell.text().into(), retry_after });
+        let close = if native { code.close_code() } else { code.legacy_close_code() };
+        self.close(id, close, farewell.text(), farewell.end());
+    }
+
+    /// Closes politely: leaves the rooms, writes what waits and a close frame, and gives the peer a moment.
+    pub(crate) fn close(&mut self, id: SessionId, code: u16, reason: &str, end: End) {
+        self.close_with(id, wire::close(code, reason).as_bytes(), end);
+    }
+
+    fn close_with(&mut self, id: SessionId, frame: &[u8], end: End) {
+        let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
+        let Some(connection) = self.connection(id) else { return };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return;
+        }
+        // Behind the replies: a close frame is the last frame there is.
+        connection.outgoing().private().extend_from_slice(frame);
+        connection.phase = Phase::Closing { until_ms, shut: false };
+        connection.reader = None;
+        connection.paused = false;
+        self.stats.ends.push(end);
+        self.depart(id);
+        self.mark_dirty(id);
+        self.wants.push(Want::Wake(id));
+        self.watch(id, until_ms);
+    }
+
+    /// Ends a connection at once: nothing more can be written to it.
+    pub(crate) fn cut(&mut self, id: SessionId, end: End) {
+        let Some(connection) = self.connection(id) else { return };
+        if !matches!(connection.phase, Phase::Closing { .. }) {
+            self.stats.ends.push(end);
+        }
+        self.depart(id);
+        if let Some(connection) = self.connections.try_remove(id.slot as usize)
+            && end.resets()
+        {
+            connection.socket.reset();
+        }
+        self.wants.push(Want::Wake(id));
+    }
+
+    /// The peer closed its side, or the socket failed.
+    pub(crate) fn hung_up(&mut self, id: SessionId) {
+        self.cut(id, End::Peer);
+    }
+
+    /// The session is over: rooms and directory forget it, once.
+    fn depart(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let memberships = std::mem::take(&mut connection.memberships);
+        let session = connection.session.take();
+        let Some(session) = session else { return };
+        let mut rooms = session.joining;
+        for membership in memberships {
+            let Some(room) = self.rooms.get(membership.room as usize) else { continue };
+            if !membership.leaving {
+                rooms.push(room.name.clone());
+            }
+            self.remove_member(membership);
+        }
+        for room in rooms {
+            let home = self.home_of(&room);
+            let leave = ToHome::Leave { room, session: id, how: Departure::Lost, id: None };
+            self.send(home, ToShard::Home(leave));
+        }
+        if let Some(peer) = &session.peer {
+            self.directory.unwatch(peer, id);
+        }
+        self.directory.exit(&session.name, id);
+        self.tell_watchers(&session.name);
+    }
+
+    /// Whoever watches this user is told that its last session has ended.
+    fn tell_watchers(&mut self, user: &UserName) {
+        let directory = self.directory.clone();
+        if directory.whereabouts(user).next().is_some() {
+            return;
+        }
+        for session in directory.watchers(user) {
+            let reply = Box::new(Reply::PeerWent { user: user.clone() });
+            self.send(session.shard, ToShard::Tell { session, reply });
+        }
+    }
+
+    /// Writes what waits for one connection, then what its rooms have for it.
+    pub(super) fn write(&mut self, id: SessionId) {
+        let now = self.now.ms;
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        if connection.blocked() {
+            return;
+        }
+        match connection.drain(now, &mut self.stats.bytes_out) {
+            Written::All => self.written(id),
+            Written::Full => self.wait_writable(id),
+            Written::Dead => self.cut(id, End::Reset),
+        }
+    }
+
+    /// Everything that waited has been written.
+    fn written(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        if let Phase::Closing { shut, .. } = &mut connection.phase
+            && !*shut
+        {
+            *shut = true;
+            self.wants.push(Want::Shut(id));
+        } else if connection.paused && self.flow(id) == Flow::Go {
+            self.unpause(id);
+        }
+    }
+
+    /// A full socket has room again. Whether it is full once more.
+    pub(crate) fn writable(&mut self, id: SessionId) -> bool {
+        let now = self.now.ms;
+        let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+        else {
+            return false;
+        };
+        match connection.drain(now, &mut self.stats.bytes_out) {
+            Written::All => {}
+            Written::Full => return true,
+            Written::Dead => {
+                self.cut(id, End::Reset);
+                return false;
+            }
+        }
+        if self.catch_up(id) {
+            return true;
+        }
+        self.written(id);
+        false
+    }
+
+    /// Takes a member out of its room; the room goes from this shard with its last member.
+    pub(super) fn remove_member(&mut self, membership: Membership) {
+        let Some(room) = self.rooms.get_mut(membership.room as usize) else { return };
+        let place = membership.member as usize;
+        if place >= room.members.len() {
+            return;
+        }
+        let gone = room.members.swap_remove(place);
+        room.leaving.retain(|leaving: &Leaving| leaving.connection != gone.connection);
+        if let super::log::Flush::Walking(walk) = &mut room.flush {
+            walk.disturbed = true;
+        }
+        if let Some(moved) = room.members.get(place)
+            && let Some(connection) = self.connections.get_mut(moved.connection as usize)
+            && let Some(other) = connection.memberships.iter_mut().find(|other| other.room == membership.room)
+        {
+            other.member = membership.member;
+        }
+        if room.members.is_empty() {
+            let room = self.rooms.remove(membership.room as usize);
+            self.ring_bytes -= room.ring.bytes();
+            self.room_places.remove(&room.name);
+        }
+    }
+}
+
+/// Why the server says goodbye.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Farewell {
+    /// The user said exit.
+    Exit,
+    /// The user said nothing for too long.
+    Idle,
+    /// The member was too far behind, and its dialect has no words for a gap.
+    Slow,
+    /// Its talk could not be taken for too long.
+    Busy,
+    /// The server goes down.
+    Draining,
+}
+
+/// How messages of an undecided connection are read: it may be a protobuf dialect.
+const LEGACY_LIMITS: ReaderLimits = ReaderLimits {
+    message_bytes: limits::LEGACY_MESSAGE_BYTES,
+    fragments: limits::MESSAGE_FRAGMENTS,
+    text_is_utf8: false,
+};
+

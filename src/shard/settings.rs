@@ -1,0 +1,65 @@
+//! What the operator decides about shards.
+
+use std::time::Duration;
+
+use super::pace::PaceSettings;
+use crate::chat::HomeSettings;
+
+/// Settings of all shards, the same for each.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// About rooms.
+    pub home: HomeSettings,
+    /// A connection from which nothing came for so long is dead.
+    pub dead_after: Duration,
+    /// A user who said nothing for so long is sent away; `None`: never.
+    pub idle_kick: Option<Duration>,
+    /// A socket that takes nothing for so long is reset.
+    pub write_timeout: Duration,
+    /// The next flush waits this many times the cost of the last one; 0: never.
+    pub pace: f32,
+    /// Longest wait before a flush.
+    pub flush_max: Duration,
+    /// Writes of a flush before other work gets its turn.
+    pub yield_writes: usize,
+    /// Bytes of recent events that one room may keep on one shard.
+    pub ring_bytes: usize,
+    /// Bytes of recent events that all rooms of a shard may keep together.
+    pub ring_budget: usize,
+    /// How long recent events are kept for those who come back.
+    pub ring_keep: Duration,
+    /// Rooms that one session may be in.
+    pub rooms_per_session: usize,
+    /// On drain, clients are told to come back after a random part of this.
+    pub retry_spread: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            home: HomeSettings {
+                presence_events_max: 500,
+                digest_every_ms: 2_000,
+                list_cache_ms: 1_000,
+                key_window_ms: 600_000,
+            },
+            dead_after: Duration::from_secs(60),
+            idle_kick: None,
+            write_timeout: Duration::from_secs(10),
+            pace: 2.0,
+            flush_max: Duration::from_millis(10),
+            yield_writes: 256,
+            ring_bytes: 1024 * 1024,
+            ring_budget: 64 * 1024 * 1024,
+            ring_keep: Duration::from_secs(60),
+            rooms_per_session: crate::limits::ROOMS_PER_SESSION,
+            retry_spread: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Settings {
+    pub(super) fn pacing(&self) -> PaceSettings {
+        PaceSettings { factor: self.pace, longest_us: self.flush_max.as_micros() as u64 }
+    }
+}

@@ -1,0 +1,24 @@
+//! What a shard counts: plain numbers while it works, given to the metrics once per tick.
+
+use crate::codec::detect::Why;
+
+/// Counts since the last tick.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Stats {
+    pub(crate) talks: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) busy: u64,
+    pub(crate) gaps: u64,
+    /// Cost of each flush, microseconds, and the longest batch it wrote, bytes.
+    pub(crate) flushes: Vec<(u64, usize)>,
+    /// How far behind members were that read again, in events.
+    pub(crate) lags: Vec<u64>,
+    /// Why connections ended.
+    pub(crate) ends: Vec<super::End>,
+    /// The dialects of connections that began to speak.
+    pub(crate) opened: Vec<u8>,
+    /// What decided the dialect of connections on plain `/ws`.
+    pub(crate) detected: Vec<(&'static str, Why)>,
+}

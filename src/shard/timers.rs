@@ -1,0 +1,154 @@
+//! What time does to connections: heartbeats, deadlines, idle users, silent newcomers.
+
+use super::{
+    End,
+    connection::{Connection, Phase, Socket},
+    engine::{Clock, Engine},
+    session::Farewell,
+};
+use crate::{chat::SessionId, limits, wire};
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Runs the wheel up to now. Called once per tick.
+    pub(crate) fn tick(&mut self) {
+        let now = self.now.ms;
+        let mut due = Vec::new();
+        self.wheel.expire(now, |tick, id| due.push((tick, id)));
+        for (tick, id) in due {
+            if self.connection(id).is_some_and(|connection| connection.tick == tick) {
+                if let Some(connection) = self.connection(id) {
+                    connection.tick = 0;
+                }
+                self.check(id);
+                self.schedule(id);
+            }
+        }
+        self.sweep_rings();
+        let mut effects = std::mem::take(&mut self.effects);
+        self.home.tick(self.now.unix_ms, &mut effects);
+        self.carry_out(&mut effects);
+        self.effects = effects;
+    }
+
+    /// Puts a connection into the wheel for the first of its deadlines.
+    pub(super) fn schedule(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get(id.slot as usize).filter(|c| c.generation == id.generation) else {
+            return;
+        };
+        let next = self.next_deadline(connection);
+        self.watch(id, next);
+    }
+
+    /// Puts a connection into the wheel, unless it comes up before that anyway.
+    pub(super) fn watch(&mut self, id: SessionId, at_ms: u64) {
+        let tick = at_ms.div_ceil(limits::WHEEL_TICK_MS);
+        let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+        else {
+            return;
+        };
+        if connection.tick == 0 || tick < connection.tick {
+            connection.tick = self.wheel.put(at_ms, id);
+        }
+    }
+
+    fn next_deadline(&self, connection: &Connection<S>) -> u64 {
+        match &connection.phase {
+            Phase::Detecting(undecided) => undecided.until_ms,
+            Phase::Closing { until_ms, .. } => *until_ms,
+            Phase::Open(speaking) => {
+                let settings = &self.settings;
+                let mut next = connection.ping_ms.min(connection.heard_ms + settings.dead_after.as_millis() as u64);
+                if let Some(blocked) = connection.outgoing.as_ref().and_then(|outgoing| outgoing.blocked_ms) {
+                    next = next.min(blocked + settings.write_timeout.as_millis() as u64);
+                }
+                if connection.unfinished_ms > 0 {
+                    next = next.min(connection.unfinished_ms + limits::MESSAGE_AGE.as_millis() as u64);
+                }
+                if let Some(silence) = self.silence(speaking.dialect) {
+                    next = next.min(last_word(connection) + silence);
+                }
+                if let Some(session) = &connection.session {
+                    if let Some(held) = &session.held {
+                        next = next.min(held.retry_ms);
+                    }
+                    if session.exiting.is_some() {
+                        next = next.min(session.said_ms + limits::LINGER.as_millis() as u64);
+                    }
+                }
+                next
+            }
+        }
+    }
+
+    /// How long a user of this dialect may be silent, milliseconds.
+    fn silence(&self, dialect: u8) -> Option<u64> {
+        self.profiles[usize::from(dialect)]
+            .silent_after
+            .or(self.settings.idle_kick)
+            .map(|silence| silence.as_millis() as u64)
+    }
+
+    fn check(&mut self, id: SessionId) {
+        let now = self.now.ms;
+        let dead_after = self.settings.dead_after.as_millis() as u64;
+        let write_timeout = self.settings.write_timeout.as_millis() as u64;
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let (dialect, exiting) = match &connection.phase {
+            Phase::Detecting(undecided) => {
+                if now >= undecided.until_ms {
+                    let dialect = undecided.if_silent;
+                    let number = crate::codec::number_of(dialect).unwrap_or_default();
+                    self.decide(id, number);
+                }
+                return;
+            }
+            Phase::Closing { until_ms, .. } => {
+                if now >= *until_ms {
+                    self.cut(id, End::Lingered);
+                }
+                return;
+            }
+            Phase::Open(speaking) => {
+                (speaking.dialect, connection.session.as_ref().is_some_and(|session| session.exiting.is_some()))
+            }
+        };
+        let blocked = connection.outgoing.as_ref().and_then(|outgoing| outgoing.blocked_ms);
+        if blocked.is_some_and(|blocked| now.saturating_sub(blocked) >= write_timeout) {
+            return self.cut(id, End::WriteTimeout);
+        }
+        // A connection that is not read cannot be heard.
+        if connection.paused {
+            connection.heard_ms = now;
+        }
+        if now.saturating_sub(connection.heard_ms) >= dead_after {
+            return self.cut(id, End::Timeout);
+        }
+        let unfinished = connection.unfinished_ms;
+        if unfinished > 0 && now.saturating_sub(unfinished) >= limits::MESSAGE_AGE.as_millis() as u64 {
+            return self.close(id, 1008, "a message was begun and not finished", End::Violation);
+        }
+        if exiting && now.saturating_sub(last_word(connection)) >= limits::LINGER.as_millis() as u64 {
+            return self.goodbye(id, None, Farewell::Exit);
+        }
+        if connection.ping_ms <= now {
+            connection.ping_ms = now + self.profiles[usize::from(dialect)].ping_every.as_millis() as u64;
+            if blocked.is_none() {
+                connection.outgoing().control(wire::ping(&[]).as_bytes());
+                self.mark_dirty(id);
+            }
+        }
+        let Some(connection) = self.connections.get(id.slot as usize) else { return };
+        if let Some(silence) = self.silence(dialect)
+            && now.saturating_sub(last_word(connection)) >= silence
+        {
+            return self.goodbye(id, None, Farewell::Idle);
+        }
+        self.retry_held(id);
+    }
+}
+
+/// When the user last said something; a connection without a name says something by coming.
+fn last_word<S>(connection: &Connection<S>) -> u64 {
+    connection.session.as_ref().map_or(connection.opened_ms, |session| session.said_ms)
+}
+

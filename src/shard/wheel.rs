@@ -1,0 +1,81 @@
+//! A coarse timer wheel: one entry per connection instead of one timer per connection.
+
+use crate::limits::{WHEEL_SLOTS, WHEEL_TICK_MS};
+
+/// Times of things `T`, in slots of [`WHEEL_TICK_MS`]. A time beyond the horizon is put into the last slot: its owner looks
+/// at the clock when it comes up and puts it in again.
+#[derive(Debug)]
+pub(crate) struct Wheel<T> {
+    slots: Box<[Vec<T>]>,
+    /// The next tick to be run.
+    tick: u64,
+}
+
+impl<T> Wheel<T> {
+    /// An empty wheel that starts at `now_ms`.
+    pub(crate) fn new(now_ms: u64) -> Self {
+        Self { slots: (0..WHEEL_SLOTS).map(|_| Vec::new()).collect(), tick: now_ms / WHEEL_TICK_MS + 1 }
+    }
+
+    /// Puts `thing` in, to come up at the first tick at or after `at_ms`; returns that tick.
+    pub(crate) fn put(&mut self, at_ms: u64, thing: T) -> u64 {
+        let horizon = self.tick + WHEEL_SLOTS as u64 - 1;
+        let tick = at_ms.div_ceil(WHEEL_TICK_MS).clamp(self.tick, horizon);
+        self.slots[(tick % WHEEL_SLOTS as u64) as usize].push(thing);
+        tick
+    }
+
+    /// Takes what has come up until `now_ms`, with the tick it was put in for. A clock that jumps ahead runs each slot once.
+    pub(crate) fn expire(&mut self, now_ms: u64, mut each: impl FnMut(u64, T)) {
+        let now = now_ms / WHEEL_TICK_MS;
+        let mut left = WHEEL_SLOTS;
+        while self.tick <= now && left > 0 {
+            let tick = self.tick;
+            self.tick += 1;
+            left -= 1;
+            for thing in std::mem::take(&mut self.slots[(tick % WHEEL_SLOTS as u64) as usize]) {
+                each(tick, thing);
+            }
+        }
+        self.tick = self.tick.max(now + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn due(wheel: &mut Wheel<u32>, now_ms: u64) -> Vec<u32> {
+        let mut due = Vec::new();
+        wheel.expire(now_ms, |_, thing| due.push(thing));
+        due
+    }
+
+    #[test]
+    fn things_come_up_at_the_first_tick_at_or_after_their_time_and_never_before() {
+        let mut wheel = Wheel::new(0);
+        wheel.put(5 * WHEEL_TICK_MS, 1);
+        wheel.put(5 * WHEEL_TICK_MS + 1, 2);
+        assert_eq!(due(&mut wheel, 5 * WHEEL_TICK_MS - 1), []);
+        assert_eq!(due(&mut wheel, 5 * WHEEL_TICK_MS), [1]);
+        assert_eq!(due(&mut wheel, 6 * WHEEL_TICK_MS), [2]);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_loses_nothing_and_does_not_spin() {
+        let mut wheel = Wheel::new(0);
+        wheel.put(1_000, 1);
+        wheel.put(40_000, 2);
+        assert_eq!(due(&mut wheel, 1 << 50), [1, 2]);
+        wheel.put(0, 3);
+        assert_eq!(due(&mut wheel, (1 << 50) + WHEEL_TICK_MS), [3]);
+    }
+
+    #[test]
+    fn a_time_beyond_the_horizon_comes_up_early_for_its_owner_to_look() {
+        let mut wheel = Wheel::new(0);
+        let tick = wheel.put(u64::MAX / 2, 1);
+        assert!(tick <= WHEEL_SLOTS as u64);
+        assert_eq!(due(&mut wheel, WHEEL_TICK_MS * WHEEL_SLOTS as u64), [1]);
+    }
+}
