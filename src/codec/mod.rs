@@ -4,9 +4,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
+use fastwebsockets::OpCode;
 
-use crate::chat::{Happening, Refusal, Reply, Request, RequestId, RoomName};
+use crate::{
+    chat::{Happening, Refusal, Reply, Request, RequestId, RoomName},
+    wire::writer::{self, FRAME_HEAD_BYTES},
+};
+
+pub use crate::wire::Message;
 
 /// What a client said of itself before its first message.
 #[derive(Debug, Clone)]
@@ -21,15 +27,6 @@ pub struct Handshake {
     pub username: Option<Vec<u8>>,
     /// The subprotocol agreed on, if any.
     pub subprotocol: Option<&'static str>,
-}
-
-/// A complete message of a client, over all its fragments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Message<'a> {
-    /// A text message, already checked to be UTF-8 where the dialect asks for that ([`Profile::text_is_utf8`]).
-    Text(&'a [u8]),
-    /// A binary message.
-    Binary(&'a [u8]),
 }
 
 /// How the members of a dialect are treated.
@@ -135,29 +132,18 @@ pub static DIALECTS: &[&dyn Dialect] = &[];
 impl Frames {
     /// Appends one text frame.
     pub fn text(&mut self, payload: &str) {
-        self.frame(0x81, payload.as_bytes());
+        self.frame(OpCode::Text, payload.as_bytes());
     }
 
     /// Appends one binary frame.
     pub fn binary(&mut self, payload: &[u8]) {
-        self.frame(0x82, payload);
+        self.frame(OpCode::Binary, payload);
     }
 
-    /// Appends a frame; `first` is its first byte, FIN and opcode. RFC 6455 section 5.2.
-    fn frame(&mut self, first: u8, payload: &[u8]) {
-        self.buffer.reserve(payload.len() + 10);
-        self.buffer.put_u8(first);
-        match payload.len() {
-            short @ 0..=125 => self.buffer.put_u8(short as u8),
-            medium @ 126..=0xFFFF => {
-                self.buffer.put_u8(126);
-                self.buffer.put_u16(medium as u16);
-            }
-            long => {
-                self.buffer.put_u8(127);
-                self.buffer.put_u64(long as u64);
-            }
-        }
+    fn frame(&mut self, opcode: OpCode, payload: &[u8]) {
+        self.buffer.reserve(payload.len() + FRAME_HEAD_BYTES);
+        self.buffer
+            .extend_from_slice(writer::head(opcode, payload.len()).as_bytes());
         self.buffer.extend_from_slice(payload);
     }
 }

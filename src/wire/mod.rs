@@ -1,11 +1,15 @@
 //! RFC 6455. Pure: bytes in, messages and control frames out, and the other way round.
 //!
+//! - [`handshake`]: whether a request becomes a WebSocket, and if not, what it is answered
 //! - [`reader`]: bytes as they come off the socket → messages and control frames, strictly
+//! - [`writer`]: control frames, and the head of every frame that is sent
 //!
 //! Nothing here does I/O, reads a clock or knows of the chat. Nothing here panics on what a peer sends, allocates for
 //! bytes that a peer only promised, or forgives a break of the protocol.
 
+pub mod handshake;
 mod head;
 pub mod reader;
+pub mod writer;
 
-pub use reader::{Flow, FrameReader, Incoming, Progress, ReaderLimits, Violation};
+pub use reader::{Flow, FrameReader, Incoming, Message, Progress, ReaderLimits, Violation};

@@ -13,7 +13,6 @@ use std::{borrow::Cow, mem, str};
 use fastwebsockets::{OpCode, unmask};
 
 use super::head::{Fragmented, HEAD_BYTES, Head};
-use crate::codec::Message;
 
 /// What a client may ask of a reader's memory, and how its texts are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +23,15 @@ pub struct ReaderLimits {
     pub fragments: usize,
     /// Whether a text message must be UTF-8 (else it ends the stream with 1007).
     pub text_is_utf8: bool,
+}
+
+/// A complete message of a client, over all its fragments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// A text message, already checked to be UTF-8 where that is asked for ([`ReaderLimits::text_is_utf8`]).
+    Text(&'a [u8]),
+    /// A binary message.
+    Binary(&'a [u8]),
 }
 
 /// What a client sent.
