@@ -6,7 +6,7 @@ mod event;
 mod name;
 
 pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
-pub use error::{ErrorCode, Refusal};
+pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
     TalkKind, UnreadEntry, UserList, Welcome,

@@ -2,6 +2,8 @@
 //!
 //! A new dialect is one new file and one line in [`DIALECTS`].
 
+pub mod native;
+
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::{BufMut, BytesMut};
@@ -130,7 +132,7 @@ pub struct Frames {
 pub const VIEWS_PER_DIALECT: usize = 2;
 
 /// Every dialect, one line each.
-pub static DIALECTS: &[&dyn Dialect] = &[];
+pub static DIALECTS: &[&dyn Dialect] = &[&native::Native];
 
 impl Frames {
     /// Appends one text frame.
@@ -143,21 +145,73 @@ impl Frames {
         self.frame(0x82, payload);
     }
 
-    /// Appends a frame; `first` is its first byte, FIN and opcode. RFC 6455 section 5.2.
-    fn frame(&mut self, first: u8, payload: &[u8]) {
-        self.buffer.reserve(payload.len() + 10);
-        self.buffer.put_u8(first);
-        match payload.len() {
-            short @ 0..=125 => self.buffer.put_u8(short as u8),
-            medium @ 126..=0xFFFF => {
-                self.buffer.put_u8(126);
-                self.buffer.put_u16(medium as u16);
-            }
-            long => {
-                self.buffer.put_u8(127);
-                self.buffer.put_u64(long as u64);
-            }
+    /// Appends one binary frame that holds a protobuf message, written where it stays.
+    pub fn protobuf(&mut self, message: &impl prost::Message) {
+        let length = message.encoded_len();
+        self.head(0x82, length);
+        // A `BytesMut` grows, so there is always room.
+        message.encode_raw(&mut self.buffer);
+    }
+
+    /// Appends one text frame that holds a value as JSON, written where it stays.
+    ///
+    /// Its length is known only when it is there: the commonest head is left free before it, and the few frames with
+    /// another one are moved by the difference.
+    pub fn json(&mut self, value: &impl serde::Serialize) {
+        let begin = self.buffer.len();
+        self.buffer.put_bytes(0, USUAL_HEAD);
+        if serde_json::to_writer((&mut self.buffer).writer(), value).is_err() {
+            // Only a map with keys that are no text, or a `Serialize` that refuses, gets here: nothing is sent.
+            debug_assert!(false, "a message that cannot be JSON");
+            self.buffer.truncate(begin);
+            return;
         }
+        let written = begin + USUAL_HEAD..self.buffer.len();
+        let payload_bytes = written.len();
+        let (head, head_bytes) = head(0x81, payload_bytes);
+        if head_bytes != USUAL_HEAD {
+            self.buffer.put_bytes(0, head_bytes.saturating_sub(USUAL_HEAD));
+            self.buffer.copy_within(written, begin + head_bytes);
+            self.buffer.truncate(begin + head_bytes + payload_bytes);
+        }
+        self.buffer[begin..begin + head_bytes].copy_from_slice(&head[..head_bytes]);
+    }
+
+    /// Appends a frame; `first` is its first byte, FIN and opcode.
+    fn frame(&mut self, first: u8, payload: &[u8]) {
+        self.head(first, payload.len());
         self.buffer.extend_from_slice(payload);
+    }
+
+    /// Appends the head of a frame and makes room for its payload.
+    fn head(&mut self, first: u8, payload_bytes: usize) {
+        let (head, head_bytes) = head(first, payload_bytes);
+        self.buffer.reserve(head_bytes + payload_bytes);
+        self.buffer.extend_from_slice(&head[..head_bytes]);
+    }
+}
+
+/// Bytes of the head of a frame with 126 to 65,535 bytes of payload.
+const USUAL_HEAD: usize = 4;
+
+/// The head of an unmasked frame, and how many of the bytes it has. RFC 6455 section 5.2.
+fn head(first: u8, payload_bytes: usize) -> ([u8; 10], usize) {
+    let mut head = [0; 10];
+    head[0] = first;
+    match payload_bytes {
+        short @ 0..=125 => {
+            head[1] = short as u8;
+            (head, 2)
+        }
+        medium @ 126..=0xFFFF => {
+            head[1] = 126;
+            head[2..4].copy_from_slice(&(medium as u16).to_be_bytes());
+            (head, 4)
+        }
+        long => {
+            head[1] = 127;
+            head[2..].copy_from_slice(&(long as u64).to_be_bytes());
+            (head, 10)
+        }
     }
 }
