@@ -9,20 +9,17 @@ const SCHEMAS: [&str; 4] = [
     "proto/legacy/chatroom.proto",
 ];
 
+include!("proto/as_json.rs");
+
 fn main() -> Result<(), Box<dyn Error>> {
     let descriptors = protox::compile(SCHEMAS, ["proto"])?;
-    prost_build::Config::new()
-        // Ordered maps: the same message is the same bytes, every time.
-        .btree_map(["."])
-        .type_attribute(".plaza.v1", "#[derive(serde::Serialize, serde::Deserialize)]")
-        .type_attribute(".plaza.v1", "#[serde(rename_all = \"snake_case\")]")
-        .message_attribute(".plaza.v1", "#[serde(default)]")
-        .field_attribute("ClientMessage.request", "#[serde(flatten)]")
-        .field_attribute("ServerMessage.event", "#[serde(flatten)]")
-        .compile_fds(descriptors)?;
+    let mut config = prost_build::Config::new();
+    as_json(&mut config);
+    config.compile_fds(descriptors)?;
     for schema in SCHEMAS {
         println!("cargo::rerun-if-changed={schema}");
     }
+    println!("cargo::rerun-if-changed=proto/as_json.rs");
     note_commit();
     Ok(())
 }

@@ -106,3 +106,22 @@ pub const VIEWS: usize = 14;
 pub const RINGS_SWEPT: usize = 256;
 /// How long a talk that a busy home gave back waits before it is tried again.
 pub const BUSY_RETRY: Duration = Duration::from_millis(100);
+
+// ------------------------------------------------------------------------------------------------------ native protocol
+
+/// Pace of the server's pings to native clients: below the 30 s after which some mobile networks forget a connection.
+pub const NATIVE_PING_EVERY: Duration = Duration::from_secs(25);
+/// Numbers in requests stay below this, 2^53: a JSON number of a JavaScript client holds no more.
+pub const JSON_NUMBERS_BELOW: u64 = 1 << 53;
+/// Longest token, in bytes: a signed token with a dozen claims has 2 KiB, and proxies cut headers at 8 KiB.
+pub const TOKEN_BYTES: usize = 8 * 1024;
+/// Longest key of a name, in bytes: the server's own have half of that.
+pub const NAME_KEY_BYTES: usize = 128;
+/// Longest `after` of a page, in bytes: a name, before it is brought to NFC, of four bytes a character.
+pub const PAGE_AFTER_BYTES: usize = NAME_CHARS * 4;
+/// Longest text to search for, in characters: longer ones are found by their beginning.
+pub const SEARCH_CHARS: usize = 128;
+/// Most messages that a join without a position may ask for; the rest is paged with `history`.
+pub const JOIN_LAST: u32 = 1_000;
+/// Characters of something a client sent that an error repeats: enough to recognise it, too few to be a nuisance.
+pub const ECHO_CHARS: usize = 40;

@@ -1,5 +1,10 @@
 //! What prost makes of the schemas in `proto/`.
 
+#[path = "../proto/json_fields.rs"]
+mod json_fields;
+
+pub(crate) use json_fields::kind::WORDS as KIND_WORDS;
+
 /// Plaza's own protocol, `proto/plaza/v1/chat.proto`.
 #[allow(missing_docs)]
 pub mod plaza {

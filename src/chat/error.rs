@@ -56,6 +56,99 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
+/// Why a session was ended. The name on the wire is [`GoodbyeCode::name`]; `docs/errors.md` lists them all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum GoodbyeCode {
+    /// The client asked for it.
+    Exit,
+    /// The server is going down.
+    ShuttingDown,
+    /// Nothing was heard of the client for too long.
+    Timeout,
+    /// The client did not say who it is in time.
+    TooSlowHandshake,
+    /// The client did not read fast enough.
+    Slow,
+    /// The client sent more than the server could take for longer than it may keep it waiting.
+    Busy,
+    /// The user said nothing for longer than the operator allows.
+    Idle,
+    /// The operator ended the session.
+    Disconnected,
+    /// The client broke the rules of the protocol.
+    Protocol,
+}
+
+impl GoodbyeCode {
+    /// Every code, in the order of the table.
+    pub const ALL: [Self; 9] = [
+        Self::Exit,
+        Self::ShuttingDown,
+        Self::Timeout,
+        Self::TooSlowHandshake,
+        Self::Slow,
+        Self::Busy,
+        Self::Idle,
+        Self::Disconnected,
+        Self::Protocol,
+    ];
+
+    /// The code as it stands on the wire.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::ShuttingDown => "shutting_down",
+            Self::Timeout => "timeout",
+            Self::TooSlowHandshake => "too_slow_handshake",
+            Self::Slow => "slow",
+            Self::Busy => "busy",
+            Self::Idle => "idle",
+            Self::Disconnected => "disconnected",
+            Self::Protocol => "protocol",
+        }
+    }
+
+    /// The close code for native clients: with 4000 to 4499 they come back on their own, with 4500 to 4999 only when
+    /// their user wants it. 1000, 1002 and 1013 mean what the WebSocket registry says.
+    pub const fn close_code(self) -> u16 {
+        match self {
+            Self::Exit => 1000,
+            Self::ShuttingDown => 4000,
+            Self::Timeout => 4001,
+            Self::TooSlowHandshake => 4002,
+            Self::Slow | Self::Busy => 1013,
+            Self::Idle => 4500,
+            Self::Disconnected => 4501,
+            Self::Protocol => 1002,
+        }
+    }
+
+    /// The close code for clients of the five systems, which know only those of RFC 6455 and its registry.
+    pub const fn legacy_close_code(self) -> u16 {
+        match self {
+            Self::Exit | Self::Idle => 1000,
+            Self::ShuttingDown | Self::Timeout => 1001,
+            Self::TooSlowHandshake | Self::Disconnected => 1008,
+            Self::Slow | Self::Busy => 1013,
+            Self::Protocol => 1002,
+        }
+    }
+
+    /// Whether the client may come back on its own.
+    pub const fn invites_back(self) -> bool {
+        match self {
+            Self::ShuttingDown | Self::Timeout | Self::TooSlowHandshake | Self::Slow | Self::Busy => true,
+            Self::Exit | Self::Idle | Self::Disconnected | Self::Protocol => false,
+        }
+    }
+}
+
+impl fmt::Display for GoodbyeCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 impl ErrorCode {
     /// Every code, in the order of the table.
     pub const ALL: [Self; 19] = [

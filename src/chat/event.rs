@@ -2,7 +2,7 @@
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Conversation, Refusal, RequestId, RoomName, UserName};
+use super::{Conversation, GoodbyeCode, Refusal, RequestId, RoomName, UserName};
 
 /// A number in the log of one conversation: 1 for the first talk, 0 for "before the first".
 pub type Seq = u64;
@@ -361,7 +361,7 @@ pub enum Reply {
     /// The last words before a close.
     Goodbye {
         /// From the table of goodbyes in `docs/errors.md`.
-        code: &'static str,
+        code: GoodbyeCode,
         /// For people.
         text: Arc<str>,
         /// When to come back, if the server invites it.

@@ -10,7 +10,7 @@ mod room;
 
 pub use address::{SessionId, ShardId};
 pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
-pub use error::{ErrorCode, Refusal};
+pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
     TalkKind, UnreadEntry, UserList, Welcome,

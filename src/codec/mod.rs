@@ -2,9 +2,11 @@
 //!
 //! A new dialect is one new file and one line in [`DIALECTS`].
 
+pub mod native;
+
 use std::{net::SocketAddr, time::Duration};
 
-use bytes::BytesMut;
+use bytes::{BufMut, BytesMut};
 use fastwebsockets::OpCode;
 
 use crate::{
@@ -127,7 +129,7 @@ pub struct Frames {
 pub const VIEWS_PER_DIALECT: usize = 2;
 
 /// Every dialect, one line each.
-pub static DIALECTS: &[&dyn Dialect] = &[];
+pub static DIALECTS: &[&dyn Dialect] = &[&native::Native];
 
 impl Frames {
     /// Appends one text frame.
@@ -140,6 +142,40 @@ impl Frames {
         self.frame(OpCode::Binary, payload);
     }
 
+    /// Appends one binary frame that holds a protobuf message, written where it stays.
+    pub fn protobuf(&mut self, message: &impl prost::Message) {
+        let length = message.encoded_len();
+        self.buffer.reserve(length + FRAME_HEAD_BYTES);
+        self.buffer.extend_from_slice(writer::head(OpCode::Binary, length).as_bytes());
+        // A `BytesMut` grows, so there is always room.
+        message.encode_raw(&mut self.buffer);
+    }
+
+    /// Appends one text frame that holds a value as JSON, written where it stays.
+    ///
+    /// Its length is known only when it is there: the commonest head is left free before it, and the few frames with
+    /// another one are moved by the difference.
+    pub fn json(&mut self, value: &impl serde::Serialize) {
+        let begin = self.buffer.len();
+        self.buffer.put_bytes(0, USUAL_HEAD);
+        if serde_json::to_writer((&mut self.buffer).writer(), value).is_err() {
+            // Only a map with keys that are no text, or a `Serialize` that refuses, gets here: nothing is sent.
+            debug_assert!(false, "a message that cannot be JSON");
+            self.buffer.truncate(begin);
+            return;
+        }
+        let written = begin + USUAL_HEAD..self.buffer.len();
+        let payload_bytes = written.len();
+        let head = writer::head(OpCode::Text, payload_bytes);
+        let head_bytes = head.as_bytes().len();
+        if head_bytes != USUAL_HEAD {
+            self.buffer.put_bytes(0, head_bytes.saturating_sub(USUAL_HEAD));
+            self.buffer.copy_within(written, begin + head_bytes);
+            self.buffer.truncate(begin + head_bytes + payload_bytes);
+        }
+        self.buffer[begin..begin + head_bytes].copy_from_slice(head.as_bytes());
+    }
+
     fn frame(&mut self, opcode: OpCode, payload: &[u8]) {
         self.buffer.reserve(payload.len() + FRAME_HEAD_BYTES);
         self.buffer
@@ -147,3 +183,6 @@ impl Frames {
         self.buffer.extend_from_slice(payload);
     }
 }
+
+/// Bytes of the head of a frame with 126 to 65,535 bytes of payload.
+const USUAL_HEAD: usize = 4;

@@ -1,0 +1,333 @@
+//! Makes messages of the schema from what happened and from replies.
+
+use std::{sync::Arc, time::Duration};
+
+use super::heartbeat_ms;
+use crate::{
+    chat::{
+        Conversation, Direct, Happening, HistoryPage, Joined, Refusal, Reply, RoomEntry, RoomName, Talk, TalkKind,
+        UnreadEntry, UserName, Welcome,
+    },
+    limits,
+    proto::plaza::{self, server_message::Event},
+};
+
+/// What a member is told: a message of the server's own accord.
+pub(super) fn happening(room: &RoomName, happening: &Happening) -> plaza::ServerMessage {
+    let room = room.to_string();
+    let event = match happening {
+        Happening::Talk(talk) => Event::Message(message(room, talk)),
+        Happening::Came {
+            user,
+            online,
+            version,
+            users: _,
+        } => Event::Presence(plaza::Presence {
+            room,
+            online: *online,
+            version: *version,
+            joined: vec![user.to_string()],
+            ..Default::default()
+        }),
+        Happening::Went {
+            user,
+            how: _,
+            online,
+            version,
+            users: _,
+        } => Event::Presence(plaza::Presence {
+            room,
+            online: *online,
+            version: *version,
+            left: vec![user.to_string()],
+            ..Default::default()
+        }),
+        Happening::Renamed {
+            old,
+            new,
+            session,
+            online: _,
+            users: _,
+        } => Event::Renamed(plaza::Renamed {
+            room,
+            old: old.to_string(),
+            new: new.to_string(),
+            session: session.to_string(),
+        }),
+        Happening::Digest {
+            online,
+            version,
+            came: _,
+            went: _,
+            last_came: _,
+            last_went: _,
+            sample,
+            users: _,
+        } => Event::Presence(plaza::Presence {
+            room,
+            online: *online,
+            version: *version,
+            names: names(sample),
+            ..Default::default()
+        }),
+        Happening::Topic { topic, from } => Event::Topic(plaza::Topic {
+            room,
+            topic: topic.to_string(),
+            from: from.to_string(),
+        }),
+        Happening::Typing { from } => Event::Typing(plaza::IsTyping {
+            room,
+            from: from.to_string(),
+        }),
+        Happening::System { text } => Event::System(plaza::System {
+            room,
+            text: text.to_string(),
+        }),
+    };
+    plaza::ServerMessage {
+        id: 0,
+        event: Some(event),
+    }
+}
+
+/// What one session is told; `None` where the protocol has no words for it.
+pub(super) fn reply(reply: &Reply) -> Option<Event> {
+    Some(match reply {
+        // This protocol's clients speak first.
+        Reply::Greeting { peer: _, users: _ } => return None,
+        Reply::Welcome(welcome) => Event::Welcome(self::welcome(welcome)),
+        Reply::Joined(joined) => Event::Joined(self::joined(joined)),
+        Reply::Left { room } => Event::Left(plaza::Left { room: room.to_string() }),
+        Reply::Replayed { room, talk } => Event::Message(message(room.to_string(), talk)),
+        Reply::Direct(direct) => Event::Direct(self::direct(direct)),
+        Reply::Ack {
+            position,
+            at,
+            duplicate,
+        } => Event::Ack(plaza::Ack {
+            seq: position.seq,
+            at: *at,
+            epoch: position.epoch,
+            duplicate: *duplicate,
+        }),
+        Reply::UserPage { room, users, next } => Event::Users(plaza::UserPage {
+            room: room.to_string(),
+            online: users.online,
+            names: names(&users.names),
+            next: next.as_ref().map_or_else(String::new, UserName::to_string),
+        }),
+        Reply::RoomPage { rooms, next } => Event::Rooms(plaza::RoomPage {
+            rooms: rooms.iter().map(room_entry).collect(),
+            next: next.as_ref().map_or_else(String::new, RoomName::to_string),
+        }),
+        Reply::TopicSet { room, topic } => Event::Topic(plaza::Topic {
+            room: room.to_string(),
+            topic: topic.to_string(),
+            from: String::new(),
+        }),
+        Reply::Renamed { old, new, session } => Event::Renamed(plaza::Renamed {
+            room: String::new(),
+            old: old.to_string(),
+            new: new.to_string(),
+            session: session.to_string(),
+        }),
+        Reply::History(page) => Event::History(history(page)),
+        Reply::Search { page, next } => {
+            let (room, peer) = place(&page.conversation);
+            Event::Search(plaza::SearchPage {
+                room,
+                peer,
+                messages: messages(page),
+                next: next.unwrap_or(0),
+            })
+        }
+        Reply::ReadMark {
+            conversation,
+            seq,
+            unread,
+        } => {
+            let (room, peer) = place(conversation);
+            Event::Read(plaza::ReadMark {
+                room,
+                peer,
+                seq: *seq,
+                unread: *unread,
+            })
+        }
+        Reply::UnreadList(entries) => Event::Unread(plaza::UnreadList {
+            conversations: entries.iter().map(unread).collect(),
+        }),
+        Reply::TypingTo { from } => Event::Typing(plaza::IsTyping {
+            room: String::new(),
+            from: from.to_string(),
+        }),
+        Reply::Gap {
+            conversation,
+            epoch,
+            from,
+            to,
+            lost,
+        } => {
+            let (room, peer) = place(conversation);
+            Event::Gap(plaza::Gap {
+                room,
+                peer,
+                epoch: *epoch,
+                from: *from,
+                to: *to,
+                lost: *lost,
+            })
+        }
+        Reply::System { text } => Event::System(plaza::System {
+            room: String::new(),
+            text: text.to_string(),
+        }),
+        Reply::Pong { at } => Event::Pong(plaza::Pong { at: *at }),
+        Reply::Error(refusal) => Event::Error(error(refusal)),
+        Reply::Goodbye {
+            code,
+            text,
+            retry_after,
+        } => Event::Goodbye(plaza::Goodbye {
+            code: code.name().to_owned(),
+            text: text.to_string(),
+            retry_after: retry_ms(*retry_after),
+        }),
+    })
+}
+
+fn welcome(welcome: &Welcome) -> plaza::Welcome {
+    plaza::Welcome {
+        session: welcome.session.to_string(),
+        name: welcome.name.to_string(),
+        key: welcome.key.clone().unwrap_or_default(),
+        heartbeat_ms: heartbeat_ms(welcome.heartbeat),
+        limits: Some(plaza::Limits {
+            message_bytes: small(limits::NATIVE_MESSAGE_BYTES),
+            text_bytes: small(limits::TEXT_BYTES),
+            name_chars: small(limits::NAME_CHARS),
+            rooms: small(limits::ROOMS_PER_SESSION),
+            page: small(limits::PAGE_ENTRIES),
+        }),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        at: welcome.at,
+    }
+}
+
+fn joined(joined: &Joined) -> plaza::Joined {
+    plaza::Joined {
+        room: joined.room.to_string(),
+        epoch: joined.head.epoch,
+        head: joined.head.seq,
+        online: joined.online,
+        topic: joined.topic.to_string(),
+        history: joined.history,
+        read: joined.read,
+        from: joined.from,
+    }
+}
+
+fn message(room: String, talk: &Talk) -> plaza::Message {
+    plaza::Message {
+        room,
+        seq: talk.seq,
+        prev: talk.prev,
+        at: talk.at,
+        from: talk.from.to_string(),
+        session: talk.session.to_string(),
+        text: talk.text.to_string(),
+        kind: kind(talk.kind),
+        epoch: talk.epoch,
+    }
+}
+
+fn direct(direct: &Arc<Direct>) -> plaza::DirectMessage {
+    let talk = &direct.talk;
+    plaza::DirectMessage {
+        from: talk.from.to_string(),
+        to: direct.to.to_string(),
+        seq: talk.seq,
+        prev: talk.prev,
+        at: talk.at,
+        session: talk.session.to_string(),
+        text: talk.text.to_string(),
+        kind: kind(talk.kind),
+        epoch: talk.epoch,
+    }
+}
+
+fn history(page: &HistoryPage) -> plaza::HistoryPage {
+    let (room, peer) = place(&page.conversation);
+    plaza::HistoryPage {
+        room,
+        peer,
+        epoch: page.epoch,
+        messages: messages(page),
+        more: page.more,
+        first: page.first,
+    }
+}
+
+/// The messages of a page; those of a direct conversation have no room.
+fn messages(page: &HistoryPage) -> Vec<plaza::Message> {
+    let (room, _) = place(&page.conversation);
+    page.talks.iter().map(|talk| message(room.clone(), talk)).collect()
+}
+
+fn room_entry(entry: &RoomEntry) -> plaza::RoomEntry {
+    plaza::RoomEntry {
+        name: entry.name.to_string(),
+        topic: entry.topic.to_string(),
+        online: entry.online,
+    }
+}
+
+fn unread(entry: &UnreadEntry) -> plaza::Conversation {
+    let (room, peer) = place(&entry.conversation);
+    plaza::Conversation {
+        room,
+        peer,
+        epoch: entry.epoch,
+        read: entry.read,
+        head: entry.head,
+        unread: entry.unread,
+    }
+}
+
+fn error(refusal: &Refusal) -> plaza::Error {
+    plaza::Error {
+        code: refusal.code.name().to_owned(),
+        text: refusal.text.to_string(),
+        retry_after: retry_ms(refusal.retry_after),
+    }
+}
+
+/// `room` and `peer`; one of them is empty.
+fn place(conversation: &Conversation) -> (String, String) {
+    match conversation {
+        Conversation::Room(room) => (room.to_string(), String::new()),
+        Conversation::Peer(peer) => (String::new(), peer.to_string()),
+    }
+}
+
+fn names(names: &[UserName]) -> Vec<String> {
+    names.iter().map(UserName::to_string).collect()
+}
+
+fn kind(kind: TalkKind) -> i32 {
+    i32::from(match kind {
+        TalkKind::Text => plaza::Kind::Text,
+        TalkKind::Image => plaza::Kind::Image,
+        TalkKind::Video => plaza::Kind::Video,
+        TalkKind::Voice => plaza::Kind::Voice,
+    })
+}
+
+/// Milliseconds, at least 1 for any wait, since 0 says that there is no invitation.
+fn retry_ms(wait: Option<Duration>) -> u64 {
+    wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
+}
+
+fn small(bound: usize) -> u32 {
+    u32::try_from(bound).unwrap_or(u32::MAX)
+}

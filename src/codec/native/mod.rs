@@ -1,0 +1,199 @@
+//! Plaza's own protocol, `proto/plaza/v1/chat.proto`, as protobuf (view 0) and as JSON (view 1).
+//!
+//! A message goes through two steps: [`protobuf`] or [`json`] read it into the request that the schema describes, then
+//! [`decode`] checks that request once for both and makes it a command. The other way, [`encode`] makes a message of the
+//! schema and writes it straight into the buffer of frames.
+//!
+//! Promised: the same request has the same effect and the same refusals in both forms; memory spent on a message is
+//! bounded by its bytes; whatever a client sends is answered by an error that names what was seen, never by a close.
+
+mod decode;
+mod encode;
+mod json;
+mod protobuf;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::{
+    chat::{ErrorCode, Happening, Refusal, Reply, Request, RequestId, RoomName},
+    codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile},
+    limits,
+    proto::plaza,
+};
+
+/// The dialect of `/chat`.
+pub struct Native;
+
+/// The subprotocol of protobuf in binary messages.
+pub const PROTOBUF: &str = "plaza.v1.proto";
+/// The subprotocol of JSON in text messages.
+pub const JSON: &str = "plaza.v1.json";
+/// The subprotocols, the preferred one first: a client that offers both gets this one.
+pub const SUBPROTOCOLS: [&str; 2] = [PROTOBUF, JSON];
+
+/// In which of its two forms the protocol is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Protobuf,
+    Json,
+}
+
+/// What one connection must remember.
+#[derive(Debug)]
+struct NativeCodec {
+    form: Form,
+    /// No subprotocol was agreed on and nothing has been read yet: the first message decides.
+    undecided: bool,
+}
+
+impl Dialect for Native {
+    fn name(&self) -> &'static str {
+        "plaza"
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            message_bytes: limits::NATIVE_MESSAGE_BYTES,
+            text_is_utf8: true,
+            ping_every: limits::NATIVE_PING_EVERY,
+            lag: LagPolicy::Gap,
+            busy: BusyPolicy::Tell,
+            sees_own_coming: false,
+            notices_carry_list: false,
+            greets: false,
+        }
+    }
+
+    fn views(&self) -> usize {
+        2
+    }
+
+    fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
+        Box::new(NativeCodec {
+            form: if handshake.subprotocol == Some(PROTOBUF) {
+                Form::Protobuf
+            } else {
+                Form::Json
+            },
+            undecided: handshake.subprotocol.is_none(),
+        })
+    }
+
+    fn encode(&self, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+        let form = if view == Form::Protobuf.view() {
+            Form::Protobuf
+        } else {
+            Form::Json
+        };
+        form.write(&encode::happening(room, happening), out);
+    }
+}
+
+impl Codec for NativeCodec {
+    fn opening(&mut self) -> Result<Vec<Request>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
+        if std::mem::take(&mut self.undecided) && matches!(message, Message::Binary(_)) {
+            self.form = Form::Protobuf;
+        }
+        let (id, asked) = match (self.form, message) {
+            (Form::Protobuf, Message::Binary(bytes)) => protobuf::read(bytes)?,
+            (Form::Json, Message::Text(bytes)) => json::read(bytes)?,
+            (Form::Protobuf, Message::Text(_)) => return Err(wrong_form("text", "protobuf in binary", JSON)),
+            (Form::Json, Message::Binary(_)) => return Err(wrong_form("binary", "JSON in text", PROTOBUF)),
+        };
+        let command = decode::command(asked).map_err(|refusal| Fault::Refused(id, refusal))?;
+        requests.push(Request { id, command });
+        Ok(())
+    }
+
+    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+        if let Some(event) = encode::reply(reply) {
+            let id = id.map_or(0, std::num::NonZeroU64::get);
+            self.form.write(&plaza::ServerMessage { id, event: Some(event) }, out);
+        }
+    }
+
+    fn view(&self) -> usize {
+        self.form.view()
+    }
+}
+
+impl Form {
+    const fn view(self) -> usize {
+        match self {
+            Self::Protobuf => 0,
+            Self::Json => 1,
+        }
+    }
+
+    fn write(self, message: &plaza::ServerMessage, out: &mut Frames) {
+        match self {
+            Self::Protobuf => out.protobuf(message),
+            Self::Json => out.json(message),
+        }
+    }
+}
+
+fn wrong_form(seen: &str, spoken: &str, other: &str) -> Fault {
+    let text = format!(
+        "a {seen} message was seen, but this connection speaks {spoken} messages; offer the subprotocol {other} when \
+         connecting to speak the other form"
+    );
+    Fault::Refused(None, ErrorCode::Malformed.because(text))
+}
+
+/// What an error repeats of something that a client sent: its beginning, quoted, with nothing in it that a terminal or a
+/// log would act on.
+fn quoted(seen: &str) -> String {
+    let mut shown: String = seen.chars().take(limits::ECHO_CHARS).collect();
+    if shown.len() < seen.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// The requests of the schema, in the order of their field numbers, which begin at [`FIRST_REQUEST`].
+const REQUESTS: [&str; 16] = [
+    "hello", "join", "leave", "talk", "direct", "users", "rooms", "topic", "rename", "history", "search", "read",
+    "unread", "typing", "ping", "exit",
+];
+/// The field number of the first request.
+const FIRST_REQUEST: u32 = 2;
+
+/// A message that holds no request at all.
+fn no_request() -> Refusal {
+    ErrorCode::Malformed.because(format!(
+        "the message holds no request; it must hold exactly one of {}",
+        REQUESTS.join(", ")
+    ))
+}
+
+/// A message that holds two.
+fn two_requests(first: &str, second: &str) -> Refusal {
+    ErrorCode::Malformed.because(format!(
+        "the message holds two requests, {first} and {second}; send one message for each"
+    ))
+}
+
+/// A message that holds one that this server does not know.
+fn unknown_request(seen: &str) -> Refusal {
+    ErrorCode::UnknownRequest.because(format!(
+        "the request {seen} is not known here; known are {}",
+        REQUESTS.join(", ")
+    ))
+}
+
+/// An id, checked.
+fn request_id(id: u64) -> Result<RequestId, Refusal> {
+    decode::number("id", id).map(std::num::NonZeroU64::new)
+}
+
+/// The pace that clients are told.
+fn heartbeat_ms(pace: Duration) -> u32 {
+    u32::try_from(pace.as_millis()).unwrap_or(u32::MAX)
+}
