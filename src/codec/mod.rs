@@ -6,7 +6,22 @@ use std::{net::SocketAddr, time::Duration};
 
 use bytes::{BufMut, BytesMut};
 
-use crate::chat::{Happening, Refusal, Reply, Request, RequestId, RoomName};
+use self::asked::Asked;
+use crate::{
+    chat::{Happening, Refusal, Reply, Request, RequestId, RoomName},
+    limits,
+};
+
+mod asked;
+pub mod chat_request;
+pub mod chatroom;
+pub mod communication;
+mod handshake;
+pub mod json;
+mod protobuf;
+#[cfg(test)]
+mod testing;
+pub mod tutorial;
 
 /// What a client said of itself before its first message.
 #[derive(Debug, Clone)]
@@ -32,6 +47,15 @@ pub enum Message<'a> {
     Binary(&'a [u8]),
 }
 
+impl<'a> Message<'a> {
+    /// The bytes, whichever kind of frame they came in.
+    pub fn bytes(self) -> &'a [u8] {
+        match self {
+            Self::Text(bytes) | Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
 /// How the members of a dialect are treated.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Profile {
@@ -48,10 +72,31 @@ pub struct Profile {
     pub busy: BusyPolicy,
     /// Whether a member sees the notice of its own coming (`tutorial`: its page learns the list from it).
     pub sees_own_coming: bool,
+    /// Whether a member that exits is shown its own going before it is closed.
+    pub sees_own_going: bool,
     /// Whether notices carry the list of users, so that the room must make one.
     pub notices_carry_list: bool,
     /// Whether the server speaks first ([`Reply::Greeting`]).
     pub greets: bool,
+    /// A client that sends no message for this long is closed; pings and pongs of RFC 6455 do not count as messages.
+    /// `None`: the server's own setting for idle users decides.
+    pub silent_after: Option<Duration>,
+}
+
+impl Profile {
+    /// What the clients of the five systems have in common; each names what it does differently.
+    pub const LEGACY: Self = Self {
+        message_bytes: limits::LEGACY_MESSAGE_BYTES,
+        text_is_utf8: true,
+        ping_every: limits::LEGACY_PING,
+        lag: LagPolicy::Disconnect,
+        busy: BusyPolicy::Pause,
+        sees_own_coming: false,
+        sees_own_going: false,
+        notices_carry_list: false,
+        greets: false,
+        silent_after: None,
+    };
 }
 
 /// What becomes of a member whose cursor fell off the ring.
@@ -91,6 +136,13 @@ pub trait Dialect: Sync {
 
     /// Appends what a member with this view sees of an event: complete frames, or nothing.
     fn encode(&self, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
+
+    /// [`Dialect::encode`] at a time, in Unix milliseconds, for dialects that stamp what has no time of its own. What sends
+    /// events calls this one.
+    fn encode_at(&self, at: u64, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+        let _ = at;
+        self.encode(view, room, happening, out);
+    }
 }
 
 /// The wire format of one connection, with the little it must remember.
@@ -103,6 +155,12 @@ pub trait Codec {
 
     /// Appends what the client is told, or nothing where its dialect has no words for it.
     fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames);
+
+    /// [`Codec::encode`] at a time, in Unix milliseconds; see [`Dialect::encode_at`].
+    fn encode_at(&mut self, at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
+        let _ = at;
+        self.encode(id, reply, out);
+    }
 
     /// Which of the dialect's views this member has now.
     fn view(&self) -> usize {
@@ -130,7 +188,12 @@ pub struct Frames {
 pub const VIEWS_PER_DIALECT: usize = 2;
 
 /// Every dialect, one line each.
-pub static DIALECTS: &[&dyn Dialect] = &[];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &communication::Communication,
+    &chat_request::ChatRequest,
+    &chatroom::Chatroom,
+    &tutorial::Tutorial,
+];
 
 impl Frames {
     /// Appends one text frame.
