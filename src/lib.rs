@@ -13,4 +13,5 @@ pub mod chat;
 pub mod codec;
 pub mod limits;
 pub mod proto;
+pub mod shard;
 pub mod wire;

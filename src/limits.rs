@@ -125,3 +125,26 @@ pub const SEARCH_CHARS: usize = 128;
 pub const JOIN_LAST: u32 = 1_000;
 /// Characters of something a client sent that an error repeats: enough to recognise it, too few to be a nuisance.
 pub const ECHO_CHARS: usize = 40;
+// ------------------------------------------------------------------------------------------------------ legacy dialects
+
+/// Names in one user list of the five systems, whose clients know no pages; larger rooms are cut here (DESIGN.md 10).
+pub const LEGACY_USERS_LISTED: usize = 500;
+/// Requests of one legacy connection that wait for their answer; a load test keeps 64 in flight, one group commit takes
+/// 1,024.
+pub const LEGACY_UNANSWERED: usize = 1024;
+/// What a legacy client may have echoed in an answer (`Type`, `seq`), in bytes: theirs have up to 21.
+pub const LEGACY_ECHO_BYTES: usize = 64;
+/// Pace of the server's pings to legacy clients (the reference of document 000: 54 s).
+pub const LEGACY_PING: Duration = Duration::from_secs(54);
+/// The same for `chat-request`, whose reference takes a client for dead after 10 s.
+pub const CHAT_REQUEST_PING: Duration = Duration::from_secs(9);
+/// A `userId` of document 003 is shorter than this, in characters.
+pub const ACTION_USER_ID_CHARS: usize = 20;
+/// Document 003 disconnects a user silent for this long.
+pub const ACTION_SILENT: Duration = Duration::from_secs(6 * 60);
+/// How long plain `/ws` waits for the first message of a client that gave its name in the header of three dialects.
+pub const DETECT_NAMED: Duration = Duration::from_secs(2);
+/// How long the `tutorial` greeting is held back for clients that say nothing in the handshake but then speak protobuf.
+pub const DETECT_NAMELESS: Duration = Duration::from_millis(300);
+/// The least that a client waits before it comes back after a goodbye, on top of its random part.
+pub const RETRY_LEAST: Duration = Duration::from_millis(500);

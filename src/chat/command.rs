@@ -169,6 +169,12 @@ pub enum Command {
         /// Where.
         conversation: Conversation,
     },
+    /// Asks to be told when the last session of this user ends ([`super::Reply::PeerWent`]), each time; replaces the watch
+    /// before. Not answered.
+    Watch {
+        /// Whom.
+        user: UserName,
+    },
     /// Answered by [`super::Reply::Pong`].
     Ping,
     /// Ends the session.

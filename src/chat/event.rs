@@ -333,6 +333,11 @@ pub enum Reply {
         /// Who.
         from: UserName,
     },
+    /// The user that this session watches ([`super::Command::Watch`]) has left.
+    PeerWent {
+        /// Who.
+        user: UserName,
+    },
     /// Talks that this session will not be sent, both ends included.
     Gap {
         /// Where.

@@ -8,8 +8,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq, Since,
-    SessionId, SessionTag, ShardId, Talk, TalkKind, UserList, UserName,
+    Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq,
+    SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserList, UserName,
     room::{Member, Room},
 };
 use crate::limits;
@@ -144,7 +144,12 @@ pub enum Effect {
 impl Home {
     /// No rooms yet. `seed` makes the epochs of rooms without history.
     pub fn new(settings: HomeSettings, seed: u64) -> Self {
-        Self { rooms: Default::default(), settings, digests: Vec::new(), random: fastrand::Rng::with_seed(seed) }
+        Self {
+            rooms: Default::default(),
+            settings,
+            digests: Vec::new(),
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// How many rooms live here.
@@ -164,7 +169,9 @@ impl Home {
 
     /// Opens a room that has history, at the position its store gave; does nothing if it is open.
     pub fn open_stored(&mut self, room: &RoomName, head: Position) {
-        self.rooms.entry(room.clone()).or_insert_with(|| Box::new(Room::new(head, true)));
+        self.rooms
+            .entry(room.clone())
+            .or_insert_with(|| Box::new(Room::new(head, true)));
     }
 
     /// Opens a room without history under a random epoch, if it is not open.
@@ -177,14 +184,38 @@ impl Home {
     }
 
     /// A session becomes a member.
-    pub fn join(&mut self, name: &RoomName, arrival: Arrival, id: RequestId, since: Since, now_ms: u64, out: &mut Vec<Effect>) {
+    pub fn join(
+        &mut self,
+        name: &RoomName,
+        arrival: Arrival,
+        id: RequestId,
+        since: Since,
+        now_ms: u64,
+        out: &mut Vec<Effect>,
+    ) {
         let settings = self.settings;
         let room = self.open(name);
-        let Arrival { session, user, tag, sees_own_coming, sees_own_going, wants_list } = arrival;
-        let member = Member { user: user.clone(), tag, sees_own_going, wants_list };
+        let Arrival {
+            session,
+            user,
+            tag,
+            sees_own_coming,
+            sees_own_going,
+            wants_list,
+        } = arrival;
+        let member = Member {
+            user: user.clone(),
+            tag,
+            sees_own_going,
+            wants_list,
+        };
         if room.has(session) {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {name} already"));
-            out.push(Effect::Answer { session, id, reply: Reply::Error(refusal) });
+            out.push(Effect::Answer {
+                session,
+                id,
+                reply: Reply::Error(refusal),
+            });
             return;
         }
         let others = room.shards();
@@ -213,17 +244,31 @@ impl Home {
         match coming {
             Some(happening) if announce && sees_own_coming => {
                 out.push(admit);
-                out.push(Effect::Tell { room: name.clone(), shards: room.shards(), happening, origin: None });
+                out.push(Effect::Tell {
+                    room: name.clone(),
+                    shards: room.shards(),
+                    happening,
+                    origin: None,
+                });
             }
             Some(happening) if announce => {
                 if !others.is_empty() {
-                    out.push(Effect::Tell { room: name.clone(), shards: others, happening, origin: None });
+                    out.push(Effect::Tell {
+                        room: name.clone(),
+                        shards: others,
+                        happening,
+                        origin: None,
+                    });
                 }
                 out.push(admit);
             }
             Some(happening) => {
                 out.push(admit);
-                out.push(Effect::TellOne { session, room: name.clone(), happening });
+                out.push(Effect::TellOne {
+                    session,
+                    room: name.clone(),
+                    happening,
+                });
             }
             None => out.push(admit),
         }
@@ -254,7 +299,11 @@ impl Home {
             out.push(not_member(session, id, name));
             return;
         };
-        let dismiss = Effect::Dismiss { session, id, room: name.clone() };
+        let dismiss = Effect::Dismiss {
+            session,
+            id,
+            room: name.clone(),
+        };
         let happening = last.then(|| Happening::Went {
             user: member.user.clone(),
             how,
@@ -264,19 +313,33 @@ impl Home {
         });
         match happening {
             Some(happening) if !large && member.sees_own_going => {
-                out.push(Effect::Tell { room: name.clone(), shards: before, happening, origin: None });
+                out.push(Effect::Tell {
+                    room: name.clone(),
+                    shards: before,
+                    happening,
+                    origin: None,
+                });
                 out.push(dismiss);
             }
             Some(happening) if !large => {
                 out.push(dismiss);
                 let shards = room.shards();
                 if !shards.is_empty() {
-                    out.push(Effect::Tell { room: name.clone(), shards, happening, origin: None });
+                    out.push(Effect::Tell {
+                        room: name.clone(),
+                        shards,
+                        happening,
+                        origin: None,
+                    });
                 }
             }
             Some(happening) => {
                 if member.sees_own_going {
-                    out.push(Effect::TellOne { session, room: name.clone(), happening });
+                    out.push(Effect::TellOne {
+                        session,
+                        room: name.clone(),
+                        happening,
+                    });
                 }
                 out.push(dismiss);
             }
@@ -299,23 +362,41 @@ impl Home {
             return;
         };
         if room.history {
-            out.push(Effect::Store { room: name.clone(), utterance: said });
+            out.push(Effect::Store {
+                room: name.clone(),
+                utterance: said,
+            });
             return;
         }
         match room.known_key(&said, now_ms, key_window) {
             None => {
                 let prev = room.head.seq;
-                let position = Position { seq: prev + 1, ..room.head };
+                let position = Position {
+                    seq: prev + 1,
+                    ..room.head
+                };
                 room.remember_key(&said, position.seq, now_ms, key_window);
                 self.tell_talk(name, said, position, prev, now_ms, out);
             }
             Some(Ok((seq, at))) => {
                 let position = Position { seq, ..room.head };
-                let reply = Reply::Ack { position, at, duplicate: true };
-                out.push(Effect::Answer { session: said.session, id: said.id, reply });
+                let reply = Reply::Ack {
+                    position,
+                    at,
+                    duplicate: true,
+                };
+                out.push(Effect::Answer {
+                    session: said.session,
+                    id: said.id,
+                    reply,
+                });
             }
             Some(Err(refusal)) => {
-                out.push(Effect::Answer { session: said.session, id: said.id, reply: Reply::Error(refusal) });
+                out.push(Effect::Answer {
+                    session: said.session,
+                    id: said.id,
+                    reply: Reply::Error(refusal),
+                });
             }
         }
     }
@@ -342,7 +423,10 @@ impl Home {
         at: u64,
         out: &mut Vec<Effect>,
     ) {
-        let origin = Origin { session: said.session, id: said.id };
+        let origin = Origin {
+            session: said.session,
+            id: said.id,
+        };
         let shards = match self.rooms.get_mut(name) {
             Some(room) => {
                 room.head = position;
@@ -352,8 +436,16 @@ impl Home {
         };
         if !shards.contains(&origin.session.shard) {
             // The sender left while the store was writing: it is owed its answer all the same.
-            let reply = Reply::Ack { position, at, duplicate: false };
-            out.push(Effect::Answer { session: origin.session, id: origin.id, reply });
+            let reply = Reply::Ack {
+                position,
+                at,
+                duplicate: false,
+            };
+            out.push(Effect::Answer {
+                session: origin.session,
+                id: origin.id,
+                reply,
+            });
         }
         if shards.is_empty() {
             return;
@@ -377,17 +469,12 @@ impl Home {
     }
 
     /// A member's user takes another name.
-    pub fn rename(
-        &mut self,
-        name: &RoomName,
-        session: SessionId,
-        new: UserName,
-        now_ms: u64,
-        out: &mut Vec<Effect>,
-    ) {
+    pub fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64, out: &mut Vec<Effect>) {
         let settings = self.settings;
         let Some(room) = self.rooms.get_mut(name) else { return };
-        let Some(renaming) = room.rename(session, new.clone()) else { return };
+        let Some(renaming) = room.rename(session, new.clone()) else {
+            return;
+        };
         let users = room.list_if_wanted(&settings, now_ms);
         let (online, version) = (room.online(), room.version);
         let shards = room.shards();
@@ -404,12 +491,34 @@ impl Home {
             return;
         }
         let happening = match (renaming.old_gone, renaming.new_came) {
-            (true, true) => Happening::Renamed { old, new, session: renaming.tag, online, users },
-            (true, false) => Happening::Went { user: old, how: Departure::Said, online, version, users },
-            (false, true) => Happening::Came { user: new, online, version, users },
+            (true, true) => Happening::Renamed {
+                old,
+                new,
+                session: renaming.tag,
+                online,
+                users,
+            },
+            (true, false) => Happening::Went {
+                user: old,
+                how: Departure::Said,
+                online,
+                version,
+                users,
+            },
+            (false, true) => Happening::Came {
+                user: new,
+                online,
+                version,
+                users,
+            },
             (false, false) => return,
         };
-        out.push(Effect::Tell { room: name.clone(), shards, happening, origin: None });
+        out.push(Effect::Tell {
+            room: name.clone(),
+            shards,
+            happening,
+            origin: None,
+        });
     }
 
     /// A member sets the topic.
@@ -427,26 +536,50 @@ impl Home {
         };
         room.set_topic(topic.clone());
         let shards = room.shards();
-        out.push(Effect::Answer { session, id, reply: Reply::TopicSet { room: name.clone(), topic: topic.clone() } });
-        out.push(Effect::Tell { room: name.clone(), shards, happening: Happening::Topic { topic, from }, origin: None });
+        out.push(Effect::Answer {
+            session,
+            id,
+            reply: Reply::TopicSet {
+                room: name.clone(),
+                topic: topic.clone(),
+            },
+        });
+        out.push(Effect::Tell {
+            room: name.clone(),
+            shards,
+            happening: Happening::Topic { topic, from },
+            origin: None,
+        });
     }
 
     /// A member is typing. Large rooms are spared.
     pub fn typing(&mut self, name: &RoomName, session: SessionId, out: &mut Vec<Effect>) {
         let settings = self.settings;
-        let Some((room, from)) = self.member(name, session) else { return };
+        let Some((room, from)) = self.member(name, session) else {
+            return;
+        };
         if room.is_large(&settings) {
             return;
         }
         let shards = room.shards();
-        out.push(Effect::Tell { room: name.clone(), shards, happening: Happening::Typing { from }, origin: None });
+        out.push(Effect::Tell {
+            room: name.clone(),
+            shards,
+            happening: Happening::Typing { from },
+            origin: None,
+        });
     }
 
     /// The operator says something to a room.
     pub fn system(&mut self, name: &RoomName, text: Arc<str>, out: &mut Vec<Effect>) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         let shards = room.shards();
-        out.push(Effect::Tell { room: name.clone(), shards, happening: Happening::System { text }, origin: None });
+        out.push(Effect::Tell {
+            room: name.clone(),
+            shards,
+            happening: Happening::System { text },
+            origin: None,
+        });
     }
 
     /// A page of the users of a room; an unknown room has none.
@@ -456,19 +589,32 @@ impl Home {
             None => (empty_list(), None),
             Some(room) => room.page(page, &settings, now_ms),
         };
-        Effect::Answer { session, id, reply: Reply::UserPage { room: name.clone(), users, next } }
+        Effect::Answer {
+            session,
+            id,
+            reply: Reply::UserPage {
+                room: name.clone(),
+                users,
+                next,
+            },
+        }
     }
 
     /// Who is in a room, for the greeting of a connection.
     pub fn roster(&mut self, name: &RoomName, now_ms: u64) -> UserList {
         let settings = self.settings;
-        self.rooms.get_mut(name).map_or_else(empty_list, |room| room.list(&settings, now_ms))
+        self.rooms
+            .get_mut(name)
+            .map_or_else(empty_list, |room| room.list(&settings, now_ms))
     }
 
     /// The first `limit` rooms after `after`, by name.
     pub fn rooms(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
-        let mut names: Vec<&RoomName> =
-            self.rooms.keys().filter(|name| after.is_none_or(|after| name.as_str() > after)).collect();
+        let mut names: Vec<&RoomName> = self
+            .rooms
+            .keys()
+            .filter(|name| after.is_none_or(|after| name.as_str() > after))
+            .collect();
         if names.len() > limit {
             names.select_nth_unstable(limit);
             names.truncate(limit);
@@ -478,7 +624,11 @@ impl Home {
             .into_iter()
             .filter_map(|name| {
                 let room = self.rooms.get(name)?;
-                Some(RoomEntry { name: name.clone(), topic: room.topic(), online: room.online() })
+                Some(RoomEntry {
+                    name: name.clone(),
+                    topic: room.topic(),
+                    online: room.online(),
+                })
             })
             .collect()
     }
@@ -492,7 +642,12 @@ impl Home {
             match room.take_digest(&settings, now_ms) {
                 Some(happening) => {
                     let shards = room.shards();
-                    out.push(Effect::Tell { room: name.clone(), shards, happening, origin: None });
+                    out.push(Effect::Tell {
+                        room: name.clone(),
+                        shards,
+                        happening,
+                        origin: None,
+                    });
                     false
                 }
                 None => room.owes_digest(),
@@ -524,11 +679,18 @@ fn replay_from(head: Position, since: Since) -> Seq {
 }
 
 fn empty_list() -> UserList {
-    UserList { online: 0, names: Arc::from([]) }
+    UserList {
+        online: 0,
+        names: Arc::from([]),
+    }
 }
 
 fn not_member(session: SessionId, id: RequestId, room: &RoomName) -> Effect {
     let refusal: Refusal =
         ErrorCode::NotMember.because(format!("this session is not in the room {room}; join it first"));
-    Effect::Answer { session, id, reply: Reply::Error(refusal) }
+    Effect::Answer {
+        session,
+        id,
+        reply: Reply::Error(refusal),
+    }
 }

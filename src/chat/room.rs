@@ -116,7 +116,10 @@ impl Room {
     }
 
     pub(super) fn topic(&self) -> Arc<str> {
-        self.rare.as_ref().and_then(|rare| rare.topic.clone()).unwrap_or_else(|| Arc::from(""))
+        self.rare
+            .as_ref()
+            .and_then(|rare| rare.topic.clone())
+            .unwrap_or_else(|| Arc::from(""))
     }
 
     pub(super) fn set_topic(&mut self, topic: Arc<str>) {
@@ -149,7 +152,12 @@ impl Room {
             self.counts[at] -= 1;
             if self.counts[at] == 0 {
                 self.counts.remove(at);
-                self.shards = self.shards.iter().copied().filter(|shard| *shard != session.shard).collect();
+                self.shards = self
+                    .shards
+                    .iter()
+                    .copied()
+                    .filter(|shard| *shard != session.shard)
+                    .collect();
             }
         }
         Some((member, last))
@@ -165,7 +173,12 @@ impl Room {
         let old_gone = self.users.remove(&old);
         let new_came = self.users.add(&new);
         self.version += u64::from(old_gone || new_came);
-        Some(Renaming { old, tag, old_gone, new_came })
+        Some(Renaming {
+            old,
+            tag,
+            old_gone,
+            new_came,
+        })
     }
 
     /// A room without members goes, unless its topic is worth keeping.
@@ -177,14 +190,23 @@ impl Room {
     pub(super) fn list(&mut self, settings: &HomeSettings, now_ms: u64) -> UserList {
         let online = self.online();
         if !self.is_large(settings) {
-            return UserList { online, names: self.users.first(usize::MAX) };
+            return UserList {
+                online,
+                names: self.users.first(usize::MAX),
+            };
         }
         if let Some((list, made)) = self.rare.as_ref().and_then(|rare| rare.list.as_ref())
             && now_ms.saturating_sub(*made) < settings.list_cache_ms
         {
-            return UserList { online, names: list.names.clone() };
+            return UserList {
+                online,
+                names: list.names.clone(),
+            };
         }
-        let list = UserList { online, names: self.users.first(settings.presence_events_max) };
+        let list = UserList {
+            online,
+            names: self.users.first(settings.presence_events_max),
+        };
         self.rare().list = Some((list.clone(), now_ms));
         list
     }
@@ -194,16 +216,15 @@ impl Room {
     }
 
     /// One page of the list, and where the next begins.
-    pub(super) fn page(
-        &mut self,
-        page: &Page,
-        settings: &HomeSettings,
-        now_ms: u64,
-    ) -> (UserList, Option<UserName>) {
+    pub(super) fn page(&mut self, page: &Page, settings: &HomeSettings, now_ms: u64) -> (UserList, Option<UserName>) {
         let online = self.online();
         if page.after.is_none() && page.limit >= settings.presence_events_max {
             let list = self.list(settings, now_ms);
-            let next = if (list.names.len() as u32) < online { list.names.last().cloned() } else { None };
+            let next = if (list.names.len() as u32) < online {
+                list.names.last().cloned()
+            } else {
+                None
+            };
             return (list, next);
         }
         let (names, more) = self.users.after(page.after.as_deref(), page.limit);
@@ -268,17 +289,31 @@ impl Room {
         if now_ms.saturating_sub(known.at) > window_ms {
             return None;
         }
-        Some(if known.text == said.text { Ok((known.seq, known.at)) } else { Err(key_conflict()) })
+        Some(if known.text == said.text {
+            Ok((known.seq, known.at))
+        } else {
+            Err(key_conflict())
+        })
     }
 
     pub(super) fn remember_key(&mut self, said: &Utterance, seq: Seq, now_ms: u64, window_ms: u64) {
         let Some(key) = said.key.clone() else { return };
         let keys = &mut self.rare().keys;
         let entry = (said.from.clone(), key);
-        keys.known.insert(entry.clone(), Remembered { seq, at: now_ms, text: said.text.clone() });
+        keys.known.insert(
+            entry.clone(),
+            Remembered {
+                seq,
+                at: now_ms,
+                text: said.text.clone(),
+            },
+        );
         keys.order.push_back(entry);
         while let Some(oldest) = keys.order.front() {
-            let expired = keys.known.get(oldest).is_none_or(|known| now_ms.saturating_sub(known.at) > window_ms);
+            let expired = keys
+                .known
+                .get(oldest)
+                .is_none_or(|known| now_ms.saturating_sub(known.at) > window_ms);
             if keys.order.len() <= limits::KEYS_PER_ROOM && !expired {
                 break;
             }
@@ -350,7 +385,9 @@ impl Roster {
     fn remove(&mut self, user: &UserName) -> bool {
         match self {
             Self::Few(users) => {
-                let Ok(at) = users.binary_search_by(|(name, _)| name.cmp(user)) else { return false };
+                let Ok(at) = users.binary_search_by(|(name, _)| name.cmp(user)) else {
+                    return false;
+                };
                 users[at].1 -= 1;
                 let last = users[at].1 == 0;
                 if last {
@@ -359,7 +396,9 @@ impl Roster {
                 last
             }
             Self::Many(users) => {
-                let Some(sessions) = users.get_mut(user) else { return false };
+                let Some(sessions) = users.get_mut(user) else {
+                    return false;
+                };
                 *sessions -= 1;
                 let last = *sessions == 0;
                 if last {
@@ -382,12 +421,20 @@ impl Roster {
         let mut names: Vec<UserName> = match self {
             Self::Few(users) => {
                 let start = after.map_or(0, |after| users.partition_point(|(name, _)| name.as_str() <= after));
-                users[start..].iter().take(limit + 1).map(|(name, _)| name.clone()).collect()
+                users[start..]
+                    .iter()
+                    .take(limit + 1)
+                    .map(|(name, _)| name.clone())
+                    .collect()
             }
             Self::Many(users) => {
                 use std::ops::Bound;
                 let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-                users.range::<str, _>((start, Bound::Unbounded)).take(limit + 1).map(|(name, _)| name.clone()).collect()
+                users
+                    .range::<str, _>((start, Bound::Unbounded))
+                    .take(limit + 1)
+                    .map(|(name, _)| name.clone())
+                    .collect()
             }
         };
         let more = names.len() > limit;

@@ -2,17 +2,30 @@
 //!
 //! A new dialect is one new file and one line in [`DIALECTS`].
 
-pub mod native;
-
 use std::{net::SocketAddr, time::Duration};
 
 use bytes::{BufMut, BytesMut};
 use fastwebsockets::OpCode;
 
+use self::asked::Asked;
 use crate::{
     chat::{Happening, Refusal, Reply, Request, RequestId, RoomName},
+    limits,
     wire::writer::{self, FRAME_HEAD_BYTES},
 };
+
+mod asked;
+pub mod chat_request;
+pub mod chatroom;
+pub mod communication;
+pub mod detect;
+mod handshake;
+pub mod json;
+pub mod native;
+mod protobuf;
+#[cfg(test)]
+mod testing;
+pub mod tutorial;
 
 pub use crate::wire::Message;
 
@@ -47,10 +60,31 @@ pub struct Profile {
     pub busy: BusyPolicy,
     /// Whether a member sees the notice of its own coming (`tutorial`: its page learns the list from it).
     pub sees_own_coming: bool,
+    /// Whether a member that exits is shown its own going before it is closed.
+    pub sees_own_going: bool,
     /// Whether notices carry the list of users, so that the room must make one.
     pub notices_carry_list: bool,
     /// Whether the server speaks first ([`Reply::Greeting`]).
     pub greets: bool,
+    /// A client that sends no message for this long is closed; pings and pongs of RFC 6455 do not count as messages.
+    /// `None`: the server's own setting for idle users decides.
+    pub silent_after: Option<Duration>,
+}
+
+impl Profile {
+    /// What the clients of the five systems have in common; each names what it does differently.
+    pub const LEGACY: Self = Self {
+        message_bytes: limits::LEGACY_MESSAGE_BYTES,
+        text_is_utf8: true,
+        ping_every: limits::LEGACY_PING,
+        lag: LagPolicy::Disconnect,
+        busy: BusyPolicy::Pause,
+        sees_own_coming: false,
+        sees_own_going: false,
+        notices_carry_list: false,
+        greets: false,
+        silent_after: None,
+    };
 }
 
 /// What becomes of a member whose cursor fell off the ring.
@@ -90,6 +124,13 @@ pub trait Dialect: Sync {
 
     /// Appends what a member with this view sees of an event: complete frames, or nothing.
     fn encode(&self, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
+
+    /// [`Dialect::encode`] at a time, in Unix milliseconds, for dialects that stamp what has no time of its own. What sends
+    /// events calls this one.
+    fn encode_at(&self, at: u64, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+        let _ = at;
+        self.encode(view, room, happening, out);
+    }
 }
 
 /// The wire format of one connection, with the little it must remember.
@@ -102,6 +143,12 @@ pub trait Codec {
 
     /// Appends what the client is told, or nothing where its dialect has no words for it.
     fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames);
+
+    /// [`Codec::encode`] at a time, in Unix milliseconds; see [`Dialect::encode_at`].
+    fn encode_at(&mut self, at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
+        let _ = at;
+        self.encode(id, reply, out);
+    }
 
     /// Which of the dialect's views this member has now.
     fn view(&self) -> usize {
@@ -129,7 +176,21 @@ pub struct Frames {
 pub const VIEWS_PER_DIALECT: usize = 2;
 
 /// Every dialect, one line each.
-pub static DIALECTS: &[&dyn Dialect] = &[&native::Native];
+pub static DIALECTS: &[&dyn Dialect] = &[
+    &native::Native,
+    &communication::Communication,
+    &chat_request::ChatRequest,
+    &chatroom::Chatroom,
+    &tutorial::Tutorial,
+];
+
+/// The name of Plaza's own protocol among the dialects.
+pub const NATIVE: &str = "plaza";
+
+/// The number of the dialect with this name.
+pub fn number_of(name: &str) -> Option<usize> {
+    DIALECTS.iter().position(|dialect| dialect.name() == name)
+}
 
 impl Frames {
     /// Appends one text frame.
@@ -146,7 +207,8 @@ impl Frames {
     pub fn protobuf(&mut self, message: &impl prost::Message) {
         let length = message.encoded_len();
         self.buffer.reserve(length + FRAME_HEAD_BYTES);
-        self.buffer.extend_from_slice(writer::head(OpCode::Binary, length).as_bytes());
+        self.buffer
+            .extend_from_slice(writer::head(OpCode::Binary, length).as_bytes());
         // A `BytesMut` grows, so there is always room.
         message.encode_raw(&mut self.buffer);
     }

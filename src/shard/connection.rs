@@ -146,7 +146,9 @@ pub(crate) enum Written {
 
 impl<S: Socket> Connection<S> {
     pub(crate) fn blocked(&self) -> bool {
-        self.outgoing.as_ref().is_some_and(|outgoing| outgoing.blocked_ms.is_some())
+        self.outgoing
+            .as_ref()
+            .is_some_and(|outgoing| outgoing.blocked_ms.is_some())
     }
 
     pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
@@ -167,7 +169,9 @@ impl<S: Socket> Connection<S> {
 
     /// Writes what waits, as far as it goes. The bytes written are added to `count`.
     pub(crate) fn drain(&mut self, now_ms: u64, count: &mut u64) -> Written {
-        let Some(outgoing) = self.outgoing.as_mut() else { return Written::All };
+        let Some(outgoing) = self.outgoing.as_mut() else {
+            return Written::All;
+        };
         loop {
             let bytes: &[u8] = if !outgoing.torn.is_empty() {
                 &outgoing.torn
@@ -256,9 +260,7 @@ fn frame_boundary(frames: &[u8], at: usize) -> usize {
     while boundary < at {
         let Some(head) = frames.get(boundary..) else { break };
         let length = match head {
-            [_, 127, a, b, c, d, e, f, g, h, ..] => {
-                10 + u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) as usize
-            }
+            [_, 127, a, b, c, d, e, f, g, h, ..] => 10 + u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]) as usize,
             [_, 126, high, low, ..] => 4 + usize::from(u16::from_be_bytes([*high, *low])),
             [_, short, ..] => 2 + usize::from(*short),
             _ => break,

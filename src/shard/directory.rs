@@ -55,7 +55,11 @@ impl Directory {
 
     /// The home of the direct conversation of two users, whoever speaks.
     pub(crate) fn home_of_pair(&self, one: &UserName, other: &UserName) -> ShardId {
-        let both = if one <= other { (one.as_str(), other.as_str()) } else { (other.as_str(), one.as_str()) };
+        let both = if one <= other {
+            (one.as_str(), other.as_str())
+        } else {
+            (other.as_str(), one.as_str())
+        };
         ShardId((self.hasher.hash_one(both) % self.shards.len() as u64) as u16)
     }
 
@@ -73,7 +77,9 @@ impl Directory {
 
     /// A session of this user begins. Called by the session's shard alone.
     pub(crate) fn enter(&self, user: &UserName, session: SessionId) {
-        let Some(map) = self.shards.get(usize::from(session.shard.0)) else { return };
+        let Some(map) = self.shards.get(usize::from(session.shard.0)) else {
+            return;
+        };
         map.entry(user.clone())
             .and_modify(|sessions| match sessions {
                 Sessions::One(first) => *sessions = Sessions::Many(Box::new(vec![*first, session])),
@@ -84,7 +90,9 @@ impl Directory {
 
     /// A session of this user ends. Called by the session's shard alone.
     pub(crate) fn exit(&self, user: &UserName, session: SessionId) {
-        let Some(map) = self.shards.get(usize::from(session.shard.0)) else { return };
+        let Some(map) = self.shards.get(usize::from(session.shard.0)) else {
+            return;
+        };
         map.remove_if_mut(user, |_, sessions| match sessions {
             Sessions::One(only) => *only == session,
             Sessions::Many(many) => {
@@ -128,7 +136,10 @@ impl Directory {
 
     /// Who is to be told that the user went.
     pub(crate) fn watchers(&self, user: &UserName) -> Vec<SessionId> {
-        self.watchers.get(user).map(|sessions| sessions.clone()).unwrap_or_default()
+        self.watchers
+            .get(user)
+            .map(|sessions| sessions.clone())
+            .unwrap_or_default()
     }
 
     /// An event of so many bytes is on its way to a shard.
@@ -147,7 +158,11 @@ impl Directory {
 
     /// Bytes on their way to the slowest shard.
     pub(crate) fn most_underway(&self) -> usize {
-        self.underway.iter().map(|underway| underway.load(Ordering::Relaxed)).max().unwrap_or(0)
+        self.underway
+            .iter()
+            .map(|underway| underway.load(Ordering::Relaxed))
+            .max()
+            .unwrap_or(0)
     }
 }
 

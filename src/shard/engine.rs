@@ -204,7 +204,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The connection in this place, if it is still the same.
     pub(crate) fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
-        self.connections.get_mut(id.slot as usize).filter(|connection| connection.generation == id.generation)
+        self.connections
+            .get_mut(id.slot as usize)
+            .filter(|connection| connection.generation == id.generation)
     }
 
     /// The socket of a connection.
@@ -254,5 +256,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
 fn moment(clock: &impl Clock) -> Moment {
     let us = clock.micros();
-    Moment { us, ms: us / 1_000, unix_ms: clock.unix_ms() }
+    Moment {
+        us,
+        ms: us / 1_000,
+        unix_ms: clock.unix_ms(),
+    }
 }

@@ -38,7 +38,13 @@ impl View {
 impl RoomEvent {
     /// An event that no member has seen yet.
     pub(crate) fn new(room: RoomName, happening: Happening, origin: Option<Origin>, at: u64) -> Self {
-        Self { room, happening, origin, at, frames: [const { OnceLock::new() }; VIEWS] }
+        Self {
+            room,
+            happening,
+            origin,
+            at,
+            frames: [const { OnceLock::new() }; VIEWS],
+        }
     }
 
     /// The frames a member with this view sees: complete ones, or nothing.
@@ -50,7 +56,13 @@ impl RoomEvent {
         };
         cell.get_or_init(|| {
             let mut frames = Frames::default();
-            dialect.encode_at(self.at, number % VIEWS_PER_DIALECT, &self.room, &self.happening, &mut frames);
+            dialect.encode_at(
+                self.at,
+                number % VIEWS_PER_DIALECT,
+                &self.room,
+                &self.happening,
+                &mut frames,
+            );
             frames.buffer.freeze()
         })
     }

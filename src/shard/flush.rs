@@ -9,11 +9,10 @@ use super::{
     connection::{Connection, Phase, Socket, Written},
     engine::{Clock, Engine, Want},
     log::{Batch, Flush, Member, Ring, Walk},
-    session::Farewell,
     stats::Stats,
 };
 use crate::{
-    chat::{Conversation, Reply, SessionId},
+    chat::{Conversation, GoodbyeCode, Reply, SessionId},
     codec::LagPolicy,
     limits,
 };
@@ -36,7 +35,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn plan_flush(&mut self, place: u32) {
         let pacing = self.settings.pacing();
         let now = self.now.us;
-        let Some(room) = self.rooms.get_mut(place as usize) else { return };
+        let Some(room) = self.rooms.get_mut(place as usize) else {
+            return;
+        };
         if room.flush != Flush::Idle {
             return;
         }
@@ -75,7 +76,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let mut writes = 0;
         while writes < self.settings.yield_writes {
-            let Some(place) = self.ready.pop_front() else { return false };
+            let Some(place) = self.ready.pop_front() else {
+                return false;
+            };
             writes += self.walk(place, self.settings.yield_writes - writes).max(1);
         }
         !self.ready.is_empty()
@@ -85,7 +88,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn walk(&mut self, place: u32, most: usize) -> usize {
         let began = self.clock.micros();
         let now_ms = self.now.ms;
-        let Some(room) = self.rooms.get_mut(place as usize) else { return 0 };
+        let Some(room) = self.rooms.get_mut(place as usize) else {
+            return 0;
+        };
         let mut walk = match room.flush {
             Flush::Walking(walk) => walk,
             Flush::Ready => Walk {
@@ -111,12 +116,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 continue;
             }
             let slot = member.connection;
-            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            let Some(connection) = self.connections.get_mut(slot as usize) else {
+                continue;
+            };
             if connection.outgoing.is_some() {
                 if connection.blocked() {
                     continue;
                 }
-                let id = SessionId { shard: self.me, slot, generation: connection.generation };
+                let id = SessionId {
+                    shard: self.me,
+                    slot,
+                    generation: connection.generation,
+                };
                 writes += 1;
                 match connection.drain(now_ms, &mut self.stats.bytes_out) {
                     Written::All => {}
@@ -131,14 +142,31 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             }
             writes += 1;
-            let delivered =
-                deliver(&room.ring, member, connection, &mut self.batches, end, now_ms, &mut self.stats);
+            let delivered = deliver(
+                &room.ring,
+                member,
+                connection,
+                &mut self.batches,
+                end,
+                now_ms,
+                &mut self.stats,
+            );
             if delivered != Delivered::All {
-                let id = SessionId { shard: self.me, slot, generation: connection.generation };
+                let id = SessionId {
+                    shard: self.me,
+                    slot,
+                    generation: connection.generation,
+                };
                 trouble.push((id, delivered));
             }
         }
-        walk.largest = self.batches.iter().map(|batch| batch.bytes.len()).max().unwrap_or(0).max(walk.largest);
+        walk.largest = self
+            .batches
+            .iter()
+            .map(|batch| batch.bytes.len())
+            .max()
+            .unwrap_or(0)
+            .max(walk.largest);
         self.batches.clear();
         let finished = walk.next >= room.members.len();
         let ended = self.clock.micros();
@@ -177,15 +205,28 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now_ms = self.now.ms;
         let mut index = 0;
         loop {
-            let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+            let Some(connection) = self
+                .connections
+                .get_mut(id.slot as usize)
+                .filter(|c| c.generation == id.generation)
             else {
                 return false;
             };
-            let Some(membership) = connection.memberships.get(index).copied() else { return connection.blocked() };
-            let Some(room) = self.rooms.get_mut(membership.room as usize) else { return false };
-            let leaving = room.leaving.iter().find(|leaving| leaving.connection == id.slot).copied();
+            let Some(membership) = connection.memberships.get(index).copied() else {
+                return connection.blocked();
+            };
+            let Some(room) = self.rooms.get_mut(membership.room as usize) else {
+                return false;
+            };
+            let leaving = room
+                .leaving
+                .iter()
+                .find(|leaving| leaving.connection == id.slot)
+                .copied();
             let end = leaving.map_or(room.ring.end(), |leaving| leaving.until);
-            let Some(member) = room.members.get_mut(membership.member as usize) else { return false };
+            let Some(member) = room.members.get_mut(membership.member as usize) else {
+                return false;
+            };
             let delivered = if member.held && leaving.is_none() || member.cursor >= end {
                 Delivered::All
             } else {
@@ -198,7 +239,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 waiting.unwrap_or_else(|| {
                     self.stats.lags.push(end - member.cursor);
                     self.batches.clear();
-                    deliver(&room.ring, member, connection, &mut self.batches, end, now_ms, &mut self.stats)
+                    deliver(
+                        &room.ring,
+                        member,
+                        connection,
+                        &mut self.batches,
+                        end,
+                        now_ms,
+                        &mut self.stats,
+                    )
                 })
             };
             match delivered {
@@ -218,21 +267,41 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A member's cursor fell off the ring: it is told what it missed, or sent away.
     fn lagged(&mut self, id: SessionId, place: u32) {
         self.stats.gaps += 1;
-        let Some(connection) = self.connections.get(id.slot as usize) else { return };
-        let Phase::Open(speaking) = &connection.phase else { return };
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &connection.phase else {
+            return;
+        };
         let policy = self.profiles[usize::from(speaking.dialect)].lag;
-        let Some(membership) = connection.memberships.iter().find(|membership| membership.room == place) else { return };
-        let Some(room) = self.rooms.get_mut(place as usize) else { return };
-        let Some(member) = room.members.get_mut(membership.member as usize) else { return };
+        let Some(membership) = connection
+            .memberships
+            .iter()
+            .find(|membership| membership.room == place)
+        else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(place as usize) else {
+            return;
+        };
+        let Some(member) = room.members.get_mut(membership.member as usize) else {
+            return;
+        };
         match policy {
-            LagPolicy::Disconnect => self.goodbye(id, None, Farewell::Slow),
+            LagPolicy::Disconnect => self.goodbye(id, None, GoodbyeCode::Slow),
             LagPolicy::Gap => {
                 let (from, to) = (member.seq + 1, room.ring.head_seq());
                 member.cursor = room.ring.end();
                 member.seq = to;
                 if from <= to {
                     let conversation = Conversation::Room(room.name.clone());
-                    let gap = Reply::Gap { conversation, epoch: room.epoch, from, to, lost: !room.history };
+                    let gap = Reply::Gap {
+                        conversation,
+                        epoch: room.epoch,
+                        from,
+                        to,
+                        lost: !room.history,
+                    };
                     self.reply(id, None, &gap);
                 }
             }
@@ -294,7 +363,9 @@ fn deliver<S: Socket>(
 
 /// The batch for a member: one that another member at the same cursor was given, or a new one.
 fn batch_for<'a>(batches: &'a mut Vec<Batch>, ring: &Ring, member: &Member, end: u64) -> &'a Batch {
-    let known = batches.iter().position(|batch| batch.view == member.view && batch.from == member.cursor);
+    let known = batches
+        .iter()
+        .position(|batch| batch.view == member.view && batch.from == member.cursor);
     let place = match known {
         Some(place) => place,
         None => {

@@ -133,7 +133,12 @@ impl<M> Outbox<M> {
     /// The outbox of sender number `me`.
     pub(crate) fn new(me: usize, inboxes: Arc<[Inbox<M>]>) -> Self {
         let kept = inboxes.iter().map(|_| VecDeque::new()).collect();
-        Self { me, inboxes, kept, kept_total: 0 }
+        Self {
+            me,
+            inboxes,
+            kept,
+            kept_total: 0,
+        }
     }
 
     /// Sends in order; keeps what does not fit.
@@ -204,8 +209,7 @@ mod tests {
     fn every_message_of_every_sender_arrives_once_and_in_order_through_a_tiny_queue() {
         const SENDERS: usize = 3;
         const MESSAGES: usize = 20_000;
-        let inboxes: Arc<[Inbox<(usize, usize)>]> =
-            (0..=SENDERS).map(|_| Inbox::new(4, SENDERS + 1)).collect();
+        let inboxes: Arc<[Inbox<(usize, usize)>]> = (0..=SENDERS).map(|_| Inbox::new(4, SENDERS + 1)).collect();
         let senders: Vec<_> = (1..=SENDERS)
             .map(|me| {
                 let inboxes = inboxes.clone();
@@ -224,7 +228,11 @@ mod tests {
                                     polled = true;
                                     let _ = inboxes[me].poll_ready(context);
                                     outbox.retry();
-                                    if outbox.kept() > 16 { Poll::Pending } else { Poll::Ready(()) }
+                                    if outbox.kept() > 16 {
+                                        Poll::Pending
+                                    } else {
+                                        Poll::Ready(())
+                                    }
                                 })
                                 .await;
                                 outbox.retry();
@@ -315,7 +323,11 @@ mod loom_tests {
                     block_on(poll_fn(|context| {
                         let _ = inboxes[1].poll_ready(context);
                         outbox.retry();
-                        if outbox.kept() == 0 { Poll::Ready(()) } else { Poll::Pending }
+                        if outbox.kept() == 0 {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        }
                     }));
                 })
             };

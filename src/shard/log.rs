@@ -120,7 +120,10 @@ impl RoomLog {
             name,
             epoch: head.epoch,
             history,
-            ring: Ring { base_seq: head.seq, ..Ring::default() },
+            ring: Ring {
+                base_seq: head.seq,
+                ..Ring::default()
+            },
             members: Vec::new(),
             leaving: Vec::new(),
             pacer: Pacer::new(),
@@ -173,7 +176,12 @@ impl Ring {
         let weight = event.weight();
         self.bytes += weight;
         self.fresh += 1;
-        self.events.push_back(Slot { event, seq, at_ms, weight: weight as u32 });
+        self.events.push_back(Slot {
+            event,
+            seq,
+            at_ms,
+            weight: weight as u32,
+        });
         weight
     }
 
@@ -238,7 +246,13 @@ impl Ring {
             }
         };
         let upto = cursor + count as u64;
-        Batch { view, from: cursor, upto, seq: self.seq_before(upto), bytes }
+        Batch {
+            view,
+            from: cursor,
+            upto,
+            seq: self.seq_before(upto),
+            bytes,
+        }
     }
 
     /// After `written` bytes of the batch at `cursor` went out: the cursor behind the event in which the write stopped, and the
@@ -250,7 +264,11 @@ impl Ring {
         for slot in self.events.iter().skip(first) {
             let frames = slot.event.frames(view);
             if left < frames.len() {
-                return if left == 0 { (index, Bytes::new()) } else { (index + 1, frames.slice(left..)) };
+                return if left == 0 {
+                    (index, Bytes::new())
+                } else {
+                    (index + 1, frames.slice(left..))
+                };
             }
             left -= frames.len();
             index += 1;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::event::RoomEvent;
 use crate::chat::{
-    Arrival, Departure, Direct, Joined, Page, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId, Since, UserName,
-    Utterance,
+    Arrival, Departure, Direct, Joined, Page, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId, Since,
+    UserName, Utterance,
 };
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.

@@ -120,7 +120,11 @@ impl Stretch {
         let quiet = lasted > 4 * PACE_STRETCH_US;
         if !quiet {
             let rate = self.events as f32 * (PACE_STRETCH_US as f32 / lasted as f32);
-            let known = if self.free { &mut self.free_rate } else { &mut self.paced_rate };
+            let known = if self.free {
+                &mut self.free_rate
+            } else {
+                &mut self.paced_rate
+            };
             *known = if *known == 0.0 { rate } else { *known * 0.5 + rate * 0.5 };
         }
         let probing = self.free != self.given_up;
@@ -162,7 +166,10 @@ impl Stretch {
 mod tests {
     use super::*;
 
-    const SETTINGS: PaceSettings = PaceSettings { factor: 2.0, longest_us: 10_000 };
+    const SETTINGS: PaceSettings = PaceSettings {
+        factor: 2.0,
+        longest_us: 10_000,
+    };
 
     #[test]
     fn the_first_event_after_quiet_is_flushed_at_once() {
@@ -199,8 +206,17 @@ mod tests {
     /// A talker with 16 messages on their way says the next one when an echo is back, so waiting only slows it down.
     #[test]
     fn a_pace_that_slows_the_talkers_down_is_given_up() {
-        let (with, without) = (closed_loop(&SETTINGS), closed_loop(&PaceSettings { factor: 0.0, ..SETTINGS }));
-        assert!(with as f64 > without as f64 * 0.85, "{with} flushed with the pacer, {without} without any wait");
+        let (with, without) = (
+            closed_loop(&SETTINGS),
+            closed_loop(&PaceSettings {
+                factor: 0.0,
+                ..SETTINGS
+            }),
+        );
+        assert!(
+            with as f64 > without as f64 * 0.85,
+            "{with} flushed with the pacer, {without} without any wait"
+        );
     }
 
     /// Talks at a fixed rate do not slow down, so the wait is kept for most of the time.
@@ -219,7 +235,10 @@ mod tests {
             now = end;
             pacer.flushed(now, 3_400, gathered);
         }
-        assert!(events as f64 / flushes as f64 > 7.0, "{events} events in {flushes} flushes");
+        assert!(
+            events as f64 / flushes as f64 > 7.0,
+            "{events} events in {flushes} flushes"
+        );
     }
 
     fn closed_loop(settings: &PaceSettings) -> usize {

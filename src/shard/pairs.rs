@@ -18,12 +18,20 @@ pub(crate) struct Pairs {
 
 impl Pairs {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { known: Default::default(), order: VecDeque::new(), random: fastrand::Rng::with_seed(seed) }
+        Self {
+            known: Default::default(),
+            order: VecDeque::new(),
+            random: fastrand::Rng::with_seed(seed),
+        }
     }
 
     /// The next number in the conversation of these two.
     pub(crate) fn next(&mut self, one: &UserName, other: &UserName) -> Position {
-        let pair = if one <= other { (one.clone(), other.clone()) } else { (other.clone(), one.clone()) };
+        let pair = if one <= other {
+            (one.clone(), other.clone())
+        } else {
+            (other.clone(), one.clone())
+        };
         if let Some(position) = self.known.get_mut(&pair) {
             position.seq += 1;
             return *position;
@@ -33,7 +41,10 @@ impl Pairs {
         {
             self.known.remove(&oldest);
         }
-        let position = Position { epoch: self.random.u64(1..limits::EPOCH_END), seq: 1 };
+        let position = Position {
+            epoch: self.random.u64(1..limits::EPOCH_END),
+            seq: 1,
+        };
         self.order.push_back(pair.clone());
         self.known.insert(pair, position);
         position

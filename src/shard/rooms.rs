@@ -8,12 +8,11 @@ use super::{
     event::RoomEvent,
     log::{Leaving, Member, RoomLog},
     message::{Retry, ToHome, ToShard},
-    session::Farewell,
 };
 use crate::{
     chat::{
-        Direct, Effect, ErrorCode, Happening, Joined, Position, Reply, RequestId, RoomName, SessionId, Since, Talk,
-        UserName, Utterance,
+        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Position, Reply, RequestId, RoomName, SessionId,
+        Talk, UserName, Utterance,
     },
     codec::BusyPolicy,
     limits,
@@ -61,24 +60,48 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = self.now.unix_ms;
         let mut effects = std::mem::take(&mut self.effects);
         match message {
-            ToHome::Join { room, arrival, id, since } => {
+            ToHome::Join {
+                room,
+                arrival,
+                id,
+                since,
+            } => {
                 self.home.join(&room, *arrival, id, since, now, &mut effects);
             }
             ToHome::Leave { room, session, how, id } => self.home.leave(&room, session, how, id, now, &mut effects),
             ToHome::Talk { room, said, retry } => self.talk_at_home(room, said, retry, &mut effects),
             ToHome::Rename { room, session, name } => self.home.rename(&room, session, name, now, &mut effects),
-            ToHome::SetTopic { room, session, id, topic } => {
+            ToHome::SetTopic {
+                room,
+                session,
+                id,
+                topic,
+            } => {
                 self.home.set_topic(&room, session, id, topic, &mut effects);
             }
             ToHome::Typing { room, session } => self.home.typing(&room, session, &mut effects),
-            ToHome::Users { room, session, id, page } => {
+            ToHome::Users {
+                room,
+                session,
+                id,
+                page,
+            } => {
                 effects.push(self.home.users(&room, session, id, &page, now));
             }
             ToHome::Greet { session, peer } => {
                 let users = self.home.roster(&RoomName::lobby(), now);
-                effects.push(Effect::Answer { session, id: None, reply: Reply::Greeting { peer, users } });
+                effects.push(Effect::Answer {
+                    session,
+                    id: None,
+                    reply: Reply::Greeting { peer, users },
+                });
             }
-            ToHome::Rooms { shard, gathering, after, limit } => {
+            ToHome::Rooms {
+                shard,
+                gathering,
+                after,
+                limit,
+            } => {
                 let rooms = self.home.rooms(after.as_deref(), limit + 1);
                 self.send(shard, ToShard::RoomsPart { gathering, rooms });
             }
@@ -123,29 +146,66 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A direct message has its number: both users' sessions are told, wherever they are.
     pub(super) fn tell_direct(&mut self, to: UserName, said: Utterance, position: Position, prev: u64, at: u64) {
         let directory = self.directory.clone();
-        self.answer(said.session, said.id, Reply::Ack { position, at, duplicate: false });
+        self.answer(
+            said.session,
+            said.id,
+            Reply::Ack {
+                position,
+                at,
+                duplicate: false,
+            },
+        );
         let except = said.session;
         let from = said.from.clone();
-        let direct = Arc::new(Direct { to: to.clone(), talk: numbered(said, position, prev, at) });
+        let direct = Arc::new(Direct {
+            to: to.clone(),
+            talk: numbered(said, position, prev, at),
+        });
         for shard in directory.whereabouts(&to) {
-            self.send(shard, ToShard::Direct { user: to.clone(), except, direct: direct.clone() });
+            self.send(
+                shard,
+                ToShard::Direct {
+                    user: to.clone(),
+                    except,
+                    direct: direct.clone(),
+                },
+            );
         }
         if from == to {
             return;
         }
         for shard in directory.whereabouts(&from) {
-            self.send(shard, ToShard::Direct { user: from.clone(), except, direct: direct.clone() });
+            self.send(
+                shard,
+                ToShard::Direct {
+                    user: from.clone(),
+                    except,
+                    direct: direct.clone(),
+                },
+            );
         }
     }
 
     fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
-        self.send(session.shard, ToShard::Answer { session, id, reply: Box::new(reply) });
+        self.send(
+            session.shard,
+            ToShard::Answer {
+                session,
+                id,
+                reply: Box::new(reply),
+            },
+        );
     }
 
     pub(super) fn carry_out(&mut self, effects: &mut Vec<Effect>) {
         for effect in effects.drain(..) {
             match effect {
-                Effect::Tell { room, shards, happening, origin } => {
+                Effect::Tell {
+                    room,
+                    shards,
+                    happening,
+                    origin,
+                } => {
                     if let Happening::Talk(talk) = &happening {
                         self.observer.talk(&room, talk);
                     }
@@ -157,12 +217,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                         self.send(*shard, ToShard::Room(event.clone()));
                     }
                 }
-                Effect::TellOne { session, room, happening } => {
+                Effect::TellOne {
+                    session,
+                    room,
+                    happening,
+                } => {
                     let event = Arc::new(RoomEvent::new(room, happening, None, self.now.unix_ms));
                     self.send(session.shard, ToShard::Only { session, event });
                 }
                 Effect::Admit { session, id, joined } => {
-                    self.send(session.shard, ToShard::Admit { session, id, joined: Box::new(joined) });
+                    self.send(
+                        session.shard,
+                        ToShard::Admit {
+                            session,
+                            id,
+                            joined: Box::new(joined),
+                        },
+                    );
                 }
                 Effect::Dismiss { session, id, room } => {
                     self.send(session.shard, ToShard::Dismiss { session, id, room });
@@ -183,11 +254,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && origin.session.shard == self.me
             && let Happening::Talk(talk) = &event.happening
         {
-            let position = Position { epoch: talk.epoch, seq: talk.seq };
+            let position = Position {
+                epoch: talk.epoch,
+                seq: talk.seq,
+            };
             self.acknowledge(origin.session, origin.id, position, talk.at);
         }
-        let Some(&place) = self.room_places.get(&event.room) else { return };
-        let Some(room) = self.rooms.get_mut(place as usize) else { return };
+        let Some(&place) = self.room_places.get(&event.room) else {
+            return;
+        };
+        let Some(room) = self.rooms.get_mut(place as usize) else {
+            return;
+        };
         let now = self.now.ms;
         let cap = self.settings.ring_bytes;
         self.ring_bytes += room.ring.push(event, now);
@@ -198,7 +276,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
         if id.is_some() {
-            self.reply(session, id, &Reply::Ack { position, at, duplicate: false });
+            self.reply(
+                session,
+                id,
+                &Reply::Ack {
+                    position,
+                    at,
+                    duplicate: false,
+                },
+            );
         }
         self.answered(session);
     }
@@ -209,7 +295,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let mut looked_at = 0;
         while self.ring_bytes > budget && looked_at < limits::RINGS_SWEPT {
             let share = budget / self.rooms.len().max(1);
-            self.sweep = if self.sweep + 1 >= self.rooms.capacity() { 0 } else { self.sweep + 1 };
+            self.sweep = if self.sweep + 1 >= self.rooms.capacity() {
+                0
+            } else {
+                self.sweep + 1
+            };
             if let Some(room) = self.rooms.get_mut(self.sweep) {
                 self.ring_bytes -= room.ring.trim_to(share);
             }
@@ -221,7 +311,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn sweep_rings(&mut self) {
         let before = self.now.ms.saturating_sub(self.settings.ring_keep.as_millis() as u64);
         for _ in 0..limits::RINGS_SWEPT.min(self.rooms.capacity()) {
-            self.sweep = if self.sweep + 1 >= self.rooms.capacity() { 0 } else { self.sweep + 1 };
+            self.sweep = if self.sweep + 1 >= self.rooms.capacity() {
+                0
+            } else {
+                self.sweep + 1
+            };
             if let Some(room) = self.rooms.get_mut(self.sweep) {
                 self.ring_bytes -= room.ring.forget_before(before);
             }
@@ -238,7 +332,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The session is a member: it sees what comes from here on.
     fn admit(&mut self, id: SessionId, request: RequestId, joined: Joined) {
         let Some(connection) = self.connection(id) else { return };
-        let Some(session) = connection.session.as_mut() else { return };
+        let Some(session) = connection.session.as_mut() else {
+            return;
+        };
         session.joining.retain(|room| *room != joined.room);
         let Some(view) = connection.view() else { return };
         let place = match self.room_places.get(&joined.room) {
@@ -250,9 +346,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 place
             }
         };
-        let (Some(room), Some(connection)) =
-            (self.rooms.get_mut(place as usize), self.connections.get_mut(id.slot as usize))
-        else {
+        let (Some(room), Some(connection)) = (
+            self.rooms.get_mut(place as usize),
+            self.connections.get_mut(id.slot as usize),
+        ) else {
             return;
         };
         let member = room.members.len() as u32;
@@ -263,7 +360,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             cursor: room.ring.end(),
             seq: joined.head.seq,
         });
-        connection.memberships.push(Membership { room: place, member, leaving: false });
+        connection.memberships.push(Membership {
+            room: place,
+            member,
+            leaving: false,
+        });
         self.replay(id, request, joined);
         self.answered(id);
     }
@@ -276,7 +377,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if from >= head {
             return;
         }
-        let Some(room) = self.room_places.get(&name).and_then(|place| self.rooms.get(*place as usize)) else { return };
+        let Some(room) = self
+            .room_places
+            .get(&name)
+            .and_then(|place| self.rooms.get(*place as usize))
+        else {
+            return;
+        };
         match room.ring.talks_after(from) {
             Some(talks) => {
                 for event in talks {
@@ -284,13 +391,26 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                         && talk.seq <= head
                     {
                         let talk = Arc::new(talk.clone());
-                        self.reply(id, None, &Reply::Replayed { room: name.clone(), talk });
+                        self.reply(
+                            id,
+                            None,
+                            &Reply::Replayed {
+                                room: name.clone(),
+                                talk,
+                            },
+                        );
                     }
                 }
             }
             None => {
                 let conversation = crate::chat::Conversation::Room(name);
-                let gap = Reply::Gap { conversation, epoch, from: from + 1, to: head, lost: true };
+                let gap = Reply::Gap {
+                    conversation,
+                    epoch,
+                    from: from + 1,
+                    to: head,
+                    lost: true,
+                };
                 self.reply(id, None, &gap);
             }
         }
@@ -300,18 +420,30 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn dismiss(&mut self, id: SessionId, request: RequestId, name: &RoomName) {
         let place = self.room_places.get(name).copied();
         let Some(connection) = self.connection(id) else { return };
-        let membership =
-            place.and_then(|place| connection.memberships.iter().find(|membership| membership.room == place).copied());
+        let membership = place.and_then(|place| {
+            connection
+                .memberships
+                .iter()
+                .find(|membership| membership.room == place)
+                .copied()
+        });
         let Some(membership) = membership else {
             self.answered(id);
             return;
         };
         if let Some(room) = self.rooms.get_mut(membership.room as usize) {
             let until = room.ring.end();
-            room.leaving.push(Leaving { connection: id.slot, until, id: request });
+            room.leaving.push(Leaving {
+                connection: id.slot,
+                until,
+                id: request,
+            });
         }
         if let Some(connection) = self.connection(id)
-            && let Some(membership) = connection.memberships.iter_mut().find(|other| other.room == membership.room)
+            && let Some(membership) = connection
+                .memberships
+                .iter_mut()
+                .find(|other| other.room == membership.room)
         {
             membership.leaving = true;
         }
@@ -322,9 +454,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A member on its way out has read everything: it goes.
     pub(super) fn let_go(&mut self, id: SessionId, membership: Membership) {
-        let Some(room) = self.rooms.get(membership.room as usize) else { return };
+        let Some(room) = self.rooms.get(membership.room as usize) else {
+            return;
+        };
         let name = room.name.clone();
-        let request = room.leaving.iter().find(|leaving| leaving.connection == id.slot).and_then(|leaving| leaving.id);
+        let request = room
+            .leaving
+            .iter()
+            .find(|leaving| leaving.connection == id.slot)
+            .and_then(|leaving| leaving.id);
         if let Some(connection) = self.connection(id) {
             connection.memberships.retain(|other| other.room != membership.room);
         }
@@ -358,7 +496,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let now = self.now.ms;
                 if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
                     let held = session.held.get_or_insert_with(|| {
-                        Box::new(Held { since_ms: now, retry_ms: 0, talks: Vec::new() })
+                        Box::new(Held {
+                            since_ms: now,
+                            retry_ms: 0,
+                            talks: Vec::new(),
+                        })
                     });
                     held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
                     held.talks.push((room, said));
@@ -374,12 +516,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else { return };
         let underway = connection.underway;
-        let Some(held) = connection.session.as_mut().and_then(|session| session.held.as_mut()) else { return };
+        let Some(held) = connection.session.as_mut().and_then(|session| session.held.as_mut()) else {
+            return;
+        };
         if now < held.retry_ms {
             return;
         }
         if now.saturating_sub(held.since_ms) >= limits::BUSY_PAUSE.as_millis() as u64 {
-            return self.goodbye(id, None, Farewell::Busy);
+            return self.goodbye(id, None, GoodbyeCode::Busy);
         }
         held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
         if underway > 0 {
@@ -405,7 +549,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn gathered(&mut self, place: u32, rooms: Vec<crate::chat::RoomEntry>) {
-        let Some(gathering) = self.gatherings.get_mut(place as usize) else { return };
+        let Some(gathering) = self.gatherings.get_mut(place as usize) else {
+            return;
+        };
         gathering.rooms.extend(rooms);
         gathering.missing -= 1;
         if gathering.missing > 0 {
@@ -415,8 +561,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         gathering.rooms.sort_unstable_by(|one, other| one.name.cmp(&other.name));
         let more = gathering.rooms.len() > gathering.limit;
         gathering.rooms.truncate(gathering.limit);
-        let next = if more { gathering.rooms.last().map(|room| room.name.clone()) } else { None };
-        self.reply(gathering.session, gathering.id, &Reply::RoomPage { rooms: gathering.rooms, next });
+        let next = if more {
+            gathering.rooms.last().map(|room| room.name.clone())
+        } else {
+            None
+        };
+        self.reply(
+            gathering.session,
+            gathering.id,
+            &Reply::RoomPage {
+                rooms: gathering.rooms,
+                next,
+            },
+        );
         self.answered(gathering.session);
     }
 
@@ -437,7 +594,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if !self.connection(id).is_some_and(|connection| connection.blocked()) && self.catch_up(id) {
                 self.wait_writable(id);
             }
-            self.goodbye(id, None, Farewell::Draining);
+            self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
     }
 }
@@ -454,4 +611,3 @@ fn numbered(said: Utterance, position: Position, prev: u64, at: u64) -> Talk {
         kind: said.kind,
     }
 }
-

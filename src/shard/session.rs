@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Arrival, Command, Conversation, Departure, ErrorCode, Hello, Key, Page, Refusal, Reply, Request, RequestId,
-        RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
+        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Refusal, Reply, Request,
+        RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
     codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, detect},
     limits,
@@ -44,7 +44,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 detect::Detection::ByFirstMessage { hold, if_silent } => {
                     let until_ms = self.now.ms + hold.as_millis() as u64;
-                    let undecided = Undecided { handshake: handshake.clone(), until_ms, if_silent };
+                    let undecided = Undecided {
+                        handshake: handshake.clone(),
+                        until_ms,
+                        if_silent,
+                    };
                     return self.insert(socket, Phase::Detecting(Box::new(undecided)), until_ms, LEGACY_LIMITS);
                 }
             },
@@ -57,7 +61,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             text_is_utf8: profile.text_is_utf8,
         };
         let codec = DIALECTS[dialect].open(&handshake);
-        let speaking = Speaking { dialect: dialect as u8, codec, peer: handshake.peer };
+        let speaking = Speaking {
+            dialect: dialect as u8,
+            codec,
+            peer: handshake.peer,
+        };
         let id = self.insert(socket, Phase::Open(speaking), phase_until, reader);
         self.begin_speaking(id);
         id
@@ -84,7 +92,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             paused: false,
             dirty: false,
         });
-        let id = SessionId { shard: self.me, slot: slot as u32, generation };
+        let id = SessionId {
+            shard: self.me,
+            slot: slot as u32,
+            generation,
+        };
         if until_ms > 0 {
             self.watch(id, until_ms);
         }
@@ -95,8 +107,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn begin_speaking(&mut self, id: SessionId) {
         let random = self.random.f64();
         let now = self.now.ms;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
-        let Phase::Open(speaking) = &mut connection.phase else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &mut connection.phase else {
+            return;
+        };
         let profile = &self.profiles[usize::from(speaking.dialect)];
         self.stats.opened.push(speaking.dialect);
         // The first ping comes at random, so that those who came together are not pinged together.
@@ -124,7 +140,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn receive(&mut self, id: SessionId, bytes: &mut [u8]) -> Reading {
         let now = self.now.ms;
         self.stats.bytes_in += bytes.len() as u64;
-        let Some(connection) = self.connection(id) else { return Reading::Over };
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
         connection.heard_ms = now;
         self.read(id, |reader, sink| reader.read(bytes, sink))
     }
@@ -145,16 +163,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn read(
         &mut self,
         id: SessionId,
-        step: impl FnOnce(
-            &mut FrameReader,
-            &mut dyn FnMut(Incoming<'_>) -> Flow,
-        ) -> Result<Progress, wire::Violation>,
+        step: impl FnOnce(&mut FrameReader, &mut dyn FnMut(Incoming<'_>) -> Flow) -> Result<Progress, wire::Violation>,
     ) -> Reading {
-        let Some(connection) = self.connection(id) else { return Reading::Over };
-        let Some(mut reader) = connection.reader.take() else { return Reading::Discard };
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
+        let Some(mut reader) = connection.reader.take() else {
+            return Reading::Discard;
+        };
         let outcome = step(&mut reader, &mut |incoming| self.incoming(id, incoming));
         let now = self.now.ms;
-        let Some(connection) = self.connection(id) else { return Reading::Over };
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return Reading::Discard;
         }
@@ -195,7 +216,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.mark_dirty(id);
                 }
             }
-            Incoming::Pong(payload) => self.pong(id, payload),
+            // That something came is what counts, and that has been noted.
+            Incoming::Pong(_) => {}
             Incoming::Close { code, .. } => {
                 let answer = wire::close_answer(code);
                 self.close_with(id, answer.as_bytes(), End::Peer);
@@ -207,11 +229,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether this connection is to be read on.
     fn flow(&mut self, id: SessionId) -> Flow {
         let congested = self.is_congested();
-        let Some(connection) = self.connection(id) else { return Flow::Pause };
+        let Some(connection) = self.connection(id) else {
+            return Flow::Pause;
+        };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return Flow::Pause;
         }
-        let held = connection.session.as_ref().is_some_and(|session| session.held.is_some() || session.exiting.is_some());
+        let held = connection
+            .session
+            .as_ref()
+            .is_some_and(|session| session.held.is_some() || session.exiting.is_some());
         if held
             || connection.underway >= limits::REQUESTS_UNDERWAY
             || connection.private_bytes() > limits::PRIVATE_BYTES
@@ -249,10 +276,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The dialect of an undecided connection is this one.
     pub(super) fn decide(&mut self, id: SessionId, dialect: usize) {
         let Some(connection) = self.connection(id) else { return };
-        let Phase::Detecting(undecided) = &connection.phase else { return };
+        let Phase::Detecting(undecided) = &connection.phase else {
+            return;
+        };
         let codec = DIALECTS[dialect].open(&undecided.handshake);
         let peer = undecided.handshake.peer;
-        connection.phase = Phase::Open(Speaking { dialect: dialect as u8, codec, peer });
+        connection.phase = Phase::Open(Speaking {
+            dialect: dialect as u8,
+            codec,
+            peer,
+        });
         self.begin_speaking(id);
     }
 
@@ -266,7 +299,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Carries out a request of this connection.
     pub(crate) fn request(&mut self, id: SessionId, Request { id: request, command }: Request) {
         let now = self.now.ms;
-        let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+        let Some(connection) = self
+            .connections
+            .get_mut(id.slot as usize)
+            .filter(|c| c.generation == id.generation)
         else {
             return;
         };
@@ -277,8 +313,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return match command {
                 Command::Hello(hello) => self.hello(id, request, hello),
                 Command::Ping => self.ping(id, request),
-                Command::Exit => self.goodbye(id, request, Farewell::Exit),
-                _ => self.refuse(id, request, ErrorCode::NoHello.because("say hello first: a session needs a name")),
+                Command::Exit => self.goodbye(id, request, GoodbyeCode::Exit),
+                _ => self.refuse(
+                    id,
+                    request,
+                    ErrorCode::NoHello.because("say hello first: a session needs a name"),
+                ),
             };
         };
         // Asking for nothing is not saying something, except where heartbeats are messages of the dialect.
@@ -298,12 +338,30 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Command::Direct { to, text, kind, key } => self.direct(id, request, to, text, kind, key),
             Command::Users { room, page } => {
                 let home = self.home_of(&room);
-                self.ask(id, home, ToHome::Users { room, session: id, id: request, page });
+                self.ask(
+                    id,
+                    home,
+                    ToHome::Users {
+                        room,
+                        session: id,
+                        id: request,
+                        page,
+                    },
+                );
             }
             Command::Rooms { page } => self.gather(id, request, page),
             Command::SetTopic { room, topic } => {
                 let home = self.home_of(&room);
-                self.ask(id, home, ToHome::SetTopic { room, session: id, id: request, topic });
+                self.ask(
+                    id,
+                    home,
+                    ToHome::SetTopic {
+                        room,
+                        session: id,
+                        id: request,
+                        topic,
+                    },
+                );
             }
             Command::Rename { name } => self.rename(id, request, name),
             Command::History { .. } | Command::Search { .. } | Command::Read { .. } => {
@@ -323,8 +381,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let tag = self.directory.tag();
         let now = self.now;
         self.directory.enter(&name, id);
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
-        let Phase::Open(speaking) = &connection.phase else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &connection.phase else {
+            return;
+        };
         let heartbeat = self.profiles[usize::from(speaking.dialect)].ping_every;
         let peer = speaking.peer;
         connection.session = Some(Box::new(Session {
@@ -337,7 +399,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             peer: None,
             held: None,
         }));
-        let welcome = Welcome { session: tag, name, key: None, heartbeat, at: now.unix_ms, peer };
+        let welcome = Welcome {
+            session: tag,
+            name,
+            key: None,
+            heartbeat,
+            at: now.unix_ms,
+            peer,
+        };
         self.reply(id, request, &Reply::Welcome(Box::new(welcome)));
         for resume in hello.resume {
             match resume.conversation {
@@ -352,8 +421,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn join(&mut self, id: SessionId, request: RequestId, room: RoomName, since: Since) {
         let most = self.settings.rooms_per_session;
         let place = self.room_places.get(&room).copied();
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
-        let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else {
+            return;
+        };
         let here = place.is_some_and(|place| connection.memberships.iter().any(|membership| membership.room == place));
         if here || session.joining.contains(&room) {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"));
@@ -361,8 +434,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let count = connection.memberships.len() + session.joining.len();
         if count >= most {
-            let refusal = ErrorCode::TooManyRooms
-                .because(format!("this session is in {count} rooms; at most {most} are allowed: leave one first"));
+            let refusal = ErrorCode::TooManyRooms.because(format!(
+                "this session is in {count} rooms; at most {most} are allowed: leave one first"
+            ));
             return self.refuse(id, request, refusal);
         }
         session.joining.push(room.clone());
@@ -376,16 +450,31 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             wants_list: profile.notices_carry_list,
         });
         let home = self.home_of(&room);
-        self.ask(id, home, ToHome::Join { room, arrival, id: request, since });
+        self.ask(
+            id,
+            home,
+            ToHome::Join {
+                room,
+                arrival,
+                id: request,
+                since,
+            },
+        );
     }
 
     fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
         let place = self.room_places.get(&room).copied();
         let Some(connection) = self.connection(id) else { return };
         let membership = place.and_then(|place| {
-            connection.memberships.iter_mut().find(|membership| membership.room == place && !membership.leaving)
+            connection
+                .memberships
+                .iter_mut()
+                .find(|membership| membership.room == place && !membership.leaving)
         });
-        let joining = connection.session.as_ref().is_some_and(|session| session.joining.contains(&room));
+        let joining = connection
+            .session
+            .as_ref()
+            .is_some_and(|session| session.joining.contains(&room));
         match membership {
             Some(membership) => membership.leaving = true,
             None if joining => {}
@@ -395,7 +484,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         let home = self.home_of(&room);
-        self.ask(id, home, ToHome::Leave { room, session: id, how: Departure::Said, id: request });
+        self.ask(
+            id,
+            home,
+            ToHome::Leave {
+                room,
+                session: id,
+                how: Departure::Said,
+                id: request,
+            },
+        );
     }
 
     fn talk(
@@ -407,7 +505,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         kind: TalkKind,
         key: Option<Key>,
     ) {
-        let Some(said) = self.utterance(id, request, text, kind, key) else { return };
+        let Some(said) = self.utterance(id, request, text, kind, key) else {
+            return;
+        };
         let pauses = self.busy_policy(id) == BusyPolicy::Pause;
         if let Some(held) = self.held(id) {
             held.talks.push((room, said));
@@ -427,7 +527,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         kind: TalkKind,
         key: Option<Key>,
     ) {
-        let Some(said) = self.utterance(id, request, text, kind, key) else { return };
+        let Some(said) = self.utterance(id, request, text, kind, key) else {
+            return;
+        };
         let home = self.directory.home_of_pair(&said.from, &to);
         self.ask(id, home, ToHome::Direct { to, said });
     }
@@ -455,21 +557,36 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn gather(&mut self, id: SessionId, request: RequestId, page: Page) {
         let shards = self.directory.shards();
-        let gathering = Gathering { session: id, id: request, limit: page.limit, missing: shards, rooms: Vec::new() };
+        let gathering = Gathering {
+            session: id,
+            id: request,
+            limit: page.limit,
+            missing: shards,
+            rooms: Vec::new(),
+        };
         let gathering = self.gatherings.insert(gathering) as u32;
         if let Some(connection) = self.connection(id) {
             connection.underway += 1;
         }
         let shard = self.me;
         for to in 0..shards {
-            let ask = ToHome::Rooms { shard, gathering, after: page.after.clone(), limit: page.limit };
+            let ask = ToHome::Rooms {
+                shard,
+                gathering,
+                after: page.after.clone(),
+                limit: page.limit,
+            };
             self.send(ShardId(to as u16), ToShard::Home(ask));
         }
     }
 
     fn rename(&mut self, id: SessionId, request: RequestId, name: UserName) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
-        let Some(session) = connection.session.as_mut() else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Some(session) = connection.session.as_mut() else {
+            return;
+        };
         let old = std::mem::replace(&mut session.name, name.clone());
         let tag = session.tag;
         let mut rooms = session.joining.clone();
@@ -485,15 +602,32 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.directory.enter(&name, id);
             for room in rooms {
                 let home = self.home_of(&room);
-                self.send(home, ToShard::Home(ToHome::Rename { room, session: id, name: name.clone() }));
+                self.send(
+                    home,
+                    ToShard::Home(ToHome::Rename {
+                        room,
+                        session: id,
+                        name: name.clone(),
+                    }),
+                );
             }
         }
-        self.reply(id, request, &Reply::Renamed { old, new: name, session: tag });
+        self.reply(
+            id,
+            request,
+            &Reply::Renamed {
+                old,
+                new: name,
+                session: tag,
+            },
+        );
     }
 
     fn typing(&mut self, id: SessionId, conversation: Conversation) {
         let now = self.now.ms;
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else { return };
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+            return;
+        };
         if session.typed_ms != 0 && now < session.typed_ms + limits::TYPING_EVERY.as_millis() as u64 {
             return;
         }
@@ -507,7 +641,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Conversation::Peer(user) => {
                 let directory = self.directory.clone();
                 for shard in directory.whereabouts(&user) {
-                    self.send(shard, ToShard::TypingTo { user: user.clone(), from: from.clone() });
+                    self.send(
+                        shard,
+                        ToShard::TypingTo {
+                            user: user.clone(),
+                            from: from.clone(),
+                        },
+                    );
                 }
             }
         }
@@ -515,7 +655,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn watch_peer(&mut self, id: SessionId, user: UserName) {
         let directory = self.directory.clone();
-        let old = self.connection(id).and_then(|connection| connection.session.as_mut()).and_then(|session| session.peer.replace(user.clone()));
+        let old = self
+            .connection(id)
+            .and_then(|connection| connection.session.as_mut())
+            .and_then(|session| session.peer.replace(user.clone()));
         if let Some(old) = old {
             directory.unwatch(&old, id);
         }
@@ -528,14 +671,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn exit(&mut self, id: SessionId, request: RequestId) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
-        let Some(session) = connection.session.as_mut() else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Some(session) = connection.session.as_mut() else {
+            return;
+        };
         if session.exiting.is_some() {
             return;
         }
         session.exiting = Some(request);
         let mut rooms = session.joining.clone();
-        for membership in connection.memberships.iter_mut().filter(|membership| !membership.leaving) {
+        for membership in connection
+            .memberships
+            .iter_mut()
+            .filter(|membership| !membership.leaving)
+        {
             membership.leaving = true;
             if let Some(room) = self.rooms.get(membership.room as usize) {
                 rooms.push(room.name.clone());
@@ -543,7 +694,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         for room in rooms {
             let home = self.home_of(&room);
-            self.ask(id, home, ToHome::Leave { room, session: id, how: Departure::Said, id: None });
+            self.ask(
+                id,
+                home,
+                ToHome::Leave {
+                    room,
+                    session: id,
+                    how: Departure::Said,
+                    id: None,
+                },
+            );
         }
         self.exit_if_alone(id);
         self.schedule(id);
@@ -557,7 +717,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && connection.memberships.is_empty()
             && session.joining.is_empty()
         {
-            self.goodbye(id, request, Farewell::Exit);
+            self.goodbye(id, request, GoodbyeCode::Exit);
         }
     }
 
@@ -582,7 +742,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
         let at = self.now.unix_ms;
         let Some(connection) = self.connection(id) else { return };
-        let mut frames = Frames { buffer: std::mem::take(connection.outgoing().private()) };
+        let mut frames = Frames {
+            buffer: std::mem::take(connection.outgoing().private()),
+        };
         if let Phase::Open(speaking) = &mut connection.phase {
             speaking.codec.encode_at(at, request, reply, &mut frames);
         }
@@ -597,7 +759,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A codec may change how its member sees events.
     fn follow_view(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get(id.slot as usize) else { return };
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
         let Some(view) = connection.view() else { return };
         for membership in &connection.memberships {
             if let Some(member) = self
@@ -615,7 +779,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
-        match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
             Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
         }
@@ -626,22 +794,35 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Says goodbye and closes.
-    pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, farewell: Farewell) {
+    pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, code: GoodbyeCode) {
         let spread = self.settings.retry_spread.as_millis() as u64;
-        let retry_after = farewell.comes_back().then(|| {
+        let retry_after = code.invites_back().then(|| {
             std::time::Duration::from_millis(self.random.u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
         });
-        let native = match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+        let native = match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
             Some(Phase::Open(speaking)) => DIALECTS[usize::from(speaking.dialect)].name() == crate::codec::NATIVE,
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
         };
-        let code = farewell.code();
-        if let Some(notice) = farewell.notice() {
-            self.reply(id, None, &Reply::System { text: notice.into() });
-        }
-        self.reply(id, request, &Reply::Goodbye { code, text: farewell.text().into(), retry_after });
-        let close = if native { code.close_code() } else { code.legacy_close_code() };
-        self.close(id, close, farewell.text(), farewell.end());
+        let (text, end) = farewell(code);
+        self.reply(
+            id,
+            request,
+            &Reply::Goodbye {
+                code,
+                text: text.into(),
+                retry_after,
+            },
+        );
+        let close = if native {
+            code.close_code()
+        } else {
+            code.legacy_close_code()
+        };
+        self.close(id, close, text, end);
     }
 
     /// Closes politely: leaves the rooms, writes what waits and a close frame, and gives the peer a moment.
@@ -689,13 +870,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The session is over: rooms and directory forget it, once.
     fn depart(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
         let memberships = std::mem::take(&mut connection.memberships);
         let session = connection.session.take();
         let Some(session) = session else { return };
         let mut rooms = session.joining;
         for membership in memberships {
-            let Some(room) = self.rooms.get(membership.room as usize) else { continue };
+            let Some(room) = self.rooms.get(membership.room as usize) else {
+                continue;
+            };
             if !membership.leaving {
                 rooms.push(room.name.clone());
             }
@@ -703,7 +888,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         for room in rooms {
             let home = self.home_of(&room);
-            let leave = ToHome::Leave { room, session: id, how: Departure::Lost, id: None };
+            let leave = ToHome::Leave {
+                room,
+                session: id,
+                how: Departure::Lost,
+                id: None,
+            };
             self.send(home, ToShard::Home(leave));
         }
         if let Some(peer) = &session.peer {
@@ -728,7 +918,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Writes what waits for one connection, then what its rooms have for it.
     pub(super) fn write(&mut self, id: SessionId) {
         let now = self.now.ms;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
         if connection.blocked() {
             return;
         }
@@ -755,7 +947,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A full socket has room again. Whether it is full once more.
     pub(crate) fn writable(&mut self, id: SessionId) -> bool {
         let now = self.now.ms;
-        let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+        let Some(connection) = self
+            .connections
+            .get_mut(id.slot as usize)
+            .filter(|c| c.generation == id.generation)
         else {
             return false;
         };
@@ -776,19 +971,25 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Takes a member out of its room; the room goes from this shard with its last member.
     pub(super) fn remove_member(&mut self, membership: Membership) {
-        let Some(room) = self.rooms.get_mut(membership.room as usize) else { return };
+        let Some(room) = self.rooms.get_mut(membership.room as usize) else {
+            return;
+        };
         let place = membership.member as usize;
         if place >= room.members.len() {
             return;
         }
         let gone = room.members.swap_remove(place);
-        room.leaving.retain(|leaving: &Leaving| leaving.connection != gone.connection);
+        room.leaving
+            .retain(|leaving: &Leaving| leaving.connection != gone.connection);
         if let super::log::Flush::Walking(walk) = &mut room.flush {
             walk.disturbed = true;
         }
         if let Some(moved) = room.members.get(place)
             && let Some(connection) = self.connections.get_mut(moved.connection as usize)
-            && let Some(other) = connection.memberships.iter_mut().find(|other| other.room == membership.room)
+            && let Some(other) = connection
+                .memberships
+                .iter_mut()
+                .find(|other| other.room == membership.room)
         {
             other.member = membership.member;
         }
@@ -800,21 +1001,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 }
 
-/// Why the server says goodbye.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Farewell {
-    /// The user said exit.
-    Exit,
-    /// The user said nothing for too long.
-    Idle,
-    /// The member was too far behind, and its dialect has no words for a gap.
-    Slow,
-    /// Its talk could not be taken for too long.
-    Busy,
-    /// The server goes down.
-    Draining,
-}
-
 /// How messages of an undecided connection are read: it may be a protobuf dialect.
 const LEGACY_LIMITS: ReaderLimits = ReaderLimits {
     message_bytes: limits::LEGACY_MESSAGE_BYTES,
@@ -822,3 +1008,17 @@ const LEGACY_LIMITS: ReaderLimits = ReaderLimits {
     text_is_utf8: false,
 };
 
+/// What a goodbye says to people, and how the end is counted.
+fn farewell(code: GoodbyeCode) -> (&'static str, End) {
+    match code {
+        GoodbyeCode::Exit => ("goodbye", End::Exit),
+        GoodbyeCode::ShuttingDown => ("the server is going down; come back in a moment", End::Draining),
+        GoodbyeCode::Timeout => ("nothing was heard of you for too long", End::Timeout),
+        GoodbyeCode::TooSlowHandshake => ("you did not say who you are in time", End::Timeout),
+        GoodbyeCode::Slow => ("you did not read fast enough", End::Slow),
+        GoodbyeCode::Busy => ("the server could not take what you said for too long", End::Busy),
+        GoodbyeCode::Idle => ("you said nothing for too long", End::Idle),
+        GoodbyeCode::Disconnected => ("the operator ended this session", End::Disconnected),
+        GoodbyeCode::Protocol => ("you broke the rules of the protocol", End::Violation),
+    }
+}

@@ -60,6 +60,9 @@ impl Default for Settings {
 
 impl Settings {
     pub(super) fn pacing(&self) -> PaceSettings {
-        PaceSettings { factor: self.pace, longest_us: self.flush_max.as_micros() as u64 }
+        PaceSettings {
+            factor: self.pace,
+            longest_us: self.flush_max.as_micros() as u64,
+        }
     }
 }

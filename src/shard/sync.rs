@@ -31,7 +31,10 @@ mod model {
 
     impl<T> ArrayQueue<T> {
         pub(crate) fn new(capacity: usize) -> Self {
-            Self { items: Mutex::new(VecDeque::new()), capacity }
+            Self {
+                items: Mutex::new(VecDeque::new()),
+                capacity,
+            }
         }
 
         pub(crate) fn push(&self, item: T) -> Result<(), T> {

@@ -4,9 +4,11 @@ use super::{
     End,
     connection::{Connection, Phase, Socket},
     engine::{Clock, Engine},
-    session::Farewell,
 };
-use crate::{chat::SessionId, limits, wire};
+use crate::{
+    chat::{GoodbyeCode, SessionId},
+    limits, wire,
+};
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Runs the wheel up to now. Called once per tick.
@@ -32,7 +34,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Puts a connection into the wheel for the first of its deadlines.
     pub(super) fn schedule(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get(id.slot as usize).filter(|c| c.generation == id.generation) else {
+        let Some(connection) = self
+            .connections
+            .get(id.slot as usize)
+            .filter(|c| c.generation == id.generation)
+        else {
             return;
         };
         let next = self.next_deadline(connection);
@@ -42,7 +48,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Puts a connection into the wheel, unless it comes up before that anyway.
     pub(super) fn watch(&mut self, id: SessionId, at_ms: u64) {
         let tick = at_ms.div_ceil(limits::WHEEL_TICK_MS);
-        let Some(connection) = self.connections.get_mut(id.slot as usize).filter(|c| c.generation == id.generation)
+        let Some(connection) = self
+            .connections
+            .get_mut(id.slot as usize)
+            .filter(|c| c.generation == id.generation)
         else {
             return;
         };
@@ -57,7 +66,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Phase::Closing { until_ms, .. } => *until_ms,
             Phase::Open(speaking) => {
                 let settings = &self.settings;
-                let mut next = connection.ping_ms.min(connection.heard_ms + settings.dead_after.as_millis() as u64);
+                let mut next = connection
+                    .ping_ms
+                    .min(connection.heard_ms + settings.dead_after.as_millis() as u64);
                 if let Some(blocked) = connection.outgoing.as_ref().and_then(|outgoing| outgoing.blocked_ms) {
                     next = next.min(blocked + settings.write_timeout.as_millis() as u64);
                 }
@@ -92,7 +103,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = self.now.ms;
         let dead_after = self.settings.dead_after.as_millis() as u64;
         let write_timeout = self.settings.write_timeout.as_millis() as u64;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
         let (dialect, exiting) = match &connection.phase {
             Phase::Detecting(undecided) => {
                 if now >= undecided.until_ms {
@@ -108,9 +121,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 return;
             }
-            Phase::Open(speaking) => {
-                (speaking.dialect, connection.session.as_ref().is_some_and(|session| session.exiting.is_some()))
-            }
+            Phase::Open(speaking) => (
+                speaking.dialect,
+                connection
+                    .session
+                    .as_ref()
+                    .is_some_and(|session| session.exiting.is_some()),
+            ),
         };
         let blocked = connection.outgoing.as_ref().and_then(|outgoing| outgoing.blocked_ms);
         if blocked.is_some_and(|blocked| now.saturating_sub(blocked) >= write_timeout) {
@@ -128,7 +145,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return self.close(id, 1008, "a message was begun and not finished", End::Violation);
         }
         if exiting && now.saturating_sub(last_word(connection)) >= limits::LINGER.as_millis() as u64 {
-            return self.goodbye(id, None, Farewell::Exit);
+            return self.goodbye(id, None, GoodbyeCode::Exit);
         }
         if connection.ping_ms <= now {
             connection.ping_ms = now + self.profiles[usize::from(dialect)].ping_every.as_millis() as u64;
@@ -137,11 +154,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.mark_dirty(id);
             }
         }
-        let Some(connection) = self.connections.get(id.slot as usize) else { return };
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
         if let Some(silence) = self.silence(dialect)
             && now.saturating_sub(last_word(connection)) >= silence
         {
-            return self.goodbye(id, None, Farewell::Idle);
+            return self.goodbye(id, None, GoodbyeCode::Idle);
         }
         self.retry_held(id);
     }
@@ -149,6 +168,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
 /// When the user last said something; a connection without a name says something by coming.
 fn last_word<S>(connection: &Connection<S>) -> u64 {
-    connection.session.as_ref().map_or(connection.opened_ms, |session| session.said_ms)
+    connection
+        .session
+        .as_ref()
+        .map_or(connection.opened_ms, |session| session.said_ms)
 }
-

@@ -14,7 +14,10 @@ pub(crate) struct Wheel<T> {
 impl<T> Wheel<T> {
     /// An empty wheel that starts at `now_ms`.
     pub(crate) fn new(now_ms: u64) -> Self {
-        Self { slots: (0..WHEEL_SLOTS).map(|_| Vec::new()).collect(), tick: now_ms / WHEEL_TICK_MS + 1 }
+        Self {
+            slots: (0..WHEEL_SLOTS).map(|_| Vec::new()).collect(),
+            tick: now_ms / WHEEL_TICK_MS + 1,
+        }
     }
 
     /// Puts `thing` in, to come up at the first tick at or after `at_ms`; returns that tick.

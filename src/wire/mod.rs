@@ -13,3 +13,4 @@ pub mod reader;
 pub mod writer;
 
 pub use reader::{Flow, FrameReader, Incoming, Message, Progress, ReaderLimits, Violation};
+pub use writer::{close, close_answer, ping, pong};

@@ -94,7 +94,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> plaza::Server
 pub(super) fn reply(reply: &Reply) -> Option<Event> {
     Some(match reply {
         // This protocol's clients speak first.
-        Reply::Greeting { peer: _, users: _ } => return None,
+        Reply::Greeting { peer: _, users: _ } | Reply::PeerWent { user: _ } => return None,
         Reply::Welcome(welcome) => Event::Welcome(self::welcome(welcome)),
         Reply::Joined(joined) => Event::Joined(self::joined(joined)),
         Reply::Left { room } => Event::Left(plaza::Left { room: room.to_string() }),

@@ -63,6 +63,8 @@ impl Dialect for Native {
             sees_own_coming: false,
             notices_carry_list: false,
             greets: false,
+            sees_own_going: false,
+            silent_after: None,
         }
     }
 

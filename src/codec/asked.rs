@@ -1,0 +1,81 @@
+//! What a connection has asked and not yet been answered, for dialects whose answers echo something of the question.
+
+use std::{collections::VecDeque, num::NonZeroU64};
+
+use super::Fault;
+use crate::{chat::RequestId, limits};
+
+/// Hands out request ids 1, 2, 3, … and keeps with each what its answer needs. Bounded; allocates nothing while empty.
+#[derive(Debug)]
+pub(super) struct Asked<T> {
+    last: u64,
+    waiting: VecDeque<(NonZeroU64, T)>,
+}
+
+impl<T> Asked<T> {
+    /// Nothing asked yet.
+    pub(super) fn new() -> Self {
+        Self {
+            last: 0,
+            waiting: VecDeque::new(),
+        }
+    }
+
+    /// An id whose answer needs nothing.
+    pub(super) fn next_id(&mut self) -> NonZeroU64 {
+        self.last = self.last.wrapping_add(1);
+        NonZeroU64::new(self.last).unwrap_or(NonZeroU64::MIN)
+    }
+
+    /// Whether no more questions should be let through.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.len() >= limits::LEGACY_UNANSWERED
+    }
+
+    /// An id for a question whose answer needs `echo`. The bound is twice [`Asked::is_full`]'s, so that the refusal of what
+    /// came too much can be kept here too until it is encoded.
+    pub(super) fn ask(&mut self, echo: T) -> Result<NonZeroU64, Fault> {
+        if self.waiting.len() >= 2 * limits::LEGACY_UNANSWERED {
+            return Err(Fault::Close(1008, "too many requests wait for their answer"));
+        }
+        let id = self.next_id();
+        self.waiting.push_back((id, echo));
+        Ok(id)
+    }
+
+    /// What was kept for the request that is being answered. Answers come in order, so the search ends at once.
+    pub(super) fn take(&mut self, id: RequestId) -> Option<T> {
+        let id = id?;
+        let place = self.waiting.iter().position(|(asked, _)| *asked == id)?;
+        self.waiting.remove(place).map(|(_, echo)| echo)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn answers_find_their_question_in_any_order_and_only_once() {
+        let mut asked = Asked::new();
+        let first = asked.ask("a").unwrap();
+        let second = asked.ask("b").unwrap();
+        assert_eq!((first.get(), second.get()), (1, 2));
+        assert_eq!(asked.take(Some(second)), Some("b"));
+        assert_eq!(asked.take(Some(first)), Some("a"));
+        assert_eq!(asked.take(Some(first)), None);
+        assert_eq!(asked.take(None), None);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut asked = Asked::new();
+        let mut taken = 0;
+        while asked.ask(()).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, 2 * limits::LEGACY_UNANSWERED);
+        assert!(asked.is_full());
+    }
+}

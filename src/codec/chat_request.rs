@@ -1,0 +1,356 @@
+//! The dialect `chat-request`, document 001: protobuf `ChatRequest`, types `talk`, `exit`, `userlist`.
+//!
+//! The user is named by the header `username`. A client without one comes in as a guest, and the first `userName` that one
+//! of its messages carries becomes its name: the load test of document 001 names itself only there. From then on, and for
+//! clients named by their handshake, the field is ignored.
+//!
+//! It has no errors, so a message that cannot be read and a type it does not know close the connection; what the chat
+//! itself refuses is said as a talk of the server's.
+
+use prost::Message as _;
+
+use super::{
+    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
+    handshake::{header_value, introduction, parse_given},
+    protobuf::{SYSTEM, joined, parse, shown, shown_direct},
+};
+use crate::{
+    chat::{Command, Departure, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, TalkKind, UserName},
+    limits,
+    proto::chat_request::ChatRequest as Wire,
+};
+
+/// The dialect of document 001.
+#[derive(Debug)]
+pub struct ChatRequest;
+
+/// One connection.
+struct Connection {
+    given: Option<Vec<u8>>,
+    /// The handshake named nobody, and no message has either.
+    nameless: bool,
+    /// The name in force, once the chat has said it.
+    name: Option<UserName>,
+    asked: Asked<()>,
+}
+
+impl Dialect for ChatRequest {
+    fn name(&self) -> &'static str {
+        "chat-request"
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            text_is_utf8: false,
+            ping_every: limits::CHAT_REQUEST_PING,
+            sees_own_going: true,
+            ..Profile::LEGACY
+        }
+    }
+
+    fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
+        Box::new(Connection {
+            given: handshake.username.as_deref().map(header_value),
+            nameless: true,
+            name: None,
+            asked: Asked::new(),
+        })
+    }
+
+    fn encode(&self, _view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+        match happening {
+            Happening::Talk(talk) => say(&shown(&talk.from), TALK, &talk.text, out),
+            Happening::Went {
+                user,
+                how: Departure::Said,
+                ..
+            } => say(&shown(user), EXIT, EXIT, out),
+            Happening::System { text } => say(SYSTEM, TALK, text, out),
+            // The reference says nothing of these, and has no type for them.
+            Happening::Went {
+                how: Departure::Lost, ..
+            }
+            | Happening::Came { .. }
+            | Happening::Renamed { .. }
+            | Happening::Digest { .. }
+            | Happening::Topic { .. }
+            | Happening::Typing { .. } => {}
+        }
+    }
+}
+
+impl Codec for Connection {
+    fn opening(&mut self) -> Result<Vec<Request>, Fault> {
+        let requests = introduction(self.given.take(), &mut self.asked)?;
+        self.nameless = !requests
+            .iter()
+            .any(|request| matches!(&request.command, Command::Hello(hello) if hello.name.is_some()));
+        Ok(requests)
+    }
+
+    fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
+        let wire: Wire = parse(message)?;
+        let room = RoomName::lobby();
+        let command = match wire.r#type.as_str() {
+            TALK if wire.content.is_empty() => {
+                return Err(Fault::Refused(None, ErrorCode::Invalid.because(EMPTY_TALK)));
+            }
+            TALK => Command::Talk {
+                room,
+                text: wire.content.into(),
+                kind: TalkKind::Text,
+                key: None,
+            },
+            EXIT => Command::Exit,
+            LIST => Command::Users {
+                room,
+                page: Page {
+                    after: None,
+                    limit: limits::LEGACY_USERS_LISTED,
+                },
+            },
+            _ => return Err(Fault::Close(1008, "the type is none of talk, exit, userlist")),
+        };
+        if self.nameless
+            && let Some(name) = parse_given(&wire.user_name)?
+        {
+            self.nameless = false;
+            requests.push(Request {
+                id: Some(self.asked.next_id()),
+                command: Command::Rename { name },
+            });
+        }
+        requests.push(Request { id: None, command });
+        Ok(())
+    }
+
+    fn encode(&mut self, _id: RequestId, reply: &Reply, out: &mut Frames) {
+        match reply {
+            Reply::Welcome(welcome) => self.name = Some(welcome.name.clone()),
+            Reply::Renamed { new, .. } => self.name = Some(new.clone()),
+            Reply::UserPage { users, .. } => {
+                let user_list = users
+                    .names
+                    .iter()
+                    .map(|name| (shown(name).into_owned(), shown(name).into_owned()))
+                    .collect();
+                let wire = Wire {
+                    user_name: self
+                        .name
+                        .as_ref()
+                        .map(|name| shown(name).into_owned())
+                        .unwrap_or_default(),
+                    r#type: LIST.into(),
+                    content: joined(&users.names),
+                    user_list,
+                };
+                out.binary(&wire.encode_to_vec());
+            }
+            Reply::Replayed { talk, .. } => say(&shown(&talk.from), TALK, &talk.text, out),
+            Reply::Direct(direct) => say(&shown_direct(direct), TALK, &direct.talk.text, out),
+            Reply::System { text } => say(SYSTEM, TALK, text, out),
+            Reply::Error(refusal) => say(SYSTEM, TALK, &refusal.text, out),
+            Reply::Greeting { .. }
+            | Reply::Joined(_)
+            | Reply::Left { .. }
+            | Reply::Ack { .. }
+            | Reply::RoomPage { .. }
+            | Reply::TopicSet { .. }
+            | Reply::History(_)
+            | Reply::Search { .. }
+            | Reply::ReadMark { .. }
+            | Reply::UnreadList(_)
+            | Reply::TypingTo { .. }
+            | Reply::PeerWent { .. }
+            | Reply::Gap { .. }
+            | Reply::Pong { .. }
+            | Reply::Goodbye { .. } => {}
+        }
+    }
+}
+
+fn say(name: &str, kind: &str, content: &str, out: &mut Frames) {
+    let wire = Wire {
+        user_name: name.into(),
+        r#type: kind.into(),
+        content: content.into(),
+        ..Wire::default()
+    };
+    out.binary(&wire.encode_to_vec());
+}
+
+const TALK: &str = "talk";
+const EXIT: &str = "exit";
+const LIST: &str = "userlist";
+const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::codec::{
+        handshake::tests::{hello_name, silent, with_header},
+        protobuf::tests::malformed,
+        testing::{direct, frames, names, refusal, renamed_reply, talk, welcome, went},
+    };
+
+    fn wire(user_name: &str, kind: &str, content: &str) -> Vec<u8> {
+        Wire {
+            user_name: user_name.into(),
+            r#type: kind.into(),
+            content: content.into(),
+            ..Wire::default()
+        }
+        .encode_to_vec()
+    }
+
+    fn commands(codec: &mut Box<dyn Codec>, bytes: &[u8]) -> Result<Vec<Command>, Fault> {
+        let mut requests = Vec::new();
+        codec.decode(Message::Text(bytes), &mut requests)?;
+        Ok(requests.into_iter().map(|request| request.command).collect())
+    }
+
+    fn read(out: &Frames) -> Vec<Wire> {
+        frames(out)
+            .iter()
+            .map(|(first, payload)| {
+                assert_eq!(*first, 0x82, "replies are binary frames");
+                Wire::decode(payload.as_slice()).unwrap()
+            })
+            .collect()
+    }
+
+    fn seen(happening: &Happening) -> Vec<Wire> {
+        let mut out = Frames::default();
+        ChatRequest.encode(0, &RoomName::lobby(), happening, &mut out);
+        read(&out)
+    }
+
+    fn opened(handshake: &Handshake) -> (Box<dyn Codec>, Option<String>) {
+        let mut codec = ChatRequest.open(handshake);
+        let name = hello_name(&codec.opening().unwrap()).map(str::to_owned);
+        (codec, name)
+    }
+
+    #[test]
+    fn a_name_in_the_handshake_is_the_name_whatever_messages_claim() {
+        for header in ["张三".as_bytes(), b"%E5%BC%A0%E4%B8%89"] {
+            let (mut codec, name) = opened(&with_header(header));
+            assert_eq!(name.as_deref(), Some("张三"));
+            let got = commands(&mut codec, &wire("mallory", "talk", "hi")).unwrap();
+            assert!(matches!(&got[..], [Command::Talk { text, .. }] if &**text == "hi"));
+        }
+        assert_eq!(opened(&with_header(b"a+b")).1.as_deref(), Some("a+b"));
+    }
+
+    #[test]
+    fn a_guest_takes_the_first_name_a_message_carries_and_no_other() {
+        let (mut codec, name) = opened(&silent());
+        assert_eq!(name, None);
+        let list = commands(&mut codec, &wire("", "userlist", "")).unwrap();
+        assert!(matches!(&list[..], [Command::Users { .. }]));
+        let first = commands(&mut codec, &wire("tom", "talk", "hello")).unwrap();
+        assert!(
+            matches!(&first[..], [Command::Rename { name }, Command::Talk { .. }] if name.as_str() == "tom"),
+            "{first:?}"
+        );
+        let second = commands(&mut codec, &wire("mallory", "talk", "hello")).unwrap();
+        assert!(matches!(&second[..], [Command::Talk { .. }]));
+    }
+
+    #[test]
+    fn types_are_talk_exit_and_userlist_and_any_other_closes() {
+        let (mut codec, _) = opened(&with_header(b"tom"));
+        assert_eq!(commands(&mut codec, &wire("", "exit", "")).unwrap(), [Command::Exit]);
+        for kind in ["", "TALK", "talk ", "login", "1"] {
+            assert!(
+                matches!(
+                    commands(&mut codec, &wire("tom", kind, "x")),
+                    Err(Fault::Close(1008, _))
+                ),
+                "{kind}"
+            );
+        }
+        assert!(matches!(
+            commands(&mut codec, &wire("tom", "talk", "")),
+            Err(Fault::Refused(None, _))
+        ));
+    }
+
+    #[test]
+    fn a_talk_is_golden_and_carries_no_list() {
+        let mut out = Frames::default();
+        ChatRequest.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hi")), &mut out);
+        assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x03tom\x12\x04talk\x1a\x02hi");
+        let chinese = seen(&Happening::Talk(talk("张三", "你好")));
+        assert_eq!(
+            (chinese[0].user_name.as_str(), chinese[0].content.as_str()),
+            ("张三", "你好")
+        );
+    }
+
+    #[test]
+    fn an_exit_is_announced_and_a_lost_connection_is_not() {
+        assert_eq!(
+            seen(&went("tom", Departure::Said)),
+            [Wire {
+                user_name: "tom".into(),
+                r#type: "exit".into(),
+                content: "exit".into(),
+                ..Wire::default()
+            }]
+        );
+        assert_eq!(seen(&went("tom", Departure::Lost)), []);
+        assert!(ChatRequest.profile().sees_own_going);
+        assert_eq!(ChatRequest.profile().ping_every.as_secs(), 9);
+    }
+
+    #[test]
+    fn a_list_names_the_asker_under_the_name_in_force() {
+        let (mut codec, _) = opened(&silent());
+        let mut out = Frames::default();
+        codec.encode(None, &welcome("guest-1"), &mut out);
+        codec.encode(None, &renamed_reply("guest-1", "tom"), &mut out);
+        codec.encode(None, &names(&["a,b", "tom"]), &mut out);
+        let lists = read(&out);
+        assert_eq!(lists.len(), 1);
+        assert_eq!(lists[0].user_name, "tom");
+        assert_eq!(lists[0].r#type, "userlist");
+        assert_eq!(lists[0].content, "a，b,tom,");
+        assert_eq!(
+            lists[0].user_list,
+            [("a，b".into(), "a，b".into()), ("tom".into(), "tom".into())].into()
+        );
+    }
+
+    #[test]
+    fn direct_messages_and_errors_are_talks() {
+        let (mut codec, _) = opened(&silent());
+        let mut out = Frames::default();
+        codec.encode(None, &direct("bob", "tom", "psst"), &mut out);
+        codec.encode(None, &refusal(), &mut out);
+        let lines = read(&out);
+        assert_eq!(
+            (lines[0].user_name.as_str(), lines[0].content.as_str()),
+            ("bob→tom", "psst")
+        );
+        assert_eq!(
+            (lines[1].user_name.as_str(), lines[1].r#type.as_str()),
+            (SYSTEM, "talk")
+        );
+    }
+
+    #[test]
+    fn malformed_frames_and_names_close() {
+        for frame in malformed() {
+            let (mut codec, _) = opened(&silent());
+            match commands(&mut codec, &frame) {
+                Err(Fault::Close(1007 | 1008, _)) => {}
+                other => panic!("{frame:?} gave {other:?}"),
+            }
+        }
+        let (mut codec, _) = opened(&silent());
+        let forged = wire("a\nb", "talk", "x");
+        assert!(matches!(commands(&mut codec, &forged), Err(Fault::Close(1008, _))));
+    }
+}

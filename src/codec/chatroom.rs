@@ -1,0 +1,276 @@
+//! The dialect `chatroom`, document 002: protobuf `ChatRoomRequest`, types `talk`, `exit`, `userlist`.
+//!
+//! The user is named by the header `username`; what a message says of its sender is ignored. The desktop client takes any
+//! message with a non-empty `user_list` for the list and shows any other that has both `user_name` and `content`, so talks
+//! carry no list, and nothing that is not to be shown carries both.
+//!
+//! It has no errors, so a message that cannot be read and a type it does not know close the connection; what the chat
+//! itself refuses is said as a talk of the server's.
+
+use prost::Message as _;
+
+use super::{
+    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
+    handshake::{header_value, introduction},
+    protobuf::{SYSTEM, parse, shown, shown_direct},
+};
+use crate::{
+    chat::{Command, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, TalkKind},
+    limits,
+    proto::chatroom::ChatRoomRequest as Wire,
+};
+
+/// The dialect of document 002.
+#[derive(Debug)]
+pub struct Chatroom;
+
+/// One connection.
+struct Connection {
+    given: Option<Vec<u8>>,
+    asked: Asked<()>,
+}
+
+impl Dialect for Chatroom {
+    fn name(&self) -> &'static str {
+        "chatroom"
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            text_is_utf8: false,
+            ..Profile::LEGACY
+        }
+    }
+
+    fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
+        Box::new(Connection {
+            given: handshake.username.as_deref().map(header_value),
+            asked: Asked::new(),
+        })
+    }
+
+    fn encode(&self, _view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+        match happening {
+            Happening::Talk(talk) => say(&shown(&talk.from), &talk.text, out),
+            Happening::System { text } => say(SYSTEM, text, out),
+            // The reference says nothing of these; its client asks for the list when it wants to know.
+            Happening::Came { .. }
+            | Happening::Went { .. }
+            | Happening::Renamed { .. }
+            | Happening::Digest { .. }
+            | Happening::Topic { .. }
+            | Happening::Typing { .. } => {}
+        }
+    }
+}
+
+impl Codec for Connection {
+    fn opening(&mut self) -> Result<Vec<Request>, Fault> {
+        introduction(self.given.take(), &mut self.asked)
+    }
+
+    fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
+        let wire: Wire = parse(message)?;
+        let room = RoomName::lobby();
+        let command = match wire.r#type.as_str() {
+            TALK if wire.content.is_empty() => {
+                return Err(Fault::Refused(None, ErrorCode::Invalid.because(EMPTY_TALK)));
+            }
+            TALK => Command::Talk {
+                room,
+                text: wire.content.into(),
+                kind: TalkKind::Text,
+                key: None,
+            },
+            EXIT => Command::Exit,
+            LIST => Command::Users {
+                room,
+                page: Page {
+                    after: None,
+                    limit: limits::LEGACY_USERS_LISTED,
+                },
+            },
+            _ => return Err(Fault::Close(1008, "the type is none of talk, exit, userlist")),
+        };
+        requests.push(Request { id: None, command });
+        Ok(())
+    }
+
+    fn encode(&mut self, _id: RequestId, reply: &Reply, out: &mut Frames) {
+        match reply {
+            Reply::UserPage { users, .. } => {
+                let user_list = users
+                    .names
+                    .iter()
+                    .map(|name| (shown(name).into_owned(), shown(name).into_owned()))
+                    .collect();
+                let wire = Wire {
+                    r#type: LIST.into(),
+                    user_list,
+                    ..Wire::default()
+                };
+                out.binary(&wire.encode_to_vec());
+            }
+            Reply::Replayed { talk, .. } => say(&shown(&talk.from), &talk.text, out),
+            Reply::Direct(direct) => say(&shown_direct(direct), &direct.talk.text, out),
+            Reply::System { text } => say(SYSTEM, text, out),
+            Reply::Error(refusal) => say(SYSTEM, &refusal.text, out),
+            Reply::Greeting { .. }
+            | Reply::Welcome(_)
+            | Reply::Joined(_)
+            | Reply::Left { .. }
+            | Reply::Ack { .. }
+            | Reply::RoomPage { .. }
+            | Reply::TopicSet { .. }
+            | Reply::Renamed { .. }
+            | Reply::History(_)
+            | Reply::Search { .. }
+            | Reply::ReadMark { .. }
+            | Reply::UnreadList(_)
+            | Reply::TypingTo { .. }
+            | Reply::PeerWent { .. }
+            | Reply::Gap { .. }
+            | Reply::Pong { .. }
+            | Reply::Goodbye { .. } => {}
+        }
+    }
+}
+
+fn say(name: &str, content: &str, out: &mut Frames) {
+    let wire = Wire {
+        r#type: TALK.into(),
+        user_name: name.into(),
+        content: content.into(),
+        ..Wire::default()
+    };
+    out.binary(&wire.encode_to_vec());
+}
+
+const TALK: &str = "talk";
+const EXIT: &str = "exit";
+const LIST: &str = "userlist";
+const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        chat::Departure,
+        codec::{
+            handshake::tests::{hello_name, silent, with_header},
+            protobuf::tests::malformed,
+            testing::{direct, frames, names, refusal, talk, went},
+        },
+    };
+
+    fn wire(kind: &str, user_name: &str, content: &str) -> Vec<u8> {
+        Wire {
+            r#type: kind.into(),
+            user_name: user_name.into(),
+            content: content.into(),
+            ..Wire::default()
+        }
+        .encode_to_vec()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Command, Fault> {
+        let mut requests = Vec::new();
+        Chatroom.open(&silent()).decode(Message::Text(bytes), &mut requests)?;
+        assert_eq!(requests.len(), 1);
+        Ok(requests.remove(0).command)
+    }
+
+    fn read(out: &Frames) -> Vec<Wire> {
+        frames(out)
+            .iter()
+            .map(|(first, payload)| {
+                assert_eq!(*first, 0x82, "replies are binary frames");
+                Wire::decode(payload.as_slice()).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_header_names_the_user_and_the_message_does_not() {
+        for (header, name) in [("李四".as_bytes(), "李四"), (b"%E6%9D%8E", "李"), (b"a+b", "a+b")] {
+            let opening = Chatroom.open(&with_header(header)).opening().unwrap();
+            assert_eq!(hello_name(&opening), Some(name));
+        }
+        assert_eq!(hello_name(&Chatroom.open(&silent()).opening().unwrap()), None);
+        match decode(&wire("talk", "mallory", "你好")).unwrap() {
+            Command::Talk { room, text, .. } => assert_eq!((room.as_str(), &*text), ("lobby", "你好")),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn exit_ends_userlist_asks_and_any_other_type_closes() {
+        assert_eq!(decode(&wire("exit", "", "")).unwrap(), Command::Exit);
+        assert!(matches!(decode(&wire("userlist", "", "")), Ok(Command::Users { .. })));
+        for kind in ["", "Talk", "list", "3"] {
+            assert!(
+                matches!(decode(&wire(kind, "x", "y")), Err(Fault::Close(1008, _))),
+                "{kind}"
+            );
+        }
+        assert!(matches!(decode(&wire("talk", "x", "")), Err(Fault::Refused(None, _))));
+    }
+
+    #[test]
+    fn a_talk_is_golden_and_without_a_list() {
+        let mut out = Frames::default();
+        Chatroom.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hi")), &mut out);
+        assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x04talk\x12\x03tom\x1a\x02hi");
+    }
+
+    #[test]
+    fn the_list_maps_each_name_to_itself_and_would_not_be_shown_as_a_talk() {
+        let mut out = Frames::default();
+        Chatroom
+            .open(&silent())
+            .encode(None, &names(&["a:b", "张三"]), &mut out);
+        let list = &read(&out)[0];
+        assert_eq!(list.r#type, "userlist");
+        assert_eq!((list.user_name.as_str(), list.content.as_str()), ("", ""));
+        assert_eq!(
+            list.user_list,
+            [("a：b".into(), "a：b".into()), ("张三".into(), "张三".into())].into()
+        );
+    }
+
+    #[test]
+    fn nobody_is_told_who_left() {
+        for how in [Departure::Said, Departure::Lost] {
+            let mut out = Frames::default();
+            Chatroom.encode(0, &RoomName::lobby(), &went("tom", how), &mut out);
+            assert!(out.buffer.is_empty());
+        }
+        assert!(!Chatroom.profile().sees_own_going);
+    }
+
+    #[test]
+    fn direct_messages_and_errors_are_talks() {
+        let mut codec = Chatroom.open(&silent());
+        let mut out = Frames::default();
+        codec.encode(None, &direct("bob", "tom", "psst"), &mut out);
+        codec.encode(None, &refusal(), &mut out);
+        let lines = read(&out);
+        assert_eq!(
+            (lines[0].user_name.as_str(), lines[0].content.as_str()),
+            ("bob→tom", "psst")
+        );
+        assert_eq!(lines[1].user_name, SYSTEM);
+        assert!(lines.iter().all(|line| line.user_list.is_empty()));
+    }
+
+    #[test]
+    fn malformed_frames_close_with_1007_or_1008() {
+        for frame in malformed() {
+            match decode(&frame) {
+                Err(Fault::Close(1007 | 1008, _)) => {}
+                other => panic!("{frame:?} gave {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,385 @@
+//! The dialect `communication`, document 000: protobuf `Communication`, types `1` talk, `2` exit, anything else the list.
+//!
+//! The user is named by the query `username`, else the header `login-username`, else the header `username`. The page shows
+//! `Msg` as it is, so what everybody reads stands there: `name:text`, `nameout`, `a,b,c,`.
+
+use prost::Message as _;
+
+use super::{
+    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
+    handshake::{header_value, introduction},
+    protobuf::{SYSTEM, joined, parse, shown, shown_direct},
+};
+use crate::{
+    chat::{Command, Departure, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, TalkKind},
+    limits,
+    proto::communication::Communication as Wire,
+};
+
+/// The dialect of document 000.
+#[derive(Debug)]
+pub struct Communication;
+
+/// One connection; remembers which `Type` each unanswered list was asked with, for the answer repeats it.
+struct Connection {
+    name: Option<Vec<u8>>,
+    asked: Asked<String>,
+}
+
+impl Dialect for Communication {
+    fn name(&self) -> &'static str {
+        "communication"
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            text_is_utf8: false,
+            sees_own_going: true,
+            ..Profile::LEGACY
+        }
+    }
+
+    fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
+        let header = |raw: &Option<Vec<u8>>| raw.as_deref().map(header_value);
+        // A source that is there but empty names nobody, so the next one is asked.
+        let name = [
+            handshake.query_value("username"),
+            header(&handshake.login_username),
+            header(&handshake.username),
+        ]
+        .into_iter()
+        .flatten()
+        .find(|name| !name.is_empty());
+        Box::new(Connection {
+            name,
+            asked: Asked::new(),
+        })
+    }
+
+    fn encode(&self, _view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+        match happening {
+            Happening::Talk(talk) => say(&shown(&talk.from), &talk.text, out),
+            Happening::Went {
+                user,
+                how: Departure::Said,
+                ..
+            } => {
+                let user = shown(user);
+                write(
+                    Wire {
+                        r#type: EXIT.into(),
+                        msg: format!("{user}out"),
+                        username: user.into(),
+                        ..Wire::default()
+                    },
+                    out,
+                );
+            }
+            Happening::System { text } => say(SYSTEM, text, out),
+            // The reference says nothing of these, and its page has no place for them.
+            Happening::Went {
+                how: Departure::Lost, ..
+            }
+            | Happening::Came { .. }
+            | Happening::Renamed { .. }
+            | Happening::Digest { .. }
+            | Happening::Topic { .. }
+            | Happening::Typing { .. } => {}
+        }
+    }
+}
+
+impl Codec for Connection {
+    fn opening(&mut self) -> Result<Vec<Request>, Fault> {
+        introduction(self.name.take(), &mut self.asked)
+    }
+
+    fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
+        let wire: Wire = parse(message)?;
+        let room = RoomName::lobby();
+        let (id, command) = match wire.r#type.as_str() {
+            TALK if !wire.msg.is_empty() && wire.msg != LIST_WORD => (
+                None,
+                Command::Talk {
+                    room,
+                    text: wire.msg.into(),
+                    kind: TalkKind::Text,
+                    key: None,
+                },
+            ),
+            EXIT => (None, Command::Exit),
+            _ => {
+                if wire.r#type.len() > limits::LEGACY_ECHO_BYTES {
+                    return Err(Fault::Close(1008, "the Type is longer than 64 bytes"));
+                }
+                if self.asked.is_full() {
+                    return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY_LISTS)));
+                }
+                let page = Page {
+                    after: None,
+                    limit: limits::LEGACY_USERS_LISTED,
+                };
+                (Some(self.asked.ask(wire.r#type)?), Command::Users { room, page })
+            }
+        };
+        requests.push(Request { id, command });
+        Ok(())
+    }
+
+    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+        match reply {
+            Reply::UserPage { users, .. } => {
+                let names = users.names.iter().map(|name| shown(name).into_owned()).collect();
+                write(
+                    Wire {
+                        r#type: self.asked.take(id).unwrap_or_else(|| LIST.into()),
+                        msg: joined(&users.names),
+                        userlist: names,
+                        ..Wire::default()
+                    },
+                    out,
+                );
+            }
+            Reply::Replayed { talk, .. } => say(&shown(&talk.from), &talk.text, out),
+            Reply::Direct(direct) => say(&shown_direct(direct), &direct.talk.text, out),
+            Reply::System { text } => say(SYSTEM, text, out),
+            Reply::Error(refusal) => {
+                self.asked.take(id);
+                say(SYSTEM, &refusal.text, out);
+            }
+            Reply::Greeting { .. }
+            | Reply::Welcome(_)
+            | Reply::Joined(_)
+            | Reply::Left { .. }
+            | Reply::Ack { .. }
+            | Reply::RoomPage { .. }
+            | Reply::TopicSet { .. }
+            | Reply::Renamed { .. }
+            | Reply::History(_)
+            | Reply::Search { .. }
+            | Reply::ReadMark { .. }
+            | Reply::UnreadList(_)
+            | Reply::TypingTo { .. }
+            | Reply::PeerWent { .. }
+            | Reply::Gap { .. }
+            | Reply::Pong { .. }
+            | Reply::Goodbye { .. } => {}
+        }
+    }
+}
+
+fn say(name: &str, text: &str, out: &mut Frames) {
+    write(
+        Wire {
+            r#type: TALK.into(),
+            msg: format!("{name}:{text}"),
+            username: name.into(),
+            ..Wire::default()
+        },
+        out,
+    );
+}
+
+fn write(wire: Wire, out: &mut Frames) {
+    out.binary(&wire.encode_to_vec());
+}
+
+const TALK: &str = "1";
+const EXIT: &str = "2";
+const LIST: &str = "3";
+/// A talk with exactly this text asks for the list.
+const LIST_WORD: &str = "userlist";
+const TOO_MANY_LISTS: &str = "more than 1,024 lists were asked for and not yet sent; wait for them";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::codec::{
+        handshake::tests::{hello_name, silent, with_header, with_query},
+        protobuf::tests::malformed,
+        testing::{direct, frames, names, refusal, talk, went},
+    };
+
+    fn decode(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
+        let mut requests = Vec::new();
+        Communication
+            .open(&silent())
+            .decode(Message::Text(bytes), &mut requests)?;
+        Ok(requests)
+    }
+
+    fn wire(kind: &str, msg: &str) -> Vec<u8> {
+        Wire {
+            r#type: kind.into(),
+            msg: msg.into(),
+            ..Wire::default()
+        }
+        .encode_to_vec()
+    }
+
+    fn seen(happening: &Happening) -> Vec<Wire> {
+        let mut out = Frames::default();
+        Communication.encode(0, &RoomName::lobby(), happening, &mut out);
+        read(&out)
+    }
+
+    fn read(out: &Frames) -> Vec<Wire> {
+        frames(out)
+            .iter()
+            .map(|(first, payload)| {
+                assert_eq!(*first, 0x82, "replies are binary frames");
+                Wire::decode(payload.as_slice()).unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_name_comes_from_the_query_then_login_username_then_username() {
+        let mut handshake = with_query("username=%E5%BC%A0%E4%B8%89");
+        handshake.login_username = Some(b"second".to_vec());
+        handshake.username = Some(b"third".to_vec());
+        let name = |handshake: &Handshake| {
+            let opening = Communication.open(handshake).opening().unwrap();
+            hello_name(&opening).map(str::to_owned)
+        };
+        assert_eq!(name(&handshake).as_deref(), Some("张三"));
+        handshake.query = b"username=".to_vec();
+        assert_eq!(name(&handshake).as_deref(), Some("second"));
+        handshake.login_username = None;
+        assert_eq!(name(&handshake).as_deref(), Some("third"));
+        assert_eq!(name(&silent()), None);
+        assert_eq!(name(&with_header("李四".as_bytes())).as_deref(), Some("李四"));
+    }
+
+    #[test]
+    fn the_opening_joins_the_lobby_from_now() {
+        let opening = Communication.open(&silent()).opening().unwrap();
+        assert_eq!(
+            opening[1].command,
+            Command::Join {
+                room: RoomName::lobby(),
+                since: crate::chat::Since::Now
+            }
+        );
+    }
+
+    #[test]
+    fn type_1_talks_type_2_exits_and_everything_else_lists() {
+        match &decode(&wire("1", "hhhhhh")).unwrap()[0].command {
+            Command::Talk { room, text, .. } => assert_eq!((room.as_str(), &**text), ("lobby", "hhhhhh")),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(decode(&wire("2", "")).unwrap()[0].command, Command::Exit);
+        for (kind, msg) in [
+            ("3", ""),
+            ("3", "text"),
+            ("1", ""),
+            ("1", "userlist"),
+            ("", ""),
+            ("9", "x"),
+        ] {
+            match &decode(&wire(kind, msg)).unwrap()[0].command {
+                Command::Users { page, .. } => assert_eq!(page.limit, limits::LEGACY_USERS_LISTED),
+                other => panic!("{kind} {msg}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_frame_with_chinese_protobuf_talks() {
+        let bytes = b"\x0a\x011\x12\x06\xe4\xbd\xa0\xe5\xa5\xbd";
+        match &decode(bytes).unwrap()[0].command {
+            Command::Talk { text, .. } => assert_eq!(&**text, "你好"),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_talk_carries_its_name_in_the_text_byte_for_byte() {
+        let mut out = Frames::default();
+        Communication.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hhhhhh")), &mut out);
+        assert_eq!(&out.buffer[..], b"\x82\x14\x0a\x011\x12\x0atom:hhhhhh\x1a\x03tom");
+        let forged = seen(&Happening::Talk(talk("a:b,c", "你好")));
+        assert_eq!(
+            (forged[0].msg.as_str(), forged[0].username.as_str()),
+            ("a：b，c:你好", "a：b，c")
+        );
+        assert_eq!(forged[0].ip, "");
+    }
+
+    #[test]
+    fn who_exits_is_announced_and_who_is_lost_is_not() {
+        let exit = seen(&went("tom", Departure::Said));
+        assert_eq!(
+            exit,
+            [Wire {
+                r#type: "2".into(),
+                msg: "tomout".into(),
+                username: "tom".into(),
+                ..Wire::default()
+            }]
+        );
+        assert_eq!(seen(&went("tom", Departure::Lost)), []);
+        assert!(Communication.profile().sees_own_going);
+    }
+
+    #[test]
+    fn each_list_answers_with_the_type_it_was_asked_with() {
+        let mut codec = Communication.open(&silent());
+        let mut requests = Vec::new();
+        for kind in ["3", "1", "7"] {
+            codec.decode(Message::Binary(&wire(kind, "")), &mut requests).unwrap();
+        }
+        let mut out = Frames::default();
+        codec.encode(requests[1].id, &refusal(), &mut Frames::default());
+        for request in [&requests[0], &requests[2]] {
+            codec.encode(request.id, &names(&["a", "b,x", "c"]), &mut out);
+        }
+        let lists = read(&out);
+        assert_eq!((lists[0].r#type.as_str(), lists[1].r#type.as_str()), ("3", "7"));
+        assert_eq!(lists[0].msg, "a,b，x,c,");
+        assert_eq!(lists[0].userlist, ["a", "b，x", "c"]);
+        assert_eq!(lists[0].username, "");
+    }
+
+    #[test]
+    fn a_flood_of_lists_is_refused_and_then_closed() {
+        let mut codec = Communication.open(&silent());
+        let mut requests = Vec::new();
+        for _ in 0..limits::LEGACY_UNANSWERED {
+            codec.decode(Message::Binary(&wire("3", "")), &mut requests).unwrap();
+        }
+        assert!(matches!(
+            codec.decode(Message::Binary(&wire("3", "")), &mut requests),
+            Err(Fault::Refused(None, _))
+        ));
+        codec.encode(requests[0].id, &names(&[]), &mut Frames::default());
+        codec.decode(Message::Binary(&wire("3", "")), &mut requests).unwrap();
+    }
+
+    #[test]
+    fn direct_messages_and_errors_are_lines_whose_sender_no_user_can_be() {
+        let mut codec = Communication.open(&silent());
+        let mut out = Frames::default();
+        codec.encode(None, &direct("bob", "tom", "psst"), &mut out);
+        codec.encode(None, &refusal(), &mut out);
+        let lines = read(&out);
+        assert_eq!(lines[0].msg, "bob→tom:psst");
+        assert_eq!(lines[1].username, SYSTEM);
+        assert_ne!(seen(&Happening::Talk(talk(SYSTEM, "x")))[0].username, SYSTEM);
+    }
+
+    #[test]
+    fn malformed_frames_close_with_1007_or_1008() {
+        let frames = malformed();
+        assert!(frames.len() >= 20);
+        for frame in frames {
+            match decode(&frame) {
+                Err(Fault::Close(1007 | 1008, _)) => {}
+                other => panic!("{frame:?} gave {other:?}"),
+            }
+        }
+        assert!(matches!(decode(&wire(&"x".repeat(65), "")), Err(Fault::Close(1008, _))));
+    }
+}

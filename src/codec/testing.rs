@@ -1,0 +1,142 @@
+//! What the tests of the dialects share: events and replies with little typing, and the frames of an output.
+#![allow(clippy::unwrap_used)]
+
+use std::{sync::Arc, time::Duration};
+
+use super::Frames;
+use crate::chat::{
+    Departure, Direct, ErrorCode, Happening, Reply, RoomName, SessionTag, Talk, TalkKind, UserList, UserName, Welcome,
+};
+
+/// 2026-01-02 03:04:05 UTC, in Unix milliseconds.
+pub(super) const AT: u64 = 1_767_323_045_000;
+
+pub(super) fn user(name: &str) -> UserName {
+    UserName::parse(name).unwrap()
+}
+
+pub(super) fn talk(from: &str, text: &str) -> Talk {
+    Talk {
+        epoch: 7,
+        seq: 42,
+        prev: 41,
+        at: AT,
+        from: user(from),
+        session: SessionTag(1),
+        text: text.into(),
+        kind: TalkKind::Text,
+    }
+}
+
+pub(super) fn list(names: &[&str], online: u32) -> UserList {
+    UserList {
+        online,
+        names: names.iter().map(|name| user(name)).collect(),
+    }
+}
+
+/// A list with everybody in it.
+pub(super) fn all(names: &[&str]) -> UserList {
+    list(names, u32::try_from(names.len()).unwrap())
+}
+
+pub(super) fn came(name: &str, users: Option<UserList>) -> Happening {
+    Happening::Came {
+        user: user(name),
+        online: users.as_ref().map_or(9, |users| users.online),
+        version: 5,
+        users,
+    }
+}
+
+pub(super) fn went(name: &str, how: Departure) -> Happening {
+    Happening::Went {
+        user: user(name),
+        how,
+        online: 1,
+        version: 6,
+        users: Some(all(&["ann"])),
+    }
+}
+
+pub(super) fn renamed(old: &str, new: &str) -> Happening {
+    Happening::Renamed {
+        old: user(old),
+        new: user(new),
+        session: SessionTag(1),
+        online: 2,
+        users: Some(all(&["ann", new])),
+    }
+}
+
+pub(super) fn digest(came: Option<&str>, went: Option<&str>) -> Happening {
+    Happening::Digest {
+        online: 9000,
+        version: 70,
+        came: u32::from(came.is_some()) * 30,
+        went: u32::from(went.is_some()) * 20,
+        last_came: came.map(user),
+        last_went: went.map(user),
+        sample: Arc::from([user("ann")]),
+        users: Some(list(&["ann", "bob"], 9000)),
+    }
+}
+
+pub(super) fn names(names: &[&str]) -> Reply {
+    Reply::UserPage {
+        room: RoomName::lobby(),
+        users: all(names),
+        next: None,
+    }
+}
+
+pub(super) fn welcome(name: &str) -> Reply {
+    Reply::Welcome(Box::new(Welcome {
+        session: SessionTag(1),
+        name: user(name),
+        key: None,
+        heartbeat: Duration::from_secs(54),
+        at: AT,
+        peer: "192.0.2.7:50123".parse().unwrap(),
+    }))
+}
+
+pub(super) fn renamed_reply(old: &str, new: &str) -> Reply {
+    Reply::Renamed {
+        old: user(old),
+        new: user(new),
+        session: SessionTag(1),
+    }
+}
+
+pub(super) fn direct(from: &str, to: &str, text: &str) -> Reply {
+    Reply::Direct(Arc::new(Direct {
+        to: user(to),
+        talk: talk(from, text),
+    }))
+}
+
+pub(super) fn refusal() -> Reply {
+    Reply::Error(ErrorCode::StoreFailed.because("the disk is full; the message was not sent"))
+}
+
+/// The frames of an output: first byte and payload.
+pub(super) fn frames(out: &Frames) -> Vec<(u8, Vec<u8>)> {
+    let mut rest = &out.buffer[..];
+    let mut frames = Vec::new();
+    while let [first, length, more @ ..] = rest {
+        let (length, more) = match length {
+            127 => (u64::from_be_bytes(more[..8].try_into().unwrap()) as usize, &more[8..]),
+            126 => (
+                usize::from(u16::from_be_bytes(more[..2].try_into().unwrap())),
+                &more[2..],
+            ),
+            short => (usize::from(*short), more),
+        };
+        let (payload, more) = more.split_at(length);
+        frames.push((*first, payload.to_vec()));
+        rest = more;
+    }
+    assert!(rest.is_empty(), "a torn frame");
+    frames
+}

@@ -1,0 +1,628 @@
+//! The dialect `tutorial`, document 004: JSON objects with `ip`, `user`, `from`, `type`, `content`, `user_list`, in this order.
+//!
+//! The server speaks first (`handshake`); the client names itself with `login`. Every notice carries the list of users, cut
+//! in large rooms, where the extra key `online` then holds the exact number. A rename is shown as such to clients that have
+//! themselves sent `rename` or `list` (view 1), and as a logout and a login to all others (view 0), for the document's own
+//! page knows nothing of it. What is refused is answered with type `system`; the text never repeats what the client sent,
+//! because that page would take it for HTML.
+
+use std::num::NonZeroU64;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile, json::object, protobuf::shown_direct};
+use crate::{
+    chat::{
+        Command, ErrorCode, Happening, Hello, NameFault, Page, Reply, Request, RequestId, RoomName, Since, TalkKind,
+        UserList, UserName,
+    },
+    limits,
+};
+
+/// The dialect of document 004.
+#[derive(Debug)]
+pub struct Tutorial;
+
+/// One connection.
+struct Connection {
+    login: Login,
+    view: usize,
+    /// The join that went with a refused hello: its refusal would be the second for one login.
+    refused_join: RequestId,
+    asked: Asked<()>,
+}
+
+/// How far the client is with its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Login {
+    No,
+    Asked { hello: NonZeroU64, join: NonZeroU64 },
+    Yes,
+}
+
+/// What the server reads of a message; everything else in it is skipped without becoming memory.
+#[derive(Deserialize)]
+struct Incoming {
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    content: Option<String>,
+}
+
+/// What the server writes.
+#[derive(Default, Serialize)]
+struct Outgoing<'a> {
+    ip: &'a str,
+    user: &'a str,
+    from: &'a str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    content: &'a str,
+    user_list: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    online: Option<u32>,
+}
+
+impl Dialect for Tutorial {
+    fn name(&self) -> &'static str {
+        "tutorial"
+    }
+
+    fn profile(&self) -> Profile {
+        Profile {
+            sees_own_coming: true,
+            sees_own_going: true,
+            notices_carry_list: true,
+            greets: true,
+            ..Profile::LEGACY
+        }
+    }
+
+    fn views(&self) -> usize {
+        2
+    }
+
+    fn open(&self, _handshake: &Handshake) -> Box<dyn Codec> {
+        Box::new(Connection {
+            login: Login::No,
+            view: PLAIN,
+            refused_join: None,
+            asked: Asked::new(),
+        })
+    }
+
+    fn encode(&self, view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+        match happening {
+            Happening::Talk(talk) => say(talk.from.as_str(), &talk.text, out),
+            Happening::Came {
+                user, online, users, ..
+            } => login(user, users.as_ref(), *online, out),
+            Happening::Went {
+                user, online, users, ..
+            } => logout(user, users.as_ref(), *online, out),
+            Happening::Renamed {
+                old,
+                new,
+                online,
+                users,
+                ..
+            } => {
+                if view == PLAIN {
+                    logout(old, users.as_ref(), *online, out);
+                    login(new, users.as_ref(), *online, out);
+                } else {
+                    let renamed = Outgoing {
+                        kind: "rename",
+                        from: old.as_str(),
+                        user: new.as_str(),
+                        content: new.as_str(),
+                        ..Outgoing::default()
+                    };
+                    renamed.with_list(users.as_ref(), *online).write(out);
+                }
+            }
+            // One notice for many: the newest who came, else the newest who went, with everybody's number.
+            Happening::Digest {
+                online,
+                last_came,
+                last_went,
+                users,
+                ..
+            } => match (last_came, last_went) {
+                (Some(user), _) => login(user, users.as_ref(), *online, out),
+                (None, Some(user)) => logout(user, users.as_ref(), *online, out),
+                (None, None) => {}
+            },
+            Happening::System { text } => system(text, out),
+            Happening::Topic { .. } | Happening::Typing { .. } => {}
+        }
+    }
+}
+
+impl Codec for Connection {
+    fn opening(&mut self) -> Result<Vec<Request>, Fault> {
+        Ok(Vec::new())
+    }
+
+    fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
+        let Some(incoming) = object::<Incoming>(message.bytes()) else {
+            return refuse(ErrorCode::Malformed, NOT_JSON);
+        };
+        let content = incoming.content.unwrap_or_default();
+        let room = RoomName::lobby();
+        let command = match incoming.kind.as_deref().unwrap_or_default() {
+            "login" => return self.log_in(&content, requests),
+            "logout" => Command::Exit,
+            "user" | "rename" | "list" if self.login == Login::No => {
+                return refuse(ErrorCode::NoHello, NO_LOGIN);
+            }
+            "user" if content.is_empty() => return refuse(ErrorCode::Invalid, EMPTY_TALK),
+            "user" => Command::Talk {
+                room,
+                text: content.into(),
+                kind: TalkKind::Text,
+                key: None,
+            },
+            "rename" => {
+                self.view = EXTENDED;
+                match UserName::parse(&content) {
+                    Ok(name) => Command::Rename { name },
+                    Err(fault) => return Err(Fault::Refused(None, fault.into())),
+                }
+            }
+            "list" => {
+                self.view = EXTENDED;
+                Command::Users {
+                    room,
+                    page: Page {
+                        after: None,
+                        limit: limits::LEGACY_USERS_LISTED,
+                    },
+                }
+            }
+            _ => return refuse(ErrorCode::UnknownRequest, UNKNOWN_TYPE),
+        };
+        requests.push(Request { id: None, command });
+        Ok(())
+    }
+
+    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+        match reply {
+            Reply::Greeting { peer, users } => {
+                let greeting = Outgoing {
+                    ip: &peer.to_string(),
+                    kind: "handshake",
+                    ..Outgoing::default()
+                };
+                greeting.with_list(Some(users), users.online).write(out);
+            }
+            Reply::Welcome(_) => self.login = Login::Yes,
+            Reply::UserPage { users, .. } => {
+                let list = Outgoing {
+                    kind: "list",
+                    ..Outgoing::default()
+                };
+                list.with_list(Some(users), users.online).write(out);
+            }
+            Reply::Replayed { talk, .. } => say(talk.from.as_str(), &talk.text, out),
+            Reply::Direct(direct) => {
+                let from = shown_direct(direct);
+                let line = Outgoing {
+                    kind: "user",
+                    user: direct.talk.from.as_str(),
+                    from: &from,
+                    content: &direct.talk.text,
+                    ..Outgoing::default()
+                };
+                line.write(out);
+            }
+            Reply::System { text } | Reply::Goodbye { text, .. } => system(text, out),
+            Reply::Error(refusal) => {
+                if let Login::Asked { hello, join } = self.login
+                    && id == Some(hello)
+                {
+                    self.login = Login::No;
+                    self.refused_join = Some(join);
+                } else if id.is_some() && id == self.refused_join {
+                    self.refused_join = None;
+                    return;
+                }
+                system(&refusal.text, out);
+            }
+            Reply::Joined(_)
+            | Reply::Left { .. }
+            | Reply::Ack { .. }
+            | Reply::RoomPage { .. }
+            | Reply::TopicSet { .. }
+            | Reply::Renamed { .. }
+            | Reply::History(_)
+            | Reply::Search { .. }
+            | Reply::ReadMark { .. }
+            | Reply::UnreadList(_)
+            | Reply::TypingTo { .. }
+            | Reply::PeerWent { .. }
+            | Reply::Gap { .. }
+            | Reply::Pong { .. } => {}
+        }
+    }
+
+    fn view(&self) -> usize {
+        self.view
+    }
+}
+
+impl Connection {
+    /// No name, or `null` (the page's prompt was cancelled), is a guest.
+    fn log_in(&mut self, content: &str, requests: &mut Vec<Request>) -> Result<(), Fault> {
+        if self.login != Login::No {
+            return refuse(ErrorCode::HelloAgain, LOGIN_AGAIN);
+        }
+        let name = match UserName::parse(content) {
+            Ok(name) => Some(name),
+            Err(NameFault::Empty) => None,
+            Err(fault) => return Err(Fault::Refused(None, fault.into())),
+        };
+        let hello = self.asked.next_id();
+        let join = self.asked.next_id();
+        self.login = Login::Asked { hello, join };
+        requests.push(Request {
+            id: Some(hello),
+            command: Command::Hello(Hello {
+                name,
+                ..Hello::default()
+            }),
+        });
+        requests.push(Request {
+            id: Some(join),
+            command: Command::Join {
+                room: RoomName::lobby(),
+                since: Since::Now,
+            },
+        });
+        Ok(())
+    }
+}
+
+impl<'a> Outgoing<'a> {
+    /// With the list and, where it does not name everybody, the number.
+    fn with_list(self, users: Option<&'a UserList>, online: u32) -> Self {
+        let user_list: Vec<&str> = users
+            .iter()
+            .flat_map(|users| users.names.iter())
+            .map(UserName::as_str)
+            .collect();
+        let online = users.map_or(online, |users| users.online);
+        Self {
+            online: (user_list.len() < online as usize).then_some(online),
+            user_list,
+            ..self
+        }
+    }
+
+    fn write(&self, out: &mut Frames) {
+        // Strings and numbers only: this cannot fail.
+        if let Ok(text) = serde_json::to_string(self) {
+            out.text(&text);
+        }
+    }
+}
+
+fn login(user: &UserName, users: Option<&UserList>, online: u32, out: &mut Frames) {
+    let notice = Outgoing {
+        kind: "login",
+        user: user.as_str(),
+        from: user.as_str(),
+        content: user.as_str(),
+        ..Outgoing::default()
+    };
+    notice.with_list(users, online).write(out);
+}
+
+fn logout(user: &UserName, users: Option<&UserList>, online: u32, out: &mut Frames) {
+    let notice = Outgoing {
+        kind: "logout",
+        user: user.as_str(),
+        content: user.as_str(),
+        ..Outgoing::default()
+    };
+    notice.with_list(users, online).write(out);
+}
+
+fn say(from: &str, text: &str, out: &mut Frames) {
+    let line = Outgoing {
+        kind: "user",
+        user: from,
+        from,
+        content: text,
+        ..Outgoing::default()
+    };
+    line.write(out);
+}
+
+fn system(text: &str, out: &mut Frames) {
+    let line = Outgoing {
+        kind: "system",
+        content: text,
+        ..Outgoing::default()
+    };
+    line.write(out);
+}
+
+fn refuse(code: ErrorCode, text: &'static str) -> Result<(), Fault> {
+    Err(Fault::Refused(None, code.because(text)))
+}
+
+/// For the document's own page.
+const PLAIN: usize = 0;
+/// For clients that know `rename` and `list`.
+const EXTENDED: usize = 1;
+const NOT_JSON: &str = "the message is not a JSON object with text in type and content";
+const NO_LOGIN: &str = "nobody is logged in here; send type login with the name as content first";
+const LOGIN_AGAIN: &str = "somebody is logged in here already; send type rename to take another name";
+const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
+const UNKNOWN_TYPE: &str = "the type is none of login, user, rename, list, logout";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        chat::Departure,
+        codec::{
+            handshake::tests::silent,
+            json::tests::malformed,
+            testing::{all, came, digest, direct, frames, list, names, refusal, renamed, talk, user, welcome, went},
+        },
+    };
+
+    fn seen(view: usize, happening: &Happening) -> Vec<String> {
+        let mut out = Frames::default();
+        Tutorial.encode(view, &RoomName::lobby(), happening, &mut out);
+        read(&out)
+    }
+
+    fn read(out: &Frames) -> Vec<String> {
+        frames(out)
+            .into_iter()
+            .map(|(first, payload)| {
+                assert_eq!(first, 0x81, "JSON goes out as text");
+                String::from_utf8(payload).unwrap()
+            })
+            .collect()
+    }
+
+    fn told(codec: &mut Box<dyn Codec>, id: RequestId, reply: &Reply) -> Vec<String> {
+        let mut out = Frames::default();
+        codec.encode(id, reply, &mut out);
+        read(&out)
+    }
+
+    fn ask(codec: &mut Box<dyn Codec>, text: &str) -> Result<Vec<Request>, Fault> {
+        let mut requests = Vec::new();
+        codec.decode(Message::Text(text.as_bytes()), &mut requests)?;
+        Ok(requests)
+    }
+
+    fn logged_in() -> Box<dyn Codec> {
+        let mut codec = Tutorial.open(&silent());
+        let requests = ask(&mut codec, r#"{"type":"login","content":"tom"}"#).unwrap();
+        told(&mut codec, requests[0].id, &welcome("tom"));
+        codec
+    }
+
+    #[test]
+    fn the_handshake_shows_address_and_list_with_all_six_keys_in_order() {
+        let mut codec = Tutorial.open(&silent());
+        assert_eq!(codec.opening().unwrap(), []);
+        let peer = "192.0.2.7:50123".parse().unwrap();
+        let greeting = |users| Reply::Greeting { peer, users };
+        assert_eq!(
+            told(&mut codec, None, &greeting(all(&["ann", "张三"]))),
+            [
+                r#"{"ip":"192.0.2.7:50123","user":"","from":"","type":"handshake","content":"","user_list":["ann","张三"]}"#
+            ]
+        );
+        assert_eq!(
+            told(&mut codec, None, &greeting(all(&[]))),
+            [r#"{"ip":"192.0.2.7:50123","user":"","from":"","type":"handshake","content":"","user_list":[]}"#]
+        );
+    }
+
+    #[test]
+    fn login_is_a_hello_and_a_join_of_the_lobby() {
+        let mut codec = Tutorial.open(&silent());
+        let requests = ask(&mut codec, r#"{"type":"login","content":"张三"}"#).unwrap();
+        assert!(
+            matches!(&requests[0].command, Command::Hello(hello) if hello.name.as_ref().unwrap().as_str() == "张三")
+        );
+        assert!(
+            matches!(&requests[1].command, Command::Join { room, since: Since::Now } if *room == RoomName::lobby())
+        );
+    }
+
+    #[test]
+    fn login_without_a_name_or_with_null_is_a_guest() {
+        for text in [
+            r#"{"type":"login"}"#,
+            r#"{"type":"login","content":null}"#,
+            r#"{"type":"login","content":" "}"#,
+        ] {
+            let mut codec = Tutorial.open(&silent());
+            let requests = ask(&mut codec, text).unwrap();
+            assert!(
+                matches!(&requests[0].command, Command::Hello(hello) if hello.name.is_none()),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn fields_that_the_page_does_not_send_are_ignored() {
+        let mut codec = logged_in();
+        let text =
+            r#"{"ip":"1","user":"mallory","from":7,"type":"user","content":"<b>你好</b>","user_list":[1,[2]],"x":{}}"#;
+        let requests = ask(&mut codec, text).unwrap();
+        assert!(matches!(&requests[0].command, Command::Talk { text, .. } if &**text == "<b>你好</b>"));
+    }
+
+    #[test]
+    fn talks_and_notices_are_golden() {
+        assert_eq!(
+            seen(0, &Happening::Talk(talk("tom", "a \"quoted\" <b>"))),
+            [r#"{"ip":"","user":"tom","from":"tom","type":"user","content":"a \"quoted\" <b>","user_list":[]}"#]
+        );
+        assert_eq!(
+            seen(0, &came("tom", Some(all(&["ann", "tom"])))),
+            [r#"{"ip":"","user":"tom","from":"tom","type":"login","content":"tom","user_list":["ann","tom"]}"#]
+        );
+        for how in [Departure::Said, Departure::Lost] {
+            assert_eq!(
+                seen(1, &went("tom", how)),
+                [r#"{"ip":"","user":"tom","from":"","type":"logout","content":"tom","user_list":["ann"]}"#]
+            );
+        }
+        assert_eq!(
+            seen(0, &Happening::System { text: "维护".into() }),
+            [r#"{"ip":"","user":"","from":"","type":"system","content":"维护","user_list":[]}"#]
+        );
+    }
+
+    #[test]
+    fn a_rename_is_a_logout_and_a_login_to_those_who_never_renamed_or_listed() {
+        assert_eq!(
+            seen(PLAIN, &renamed("tom", "tim")),
+            [
+                r#"{"ip":"","user":"tom","from":"","type":"logout","content":"tom","user_list":["ann","tim"]}"#,
+                r#"{"ip":"","user":"tim","from":"tim","type":"login","content":"tim","user_list":["ann","tim"]}"#
+            ]
+        );
+        assert_eq!(
+            seen(EXTENDED, &renamed("tom", "tim")),
+            [r#"{"ip":"","user":"tim","from":"tom","type":"rename","content":"tim","user_list":["ann","tim"]}"#]
+        );
+        for text in [r#"{"type":"rename","content":"tim"}"#, r#"{"type":"list"}"#] {
+            let mut codec = logged_in();
+            assert_eq!(codec.view(), PLAIN);
+            ask(&mut codec, text).unwrap();
+            assert_eq!(codec.view(), EXTENDED);
+        }
+    }
+
+    #[test]
+    fn a_list_answers_the_asker_and_online_appears_only_where_names_are_missing() {
+        let mut codec = logged_in();
+        let requests = ask(&mut codec, r#"{"type":"list"}"#).unwrap();
+        assert!(matches!(&requests[0].command, Command::Users { page, .. } if page.limit == 500));
+        assert_eq!(
+            told(&mut codec, None, &names(&["ann", "tom"])),
+            [r#"{"ip":"","user":"","from":"","type":"list","content":"","user_list":["ann","tom"]}"#]
+        );
+        let cut = Reply::UserPage {
+            room: RoomName::lobby(),
+            users: list(&["ann"], 9000),
+            next: Some(user("ann")),
+        };
+        assert_eq!(
+            told(&mut codec, None, &cut),
+            [r#"{"ip":"","user":"","from":"","type":"list","content":"","user_list":["ann"],"online":9000}"#]
+        );
+    }
+
+    #[test]
+    fn a_digest_is_one_notice_with_the_cut_list_and_the_number() {
+        assert_eq!(
+            seen(0, &digest(Some("tom"), Some("tim"))),
+            [
+                r#"{"ip":"","user":"tom","from":"tom","type":"login","content":"tom","user_list":["ann","bob"],"online":9000}"#
+            ]
+        );
+        assert_eq!(
+            seen(0, &digest(None, Some("tim"))),
+            [
+                r#"{"ip":"","user":"tim","from":"","type":"logout","content":"tim","user_list":["ann","bob"],"online":9000}"#
+            ]
+        );
+        assert_eq!(seen(0, &digest(None, None)), [""; 0]);
+    }
+
+    #[test]
+    fn what_comes_too_early_twice_or_empty_is_refused_and_the_connection_goes_on() {
+        let mut codec = Tutorial.open(&silent());
+        for early in [
+            r#"{"type":"user","content":"x"}"#,
+            r#"{"type":"rename","content":"x"}"#,
+            r#"{"type":"list"}"#,
+        ] {
+            assert!(
+                matches!(ask(&mut codec, early), Err(Fault::Refused(None, r)) if r.code == ErrorCode::NoHello),
+                "{early}"
+            );
+        }
+        let mut codec = logged_in();
+        for (text, code) in [
+            (r#"{"type":"login","content":"tim"}"#, ErrorCode::HelloAgain),
+            (r#"{"type":"user","content":""}"#, ErrorCode::Invalid),
+            (r#"{"type":"user"}"#, ErrorCode::Invalid),
+            (r#"{"type":"rename","content":""}"#, ErrorCode::BadName),
+            (r#"{"type":"rename","content":"a\nb"}"#, ErrorCode::BadName),
+            (r#"{"type":"shout","content":"x"}"#, ErrorCode::UnknownRequest),
+            (r#"{"content":"x"}"#, ErrorCode::UnknownRequest),
+            (r#"{}"#, ErrorCode::UnknownRequest),
+            (r#"{"type":7}"#, ErrorCode::Malformed),
+        ] {
+            match ask(&mut codec, text) {
+                Err(Fault::Refused(None, refusal)) => assert_eq!(refusal.code, code, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+        assert_eq!(
+            ask(&mut codec, r#"{"type":"logout"}"#).unwrap()[0].command,
+            Command::Exit
+        );
+    }
+
+    #[test]
+    fn a_refused_login_is_told_once_and_may_be_tried_again() {
+        let mut codec = Tutorial.open(&silent());
+        let login = r#"{"type":"login","content":"tom"}"#;
+        let first = ask(&mut codec, login).unwrap();
+        assert_eq!(
+            told(&mut codec, first[0].id, &refusal()),
+            [
+                r#"{"ip":"","user":"","from":"","type":"system","content":"the disk is full; the message was not sent","user_list":[]}"#
+            ]
+        );
+        assert_eq!(told(&mut codec, first[1].id, &refusal()), [""; 0]);
+        assert_eq!(ask(&mut codec, login).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn the_last_words_and_direct_messages_are_shown() {
+        let mut codec = logged_in();
+        let goodbye = Reply::Goodbye {
+            code: "idle",
+            text: "nothing said for 10 minutes".into(),
+            retry_after: None,
+        };
+        assert!(
+            told(&mut codec, None, &goodbye)[0].contains(r#""type":"system","content":"nothing said for 10 minutes""#)
+        );
+        assert_eq!(
+            told(&mut codec, None, &direct("bob", "tom", "psst")),
+            [r#"{"ip":"","user":"bob","from":"bob→tom","type":"user","content":"psst","user_list":[]}"#]
+        );
+    }
+
+    #[test]
+    fn malformed_frames_are_refused() {
+        let frames = malformed();
+        assert!(frames.len() >= 20);
+        for frame in frames {
+            let mut codec = logged_in();
+            match codec.decode(Message::Text(&frame), &mut Vec::new()) {
+                Err(Fault::Refused(None, refusal)) => assert_eq!(refusal.code, ErrorCode::Malformed, "{frame:?}"),
+                other => panic!("{frame:?} gave {other:?}"),
+            }
+        }
+    }
+}
