@@ -148,3 +148,11 @@ pub const DETECT_NAMED: Duration = Duration::from_secs(2);
 pub const DETECT_NAMELESS: Duration = Duration::from_millis(300);
 /// The least that a client waits before it comes back after a goodbye, on top of its random part.
 pub const RETRY_LEAST: Duration = Duration::from_millis(500);
+/// Reads of one socket before others get their turn.
+pub const READS_PER_TURN: usize = 4;
+/// Handshakes begun before sockets are looked at again: a storm of newcomers does not silence those who are here.
+pub const ARRIVALS_PER_TURN: usize = 64;
+/// Connections waiting in a listener's backlog: the default of 128 drops a burst.
+pub const LISTEN_BACKLOG: i32 = 4096;
+/// How long the acceptor waits when descriptors run out, at first and at most; it doubles in between.
+pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));

@@ -20,6 +20,8 @@ use super::{
     inbox::Outbox,
     log::{Batch, RoomLog},
     message::ToShard,
+    run::Standing,
+    session::Reading,
     settings::Settings,
     stats::Stats,
     wheel::Wheel,
@@ -212,6 +214,27 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The socket of a connection.
     pub(crate) fn socket(&mut self, id: SessionId) -> Option<Rc<S>> {
         self.connection(id).map(|connection| connection.socket.clone())
+    }
+
+    /// What the reader of a connection's socket is to do.
+    pub(crate) fn reading(&mut self, id: SessionId) -> Reading {
+        match self.connection(id) {
+            None => Reading::Over,
+            Some(connection) if connection.paused => Reading::Paused,
+            Some(connection) if connection.reader.is_none() => Reading::Discard,
+            Some(_) => Reading::On,
+        }
+    }
+
+    /// What there is at this moment.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            connections: self.connections.len(),
+            rooms: self.home.len(),
+            ring_bytes: self.ring_bytes,
+            inbox: 0,
+            kept: self.outbox.kept(),
+        }
     }
 
     /// Sends to a shard; to itself at the end of the turn.

@@ -14,11 +14,13 @@ mod message;
 mod pace;
 mod pairs;
 mod rooms;
+mod run;
 mod session;
 mod settings;
 mod stats;
 mod sync;
 mod timers;
+mod transport;
 mod wheel;
 
 pub use settings::Settings;

@@ -1,0 +1,398 @@
+//! The engine on its thread: a current-thread runtime whose tasks read sockets, empty the inbox, flush rooms and keep time.
+//!
+//! Tasks share the engine through a `RefCell` and never hold it across an await. A connection is one task that reads; only a
+//! member whose socket is full gets a second one that waits for room.
+
+use std::{
+    cell::RefCell,
+    future::poll_fn,
+    io,
+    net::TcpStream,
+    pin::pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crossbeam::queue::ArrayQueue;
+use tokio::task::{LocalSet, spawn_local, yield_now};
+
+use super::{
+    directory::Directory,
+    engine::{Clock, Engine, Observer, Want},
+    inbox::{Inbox, Outbox},
+    message::ToShard,
+    session::Reading,
+    settings::Settings,
+    stats::Stats,
+    transport::Transport,
+};
+use crate::{
+    chat::{SessionId, ShardId},
+    codec::{Handshake, Profile},
+    limits,
+};
+
+/// What all shards of a node share.
+pub(crate) struct Shards {
+    pub(crate) inboxes: Arc<[Inbox<ToShard>]>,
+    pub(crate) arrivals: Box<[ArrayQueue<Arrived>]>,
+    /// Connections of each shard, those in their handshake included.
+    pub(crate) load: Box<[Arc<AtomicUsize>]>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) profiles: Arc<[Profile]>,
+}
+
+/// A connection that was accepted.
+pub(crate) struct Arrived {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: std::net::SocketAddr,
+    /// The number of the listener it came through.
+    pub(crate) listener: usize,
+}
+
+/// Takes arrivals through their handshake; calls [`Local::open`] with those that become connections.
+pub(crate) trait Welcome: 'static {
+    /// An accepted socket is to be served.
+    fn welcome(&self, local: &Rc<Local>, arrived: Arrived, load: Load);
+}
+
+/// Takes what a shard counted, once per tick.
+pub(crate) trait Report {
+    /// The counts since the last tick, and what there is now.
+    fn report(&self, shard: ShardId, stats: &mut Stats, now: &Standing);
+}
+
+/// What there is on a shard at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Standing {
+    pub(crate) connections: usize,
+    pub(crate) rooms: usize,
+    pub(crate) ring_bytes: usize,
+    pub(crate) inbox: usize,
+    pub(crate) kept: usize,
+}
+
+/// Counts one connection of a shard for as long as it lives.
+pub(crate) struct Load(Arc<AtomicUsize>);
+
+/// One shard, for the tasks on its thread.
+pub(crate) struct Local {
+    me: ShardId,
+    engine: RefCell<Engine<Transport, SystemClock>>,
+    scratch: RefCell<Box<[u8]>>,
+    /// The tasks that read connections, by slot.
+    readers: RefCell<Vec<Option<Waker>>>,
+    flusher: RefCell<Option<Waker>>,
+    shards: Arc<Shards>,
+    stopping: RefCell<bool>,
+}
+
+/// The machine's clocks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SystemClock(Instant);
+
+impl Shards {
+    /// Queues and maps for `count` shards.
+    pub(crate) fn new(count: usize, settings: Settings, profiles: Arc<[Profile]>, seed: u64) -> Self {
+        Self {
+            inboxes: (0..count).map(|_| Inbox::new(limits::INBOX_MESSAGES, count)).collect(),
+            arrivals: (0..count).map(|_| ArrayQueue::new(limits::ARRIVALS)).collect(),
+            load: (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect(),
+            directory: Arc::new(Directory::new(count, seed)),
+            settings: Arc::new(settings),
+            profiles,
+        }
+    }
+
+    /// Hands a socket to the shard with the fewest connections; gives it back if all of them are full.
+    pub(crate) fn place(&self, mut arrived: Arrived) -> Result<(), Arrived> {
+        let mut order: Vec<usize> = (0..self.load.len()).collect();
+        order.sort_by_key(|shard| self.load[*shard].load(Ordering::Relaxed));
+        for shard in order {
+            self.load[shard].fetch_add(1, Ordering::Relaxed);
+            match self.arrivals[shard].push(arrived) {
+                Ok(()) => {
+                    self.inboxes[shard].wake();
+                    return Ok(());
+                }
+                Err(back) => {
+                    self.load[shard].fetch_sub(1, Ordering::Relaxed);
+                    arrived = back;
+                }
+            }
+        }
+        Err(arrived)
+    }
+
+    /// Connections of all shards.
+    pub(crate) fn connections(&self) -> usize {
+        self.load.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Runs one shard until it is told to stop. Blocks the thread.
+///
+/// # Errors
+/// When the runtime cannot be made.
+pub(crate) fn run(
+    me: ShardId,
+    shards: Arc<Shards>,
+    welcome: impl Welcome,
+    report: impl Report + 'static,
+    observer: Rc<dyn Observer>,
+    seed: u64,
+    stop: tokio::sync::oneshot::Receiver<()>,
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .enable_time()
+        // The default looks at sockets after 61 tasks; a burst of readers is then served in more, smaller batches.
+        .event_interval(31)
+        .build()?;
+    let outbox = Outbox::new(usize::from(me.0), shards.inboxes.clone());
+    let engine = Engine::new(
+        me,
+        shards.settings.clone(),
+        shards.profiles.clone(),
+        SystemClock(Instant::now()),
+        shards.directory.clone(),
+        outbox,
+        observer,
+        seed,
+    );
+    let local = Rc::new(Local {
+        me,
+        engine: RefCell::new(engine),
+        scratch: RefCell::new(vec![0; limits::READ_BYTES].into()),
+        readers: RefCell::new(Vec::new()),
+        flusher: RefCell::new(None),
+        shards,
+        stopping: RefCell::new(false),
+    });
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        spawn_local(local.clone().receive_messages(welcome));
+        spawn_local(local.clone().flush_rooms());
+        spawn_local(local.clone().keep_time(report));
+        // Told to stop, or the one who could tell is gone: both mean the end.
+        let _ = stop.await;
+        *local.stopping.borrow_mut() = true;
+    });
+    Ok(())
+}
+
+impl Local {
+    /// One turn of the engine, and what it wants afterwards.
+    fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut Engine<Transport, SystemClock>) -> R) -> R {
+        let mut engine = self.engine.borrow_mut();
+        engine.begin();
+        let result = act(&mut engine);
+        engine.settle();
+        while let Some(want) = engine.wants().pop() {
+            self.carry_out(&mut engine, want);
+        }
+        if engine.flush_due().is_some()
+            && let Some(flusher) = self.flusher.borrow_mut().take()
+        {
+            flusher.wake();
+        }
+        result
+    }
+
+    fn carry_out(self: &Rc<Self>, engine: &mut Engine<Transport, SystemClock>, want: Want) {
+        match want {
+            Want::WaitWritable(id) => {
+                if let Some(socket) = engine.socket(id) {
+                    let local = self.clone();
+                    spawn_local(async move {
+                        socket.each_writable(|| local.turn(|engine| engine.writable(id))).await;
+                    });
+                }
+            }
+            Want::Wake(id) => {
+                if let Some(reader) = self.readers.borrow_mut().get_mut(id.slot as usize).and_then(Option::take) {
+                    reader.wake();
+                }
+            }
+            Want::Shut(id) => {
+                if let Some(socket) = engine.socket(id) {
+                    socket.shut();
+                }
+            }
+        }
+    }
+
+    /// Takes up a connection whose handshake is done; `first` are bytes that came behind it.
+    pub(crate) fn open(
+        self: &Rc<Self>,
+        stream: TcpStream,
+        first: &[u8],
+        handshake: Handshake,
+        dialect: Option<usize>,
+        load: Load,
+    ) {
+        let socket = match Transport::plain(stream) {
+            Ok(transport) => Rc::new(transport),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be taken up");
+                return;
+            }
+        };
+        let id = self.turn(|engine| engine.open(socket.clone(), handshake, dialect));
+        if !first.is_empty() {
+            let mut first = first.to_vec();
+            self.turn(|engine| engine.receive(id, &mut first));
+        }
+        spawn_local(self.clone().read(id, socket, load));
+    }
+
+    async fn read(self: Rc<Self>, id: SessionId, socket: Rc<Transport>, load: Load) {
+        poll_fn(|context| self.poll_read(context, id, &socket)).await;
+        drop(load);
+    }
+
+    /// Reads until nothing is there; ready when the connection is over.
+    fn poll_read(self: &Rc<Self>, context: &mut Context<'_>, id: SessionId, socket: &Transport) -> Poll<()> {
+        let mut scratch = self.scratch.borrow_mut();
+        // A peer that sends without end gives way to the others now and then.
+        for _ in 0..limits::READS_PER_TURN {
+            match self.engine.borrow_mut().reading(id) {
+                Reading::Over => return Poll::Ready(()),
+                Reading::Paused => {
+                    self.register_reader(context, id);
+                    return Poll::Pending;
+                }
+                Reading::On | Reading::Discard => {}
+            }
+            match socket.poll_read(context, &mut scratch) {
+                Poll::Pending => {
+                    self.register_reader(context, id);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(0) | Err(_)) => {
+                    self.turn(|engine| engine.hung_up(id));
+                    return Poll::Ready(());
+                }
+                Poll::Ready(Ok(read)) => {
+                    let Some(bytes) = scratch.get_mut(..read) else { return Poll::Ready(()) };
+                    self.turn(|engine| engine.receive(id, bytes));
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn register_reader(&self, context: &Context<'_>, id: SessionId) {
+        let mut readers = self.readers.borrow_mut();
+        let slot = id.slot as usize;
+        if readers.len() <= slot {
+            readers.resize_with(slot + 1, || None);
+        }
+        match &mut readers[slot] {
+            Some(waker) if waker.will_wake(context.waker()) => {}
+            place => *place = Some(context.waker().clone()),
+        }
+    }
+
+    async fn receive_messages(self: Rc<Self>, welcome: impl Welcome) {
+        let me = usize::from(self.me.0);
+        let shards = self.shards.clone();
+        let (inbox, arrivals) = (&shards.inboxes[me], &shards.arrivals[me]);
+        loop {
+            poll_fn(|context| {
+                // A wake may mean that a shard that was full has room.
+                self.turn(Engine::retry_kept);
+                match inbox.poll_ready(context) {
+                    Poll::Pending if arrivals.is_empty() => Poll::Pending,
+                    Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
+                }
+            })
+            .await;
+            self.turn(|engine| {
+                for _ in 0..limits::INBOX_BATCH {
+                    let Some(message) = inbox.pop() else { break };
+                    if let ToShard::Room(event) = &message {
+                        shards.directory.take_underway(self.me, event.weight());
+                    }
+                    engine.handle(message);
+                }
+            });
+            inbox.feed_starved(&shards.inboxes);
+            for _ in 0..limits::ARRIVALS_PER_TURN {
+                let Some(arrived) = arrivals.pop() else { break };
+                welcome.welcome(&self, arrived, Load(shards.load[me].clone()));
+            }
+            yield_now().await;
+        }
+    }
+
+    async fn flush_rooms(self: Rc<Self>) {
+        let mut sleep = pin!(tokio::time::sleep(Duration::ZERO));
+        let mut slept_for = 0;
+        loop {
+            poll_fn(|context| {
+                let engine = self.engine.borrow();
+                let now = engine.clock.micros();
+                match engine.flush_due() {
+                    Some(due) if due <= now => return Poll::Ready(()),
+                    Some(due) => {
+                        if slept_for != due {
+                            slept_for = due;
+                            sleep.as_mut().reset(tokio::time::Instant::now() + Duration::from_micros(due - now));
+                        }
+                        if sleep.as_mut().poll(context).is_ready() {
+                            return Poll::Ready(());
+                        }
+                    }
+                    None => {}
+                }
+                *self.flusher.borrow_mut() = Some(context.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            self.turn(|engine| engine.flush());
+            // Sockets are looked at between two steps of a flush, and between two flushes.
+            yield_now().await;
+        }
+    }
+
+    async fn keep_time(self: Rc<Self>, report: impl Report) {
+        let tick = Duration::from_millis(limits::WHEEL_TICK_MS);
+        let mut ticks = tokio::time::interval(tick);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let me = usize::from(self.me.0);
+        loop {
+            ticks.tick().await;
+            self.turn(Engine::tick);
+            let mut engine = self.engine.borrow_mut();
+            let standing = Standing {
+                inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
+                ..engine.standing()
+            };
+            report.report(self.me, &mut engine.stats, &standing);
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn micros(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64 + 1
+    }
+
+    fn unix_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
