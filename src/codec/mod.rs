@@ -12,6 +12,7 @@ use crate::{
     limits,
 };
 
+pub mod action;
 mod asked;
 pub mod chat_request;
 pub mod chatroom;
@@ -193,6 +194,7 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &chat_request::ChatRequest,
     &chatroom::Chatroom,
     &tutorial::Tutorial,
+    &action::Action::DEFAULT,
 ];
 
 impl Frames {
