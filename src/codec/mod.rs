@@ -17,6 +17,9 @@ mod asked;
 pub mod chat_request;
 pub mod chatroom;
 pub mod communication;
+pub mod detect;
+#[cfg(test)]
+mod events;
 mod handshake;
 pub mod json;
 mod protobuf;

@@ -5,6 +5,7 @@
 //! gets it; in a group everybody does, the sender included. A client may log in again as the same user to turn to somebody
 //! else; under another `userId` it may not.
 
+mod settings;
 mod wire;
 
 use std::borrow::Cow;
@@ -12,6 +13,7 @@ use std::borrow::Cow;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+pub use self::settings::Settings;
 use self::wire::{Code, Incoming, LoginData, Push, Scalar, SendData, kind, respond};
 use super::{Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile, json::object, protobuf::SYSTEM};
 use crate::{
@@ -26,15 +28,6 @@ use crate::{
 #[derive(Debug)]
 pub struct Action {
     settings: &'static Settings,
-}
-
-/// What an operator may set. The server makes one at its start and keeps it.
-#[derive(Debug)]
-pub struct Settings {
-    /// The `appId`s that may log in.
-    pub app_ids: Cow<'static, [u32]>,
-    /// The group that is the lobby, where the users of all dialects meet; any other group is the room `group:<id>`.
-    pub lobby_group: Cow<'static, str>,
 }
 
 /// One connection.
@@ -86,32 +79,6 @@ impl Action {
     /// With these settings.
     pub const fn new(settings: &'static Settings) -> Self {
         Self { settings }
-    }
-}
-
-impl Settings {
-    /// What the reference has.
-    pub const REFERENCE: Self = Self {
-        app_ids: Cow::Borrowed(&[1, 2]),
-        lobby_group: Cow::Borrowed("1"),
-    };
-
-    /// The room of a group.
-    pub fn room(&self, group: &str) -> Result<RoomName, crate::chat::NameFault> {
-        if group == self.lobby_group {
-            Ok(RoomName::lobby())
-        } else {
-            RoomName::parse(&format!("{GROUP_PREFIX}{group}"))
-        }
-    }
-
-    /// The group of a room; a room that is no group has its name for one.
-    pub fn group<'a>(&'a self, room: &'a RoomName) -> &'a str {
-        if *room == RoomName::lobby() {
-            &self.lobby_group
-        } else {
-            room.as_str().strip_prefix(GROUP_PREFIX).unwrap_or(room.as_str())
-        }
     }
 }
 
@@ -439,7 +406,7 @@ impl Connection {
             if id.is_none() && code == ErrorCode::Malformed {
                 out.text(NOT_JSON);
             } else if id.is_none() {
-                respond(&Scalar::default(), &Cow::Borrowed(""), code.into(), out);
+                respond(&Scalar::default(), "", code.into(), out);
             }
             return;
         };
@@ -543,7 +510,6 @@ fn user_id(given: Option<Scalar>) -> Result<UserName, Code> {
 
 /// `groupsId` of a one to one chat.
 const ONE_TO_ONE: &str = "0";
-const GROUP_PREFIX: &str = "group:";
 const ENTERED: &str = "连接成功";
 const GONE: &str = "用户已经离开";
 const NOT_JSON: &str = "数据不合法";

@@ -1,3 +1,4 @@
+//! What a client of document 003 says and sees.
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::{

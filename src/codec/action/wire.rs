@@ -1,7 +1,5 @@
 //! The messages of document 003: what is read, what is written, and its table of codes.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -66,6 +64,7 @@ pub(super) enum Code {
     ServerError,
     NoData,
     NotAdded,
+    #[cfg_attr(not(test), expect(dead_code, reason = "in the table, but nothing is deleted"))]
     NotDeleted,
     NotStored,
     Failed,
@@ -216,7 +215,7 @@ impl Push<'_> {
 }
 
 /// Answers one request.
-pub(super) fn respond(seq: &Scalar, action: &Cow<'static, str>, code: Code, out: &mut Frames) {
+pub(super) fn respond(seq: &Scalar, action: &str, code: Code, out: &mut Frames) {
     write(
         &Response {
             seq,
