@@ -14,11 +14,14 @@ use crate::{
     wire::writer::{self, FRAME_HEAD_BYTES},
 };
 
+pub mod action;
 mod asked;
 pub mod chat_request;
 pub mod chatroom;
 pub mod communication;
 pub mod detect;
+#[cfg(test)]
+mod events;
 mod handshake;
 pub mod json;
 pub mod native;
@@ -182,6 +185,7 @@ pub static DIALECTS: &[&dyn Dialect] = &[
     &chat_request::ChatRequest,
     &chatroom::Chatroom,
     &tutorial::Tutorial,
+    &action::Action::DEFAULT,
 ];
 
 /// The name of Plaza's own protocol among the dialects.

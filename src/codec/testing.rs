@@ -3,6 +3,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use proptest::test_runner::{Config, RngSeed};
+
 use super::Frames;
 use crate::chat::{
     Departure, Direct, ErrorCode, Happening, Reply, RoomName, SessionTag, Talk, TalkKind, UserList, UserName, Welcome,
@@ -139,4 +141,14 @@ pub(super) fn frames(out: &Frames) -> Vec<(u8, Vec<u8>)> {
     }
     assert!(rest.is_empty(), "a torn frame");
     frames
+}
+
+/// The same cases in every run.
+pub(super) fn fixed_cases(cases: u32) -> Config {
+    Config {
+        cases,
+        rng_seed: RngSeed::Fixed(2_718_281_828),
+        failure_persistence: None,
+        ..Config::default()
+    }
 }

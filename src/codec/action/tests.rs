@@ -1,0 +1,430 @@
+//! What a client of document 003 says and sees.
+#![allow(clippy::unwrap_used)]
+use super::*;
+use crate::{
+    chat::{Departure, Joined, Position},
+    codec::{
+        handshake::tests::{silent, with_query},
+        json::tests::malformed,
+        testing::{AT, came, digest, direct, frames, renamed, talk, user, welcome, went},
+    },
+};
+
+type Client = Box<dyn Codec>;
+
+fn ask(client: &mut Client, text: &str) -> Result<Vec<Request>, Fault> {
+    let mut requests = Vec::new();
+    client.decode(Message::Text(text.as_bytes()), &mut requests)?;
+    Ok(requests)
+}
+
+fn told(client: &mut Client, id: RequestId, reply: &Reply) -> Vec<String> {
+    let mut out = Frames::default();
+    client.encode_at(AT, id, reply, &mut out);
+    read(&out)
+}
+
+fn read(out: &Frames) -> Vec<String> {
+    frames(out)
+        .into_iter()
+        .map(|(first, payload)| {
+            assert_eq!(first, 0x81, "JSON goes out as text");
+            String::from_utf8(payload).unwrap()
+        })
+        .collect()
+}
+
+/// What the client is told for a message that the codec itself refuses.
+fn refused(client: &mut Client, text: &str) -> String {
+    match ask(client, text) {
+        Err(Fault::Refused(id, refusal)) => told(client, id, &Reply::Error(refusal)).remove(0),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+fn login(user: &str, to: &str, group: &str) -> String {
+    format!(
+        r#"{{"seq":"s-1","action":"login","data":{{"userId":"{user}","appId":1,"toUid":"{to}","groupsId":"{group}"}}}}"#
+    )
+}
+
+fn joined(room: &RoomName) -> Reply {
+    Reply::Joined(Box::new(Joined {
+        room: room.clone(),
+        head: Position::default(),
+        from: 0,
+        online: 1,
+        topic: "".into(),
+        history: true,
+        read: 0,
+    }))
+}
+
+fn ack() -> Reply {
+    Reply::Ack {
+        position: Position { epoch: 7, seq: 42 },
+        at: AT,
+        duplicate: false,
+    }
+}
+
+fn error(code: ErrorCode) -> Reply {
+    Reply::Error(code.because("x"))
+}
+
+fn opened() -> Client {
+    Action::DEFAULT.open(&silent())
+}
+
+/// Logged in as `1`, one to one with `2`.
+fn one_to_one() -> Client {
+    let mut client = opened();
+    let requests = ask(&mut client, &login("1", "2", "0")).unwrap();
+    told(&mut client, requests[0].id, &welcome("1"));
+    client
+}
+
+fn seen(room: &str, happening: &Happening) -> Vec<String> {
+    let mut out = Frames::default();
+    let room = RoomName::parse(room).unwrap();
+    Action::DEFAULT.encode_at(AT, 0, &room, happening, &mut out);
+    read(&out)
+}
+
+fn response(action: &str, code: u16, msg: &str) -> String {
+    format!(r#"{{"seq":"s-1","action":"{action}","response":{{"code":{code},"msg":"{msg}","data":null}}}}"#)
+}
+
+#[test]
+fn a_client_is_greeted_with_enter() {
+    let greeting = Reply::Greeting {
+        peer: "192.0.2.7:1".parse().unwrap(),
+        users: crate::codec::testing::all(&["ann"]),
+    };
+    assert_eq!(
+        told(&mut opened(), None, &greeting),
+        [format!(
+            r#"{{"code":200,"msg":"success","data":{{"action":"enter","msgId":"enter-{AT}-1","msgType":"text","content":"连接成功","from":"","to":"","msgTimestamp":"1767323045"}}}}"#
+        )]
+    );
+}
+
+#[test]
+fn a_login_one_to_one_is_answered_by_the_welcome_and_watches_the_other() {
+    let mut client = opened();
+    let requests = ask(&mut client, &login("1", "2", "0")).unwrap();
+    assert!(
+        matches!(&requests[0].command, Command::Hello(hello) if hello.name == Some(user("1"))),
+        "{requests:?}"
+    );
+    assert_eq!(requests[1].command, Command::Watch { user: user("2") });
+    assert_eq!(requests.len(), 2);
+    assert_eq!(
+        told(&mut client, requests[0].id, &welcome("1")),
+        [response("login", 200, "Success")]
+    );
+}
+
+#[test]
+fn a_login_into_a_group_is_answered_once_the_group_lets_it_in() {
+    for (group, room) in [("1", "lobby"), ("7", "group:7")] {
+        let mut client = opened();
+        let requests = ask(&mut client, &login("1", "", group)).unwrap();
+        assert!(matches!(&requests[1].command, Command::Join { room: joined, .. } if joined.as_str() == room));
+        assert_eq!(told(&mut client, requests[0].id, &welcome("1")), [""; 0]);
+        assert_eq!(
+            told(&mut client, requests[1].id, &joined(&RoomName::parse(room).unwrap())),
+            [response("login", 200, "Success")]
+        );
+    }
+    let mut client = opened();
+    let requests = ask(&mut client, &login("1", "", "7")).unwrap();
+    told(&mut client, requests[0].id, &welcome("1"));
+    assert_eq!(
+        told(&mut client, requests[1].id, &error(ErrorCode::Forbidden)),
+        [response("login", 1003, "未授权")]
+    );
+}
+
+#[test]
+fn a_refused_login_is_answered_once_and_may_be_tried_again() {
+    let mut client = opened();
+    let requests = ask(&mut client, &login("1", "", "1")).unwrap();
+    assert_eq!(
+        told(&mut client, requests[0].id, &error(ErrorCode::Unauthorized)),
+        [response("login", 1003, "未授权")]
+    );
+    assert_eq!(told(&mut client, requests[1].id, &error(ErrorCode::NoHello)), [""; 0]);
+    assert_eq!(ask(&mut client, &login("1", "", "1")).unwrap().len(), 2);
+}
+
+#[test]
+fn user_ids_and_app_ids_are_checked() {
+    let bad_id = response("login", 1002, "非法的用户Id");
+    for id in ["", "null", "12345678901234567890", " ", "a\\u0000b", "a\\nb"] {
+        assert_eq!(refused(&mut opened(), &login(id, "2", "0")), bad_id, "{id}");
+    }
+    assert!(
+        ask(
+            &mut opened(),
+            &login("一二三四五六七八九十一二三四五六七八九", "2", "0")
+        )
+        .is_ok()
+    );
+    assert_eq!(refused(&mut opened(), &login("1", "null\\u0000", "0")), bad_id);
+    for app in ["3", "\"3\"", "null", "\"\"", "1.5", "-1", "99999999999"] {
+        let text = format!(r#"{{"seq":"s-1","action":"login","data":{{"userId":"1","appId":{app}}}}}"#);
+        assert_eq!(
+            refused(&mut opened(), &text),
+            response("login", 1011, "appid不存在"),
+            "{app}"
+        );
+    }
+    for app in ["1", "2", "\"1\"", "\"2\""] {
+        let text = format!(r#"{{"seq":"s-1","action":"login","data":{{"userId":5,"appId":{app},"toUid":6}}}}"#);
+        let requests = ask(&mut opened(), &text).unwrap();
+        assert_eq!(requests[1].command, Command::Watch { user: user("6") });
+    }
+    for data in ["[]", "7", "{\"userId\":{}}", "null"] {
+        let text = format!(r#"{{"seq":"s-1","action":"login","data":{data}}}"#);
+        assert_eq!(
+            refused(&mut opened(), &text),
+            response("login", 1001, "参数不合法"),
+            "{data}"
+        );
+    }
+}
+
+#[test]
+fn app_ids_and_the_group_of_the_lobby_are_settings() {
+    static SETTINGS: Settings = Settings {
+        app_ids: Cow::Borrowed(&[9]),
+        lobby_group: Cow::Borrowed("main"),
+    };
+    let mut client = Action::new(&SETTINGS).open(&silent());
+    assert_eq!(
+        refused(&mut client, &login("1", "2", "0")),
+        response("login", 1011, "appid不存在")
+    );
+    assert_eq!(SETTINGS.room("main").unwrap(), RoomName::lobby());
+    assert_eq!(SETTINGS.room("1").unwrap().as_str(), "group:1");
+    assert_eq!(SETTINGS.group(&RoomName::lobby()), "main");
+    assert_eq!(SETTINGS.group(&SETTINGS.room("1").unwrap()), "1");
+}
+
+#[test]
+fn the_query_hints_at_what_the_login_leaves_out() {
+    let text = r#"{"seq":"s-1","action":"login","data":{"userId":"1","appId":1,"toUid":"null","groupsId":"null"}}"#;
+    let mut client = Action::DEFAULT.open(&with_query("uid=1&to_uid=2"));
+    assert_eq!(
+        ask(&mut client, text).unwrap()[1].command,
+        Command::Watch { user: user("2") }
+    );
+    let mut client = Action::DEFAULT.open(&with_query("uid=1&groups_id=7"));
+    assert!(
+        matches!(&ask(&mut client, text).unwrap()[1].command, Command::Join { room, .. } if room.as_str() == "group:7")
+    );
+    assert_eq!(ask(&mut opened(), text).unwrap().len(), 1);
+}
+
+#[test]
+fn logging_in_again_turns_to_another_peer_but_not_to_another_user() {
+    let mut client = one_to_one();
+    let requests = ask(&mut client, &login("1", "3", "0")).unwrap();
+    assert_eq!(requests[0].command, Command::Watch { user: user("3") });
+    assert_eq!(
+        told(&mut client, requests[1].id, &Reply::Pong { at: AT }),
+        [response("login", 200, "Success")]
+    );
+    let requests = ask(&mut client, &login("1", "", "1")).unwrap();
+    assert_eq!(
+        told(&mut client, requests[0].id, &error(ErrorCode::AlreadyMember)),
+        [response("login", 200, "Success")]
+    );
+    let requests = ask(&mut client, &login("1", "2", "0")).unwrap();
+    assert!(matches!(requests[0].command, Command::Leave { .. }));
+    assert_eq!(
+        refused(&mut client, &login("9", "2", "0")),
+        response("login", 1009, "操作失败")
+    );
+}
+
+#[test]
+fn a_heartbeat_is_200_when_logged_in_and_1000_before() {
+    let heartbeat = r#"{"seq":"s-1","action":"heartbeat","data":{}}"#;
+    assert_eq!(refused(&mut opened(), heartbeat), response("heartbeat", 1000, "未登录"));
+    let mut client = one_to_one();
+    let requests = ask(&mut client, heartbeat).unwrap();
+    assert_eq!(requests[0].command, Command::Ping);
+    assert_eq!(
+        told(&mut client, requests[0].id, &Reply::Pong { at: AT }),
+        [response("heartbeat", 200, "Success")]
+    );
+    assert_eq!(
+        Action::DEFAULT.profile().silent_after,
+        Some(std::time::Duration::from_secs(360))
+    );
+}
+
+#[test]
+fn a_message_is_answered_only_when_it_is_accepted_or_refused() {
+    let mut client = one_to_one();
+    let send = |seq: u32| {
+        format!(r#"{{"seq":{seq},"action":"sendmsg","data":{{"msgType":"text","message":"你好","toUid":"9"}}}}"#)
+    };
+    let first = ask(&mut client, &send(1)).unwrap();
+    let second = ask(&mut client, &send(2)).unwrap();
+    assert!(
+        matches!(&first[0].command, Command::Direct { to, text, kind: TalkKind::Text, .. } if *to == user("2") && &**text == "你好")
+    );
+    assert_eq!(
+        told(&mut client, second[0].id, &error(ErrorCode::StoreFailed)),
+        [r#"{"seq":2,"action":"sendmsg","response":{"code":1008,"msg":"存储错误","data":null}}"#]
+    );
+    assert_eq!(
+        told(&mut client, first[0].id, &ack()),
+        [r#"{"seq":1,"action":"sendmsg","response":{"code":200,"msg":"Success","data":null}}"#]
+    );
+    assert_eq!(told(&mut client, first[0].id, &ack()), [""; 0]);
+}
+
+#[test]
+fn every_kind_of_message_is_sent_and_no_other() {
+    let mut client = one_to_one();
+    for (name, kind) in [
+        ("text", TalkKind::Text),
+        ("image", TalkKind::Image),
+        ("video", TalkKind::Video),
+        ("voice", TalkKind::Voice),
+    ] {
+        let text = format!(r#"{{"seq":"s-1","action":"sendmsg","data":{{"msgType":"{name}","message":"m"}}}}"#);
+        let requests = ask(&mut client, &text).unwrap();
+        assert!(matches!(&requests[0].command, Command::Direct { kind: asked, .. } if *asked == kind));
+        let mut talk = talk("2", "m");
+        talk.kind = kind;
+        assert!(seen("lobby", &Happening::Talk(talk))[0].contains(&format!(r#""msgType":"{name}""#)));
+    }
+    for data in [
+        r#"{"msgType":"gif","message":"m"}"#,
+        r#"{"msgType":"text","message":""}"#,
+        r#"{"msgType":"text"}"#,
+        r#"{"msgType":"text","message":7}"#,
+        "[]",
+        "null",
+    ] {
+        let text = format!(r#"{{"seq":"s-1","action":"sendmsg","data":{data}}}"#);
+        assert_eq!(
+            refused(&mut client, &text),
+            response("sendmsg", 1001, "参数不合法"),
+            "{data}"
+        );
+    }
+}
+
+#[test]
+fn a_group_message_is_a_talk_in_its_room_and_a_push_to_all_with_a_stable_id() {
+    let mut client = opened();
+    let requests = ask(&mut client, &login("1", "", "7")).unwrap();
+    told(&mut client, requests[0].id, &welcome("1"));
+    let sent = ask(
+        &mut client,
+        r#"{"seq":"s-1","action":"sendmsg","data":{"msgType":"text","message":"hi"}}"#,
+    )
+    .unwrap();
+    assert!(matches!(&sent[0].command, Command::Talk { room, .. } if room.as_str() == "group:7"));
+    let push = |group: &str| {
+        format!(
+            r#"{{"code":200,"msg":"success","data":{{"action":"sendmsg","msgId":"7-42-{group}","msgType":"text","content":"hi","from":"张三","to":"{group}","msgTimestamp":"1767323045"}}}}"#
+        )
+    };
+    assert_eq!(seen("group:7", &Happening::Talk(talk("张三", "hi"))), [push("7")]);
+    assert_eq!(seen("lobby", &Happening::Talk(talk("张三", "hi"))), [push("1")]);
+}
+
+#[test]
+fn a_direct_message_reaches_the_other_and_not_the_senders_windows() {
+    let mut client = one_to_one();
+    assert_eq!(
+        told(&mut client, None, &direct("2", "1", "psst")),
+        [
+            r#"{"code":200,"msg":"success","data":{"action":"sendmsg","msgId":"7-42-2-1","msgType":"text","content":"psst","from":"2","to":"1","msgTimestamp":"1767323045"}}"#
+        ]
+    );
+    assert_eq!(told(&mut client, None, &direct("1", "2", "psst")), [""; 0]);
+    assert_eq!(told(&mut client, None, &direct("1", "1", "note")).len(), 1);
+}
+
+#[test]
+fn peer_and_group_learn_that_a_user_left() {
+    let mut client = one_to_one();
+    let went_push = told(&mut client, None, &Reply::PeerWent { user: user("2") });
+    assert_eq!(
+        went_push,
+        [format!(
+            r#"{{"code":200,"msg":"success","data":{{"action":"exit","msgId":"exit-{AT}-1","msgType":"text","content":"用户已经离开","from":"2","to":"1","msgTimestamp":"1767323045"}}}}"#
+        )]
+    );
+    assert_eq!(told(&mut client, None, &Reply::PeerWent { user: user("3") }), [""; 0]);
+    for how in [Departure::Said, Departure::Lost] {
+        assert_eq!(
+            seen("group:7", &went("2", how)),
+            [
+                r#"{"code":200,"msg":"success","data":{"action":"exit","msgId":"exit-6-7","msgType":"text","content":"用户已经离开","from":"2","to":"7","msgTimestamp":"1767323045"}}"#
+            ]
+        );
+    }
+    assert_eq!(seen("lobby", &digest(Some("a"), Some("b"))).len(), 1);
+    assert_eq!(seen("lobby", &digest(Some("a"), None)), [""; 0]);
+    assert_eq!(seen("lobby", &came("a", None)), [""; 0]);
+    assert_eq!(seen("lobby", &renamed("a", "b")), [""; 0]);
+}
+
+#[test]
+fn what_is_not_json_and_what_has_no_route_have_the_references_words() {
+    let mut client = one_to_one();
+    assert_eq!(refused(&mut client, "hello"), "数据不合法");
+    assert_eq!(
+        refused(&mut client, r#"{"seq":"s-1","action":"fly","data":{}}"#),
+        response("fly", 1010, "路由不存在")
+    );
+    assert_eq!(
+        refused(&mut client, "{}"),
+        r#"{"seq":"","action":"","response":{"code":1010,"msg":"路由不存在","data":null}}"#
+    );
+    let sent = r#"{"seq":"s-1","action":"sendmsg","data":{"msgType":"text","message":"x"}}"#;
+    assert_eq!(refused(&mut opened(), sent), response("sendmsg", 1000, "未登录"));
+    let long = format!(r#"{{"seq":"{}","action":"heartbeat"}}"#, "x".repeat(65));
+    assert!(refused(&mut client, &long).contains("1001"));
+}
+
+#[test]
+fn malformed_frames_are_answered_with_the_text_of_document_003() {
+    for frame in malformed() {
+        let mut client = one_to_one();
+        match client.decode(Message::Text(&frame), &mut Vec::new()) {
+            Err(Fault::Refused(id, refusal)) => {
+                assert_eq!(
+                    told(&mut client, id, &Reply::Error(refusal)),
+                    ["数据不合法"],
+                    "{frame:?}"
+                );
+            }
+            other => panic!("{frame:?} gave {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn too_many_unanswered_messages_are_refused_and_then_closed() {
+    let mut client = one_to_one();
+    let send = r#"{"seq":"s-1","action":"sendmsg","data":{"msgType":"text","message":"x"}}"#;
+    let mut ids = Vec::new();
+    for _ in 0..limits::LEGACY_UNANSWERED {
+        ids.push(ask(&mut client, send).unwrap()[0].id);
+    }
+    assert_eq!(refused(&mut client, send), response("sendmsg", 1009, "操作失败"));
+    assert_eq!(told(&mut client, ids[0], &ack()).len(), 1);
+    assert_eq!(ask(&mut client, send).unwrap().len(), 1);
+    let closed = (0..=limits::LEGACY_UNANSWERED).any(|_| matches!(ask(&mut client, send), Err(Fault::Close(1008, _))));
+    assert!(closed);
+}

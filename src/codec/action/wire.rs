@@ -1,0 +1,292 @@
+//! The messages of document 003: what is read, what is written, and its table of codes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::{
+    chat::{ErrorCode, TalkKind},
+    codec::Frames,
+};
+
+/// A request; `data` is read once `action` says as what.
+#[derive(Deserialize)]
+pub(super) struct Incoming {
+    #[serde(default)]
+    pub(super) seq: Option<Scalar>,
+    #[serde(default)]
+    pub(super) action: Option<String>,
+    #[serde(default)]
+    pub(super) data: Option<Box<RawValue>>,
+}
+
+/// The data of a login.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct LoginData {
+    #[serde(default)]
+    pub(super) token: Option<String>,
+    #[serde(default)]
+    pub(super) app_id: Option<Scalar>,
+    #[serde(default)]
+    pub(super) user_id: Option<Scalar>,
+    #[serde(default)]
+    pub(super) to_uid: Option<Scalar>,
+    #[serde(default)]
+    pub(super) groups_id: Option<Scalar>,
+}
+
+/// The data of a message to be sent.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct SendData {
+    #[serde(default)]
+    pub(super) msg_type: Option<String>,
+    #[serde(default)]
+    pub(super) message: Option<String>,
+}
+
+/// An id, which clients write as text or as a number; it is answered in the form it came in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Scalar {
+    Text(String),
+    Number(serde_json::Number),
+}
+
+/// The codes of document 003 and their texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    Success,
+    NotLoggedIn,
+    BadParameters,
+    BadUserId,
+    Unauthorized,
+    ServerError,
+    NoData,
+    NotAdded,
+    #[cfg_attr(not(test), expect(dead_code, reason = "in the table, but nothing is deleted"))]
+    NotDeleted,
+    NotStored,
+    Failed,
+    NoRoute,
+    NoApp,
+}
+
+/// What the server says of its own accord.
+pub(super) struct Push<'a> {
+    pub(super) action: &'static str,
+    pub(super) id: String,
+    pub(super) kind: TalkKind,
+    pub(super) content: &'a str,
+    pub(super) from: &'a str,
+    pub(super) to: &'a str,
+    /// Unix milliseconds.
+    pub(super) at: u64,
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    seq: &'a Scalar,
+    action: &'a str,
+    response: Outcome,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    code: u16,
+    msg: &'static str,
+    data: (),
+}
+
+#[derive(Serialize)]
+struct PushFrame<'a> {
+    code: u16,
+    msg: &'static str,
+    data: PushData<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PushData<'a> {
+    action: &'a str,
+    msg_id: &'a str,
+    msg_type: &'static str,
+    content: &'a str,
+    from: &'a str,
+    to: &'a str,
+    msg_timestamp: String,
+}
+
+impl Scalar {
+    /// As text; `None` for what clients write when they have nothing: an empty text or the word `null`.
+    pub(super) fn given(self) -> Option<String> {
+        let text = match self {
+            Self::Text(text) => text,
+            Self::Number(number) => number.to_string(),
+        };
+        (!text.is_empty() && text != "null").then_some(text)
+    }
+}
+
+impl Default for Scalar {
+    fn default() -> Self {
+        Self::Text(String::new())
+    }
+}
+
+impl Code {
+    /// The number on the wire.
+    pub(super) const fn number(self) -> u16 {
+        match self {
+            Self::Success => 200,
+            Self::NotLoggedIn => 1000,
+            Self::BadParameters => 1001,
+            Self::BadUserId => 1002,
+            Self::Unauthorized => 1003,
+            Self::ServerError => 1004,
+            Self::NoData => 1005,
+            Self::NotAdded => 1006,
+            Self::NotDeleted => 1007,
+            Self::NotStored => 1008,
+            Self::Failed => 1009,
+            Self::NoRoute => 1010,
+            Self::NoApp => 1011,
+        }
+    }
+
+    /// The text beside it.
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Success => "Success",
+            Self::NotLoggedIn => "未登录",
+            Self::BadParameters => "参数不合法",
+            Self::BadUserId => "非法的用户Id",
+            Self::Unauthorized => "未授权",
+            Self::ServerError => "系统错误",
+            Self::NoData => "没有数据",
+            Self::NotAdded => "添加错误",
+            Self::NotDeleted => "删除错误",
+            Self::NotStored => "存储错误",
+            Self::Failed => "操作失败",
+            Self::NoRoute => "路由不存在",
+            Self::NoApp => "appid不存在",
+        }
+    }
+}
+
+impl From<ErrorCode> for Code {
+    fn from(code: ErrorCode) -> Self {
+        match code {
+            ErrorCode::Malformed | ErrorCode::Invalid => Self::BadParameters,
+            ErrorCode::UnknownRequest => Self::NoRoute,
+            ErrorCode::BadName => Self::BadUserId,
+            ErrorCode::NoHello => Self::NotLoggedIn,
+            ErrorCode::NameReserved | ErrorCode::NotMember | ErrorCode::Unauthorized | ErrorCode::Forbidden => {
+                Self::Unauthorized
+            }
+            ErrorCode::NoSuchRoom | ErrorCode::NoSuchUser | ErrorCode::NoHistory => Self::NoData,
+            ErrorCode::TooManyRooms => Self::NotAdded,
+            ErrorCode::StoreFailed => Self::NotStored,
+            ErrorCode::HelloAgain | ErrorCode::AlreadyMember | ErrorCode::KeyConflict | ErrorCode::Busy => Self::Failed,
+            ErrorCode::Draining => Self::ServerError,
+        }
+    }
+}
+
+impl Push<'_> {
+    pub(super) fn write(&self, out: &mut Frames) {
+        write(
+            &PushFrame {
+                code: 200,
+                msg: "success",
+                data: PushData {
+                    action: self.action,
+                    msg_id: &self.id,
+                    msg_type: kind_name(self.kind),
+                    content: self.content,
+                    from: self.from,
+                    to: self.to,
+                    msg_timestamp: (self.at / 1000).to_string(),
+                },
+            },
+            out,
+        );
+    }
+}
+
+/// Answers one request.
+pub(super) fn respond(seq: &Scalar, action: &str, code: Code, out: &mut Frames) {
+    write(
+        &Response {
+            seq,
+            action,
+            response: Outcome {
+                code: code.number(),
+                msg: code.text(),
+                data: (),
+            },
+        },
+        out,
+    );
+}
+
+/// The kind of thing a message is; a client that does not say sends text.
+pub(super) fn kind(name: Option<&str>) -> Option<TalkKind> {
+    match name {
+        None | Some("text") => Some(TalkKind::Text),
+        Some("image") => Some(TalkKind::Image),
+        Some("video") => Some(TalkKind::Video),
+        Some("voice") => Some(TalkKind::Voice),
+        Some(_) => None,
+    }
+}
+
+const fn kind_name(kind: TalkKind) -> &'static str {
+    match kind {
+        TalkKind::Text => "text",
+        TalkKind::Image => "image",
+        TalkKind::Video => "video",
+        TalkKind::Voice => "voice",
+    }
+}
+
+fn write(message: &impl Serialize, out: &mut Frames) {
+    // Strings and numbers only: this cannot fail.
+    if let Ok(text) = serde_json::to_string(message) {
+        out.text(&text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_codes_is_document_003s() {
+        let table = [
+            (Code::Success, 200, "Success"),
+            (Code::NotLoggedIn, 1000, "未登录"),
+            (Code::BadParameters, 1001, "参数不合法"),
+            (Code::BadUserId, 1002, "非法的用户Id"),
+            (Code::Unauthorized, 1003, "未授权"),
+            (Code::ServerError, 1004, "系统错误"),
+            (Code::NoData, 1005, "没有数据"),
+            (Code::NotAdded, 1006, "添加错误"),
+            (Code::NotDeleted, 1007, "删除错误"),
+            (Code::NotStored, 1008, "存储错误"),
+            (Code::Failed, 1009, "操作失败"),
+            (Code::NoRoute, 1010, "路由不存在"),
+            (Code::NoApp, 1011, "appid不存在"),
+        ];
+        for (code, number, text) in table {
+            assert_eq!((code.number(), code.text()), (number, text));
+        }
+    }
+
+    #[test]
+    fn no_error_of_the_chat_looks_like_success() {
+        for code in ErrorCode::ALL {
+            assert_ne!(Code::from(code), Code::Success, "{code:?}");
+        }
+    }
+}

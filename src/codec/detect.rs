@@ -1,0 +1,368 @@
+//! Which dialect a connection on plain `/ws` speaks: told by what the client itself says, in the handshake or first.
+//!
+//! Pure: waiting is the caller's. It holds the connection's greeting back for [`Detection::ByFirstMessage`]'s time, gives the
+//! first message to [`from_first_message`], and then gives it to the dialect's codec too. A connection that a path or a
+//! listener has decided already never comes here; [`Why`] names those as well, so that one metric tells all.
+
+use std::time::Duration;
+
+use super::{Handshake, Message, handshake::header_value, json::object, protobuf::fields};
+use crate::limits;
+
+/// What the handshake says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detection {
+    /// Enough.
+    Known {
+        /// The dialect's name.
+        dialect: &'static str,
+        /// What decided.
+        why: Why,
+    },
+    /// Not enough: nothing is sent until the first message, and at most this long.
+    ByFirstMessage {
+        /// How long to wait for it.
+        hold: Duration,
+        /// The dialect of a client that said nothing in that time; decided by [`Why::Silence`].
+        if_silent: &'static str,
+    },
+}
+
+/// What decided on a dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The path `/ws/<dialect>` or `/chat`.
+    Path,
+    /// The listener is pinned to it.
+    Listener,
+    /// The query has `uid`.
+    QueryUid,
+    /// The query has `username`.
+    QueryUsername,
+    /// There is a header `login-username`.
+    HeaderLoginUsername,
+    /// Field 1 of the first message is `1`, `2` or `3`.
+    TypeNumber,
+    /// Field 1 of the first message is a type by name.
+    TypeFirst,
+    /// Field 2 of the first message is a type by name.
+    TypeSecond,
+    /// Both are, and one of them is the name that the handshake gave.
+    NameOfHandshake,
+    /// The first message is JSON with an `action`.
+    JsonAction,
+    /// The first message is other JSON.
+    Json,
+    /// The first message fits nothing, so it was taken as a silent client's.
+    Unclear,
+    /// There was no message in time.
+    Silence,
+}
+
+impl Why {
+    /// Every reason, for metrics.
+    pub const ALL: [Self; 13] = [
+        Self::Path,
+        Self::Listener,
+        Self::QueryUid,
+        Self::QueryUsername,
+        Self::HeaderLoginUsername,
+        Self::TypeNumber,
+        Self::TypeFirst,
+        Self::TypeSecond,
+        Self::NameOfHandshake,
+        Self::JsonAction,
+        Self::Json,
+        Self::Unclear,
+        Self::Silence,
+    ];
+
+    /// As in the log and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Listener => "listener",
+            Self::QueryUid => "query_uid",
+            Self::QueryUsername => "query_username",
+            Self::HeaderLoginUsername => "header_login_username",
+            Self::TypeNumber => "type_number",
+            Self::TypeFirst => "type_first",
+            Self::TypeSecond => "type_second",
+            Self::NameOfHandshake => "name_of_handshake",
+            Self::JsonAction => "json_action",
+            Self::Json => "json",
+            Self::Unclear => "unclear",
+            Self::Silence => "silence",
+        }
+    }
+}
+
+/// What the handshake alone tells. Presence counts, not content: `?uid=` is a client of document 003 that has no name yet.
+pub fn from_handshake(handshake: &Handshake) -> Detection {
+    if handshake.query_value("uid").is_some() {
+        known(ACTION, Why::QueryUid)
+    } else if handshake.query_value("username").is_some() {
+        known(COMMUNICATION, Why::QueryUsername)
+    } else if handshake.login_username.is_some() {
+        known(COMMUNICATION, Why::HeaderLoginUsername)
+    } else if handshake.username.is_some() {
+        Detection::ByFirstMessage {
+            hold: limits::DETECT_NAMED,
+            if_silent: CHATROOM,
+        }
+    } else {
+        Detection::ByFirstMessage {
+            hold: limits::DETECT_NAMELESS,
+            if_silent: TUTORIAL,
+        }
+    }
+}
+
+/// What the first message tells, after [`from_handshake`] could not. It counts as text or binary alike: clients of documents
+/// 001 and 002 put protobuf into text frames.
+pub fn from_first_message(handshake: &Handshake, message: Message<'_>) -> (&'static str, Why) {
+    if let Detection::Known { dialect, why } = from_handshake(handshake) {
+        return (dialect, why);
+    }
+    let silent = if handshake.username.is_some() {
+        CHATROOM
+    } else {
+        TUTORIAL
+    };
+    let bytes = message.bytes();
+    if bytes.trim_ascii_start().first() == Some(&b'{') {
+        // 0x7B would be a protobuf group, which no client sends. A name in a header is no habit of JSON clients, but one
+        // that has a header all the same is still what it speaks.
+        return match object::<Envelope>(bytes) {
+            Some(envelope) if envelope.action.is_some() => (ACTION, Why::JsonAction),
+            Some(_) => (TUTORIAL, Why::Json),
+            None => (silent, Why::Unclear),
+        };
+    }
+    from_protobuf(handshake, bytes).unwrap_or((silent, Why::Unclear))
+}
+
+fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(&'static str, Why)> {
+    let mut strings: [&[u8]; 3] = [b""; 3];
+    for (seen, field) in fields(bytes).enumerate() {
+        let field = field.ok()?;
+        if seen > limits::LEGACY_LIST_ENTRIES {
+            return None;
+        }
+        if let Some(bytes) = field.bytes
+            && let Some(slot) = usize::try_from(field.number)
+                .ok()
+                .and_then(|n| strings.get_mut(n.wrapping_sub(1)))
+        {
+            *slot = bytes;
+        }
+    }
+    let [first, second, third] = strings;
+    let name = handshake.username.as_deref().map(header_value);
+    let is_name = |text: &[u8]| name.as_deref() == Some(text);
+    let number = matches!(first, b"1" | b"2" | b"3");
+    match (is_type(first), is_type(second)) {
+        // A user of document 001 may be called `1`. A client of document 000 that says `talk` puts its name in field 3.
+        (_, true) if number && is_name(first) && !is_name(third) => Some((CHAT_REQUEST, Why::NameOfHandshake)),
+        _ if number => Some((COMMUNICATION, Why::TypeNumber)),
+        (true, true) if is_name(second) => Some((CHATROOM, Why::NameOfHandshake)),
+        (true, true) if is_name(first) => Some((CHAT_REQUEST, Why::NameOfHandshake)),
+        (true, _) => Some((CHATROOM, Why::TypeFirst)),
+        (false, true) => Some((CHAT_REQUEST, Why::TypeSecond)),
+        (false, false) => None,
+    }
+}
+
+fn is_type(text: &[u8]) -> bool {
+    matches!(text, b"talk" | b"exit" | b"userlist")
+}
+
+const fn known(dialect: &'static str, why: Why) -> Detection {
+    Detection::Known { dialect, why }
+}
+
+/// Whether JSON is of document 003 or 004.
+#[derive(serde::Deserialize)]
+struct Envelope {
+    #[serde(default)]
+    action: Option<serde::de::IgnoredAny>,
+}
+
+const ACTION: &str = "action";
+const CHATROOM: &str = "chatroom";
+const CHAT_REQUEST: &str = "chat-request";
+const COMMUNICATION: &str = "communication";
+const TUTORIAL: &str = "tutorial";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec::{
+        DIALECTS,
+        handshake::tests::{silent, with_header, with_query},
+        testing::fixed_cases,
+    };
+
+    fn strings(fields: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (index, text) in fields.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+            bytes.push(u8::try_from((index + 1) << 3 | 2).unwrap());
+            bytes.push(u8::try_from(text.len()).unwrap());
+            bytes.extend_from_slice(text.as_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_handshake_decides_where_it_can() {
+        let hold = |hold, if_silent| Detection::ByFirstMessage { hold, if_silent };
+        let mut login_username = silent();
+        login_username.login_username = Some(b"bob".to_vec());
+        let mut both = with_header(b"bob");
+        both.query = b"username=bob".to_vec();
+        let mut uid = with_header(b"bob");
+        uid.query = b"a=b&uid=1&to_uid=2&username=x".to_vec();
+        for (handshake, expected) in [
+            (with_query("uid=1&to_uid=2"), known("action", Why::QueryUid)),
+            (with_query("uid="), known("action", Why::QueryUid)),
+            (uid, known("action", Why::QueryUid)),
+            (
+                with_query("username=tst_user_1"),
+                known("communication", Why::QueryUsername),
+            ),
+            (both, known("communication", Why::QueryUsername)),
+            (login_username, known("communication", Why::HeaderLoginUsername)),
+            (with_header("张三".as_bytes()), hold(Duration::from_secs(2), "chatroom")),
+            (silent(), hold(Duration::from_millis(300), "tutorial")),
+            (with_query("to_uid=2"), hold(Duration::from_millis(300), "tutorial")),
+        ] {
+            assert_eq!(from_handshake(&handshake), expected, "{handshake:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_message_decides_the_rest() {
+        let named = || with_header(b"bob");
+        for (handshake, message, expected) in [
+            // field 1 is 1, 2 or 3
+            (named(), strings(&["1", "hello"]), ("communication", Why::TypeNumber)),
+            (named(), strings(&["2"]), ("communication", Why::TypeNumber)),
+            (named(), strings(&["3", "talk"]), ("communication", Why::TypeNumber)),
+            (named(), strings(&["4", "hello"]), ("chatroom", Why::Unclear)),
+            // the word in field 1, the word in field 2
+            (named(), strings(&["talk", "", "你好"]), ("chatroom", Why::TypeFirst)),
+            (named(), strings(&["exit"]), ("chatroom", Why::TypeFirst)),
+            (named(), strings(&["userlist", "bob"]), ("chatroom", Why::TypeFirst)),
+            (
+                named(),
+                strings(&["bob", "talk", "hi"]),
+                ("chat-request", Why::TypeSecond),
+            ),
+            (named(), strings(&["", "exit"]), ("chat-request", Why::TypeSecond)),
+            (named(), strings(&["", "userlist"]), ("chat-request", Why::TypeSecond)),
+            // both words: the name of the handshake
+            (
+                with_header(b"exit"),
+                strings(&["talk", "exit", "hi"]),
+                ("chatroom", Why::NameOfHandshake),
+            ),
+            (
+                with_header(b"exit"),
+                strings(&["exit", "talk", "hi"]),
+                ("chat-request", Why::NameOfHandshake),
+            ),
+            (
+                with_header(b"%74alk"),
+                strings(&["talk", "userlist"]),
+                ("chat-request", Why::NameOfHandshake),
+            ),
+            (named(), strings(&["talk", "exit", "hi"]), ("chatroom", Why::TypeFirst)),
+            // users that are called as a type of document 000
+            (
+                with_header(b"1"),
+                strings(&["1", "talk", "hi"]),
+                ("chat-request", Why::NameOfHandshake),
+            ),
+            (
+                with_header(b"1"),
+                strings(&["1", "talk", "1"]),
+                ("communication", Why::TypeNumber),
+            ),
+            (
+                with_header(b"1"),
+                strings(&["talk", "1", "hi"]),
+                ("chatroom", Why::TypeFirst),
+            ),
+            // nothing in the handshake: the load scripts of documents 001 and 002, and 000
+            (
+                silent(),
+                strings(&["tom", "talk", "hello"]),
+                ("chat-request", Why::TypeSecond),
+            ),
+            (
+                silent(),
+                strings(&["talk", "tom", "hello"]),
+                ("chatroom", Why::TypeFirst),
+            ),
+            (silent(), strings(&["1", "hhhhhh"]), ("communication", Why::TypeNumber)),
+            // JSON
+            (
+                silent(),
+                br#" {"type":"login","content":"bob"}"#.to_vec(),
+                ("tutorial", Why::Json),
+            ),
+            (
+                silent(),
+                br#"{"seq":"1","action":"login","data":{}}"#.to_vec(),
+                ("action", Why::JsonAction),
+            ),
+            // neither
+            (silent(), b"hello".to_vec(), ("tutorial", Why::Unclear)),
+            (silent(), b"".to_vec(), ("tutorial", Why::Unclear)),
+            (silent(), b"{".to_vec(), ("tutorial", Why::Unclear)),
+            (named(), b"".to_vec(), ("chatroom", Why::Unclear)),
+            (named(), b"\x0a\xff".to_vec(), ("chatroom", Why::Unclear)),
+            (named(), b"\x22\x00".repeat(2000), ("chatroom", Why::Unclear)),
+            // what the handshake decided stays
+            (with_query("uid=1"), strings(&["1", "x"]), ("action", Why::QueryUid)),
+        ] {
+            for frame in [Message::Text(&message), Message::Binary(&message)] {
+                assert_eq!(
+                    from_first_message(&handshake, frame),
+                    expected,
+                    "{:?} {message:?}",
+                    handshake.username
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_answer_is_a_dialect_and_every_reason_has_its_own_name() {
+        for name in [ACTION, CHATROOM, CHAT_REQUEST, COMMUNICATION, TUTORIAL] {
+            assert!(DIALECTS.iter().any(|dialect| dialect.name() == name), "{name}");
+        }
+        let names: HashSet<&str> = Why::ALL.into_iter().map(Why::name).collect();
+        assert_eq!(names.len(), Why::ALL.len());
+    }
+
+    proptest! {
+        #![proptest_config(fixed_cases(512))]
+
+        #[test]
+        fn no_bytes_make_it_panic_or_answer_with_an_unknown_dialect(
+            header in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
+            query in proptest::collection::vec(any::<u8>(), 0..40),
+            message in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let handshake = Handshake { query, username: header, ..silent() };
+            let (dialect, _) = from_first_message(&handshake, Message::Binary(&message));
+            prop_assert!(DIALECTS.iter().any(|known| known.name() == dialect));
+        }
+    }
+}
