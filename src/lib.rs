@@ -8,9 +8,11 @@
 //! - [`chat`]: the words of the chat (names, commands, events) and what each command does; no I/O, no clock
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
 //! - [`history`]: numbers and keeps talks
+//! - [`config`]: every setting, from defaults, file, environment and flags
 
 pub mod chat;
 pub mod codec;
+pub mod config;
 pub mod limits;
 pub mod proto;
 pub mod wire;

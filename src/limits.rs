@@ -44,3 +44,12 @@ pub const PAGE_ENTRIES_DEFAULT: usize = 50;
 pub const LEGACY_LIST_ENTRIES: usize = 64;
 /// Nesting of a JSON message: the protocol needs 4.
 pub const JSON_DEPTH: usize = 16;
+
+// ------------------------------------------------------------------------------------------------------ settings
+
+/// Entries of one list or table in the settings: far more than anybody writes by hand.
+pub const SETTING_ENTRIES: usize = 1024;
+/// Largest configuration file: the commented example has some 10 KB, and a log file given by mistake is not read whole.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+/// Most shards: more cores than one chat server was ever given; the bound of `server.shards` is the same.
+pub const SHARDS: usize = 256;
