@@ -9,10 +9,12 @@
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
 //! - [`history`]: numbers and keeps talks
 //! - [`config`]: every setting, from defaults, file, environment and flags
+//! - [`observe`]: logs, metrics, health
 
 pub mod chat;
 pub mod codec;
 pub mod config;
 pub mod limits;
+pub mod observe;
 pub mod proto;
 pub mod wire;
