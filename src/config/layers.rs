@@ -212,7 +212,8 @@ impl Layers {
             match find(key) {
                 None => self.mistake(Source::Flag(flag.clone()), unknown(key)),
                 Some(setting) => match gathered.iter_mut().find(|(other, ..)| std::ptr::eq(*other, setting)) {
-                    Some((_, _, all)) => *all = format!("{all},{text}"),
+                    Some((_, _, all)) if setting.parts => *all = format!("{all},{text}"),
+                    Some((_, last, value)) => (*last, *value) = (flag.clone(), text.clone()),
                     None => gathered.push((setting, flag.clone(), text.clone())),
                 },
             }

@@ -6,8 +6,11 @@
 
 pub mod cli;
 mod layers;
+mod scalars;
 mod show;
 mod table;
+#[cfg(test)]
+mod tests;
 mod types;
 mod value;
 

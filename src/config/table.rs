@@ -21,6 +21,8 @@ pub struct Setting {
     pub default: &'static str,
     /// The least and the most, each part of a list alike.
     pub bounds: Option<(&'static str, &'static str)>,
+    /// Whether it has parts, so that a repeated flag adds one instead of replacing the value.
+    pub parts: bool,
     /// Its own flag; every setting has `--set` besides.
     pub flag: Option<Flag>,
     /// When a change takes effect.
@@ -82,6 +84,7 @@ macro_rules! settings {
                 doc: &[$($doc),*],
                 default: $default,
                 bounds: settings!(@bounds $($min, $max)?),
+                parts: <$type as Value>::PARTS,
                 flag: settings!(@flag $($flag, $value)?),
                 change: settings!(@change $($change)?),
                 kind: <$type as Value>::kind,

@@ -60,6 +60,9 @@ pub(super) trait Scalar: Sized + Clone + PartialEq {
 
 /// A value of a setting: a scalar, `off` or a scalar, a list, or a table of scalars.
 pub(super) trait Value: Sized + Clone + PartialEq {
+    /// Whether it has parts, so that a repeated flag adds one instead of replacing the value.
+    const PARTS: bool = false;
+
     /// What to give, with an example: completes "give …".
     fn kind() -> String;
     /// Understands what a source holds. Bounds, written as text, hold for each part.
@@ -157,6 +160,8 @@ impl<T: Scalar> Value for Option<T> {
 }
 
 impl<T: Scalar> Value for Vec<T> {
+    const PARTS: bool = true;
+
     fn kind() -> String {
         format!("a list, each entry {}", <T as Scalar>::kind())
     }
@@ -189,6 +194,8 @@ impl<T: Scalar> Value for Vec<T> {
 }
 
 impl<T: Scalar> Value for BTreeMap<String, T> {
+    const PARTS: bool = true;
+
     fn kind() -> String {
         format!(
             "a table such as {{ \"key\" = … }} (in a variable or flag: key=value,key=value), each value {}",

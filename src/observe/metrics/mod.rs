@@ -4,6 +4,8 @@
 //! scrape ever contends for). Shards have handles of their own and update them per flush or per batch, never per delivery.
 //! `docs/metrics.md` lists all of them; a test keeps it equal.
 
+mod table;
+
 use std::{
     borrow::Cow,
     fmt::{self, Write},
@@ -15,18 +17,13 @@ use std::{
 
 use prometheus_client::{
     encoding::text::encode,
-    metrics::{
-        counter::Counter,
-        family::Family,
-        gauge::Gauge,
-        histogram::{Histogram, exponential_buckets},
-        info::Info,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
 
 use super::reasons::{CloseReason, Decider, Reason, RejectReason};
-use crate::{chat::ErrorCode, config::cli::VERSION};
+use crate::chat::ErrorCode;
+use table::Table;
 
 /// All metrics of the process.
 #[derive(Debug)]
@@ -175,15 +172,12 @@ type Labels = Vec<(&'static str, Cow<'static, str>)>;
 impl Metrics {
     /// Metrics for so many shards. The dialects are those of [`crate::codec::DIALECTS`], in that order.
     pub fn new(shards: usize, dialects: &[&'static str]) -> Arc<Self> {
-        let mut table = Builder {
-            registry: Registry::with_prefix("plaza"),
-            described: Vec::new(),
-        };
-        let shards = shard_metrics(&mut table, shards, dialects);
-        let ingress = ingress_metrics(&mut table);
-        let history = history_metrics(&mut table);
-        let logs = log_metrics(&mut table);
-        let process = process_metrics(&mut table);
+        let mut table = Table::new();
+        let shards = table.shards(shards, dialects);
+        let ingress = table.ingress();
+        let history = table.history();
+        let logs = table.logs();
+        let process = table.process();
         Arc::new(Self {
             shards,
             ingress,
@@ -275,274 +269,6 @@ impl ProcessMetrics {
                 .set(i64::try_from(files.count()).unwrap_or(i64::MAX) - 1);
         }
     }
-}
-
-struct Builder {
-    registry: Registry,
-    described: Vec<Described>,
-}
-
-impl Builder {
-    fn describe(&mut self, name: &str, kind: &'static str, labels: &'static [&'static str], help: &'static str) {
-        let suffix = match kind {
-            "counter" => "_total",
-            "info" => "_info",
-            _ => "",
-        };
-        self.described.push(Described {
-            name: format!("plaza_{name}{suffix}"),
-            kind,
-            labels,
-            help,
-        });
-    }
-
-    fn counters(&mut self, name: &str, labels: &'static [&'static str], help: &'static str) -> Family<Labels, Counter> {
-        let family = Family::default();
-        self.registry.register(name, help.trim_end_matches('.'), family.clone());
-        self.describe(name, "counter", labels, help);
-        family
-    }
-
-    fn counter(&mut self, name: &str, help: &'static str) -> Counter {
-        let counter = Counter::default();
-        self.registry
-            .register(name, help.trim_end_matches('.'), counter.clone());
-        self.describe(name, "counter", &[], help);
-        counter
-    }
-
-    fn gauges(&mut self, name: &str, labels: &'static [&'static str], help: &'static str) -> Family<Labels, Gauge> {
-        let family = Family::default();
-        self.registry.register(name, help.trim_end_matches('.'), family.clone());
-        self.describe(name, "gauge", labels, help);
-        family
-    }
-
-    fn gauge(&mut self, name: &str, help: &'static str) -> Gauge {
-        let gauge = Gauge::default();
-        self.registry.register(name, help.trim_end_matches('.'), gauge.clone());
-        self.describe(name, "gauge", &[], help);
-        gauge
-    }
-
-    fn histograms(
-        &mut self,
-        name: &str,
-        make: fn() -> Histogram,
-        help: &'static str,
-    ) -> Family<Labels, Histogram, fn() -> Histogram> {
-        let family = Family::new_with_constructor(make);
-        self.registry.register(name, help.trim_end_matches('.'), family.clone());
-        self.describe(name, "histogram", &["shard"], help);
-        family
-    }
-
-    fn histogram(&mut self, name: &str, make: fn() -> Histogram, help: &'static str) -> Histogram {
-        let histogram = make();
-        self.registry
-            .register(name, help.trim_end_matches('.'), histogram.clone());
-        self.describe(name, "histogram", &[], help);
-        histogram
-    }
-}
-
-fn shard_metrics(table: &mut Builder, shards: usize, dialects: &[&'static str]) -> Box<[Arc<ShardMetrics>]> {
-    const SHARD: &[&str] = &["shard"];
-    const DIALECT: &[&str] = &["shard", "dialect"];
-    let connections = table.gauges("connections", DIALECT, "Connections there are.");
-    let opened = table.counters("connections_opened", DIALECT, "Connections there have been.");
-    let closed = table.counters(
-        "connections_closed",
-        &["shard", "reason"],
-        "Connections ended, by reason.",
-    );
-    let sessions = table.gauges("sessions", SHARD, "Sessions, which are named connections.");
-    let rooms = table.gauges("rooms", SHARD, "Rooms that have their home on the shard.");
-    let members = table.gauges("members", SHARD, "Memberships of the shard's sessions in rooms.");
-    let talks = table.counters("talks", DIALECT, "Talks accepted.");
-    let directs = table.counters("directs", SHARD, "Direct messages accepted.");
-    let refusals = table.counters(
-        "refusals",
-        &["shard", "code"],
-        "Requests refused, by code; `busy` is load.",
-    );
-    let paused = table.counters(
-        "paused_senders",
-        SHARD,
-        "Times that a sender of an older dialect was not read for a while because the server was busy.",
-    );
-    let deliveries = table.counters("deliveries", SHARD, "Frames of events given to members' sockets.");
-    let gaps = table.counters(
-        "gaps",
-        SHARD,
-        "Gaps that members were told because their cursor fell off the ring.",
-    );
-    let flush = table.histograms(
-        "flush_duration_seconds",
-        short_times,
-        "How long one flush of a room took.",
-    );
-    let batch = table.histograms(
-        "flush_batch_bytes",
-        sizes,
-        "Bytes of the largest batch that one flush wrote to a member.",
-    );
-    let lag = table.histograms(
-        "cursor_lag_events",
-        counts,
-        "How many events the slowest member was behind when a flush began.",
-    );
-    let blocked = table.gauges("blocked_members", SHARD, "Members whose socket is full.");
-    let rings = table.gauges("ring_bytes", SHARD, "Bytes in the rings of the shard's rooms.");
-    let inbox = table.gauges("inbox_messages", SHARD, "Messages in the shard's inbox.");
-    let overflow = table.gauges(
-        "overflow_messages",
-        SHARD,
-        "Messages that the shard keeps because another's inbox is full.",
-    );
-    let inflight = table.gauges("inflight_bytes", SHARD, "Bytes of events on the way to the shard.");
-    let received = table.counters("received_bytes", SHARD, "Bytes read from clients' sockets.");
-    let sent = table.counters("sent_bytes", SHARD, "Bytes written to clients' sockets.");
-
-    let shard = |number: usize| {
-        let label = || vec![("shard", Cow::from(number.to_string()))];
-        let dialect = |name: &'static str| {
-            let labels = [label(), vec![("dialect", name.into())]].concat();
-            DialectMetrics {
-                connections: connections.get_or_create_owned(&labels),
-                opened: opened.get_or_create_owned(&labels),
-                talks: talks.get_or_create_owned(&labels),
-            }
-        };
-        Arc::new(ShardMetrics {
-            dialects: dialects.iter().copied().chain([UNDECIDED]).map(dialect).collect(),
-            sessions: sessions.get_or_create_owned(&label()),
-            rooms: rooms.get_or_create_owned(&label()),
-            members: members.get_or_create_owned(&label()),
-            deliveries: deliveries.get_or_create_owned(&label()),
-            directs: directs.get_or_create_owned(&label()),
-            refusals: each(&refusals, &label(), "code"),
-            paused_senders: paused.get_or_create_owned(&label()),
-            closes: each(&closed, &label(), "reason"),
-            gaps: gaps.get_or_create_owned(&label()),
-            flush_seconds: flush.get_or_create_owned(&label()),
-            flush_batch_bytes: batch.get_or_create_owned(&label()),
-            cursor_lag_events: lag.get_or_create_owned(&label()),
-            blocked_members: blocked.get_or_create_owned(&label()),
-            ring_bytes: rings.get_or_create_owned(&label()),
-            inbox_messages: inbox.get_or_create_owned(&label()),
-            overflow_messages: overflow.get_or_create_owned(&label()),
-            inflight_bytes: inflight.get_or_create_owned(&label()),
-            received_bytes: received.get_or_create_owned(&label()),
-            sent_bytes: sent.get_or_create_owned(&label()),
-        })
-    };
-    (0..shards).map(shard).collect()
-}
-
-fn ingress_metrics(table: &mut Builder) -> IngressMetrics {
-    let rejects = table.counters(
-        "handshakes_rejected",
-        &["reason"],
-        "Requests that did not become connections, by reason.",
-    );
-    IngressMetrics {
-        accepted: table.counter("accepted", "Sockets accepted."),
-        accept_errors: table.counter("accept_errors", "Accepts that failed."),
-        accept_backoffs: table.counter(
-            "accept_backoffs",
-            "Times that the acceptor waited because descriptors or memory had run out.",
-        ),
-        rejects: each(&rejects, &Vec::new(), "reason"),
-        detections: table.counters(
-            "dialects_decided",
-            &["dialect", "by"],
-            "Connections whose dialect was decided, by what decided it.",
-        ),
-    }
-}
-
-fn history_metrics(table: &mut Builder) -> HistoryMetrics {
-    HistoryMetrics {
-        commit_seconds: table.histogram("history_commit_duration_seconds", times, "How long one commit took."),
-        commit_talks: table.histogram("history_commit_talks", counts, "Talks in one commit."),
-        commit_failures: table.counter(
-            "history_commit_failures",
-            "Commits that failed; their senders were told.",
-        ),
-        read_seconds: table.histogram(
-            "history_read_duration_seconds",
-            times,
-            "How long one page took to read.",
-        ),
-        queue_talks: table.gauge("history_queue_talks", "Talks that wait for their commit."),
-        expired_talks: table.counter("history_expired_talks", "Talks deleted by retention."),
-        disk_bytes: table.gauge("history_disk_bytes", "Bytes of the store on the disk."),
-    }
-}
-
-fn log_metrics(table: &mut Builder) -> LogMetrics {
-    let dropped = table.counters(
-        "log_lines_dropped",
-        &["log"],
-        "Lines that never reached the server log or the talk log.",
-    );
-    LogMetrics {
-        server_dropped: dropped.get_or_create_owned(&vec![("log", "server".into())]),
-        talk_dropped: dropped.get_or_create_owned(&vec![("log", "talk".into())]),
-        write_errors: table.counter("log_write_errors", "Writes of log files that failed."),
-    }
-}
-
-fn process_metrics(table: &mut Builder) -> ProcessMetrics {
-    let build = Info::new(vec![("version", VERSION)]);
-    table.registry.register("build", "What is running", build);
-    table.describe("build", "info", &["version"], "What is running; always 1.");
-    let uptime_seconds = Gauge::<f64, AtomicU64>::default();
-    table.registry.register(
-        "uptime_seconds",
-        "Seconds since the process started",
-        uptime_seconds.clone(),
-    );
-    table.describe("uptime_seconds", "gauge", &[], "Seconds since the process started.");
-    ProcessMetrics {
-        started: Instant::now(),
-        uptime_seconds,
-        resident_bytes: table.gauge("process_resident_bytes", "Memory of the process that is in RAM."),
-        open_files: table.gauge("process_open_files", "Open descriptors of the process."),
-    }
-}
-
-fn each<R: Reason>(family: &Family<Labels, Counter>, labels: &Labels, label: &'static str) -> Counters<R> {
-    let counter = |word: &R| {
-        let labels = [labels.clone(), vec![(label, word.name().into())]].concat();
-        family.get_or_create_owned(&labels)
-    };
-    Counters {
-        counters: R::ALL.iter().map(counter).collect(),
-        of: PhantomData,
-    }
-}
-
-/// From 4 µs, one room of a few members, to 1 s.
-fn short_times() -> Histogram {
-    Histogram::new(exponential_buckets(4e-6, 4.0, 10))
-}
-
-/// From 100 µs, a commit without a sync, to 26 s.
-fn times() -> Histogram {
-    Histogram::new(exponential_buckets(1e-4, 4.0, 10))
-}
-
-/// From one small frame to the largest ring of the default.
-fn sizes() -> Histogram {
-    Histogram::new(exponential_buckets(64.0, 4.0, 8))
-}
-
-/// From 1 to 16,384.
-fn counts() -> Histogram {
-    Histogram::new(exponential_buckets(1.0, 4.0, 8))
 }
 
 fn resident_bytes() -> Option<i64> {
