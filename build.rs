@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Sets `PLAZA_COMMIT` for `plaza --version`; a source tree without git says `unknown`.
+/// Sets `PLAZA_COMMIT` and `PLAZA_PROFILE` for `plaza --version`; a source tree without git says `unknown`.
 fn note_commit() {
     let commit = Command::new("git")
         .args(["rev-parse", "--short=12", "HEAD"])
@@ -34,6 +34,8 @@ fn note_commit() {
         .and_then(|output| String::from_utf8(output.stdout).ok())
         .map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned());
     println!("cargo::rustc-env=PLAZA_COMMIT={commit}");
+    let profile = std::env::var("PROFILE").unwrap_or_else(|_| "unknown".to_owned());
+    println!("cargo::rustc-env=PLAZA_PROFILE={profile}");
     if Path::new(".git/HEAD").exists() {
         println!("cargo::rerun-if-changed=.git/HEAD");
     }

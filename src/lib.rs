@@ -8,10 +8,14 @@
 //! - [`chat`]: the words of the chat (names, commands, events) and what each command does; no I/O, no clock
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
 //! - [`history`]: numbers and keeps talks
+//! - [`config`]: every setting, from defaults, file, environment and flags
+//! - [`observe`]: logs, metrics, health
 
 pub mod chat;
 pub mod codec;
+pub mod config;
 pub mod limits;
+pub mod observe;
 pub mod proto;
 pub mod shard;
 pub mod wire;

@@ -156,3 +156,24 @@ pub const ARRIVALS_PER_TURN: usize = 64;
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long the acceptor waits when descriptors run out, at first and at most; it doubles in between.
 pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+// ------------------------------------------------------------------------------------------------------ settings
+
+/// Entries of one list or table in the settings: far more than anybody writes by hand.
+pub const SETTING_ENTRIES: usize = 1024;
+/// Largest configuration file: the commented example has some 10 KB, and a log file given by mistake is not read whole.
+pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
+/// Most shards: more cores than one chat server was ever given; the bound of `server.shards` is the same.
+pub const SHARDS: usize = 256;
+
+// ------------------------------------------------------------------------------------------------------ logs
+
+/// Talks that wait for the talk log: 20 ms of 800,000 a second, more than any disk here takes.
+pub const TALK_LOG_LINES: usize = 16 * 1024;
+/// Bytes of their texts: long texts must not make the number above a gigabyte.
+pub const TALK_LOG_BYTES: usize = 16 * 1024 * 1024;
+/// The talk log's thread writes at this pace at most, so that a talk does not cost a wake-up.
+pub const TALK_LOG_PACE: Duration = Duration::from_millis(20);
+/// Lines that wait for the server log; more are dropped and counted. A line is some 200 bytes.
+pub const SERVER_LOG_LINES: usize = 16 * 1024;
+/// A log file that could not be opened is tried again after this long.
+pub const LOG_RETRY: Duration = Duration::from_secs(1);

@@ -1,3 +1,25 @@
 //! The plaza program.
 
-fn main() {}
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use plaza::config::cli::{self, Task};
+
+fn main() -> ExitCode {
+    // Variables that are not UTF-8 are none of ours.
+    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    match cli::read(std::env::args_os(), environment.collect()) {
+        Task::Serve { loaded: _, flags: _ } => ExitCode::SUCCESS,
+        Task::Print(text) => {
+            // Whoever closed the pipe has seen enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+            ExitCode::SUCCESS
+        }
+        Task::Refuse { message, code } => {
+            let _ = io::stderr().write_all(message.as_bytes());
+            ExitCode::from(code)
+        }
+    }
+}

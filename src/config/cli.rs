@@ -1,0 +1,219 @@
+//! The command line. Its flags for settings come from the table of settings.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{
+    Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
+};
+
+use super::{CONFIG_VARIABLE, FlagValue, Loaded, SETTINGS, Sources, example, in_force, read_file};
+
+/// The command line as typed.
+#[derive(Debug, Parser)]
+#[command(name = "plaza", about = "A chat server for very large rooms.", version = VERSION, disable_help_subcommand = true)]
+pub struct CommandLine {
+    /// What to do; nothing is `serve`.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+    /// What the flags set.
+    #[command(flatten)]
+    pub settings: SettingFlags,
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Verb {
+    /// Run the server (the default).
+    Serve,
+    /// Show the settings in force, and where each comes from.
+    Config {
+        /// Show the commented example file instead.
+        #[arg(long)]
+        example: bool,
+    },
+}
+
+/// The flags that set settings, and `--config`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SettingFlags {
+    /// The file.
+    pub file: Option<PathBuf>,
+    /// The others.
+    pub values: Vec<FlagValue>,
+}
+
+/// What the program is to do.
+#[derive(Debug, PartialEq)]
+pub enum Task {
+    /// Run the server with these settings; `command_line` can load them again.
+    Serve {
+        /// The settings.
+        loaded: Box<Loaded>,
+        /// For [`SettingFlags::load`] on SIGHUP.
+        flags: SettingFlags,
+    },
+    /// Write this to standard output and end with 0.
+    Print(String),
+    /// Write this to standard error and end with this code.
+    Refuse {
+        /// In words.
+        message: String,
+        /// The exit code.
+        code: u8,
+    },
+}
+
+/// Reads the command line and the settings.
+pub fn read(arguments: impl IntoIterator<Item = OsString>, environment: Vec<(String, String)>) -> Task {
+    let line = match CommandLine::command()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| CommandLine::from_arg_matches(&matches))
+    {
+        Ok(line) => line,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Task::Print(error.to_string()),
+                _ => Task::Refuse {
+                    message: error.to_string(),
+                    code: EX_USAGE,
+                },
+            };
+        }
+    };
+    let verb = line.verb.unwrap_or(Verb::Serve);
+    if verb == (Verb::Config { example: true }) {
+        return Task::Print(example());
+    }
+    match (line.settings.load(environment), verb) {
+        (Ok(loaded), Verb::Serve) => Task::Serve {
+            loaded: Box::new(loaded),
+            flags: line.settings,
+        },
+        (Ok(loaded), Verb::Config { .. }) => Task::Print(in_force(&loaded)),
+        (Err(message), Verb::Serve | Verb::Config { .. }) => Task::Refuse {
+            message,
+            code: EX_USAGE,
+        },
+    }
+}
+
+impl SettingFlags {
+    /// Loads the settings: the file named by `--config` or `PLAZA_CONFIG`, the environment, these flags. The error is for
+    /// people, complete, and ends with a line break.
+    pub fn load(&self, environment: Vec<(String, String)>) -> Result<Loaded, String> {
+        let named = environment
+            .iter()
+            .find(|(name, text)| name == CONFIG_VARIABLE && !text.is_empty());
+        let file = match (&self.file, named) {
+            (Some(path), _) => Some(path.to_string_lossy().into_owned()),
+            (None, Some((_, path))) => Some(path.clone()),
+            (None, None) => None,
+        };
+        let file = match file {
+            None => None,
+            Some(path) => {
+                let content = read_file(&path).map_err(|sentence| format!("plaza: {sentence}\n"))?;
+                Some((path, content))
+            }
+        };
+        let sources = Sources {
+            file,
+            environment,
+            flags: self.values.clone(),
+        };
+        Loaded::from_sources(&sources).map_err(|mistakes| mistakes.to_string())
+    }
+}
+
+impl Args for SettingFlags {
+    fn augment_args(command: Command) -> Command {
+        let file = Arg::new(FILE)
+            .long("config")
+            .value_name("FILE")
+            .global(true)
+            .help("Read settings from this TOML file");
+        let set = Arg::new(SET)
+            .long("set")
+            .value_name("GROUP.NAME=VALUE")
+            .action(ArgAction::Append)
+            .global(true)
+            .help("Set any setting; `plaza config --example` lists them");
+        let command = command.arg(file.value_parser(clap::value_parser!(PathBuf))).arg(set);
+        SETTINGS.iter().fold(command, |command, setting| {
+            let Some(flag) = setting.flag else { return command };
+            let help = setting.doc.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+            let (short, _) = help.split_once(". ").unwrap_or((help.trim_end_matches('.'), ""));
+            let arg = Arg::new(flag.name)
+                .long(flag.name)
+                .global(true)
+                .action(ArgAction::Append)
+                .help(format!("{short} [default: {}]", setting.default));
+            command.arg(if flag.value.is_empty() {
+                arg.num_args(0..=1)
+                    .require_equals(true)
+                    .default_missing_value("true")
+                    .value_name("true|false")
+            } else {
+                arg.value_name(flag.value)
+            })
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.file = matches.get_one::<PathBuf>(FILE).cloned();
+        for setting in SETTINGS {
+            let Some(flag) = setting.flag else { continue };
+            self.values.extend(
+                matches
+                    .get_many::<String>(flag.name)
+                    .into_iter()
+                    .flatten()
+                    .map(|text| FlagValue {
+                        flag: format!("--{}", flag.name),
+                        key: setting.key(),
+                        text: text.clone(),
+                    }),
+            );
+        }
+        for assignment in matches.get_many::<String>(SET).into_iter().flatten() {
+            let (key, text) = assignment.split_once('=').ok_or_else(|| {
+                clap::Error::raw(
+                    ErrorKind::ValueValidation,
+                    format!("--set has {assignment:?}, which has no \"=\"; give GROUP.NAME=VALUE\n"),
+                )
+            })?;
+            self.values.push(FlagValue {
+                flag: "--set".to_owned(),
+                key: key.trim().to_owned(),
+                text: text.to_owned(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// The exit code for a bad command line or configuration (`sysexits.h`).
+pub const EX_USAGE: u8 = 64;
+/// What `plaza --version` says after the program's name.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (commit ",
+    env!("PLAZA_COMMIT"),
+    ", ",
+    env!("PLAZA_PROFILE"),
+    " build)"
+);
+const FILE: &str = "config-file";
+const SET: &str = "set";

@@ -1,0 +1,232 @@
+//! Settings: defaults, overridden by a TOML file, by `PLAZA_…` variables, by flags.
+//!
+//! What it promises: a [`Config`] is typed, within its bounds and consistent in itself; all mistakes of all sources are told at
+//! once, each with its place, what was seen, the bound and the fix; and where each value came from is known. What it never
+//! does: guess. An unknown key is a mistake, not a hint.
+
+pub mod cli;
+mod layers;
+mod scalars;
+mod show;
+mod table;
+#[cfg(test)]
+mod tests;
+mod types;
+mod value;
+
+use std::{fmt, fs, net::SocketAddr, path::PathBuf};
+
+pub use layers::{CONFIG_VARIABLE, FlagValue, InForce, Mistake, Source, Sources};
+pub use show::{example, in_force};
+pub use table::{Change, Chat, Config, Flag, Flush, GROUPS, History, Http, Log, SETTINGS, Server, Setting};
+pub use types::{
+    ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, ProxyProtocol, RoomPattern,
+};
+
+use crate::{chat::RoomName, limits};
+use layers::Layers;
+
+/// The settings in force, and where each came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// Each of them as text, in the order of the table.
+    pub in_force: Vec<InForce>,
+}
+
+/// All that is wrong with the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+/// A setting that differs between two loads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The key: `group.name`.
+    pub key: String,
+    /// Before, as TOML.
+    pub before: String,
+    /// Now, as TOML.
+    pub now: String,
+    /// Whether a running server can follow.
+    pub change: Change,
+}
+
+impl Loaded {
+    /// Merges and checks what the sources say.
+    pub fn from_sources(sources: &Sources) -> Result<Self, Mistakes> {
+        let mut layers = Layers::gather(sources);
+        let config = Config::resolve(&mut layers);
+        check_together(&config, &mut layers);
+        if layers.mistakes.is_empty() {
+            Ok(Self {
+                config,
+                in_force: layers.in_force,
+            })
+        } else {
+            Err(Mistakes(layers.mistakes))
+        }
+    }
+
+    /// What differs in a later load: for SIGHUP.
+    pub fn changes(&self, later: &Self) -> Vec<Changed> {
+        let pairs = SETTINGS.iter().zip(self.in_force.iter().zip(&later.in_force));
+        pairs
+            .filter(|(_, (before, now))| before.toml != now.toml)
+            .map(|(setting, (before, now))| Changed {
+                key: setting.key(),
+                before: before.toml.clone(),
+                now: now.toml.clone(),
+                change: setting.change,
+            })
+            .collect()
+    }
+}
+
+impl Config {
+    /// Where log files are; `None` when nothing may be written to the disk.
+    pub fn log_dir(&self) -> Option<PathBuf> {
+        match (&self.log.dir, self.server.memory) {
+            (Some(dir), _) => Some(dir.clone()),
+            (None, false) => Some(self.server.data.join("logs")),
+            (None, true) => None,
+        }
+    }
+
+    /// How many shards there are to be, on a machine with this many cores.
+    pub fn shard_count(&self, cores: usize) -> usize {
+        match self.server.shards {
+            0 => cores.clamp(1, limits::SHARDS),
+            shards => shards,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::resolve(&mut Layers::default())
+    }
+}
+
+impl Http {
+    /// Whether what this address says about the client behind it is believed.
+    pub fn trusts(&self, address: SocketAddr) -> bool {
+        self.trusted_proxies
+            .iter()
+            .any(|network| network.contains(address.ip()))
+    }
+}
+
+impl History {
+    /// Whether the talks of this room are stored.
+    pub fn keeps(&self, room: &RoomName) -> bool {
+        self.all || self.rooms.iter().any(|pattern| pattern.matches(room))
+    }
+}
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.len() {
+            1 => writeln!(f, "plaza: the configuration has a mistake:")?,
+            mistakes => writeln!(f, "plaza: the configuration has {mistakes} mistakes:")?,
+        }
+        self.0.iter().try_for_each(|mistake| writeln!(f, "  {mistake}"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// Reads the file; the error is one sentence.
+pub fn read_file(path: &str) -> Result<String, String> {
+    let size = fs::metadata(path).map(|metadata| metadata.len());
+    let content = match size {
+        Ok(size) if size > limits::CONFIG_FILE_BYTES => {
+            let bound = limits::CONFIG_FILE_BYTES;
+            return Err(format!(
+                "the configuration file {path} has {size} bytes, more than the {bound} that are read; is it the right file?"
+            ));
+        }
+        Ok(_) => fs::read_to_string(path),
+        Err(error) => Err(error),
+    };
+    content.map_err(|error| {
+        format!("the configuration file {path} cannot be read: {error}; check the path given with --config or {CONFIG_VARIABLE}")
+    })
+}
+
+/// What each setting allows may still not go together.
+fn check_together(config: &Config, layers: &mut Layers) {
+    let Config {
+        server,
+        http,
+        chat,
+        flush,
+        history: _,
+        log,
+    } = config;
+    let mut mistakes = Vec::new();
+    let mut refuse = |key: &str, sentence: String| {
+        mistakes.push(Mistake {
+            source: layers.source(key),
+            sentence,
+        });
+    };
+    if server.listen.is_empty() {
+        refuse(
+            "server.listen",
+            "server.listen is empty, so that nobody could connect; give at least one address".to_owned(),
+        );
+    }
+    let mut taken: Vec<SocketAddr> = Vec::new();
+    for listen in &server.listen {
+        if listen.address.port() != 0 && taken.contains(&listen.address) {
+            let sentence = format!("server.listen has {} twice; give each address once", listen.address);
+            refuse("server.listen", sentence);
+        }
+        taken.push(listen.address);
+        if listen.proxy == ProxyProtocol::Required && http.trusted_proxies.is_empty() {
+            let sentence = format!(
+                "server.listen asks for the PROXY protocol on {}, but http.trusted_proxies is empty, so that nobody could \
+                 connect there; list the proxies' addresses",
+                listen.address
+            );
+            refuse("server.listen", sentence);
+        }
+    }
+    if let Some(admin) = server.admin.filter(|admin| admin.port() != 0 && taken.contains(admin)) {
+        refuse(
+            "server.admin",
+            format!("server.admin has {admin}, as server.listen does; give it a port of its own"),
+        );
+    }
+    if chat.native_ping >= chat.dead_after {
+        let sentence = "chat.native_ping is not shorter than chat.dead_after, so that every quiet client would be taken for \
+                        dead; make it half as long or less";
+        refuse("chat.native_ping", sentence.to_owned());
+    }
+    for (dialect, pace) in &chat.legacy_pings {
+        if let Err(problem) = DialectName::parse(dialect) {
+            refuse(
+                "chat.legacy_pings",
+                format!("chat.legacy_pings has the key {dialect:?}, {problem}; give one of these"),
+            );
+        }
+        if *pace >= chat.dead_after {
+            let sentence = format!(
+                "chat.legacy_pings has a pace for {dialect:?} that is not shorter than chat.dead_after; make it shorter"
+            );
+            refuse("chat.legacy_pings", sentence);
+        }
+    }
+    if flush.ring_bytes > flush.ring_budget {
+        let sentence = "flush.ring_bytes is more than flush.ring_budget, which all rooms of a shard share; make the budget the \
+                        larger one";
+        refuse("flush.ring_bytes", sentence.to_owned());
+    }
+    if log.server_log && config.log_dir().is_none() {
+        let sentence = "log.server_log asks for a file, but with server.memory nothing is written into the data directory; \
+                        set log.dir, or leave the log on standard error";
+        refuse("log.server_log", sentence.to_owned());
+    }
+    layers.mistakes.append(&mut mistakes);
+}

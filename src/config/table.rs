@@ -1,0 +1,276 @@
+//! The one table of settings. The typed [`Config`], the file, the variables, the flags, `plaza config` and the example file
+//! all follow from it; no setting stands anywhere else.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use super::{
+    ByteCount, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, RoomPattern, layers::Layers, value::Value,
+};
+use crate::chat::RoomName;
+
+/// One setting, as the table has it.
+#[derive(Debug)]
+pub struct Setting {
+    /// The table of the file it stands in.
+    pub group: &'static str,
+    /// Its key there.
+    pub name: &'static str,
+    /// What it does and why its default is what it is, line by line.
+    pub doc: &'static [&'static str],
+    /// As a variable would hold it.
+    pub default: &'static str,
+    /// The least and the most, each part of a list alike.
+    pub bounds: Option<(&'static str, &'static str)>,
+    /// Whether it has parts, so that a repeated flag adds one instead of replacing the value.
+    pub parts: bool,
+    /// Its own flag; every setting has `--set` besides.
+    pub flag: Option<Flag>,
+    /// When a change takes effect.
+    pub change: Change,
+    /// What to give: completes "give …".
+    pub kind: fn() -> String,
+    /// The default as TOML.
+    pub default_toml: fn(&'static Self) -> String,
+}
+
+/// A flag of the command line.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// Without the dashes.
+    pub name: &'static str,
+    /// What its value is called in the help text; empty: a switch, which may still be given `=false`.
+    pub value: &'static str,
+}
+
+/// When a change of a setting takes effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// When the server starts again.
+    Restart,
+    /// At once, on SIGHUP.
+    Reload,
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $group_doc:literal])*
+        $group:ident: $Group:ident {$(
+            $(#[doc = $doc:literal])*
+            $name:ident: $type:ty = $default:literal
+                $(, within $min:literal..=$max:literal)? $(, flag $flag:literal $value:literal)? $(, change $change:ident)?;
+        )*}
+    )*) => {
+        /// All settings, typed and within their bounds.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Config {$(
+            $(#[doc = $group_doc])*
+            pub $group: $Group,
+        )*}
+
+        $(
+            $(#[doc = $group_doc])*
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $Group {$(
+                $(#[doc = $doc])*
+                pub $name: $type,
+            )*}
+        )*
+
+        /// Every setting, group by group.
+        pub static SETTINGS: &[Setting] = &[$($(
+            Setting {
+                group: stringify!($group),
+                name: stringify!($name),
+                doc: &[$($doc),*],
+                default: $default,
+                bounds: settings!(@bounds $($min, $max)?),
+                parts: <$type as Value>::PARTS,
+                flag: settings!(@flag $($flag, $value)?),
+                change: settings!(@change $($change)?),
+                kind: <$type as Value>::kind,
+                default_toml: super::layers::default_toml::<$type>,
+            },
+        )*)*];
+
+        /// The groups and what they are about.
+        pub static GROUPS: &[(&str, &[&str])] = &[$((stringify!($group), &[$($group_doc),*])),*];
+
+        impl Config {
+            /// Takes each setting from the topmost layer that has it.
+            pub(super) fn resolve(layers: &mut Layers) -> Self {
+                Self {$(
+                    $group: $Group {$(
+                        $name: layers.resolve(stringify!($group), stringify!($name)),
+                    )*},
+                )*}
+            }
+        }
+    };
+    (@bounds) => { None };
+    (@bounds $min:literal, $max:literal) => { Some(($min, $max)) };
+    (@flag) => { None };
+    (@flag $flag:literal, $value:literal) => { Some(Flag { name: $flag, value: $value }) };
+    (@change) => { Change::Restart };
+    (@change $change:ident) => { Change::$change };
+}
+
+settings! {
+    /// The process: where it listens, what it keeps where, how many cores it uses, how it ends.
+    server: Server {
+        /// Where clients connect. `ADDR=DIALECT` fixes what plain /ws means on that address; `+proxy` at the end asks for
+        /// the PROXY protocol on every connection. By default only this machine can connect.
+        listen: Vec<Listen> = "127.0.0.1:8080", flag "listen" "ADDR[=DIALECT][+proxy]";
+        /// Health, metrics and the admin API. Whoever reaches it may see and end everything: keep it to this machine.
+        admin: Option<SocketAddr> = "127.0.0.1:8081", flag "admin" "ADDR";
+        /// The data directory; made if missing, readable by its owner alone, and never shared by two servers.
+        data: PathBuf = "./plaza-data", flag "data" "DIR";
+        /// Keeps everything in memory and writes no history and no logs into the data directory.
+        memory: bool = "false", flag "memory" "";
+        /// Shards, each a thread that serves its share of the connections; 0 is one per core.
+        shards: usize = "0", within "0"..="256", flag "shards" "N";
+        /// Binds each shard to a core of its own. Off, because it only helps where nothing else runs on the machine.
+        pin_shards: bool = "false", flag "pin" "";
+        /// How long a stopping server gives its clients to read what they still have to be told.
+        drain_timeout: Duration = "10s", within "0s"..="10min", flag "drain-timeout" "TIME", change Reload;
+    }
+
+    /// What is believed of a request before it becomes a connection.
+    http: Http {
+        /// Pages of these origins may connect, besides those of the server's own host.
+        allowed_origins: Vec<Origin> = "", change Reload;
+        /// Proxies whose X-Forwarded-For and PROXY protocol lines are believed. None by default: a client could write
+        /// itself any address.
+        trusted_proxies: Vec<IpNetwork> = "", change Reload;
+        /// A connection whose request is not complete after this long is dropped.
+        handshake_timeout: Duration = "10s", within "100ms"..="1min";
+    }
+
+    /// The chat: presence, heartbeats, and what the five older systems' clients are given.
+    chat: Chat {
+        /// Rooms with more users than this get digests instead of each coming and going, and lists cut at this number:
+        /// telling everybody of everybody grows with the square of the room.
+        presence_events_max: usize = "500", within "0"..="100000";
+        /// The pace of those digests.
+        digest_every: Duration = "2s", within "100ms"..="1min";
+        /// How old a list of users in an answer to an older client may be.
+        list_cache: Duration = "1s", within "0s"..="1min";
+        /// The pace of pings to clients of Plaza's own protocol: below the half minute after which the shortest-lived
+        /// gateways forget a quiet connection.
+        native_ping: Duration = "25s", within "1s"..="10min";
+        /// Other paces for the older dialects than their originals had, such as { "chat-request" = "20s" }.
+        legacy_pings: BTreeMap<String, Duration> = "", within "1s"..="10min";
+        /// A connection that has sent nothing for this long, not even a pong, is gone.
+        dead_after: Duration = "60s", within "2s"..="1h";
+        /// A user who has said nothing for this long is disconnected; pongs do not count. Off: people read.
+        idle_kick: Option<Duration> = "off", within "10s"..="30d";
+        /// The same for the dialect `action`, whose original did so; its heartbeat message counts.
+        action_silence: Option<Duration> = "6min", within "10s"..="30d";
+        /// The appIds that the dialect `action` accepts; 1 and 2 are its original's.
+        action_app_ids: Vec<u32> = "1,2";
+        /// Which room a group of the dialect `action` is; any other group is the room `group:<id>`.
+        action_groups: BTreeMap<String, RoomName> = "1=lobby";
+        /// Whether every user of the dialect `action` may enter every group, as in its original.
+        action_open_groups: bool = "true";
+        /// How many of the last talks a client of an older dialect is given on joining. None: its original gave none.
+        legacy_history_on_join: usize = "0", within "0"..="1000";
+        /// Rooms that one session may be in at once.
+        rooms_per_session: usize = "256", within "1"..="256";
+        /// Whether clients of the dialect `communication` see each other's addresses.
+        communication_show_ip: bool = "false";
+        /// Whether the pages of the older systems are served (/home/index, /home/room, /connect.proto).
+        legacy_pages: bool = "true";
+    }
+
+    /// How a shard writes to its members, and what it holds for them.
+    flush: Flush {
+        /// The longest that a talk may wait for others to share its write.
+        max: Duration = "10ms", within "0s"..="1s";
+        /// Under load the next flush of a room waits this many times what the last one cost: 2 halves the cost of a
+        /// delivery at 300 talks a second to 1,000 members, and 0 never waits.
+        pace: f64 = "2.0", within "0"..="100";
+        /// The most that one shard keeps of one room for members that lag.
+        ring_bytes: ByteCount = "1MiB", within "64KiB"..="1GiB";
+        /// The most that one shard keeps of all its rooms.
+        ring_budget: ByteCount = "64MiB", within "1MiB"..="64GiB";
+        /// A member whose socket takes nothing for this long is cut off.
+        write_timeout: Duration = "10s", within "1s"..="10min";
+        /// After this many writes a flush lets other rooms and the readers have their turn.
+        yield_writes: usize = "256", within "1"..="65536";
+        /// Messages that wait at a shard for its attention; what does not fit waits at the sender.
+        inbox_messages: usize = "8192", within "64"..="1048576";
+        /// With more than this on the way to one shard, new talks get `busy`.
+        inflight_bytes: ByteCount = "8MiB", within "256KiB"..="4GiB";
+    }
+
+    /// What is stored, how surely, and how long.
+    history: History {
+        /// What has happened before a talk is acknowledged: "fsync", it is on the disk; "os", the operating system has it
+        /// (lost with the power); "none".
+        durability: Durability = "fsync", flag "durability" "WORD";
+        /// The rooms whose talks are stored; * stands for any characters.
+        rooms: Vec<RoomPattern> = "lobby";
+        /// Stores the talks of every room, whatever `rooms` says.
+        all: bool = "false";
+        /// Talks older than this are deleted.
+        max_age: Option<Duration> = "30d", within "1min"..="36500d";
+        /// The oldest talks of a room with more than this are deleted.
+        max_bytes: Option<ByteCount> = "1GiB", within "1MiB"..="1024TiB";
+        /// The oldest talks of a room with more talks than this are deleted.
+        max_count: Option<u64> = "off", within "1"..="1000000000000";
+        /// How long a talk sent again with the same key is known for the same. Longer than a phone is without network.
+        key_window: Duration = "24h", within "1min"..="30d";
+        /// Talks that wait for the disk; with more, new ones get `busy`.
+        queue: usize = "8192", within "64"..="1048576";
+    }
+
+    /// The server log (what the program does) and the talk log (who said what in which room).
+    log: Log {
+        /// Which lines the server log has: error, warn, info, debug, trace, or such as "info,plaza::history=debug".
+        filter: LogFilter = "info", flag "log" "FILTER", change Reload;
+        /// How its lines look: "text" for people, "json" for programs.
+        format: LogFormat = "text";
+        /// Writes the server log into files of `dir` too. Off: it goes to standard error, where a service manager reads it.
+        server_log: bool = "false";
+        /// Writes the talk log into files of `dir`. Direct messages are never in it.
+        talk_log: bool = "true";
+        /// Where log files are; off is `logs` in the data directory.
+        dir: Option<PathBuf> = "off";
+        /// A new file is begun at every full one of these (of UTC).
+        rotate_every: Option<Duration> = "1d", within "1min"..="30d", change Reload;
+        /// A new file is begun before one grows beyond this.
+        rotate_bytes: Option<ByteCount> = "64MiB", within "4KiB"..="1TiB", change Reload;
+        /// Only this many files of each log are kept.
+        keep_files: Option<u32> = "64", within "1"..="100000", change Reload;
+        /// Files older than this are deleted.
+        keep_age: Option<Duration> = "30d", within "1min"..="36500d", change Reload;
+    }
+}
+
+impl Setting {
+    /// As in `--set` and in messages: `group.name`.
+    pub fn key(&self) -> String {
+        format!("{}.{}", self.group, self.name)
+    }
+
+    /// The variable of the environment that sets it.
+    pub fn variable(&self) -> String {
+        format!("PLAZA_{}_{}", self.group, self.name).to_ascii_uppercase()
+    }
+
+    /// The sentence's end that says what to give.
+    pub fn advice(&self) -> String {
+        let kind = (self.kind)();
+        match self.bounds {
+            Some((min, max)) => format!("give {kind}, from {min} to {max}"),
+            None => format!("give {kind}"),
+        }
+    }
+}
+
+/// The setting with this key, or the reason why none has it.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    let (group, name) = key.split_once('.')?;
+    SETTINGS
+        .iter()
+        .find(|setting| setting.group == group && setting.name == name)
+}

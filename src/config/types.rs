@@ -1,0 +1,176 @@
+//! The kinds of values that settings have.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+};
+
+use crate::{chat::RoomName, codec::DIALECTS};
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteCount(pub u64);
+
+/// An address to listen on, and how its connections are met.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// Port 0 lets the system choose.
+    pub address: SocketAddr,
+    /// What plain `/ws` means here; `None`: told apart by what the client says.
+    pub dialect: Option<DialectName>,
+    /// Whether each connection begins with a line of the PROXY protocol.
+    pub proxy: ProxyProtocol,
+}
+
+/// Whether connections begin with a line of the PROXY protocol, which names the client in front of a proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    /// The peer of the socket is the client.
+    Absent,
+    /// The first line must be one; without it the connection is refused. Only trusted proxies may connect.
+    Required,
+}
+
+/// The name of a dialect that this program knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialectName(pub(super) &'static str);
+
+/// What a browser says a page comes from: scheme, host and port, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Origin(pub(super) String);
+
+/// An address, or all addresses that share its first bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IpNetwork {
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
+}
+
+/// Room names, `*` standing for any characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomPattern(pub(super) String);
+
+/// Which log lines are kept: a level, or `target=level` pairs as in `info,plaza::history=debug`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFilter(pub(super) String);
+
+/// What has happened before a talk is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It is on the disk: it survives the loss of power.
+    Fsync,
+    /// The operating system has it: it survives the end of the process.
+    Os,
+    /// Nothing.
+    None,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs, one object each.
+    Json,
+}
+
+impl ByteCount {
+    /// For sizes in memory.
+    pub fn in_memory(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl DialectName {
+    /// The name of a known dialect.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Self::among(text, DIALECTS.iter().map(|dialect| dialect.name()))
+    }
+
+    /// As in `/ws/<dialect>`.
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+
+    pub(super) fn among(text: &str, known: impl Iterator<Item = &'static str> + Clone) -> Result<Self, String> {
+        known.clone().find(|name| *name == text).map(Self).ok_or_else(|| {
+            let names = known.collect::<Vec<_>>().join(", ");
+            format!("whose dialect {text:?} is not known (known are: {names})")
+        })
+    }
+}
+
+impl Origin {
+    /// Whether the value of an `Origin` header is this one.
+    pub fn matches(&self, header: &str) -> bool {
+        self.0.eq_ignore_ascii_case(header.trim())
+    }
+
+    /// As in an `Origin` header.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl IpNetwork {
+    /// Whether the address belongs to it; an IPv4 address written as IPv6 counts as IPv4.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                same_bits(own.to_bits().into(), other.to_bits().into(), 96 + self.prefix)
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => same_bits(own.to_bits(), other.to_bits(), self.prefix),
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
+        }
+    }
+
+    /// Whether no bit is set beyond the prefix.
+    pub(super) fn is_base(&self) -> bool {
+        match self.address {
+            IpAddr::V4(address) => address.to_bits().checked_shl(self.prefix.into()).unwrap_or(0) == 0,
+            IpAddr::V6(address) => address.to_bits().checked_shl(self.prefix.into()).unwrap_or(0) == 0,
+        }
+    }
+}
+
+impl RoomPattern {
+    /// Whether the room is meant. Time grows with the product of both lengths at worst, which are both bounded.
+    pub fn matches(&self, room: &RoomName) -> bool {
+        let (mut rest, mut first) = (room.as_str(), true);
+        let mut parts = self.0.split('*').peekable();
+        while let Some(part) = parts.next() {
+            let last = parts.peek().is_none();
+            rest = match (first, last) {
+                (true, true) => return rest == part,
+                (true, false) => match rest.strip_prefix(part) {
+                    Some(rest) => rest,
+                    None => return false,
+                },
+                (false, true) => return rest.ends_with(part),
+                (false, false) => match rest.split_once(part) {
+                    Some((_, rest)) => rest,
+                    None => return false,
+                },
+            };
+            first = false;
+        }
+        true
+    }
+}
+
+impl LogFilter {
+    /// As `RUST_LOG` would have it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for IpNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+fn same_bits(a: u128, b: u128, bits: u8) -> bool {
+    (a ^ b).checked_shr(128_u32.saturating_sub(bits.into())).unwrap_or(0) == 0
+}

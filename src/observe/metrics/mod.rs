@@ -1,0 +1,388 @@
+//! What the server counts and measures, for `/metrics`.
+//!
+//! A handle is fetched once and kept; what it costs then is one relaxed atomic (or, for a histogram, a lock that only a
+//! scrape ever contends for). Shards have handles of their own and update them per flush or per batch, never per delivery.
+//! `docs/metrics.md` lists all of them; a test keeps it equal.
+
+mod table;
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Write},
+    fs,
+    marker::PhantomData,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use prometheus_client::{
+    encoding::text::encode,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use super::reasons::{CloseReason, Decider, Reason, RejectReason};
+use crate::chat::ErrorCode;
+use table::Table;
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    /// One per shard, in their order.
+    pub shards: Box<[Arc<ShardMetrics>]>,
+    /// The way in.
+    pub ingress: IngressMetrics,
+    /// The store.
+    pub history: HistoryMetrics,
+    /// The logs.
+    pub logs: LogMetrics,
+    process: ProcessMetrics,
+    registry: Registry,
+    described: Vec<Described>,
+}
+
+/// What one shard counts.
+#[derive(Debug)]
+pub struct ShardMetrics {
+    dialects: Box<[DialectMetrics]>,
+    /// Sessions, which are named connections.
+    pub sessions: Gauge,
+    /// Rooms that have their home on this shard.
+    pub rooms: Gauge,
+    /// Memberships of this shard's sessions.
+    pub members: Gauge,
+    /// Frames of events given to members' sockets.
+    pub deliveries: Counter,
+    /// Direct messages accepted.
+    pub directs: Counter,
+    /// Requests refused, by code.
+    pub refusals: Counters<ErrorCode>,
+    /// Senders of older dialects that were not read for a while because the server was busy.
+    pub paused_senders: Counter,
+    /// Connections ended, by reason.
+    pub closes: Counters<CloseReason>,
+    /// Gaps that members were told.
+    pub gaps: Counter,
+    /// How long one flush of a room took, in seconds.
+    pub flush_seconds: Histogram,
+    /// How many bytes one flush had for a member at its cursor.
+    pub flush_batch_bytes: Histogram,
+    /// How many events the slowest member was behind when a flush began.
+    pub cursor_lag_events: Histogram,
+    /// Members whose socket is full.
+    pub blocked_members: Gauge,
+    /// Bytes in the rings of this shard.
+    pub ring_bytes: Gauge,
+    /// Messages in this shard's inbox.
+    pub inbox_messages: Gauge,
+    /// Messages that other shards keep because this shard's inbox is full, as this shard's own waiting ones.
+    pub overflow_messages: Gauge,
+    /// Bytes of events on the way to this shard.
+    pub inflight_bytes: Gauge,
+    /// Bytes read from sockets.
+    pub received_bytes: Counter,
+    /// Bytes written to sockets.
+    pub sent_bytes: Counter,
+}
+
+/// What one shard counts of one dialect.
+#[derive(Debug)]
+pub struct DialectMetrics {
+    /// Connections there are.
+    pub connections: Gauge,
+    /// Connections there have been.
+    pub opened: Counter,
+    /// Talks accepted.
+    pub talks: Counter,
+}
+
+/// The acceptor and the handshakes.
+#[derive(Debug)]
+pub struct IngressMetrics {
+    /// Sockets accepted.
+    pub accepted: Counter,
+    /// Accepts that failed.
+    pub accept_errors: Counter,
+    /// Times that the acceptor waited because descriptors or memory had run out.
+    pub accept_backoffs: Counter,
+    /// Requests that did not become connections, by reason.
+    pub rejects: Counters<RejectReason>,
+    detections: Family<Labels, Counter>,
+}
+
+/// The store.
+#[derive(Debug)]
+pub struct HistoryMetrics {
+    /// How long one commit took, in seconds.
+    pub commit_seconds: Histogram,
+    /// Talks in one commit.
+    pub commit_talks: Histogram,
+    /// Commits that failed.
+    pub commit_failures: Counter,
+    /// How long one page took to read, in seconds.
+    pub read_seconds: Histogram,
+    /// Talks that wait for their commit.
+    pub queue_talks: Gauge,
+    /// Talks deleted by retention.
+    pub expired_talks: Counter,
+    /// Bytes of the store on the disk.
+    pub disk_bytes: Gauge,
+}
+
+/// The logs.
+#[derive(Debug)]
+pub struct LogMetrics {
+    /// Lines that never reached the server log.
+    pub server_dropped: Counter,
+    /// Lines that never reached the talk log.
+    pub talk_dropped: Counter,
+    /// Failed writes of log files.
+    pub write_errors: Counter,
+}
+
+#[derive(Debug)]
+struct ProcessMetrics {
+    started: Instant,
+    uptime_seconds: Gauge<f64, AtomicU64>,
+    resident_bytes: Gauge,
+    open_files: Gauge,
+}
+
+/// A counter for each word of a closed set.
+pub struct Counters<R> {
+    counters: Box<[Counter]>,
+    of: PhantomData<fn(R)>,
+}
+
+/// One metric, as `docs/metrics.md` lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    /// As scraped.
+    pub name: String,
+    /// `counter`, `gauge`, `histogram` or `info`.
+    pub kind: &'static str,
+    /// The names of its labels.
+    pub labels: &'static [&'static str],
+    /// What it is.
+    pub help: &'static str,
+}
+
+type Labels = Vec<(&'static str, Cow<'static, str>)>;
+
+impl Metrics {
+    /// Metrics for so many shards. The dialects are those of [`crate::codec::DIALECTS`], in that order.
+    pub fn new(shards: usize, dialects: &[&'static str]) -> Arc<Self> {
+        let mut table = Table::new();
+        let shards = table.shards(shards, dialects);
+        let ingress = table.ingress();
+        let history = table.history();
+        let logs = table.logs();
+        let process = table.process();
+        Arc::new(Self {
+            shards,
+            ingress,
+            history,
+            logs,
+            process,
+            registry: table.registry,
+            described: table.described,
+        })
+    }
+
+    /// Everything in the OpenMetrics text format, [`CONTENT_TYPE`].
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        self.process.measure();
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+
+    /// Every metric, in the order of registration.
+    pub fn described(&self) -> &[Described] {
+        &self.described
+    }
+
+    /// `docs/metrics.md`.
+    pub fn document(&self) -> String {
+        let mut text = DOCUMENT_HEAD.to_owned();
+        for metric in &self.described {
+            let labels = metric
+                .labels
+                .iter()
+                .map(|label| format!("`{label}`"))
+                .collect::<Vec<_>>()
+                .join(", ");
+            // Writing to a string cannot fail.
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {labels} | {} |",
+                metric.name, metric.kind, metric.help
+            );
+        }
+        text.push_str("\n## The values of `reason`, `code` and `by`\n\n");
+        words::<CloseReason>(&mut text, "plaza_connections_closed_total");
+        words::<RejectReason>(&mut text, "plaza_handshakes_rejected_total");
+        words::<ErrorCode>(&mut text, "plaza_refusals_total");
+        words::<Decider>(&mut text, "plaza_dialects_decided_total");
+        text
+    }
+}
+
+impl ShardMetrics {
+    /// The handles of the dialect at this place of [`crate::codec::DIALECTS`], or those of the undecided.
+    pub fn dialect(&self, index: Option<usize>) -> &DialectMetrics {
+        let undecided = self.dialects.len() - 1;
+        &self.dialects[index.map_or(undecided, |index| index.min(undecided))]
+    }
+}
+
+impl IngressMetrics {
+    /// Counts what decided that a connection speaks this dialect.
+    pub fn decided(&self, dialect: &'static str, by: Decider) {
+        let labels = vec![("dialect", dialect.into()), ("by", by.name().into())];
+        self.detections.get_or_create_owned(&labels).inc();
+    }
+}
+
+impl<R: Reason> Counters<R> {
+    /// The counter of this word.
+    pub fn of(&self, word: R) -> &Counter {
+        &self.counters[word.index()]
+    }
+}
+
+impl<R> fmt::Debug for Counters<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.counters.iter().map(Counter::get)).finish()
+    }
+}
+
+impl ProcessMetrics {
+    fn measure(&self) {
+        self.uptime_seconds.set(self.started.elapsed().as_secs_f64());
+        if let Some(bytes) = resident_bytes() {
+            self.resident_bytes.set(bytes);
+        }
+        if let Ok(files) = fs::read_dir("/proc/self/fd") {
+            // One of them is this directory.
+            self.open_files
+                .set(i64::try_from(files.count()).unwrap_or(i64::MAX) - 1);
+        }
+    }
+}
+
+fn resident_bytes() -> Option<i64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+fn words<R: Reason>(text: &mut String, metric: &str) {
+    let names = R::ALL
+        .iter()
+        .map(|word| format!("`{}`", word.name()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "- `{metric}`: {names}");
+}
+
+/// The content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The dialect of a connection that has not shown which it speaks.
+pub const UNDECIDED: &str = "undecided";
+const DOCUMENT_HEAD: &str = "\
+# Metrics
+
+`/metrics` on the admin listener, in the OpenMetrics text format. Counters of a shard are written by that shard alone, once per
+flush or batch. `shard` is its number from 0; `dialect` is as in `/ws/<dialect>`, or `undecided` before the client has shown
+which it speaks.
+
+| name | kind | labels | what it is |
+|---|---|---|---|
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn metrics() -> Arc<Metrics> {
+        Metrics::new(2, &["plaza", "tutorial"])
+    }
+
+    #[test]
+    fn what_is_counted_is_scraped() {
+        let metrics = metrics();
+        let shard = &metrics.shards[1];
+        shard.dialect(Some(1)).connections.set(7);
+        shard.dialect(None).opened.inc();
+        shard.closes.of(CloseReason::SlowReader).inc_by(3);
+        shard.refusals.of(ErrorCode::Busy).inc();
+        shard.flush_seconds.observe(0.001);
+        metrics.ingress.rejects.of(RejectReason::Origin).inc();
+        metrics.ingress.decided("tutorial", Decider::Silence);
+        let text = metrics.render().unwrap();
+        for line in [
+            "plaza_connections{shard=\"1\",dialect=\"tutorial\"} 7",
+            "plaza_connections_opened_total{shard=\"1\",dialect=\"undecided\"} 1",
+            "plaza_connections_closed_total{shard=\"1\",reason=\"slow_reader\"} 3",
+            "plaza_connections_closed_total{shard=\"0\",reason=\"slow_reader\"} 0",
+            "plaza_refusals_total{shard=\"1\",code=\"busy\"} 1",
+            "plaza_flush_duration_seconds_count{shard=\"1\"} 1",
+            "plaza_handshakes_rejected_total{reason=\"origin\"} 1",
+            "plaza_dialects_decided_total{dialect=\"tutorial\",by=\"silence\"} 1",
+        ] {
+            assert!(text.lines().any(|scraped| scraped == line), "{line} is not in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn the_process_is_measured_when_scraped() {
+        let metrics = metrics();
+        metrics.render().unwrap();
+        assert!(metrics.process.resident_bytes.get() > 1 << 20);
+        assert!(metrics.process.open_files.get() >= 3);
+    }
+
+    #[test]
+    fn every_scraped_family_is_described_and_every_described_one_is_scraped() {
+        let metrics = metrics();
+        metrics.ingress.decided("tutorial", Decider::Silence);
+        let text = metrics.render().unwrap();
+        let scraped: Vec<(String, &str)> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+            .map(|(name, kind)| match kind {
+                "counter" => (format!("{name}_total"), kind),
+                "info" => (format!("{name}_info"), kind),
+                _ => (name.to_owned(), kind),
+            })
+            .collect();
+        let mut described: Vec<_> = metrics
+            .described()
+            .iter()
+            .map(|metric| (metric.name.clone(), metric.kind))
+            .collect();
+        let mut scraped = scraped;
+        described.sort();
+        scraped.sort();
+        assert_eq!(scraped, described);
+    }
+
+    #[test]
+    fn the_document_lists_them_all() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        let document = metrics().document();
+        if std::env::var_os("WRITE_DOCS").is_some() {
+            fs::create_dir_all(concat!(env!("CARGO_MANIFEST_DIR"), "/docs")).unwrap();
+            fs::write(path, &document).unwrap();
+        }
+        let committed = fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == document,
+            "docs/metrics.md is not what the code says; run the tests once with WRITE_DOCS=1"
+        );
+    }
+}

@@ -1,0 +1,301 @@
+//! The table of metrics: names, labels, words of explanation.
+
+use std::{
+    borrow::Cow,
+    marker::PhantomData,
+    sync::{Arc, atomic::AtomicU64},
+    time::Instant,
+};
+
+use prometheus_client::{
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+        info::Info,
+    },
+    registry::Registry,
+};
+
+use super::{
+    Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, Labels, LogMetrics, ProcessMetrics,
+    ShardMetrics, UNDECIDED,
+};
+use crate::{config::cli::VERSION, observe::reasons::Reason};
+
+/// Registers metrics and notes what each one is.
+pub(super) struct Table {
+    pub(super) registry: Registry,
+    pub(super) described: Vec<Described>,
+}
+
+impl Table {
+    pub(super) fn new() -> Self {
+        Self {
+            registry: Registry::with_prefix("plaza"),
+            described: Vec::new(),
+        }
+    }
+
+    fn describe(&mut self, name: &str, kind: &'static str, labels: &'static [&'static str], help: &'static str) {
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        self.described.push(Described {
+            name: format!("plaza_{name}{suffix}"),
+            kind,
+            labels,
+            help,
+        });
+    }
+
+    fn counters(&mut self, name: &str, labels: &'static [&'static str], help: &'static str) -> Family<Labels, Counter> {
+        let family = Family::default();
+        self.registry.register(name, help.trim_end_matches('.'), family.clone());
+        self.describe(name, "counter", labels, help);
+        family
+    }
+
+    fn counter(&mut self, name: &str, help: &'static str) -> Counter {
+        let counter = Counter::default();
+        self.registry
+            .register(name, help.trim_end_matches('.'), counter.clone());
+        self.describe(name, "counter", &[], help);
+        counter
+    }
+
+    fn gauges(&mut self, name: &str, labels: &'static [&'static str], help: &'static str) -> Family<Labels, Gauge> {
+        let family = Family::default();
+        self.registry.register(name, help.trim_end_matches('.'), family.clone());
+        self.describe(name, "gauge", labels, help);
+        family
+    }
+
+    fn gauge(&mut self, name: &str, help: &'static str) -> Gauge {
+        let gauge = Gauge::default();
+        self.registry.register(name, help.trim_end_matches('.'), gauge.clone());
+        self.describe(name, "gauge", &[], help);
+        gauge
+    }
+
+    fn histograms(
+        &mut self,
+        name: &str,
+        make: fn() -> Histogram,
+        help: &'static str,
+    ) -> Family<Labels, Histogram, fn() -> Histogram> {
+        let family = Family::new_with_constructor(make);
+        self.registry.register(name, help.trim_end_matches('.'), family.clone());
+        self.describe(name, "histogram", &["shard"], help);
+        family
+    }
+
+    fn histogram(&mut self, name: &str, make: fn() -> Histogram, help: &'static str) -> Histogram {
+        let histogram = make();
+        self.registry
+            .register(name, help.trim_end_matches('.'), histogram.clone());
+        self.describe(name, "histogram", &[], help);
+        histogram
+    }
+
+    pub(super) fn shards(&mut self, shards: usize, dialects: &[&'static str]) -> Box<[Arc<ShardMetrics>]> {
+        const SHARD: &[&str] = &["shard"];
+        const DIALECT: &[&str] = &["shard", "dialect"];
+        let connections = self.gauges("connections", DIALECT, "Connections there are.");
+        let opened = self.counters("connections_opened", DIALECT, "Connections there have been.");
+        let closed = self.counters(
+            "connections_closed",
+            &["shard", "reason"],
+            "Connections ended, by reason.",
+        );
+        let sessions = self.gauges("sessions", SHARD, "Sessions, which are named connections.");
+        let rooms = self.gauges("rooms", SHARD, "Rooms that have their home on the shard.");
+        let members = self.gauges("members", SHARD, "Memberships of the shard's sessions in rooms.");
+        let talks = self.counters("talks", DIALECT, "Talks accepted.");
+        let directs = self.counters("directs", SHARD, "Direct messages accepted.");
+        let refusals = self.counters(
+            "refusals",
+            &["shard", "code"],
+            "Requests refused, by code; `busy` is load.",
+        );
+        let paused = self.counters(
+            "paused_senders",
+            SHARD,
+            "Times that a sender of an older dialect was not read for a while because the server was busy.",
+        );
+        let deliveries = self.counters("deliveries", SHARD, "Frames of events given to members' sockets.");
+        let gaps = self.counters(
+            "gaps",
+            SHARD,
+            "Gaps that members were told because their cursor fell off the ring.",
+        );
+        let flush = self.histograms(
+            "flush_duration_seconds",
+            short_times,
+            "How long one flush of a room took.",
+        );
+        let batch = self.histograms(
+            "flush_batch_bytes",
+            sizes,
+            "Bytes of the largest batch that one flush wrote to a member.",
+        );
+        let lag = self.histograms(
+            "cursor_lag_events",
+            counts,
+            "How many events the slowest member was behind when a flush began.",
+        );
+        let blocked = self.gauges("blocked_members", SHARD, "Members whose socket is full.");
+        let rings = self.gauges("ring_bytes", SHARD, "Bytes in the rings of the shard's rooms.");
+        let inbox = self.gauges("inbox_messages", SHARD, "Messages in the shard's inbox.");
+        let overflow = self.gauges(
+            "overflow_messages",
+            SHARD,
+            "Messages that the shard keeps because another's inbox is full.",
+        );
+        let inflight = self.gauges("inflight_bytes", SHARD, "Bytes of events on the way to the shard.");
+        let received = self.counters("received_bytes", SHARD, "Bytes read from clients' sockets.");
+        let sent = self.counters("sent_bytes", SHARD, "Bytes written to clients' sockets.");
+
+        let shard = |number: usize| {
+            let label = || vec![("shard", Cow::from(number.to_string()))];
+            let dialect = |name: &'static str| {
+                let labels = [label(), vec![("dialect", name.into())]].concat();
+                DialectMetrics {
+                    connections: connections.get_or_create_owned(&labels),
+                    opened: opened.get_or_create_owned(&labels),
+                    talks: talks.get_or_create_owned(&labels),
+                }
+            };
+            Arc::new(ShardMetrics {
+                dialects: dialects.iter().copied().chain([UNDECIDED]).map(dialect).collect(),
+                sessions: sessions.get_or_create_owned(&label()),
+                rooms: rooms.get_or_create_owned(&label()),
+                members: members.get_or_create_owned(&label()),
+                deliveries: deliveries.get_or_create_owned(&label()),
+                directs: directs.get_or_create_owned(&label()),
+                refusals: each(&refusals, &label(), "code"),
+                paused_senders: paused.get_or_create_owned(&label()),
+                closes: each(&closed, &label(), "reason"),
+                gaps: gaps.get_or_create_owned(&label()),
+                flush_seconds: flush.get_or_create_owned(&label()),
+                flush_batch_bytes: batch.get_or_create_owned(&label()),
+                cursor_lag_events: lag.get_or_create_owned(&label()),
+                blocked_members: blocked.get_or_create_owned(&label()),
+                ring_bytes: rings.get_or_create_owned(&label()),
+                inbox_messages: inbox.get_or_create_owned(&label()),
+                overflow_messages: overflow.get_or_create_owned(&label()),
+                inflight_bytes: inflight.get_or_create_owned(&label()),
+                received_bytes: received.get_or_create_owned(&label()),
+                sent_bytes: sent.get_or_create_owned(&label()),
+            })
+        };
+        (0..shards).map(shard).collect()
+    }
+
+    pub(super) fn ingress(&mut self) -> IngressMetrics {
+        let rejects = self.counters(
+            "handshakes_rejected",
+            &["reason"],
+            "Requests that did not become connections, by reason.",
+        );
+        IngressMetrics {
+            accepted: self.counter("accepted", "Sockets accepted."),
+            accept_errors: self.counter("accept_errors", "Accepts that failed."),
+            accept_backoffs: self.counter(
+                "accept_backoffs",
+                "Times that the acceptor waited because descriptors or memory had run out.",
+            ),
+            rejects: each(&rejects, &Vec::new(), "reason"),
+            detections: self.counters(
+                "dialects_decided",
+                &["dialect", "by"],
+                "Connections whose dialect was decided, by what decided it.",
+            ),
+        }
+    }
+
+    pub(super) fn history(&mut self) -> HistoryMetrics {
+        HistoryMetrics {
+            commit_seconds: self.histogram("history_commit_duration_seconds", times, "How long one commit took."),
+            commit_talks: self.histogram("history_commit_talks", counts, "Talks in one commit."),
+            commit_failures: self.counter(
+                "history_commit_failures",
+                "Commits that failed; their senders were told.",
+            ),
+            read_seconds: self.histogram(
+                "history_read_duration_seconds",
+                times,
+                "How long one page took to read.",
+            ),
+            queue_talks: self.gauge("history_queue_talks", "Talks that wait for their commit."),
+            expired_talks: self.counter("history_expired_talks", "Talks deleted by retention."),
+            disk_bytes: self.gauge("history_disk_bytes", "Bytes of the store on the disk."),
+        }
+    }
+
+    pub(super) fn logs(&mut self) -> LogMetrics {
+        let dropped = self.counters(
+            "log_lines_dropped",
+            &["log"],
+            "Lines that never reached the server log or the talk log.",
+        );
+        LogMetrics {
+            server_dropped: dropped.get_or_create_owned(&vec![("log", "server".into())]),
+            talk_dropped: dropped.get_or_create_owned(&vec![("log", "talk".into())]),
+            write_errors: self.counter("log_write_errors", "Writes of log files that failed."),
+        }
+    }
+
+    pub(super) fn process(&mut self) -> ProcessMetrics {
+        let build = Info::new(vec![("version", VERSION)]);
+        self.registry.register("build", "What is running", build);
+        self.describe("build", "info", &["version"], "What is running; always 1.");
+        let uptime_seconds = Gauge::<f64, AtomicU64>::default();
+        self.registry.register(
+            "uptime_seconds",
+            "Seconds since the process started",
+            uptime_seconds.clone(),
+        );
+        self.describe("uptime_seconds", "gauge", &[], "Seconds since the process started.");
+        ProcessMetrics {
+            started: Instant::now(),
+            uptime_seconds,
+            resident_bytes: self.gauge("process_resident_bytes", "Memory of the process that is in RAM."),
+            open_files: self.gauge("process_open_files", "Open descriptors of the process."),
+        }
+    }
+}
+
+fn each<R: Reason>(family: &Family<Labels, Counter>, labels: &Labels, label: &'static str) -> Counters<R> {
+    let counter = |word: &R| {
+        let labels = [labels.clone(), vec![(label, word.name().into())]].concat();
+        family.get_or_create_owned(&labels)
+    };
+    Counters {
+        counters: R::ALL.iter().map(counter).collect(),
+        of: PhantomData,
+    }
+}
+
+/// From 4 µs, one room of a few members, to 1 s.
+fn short_times() -> Histogram {
+    Histogram::new(exponential_buckets(4e-6, 4.0, 10))
+}
+
+/// From 100 µs, a commit without a sync, to 26 s.
+fn times() -> Histogram {
+    Histogram::new(exponential_buckets(1e-4, 4.0, 10))
+}
+
+/// From one small frame to the largest ring of the default.
+fn sizes() -> Histogram {
+    Histogram::new(exponential_buckets(64.0, 4.0, 8))
+}
+
+/// From 1 to 16,384.
+fn counts() -> Histogram {
+    Histogram::new(exponential_buckets(1.0, 4.0, 8))
+}

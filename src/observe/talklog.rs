@@ -1,0 +1,401 @@
+//! The talk log: who said what in which room, one JSON object on one line each.
+//!
+//! What it promises: [`TalkLog::record`] never blocks and never fails; a line cannot be forged, whatever a text holds; what
+//! could not be kept is counted. What it never holds: direct messages.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never, select};
+use prometheus_client::metrics::counter::Counter;
+use serde::Serialize;
+
+use super::clock::rfc3339;
+use crate::{
+    chat::{RoomName, Talk, TalkKind},
+    limits,
+};
+
+/// Where shards put talks for the log; cheap to clone. The log ends, all written, when [`TalkLogThread::finish`] says so.
+#[derive(Debug, Clone)]
+pub struct TalkLog {
+    entries: Sender<Entry>,
+    waiting_bytes: Arc<AtomicUsize>,
+    dropped: Counter,
+}
+
+/// The thread that writes.
+#[derive(Debug)]
+pub struct TalkLogThread {
+    requests: Sender<Request>,
+    thread: thread::JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    room: RoomName,
+    talk: Talk,
+}
+
+enum Request {
+    /// Write what waits, then say so.
+    Flush(Sender<()>),
+    /// Write what waits, then end.
+    Finish,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    at: String,
+    room: &'a str,
+    seq: u64,
+    from: &'a str,
+    session: String,
+    kind: &'static str,
+    text: &'a str,
+}
+
+impl TalkLog {
+    /// Starts the thread that writes to `file`; every write there is of whole lines.
+    pub fn start(file: impl Write + Send + 'static, dropped: Counter) -> io::Result<(Self, TalkLogThread)> {
+        let (entries, waiting) = bounded(limits::TALK_LOG_LINES);
+        let (requests, asked) = bounded(1);
+        let waiting_bytes = Arc::new(AtomicUsize::new(0));
+        let writer = Writer {
+            waiting,
+            asked,
+            waiting_bytes: waiting_bytes.clone(),
+            dropped: dropped.clone(),
+            file,
+            batch: String::new(),
+            batch_lines: 0,
+        };
+        let thread = thread::Builder::new()
+            .name("talk-log".to_owned())
+            .spawn(move || writer.run())?;
+        let log = Self {
+            entries,
+            waiting_bytes,
+            dropped,
+        };
+        Ok((log, TalkLogThread { requests, thread }))
+    }
+
+    /// Notes that this was said in this room. Counts it as dropped when the disk is too far behind.
+    pub fn record(&self, room: &RoomName, talk: &Talk) {
+        let bytes = talk.text.len();
+        // Relaxed: the bound is on memory and may be passed by a few texts; nothing is ordered by it.
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > limits::TALK_LOG_BYTES {
+            self.drop_line(bytes);
+            return;
+        }
+        let entry = Entry {
+            room: room.clone(),
+            talk: talk.clone(),
+        };
+        if self.entries.try_send(entry).is_err() {
+            self.drop_line(bytes);
+        }
+    }
+
+    fn drop_line(&self, bytes: usize) {
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.dropped.inc();
+    }
+}
+
+impl TalkLogThread {
+    /// Waits until all that was recorded before is given to the file, at most this long; says whether it was.
+    pub fn flush(&self, within: Duration) -> bool {
+        let (done, is_done) = bounded(1);
+        self.requests.send_timeout(Request::Flush(done), within).is_ok() && is_done.recv_timeout(within).is_ok()
+    }
+
+    /// Writes all that was recorded and ends the thread; what is recorded later is dropped and counted.
+    pub fn finish(self) {
+        // Either may fail only when the thread has ended already.
+        let _ = self.requests.send(Request::Finish);
+        let _ = self.thread.join();
+    }
+}
+
+struct Writer<W> {
+    waiting: Receiver<Entry>,
+    asked: Receiver<Request>,
+    waiting_bytes: Arc<AtomicUsize>,
+    dropped: Counter,
+    file: W,
+    batch: String,
+    batch_lines: u64,
+}
+
+impl<W: Write> Writer<W> {
+    fn run(mut self) {
+        loop {
+            let request = select! {
+                recv(self.waiting) -> entry => match entry {
+                    Ok(entry) => {
+                        self.take(&entry);
+                        // Not woken for every talk: what comes in the meantime is written with it.
+                        self.pause()
+                    }
+                    // All who could record are gone; only a request can come.
+                    Err(_) => {
+                        self.waiting = never();
+                        None
+                    }
+                },
+                recv(self.asked) -> request => request.ok().or(Some(Request::Finish)),
+            };
+            self.take_all();
+            self.write();
+            match request {
+                Some(Request::Flush(done)) => {
+                    // Whoever asked may have stopped waiting.
+                    let _ = done.try_send(());
+                }
+                Some(Request::Finish) => return,
+                None => {}
+            }
+        }
+    }
+
+    fn pause(&self) -> Option<Request> {
+        match self.asked.recv_timeout(limits::TALK_LOG_PACE) {
+            Ok(request) => Some(request),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Request::Finish),
+        }
+    }
+
+    fn take_all(&mut self) {
+        // No more than was waiting at the beginning can be owed to whoever asked for a flush.
+        for _ in 0..limits::TALK_LOG_LINES {
+            match self.waiting.try_recv() {
+                Ok(entry) => self.take(&entry),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        self.waiting_bytes.fetch_sub(entry.talk.text.len(), Ordering::Relaxed);
+        match line(entry) {
+            Ok(line) => {
+                self.batch.push_str(&line);
+                self.batch.push('\n');
+                self.batch_lines += 1;
+            }
+            Err(_) => {
+                self.dropped.inc();
+            }
+        }
+        if self.batch.len() >= BATCH_BYTES {
+            self.write();
+        }
+    }
+
+    fn write(&mut self) {
+        if self.batch_lines > 0 && self.file.write_all(self.batch.as_bytes()).is_err() {
+            self.dropped.inc_by(self.batch_lines);
+        }
+        self.batch.clear();
+        self.batch_lines = 0;
+    }
+}
+
+/// The line of an entry, without the line break.
+fn line(entry: &Entry) -> serde_json::Result<String> {
+    let Entry { room, talk } = entry;
+    let line = serde_json::to_string(&Line {
+        at: rfc3339(talk.at),
+        room: room.as_str(),
+        seq: talk.seq,
+        from: talk.from.as_str(),
+        session: talk.session.to_string(),
+        kind: match talk.kind {
+            TalkKind::Text => "text",
+            TalkKind::Image => "image",
+            TalkKind::Video => "video",
+            TalkKind::Voice => "voice",
+        },
+        text: &talk.text,
+    })?;
+    Ok(escape(line))
+}
+
+/// JSON escapes the control characters below U+0020; the others, and those that turn or hide what follows on a terminal, are
+/// escaped here. Outside of strings JSON has none of them.
+fn escape(line: String) -> String {
+    if !line.contains(misleading) {
+        return line;
+    }
+    let mut escaped = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if misleading(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+fn misleading(c: char) -> bool {
+    matches!(c,
+        '\u{7F}'..='\u{9F}' | '\u{061C}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
+}
+
+/// A batch this long is written before it grows: a few hundred short talks.
+const BATCH_BYTES: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::chat::{SessionTag, UserName};
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Shared {
+        fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    /// A disk that takes nothing until the test lets go.
+    struct Stuck(Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Broken;
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn talk(seq: u64, text: &str) -> Talk {
+        Talk {
+            epoch: 1,
+            seq,
+            prev: seq - 1,
+            at: 1_795_212_903_042,
+            from: UserName::parse("张三").unwrap(),
+            session: SessionTag(0xAB),
+            text: text.into(),
+            kind: TalkKind::Text,
+        }
+    }
+
+    #[test]
+    fn a_talk_is_one_line_that_says_who_where_and_when() {
+        let file = Shared::default();
+        let (log, thread) = TalkLog::start(file.clone(), Counter::default()).unwrap();
+        log.record(&RoomName::lobby(), &talk(7, "你好 \"all\""));
+        assert!(thread.flush(Duration::from_secs(10)));
+        assert_eq!(
+            file.text(),
+            "{\"at\":\"2026-11-20T22:15:03.042Z\",\"room\":\"lobby\",\"seq\":7,\"from\":\"张三\",\"session\":\"000000ab\",\
+             \"kind\":\"text\",\"text\":\"你好 \\\"all\\\"\"}\n"
+        );
+        log.record(&RoomName::lobby(), &talk(8, "last"));
+        thread.finish();
+        assert_eq!(file.text().lines().count(), 2);
+    }
+
+    #[test]
+    fn a_text_cannot_forge_a_line_or_turn_it_around() {
+        let text = "a\n{\"at\":0}\r\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}\u{2066}\u{feff}\u{e0041}é";
+        let entry = Entry {
+            room: RoomName::lobby(),
+            talk: talk(1, text),
+        };
+        let line = line(&entry).unwrap();
+        assert!(line.chars().all(|c| !c.is_control() && !misleading(c)), "{line}");
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(parsed["text"], text);
+    }
+
+    #[test]
+    fn a_disk_that_hangs_blocks_nobody_and_bounds_what_waits() {
+        let (release, held) = bounded::<()>(0);
+        let dropped = Counter::default();
+        let (log, thread) = TalkLog::start(Stuck(held), dropped.clone()).unwrap();
+        let text = "x".repeat(1024);
+        let talks = 3 * limits::TALK_LOG_BYTES / text.len();
+        for seq in 1..=talks as u64 {
+            log.record(&RoomName::lobby(), &talk(seq, &text));
+        }
+        assert!(dropped.get() > 0 && dropped.get() < talks as u64);
+        assert!(log.waiting_bytes.load(Ordering::Relaxed) <= limits::TALK_LOG_BYTES + text.len());
+        drop(release);
+        thread.finish();
+        assert_eq!(log.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_the_disk_refuses_is_counted() {
+        let dropped = Counter::default();
+        let (log, thread) = TalkLog::start(Broken, dropped.clone()).unwrap();
+        for seq in 1..=3 {
+            log.record(&RoomName::lobby(), &talk(seq, "x"));
+        }
+        thread.finish();
+        assert_eq!(dropped.get(), 3);
+        log.record(&RoomName::lobby(), &talk(4, "x"));
+        assert_eq!(dropped.get(), 4);
+    }
+
+    #[test]
+    fn the_log_outlives_those_who_recorded() {
+        let file = Shared::default();
+        let (log, thread) = TalkLog::start(file.clone(), Counter::default()).unwrap();
+        log.record(&RoomName::lobby(), &talk(1, "x"));
+        drop(log);
+        assert!(thread.flush(Duration::from_secs(10)));
+        thread.finish();
+        assert_eq!(file.text().lines().count(), 1);
+    }
+}
