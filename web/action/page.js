@@ -1,0 +1,81 @@
+// The pages of document 003: one to one at `/home/index?uid=1&to_uid=2`, a group at `/home/room?uid=1&groups_id=1`.
+// Speaks the dialect `action`.
+
+import { link, picture, webAddress } from '../dom.js';
+import { t } from '../i18n.js';
+import { addNote, addTalk, byId, showState, stay, wire } from '../simple.js';
+
+/** The reference's pace; a user silent for six minutes is disconnected. */
+const HEARTBEAT_MS = 30_000;
+const APP_ID = 1;
+const SUCCESS = 200;
+
+const query = new URL(location.href).searchParams;
+const uid = query.get('uid') ?? '';
+const group = query.get('groups_id') ?? '0';
+const toUid = query.get('to_uid') ?? '0';
+const inGroup = group !== '0';
+const complete = uid !== '' && (inGroup || toUid !== '0');
+let seq = 0;
+let line = null;
+
+wire({
+  say: sendMessage,
+  shown() {
+    byId('title').textContent = complete ? t(inGroup ? 'action.title.group' : 'action.title.one', { name: inGroup ? group : toUid }) : 'Plaza';
+    document.title = byId('title').textContent;
+  },
+});
+
+if (complete) {
+  const url = new URL('/ws/action', location.href.replace(/^http/, 'ws'));
+  url.search = new URLSearchParams({ uid, to_uid: toUid, groups_id: group }).toString();
+  line = stay({
+    url,
+    opened: () => ask('login', { appId: APP_ID, userId: uid, toUid, groupsId: group }),
+    received,
+  });
+  setInterval(() => ask('heartbeat', {}), HEARTBEAT_MS);
+} else {
+  showState('closed');
+  addNote(t('action.missing'));
+}
+
+function ask(action, data) {
+  seq += 1;
+  return line?.send(JSON.stringify({ seq: String(seq), action, data })) ?? false;
+}
+
+function sendMessage(message) {
+  const msgType = byId('kind').value;
+  if (!ask('sendmsg', { msgType, message })) return false;
+  // In a group the sender gets the push as well; one to one only the other does.
+  if (!inGroup) show({ msgType, content: message, from: uid });
+  return true;
+}
+
+function received(text) {
+  let message;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    addNote(text);
+    return;
+  }
+  const { response, data } = message ?? {};
+  if (response && response.code !== SUCCESS) addNote(`${response.code} ${response.msg}`);
+  else if (data?.action === 'sendmsg') show(data);
+  else if (data?.action) addNote(data.action === 'exit' && data.from ? `${data.from}: ${data.content}` : String(data.content));
+}
+
+function show({ msgType, content, from, msgTimestamp }) {
+  const text = String(content);
+  const at = Number(msgTimestamp) * 1_000 || Date.now();
+  addTalk({ from: String(from), own: String(from) === uid, at, text, content: shown(msgType, text) });
+}
+
+function shown(msgType, text) {
+  if (msgType === 'image') return [picture(text, t('kind.image'))];
+  if ((msgType === 'video' || msgType === 'voice') && webAddress(text)) return [`${t(`kind.${msgType}`)}: `, link(webAddress(text))];
+  return undefined;
+}

@@ -1,0 +1,440 @@
+// The page: puts the chat, the list of messages and the panels together. What belongs to one of them is not here.
+
+import { Chat } from './chat.js';
+import { el, hue, initial, sends } from './dom.js';
+import { choose, currentLang, languages, setLang, t, translate, why } from './i18n.js';
+import { MessageList } from './messages.js';
+import { Browser, Finder, People } from './panels.js';
+import { Store } from './store.js';
+
+const $ = (id) => document.getElementById(id);
+const encoder = new TextEncoder();
+const store = new Store(storage());
+setLang(choose(store.state.lang));
+
+const chat = new Chat({
+  url: new URL('chat', location.href.replace(/^http/, 'ws')).href,
+  store,
+  emit: (event, detail) => on[event]?.(detail),
+});
+const messages = new MessageList($('log'), {
+  older: (conversation) => chat.loadOlder(conversation),
+  fill: (conversation, gap) => chat.fillGap(conversation, gap),
+  retry: (conversation, item) => chat.retry(conversation, item),
+  discard: (conversation, item) => chat.discard(conversation, item),
+  direct: openDirect,
+  scrolled: () => showJump(),
+});
+const wide = matchMedia('(min-width: 1000px)');
+const people = new People({
+  chat, list: $('member-list'), more: $('members-more'), count: $('members-count'), direct: openDirect,
+  shown: () => wide.matches || $('app').dataset.drawer === 'members',
+});
+const browser = new Browser({ chat, list: $('browse-list'), more: $('browse-more'), choose: (name) => joinRoom(name) });
+const finder = new Finder({ chat, list: $('results'), more: $('results-more'), failed: (refused) => searchFailed(refused) });
+
+let active = null;
+let below = 0;
+let planned = new Set();
+
+const on = {
+  state: showState,
+  me: showMe,
+  welcome() {
+    $('name-dialog').close();
+    if (active) chat.loadPeer(active);
+    showMe();
+  },
+  refused: (error) => askName(error),
+  list: () => plan(showLists),
+  header: () => plan(showHeader),
+  abilities: () => plan(showHeader),
+  items(conversation) {
+    if (conversation !== active) return;
+    messages.changed();
+    plan(showJump);
+  },
+  joined(conversation) {
+    if (conversation === active) people.refresh();
+    plan(showLists);
+  },
+  presence(change) {
+    if (change.conversation !== active) return;
+    people.changed(change);
+    plan(showCount);
+  },
+  message({ conversation, message }) {
+    const seen = conversation === active && document.hasFocus() && !document.hidden;
+    if (seen && messages.pinned) {
+      chat.seen(conversation);
+      return;
+    }
+    if (conversation === active) below += 1;
+    if (message.own || message.seq <= (store.state.read[conversation.id]?.seq ?? -1)) return;
+    conversation.unread += 1;
+    conversation.firstUnread ??= message.seq;
+    plan(showLists);
+  },
+  typing: () => plan(showTyping),
+  notice: (notice) => toast(notice.goodbye ? `${t('state.away')} ${notice.text ?? ''}` : sentence(why(notice))),
+  gone(conversation) {
+    if (conversation === active) activate(firstConversation());
+  },
+};
+
+// ----------------------------------------------------------------------------------------------------- what is shown
+
+function plan(show) {
+  if (planned.size === 0) requestAnimationFrame(() => {
+    const shows = planned;
+    planned = new Set();
+    for (const each of shows) each();
+  });
+  planned.add(show);
+}
+
+function firstConversation() {
+  return chat.conversations.get('room:lobby') ?? chat.conversations.values().next().value ?? chat.open('room', 'lobby');
+}
+
+function activate(conversation) {
+  if (active) {
+    active.draft = $('text').value;
+    if (active.unread === 0) active.firstUnread = null;
+  }
+  active = conversation;
+  below = 0;
+  store.set({ active: conversation.id });
+  $('text').value = conversation.draft;
+  resizeComposer();
+  $('app').dataset.drawer = '';
+  closeSearch();
+  messages.show(conversation);
+  if (conversation.kind === 'peer') chat.loadPeer(conversation);
+  people.show(conversation);
+  chat.seen(conversation);
+  showHeader();
+  showLists();
+  showTyping();
+}
+
+function showAll() {
+  translate();
+  const other = languages.find((lang) => lang !== currentLang());
+  for (const id of ['lang', 'name-lang']) {
+    $(id).textContent = t('lang.other');
+    $(id).setAttribute('aria-label', t('lang.switch'));
+    $(id).lang = other;
+  }
+  showState(chat.link.state);
+  showMe();
+  if (!active) return;
+  showHeader();
+  showLists();
+  showTyping();
+  showJump();
+  messages.changed();
+  people.render();
+}
+
+function showMe() {
+  const name = chat.name || '…';
+  $('me-name').textContent = name;
+  $('me-tag').textContent = chat.session ? `#${chat.session.slice(0, 4)}` : '';
+  $('me-avatar').textContent = initial(name);
+  $('me-avatar').className = `avatar hue-${hue(name)}`;
+}
+
+let countdown = null;
+
+function showState(state) {
+  clearInterval(countdown);
+  $('state').className = `state ${state}`;
+  const show = () => {
+    const n = Math.ceil((chat.link.retryAt - Date.now()) / 1_000);
+    const words = state === 'waiting' && n > 1 ? t('state.inSeconds', { n }) : t(`state.${state}`);
+    if ($('state').textContent !== words) $('state').textContent = words;
+  };
+  show();
+  if (state === 'waiting') countdown = setInterval(show, 1_000);
+  const cut = state === 'waiting' || state === 'closed' || (state === 'connecting' && chat.session !== '');
+  $('banner').hidden = !cut;
+  $('banner-text').textContent = t(state === 'closed' ? 'state.away' : 'state.lasts');
+  $('banner-button').hidden = state === 'connecting';
+}
+
+function showHeader() {
+  const room = active.kind === 'room';
+  $('title').textContent = active.name;
+  $('title').className = active.kind;
+  $('topic').textContent = room ? active.topic || t('topic.none') : t('direct.with', { name: active.name });
+  $('topic').disabled = !room || !chat.can('topic');
+  $('topic').title = room ? active.topic || t('topic.set') : '';
+  $('online').hidden = !room;
+  $('online').textContent = t('members.online', { n: active.online });
+  $('search-open').hidden = !active.history || !chat.can('search');
+  $('leave').setAttribute('aria-label', t(room ? 'rooms.leave' : 'direct.close'));
+  $('leave').title = t(room ? 'rooms.leave' : 'direct.close');
+  $('text').placeholder = t('compose.to', { name: active.name });
+}
+
+function showCount() {
+  $('members-count').textContent = active.kind === 'room' ? t('members.online', { n: active.online }) : '';
+}
+
+function showLists() {
+  const all = [...chat.conversations.values()];
+  const rooms = all.filter(({ kind }) => kind === 'room');
+  const peers = all.filter(({ kind }) => kind === 'peer');
+  $('room-list').replaceChildren(...rooms.map(entry));
+  $('direct-list').replaceChildren(...peers.map(entry));
+  $('direct-head').hidden = peers.length === 0;
+  const unread = all.reduce((sum, conversation) => sum + conversation.unread, 0);
+  $('menu-dot').hidden = !all.some((conversation) => conversation !== active && conversation.unread > 0);
+  document.title = `${unread > 0 ? `(${unread > 99 ? '99+' : unread}) ` : ''}${active ? `${active.name} · ` : ''}Plaza`;
+}
+
+function entry(conversation) {
+  const { kind, name, unread } = conversation;
+  const mark =
+    kind === 'room'
+      ? el('span', { class: 'hash', 'aria-hidden': 'true' }, '#')
+      : el('span', { class: `avatar small hue-${hue(name)}`, 'aria-hidden': 'true' }, initial(name));
+  const count = unread > 0 ? el('span', { class: 'badge', 'aria-label': t('unread', { n: unread }) }, unread > 99 ? '99+' : String(unread)) : null;
+  const current = conversation === active;
+  const button = el('button',
+    { type: 'button', class: `entry${unread > 0 ? ' unread' : ''}`, 'aria-current': current ? 'true' : null, onclick: () => activate(conversation) },
+    mark, el('span', { class: 'entry-name' }, name), count);
+  return el('li', {}, button);
+}
+
+function showTyping() {
+  const now = Date.now();
+  for (const [name, until] of active.typing) if (until <= now) active.typing.delete(name);
+  const names = [...active.typing.keys()];
+  const [a, b] = names;
+  const words = names.length === 0 ? '' : names.length === 1 ? t('typing.one', { a }) : names.length === 2 ? t('typing.two', { a, b }) : t('typing.many');
+  if ($('typing').textContent !== words) $('typing').textContent = words;
+}
+
+function showJump() {
+  if (messages.pinned && below > 0 && document.hasFocus()) below = 0;
+  if (active && messages.pinned && document.hasFocus() && !document.hidden) chat.seen(active);
+  $('jump').hidden = messages.pinned;
+  $('jump').textContent = below > 0 ? `↓ ${t('log.below', { n: below })}` : `↓ ${t('log.jump')}`;
+}
+
+let toastTimer = null;
+
+function toast(text) {
+  $('toast').textContent = text;
+  $('toast').hidden = false;
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => ($('toast').hidden = true), 6_000);
+}
+
+function sentence(words) {
+  return words.charAt(0).toLocaleUpperCase() + words.slice(1);
+}
+
+// ----------------------------------------------------------------------------------------------------- what is done
+
+function openDirect(name) {
+  activate(chat.direct(name));
+  if (wide.matches) $('text').focus();
+}
+
+async function joinRoom(name) {
+  const room = name.trim().normalize('NFC');
+  if (room === '') return;
+  $('room-wrong').textContent = '';
+  try {
+    const conversation = await chat.join(room);
+    $('rooms-dialog').close();
+    activate(conversation);
+  } catch (refused) {
+    $('room-wrong').textContent = sentence(why(refused));
+  }
+}
+
+function send() {
+  const field = $('text');
+  const text = field.value.replace(/\r\n?/g, '\n').trim();
+  if (text === '' || tooLong(text) > 0) return;
+  chat.say(active, text);
+  field.value = '';
+  active.draft = '';
+  below = 0;
+  resizeComposer();
+  messages.jump();
+}
+
+function tooLong(text) {
+  const over = text.length * 3 > chat.limits.text_bytes ? encoder.encode(text).length - chat.limits.text_bytes : 0;
+  $('long').textContent = over > 0 ? t('compose.long', { n: over }) : '';
+  return over;
+}
+
+function resizeComposer() {
+  const field = $('text');
+  field.style.height = 'auto';
+  field.style.height = `${Math.min(field.scrollHeight, 200)}px`;
+  $('send').disabled = field.value.trim() === '';
+}
+
+function askName(error = null) {
+  const renaming = chat.link.live;
+  $('name-title').textContent = t(renaming ? 'name.rename' : 'name.title');
+  $('name-go').textContent = t(renaming ? 'save' : 'name.enter');
+  $('name-cancel').hidden = !renaming;
+  $('name-help').hidden = renaming;
+  $('name-wrong').textContent = error ? sentence(why(error)) : '';
+  $('name-input').value = chat.name;
+  if (!$('name-dialog').open) $('name-dialog').showModal();
+  $('name-input').select();
+}
+
+async function takeName() {
+  const name = $('name-input').value.trim().normalize('NFC');
+  if (!chat.link.live) {
+    store.set({ name: name === '' ? '' : name });
+    chat.rename(name);
+    return;
+  }
+  if (name === '' || name === chat.name) {
+    $('name-dialog').close();
+    return;
+  }
+  try {
+    await chat.rename(name);
+    $('name-dialog').close();
+  } catch (refused) {
+    $('name-wrong').textContent = sentence(why(refused));
+  }
+}
+
+function closeSearch() {
+  $('search-panel').hidden = true;
+  finder.clear();
+}
+
+function searchFailed(refused) {
+  if (refused.code === 'no_history' || refused.code === 'unknown_request') closeSearch();
+  else toast(sentence(why(refused)));
+  showHeader();
+}
+
+function drawer(name) {
+  $('app').dataset.drawer = name;
+  if (name === 'members') people.refresh();
+  const first = $(`${name}-panel`)?.querySelector('button');
+  (first ?? $('text')).focus();
+}
+
+function storage() {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
+}
+
+function submit(id, act) {
+  $(id).addEventListener('submit', (event) => {
+    event.preventDefault();
+    act();
+  });
+}
+
+function click(id, act) {
+  $(id).addEventListener('click', act);
+}
+
+submit('composer', send);
+submit('name-form', takeName);
+submit('rooms-form', () => joinRoom($('room-input').value));
+submit('search-form', () => finder.find(active, $('search-text').value.trim()));
+submit('topic-form', async () => {
+  try {
+    await chat.setTopic(active, $('topic-input').value.trim());
+    $('topic-dialog').close();
+  } catch (refused) {
+    $('topic-wrong').textContent = sentence(why(refused));
+  }
+});
+$('text').addEventListener('keydown', (event) => {
+  if (event.key !== 'Enter' || event.shiftKey) return;
+  if (!sends(event)) return;
+  event.preventDefault();
+  send();
+});
+$('text').addEventListener('input', () => {
+  resizeComposer();
+  tooLong($('text').value);
+  if ($('text').value.trim() !== '') chat.typing(active);
+});
+// In a one-line field the Enter that ends a composition must not submit either.
+for (const field of document.querySelectorAll('input')) {
+  field.addEventListener('keydown', (event) => event.key === 'Enter' && !sends(event) && event.preventDefault());
+}
+click('me', () => askName());
+click('name-cancel', () => $('name-dialog').close());
+$('name-dialog').addEventListener('cancel', (event) => {
+  if (!chat.link.live) event.preventDefault();
+});
+click('rooms-add', () => {
+  $('room-wrong').textContent = '';
+  $('room-input').value = '';
+  $('rooms-dialog').showModal();
+  browser.load();
+});
+click('rooms-cancel', () => $('rooms-dialog').close());
+click('topic', () => {
+  $('topic-wrong').textContent = '';
+  $('topic-input').value = active.topic;
+  $('topic-dialog').showModal();
+});
+click('topic-cancel', () => $('topic-dialog').close());
+click('leave', () => chat.leave(active));
+click('menu', () => drawer('rooms'));
+click('online', () => drawer('members'));
+for (const id of ['shade', 'rooms-close', 'members-close']) click(id, () => drawer(''));
+click('search-open', () => {
+  $('search-panel').hidden = false;
+  $('search-text').focus();
+});
+click('search-close', closeSearch);
+click('jump', () => messages.jump());
+click('banner-button', () => chat.link.connect());
+for (const id of ['lang', 'name-lang']) {
+  click(id, () => {
+    const lang = languages.find((other) => other !== currentLang());
+    setLang(lang);
+    store.set({ lang });
+    showAll();
+    if ($('name-dialog').open) askName();
+  });
+}
+document.addEventListener('keydown', (event) => {
+  if (event.key !== 'Escape') return;
+  if (!$('search-panel').hidden) closeSearch();
+  else if ($('app').dataset.drawer) drawer('');
+});
+for (const event of ['focus', 'online']) {
+  window.addEventListener(event, () => {
+    chat.link.probe();
+    if (active) showJump();
+  });
+}
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) store.now();
+  else chat.link.probe();
+});
+window.addEventListener('pagehide', () => store.now());
+wide.addEventListener('change', () => people.refresh());
+setInterval(() => active && active.typing.size > 0 && showTyping(), 1_000);
+
+activate(chat.conversations.get(store.state.active) ?? firstConversation());
+showAll();
+if (store.state.name === null) askName();
+else chat.start();

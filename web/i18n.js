@@ -1,0 +1,322 @@
+// The page's words in English and Chinese. `{x}` is replaced by a value; `one|many` is chosen by `n`.
+
+const WORDS = {
+  en: {
+    'app.tagline': 'One room for everybody',
+    'lang.other': '中文',
+    'lang.switch': '切换到中文',
+    'state.idle': 'Not connected',
+    'state.connecting': 'Connecting…',
+    'state.connected': 'Connected',
+    'state.slow': 'Slow connection',
+    'state.waiting': 'Reconnecting…',
+    'state.refused': 'Not signed in',
+    'state.closed': 'Disconnected',
+    'state.now': 'Connect now',
+    'state.inSeconds': 'Reconnecting in {n} s',
+    'state.lasts': 'The connection was lost. What you write is kept and sent as soon as it is back.',
+    'state.away': 'The server ended the connection.',
+    'rooms': 'Rooms',
+    'directs': 'Direct messages',
+    'rooms.join': 'Join a room',
+    'rooms.browse': 'Browse rooms',
+    'rooms.name': 'Room name',
+    'rooms.go': 'Join',
+    'rooms.none': 'No rooms yet. Name one above to open it.',
+    'rooms.leave': 'Leave room',
+    'direct.close': 'Close conversation',
+    'rooms.joined': 'joined',
+    'more': 'Show more',
+    'members': 'Who is here',
+    'members.online': '{n} online',
+    'members.hint': 'Choose somebody to write to them directly',
+    'members.you': 'you',
+    'topic.none': 'No topic yet',
+    'topic.set': 'Set the topic',
+    'topic.field': 'Topic',
+    'direct.with': 'Direct messages with {name}',
+    'menu.open': 'Open the list of rooms',
+    'menu.members': 'Show who is here',
+    'close': 'Close',
+    'cancel': 'Cancel',
+    'save': 'Save',
+    'search': 'Search',
+    'search.field': 'Search in this conversation',
+    'search.none': 'Nothing found for “{text}”.',
+    'search.results': 'Search results',
+    'name.title': 'What shall we call you?',
+    'name.rename': 'Change your name',
+    'name.field': 'Your name',
+    'name.help': 'Any name will do, in any script. Leave it empty to come as a guest.',
+    'name.enter': 'Enter',
+    'compose.field': 'Message',
+    'compose.to': 'Message {name}',
+    'compose.send': 'Send',
+    'compose.long': 'This message is {n} bytes too long.',
+    'compose.hint': 'Enter sends · Shift+Enter starts a new line',
+    'log': 'Messages',
+    'log.empty': 'Nothing has been said here yet.',
+    'log.emptyHint': 'Say hello!',
+    'log.top': 'This is where it begins.',
+    'log.notKept': 'Earlier messages of this room are not kept.',
+    'log.loading': 'Loading earlier messages…',
+    'log.new': 'New messages',
+    'log.below': '{n} new message|{n} new messages',
+    'log.jump': 'To the newest',
+    'log.you': 'you',
+    'gap.missed': '{n} message missed|{n} messages missed',
+    'gap.lost': '{n} message is lost: the server does not have it any more|{n} messages are lost: the server does not have them any more',
+    'gap.loading': 'Fetching {n} missed message…|Fetching {n} missed messages…',
+    'gap.open': 'Fetch {n} missed message|Fetch {n} missed messages',
+    'note.joined': '{names} joined',
+    'note.left': '{names} left',
+    'note.both': '{joined} · {left}',
+    'note.others': '{n} other|{n} others',
+    'note.and': '{a} and {b}',
+    'note.topic': '{from} set the topic: {topic}',
+    'note.topicCleared': '{from} removed the topic',
+    'note.renamed': '{old} is now {now}',
+    'note.epoch': 'The room began anew; earlier messages may be missing.',
+    'note.system': 'Notice: {text}',
+    'pending.waiting': 'Waiting to be sent',
+    'pending.sending': 'Sending…',
+    'pending.sent': 'Sent',
+    'pending.failed': 'Not sent: {why}',
+    'pending.retry': 'Try again',
+    'pending.discard': 'Discard',
+    'typing.one': '{a} is typing…',
+    'typing.two': '{a} and {b} are typing…',
+    'typing.many': 'Several people are typing…',
+    'kind.image': 'Image',
+    'kind.video': 'Video',
+    'kind.voice': 'Voice message',
+    'today': 'Today',
+    'yesterday': 'Yesterday',
+    'unread': '{n} unread message|{n} unread messages',
+    'error.malformed': 'the server could not read the request',
+    'error.invalid': 'the server did not accept it: {text}',
+    'error.bad_name': 'this name cannot be used: {text}',
+    'error.name_reserved': 'this name belongs to somebody else; choose another one',
+    'error.not_member': 'you are not in this room',
+    'error.no_such_room': 'there is no such room',
+    'error.no_such_user': 'nobody of this name is online',
+    'error.too_many_rooms': 'you are in as many rooms as the server allows',
+    'error.key_conflict': 'a different message was sent under the same mark',
+    'error.busy': 'the server is busy; try again in a moment',
+    'error.no_history': 'messages of this conversation are not kept',
+    'error.store_failed': 'the server could not store it',
+    'error.unauthorized': 'the server asks for authentication',
+    'error.forbidden': 'you may not do this',
+    'error.draining': 'the server is restarting',
+    'error.unknown_request': 'this server cannot do that',
+    'error.timeout': 'the server did not answer',
+    'error.connection_lost': 'there is no connection',
+    'error.other': '{text}',
+    'action.title.one': 'Chat with {name}',
+    'action.title.group': 'Group {name}',
+    'action.missing': 'This address is incomplete. Use /home/index?uid=1&to_uid=2 or /home/room?uid=1&groups_id=1.',
+    'communication.title': 'Chat',
+    'communication.list': 'Who is here',
+    'communication.leave': 'Leave',
+    'communication.left': 'You have left.',
+  },
+  zh: {
+    'app.tagline': '一个聊天室，容得下所有人',
+    'lang.other': 'English',
+    'lang.switch': 'Switch to English',
+    'state.idle': '未连接',
+    'state.connecting': '正在连接…',
+    'state.connected': '已连接',
+    'state.slow': '连接缓慢',
+    'state.waiting': '正在重新连接…',
+    'state.refused': '尚未登录',
+    'state.closed': '连接已断开',
+    'state.now': '立即连接',
+    'state.inSeconds': '{n} 秒后重新连接',
+    'state.lasts': '连接已中断。您写的内容会保留，恢复后立即发送。',
+    'state.away': '服务器已结束连接。',
+    'rooms': '聊天室',
+    'directs': '私信',
+    'rooms.join': '加入聊天室',
+    'rooms.browse': '浏览聊天室',
+    'rooms.name': '聊天室名称',
+    'rooms.go': '加入',
+    'rooms.none': '还没有聊天室。在上面取个名字即可新建。',
+    'rooms.leave': '离开聊天室',
+    'direct.close': '关闭会话',
+    'rooms.joined': '已加入',
+    'more': '显示更多',
+    'members': '在线成员',
+    'members.online': '{n} 人在线',
+    'members.hint': '点击成员即可发送私信',
+    'members.you': '我',
+    'topic.none': '暂无话题',
+    'topic.set': '设置话题',
+    'topic.field': '话题',
+    'direct.with': '与 {name} 的私信',
+    'menu.open': '打开聊天室列表',
+    'menu.members': '查看在线成员',
+    'close': '关闭',
+    'cancel': '取消',
+    'save': '保存',
+    'search': '搜索',
+    'search.field': '在当前会话中搜索',
+    'search.none': '没有找到“{text}”。',
+    'search.results': '搜索结果',
+    'name.title': '怎么称呼您？',
+    'name.rename': '修改名字',
+    'name.field': '您的名字',
+    'name.help': '任何文字的名字都可以。留空则以访客身份进入。',
+    'name.enter': '进入',
+    'compose.field': '消息',
+    'compose.to': '发消息到 {name}',
+    'compose.send': '发送',
+    'compose.long': '消息超长 {n} 字节。',
+    'compose.hint': 'Enter 发送 · Shift+Enter 换行',
+    'log': '消息',
+    'log.empty': '这里还没有消息。',
+    'log.emptyHint': '打个招呼吧！',
+    'log.top': '这里是最早的消息。',
+    'log.notKept': '此聊天室不保存更早的消息。',
+    'log.loading': '正在加载更早的消息…',
+    'log.new': '新消息',
+    'log.below': '{n} 条新消息',
+    'log.jump': '回到最新',
+    'log.you': '我',
+    'gap.missed': '错过了 {n} 条消息',
+    'gap.lost': '{n} 条消息已丢失：服务器上已不存在',
+    'gap.loading': '正在补取 {n} 条错过的消息…',
+    'gap.open': '补取 {n} 条错过的消息',
+    'note.joined': '{names} 加入了',
+    'note.left': '{names} 离开了',
+    'note.both': '{joined} · {left}',
+    'note.others': '另外 {n} 人',
+    'note.and': '{a}和{b}',
+    'note.topic': '{from} 将话题设为：{topic}',
+    'note.topicCleared': '{from} 清除了话题',
+    'note.renamed': '{old} 改名为 {now}',
+    'note.epoch': '聊天室已重新开始，之前的消息可能缺失。',
+    'note.system': '系统消息：{text}',
+    'pending.waiting': '等待发送',
+    'pending.sending': '正在发送…',
+    'pending.sent': '已发送',
+    'pending.failed': '未发送：{why}',
+    'pending.retry': '重试',
+    'pending.discard': '放弃',
+    'typing.one': '{a} 正在输入…',
+    'typing.two': '{a} 和 {b} 正在输入…',
+    'typing.many': '多人正在输入…',
+    'kind.image': '图片',
+    'kind.video': '视频',
+    'kind.voice': '语音',
+    'today': '今天',
+    'yesterday': '昨天',
+    'unread': '{n} 条未读消息',
+    'error.malformed': '服务器无法读取请求',
+    'error.invalid': '服务器没有接受：{text}',
+    'error.bad_name': '这个名字不能使用：{text}',
+    'error.name_reserved': '这个名字已属于他人，请换一个',
+    'error.not_member': '您不在这个聊天室里',
+    'error.no_such_room': '没有这个聊天室',
+    'error.no_such_user': '没有这个名字的在线用户',
+    'error.too_many_rooms': '您加入的聊天室数已达上限',
+    'error.key_conflict': '同一标记下已发送过不同的消息',
+    'error.busy': '服务器繁忙，请稍后再试',
+    'error.no_history': '此会话不保存消息',
+    'error.store_failed': '服务器未能保存',
+    'error.unauthorized': '服务器要求身份验证',
+    'error.forbidden': '您无权这样做',
+    'error.draining': '服务器正在重启',
+    'error.unknown_request': '此服务器不支持该操作',
+    'error.timeout': '服务器没有响应',
+    'error.connection_lost': '当前没有连接',
+    'error.other': '{text}',
+    'action.title.one': '与 {name} 聊天',
+    'action.title.group': '群 {name}',
+    'action.missing': '地址不完整。请使用 /home/index?uid=1&to_uid=2 或 /home/room?uid=1&groups_id=1。',
+    'communication.title': '聊天',
+    'communication.list': '在线成员',
+    'communication.leave': '退出',
+    'communication.left': '您已退出。',
+  },
+};
+
+let lang = 'en';
+
+export const languages = Object.keys(WORDS);
+
+/** The language to begin with: the one chosen before, else the first of the browser's that we speak. */
+export function choose(kept, wanted = navigator.languages ?? [navigator.language]) {
+  if (languages.includes(kept)) return kept;
+  return wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => languages.includes(tag)) ?? 'en';
+}
+
+export function setLang(chosen) {
+  lang = chosen;
+}
+
+export function currentLang() {
+  return lang;
+}
+
+/** The words for a key, filled in. */
+export function t(key, values = {}) {
+  const forms = (WORDS[lang][key] ?? WORDS.en[key] ?? key).split('|');
+  const form = forms.length > 1 && values.n !== 1 ? forms[1] : forms[0];
+  return form.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === 'number' ? number(values[name]) : String(values[name] ?? '')));
+}
+
+/** Why something was refused, in words. */
+export function why({ code, text = '' }) {
+  return t(Object.hasOwn(WORDS.en, `error.${code}`) ? `error.${code}` : 'error.other', { text: text || code });
+}
+
+export function number(n) {
+  return formats().number.format(n);
+}
+
+export function time(at) {
+  return formats().time.format(at);
+}
+
+export function moment(at) {
+  return formats().moment.format(at);
+}
+
+/** Names a day, in a way that two times on the same day share. */
+export function day(at, now = Date.now()) {
+  const name = formats().day.format(at);
+  if (name === formats().day.format(now)) return t('today');
+  if (name === formats().day.format(now - 86_400_000)) return t('yesterday');
+  return name;
+}
+
+/** Puts the words into every element that names them with `data-i18n` (text) or `data-i18n-<attribute>`. */
+export function translate(root = document) {
+  document.documentElement.lang = lang === 'zh' ? 'zh-Hans' : 'en';
+  for (const element of root.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
+  for (const attribute of ['aria-label', 'placeholder', 'title']) {
+    for (const element of root.querySelectorAll(`[data-i18n-${attribute}]`)) {
+      element.setAttribute(attribute, t(element.getAttribute(`data-i18n-${attribute}`)));
+    }
+  }
+}
+
+const made = new Map();
+
+function formats() {
+  if (!made.has(lang)) {
+    const locale = lang === 'zh' ? 'zh-CN' : navigator.language?.startsWith('en') ? navigator.language : 'en-GB';
+    const clock = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' };
+    made.set(lang, {
+      number: new Intl.NumberFormat(locale),
+      time: new Intl.DateTimeFormat(locale, clock),
+      moment: new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'short' }),
+      day: new Intl.DateTimeFormat(locale, { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' }),
+    });
+  }
+  return made.get(lang);
+}
+
+/** Both languages' keys, for the test that keeps them equal. */
+export const words = WORDS;

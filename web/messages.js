@@ -1,0 +1,283 @@
+// The list of messages: shows a window of a conversation's items as rows.
+//
+// Promises: at most `ROWS_MAX` rows in the page; one update per frame, however many messages came; at the bottom it
+// stays at the bottom, anywhere else what the reader looks at does not move. Never: markup from a text.
+
+import { el, hue, initial, linked, picture } from './dom.js';
+import { currentLang, day, moment, t, time, why } from './i18n.js';
+
+/** Most rows in the page; more make scrolling and typing slow on a phone. */
+export const ROWS_MAX = 600;
+/** Rows kept above the bottom while the reader follows the talk. */
+const ROWS_LIVE = 200;
+/** Rows added at once when the reader scrolls to an end of the window. */
+const ROWS_STEP = 100;
+/** Messages of one person within this time share one heading. */
+const GROUP_MS = 5 * 60_000;
+/** This close to the bottom, in pixels, counts as at the bottom. */
+const NEAR_PX = 48;
+/** More new rows than this in a second are not read aloud. */
+const ALOUD_PER_S = 5;
+const KINDS = { 1: 'image', 2: 'video', 3: 'voice', IMAGE: 'image', VIDEO: 'video', VOICE: 'voice' };
+
+export class MessageList {
+  #scroller;
+  #list;
+  #top;
+  #handlers;
+  #conversation = null;
+  #rows = new Map();
+  #first = null;
+  #end = 0;
+  #planned = false;
+  #wide = 0;
+  #aloud = { second: 0, rows: 0 };
+  pinned = true;
+
+  /** @param handlers `{older, fill, retry, discard, direct, scrolled}` */
+  constructor(scroller, handlers) {
+    this.#scroller = scroller;
+    this.#handlers = handlers;
+    this.#top = el('div', { class: 'log-top' });
+    this.#list = el('div', { class: 'rows' });
+    scroller.append(this.#top, this.#list);
+    scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => {
+      const { clientWidth, clientHeight } = scroller;
+      if (this.#wide !== `${clientWidth}x${clientHeight}` && this.pinned) this.#toBottom();
+      this.#wide = `${clientWidth}x${clientHeight}`;
+    }).observe(scroller);
+    // Pictures that arrive late make the list longer.
+    scroller.addEventListener('load', () => this.pinned && this.#toBottom(), true);
+  }
+
+  /** Shows another conversation, from its end or from the first message not seen yet. */
+  show(conversation) {
+    this.#conversation = conversation;
+    this.#rows.clear();
+    this.#list.replaceChildren();
+    this.#first = null;
+    this.pinned = true;
+    this.#render();
+  }
+
+  /** The conversation has changed: shown with the next frame. */
+  changed() {
+    if (this.#planned) return;
+    this.#planned = true;
+    requestAnimationFrame(() => {
+      this.#planned = false;
+      this.#render();
+    });
+  }
+
+  jump() {
+    this.pinned = true;
+    this.#render();
+  }
+
+  get rows() {
+    return this.#rows.size;
+  }
+
+  #render() {
+    const conversation = this.#conversation;
+    if (!conversation) return;
+    const items = conversation.shown;
+    const [start, end] = this.#window(items);
+    this.#end = end;
+    this.#first = items[start] ?? null;
+    const anchor = this.pinned ? null : this.#anchor();
+    this.#renderTop(conversation, items, start);
+    const added = this.#reconcile(conversation, items, start, end);
+    this.#speak(added);
+    if (this.pinned) {
+      this.#toBottom();
+    } else if (anchor?.row.isConnected) {
+      this.#scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
+    }
+    this.#handlers.scrolled(this.pinned);
+    // A list that does not fill its place cannot be scrolled for more.
+    const short = start === 0 && this.#scroller.scrollHeight <= this.#scroller.clientHeight;
+    if (short && conversation.oldest) this.#handlers.older(conversation);
+  }
+
+  #window(items) {
+    if (this.pinned) return [Math.max(0, items.length - ROWS_LIVE), items.length];
+    const start = Math.max(0, items.indexOf(this.#first));
+    return [start, Math.min(items.length, start + ROWS_MAX)];
+  }
+
+  #reconcile(conversation, items, start, end) {
+    const wanted = new Set();
+    for (let i = start; i < end; i += 1) wanted.add(items[i]);
+    for (const [item, { row }] of this.#rows) {
+      if (wanted.has(item)) continue;
+      row.remove();
+      this.#rows.delete(item);
+    }
+    let added = 0;
+    let next = this.#list.firstChild;
+    for (let i = start; i < end; i += 1) {
+      const item = items[i];
+      const look = this.#look(conversation, item, items[i - 1] ?? null);
+      const key = Object.values(look).join('|');
+      const old = this.#rows.get(item);
+      let row = old?.row;
+      if (!old || old.key !== key) {
+        row = this.#row(conversation, item, look);
+        if (old) {
+          if (old.row === next) next = row;
+          old.row.replaceWith(row);
+        } else {
+          added += 1;
+        }
+        this.#rows.set(item, { row, key });
+      }
+      if (row === next) {
+        next = next.nextSibling;
+      } else {
+        this.#list.insertBefore(row, next);
+      }
+    }
+    return added;
+  }
+
+  // Everything that a row depends on, beside the item itself.
+  #look(conversation, item, before) {
+    const talk = item.type === 'message' || item.type === 'pending';
+    const dated = item.at !== undefined;
+    const newDay = dated && (before?.at === undefined ? before === null : day(before.at) !== day(item.at));
+    const unread = item.type === 'message' && item.seq === conversation.firstUnread;
+    const grouped =
+      talk && !newDay && !unread && before !== null && (before.type === 'message' || before.type === 'pending') &&
+      before.from === item.from && before.own === item.own && (item.own || before.session === item.session) &&
+      item.at - before.at < GROUP_MS;
+    const tagged = talk && !item.own && !grouped && conversation.ambiguous(item.from);
+    return { version: item.version, newDay: newDay ? day(item.at) : '', unread, grouped, tagged, lang: currentLang() };
+  }
+
+  #row(conversation, item, look) {
+    const lines = [];
+    if (look.newDay) lines.push(el('div', { class: 'day' }, el('span', {}, look.newDay)));
+    if (look.unread) lines.push(el('div', { class: 'divider', role: 'separator' }, el('span', {}, t('log.new'))));
+    if (item.type === 'note') lines.push(el('p', { class: `note ${item.what}` }, noteText(item)));
+    else if (item.type === 'gap') lines.push(this.#gap(conversation, item));
+    else lines.push(this.#talk(conversation, item, look));
+    return el('div', { class: `row ${item.type}` }, ...lines);
+  }
+
+  #talk(conversation, item, { grouped, tagged }) {
+    const clock = el('time', { datetime: new Date(item.at).toISOString(), title: moment(item.at) }, time(item.at));
+    const name = item.own
+      ? el('span', { class: 'name' }, item.from)
+      : el('button', { type: 'button', class: 'name', onclick: () => this.#handlers.direct(item.from) }, item.from);
+    const heading = grouped
+      ? null
+      : el('div', { class: 'heading' }, name,
+          tagged ? el('span', { class: 'tag' }, `#${item.session.slice(0, 4)}`) : null,
+          item.own ? el('span', { class: 'you' }, t('log.you')) : null,
+          clock);
+    const side = grouped
+      ? el('div', { class: 'side' }, clock)
+      : el('div', { class: `side avatar hue-${hue(item.from)}`, 'aria-hidden': 'true' }, initial(item.from));
+    const body = el('div', { class: 'body' }, heading, content(item), item.type === 'pending' ? this.#fate(conversation, item) : null);
+    const classes = ['talk', grouped ? 'grouped' : '', item.own ? 'own' : '', item.type === 'pending' ? item.state : ''];
+    return el('article', { class: classes.filter(Boolean).join(' '), 'data-seq': item.seq ?? null }, side, body);
+  }
+
+  #fate(conversation, item) {
+    if (item.state === 'sent') return null;
+    if (item.state !== 'failed') return el('p', { class: 'fate' }, t(`pending.${item.state}`));
+    return el('p', { class: 'fate' }, t('pending.failed', { why: why(item.error) }), ' ',
+      el('button', { type: 'button', class: 'plain', onclick: () => this.#handlers.retry(conversation, item) }, t('pending.retry')), ' ',
+      el('button', { type: 'button', class: 'plain', onclick: () => this.#handlers.discard(conversation, item) }, t('pending.discard')));
+  }
+
+  #gap(conversation, gap) {
+    const words = t(`gap.${gap.state}`, { n: gap.to - gap.from + 1 });
+    if (gap.state !== 'open') return el('p', { class: 'note gap' }, words);
+    return el('p', { class: 'note gap' },
+      el('button', { type: 'button', class: 'plain', onclick: () => this.#handlers.fill(conversation, gap) }, words));
+  }
+
+  #renderTop(conversation, items, start) {
+    let words = '';
+    if (start > 0 || items.length === 0) words = '';
+    else if (conversation.loading) words = t('log.loading');
+    else if (conversation.history) words = conversation.complete ? t('log.top') : '';
+    else if (conversation.kind === 'room' && conversation.joined) words = t('log.notKept');
+    if (this.#top.textContent !== words) this.#top.textContent = words;
+    const empty = items.length === 0 && (conversation.joined || conversation.kind === 'peer') && !conversation.loading;
+    this.#scroller.classList.toggle('empty', empty);
+  }
+
+  #scrolled() {
+    if (!this.#conversation) return;
+    const { scrollTop, scrollHeight, clientHeight } = this.#scroller;
+    const items = this.#conversation.shown;
+    const below = scrollHeight - scrollTop - clientHeight;
+    const was = this.pinned;
+    this.pinned = below < NEAR_PX && this.#end >= items.length;
+    if (was && !this.pinned) this.#first ??= items[0] ?? null;
+    const start = Math.max(0, items.indexOf(this.#first));
+    if (!this.pinned && scrollTop < clientHeight) {
+      if (start > 0) {
+        this.#first = items[Math.max(0, start - ROWS_STEP)];
+        this.changed();
+      } else {
+        this.#handlers.older(this.#conversation);
+      }
+    } else if (below < clientHeight && this.#end < items.length) {
+      this.#first = items[Math.min(items.length - 1, start + ROWS_STEP)];
+      this.changed();
+    }
+    if (was !== this.pinned) this.#handlers.scrolled(this.pinned);
+  }
+
+  // The first row that the reader sees, and where.
+  #anchor() {
+    const edge = this.#scroller.getBoundingClientRect().top;
+    let row = this.#list.firstElementChild;
+    while (row && row.getBoundingClientRect().bottom < edge) row = row.nextElementSibling;
+    return row && { row, top: row.getBoundingClientRect().top };
+  }
+
+  #toBottom() {
+    this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  #speak(added) {
+    const second = Math.floor(performance.now() / 1_000);
+    if (second !== this.#aloud.second) this.#aloud = { second, rows: 0 };
+    this.#aloud.rows += added;
+    const live = this.pinned && this.#aloud.rows <= ALOUD_PER_S ? 'polite' : 'off';
+    if (this.#scroller.getAttribute('aria-live') !== live) this.#scroller.setAttribute('aria-live', live);
+  }
+}
+
+function content(item) {
+  const kind = KINDS[item.kind];
+  if (!kind) return el('p', { class: 'text' }, ...linked(item.text));
+  if (kind === 'image' && item.text.startsWith('data:')) return el('p', { class: 'text' }, picture(item.text, t('kind.image')));
+  return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(item.text.slice(0, 2_000)));
+}
+
+function noteText(note) {
+  if (note.what === 'presence') {
+    const joined = note.came > 0 ? t('note.joined', { names: nameList(note.joined, note.came) }) : '';
+    const left = note.went > 0 ? t('note.left', { names: nameList(note.left, note.went) }) : '';
+    return joined && left ? t('note.both', { joined, left }) : joined || left;
+  }
+  if (note.what === 'topic') return t(note.topic ? 'note.topic' : 'note.topicCleared', note);
+  return t(`note.${note.what}`, note);
+}
+
+/** The last few names and how many others. */
+function nameList(names, count) {
+  const shown = names.slice(-3);
+  const others = count - shown.length;
+  const list = (parts) => parts.join(currentLang() === 'zh' ? '、' : ', ');
+  if (others > 0) return t('note.and', { a: list(shown), b: t('note.others', { n: others }) });
+  return shown.length > 1 ? t('note.and', { a: list(shown.slice(0, -1)), b: shown.at(-1) }) : (shown[0] ?? '');
+}

@@ -1,0 +1,273 @@
+// The connection to `/chat`: one WebSocket at a time, JSON messages, requests and their replies, heartbeats, coming back.
+//
+// Promises: hands every server message to `onEvent` in the order of the wire; settles every request, at the latest when
+// its time is up or the connection ends; comes back by itself unless the server said to stay away.
+// Never: touches the page, or any clock, socket or dice but those it was given.
+
+export const SUBPROTOCOL = 'plaza.v1.json';
+
+/** Before the first `welcome`, and where the server names no pace. */
+const HEARTBEAT_MS = 25_000;
+/** A connection that has not been welcomed by then is given up. */
+const WELCOME_MS = 10_000;
+/** A reply that has not come by then will not come: it was lost, and the request may be repeated. */
+const REPLY_MS = 15_000;
+/** First and longest wait between two attempts. */
+export const BACKOFF_FIRST_MS = 500;
+export const BACKOFF_LONGEST_MS = 30_000;
+/** Only a connection that lived this long makes the next wait short again: a server that welcomes and drops is spared. */
+export const STABLE_MS = 5_000;
+
+export const systemClock = {
+  now: () => Date.now(),
+  setTimeout: (f, ms) => setTimeout(f, ms),
+  clearTimeout: (t) => clearTimeout(t),
+};
+
+/** A request that was not carried out. `code` is from the server's table, or `connection_lost` or `timeout`. */
+export class Refused extends Error {
+  constructor({ code, text = '', retry_after = 0 }) {
+    super(`${code}: ${text}`);
+    this.code = code;
+    this.text = text;
+    this.retryAfter = retry_after;
+  }
+}
+
+/**
+ * States: `idle`, `connecting`, `connected`, `slow` (nothing heard for one heartbeat), `waiting` (until `retryAt`),
+ * `refused` (the server did not take the hello), `closed` (the server does not want us back, or the user left).
+ */
+export class Link {
+  #open;
+  #clock;
+  #random;
+  #hello;
+  #onEvent;
+  #onState;
+  #socket = null;
+  #helloId = 0;
+  #nextId = 1;
+  #requests = new Map();
+  #heard = 0;
+  #heartbeat = HEARTBEAT_MS;
+  #beatDue = 0;
+  #beatTimer = null;
+  #timer = null;
+  #stableTimer = null;
+  #attempt = 0;
+  #invitedAfter = null;
+  #stayAway = false;
+
+  state = 'idle';
+  /** When the next attempt is made, while `waiting`. */
+  retryAt = 0;
+
+  /**
+   * @param hello gives the body of the hello, afresh for each attempt
+   * @param onEvent (kind, body, id) for every server message, even replies
+   * @param onState (state) after each change
+   */
+  constructor({ url, hello, onEvent, onState = () => {}, open, clock = systemClock, random = Math.random }) {
+    this.#open = open ?? (() => new WebSocket(url, SUBPROTOCOL));
+    this.#clock = clock;
+    this.#random = random;
+    this.#hello = hello;
+    this.#onEvent = onEvent;
+    this.#onState = onState;
+  }
+
+  get live() {
+    return this.state === 'connected' || this.state === 'slow';
+  }
+
+  /** Connects now, whatever was planned. */
+  connect() {
+    this.#drop();
+    this.#invitedAfter = null;
+    this.#stayAway = false;
+    this.#enter('connecting');
+    const socket = this.#open();
+    this.#socket = socket;
+    this.#timer = this.#clock.setTimeout(() => this.#lost(socket), WELCOME_MS);
+    socket.onopen = () => this.sayHello();
+    socket.onmessage = ({ data }) => this.#receive(socket, data);
+    socket.onclose = () => this.#lost(socket);
+    socket.onerror = () => {};
+  }
+
+  /** Says hello, again if the first one was refused. */
+  sayHello() {
+    if (this.state === 'refused') this.#enter('connecting');
+    this.#helloId = this.#nextId++;
+    this.#send({ id: this.#helloId, hello: this.#hello() });
+  }
+
+  /** Asks for something; resolves with `{kind, body}` of the reply, or rejects with `Refused`. */
+  request(kind, body = {}) {
+    if (!this.live) return Promise.reject(new Refused({ code: 'connection_lost' }));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      const timer = this.#clock.setTimeout(() => {
+        this.#requests.delete(id);
+        reject(new Refused({ code: 'timeout' }));
+      }, REPLY_MS);
+      this.#requests.set(id, { resolve, reject, timer });
+      this.#send({ id, [kind]: body });
+    });
+  }
+
+  /** Says something that nobody answers. */
+  tell(kind, body = {}) {
+    if (this.live) this.#send({ id: 0, [kind]: body });
+  }
+
+  /** Makes sure that the server is still there: after the page was asleep, or the network changed. */
+  probe() {
+    if (this.live) {
+      this.tell('ping');
+    } else if (this.state === 'waiting') {
+      this.connect();
+    }
+  }
+
+  /** Leaves for good. */
+  close() {
+    this.tell('exit');
+    this.#drop();
+    this.#enter('closed');
+  }
+
+  #enter(state) {
+    if (this.state === state) return;
+    this.state = state;
+    this.#onState(state);
+  }
+
+  #send(message) {
+    if (this.#socket?.readyState === 1) this.#socket.send(JSON.stringify(message));
+  }
+
+  #receive(socket, data) {
+    if (socket !== this.#socket) return;
+    this.#heard = this.#clock.now();
+    if (this.state === 'slow') this.#enter('connected');
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return; // Not ours to judge; a server that speaks nonsense falls silent in our eyes.
+    }
+    if (message === null || typeof message !== 'object') return;
+    const id = message.id ?? 0;
+    for (const [kind, body] of Object.entries(message)) {
+      if (kind === 'id' || body === null || typeof body !== 'object') continue;
+      this.#route(kind, body, id);
+    }
+  }
+
+  #route(kind, body, id) {
+    if (kind === 'welcome') {
+      this.#welcomed(body);
+    } else if (kind === 'goodbye') {
+      this.#invitedAfter = body.retry_after > 0 ? body.retry_after : null;
+      this.#stayAway = !(body.retry_after > 0);
+    } else if (kind === 'error' && id !== 0 && id === this.#helloId && !this.live) {
+      this.#helloRefused(body);
+      return;
+    }
+    const waiting = this.#requests.get(id);
+    this.#onEvent(kind, body, id);
+    if (!waiting) return;
+    this.#requests.delete(id);
+    this.#clock.clearTimeout(waiting.timer);
+    if (kind === 'error') {
+      waiting.reject(new Refused(body));
+    } else {
+      waiting.resolve({ kind, body });
+    }
+  }
+
+  #welcomed(welcome) {
+    this.#clock.clearTimeout(this.#timer);
+    this.#heartbeat = Math.max(1_000, welcome.heartbeat_ms || HEARTBEAT_MS);
+    this.#stableTimer = this.#clock.setTimeout(() => (this.#attempt = 0), STABLE_MS);
+    this.#enter('connected');
+    this.#planBeat();
+  }
+
+  #helloRefused(error) {
+    this.#clock.clearTimeout(this.#timer);
+    if (error.retry_after > 0) {
+      const socket = this.#socket;
+      this.#invitedAfter = error.retry_after;
+      this.#lost(socket);
+      return;
+    }
+    this.#enter('refused');
+    this.#onEvent('refused', error, this.#helloId);
+  }
+
+  // The browser answers the server's pings itself and shows them to nobody, so the page asks at half the pace and
+  // takes anything that arrives as a sign of life.
+  #planBeat() {
+    const pace = this.#heartbeat / 2;
+    this.#beatDue = this.#clock.now() + pace;
+    this.#beatTimer = this.#clock.setTimeout(() => this.#beat(), pace);
+  }
+
+  #beat() {
+    const now = this.#clock.now();
+    const silent = now - this.#heard;
+    // A timer that comes late was asleep with the page: what arrived meanwhile has not been read yet. One more chance.
+    const slept = now - this.#beatDue > this.#heartbeat;
+    if (silent >= 2 * this.#heartbeat && !slept) {
+      this.#lost(this.#socket);
+      return;
+    }
+    if (silent >= this.#heartbeat) this.#enter('slow');
+    this.tell('ping');
+    this.#planBeat();
+  }
+
+  #lost(socket) {
+    if (socket !== this.#socket) return;
+    const refused = this.state === 'refused';
+    this.#drop();
+    if (this.#stayAway || refused) {
+      this.#enter('closed');
+      return;
+    }
+    const wait = this.#invitedAfter === null ? this.#backoff() : this.#invitedAfter * (1 + 0.1 * this.#random());
+    this.#invitedAfter = null;
+    this.retryAt = this.#clock.now() + wait;
+    this.#timer = this.#clock.setTimeout(() => this.connect(), wait);
+    this.#enter('waiting');
+  }
+
+  #backoff() {
+    const longest = Math.min(BACKOFF_LONGEST_MS, BACKOFF_FIRST_MS * 2 ** this.#attempt);
+    this.#attempt = Math.min(this.#attempt + 1, 16);
+    return longest * (0.5 + 0.5 * this.#random());
+  }
+
+  #drop() {
+    for (const timer of [this.#timer, this.#beatTimer, this.#stableTimer]) this.#clock.clearTimeout(timer);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (socket) {
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      try {
+        socket.close();
+      } catch {
+        // It was never open.
+      }
+    }
+    const requests = [...this.#requests.values()];
+    this.#requests.clear();
+    for (const { reject, timer } of requests) {
+      this.#clock.clearTimeout(timer);
+      reject(new Refused({ code: 'connection_lost' }));
+    }
+  }
+}

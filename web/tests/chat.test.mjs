@@ -1,0 +1,279 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Chat } from '../chat.js';
+import { ITEMS_MAX } from '../conversation.js';
+import { Store } from '../store.js';
+import { FakeClock, FakeSocket, fakeStorage, settle } from './fakes.mjs';
+
+const EPOCH = 77;
+
+function chat({ storage = fakeStorage() } = {}) {
+  const clock = new FakeClock();
+  const sockets = [];
+  const said = [];
+  let keys = 0;
+  const store = new Store(storage);
+  const made = new Chat({
+    store,
+    clock,
+    random: () => 1,
+    open: () => sockets[sockets.push(new FakeSocket()) - 1],
+    emit: (event, detail) => said.push({ event, detail }),
+    makeKey: () => `k-${(keys += 1)}`,
+  });
+  const socket = () => sockets.at(-1);
+  const welcome = async (session = 'aaaa') => {
+    socket().open();
+    const { id, hello } = socket().last('hello');
+    await socket().hear('welcome', { session, name: 'ada', key: 'secret', heartbeat_ms: 600_000, at: clock.now() }, id);
+    return hello;
+  };
+  const joined = (extra = {}, id = 0) =>
+    socket().hear('joined', { room: 'lobby', epoch: EPOCH, head: 0, online: 1, topic: '', history: true, read: 0, from: 0, ...extra }, id);
+  const enter = async (extra) => {
+    made.start();
+    await welcome();
+    await joined(extra, socket().last('join').id);
+  };
+  const back = async (session, extra) => {
+    await clock.pass(60_000);
+    const hello = await welcome(session);
+    await joined(extra);
+    return hello;
+  };
+  const lobby = made.conversations.get('room:lobby');
+  const texts = () => lobby.shown.map((item) => item.text ?? item.what ?? `${item.type} ${item.from}-${item.to} ${item.state}`);
+  return { chat: made, store, clock, socket, sockets, said, welcome, joined, enter, back, lobby, texts };
+}
+
+function message(seq, extra = {}) {
+  return { room: 'lobby', seq, prev: seq - 1, at: 1_000, from: 'bob', session: 'bbbb', text: `m${seq}`, kind: 0, epoch: EPOCH, ...extra };
+}
+
+test('a first visit joins the lobby with the last fifty messages', async () => {
+  const { enter, socket } = chat();
+  await enter();
+  assert.deepEqual(socket().last('join').join, { room: 'lobby', last: 50 });
+  assert.deepEqual(socket().last('hello').hello, { name: '', key: '', resume: [] });
+});
+
+test('the key of a name is kept and shown again', async () => {
+  const storage = fakeStorage();
+  const first = chat({ storage });
+  await first.enter();
+  first.store.now();
+  const second = chat({ storage });
+  second.chat.start();
+  assert.deepEqual(await second.welcome(), { name: 'ada', key: 'secret', resume: [] });
+});
+
+test('after a reconnect the hello resumes from the last position, and nothing stands twice', async () => {
+  const { enter, socket, back, texts } = chat();
+  await enter();
+  for (const seq of [1, 2, 3]) await socket().hear('message', message(seq));
+  await socket().cut();
+  const hello = await back('cccc', { head: 5, from: 2 });
+  assert.deepEqual(hello.resume, [{ room: 'lobby', epoch: EPOCH, seq: 3 }]);
+  assert.equal(socket().of('join').length, 0);
+  for (const seq of [3, 4, 5, 5]) await socket().hear('message', message(seq));
+  assert.deepEqual(texts(), ['m1', 'm2', 'm3', 'm4', 'm5']);
+});
+
+test('the same number of another epoch is another message', async () => {
+  const { enter, socket, texts } = chat();
+  await enter();
+  await socket().hear('message', message(1));
+  await socket().hear('message', message(1, { epoch: 78, prev: 0, text: 'new life' }));
+  assert.deepEqual(texts(), ['m1', 'epoch', 'new life']);
+});
+
+test('a gap is seen through prev and filled from history, in its place', async () => {
+  const { enter, socket, texts } = chat();
+  await enter();
+  await socket().hear('message', message(1));
+  await socket().hear('message', message(4));
+  assert.deepEqual(texts(), ['m1', 'gap 2-3 loading', 'm4']);
+  const { id, history } = socket().last('history');
+  assert.deepEqual([history.room, history.after], ['lobby', 1]);
+  await socket().hear('history', { room: 'lobby', peer: '', epoch: EPOCH, messages: [message(2), message(3), message(4)], more: false, first: 1 }, id);
+  assert.deepEqual(texts(), ['m1', 'm2', 'm3', 'm4']);
+});
+
+test('holes in the numbers are no gap: only prev counts', async () => {
+  const { enter, socket, texts } = chat();
+  await enter();
+  await socket().hear('message', message(1));
+  await socket().hear('message', message(9, { prev: 1 }));
+  assert.deepEqual(texts(), ['m1', 'm9']);
+});
+
+test('where nothing is stored, a gap is shown and not asked for', async () => {
+  const { enter, socket, texts } = chat();
+  await enter({ history: false });
+  await socket().hear('message', message(1));
+  await socket().hear('message', message(5));
+  assert.deepEqual(texts(), ['m1', 'gap 2-4 missed', 'm5']);
+  assert.equal(socket().of('history').length, 0);
+});
+
+test('a gap that the server announces is taken over, and a lost one says so', async () => {
+  const { enter, socket, texts } = chat();
+  await enter();
+  await socket().hear('message', message(1));
+  await socket().hear('gap', { room: 'lobby', peer: '', epoch: EPOCH, from: 2, to: 6, lost: true });
+  await socket().hear('message', message(7));
+  assert.deepEqual(texts(), ['m1', 'gap 2-6 lost', 'm7']);
+});
+
+test('a server without history is asked once', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter();
+  await socket().hear('message', message(5, { prev: 0 }));
+  const asked = it.loadOlder(lobby);
+  await socket().hear('error', { code: 'unknown_request', text: '', retry_after: 0 }, socket().last('history').id);
+  assert.equal(await asked, false);
+  assert.equal(await it.loadOlder(lobby), false);
+  assert.equal(socket().of('history').length, 1);
+});
+
+test('a talk is pending until its message comes, in whichever order the ack does', async () => {
+  const { enter, socket, chat: it, lobby, texts } = chat();
+  await enter();
+  it.say(lobby, 'one');
+  const { id, talk } = socket().last('talk');
+  assert.deepEqual(talk, { room: 'lobby', text: 'one', key: 'k-1' });
+  await socket().hear('ack', { seq: 1, at: 5, epoch: EPOCH, duplicate: false }, id);
+  assert.equal(lobby.pending[0].state, 'sent');
+  await socket().hear('message', message(1, { text: 'one', from: 'ada', session: 'aaaa' }));
+  assert.deepEqual([lobby.pending.length, texts()], [0, ['one']]);
+  it.say(lobby, 'two');
+  await socket().hear('message', message(2, { text: 'two', from: 'ada', session: 'aaaa' }));
+  assert.equal(lobby.pending.length, 0);
+  await socket().hear('ack', { seq: 2, at: 5, epoch: EPOCH, duplicate: false }, socket().last('talk').id);
+  assert.deepEqual(texts(), ['one', 'two']);
+});
+
+test('the same text of somebody else does not pass for ours', async () => {
+  const { enter, socket, chat: it, lobby } = chat();
+  await enter();
+  it.say(lobby, 'hi');
+  await socket().hear('message', message(1, { text: 'hi', from: 'ada', session: 'eeee' }));
+  assert.equal(lobby.pending.length, 1);
+});
+
+test('what was written while away goes out once, in order, under the same keys', async () => {
+  const { enter, socket, back, chat: it, lobby, texts } = chat();
+  await enter();
+  it.say(lobby, 'lost ack');
+  await socket().cut();
+  it.say(lobby, 'offline');
+  assert.deepEqual(lobby.pending.map(({ state }) => state), ['waiting', 'waiting']);
+  await back('cccc');
+  assert.deepEqual(socket().of('talk').map(({ talk }) => talk.key), ['k-1']);
+  await socket().hear('ack', { seq: 1, at: 5, epoch: EPOCH, duplicate: true }, socket().last('talk').id);
+  assert.deepEqual(socket().of('talk').map(({ talk }) => talk.key), ['k-1', 'k-2']);
+  await socket().hear('message', message(1, { text: 'lost ack', from: 'ada', session: 'aaaa' }));
+  await socket().hear('message', message(2, { text: 'offline', from: 'ada', session: 'cccc' }));
+  await socket().hear('ack', { seq: 2, at: 5, epoch: EPOCH, duplicate: false }, socket().last('talk').id);
+  assert.deepEqual(texts(), ['lost ack', 'offline']);
+  assert.equal(lobby.pending.length, 0);
+});
+
+test('a message that the replay brings is not sent again', async () => {
+  const { enter, socket, clock, welcome, joined, chat: it, lobby } = chat();
+  await enter();
+  it.say(lobby, 'went through');
+  await socket().cut();
+  await clock.pass(60_000);
+  await welcome('cccc');
+  await socket().hear('message', message(1, { text: 'went through', from: 'ada', session: 'aaaa' }));
+  await joined({ head: 1, from: 0 });
+  assert.equal(socket().of('talk').length, 0);
+  assert.equal(lobby.pending.length, 0);
+});
+
+test('an ack that never comes makes the same key go out again', async () => {
+  const { enter, socket, clock, chat: it, lobby } = chat();
+  await enter();
+  it.say(lobby, 'x');
+  await clock.pass(17_000);
+  assert.deepEqual(socket().of('talk').map(({ talk }) => talk.key), ['k-1', 'k-1']);
+});
+
+test('busy waits as long as it is told and is not overtaken; a refusal for good is shown and holds nobody up', async () => {
+  const { enter, socket, clock, chat: it, lobby } = chat();
+  await enter();
+  it.say(lobby, 'first');
+  it.say(lobby, 'second');
+  await socket().hear('error', { code: 'busy', text: '', retry_after: 2_000 }, socket().last('talk').id);
+  await clock.pass(1_999);
+  assert.equal(socket().of('talk').length, 1);
+  await clock.pass(1);
+  assert.equal(socket().last('talk').talk.text, 'first');
+  await socket().hear('error', { code: 'invalid', text: 'too long', retry_after: 0 }, socket().last('talk').id);
+  assert.equal(lobby.pending[0].state, 'failed');
+  assert.equal(socket().last('talk').talk.text, 'second');
+});
+
+test('own messages are known by session, not by name', async () => {
+  const { enter, socket, lobby } = chat();
+  await enter();
+  await socket().hear('message', message(1, { from: 'ada', session: 'aaaa' }));
+  await socket().hear('message', message(2, { from: 'ada', session: 'ffff' }));
+  assert.deepEqual(lobby.items.map(({ own }) => own), [true, false]);
+  assert.ok(lobby.ambiguous('ada'));
+  assert.ok(!lobby.ambiguous('bob'));
+});
+
+test('comings and goings share one line, and cancel out', async () => {
+  const { enter, socket, lobby } = chat();
+  await enter();
+  for (let i = 0; i < 300; i += 1) await socket().hear('presence', { room: 'lobby', online: i + 2, version: i, joined: [`u${i}`], left: [], names: [] });
+  assert.deepEqual([lobby.items.length, lobby.items[0].came, lobby.items[0].joined.length, lobby.online], [1, 300, 20, 301]);
+  await socket().hear('message', message(1));
+  await socket().hear('presence', { room: 'lobby', online: 302, version: 1, joined: ['zoe'], left: [], names: [] });
+  await socket().hear('presence', { room: 'lobby', online: 301, version: 2, joined: [], left: ['zoe'], names: [] });
+  assert.deepEqual(lobby.items.map(({ type }) => type), ['note', 'message']);
+});
+
+test('memory is bounded, and older messages can be loaded again', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter();
+  for (let seq = 1; seq <= ITEMS_MAX + 1_000; seq += 1) socket().onmessage({ data: JSON.stringify({ id: 0, message: message(seq) }) });
+  await settle();
+  assert.ok(lobby.items.length <= ITEMS_MAX + 500);
+  const { seq } = lobby.oldest;
+  const loading = it.loadOlder(lobby);
+  assert.equal(socket().last('history').history.before, seq);
+  const older = [message(seq - 2), message(seq - 1)];
+  await socket().hear('history', { room: 'lobby', peer: '', epoch: EPOCH, messages: older, more: true, first: 1 }, socket().last('history').id);
+  assert.equal(await loading, true);
+  assert.deepEqual(lobby.items.slice(0, 3).map((item) => item.seq), [seq - 2, seq - 1, seq]);
+});
+
+test('direct messages stand in the conversation with the other one, on every device', async () => {
+  const { enter, socket, chat: it } = chat();
+  await enter();
+  const direct = (seq, from, to, session) => socket().hear('direct', { from, to, seq, prev: seq - 1, at: 1, session, text: `d${seq}`, kind: 0, epoch: 3 });
+  await direct(1, 'bob', 'ada', 'bbbb');
+  await direct(2, 'ada', 'bob', 'other-device');
+  const bob = it.conversations.get('peer:bob');
+  assert.deepEqual(bob.items.map(({ text, own }) => [text, own]), [['d1', false], ['d2', true]]);
+  it.say(bob, 'hello');
+  assert.deepEqual(socket().last('direct').direct, { to: 'bob', text: 'hello', key: 'k-1' });
+});
+
+test('messages the page does not know, and names that look like methods, do no harm', async () => {
+  const { enter, socket, texts } = chat();
+  await enter();
+  socket().onmessage({ data: '{"id":0,"future":{"x":1},"__proto__":{"a":1},"constructor":{},"toString":{}}' });
+  await socket().hear('message', message(1));
+  assert.deepEqual(texts(), ['m1']);
+});
+
+test('a damaged store is passed over', () => {
+  for (const kept of ['nonsense', 'null', '{"rooms":7,"keys":[],"name":{},"peers":null}']) {
+    const { state } = new Store({ getItem: () => kept, setItem: () => {} });
+    assert.deepEqual([state.rooms, state.keys, state.name, state.peers], [['lobby'], {}, null, {}]);
+  }
+});

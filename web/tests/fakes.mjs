@@ -1,0 +1,86 @@
+// A clock, a socket and a storage that tests own.
+
+export class FakeClock {
+  #now = 1_000_000;
+  #timers = [];
+  #next = 1;
+
+  now = () => this.#now;
+  setTimeout = (act, ms) => {
+    this.#timers.push({ id: this.#next, at: this.#now + ms, act });
+    return this.#next++;
+  };
+  clearTimeout = (id) => {
+    this.#timers = this.#timers.filter((timer) => timer.id !== id);
+  };
+
+  /** Lets time pass, running what falls due, in order. */
+  async pass(ms) {
+    const until = this.#now + ms;
+    for (;;) {
+      const due = this.#timers.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at || a.id - b.id)[0];
+      if (!due) break;
+      this.clearTimeout(due.id);
+      this.#now = Math.max(this.#now, due.at);
+      due.act();
+      await settle();
+    }
+    this.#now = until;
+    await settle();
+  }
+
+  /** Time passes, but the timers sleep: as in a laptop with its lid shut. They run when it wakes. */
+  async sleep(ms) {
+    this.#now += ms;
+    await this.pass(0);
+  }
+}
+
+/** Lets every promise that is ready go on. */
+export async function settle() {
+  for (let i = 0; i < 20; i += 1) await Promise.resolve();
+}
+
+export class FakeSocket {
+  readyState = 0;
+  sent = [];
+
+  open() {
+    this.readyState = 1;
+    this.onopen?.();
+  }
+
+  send(text) {
+    this.sent.push(JSON.parse(text));
+  }
+
+  async hear(kind, body, id = 0) {
+    this.onmessage?.({ data: JSON.stringify({ id, [kind]: body }) });
+    await settle();
+  }
+
+  /** The connection ends without a word. */
+  async cut() {
+    this.readyState = 3;
+    this.onclose?.();
+    await settle();
+  }
+
+  close() {
+    this.readyState = 3;
+  }
+
+  /** What was sent of one kind. */
+  of(kind) {
+    return this.sent.filter((message) => Object.hasOwn(message, kind));
+  }
+
+  last(kind) {
+    return this.of(kind).at(-1);
+  }
+}
+
+export function fakeStorage() {
+  const kept = new Map();
+  return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+}

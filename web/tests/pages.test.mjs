@@ -1,0 +1,55 @@
+// What can be said of the pages without a browser: both languages are complete, and nothing in them breaks the CSP.
+
+import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { pictureSource, webAddress } from '../dom.js';
+import { choose, words } from '../i18n.js';
+
+const WEB = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+
+async function sources(extension) {
+  const names = await readdir(WEB, { recursive: true });
+  const own = names.filter((name) => name.endsWith(extension) && !/^(node_modules|tests)/.test(name));
+  return Promise.all(own.map(async (name) => [name, await readFile(path.join(WEB, name), 'utf8')]));
+}
+
+test('both languages have the same words with the same blanks', () => {
+  const blanks = (text) => [...new Set(text.match(/\{\w+\}/g) ?? [])].sort();
+  assert.deepEqual(Object.keys(words.zh), Object.keys(words.en));
+  for (const [key, text] of Object.entries(words.en)) assert.deepEqual(blanks(words.zh[key]), blanks(text), key);
+});
+
+test('every word the pages ask for exists', async () => {
+  for (const [name, text] of [...(await sources('.html')), ...(await sources('.js'))]) {
+    for (const [, key] of text.matchAll(/data-i18n(?:-[a-z-]+)?="([^"]+)"|\bt\('([^']+)'/g)) {
+      if (key) assert.ok(Object.hasOwn(words.en, key), `${name}: ${key}`);
+    }
+    for (const [, key] of text.matchAll(/\bt\('([^']+)'/g)) assert.ok(Object.hasOwn(words.en, key), `${name}: ${key}`);
+  }
+});
+
+test('the language is the one chosen, else the first of the browser that we speak, else English', () => {
+  assert.equal(choose(null, ['fr', 'zh-TW', 'en']), 'zh');
+  assert.equal(choose('en', ['zh-CN']), 'en');
+  assert.equal(choose('xx', ['de']), 'en');
+});
+
+test('no markup from strings, no inline script, no inline style', async () => {
+  for (const [name, text] of await sources('.js')) {
+    assert.doesNotMatch(text, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|DOMParser|srcdoc/, name);
+  }
+  for (const [name, text] of await sources('.html')) {
+    assert.doesNotMatch(text, /<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=|javascript:/i, name);
+  }
+});
+
+test('only web addresses and encoded pictures become pictures', () => {
+  for (const bad of ['javascript:alert(1)', 'data:text/html,<b>', 'data:image/svg+xml;base64,AAAA', 'file:///etc/passwd', 'x', ' ']) {
+    assert.equal(pictureSource(bad), null, bad);
+  }
+  assert.equal(webAddress('HTTPS://Example.org/a b'), 'https://example.org/a%20b');
+  assert.equal(pictureSource('data:image/png;base64,iVBORw0KGgo='), 'data:image/png;base64,iVBORw0KGgo=');
+});

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { BACKOFF_LONGEST_MS, Link } from '../protocol.js';
+import { FakeClock, FakeSocket, settle } from './fakes.mjs';
+
+const HEARTBEAT = 10_000;
+
+function link({ random = () => 1 } = {}) {
+  const clock = new FakeClock();
+  const sockets = [];
+  const states = [];
+  const events = [];
+  const made = new Link({
+    open: () => sockets[sockets.push(new FakeSocket()) - 1],
+    hello: () => ({ name: 'ada' }),
+    onEvent: (kind, body) => events.push({ kind, body }),
+    onState: (state) => states.push(state),
+    clock,
+    random,
+  });
+  const socket = () => sockets.at(-1);
+  const welcome = async () => {
+    socket().open();
+    await socket().hear('welcome', { session: 'aa', name: 'ada', heartbeat_ms: HEARTBEAT }, socket().last('hello').id);
+  };
+  return { link: made, clock, sockets, socket, states, events, welcome };
+}
+
+test('hello is said first, and welcome makes it connected', async () => {
+  const { link: it, socket, states, welcome } = link();
+  it.connect();
+  assert.equal(socket().sent.length, 0);
+  await welcome();
+  assert.deepEqual(socket().sent[0].hello, { name: 'ada' });
+  assert.deepEqual(states, ['connecting', 'connected']);
+});
+
+test('a request is settled by the reply that names it, and by no other', async () => {
+  const { link: it, socket, welcome } = link();
+  it.connect();
+  await welcome();
+  const first = it.request('ping');
+  const second = it.request('users', { room: 'lobby' });
+  const [{ id: ping }, { id: users }] = [socket().last('ping'), socket().last('users')];
+  await socket().hear('error', { code: 'not_member', text: 'x', retry_after: 0 }, users);
+  await assert.rejects(second, { code: 'not_member' });
+  await socket().hear('pong', { at: 4 }, ping);
+  assert.deepEqual((await first).body, { at: 4 });
+});
+
+test('a request that nobody answers times out', async () => {
+  const { link: it, clock, welcome } = link();
+  it.connect();
+  await welcome();
+  const request = it.request('talk', {});
+  const rejected = assert.rejects(request, { code: 'timeout' });
+  await clock.pass(15_000);
+  await rejected;
+});
+
+test('a lost connection rejects its requests, and the next attempt waits', async () => {
+  const { link: it, socket, sockets, clock, welcome } = link();
+  it.connect();
+  await welcome();
+  const rejected = assert.rejects(it.request('talk', {}), { code: 'connection_lost' });
+  await socket().cut();
+  await rejected;
+  assert.equal(it.state, 'waiting');
+  assert.equal(sockets.length, 1);
+  await clock.pass(500);
+  assert.equal(sockets.length, 2);
+});
+
+test('pauses double up to the longest, with a half of chance', async () => {
+  const { link: it, socket, clock } = link();
+  it.connect();
+  const waits = [];
+  for (let i = 0; i < 10; i += 1) {
+    await socket().cut();
+    waits.push(it.retryAt - clock.now());
+    await clock.pass(waits.at(-1));
+  }
+  assert.deepEqual(waits.slice(0, 4), [500, 1_000, 2_000, 4_000]);
+  assert.equal(waits.at(-1), BACKOFF_LONGEST_MS);
+  const lucky = link({ random: () => 0 });
+  lucky.link.connect();
+  await lucky.socket().cut();
+  assert.equal(lucky.link.retryAt - lucky.clock.now(), 250);
+});
+
+test('a server that welcomes and drops does not make the pause short again; a stable one does', async () => {
+  const { link: it, socket, clock, welcome } = link();
+  it.connect();
+  for (let i = 0; i < 3; i += 1) {
+    await welcome();
+    await socket().cut();
+    await clock.pass(it.retryAt - clock.now());
+  }
+  await welcome();
+  await socket().cut();
+  assert.equal(it.retryAt - clock.now(), 4_000);
+  await clock.pass(4_000);
+  await welcome();
+  await clock.pass(5_000);
+  await socket().cut();
+  assert.equal(it.retryAt - clock.now(), 500);
+});
+
+test('the wait that goodbye names is kept, and a goodbye without one is final', async () => {
+  const { link: it, socket, sockets, clock, welcome } = link({ random: () => 0 });
+  it.connect();
+  await welcome();
+  await socket().hear('goodbye', { code: 'draining', text: '', retry_after: 7_000 });
+  await socket().cut();
+  assert.equal(it.retryAt - clock.now(), 7_000);
+  await clock.pass(6_999);
+  assert.equal(sockets.length, 1);
+  await clock.pass(1);
+  assert.equal(sockets.length, 2);
+  await welcome();
+  await socket().hear('goodbye', { code: 'kicked', text: '', retry_after: 0 });
+  await socket().cut();
+  await clock.pass(600_000);
+  assert.equal(it.state, 'closed');
+  assert.equal(sockets.length, 2);
+});
+
+test('silence for one heartbeat is slow, for two is the end; anything heard is a sign of life', async () => {
+  const { link: it, socket, clock, states, welcome } = link();
+  it.connect();
+  await welcome();
+  await clock.pass(HEARTBEAT);
+  assert.equal(it.state, 'slow');
+  assert.equal(socket().of('ping').length, 2);
+  await socket().hear('presence', { room: 'lobby', online: 1 });
+  assert.equal(it.state, 'connected');
+  await clock.pass(HEARTBEAT * 2);
+  assert.equal(it.state, 'waiting');
+  assert.deepEqual(states, ['connecting', 'connected', 'slow', 'connected', 'slow', 'waiting']);
+});
+
+test('after a sleep the connection gets one more chance', async () => {
+  const { link: it, socket, clock, welcome } = link();
+  it.connect();
+  await welcome();
+  await clock.sleep(HEARTBEAT * 30);
+  assert.notEqual(it.state, 'waiting');
+  await socket().hear('pong', { at: 1 });
+  await clock.pass(HEARTBEAT / 2);
+  assert.equal(it.state, 'connected');
+});
+
+test('a refused hello is said again on the same connection, and does not hammer the server', async () => {
+  const { link: it, socket, sockets, clock, events, welcome } = link();
+  it.connect();
+  socket().open();
+  await socket().hear('error', { code: 'name_reserved', text: '', retry_after: 0 }, socket().last('hello').id);
+  assert.equal(it.state, 'refused');
+  assert.equal(events.at(-1).kind, 'refused');
+  it.sayHello();
+  await socket().hear('welcome', { session: 'aa', name: 'b', heartbeat_ms: HEARTBEAT }, socket().last('hello').id);
+  assert.equal(it.state, 'connected');
+  it.connect();
+  socket().open();
+  await socket().hear('error', { code: 'bad_name', text: '', retry_after: 0 }, socket().last('hello').id);
+  await socket().cut();
+  await clock.pass(600_000);
+  assert.equal(it.state, 'closed');
+  assert.equal(sockets.length, 2);
+  it.connect();
+  await welcome();
+  assert.equal(it.state, 'connected');
+});
+
+test('what an old socket still says is not heard', async () => {
+  const { link: it, sockets, events, welcome } = link();
+  it.connect();
+  await welcome();
+  const old = sockets[0];
+  const listener = old.onmessage;
+  it.connect();
+  await settle();
+  const before = events.length;
+  listener({ data: '{"id":0,"message":{}}' });
+  assert.equal(events.length, before);
+});
+
+test('what is not a message of the protocol is passed over', async () => {
+  const { link: it, socket, events, welcome } = link();
+  it.connect();
+  await welcome();
+  const before = events.length;
+  for (const data of ['nonsense', 'null', '7', '[]', '{"id":1}', '{"id":0,"message":null}']) socket().onmessage({ data });
+  assert.equal(events.length, before);
+});
