@@ -57,9 +57,9 @@ pub(crate) struct Arrived {
 }
 
 /// Takes arrivals through their handshake; calls [`Local::open`] with those that become connections.
-pub(crate) trait Welcome: 'static {
+pub(crate) trait Newcomers: 'static {
     /// An accepted socket is to be served.
-    fn welcome(&self, local: &Rc<Local>, arrived: Arrived, load: Load);
+    fn serve(&self, local: &Rc<Local>, arrived: Arrived, load: Load);
 }
 
 /// Takes what a shard counted, once per tick.
@@ -143,7 +143,7 @@ impl Shards {
 pub(crate) fn run(
     me: ShardId,
     shards: Arc<Shards>,
-    welcome: impl Welcome,
+    newcomers: impl Newcomers,
     report: impl Report + 'static,
     observer: Rc<dyn Observer>,
     seed: u64,
@@ -177,7 +177,7 @@ pub(crate) fn run(
     });
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        spawn_local(local.clone().receive_messages(welcome));
+        spawn_local(local.clone().receive_messages(newcomers));
         spawn_local(local.clone().flush_rooms());
         spawn_local(local.clone().keep_time(report));
         // Told to stop, or the one who could tell is gone: both mean the end.
@@ -301,7 +301,7 @@ impl Local {
         }
     }
 
-    async fn receive_messages(self: Rc<Self>, welcome: impl Welcome) {
+    async fn receive_messages(self: Rc<Self>, newcomers: impl Newcomers) {
         let me = usize::from(self.me.0);
         let shards = self.shards.clone();
         let (inbox, arrivals) = (&shards.inboxes[me], &shards.arrivals[me]);
@@ -327,7 +327,7 @@ impl Local {
             inbox.feed_starved(&shards.inboxes);
             for _ in 0..limits::ARRIVALS_PER_TURN {
                 let Some(arrived) = arrivals.pop() else { break };
-                welcome.welcome(&self, arrived, Load(shards.load[me].clone()));
+                newcomers.serve(&self, arrived, Load(shards.load[me].clone()));
             }
             yield_now().await;
         }
