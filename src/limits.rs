@@ -177,3 +177,18 @@ pub const TALK_LOG_PACE: Duration = Duration::from_millis(20);
 pub const SERVER_LOG_LINES: usize = 16 * 1024;
 /// A log file that could not be opened is tried again after this long.
 pub const LOG_RETRY: Duration = Duration::from_secs(1);
+
+// ------------------------------------------------------------------------------------------------------ admin
+
+/// A part that does not answer its readiness probe within this is not ready.
+pub const PROBE_TIME: Duration = Duration::from_secs(1);
+/// A readiness report is given again for this long: probes come every few seconds, and an attack far more often.
+pub const PROBE_CACHE: Duration = Duration::from_millis(250);
+/// Connections to the admin listener at once; more wait in its backlog.
+pub const ADMIN_CONNECTIONS: usize = 64;
+/// An admin connection, one request and its answer, ends after this long, whatever it is doing.
+pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(30);
+/// Longest body of an admin request: a list of some thousand names.
+pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
+/// After a failed accept (no descriptors left) the admin listener waits this long.
+pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,12 +1,18 @@
 //! What the server lets its operator see: logs, metrics, health. Nothing of the chat depends on what happens here.
 
+mod admin;
 mod clock;
+mod health;
+mod logs;
 mod metrics;
 mod reasons;
 mod rotate;
 mod talklog;
 
+pub use admin::{Admin, AdminThread, Answer, Call, Mount};
 pub use clock::{WallClock, rfc3339, system_clock};
+pub use health::{Check, Failures, Phase, Probe, Readiness};
+pub use logs::Logs;
 pub use metrics::{
     CONTENT_TYPE, Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, LogMetrics, Metrics,
     ShardMetrics, UNDECIDED,

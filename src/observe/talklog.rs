@@ -363,7 +363,7 @@ mod tests {
         let (release, held) = bounded::<()>(0);
         let dropped = Counter::default();
         let (log, thread) = TalkLog::start(Stuck(held), dropped.clone()).unwrap();
-        let text = "x".repeat(1024);
+        let text = "x".repeat(16 * 1024);
         let talks = 3 * limits::TALK_LOG_BYTES / text.len();
         for seq in 1..=talks as u64 {
             log.record(&RoomName::lobby(), &talk(seq, &text));

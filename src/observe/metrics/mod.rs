@@ -11,7 +11,7 @@ use std::{
     fmt::{self, Write},
     fs,
     marker::PhantomData,
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
     time::Instant,
 };
 
@@ -37,9 +37,12 @@ pub struct Metrics {
     /// The logs.
     pub logs: LogMetrics,
     process: ProcessMetrics,
+    hooks: Mutex<Vec<Hook>>,
     registry: Registry,
     described: Vec<Described>,
 }
+
+struct Hook(Box<dyn FnMut(&Metrics) + Send>);
 
 /// What one shard counts.
 #[derive(Debug)]
@@ -184,14 +187,31 @@ impl Metrics {
             history,
             logs,
             process,
+            hooks: Mutex::default(),
             registry: table.registry,
             described: table.described,
         })
     }
 
+    /// Does this before every scrape: for what is cheaper asked than kept up to date. It must be quick, and
+    /// add nothing here itself.
+    pub fn before_scrape(&self, measure: impl FnMut(&Self) + Send + 'static) {
+        self.hooks().push(Hook(Box::new(measure)));
+    }
+
+    /// Before every scrape, brings a counter up to what `total` says; a total never falls.
+    pub fn follow_total(&self, counter: Counter, total: impl Fn() -> u64 + Send + 'static) {
+        self.before_scrape(move |_| {
+            counter.inc_by(total().saturating_sub(counter.get()));
+        });
+    }
+
     /// Everything in the OpenMetrics text format, [`CONTENT_TYPE`].
     pub fn render(&self) -> Result<String, fmt::Error> {
         self.process.measure();
+        for hook in &mut *self.hooks() {
+            (hook.0)(self);
+        }
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
@@ -200,6 +220,10 @@ impl Metrics {
     /// Every metric, in the order of registration.
     pub fn described(&self) -> &[Described] {
         &self.described
+    }
+
+    fn hooks(&self) -> MutexGuard<'_, Vec<Hook>> {
+        self.hooks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `docs/metrics.md`.
@@ -241,6 +265,12 @@ impl IngressMetrics {
     pub fn decided(&self, dialect: &'static str, by: Decider) {
         let labels = vec![("dialect", dialect.into()), ("by", by.name().into())];
         self.detections.get_or_create_owned(&labels).inc();
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hook")
     }
 }
 
@@ -305,6 +335,8 @@ which it speaks.
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
 
     fn metrics() -> Arc<Metrics> {
@@ -344,6 +376,29 @@ mod tests {
         metrics.render().unwrap();
         assert!(metrics.process.resident_bytes.get() > 1 << 20);
         assert!(metrics.process.open_files.get() >= 3);
+    }
+
+    #[test]
+    fn a_total_kept_elsewhere_is_followed() {
+        let metrics = metrics();
+        let total = Arc::new(AtomicU64::new(3));
+        let shown = total.clone();
+        metrics.follow_total(metrics.logs.server_dropped.clone(), move || {
+            shown.load(Ordering::Relaxed)
+        });
+        assert!(
+            metrics
+                .render()
+                .unwrap()
+                .contains("plaza_log_lines_dropped_total{log=\"server\"} 3\n")
+        );
+        total.store(5, Ordering::Relaxed);
+        assert!(
+            metrics
+                .render()
+                .unwrap()
+                .contains("plaza_log_lines_dropped_total{log=\"server\"} 5\n")
+        );
     }
 
     #[test]

@@ -1,0 +1,224 @@
+//! The server log: what the program does, for its operator.
+//!
+//! Lines are written by threads of their own, so that a terminal or a disk that hangs never holds up a shard; what they cannot
+//! keep up with is dropped and counted.
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+    sync::Arc,
+};
+
+use tracing::Dispatch;
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    fmt::{self, MakeWriter, writer::MakeWriterExt},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    reload,
+};
+
+use super::{Metrics, RotatingFile, Rotation, RotationControl, system_clock};
+use crate::{
+    config::{self, LogFilter, LogFormat},
+    limits,
+};
+
+/// The running server log. Dropping it writes what waits, so it is kept until the process ends.
+pub struct Logs {
+    filter: reload::Handle<EnvFilter, Registry>,
+    file: Option<Arc<RotationControl>>,
+    dropped: Vec<ErrorCounter>,
+    _guards: Vec<WorkerGuard>,
+}
+
+impl Logs {
+    /// Starts the server log of this process: on standard error, and in files of `dir` if the settings say so. The error
+    /// is one sentence.
+    pub fn install(log: &config::Log, dir: Option<&Path>, metrics: &Metrics) -> Result<Self, String> {
+        let (logs, dispatch) = Self::build(log, dir, io::stderr(), io::stderr().is_terminal(), metrics)?;
+        tracing::dispatcher::set_global_default(dispatch)
+            .map_err(|_| "the server log was started twice in one process".to_owned())?;
+        Ok(logs)
+    }
+
+    /// The same without making it the log of the process, and with another standard error.
+    pub fn build(
+        log: &config::Log,
+        dir: Option<&Path>,
+        stderr: impl Write + Send + 'static,
+        colours: bool,
+        metrics: &Metrics,
+    ) -> Result<(Self, Dispatch), String> {
+        let (filter, handle) = reload::Layer::new(env_filter(&log.filter));
+        let mut logs = Self {
+            filter: handle,
+            file: None,
+            dropped: Vec::new(),
+            _guards: Vec::new(),
+        };
+        let to_stderr = logs.writer("log-stderr", stderr);
+        let lines = match (log.server_log, dir) {
+            (true, Some(dir)) => {
+                let rotation = Rotation::from_config(log);
+                let errors = metrics.logs.write_errors.clone();
+                let file = RotatingFile::open(dir, "server", "log", rotation, system_clock(), errors).map_err(|error| {
+                    let dir = dir.display();
+                    format!("the server log cannot be written into {dir}: {error}; set log.dir to a directory that can be written")
+                })?;
+                logs.file = Some(file.control());
+                let to_file = logs.writer("log-file", file);
+                // The same line goes to both, so that neither has colours.
+                layer(log.format, to_stderr.and(to_file), false)
+            }
+            (true, None) | (false, _) => layer(log.format, to_stderr, colours),
+        };
+        let subscriber = tracing_subscriber::registry().with(filter).with(lines);
+        Ok((logs, Dispatch::new(subscriber)))
+    }
+
+    /// Lines that were dropped because a terminal or a disk did not keep up; for [`Metrics::follow_total`].
+    pub fn dropped_lines(&self) -> impl Fn() -> u64 + Send + 'static {
+        let counters = self.dropped.clone();
+        move || counters.iter().map(|counter| counter.dropped_lines() as u64).sum()
+    }
+
+    /// Keeps other lines from now on.
+    pub fn set_filter(&self, filter: &LogFilter) {
+        // Fails only when the subscriber is gone, and with it the log.
+        let _ = self.filter.reload(env_filter(filter));
+    }
+
+    /// The control of the log's files, if there are any.
+    pub fn file(&self) -> Option<&RotationControl> {
+        self.file.as_deref()
+    }
+
+    fn writer(&mut self, thread: &str, to: impl Write + Send + 'static) -> NonBlocking {
+        let (writer, guard) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(limits::SERVER_LOG_LINES)
+            .thread_name(thread)
+            .finish(to);
+        self.dropped.push(writer.error_counter());
+        self._guards.push(guard);
+        writer
+    }
+}
+
+impl std::fmt::Debug for Logs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Logs").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+fn layer<S, W>(format: LogFormat, writer: W, colours: bool) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    match format {
+        LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(colours).boxed(),
+        LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+    }
+}
+
+fn env_filter(filter: &LogFilter) -> EnvFilter {
+    // The settings have read it already; were it ever wrong, the usual lines are better than none.
+    EnvFilter::builder()
+        .parse(filter.as_str())
+        .unwrap_or_else(|_| EnvFilter::new("info"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::{fs, sync::Mutex};
+
+    use super::*;
+    use crate::config::{Config, Loaded, Sources};
+
+    #[derive(Clone, Default)]
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn config(content: &str) -> Config {
+        let sources = Sources {
+            file: Some(("test".to_owned(), content.to_owned())),
+            ..Sources::default()
+        };
+        Loaded::from_sources(&sources).unwrap().config
+    }
+
+    fn filter(text: &str) -> LogFilter {
+        config(&format!("[log]\nfilter = \"{text}\"")).log.filter
+    }
+
+    #[test]
+    fn lines_go_to_standard_error_and_into_a_file_and_the_filter_can_change() {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Metrics::new(1, &[]);
+        let stderr = Shared::default();
+        let config = config("[log]\nserver_log = true\nfilter = \"warn\"");
+        let (logs, dispatch) = Logs::build(&config.log, Some(dir.path()), stderr.clone(), false, &metrics).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || {
+            tracing::info!("quiet");
+            tracing::warn!(user = ?"a\nb", "loud");
+            logs.set_filter(&filter("info"));
+            tracing::info!("now heard");
+        });
+        assert!(logs.file().is_some());
+        assert_eq!(logs.dropped_lines()(), 0);
+        drop((dispatch, logs));
+        let written = fs::read_to_string(dir.path().join("server.latest")).unwrap();
+        assert_eq!(written, String::from_utf8(stderr.0.lock().unwrap().clone()).unwrap());
+        let lines: Vec<_> = written.lines().collect();
+        assert_eq!(lines.len(), 2, "{written}");
+        assert!(
+            lines[0].contains("WARN") && lines[0].contains("loud user=\"a\\nb\""),
+            "{written}"
+        );
+        assert!(lines[1].contains("now heard"), "{written}");
+    }
+
+    #[test]
+    fn json_lines_are_one_object_each() {
+        let stderr = Shared::default();
+        let config = config("[log]\nformat = \"json\"");
+        let (logs, dispatch) = Logs::build(&config.log, None, stderr.clone(), true, &Metrics::new(1, &[])).unwrap();
+        tracing::dispatcher::with_default(&dispatch, || tracing::info!(port = 8080, "listening"));
+        drop((dispatch, logs));
+        let line: serde_json::Value = serde_json::from_slice(&stderr.0.lock().unwrap()).unwrap();
+        assert_eq!((&line["message"], &line["port"]), (&"listening".into(), &8080.into()));
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_one_sentence() {
+        let dir = tempfile::NamedTempFile::new().unwrap();
+        let config = config("[log]\nserver_log = true");
+        let built = Logs::build(
+            &config.log,
+            Some(dir.path()),
+            Shared::default(),
+            false,
+            &Metrics::new(1, &[]),
+        );
+        let error = built.map(|_| ()).unwrap_err();
+        assert!(
+            error.contains("set log.dir") && error.contains(dir.path().to_str().unwrap()),
+            "{error}"
+        );
+    }
+}
