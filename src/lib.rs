@@ -1,21 +1,28 @@
 //! Plaza: a chat server for very large rooms.
 //!
-//! The modules follow the path of one talk, from a socket to every member's socket. A module knows the ones above it in
-//! this list and none below, except that `shard` brings them all together:
+//! The modules follow the path of one talk, from a socket to every member's socket. A module knows those above it in this
+//! list and none below:
 //!
 //! - [`limits`]: every bound, with its reason
+//! - [`config`]: settings and where they come from
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
 //! - [`chat`]: the words of the chat (names, commands, events) and what each command does; no I/O, no clock
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
-//! - [`history`]: numbers and keeps talks
-//! - [`config`]: every setting, from defaults, file, environment and flags
-//! - [`observe`]: logs, metrics, health
+//! - [`observe`]: logs, metrics, health, the admin listener
+//! - [`shard`]: one core: connections, room logs, flush and pacing
+//! - `ingress`: acceptor, HTTP routes, handshake, pages
+//! - [`server`]: the order in which everything starts and ends
+
+#![deny(unsafe_code)]
 
 pub mod chat;
 pub mod codec;
 pub mod config;
+mod ingress;
 pub mod limits;
 pub mod observe;
 pub mod proto;
+mod readiness;
+pub mod server;
 pub mod shard;
 pub mod wire;

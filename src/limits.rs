@@ -192,3 +192,5 @@ pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(30);
 pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// After a failed accept (no descriptors left) the admin listener waits this long.
 pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How often a draining server looks whether everybody has gone.
+pub const DRAIN_LOOK: Duration = Duration::from_millis(10);

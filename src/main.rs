@@ -1,25 +1,136 @@
-//! The plaza program.
+//! The plaza program: arguments → settings → server → drain.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
+use std::{env, process::ExitCode};
+
+use plaza::{
+    codec::DIALECTS,
+    config::{
+        Loaded,
+        cli::{self, SettingFlags, Task},
+    },
+    observe::{Logs, Metrics},
+    server::Server,
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use plaza::config::cli::{self, Task};
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // Variables that are not UTF-8 are none of ours.
-    let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-    match cli::read(std::env::args_os(), environment.collect()) {
-        Task::Serve { loaded: _, flags: _ } => ExitCode::SUCCESS,
+    match cli::read(env::args_os(), variables()) {
+        Task::Serve { loaded, flags } => match serve(*loaded, &flags) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => {
+                eprintln!("plaza: {sentence}");
+                ExitCode::FAILURE
+            }
+        },
         Task::Print(text) => {
-            // Whoever closed the pipe has seen enough.
-            let _ = io::stdout().write_all(text.as_bytes());
+            print!("{text}");
             ExitCode::SUCCESS
         }
         Task::Refuse { message, code } => {
-            let _ = io::stderr().write_all(message.as_bytes());
+            eprint!("{message}");
             ExitCode::from(code)
         }
     }
 }
+
+/// Runs the server until a signal ends it. The error is one sentence.
+fn serve(loaded: Loaded, flags: &SettingFlags) -> Result<(), String> {
+    let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let metrics = Metrics::new(loaded.config.shard_count(cores), &names);
+    let logs = Logs::install(&loaded.config.log, loaded.config.log_dir().as_deref(), &metrics)?;
+    let signals = Signals::install()?;
+    let mut server = Server::start(&loaded.config, &metrics)?;
+    for address in server.addresses() {
+        println!("plaza {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+    }
+    if let Some(address) = server.admin_address() {
+        println!("admin, health and metrics on http://{address}");
+    }
+    signals.wait(loaded, flags, &logs, &mut server);
+    let left = server.drain();
+    if left > 0 {
+        tracing::warn!(left, "these connections did not close in time and were cut off");
+    }
+    Ok(())
+}
+
+/// The signals that the server follows.
+struct Signals {
+    runtime: tokio::runtime::Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn install() -> Result<Self, String> {
+        let sentence = |error: std::io::Error| format!("signals cannot be received: {error}");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(sentence)?;
+        let on = |kind| {
+            let _entered = runtime.enter();
+            signal(kind).map_err(sentence)
+        };
+        let (terminate, interrupt, hang_up) =
+            (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
+        Ok(Self { runtime, terminate, interrupt, hang_up })
+    }
+
+    /// Waits for the first signal that ends the server. From then on a second one ends the process at once.
+    fn wait(self, mut loaded: Loaded, flags: &SettingFlags, logs: &Logs, server: &mut Server) {
+        let Self { runtime, mut terminate, mut interrupt, mut hang_up } = self;
+        let name = runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break "SIGTERM",
+                    _ = interrupt.recv() => break "SIGINT",
+                    _ = hang_up.recv() => reload(&mut loaded, flags, logs, server),
+                }
+            }
+        });
+        tracing::info!(signal = name, connections = server.connections(), "draining; a second signal ends at once");
+        // It lives until the process ends, by the drain or by the second signal.
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            });
+            std::process::exit(1);
+        });
+    }
+}
+
+/// SIGHUP: opens the logs again, and takes over the settings that can change while the server runs.
+fn reload(loaded: &mut Loaded, flags: &SettingFlags, logs: &Logs, server: &mut Server) {
+    server.reopen_logs();
+    if let Some(file) = logs.file() {
+        file.reopen();
+    }
+    match flags.load(variables()) {
+        Ok(later) => {
+            for changed in loaded.changes(&later) {
+                let (key, before, now) = (&changed.key, &changed.before, &changed.now);
+                match changed.change {
+                    plaza::config::Change::Reload => tracing::info!(key, before, now, "a setting has changed"),
+                    plaza::config::Change::Restart => {
+                        tracing::warn!(key, before, now, "this setting changes with the next start");
+                    }
+                }
+            }
+            logs.set_filter(&later.config.log.filter);
+            server.reconfigure(&later.config);
+            *loaded = later;
+        }
+        Err(mistakes) => tracing::error!(%mistakes, "the settings could not be read again; the old ones stay in force"),
+    }
+}
+
+fn variables() -> Vec<(String, String)> {
+    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+

@@ -9,11 +9,12 @@ use std::{
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::{io::unix::AsyncFd, sync::oneshot};
+use tokio::sync::oneshot;
 
 use crate::{
     limits,
     observe::Metrics,
+    readiness,
     shard::{Arrived, Shards},
 };
 
@@ -76,7 +77,7 @@ impl Drop for Acceptor {
 }
 
 async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metrics: Arc<Metrics>) {
-    let listener = match AsyncFd::new(listener) {
+    let listener = match readiness::watch(listener) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "a listener cannot be watched");

@@ -17,9 +17,9 @@ use tokio::{net::TcpStream, task::spawn_local};
 
 use super::{Listener, Site, pages};
 use crate::{
-    codec::{self, DIALECTS, Handshake},
+    codec::{self, DIALECTS, Handshake, detect::Why},
     limits,
-    observe::{Decider, RejectReason},
+    observe::RejectReason,
     shard::{Arrived, Load, Local, Newcomers},
     wire::handshake::{self, NullOrigin, OriginPolicy, Rejection},
 };
@@ -108,8 +108,8 @@ impl Doorman {
         let path = single_slashes(request.uri().path());
         let route = route(&path);
         let (dialect, by) = match route {
-            Route::Dialect(dialect) => (Some(dialect), Some(Decider::Path)),
-            Route::Plain => (listener.dialect, listener.dialect.map(|_| Decider::Listener)),
+            Route::Dialect(dialect) => (Some(dialect), Some(Why::Path)),
+            Route::Plain => (listener.dialect, listener.dialect.map(|_| Why::Listener)),
             Route::UnknownDialect(name) => {
                 self.site.metrics.ingress.rejects.of(RejectReason::NotFound).inc();
                 return text(StatusCode::NOT_FOUND, unknown_dialect(name));

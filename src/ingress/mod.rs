@@ -12,7 +12,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 pub(crate) use acceptor::{Acceptor, bind};
 pub(crate) use http::Doorman;
 
-use crate::{config::Http, observe::Metrics};
+use crate::{config::{Http, ProxyProtocol}, observe::Metrics};
 
 /// What the way in needs to know.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
     /// What plain `/ws` means here, if that is fixed: the number of a dialect.
     pub(crate) dialect: Option<usize>,
+    /// Whether connections begin with the PROXY protocol.
+    pub(crate) proxy: ProxyProtocol,
     /// Whether only this machine reaches it.
     pub(crate) loopback: bool,
 }

@@ -1,6 +1,6 @@
 //! The words for why things ended or were decided, the same in metrics, logs and documents.
 
-use crate::chat::ErrorCode;
+use crate::{chat::ErrorCode, codec::detect::Why};
 
 macro_rules! reasons {
     ($(
@@ -123,23 +123,17 @@ reasons! {
         /// The server is stopping (503).
         Draining = "draining",
     }
+}
 
-    /// What decided which dialect a connection speaks.
-    Decider {
-        /// The path `/ws/<dialect>` or `/chat`.
-        Path = "path",
-        /// The listener is pinned.
-        Listener = "listener",
-        /// The query names a `uid`.
-        QueryUid = "query_uid",
-        /// The query names a `username`.
-        QueryUsername = "query_username",
-        /// The header `login-username`.
-        HeaderLoginUsername = "header_login_username",
-        /// The first message.
-        FirstMessage = "first_message",
-        /// The client stayed silent.
-        Silence = "silence",
+impl Reason for Why {
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn name(self) -> &'static str {
+        self.name()
+    }
+
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -171,7 +165,7 @@ mod tests {
     fn every_reason_has_its_own_name_and_its_place() {
         in_order_and_distinct::<CloseReason>();
         in_order_and_distinct::<RejectReason>();
-        in_order_and_distinct::<Decider>();
+        in_order_and_distinct::<Why>();
         in_order_and_distinct::<ErrorCode>();
     }
 }

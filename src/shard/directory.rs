@@ -111,6 +111,11 @@ impl Directory {
             .map(|(shard, _)| ShardId(shard as u16))
     }
 
+    /// Users of one shard. Called by that shard alone: it looks at every inner map.
+    pub(crate) fn sessions_of(&self, shard: ShardId) -> usize {
+        self.shards.get(usize::from(shard.0)).map_or(0, DashMap::len)
+    }
+
     /// The user's sessions on one shard.
     pub(crate) fn sessions(&self, user: &UserName, shard: ShardId) -> Vec<SessionId> {
         let found = self.shards.get(usize::from(shard.0)).and_then(|map| map.get(user));

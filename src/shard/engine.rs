@@ -230,6 +230,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn standing(&self) -> Standing {
         Standing {
             connections: self.connections.len(),
+            sessions: self.directory.sessions_of(self.me),
             rooms: self.home.len(),
             ring_bytes: self.ring_bytes,
             inbox: 0,

@@ -13,6 +13,7 @@ mod log;
 mod message;
 mod pace;
 mod pairs;
+mod report;
 mod rooms;
 mod run;
 mod session;
@@ -24,6 +25,11 @@ mod transport;
 mod wheel;
 
 pub use settings::Settings;
+
+pub(crate) use engine::Observer;
+pub(crate) use message::ToShard;
+pub(crate) use report::Reporter;
+pub(crate) use run::{Arrived, Load, Local, Newcomers, Shards, run};
 
 /// Why a connection ended; the name is the label in metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -121,7 +121,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 false
             }
         };
-        if held_back || self.is_congested() || self.directory.most_underway() > limits::UNDERWAY_BYTES {
+        if held_back || self.is_congested() || self.directory.most_underway() > self.settings.underway_bytes {
             if retry != Retry::Never {
                 self.refused.insert(session);
             }

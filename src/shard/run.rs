@@ -72,6 +72,7 @@ pub(crate) trait Report {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Standing {
     pub(crate) connections: usize,
+    pub(crate) sessions: usize,
     pub(crate) rooms: usize,
     pub(crate) ring_bytes: usize,
     pub(crate) inbox: usize,
@@ -101,7 +102,7 @@ impl Shards {
     /// Queues and maps for `count` shards.
     pub(crate) fn new(count: usize, settings: Settings, profiles: Arc<[Profile]>, seed: u64) -> Self {
         Self {
-            inboxes: (0..count).map(|_| Inbox::new(limits::INBOX_MESSAGES, count)).collect(),
+            inboxes: (0..count).map(|_| Inbox::new(settings.inbox_messages, count)).collect(),
             arrivals: (0..count).map(|_| ArrayQueue::new(limits::ARRIVALS)).collect(),
             load: (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect(),
             directory: Arc::new(Directory::new(count, seed)),
@@ -128,6 +129,20 @@ impl Shards {
             }
         }
         Err(arrived)
+    }
+
+    /// Tells a shard something from outside; whether there was room for it.
+    pub(crate) fn try_tell(&self, shard: usize, message: ToShard) -> bool {
+        self.inboxes.get(shard).is_some_and(|inbox| inbox.push(message).is_ok())
+    }
+
+    /// Tells a shard something from outside, waiting until there is room. Not for the threads of shards.
+    pub(crate) fn tell(&self, shard: usize, mut message: ToShard) {
+        let Some(inbox) = self.inboxes.get(shard) else { return };
+        while let Err(back) = inbox.push(message) {
+            message = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Connections of all shards.

@@ -542,7 +542,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         kind: TalkKind,
         key: Option<Key>,
     ) -> Option<Box<Utterance>> {
-        self.stats.talks += 1;
+        let dialect = self.dialect(id);
+        if let Some(count) = dialect.and_then(|dialect| self.stats.talks.get_mut(usize::from(dialect))) {
+            *count += 1;
+        }
         let session = self.connection(id)?.session.as_ref()?;
         Some(Box::new(Utterance {
             session: id,
@@ -789,6 +792,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
+    /// The number of a connection's dialect, once it is known.
+    fn dialect(&self, id: SessionId) -> Option<u8> {
+        match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+            Some(Phase::Open(speaking)) => Some(speaking.dialect),
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
+        }
+    }
+
     pub(super) fn held(&mut self, id: SessionId) -> Option<&mut Held> {
         self.connection(id)?.session.as_mut()?.held.as_deref_mut()
     }
@@ -832,6 +843,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn close_with(&mut self, id: SessionId, frame: &[u8], end: End) {
         let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
+        let dialect = self.dialect(id);
         let Some(connection) = self.connection(id) else { return };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return;
@@ -841,7 +853,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         connection.phase = Phase::Closing { until_ms, shut: false };
         connection.reader = None;
         connection.paused = false;
-        self.stats.ends.push(end);
+        self.stats.ends.push((dialect, end));
         self.depart(id);
         self.mark_dirty(id);
         self.wants.push(Want::Wake(id));
@@ -850,9 +862,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Ends a connection at once: nothing more can be written to it.
     pub(crate) fn cut(&mut self, id: SessionId, end: End) {
+        let dialect = self.dialect(id);
         let Some(connection) = self.connection(id) else { return };
         if !matches!(connection.phase, Phase::Closing { .. }) {
-            self.stats.ends.push(end);
+            self.stats.ends.push((dialect, end));
         }
         self.depart(id);
         if let Some(connection) = self.connections.try_remove(id.slot as usize)

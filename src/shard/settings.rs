@@ -30,6 +30,10 @@ pub struct Settings {
     pub ring_keep: Duration,
     /// Rooms that one session may be in.
     pub rooms_per_session: usize,
+    /// Messages in a shard's inbox.
+    pub inbox_messages: usize,
+    /// Bytes of events on the way to one shard above which homes answer `busy`.
+    pub underway_bytes: usize,
     /// On drain, clients are told to come back after a random part of this.
     pub retry_spread: Duration,
 }
@@ -53,6 +57,8 @@ impl Default for Settings {
             ring_budget: 64 * 1024 * 1024,
             ring_keep: Duration::from_secs(60),
             rooms_per_session: crate::limits::ROOMS_PER_SESSION,
+            inbox_messages: crate::limits::INBOX_MESSAGES,
+            underway_bytes: crate::limits::UNDERWAY_BYTES,
             retry_spread: Duration::from_secs(10),
         }
     }

@@ -1,11 +1,15 @@
 //! What a shard counts: plain numbers while it works, given to the metrics once per tick.
 
-use crate::codec::detect::Why;
+use crate::{
+    codec::{VIEWS_PER_DIALECT, detect::Why},
+    limits::VIEWS,
+};
 
 /// Counts since the last tick.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stats {
-    pub(crate) talks: u64,
+    /// Things said, by the number of the dialect.
+    pub(crate) talks: [u64; VIEWS / VIEWS_PER_DIALECT],
     pub(crate) deliveries: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -15,8 +19,8 @@ pub(crate) struct Stats {
     pub(crate) flushes: Vec<(u64, usize)>,
     /// How far behind members were that read again, in events.
     pub(crate) lags: Vec<u64>,
-    /// Why connections ended.
-    pub(crate) ends: Vec<super::End>,
+    /// Why connections ended, and which dialect they spoke.
+    pub(crate) ends: Vec<(Option<u8>, super::End)>,
     /// The dialects of connections that began to speak.
     pub(crate) opened: Vec<u8>,
     /// What decided the dialect of connections on plain `/ws`.

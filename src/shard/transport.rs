@@ -8,9 +8,10 @@ use std::{
 };
 
 use socket2::SockRef;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
 use super::connection::Socket;
+use crate::readiness;
 
 /// What carries a connection's bytes. `try_write` counts plain bytes, whatever the kind.
 pub(crate) enum Transport {
@@ -25,7 +26,7 @@ impl Transport {
     /// When the socket cannot be made non-blocking or registered.
     pub(crate) fn plain(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        AsyncFd::with_interest(stream, Interest::READABLE | Interest::WRITABLE).map(Self::Plain)
+        readiness::watch(stream).map(Self::Plain)
     }
 
     /// Reads what is there. A read that does not fill the buffer has emptied the socket, so readiness is cleared without

@@ -21,8 +21,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::reasons::{CloseReason, Decider, Reason, RejectReason};
-use crate::chat::ErrorCode;
+use super::reasons::{CloseReason, Reason, RejectReason};
+use crate::{chat::ErrorCode, codec::detect::Why};
 use table::Table;
 
 /// All metrics of the process.
@@ -247,7 +247,7 @@ impl Metrics {
         words::<CloseReason>(&mut text, "plaza_connections_closed_total");
         words::<RejectReason>(&mut text, "plaza_handshakes_rejected_total");
         words::<ErrorCode>(&mut text, "plaza_refusals_total");
-        words::<Decider>(&mut text, "plaza_dialects_decided_total");
+        words::<Why>(&mut text, "plaza_dialects_decided_total");
         text
     }
 }
@@ -262,7 +262,7 @@ impl ShardMetrics {
 
 impl IngressMetrics {
     /// Counts what decided that a connection speaks this dialect.
-    pub fn decided(&self, dialect: &'static str, by: Decider) {
+    pub fn decided(&self, dialect: &'static str, by: Why) {
         let labels = vec![("dialect", dialect.into()), ("by", by.name().into())];
         self.detections.get_or_create_owned(&labels).inc();
     }
@@ -353,7 +353,7 @@ mod tests {
         shard.refusals.of(ErrorCode::Busy).inc();
         shard.flush_seconds.observe(0.001);
         metrics.ingress.rejects.of(RejectReason::Origin).inc();
-        metrics.ingress.decided("tutorial", Decider::Silence);
+        metrics.ingress.decided("tutorial", Why::Silence);
         let text = metrics.render().unwrap();
         for line in [
             "plaza_connections{shard=\"1\",dialect=\"tutorial\"} 7",
@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn every_scraped_family_is_described_and_every_described_one_is_scraped() {
         let metrics = metrics();
-        metrics.ingress.decided("tutorial", Decider::Silence);
+        metrics.ingress.decided("tutorial", Why::Silence);
         let text = metrics.render().unwrap();
         let scraped: Vec<(String, &str)> = text
             .lines()

@@ -1,0 +1,320 @@
+//! The order in which everything starts and ends.
+
+use std::{
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    chat::{RoomName, ShardId, Talk},
+    codec::{DIALECTS, Profile},
+    config::Config,
+    ingress::{Acceptor, Doorman, Listener, Site, bind},
+    limits,
+    observe::{Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread, system_clock},
+    shard::{self, Observer, Shards, ToShard},
+};
+
+/// A running server. [`Server::drain`] ends it; dropping it ends it at once.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    readiness: Arc<Readiness>,
+    shards: Arc<Shards>,
+    acceptor: Acceptor,
+    admin: Option<AdminThread>,
+    threads: Vec<ShardThread>,
+    talk_log: Option<TalkLogThread>,
+    talk_file: Option<Arc<RotationControl>>,
+    drain_timeout: Duration,
+}
+
+struct ShardThread {
+    stop: oneshot::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts everything: logs, shards, then the admin listener, and the acceptor last, when there is somebody to serve.
+    ///
+    /// # Errors
+    /// One sentence for the operator: what failed, and what to do.
+    pub fn start(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, String> {
+        let sockets = config
+            .server
+            .listen
+            .iter()
+            .map(|listen| {
+                let socket = bind(listen.address).map_err(|error| cannot_listen(listen.address, &error))?;
+                let address = socket.local_addr().map_err(|error| cannot_listen(listen.address, &error))?;
+                let dialect = listen.dialect.and_then(|dialect| crate::codec::number_of(dialect.as_str()));
+                let proxy = listen.proxy;
+                Ok((socket, Listener { address, dialect, proxy, loopback: address.ip().is_loopback() }))
+            })
+            .collect::<Result<Vec<_>, String>>()?;
+        let (sockets, listeners): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
+        let addresses = listeners.iter().map(|listener| listener.address).collect();
+        if !config.server.memory {
+            make_private(&config.server.data)?;
+        }
+        let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
+        let readiness = Readiness::new();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let count = config.shard_count(cores);
+        let shards = Arc::new(Shards::new(count, config.shard_settings(), profiles(config), fastrand::u64(..)));
+        let site = Arc::new(Site {
+            listeners,
+            origins: config.http.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+            http: config.http.clone(),
+            handshake_timeout: config.http.handshake_timeout,
+            legacy_pages: config.chat.legacy_pages,
+            metrics: metrics.clone(),
+        });
+        let threads = (0..count)
+            .map(|number| start_shard(number, config.server.pin_shards, &shards, &site, metrics, talk_log.clone()))
+            .collect::<Result<Vec<_>, String>>()?;
+        for number in 0..count {
+            let shards = shards.clone();
+            readiness.register_fn(format!("shard {number}"), move || {
+                let shards = shards.clone();
+                async move { probe(&shards, number).await }
+            });
+        }
+        let admin = match config.server.admin {
+            None => None,
+            Some(address) => Some(Admin::new(readiness.clone(), metrics.clone()).start(address)?),
+        };
+        let acceptor = Acceptor::start(sockets, shards.clone(), metrics.clone())
+            .map_err(|error| format!("the acceptor's thread cannot be started: {error}"))?;
+        readiness.enter(Phase::Ready);
+        Ok(Self {
+            addresses,
+            readiness,
+            shards,
+            acceptor,
+            admin,
+            threads,
+            talk_log: talk_log_thread,
+            talk_file,
+            drain_timeout: config.server.drain_timeout,
+        })
+    }
+
+    /// Where clients connect, with the ports that the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Where the admin listener is.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminThread::address)
+    }
+
+    /// Makes the talk log open its file again, after something moved it away.
+    pub fn reopen_logs(&self) {
+        if let Some(file) = &self.talk_file {
+            file.reopen();
+        }
+    }
+
+    /// Takes over what can change while the server runs.
+    pub fn reconfigure(&mut self, config: &Config) {
+        if let Some(file) = &self.talk_file {
+            file.set_rotation(Rotation::from_config(&config.log));
+        }
+        self.drain_timeout = config.server.drain_timeout;
+    }
+
+    /// Connections there are, those in their handshake included.
+    pub fn connections(&self) -> usize {
+        self.shards.connections()
+    }
+
+    /// Ends the server politely: readiness goes first, then the listeners; everybody is told goodbye, and has the drain
+    /// timeout to read it. Blocks. Returns how many connections had to be cut off.
+    pub fn drain(mut self) -> usize {
+        self.readiness.enter(Phase::Draining);
+        self.acceptor.stop();
+        for number in 0..self.threads.len() {
+            self.shards.tell(number, ToShard::Drain);
+        }
+        let end = Instant::now() + self.drain_timeout;
+        while self.shards.connections() > 0 && Instant::now() < end {
+            thread::sleep(limits::DRAIN_LOOK);
+        }
+        let left = self.shards.connections();
+        self.stop();
+        left
+    }
+
+    fn stop(&mut self) {
+        self.acceptor.stop();
+        for ShardThread { stop, thread } in self.threads.drain(..) {
+            drop(stop);
+            // A panic there has been printed already.
+            let _ = thread.join();
+        }
+        if let Some(talk_log) = self.talk_log.take() {
+            talk_log.finish();
+        }
+        if let Some(admin) = self.admin.take() {
+            admin.stop();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+fn start_shard(
+    number: usize,
+    pin: bool,
+    shards: &Arc<Shards>,
+    site: &Arc<Site>,
+    metrics: &Arc<Metrics>,
+    talk_log: Option<TalkLog>,
+) -> Result<ShardThread, String> {
+    let (stop, stopped) = oneshot::channel();
+    let doorman = Doorman::new(site.clone());
+    let report = shard::Reporter::new(metrics.clone(), number);
+    let shards = shards.clone();
+    let thread = thread::Builder::new()
+        .name(format!("shard-{number}"))
+        .spawn(move || {
+            if pin {
+                pin_to_core(number);
+            }
+            let observer: Rc<dyn Observer> = Rc::new(Talks(talk_log));
+            if let Err(error) =
+                shard::run(ShardId(number as u16), shards, doorman, report, observer, fastrand::u64(..), stopped)
+            {
+                tracing::error!(shard = number, %error, "a shard cannot run");
+            }
+        })
+        .map_err(|error| format!("the thread of shard {number} cannot be started: {error}; try fewer with --shards"))?;
+    Ok(ShardThread { stop, thread })
+}
+
+fn pin_to_core(number: usize) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    match cores.get(number % cores.len().max(1)) {
+        Some(core) if core_affinity::set_for_current(*core) => {}
+        Some(_) | None => tracing::warn!(shard = number, "the shard could not be bound to a core and runs on any"),
+    }
+}
+
+/// Asks a shard to answer: it does when its inbox is emptied.
+async fn probe(shards: &Shards, number: usize) -> Result<(), String> {
+    let (answer, answered) = oneshot::channel();
+    if !shards.try_tell(number, ToShard::Probe(answer)) {
+        return Err("its inbox is full".to_owned());
+    }
+    answered.await.map(drop).map_err(|_| "it has ended".to_owned())
+}
+
+fn profiles(config: &Config) -> Arc<[Profile]> {
+    DIALECTS
+        .iter()
+        .map(|dialect| {
+            let mut profile = dialect.profile();
+            if dialect.name() == crate::codec::NATIVE {
+                profile.ping_every = config.chat.native_ping;
+            }
+            if let Some(pace) = config.chat.legacy_pings.get(dialect.name()) {
+                profile.ping_every = *pace;
+            }
+            if profile.silent_after.is_some() {
+                profile.silent_after = config.chat.action_silence;
+            }
+            profile
+        })
+        .collect()
+}
+
+fn start_talk_log(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<(Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>), String> {
+    let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else { return Ok((None, None, None)) };
+    make_private(&dir)?;
+    let sentence = |error: io::Error| {
+        format!("the talk log cannot be written in {}: {error}; see log.dir, or set log.talk_log = false", dir.display())
+    };
+    let file = RotatingFile::open(
+        &dir,
+        "talk",
+        "jsonl",
+        Rotation::from_config(&config.log),
+        system_clock(),
+        metrics.logs.write_errors.clone(),
+    )
+    .map_err(sentence)?;
+    let control = file.control();
+    let (log, thread) = TalkLog::start(file, metrics.logs.talk_dropped.clone()).map_err(sentence)?;
+    Ok((Some(log), Some(thread), Some(control)))
+}
+
+/// Makes a directory that only its owner reads, if it is not there.
+fn make_private(dir: &std::path::Path) -> Result<(), String> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| format!("the directory {} cannot be made: {error}; choose another with --data", dir.display()))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let fix = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port with --listen",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; choose one it has with --listen",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher one with --listen",
+        _ => "choose another with --listen",
+    };
+    format!("cannot listen on {address}: {error}; {fix}")
+}
+
+/// Passes talks on to the talk log.
+struct Talks(Option<TalkLog>);
+
+impl Observer for Talks {
+    fn talk(&self, room: &RoomName, talk: &Talk) {
+        if let Some(log) = &self.0 {
+            log.record(room, talk);
+        }
+    }
+}
+
+impl Config {
+    fn shard_settings(&self) -> shard::Settings {
+        let (chat, flush) = (&self.chat, &self.flush);
+        shard::Settings {
+            home: crate::chat::HomeSettings {
+                presence_events_max: chat.presence_events_max,
+                digest_every_ms: chat.digest_every.as_millis() as u64,
+                list_cache_ms: chat.list_cache.as_millis() as u64,
+                key_window_ms: self.history.key_window.as_millis() as u64,
+            },
+            dead_after: chat.dead_after,
+            idle_kick: chat.idle_kick,
+            write_timeout: flush.write_timeout,
+            pace: flush.pace as f32,
+            flush_max: flush.max,
+            yield_writes: flush.yield_writes,
+            ring_bytes: flush.ring_bytes.0 as usize,
+            ring_budget: flush.ring_budget.0 as usize,
+            rooms_per_session: chat.rooms_per_session,
+            inbox_messages: flush.inbox_messages,
+            underway_bytes: flush.inflight_bytes.0 as usize,
+            ..shard::Settings::default()
+        }
+    }
+}

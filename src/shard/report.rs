@@ -1,0 +1,99 @@
+//! From what a shard counts to the metrics, once per tick.
+
+use std::sync::Arc;
+
+use super::{
+    End,
+    run::{Report, Standing},
+    stats::Stats,
+};
+use crate::{
+    chat::ShardId,
+    observe::{CloseReason, Metrics, ShardMetrics},
+};
+
+/// Gives one shard's counts to the metrics.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    metrics: Arc<Metrics>,
+    shard: Arc<ShardMetrics>,
+}
+
+impl Reporter {
+    /// For the shard with this number.
+    pub(crate) fn new(metrics: Arc<Metrics>, number: usize) -> Self {
+        let shard = metrics.shards[number].clone();
+        Self { metrics, shard }
+    }
+}
+
+impl Report for Reporter {
+    fn report(&self, _: ShardId, stats: &mut Stats, now: &Standing) {
+        let Stats {
+            talks,
+            deliveries,
+            bytes_in,
+            bytes_out,
+            busy,
+            gaps,
+            flushes,
+            lags,
+            ends,
+            opened,
+            detected,
+        } = stats;
+        let shard = &self.shard;
+        for (dialect, count) in talks.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+            shard.dialect(Some(dialect)).talks.inc_by(std::mem::take(count));
+        }
+        shard.deliveries.inc_by(std::mem::take(deliveries));
+        shard.received_bytes.inc_by(std::mem::take(bytes_in));
+        shard.sent_bytes.inc_by(std::mem::take(bytes_out));
+        shard.refusals.of(crate::chat::ErrorCode::Busy).inc_by(std::mem::take(busy));
+        shard.gaps.inc_by(std::mem::take(gaps));
+        for (cost_us, largest) in flushes.drain(..) {
+            shard.flush_seconds.observe(cost_us as f64 / 1e6);
+            shard.flush_batch_bytes.observe(largest as f64);
+        }
+        for lag in lags.drain(..) {
+            shard.cursor_lag_events.observe(lag as f64);
+        }
+        for (dialect, end) in ends.drain(..) {
+            shard.closes.of(reason(end)).inc();
+            if let Some(dialect) = dialect {
+                shard.dialect(Some(usize::from(dialect))).connections.dec();
+            }
+        }
+        for dialect in opened.drain(..) {
+            let dialect = shard.dialect(Some(usize::from(dialect)));
+            dialect.connections.inc();
+            dialect.opened.inc();
+        }
+        for (dialect, why) in detected.drain(..) {
+            self.metrics.ingress.decided(dialect, why);
+        }
+        shard.rooms.set(now.rooms as i64);
+        shard.sessions.set(now.sessions as i64);
+        shard.ring_bytes.set(now.ring_bytes as i64);
+        shard.inbox_messages.set(now.inbox as i64);
+        shard.overflow_messages.set(now.kept as i64);
+    }
+}
+
+/// The word for an end in the metrics.
+const fn reason(end: End) -> CloseReason {
+    match end {
+        End::Peer => CloseReason::ClosedByClient,
+        End::Exit => CloseReason::Exit,
+        End::Violation => CloseReason::ProtocolError,
+        End::Refused => CloseReason::Malformed,
+        End::Timeout => CloseReason::Dead,
+        End::Idle => CloseReason::Idle,
+        End::WriteTimeout => CloseReason::WriteTimeout,
+        End::Slow | End::Overrun => CloseReason::SlowReader,
+        End::Busy => CloseReason::BusyTooLong,
+        End::Draining => CloseReason::Drain,
+        End::Disconnected => CloseReason::Kicked,
+        End::Reset | End::Lingered => CloseReason::Vanished,
+    }
+}
