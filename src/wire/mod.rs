@@ -9,6 +9,8 @@
 
 pub mod handshake;
 mod head;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 pub mod reader;
 pub mod writer;
 
