@@ -194,3 +194,5 @@ pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
 pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often a draining server looks whether everybody has gone.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// How long a stopping server waits for its talk log to be written.
+pub const LOG_FINISH: Duration = Duration::from_secs(5);

@@ -1,6 +1,10 @@
 //! The plaza program: arguments → settings → server → drain.
 
-use std::{env, process::ExitCode};
+use std::{
+    env,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 use plaza::{
     codec::DIALECTS,
@@ -26,11 +30,12 @@ fn main() -> ExitCode {
             }
         },
         Task::Print(text) => {
-            print!("{text}");
+            let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
         Task::Refuse { message, code } => {
-            eprint!("{message}");
+            // Whoever closed the pipe has seen enough.
+            let _ = io::stderr().write_all(message.as_bytes());
             ExitCode::from(code)
         }
     }
@@ -42,13 +47,14 @@ fn serve(loaded: Loaded, flags: &SettingFlags) -> Result<(), String> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let metrics = Metrics::new(loaded.config.shard_count(cores), &names);
     let logs = Logs::install(&loaded.config.log, loaded.config.log_dir().as_deref(), &metrics)?;
+    metrics.follow_total(metrics.logs.server_dropped.clone(), logs.dropped_lines());
     let signals = Signals::install()?;
     let mut server = Server::start(&loaded.config, &metrics)?;
     for address in server.addresses() {
-        println!("plaza {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(io::stdout(), "plaza {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
     }
     if let Some(address) = server.admin_address() {
-        println!("admin, health and metrics on http://{address}");
+        let _ = writeln!(io::stdout(), "health and metrics on http://{address}");
     }
     signals.wait(loaded, flags, &logs, &mut server);
     let left = server.drain();

@@ -160,7 +160,7 @@ impl Server {
             let _ = thread.join();
         }
         if let Some(talk_log) = self.talk_log.take() {
-            talk_log.finish();
+            talk_log.finish(limits::LOG_FINISH);
         }
         if let Some(admin) = self.admin.take() {
             admin.stop();

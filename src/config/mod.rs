@@ -86,10 +86,12 @@ impl Loaded {
 impl Config {
     /// Where log files are; `None` when nothing may be written to the disk.
     pub fn log_dir(&self) -> Option<PathBuf> {
-        match (&self.log.dir, self.server.memory) {
-            (Some(dir), _) => Some(dir.clone()),
-            (None, false) => Some(self.server.data.join("logs")),
-            (None, true) => None,
+        if self.log.dir.is_absolute() {
+            Some(self.log.dir.clone())
+        } else if self.server.memory {
+            None
+        } else {
+            Some(self.server.data.join(&self.log.dir))
         }
     }
 
@@ -225,7 +227,7 @@ fn check_together(config: &Config, layers: &mut Layers) {
     }
     if log.server_log && config.log_dir().is_none() {
         let sentence = "log.server_log asks for a file, but with server.memory nothing is written into the data directory; \
-                        set log.dir, or leave the log on standard error";
+                        set log.dir to an absolute path, or leave the log on standard error";
         refuse("log.server_log", sentence.to_owned());
     }
     layers.mistakes.append(&mut mistakes);

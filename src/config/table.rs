@@ -124,7 +124,7 @@ settings! {
         admin: Option<SocketAddr> = "127.0.0.1:8081", flag "admin" "ADDR";
         /// The data directory; made if missing, readable by its owner alone, and never shared by two servers.
         data: PathBuf = "./plaza-data", flag "data" "DIR";
-        /// Keeps everything in memory and writes no history and no logs into the data directory.
+        /// Keeps everything in memory and writes nothing into the data directory.
         memory: bool = "false", flag "memory" "";
         /// Shards, each a thread that serves its share of the connections; 0 is one per core.
         shards: usize = "0", within "0"..="256", flag "shards" "N";
@@ -233,8 +233,9 @@ settings! {
         server_log: bool = "false";
         /// Writes the talk log into files of `dir`. Direct messages are never in it.
         talk_log: bool = "true";
-        /// Where log files are; off is `logs` in the data directory.
-        dir: Option<PathBuf> = "off";
+        /// Where log files are; a relative path is below the data directory. With `server.memory` there are log files only
+        /// where this is an absolute path.
+        dir: PathBuf = "logs";
         /// A new file is begun at every full one of these (of UTC).
         rotate_every: Option<Duration> = "1d", within "1min"..="30d", change Reload;
         /// A new file is begun before one grows beyond this.

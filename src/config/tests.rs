@@ -448,6 +448,10 @@ fn a_bad_command_line_is_refused_with_64_and_help_is_not() {
 fn logs_go_into_the_data_directory_unless_all_is_in_memory() {
     let dir = |content| Loaded::from_sources(&file(content)).unwrap().config.log_dir();
     assert_eq!(dir(""), Some("./plaza-data/logs".into()));
+    assert_eq!(
+        dir("[server]\ndata = \"/srv\"\n[log]\ndir = \"a/b\""),
+        Some("/srv/a/b".into())
+    );
     assert_eq!(dir("[server]\nmemory = true"), None);
     assert_eq!(
         dir("[server]\nmemory = true\n[log]\ndir = \"/var/log/plaza\""),

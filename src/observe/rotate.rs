@@ -143,14 +143,15 @@ impl RotatingFile {
             .as_ref()
             .is_none_or(|open| !open.has_room(now, length, &rotation));
         // A file that is too long is better than lines that are lost: a failed beginning leaves the old one open.
-        if full && now >= self.retry_at {
-            if let Err(error) = self.begin(now, &rotation, length) {
-                self.retry_at = now.saturating_add(millis(limits::LOG_RETRY));
-                if self.open.is_none() {
-                    return Err(error);
-                }
-                self.errors.inc();
+        if full
+            && now >= self.retry_at
+            && let Err(error) = self.begin(now, &rotation, length)
+        {
+            self.retry_at = now.saturating_add(millis(limits::LOG_RETRY));
+            if self.open.is_none() {
+                return Err(error);
             }
+            self.errors.inc();
         }
         match &mut self.open {
             Some(open) => open.append(lines),
@@ -304,7 +305,8 @@ impl Open {
     }
 
     fn has_room(&self, now: u64, length: u64, rotation: &Rotation) -> bool {
-        let same_period = rotation.period(now) == rotation.period(self.begun);
+        // A clock that was set back begins no new file with every line.
+        let same_period = rotation.period(now) <= rotation.period(self.begun);
         // A line longer than a whole file has a file of its own.
         let fits = rotation
             .bytes
@@ -563,6 +565,24 @@ mod tests {
         bench.pass(60);
         bench.open(rotation).write_all(b"b\n").unwrap();
         assert_eq!(bench.contents(), ["a\n", "b\n"]);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_put_new_lines_before_old_ones() {
+        let bench = Bench::new();
+        let rotation = |bytes| Rotation {
+            every: Some(Duration::from_secs(60)),
+            bytes: Some(bytes),
+            ..Rotation::default()
+        };
+        bench.open(rotation(2)).write_all(b"a\n").unwrap();
+        bench.now.fetch_sub(3_600_000, Ordering::Relaxed);
+        let mut log = bench.open(rotation(1));
+        log.control().set_rotation(rotation(100));
+        for line in ["b\n", "c\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+        }
+        assert_eq!(bench.contents(), ["a\n", "b\nc\n"]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded, never, select};
+use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, TryRecvError, bounded, never, select};
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
@@ -36,7 +36,8 @@ pub struct TalkLog {
 #[derive(Debug)]
 pub struct TalkLogThread {
     requests: Sender<Request>,
-    thread: thread::JoinHandle<()>,
+    /// Never sends: it disconnects when the thread ends.
+    ended: Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -78,15 +79,17 @@ impl TalkLog {
             batch: String::new(),
             batch_lines: 0,
         };
-        let thread = thread::Builder::new()
-            .name("talk-log".to_owned())
-            .spawn(move || writer.run())?;
+        let (ending, ended) = bounded(0);
+        thread::Builder::new().name("talk-log".to_owned()).spawn(move || {
+            writer.run();
+            drop(ending);
+        })?;
         let log = Self {
             entries,
             waiting_bytes,
             dropped,
         };
-        Ok((log, TalkLogThread { requests, thread }))
+        Ok((log, TalkLogThread { requests, ended }))
     }
 
     /// Notes that this was said in this room. Counts it as dropped when the disk is too far behind.
@@ -119,11 +122,14 @@ impl TalkLogThread {
         self.requests.send_timeout(Request::Flush(done), within).is_ok() && is_done.recv_timeout(within).is_ok()
     }
 
-    /// Writes all that was recorded and ends the thread; what is recorded later is dropped and counted.
-    pub fn finish(self) {
-        // Either may fail only when the thread has ended already.
-        let _ = self.requests.send(Request::Finish);
-        let _ = self.thread.join();
+    /// Writes all that was recorded and ends the thread, at most this long; says whether it did. What is recorded later is
+    /// dropped and counted.
+    pub fn finish(self, within: Duration) -> bool {
+        match self.requests.send_timeout(Request::Finish, within) {
+            Ok(()) => self.ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected),
+            Err(SendTimeoutError::Disconnected(_)) => true,
+            Err(SendTimeoutError::Timeout(_)) => false,
+        }
     }
 }
 
@@ -162,7 +168,10 @@ impl<W: Write> Writer<W> {
                     // Whoever asked may have stopped waiting.
                     let _ = done.try_send(());
                 }
-                Some(Request::Finish) => return,
+                Some(Request::Finish) => {
+                    self.dropped.inc_by(self.waiting.len() as u64);
+                    return;
+                }
                 None => {}
             }
         }
@@ -270,6 +279,9 @@ mod tests {
     use super::*;
     use crate::chat::{SessionTag, UserName};
 
+    /// Longer than any machine takes; nothing waits this long unless it is broken.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
     #[derive(Clone, Default)]
     struct Shared(Arc<Mutex<Vec<u8>>>);
 
@@ -334,14 +346,14 @@ mod tests {
         let file = Shared::default();
         let (log, thread) = TalkLog::start(file.clone(), Counter::default()).unwrap();
         log.record(&RoomName::lobby(), &talk(7, "你好 \"all\""));
-        assert!(thread.flush(Duration::from_secs(10)));
+        assert!(thread.flush(PATIENCE));
         assert_eq!(
             file.text(),
             "{\"at\":\"2026-11-20T22:15:03.042Z\",\"room\":\"lobby\",\"seq\":7,\"from\":\"张三\",\"session\":\"000000ab\",\
              \"kind\":\"text\",\"text\":\"你好 \\\"all\\\"\"}\n"
         );
         log.record(&RoomName::lobby(), &talk(8, "last"));
-        thread.finish();
+        assert!(thread.finish(PATIENCE));
         assert_eq!(file.text().lines().count(), 2);
     }
 
@@ -370,8 +382,9 @@ mod tests {
         }
         assert!(dropped.get() > 0 && dropped.get() < talks as u64);
         assert!(log.waiting_bytes.load(Ordering::Relaxed) <= limits::TALK_LOG_BYTES + text.len());
+        assert!(!thread.flush(Duration::from_millis(10)));
         drop(release);
-        thread.finish();
+        assert!(thread.finish(PATIENCE));
         assert_eq!(log.waiting_bytes.load(Ordering::Relaxed), 0);
     }
 
@@ -382,7 +395,7 @@ mod tests {
         for seq in 1..=3 {
             log.record(&RoomName::lobby(), &talk(seq, "x"));
         }
-        thread.finish();
+        assert!(thread.finish(PATIENCE));
         assert_eq!(dropped.get(), 3);
         log.record(&RoomName::lobby(), &talk(4, "x"));
         assert_eq!(dropped.get(), 4);
@@ -394,8 +407,8 @@ mod tests {
         let (log, thread) = TalkLog::start(file.clone(), Counter::default()).unwrap();
         log.record(&RoomName::lobby(), &talk(1, "x"));
         drop(log);
-        assert!(thread.flush(Duration::from_secs(10)));
-        thread.finish();
+        assert!(thread.flush(PATIENCE));
+        assert!(thread.finish(PATIENCE));
         assert_eq!(file.text().lines().count(), 1);
     }
 }

@@ -229,7 +229,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// What there is at this moment.
     pub(crate) fn standing(&self) -> Standing {
         Standing {
-            connections: self.connections.len(),
             sessions: self.directory.sessions_of(self.me),
             rooms: self.home.len(),
             ring_bytes: self.ring_bytes,

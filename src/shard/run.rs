@@ -71,7 +71,6 @@ pub(crate) trait Report {
 /// What there is on a shard at one moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Standing {
-    pub(crate) connections: usize,
     pub(crate) sessions: usize,
     pub(crate) rooms: usize,
     pub(crate) ring_bytes: usize,

@@ -335,6 +335,8 @@ which it speaks.
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::sync::atomic::Ordering;
 
     use super::*;

@@ -1,0 +1,57 @@
+//! The program as it is started: what it prints, and its exit codes.
+#![allow(clippy::unwrap_used)]
+
+use std::process::{Command, Output};
+
+fn plaza(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plaza"));
+    // The settings of whoever runs the tests are not ours.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PLAZA_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).output().unwrap()
+}
+
+#[test]
+fn version_says_commit_and_build() {
+    let output = plaza(&["--version"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        text.starts_with(concat!("plaza ", env!("CARGO_PKG_VERSION"), " (commit ")),
+        "{text}"
+    );
+    assert!(text.trim_end().ends_with(" build)"), "{text}");
+}
+
+#[test]
+fn the_settings_in_force_are_shown() {
+    let output = plaza(&["config", "--shards", "3"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), output.stderr.len()), (Some(0), 0));
+    assert!(text.contains("shards = 3  # flag --shards\n"), "{text}");
+}
+
+#[test]
+fn a_bad_setting_a_bad_flag_and_a_missing_file_end_with_64() {
+    for arguments in [
+        ["--shards", "many"].as_slice(),
+        &["serve", "--listen", "here"],
+        &["--unknown"],
+        &["config", "--config", "/nonexistent/plaza.toml"],
+    ] {
+        let output = plaza(arguments);
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}: {words}");
+        assert!(output.stdout.is_empty() && !words.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_ends_with_0() {
+    let output = plaza(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("--drain-timeout"));
+}
