@@ -214,13 +214,20 @@ async fn a_reply_that_comes_too_late_is_a_push() {
         talking
     })
     .await;
-    let config = Config::new(url).timeout(Duration::from_millis(300));
-    let (client, _) = Client::connect(config).await.unwrap();
-    let error = client.ping().await.unwrap_err();
-    assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    let (client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let given_up = tokio::time::timeout(Duration::from_millis(20), client.ping()).await;
+    assert!(given_up.is_err(), "a reply came before it was said");
     assert_eq!(client.ping().await.unwrap().at, 2);
     let late = client.next_message().await.unwrap();
     assert_eq!((late.id, late.event), (2, Some(Event::Pong(proto::Pong { at: 1 }))));
+}
+
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    let (url, _server) = serve(async |peer: Peer| peer.agree().await).await;
+    let config = Config::new(url).timeout(Duration::from_millis(50));
+    let error = Client::connect(config).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -371,3 +371,36 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_examples_of_the_document_are_read_by_both_sides() {
+    let document = include_str!("../../../../docs/protocol.md");
+    let mut refusals = Vec::new();
+    let (mut requests, mut events) = (0, 0);
+    for line in document.lines() {
+        if let Some(request) = line.strip_prefix("→ ") {
+            requests += 1;
+            if let Err(Fault::Refused(_, refusal)) = from_json(request) {
+                refusals.push(refusal);
+            }
+        } else if let Some(event) = line.strip_prefix("← ")
+            && !event.contains('…')
+        {
+            events += 1;
+            let read = Wire::Json.decode(event.as_bytes()).unwrap();
+            match read.event {
+                Some(plaza_client::Event::Error(error)) => {
+                    let expected = refusals.pop().unwrap();
+                    assert_eq!(
+                        (error.code.as_str(), error.text.as_str()),
+                        (expected.code.name(), &*expected.text)
+                    );
+                }
+                Some(_) => {}
+                None => panic!("{event} is no event"),
+            }
+        }
+    }
+    assert_eq!(refusals, []);
+    assert!(requests >= 5 && events >= 5, "{requests} requests, {events} events");
+}
