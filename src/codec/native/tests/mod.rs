@@ -4,6 +4,7 @@
 
 mod any;
 mod asked;
+mod refused;
 mod told;
 
 use std::num::NonZeroU64;
