@@ -229,3 +229,53 @@ impl From<super::NameFault> for Refusal {
         ErrorCode::BadName.because(fault.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = include_str!("../../docs/errors.md");
+
+    /// The cells of the rows below a heading, without the head of the table.
+    fn rows(heading: &str) -> Vec<Vec<&'static str>> {
+        let section = DOCUMENT.split("\n## ").find(|section| section.starts_with(heading));
+        let rows = section
+            .unwrap_or_default()
+            .lines()
+            .filter(|line| line.starts_with("| `"));
+        rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect())
+            .collect()
+    }
+
+    #[test]
+    fn the_document_lists_exactly_the_error_codes() {
+        let listed: Vec<&str> = rows("Errors").iter().map(|row| row[0].trim_matches('`')).collect();
+        assert_eq!(listed, ErrorCode::ALL.map(ErrorCode::name));
+        assert!(rows("Errors").iter().all(|row| row.len() == 4 && !row.contains(&"")));
+    }
+
+    #[test]
+    fn the_document_lists_exactly_the_goodbyes_with_their_close_codes() {
+        let listed: Vec<Vec<String>> = rows("Goodbyes")
+            .iter()
+            .map(|row| [0, 1, 2, 4].map(|cell| row[cell].trim_matches('`').to_owned()).to_vec())
+            .collect();
+        let known = GoodbyeCode::ALL.map(|code| {
+            vec![
+                code.name().to_owned(),
+                code.close_code().to_string(),
+                if code.invites_back() { "yes" } else { "no" }.to_owned(),
+                code.legacy_close_code().to_string(),
+            ]
+        });
+        assert_eq!(listed, known);
+    }
+
+    #[test]
+    fn close_codes_say_the_same_as_the_invitation() {
+        for code in GoodbyeCode::ALL {
+            let invites = matches!(code.close_code(), 4000..=4499 | 1013);
+            assert_eq!(invites, code.invites_back(), "{code}");
+        }
+    }
+}

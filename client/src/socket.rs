@@ -1,0 +1,342 @@
+//! A WebSocket over TCP: the handshake through hyper, then a task that reads and a task that writes.
+//!
+//! `read_frame` of fastwebsockets must not be dropped half way (it has then taken the head of a frame out of its buffer),
+//! and a write that is dropped half way tears a frame. So neither is ever awaited by a caller: callers wait on channels.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use fastwebsockets::{
+    FragmentCollectorRead, Frame, OpCode, Payload, Role, WebSocketError, WebSocketWrite, after_handshake_split,
+    handshake,
+};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::{
+    Request, Response, StatusCode, Uri,
+    body::Incoming as Body,
+    header::{CONNECTION, HOST, HeaderName, HeaderValue, UPGRADE},
+};
+use hyper_util::rt::TokioIo;
+use sha1::{Digest, Sha1};
+use tokio::{
+    io::{AsyncRead, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+    task::JoinHandle,
+};
+
+use crate::error::{Closing, Error};
+
+/// Longest message of a server unless set otherwise: a page of 200 of the longest texts, with every byte escaped.
+pub(crate) const MESSAGE_BYTES: usize = 80 * 1024 * 1024;
+/// Messages that wait to be written. A caller waits while there are so many; a pong is left out, since a later one will do.
+const OUTGOING: usize = 64;
+/// How much of the body of a refused handshake is kept for the error.
+const REFUSAL_BYTES: usize = 16 * 1024;
+
+/// Where to, and with what.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) authority: String,
+    pub(crate) path_and_query: String,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) message_bytes: usize,
+}
+
+/// What the reading task hands on.
+pub(crate) enum Received {
+    Text(Bytes),
+    Binary(Bytes),
+    Ping(Bytes),
+    Pong(Bytes),
+}
+
+/// Takes what was read, in order.
+pub(crate) trait Sink: Send + 'static {
+    /// What comes of pings: `true`, and they are answered.
+    fn answers_pings(&self) -> bool {
+        true
+    }
+
+    /// Takes one message; an error ends the connection.
+    fn take(&mut self, received: Received) -> impl Future<Output = Result<(), Closing>> + Send;
+
+    /// The last call.
+    fn end(&mut self, closing: Closing);
+}
+
+/// A frame to be written.
+pub(crate) type Outgoing = (OpCode, Vec<u8>);
+
+/// An open socket: its two tasks. They end with it.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) outgoing: mpsc::Sender<Outgoing>,
+    pub(crate) subprotocol: Option<String>,
+    reading: JoinHandle<()>,
+    writing: JoinHandle<()>,
+}
+
+impl Target {
+    /// From `ws://host:port/path?query`, or `host:port`; without a path, the one given.
+    pub(crate) fn parse(url: &str, path: &str) -> Result<Self, Error> {
+        let bad = |why: &str| Error::Config(format!("the address {url:?} {why}; give ws://host:port/path"));
+        let url = if url.contains("://") {
+            url.to_owned()
+        } else {
+            format!("ws://{url}")
+        };
+        let uri: Uri = url.parse().map_err(|fault| bad(&format!("cannot be read ({fault})")))?;
+        match uri.scheme_str() {
+            Some("ws") => {}
+            Some("wss") => return Err(bad("asks for TLS, which this client does not speak")),
+            _ => return Err(bad("is not one of a WebSocket")),
+        }
+        let authority = uri.authority().ok_or_else(|| bad("has no host"))?;
+        let authority = match authority.port_u16() {
+            Some(_) => authority.to_string(),
+            None => format!("{authority}:80"),
+        };
+        let path_and_query = match uri.path_and_query().map(|path| path.as_str()) {
+            None | Some("/") => path.to_owned(),
+            Some(path) => path.to_owned(),
+        };
+        Ok(Self {
+            authority,
+            path_and_query,
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            message_bytes: MESSAGE_BYTES,
+        })
+    }
+}
+
+impl Socket {
+    /// Connects, and hands everything that comes to `sink`.
+    pub(crate) async fn open(target: &Target, timeout: Duration, sink: impl Sink) -> Result<Self, Error> {
+        let opening = async {
+            let stream = TcpStream::connect(&target.authority).await?;
+            stream.set_nodelay(true)?;
+            upgrade(target, stream).await
+        };
+        let (stream, early, subprotocol) =
+            tokio::time::timeout(timeout, opening)
+                .await
+                .map_err(|_| Error::Timeout {
+                    waited_for: "the handshake",
+                    waited: timeout,
+                })??;
+        let (read, write) = stream.into_split();
+        let (mut read, write) = after_handshake_split(Early { early, read }, write, Role::Client);
+        read.set_max_message_size(target.message_bytes.saturating_add(1));
+        // Pings are answered below: fastwebsockets would hide them.
+        read.set_auto_pong(false);
+        let (outgoing, waiting) = mpsc::channel(OUTGOING);
+        Ok(Self {
+            reading: tokio::spawn(read_all(FragmentCollectorRead::new(read), outgoing.clone(), sink)),
+            writing: tokio::spawn(write_all(write, waiting)),
+            outgoing,
+            subprotocol,
+        })
+    }
+
+    /// Hands a frame to the writing task; waits while too many wait there. `false`: the connection has ended.
+    pub(crate) async fn send(&self, opcode: OpCode, payload: Vec<u8>) -> bool {
+        self.outgoing.send((opcode, payload)).await.is_ok()
+    }
+
+    /// Waits until the connection has ended on both sides.
+    pub(crate) async fn ended(&mut self) {
+        if !self.reading.is_finished() {
+            let _ = (&mut self.reading).await;
+        }
+        if !self.writing.is_finished() {
+            let _ = (&mut self.writing).await;
+        }
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.reading.abort();
+        self.writing.abort();
+    }
+}
+
+async fn read_all(mut read: FragmentCollectorRead<Early>, outgoing: mpsc::Sender<Outgoing>, mut sink: impl Sink) {
+    let closing = loop {
+        // The echo of a close frame. A full queue means that a close would not get out either.
+        let mut oblige = |frame: Frame<'_>| {
+            let _ = outgoing.try_send((frame.opcode, frame.payload.to_vec()));
+            std::future::ready(Ok::<(), WebSocketError>(()))
+        };
+        let frame = match read.read_frame(&mut oblige).await {
+            Ok(frame) => frame,
+            Err(fault) => break Closing::Broken(format!("the connection broke: {fault}")),
+        };
+        let payload = Bytes::from(frame.payload.to_vec());
+        let taken = match frame.opcode {
+            OpCode::Text => sink.take(Received::Text(payload)).await,
+            OpCode::Binary => sink.take(Received::Binary(payload)).await,
+            OpCode::Pong => sink.take(Received::Pong(payload)).await,
+            OpCode::Ping => {
+                if sink.answers_pings() {
+                    let _ = outgoing.try_send((OpCode::Pong, payload.to_vec()));
+                }
+                sink.take(Received::Ping(payload)).await
+            }
+            OpCode::Close => break said_at_close(&payload),
+            // The collector has put these together.
+            OpCode::Continuation => Ok(()),
+        };
+        if let Err(closing) = taken {
+            break closing;
+        }
+    };
+    // Ends the writing task, which has nothing more to say: after the echo of a close frame this is not sent any more.
+    let _ = outgoing.try_send((OpCode::Close, 1002u16.to_be_bytes().to_vec()));
+    sink.end(closing);
+}
+
+fn said_at_close(payload: &[u8]) -> Closing {
+    match payload.split_first_chunk::<2>() {
+        Some((code, reason)) => Closing::Server {
+            code: u16::from_be_bytes(*code),
+            reason: String::from_utf8_lossy(reason).into_owned(),
+        },
+        None => Closing::Server {
+            code: 1005,
+            reason: String::new(),
+        },
+    }
+}
+
+async fn write_all(mut write: WebSocketWrite<OwnedWriteHalf>, mut waiting: mpsc::Receiver<Outgoing>) {
+    while let Some((opcode, payload)) = waiting.recv().await {
+        let last = opcode == OpCode::Close;
+        let frame = Frame::new(true, opcode, None, Payload::Owned(payload));
+        // A write that fails ends reading too, which says why.
+        if write.write_frame(frame).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ the handshake
+
+/// The stream, the bytes that came right behind the answer, and the subprotocol agreed on.
+async fn upgrade(target: &Target, stream: TcpStream) -> Result<(TcpStream, Bytes, Option<String>), Error> {
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    // It ends by itself: with the upgrade, or when `sender` goes.
+    tokio::spawn(async move {
+        let _ = connection.with_upgrades().await;
+    });
+    let key = handshake::generate_key();
+    let mut response = sender.send_request(request(target, &key)?).await.map_err(failed)?;
+    let subprotocol = check(&mut response, target, &key).await?;
+    let upgraded = hyper::upgrade::on(&mut response).await.map_err(failed)?;
+    let parts = upgraded
+        .downcast::<TokioIo<TcpStream>>()
+        .map_err(|_| Error::Handshake {
+            status: 0,
+            text: "the connection is not the one that was opened".to_owned(),
+        })?;
+    Ok((parts.io.into_inner(), parts.read_buf, subprotocol))
+}
+
+fn request(target: &Target, key: &str) -> Result<Request<Empty<Bytes>>, Error> {
+    let mut request = Request::builder()
+        .uri(&target.path_and_query)
+        .header(HOST, &target.authority)
+        .header(UPGRADE, "websocket")
+        .header(CONNECTION, "Upgrade")
+        .header("sec-websocket-key", key)
+        .header("sec-websocket-version", "13");
+    if !target.subprotocols.is_empty() {
+        request = request.header("sec-websocket-protocol", target.subprotocols.join(", "));
+    }
+    for (name, value) in &target.headers {
+        let bad = |fault: &dyn std::fmt::Display| Error::Config(format!("the header {name:?} cannot be sent: {fault}"));
+        let value = HeaderValue::from_bytes(value).map_err(|fault| bad(&fault))?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|fault| bad(&fault))?;
+        request = request.header(name, value);
+    }
+    request.body(Empty::new()).map_err(|fault| {
+        Error::Config(format!(
+            "the path {:?} cannot be asked for: {fault}",
+            target.path_and_query
+        ))
+    })
+}
+
+/// RFC 6455 section 4.1, from "Once the client's opening handshake has been sent".
+async fn check(response: &mut Response<Body>, target: &Target, key: &str) -> Result<Option<String>, Error> {
+    let status = response.status();
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        let body = Limited::new(response.body_mut(), REFUSAL_BYTES).collect().await;
+        let text = body.map_or_else(
+            |fault| format!("its text cannot be read ({fault})"),
+            |body| String::from_utf8_lossy(&body.to_bytes()).trim().to_owned(),
+        );
+        return Err(Error::Handshake {
+            status: status.as_u16(),
+            text,
+        });
+    }
+    let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+    let wrong = |text: String| Error::Handshake { status: 101, text };
+    if !header("upgrade").is_some_and(|upgrade| upgrade.eq_ignore_ascii_case("websocket")) {
+        return Err(wrong("the answer does not upgrade to a WebSocket".to_owned()));
+    }
+    let accept = STANDARD.encode(Sha1::digest(format!("{key}{ACCEPT_SUFFIX}")));
+    if header("sec-websocket-accept").map(str::trim) != Some(accept.as_str()) {
+        return Err(wrong(
+            "Sec-WebSocket-Accept is not the answer to this client's key".to_owned(),
+        ));
+    }
+    match header("sec-websocket-protocol").map(str::trim) {
+        None => Ok(None),
+        Some(agreed) if target.subprotocols.iter().any(|offered| offered == agreed) => Ok(Some(agreed.to_owned())),
+        Some(other) => Err(wrong(format!("the subprotocol {other:?} was not offered"))),
+    }
+}
+
+fn failed(fault: hyper::Error) -> Error {
+    Error::Handshake {
+        status: 0,
+        text: fault.to_string(),
+    }
+}
+
+/// RFC 6455 section 1.3.
+const ACCEPT_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/// The reading half, after what hyper had read too much.
+struct Early {
+    early: Bytes,
+    read: OwnedReadHalf,
+}
+
+impl AsyncRead for Early {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.read).poll_read(context, into);
+        }
+        let take = self.early.len().min(into.remaining());
+        into.put_slice(&self.early.split_to(take));
+        Poll::Ready(Ok(()))
+    }
+}

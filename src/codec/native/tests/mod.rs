@@ -1,0 +1,78 @@
+//! Both forms, both ways.
+
+#![allow(clippy::unwrap_used)]
+
+mod any;
+mod asked;
+mod refused;
+mod told;
+
+use std::num::NonZeroU64;
+
+use proptest::prelude::*;
+use prost::Message as _;
+
+use super::*;
+use crate::{
+    chat::{Command, Conversation, Hello, Page, Position, ResumeFrom, Since, TalkKind, UserName},
+    proto::plaza::client_message::Request as Asked,
+};
+
+fn codec(subprotocol: Option<&'static str>) -> Box<dyn Codec> {
+    Native.open(&Handshake {
+        peer: "127.0.0.1:1".parse().unwrap(),
+        query: Vec::new(),
+        login_username: None,
+        username: None,
+        subprotocol,
+    })
+}
+
+fn decode_with(codec: &mut dyn Codec, message: Message<'_>) -> Result<Request, Fault> {
+    let mut requests = Vec::new();
+    codec.decode(message, &mut requests)?;
+    assert_eq!(requests.len(), 1);
+    Ok(requests.remove(0))
+}
+
+fn from_json(text: &str) -> Result<Request, Fault> {
+    decode_with(codec(Some(JSON)).as_mut(), Message::Text(text.as_bytes()))
+}
+
+fn from_protobuf(bytes: &[u8]) -> Result<Request, Fault> {
+    decode_with(codec(Some(PROTOBUF)).as_mut(), Message::Binary(bytes))
+}
+
+/// The same message through both forms; they must agree, in refusals word by word.
+fn from_both(message: &plaza::ClientMessage) -> Result<Request, Fault> {
+    let protobuf = from_protobuf(&message.encode_to_vec());
+    let json = serde_json::to_string(message).unwrap();
+    assert_eq!(from_json(&json), protobuf, "{json}");
+    protobuf
+}
+
+fn asked(request: Asked) -> plaza::ClientMessage {
+    plaza::ClientMessage {
+        id: 7,
+        request: Some(request),
+    }
+}
+
+fn command(json: &str) -> Command {
+    from_json(json).unwrap().command
+}
+
+fn refused(result: Result<Request, Fault>) -> (Option<u64>, ErrorCode, String) {
+    match result {
+        Err(Fault::Refused(id, refusal)) => (id.map(NonZeroU64::get), refusal.code, refusal.text.into_owned()),
+        other => panic!("{other:?} is no refusal"),
+    }
+}
+
+fn room(name: &str) -> RoomName {
+    RoomName::parse(name).unwrap()
+}
+
+fn user(name: &str) -> UserName {
+    UserName::parse(name).unwrap()
+}
