@@ -44,7 +44,7 @@ fn event(row: &str) -> Event {
         }),
         "error" => Event::Session(refusal()),
         "goodbye" => Event::Session(Reply::Goodbye {
-            code: "shutdown",
+            code: crate::chat::GoodbyeCode::ShuttingDown,
             text: "x".into(),
             retry_after: None,
         }),

@@ -20,6 +20,10 @@ mod session;
 mod settings;
 mod stats;
 mod sync;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod timers;
 mod transport;
 mod wheel;

@@ -230,7 +230,12 @@ impl Local {
                 }
             }
             Want::Wake(id) => {
-                if let Some(reader) = self.readers.borrow_mut().get_mut(id.slot as usize).and_then(Option::take) {
+                if let Some(reader) = self
+                    .readers
+                    .borrow_mut()
+                    .get_mut(id.slot as usize)
+                    .and_then(Option::take)
+                {
                     reader.wake();
                 }
             }
@@ -294,7 +299,9 @@ impl Local {
                     return Poll::Ready(());
                 }
                 Poll::Ready(Ok(read)) => {
-                    let Some(bytes) = scratch.get_mut(..read) else { return Poll::Ready(()) };
+                    let Some(bytes) = scratch.get_mut(..read) else {
+                        return Poll::Ready(());
+                    };
                     self.turn(|engine| engine.receive(id, bytes));
                 }
             }
@@ -359,7 +366,9 @@ impl Local {
                     Some(due) => {
                         if slept_for != due {
                             slept_for = due;
-                            sleep.as_mut().reset(tokio::time::Instant::now() + Duration::from_micros(due - now));
+                            sleep
+                                .as_mut()
+                                .reset(tokio::time::Instant::now() + Duration::from_micros(due - now));
                         }
                         if sleep.as_mut().poll(context).is_ready() {
                             return Poll::Ready(());
@@ -401,7 +410,9 @@ impl Clock for SystemClock {
     }
 
     fn unix_ms(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64)
     }
 }
 

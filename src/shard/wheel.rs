@@ -59,7 +59,7 @@ mod tests {
         let mut wheel = Wheel::new(0);
         wheel.put(5 * WHEEL_TICK_MS, 1);
         wheel.put(5 * WHEEL_TICK_MS + 1, 2);
-        assert_eq!(due(&mut wheel, 5 * WHEEL_TICK_MS - 1), []);
+        assert_eq!(due(&mut wheel, 5 * WHEEL_TICK_MS - 1), Vec::<u32>::new());
         assert_eq!(due(&mut wheel, 5 * WHEEL_TICK_MS), [1]);
         assert_eq!(due(&mut wheel, 6 * WHEEL_TICK_MS), [2]);
     }

@@ -227,7 +227,7 @@ fn a_refused_login_is_told_once_and_may_be_tried_again() {
 fn the_last_words_and_direct_messages_are_shown() {
     let mut codec = logged_in();
     let goodbye = Reply::Goodbye {
-        code: "idle",
+        code: crate::chat::GoodbyeCode::Idle,
         text: "nothing said for 10 minutes".into(),
         retry_after: None,
     };
