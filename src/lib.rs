@@ -11,6 +11,7 @@
 
 pub mod chat;
 pub mod codec;
+pub mod history;
 pub mod limits;
 pub mod proto;
 pub mod wire;
