@@ -160,14 +160,12 @@ impl<T: Send + 'static> History<T> {
 
     /// Submits a talk. Gives it back when the writer has all it can hold: the sender is told `busy`. Never blocks.
     pub fn submit(&self, append: Append<T>) -> Result<(), Append<T>> {
-        self.running
-            .shared
-            .writes
-            .push(Write::Append(append))
-            .map_err(|write| match write {
-                Write::Append(append) => append,
-                Write::Ask(..) => unreachable!("the queue gives back what it was given"),
-            })
+        let pushed = self.running.shared.writes.push(Write::Append(append));
+        self.running.sweep_if_stopped();
+        pushed.map_err(|write| match write {
+            Write::Append(append) => append,
+            Write::Ask(..) => unreachable!("the queue gives back what it was given"),
+        })
     }
 
     /// Asks something. Gives it back when too many questions wait already. Never blocks.

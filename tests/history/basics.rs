@@ -180,7 +180,7 @@ fn read_positions_grow_and_count_what_others_said() {
         committed(caller.say(&lobby, from, text, None));
     }
     committed(caller.say(&mail, "bob", "psst", None));
-    let mark = |caller: &Caller, log: &_, seq| match caller.answer(Ask::Mark {
+    let mark = |caller: &Caller, log: plaza::history::LogId, seq| match caller.answer(Ask::Mark {
         log,
         user: user("alice"),
         seq,

@@ -9,7 +9,7 @@ use std::{
 use plaza::{
     chat::{Position, RoomName, SessionTag, Talk, TalkKind, UserName},
     history::{
-        Answer, Append, Ask, Durability, History, LogHead, LogId, Outcome, Settings, StartFault, UserPair, Window,
+        Answer, Append, Ask, Durability, History, KeyWindow, LogHead, LogId, Outcome, Retention, Settings, StartFault, UserPair, Window,
     },
 };
 
@@ -106,14 +106,23 @@ impl Caller {
 }
 
 pub(crate) fn settings(dir: &Path) -> Settings {
-    Settings::new(dir)
+    Settings {
+        // The times in these tests are long ago.
+        retention: Retention::FOREVER,
+        directs: Retention::FOREVER,
+        keys: KeyWindow {
+            age: Duration::from_secs(100 * 365 * 24 * 60 * 60),
+            talks: 100_000,
+        },
+        ..Settings::new(dir)
+    }
 }
 
 /// Faster where the test is not about the disk.
 pub(crate) fn unsynced(dir: &Path) -> Settings {
     Settings {
         durability: Durability::Os,
-        ..Settings::new(dir)
+        ..settings(dir)
     }
 }
 
