@@ -9,7 +9,8 @@ use std::{
 use plaza::{
     chat::{Position, RoomName, SessionTag, Talk, TalkKind, UserName},
     history::{
-        Answer, Append, Ask, Durability, History, KeyWindow, LogHead, LogId, Outcome, Retention, Settings, StartFault, UserPair, Window,
+        Answer, Append, Ask, Durability, History, KeyWindow, LogHead, LogId, Outcome, Retention, Settings, StartFault,
+        UserPair, Window,
     },
 };
 
