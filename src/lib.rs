@@ -10,6 +10,7 @@
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
 //! - [`observe`]: logs, metrics, health, the admin listener
 //! - [`shard`]: one core: connections, room logs, flush and pacing
+//! - [`history`]: numbers and keeps talks
 //! - `ingress`: acceptor, HTTP routes, handshake, pages
 //! - [`server`]: the order in which everything starts and ends
 
@@ -19,6 +20,7 @@ pub mod chat;
 pub mod codec;
 pub mod config;
 mod ingress;
+pub mod history;
 pub mod limits;
 pub mod observe;
 pub mod proto;

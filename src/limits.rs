@@ -196,3 +196,44 @@ pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How long a stopping server waits for its talk log to be written.
 pub const LOG_FINISH: Duration = Duration::from_secs(5);
+// ------------------------------------------------------------------------------------------------------ history
+
+/// Talks in one commit: beyond a thousand the rate grows no more (252,000/s at 1,024), and the wait does.
+pub const HISTORY_BATCH: usize = 1_024;
+/// Talks and read positions that wait for the writer: at the slowest disk worth the name (100 commits/s of full batches)
+/// a tenth of a second; more would only be a longer wait before `busy`.
+pub const HISTORY_QUEUE: usize = 8_192;
+/// Questions that wait for a reader.
+pub const HISTORY_ASKS: usize = 4_096;
+/// Threads that read pages: two, so that one slow read does not hold up all others.
+pub const HISTORY_READERS: usize = 2;
+/// Talks in one page of the store: what a resume reads at a time; a client's page is at most [`PAGE_ENTRIES`].
+pub const HISTORY_PAGE_TALKS: usize = 1_000;
+/// Bytes of text in one page, so that a thousand long texts do not become 64 MiB: at least one talk always fits.
+pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
+/// Unread talks are counted one by one up to here (some 5 ms); above, a user's own among them count as unread.
+pub const HISTORY_UNREAD_EXACT: u64 = 10_000;
+/// Conversations in one list: more than anybody has, and a bound on what one question may read.
+pub const HISTORY_CONVERSATIONS: usize = 1_000;
+/// Lost tails remembered per log.
+pub const HISTORY_LOST_TAILS: usize = 16;
+/// Heads of logs that the writer remembers; a log beyond them is read again from the database when it is next used.
+pub const HISTORY_HEADS: usize = 65_536;
+/// Rows that retention deletes, or keys that run out, beside one commit: below a millisecond.
+pub const HISTORY_SLICE_ROWS: usize = 256;
+/// Talks indexed for search in one transaction of the index.
+pub const HISTORY_INDEX_SLICE: usize = 512;
+/// One search looks at the index or at talks for at most this long, then says where to go on.
+pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(50);
+/// Words or runs of characters in one search: the rest narrows nothing.
+pub const HISTORY_SEARCH_TERMS: usize = 16;
+/// Longest word that is indexed, in characters; longer ones are found by their beginning.
+pub const HISTORY_WORD_CHARS: usize = 32;
+/// Logs the search index can tell apart, and talks per log: together the 63 bits of a row number.
+pub const HISTORY_LOGS: u64 = 1 << 27;
+/// See [`HISTORY_LOGS`].
+pub const HISTORY_LOG_TALKS: u64 = 1 << 36;
+/// Pages of the write-ahead log after which they are copied into the database: 16 MiB.
+pub const HISTORY_WAL_PAGES: u64 = 4_096;
+/// A failing store is tried again this often while nobody talks.
+pub const HISTORY_PROBE: Duration = Duration::from_secs(1);

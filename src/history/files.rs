@@ -1,0 +1,129 @@
+//! The directory of a store: its files, its lock, and the little that is read from the system.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use super::StartFault;
+
+/// Where everything is.
+#[derive(Debug, Clone)]
+pub(crate) struct Files {
+    /// The directory.
+    pub(crate) dir: PathBuf,
+    /// Talks and all that is not derived.
+    pub(crate) database: PathBuf,
+    /// The head witness.
+    pub(crate) head: PathBuf,
+    /// The search index, which can always be made again.
+    pub(crate) search: PathBuf,
+    /// Locked while a server runs; holds its process id.
+    pub(crate) lock: PathBuf,
+}
+
+impl Files {
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            database: dir.join("history.db"),
+            head: dir.join("history.head"),
+            search: dir.join("search.db"),
+            lock: dir.join("lock"),
+        }
+    }
+
+    /// Makes the directory, closes it to others and takes the lock.
+    pub(crate) fn claim(&self) -> Result<File, StartFault> {
+        let failed = |file: &Path| {
+            let file = file.to_owned();
+            move |why: io::Error| StartFault::Io { file, why }
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.dir)
+            .map_err(failed(&self.dir))?;
+        let mode = fs::metadata(&self.dir).map_err(failed(&self.dir))?.permissions().mode();
+        if mode & 0o077 != 0 {
+            fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700)).map_err(failed(&self.dir))?;
+        }
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&self.lock)
+            .map_err(failed(&self.lock))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // The text is for people; the lock is what counts.
+                let _ = (&lock).take(32).read_to_string(&mut holder);
+                let holder = holder.trim().parse().ok();
+                let dir = self.dir.clone();
+                return Err(StartFault::Locked { dir, holder });
+            }
+            Err(TryLockError::Error(why)) => return Err(failed(&self.lock)(why)),
+        }
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(failed(&self.lock))?;
+        Ok(lock)
+    }
+
+    /// Bytes of all files of the store.
+    pub(crate) fn bytes(&self) -> u64 {
+        let own = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
+        let mut sum = own(&self.head);
+        for database in [&self.database, &self.search] {
+            for file in with_companions(database) {
+                sum += own(&file);
+            }
+        }
+        sum
+    }
+}
+
+/// A database, its write-ahead log and the log's index.
+pub(crate) fn with_companions(database: &Path) -> [PathBuf; 3] {
+    let beside = |suffix: &str| {
+        let mut name = database.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    [database.to_owned(), beside("-wal"), beside("-shm")]
+}
+
+/// Makes names in a directory durable: a file that was made, renamed or removed.
+pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Which run of the operating system this is; all zeroes where it does not say.
+pub(crate) fn boot_id() -> [u8; 16] {
+    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    let mut id = [0; 16];
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
+    for (byte, pair) in id.iter_mut().zip(digits.chunks(2)) {
+        let pair = std::str::from_utf8(pair).unwrap_or("0");
+        *byte = u8::from_str_radix(pair, 16).unwrap_or(0);
+    }
+    id
+}
+
+/// Bytes nobody can guess.
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A new epoch: from 1 to 2^53 - 1, so that JSON numbers hold it.
+pub(crate) fn new_epoch() -> io::Result<u64> {
+    Ok((u64::from_le_bytes(random()?) >> 11).max(1))
+}

@@ -1,0 +1,322 @@
+//! The search index: a database of its own beside the store's, filled behind the writer by a thread of its own.
+//!
+//! It holds nothing that cannot be made again, so it is never waited for: it is not synced, takes no lock that the writer
+//! wants, and is thrown away when it is damaged or belongs to another life of the store. What it does not hold yet is
+//! scanned by the search.
+//!
+//! The number of a row is `log << 36 | seq`, so that one log is one range of rows, newest last.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    fs,
+    ops::ControlFlow,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    Shared, StartFault, StoreFault,
+    files::{Files, with_companions},
+    queue::Inbox,
+    rows::{self, LogRow, Order, int},
+    schema::{self, fault, io_fault},
+    words,
+};
+use crate::{
+    chat::Seq,
+    limits::{self, HISTORY_LOG_TALKS},
+};
+
+/// Which logs have something new, from the writer to the indexer.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    logs: Inbox<u32>,
+    /// The queue was full: look at every log.
+    all: AtomicBool,
+    /// Grows when the index was made anew: the searcher's file is not there any more.
+    generation: AtomicU64,
+}
+
+/// How much of a log is indexed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    pub(crate) epoch: u64,
+    /// Below this one the entries have been taken out.
+    pub(crate) first: Seq,
+    /// The last one that is indexed.
+    pub(crate) upto: Seq,
+}
+
+impl Fresh {
+    pub(crate) fn new() -> Self {
+        Self {
+            logs: Inbox::new(limits::HISTORY_QUEUE, 1),
+            all: AtomicBool::new(true),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn note(&self, log: u32) {
+        if self.logs.push(log).is_err() {
+            self.all.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.logs.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.logs.is_closed()
+    }
+}
+
+/// The number of the row of a talk.
+pub(crate) fn row_number(log: u32, seq: Seq) -> i64 {
+    int(u64::from(log) * HISTORY_LOG_TALKS + seq.min(HISTORY_LOG_TALKS - 1))
+}
+
+/// The talk of a row.
+pub(crate) fn seq_of(row: i64) -> Seq {
+    row.cast_unsigned() % HISTORY_LOG_TALKS
+}
+
+/// Opens the index for the one who fills it, and makes it anew where it does not fit the store.
+pub(crate) fn open(files: &Files, store: u64) -> Result<Connection, StoreFault> {
+    match try_open(&files.search, store) {
+        Ok(Some(db)) => Ok(db),
+        Ok(None) | Err(_) => {
+            for file in with_companions(&files.search) {
+                if let Err(why) = fs::remove_file(&file)
+                    && why.kind() != std::io::ErrorKind::NotFound
+                {
+                    return Err(io_fault(&file, &why));
+                }
+            }
+            try_open(&files.search, store)
+                .map_err(|why| fault(&files.search, &why))?
+                .ok_or_else(|| StoreFault::Broken {
+                    file: files.search.clone(),
+                    seen: "a new search index does not know its store".to_owned(),
+                })
+        }
+    }
+}
+
+fn try_open(file: &Path, store: u64) -> rusqlite::Result<Option<Connection>> {
+    let db = Connection::open(file)?;
+    schema::tune(&db)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    // A power cut may cost the newest part, which is indexed again; never the file, whose log is checked by SQLite.
+    db.pragma_update(None, "synchronous", "NORMAL")?;
+    let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version == 0 {
+        db.execute_batch(TABLES)?;
+        db.execute("INSERT INTO meta (store) VALUES (?1)", [int(store)])?;
+        db.pragma_update(None, "user_version", VERSION)?;
+        return Ok(Some(db));
+    }
+    let known: i64 = db.query_row("SELECT store FROM meta", [], |row| row.get(0))?;
+    Ok((version == VERSION && known == int(store)).then_some(db))
+}
+
+/// How much of a log is indexed; `None`: nothing.
+pub(crate) fn cursor(db: &Connection, log: u32) -> rusqlite::Result<Option<Cursor>> {
+    db.prepare_cached("SELECT epoch, first, upto FROM cursor WHERE log = ?1")?
+        .query_row([log], |row| {
+            Ok(Cursor {
+                epoch: row.get::<_, i64>(0)?.cast_unsigned(),
+                first: row.get::<_, i64>(1)?.cast_unsigned(),
+                upto: row.get::<_, i64>(2)?.cast_unsigned(),
+            })
+        })
+        .optional()
+}
+
+/// Indexes what comes until the store stops.
+pub(crate) fn run<T: Send + 'static>(
+    shared: &Arc<Shared<T>>,
+    mut index: Connection,
+    store: &Connection,
+    files: &Files,
+    number: u64,
+) {
+    let mut due = VecDeque::new();
+    let mut known = HashSet::new();
+    let mut seen = 0;
+    while !shared.fresh.logs.is_closed() {
+        while let Some(log) = shared.fresh.logs.pop() {
+            if known.insert(log) {
+                due.push_back(log);
+            }
+        }
+        if shared.fresh.all.swap(false, Ordering::AcqRel) {
+            match every_log(store, &files.database) {
+                Ok(logs) => due.extend(logs.into_iter().filter(|log| known.insert(*log))),
+                Err(fault) => tracing::error!(%fault, "the logs to index cannot be listed"),
+            }
+        }
+        let Some(log) = due.pop_front() else {
+            shared.fresh.logs.wait(0, Duration::from_secs(60));
+            continue;
+        };
+        let begun = Instant::now();
+        match slice(&mut index, store, &files.database, &files.search, log) {
+            Ok((indexed, true)) => {
+                known.remove(&log);
+                shared.stats.indexed.fetch_add(indexed, Ordering::Relaxed);
+            }
+            Ok((indexed, false)) => {
+                due.push_back(log);
+                shared.stats.indexed.fetch_add(indexed, Ordering::Relaxed);
+            }
+            Err(fault) => {
+                tracing::error!(%fault, log, "a log cannot be indexed; search scans it");
+                known.remove(&log);
+                let own = matches!(&fault, StoreFault::Damaged { file, .. } if *file == files.search);
+                shared.faults.beside(Some(fault));
+                if own {
+                    // The index itself is damaged: it is cheap to make again.
+                    drop(index);
+                    match open(files, number) {
+                        Ok(fresh) => index = fresh,
+                        Err(fault) => return shared.faults.beside(Some(fault)),
+                    }
+                    shared.faults.beside(None);
+                    shared.fresh.generation.fetch_add(1, Ordering::AcqRel);
+                    shared.fresh.all.store(true, Ordering::Release);
+                }
+                pause(shared, limits::HISTORY_PROBE);
+            }
+        }
+        // While talks are being committed the index takes at most a third of a core.
+        let commits = shared.stats.commits.load(Ordering::Relaxed);
+        if commits != seen {
+            seen = commits;
+            pause(shared, begun.elapsed() * 2);
+        }
+    }
+}
+
+/// Sleeps, but not past the end of the store.
+fn pause<T>(shared: &Shared<T>, time: Duration) {
+    let until = Instant::now() + time;
+    while !shared.fresh.logs.is_closed() {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::sleep(left.min(Duration::from_millis(20)));
+    }
+}
+
+/// Indexes at most one slice of a log, or takes one slice of deleted talks out. Says how many were indexed and whether
+/// nothing is left to do.
+pub(crate) fn slice(
+    index: &mut Connection,
+    store: &Connection,
+    store_file: &Path,
+    file: &Path,
+    log: u32,
+) -> Result<(u64, bool), StoreFault> {
+    let failed = |why: rusqlite::Error| fault(file, &why);
+    let snapshot = store.unchecked_transaction().map_err(|why| fault(store_file, &why))?;
+    let Some(row) = LogRow::by_id(store, store_file, log)? else {
+        return Ok((0, true));
+    };
+    let slice = limits::HISTORY_INDEX_SLICE as u64;
+    let transaction = index.transaction().map_err(failed)?;
+    let mut cursor = cursor(&transaction, log).map_err(failed)?.unwrap_or(Cursor {
+        epoch: row.epoch,
+        first: row.first,
+        upto: row.first - 1,
+    });
+    if cursor.epoch != row.epoch || cursor.upto > row.head {
+        return Err(StoreFault::Damaged {
+            file: file.to_owned(),
+            log: Some(row.log),
+            seq: None,
+            seen: "the index is of another life of the log".to_owned(),
+        });
+    }
+    if cursor.first < row.first {
+        let last = (row.first - 1).min(cursor.first + slice - 1);
+        transaction
+            .prepare_cached("DELETE FROM words WHERE rowid BETWEEN ?1 AND ?2")
+            .and_then(|mut delete| delete.execute([row_number(log, cursor.first), row_number(log, last)]))
+            .map_err(failed)?;
+        cursor.first = last + 1;
+        cursor.upto = cursor.upto.max(last);
+    }
+    let (low, high) = (cursor.upto + 1, row.head.min(cursor.upto + slice));
+    let mut count = 0;
+    if cursor.first == row.first && low <= high {
+        let mut insert = transaction
+            .prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")
+            .map_err(failed)?;
+        let mut tokens = String::new();
+        rows::scan(store, store_file, &row, (low, high), Order::Up, |message| {
+            words::tokens(&message.text, &mut tokens);
+            if !tokens.is_empty() {
+                insert
+                    .execute(params![row_number(log, message.seq), tokens])
+                    .map_err(failed)?;
+            }
+            count += 1;
+            Ok(ControlFlow::Continue(()))
+        })?;
+        cursor.upto = high;
+    }
+    drop(snapshot);
+    transaction
+        .prepare_cached(
+            "INSERT INTO cursor (log, epoch, first, upto) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (log) DO UPDATE SET epoch = excluded.epoch, first = excluded.first, upto = excluded.upto",
+        )
+        .and_then(|mut upsert| upsert.execute(params![log, int(cursor.epoch), int(cursor.first), int(cursor.upto)]))
+        .map_err(failed)?;
+    transaction.commit().map_err(failed)?;
+    Ok((count, cursor.first == row.first && cursor.upto == row.head))
+}
+
+fn every_log(store: &Connection, file: &Path) -> Result<Vec<u32>, StoreFault> {
+    let read = || -> rusqlite::Result<Vec<u32>> {
+        store
+            .prepare_cached("SELECT id FROM log ORDER BY id")?
+            .query_map([], |row| row.get(0))?
+            .collect()
+    };
+    read().map_err(|why| fault(file, &why))
+}
+
+/// The searcher's two connections.
+pub(crate) fn open_reader(files: &Files) -> Result<Connection, StartFault> {
+    let failed = |why: rusqlite::Error| StartFault::Store(fault(&files.search, &why));
+    let db = Connection::open(&files.search).map_err(failed)?;
+    schema::tune(&db).map_err(failed)?;
+    db.pragma_update(None, "query_only", true).map_err(failed)?;
+    Ok(db)
+}
+
+const VERSION: i64 = 1;
+
+const TABLES: &str = "
+CREATE TABLE meta (store INTEGER NOT NULL) STRICT;
+CREATE TABLE cursor (
+    log INTEGER PRIMARY KEY,
+    epoch INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    upto INTEGER NOT NULL
+) STRICT;
+CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'ascii', prefix = '1 2');
+";

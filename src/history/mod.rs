@@ -1,0 +1,289 @@
+//! Numbers talks and keeps them: what was acknowledged is never lost.
+//!
+//! A [`History`] is a handle on a few threads and a directory. One thread writes: it takes whatever is waiting, numbers and
+//! commits it in one transaction, and only then says so. Others read pages, search, and index for search. Nobody who
+//! submits or asks ever waits: a full queue gives the request back at once. Outcomes come through [`Deliver`], in batches,
+//! on the store's threads.
+//!
+//! Promises: every request that was taken has exactly one outcome. Numbers of a log have no holes, also after failed commits;
+//! `prev` is `seq - 1` in this store. A talk that failed never had a number. The epoch of a log changes only when its tail
+//! was lost or may have been, and [`LogHead::go_on`] says which interval is gone. The outcomes of one log's appends come in
+//! the order of their numbers.
+//!
+//! Never: an answer made of rows whose checksum or numbering is wrong; a start with a loss that nobody is told of.
+//!
+//! The bytes are described in `docs/history-format.md`.
+
+mod files;
+mod index;
+mod queue;
+mod reader;
+mod rows;
+mod schema;
+mod search;
+mod settings;
+mod start;
+mod stats;
+mod types;
+mod upkeep;
+mod witness;
+mod words;
+mod writer;
+
+pub use settings::{Durability, KeyWindow, Retention, Settings};
+pub use start::{Recovered, StartFault};
+pub use stats::{BATCH_TALKS, COMMIT_SECONDS, Health, HistoryStats};
+pub use types::{
+    Answer, Append, Ask, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, Outcome, StoreFault,
+    UserPair, Which, Window,
+};
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
+};
+
+use crate::limits;
+use files::Files;
+use queue::Inbox;
+use writer::Writer;
+
+/// Where outcomes go. Called on the threads of the store, which wait for it: it hands over and returns.
+pub trait Deliver<T>: Send + Sync + 'static {
+    /// Takes the outcomes of one commit, or of one question.
+    fn deliver(&self, outcomes: Vec<Outcome<T>>);
+}
+
+impl<T, F: Fn(Vec<Outcome<T>>) + Send + Sync + 'static> Deliver<T> for F {
+    fn deliver(&self, outcomes: Vec<Outcome<T>>) {
+        self(outcomes);
+    }
+}
+
+/// A store that is running. Clones are handles on the same store; it stops with [`History::stop`], or with the last one.
+pub struct History<T: Send + 'static> {
+    running: Arc<Running<T>>,
+}
+
+/// The threads of a store.
+struct Running<T: Send + 'static> {
+    shared: Arc<Shared<T>>,
+    deliver: Arc<dyn Deliver<T>>,
+    recovered: Vec<Recovered>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the handles and the threads share.
+pub(crate) struct Shared<T> {
+    pub(crate) writes: Inbox<Write<T>>,
+    pub(crate) reads: Inbox<(Ask, T)>,
+    pub(crate) searches: Inbox<(Ask, T)>,
+    pub(crate) fresh: index::Fresh,
+    pub(crate) stats: HistoryStats,
+    pub(crate) faults: stats::Faults,
+}
+
+/// What the writer is given.
+pub(crate) enum Write<T> {
+    Append(Append<T>),
+    Ask(Ask, T),
+}
+
+impl<T: Send + 'static> History<T> {
+    /// Opens the store, looks for losses and starts its threads. Takes a few microseconds per log, whatever they hold.
+    pub fn start(settings: Settings, deliver: Arc<dyn Deliver<T>>) -> Result<Self, StartFault> {
+        let files = Files::new(&settings.dir);
+        let opened = start::open(&files, settings.durability)?;
+        for found in &opened.recovered {
+            let LostTail { epoch, from, to } = found.tail;
+            tracing::error!(log = %found.log, epoch, from, to, "talks are lost; the log goes on in a new epoch");
+        }
+        let shared = Arc::new(Shared {
+            writes: Inbox::new(limits::HISTORY_QUEUE, 1),
+            reads: Inbox::new(limits::HISTORY_ASKS, limits::HISTORY_READERS),
+            searches: Inbox::new(limits::HISTORY_ASKS, 1),
+            fresh: index::Fresh::new(),
+            stats: HistoryStats::default(),
+            faults: stats::Faults::default(),
+        });
+        let running = Self {
+            running: Arc::new(Running {
+                shared: Arc::clone(&shared),
+                deliver: Arc::clone(&deliver),
+                recovered: opened.recovered.clone(),
+                threads: Mutex::new(Vec::new()),
+            }),
+        };
+        for me in 0..limits::HISTORY_READERS {
+            let db = schema::open_reader(&files.database)?;
+            let (shared, deliver, file) = (Arc::clone(&shared), Arc::clone(&deliver), files.database.clone());
+            running.spawn("history-read", move || reader::run(&shared, &deliver, &db, &file, me))?;
+        }
+        let number = opened.store;
+        match index::open(&files, number) {
+            Ok(index) => {
+                let db = schema::open_reader(&files.database)?;
+                let (behind, own) = (Arc::clone(&shared), files.clone());
+                running.spawn("history-index", move || index::run(&behind, index, &db, &own, number))?;
+            }
+            // Search goes on without an index; everything else needs none.
+            Err(fault) => shared.faults.beside(Some(fault)),
+        }
+        let searcher = search::Searcher::open(&files)?;
+        let (asked, answers) = (Arc::clone(&shared), Arc::clone(&deliver));
+        running.spawn("history-search", move || searcher.run(&asked, &answers))?;
+        let writer = Writer::new(shared, deliver, files, settings, opened);
+        running.spawn("history-write", move || writer.run())?;
+        Ok(running)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartFault> {
+        let thread = thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(run)
+            .map_err(|why: io::Error| StartFault::Io { file: name.into(), why })?;
+        self.running.threads().push(thread);
+        Ok(())
+    }
+
+    /// The tails that were found to be lost at this start. Their clients learn of them through [`LogHead::go_on`].
+    pub fn recovered(&self) -> &[Recovered] {
+        &self.running.recovered
+    }
+
+    /// Takes nothing more, finishes what was taken, and closes the files. May be called again, and from any thread but the
+    /// store's own.
+    pub fn stop(&self) {
+        self.running.stop();
+    }
+
+    /// Submits a talk. Gives it back when the writer has all it can hold: the sender is told `busy`. Never blocks.
+    pub fn submit(&self, append: Append<T>) -> Result<(), Append<T>> {
+        let pushed = self.running.shared.writes.push(Write::Append(append));
+        self.running.sweep_if_stopped();
+        pushed.map_err(|write| match write {
+            Write::Append(append) => append,
+            Write::Ask(..) => unreachable!("the queue gives back what it was given"),
+        })
+    }
+
+    /// Asks something. Gives it back when too many questions wait already. Never blocks.
+    pub fn ask(&self, ask: Ask, ticket: T) -> Result<(), (Ask, T)> {
+        let shared = &self.running.shared;
+        let pushed = match ask {
+            Ask::Mark { .. } | Ask::Claim { .. } => {
+                shared
+                    .writes
+                    .push(Write::Ask(ask, ticket))
+                    .map_err(|write| match write {
+                        Write::Ask(ask, ticket) => (ask, ticket),
+                        Write::Append(_) => unreachable!("the queue gives back what it was given"),
+                    })
+            }
+            Ask::Search { .. } => shared.searches.push((ask, ticket)),
+            Ask::Head(_) | Ask::Page { .. } | Ask::MarkOf { .. } | Ask::Conversations { .. } => {
+                shared.reads.push((ask, ticket))
+            }
+        };
+        self.running.sweep_if_stopped();
+        pushed
+    }
+
+    /// Whether talks are being stored.
+    pub fn health(&self) -> Health {
+        self.running.shared.faults.health()
+    }
+
+    /// Counters and gauges.
+    pub fn stats(&self) -> &HistoryStats {
+        &self.running.shared.stats
+    }
+
+    /// Talks and read positions that wait for the writer at this moment.
+    pub fn queue_depth(&self) -> usize {
+        self.running.shared.writes.len()
+    }
+}
+
+impl<T: Send + 'static> Clone for History<T> {
+    fn clone(&self) -> Self {
+        Self {
+            running: Arc::clone(&self.running),
+        }
+    }
+}
+
+impl<T: Send + 'static> Running<T> {
+    fn stop(&self) {
+        let shared = &self.shared;
+        // The writer first: it may still hand questions to the readers.
+        shared.writes.close();
+        self.join("history-write");
+        shared.reads.close();
+        shared.searches.close();
+        shared.fresh.close();
+        self.join("history-");
+        self.sweep();
+    }
+
+    fn join(&self, prefix: &str) {
+        let me = thread::current().id();
+        let mut threads = self.threads();
+        let (ending, others): (Vec<_>, Vec<_>) = std::mem::take(&mut *threads)
+            .into_iter()
+            .partition(|thread| thread.thread().name().is_some_and(|name| name.starts_with(prefix)));
+        *threads = others;
+        drop(threads);
+        for thread in ending {
+            // The last handle may go on a thread of the store, inside `deliver`: it ends by itself.
+            if thread.thread().id() != me && thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
+        }
+    }
+
+    /// A request may slip in between the last look of a thread and the closing of its queue; it has an outcome all the same.
+    fn sweep_if_stopped(&self) {
+        if self.shared.fresh.is_closed() {
+            self.sweep();
+        }
+    }
+
+    fn sweep(&self) {
+        let why = || StoreFault::Stopping;
+        let mut outcomes = Vec::new();
+        while let Some(write) = self.shared.writes.pop() {
+            outcomes.push(match write {
+                Write::Append(append) => Outcome::Failed { append, why: why() },
+                Write::Ask(ask, ticket) => Outcome::Unanswered {
+                    ticket,
+                    ask,
+                    why: why(),
+                },
+            });
+        }
+        for queue in [&self.shared.reads, &self.shared.searches] {
+            while let Some((ask, ticket)) = queue.pop() {
+                outcomes.push(Outcome::Unanswered {
+                    ticket,
+                    ask,
+                    why: why(),
+                });
+            }
+        }
+        if !outcomes.is_empty() {
+            self.deliver.deliver(outcomes);
+        }
+    }
+
+    fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T: Send + 'static> Drop for Running<T> {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

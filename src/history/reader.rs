@@ -1,0 +1,263 @@
+//! The threads that read: heads, pages, read positions and lists of conversations. Each has a connection of its own and
+//! never waits for the writer.
+
+use std::{
+    ops::ControlFlow,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, Shared, StoreFault, Which, Window,
+    rows::{self, LogRow, Order, int},
+    schema::fault,
+    stats::bump,
+    writer::mark_crc,
+};
+use crate::{
+    chat::{Seq, Talk, UserName},
+    limits,
+};
+
+/// Answers questions until the queue is closed and empty.
+pub(crate) fn run<T: Send + 'static>(
+    shared: &Shared<T>,
+    deliver: &Arc<dyn Deliver<T>>,
+    db: &Connection,
+    file: &Path,
+    me: usize,
+) {
+    loop {
+        let Some((ask, ticket)) = shared.reads.pop() else {
+            if shared.reads.is_closed() {
+                return;
+            }
+            shared.reads.wait(me, Duration::from_secs(60));
+            continue;
+        };
+        let outcome = match answer(db, file, &ask) {
+            Ok(answer) => {
+                if matches!(answer, Answer::Page { .. }) {
+                    shared.stats.pages.fetch_add(1, Ordering::Relaxed);
+                }
+                Outcome::Answered { ticket, answer }
+            }
+            Err(why) => {
+                bump(Some(&shared.stats.unanswered), 1);
+                if matches!(why, StoreFault::Damaged { .. } | StoreFault::Broken { .. }) {
+                    tracing::error!(fault = %why, "a question could not be answered");
+                }
+                Outcome::Unanswered { ticket, ask, why }
+            }
+        };
+        deliver.deliver(vec![outcome]);
+    }
+}
+
+/// Answers one question, from one snapshot of the database.
+pub(crate) fn answer(db: &Connection, file: &Path, ask: &Ask) -> Result<Answer, StoreFault> {
+    // Dropped without a commit: nothing was written.
+    let _snapshot = db.unchecked_transaction().map_err(|why| fault(file, &why))?;
+    match ask {
+        Ask::Head(log) => Ok(Answer::Head {
+            log: log.clone(),
+            head: head(db, file, log)?.map_or_else(empty, |(_, head)| head),
+        }),
+        Ask::Page { log, window, limit } => {
+            let Some((row, head)) = head(db, file, log)? else {
+                return Ok(Answer::Page {
+                    log: log.clone(),
+                    head: empty(),
+                    talks: Vec::new(),
+                    more: false,
+                });
+            };
+            let (talks, more) = page(db, file, &row, *window, *limit)?;
+            Ok(Answer::Page {
+                log: log.clone(),
+                head,
+                talks,
+                more,
+            })
+        }
+        Ask::MarkOf { log, user } => {
+            let (seq, unread) = match LogRow::find(db, file, log)? {
+                Some(row) => standing(db, file, &row, user)?,
+                None => (0, 0),
+            };
+            Ok(Answer::Marked {
+                log: log.clone(),
+                user: user.clone(),
+                seq,
+                unread,
+            })
+        }
+        Ask::Conversations { user, which } => Ok(Answer::Conversations {
+            user: user.clone(),
+            conversations: conversations(db, file, user, *which)?,
+        }),
+        Ask::Search { .. } | Ask::Mark { .. } | Ask::Claim { .. } => Err(StoreFault::Refused {
+            seen: "another thread answers this".to_owned(),
+        }),
+    }
+}
+
+/// The row of a log and what is told of it.
+pub(crate) fn head(db: &Connection, file: &Path, log: &LogId) -> Result<Option<(LogRow, LogHead)>, StoreFault> {
+    let Some(row) = LogRow::find(db, file, log)? else {
+        return Ok(None);
+    };
+    let head = row.head(db, file)?;
+    Ok(Some((row, head)))
+}
+
+/// A log in which nothing was ever said.
+pub(crate) fn empty() -> LogHead {
+    LogHead {
+        first: 1,
+        ..LogHead::default()
+    }
+}
+
+fn page(
+    db: &Connection,
+    file: &Path,
+    row: &LogRow,
+    window: Window,
+    limit: usize,
+) -> Result<(Vec<Talk>, bool), StoreFault> {
+    let limit = limit.clamp(1, limits::HISTORY_PAGE_TALKS);
+    let span = limit as u64 - 1;
+    let (low, high, order) = match window {
+        Window::Newest => (row.head.saturating_sub(span), row.head, Order::Down),
+        Window::Before(seq) => {
+            let high = seq.saturating_sub(1).min(row.head);
+            (high.saturating_sub(span), high, Order::Down)
+        }
+        Window::After(seq) => {
+            let low = seq.saturating_add(1).max(row.first);
+            (low, low.saturating_add(span).min(row.head), Order::Up)
+        }
+        Window::Range(from, to) => {
+            let low = from.max(row.first);
+            (low, to.min(low.saturating_add(span)).min(row.head), Order::Up)
+        }
+    };
+    let low = low.max(row.first);
+    let mut talks = Vec::with_capacity(
+        usize::try_from((high + 1).saturating_sub(low))
+            .unwrap_or(limit)
+            .min(limit),
+    );
+    let mut bytes = 0;
+    rows::scan(db, file, row, (low, high), order, |message| {
+        bytes += message.text.len();
+        if bytes > limits::HISTORY_PAGE_BYTES && !talks.is_empty() {
+            return Ok(ControlFlow::Break(()));
+        }
+        talks.push(message.talk(file, row)?);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let more = match (order, window) {
+        (Order::Down, _) => {
+            talks.reverse();
+            talks.first().map_or(false, |talk| talk.seq > row.first)
+        }
+        (Order::Up, Window::Range(_, to)) => talks.last().is_some_and(|talk| talk.seq < to.min(row.head)),
+        (Order::Up, Window::Newest | Window::Before(_) | Window::After(_)) => {
+            talks.last().is_some_and(|talk| talk.seq < row.head)
+        }
+    };
+    Ok((talks, more))
+}
+
+/// A user's read position in a log, and how many talks of others lie above it.
+fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<(Seq, u64), StoreFault> {
+    let failed = |why: rusqlite::Error| fault(file, &why);
+    let mark: Option<(i64, u32)> = db
+        .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")
+        .and_then(|mut select| {
+            select
+                .query_row(params![user.as_str(), row.id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .map_err(failed)?;
+    let read = match mark {
+        None => 0,
+        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => seq.cast_unsigned().min(row.head),
+        Some(_) => {
+            return Err(StoreFault::Damaged {
+                file: file.to_owned(),
+                log: Some(row.log.clone()),
+                seq: None,
+                seen: format!("the read position of {user:?} does not match its checksum"),
+            });
+        }
+    };
+    let low = (read + 1).max(row.first);
+    let all = (row.head + 1).saturating_sub(low);
+    let counted = low.max((row.head + 1).saturating_sub(limits::HISTORY_UNREAD_EXACT));
+    let own: i64 = db
+        .prepare_cached("SELECT count(*) FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 AND user = ?4")
+        .and_then(|mut select| {
+            select.query_row(params![row.id, int(counted), int(row.head), user.as_str()], |row| {
+                row.get(0)
+            })
+        })
+        .map_err(failed)?;
+    Ok((read, all.saturating_sub(own.cast_unsigned())))
+}
+
+fn conversations(
+    db: &Connection,
+    file: &Path,
+    user: &UserName,
+    which: Which,
+) -> Result<Vec<ConversationHead>, StoreFault> {
+    let failed = |why: rusqlite::Error| fault(file, &why);
+    let mut ids: Vec<u32> = Vec::new();
+    for sql in [
+        "SELECT log FROM pair WHERE user = ?1 ORDER BY log",
+        "SELECT log FROM mark WHERE user = ?1 ORDER BY log",
+    ] {
+        let mut select = db.prepare_cached(sql).map_err(failed)?;
+        let mut rows = select.query([user.as_str()]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            ids.push(row.get(0).map_err(failed)?);
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    let mut found = Vec::new();
+    for id in ids {
+        if !seen.insert(id) || found.len() >= limits::HISTORY_CONVERSATIONS {
+            continue;
+        }
+        let Some(row) = LogRow::by_id(db, file, id)? else {
+            continue;
+        };
+        if let LogId::Pair(pair) = &row.log
+            && pair.peer_of(user).is_none()
+        {
+            return Err(StoreFault::Damaged {
+                file: file.to_owned(),
+                log: Some(row.log),
+                seq: None,
+                seen: format!("table pair says it is one of {user:?}"),
+            });
+        }
+        let (read, unread) = standing(db, file, &row, user)?;
+        if which == Which::Unread && unread == 0 {
+            continue;
+        }
+        found.push(ConversationHead {
+            head: row.head(db, file)?,
+            log: row.log,
+            read,
+            unread,
+        });
+    }
+    Ok(found)
+}

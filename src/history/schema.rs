@@ -1,0 +1,224 @@
+//! The database: how it is opened, its tables and their versions.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::{Durability, StartFault, StoreFault};
+
+/// The version this program writes; it reads all older ones, after migrating them.
+pub(crate) const VERSION: i64 = 1;
+
+/// Step `n` brings version `n` to `n + 1`. Steps are never changed once they were released.
+const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1];
+
+/// `user_version` says which schema it is, `application_id` that it is Plaza's at all.
+const APPLICATION: i64 = 0x506C_7A61;
+
+const VERSION_1: &str = "
+CREATE TABLE store (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    store INTEGER NOT NULL,
+    commits INTEGER NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE TABLE log (
+    id INTEGER PRIMARY KEY,
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    peer TEXT NOT NULL,
+    epoch INTEGER NOT NULL,
+    head INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    base INTEGER NOT NULL,
+    sum INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX log_by_name ON log (kind, name, peer);
+CREATE TABLE message (
+    log INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    session INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    sum INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (log, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE idem (
+    log INTEGER NOT NULL,
+    user TEXT NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    digest INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (log, user, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idem_by_seq ON idem (log, seq);
+CREATE TABLE pair (
+    user TEXT NOT NULL,
+    log INTEGER NOT NULL,
+    PRIMARY KEY (user, log)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE mark (
+    user TEXT NOT NULL,
+    log INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (user, log)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE name (
+    user TEXT PRIMARY KEY,
+    hash BLOB NOT NULL,
+    crc INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE lost (
+    id INTEGER PRIMARY KEY,
+    log INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    low INTEGER NOT NULL,
+    high INTEGER,
+    crc INTEGER NOT NULL
+) STRICT;
+CREATE INDEX lost_by_log ON lost (log);
+";
+
+/// Opens the database for the one who writes, makes or migrates its tables, and returns it.
+pub(crate) fn open_writer(file: &Path, durability: Durability) -> Result<Connection, StartFault> {
+    let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
+    let mut db = Connection::open(file).map_err(failed)?;
+    let version = guard_version(&db, file)?;
+    tune(&db).map_err(failed)?;
+    db.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    // Migrations are always synced, whatever the setting.
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    if version < VERSION {
+        migrate(&mut db, version).map_err(failed)?;
+    }
+    set_synchronous(&db, durability).map_err(failed)?;
+    // The writer checkpoints when it chooses to, because the head witness must know.
+    db.pragma_update(None, "wal_autocheckpoint", 0).map_err(failed)?;
+    db.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)
+        .map_err(failed)?;
+    Ok(db)
+}
+
+/// What a commit waits for.
+pub(crate) fn set_synchronous(db: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    let synchronous = match durability {
+        Durability::Fsync => "FULL",
+        Durability::Os => "NORMAL",
+        Durability::None => "OFF",
+    };
+    db.pragma_update(None, "synchronous", synchronous)
+}
+
+/// Opens the database for reading, beside a writer or without one.
+pub(crate) fn open_reader(file: &Path) -> Result<Connection, StartFault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = Connection::open_with_flags(file, flags).map_err(|why| StartFault::Store(fault(file, &why)))?;
+    let version = guard_version(&db, file)?;
+    if version != VERSION {
+        return Err(StartFault::Store(StoreFault::Broken {
+            file: file.to_owned(),
+            seen: format!("schema version {version}, this program reads {VERSION}: start the server once, it migrates"),
+        }));
+    }
+    tune(&db).map_err(|why| StartFault::Store(fault(file, &why)))?;
+    Ok(db)
+}
+
+/// What every connection has in common.
+pub(crate) fn tune(db: &Connection) -> rusqlite::Result<()> {
+    db.set_prepared_statement_cache_capacity(64);
+    db.busy_timeout(std::time::Duration::from_secs(5))?;
+    db.pragma_update(None, "cell_size_check", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "temp_store", "MEMORY")?;
+    db.pragma_update(None, "cache_size", -16 * 1024)
+}
+
+/// Refuses a file that is not Plaza's or too new, and says its version.
+fn guard_version(db: &Connection, file: &Path) -> Result<i64, StartFault> {
+    let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
+    let number = |name: &str| db.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
+    let version = number("user_version").map_err(failed)?;
+    let application = number("application_id").map_err(failed)?;
+    let tables: i64 = db
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(failed)?;
+    if application != APPLICATION && (application, version, tables) != (0, 0, 0) {
+        return Err(StartFault::Store(StoreFault::Broken {
+            file: file.to_owned(),
+            seen: format!("application id {application:#x} is not Plaza's {APPLICATION:#x}; give another directory"),
+        }));
+    }
+    if version > VERSION {
+        return Err(StartFault::Newer {
+            file: file.to_owned(),
+            seen: version,
+            known: VERSION,
+        });
+    }
+    Ok(version)
+}
+
+fn migrate(db: &mut Connection, from: i64) -> rusqlite::Result<()> {
+    let transaction = db.transaction()?;
+    for step in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or(0)) {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+/// What SQLite said, sorted by who must act.
+pub(crate) fn fault(file: &Path, why: &rusqlite::Error) -> StoreFault {
+    let file: PathBuf = file.to_owned();
+    match why.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreFault::Full { file },
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreFault::ReadOnly { file },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
+            StoreFault::Damaged {
+                file,
+                log: None,
+                seq: None,
+                seen: why.to_string(),
+            }
+        }
+        _ => match why {
+            // A value of another type than the schema has: the page was changed.
+            rusqlite::Error::FromSqlConversionFailure(..)
+            | rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..) => StoreFault::Damaged {
+                file,
+                log: None,
+                seq: None,
+                seen: why.to_string(),
+            },
+            other => StoreFault::Broken {
+                file,
+                seen: other.to_string(),
+            },
+        },
+    }
+}
+
+/// The same for an error of the system.
+pub(crate) fn io_fault(file: &Path, why: &std::io::Error) -> StoreFault {
+    let file = file.to_owned();
+    match why.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreFault::Full { file },
+        std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => StoreFault::ReadOnly { file },
+        _ => StoreFault::Broken {
+            file,
+            seen: why.to_string(),
+        },
+    }
+}

@@ -1,0 +1,256 @@
+//! Search: the newest talks of a log that hold all of some words.
+//!
+//! What is not indexed yet is scanned, newest first; below that the index is asked, in windows of growing size, and every
+//! hit is read and looked at again, so that the index can at worst miss something and never invent it. One search takes
+//! [`limits::HISTORY_SEARCH_TIME`] at most; then it says what it has and where to go on.
+
+use std::{
+    ops::ControlFlow,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use rusqlite::{Connection, params};
+
+use super::{
+    Answer, Ask, Deliver, LogId, Outcome, Shared, StartFault, StoreFault,
+    files::Files,
+    index::{self, Cursor},
+    reader,
+    rows::{self, LogRow, Order},
+    schema::{self, fault},
+    stats::bump,
+    words::Query,
+};
+use crate::{
+    chat::{Seq, Talk},
+    limits,
+};
+
+/// The one thread that searches.
+pub(crate) struct Searcher {
+    files: Files,
+    store: Connection,
+    /// Opened when first needed, and again when the index was made anew.
+    index: Option<(u64, Connection)>,
+}
+
+/// A search while it goes on.
+struct Hunt<'h> {
+    store: &'h Connection,
+    file: &'h PathBuf,
+    row: LogRow,
+    query: Query,
+    limit: usize,
+    until: Instant,
+    found: Vec<Talk>,
+}
+
+/// Why a hunt does not go further down.
+enum Halt {
+    /// Nothing below needs to be looked at.
+    Bottom,
+    /// Everything from here up has been looked at.
+    At(Seq),
+}
+
+impl Searcher {
+    pub(crate) fn open(files: &Files) -> Result<Self, StartFault> {
+        Ok(Self {
+            files: files.clone(),
+            store: schema::open_reader(&files.database)?,
+            index: None,
+        })
+    }
+
+    /// Answers searches until the queue is closed and empty.
+    pub(crate) fn run<T: Send + 'static>(mut self, shared: &Shared<T>, deliver: &Arc<dyn Deliver<T>>) {
+        loop {
+            let Some((ask, ticket)) = shared.searches.pop() else {
+                if shared.searches.is_closed() {
+                    return;
+                }
+                shared.searches.wait(0, Duration::from_secs(60));
+                continue;
+            };
+            let outcome = match self.answer(&ask, shared.fresh.generation()) {
+                Ok((answer, cut)) => {
+                    shared.stats.searches.fetch_add(1, Ordering::Relaxed);
+                    shared.stats.searches_cut.fetch_add(u64::from(cut), Ordering::Relaxed);
+                    Outcome::Answered { ticket, answer }
+                }
+                Err(why) => {
+                    bump(Some(&shared.stats.unanswered), 1);
+                    Outcome::Unanswered { ticket, ask, why }
+                }
+            };
+            deliver.deliver(vec![outcome]);
+        }
+    }
+
+    /// The answer, and whether its time was up.
+    fn answer(&mut self, ask: &Ask, generation: u64) -> Result<(Answer, bool), StoreFault> {
+        let Ask::Search {
+            log,
+            text,
+            before,
+            limit,
+        } = ask
+        else {
+            return Err(StoreFault::Refused {
+                seen: "another thread answers this".to_owned(),
+            });
+        };
+        if self.index.as_ref().is_none_or(|(known, _)| *known != generation) {
+            self.index = index::open_reader(&self.files).ok().map(|db| (generation, db));
+        }
+        let index = self.index.as_ref().map(|(_, db)| db);
+        match search(&self.files, &self.store, index, log, text, *before, *limit) {
+            // A damaged index is thrown away by the indexer; what it holds can be found without it.
+            Err(StoreFault::Damaged { file, .. } | StoreFault::Broken { file, .. }) if file == self.files.search => {
+                search(&self.files, &self.store, None, log, text, *before, *limit)
+            }
+            other => other,
+        }
+    }
+}
+
+/// Searches; without an index by scanning alone.
+pub(crate) fn search(
+    files: &Files,
+    store: &Connection,
+    index: Option<&Connection>,
+    log: &LogId,
+    text: &str,
+    before: Option<Seq>,
+    limit: usize,
+) -> Result<(Answer, bool), StoreFault> {
+    let begun = Instant::now();
+    let _snapshot = store
+        .unchecked_transaction()
+        .map_err(|why| fault(&files.database, &why))?;
+    let query = Query::parse(text);
+    let Some((row, head)) = reader::head(store, &files.database, log)?.filter(|_| !query.is_empty()) else {
+        let head = reader::head(store, &files.database, log)?.map_or_else(reader::empty, |(_, head)| head);
+        let (log, talks, next) = (log.clone(), Vec::new(), None);
+        return Ok((Answer::Found { log, head, talks, next }, false));
+    };
+    let cursor = index
+        .map(|db| index::cursor(db, row.id).map_err(|why| fault(&files.search, &why)))
+        .transpose()?
+        .flatten()
+        .filter(|cursor| cursor.epoch == row.epoch);
+    let top = before.map_or(row.head, |before| before.saturating_sub(1).min(row.head));
+    let mut hunt = Hunt {
+        store,
+        file: &files.database,
+        row,
+        query,
+        limit: limit.clamp(1, limits::PAGE_ENTRIES),
+        until: begun + limits::HISTORY_SEARCH_TIME,
+        found: Vec::new(),
+    };
+    let halt = hunt.down(top, index.zip(cursor), files)?;
+    let cut = matches!(halt, Halt::At(_)) && hunt.found.len() < hunt.limit;
+    let next = match halt {
+        Halt::At(seq) if seq > hunt.row.first => Some(seq),
+        Halt::At(_) | Halt::Bottom => None,
+    };
+    let (log, talks) = (log.clone(), hunt.found);
+    Ok((Answer::Found { log, head, talks, next }, cut))
+}
+
+impl Hunt<'_> {
+    fn down(&mut self, top: Seq, index: Option<(&Connection, Cursor)>, files: &Files) -> Result<Halt, StoreFault> {
+        let indexed = index.map_or(0, |(_, cursor)| cursor.upto);
+        let scanned_to = (indexed + 1).max(self.row.first);
+        if let Some(halt) = self.scan(scanned_to, top)? {
+            return Ok(halt);
+        }
+        match index {
+            Some((db, _)) => self
+                .ask_index(db, top.min(indexed))
+                .map_err(|why| fault(&files.search, &why))?,
+            None => Ok(Halt::Bottom),
+        }
+    }
+
+    /// Looks at every talk of an interval, newest first.
+    fn scan(&mut self, low: Seq, high: Seq) -> Result<Option<Halt>, StoreFault> {
+        let mut halt = None;
+        let Self {
+            query,
+            found,
+            limit,
+            until,
+            ..
+        } = self;
+        let row = &self.row;
+        let mut looked = 0_u32;
+        rows::scan(self.store, self.file, row, (low, high), Order::Down, |message| {
+            let seq = message.seq;
+            if query.matches(&message.text) {
+                found.push(message.talk(self.file, row)?);
+            }
+            looked += 1;
+            if found.len() >= *limit || looked.is_multiple_of(64) && Instant::now() >= *until {
+                halt = Some(Halt::At(seq));
+                return Ok(ControlFlow::Break(()));
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(halt)
+    }
+
+    /// Asks the index, window by window.
+    fn ask_index(&mut self, db: &Connection, top: Seq) -> rusqlite::Result<Result<Halt, StoreFault>> {
+        let mut select = db.prepare_cached(
+            "SELECT rowid FROM words WHERE words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC",
+        )?;
+        let expression = self.query.expression();
+        let (mut high, mut width) = (top, FIRST_WINDOW);
+        while high >= self.row.first && high > 0 {
+            let begun = Instant::now();
+            let low = high.saturating_sub(width - 1).max(self.row.first);
+            let id = self.row.id;
+            let range = params![expression, index::row_number(id, low), index::row_number(id, high)];
+            let mut hits = select.query(range)?;
+            while let Some(hit) = hits.next()? {
+                let seq = index::seq_of(hit.get(0)?);
+                let looked = rows::scan(self.store, self.file, &self.row, (seq, seq), Order::Down, |message| {
+                    if self.query.matches(&message.text) {
+                        self.found.push(message.talk(self.file, &self.row)?);
+                    }
+                    Ok(ControlFlow::Continue(()))
+                });
+                if let Err(why) = looked {
+                    return Ok(Err(why));
+                }
+                if self.found.len() >= self.limit || Instant::now() >= self.until {
+                    return Ok(Ok(Halt::At(seq)));
+                }
+            }
+            if low <= self.row.first {
+                break;
+            }
+            high = low - 1;
+            let now = Instant::now();
+            // The next window is larger, as far as the time that is left allows at the pace of this one.
+            if now >= self.until {
+                return Ok(Ok(Halt::At(low)));
+            }
+            let took = now.duration_since(begun).max(Duration::from_micros(1));
+            let times = self.until.duration_since(now).as_nanos() / took.as_nanos();
+            width = match times {
+                0 => (width / 2).max(FIRST_WINDOW / 16),
+                1..4 => width,
+                _ => width.saturating_mul(4),
+            };
+        }
+        Ok(Ok(Halt::Bottom))
+    }
+}
+
+/// Talks in the first window: read in a few milliseconds in the worst case.
+const FIRST_WINDOW: u64 = 32_768;

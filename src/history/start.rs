@@ -1,0 +1,382 @@
+//! The start of a store: nothing is served before it is known what is there, and what is not any more.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    Durability, LogId, LostTail, StoreFault,
+    files::{self, Files, with_companions},
+    rows::{self, Checksum, LogRow, int},
+    schema::{self, fault, io_fault},
+    witness::{Header, Testimony, Witness},
+};
+
+/// Why a store was not opened.
+#[derive(Debug)]
+pub enum StartFault {
+    /// Another process has it.
+    Locked {
+        /// The directory.
+        dir: PathBuf,
+        /// The other process, if it says.
+        holder: Option<u32>,
+    },
+    /// It was written by a newer program.
+    Newer {
+        /// The database.
+        file: PathBuf,
+        /// Its schema version.
+        seen: i64,
+        /// The newest this program knows.
+        known: i64,
+    },
+    /// Files that belong together are not there together.
+    Torn {
+        /// The file that is missing or foreign.
+        file: PathBuf,
+        /// What was seen.
+        seen: String,
+    },
+    /// The system refused.
+    Io {
+        /// Where.
+        file: PathBuf,
+        /// What it said.
+        why: io::Error,
+    },
+    /// The database cannot be used.
+    Store(StoreFault),
+}
+
+/// A tail that was found to be lost at this start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Which log.
+    pub log: LogId,
+    /// What is gone.
+    pub tail: LostTail,
+}
+
+/// A store that is ready to be written.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) db: Connection,
+    pub(crate) witness: Witness,
+    pub(crate) store: u64,
+    pub(crate) commits: u64,
+    pub(crate) recovered: Vec<Recovered>,
+    /// Held as long as the store is open.
+    pub(crate) lock: File,
+}
+
+/// Opens the store in this directory, or says why not.
+pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, StartFault> {
+    let lock = files.claim()?;
+    let testimony = Witness::read(&files.head).map_err(|why| StartFault::Io {
+        file: files.head.clone(),
+        why,
+    })?;
+    guard_presence(files, &testimony)?;
+    let mut db = schema::open_writer(&files.database, durability)?;
+    let store_fault = |why: rusqlite::Error| StartFault::Store(fault(&files.database, &why));
+    let (store, commits) = store_row(&db, &files.database)?;
+    let logs = verified_logs(&db, &files.database).map_err(StartFault::Store)?;
+    let verdict = judge(files, &testimony, store, commits, &logs)?;
+    let mut recovered = Vec::new();
+    if !verdict.is_empty() {
+        db.pragma_update(None, "synchronous", "FULL").map_err(store_fault)?;
+        recovered = begin_epochs(&mut db, &files.database, &verdict)?;
+        // What is gone from the database may still stand in the index, which is cheap to make again.
+        for file in with_companions(&files.search) {
+            remove(&file)?;
+        }
+    }
+    // From here on the database itself holds every commit, and the witness may begin anew.
+    checkpoint_all(&db).map_err(store_fault)?;
+    schema::set_synchronous(&db, durability).map_err(store_fault)?;
+    let header = Header {
+        store,
+        boot: files::boot_id(),
+        durability,
+        clean: false,
+        base: commits,
+    };
+    let witness = Witness::begin(&files.head, header).map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
+    Ok(Opened {
+        db,
+        witness,
+        store,
+        commits,
+        recovered,
+        lock,
+    })
+}
+
+/// Writes the count of commits, as the last statement of each.
+pub(crate) fn count_commit(db: &Connection, store: u64, commits: u64) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE store SET commits = ?1, crc = ?2 WHERE id = 1")?
+        .execute(params![int(commits), store_crc(store, commits)])
+        .map(drop)
+}
+
+/// Copies the whole write-ahead log into the database.
+pub(crate) fn checkpoint_all(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// The store's number and how many commits it has seen.
+pub(crate) fn store_row(db: &Connection, file: &Path) -> Result<(u64, u64), StartFault> {
+    let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
+    let row = db
+        .query_row("SELECT store, commits, crc FROM store WHERE id = 1", [], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+        })
+        .optional()
+        .map_err(failed)?;
+    let Some((store, commits, crc)) = row else {
+        if db
+            .query_row("SELECT count(*) FROM log", [], |row| row.get::<_, i64>(0))
+            .map_err(failed)?
+            > 0
+        {
+            return Err(StartFault::Store(damaged(file, "table store has no row".to_owned())));
+        }
+        let number = files::new_epoch().map_err(|why| StartFault::Io {
+            file: "/dev/urandom".into(),
+            why,
+        })?;
+        db.execute(
+            "INSERT INTO store (id, store, commits, crc) VALUES (1, ?1, 0, ?2)",
+            params![int(number), store_crc(number, 0)],
+        )
+        .map_err(failed)?;
+        return Ok((number, 0));
+    };
+    let (store, commits) = (store.cast_unsigned(), commits.cast_unsigned());
+    if i64::from(store_crc(store, commits)) != crc {
+        let seen = "the row of table store does not match its checksum".to_owned();
+        return Err(StartFault::Store(damaged(file, seen)));
+    }
+    Ok((store, commits))
+}
+
+/// Reads every log's row and looks at both ends of its talks and at its entry in the index of names: a few microseconds
+/// per log, whatever it holds.
+pub(crate) fn verified_logs(db: &Connection, file: &Path) -> Result<BTreeMap<u32, LogRow>, StoreFault> {
+    let failed = |why: rusqlite::Error| fault(file, &why);
+    let mut ends = db
+        .prepare(
+            "SELECT (SELECT seq FROM message WHERE log = ?1 ORDER BY seq LIMIT 1),
+                    (SELECT seq FROM message WHERE log = ?1 ORDER BY seq DESC LIMIT 1)",
+        )
+        .map_err(failed)?;
+    let mut logs = BTreeMap::new();
+    let mut last = 0;
+    while let Some(row) = LogRow::after(db, file, last)? {
+        last = i64::from(row.id);
+        let (low, high) = ends
+            .query_row([row.id], |ends| {
+                Ok((ends.get::<_, Option<i64>>(0)?, ends.get::<_, Option<i64>>(1)?))
+            })
+            .map_err(failed)?;
+        let due = (row.first <= row.head).then_some((int(row.first), int(row.head)));
+        if low.zip(high) != due {
+            let seen = format!(
+                "talks {} to {} should be stored, and {} to {} are",
+                row.first,
+                row.head,
+                low.unwrap_or(0),
+                high.unwrap_or(0)
+            );
+            return Err(rows::in_log(damaged(file, seen), &row));
+        }
+        if LogRow::find(db, file, &row.log)?.as_ref() != Some(&row) {
+            let seen = format!("the index of names does not lead to row {} of table log", row.id);
+            return Err(rows::in_log(damaged(file, seen), &row));
+        }
+        logs.insert(row.id, row);
+    }
+    let count = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).map_err(failed);
+    let entries = count("SELECT count(*) FROM log INDEXED BY log_by_name")?;
+    if entries != i64::try_from(logs.len()).unwrap_or(i64::MAX) {
+        let seen = format!(
+            "table log has {} rows and its index of names {entries} entries",
+            logs.len()
+        );
+        return Err(damaged(file, seen));
+    }
+    Ok(logs)
+}
+
+/// A head file without its database, or a database's companions without it, are no fresh directory.
+fn guard_presence(files: &Files, testimony: &Testimony) -> Result<(), StartFault> {
+    let size = fs::metadata(&files.database).map_or(0, |data| data.len());
+    if size > 0 {
+        return Ok(());
+    }
+    let known = match testimony {
+        Testimony::Missing => None,
+        Testimony::Damaged => Some("a damaged head file is".to_owned()),
+        Testimony::Read { commit: 0, .. } => None,
+        Testimony::Read { commit, .. } => Some(format!("a head file that knows {commit} commits is")),
+    };
+    let [_, wal, _] = with_companions(&files.database);
+    let wal = fs::metadata(&wal).map_or(0, |data| data.len());
+    let seen = known.or_else(|| (wal > 0 && size == 0).then(|| format!("a write-ahead log of {wal} bytes is")));
+    match seen {
+        // A first start that was cut off before its first commit leaves a log and an empty database: nothing was stored.
+        Some(seen) if !matches!(testimony, Testimony::Missing) => Err(StartFault::Torn {
+            file: files.database.clone(),
+            seen: format!("the database is missing or empty, and {seen} there"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Which logs lost which talks.
+fn judge<'l>(
+    files: &Files,
+    testimony: &Testimony,
+    store: u64,
+    commits: u64,
+    logs: &'l BTreeMap<u32, LogRow>,
+) -> Result<Vec<(&'l LogRow, Option<u64>)>, StartFault> {
+    let every = || {
+        logs.values()
+            .filter(|row| row.head > 0)
+            .map(|row| (row, None))
+            .collect()
+    };
+    let (header, commit, heads, unreadable) = match testimony {
+        // Before the first commit there is nothing to witness.
+        Testimony::Missing | Testimony::Damaged if commits == 0 => return Ok(Vec::new()),
+        Testimony::Missing | Testimony::Damaged => return Ok(every()),
+        Testimony::Read {
+            header,
+            commit,
+            heads,
+            unreadable,
+        } => (header, *commit, heads, *unreadable),
+    };
+    if header.store != store {
+        return Err(StartFault::Torn {
+            file: files.head.clone(),
+            seen: format!(
+                "it belongs to store {:x}, and {} is store {store:x}",
+                header.store,
+                files.database.display()
+            ),
+        });
+    }
+    // Commits are gone and not every entry of them can be read: any log may have lost something.
+    let unnamed = commit > commits && (unreadable > 0 || header.base > commits);
+    let unsynced = header.durability != Durability::Fsync && !header.clean && header.boot != files::boot_id();
+    let mut verdict = Vec::new();
+    for row in logs.values() {
+        let witnessed = heads.get(&row.id).copied();
+        match witnessed {
+            Some((at, head)) if head > row.head && at <= commits => {
+                let seen = format!("it ends at talk {}, and commit {at} brought it to {head}", row.head);
+                return Err(StartFault::Store(rows::in_log(damaged(&files.database, seen), row)));
+            }
+            Some((_, head)) if head > row.head => verdict.push((row, Some(head))),
+            Some(_) | None if (unsynced || unnamed) && row.head > 0 => verdict.push((row, None)),
+            Some(_) | None => {}
+        }
+    }
+    Ok(verdict)
+}
+
+/// Begins a new epoch in these logs.
+fn begin_epochs(
+    db: &mut Connection,
+    file: &Path,
+    verdict: &[(&LogRow, Option<u64>)],
+) -> Result<Vec<Recovered>, StartFault> {
+    let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
+    let transaction = db.transaction().map_err(failed)?;
+    let mut recovered = Vec::new();
+    for (row, to) in verdict {
+        let tail = LostTail {
+            epoch: row.epoch,
+            from: row.head + 1,
+            to: *to,
+        };
+        rows::insert_lost(&transaction, row.id, &tail).map_err(failed)?;
+        let epoch = files::new_epoch().map_err(|why| StartFault::Io {
+            file: "/dev/urandom".into(),
+            why,
+        })?;
+        let next = LogRow {
+            epoch,
+            ..(*row).clone()
+        };
+        next.update(&transaction).map_err(failed)?;
+        recovered.push(Recovered {
+            log: row.log.clone(),
+            tail,
+        });
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(recovered)
+}
+
+fn remove(file: &Path) -> Result<(), StartFault> {
+    match fs::remove_file(file) {
+        Ok(()) => Ok(()),
+        Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(why) => Err(StartFault::Io {
+            file: file.to_owned(),
+            why,
+        }),
+    }
+}
+
+fn store_crc(store: u64, commits: u64) -> u32 {
+    Checksum::default().number(int(store)).number(int(commits)).finish()
+}
+
+fn damaged(file: &Path, seen: String) -> StoreFault {
+    StoreFault::Damaged {
+        file: file.to_owned(),
+        log: None,
+        seq: None,
+        seen,
+    }
+}
+
+impl fmt::Display for StartFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Locked { dir, holder } => {
+                write!(f, "{} is in use by another plaza", dir.display())?;
+                if let Some(holder) = holder {
+                    write!(f, " (process {holder})")?;
+                }
+                f.write_str(": stop it, or give this one another directory with --data")
+            }
+            Self::Newer { file, seen, known } => write!(
+                f,
+                "{} has schema version {seen}, and this program knows versions up to {known}: use the newer program",
+                file.display()
+            ),
+            Self::Torn { file, seen } => write!(
+                f,
+                "{}: {seen}. Put the files of one store back together, bring a backup or an export into a fresh directory \
+                 with `plaza history import`, or move the directory away to begin anew",
+                file.display()
+            ),
+            Self::Io { file, why } => write!(f, "{}: {why}", file.display()),
+            Self::Store(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartFault {}

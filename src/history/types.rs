@@ -1,0 +1,468 @@
+//! The words between the chat and its store: what is asked, and what comes back.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use crate::chat::{Key, Position, RoomName, Seq, SessionTag, Talk, TalkKind, UserName};
+
+/// What is numbered on its own: a room, or the direct conversation of two users.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LogId {
+    /// A room.
+    Room(RoomName),
+    /// Two users.
+    Pair(UserPair),
+}
+
+/// Two users, whichever of them speaks; both may be the same one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct UserPair {
+    low: UserName,
+    high: UserName,
+}
+
+/// A talk to be numbered and stored. `T` is whatever the caller wants back with the outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Append<T> {
+    /// Where.
+    pub log: LogId,
+    /// Who says it.
+    pub from: UserName,
+    /// In which session.
+    pub session: SessionTag,
+    /// What is said.
+    pub text: Arc<str>,
+    /// What kind of thing the text is.
+    pub kind: TalkKind,
+    /// Makes a repeated talk the same message.
+    pub key: Option<Key>,
+    /// Unix milliseconds. The store never lets the times of a log run backwards.
+    pub at: u64,
+    /// Comes back with the outcome.
+    pub ticket: T,
+}
+
+/// What may be asked of the store besides appending.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    /// Where a log stands. Answered by [`Answer::Head`].
+    Head(LogId),
+    /// Stored talks. Answered by [`Answer::Page`].
+    Page {
+        /// Of what.
+        log: LogId,
+        /// Which of them.
+        window: Window,
+        /// At most this many; [`crate::limits::HISTORY_PAGE_TALKS`] bounds it.
+        limit: usize,
+    },
+    /// Talks that hold a text, newest first. Answered by [`Answer::Found`].
+    Search {
+        /// In what.
+        log: LogId,
+        /// What to look for.
+        text: Arc<str>,
+        /// Below this seq.
+        before: Option<Seq>,
+        /// At most this many.
+        limit: usize,
+    },
+    /// The user has read everything up to `seq`. Positions only grow. Answered by [`Answer::Marked`] once committed.
+    Mark {
+        /// What was read.
+        log: LogId,
+        /// Who read it.
+        user: UserName,
+        /// The last talk read.
+        seq: Seq,
+    },
+    /// Where a user stands in one log, without changing it. Answered by [`Answer::Marked`].
+    MarkOf {
+        /// Which log.
+        log: LogId,
+        /// Which user.
+        user: UserName,
+    },
+    /// The conversations of a user: every direct one, and the rooms in which the user has a read position. Answered by
+    /// [`Answer::Conversations`].
+    Conversations {
+        /// Whose.
+        user: UserName,
+        /// Which of them.
+        which: Which,
+    },
+    /// A user comes under this name. Answered by [`Answer::Name`] once committed.
+    Claim {
+        /// The name.
+        user: UserName,
+        /// The key that came with it.
+        key: Option<String>,
+    },
+}
+
+/// Which talks of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    /// The newest.
+    Newest,
+    /// The newest below this seq.
+    Before(Seq),
+    /// The oldest above this seq.
+    After(Seq),
+    /// From the first to the last of these, both included, oldest first to be kept.
+    Range(Seq, Seq),
+}
+
+/// Which conversations of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// Those with something unread.
+    Unread,
+    /// Those and all others.
+    All,
+}
+
+/// What became of something submitted. Every append and every question has exactly one outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome<T> {
+    /// Numbered and as durable as the store was told to make it.
+    Committed {
+        /// What was asked.
+        append: Append<T>,
+        /// Its epoch and number.
+        position: Position,
+        /// The number of the talk before it.
+        prev: Seq,
+        /// The time stored, Unix milliseconds.
+        at: u64,
+    },
+    /// The key was known and the text is the same: nothing was stored. `position` and `at` are the first copy's.
+    Duplicate {
+        /// What was asked.
+        append: Append<T>,
+        /// Of the first copy.
+        position: Position,
+        /// Of the first copy.
+        at: u64,
+    },
+    /// The key was known with another text: nothing was stored.
+    KeyConflict {
+        /// What was asked.
+        append: Append<T>,
+    },
+    /// Nothing was stored, and no number was used.
+    Failed {
+        /// What was asked.
+        append: Append<T>,
+        /// Why.
+        why: StoreFault,
+    },
+    /// A question was answered.
+    Answered {
+        /// The asker's.
+        ticket: T,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A question could not be answered.
+    Unanswered {
+        /// The asker's.
+        ticket: T,
+        /// The question.
+        ask: Ask,
+        /// Why.
+        why: StoreFault,
+    },
+}
+
+/// What the store says to an [`Ask`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Where a log stands.
+    Head {
+        /// Which log.
+        log: LogId,
+        /// Where it stands.
+        head: LogHead,
+    },
+    /// Stored talks.
+    Page {
+        /// Of which log.
+        log: LogId,
+        /// Where it stood when the page was read.
+        head: LogHead,
+        /// Ascending by seq, without holes.
+        talks: Vec<Talk>,
+        /// Whether there is more in the direction that was asked.
+        more: bool,
+    },
+    /// Talks found.
+    Found {
+        /// In which log.
+        log: LogId,
+        /// Where it stood.
+        head: LogHead,
+        /// Descending by seq.
+        talks: Vec<Talk>,
+        /// Go on below this seq: there is more, or the time for one search was up.
+        next: Option<Seq>,
+    },
+    /// A read position.
+    Marked {
+        /// Where.
+        log: LogId,
+        /// Whose.
+        user: UserName,
+        /// The position now.
+        seq: Seq,
+        /// Talks of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
+        unread: u64,
+    },
+    /// Conversations of a user.
+    Conversations {
+        /// Whose.
+        user: UserName,
+        /// At most [`crate::limits::HISTORY_CONVERSATIONS`] of them, direct ones first.
+        conversations: Vec<ConversationHead>,
+    },
+    /// What is known of a name.
+    Name {
+        /// The name.
+        user: UserName,
+        /// The answer.
+        claim: Claim,
+    },
+}
+
+/// Where one conversation of a user stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversationHead {
+    /// Which.
+    pub log: LogId,
+    /// Where it stands.
+    pub head: LogHead,
+    /// The user's read position.
+    pub read: Seq,
+    /// Talks of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
+    pub unread: u64,
+}
+
+/// What is known of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claim {
+    /// Used for the first time. This key opens its mail from now on; only its hash is kept.
+    First {
+        /// To be handed out in `welcome`.
+        key: String,
+    },
+    /// The key given is the key of the name.
+    Held,
+    /// The name was used before and the key given, if any, is not its key.
+    Other {
+        /// Whether there are stored direct messages, which are not this user's to read.
+        mail: bool,
+    },
+}
+
+/// Where a log stands. A log without a talk has `epoch` 0 until its first.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogHead {
+    /// Of `seq`; below 2^53, and 0 while nothing was ever stored.
+    pub epoch: u64,
+    /// The newest talk; 0: none yet.
+    pub seq: Seq,
+    /// The oldest talk still stored; `seq + 1` when none is.
+    pub first: Seq,
+    /// The tails that were lost in earlier epochs, oldest first; the last
+    /// [`crate::limits::HISTORY_LOST_TAILS`] are kept.
+    pub lost: Arc<[LostTail]>,
+}
+
+/// Talks that were acknowledged in an epoch and are gone, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostTail {
+    /// The epoch that ended with this loss.
+    pub epoch: u64,
+    /// The first one gone.
+    pub from: Seq,
+    /// The last one gone; `None` where only a client that saw them can know (an unclean end without fsync).
+    pub to: Option<Seq>,
+}
+
+/// How a client at some position goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoOn {
+    /// Replay what comes after this seq, in the epoch of the head.
+    pub after: Seq,
+    /// What the server does not have any more, each for one [`crate::chat::Reply::Gap`] with `lost`.
+    pub lost: Vec<LostInterval>,
+}
+
+/// Talks that cannot be had, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LostInterval {
+    /// The epoch of both ends.
+    pub epoch: u64,
+    /// The first one.
+    pub from: Seq,
+    /// The last one.
+    pub to: Seq,
+}
+
+/// Why the store could not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreFault {
+    /// No space left.
+    Full {
+        /// What was written.
+        file: PathBuf,
+    },
+    /// The file or its file system cannot be written.
+    ReadOnly {
+        /// What was written.
+        file: PathBuf,
+    },
+    /// What is stored is not what was written.
+    Damaged {
+        /// Where.
+        file: PathBuf,
+        /// In which log, where that is known.
+        log: Option<LogId>,
+        /// At which talk, where that is known.
+        seq: Option<Seq>,
+        /// What was seen.
+        seen: String,
+    },
+    /// Anything else that the system or SQLite says.
+    Broken {
+        /// Where.
+        file: PathBuf,
+        /// What was said.
+        seen: String,
+    },
+    /// The question itself is beyond a bound.
+    Refused {
+        /// What was seen and what the bound is.
+        seen: String,
+    },
+    /// The store is stopping.
+    Stopping,
+}
+
+impl UserPair {
+    /// The pair of these two, in either order.
+    pub fn of(one: &UserName, other: &UserName) -> Self {
+        let (low, high) = if one <= other { (one, other) } else { (other, one) };
+        Self {
+            low: low.clone(),
+            high: high.clone(),
+        }
+    }
+
+    /// The two names, in their order.
+    pub fn names(&self) -> [&UserName; 2] {
+        [&self.low, &self.high]
+    }
+
+    /// Who talks with `user`: the other one, or `user` itself where both are the same; `None` for a stranger.
+    pub fn peer_of(&self, user: &UserName) -> Option<&UserName> {
+        if *user == self.low {
+            Some(&self.high)
+        } else if *user == self.high {
+            Some(&self.low)
+        } else {
+            None
+        }
+    }
+}
+
+impl LogHead {
+    /// The newest position.
+    pub fn position(&self) -> Position {
+        Position {
+            epoch: self.epoch,
+            seq: self.seq,
+        }
+    }
+
+    /// How a client goes on that knows everything up to `known`: from where, and what it will never get.
+    ///
+    /// Talks that retention deleted are lost in this sense too. A position of an epoch this log never had, or one beyond the
+    /// head, is believed as little as possible: everything stored is replayed.
+    pub fn go_on(&self, known: Position) -> GoOn {
+        let mut lost = Vec::new();
+        let known_here = if known.epoch == self.epoch && known.seq <= self.seq {
+            known.seq
+        } else {
+            // Everything below the first loss since the client's epoch is the same in that epoch and in this one.
+            let mut common = known.seq;
+            let mut met = false;
+            for tail in self.lost.iter().skip_while(|tail| tail.epoch != known.epoch) {
+                met = true;
+                common = common.min(tail.from.saturating_sub(1));
+                let seen = if tail.epoch == known.epoch { known.seq } else { 0 };
+                lost.extend(interval(tail.epoch, tail.from, tail.to.unwrap_or(0).max(seen)));
+            }
+            if !met {
+                common = 0;
+                lost.extend(interval(known.epoch, 1, known.seq));
+            }
+            common.min(self.seq)
+        };
+        let oldest = self.first.saturating_sub(1);
+        lost.extend(interval(self.epoch, known_here.saturating_add(1), oldest));
+        GoOn {
+            after: known_here.max(oldest),
+            lost,
+        }
+    }
+}
+
+/// The interval, unless it is empty.
+fn interval(epoch: u64, from: Seq, to: Seq) -> Option<LostInterval> {
+    (from <= to).then_some(LostInterval { epoch, from, to })
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room(room) => write!(f, "room {room:?}"),
+            Self::Pair(pair) => write!(f, "direct {:?} and {:?}", pair.low, pair.high),
+        }
+    }
+}
+
+impl fmt::Display for StoreFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full { file } => write!(
+                f,
+                "no space left to write {}: free some or shorten the retention; the store goes on by itself",
+                file.display()
+            ),
+            Self::ReadOnly { file } => write!(
+                f,
+                "{} cannot be written: make it and its file system writable; the store goes on by itself",
+                file.display()
+            ),
+            Self::Damaged { file, log, seq, seen } => {
+                write!(f, "{} is damaged", file.display())?;
+                if let Some(log) = log {
+                    write!(f, " in {log}")?;
+                }
+                if let Some(seq) = seq {
+                    write!(f, " at seq {seq}")?;
+                }
+                write!(
+                    f,
+                    ": {seen}. `plaza history check` lists all damage, `plaza history export` saves what can be read, \
+                     `plaza history import` puts an export or a backup into a fresh directory"
+                )
+            }
+            Self::Broken { file, seen } => write!(f, "{}: {seen}", file.display()),
+            Self::Refused { seen } => f.write_str(seen),
+            Self::Stopping => f.write_str("the store is stopping"),
+        }
+    }
+}
+
+impl std::error::Error for StoreFault {}

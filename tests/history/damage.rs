@@ -1,0 +1,306 @@
+//! A write-ahead log that was cut, and bits that flipped: a prefix in a new epoch with the lost interval named, or a
+//! clear refusal; never a hole, never another text.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use plaza::{
+    chat::Position,
+    history::{Ask, LogId, StartFault, StoreFault, Window},
+};
+
+use crate::support::{Caller, append, committed, room, rounds, settings};
+
+/// What a crash leaves: half of the talks in the database, half in its write-ahead log.
+struct Image {
+    files: Vec<(PathBuf, Vec<u8>)>,
+    epochs: Vec<u64>,
+}
+
+const TALKS: u64 = 240;
+const LOGS: [&str; 2] = ["lobby", "大厅"];
+
+fn text(log: &str, seq: u64) -> String {
+    format!("{log} {seq} {}", "字".repeat((seq % 50) as usize))
+}
+
+fn image() -> Image {
+    let dir = tempfile::tempdir().unwrap();
+    let mut epochs = vec![0; LOGS.len()];
+    let mut files = Vec::new();
+    for half in 0..2 {
+        let caller = Caller::open(dir.path());
+        for n in half * TALKS / 2 + 1..=(half + 1) * TALKS / 2 {
+            for (at, log) in LOGS.iter().enumerate() {
+                let outcome = caller.say(&room(log), "a", &text(log, n), Some(&format!("k{n}")));
+                let position = committed(outcome);
+                assert_eq!(position.seq, n);
+                epochs[at] = position.epoch;
+            }
+        }
+        if half == 1 {
+            for name in ["history.db", "history.db-wal", "history.head"] {
+                files.push((PathBuf::from(name), fs::read(dir.path().join(name)).unwrap()));
+            }
+        }
+    }
+    Image { files, epochs }
+}
+
+impl Image {
+    fn lay(&self, dir: &Path, name: &str, change: impl Fn(&mut Vec<u8>)) {
+        for (file, bytes) in &self.files {
+            let mut bytes = bytes.clone();
+            if file == Path::new(name) {
+                change(&mut bytes);
+            }
+            fs::write(dir.join(file), bytes).unwrap();
+        }
+    }
+
+    fn len(&self, name: &str) -> usize {
+        self.files
+            .iter()
+            .find(|(file, _)| file == Path::new(name))
+            .unwrap()
+            .1
+            .len()
+    }
+
+    /// Opens what lies there and judges it. Says whether anything was refused or lost.
+    fn judge(&self, dir: &Path, what: &str) -> Verdict {
+        let caller = match Caller::start(settings(dir)) {
+            Ok(caller) => caller,
+            Err(why) => {
+                let words = why.to_string();
+                assert!(words.contains("history."), "{what}: no file is named: {words}");
+                assert!(
+                    matches!(why, StartFault::Torn { .. } | StartFault::Store(_)) && words.contains("plaza history"),
+                    "{what}: no help: {words}"
+                );
+                return Verdict::Refused;
+            }
+        };
+        let mut verdict = Verdict::Whole;
+        for (at, name) in LOGS.iter().enumerate() {
+            let log = room(name);
+            let head = match caller.ask(Ask::Head(log.clone())) {
+                plaza::history::Outcome::Answered {
+                    answer: plaza::history::Answer::Head { head, .. },
+                    ..
+                } => head,
+                other => panic!("{what}: {other:?}"),
+            };
+            match caller.all(&log) {
+                Ok(talks) => {
+                    for (talk, n) in talks.iter().zip(1..) {
+                        assert_eq!(
+                            (talk.seq, &*talk.text, talk.from.as_str()),
+                            (n, &*text(name, n), "a"),
+                            "{what}"
+                        );
+                    }
+                    assert_eq!(talks.len() as u64, head.seq, "{what}");
+                }
+                Err(StoreFault::Damaged { .. }) => verdict = verdict.max(Verdict::Refused),
+                Err(other) => panic!("{what}: {other}"),
+            }
+            if head.seq == TALKS {
+                assert_eq!(head.epoch, self.epochs[at], "{what}: a new epoch without a loss");
+                continue;
+            }
+            verdict = verdict.max(Verdict::Lost);
+            assert_ne!(
+                head.epoch, self.epochs[at],
+                "{what}: talks are gone and the epoch is the same"
+            );
+            let known = Position {
+                epoch: self.epochs[at],
+                seq: TALKS,
+            };
+            let on = head.go_on(known);
+            assert_eq!(on.after, head.seq, "{what}");
+            assert_eq!(
+                on.lost
+                    .iter()
+                    .map(|lost| (lost.epoch, lost.from, lost.to))
+                    .collect::<Vec<_>>(),
+                [(self.epochs[at], head.seq + 1, TALKS)],
+                "{what}"
+            );
+            // A client that had seen only the prefix goes on without a gap of its own.
+            assert_eq!(
+                head.go_on(Position {
+                    seq: head.seq.min(3),
+                    ..known
+                })
+                .after,
+                head.seq.min(3),
+                "{what}"
+            );
+            assert_eq!(
+                committed(caller.say(&log, "b", "after", None)).seq,
+                head.seq + 1,
+                "{what}"
+            );
+            assert!(
+                caller.history.recovered().iter().any(|found| found.log == log),
+                "{what}"
+            );
+        }
+        verdict
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Verdict {
+    Whole,
+    Lost,
+    Refused,
+}
+
+#[test]
+fn a_log_cut_anywhere_is_a_prefix_in_a_new_epoch_with_the_loss_named() {
+    let image = image();
+    let length = image.len("history.db-wal");
+    let places = rounds("PLAZA_TEST_CUTS", 100);
+    let mut lost = 0;
+    for place in 0..places {
+        let dir = tempfile::tempdir().unwrap();
+        let cut = length * place / places + place % 7;
+        image.lay(dir.path(), "history.db-wal", |bytes| bytes.truncate(cut));
+        let verdict = image.judge(dir.path(), &format!("cut at {cut} of {length}"));
+        assert_ne!(verdict, Verdict::Refused, "cut at {cut}");
+        lost += usize::from(verdict == Verdict::Lost);
+    }
+    assert_eq!(lost, places, "every cut loses something");
+}
+
+#[test]
+fn a_flipped_bit_is_a_prefix_or_a_refusal() {
+    let image = image();
+    let flips = rounds("PLAZA_TEST_FLIPS", 100);
+    let mut dice = fastrand::Rng::with_seed(4);
+    let mut seen = [0; 3];
+    for round in 0..flips {
+        let name = if round % 2 == 0 { "history.db-wal" } else { "history.db" };
+        let (place, bit) = (dice.usize(..image.len(name)), dice.u8(..8));
+        let dir = tempfile::tempdir().unwrap();
+        image.lay(dir.path(), name, |bytes| bytes[place] ^= 1 << bit);
+        let verdict = image.judge(dir.path(), &format!("bit {bit} of byte {place} of {name}"));
+        seen[verdict as usize] += 1;
+    }
+    assert!(seen[1] > flips / 8 && seen[2] > 0, "too few flips mattered: {seen:?}");
+}
+
+#[test]
+fn the_head_file_missing_or_foreign_is_noticed() {
+    let image = image();
+    let dir = tempfile::tempdir().unwrap();
+    image.lay(dir.path(), "", |_| ());
+    fs::remove_file(dir.path().join("history.head")).unwrap();
+    let caller = Caller::open(dir.path());
+    assert_eq!(caller.history.recovered().len(), LOGS.len());
+    let head = caller.head(&room("lobby"));
+    assert_eq!((head.seq, head.lost[0].to), (TALKS, None));
+    // Who has seen no more than is stored has lost nothing.
+    let known = Position {
+        epoch: image.epochs[0],
+        seq: TALKS,
+    };
+    assert_eq!(head.go_on(known).lost, []);
+    assert_eq!(
+        head.go_on(Position {
+            seq: TALKS + 5,
+            ..known
+        })
+        .lost
+        .len(),
+        1
+    );
+    caller.history.stop();
+    drop(caller);
+
+    let other = tempfile::tempdir().unwrap();
+    committed(Caller::open(other.path()).say(&room("x"), "a", "x", None));
+    fs::copy(dir.path().join("history.head"), other.path().join("history.head")).unwrap();
+    let why = Caller::start(settings(other.path())).map(drop).unwrap_err().to_string();
+    assert!(why.contains("belongs to store"), "{why}");
+
+    fs::remove_file(dir.path().join("history.db")).unwrap();
+    let why = Caller::start(settings(dir.path())).map(drop).unwrap_err().to_string();
+    assert!(why.contains("history.db") && why.contains("missing"), "{why}");
+}
+
+#[test]
+fn an_unclean_end_without_fsync_and_another_boot_begins_a_new_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    let lobby = room("lobby");
+    let os = crate::support::unsynced(dir.path());
+    let caller = Caller::start(os).unwrap();
+    let position = committed(caller.say(&lobby, "a", "x", None));
+    for name in ["history.db", "history.db-wal", "history.head"] {
+        fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let reopen = |copy: &Path| {
+        let caller = Caller::start(crate::support::unsynced(copy)).unwrap();
+        caller.head(&lobby).epoch
+    };
+    // The same run of the operating system: nothing can be lost.
+    let same = tempfile::tempdir().unwrap();
+    for name in ["history.db", "history.db-wal", "history.head"] {
+        fs::copy(copy.path().join(name), same.path().join(name)).unwrap();
+    }
+    assert_eq!(reopen(same.path()), position.epoch);
+    // Another one: the boot id stands at bytes 24 to 40 of the head file, its checksum in the last 4 of 512.
+    let head = copy.path().join("history.head");
+    let mut bytes = fs::read(&head).unwrap();
+    bytes[24] ^= 1;
+    let sum = crc32fast::hash(&bytes[..508]).to_le_bytes();
+    bytes[508..512].copy_from_slice(&sum);
+    fs::write(&head, bytes).unwrap();
+    let epoch = reopen(copy.path());
+    assert_ne!(epoch, position.epoch);
+    assert_eq!(reopen(copy.path()), epoch, "a clean end changes nothing");
+}
+
+#[test]
+fn a_damaged_talk_is_named_and_the_others_are_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let lobby = room("lobby");
+    let caller = Caller::open(dir.path());
+    for n in 1..=50 {
+        caller.submit(append(&lobby, "a", &format!("text {n}"), None, n));
+        committed(caller.next());
+    }
+    caller.history.stop();
+    drop(caller);
+    let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
+    db.execute("UPDATE message SET text = 'forged' WHERE seq = 20", [])
+        .unwrap();
+    drop(db);
+    let caller = Caller::open(dir.path());
+    let ask = |window, limit| {
+        caller.ask(Ask::Page {
+            log: LogId::clone(&lobby),
+            window,
+            limit,
+        })
+    };
+    match ask(Window::Before(25), 10) {
+        plaza::history::Outcome::Unanswered { why, .. } => {
+            let words = why.to_string();
+            assert!(
+                words.contains("history.db is damaged in room \"lobby\" at seq 20"),
+                "{words}"
+            );
+            assert!(words.contains("plaza history check"), "{words}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(caller.page(&lobby, Window::Newest, 30).0.len(), 30);
+    assert_eq!(committed(caller.say(&lobby, "a", "on", None)).seq, 51);
+}

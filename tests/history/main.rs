@@ -1,0 +1,11 @@
+//! The store's promises, tested from outside: what was acknowledged is there, once and in order, whatever happens to the
+//! program, the files and the disk.
+#![allow(clippy::unwrap_used)]
+
+mod basics;
+mod damage;
+mod full;
+mod kill;
+mod model;
+mod support;
+mod sync;

@@ -1,0 +1,154 @@
+//! The store against a history in memory: the same requests, the same answers, also over restarts.
+
+use std::collections::HashMap;
+
+use plaza::history::{Answer, Ask, LogId, Outcome, Window};
+use proptest::prelude::*;
+
+use crate::support::{Caller, append, pair, room, unsynced, user};
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Talks submitted together: log, user, text, key.
+    Talks(Vec<(usize, usize, usize, Option<u8>)>),
+    Page(usize, Window, usize),
+    Mark(usize, usize, u64),
+    Search(usize, usize),
+    Restart,
+}
+
+const USERS: [&str; 3] = ["alice", "bob", "张三"];
+const TEXTS: [&str; 4] = ["hello world", "我爱北京", "北京 hello", ""];
+const WORDS: [&str; 4] = ["hello", "北京", "world 北", "爱"];
+
+fn logs() -> [LogId; 3] {
+    [room("lobby"), room("大厅"), pair("alice", "bob")]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let talk = (0..3_usize, 0..3_usize, 0..TEXTS.len(), prop::option::of(0..6_u8));
+    let window = prop_oneof![
+        Just(Window::Newest),
+        (0..40_u64).prop_map(Window::Before),
+        (0..40_u64).prop_map(Window::After),
+        (0..40_u64, 0..40_u64).prop_map(|(from, to)| Window::Range(from, to)),
+    ];
+    let step = prop_oneof![
+        6 => prop::collection::vec(talk, 1..12).prop_map(Step::Talks),
+        4 => (0..3_usize, window, 1..12_usize).prop_map(|(log, window, limit)| Step::Page(log, window, limit)),
+        2 => (0..3_usize, 0..3_usize, 0..40_u64).prop_map(|(log, user, seq)| Step::Mark(log, user, seq)),
+        2 => (0..3_usize, 0..WORDS.len()).prop_map(|(log, word)| Step::Search(log, word)),
+        1 => Just(Step::Restart),
+    ];
+    prop::collection::vec(step, 1..30)
+}
+
+/// What a history is, without any of what makes it last.
+#[derive(Default)]
+struct Model {
+    talks: [Vec<(usize, usize)>; 3],
+    keys: HashMap<(usize, usize, u8), (usize, u64)>,
+    marks: HashMap<(usize, usize), u64>,
+}
+
+impl Model {
+    /// What an append comes to: its seq, or whose copy it is, or a conflict.
+    fn append(&mut self, log: usize, user: usize, text: usize, key: Option<u8>) -> Result<(u64, bool), ()> {
+        let seq = self.talks[log].len() as u64 + 1;
+        if let Some(key) = key {
+            match self.keys.get(&(log, user, key)) {
+                Some((first, seq)) if *first == text => return Ok((*seq, true)),
+                Some(_) => return Err(()),
+                None => drop(self.keys.insert((log, user, key), (text, seq))),
+            }
+        }
+        self.talks[log].push((user, text));
+        Ok((seq, false))
+    }
+
+    fn page(&self, log: usize, window: Window, limit: usize) -> (Vec<u64>, bool) {
+        let all = 1..=self.talks[log].len() as u64;
+        let wanted: Vec<u64> = match window {
+            Window::Newest => all.collect(),
+            Window::Before(seq) => all.filter(|n| *n < seq).collect(),
+            Window::After(seq) => all.filter(|n| *n > seq).collect(),
+            Window::Range(from, to) => all.filter(|n| (from..=to).contains(n)).collect(),
+        };
+        let cut = wanted.len().saturating_sub(limit);
+        match window {
+            Window::Newest | Window::Before(_) => (wanted[cut..].to_vec(), cut > 0),
+            Window::After(_) | Window::Range(..) => (wanted[..wanted.len() - cut].to_vec(), cut > 0),
+        }
+    }
+}
+
+fn finds(word: usize, text: usize) -> bool {
+    matches!((word, text), (0, 0 | 2) | (1, 1 | 2) | (3, 1))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: crate::support::rounds("PLAZA_TEST_MODEL", 24) as u32, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_is_what_a_history_in_memory_is(steps in steps()) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut caller = Caller::start(unsynced(dir.path())).unwrap();
+        let mut model = Model::default();
+        let logs = logs();
+        for step in steps {
+            match step {
+                Step::Talks(talks) => {
+                    for (log, user, text, key) in &talks {
+                        let key = key.map(|key| key.to_string());
+                        caller.submit(append(&logs[*log], USERS[*user], TEXTS[*text], key.as_deref(), 0));
+                    }
+                    for (log, user, text, key) in talks {
+                        let seen = match caller.next() {
+                            Outcome::Committed { position, .. } => Ok((position.seq, false)),
+                            Outcome::Duplicate { position, .. } => Ok((position.seq, true)),
+                            Outcome::KeyConflict { .. } => Err(()),
+                            other => panic!("{other:?}"),
+                        };
+                        prop_assert_eq!(seen, model.append(log, user, text, key));
+                    }
+                }
+                Step::Page(log, window, limit) => {
+                    let (talks, more) = caller.page(&logs[log], window, limit);
+                    let (due, due_more) = model.page(log, window, limit);
+                    prop_assert_eq!(talks.iter().map(|talk| talk.seq).collect::<Vec<_>>(), due);
+                    prop_assert_eq!(more, due_more, "{:?}", window);
+                    for talk in talks {
+                        let (user, text) = model.talks[log][talk.seq as usize - 1];
+                        prop_assert_eq!((talk.from.as_str(), &*talk.text), (USERS[user], TEXTS[text]));
+                    }
+                }
+                Step::Mark(log, by, seq) => {
+                    let head = model.talks[log].len() as u64;
+                    let mark = model.marks.entry((log, by)).or_insert(0);
+                    *mark = (*mark).max(seq.min(head));
+                    let due = model.talks[log][*mark as usize..].iter().filter(|(user, _)| *user != by).count() as u64;
+                    let answer = caller.answer(Ask::Mark { log: logs[log].clone(), user: user(USERS[by]), seq });
+                    let Answer::Marked { seq, unread, .. } = answer else { panic!("{answer:?}") };
+                    prop_assert_eq!((seq, unread), (*mark, due));
+                }
+                Step::Search(log, word) => {
+                    let ask = Ask::Search { log: logs[log].clone(), text: WORDS[word].into(), before: None, limit: 200 };
+                    let answer = caller.answer(ask);
+                    let Answer::Found { talks, .. } = answer else { panic!("{answer:?}") };
+                    let mut due: Vec<u64> = (1..)
+                        .zip(&model.talks[log])
+                        .filter(|(_, (_, text))| finds(word, *text))
+                        .map(|(seq, _)| seq)
+                        .collect();
+                    due.reverse();
+                    due.truncate(200);
+                    prop_assert_eq!(talks.iter().map(|talk| talk.seq).collect::<Vec<_>>(), due, "{}", WORDS[word]);
+                }
+                Step::Restart => {
+                    drop(caller);
+                    caller = Caller::start(unsynced(dir.path())).unwrap();
+                }
+            }
+        }
+    }
+}
