@@ -47,6 +47,8 @@ pub(crate) struct Connection<S> {
     pub(crate) paused: bool,
     /// The connection is in the list of those to be written at the end of the turn.
     pub(crate) dirty: bool,
+    /// The connection is in the list of those that wait for other shards.
+    pub(crate) congested: bool,
 }
 
 /// How far a connection has come.

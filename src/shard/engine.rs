@@ -29,6 +29,7 @@ use super::{
 use crate::{
     chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk},
     codec::Profile,
+    limits,
 };
 
 /// Where time comes from.
@@ -93,6 +94,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
     pub(crate) draining: bool,
+    /// Until when those who do not read may still be given what was said before the drain.
+    pub(crate) drain_until_ms: u64,
     pub(crate) stats: Stats,
     pub(crate) observer: Rc<dyn Observer>,
 }
@@ -161,6 +164,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),
             draining: false,
+            drain_until_ms: 0,
             stats: Stats::default(),
             observer,
         }
@@ -173,17 +177,33 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Ends a turn: handles what this shard said to itself, writes what waits.
     pub(crate) fn settle(&mut self) {
+        for _ in 0..limits::RELIEVED_PER_TURN {
+            self.settle_once();
+            if !self.can_relieve() {
+                return;
+            }
+            for id in std::mem::take(&mut self.congested) {
+                if let Some(connection) = self.connection(id) {
+                    connection.congested = false;
+                    self.read_on(id);
+                }
+            }
+        }
+        // What is left comes with the next turn, which `flush_due` asks for.
+        self.settle_once();
+    }
+
+    fn settle_once(&mut self) {
         loop {
             while let Some(message) = self.local.pop_front() {
                 self.take(message);
             }
-            let Some(id) = self.dirty.pop() else { break };
+            let Some(id) = self.dirty.pop() else { return };
             if let Some(connection) = self.connection(id) {
                 connection.dirty = false;
                 self.write(id);
             }
         }
-        self.relieve();
     }
 
     /// What the engine wants; the caller takes it all after each turn.
@@ -263,17 +283,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether this shard keeps so much for others that it should not make more.
     pub(crate) fn is_congested(&self) -> bool {
-        self.outbox.kept() > crate::limits::KEPT_MESSAGES
+        self.outbox.kept() > limits::KEPT_MESSAGES
     }
 
-    /// Lets connections be read again that waited for other shards.
-    fn relieve(&mut self) {
-        if self.congested.is_empty() || self.outbox.kept() > crate::limits::KEPT_MESSAGES / 2 {
-            return;
-        }
-        for id in std::mem::take(&mut self.congested) {
-            self.unpause(id);
-        }
+    /// Whether connections may be read again that waited for other shards.
+    pub(super) fn can_relieve(&self) -> bool {
+        !self.congested.is_empty() && self.outbox.kept() <= limits::KEPT_MESSAGES / 2
     }
 }
 

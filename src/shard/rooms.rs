@@ -272,6 +272,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.ring_bytes -= room.ring.trim_to(cap);
         self.keep_budget();
         self.plan_flush(place);
+        self.flush_if_full(place);
     }
 
     fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
@@ -290,7 +291,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Takes bytes from other rooms' rings, one after the other, while all together have too many.
-    fn keep_budget(&mut self) {
+    pub(super) fn keep_budget(&mut self) {
         let budget = self.settings.ring_budget;
         let mut looked_at = 0;
         while self.ring_bytes > budget && looked_at < limits::RINGS_SWEPT {
@@ -384,34 +385,24 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         else {
             return;
         };
-        match room.ring.talks_after(from) {
-            Some(talks) => {
-                for event in talks {
-                    if let Happening::Talk(talk) = &event.happening
-                        && talk.seq <= head
-                    {
-                        let talk = Arc::new(talk.clone());
-                        self.reply(
-                            id,
-                            None,
-                            &Reply::Replayed {
-                                room: name.clone(),
-                                talk,
-                            },
-                        );
-                    }
-                }
-            }
-            None => {
-                let conversation = crate::chat::Conversation::Room(name);
-                let gap = Reply::Gap {
-                    conversation,
-                    epoch,
-                    from: from + 1,
-                    to: head,
-                    lost: true,
-                };
-                self.reply(id, None, &gap);
+        let (after, talks) = room.ring.talks_after(from);
+        if after > from {
+            let gap = Reply::Gap {
+                conversation: crate::chat::Conversation::Room(name.clone()),
+                epoch,
+                from: from + 1,
+                to: after.min(head),
+                lost: true,
+            };
+            self.reply(id, None, &gap);
+        }
+        for event in talks {
+            if let Happening::Talk(talk) = &event.happening
+                && talk.seq <= head
+            {
+                let talk = Arc::new(talk.clone());
+                let room = name.clone();
+                self.reply(id, None, &Reply::Replayed { room, talk });
             }
         }
     }
@@ -432,12 +423,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         if let Some(room) = self.rooms.get_mut(membership.room as usize) {
-            let until = room.ring.end();
             room.leaving.push(Leaving {
                 connection: id.slot,
-                until,
+                until: room.ring.end(),
+                seq: room.ring.head_seq(),
                 id: request,
             });
+            if room.leaving.len() == room.members.len() {
+                // From here on this shard is told nothing of the room: who joins later gets a log without the hole.
+                self.room_places.remove(name);
+            }
         }
         if let Some(connection) = self.connection(id)
             && let Some(membership) = connection
@@ -535,7 +530,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
                 session.held = None;
             }
-            return self.unpause(id);
+            return self.read_on(id);
         }
         let mut retry = Retry::First;
         for (room, said) in talks {
@@ -580,6 +575,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Says goodbye to everybody; those who come later are turned away by the acceptor.
     fn drain(&mut self) {
         self.draining = true;
+        self.drain_until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         let ids: Vec<SessionId> = self
             .connections
             .iter()
@@ -590,11 +586,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             })
             .collect();
         for id in ids {
-            // What is in the rings goes out before the goodbye.
-            if !self.connection(id).is_some_and(|connection| connection.blocked()) && self.catch_up(id) {
+            // What is in the rings goes out before the goodbye; who does not read it has a moment to begin.
+            let blocked = self.connection(id).is_some_and(|connection| connection.blocked());
+            if blocked {
+                self.watch(id, self.drain_until_ms);
+            } else if self.catch_up(id) {
                 self.wait_writable(id);
+            } else {
+                self.goodbye(id, None, GoodbyeCode::ShuttingDown);
             }
-            self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
     }
 }

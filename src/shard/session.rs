@@ -91,6 +91,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             underway: 0,
             paused: false,
             dirty: false,
+            congested: false,
         });
         let id = SessionId {
             shard: self.me,
@@ -147,12 +148,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.read(id, |reader, sink| reader.read(bytes, sink))
     }
 
-    /// Goes on with a connection that was paused: with what its reader kept, and then with its socket.
-    pub(crate) fn unpause(&mut self, id: SessionId) {
-        let Some(connection) = self.connection(id) else { return };
-        if !connection.paused {
+    /// Goes on with a connection that was paused, if nothing keeps it from being read any more: with what its reader kept,
+    /// and then with its socket. Called wherever a reason for a pause ends.
+    pub(crate) fn read_on(&mut self, id: SessionId) {
+        if !self.connection(id).is_some_and(|connection| connection.paused) || self.flow(id) == Flow::Pause {
             return;
         }
+        let Some(connection) = self.connection(id) else { return };
         connection.paused = false;
         let reading = self.read(id, |reader, sink| reader.resume(sink));
         if reading != Reading::Paused {
@@ -228,7 +230,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether this connection is to be read on.
     fn flow(&mut self, id: SessionId) -> Flow {
-        let congested = self.is_congested();
+        let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
         let Some(connection) = self.connection(id) else {
             return Flow::Pause;
         };
@@ -246,7 +248,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return Flow::Pause;
         }
         if congested {
-            self.congested.push(id);
+            if !std::mem::replace(&mut connection.congested, true) {
+                self.congested.push(id);
+            }
             return Flow::Pause;
         }
         Flow::Go
@@ -420,14 +424,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn join(&mut self, id: SessionId, request: RequestId, room: RoomName, since: Since) {
         let most = self.settings.rooms_per_session;
-        let place = self.room_places.get(&room).copied();
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
         let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else {
             return;
         };
-        let here = place.is_some_and(|place| connection.memberships.iter().any(|membership| membership.room == place));
+        // By name: the log that a blocked leaver still reads has no place under its name any more.
+        let here = connection.memberships.iter().any(|membership| {
+            let log = self.rooms.get(membership.room as usize);
+            log.is_some_and(|log| log.name == room)
+        });
         if here || session.joining.contains(&room) {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"));
             return self.refuse(id, request, refusal);
@@ -736,8 +743,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn answered(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
         connection.underway = connection.underway.saturating_sub(1);
-        if connection.paused && connection.underway <= limits::REQUESTS_UNDERWAY / 2 && self.flow(id) == Flow::Go {
-            self.unpause(id);
+        if connection.underway <= limits::REQUESTS_UNDERWAY / 2 {
+            self.read_on(id);
         }
     }
 
@@ -947,13 +954,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Everything that waited has been written.
     fn written(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
+        // More may have been said meanwhile; this is called again when it is out.
+        if connection.outgoing.is_some() {
+            return;
+        }
         if let Phase::Closing { shut, .. } = &mut connection.phase
             && !*shut
         {
             *shut = true;
             self.wants.push(Want::Shut(id));
-        } else if connection.paused && self.flow(id) == Flow::Go {
-            self.unpause(id);
+        } else {
+            self.read_on(id);
         }
     }
 
@@ -976,7 +987,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         if self.catch_up(id) {
+            // The replies are out, whatever the rooms still have for it.
+            self.read_on(id);
             return true;
+        }
+        if self.draining {
+            self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
         self.written(id);
         false
@@ -1009,7 +1025,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if room.members.is_empty() {
             let room = self.rooms.remove(membership.room as usize);
             self.ring_bytes -= room.ring.bytes();
-            self.room_places.remove(&room.name);
+            if self.room_places.get(&room.name) == Some(&membership.room) {
+                self.room_places.remove(&room.name);
+            }
         }
     }
 }

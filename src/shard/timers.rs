@@ -26,6 +26,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         self.sweep_rings();
+        self.keep_budget();
         let mut effects = std::mem::take(&mut self.effects);
         self.home.tick(self.now.unix_ms, &mut effects);
         self.carry_out(&mut effects);
@@ -77,6 +78,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 if let Some(silence) = self.silence(speaking.dialect) {
                     next = next.min(last_word(connection) + silence);
+                }
+                if self.draining {
+                    next = next.min(self.drain_until_ms);
                 }
                 if let Some(session) = &connection.session {
                     if let Some(held) = &session.held {
@@ -143,6 +147,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let unfinished = connection.unfinished_ms;
         if unfinished > 0 && now.saturating_sub(unfinished) >= limits::MESSAGE_AGE.as_millis() as u64 {
             return self.close(id, 1008, "a message was begun and not finished", End::Violation);
+        }
+        if self.draining && now >= self.drain_until_ms {
+            return self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
         if exiting && now.saturating_sub(last_word(connection)) >= limits::LINGER.as_millis() as u64 {
             return self.goodbye(id, None, GoodbyeCode::Exit);

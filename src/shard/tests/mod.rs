@@ -2,3 +2,5 @@
 #![allow(clippy::unwrap_used)]
 
 mod endings;
+mod lagging;
+mod model;
