@@ -202,7 +202,7 @@ export class Conversation {
       this.discard(item);
     } else if (this.epoch === epoch && this.last !== null && seq <= this.last) {
       // Its place has been passed, so the message itself will not come: what we know of it stands in.
-      this.insert({ epoch, seq, prev: seq - 1, at, from: item.from, session: item.session, text: item.text, kind: 0, own: true });
+      this.insert({ epoch, seq, prev: seq - 1, at, from: item.from, session: item.session, text: item.text, kind: 'text', own: true });
       this.discard(item);
     } else {
       this.setPending(item, { state: 'sent', acked: { epoch, seq }, at });

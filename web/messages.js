@@ -18,7 +18,7 @@ const GROUP_MS = 5 * 60_000;
 const NEAR_PX = 48;
 /** More new rows than this in a second are not read aloud. */
 const ALOUD_PER_S = 5;
-const KINDS = { 1: 'image', 2: 'video', 3: 'voice', IMAGE: 'image', VIDEO: 'video', VOICE: 'voice' };
+const KINDS = ['image', 'video', 'voice'];
 
 export class MessageList {
   #scroller;
@@ -257,8 +257,8 @@ export class MessageList {
 }
 
 function content(item) {
-  const kind = KINDS[item.kind];
-  if (!kind) return el('p', { class: 'text' }, ...linked(item.text));
+  const { kind } = item;
+  if (!KINDS.includes(kind)) return el('p', { class: 'text' }, ...linked(item.text));
   if (kind === 'image' && item.text.startsWith('data:')) return el('p', { class: 'text' }, picture(item.text, t('kind.image')));
   return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(item.text.slice(0, 2_000)));
 }

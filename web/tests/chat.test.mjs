@@ -47,7 +47,7 @@ function chat({ storage = fakeStorage() } = {}) {
 }
 
 function message(seq, extra = {}) {
-  return { room: 'lobby', seq, prev: seq - 1, at: 1_000, from: 'bob', session: 'bbbb', text: `m${seq}`, kind: 0, epoch: EPOCH, ...extra };
+  return { room: 'lobby', seq, prev: seq - 1, at: 1_000, from: 'bob', session: 'bbbb', text: `m${seq}`, kind: 'text', epoch: EPOCH, ...extra };
 }
 
 test('a first visit joins the lobby with the last fifty messages', async () => {
@@ -254,7 +254,7 @@ test('memory is bounded, and older messages can be loaded again', async () => {
 test('direct messages stand in the conversation with the other one, on every device', async () => {
   const { enter, socket, chat: it } = chat();
   await enter();
-  const direct = (seq, from, to, session) => socket().hear('direct', { from, to, seq, prev: seq - 1, at: 1, session, text: `d${seq}`, kind: 0, epoch: 3 });
+  const direct = (seq, from, to, session) => socket().hear('direct', { from, to, seq, prev: seq - 1, at: 1, session, text: `d${seq}`, kind: 'text', epoch: 3 });
   await direct(1, 'bob', 'ada', 'bbbb');
   await direct(2, 'ada', 'bob', 'other-device');
   const bob = it.conversations.get('peer:bob');
