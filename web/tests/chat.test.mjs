@@ -251,6 +251,18 @@ test('memory is bounded, and older messages can be loaded again', async () => {
   assert.deepEqual(lobby.items.slice(0, 3).map((item) => item.seq), [seq - 2, seq - 1, seq]);
 });
 
+test('pages of history that overlap what is here, or each other, bring nothing twice', async () => {
+  const { enter, socket, lobby, chat: it, texts } = chat();
+  await enter({ head: 6, from: 4 });
+  for (const seq of [5, 6]) await socket().hear('message', message(seq));
+  for (const page of [[3, 4, 5], [2, 3, 4, 6]]) {
+    const loading = it.loadOlder(lobby);
+    await socket().hear('history', { room: 'lobby', epoch: EPOCH, messages: page.map((seq) => message(seq)), more: true, first: 1 }, socket().last('history').id);
+    await loading;
+  }
+  assert.deepEqual(texts(), ['m2', 'm3', 'm4', 'm5', 'm6']);
+});
+
 test('direct messages stand in the conversation with the other one, on every device', async () => {
   const { enter, socket, chat: it } = chat();
   await enter();
