@@ -33,7 +33,8 @@ PLAZA_BIN=$(realpath "$PLAZA_BIN")
 export PLAZA_BIN
 
 out=$(mktemp)
-"$PLAZA_BIN" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --memory >"$out" &
+# The server takes PLAZA_… for its settings and refuses those it does not know, so ours are kept from it.
+env -u PLAZA_BIN -u PLAZA_SEED_PAGE "$PLAZA_BIN" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --memory >"$out" &
 server=$!
 cleanup() {
     kill "$server" 2>/dev/null || true

@@ -17,7 +17,9 @@ export async function server() {
 
 /** Starts the real server (`PLAZA_BIN`) with its data in `data`; resolves once it listens. `address` may be a used one. */
 export async function startServer(data, address = '127.0.0.1:0') {
-  const child = spawn(process.env.PLAZA_BIN, ['serve', '--listen', address, '--admin', '127.0.0.1:0', '--data', data], { stdio: ['ignore', 'pipe', 'inherit'] });
+  // The server takes PLAZA_… for its settings and refuses those it does not know, so the tests' own are kept from it.
+  const { PLAZA_BIN, PLAZA_URL, PLAZA_SEED_PAGE, ...env } = process.env;
+  const child = spawn(PLAZA_BIN, ['serve', '--listen', address, '--admin', '127.0.0.1:0', '--data', data], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const url = await new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
