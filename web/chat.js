@@ -283,7 +283,7 @@ export class Chat {
       const peer = message.from === this.name || this.isOwn(message) ? message.to : message.from;
       const conversation = this.open('peer', peer);
       this.#received(conversation, message);
-      this.store.peer(peer, { epoch: conversation.epoch, seq: conversation.last });
+      this.#rememberPeer(conversation);
     },
     topic: ({ room, topic, from }) => {
       const conversation = this.#room(room);
@@ -441,6 +441,7 @@ export class Chat {
       conversation.kind === 'room' ? ['talk', { room: conversation.name, text, key }] : ['direct', { to: conversation.name, text, key }];
     try {
       conversation.acknowledge(next, (await this.link.request(kind, body)).body);
+      this.#rememberPeer(conversation);
     } catch (refused) {
       this.#notSent(conversation, next, refused);
     }
@@ -489,6 +490,10 @@ export class Chat {
     this.#rememberRooms();
     this.#emit('list');
     this.#emit('gone', conversation);
+  }
+
+  #rememberPeer({ kind, name, epoch, last }) {
+    if (kind === 'peer' && last !== null) this.store.peer(name, { epoch, seq: last });
   }
 
   #rememberRooms() {

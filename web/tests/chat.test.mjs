@@ -275,6 +275,19 @@ test('direct messages stand in the conversation with the other one, on every dev
   assert.deepEqual(socket().last('direct').direct, { to: 'bob', text: 'hello', key: 'k-1' });
 });
 
+test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {
+  const { enter, socket, chat: it } = chat();
+  await enter();
+  const bob = it.direct('bob');
+  it.say(bob, 'mine');
+  const direct = (seq, text) => socket().hear('direct', { from: 'bob', to: 'ada', seq, prev: seq - 1, at: 1, session: 'bbbb', text, kind: 'text', epoch: 3 });
+  await socket().hear('ack', { seq: 2, at: 5, epoch: 3, duplicate: false }, socket().last('direct').id);
+  await direct(1, 'overtaken');
+  await direct(3, 'answer');
+  await direct(3, 'answer');
+  assert.deepEqual(bob.shown.map(({ text, type }) => [text, type]), [['overtaken', 'message'], ['mine', 'message'], ['answer', 'message']]);
+});
+
 test('messages the page does not know, and names that look like methods, do no harm', async () => {
   const { enter, socket, texts } = chat();
   await enter();

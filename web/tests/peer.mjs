@@ -146,7 +146,7 @@ export class Peer {
         const prev = this.pairs.get(pair) ?? 0;
         this.pairs.set(pair, prev + 1);
         const message = { from: session.name, to: body.to, seq: prev + 1, prev, at: Date.now(), session: session.tag, text: body.text, kind: 'text', epoch: 5 };
-        for (const other of this.sessions) if (other.name === body.to || other.name === session.name) this.say(other, 'direct', message);
+        for (const other of this.sessions) if (other !== session && (other.name === body.to || other.name === session.name)) this.say(other, 'direct', message);
         this.say(session, 'ack', { seq: message.seq, at: message.at, epoch: 5, duplicate: false }, id);
       },
       users: () => {
