@@ -139,7 +139,7 @@ impl View {
                 self.missing.push(next..place);
             }
             self.place = Some(place + 1);
-            if log.get(place).is_some_and(|entry| entry.behind) {
+            if log.get(place).is_some_and(Entry::is_behind) && self.saw_later(log, 0..place, marker) {
                 faults.reordered += 1;
             }
             return Seen::InOrder(place);
@@ -149,9 +149,7 @@ impl View {
             return Seen::Again;
         }
         faults.disagreed += 1;
-        let overtaken = |entry: &Entry| entry.marker.sender == marker.sender && entry.marker.seq > marker.seq;
-        let seen_since = (place + 1..next).filter(|place| !self.misses(*place));
-        if seen_since.filter_map(|place| log.get(place)).any(overtaken) {
+        if self.saw_later(log, place + 1..next, marker) {
             faults.reordered += 1;
         }
         Seen::Late(place)
@@ -170,6 +168,14 @@ impl View {
     /// The places that the member was passed over at.
     pub fn missing(&self) -> &[Range<u32>] {
         &self.missing
+    }
+
+    /// Whether it has seen, at these places, a talk that its sender said after this one.
+    fn saw_later(&self, log: &RoomLog, mut places: Range<u32>, marker: Marker) -> bool {
+        places.any(|place| {
+            let later = |entry: &Entry| entry.marker.sender == marker.sender && entry.marker.seq > marker.seq;
+            log.get(place).is_some_and(later) && !self.misses(place)
+        })
     }
 
     fn misses(&self, place: u32) -> bool {
