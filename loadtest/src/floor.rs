@@ -11,7 +11,7 @@ use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::AsRawFd,
-    rc::Rc,
+    sync::Arc,
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -48,7 +48,7 @@ pub struct Floor {
     listener: TcpListener,
     poll: Poll,
     conns: HashMap<usize, Conn>,
-    rooms: HashMap<Rc<str>, Vec<usize>>,
+    rooms: HashMap<Arc<str>, Vec<usize>>,
     next: usize,
     sabotage: Sabotage,
     deliveries: u64,
@@ -58,7 +58,7 @@ pub struct Floor {
 struct Conn {
     stream: TcpStream,
     inbox: Vec<u8>,
-    room: Option<Rc<str>>,
+    room: Option<Arc<str>>,
     held: Option<Vec<u8>>,
 }
 
@@ -185,8 +185,8 @@ impl Floor {
             if conn.stream.write_all(answer.as_bytes()).is_err() {
                 return false;
             }
-            let room: Rc<str> = path.into();
-            conn.room = Some(Rc::clone(&room));
+            let room: Arc<str> = path.into();
+            conn.room = Some(Arc::clone(&room));
             self.rooms.entry(room).or_default().push(id);
             used = end + 4;
         }

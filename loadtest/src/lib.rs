@@ -11,6 +11,7 @@ pub mod floor;
 pub mod frame;
 pub mod limits;
 pub mod marker;
+pub mod member;
 pub mod options;
 pub mod process;
 pub mod ratio;

@@ -36,3 +36,7 @@ pub const FLOOR_WRITE_TIME: Duration = Duration::from_secs(10);
 pub const FLOOR_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Longest text of a talk that the generator writes.
 pub const TEXT_BYTES: usize = 64 * 1024;
+/// Time for one goose user to connect and be in its room, and for one of its talks to come back.
+pub const MEMBER_TIME: Duration = Duration::from_secs(10);
+/// Announcements that may wait for a listener to be counted; more are news that it was too slow to hear.
+pub const HEARD_AT_ONCE: usize = 64;
