@@ -143,6 +143,13 @@ impl Started {
         let (program, arguments) = words.split_first().ok_or("--server-cmd is empty")?;
         let mut child = Command::new(program)
             .args(arguments)
+            // Plaza refuses variables that look like settings and are none.
+            .env_remove("PLAZA_BIN")
+            .env_remove("PLAZA_URL")
+            .env_remove("PLAZA_DIALECT")
+            .env_remove("PLAZA_ROOM")
+            .env_remove("PLAZA_PACE_MS")
+            .env_remove("PLAZA_ALLOW_REMOTE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

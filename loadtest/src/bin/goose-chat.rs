@@ -23,7 +23,7 @@ use tokio::{sync::Mutex, time::sleep};
 const TALK_BYTES: usize = 64;
 const ANNOUNCEMENT_BYTES: usize = 512;
 /// How long a listener waits before it gives up and counts nothing.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a mobile user is in a tunnel.
 const TUNNEL: std::ops::Range<u64> = 200..2_000;
 
