@@ -5,6 +5,7 @@ when the talk is sent and ends when the sender itself receives it; one that is n
 """
 
 import os
+import random
 import time
 
 import gevent
@@ -13,6 +14,7 @@ import websocket
 from locust import User, constant_pacing
 
 ECHO_SECONDS = 10
+PACE_SECONDS = float(os.environ.get("PLAZA_PACE_MS", "1000")) / 1000
 
 
 def field(number, text):
@@ -67,7 +69,7 @@ class ChatUser(User):
 
     abstract = True
     # 1: once a second, as the old scripts; 0: the next as soon as the last one is back.
-    wait_time = constant_pacing(float(os.environ.get("PLAZA_PACE_MS", "1000")) / 1000)
+    wait_time = constant_pacing(PACE_SECONDS)
     count = 0
     problem = None
 
@@ -94,6 +96,8 @@ class ChatUser(User):
             self.socket = websocket.create_connection(url, timeout=ECHO_SECONDS, header=headers)
             self.socket.settimeout(None)
         self.reader = gevent.spawn(self.read)
+        # Users that were started together would otherwise all talk in the same moment of every second.
+        gevent.sleep(random.random() * PACE_SECONDS)
 
     def on_stop(self):
         if hasattr(self, "reader"):

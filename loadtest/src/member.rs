@@ -52,20 +52,33 @@ enum Heard {
 }
 
 impl Member {
-    /// Connects and enters the room.
-    pub async fn enter(address: SocketAddr, dialect: Dialect, name: &str, room: &str) -> Result<Self, String> {
-        let entering = Self::enter_unbounded(address, dialect, name, room);
+    /// Connects and enters the room. `path`: `None` for the dialect's own.
+    pub async fn enter(
+        address: SocketAddr,
+        path: Option<&str>,
+        dialect: Dialect,
+        name: &str,
+        room: &str,
+    ) -> Result<Self, String> {
+        let entering = Self::enter_unbounded(address, path, dialect, name, room);
         timeout(limits::MEMBER_TIME, entering)
             .await
             .map_err(|_| "not in the room in time".to_owned())?
     }
 
-    async fn enter_unbounded(address: SocketAddr, dialect: Dialect, name: &str, room: &str) -> Result<Self, String> {
+    async fn enter_unbounded(
+        address: SocketAddr,
+        path: Option<&str>,
+        dialect: Dialect,
+        name: &str,
+        room: &str,
+    ) -> Result<Self, String> {
         let mut stream = TcpStream::connect(address)
             .await
             .map_err(|error| format!("connect: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        let request = dialect.request(&address.to_string(), &dialect.path(room), name);
+        let path = path.map_or_else(|| dialect.path(room), str::to_owned);
+        let request = dialect.request(&address.to_string(), &path, name);
         stream
             .write_all(request.as_bytes())
             .await
@@ -290,9 +303,9 @@ mod tests {
         let floor = Floor::bind("127.0.0.1:0".parse().unwrap(), Sabotage::default()).unwrap();
         let address = floor.address().unwrap();
         std::thread::spawn(|| floor.run());
-        let mut speaker = Member::enter(address, Dialect::Raw, "ann", "hall").await.unwrap();
-        let mut listener = Member::enter(address, Dialect::Raw, "ben", "hall").await.unwrap();
-        let mut elsewhere = Member::enter(address, Dialect::Raw, "eve", "yard").await.unwrap();
+        let mut speaker = Member::enter(address, None, Dialect::Raw, "ann", "hall").await.unwrap();
+        let mut listener = Member::enter(address, None, Dialect::Raw, "ben", "hall").await.unwrap();
+        let mut elsewhere = Member::enter(address, None, Dialect::Raw, "eve", "yard").await.unwrap();
         speaker.talk(64).await.unwrap();
         speaker.announce(64).await.unwrap();
         assert!(listener.listen(limits::MEMBER_TIME).await.unwrap().is_some());

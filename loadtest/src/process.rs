@@ -147,6 +147,7 @@ impl Started {
             .env_remove("PLAZA_BIN")
             .env_remove("PLAZA_URL")
             .env_remove("PLAZA_DIALECT")
+            .env_remove("PLAZA_PATH")
             .env_remove("PLAZA_ROOM")
             .env_remove("PLAZA_PACE_MS")
             .env_remove("PLAZA_ALLOW_REMOTE")

@@ -3,7 +3,8 @@
 //! `cargo run -p plaza-loadtest --bin goose-chat -- --host ws://127.0.0.1:8080 --users 200 --run-time 30s --report-file r.html`
 //!
 //! Settings of our own come from the environment, because the command line is goose's: `PLAZA_DIALECT` (default proto),
-//! `PLAZA_ROOM` (default lobby), `PLAZA_ALLOW_REMOTE=1`, and `PLAZA_PACE_MS`: then every user only talks, once in so many
+//! `PLAZA_ROOM` (default lobby), `PLAZA_PATH` (default the
+//! dialect's own), `PLAZA_ALLOW_REMOTE=1`, and `PLAZA_PACE_MS`: then every user only talks, once in so many
 //! milliseconds (0: as soon as the last talk is back), which is what `compare` runs.
 
 use std::{
@@ -129,7 +130,15 @@ async fn connect(user: &GooseUser) -> Result<Member, String> {
         Err(_) => Dialect::Proto,
     };
     let room = env::var("PLAZA_ROOM").unwrap_or_else(|_| "lobby".to_owned());
-    Member::enter(address, dialect, &format!("goose{}", user.weighted_users_index), &room).await
+    let path = env::var("PLAZA_PATH").ok();
+    Member::enter(
+        address,
+        path.as_deref(),
+        dialect,
+        &format!("goose{}", user.weighted_users_index),
+        &room,
+    )
+    .await
 }
 
 async fn talk(user: &mut GooseUser) -> TransactionResult {
