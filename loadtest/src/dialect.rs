@@ -250,7 +250,7 @@ fn proto_fact(payload: &[u8]) -> Fact {
                     to: number(inner, 5),
                 };
             }
-            21 | 22 => {
+            21 => {
                 let code = fields(inner).last_of(1).map_or(&[][..], Value::bytes);
                 return Fact::Error(String::from_utf8_lossy(code).into_owned());
             }
@@ -277,7 +277,7 @@ fn json_fact(payload: &[u8]) -> Fact {
             to: number(body, "to"),
         };
     }
-    match message.get("error").or_else(|| message.get("goodbye")) {
+    match message.get("error") {
         Some(body) => Fact::Error(body["code"].as_str().unwrap_or_default().to_owned()),
         None => Fact::Other,
     }
