@@ -160,9 +160,16 @@ fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result
         .filter_map(|(us, count)| Some((us.parse().ok()?, count.as_u64()?)))
         .collect();
     times.sort_unstable();
-    let seconds = report["raw_metrics"]["duration"]
-        .as_f64()
-        .unwrap_or(options.seconds as f64);
+    // From the moment when all users were there to the moment when the last one had finished its last talk.
+    let moment = |action: &str| {
+        let history = report["raw_metrics"]["history"].as_array()?;
+        let step = history.iter().find(|step| step["action"] == action)?;
+        second_of_day(step["timestamp"].as_str()?)
+    };
+    let seconds = match (moment("Maintaining"), moment("Finished")) {
+        (Some(from), Some(to)) => (to - from).rem_euclid(86_400.0),
+        _ => options.seconds as f64,
+    };
     Ok(Row {
         generator: "goose".to_owned(),
         requests: good + failed,
