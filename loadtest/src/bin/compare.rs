@@ -237,7 +237,8 @@ fn locust(options: &Options, address: &str, users: usize, pace_ms: u64) -> Resul
         generator: "locust".to_owned(),
         requests,
         failed,
-        per_second: requests as f64 / (last - first).max(1.0),
+        // Between its first and its last talk a user has one pace less than it has talks.
+        per_second: requests as f64 / (last - first + pace_ms as f64 / 1e3).max(1.0),
         p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
         p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
         generator_us: per_request(cpu_ns, requests - failed.min(requests)),
