@@ -103,6 +103,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) store: Option<Store>,
     /// What the session whose join is being carried out will never get.
     pub(crate) lost: Vec<LostInterval>,
+    /// Members of all rooms here.
+    pub(crate) members: usize,
     /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
     pub(crate) holding_back: bool,
     /// The room that somebody has just left: it may be closed.
@@ -180,6 +182,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             stats: Stats::default(),
             store: None,
             lost: Vec::new(),
+            members: 0,
             holding_back: false,
             left_room: None,
             behind: Vec::new(),
@@ -269,6 +272,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         Standing {
             sessions: self.directory.sessions_of(self.me),
             rooms: self.home.len(),
+            members: self.members,
+            blocked: 0,
+            underway_bytes: self.directory.underway_to(self.me),
             ring_bytes: self.ring_bytes,
             inbox: 0,
             kept: self.outbox.kept(),

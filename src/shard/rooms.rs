@@ -144,7 +144,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if retry != Retry::Never {
                 self.refused.insert(session);
             }
-            self.stats.busy += 1;
             self.send(session.shard, ToShard::Busy { room, said });
             return;
         }
@@ -178,6 +177,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 duplicate: false,
             },
         );
+        self.stats.directs += 1;
         let except = said.session;
         let from = said.from.clone();
         let direct = Arc::new(Direct {
@@ -379,6 +379,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let member = room.members.len() as u32;
+        self.members += 1;
         room.members.push(Member {
             connection: id.slot,
             view,
@@ -534,6 +535,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             BusyPolicy::Pause => {
                 let now = self.now.ms;
+                self.stats.paused += 1;
                 if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
                     let held = session.held.get_or_insert_with(|| {
                         Box::new(Held {

@@ -812,6 +812,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Tells one session something.
     pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
         let at = self.now.unix_ms;
+        if let Reply::Error(refusal) = reply {
+            self.stats.refusals.push(refusal.code);
+        }
         let Some(connection) = self.connection(id) else { return };
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
@@ -1073,6 +1076,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if place >= room.members.len() {
             return;
         }
+        self.members -= 1;
         let gone = room.members.swap_remove(place);
         room.leaving
             .retain(|leaving: &Leaving| leaving.connection != gone.connection);

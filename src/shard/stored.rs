@@ -198,7 +198,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = self.now.unix_ms;
         if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
             self.home_settled(&room);
-            self.stats.busy += 1;
             if self.holding_back {
                 self.refused.insert(said.session);
             }
