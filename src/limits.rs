@@ -86,3 +86,5 @@ pub const HISTORY_LOG_TALKS: u64 = 1 << 36;
 pub const HISTORY_WAL_PAGES: u64 = 4_096;
 /// A failing store is tried again this often while nobody talks.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
+/// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.
+pub const HISTORY_DAMAGES: usize = 1_000;
