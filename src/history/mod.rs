@@ -14,6 +14,7 @@
 //!
 //! The bytes are described in `docs/history-format.md`.
 
+mod batch;
 mod command;
 mod files;
 mod index;

@@ -12,13 +12,14 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Durability, LogId, StartFault, StoreFault, files,
+    Durability, LogId, StartFault, StoreFault,
+    batch::{idem_crc, mark_crc, name_crc},
+    files,
     files::Files,
     rows::{self, LogRow, MessageRow, int},
     schema::{self, fault, io_fault},
     start,
     witness::{Header, Testimony, Witness},
-    writer::{idem_crc, mark_crc, name_crc},
 };
 use crate::{chat::UserName, limits};
 
