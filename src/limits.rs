@@ -225,8 +225,9 @@ pub const HISTORY_HEADS: usize = 65_536;
 pub const HISTORY_SLICE_ROWS: usize = 256;
 /// Talks indexed for search in one transaction of the index.
 pub const HISTORY_INDEX_SLICE: usize = 512;
-/// One search looks at the index or at talks for at most this long, then says where to go on.
-pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(50);
+/// One search looks at the index or at talks for about this long, then says where to go on: a quarter of the 100 ms that a
+/// search may take, since one window of the index may take as long again and a busy machine twice that.
+pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(25);
 /// Words or runs of characters in one search: the rest narrows nothing.
 pub const HISTORY_SEARCH_TERMS: usize = 16;
 /// Longest word that is indexed, in characters; longer ones are found by their beginning.
@@ -243,3 +244,5 @@ pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 pub const STORE_UNDERWAY: usize = 8 * 1024;
 /// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
 pub const MAIL_LIVE: usize = 256;
+/// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.
+pub const HISTORY_DAMAGES: usize = 1_000;
