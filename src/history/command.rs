@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -12,35 +12,22 @@ use clap::Subcommand;
 use super::{StartFault, tools};
 
 /// What to do with the history in a data directory.
-#[derive(Debug, Clone, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum HistoryCommand {
     /// Look at every row and say what is damaged; works while the server runs
-    Check {
-        /// The data directory
-        #[arg(long, default_value = "plaza-data", env = "PLAZA_DATA")]
-        data: PathBuf,
-    },
+    Check,
     /// Write everything as JSON lines; works while the server runs
     Export {
-        /// The data directory
-        #[arg(long, default_value = "plaza-data", env = "PLAZA_DATA")]
-        data: PathBuf,
         /// Where to; standard output when not given
         to: Option<PathBuf>,
     },
     /// Copy the store into a new directory; works while the server runs
     Backup {
-        /// The data directory
-        #[arg(long, default_value = "plaza-data", env = "PLAZA_DATA")]
-        data: PathBuf,
         /// The new directory
         to: PathBuf,
     },
     /// Bring an export, or another data directory, into a fresh data directory
     Import {
-        /// The fresh data directory
-        #[arg(long, default_value = "plaza-data", env = "PLAZA_DATA")]
-        data: PathBuf,
         /// The export, or the directory of a backup
         from: PathBuf,
     },
@@ -48,8 +35,8 @@ pub enum HistoryCommand {
 
 impl HistoryCommand {
     /// Does it, says what came of it, and fails where something is damaged or was left out.
-    pub fn run(&self) -> ExitCode {
-        match self.tell() {
+    pub fn run(&self, data: &Path) -> ExitCode {
+        match self.tell(data) {
             Ok(code) => code,
             Err(why) => {
                 eprintln!("plaza: {why}");
@@ -58,9 +45,9 @@ impl HistoryCommand {
         }
     }
 
-    fn tell(&self) -> Result<ExitCode, StartFault> {
+    fn tell(&self, data: &Path) -> Result<ExitCode, StartFault> {
         match self {
-            Self::Check { data } => {
+            Self::Check => {
                 let report = tools::check(data)?;
                 println!(
                     "{} logs, {} talks, {} damages",
@@ -68,7 +55,7 @@ impl HistoryCommand {
                 );
                 Ok(listed(&report.damages))
             }
-            Self::Export { data, to } => {
+            Self::Export { to } => {
                 let moved = match to {
                     Some(file) => {
                         let out = File::create_new(file).map_err(|why| StartFault::Io {
@@ -89,12 +76,12 @@ impl HistoryCommand {
                 eprintln!("{} talks, {} read positions and names", moved.talks, moved.others);
                 Ok(listed(&moved.left_out))
             }
-            Self::Backup { data, to } => {
+            Self::Backup { to } => {
                 let bytes = tools::backup(data, to)?;
                 println!("{} holds {bytes} bytes; a server can be started on it", to.display());
                 Ok(ExitCode::SUCCESS)
             }
-            Self::Import { data, from } => {
+            Self::Import { from } => {
                 let moved = tools::import(data, from)?;
                 println!("{} talks, {} read positions and names", moved.talks, moved.others);
                 for log in &moved.renumbered {

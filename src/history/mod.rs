@@ -36,7 +36,7 @@ mod writer;
 pub use command::HistoryCommand;
 pub use settings::{Durability, KeyWindow, Retention, Settings};
 pub use start::{Recovered, StartFault};
-pub use stats::{BATCH_TALKS, COMMIT_SECONDS, Health, HistoryStats};
+pub use stats::{Health, HistoryStats};
 pub use types::{
     Answer, Append, Ask, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, Outcome, StoreFault,
     UserPair, Which, Window,
