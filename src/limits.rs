@@ -70,6 +70,9 @@ pub const RELIEVED_PER_TURN: usize = 4;
 pub const UNDERWAY_BYTES: usize = 8 * 1024 * 1024;
 /// Messages a shard takes from its inbox before it looks at its sockets again.
 pub const INBOX_BATCH: usize = 256;
+/// Ticks this far apart mean that the whole shard stood still, not that its peers fell silent: a tick is 100 ms, and no
+/// flush takes seconds.
+pub const STOOD_STILL: Duration = Duration::from_secs(5);
 /// Slots of the timer wheel.
 pub const WHEEL_SLOTS: usize = 512;
 /// Width of a slot in milliseconds: fine enough for the 300 ms that `tutorial` is held back; the wheel spans 51 s.

@@ -167,6 +167,11 @@ impl Home {
         self.rooms.contains_key(room)
     }
 
+    /// Whether the session is a member of the room.
+    pub fn has(&self, room: &RoomName, session: SessionId) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.has(session))
+    }
+
     /// Opens a room that has history, at the position its store gave; does nothing if it is open.
     pub fn open_stored(&mut self, room: &RoomName, head: Position) {
         self.rooms

@@ -1,4 +1,6 @@
 //! One room as its home knows it: members, users, numbers, topic.
+//!
+//! Time is the wall clock's, which may be set back: what is due after a while is also due when its time lies ahead.
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
@@ -196,7 +198,7 @@ impl Room {
             };
         }
         if let Some((list, made)) = self.rare.as_ref().and_then(|rare| rare.list.as_ref())
-            && now_ms.saturating_sub(*made) < settings.list_cache_ms
+            && now_ms.abs_diff(*made) < settings.list_cache_ms
         {
             return UserList {
                 online,
@@ -259,7 +261,7 @@ impl Room {
     /// The digest, if it is owed and the last one is long enough ago.
     pub(super) fn take_digest(&mut self, settings: &HomeSettings, now_ms: u64) -> Option<Happening> {
         let rare = self.rare.as_mut()?;
-        if now_ms.saturating_sub(rare.digest_at) < settings.digest_every_ms {
+        if now_ms.abs_diff(rare.digest_at) < settings.digest_every_ms {
             return None;
         }
         let owed = rare.digest.take()?;
@@ -286,7 +288,7 @@ impl Room {
     ) -> Option<Result<(Seq, u64), Refusal>> {
         let key = said.key.clone()?;
         let known = self.rare.as_ref()?.keys.known.get(&(said.from.clone(), key))?;
-        if now_ms.saturating_sub(known.at) > window_ms {
+        if now_ms.abs_diff(known.at) > window_ms {
             return None;
         }
         Some(if known.text == said.text {
@@ -313,7 +315,7 @@ impl Room {
             let expired = keys
                 .known
                 .get(oldest)
-                .is_none_or(|known| now_ms.saturating_sub(known.at) > window_ms);
+                .is_none_or(|known| now_ms.abs_diff(known.at) > window_ms);
             if keys.order.len() <= limits::KEYS_PER_ROOM && !expired {
                 break;
             }

@@ -4,3 +4,5 @@
 mod endings;
 mod lagging;
 mod model;
+mod pressure;
+mod timers;
