@@ -51,6 +51,8 @@ pub const JSON_DEPTH: usize = 16;
 pub const EPOCH_END: u64 = 1 << 53;
 /// Idempotency keys that a room without history remembers: the retries of a minute at 100 talks a second.
 pub const KEYS_PER_ROOM: usize = 8 * 1024;
+/// Rooms without members that one shard remembers for their topics; the oldest are forgotten first.
+pub const TOPICS_KEPT: usize = 1_024;
 /// Names in a digest: what a page shows as "a, b, c and 4,997 others".
 pub const DIGEST_NAMES: usize = 8;
 /// Users of a room up to which the roster is a sorted vector: an insertion moves at most 1.5 KiB.

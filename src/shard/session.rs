@@ -612,6 +612,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if old != name {
             self.directory.exit(&old, id);
             self.directory.enter(&name, id);
+            self.tell_watchers(&old);
             for room in rooms {
                 let home = self.home_of(&room);
                 self.send(

@@ -5,4 +5,5 @@ mod endings;
 mod lagging;
 mod model;
 mod pressure;
+mod rooms;
 mod timers;
