@@ -51,6 +51,8 @@ pub const JSON_DEPTH: usize = 16;
 pub const EPOCH_END: u64 = 1 << 53;
 /// Idempotency keys that a room without history remembers: the retries of a minute at 100 talks a second.
 pub const KEYS_PER_ROOM: usize = 8 * 1024;
+/// Rooms without members that one shard remembers for their topics; the oldest are forgotten first.
+pub const TOPICS_KEPT: usize = 1_024;
 /// Names in a digest: what a page shows as "a, b, c and 4,997 others".
 pub const DIGEST_NAMES: usize = 8;
 /// Users of a room up to which the roster is a sorted vector: an insertion moves at most 1.5 KiB.
@@ -70,6 +72,9 @@ pub const RELIEVED_PER_TURN: usize = 4;
 pub const UNDERWAY_BYTES: usize = 8 * 1024 * 1024;
 /// Messages a shard takes from its inbox before it looks at its sockets again.
 pub const INBOX_BATCH: usize = 256;
+/// Ticks this far apart mean that the whole shard stood still, not that its peers fell silent: a tick is 100 ms, and no
+/// flush takes seconds.
+pub const STOOD_STILL: Duration = Duration::from_secs(5);
 /// Slots of the timer wheel.
 pub const WHEEL_SLOTS: usize = 512;
 /// Width of a slot in milliseconds: fine enough for the 300 ms that `tutorial` is held back; the wheel spans 51 s.

@@ -84,6 +84,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) local: VecDeque<ToShard>,
     pub(crate) gatherings: Slab<Gathering>,
     pub(crate) wheel: Wheel<SessionId>,
+    /// When time was last looked at, milliseconds.
+    pub(crate) ticked_ms: u64,
     pub(crate) ready: VecDeque<u32>,
     pub(crate) paced: BinaryHeap<Reverse<(u64, u32)>>,
     /// Connections that have something to be written at the end of the turn.
@@ -168,6 +170,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             local: VecDeque::new(),
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),
+            ticked_ms: now.ms,
             ready: VecDeque::new(),
             paced: BinaryHeap::new(),
             dirty: Vec::new(),

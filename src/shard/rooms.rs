@@ -84,6 +84,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.home.join(&room, *arrival, id, since, now, &mut effects);
             }
             ToHome::Leave { room, session, how, id } => {
+                self.refused.remove(&session);
                 self.home.leave(&room, session, how, id, now, &mut effects);
                 self.left_room = Some(room);
             }
@@ -141,7 +142,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         };
         if held_back || self.is_congested() || self.directory.most_underway() > self.settings.underway_bytes {
-            if retry != Retry::Never {
+            if retry != Retry::Never && self.home.has(&room, session) {
                 self.refused.insert(session);
             }
             self.send(session.shard, ToShard::Busy { room, said });
@@ -542,6 +543,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                             since_ms: now,
                             retry_ms: 0,
                             talks: Vec::new(),
+                            later: Vec::new(),
                         })
                     });
                     held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
@@ -571,7 +573,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if underway > 0 {
             return;
         }
-        let talks = std::mem::take(&mut held.talks);
+        let mut talks = std::mem::take(&mut held.talks);
+        talks.append(&mut held.later);
         if talks.is_empty() {
             // All of them were taken.
             if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {

@@ -177,7 +177,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(mut reader) = connection.reader.take() else {
             return Reading::Discard;
         };
-        let outcome = step(&mut reader, &mut |incoming| self.incoming(id, incoming));
+        let mut finished = false;
+        let outcome = step(&mut reader, &mut |incoming| {
+            finished |= matches!(incoming, Incoming::Message(_));
+            self.incoming(id, incoming)
+        });
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
@@ -190,7 +194,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let began = connection.unfinished_ms;
                 connection.unfinished_ms = match (reader.is_unfinished(), began) {
                     (false, _) => 0,
-                    (true, 0) => now.max(1),
+                    // What is unfinished now is another message than before.
+                    (true, _) if finished || began == 0 => now.max(1),
                     (true, began) => began,
                 };
                 if began == 0 && connection.unfinished_ms != 0 {
@@ -577,7 +582,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let pauses = self.busy_policy(id) == BusyPolicy::Pause;
         if let Some(held) = self.held(id) {
-            held.talks.push((room, said));
+            held.later.push((room, said));
             return;
         }
         let home = self.home_of(&room);
@@ -670,6 +675,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if old != name {
             self.directory.exit(&old, id);
             self.directory.enter(&name, id);
+            self.tell_watchers(&old);
             for room in rooms {
                 let home = self.home_of(&room);
                 self.send(
@@ -1039,6 +1045,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A full socket has room again. Whether it is full once more.
     pub(crate) fn writable(&mut self, id: SessionId) -> bool {
+        let before = self.stats.bytes_out;
+        let since = self
+            .connection(id)
+            .and_then(|connection| connection.outgoing.as_ref()?.blocked_ms);
+        let full = self.write_on(id);
+        // Room for nothing is no room: the time that the socket has been full goes on.
+        if full
+            && self.stats.bytes_out == before
+            && let Some(connection) = self.connection(id)
+            && since.is_some()
+        {
+            connection.outgoing().blocked_ms = since;
+        }
+        full
+    }
+
+    fn write_on(&mut self, id: SessionId) -> bool {
         let now = self.now.ms;
         let Some(connection) = self
             .connections
