@@ -16,7 +16,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use crate::{
-    chat::{RoomName, ShardId, Talk},
+    chat::{RoomName, ShardId, Talk, UserName},
     codec::{DIALECTS, Profile},
     config::Config,
     history::{self, History},
@@ -175,6 +175,17 @@ impl Server {
             file.set_rotation(Rotation::from_config(&config.log));
         }
         self.drain_timeout = config.server.drain_timeout;
+    }
+
+    /// Says something to all members of a room in the server's name. `false`: the server is too busy, and it was not said.
+    pub fn say_to_room(&self, room: &RoomName, text: &str) -> bool {
+        self.shards.say_to_room(room.clone(), text.into())
+    }
+
+    /// Says something to all sessions of a user in the server's name. `false`: the server is too busy, and it was not said
+    /// to all of them.
+    pub fn say_to_user(&self, user: &UserName, text: &str) -> bool {
+        self.shards.say_to_user(user, &text.into())
     }
 
     /// Connections there are, those in their handshake included.

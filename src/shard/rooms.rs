@@ -59,6 +59,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.reply(session, None, &Reply::TypingTo { from: from.clone() });
                 }
             }
+            ToShard::SystemTo { user, text } => {
+                for session in self.directory.sessions(&user, self.me) {
+                    self.reply(session, None, &Reply::System { text: text.clone() });
+                }
+            }
             ToShard::RoomsPart { gathering, rooms } => self.gathered(gathering, rooms),
             ToShard::Probe(answer) => {
                 // Nobody waits any more: the probe timed out.
@@ -98,6 +103,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => {
                 self.home.set_topic(&room, session, id, topic, &mut effects);
             }
+            ToHome::System { room, text } => self.home.system(&room, text, &mut effects),
             ToHome::Typing { room, session } => self.home.typing(&room, session, &mut effects),
             ToHome::Users {
                 room,

@@ -25,7 +25,7 @@ use super::{
     directory::Directory,
     engine::{Clock, Engine, Observer, Want},
     inbox::{Inbox, Outbox},
-    message::ToShard,
+    message::{ToHome, ToShard},
     session::Reading,
     settings::Settings,
     stats::Stats,
@@ -169,6 +169,21 @@ impl Shards {
             message = back;
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    /// The operator says something to all members of a room. Whether the room's home had room for it.
+    pub(crate) fn say_to_room(&self, room: crate::chat::RoomName, text: Arc<str>) -> bool {
+        let home = self.directory.home_of(room.as_str());
+        self.try_tell(usize::from(home.0), ToShard::Home(ToHome::System { room, text }))
+    }
+
+    /// The operator says something to all sessions of a user. Whether every shard that has some had room for it.
+    pub(crate) fn say_to_user(&self, user: &crate::chat::UserName, text: &Arc<str>) -> bool {
+        // All of them, also after one that is full: who can be told is told.
+        self.directory.whereabouts(user).fold(true, |told, shard| {
+            let (user, text) = (user.clone(), text.clone());
+            self.try_tell(usize::from(shard.0), ToShard::SystemTo { user, text }) && told
+        })
     }
 
     /// Connections of all shards.

@@ -1,6 +1,6 @@
 //! From bytes to commands: connections come, are read, ask for things, and go.
 
-use std::{rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use super::{
     End,
@@ -41,7 +41,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Some(dialect) => (0, Some(dialect)),
             None => match detect::from_handshake(&handshake) {
                 detect::Detection::Known { dialect, why } => {
-                    self.stats.detected.push((dialect, why));
+                    self.note_detected(handshake.peer, dialect, why);
                     (0, crate::codec::number_of(dialect))
                 }
                 detect::Detection::ByFirstMessage { hold, if_silent } => {
@@ -269,8 +269,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn message(&mut self, id: SessionId, message: Message<'_>) {
         let Some(connection) = self.connection(id) else { return };
         if let Phase::Detecting(undecided) = &connection.phase {
+            let peer = undecided.handshake.peer;
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
-            self.stats.detected.push((dialect, why));
+            self.note_detected(peer, dialect, why);
             self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
         }
         let mut requests = std::mem::take(&mut self.requests);
@@ -285,6 +286,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Err(fault) = decoded {
             self.fault(id, fault);
         }
+    }
+
+    /// What decided on a dialect goes into the debug log and into a metric.
+    pub(super) fn note_detected(&mut self, peer: SocketAddr, dialect: &'static str, why: detect::Why) {
+        tracing::debug!(%peer, dialect, by = why.name(), "the dialect of a connection is decided");
+        self.stats.detected.push((dialect, why));
     }
 
     /// The dialect of an undecided connection is this one.

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     chat::{GoodbyeCode, SessionId},
+    codec::detect::Why,
     limits, wire,
 };
 
@@ -141,7 +142,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let (dialect, exiting) = match &connection.phase {
             Phase::Detecting(undecided) => {
                 if now >= undecided.until_ms {
-                    let dialect = undecided.if_silent;
+                    let (dialect, peer) = (undecided.if_silent, undecided.handshake.peer);
+                    self.note_detected(peer, dialect, Why::Silence);
                     let number = crate::codec::number_of(dialect).unwrap_or_default();
                     self.decide(id, number);
                 }
