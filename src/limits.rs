@@ -239,3 +239,7 @@ pub const HISTORY_LOG_TALKS: u64 = 1 << 36;
 pub const HISTORY_WAL_PAGES: u64 = 4_096;
 /// A failing store is tried again this often while nobody talks.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
+/// Talks and questions of one shard that the store has not answered; with more, talks get `busy`.
+pub const STORE_UNDERWAY: usize = 8 * 1024;
+/// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
+pub const MAIL_LIVE: usize = 256;

@@ -362,6 +362,7 @@ impl Home {
             return;
         };
         if room.history {
+            room.in_store += 1;
             out.push(Effect::Store {
                 room: name.clone(),
                 utterance: said,
@@ -412,6 +413,15 @@ impl Home {
         out: &mut Vec<Effect>,
     ) {
         self.tell_talk(name, said, position, prev, at, out);
+    }
+
+    /// The store has answered for one talk of this room, whatever it answered.
+    pub fn settled(&mut self, name: &RoomName) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        room.in_store = room.in_store.saturating_sub(1);
+        if room.may_close() {
+            self.rooms.remove(name);
+        }
     }
 
     fn tell_talk(

@@ -17,6 +17,8 @@ pub(super) struct Room {
     pub(super) version: u64,
     /// Whether talks are stored.
     pub(super) history: bool,
+    /// Talks that the store has and has not answered: the room stays open for them.
+    pub(super) in_store: u32,
     members: foldhash::HashMap<SessionId, Member>,
     /// Each user once with the number of sessions, in the order of names.
     users: Roster,
@@ -85,6 +87,7 @@ impl Room {
             head,
             version: 0,
             history,
+            in_store: 0,
             members: Default::default(),
             users: Roster::default(),
             shards: Rc::from([]),
@@ -183,7 +186,7 @@ impl Room {
 
     /// A room without members goes, unless its topic is worth keeping.
     pub(super) fn may_close(&self) -> bool {
-        self.members.is_empty() && self.rare.as_ref().is_none_or(|rare| rare.topic.is_none())
+        self.members.is_empty() && self.in_store == 0 && self.rare.as_ref().is_none_or(|rare| rare.topic.is_none())
     }
 
     /// The list, cut at the presence limit; that of a large room may be a little old.
@@ -328,7 +331,7 @@ impl Room {
 }
 
 /// What a talk gets whose key was used for another text.
-pub(super) fn key_conflict() -> Refusal {
+pub(crate) fn key_conflict() -> Refusal {
     ErrorCode::KeyConflict.because("this key was used for another text; take a new key for a new message")
 }
 

@@ -24,11 +24,13 @@ use super::{
     session::Reading,
     settings::Settings,
     stats::Stats,
+    stored::Store,
     wheel::Wheel,
 };
 use crate::{
     chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk},
     codec::Profile,
+    history::LostInterval,
     limits,
 };
 
@@ -97,6 +99,16 @@ pub(crate) struct Engine<S, C> {
     /// Until when those who do not read may still be given what was said before the drain.
     pub(crate) drain_until_ms: u64,
     pub(crate) stats: Stats,
+    /// Where talks are kept, if anywhere.
+    pub(crate) store: Option<Store>,
+    /// What the session whose join is being carried out will never get.
+    pub(crate) lost: Vec<LostInterval>,
+    /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
+    pub(crate) holding_back: bool,
+    /// The room that somebody has just left: it may be closed.
+    pub(crate) left_room: Option<RoomName>,
+    /// Members that were held back and may read on.
+    pub(crate) behind: Vec<SessionId>,
     pub(crate) observer: Rc<dyn Observer>,
 }
 
@@ -166,6 +178,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             draining: false,
             drain_until_ms: 0,
             stats: Stats::default(),
+            store: None,
+            lost: Vec::new(),
+            holding_back: false,
+            left_room: None,
+            behind: Vec::new(),
             observer,
         }
     }
@@ -198,6 +215,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             while let Some(message) = self.local.pop_front() {
                 self.take(message);
             }
+            self.serve_behind();
             let Some(id) = self.dirty.pop() else { return };
             if let Some(connection) = self.connection(id) {
                 connection.dirty = false;

@@ -49,7 +49,10 @@ impl Report for Reporter {
         shard.deliveries.inc_by(std::mem::take(deliveries));
         shard.received_bytes.inc_by(std::mem::take(bytes_in));
         shard.sent_bytes.inc_by(std::mem::take(bytes_out));
-        shard.refusals.of(crate::chat::ErrorCode::Busy).inc_by(std::mem::take(busy));
+        shard
+            .refusals
+            .of(crate::chat::ErrorCode::Busy)
+            .inc_by(std::mem::take(busy));
         shard.gaps.inc_by(std::mem::take(gaps));
         for (cost_us, largest) in flushes.drain(..) {
             shard.flush_seconds.observe(cost_us as f64 / 1e6);

@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     chat::{
-        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Position, Reply, RequestId, RoomName, SessionId,
-        Talk, UserName, Utterance,
+        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Position, Refusal, Reply, RequestId, RoomName,
+        SessionId, Talk, UserName, Utterance,
     },
     codec::BusyPolicy,
+    history::LostInterval,
     limits,
 };
 
@@ -24,7 +25,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Home(message) => self.at_home(message),
             ToShard::Room(event) => self.append(event),
             ToShard::Only { session, event } => self.show_one(session, &event),
-            ToShard::Admit { session, id, joined } => self.admit(session, id, *joined),
+            ToShard::Admit {
+                session,
+                id,
+                joined,
+                lost,
+            } => self.admit(session, id, *joined, lost),
+            ToShard::JoinRefused {
+                session,
+                id,
+                room,
+                refusal,
+            } => self.join_refused(session, id, &room, refusal),
             ToShard::Dismiss { session, id, room } => self.dismiss(session, id, &room),
             ToShard::Answer { session, id, reply } => {
                 if let Reply::Error(_) = *reply {
@@ -38,7 +50,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Direct { user, except, direct } => {
                 for session in self.directory.sessions(&user, self.me) {
                     if session != except {
-                        self.reply(session, None, &Reply::Direct(direct.clone()));
+                        self.direct_to(session, &direct);
                     }
                 }
             }
@@ -56,7 +68,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn at_home(&mut self, message: ToHome) {
+    pub(super) fn at_home(&mut self, message: ToHome) {
+        let Some(message) = self.park(message) else { return };
         let now = self.now.unix_ms;
         let mut effects = std::mem::take(&mut self.effects);
         match message {
@@ -66,9 +79,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 id,
                 since,
             } => {
+                let (since, lost) = self.go_on(&room, since);
+                self.lost = lost;
                 self.home.join(&room, *arrival, id, since, now, &mut effects);
             }
-            ToHome::Leave { room, session, how, id } => self.home.leave(&room, session, how, id, now, &mut effects),
+            ToHome::Leave { room, session, how, id } => {
+                self.home.leave(&room, session, how, id, now, &mut effects);
+                self.left_room = Some(room);
+            }
             ToHome::Talk { room, said, retry } => self.talk_at_home(room, said, retry, &mut effects),
             ToHome::Rename { room, session, name } => self.home.rename(&room, session, name, now, &mut effects),
             ToHome::SetTopic {
@@ -109,6 +127,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.carry_out(&mut effects);
         self.effects = effects;
+        self.forget_closed();
     }
 
     fn talk_at_home(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, effects: &mut Vec<Effect>) {
@@ -129,10 +148,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.send(session.shard, ToShard::Busy { room, said });
             return;
         }
+        self.holding_back = retry != Retry::Never;
         self.home.talk(&room, *said, self.now.unix_ms, effects);
     }
 
     fn direct_at_home(&mut self, to: UserName, said: Utterance) {
+        if self.store.is_some() {
+            return self.store_direct(to, said);
+        }
         let directory = self.directory.clone();
         if directory.whereabouts(&to).next().is_none() {
             let refusal = ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"));
@@ -186,7 +209,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
+    pub(super) fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
         self.send(
             session.shard,
             ToShard::Answer {
@@ -226,12 +249,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.send(session.shard, ToShard::Only { session, event });
                 }
                 Effect::Admit { session, id, joined } => {
+                    let lost = std::mem::take(&mut self.lost);
+                    let joined = Box::new(joined);
                     self.send(
                         session.shard,
                         ToShard::Admit {
                             session,
                             id,
-                            joined: Box::new(joined),
+                            joined,
+                            lost,
                         },
                     );
                 }
@@ -239,11 +265,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.send(session.shard, ToShard::Dismiss { session, id, room });
                 }
                 Effect::Answer { session, id, reply } => self.answer(session, id, reply),
-                Effect::Store { room, utterance } => {
-                    // Rooms are opened without history until a store is there to open them with it.
-                    let refusal = ErrorCode::StoreFailed.because(format!("there is no store for the room {room}"));
-                    self.answer(utterance.session, utterance.id, Reply::Error(refusal));
-                }
+                Effect::Store { room, utterance } => self.store_talk(room, utterance),
             }
         }
     }
@@ -268,6 +290,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let now = self.now.ms;
         let cap = self.settings.ring_bytes;
+        if let Happening::Talk(talk) = &event.happening {
+            room.epoch = talk.epoch;
+        }
         self.ring_bytes += room.ring.push(event, now);
         self.ring_bytes -= room.ring.trim_to(cap);
         self.keep_budget();
@@ -331,7 +356,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The session is a member: it sees what comes from here on.
-    fn admit(&mut self, id: SessionId, request: RequestId, joined: Joined) {
+    fn admit(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
         let Some(connection) = self.connection(id) else { return };
         let Some(session) = connection.session.as_mut() else {
             return;
@@ -366,44 +391,64 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             member,
             leaving: false,
         });
-        self.replay(id, request, joined);
-        self.answered(id);
+        self.welcome_member(id, request, joined, lost);
     }
 
-    /// Answers a join, and sends what the session missed where this shard still has it.
-    fn replay(&mut self, id: SessionId, request: RequestId, joined: Joined) {
-        let name = joined.room.clone();
-        let (epoch, from, head) = (joined.head.epoch, joined.from, joined.head.seq);
-        self.reply(id, request, &Reply::Joined(Box::new(joined)));
-        if from >= head {
-            return;
+    /// The home could not take the session in.
+    fn join_refused(&mut self, id: SessionId, request: RequestId, room: &RoomName, refusal: Refusal) {
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            session.joining.retain(|joining| joining != room);
         }
-        let Some(room) = self
-            .room_places
-            .get(&name)
-            .and_then(|place| self.rooms.get(*place as usize))
+        self.refuse(id, request, refusal);
+        self.answered(id);
+        self.exit_if_alone(id);
+    }
+
+    /// Holds a member back from the live events of its room, or lets it have them.
+    pub(super) fn hold(&mut self, id: SessionId, room: &RoomName, held: bool) {
+        let Some(place) = self.room_places.get(room).copied() else {
+            return;
+        };
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
+        let Some(membership) = connection
+            .memberships
+            .iter()
+            .find(|membership| membership.room == place)
         else {
             return;
         };
-        let (after, talks) = room.ring.talks_after(from);
-        if after > from {
-            let gap = Reply::Gap {
-                conversation: crate::chat::Conversation::Room(name.clone()),
-                epoch,
-                from: from + 1,
-                to: after.min(head),
-                lost: true,
-            };
-            self.reply(id, None, &gap);
-        }
-        for event in talks {
-            if let Happening::Talk(talk) = &event.happening
-                && talk.seq <= head
-            {
-                let talk = Arc::new(talk.clone());
-                let room = name.clone();
-                self.reply(id, None, &Reply::Replayed { room, talk });
+        if let Some(member) = self
+            .rooms
+            .get_mut(place as usize)
+            .and_then(|room| room.members.get_mut(membership.member as usize))
+        {
+            let was_held = std::mem::replace(&mut member.held, held);
+            if was_held && !held {
+                self.mark_behind(id);
             }
+        }
+    }
+
+    /// A member that was held back has something to read at once.
+    pub(super) fn mark_behind(&mut self, id: SessionId) {
+        self.behind.push(id);
+    }
+
+    /// Gives those their rooms' events that were held back.
+    pub(super) fn serve_behind(&mut self) {
+        while let Some(id) = self.behind.pop() {
+            if self.connection(id).is_some_and(|connection| !connection.blocked()) && self.catch_up(id) {
+                self.wait_writable(id);
+            }
+        }
+    }
+
+    /// Forgets where the log of a room stood that is closed now.
+    fn forget_closed(&mut self) {
+        if let Some(room) = self.left_room.take() {
+            self.forget_head(&room);
         }
     }
 

@@ -7,14 +7,16 @@ use super::{
     connection::{Connection, Held, Membership, Phase, Session, Socket, Speaking, Undecided, Written},
     engine::{Clock, Engine, Gathering, Want},
     log::Leaving,
+    mail::Ownership,
     message::{Retry, ToHome, ToShard},
+    stored::Question,
 };
 use crate::{
     chat::{
         Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Refusal, Reply, Request,
         RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, detect},
+    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, NATIVE, detect},
     limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
@@ -92,6 +94,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             paused: false,
             dirty: false,
             congested: false,
+            claiming: None,
+            renaming: false,
         });
         let id = SessionId {
             shard: self.me,
@@ -218,8 +222,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.mark_dirty(id);
                 }
             }
-            // That something came is what counts, and that has been noted.
-            Incoming::Pong(_) => {}
+            Incoming::Pong(payload) => self.pong(id, payload),
             Incoming::Close { code, .. } => {
                 let answer = wire::close_answer(code);
                 self.close_with(id, answer.as_bytes(), End::Peer);
@@ -242,6 +245,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .as_ref()
             .is_some_and(|session| session.held.is_some() || session.exiting.is_some());
         if held
+            || connection.claiming.is_some()
+            || connection.renaming
             || connection.underway >= limits::REQUESTS_UNDERWAY
             || connection.private_bytes() > limits::PRIVATE_BYTES
         {
@@ -367,12 +372,43 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     },
                 );
             }
-            Command::Rename { name } => self.rename(id, request, name),
-            Command::History { .. } | Command::Search { .. } | Command::Read { .. } => {
-                let refusal = ErrorCode::NoHistory.because("this server keeps no history");
-                self.refuse(id, request, refusal);
+            Command::Rename { name } => self.rename_request(id, request, name),
+            Command::History {
+                conversation,
+                before,
+                after,
+                limit,
+            } => {
+                self.question(
+                    id,
+                    request,
+                    Question::History {
+                        conversation,
+                        before,
+                        after,
+                        limit,
+                    },
+                );
             }
-            Command::Unread => self.reply(id, request, &Reply::UnreadList(Vec::new())),
+            Command::Search {
+                conversation,
+                text,
+                before,
+                limit,
+            } => {
+                self.question(
+                    id,
+                    request,
+                    Question::Search {
+                        conversation,
+                        text,
+                        before,
+                        limit,
+                    },
+                );
+            }
+            Command::Read { conversation, seq } => self.question(id, request, Question::Read { conversation, seq }),
+            Command::Unread => self.question(id, request, Question::Unread),
             Command::Typing { conversation } => self.typing(id, conversation),
             Command::Watch { user } => self.watch_peer(id, user),
             Command::Ping => self.ping(id, request),
@@ -380,11 +416,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) {
+    /// A session has its name: it is welcome, and goes on where it was.
+    pub(super) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, ownership: Ownership) {
         let name = hello.name.unwrap_or_else(|| self.directory.guest());
         let tag = self.directory.tag();
         let now = self.now;
-        self.directory.enter(&name, id);
+        let owns_mail = ownership != Ownership::Stranger;
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -401,23 +438,38 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             exiting: None,
             joining: Vec::new(),
             peer: None,
+            owns_mail,
+            mail: None,
+            delivered: Vec::new(),
+            asked_pong: None,
+            pong_count: 0,
+            replays: Vec::new(),
             held: None,
         }));
+        // Registered first, and its mail read then: what is said in between reaches it either way.
+        self.directory.enter(&name, id);
+        let key = match ownership {
+            Ownership::New(key) => Some(key),
+            Ownership::Held | Ownership::Stranger => None,
+        };
         let welcome = Welcome {
             session: tag,
             name,
-            key: None,
+            key,
             heartbeat,
             at: now.unix_ms,
             peer,
         };
         self.reply(id, request, &Reply::Welcome(Box::new(welcome)));
+        let mut known = Vec::new();
         for resume in hello.resume {
             match resume.conversation {
                 Conversation::Room(room) => self.join(id, None, room, Since::Position(resume.position)),
-                // Nothing of a direct conversation is kept without a store.
-                Conversation::Peer(_) => {}
+                Conversation::Peer(peer) => known.push((peer, resume.position)),
             }
+        }
+        if owns_mail {
+            self.read_mail(id, known);
         }
         self.schedule(id);
     }
@@ -439,6 +491,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"));
             return self.refuse(id, request, refusal);
         }
+        let since = match since {
+            Since::Now
+                if self.settings.legacy_history > 0 && DIALECTS[usize::from(speaking.dialect)].name() != NATIVE =>
+            {
+                Since::Last(self.settings.legacy_history)
+            }
+            since => since,
+        };
         let count = connection.memberships.len() + session.joining.len();
         if count >= most {
             let refusal = ErrorCode::TooManyRooms.because(format!(
@@ -590,7 +650,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn rename(&mut self, id: SessionId, request: RequestId, name: UserName) {
+    pub(super) fn rename(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -629,6 +689,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 old,
                 new: name,
                 session: tag,
+                key,
             },
         );
     }
@@ -732,7 +793,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Sends a request that is answered.
-    fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
+    pub(super) fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
         if let Some(connection) = self.connection(id) {
             connection.underway += 1;
         }
@@ -788,6 +849,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.reply(id, request, &Reply::Error(refusal));
     }
 
+    /// Whether a connection speaks Plaza's own protocol.
+    pub(super) fn is_native(&self, id: SessionId) -> bool {
+        self.dialect(id)
+            .is_some_and(|dialect| DIALECTS[usize::from(dialect)].name() == NATIVE)
+    }
+
     pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
         match self
             .connections
@@ -801,7 +868,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The number of a connection's dialect, once it is known.
     fn dialect(&self, id: SessionId) -> Option<u8> {
-        match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
             Some(Phase::Open(speaking)) => Some(speaking.dialect),
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
         }
@@ -817,14 +888,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let retry_after = code.invites_back().then(|| {
             std::time::Duration::from_millis(self.random.u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
         });
-        let native = match self
-            .connections
-            .get(id.slot as usize)
-            .map(|connection| &connection.phase)
-        {
-            Some(Phase::Open(speaking)) => DIALECTS[usize::from(speaking.dialect)].name() == crate::codec::NATIVE,
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
-        };
+        let native = self.is_native(id);
         let (text, end) = farewell(code);
         self.reply(
             id,
@@ -964,6 +1028,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             *shut = true;
             self.wants.push(Want::Shut(id));
         } else {
+            self.replay_after_write(id);
+            self.mail_after_write(id);
             self.read_on(id);
         }
     }
