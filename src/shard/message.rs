@@ -240,6 +240,7 @@ impl ToHome {
             | Self::Rename { room, .. }
             | Self::SetTopic { room, .. }
             | Self::Typing { room, .. }
+            | Self::System { room, .. }
             | Self::Users { room, .. } => Some(room),
             Self::Greet { .. } | Self::Rooms { .. } | Self::Direct { .. } => None,
         }

@@ -481,6 +481,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             ToHome::Rename { .. }
             | ToHome::Typing { .. }
+            | ToHome::System { .. }
             | ToHome::Greet { .. }
             | ToHome::Rooms { .. }
             | ToHome::Direct { .. } => {}
