@@ -9,15 +9,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 
 use crate::{
+    admin::Api,
     chat::{RoomName, ShardId, Talk},
-    codec::{DIALECTS, Profile},
+    codec::{DIALECTS, DialectSettings, Dialects, Profile},
     config::Config,
-    ingress::{Acceptor, Doorman, Listener, Site, bind},
+    ingress::{Acceptor, Believed, Doorman, Listener, Site, bind},
     limits,
-    observe::{Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread, system_clock},
+    observe::{
+        Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread,
+        system_clock,
+    },
     shard::{self, Observer, Shards, ToShard},
 };
 
@@ -26,6 +31,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     readiness: Arc<Readiness>,
     shards: Arc<Shards>,
+    site: Arc<Site>,
     acceptor: Acceptor,
     admin: Option<AdminThread>,
     threads: Vec<ShardThread>,
@@ -51,10 +57,22 @@ impl Server {
             .iter()
             .map(|listen| {
                 let socket = bind(listen.address).map_err(|error| cannot_listen(listen.address, &error))?;
-                let address = socket.local_addr().map_err(|error| cannot_listen(listen.address, &error))?;
-                let dialect = listen.dialect.and_then(|dialect| crate::codec::number_of(dialect.as_str()));
+                let address = socket
+                    .local_addr()
+                    .map_err(|error| cannot_listen(listen.address, &error))?;
+                let dialect = listen
+                    .dialect
+                    .and_then(|dialect| crate::codec::number_of(dialect.as_str()));
                 let proxy = listen.proxy;
-                Ok((socket, Listener { address, dialect, proxy, loopback: address.ip().is_loopback() }))
+                Ok((
+                    socket,
+                    Listener {
+                        address,
+                        dialect,
+                        proxy,
+                        loopback: address.ip().is_loopback(),
+                    },
+                ))
             })
             .collect::<Result<Vec<_>, String>>()?;
         let (sockets, listeners): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
@@ -66,17 +84,31 @@ impl Server {
         let readiness = Readiness::new();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let count = config.shard_count(cores);
-        let shards = Arc::new(Shards::new(count, config.shard_settings(), profiles(config), fastrand::u64(..)));
+        let shards = Arc::new(Shards::new(
+            count,
+            config.shard_settings(),
+            profiles(config),
+            fastrand::u64(..),
+        ));
         let site = Arc::new(Site {
             listeners,
-            origins: config.http.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
-            http: config.http.clone(),
+            believed: ArcSwap::from_pointee(Believed::new(&config.http)),
+            groups: config.chat.action(),
             handshake_timeout: config.http.handshake_timeout,
             legacy_pages: config.chat.legacy_pages,
             metrics: metrics.clone(),
         });
         let threads = (0..count)
-            .map(|number| start_shard(number, config.server.pin_shards, &shards, &site, metrics, talk_log.clone()))
+            .map(|number| {
+                start_shard(
+                    number,
+                    config.server.pin_shards,
+                    &shards,
+                    &site,
+                    metrics,
+                    talk_log.clone(),
+                )
+            })
             .collect::<Result<Vec<_>, String>>()?;
         for number in 0..count {
             let shards = shards.clone();
@@ -87,7 +119,14 @@ impl Server {
         }
         let admin = match config.server.admin {
             None => None,
-            Some(address) => Some(Admin::new(readiness.clone(), metrics.clone()).start(address)?),
+            Some(address) => {
+                let api = Api::new(shards.clone(), config.chat.action());
+                Some(
+                    Admin::new(readiness.clone(), metrics.clone())
+                        .mount("/api/", api)
+                        .start(address)?,
+                )
+            }
         };
         let acceptor = Acceptor::start(sockets, shards.clone(), metrics.clone())
             .map_err(|error| format!("the acceptor's thread cannot be started: {error}"))?;
@@ -96,6 +135,7 @@ impl Server {
             addresses,
             readiness,
             shards,
+            site,
             acceptor,
             admin,
             threads,
@@ -127,6 +167,7 @@ impl Server {
         if let Some(file) = &self.talk_file {
             file.set_rotation(Rotation::from_config(&config.log));
         }
+        self.site.believed.store(Arc::new(Believed::new(&config.http)));
         self.drain_timeout = config.server.drain_timeout;
     }
 
@@ -193,9 +234,15 @@ fn start_shard(
                 pin_to_core(number);
             }
             let observer: Rc<dyn Observer> = Rc::new(Talks(talk_log));
-            if let Err(error) =
-                shard::run(ShardId(number as u16), shards, doorman, report, observer, fastrand::u64(..), stopped)
-            {
+            if let Err(error) = shard::run(
+                ShardId(number as u16),
+                shards,
+                doorman,
+                report,
+                observer,
+                fastrand::u64(..),
+                stopped,
+            ) {
                 tracing::error!(shard = number, %error, "a shard cannot run");
             }
         })
@@ -243,10 +290,15 @@ fn start_talk_log(
     config: &Config,
     metrics: &Metrics,
 ) -> Result<(Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>), String> {
-    let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else { return Ok((None, None, None)) };
+    let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else {
+        return Ok((None, None, None));
+    };
     make_private(&dir)?;
     let sentence = |error: io::Error| {
-        format!("the talk log cannot be written in {}: {error}; see log.dir, or set log.talk_log = false", dir.display())
+        format!(
+            "the talk log cannot be written in {}: {error}; see log.dir, or set log.talk_log = false",
+            dir.display()
+        )
     };
     let file = RotatingFile::open(
         &dir,
@@ -269,7 +321,12 @@ fn make_private(dir: &std::path::Path) -> Result<(), String> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|error| format!("the directory {} cannot be made: {error}; choose another with --data", dir.display()))
+        .map_err(|error| {
+            format!(
+                "the directory {} cannot be made: {error}; choose another with --data",
+                dir.display()
+            )
+        })
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
@@ -297,6 +354,11 @@ impl Config {
     fn shard_settings(&self) -> shard::Settings {
         let (chat, flush) = (&self.chat, &self.flush);
         shard::Settings {
+            dialects: Dialects::configured(&DialectSettings {
+                action: chat.action(),
+                communication_show_ip: chat.communication_show_ip,
+            }),
+            access: chat.access(),
             home: crate::chat::HomeSettings {
                 presence_events_max: chat.presence_events_max,
                 digest_every_ms: chat.digest_every.as_millis() as u64,

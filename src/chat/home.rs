@@ -8,8 +8,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq,
-    SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserList, UserName,
+    Access, Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry,
+    RoomName, Seq, SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserList, UserName,
     room::{Member, Room},
 };
 use crate::limits;
@@ -17,8 +17,11 @@ use crate::limits;
 /// The rooms whose home is one shard.
 #[derive(Debug)]
 pub struct Home {
-    rooms: foldhash::HashMap<RoomName, Box<Room>>,
-    settings: HomeSettings,
+    pub(super) rooms: foldhash::HashMap<RoomName, Box<Room>>,
+    /// Rooms that the operator keeps though nobody is in them, and their topics.
+    pub(super) kept: foldhash::HashMap<RoomName, Arc<str>>,
+    pub(super) access: Access,
+    pub(super) settings: HomeSettings,
     /// Rooms that owe their members a digest.
     digests: Vec<RoomName>,
     random: fastrand::Rng,
@@ -114,6 +117,17 @@ pub enum Effect {
         /// What it is told.
         joined: Joined,
     },
+    /// The session does not become a member.
+    Refuse {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The session is no member from here on.
     Dismiss {
         /// Which session.
@@ -146,10 +160,18 @@ impl Home {
     pub fn new(settings: HomeSettings, seed: u64) -> Self {
         Self {
             rooms: Default::default(),
+            kept: Default::default(),
+            access: Access::default(),
             settings,
             digests: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
         }
+    }
+
+    /// Who may enter which room; everybody, unless this says otherwise.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// How many rooms live here.
@@ -169,17 +191,18 @@ impl Home {
 
     /// Opens a room that has history, at the position its store gave; does nothing if it is open.
     pub fn open_stored(&mut self, room: &RoomName, head: Position) {
+        let kept = &self.kept;
         self.rooms
             .entry(room.clone())
-            .or_insert_with(|| Box::new(Room::new(head, true)));
+            .or_insert_with(|| kept_room(kept, room, Room::new(head, true)));
     }
 
     /// Opens a room without history under a random epoch, if it is not open.
     fn open(&mut self, room: &RoomName) -> &mut Room {
-        let random = &mut self.random;
+        let (random, kept) = (&mut self.random, &self.kept);
         self.rooms.entry(room.clone()).or_insert_with(|| {
             let epoch = random.u64(1..limits::EPOCH_END);
-            Box::new(Room::new(Position { epoch, seq: 0 }, false))
+            kept_room(kept, room, Room::new(Position { epoch, seq: 0 }, false))
         })
     }
 
@@ -194,6 +217,16 @@ impl Home {
         out: &mut Vec<Effect>,
     ) {
         let settings = self.settings;
+        if !self.access.admits(name, &arrival.user) {
+            let refusal = ErrorCode::Forbidden.because(format!("the room {name} is for its members only"));
+            out.push(Effect::Refuse {
+                session: arrival.session,
+                id,
+                room: name.clone(),
+                refusal,
+            });
+            return;
+        }
         let room = self.open(name);
         let Arrival {
             session,
@@ -211,10 +244,11 @@ impl Home {
         };
         if room.has(session) {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {name} already"));
-            out.push(Effect::Answer {
+            out.push(Effect::Refuse {
                 session,
                 id,
-                reply: Reply::Error(refusal),
+                room: name.clone(),
+                refusal,
             });
             return;
         }
@@ -610,9 +644,11 @@ impl Home {
 
     /// The first `limit` rooms after `after`, by name.
     pub fn rooms(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
+        let kept = self.kept.keys().filter(|name| !self.rooms.contains_key(*name));
         let mut names: Vec<&RoomName> = self
             .rooms
             .keys()
+            .chain(kept)
             .filter(|name| after.is_none_or(|after| name.as_str() > after))
             .collect();
         if names.len() > limit {
@@ -622,13 +658,17 @@ impl Home {
         names.sort_unstable();
         names
             .into_iter()
-            .filter_map(|name| {
-                let room = self.rooms.get(name)?;
-                Some(RoomEntry {
+            .map(|name| match self.rooms.get(name) {
+                Some(room) => RoomEntry {
                     name: name.clone(),
                     topic: room.topic(),
                     online: room.online(),
-                })
+                },
+                None => RoomEntry {
+                    name: name.clone(),
+                    topic: self.kept.get(name).cloned().unwrap_or_default(),
+                    online: 0,
+                },
             })
             .collect()
     }
@@ -666,6 +706,14 @@ impl Home {
             self.digests.push(name.clone());
         }
     }
+}
+
+/// A room that opens has the topic that the operator gave it.
+fn kept_room(kept: &foldhash::HashMap<RoomName, Arc<str>>, name: &RoomName, mut room: Room) -> Box<Room> {
+    if let Some(topic) = kept.get(name) {
+        room.set_topic(topic.clone());
+    }
+    Box::new(room)
 }
 
 /// Where a replay begins: nothing is replayed from a position of another epoch, whose numbers mean nothing here.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::event::RoomEvent;
 use crate::chat::{
-    Arrival, Departure, Direct, Joined, Page, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId, Since,
-    UserName, Utterance,
+    Arrival, Departure, Direct, Joined, Page, Refusal, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId,
+    Since, UserName, Utterance,
 };
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
@@ -86,6 +86,26 @@ pub(crate) enum ToShard {
         /// The rooms of one shard.
         rooms: Vec<RoomEntry>,
     },
+    /// The home does not let the session become a member.
+    Refused {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// The operator, or a list of members, wants the session out of the room.
+    Expel {
+        /// Which session.
+        session: SessionId,
+        /// Which room.
+        room: RoomName,
+    },
+    /// The operator, or a page that tells of rooms, asks something.
+    Admin(Box<super::admin::Order>),
     /// A readiness probe: answered by dropping the sender's other half after a word.
     Probe(tokio::sync::oneshot::Sender<ShardId>),
     /// Say goodbye to everybody.

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Position, Reply, RequestId, RoomName, SessionId,
-        Talk, UserName, Utterance,
+        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Origin, Position, Refusal, Reply, RequestId,
+        RoomName, SessionId, Talk, UserName, Utterance,
     },
     codec::BusyPolicy,
     limits,
@@ -27,13 +27,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Admit { session, id, joined } => self.admit(session, id, *joined),
             ToShard::Dismiss { session, id, room } => self.dismiss(session, id, &room),
             ToShard::Answer { session, id, reply } => {
-                if let Reply::Error(_) = *reply {
-                    self.forget_refused_join(session, id, &reply);
-                }
                 self.reply(session, id, &reply);
                 self.answered(session);
             }
             ToShard::Tell { session, reply } => self.reply(session, None, &reply),
+            ToShard::Refused {
+                session,
+                id,
+                room,
+                refusal,
+            } => self.join_refused(session, id, &room, *refusal),
+            ToShard::Expel { session, room } => self.expelled(session, room),
+            ToShard::Admin(order) => self.administer(*order),
             ToShard::Busy { room, said } => self.busy(room, said),
             ToShard::Direct { user, except, direct } => {
                 for session in self.directory.sessions(&user, self.me) {
@@ -70,7 +75,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             ToHome::Leave { room, session, how, id } => self.home.leave(&room, session, how, id, now, &mut effects),
             ToHome::Talk { room, said, retry } => self.talk_at_home(room, said, retry, &mut effects),
-            ToHome::Rename { room, session, name } => self.home.rename(&room, session, name, now, &mut effects),
+            ToHome::Rename { room, session, name } => {
+                self.home.rename(&room, session, name, now, &mut effects);
+                if self.home.is_outsider(&room, session) {
+                    self.expel(&room, vec![session]);
+                }
+            }
             ToHome::SetTopic {
                 room,
                 session,
@@ -209,7 +219,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     if let Happening::Talk(talk) = &happening {
                         self.observer.talk(&room, talk);
                     }
-                    let event = Arc::new(RoomEvent::new(room, happening, origin, self.now.unix_ms));
+                    let event = self.event(room, happening, origin);
                     for shard in shards.iter() {
                         if *shard != self.me {
                             self.directory.add_underway(*shard, event.weight());
@@ -222,7 +232,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     room,
                     happening,
                 } => {
-                    let event = Arc::new(RoomEvent::new(room, happening, None, self.now.unix_ms));
+                    let event = self.event(room, happening, None);
                     self.send(session.shard, ToShard::Only { session, event });
                 }
                 Effect::Admit { session, id, joined } => {
@@ -238,6 +248,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Effect::Dismiss { session, id, room } => {
                     self.send(session.shard, ToShard::Dismiss { session, id, room });
                 }
+                Effect::Refuse {
+                    session,
+                    id,
+                    room,
+                    refusal,
+                } => {
+                    let refusal = Box::new(refusal);
+                    self.send(
+                        session.shard,
+                        ToShard::Refused {
+                            session,
+                            id,
+                            room,
+                            refusal,
+                        },
+                    );
+                }
                 Effect::Answer { session, id, reply } => self.answer(session, id, reply),
                 Effect::Store { room, utterance } => {
                     // Rooms are opened without history until a store is there to open them with it.
@@ -246,6 +273,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             }
         }
+    }
+
+    fn event(&self, room: RoomName, happening: Happening, origin: Option<Origin>) -> Arc<RoomEvent> {
+        let event = RoomEvent::new(room, happening, origin, self.now.unix_ms);
+        Arc::new(event.in_dialects(self.settings.dialects))
     }
 
     /// Appends an event to this shard's copy of its room's log.
@@ -473,12 +505,26 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A join that the home refused is not underway any more.
-    fn forget_refused_join(&mut self, id: SessionId, _request: RequestId, reply: &Reply) {
-        let Reply::Error(refusal) = reply else { return };
-        if refusal.code == ErrorCode::AlreadyMember
-            && let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
-        {
-            session.joining.clear();
+    fn join_refused(&mut self, id: SessionId, request: RequestId, room: &RoomName, refusal: Refusal) {
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            session.joining.retain(|joining| joining != room);
+        }
+        self.reply(id, request, &Reply::Error(refusal));
+        self.answered(id);
+        self.exit_if_alone(id);
+    }
+
+    /// The session leaves a room that it may not be in, as if it had asked; it may have left already.
+    fn expelled(&mut self, id: SessionId, room: RoomName) {
+        let place = self.room_places.get(&room).copied();
+        let member = self.connection(id).is_some_and(|connection| {
+            connection
+                .memberships
+                .iter()
+                .any(|membership| Some(membership.room) == place && !membership.leaving)
+        });
+        if member {
+            self.leave(id, None, room);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::{
         Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Refusal, Reply, Request,
         RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, detect},
+    codec::{BusyPolicy, Fault, Frames, Handshake, Message, detect},
     limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
@@ -60,7 +60,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             fragments: limits::MESSAGE_FRAGMENTS,
             text_is_utf8: profile.text_is_utf8,
         };
-        let codec = DIALECTS[dialect].open(&handshake);
+        let codec = self.settings.dialects[dialect].open(&handshake);
         let speaking = Speaking {
             dialect: dialect as u8,
             codec,
@@ -275,11 +275,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The dialect of an undecided connection is this one.
     pub(super) fn decide(&mut self, id: SessionId, dialect: usize) {
+        let dialects = self.settings.dialects;
         let Some(connection) = self.connection(id) else { return };
         let Phase::Detecting(undecided) = &connection.phase else {
             return;
         };
-        let codec = DIALECTS[dialect].open(&undecided.handshake);
+        let codec = dialects[dialect].open(&undecided.handshake);
         let peer = undecided.handshake.peer;
         connection.phase = Phase::Open(Speaking {
             dialect: dialect as u8,
@@ -462,7 +463,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         );
     }
 
-    fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
+    pub(super) fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
         let place = self.room_places.get(&room).copied();
         let Some(connection) = self.connection(id) else { return };
         let membership = place.and_then(|place| {
@@ -603,6 +604,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if old != name {
             self.directory.exit(&old, id);
             self.directory.enter(&name, id);
+            self.tell_watchers(&old);
             for room in rooms {
                 let home = self.home_of(&room);
                 self.send(
@@ -794,7 +796,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The number of a connection's dialect, once it is known.
     fn dialect(&self, id: SessionId) -> Option<u8> {
-        match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
             Some(Phase::Open(speaking)) => Some(speaking.dialect),
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
         }
@@ -815,7 +821,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .get(id.slot as usize)
             .map(|connection| &connection.phase)
         {
-            Some(Phase::Open(speaking)) => DIALECTS[usize::from(speaking.dialect)].name() == crate::codec::NATIVE,
+            Some(Phase::Open(speaking)) => {
+                self.settings.dialects[usize::from(speaking.dialect)].name() == crate::codec::NATIVE
+            }
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
         };
         let (text, end) = farewell(code);
