@@ -4,26 +4,31 @@ use std::{
     io,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use arc_swap::ArcSwap;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use crate::{
     admin::Api,
-    chat::{RoomName, ShardId, Talk},
+    chat::{RoomName, ShardId, Talk, UserName},
     codec::{DIALECTS, DialectSettings, Dialects, Profile},
     config::Config,
+    history::{self, History},
     ingress::{Acceptor, Believed, Doorman, Listener, Site, bind},
     limits,
     observe::{
         Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread,
         system_clock,
     },
-    shard::{self, Observer, Shards, ToShard},
+    shard::{self, Observer, Shards, Store, Ticket, ToShard},
 };
 
 /// A running server. [`Server::drain`] ends it; dropping it ends it at once.
@@ -37,6 +42,7 @@ pub struct Server {
     threads: Vec<ShardThread>,
     talk_log: Option<TalkLogThread>,
     talk_file: Option<Arc<RotationControl>>,
+    history: Option<History<Ticket>>,
     drain_timeout: Duration,
 }
 
@@ -90,6 +96,7 @@ impl Server {
             profiles(config),
             fastrand::u64(..),
         ));
+        let history = start_history(config, &shards, metrics)?;
         let site = Arc::new(Site {
             listeners,
             believed: ArcSwap::from_pointee(Believed::new(&config.http)),
@@ -102,14 +109,19 @@ impl Server {
             .map(|number| {
                 start_shard(
                     number,
-                    config.server.pin_shards,
+                    config,
                     &shards,
                     &site,
                     metrics,
                     talk_log.clone(),
+                    history.clone(),
                 )
             })
             .collect::<Result<Vec<_>, String>>()?;
+        if let Some(history) = &history {
+            let history = history.clone();
+            readiness.register_fn("history", move || std::future::ready(healthy(&history)));
+        }
         for number in 0..count {
             let shards = shards.clone();
             readiness.register_fn(format!("shard {number}"), move || {
@@ -141,6 +153,7 @@ impl Server {
             threads,
             talk_log: talk_log_thread,
             talk_file,
+            history,
             drain_timeout: config.server.drain_timeout,
         })
     }
@@ -169,6 +182,17 @@ impl Server {
         }
         self.site.believed.store(Arc::new(Believed::new(&config.http)));
         self.drain_timeout = config.server.drain_timeout;
+    }
+
+    /// Says something to all members of a room in the server's name. `false`: the server is too busy, and it was not said.
+    pub fn say_to_room(&self, room: &RoomName, text: &str) -> bool {
+        self.shards.say_to_room(room.clone(), text.into())
+    }
+
+    /// Says something to all sessions of a user in the server's name. `false`: the server is too busy, and it was not said
+    /// to all of them.
+    pub fn say_to_user(&self, user: &UserName, text: &str) -> bool {
+        self.shards.say_to_user(user, &text.into())
     }
 
     /// Connections there are, those in their handshake included.
@@ -200,6 +224,9 @@ impl Server {
             // A panic there has been printed already.
             let _ = thread.join();
         }
+        if let Some(history) = self.history.take() {
+            history.stop();
+        }
         if let Some(talk_log) = self.talk_log.take() {
             talk_log.finish(limits::LOG_FINISH);
         }
@@ -217,13 +244,17 @@ impl Drop for Server {
 
 fn start_shard(
     number: usize,
-    pin: bool,
+    config: &Config,
     shards: &Arc<Shards>,
     site: &Arc<Site>,
     metrics: &Arc<Metrics>,
     talk_log: Option<TalkLog>,
+    history: Option<History<Ticket>>,
 ) -> Result<ShardThread, String> {
     let (stop, stopped) = oneshot::channel();
+    let pin = config.server.pin_shards;
+    let kept = config.history.clone();
+    let store = history.map(|history| Store::new(history, Arc::new(move |room: &RoomName| kept.keeps(room))));
     let doorman = Doorman::new(site.clone());
     let report = shard::Reporter::new(metrics.clone(), number);
     let shards = shards.clone();
@@ -240,6 +271,7 @@ fn start_shard(
                 doorman,
                 report,
                 observer,
+                store,
                 fastrand::u64(..),
                 stopped,
             ) {
@@ -314,6 +346,49 @@ fn start_talk_log(
     Ok((Some(log), Some(thread), Some(control)))
 }
 
+/// Opens the store, unless nothing is to be kept.
+fn start_history(config: &Config, shards: &Arc<Shards>, metrics: &Metrics) -> Result<Option<History<Ticket>>, String> {
+    if config.server.memory {
+        return Ok(None);
+    }
+    let deliver = shards.clone();
+    let settings = config.store_settings();
+    let history = History::start(settings, Arc::new(move |outcomes| deliver.deliver(outcomes)))
+        .map_err(|fault| fault.to_string())?;
+    let (seconds, talks) = (
+        metrics.history.commit_seconds.clone(),
+        metrics.history.commit_talks.clone(),
+    );
+    let observed = history.stats().on_commit.set(Box::new(move |count, took| {
+        seconds.observe(took.as_secs_f64());
+        talks.observe(count as f64);
+    }));
+    debug_assert!(observed.is_ok(), "a store that has just started is told once");
+    let scraped = history.clone();
+    metrics.before_scrape(move |metrics| {
+        let stats = scraped.stats();
+        let metrics = &metrics.history;
+        metrics.queue_talks.set(scraped.queue_depth() as i64);
+        metrics.disk_bytes.set(stats.disk_bytes.load(Ordering::Relaxed) as i64);
+        follow(&metrics.expired_talks, &stats.retired);
+        follow(&metrics.commit_failures, &stats.failed_commits);
+    });
+    Ok(Some(history))
+}
+
+/// Brings a counter up to what a total has become.
+fn follow(counter: &Counter, total: &AtomicU64) {
+    counter.inc_by(total.load(Ordering::Relaxed).saturating_sub(counter.get()));
+}
+
+fn healthy(history: &History<Ticket>) -> Result<(), String> {
+    match history.health() {
+        // Talks are taken; the server log says what else is wrong.
+        history::Health::Well | history::Health::Hampered(_) => Ok(()),
+        history::Health::Failing(fault) => Err(fault.to_string()),
+    }
+}
+
 /// Makes a directory that only its owner reads, if it is not there.
 fn make_private(dir: &std::path::Path) -> Result<(), String> {
     use std::os::unix::fs::DirBuilderExt;
@@ -351,6 +426,25 @@ impl Observer for Talks {
 }
 
 impl Config {
+    fn store_settings(&self) -> history::Settings {
+        let kept = &self.history;
+        let retention = history::Retention {
+            age: kept.max_age,
+            talks: kept.max_count,
+            bytes: kept.max_bytes.map(|bytes| bytes.0),
+        };
+        let mut settings = history::Settings::new(&self.server.data);
+        settings.durability = match kept.durability {
+            crate::config::Durability::Fsync => history::Durability::Fsync,
+            crate::config::Durability::Os => history::Durability::Os,
+            crate::config::Durability::None => history::Durability::None,
+        };
+        settings.retention = retention;
+        settings.directs = retention;
+        settings.keys.age = kept.key_window;
+        settings
+    }
+
     fn shard_settings(&self) -> shard::Settings {
         let (chat, flush) = (&self.chat, &self.flush);
         shard::Settings {
@@ -374,6 +468,7 @@ impl Config {
             ring_bytes: flush.ring_bytes.0 as usize,
             ring_budget: flush.ring_budget.0 as usize,
             rooms_per_session: chat.rooms_per_session,
+            legacy_history: chat.legacy_history_on_join as u32,
             inbox_messages: flush.inbox_messages,
             underway_bytes: flush.inflight_bytes.0 as usize,
             ..shard::Settings::default()

@@ -128,7 +128,7 @@ impl Api {
             Err(_) => {
                 let sentence = format!(
                     "{} rooms are kept on the shard of {name} already; close some first",
-                    limits::ROOMS_KEPT
+                    limits::ROOMS_STANDING
                 );
                 return Err(Answer::error(StatusCode::INSUFFICIENT_STORAGE, &sentence));
             }

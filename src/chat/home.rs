@@ -5,7 +5,12 @@
 //! one going per user however many sessions the user has, and numbers without holes. It never touches a socket, never
 //! reads a clock (time is a parameter) and never encodes.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::Bound,
+    rc::Rc,
+    sync::Arc,
+};
 
 use super::{
     Access, Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry,
@@ -18,8 +23,12 @@ use crate::limits;
 #[derive(Debug)]
 pub struct Home {
     pub(super) rooms: foldhash::HashMap<RoomName, Box<Room>>,
-    /// Rooms that the operator keeps though nobody is in them, and their topics.
-    pub(super) kept: foldhash::HashMap<RoomName, Arc<str>>,
+    /// The names of `rooms` and of `standing` in their order, so that a page of them costs no more than what is on it.
+    pub(super) names: BTreeSet<RoomName>,
+    /// Rooms that lost their last member and stay for their topic, the longest without first; some may have members again.
+    kept: VecDeque<RoomName>,
+    /// Rooms that the operator wants to be there though nobody is in them, and their topics.
+    pub(super) standing: foldhash::HashMap<RoomName, Arc<str>>,
     pub(super) access: Access,
     pub(super) settings: HomeSettings,
     /// Rooms that owe their members a digest.
@@ -160,7 +169,9 @@ impl Home {
     pub fn new(settings: HomeSettings, seed: u64) -> Self {
         Self {
             rooms: Default::default(),
-            kept: Default::default(),
+            names: BTreeSet::new(),
+            kept: VecDeque::new(),
+            standing: Default::default(),
             access: Access::default(),
             settings,
             digests: Vec::new(),
@@ -189,20 +200,27 @@ impl Home {
         self.rooms.contains_key(room)
     }
 
+    /// Whether the session is a member of the room.
+    pub fn has(&self, room: &RoomName, session: SessionId) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.has(session))
+    }
+
     /// Opens a room that has history, at the position its store gave; does nothing if it is open.
     pub fn open_stored(&mut self, room: &RoomName, head: Position) {
-        let kept = &self.kept;
-        self.rooms
-            .entry(room.clone())
-            .or_insert_with(|| kept_room(kept, room, Room::new(head, true)));
+        let (names, standing) = (&mut self.names, &self.standing);
+        self.rooms.entry(room.clone()).or_insert_with(|| {
+            names.insert(room.clone());
+            opened(standing, room, Room::new(head, true))
+        });
     }
 
     /// Opens a room without history under a random epoch, if it is not open.
     fn open(&mut self, room: &RoomName) -> &mut Room {
-        let (random, kept) = (&mut self.random, &self.kept);
+        let (random, names, standing) = (&mut self.random, &mut self.names, &self.standing);
         self.rooms.entry(room.clone()).or_insert_with(|| {
+            names.insert(room.clone());
             let epoch = random.u64(1..limits::EPOCH_END);
-            kept_room(kept, room, Room::new(Position { epoch, seq: 0 }, false))
+            opened(standing, room, Room::new(Position { epoch, seq: 0 }, false))
         })
     }
 
@@ -225,6 +243,8 @@ impl Home {
                 room: name.clone(),
                 refusal,
             });
+            // It may have been opened for this one.
+            self.close_if_empty(name);
             return;
         }
         let room = self.open(name);
@@ -383,8 +403,32 @@ impl Home {
             let newly = room.note_went(member.user);
             self.owe_digest(name, newly);
         }
-        if self.rooms.get(name).is_some_and(|room| room.may_close()) {
-            self.rooms.remove(name);
+        self.close_if_empty(name);
+    }
+
+    /// A room without members goes; one with a topic stays until many others have lost their members after it.
+    fn close_if_empty(&mut self, name: &RoomName) {
+        let Some(room) = self.rooms.get(name).filter(|room| room.is_empty()) else {
+            return;
+        };
+        if !room.has_topic() {
+            self.forget(name);
+            return;
+        }
+        self.kept.push_back(name.clone());
+        while self.kept.len() > limits::TOPICS_KEPT
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            if self.rooms.get(&oldest).is_some_and(|room| room.is_empty()) {
+                self.forget(&oldest);
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, name: &RoomName) {
+        self.rooms.remove(name);
+        if !self.standing.contains_key(name) {
+            self.names.remove(name);
         }
     }
 
@@ -396,6 +440,7 @@ impl Home {
             return;
         };
         if room.history {
+            room.in_store += 1;
             out.push(Effect::Store {
                 room: name.clone(),
                 utterance: said,
@@ -446,6 +491,15 @@ impl Home {
         out: &mut Vec<Effect>,
     ) {
         self.tell_talk(name, said, position, prev, at, out);
+    }
+
+    /// The store has answered for one talk of this room, whatever it answered.
+    pub fn settled(&mut self, name: &RoomName) {
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        room.in_store = room.in_store.saturating_sub(1);
+        if room.in_store == 0 {
+            self.close_if_empty(name);
+        }
     }
 
     fn tell_talk(
@@ -644,20 +698,10 @@ impl Home {
 
     /// The first `limit` rooms after `after`, by name.
     pub fn rooms(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
-        let kept = self.kept.keys().filter(|name| !self.rooms.contains_key(*name));
-        let mut names: Vec<&RoomName> = self
-            .rooms
-            .keys()
-            .chain(kept)
-            .filter(|name| after.is_none_or(|after| name.as_str() > after))
-            .collect();
-        if names.len() > limit {
-            names.select_nth_unstable(limit);
-            names.truncate(limit);
-        }
-        names.sort_unstable();
-        names
-            .into_iter()
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.names
+            .range::<str, _>((from, Bound::Unbounded))
+            .take(limit)
             .map(|name| match self.rooms.get(name) {
                 Some(room) => RoomEntry {
                     name: name.clone(),
@@ -666,7 +710,7 @@ impl Home {
                 },
                 None => RoomEntry {
                     name: name.clone(),
-                    topic: self.kept.get(name).cloned().unwrap_or_default(),
+                    topic: self.standing.get(name).cloned().unwrap_or_default(),
                     online: 0,
                 },
             })
@@ -709,8 +753,8 @@ impl Home {
 }
 
 /// A room that opens has the topic that the operator gave it.
-fn kept_room(kept: &foldhash::HashMap<RoomName, Arc<str>>, name: &RoomName, mut room: Room) -> Box<Room> {
-    if let Some(topic) = kept.get(name) {
+fn opened(standing: &foldhash::HashMap<RoomName, Arc<str>>, name: &RoomName, mut room: Room) -> Box<Room> {
+    if let Some(topic) = standing.get(name) {
         room.set_topic(topic.clone());
     }
     Box::new(room)

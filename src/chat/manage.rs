@@ -29,7 +29,7 @@ impl Home {
     pub fn describe(&mut self, name: &RoomName, page: &Page, now_ms: u64) -> Option<RoomDetails> {
         let settings = self.settings;
         let members = self.access.members(name).cloned();
-        let kept = self.kept.get(name).cloned();
+        let kept = self.standing.get(name).cloned();
         let room = self.rooms.get_mut(name);
         if room.is_none() && kept.is_none() && members.is_none() {
             return None;
@@ -50,23 +50,24 @@ impl Home {
     /// The room is there from now on, also while nobody is in it. Whether it is new.
     ///
     /// # Errors
-    /// When [`limits::ROOMS_KEPT`] are kept already.
+    /// When [`limits::ROOMS_STANDING`] are kept already.
     pub fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
-        if self.kept.contains_key(name) {
+        if self.standing.contains_key(name) {
             return Ok(false);
         }
-        if self.kept.len() >= limits::ROOMS_KEPT {
+        if self.standing.len() >= limits::ROOMS_STANDING {
             return Err(TooManyRooms);
         }
         let topic = self.rooms.get(name).map(|room| room.topic());
         let new = topic.is_none();
-        self.kept.insert(name.clone(), topic.unwrap_or_default());
+        self.standing.insert(name.clone(), topic.unwrap_or_default());
+        self.names.insert(name.clone());
         Ok(new)
     }
 
     /// Sets the topic of a room that is kept.
     pub fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>, out: &mut Vec<Effect>) {
-        if let Some(kept) = self.kept.get_mut(name) {
+        if let Some(kept) = self.standing.get_mut(name) {
             *kept = topic.clone();
         }
         let Some(room) = self.rooms.get_mut(name) else { return };
@@ -101,14 +102,15 @@ impl Home {
     pub fn close(&mut self, name: &RoomName) -> Option<Vec<SessionId>> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
-        let kept = self.kept.remove(name).is_some();
+        let kept = self.standing.remove(name).is_some();
         let Some(room) = self.rooms.get_mut(name) else {
+            self.names.remove(name);
             return (kept || listed).then(Vec::new);
         };
         room.set_topic(Arc::from(""));
         let sessions = room.outsiders(|_| false);
         if sessions.is_empty() {
-            self.rooms.remove(name);
+            self.forget(name);
         }
         Some(sessions)
     }
@@ -121,9 +123,8 @@ impl Home {
     /// The rooms that are there or have a list, with names that satisfy `wanted`, at most `limit`.
     pub fn names(&self, wanted: impl Fn(&RoomName) -> bool, limit: usize) -> Vec<RoomName> {
         let names: BTreeSet<&RoomName> = self
-            .rooms
-            .keys()
-            .chain(self.kept.keys())
+            .names
+            .iter()
             .chain(self.access.listed())
             .filter(|name| wanted(name))
             .collect();

@@ -21,3 +21,4 @@ pub use event::{
 pub use home::{Arrival, Effect, Home, HomeSettings, Origin, Utterance};
 pub use manage::{RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
+pub(crate) use room::key_conflict;

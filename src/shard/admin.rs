@@ -153,6 +153,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Order::Close { room, answer } => {
                 let sessions = self.home.close(&room);
                 let _ = answer.send(sessions.as_ref().map(Vec::len));
+                self.forget_head(&room);
                 self.expel(&room, sessions.unwrap_or_default());
             }
             Order::Say { room, text, answer } => {
