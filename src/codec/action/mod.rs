@@ -320,8 +320,9 @@ impl Connection {
         if let Target::Group(room) = before
             && target != *before
         {
+            // An id that nothing waits under: whoever was put out of the group before is told nothing of it now.
             requests.push(Request {
-                id: None,
+                id: Some(self.asked.next_id()),
                 command: Command::Leave { room: room.clone() },
             });
         }
