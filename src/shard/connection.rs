@@ -206,6 +206,13 @@ impl<S: Socket> Connection<S> {
             .is_some_and(|outgoing| outgoing.blocked_ms.is_some())
     }
 
+    pub(crate) fn is_closing(&self) -> bool {
+        match self.phase {
+            Phase::Closing { .. } => true,
+            Phase::Detecting(_) | Phase::Open(_) => false,
+        }
+    }
+
     pub(crate) fn outgoing(&mut self) -> &mut Outgoing {
         self.outgoing.get_or_insert_default()
     }

@@ -15,7 +15,7 @@ use crate::{
         Conversation, Direct, ErrorCode, GoodbyeCode, Hello, Position, Refusal, Reply, RequestId, Seq, SessionId, Talk,
         UserName,
     },
-    codec::{DIALECTS, NATIVE},
+    codec::NATIVE,
     history::{Ask, Claim, ConversationHead, LogHead, LogId, LostInterval, UserPair, Which, Window},
     limits, wire,
 };
@@ -75,7 +75,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Phase::Open(speaking) = &connection.phase else {
             return;
         };
-        let dialect = DIALECTS[usize::from(speaking.dialect)];
+        let dialect = self.settings.dialects[usize::from(speaking.dialect)];
         let reads_mail = dialect.profile().mail_by_name;
         if self.store.is_none() {
             return self.enter(id, request, hello, Ownership::Stranger);
@@ -435,7 +435,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Phase::Open(speaking) = &connection.phase else {
             return;
         };
-        if !DIALECTS[usize::from(speaking.dialect)].profile().mail_by_name {
+        if !self.settings.dialects[usize::from(speaking.dialect)]
+            .profile()
+            .mail_by_name
+        {
             return;
         }
         let Some(session) = connection.session.as_mut() else {
