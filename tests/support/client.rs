@@ -2,7 +2,6 @@
 //! the story they tell.
 
 use std::{
-    collections::VecDeque,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
@@ -23,7 +22,9 @@ pub enum Heard {
 /// One connection. Dropping it ends the connection without a close frame.
 pub struct Client {
     stream: TcpStream,
-    bytes: VecDeque<u8>,
+    /// What was read; up to `taken` it has been looked at.
+    bytes: Vec<u8>,
+    taken: usize,
 }
 
 /// An answer that is not 101.
@@ -66,7 +67,8 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         let mut client = Self {
             stream,
-            bytes: VecDeque::new(),
+            bytes: Vec::new(),
+            taken: 0,
         };
         let mut request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -173,20 +175,34 @@ impl Client {
     }
 
     fn take(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.byte().expect("a torn frame")).collect()
+        while self.bytes.len() - self.taken < count {
+            assert!(self.fill(), "a torn frame");
+        }
+        let taken = self.bytes[self.taken..self.taken + count].to_vec();
+        self.taken += count;
+        taken
     }
 
     fn byte(&mut self) -> Option<u8> {
-        if self.bytes.is_empty() {
-            let mut buffer = [0; 16 * 1024];
-            let read = match self.stream.read(&mut buffer) {
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-                Err(error) => panic!("nothing came in {PATIENCE:?}: {error}"),
-            };
-            self.bytes.extend(&buffer[..read]);
+        if self.taken == self.bytes.len() && !self.fill() {
+            return None;
         }
-        self.bytes.pop_front()
+        self.taken += 1;
+        Some(self.bytes[self.taken - 1])
+    }
+
+    /// Reads more; whether there was any.
+    fn fill(&mut self) -> bool {
+        let mut buffer = [0; 64 * 1024];
+        let read = match self.stream.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("nothing came in {PATIENCE:?}: {error}"),
+        };
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        self.bytes.extend_from_slice(&buffer[..read]);
+        read > 0
     }
 }
 
