@@ -15,8 +15,8 @@ const TOLD: [&str; 24] = [
 ];
 
 /// Fields whose absence says something: the one of `room` and `peer` that does not apply, and who did not come or go.
-const LEFT_OUT: [&str; 17] = [
-    "Message.room", "Renamed.room", "HistoryPage.room", "HistoryPage.peer", "SearchPage.room", "SearchPage.peer",
+const LEFT_OUT: [&str; 18] = [
+    "Message.room", "Renamed.room", "Renamed.key", "HistoryPage.room", "HistoryPage.peer", "SearchPage.room", "SearchPage.peer",
     "ReadMark.room", "ReadMark.peer", "Conversation.room", "Conversation.peer", "IsTyping.room", "Gap.room",
     "Gap.peer", "System.room", "Presence.joined", "Presence.left", "Presence.names",
 ];

@@ -5,7 +5,8 @@
 # The suite is Python 2 code. It goes into a virtual environment under target/. Where no Python 2.7 is found, this says
 # so and succeeds: the frame reader's own tests cover every rule of the protocol wherever `cargo test` runs.
 #
-# PYTHON2=/path/to/python2.7 names the interpreter; CASES="1.*,6.4.*" runs fewer cases (and then judges those).
+# PYTHON2=/path/to/python2.7 names the interpreter; ECHO_BIN=… the example, if it is built already;
+# CASES="1.*,6.4.*" runs fewer cases (and then judges those).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -47,10 +48,13 @@ install_suite "$python2" >"$work/install.log" 2>&1 || {
     echo "autobahn: FAILED, the test suite could not be installed (see above)" >&2
     exit 1
 }
-cargo build --quiet --example echo
+if [ -z "${ECHO_BIN:-}" ]; then
+    cargo build --quiet --example echo
+    ECHO_BIN=${CARGO_TARGET_DIR:-target}/debug/examples/echo
+fi
 
 rm -rf "$work/reports"
-"${CARGO_TARGET_DIR:-target}/debug/examples/echo" 127.0.0.1:0 >"$work/echo.log" 2>"$work/echo.errors" &
+"$ECHO_BIN" 127.0.0.1:0 >"$work/echo.log" 2>"$work/echo.errors" &
 echo_id=$!
 trap 'kill "$echo_id" 2>/dev/null || true' EXIT
 until address=$(sed -n 's/^listening on //p' "$work/echo.log") && [ -n "$address" ]; do

@@ -19,8 +19,8 @@
 pub mod chat;
 pub mod codec;
 pub mod config;
-mod ingress;
 pub mod history;
+mod ingress;
 pub mod limits;
 pub mod observe;
 pub mod proto;

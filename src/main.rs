@@ -29,6 +29,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Task::History { command, data } => command.run(&data),
         Task::Print(text) => {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
@@ -51,7 +52,11 @@ fn serve(loaded: Loaded, flags: &SettingFlags) -> Result<(), String> {
     let signals = Signals::install()?;
     let mut server = Server::start(&loaded.config, &metrics)?;
     for address in server.addresses() {
-        let _ = writeln!(io::stdout(), "plaza {} listening on http://{address}", env!("CARGO_PKG_VERSION"));
+        let _ = writeln!(
+            io::stdout(),
+            "plaza {} listening on http://{address}",
+            env!("CARGO_PKG_VERSION")
+        );
     }
     if let Some(address) = server.admin_address() {
         let _ = writeln!(io::stdout(), "health and metrics on http://{address}");
@@ -75,19 +80,35 @@ struct Signals {
 impl Signals {
     fn install() -> Result<Self, String> {
         let sentence = |error: std::io::Error| format!("signals cannot be received: {error}");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(sentence)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(sentence)?;
         let on = |kind| {
             let _entered = runtime.enter();
             signal(kind).map_err(sentence)
         };
-        let (terminate, interrupt, hang_up) =
-            (on(SignalKind::terminate())?, on(SignalKind::interrupt())?, on(SignalKind::hangup())?);
-        Ok(Self { runtime, terminate, interrupt, hang_up })
+        let (terminate, interrupt, hang_up) = (
+            on(SignalKind::terminate())?,
+            on(SignalKind::interrupt())?,
+            on(SignalKind::hangup())?,
+        );
+        Ok(Self {
+            runtime,
+            terminate,
+            interrupt,
+            hang_up,
+        })
     }
 
     /// Waits for the first signal that ends the server. From then on a second one ends the process at once.
     fn wait(self, mut loaded: Loaded, flags: &SettingFlags, logs: &Logs, server: &mut Server) {
-        let Self { runtime, mut terminate, mut interrupt, mut hang_up } = self;
+        let Self {
+            runtime,
+            mut terminate,
+            mut interrupt,
+            mut hang_up,
+        } = self;
         let name = runtime.block_on(async {
             loop {
                 tokio::select! {
@@ -97,7 +118,11 @@ impl Signals {
                 }
             }
         });
-        tracing::info!(signal = name, connections = server.connections(), "draining; a second signal ends at once");
+        tracing::info!(
+            signal = name,
+            connections = server.connections(),
+            "draining; a second signal ends at once"
+        );
         // It lives until the process ends, by the drain or by the second signal.
         std::thread::spawn(move || {
             runtime.block_on(async {
@@ -137,6 +162,7 @@ fn reload(loaded: &mut Loaded, flags: &SettingFlags, logs: &Logs, server: &mut S
 }
 
 fn variables() -> Vec<(String, String)> {
-    env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
-

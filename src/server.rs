@@ -4,21 +4,29 @@ use std::{
     io,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use crate::{
     chat::{RoomName, ShardId, Talk, UserName},
     codec::{DIALECTS, Profile},
     config::Config,
+    history::{self, History},
     ingress::{Acceptor, Doorman, Listener, Site, bind},
     limits,
-    observe::{Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread, system_clock},
-    shard::{self, Observer, Shards, ToShard},
+    observe::{
+        Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread,
+        system_clock,
+    },
+    shard::{self, Observer, Shards, Store, Ticket, ToShard},
 };
 
 /// A running server. [`Server::drain`] ends it; dropping it ends it at once.
@@ -31,6 +39,7 @@ pub struct Server {
     threads: Vec<ShardThread>,
     talk_log: Option<TalkLogThread>,
     talk_file: Option<Arc<RotationControl>>,
+    history: Option<History<Ticket>>,
     drain_timeout: Duration,
 }
 
@@ -51,10 +60,22 @@ impl Server {
             .iter()
             .map(|listen| {
                 let socket = bind(listen.address).map_err(|error| cannot_listen(listen.address, &error))?;
-                let address = socket.local_addr().map_err(|error| cannot_listen(listen.address, &error))?;
-                let dialect = listen.dialect.and_then(|dialect| crate::codec::number_of(dialect.as_str()));
+                let address = socket
+                    .local_addr()
+                    .map_err(|error| cannot_listen(listen.address, &error))?;
+                let dialect = listen
+                    .dialect
+                    .and_then(|dialect| crate::codec::number_of(dialect.as_str()));
                 let proxy = listen.proxy;
-                Ok((socket, Listener { address, dialect, proxy, loopback: address.ip().is_loopback() }))
+                Ok((
+                    socket,
+                    Listener {
+                        address,
+                        dialect,
+                        proxy,
+                        loopback: address.ip().is_loopback(),
+                    },
+                ))
             })
             .collect::<Result<Vec<_>, String>>()?;
         let (sockets, listeners): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
@@ -66,18 +87,43 @@ impl Server {
         let readiness = Readiness::new();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let count = config.shard_count(cores);
-        let shards = Arc::new(Shards::new(count, config.shard_settings(), profiles(config), fastrand::u64(..)));
+        let shards = Arc::new(Shards::new(
+            count,
+            config.shard_settings(),
+            profiles(config),
+            fastrand::u64(..),
+        ));
+        let history = start_history(config, &shards, metrics)?;
         let site = Arc::new(Site {
             listeners,
-            origins: config.http.allowed_origins.iter().map(|origin| origin.as_str().to_owned()).collect(),
+            origins: config
+                .http
+                .allowed_origins
+                .iter()
+                .map(|origin| origin.as_str().to_owned())
+                .collect(),
             http: config.http.clone(),
             handshake_timeout: config.http.handshake_timeout,
             legacy_pages: config.chat.legacy_pages,
             metrics: metrics.clone(),
         });
         let threads = (0..count)
-            .map(|number| start_shard(number, config.server.pin_shards, &shards, &site, metrics, talk_log.clone()))
+            .map(|number| {
+                start_shard(
+                    number,
+                    config,
+                    &shards,
+                    &site,
+                    metrics,
+                    talk_log.clone(),
+                    history.clone(),
+                )
+            })
             .collect::<Result<Vec<_>, String>>()?;
+        if let Some(history) = &history {
+            let history = history.clone();
+            readiness.register_fn("history", move || std::future::ready(healthy(&history)));
+        }
         for number in 0..count {
             let shards = shards.clone();
             readiness.register_fn(format!("shard {number}"), move || {
@@ -101,6 +147,7 @@ impl Server {
             threads,
             talk_log: talk_log_thread,
             talk_file,
+            history,
             drain_timeout: config.server.drain_timeout,
         })
     }
@@ -170,6 +217,9 @@ impl Server {
             // A panic there has been printed already.
             let _ = thread.join();
         }
+        if let Some(history) = self.history.take() {
+            history.stop();
+        }
         if let Some(talk_log) = self.talk_log.take() {
             talk_log.finish(limits::LOG_FINISH);
         }
@@ -187,13 +237,17 @@ impl Drop for Server {
 
 fn start_shard(
     number: usize,
-    pin: bool,
+    config: &Config,
     shards: &Arc<Shards>,
     site: &Arc<Site>,
     metrics: &Arc<Metrics>,
     talk_log: Option<TalkLog>,
+    history: Option<History<Ticket>>,
 ) -> Result<ShardThread, String> {
     let (stop, stopped) = oneshot::channel();
+    let pin = config.server.pin_shards;
+    let kept = config.history.clone();
+    let store = history.map(|history| Store::new(history, Arc::new(move |room: &RoomName| kept.keeps(room))));
     let doorman = Doorman::new(site.clone());
     let report = shard::Reporter::new(metrics.clone(), number);
     let shards = shards.clone();
@@ -204,9 +258,16 @@ fn start_shard(
                 pin_to_core(number);
             }
             let observer: Rc<dyn Observer> = Rc::new(Talks(talk_log));
-            if let Err(error) =
-                shard::run(ShardId(number as u16), shards, doorman, report, observer, fastrand::u64(..), stopped)
-            {
+            if let Err(error) = shard::run(
+                ShardId(number as u16),
+                shards,
+                doorman,
+                report,
+                observer,
+                store,
+                fastrand::u64(..),
+                stopped,
+            ) {
                 tracing::error!(shard = number, %error, "a shard cannot run");
             }
         })
@@ -254,10 +315,15 @@ fn start_talk_log(
     config: &Config,
     metrics: &Metrics,
 ) -> Result<(Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>), String> {
-    let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else { return Ok((None, None, None)) };
+    let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else {
+        return Ok((None, None, None));
+    };
     make_private(&dir)?;
     let sentence = |error: io::Error| {
-        format!("the talk log cannot be written in {}: {error}; see log.dir, or set log.talk_log = false", dir.display())
+        format!(
+            "the talk log cannot be written in {}: {error}; see log.dir, or set log.talk_log = false",
+            dir.display()
+        )
     };
     let file = RotatingFile::open(
         &dir,
@@ -273,6 +339,49 @@ fn start_talk_log(
     Ok((Some(log), Some(thread), Some(control)))
 }
 
+/// Opens the store, unless nothing is to be kept.
+fn start_history(config: &Config, shards: &Arc<Shards>, metrics: &Metrics) -> Result<Option<History<Ticket>>, String> {
+    if config.server.memory {
+        return Ok(None);
+    }
+    let deliver = shards.clone();
+    let settings = config.store_settings();
+    let history = History::start(settings, Arc::new(move |outcomes| deliver.deliver(outcomes)))
+        .map_err(|fault| fault.to_string())?;
+    let (seconds, talks) = (
+        metrics.history.commit_seconds.clone(),
+        metrics.history.commit_talks.clone(),
+    );
+    let observed = history.stats().on_commit.set(Box::new(move |count, took| {
+        seconds.observe(took.as_secs_f64());
+        talks.observe(count as f64);
+    }));
+    debug_assert!(observed.is_ok(), "a store that has just started is told once");
+    let scraped = history.clone();
+    metrics.before_scrape(move |metrics| {
+        let stats = scraped.stats();
+        let metrics = &metrics.history;
+        metrics.queue_talks.set(scraped.queue_depth() as i64);
+        metrics.disk_bytes.set(stats.disk_bytes.load(Ordering::Relaxed) as i64);
+        follow(&metrics.expired_talks, &stats.retired);
+        follow(&metrics.commit_failures, &stats.failed_commits);
+    });
+    Ok(Some(history))
+}
+
+/// Brings a counter up to what a total has become.
+fn follow(counter: &Counter, total: &AtomicU64) {
+    counter.inc_by(total.load(Ordering::Relaxed).saturating_sub(counter.get()));
+}
+
+fn healthy(history: &History<Ticket>) -> Result<(), String> {
+    match history.health() {
+        // Talks are taken; the server log says what else is wrong.
+        history::Health::Well | history::Health::Hampered(_) => Ok(()),
+        history::Health::Failing(fault) => Err(fault.to_string()),
+    }
+}
+
 /// Makes a directory that only its owner reads, if it is not there.
 fn make_private(dir: &std::path::Path) -> Result<(), String> {
     use std::os::unix::fs::DirBuilderExt;
@@ -280,7 +389,12 @@ fn make_private(dir: &std::path::Path) -> Result<(), String> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|error| format!("the directory {} cannot be made: {error}; choose another with --data", dir.display()))
+        .map_err(|error| {
+            format!(
+                "the directory {} cannot be made: {error}; choose another with --data",
+                dir.display()
+            )
+        })
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
@@ -305,6 +419,25 @@ impl Observer for Talks {
 }
 
 impl Config {
+    fn store_settings(&self) -> history::Settings {
+        let kept = &self.history;
+        let retention = history::Retention {
+            age: kept.max_age,
+            talks: kept.max_count,
+            bytes: kept.max_bytes.map(|bytes| bytes.0),
+        };
+        let mut settings = history::Settings::new(&self.server.data);
+        settings.durability = match kept.durability {
+            crate::config::Durability::Fsync => history::Durability::Fsync,
+            crate::config::Durability::Os => history::Durability::Os,
+            crate::config::Durability::None => history::Durability::None,
+        };
+        settings.retention = retention;
+        settings.directs = retention;
+        settings.keys.age = kept.key_window;
+        settings
+    }
+
     fn shard_settings(&self) -> shard::Settings {
         let (chat, flush) = (&self.chat, &self.flush);
         shard::Settings {
@@ -323,6 +456,7 @@ impl Config {
             ring_bytes: flush.ring_bytes.0 as usize,
             ring_budget: flush.ring_budget.0 as usize,
             rooms_per_session: chat.rooms_per_session,
+            legacy_history: chat.legacy_history_on_join as u32,
             inbox_messages: flush.inbox_messages,
             underway_bytes: flush.inflight_bytes.0 as usize,
             ..shard::Settings::default()

@@ -2,13 +2,14 @@
 //! docs/events.md over real sockets. A dialect that is added without a driver fails here.
 #![allow(clippy::unwrap_used)]
 
-mod support;
+#[allow(dead_code, unreachable_pub)]
+mod stories;
 
 use plaza::{
     chat::{RoomName, UserName},
     codec::DIALECTS,
 };
-use support::{
+use stories::{
     Running, client,
     client::{Client, Heard},
     drivers::{self, Driver, Member, Shown, talk},

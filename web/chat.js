@@ -194,7 +194,7 @@ export class Chat {
         conversation.last = body.messages.at(-1)?.seq ?? null;
       }
       if (body.epoch === conversation.epoch) {
-        for (const message of body.messages) found += conversation.insert(this.#own(message)) ? 1 : 0;
+        for (const message of body.messages) found += conversation.insert(this.#own(message, conversation)) ? 1 : 0;
         conversation.complete = !body.more || body.messages.length === 0;
       }
       conversation.complete ||= epoch !== 0 && body.epoch !== epoch;
@@ -223,7 +223,7 @@ export class Chat {
         }
         const inside = body.messages.filter((message) => message.seq <= gap.to);
         // What lies below the oldest stored message is gone, and says so.
-        for (const message of inside) conversation.insert(this.#own(message));
+        for (const message of inside) conversation.insert(this.#own(message, conversation));
         budget -= limit;
         const done = inside.length < body.messages.length || !body.more || inside.length === 0;
         conversation.fill(gap, done ? gap.to : inside.at(-1).seq);
@@ -280,11 +280,10 @@ export class Chat {
     },
     message: (message) => this.#received(this.#room(message.room), message),
     direct: (message) => {
-      const own = this.isOwn(message) || (message.from === this.name && message.to !== this.name);
-      const peer = own ? message.to : message.from;
+      const peer = message.from === this.name || this.isOwn(message) ? message.to : message.from;
       const conversation = this.open('peer', peer);
-      this.#received(conversation, { ...message, own });
-      this.store.peer(peer, { epoch: conversation.epoch, seq: conversation.last });
+      this.#received(conversation, message);
+      this.#rememberPeer(conversation);
     },
     topic: ({ room, topic, from }) => {
       const conversation = this.#room(room);
@@ -404,13 +403,15 @@ export class Chat {
     return [...this.conversations.values()].filter((conversation) => conversation.kind === 'room');
   }
 
-  #own(message) {
-    return { ...message, own: this.isOwn(message) };
+  // In a room only the session tells who spoke: a name proves nothing. A direct conversation has two sides, by name.
+  #own(message, { kind, name }) {
+    const mySide = kind === 'peer' && message.from === this.name && name !== this.name;
+    return { ...message, own: mySide || this.isOwn(message) };
   }
 
   #received(conversation, message) {
     if (!conversation) return;
-    if (message.own === undefined) message = this.#own(message);
+    message = this.#own(message, conversation);
     const { fresh, gap } = conversation.receive(message);
     conversation.typing.delete(message.from);
     if (fresh) {
@@ -440,6 +441,7 @@ export class Chat {
       conversation.kind === 'room' ? ['talk', { room: conversation.name, text, key }] : ['direct', { to: conversation.name, text, key }];
     try {
       conversation.acknowledge(next, (await this.link.request(kind, body)).body);
+      this.#rememberPeer(conversation);
     } catch (refused) {
       this.#notSent(conversation, next, refused);
     }
@@ -488,6 +490,10 @@ export class Chat {
     this.#rememberRooms();
     this.#emit('list');
     this.#emit('gone', conversation);
+  }
+
+  #rememberPeer({ kind, name, epoch, last }) {
+    if (kind === 'peer' && last !== null) this.store.peer(name, { epoch, seq: last });
   }
 
   #rememberRooms() {

@@ -90,8 +90,9 @@ export class Conversation {
     }
     this.epoch = message.epoch;
     if (this.last !== null && message.seq <= this.last) {
-      const inGap = this.items.some((item) => item.type === 'gap' && item.from <= message.seq && message.seq <= item.to);
-      return { fresh: inGap && this.insert(message), gap };
+      // In a direct conversation our own acks move `last`, and may overtake what the other one said just before.
+      const late = this.kind === 'peer' || this.items.some((item) => item.type === 'gap' && item.from <= message.seq && message.seq <= item.to);
+      return { fresh: late && this.insert(message), gap };
     }
     if (this.last !== null && message.prev > this.last) {
       gap = this.miss({ epoch: message.epoch, from: this.last + 1, to: message.prev, lost: false });
@@ -195,15 +196,23 @@ export class Conversation {
     touch(item);
   }
 
-  /** The server took it. It stays until its message comes, in its place among the others. */
+  /**
+   * The server took it. In a room it stays until its message comes, in its place among the others; a direct message
+   * comes to all devices but this one, so here the ack is all there will be.
+   */
   acknowledge(item, { epoch, seq, at }) {
     if (!this.pending.includes(item)) return;
+    const { from, session, text } = item;
+    const message = { epoch, seq, prev: this.last ?? seq - 1, at, from, session, text, kind: 'text', own: true };
     if (this.has(epoch, seq)) {
       this.discard(item);
+    } else if (this.kind === 'peer') {
+      this.discard(item);
+      this.receive(message);
     } else if (this.epoch === epoch && this.last !== null && seq <= this.last) {
       // Its place has been passed, so the message itself will not come: what we know of it stands in.
-      this.insert({ epoch, seq, prev: seq - 1, at, from: item.from, session: item.session, text: item.text, kind: 0, own: true });
       this.discard(item);
+      this.insert(message);
     } else {
       this.setPending(item, { state: 'sent', acked: { epoch, seq }, at });
     }

@@ -18,7 +18,7 @@ const GROUP_MS = 5 * 60_000;
 const NEAR_PX = 48;
 /** More new rows than this in a second are not read aloud. */
 const ALOUD_PER_S = 5;
-const KINDS = { 1: 'image', 2: 'video', 3: 'voice', IMAGE: 'image', VIDEO: 'video', VOICE: 'voice' };
+const KINDS = ['image', 'video', 'voice'];
 
 export class MessageList {
   #scroller;
@@ -29,6 +29,8 @@ export class MessageList {
   #rows = new Map();
   #first = null;
   #end = 0;
+  // Whether the window reached the end when it was last shown; what came since is not in the page yet.
+  #atEnd = true;
   #planned = false;
   #wide = 0;
   #aloud = { second: 0, rows: 0 };
@@ -86,6 +88,7 @@ export class MessageList {
     const items = conversation.shown;
     const [start, end] = this.#window(items);
     this.#end = end;
+    this.#atEnd = end === items.length;
     this.#first = items[start] ?? null;
     const anchor = this.pinned ? null : this.#anchor();
     this.#renderTop(conversation, items, start);
@@ -218,7 +221,7 @@ export class MessageList {
     const items = this.#conversation.shown;
     const below = scrollHeight - scrollTop - clientHeight;
     const was = this.pinned;
-    this.pinned = below < NEAR_PX && this.#end >= items.length;
+    this.pinned = below < NEAR_PX && this.#atEnd;
     if (was && !this.pinned) this.#first ??= items[0] ?? null;
     const start = Math.max(0, items.indexOf(this.#first));
     if (!this.pinned && scrollTop < clientHeight) {
@@ -228,7 +231,7 @@ export class MessageList {
       } else {
         this.#handlers.older(this.#conversation);
       }
-    } else if (below < clientHeight && this.#end < items.length) {
+    } else if (!this.pinned && below < clientHeight && this.#end < items.length) {
       this.#first = items[Math.min(items.length - 1, start + ROWS_STEP)];
       this.changed();
     }
@@ -257,8 +260,8 @@ export class MessageList {
 }
 
 function content(item) {
-  const kind = KINDS[item.kind];
-  if (!kind) return el('p', { class: 'text' }, ...linked(item.text));
+  const { kind } = item;
+  if (!KINDS.includes(kind)) return el('p', { class: 'text' }, ...linked(item.text));
   if (kind === 'image' && item.text.startsWith('data:')) return el('p', { class: 'text' }, picture(item.text, t('kind.image')));
   return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(item.text.slice(0, 2_000)));
 }

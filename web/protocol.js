@@ -125,7 +125,7 @@ export class Link {
   /** Makes sure that the server is still there: after the page was asleep, or the network changed. */
   probe() {
     if (this.live) {
-      this.tell('ping');
+      this.#ping();
     } else if (this.state === 'waiting') {
       this.connect();
     }
@@ -226,8 +226,13 @@ export class Link {
       return;
     }
     if (silent >= this.#heartbeat) this.#enter('slow');
-    this.tell('ping');
+    this.#ping();
     this.#planBeat();
+  }
+
+  // With an id: a request without one asks for no answer, and the answer is all that is wanted.
+  #ping() {
+    this.#send({ id: this.#nextId++, ping: {} });
   }
 
   #lost(socket) {

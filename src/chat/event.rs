@@ -307,6 +307,8 @@ pub enum Reply {
         new: UserName,
         /// Of this session.
         session: SessionTag,
+        /// The key of the new name, when it was used for the first time.
+        key: Option<String>,
     },
     /// To history.
     History(Box<HistoryPage>),

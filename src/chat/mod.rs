@@ -17,3 +17,4 @@ pub use event::{
 };
 pub use home::{Arrival, Effect, Home, HomeSettings, Origin, Utterance};
 pub use name::{NameFault, RoomName, UserName};
+pub(crate) use room::key_conflict;

@@ -1,6 +1,8 @@
 //! One room as its home knows it: members, users, numbers, topic.
+//!
+//! Time is the wall clock's, which may be set back: what is due after a while is also due when its time lies ahead.
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use std::{collections::VecDeque, hash::BuildHasher, rc::Rc, sync::Arc};
 
 use super::{
     ErrorCode, Happening, Key, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId, UserList, UserName,
@@ -17,6 +19,8 @@ pub(super) struct Room {
     pub(super) version: u64,
     /// Whether talks are stored.
     pub(super) history: bool,
+    /// Talks that the store has and has not answered: the room stays open for them.
+    pub(super) in_store: u32,
     members: foldhash::HashMap<SessionId, Member>,
     /// Each user once with the number of sessions, in the order of names.
     users: Roster,
@@ -76,7 +80,8 @@ struct Keys {
 struct Remembered {
     seq: Seq,
     at: u64,
-    text: Arc<str>,
+    /// A hash of the text: thousands of keys would otherwise keep thousands of texts of up to 63 KiB.
+    text: u64,
 }
 
 impl Room {
@@ -85,6 +90,7 @@ impl Room {
             head,
             version: 0,
             history,
+            in_store: 0,
             members: Default::default(),
             users: Roster::default(),
             shards: Rc::from([]),
@@ -181,9 +187,13 @@ impl Room {
         })
     }
 
-    /// A room without members goes, unless its topic is worth keeping.
-    pub(super) fn may_close(&self) -> bool {
-        self.members.is_empty() && self.rare.as_ref().is_none_or(|rare| rare.topic.is_none())
+    /// Nobody is in it, and nothing of it is on its way to the store.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.in_store == 0
+    }
+
+    pub(super) fn has_topic(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.topic.is_some())
     }
 
     /// The list, cut at the presence limit; that of a large room may be a little old.
@@ -196,7 +206,7 @@ impl Room {
             };
         }
         if let Some((list, made)) = self.rare.as_ref().and_then(|rare| rare.list.as_ref())
-            && now_ms.saturating_sub(*made) < settings.list_cache_ms
+            && now_ms.abs_diff(*made) < settings.list_cache_ms
         {
             return UserList {
                 online,
@@ -259,7 +269,7 @@ impl Room {
     /// The digest, if it is owed and the last one is long enough ago.
     pub(super) fn take_digest(&mut self, settings: &HomeSettings, now_ms: u64) -> Option<Happening> {
         let rare = self.rare.as_mut()?;
-        if now_ms.saturating_sub(rare.digest_at) < settings.digest_every_ms {
+        if now_ms.abs_diff(rare.digest_at) < settings.digest_every_ms {
             return None;
         }
         let owed = rare.digest.take()?;
@@ -285,11 +295,12 @@ impl Room {
         window_ms: u64,
     ) -> Option<Result<(Seq, u64), Refusal>> {
         let key = said.key.clone()?;
-        let known = self.rare.as_ref()?.keys.known.get(&(said.from.clone(), key))?;
-        if now_ms.saturating_sub(known.at) > window_ms {
+        let keys = &self.rare.as_ref()?.keys;
+        let known = keys.known.get(&(said.from.clone(), key))?;
+        if now_ms.abs_diff(known.at) > window_ms {
             return None;
         }
-        Some(if known.text == said.text {
+        Some(if known.text == keys.known.hasher().hash_one(&said.text) {
             Ok((known.seq, known.at))
         } else {
             Err(key_conflict())
@@ -300,20 +311,14 @@ impl Room {
         let Some(key) = said.key.clone() else { return };
         let keys = &mut self.rare().keys;
         let entry = (said.from.clone(), key);
-        keys.known.insert(
-            entry.clone(),
-            Remembered {
-                seq,
-                at: now_ms,
-                text: said.text.clone(),
-            },
-        );
+        let text = keys.known.hasher().hash_one(&said.text);
+        keys.known.insert(entry.clone(), Remembered { seq, at: now_ms, text });
         keys.order.push_back(entry);
         while let Some(oldest) = keys.order.front() {
             let expired = keys
                 .known
                 .get(oldest)
-                .is_none_or(|known| now_ms.saturating_sub(known.at) > window_ms);
+                .is_none_or(|known| now_ms.abs_diff(known.at) > window_ms);
             if keys.order.len() <= limits::KEYS_PER_ROOM && !expired {
                 break;
             }
@@ -328,7 +333,7 @@ impl Room {
 }
 
 /// What a talk gets whose key was used for another text.
-pub(super) fn key_conflict() -> Refusal {
+pub(crate) fn key_conflict() -> Refusal {
     ErrorCode::KeyConflict.because("this key was used for another text; take a new key for a new message")
 }
 

@@ -65,6 +65,8 @@ pub struct Profile {
     pub sees_own_coming: bool,
     /// Whether a member that exits is shown its own going before it is closed.
     pub sees_own_going: bool,
+    /// Whether a user reads stored direct messages by the name alone (`action`, as its original); others need the name's key.
+    pub mail_by_name: bool,
     /// Whether notices carry the list of users, so that the room must make one.
     pub notices_carry_list: bool,
     /// Whether the server speaks first ([`Reply::Greeting`]).
@@ -84,6 +86,7 @@ impl Profile {
         busy: BusyPolicy::Pause,
         sees_own_coming: false,
         sees_own_going: false,
+        mail_by_name: false,
         notices_carry_list: false,
         greets: false,
         silent_after: None,

@@ -108,6 +108,7 @@ pub(super) fn renamed_reply(old: &str, new: &str) -> Reply {
         old: user(old),
         new: user(new),
         session: SessionTag(1),
+        key: None,
     }
 }
 

@@ -45,7 +45,10 @@ impl Acceptor {
     /// # Errors
     /// When the thread or its runtime cannot be made.
     pub(crate) fn start(listeners: Vec<TcpListener>, shards: Arc<Shards>, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
             runtime.block_on(async move {
@@ -57,7 +60,10 @@ impl Acceptor {
                 let _ = stopped.await;
             });
         })?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
     }
 
     /// Closes the listeners: who connects from now on is refused by the system.
@@ -87,7 +93,9 @@ async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metri
     let (least, most) = limits::ACCEPT_BACKOFF;
     let mut backoff = least;
     loop {
-        let Ok(mut ready) = listener.readable().await else { return };
+        let Ok(mut ready) = listener.readable().await else {
+            return;
+        };
         loop {
             match listener.get_ref().accept() {
                 Ok((stream, peer)) => {
@@ -98,7 +106,11 @@ async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metri
                         tracing::debug!(%error, "a socket was gone before it was served");
                         continue;
                     }
-                    let mut arrived = Arrived { stream, peer, listener: number };
+                    let mut arrived = Arrived {
+                        stream,
+                        peer,
+                        listener: number,
+                    };
                     // All shards have as many newcomers as they may hold: the others wait in the backlog.
                     while let Err(back) = shards.place(arrived) {
                         arrived = back;

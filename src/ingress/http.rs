@@ -79,15 +79,28 @@ impl Doorman {
             .with_upgrades()
             .await;
         if let Err(error) = served {
-            let reason = if error.is_timeout() { RejectReason::Timeout } else { RejectReason::BadRequest };
+            let reason = if error.is_timeout() {
+                RejectReason::Timeout
+            } else {
+                RejectReason::BadRequest
+            };
             self.site.metrics.ingress.rejects.of(reason).inc();
             tracing::debug!(%peer, %error, "a request ended badly");
             return;
         }
-        let Some(Upgrading { handshake, dialect, upgrade }) = upgrading.take() else { return };
+        let Some(Upgrading {
+            handshake,
+            dialect,
+            upgrade,
+        }) = upgrading.take()
+        else {
+            return;
+        };
         let Ok(upgraded) = upgrade.await else { return };
         // It was put in as this type above.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
+            return;
+        };
         match parts.io.into_inner().into_std() {
             Ok(stream) => local.open(stream, &parts.read_buf, handshake, dialect, load),
             Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
@@ -102,7 +115,10 @@ impl Doorman {
         upgrading: &RefCell<Option<Upgrading>>,
     ) -> Response<Full<Bytes>> {
         let Some(listener) = self.site.listeners.get(listener).copied() else {
-            return text(StatusCode::INTERNAL_SERVER_ERROR, "This listener is not known.".to_owned());
+            return text(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "This listener is not known.".to_owned(),
+            );
         };
         let peer = self.client_address(peer, request.headers());
         let path = single_slashes(request.uri().path());
@@ -116,7 +132,9 @@ impl Doorman {
             }
             Route::Page => return self.page(&request, &path),
         };
-        let native = dialect.and_then(|dialect| DIALECTS.get(dialect)).is_some_and(|d| d.name() == codec::NATIVE);
+        let native = dialect
+            .and_then(|dialect| DIALECTS.get(dialect))
+            .is_some_and(|d| d.name() == codec::NATIVE);
         match handshake::decide(&request, self.origins(listener, native), subprotocols(native)) {
             Ok(accepted) => {
                 if let (Some(dialect), Some(by)) = (dialect.and_then(|dialect| DIALECTS.get(dialect)), by) {
@@ -126,7 +144,11 @@ impl Doorman {
                 }
                 let handshake = introduction(&request, peer, accepted.subprotocol);
                 let upgrade = hyper::upgrade::on(&mut request);
-                *upgrading.borrow_mut() = Some(Upgrading { handshake, dialect, upgrade });
+                *upgrading.borrow_mut() = Some(Upgrading {
+                    handshake,
+                    dialect,
+                    upgrade,
+                });
                 accepted.response()
             }
             Err(rejection) => {
@@ -138,25 +160,41 @@ impl Doorman {
 
     fn origins(&self, listener: Listener, native: bool) -> OriginPolicy<'_> {
         // Old pages are opened as files, whose origin is `null`; only on this machine, and never for Plaza's own protocol.
-        let null = if listener.loopback && !native { NullOrigin::Allowed } else { NullOrigin::Refused };
-        OriginPolicy { listed: &self.site.origins, null }
+        let null = if listener.loopback && !native {
+            NullOrigin::Allowed
+        } else {
+            NullOrigin::Refused
+        };
+        OriginPolicy {
+            listed: &self.site.origins,
+            null,
+        }
     }
 
     fn page(&self, request: &Request<Incoming>, path: &str) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Pages are read with GET.".to_owned());
-            response.headers_mut().insert("allow", HeaderValue::from_static("GET, HEAD"));
+            response
+                .headers_mut()
+                .insert("allow", HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        pages::find(path, request.headers(), self.site.legacy_pages)
-            .unwrap_or_else(|| text(StatusCode::NOT_FOUND, "There is no such page here; the chat is at /.".to_owned()))
+        pages::find(path, request.headers(), self.site.legacy_pages).unwrap_or_else(|| {
+            text(
+                StatusCode::NOT_FOUND,
+                "There is no such page here; the chat is at /.".to_owned(),
+            )
+        })
     }
 
     /// The client's address: what a trusted proxy says, from the nearest hop back to the first that is not trusted.
     fn client_address(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
         let mut client = peer;
-        let forwarded: Vec<&str> =
-            headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+        let forwarded: Vec<&str> = headers
+            .get_all("x-forwarded-for")
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .collect();
         let hops = forwarded.iter().flat_map(|value| value.split(',')).map(str::trim);
         for hop in hops.rev() {
             if !self.site.http.trusts(client) {
@@ -200,9 +238,19 @@ fn route(path: &str) -> Route<'_> {
 }
 
 fn unknown_dialect(name: &str) -> String {
-    let known: Vec<String> = DIALECTS.iter().map(|dialect| format!("/ws/{}", dialect.name())).collect();
-    let shown: String = name.chars().filter(|character| !character.is_control()).take(64).collect();
-    format!("There is no dialect {shown:?} here. Known are {}, and plain /ws.\n", known.join(", "))
+    let known: Vec<String> = DIALECTS
+        .iter()
+        .map(|dialect| format!("/ws/{}", dialect.name()))
+        .collect();
+    let shown: String = name
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(64)
+        .collect();
+    format!(
+        "There is no dialect {shown:?} here. Known are {}, and plain /ws.\n",
+        known.join(", ")
+    )
 }
 
 fn subprotocols(native: bool) -> &'static [&'static str] {
@@ -232,7 +280,9 @@ fn reason(rejection: &Rejection) -> RejectReason {
 fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 

@@ -12,7 +12,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 pub(crate) use acceptor::{Acceptor, bind};
 pub(crate) use http::Doorman;
 
-use crate::{config::{Http, ProxyProtocol}, observe::Metrics};
+use crate::{
+    config::{Http, ProxyProtocol},
+    observe::Metrics,
+};
 
 /// What the way in needs to know.
 #[derive(Debug)]

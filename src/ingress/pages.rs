@@ -44,7 +44,10 @@ pub(super) fn find(path: &str, headers: &HeaderMap, legacy: bool) -> Option<Resp
     };
     let page = Web::get(file)?;
     let tag = tag(&page.metadata.sha256_hash());
-    if headers.get(IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes()) {
+    if headers
+        .get(IF_NONE_MATCH)
+        .is_some_and(|known| known.as_bytes() == tag.as_bytes())
+    {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Some(response);

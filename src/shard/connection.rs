@@ -4,9 +4,12 @@ use std::{io, net::SocketAddr, rc::Rc};
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::event::View;
+use super::{
+    event::View,
+    mail::{Claiming, Mail},
+};
 use crate::{
-    chat::{RequestId, RoomName, SessionTag, UserName, Utterance},
+    chat::{RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
     codec::{Codec, Handshake},
     wire::FrameReader,
 };
@@ -43,10 +46,16 @@ pub(crate) struct Connection<S> {
     pub(crate) tick: u64,
     /// Requests not answered yet.
     pub(crate) underway: u32,
+    /// A hello that waits for the store.
+    pub(crate) claiming: Option<Box<Claiming>>,
+    /// A rename that waits for the store.
+    pub(crate) renaming: bool,
     /// Not read until there is room again.
     pub(crate) paused: bool,
     /// The connection is in the list of those to be written at the end of the turn.
     pub(crate) dirty: bool,
+    /// The connection is in the list of those that wait for other shards.
+    pub(crate) congested: bool,
 }
 
 /// How far a connection has come.
@@ -95,8 +104,33 @@ pub(crate) struct Session {
     pub(crate) joining: Vec<RoomName>,
     /// The user whose going this session is told of.
     pub(crate) peer: Option<UserName>,
+    /// Whether the stored direct messages of the name are this session's to read.
+    pub(crate) owns_mail: bool,
+    /// Its mail, while it is being read.
+    pub(crate) mail: Option<Box<Mail>>,
+    /// Direct messages written and not known to have arrived: up to which, by the other one.
+    pub(crate) delivered: Vec<(UserName, Seq)>,
+    /// What the pong to this ping acknowledges.
+    pub(crate) asked_pong: Option<Box<(u32, Vec<(UserName, Seq)>)>>,
+    pub(crate) pong_count: u32,
+    /// Rooms whose members are given what they missed, one after the other.
+    pub(crate) replays: Vec<Replay>,
     /// Talks that a busy home gave back, in order, with the time of the first.
     pub(crate) held: Option<Box<Held>>,
+}
+
+/// A member that is given what it missed.
+#[derive(Debug, Clone)]
+pub(crate) struct Replay {
+    pub(crate) room: RoomName,
+    /// Given up to here.
+    pub(crate) after: Seq,
+    /// To be given up to here; what comes then is in the ring.
+    pub(crate) target: Seq,
+    /// Whether the store has what the ring has not.
+    pub(crate) history: bool,
+    /// A page has been asked for.
+    pub(crate) asked: bool,
 }
 
 /// Talks to be tried again.
@@ -104,7 +138,10 @@ pub(crate) struct Session {
 pub(crate) struct Held {
     pub(crate) since_ms: u64,
     pub(crate) retry_ms: u64,
+    /// Those that came back, in order.
     pub(crate) talks: Vec<(RoomName, Box<Utterance>)>,
+    /// Those said since the first came back: they stand behind all that come back.
+    pub(crate) later: Vec<(RoomName, Box<Utterance>)>,
 }
 
 /// One room of a connection.

@@ -24,11 +24,14 @@ use super::{
     session::Reading,
     settings::Settings,
     stats::Stats,
+    stored::Store,
     wheel::Wheel,
 };
 use crate::{
     chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk},
     codec::Profile,
+    history::LostInterval,
+    limits,
 };
 
 /// Where time comes from.
@@ -81,6 +84,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) local: VecDeque<ToShard>,
     pub(crate) gatherings: Slab<Gathering>,
     pub(crate) wheel: Wheel<SessionId>,
+    /// When time was last looked at, milliseconds.
+    pub(crate) ticked_ms: u64,
     pub(crate) ready: VecDeque<u32>,
     pub(crate) paced: BinaryHeap<Reverse<(u64, u32)>>,
     /// Connections that have something to be written at the end of the turn.
@@ -93,7 +98,21 @@ pub(crate) struct Engine<S, C> {
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
     pub(crate) draining: bool,
+    /// Until when those who do not read may still be given what was said before the drain.
+    pub(crate) drain_until_ms: u64,
     pub(crate) stats: Stats,
+    /// Where talks are kept, if anywhere.
+    pub(crate) store: Option<Store>,
+    /// What the session whose join is being carried out will never get.
+    pub(crate) lost: Vec<LostInterval>,
+    /// Members of all rooms here.
+    pub(crate) members: usize,
+    /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
+    pub(crate) holding_back: bool,
+    /// The room that somebody has just left: it may be closed.
+    pub(crate) left_room: Option<RoomName>,
+    /// Members that were held back and may read on.
+    pub(crate) behind: Vec<SessionId>,
     pub(crate) observer: Rc<dyn Observer>,
 }
 
@@ -151,6 +170,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             local: VecDeque::new(),
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),
+            ticked_ms: now.ms,
             ready: VecDeque::new(),
             paced: BinaryHeap::new(),
             dirty: Vec::new(),
@@ -161,7 +181,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),
             draining: false,
+            drain_until_ms: 0,
             stats: Stats::default(),
+            store: None,
+            lost: Vec::new(),
+            members: 0,
+            holding_back: false,
+            left_room: None,
+            behind: Vec::new(),
             observer,
         }
     }
@@ -173,17 +200,34 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Ends a turn: handles what this shard said to itself, writes what waits.
     pub(crate) fn settle(&mut self) {
+        for _ in 0..limits::RELIEVED_PER_TURN {
+            self.settle_once();
+            if !self.can_relieve() {
+                return;
+            }
+            for id in std::mem::take(&mut self.congested) {
+                if let Some(connection) = self.connection(id) {
+                    connection.congested = false;
+                    self.read_on(id);
+                }
+            }
+        }
+        // What is left comes with the next turn, which `flush_due` asks for.
+        self.settle_once();
+    }
+
+    fn settle_once(&mut self) {
         loop {
             while let Some(message) = self.local.pop_front() {
                 self.take(message);
             }
-            let Some(id) = self.dirty.pop() else { break };
+            self.serve_behind();
+            let Some(id) = self.dirty.pop() else { return };
             if let Some(connection) = self.connection(id) {
                 connection.dirty = false;
                 self.write(id);
             }
         }
-        self.relieve();
     }
 
     /// What the engine wants; the caller takes it all after each turn.
@@ -231,6 +275,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         Standing {
             sessions: self.directory.sessions_of(self.me),
             rooms: self.home.len(),
+            members: self.members,
+            blocked: 0,
+            underway_bytes: self.directory.underway_to(self.me),
             ring_bytes: self.ring_bytes,
             inbox: 0,
             kept: self.outbox.kept(),
@@ -263,17 +310,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether this shard keeps so much for others that it should not make more.
     pub(crate) fn is_congested(&self) -> bool {
-        self.outbox.kept() > crate::limits::KEPT_MESSAGES
+        self.outbox.kept() > limits::KEPT_MESSAGES
     }
 
-    /// Lets connections be read again that waited for other shards.
-    fn relieve(&mut self) {
-        if self.congested.is_empty() || self.outbox.kept() > crate::limits::KEPT_MESSAGES / 2 {
-            return;
-        }
-        for id in std::mem::take(&mut self.congested) {
-            self.unpause(id);
-        }
+    /// Whether connections may be read again that waited for other shards.
+    pub(super) fn can_relieve(&self) -> bool {
+        !self.congested.is_empty() && self.outbox.kept() <= limits::KEPT_MESSAGES / 2
     }
 }
 

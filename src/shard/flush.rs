@@ -53,7 +53,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// When [`Engine::flush`] is to be called next, microseconds; 0: now.
     pub(crate) fn flush_due(&self) -> Option<u64> {
-        if !self.ready.is_empty() {
+        if !self.ready.is_empty() || self.can_relieve() {
             return Some(0);
         }
         self.paced.peek().map(|Reverse((due, _))| *due)
@@ -172,9 +172,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let ended = self.clock.micros();
         walk.cost_us += ended.saturating_sub(began);
         if finished {
-            room.pacer.flushed(ended, walk.cost_us, walk.events);
+            // A second walk for those who were passed over says nothing about the cost of a flush.
+            if walk.events > 0 {
+                room.pacer.flushed(ended, walk.cost_us, walk.events);
+            }
             self.stats.flushes.push((walk.cost_us, walk.largest));
             room.flush = Flush::Idle;
+            if !walk.disturbed {
+                room.ring.offered(walk.end);
+                self.ring_bytes -= room.ring.trim_to(self.settings.ring_bytes);
+            }
             if walk.disturbed {
                 room.flush = Flush::Ready;
                 self.ready.push_back(place);
@@ -189,6 +196,25 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.after_trouble(id, place, delivered);
         }
         writes
+    }
+
+    /// Flushes a room before anything else happens in it if more waits than its ring can hold beside what is kept for those
+    /// who come back: a member that reads must never find its events gone.
+    pub(super) fn flush_if_full(&mut self, place: u32) {
+        let most = self.settings.ring_bytes / 2;
+        // A walk that had begun ends first and may leave some to the next; a third finds what the second disturbed.
+        for _ in 0..3 {
+            let Some(room) = self.rooms.get_mut(place as usize) else {
+                return;
+            };
+            if room.ring.waiting_bytes() <= most {
+                return;
+            }
+            if let Flush::Idle | Flush::Paced(_) = room.flush {
+                room.flush = Flush::Ready;
+            }
+            self.walk(place, usize::MAX);
+        }
     }
 
     fn after_trouble(&mut self, id: SessionId, place: u32, delivered: Delivered) {
@@ -258,7 +284,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.cut(id, End::Reset);
                     return false;
                 }
-                Delivered::Lagged if leaving.is_some() => self.let_go(id, membership),
                 Delivered::Lagged => self.lagged(id, membership.room),
             }
         }
@@ -287,11 +312,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(member) = room.members.get_mut(membership.member as usize) else {
             return;
         };
+        let leaving = room.leaving.iter().find(|leaving| leaving.connection == id.slot);
         match policy {
-            LagPolicy::Disconnect => self.goodbye(id, None, GoodbyeCode::Slow),
-            LagPolicy::Gap => {
-                let (from, to) = (member.seq + 1, room.ring.head_seq());
-                member.cursor = room.ring.end();
+            LagPolicy::Disconnect if leaving.is_none() => self.goodbye(id, None, GoodbyeCode::Slow),
+            // A member without words for a gap that is on its way out anyway goes in its own way.
+            LagPolicy::Gap | LagPolicy::Disconnect => {
+                let (end, to) = leaving.map_or_else(
+                    || (room.ring.end(), room.ring.head_seq()),
+                    |leaving| (leaving.until, leaving.seq),
+                );
+                let from = member.seq + 1;
+                member.cursor = end;
                 member.seq = to;
                 if from <= to {
                     let conversation = Conversation::Room(room.name.clone());

@@ -48,6 +48,8 @@ pub(crate) struct Leaving {
     pub(crate) connection: u32,
     /// The first event that it does not see.
     pub(crate) until: u64,
+    /// The last talk before that.
+    pub(crate) seq: Seq,
     pub(crate) id: RequestId,
 }
 
@@ -91,6 +93,10 @@ pub(crate) struct Ring {
     base_seq: Seq,
     /// Events since the last flush began.
     pub(crate) fresh: usize,
+    /// Every member that reads has been offered what stands before this index; what stands behind it is never dropped.
+    offered: u64,
+    /// Bytes of the events that have not been offered to everybody.
+    waiting_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -175,6 +181,7 @@ impl Ring {
         };
         let weight = event.weight();
         self.bytes += weight;
+        self.waiting_bytes += weight;
         self.fresh += 1;
         self.events.push_back(Slot {
             event,
@@ -185,10 +192,23 @@ impl Ring {
         weight
     }
 
-    /// Drops the oldest events until at most `bytes` are kept; how many bytes that freed. The newest event stays.
+    /// Bytes of the events that have not been offered to every member yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Every member that reads has been offered what stands before `upto`.
+    pub(crate) fn offered(&mut self, upto: u64) {
+        self.offered = self.offered.max(upto);
+        let known = self.offered.saturating_sub(self.base) as usize;
+        self.waiting_bytes = self.events.iter().skip(known).map(|slot| slot.weight as usize).sum();
+    }
+
+    /// Drops the oldest events until at most `bytes` are kept; how many bytes that freed. The newest event stays, and so does
+    /// what not every member has been offered.
     pub(crate) fn trim_to(&mut self, bytes: usize) -> usize {
         let before = self.bytes;
-        while self.bytes > bytes && self.events.len() > 1 {
+        while self.bytes > bytes && self.events.len() > 1 && self.base < self.offered {
             self.drop_oldest();
         }
         before - self.bytes
@@ -197,7 +217,7 @@ impl Ring {
     /// Drops events older than `at_ms`; how many bytes that freed.
     pub(crate) fn forget_before(&mut self, at_ms: u64) -> usize {
         let before = self.bytes;
-        while self.events.front().is_some_and(|slot| slot.at_ms < at_ms) {
+        while self.base < self.offered && self.events.front().is_some_and(|slot| slot.at_ms < at_ms) {
             self.drop_oldest();
         }
         if self.events.is_empty() {
@@ -279,14 +299,14 @@ impl Ring {
         (index, Bytes::new())
     }
 
-    /// The talks after `seq`, oldest first, if none of them is missing here.
-    pub(crate) fn talks_after(&self, seq: Seq) -> Option<Vec<Arc<RoomEvent>>> {
-        (self.base_seq <= seq).then(|| {
-            self.events
-                .iter()
-                .filter(|slot| matches!(&slot.event.happening, Happening::Talk(talk) if talk.seq > seq))
-                .map(|slot| slot.event.clone())
-                .collect()
-        })
+    /// The talks after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are gone.
+    pub(crate) fn talks_after(&self, seq: Seq) -> (Seq, Vec<Arc<RoomEvent>>) {
+        let talks = self
+            .events
+            .iter()
+            .filter(|slot| matches!(&slot.event.happening, Happening::Talk(talk) if talk.seq > seq))
+            .map(|slot| slot.event.clone())
+            .collect();
+        (seq.max(self.base_seq), talks)
     }
 }

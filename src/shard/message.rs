@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::event::RoomEvent;
 use crate::chat::{
-    Arrival, Departure, Direct, Joined, Page, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId, Since,
-    UserName, Utterance,
+    Arrival, Departure, Direct, Joined, Page, Refusal, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId,
+    Since, UserName, Utterance,
 };
+use crate::history::LostInterval;
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
 #[derive(Debug)]
@@ -22,6 +23,17 @@ pub(crate) enum ToShard {
         /// What.
         event: Arc<RoomEvent>,
     },
+    /// The home could not take the session in.
+    JoinRefused {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The session is a member from here on.
     Admit {
         /// Which session.
@@ -30,6 +42,8 @@ pub(crate) enum ToShard {
         id: RequestId,
         /// What it is told.
         joined: Box<Joined>,
+        /// What it asked to go on from and will never get.
+        lost: Vec<LostInterval>,
     },
     /// The session is no member from here on.
     Dismiss {
@@ -214,4 +228,21 @@ pub(crate) enum Retry {
     Held,
     /// The first of those that were held back comes again.
     First,
+}
+
+impl ToHome {
+    /// The room it is about.
+    pub(crate) fn room(&self) -> Option<&RoomName> {
+        match self {
+            Self::Join { room, .. }
+            | Self::Leave { room, .. }
+            | Self::Talk { room, .. }
+            | Self::Rename { room, .. }
+            | Self::SetTopic { room, .. }
+            | Self::Typing { room, .. }
+            | Self::System { room, .. }
+            | Self::Users { room, .. } => Some(room),
+            Self::Greet { .. } | Self::Rooms { .. } | Self::Direct { .. } => None,
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod event;
 mod flush;
 mod inbox;
 mod log;
+mod mail;
 mod message;
 mod pace;
 mod pairs;
@@ -19,6 +20,7 @@ mod run;
 mod session;
 mod settings;
 mod stats;
+mod stored;
 mod sync;
 #[cfg(test)]
 mod testing;
@@ -34,6 +36,7 @@ pub(crate) use engine::Observer;
 pub(crate) use message::ToShard;
 pub(crate) use report::Reporter;
 pub(crate) use run::{Arrived, Load, Local, Newcomers, Shards, run};
+pub(crate) use stored::{Store, Ticket};
 
 /// Why a connection ended; the name is the label in metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -11,10 +11,11 @@ use super::{
 };
 use crate::{
     chat::{
-        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Position, Reply, RequestId, RoomName, SessionId,
-        Talk, UserName, Utterance,
+        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Position, Refusal, Reply, RequestId, RoomName,
+        SessionId, Talk, UserName, Utterance,
     },
     codec::BusyPolicy,
+    history::LostInterval,
     limits,
 };
 
@@ -24,7 +25,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Home(message) => self.at_home(message),
             ToShard::Room(event) => self.append(event),
             ToShard::Only { session, event } => self.show_one(session, &event),
-            ToShard::Admit { session, id, joined } => self.admit(session, id, *joined),
+            ToShard::Admit {
+                session,
+                id,
+                joined,
+                lost,
+            } => self.admit(session, id, *joined, lost),
+            ToShard::JoinRefused {
+                session,
+                id,
+                room,
+                refusal,
+            } => self.join_refused(session, id, &room, refusal),
             ToShard::Dismiss { session, id, room } => self.dismiss(session, id, &room),
             ToShard::Answer { session, id, reply } => {
                 if let Reply::Error(_) = *reply {
@@ -38,7 +50,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Direct { user, except, direct } => {
                 for session in self.directory.sessions(&user, self.me) {
                     if session != except {
-                        self.reply(session, None, &Reply::Direct(direct.clone()));
+                        self.direct_to(session, &direct);
                     }
                 }
             }
@@ -61,7 +73,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn at_home(&mut self, message: ToHome) {
+    pub(super) fn at_home(&mut self, message: ToHome) {
+        let Some(message) = self.park(message) else { return };
         let now = self.now.unix_ms;
         let mut effects = std::mem::take(&mut self.effects);
         match message {
@@ -71,9 +84,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 id,
                 since,
             } => {
+                let (since, lost) = self.go_on(&room, since);
+                self.lost = lost;
                 self.home.join(&room, *arrival, id, since, now, &mut effects);
             }
-            ToHome::Leave { room, session, how, id } => self.home.leave(&room, session, how, id, now, &mut effects),
+            ToHome::Leave { room, session, how, id } => {
+                self.refused.remove(&session);
+                self.home.leave(&room, session, how, id, now, &mut effects);
+                self.left_room = Some(room);
+            }
             ToHome::Talk { room, said, retry } => self.talk_at_home(room, said, retry, &mut effects),
             ToHome::Rename { room, session, name } => self.home.rename(&room, session, name, now, &mut effects),
             ToHome::SetTopic {
@@ -115,6 +134,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.carry_out(&mut effects);
         self.effects = effects;
+        self.forget_closed();
     }
 
     fn talk_at_home(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, effects: &mut Vec<Effect>) {
@@ -128,17 +148,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         };
         if held_back || self.is_congested() || self.directory.most_underway() > self.settings.underway_bytes {
-            if retry != Retry::Never {
+            if retry != Retry::Never && self.home.has(&room, session) {
                 self.refused.insert(session);
             }
-            self.stats.busy += 1;
             self.send(session.shard, ToShard::Busy { room, said });
             return;
         }
+        self.holding_back = retry != Retry::Never;
         self.home.talk(&room, *said, self.now.unix_ms, effects);
     }
 
     fn direct_at_home(&mut self, to: UserName, said: Utterance) {
+        if self.store.is_some() {
+            return self.store_direct(to, said);
+        }
         let directory = self.directory.clone();
         if directory.whereabouts(&to).next().is_none() {
             let refusal = ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"));
@@ -161,6 +184,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 duplicate: false,
             },
         );
+        self.stats.directs += 1;
         let except = said.session;
         let from = said.from.clone();
         let direct = Arc::new(Direct {
@@ -192,7 +216,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
+    pub(super) fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
         self.send(
             session.shard,
             ToShard::Answer {
@@ -232,12 +256,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.send(session.shard, ToShard::Only { session, event });
                 }
                 Effect::Admit { session, id, joined } => {
+                    let lost = std::mem::take(&mut self.lost);
+                    let joined = Box::new(joined);
                     self.send(
                         session.shard,
                         ToShard::Admit {
                             session,
                             id,
-                            joined: Box::new(joined),
+                            joined,
+                            lost,
                         },
                     );
                 }
@@ -245,11 +272,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.send(session.shard, ToShard::Dismiss { session, id, room });
                 }
                 Effect::Answer { session, id, reply } => self.answer(session, id, reply),
-                Effect::Store { room, utterance } => {
-                    // Rooms are opened without history until a store is there to open them with it.
-                    let refusal = ErrorCode::StoreFailed.because(format!("there is no store for the room {room}"));
-                    self.answer(utterance.session, utterance.id, Reply::Error(refusal));
-                }
+                Effect::Store { room, utterance } => self.store_talk(room, utterance),
             }
         }
     }
@@ -274,10 +297,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let now = self.now.ms;
         let cap = self.settings.ring_bytes;
+        if let Happening::Talk(talk) = &event.happening {
+            room.epoch = talk.epoch;
+        }
         self.ring_bytes += room.ring.push(event, now);
         self.ring_bytes -= room.ring.trim_to(cap);
         self.keep_budget();
         self.plan_flush(place);
+        self.flush_if_full(place);
     }
 
     fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
@@ -296,7 +323,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Takes bytes from other rooms' rings, one after the other, while all together have too many.
-    fn keep_budget(&mut self) {
+    pub(super) fn keep_budget(&mut self) {
         let budget = self.settings.ring_budget;
         let mut looked_at = 0;
         while self.ring_bytes > budget && looked_at < limits::RINGS_SWEPT {
@@ -336,7 +363,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The session is a member: it sees what comes from here on.
-    fn admit(&mut self, id: SessionId, request: RequestId, joined: Joined) {
+    fn admit(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
         let Some(connection) = self.connection(id) else { return };
         let Some(session) = connection.session.as_mut() else {
             return;
@@ -359,6 +386,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let member = room.members.len() as u32;
+        self.members += 1;
         room.members.push(Member {
             connection: id.slot,
             view,
@@ -371,54 +399,64 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             member,
             leaving: false,
         });
-        self.replay(id, request, joined);
-        self.answered(id);
+        self.welcome_member(id, request, joined, lost);
     }
 
-    /// Answers a join, and sends what the session missed where this shard still has it.
-    fn replay(&mut self, id: SessionId, request: RequestId, joined: Joined) {
-        let name = joined.room.clone();
-        let (epoch, from, head) = (joined.head.epoch, joined.from, joined.head.seq);
-        self.reply(id, request, &Reply::Joined(Box::new(joined)));
-        if from >= head {
-            return;
+    /// The home could not take the session in.
+    fn join_refused(&mut self, id: SessionId, request: RequestId, room: &RoomName, refusal: Refusal) {
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            session.joining.retain(|joining| joining != room);
         }
-        let Some(room) = self
-            .room_places
-            .get(&name)
-            .and_then(|place| self.rooms.get(*place as usize))
+        self.refuse(id, request, refusal);
+        self.answered(id);
+        self.exit_if_alone(id);
+    }
+
+    /// Holds a member back from the live events of its room, or lets it have them.
+    pub(super) fn hold(&mut self, id: SessionId, room: &RoomName, held: bool) {
+        let Some(place) = self.room_places.get(room).copied() else {
+            return;
+        };
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
+        let Some(membership) = connection
+            .memberships
+            .iter()
+            .find(|membership| membership.room == place)
         else {
             return;
         };
-        match room.ring.talks_after(from) {
-            Some(talks) => {
-                for event in talks {
-                    if let Happening::Talk(talk) = &event.happening
-                        && talk.seq <= head
-                    {
-                        let talk = Arc::new(talk.clone());
-                        self.reply(
-                            id,
-                            None,
-                            &Reply::Replayed {
-                                room: name.clone(),
-                                talk,
-                            },
-                        );
-                    }
-                }
+        if let Some(member) = self
+            .rooms
+            .get_mut(place as usize)
+            .and_then(|room| room.members.get_mut(membership.member as usize))
+        {
+            let was_held = std::mem::replace(&mut member.held, held);
+            if was_held && !held {
+                self.mark_behind(id);
             }
-            None => {
-                let conversation = crate::chat::Conversation::Room(name);
-                let gap = Reply::Gap {
-                    conversation,
-                    epoch,
-                    from: from + 1,
-                    to: head,
-                    lost: true,
-                };
-                self.reply(id, None, &gap);
+        }
+    }
+
+    /// A member that was held back has something to read at once.
+    pub(super) fn mark_behind(&mut self, id: SessionId) {
+        self.behind.push(id);
+    }
+
+    /// Gives those their rooms' events that were held back.
+    pub(super) fn serve_behind(&mut self) {
+        while let Some(id) = self.behind.pop() {
+            if self.connection(id).is_some_and(|connection| !connection.blocked()) && self.catch_up(id) {
+                self.wait_writable(id);
             }
+        }
+    }
+
+    /// Forgets where the log of a room stood that is closed now.
+    fn forget_closed(&mut self) {
+        if let Some(room) = self.left_room.take() {
+            self.forget_head(&room);
         }
     }
 
@@ -438,12 +476,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         if let Some(room) = self.rooms.get_mut(membership.room as usize) {
-            let until = room.ring.end();
             room.leaving.push(Leaving {
                 connection: id.slot,
-                until,
+                until: room.ring.end(),
+                seq: room.ring.head_seq(),
                 id: request,
             });
+            if room.leaving.len() == room.members.len() {
+                // From here on this shard is told nothing of the room: who joins later gets a log without the hole.
+                self.room_places.remove(name);
+            }
         }
         if let Some(connection) = self.connection(id)
             && let Some(membership) = connection
@@ -500,12 +542,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             BusyPolicy::Pause => {
                 let now = self.now.ms;
+                self.stats.paused += 1;
                 if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
                     let held = session.held.get_or_insert_with(|| {
                         Box::new(Held {
                             since_ms: now,
                             retry_ms: 0,
                             talks: Vec::new(),
+                            later: Vec::new(),
                         })
                     });
                     held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
@@ -535,13 +579,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if underway > 0 {
             return;
         }
-        let talks = std::mem::take(&mut held.talks);
+        let mut talks = std::mem::take(&mut held.talks);
+        talks.append(&mut held.later);
         if talks.is_empty() {
             // All of them were taken.
             if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
                 session.held = None;
             }
-            return self.unpause(id);
+            return self.read_on(id);
         }
         let mut retry = Retry::First;
         for (room, said) in talks {
@@ -586,6 +631,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Says goodbye to everybody; those who come later are turned away by the acceptor.
     fn drain(&mut self) {
         self.draining = true;
+        self.drain_until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         let ids: Vec<SessionId> = self
             .connections
             .iter()
@@ -596,11 +642,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             })
             .collect();
         for id in ids {
-            // What is in the rings goes out before the goodbye.
-            if !self.connection(id).is_some_and(|connection| connection.blocked()) && self.catch_up(id) {
+            // What is in the rings goes out before the goodbye; who does not read it has a moment to begin.
+            let blocked = self.connection(id).is_some_and(|connection| connection.blocked());
+            if blocked {
+                self.watch(id, self.drain_until_ms);
+            } else if self.catch_up(id) {
                 self.wait_writable(id);
+            } else {
+                self.goodbye(id, None, GoodbyeCode::ShuttingDown);
             }
-            self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! member whose socket is full gets a second one that waits for room.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io,
     net::TcpStream,
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crossbeam::queue::ArrayQueue;
+use crossbeam::queue::{ArrayQueue, SegQueue};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
 use super::{
@@ -29,11 +29,13 @@ use super::{
     session::Reading,
     settings::Settings,
     stats::Stats,
+    stored::{self, Store, Ticket},
     transport::Transport,
 };
 use crate::{
     chat::{SessionId, ShardId},
     codec::{Handshake, Profile},
+    history::Outcome,
     limits,
 };
 
@@ -41,6 +43,8 @@ use crate::{
 pub(crate) struct Shards {
     pub(crate) inboxes: Arc<[Inbox<ToShard>]>,
     pub(crate) arrivals: Box<[ArrayQueue<Arrived>]>,
+    /// What the store says to each shard. Bounded by what each shard may have underway there.
+    stored: Box<[SegQueue<Outcome<Ticket>>]>,
     /// Connections of each shard, those in their handshake included.
     pub(crate) load: Box<[Arc<AtomicUsize>]>,
     pub(crate) directory: Arc<Directory>,
@@ -73,6 +77,9 @@ pub(crate) trait Report {
 pub(crate) struct Standing {
     pub(crate) sessions: usize,
     pub(crate) rooms: usize,
+    pub(crate) members: usize,
+    pub(crate) blocked: usize,
+    pub(crate) underway_bytes: usize,
     pub(crate) ring_bytes: usize,
     pub(crate) inbox: usize,
     pub(crate) kept: usize,
@@ -90,7 +97,8 @@ pub(crate) struct Local {
     readers: RefCell<Vec<Option<Waker>>>,
     flusher: RefCell<Option<Waker>>,
     shards: Arc<Shards>,
-    stopping: RefCell<bool>,
+    /// Tasks that wait for room in a socket.
+    waiting: Cell<usize>,
 }
 
 /// The machine's clocks.
@@ -103,6 +111,7 @@ impl Shards {
         Self {
             inboxes: (0..count).map(|_| Inbox::new(settings.inbox_messages, count)).collect(),
             arrivals: (0..count).map(|_| ArrayQueue::new(limits::ARRIVALS)).collect(),
+            stored: (0..count).map(|_| SegQueue::new()).collect(),
             load: (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect(),
             directory: Arc::new(Directory::new(count, seed)),
             settings: Arc::new(settings),
@@ -128,6 +137,24 @@ impl Shards {
             }
         }
         Err(arrived)
+    }
+
+    /// Hands over what the store says. Called on the store's threads; never waits.
+    pub(crate) fn deliver(&self, outcomes: Vec<Outcome<Ticket>>) {
+        let mut woken: Vec<usize> = Vec::new();
+        for outcome in outcomes {
+            let shard = usize::from(stored::ticket(&outcome).shard().0);
+            let Some(lane) = self.stored.get(shard) else { continue };
+            lane.push(outcome);
+            if !woken.contains(&shard) {
+                woken.push(shard);
+            }
+        }
+        for shard in woken {
+            if let Some(inbox) = self.inboxes.get(shard) {
+                inbox.wake();
+            }
+        }
     }
 
     /// Tells a shard something from outside; whether there was room for it.
@@ -175,6 +202,7 @@ pub(crate) fn run(
     newcomers: impl Newcomers,
     report: impl Report + 'static,
     observer: Rc<dyn Observer>,
+    store: Option<Store>,
     seed: u64,
     stop: tokio::sync::oneshot::Receiver<()>,
 ) -> io::Result<()> {
@@ -185,7 +213,7 @@ pub(crate) fn run(
         .event_interval(31)
         .build()?;
     let outbox = Outbox::new(usize::from(me.0), shards.inboxes.clone());
-    let engine = Engine::new(
+    let mut engine = Engine::new(
         me,
         shards.settings.clone(),
         shards.profiles.clone(),
@@ -195,6 +223,7 @@ pub(crate) fn run(
         observer,
         seed,
     );
+    engine.store = store;
     let local = Rc::new(Local {
         me,
         engine: RefCell::new(engine),
@@ -202,7 +231,7 @@ pub(crate) fn run(
         readers: RefCell::new(Vec::new()),
         flusher: RefCell::new(None),
         shards,
-        stopping: RefCell::new(false),
+        waiting: Cell::new(0),
     });
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
@@ -211,7 +240,6 @@ pub(crate) fn run(
         spawn_local(local.clone().keep_time(report));
         // Told to stop, or the one who could tell is gone: both mean the end.
         let _ = stop.await;
-        *local.stopping.borrow_mut() = true;
     });
     Ok(())
 }
@@ -240,7 +268,9 @@ impl Local {
                 if let Some(socket) = engine.socket(id) {
                     let local = self.clone();
                     spawn_local(async move {
+                        local.waiting.set(local.waiting.get() + 1);
                         socket.each_writable(|| local.turn(|engine| engine.writable(id))).await;
+                        local.waiting.set(local.waiting.get() - 1);
                     });
                 }
             }
@@ -340,13 +370,13 @@ impl Local {
     async fn receive_messages(self: Rc<Self>, newcomers: impl Newcomers) {
         let me = usize::from(self.me.0);
         let shards = self.shards.clone();
-        let (inbox, arrivals) = (&shards.inboxes[me], &shards.arrivals[me]);
+        let (inbox, arrivals, stored) = (&shards.inboxes[me], &shards.arrivals[me], &shards.stored[me]);
         loop {
             poll_fn(|context| {
                 // A wake may mean that a shard that was full has room.
                 self.turn(Engine::retry_kept);
                 match inbox.poll_ready(context) {
-                    Poll::Pending if arrivals.is_empty() => Poll::Pending,
+                    Poll::Pending if arrivals.is_empty() && stored.is_empty() => Poll::Pending,
                     Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
                 }
             })
@@ -358,6 +388,10 @@ impl Local {
                         shards.directory.take_underway(self.me, event.weight());
                     }
                     engine.handle(message);
+                }
+                for _ in 0..limits::INBOX_BATCH {
+                    let Some(outcome) = stored.pop() else { break };
+                    engine.stored(outcome);
                 }
             });
             inbox.feed_starved(&shards.inboxes);
@@ -411,6 +445,7 @@ impl Local {
             self.turn(Engine::tick);
             let mut engine = self.engine.borrow_mut();
             let standing = Standing {
+                blocked: self.waiting.get(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
                 ..engine.standing()
             };

@@ -7,14 +7,16 @@ use super::{
     connection::{Connection, Held, Membership, Phase, Session, Socket, Speaking, Undecided, Written},
     engine::{Clock, Engine, Gathering, Want},
     log::Leaving,
+    mail::Ownership,
     message::{Retry, ToHome, ToShard},
+    stored::Question,
 };
 use crate::{
     chat::{
         Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Refusal, Reply, Request,
         RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, detect},
+    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, NATIVE, detect},
     limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
@@ -91,6 +93,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             underway: 0,
             paused: false,
             dirty: false,
+            congested: false,
+            claiming: None,
+            renaming: false,
         });
         let id = SessionId {
             shard: self.me,
@@ -147,12 +152,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.read(id, |reader, sink| reader.read(bytes, sink))
     }
 
-    /// Goes on with a connection that was paused: with what its reader kept, and then with its socket.
-    pub(crate) fn unpause(&mut self, id: SessionId) {
-        let Some(connection) = self.connection(id) else { return };
-        if !connection.paused {
+    /// Goes on with a connection that was paused, if nothing keeps it from being read any more: with what its reader kept,
+    /// and then with its socket. Called wherever a reason for a pause ends.
+    pub(crate) fn read_on(&mut self, id: SessionId) {
+        if !self.connection(id).is_some_and(|connection| connection.paused) || self.flow(id) == Flow::Pause {
             return;
         }
+        let Some(connection) = self.connection(id) else { return };
         connection.paused = false;
         let reading = self.read(id, |reader, sink| reader.resume(sink));
         if reading != Reading::Paused {
@@ -171,7 +177,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(mut reader) = connection.reader.take() else {
             return Reading::Discard;
         };
-        let outcome = step(&mut reader, &mut |incoming| self.incoming(id, incoming));
+        let mut finished = false;
+        let outcome = step(&mut reader, &mut |incoming| {
+            finished |= matches!(incoming, Incoming::Message(_));
+            self.incoming(id, incoming)
+        });
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
@@ -184,7 +194,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let began = connection.unfinished_ms;
                 connection.unfinished_ms = match (reader.is_unfinished(), began) {
                     (false, _) => 0,
-                    (true, 0) => now.max(1),
+                    // What is unfinished now is another message than before.
+                    (true, _) if finished || began == 0 => now.max(1),
                     (true, began) => began,
                 };
                 if began == 0 && connection.unfinished_ms != 0 {
@@ -216,8 +227,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.mark_dirty(id);
                 }
             }
-            // That something came is what counts, and that has been noted.
-            Incoming::Pong(_) => {}
+            Incoming::Pong(payload) => self.pong(id, payload),
             Incoming::Close { code, .. } => {
                 let answer = wire::close_answer(code);
                 self.close_with(id, answer.as_bytes(), End::Peer);
@@ -228,7 +238,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether this connection is to be read on.
     fn flow(&mut self, id: SessionId) -> Flow {
-        let congested = self.is_congested();
+        let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
         let Some(connection) = self.connection(id) else {
             return Flow::Pause;
         };
@@ -240,13 +250,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .as_ref()
             .is_some_and(|session| session.held.is_some() || session.exiting.is_some());
         if held
+            || connection.claiming.is_some()
+            || connection.renaming
             || connection.underway >= limits::REQUESTS_UNDERWAY
             || connection.private_bytes() > limits::PRIVATE_BYTES
         {
             return Flow::Pause;
         }
         if congested {
-            self.congested.push(id);
+            if !std::mem::replace(&mut connection.congested, true) {
+                self.congested.push(id);
+            }
             return Flow::Pause;
         }
         Flow::Go
@@ -370,12 +384,43 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     },
                 );
             }
-            Command::Rename { name } => self.rename(id, request, name),
-            Command::History { .. } | Command::Search { .. } | Command::Read { .. } => {
-                let refusal = ErrorCode::NoHistory.because("this server keeps no history");
-                self.refuse(id, request, refusal);
+            Command::Rename { name } => self.rename_request(id, request, name),
+            Command::History {
+                conversation,
+                before,
+                after,
+                limit,
+            } => {
+                self.question(
+                    id,
+                    request,
+                    Question::History {
+                        conversation,
+                        before,
+                        after,
+                        limit,
+                    },
+                );
             }
-            Command::Unread => self.reply(id, request, &Reply::UnreadList(Vec::new())),
+            Command::Search {
+                conversation,
+                text,
+                before,
+                limit,
+            } => {
+                self.question(
+                    id,
+                    request,
+                    Question::Search {
+                        conversation,
+                        text,
+                        before,
+                        limit,
+                    },
+                );
+            }
+            Command::Read { conversation, seq } => self.question(id, request, Question::Read { conversation, seq }),
+            Command::Unread => self.question(id, request, Question::Unread),
             Command::Typing { conversation } => self.typing(id, conversation),
             Command::Watch { user } => self.watch_peer(id, user),
             Command::Ping => self.ping(id, request),
@@ -383,11 +428,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) {
+    /// A session has its name: it is welcome, and goes on where it was.
+    pub(super) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, ownership: Ownership) {
         let name = hello.name.unwrap_or_else(|| self.directory.guest());
         let tag = self.directory.tag();
         let now = self.now;
-        self.directory.enter(&name, id);
+        let owns_mail = ownership != Ownership::Stranger;
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -404,41 +450,67 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             exiting: None,
             joining: Vec::new(),
             peer: None,
+            owns_mail,
+            mail: None,
+            delivered: Vec::new(),
+            asked_pong: None,
+            pong_count: 0,
+            replays: Vec::new(),
             held: None,
         }));
+        // Registered first, and its mail read then: what is said in between reaches it either way.
+        self.directory.enter(&name, id);
+        let key = match ownership {
+            Ownership::New(key) => Some(key),
+            Ownership::Held | Ownership::Stranger => None,
+        };
         let welcome = Welcome {
             session: tag,
             name,
-            key: None,
+            key,
             heartbeat,
             at: now.unix_ms,
             peer,
         };
         self.reply(id, request, &Reply::Welcome(Box::new(welcome)));
+        let mut known = Vec::new();
         for resume in hello.resume {
             match resume.conversation {
                 Conversation::Room(room) => self.join(id, None, room, Since::Position(resume.position)),
-                // Nothing of a direct conversation is kept without a store.
-                Conversation::Peer(_) => {}
+                Conversation::Peer(peer) => known.push((peer, resume.position)),
             }
+        }
+        if owns_mail {
+            self.read_mail(id, known);
         }
         self.schedule(id);
     }
 
     fn join(&mut self, id: SessionId, request: RequestId, room: RoomName, since: Since) {
         let most = self.settings.rooms_per_session;
-        let place = self.room_places.get(&room).copied();
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
         let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else {
             return;
         };
-        let here = place.is_some_and(|place| connection.memberships.iter().any(|membership| membership.room == place));
+        // By name: the log that a blocked leaver still reads has no place under its name any more.
+        let here = connection.memberships.iter().any(|membership| {
+            let log = self.rooms.get(membership.room as usize);
+            log.is_some_and(|log| log.name == room)
+        });
         if here || session.joining.contains(&room) {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"));
             return self.refuse(id, request, refusal);
         }
+        let since = match since {
+            Since::Now
+                if self.settings.legacy_history > 0 && DIALECTS[usize::from(speaking.dialect)].name() != NATIVE =>
+            {
+                Since::Last(self.settings.legacy_history)
+            }
+            since => since,
+        };
         let count = connection.memberships.len() + session.joining.len();
         if count >= most {
             let refusal = ErrorCode::TooManyRooms.because(format!(
@@ -517,7 +589,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let pauses = self.busy_policy(id) == BusyPolicy::Pause;
         if let Some(held) = self.held(id) {
-            held.talks.push((room, said));
+            held.later.push((room, said));
             return;
         }
         let home = self.home_of(&room);
@@ -590,7 +662,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn rename(&mut self, id: SessionId, request: RequestId, name: UserName) {
+    pub(super) fn rename(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -610,6 +682,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if old != name {
             self.directory.exit(&old, id);
             self.directory.enter(&name, id);
+            self.tell_watchers(&old);
             for room in rooms {
                 let home = self.home_of(&room);
                 self.send(
@@ -629,6 +702,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 old,
                 new: name,
                 session: tag,
+                key,
             },
         );
     }
@@ -732,7 +806,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Sends a request that is answered.
-    fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
+    pub(super) fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
         if let Some(connection) = self.connection(id) {
             connection.underway += 1;
         }
@@ -743,14 +817,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn answered(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
         connection.underway = connection.underway.saturating_sub(1);
-        if connection.paused && connection.underway <= limits::REQUESTS_UNDERWAY / 2 && self.flow(id) == Flow::Go {
-            self.unpause(id);
+        if connection.underway <= limits::REQUESTS_UNDERWAY / 2 {
+            self.read_on(id);
         }
     }
 
     /// Tells one session something.
     pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
         let at = self.now.unix_ms;
+        if let Reply::Error(refusal) = reply {
+            self.stats.refusals.push(refusal.code);
+        }
         let Some(connection) = self.connection(id) else { return };
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
@@ -788,6 +865,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.reply(id, request, &Reply::Error(refusal));
     }
 
+    /// Whether a connection speaks Plaza's own protocol.
+    pub(super) fn is_native(&self, id: SessionId) -> bool {
+        self.dialect(id)
+            .is_some_and(|dialect| DIALECTS[usize::from(dialect)].name() == NATIVE)
+    }
+
     pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
         match self
             .connections
@@ -801,7 +884,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The number of a connection's dialect, once it is known.
     fn dialect(&self, id: SessionId) -> Option<u8> {
-        match self.connections.get(id.slot as usize).map(|connection| &connection.phase) {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
             Some(Phase::Open(speaking)) => Some(speaking.dialect),
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
         }
@@ -817,14 +904,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let retry_after = code.invites_back().then(|| {
             std::time::Duration::from_millis(self.random.u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
         });
-        let native = match self
-            .connections
-            .get(id.slot as usize)
-            .map(|connection| &connection.phase)
-        {
-            Some(Phase::Open(speaking)) => DIALECTS[usize::from(speaking.dialect)].name() == crate::codec::NATIVE,
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
-        };
+        let native = self.is_native(id);
         let (text, end) = farewell(code);
         self.reply(
             id,
@@ -954,18 +1034,41 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Everything that waited has been written.
     fn written(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
+        // More may have been said meanwhile; this is called again when it is out.
+        if connection.outgoing.is_some() {
+            return;
+        }
         if let Phase::Closing { shut, .. } = &mut connection.phase
             && !*shut
         {
             *shut = true;
             self.wants.push(Want::Shut(id));
-        } else if connection.paused && self.flow(id) == Flow::Go {
-            self.unpause(id);
+        } else {
+            self.replay_after_write(id);
+            self.mail_after_write(id);
+            self.read_on(id);
         }
     }
 
     /// A full socket has room again. Whether it is full once more.
     pub(crate) fn writable(&mut self, id: SessionId) -> bool {
+        let before = self.stats.bytes_out;
+        let since = self
+            .connection(id)
+            .and_then(|connection| connection.outgoing.as_ref()?.blocked_ms);
+        let full = self.write_on(id);
+        // Room for nothing is no room: the time that the socket has been full goes on.
+        if full
+            && self.stats.bytes_out == before
+            && let Some(connection) = self.connection(id)
+            && since.is_some()
+        {
+            connection.outgoing().blocked_ms = since;
+        }
+        full
+    }
+
+    fn write_on(&mut self, id: SessionId) -> bool {
         let now = self.now.ms;
         let Some(connection) = self
             .connections
@@ -983,7 +1086,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         if self.catch_up(id) {
+            // The replies are out, whatever the rooms still have for it.
+            self.read_on(id);
             return true;
+        }
+        if self.draining {
+            self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
         self.written(id);
         false
@@ -998,6 +1106,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if place >= room.members.len() {
             return;
         }
+        self.members -= 1;
         let gone = room.members.swap_remove(place);
         room.leaving
             .retain(|leaving: &Leaving| leaving.connection != gone.connection);
@@ -1016,7 +1125,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if room.members.is_empty() {
             let room = self.rooms.remove(membership.room as usize);
             self.ring_bytes -= room.ring.bytes();
-            self.room_places.remove(&room.name);
+            if self.room_places.get(&room.name) == Some(&membership.room) {
+                self.room_places.remove(&room.name);
+            }
         }
     }
 }

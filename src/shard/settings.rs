@@ -34,6 +34,8 @@ pub struct Settings {
     pub inbox_messages: usize,
     /// Bytes of events on the way to one shard above which homes answer `busy`.
     pub underway_bytes: usize,
+    /// How many of the last talks clients of the five systems are given on joining.
+    pub legacy_history: u32,
     /// On drain, clients are told to come back after a random part of this.
     pub retry_spread: Duration,
 }
@@ -59,6 +61,7 @@ impl Default for Settings {
             rooms_per_session: crate::limits::ROOMS_PER_SESSION,
             inbox_messages: crate::limits::INBOX_MESSAGES,
             underway_bytes: crate::limits::UNDERWAY_BYTES,
+            legacy_history: 0,
             retry_spread: Duration::from_secs(10),
         }
     }

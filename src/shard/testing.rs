@@ -420,11 +420,15 @@ impl World {
             return;
         }
         let id = self.clients[client].id;
+        self.clients[client].waiting = false;
         let again = self.turn(usize::from(id.shard.0), |engine| engine.writable(id));
-        // What the turn wanted came first: a task that ends may have been replaced.
-        if !again && !self.is_blocked(client) {
-            self.clients[client].waiting = false;
-        }
+        assert!(
+            !(again && self.clients[client].waiting),
+            "two tasks wait for the same socket"
+        );
+        self.clients[client].waiting |= again;
+        let waiting = self.clients[client].waiting;
+        assert_eq!(waiting, self.is_blocked(client), "nobody waits for a full socket");
     }
 
     fn is_blocked(&mut self, client: usize) -> bool {

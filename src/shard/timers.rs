@@ -15,6 +15,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Runs the wheel up to now. Called once per tick.
     pub(crate) fn tick(&mut self) {
         let now = self.now.ms;
+        self.forgive(now.saturating_sub(self.ticked_ms));
+        self.ticked_ms = now;
         let mut due = Vec::new();
         self.wheel.expire(now, |tick, id| due.push((tick, id)));
         for (tick, id) in due {
@@ -27,10 +29,37 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         self.sweep_rings();
+        self.keep_budget();
         let mut effects = std::mem::take(&mut self.effects);
         self.home.tick(self.now.unix_ms, &mut effects);
         self.carry_out(&mut effects);
         self.effects = effects;
+    }
+
+    /// A shard that stood still (a stopped process, a paused machine) heard nobody: that time counts against no one.
+    fn forgive(&mut self, stood_ms: u64) {
+        if stood_ms < limits::STOOD_STILL.as_millis() as u64 {
+            return;
+        }
+        let now = self.now.ms;
+        let later = |at: &mut u64| *at = (*at + stood_ms).min(now);
+        for (_, connection) in &mut self.connections {
+            later(&mut connection.heard_ms);
+            if connection.unfinished_ms > 0 {
+                later(&mut connection.unfinished_ms);
+            }
+            if let Some(outgoing) = &mut connection.outgoing
+                && let Some(blocked) = &mut outgoing.blocked_ms
+            {
+                later(blocked);
+            }
+            if let Some(session) = &mut connection.session {
+                later(&mut session.said_ms);
+                if let Some(held) = &mut session.held {
+                    later(&mut held.since_ms);
+                }
+            }
+        }
     }
 
     /// Puts a connection into the wheel for the first of its deadlines.
@@ -78,6 +107,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 if let Some(silence) = self.silence(speaking.dialect) {
                     next = next.min(last_word(connection) + silence);
+                }
+                if self.draining {
+                    next = next.min(self.drain_until_ms);
                 }
                 if let Some(session) = &connection.session {
                     if let Some(held) = &session.held {
@@ -138,6 +170,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // A connection that is not read cannot be heard.
         if connection.paused {
             connection.heard_ms = now;
+            if connection.unfinished_ms > 0 {
+                connection.unfinished_ms = now;
+            }
         }
         if now.saturating_sub(connection.heard_ms) >= dead_after {
             return self.cut(id, End::Timeout);
@@ -145,6 +180,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let unfinished = connection.unfinished_ms;
         if unfinished > 0 && now.saturating_sub(unfinished) >= limits::MESSAGE_AGE.as_millis() as u64 {
             return self.close(id, 1008, "a message was begun and not finished", End::Violation);
+        }
+        if self.draining && now >= self.drain_until_ms {
+            return self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
         if exiting && now.saturating_sub(last_word(connection)) >= limits::LINGER.as_millis() as u64 {
             return self.goodbye(id, None, GoodbyeCode::Exit);

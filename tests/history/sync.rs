@@ -97,7 +97,7 @@ fn an_ack_has_a_sync_before_it_and_a_disk_that_forgets_loses_nothing_acknowledge
             let after = tempfile::tempdir().unwrap();
             disk.lay(&data, after.path());
             let caller = Caller::open(after.path());
-            assert!(caller.history.recovered().is_empty(), "ack {n}");
+            assert_eq!(caller.history.recovered(), [], "ack {n}");
             let stored = caller.all(&room("lobby")).unwrap();
             for n in &acked {
                 let text = format!("text {n}");
@@ -179,7 +179,7 @@ fn parse(trace: &str) -> Vec<Call> {
         };
         let rest = rest.trim_start();
         let whole = if let Some(start) = rest.strip_suffix("<unfinished ...>") {
-            begun.insert(pid, start.to_owned());
+            begun.insert(pid, start.trim_end().to_owned());
             continue;
         } else if rest.starts_with("<... ") {
             let end = rest.split_once("resumed>").map_or("", |(_, end)| end);
@@ -215,10 +215,10 @@ fn call(line: &str) -> Option<Call> {
         "fsync" | "fdatasync" => Some(Call::Sync { file: file()? }),
         "ftruncate" => Some(Call::Truncate {
             file: file()?,
-            len: arguments.rsplit_once(", ")?.1.parse().ok()?,
+            len: arguments.rsplit_once(", ")?.1.trim().parse().ok()?,
         }),
         "pwrite64" => {
-            let at = arguments.rsplit_once(", ")?.1.parse().ok()?;
+            let at = arguments.rsplit_once(", ")?.1.trim().parse().ok()?;
             let mut bytes = unhex(quoted.first()?);
             bytes.truncate(result);
             Some(Call::Write {

@@ -47,7 +47,7 @@ function chat({ storage = fakeStorage() } = {}) {
 }
 
 function message(seq, extra = {}) {
-  return { room: 'lobby', seq, prev: seq - 1, at: 1_000, from: 'bob', session: 'bbbb', text: `m${seq}`, kind: 0, epoch: EPOCH, ...extra };
+  return { room: 'lobby', seq, prev: seq - 1, at: 1_000, from: 'bob', session: 'bbbb', text: `m${seq}`, kind: 'text', epoch: EPOCH, ...extra };
 }
 
 test('a first visit joins the lobby with the last fifty messages', async () => {
@@ -251,16 +251,41 @@ test('memory is bounded, and older messages can be loaded again', async () => {
   assert.deepEqual(lobby.items.slice(0, 3).map((item) => item.seq), [seq - 2, seq - 1, seq]);
 });
 
+test('pages of history that overlap what is here, or each other, bring nothing twice', async () => {
+  const { enter, socket, lobby, chat: it, texts } = chat();
+  await enter({ head: 6, from: 4 });
+  for (const seq of [5, 6]) await socket().hear('message', message(seq));
+  for (const page of [[3, 4, 5], [2, 3, 4, 6]]) {
+    const loading = it.loadOlder(lobby);
+    await socket().hear('history', { room: 'lobby', epoch: EPOCH, messages: page.map((seq) => message(seq)), more: true, first: 1 }, socket().last('history').id);
+    await loading;
+  }
+  assert.deepEqual(texts(), ['m2', 'm3', 'm4', 'm5', 'm6']);
+});
+
 test('direct messages stand in the conversation with the other one, on every device', async () => {
   const { enter, socket, chat: it } = chat();
   await enter();
-  const direct = (seq, from, to, session) => socket().hear('direct', { from, to, seq, prev: seq - 1, at: 1, session, text: `d${seq}`, kind: 0, epoch: 3 });
+  const direct = (seq, from, to, session) => socket().hear('direct', { from, to, seq, prev: seq - 1, at: 1, session, text: `d${seq}`, kind: 'text', epoch: 3 });
   await direct(1, 'bob', 'ada', 'bbbb');
   await direct(2, 'ada', 'bob', 'other-device');
   const bob = it.conversations.get('peer:bob');
   assert.deepEqual(bob.items.map(({ text, own }) => [text, own]), [['d1', false], ['d2', true]]);
   it.say(bob, 'hello');
   assert.deepEqual(socket().last('direct').direct, { to: 'bob', text: 'hello', key: 'k-1' });
+});
+
+test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {
+  const { enter, socket, chat: it } = chat();
+  await enter();
+  const bob = it.direct('bob');
+  it.say(bob, 'mine');
+  const direct = (seq, text) => socket().hear('direct', { from: 'bob', to: 'ada', seq, prev: seq - 1, at: 1, session: 'bbbb', text, kind: 'text', epoch: 3 });
+  await socket().hear('ack', { seq: 2, at: 5, epoch: 3, duplicate: false }, socket().last('direct').id);
+  await direct(1, 'overtaken');
+  await direct(3, 'answer');
+  await direct(3, 'answer');
+  assert.deepEqual(bob.shown.map(({ text, type }) => [text, type]), [['overtaken', 'message'], ['mine', 'message'], ['answer', 'message']]);
 });
 
 test('messages the page does not know, and names that look like methods, do no harm', async () => {

@@ -92,7 +92,7 @@ export class Peer {
   }
 
   /** Says something as somebody who needs no connection. `hidden`: numbered, but sent to nobody. */
-  talk(roomName, from, text, { hidden = false, kind = 0, at = Date.now(), session = 'feedc0de' } = {}) {
+  talk(roomName, from, text, { hidden = false, kind = 'text', at = Date.now(), session = 'feedc0de' } = {}) {
     const room = this.room(roomName);
     const prev = room.log.at(-1)?.seq ?? 0;
     const message = { room: roomName, seq: prev + 1, prev, at, from, session, text, kind, epoch: room.epoch };
@@ -133,11 +133,10 @@ export class Peer {
       },
       talk: () => {
         const key = `${session.name}/${body.room}/${body.key}`;
-        const known = this.#keys.get(key);
-        const room = this.room(body.room);
-        if (!known) this.#keys.set(key, this.talk(body.room, session.name, body.text, { session: session.tag }));
-        const { seq, at } = this.#keys.get(key);
-        this.say(session, 'ack', { seq, at, epoch: room.epoch, duplicate: Boolean(known) }, id);
+        const known = body.key ? this.#keys.get(key) : undefined;
+        const { seq, at, epoch } = known ?? this.talk(body.room, session.name, body.text, { session: session.tag });
+        if (body.key && !known) this.#keys.set(key, { seq, at, epoch });
+        this.say(session, 'ack', { seq, at, epoch, duplicate: known !== undefined }, id);
       },
       direct: () => {
         const targets = [...this.sessions].filter(({ name }) => name === body.to);
@@ -146,8 +145,8 @@ export class Peer {
         const pair = [session.name, body.to].sort().join('\n');
         const prev = this.pairs.get(pair) ?? 0;
         this.pairs.set(pair, prev + 1);
-        const message = { from: session.name, to: body.to, seq: prev + 1, prev, at: Date.now(), session: session.tag, text: body.text, kind: 0, epoch: 5 };
-        for (const other of this.sessions) if (other.name === body.to || other.name === session.name) this.say(other, 'direct', message);
+        const message = { from: session.name, to: body.to, seq: prev + 1, prev, at: Date.now(), session: session.tag, text: body.text, kind: 'text', epoch: 5 };
+        for (const other of this.sessions) if (other !== session && (other.name === body.to || other.name === session.name)) this.say(other, 'direct', message);
         this.say(session, 'ack', { seq: message.seq, at: message.at, epoch: 5, duplicate: false }, id);
       },
       users: () => {

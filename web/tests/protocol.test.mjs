@@ -132,6 +132,7 @@ test('silence for one heartbeat is slow, for two is the end; anything heard is a
   await clock.pass(HEARTBEAT);
   assert.equal(it.state, 'slow');
   assert.equal(socket().of('ping').length, 2);
+  assert.ok(socket().of('ping').every(({ id }) => id > 0), 'a ping without an id asks for no answer');
   await socket().hear('presence', { room: 'lobby', online: 1 });
   assert.equal(it.state, 'connected');
   await clock.pass(HEARTBEAT * 2);

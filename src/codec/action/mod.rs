@@ -94,6 +94,7 @@ impl Dialect for Action {
     fn profile(&self) -> Profile {
         Profile {
             greets: true,
+            mail_by_name: true,
             silent_after: Some(limits::ACTION_SILENT),
             ..Profile::LEGACY
         }

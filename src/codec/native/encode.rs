@@ -53,6 +53,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> plaza::Server
             old: old.to_string(),
             new: new.to_string(),
             session: session.to_string(),
+            key: String::new(),
         }),
         Happening::Digest {
             online,
@@ -125,11 +126,12 @@ pub(super) fn reply(reply: &Reply) -> Option<Event> {
             topic: topic.to_string(),
             from: String::new(),
         }),
-        Reply::Renamed { old, new, session } => Event::Renamed(plaza::Renamed {
+        Reply::Renamed { old, new, session, key } => Event::Renamed(plaza::Renamed {
             room: String::new(),
             old: old.to_string(),
             new: new.to_string(),
             session: session.to_string(),
+            key: key.clone().unwrap_or_default(),
         }),
         Reply::History(page) => Event::History(history(page)),
         Reply::Search { page, next } => {

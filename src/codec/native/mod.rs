@@ -64,6 +64,7 @@ impl Dialect for Native {
             notices_carry_list: false,
             greets: false,
             sees_own_going: false,
+            mail_by_name: false,
             silent_after: None,
         }
     }

@@ -2,3 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod endings;
+mod lagging;
+mod model;
+mod pacing;
+mod pressure;
+mod rooms;
+mod timers;

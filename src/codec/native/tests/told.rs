@@ -225,6 +225,7 @@ fn replies() -> Vec<(Reply, String)> {
                 old: user("ann"),
                 new: user("bob"),
                 session: SessionTag(u32::MAX),
+                key: None,
             },
             r#"{"id":7,"renamed":{"old":"ann","new":"bob","session":"ffffffff"}}"#.into(),
         ),

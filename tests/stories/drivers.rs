@@ -234,7 +234,7 @@ pub fn driver(dialect: &str) -> &'static Driver {
     DRIVERS
         .iter()
         .find(|driver| driver.dialect == dialect)
-        .unwrap_or_else(|| panic!("the dialect {dialect} has no driver in tests/support/drivers.rs"))
+        .unwrap_or_else(|| panic!("the dialect {dialect} has no driver in tests/stories/drivers.rs"))
 }
 
 impl Driver {

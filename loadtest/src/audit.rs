@@ -1,0 +1,325 @@
+//! The audit: did every member get every talk of its room, once, whole, in one order?
+//!
+//! Each room has a log: its talks in the order in which any member saw them first. Each member is a place in that log. A
+//! talk that stands at the member's place is right; anything else is named: skipped (lost, unless it comes later), come
+//! again, out of order. The counts are exact, and a member that agrees costs one comparison per talk and no memory.
+
+use std::{collections::HashMap, ops::Range};
+
+use crate::marker::{Marker, MarkerBytes};
+
+/// A talk in the order of its room.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The marker as it stands in the text.
+    pub bytes: MarkerBytes,
+    /// What the marker says.
+    pub marker: Marker,
+    /// The number that the server gave it, where a member looked: native dialects only.
+    pub server_seq: Option<u64>,
+    /// A later talk of the same sender stands before this one.
+    behind: bool,
+}
+
+impl Entry {
+    /// Whether a later talk of the same sender stands before this one.
+    pub fn is_behind(&self) -> bool {
+        self.behind
+    }
+}
+
+/// The talks of one room in the order in which they were first seen.
+#[derive(Debug, Default)]
+pub struct RoomLog {
+    entries: Vec<Entry>,
+    places: HashMap<(u32, u32), u32>,
+    newest: HashMap<u32, u32>,
+    /// Talks that were sent into this room.
+    pub sent: u64,
+}
+
+impl RoomLog {
+    /// The talk at a place.
+    #[inline]
+    pub fn get(&self, place: u32) -> Option<&Entry> {
+        self.entries.get(place as usize)
+    }
+
+    /// The talks at these places.
+    pub fn range(&self, places: Range<u32>) -> &[Entry] {
+        self.entries
+            .get(places.start as usize..places.end as usize)
+            .unwrap_or_default()
+    }
+
+    /// Talks that anybody has seen.
+    pub fn len(&self) -> u32 {
+        self.entries.len() as u32
+    }
+
+    /// Whether nobody has seen a talk yet.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Notes the number that the server gave to the talk at a place.
+    pub fn note_server_seq(&mut self, place: u32, seq: u64) {
+        if let Some(entry) = self.entries.get_mut(place as usize) {
+            entry.server_seq = Some(seq);
+        }
+    }
+
+    fn place_of(&mut self, marker: Marker, bytes: &MarkerBytes) -> u32 {
+        if let Some(&place) = self.places.get(&(marker.sender, marker.seq)) {
+            return place;
+        }
+        let place = self.len();
+        self.places.insert((marker.sender, marker.seq), place);
+        let newest = self.newest.entry(marker.sender).or_insert(marker.seq);
+        let behind = *newest > marker.seq;
+        *newest = (*newest).max(marker.seq);
+        self.entries.push(Entry {
+            bytes: *bytes,
+            marker,
+            server_seq: None,
+            behind,
+        });
+        place
+    }
+}
+
+/// What one member has seen of its room.
+#[derive(Debug, Default)]
+pub struct View {
+    /// The next place it should see. `None`: it has seen nothing yet and begins with whatever comes.
+    pub place: Option<u32>,
+    /// Places that it was not sent, ascending.
+    missing: Vec<Range<u32>>,
+}
+
+/// What a talk was to the member that got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// At its place; the place is given.
+    InOrder(u32),
+    /// Behind talks that should have come after it.
+    Late(u32),
+    /// Not for the first time.
+    Again,
+}
+
+/// What went wrong, over all members.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Talks that a member came to see more than once.
+    pub duplicated: u64,
+    /// Talks that came behind a later talk of the same sender.
+    pub reordered: u64,
+    /// Talks that came at another place than at other members. Holds `reordered` only in part.
+    pub disagreed: u64,
+    /// Frames that are none, and talks whose text is not what was sent.
+    pub torn: u64,
+}
+
+impl View {
+    /// A member that was there before the first talk.
+    pub fn from_start() -> Self {
+        Self {
+            place: Some(0),
+            missing: Vec::new(),
+        }
+    }
+
+    /// Notes that the member got this talk.
+    pub fn see(&mut self, log: &mut RoomLog, marker: Marker, bytes: &MarkerBytes, faults: &mut Faults) -> Seen {
+        let place = log.place_of(marker, bytes);
+        let next = *self.place.get_or_insert(place);
+        if place >= next {
+            if place > next {
+                self.missing.push(next..place);
+            }
+            self.place = Some(place + 1);
+            if log.get(place).is_some_and(Entry::is_behind) && self.saw_later(log, 0..place, marker) {
+                faults.reordered += 1;
+            }
+            return Seen::InOrder(place);
+        }
+        if !self.take_missing(place) {
+            faults.duplicated += 1;
+            return Seen::Again;
+        }
+        faults.disagreed += 1;
+        if self.saw_later(log, place + 1..next, marker) {
+            faults.reordered += 1;
+        }
+        Seen::Late(place)
+    }
+
+    /// Places that the member was passed over at, and what it has not come to yet, up to `end`.
+    pub fn unseen(&self, end: u32) -> u64 {
+        let skipped: u64 = self
+            .missing
+            .iter()
+            .map(|range| u64::from(range.end - range.start))
+            .sum();
+        skipped + u64::from(end.saturating_sub(self.place.unwrap_or(end)))
+    }
+
+    /// The places that the member was passed over at.
+    pub fn missing(&self) -> &[Range<u32>] {
+        &self.missing
+    }
+
+    /// Whether it has seen, at these places, a talk that its sender said after this one.
+    fn saw_later(&self, log: &RoomLog, mut places: Range<u32>, marker: Marker) -> bool {
+        places.any(|place| {
+            let later = |entry: &Entry| entry.marker.sender == marker.sender && entry.marker.seq > marker.seq;
+            log.get(place).is_some_and(later) && !self.misses(place)
+        })
+    }
+
+    fn misses(&self, place: u32) -> bool {
+        self.missing.iter().any(|range| range.contains(&place))
+    }
+
+    fn take_missing(&mut self, place: u32) -> bool {
+        let Some(index) = self.missing.iter().position(|range| range.contains(&place)) else {
+            return false;
+        };
+        let range = self.missing.remove(index);
+        for part in [place + 1..range.end, range.start..place] {
+            if !part.is_empty() {
+                self.missing.insert(index, part);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn talk(sender: u32, seq: u32) -> (Marker, MarkerBytes) {
+        let marker = Marker { sender, seq, at_ns: 0 };
+        (marker, marker.bytes())
+    }
+
+    /// Shows these talks to two members in the given orders; returns what the second one lost, and all faults.
+    fn story(first: &[(u32, u32)], second: &[(u32, u32)]) -> (u64, Faults) {
+        let (mut log, mut faults) = (RoomLog::default(), Faults::default());
+        let mut views = [View::from_start(), View::from_start()];
+        for (view, talks) in views.iter_mut().zip([first, second]) {
+            for &(sender, seq) in talks {
+                let (marker, bytes) = talk(sender, seq);
+                view.see(&mut log, marker, &bytes, &mut faults);
+            }
+        }
+        (views[1].unseen(log.len()), faults)
+    }
+
+    #[test]
+    fn members_that_agree_have_no_faults() {
+        let talks = [(1, 0), (2, 0), (1, 1)];
+        assert_eq!(story(&talks, &talks), (0, Faults::default()));
+    }
+
+    #[test]
+    fn a_dropped_talk_is_lost_in_the_middle_and_at_the_end() {
+        let talks = [(1, 0), (1, 1), (1, 2)];
+        assert_eq!(story(&talks, &[(1, 0), (1, 2)]), (1, Faults::default()));
+        assert_eq!(story(&talks, &[(1, 0)]), (2, Faults::default()));
+    }
+
+    #[test]
+    fn a_talk_that_comes_again_is_a_duplicate() {
+        let (lost, faults) = story(&[(1, 0), (1, 1)], &[(1, 0), (1, 0), (1, 1), (1, 0)]);
+        assert_eq!(
+            (lost, faults),
+            (
+                0,
+                Faults {
+                    duplicated: 2,
+                    ..Faults::default()
+                }
+            )
+        );
+    }
+
+    #[test]
+    fn swapped_talks_of_one_sender_are_reordered() {
+        let (lost, faults) = story(&[(1, 0), (1, 1)], &[(1, 1), (1, 0)]);
+        assert_eq!(
+            (lost, faults),
+            (
+                0,
+                Faults {
+                    reordered: 1,
+                    disagreed: 1,
+                    ..Faults::default()
+                }
+            )
+        );
+        // The member that saw the wrong order first is the one at fault, and the other one then disagrees.
+        let (lost, faults) = story(&[(1, 1), (1, 0)], &[(1, 0), (1, 1)]);
+        assert_eq!(
+            (lost, faults),
+            (
+                0,
+                Faults {
+                    reordered: 1,
+                    disagreed: 1,
+                    ..Faults::default()
+                }
+            )
+        );
+    }
+
+    #[test]
+    fn talks_of_two_senders_in_another_order_are_a_disagreement_only() {
+        let (lost, faults) = story(&[(1, 0), (2, 0)], &[(2, 0), (1, 0)]);
+        assert_eq!(
+            (lost, faults),
+            (
+                0,
+                Faults {
+                    disagreed: 1,
+                    ..Faults::default()
+                }
+            )
+        );
+    }
+
+    #[test]
+    #[expect(clippy::single_range_in_vec_init, reason = "one hole is what is meant")]
+    fn a_member_that_comes_later_begins_with_what_it_sees_first() {
+        let (mut log, mut faults) = (RoomLog::default(), Faults::default());
+        let (mut old, mut new) = (View::from_start(), View::default());
+        for seq in 0..5 {
+            let (marker, bytes) = talk(1, seq);
+            old.see(&mut log, marker, &bytes, &mut faults);
+            if seq >= 2 && seq != 3 {
+                new.see(&mut log, marker, &bytes, &mut faults);
+            }
+        }
+        assert_eq!((new.unseen(log.len()), new.missing()), (1, &[3..4][..]));
+        assert_eq!(faults, Faults::default());
+    }
+
+    #[test]
+    fn late_talks_leave_the_right_holes() {
+        let (mut log, mut faults) = (RoomLog::default(), Faults::default());
+        let mut view = View::from_start();
+        for seq in 0..6 {
+            let (marker, bytes) = talk(seq, 0);
+            log.place_of(marker, &bytes);
+        }
+        for sender in [5, 2] {
+            let (marker, bytes) = talk(sender, 0);
+            view.see(&mut log, marker, &bytes, &mut faults);
+        }
+        assert_eq!(view.missing(), &[0..2, 3..5]);
+        assert_eq!(view.unseen(log.len()), 4);
+    }
+}

@@ -1,0 +1,424 @@
+//! goose and locust at the same load against the same running server: one table, one plot.
+//!
+//! `cargo run -p plaza-loadtest --bin compare -- --url ws://127.0.0.1:8080`
+//!
+//! A request is talk → own echo, offered at the same rate by both, in the dialect of document 000. So what differs between
+//! their rows is the generator, what is alike is the server. The most that each generator does is a row of its own. The
+//! figures that the old systems published stand below, labelled as theirs.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode, Stdio},
+    thread,
+    time::Duration,
+};
+
+use clap::Parser;
+use plaza_loadtest::{
+    process,
+    report::{self, number},
+    table,
+};
+use serde::Serialize;
+use serde_json::Value;
+
+/// Runs goose and locust at the same load against the same server and writes one table and one plot.
+#[derive(Debug, Parser)]
+#[command(name = "compare", version)]
+struct Options {
+    /// The running server.
+    #[arg(long, default_value = "ws://127.0.0.1:8080")]
+    url: String,
+    /// Another running server to drive in the same way, as NAME=URL; may be given more than once.
+    #[arg(long, value_parser = named)]
+    also: Vec<(String, String)>,
+    /// Allow targets that are not this machine.
+    #[arg(long)]
+    allow_remote: bool,
+    /// Users; each talks once in --pace-ms.
+    #[arg(long, default_value_t = 50)]
+    users: usize,
+    /// Milliseconds from one talk of a user to its next, in the rows at the same load.
+    #[arg(long, default_value_t = 1_000)]
+    pace_ms: u64,
+    /// Users in the rows that show the most a generator does.
+    #[arg(long, default_value_t = 10)]
+    most_users: usize,
+    /// Seconds of each run.
+    #[arg(long, default_value_t = 15)]
+    seconds: u64,
+    /// locust's program; scripts/locust.sh puts one there.
+    #[arg(long, default_value = "target/locust-venv/bin/locust")]
+    locust: PathBuf,
+    /// Path of the endpoint for a server that speaks document 000's dialect only, as in /ws.
+    #[arg(long)]
+    path: Option<String>,
+    /// Where compare.md, compare.json, compare.svg and compare.html go.
+    #[arg(long, default_value = "target/compare")]
+    out: PathBuf,
+}
+
+/// A line of the table.
+#[derive(Clone, Debug, Default, Serialize)]
+struct Row {
+    server: String,
+    generator: String,
+    load: String,
+    requests: u64,
+    failed: u64,
+    per_second: f64,
+    p50_ms: Option<f64>,
+    p99_ms: Option<f64>,
+    /// What a request cost the generator itself, in microseconds of its core.
+    generator_us: Option<f64>,
+}
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(0) => ExitCode::SUCCESS,
+        Ok(failed) => {
+            eprintln!("compare: {failed} requests failed");
+            ExitCode::FAILURE
+        }
+        Err(problem) => {
+            eprintln!("compare: {problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs everything; returns how many requests failed.
+fn run(options: &Options) -> Result<u64, String> {
+    if !options.locust.exists() {
+        let missing = options.locust.display();
+        return Err(format!(
+            "{missing} is not there; run scripts/locust.sh once, or say where it is with --locust"
+        ));
+    }
+    fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
+    let mut servers = vec![("Plaza".to_owned(), options.url.clone())];
+    servers.extend(options.also.iter().cloned());
+    let mut rows = Vec::new();
+    for (name, url) in &servers {
+        let (address, _) = process::parse_url(url)?;
+        if !address.ip().is_loopback() && !options.allow_remote {
+            return Err(format!(
+                "{address} is not this machine; a load test of somebody else's needs --allow-remote"
+            ));
+        }
+        let same = format!("{} users, one talk in {} ms each", options.users, options.pace_ms);
+        let most = format!("{} users, as fast as echoes come back", options.most_users);
+        for (load, users, pace) in [(same, options.users, options.pace_ms), (most, options.most_users, 0)] {
+            for generator in ["goose", "locust"] {
+                eprintln!("{name}: {generator}, {load}, {} s", options.seconds);
+                let mut row = match generator {
+                    "goose" => goose(options, address.to_string().as_str(), users, pace)?,
+                    _ => locust(options, address.to_string().as_str(), users, pace)?,
+                };
+                row.server.clone_from(name);
+                row.load.clone_from(&load);
+                rows.push(row);
+            }
+        }
+    }
+    let failed = rows.iter().map(|row| row.failed).sum();
+    rows.extend(published());
+    write(options, &rows)?;
+    Ok(failed)
+}
+
+fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result<Row, String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let json = options.out.join("goose.json");
+    let mut command = Command::new(own.with_file_name("goose-chat"));
+    command
+        .args(["--host", &format!("ws://{address}"), "--users", &users.to_string()])
+        .args([
+            "--increase-rate",
+            &users.to_string(),
+            "--run-time",
+            &format!("{}s", options.seconds),
+        ])
+        .arg("--report-file")
+        .arg(&json)
+        .env("PLAZA_DIALECT", "communication")
+        .env("PLAZA_PACE_MS", pace_ms.to_string())
+        .env("PLAZA_ALLOW_REMOTE", if options.allow_remote { "1" } else { "0" });
+    if let Some(path) = &options.path {
+        command.env("PLAZA_PATH", path);
+    }
+    let cpu_ns = watch(&mut command, &options.out.join("goose.log"))?;
+    let report = read(&json)?;
+    let talk = &report["raw_metrics"]["requests"]["WS talk"];
+    let count = |name: &str| talk[name].as_u64().unwrap_or(0);
+    let (good, failed) = (count("success_count"), count("fail_count"));
+    let mut times: Vec<(u64, u64)> = talk["raw_data"]["times_us"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(us, count)| Some((us.parse().ok()?, count.as_u64()?)))
+        .collect();
+    times.sort_unstable();
+    // From the moment when all users were there to the moment when the last one had finished its last talk.
+    let moment = |action: &str| {
+        let history = report["raw_metrics"]["history"].as_array()?;
+        let step = history.iter().find(|step| step["action"] == action)?;
+        second_of_day(step["timestamp"].as_str()?)
+    };
+    let seconds = match (moment("Maintaining"), moment("Finished")) {
+        (Some(from), Some(to)) => (to - from).rem_euclid(86_400.0),
+        _ => options.seconds as f64,
+    };
+    Ok(Row {
+        generator: "goose".to_owned(),
+        requests: good + failed,
+        failed,
+        per_second: (good + failed) as f64 / seconds.max(1.0),
+        p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
+        p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
+        generator_us: per_request(cpu_ns, good),
+        ..Row::default()
+    })
+}
+
+fn locust(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result<Row, String> {
+    let json = options.out.join("locust.json");
+    let mut command = Command::new(&options.locust);
+    let users = users.to_string();
+    command
+        .args([
+            "-f",
+            "loadtest/locust/communication.py",
+            "--headless",
+            "--only-summary",
+            "--loglevel",
+            "WARNING",
+        ])
+        .args([
+            "--host",
+            &format!("ws://{address}"),
+            "--users",
+            &users,
+            "--spawn-rate",
+            &users,
+        ])
+        .args([
+            "--run-time",
+            &format!("{}s", options.seconds),
+            "--reset-stats",
+            "--json-file",
+        ])
+        .arg(options.out.join("locust"))
+        .arg("--html")
+        .arg(options.out.join("locust.html"))
+        .env("PLAZA_PACE_MS", pace_ms.to_string())
+        .env("PLAZA_PATH", options.path.as_deref().unwrap_or("/ws/communication"));
+    let cpu_ns = watch(&mut command, &options.out.join("locust.log"))?;
+    let report = read(&json)?;
+    let talk = report
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|row| row["name"] == "talk");
+    let talk = talk.ok_or("locust reports no talk; see locust.log")?;
+    let count = |name: &str| talk[name].as_u64().unwrap_or(0);
+    let (requests, failed) = (count("num_requests"), count("num_failures"));
+    let mut times: Vec<(u64, u64)> = talk["response_times"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(ms, count)| Some(((ms.parse::<f64>().ok()? * 1e3) as u64, count.as_u64()?)))
+        .collect();
+    times.sort_unstable();
+    let first = talk["start_time"].as_f64().unwrap_or(0.0);
+    let last = talk["last_request_timestamp"].as_f64().unwrap_or(first);
+    Ok(Row {
+        generator: "locust".to_owned(),
+        requests,
+        failed,
+        // Between its first and its last talk a user has one pace less than it has talks.
+        per_second: requests as f64 / (last - first + pace_ms as f64 / 1e3).max(1.0),
+        p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
+        p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
+        generator_us: per_request(cpu_ns, requests - failed.min(requests)),
+        ..Row::default()
+    })
+}
+
+/// The time in `2026-11-20T23:03:14.697Z` as seconds since midnight.
+fn second_of_day(timestamp: &str) -> Option<f64> {
+    let mut parts = timestamp.split_once('T')?.1.trim_end_matches('Z').split(':');
+    let mut next = || parts.next()?.parse::<f64>().ok();
+    Some(next()? * 3_600.0 + next()? * 60.0 + next()?)
+}
+
+/// Runs a generator to its end, its words going to `log`; returns the time it spent on a core. Failed requests make it
+/// exit with a failure; whether there is a report is what decides here.
+fn watch(command: &mut Command, log: &Path) -> Result<u64, String> {
+    let file = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
+    let both = file.try_clone().map_err(|error| error.to_string())?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(file)
+        .stderr(both)
+        .spawn()
+        .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
+    let mut cpu_ns = 0;
+    loop {
+        if child.try_wait().map_err(|error| error.to_string())?.is_some() {
+            return Ok(cpu_ns);
+        }
+        cpu_ns = process::cpu_ns(child.id()).unwrap_or(0).max(cpu_ns);
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn read(path: &Path) -> Result<Value, String> {
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("{}: {error}; see the log beside it", path.display()))?;
+    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn per_request(cpu_ns: u64, requests: u64) -> Option<f64> {
+    (requests > 0).then(|| cpu_ns as f64 / 1e3 / requests as f64)
+}
+
+/// The value that this share of the counted values does not exceed; `times` are ascending values with their counts.
+fn quantile(times: &[(u64, u64)], share: f64) -> Option<u64> {
+    let total: u64 = times.iter().map(|(_, count)| count).sum();
+    let wanted = (total as f64 * share).ceil() as u64;
+    let mut seen = 0;
+    times.iter().find_map(|(value, count)| {
+        seen += count;
+        (seen >= wanted).then_some(*value)
+    })
+}
+
+/// What the old systems published of themselves.
+fn published() -> Vec<Row> {
+    let row = |server: &str, requests, failed, per_second| Row {
+        server: server.to_owned(),
+        generator: "locust, theirs".to_owned(),
+        load: "as published; bound by their think time, timing send() only".to_owned(),
+        requests,
+        failed,
+        per_second,
+        ..Row::default()
+    };
+    vec![
+        row("document 000", 3_934, 5, 62.8),
+        row("document 001", 0, 0, 256.9),
+        row("document 002 (broken pipe)", 5_226, 1_560, 50.1),
+    ]
+}
+
+fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
+    let heads = [
+        "server",
+        "generator",
+        "load",
+        "requests",
+        "failed",
+        "requests/s",
+        "p50 ms",
+        "p99 ms",
+        "generator µs/request",
+    ];
+    let mut cells = vec![heads.map(str::to_owned).to_vec()];
+    let known = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
+    let count = |value: u64, row: &Row| {
+        if row.requests == 0 {
+            "–".to_owned()
+        } else {
+            number(value as f64)
+        }
+    };
+    for row in rows {
+        cells.push(vec![
+            row.server.clone(),
+            row.generator.clone(),
+            row.load.clone(),
+            count(row.requests, row),
+            count(row.failed, row),
+            number(row.per_second),
+            known(row.p50_ms),
+            known(row.p99_ms),
+            known(row.generator_us),
+        ]);
+    }
+    let bars: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                format!("{}, {}: {}", row.server, row.generator, short(&row.load)),
+                row.per_second,
+            )
+        })
+        .collect();
+    let svg = report::bars("Talks that came back, per second", "1/s", &bars);
+    let markdown = table::markdown(&cells);
+    let bare = svg.trim_start_matches("<figure>").trim_end_matches("</figure>");
+    let json = serde_json::to_string_pretty(rows).map_err(|error| error.to_string())?;
+    let page = report::page(
+        "goose and locust",
+        &format!("<p>{}</p>{svg}{}", process::machine(), table::html(&cells)),
+    );
+    for (name, text) in [
+        ("compare.md", markdown.as_str()),
+        ("compare.json", &json),
+        ("compare.svg", bare),
+        ("compare.html", &page),
+    ] {
+        let path = options.out.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    println!(
+        "{}\n\n{markdown}\nwritten to {}",
+        process::machine(),
+        options.out.display()
+    );
+    Ok(())
+}
+
+/// What stands before the first comma.
+fn short(load: &str) -> &str {
+    load.split([',', ';']).next().unwrap_or(load)
+}
+
+fn named(text: &str) -> Result<(String, String), String> {
+    let (name, url) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}`: write it as NAME=ws://HOST:PORT"))?;
+    Ok((name.to_owned(), url.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_counts_every_value() {
+        let times = [(1, 98), (5, 1), (9, 1)];
+        assert_eq!(
+            [0.5, 0.98, 0.99, 1.0].map(|share| quantile(&times, share)),
+            [Some(1), Some(1), Some(5), Some(9)]
+        );
+        assert_eq!(quantile(&[], 0.5), None);
+    }
+
+    #[test]
+    fn a_timestamp_is_a_second_of_its_day() {
+        assert_eq!(second_of_day("2026-11-20T01:02:03.5Z"), Some(3_723.5));
+        assert_eq!(second_of_day("yesterday"), None);
+    }
+
+    #[test]
+    fn published_figures_are_labelled_as_theirs() {
+        assert!(
+            published()
+                .iter()
+                .all(|row| row.generator.contains("theirs") && row.load.contains("published"))
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! The floor as a program: see `plaza_loadtest::floor`.
+
+use std::{net::SocketAddr, process::ExitCode};
+
+use clap::Parser;
+use plaza_loadtest::{
+    floor::{Floor, Sabotage},
+    process,
+};
+
+/// The least that a server can do to fan out: one blocking `send()` per member. It speaks no dialect and is no chat server.
+#[derive(Debug, Parser)]
+#[command(name = "floor", version)]
+struct Options {
+    /// Where to listen.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    sabotage: Sabotage,
+}
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    process::raise_open_files();
+    let served = Floor::bind(options.listen, options.sabotage).and_then(|floor| {
+        println!("listening on http://{}", floor.address()?);
+        floor.run()
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("floor: {}: {error}", options.listen);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! What comes in: from bytes to frames, from frames to talks at their places, and everything that is not where it belongs.
+
+use std::{
+    io::{self, Read},
+    ops::Range,
+};
+
+use super::{End, Engine, Happened, Id, State, mask};
+use crate::{
+    audit::Seen,
+    dialect::{Dialect, Fact, UPGRADE_ACCEPT, nats_messages},
+    frame::{self, From, Opcode, Scan},
+    limits,
+    marker::{self, MARKER_BYTES, Marker},
+};
+
+impl Engine {
+    pub(super) fn read(&mut self, id: Id) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        loop {
+            let conn = &mut self.conns[id];
+            if !conn.reading {
+                break;
+            }
+            let Some(stream) = &mut conn.stream else { break };
+            let kept = conn.tail.len();
+            if buffer.len() < kept + limits::READ_BUFFER_BYTES / 2 {
+                buffer.resize(kept + limits::READ_BUFFER_BYTES, 0);
+            }
+            let (old, room) = buffer.split_at_mut(kept);
+            let count = match stream.read(room) {
+                Ok(0) => {
+                    self.finish(id, End::Cut("end of stream".to_owned()));
+                    break;
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    let end = if conn.state == State::Connecting {
+                        End::Refused(format!("connect: {error}"))
+                    } else {
+                        End::Cut(error.to_string())
+                    };
+                    self.finish(id, end);
+                    break;
+                }
+            };
+            old.copy_from_slice(&conn.tail);
+            conn.tail.clear();
+            self.counts.bytes += count as u64;
+            let filled = kept + count;
+            let now = self.started.elapsed().as_nanos() as u64;
+            let bytes = &buffer[..filled];
+            let used = self.take_in(id, bytes, kept == 0, now);
+            let conn = &mut self.conns[id];
+            if conn.stream.is_some() {
+                conn.tail.extend_from_slice(bytes.get(used..).unwrap_or_default());
+            }
+            if filled < buffer.len() {
+                break;
+            }
+        }
+        self.buffer = buffer;
+    }
+
+    /// Uses as much of `bytes` as is whole; returns how much that was.
+    fn take_in(&mut self, id: Id, bytes: &[u8], fresh: bool, now: u64) -> usize {
+        let mut used = 0;
+        if matches!(self.conns[id].state, State::Connecting | State::Upgrading) {
+            match self.upgrade(id, bytes) {
+                Some(head) => used = head,
+                None => return 0,
+            }
+        }
+        let conn = &self.conns[id];
+        let (room, before) = (conn.room, conn.view.place);
+        if fresh && used == 0 && conn.exact.is_none() && before == Some(self.last_read.places.start) {
+            let last = &self.last_read;
+            if last.room == room && last.bytes == bytes {
+                let places = last.places.clone();
+                self.conns[id].view.place = Some(places.end);
+                self.counts.replayed += 1;
+                self.deliver(id, places, now);
+                return bytes.len();
+            }
+        }
+        let whole = used == 0;
+        let (mut frames, mut plain) = (0_u32, true);
+        while self.conns[id].stream.is_some() {
+            let rest = bytes.get(used..).unwrap_or_default();
+            match frame::scan(rest, From::Server) {
+                Scan::Frame(found) => {
+                    let payload = rest.get(found.payload.clone()).unwrap_or_default();
+                    plain &= self.frame(id, found.opcode, payload, now);
+                    frames += 1;
+                    used += found.payload.end;
+                }
+                Scan::Partial(_) => break,
+                Scan::Torn(why) => {
+                    self.finish(id, End::Torn(why));
+                    break;
+                }
+            }
+        }
+        // A handful of frames is scanned as fast as it is compared.
+        if let (Some(before), Some(after)) = (before, self.conns[id].view.place)
+            && plain
+            && fresh
+            && whole
+            && frames >= 4
+            && used == bytes.len()
+            && after - before == frames
+        {
+            self.last_read.bytes.clear();
+            self.last_read.bytes.extend_from_slice(bytes);
+            self.last_read.room = room;
+            self.last_read.places = before..after;
+        }
+        used
+    }
+
+    fn upgrade(&mut self, id: Id, bytes: &[u8]) -> Option<usize> {
+        let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
+            if bytes.len() > limits::RESPONSE_HEAD_BYTES {
+                self.finish(id, End::Refused("the answer to the upgrade has no end".to_owned()));
+            }
+            return None;
+        };
+        let head = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned();
+        let status = head.lines().next().unwrap_or_default();
+        if !status.starts_with("HTTP/1.1 101") {
+            self.finish(id, End::Refused(format!("upgrade: {status}")));
+            return None;
+        }
+        if !head.contains(UPGRADE_ACCEPT) {
+            self.finish(
+                id,
+                End::Refused("upgrade: the Sec-WebSocket-Accept is wrong".to_owned()),
+            );
+            return None;
+        }
+        let conn = &mut self.conns[id];
+        conn.state = State::Opening;
+        let (dialect, room) = (self.aim.dialect, conn.room);
+        let opening = dialect.opening(&conn.name, &self.room_names[room]);
+        let silent = self.aim.ready_on_upgrade || opening.is_empty();
+        if silent {
+            self.arrive(id);
+        }
+        // NATS has no members without its subscription, so its opening is said in any case.
+        if !silent || dialect == Dialect::Nats {
+            let mut bytes = Vec::new();
+            for message in opening {
+                frame::write(&mut bytes, dialect.opcode(), &message, Some(mask()));
+            }
+            self.send(id, &bytes);
+        }
+        Some(end + 4)
+    }
+
+    fn arrive(&mut self, id: Id) {
+        let now = self.now_ns();
+        let conn = &mut self.conns[id];
+        conn.state = State::Live;
+        conn.arrival_ns = Some(now.saturating_sub(conn.opened_ns));
+        self.happened.push(Happened::Ready(id));
+    }
+
+    /// Takes in one frame. Returns whether it was a talk at its place and nothing else.
+    fn frame(&mut self, id: Id, opcode: Opcode, payload: &[u8], now: u64) -> bool {
+        match opcode {
+            Opcode::Text | Opcode::Binary | Opcode::Continuation if self.aim.dialect == Dialect::Nats => {
+                self.nats(id, payload, now);
+                false
+            }
+            Opcode::Text | Opcode::Binary | Opcode::Continuation => self.message(id, payload, now),
+            Opcode::Ping => {
+                let mut bytes = Vec::new();
+                frame::write(&mut bytes, Opcode::Pong, payload, Some(mask()));
+                self.send(id, &bytes);
+                false
+            }
+            Opcode::Pong => false,
+            Opcode::Close => {
+                let mut bytes = Vec::new();
+                let code = payload.get(..2).unwrap_or_default();
+                frame::write(&mut bytes, Opcode::Close, code, Some(mask()));
+                self.send(id, &bytes);
+                self.finish(id, End::Closed(frame::close_code(payload)));
+                false
+            }
+        }
+    }
+
+    fn nats(&mut self, id: Id, payload: &[u8], now: u64) {
+        let conn = &mut self.conns[id];
+        if conn.state == State::Opening && Dialect::Nats.is_ready(payload) {
+            self.arrive(id);
+        }
+        let mut stream = std::mem::take(&mut self.conns[id].nats);
+        stream.extend_from_slice(payload);
+        let pinged = nats_messages(&mut stream, |text| {
+            self.message(id, text, now);
+        });
+        self.conns[id].nats = stream;
+        if pinged {
+            let mut bytes = Vec::new();
+            frame::write(&mut bytes, Opcode::Binary, b"PONG\r\n", Some(mask()));
+            self.send(id, &bytes);
+        }
+    }
+
+    #[inline]
+    fn message(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
+        let conn = &mut self.conns[id];
+        let hint = self.hints[conn.room];
+        if conn.exact.is_none()
+            && let Some(place) = conn.view.place
+            && let Some(entry) = self.rooms[conn.room].get(place)
+            && let Some(text) = payload.get(hint..hint + MARKER_BYTES + self.padding.len())
+            && text.starts_with(&entry.bytes)
+            && text.ends_with(&self.padding)
+            && !entry.is_behind()
+        {
+            conn.view.place = Some(place + 1);
+            self.deliver(id, place..place + 1, now);
+            return true;
+        }
+        self.unexpected(id, payload, now)
+    }
+
+    /// Takes in a message that is not known to be the next talk: the first member to see one comes here, and every fault.
+    fn unexpected(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
+        let dialect = self.aim.dialect;
+        let start = marker::find(payload).filter(|_| !dialect.is_reply(payload));
+        let Some(start) = start else {
+            self.other(id, payload);
+            return false;
+        };
+        let text = payload.get(start..).unwrap_or_default();
+        let marker = text
+            .first_chunk::<MARKER_BYTES>()
+            .and_then(|bytes| Some((bytes, Marker::parse(bytes)?)));
+        let Some((bytes, marker)) = marker else {
+            self.faults.torn += 1;
+            return false;
+        };
+        let sent = self
+            .conns
+            .get(marker.sender as usize)
+            .is_some_and(|sender| marker.seq < sender.sent);
+        let padding = text.get(MARKER_BYTES..MARKER_BYTES + self.padding.len());
+        if !sent || padding != Some(&self.padding) {
+            self.faults.torn += 1;
+            return false;
+        }
+        let conn = &mut self.conns[id];
+        self.hints[conn.room] = start;
+        let room = &mut self.rooms[conn.room];
+        let before = conn.view.place;
+        let seen = conn.view.see(room, marker, bytes, &mut self.faults);
+        if let Some(exact) = &mut conn.exact
+            && let Fact::Message { seq, prev } = dialect.fact(payload)
+        {
+            exact.untold += u64::from(exact.last.is_some_and(|last| last != prev));
+            exact.last = Some(seq);
+            if let Seen::InOrder(place) | Seen::Late(place) = seen {
+                room.note_server_seq(place, seq);
+            }
+        }
+        match seen {
+            Seen::InOrder(place) => {
+                self.deliver(id, place..place + 1, now);
+                before == Some(place)
+            }
+            Seen::Late(place) => {
+                self.deliver(id, place..place + 1, now);
+                false
+            }
+            Seen::Again => false,
+        }
+    }
+
+    fn other(&mut self, id: Id, payload: &[u8]) {
+        self.counts.other += 1;
+        self.counts.other_bytes += payload.len() as u64;
+        let dialect = self.aim.dialect;
+        if self.conns[id].state == State::Opening && dialect.is_ready(payload) {
+            return self.arrive(id);
+        }
+        match dialect.fact(payload) {
+            Fact::Gap { from, to } => {
+                if let Some(exact) = &mut self.conns[id].exact {
+                    exact.untold += u64::from(exact.last.is_some_and(|last| from != last + 1));
+                    exact.gaps.push((from, to));
+                    exact.last = Some(to);
+                }
+            }
+            Fact::Error(code) => *self.counts.refused.entry(code).or_default() += 1,
+            Fact::Message { .. } | Fact::Other => {}
+        }
+    }
+
+    #[inline]
+    fn deliver(&mut self, id: Id, places: Range<u32>, now: u64) {
+        let conn = &self.conns[id];
+        let latency = &mut self.latency[conn.class].interval;
+        let talks = self.rooms[conn.room].range(places);
+        self.counts.delivered += talks.len() as u64;
+        for talk in talks {
+            if self.window.contains(&talk.marker.at_ns) {
+                latency.saturating_record(now.saturating_sub(talk.marker.at_ns));
+            }
+            if talk.marker.sender as usize == id {
+                self.happened.push(Happened::Echo(id, talk.marker.seq));
+            }
+        }
+    }
+}

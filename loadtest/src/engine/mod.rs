@@ -1,0 +1,484 @@
+//! Thousands of WebSocket members on one thread: an epoll loop over raw sockets that counts, audits and times every talk.
+//!
+//! It promises that nothing is estimated: each frame of each member is scanned and compared with what was sent. It never
+//! decodes a frame that is where it belongs: it compares the text with the next one of the room, and a read that is, byte
+//! for byte, the read that another member of the room just had is accepted with that one comparison.
+
+mod incoming;
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use crate::{
+    audit::{Faults, RoomLog, View},
+    dialect::Dialect,
+    frame::{self, Opcode},
+    limits,
+    marker::{MARKER_BYTES, Marker},
+};
+
+/// Index of a connection.
+pub type Id = usize;
+
+/// How to reach the server and what to say there.
+#[derive(Clone, Debug)]
+pub struct Aim {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What the upgrade request asks for; `None`: the dialect's path.
+    pub path: Option<String>,
+    /// The wire format.
+    pub dialect: Dialect,
+    /// Size of every text.
+    pub text_bytes: usize,
+    /// A member counts as in its room once its upgrade is answered, and nothing is said to get there.
+    pub ready_on_upgrade: bool,
+    /// How many source addresses (127.0.0.1 and up) the connections are spread over.
+    pub sources: usize,
+}
+
+/// What happened to a connection, for the scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// It is in its room.
+    Ready(Id),
+    /// Its own talk with this number came back.
+    Echo(Id, u32),
+    /// It is gone, and the scenario did not do it.
+    Ended(Id),
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// The scenario closed it.
+    Left,
+    /// Could not connect, or the upgrade was refused.
+    Refused(String),
+    /// A close frame with this code.
+    Closed(u16),
+    /// The stream ended without one.
+    Cut(String),
+    /// The stream was not WebSocket any more.
+    Torn(&'static str),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Upgrading,
+    Opening,
+    Live,
+}
+
+/// The numbers of the native protocol, for members whose every message is decoded.
+#[derive(Debug, Default)]
+pub struct Exact {
+    last: Option<u64>,
+    /// The gaps that it was told, both ends included.
+    pub gaps: Vec<(u64, u64)>,
+    /// Messages whose `prev` was neither the last one nor the end of a gap.
+    pub untold: u64,
+}
+
+/// A member.
+#[derive(Debug)]
+pub struct Conn {
+    stream: Option<TcpStream>,
+    state: State,
+    name: String,
+    /// Its room.
+    pub room: usize,
+    /// The latency class that its deliveries count in.
+    pub class: usize,
+    tail: Vec<u8>,
+    outbox: Vec<u8>,
+    nats: Vec<u8>,
+    /// What it has seen.
+    pub view: View,
+    /// Set for members whose numbers are checked.
+    pub exact: Option<Box<Exact>>,
+    /// How it ended, if it has.
+    pub end: Option<End>,
+    /// Talks it has sent.
+    pub sent: u32,
+    reading: bool,
+    /// When it was opened, and how long it took to be in its room, in nanoseconds.
+    pub opened_ns: u64,
+    /// See `opened_ns`.
+    pub arrival_ns: Option<u64>,
+}
+
+impl Conn {
+    /// Whether it is in its room.
+    pub fn is_live(&self) -> bool {
+        self.state == State::Live && self.end.is_none()
+    }
+}
+
+/// What was counted, over all members.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Talks that arrived at a member.
+    pub delivered: u64,
+    /// Talks sent.
+    pub sent: u64,
+    /// Messages that are no talks (presence, lists, replies), and their bytes.
+    pub other: u64,
+    /// See `other`.
+    pub other_bytes: u64,
+    /// All bytes read.
+    pub bytes: u64,
+    /// Errors of the native protocol by code.
+    pub refused: BTreeMap<String, u64>,
+    /// Members that are gone without the scenario's doing, by reason.
+    pub ended: BTreeMap<String, u64>,
+    /// Reads that were accepted as equal to another member's.
+    pub replayed: u64,
+}
+
+/// Latencies of one class of members, in nanoseconds.
+#[derive(Debug)]
+pub struct Latency {
+    /// Since the last progress line.
+    pub interval: Histogram<u64>,
+    /// Of the whole measured stretch.
+    pub total: Histogram<u64>,
+}
+
+/// A read that a member had, as it stands in the room's log.
+#[derive(Debug, Default)]
+struct LastRead {
+    bytes: Vec<u8>,
+    room: usize,
+    places: Range<u32>,
+}
+
+/// The loop.
+#[derive(Debug)]
+pub struct Engine {
+    aim: Aim,
+    host: String,
+    padding: Vec<u8>,
+    poll: Poll,
+    events: Events,
+    buffer: Vec<u8>,
+    last_read: LastRead,
+    started: Instant,
+    conns: Vec<Conn>,
+    room_names: Vec<String>,
+    hints: Vec<usize>,
+    happened: Vec<Happened>,
+    /// The log of each room.
+    pub rooms: Vec<RoomLog>,
+    /// What was counted.
+    pub counts: Counts,
+    /// What went wrong.
+    pub faults: Faults,
+    /// Latencies by class.
+    pub latency: Vec<Latency>,
+    /// Talks whose intended time lies here count for the latencies.
+    pub window: Range<u64>,
+}
+
+impl Engine {
+    /// An engine without connections, with `classes` latency classes.
+    pub fn new(aim: Aim, classes: usize) -> io::Result<Self> {
+        let latency = (0..classes).map(|_| {
+            Ok(Latency {
+                interval: histogram()?,
+                total: histogram()?,
+            })
+        });
+        Ok(Self {
+            host: aim.address.to_string(),
+            padding: vec![b'x'; aim.text_bytes.saturating_sub(MARKER_BYTES)],
+            aim,
+            poll: Poll::new()?,
+            events: Events::with_capacity(4096),
+            buffer: vec![0; limits::READ_BUFFER_BYTES],
+            last_read: LastRead::default(),
+            started: Instant::now(),
+            conns: Vec::new(),
+            room_names: Vec::new(),
+            hints: Vec::new(),
+            happened: Vec::new(),
+            rooms: Vec::new(),
+            counts: Counts::default(),
+            faults: Faults::default(),
+            latency: latency.collect::<io::Result<_>>()?,
+            window: 0..0,
+        })
+    }
+
+    /// Nanoseconds since the start of the run.
+    pub fn now_ns(&self) -> u64 {
+        self.started.elapsed().as_nanos() as u64
+    }
+
+    /// Names another room.
+    pub fn add_room(&mut self, name: impl Into<String>) -> usize {
+        self.room_names.push(name.into());
+        self.hints.push(0);
+        self.rooms.push(RoomLog::default());
+        self.rooms.len() - 1
+    }
+
+    /// All connections there ever were.
+    pub fn conns(&self) -> &[Conn] {
+        &self.conns
+    }
+
+    /// One connection.
+    pub fn conn_mut(&mut self, id: Id) -> &mut Conn {
+        &mut self.conns[id]
+    }
+
+    /// Opens a connection for a member of `room`; [`Happened::Ready`] says that it is there.
+    /// `receive_bytes` asks for a small socket buffer, for readers that are to stall.
+    pub fn open(&mut self, room: usize, view: View, receive_bytes: Option<usize>) -> Id {
+        let id = self.conns.len();
+        self.conns.push(Conn {
+            stream: None,
+            state: State::Connecting,
+            name: format!("m{id:06}"),
+            room,
+            class: 0,
+            tail: Vec::new(),
+            outbox: Vec::new(),
+            nats: Vec::new(),
+            view,
+            exact: None,
+            end: None,
+            sent: 0,
+            reading: true,
+            opened_ns: self.now_ns(),
+            arrival_ns: None,
+        });
+        match self.connect(id, receive_bytes) {
+            Ok(stream) => self.conns[id].stream = Some(stream),
+            Err(error) => self.finish(id, End::Refused(format!("connect: {error}"))),
+        }
+        id
+    }
+
+    /// Closes a connection as a client that goes, with a close frame.
+    pub fn leave(&mut self, id: Id) {
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, Opcode::Close, &1000_u16.to_be_bytes(), Some(mask()));
+        self.send(id, &bytes);
+        self.finish(id, End::Left);
+    }
+
+    /// Cuts a connection as a client whose network is gone: a reset.
+    pub fn cut(&mut self, id: Id) {
+        if let Some(stream) = &self.conns[id].stream {
+            // Where this fails the connection is gone already, which is what was wanted.
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+        self.finish(id, End::Left);
+    }
+
+    /// Stops reading from a connection, or begins again.
+    pub fn set_reading(&mut self, id: Id, reading: bool) -> io::Result<()> {
+        let conn = &mut self.conns[id];
+        if conn.reading == reading {
+            return Ok(());
+        }
+        conn.reading = reading;
+        let Some(stream) = &mut conn.stream else { return Ok(()) };
+        if reading {
+            self.poll.registry().register(stream, Token(id), Interest::READABLE)
+        } else {
+            self.poll.registry().deregister(stream)
+        }
+    }
+
+    /// Says something as this member. `at_ns` is when it should have been said.
+    pub fn talk(&mut self, id: Id, at_ns: u64) {
+        let conn = &mut self.conns[id];
+        let text = Marker {
+            sender: id as u32,
+            seq: conn.sent,
+            at_ns,
+        }
+        .text(self.aim.text_bytes);
+        conn.sent += 1;
+        self.rooms[conn.room].sent += 1;
+        self.counts.sent += 1;
+        let mut message = Vec::with_capacity(text.len() + 64);
+        self.aim
+            .dialect
+            .talk(&mut message, &conn.name, &self.room_names[conn.room], &text);
+        let mut bytes = Vec::with_capacity(message.len() + 14);
+        frame::write(&mut bytes, self.aim.dialect.opcode(), &message, Some(mask()));
+        self.send(id, &bytes);
+    }
+
+    /// Waits until something happens, at most `wait`, and appends what it was to `happened`.
+    pub fn turn(&mut self, wait: Duration, happened: &mut Vec<Happened>) -> io::Result<()> {
+        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+        match self.poll.poll(&mut events, Some(wait.min(limits::POLL_TIME))) {
+            Ok(()) => {
+                for event in &events {
+                    let Token(id) = event.token();
+                    if event.is_writable() {
+                        self.write_on(id);
+                    }
+                    if event.is_readable() || event.is_read_closed() || event.is_error() {
+                        self.read(id);
+                    }
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        self.events = events;
+        happened.append(&mut self.happened);
+        Ok(())
+    }
+
+    /// Adds the latencies of the last interval to the totals; returns them by class as (p50, p99) in nanoseconds.
+    pub fn close_interval(&mut self) -> Vec<(u64, u64)> {
+        let mut quantiles = Vec::new();
+        for latency in &mut self.latency {
+            quantiles.push((
+                latency.interval.value_at_quantile(0.5),
+                latency.interval.value_at_quantile(0.99),
+            ));
+            // Both have the same bounds, so this cannot fail.
+            let _ = latency.total.add(&latency.interval);
+            latency.interval.reset();
+        }
+        quantiles
+    }
+
+    fn connect(&mut self, id: Id, receive_bytes: Option<usize>) -> io::Result<TcpStream> {
+        let address = self.aim.address;
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )?;
+        socket.set_tcp_nodelay(true)?;
+        if let Some(bytes) = receive_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        if self.aim.sources > 1 && address.is_ipv4() {
+            let last = 1 + (id % self.aim.sources) as u8;
+            socket.bind(&SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0).into())?;
+        }
+        match socket.connect(&address.into()) {
+            Ok(()) => {}
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
+            Err(error) => return Err(error),
+        }
+        let mut stream = TcpStream::from_std(socket.into());
+        self.poll
+            .registry()
+            .register(&mut stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        Ok(stream)
+    }
+
+    fn finish(&mut self, id: Id, end: End) {
+        let conn = &mut self.conns[id];
+        if conn.end.is_some() {
+            return;
+        }
+        conn.stream = None;
+        conn.tail = Vec::new();
+        conn.outbox = Vec::new();
+        let reason = match &end {
+            End::Left => None,
+            End::Refused(why) => Some(format!("refused: {why}")),
+            End::Closed(code) => Some(format!("closed {code}")),
+            End::Cut(why) => Some(format!("cut: {why}")),
+            End::Torn(why) => {
+                self.faults.torn += 1;
+                Some(format!("torn: {why}"))
+            }
+        };
+        if let Some(reason) = reason {
+            *self.counts.ended.entry(reason).or_default() += 1;
+            self.happened.push(Happened::Ended(id));
+        }
+        conn.end = Some(end);
+    }
+
+    fn write_on(&mut self, id: Id) {
+        let conn = &mut self.conns[id];
+        let Some(stream) = &mut conn.stream else { return };
+        if conn.state == State::Connecting {
+            match stream.take_error() {
+                Ok(None) if stream.peer_addr().is_ok() => {}
+                Ok(None) => return,
+                Ok(Some(error)) | Err(error) => return self.finish(id, End::Refused(format!("connect: {error}"))),
+            }
+            conn.state = State::Upgrading;
+            let dialect = self.aim.dialect;
+            let path = self
+                .aim
+                .path
+                .clone()
+                .unwrap_or_else(|| dialect.path(&self.room_names[conn.room]));
+            let request = dialect.request(&self.host, &path, &conn.name);
+            // From here on there is nothing to be told about writing until a write is cut short.
+            if let Err(error) = self.poll.registry().reregister(stream, Token(id), Interest::READABLE) {
+                return self.finish(id, End::Cut(error.to_string()));
+            }
+            return self.send(id, request.as_bytes());
+        }
+        let outbox = std::mem::take(&mut conn.outbox);
+        if !outbox.is_empty() {
+            self.send(id, &outbox);
+        }
+    }
+
+    fn send(&mut self, id: Id, bytes: &[u8]) {
+        let conn = &mut self.conns[id];
+        let Some(stream) = &mut conn.stream else { return };
+        let mut written = 0;
+        if conn.outbox.is_empty() {
+            match stream.write(bytes) {
+                Ok(count) => written = count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return self.finish(id, End::Cut(error.to_string())),
+            }
+            if written == bytes.len() {
+                return;
+            }
+            if conn.reading {
+                let both = Interest::READABLE | Interest::WRITABLE;
+                if let Err(error) = self.poll.registry().reregister(stream, Token(id), both) {
+                    return self.finish(id, End::Cut(error.to_string()));
+                }
+            }
+        }
+        conn.outbox.extend_from_slice(bytes.get(written..).unwrap_or_default());
+        if conn.outbox.len() > limits::OUTBOX_BYTES {
+            self.finish(
+                id,
+                End::Cut("the server does not read what this member says".to_owned()),
+            );
+        }
+    }
+}
+
+/// A masking key: only to make the server do the work.
+fn mask() -> [u8; 4] {
+    fastrand::u32(..).to_ne_bytes()
+}
+
+/// A histogram of latencies in nanoseconds, exact to three digits.
+pub fn histogram() -> io::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, limits::LATENCY_MAX_NS, 3).map_err(io::Error::other)
+}

@@ -1,0 +1,311 @@
+//! The floor: the least that a server can do to fan out, as the measure for all others.
+//!
+//! One thread, blocking sockets. It answers the upgrade, takes a sender's frame, and calls `send()` with the same bytes,
+//! unmasked, once per member. Connections with the same path are in the same room. It speaks no dialect, keeps nothing,
+//! and protects itself from nobody: a member that does not read stops everybody, as such a loop does.
+//!
+//! It can also be made to fail on purpose, which is how the audit is tested.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd,
+    sync::Arc,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Args;
+use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+use sha1::{Digest, Sha1};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::{
+    frame::{self, From, Opcode, Scan},
+    limits,
+};
+
+/// What the floor does wrong, counted in deliveries over all members.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Sabotage {
+    /// Leaves one delivery out of so many.
+    #[arg(long)]
+    pub drop_one_in: Option<u64>,
+    /// Makes one delivery out of so many twice.
+    #[arg(long)]
+    pub duplicate_one_in: Option<u64>,
+    /// Makes one delivery out of so many after the one that should follow it.
+    #[arg(long)]
+    pub swap_one_in: Option<u64>,
+    /// Sends only half the bytes of one delivery out of so many.
+    #[arg(long)]
+    pub tear_one_in: Option<u64>,
+}
+
+/// The server.
+#[derive(Debug)]
+pub struct Floor {
+    listener: TcpListener,
+    poll: Poll,
+    conns: HashMap<usize, Conn>,
+    rooms: HashMap<Arc<str>, Vec<usize>>,
+    next: usize,
+    sabotage: Sabotage,
+    deliveries: u64,
+}
+
+#[derive(Debug)]
+struct Conn {
+    stream: TcpStream,
+    inbox: Vec<u8>,
+    room: Option<Arc<str>>,
+    held: Option<Vec<u8>>,
+}
+
+const LISTENER: Token = Token(0);
+const UPGRADE_SALT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+impl Floor {
+    /// Listens on `address`.
+    pub fn bind(address: SocketAddr, sabotage: Sabotage) -> io::Result<Self> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM.nonblocking(),
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(4096)?;
+        let listener = TcpListener::from(socket);
+        let poll = Poll::new()?;
+        poll.registry()
+            .register(&mut SourceFd(&listener.as_raw_fd()), LISTENER, Interest::READABLE)?;
+        let (conns, rooms) = (HashMap::new(), HashMap::new());
+        Ok(Self {
+            listener,
+            poll,
+            conns,
+            rooms,
+            next: 1,
+            sabotage,
+            deliveries: 0,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until the process ends.
+    pub fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if let Err(error) = self.poll.poll(&mut events, None) {
+                if error.kind() == io::ErrorKind::Interrupted {
+                    continue;
+                }
+                return Err(error);
+            }
+            for event in &events {
+                match event.token() {
+                    LISTENER => self.accept()?,
+                    Token(id) => self.read(id, &mut buffer),
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => return Err(error),
+            };
+            stream.set_nonblocking(false)?;
+            stream.set_nodelay(true)?;
+            stream.set_write_timeout(Some(limits::FLOOR_WRITE_TIME))?;
+            let id = self.next;
+            self.next += 1;
+            self.poll
+                .registry()
+                .register(&mut SourceFd(&stream.as_raw_fd()), Token(id), Interest::READABLE)?;
+            self.conns.insert(
+                id,
+                Conn {
+                    stream,
+                    inbox: Vec::new(),
+                    room: None,
+                    held: None,
+                },
+            );
+        }
+    }
+
+    fn read(&mut self, id: usize, buffer: &mut [u8]) {
+        while let Some(conn) = self.conns.get_mut(&id) {
+            // The socket blocks, for the sake of `send()`; a read must not.
+            let received = rustix::net::recv(&conn.stream, &mut *buffer, rustix::net::RecvFlags::DONTWAIT);
+            match received {
+                Ok((_, 0)) => return self.remove(id),
+                Ok((_, count)) => {
+                    conn.inbox.extend_from_slice(buffer.get(..count).unwrap_or_default());
+                    if conn.inbox.len() > limits::FLOOR_MESSAGE_BYTES || !self.take_in(id) {
+                        return self.remove(id);
+                    }
+                    if count < buffer.len() {
+                        return;
+                    }
+                }
+                Err(rustix::io::Errno::AGAIN) => return,
+                Err(_) => return self.remove(id),
+            }
+        }
+    }
+
+    /// Uses what is whole in the inbox of `id`; returns whether the connection lives on.
+    fn take_in(&mut self, id: usize) -> bool {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return false;
+        };
+        let mut inbox = std::mem::take(&mut conn.inbox);
+        let mut used = 0;
+        if conn.room.is_none() {
+            let Some(end) = memchr::memmem::find(&inbox, b"\r\n\r\n") else {
+                conn.inbox = inbox;
+                return true;
+            };
+            let head = String::from_utf8_lossy(inbox.get(..end).unwrap_or_default()).into_owned();
+            let Some((path, answer)) = answer(&head) else {
+                return false;
+            };
+            if conn.stream.write_all(answer.as_bytes()).is_err() {
+                return false;
+            }
+            let room: Arc<str> = path.into();
+            conn.room = Some(Arc::clone(&room));
+            self.rooms.entry(room).or_default().push(id);
+            used = end + 4;
+        }
+        let mut out = Vec::new();
+        loop {
+            let rest = inbox.get_mut(used..).unwrap_or_default();
+            let found = match frame::scan(rest, From::Client) {
+                Scan::Frame(found) => found,
+                Scan::Partial(_) => break,
+                Scan::Torn(_) => return false,
+            };
+            used += found.payload.end;
+            let payload = rest.get_mut(found.payload).unwrap_or_default();
+            frame::unmask(payload, found.mask.unwrap_or_default());
+            out.clear();
+            match found.opcode {
+                Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                    frame::write(&mut out, found.opcode, payload, None);
+                    self.fan_out(id, &out);
+                }
+                Opcode::Ping | Opcode::Close => {
+                    let answer = if found.opcode == Opcode::Ping {
+                        Opcode::Pong
+                    } else {
+                        Opcode::Close
+                    };
+                    frame::write(&mut out, answer, payload, None);
+                    let Some(conn) = self.conns.get_mut(&id) else {
+                        return false;
+                    };
+                    if conn.stream.write_all(&out).is_err() || answer == Opcode::Close {
+                        return false;
+                    }
+                }
+                Opcode::Pong => {}
+            }
+        }
+        inbox.drain(..used);
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.inbox = inbox;
+        }
+        true
+    }
+
+    fn fan_out(&mut self, from: usize, bytes: &[u8]) {
+        let room = self.conns.get(&from).and_then(|conn| conn.room.clone());
+        let members = room.and_then(|room| self.rooms.get(&room));
+        let mut gone = Vec::new();
+        for id in members.into_iter().flatten() {
+            let Some(conn) = self.conns.get_mut(id) else { continue };
+            self.deliveries += 1;
+            let hit = |one_in: Option<u64>| one_in.is_some_and(|count| self.deliveries.is_multiple_of(count.max(1)));
+            let sent = if hit(self.sabotage.drop_one_in) {
+                Ok(())
+            } else if hit(self.sabotage.duplicate_one_in) {
+                conn.stream.write_all(&[bytes, bytes].concat())
+            } else if hit(self.sabotage.swap_one_in) && conn.held.is_none() {
+                conn.held = Some(bytes.to_vec());
+                Ok(())
+            } else if hit(self.sabotage.tear_one_in) {
+                conn.stream.write_all(bytes.get(..bytes.len() / 2).unwrap_or_default())
+            } else {
+                let first = conn.stream.write_all(bytes);
+                match conn.held.take() {
+                    Some(held) => first.and_then(|()| conn.stream.write_all(&held)),
+                    None => first,
+                }
+            };
+            if sent.is_err() {
+                gone.push(*id);
+            }
+        }
+        for id in gone {
+            self.remove(id);
+        }
+    }
+
+    fn remove(&mut self, id: usize) {
+        let Some(conn) = self.conns.remove(&id) else { return };
+        // Closing takes it out of the poll in any case.
+        let _ = self.poll.registry().deregister(&mut SourceFd(&conn.stream.as_raw_fd()));
+        if let Some(room) = conn.room
+            && let Some(members) = self.rooms.get_mut(&room)
+        {
+            members.retain(|member| *member != id);
+            if members.is_empty() {
+                self.rooms.remove(&room);
+            }
+        }
+    }
+}
+
+/// The path of an upgrade request and the answer to it; `None` if it is not one.
+fn answer(head: &str) -> Option<(String, String)> {
+    let path = head.strip_prefix("GET ")?.split(' ').next()?;
+    let mut lines = head.lines().filter_map(|line| line.split_once(':'));
+    let key = lines
+        .find(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-key"))?
+        .1
+        .trim();
+    let accept = STANDARD.encode(Sha1::digest(format!("{key}{UPGRADE_SALT}")));
+    let answer = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    Some((path.to_owned(), answer))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::dialect::{Dialect, UPGRADE_ACCEPT};
+
+    #[test]
+    fn the_upgrade_is_answered_as_the_rfc_says() {
+        let (path, answer) = answer(&Dialect::Raw.request("h", "/a", "ann")).unwrap();
+        assert_eq!(path, "/a");
+        assert!(answer.contains(UPGRADE_ACCEPT));
+        assert!(super::answer("POST / HTTP/1.1").is_none());
+    }
+}

@@ -1,0 +1,315 @@
+//! One member on tokio, for the goose scenarios: connects, talks, and knows when its own talk is back.
+//!
+//! A task of its own reads, so that pings are answered and nothing piles up while the user thinks, and so that the time
+//! of an echo is when it came, not when somebody looked.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{Mutex, mpsc},
+    task::JoinHandle,
+    time::timeout,
+};
+
+use crate::{
+    dialect::{Dialect, UPGRADE_ACCEPT},
+    frame::{self, From, Opcode, Scan},
+    limits,
+    marker::{self, MARKER_BYTES, Marker},
+};
+
+/// Set in the sender of a talk that listeners time.
+pub const ANNOUNCEMENT: u32 = 1 << 23;
+
+/// A member of a room.
+#[derive(Debug)]
+pub struct Member {
+    dialect: Dialect,
+    name: String,
+    room: String,
+    sender: u32,
+    seq: u32,
+    write: Arc<Mutex<OwnedWriteHalf>>,
+    heard: mpsc::Receiver<Heard>,
+    reader: JoinHandle<()>,
+}
+
+/// What a reader tells its member.
+#[derive(Clone, Copy, Debug)]
+enum Heard {
+    Ready,
+    Own(u32, Instant),
+    Announcement(Duration),
+}
+
+impl Member {
+    /// Connects and enters the room. `path`: `None` for the dialect's own.
+    pub async fn enter(
+        address: SocketAddr,
+        path: Option<&str>,
+        dialect: Dialect,
+        name: &str,
+        room: &str,
+    ) -> Result<Self, String> {
+        let entering = Self::enter_unbounded(address, path, dialect, name, room);
+        timeout(limits::MEMBER_TIME, entering)
+            .await
+            .map_err(|_| "not in the room in time".to_owned())?
+    }
+
+    async fn enter_unbounded(
+        address: SocketAddr,
+        path: Option<&str>,
+        dialect: Dialect,
+        name: &str,
+        room: &str,
+    ) -> Result<Self, String> {
+        let mut stream = TcpStream::connect(address)
+            .await
+            .map_err(|error| format!("connect: {error}"))?;
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let path = path.map_or_else(|| dialect.path(room), str::to_owned);
+        let request = dialect.request(&address.to_string(), &path, name);
+        stream
+            .write_all(request.as_bytes())
+            .await
+            .map_err(|error| error.to_string())?;
+        let rest = upgrade(&mut stream).await?;
+        let (read, write) = stream.into_split();
+        let write = Arc::new(Mutex::new(write));
+        let (told, heard) = mpsc::channel(limits::HEARD_AT_ONCE);
+        let sender = fastrand::u32(..ANNOUNCEMENT);
+        let reader = Reader {
+            dialect,
+            sender,
+            told,
+            write: Arc::clone(&write),
+        };
+        let reader = tokio::spawn(reader.run(read, rest));
+        let (name, room) = (name.to_owned(), room.to_owned());
+        let mut member = Self {
+            dialect,
+            name,
+            room,
+            sender,
+            seq: 0,
+            write,
+            heard,
+            reader,
+        };
+        let opening = dialect.opening(&member.name, &member.room);
+        if opening.is_empty() {
+            return Ok(member);
+        }
+        for message in opening {
+            member.send(&message).await?;
+        }
+        loop {
+            match member.heard.recv().await {
+                Some(Heard::Ready) => return Ok(member),
+                Some(Heard::Own(..) | Heard::Announcement(_)) => {}
+                None => return Err("the server ended the connection before the room was entered".to_owned()),
+            }
+        }
+    }
+
+    /// Says something of this size and waits for its echo; returns how long that took.
+    pub async fn talk(&mut self, text_bytes: usize) -> Result<Duration, String> {
+        self.say(self.sender, text_bytes).await
+    }
+
+    /// Like [`Member::talk`], and every listener times it.
+    pub async fn announce(&mut self, text_bytes: usize) -> Result<Duration, String> {
+        self.say(self.sender | ANNOUNCEMENT, text_bytes).await
+    }
+
+    /// Waits for somebody's announcement; returns how long it was on its way. `None`: none came in this time.
+    pub async fn listen(&mut self, patience: Duration) -> Result<Option<Duration>, String> {
+        let hearing = async {
+            loop {
+                match self.heard.recv().await {
+                    Some(Heard::Announcement(age)) => return Ok(age),
+                    Some(Heard::Ready | Heard::Own(..)) => {}
+                    None => return Err("the server ended the connection".to_owned()),
+                }
+            }
+        };
+        timeout(patience, hearing).await.ok().transpose()
+    }
+
+    async fn say(&mut self, sender: u32, text_bytes: usize) -> Result<Duration, String> {
+        let started = Instant::now();
+        let marker = Marker {
+            sender,
+            seq: self.seq,
+            at_ns: clock_ns(),
+        };
+        self.seq += 1;
+        let mut message = Vec::new();
+        self.dialect
+            .talk(&mut message, &self.name, &self.room, &marker.text(text_bytes));
+        self.send(&message).await?;
+        let echo = async {
+            loop {
+                match self.heard.recv().await {
+                    Some(Heard::Own(seq, at)) if seq == marker.seq => return Ok(at.duration_since(started)),
+                    Some(Heard::Own(..) | Heard::Ready | Heard::Announcement(_)) => {}
+                    None => return Err("the server ended the connection".to_owned()),
+                }
+            }
+        };
+        timeout(limits::MEMBER_TIME, echo)
+            .await
+            .map_err(|_| "the echo did not come back in time".to_owned())?
+    }
+
+    async fn send(&self, message: &[u8]) -> Result<(), String> {
+        send(&self.write, self.dialect.opcode(), message).await
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
+}
+
+/// The task that reads.
+struct Reader {
+    dialect: Dialect,
+    sender: u32,
+    told: mpsc::Sender<Heard>,
+    write: Arc<Mutex<OwnedWriteHalf>>,
+}
+
+impl Reader {
+    /// Reads until the connection ends or nobody is interested; either way `told` is dropped, which says so.
+    async fn run(self, mut read: OwnedReadHalf, mut inbox: Vec<u8>) {
+        let mut ready = false;
+        loop {
+            let mut used = 0;
+            loop {
+                let rest = inbox.get(used..).unwrap_or_default();
+                match frame::scan(rest, From::Server) {
+                    Scan::Frame(found) => {
+                        let payload = rest.get(found.payload.clone()).unwrap_or_default();
+                        let goes_on = match found.opcode {
+                            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
+                                self.message(payload, &mut ready).await
+                            }
+                            Opcode::Ping => send(&self.write, Opcode::Pong, payload).await.is_ok(),
+                            Opcode::Pong => true,
+                            Opcode::Close => false,
+                        };
+                        if !goes_on {
+                            return;
+                        }
+                        used += found.payload.end;
+                    }
+                    Scan::Partial(_) => break,
+                    Scan::Torn(_) => return,
+                }
+            }
+            inbox.drain(..used);
+            match read.read_buf(&mut inbox).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Returns whether anybody still listens.
+    async fn message(&self, payload: &[u8], ready: &mut bool) -> bool {
+        let start = marker::find(payload).filter(|_| !self.dialect.is_reply(payload));
+        let text = start
+            .and_then(|start| payload.get(start..))
+            .and_then(|text| text.first_chunk::<MARKER_BYTES>());
+        let Some(marker) = text.and_then(Marker::parse) else {
+            if !*ready && self.dialect.is_ready(payload) {
+                *ready = true;
+                return self.told.send(Heard::Ready).await.is_ok();
+            }
+            return true;
+        };
+        if marker.sender & !ANNOUNCEMENT == self.sender {
+            // Never dropped: its member waits for it, and has emptied the queue up to here.
+            return self.told.send(Heard::Own(marker.seq, Instant::now())).await.is_ok();
+        }
+        if marker.sender & ANNOUNCEMENT != 0 {
+            let age = Duration::from_nanos(clock_ns().saturating_sub(marker.at_ns));
+            // A user that thinks instead of listening does not hear what does not fit.
+            let _ = self.told.try_send(Heard::Announcement(age));
+        }
+        !self.told.is_closed()
+    }
+}
+
+async fn send(write: &Mutex<OwnedWriteHalf>, opcode: Opcode, message: &[u8]) -> Result<(), String> {
+    let mut bytes = Vec::with_capacity(message.len() + 14);
+    frame::write(&mut bytes, opcode, message, Some(fastrand::u32(..).to_ne_bytes()));
+    write
+        .lock()
+        .await
+        .write_all(&bytes)
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Reads the answer to the upgrade request; returns what came after it.
+async fn upgrade(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
+    let mut inbox = Vec::new();
+    loop {
+        if let Some(end) = memchr::memmem::find(&inbox, b"\r\n\r\n") {
+            let head = String::from_utf8_lossy(inbox.get(..end).unwrap_or_default()).into_owned();
+            if !head.starts_with("HTTP/1.1 101") || !head.contains(UPGRADE_ACCEPT) {
+                return Err(format!("upgrade: {}", head.lines().next().unwrap_or_default()));
+            }
+            return Ok(inbox.split_off(end + 4));
+        }
+        if inbox.len() > limits::RESPONSE_HEAD_BYTES {
+            return Err("the answer to the upgrade has no end".to_owned());
+        }
+        match stream.read_buf(&mut inbox).await {
+            Ok(0) => return Err("the server ended the connection instead of an upgrade".to_owned()),
+            Ok(_) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// Nanoseconds on the clock that all members of this process share.
+fn clock_ns() -> u64 {
+    static STARTED: OnceLock<Instant> = OnceLock::new();
+    STARTED.get_or_init(Instant::now).elapsed().as_nanos() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::floor::{Floor, Sabotage};
+
+    #[tokio::test]
+    async fn a_member_has_its_own_echo_and_listeners_hear_announcements() {
+        let floor = Floor::bind("127.0.0.1:0".parse().unwrap(), Sabotage::default()).unwrap();
+        let address = floor.address().unwrap();
+        std::thread::spawn(|| floor.run());
+        let mut speaker = Member::enter(address, None, Dialect::Raw, "ann", "hall").await.unwrap();
+        let mut listener = Member::enter(address, None, Dialect::Raw, "ben", "hall").await.unwrap();
+        let mut elsewhere = Member::enter(address, None, Dialect::Raw, "eve", "yard").await.unwrap();
+        speaker.talk(64).await.unwrap();
+        speaker.announce(64).await.unwrap();
+        assert!(listener.listen(limits::MEMBER_TIME).await.unwrap().is_some());
+        elsewhere.talk(64).await.unwrap();
+        assert_eq!(elsewhere.listen(Duration::from_millis(1)).await.unwrap(), None);
+    }
+}

@@ -1,0 +1,282 @@
+//! The command line of `plaza-load`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{dialect::Dialect, limits, marker::MARKER_BYTES, process, ratio::RatioOptions, require::Requirements};
+
+/// Drives a chat server with thousands of members, audits every member's stream, and measures latency and cost.
+///
+/// Exits with 1 when a talk was lost, duplicated, reordered or torn, or when a --require is missed; with 2 when the run
+/// itself could not be made.
+#[derive(Debug, Parser)]
+#[command(name = "plaza-load", version)]
+pub struct Options {
+    /// What to run.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// The kinds of load.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// One room: every talk goes to every member.
+    Fanout(Fanout),
+    /// Members that say nothing: memory per connection.
+    Idle(Idle),
+    /// All members connect at once, are cut off, and come again at once.
+    Storm(Storm),
+    /// A share of the members stops reading for a while.
+    Stall(Stall),
+    /// Many small rooms and a few huge ones.
+    Rooms(Rooms),
+    /// Members come and go while others talk.
+    Churn(Churn),
+    /// The floor and a server in turns, several rounds: the table of ratios.
+    Ratio(RatioOptions),
+}
+
+/// What all kinds share.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// Where the server listens: ws://HOST:PORT, with a path if it is not the dialect's own.
+    #[arg(long)]
+    pub url: Option<String>,
+    /// Allow a target that is not this machine.
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// The server's process, for its time and memory.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Starts the server for this run. It must print `listening on http://ADDR`, or --url must say where it listens.
+    #[arg(long, conflicts_with = "pid")]
+    pub server_cmd: Option<String>,
+    /// Pins the server that is started here to this core.
+    #[arg(long, requires = "server_cmd")]
+    pub server_core: Option<usize>,
+    /// Pins the generator to this core.
+    #[arg(long)]
+    pub load_core: Option<usize>,
+    /// The wire format.
+    #[arg(long, value_enum, default_value = "proto")]
+    pub dialect: Dialect,
+    /// Bytes of each text.
+    #[arg(long, default_value_t = 64)]
+    pub text: usize,
+    /// The room, where the dialect has rooms.
+    #[arg(long, default_value = "lobby")]
+    pub room: String,
+    /// Members are in the room once they are connected; nothing is said to get there.
+    #[arg(long)]
+    pub ready_on_upgrade: bool,
+    /// Spread the connections over this many source addresses, 127.0.0.1 and up.
+    #[arg(long)]
+    pub sources: Option<usize>,
+    /// Seconds before the measured stretch.
+    #[arg(long, default_value_t = 2.0)]
+    pub warmup: f64,
+    /// Seconds of the measured stretch.
+    #[arg(long, default_value_t = 10.0)]
+    pub seconds: f64,
+    /// Seconds after the last talk for all of it to arrive.
+    #[arg(long, default_value_t = limits::DRAIN_TIME.as_secs_f64())]
+    pub drain: f64,
+    /// Let members disagree about the order of talks of different senders, as systems without one order per room do.
+    #[arg(long)]
+    pub any_order: bool,
+    /// What must hold, as in lost=0,p99_ms<=20.
+    #[arg(long)]
+    pub require: Vec<Requirements>,
+    /// Writes the report as JSON.
+    #[arg(long)]
+    pub json: Option<PathBuf>,
+    /// Writes the report as one HTML page that needs nothing else.
+    #[arg(long)]
+    pub html: Option<PathBuf>,
+    /// No progress lines.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// How fast talks are offered.
+#[derive(Args, Clone, Debug)]
+#[group(required = true, multiple = false)]
+pub struct Offer {
+    /// Talks per second, sent when they are due whatever the server does.
+    #[arg(long)]
+    pub rate: Option<f64>,
+    /// Talks under way: the next is sent when the sender's own echo is back.
+    #[arg(long)]
+    pub in_flight: Option<usize>,
+}
+
+/// One room.
+#[derive(Args, Clone, Debug)]
+pub struct Fanout {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub offer: Offer,
+    /// Members.
+    #[arg(long, short = 'n', default_value_t = 1_000)]
+    pub members: usize,
+    /// How many of them talk. Default: 16 with --rate, one per talk in flight with --in-flight.
+    #[arg(long)]
+    pub senders: Option<usize>,
+}
+
+/// Silence.
+#[derive(Args, Clone, Debug)]
+pub struct Idle {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Members.
+    #[arg(long, short = 'n', default_value_t = 1_000)]
+    pub members: usize,
+    /// Members per room, where the dialect has rooms; 0: all in one.
+    #[arg(long, default_value_t = 0)]
+    pub room_size: usize,
+}
+
+/// All at once.
+#[derive(Args, Clone, Debug)]
+pub struct Storm {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Members.
+    #[arg(long, short = 'n', default_value_t = 10_000)]
+    pub members: usize,
+}
+
+/// Slow readers.
+#[derive(Args, Clone, Debug)]
+pub struct Stall {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Talks per second.
+    #[arg(long, default_value_t = 200.0)]
+    pub rate: f64,
+    /// Members.
+    #[arg(long, short = 'n', default_value_t = 5_000)]
+    pub members: usize,
+    /// How many of each hundred stop reading.
+    #[arg(long, default_value_t = 10.0)]
+    pub percent: f64,
+    /// Seconds that they do not read. The same stretch is measured before, with all of them reading.
+    #[arg(long, default_value_t = 8.0)]
+    pub stall_seconds: f64,
+    /// Receive buffer of those that will stop.
+    #[arg(long, default_value_t = 4_096)]
+    pub receive_bytes: usize,
+}
+
+/// Many rooms.
+#[derive(Args, Clone, Debug)]
+pub struct Rooms {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Small rooms.
+    #[arg(long, default_value_t = 5_000)]
+    pub small: usize,
+    /// Members of each.
+    #[arg(long, default_value_t = 3)]
+    pub small_size: usize,
+    /// Talks per second over all small rooms.
+    #[arg(long, default_value_t = 5_000.0)]
+    pub rate: f64,
+    /// Huge rooms.
+    #[arg(long, default_value_t = 0)]
+    pub big: usize,
+    /// Members of each.
+    #[arg(long, default_value_t = 1_000)]
+    pub big_size: usize,
+    /// Talks per second over all huge rooms.
+    #[arg(long, default_value_t = 10.0)]
+    pub big_rate: f64,
+}
+
+/// Comings and goings.
+#[derive(Args, Clone, Debug)]
+pub struct Churn {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Talks per second of those that stay.
+    #[arg(long, default_value_t = 50.0)]
+    pub rate: f64,
+    /// Members that stay.
+    #[arg(long, short = 'n', default_value_t = 500)]
+    pub members: usize,
+    /// Members that come, per second.
+    #[arg(long, default_value_t = 50.0)]
+    pub joins: f64,
+    /// Seconds that each of them stays.
+    #[arg(long, default_value_t = 2.0)]
+    pub stay: f64,
+    /// Those that come say nothing. Otherwise each says something when it comes and when it goes, so that what it must
+    /// get is known to the talk.
+    #[arg(long)]
+    pub silent: bool,
+}
+
+impl Common {
+    /// The address to drive and the path to ask for; `None` for a server that will say where it listens.
+    pub fn target(&self) -> Result<Option<(SocketAddr, Option<String>)>, String> {
+        if self.text < MARKER_BYTES || self.text > limits::TEXT_BYTES {
+            let most = limits::TEXT_BYTES;
+            return Err(format!(
+                "--text {}: a text takes {MARKER_BYTES} to {most} bytes",
+                self.text
+            ));
+        }
+        let Some(url) = &self.url else {
+            return match self.server_cmd {
+                Some(_) => Ok(None),
+                None => Err("no target: give --url, or --server-cmd to start a server".to_owned()),
+            };
+        };
+        let (address, path) = process::parse_url(url)?;
+        if !address.ip().is_loopback() && !self.allow_remote {
+            return Err(format!(
+                "{address} is not this machine; a load test of somebody else's needs --allow-remote"
+            ));
+        }
+        Ok(Some((address, path)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn common(arguments: &[&str]) -> Common {
+        let start = ["plaza-load", "idle"].into_iter().chain(arguments.iter().copied());
+        let What::Idle(idle) = Options::parse_from(start).what else {
+            panic!("asked for idle")
+        };
+        idle.common
+    }
+
+    #[test]
+    fn a_target_elsewhere_is_refused_unless_allowed() {
+        let url = "ws://192.0.2.1:80";
+        assert!(common(&["--url", url]).target().unwrap_err().contains("--allow-remote"));
+        assert!(common(&["--url", url, "--allow-remote"]).target().is_ok());
+        assert!(common(&["--url", "ws://127.0.0.9:80"]).target().is_ok());
+        assert!(common(&[]).target().is_err());
+    }
+
+    #[test]
+    fn a_text_holds_at_least_its_marker() {
+        assert!(common(&["--url", "127.0.0.1:80", "--text", "31"]).target().is_err());
+        assert!(common(&["--url", "127.0.0.1:80", "--text", "32"]).target().is_ok());
+    }
+}

@@ -1,0 +1,248 @@
+//! Arriving, being there and going: `idle`, `storm` and `churn`.
+
+use std::{
+    collections::VecDeque,
+    iter,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Figures, broken, conclude,
+    fanout::{end_ns, live, spread},
+    run::{Pace, Run, Talker},
+};
+use crate::{
+    audit::View,
+    engine::{Engine, Happened, Id},
+    limits,
+    options::{Churn, Idle, Storm},
+    report::Report,
+};
+
+/// Members that say nothing: what a connection costs.
+pub fn idle(options: &Idle) -> Result<Report, String> {
+    let common = &options.common;
+    let mut run = Run::prepare(common, options.members, 1)?;
+    // A few come and go first, so that what the server sets up once is not counted per connection.
+    let first = run.engine.add_room("warm-up");
+    let warmers = run
+        .arrive(iter::repeat_n(first, options.members.min(32)), None)
+        .map_err(broken)?;
+    for id in warmers {
+        run.engine.leave(id);
+    }
+    run.go_on(common.warmup).map_err(broken)?;
+    let before = run.memory();
+    let size = if options.room_size == 0 || !common.dialect.has_rooms() {
+        options.members
+    } else {
+        options.room_size
+    };
+    let rooms: Vec<_> = (0..options.members.div_ceil(size.max(1)))
+        .map(|index| {
+            let name = if index == 0 {
+                common.room.clone()
+            } else {
+                format!("{}-{index}", common.room)
+            };
+            run.engine.add_room(name)
+        })
+        .collect();
+    let places = rooms
+        .iter()
+        .flat_map(|room| iter::repeat_n(*room, size))
+        .take(options.members);
+    let started = Instant::now();
+    let members = run.arrive(places, None).map_err(broken)?;
+    let mut figures = Figures::from([("arrival_s".to_owned(), started.elapsed().as_secs_f64())]);
+    let stretch = run.measure(0.0, common.seconds).map_err(broken)?;
+    if let Some((before, after)) = before.zip(run.memory()) {
+        let per = |before: u64, after: u64| (after as f64 - before as f64) / members.len().max(1) as f64;
+        figures.insert("bytes_per_conn".to_owned(), per(before.anon, after.anon));
+        figures.insert("rss_bytes_per_conn".to_owned(), per(before.rss, after.rss));
+        figures.insert(
+            "kernel_tcp_bytes_per_conn".to_owned(),
+            per(before.kernel_tcp, after.kernel_tcp),
+        );
+    }
+    Ok(conclude(
+        &format!("idle: {} members", options.members),
+        common,
+        &mut run,
+        Some(stretch),
+        |_| true,
+        figures,
+    ))
+}
+
+/// All members connect at once, are cut off, and come again at once.
+pub fn storm(options: &Storm) -> Result<Report, String> {
+    let common = &options.common;
+    let mut run = Run::prepare(common, options.members, 1)?;
+    let room = run.engine.add_room(common.room.clone());
+    let mut figures = Figures::new();
+    for wave in ["first", "again"] {
+        let started = Instant::now();
+        let members: Vec<Id> = (0..options.members)
+            .map(|_| run.engine.open(room, View::from_start(), None))
+            .collect();
+        let deadline = started + limits::ARRIVAL_TIME;
+        let mut waiting = members.len()
+            - members
+                .iter()
+                .filter(|id| run.engine.conns()[**id].end.is_some())
+                .count();
+        while waiting > 0 && Instant::now() < deadline {
+            for news in run.step(Duration::MAX).map_err(broken)? {
+                match news {
+                    Happened::Ready(_) => waiting = waiting.saturating_sub(1),
+                    Happened::Ended(id) => {
+                        let refused = run.engine.conns()[id].arrival_ns.is_none();
+                        waiting = waiting.saturating_sub(usize::from(refused));
+                    }
+                    Happened::Echo(..) => {}
+                }
+            }
+        }
+        figures.insert(format!("{wave}_s"), started.elapsed().as_secs_f64());
+        figures.insert(format!("{wave}_p99_s"), arrival_p99(&run.engine, &members));
+        let there = live(&run, &members);
+        figures.insert(format!("{wave}_arrived"), there.len() as f64);
+        if wave == "first" {
+            run.go_on(common.warmup).map_err(broken)?;
+            for id in there {
+                run.engine.cut(id);
+            }
+        }
+    }
+    Ok(conclude(
+        &format!("storm: {} members, twice", options.members),
+        common,
+        &mut run,
+        None,
+        |_| true,
+        figures,
+    ))
+}
+
+fn arrival_p99(engine: &Engine, members: &[Id]) -> f64 {
+    let mut times: Vec<u64> = members.iter().filter_map(|id| engine.conns()[*id].arrival_ns).collect();
+    times.sort_unstable();
+    let rank = (times.len() * 99).div_ceil(100).saturating_sub(1);
+    times.get(rank).map_or(0.0, |ns| *ns as f64 / 1e9)
+}
+
+/// Members come and go while others talk.
+///
+/// Who comes says something, stays, says something again, and goes when that is back: between its own two talks it must
+/// have got everything.
+pub fn churn(options: &Churn) -> Result<Report, String> {
+    let common = &options.common;
+    // Those that come are open at the same time for as long as they stay; twice that leaves room for a slow server.
+    let coming = (options.joins * options.stay * 2.0) as usize + 1;
+    let mut run = Run::prepare(common, options.members + coming, 1)?;
+    let room = run.engine.add_room(common.room.clone());
+    let members = run
+        .arrive(iter::repeat_n(room, options.members), None)
+        .map_err(broken)?;
+    let senders = spread(&live(&run, &members), 16);
+    let total = common.warmup + common.seconds;
+    let until = end_ns(&run, total);
+    let talker = Talker::begin(&mut run.engine, Pace::PerSecond(options.rate), senders, until);
+    run.talkers.push(talker);
+
+    let mut comers = Comers {
+        first: run.engine.conns().len(),
+        leaving: VecDeque::new(),
+        gone: 0,
+        silent: options.silent,
+    };
+    let began = Instant::now();
+    let stay_ns = (options.stay * 1e9) as u64;
+    let mut opened = 0_u64;
+    let before = run.mark();
+    let now = run.engine.now_ns();
+    run.engine.window = now + (common.warmup * 1e9) as u64..until;
+    let mut stretch = None;
+    // The measured stretch, and then time for the last ones to go.
+    let last = Duration::from_secs_f64(total + options.stay + common.drain);
+    while began.elapsed() < last {
+        let talking = began.elapsed().as_secs_f64() < total;
+        if talking {
+            let due = (began.elapsed().as_secs_f64() * options.joins) as u64;
+            while opened < due && comers.open(opened) < coming as u64 {
+                run.engine.open(room, View::default(), None);
+                opened += 1;
+            }
+        } else if stretch.is_none() {
+            stretch = Some(run.since(&before));
+        } else if comers.open(opened) == 0 {
+            break;
+        }
+        for news in run.step(Duration::from_millis(2)).map_err(broken)? {
+            comers.take(&mut run.engine, news, stay_ns);
+        }
+        comers.send_away(&mut run.engine);
+    }
+    run.drain(common.drain).map_err(broken)?;
+    let stuck = comers.open(opened);
+    let figures = Figures::from([
+        ("joins".to_owned(), opened as f64),
+        ("joins_per_s".to_owned(), opened as f64 / total),
+        ("stuck".to_owned(), stuck as f64),
+        // Who never got its own talk back has lost it, besides what the audit of its stream says.
+        ("lost".to_owned(), (run.lost(|_| true) + stuck) as f64),
+    ]);
+    let name = format!(
+        "churn: {} members stay, {} come per second",
+        options.members, options.joins
+    );
+    Ok(conclude(&name, common, &mut run, stretch, |_| true, figures))
+}
+
+/// Those that come and go.
+#[derive(Debug)]
+struct Comers {
+    first: Id,
+    leaving: VecDeque<(u64, Id)>,
+    gone: u64,
+    silent: bool,
+}
+
+impl Comers {
+    /// How many of the `opened` are still there.
+    fn open(&self, opened: u64) -> u64 {
+        opened.saturating_sub(self.gone)
+    }
+
+    fn take(&mut self, engine: &mut Engine, news: Happened, stay_ns: u64) {
+        let now = engine.now_ns();
+        match news {
+            Happened::Ready(id) if id >= self.first && self.silent => self.leaving.push_back((now + stay_ns, id)),
+            Happened::Ready(id) if id >= self.first => engine.talk(id, now),
+            Happened::Echo(id, 0) if id >= self.first => self.leaving.push_back((now + stay_ns, id)),
+            Happened::Echo(id, _) if id >= self.first => {
+                engine.leave(id);
+                self.gone += 1;
+            }
+            Happened::Ended(id) if id >= self.first => self.gone += 1,
+            Happened::Ready(_) | Happened::Echo(..) | Happened::Ended(_) => {}
+        }
+    }
+
+    fn send_away(&mut self, engine: &mut Engine) {
+        let now = engine.now_ns();
+        while let Some(&(at, id)) = self.leaving.front().filter(|(at, _)| *at <= now) {
+            self.leaving.pop_front();
+            if !engine.conns()[id].is_live() {
+                continue;
+            }
+            if self.silent {
+                engine.leave(id);
+                self.gone += 1;
+            } else {
+                engine.talk(id, at);
+            }
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `fanout`, one room, and `rooms`, many: everybody is there before the first talk and stays.
+
+use std::iter;
+
+use super::{
+    Figures, broken, conclude,
+    run::{Pace, Run, Talker},
+};
+use crate::{
+    engine::Id,
+    options::{Fanout, Rooms},
+    report::Report,
+};
+
+/// Senders of an open loop unless `--senders` says otherwise: enough that no single one is special.
+const OPEN_LOOP_SENDERS: usize = 16;
+
+/// One room of so many members.
+pub fn fanout(options: &Fanout) -> Result<Report, String> {
+    let common = &options.common;
+    let (pace, senders) = match (options.offer.rate, options.offer.in_flight) {
+        (Some(rate), _) => (Pace::PerSecond(rate), OPEN_LOOP_SENDERS),
+        (None, Some(count)) => (Pace::InFlight(count.max(1)), count.max(1)),
+        (None, None) => return Err("how much: give --rate or --in-flight".to_owned()),
+    };
+    let mut run = Run::prepare(common, options.members, 1)?;
+    let room = run.engine.add_room(common.room.clone());
+    let members = run
+        .arrive(iter::repeat_n(room, options.members), None)
+        .map_err(broken)?;
+    let senders = spread(&live(&run, &members), options.senders.unwrap_or(senders));
+    let until = end_ns(&run, common.warmup + common.seconds);
+    let talker = Talker::begin(&mut run.engine, pace, senders, until);
+    run.talkers.push(talker);
+    let stretch = run.measure(common.warmup, common.seconds).map_err(broken)?;
+    run.drain(common.drain).map_err(broken)?;
+    let name = match pace {
+        Pace::PerSecond(rate) => format!("fanout: {} members, {rate} talks/s", options.members),
+        Pace::InFlight(count) => format!("fanout: {} members, {count} in flight", options.members),
+    };
+    Ok(conclude(
+        &name,
+        common,
+        &mut run,
+        Some(stretch),
+        |_| true,
+        Figures::new(),
+    ))
+}
+
+/// Many small rooms and a few huge ones.
+pub fn rooms(options: &Rooms) -> Result<Report, String> {
+    let common = &options.common;
+    if !common.dialect.has_rooms() {
+        return Err(format!(
+            "{:?} knows one room only; use proto, json, raw or nats",
+            common.dialect
+        ));
+    }
+    let total = options.small * options.small_size + options.big * options.big_size;
+    let mut run = Run::prepare(common, total, 2)?;
+    let mut talkers = Vec::new();
+    let kinds = [
+        ("small", options.small, options.small_size, options.rate),
+        ("big", options.big, options.big_size, options.big_rate),
+    ];
+    for (class, (kind, count, size, rate)) in kinds.into_iter().enumerate() {
+        let rooms: Vec<_> = (0..count)
+            .map(|index| run.engine.add_room(format!("{kind}-{index}")))
+            .collect();
+        let places = rooms.iter().flat_map(|room| iter::repeat_n(*room, size));
+        let members = run.arrive(places, None).map_err(broken)?;
+        for &id in &members {
+            run.engine.conn_mut(id).class = class;
+        }
+        let first_of_each: Vec<Id> = members.iter().step_by(size.max(1)).copied().collect();
+        talkers.push((rate, live(&run, &first_of_each)));
+    }
+    let until = end_ns(&run, common.warmup + common.seconds);
+    for (rate, senders) in talkers {
+        let talker = Talker::begin(&mut run.engine, Pace::PerSecond(rate), senders, until);
+        run.talkers.push(talker);
+    }
+    let stretch = run.measure(common.warmup, common.seconds).map_err(broken)?;
+    run.drain(common.drain).map_err(broken)?;
+    let name = format!(
+        "rooms: {} of {} members at {} talks/s, {} of {} at {}",
+        options.small, options.small_size, options.rate, options.big, options.big_size, options.big_rate
+    );
+    Ok(conclude(
+        &name,
+        common,
+        &mut run,
+        Some(stretch),
+        |_| true,
+        Figures::new(),
+    ))
+}
+
+/// Those of `members` that are in their room.
+pub(super) fn live(run: &Run, members: &[Id]) -> Vec<Id> {
+    members
+        .iter()
+        .copied()
+        .filter(|id| run.engine.conns()[*id].is_live())
+        .collect()
+}
+
+/// So many of `members`, evenly spread, so that they do not stand together in the server's lists.
+pub(super) fn spread(members: &[Id], count: usize) -> Vec<Id> {
+    let count = count.min(members.len());
+    (0..count)
+        .map(|index| members[(2 * index + 1) * members.len() / (2 * count)])
+        .collect()
+}
+
+/// The moment that is so far ahead, in nanoseconds since the start of the run.
+pub(super) fn end_ns(run: &Run, seconds: f64) -> u64 {
+    run.engine.now_ns() + (seconds * 1e9) as u64
+}

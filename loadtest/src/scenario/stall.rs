@@ -1,0 +1,155 @@
+//! `stall`: a share of the members stops reading. The others must not notice, and the slow ones must be told what they
+//! missed (native) or be closed (legacy).
+
+use std::iter;
+
+use super::{
+    Figures, broken, conclude,
+    fanout::{end_ns, live, spread},
+    run::{Pace, Run, Talker},
+};
+use crate::{
+    engine::{Conn, Id},
+    options::Stall,
+    report::Report,
+};
+
+/// What became of a slow reader.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It got everything, only later.
+    CaughtUp,
+    /// It missed some, was told exactly what, and goes on.
+    Told,
+    /// Its connection was ended.
+    Ended,
+    /// It missed some and was not told, or was told something else.
+    Untold,
+}
+
+/// Slow readers.
+pub fn stall(options: &Stall) -> Result<Report, String> {
+    let common = &options.common;
+    let mut run = Run::prepare(common, options.members, 2)?;
+    let room = run.engine.add_room(common.room.clone());
+    let slow_count = (options.members as f64 * options.percent / 100.0) as usize;
+    let well_count = options.members - slow_count;
+    let well = run.arrive(iter::repeat_n(room, well_count), None).map_err(broken)?;
+    let slow = run
+        .arrive(iter::repeat_n(room, slow_count), Some(options.receive_bytes))
+        .map_err(broken)?;
+    if common.dialect.is_native() {
+        // One member that reads is decoded too: it is the witness of the numbers that the slow ones miss.
+        for &id in slow.iter().chain(well.first()) {
+            run.engine.conn_mut(id).exact = Some(Box::default());
+        }
+    }
+    for &id in &slow {
+        run.engine.conn_mut(id).class = 1;
+    }
+    let senders = spread(&live(&run, &well), 16);
+    let until = end_ns(&run, common.warmup + 2.0 * options.stall_seconds);
+    let talker = Talker::begin(&mut run.engine, Pace::PerSecond(options.rate), senders, until);
+    run.talkers.push(talker);
+
+    run.measure(common.warmup, options.stall_seconds).map_err(broken)?;
+    run.engine.close_interval();
+    let p99_before = run.engine.latency[0].total.value_at_quantile(0.99) as f64 / 1e6;
+    for latency in &mut run.engine.latency {
+        latency.total.reset();
+    }
+    let before = run.memory();
+    for &id in &slow {
+        run.engine.set_reading(id, false).map_err(broken)?;
+    }
+    let stretch = run.measure(0.0, options.stall_seconds).map_err(broken)?;
+    let during = run.memory();
+    run.engine.close_interval();
+    let p99 = run.engine.latency[0].total.value_at_quantile(0.99) as f64 / 1e6;
+    for &id in &slow {
+        run.engine.set_reading(id, true).map_err(broken)?;
+    }
+    run.drain(common.drain).map_err(broken)?;
+
+    let mut figures = Figures::from([
+        ("p99_before_ms".to_owned(), p99_before),
+        ("p99_ms".to_owned(), p99),
+        (
+            "p99_ratio".to_owned(),
+            if p99_before > 0.0 { p99 / p99_before } else { 0.0 },
+        ),
+        ("slow".to_owned(), slow.len() as f64),
+    ]);
+    if let Some((before, during)) = before.zip(during) {
+        let grown = |before: u64, during: u64| (during as f64 - before as f64) / 1_048_576.0;
+        figures.insert("stall_anon_mib".to_owned(), grown(before.anon, during.anon));
+        figures.insert(
+            "stall_kernel_tcp_mib".to_owned(),
+            grown(before.kernel_tcp, during.kernel_tcp),
+        );
+    }
+    let outcomes: Vec<_> = slow.iter().map(|id| outcome(&run, *id)).collect();
+    for (name, wanted) in [
+        ("slow_caught_up", Outcome::CaughtUp),
+        ("slow_told", Outcome::Told),
+        ("slow_ended", Outcome::Ended),
+        ("slow_untold", Outcome::Untold),
+    ] {
+        figures.insert(
+            name.to_owned(),
+            outcomes.iter().filter(|outcome| **outcome == wanted).count() as f64,
+        );
+    }
+    let untold = outcomes.iter().filter(|outcome| **outcome == Outcome::Untold).count() as u64;
+    let is_slow = |id: Id| slow.contains(&id);
+    let ended = run
+        .engine
+        .conns()
+        .iter()
+        .enumerate()
+        .filter(|(id, conn)| conn.end.is_some() && !is_slow(*id))
+        .count();
+    // The slow ones may be ended; that shows in `slow_ended`. What they missed in silence counts as lost.
+    figures.insert("ended".to_owned(), ended as f64);
+    figures.insert("lost".to_owned(), (run.lost(|id| !is_slow(id)) + untold) as f64);
+    let name = format!(
+        "stall: {} of {} members stop reading, {} talks/s",
+        slow_count, options.members, options.rate
+    );
+    Ok(conclude(&name, common, &mut run, Some(stretch), |_| true, figures))
+}
+
+fn outcome(run: &Run, id: Id) -> Outcome {
+    let conn: &Conn = &run.engine.conns()[id];
+    let log = &run.engine.rooms[conn.room];
+    if conn.end.is_some() {
+        return Outcome::Ended;
+    }
+    let behind = conn.view.place.unwrap_or(0)..log.len();
+    let missed = || {
+        conn.view
+            .missing()
+            .iter()
+            .cloned()
+            .chain(iter::once(behind.clone()))
+            .flatten()
+    };
+    if missed().next().is_none() {
+        return Outcome::CaughtUp;
+    }
+    let Some(exact) = &conn.exact else {
+        return Outcome::Untold;
+    };
+    let in_gap = |place: u32| {
+        let seq = log.get(place).and_then(|entry| entry.server_seq);
+        seq.is_some_and(|seq| exact.gaps.iter().any(|&(from, to)| (from..=to).contains(&seq)))
+    };
+    let all_told = missed().all(in_gap);
+    let missed: std::collections::HashSet<u32> = missed().collect();
+    let told_of_what_came = (0..log.len()).any(|place| !missed.contains(&place) && in_gap(place));
+    if all_told && !told_of_what_came && exact.untold == 0 {
+        Outcome::Told
+    } else {
+        Outcome::Untold
+    }
+}

@@ -1,0 +1,69 @@
+//! Tables: rows of cells, the first row the heads, as Markdown and as HTML.
+
+use crate::report::escape;
+
+/// As Markdown.
+pub fn markdown(rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        let cells: Vec<_> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        text += &format!("| {} |\n", cells.join(" | "));
+        if index == 0 {
+            text += &format!("|{}\n", "---|".repeat(row.len()));
+        }
+    }
+    text
+}
+
+/// As HTML.
+pub fn html(rows: &[Vec<String>]) -> String {
+    let mut text = "<table>".to_owned();
+    for (index, row) in rows.iter().enumerate() {
+        let element = if index == 0 { "th" } else { "td" };
+        let cells: String = row
+            .iter()
+            .map(|cell| format!("<{element}>{}</{element}>", escape(cell)))
+            .collect();
+        text += &format!("<tr>{cells}</tr>");
+    }
+    text + "</table>"
+}
+
+/// A whole number with its thousands apart.
+pub fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value <= -0.5 { format!("-{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_markdown_and_html() {
+        let rows = [
+            vec!["a".to_owned(), "b".to_owned()],
+            vec!["x|y".to_owned(), "<1>".to_owned()],
+        ];
+        assert_eq!(markdown(&rows), "| a | b |\n|---|---|\n| x\\|y | <1> |\n");
+        assert_eq!(
+            html(&rows),
+            "<table><tr><th>a</th><th>b</th></tr><tr><td>x|y</td><td>&lt;1&gt;</td></tr></table>"
+        );
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!(
+            [0.0, 999.0, 1000.0, -1_234_567.0].map(grouped),
+            ["0", "999", "1,000", "-1,234,567"]
+        );
+    }
+}

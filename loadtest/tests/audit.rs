@@ -1,0 +1,144 @@
+//! The audit from end to end: `plaza-load` against a floor that does wrong on purpose, over real sockets.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const LOAD: &str = env!("CARGO_BIN_EXE_plaza-load");
+const FLOOR: &str = env!("CARGO_BIN_EXE_floor");
+
+/// Runs `plaza-load` with these words against a floor with those.
+fn load(words: &str, sabotage: &str) -> (Output, Value, String) {
+    let scratch = tempfile::tempdir().unwrap();
+    let (json, html) = (scratch.path().join("report.json"), scratch.path().join("report.html"));
+    let server = format!("{FLOOR} {sabotage}");
+    let output = Command::new(LOAD)
+        .args(words.split_whitespace())
+        .args(["--dialect", "raw", "--quiet", "--drain", "2", "--server-cmd", &server])
+        .arg("--json")
+        .arg(&json)
+        .arg("--html")
+        .arg(&html)
+        .output()
+        .unwrap();
+    let report = std::fs::read_to_string(&json).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (
+        output,
+        serde_json::from_str(&report).unwrap(),
+        std::fs::read_to_string(&html).unwrap(),
+    )
+}
+
+fn fanout(sabotage: &str) -> (i32, Value) {
+    let (output, report, _) = load("fanout -n 50 --rate 1000 --warmup 0 --seconds 1", sabotage);
+    (output.status.code().unwrap(), report["figures"].clone())
+}
+
+/// How many of the deliveries to 50 members the floor has tampered with: exactly so many must be found.
+fn one_in_ten_thousand(figures: &Value) -> f64 {
+    let tampered = (figures["sent"].as_f64().unwrap() * 50.0 / 10_000.0).floor();
+    assert!(tampered >= 4.0, "{figures}");
+    tampered
+}
+
+#[test]
+fn a_server_that_does_right_passes_and_is_measured() {
+    let (output, report, html) = load(
+        "fanout -n 50 --in-flight 4 --warmup 0.2 --seconds 1 --require talks_per_s>=1",
+        "",
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let figure = |name: &str| report["figures"][name].as_f64().unwrap();
+    assert_eq!(figure("delivered"), 50.0 * figure("sent"));
+    assert!(figure("cpu_us") > 0.0 && figure("p99_ms") > 0.0 && figure("anon_mib") > 0.0);
+    assert!(html.contains("<svg") && !html.contains("src="));
+}
+
+#[test]
+fn a_server_that_drops_one_delivery_in_ten_thousand_fails() {
+    let (code, figures) = fanout("--drop-one-in 10000");
+    assert_eq!(code, 1);
+    assert_eq!(
+        figures["lost"].as_f64(),
+        Some(one_in_ten_thousand(&figures)),
+        "{figures}"
+    );
+}
+
+#[test]
+fn a_delivery_made_twice_fails() {
+    let (code, figures) = fanout("--duplicate-one-in 10000");
+    assert_eq!(code, 1);
+    assert_eq!(
+        figures["duplicated"].as_f64(),
+        Some(one_in_ten_thousand(&figures)),
+        "{figures}"
+    );
+    assert_eq!(figures["lost"], 0.0);
+}
+
+#[test]
+fn a_delivery_out_of_its_order_fails() {
+    let (code, figures) = fanout("--swap-one-in 9999");
+    assert_eq!(code, 1);
+    assert!(figures["disagreed"].as_f64().unwrap() >= 4.0, "{figures}");
+}
+
+#[test]
+fn half_a_frame_fails() {
+    let (code, figures) = fanout("--tear-one-in 20000");
+    assert_eq!(code, 1);
+    assert!(figures["torn"].as_f64().unwrap() >= 2.0, "{figures}");
+}
+
+#[test]
+fn a_missed_requirement_fails_a_run_that_lost_nothing() {
+    let (output, report, _) = load(
+        "fanout -n 5 --rate 50 --warmup 0 --seconds 0.5 --require p99_ms<=0.000001",
+        "",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(report["figures"]["lost"], 0.0);
+    assert!(
+        report["missed"][0]
+            .as_str()
+            .unwrap()
+            .starts_with("p99_ms<=0.000001: it was ")
+    );
+}
+
+#[test]
+fn members_that_come_and_go_are_audited_too() {
+    let words = "churn -n 20 --rate 100 --joins 50 --stay 0.2 --warmup 0 --seconds 1";
+    let (output, report, _) = load(words, "");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(report["figures"]["joins"].as_f64().unwrap() >= 40.0);
+    let (output, report, _) = load(words, "--drop-one-in 1000");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(report["figures"]["lost"].as_f64().unwrap() >= 1.0);
+}
+
+#[test]
+fn rooms_storm_and_idle_run_to_their_end() {
+    for words in [
+        "rooms --small 20 --small-size 3 --rate 200 --big 1 --big-size 40 --big-rate 20 --warmup 0 --seconds 0.5",
+        "storm -n 200 --warmup 0.1",
+        "idle -n 100 --warmup 0.1 --seconds 0.2 --require bytes_per_conn<=100000",
+        "stall -n 60 --percent 10 --rate 50 --warmup 0.1 --stall-seconds 0.5",
+    ] {
+        let (output, _, _) = load(words, "");
+        assert_eq!(output.status.code(), Some(0), "{words}: {output:?}");
+    }
+}
+
+#[test]
+fn a_target_elsewhere_is_refused() {
+    let output = Command::new(LOAD)
+        .args(["storm", "--url", "ws://192.0.2.1:80"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--allow-remote"));
+}

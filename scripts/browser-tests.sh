@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Runs every test of the pages: the pure modules in node, then the pages in Chromium against a real server.
+#
+#   scripts/browser-tests.sh
+#
+# PLAZA_BIN        the server to test (default target/debug/plaza, which is built)
+# PLAZA_SEED_PAGE  a file that holds the page of document 004; without it that one test is skipped, loudly
+# Installs what is missing: Chromium (Debian's, as root or through sudo) and two npm packages under web/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+need() { # command, packages…
+    local command=$1
+    shift
+    command -v "$command" >/dev/null && return
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
+}
+need chromium chromium fonts-noto-cjk
+need npm nodejs npm
+if [ ! -d web/node_modules/playwright-core ] || [ ! -d web/node_modules/ws ]; then
+    (cd web && npm ci --no-audit --no-fund)
+fi
+
+(cd web && npm run --silent test)
+
+if [ -z "${PLAZA_BIN:-}" ]; then
+    cargo build --bin plaza
+    PLAZA_BIN=target/debug/plaza
+fi
+PLAZA_BIN=$(realpath "$PLAZA_BIN")
+export PLAZA_BIN
+
+out=$(mktemp)
+# The server takes PLAZA_… for its settings and refuses those it does not know, so ours are kept from it.
+env -u PLAZA_BIN -u PLAZA_SEED_PAGE "$PLAZA_BIN" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --memory >"$out" &
+server=$!
+cleanup() {
+    kill "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+    rm -f "$out"
+}
+trap cleanup EXIT
+
+for _ in $(seq 300); do
+    PLAZA_URL=$(sed -n 's|.*listening on \(http://[^ ]*\).*|\1|p' "$out" | head -n 1)
+    [ -n "$PLAZA_URL" ] && break
+    kill -0 "$server" 2>/dev/null || { echo "browser-tests: the server ended before it listened" >&2; exit 1; }
+    sleep 0.1
+done
+[ -n "$PLAZA_URL" ] || { echo "browser-tests: no line 'listening on http://…' on the server's stdout within 30 s" >&2; exit 1; }
+export PLAZA_URL
+[ -n "${PLAZA_SEED_PAGE:-}" ] || echo "browser-tests: PLAZA_SEED_PAGE is not set; the page of document 004 itself is NOT tested, a page like it is" >&2
+
+(cd web && npm run --silent test:browser)

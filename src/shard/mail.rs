@@ -1,0 +1,450 @@
+//! Direct messages for those who come: names and their keys, and the mail that waited.
+//!
+//! A session is registered first and its mail is read then; what arrives in between waits behind what was stored, so each
+//! conversation comes in the order of its numbers and nothing comes twice.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    connection::{Phase, Socket},
+    engine::{Clock, Engine},
+    stored::{Ticket, reserved},
+};
+use crate::{
+    chat::{
+        Conversation, Direct, ErrorCode, Hello, Position, Refusal, Reply, RequestId, Seq, SessionId, Talk, UserName,
+    },
+    codec::{DIALECTS, NATIVE},
+    history::{Ask, Claim, ConversationHead, LogHead, LogId, LostInterval, UserPair, Which, Window},
+    limits, wire,
+};
+
+/// The mail of a session that has come, while it is being read.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// Positions that the client gave.
+    known: Vec<(UserName, Position)>,
+    /// Conversations still to be read, and after which talk.
+    pending: VecDeque<(UserName, Seq)>,
+    /// How far each conversation has been read.
+    done: Vec<(UserName, Seq)>,
+    /// What was said meanwhile.
+    live: VecDeque<Arc<Direct>>,
+    /// More was said meanwhile than may wait: the conversations are read once more.
+    again: bool,
+    /// A page has been asked for.
+    asked: bool,
+}
+
+/// A hello that waits for the store to say whose name it is.
+#[derive(Debug)]
+pub(crate) struct Claiming {
+    pub(crate) request: RequestId,
+    pub(crate) hello: Hello,
+}
+
+/// Whether the stored messages of its name are a session's to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Ownership {
+    /// They are; this key was made for the name just now.
+    New(String),
+    /// They are.
+    Held,
+    /// They are not.
+    Stranger,
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// A session says its name. Where there is a store, native clients are asked for the key of the name.
+    pub(super) fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &connection.phase else {
+            return;
+        };
+        let dialect = DIALECTS[usize::from(speaking.dialect)];
+        let reads_mail = dialect.profile().mail_by_name;
+        if self.store.is_none() {
+            return self.enter(id, request, hello, Ownership::Stranger);
+        }
+        if dialect.name() != NATIVE {
+            let ownership = if reads_mail {
+                Ownership::Held
+            } else {
+                Ownership::Stranger
+            };
+            return self.enter(id, request, hello, ownership);
+        }
+        let Some(name) = hello.name.clone() else {
+            return self.enter(id, request, hello, Ownership::Stranger);
+        };
+        let ask = Ask::Claim {
+            user: name,
+            key: hello.key.clone(),
+        };
+        if !self.ask_store(ask, Ticket::Hello(id)) {
+            let refusal = ErrorCode::Busy.because("the store has as much to do as it may hold; say hello again");
+            return self.refuse(id, request, refusal.retry_after(limits::BUSY_RETRY));
+        }
+        if let Some(connection) = self.connection(id) {
+            connection.claiming = Some(Box::new(Claiming { request, hello }));
+        }
+    }
+
+    /// The store says whose the name is.
+    pub(super) fn claimed(&mut self, id: SessionId, name: UserName, claim: Claim) {
+        let Some(claiming) = self.connection(id).and_then(|connection| connection.claiming.take()) else {
+            return;
+        };
+        let Claiming { request, hello } = *claiming;
+        match claim {
+            Claim::First { key } => self.enter(id, request, hello, Ownership::New(key)),
+            Claim::Held => self.enter(id, request, hello, Ownership::Held),
+            Claim::Other { mail: false } => self.enter(id, request, hello, Ownership::Stranger),
+            Claim::Other { mail: true } => self.refuse(id, request, reserved(&name)),
+        }
+        self.read_on(id);
+    }
+
+    pub(super) fn hello_failed(&mut self, id: SessionId, refusal: Refusal) {
+        let Some(claiming) = self.connection(id).and_then(|connection| connection.claiming.take()) else {
+            return;
+        };
+        self.refuse(id, claiming.request, refusal);
+        self.read_on(id);
+    }
+
+    /// A session wants another name: where there is a store, it must be nobody's whose mail waits.
+    pub(super) fn rename_request(&mut self, id: SessionId, request: RequestId, name: UserName) {
+        let native = self.is_native(id);
+        let same = self
+            .connection(id)
+            .and_then(|connection| connection.session.as_ref())
+            .is_some_and(|session| session.name == name);
+        if self.store.is_none() || !native || same {
+            return self.rename(id, request, name, None);
+        }
+        let ask = Ask::Claim { user: name, key: None };
+        if self.ask_store(
+            ask,
+            Ticket::Rename {
+                session: id,
+                id: request,
+            },
+        ) {
+            if let Some(connection) = self.connection(id) {
+                connection.underway += 1;
+                // What is said next is said under the new name.
+                connection.renaming = true;
+            }
+        } else {
+            let refusal = ErrorCode::Busy.because("the store has as much to do as it may hold; try again");
+            self.refuse(id, request, refusal.retry_after(limits::BUSY_RETRY));
+        }
+    }
+
+    pub(super) fn rename_claimed(&mut self, id: SessionId, request: RequestId, name: UserName, claim: Claim) {
+        match claim {
+            Claim::Other { mail: true } => self.refuse(id, request, reserved(&name)),
+            Claim::First { key } => self.rename_owned(id, request, name, Ownership::New(key)),
+            Claim::Held => self.rename_owned(id, request, name, Ownership::Held),
+            Claim::Other { mail: false } => self.rename_owned(id, request, name, Ownership::Stranger),
+        }
+        self.renaming_ended(id);
+    }
+
+    /// A rename has been answered: the connection is read on.
+    pub(super) fn renaming_ended(&mut self, id: SessionId) {
+        if let Some(connection) = self.connection(id) {
+            connection.renaming = false;
+        }
+        self.answered(id);
+        self.read_on(id);
+    }
+
+    fn rename_owned(&mut self, id: SessionId, request: RequestId, name: UserName, ownership: Ownership) {
+        let key = match ownership.clone() {
+            Ownership::New(key) => Some(key),
+            Ownership::Held | Ownership::Stranger => None,
+        };
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            session.owns_mail = ownership != Ownership::Stranger;
+        }
+        self.rename(id, request, name, key);
+    }
+
+    /// A session has come that may read the mail of its name.
+    pub(super) fn read_mail(&mut self, id: SessionId, known: Vec<(UserName, Position)>) {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+            return;
+        };
+        let user = session.name.clone();
+        session.mail = Some(Box::new(Mail {
+            known,
+            asked: true,
+            ..Mail::default()
+        }));
+        if !self.ask_store(
+            Ask::Conversations {
+                user,
+                which: Which::All,
+            },
+            Ticket::Mail(id),
+        ) {
+            let refusal = ErrorCode::Busy.because("the stored messages could not be read now; come back in a moment");
+            self.refuse(id, None, refusal);
+            self.mail_ended(id);
+        }
+    }
+
+    /// The conversations of a session's user are known.
+    pub(super) fn mail_found(&mut self, id: SessionId, user: &UserName, conversations: Vec<ConversationHead>) {
+        let mut gaps: Vec<(UserName, LostInterval)> = Vec::new();
+        if let Some(mail) = self.mail(id) {
+            for ConversationHead { log, head, read, .. } in conversations {
+                let LogId::Pair(pair) = log else { continue };
+                let Some(peer) = pair.peer_of(user).cloned() else {
+                    continue;
+                };
+                let mut after = match mail.known.iter().find(|(known, _)| *known == peer) {
+                    Some((_, position)) => {
+                        let go_on = head.go_on(*position);
+                        gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
+                        go_on.after
+                    }
+                    None => read,
+                };
+                if let Some((_, done)) = mail.done.iter().find(|(known, _)| *known == peer) {
+                    after = after.max(*done);
+                }
+                if after < head.seq {
+                    mail.pending.push_back((peer, after));
+                }
+            }
+            mail.known.clear();
+        }
+        for (peer, LostInterval { epoch, from, to }) in gaps {
+            let conversation = Conversation::Peer(peer);
+            self.reply(
+                id,
+                None,
+                &Reply::Gap {
+                    conversation,
+                    epoch,
+                    from,
+                    to,
+                    lost: true,
+                },
+            );
+        }
+        self.mail_on(id);
+    }
+
+    /// Asks for the next page of mail, or ends the reading.
+    pub(super) fn mail_on(&mut self, id: SessionId) {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+            return;
+        };
+        let user = session.name.clone();
+        let Some(mail) = session.mail.as_mut() else { return };
+        let ask = match mail.pending.front() {
+            Some((peer, after)) => Ask::Page {
+                log: LogId::Pair(UserPair::of(&user, peer)),
+                window: Window::After(*after),
+                limit: limits::HISTORY_PAGE_TALKS,
+            },
+            None if mail.again => {
+                mail.again = false;
+                mail.live.clear();
+                Ask::Conversations {
+                    user,
+                    which: Which::All,
+                }
+            }
+            None => return self.mail_ended(id),
+        };
+        mail.asked = true;
+        if !self.ask_store(ask, Ticket::Mail(id)) {
+            let refusal = ErrorCode::Busy.because("the stored messages could not all be read; come back in a moment");
+            self.refuse(id, None, refusal);
+            self.mail_ended(id);
+        }
+    }
+
+    pub(super) fn mail_page(&mut self, id: SessionId, pair: &UserPair, head: &LogHead, talks: Vec<Talk>, more: bool) {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
+            return;
+        };
+        let user = session.name.clone();
+        let Some(peer) = pair.peer_of(&user).cloned() else {
+            return self.mail_ended(id);
+        };
+        let count = talks.len();
+        let mut upto = None;
+        for (index, talk) in talks.into_iter().enumerate() {
+            upto = Some(talk.seq);
+            let to = if talk.from == user { peer.clone() } else { user.clone() };
+            self.reply(id, None, &Reply::Direct(Arc::new(Direct { to, talk })));
+            let full = self
+                .connection(id)
+                .is_none_or(|c| c.private_bytes() > limits::PRIVATE_BYTES);
+            if full && index + 1 < count {
+                // The rest is read again when this much has been written.
+                break;
+            }
+        }
+        let ended = !more && upto.is_none_or(|upto| upto >= head.seq);
+        let Some(mail) = self.mail(id) else { return };
+        mail.asked = false;
+        if let Some((_, after)) = mail.pending.front_mut() {
+            *after = upto.unwrap_or(head.seq).max(*after);
+            let done = *after;
+            if ended || done >= head.seq {
+                mail.pending.pop_front();
+                mail.done.retain(|(known, _)| *known != peer);
+                mail.done.push((peer.clone(), done));
+            }
+        }
+        if let Some(seq) = upto {
+            self.note_delivered(id, peer, seq);
+        }
+        if self
+            .connection(id)
+            .is_some_and(|connection| connection.private_bytes() <= limits::PRIVATE_BYTES)
+        {
+            self.mail_on(id);
+        }
+    }
+
+    /// What waited has been written: the mail may go on.
+    pub(super) fn mail_after_write(&mut self, id: SessionId) {
+        if self.mail(id).is_some_and(|mail| !mail.asked) {
+            self.mail_on(id);
+        }
+    }
+
+    /// All stored mail has been given: what was said meanwhile follows.
+    pub(super) fn mail_ended(&mut self, id: SessionId) {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+            return;
+        };
+        let Some(mail) = session.mail.take() else { return };
+        let user = session.name.clone();
+        for direct in mail.live {
+            let peer = peer_of(&direct, &user);
+            let done = mail
+                .done
+                .iter()
+                .find(|(known, _)| *known == peer)
+                .map_or(0, |(_, seq)| *seq);
+            if direct.talk.seq > done {
+                self.tell_session(id, &direct, peer);
+            }
+        }
+    }
+
+    /// A direct message for a session: at once, or behind its mail.
+    pub(super) fn direct_to(&mut self, id: SessionId, direct: &Arc<Direct>) {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+            return;
+        };
+        let peer = peer_of(direct, &session.name);
+        match session.mail.as_mut() {
+            None => self.tell_session(id, direct, peer),
+            Some(mail) if mail.live.len() >= limits::MAIL_LIVE => mail.again = true,
+            Some(mail) => mail.live.push_back(direct.clone()),
+        }
+    }
+
+    fn tell_session(&mut self, id: SessionId, direct: &Arc<Direct>, peer: UserName) {
+        self.reply(id, None, &Reply::Direct(direct.clone()));
+        self.note_delivered(id, peer, direct.talk.seq);
+    }
+
+    // ---------------------------------------------------------------- read positions that a pong acknowledges
+
+    /// Where the dialect has no words for "read", the pong to a ping sent behind a message says that it arrived.
+    fn note_delivered(&mut self, id: SessionId, peer: UserName, seq: Seq) {
+        if self.store.is_none() {
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &connection.phase else {
+            return;
+        };
+        if !DIALECTS[usize::from(speaking.dialect)].profile().mail_by_name {
+            return;
+        }
+        let Some(session) = connection.session.as_mut() else {
+            return;
+        };
+        session.delivered.retain(|(known, _)| *known != peer);
+        session.delivered.push((peer, seq));
+        if session.asked_pong.is_none() {
+            self.ask_pong(id);
+        }
+    }
+
+    /// Sends a ping whose pong acknowledges what has been delivered so far.
+    fn ask_pong(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        let Some(session) = connection.session.as_mut() else {
+            return;
+        };
+        if session.delivered.is_empty() {
+            session.asked_pong = None;
+            return;
+        }
+        session.pong_count = session.pong_count.wrapping_add(1);
+        let payload = session.pong_count.to_be_bytes();
+        session.asked_pong = Some(Box::new((session.pong_count, std::mem::take(&mut session.delivered))));
+        // Behind the messages, not before them: it is queued where they are.
+        connection
+            .outgoing()
+            .private()
+            .extend_from_slice(wire::ping(&payload).as_bytes());
+        self.mark_dirty(id);
+    }
+
+    pub(super) fn pong(&mut self, id: SessionId, payload: &[u8]) {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+            return;
+        };
+        let Some((count, _)) = session.asked_pong.as_deref() else {
+            return;
+        };
+        if payload != count.to_be_bytes() {
+            return;
+        }
+        let user = session.name.clone();
+        let Some(acknowledged) = session.asked_pong.take() else {
+            return;
+        };
+        for (peer, seq) in acknowledged.1 {
+            let ask = Ask::Mark {
+                log: LogId::Pair(UserPair::of(&user, &peer)),
+                user: user.clone(),
+                seq,
+            };
+            // If the store is too busy the messages come once more, with the same ids.
+            self.ask_store(ask, Ticket::Silent(id.shard));
+        }
+        self.ask_pong(id);
+    }
+
+    fn mail(&mut self, id: SessionId) -> Option<&mut Mail> {
+        self.connection(id)?.session.as_mut()?.mail.as_deref_mut()
+    }
+}
+
+/// Who the other one is.
+fn peer_of(direct: &Direct, user: &UserName) -> UserName {
+    if direct.talk.from == *user {
+        direct.to.clone()
+    } else {
+        direct.talk.from.clone()
+    }
+}

@@ -1,0 +1,428 @@
+//! For any sequence of comings, talks, stalls, partial writes, renames and goings, on one to three shards: every member is
+//! given exactly what was said while it was a member, in order, nothing torn, nothing twice, and what it is not given it is
+//! told of.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use crate::{
+    chat::UserName,
+    proto::plaza::{self, client_message::Request as Ask},
+    shard::testing::{OPEN, Speaks, Told, World, masked},
+};
+
+#[derive(Debug, Clone)]
+enum Act {
+    Connect { shard: usize, speaks: usize, name: usize },
+    Join { client: usize, room: usize },
+    Leave { client: usize, room: usize },
+    Talk { client: usize, room: usize, long: bool },
+    Direct { client: usize, to: usize },
+    Rename { client: usize, name: usize },
+    Ping { client: usize },
+    Room { client: usize, bytes: usize },
+    Open { client: usize },
+    Exit { client: usize },
+    HangUp { client: usize },
+    Break { client: usize },
+    Steps { count: usize },
+    Calm,
+    Pass { ms: u64 },
+}
+
+const NAMES: [&str; 4] = ["ada", "bob", "eve", "tom"];
+const ROOMS: [&str; 3] = ["lobby", "tea", "chess"];
+const FORMS: [Speaks; 5] = [
+    Speaks::Json,
+    Speaks::Protobuf,
+    Speaks::Json,
+    Speaks::Legacy("chatroom"),
+    Speaks::Legacy("communication"),
+];
+
+fn act() -> impl Strategy<Value = Act> {
+    let client = 0..12_usize;
+    let room = 0..ROOMS.len();
+    prop_oneof![
+        3 => (0..3_usize, 0..FORMS.len(), 0..NAMES.len())
+            .prop_map(|(shard, speaks, name)| Act::Connect { shard, speaks, name }),
+        6 => (client.clone(), room.clone()).prop_map(|(client, room)| Act::Join { client, room }),
+        2 => (client.clone(), room.clone()).prop_map(|(client, room)| Act::Leave { client, room }),
+        14 => (client.clone(), room, any::<bool>()).prop_map(|(client, room, long)| Act::Talk { client, room, long }),
+        3 => (client.clone(), 0..NAMES.len()).prop_map(|(client, to)| Act::Direct { client, to }),
+        1 => (client.clone(), 0..NAMES.len()).prop_map(|(client, name)| Act::Rename { client, name }),
+        2 => client.clone().prop_map(|client| Act::Ping { client }),
+        7 => (client.clone(), 0..400_usize).prop_map(|(client, bytes)| Act::Room { client, bytes }),
+        3 => client.clone().prop_map(|client| Act::Open { client }),
+        1 => client.clone().prop_map(|client| Act::Exit { client }),
+        1 => client.clone().prop_map(|client| Act::HangUp { client }),
+        1 => client.prop_map(|client| Act::Break { client }),
+        8 => (1..12_usize).prop_map(|count| Act::Steps { count }),
+        1 => Just(Act::Calm),
+        1 => (1..400_u64).prop_map(|ms| Act::Pass { ms }),
+    ]
+}
+
+struct Run {
+    world: World,
+    clients: Vec<(usize, Speaks)>,
+    said: u32,
+    told: BTreeMap<usize, Vec<Told>>,
+}
+
+impl Run {
+    fn new(shards: usize, inbox: usize, ring_bytes: usize, seed: u64) -> Self {
+        let mut world = World::with(shards, inbox, |settings| {
+            settings.ring_bytes = ring_bytes;
+            settings.yield_writes = 3;
+            settings.dead_after = std::time::Duration::from_secs(1_000_000);
+        });
+        world.seed(seed);
+        Self {
+            world,
+            clients: Vec::new(),
+            said: 0,
+            told: BTreeMap::new(),
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        let world = &mut self.world;
+        let shards = world.engines.len();
+        if let Act::Connect { shard, speaks, name } = *act {
+            if self.clients.len() < 12 {
+                let speaks = FORMS[speaks];
+                let client = world.speaker(shard % shards, speaks, NAMES[name]);
+                self.clients.push((client, speaks));
+            }
+            return;
+        }
+        if self.clients.is_empty() {
+            return;
+        }
+        let of = |index: usize| self.clients[index % self.clients.len()];
+        match *act {
+            Act::Connect { .. } => {}
+            Act::Join { client, room } => {
+                if let (client, Speaks::Json | Speaks::Protobuf) = of(client) {
+                    world.join(client, ROOMS[room]);
+                }
+            }
+            Act::Leave { client, room } => {
+                if let (client, Speaks::Json | Speaks::Protobuf) = of(client) {
+                    world.leave(client, ROOMS[room]);
+                }
+            }
+            Act::Talk { client, room, long } => {
+                self.said += 1;
+                let text = format!("#{}#{}", self.said, if long { "x".repeat(200) } else { String::new() });
+                match of(client) {
+                    (client, Speaks::Json | Speaks::Protobuf) => {
+                        world.talk(client, ROOMS[room], &text);
+                    }
+                    (client, Speaks::Legacy(dialect)) => world.give(client, masked(2, &legacy(dialect, "talk", &text))),
+                }
+            }
+            Act::Direct { client, to } => {
+                if let (client, Speaks::Json | Speaks::Protobuf) = of(client) {
+                    self.said += 1;
+                    world.direct(client, NAMES[to], &format!("#{}#", self.said));
+                }
+            }
+            Act::Rename { client, name } => {
+                if let (client, Speaks::Json | Speaks::Protobuf) = of(client) {
+                    world.rename(client, NAMES[name]);
+                }
+            }
+            Act::Ping { client } => world.give(of(client).0, masked(9, b"are you there")),
+            Act::Room { client, bytes } => world.set_room(of(client).0, bytes),
+            Act::Open { client } => world.set_room(of(client).0, OPEN),
+            Act::Exit { client } => match of(client) {
+                (client, Speaks::Json | Speaks::Protobuf) => {
+                    world.exit(client);
+                }
+                (client, Speaks::Legacy(dialect)) => world.give(client, masked(2, &legacy(dialect, "exit", ""))),
+            },
+            Act::HangUp { client } => world.hang_up(of(client).0),
+            Act::Break { client } => world.break_socket(of(client).0),
+            Act::Steps { count } => {
+                for _ in 0..count {
+                    world.step();
+                }
+            }
+            Act::Calm => world.calm(),
+            Act::Pass { ms } => world.pass_ms(ms),
+        }
+    }
+
+    /// Every socket takes everything, and everything happens that can.
+    fn finish(&mut self) {
+        for (client, _) in self.clients.clone() {
+            self.world.set_room(client, OPEN);
+        }
+        self.world.calm();
+        self.world.pass_ms(5_000);
+        self.world.check_rest();
+        for (client, _) in self.clients.clone() {
+            let told = self.world.told(client);
+            if !self.world.is_over(client) {
+                assert_eq!(
+                    self.world.torn_bytes(client),
+                    0,
+                    "client {client} was left with a torn frame"
+                );
+            }
+            self.told.insert(client, told);
+        }
+    }
+
+    /// What every room said, by epoch, in the order of its home.
+    fn log(&self) -> BTreeMap<(String, u64), Vec<(u64, String)>> {
+        let mut log: BTreeMap<(String, u64), Vec<(u64, String)>> = BTreeMap::new();
+        for (room, talk) in self.world.said.borrow().iter() {
+            let talks = log.entry((room.as_str().to_owned(), talk.epoch)).or_default();
+            assert_eq!(talk.prev, talks.last().map_or(0, |(seq, _)| *seq));
+            assert_eq!(talk.seq, talk.prev + 1);
+            talks.push((talk.seq, talk.text.to_string()));
+        }
+        log
+    }
+
+    /// A native member's messages and gaps are exactly the talks between its coming and its going.
+    fn check_native(&mut self, client: usize) {
+        let log = self.log();
+        let over = self.world.is_over(client);
+        // Room → (epoch, the next seq it must hear of).
+        let mut open: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        let mut answered: BTreeSet<u64> = BTreeSet::new();
+        let mut last_request = 0;
+        let mut directs = BTreeSet::new();
+        let mut closed = false;
+        for told in &self.told[&client] {
+            let message = match told {
+                Told::Native(message) => message,
+                Told::Close(_) => {
+                    closed = true;
+                    continue;
+                }
+                Told::Ping | Told::Pong(_) => continue,
+                Told::Legacy(_) => panic!("a legacy frame"),
+            };
+            assert!(!closed);
+            if let Some(id) = message["id"].as_u64().filter(|id| *id > 0) {
+                assert!(answered.insert(id), "request {id} was answered twice");
+                last_request = last_request.max(id);
+            }
+            let at = |field: &str| message[field].as_object();
+            if let Some(joined) = at("joined") {
+                let room = joined["room"].as_str().unwrap().to_owned();
+                let next = joined["head"].as_u64().unwrap() + 1;
+                let before = open.insert(room, (joined["epoch"].as_u64().unwrap(), next));
+                assert!(before.is_none(), "joined twice");
+            } else if let Some(said) = at("message") {
+                let room = said["room"].as_str().unwrap();
+                let (epoch, next) = open.get_mut(room).expect("a talk of a room it is not in");
+                let seq = said["seq"].as_u64().unwrap();
+                assert_eq!((said["epoch"].as_u64().unwrap(), seq), (*epoch, *next), "in {room}");
+                let talks = &log[&(room.to_owned(), *epoch)];
+                assert_eq!(
+                    talks[seq as usize - 1],
+                    (seq, said["text"].as_str().unwrap().to_owned())
+                );
+                *next += 1;
+            } else if let Some(gap) = at("gap") {
+                let room = gap["room"].as_str().unwrap();
+                let (epoch, next) = open.get_mut(room).expect("a gap in a room it is not in");
+                assert_eq!(gap["epoch"].as_u64().unwrap(), *epoch);
+                assert_eq!(gap["from"].as_u64().unwrap(), *next, "a gap that begins elsewhere");
+                let to = gap["to"].as_u64().unwrap();
+                assert!(to >= *next);
+                assert!(
+                    to <= log[&(room.to_owned(), *epoch)].len() as u64,
+                    "a gap over what was never said"
+                );
+                *next = to + 1;
+            } else if let Some(left) = at("left") {
+                let room = left["room"].as_str().unwrap();
+                open.remove(room).expect("left without having joined");
+            } else if let Some(direct) = at("direct") {
+                assert!(
+                    directs.insert(direct["text"].as_str().unwrap().to_owned()),
+                    "a direct came twice"
+                );
+            }
+        }
+        if closed || over {
+            return;
+        }
+        // Still a member: it has heard everything.
+        for (room, (epoch, next)) in open {
+            let said = log.get(&(room.clone(), epoch)).map_or(0, Vec::len) as u64;
+            assert_eq!(next, said + 1, "client {client} did not hear the last of {room}");
+        }
+        // Every request that wants an answer got one.
+        for id in 1..=last_request {
+            assert!(
+                answered.contains(&id),
+                "client {client}: request {id} was never answered"
+            );
+        }
+    }
+
+    /// A legacy member hears a contiguous part of the lobby, and all of its end unless it was closed.
+    fn check_legacy(&mut self, client: usize) {
+        let over = self.world.is_over(client) || self.told[&client].iter().any(|told| matches!(told, Told::Close(_)));
+        let mut heard = Vec::new();
+        for told in &self.told[&client] {
+            if let Told::Legacy(payload) = told {
+                let text = String::from_utf8_lossy(payload).into_owned();
+                if let Some(number) = text.split('#').nth(1) {
+                    heard.push(number.parse::<u32>().unwrap());
+                }
+            }
+        }
+        // A connection is in the lobby for life, so of one epoch at most.
+        let directs: BTreeSet<u32> = heard.iter().copied().collect();
+        assert_eq!(directs.len(), heard.len(), "told twice");
+        let lobby: Vec<Vec<u32>> = self
+            .log()
+            .into_iter()
+            .filter(|((room, _), _)| room == "lobby")
+            .map(|(_, talks)| {
+                talks
+                    .iter()
+                    .map(|(_, text)| text.split('#').nth(1).unwrap().parse().unwrap())
+                    .collect()
+            })
+            .collect();
+        let of_lobby: BTreeSet<u32> = lobby.iter().flatten().copied().collect();
+        heard.retain(|number| of_lobby.contains(number));
+        let Some(first) = heard.first() else { return };
+        let talks = lobby.iter().find(|talks| talks.contains(first)).unwrap();
+        let from = talks.iter().position(|number| number == first).unwrap();
+        let expected = &talks[from..];
+        if over {
+            assert!(
+                expected.starts_with(&heard),
+                "{heard:?} is no beginning of {expected:?}"
+            );
+        } else {
+            assert_eq!(heard, expected);
+        }
+    }
+
+    /// The lists of all rooms are exactly the live sessions' users.
+    fn check_presence(&mut self) {
+        let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let mut online: BTreeMap<String, usize> = BTreeMap::new();
+        for engine in &self.world.engines {
+            for (_, connection) in &engine.connections {
+                let Some(session) = &connection.session else { continue };
+                *online.entry(session.name.as_str().to_owned()).or_default() += 1;
+                for membership in &connection.memberships {
+                    let room = engine.rooms[membership.room as usize].name.as_str().to_owned();
+                    users.entry(room).or_default().insert(session.name.as_str().to_owned());
+                }
+            }
+        }
+        for room in ROOMS {
+            let expected: Vec<String> = users.remove(room).unwrap_or_default().into_iter().collect();
+            let count = expected.len() as u32;
+            assert_eq!(self.world.users(room), (expected, count), "{room}");
+        }
+        for name in NAMES {
+            let user = UserName::parse(name).unwrap();
+            let here = self.world.directory.whereabouts(&user).count();
+            assert_eq!(here > 0, online.contains_key(name), "{name} in the directory");
+        }
+        for (client, speaks) in self.clients.clone() {
+            if let Speaks::Json | Speaks::Protobuf = speaks
+                && !self.world.is_over(client)
+            {
+                self.world.ask(client, Ask::Unread(plaza::Unread {}));
+            }
+        }
+        for (client, _) in self.clients.clone() {
+            self.world.hang_up(client);
+        }
+        self.world.calm();
+        self.world.check_rest();
+        for room in ROOMS {
+            assert_eq!(self.world.users(room), (Vec::new(), 0), "{room} after all have gone");
+        }
+        assert!(
+            self.world
+                .engines
+                .iter()
+                .all(|engine| engine.home.is_empty() && engine.rooms.is_empty())
+        );
+    }
+}
+
+fn legacy(dialect: &str, kind: &str, text: &str) -> Vec<u8> {
+    match dialect {
+        "chatroom" => prost::Message::encode_to_vec(&crate::proto::chatroom::ChatRoomRequest {
+            r#type: kind.into(),
+            content: text.into(),
+            ..Default::default()
+        }),
+        _ => prost::Message::encode_to_vec(&crate::proto::communication::Communication {
+            r#type: if kind == "talk" { "1" } else { "2" }.into(),
+            msg: text.into(),
+            ..Default::default()
+        }),
+    }
+}
+
+fn run(shards: usize, inbox: usize, ring_bytes: usize, seed: u64, acts: &[Act]) {
+    let mut run = Run::new(shards, inbox, ring_bytes, seed);
+    for act in acts {
+        run.act(act);
+    }
+    run.finish();
+    for (client, speaks) in run.clients.clone() {
+        match speaks {
+            Speaks::Json | Speaks::Protobuf => run.check_native(client),
+            Speaks::Legacy(_) => run.check_legacy(client),
+        }
+    }
+    run.check_presence();
+}
+
+/// How many sequences each property is tried on; `PLAZA_SEQUENCES` for a longer night.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PLAZA_SEQUENCES")
+        .ok()
+        .and_then(|count| count.parse().ok());
+    ProptestConfig {
+        cases: cases.unwrap_or(96),
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
+        max_shrink_iters: 4_000,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn members_are_given_exactly_the_talks_of_their_membership(
+        shards in 1..=3_usize,
+        seed in any::<u64>(),
+        acts in prop::collection::vec(act(), 1..160),
+    ) {
+        run(shards, 1 << 10, 1 << 20, seed, &acts);
+    }
+
+    #[test]
+    fn with_tiny_rings_and_inboxes_talks_and_gaps_together_are_what_was_said(
+        shards in 1..=3_usize,
+        inbox in 1..4_usize,
+        seed in any::<u64>(),
+        acts in prop::collection::vec(act(), 1..160),
+    ) {
+        run(shards, inbox, 3_000, seed, &acts);
+    }
+}

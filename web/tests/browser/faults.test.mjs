@@ -1,0 +1,133 @@
+// What a real server cannot be asked for: dropped acks, holes, a goodbye that names a wait. Against the stand-in.
+
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { Peer } from '../peer.mjs';
+import { browse } from './chromium.mjs';
+import { enter, heard, say, texts } from './world.mjs';
+
+let peer;
+let browser;
+
+beforeEach(async () => {
+  peer = await Peer.start();
+  browser = await browse();
+});
+afterEach(async () => {
+  await browser.close();
+  await peer.kill();
+});
+
+test('the server is killed and comes back: the state says so, what was written goes out, nothing stands twice', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await say(page, 'before');
+  await heard(page, 'before');
+  peer.talk('lobby', 'bob', 'from bob');
+  await heard(page, 'from bob');
+  const { port } = peer;
+  await peer.kill();
+  await page.locator('#banner').waitFor();
+  assert.match(await page.textContent('#state'), /Reconnecting|Connecting/);
+  await say(page, 'while away');
+  await page.locator('.talk.waiting', { hasText: 'while away' }).waitFor();
+  peer.talk('lobby', 'bob', 'missed by ada');
+  await peer.listen(port);
+  await page.locator('.state.connected').waitFor();
+  await heard(page, 'while away');
+  await heard(page, 'missed by ada');
+  assert.deepEqual(await texts(page), ['before', 'from bob', 'missed by ada', 'while away']);
+  assert.equal(await page.locator('#banner').isVisible(), false);
+});
+
+test('an ack that is lost with the connection does not send twice', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  peer.fault = ({ kind, body, session }) => {
+    if (kind !== 'talk') return undefined;
+    peer.fault = null;
+    // The server takes the talk, and dies before it says so.
+    peer.answer({ ...session, socket: { readyState: 3 } }, kind, body, 1);
+    session.socket.terminate();
+    return 'handled';
+  };
+  await say(page, 'once');
+  await heard(page, 'once');
+  await say(page, 'then');
+  await heard(page, 'then');
+  assert.deepEqual(await texts(page), ['once', 'then']);
+  assert.deepEqual(peer.room('lobby').log.map(({ text }) => text), ['once', 'then']);
+});
+
+test('a hole is filled from history, in its place', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  peer.talk('lobby', 'bob', 'one');
+  for (const text of ['two', 'three']) peer.talk('lobby', 'bob', text, { hidden: true });
+  peer.talk('lobby', 'bob', 'four');
+  await heard(page, 'three');
+  assert.deepEqual(await texts(page), ['one', 'two', 'three', 'four']);
+  assert.equal(await page.locator('.note.gap').count(), 0);
+});
+
+test('a hole where nothing is stored is shown in words', async () => {
+  peer.history = false;
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  peer.talk('lobby', 'bob', 'one');
+  for (const text of ['two', 'three']) peer.talk('lobby', 'bob', text, { hidden: true });
+  peer.talk('lobby', 'bob', 'four');
+  await page.getByText('2 messages missed').waitFor();
+  assert.equal(await page.locator('#search-open').isVisible(), false);
+});
+
+test('the wait that goodbye names is honoured', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  const hellos = () => peer.received.filter((message) => message.hello).length;
+  for (const session of peer.sessions) {
+    peer.say(session, 'goodbye', { code: 'draining', text: 'restarting', retry_after: 3_000 });
+    session.socket.close(1001);
+  }
+  const left = Date.now();
+  await page.locator('.state.waiting').waitFor();
+  await page.locator('.state.connected').waitFor();
+  assert.ok(Date.now() - left >= 2_900, `came back after ${Date.now() - left} ms`);
+  assert.equal(hellos(), 2);
+});
+
+test('a name that belongs to somebody else is asked for again', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  peer.fault = ({ kind, body, id, session }) => {
+    if (kind !== 'hello' || body.name !== 'ada') return undefined;
+    peer.say(session, 'error', { code: 'name_reserved', text: '', retry_after: 0 }, id);
+    return 'handled';
+  };
+  await page.reload();
+  await page.getByText('This name belongs to somebody else').waitFor();
+  await page.fill('#name-input', 'ada2');
+  await page.press('#name-input', 'Enter');
+  await page.locator('.state.connected').waitFor();
+  assert.equal(await page.textContent('#me-name'), 'ada2');
+});
+
+test('scrolling up loads older messages and does not move what is read', async () => {
+  for (let i = 1; i <= 400; i += 1) peer.talk('lobby', i % 3 ? 'bob' : 'eve', `message ${i}`);
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await heard(page, 'message 400');
+  assert.equal((await texts(page))[0], 'message 351');
+  await page.locator('#log').hover();
+  for (let i = 0; i < 60 && !(await page.getByText('This is where it begins.').isVisible()); i += 1) {
+    await page.mouse.wheel(0, -2_000);
+    await page.waitForFunction(() => new Promise((resolve) => requestAnimationFrame(() => resolve(true))));
+  }
+  await page.getByText('This is where it begins.').waitFor();
+  const all = await texts(page);
+  assert.deepEqual(all.slice(0, 3), ['message 1', 'message 2', 'message 3']);
+  assert.deepEqual(all, all.map((_, i) => `message ${i + 1}`));
+});
+
+test('search finds what is stored', async () => {
+  for (const text of ['apples', 'pears', 'apple pie']) peer.talk('lobby', 'bob', text);
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await page.click('#search-open');
+  await page.fill('#search-text', 'apple');
+  await page.press('#search-text', 'Enter');
+  await page.locator('#results').getByText('apple pie').waitFor();
+  assert.deepEqual(await page.locator('#results .text').allTextContents(), ['apple pie', 'apples']);
+});
