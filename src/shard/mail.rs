@@ -379,9 +379,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The mail cannot be read to its end.
     pub(super) fn mail_failed(&mut self, id: SessionId, refusal: Refusal) {
         self.refuse(id, None, refusal);
+        let dialects = self.settings.dialects;
         let by_name = matches!(
             self.connection(id).map(|connection| &connection.phase),
-            Some(Phase::Open(speaking)) if DIALECTS[usize::from(speaking.dialect)].profile().mail_by_name
+            Some(Phase::Open(speaking)) if dialects[usize::from(speaking.dialect)].profile().mail_by_name
         );
         if by_name {
             // What it is given counts as read with all that stands before: it has to come back for the rest.
