@@ -51,6 +51,8 @@ pub const JSON_DEPTH: usize = 16;
 pub const EPOCH_END: u64 = 1 << 53;
 /// Idempotency keys that a room without history remembers: the retries of a minute at 100 talks a second.
 pub const KEYS_PER_ROOM: usize = 8 * 1024;
+/// Rooms without members that one shard remembers for their topics; the oldest are forgotten first.
+pub const TOPICS_KEPT: usize = 1_024;
 /// Names in a digest: what a page shows as "a, b, c and 4,997 others".
 pub const DIGEST_NAMES: usize = 8;
 /// Users of a room up to which the roster is a sorted vector: an insertion moves at most 1.5 KiB.
@@ -70,6 +72,9 @@ pub const RELIEVED_PER_TURN: usize = 4;
 pub const UNDERWAY_BYTES: usize = 8 * 1024 * 1024;
 /// Messages a shard takes from its inbox before it looks at its sockets again.
 pub const INBOX_BATCH: usize = 256;
+/// Ticks this far apart mean that the whole shard stood still, not that its peers fell silent: a tick is 100 ms, and no
+/// flush takes seconds.
+pub const STOOD_STILL: Duration = Duration::from_secs(5);
 /// Slots of the timer wheel.
 pub const WHEEL_SLOTS: usize = 512;
 /// Width of a slot in milliseconds: fine enough for the 300 ms that `tutorial` is held back; the wheel spans 51 s.
@@ -225,8 +230,9 @@ pub const HISTORY_HEADS: usize = 65_536;
 pub const HISTORY_SLICE_ROWS: usize = 256;
 /// Talks indexed for search in one transaction of the index.
 pub const HISTORY_INDEX_SLICE: usize = 512;
-/// One search looks at the index or at talks for at most this long, then says where to go on.
-pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(50);
+/// One search looks at the index or at talks for about this long, then says where to go on: a quarter of the 100 ms that a
+/// search may take, since one window of the index may take as long again and a busy machine twice that.
+pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(25);
 /// Words or runs of characters in one search: the rest narrows nothing.
 pub const HISTORY_SEARCH_TERMS: usize = 16;
 /// Longest word that is indexed, in characters; longer ones are found by their beginning.
@@ -243,3 +249,5 @@ pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 pub const STORE_UNDERWAY: usize = 8 * 1024;
 /// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
 pub const MAIL_LIVE: usize = 256;
+/// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.
+pub const HISTORY_DAMAGES: usize = 1_000;

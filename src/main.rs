@@ -29,6 +29,7 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
+        Task::History { command, data } => command.run(&data),
         Task::Print(text) => {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS

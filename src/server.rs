@@ -4,15 +4,19 @@ use std::{
     io,
     net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
 
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use crate::{
-    chat::{RoomName, ShardId, Talk},
+    chat::{RoomName, ShardId, Talk, UserName},
     codec::{DIALECTS, Profile},
     config::Config,
     history::{self, History},
@@ -89,7 +93,7 @@ impl Server {
             profiles(config),
             fastrand::u64(..),
         ));
-        let history = start_history(config, &shards)?;
+        let history = start_history(config, &shards, metrics)?;
         let site = Arc::new(Site {
             listeners,
             origins: config
@@ -171,6 +175,17 @@ impl Server {
             file.set_rotation(Rotation::from_config(&config.log));
         }
         self.drain_timeout = config.server.drain_timeout;
+    }
+
+    /// Says something to all members of a room in the server's name. `false`: the server is too busy, and it was not said.
+    pub fn say_to_room(&self, room: &RoomName, text: &str) -> bool {
+        self.shards.say_to_room(room.clone(), text.into())
+    }
+
+    /// Says something to all sessions of a user in the server's name. `false`: the server is too busy, and it was not said
+    /// to all of them.
+    pub fn say_to_user(&self, user: &UserName, text: &str) -> bool {
+        self.shards.say_to_user(user, &text.into())
     }
 
     /// Connections there are, those in their handshake included.
@@ -325,15 +340,38 @@ fn start_talk_log(
 }
 
 /// Opens the store, unless nothing is to be kept.
-fn start_history(config: &Config, shards: &Arc<Shards>) -> Result<Option<History<Ticket>>, String> {
+fn start_history(config: &Config, shards: &Arc<Shards>, metrics: &Metrics) -> Result<Option<History<Ticket>>, String> {
     if config.server.memory {
         return Ok(None);
     }
     let deliver = shards.clone();
     let settings = config.store_settings();
-    History::start(settings, Arc::new(move |outcomes| deliver.deliver(outcomes)))
-        .map(Some)
-        .map_err(|fault| fault.to_string())
+    let history = History::start(settings, Arc::new(move |outcomes| deliver.deliver(outcomes)))
+        .map_err(|fault| fault.to_string())?;
+    let (seconds, talks) = (
+        metrics.history.commit_seconds.clone(),
+        metrics.history.commit_talks.clone(),
+    );
+    let observed = history.stats().on_commit.set(Box::new(move |count, took| {
+        seconds.observe(took.as_secs_f64());
+        talks.observe(count as f64);
+    }));
+    debug_assert!(observed.is_ok(), "a store that has just started is told once");
+    let scraped = history.clone();
+    metrics.before_scrape(move |metrics| {
+        let stats = scraped.stats();
+        let metrics = &metrics.history;
+        metrics.queue_talks.set(scraped.queue_depth() as i64);
+        metrics.disk_bytes.set(stats.disk_bytes.load(Ordering::Relaxed) as i64);
+        follow(&metrics.expired_talks, &stats.retired);
+        follow(&metrics.commit_failures, &stats.failed_commits);
+    });
+    Ok(Some(history))
+}
+
+/// Brings a counter up to what a total has become.
+fn follow(counter: &Counter, total: &AtomicU64) {
+    counter.inc_by(total.load(Ordering::Relaxed).saturating_sub(counter.get()));
 }
 
 fn healthy(history: &History<Ticket>) -> Result<(), String> {

@@ -5,7 +5,12 @@
 //! one going per user however many sessions the user has, and numbers without holes. It never touches a socket, never
 //! reads a clock (time is a parameter) and never encodes.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    ops::Bound,
+    rc::Rc,
+    sync::Arc,
+};
 
 use super::{
     Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq,
@@ -18,6 +23,10 @@ use crate::limits;
 #[derive(Debug)]
 pub struct Home {
     rooms: foldhash::HashMap<RoomName, Box<Room>>,
+    /// The names of `rooms` in their order, so that a page of them costs no more than what is on it.
+    names: BTreeSet<RoomName>,
+    /// Rooms that lost their last member and stay for their topic, the longest without first; some may have members again.
+    kept: VecDeque<RoomName>,
     settings: HomeSettings,
     /// Rooms that owe their members a digest.
     digests: Vec<RoomName>,
@@ -146,6 +155,8 @@ impl Home {
     pub fn new(settings: HomeSettings, seed: u64) -> Self {
         Self {
             rooms: Default::default(),
+            names: BTreeSet::new(),
+            kept: VecDeque::new(),
             settings,
             digests: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
@@ -167,17 +178,25 @@ impl Home {
         self.rooms.contains_key(room)
     }
 
+    /// Whether the session is a member of the room.
+    pub fn has(&self, room: &RoomName, session: SessionId) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.has(session))
+    }
+
     /// Opens a room that has history, at the position its store gave; does nothing if it is open.
     pub fn open_stored(&mut self, room: &RoomName, head: Position) {
-        self.rooms
-            .entry(room.clone())
-            .or_insert_with(|| Box::new(Room::new(head, true)));
+        let names = &mut self.names;
+        self.rooms.entry(room.clone()).or_insert_with(|| {
+            names.insert(room.clone());
+            Box::new(Room::new(head, true))
+        });
     }
 
     /// Opens a room without history under a random epoch, if it is not open.
     fn open(&mut self, room: &RoomName) -> &mut Room {
-        let random = &mut self.random;
+        let (random, names) = (&mut self.random, &mut self.names);
         self.rooms.entry(room.clone()).or_insert_with(|| {
+            names.insert(room.clone());
             let epoch = random.u64(1..limits::EPOCH_END);
             Box::new(Room::new(Position { epoch, seq: 0 }, false))
         })
@@ -349,9 +368,31 @@ impl Home {
             let newly = room.note_went(member.user);
             self.owe_digest(name, newly);
         }
-        if self.rooms.get(name).is_some_and(|room| room.may_close()) {
-            self.rooms.remove(name);
+        self.close_if_empty(name);
+    }
+
+    /// A room without members goes; one with a topic stays until many others have lost their members after it.
+    fn close_if_empty(&mut self, name: &RoomName) {
+        let Some(room) = self.rooms.get(name).filter(|room| room.is_empty()) else {
+            return;
+        };
+        if !room.has_topic() {
+            self.close(name);
+            return;
         }
+        self.kept.push_back(name.clone());
+        while self.kept.len() > limits::TOPICS_KEPT
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            if self.rooms.get(&oldest).is_some_and(|room| room.is_empty()) {
+                self.close(&oldest);
+            }
+        }
+    }
+
+    fn close(&mut self, name: &RoomName) {
+        self.rooms.remove(name);
+        self.names.remove(name);
     }
 
     /// Somebody says something. A room without history numbers it at once; one with history has it stored first.
@@ -419,8 +460,8 @@ impl Home {
     pub fn settled(&mut self, name: &RoomName) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         room.in_store = room.in_store.saturating_sub(1);
-        if room.may_close() {
-            self.rooms.remove(name);
+        if room.in_store == 0 {
+            self.close_if_empty(name);
         }
     }
 
@@ -620,18 +661,10 @@ impl Home {
 
     /// The first `limit` rooms after `after`, by name.
     pub fn rooms(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
-        let mut names: Vec<&RoomName> = self
-            .rooms
-            .keys()
-            .filter(|name| after.is_none_or(|after| name.as_str() > after))
-            .collect();
-        if names.len() > limit {
-            names.select_nth_unstable(limit);
-            names.truncate(limit);
-        }
-        names.sort_unstable();
-        names
-            .into_iter()
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.names
+            .range::<str, _>((from, Bound::Unbounded))
+            .take(limit)
             .filter_map(|name| {
                 let room = self.rooms.get(name)?;
                 Some(RoomEntry {

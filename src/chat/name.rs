@@ -74,6 +74,13 @@ impl std::borrow::Borrow<str> for UserName {
     }
 }
 
+/// Ordered and compared like its text.
+impl std::borrow::Borrow<str> for RoomName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for UserName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -1,6 +1,8 @@
 //! One room as its home knows it: members, users, numbers, topic.
+//!
+//! Time is the wall clock's, which may be set back: what is due after a while is also due when its time lies ahead.
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use std::{collections::VecDeque, hash::BuildHasher, rc::Rc, sync::Arc};
 
 use super::{
     ErrorCode, Happening, Key, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId, UserList, UserName,
@@ -78,7 +80,8 @@ struct Keys {
 struct Remembered {
     seq: Seq,
     at: u64,
-    text: Arc<str>,
+    /// A hash of the text: thousands of keys would otherwise keep thousands of texts of up to 63 KiB.
+    text: u64,
 }
 
 impl Room {
@@ -184,9 +187,13 @@ impl Room {
         })
     }
 
-    /// A room without members goes, unless its topic is worth keeping.
-    pub(super) fn may_close(&self) -> bool {
-        self.members.is_empty() && self.in_store == 0 && self.rare.as_ref().is_none_or(|rare| rare.topic.is_none())
+    /// Nobody is in it, and nothing of it is on its way to the store.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.in_store == 0
+    }
+
+    pub(super) fn has_topic(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.topic.is_some())
     }
 
     /// The list, cut at the presence limit; that of a large room may be a little old.
@@ -199,7 +206,7 @@ impl Room {
             };
         }
         if let Some((list, made)) = self.rare.as_ref().and_then(|rare| rare.list.as_ref())
-            && now_ms.saturating_sub(*made) < settings.list_cache_ms
+            && now_ms.abs_diff(*made) < settings.list_cache_ms
         {
             return UserList {
                 online,
@@ -262,7 +269,7 @@ impl Room {
     /// The digest, if it is owed and the last one is long enough ago.
     pub(super) fn take_digest(&mut self, settings: &HomeSettings, now_ms: u64) -> Option<Happening> {
         let rare = self.rare.as_mut()?;
-        if now_ms.saturating_sub(rare.digest_at) < settings.digest_every_ms {
+        if now_ms.abs_diff(rare.digest_at) < settings.digest_every_ms {
             return None;
         }
         let owed = rare.digest.take()?;
@@ -288,11 +295,12 @@ impl Room {
         window_ms: u64,
     ) -> Option<Result<(Seq, u64), Refusal>> {
         let key = said.key.clone()?;
-        let known = self.rare.as_ref()?.keys.known.get(&(said.from.clone(), key))?;
-        if now_ms.saturating_sub(known.at) > window_ms {
+        let keys = &self.rare.as_ref()?.keys;
+        let known = keys.known.get(&(said.from.clone(), key))?;
+        if now_ms.abs_diff(known.at) > window_ms {
             return None;
         }
-        Some(if known.text == said.text {
+        Some(if known.text == keys.known.hasher().hash_one(&said.text) {
             Ok((known.seq, known.at))
         } else {
             Err(key_conflict())
@@ -303,20 +311,14 @@ impl Room {
         let Some(key) = said.key.clone() else { return };
         let keys = &mut self.rare().keys;
         let entry = (said.from.clone(), key);
-        keys.known.insert(
-            entry.clone(),
-            Remembered {
-                seq,
-                at: now_ms,
-                text: said.text.clone(),
-            },
-        );
+        let text = keys.known.hasher().hash_one(&said.text);
+        keys.known.insert(entry.clone(), Remembered { seq, at: now_ms, text });
         keys.order.push_back(entry);
         while let Some(oldest) = keys.order.front() {
             let expired = keys
                 .known
                 .get(oldest)
-                .is_none_or(|known| now_ms.saturating_sub(known.at) > window_ms);
+                .is_none_or(|known| now_ms.abs_diff(known.at) > window_ms);
             if keys.order.len() <= limits::KEYS_PER_ROOM && !expired {
                 break;
             }

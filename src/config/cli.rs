@@ -6,6 +6,8 @@ use clap::{
     Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand, error::ErrorKind,
 };
 
+use crate::history::HistoryCommand;
+
 use super::{CONFIG_VARIABLE, FlagValue, Loaded, SETTINGS, Sources, example, in_force, read_file};
 
 /// The command line as typed.
@@ -31,6 +33,9 @@ pub enum Verb {
         #[arg(long)]
         example: bool,
     },
+    /// Look at, save or fill the store.
+    #[command(subcommand)]
+    History(HistoryCommand),
 }
 
 /// The flags that set settings, and `--config`.
@@ -51,6 +56,13 @@ pub enum Task {
         loaded: Box<Loaded>,
         /// For [`SettingFlags::load`] on SIGHUP.
         flags: SettingFlags,
+    },
+    /// Work on the store in this directory.
+    History {
+        /// What to do.
+        command: HistoryCommand,
+        /// Where.
+        data: PathBuf,
     },
     /// Write this to standard output and end with 0.
     Print(String),
@@ -90,7 +102,11 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>, environment: Vec<(Str
             flags: line.settings,
         },
         (Ok(loaded), Verb::Config { .. }) => Task::Print(in_force(&loaded)),
-        (Err(message), Verb::Serve | Verb::Config { .. }) => Task::Refuse {
+        (Ok(loaded), Verb::History(command)) => Task::History {
+            command,
+            data: loaded.config.server.data,
+        },
+        (Err(message), Verb::Serve | Verb::Config { .. } | Verb::History(_)) => Task::Refuse {
             message,
             code: EX_USAGE,
         },

@@ -45,6 +45,7 @@ fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Task {
 fn served(task: Task) -> Loaded {
     match task {
         Task::Serve { loaded, .. } => *loaded,
+        task @ Task::History { .. } => panic!("{task:?}"),
         Task::Print(text) => panic!("printed {text}"),
         Task::Refuse { message, .. } => panic!("refused: {message}"),
     }
@@ -54,6 +55,7 @@ fn refused(task: Task) -> (String, u8) {
     match task {
         Task::Refuse { message, code } => (message, code),
         Task::Serve { .. } => panic!("served"),
+        task @ Task::History { .. } => panic!("{task:?}"),
         Task::Print(text) => panic!("printed {text}"),
     }
 }

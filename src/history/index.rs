@@ -117,8 +117,8 @@ fn try_open(file: &Path, store: u64) -> rusqlite::Result<Option<Connection>> {
     let db = Connection::open(file)?;
     schema::tune(&db)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
-    // A power cut may cost the newest part, which is indexed again; never the file, whose log is checked by SQLite.
-    db.pragma_update(None, "synchronous", "NORMAL")?;
+    // Its syncs would hold up those of the commits. After a power cut the file is thrown away at the next start.
+    db.pragma_update(None, "synchronous", "OFF")?;
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == 0 {
         db.execute_batch(TABLES)?;
@@ -154,6 +154,7 @@ pub(crate) fn run<T: Send + 'static>(
     let mut due = VecDeque::new();
     let mut known = HashSet::new();
     let mut seen = 0;
+    let mut failing = false;
     while !shared.fresh.logs.is_closed() {
         while let Some(log) = shared.fresh.logs.pop() {
             if known.insert(log) {
@@ -171,7 +172,12 @@ pub(crate) fn run<T: Send + 'static>(
             continue;
         };
         let begun = Instant::now();
-        match slice(&mut index, store, &files.database, &files.search, log) {
+        let done = slice(&mut index, store, &files.database, &files.search, log);
+        if failing && done.is_ok() {
+            failing = false;
+            shared.faults.beside(None);
+        }
+        match done {
             Ok((indexed, true)) => {
                 known.remove(&log);
                 shared.stats.indexed.fetch_add(indexed, Ordering::Relaxed);
@@ -182,7 +188,19 @@ pub(crate) fn run<T: Send + 'static>(
             }
             Err(fault) => {
                 tracing::error!(%fault, log, "a log cannot be indexed; search scans it");
-                known.remove(&log);
+                match fault {
+                    // Nothing changes there by itself.
+                    StoreFault::Damaged { .. } => drop(known.remove(&log)),
+                    // A disk that is full now: tried again.
+                    StoreFault::Full { .. }
+                    | StoreFault::ReadOnly { .. }
+                    | StoreFault::Broken { .. }
+                    | StoreFault::Refused { .. }
+                    | StoreFault::Stopping => {
+                        failing = true;
+                        due.push_back(log);
+                    }
+                }
                 let own = matches!(&fault, StoreFault::Damaged { file, .. } if *file == files.search);
                 shared.faults.beside(Some(fault));
                 if own {

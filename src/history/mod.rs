@@ -14,6 +14,8 @@
 //!
 //! The bytes are described in `docs/history-format.md`.
 
+mod batch;
+mod command;
 mod files;
 mod index;
 mod queue;
@@ -24,15 +26,17 @@ mod search;
 mod settings;
 mod start;
 mod stats;
+pub mod tools;
 mod types;
 mod upkeep;
 mod witness;
 mod words;
 mod writer;
 
+pub use command::HistoryCommand;
 pub use settings::{Durability, KeyWindow, Retention, Settings};
 pub use start::{Recovered, StartFault};
-pub use stats::{BATCH_TALKS, COMMIT_SECONDS, Health, HistoryStats};
+pub use stats::{Health, HistoryStats};
 pub use types::{
     Answer, Append, Ask, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, Outcome, StoreFault,
     UserPair, Which, Window,

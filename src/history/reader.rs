@@ -12,10 +12,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, Shared, StoreFault, Which, Window,
+    batch::mark_crc,
     rows::{self, LogRow, Order, int},
     schema::fault,
     stats::bump,
-    writer::mark_crc,
 };
 use crate::{
     chat::{Seq, Talk, UserName},
@@ -164,7 +164,7 @@ fn page(
     let more = match (order, window) {
         (Order::Down, _) => {
             talks.reverse();
-            talks.first().map_or(false, |talk| talk.seq > row.first)
+            talks.first().is_some_and(|talk| talk.seq > row.first)
         }
         (Order::Up, Window::Range(_, to)) => talks.last().is_some_and(|talk| talk.seq < to.min(row.head)),
         (Order::Up, Window::Newest | Window::Before(_) | Window::After(_)) => {

@@ -93,7 +93,13 @@ pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, Star
     if !verdict.is_empty() {
         db.pragma_update(None, "synchronous", "FULL").map_err(store_fault)?;
         recovered = begin_epochs(&mut db, &files.database, &verdict)?;
-        // What is gone from the database may still stand in the index, which is cheap to make again.
+    }
+    let power_cut = match &testimony {
+        Testimony::Missing | Testimony::Damaged => true,
+        Testimony::Read { header, .. } => !header.clean && header.boot != files::boot_id(),
+    };
+    if power_cut || !verdict.is_empty() {
+        // What is gone from the database may still stand in the index, whose own writes are not synced: it is made again.
         for file in with_companions(&files.search) {
             remove(&file)?;
         }

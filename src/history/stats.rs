@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -12,7 +12,7 @@ use super::StoreFault;
 
 /// Counters and gauges; each is written by one thread of the store and read by anybody. All are `Relaxed`: none guards
 /// anything else.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct HistoryStats {
     /// Talks committed.
     pub talks: AtomicU64,
@@ -24,12 +24,10 @@ pub struct HistoryStats {
     pub commits: AtomicU64,
     /// Commits that failed.
     pub failed_commits: AtomicU64,
-    /// Commits by duration: one counter per bound of [`COMMIT_SECONDS`], and one for the rest.
-    pub commit_buckets: [AtomicU64; COMMIT_SECONDS.len() + 1],
     /// Time in all commits, in nanoseconds, the head file's included.
     pub commit_nanos: AtomicU64,
-    /// Commits by talks in them: one counter per bound of [`BATCH_TALKS`], and one for the rest.
-    pub batch_buckets: [AtomicU64; BATCH_TALKS.len() + 1],
+    /// Told of every commit: talks in it, and how long it took.
+    pub on_commit: OnceLock<Box<dyn Fn(u64, Duration) + Send + Sync>>,
     /// Pages read.
     pub pages: AtomicU64,
     /// Searches.
@@ -47,11 +45,6 @@ pub struct HistoryStats {
     /// Bytes of all files of the store, as last looked at.
     pub disk_bytes: AtomicU64,
 }
-
-/// Upper bounds of the commit duration buckets, in seconds.
-pub const COMMIT_SECONDS: [f64; 10] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
-/// Upper bounds of the batch size buckets, in talks.
-pub const BATCH_TALKS: [u64; 7] = [0, 1, 4, 16, 64, 256, 1024];
 
 /// Whether the store does what it is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,11 +70,9 @@ impl HistoryStats {
         self.commits.fetch_add(1, Ordering::Relaxed);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
-        let seconds = took.as_secs_f64();
-        let slot = COMMIT_SECONDS.iter().take_while(|bound| seconds > **bound).count();
-        bump(self.commit_buckets.get(slot), 1);
-        let slot = BATCH_TALKS.iter().take_while(|bound| talks > **bound).count();
-        bump(self.batch_buckets.get(slot), 1);
+        if let Some(tell) = self.on_commit.get() {
+            tell(talks, took);
+        }
     }
 }
 

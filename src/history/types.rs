@@ -466,3 +466,56 @@ impl fmt::Display for StoreFault {
 }
 
 impl std::error::Error for StoreFault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: u64, seq: Seq) -> Position {
+        Position { epoch, seq }
+    }
+
+    fn lost(epoch: u64, from: Seq, to: Seq) -> LostInterval {
+        LostInterval { epoch, from, to }
+    }
+
+    #[test]
+    fn a_client_goes_on_where_it_was_and_learns_what_retention_took() {
+        let head = LogHead {
+            epoch: 9,
+            seq: 20,
+            first: 6,
+            lost: Arc::from([]),
+        };
+        let go = |known| {
+            let GoOn { after, lost } = head.go_on(known);
+            (after, lost)
+        };
+        assert_eq!(go(at(9, 20)), (20, vec![]));
+        assert_eq!(go(at(9, 5)), (5, vec![]));
+        assert_eq!(go(at(9, 2)), (5, vec![lost(9, 3, 5)]));
+        // Beyond the head, or of an epoch this log never had: believed as little as possible.
+        assert_eq!(go(at(9, 21)), (5, vec![lost(9, 1, 21), lost(9, 1, 5)]));
+        assert_eq!(go(at(4, 3)), (5, vec![lost(4, 1, 3), lost(9, 1, 5)]));
+    }
+
+    #[test]
+    fn a_client_of_an_earlier_epoch_keeps_the_common_part_and_learns_every_loss_since() {
+        let tail = |epoch, from, to| LostTail { epoch, from, to };
+        let head = LogHead {
+            epoch: 3,
+            seq: 30,
+            first: 1,
+            lost: Arc::from([tail(1, 11, Some(14)), tail(2, 8, Some(12)), tail(7, 25, None)]),
+        };
+        let go = |known| {
+            let GoOn { after, lost } = head.go_on(known);
+            (after, lost)
+        };
+        assert_eq!(go(at(1, 14)), (7, vec![lost(1, 11, 14), lost(2, 8, 12)]));
+        assert_eq!(go(at(1, 5)), (5, vec![lost(1, 11, 14), lost(2, 8, 12)]));
+        assert_eq!(go(at(2, 9)), (7, vec![lost(2, 8, 12)]));
+        assert_eq!(go(at(7, 24)), (24, vec![]));
+        assert_eq!(go(at(7, 27)), (24, vec![lost(7, 25, 27)]));
+    }
+}

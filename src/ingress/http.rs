@@ -138,7 +138,9 @@ impl Doorman {
         match handshake::decide(&request, self.origins(listener, native), subprotocols(native)) {
             Ok(accepted) => {
                 if let (Some(dialect), Some(by)) = (dialect.and_then(|dialect| DIALECTS.get(dialect)), by) {
-                    self.site.metrics.ingress.decided(dialect.name(), by);
+                    let dialect = dialect.name();
+                    tracing::debug!(%peer, dialect, by = by.name(), "the dialect of a connection is decided");
+                    self.site.metrics.ingress.decided(dialect, by);
                 }
                 let handshake = introduction(&request, peer, accepted.subprotocol);
                 let upgrade = hyper::upgrade::on(&mut request);

@@ -138,7 +138,10 @@ pub(crate) struct Replay {
 pub(crate) struct Held {
     pub(crate) since_ms: u64,
     pub(crate) retry_ms: u64,
+    /// Those that came back, in order.
     pub(crate) talks: Vec<(RoomName, Box<Utterance>)>,
+    /// Those said since the first came back: they stand behind all that come back.
+    pub(crate) later: Vec<(RoomName, Box<Utterance>)>,
 }
 
 /// One room of a connection.

@@ -35,7 +35,7 @@ impl Directory {
     pub(crate) fn new(shards: usize, seed: u64) -> Self {
         Self {
             shards: (0..shards).map(|_| map_of()).collect(),
-            hasher: foldhash::fast::FixedState::with_seed(0x706c_617a_61),
+            hasher: foldhash::fast::FixedState::with_seed(0x70_6c61_7a61),
             guests: std::sync::atomic::AtomicU64::new(1),
             tags: std::sync::atomic::AtomicU32::new(seed as u32),
             watchers: map_of(),
@@ -159,6 +159,13 @@ impl Directory {
         if let Some(underway) = self.underway.get(usize::from(to.0)) {
             underway.fetch_sub(bytes, Ordering::Relaxed);
         }
+    }
+
+    /// Bytes on their way to one shard.
+    pub(crate) fn underway_to(&self, shard: ShardId) -> usize {
+        self.underway
+            .get(usize::from(shard.0))
+            .map_or(0, |underway| underway.load(Ordering::Relaxed))
     }
 
     /// Bytes on their way to the slowest shard.

@@ -84,6 +84,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) local: VecDeque<ToShard>,
     pub(crate) gatherings: Slab<Gathering>,
     pub(crate) wheel: Wheel<SessionId>,
+    /// When time was last looked at, milliseconds.
+    pub(crate) ticked_ms: u64,
     pub(crate) ready: VecDeque<u32>,
     pub(crate) paced: BinaryHeap<Reverse<(u64, u32)>>,
     /// Connections that have something to be written at the end of the turn.
@@ -103,6 +105,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) store: Option<Store>,
     /// What the session whose join is being carried out will never get.
     pub(crate) lost: Vec<LostInterval>,
+    /// Members of all rooms here.
+    pub(crate) members: usize,
     /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
     pub(crate) holding_back: bool,
     /// The room that somebody has just left: it may be closed.
@@ -166,6 +170,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             local: VecDeque::new(),
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),
+            ticked_ms: now.ms,
             ready: VecDeque::new(),
             paced: BinaryHeap::new(),
             dirty: Vec::new(),
@@ -180,6 +185,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             stats: Stats::default(),
             store: None,
             lost: Vec::new(),
+            members: 0,
             holding_back: false,
             left_room: None,
             behind: Vec::new(),
@@ -269,6 +275,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         Standing {
             sessions: self.directory.sessions_of(self.me),
             rooms: self.home.len(),
+            members: self.members,
+            blocked: 0,
+            underway_bytes: self.directory.underway_to(self.me),
             ring_bytes: self.ring_bytes,
             inbox: 0,
             kept: self.outbox.kept(),

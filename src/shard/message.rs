@@ -93,6 +93,13 @@ pub(crate) enum ToShard {
         /// Who is typing.
         from: UserName,
     },
+    /// The operator says something to all sessions of a user here.
+    SystemTo {
+        /// Which user.
+        user: UserName,
+        /// What.
+        text: Arc<str>,
+    },
     /// A part of the list of rooms.
     RoomsPart {
         /// Which gathering it belongs to.
@@ -167,6 +174,13 @@ pub(crate) enum ToHome {
         /// Which session.
         session: SessionId,
     },
+    /// The operator says something to a room.
+    System {
+        /// Which room.
+        room: RoomName,
+        /// What.
+        text: Arc<str>,
+    },
     /// Who is in a room.
     Users {
         /// Which room.
@@ -226,6 +240,7 @@ impl ToHome {
             | Self::Rename { room, .. }
             | Self::SetTopic { room, .. }
             | Self::Typing { room, .. }
+            | Self::System { room, .. }
             | Self::Users { room, .. } => Some(room),
             Self::Greet { .. } | Self::Rooms { .. } | Self::Direct { .. } => None,
         }

@@ -61,7 +61,8 @@ impl Pacer {
                 events: 0,
                 free: false,
                 given_up: false,
-                until_probe: 8,
+                // The first probe comes early: talkers who wait for their echo are slowed down until then.
+                until_probe: 2,
                 next_probe: 8,
                 paced_rate: 0.0,
                 free_rate: 0.0,

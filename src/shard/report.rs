@@ -34,7 +34,9 @@ impl Report for Reporter {
             deliveries,
             bytes_in,
             bytes_out,
-            busy,
+            directs,
+            refusals,
+            paused,
             gaps,
             flushes,
             lags,
@@ -49,10 +51,11 @@ impl Report for Reporter {
         shard.deliveries.inc_by(std::mem::take(deliveries));
         shard.received_bytes.inc_by(std::mem::take(bytes_in));
         shard.sent_bytes.inc_by(std::mem::take(bytes_out));
-        shard
-            .refusals
-            .of(crate::chat::ErrorCode::Busy)
-            .inc_by(std::mem::take(busy));
+        shard.directs.inc_by(std::mem::take(directs));
+        shard.paused_senders.inc_by(std::mem::take(paused));
+        for code in refusals.drain(..) {
+            shard.refusals.of(code).inc();
+        }
         shard.gaps.inc_by(std::mem::take(gaps));
         for (cost_us, largest) in flushes.drain(..) {
             shard.flush_seconds.observe(cost_us as f64 / 1e6);
@@ -76,6 +79,9 @@ impl Report for Reporter {
             self.metrics.ingress.decided(dialect, why);
         }
         shard.rooms.set(now.rooms as i64);
+        shard.members.set(now.members as i64);
+        shard.blocked_members.set(now.blocked as i64);
+        shard.inflight_bytes.set(now.underway_bytes as i64);
         shard.sessions.set(now.sessions as i64);
         shard.ring_bytes.set(now.ring_bytes as i64);
         shard.inbox_messages.set(now.inbox as i64);

@@ -59,6 +59,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.reply(session, None, &Reply::TypingTo { from: from.clone() });
                 }
             }
+            ToShard::SystemTo { user, text } => {
+                for session in self.directory.sessions(&user, self.me) {
+                    self.reply(session, None, &Reply::System { text: text.clone() });
+                }
+            }
             ToShard::RoomsPart { gathering, rooms } => self.gathered(gathering, rooms),
             ToShard::Probe(answer) => {
                 // Nobody waits any more: the probe timed out.
@@ -84,6 +89,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.home.join(&room, *arrival, id, since, now, &mut effects);
             }
             ToHome::Leave { room, session, how, id } => {
+                self.refused.remove(&session);
                 self.home.leave(&room, session, how, id, now, &mut effects);
                 self.left_room = Some(room);
             }
@@ -97,6 +103,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => {
                 self.home.set_topic(&room, session, id, topic, &mut effects);
             }
+            ToHome::System { room, text } => self.home.system(&room, text, &mut effects),
             ToHome::Typing { room, session } => self.home.typing(&room, session, &mut effects),
             ToHome::Users {
                 room,
@@ -141,10 +148,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         };
         if held_back || self.is_congested() || self.directory.most_underway() > self.settings.underway_bytes {
-            if retry != Retry::Never {
+            if retry != Retry::Never && self.home.has(&room, session) {
                 self.refused.insert(session);
             }
-            self.stats.busy += 1;
             self.send(session.shard, ToShard::Busy { room, said });
             return;
         }
@@ -178,6 +184,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 duplicate: false,
             },
         );
+        self.stats.directs += 1;
         let except = said.session;
         let from = said.from.clone();
         let direct = Arc::new(Direct {
@@ -379,6 +386,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let member = room.members.len() as u32;
+        self.members += 1;
         room.members.push(Member {
             connection: id.slot,
             view,
@@ -534,12 +542,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             BusyPolicy::Pause => {
                 let now = self.now.ms;
+                self.stats.paused += 1;
                 if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
                     let held = session.held.get_or_insert_with(|| {
                         Box::new(Held {
                             since_ms: now,
                             retry_ms: 0,
                             talks: Vec::new(),
+                            later: Vec::new(),
                         })
                     });
                     held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
@@ -569,7 +579,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if underway > 0 {
             return;
         }
-        let talks = std::mem::take(&mut held.talks);
+        let mut talks = std::mem::take(&mut held.talks);
+        talks.append(&mut held.later);
         if talks.is_empty() {
             // All of them were taken.
             if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {

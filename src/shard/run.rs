@@ -4,7 +4,7 @@
 //! member whose socket is full gets a second one that waits for room.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     future::poll_fn,
     io,
     net::TcpStream,
@@ -25,7 +25,7 @@ use super::{
     directory::Directory,
     engine::{Clock, Engine, Observer, Want},
     inbox::{Inbox, Outbox},
-    message::ToShard,
+    message::{ToHome, ToShard},
     session::Reading,
     settings::Settings,
     stats::Stats,
@@ -77,6 +77,9 @@ pub(crate) trait Report {
 pub(crate) struct Standing {
     pub(crate) sessions: usize,
     pub(crate) rooms: usize,
+    pub(crate) members: usize,
+    pub(crate) blocked: usize,
+    pub(crate) underway_bytes: usize,
     pub(crate) ring_bytes: usize,
     pub(crate) inbox: usize,
     pub(crate) kept: usize,
@@ -94,7 +97,8 @@ pub(crate) struct Local {
     readers: RefCell<Vec<Option<Waker>>>,
     flusher: RefCell<Option<Waker>>,
     shards: Arc<Shards>,
-    stopping: RefCell<bool>,
+    /// Tasks that wait for room in a socket.
+    waiting: Cell<usize>,
 }
 
 /// The machine's clocks.
@@ -167,6 +171,21 @@ impl Shards {
         }
     }
 
+    /// The operator says something to all members of a room. Whether the room's home had room for it.
+    pub(crate) fn say_to_room(&self, room: crate::chat::RoomName, text: Arc<str>) -> bool {
+        let home = self.directory.home_of(room.as_str());
+        self.try_tell(usize::from(home.0), ToShard::Home(ToHome::System { room, text }))
+    }
+
+    /// The operator says something to all sessions of a user. Whether every shard that has some had room for it.
+    pub(crate) fn say_to_user(&self, user: &crate::chat::UserName, text: &Arc<str>) -> bool {
+        // All of them, also after one that is full: who can be told is told.
+        self.directory.whereabouts(user).fold(true, |told, shard| {
+            let (user, text) = (user.clone(), text.clone());
+            self.try_tell(usize::from(shard.0), ToShard::SystemTo { user, text }) && told
+        })
+    }
+
     /// Connections of all shards.
     pub(crate) fn connections(&self) -> usize {
         self.load.iter().map(|load| load.load(Ordering::Relaxed)).sum()
@@ -212,7 +231,7 @@ pub(crate) fn run(
         readers: RefCell::new(Vec::new()),
         flusher: RefCell::new(None),
         shards,
-        stopping: RefCell::new(false),
+        waiting: Cell::new(0),
     });
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
@@ -221,7 +240,6 @@ pub(crate) fn run(
         spawn_local(local.clone().keep_time(report));
         // Told to stop, or the one who could tell is gone: both mean the end.
         let _ = stop.await;
-        *local.stopping.borrow_mut() = true;
     });
     Ok(())
 }
@@ -250,7 +268,9 @@ impl Local {
                 if let Some(socket) = engine.socket(id) {
                     let local = self.clone();
                     spawn_local(async move {
+                        local.waiting.set(local.waiting.get() + 1);
                         socket.each_writable(|| local.turn(|engine| engine.writable(id))).await;
+                        local.waiting.set(local.waiting.get() - 1);
                     });
                 }
             }
@@ -425,6 +445,7 @@ impl Local {
             self.turn(Engine::tick);
             let mut engine = self.engine.borrow_mut();
             let standing = Standing {
+                blocked: self.waiting.get(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
                 ..engine.standing()
             };

@@ -1,6 +1,6 @@
 //! From bytes to commands: connections come, are read, ask for things, and go.
 
-use std::{rc::Rc, sync::Arc};
+use std::{net::SocketAddr, rc::Rc, sync::Arc};
 
 use super::{
     End,
@@ -41,7 +41,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Some(dialect) => (0, Some(dialect)),
             None => match detect::from_handshake(&handshake) {
                 detect::Detection::Known { dialect, why } => {
-                    self.stats.detected.push((dialect, why));
+                    self.note_detected(handshake.peer, dialect, why);
                     (0, crate::codec::number_of(dialect))
                 }
                 detect::Detection::ByFirstMessage { hold, if_silent } => {
@@ -177,7 +177,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(mut reader) = connection.reader.take() else {
             return Reading::Discard;
         };
-        let outcome = step(&mut reader, &mut |incoming| self.incoming(id, incoming));
+        let mut finished = false;
+        let outcome = step(&mut reader, &mut |incoming| {
+            finished |= matches!(incoming, Incoming::Message(_));
+            self.incoming(id, incoming)
+        });
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
@@ -190,7 +194,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let began = connection.unfinished_ms;
                 connection.unfinished_ms = match (reader.is_unfinished(), began) {
                     (false, _) => 0,
-                    (true, 0) => now.max(1),
+                    // What is unfinished now is another message than before.
+                    (true, _) if finished || began == 0 => now.max(1),
                     (true, began) => began,
                 };
                 if began == 0 && connection.unfinished_ms != 0 {
@@ -264,8 +269,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn message(&mut self, id: SessionId, message: Message<'_>) {
         let Some(connection) = self.connection(id) else { return };
         if let Phase::Detecting(undecided) = &connection.phase {
+            let peer = undecided.handshake.peer;
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
-            self.stats.detected.push((dialect, why));
+            self.note_detected(peer, dialect, why);
             self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
         }
         let mut requests = std::mem::take(&mut self.requests);
@@ -280,6 +286,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Err(fault) = decoded {
             self.fault(id, fault);
         }
+    }
+
+    /// What decided on a dialect goes into the debug log and into a metric.
+    pub(super) fn note_detected(&mut self, peer: SocketAddr, dialect: &'static str, why: detect::Why) {
+        tracing::debug!(%peer, dialect, by = why.name(), "the dialect of a connection is decided");
+        self.stats.detected.push((dialect, why));
     }
 
     /// The dialect of an undecided connection is this one.
@@ -577,7 +589,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let pauses = self.busy_policy(id) == BusyPolicy::Pause;
         if let Some(held) = self.held(id) {
-            held.talks.push((room, said));
+            held.later.push((room, said));
             return;
         }
         let home = self.home_of(&room);
@@ -670,6 +682,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if old != name {
             self.directory.exit(&old, id);
             self.directory.enter(&name, id);
+            self.tell_watchers(&old);
             for room in rooms {
                 let home = self.home_of(&room);
                 self.send(
@@ -812,6 +825,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Tells one session something.
     pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
         let at = self.now.unix_ms;
+        if let Reply::Error(refusal) = reply {
+            self.stats.refusals.push(refusal.code);
+        }
         let Some(connection) = self.connection(id) else { return };
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
@@ -1036,6 +1052,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A full socket has room again. Whether it is full once more.
     pub(crate) fn writable(&mut self, id: SessionId) -> bool {
+        let before = self.stats.bytes_out;
+        let since = self
+            .connection(id)
+            .and_then(|connection| connection.outgoing.as_ref()?.blocked_ms);
+        let full = self.write_on(id);
+        // Room for nothing is no room: the time that the socket has been full goes on.
+        if full
+            && self.stats.bytes_out == before
+            && let Some(connection) = self.connection(id)
+            && since.is_some()
+        {
+            connection.outgoing().blocked_ms = since;
+        }
+        full
+    }
+
+    fn write_on(&mut self, id: SessionId) -> bool {
         let now = self.now.ms;
         let Some(connection) = self
             .connections
@@ -1073,6 +1106,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if place >= room.members.len() {
             return;
         }
+        self.members -= 1;
         let gone = room.members.swap_remove(place);
         room.leaving
             .retain(|leaving: &Leaving| leaving.connection != gone.connection);

@@ -1,6 +1,7 @@
 //! What a shard counts: plain numbers while it works, given to the metrics once per tick.
 
 use crate::{
+    chat::ErrorCode,
     codec::{VIEWS_PER_DIALECT, detect::Why},
     limits::VIEWS,
 };
@@ -13,7 +14,12 @@ pub(crate) struct Stats {
     pub(crate) deliveries: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    pub(crate) busy: u64,
+    /// Direct messages given their number.
+    pub(crate) directs: u64,
+    /// Requests refused.
+    pub(crate) refusals: Vec<ErrorCode>,
+    /// Senders that are not read because the home of a room is busy.
+    pub(crate) paused: u64,
     pub(crate) gaps: u64,
     /// Cost of each flush, microseconds, and the longest batch it wrote, bytes.
     pub(crate) flushes: Vec<(u64, usize)>,

@@ -198,7 +198,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = self.now.unix_ms;
         if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
             self.home_settled(&room);
-            self.stats.busy += 1;
             if self.holding_back {
                 self.refused.insert(said.session);
             }
@@ -482,6 +481,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             ToHome::Rename { .. }
             | ToHome::Typing { .. }
+            | ToHome::System { .. }
             | ToHome::Greet { .. }
             | ToHome::Rooms { .. }
             | ToHome::Direct { .. } => {}

@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     chat::{GoodbyeCode, SessionId},
+    codec::detect::Why,
     limits, wire,
 };
 
@@ -14,6 +15,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Runs the wheel up to now. Called once per tick.
     pub(crate) fn tick(&mut self) {
         let now = self.now.ms;
+        self.forgive(now.saturating_sub(self.ticked_ms));
+        self.ticked_ms = now;
         let mut due = Vec::new();
         self.wheel.expire(now, |tick, id| due.push((tick, id)));
         for (tick, id) in due {
@@ -31,6 +34,32 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.home.tick(self.now.unix_ms, &mut effects);
         self.carry_out(&mut effects);
         self.effects = effects;
+    }
+
+    /// A shard that stood still (a stopped process, a paused machine) heard nobody: that time counts against no one.
+    fn forgive(&mut self, stood_ms: u64) {
+        if stood_ms < limits::STOOD_STILL.as_millis() as u64 {
+            return;
+        }
+        let now = self.now.ms;
+        let later = |at: &mut u64| *at = (*at + stood_ms).min(now);
+        for (_, connection) in &mut self.connections {
+            later(&mut connection.heard_ms);
+            if connection.unfinished_ms > 0 {
+                later(&mut connection.unfinished_ms);
+            }
+            if let Some(outgoing) = &mut connection.outgoing
+                && let Some(blocked) = &mut outgoing.blocked_ms
+            {
+                later(blocked);
+            }
+            if let Some(session) = &mut connection.session {
+                later(&mut session.said_ms);
+                if let Some(held) = &mut session.held {
+                    later(&mut held.since_ms);
+                }
+            }
+        }
     }
 
     /// Puts a connection into the wheel for the first of its deadlines.
@@ -113,7 +142,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let (dialect, exiting) = match &connection.phase {
             Phase::Detecting(undecided) => {
                 if now >= undecided.until_ms {
-                    let dialect = undecided.if_silent;
+                    let (dialect, peer) = (undecided.if_silent, undecided.handshake.peer);
+                    self.note_detected(peer, dialect, Why::Silence);
                     let number = crate::codec::number_of(dialect).unwrap_or_default();
                     self.decide(id, number);
                 }
@@ -140,6 +170,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // A connection that is not read cannot be heard.
         if connection.paused {
             connection.heard_ms = now;
+            if connection.unfinished_ms > 0 {
+                connection.unfinished_ms = now;
+            }
         }
         if now.saturating_sub(connection.heard_ms) >= dead_after {
             return self.cut(id, End::Timeout);

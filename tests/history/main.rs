@@ -9,3 +9,4 @@ mod kill;
 mod model;
 mod support;
 mod sync;
+mod tools;

@@ -122,8 +122,6 @@ pub struct HistoryMetrics {
     pub commit_talks: Histogram,
     /// Commits that failed.
     pub commit_failures: Counter,
-    /// How long one page took to read, in seconds.
-    pub read_seconds: Histogram,
     /// Talks that wait for their commit.
     pub queue_talks: Gauge,
     /// Talks deleted by retention.

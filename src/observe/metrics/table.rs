@@ -225,11 +225,6 @@ impl Table {
                 "history_commit_failures",
                 "Commits that failed; their senders were told.",
             ),
-            read_seconds: self.histogram(
-                "history_read_duration_seconds",
-                times,
-                "How long one page took to read.",
-            ),
             queue_talks: self.gauge("history_queue_talks", "Talks that wait for their commit."),
             expired_talks: self.counter("history_expired_talks", "Talks deleted by retention."),
             disk_bytes: self.gauge("history_disk_bytes", "Bytes of the store on the disk."),

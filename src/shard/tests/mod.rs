@@ -4,3 +4,7 @@
 mod endings;
 mod lagging;
 mod model;
+mod pacing;
+mod pressure;
+mod rooms;
+mod timers;

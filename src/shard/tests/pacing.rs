@@ -1,0 +1,114 @@
+//! The pace of a room of 1,000 members, whose writes cost 3 µs each, under the loads of DESIGN.md decision 4.
+
+use crate::shard::testing::World;
+
+/// A quarter of them, at four times the cost: the room costs the same and the test less.
+const MEMBERS: usize = 250;
+const WRITE_US: u64 = 12;
+
+fn hall(pace: f32) -> (World, Vec<usize>) {
+    let mut world = World::with(1, 8_192, |settings| settings.pace = pace);
+    let members: Vec<usize> = (0..MEMBERS).map(|n| world.user(0, &format!("user {n}"))).collect();
+    for member in &members {
+        // Their coming is not what is measured.
+        world.join(*member, "hall");
+    }
+    world.calm();
+    for member in &members {
+        world.told(*member);
+        world.write_cost_us(*member, WRITE_US);
+    }
+    // The rates of that time are forgotten after a pause.
+    world.clock.pass_us(1_000_000);
+    (world, members)
+}
+
+/// Flushes what is due, or lets time pass until something is, but no later than `until`.
+fn run_until(world: &mut World, until: u64) {
+    while !world.flush(0) {
+        let now = crate::shard::engine::Clock::micros(&world.clock);
+        let due = world.engines[0].flush_due().unwrap_or(u64::MAX).min(until);
+        if due <= now {
+            return;
+        }
+        world.clock.pass_us(due - now);
+    }
+}
+
+fn now(world: &World) -> u64 {
+    crate::shard::engine::Clock::micros(&world.clock)
+}
+
+/// Talks that a closed loop gets through in a second: a talker says the next thing when it has heard its last one.
+fn closed_loop(pace: f32, in_flight: usize) -> usize {
+    let (mut world, members) = hall(pace);
+    let talker = members[MEMBERS / 2];
+    let end = now(&world) + 1_000_000;
+    for _ in 0..in_flight {
+        world.talk(talker, "hall", "hello");
+    }
+    let mut heard = 0;
+    while now(&world) < end {
+        run_until(&mut world, end);
+        let echoes = world
+            .messages(talker)
+            .iter()
+            .filter(|told| told["message"].is_object())
+            .count();
+        heard += echoes;
+        for _ in 0..echoes {
+            // The way there and back.
+            world.clock.pass_us(20);
+            world.talk(talker, "hall", "hello");
+        }
+    }
+    heard
+}
+
+#[test]
+fn a_closed_loop_is_not_slowed() {
+    for in_flight in [1, 16] {
+        let (paced, free) = (closed_loop(2.0, in_flight), closed_loop(0.0, in_flight));
+        assert!(
+            paced as f64 >= free as f64 * 0.85,
+            "{in_flight} in flight: {paced} talks with the pace, {free} without"
+        );
+    }
+}
+
+#[test]
+fn a_thousand_talks_a_second_gather() {
+    let (mut world, members) = hall(2.0);
+    let before: usize = members.iter().map(|member| world.writes(*member)).sum();
+    let mut next = now(&world);
+    let (mut said, mut longest) = (0, 0);
+    while said < 1_000 {
+        // Everything that came during a flush is read before the next one.
+        while next <= now(&world) {
+            longest = longest.max(now(&world) - next);
+            world.talk(members[0], "hall", "hello");
+            said += 1;
+            next += 1_000;
+        }
+        if !world.flush(0) {
+            let due = world.engines[0].flush_due().unwrap_or(u64::MAX).min(next);
+            let wait = due.saturating_sub(now(&world));
+            world.clock.pass_us(wait);
+        }
+    }
+    world.calm();
+    let after: usize = members.iter().map(|member| world.writes(*member)).sum();
+    let per_write = (said * MEMBERS) as f64 / (after - before) as f64;
+    assert!(per_write > 5.0, "{per_write:.1} talks per write");
+    assert!(longest < 20_000, "a flush held the shard up for {longest} µs");
+    assert_eq!(world.messages(members[1]).len(), said);
+}
+
+#[test]
+fn a_talk_after_quiet_is_flushed_at_once() {
+    let (mut world, members) = hall(2.0);
+    world.talk(members[0], "hall", "hello");
+    assert!(world.flush(0));
+
+    assert_eq!(world.messages(members[MEMBERS - 1]).len(), 1);
+}

@@ -1,0 +1,229 @@
+//! What time does: heartbeats, deadlines, silence, and clocks that jump.
+
+use crate::{
+    codec::Handshake,
+    limits,
+    proto::plaza::{self, client_message::Request as Ask},
+    shard::testing::{OPEN, Speaks, Told, World, masked},
+};
+
+#[test]
+fn members_are_pinged_at_the_pace_of_their_dialect_and_the_first_time_at_random() {
+    let mut world = World::new(1);
+    let clients: Vec<usize> = (0..40).map(|n| world.user(0, &format!("user {n}"))).collect();
+    let mut first = Vec::new();
+    for second in 1..=25 {
+        world.pass_ms(1_000);
+        for client in &clients {
+            if world.told(*client).contains(&Told::Ping) {
+                first.push(second);
+            }
+        }
+    }
+    assert_eq!(first.len(), 40, "each once in 25 s");
+    first.dedup();
+    assert!(first.len() > 10, "they are pinged together: {first:?}");
+    world.pass_ms(25_000);
+    for client in clients {
+        assert_eq!(world.told(client), [Told::Ping]);
+    }
+}
+
+#[test]
+fn who_is_not_heard_of_for_a_minute_is_gone_and_who_answers_stays() {
+    let mut world = World::new(2);
+    let [ada, bob] = world.members("tea", ["ada", "bob"]);
+    world.pass_ms_with_pongs(59_000, &[ada]);
+    assert!(!world.is_over(bob));
+    world.pass_ms_with_pongs(2_000, &[ada]);
+    assert!(world.is_over(bob) && world.was_reset(bob));
+    world.pass_ms_with_pongs(200_000, &[ada]);
+    assert_eq!(world.users("tea").0, ["ada"]);
+    assert_eq!(world.heard(ada).iter().filter(|told| *told == "went bob").count(), 1);
+    world.check_rest();
+}
+
+#[test]
+fn a_shard_that_stood_still_does_not_take_everybody_for_dead() {
+    let mut world = World::new(2);
+    let [ada, bob] = world.members("tea", ["ada", "bob"]);
+    world.set_room(bob, 0);
+    world.talk(ada, "tea", "hello");
+    world.calm();
+    world.jump_ms(10 * 60_000);
+    assert!(!world.is_over(ada) && !world.is_over(bob));
+    // From there on time counts as ever.
+    world.pass_ms_with_pongs(11_000, &[ada]);
+    assert!(world.is_over(bob), "its socket took nothing for 10 s of running time");
+    world.pass_ms(61_000);
+    assert!(world.is_over(ada));
+}
+
+#[test]
+fn a_wall_clock_that_is_set_back_stops_neither_digests_nor_lists() {
+    let mut world = World::with(1, 64, |settings| settings.home.presence_events_max = 2);
+    let [ada, ..] = world.members("tea", ["ada", "bob", "eve", "tom"]);
+    world.pass_ms_with_pongs(5_000, &[ada]);
+    world.heard(ada);
+    world.clock.set_unix_ms(1_000_000);
+    for name in ["una", "vic"] {
+        let client = world.user(0, name);
+        world.join(client, "tea");
+        world.pass_ms_with_pongs(3_000, &[ada]);
+    }
+    let digests = world
+        .heard(ada)
+        .iter()
+        .filter(|told| told.starts_with("digest"))
+        .count();
+    assert_eq!(digests, 2);
+}
+
+#[test]
+fn a_user_who_says_nothing_is_sent_away_and_pongs_do_not_count() {
+    let mut world = World::with(1, 64, |settings| {
+        settings.idle_kick = Some(std::time::Duration::from_secs(120))
+    });
+    let [ada, bob] = world.members("tea", ["ada", "bob"]);
+    for _ in 0..3 {
+        world.pass_ms_with_pongs(50_000, &[ada, bob]);
+        world.talk(ada, "tea", "still here");
+        world.ping(bob);
+    }
+    world.calm();
+    let told = world.heard(bob);
+    assert!(
+        told.ends_with(&["goodbye idle".into(), "close 4500".into()]),
+        "{told:?}"
+    );
+    assert_eq!(world.heard(ada).iter().filter(|told| *told == "went bob").count(), 1);
+    assert_eq!(world.users("tea").0, ["ada"]);
+}
+
+#[test]
+fn a_message_that_is_begun_and_not_finished_ends_the_connection() {
+    let mut world = World::new(1);
+    let [ada] = world.members("tea", ["ada"]);
+    let frame = masked(1, br#"{"ping":{}}"#);
+    for at in 0..29 {
+        world.give(
+            ada,
+            if at == 0 {
+                frame[..4].to_vec()
+            } else {
+                masked(10, b"")[..0].to_vec()
+            },
+        );
+        world.pass_ms(1_000);
+    }
+    assert!(!world.is_over(ada));
+    world.pass_ms(2_000);
+    assert_eq!(world.told(ada).last(), Some(&Told::Close(1008)));
+    assert!(world.users("tea").0.is_empty());
+}
+
+#[test]
+fn a_busy_sender_whose_reads_end_inside_frames_is_no_unfinished_message() {
+    let mut world = World::new(1);
+    let [ada] = world.members("tea", ["ada"]);
+    let frame = masked(1, br#"{"ping":{}}"#);
+    let stream = frame.repeat(200);
+    let mut left = &stream[..];
+    // Seven bytes short of a frame's length: no read ends where a frame does, but for one in a while.
+    while left.len() > frame.len() * 3 {
+        let (now, later) = left.split_at(frame.len() * 2 + usize::from(left.len() == stream.len()) * 5);
+        world.give(ada, now.to_vec());
+        left = later;
+        world.pass_ms(1_000);
+    }
+    assert!(!world.is_over(ada));
+    let told = world.heard(ada);
+    assert!(!told.iter().any(|told| told.starts_with("close")), "{:?}", told.last());
+}
+
+#[test]
+fn a_socket_that_takes_nothing_for_ten_seconds_is_reset_and_its_user_vanishes_once() {
+    let mut world = World::new(2);
+    let [ada, bob] = world.members("tea", ["ada", "bob"]);
+    world.set_room(bob, 6);
+    world.talk(ada, "tea", "hello");
+    world.pass_ms(6_000);
+    // A little room in between begins the time anew.
+    world.add_room(bob, 3);
+    world.pass_ms(6_000);
+    assert!(!world.is_over(bob));
+    world.pass_ms(5_000);
+    assert!(world.is_over(bob) && world.was_reset(bob));
+    assert_eq!(world.heard(ada).iter().filter(|told| *told == "went bob").count(), 1);
+    world.check_rest();
+}
+
+#[test]
+fn a_room_that_only_looks_writable_does_not_put_off_the_write_timeout() {
+    let mut world = World::new(1);
+    let [ada, bob] = world.members("tea", ["ada", "bob"]);
+    world.set_room(bob, 0);
+    world.talk(ada, "tea", "hello");
+    let id = world.id(bob);
+    for _ in 0..11 {
+        world.pass_ms(1_000);
+        world.turn(0, |engine| engine.writable(id));
+    }
+    assert!(world.is_over(bob));
+}
+
+#[test]
+fn a_connection_that_is_not_read_is_not_taken_for_dead() {
+    let mut world = World::with(1, 64, |settings| {
+        settings.write_timeout = std::time::Duration::from_secs(1_000)
+    });
+    let ada = world.user(0, "ada");
+    world.calm();
+    world.set_room(ada, 0);
+    // So many answers wait that the rest is not read, and with it no pong.
+    for _ in 0..limits::PRIVATE_BYTES / 20 {
+        world.ping(ada);
+    }
+    assert!(world.is_held_up(ada));
+    world.pass_ms(120_000);
+    assert!(!world.is_over(ada));
+    world.set_room(ada, OPEN);
+    world.calm();
+    assert!(!world.is_held_up(ada));
+    world.pass_ms(61_000);
+    assert!(world.is_over(ada));
+}
+
+#[test]
+fn a_silent_connection_on_the_plain_path_becomes_a_dialect_when_the_hold_is_over() {
+    let mut world = World::new(1);
+    let silent = Handshake {
+        peer: "192.0.2.7:50123".parse().unwrap(),
+        query: Vec::new(),
+        login_username: None,
+        username: None,
+        subprotocol: None,
+    };
+    let client = world.open(0, Speaks::Legacy("tutorial"), silent, None);
+    world.pass_ms(200);
+    assert_eq!(world.heard(client), Vec::<String>::new());
+    world.pass_ms(300);
+    assert!(!world.heard(client).is_empty(), "the greeting of tutorial");
+    world.check_rest();
+}
+
+#[test]
+fn after_goodbye_a_peer_that_does_not_close_is_cut_off() {
+    let mut world = World::new(1);
+    let [ada] = world.members("tea", ["ada"]);
+    world.exit(ada);
+    world.calm();
+    assert_eq!(world.heard(ada), ["left tea", "goodbye exit", "close 1000"]);
+    // What it still says is thrown away.
+    world.ask(ada, Ask::Ping(plaza::Ping {}));
+    world.pass_ms(1_500);
+    assert!(!world.is_over(ada));
+    world.pass_ms(1_000);
+    assert!(world.is_over(ada));
+    assert!(world.told(ada).is_empty());
+}

@@ -1,0 +1,121 @@
+//! The operator's tools: they work while the server runs, name what is damaged, and bring everything back.
+
+use std::fs;
+
+use plaza::history::{Answer, Ask, Claim, tools};
+
+use crate::support::{Caller, committed, pair, room, user};
+
+fn filled(dir: &std::path::Path) -> (Caller, String) {
+    let caller = Caller::open(dir);
+    for n in 0..30 {
+        committed(caller.say(
+            &room("lobby"),
+            "张三",
+            &format!("text {n}\n\"quoted\""),
+            Some(&format!("k{n}")),
+        ));
+    }
+    committed(caller.say(&pair("a", "b"), "b", "psst", None));
+    let (log, user) = (room("lobby"), user("bob"));
+    caller.answer(Ask::Mark {
+        log,
+        user: user.clone(),
+        seq: 12,
+    });
+    let Answer::Name {
+        claim: Claim::First { key },
+        ..
+    } = caller.answer(Ask::Claim { user, key: None })
+    else {
+        panic!()
+    };
+    (caller, key)
+}
+
+#[test]
+fn an_export_and_a_backup_of_a_running_store_bring_everything_back() {
+    let base = tempfile::tempdir().unwrap();
+    let at = |name: &str| base.path().join(name);
+    let (caller, key) = filled(&at("data"));
+    let report = tools::check(&at("data")).unwrap();
+    assert_eq!((report.logs, report.talks, report.damages), (2, 31, vec![]));
+    let mut out = Vec::new();
+    let moved = tools::export(&at("data"), &mut out).unwrap();
+    assert_eq!((moved.talks, moved.others, moved.left_out.len()), (31, 2, 0));
+    fs::write(at("export"), &out).unwrap();
+    tools::backup(&at("data"), &at("backup")).unwrap();
+    let why = tools::import(&at("data"), &at("export")).unwrap_err().to_string();
+    assert!(why.contains("in use by another plaza"), "{why}");
+    let lobby = caller.all(&room("lobby")).unwrap();
+    drop(caller);
+    assert_eq!(tools::import(&at("from export"), &at("export")).unwrap().talks, 31);
+    assert_eq!(tools::import(&at("from backup"), &at("backup")).unwrap().talks, 31);
+    for name in ["backup", "from export", "from backup"] {
+        assert_eq!(tools::check(&at(name)).unwrap().damages, Vec::<String>::new(), "{name}");
+        let caller = Caller::open(&at(name));
+        assert!(caller.history.recovered().is_empty(), "{name}");
+        assert_eq!(caller.all(&room("lobby")).unwrap(), lobby, "{name}");
+        assert_eq!(caller.all(&pair("a", "b")).unwrap().len(), 1);
+        let answer = caller.answer(Ask::MarkOf {
+            log: room("lobby"),
+            user: user("bob"),
+        });
+        assert!(
+            matches!(
+                answer,
+                Answer::Marked {
+                    seq: 12,
+                    unread: 18,
+                    ..
+                }
+            ),
+            "{answer:?}"
+        );
+        let answer = caller.answer(Ask::Claim {
+            user: user("bob"),
+            key: Some(key.clone()),
+        });
+        assert!(matches!(answer, Answer::Name { claim: Claim::Held, .. }), "{answer:?}");
+        assert_eq!(committed(caller.say(&room("lobby"), "a", "on", None)).seq, 31);
+    }
+    let why = tools::import(&at("backup"), &at("export")).unwrap_err().to_string();
+    assert!(why.contains("give a fresh directory"), "{why}");
+}
+
+#[test]
+fn a_check_names_every_damaged_row_and_an_export_leaves_it_out() {
+    let base = tempfile::tempdir().unwrap();
+    let data = base.path().join("data");
+    drop(filled(&data));
+    let db = rusqlite::Connection::open(data.join("history.db")).unwrap();
+    db.execute_batch(
+        "UPDATE message SET text = 'forged' WHERE log = 1 AND seq IN (5, 9);
+         DELETE FROM message WHERE log = 1 AND seq = 20;
+         UPDATE mark SET seq = 13;
+         UPDATE idem SET seq = 1 WHERE key = 'k7';",
+    )
+    .unwrap();
+    drop(db);
+    let report = tools::check(&data).unwrap();
+    let said = report.damages.join("\n");
+    for part in [
+        "at seq 5",
+        "at seq 9",
+        "talks 20 to 20 are missing",
+        "table mark",
+        "key \"k7\"",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!((report.damaged, report.talks), (5, 28));
+    let mut out = Vec::new();
+    let moved = tools::export(&data, &mut out).unwrap();
+    assert_eq!((moved.talks, moved.left_out.len()), (28, 4));
+    let export = base.path().join("export");
+    fs::write(&export, out).unwrap();
+    let moved = tools::import(&base.path().join("fresh"), &export).unwrap();
+    assert_eq!(moved.renumbered, [room("lobby")]);
+    let caller = Caller::open(&base.path().join("fresh"));
+    assert_eq!(caller.all(&room("lobby")).unwrap().len(), 27);
+}

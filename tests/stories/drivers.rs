@@ -1,0 +1,515 @@
+//! One driver per dialect: how its clients come, talk, list, rename and exit, and what its frames say in common words.
+
+use std::net::SocketAddr;
+
+use plaza::{
+    codec::DIALECTS,
+    proto::{chat_request::ChatRequest, chatroom::ChatRoomRequest, communication::Communication},
+};
+use prost::Message;
+use serde_json::Value;
+
+use super::client::{Client, Heard};
+
+/// What a member was shown, in words that all dialects share.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    Talk {
+        from: String,
+        text: String,
+    },
+    Came(String),
+    Went(String),
+    Renamed {
+        old: String,
+        new: String,
+    },
+    List(Vec<String>),
+    /// Anything else, by its kind in the dialect.
+    Other(&'static str, String),
+    Close(u16),
+}
+
+/// A message of a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    Text(String),
+    Binary(Vec<u8>),
+}
+
+/// Opens a connection to a path with headers.
+pub type Connect<'a> = dyn Fn(&str, &[(&str, &[u8])]) -> Client + 'a;
+
+/// How the clients of one dialect behave.
+pub struct Driver {
+    pub dialect: &'static str,
+    /// Connects and comes into the lobby under this name; returns when it is a member.
+    pub come: fn(&Connect<'_>, &str) -> Client,
+    pub talk: fn(&str) -> Said,
+    pub list: Option<fn() -> Said>,
+    pub rename: Option<fn(&str) -> Said>,
+    pub exit: Option<fn() -> Said>,
+    read: fn(&Heard) -> Shown,
+}
+
+/// A client and what it has been shown.
+pub struct Member {
+    pub name: String,
+    pub driver: &'static Driver,
+    pub client: Client,
+    shown: Vec<Shown>,
+}
+
+static DRIVERS: [Driver; 6] = [
+    Driver {
+        dialect: "plaza",
+        come: |connect, name| {
+            let mut client = connect("/chat", &[]);
+            client.text(&format!(r#"{{"id":1,"hello":{{"name":{}}}}}"#, quoted(name)));
+            client.text(r#"{"id":2,"join":{"room":"lobby"}}"#);
+            until(&mut client, |text| text.contains(r#""joined":{"room":"lobby""#));
+            client
+        },
+        talk: |text| Said::Text(format!(r#"{{"talk":{{"room":"lobby","text":{}}}}}"#, quoted(text))),
+        list: Some(|| Said::Text(r#"{"id":9,"users":{"room":"lobby"}}"#.into())),
+        rename: Some(|name| Said::Text(format!(r#"{{"rename":{{"name":{}}}}}"#, quoted(name)))),
+        exit: Some(|| Said::Text(r#"{"exit":{}}"#.into())),
+        read: read_plaza,
+    },
+    Driver {
+        dialect: "communication",
+        come: |connect, name| {
+            let mut client = connect(&format!("/ws/communication?username={name}"), &[]);
+            client.binary(
+                &Communication {
+                    r#type: "3".into(),
+                    ..Default::default()
+                }
+                .encode_to_vec(),
+            );
+            client.hear();
+            client
+        },
+        talk: |text| {
+            binary(&Communication {
+                r#type: "1".into(),
+                msg: text.into(),
+                ..Default::default()
+            })
+        },
+        list: Some(|| {
+            binary(&Communication {
+                r#type: "3".into(),
+                ..Default::default()
+            })
+        }),
+        rename: None,
+        exit: Some(|| {
+            binary(&Communication {
+                r#type: "2".into(),
+                ..Default::default()
+            })
+        }),
+        read: read_communication,
+    },
+    Driver {
+        dialect: "chat-request",
+        come: |connect, name| {
+            let mut client = connect("/ws/chat-request", &[("username", name.as_bytes())]);
+            client.binary(
+                &ChatRequest {
+                    r#type: "userlist".into(),
+                    ..Default::default()
+                }
+                .encode_to_vec(),
+            );
+            client.hear();
+            client
+        },
+        talk: |text| {
+            binary(&ChatRequest {
+                r#type: "talk".into(),
+                content: text.into(),
+                ..Default::default()
+            })
+        },
+        list: Some(|| {
+            binary(&ChatRequest {
+                r#type: "userlist".into(),
+                ..Default::default()
+            })
+        }),
+        rename: None,
+        exit: Some(|| {
+            binary(&ChatRequest {
+                r#type: "exit".into(),
+                ..Default::default()
+            })
+        }),
+        read: read_chat_request,
+    },
+    Driver {
+        dialect: "chatroom",
+        come: |connect, name| {
+            let mut client = connect("/ws/chatroom", &[("username", name.as_bytes())]);
+            client.binary(
+                &ChatRoomRequest {
+                    r#type: "userlist".into(),
+                    ..Default::default()
+                }
+                .encode_to_vec(),
+            );
+            client.hear();
+            client
+        },
+        talk: |text| {
+            binary(&ChatRoomRequest {
+                r#type: "talk".into(),
+                content: text.into(),
+                ..Default::default()
+            })
+        },
+        list: Some(|| {
+            binary(&ChatRoomRequest {
+                r#type: "userlist".into(),
+                ..Default::default()
+            })
+        }),
+        rename: None,
+        exit: Some(|| {
+            binary(&ChatRoomRequest {
+                r#type: "exit".into(),
+                ..Default::default()
+            })
+        }),
+        read: read_chatroom,
+    },
+    Driver {
+        dialect: "tutorial",
+        come: |connect, name| {
+            let mut client = connect("/ws/tutorial", &[]);
+            client.text(&format!(r#"{{"type":"login","content":{}}}"#, quoted(name)));
+            until(&mut client, |text| text.contains(r#""type":"login""#));
+            client
+        },
+        talk: |text| Said::Text(format!(r#"{{"type":"user","content":{}}}"#, quoted(text))),
+        list: Some(|| Said::Text(r#"{"type":"list"}"#.into())),
+        rename: Some(|name| Said::Text(format!(r#"{{"type":"rename","content":{}}}"#, quoted(name)))),
+        exit: Some(|| Said::Text(r#"{"type":"logout"}"#.into())),
+        read: read_tutorial,
+    },
+    Driver {
+        dialect: "action",
+        come: |connect, name| {
+            let mut client = connect("/ws/action", &[]);
+            client.text(&format!(
+                r#"{{"seq":"1","action":"login","data":{{"appId":1,"userId":{},"groupsId":"1"}}}}"#,
+                quoted(name)
+            ));
+            until(&mut client, |text| {
+                text.contains(r#""action":"login","response":{"code":200"#)
+            });
+            client
+        },
+        talk: |text| {
+            Said::Text(format!(
+                r#"{{"seq":"2","action":"sendmsg","data":{{"msgType":"text","message":{}}}}}"#,
+                quoted(text)
+            ))
+        },
+        // Document 003 has none of these: lists are at `/user/list`, and who leaves hangs up.
+        list: None,
+        rename: None,
+        exit: None,
+        read: read_action,
+    },
+];
+
+/// Every dialect's driver, in the order of the dialects. A new dialect without one fails here.
+pub fn all() -> impl Iterator<Item = &'static Driver> {
+    DIALECTS.iter().map(|dialect| driver(dialect.name()))
+}
+
+pub fn driver(dialect: &str) -> &'static Driver {
+    DRIVERS
+        .iter()
+        .find(|driver| driver.dialect == dialect)
+        .unwrap_or_else(|| panic!("the dialect {dialect} has no driver in tests/stories/drivers.rs"))
+}
+
+impl Driver {
+    pub fn shown(&self, heard: &Heard) -> Shown {
+        (self.read)(heard)
+    }
+}
+
+impl Member {
+    pub fn come(address: SocketAddr, dialect: &str, name: &str) -> Self {
+        Self::over(&|path, headers| Client::open(address, path, headers), dialect, name)
+    }
+
+    /// With a small receive buffer, for who is not going to read.
+    pub fn come_narrow(address: SocketAddr, dialect: &str, name: &str) -> Self {
+        Self::over(
+            &|path, headers| Client::open_narrow(address, path, headers),
+            dialect,
+            name,
+        )
+    }
+
+    fn over(connect: &Connect<'_>, dialect: &str, name: &str) -> Self {
+        let driver = driver(dialect);
+        Self {
+            name: name.into(),
+            driver,
+            client: (driver.come)(connect, name),
+            shown: Vec::new(),
+        }
+    }
+
+    pub fn say(&mut self, said: &Said) {
+        match said {
+            Said::Text(text) => self.client.text(text),
+            Said::Binary(bytes) => self.client.binary(bytes),
+        }
+    }
+
+    pub fn talk(&mut self, text: &str) {
+        self.say(&(self.driver.talk)(text));
+    }
+
+    /// Reads until it is shown this.
+    pub fn wait_for(&mut self, wanted: &Shown) {
+        self.wait_until(&format!("{wanted:?}"), |shown| shown == wanted);
+    }
+
+    pub fn wait_until(&mut self, what: &str, wanted: impl Fn(&Shown) -> bool) {
+        if self.shown.iter().any(&wanted) {
+            return;
+        }
+        loop {
+            let heard = self.client.hear();
+            assert_ne!(
+                heard,
+                Heard::End,
+                "{} waited for {what} and was shown {:?}",
+                self.name,
+                self.shown
+            );
+            let shown = self.driver.shown(&heard);
+            let done = wanted(&shown);
+            self.shown.push(shown);
+            if done {
+                return;
+            }
+        }
+    }
+
+    /// What it has been shown since the last call.
+    pub fn take(&mut self) -> Vec<Shown> {
+        std::mem::take(&mut self.shown)
+    }
+}
+
+pub fn talk(from: &str, text: &str) -> Shown {
+    Shown::Talk {
+        from: from.into(),
+        text: text.into(),
+    }
+}
+
+pub fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+fn binary(message: &impl Message) -> Said {
+    Said::Binary(message.encode_to_vec())
+}
+
+fn until(client: &mut Client, wanted: impl Fn(&str) -> bool) {
+    loop {
+        match client.hear() {
+            Heard::Text(text) if wanted(&text) => return,
+            Heard::Text(_) => {}
+            other => panic!("{other:?} instead of being let in"),
+        }
+    }
+}
+
+fn read_plaza(heard: &Heard) -> Shown {
+    let Heard::Text(text) = heard else { return closed(heard) };
+    let json: Value = serde_json::from_str(text).unwrap();
+    if let Some(message) = json.get("message") {
+        return talk(&string(message, "from"), &string(message, "text"));
+    }
+    if let Some(presence) = json.get("presence") {
+        return match (names(&presence["joined"]).pop(), names(&presence["left"]).pop()) {
+            (Some(name), None) => Shown::Came(name),
+            (None, Some(name)) => Shown::Went(name),
+            _ => Shown::Other("digest", text.clone()),
+        };
+    }
+    if let Some(renamed) = json.get("renamed").filter(|renamed| renamed.get("room").is_some()) {
+        return Shown::Renamed {
+            old: string(renamed, "old"),
+            new: string(renamed, "new"),
+        };
+    }
+    if let Some(users) = json.get("users") {
+        return Shown::List(names(&users["names"]));
+    }
+    for kind in [
+        "direct", "topic", "typing", "system", "gap", "error", "goodbye", "ack", "renamed", "pong", "left",
+    ] {
+        if json.get(kind).is_some() {
+            return Shown::Other(kind, text.clone());
+        }
+    }
+    panic!("{text} is not known to the driver");
+}
+
+fn read_communication(heard: &Heard) -> Shown {
+    let Heard::Binary(bytes) = heard else {
+        return closed(heard);
+    };
+    let wire = Communication::decode(&bytes[..]).unwrap();
+    assert_eq!(wire.ip, "");
+    match wire.r#type.as_str() {
+        "1" => {
+            let text = wire
+                .msg
+                .strip_prefix(&format!("{}:", wire.username))
+                .expect("the name before the text");
+            talk(&wire.username, text)
+        }
+        "2" => {
+            assert_eq!(wire.msg, format!("{}out", wire.username));
+            Shown::Went(wire.username)
+        }
+        "3" => {
+            let joined: String = wire.userlist.iter().map(|name| format!("{name},")).collect();
+            assert_eq!(wire.msg, joined);
+            Shown::List(wire.userlist)
+        }
+        other => panic!("Type {other:?}"),
+    }
+}
+
+fn read_chat_request(heard: &Heard) -> Shown {
+    let Heard::Binary(bytes) = heard else {
+        return closed(heard);
+    };
+    let wire = ChatRequest::decode(&bytes[..]).unwrap();
+    match wire.r#type.as_str() {
+        "talk" => {
+            assert!(wire.user_list.is_empty(), "a talk carries no list");
+            talk(&wire.user_name, &wire.content)
+        }
+        "exit" => {
+            assert_eq!(wire.content, "exit");
+            Shown::Went(wire.user_name)
+        }
+        "userlist" => {
+            let names: Vec<String> = wire.content.split_terminator(',').map(str::to_owned).collect();
+            assert!(
+                wire.user_list
+                    .iter()
+                    .all(|(key, value)| key == value && names.contains(key))
+            );
+            assert_eq!(wire.user_list.len(), names.len());
+            Shown::List(names)
+        }
+        other => panic!("type {other:?}"),
+    }
+}
+
+fn read_chatroom(heard: &Heard) -> Shown {
+    let Heard::Binary(bytes) = heard else {
+        return closed(heard);
+    };
+    let wire = ChatRoomRequest::decode(&bytes[..]).unwrap();
+    match wire.r#type.as_str() {
+        "talk" => {
+            assert!(wire.user_list.is_empty(), "a talk carries no list");
+            talk(&wire.user_name, &wire.content)
+        }
+        "userlist" => Shown::List(wire.user_list.into_keys().collect()),
+        other => panic!("type {other:?}"),
+    }
+}
+
+fn read_tutorial(heard: &Heard) -> Shown {
+    let Heard::Text(text) = heard else { return closed(heard) };
+    assert!(text.starts_with(r#"{"ip":""#), "{text}");
+    let mut rest = text.as_str();
+    for key in [
+        "\"ip\":",
+        "\"user\":",
+        "\"from\":",
+        "\"type\":",
+        "\"content\":",
+        "\"user_list\":[",
+    ] {
+        rest = rest
+            .split_once(key)
+            .unwrap_or_else(|| panic!("{key} is missing or out of order in {text}"))
+            .1;
+    }
+    let json: Value = serde_json::from_str(text).unwrap();
+    match json["type"].as_str().unwrap() {
+        "user" => talk(&string(&json, "from"), &string(&json, "content")),
+        "login" => Shown::Came(string(&json, "content")),
+        "logout" => Shown::Went(string(&json, "content")),
+        "rename" => Shown::Renamed {
+            old: string(&json, "from"),
+            new: string(&json, "content"),
+        },
+        "list" => Shown::List(names(&json["user_list"])),
+        "handshake" => Shown::Other("handshake", text.clone()),
+        "system" => Shown::Other("system", string(&json, "content")),
+        other => panic!("type {other:?}"),
+    }
+}
+
+fn read_action(heard: &Heard) -> Shown {
+    let Heard::Text(text) = heard else { return closed(heard) };
+    let Ok(json) = serde_json::from_str::<Value>(text) else {
+        return Shown::Other("error", text.clone());
+    };
+    if json.get("response").is_some() {
+        return Shown::Other("response", text.clone());
+    }
+    let data = &json["data"];
+    match data["action"].as_str().unwrap() {
+        "sendmsg" => talk(&string(data, "from"), &string(data, "content")),
+        "exit" => {
+            assert_eq!(data["content"], "用户已经离开");
+            Shown::Went(string(data, "from"))
+        }
+        "enter" => Shown::Other("enter", text.clone()),
+        other => panic!("action {other:?}"),
+    }
+}
+
+fn closed(heard: &Heard) -> Shown {
+    match heard {
+        Heard::Close(code, _) => Shown::Close(*code),
+        other => panic!("{other:?} in the wrong kind of frame"),
+    }
+}
+
+fn string(json: &Value, key: &str) -> String {
+    json[key]
+        .as_str()
+        .unwrap_or_else(|| panic!("{key} is no text in {json}"))
+        .to_owned()
+}
+
+fn names(json: &Value) -> Vec<String> {
+    json.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
