@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     event::View,
-    mail::{Claiming, Mail},
+    mail::{Acknowledging, Claiming, Mail},
 };
 use crate::{
     chat::{RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
@@ -108,11 +108,8 @@ pub(crate) struct Session {
     pub(crate) owns_mail: bool,
     /// Its mail, while it is being read.
     pub(crate) mail: Option<Box<Mail>>,
-    /// Direct messages written and not known to have arrived: up to which, by the other one.
-    pub(crate) delivered: Vec<(UserName, Seq)>,
-    /// What the pong to this ping acknowledges.
-    pub(crate) asked_pong: Option<Box<(u32, Vec<(UserName, Seq)>)>>,
-    pub(crate) pong_count: u32,
+    /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.
+    pub(crate) acknowledging: Option<Box<Acknowledging>>,
     /// Rooms whose members are given what they missed, one after the other.
     pub(crate) replays: Vec<Replay>,
     /// Talks that a busy home gave back, in order, with the time of the first.

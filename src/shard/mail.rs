@@ -36,6 +36,17 @@ pub(crate) struct Mail {
     asked: bool,
 }
 
+/// Direct messages on their way to a client that acknowledges with pongs.
+#[derive(Debug, Default)]
+pub(crate) struct Acknowledging {
+    /// Written and not asked about: up to which, by the other one.
+    delivered: Vec<(UserName, Seq)>,
+    /// What the pong to the last ping acknowledges.
+    asked: Option<Vec<(UserName, Seq)>>,
+    /// Counts the pings: the payload of the last one.
+    count: u32,
+}
+
 /// A hello that waits for the store to say whose name it is.
 #[derive(Debug)]
 pub(crate) struct Claiming {
@@ -381,9 +392,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = connection.session.as_mut() else {
             return;
         };
-        session.delivered.retain(|(known, _)| *known != peer);
-        session.delivered.push((peer, seq));
-        if session.asked_pong.is_none() {
+        let acknowledging = session.acknowledging.get_or_insert_default();
+        acknowledging.delivered.retain(|(known, _)| *known != peer);
+        acknowledging.delivered.push((peer, seq));
+        if acknowledging.asked.is_none() {
             self.ask_pong(id);
         }
     }
@@ -394,13 +406,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = connection.session.as_mut() else {
             return;
         };
-        if session.delivered.is_empty() {
-            session.asked_pong = None;
+        let Some(acknowledging) = session.acknowledging.as_mut() else {
+            return;
+        };
+        if acknowledging.delivered.is_empty() {
+            session.acknowledging = None;
             return;
         }
-        session.pong_count = session.pong_count.wrapping_add(1);
-        let payload = session.pong_count.to_be_bytes();
-        session.asked_pong = Some(Box::new((session.pong_count, std::mem::take(&mut session.delivered))));
+        acknowledging.count = acknowledging.count.wrapping_add(1);
+        let payload = acknowledging.count.to_be_bytes();
+        acknowledging.asked = Some(std::mem::take(&mut acknowledging.delivered));
         // Behind the messages, not before them: it is queued where they are.
         connection
             .outgoing()
@@ -413,17 +428,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
-        let Some((count, _)) = session.asked_pong.as_deref() else {
+        let user = session.name.clone();
+        let Some(acknowledging) = session.acknowledging.as_mut() else {
             return;
         };
-        if payload != count.to_be_bytes() {
+        if payload != acknowledging.count.to_be_bytes() {
             return;
         }
-        let user = session.name.clone();
-        let Some(acknowledged) = session.asked_pong.take() else {
-            return;
-        };
-        for (peer, seq) in acknowledged.1 {
+        for (peer, seq) in acknowledging.asked.take().unwrap_or_default() {
             let ask = Ask::Mark {
                 log: LogId::Pair(UserPair::of(&user, &peer)),
                 user: user.clone(),

@@ -452,9 +452,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             peer: None,
             owns_mail,
             mail: None,
-            delivered: Vec::new(),
-            asked_pong: None,
-            pong_count: 0,
+            acknowledging: None,
             replays: Vec::new(),
             held: None,
         }));
