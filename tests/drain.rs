@@ -139,7 +139,11 @@ fn hang_up_opens_the_logs_again_and_takes_over_settings() {
     fs::rename(&file, &moved).unwrap();
     say("into the moved file");
     until("the moved file is still written", || has(&moved, "into the moved file"));
-    fs::write(&settings, "[server]\ndrain_timeout = \"7s\"\n[log]\nserver_log = true\n").unwrap();
+    fs::write(
+        &settings,
+        "[server]\ndrain_timeout = \"7s\"\n[log]\nserver_log = true\n",
+    )
+    .unwrap();
     program.signal("HUP");
     let mut number = 0;
     until("a new file is written", || {
