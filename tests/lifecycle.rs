@@ -12,9 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
-use support::{
-    BINARY, CLOSE, Moved, PING, PONG, Peer, Running, TEXT, Watcher, config, frame, metric, protobuf, until,
-};
+use support::{BINARY, CLOSE, Moved, PING, PONG, Peer, Running, TEXT, Watcher, config, frame, metric, protobuf, until};
 
 const ROOM: &str = "hall";
 
@@ -36,7 +34,10 @@ fn server_pings_at_its_pace() {
         ping();
     }
     let five = since.elapsed();
-    assert!(five > Duration::from_millis(700) && five < Duration::from_secs(3), "{five:?}");
+    assert!(
+        five > Duration::from_millis(700) && five < Duration::from_secs(3),
+        "{five:?}"
+    );
 }
 
 #[test]
@@ -155,19 +156,34 @@ fn member_whose_socket_takes_nothing_is_cut_off_and_the_others_are_not_delayed()
     let text = "x".repeat(60_000);
     let mut acks = 0;
     let end = Instant::now() + support::PATIENCE;
-    while metric(server.admin, "plaza_connections_closed_total", &["reason=\"write_timeout\""]) == 0.0 {
+    while metric(
+        server.admin,
+        "plaza_connections_closed_total",
+        &["reason=\"write_timeout\""],
+    ) == 0.0
+    {
         let since = Instant::now();
         let ack = talker.ask(json!({"talk": {"room": ROOM, "text": text}}));
         assert!(ack["ack"].is_object(), "{ack}");
-        assert!(since.elapsed() < Duration::from_secs(5), "the talker waited for the deaf");
+        assert!(
+            since.elapsed() < Duration::from_secs(5),
+            "the talker waited for the deaf"
+        );
         acks += 1;
         watcher.settle();
-        assert!(Instant::now() < end, "the deaf member is still there after {acks} talks");
+        assert!(
+            Instant::now() < end,
+            "the deaf member is still there after {acks} talks"
+        );
     }
     watcher.gone_once("deaf");
     assert_eq!(watcher.texts.iter().filter(|heard| **heard == text).count(), acks);
     assert_eq!(
-        metric(server.admin, "plaza_connections_closed_total", &["reason=\"write_timeout\""]),
+        metric(
+            server.admin,
+            "plaza_connections_closed_total",
+            &["reason=\"write_timeout\""]
+        ),
         1.0
     );
 }
@@ -177,7 +193,11 @@ fn exit_in_every_dialect_ends_the_user_once() {
     let server = Running::start(&config());
     let mut watcher = Watcher::in_room(server.address, "lobby");
     let exits: [(&str, &str, &[u8]); 3] = [
-        ("/ws/communication?username=com", "com", &frame(BINARY, &protobuf(&[(1, "2")]))),
+        (
+            "/ws/communication?username=com",
+            "com",
+            &frame(BINARY, &protobuf(&[(1, "2")])),
+        ),
         ("/ws/chat-request", "req", &frame(BINARY, &protobuf(&[(2, "exit")]))),
         ("/ws/chatroom", "cha", &frame(BINARY, &protobuf(&[(1, "exit")]))),
     ];
@@ -196,7 +216,10 @@ fn exit_in_every_dialect_ends_the_user_once() {
     let mut peer = Peer::native_in(server.address, "nat", "lobby");
     let goodbye = peer.ask(json!({"exit": {}}));
     assert_eq!(
-        (goodbye["goodbye"]["code"].as_str(), goodbye["goodbye"]["retry_after"].as_u64()),
+        (
+            goodbye["goodbye"]["code"].as_str(),
+            goodbye["goodbye"]["retry_after"].as_u64()
+        ),
         (Some("exit"), Some(0))
     );
     assert_eq!(peer.close_code(), Some(1000));
@@ -214,7 +237,9 @@ fn lines_that_break_in_any_way_end_the_user_once() {
         }),
         ("closed and gone", |mut peer| peer.send(&frame(CLOSE, &[]))),
         ("gone without a word", drop),
-        ("reset", |peer| SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO)).unwrap()),
+        ("reset", |peer| {
+            SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO)).unwrap()
+        }),
         ("half closed", |mut peer| {
             peer.stream.shutdown(Shutdown::Write).unwrap();
             peer.close_code();
@@ -242,7 +267,9 @@ fn user_with_two_sessions_goes_with_the_last() {
     let two = Peer::native_in(server.address, "twofold", ROOM);
     watcher.wait_for(Moved::Came, "twofold");
     drop(one);
-    until("one session is gone", || server.server.as_ref().unwrap().connections() == 2);
+    until("one session is gone", || {
+        server.server.as_ref().unwrap().connections() == 2
+    });
     watcher.settle();
     assert_eq!(watcher.times(Moved::Went, "twofold"), 0);
     assert!(watcher.users().contains(&"twofold".to_owned()));
@@ -266,7 +293,11 @@ fn hundred_who_leave_at_once_are_each_gone_once() {
     }
     watcher.settle();
     for name in &names {
-        assert_eq!((watcher.times(Moved::Came, name), watcher.times(Moved::Went, name)), (1, 1), "{name}");
+        assert_eq!(
+            (watcher.times(Moved::Came, name), watcher.times(Moved::Went, name)),
+            (1, 1),
+            "{name}"
+        );
     }
     assert_eq!(watcher.users(), ["watcher"]);
 }
