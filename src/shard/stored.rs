@@ -171,8 +171,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return Some(message);
         };
         let known = self.home.knows(room);
-        let store = self.store.as_mut()?.opening_of(message, known)?;
-        let (message, room) = match store {
+        let Some(store) = self.store.as_mut() else {
+            return Some(message);
+        };
+        let (message, room) = match store.opening_of(message, known) {
             Parking::Not(message) => return Some(message),
             Parking::Parked => return None,
             Parking::First(message, room) => (message, room),
@@ -1122,16 +1124,16 @@ enum Parking {
 }
 
 impl Store {
-    fn opening_of(&mut self, message: ToHome, known: bool) -> Option<Parking> {
+    fn opening_of(&mut self, message: ToHome, known: bool) -> Parking {
         let Some(room) = message.room().filter(|_| !known) else {
-            return Some(Parking::Not(message));
+            return Parking::Not(message);
         };
         if let Some(waiting) = self.opening.get_mut(room) {
             waiting.push(message);
-            return Some(Parking::Parked);
+            return Parking::Parked;
         }
         let room = room.clone();
-        Some(Parking::First(message, room))
+        Parking::First(message, room)
     }
 }
 
