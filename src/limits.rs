@@ -134,8 +134,9 @@ pub const JOIN_LAST: u32 = 1_000;
 pub const ECHO_CHARS: usize = 40;
 // ------------------------------------------------------------------------------------------------------ legacy dialects
 
-/// Names in one user list of the five systems, whose clients know no pages; larger rooms are cut here (DESIGN.md 10).
-pub const LEGACY_USERS_LISTED: usize = 500;
+/// Names in one user list of the five systems, whose clients know no pages: rooms with more users than
+/// `chat.presence_events_max` are cut there (DESIGN.md 10), and this is the most that may be set.
+pub const LEGACY_USERS_LISTED: usize = 100_000;
 /// Requests of one legacy connection that wait for their answer; a load test keeps 64 in flight, one group commit takes
 /// 1,024.
 pub const LEGACY_UNANSWERED: usize = 1024;
@@ -159,6 +160,10 @@ pub const RETRY_LEAST: Duration = Duration::from_millis(500);
 pub const READS_PER_TURN: usize = 4;
 /// Handshakes begun before sockets are looked at again: a storm of newcomers does not silence those who are here.
 pub const ARRIVALS_PER_TURN: usize = 64;
+/// Longest header of the PROXY protocol, in bytes: addresses and what the large providers put behind them have some 300.
+pub const PROXY_HEADER_BYTES: usize = 1024;
+/// Hops of `X-Forwarded-For` that are followed back: more proxies than anybody puts in a row.
+pub const PROXY_HOPS: usize = 16;
 /// Connections waiting in a listener's backlog: the default of 128 drops a burst.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long the acceptor waits when descriptors run out, at first and at most; it doubles in between.
@@ -199,6 +204,14 @@ pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(30);
 pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// After a failed accept (no descriptors left) the admin listener waits this long.
 pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A shard that does not answer the operator within this is given up.
+pub const ADMIN_ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Rooms that the operator keeps on one shard though nobody is in them: each costs some hundred bytes for ever.
+pub const ROOMS_STANDING: usize = 16 * 1024;
+/// Entries in one page of the admin API.
+pub const ADMIN_PAGE_ENTRIES: usize = 1_000;
+/// Groups told by one answer of `/user/groupslist`, which knows no pages.
+pub const GROUPS_LISTED: usize = 1_000;
 /// How often a draining server looks whether everybody has gone.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How long a stopping server waits for its talk log to be written.

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     event::View,
-    mail::{Claiming, Mail},
+    mail::{Acknowledging, Claiming, Mail},
 };
 use crate::{
     chat::{Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
@@ -115,11 +115,8 @@ pub(crate) struct Session {
     pub(crate) given: Vec<(UserName, Seq)>,
     /// Numbers the readings of mail and the replays, so that answers of the store to what is over are known.
     pub(crate) readings: u32,
-    /// Direct messages written and not known to have arrived: up to which, by the other one.
-    pub(crate) delivered: Vec<(UserName, Seq)>,
-    /// What the pong to this ping acknowledges.
-    pub(crate) asked_pong: Option<Box<(u32, Vec<(UserName, Seq)>)>>,
-    pub(crate) pong_count: u32,
+    /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.
+    pub(crate) acknowledging: Option<Box<Acknowledging>>,
     /// Joins that wait for the user's read position.
     pub(crate) welcomes: Vec<Welcoming>,
     /// Rooms whose members are given what they missed, one after the other.
@@ -207,6 +204,13 @@ impl<S: Socket> Connection<S> {
         self.outgoing
             .as_ref()
             .is_some_and(|outgoing| outgoing.blocked_ms.is_some())
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        match self.phase {
+            Phase::Closing { .. } => true,
+            Phase::Detecting(_) | Phase::Open(_) => false,
+        }
     }
 
     pub(crate) fn outgoing(&mut self) -> &mut Outgoing {

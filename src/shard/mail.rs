@@ -15,7 +15,7 @@ use crate::{
         Conversation, Direct, ErrorCode, GoodbyeCode, Hello, Position, Refusal, Reply, RequestId, Seq, SessionId, Talk,
         UserName,
     },
-    codec::{DIALECTS, NATIVE},
+    codec::NATIVE,
     history::{Ask, Claim, ConversationHead, LogHead, LogId, LostInterval, UserPair, Which, Window},
     limits, wire,
 };
@@ -35,6 +35,17 @@ pub(crate) struct Mail {
     again: bool,
     /// A page has been asked for.
     asked: bool,
+}
+
+/// Direct messages on their way to a client that acknowledges with pongs.
+#[derive(Debug, Default)]
+pub(crate) struct Acknowledging {
+    /// Written and not asked about: up to which, by the other one.
+    delivered: Vec<(UserName, Seq)>,
+    /// What the pong to the last ping acknowledges.
+    asked: Option<Vec<(UserName, Seq)>>,
+    /// Counts the pings: the payload of the last one.
+    count: u32,
 }
 
 /// A hello that waits for the store to say whose name it is.
@@ -64,7 +75,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Phase::Open(speaking) = &connection.phase else {
             return;
         };
-        let dialect = DIALECTS[usize::from(speaking.dialect)];
+        let dialect = self.settings.dialects[usize::from(speaking.dialect)];
         let reads_mail = dialect.profile().mail_by_name;
         if self.store.is_none() {
             return self.enter(id, request, hello, Ownership::Stranger);
@@ -368,9 +379,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The mail cannot be read to its end.
     pub(super) fn mail_failed(&mut self, id: SessionId, refusal: Refusal) {
         self.refuse(id, None, refusal);
+        let dialects = self.settings.dialects;
         let by_name = matches!(
             self.connection(id).map(|connection| &connection.phase),
-            Some(Phase::Open(speaking)) if DIALECTS[usize::from(speaking.dialect)].profile().mail_by_name
+            Some(Phase::Open(speaking)) if dialects[usize::from(speaking.dialect)].profile().mail_by_name
         );
         if by_name {
             // What it is given counts as read with all that stands before: it has to come back for the rest.
@@ -424,15 +436,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Phase::Open(speaking) = &connection.phase else {
             return;
         };
-        if !DIALECTS[usize::from(speaking.dialect)].profile().mail_by_name {
+        if !self.settings.dialects[usize::from(speaking.dialect)]
+            .profile()
+            .mail_by_name
+        {
             return;
         }
         let Some(session) = connection.session.as_mut() else {
             return;
         };
-        session.delivered.retain(|(known, _)| *known != peer);
-        session.delivered.push((peer, seq));
-        if session.asked_pong.is_none() {
+        let acknowledging = session.acknowledging.get_or_insert_default();
+        acknowledging.delivered.retain(|(known, _)| *known != peer);
+        acknowledging.delivered.push((peer, seq));
+        if acknowledging.asked.is_none() {
             self.ask_pong(id);
         }
     }
@@ -443,13 +459,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = connection.session.as_mut() else {
             return;
         };
-        if session.delivered.is_empty() {
-            session.asked_pong = None;
+        let Some(acknowledging) = session.acknowledging.as_mut() else {
+            return;
+        };
+        if acknowledging.delivered.is_empty() {
+            session.acknowledging = None;
             return;
         }
-        session.pong_count = session.pong_count.wrapping_add(1);
-        let payload = session.pong_count.to_be_bytes();
-        session.asked_pong = Some(Box::new((session.pong_count, std::mem::take(&mut session.delivered))));
+        acknowledging.count = acknowledging.count.wrapping_add(1);
+        let payload = acknowledging.count.to_be_bytes();
+        acknowledging.asked = Some(std::mem::take(&mut acknowledging.delivered));
         // Behind the messages, not before them: it is queued where they are.
         connection
             .outgoing()
@@ -462,17 +481,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
-        let Some((count, _)) = session.asked_pong.as_deref() else {
+        let user = session.name.clone();
+        let Some(acknowledging) = session.acknowledging.as_mut() else {
             return;
         };
-        if payload != count.to_be_bytes() {
+        if payload != acknowledging.count.to_be_bytes() {
             return;
         }
-        let user = session.name.clone();
-        let Some(acknowledged) = session.asked_pong.take() else {
-            return;
-        };
-        for (peer, seq) in acknowledged.1 {
+        for (peer, seq) in acknowledging.asked.take().unwrap_or_default() {
             let ask = Ask::Mark {
                 log: LogId::Pair(UserPair::of(&user, &peer)),
                 user: user.clone(),

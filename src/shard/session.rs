@@ -16,7 +16,7 @@ use crate::{
         Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Refusal, Reply, Request,
         RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, NATIVE, detect},
+    codec::{BusyPolicy, Fault, Frames, Handshake, Message, NATIVE, detect},
     limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
@@ -62,7 +62,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             fragments: limits::MESSAGE_FRAGMENTS,
             text_is_utf8: profile.text_is_utf8,
         };
-        let codec = DIALECTS[dialect].open(&handshake);
+        let codec = self.settings.dialects[dialect].open(&handshake);
         let speaking = Speaking {
             dialect: dialect as u8,
             codec,
@@ -298,11 +298,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The dialect of an undecided connection is this one.
     pub(super) fn decide(&mut self, id: SessionId, dialect: usize) {
+        let dialects = self.settings.dialects;
         let Some(connection) = self.connection(id) else { return };
         let Phase::Detecting(undecided) = &connection.phase else {
             return;
         };
-        let codec = DIALECTS[dialect].open(&undecided.handshake);
+        let codec = dialects[dialect].open(&undecided.handshake);
         let peer = undecided.handshake.peer;
         connection.phase = Phase::Open(Speaking {
             dialect: dialect as u8,
@@ -456,9 +457,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             mail: None,
             given: Vec::new(),
             readings: 0,
-            delivered: Vec::new(),
-            asked_pong: None,
-            pong_count: 0,
+            acknowledging: None,
             welcomes: Vec::new(),
             replays: Vec::new(),
             held: None,
@@ -510,7 +509,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let since = match since {
             Since::Now
-                if self.settings.legacy_history > 0 && DIALECTS[usize::from(speaking.dialect)].name() != NATIVE =>
+                if self.settings.legacy_history > 0
+                    && self.settings.dialects[usize::from(speaking.dialect)].name() != NATIVE =>
             {
                 Since::Last(self.settings.legacy_history)
             }
@@ -546,7 +546,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         );
     }
 
-    fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
+    pub(super) fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
         let place = self.room_places.get(&room).copied();
         let Some(connection) = self.connection(id) else { return };
         let membership = place.and_then(|place| {
@@ -681,8 +681,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             // The mail of a name is for those who bear it. What was not given yet stays unread.
             session.mail = None;
             session.given.clear();
-            session.delivered.clear();
-            session.asked_pong = None;
+            session.acknowledging = None;
             reads_mail = session.owns_mail;
         }
         let mut rooms = session.joining.clone();
@@ -885,7 +884,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether a connection speaks Plaza's own protocol.
     pub(super) fn is_native(&self, id: SessionId) -> bool {
         self.dialect(id)
-            .is_some_and(|dialect| DIALECTS[usize::from(dialect)].name() == NATIVE)
+            .is_some_and(|dialect| self.settings.dialects[usize::from(dialect)].name() == NATIVE)
     }
 
     pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {

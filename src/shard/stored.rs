@@ -167,18 +167,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Parks what is for a room that has to be opened first; gives back what need not wait.
     pub(super) fn park(&mut self, message: ToHome) -> Option<ToHome> {
-        let Some(room) = message.room() else {
+        let Some(room) = message.room().filter(|room| !self.home.knows(room)).cloned() else {
             return Some(message);
         };
-        let known = self.home.knows(room);
         let Some(store) = self.store.as_mut() else {
             return Some(message);
         };
-        let (message, room) = match store.opening_of(message, known) {
-            Parking::Not(message) => return Some(message),
-            Parking::Parked => return None,
-            Parking::First(message, room) => (message, room),
-        };
+        if let Some(waiting) = store.opening.get_mut(&room) {
+            waiting.push(message);
+            return None;
+        }
         if !(matches!(message, ToHome::Join { .. }) && self.keeps(&room)) {
             return Some(message);
         }
@@ -1110,30 +1108,6 @@ impl Question {
             | Self::Read { conversation, .. } => Some(conversation),
             Self::Unread => None,
         }
-    }
-}
-
-/// What becomes of a message to a room's home.
-enum Parking {
-    /// It need not wait.
-    Not(ToHome),
-    /// It waits with others.
-    Parked,
-    /// It is for a room that nobody is opening yet.
-    First(ToHome, RoomName),
-}
-
-impl Store {
-    fn opening_of(&mut self, message: ToHome, known: bool) -> Parking {
-        let Some(room) = message.room().filter(|_| !known) else {
-            return Parking::Not(message);
-        };
-        if let Some(waiting) = self.opening.get_mut(room) {
-            waiting.push(message);
-            return Parking::Parked;
-        }
-        let room = room.clone();
-        Parking::First(message, room)
     }
 }
 
