@@ -111,8 +111,6 @@ pub(crate) struct Engine<S, C> {
     pub(crate) holding_back: bool,
     /// The room that somebody has just left: it may be closed.
     pub(crate) left_room: Option<RoomName>,
-    /// Members that were held back and may read on.
-    pub(crate) behind: Vec<SessionId>,
     pub(crate) observer: Rc<dyn Observer>,
 }
 
@@ -188,7 +186,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             members: 0,
             holding_back: false,
             left_room: None,
-            behind: Vec::new(),
             observer,
         }
     }
@@ -221,7 +218,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             while let Some(message) = self.local.pop_front() {
                 self.take(message);
             }
-            self.serve_behind();
             let Some(id) = self.dirty.pop() else { return };
             if let Some(connection) = self.connection(id) {
                 connection.dirty = false;

@@ -445,44 +445,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.exit_if_alone(id);
     }
 
-    /// Holds a member back from the live events of its room, or lets it have them.
-    pub(super) fn hold(&mut self, id: SessionId, room: &RoomName, held: bool) {
-        let Some(place) = self.room_places.get(room).copied() else {
-            return;
-        };
-        let Some(connection) = self.connections.get(id.slot as usize) else {
-            return;
-        };
-        let Some(membership) = connection
-            .memberships
-            .iter()
-            .find(|membership| membership.room == place)
-        else {
-            return;
-        };
-        if let Some(member) = self
-            .rooms
-            .get_mut(place as usize)
-            .and_then(|room| room.members.get_mut(membership.member as usize))
-        {
-            let was_held = std::mem::replace(&mut member.held, held);
-            if was_held && !held {
-                self.mark_behind(id);
-            }
-        }
+    /// This session as a member of a room.
+    pub(super) fn member(&mut self, id: SessionId, room: &RoomName) -> Option<&mut Member> {
+        let place = self.room_places.get(room).copied()?;
+        let connection = self.connections.get(id.slot as usize)?;
+        let mut memberships = connection.memberships.iter();
+        let membership = memberships.find(|membership| membership.room == place)?;
+        let room = self.rooms.get_mut(place as usize)?;
+        room.members.get_mut(membership.member as usize)
     }
 
-    /// A member that was held back has something to read at once.
-    pub(super) fn mark_behind(&mut self, id: SessionId) {
-        self.behind.push(id);
-    }
-
-    /// Gives those their rooms' events that were held back.
-    pub(super) fn serve_behind(&mut self) {
-        while let Some(id) = self.behind.pop() {
-            if self.connection(id).is_some_and(|connection| !connection.blocked()) && self.catch_up(id) {
-                self.wait_writable(id);
-            }
+    /// Holds a member back from the live events of its room until it has been given what it missed.
+    pub(super) fn hold(&mut self, id: SessionId, room: &RoomName) {
+        if let Some(member) = self.member(id, room) {
+            member.held = true;
         }
     }
 

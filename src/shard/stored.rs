@@ -538,7 +538,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && let Some(user) = user
         {
             // Nothing of the room may pass before the answer to the join.
-            self.hold(id, &joined.room, true);
+            self.hold(id, &joined.room);
             let ask = Ask::MarkOf {
                 log: LogId::Room(joined.room.clone()),
                 user,
@@ -561,6 +561,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn session(&mut self, id: SessionId) -> Option<&mut Session> {
         self.connection(id)?.session.as_deref_mut()
+    }
+
+    fn is_held(&mut self, id: SessionId, room: &RoomName) -> bool {
+        self.member(id, room).is_some_and(|member| member.held)
     }
 
     /// A number for what this session is to be given from the store next.
@@ -632,10 +636,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let (room, after, head) = (joined.room.clone(), joined.from, joined.head.seq);
         let history = joined.history;
         self.say_joined(id, request, joined, lost);
-        if after >= head {
-            return self.hold(id, &room, false);
+        if after >= head && !self.is_held(id, &room) {
+            return;
         }
-        self.hold(id, &room, true);
+        self.hold(id, &room);
         let number = self.next_reading(id);
         if let Some(session) = self.session(id) {
             session.replays.push(Replay {
@@ -665,6 +669,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 // It goes on when this much has been written: a slow reader costs one page of memory.
                 return;
             }
+            let connection_waits = connection.outgoing.is_some();
             let Some(replay) = connection
                 .session
                 .as_ref()
@@ -731,8 +736,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.replay_asked(id, true);
                 return;
             }
+            if connection_waits {
+                // Live events would pile up behind what the socket has not taken: it goes on when that is out.
+                return;
+            }
             // Everything up to where the cursor began: does the ring still go on from there?
             let Some(target) = self.release(id, &replay.room) else {
+                // At once, before the ring can move on.
+                if self.catch_up(id) {
+                    self.wait_writable(id);
+                }
                 return self.replay_done(id);
             };
             if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
@@ -792,7 +805,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let member = room.members.get_mut(membership.member as usize)?;
         if member.cursor >= room.ring.base() {
             member.held = false;
-            self.mark_behind(id);
             return None;
         }
         member.cursor = room.ring.end();

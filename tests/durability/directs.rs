@@ -1,0 +1,317 @@
+//! Direct messages: stored while the other is away, given in order on every device, once; names and their keys.
+
+use std::{net::SocketAddr, thread};
+
+use serde_json::{Value, json};
+
+use crate::{
+    kept,
+    person::Person,
+    support::{PING, PONG, Peer, Running, TEXT, frame, until},
+};
+
+fn requests(to: &str, numbers: std::ops::Range<u64>) -> impl Iterator<Item = Value> {
+    let to = to.to_owned();
+    numbers.map(move |n| json!({"direct": {"to": to, "text": n.to_string()}}))
+}
+
+/// Hears the numbers `1..=last` from one other, each once and in order.
+fn hear_all(person: &mut Person, last: u64) {
+    hear_after(person, 0, last);
+}
+
+fn hear_after(person: &mut Person, before: u64, last: u64) {
+    for n in before + 1..=last {
+        let direct = person.next("direct");
+        assert_eq!(
+            (direct["text"].as_str().unwrap(), &direct["seq"]),
+            (&*n.to_string(), &json!(n)),
+            "{direct}"
+        );
+    }
+    let more: Vec<Value> = person
+        .heard()
+        .into_iter()
+        .filter(|event| event["direct"].is_object())
+        .collect();
+    assert!(more.is_empty(), "nothing comes twice: {more:?}");
+}
+
+#[test]
+fn what_was_said_to_somebody_away_comes_in_order_on_every_device() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = kept(dir.path());
+    let server = Running::start(&config);
+    let key = Person::named(server.address, "bob").key();
+    let mut ann = Person::named(server.address, "ann");
+    ann.say_all(requests("bob", 1..3_001));
+    for _ in 0..2 {
+        let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+        hear_all(&mut bob, 3_000);
+    }
+    let anns = ann.key();
+    drop((ann, server));
+    let server = Running::start(&config);
+    let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+    hear_all(&mut bob, 3_000);
+    let epoch = bob.history(json!({"peer": "ann", "limit": 1}))["epoch"].clone();
+    let resume = json!([{"peer": "ann", "epoch": epoch, "seq": 2_990}]);
+    let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key, "resume": resume}));
+    hear_after(&mut bob, 2_990, 3_000);
+    // The sender's other devices have it too.
+    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": anns}));
+    hear_all(&mut ann, 3_000);
+}
+
+#[test]
+fn what_is_said_while_the_mail_is_read_comes_behind_it_once_and_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let address = server.address;
+    let key = Person::named(address, "bob").key();
+    let mut ann = Person::named(address, "ann");
+    ann.say_all(requests("bob", 1..2_001));
+    // More than may wait behind the mail, so that it is also read once more.
+    let writer = thread::spawn(move || {
+        ann.say_all(requests("bob", 2_001..6_001));
+        ann
+    });
+    let mut bobs: Vec<Person> = (0..6)
+        .map(|_| Person::hello(address, json!({"name": "bob", "key": key})))
+        .collect();
+    let _ann = writer.join().unwrap();
+    for bob in &mut bobs {
+        hear_all(bob, 6_000);
+    }
+}
+
+#[test]
+fn who_resumes_near_the_head_is_not_given_older_mail_however_much_is_said_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let address = server.address;
+    let key = Person::named(address, "bob").key();
+    let mut ann = Person::named(address, "ann");
+    ann.say_all(requests("bob", 1..101));
+    let epoch = ann.direct("bob", "101")["epoch"].clone();
+    // Mail of somebody else keeps the reading going.
+    let mut eve = Person::named(address, "eve");
+    let long = "x".repeat(2_000);
+    eve.say_all((0..3_000).map(|_| json!({"direct": {"to": "bob", "text": long}})));
+    let resume = json!([{"peer": "ann", "epoch": epoch, "seq": 101}]);
+    let writer = thread::spawn(move || ann.say_all(requests("bob", 102..2_001)));
+    let mut bob = Person::hello(address, json!({"name": "bob", "key": key, "resume": resume}));
+    writer.join().unwrap();
+    let mut seq = 101;
+    let mut of_eve = 0;
+    while seq < 2_000 || of_eve < 3_000 {
+        let direct = bob.next("direct");
+        if direct["from"] == "eve" {
+            of_eve += 1;
+        } else {
+            assert_eq!(direct["seq"], seq + 1);
+            seq += 1;
+        }
+    }
+}
+
+#[test]
+fn a_name_with_mail_is_for_the_holder_of_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = kept(dir.path());
+    let server = Running::start(&config);
+    let bob = Person::named(server.address, "bob");
+    let key = bob.key();
+    assert!(!key.is_empty());
+    drop(bob);
+    // Without mail a name is anybody's, but nobody else gets a key.
+    assert_eq!(Person::named(server.address, "bob").key(), "");
+    Person::named(server.address, "ann").direct("bob", "1");
+    drop(server);
+    let server = Running::start(&config);
+    for hello in [json!({"name": "bob"}), json!({"name": "bob", "key": "wrong"})] {
+        let mut stranger = Person::silent(server.address);
+        let refused = stranger.ask(json!({ "hello": hello }));
+        assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+        // It may take another name on the same connection.
+        assert!(stranger.ask(json!({"hello": {"name": "stranger"}}))["welcome"].is_object());
+        let refused = stranger.ask(json!({"rename": {"name": "bob"}}));
+        assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+        let unread = stranger.ask(json!({"unread": {}}));
+        assert!(
+            unread["unread"].is_object() || unread["error"]["code"] == "name_reserved",
+            "{unread}"
+        );
+    }
+    let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+    hear_all(&mut bob, 1);
+}
+
+#[test]
+fn who_takes_a_name_that_nobody_had_gets_its_key_and_what_was_said_to_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let mut ann = Person::named(server.address, "ann");
+    ann.say_all(requests("newcomer", 1..4));
+    let mut eve = Person::named(server.address, "eve");
+    let renamed = eve.ask(json!({"rename": {"name": "newcomer"}}));
+    assert_ne!(renamed["renamed"]["key"].as_str().unwrap(), "", "{renamed}");
+    ann.direct("newcomer", "4");
+    hear_all(&mut eve, 4);
+}
+
+#[test]
+fn a_rename_amid_the_mail_ends_it_and_the_mail_stays_for_the_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let key = Person::named(server.address, "bob").key();
+    let mut ann = Person::named(server.address, "ann");
+    ann.say_all(requests("bob", 1..3_001));
+    for n in 0..10 {
+        let mut bob = Person::silent(server.address);
+        bob.send(json!({"hello": {"name": "bob", "key": key}}));
+        let renamed = bob.send(json!({"rename": {"name": format!("robert {n}")}}));
+        assert!(bob.reply(renamed)["renamed"].is_object());
+        ann.direct(&format!("robert {n}"), "hello");
+        let mut last = Value::Null;
+        while last["text"] != "hello" {
+            last = bob.next("direct");
+        }
+        let late = bob
+            .heard()
+            .into_iter()
+            .filter(|event| event["direct"].is_object())
+            .count();
+        assert_eq!(late, 0, "nothing of the old name's after the new name's");
+    }
+    let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+    hear_all(&mut bob, 3_000);
+}
+
+#[test]
+fn directs_are_never_in_the_talk_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = kept(dir.path());
+    config.log.talk_log = true;
+    let server = Running::start(&config);
+    let mut ann = Person::joined(server.address, "ann", "lobby");
+    ann.direct("bob", "between us");
+    ann.say("lobby", "for all");
+    drop((ann, server));
+    let mut logged = String::new();
+    let mut folders = vec![dir.path().to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "jsonl") {
+                logged += &std::fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    assert!(logged.contains("for all") && !logged.contains("between us"), "{logged}");
+}
+
+/// A user of document 003, who talks with one other.
+struct Action {
+    peer: Peer,
+    /// Whether it answers pings.
+    lives: bool,
+}
+
+impl Action {
+    fn login(address: SocketAddr, user: &str, to: &str) -> Self {
+        let mut peer = Peer::websocket(address, "/ws/action");
+        let login =
+            json!({"seq": "1", "action": "login", "data": {"appId": 1, "userId": user, "toUid": to, "groupsId": "0"}});
+        peer.send_text(&login.to_string());
+        Self { peer, lives: true }
+    }
+
+    fn event(&mut self) -> Value {
+        loop {
+            let seen = self.peer.frame().unwrap();
+            match seen.first {
+                TEXT => return serde_json::from_slice(&seen.payload).unwrap(),
+                PING if self.lives => self.peer.send(&frame(PONG, &seen.payload)),
+                _ => {}
+            }
+        }
+    }
+
+    fn response(&mut self, action: &str) -> Value {
+        loop {
+            let event = self.event();
+            if event["action"] == action && event["response"].is_object() {
+                return event;
+            }
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        let send = json!({"seq": "2", "action": "sendmsg", "data": {"msgType": "text", "message": text}});
+        self.peer.send_text(&send.to_string());
+        let answer = self.response("sendmsg");
+        assert_eq!(answer["response"]["code"], 200, "{answer}");
+    }
+
+    /// The next message that somebody sent.
+    fn heard(&mut self) -> String {
+        loop {
+            let event = self.event();
+            if event["data"]["action"] == "sendmsg" {
+                return event["data"]["content"].as_str().unwrap().to_owned();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_action_user_gets_what_was_said_one_to_one_while_away_in_order_until_its_pong_came() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = kept(dir.path());
+    let server = Running::start(&config);
+    let mut ann = Action::login(server.address, "ann", "bob");
+    ann.response("login");
+    for n in 1..=5 {
+        ann.say(&format!("said {n}"));
+    }
+    drop((ann, server));
+    let server = Running::start(&config);
+    let expected: Vec<String> = (1..=5).map(|n| format!("said {n}")).collect();
+    // It hears them and dies before it says so.
+    let mut bob = Action::login(server.address, "bob", "ann");
+    bob.lives = false;
+    assert_eq!((0..5).map(|_| bob.heard()).collect::<Vec<_>>(), expected);
+    drop(bob);
+    // So they come once more; now it says so.
+    let mut bob = Action::login(server.address, "bob", "ann");
+    assert_eq!((0..5).map(|_| bob.heard()).collect::<Vec<_>>(), expected);
+    let mut ann = Action::login(server.address, "ann", "bob");
+    ann.response("login");
+    ann.say("said 6");
+    assert_eq!(bob.heard(), "said 6");
+    // It goes on answering pings; once its pongs are there, nobody is given again what it had.
+    thread::spawn(move || {
+        while let Some(seen) = bob.peer.frame() {
+            if seen.first == PING && !bob.peer.try_send(&frame(PONG, &seen.payload)) {
+                return;
+            }
+        }
+    });
+    let mut said = 6;
+    until("what was said counts as read", || {
+        let mut again = Action::login(server.address, "bob", "ann");
+        again.lives = false;
+        again.response("login");
+        said += 1;
+        let marker = format!("said {said}");
+        ann.say(&marker);
+        let mut heard = vec![again.heard()];
+        while heard.last() != Some(&marker) {
+            heard.push(again.heard());
+        }
+        heard.len() == 1
+    });
+}

@@ -1,0 +1,203 @@
+//! A data directory that is taken, a disk that is full or read-only, and more talks than the store takes.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use serde_json::json;
+
+use crate::{
+    kept,
+    person::Person,
+    support::{Program, Running, get, program, until},
+};
+
+/// A file system of a few megabytes; gone with the value.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None`, loudly, where none can be mounted.
+    fn mount(what: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", "size=6m", "plaza-test"])
+            .arg(dir.path());
+        if mount
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
+        {
+            return Some(Self(dir));
+        }
+        eprintln!("SKIPPED: no tmpfs can be mounted here (that takes root), so {what} is not tested");
+        None
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_refuses_in_one_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let first = Program::start(&["--data", data]);
+    let mut ann = Person::joined(first.address(), "ann", "lobby");
+    ann.say("lobby", "1");
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--data",
+        data,
+    ];
+    let second = program().args(arguments).output().unwrap();
+    let words = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1), "{words}");
+    assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+    assert!(
+        words.contains(data) && words.contains(&first.child.id().to_string()),
+        "{words}"
+    );
+    ann.say("lobby", "2");
+    assert_eq!(ann.all("lobby").len(), 2);
+}
+
+#[test]
+fn a_full_disk_is_told_to_senders_and_readiness_and_the_server_lives_and_recovers() {
+    let Some(disk) = SmallDisk::mount("the full disk") else {
+        return;
+    };
+    let ballast = disk.path().join("ballast");
+    fs::write(&ballast, vec![1; 2 << 20]).unwrap();
+    let server = Running::start(&kept(&disk.path().join("data")));
+    assert_eq!(get(server.admin, "/readyz").status, 200);
+    let mut ann = Person::joined(server.address, "ann", "lobby");
+    let mut bob = Person::joined(server.address, "bob", "lobby");
+    let long = "x".repeat(4_000);
+    let mut stored: u64 = 0;
+    let error = loop {
+        let answer = ann.ask(json!({"talk": {"room": "lobby", "text": long, "key": format!("k{stored}")}}));
+        if answer["error"].is_object() {
+            break answer["error"].clone();
+        }
+        stored += 1;
+        assert_eq!(answer["ack"]["seq"], stored);
+        assert!(stored < 10_000, "the disk never fills");
+    };
+    assert_eq!(error["code"], "store_failed", "{error}");
+    assert!(error["text"].as_str().unwrap().contains("full"), "{error}");
+    // The talk was too long for what was left; now nothing is.
+    let filler = disk.path().join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[1; 512]).is_ok() {}
+    until("it is not ready", || get(server.admin, "/readyz").status == 503);
+    assert_eq!(get(server.admin, "/livez").status, 200);
+    // Every kind of request is answered, and the connections live. The log may begin anew in its own place, so that a few
+    // more are taken.
+    for request in [
+        json!({"talk": {"room": "lobby", "text": long}}),
+        json!({"direct": {"to": "bob", "text": long}}),
+        json!({"read": {"room": "lobby", "seq": stored}}),
+        json!({"rename": {"name": "anna"}}),
+    ] {
+        let answer = ann.ask(request.clone());
+        stored += u64::from(answer["ack"].is_object() && request["talk"].is_object());
+        let refused = answer["error"]["code"] == "store_failed";
+        assert!(refused || answer["error"].is_null(), "{answer}");
+    }
+    loop {
+        let answer = ann.ask(json!({"talk": {"room": "lobby", "text": long}}));
+        if answer["error"].is_object() {
+            assert_eq!(answer["error"]["code"], "store_failed", "{answer}");
+            break;
+        }
+        stored += 1;
+        assert!(stored < 10_000, "the disk is not full any more");
+    }
+    assert_eq!(ann.all("lobby").len() as u64, stored, "what is stored is still served");
+    assert_eq!(ann.ask(json!({"users": {"room": "lobby"}}))["users"]["online"], 2);
+    fs::remove_file(&ballast).unwrap();
+    fs::remove_file(&filler).unwrap();
+    until("it is ready again", || get(server.admin, "/readyz").status == 200);
+    for n in 1..=20 {
+        assert_eq!(ann.say("lobby", &long)["seq"], stored + n, "no number is left out");
+    }
+    for seq in 1..=stored + 20 {
+        assert_eq!(bob.next("message")["seq"], seq);
+    }
+}
+
+#[test]
+fn a_read_only_disk_is_refused_in_words_at_the_start() {
+    let Some(disk) = SmallDisk::mount("the read-only disk") else {
+        return;
+    };
+    let data = disk.path().join("data");
+    let server = Running::start(&kept(&data));
+    Person::joined(server.address, "ann", "lobby").say("lobby", "x");
+    drop(server);
+    let remount = Command::new("mount")
+        .args(["-o", "remount,ro"])
+        .arg(disk.path())
+        .status()
+        .unwrap();
+    assert!(remount.success());
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
+    let refused = program().args(arguments).arg(&data).output().unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{words}");
+    assert!(words.contains(data.to_str().unwrap()), "{words}");
+}
+
+#[test]
+fn more_talks_than_the_store_takes_are_busy_and_none_is_kept_twice_or_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = kept(dir.path());
+    config.history.queue = 64;
+    let server = Running::start(&config);
+    let mut ann = Person::joined(server.address, "ann", "lobby");
+    let mut left: Vec<u64> = (0..3_000).collect();
+    let mut refused = 0;
+    while !left.is_empty() {
+        let sent: Vec<(u64, u64)> = left
+            .drain(..)
+            .map(|n| {
+                let talk = json!({"room": "lobby", "text": format!("{n}"), "key": format!("k{n}")});
+                (n, ann.send(json!({ "talk": talk })))
+            })
+            .collect();
+        for (n, id) in sent {
+            let answer = ann.reply(id);
+            if answer["error"].is_object() {
+                assert_eq!(answer["error"]["code"], "busy", "{answer}");
+                assert!(answer["error"]["retry_after"].as_u64().unwrap() > 0, "{answer}");
+                refused += 1;
+                left.push(n);
+            } else {
+                assert!(answer["ack"].is_object(), "{answer}");
+            }
+        }
+    }
+    assert!(refused > 0, "a full queue was never told");
+    let mut texts: Vec<u64> = ann
+        .all("lobby")
+        .iter()
+        .map(|talk| talk["text"].as_str().unwrap().parse().unwrap())
+        .collect();
+    texts.sort_unstable();
+    assert!(texts.into_iter().eq(0..3_000));
+}

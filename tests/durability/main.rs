@@ -1,0 +1,35 @@
+//! What was acknowledged is never lost: the promises of history, resume and direct messages, driven from outside through
+//! Plaza's own protocol as JSON. Each proof has a small size that every run takes; `LONG_PROOFS=1` makes them long.
+#![allow(clippy::unwrap_used, unreachable_pub)]
+
+mod directs;
+mod faults;
+mod keeping;
+mod person;
+mod proofs;
+mod resume;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::path::Path;
+
+use plaza::config::Config;
+
+/// Settings of a server that keeps the talks of every room in this directory.
+pub fn kept(dir: &Path) -> Config {
+    let mut config = support::config();
+    config.server.memory = false;
+    config.server.data = dir.to_owned();
+    config.history.all = true;
+    config.log.talk_log = false;
+    config
+}
+
+/// The size of a proof: the small one, unless `LONG_PROOFS` is set.
+pub fn size(small: usize, long: usize) -> usize {
+    if std::env::var_os("LONG_PROOFS").is_some() {
+        long
+    } else {
+        small
+    }
+}

@@ -1,0 +1,166 @@
+//! A session of the native protocol that loses nothing it hears: what comes while a reply is waited for is kept.
+
+use std::{collections::VecDeque, net::SocketAddr};
+
+use serde_json::{Value, json};
+
+use crate::support::Peer;
+
+pub struct Person {
+    pub peer: Peer,
+    pub welcome: Value,
+    heard: VecDeque<Value>,
+    next_id: u64,
+}
+
+impl Person {
+    /// Says hello as this.
+    pub fn hello(address: SocketAddr, hello: Value) -> Self {
+        let mut person = Self::silent(address);
+        let welcome = person.ask(json!({ "hello": hello }));
+        assert!(welcome["welcome"].is_object(), "{welcome}");
+        person.welcome = welcome["welcome"].clone();
+        person
+    }
+
+    pub fn named(address: SocketAddr, name: &str) -> Self {
+        Self::hello(address, json!({ "name": name }))
+    }
+
+    pub fn joined(address: SocketAddr, name: &str, room: &str) -> Self {
+        let mut person = Self::named(address, name);
+        person.join(json!({ "room": room }));
+        person
+    }
+
+    /// Has not said hello yet.
+    pub fn silent(address: SocketAddr) -> Self {
+        Self {
+            peer: Peer::websocket_with(address, "/chat", &[("Sec-WebSocket-Protocol", "plaza.v1.json")]),
+            welcome: Value::Null,
+            heard: VecDeque::new(),
+            next_id: 0,
+        }
+    }
+
+    pub fn key(&self) -> String {
+        self.welcome["key"].as_str().unwrap().to_owned()
+    }
+
+    /// Sends a request and gives its id.
+    pub fn send(&mut self, mut request: Value) -> u64 {
+        self.next_id += 1;
+        request["id"] = json!(self.next_id);
+        self.peer.send_text(&request.to_string());
+        self.next_id
+    }
+
+    /// Sends a request; what answers it.
+    pub fn ask(&mut self, request: Value) -> Value {
+        let id = self.send(request);
+        self.reply(id)
+    }
+
+    pub fn reply(&mut self, id: u64) -> Value {
+        if let Some(at) = self.heard.iter().position(|event| event["id"] == json!(id)) {
+            return self.heard.remove(at).unwrap();
+        }
+        loop {
+            let event = self.peer.event();
+            if event["id"] == json!(id) {
+                return event;
+            }
+            self.heard.push_back(event);
+        }
+    }
+
+    pub fn join(&mut self, join: Value) -> Value {
+        let joined = self.ask(json!({ "join": join }));
+        assert!(joined["joined"].is_object(), "{joined}");
+        joined["joined"].clone()
+    }
+
+    /// Says something and has it acknowledged; its ack.
+    pub fn say(&mut self, room: &str, text: &str) -> Value {
+        let ack = self.ask(json!({"talk": {"room": room, "text": text}}));
+        assert!(ack["ack"].is_object(), "{ack}");
+        ack["ack"].clone()
+    }
+
+    pub fn direct(&mut self, to: &str, text: &str) -> Value {
+        let ack = self.ask(json!({"direct": {"to": to, "text": text}}));
+        assert!(ack["ack"].is_object(), "{ack}");
+        ack["ack"].clone()
+    }
+
+    /// Says many things, a few hundred in flight, and waits for all acks.
+    pub fn say_all(&mut self, texts: impl IntoIterator<Item = Value>) {
+        let mut waiting = VecDeque::new();
+        for request in texts {
+            waiting.push_back(self.send(request));
+            if waiting.len() >= 256 {
+                let ack = self.reply(waiting.pop_front().unwrap());
+                assert!(ack["ack"].is_object(), "{ack}");
+            }
+        }
+        for id in waiting {
+            let ack = self.reply(id);
+            assert!(ack["ack"].is_object(), "{ack}");
+        }
+    }
+
+    /// The next thing heard.
+    pub fn event(&mut self) -> Value {
+        self.heard.pop_front().unwrap_or_else(|| self.peer.event())
+    }
+
+    /// The next of this kind; skips the others.
+    pub fn next(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.event();
+            if event[kind].is_object() {
+                return event[kind].clone();
+            }
+        }
+    }
+
+    /// Everything heard up to an answer to a ping, which the server gives after all it had to say before.
+    pub fn heard(&mut self) -> Vec<Value> {
+        let id = self.send(json!({"ping": {}}));
+        let pong = self.reply(id);
+        assert!(pong["pong"].is_object(), "{pong}");
+        self.heard.drain(..).collect()
+    }
+
+    /// The texts of this kind of event up to one.
+    pub fn texts_until(&mut self, kind: &str, last: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        loop {
+            let event = self.next(kind);
+            texts.push(event["text"].as_str().unwrap().to_owned());
+            if event["text"] == last {
+                return texts;
+            }
+        }
+    }
+
+    pub fn history(&mut self, mut question: Value) -> Value {
+        question["room"] = question.get("room").cloned().unwrap_or_default();
+        let page = self.ask(json!({ "history": question }));
+        assert!(page["history"].is_object(), "{page}");
+        page["history"].clone()
+    }
+
+    /// All that is stored of a room, in order.
+    pub fn all(&mut self, room: &str) -> Vec<Value> {
+        let mut all: Vec<Value> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |last| last["seq"].as_u64().unwrap());
+            let page = self.history(json!({"room": room, "after": after, "limit": 200}));
+            all.extend(page["messages"].as_array().unwrap().iter().cloned());
+            if page["more"] != json!(true) {
+                return all;
+            }
+        }
+    }
+}
