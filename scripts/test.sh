@@ -26,6 +26,7 @@ doctest  |  600 |                                            | cargo test --work
 loom     |  900 |                                            | step_loom
 autobahn |  300 | pip3=python3-pip venv=python3-venv         | step_build && ECHO_BIN=$built/examples/echo scripts/autobahn.sh
 browser  |  600 | chromium=chromium node=nodejs npm=npm      | step_build && PLAZA_BIN=$built/plaza scripts/browser-tests.sh
+nginx    |  300 | python3=python3                            | step_build && PLAZA_BIN=$built/plaza scripts/nginx-tests.sh
 fuzz     |  300 |                                            | scripts/fuzz.sh frame_reader ${FUZZ_SECONDS:-10}
 TABLE
 }
