@@ -93,7 +93,7 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 pub const BATCHES_PER_FLUSH: usize = 32;
 /// Bytes of replies that may wait for a socket; above it the connection is not read.
 pub const PRIVATE_BYTES: usize = 256 * 1024;
-/// Bytes of replies that end the connection: only what others send it can get it here.
+/// Bytes of replies that end the connection when one more comes: only what others send it can get it here.
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Requests of one connection that are not answered yet; above it the connection is not read.
 pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
@@ -258,8 +258,13 @@ pub const HISTORY_LOG_TALKS: u64 = 1 << 36;
 pub const HISTORY_WAL_PAGES: u64 = 4_096;
 /// A failing store is tried again this often while nobody talks.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
-/// Talks and questions of one shard that the store has not answered; with more, talks get `busy`.
+/// Questions of one shard that the store has not answered; with more, those who ask get `busy`. Talks have `history.queue`.
 pub const STORE_UNDERWAY: usize = 8 * 1024;
+/// Questions of one connection that the store has not answered; with more the connection is not read. Each answer is a page of
+/// up to [`HISTORY_PAGE_BYTES`], so a client that asks faster than it reads must not pile them up.
+pub const QUESTIONS_UNDERWAY: u32 = 2;
+/// Talks given at once to a member that goes on from its shard's ring, before it is looked at whether they were taken.
+pub const REPLAY_TALKS: usize = 256;
 /// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
 pub const MAIL_LIVE: usize = 256;
 /// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.

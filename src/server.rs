@@ -254,7 +254,8 @@ fn start_shard(
     let (stop, stopped) = oneshot::channel();
     let pin = config.server.pin_shards;
     let kept = config.history.clone();
-    let store = history.map(|history| Store::new(history, Arc::new(move |room: &RoomName| kept.keeps(room))));
+    let most = kept.queue;
+    let store = history.map(|history| Store::new(history, Arc::new(move |room: &RoomName| kept.keeps(room)), most));
     let doorman = Doorman::new(site.clone());
     let report = shard::Reporter::new(metrics.clone(), number);
     let shards = shards.clone();
@@ -442,6 +443,7 @@ impl Config {
         settings.retention = retention;
         settings.directs = retention;
         settings.keys.age = kept.key_window;
+        settings.queue = kept.queue;
         settings
     }
 

@@ -39,7 +39,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => self.join_refused(session, id, &room, refusal),
             ToShard::Dismiss { session, id, room } => self.dismiss(session, id, &room),
             ToShard::Answer { session, id, reply } => {
-                self.reply(session, id, &reply);
+                // Whoever gave no id wants no acknowledgement.
+                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.is_native(session) {
+                    self.reply(session, id, &reply);
+                }
                 self.answered(session);
             }
             ToShard::Tell { session, reply } => self.reply(session, None, &reply),
@@ -488,6 +491,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The session is no member any more: it still gets what happened before.
     fn dismiss(&mut self, id: SessionId, request: RequestId, name: &RoomName) {
+        // Whoever goes is not given what it missed any more.
+        self.end_replay(id, name);
         let place = self.room_places.get(name).copied();
         let Some(connection) = self.connection(id) else { return };
         let membership = place.and_then(|place| {

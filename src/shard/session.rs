@@ -95,6 +95,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             dirty: false,
             congested: false,
             claiming: None,
+            questions: 0,
             renaming: false,
         });
         let id = SessionId {
@@ -252,6 +253,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if held
             || connection.claiming.is_some()
             || connection.renaming
+            || connection.questions >= limits::QUESTIONS_UNDERWAY
             || connection.underway >= limits::REQUESTS_UNDERWAY
             || connection.private_bytes() > limits::PRIVATE_BYTES
         {
@@ -453,9 +455,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             peer: None,
             owns_mail,
             mail: None,
-            delivered: Vec::new(),
-            asked_pong: None,
-            pong_count: 0,
+            given: Vec::new(),
+            readings: 0,
+            acknowledging: None,
+            welcomes: Vec::new(),
             replays: Vec::new(),
             held: None,
         }));
@@ -673,6 +676,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let old = std::mem::replace(&mut session.name, name.clone());
         let tag = session.tag;
+        let mut reads_mail = false;
+        if old != name {
+            // The mail of a name is for those who bear it. What was not given yet stays unread.
+            session.mail = None;
+            session.given.clear();
+            session.acknowledging = None;
+            reads_mail = session.owns_mail;
+        }
         let mut rooms = session.joining.clone();
         rooms.extend(
             connection
@@ -707,6 +718,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 key,
             },
         );
+        if reads_mail {
+            self.read_mail(id, Vec::new());
+        }
     }
 
     fn typing(&mut self, id: SessionId, conversation: Conversation) {
@@ -834,12 +848,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
         };
+        let waited = frames.buffer.len();
         if let Phase::Open(speaking) = &mut connection.phase {
             speaking.codec.encode_at(at, request, reply, &mut frames);
         }
-        let waiting = frames.buffer.len();
         *connection.outgoing().private() = frames.buffer;
-        if waiting > limits::PRIVATE_BYTES_MOST {
+        if waited > limits::PRIVATE_BYTES_MOST {
             return self.cut(id, End::Overrun);
         }
         self.follow_view(id);
