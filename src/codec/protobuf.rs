@@ -14,6 +14,9 @@ use crate::{
 /// The name under which the server itself speaks; [`shown`] never gives it to a user.
 pub(super) const SYSTEM: &str = "系统";
 
+/// Between the two names of a direct message.
+const ARROW: char = '→';
+
 /// One field of a message on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Field<'a> {
@@ -53,13 +56,31 @@ pub(super) fn parse<M: prost::Message + Default>(message: Message<'_>) -> Result
 }
 
 /// A user's name as these dialects show it. They join names with `,` and `:`, so those become `，` and `：` (DESIGN.md 15);
-/// and nobody is shown under the server's own name.
+/// `→` becomes `⇒`, because only the server says that something was direct; and nobody is shown under the server's own name.
 pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
-    let name = name.as_str();
-    if name == SYSTEM {
+    let name = unlike_system(name);
+    if name.contains([',', ':', ARROW]) {
+        Cow::Owned(without_arrow(&name).replace(',', "，").replace(':', "："))
+    } else {
+        name
+    }
+}
+
+/// A name that is not the server's own and does not look like it.
+pub(super) fn unlike_system(name: &UserName) -> Cow<'_, str> {
+    // Joiners and variation selectors are needed in some scripts, and are not seen between these characters.
+    let seen = |c: &char| !matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE00}'..='\u{FE0F}' | '\u{AD}');
+    if name.as_str().chars().filter(seen).eq(SYSTEM.chars()) {
         Cow::Borrowed("系统(用户)")
-    } else if name.contains([',', ':']) {
-        Cow::Owned(name.replace(',', "，").replace(':', "："))
+    } else {
+        Cow::Borrowed(name.as_str())
+    }
+}
+
+/// A name that does not look like the speaker of a direct message.
+pub(super) fn without_arrow(name: &str) -> Cow<'_, str> {
+    if name.contains(ARROW) {
+        Cow::Owned(name.replace(ARROW, "⇒"))
     } else {
         Cow::Borrowed(name)
     }
@@ -67,7 +88,7 @@ pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
 
 /// Who speaks in a direct message: these dialects have no other place to say that it is one, and to whom.
 pub(super) fn shown_direct(direct: &Direct) -> String {
-    format!("{}→{}", shown(&direct.talk.from), shown(&direct.to))
+    format!("{}{ARROW}{}", shown(&direct.talk.from), shown(&direct.to))
 }
 
 /// The list as one text, each name followed by a comma: what the pages of documents 000 and 001 show.

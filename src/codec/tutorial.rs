@@ -10,7 +10,11 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile, json::object, protobuf::shown_direct};
+use super::{
+    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
+    json::object,
+    protobuf::{shown_direct, without_arrow},
+};
 use crate::{
     chat::{
         Command, ErrorCode, Happening, Hello, NameFault, Page, Reply, Request, RequestId, RoomName, Since, TalkKind,
@@ -329,10 +333,11 @@ fn logout(user: &UserName, users: Option<&UserList>, online: u32, out: &mut Fram
 }
 
 fn say(from: &str, text: &str, out: &mut Frames) {
+    let shown = without_arrow(from);
     let line = Outgoing {
         kind: "user",
         user: from,
-        from,
+        from: &shown,
         content: text,
         ..Outgoing::default()
     };

@@ -337,6 +337,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
+        let dialect = self.dialect(session);
+        if let Some(count) = dialect.and_then(|dialect| self.stats.talks.get_mut(usize::from(dialect))) {
+            *count += 1;
+        }
         if id.is_some() {
             self.reply(
                 session,

@@ -626,10 +626,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         kind: TalkKind,
         key: Option<Key>,
     ) -> Option<Box<Utterance>> {
-        let dialect = self.dialect(id);
-        if let Some(count) = dialect.and_then(|dialect| self.stats.talks.get_mut(usize::from(dialect))) {
-            *count += 1;
-        }
         let session = self.connection(id)?.session.as_ref()?;
         Some(Box::new(Utterance {
             session: id,
@@ -899,7 +895,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The number of a connection's dialect, once it is known.
-    fn dialect(&self, id: SessionId) -> Option<u8> {
+    pub(super) fn dialect(&self, id: SessionId) -> Option<u8> {
         match self
             .connections
             .get(id.slot as usize)

@@ -2,7 +2,6 @@
 //! the story they tell.
 
 use std::{
-    collections::VecDeque,
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
     time::Duration,
@@ -23,7 +22,11 @@ pub enum Heard {
 /// One connection. Dropping it ends the connection without a close frame.
 pub struct Client {
     stream: TcpStream,
-    bytes: VecDeque<u8>,
+    /// What was read; up to `taken` it has been looked at.
+    bytes: Vec<u8>,
+    taken: usize,
+    /// A pong has come.
+    ponged: bool,
 }
 
 /// An answer that is not 101.
@@ -66,7 +69,9 @@ impl Client {
         stream.set_nodelay(true).unwrap();
         let mut client = Self {
             stream,
-            bytes: VecDeque::new(),
+            bytes: Vec::new(),
+            taken: 0,
+            ponged: false,
         };
         let mut request = format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -136,29 +141,39 @@ impl Client {
     /// What comes next; panics when nothing does.
     pub fn hear(&mut self) -> Heard {
         loop {
-            let Some(first) = self.byte() else { return Heard::End };
-            assert_eq!(first & 0xF0, 0x80, "the server neither fragments nor uses extensions");
-            let second = self.byte().expect("a torn frame");
-            assert_eq!(second & 0x80, 0, "the server never masks");
-            let length = match second {
-                127 => u64::from_be_bytes(self.take(8).try_into().unwrap()) as usize,
-                126 => usize::from(u16::from_be_bytes(self.take(2).try_into().unwrap())),
-                short => usize::from(short),
-            };
-            let payload = self.take(length);
-            match first & 0x0F {
-                TEXT => return Heard::Text(String::from_utf8(payload).expect("text is UTF-8")),
-                BINARY => return Heard::Binary(payload),
-                CLOSE if payload.is_empty() => return Heard::Close(1005, String::new()),
-                CLOSE => {
-                    let code = u16::from_be_bytes([payload[0], payload[1]]);
-                    return Heard::Close(code, String::from_utf8(payload[2..].to_vec()).unwrap());
-                }
-                PING => self.frame(PONG, &payload),
-                PONG => {}
-                other => panic!("a frame with opcode {other}"),
+            if let Some(heard) = self.hear_or_pong() {
+                return heard;
             }
         }
+    }
+
+    /// One frame; `None` for a ping, which is answered, or a pong.
+    fn hear_or_pong(&mut self) -> Option<Heard> {
+        let Some(first) = self.byte() else {
+            return Some(Heard::End);
+        };
+        assert_eq!(first & 0xF0, 0x80, "the server neither fragments nor uses extensions");
+        let second = self.byte().expect("a torn frame");
+        assert_eq!(second & 0x80, 0, "the server never masks");
+        let length = match second {
+            127 => u64::from_be_bytes(self.take(8).try_into().unwrap()) as usize,
+            126 => usize::from(u16::from_be_bytes(self.take(2).try_into().unwrap())),
+            short => usize::from(short),
+        };
+        let payload = self.take(length);
+        match first & 0x0F {
+            TEXT => return Some(Heard::Text(String::from_utf8(payload).expect("text is UTF-8"))),
+            BINARY => return Some(Heard::Binary(payload)),
+            CLOSE if payload.is_empty() => return Some(Heard::Close(1005, String::new())),
+            CLOSE => {
+                let code = u16::from_be_bytes([payload[0], payload[1]]);
+                return Some(Heard::Close(code, String::from_utf8(payload[2..].to_vec()).unwrap()));
+            }
+            PING => self.frame(PONG, &payload),
+            PONG => self.ponged = true,
+            other => panic!("a frame with opcode {other}"),
+        }
+        None
     }
 
     /// Everything until the end of the stream.
@@ -172,21 +187,57 @@ impl Client {
         }
     }
 
+    /// Everything that came before the answer to a ping.
+    pub fn hear_until_pong(&mut self) -> Vec<Heard> {
+        self.frame(PING, b"now");
+        let mut heard = Vec::new();
+        while !std::mem::take(&mut self.ponged) {
+            match self.hear_or_pong() {
+                Some(Heard::End) => break,
+                Some(other) => heard.push(other),
+                None => {}
+            }
+        }
+        heard
+    }
+
+    /// Breaks the connection: the server gets a reset.
+    pub fn hang_up(&mut self) {
+        // Closed with unread bytes or a linger of zero, a socket sends RST.
+        let socket = socket2::SockRef::from(&self.stream);
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+    }
+
     fn take(&mut self, count: usize) -> Vec<u8> {
-        (0..count).map(|_| self.byte().expect("a torn frame")).collect()
+        while self.bytes.len() - self.taken < count {
+            assert!(self.fill(), "a torn frame");
+        }
+        let taken = self.bytes[self.taken..self.taken + count].to_vec();
+        self.taken += count;
+        taken
     }
 
     fn byte(&mut self) -> Option<u8> {
-        if self.bytes.is_empty() {
-            let mut buffer = [0; 16 * 1024];
-            let read = match self.stream.read(&mut buffer) {
-                Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
-                Err(error) => panic!("nothing came in {PATIENCE:?}: {error}"),
-            };
-            self.bytes.extend(&buffer[..read]);
+        if self.taken == self.bytes.len() && !self.fill() {
+            return None;
         }
-        self.bytes.pop_front()
+        self.taken += 1;
+        Some(self.bytes[self.taken - 1])
+    }
+
+    /// Reads more; whether there was any.
+    fn fill(&mut self) -> bool {
+        let mut buffer = [0; 64 * 1024];
+        let read = match self.stream.read(&mut buffer) {
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("nothing came in {PATIENCE:?}: {error}"),
+        };
+        self.bytes.drain(..self.taken);
+        self.taken = 0;
+        self.bytes.extend_from_slice(&buffer[..read]);
+        read > 0
     }
 }
 

@@ -16,7 +16,9 @@ use serde_json::value::RawValue;
 pub use self::settings::{GROUP_PREFIX, Settings};
 use self::wire::{Code, Incoming, LoginData, Push, Scalar, SendData, kind, respond};
 use super::{
-    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, json::object, protobuf::SYSTEM,
+    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
+    json::object,
+    protobuf::{SYSTEM, unlike_system},
 };
 use crate::{
     chat::{
@@ -143,7 +145,7 @@ impl Dialect for Action {
                 id: format!("exit-{version}-{group}"),
                 kind: TalkKind::Text,
                 content: GONE,
-                from: user.as_str(),
+                from: &unlike_system(user),
                 to: group,
                 at,
             }
@@ -460,7 +462,7 @@ impl Connection {
             id: format!("{}-{}-{}-{}", talk.epoch, talk.seq, talk.from, direct.to),
             kind: talk.kind,
             content: &talk.text,
-            from: talk.from.as_str(),
+            from: &unlike_system(&talk.from),
             to: direct.to.as_str(),
             at: talk.at,
         }
@@ -493,7 +495,7 @@ fn say_in_group(talk: &Talk, group: &str, out: &mut Frames) {
         id: format!("{}-{}-{group}", talk.epoch, talk.seq),
         kind: talk.kind,
         content: &talk.text,
-        from: talk.from.as_str(),
+        from: &unlike_system(&talk.from),
         to: group,
         at: talk.at,
     }

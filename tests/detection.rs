@@ -1,0 +1,420 @@
+//! Which dialect a connection on plain `/ws` speaks: every way to tell it, over real sockets, with the
+//! metric and the debug log that say what decided, and listeners where it is fixed.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, unreachable_pub)]
+mod stories;
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use stories::{
+    Running,
+    client::{BINARY, Client, Heard, TEXT, frame},
+    drivers::{self, Member, Shown, talk},
+    listen, start, start_with,
+};
+
+/// The strings of a protobuf message, field 1 first.
+fn strings(fields: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (index, text) in fields.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+        bytes.extend([(index as u8 + 1) << 3 | 2, text.len() as u8]);
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+/// Waits until the metric says so: shards report ten times a second.
+fn wait_for_metric(running: &Running, dialect: &str, why: &str) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let text = running.metrics.render().unwrap();
+        let counted = text.lines().any(|line| {
+            line.starts_with("plaza_dialects_decided_total{")
+                && line.contains(&format!("dialect=\"{dialect}\""))
+                && line.contains(&format!("by=\"{why}\""))
+                && line.ends_with(" 1")
+        });
+        if counted {
+            return;
+        }
+        assert!(Instant::now() < deadline, "no metric for {dialect} by {why} in\n{text}");
+        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// One line of the list: what a client says of itself, what it says first, and what it turns out to speak.
+struct Case {
+    query: &'static str,
+    headers: &'static [(&'static str, &'static [u8])],
+    first: Vec<u8>,
+    dialect: &'static str,
+    why: &'static str,
+    /// What it is shown in answer.
+    shown: Shown,
+}
+
+fn case(
+    query: &'static str,
+    headers: &'static [(&'static str, &'static [u8])],
+    first: impl Into<Vec<u8>>,
+    (dialect, why): (&'static str, &'static str),
+    shown: Shown,
+) -> Case {
+    Case {
+        query,
+        headers,
+        first: first.into(),
+        dialect,
+        why,
+        shown,
+    }
+}
+
+fn list(names: &[&str]) -> Shown {
+    Shown::List(names.iter().map(|name| (*name).to_owned()).collect())
+}
+
+fn cases() -> Vec<Case> {
+    const BOB: &[(&str, &[u8])] = &[("username", b"bob")];
+    let heartbeat = r#"{"seq":"1","action":"heartbeat","data":{}}"#;
+    let refused = r#"{"seq":"1","action":"heartbeat","response":{"code":1000,"msg":"未登录","data":null}}"#;
+    let answer = || Shown::Other("response", refused.into());
+    vec![
+        case("?uid=1&to_uid=2", &[], heartbeat, ("action", "query_uid"), answer()),
+        case("?uid=", BOB, heartbeat, ("action", "query_uid"), answer()),
+        case(
+            "?username=ann",
+            &[],
+            strings(&["1", "hi"]),
+            ("communication", "query_username"),
+            talk("ann", "hi"),
+        ),
+        case(
+            "?username=ann",
+            BOB,
+            strings(&["3"]),
+            ("communication", "query_username"),
+            list(&["ann"]),
+        ),
+        case(
+            "",
+            &[("login-username", b"ann")],
+            strings(&["1", "你好"]),
+            ("communication", "header_login_username"),
+            talk("ann", "你好"),
+        ),
+        case(
+            "",
+            BOB,
+            strings(&["1", "hi"]),
+            ("communication", "type_number"),
+            talk("bob", "hi"),
+        ),
+        case(
+            "",
+            BOB,
+            strings(&["3"]),
+            ("communication", "type_number"),
+            list(&["bob"]),
+        ),
+        case(
+            "",
+            BOB,
+            strings(&["talk", "", "你好"]),
+            ("chatroom", "type_first"),
+            talk("bob", "你好"),
+        ),
+        case(
+            "",
+            BOB,
+            strings(&["userlist"]),
+            ("chatroom", "type_first"),
+            list(&["bob"]),
+        ),
+        case(
+            "",
+            BOB,
+            strings(&["bob", "talk", "你好"]),
+            ("chat-request", "type_second"),
+            talk("bob", "你好"),
+        ),
+        case(
+            "",
+            BOB,
+            strings(&["", "userlist"]),
+            ("chat-request", "type_second"),
+            list(&["bob"]),
+        ),
+        case(
+            "",
+            &[("username", b"exit")],
+            strings(&["talk", "exit", "hi"]),
+            ("chatroom", "name_of_handshake"),
+            talk("exit", "hi"),
+        ),
+        case(
+            "",
+            &[("username", b"exit")],
+            strings(&["exit", "talk", "hi"]),
+            ("chat-request", "name_of_handshake"),
+            talk("exit", "hi"),
+        ),
+        case(
+            "",
+            &[("username", b"1")],
+            strings(&["1", "talk", "hi"]),
+            ("chat-request", "name_of_handshake"),
+            talk("1", "hi"),
+        ),
+        // The load scripts of documents 001, 002 and 000 without a name.
+        case(
+            "",
+            &[],
+            strings(&["tom", "talk", "hello"]),
+            ("chat-request", "type_second"),
+            talk("tom", "hello"),
+        ),
+        case(
+            "",
+            &[],
+            strings(&["talk", "tom", "hello"]),
+            ("chatroom", "type_first"),
+            talk("guest-1", "hello"),
+        ),
+        case(
+            "",
+            &[],
+            strings(&["1", "hhhhhh"]),
+            ("communication", "type_number"),
+            talk("guest-1", "hhhhhh"),
+        ),
+        case("", &[], heartbeat, ("action", "json_action"), answer()),
+        case(
+            "",
+            &[],
+            r#"{"type":"login","content":"ann"}"#,
+            ("tutorial", "json"),
+            Shown::Came("ann".into()),
+        ),
+        case(
+            "",
+            &[],
+            "hello",
+            ("tutorial", "unclear"),
+            Shown::Other(
+                "system",
+                "the message is not a JSON object with text in type and content".into(),
+            ),
+        ),
+    ]
+}
+
+#[test]
+fn what_a_client_says_first_tells_its_dialect_in_text_and_binary_frames() {
+    for case in cases() {
+        for opcode in [TEXT, BINARY] {
+            let running = start();
+            let mut client = Client::open(running.address(), &format!("/ws{}", case.query), case.headers);
+            client.frame(opcode, &case.first);
+            let driver = drivers::driver(case.dialect);
+            let what = format!(
+                "{} {:?} {:?}",
+                case.query,
+                case.headers,
+                String::from_utf8_lossy(&case.first)
+            );
+            let shown = loop {
+                match driver.shown(&client.hear()) {
+                    // Those who are greeted are greeted before.
+                    Shown::Other("handshake" | "enter", _) => {}
+                    shown => break shown,
+                }
+            };
+            assert_eq!(shown, case.shown, "{what}");
+            wait_for_metric(&running, case.dialect, case.why);
+        }
+    }
+}
+
+#[test]
+fn who_stays_silent_is_taken_for_the_likeliest_client_when_the_hold_is_over() {
+    let running = start();
+    let address = running.address();
+    let began = Instant::now();
+    let mut named = Client::open(address, "/ws", &[("username", b"bob")]);
+    let mut nameless = Client::open(address, "/ws", &[]);
+    let mut witness = Member::come(address, "plaza", "ann");
+    let heard = nameless.hear();
+    assert!(
+        matches!(&heard, Heard::Text(text) if text.contains(r#""type":"handshake""#)),
+        "{heard:?}"
+    );
+    assert!(
+        began.elapsed() >= Duration::from_millis(290),
+        "held back for only {:?}",
+        began.elapsed()
+    );
+    witness.wait_for(&Shown::Came("bob".into()));
+    assert!(
+        began.elapsed() >= Duration::from_millis(1990),
+        "held back for only {:?}",
+        began.elapsed()
+    );
+    witness.talk("hello");
+    assert_eq!(drivers::driver("chatroom").shown(&named.hear()), talk("ann", "hello"));
+    wait_for_metric(&running, "tutorial", "silence");
+    wait_for_metric(&running, "chatroom", "silence");
+}
+
+#[test]
+fn nothing_is_sent_before_the_dialect_is_known() {
+    let running = start();
+    let mut client = Client::open(running.address(), "/ws", &[("username", b"bob")]);
+    let mut ann = Member::come(running.address(), "plaza", "ann");
+    ann.talk("not for bob, who is not here yet");
+    ann.wait_for(&talk("ann", "not for bob, who is not here yet"));
+    assert_eq!(client.hear_until_pong(), []);
+    client.binary(&strings(&["userlist"]));
+    assert_eq!(drivers::driver("chatroom").shown(&client.hear()), list(&["ann", "bob"]));
+}
+
+#[test]
+fn a_path_says_it_outright_whatever_the_client_says_of_itself() {
+    let running = start();
+    let mut client = Client::open(
+        running.address(),
+        "/ws/chatroom?uid=1&username=ann",
+        &[("username", b"bob")],
+    );
+    client.binary(&strings(&["userlist"]));
+    assert_eq!(drivers::driver("chatroom").shown(&client.hear()), list(&["bob"]));
+    wait_for_metric(&running, "chatroom", "path");
+}
+
+#[test]
+fn on_a_pinned_listener_plain_ws_is_that_dialect() {
+    let dialects: Vec<&'static str> = drivers::all()
+        .map(|driver| driver.dialect)
+        .filter(|name| *name != "plaza")
+        .collect();
+    let running = start_with(|config| {
+        config.server.listen = dialects.iter().map(|dialect| listen(Some(dialect))).collect();
+    });
+    for (dialect, address) in dialects.iter().zip(running.server.addresses()) {
+        // What it says of itself would make it `action` elsewhere.
+        let mut client = Client::open(*address, "//ws?uid=1", &[("username", b"bob")]);
+        match *dialect {
+            "tutorial" => assert!(matches!(client.hear(), Heard::Text(text) if text.contains("handshake"))),
+            "action" => assert!(matches!(client.hear(), Heard::Text(text) if text.contains("连接成功"))),
+            "chat-request" => client.binary(&strings(&["", "exit"])),
+            "communication" => client.binary(&strings(&["2"])),
+            "chatroom" => client.binary(&strings(&["exit"])),
+            other => panic!("what does a client of {other} say?"),
+        }
+        if !matches!(*dialect, "tutorial" | "action") {
+            while !matches!(client.hear(), Heard::Close(1000, _)) {}
+        }
+        wait_for_metric(&running, dialect, "listener");
+        // A path still says it outright.
+        assert!(matches!(
+            Client::open(*address, "/ws/tutorial", &[]).hear(),
+            Heard::Text(_)
+        ));
+    }
+}
+
+/// The program itself, ended when the test is.
+struct Program(Child);
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_debug_log_and_the_metrics_page_say_what_decided() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plaza"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PLAZA_") {
+            command.env_remove(name);
+        }
+    }
+    command.args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0=chatroom"]);
+    command.args([
+        "--admin",
+        "127.0.0.1:0",
+        "--memory",
+        "--shards",
+        "1",
+        "--log",
+        "plaza=debug",
+    ]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = Program(command.spawn().unwrap());
+    let mut said = BufReader::new(program.0.stdout.take().unwrap()).lines();
+    let mut address = || -> SocketAddr {
+        said.next()
+            .unwrap()
+            .unwrap()
+            .split_once("http://")
+            .unwrap()
+            .1
+            .parse()
+            .unwrap()
+    };
+    let (plain, pinned, admin) = (address(), address(), address());
+    let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines();
+    let mut logged = |dialect: &str, why: &str| {
+        let wanted = |line: &str| {
+            let bare = line.replace('"', "");
+            bare.contains(&format!("dialect={dialect}")) && bare.contains(&format!("by={why}"))
+        };
+        log.by_ref()
+            .map(Result::unwrap)
+            .find(|line| wanted(line))
+            .unwrap_or_else(|| panic!("{dialect} by {why} is not logged"));
+    };
+
+    let mut client = Client::open(plain, "/ws", &[("username", b"bob")]);
+    client.raw(&frame(0x80 | BINARY, &strings(&["bob", "talk", "hi"])));
+    assert_eq!(drivers::driver("chat-request").shown(&client.hear()), talk("bob", "hi"));
+    logged("chat-request", "type_second");
+    let _named = Client::open(plain, "/ws?username=ann", &[]);
+    logged("communication", "query_username");
+    let _outright = Client::open(plain, "/ws/tutorial", &[]);
+    logged("tutorial", "path");
+    let _pinned = Client::open(pinned, "/ws", &[]);
+    logged("chatroom", "listener");
+    let _silent = Client::open(plain, "/ws", &[]);
+    logged("tutorial", "silence");
+
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let mut stream = TcpStream::connect(admin).unwrap();
+        write!(
+            stream,
+            "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut page = String::new();
+        stream.read_to_string(&mut page).unwrap();
+        let decided = page
+            .lines()
+            .filter(|line| line.starts_with("plaza_dialects_decided_total{"))
+            .count();
+        if decided == 5 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{decided} decisions in\n{page}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}

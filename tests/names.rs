@@ -1,0 +1,355 @@
+//! Names as old clients send them, names that would forge something, and several connections of one user.
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code, unreachable_pub)]
+mod stories;
+
+use std::net::SocketAddr;
+
+use plaza::proto::{chat_request::ChatRequest, chatroom::ChatRoomRequest, communication::Communication};
+use prost::Message;
+use stories::{
+    client::{Client, Heard},
+    drivers::{self, Member, Said, Shown, talk},
+    start,
+};
+
+/// The names in the room, asked for by this client in its dialect.
+fn list(client: &mut Client, dialect: &str) -> Vec<String> {
+    let driver = drivers::driver(dialect);
+    match driver.list.unwrap()() {
+        Said::Text(text) => client.text(&text),
+        Said::Binary(bytes) => client.binary(&bytes),
+    }
+    loop {
+        if let Shown::List(names) = driver.shown(&client.hear()) {
+            return names;
+        }
+    }
+}
+
+fn named(address: SocketAddr, dialect: &str, path: &str, headers: &[(&str, &[u8])]) -> Vec<String> {
+    list(&mut Client::open(address, path, headers), dialect)
+}
+
+#[test]
+fn names_are_read_percent_encoded_and_raw_from_query_and_headers() {
+    let zhang = "张三".as_bytes();
+    let encoded = b"%E5%BC%A0%E4%B8%89".as_slice();
+    let cases: &[(&str, &str, &[(&str, &[u8])], &str)] = &[
+        ("communication", "?username=%E5%BC%A0%E4%B8%89", &[], "张三"),
+        ("communication", "?username=张三", &[], "张三"),
+        ("communication", "?a=1&username=a+b%2Bc&b=2", &[], "a b+c"),
+        ("communication", "", &[("login-username", zhang)], "张三"),
+        ("communication", "", &[("Login-Username", encoded)], "张三"),
+        ("communication", "", &[("username", zhang)], "张三"),
+        ("communication", "", &[("username", b"a+b%20c")], "a+b c"),
+        (
+            "communication",
+            "?username=ann",
+            &[("login-username", b"bob"), ("username", b"cyd")],
+            "ann",
+        ),
+        (
+            "communication",
+            "",
+            &[("username", b"cyd"), ("login-username", b"bob")],
+            "bob",
+        ),
+        ("communication", "?username=", &[("username", b"cyd")], "cyd"),
+        ("chat-request", "", &[("username", zhang)], "张三"),
+        ("chat-request", "", &[("username", encoded)], "张三"),
+        ("chat-request", "", &[("username", b"a+b%20c")], "a+b c"),
+        ("chatroom", "", &[("username", zhang)], "张三"),
+        ("chatroom", "", &[("username", encoded)], "张三"),
+        ("chatroom", "", &[("Username", b"a+b%20c")], "a+b c"),
+        ("chatroom", "", &[("username", b"  ann  ")], "ann"),
+        // Brought to NFC: `e` with an accent behind it is `é`.
+        ("chatroom", "", &[("username", "re\u{301}mi".as_bytes())], "r\u{e9}mi"),
+        ("chatroom", "", &[], "guest-1"),
+        ("chatroom", "", &[("username", b"")], "guest-1"),
+        ("communication", "?username=%20", &[], "guest-1"),
+    ];
+    for (dialect, query, headers, name) in cases {
+        let running = start();
+        let path = format!("/ws/{dialect}{query}");
+        assert_eq!(
+            named(running.address(), dialect, &path, headers),
+            [*name],
+            "{path} {headers:?}"
+        );
+    }
+}
+
+#[test]
+fn doubled_slashes_are_the_same_path() {
+    let running = start();
+    let address = running.address();
+    for path in [
+        "//ws?username=ann",
+        "/ws?username=ann",
+        "///ws//?username=ann",
+        "//ws//communication?username=ann",
+    ] {
+        assert_eq!(named(address, "communication", path, &[]).len(), 1, "{path}");
+    }
+    for path in ["//ws/tutorial", "/ws//tutorial"] {
+        assert!(matches!(Client::open(address, path, &[]).hear(), Heard::Text(text) if text.contains("handshake")));
+    }
+    let mut native = Client::open(address, "//chat", &[]);
+    native.text(r#"{"id":1,"hello":{}}"#);
+    assert!(matches!(native.hear(), Heard::Text(text) if text.contains("welcome")));
+    // Not in the query: there it is content.
+    assert!(named(address, "communication", "/ws?username=a//b", &[]).contains(&"a//b".to_owned()));
+}
+
+#[test]
+fn an_unknown_dialect_is_answered_with_the_list_of_the_known_ones() {
+    let running = start();
+    let refused = Client::try_open(running.address(), "/ws/morse", &[])
+        .map(drop)
+        .unwrap_err();
+    assert_eq!(refused.status, 404);
+    for driver in drivers::all() {
+        assert!(
+            refused.text.contains(&format!("/ws/{}", driver.dialect)),
+            "{}",
+            refused.text
+        );
+    }
+}
+
+#[test]
+fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
+    let running = start();
+    let address = running.address();
+    let long = "x".repeat(300);
+    for name in ["a\nb", "a\0b", "a\u{202e}b", "a\u{200b}b", "a\u{2028}b", &long] {
+        let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let by_handshake: [(&str, String, Vec<(&str, &[u8])>); 5] = [
+            ("communication", format!("/ws/communication?username={encoded}"), vec![]),
+            (
+                "communication",
+                "/ws/communication".into(),
+                vec![("login-username", encoded.as_bytes())],
+            ),
+            (
+                "communication",
+                "/ws/communication".into(),
+                vec![("username", encoded.as_bytes())],
+            ),
+            (
+                "chat-request",
+                "/ws/chat-request".into(),
+                vec![("username", encoded.as_bytes())],
+            ),
+            (
+                "chatroom",
+                "/ws/chatroom".into(),
+                vec![("username", encoded.as_bytes())],
+            ),
+        ];
+        for (dialect, path, headers) in by_handshake {
+            let heard = Client::open(address, &path, &headers).hear();
+            assert!(
+                matches!(&heard, Heard::Close(1008, reason) if reason.contains("name")),
+                "{dialect} {name:?}: {heard:?}"
+            );
+        }
+        let quoted = drivers::quoted(name);
+        let by_message = [
+            (
+                "/chat",
+                format!(r#"{{"id":1,"hello":{{"name":{quoted}}}}}"#),
+                r#""code":"bad_name""#,
+            ),
+            (
+                "/ws/tutorial",
+                format!(r#"{{"type":"login","content":{quoted}}}"#),
+                r#""type":"system""#,
+            ),
+            (
+                "/ws/action",
+                format!(r#"{{"seq":"1","action":"login","data":{{"appId":1,"userId":{quoted}}}}}"#),
+                r#""code":1002"#,
+            ),
+        ];
+        for (path, message, answer) in by_message {
+            let mut client = Client::open(address, path, &[]);
+            client.text(&message);
+            loop {
+                let Heard::Text(text) = client.hear() else {
+                    panic!("{path} {name:?}")
+                };
+                if !text.contains("handshake") && !text.contains("连接成功") {
+                    assert!(text.contains(answer), "{path} {name:?}: {text}");
+                    break;
+                }
+            }
+        }
+    }
+    let mut client = Client::open(address, "/ws/chat-request", &[]);
+    let message = ChatRequest {
+        user_name: "a\nb".into(),
+        r#type: "talk".into(),
+        content: "x".into(),
+        ..Default::default()
+    };
+    client.binary(&message.encode_to_vec());
+    assert!(matches!(client.hear(), Heard::Close(1008, _)));
+    // Nobody of them is in the room.
+    assert_eq!(
+        named(address, "chatroom", "/ws/chatroom", &[("username", b"ann")]),
+        ["ann"]
+    );
+}
+
+#[test]
+fn names_cannot_forge_a_sender_a_list_or_the_server() {
+    let running = start();
+    let address = running.address();
+    let mut watchers: Vec<Member> = [
+        "communication",
+        "chat-request",
+        "chatroom",
+        "tutorial",
+        "action",
+        "plaza",
+    ]
+    .into_iter()
+    .map(|dialect| Member::come(address, dialect, dialect))
+    .collect();
+    for (name, in_protobuf, in_tutorial, in_action) in [
+        ("ann,bob", "ann，bob", "ann,bob", "ann,bob"),
+        ("ann:hello", "ann：hello", "ann:hello", "ann:hello"),
+        ("系统", "系统(用户)", "系统", "系统(用户)"),
+        ("系\u{200d}统", "系统(用户)", "系\u{200d}统", "系统(用户)"),
+        ("boss→ann", "boss⇒ann", "boss⇒ann", "boss→ann"),
+        ("<b>bob</b>", "<b>bob</b>", "<b>bob</b>", "<b>bob</b>"),
+    ] {
+        let mut forger = Member::come(address, "plaza", name);
+        forger.talk("it is me");
+        for watcher in &mut watchers {
+            let shown = match watcher.driver.dialect {
+                "plaza" => name,
+                "tutorial" => in_tutorial,
+                "action" => in_action,
+                _ => in_protobuf,
+            };
+            watcher.wait_for(&talk(shown, "it is me"));
+            if watcher.driver.list.is_some() {
+                let names = list(&mut watcher.client, watcher.driver.dialect);
+                // In `tutorial` and `plaza` a list is a list, whatever the names hold.
+                let listed = if matches!(watcher.driver.dialect, "plaza" | "tutorial") {
+                    name
+                } else {
+                    in_protobuf
+                };
+                assert_eq!(names.len(), 7, "{name}: {names:?}");
+                assert!(
+                    names.iter().any(|listed_name| listed_name == listed),
+                    "{name}: {names:?}"
+                );
+            }
+            watcher.take();
+        }
+        forger.say(&forger.driver.exit.unwrap()());
+        watchers[5].wait_for(&Shown::Went(name.into()));
+        watchers[5].take();
+    }
+}
+
+#[test]
+fn the_sender_is_the_one_of_the_session_whatever_a_message_says() {
+    let running = start();
+    let address = running.address();
+    let mut ann = Member::come(address, "communication", "ann");
+    ann.client.binary(
+        &Communication {
+            r#type: "1".into(),
+            msg: "1".into(),
+            username: "boss".into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+    );
+    ann.wait_for(&talk("ann", "1"));
+    let mut bob = Member::come(address, "chat-request", "bob");
+    let message = ChatRequest {
+        user_name: "boss".into(),
+        r#type: "talk".into(),
+        content: "2".into(),
+        ..Default::default()
+    };
+    bob.client.binary(&message.encode_to_vec());
+    bob.wait_for(&talk("bob", "2"));
+    let mut cyd = Member::come(address, "chatroom", "cyd");
+    let message = ChatRoomRequest {
+        user_name: "boss".into(),
+        r#type: "talk".into(),
+        content: "3".into(),
+        ..Default::default()
+    };
+    cyd.client.binary(&message.encode_to_vec());
+    cyd.wait_for(&talk("cyd", "3"));
+    let mut dan = Member::come(address, "tutorial", "dan");
+    dan.client
+        .text(r#"{"type":"user","user":"boss","from":"boss","content":"4"}"#);
+    dan.wait_for(&talk("dan", "4"));
+    let mut eva = Member::come(address, "action", "eva");
+    eva.client.text(
+        r#"{"seq":"1","action":"sendmsg","data":{"userId":"boss","from":"boss","msgType":"text","message":"5"}}"#,
+    );
+    eva.wait_for(&talk("eva", "5"));
+    let mut fay = Member::come(address, "plaza", "fay");
+    fay.client
+        .text(r#"{"talk":{"room":"lobby","from":"boss","session":"00000001","text":"6"}}"#);
+    fay.wait_for(&talk("fay", "6"));
+    for (number, name) in ["ann", "bob", "cyd", "dan", "eva", "fay"]
+        .into_iter()
+        .enumerate()
+        .skip(1)
+    {
+        ann.wait_for(&talk(name, &(number + 1).to_string()));
+    }
+}
+
+#[test]
+fn two_tabs_of_one_user_are_one_user_who_hears_everything_twice() {
+    for driver in drivers::all() {
+        let running = start();
+        let address = running.address();
+        let mut watcher = Member::come(address, "plaza", "watcher");
+        let mut first = Member::come(address, driver.dialect, "二");
+        watcher.wait_for(&Shown::Came("二".into()));
+        watcher.take();
+        let mut second = Member::come(address, driver.dialect, "二");
+        first.talk("from the first");
+        second.wait_for(&talk("二", "from the first"));
+        first.wait_for(&talk("二", "from the first"));
+        second.talk("from the second");
+        first.wait_for(&talk("二", "from the second"));
+        second.wait_for(&talk("二", "from the second"));
+        watcher.wait_for(&talk("二", "from the second"));
+        let mut names = list(&mut watcher.client, "plaza");
+        names.sort();
+        assert_eq!(names, ["watcher", "二"], "{}", driver.dialect);
+        drop(first);
+        second.talk("still here");
+        second.wait_for(&talk("二", "still here"));
+        watcher.wait_for(&talk("二", "still here"));
+        drop(second);
+        watcher.wait_for(&Shown::Went("二".into()));
+        // Presence spoke of the first who came and the last who went only.
+        let presence = watcher
+            .take()
+            .into_iter()
+            .filter(|shown| matches!(shown, Shown::Came(_) | Shown::Went(_)));
+        assert_eq!(
+            presence.collect::<Vec<_>>(),
+            [Shown::Went("二".into())],
+            "{}",
+            driver.dialect
+        );
+    }
+}
