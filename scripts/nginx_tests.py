@@ -31,6 +31,8 @@ class Plaza:
                 # Quicker than the proxy's patience below, as 54 s is quicker than the 150 s of deploy/nginx.conf.
                 "--set", "chat.legacy_pings=tutorial=1s",
             ],
+            # Variables that begin with PLAZA_ are settings to it.
+            env={name: value for name, value in os.environ.items() if not name.startswith("PLAZA_")},
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )
         self.port = int(re.search(r"listening on http://127\.0\.0\.1:(\d+)", self.process.stdout.readline())[1])
@@ -91,8 +93,11 @@ class Client:
     def __init__(self, port, path, headers=(), source="127.0.0.1"):
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
         key = base64.b64encode(os.urandom(16)).decode()
+        headers = list(headers)
+        if not any(name == "Origin" for name, _ in headers):
+            headers.append(("Origin", f"http://127.0.0.1:{port}"))
         lines = [
-            f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", f"Origin: http://127.0.0.1:{port}", "Connection: Upgrade",
+            f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade",
             "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}",
             *(f"{name}: {value}" for name, value in headers),
         ]
@@ -102,6 +107,7 @@ class Client:
             self.more()
         head, self.waiting = self.waiting.split(b"\r\n\r\n", 1)
         if b" 101 " not in head.split(b"\r\n")[0]:
+            self.socket.close()
             raise ConnectionError(head.decode(errors="replace"))
 
     def more(self):

@@ -127,7 +127,7 @@ async fn a_group_sees_its_members_talk_and_leave_the_sender_included() {
     let elsewhere = log_in(&server, "5", "0", "8").await;
     say(&members[0], "大家好").await;
     // The answer and the push may come in either order: the reference's clients tell them apart.
-    let mut own = vec![next_json(&members[0]).await, next_json(&members[0]).await];
+    let mut own = [next_json(&members[0]).await, next_json(&members[0]).await];
     own.sort_by_key(|message| message.get("response").is_none());
     assert_eq!(own[0]["response"]["code"], 200);
     assert_eq!(own[1]["data"]["content"], "大家好");

@@ -1,5 +1,7 @@
 //! A server in this process on ports of the system's choice, and the few things that tests of older dialects do with it.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use plaza::{
@@ -15,13 +17,13 @@ use tokio::{
 };
 
 /// A running server; it ends when this is dropped.
-pub struct Running {
-    pub server: Server,
-    pub metrics: Arc<Metrics>,
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 /// The settings in these words (`group.name`, value), in memory, with two shards and free ports.
-pub fn settings(words: &[(&str, &str)]) -> Config {
+pub(crate) fn settings(words: &[(&str, &str)]) -> Config {
     let mut all = vec![
         ("server.listen", "127.0.0.1:0"),
         ("server.admin", "127.0.0.1:0"),
@@ -47,12 +49,12 @@ pub fn settings(words: &[(&str, &str)]) -> Config {
 }
 
 /// Starts a server.
-pub fn start(words: &[(&str, &str)]) -> Running {
+pub(crate) fn start(words: &[(&str, &str)]) -> Running {
     start_with(&settings(words))
 }
 
 /// Starts a server.
-pub fn start_with(config: &Config) -> Running {
+pub(crate) fn start_with(config: &Config) -> Running {
     let names: Vec<&'static str> = plaza::codec::DIALECTS.iter().map(|dialect| dialect.name()).collect();
     let metrics = Metrics::new(config.shard_count(2), &names);
     Running {
@@ -61,23 +63,22 @@ pub fn start_with(config: &Config) -> Running {
     }
 }
 
-#[allow(dead_code, reason = "each test uses its part")]
 impl Running {
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.server.addresses()[0]
     }
 
-    pub fn admin(&self) -> SocketAddr {
+    pub(crate) fn admin(&self) -> SocketAddr {
         self.server.admin_address().unwrap()
     }
 
     /// A client of this path.
-    pub fn client(&self, path: &str) -> RawConfig {
+    pub(crate) fn client(&self, path: &str) -> RawConfig {
         RawConfig::new(format!("ws://{}{path}", self.address()))
     }
 
     /// Asks the admin API, which is below `/api/`.
-    pub async fn api(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
+    pub(crate) async fn api(&self, method: &str, path: &str, body: &str) -> (u16, serde_json::Value) {
         let head = format!(
             "{method} /api/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
@@ -91,13 +92,13 @@ impl Running {
     }
 
     /// Reads a page of the public listener.
-    pub async fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, String) {
         let head = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
         exchange(self.address(), head.as_bytes()).await
     }
 
     /// A count that `/metrics` tells, `None` while it is not there.
-    pub fn metric(&self, line: &str) -> Option<f64> {
+    pub(crate) fn metric(&self, line: &str) -> Option<f64> {
         let text = self.metrics.render().unwrap();
         text.lines()
             .find_map(|said| said.strip_prefix(line)?.trim().parse().ok())
@@ -105,7 +106,7 @@ impl Running {
 }
 
 /// Sends bytes and reads an HTTP answer until the other side closes: its status and body.
-pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> (u16, String) {
+pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();
     let mut answer = Vec::new();
@@ -124,8 +125,7 @@ pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> (u16, String) {
 }
 
 /// The next message, as text.
-#[allow(dead_code, reason = "each test uses its part")]
-pub async fn next(socket: &RawSocket) -> String {
+pub(crate) async fn next(socket: &RawSocket) -> String {
     let payload = timeout(PATIENCE, socket.next_payload())
         .await
         .expect("nothing came")
@@ -134,11 +134,10 @@ pub async fn next(socket: &RawSocket) -> String {
 }
 
 /// The next message, as JSON.
-#[allow(dead_code, reason = "each test uses its part")]
-pub async fn next_json(socket: &RawSocket) -> serde_json::Value {
+pub(crate) async fn next_json(socket: &RawSocket) -> serde_json::Value {
     let text = next(socket).await;
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// Longer than anything here takes, also on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
