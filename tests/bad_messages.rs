@@ -2,10 +2,11 @@
 //! close that docs/events.md and RFC 6455 name, and a healthy client beside it loses nothing.
 #![allow(clippy::unwrap_used)]
 
-mod support;
+#[allow(dead_code, unreachable_pub)]
+mod stories;
 
 use prost::Message as _;
-use support::{
+use stories::{
     client::{BINARY, CLOSE, Client, Heard, PING, TEXT, frame},
     drivers::{self, Member, Shown, talk},
     start,

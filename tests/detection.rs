@@ -2,7 +2,8 @@
 //! metric and the debug log that say what decided, and listeners where it is fixed.
 #![allow(clippy::unwrap_used)]
 
-mod support;
+#[allow(dead_code, unreachable_pub)]
+mod stories;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -11,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use support::{
+use stories::{
     Running,
     client::{BINARY, Client, Heard, TEXT, frame},
     drivers::{self, Member, Shown, talk},

@@ -1,13 +1,14 @@
 //! Names as old clients send them, names that would forge something, and several connections of one user.
 #![allow(clippy::unwrap_used)]
 
-mod support;
+#[allow(dead_code, unreachable_pub)]
+mod stories;
 
 use std::net::SocketAddr;
 
 use plaza::proto::{chat_request::ChatRequest, chatroom::ChatRoomRequest, communication::Communication};
 use prost::Message;
-use support::{
+use stories::{
     client::{Client, Heard},
     drivers::{self, Member, Said, Shown, talk},
     start,

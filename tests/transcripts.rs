@@ -2,7 +2,8 @@
 //! and what is allowed to vary, is described in docs/wire/README.md.
 #![allow(clippy::unwrap_used)]
 
-mod support;
+#[allow(dead_code, unreachable_pub)]
+mod stories;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, time::Duration};
 
@@ -17,7 +18,7 @@ use plaza::{
     },
 };
 use prost::Message;
-use support::{
+use stories::{
     client::{CLOSE, Client, Heard, TEXT},
     start, start_with,
 };
@@ -190,7 +191,7 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
     }
 }
 
-fn open(running: &support::Running, rest: &str) -> Option<Actor> {
+fn open(running: &stories::Running, rest: &str) -> Option<Actor> {
     let (rest, refused) = match rest.split_once(" refused ") {
         Some((rest, status)) => (rest, Some(status.parse::<u16>().unwrap())),
         None => (rest, None),
