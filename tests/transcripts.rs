@@ -471,6 +471,6 @@ fn from_hex(text: &str) -> Vec<u8> {
 fn a_transcript_that_is_wrong_is_noticed() {
     let page = "```wire\nA opens /ws/tutorial\nA hears text {\"ip\":\"127.0.0.1:50000\",\"user\":\"wrong\"}\n```\n";
     std::panic::catch_unwind(|| replay_page(page, false)).expect_err("it says user wrong");
-    let silent = "```wire\nA opens /ws/tutorial\nA says text {}\nA hears ?\n```\n";
+    let silent = "```wire\nA opens /ws/tutorial\nA hears ?\nA says text {}\n```\n";
     std::panic::catch_unwind(|| replay_page(silent, true)).expect_err("the answer to the message is missing");
 }
