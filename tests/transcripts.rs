@@ -88,6 +88,7 @@ struct Actor {
 }
 
 fn replay(script: &[&str], write: bool, out: &mut String) {
+    let directory = tempfile::tempdir().unwrap();
     let mut running = None;
     let mut stopping = None;
     let mut actors: BTreeMap<&str, Actor> = BTreeMap::new();
@@ -118,6 +119,13 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
                         config.chat.presence_events_max = most.parse().unwrap();
                         config.chat.digest_every = Duration::from_millis(100);
                         config.chat.list_cache = Duration::ZERO;
+                    }));
+                }
+                ("keeps", "history") => {
+                    running = Some(start_with(|config| {
+                        config.server.memory = false;
+                        config.server.data = directory.path().to_owned();
+                        config.log.talk_log = false;
                     }));
                 }
                 ("announces", text) => {
@@ -351,6 +359,14 @@ impl StandIns {
             Event::Ack(ack) => {
                 set(&mut ack.epoch, EPOCH);
                 set(&mut ack.at, AT);
+            }
+            Event::History(page) => {
+                set(&mut page.epoch, EPOCH);
+                for message in &mut page.messages {
+                    message.session = self.tag(&message.session);
+                    set(&mut message.epoch, EPOCH);
+                    set(&mut message.at, AT);
+                }
             }
             Event::Renamed(renamed) => renamed.session = self.tag(&renamed.session),
             Event::Pong(pong) => set(&mut pong.at, AT),
