@@ -26,6 +26,9 @@ doctest  |  600 |                                            | cargo test --work
 loom     |  900 |                                            | step_loom
 autobahn |  300 | pip3=python3-pip venv=python3-venv         | step_build && ECHO_BIN=$built/examples/echo scripts/autobahn.sh
 browser  |  600 | chromium=chromium node=nodejs npm=npm      | step_build && PLAZA_BIN=$built/plaza scripts/browser-tests.sh
+python   |  600 | venv=python3-venv                          | step_build && PLAZA_BIN=$built/plaza scripts/python-tests.sh
+nginx    |  300 | venv=python3-venv                          | step_build && PLAZA_BIN=$built/plaza scripts/nginx-tests.sh
+locust   |  300 | venv=python3-venv                          | step_build && PLAZA_BIN=$built/plaza scripts/locust.sh
 fuzz     |  300 |                                            | scripts/fuzz.sh frame_reader ${FUZZ_SECONDS:-10}
 TABLE
 }
@@ -137,7 +140,7 @@ run_step() {
     table+=("$(printf '%-10s %-8s %8d %8d %8d' "$name" "$result" "$good" "$bad" "$((SECONDS - start))")")
 }
 
-# How many tests a log reports as passed and as failed, in the words of cargo test, nextest, node, pytest and Autobahn.
+# How many tests a log reports as passed and as failed, in the words of cargo test, nextest, node, unittest, pytest and Autobahn.
 counts() {
     sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
         function number_before(word,   i) {
@@ -151,6 +154,13 @@ counts() {
         /^=+ .*(passed|failed|error).* in [0-9.]+s/ { good += number_before("passed"); bad += number_before("failed") + number_before("errors?") }
         /^[0-9]+ passed, [0-9]+ failed$/ { good += $1; bad += $3 }
         /^autobahn: PASSED, / { good += $3 }
+        /^Ran [0-9]+ tests? in / { ran = $2 }
+        /^OK( |$)/ { good += ran; ran = 0 }
+        /^FAILED \(/ {
+            broken = 0
+            for (i = 2; i <= NF; i++) { if (match($i, /(failures|errors)=[0-9]+/)) { split($i, part, "="); broken += part[2] + 0 } }
+            bad += broken; good += ran - broken; ran = 0
+        }
         END { print good + 0, bad + 0 }
     '
 }

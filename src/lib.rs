@@ -12,10 +12,12 @@
 //! - [`shard`]: one core: connections, room logs, flush and pacing
 //! - [`history`]: numbers and keeps talks
 //! - `ingress`: acceptor, HTTP routes, handshake, pages
+//! - `admin`: the admin API
 //! - [`server`]: the order in which everything starts and ends
 
 #![deny(unsafe_code)]
 
+mod admin;
 pub mod chat;
 pub mod codec;
 pub mod config;

@@ -93,7 +93,7 @@ pub const BATCH_BYTES: usize = 256 * 1024;
 pub const BATCHES_PER_FLUSH: usize = 32;
 /// Bytes of replies that may wait for a socket; above it the connection is not read.
 pub const PRIVATE_BYTES: usize = 256 * 1024;
-/// Bytes of replies that end the connection: only what others send it can get it here.
+/// Bytes of replies that end the connection when one more comes: only what others send it can get it here.
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Requests of one connection that are not answered yet; above it the connection is not read.
 pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
@@ -134,8 +134,9 @@ pub const JOIN_LAST: u32 = 1_000;
 pub const ECHO_CHARS: usize = 40;
 // ------------------------------------------------------------------------------------------------------ legacy dialects
 
-/// Names in one user list of the five systems, whose clients know no pages; larger rooms are cut here (DESIGN.md 10).
-pub const LEGACY_USERS_LISTED: usize = 500;
+/// Names in one user list of the five systems, whose clients know no pages: rooms with more users than
+/// `chat.presence_events_max` are cut there (DESIGN.md 10), and this is the most that may be set.
+pub const LEGACY_USERS_LISTED: usize = 100_000;
 /// Requests of one legacy connection that wait for their answer; a load test keeps 64 in flight, one group commit takes
 /// 1,024.
 pub const LEGACY_UNANSWERED: usize = 1024;
@@ -159,6 +160,10 @@ pub const RETRY_LEAST: Duration = Duration::from_millis(500);
 pub const READS_PER_TURN: usize = 4;
 /// Handshakes begun before sockets are looked at again: a storm of newcomers does not silence those who are here.
 pub const ARRIVALS_PER_TURN: usize = 64;
+/// Longest header of the PROXY protocol, in bytes: addresses and what the large providers put behind them have some 300.
+pub const PROXY_HEADER_BYTES: usize = 1024;
+/// Hops of `X-Forwarded-For` that are followed back: more proxies than anybody puts in a row.
+pub const PROXY_HOPS: usize = 16;
 /// Connections waiting in a listener's backlog: the default of 128 drops a burst.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long the acceptor waits when descriptors run out, at first and at most; it doubles in between.
@@ -199,6 +204,14 @@ pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(30);
 pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// After a failed accept (no descriptors left) the admin listener waits this long.
 pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// A shard that does not answer the operator within this is given up.
+pub const ADMIN_ANSWER_TIME: Duration = Duration::from_secs(5);
+/// Rooms that the operator keeps on one shard though nobody is in them: each costs some hundred bytes for ever.
+pub const ROOMS_STANDING: usize = 16 * 1024;
+/// Entries in one page of the admin API.
+pub const ADMIN_PAGE_ENTRIES: usize = 1_000;
+/// Groups told by one answer of `/user/groupslist`, which knows no pages.
+pub const GROUPS_LISTED: usize = 1_000;
 /// How often a draining server looks whether everybody has gone.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How long a stopping server waits for its talk log to be written.
@@ -245,8 +258,13 @@ pub const HISTORY_LOG_TALKS: u64 = 1 << 36;
 pub const HISTORY_WAL_PAGES: u64 = 4_096;
 /// A failing store is tried again this often while nobody talks.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
-/// Talks and questions of one shard that the store has not answered; with more, talks get `busy`.
+/// Questions of one shard that the store has not answered; with more, those who ask get `busy`. Talks have `history.queue`.
 pub const STORE_UNDERWAY: usize = 8 * 1024;
+/// Questions of one connection that the store has not answered; with more the connection is not read. Each answer is a page of
+/// up to [`HISTORY_PAGE_BYTES`], so a client that asks faster than it reads must not pile them up.
+pub const QUESTIONS_UNDERWAY: u32 = 2;
+/// Talks given at once to a member that goes on from its shard's ring, before it is looked at whether they were taken.
+pub const REPLAY_TALKS: usize = 256;
 /// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
 pub const MAIL_LIVE: usize = 256;
 /// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.

@@ -12,15 +12,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::oneshot;
 
 use crate::{
+    admin::Api,
     chat::{RoomName, ShardId, Talk, UserName},
-    codec::{DIALECTS, Profile},
+    codec::{DIALECTS, DialectSettings, Dialects, Profile},
     config::Config,
     history::{self, History},
-    ingress::{Acceptor, Doorman, Listener, Site, bind},
+    ingress::{Acceptor, Believed, Doorman, Listener, Site, bind},
     limits,
     observe::{
         Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread,
@@ -34,6 +36,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     readiness: Arc<Readiness>,
     shards: Arc<Shards>,
+    site: Arc<Site>,
     acceptor: Acceptor,
     admin: Option<AdminThread>,
     threads: Vec<ShardThread>,
@@ -96,13 +99,8 @@ impl Server {
         let history = start_history(config, &shards, metrics)?;
         let site = Arc::new(Site {
             listeners,
-            origins: config
-                .http
-                .allowed_origins
-                .iter()
-                .map(|origin| origin.as_str().to_owned())
-                .collect(),
-            http: config.http.clone(),
+            believed: ArcSwap::from_pointee(Believed::new(&config.http)),
+            groups: config.chat.action(),
             handshake_timeout: config.http.handshake_timeout,
             legacy_pages: config.chat.legacy_pages,
             metrics: metrics.clone(),
@@ -133,7 +131,14 @@ impl Server {
         }
         let admin = match config.server.admin {
             None => None,
-            Some(address) => Some(Admin::new(readiness.clone(), metrics.clone()).start(address)?),
+            Some(address) => {
+                let api = Api::new(shards.clone(), config.chat.action());
+                Some(
+                    Admin::new(readiness.clone(), metrics.clone())
+                        .mount("/api/", api)
+                        .start(address)?,
+                )
+            }
         };
         let acceptor = Acceptor::start(sockets, shards.clone(), metrics.clone())
             .map_err(|error| format!("the acceptor's thread cannot be started: {error}"))?;
@@ -142,6 +147,7 @@ impl Server {
             addresses,
             readiness,
             shards,
+            site,
             acceptor,
             admin,
             threads,
@@ -174,6 +180,7 @@ impl Server {
         if let Some(file) = &self.talk_file {
             file.set_rotation(Rotation::from_config(&config.log));
         }
+        self.site.believed.store(Arc::new(Believed::new(&config.http)));
         self.drain_timeout = config.server.drain_timeout;
     }
 
@@ -247,7 +254,8 @@ fn start_shard(
     let (stop, stopped) = oneshot::channel();
     let pin = config.server.pin_shards;
     let kept = config.history.clone();
-    let store = history.map(|history| Store::new(history, Arc::new(move |room: &RoomName| kept.keeps(room))));
+    let most = kept.queue;
+    let store = history.map(|history| Store::new(history, Arc::new(move |room: &RoomName| kept.keeps(room)), most));
     let doorman = Doorman::new(site.clone());
     let report = shard::Reporter::new(metrics.clone(), number);
     let shards = shards.clone();
@@ -435,12 +443,18 @@ impl Config {
         settings.retention = retention;
         settings.directs = retention;
         settings.keys.age = kept.key_window;
+        settings.queue = kept.queue;
         settings
     }
 
     fn shard_settings(&self) -> shard::Settings {
         let (chat, flush) = (&self.chat, &self.flush);
         shard::Settings {
+            dialects: Dialects::configured(&DialectSettings {
+                action: chat.action(),
+                communication_show_ip: chat.communication_show_ip,
+            }),
+            access: chat.access(),
             home: crate::chat::HomeSettings {
                 presence_events_max: chat.presence_events_max,
                 digest_every_ms: chat.digest_every.as_millis() as u64,

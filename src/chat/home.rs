@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq,
-    SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserList, UserName,
+    Access, Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry,
+    RoomName, Seq, SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserList, UserName,
     room::{Member, Room},
 };
 use crate::limits;
@@ -22,12 +22,15 @@ use crate::limits;
 /// The rooms whose home is one shard.
 #[derive(Debug)]
 pub struct Home {
-    rooms: foldhash::HashMap<RoomName, Box<Room>>,
-    /// The names of `rooms` in their order, so that a page of them costs no more than what is on it.
-    names: BTreeSet<RoomName>,
+    pub(super) rooms: foldhash::HashMap<RoomName, Box<Room>>,
+    /// The names of `rooms` and of `standing` in their order, so that a page of them costs no more than what is on it.
+    pub(super) names: BTreeSet<RoomName>,
     /// Rooms that lost their last member and stay for their topic, the longest without first; some may have members again.
     kept: VecDeque<RoomName>,
-    settings: HomeSettings,
+    /// Rooms that the operator wants to be there though nobody is in them, and their topics.
+    pub(super) standing: foldhash::HashMap<RoomName, Arc<str>>,
+    pub(super) access: Access,
+    pub(super) settings: HomeSettings,
     /// Rooms that owe their members a digest.
     digests: Vec<RoomName>,
     random: fastrand::Rng,
@@ -123,6 +126,17 @@ pub enum Effect {
         /// What it is told.
         joined: Joined,
     },
+    /// The session does not become a member.
+    Refuse {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+        /// Why.
+        refusal: Refusal,
+    },
     /// The session is no member from here on.
     Dismiss {
         /// Which session.
@@ -157,10 +171,18 @@ impl Home {
             rooms: Default::default(),
             names: BTreeSet::new(),
             kept: VecDeque::new(),
+            standing: Default::default(),
+            access: Access::default(),
             settings,
             digests: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
         }
+    }
+
+    /// Who may enter which room; everybody, unless this says otherwise.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 
     /// How many rooms live here.
@@ -185,20 +207,20 @@ impl Home {
 
     /// Opens a room that has history, at the position its store gave; does nothing if it is open.
     pub fn open_stored(&mut self, room: &RoomName, head: Position) {
-        let names = &mut self.names;
+        let (names, standing) = (&mut self.names, &self.standing);
         self.rooms.entry(room.clone()).or_insert_with(|| {
             names.insert(room.clone());
-            Box::new(Room::new(head, true))
+            opened(standing, room, Room::new(head, true))
         });
     }
 
     /// Opens a room without history under a random epoch, if it is not open.
     fn open(&mut self, room: &RoomName) -> &mut Room {
-        let (random, names) = (&mut self.random, &mut self.names);
+        let (random, names, standing) = (&mut self.random, &mut self.names, &self.standing);
         self.rooms.entry(room.clone()).or_insert_with(|| {
             names.insert(room.clone());
             let epoch = random.u64(1..limits::EPOCH_END);
-            Box::new(Room::new(Position { epoch, seq: 0 }, false))
+            opened(standing, room, Room::new(Position { epoch, seq: 0 }, false))
         })
     }
 
@@ -213,6 +235,18 @@ impl Home {
         out: &mut Vec<Effect>,
     ) {
         let settings = self.settings;
+        if !self.access.admits(name, &arrival.user) {
+            let refusal = ErrorCode::Forbidden.because(format!("the room {name} is for its members only"));
+            out.push(Effect::Refuse {
+                session: arrival.session,
+                id,
+                room: name.clone(),
+                refusal,
+            });
+            // It may have been opened for this one.
+            self.close_if_empty(name);
+            return;
+        }
         let room = self.open(name);
         let Arrival {
             session,
@@ -230,10 +264,11 @@ impl Home {
         };
         if room.has(session) {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {name} already"));
-            out.push(Effect::Answer {
+            out.push(Effect::Refuse {
                 session,
                 id,
-                reply: Reply::Error(refusal),
+                room: name.clone(),
+                refusal,
             });
             return;
         }
@@ -377,7 +412,7 @@ impl Home {
             return;
         };
         if !room.has_topic() {
-            self.close(name);
+            self.forget(name);
             return;
         }
         self.kept.push_back(name.clone());
@@ -385,14 +420,16 @@ impl Home {
             && let Some(oldest) = self.kept.pop_front()
         {
             if self.rooms.get(&oldest).is_some_and(|room| room.is_empty()) {
-                self.close(&oldest);
+                self.forget(&oldest);
             }
         }
     }
 
-    fn close(&mut self, name: &RoomName) {
+    pub(super) fn forget(&mut self, name: &RoomName) {
         self.rooms.remove(name);
-        self.names.remove(name);
+        if !self.standing.contains_key(name) {
+            self.names.remove(name);
+        }
     }
 
     /// Somebody says something. A room without history numbers it at once; one with history has it stored first.
@@ -665,13 +702,17 @@ impl Home {
         self.names
             .range::<str, _>((from, Bound::Unbounded))
             .take(limit)
-            .filter_map(|name| {
-                let room = self.rooms.get(name)?;
-                Some(RoomEntry {
+            .map(|name| match self.rooms.get(name) {
+                Some(room) => RoomEntry {
                     name: name.clone(),
                     topic: room.topic(),
                     online: room.online(),
-                })
+                },
+                None => RoomEntry {
+                    name: name.clone(),
+                    topic: self.standing.get(name).cloned().unwrap_or_default(),
+                    online: 0,
+                },
             })
             .collect()
     }
@@ -709,6 +750,14 @@ impl Home {
             self.digests.push(name.clone());
         }
     }
+}
+
+/// A room that opens has the topic that the operator gave it.
+fn opened(standing: &foldhash::HashMap<RoomName, Arc<str>>, name: &RoomName, mut room: Room) -> Box<Room> {
+    if let Some(topic) = standing.get(name) {
+        room.set_topic(topic.clone());
+    }
+    Box::new(room)
 }
 
 /// Where a replay begins: nothing is replayed from a position of another epoch, whose numbers mean nothing here.

@@ -1,13 +1,16 @@
 //! The chat itself: its words, and what each command does. No I/O, and no clock: time comes in as a parameter.
 
+mod access;
 mod address;
 mod command;
 mod error;
 mod event;
 mod home;
+mod manage;
 mod name;
 mod room;
 
+pub use access::{Access, Groups};
 pub use address::{SessionId, ShardId};
 pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
@@ -16,5 +19,6 @@ pub use event::{
     TalkKind, UnreadEntry, UserList, Welcome,
 };
 pub use home::{Arrival, Effect, Home, HomeSettings, Origin, Utterance};
+pub use manage::{RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
 pub(crate) use room::key_conflict;

@@ -39,6 +39,11 @@ impl UserName {
         parse(text).map(Self)
     }
 
+    /// Who sets what no user sets.
+    pub fn operator() -> Self {
+        Self("系统".into())
+    }
+
     /// The name of the `n`-th user who gave none.
     pub fn guest(n: u64) -> Self {
         Self(format!("guest-{n}").into())

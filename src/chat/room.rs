@@ -108,6 +108,16 @@ impl Room {
         self.members.get(&session).map(|member| member.user.clone())
     }
 
+    /// The sessions in the room whose user is not one of these.
+    pub(super) fn outsiders(&self, admits: impl Fn(&UserName) -> bool) -> Vec<SessionId> {
+        let outside = |member: &Member| !admits(&member.user);
+        self.members
+            .iter()
+            .filter(|(_, member)| outside(member))
+            .map(|(session, _)| *session)
+            .collect()
+    }
+
     /// Users in the room, exact.
     pub(super) fn online(&self) -> u32 {
         self.users.len() as u32

@@ -3,27 +3,46 @@
 //! The user is named by the query `username`, else the header `login-username`, else the header `username`. The page shows
 //! `Msg` as it is, so what everybody reads stands there: `name:text`, `nameout`, `a,b,c,`.
 
+use std::net::IpAddr;
+
+use dashmap::DashMap;
 use prost::Message as _;
 
 use super::{
-    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
+    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
     handshake::{header_value, introduction},
     protobuf::{SYSTEM, joined, parse, shown, shown_direct},
 };
 use crate::{
-    chat::{Command, Departure, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, TalkKind},
+    chat::{
+        Command, Departure, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, SessionTag, Talk, TalkKind,
+    },
     limits,
     proto::communication::Communication as Wire,
 };
 
 /// The dialect of document 000.
 #[derive(Debug)]
-pub struct Communication;
+pub struct Communication {
+    /// Where its users write from, if they are to see that of each other.
+    addresses: Option<&'static Addresses>,
+}
+
+/// The addresses of the sessions of this dialect. One entry per connection, for as long as it lives.
+type Addresses = DashMap<SessionTag, IpAddr, foldhash::fast::RandomState>;
 
 /// One connection; remembers which `Type` each unanswered list was asked with, for the answer repeats it.
 struct Connection {
+    addresses: Option<&'static Addresses>,
+    /// Its entry there.
+    session: Option<SessionTag>,
     name: Option<Vec<u8>>,
     asked: Asked<String>,
+}
+
+impl Communication {
+    /// As the reference: nobody sees an address.
+    pub const DEFAULT: Self = Self { addresses: None };
 }
 
 impl Dialect for Communication {
@@ -39,6 +58,11 @@ impl Dialect for Communication {
         }
     }
 
+    fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
+        let addresses: Option<&'static Addresses> = settings.communication_show_ip.then(|| &*Box::leak(Box::default()));
+        Some(Box::leak(Box::new(Self { addresses })))
+    }
+
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         let header = |raw: &Option<Vec<u8>>| raw.as_deref().map(header_value);
         // A source that is there but empty names nobody, so the next one is asked.
@@ -51,6 +75,8 @@ impl Dialect for Communication {
         .flatten()
         .find(|name| !name.is_empty());
         Box::new(Connection {
+            addresses: self.addresses,
+            session: None,
             name,
             asked: Asked::new(),
         })
@@ -58,7 +84,7 @@ impl Dialect for Communication {
 
     fn encode(&self, _view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
-            Happening::Talk(talk) => say(&shown(&talk.from), &talk.text, out),
+            Happening::Talk(talk) => say_talk(talk, self.addresses, out),
             Happening::Went {
                 user,
                 how: Departure::Said,
@@ -75,7 +101,7 @@ impl Dialect for Communication {
                     out,
                 );
             }
-            Happening::System { text } => say(SYSTEM, text, out),
+            Happening::System { text } => say(SYSTEM, text, None, out),
             // The reference says nothing of these, and its page has no place for them.
             Happening::Went {
                 how: Departure::Lost, ..
@@ -128,6 +154,12 @@ impl Codec for Connection {
 
     fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
+            Reply::Welcome(welcome) => {
+                if let Some(addresses) = self.addresses {
+                    addresses.insert(welcome.session, welcome.peer.ip());
+                    self.session = Some(welcome.session);
+                }
+            }
             Reply::UserPage { users, .. } => {
                 let names = users.names.iter().map(|name| shown(name).into_owned()).collect();
                 write(
@@ -140,15 +172,14 @@ impl Codec for Connection {
                     out,
                 );
             }
-            Reply::Replayed { talk, .. } => say(&shown(&talk.from), &talk.text, out),
-            Reply::Direct(direct) => say(&shown_direct(direct), &direct.talk.text, out),
-            Reply::System { text } => say(SYSTEM, text, out),
+            Reply::Replayed { talk, .. } => say_talk(talk, self.addresses, out),
+            Reply::Direct(direct) => say(&shown_direct(direct), &direct.talk.text, None, out),
+            Reply::System { text } => say(SYSTEM, text, None, out),
             Reply::Error(refusal) => {
                 self.asked.take(id);
-                say(SYSTEM, &refusal.text, out);
+                say(SYSTEM, &refusal.text, None, out);
             }
             Reply::Greeting { .. }
-            | Reply::Welcome(_)
             | Reply::Joined(_)
             | Reply::Left { .. }
             | Reply::Ack { .. }
@@ -168,12 +199,26 @@ impl Codec for Connection {
     }
 }
 
-fn say(name: &str, text: &str, out: &mut Frames) {
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let (Some(addresses), Some(session)) = (self.addresses, self.session) {
+            addresses.remove(&session);
+        }
+    }
+}
+
+fn say_talk(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
+    let from = addresses.and_then(|addresses| addresses.get(&talk.session).map(|address| *address));
+    say(&shown(&talk.from), &talk.text, from, out);
+}
+
+fn say(name: &str, text: &str, from: Option<IpAddr>, out: &mut Frames) {
     write(
         Wire {
             r#type: TALK.into(),
             msg: format!("{name}:{text}"),
             username: name.into(),
+            ip: from.map(|from| from.to_canonical().to_string()).unwrap_or_default(),
             ..Wire::default()
         },
         out,
@@ -203,7 +248,7 @@ mod tests {
 
     fn decode(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
         let mut requests = Vec::new();
-        Communication
+        Communication::DEFAULT
             .open(&silent())
             .decode(Message::Text(bytes), &mut requests)?;
         Ok(requests)
@@ -220,7 +265,7 @@ mod tests {
 
     fn seen(happening: &Happening) -> Vec<Wire> {
         let mut out = Frames::default();
-        Communication.encode(0, &RoomName::lobby(), happening, &mut out);
+        Communication::DEFAULT.encode(0, &RoomName::lobby(), happening, &mut out);
         read(&out)
     }
 
@@ -240,7 +285,7 @@ mod tests {
         handshake.login_username = Some(b"second".to_vec());
         handshake.username = Some(b"third".to_vec());
         let name = |handshake: &Handshake| {
-            let opening = Communication.open(handshake).opening().unwrap();
+            let opening = Communication::DEFAULT.open(handshake).opening().unwrap();
             hello_name(&opening).map(str::to_owned)
         };
         assert_eq!(name(&handshake).as_deref(), Some("张三"));
@@ -254,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_opening_joins_the_lobby_from_now() {
-        let opening = Communication.open(&silent()).opening().unwrap();
+        let opening = Communication::DEFAULT.open(&silent()).opening().unwrap();
         assert_eq!(
             opening[1].command,
             Command::Join {
@@ -298,7 +343,7 @@ mod tests {
     #[test]
     fn a_talk_carries_its_name_in_the_text_byte_for_byte() {
         let mut out = Frames::default();
-        Communication.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hhhhhh")), &mut out);
+        Communication::DEFAULT.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hhhhhh")), &mut out);
         assert_eq!(&out.buffer[..], b"\x82\x14\x0a\x011\x12\x0atom:hhhhhh\x1a\x03tom");
         let forged = seen(&Happening::Talk(talk("a:b,c", "你好")));
         assert_eq!(
@@ -321,12 +366,12 @@ mod tests {
             }]
         );
         assert_eq!(seen(&went("tom", Departure::Lost)), []);
-        assert!(Communication.profile().sees_own_going);
+        assert!(Communication::DEFAULT.profile().sees_own_going);
     }
 
     #[test]
     fn each_list_answers_with_the_type_it_was_asked_with() {
-        let mut codec = Communication.open(&silent());
+        let mut codec = Communication::DEFAULT.open(&silent());
         let mut requests = Vec::new();
         for kind in ["3", "1", "7"] {
             codec.decode(Message::Binary(&wire(kind, "")), &mut requests).unwrap();
@@ -345,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_lists_is_refused_and_then_closed() {
-        let mut codec = Communication.open(&silent());
+        let mut codec = Communication::DEFAULT.open(&silent());
         let mut requests = Vec::new();
         for _ in 0..limits::LEGACY_UNANSWERED {
             codec.decode(Message::Binary(&wire("3", "")), &mut requests).unwrap();
@@ -360,7 +405,7 @@ mod tests {
 
     #[test]
     fn direct_messages_and_errors_are_lines_whose_sender_no_user_can_be() {
-        let mut codec = Communication.open(&silent());
+        let mut codec = Communication::DEFAULT.open(&silent());
         let mut out = Frames::default();
         codec.encode(None, &direct("bob", "tom", "psst"), &mut out);
         codec.encode(None, &refusal(), &mut out);

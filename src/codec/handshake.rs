@@ -9,15 +9,20 @@ use crate::{
 };
 
 impl Handshake {
-    /// The first value of a query parameter, decoded: `+` is a space, `%XX` a byte. Raw UTF-8 stays as it is.
+    /// The first value of a query parameter; see [`query_value`].
     pub fn query_value(&self, key: &str) -> Option<Vec<u8>> {
-        self.query.split(|byte| *byte == b'&').find_map(|pair| {
-            let mut halves = pair.splitn(2, |byte| *byte == b'=');
-            let name = halves.next()?;
-            let value = halves.next().unwrap_or_default();
-            (query_decode(name) == key.as_bytes()).then(|| query_decode(value))
-        })
+        query_value(&self.query, key)
     }
+}
+
+/// The first value of a parameter, decoded: `+` is a space, `%XX` a byte. Raw UTF-8 stays as it is.
+pub fn query_value(query: &[u8], key: &str) -> Option<Vec<u8>> {
+    query.split(|byte| *byte == b'&').find_map(|pair| {
+        let mut halves = pair.splitn(2, |byte| *byte == b'=');
+        let name = halves.next()?;
+        let value = halves.next().unwrap_or_default();
+        (query_decode(name) == key.as_bytes()).then(|| query_decode(value))
+    })
 }
 
 /// A header's value, decoded: `%XX` is a byte, `+` a plus.

@@ -30,6 +30,7 @@ mod protobuf;
 mod testing;
 pub mod tutorial;
 
+pub use self::handshake::query_value;
 pub use crate::wire::Message;
 
 /// What a client said of itself before its first message.
@@ -125,6 +126,12 @@ pub trait Dialect: Sync {
         1
     }
 
+    /// The same dialect with an operator's settings, which live as long as the program; `None`: it has none.
+    fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
+        let _ = settings;
+        None
+    }
+
     /// A codec for one connection.
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec>;
 
@@ -184,12 +191,58 @@ pub const VIEWS_PER_DIALECT: usize = 2;
 /// Every dialect, one line each.
 pub static DIALECTS: &[&dyn Dialect] = &[
     &native::Native,
-    &communication::Communication,
+    &communication::Communication::DEFAULT,
     &chat_request::ChatRequest,
     &chatroom::Chatroom,
     &tutorial::Tutorial,
     &action::Action::DEFAULT,
 ];
+
+/// The dialects of one server, in the order of [`DIALECTS`]; made once at its start.
+#[derive(Clone, Copy)]
+pub struct Dialects(&'static [&'static dyn Dialect]);
+
+/// What an operator may set of dialects.
+#[derive(Debug, Clone, Default)]
+pub struct DialectSettings {
+    /// Of `action`.
+    pub action: action::Settings,
+    /// Whether `communication` shows who writes from which address.
+    pub communication_show_ip: bool,
+}
+
+impl Dialects {
+    /// Every dialect with these settings. What they need is kept until the program ends: once per server, not per client.
+    pub fn configured(settings: &DialectSettings) -> Self {
+        let dialects: Vec<_> = DIALECTS
+            .iter()
+            .map(|dialect| dialect.configured(settings).unwrap_or(*dialect))
+            .collect();
+        Self(dialects.leak())
+    }
+}
+
+impl std::ops::Deref for Dialects {
+    type Target = [&'static dyn Dialect];
+
+    fn deref(&self) -> &Self::Target {
+        self.0
+    }
+}
+
+impl Default for Dialects {
+    fn default() -> Self {
+        Self(DIALECTS)
+    }
+}
+
+impl std::fmt::Debug for Dialects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(|dialect| dialect.name()))
+            .finish()
+    }
+}
 
 /// The name of Plaza's own protocol among the dialects.
 pub const NATIVE: &str = "plaza";

@@ -21,9 +21,14 @@ pub use show::{example, in_force};
 pub use table::{Change, Chat, Config, Flag, Flush, GROUPS, History, Http, Log, SETTINGS, Server, Setting};
 pub use types::{
     ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, ProxyProtocol, RoomPattern,
+    UserNames,
 };
 
-use crate::{chat::RoomName, limits};
+use crate::{
+    chat::{Access, Groups, RoomName},
+    codec::action,
+    limits,
+};
 use layers::Layers;
 
 /// The settings in force, and where each came from.
@@ -116,6 +121,35 @@ impl Http {
         self.trusted_proxies
             .iter()
             .any(|network| network.contains(address.ip()))
+    }
+}
+
+impl Chat {
+    /// What the dialect `action` is set to.
+    pub fn action(&self) -> action::Settings {
+        action::Settings::new(self.action_app_ids.clone(), self.action_groups.clone())
+    }
+
+    /// Who may enter which room.
+    pub fn access(&self) -> Access {
+        let groups = if self.action_open_groups {
+            Groups::Open
+        } else {
+            let rooms = self.action_groups.values().cloned().collect();
+            Groups::Closed {
+                prefix: action::GROUP_PREFIX,
+                rooms,
+            }
+        };
+        let mut access = Access::new(groups);
+        let action = self.action();
+        for (group, members) in &self.action_members {
+            // A group that is no room has been refused with the other mistakes.
+            if let Ok(room) = action.room(group) {
+                access.set(room, Some(members.0.clone()));
+            }
+        }
+        access
     }
 }
 
@@ -218,6 +252,25 @@ fn check_together(config: &Config, layers: &mut Layers) {
                 "chat.legacy_pings has a pace for {dialect:?} that is not shorter than chat.dead_after; make it shorter"
             );
             refuse("chat.legacy_pings", sentence);
+        }
+    }
+    let action = chat.action();
+    for group in chat.action_members.keys() {
+        match action.room(group) {
+            Ok(room) if room == RoomName::lobby() => {
+                let sentence = format!(
+                    "chat.action_members has the group {group:?}, which is the lobby, where the users of all dialects meet; \
+                     make it another room with chat.action_groups"
+                );
+                refuse("chat.action_members", sentence);
+            }
+            Ok(_) => {}
+            Err(fault) => {
+                refuse(
+                    "chat.action_members",
+                    format!("chat.action_members has the group {group:?}, which cannot be a room: {fault}"),
+                );
+            }
         }
     }
     if flush.ring_bytes > flush.ring_budget {

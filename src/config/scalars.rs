@@ -9,11 +9,12 @@ use std::{
 
 use super::{
     types::{
-        ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, ProxyProtocol, RoomPattern,
+        ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, ProxyProtocol,
+        RoomPattern, UserNames,
     },
     value::Scalar,
 };
-use crate::chat::RoomName;
+use crate::chat::{RoomName, UserName};
 
 impl Scalar for bool {
     fn kind() -> String {
@@ -196,6 +197,22 @@ impl Scalar for Listen {
             ProxyProtocol::Required => "+proxy",
         };
         format!("{}{dialect}{proxy}", self.address)
+    }
+}
+
+impl Scalar for UserNames {
+    fn kind() -> String {
+        "users with spaces between them, such as \"1 2 31\"".to_owned()
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let parse = |name| UserName::parse(name).map_err(|fault| format!("in which {name:?} is no user: {fault}"));
+        text.split_whitespace().map(parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn show(&self) -> String {
+        let names: Vec<&str> = self.0.iter().map(UserName::as_str).collect();
+        names.join(" ")
     }
 }
 

@@ -4,7 +4,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    ByteCount, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, RoomPattern, layers::Layers, value::Value,
+    ByteCount, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, RoomPattern, UserNames, layers::Layers,
+    value::Value,
 };
 use crate::chat::RoomName;
 
@@ -169,7 +170,11 @@ settings! {
         action_app_ids: Vec<u32> = "1,2";
         /// Which room a group of the dialect `action` is; any other group is the room `group:<id>`.
         action_groups: BTreeMap<String, RoomName> = "1=lobby";
-        /// Whether every user of the dialect `action` may enter every group, as in its original.
+        /// The members of groups, such as { "7" = "1 2 31" }. Nobody else may enter such a group's room, whatever dialect
+        /// they speak. The admin API changes it while the server runs.
+        action_members: BTreeMap<String, UserNames> = "";
+        /// Whether every user may enter every group that has no list of members, as in the original. If not, nobody may;
+        /// the lobby is always open.
         action_open_groups: bool = "true";
         /// How many of the last talks a client of an older dialect is given on joining. None: its original gave none.
         legacy_history_on_join: usize = "0", within "0"..="1000";

@@ -1,11 +1,15 @@
 //! The kinds of values that settings have.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{IpAddr, SocketAddr},
 };
 
-use crate::{chat::RoomName, codec::DIALECTS};
+use crate::{
+    chat::{RoomName, UserName},
+    codec::DIALECTS,
+};
 
 /// A number of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +49,10 @@ pub struct IpNetwork {
     pub(super) address: IpAddr,
     pub(super) prefix: u8,
 }
+
+/// Users, in a text with spaces between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserNames(pub BTreeSet<UserName>);
 
 /// Room names, `*` standing for any characters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -104,7 +104,7 @@ impl<T: Send + 'static> History<T> {
             tracing::error!(log = %found.log, epoch, from, to, "talks are lost; the log goes on in a new epoch");
         }
         let shared = Arc::new(Shared {
-            writes: Inbox::new(limits::HISTORY_QUEUE, 1),
+            writes: Inbox::new(settings.queue, 1),
             reads: Inbox::new(limits::HISTORY_ASKS, limits::HISTORY_READERS),
             searches: Inbox::new(limits::HISTORY_ASKS, 1),
             fresh: index::Fresh::new(),

@@ -51,6 +51,8 @@ pub struct Settings {
     pub rooms: HashMap<RoomName, Retention>,
     /// How long keys are remembered.
     pub keys: KeyWindow,
+    /// Talks and read positions that wait for the writer; with more, talks are given back.
+    pub queue: usize,
     /// How long the writer rests between two rounds of retention over all logs.
     pub retention_pause: Duration,
 }
@@ -95,6 +97,7 @@ impl Settings {
             directs: Retention::default(),
             rooms: HashMap::new(),
             keys: KeyWindow::default(),
+            queue: crate::limits::HISTORY_QUEUE,
             retention_pause: Duration::from_secs(10),
         }
     }

@@ -1,6 +1,12 @@
 //! HTTP on a shard: routes, the handshake's checks, and the step from a request to a connection.
 
-use std::{cell::RefCell, convert::Infallible, net::SocketAddr, rc::Rc, sync::Arc};
+use std::{
+    cell::RefCell,
+    convert::Infallible,
+    net::{IpAddr, SocketAddr},
+    rc::Rc,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -13,11 +19,12 @@ use hyper::{
     upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, task::spawn_local};
+use tokio::{net::TcpStream, task::spawn_local, time::timeout};
 
-use super::{Listener, Site, pages};
+use super::{Listener, Site, groups, pages, proxy};
 use crate::{
     codec::{self, DIALECTS, Handshake, detect::Why},
+    config::{Http, ProxyProtocol},
     limits,
     observe::RejectReason,
     shard::{Arrived, Load, Local, Newcomers},
@@ -65,10 +72,20 @@ impl Doorman {
                 return;
             }
         };
+        let Some(listener) = self.site.listeners.get(listener).copied() else {
+            return;
+        };
+        let Some((stream, peer)) = self.behind_proxy(stream, peer, listener).await else {
+            return;
+        };
         let upgrading: Rc<RefCell<Option<Upgrading>>> = Rc::default();
-        let service = service_fn(|request| {
-            let response = self.answer(request, peer, listener, &upgrading);
-            async move { Ok::<_, Infallible>(response) }
+        let service = service_fn(|request: Request<Incoming>| {
+            let (doorman, local, upgrading) = (&self, &local, &upgrading);
+            async move {
+                let told = doorman.tell_of_groups(&request, local).await;
+                let response = told.unwrap_or_else(|| doorman.answer(request, peer, listener, upgrading));
+                Ok::<_, Infallible>(response)
+            }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -111,16 +128,11 @@ impl Doorman {
         &self,
         mut request: Request<Incoming>,
         peer: SocketAddr,
-        listener: usize,
+        listener: Listener,
         upgrading: &RefCell<Option<Upgrading>>,
     ) -> Response<Full<Bytes>> {
-        let Some(listener) = self.site.listeners.get(listener).copied() else {
-            return text(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "This listener is not known.".to_owned(),
-            );
-        };
-        let peer = self.client_address(peer, request.headers());
+        let believed = self.site.believed.load();
+        let peer = client_address(&believed.http, peer, request.headers());
         let path = single_slashes(request.uri().path());
         let route = route(&path);
         let (dialect, by) = match route {
@@ -135,7 +147,17 @@ impl Doorman {
         let native = dialect
             .and_then(|dialect| DIALECTS.get(dialect))
             .is_some_and(|d| d.name() == codec::NATIVE);
-        match handshake::decide(&request, self.origins(listener, native), subprotocols(native)) {
+        // Old pages are opened as files, whose origin is `null`; only on this machine, and never for Plaza's own protocol.
+        let null = if listener.loopback && !native {
+            NullOrigin::Allowed
+        } else {
+            NullOrigin::Refused
+        };
+        let origins = OriginPolicy {
+            listed: &believed.origins,
+            null,
+        };
+        match handshake::decide(&request, origins, subprotocols(native)) {
             Ok(accepted) => {
                 if let (Some(dialect), Some(by)) = (dialect.and_then(|dialect| DIALECTS.get(dialect)), by) {
                     let dialect = dialect.name();
@@ -158,17 +180,53 @@ impl Doorman {
         }
     }
 
-    fn origins(&self, listener: Listener, native: bool) -> OriginPolicy<'_> {
-        // Old pages are opened as files, whose origin is `null`; only on this machine, and never for Plaza's own protocol.
-        let null = if listener.loopback && !native {
-            NullOrigin::Allowed
-        } else {
-            NullOrigin::Refused
-        };
-        OriginPolicy {
-            listed: &self.site.origins,
-            null,
+    /// Takes the PROXY protocol's header off a socket of a listener that asks for it. `None`: the connection is refused, without
+    /// a word, since nobody but a proxy that is set up wrongly would read it.
+    async fn behind_proxy(
+        &self,
+        mut stream: TcpStream,
+        peer: SocketAddr,
+        listener: Listener,
+    ) -> Option<(TcpStream, SocketAddr)> {
+        match listener.proxy {
+            ProxyProtocol::Absent => return Some((stream, peer)),
+            ProxyProtocol::Required => {}
         }
+        let rejects = &self.site.metrics.ingress.rejects;
+        if !self.site.believed.load().http.trusts(peer) {
+            rejects.of(RejectReason::Proxy).inc();
+            tracing::debug!(%peer, "a connection was refused: only proxies of http.trusted_proxies may use this listener");
+            return None;
+        }
+        match timeout(self.site.handshake_timeout, proxy::read(&mut stream)).await {
+            Ok(Ok(client)) => Some((stream, client.unwrap_or(peer))),
+            Ok(Err(fault)) => {
+                rejects.of(RejectReason::Proxy).inc();
+                tracing::debug!(%peer, %fault, "a connection was refused");
+                None
+            }
+            Err(_) => {
+                rejects.of(RejectReason::Timeout).inc();
+                tracing::debug!(%peer, "a connection was dropped: the PROXY protocol's header did not come in time");
+                None
+            }
+        }
+    }
+
+    /// The pages of document 003 that tell of groups, for which shards are asked.
+    async fn tell_of_groups(&self, request: &Request<Incoming>, local: &Local) -> Option<Response<Full<Bytes>>> {
+        let page = groups::Page::at(&single_slashes(request.uri().path()))?;
+        if !self.site.legacy_pages || request.method() != Method::GET {
+            return None;
+        }
+        Some(
+            page.answer(
+                request.uri().query().unwrap_or_default(),
+                local.shards(),
+                &self.site.groups,
+            )
+            .await,
+        )
     }
 
     fn page(&self, request: &Request<Incoming>, path: &str) -> Response<Full<Bytes>> {
@@ -186,33 +244,47 @@ impl Doorman {
             )
         })
     }
-
-    /// The client's address: what a trusted proxy says, from the nearest hop back to the first that is not trusted.
-    fn client_address(&self, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
-        let mut client = peer;
-        let forwarded: Vec<&str> = headers
-            .get_all("x-forwarded-for")
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .collect();
-        let hops = forwarded.iter().flat_map(|value| value.split(',')).map(str::trim);
-        for hop in hops.rev() {
-            if !self.site.http.trusts(client) {
-                break;
-            }
-            match hop.parse() {
-                Ok(address) => client = SocketAddr::new(address, 0),
-                Err(_) => break,
-            }
-        }
-        client
-    }
 }
 
 impl Newcomers for Doorman {
     fn serve(&self, local: &Rc<Local>, arrived: Arrived, load: Load) {
         spawn_local(self.clone().serve(local.clone(), arrived, load));
     }
+}
+
+/// The client's address: what a trusted proxy says, from the nearest hop back to the first that is not trusted.
+fn client_address(http: &Http, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+    let mut client = peer;
+    let forwarded: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let hops = forwarded.iter().flat_map(|value| value.split(',')).map(str::trim);
+    for hop in hops.rev().take(limits::PROXY_HOPS) {
+        if !http.trusts(client) {
+            break;
+        }
+        match hop_address(hop) {
+            Some(address) => client = address,
+            None => break,
+        }
+    }
+    client
+}
+
+/// `192.0.2.7`, `192.0.2.7:50123`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:50123`; a port that is not said is 0.
+fn hop_address(hop: &str) -> Option<SocketAddr> {
+    let bare = hop
+        .strip_prefix('[')
+        .and_then(|hop| hop.strip_suffix(']'))
+        .unwrap_or(hop);
+    let address = bare
+        .parse::<IpAddr>()
+        .map(|address| SocketAddr::new(address, 0))
+        .or_else(|_| hop.parse())
+        .ok()?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
 /// Document 000 prints its address with a doubled slash.
@@ -288,6 +360,7 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -306,5 +379,78 @@ mod tests {
         assert_eq!(route("/ws/morse"), Route::UnknownDialect("morse"));
         assert_eq!(route("/"), Route::Page);
         assert!(unknown_dialect("morse").contains("/ws/tutorial"));
+    }
+
+    fn seen(trusted: &str, peer: &str, forwarded: &[&str]) -> String {
+        let http = Http {
+            allowed_origins: Vec::new(),
+            trusted_proxies: trusted
+                .split(' ')
+                .filter(|network| !network.is_empty())
+                .map(network)
+                .collect(),
+            handshake_timeout: limits::HANDSHAKE_TIME,
+        };
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append("x-forwarded-for", value.parse().unwrap());
+        }
+        client_address(&http, peer.parse().unwrap(), &headers).to_string()
+    }
+
+    fn network(text: &str) -> crate::config::IpNetwork {
+        let value = [("PLAZA_HTTP_TRUSTED_PROXIES".to_owned(), text.to_owned())];
+        let sources = crate::config::Sources {
+            environment: value.into(),
+            ..Default::default()
+        };
+        crate::config::Loaded::from_sources(&sources)
+            .unwrap()
+            .config
+            .http
+            .trusted_proxies[0]
+    }
+
+    #[test]
+    fn a_client_cannot_choose_its_own_address() {
+        assert_eq!(seen("", "192.0.2.7:5", &["198.51.100.9"]), "192.0.2.7:5");
+        assert_eq!(seen("10.0.0.1", "192.0.2.7:5", &["198.51.100.9"]), "192.0.2.7:5");
+        // What stood in the header before the proxy added to it is the client's own claim.
+        assert_eq!(
+            seen("10.0.0.1", "10.0.0.1:5", &["198.51.100.9, 192.0.2.7"]),
+            "192.0.2.7:0"
+        );
+        assert_eq!(
+            seen("10.0.0.1", "10.0.0.1:5", &["198.51.100.9", "192.0.2.7"]),
+            "192.0.2.7:0"
+        );
+        assert_eq!(
+            seen("10.0.0.1", "10.0.0.1:5", &["10.0.0.1, nonsense, 192.0.2.7"]),
+            "192.0.2.7:0"
+        );
+    }
+
+    #[test]
+    fn a_chain_is_followed_back_through_trusted_proxies() {
+        let chain = ["192.0.2.7, 10.0.0.3 ,10.0.0.2"];
+        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &chain), "192.0.2.7:0");
+        assert_eq!(seen("10.0.0.1", "10.0.0.1:5", &chain), "10.0.0.2:0");
+        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &["nonsense, 10.0.0.2"]), "10.0.0.2:0");
+        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &[]), "10.0.0.1:5");
+        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &[""]), "10.0.0.1:5");
+    }
+
+    #[test]
+    fn hops_may_have_ports_and_be_ipv6() {
+        for (hop, address) in [
+            ("192.0.2.7:50123", "192.0.2.7:50123"),
+            ("2001:db8::7", "[2001:db8::7]:0"),
+            ("[2001:db8::7]", "[2001:db8::7]:0"),
+            ("[2001:db8::7]:443", "[2001:db8::7]:443"),
+            ("::ffff:192.0.2.7", "192.0.2.7:0"),
+        ] {
+            assert_eq!(seen("::1 10.0.0.1", "[::1]:5", &[hop]), address);
+            assert_eq!(seen("::1 10.0.0.1", "[::ffff:10.0.0.1]:5", &[hop]), address);
+        }
     }
 }

@@ -4,15 +4,20 @@
 //! is a socket, the bytes that came behind its handshake, and what the client said of itself.
 
 mod acceptor;
+mod groups;
 mod http;
 mod pages;
+mod proxy;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 pub(crate) use acceptor::{Acceptor, bind};
 pub(crate) use http::Doorman;
 
+use arc_swap::ArcSwap;
+
 use crate::{
+    codec::action,
     config::{Http, ProxyProtocol},
     observe::Metrics,
 };
@@ -22,12 +27,35 @@ use crate::{
 pub(crate) struct Site {
     /// In the order of their numbers.
     pub(crate) listeners: Vec<Listener>,
-    /// Further origins whose pages may connect.
-    pub(crate) origins: Vec<String>,
-    pub(crate) http: Http,
+    pub(crate) believed: ArcSwap<Believed>,
     pub(crate) handshake_timeout: Duration,
+    /// Which group of the dialect `action` is which room.
+    pub(crate) groups: action::Settings,
     pub(crate) legacy_pages: bool,
     pub(crate) metrics: Arc<Metrics>,
+}
+
+/// Whom the way in believes; changes while the server runs.
+#[derive(Debug)]
+pub(crate) struct Believed {
+    /// Further origins whose pages may connect.
+    pub(crate) origins: Vec<String>,
+    /// Which proxies are trusted.
+    pub(crate) http: Http,
+}
+
+impl Believed {
+    /// As the settings say.
+    pub(crate) fn new(http: &Http) -> Self {
+        Self {
+            origins: http
+                .allowed_origins
+                .iter()
+                .map(|origin| origin.as_str().to_owned())
+                .collect(),
+            http: http.clone(),
+        }
+    }
 }
 
 /// An address that is listened on.

@@ -6,11 +6,12 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     event::View,
-    mail::{Claiming, Mail},
+    mail::{Acknowledging, Claiming, Mail},
 };
 use crate::{
-    chat::{RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
+    chat::{Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
     codec::{Codec, Handshake},
+    history::LostInterval,
     wire::FrameReader,
 };
 
@@ -48,6 +49,8 @@ pub(crate) struct Connection<S> {
     pub(crate) underway: u32,
     /// A hello that waits for the store.
     pub(crate) claiming: Option<Box<Claiming>>,
+    /// Questions that the store has not answered.
+    pub(crate) questions: u32,
     /// A rename that waits for the store.
     pub(crate) renaming: bool,
     /// Not read until there is room again.
@@ -108,20 +111,35 @@ pub(crate) struct Session {
     pub(crate) owns_mail: bool,
     /// Its mail, while it is being read.
     pub(crate) mail: Option<Box<Mail>>,
-    /// Direct messages written and not known to have arrived: up to which, by the other one.
-    pub(crate) delivered: Vec<(UserName, Seq)>,
-    /// What the pong to this ping acknowledges.
-    pub(crate) asked_pong: Option<Box<(u32, Vec<(UserName, Seq)>)>>,
-    pub(crate) pong_count: u32,
+    /// How far each conversation was given from the store: what was said before that is not said again.
+    pub(crate) given: Vec<(UserName, Seq)>,
+    /// Numbers the readings of mail and the replays, so that answers of the store to what is over are known.
+    pub(crate) readings: u32,
+    /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.
+    pub(crate) acknowledging: Option<Box<Acknowledging>>,
+    /// Joins that wait for the user's read position.
+    pub(crate) welcomes: Vec<Welcoming>,
     /// Rooms whose members are given what they missed, one after the other.
     pub(crate) replays: Vec<Replay>,
     /// Talks that a busy home gave back, in order, with the time of the first.
     pub(crate) held: Option<Box<Held>>,
 }
 
+/// A join that is answered when the store has said how far the user has read.
+#[derive(Debug)]
+pub(crate) struct Welcoming {
+    pub(crate) number: u32,
+    pub(crate) request: RequestId,
+    /// The answer without the read position.
+    pub(crate) joined: Box<Joined>,
+    /// What the member will never get.
+    pub(crate) lost: Vec<LostInterval>,
+}
+
 /// A member that is given what it missed.
 #[derive(Debug, Clone)]
 pub(crate) struct Replay {
+    pub(crate) number: u32,
     pub(crate) room: RoomName,
     /// Given up to here.
     pub(crate) after: Seq,
@@ -186,6 +204,13 @@ impl<S: Socket> Connection<S> {
         self.outgoing
             .as_ref()
             .is_some_and(|outgoing| outgoing.blocked_ms.is_some())
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        match self.phase {
+            Phase::Closing { .. } => true,
+            Phase::Detecting(_) | Phase::Open(_) => false,
+        }
     }
 
     pub(crate) fn outgoing(&mut self) -> &mut Outgoing {

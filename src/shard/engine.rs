@@ -152,7 +152,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = moment(&clock);
         Self {
             me,
-            home: Home::new(settings.home, seed),
+            home: Home::new(settings.home, seed).with_access(settings.access.clone()),
             pairs: super::pairs::Pairs::new(seed ^ 1),
             settings,
             profiles,

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{
     chat::{Happening, Origin, RoomName},
-    codec::{DIALECTS, Frames, VIEWS_PER_DIALECT},
+    codec::{Dialects, Frames, VIEWS_PER_DIALECT},
     limits::VIEWS,
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct RoomEvent {
     pub(crate) origin: Option<Origin>,
     /// When, Unix milliseconds.
     at: u64,
+    /// What it is encoded with.
+    dialects: Dialects,
     frames: [OnceLock<Bytes>; VIEWS],
 }
 
@@ -43,15 +45,22 @@ impl RoomEvent {
             happening,
             origin,
             at,
+            dialects: Dialects::default(),
             frames: [const { OnceLock::new() }; VIEWS],
         }
+    }
+
+    /// The same event, seen by members of these dialects.
+    pub(crate) fn in_dialects(self, dialects: Dialects) -> Self {
+        Self { dialects, ..self }
     }
 
     /// The frames a member with this view sees: complete ones, or nothing.
     pub(crate) fn frames(&self, view: View) -> &Bytes {
         static NOTHING: Bytes = Bytes::new();
         let number = usize::from(view.0);
-        let (Some(cell), Some(dialect)) = (self.frames.get(number), DIALECTS.get(number / VIEWS_PER_DIALECT)) else {
+        let (Some(cell), Some(dialect)) = (self.frames.get(number), self.dialects.get(number / VIEWS_PER_DIALECT))
+        else {
             return &NOTHING;
         };
         cell.get_or_init(|| {

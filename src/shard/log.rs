@@ -299,12 +299,15 @@ impl Ring {
         (index, Bytes::new())
     }
 
-    /// The talks after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are gone.
-    pub(crate) fn talks_after(&self, seq: Seq) -> (Seq, Vec<Arc<RoomEvent>>) {
+    /// Some of the talks after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are
+    /// gone.
+    pub(crate) fn talks_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {
+        let first = self.events.partition_point(|slot| slot.seq <= seq);
         let talks = self
             .events
-            .iter()
-            .filter(|slot| matches!(&slot.event.happening, Happening::Talk(talk) if talk.seq > seq))
+            .range(first..)
+            .filter(|slot| matches!(&slot.event.happening, Happening::Talk(_)))
+            .take(most)
             .map(|slot| slot.event.clone())
             .collect();
         (seq.max(self.base_seq), talks)

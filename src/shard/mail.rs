@@ -12,9 +12,10 @@ use super::{
 };
 use crate::{
     chat::{
-        Conversation, Direct, ErrorCode, Hello, Position, Refusal, Reply, RequestId, Seq, SessionId, Talk, UserName,
+        Conversation, Direct, ErrorCode, GoodbyeCode, Hello, Position, Refusal, Reply, RequestId, Seq, SessionId, Talk,
+        UserName,
     },
-    codec::{DIALECTS, NATIVE},
+    codec::NATIVE,
     history::{Ask, Claim, ConversationHead, LogHead, LogId, LostInterval, UserPair, Which, Window},
     limits, wire,
 };
@@ -22,18 +23,29 @@ use crate::{
 /// The mail of a session that has come, while it is being read.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
+    /// Which reading of the session's this is; answers to an earlier one are passed over.
+    number: u32,
     /// Positions that the client gave.
     known: Vec<(UserName, Position)>,
     /// Conversations still to be read, and after which talk.
     pending: VecDeque<(UserName, Seq)>,
-    /// How far each conversation has been read.
-    done: Vec<(UserName, Seq)>,
     /// What was said meanwhile.
     live: VecDeque<Arc<Direct>>,
     /// More was said meanwhile than may wait: the conversations are read once more.
     again: bool,
     /// A page has been asked for.
     asked: bool,
+}
+
+/// Direct messages on their way to a client that acknowledges with pongs.
+#[derive(Debug, Default)]
+pub(crate) struct Acknowledging {
+    /// Written and not asked about: up to which, by the other one.
+    delivered: Vec<(UserName, Seq)>,
+    /// What the pong to the last ping acknowledges.
+    asked: Option<Vec<(UserName, Seq)>>,
+    /// Counts the pings: the payload of the last one.
+    count: u32,
 }
 
 /// A hello that waits for the store to say whose name it is.
@@ -63,7 +75,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Phase::Open(speaking) = &connection.phase else {
             return;
         };
-        let dialect = DIALECTS[usize::from(speaking.dialect)];
+        let dialect = self.settings.dialects[usize::from(speaking.dialect)];
         let reads_mail = dialect.profile().mail_by_name;
         if self.store.is_none() {
             return self.enter(id, request, hello, Ownership::Stranger);
@@ -180,44 +192,55 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let user = session.name.clone();
+        session.readings = session.readings.wrapping_add(1);
+        let number = session.readings;
         session.mail = Some(Box::new(Mail {
+            number,
             known,
             asked: true,
             ..Mail::default()
         }));
-        if !self.ask_store(
-            Ask::Conversations {
-                user,
-                which: Which::All,
-            },
-            Ticket::Mail(id),
-        ) {
+        let ask = Ask::Conversations {
+            user,
+            which: Which::All,
+        };
+        if !self.ask_store(ask, Ticket::Mail { session: id, number }) {
             let refusal = ErrorCode::Busy.because("the stored messages could not be read now; come back in a moment");
-            self.refuse(id, None, refusal);
-            self.mail_ended(id);
+            self.mail_failed(id, refusal);
         }
+    }
+
+    /// Whether this is the reading of mail that is under way.
+    pub(super) fn reads(&mut self, id: SessionId, number: u32) -> bool {
+        self.mail(id).is_some_and(|mail| mail.number == number)
     }
 
     /// The conversations of a session's user are known.
     pub(super) fn mail_found(&mut self, id: SessionId, user: &UserName, conversations: Vec<ConversationHead>) {
         let mut gaps: Vec<(UserName, LostInterval)> = Vec::new();
-        if let Some(mail) = self.mail(id) {
+        if let Some(session) = self
+            .connection(id)
+            .and_then(|connection| connection.session.as_deref_mut())
+            && let Some(mail) = session.mail.as_deref_mut()
+        {
+            mail.asked = false;
             for ConversationHead { log, head, read, .. } in conversations {
                 let LogId::Pair(pair) = log else { continue };
                 let Some(peer) = pair.peer_of(user).cloned() else {
                     continue;
                 };
-                let mut after = match mail.known.iter().find(|(known, _)| *known == peer) {
-                    Some((_, position)) => {
+                let given = session.given.iter().find(|(known, _)| *known == peer);
+                let known = mail.known.iter().find(|(known, _)| *known == peer);
+                let after = match (given, known) {
+                    (Some((_, given)), _) => *given,
+                    (None, Some((_, position))) => {
                         let go_on = head.go_on(*position);
                         gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
                         go_on.after
                     }
-                    None => read,
+                    (None, None) => read,
                 };
-                if let Some((_, done)) = mail.done.iter().find(|(known, _)| *known == peer) {
-                    after = after.max(*done);
-                }
+                note(&mut session.given, &peer, after);
                 if after < head.seq {
                     mail.pending.push_back((peer, after));
                 }
@@ -243,11 +266,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Asks for the next page of mail, or ends the reading.
     pub(super) fn mail_on(&mut self, id: SessionId) {
+        let full = self
+            .connection(id)
+            .is_none_or(|connection| connection.private_bytes() > limits::PRIVATE_BYTES);
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
         let user = session.name.clone();
         let Some(mail) = session.mail.as_mut() else { return };
+        if full {
+            // It goes on when this much has been written: a slow reader costs one page of memory.
+            return;
+        }
         let ask = match mail.pending.front() {
             Some((peer, after)) => Ask::Page {
                 log: LogId::Pair(UserPair::of(&user, peer)),
@@ -257,6 +287,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             None if mail.again => {
                 mail.again = false;
                 mail.live.clear();
+                // Read behind all that is thrown away here: it was committed before it was told.
                 Ask::Conversations {
                     user,
                     which: Which::All,
@@ -265,10 +296,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             None => return self.mail_ended(id),
         };
         mail.asked = true;
-        if !self.ask_store(ask, Ticket::Mail(id)) {
+        let number = mail.number;
+        if !self.ask_store(ask, Ticket::Mail { session: id, number }) {
             let refusal = ErrorCode::Busy.because("the stored messages could not all be read; come back in a moment");
-            self.refuse(id, None, refusal);
-            self.mail_ended(id);
+            self.mail_failed(id, refusal);
         }
     }
 
@@ -278,7 +309,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let user = session.name.clone();
         let Some(peer) = pair.peer_of(&user).cloned() else {
-            return self.mail_ended(id);
+            return;
         };
         let count = talks.len();
         let mut upto = None;
@@ -302,19 +333,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let done = *after;
             if ended || done >= head.seq {
                 mail.pending.pop_front();
-                mail.done.retain(|(known, _)| *known != peer);
-                mail.done.push((peer.clone(), done));
+            }
+            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+                note(&mut session.given, &peer, done);
             }
         }
         if let Some(seq) = upto {
             self.note_delivered(id, peer, seq);
         }
-        if self
-            .connection(id)
-            .is_some_and(|connection| connection.private_bytes() <= limits::PRIVATE_BYTES)
-        {
-            self.mail_on(id);
-        }
+        self.mail_on(id);
     }
 
     /// What waited has been written: the mail may go on.
@@ -324,24 +351,50 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// All stored mail has been given: what was said meanwhile follows.
-    pub(super) fn mail_ended(&mut self, id: SessionId) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
-            return;
-        };
-        let Some(mail) = session.mail.take() else { return };
-        let user = session.name.clone();
-        for direct in mail.live {
-            let peer = peer_of(&direct, &user);
-            let done = mail
-                .done
-                .iter()
-                .find(|(known, _)| *known == peer)
-                .map_or(0, |(_, seq)| *seq);
-            if direct.talk.seq > done {
-                self.tell_session(id, &direct, peer);
+    /// All stored mail has been given: what was said meanwhile follows, as fast as it is read.
+    fn mail_ended(&mut self, id: SessionId) {
+        loop {
+            let Some(connection) = self.connection(id) else { return };
+            let full = connection.private_bytes() > limits::PRIVATE_BYTES;
+            let Some(session) = connection.session.as_mut() else {
+                return;
+            };
+            let Some(mail) = session.mail.as_mut() else { return };
+            if full && !mail.live.is_empty() {
+                return;
+            }
+            let Some(direct) = mail.live.pop_front() else {
+                session.mail = None;
+                return;
+            };
+            let peer = peer_of(&direct, &session.name);
+            self.tell_session(id, &direct, peer.clone());
+            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+                // Should the conversations be read once more, this one goes on here.
+                note(&mut session.given, &peer, direct.talk.seq);
             }
         }
+    }
+
+    /// The mail cannot be read to its end.
+    pub(super) fn mail_failed(&mut self, id: SessionId, refusal: Refusal) {
+        self.refuse(id, None, refusal);
+        let dialects = self.settings.dialects;
+        let by_name = matches!(
+            self.connection(id).map(|connection| &connection.phase),
+            Some(Phase::Open(speaking)) if dialects[usize::from(speaking.dialect)].profile().mail_by_name
+        );
+        if by_name {
+            // What it is given counts as read with all that stands before: it has to come back for the rest.
+            return self.goodbye(id, None, GoodbyeCode::Busy);
+        }
+        if let Some(mail) = self.mail(id) {
+            mail.pending.clear();
+            mail.again = false;
+            mail.asked = false;
+        }
+        // A client of Plaza's own protocol sees from `prev` what it has not been given.
+        self.mail_on(id);
     }
 
     /// A direct message for a session: at once, or behind its mail.
@@ -358,6 +411,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn tell_session(&mut self, id: SessionId, direct: &Arc<Direct>, peer: UserName) {
+        let given = self
+            .connection(id)
+            .and_then(|connection| connection.session.as_ref())
+            .and_then(|session| session.given.iter().find(|(known, _)| *known == peer));
+        if given.is_some_and(|(_, given)| *given >= direct.talk.seq) {
+            // The store was faster than the way here.
+            return;
+        }
         self.reply(id, None, &Reply::Direct(direct.clone()));
         self.note_delivered(id, peer, direct.talk.seq);
     }
@@ -375,15 +436,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Phase::Open(speaking) = &connection.phase else {
             return;
         };
-        if !DIALECTS[usize::from(speaking.dialect)].profile().mail_by_name {
+        if !self.settings.dialects[usize::from(speaking.dialect)]
+            .profile()
+            .mail_by_name
+        {
             return;
         }
         let Some(session) = connection.session.as_mut() else {
             return;
         };
-        session.delivered.retain(|(known, _)| *known != peer);
-        session.delivered.push((peer, seq));
-        if session.asked_pong.is_none() {
+        let acknowledging = session.acknowledging.get_or_insert_default();
+        acknowledging.delivered.retain(|(known, _)| *known != peer);
+        acknowledging.delivered.push((peer, seq));
+        if acknowledging.asked.is_none() {
             self.ask_pong(id);
         }
     }
@@ -394,13 +459,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = connection.session.as_mut() else {
             return;
         };
-        if session.delivered.is_empty() {
-            session.asked_pong = None;
+        let Some(acknowledging) = session.acknowledging.as_mut() else {
+            return;
+        };
+        if acknowledging.delivered.is_empty() {
+            session.acknowledging = None;
             return;
         }
-        session.pong_count = session.pong_count.wrapping_add(1);
-        let payload = session.pong_count.to_be_bytes();
-        session.asked_pong = Some(Box::new((session.pong_count, std::mem::take(&mut session.delivered))));
+        acknowledging.count = acknowledging.count.wrapping_add(1);
+        let payload = acknowledging.count.to_be_bytes();
+        acknowledging.asked = Some(std::mem::take(&mut acknowledging.delivered));
         // Behind the messages, not before them: it is queued where they are.
         connection
             .outgoing()
@@ -413,17 +481,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
-        let Some((count, _)) = session.asked_pong.as_deref() else {
+        let user = session.name.clone();
+        let Some(acknowledging) = session.acknowledging.as_mut() else {
             return;
         };
-        if payload != count.to_be_bytes() {
+        if payload != acknowledging.count.to_be_bytes() {
             return;
         }
-        let user = session.name.clone();
-        let Some(acknowledged) = session.asked_pong.take() else {
-            return;
-        };
-        for (peer, seq) in acknowledged.1 {
+        for (peer, seq) in acknowledging.asked.take().unwrap_or_default() {
             let ask = Ask::Mark {
                 log: LogId::Pair(UserPair::of(&user, &peer)),
                 user: user.clone(),
@@ -437,6 +502,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn mail(&mut self, id: SessionId) -> Option<&mut Mail> {
         self.connection(id)?.session.as_mut()?.mail.as_deref_mut()
+    }
+}
+
+fn note(given: &mut Vec<(UserName, Seq)>, peer: &UserName, seq: Seq) {
+    match given.iter_mut().find(|(known, _)| known == peer) {
+        Some((_, known)) => *known = seq.max(*known),
+        None => given.push((peer.clone(), seq)),
     }
 }
 

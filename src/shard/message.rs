@@ -107,6 +107,15 @@ pub(crate) enum ToShard {
         /// The rooms of one shard.
         rooms: Vec<RoomEntry>,
     },
+    /// The operator, or a list of members, wants the session out of the room.
+    Expel {
+        /// Which session.
+        session: SessionId,
+        /// Which room.
+        room: RoomName,
+    },
+    /// The operator, or a page that tells of rooms, asks something.
+    Admin(Box<super::admin::Order>),
     /// A readiness probe: answered by dropping the sender's other half after a word.
     Probe(tokio::sync::oneshot::Sender<ShardId>),
     /// Say goodbye to everybody.

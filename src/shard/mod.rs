@@ -3,6 +3,7 @@
 //! Reading order: [`message`] (what shards say to each other), [`inbox`] (how), `engine` and its parts `session` (bytes to
 //! commands), `rooms` (commands to events), `flush` (events to sockets) and `timers`; `run` puts the engine on a thread.
 
+mod admin;
 mod connection;
 mod directory;
 mod engine;
@@ -32,6 +33,7 @@ mod wheel;
 
 pub use settings::Settings;
 
+pub(crate) use admin::{Order, SessionEntry, Unanswered};
 pub(crate) use engine::Observer;
 pub(crate) use message::ToShard;
 pub(crate) use report::Reporter;

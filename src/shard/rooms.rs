@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Position, Refusal, Reply, RequestId, RoomName,
-        SessionId, Talk, UserName, Utterance,
+        Direct, Effect, ErrorCode, GoodbyeCode, Happening, Joined, Origin, Position, Refusal, Reply, RequestId,
+        RoomName, SessionId, Talk, UserName, Utterance,
     },
     codec::BusyPolicy,
     history::LostInterval,
@@ -39,13 +39,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => self.join_refused(session, id, &room, refusal),
             ToShard::Dismiss { session, id, room } => self.dismiss(session, id, &room),
             ToShard::Answer { session, id, reply } => {
-                if let Reply::Error(_) = *reply {
-                    self.forget_refused_join(session, id, &reply);
+                // Whoever gave no id wants no acknowledgement.
+                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.is_native(session) {
+                    self.reply(session, id, &reply);
                 }
-                self.reply(session, id, &reply);
                 self.answered(session);
             }
             ToShard::Tell { session, reply } => self.reply(session, None, &reply),
+            ToShard::Expel { session, room } => self.expelled(session, room),
+            ToShard::Admin(order) => self.administer(*order),
             ToShard::Busy { room, said } => self.busy(room, said),
             ToShard::Direct { user, except, direct } => {
                 for session in self.directory.sessions(&user, self.me) {
@@ -94,7 +96,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.left_room = Some(room);
             }
             ToHome::Talk { room, said, retry } => self.talk_at_home(room, said, retry, &mut effects),
-            ToHome::Rename { room, session, name } => self.home.rename(&room, session, name, now, &mut effects),
+            ToHome::Rename { room, session, name } => {
+                self.home.rename(&room, session, name, now, &mut effects);
+                if self.home.is_outsider(&room, session) {
+                    self.expel(&room, vec![session]);
+                }
+            }
             ToHome::SetTopic {
                 room,
                 session,
@@ -239,7 +246,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     if let Happening::Talk(talk) = &happening {
                         self.observer.talk(&room, talk);
                     }
-                    let event = Arc::new(RoomEvent::new(room, happening, origin, self.now.unix_ms));
+                    let event = self.event(room, happening, origin);
                     for shard in shards.iter() {
                         if *shard != self.me {
                             self.directory.add_underway(*shard, event.weight());
@@ -252,7 +259,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     room,
                     happening,
                 } => {
-                    let event = Arc::new(RoomEvent::new(room, happening, None, self.now.unix_ms));
+                    let event = self.event(room, happening, None);
                     self.send(session.shard, ToShard::Only { session, event });
                 }
                 Effect::Admit { session, id, joined } => {
@@ -271,10 +278,32 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Effect::Dismiss { session, id, room } => {
                     self.send(session.shard, ToShard::Dismiss { session, id, room });
                 }
+                Effect::Refuse {
+                    session,
+                    id,
+                    room,
+                    refusal,
+                } => {
+                    self.left_room = Some(room.clone());
+                    self.send(
+                        session.shard,
+                        ToShard::JoinRefused {
+                            session,
+                            id,
+                            room,
+                            refusal,
+                        },
+                    );
+                }
                 Effect::Answer { session, id, reply } => self.answer(session, id, reply),
                 Effect::Store { room, utterance } => self.store_talk(room, utterance),
             }
         }
+    }
+
+    fn event(&self, room: RoomName, happening: Happening, origin: Option<Origin>) -> Arc<RoomEvent> {
+        let event = RoomEvent::new(room, happening, origin, self.now.unix_ms);
+        Arc::new(event.in_dialects(self.settings.dialects))
     }
 
     /// Appends an event to this shard's copy of its room's log.
@@ -308,6 +337,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
+        let dialect = self.dialect(session);
+        if let Some(count) = dialect.and_then(|dialect| self.stats.talks.get_mut(usize::from(dialect))) {
+            *count += 1;
+        }
         if id.is_some() {
             self.reply(
                 session,
@@ -462,6 +495,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The session is no member any more: it still gets what happened before.
     fn dismiss(&mut self, id: SessionId, request: RequestId, name: &RoomName) {
+        // Whoever goes is not given what it missed any more.
+        self.end_replay(id, name);
         let place = self.room_places.get(name).copied();
         let Some(connection) = self.connection(id) else { return };
         let membership = place.and_then(|place| {
@@ -520,13 +555,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.exit_if_alone(id);
     }
 
-    /// A join that the home refused is not underway any more.
-    fn forget_refused_join(&mut self, id: SessionId, _request: RequestId, reply: &Reply) {
-        let Reply::Error(refusal) = reply else { return };
-        if refusal.code == ErrorCode::AlreadyMember
-            && let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
-        {
-            session.joining.clear();
+    /// The session leaves a room that it may not be in, as if it had asked; it may have left already.
+    fn expelled(&mut self, id: SessionId, room: RoomName) {
+        let place = self.room_places.get(&room).copied();
+        let member = self.connection(id).is_some_and(|connection| {
+            connection
+                .memberships
+                .iter()
+                .any(|membership| Some(membership.room) == place && !membership.leaving)
+        });
+        if member {
+            self.leave(id, None, room);
         }
     }
 

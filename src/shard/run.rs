@@ -262,6 +262,11 @@ impl Local {
         result
     }
 
+    /// All shards, this one among them.
+    pub(crate) fn shards(&self) -> &Shards {
+        &self.shards
+    }
+
     fn carry_out(self: &Rc<Self>, engine: &mut Engine<Transport, SystemClock>, want: Want) {
         match want {
             Want::WaitWritable(id) => {

@@ -16,7 +16,7 @@ use crate::{
         Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Refusal, Reply, Request,
         RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, DIALECTS, Fault, Frames, Handshake, Message, NATIVE, detect},
+    codec::{BusyPolicy, Fault, Frames, Handshake, Message, NATIVE, detect},
     limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
@@ -62,7 +62,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             fragments: limits::MESSAGE_FRAGMENTS,
             text_is_utf8: profile.text_is_utf8,
         };
-        let codec = DIALECTS[dialect].open(&handshake);
+        let codec = self.settings.dialects[dialect].open(&handshake);
         let speaking = Speaking {
             dialect: dialect as u8,
             codec,
@@ -95,6 +95,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             dirty: false,
             congested: false,
             claiming: None,
+            questions: 0,
             renaming: false,
         });
         let id = SessionId {
@@ -252,6 +253,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if held
             || connection.claiming.is_some()
             || connection.renaming
+            || connection.questions >= limits::QUESTIONS_UNDERWAY
             || connection.underway >= limits::REQUESTS_UNDERWAY
             || connection.private_bytes() > limits::PRIVATE_BYTES
         {
@@ -296,11 +298,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The dialect of an undecided connection is this one.
     pub(super) fn decide(&mut self, id: SessionId, dialect: usize) {
+        let dialects = self.settings.dialects;
         let Some(connection) = self.connection(id) else { return };
         let Phase::Detecting(undecided) = &connection.phase else {
             return;
         };
-        let codec = DIALECTS[dialect].open(&undecided.handshake);
+        let codec = dialects[dialect].open(&undecided.handshake);
         let peer = undecided.handshake.peer;
         connection.phase = Phase::Open(Speaking {
             dialect: dialect as u8,
@@ -452,9 +455,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             peer: None,
             owns_mail,
             mail: None,
-            delivered: Vec::new(),
-            asked_pong: None,
-            pong_count: 0,
+            given: Vec::new(),
+            readings: 0,
+            acknowledging: None,
+            welcomes: Vec::new(),
             replays: Vec::new(),
             held: None,
         }));
@@ -505,7 +509,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let since = match since {
             Since::Now
-                if self.settings.legacy_history > 0 && DIALECTS[usize::from(speaking.dialect)].name() != NATIVE =>
+                if self.settings.legacy_history > 0
+                    && self.settings.dialects[usize::from(speaking.dialect)].name() != NATIVE =>
             {
                 Since::Last(self.settings.legacy_history)
             }
@@ -541,7 +546,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         );
     }
 
-    fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
+    pub(super) fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
         let place = self.room_places.get(&room).copied();
         let Some(connection) = self.connection(id) else { return };
         let membership = place.and_then(|place| {
@@ -621,10 +626,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         kind: TalkKind,
         key: Option<Key>,
     ) -> Option<Box<Utterance>> {
-        let dialect = self.dialect(id);
-        if let Some(count) = dialect.and_then(|dialect| self.stats.talks.get_mut(usize::from(dialect))) {
-            *count += 1;
-        }
         let session = self.connection(id)?.session.as_ref()?;
         Some(Box::new(Utterance {
             session: id,
@@ -671,6 +672,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let old = std::mem::replace(&mut session.name, name.clone());
         let tag = session.tag;
+        let mut reads_mail = false;
+        if old != name {
+            // The mail of a name is for those who bear it. What was not given yet stays unread.
+            session.mail = None;
+            session.given.clear();
+            session.acknowledging = None;
+            reads_mail = session.owns_mail;
+        }
         let mut rooms = session.joining.clone();
         rooms.extend(
             connection
@@ -705,6 +714,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 key,
             },
         );
+        if reads_mail {
+            self.read_mail(id, Vec::new());
+        }
     }
 
     fn typing(&mut self, id: SessionId, conversation: Conversation) {
@@ -832,12 +844,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
         };
+        let waited = frames.buffer.len();
         if let Phase::Open(speaking) = &mut connection.phase {
             speaking.codec.encode_at(at, request, reply, &mut frames);
         }
-        let waiting = frames.buffer.len();
         *connection.outgoing().private() = frames.buffer;
-        if waiting > limits::PRIVATE_BYTES_MOST {
+        if waited > limits::PRIVATE_BYTES_MOST {
             return self.cut(id, End::Overrun);
         }
         self.follow_view(id);
@@ -868,7 +880,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether a connection speaks Plaza's own protocol.
     pub(super) fn is_native(&self, id: SessionId) -> bool {
         self.dialect(id)
-            .is_some_and(|dialect| DIALECTS[usize::from(dialect)].name() == NATIVE)
+            .is_some_and(|dialect| self.settings.dialects[usize::from(dialect)].name() == NATIVE)
     }
 
     pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
@@ -883,7 +895,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The number of a connection's dialect, once it is known.
-    fn dialect(&self, id: SessionId) -> Option<u8> {
+    pub(super) fn dialect(&self, id: SessionId) -> Option<u8> {
         match self
             .connections
             .get(id.slot as usize)

@@ -3,11 +3,18 @@
 use std::time::Duration;
 
 use super::pace::PaceSettings;
-use crate::chat::HomeSettings;
+use crate::{
+    chat::{Access, HomeSettings},
+    codec::Dialects,
+};
 
 /// Settings of all shards, the same for each.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The dialects, with what the operator set of them.
+    pub dialects: Dialects,
+    /// Who may enter which room.
+    pub access: Access,
     /// About rooms.
     pub home: HomeSettings,
     /// A connection from which nothing came for so long is dead.
@@ -43,6 +50,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            dialects: Dialects::default(),
+            access: Access::default(),
             home: HomeSettings {
                 presence_events_max: 500,
                 digest_every_ms: 2_000,

@@ -9,7 +9,7 @@ use crate::{
 /// Counts since the last tick.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stats {
-    /// Things said, by the number of the dialect.
+    /// Talks in rooms that were given their number, by the number of their sender's dialect.
     pub(crate) talks: [u64; VIEWS / VIEWS_PER_DIALECT],
     pub(crate) deliveries: u64,
     pub(crate) bytes_in: u64,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::{
-    connection::{Replay, Socket},
+    connection::{Replay, Session, Socket, Welcoming},
     engine::{Clock, Engine},
     message::{ToHome, ToShard},
 };
@@ -28,8 +28,12 @@ pub(crate) struct Store {
     pub(crate) history: History<Ticket>,
     /// Whether the talks of a room are kept.
     pub(crate) keeps: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>,
-    /// Tickets of this shard that have not come back.
-    pub(crate) underway: usize,
+    /// Talks of this shard that have not come back.
+    pub(crate) talks: usize,
+    /// With more of them, new ones get `busy`.
+    pub(crate) talks_most: usize,
+    /// Questions of this shard that have not come back.
+    pub(crate) questions: usize,
     /// Where the logs of this shard's rooms stand, with what they lost.
     pub(crate) heads: foldhash::HashMap<RoomName, LogHead>,
     /// What waits for a room to be opened, in order.
@@ -37,12 +41,18 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// A shard's view of this store.
-    pub(crate) fn new(history: History<Ticket>, keeps: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>) -> Self {
+    /// A shard's view of this store, which takes at most `talks_most` talks of this shard at a time.
+    pub(crate) fn new(
+        history: History<Ticket>,
+        keeps: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>,
+        talks_most: usize,
+    ) -> Self {
         Self {
             history,
             keeps,
-            underway: 0,
+            talks: 0,
+            talks_most,
+            questions: 0,
             heads: Default::default(),
             opening: Default::default(),
         }
@@ -101,17 +111,23 @@ pub(crate) enum Ticket {
     ReadOf {
         /// Which session.
         session: SessionId,
-        /// In which request.
-        id: RequestId,
-        /// The answer without it.
-        joined: Box<Joined>,
-        /// What it will never get.
-        lost: Vec<LostInterval>,
+        /// For which of its joins.
+        number: u32,
     },
     /// A member is given what it missed.
-    Replay(SessionId),
+    Replay {
+        /// Which session.
+        session: SessionId,
+        /// In which of its replays.
+        number: u32,
+    },
     /// The mail of a session that has come.
-    Mail(SessionId),
+    Mail {
+        /// Which session.
+        session: SessionId,
+        /// In which of its readings.
+        number: u32,
+    },
     /// A read position that a session acknowledged without asking.
     Silent(ShardId),
 }
@@ -125,8 +141,8 @@ impl Ticket {
             | Self::Rename { session, .. }
             | Self::Question { session, .. }
             | Self::ReadOf { session, .. }
-            | Self::Replay(session)
-            | Self::Mail(session) => session.shard,
+            | Self::Replay { session, .. }
+            | Self::Mail { session, .. } => session.shard,
             Self::Silent(shard) => *shard,
         }
     }
@@ -181,10 +197,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Asks the store; whether it took the question.
     pub(super) fn ask_store(&mut self, ask: Ask, ticket: Ticket) -> bool {
         let Some(store) = self.store.as_mut() else { return false };
-        if store.underway >= limits::STORE_UNDERWAY || store.history.ask(ask, ticket).is_err() {
+        if store.questions >= limits::STORE_UNDERWAY || store.history.ask(ask, ticket).is_err() {
             return false;
         }
-        store.underway += 1;
+        store.questions += 1;
         true
     }
 
@@ -227,11 +243,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn submit(&mut self, log: LogId, said: Utterance, ticket: Ticket, at: u64) -> Result<(), Utterance> {
-        let Some(store) = self
-            .store
-            .as_mut()
-            .filter(|store| store.underway < limits::STORE_UNDERWAY)
-        else {
+        let Some(store) = self.store.as_mut().filter(|store| store.talks < store.talks_most) else {
             return Err(said);
         };
         let Utterance {
@@ -257,14 +269,21 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .history
             .submit(append)
             .map_err(|append| utterance(append, session, id))?;
-        store.underway += 1;
+        store.talks += 1;
         Ok(())
     }
 
     /// The store says what became of something.
     pub(crate) fn stored(&mut self, outcome: Outcome<Ticket>) {
         if let Some(store) = &mut self.store {
-            store.underway = store.underway.saturating_sub(1);
+            let underway = match &outcome {
+                Outcome::Committed { .. }
+                | Outcome::Duplicate { .. }
+                | Outcome::KeyConflict { .. }
+                | Outcome::Failed { .. } => &mut store.talks,
+                Outcome::Answered { .. } | Outcome::Unanswered { .. } => &mut store.questions,
+            };
+            *underway = underway.saturating_sub(1);
         }
         match outcome {
             Outcome::Committed {
@@ -317,8 +336,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | Ticket::Rename { .. }
             | Ticket::Question { .. }
             | Ticket::ReadOf { .. }
-            | Ticket::Replay(_)
-            | Ticket::Mail(_)
+            | Ticket::Replay { .. }
+            | Ticket::Mail { .. }
             | Ticket::Silent(_) => {}
         }
     }
@@ -337,8 +356,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | Ticket::Rename { .. }
             | Ticket::Question { .. }
             | Ticket::ReadOf { .. }
-            | Ticket::Replay(_)
-            | Ticket::Mail(_)
+            | Ticket::Replay { .. }
+            | Ticket::Mail { .. }
             | Ticket::Silent(_) => {}
         }
     }
@@ -373,34 +392,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 },
                 answer,
             ) => self.answer_question(session, id, conversation, answer),
-            (
-                Ticket::ReadOf {
-                    session,
-                    id,
-                    mut joined,
-                    lost,
-                },
-                Answer::Marked { seq, .. },
-            ) => {
-                joined.read = seq;
-                self.tell_joined(session, id, *joined, lost);
+            (Ticket::ReadOf { session, number }, Answer::Marked { seq, .. }) => self.read_known(session, number, seq),
+            (Ticket::Replay { session, number }, Answer::Page { head, talks, .. }) => {
+                self.replay_page(session, number, &head, talks);
+            }
+            (Ticket::Mail { session, number }, Answer::Conversations { user, conversations }) => {
+                if self.reads(session, number) {
+                    self.mail_found(session, &user, conversations);
+                }
             }
             (
-                Ticket::Replay(session),
-                Answer::Page {
-                    log: LogId::Room(room),
-                    head,
-                    talks,
-                    ..
-                },
-            ) => {
-                self.replay_page(session, &room, &head, talks);
-            }
-            (Ticket::Mail(session), Answer::Conversations { user, conversations }) => {
-                self.mail_found(session, &user, conversations);
-            }
-            (
-                Ticket::Mail(session),
+                Ticket::Mail { session, number },
                 Answer::Page {
                     log: LogId::Pair(pair),
                     head,
@@ -408,7 +410,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     more,
                 },
             ) => {
-                self.mail_page(session, &pair, &head, talks, more);
+                if self.reads(session, number) {
+                    self.mail_page(session, &pair, &head, talks, more);
+                }
             }
             // A read position that nobody waits for.
             (Ticket::Silent(_), _) => {}
@@ -431,20 +435,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             }
             Ticket::Hello(session) => self.hello_failed(session, refusal),
-            Ticket::Rename { session, id } | Ticket::Question { session, id, .. } => {
+            Ticket::Rename { session, id } => {
                 self.refuse(session, id, refusal);
-                self.answered(session);
+                self.renaming_ended(session);
             }
-            Ticket::ReadOf {
-                session,
-                id,
-                joined,
-                lost,
-            } => self.tell_joined(session, id, *joined, lost),
-            Ticket::Replay(session) => self.replay_failed(session),
-            Ticket::Mail(session) => {
-                self.refuse(session, None, refusal);
-                self.mail_ended(session);
+            Ticket::Question { session, id, .. } => {
+                self.refuse(session, id, refusal);
+                self.question_answered(session);
+            }
+            Ticket::ReadOf { session, number } => self.read_known(session, number, 0),
+            Ticket::Replay { session, number } => self.replay_failed(session, number),
+            Ticket::Mail { session, number } => {
+                if self.reads(session, number) {
+                    self.mail_failed(session, refusal);
+                }
             }
             Ticket::Talk { .. } | Ticket::Direct { .. } | Ticket::Silent(_) => {}
         }
@@ -492,6 +496,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn go_on(&self, room: &RoomName, since: Since) -> (Since, Vec<LostInterval>) {
         let head = self.store.as_ref().and_then(|store| store.heads.get(room));
         match (head, since) {
+            // What is no longer stored was not asked for, so it is not missing.
+            (Some(head), Since::Last(count)) => {
+                let seq = head
+                    .seq
+                    .saturating_sub(u64::from(count))
+                    .max(head.first.saturating_sub(1));
+                (Since::Position(Position { epoch: head.epoch, seq }), Vec::new())
+            }
             (Some(head), Since::Position(position)) => {
                 let go_on = head.go_on(position);
                 (
@@ -531,22 +543,73 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 log: LogId::Room(joined.room.clone()),
                 user,
             };
-            let ticket = Ticket::ReadOf {
-                session: id,
-                id: request,
-                joined: Box::new(joined.clone()),
-                lost: lost.clone(),
-            };
-            if self.ask_store(ask, ticket) {
+            let number = self.next_reading(id);
+            if self.ask_store(ask, Ticket::ReadOf { session: id, number }) {
+                if let Some(session) = self.session(id) {
+                    session.welcomes.push(Welcoming {
+                        number,
+                        request,
+                        joined: Box::new(joined),
+                        lost,
+                    });
+                }
                 return;
             }
         }
         self.tell_joined(id, request, joined, lost);
     }
 
-    fn tell_joined(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
-        let (room, after, head) = (joined.room.clone(), joined.from, joined.head.seq);
-        let history = joined.history;
+    fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.connection(id)?.session.as_deref_mut()
+    }
+
+    /// A number for what this session is to be given from the store next.
+    pub(super) fn next_reading(&mut self, id: SessionId) -> u32 {
+        self.session(id).map_or(0, |session| {
+            session.readings = session.readings.wrapping_add(1);
+            session.readings
+        })
+    }
+
+    /// The read position for an answer to a join is known.
+    fn read_known(&mut self, id: SessionId, number: u32, read: Seq) {
+        let Some(session) = self.session(id) else { return };
+        let Some(at) = session.welcomes.iter().position(|welcome| welcome.number == number) else {
+            return;
+        };
+        let Welcoming {
+            request,
+            mut joined,
+            lost,
+            ..
+        } = session.welcomes.remove(at);
+        joined.read = read;
+        self.tell_joined(id, request, *joined, lost);
+    }
+
+    /// A member goes: it is told that it had joined, if that is still to be said, and given no more of what it missed.
+    pub(super) fn end_replay(&mut self, id: SessionId, room: &RoomName) {
+        let Some(session) = self.session(id) else { return };
+        let welcome = session
+            .welcomes
+            .iter()
+            .position(|welcome| welcome.joined.room == *room)
+            .map(|at| session.welcomes.remove(at));
+        let first = session.replays.first().is_some_and(|replay| replay.room == *room);
+        session.replays.retain(|replay| replay.room != *room);
+        if let Some(Welcoming {
+            request, joined, lost, ..
+        }) = welcome
+        {
+            self.say_joined(id, request, *joined, lost);
+        }
+        if first {
+            self.replay_on(id);
+        }
+    }
+
+    fn say_joined(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
+        let room = joined.room.clone();
         self.reply(id, request, &Reply::Joined(Box::new(joined)));
         for LostInterval { epoch, from, to } in lost {
             let conversation = Conversation::Room(room.clone());
@@ -563,12 +626,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             );
         }
         self.answered(id);
+    }
+
+    fn tell_joined(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
+        let (room, after, head) = (joined.room.clone(), joined.from, joined.head.seq);
+        let history = joined.history;
+        self.say_joined(id, request, joined, lost);
         if after >= head {
             return self.hold(id, &room, false);
         }
         self.hold(id, &room, true);
-        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+        let number = self.next_reading(id);
+        if let Some(session) = self.session(id) {
             session.replays.push(Replay {
+                number,
                 room,
                 after,
                 target: head,
@@ -589,10 +660,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Goes on with the replay at hand: from the ring where it holds all, else with a page of the store.
     pub(super) fn replay_on(&mut self, id: SessionId) {
         loop {
-            let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
+            let Some(connection) = self.connection(id) else { return };
+            if connection.private_bytes() > limits::PRIVATE_BYTES {
+                // It goes on when this much has been written: a slow reader costs one page of memory.
                 return;
-            };
-            let Some(replay) = session.replays.first().cloned() else {
+            }
+            let Some(replay) = connection
+                .session
+                .as_ref()
+                .and_then(|session| session.replays.first().cloned())
+            else {
                 return;
             };
             let Some(place) = self.room_places.get(&replay.room).copied() else {
@@ -602,8 +679,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 return self.replay_done(id);
             };
             if replay.after < replay.target {
-                let (from, talks) = room.ring.talks_after(replay.after);
+                let (from, talks) = room.ring.talks_after(replay.after, limits::REPLAY_TALKS);
                 if from <= replay.after {
+                    let upto = match talks.last().map(|event| &event.happening) {
+                        Some(Happening::Talk(last)) if talks.len() == limits::REPLAY_TALKS => {
+                            last.seq.min(replay.target)
+                        }
+                        _ => replay.target,
+                    };
                     for event in talks {
                         if let Happening::Talk(talk) = &event.happening
                             && talk.seq <= replay.target
@@ -619,7 +702,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                             );
                         }
                     }
-                    self.replayed_upto(id, replay.target);
+                    self.replayed_upto(id, upto);
                     continue;
                 }
                 if !replay.history {
@@ -636,7 +719,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     window: Window::After(replay.after),
                     limit: limits::HISTORY_PAGE_TALKS,
                 };
-                if !self.ask_store(ask, Ticket::Replay(id)) {
+                let ticket = Ticket::Replay {
+                    session: id,
+                    number: replay.number,
+                };
+                if !self.ask_store(ask, ticket) {
                     self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
                     self.replayed_upto(id, replay.target);
                     continue;
@@ -725,14 +812,21 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn replay_page(&mut self, id: SessionId, room: &RoomName, head: &LogHead, talks: Vec<Talk>) {
-        self.replay_asked(id, false);
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
+    /// The replay at hand, if it is the one that asked; it has its answer.
+    fn replay_of(&mut self, id: SessionId, number: u32) -> Option<Replay> {
+        let replay = self.session(id)?.replays.first_mut()?;
+        if replay.number != number {
+            return None;
+        }
+        replay.asked = false;
+        Some(replay.clone())
+    }
+
+    fn replay_page(&mut self, id: SessionId, number: u32, head: &LogHead, talks: Vec<Talk>) {
+        let Some(replay) = self.replay_of(id, number) else {
             return;
         };
-        let Some(replay) = session.replays.first().filter(|replay| replay.room == *room).cloned() else {
-            return self.replay_on(id);
-        };
+        let room = &replay.room;
         // Retention may have been faster than the replay.
         let next = talks
             .first()
@@ -776,21 +870,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         self.replayed_upto(id, upto);
-        // The next page is read when this one has been written, so that a slow reader costs one page of memory.
-        if self
-            .connection(id)
-            .is_some_and(|connection| connection.private_bytes() <= limits::PRIVATE_BYTES)
-        {
-            self.replay_on(id);
-        }
+        self.replay_on(id);
     }
 
-    fn replay_failed(&mut self, id: SessionId) {
-        self.replay_asked(id, false);
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
-            return;
-        };
-        let Some(replay) = session.replays.first().cloned() else {
+    fn replay_failed(&mut self, id: SessionId, number: u32) {
+        let Some(replay) = self.replay_of(id, number) else {
             return;
         };
         self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
@@ -882,10 +966,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         ) {
             if let Some(connection) = self.connection(id) {
                 connection.underway += 1;
+                connection.questions += 1;
             }
         } else {
             self.refuse(id, request, busy_store());
         }
+    }
+
+    fn question_answered(&mut self, id: SessionId) {
+        if let Some(connection) = self.connection(id) {
+            connection.questions = connection.questions.saturating_sub(1);
+        }
+        self.answered(id);
     }
 
     fn log_for(&mut self, id: SessionId, user: &UserName, conversation: &Conversation) -> Result<LogId, Refusal> {
@@ -968,7 +1060,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         };
         self.reply(id, request, &reply);
-        self.answered(id);
+        self.question_answered(id);
     }
 }
 

@@ -16,7 +16,7 @@ use plaza::{codec::DIALECTS, config::Config, observe::Metrics, server::Server};
 use serde_json::{Value, json};
 
 /// Longer than anything here takes, so that only what never comes fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A server inside the test.
 pub struct Running {
@@ -214,7 +214,11 @@ pub struct Peer {
 
 impl Peer {
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).unwrap();
+        Self::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// On a socket made otherwise.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
@@ -245,10 +249,18 @@ impl Peer {
 
     /// A session of Plaza's own protocol as JSON, welcomed.
     pub fn native(address: SocketAddr, name: &str) -> Self {
-        let mut peer = Self::websocket_with(address, "/chat", &[("Sec-WebSocket-Protocol", "plaza.v1.json")]);
-        let welcome = peer.ask(json!({"hello": {"name": name}}));
-        assert_eq!(welcome["welcome"]["name"], name, "{welcome}");
+        let mut peer = Self::connect(address);
+        peer.become_native(address, name);
         peer
+    }
+
+    /// From a fresh socket to a session of Plaza's own protocol.
+    pub fn become_native(&mut self, address: SocketAddr, name: &str) {
+        let request = Request::upgrade(address, "/chat").with("Sec-WebSocket-Protocol", "plaza.v1.json");
+        self.send(&request.bytes());
+        assert_eq!(self.response().status, 101);
+        let welcome = self.ask(json!({"hello": {"name": name}}));
+        assert_eq!(welcome["welcome"]["name"], name, "{welcome}");
     }
 
     /// The same, in a room.
@@ -539,4 +551,102 @@ pub fn metric(admin: SocketAddr, name: &str, labels: &[&str]) -> f64 {
         })
         .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
         .sum()
+}
+
+/// A protobuf message of text fields, for the older dialects.
+pub fn protobuf(fields: &[(u8, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (number, text) in fields {
+        bytes.push(number << 3 | 2);
+        bytes.push(u8::try_from(text.len()).ok().filter(|length| *length < 128).unwrap());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+/// Somebody in a room who counts who comes and goes.
+pub struct Watcher {
+    peer: Peer,
+    room: String,
+    marks: u64,
+    /// Everybody who came or went, in order.
+    pub seen: Vec<(Moved, String)>,
+    /// Every text said, in order.
+    pub texts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    Came,
+    Went,
+}
+
+impl Watcher {
+    pub fn in_room(address: SocketAddr, room: &str) -> Self {
+        Self {
+            peer: Peer::native_in(address, "watcher", room),
+            room: room.to_owned(),
+            marks: 0,
+            seen: Vec::new(),
+            texts: Vec::new(),
+        }
+    }
+
+    fn take_one(&mut self) {
+        let event = self.peer.event();
+        for (list, moved) in [("joined", Moved::Came), ("left", Moved::Went)] {
+            let names = event["presence"][list].as_array().cloned().unwrap_or_default();
+            let names = names.iter().map(|name| (moved, name.as_str().unwrap().to_owned()));
+            self.seen.extend(names);
+        }
+        if let Some(text) = event["message"]["text"].as_str() {
+            self.texts.push(text.to_owned());
+        }
+    }
+
+    /// Reads until somebody has come or gone.
+    pub fn wait_for(&mut self, moved: Moved, name: &str) {
+        let end = Instant::now() + PATIENCE;
+        while self.times(moved, name) == 0 {
+            self.take_one();
+            assert!(Instant::now() < end, "{name} never {moved:?}; seen: {:?}", self.seen);
+        }
+    }
+
+    /// Reads until everything that has happened so far is here: a talk of one's own comes behind it.
+    pub fn settle(&mut self) {
+        self.marks += 1;
+        let mark = format!("mark {}", self.marks);
+        let talk = json!({"id": 1_000_000 + self.marks, "talk": {"room": self.room, "text": mark}});
+        self.peer.send_text(&talk.to_string());
+        while self.texts.last() != Some(&mark) {
+            self.take_one();
+        }
+    }
+
+    pub fn times(&self, moved: Moved, name: &str) -> usize {
+        self.seen
+            .iter()
+            .filter(|(seen, who)| *seen == moved && who == name)
+            .count()
+    }
+
+    /// Who is in the room, by its list.
+    pub fn users(&mut self) -> Vec<String> {
+        self.marks += 1;
+        let id = 1_000_000 + self.marks;
+        let request = json!({"id": id, "users": {"room": self.room, "limit": 200}});
+        self.peer.send_text(&request.to_string());
+        let page = self.peer.event_where(|event| event["id"] == json!(id));
+        let names = page["users"]["names"].as_array().unwrap_or_else(|| panic!("{page}"));
+        names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The user has gone from the list, everybody was told once, and nobody is told again.
+    pub fn gone_once(&mut self, name: &str) {
+        self.wait_for(Moved::Went, name);
+        self.settle();
+        assert_eq!(self.times(Moved::Went, name), 1, "{:?}", self.seen);
+        assert!(!self.users().iter().any(|user| user == name));
+    }
 }

@@ -8,15 +8,15 @@
 mod settings;
 mod wire;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::LazyLock};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-pub use self::settings::Settings;
+pub use self::settings::{GROUP_PREFIX, Settings};
 use self::wire::{Code, Incoming, LoginData, Push, Scalar, SendData, kind, respond};
 use super::{
-    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
+    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
     json::object,
     protobuf::{SYSTEM, unlike_system},
 };
@@ -31,7 +31,8 @@ use crate::{
 /// The dialect of document 003.
 #[derive(Debug)]
 pub struct Action {
-    settings: &'static Settings,
+    /// `None`: the reference's.
+    settings: Option<&'static Settings>,
 }
 
 /// One connection.
@@ -78,11 +79,21 @@ struct Pending {
 
 impl Action {
     /// With the settings of the reference: `appId` 1 and 2, group 1 is the lobby.
-    pub const DEFAULT: Self = Self::new(&Settings::REFERENCE);
+    pub const DEFAULT: Self = Self { settings: None };
 
     /// With these settings.
     pub const fn new(settings: &'static Settings) -> Self {
-        Self { settings }
+        Self {
+            settings: Some(settings),
+        }
+    }
+
+    fn settings(&self) -> &'static Settings {
+        static REFERENCE: LazyLock<Settings> = LazyLock::new(Settings::default);
+        match self.settings {
+            Some(settings) => settings,
+            None => &REFERENCE,
+        }
     }
 }
 
@@ -100,13 +111,19 @@ impl Dialect for Action {
         }
     }
 
+    fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
+        Some(Box::leak(Box::new(Self::new(Box::leak(Box::new(
+            settings.action.clone(),
+        ))))))
+    }
+
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         let hint = |key| {
             let text = String::from_utf8(handshake.query_value(key)?).ok()?;
             Scalar::Text(text).given()
         };
         Box::new(Connection {
-            settings: self.settings,
+            settings: self.settings(),
             hint_to: hint("to_uid"),
             hint_group: hint("groups_id"),
             session: Session::Out,
@@ -121,7 +138,7 @@ impl Dialect for Action {
     }
 
     fn encode_at(&self, at: u64, _view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
-        let group = self.settings.group(room);
+        let group = self.settings().group(room);
         let gone = |user: &UserName, version: u64, out: &mut Frames| {
             Push {
                 action: "exit",
@@ -305,8 +322,9 @@ impl Connection {
         if let Target::Group(room) = before
             && target != *before
         {
+            // An id that nothing waits under: whoever was put out of the group before is told nothing of it now.
             requests.push(Request {
-                id: None,
+                id: Some(self.asked.next_id()),
                 command: Command::Leave { room: room.clone() },
             });
         }

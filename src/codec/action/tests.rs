@@ -197,10 +197,13 @@ fn user_ids_and_app_ids_are_checked() {
 
 #[test]
 fn app_ids_and_the_group_of_the_lobby_are_settings() {
-    static SETTINGS: Settings = Settings {
-        app_ids: Cow::Borrowed(&[9]),
-        lobby_group: Cow::Borrowed("main"),
-    };
+    static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
+        let lobby = ("main".to_owned(), RoomName::lobby());
+        let games = ("5".to_owned(), RoomName::parse("games").unwrap());
+        Settings::new(vec![9], [lobby, games].into())
+    });
+    assert_eq!(SETTINGS.room("5").unwrap().as_str(), "games");
+    assert_eq!(SETTINGS.group(&RoomName::parse("games").unwrap()), "5");
     let mut client = Action::new(&SETTINGS).open(&silent());
     assert_eq!(
         refused(&mut client, &login("1", "2", "0")),

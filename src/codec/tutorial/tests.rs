@@ -141,7 +141,9 @@ fn a_rename_is_a_logout_and_a_login_to_those_who_never_renamed_or_listed() {
 fn a_list_answers_the_asker_and_online_appears_only_where_names_are_missing() {
     let mut codec = logged_in();
     let requests = ask(&mut codec, r#"{"type":"list"}"#).unwrap();
-    assert!(matches!(&requests[0].command, Command::Users { page, .. } if page.limit == 500));
+    assert!(
+        matches!(&requests[0].command, Command::Users { page, .. } if page.limit == crate::limits::LEGACY_USERS_LISTED)
+    );
     assert_eq!(
         told(&mut codec, None, &names(&["ann", "tom"])),
         [r#"{"ip":"","user":"","from":"","type":"list","content":"","user_list":["ann","tom"]}"#]

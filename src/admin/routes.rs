@@ -1,0 +1,175 @@
+//! Paths and parameters of the admin API.
+
+use hyper::StatusCode;
+use percent_encoding::percent_decode_str;
+
+use crate::{
+    chat::{NameFault, Page, RoomName, SessionId, ShardId, UserName},
+    limits,
+    observe::{Answer, Call},
+};
+
+/// What a path means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `rooms`
+    Rooms,
+    /// `rooms/<name>`, `groups/<id>`
+    Room(RoomName),
+    /// `rooms/<name>/members`, `groups/<id>/members`
+    Members(RoomName),
+    /// `rooms/<name>/message`, `groups/<id>/message`
+    RoomMessage(RoomName),
+    /// `message`
+    Message,
+    /// `sessions`
+    Sessions,
+    /// `sessions/<id>`
+    Session(SessionId),
+    /// `users/<name>/sessions`
+    UserSessions(UserName),
+}
+
+impl Route {
+    /// Reads what follows `/api/`. `group` knows which room a group is.
+    pub(super) fn parse(path: &str, group: impl Fn(&str) -> Result<RoomName, NameFault>) -> Result<Self, Answer> {
+        let parts = path
+            .split('/')
+            .map(|part| percent_decode_str(part).decode_utf8().ok().map(String::from))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| bad("the path is not UTF-8"))?;
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        let room = |kind: &str, name: &str| {
+            let room = if kind == "groups" {
+                group(name)
+            } else {
+                RoomName::parse(name)
+            };
+            room.map_err(|fault| bad(&format!("{name:?} is no room: {fault}")))
+        };
+        Ok(match *parts.as_slice() {
+            ["rooms"] => Self::Rooms,
+            [kind @ ("rooms" | "groups"), name] => Self::Room(room(kind, name)?),
+            [kind @ ("rooms" | "groups"), name, "members"] => Self::Members(room(kind, name)?),
+            [kind @ ("rooms" | "groups"), name, "message"] => Self::RoomMessage(room(kind, name)?),
+            ["message"] => Self::Message,
+            ["sessions"] => Self::Sessions,
+            ["sessions", id] => Self::Session(session_id(id)?),
+            ["users", name, "sessions"] => {
+                let user = UserName::parse(name);
+                Self::UserSessions(user.map_err(|fault| bad(&format!("{name:?} is no user: {fault}")))?)
+            }
+            _ => return Err(Answer::error(StatusCode::NOT_FOUND, KNOWN)),
+        })
+    }
+
+    /// The methods that are served there.
+    pub(super) const fn methods(&self) -> &'static str {
+        match self {
+            Self::Rooms | Self::Sessions => "GET",
+            Self::Room(_) => "GET, PUT or DELETE",
+            Self::Members(_) => "PUT",
+            Self::RoomMessage(_) | Self::Message => "POST",
+            Self::Session(_) | Self::UserSessions(_) => "DELETE",
+        }
+    }
+}
+
+/// The page that a request asks for with `after` and `limit`.
+pub(super) fn paging(call: &Call) -> Result<Page, Answer> {
+    let most = limits::ADMIN_PAGE_ENTRIES;
+    let limit = match parameter(call, "limit") {
+        None => limits::PAGE_ENTRIES_DEFAULT,
+        Some(limit) => limit
+            .parse()
+            .ok()
+            .filter(|limit| (1..=most).contains(limit))
+            .ok_or_else(|| bad(&format!("the limit is {limit:?}; give a number from 1 to {most}")))?,
+    };
+    let after = parameter(call, "after").filter(|after| !after.is_empty());
+    Ok(Page { after, limit })
+}
+
+/// The page that a request gets which does not ask for one.
+pub(super) fn first_page() -> Page {
+    Page {
+        after: None,
+        limit: limits::PAGE_ENTRIES_DEFAULT,
+    }
+}
+
+/// One parameter of the query, decoded; what is not UTF-8 is not there.
+pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
+    call.query.as_deref()?.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let decode = |text: &str| {
+            percent_decode_str(&text.replace('+', " "))
+                .decode_utf8()
+                .ok()
+                .map(String::from)
+        };
+        (decode(key)? == name).then(|| decode(value)).flatten()
+    })
+}
+
+/// `<shard>-<slot>-<generation>`.
+pub(super) fn session_id(text: &str) -> Result<SessionId, Answer> {
+    let parse = || {
+        let mut parts = text.split('-');
+        let id = SessionId {
+            shard: ShardId(parts.next()?.parse().ok()?),
+            slot: parts.next()?.parse().ok().filter(|slot| *slot < u32::MAX)?,
+            generation: parts.next()?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(id)
+    };
+    parse().ok_or_else(|| {
+        bad(&format!(
+            "{text:?} is no session; take an id as GET /api/sessions tells it, such as \"0-12-7\""
+        ))
+    })
+}
+
+pub(super) fn bad(sentence: &str) -> Answer {
+    Answer::error(StatusCode::BAD_REQUEST, sentence)
+}
+
+const KNOWN: &str = "there is nothing at this path; known are rooms, rooms/<name>, rooms/<name>/members, \
+                     rooms/<name>/message, the same with groups/<id>, message, sessions, sessions/<id>, \
+                     users/<name>/sessions";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn route(path: &str) -> Result<Route, StatusCode> {
+        let group = |id: &str| RoomName::parse(&format!("group:{id}"));
+        Route::parse(path, group).map_err(|answer| answer.status)
+    }
+
+    #[test]
+    fn paths_name_rooms_and_groups_in_any_script() {
+        let room = |name: &str| RoomName::parse(name).unwrap();
+        assert_eq!(route("rooms/%E8%8C%B6%20room"), Ok(Route::Room(room("茶 room"))));
+        assert_eq!(route("rooms/a%2Fb/members"), Ok(Route::Members(room("a/b"))));
+        assert_eq!(route("groups/7/message"), Ok(Route::RoomMessage(room("group:7"))));
+    }
+
+    #[test]
+    fn paths_that_name_nothing_are_refused() {
+        for (path, status) in [
+            ("", StatusCode::NOT_FOUND),
+            ("rooms/", StatusCode::BAD_REQUEST),
+            ("rooms/a/b", StatusCode::NOT_FOUND),
+            ("rooms/%ff", StatusCode::BAD_REQUEST),
+            ("rooms/%00", StatusCode::BAD_REQUEST),
+            ("sessions/1-2", StatusCode::BAD_REQUEST),
+            ("sessions/1-2-3-4", StatusCode::BAD_REQUEST),
+            ("sessions/0-4294967295-1", StatusCode::BAD_REQUEST),
+            ("users/ann", StatusCode::NOT_FOUND),
+        ] {
+            assert_eq!(route(path), Err(status), "{path}");
+        }
+    }
+}

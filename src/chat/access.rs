@@ -1,0 +1,109 @@
+//! Who may enter which room.
+
+use std::collections::BTreeSet;
+
+use super::{RoomName, UserName};
+
+/// Lists of members, by room. A room with a list is closed to everybody else, whatever dialect they speak; one without is
+/// open, unless it is a group and groups are not. The lobby, where all dialects meet, is always open.
+#[derive(Debug, Clone, Default)]
+pub struct Access {
+    lists: foldhash::HashMap<RoomName, BTreeSet<UserName>>,
+    groups: Groups,
+}
+
+/// Whether a group without a list may be entered.
+#[derive(Debug, Clone, Default)]
+pub enum Groups {
+    /// By everybody.
+    #[default]
+    Open,
+    /// By nobody.
+    Closed {
+        /// Rooms whose names begin so are groups.
+        prefix: &'static str,
+        /// And so are these.
+        rooms: BTreeSet<RoomName>,
+    },
+}
+
+impl Access {
+    /// No lists yet.
+    pub fn new(groups: Groups) -> Self {
+        Self {
+            lists: Default::default(),
+            groups,
+        }
+    }
+
+    /// Whether the user may enter the room.
+    pub fn admits(&self, room: &RoomName, user: &UserName) -> bool {
+        if *room == RoomName::lobby() {
+            return true;
+        }
+        match self.lists.get(room) {
+            Some(members) => members.contains(user),
+            None => match &self.groups {
+                Groups::Open => true,
+                Groups::Closed { prefix, rooms } => !room.as_str().starts_with(prefix) && !rooms.contains(room),
+            },
+        }
+    }
+
+    /// The room's list, if it has one.
+    pub fn members(&self, room: &RoomName) -> Option<&BTreeSet<UserName>> {
+        self.lists.get(room)
+    }
+
+    /// Gives the room a list, or takes its list away.
+    pub fn set(&mut self, room: RoomName, members: Option<BTreeSet<UserName>>) {
+        match members {
+            Some(members) => self.lists.insert(room, members),
+            None => self.lists.remove(&room),
+        };
+    }
+
+    /// The rooms that have lists.
+    pub fn listed(&self) -> impl Iterator<Item = &RoomName> {
+        self.lists.keys()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn user(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_list_closes_its_room_to_everybody_else() {
+        let mut access = Access::default();
+        access.set(room("group:7"), Some(BTreeSet::from([user("1")])));
+        assert!(access.admits(&room("group:7"), &user("1")));
+        assert!(!access.admits(&room("group:7"), &user("2")));
+        assert!(access.admits(&room("group:8"), &user("2")));
+        access.set(room("group:7"), None);
+        assert!(access.admits(&room("group:7"), &user("2")));
+    }
+
+    #[test]
+    fn groups_without_a_list_can_be_closed_and_the_lobby_cannot() {
+        let rooms = BTreeSet::from([room("games"), RoomName::lobby()]);
+        let mut access = Access::new(Groups::Closed {
+            prefix: "group:",
+            rooms,
+        });
+        for (name, admitted) in [("group:7", false), ("games", false), ("tea", true), ("lobby", true)] {
+            assert_eq!(access.admits(&room(name), &user("1")), admitted, "{name}");
+        }
+        access.set(RoomName::lobby(), Some(BTreeSet::new()));
+        assert!(access.admits(&RoomName::lobby(), &user("1")));
+    }
+}

@@ -1,0 +1,140 @@
+//! What the operator does with rooms. Nothing here is asked by a client.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{Effect, Happening, Home, Page, RoomName, SessionId, UserList, UserName};
+use crate::limits;
+
+/// A room as its operator sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoomDetails {
+    /// Its topic, or nothing.
+    pub topic: Arc<str>,
+    /// Whether it is there though nobody is in it.
+    pub kept: bool,
+    /// Who may enter; `None`: as the settings say.
+    pub members: Option<BTreeSet<UserName>>,
+    /// One page of who is in it.
+    pub users: UserList,
+    /// Where the next page begins, if there is one.
+    pub next: Option<UserName>,
+}
+
+/// The operator keeps as many rooms on one shard as may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooManyRooms;
+
+impl Home {
+    /// The room, if there is one.
+    pub fn describe(&mut self, name: &RoomName, page: &Page, now_ms: u64) -> Option<RoomDetails> {
+        let settings = self.settings;
+        let members = self.access.members(name).cloned();
+        let kept = self.standing.get(name).cloned();
+        let room = self.rooms.get_mut(name);
+        if room.is_none() && kept.is_none() && members.is_none() {
+            return None;
+        }
+        let (topic, (users, next)) = match room {
+            Some(room) => (room.topic(), room.page(page, &settings, now_ms)),
+            None => (kept.clone().unwrap_or_default(), (empty(), None)),
+        };
+        Some(RoomDetails {
+            topic,
+            kept: kept.is_some(),
+            members,
+            users,
+            next,
+        })
+    }
+
+    /// The room is there from now on, also while nobody is in it. Whether it is new.
+    ///
+    /// # Errors
+    /// When [`limits::ROOMS_STANDING`] are kept already.
+    pub fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
+        if self.standing.contains_key(name) {
+            return Ok(false);
+        }
+        if self.standing.len() >= limits::ROOMS_STANDING {
+            return Err(TooManyRooms);
+        }
+        let topic = self.rooms.get(name).map(|room| room.topic());
+        let new = topic.is_none();
+        self.standing.insert(name.clone(), topic.unwrap_or_default());
+        self.names.insert(name.clone());
+        Ok(new)
+    }
+
+    /// Sets the topic of a room that is kept.
+    pub fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>, out: &mut Vec<Effect>) {
+        if let Some(kept) = self.standing.get_mut(name) {
+            *kept = topic.clone();
+        }
+        let Some(room) = self.rooms.get_mut(name) else { return };
+        room.set_topic(topic.clone());
+        let from = UserName::operator();
+        out.push(Effect::Tell {
+            room: name.clone(),
+            shards: room.shards(),
+            happening: Happening::Topic { topic, from },
+            origin: None,
+        });
+    }
+
+    /// Gives the room a list of members, or takes it away. The sessions that may not be there any longer.
+    pub fn set_members(&mut self, name: &RoomName, members: Option<BTreeSet<UserName>>) -> Vec<SessionId> {
+        self.access.set(name.clone(), members);
+        let access = &self.access;
+        self.rooms
+            .get(name)
+            .map(|room| room.outsiders(|user| access.admits(name, user)))
+            .unwrap_or_default()
+    }
+
+    /// Whether the session is in a room that its user, by a new name, may not enter.
+    pub fn is_outsider(&self, name: &RoomName, session: SessionId) -> bool {
+        let user = self.rooms.get(name).and_then(|room| room.user(session));
+        user.is_some_and(|user| !self.access.admits(name, &user))
+    }
+
+    /// The room is kept no longer, and has neither topic nor list. The sessions that are in it, which are to leave; `None`:
+    /// there was no such room.
+    pub fn close(&mut self, name: &RoomName) -> Option<Vec<SessionId>> {
+        let listed = self.access.members(name).is_some();
+        self.access.set(name.clone(), None);
+        let kept = self.standing.remove(name).is_some();
+        let Some(room) = self.rooms.get_mut(name) else {
+            self.names.remove(name);
+            return (kept || listed).then(Vec::new);
+        };
+        room.set_topic(Arc::from(""));
+        let sessions = room.outsiders(|_| false);
+        if sessions.is_empty() {
+            self.forget(name);
+        }
+        Some(sessions)
+    }
+
+    /// Users in a room; `None`: it is not open.
+    pub fn online(&self, name: &RoomName) -> Option<u32> {
+        self.rooms.get(name).map(|room| room.online())
+    }
+
+    /// The rooms that are there or have a list, with names that satisfy `wanted`, at most `limit`.
+    pub fn names(&self, wanted: impl Fn(&RoomName) -> bool, limit: usize) -> Vec<RoomName> {
+        let names: BTreeSet<&RoomName> = self
+            .names
+            .iter()
+            .chain(self.access.listed())
+            .filter(|name| wanted(name))
+            .collect();
+        names.into_iter().take(limit).cloned().collect()
+    }
+}
+
+fn empty() -> UserList {
+    UserList {
+        online: 0,
+        names: Arc::from([]),
+    }
+}

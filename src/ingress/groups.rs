@@ -1,0 +1,160 @@
+//! `/user/list` and `/user/groupslist` of document 003: who is in a group, and which groups there are.
+//!
+//! Ids are JSON numbers where they look like one that every client can hold, as the reference's always were, and strings
+//! otherwise, since names here may be any. The status is always 200 and the code in the body says how it went.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{
+    Response,
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+};
+
+use crate::{
+    codec::{action, query_value},
+    limits,
+    shard::{Order, Shards},
+};
+
+/// A page that tells of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Page {
+    /// Who is in a group.
+    Users,
+    /// Which groups there are.
+    Groups,
+}
+
+impl Page {
+    /// The page at this path.
+    pub(super) fn at(path: &str) -> Option<Self> {
+        match path {
+            "/user/list" => Some(Self::Users),
+            "/user/groupslist" => Some(Self::Groups),
+            _ => None,
+        }
+    }
+
+    /// Asks the shards and tells what they say.
+    pub(super) async fn answer(
+        self,
+        query: &str,
+        shards: &Shards,
+        settings: &action::Settings,
+    ) -> Response<Full<Bytes>> {
+        let value = |name| query_value(query.as_bytes(), name).and_then(|value| String::from_utf8(value).ok());
+        let body = match self {
+            Self::Users => users(value("groupsId").as_deref(), shards, settings).await,
+            Self::Groups => groups(value("appId").as_deref(), shards, settings).await,
+        };
+        let body = match body {
+            Ok(told) => format!(r#"{{"code":200,"msg":"Success","data":{told}}}"#),
+            Err((code, said)) => format!(r#"{{"code":{code},"msg":"{said}","data":null}}"#),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/json; charset=utf-8"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+}
+
+/// A code of document 003's table, and its text.
+type Failed = (u16, &'static str);
+
+async fn users(group: Option<&str>, shards: &Shards, settings: &action::Settings) -> Result<String, Failed> {
+    let room = group
+        .and_then(|group| settings.room(group).ok())
+        .ok_or(BAD_PARAMETERS)?;
+    let home = shards.home_of(&room);
+    let users = shards
+        .ask(home, |answer| Order::Roster { room, answer })
+        .await
+        .map_err(|_| SYSTEM_ERROR)?;
+    Ok(format!(
+        r#"{{"userList":{}}}"#,
+        ids(users.names.iter().map(|name| name.as_str()))
+    ))
+}
+
+async fn groups(app: Option<&str>, shards: &Shards, settings: &action::Settings) -> Result<String, Failed> {
+    let app = app.ok_or(BAD_PARAMETERS)?;
+    if !app.parse().is_ok_and(|app| settings.app_ids.contains(&app)) {
+        return Err(NO_APP);
+    }
+    let mut groups: BTreeSet<String> = settings.groups().map(|(group, _)| group.to_owned()).collect();
+    for shard in shards.all() {
+        let prefix = action::GROUP_PREFIX;
+        let limit = limits::GROUPS_LISTED;
+        let rooms = shards
+            .ask(shard, |answer| Order::Groups { prefix, limit, answer })
+            .await;
+        groups.extend(
+            rooms
+                .map_err(|_| SYSTEM_ERROR)?
+                .iter()
+                .map(|room| settings.group(room).to_owned()),
+        );
+    }
+    Ok(ids(groups.iter().map(String::as_str).take(limits::GROUPS_LISTED)))
+}
+
+/// `[{"ID":1},{"ID":"ann"}]`
+fn ids<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    let mut list = String::from("[");
+    for id in ids {
+        if list.len() > 1 {
+            list.push(',');
+        }
+        // Writing to a string cannot fail.
+        let _ = if is_number(id) {
+            write!(list, r#"{{"ID":{id}}}"#)
+        } else {
+            write!(list, r#"{{"ID":{}}}"#, serde_json::Value::from(id))
+        };
+    }
+    list.push(']');
+    list
+}
+
+/// Whether the id is written as a number: decimal, without zeros in front, and one that JavaScript holds.
+fn is_number(id: &str) -> bool {
+    id.bytes().all(|byte| byte.is_ascii_digit())
+        && (id == "0" || !id.starts_with('0'))
+        && id.parse().is_ok_and(|number: u64| number < limits::JSON_NUMBERS_BELOW)
+}
+
+const BAD_PARAMETERS: Failed = (1001, "参数不合法");
+const SYSTEM_ERROR: Failed = (1004, "系统错误");
+const NO_APP: Failed = (1011, "appid不存在");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_numbers_where_every_client_can_hold_them() {
+        let all = [
+            "1",
+            "0",
+            "007",
+            "张三",
+            "a\"b",
+            "",
+            "9007199254740991",
+            "9007199254740992",
+            "-1",
+        ];
+        assert_eq!(
+            ids(all.into_iter()),
+            r#"[{"ID":1},{"ID":0},{"ID":"007"},{"ID":"张三"},{"ID":"a\"b"},{"ID":""},{"ID":9007199254740991},{"ID":"9007199254740992"},{"ID":"-1"}]"#
+        );
+        assert_eq!(ids([].into_iter()), "[]");
+    }
+}

@@ -1,0 +1,356 @@
+//! The PROXY protocol, versions 1 and 2: what a proxy says of the client before the client's own bytes.
+//!
+//! [`parse`] is pure and strict: what is not exactly a header is refused, and no byte behind it is touched. [`read`] takes just
+//! the header off a socket. Whether the peer may say such a thing is decided by the caller, before.
+//!
+//! Source: HAProxy's "The PROXY protocol, versions 1 & 2".
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    str::FromStr,
+};
+
+use tokio::{io::AsyncReadExt, net::TcpStream};
+
+use crate::limits;
+
+/// What is known after some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Parsed {
+    /// These bytes are the beginning of a header; it has at least this many in all.
+    Partial(usize),
+    /// A whole header.
+    Header {
+        /// The client; `None`: the proxy speaks for itself, as in its health checks.
+        client: Option<SocketAddr>,
+        /// Bytes of the header.
+        bytes: usize,
+    },
+}
+
+/// Why a connection does not begin with a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It begins with something else.
+    NoHeader,
+    /// A line of version 1 that breaks its grammar.
+    BadLine,
+    /// A version 2 header with a wrong version, command, family or length.
+    BadBinary,
+    /// Longer than is read.
+    Long,
+    /// The connection ended inside it.
+    Cut,
+}
+
+/// Reads a header at the front of these bytes.
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
+    if bytes.is_empty() {
+        // Every header has at least so many.
+        Ok(Parsed::Partial(SHORTEST_LINE))
+    } else if begins(bytes, BINARY) {
+        binary(bytes)
+    } else if begins(bytes, LINE) {
+        line(bytes)
+    } else {
+        Err(Fault::NoHeader)
+    }
+}
+
+/// Takes a header off a socket, and not one byte more.
+pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Fault> {
+    let mut header = Vec::with_capacity(LINE_BYTES);
+    loop {
+        let wanted = match parse(&header)? {
+            Parsed::Header { client, .. } => return Ok(client),
+            Parsed::Partial(wanted) => wanted,
+        };
+        let begin = header.len();
+        let wanted = if begin >= SHORTEST_LINE && header.starts_with(LINE) {
+            // The end of a line is looked for first, and then the line taken.
+            let mut ahead = [0; LINE_BYTES];
+            let seen = stream.peek(&mut ahead).await.map_err(|_| Fault::Cut)?;
+            let line = ahead
+                .iter()
+                .take(seen)
+                .position(|byte| *byte == b'\n')
+                .map_or(seen, |end| end + 1);
+            begin + line.clamp(1, LINE_BYTES - begin)
+        } else {
+            // The least that is missing can be read blindly, for it is all of the header.
+            wanted
+        };
+        header.resize(wanted, 0);
+        let Some(missing) = header.get_mut(begin..) else {
+            return Err(Fault::Long);
+        };
+        if stream.read_exact(missing).await.is_err() {
+            return Err(Fault::Cut);
+        }
+    }
+}
+
+fn line(bytes: &[u8]) -> Result<Parsed, Fault> {
+    let Some(end) = bytes.iter().take(LINE_BYTES).position(|byte| *byte == b'\n') else {
+        if bytes.len() >= LINE_BYTES {
+            return Err(Fault::Long);
+        }
+        // The shortest line, then byte for byte: its end is not known before.
+        return Ok(Parsed::Partial(SHORTEST_LINE.max(bytes.len() + 1)));
+    };
+    let text = bytes
+        .get(..end)
+        .and_then(|text| text.strip_suffix(b"\r"))
+        .ok_or(Fault::BadLine)?;
+    let text = std::str::from_utf8(text).map_err(|_| Fault::BadLine)?;
+    let mut words = text.split(' ').skip(1);
+    let client = match words.next() {
+        // Whatever follows is to be ignored.
+        Some("UNKNOWN") => None,
+        Some("TCP4") => Some(addresses::<Ipv4Addr>(words)?),
+        Some("TCP6") => Some(addresses::<Ipv6Addr>(words)?),
+        Some(_) | None => return Err(Fault::BadLine),
+    };
+    Ok(Parsed::Header { client, bytes: end + 1 })
+}
+
+/// Source, destination, and their ports; nothing more, and all of it right.
+fn addresses<'a, A: FromStr + Into<IpAddr>>(mut words: impl Iterator<Item = &'a str>) -> Result<SocketAddr, Fault> {
+    let mut address = || {
+        words
+            .next()
+            .and_then(|word| word.parse::<A>().ok())
+            .ok_or(Fault::BadLine)
+    };
+    let (source, _destination) = (address()?, address()?);
+    let mut port = || words.next().and_then(port).ok_or(Fault::BadLine);
+    let (source_port, _destination_port) = (port()?, port()?);
+    match words.next() {
+        None => Ok(SocketAddr::new(source.into(), source_port)),
+        Some(_) => Err(Fault::BadLine),
+    }
+}
+
+/// Decimal, without a sign or zeros in front.
+fn port(word: &str) -> Option<u16> {
+    let plain = word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
+    word.parse().ok().filter(|_| plain)
+}
+
+fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
+    let Some(head) = bytes.first_chunk::<BINARY_HEAD>() else {
+        return Ok(Parsed::Partial(BINARY_HEAD));
+    };
+    let [.., command, family, high, low] = *head;
+    let length = usize::from(u16::from_be_bytes([high, low]));
+    let own = match command {
+        0x20 => true,
+        0x21 => false,
+        _ => return Err(Fault::BadBinary),
+    };
+    // Family in the upper half, transport in the lower; what a proxy of TCP may say.
+    let least = match family {
+        0x00 => 0,
+        0x11 => 12,
+        0x21 => 36,
+        0x31 => 216,
+        _ => return Err(Fault::BadBinary),
+    };
+    // A proxy that speaks for itself need not fill in addresses.
+    if length < least && !own {
+        return Err(Fault::BadBinary);
+    }
+    if length > limits::PROXY_HEADER_BYTES - BINARY_HEAD {
+        return Err(Fault::Long);
+    }
+    let Some(rest) = bytes.get(BINARY_HEAD..BINARY_HEAD + length) else {
+        return Ok(Parsed::Partial(BINARY_HEAD + length));
+    };
+    let client = match (own, family) {
+        (false, 0x11) => rest
+            .first_chunk::<12>()
+            .map(|&[a, b, c, d, _, _, _, _, high, low, _, _]| {
+                SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), u16::from_be_bytes([high, low]))
+            }),
+        (false, 0x21) => match (rest.first_chunk::<16>(), rest.get(32..34)) {
+            (Some(address), Some(&[high, low])) => Some(SocketAddr::new(
+                Ipv6Addr::from(*address).into(),
+                u16::from_be_bytes([high, low]),
+            )),
+            _ => None,
+        },
+        // The proxy itself, a local socket, or something it does not know: the connection's own address stands.
+        _ => None,
+    };
+    Ok(Parsed::Header {
+        client,
+        bytes: BINARY_HEAD + length,
+    })
+}
+
+/// Whether the bytes are a beginning of the mark, or begin with it.
+fn begins(bytes: &[u8], mark: &[u8]) -> bool {
+    let common = bytes.len().min(mark.len());
+    bytes.get(..common) == mark.get(..common)
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoHeader => "it does not begin with the PROXY protocol",
+            Self::BadLine => "its line of the PROXY protocol is malformed",
+            Self::BadBinary => "its binary header of the PROXY protocol is malformed",
+            Self::Long => "its header of the PROXY protocol is too long",
+            Self::Cut => "it ended inside the PROXY protocol's header",
+        })
+    }
+}
+
+const LINE: &[u8] = b"PROXY ";
+const BINARY: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Bytes of a version 2 header before its addresses.
+const BINARY_HEAD: usize = 16;
+/// The longest line of version 1, as its specification counts.
+const LINE_BYTES: usize = 107;
+/// `PROXY UNKNOWN` and the end of the line. Version 2 is longer.
+const SHORTEST_LINE: usize = 15;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn client(bytes: &[u8]) -> Result<Option<String>, Fault> {
+        match parse(bytes)? {
+            Parsed::Header { client, bytes: taken } => {
+                assert!(taken <= bytes.len());
+                Ok(client.map(|client| client.to_string()))
+            }
+            Parsed::Partial(wanted) => panic!("{wanted} bytes are wanted of {}", bytes.len()),
+        }
+    }
+
+    fn version_2(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
+        let mut bytes = BINARY.to_vec();
+        bytes.extend([command, family]);
+        bytes.extend(u16::try_from(rest.len()).unwrap().to_be_bytes());
+        bytes.extend(rest);
+        bytes
+    }
+
+    #[test]
+    fn lines_of_version_1_name_the_client() {
+        for (line, named) in [
+            (
+                "PROXY TCP4 192.0.2.7 198.51.100.1 50123 80\r\n",
+                Some("192.0.2.7:50123"),
+            ),
+            (
+                "PROXY TCP6 2001:db8::7 2001:db8::1 65535 443\r\n",
+                Some("[2001:db8::7]:65535"),
+            ),
+            ("PROXY TCP4 192.0.2.7 198.51.100.1 0 0\r\n", Some("192.0.2.7:0")),
+            ("PROXY UNKNOWN\r\n", None),
+            ("PROXY UNKNOWN ffff::1 ffff::2 65535 65535\r\n", None),
+        ] {
+            assert_eq!(client(line.as_bytes()).unwrap().as_deref(), named, "{line}");
+        }
+    }
+
+    #[test]
+    fn lines_that_break_the_grammar_are_refused() {
+        for line in [
+            "PROXY TCP4 192.0.2.7 198.51.100.1 50123\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 50123 80 90\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 65536 80\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 050 80\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 +50 80\r\n",
+            "PROXY TCP4 192.0.2.07 198.51.100.1 50 80\r\n",
+            "PROXY TCP4 2001:db8::7 2001:db8::1 50 80\r\n",
+            "PROXY TCP6 192.0.2.7 198.51.100.1 50 80\r\n",
+            "PROXY TCP4  192.0.2.7 198.51.100.1 50 80\r\n",
+            "PROXY TCP5 192.0.2.7 198.51.100.1 50 80\r\n",
+            "PROXY TCP4 192.0.2.7 198.51.100.1 50 80\n",
+            "PROXY  UNKNOWN\r\n",
+            "PROXY unknown\r\n",
+            "PROXY \r\n",
+        ] {
+            assert_eq!(client(line.as_bytes()), Err(Fault::BadLine), "{line:?}");
+        }
+        assert_eq!(parse(b"GET / HTTP/1.1\r\n"), Err(Fault::NoHeader));
+        assert_eq!(parse(b"proxy TCP4"), Err(Fault::NoHeader));
+        let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
+        assert_eq!(parse(long.as_bytes()), Err(Fault::Long));
+    }
+
+    #[test]
+    fn headers_of_version_2_name_the_client() {
+        let v4 = [192, 0, 2, 7, 198, 51, 100, 1, 0xC3, 0xCB, 0, 80];
+        let mut v6 = [0; 36];
+        v6[..16].copy_from_slice(&"2001:db8::7".parse::<Ipv6Addr>().unwrap().octets());
+        v6[32..34].copy_from_slice(&443_u16.to_be_bytes());
+        let mut with_more = v4.to_vec();
+        with_more.extend([0x04, 0, 1, 0]);
+        for (command, family, rest, named) in [
+            (0x21, 0x11, &v4[..], Some("192.0.2.7:50123")),
+            (0x21, 0x11, &with_more, Some("192.0.2.7:50123")),
+            (0x21, 0x21, &v6, Some("[2001:db8::7]:443")),
+            (0x20, 0x00, &[], None),
+            (0x20, 0x11, &v4, None),
+            (0x21, 0x31, &[0; 216], None),
+            (0x21, 0x00, &[], None),
+        ] {
+            assert_eq!(client(&version_2(command, family, rest)).unwrap().as_deref(), named);
+        }
+    }
+
+    #[test]
+    fn headers_of_version_2_that_are_wrong_are_refused() {
+        for (command, family, rest, fault) in [
+            (0x11, 0x11, vec![0; 12], Fault::BadBinary),
+            (0x22, 0x11, vec![0; 12], Fault::BadBinary),
+            (0x21, 0x12, vec![0; 12], Fault::BadBinary),
+            (0x21, 0x41, vec![0; 12], Fault::BadBinary),
+            (0x21, 0x11, vec![0; 11], Fault::BadBinary),
+            (0x21, 0x21, vec![0; 35], Fault::BadBinary),
+            (0x21, 0x11, vec![0; limits::PROXY_HEADER_BYTES], Fault::Long),
+        ] {
+            assert_eq!(parse(&version_2(command, family, &rest)), Err(fault));
+        }
+    }
+
+    #[test]
+    fn what_is_read_blindly_is_never_more_than_the_header() {
+        let v4 = [192, 0, 2, 7, 198, 51, 100, 1, 0xC3, 0xCB, 0, 80];
+        for header in [
+            b"PROXY TCP4 192.0.2.7 198.51.100.1 50123 80\r\n".to_vec(),
+            b"PROXY UNKNOWN\r\n".to_vec(),
+            version_2(0x21, 0x11, &v4),
+            version_2(0x20, 0x00, &[]),
+        ] {
+            for length in 0..header.len() {
+                match parse(&header[..length]) {
+                    Ok(Parsed::Partial(wanted)) => assert!((length + 1..=header.len()).contains(&wanted)),
+                    other => panic!("{length} bytes of {header:?} gave {other:?}"),
+                }
+            }
+            let mut followed = header.clone();
+            followed.extend(b"GET / HTTP/1.1\r\n");
+            assert!(matches!(parse(&followed), Ok(Parsed::Header { bytes, .. }) if bytes == header.len()));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_understood_or_refused_within_the_bound(bytes: Vec<u8>, marked in 0..3) {
+            let mark: &[u8] = match marked { 0 => b"", 1 => LINE, _ => BINARY };
+            let bytes = [mark, &bytes].concat();
+            if let Ok(Parsed::Partial(wanted)) = parse(&bytes) {
+                prop_assert!(wanted > bytes.len() && wanted <= limits::PROXY_HEADER_BYTES);
+            }
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! The acceptor when descriptors run out: those who are there are served, it waits instead of spinning, and it recovers.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{net::TcpStream, process::Command, thread, time::Duration};
+
+use support::{Healthy, Peer, Program, clean};
+
+/// Less than the connections made below, more than the server needs for itself.
+const DESCRIPTORS: u32 = 100;
+
+#[test]
+fn out_of_descriptors_users_are_served_and_newcomers_wait_until_there_are_some() {
+    let mut shell = clean(Command::new("sh"));
+    shell.args([
+        "-c",
+        &format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\""),
+        env!("CARGO_BIN_EXE_plaza"),
+    ]);
+    let mut program = Program::from_command(shell, &["--memory", "--set", "http.handshake_timeout=1min"]);
+    let address = program.address();
+    let mut healthy = Healthy::in_room(address, "inside");
+    // Connected in the backlog, more than can be accepted.
+    let crowd: Vec<TcpStream> = (0..2 * DESCRIPTORS)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
+    let open = || {
+        std::fs::read_dir(format!("/proc/{}/fd", program.child.id()))
+            .unwrap()
+            .count()
+    };
+    support::until("all descriptors are used", || open() >= DESCRIPTORS as usize);
+    let before = cpu_ticks(program.child.id());
+    for _ in 0..20 {
+        healthy.check();
+        thread::sleep(Duration::from_millis(50));
+    }
+    // A second of spinning would be a hundred ticks.
+    let spent = cpu_ticks(program.child.id()) - before;
+    assert!(spent < 50, "{spent} ticks of processor time while it waited");
+    drop(crowd);
+    // The acceptor looks again on its own.
+    let mut newcomer = Peer::native_in(address, "newcomer", "inside");
+    assert!(newcomer.ask(serde_json::json!({"ping": {}}))["pong"].is_object());
+    healthy.check();
+    assert!(support::metric(program.admin, "plaza_accept_errors_total", &[]) >= 1.0);
+    assert!(support::metric(program.admin, "plaza_accept_backoffs_total", &[]) < 100.0);
+    assert!(program.child.try_wait().unwrap().is_none());
+}
+
+/// Processor time of a process so far, in hundredths of a second.
+fn cpu_ticks(id: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+    // The name in brackets may hold spaces.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}

@@ -1,0 +1,184 @@
+//! How the program stops and takes signals.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{
+    collections::HashSet,
+    fs,
+    io::Read,
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use support::{CLOSE, Peer, Program, get, until};
+
+#[test]
+fn drain_tells_readiness_first_then_everybody_and_ends_with_0() {
+    let mut program = Program::start(&["--memory", "--drain-timeout", "5s"]);
+    assert_eq!(get(program.admin, "/readyz").status, 200);
+    let mut natives: Vec<Peer> = (0..8)
+        .map(|number| Peer::native_in(program.address(), &format!("native {number}"), "lobby"))
+        .collect();
+    let mut legacy: Vec<Peer> = [
+        "/ws/communication?username=c",
+        "/ws/tutorial",
+        "/ws/chatroom",
+        "/ws/chat-request",
+    ]
+    .iter()
+    .map(|path| Peer::websocket_with(program.address(), path, &[("username", "old")]))
+    .collect();
+    program.signal("TERM");
+    let mut waits = HashSet::new();
+    for peer in &mut natives {
+        let goodbye = peer.event_where(|event| event["goodbye"].is_object());
+        // By the time the first is told, no balancer sends anybody here.
+        assert_eq!(get(program.admin, "/readyz").status, 503);
+        assert_eq!(get(program.admin, "/livez").status, 200);
+        assert!(
+            TcpStream::connect(program.address()).is_err(),
+            "newcomers are still accepted"
+        );
+        assert_eq!(goodbye["goodbye"]["code"], "shutting_down");
+        waits.insert(goodbye["goodbye"]["retry_after"].as_u64().unwrap());
+        assert_eq!(peer.frame().unwrap().close_code(), Some(4000));
+        // Not closed from this side yet: the server waits for it a moment, and can be asked.
+    }
+    assert!(waits.len() >= 6, "they would all come back at once: {waits:?}");
+    assert!(waits.iter().all(|wait| (500..=11_000).contains(wait)), "{waits:?}");
+    for peer in &mut legacy {
+        assert_eq!(peer.close_code(), Some(1001));
+    }
+    drop((natives, legacy));
+    assert_eq!(program.ended(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn interrupt_drains_as_well() {
+    let mut program = Program::start(&["--memory"]);
+    let mut peer = Peer::native(program.address(), "somebody");
+    program.signal("INT");
+    assert_eq!(peer.close_code(), Some(4000));
+    drop(peer);
+    assert_eq!(program.ended(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn what_was_said_before_the_drain_is_heard_before_the_goodbye() {
+    let mut program = Program::start(&["--memory"]);
+    let mut listener = Peer::native_in(program.address(), "listener", "hall");
+    let mut talker = Peer::native_in(program.address(), "talker", "hall");
+    let mut acked = 0;
+    for number in 0..200 {
+        let ack = talker.ask(json!({"talk": {"room": "hall", "text": number.to_string()}}));
+        acked += u64::from(ack["ack"].is_object());
+    }
+    program.signal("TERM");
+    let mut heard = 0;
+    loop {
+        let event = listener.event();
+        if event["message"].is_object() {
+            assert_eq!(event["message"]["text"], heard.to_string());
+            heard += 1;
+        }
+        if event["goodbye"].is_object() {
+            break;
+        }
+    }
+    assert_eq!((acked, heard), (200, 200));
+}
+
+#[test]
+fn second_signal_ends_at_once() {
+    let mut program = Program::start(&["--memory", "--drain-timeout", "5min"]);
+    // It never closes from its side.
+    let mut stubborn = Peer::native(program.address(), "stubborn");
+    program.signal("TERM");
+    stubborn.event_where(|event| event["goodbye"].is_object());
+    assert!(program.child.try_wait().unwrap().is_none());
+    let since = Instant::now();
+    program.signal("TERM");
+    let status = program.ended(Duration::from_secs(5));
+    assert_eq!(status.code(), Some(1));
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+}
+
+#[test]
+fn drain_is_not_held_up_by_a_full_socket() {
+    let mut program = Program::start(&["--memory", "--drain-timeout", "3s"]);
+    let _deaf = Peer::native_in(program.address(), "deaf", "hall");
+    let mut talker = Peer::native_in(program.address(), "talker", "hall");
+    let text = "x".repeat(60_000);
+    for _ in 0..200 {
+        assert!(talker.ask(json!({"talk": {"room": "hall", "text": text}}))["ack"].is_object());
+    }
+    drop(talker);
+    let since = Instant::now();
+    program.signal("TERM");
+    assert_eq!(program.ended(Duration::from_secs(8)).code(), Some(0));
+    assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+}
+
+#[test]
+fn hang_up_opens_the_logs_again_and_takes_over_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let settings = dir.path().join("plaza.toml");
+    fs::write(&settings, "[log]\nserver_log = true\n").unwrap();
+    let mut program = Program::start(&["--data", data.to_str().unwrap(), "--config", settings.to_str().unwrap()]);
+    let mut peer = Peer::native_in(program.address(), "logged", "hall");
+    let mut say = |text: &str| assert!(peer.ask(json!({"talk": {"room": "hall", "text": text}}))["ack"].is_object());
+    let latest = data.join("logs/talk.latest");
+    let has = |path: &std::path::Path, text: &str| fs::read_to_string(path).is_ok_and(|log| log.contains(text));
+    say("before");
+    until("the first line is written", || has(&latest, "before"));
+    let file = fs::canonicalize(&latest).unwrap();
+    let moved = dir.path().join("moved.jsonl");
+    fs::rename(&file, &moved).unwrap();
+    say("into the moved file");
+    until("the moved file is still written", || has(&moved, "into the moved file"));
+    fs::write(
+        &settings,
+        "[server]\ndrain_timeout = \"7s\"\n[log]\nserver_log = true\n",
+    )
+    .unwrap();
+    program.signal("HUP");
+    let mut number = 0;
+    until("a new file is written", || {
+        number += 1;
+        say(&format!("after {number}"));
+        has(&latest, "after")
+    });
+    assert!(!has(&latest, "before") && has(&moved, "before"));
+    let server_log = data.join("logs");
+    until("the change is in the server log", || {
+        fs::read_dir(&server_log)
+            .unwrap()
+            .any(|entry| has(&entry.unwrap().path(), "a setting has changed"))
+    });
+    // A mistake in the file changes nothing and ends nothing.
+    fs::write(&settings, "[log]\nfilter = 7\n").unwrap();
+    program.signal("HUP");
+    until("the mistake is in the server log", || {
+        fs::read_dir(&server_log)
+            .unwrap()
+            .any(|entry| has(&entry.unwrap().path(), "the old ones stay in force"))
+    });
+    say("still here");
+    program.signal("TERM");
+    let close = loop {
+        let next = peer.frame().unwrap();
+        if next.first == CLOSE {
+            break next;
+        }
+    };
+    assert_eq!(close.close_code(), Some(4000));
+    drop(peer);
+    assert_eq!(program.ended(Duration::from_secs(5)).code(), Some(0));
+    assert!(has(&latest, "still here"), "the last line was lost");
+    let mut errors = String::new();
+    program.stderr().read_to_string(&mut errors).unwrap();
+    assert!(!errors.contains("panicked"), "{errors}");
+}

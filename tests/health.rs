@@ -1,0 +1,94 @@
+//! Health and metrics of a running server.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::json;
+use support::{Peer, Running, config, get, metric, until};
+
+#[test]
+fn readiness_fails_from_the_first_goodbye_on_and_the_server_is_alive_until_its_end() {
+    let mut server = Running::start(&config());
+    assert_eq!(get(server.admin, "/livez").status, 200);
+    assert_eq!(get(server.admin, "/readyz").status, 200);
+    // A client that does not close keeps the drain going while we look.
+    let mut peer = Peer::native(server.address, "somebody");
+    let admin = server.admin;
+    let running = server.server.take().unwrap();
+    let draining = std::thread::spawn(move || running.drain());
+    peer.event_where(|event| event["goodbye"].is_object());
+    let not_ready = get(admin, "/readyz");
+    assert_eq!(not_ready.status, 503);
+    assert!(not_ready.body.contains("draining"), "{}", not_ready.body);
+    assert_eq!(get(admin, "/livez").status, 200, "a draining server is alive");
+    drop(peer);
+    assert_eq!(draining.join().unwrap(), 0);
+}
+
+#[test]
+fn unknown_paths_are_404_and_clients_do_not_see_the_operators_pages() {
+    let server = Running::start(&config());
+    assert_eq!(get(server.admin, "/nothing").status, 404);
+    assert_eq!(get(server.address, "/metrics").status, 404, "clients must not see it");
+}
+
+#[test]
+fn metrics_are_the_counts_of_what_happened() {
+    let server = Running::start(&config());
+    let mut members: Vec<Peer> = (0..5)
+        .map(|number| Peer::native_in(server.address, &format!("member {number}"), "hall"))
+        .collect();
+    for number in 0..20 {
+        let ack = members[0].ask(json!({"talk": {"room": "hall", "text": number.to_string()}}));
+        assert!(ack["ack"].is_object());
+    }
+    for member in &mut members[1..] {
+        let mut heard = 0;
+        while heard < 20 {
+            heard += u64::from(member.event()["message"].is_object());
+        }
+    }
+    let refused = members[1].ask(json!({"talk": {"room": "elsewhere", "text": "x"}}));
+    assert_eq!(refused["error"]["code"], "not_member");
+    assert!(members[1].ask(json!({"direct": {"to": "member 2", "text": "x"}}))["ack"].is_object());
+    let is = |name: &str, labels: &[&str], value: f64| {
+        until(
+            &format!(
+                "{name} {labels:?} is {value}, not {}",
+                metric(server.admin, name, labels)
+            ),
+            || metric(server.admin, name, labels) == value,
+        );
+    };
+    is("plaza_connections", &["dialect=\"plaza\""], 5.0);
+    is("plaza_connections_opened_total", &["dialect=\"plaza\""], 5.0);
+    is("plaza_sessions", &[], 5.0);
+    is("plaza_members", &[], 5.0);
+    is("plaza_rooms", &[], 1.0);
+    is("plaza_talks_total", &["dialect=\"plaza\""], 20.0);
+    is("plaza_directs_total", &[], 1.0);
+    is("plaza_refusals_total", &["code=\"not_member\""], 1.0);
+    is("plaza_accepted_total", &[], 5.0);
+    is("plaza_dialects_decided_total", &["by=\"path\""], 5.0);
+    // Every talk to every member, the talker too; comings besides.
+    assert!(metric(server.admin, "plaza_deliveries_total", &[]) >= 100.0);
+    assert!(metric(server.admin, "plaza_flush_duration_seconds_count", &[]) >= 20.0);
+    assert!(metric(server.admin, "plaza_received_bytes_total", &[]) > 0.0);
+    assert!(metric(server.admin, "plaza_sent_bytes_total", &[]) > 20.0 * 5.0 * 50.0);
+    members.pop();
+    is("plaza_connections", &[], 4.0);
+    is("plaza_connections_closed_total", &["reason=\"vanished\""], 1.0);
+    drop(members);
+    is("plaza_connections", &[], 0.0);
+    is("plaza_sessions", &[], 0.0);
+    is("plaza_members", &[], 0.0);
+
+    let mut stranger = Peer::connect(server.address);
+    stranger.send(
+        &support::Request::upgrade(server.address, "/chat")
+            .with("Origin", "http://evil.example")
+            .bytes(),
+    );
+    assert_eq!(stranger.response().status, 403);
+    is("plaza_handshakes_rejected_total", &["reason=\"origin\""], 1.0);
+}

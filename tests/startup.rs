@@ -1,0 +1,127 @@
+//! What the program says when it cannot start: one sentence that names what is wrong and what to do, and an exit code.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Output};
+
+use support::{Program, program};
+
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = program().args(arguments).output().unwrap();
+    let words = String::from_utf8(stderr).unwrap();
+    assert!(stdout.is_empty(), "{arguments:?} said {stdout:?} to programs");
+    assert!(!words.contains("panicked"), "{words}");
+    (status.code(), words)
+}
+
+#[test]
+fn port_in_use_is_named_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, words) = run(&["serve", "--memory", "--listen", &address, "--admin", "127.0.0.1:0"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(words.lines().count(), 1, "{words}");
+    assert!(words.contains(&address) && words.contains("--listen"), "{words}");
+}
+
+#[test]
+fn admin_port_in_use_is_named_with_what_to_do() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, words) = run(&["serve", "--memory", "--listen", "127.0.0.1:0", "--admin", &address]);
+    assert_eq!(code, Some(1));
+    assert_eq!(words.lines().count(), 1, "{words}");
+    assert!(words.contains(&address) && words.contains("--admin"), "{words}");
+}
+
+#[test]
+fn second_server_on_the_same_data_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let _first = Program::start(&["--data", data]);
+    let (code, words) = run(&[
+        "serve",
+        "--data",
+        data,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(code, Some(1), "{words}");
+    assert!(words.contains(data), "{words}");
+}
+
+#[test]
+fn data_that_is_a_file_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, words) = run(&[
+        "serve",
+        "--data",
+        path,
+        "--listen",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+    ]);
+    assert_eq!(code, Some(1), "{words}");
+    assert_eq!(words.lines().count(), 1, "{words}");
+    assert!(words.contains(path) && words.contains("--data"), "{words}");
+}
+
+#[test]
+fn data_directory_is_its_owners_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let _program = Program::start(&["--data", data.to_str().unwrap()]);
+    assert_eq!(fs::metadata(&data).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn all_mistakes_of_a_file_are_told_at_once_with_their_lines() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        &file,
+        "[server]\nshards = 1000\nlisten = [\"nowhere\"]\n\n[chat]\nunheard_of = 1\n",
+    )
+    .unwrap();
+    let path = file.path().to_str().unwrap();
+    let (code, words) = run(&["serve", "--config", path]);
+    assert_eq!(code, Some(64));
+    for said in [
+        "3 mistakes",
+        "server.shards",
+        "256",
+        "server.listen",
+        "nowhere",
+        "unheard_of",
+        path,
+    ] {
+        assert!(words.contains(said), "{said:?} is not in: {words}");
+    }
+    for line in [2, 3, 6] {
+        assert!(
+            words.contains(&format!("{path}:{line}")) || words.contains(&format!("line {line}")),
+            "{line}: {words}"
+        );
+    }
+}
+
+#[test]
+fn unreadable_settings_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    // A directory cannot be read as a file, not even by root.
+    let path = dir.path().to_str().unwrap();
+    let (code, words) = run(&["serve", "--config", path]);
+    assert_eq!(code, Some(64));
+    assert!(words.contains(path) && words.contains("--config"), "{words}");
+}
+
+#[test]
+fn version_is_one_line() {
+    let output = program().arg("--version").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 1), "{text}");
+}
