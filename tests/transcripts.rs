@@ -88,6 +88,7 @@ struct Actor {
 }
 
 fn replay(script: &[&str], write: bool, out: &mut String) {
+    let directory = tempfile::tempdir().unwrap();
     let mut running = None;
     let mut stopping = None;
     let mut actors: BTreeMap<&str, Actor> = BTreeMap::new();
@@ -118,6 +119,13 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
                         config.chat.presence_events_max = most.parse().unwrap();
                         config.chat.digest_every = Duration::from_millis(100);
                         config.chat.list_cache = Duration::ZERO;
+                    }));
+                }
+                ("keeps", "history") => {
+                    running = Some(start_with(|config| {
+                        config.server.memory = false;
+                        config.server.data = directory.path().to_owned();
+                        config.log.talk_log = false;
                     }));
                 }
                 ("announces", text) => {
@@ -352,6 +360,14 @@ impl StandIns {
                 set(&mut ack.epoch, EPOCH);
                 set(&mut ack.at, AT);
             }
+            Event::History(page) => {
+                set(&mut page.epoch, EPOCH);
+                for message in &mut page.messages {
+                    message.session = self.tag(&message.session);
+                    set(&mut message.epoch, EPOCH);
+                    set(&mut message.at, AT);
+                }
+            }
             Event::Renamed(renamed) => renamed.session = self.tag(&renamed.session),
             Event::Pong(pong) => set(&mut pong.at, AT),
             Event::Goodbye(goodbye) => set(&mut goodbye.retry_after, 1000),
@@ -471,6 +487,6 @@ fn from_hex(text: &str) -> Vec<u8> {
 fn a_transcript_that_is_wrong_is_noticed() {
     let page = "```wire\nA opens /ws/tutorial\nA hears text {\"ip\":\"127.0.0.1:50000\",\"user\":\"wrong\"}\n```\n";
     std::panic::catch_unwind(|| replay_page(page, false)).expect_err("it says user wrong");
-    let silent = "```wire\nA opens /ws/tutorial\nA says text {}\nA hears ?\n```\n";
+    let silent = "```wire\nA opens /ws/tutorial\nA hears ?\nA says text {}\n```\n";
     std::panic::catch_unwind(|| replay_page(silent, true)).expect_err("the answer to the message is missing");
 }
