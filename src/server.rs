@@ -477,3 +477,31 @@ impl Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn shard_that_does_not_run_makes_the_server_not_ready() {
+        let settings = shard::Settings {
+            inbox_messages: 2,
+            ..shard::Settings::default()
+        };
+        // Nobody empties its inbox.
+        let shards = Arc::new(Shards::new(1, settings, profiles(&Config::default()), 7));
+        let readiness = Readiness::new();
+        let asked = shards.clone();
+        readiness.register_fn("shard 0", move || {
+            let shards = asked.clone();
+            async move { probe(&shards, 0).await }
+        });
+        readiness.enter(Phase::Ready);
+        let silent = readiness.failures().await;
+        assert!(silent.contains_key("shard 0"), "{silent:?}");
+        while shards.try_tell(0, ToShard::Drain) {}
+        tokio::time::advance(limits::PROBE_CACHE).await;
+        let full = readiness.failures().await;
+        assert_eq!(full.get("shard 0").map(String::as_str), Some("its inbox is full"));
+    }
+}

@@ -43,7 +43,7 @@ pub(crate) use stored::{Store, Ticket};
 /// Why a connection ended; the name is the label in metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
-    /// The peer closed.
+    /// The peer sent a close frame.
     Peer,
     /// The user said exit.
     Exit,
@@ -67,7 +67,7 @@ pub enum End {
     Draining,
     /// The operator ended it.
     Disconnected,
-    /// The socket failed.
+    /// The socket failed, or was closed without a close frame.
     Reset,
     /// The peer did not close after it was told goodbye.
     Lingered,

@@ -977,7 +977,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The peer closed its side, or the socket failed.
     pub(crate) fn hung_up(&mut self, id: SessionId) {
-        self.cut(id, End::Peer);
+        self.cut(id, End::Reset);
     }
 
     /// The session is over: rooms and directory forget it, once.
