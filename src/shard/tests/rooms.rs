@@ -102,7 +102,7 @@ fn presence_counts_are_exact_while_many_come_and_go() {
             if random.bool() {
                 world.hang_up(gone)
             } else {
-                drop(world.exit(gone))
+                world.exit(gone);
             }
         } else {
             let client = world.user(n % 3, &format!("user {n}"));
