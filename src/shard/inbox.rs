@@ -94,7 +94,7 @@ impl<M> Inbox<M> {
 
     /// Wakes the owner although nothing was pushed: it is to try its kept messages again.
     fn rouse(&self) {
-        self.asleep.store(false, Ordering::Release);
+        self.asleep.swap(false, Ordering::AcqRel);
         self.waker.wake();
     }
 
@@ -104,7 +104,9 @@ impl<M> Inbox<M> {
             return Poll::Ready(());
         }
         self.register(context);
-        self.asleep.store(true, Ordering::Relaxed);
+        // All changes of `asleep` are read-modify-writes, so that each follows the one it saw: loom does not know that a plain
+        // store cannot come between a swap of the sender and what that swap read, and takes the sleeper for lost.
+        self.asleep.swap(true, Ordering::AcqRel);
         // Pairs with the fence in `wake`.
         fence(Ordering::SeqCst);
         #[cfg(all(test, plaza_loom))]
@@ -114,7 +116,7 @@ impl<M> Inbox<M> {
         if self.queue.is_empty() {
             return Poll::Pending;
         }
-        self.asleep.store(false, Ordering::Relaxed);
+        self.asleep.swap(false, Ordering::AcqRel);
         Poll::Ready(())
     }
 
@@ -276,7 +278,7 @@ mod loom_tests {
 
     /// Every order of steps in which threads are interrupted at most this often: without a bound the orders are too many, and
     /// what goes wrong with wakes goes wrong with two.
-    const INTERRUPTIONS: usize = 3;
+    const INTERRUPTIONS: usize = 4;
 
     fn every_order(check: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
