@@ -263,6 +263,9 @@ pub const STORE_UNDERWAY: usize = 8 * 1024;
 /// Questions of one connection that the store has not answered; with more the connection is not read. Each answer is a page of
 /// up to [`HISTORY_PAGE_BYTES`], so a client that asks faster than it reads must not pile them up.
 pub const QUESTIONS_UNDERWAY: u32 = 2;
+/// Talks in answers of the store that a shard passes on in one turn: one full page, some milliseconds. With 256 answers, 500
+/// sessions that came back together kept everybody else on the shard waiting for seconds.
+pub const ANSWERED_TALKS_PER_TURN: usize = HISTORY_PAGE_TALKS;
 /// Talks given at once to a member that goes on from its shard's ring, before it is looked at whether they were taken.
 pub const REPLAY_TALKS: usize = 256;
 /// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.

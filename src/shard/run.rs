@@ -43,8 +43,10 @@ use crate::{
 pub(crate) struct Shards {
     pub(crate) inboxes: Arc<[Inbox<ToShard>]>,
     pub(crate) arrivals: Box<[ArrayQueue<Arrived>]>,
-    /// What the store says to each shard. Bounded by what each shard may have underway there.
+    /// What became of the talks of each shard. Bounded by what each shard may have underway there.
     stored: Box<[SegQueue<Outcome<Ticket>>]>,
+    /// What the store answers to each shard's questions; apart, so that no talk waits behind pages. Bounded in the same way.
+    answers: Box<[SegQueue<Outcome<Ticket>>]>,
     /// Connections of each shard, those in their handshake included.
     pub(crate) load: Box<[Arc<AtomicUsize>]>,
     pub(crate) directory: Arc<Directory>,
@@ -112,6 +114,7 @@ impl Shards {
             inboxes: (0..count).map(|_| Inbox::new(settings.inbox_messages, count)).collect(),
             arrivals: (0..count).map(|_| ArrayQueue::new(limits::ARRIVALS)).collect(),
             stored: (0..count).map(|_| SegQueue::new()).collect(),
+            answers: (0..count).map(|_| SegQueue::new()).collect(),
             load: (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect(),
             directory: Arc::new(Directory::new(count, seed)),
             settings: Arc::new(settings),
@@ -144,7 +147,14 @@ impl Shards {
         let mut woken: Vec<usize> = Vec::new();
         for outcome in outcomes {
             let shard = usize::from(stored::ticket(&outcome).shard().0);
-            let Some(lane) = self.stored.get(shard) else { continue };
+            let lanes = match &outcome {
+                Outcome::Committed { .. }
+                | Outcome::Duplicate { .. }
+                | Outcome::KeyConflict { .. }
+                | Outcome::Failed { .. } => &self.stored,
+                Outcome::Answered { .. } | Outcome::Unanswered { .. } => &self.answers,
+            };
+            let Some(lane) = lanes.get(shard) else { continue };
             lane.push(outcome);
             if !woken.contains(&shard) {
                 woken.push(shard);
@@ -375,13 +385,14 @@ impl Local {
     async fn receive_messages(self: Rc<Self>, newcomers: impl Newcomers) {
         let me = usize::from(self.me.0);
         let shards = self.shards.clone();
-        let (inbox, arrivals, stored) = (&shards.inboxes[me], &shards.arrivals[me], &shards.stored[me]);
+        let (inbox, arrivals) = (&shards.inboxes[me], &shards.arrivals[me]);
+        let (stored, answers) = (&shards.stored[me], &shards.answers[me]);
         loop {
             poll_fn(|context| {
                 // A wake may mean that a shard that was full has room.
                 self.turn(Engine::retry_kept);
                 match inbox.poll_ready(context) {
-                    Poll::Pending if arrivals.is_empty() && stored.is_empty() => Poll::Pending,
+                    Poll::Pending if arrivals.is_empty() && stored.is_empty() && answers.is_empty() => Poll::Pending,
                     Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
                 }
             })
@@ -396,6 +407,12 @@ impl Local {
                 }
                 for _ in 0..limits::INBOX_BATCH {
                     let Some(outcome) = stored.pop() else { break };
+                    engine.stored(outcome);
+                }
+                let mut weight = 0;
+                while weight < limits::ANSWERED_TALKS_PER_TURN {
+                    let Some(outcome) = answers.pop() else { break };
+                    weight += stored::weight(&outcome);
                     engine.stored(outcome);
                 }
             });

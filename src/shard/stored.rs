@@ -148,6 +148,22 @@ impl Ticket {
     }
 }
 
+/// What it costs to pass an outcome on, in talks.
+pub(crate) fn weight(outcome: &Outcome<Ticket>) -> usize {
+    match outcome {
+        Outcome::Answered {
+            answer: Answer::Page { talks, .. } | Answer::Found { talks, .. },
+            ..
+        } => 1 + talks.len(),
+        Outcome::Answered { .. }
+        | Outcome::Unanswered { .. }
+        | Outcome::Committed { .. }
+        | Outcome::Duplicate { .. }
+        | Outcome::KeyConflict { .. }
+        | Outcome::Failed { .. } => 1,
+    }
+}
+
 /// The ticket of an outcome.
 pub(crate) fn ticket(outcome: &Outcome<Ticket>) -> &Ticket {
     match outcome {

@@ -1,0 +1,93 @@
+// The page against the real server with its data on the disk: older messages, search, resume and read marks. Needs PLAZA_BIN.
+
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, test } from 'node:test';
+import { browse } from './chromium.mjs';
+import { enter, heard, say, startServer, texts, visitor } from './world.mjs';
+
+const skip = process.env.PLAZA_BIN ? false : 'SKIPPED: PLAZA_BIN names no server to start with a data directory';
+let data;
+let running;
+let browsers = [];
+
+before(async () => {
+  if (skip) return;
+  data = await mkdtemp(path.join(os.tmpdir(), 'plaza-history-'));
+  running = await startServer(data);
+  // The lobby is kept.
+  const bob = await visitor(running.url, 'bob', 'lobby');
+  for (let i = 1; i <= 400; i += 1) await bob.talk(i % 100 === 0 ? `天气很好 ${i}` : `message ${i}`);
+  bob.leave();
+});
+afterEach(async () => {
+  await Promise.all(browsers.map((browser) => browser.close()));
+  browsers = [];
+});
+after(async () => {
+  if (skip) return;
+  await running.kill();
+  await rm(data, { recursive: true, force: true });
+});
+
+async function open() {
+  const browser = await browse();
+  browsers.push(browser);
+  return browser;
+}
+
+test('a newcomer sees the last messages, and scrolling up loads all the others once', { skip }, async () => {
+  const page = await enter(await open(), running.url, { name: 'ada' });
+  await heard(page, '天气很好 400');
+  assert.equal((await texts(page))[0], 'message 351');
+  await page.locator('#log').hover();
+  for (let i = 0; i < 60 && !(await page.getByText('This is where it begins.').isVisible()); i += 1) {
+    await page.mouse.wheel(0, -2_000);
+    await page.waitForFunction(() => new Promise((resolve) => requestAnimationFrame(() => resolve(true))));
+  }
+  await page.getByText('This is where it begins.').waitFor();
+  const all = await texts(page);
+  assert.deepEqual(all, all.map((_, i) => ((i + 1) % 100 === 0 ? `天气很好 ${i + 1}` : `message ${i + 1}`)));
+  assert.deepEqual(page.wrong, []);
+});
+
+test('search finds words of two characters', { skip }, async () => {
+  const page = await enter(await open(), running.url, { name: 'eve' });
+  await page.click('#search-open');
+  await page.fill('#search-text', '天气');
+  await page.press('#search-text', 'Enter');
+  await page.locator('#results').getByText('天气很好 100').waitFor();
+  assert.deepEqual(await page.locator('#results .text').allTextContents(), [400, 300, 200, 100].map((n) => `天气很好 ${n}`));
+  assert.deepEqual(page.wrong, []);
+});
+
+test('what was said while the server was away for the page follows once, and what was read stays read', { skip }, async () => {
+  const browser = await open();
+  const page = await enter(browser, running.url, { name: 'zoe' });
+  await say(page, 'before');
+  await heard(page, 'before');
+  const host = new URL(running.url).host;
+  await page.context().setOffline(true);
+  await running.kill();
+  running = await startServer(data, host);
+  const bob = await visitor(running.url, 'bob', 'lobby');
+  for (const text of ['missed one', 'missed two']) await bob.talk(text);
+  await page.context().setOffline(false);
+  await page.locator('.state.connected').waitFor();
+  await heard(page, 'missed two');
+  await bob.talk('live');
+  await heard(page, 'live');
+  const all = await texts(page);
+  assert.deepEqual(all.slice(all.indexOf('before')), ['before', 'missed one', 'missed two', 'live']);
+  // The server knows how far this user has read: another session of the same user is told.
+  for (let mark = null; ; ) {
+    const zoe = await visitor(running.url, 'zoe', 'lobby');
+    const { unread } = await zoe.ask('unread', {});
+    zoe.leave();
+    mark = unread?.conversations?.find(({ room }) => room === 'lobby');
+    if (unread && !mark) break;
+  }
+  bob.leave();
+});
