@@ -1,7 +1,11 @@
 //! What the shards allocate, counted by an allocator: nothing per delivery, and little per idle member.
 //!
 //! Only the threads of shards are counted, told by their names, so that the clients in this process do not matter.
-#![allow(clippy::unwrap_used, unsafe_code, reason = "a test fails by panicking; an allocator is unsafe by its nature")]
+#![allow(
+    clippy::unwrap_used,
+    unsafe_code,
+    reason = "a test fails by panicking; an allocator is unsafe by its nature"
+)]
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -15,12 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plaza::{
-    codec::DIALECTS,
-    config::Config,
-    observe::Metrics,
-    server::Server,
-};
+use plaza::{codec::DIALECTS, config::Config, observe::Metrics, server::Server};
 
 struct Counting;
 
@@ -100,7 +99,10 @@ fn deliveries_allocate_nothing() {
     let deliveries = TALKS * MEMBERS as u64;
     println!("{made} allocations for {TALKS} talks, which were {deliveries} deliveries");
     // A talk costs its own text, its event, its frame and its way between shards, whatever the number of members.
-    assert!(made < TALKS * 40, "{made} allocations for {TALKS} talks of {MEMBERS} members");
+    assert!(
+        made < TALKS * 40,
+        "{made} allocations for {TALKS} talks of {MEMBERS} members"
+    );
 }
 
 #[test]
@@ -115,7 +117,11 @@ fn an_idle_member_lives_in_a_few_small_allocations() {
     let (more_bytes, more_sizes) = settled();
     for (step, (before, after)) in sizes.iter().zip(&more_sizes).enumerate() {
         if (after - before).unsigned_abs() as usize > MEMBERS / 10 {
-            println!("up to {:>5} bytes: {:>6.2} per member", step * 16, (after - before) as f64 / MEMBERS as f64);
+            println!(
+                "up to {:>5} bytes: {:>6.2} per member",
+                step * 16,
+                (after - before) as f64 / MEMBERS as f64
+            );
         }
     }
     let each = (more_bytes - bytes) as f64 / MEMBERS as f64;
@@ -127,7 +133,10 @@ fn an_idle_member_lives_in_a_few_small_allocations() {
 /// One shard, so that every member is on it.
 fn start() -> Server {
     let mut config = Config::default();
-    config.server.listen = vec![plaza::config::Listen { address: ([127, 0, 0, 1], 0).into(), ..config.server.listen[0] }];
+    config.server.listen = vec![plaza::config::Listen {
+        address: ([127, 0, 0, 1], 0).into(),
+        ..config.server.listen[0]
+    }];
     config.server.admin = None;
     config.server.memory = true;
     config.server.shards = 1;
@@ -155,7 +164,10 @@ fn member(address: SocketAddr, n: usize) -> TcpStream {
 fn talk(members: &mut [TcpStream], talks: u64) {
     for n in 0..talks {
         let text = format!("talk {n} of many.");
-        send(&mut members[0], &format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#));
+        send(
+            &mut members[0],
+            &format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#),
+        );
         for member in members.iter_mut() {
             read_until(member, text.as_bytes());
         }
@@ -192,7 +204,10 @@ fn settled() -> (i64, Vec<i64>) {
     let end = Instant::now() + Duration::from_secs(20);
     let mut last = (-1, Vec::new());
     loop {
-        let now = (LIVE_BYTES.load(Relaxed), LIVE.iter().map(|slot| slot.load(Relaxed)).collect());
+        let now = (
+            LIVE_BYTES.load(Relaxed),
+            LIVE.iter().map(|slot| slot.load(Relaxed)).collect(),
+        );
         if now == last || Instant::now() > end {
             return now;
         }
