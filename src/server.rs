@@ -319,10 +319,10 @@ fn profiles(config: &Config) -> Arc<[Profile]> {
         .collect()
 }
 
-fn start_talk_log(
-    config: &Config,
-    metrics: &Metrics,
-) -> Result<(Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>), String> {
+/// The talk log, its thread, and what rotates its file; nothing when there is none.
+type StartedTalkLog = (Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>);
+
+fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, String> {
     let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else {
         return Ok((None, None, None));
     };

@@ -1,7 +1,6 @@
 //! The dialect of document 003 over real sockets: one to one, groups, codes, silence, and its pages.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, unreachable_pub)]
 #[path = "support/server.rs"]
 mod support;
 

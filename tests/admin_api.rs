@@ -1,7 +1,6 @@
 //! The admin API over sockets: rooms, topics, sessions, messages of the server, and who may not use it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, unreachable_pub)]
 #[path = "support/server.rs"]
 mod support;
 

@@ -68,8 +68,8 @@ fn everybody_of_a_burst_is_served_and_hears_everything_once_in_order() {
         metric(program.admin, "plaza_members", &[]) == clients as f64
     });
     let talks = 5;
-    for number in 0..talks {
-        let ack = members[number].ask(json!({"talk": {"room": "square", "text": number.to_string()}}));
+    for (number, member) in members.iter_mut().take(talks).enumerate() {
+        let ack = member.ask(json!({"talk": {"room": "square", "text": number.to_string()}}));
         // What comes before the ack is skipped there; the talkers are counted by their acks.
         assert!(ack["ack"].is_object(), "{ack}");
     }
@@ -121,7 +121,7 @@ fn fifty_talk_while_others_come_and_go_and_every_talk_is_heard_once_in_order() {
             })
         })
         .collect();
-    let heard: Vec<(Vec<(u64, u64)>, HashMap<String, Vec<usize>>)> = thread::scope(|scope| {
+    let heard: Vec<Heard> = thread::scope(|scope| {
         let talkers: Vec<_> = stable
             .iter_mut()
             .enumerate()
@@ -149,19 +149,16 @@ fn fifty_talk_while_others_come_and_go_and_every_talk_is_heard_once_in_order() {
     }
 }
 
-/// Says its talks, each when the one before is acknowledged, and listens until it has heard all of everybody. Returns (seq,
-/// prev) of everything heard, and the numbers by talker.
-fn talk_and_listen(
-    number: usize,
-    peer: &mut Peer,
-    talkers: usize,
-    talks: usize,
-) -> (Vec<(u64, u64)>, HashMap<String, Vec<usize>>) {
+/// (seq, prev) of everything heard, in order, and the numbers of the talks by talker.
+type Heard = (Vec<(u64, u64)>, HashMap<String, Vec<usize>>);
+
+/// Says its talks, each when the one before is acknowledged, and listens until it has heard all of everybody.
+fn talk_and_listen(number: usize, peer: &mut Peer, talkers: usize, talks: usize) -> Heard {
     let mut chain = Vec::new();
     let mut by_talker: HashMap<String, Vec<usize>> = HashMap::new();
     let mut heard = 0;
     let mut said = 0;
-    let mut say = |peer: &mut Peer, said: usize| {
+    let say = |peer: &mut Peer, said: usize| {
         let text = format!("{said}");
         let id = 10_000 + said;
         peer.send_text(&json!({"id": id, "talk": {"room": "square", "text": text}}).to_string());

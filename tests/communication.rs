@@ -1,7 +1,6 @@
 //! The page of document 000 and the ways in which its clients name their user, over real sockets.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, unreachable_pub)]
 #[path = "support/server.rs"]
 mod support;
 

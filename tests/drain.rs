@@ -67,7 +67,7 @@ fn interrupt_drains_as_well() {
 
 #[test]
 fn what_was_said_before_the_drain_is_heard_before_the_goodbye() {
-    let mut program = Program::start(&["--memory"]);
+    let program = Program::start(&["--memory"]);
     let mut listener = Peer::native_in(program.address(), "listener", "hall");
     let mut talker = Peer::native_in(program.address(), "talker", "hall");
     let mut acked = 0;

@@ -230,7 +230,9 @@ fn exit_in_every_dialect_ends_the_user_once() {
 fn lines_that_break_in_any_way_end_the_user_once() {
     let server = Running::start(&config());
     let mut watcher = Watcher::in_room(server.address, ROOM);
-    let ways: [(&str, fn(Peer)); 5] = [
+    /// A way to go.
+    type Way = fn(Peer);
+    let ways: [(&str, Way); 5] = [
         ("closed politely", |mut peer| {
             peer.send(&frame(CLOSE, &1001_u16.to_be_bytes()));
             assert_eq!(peer.close_code(), Some(1001));

@@ -1,7 +1,6 @@
 //! The PROXY protocol and `X-Forwarded-For`: whose word is believed about where a client comes from.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[allow(dead_code, unreachable_pub)]
 #[path = "support/server.rs"]
 mod support;
 

@@ -27,6 +27,10 @@ pub(crate) struct Directory {
 #[derive(Debug, Clone)]
 enum Sessions {
     One(SessionId),
+    #[expect(
+        clippy::box_collection,
+        reason = "a bare Vec would make every entry of the map 8 bytes larger"
+    )]
     Many(Box<Vec<SessionId>>),
 }
 

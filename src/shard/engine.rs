@@ -137,6 +137,10 @@ pub(crate) struct Gathering {
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// An engine without connections.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once; each is another part of the shard"
+    )]
     pub(crate) fn new(
         me: ShardId,
         settings: Arc<Settings>,

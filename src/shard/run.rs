@@ -206,6 +206,10 @@ impl Shards {
 ///
 /// # Errors
 /// When the runtime cannot be made.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called once; each is another part of the shard"
+)]
 pub(crate) fn run(
     me: ShardId,
     shards: Arc<Shards>,

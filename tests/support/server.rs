@@ -1,6 +1,6 @@
 //! A server in this process on ports of the system's choice, and the few things that tests of older dialects do with it.
 
-#![allow(dead_code, reason = "each test uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -46,7 +46,8 @@ fn a_user_vanishes_once_whichever_way_it_goes() {
         settings.idle_kick = Some(std::time::Duration::from_secs(30))
     });
     let [ada] = world.members("tea", ["ada"]);
-    let ways: [(&str, fn(&mut World, usize)); 7] = [
+    type Way = fn(&mut World, usize);
+    let ways: [(&str, Way); 7] = [
         ("leave", |world, client| {
             world.leave(client, "tea");
         }),

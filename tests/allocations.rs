@@ -1,0 +1,203 @@
+//! What the shards allocate, counted by an allocator: nothing per delivery, and little per idle member.
+//!
+//! Only the threads of shards are counted, told by their names, so that the clients in this process do not matter.
+#![allow(clippy::unwrap_used, unsafe_code, reason = "a test fails by panicking; an allocator is unsafe by its nature")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use plaza::{
+    codec::DIALECTS,
+    config::Config,
+    observe::Metrics,
+    server::Server,
+};
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Allocations made by shards, and the bytes of them that live.
+static MADE: AtomicU64 = AtomicU64::new(0);
+static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
+/// Live allocations by size, in steps of 16 bytes.
+static LIVE: [AtomicI64; 256] = [const { AtomicI64::new(0) }; 256];
+/// The two tests count the same numbers, so they take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    /// How often this thread has asked, and whether it is a shard's.
+    static KIND: Cell<(u8, bool)> = const { Cell::new((0, false)) };
+}
+
+// SAFETY: every call is passed on to the system's allocator as it is; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if is_shard() {
+            MADE.fetch_add(1, Relaxed);
+            count(layout.size(), 1);
+        }
+        // SAFETY: the caller's promise is the one that `alloc` wants.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        if is_shard() {
+            count(layout.size(), -1);
+        }
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn count(size: usize, by: i64) {
+    LIVE_BYTES.fetch_add(by * size as i64, Relaxed);
+    if let Some(slot) = LIVE.get(size.div_ceil(16)) {
+        slot.fetch_add(by, Relaxed);
+    }
+}
+
+/// Whether this thread is called `shard-…`. A thread gets its name before it runs anything, but not before its first
+/// allocation, so the first few answers are not kept.
+fn is_shard() -> bool {
+    KIND.try_with(|kind| {
+        let (asked, known) = kind.get();
+        if asked >= 32 {
+            return known;
+        }
+        let mut name = [0_u8; 16];
+        // SAFETY: PR_GET_NAME writes at most 16 bytes, the name and its end, to where it is told (prctl(2)).
+        unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+        let known = name.starts_with(b"shard-");
+        kind.set((asked + 1, known));
+        known
+    })
+    .unwrap_or(false)
+}
+
+#[test]
+fn deliveries_allocate_nothing() {
+    const MEMBERS: usize = 200;
+    const TALKS: u64 = 400;
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let server = start();
+    let address = server.addresses()[0];
+    let mut members: Vec<TcpStream> = (0..MEMBERS).map(|n| member(address, n)).collect();
+    talk(&mut members, 50);
+    let before = MADE.load(Relaxed);
+    talk(&mut members, TALKS);
+    let made = MADE.load(Relaxed) - before;
+    let deliveries = TALKS * MEMBERS as u64;
+    println!("{made} allocations for {TALKS} talks, which were {deliveries} deliveries");
+    // A talk costs its own text, its event, its frame and its way between shards, whatever the number of members.
+    assert!(made < TALKS * 40, "{made} allocations for {TALKS} talks of {MEMBERS} members");
+}
+
+#[test]
+fn an_idle_member_lives_in_a_few_small_allocations() {
+    const MEMBERS: usize = 1_000;
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let server = start();
+    let address = server.addresses()[0];
+    let first: Vec<TcpStream> = (0..MEMBERS).map(|n| member(address, n)).collect();
+    let (bytes, sizes) = settled();
+    let second: Vec<TcpStream> = (MEMBERS..2 * MEMBERS).map(|n| member(address, n)).collect();
+    let (more_bytes, more_sizes) = settled();
+    for (step, (before, after)) in sizes.iter().zip(&more_sizes).enumerate() {
+        if (after - before).unsigned_abs() as usize > MEMBERS / 10 {
+            println!("up to {:>5} bytes: {:>6.2} per member", step * 16, (after - before) as f64 / MEMBERS as f64);
+        }
+    }
+    let each = (more_bytes - bytes) as f64 / MEMBERS as f64;
+    println!("{each:.0} bytes per idle member");
+    assert!(each < 1_900.0, "{each:.0} bytes per idle member");
+    drop((first, second));
+}
+
+/// One shard, so that every member is on it.
+fn start() -> Server {
+    let mut config = Config::default();
+    config.server.listen = vec![plaza::config::Listen { address: ([127, 0, 0, 1], 0).into(), ..config.server.listen[0] }];
+    config.server.admin = None;
+    config.server.memory = true;
+    config.server.shards = 1;
+    let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
+    Server::start(&config, &Metrics::new(1, &names)).unwrap()
+}
+
+/// A native member of the lobby that has read the answer to its join.
+fn member(address: SocketAddr, n: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = format!(
+        "GET /chat HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    read_until(&mut stream, b"\r\n\r\n");
+    send(&mut stream, &format!(r#"{{"id":1,"hello":{{"name":"member {n}"}}}}"#));
+    send(&mut stream, r#"{"id":2,"join":{"room":"lobby"}}"#);
+    read_until(&mut stream, b"\"joined\"");
+    stream
+}
+
+/// The first member says so many things, one after the other; every member reads every one.
+fn talk(members: &mut [TcpStream], talks: u64) {
+    for n in 0..talks {
+        let text = format!("talk {n} of many.");
+        send(&mut members[0], &format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#));
+        for member in members.iter_mut() {
+            read_until(member, text.as_bytes());
+        }
+    }
+}
+
+/// Sends a masked text frame, with a mask of zeroes.
+fn send(stream: &mut TcpStream, text: &str) {
+    let mut frame = vec![0x81];
+    match text.len() {
+        short @ 0..=125 => frame.push(0x80 | short as u8),
+        long => {
+            frame.push(0x80 | 126);
+            frame.extend((long as u16).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    stream.write_all(&frame).unwrap();
+}
+
+fn read_until(stream: &mut TcpStream, wanted: &[u8]) {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    while !seen.windows(wanted.len()).any(|window| window == wanted) {
+        let read = stream.read(&mut buffer).unwrap();
+        assert!(read > 0, "closed before {:?}", String::from_utf8_lossy(wanted));
+        seen.extend_from_slice(&buffer[..read]);
+    }
+}
+
+/// What lives when nothing changes any more.
+fn settled() -> (i64, Vec<i64>) {
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut last = (-1, Vec::new());
+    loop {
+        let now = (LIVE_BYTES.load(Relaxed), LIVE.iter().map(|slot| slot.load(Relaxed)).collect());
+        if now == last || Instant::now() > end {
+            return now;
+        }
+        last = now;
+        // Long enough for a tick of the shard's wheel, which is what moves without being asked.
+        std::thread::sleep(Duration::from_millis(150));
+    }
+}
