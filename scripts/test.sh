@@ -22,7 +22,7 @@ steps() {
     cat <<'TABLE'
 fmt      |   60 |                                            | cargo fmt --all --check
 clippy   |  900 |                                            | cargo clippy --workspace --all-targets -- -D warnings
-doc      |  600 |                                            | RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+doc      |  600 |                                            | RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 deny     |  120 |                                            | step_deny
 rust     | 1200 |                                            | step_rust
 doctest  |  600 |                                            | cargo test --workspace --doc

@@ -1,6 +1,6 @@
 //! One core: its inbox, its connections, its copies of the rooms' logs, flush and pacing, and its timer wheel.
 //!
-//! Reading order: [`message`] (what shards say to each other), [`inbox`] (how), `engine` and its parts `session` (bytes to
+//! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `session` (bytes to
 //! commands), `rooms` (commands to events), `flush` (events to sockets) and `timers`; `run` puts the engine on a thread.
 
 mod admin;

@@ -1,7 +1,7 @@
 //! Plaza's own protocol, `proto/plaza/v1/chat.proto`, as protobuf (view 0) and as JSON (view 1).
 //!
-//! A message goes through two steps: [`protobuf`] or [`json`] read it into the request that the schema describes, then
-//! [`decode`] checks that request once for both and makes it a command. The other way, [`encode`] makes a message of the
+//! A message goes through two steps: `protobuf` or `json` read it into the request that the schema describes, then
+//! `decode` checks that request once for both and makes it a command. The other way, `encode` makes a message of the
 //! schema and writes it straight into the buffer of frames.
 //!
 //! Promised: the same request has the same effect and the same refusals in both forms; memory spent on a message is
