@@ -97,7 +97,10 @@ fn deliveries_allocate_nothing() {
     println!("{with_few} allocations for {TALKS} talks with 20 members, {with_many} with 200");
     // A talk costs its text, its event, its frame and its way. 180 members more are 72,000 deliveries more: if only one in a
     // hundred of them allocated, this would be seen. What is allowed is the tick of the clock.
-    assert!(with_many < with_few + TALKS, "{with_few} with 20 members, {with_many} with 200");
+    assert!(
+        with_many < with_few + TALKS,
+        "{with_few} with 20 members, {with_many} with 200"
+    );
 }
 
 /// Allocations of the shard while so many things are said, when it is warm.
