@@ -47,8 +47,14 @@ pub enum End {
     Peer,
     /// The user said exit.
     Exit,
-    /// The peer broke RFC 6455 or began a message and did not finish it.
+    /// The peer broke RFC 6455 (1002).
     Violation,
+    /// A text was not UTF-8 (1007).
+    NotUtf8,
+    /// A message was beyond the bounds of its dialect (1009).
+    TooLarge,
+    /// A message was begun and not finished.
+    Unfinished,
     /// The dialect had no other answer to a message than a close.
     Refused,
     /// Nothing came for too long.
@@ -80,6 +86,9 @@ impl End {
             Self::Peer => "peer",
             Self::Exit => "exit",
             Self::Violation => "violation",
+            Self::NotUtf8 => "not_utf8",
+            Self::TooLarge => "too_large",
+            Self::Unfinished => "unfinished",
             Self::Refused => "refused",
             Self::Timeout => "timeout",
             Self::Idle => "idle",
@@ -101,6 +110,9 @@ impl End {
             Self::Peer
             | Self::Exit
             | Self::Violation
+            | Self::NotUtf8
+            | Self::TooLarge
+            | Self::Unfinished
             | Self::Refused
             | Self::Idle
             | Self::Slow

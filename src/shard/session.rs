@@ -213,7 +213,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Reading::Paused
             }
             Err(violation) => {
-                self.close(id, violation.code, &violation.reason, End::Violation);
+                let end = match violation.code {
+                    1007 => End::NotUtf8,
+                    1009 => End::TooLarge,
+                    _ => End::Violation,
+                };
+                self.close(id, violation.code, &violation.reason, end);
                 Reading::Discard
             }
         }

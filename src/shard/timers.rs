@@ -179,7 +179,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let unfinished = connection.unfinished_ms;
         if unfinished > 0 && now.saturating_sub(unfinished) >= limits::MESSAGE_AGE.as_millis() as u64 {
-            return self.close(id, 1008, "a message was begun and not finished", End::Violation);
+            return self.close(id, 1008, "a message was begun and not finished", End::Unfinished);
         }
         if self.draining && now >= self.drain_until_ms {
             return self.goodbye(id, None, GoodbyeCode::ShuttingDown);

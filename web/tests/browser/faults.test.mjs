@@ -110,7 +110,8 @@ test('scrolling up loads older messages and does not move what is read', async (
   for (let i = 1; i <= 400; i += 1) peer.talk('lobby', i % 3 ? 'bob' : 'eve', `message ${i}`);
   const page = await enter(browser, peer.url, { name: 'ada' });
   await heard(page, 'message 400');
-  assert.equal((await texts(page))[0], 'message 351');
+  // The newest fifty; a slow machine may paint so few of them first that the page fills itself with a page more.
+  assert.match((await texts(page))[0], /^message (351|301)$/);
   await page.locator('#log').hover();
   for (let i = 0; i < 60 && !(await page.getByText('This is where it begins.').isVisible()); i += 1) {
     await page.mouse.wheel(0, -2_000);
