@@ -2,7 +2,6 @@
 //! close that docs/events.md and RFC 6455 name, and a healthy client beside it loses nothing.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, unreachable_pub)]
 mod stories;
 
 use prost::Message as _;

@@ -2,7 +2,6 @@
 //! metric and the debug log that say what decided, and listeners where it is fixed.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, unreachable_pub)]
 mod stories;
 
 use std::{

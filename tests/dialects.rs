@@ -2,7 +2,6 @@
 //! docs/events.md over real sockets. A dialect that is added without a driver fails here.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, unreachable_pub)]
 mod stories;
 
 use plaza::{
@@ -150,7 +149,7 @@ fn story(driver: &'static Driver, running: &Running) {
         for member in &mut members[2..4] {
             let mut shown = member.take();
             shown.retain(|shown| !matches!(shown, Shown::Other("renamed", _)));
-            assert_eq!(shown, [renamed.clone()], "{}", member.name);
+            assert_eq!(shown, std::slice::from_ref(&renamed), "{}", member.name);
         }
         let mut others: Vec<Member> = members.drain(2..4).collect();
         let last = expected(members[0].driver, &Event::Renamed("ann", "安")).pop().unwrap();

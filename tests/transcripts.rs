@@ -2,7 +2,6 @@
 //! and what is allowed to vary, is described in docs/wire/README.md.
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code, unreachable_pub)]
 mod stories;
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::PathBuf, time::Duration};

@@ -1,6 +1,6 @@
 //! What the tests over real sockets share: a server in this process, a WebSocket that hides nothing, and a driver for each
 //! dialect. Nothing here sleeps; what is waited for is waited for by reading.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod client;
 pub mod drivers;
