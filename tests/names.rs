@@ -14,6 +14,9 @@ use stories::{
     start,
 };
 
+/// A header's name and value.
+type Header<'a> = (&'a str, &'a [u8]);
+
 /// The names in the room, asked for by this client in its dialect.
 fn list(client: &mut Client, dialect: &str) -> Vec<String> {
     let driver = drivers::driver(dialect);
@@ -36,7 +39,7 @@ fn named(address: SocketAddr, dialect: &str, path: &str, headers: &[(&str, &[u8]
 fn names_are_read_percent_encoded_and_raw_from_query_and_headers() {
     let zhang = "张三".as_bytes();
     let encoded = b"%E5%BC%A0%E4%B8%89".as_slice();
-    let cases: &[(&str, &str, &[(&str, &[u8])], &str)] = &[
+    let cases: &[(&str, &str, &[Header<'_>], &str)] = &[
         ("communication", "?username=%E5%BC%A0%E4%B8%89", &[], "张三"),
         ("communication", "?username=张三", &[], "张三"),
         ("communication", "?a=1&username=a+b%2Bc&b=2", &[], "a b+c"),
@@ -126,7 +129,7 @@ fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
     let long = "x".repeat(300);
     for name in ["a\nb", "a\0b", "a\u{202e}b", "a\u{200b}b", "a\u{2028}b", &long] {
         let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let by_handshake: [(&str, String, Vec<(&str, &[u8])>); 5] = [
+        let by_handshake: [(&str, String, Vec<Header<'_>>); 5] = [
             ("communication", format!("/ws/communication?username={encoded}"), vec![]),
             (
                 "communication",

@@ -1,6 +1,5 @@
 //! What the tests over real sockets share: a server in this process, a WebSocket that hides nothing, and a driver for each
 //! dialect. Nothing here sleeps; what is waited for is waited for by reading.
-// Each test program uses its part of it.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 pub mod client;
