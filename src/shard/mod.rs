@@ -6,6 +6,7 @@
 mod admin;
 mod connection;
 mod directory;
+mod ending;
 mod engine;
 mod event;
 mod flush;
@@ -15,6 +16,9 @@ mod mail;
 mod message;
 mod pace;
 mod pairs;
+mod questions;
+mod reading;
+mod replay;
 mod report;
 mod rooms;
 mod run;

@@ -26,7 +26,7 @@ use super::{
     engine::{Clock, Engine, Observer, Want},
     inbox::{Inbox, Outbox},
     message::{ToHome, ToShard},
-    session::Reading,
+    reading::Reading,
     settings::Settings,
     stats::Stats,
     stored::{self, Store, Ticket},

@@ -7,19 +7,16 @@
 use std::sync::Arc;
 
 use super::{
-    connection::{Replay, Session, Socket, Welcoming},
+    connection::Socket,
     engine::{Clock, Engine},
     message::{ToHome, ToShard},
 };
 use crate::{
     chat::{
-        Conversation, ErrorCode, Happening, HistoryPage, Joined, Position, Refusal, Reply, RequestId, RoomName, Seq,
-        SessionId, ShardId, Since, Talk, UnreadEntry, UserName, Utterance,
+        Conversation, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId, Since,
+        UserName, Utterance,
     },
-    history::{
-        Answer, Append, Ask, ConversationHead, History, LogHead, LogId, LostInterval, Outcome, StoreFault, UserPair,
-        Which, Window,
-    },
+    history::{Answer, Append, Ask, History, LogHead, LogId, LostInterval, Outcome, StoreFault, UserPair},
     limits,
 };
 
@@ -258,7 +255,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn submit(&mut self, log: LogId, said: Utterance, ticket: Ticket, at: u64) -> Result<(), Utterance> {
+    pub(super) fn submit(&mut self, log: LogId, said: Utterance, ticket: Ticket, at: u64) -> Result<(), Utterance> {
         let Some(store) = self.store.as_mut().filter(|store| store.talks < store.talks_most) else {
             return Err(said);
         };
@@ -328,7 +325,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn committed(&mut self, append: Append<Ticket>, position: Position, prev: Seq, at: u64) {
+    pub(super) fn committed(&mut self, append: Append<Ticket>, position: Position, prev: Seq, at: u64) {
         match append.ticket.clone() {
             Ticket::Talk { session, id, .. } => {
                 let LogId::Room(room) = append.log.clone() else { return };
@@ -358,7 +355,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn not_committed(&mut self, append: Append<Ticket>, reply: Reply) {
+    pub(super) fn not_committed(&mut self, append: Append<Ticket>, reply: Reply) {
         match append.ticket {
             Ticket::Talk { session, id, .. } => {
                 self.answer(session, id, reply);
@@ -379,7 +376,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A talk of this room has come back from the store.
-    fn home_settled(&mut self, room: &RoomName) {
+    pub(super) fn home_settled(&mut self, room: &RoomName) {
         self.home.settled(room);
         self.forget_head(room);
     }
@@ -393,7 +390,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn store_answered(&mut self, ticket: Ticket, answer: Answer) {
+    pub(super) fn store_answered(&mut self, ticket: Ticket, answer: Answer) {
         match (ticket, answer) {
             (Ticket::Open { room, .. }, Answer::Head { head, .. }) => self.opened(&room, head),
             (Ticket::Hello(session), Answer::Name { user, claim }) => self.claimed(session, user, claim),
@@ -436,7 +433,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn store_unanswered(&mut self, ticket: Ticket, ask: &Ask, why: &StoreFault) {
+    pub(super) fn store_unanswered(&mut self, ticket: Ticket, ask: &Ask, why: &StoreFault) {
         tracing::warn!(?ask, %why, "the store could not answer");
         let refusal = store_failed(why);
         match ticket {
@@ -470,7 +467,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn opened(&mut self, room: &RoomName, head: LogHead) {
+    pub(super) fn opened(&mut self, room: &RoomName, head: LogHead) {
         self.home.open_stored(room, head.position());
         let Some(store) = &mut self.store else { return };
         store.heads.insert(room.clone(), head);
@@ -479,7 +476,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn refuse_parked(&mut self, message: ToHome, refusal: Refusal) {
+    pub(super) fn refuse_parked(&mut self, message: ToHome, refusal: Refusal) {
         match message {
             ToHome::Join { room, arrival, id, .. } => {
                 self.send(
@@ -533,610 +530,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             (_, since) => (since, Vec::new()),
         }
     }
-
-    // ------------------------------------------------------------------------------------------- what was missed
-
-    /// A session has been admitted: it is told, and given what it missed.
-    pub(super) fn welcome_member(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        joined: Joined,
-        lost: Vec<LostInterval>,
-    ) {
-        let resumes = joined.from < joined.head.seq || !lost.is_empty();
-        let user = self
-            .connection(id)
-            .and_then(|c| c.session.as_ref())
-            .map(|session| session.name.clone());
-        if joined.history
-            && resumes
-            && let Some(user) = user
-        {
-            // Nothing of the room may pass before the answer to the join.
-            self.hold(id, &joined.room);
-            let ask = Ask::MarkOf {
-                log: LogId::Room(joined.room.clone()),
-                user,
-            };
-            let number = self.next_reading(id);
-            if self.ask_store(ask, Ticket::ReadOf { session: id, number }) {
-                if let Some(session) = self.session(id) {
-                    session.welcomes.push(Welcoming {
-                        number,
-                        request,
-                        joined: Box::new(joined),
-                        lost,
-                    });
-                }
-                return;
-            }
-        }
-        self.tell_joined(id, request, joined, lost);
-    }
-
-    fn session(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.connection(id)?.session.as_deref_mut()
-    }
-
-    fn is_held(&mut self, id: SessionId, room: &RoomName) -> bool {
-        self.member(id, room).is_some_and(|member| member.held)
-    }
-
-    /// A number for what this session is to be given from the store next.
-    pub(super) fn next_reading(&mut self, id: SessionId) -> u32 {
-        self.session(id).map_or(0, |session| {
-            session.readings = session.readings.wrapping_add(1);
-            session.readings
-        })
-    }
-
-    /// The read position for an answer to a join is known.
-    fn read_known(&mut self, id: SessionId, number: u32, read: Seq) {
-        let Some(session) = self.session(id) else { return };
-        let Some(at) = session.welcomes.iter().position(|welcome| welcome.number == number) else {
-            return;
-        };
-        let Welcoming {
-            request,
-            mut joined,
-            lost,
-            ..
-        } = session.welcomes.remove(at);
-        joined.read = read;
-        self.tell_joined(id, request, *joined, lost);
-    }
-
-    /// A member goes: it is told that it had joined, if that is still to be said, and given no more of what it missed.
-    pub(super) fn end_replay(&mut self, id: SessionId, room: &RoomName) {
-        let Some(session) = self.session(id) else { return };
-        let welcome = session
-            .welcomes
-            .iter()
-            .position(|welcome| welcome.joined.room == *room)
-            .map(|at| session.welcomes.remove(at));
-        let first = session.replays.first().is_some_and(|replay| replay.room == *room);
-        session.replays.retain(|replay| replay.room != *room);
-        if let Some(Welcoming {
-            request, joined, lost, ..
-        }) = welcome
-        {
-            self.say_joined(id, request, *joined, lost);
-        }
-        if first {
-            self.replay_on(id);
-        }
-    }
-
-    fn say_joined(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
-        let room = joined.room.clone();
-        self.reply(id, request, &Reply::Joined(Box::new(joined)));
-        for LostInterval { epoch, from, to } in lost {
-            let conversation = Conversation::Room(room.clone());
-            self.reply(
-                id,
-                None,
-                &Reply::Gap {
-                    conversation,
-                    epoch,
-                    from,
-                    to,
-                    lost: true,
-                },
-            );
-        }
-        self.answered(id);
-    }
-
-    fn tell_joined(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
-        let (room, after, head) = (joined.room.clone(), joined.from, joined.head.seq);
-        let history = joined.history;
-        self.say_joined(id, request, joined, lost);
-        if after >= head && !self.is_held(id, &room) {
-            return;
-        }
-        self.hold(id, &room);
-        let number = self.next_reading(id);
-        if let Some(session) = self.session(id) {
-            session.replays.push(Replay {
-                number,
-                room,
-                after,
-                target: head,
-                history,
-                asked: false,
-            });
-        }
-        // One conversation after the other.
-        if self
-            .connection(id)
-            .and_then(|c| c.session.as_ref())
-            .is_some_and(|session| session.replays.len() == 1)
-        {
-            self.replay_on(id);
-        }
-    }
-
-    /// Goes on with the replay at hand: from the ring where it holds all, else with a page of the store.
-    pub(super) fn replay_on(&mut self, id: SessionId) {
-        loop {
-            let Some(connection) = self.connection(id) else { return };
-            if connection.private_bytes() > limits::PRIVATE_BYTES {
-                // It goes on when this much has been written: a slow reader costs one page of memory.
-                return;
-            }
-            let connection_waits = connection.outgoing.is_some();
-            let Some(replay) = connection
-                .session
-                .as_ref()
-                .and_then(|session| session.replays.first().cloned())
-            else {
-                return;
-            };
-            let Some(place) = self.room_places.get(&replay.room).copied() else {
-                return self.replay_done(id);
-            };
-            let Some(room) = self.rooms.get(place as usize) else {
-                return self.replay_done(id);
-            };
-            if replay.after < replay.target {
-                let (from, talks) = room.ring.talks_after(replay.after, limits::REPLAY_TALKS);
-                if from <= replay.after {
-                    let upto = match talks.last().map(|event| &event.happening) {
-                        Some(Happening::Talk(last)) if talks.len() == limits::REPLAY_TALKS => {
-                            last.seq.min(replay.target)
-                        }
-                        _ => replay.target,
-                    };
-                    for event in talks {
-                        if let Happening::Talk(talk) = &event.happening
-                            && talk.seq <= replay.target
-                        {
-                            let talk = Arc::new(talk.clone());
-                            self.reply(
-                                id,
-                                None,
-                                &Reply::Replayed {
-                                    room: replay.room.clone(),
-                                    talk,
-                                },
-                            );
-                        }
-                    }
-                    self.replayed_upto(id, upto);
-                    continue;
-                }
-                if !replay.history {
-                    let until = from.min(replay.target);
-                    self.tell_gap(id, &replay.room, replay.after + 1, until);
-                    self.replayed_upto(id, until);
-                    continue;
-                }
-                if replay.asked {
-                    return;
-                }
-                let ask = Ask::Page {
-                    log: LogId::Room(replay.room.clone()),
-                    window: Window::After(replay.after),
-                    limit: limits::HISTORY_PAGE_TALKS,
-                };
-                let ticket = Ticket::Replay {
-                    session: id,
-                    number: replay.number,
-                };
-                if !self.ask_store(ask, ticket) {
-                    self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
-                    self.replayed_upto(id, replay.target);
-                    continue;
-                }
-                self.replay_asked(id, true);
-                return;
-            }
-            if connection_waits {
-                // Live events would pile up behind what the socket has not taken: it goes on when that is out.
-                return;
-            }
-            // Everything up to where the cursor began: does the ring still go on from there?
-            let Some(target) = self.release(id, &replay.room) else {
-                // At once, before the ring can move on.
-                if self.catch_up(id) {
-                    self.wait_writable(id);
-                }
-                return self.replay_done(id);
-            };
-            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
-                && let Some(first) = session.replays.first_mut()
-            {
-                first.target = target;
-            }
-        }
-    }
-
-    fn replay_asked(&mut self, id: SessionId, asked: bool) {
-        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
-            && let Some(first) = session.replays.first_mut()
-        {
-            first.asked = asked;
-        }
-    }
-
-    fn replayed_upto(&mut self, id: SessionId, seq: Seq) {
-        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
-            && let Some(first) = session.replays.first_mut()
-        {
-            first.after = first.after.max(seq);
-        }
-    }
-
-    fn tell_gap(&mut self, id: SessionId, room: &RoomName, from: Seq, to: Seq) {
-        let epoch = self
-            .room_places
-            .get(room)
-            .and_then(|place| self.rooms.get(*place as usize))
-            .map_or(0, |r| r.epoch);
-        let lost = !self.keeps(room);
-        let conversation = Conversation::Room(room.clone());
-        self.reply(
-            id,
-            None,
-            &Reply::Gap {
-                conversation,
-                epoch,
-                from,
-                to,
-                lost,
-            },
-        );
-    }
-
-    /// Lets a member read on from its cursor if the ring still has it; else where the next replay is to end.
-    fn release(&mut self, id: SessionId, name: &RoomName) -> Option<Seq> {
-        let place = self.room_places.get(name).copied()?;
-        let room = self.rooms.get_mut(place as usize)?;
-        let connection = self.connections.get(id.slot as usize)?;
-        let membership = connection
-            .memberships
-            .iter()
-            .find(|membership| membership.room == place)?;
-        let member = room.members.get_mut(membership.member as usize)?;
-        if member.cursor >= room.ring.base() {
-            member.held = false;
-            return None;
-        }
-        member.cursor = room.ring.end();
-        member.seq = room.ring.head_seq();
-        Some(member.seq)
-    }
-
-    fn replay_done(&mut self, id: SessionId) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
-            return;
-        };
-        if !session.replays.is_empty() {
-            session.replays.remove(0);
-        }
-        if !session.replays.is_empty() {
-            self.replay_on(id);
-        }
-    }
-
-    /// The replay at hand, if it is the one that asked; it has its answer.
-    fn replay_of(&mut self, id: SessionId, number: u32) -> Option<Replay> {
-        let replay = self.session(id)?.replays.first_mut()?;
-        if replay.number != number {
-            return None;
-        }
-        replay.asked = false;
-        Some(replay.clone())
-    }
-
-    fn replay_page(&mut self, id: SessionId, number: u32, head: &LogHead, talks: Vec<Talk>) {
-        let Some(replay) = self.replay_of(id, number) else {
-            return;
-        };
-        let room = &replay.room;
-        // Retention may have been faster than the replay.
-        let next = talks
-            .first()
-            .map_or(replay.target + 1, |talk| talk.seq)
-            .min(replay.target + 1);
-        if next > replay.after + 1 {
-            let conversation = Conversation::Room(room.clone());
-            let (from, to) = (replay.after + 1, next - 1);
-            self.reply(
-                id,
-                None,
-                &Reply::Gap {
-                    conversation,
-                    epoch: head.epoch,
-                    from,
-                    to,
-                    lost: true,
-                },
-            );
-        }
-        let mut upto = next - 1;
-        for talk in talks {
-            if talk.seq > replay.target {
-                break;
-            }
-            upto = talk.seq;
-            self.reply(
-                id,
-                None,
-                &Reply::Replayed {
-                    room: room.clone(),
-                    talk: Arc::new(talk),
-                },
-            );
-            if self
-                .connection(id)
-                .is_none_or(|connection| connection.private_bytes() > limits::PRIVATE_BYTES)
-            {
-                // The rest is read again when this much has been written.
-                break;
-            }
-        }
-        self.replayed_upto(id, upto);
-        self.replay_on(id);
-    }
-
-    fn replay_failed(&mut self, id: SessionId, number: u32) {
-        let Some(replay) = self.replay_of(id, number) else {
-            return;
-        };
-        self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
-        self.replayed_upto(id, replay.target);
-        self.replay_on(id);
-    }
-
-    /// What waited has been written: a replay may go on.
-    pub(super) fn replay_after_write(&mut self, id: SessionId) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
-            return;
-        };
-        if session.replays.first().is_some_and(|replay| !replay.asked) {
-            self.replay_on(id);
-        }
-    }
-
-    // ------------------------------------------------------------------------------------------- questions
-
-    /// History, search, read and unread: asked of the store, if the session may know.
-    pub(super) fn question(&mut self, id: SessionId, request: RequestId, question: Question) {
-        if self.store.is_none() {
-            return self.refuse(
-                id,
-                request,
-                ErrorCode::NoHistory.because("this server keeps no history"),
-            );
-        }
-        let Some(user) = self
-            .connection(id)
-            .and_then(|c| c.session.as_ref())
-            .map(|session| session.name.clone())
-        else {
-            return;
-        };
-        let conversation = question.conversation().cloned();
-        let log = match conversation
-            .as_ref()
-            .map(|conversation| self.log_for(id, &user, conversation))
-        {
-            None => None,
-            Some(Ok(log)) => Some(log),
-            Some(Err(refusal)) => return self.refuse(id, request, refusal),
-        };
-        let ask = match (question, log) {
-            (
-                Question::History {
-                    before, after, limit, ..
-                },
-                Some(log),
-            ) => {
-                let window = match (before, after) {
-                    (Some(before), _) => Window::Before(before),
-                    (None, Some(after)) => Window::After(after),
-                    (None, None) => Window::Newest,
-                };
-                Ask::Page { log, window, limit }
-            }
-            (
-                Question::Search {
-                    text, before, limit, ..
-                },
-                Some(log),
-            ) => Ask::Search {
-                log,
-                text,
-                before,
-                limit,
-            },
-            (Question::Read { seq, .. }, Some(log)) => Ask::Mark { log, user, seq },
-            (Question::Unread, _) => {
-                if !self.owns_mail(id) {
-                    return self.refuse(id, request, reserved(&user));
-                }
-                Ask::Conversations {
-                    user,
-                    which: Which::Unread,
-                }
-            }
-            (Question::History { .. } | Question::Search { .. } | Question::Read { .. }, None) => return,
-        };
-        if self.ask_store(
-            ask,
-            Ticket::Question {
-                session: id,
-                id: request,
-                conversation,
-            },
-        ) {
-            if let Some(connection) = self.connection(id) {
-                connection.underway += 1;
-                connection.questions += 1;
-            }
-        } else {
-            self.refuse(id, request, busy_store());
-        }
-    }
-
-    fn question_answered(&mut self, id: SessionId) {
-        if let Some(connection) = self.connection(id) {
-            connection.questions = connection.questions.saturating_sub(1);
-        }
-        self.answered(id);
-    }
-
-    fn log_for(&mut self, id: SessionId, user: &UserName, conversation: &Conversation) -> Result<LogId, Refusal> {
-        match conversation {
-            Conversation::Room(room) => {
-                if !self.keeps(room) {
-                    return Err(ErrorCode::NoHistory.because(format!("the talks of the room {room} are not kept")));
-                }
-                let place = self.room_places.get(room).copied();
-                let member = self.connection(id).is_some_and(|connection| {
-                    connection
-                        .memberships
-                        .iter()
-                        .any(|membership| Some(membership.room) == place)
-                });
-                if !member {
-                    let text = format!("this session is not in the room {room}; join it first");
-                    return Err(ErrorCode::NotMember.because(text));
-                }
-                Ok(LogId::Room(room.clone()))
-            }
-            Conversation::Peer(peer) => {
-                if !self.owns_mail(id) {
-                    return Err(reserved(user));
-                }
-                Ok(LogId::Pair(UserPair::of(user, peer)))
-            }
-        }
-    }
-
-    fn owns_mail(&mut self, id: SessionId) -> bool {
-        self.connection(id)
-            .and_then(|connection| connection.session.as_ref())
-            .is_some_and(|session| session.owns_mail)
-    }
-
-    fn answer_question(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        conversation: Option<Conversation>,
-        answer: Answer,
-    ) {
-        let reply = match (answer, conversation) {
-            (Answer::Page { head, talks, more, .. }, Some(conversation)) => {
-                let (epoch, first) = (head.epoch, head.first);
-                Reply::History(Box::new(HistoryPage {
-                    conversation,
-                    epoch,
-                    talks,
-                    more,
-                    first,
-                }))
-            }
-            (Answer::Found { head, talks, next, .. }, Some(conversation)) => {
-                let (epoch, first) = (head.epoch, head.first);
-                let page = Box::new(HistoryPage {
-                    conversation,
-                    epoch,
-                    talks,
-                    more: next.is_some(),
-                    first,
-                });
-                Reply::Search { page, next }
-            }
-            (Answer::Marked { seq, unread, .. }, Some(conversation)) => Reply::ReadMark {
-                conversation,
-                seq,
-                unread,
-            },
-            (Answer::Conversations { user, conversations }, _) => Reply::UnreadList(
-                conversations
-                    .into_iter()
-                    .filter_map(|conversation| unread_entry(&user, conversation))
-                    .collect(),
-            ),
-            (answer, _) => {
-                tracing::error!(?answer, "the store answered another question than was asked");
-                Reply::Error(ErrorCode::StoreFailed.because("the store gave no answer"))
-            }
-        };
-        self.reply(id, request, &reply);
-        self.question_answered(id);
-    }
-}
-
-/// What a session may ask of the store.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Question {
-    /// Stored talks.
-    History {
-        /// Of what.
-        conversation: Conversation,
-        /// Below this.
-        before: Option<Seq>,
-        /// Above this.
-        after: Option<Seq>,
-        /// At most this many.
-        limit: usize,
-    },
-    /// Talks that hold a text.
-    Search {
-        /// In what.
-        conversation: Conversation,
-        /// The text.
-        text: Arc<str>,
-        /// Below this.
-        before: Option<Seq>,
-        /// At most this many.
-        limit: usize,
-    },
-    /// A read position moves.
-    Read {
-        /// Where.
-        conversation: Conversation,
-        /// Up to here.
-        seq: Seq,
-    },
-    /// Conversations with something unread.
-    Unread,
-}
-
-impl Question {
-    fn conversation(&self) -> Option<&Conversation> {
-        match self {
-            Self::History { conversation, .. }
-            | Self::Search { conversation, .. }
-            | Self::Read { conversation, .. } => Some(conversation),
-            Self::Unread => None,
-        }
-    }
 }
 
 pub(super) fn reserved(name: &UserName) -> Refusal {
@@ -1145,13 +538,13 @@ pub(super) fn reserved(name: &UserName) -> Refusal {
     ))
 }
 
-fn busy_store() -> Refusal {
+pub(super) fn busy_store() -> Refusal {
     ErrorCode::Busy
         .because("the store has as much to do as it may hold; try again in a moment")
         .retry_after(limits::BUSY_RETRY)
 }
 
-fn store_failed(why: &StoreFault) -> Refusal {
+pub(super) fn store_failed(why: &StoreFault) -> Refusal {
     ErrorCode::StoreFailed.because(match why {
         StoreFault::Full { .. } => "the disk is full; nothing was sent, try again later".to_owned(),
         StoreFault::ReadOnly { .. } => "the store cannot be written; nothing was sent, try again later".to_owned(),
@@ -1181,24 +574,4 @@ fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utter
         kind,
         key,
     }
-}
-
-fn unread_entry(user: &UserName, conversation: ConversationHead) -> Option<UnreadEntry> {
-    let ConversationHead {
-        log,
-        head,
-        read,
-        unread,
-    } = conversation;
-    let conversation = match log {
-        LogId::Room(room) => Conversation::Room(room),
-        LogId::Pair(pair) => Conversation::Peer(pair.peer_of(user)?.clone()),
-    };
-    Some(UnreadEntry {
-        conversation,
-        epoch: head.epoch,
-        read,
-        head: head.seq,
-        unread,
-    })
 }

@@ -23,7 +23,7 @@ use super::{
     engine::{Clock, Engine, Observer, Want},
     inbox::{Inbox, Outbox},
     message::ToShard,
-    session::Reading,
+    reading::Reading,
     settings::Settings,
 };
 use crate::{

@@ -1,0 +1,328 @@
+//! From bytes to messages: connections come, show their dialect, and are read as fast as they are served.
+
+use std::{net::SocketAddr, rc::Rc};
+
+use super::{
+    End,
+    connection::{Connection, Phase, Socket, Speaking, Undecided},
+    engine::{Clock, Engine, Want},
+    message::{ToHome, ToShard},
+};
+use crate::{
+    chat::{Reply, RoomName, SessionId},
+    codec::{Fault, Handshake, Message, detect},
+    limits,
+    wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
+};
+
+/// What a reader of a socket is to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Read on.
+    On,
+    /// Wait for [`Want::Wake`].
+    Paused,
+    /// Read on and throw it away, until the peer closes.
+    Discard,
+    /// The connection is over.
+    Over,
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Takes up a connection whose handshake is done.
+    pub(crate) fn open(&mut self, socket: Rc<S>, handshake: Handshake, dialect: Option<usize>) -> SessionId {
+        let (phase_until, decided) = match dialect {
+            Some(dialect) => (0, Some(dialect)),
+            None => match detect::from_handshake(&handshake) {
+                detect::Detection::Known { dialect, why } => {
+                    self.note_detected(handshake.peer, dialect, why);
+                    (0, crate::codec::number_of(dialect))
+                }
+                detect::Detection::ByFirstMessage { hold, if_silent } => {
+                    let until_ms = self.now.ms + hold.as_millis() as u64;
+                    let undecided = Undecided {
+                        handshake: handshake.clone(),
+                        until_ms,
+                        if_silent,
+                    };
+                    return self.insert(socket, Phase::Detecting(Box::new(undecided)), until_ms, LEGACY_LIMITS);
+                }
+            },
+        };
+        let dialect = decided.unwrap_or_default();
+        let profile = self.profiles[dialect];
+        let reader = ReaderLimits {
+            message_bytes: profile.message_bytes,
+            fragments: limits::MESSAGE_FRAGMENTS,
+            text_is_utf8: profile.text_is_utf8,
+        };
+        let codec = self.settings.dialects[dialect].open(&handshake);
+        let speaking = Speaking {
+            dialect: dialect as u8,
+            codec,
+            peer: handshake.peer,
+        };
+        let id = self.insert(socket, Phase::Open(speaking), phase_until, reader);
+        self.begin_speaking(id);
+        id
+    }
+
+    pub(super) fn insert(&mut self, socket: Rc<S>, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        let now = self.now.ms;
+        let slot = self.connections.insert(Connection {
+            socket,
+            generation,
+            reader: Some(FrameReader::new(reader)),
+            phase,
+            session: None,
+            memberships: Vec::new(),
+            outgoing: None,
+            opened_ms: now,
+            heard_ms: now,
+            ping_ms: u64::MAX,
+            unfinished_ms: 0,
+            tick: 0,
+            underway: 0,
+            paused: false,
+            dirty: false,
+            congested: false,
+            claiming: None,
+            questions: 0,
+            renaming: false,
+        });
+        let id = SessionId {
+            shard: self.me,
+            slot: slot as u32,
+            generation,
+        };
+        if until_ms > 0 {
+            self.watch(id, until_ms);
+        }
+        id
+    }
+
+    /// The dialect is known: the greeting, and what the handshake alone amounts to.
+    pub(super) fn begin_speaking(&mut self, id: SessionId) {
+        let random = self.random.f64();
+        let now = self.now.ms;
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &mut connection.phase else {
+            return;
+        };
+        let profile = &self.profiles[usize::from(speaking.dialect)];
+        self.stats.opened.push(speaking.dialect);
+        // The first ping comes at random, so that those who came together are not pinged together.
+        connection.ping_ms = now + (profile.ping_every.as_millis() as f64 * random) as u64;
+        let peer = speaking.peer;
+        let opening = speaking.codec.opening();
+        let greets = profile.greets;
+        if greets {
+            connection.underway += 1;
+            let home = self.home_of(&RoomName::lobby());
+            self.send(home, ToShard::Home(ToHome::Greet { session: id, peer }));
+        }
+        self.schedule(id);
+        match opening {
+            Ok(requests) => {
+                for request in requests {
+                    self.request(id, request);
+                }
+            }
+            Err(fault) => self.fault(id, fault),
+        }
+    }
+
+    /// Bytes came off the socket; they are unmasked in place.
+    pub(crate) fn receive(&mut self, id: SessionId, bytes: &mut [u8]) -> Reading {
+        let now = self.now.ms;
+        self.stats.bytes_in += bytes.len() as u64;
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
+        connection.heard_ms = now;
+        self.read(id, |reader, sink| reader.read(bytes, sink))
+    }
+
+    /// Goes on with a connection that was paused, if nothing keeps it from being read any more: with what its reader kept,
+    /// and then with its socket. Called wherever a reason for a pause ends.
+    pub(crate) fn read_on(&mut self, id: SessionId) {
+        if !self.connection(id).is_some_and(|connection| connection.paused) || self.flow(id) == Flow::Pause {
+            return;
+        }
+        let Some(connection) = self.connection(id) else { return };
+        connection.paused = false;
+        let reading = self.read(id, |reader, sink| reader.resume(sink));
+        if reading != Reading::Paused {
+            self.wants.push(Want::Wake(id));
+        }
+    }
+
+    pub(super) fn read(
+        &mut self,
+        id: SessionId,
+        step: impl FnOnce(&mut FrameReader, &mut dyn FnMut(Incoming<'_>) -> Flow) -> Result<Progress, wire::Violation>,
+    ) -> Reading {
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
+        let Some(mut reader) = connection.reader.take() else {
+            return Reading::Discard;
+        };
+        let mut finished = false;
+        let outcome = step(&mut reader, &mut |incoming| {
+            finished |= matches!(incoming, Incoming::Message(_));
+            self.incoming(id, incoming)
+        });
+        let now = self.now.ms;
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return Reading::Discard;
+        }
+        match outcome {
+            Ok(Progress::NeedMore | Progress::Closed) => {
+                let began = connection.unfinished_ms;
+                connection.unfinished_ms = match (reader.is_unfinished(), began) {
+                    (false, _) => 0,
+                    // What is unfinished now is another message than before.
+                    (true, _) if finished || began == 0 => now.max(1),
+                    (true, began) => began,
+                };
+                if began == 0 && connection.unfinished_ms != 0 {
+                    self.schedule(id);
+                }
+                if let Some(connection) = self.connection(id) {
+                    connection.reader = Some(reader);
+                }
+                Reading::On
+            }
+            Ok(Progress::Paused) => {
+                connection.reader = Some(reader);
+                connection.paused = true;
+                Reading::Paused
+            }
+            Err(violation) => {
+                let end = match violation.code {
+                    1007 => End::NotUtf8,
+                    1009 => End::TooLarge,
+                    _ => End::Violation,
+                };
+                self.close(id, violation.code, &violation.reason, end);
+                Reading::Discard
+            }
+        }
+    }
+
+    pub(super) fn incoming(&mut self, id: SessionId, incoming: Incoming<'_>) -> Flow {
+        match incoming {
+            Incoming::Message(message) => self.message(id, message),
+            Incoming::Ping(payload) => {
+                if let Some(connection) = self.connection(id) {
+                    connection.outgoing().pong(wire::pong(payload).as_bytes());
+                    self.mark_dirty(id);
+                }
+            }
+            Incoming::Pong(payload) => self.pong(id, payload),
+            Incoming::Close { code, .. } => {
+                let answer = wire::close_answer(code);
+                self.close_with(id, answer.as_bytes(), End::Peer);
+            }
+        }
+        self.flow(id)
+    }
+
+    /// Whether this connection is to be read on.
+    pub(super) fn flow(&mut self, id: SessionId) -> Flow {
+        let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
+        let Some(connection) = self.connection(id) else {
+            return Flow::Pause;
+        };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return Flow::Pause;
+        }
+        let held = connection
+            .session
+            .as_ref()
+            .is_some_and(|session| session.held.is_some() || session.exiting.is_some());
+        if held
+            || connection.claiming.is_some()
+            || connection.renaming
+            || connection.questions >= limits::QUESTIONS_UNDERWAY
+            || connection.underway >= limits::REQUESTS_UNDERWAY
+            || connection.private_bytes() > limits::PRIVATE_BYTES
+        {
+            return Flow::Pause;
+        }
+        if congested {
+            if !std::mem::replace(&mut connection.congested, true) {
+                self.congested.push(id);
+            }
+            return Flow::Pause;
+        }
+        Flow::Go
+    }
+
+    pub(super) fn message(&mut self, id: SessionId, message: Message<'_>) {
+        let Some(connection) = self.connection(id) else { return };
+        if let Phase::Detecting(undecided) = &connection.phase {
+            let peer = undecided.handshake.peer;
+            let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
+            self.note_detected(peer, dialect, why);
+            self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
+        }
+        let mut requests = std::mem::take(&mut self.requests);
+        let decoded = match self.connection(id).map(|connection| &mut connection.phase) {
+            Some(Phase::Open(speaking)) => speaking.codec.decode(message, &mut requests),
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => Ok(()),
+        };
+        for request in requests.drain(..) {
+            self.request(id, request);
+        }
+        self.requests = requests;
+        if let Err(fault) = decoded {
+            self.fault(id, fault);
+        }
+    }
+
+    /// What decided on a dialect goes into the debug log and into a metric.
+    pub(super) fn note_detected(&mut self, peer: SocketAddr, dialect: &'static str, why: detect::Why) {
+        tracing::debug!(%peer, dialect, by = why.name(), "the dialect of a connection is decided");
+        self.stats.detected.push((dialect, why));
+    }
+
+    /// The dialect of an undecided connection is this one.
+    pub(super) fn decide(&mut self, id: SessionId, dialect: usize) {
+        let dialects = self.settings.dialects;
+        let Some(connection) = self.connection(id) else { return };
+        let Phase::Detecting(undecided) = &connection.phase else {
+            return;
+        };
+        let codec = dialects[dialect].open(&undecided.handshake);
+        let peer = undecided.handshake.peer;
+        connection.phase = Phase::Open(Speaking {
+            dialect: dialect as u8,
+            codec,
+            peer,
+        });
+        self.begin_speaking(id);
+    }
+
+    pub(super) fn fault(&mut self, id: SessionId, fault: Fault) {
+        match fault {
+            Fault::Refused(request, refusal) => self.reply(id, request, &Reply::Error(refusal)),
+            Fault::Close(code, reason) => self.close(id, code, reason, End::Refused),
+        }
+    }
+}
+
+/// How messages of an undecided connection are read: it may be a protobuf dialect.
+const LEGACY_LIMITS: ReaderLimits = ReaderLimits {
+    message_bytes: limits::LEGACY_MESSAGE_BYTES,
+    fragments: limits::MESSAGE_FRAGMENTS,
+    text_is_utf8: false,
+};
