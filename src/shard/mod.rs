@@ -1,7 +1,8 @@
 //! One core: its inbox, its connections, its copies of the rooms' logs, flush and pacing, and its timer wheel.
 //!
-//! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `session` (bytes to
-//! commands), `rooms` (commands to events), `flush` (events to sockets) and `timers`; `run` puts the engine on a thread.
+//! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
+//! messages), `session` (messages to commands), `rooms` (commands to events), `flush` (events to sockets), `ending` and
+//! `timers`; `stored`, `replay`, `mail` and `questions` stand between the engine and the store; `run` puts it on a thread.
 
 mod admin;
 mod connection;
