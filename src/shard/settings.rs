@@ -61,7 +61,7 @@ impl Default for Settings {
             dead_after: Duration::from_secs(60),
             idle_kick: None,
             write_timeout: Duration::from_secs(10),
-            pace: 2.0,
+            pace: 3.0,
             flush_max: Duration::from_millis(10),
             yield_writes: 256,
             ring_bytes: 1024 * 1024,
