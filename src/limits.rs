@@ -156,6 +156,8 @@ pub const DETECT_NAMED: Duration = Duration::from_secs(2);
 pub const DETECT_NAMELESS: Duration = Duration::from_millis(300);
 /// The least that a client waits before it comes back after a goodbye, on top of its random part.
 pub const RETRY_LEAST: Duration = Duration::from_millis(500);
+/// Sockets served in one turn of a shard, between two looks at its inbox and its rooms.
+pub const SOCKETS_PER_TURN: usize = 128;
 /// Reads of one socket before others get their turn.
 pub const READS_PER_TURN: usize = 4;
 /// Handshakes begun before sockets are looked at again: a storm of newcomers does not silence those who are here.

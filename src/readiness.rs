@@ -1,38 +1,37 @@
-//! Sockets of the standard library, watched by the runtime: the one file with `unsafe` in it.
+//! Descriptors of the standard library, watched by the runtime: the one file with `unsafe` in it.
 //!
-//! tokio's own `TcpStream` cannot say that a short read has emptied the socket, which costs a system call per read, and its
-//! listener registers every accepted socket with the acceptor's own poll. [`AsyncFd`] does neither, and asks in return for the
-//! promise that is made here.
+//! tokio's listener registers every accepted socket with the acceptor's own poll, and its types for sockets know no set of
+//! sockets. [`AsyncFd`] takes both, and asks in return for the promise that is made here.
 
 use std::{
     io,
-    net::{TcpListener, TcpStream},
-    os::fd::AsRawFd,
+    net::TcpListener,
+    os::fd::{AsRawFd, OwnedFd},
 };
 
 use tokio::io::unix::AsyncFd;
 
-/// A socket that owns its descriptor, returns the same one for all its life, and closes it only when it is dropped.
-pub(crate) trait OwnedSocket: AsRawFd + private::Sealed {}
+/// What owns its descriptor, returns the same one for all its life, and closes it only when it is dropped.
+pub(crate) trait Owner: AsRawFd + private::Sealed {}
 
-impl OwnedSocket for TcpStream {}
-impl OwnedSocket for TcpListener {}
+impl Owner for TcpListener {}
+impl Owner for OwnedFd {}
 
-/// Watches a non-blocking socket for reading and writing on this thread's runtime.
+/// Watches a non-blocking socket, or a set of sockets, on this thread's runtime.
 ///
 /// # Errors
 /// When the runtime's poll cannot take one more.
 #[allow(unsafe_code)]
-pub(crate) fn watch<T: OwnedSocket>(socket: T) -> io::Result<AsyncFd<T>> {
+pub(crate) fn watch<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: `register` asks that the descriptor stays open and the same until the value is dropped. The only types that can
-    // get here are `TcpStream` and `TcpListener`, which own their descriptor, and shared references to them (all that
+    // get here are `TcpListener` and `OwnedFd`, which own their descriptor, and shared references to them (all that
     // `AsyncFd::get_ref` gives, and nothing here uses `get_mut` or `into_inner`) can neither close nor exchange it.
-    unsafe { AsyncFd::register(socket) }.map_err(io::Error::from)
+    unsafe { AsyncFd::register(owner) }.map_err(io::Error::from)
 }
 
 mod private {
     /// Keeps other types out.
     pub(crate) trait Sealed {}
-    impl Sealed for std::net::TcpStream {}
     impl Sealed for std::net::TcpListener {}
+    impl Sealed for std::os::fd::OwnedFd {}
 }

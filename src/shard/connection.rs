@@ -1,6 +1,6 @@
 //! A connection as its shard sees it: reader, codec, session, memberships, and the little that waits to be written.
 
-use std::{io, net::SocketAddr, rc::Rc};
+use std::{io, net::SocketAddr};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -26,7 +26,7 @@ pub(crate) trait Socket {
 
 /// One connection.
 pub(crate) struct Connection<S> {
-    pub(crate) socket: Rc<S>,
+    pub(crate) socket: S,
     pub(crate) generation: u32,
     /// The reader; `None` while it is being read from, and after the end.
     pub(crate) reader: Option<FrameReader>,

@@ -76,7 +76,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         {
             connection.socket.reset();
         }
-        self.wants.push(Want::Wake(id));
     }
 
     /// The peer closed its side, or the socket failed.

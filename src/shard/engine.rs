@@ -53,7 +53,7 @@ pub(crate) trait Observer {
 pub(crate) enum Want {
     /// [`Engine::writable`] when this connection's socket has room.
     WaitWritable(SessionId),
-    /// The connection is to be read again, or is over: its reader is to look.
+    /// The connection is to be read again.
     Wake(SessionId),
     /// Our side of the connection is to be shut.
     Shut(SessionId),
@@ -256,8 +256,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The socket of a connection.
-    pub(crate) fn socket(&mut self, id: SessionId) -> Option<Rc<S>> {
-        self.connection(id).map(|connection| connection.socket.clone())
+    pub(crate) fn socket(&mut self, id: SessionId) -> Option<&mut S> {
+        self.connection(id).map(|connection| &mut connection.socket)
+    }
+
+    /// The connection that stands in this slot now.
+    pub(crate) fn session_at(&self, slot: usize) -> Option<SessionId> {
+        self.connections.get(slot).map(|connection| SessionId {
+            shard: self.me,
+            slot: slot as u32,
+            generation: connection.generation,
+        })
     }
 
     /// What the reader of a connection's socket is to do.

@@ -2,7 +2,8 @@
 //!
 //! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
 //! messages), `session` (messages to commands), `rooms` (commands to events), `flush` (events to sockets), `ending` and
-//! `timers`; `stored`, `replay`, `mail` and `questions` stand between the engine and the store; `run` puts it on a thread.
+//! `timers`; `stored`, `replay`, `mail` and `questions` stand between the engine and the store; `run` puts it on a thread, with `poller`
+//! for its sockets.
 
 mod admin;
 mod connection;
@@ -17,6 +18,7 @@ mod mail;
 mod message;
 mod pace;
 mod pairs;
+mod poller;
 mod questions;
 mod reading;
 mod replay;

@@ -1,6 +1,6 @@
 //! From bytes to messages: connections come, show their dialect, and are read as fast as they are served.
 
-use std::{net::SocketAddr, rc::Rc};
+use std::net::SocketAddr;
 
 use super::{
     End,
@@ -30,7 +30,7 @@ pub(crate) enum Reading {
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Takes up a connection whose handshake is done.
-    pub(crate) fn open(&mut self, socket: Rc<S>, handshake: Handshake, dialect: Option<usize>) -> SessionId {
+    pub(crate) fn open(&mut self, socket: S, handshake: Handshake, dialect: Option<usize>) -> SessionId {
         let (phase_until, decided) = match dialect {
             Some(dialect) => (0, Some(dialect)),
             None => match detect::from_handshake(&handshake) {
@@ -67,7 +67,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         id
     }
 
-    pub(super) fn insert(&mut self, socket: Rc<S>, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
+    pub(super) fn insert(&mut self, socket: S, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
         let now = self.now.ms;

@@ -1,10 +1,12 @@
-//! The engine on its thread: a current-thread runtime whose tasks read sockets, empty the inbox, flush rooms and keep time.
+//! The engine on its thread: a current-thread runtime with a task for each of four things: it serves sockets, empties the
+//! inbox, flushes rooms and keeps time.
 //!
-//! Tasks share the engine through a `RefCell` and never hold it across an await. A connection is one task that reads; only a
-//! member whose socket is full gets a second one that waits for room.
+//! The tasks share the engine through a `RefCell` and never hold it across an await. A connection has no task of its own: the
+//! one that serves sockets asks the poller which of them can be read or have room again.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
+    collections::{HashSet, VecDeque},
     future::poll_fn,
     io,
     net::TcpStream,
@@ -14,7 +16,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, Waker},
+    task::{Poll, Waker},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -26,6 +28,7 @@ use super::{
     engine::{Clock, Engine, Observer, Want},
     inbox::{Inbox, Outbox},
     message::{ToHome, ToShard},
+    poller::{Poller, Registry},
     reading::Reading,
     settings::Settings,
     stats::Stats,
@@ -94,13 +97,20 @@ pub(crate) struct Load(Arc<AtomicUsize>);
 pub(crate) struct Local {
     me: ShardId,
     engine: RefCell<Engine<Transport, SystemClock>>,
-    scratch: RefCell<Box<[u8]>>,
-    /// The tasks that read connections, by slot.
-    readers: RefCell<Vec<Option<Waker>>>,
+    registry: Registry,
+    unread: RefCell<Unread>,
+    /// Connections whose socket is full.
+    blocked: RefCell<HashSet<SessionId, foldhash::fast::RandomState>>,
     flusher: RefCell<Option<Waker>>,
     shards: Arc<Shards>,
-    /// Tasks that wait for room in a socket.
-    waiting: Cell<usize>,
+}
+
+/// Connections that have more to be read than an edge of the poller will tell.
+#[derive(Default)]
+struct Unread {
+    queue: VecDeque<SessionId>,
+    /// The task that serves sockets, while it sleeps.
+    server: Option<Waker>,
 }
 
 /// The machine's clocks.
@@ -238,17 +248,22 @@ pub(crate) fn run(
         seed,
     );
     engine.store = store;
+    let poller = {
+        let _guard = runtime.enter();
+        Poller::new()?
+    };
     let local = Rc::new(Local {
         me,
         engine: RefCell::new(engine),
-        scratch: RefCell::new(vec![0; limits::READ_BYTES].into()),
-        readers: RefCell::new(Vec::new()),
+        registry: poller.registry()?,
+        unread: RefCell::default(),
+        blocked: RefCell::default(),
         flusher: RefCell::new(None),
         shards,
-        waiting: Cell::new(0),
     });
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
+        spawn_local(local.clone().serve_sockets(poller));
         spawn_local(local.clone().receive_messages(newcomers));
         spawn_local(local.clone().flush_rooms());
         spawn_local(local.clone().keep_time(report));
@@ -284,25 +299,9 @@ impl Local {
     fn carry_out(self: &Rc<Self>, engine: &mut Engine<Transport, SystemClock>, want: Want) {
         match want {
             Want::WaitWritable(id) => {
-                if let Some(socket) = engine.socket(id) {
-                    let local = self.clone();
-                    spawn_local(async move {
-                        local.waiting.set(local.waiting.get() + 1);
-                        socket.each_writable(|| local.turn(|engine| engine.writable(id))).await;
-                        local.waiting.set(local.waiting.get() - 1);
-                    });
-                }
+                self.blocked.borrow_mut().insert(id);
             }
-            Want::Wake(id) => {
-                if let Some(reader) = self
-                    .readers
-                    .borrow_mut()
-                    .get_mut(id.slot as usize)
-                    .and_then(Option::take)
-                {
-                    reader.wake();
-                }
-            }
+            Want::Wake(id) => self.unread.borrow_mut().put(id),
             Want::Shut(id) => {
                 if let Some(socket) = engine.socket(id) {
                     socket.shut();
@@ -320,70 +319,102 @@ impl Local {
         dialect: Option<usize>,
         load: Load,
     ) {
-        let socket = match Transport::plain(stream) {
-            Ok(transport) => Rc::new(transport),
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken up");
-                return;
-            }
-        };
-        let id = self.turn(|engine| engine.open(socket.clone(), handshake, dialect));
-        if !first.is_empty() {
-            let mut first = first.to_vec();
-            self.turn(|engine| engine.receive(id, &mut first));
+        if let Err(error) = stream.set_nonblocking(true) {
+            tracing::warn!(%error, "a connection could not be taken up");
+            return;
         }
-        spawn_local(self.clone().read(id, socket, load));
+        let transport = Transport::plain(stream, load);
+        self.turn(|engine| {
+            let id = engine.open(transport, handshake, dialect);
+            let watched = engine
+                .socket(id)
+                .map_or(Ok(()), |socket| self.registry.add(socket.source(), id.slot as usize));
+            if let Err(error) = watched {
+                tracing::warn!(%error, "a connection could not be watched");
+                engine.hung_up(id);
+            }
+            if !first.is_empty() {
+                let mut first = first.to_vec();
+                engine.receive(id, &mut first);
+            }
+        });
     }
 
-    async fn read(self: Rc<Self>, id: SessionId, socket: Rc<Transport>, load: Load) {
-        poll_fn(|context| self.poll_read(context, id, &socket)).await;
-        drop(load);
-    }
-
-    /// Reads until nothing is there; ready when the connection is over.
-    fn poll_read(self: &Rc<Self>, context: &mut Context<'_>, id: SessionId, socket: &Transport) -> Poll<()> {
-        let mut scratch = self.scratch.borrow_mut();
-        // A peer that sends without end gives way to the others now and then.
-        for _ in 0..limits::READS_PER_TURN {
-            match self.engine.borrow_mut().reading(id) {
-                Reading::Over => return Poll::Ready(()),
-                Reading::Paused => {
-                    self.register_reader(context, id);
-                    return Poll::Pending;
+    async fn serve_sockets(self: Rc<Self>, mut poller: Poller) {
+        let mut scratch = vec![0; limits::READ_BYTES].into_boxed_slice();
+        loop {
+            let polled = poll_fn(|context| {
+                let polled = poller.poll_events(context);
+                let mut unread = self.unread.borrow_mut();
+                if polled.is_pending() && !unread.queue.is_empty() {
+                    return Poll::Ready(Ok(()));
                 }
+                unread.server = Some(context.waker().clone());
+                polled
+            })
+            .await;
+            if let Err(error) = polled {
+                tracing::error!(%error, "a shard cannot ask for its sockets; trying again");
+                tokio::time::sleep(limits::ACCEPT_BACKOFF.1).await;
+            }
+            self.turn(|engine| {
+                // Who is not done even then stands behind those whose bytes came meanwhile.
+                let unread = std::mem::take(&mut self.unread.borrow_mut().queue);
+                for ready in poller.events() {
+                    let Some(id) = engine.session_at(ready.slot) else {
+                        continue;
+                    };
+                    if ready.writable {
+                        self.write(engine, id);
+                    }
+                    if ready.readable {
+                        self.read(engine, &mut scratch, id, !ready.ended);
+                    }
+                }
+                for id in unread {
+                    self.read(engine, &mut scratch, id, false);
+                }
+            });
+            yield_now().await;
+        }
+    }
+
+    /// A socket has room, which matters if somebody waits for it.
+    fn write(&self, engine: &mut Engine<Transport, SystemClock>, id: SessionId) {
+        let waits = self.blocked.borrow().contains(&id);
+        if waits && !engine.writable(id) {
+            self.blocked.borrow_mut().remove(&id);
+        }
+    }
+
+    /// Reads a socket until it is empty, or until others have their turn. After an edge that told of no end, a read that does
+    /// not fill the buffer has emptied it, and whatever comes then is another edge; else only the kernel's own word counts.
+    fn read(
+        &self,
+        engine: &mut Engine<Transport, SystemClock>,
+        scratch: &mut [u8],
+        id: SessionId,
+        short_is_empty: bool,
+    ) {
+        for _ in 0..limits::READS_PER_TURN {
+            match engine.reading(id) {
+                Reading::Over | Reading::Paused => return,
                 Reading::On | Reading::Discard => {}
             }
-            match socket.poll_read(context, &mut scratch) {
-                Poll::Pending => {
-                    self.register_reader(context, id);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(0) | Err(_)) => {
-                    self.turn(|engine| engine.hung_up(id));
-                    return Poll::Ready(());
-                }
-                Poll::Ready(Ok(read)) => {
-                    let Some(bytes) = scratch.get_mut(..read) else {
-                        return Poll::Ready(());
-                    };
-                    self.turn(|engine| engine.receive(id, bytes));
+            let Some(socket) = engine.socket(id) else { return };
+            match socket.try_read(scratch) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Ok(0) | Err(_) => return engine.hung_up(id),
+                Ok(read) => {
+                    let Some(bytes) = scratch.get_mut(..read) else { return };
+                    engine.receive(id, bytes);
+                    if short_is_empty && read < scratch.len() {
+                        return;
+                    }
                 }
             }
         }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn register_reader(&self, context: &Context<'_>, id: SessionId) {
-        let mut readers = self.readers.borrow_mut();
-        let slot = id.slot as usize;
-        if readers.len() <= slot {
-            readers.resize_with(slot + 1, || None);
-        }
-        match &mut readers[slot] {
-            Some(waker) if waker.will_wake(context.waker()) => {}
-            place => *place = Some(context.waker().clone()),
-        }
+        self.unread.borrow_mut().put(id);
     }
 
     async fn receive_messages(self: Rc<Self>, newcomers: impl Newcomers) {
@@ -470,12 +501,22 @@ impl Local {
             ticks.tick().await;
             self.turn(Engine::tick);
             let mut engine = self.engine.borrow_mut();
+            self.blocked.borrow_mut().retain(|id| engine.connection(*id).is_some());
             let standing = Standing {
-                blocked: self.waiting.get(),
+                blocked: self.blocked.borrow().len(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
                 ..engine.standing()
             };
             report.report(self.me, &mut engine.stats, &standing);
+        }
+    }
+}
+
+impl Unread {
+    fn put(&mut self, id: SessionId) {
+        self.queue.push_back(id);
+        if let Some(server) = self.server.take() {
+            server.wake();
         }
     }
 }

@@ -75,7 +75,7 @@ pub(super) struct FakeSocket {
     clock: TestClock,
 }
 
-impl Socket for FakeSocket {
+impl Socket for Rc<FakeSocket> {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.writes.set(self.writes.get() + 1);
         self.clock.pass_us(self.write_cost_us.get());
@@ -132,7 +132,7 @@ struct Client {
 /// Shards, clients and time.
 pub(super) struct World {
     pub(super) clock: TestClock,
-    pub(super) engines: Vec<Engine<FakeSocket, TestClock>>,
+    pub(super) engines: Vec<Engine<Rc<FakeSocket>, TestClock>>,
     pub(super) directory: Arc<Directory>,
     inboxes: Arc<[Inbox<ToShard>]>,
     clients: Vec<Client>,
@@ -453,7 +453,7 @@ impl World {
         self.clients[client].id
     }
 
-    pub(super) fn engine(&mut self, client: usize) -> &mut Engine<FakeSocket, TestClock> {
+    pub(super) fn engine(&mut self, client: usize) -> &mut Engine<Rc<FakeSocket>, TestClock> {
         let shard = usize::from(self.clients[client].id.shard.0);
         &mut self.engines[shard]
     }
@@ -552,7 +552,7 @@ impl World {
     // -------------------------------------------------------------------------------------------------- time and order
 
     /// One turn of a shard, and what it wants.
-    pub(super) fn turn<R>(&mut self, shard: usize, act: impl FnOnce(&mut Engine<FakeSocket, TestClock>) -> R) -> R {
+    pub(super) fn turn<R>(&mut self, shard: usize, act: impl FnOnce(&mut Engine<Rc<FakeSocket>, TestClock>) -> R) -> R {
         let engine = &mut self.engines[shard];
         engine.begin();
         let result = act(engine);

@@ -2,92 +2,79 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Shutdown, TcpStream},
-    task::{Context, Poll, ready},
+    net::Shutdown,
     time::Duration,
 };
 
+use mio::net::TcpStream;
 use socket2::SockRef;
-use tokio::io::unix::AsyncFd;
 
-use super::connection::Socket;
-use crate::readiness;
+use super::{connection::Socket, run::Load};
 
 /// What carries a connection's bytes. `try_write` counts plain bytes, whatever the kind.
-pub(crate) enum Transport {
+pub(crate) struct Transport {
+    kind: Kind,
+    /// Counts the connection for as long as it lives.
+    _load: Load,
+}
+
+enum Kind {
     /// TCP as it is.
-    Plain(AsyncFd<TcpStream>),
+    Plain(TcpStream),
 }
 
 impl Transport {
-    /// A transport on this thread's runtime.
-    ///
-    /// # Errors
-    /// When the socket cannot be made non-blocking or registered.
-    pub(crate) fn plain(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nonblocking(true)?;
-        readiness::watch(stream).map(Self::Plain)
-    }
-
-    /// Reads what is there. A read that does not fill the buffer has emptied the socket, so readiness is cleared without
-    /// asking the kernel again (epoll is edge-triggered here; see epoll(7)).
-    pub(crate) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Plain(stream) => loop {
-                let mut ready = ready!(stream.poll_read_ready(context))?;
-                match stream.get_ref().read(buffer) {
-                    Ok(read) => {
-                        if 0 < read && read < buffer.len() {
-                            ready.clear_ready();
-                        }
-                        return Poll::Ready(Ok(read));
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready.clear_ready(),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Poll::Ready(Err(error)),
-                }
-            },
+    /// A transport over a socket that does not block.
+    pub(crate) fn plain(stream: std::net::TcpStream, load: Load) -> Self {
+        Self {
+            kind: Kind::Plain(TcpStream::from_std(stream)),
+            _load: load,
         }
     }
 
-    /// Calls `write` each time the socket has room, until it says that it is done (`false`: not blocked any more).
-    pub(crate) async fn each_writable(&self, mut write: impl FnMut() -> bool) {
-        match self {
-            Self::Plain(stream) => loop {
-                let Ok(mut ready) = stream.writable().await else { return };
-                if !write() {
-                    return;
-                }
-                ready.clear_ready();
-            },
+    /// What the poller watches.
+    pub(super) fn source(&mut self) -> &mut TcpStream {
+        match &mut self.kind {
+            Kind::Plain(stream) => stream,
+        }
+    }
+
+    /// Reads what is there without waiting.
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.kind {
+            Kind::Plain(stream) => uninterrupted(|| (&mut &*stream).read(buffer)),
         }
     }
 
     /// Shuts our side: the peer sees the end of the stream after what was written.
-    pub(crate) fn shut(&self) {
-        match self {
+    pub(super) fn shut(&self) {
+        match &self.kind {
             // A socket that is gone already needs no shutting.
-            Self::Plain(stream) => drop(stream.get_ref().shutdown(Shutdown::Write)),
+            Kind::Plain(stream) => drop(stream.shutdown(Shutdown::Write)),
         }
     }
 }
 
 impl Socket for Transport {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(stream) => loop {
-                match stream.get_ref().write(bytes) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    other => return other,
-                }
-            },
+        match &self.kind {
+            Kind::Plain(stream) => uninterrupted(|| (&mut &*stream).write(bytes)),
         }
     }
 
     fn reset(&self) {
-        match self {
+        match &self.kind {
             // If it fails, the close is a polite one: nothing is lost by that.
-            Self::Plain(stream) => drop(SockRef::from(stream.get_ref()).set_linger(Some(Duration::ZERO))),
+            Kind::Plain(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
+        }
+    }
+}
+
+fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usize> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
         }
     }
 }

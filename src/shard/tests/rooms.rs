@@ -7,7 +7,8 @@ use crate::{
         connection::{Connection, Membership, Outgoing, Session},
         log::{Member, RoomLog},
         message::ToShard,
-        testing::{FakeSocket, OPEN, Speaks, Told, World},
+        testing::{OPEN, Speaks, Told, World},
+        transport::Transport,
     },
 };
 
@@ -372,7 +373,7 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
 #[test]
 fn an_idle_member_costs_little() {
     let sizes = [
-        ("connection", size_of::<Connection<FakeSocket>>(), 240),
+        ("connection", size_of::<Connection<Transport>>(), 224),
         ("session", size_of::<Session>(), 200),
         ("membership", size_of::<Membership>(), 12),
         ("member", size_of::<Member>(), 24),

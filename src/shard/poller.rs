@@ -1,0 +1,109 @@
+//! One epoll for all sockets of a shard: which of them can be read, and which have room again.
+//!
+//! A connection costs its place in the kernel's set here and nothing else: a task, its waker and the runtime's own record of
+//! a socket would be 512 bytes each (ARCHITECTURE.md, Numbers). The runtime watches the set as a whole, as one descriptor,
+//! so that a shard that has nothing to do sleeps in one place.
+//!
+//! Events are edges (epoll(7)): each is told once, and whoever gets one reads until the socket is empty or remembers that it
+//! has not done so.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use mio::{Events, Interest, Token, event::Source};
+use tokio::io::unix::AsyncFd;
+
+use crate::{limits, readiness};
+
+/// The sockets of one shard.
+pub(super) struct Poller {
+    poll: mio::Poll,
+    events: Events,
+    /// The set itself, watched by this thread's runtime.
+    set: AsyncFd<OwnedFd>,
+}
+
+/// Adds sockets to a poller's set.
+pub(super) struct Registry(mio::Registry);
+
+/// What an event says of the socket in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ready {
+    /// Where the connection stands; it may be another one by now, which is then looked at for nothing.
+    pub(super) slot: usize,
+    /// There is something to read, or an end or an error to learn of.
+    pub(super) readable: bool,
+    /// The peer has closed its side, or the socket has failed: no further edge will say so.
+    pub(super) ended: bool,
+    /// There is room again after a write that did not fit.
+    pub(super) writable: bool,
+}
+
+impl Poller {
+    /// An empty set on this thread's runtime.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor for it.
+    pub(super) fn new() -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        // The descriptor once more: the poll closes its own.
+        let set = readiness::watch(poll.registry().as_fd().try_clone_to_owned()?)?;
+        let events = Events::with_capacity(limits::SOCKETS_PER_TURN);
+        Ok(Self { poll, events, set })
+    }
+
+    /// A handle that adds sockets.
+    ///
+    /// # Errors
+    /// When the system gives no descriptor for it.
+    pub(super) fn registry(&self) -> io::Result<Registry> {
+        self.poll.registry().try_clone().map(Registry)
+    }
+
+    /// Ready when there are events, for [`Poller::events`] to give.
+    ///
+    /// # Errors
+    /// When the system cannot tell.
+    pub(super) fn poll_events(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.events.clear();
+        loop {
+            let mut ready = ready!(self.set.poll_read_ready(context))?;
+            match self.poll.poll(&mut self.events, Some(Duration::ZERO)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                other => other?,
+            }
+            let count = self.events.iter().count();
+            if count < limits::SOCKETS_PER_TURN {
+                ready.clear_ready();
+            }
+            if count > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// What the last [`Poller::poll_events`] found, at most [`limits::SOCKETS_PER_TURN`].
+    pub(super) fn events(&self) -> impl Iterator<Item = Ready> {
+        self.events.iter().map(|event| Ready {
+            slot: event.token().0,
+            readable: event.is_readable() || event.is_read_closed() || event.is_error(),
+            ended: event.is_read_closed() || event.is_error(),
+            writable: event.is_writable(),
+        })
+    }
+}
+
+impl Registry {
+    /// Watches a socket from now on, until it is closed. What is there already is told as an event.
+    ///
+    /// # Errors
+    /// When the system takes no more.
+    pub(super) fn add(&self, source: &mut impl Source, slot: usize) -> io::Result<()> {
+        self.0
+            .register(source, Token(slot), Interest::READABLE | Interest::WRITABLE)
+    }
+}
