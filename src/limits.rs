@@ -97,10 +97,18 @@ pub const PRIVATE_BYTES: usize = 256 * 1024;
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Requests of one connection that are not answered yet; above it the connection is not read.
 pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
+/// Sockets served in one turn of a shard, between two looks at its inbox and its rooms.
+pub const SOCKETS_PER_TURN: usize = 128;
+/// Reads of one socket before others get their turn.
+pub const READS_PER_TURN: usize = 4;
+/// Handshakes begun before sockets are looked at again: a storm of newcomers does not silence those who are here.
+pub const ARRIVALS_PER_TURN: usize = 64;
 /// Bytes read from a socket at once, into a buffer that the whole shard shares.
 pub const READ_BYTES: usize = 64 * 1024;
 /// How long a closing connection may take to read what it was told and close from its side.
 pub const LINGER: Duration = Duration::from_secs(2);
+/// The least that a client waits before it comes back after a goodbye, on top of its random part.
+pub const RETRY_LEAST: Duration = Duration::from_millis(500);
 /// How long the sender of a dialect without words for `busy` is not read before it is closed.
 pub const BUSY_PAUSE: Duration = Duration::from_secs(10);
 /// A session's typing is passed on at most this often.
@@ -132,6 +140,7 @@ pub const SEARCH_CHARS: usize = 128;
 pub const JOIN_LAST: u32 = 1_000;
 /// Characters of something a client sent that an error repeats: enough to recognise it, too few to be a nuisance.
 pub const ECHO_CHARS: usize = 40;
+
 // ------------------------------------------------------------------------------------------------------ legacy dialects
 
 /// Names in one user list of the five systems, whose clients know no pages: rooms with more users than
@@ -154,22 +163,18 @@ pub const ACTION_SILENT: Duration = Duration::from_secs(6 * 60);
 pub const DETECT_NAMED: Duration = Duration::from_secs(2);
 /// How long the `tutorial` greeting is held back for clients that say nothing in the handshake but then speak protobuf.
 pub const DETECT_NAMELESS: Duration = Duration::from_millis(300);
-/// The least that a client waits before it comes back after a goodbye, on top of its random part.
-pub const RETRY_LEAST: Duration = Duration::from_millis(500);
-/// Sockets served in one turn of a shard, between two looks at its inbox and its rooms.
-pub const SOCKETS_PER_TURN: usize = 128;
-/// Reads of one socket before others get their turn.
-pub const READS_PER_TURN: usize = 4;
-/// Handshakes begun before sockets are looked at again: a storm of newcomers does not silence those who are here.
-pub const ARRIVALS_PER_TURN: usize = 64;
-/// Longest header of the PROXY protocol, in bytes: addresses and what the large providers put behind them have some 300.
-pub const PROXY_HEADER_BYTES: usize = 1024;
-/// Hops of `X-Forwarded-For` that are followed back: more proxies than anybody puts in a row.
-pub const PROXY_HOPS: usize = 16;
+
+// ------------------------------------------------------------------------------------------------------ ingress
+
 /// Connections waiting in a listener's backlog: the default of 128 drops a burst.
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long the acceptor waits when descriptors run out, at first and at most; it doubles in between.
 pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// Longest header of the PROXY protocol, in bytes: addresses and what the large providers put behind them have some 300.
+pub const PROXY_HEADER_BYTES: usize = 1024;
+/// Hops of `X-Forwarded-For` that are followed back: more proxies than anybody puts in a row.
+pub const PROXY_HOPS: usize = 16;
+
 // ------------------------------------------------------------------------------------------------------ settings
 
 /// Entries of one list or table in the settings: far more than anybody writes by hand.
@@ -218,6 +223,7 @@ pub const GROUPS_LISTED: usize = 1_000;
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
 /// How long a stopping server waits for its talk log to be written.
 pub const LOG_FINISH: Duration = Duration::from_secs(5);
+
 // ------------------------------------------------------------------------------------------------------ history
 
 /// Talks in one commit: beyond a thousand the rate grows no more (252,000/s at 1,024), and the wait does.
