@@ -52,6 +52,11 @@ export class Conversation {
     return this.last === null ? null : { ...this.address, epoch: this.epoch, seq: this.last };
   }
 
+  /** What was said before we came in is still on its way. */
+  get replaying() {
+    return this.joined && this.last !== null && this.last < this.head;
+  }
+
   /** What a list shows: everything that is here, then what is on its way. */
   get shown() {
     return this.pending.length === 0 ? this.items : this.items.concat(this.pending);

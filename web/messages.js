@@ -32,7 +32,6 @@ export class MessageList {
   // Whether the window reached the end when it was last shown; what came since is not in the page yet.
   #atEnd = true;
   #planned = false;
-  #wide = 0;
   #aloud = { second: 0, rows: 0 };
   pinned = true;
 
@@ -45,9 +44,8 @@ export class MessageList {
     scroller.append(this.#top, this.#list);
     scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => {
-      const { clientWidth, clientHeight } = scroller;
-      if (this.#wide !== `${clientWidth}x${clientHeight}` && this.pinned) this.#toBottom();
-      this.#wide = `${clientWidth}x${clientHeight}`;
+      if (this.pinned) this.#toBottom();
+      this.changed();
     }).observe(scroller);
     // Pictures that arrive late make the list longer.
     scroller.addEventListener('load', () => this.pinned && this.#toBottom(), true);
@@ -100,9 +98,9 @@ export class MessageList {
       this.#scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
     }
     this.#handlers.scrolled(this.pinned);
-    // A list that does not fill its place cannot be scrolled for more.
+    // A list that does not fill its place cannot be scrolled for more. Whether it does shows once the replay is through.
     const short = start === 0 && this.#scroller.scrollHeight <= this.#scroller.clientHeight;
-    if (short && conversation.oldest) this.#handlers.older(conversation);
+    if (short && conversation.oldest && !conversation.replaying) this.#handlers.older(conversation);
   }
 
   #window(items) {
