@@ -34,11 +34,9 @@ export class Chat {
   name = '';
   session = '';
   limits = { text_bytes: 64_512, name_chars: 64, page: 200 };
-  /** The server's clock less ours, in milliseconds. */
-  skew = 0;
 
   /** @param emit (event, detail): `state`, `me`, `list`, `header`, `items`, `typing`, `refused`, `notice`, `abilities` */
-  constructor({ url, store, emit, open, clock = systemClock, random, makeKey = () => crypto.randomUUID() }) {
+  constructor({ url, store, emit, open, clock = systemClock, random, makeKey = randomKey }) {
     this.store = store;
     this.#clock = clock;
     this.#emit = emit;
@@ -360,7 +358,6 @@ export class Chat {
     this.store.session(welcome.session);
     if (welcome.key) this.store.keep(welcome.name, welcome.key);
     if (welcome.limits) this.limits = { ...this.limits, ...welcome.limits };
-    this.skew = (welcome.at || this.#clock.now()) - this.#clock.now();
     this.#take(welcome.name);
     const resumed = new Set(this.#resumed);
     for (const conversation of this.conversations.values()) {
@@ -525,4 +522,9 @@ export class Chat {
   #say(refused) {
     if (refused instanceof Refused && refused.code !== 'connection_lost') this.#emit('notice', refused);
   }
+}
+
+// Not `randomUUID`, which browsers keep from pages that come over plain http from another machine.
+function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

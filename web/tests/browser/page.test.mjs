@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { browse } from './chromium.mjs';
+import { browse, ELSEWHERE } from './chromium.mjs';
 import { enter, freshRoom, heard, say, server, texts, visitor } from './world.mjs';
 
 const ROWS_MAX = 600;
@@ -36,6 +36,25 @@ test('a first visit asks for a name and leads into the lobby', async () => {
   await page.waitForSelector('.state.connected');
   assert.equal(await page.textContent('#me-name'), 'Première Visite');
   assert.equal(await page.locator('#name-dialog[open]').count(), 0);
+});
+
+test('from another machine over plain http, and where the browser keeps nothing, one can talk', async () => {
+  const browser = await open();
+  const page = await browser.page();
+  const wrong = [];
+  page.on('pageerror', (error) => wrong.push(String(error.stack)));
+  await page.addInitScript(() => {
+    for (const storage of ['localStorage', 'sessionStorage']) Object.defineProperty(window, storage, { get: () => { throw new DOMException('blocked', 'SecurityError'); } });
+  });
+  await page.goto(at.url.replace('127.0.0.1', ELSEWHERE));
+  assert.equal(await page.evaluate(() => isSecureContext), false);
+  await page.fill('#name-input', 'ada');
+  await page.press('#name-input', 'Enter');
+  await page.waitForSelector('.state.connected');
+  const text = `said ${freshRoom()}`;
+  await say(page, text);
+  await heard(page, text);
+  assert.deepEqual(wrong, []);
 });
 
 test('two people talk, in Chinese too, and see each other come', async () => {
