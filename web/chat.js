@@ -35,7 +35,7 @@ export class Chat {
   session = '';
   limits = { text_bytes: 64_512, name_chars: 64, page: 200 };
 
-  /** @param emit (event, detail): `state`, `me`, `list`, `header`, `items`, `typing`, `refused`, `notice`, `abilities` */
+  /** @param emit (event, detail): `state`, `me`, `list`, `header`, `items`, `typing`, `refused`, `notice`, `goodbye`, `abilities` */
   constructor({ url, store, emit, open, clock = systemClock, random, makeKey = randomKey }) {
     this.store = store;
     this.#clock = clock;
@@ -348,7 +348,7 @@ export class Chat {
         this.#emit('items', conversation);
       }
     },
-    goodbye: (goodbye) => this.#emit('notice', { ...goodbye, goodbye: true }),
+    goodbye: (goodbye) => this.#emit('goodbye', goodbye),
     refused: (error) => this.#emit('refused', error),
   };
 

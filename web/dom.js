@@ -15,6 +15,15 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Fills a list anew. The entry that had the focus keeps it; entries are told apart by `data-key`. */
+export function refill(list, entries) {
+  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  list.replaceChildren(...entries);
+  if (focused === undefined) return;
+  const same = [...list.querySelectorAll('[data-key]')].find(({ dataset }) => dataset.key === focused);
+  same?.focus({ preventScroll: true });
+}
+
 const WEB_ADDRESS = /https?:\/\/[^\s<>"'`，。；！？、（）《》「」]+/giu;
 
 /** Text in which web addresses are links. */

@@ -1,6 +1,6 @@
 // The lists beside the talk: who is here, which rooms there are, what a search found.
 
-import { el, hue, initial, linked } from './dom.js';
+import { el, hue, initial, linked, refill } from './dom.js';
 import { moment, t, why } from './i18n.js';
 
 /** The list of people is fetched anew at most this often while a large room comes and goes. */
@@ -82,10 +82,11 @@ export class People {
     this.planned = false;
     const { chat } = this;
     this.count.textContent = this.#conversation?.kind === 'room' ? t('members.online', { n: this.#conversation.online }) : '';
-    this.list.replaceChildren(
-      ...this.#names.map((name) =>
+    refill(
+      this.list,
+      this.#names.map((name) =>
         el('li', {},
-          el('button', { type: 'button', class: 'entry', onclick: () => this.direct(name), title: t('members.hint') },
+          el('button', { type: 'button', class: 'entry', 'data-key': name, onclick: () => this.direct(name), title: t('members.hint') },
             el('span', { class: `avatar small hue-${hue(name)}`, 'aria-hidden': 'true' }, initial(name)),
             el('span', { class: 'entry-name' }, name),
             name === chat.name ? el('span', { class: 'you' }, t('members.you')) : null))),

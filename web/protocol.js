@@ -18,6 +18,9 @@ export const BACKOFF_LONGEST_MS = 30_000;
 /** Only a connection that lived this long makes the next wait short again: a server that welcomes and drops is spared. */
 export const STABLE_MS = 5_000;
 
+/** Close codes after which only the user comes back, also where no goodbye could be sent. */
+const FOR_GOOD = (code) => code >= 4_500 && code <= 4_999;
+
 export const systemClock = {
   now: () => Date.now(),
   setTimeout: (f, ms) => setTimeout(f, ms),
@@ -92,7 +95,10 @@ export class Link {
     this.#timer = this.#clock.setTimeout(() => this.#lost(socket), WELCOME_MS);
     socket.onopen = () => this.sayHello();
     socket.onmessage = ({ data }) => this.#receive(socket, data);
-    socket.onclose = () => this.#lost(socket);
+    socket.onclose = ({ code = 0 } = {}) => {
+      if (socket === this.#socket && FOR_GOOD(code)) this.#stayAway = true;
+      this.#lost(socket);
+    };
     socket.onerror = () => {};
   }
 

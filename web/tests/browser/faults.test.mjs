@@ -91,6 +91,47 @@ test('the wait that goodbye names is honoured', async () => {
   assert.equal(hellos(), 2);
 });
 
+test('why the server ended the connection is said in words, and one comes back when one wants to', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  for (const session of peer.sessions) {
+    peer.say(session, 'goodbye', { code: 'idle', text: 'in the words of the server', retry_after: 0 });
+    session.socket.close(4500);
+  }
+  await page.locator('#banner', { hasText: 'you had said nothing for a long time' }).waitFor();
+  assert.equal(await page.textContent('#state'), 'Disconnected');
+  await page.click('#banner-button');
+  await page.locator('.state.connected').waitFor();
+  assert.equal(await page.locator('#banner').isVisible(), false);
+  for (const session of peer.sessions) {
+    peer.say(session, 'goodbye', { code: 'shutting_down', text: '', retry_after: 60_000 });
+    session.socket.close(4000);
+  }
+  await page.locator('#banner', { hasText: 'The server is restarting. What you write is kept' }).waitFor();
+  await page.locator('#banner-wait', { hasText: /Reconnecting in 6\d s/ }).waitFor();
+  assert.equal(await page.textContent('#state'), 'Reconnecting…');
+});
+
+test('a close code that invites nobody is honoured where the goodbye did not get through', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  for (const session of peer.sessions) session.socket.close(4501);
+  await page.locator('.state.closed').waitFor();
+});
+
+test('a first visitor whose server is away sees that behind no question, and is in once it is back', async () => {
+  const page = await browser.page();
+  await page.goto(peer.url);
+  await page.locator('#name-dialog').waitFor();
+  const { port } = peer;
+  await peer.kill();
+  await page.fill('#name-input', 'ada');
+  await page.press('#name-input', 'Enter');
+  await page.locator('#banner', { hasText: 'The server cannot be reached.' }).waitFor();
+  await page.locator('#name-dialog').waitFor({ state: 'hidden' });
+  await peer.listen(port);
+  await page.locator('.state.connected').waitFor();
+  assert.equal(await page.textContent('#me-name'), 'ada');
+});
+
 test('a name that belongs to somebody else is asked for again', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
   peer.fault = ({ kind, body, id, session }) => {

@@ -145,6 +145,67 @@ test('rooms are switched, with a count of what is unread and a line where it beg
   bob.leave();
 });
 
+test('a room and a user have an address, and the way back leads through them', async () => {
+  const [first, second] = [freshRoom(), `聊天 ${freshRoom()}/?#`];
+  const page = await enter(await open(), at.url, { name: 'ada', room: first });
+  const title = (text) => page.waitForFunction((name) => document.getElementById('title').textContent === name, text);
+  await page.goto(`${at.url}/#${encodeURIComponent(second)}`);
+  await title(second);
+  await page.waitForFunction(() => document.getElementById('online').textContent === '1 online');
+  await page.locator('#room-list').getByText(first).click();
+  await title(first);
+  assert.equal(new URL(page.url()).hash, `#${first}`);
+  await page.goBack();
+  await title(second);
+  await page.goForward();
+  await title(first);
+  await page.goto(`${at.url}/#@bob`);
+  await page.locator('#title.peer').waitFor();
+  await title('bob');
+  // In a new tab, a first visit leads where the address says.
+  const other = await (await open()).page();
+  await other.goto(`${at.url}/#${first}`);
+  await other.fill('#name-input', 'eve');
+  await other.press('#name-input', 'Enter');
+  await other.waitForFunction(() => document.getElementById('online').textContent === '2 online');
+  assert.equal(await other.textContent('#title'), first);
+});
+
+test('who leaves the last room is in the lobby, which cannot be left then', async () => {
+  const page = await enter(await open(), at.url, { name: `ada-${freshRoom()}`, room: freshRoom() });
+  await page.click('#leave');
+  await page.waitForFunction(() => document.getElementById('title').textContent === 'lobby');
+  const text = `said ${freshRoom()}`;
+  await say(page, text);
+  await heard(page, text);
+  assert.equal(await page.locator('#leave').isVisible(), false);
+});
+
+test('the focus stays where it was while counts change, and goes back where a panel was opened', async () => {
+  const [first, second] = [freshRoom(), freshRoom()];
+  const page = await enter(await open({ viewport: { width: 390, height: 844 } }), at.url, { name: 'ada', room: first });
+  await page.goto(`${at.url}/#${second}`);
+  await page.waitForFunction(() => document.getElementById('online').textContent === '1 online');
+  const bob = await visitor(at.url, 'bob', first);
+  await page.click('#menu');
+  await page.locator('#room-list .entry', { hasText: first }).focus();
+  await bob.talk('one');
+  await page.locator('#room-list .badge', { hasText: '1' }).waitFor();
+  assert.match(await page.evaluate(() => document.activeElement.textContent), new RegExp(first));
+  await page.keyboard.press('Escape');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'menu');
+  bob.leave();
+});
+
+test('without scripts the page says what it needs', async () => {
+  const page = await (await open({ javaScriptEnabled: false })).page();
+  for (const path of ['/', '/home/index', '/communication']) {
+    await page.goto(at.url + path);
+    const { y, height } = await page.locator('.no-script').boundingBox();
+    assert.ok(y >= 0 && y + height <= 800, `${path}: at ${y}`);
+  }
+});
+
 test('a direct message opens a conversation on both sides', async () => {
   const room = freshRoom();
   const [a, b] = [`ada-${room}`, `bob-${room}`];
