@@ -9,7 +9,7 @@ import { Store } from './store.js';
 
 const $ = (id) => document.getElementById(id);
 const encoder = new TextEncoder();
-const store = new Store(storage());
+const store = new Store(storage('localStorage'), storage('sessionStorage'));
 setLang(choose(store.state.lang));
 
 const chat = new Chat({
@@ -380,9 +380,14 @@ function drawer(name) {
   else if (opener) $(opener).focus();
 }
 
-function storage() {
+function keep() {
+  store.now();
+  chat.keepUnsent();
+}
+
+function storage(kind) {
   try {
-    return window.localStorage;
+    return window[kind];
   } catch {
     return null;
   }
@@ -479,10 +484,10 @@ for (const event of ['focus', 'online']) {
   });
 }
 document.addEventListener('visibilitychange', () => {
-  if (document.hidden) store.now();
+  if (document.hidden) keep();
   else chat.link.probe();
 });
-window.addEventListener('pagehide', () => store.now());
+window.addEventListener('pagehide', keep);
 window.addEventListener('hashchange', () => {
   const conversation = named();
   if (conversation && conversation !== active) activate(conversation, 'replaceState');

@@ -1,6 +1,7 @@
 // The chat as this page sees it: who we are, which conversations there are, and what each server message does to them.
 //
-// Promises: an unsent message goes out once, in order, under one idempotency key, however often the connection breaks;
+// Promises: an unsent message goes out once, in order, under one idempotency key, however often the connection breaks, or
+// the page is loaded again in its tab;
 // what the server cannot do is asked once and then hidden. Never: touches the page.
 
 import { Conversation } from './conversation.js';
@@ -45,6 +46,11 @@ export class Chat {
     this.name = store.state.name ?? '';
     for (const room of store.state.rooms) this.#add(new Conversation('room', room));
     for (const peer of Object.keys(store.state.peers)) this.#add(new Conversation('peer', peer));
+    for (const { kind, name, from, ...pending } of store.unsent()) {
+      if (from !== this.name || !['room', 'peer'].includes(kind)) continue;
+      const conversation = this.conversations.get(`${kind}:${name}`) ?? this.#add(new Conversation(kind, name));
+      conversation.send({ ...pending, from, session: '', own: true });
+    }
     this.link = new Link({
       url,
       open,
@@ -122,6 +128,14 @@ export class Chat {
     this.#typingSaid = 0;
     this.#emit('items', conversation);
     this.#sendNext(conversation);
+  }
+
+  /** Keeps what is written and not sent, for when this tab comes back. */
+  keepUnsent() {
+    const unsent = [...this.conversations.values()].flatMap(({ kind, name, pending }) =>
+      pending.filter(({ acked }) => !acked).map(({ from, key, text, at, after, attempts }) => ({ kind, name, from, key, text, at, after, attempts })),
+    );
+    this.store.keepUnsent(unsent);
   }
 
   retry(conversation, pending) {

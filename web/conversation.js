@@ -189,9 +189,9 @@ export class Conversation {
     if (line.came + line.went === 0) this.items.pop();
   }
 
-  /** An own message that sets out. */
+  /** An own message that sets out. `after` is how far we were then: its own number lies above. */
   send(pending) {
-    const item = { state: 'waiting', acked: null, error: null, ...pending, type: 'pending', version: 0 };
+    const item = { state: 'waiting', acked: null, error: null, after: this.position, ...pending, type: 'pending', version: 0 };
     this.pending.push(item);
     return item;
   }
@@ -237,7 +237,7 @@ export class Conversation {
     if (!item.own) return;
     const mine =
       this.pending.find((p) => p.acked && p.acked.epoch === item.epoch && p.acked.seq === item.seq) ??
-      this.pending.find((p) => !p.acked && p.attempts > 0 && p.text === item.text);
+      this.pending.find((p) => !p.acked && p.attempts > 0 && p.text === item.text && p.after?.epoch === item.epoch && p.after.seq < item.seq);
     if (mine) this.discard(mine);
   }
 

@@ -7,12 +7,12 @@ import { FakeClock, FakeSocket, fakeStorage, settle } from './fakes.mjs';
 
 const EPOCH = 77;
 
-function chat({ storage = fakeStorage() } = {}) {
+function chat({ storage = fakeStorage(), tab = fakeStorage() } = {}) {
   const clock = new FakeClock();
   const sockets = [];
   const said = [];
   let keys = 0;
-  const store = new Store(storage);
+  const store = new Store(storage, tab);
   const made = new Chat({
     store,
     clock,
@@ -190,6 +190,51 @@ test('a message that the replay brings is not sent again', async () => {
   await joined({ head: 1, from: 0 });
   assert.equal(socket().of('talk').length, 0);
   assert.equal(lobby.pending.length, 0);
+});
+
+test('what was not sent goes out after the page is loaded again, under the same key, whatever else was said before', async () => {
+  const [storage, tab] = [fakeStorage(), fakeStorage()];
+  const first = chat({ storage, tab });
+  await first.enter();
+  await first.socket().hear('message', message(1, { text: 'ok', from: 'ada', session: 'aaaa' }));
+  await first.socket().cut();
+  first.chat.say(first.lobby, 'ok');
+  first.store.now();
+  first.chat.keepUnsent();
+  const second = chat({ storage, tab });
+  await second.enter({ head: 1, from: 0 });
+  assert.deepEqual(second.socket().of('talk').map(({ talk }) => talk), [{ room: 'lobby', text: 'ok', key: 'k-1' }]);
+  // The replay brings what was said long ago in the same words.
+  await second.socket().hear('message', message(1, { text: 'ok', from: 'ada', session: 'aaaa' }));
+  const lobby = second.chat.conversations.get('room:lobby');
+  assert.equal(lobby.pending.length, 1);
+  await second.socket().hear('ack', { seq: 2, at: 5, epoch: EPOCH, duplicate: false }, second.socket().last('talk').id);
+  await second.socket().hear('message', message(2, { text: 'ok', from: 'ada', session: 'aaaa' }));
+  assert.equal(lobby.pending.length, 0);
+  second.chat.keepUnsent();
+  assert.deepEqual(second.store.unsent(), []);
+});
+
+test('what was not sent under another name, or is damaged, is not sent', async () => {
+  const [storage, tab] = [fakeStorage(), fakeStorage()];
+  storage.setItem('plaza.v1', '{"name":"ada"}');
+  tab.setItem('plaza.v1.unsent', '[null,7,{"kind":"room","name":"lobby","from":"bob","key":"k","text":"no"},{"kind":"room"}]');
+  const { enter, socket } = chat({ storage, tab });
+  await enter();
+  assert.equal(socket().of('talk').length, 0);
+});
+
+test('tabs that share a store do not take from each other what was read and who was us', () => {
+  const storage = fakeStorage();
+  const [one, two] = [new Store(storage), new Store(storage)];
+  one.session('aaaa');
+  one.read('room:lobby', { epoch: 7, seq: 20 });
+  one.now();
+  two.session('bbbb');
+  two.read('room:lobby', { epoch: 7, seq: 5 });
+  two.now();
+  const { sessions, read } = new Store(storage).state;
+  assert.deepEqual([sessions, read], [['aaaa', 'bbbb'], { 'room:lobby': { epoch: 7, seq: 20 } }]);
 });
 
 test('an ack that never comes makes the same key go out again', async () => {

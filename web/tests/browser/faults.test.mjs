@@ -57,6 +57,23 @@ test('an ack that is lost with the connection does not send twice', async () => 
   assert.deepEqual(peer.room('lobby').log.map(({ text }) => text), ['once', 'then']);
 });
 
+test('what is not sent outlives the page: loaded again, it waits, and goes out once', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  peer.fault = ({ kind }) => (kind === 'talk' ? 'handled' : undefined);
+  await say(page, 'on its way');
+  await page.locator('.talk.sending', { hasText: 'on its way' }).waitFor();
+  await page.reload();
+  await page.locator('.talk.sending', { hasText: 'on its way' }).waitFor();
+  peer.fault = null;
+  await page.reload();
+  await heard(page, 'on its way');
+  await page.reload();
+  await heard(page, 'on its way');
+  assert.deepEqual(await texts(page), ['on its way']);
+  assert.deepEqual(peer.room('lobby').log.map(({ text }) => text), ['on its way']);
+  assert.deepEqual(page.wrong, []);
+});
+
 test('a hole is filled from history, in its place', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
   peer.talk('lobby', 'bob', 'one');
