@@ -7,6 +7,8 @@
 export const ITEMS_MAX = 4_000;
 /** Let go of in one step, so that the array is not moved for every message. */
 const ITEMS_STEP = 500;
+/** Kept while the user reads further up, so that what they read does not vanish under them. */
+export const ITEMS_HELD = 20_000;
 /** Names whose sessions are remembered, to tell equal names apart. */
 const NAMES_MAX = 2_000;
 /** Names listed in one line of comings and goings. */
@@ -24,6 +26,8 @@ export class Conversation {
   /** There is nothing older to load. */
   complete = false;
   loading = false;
+  /** The user reads further up. */
+  held = false;
   unread = 0;
   /** The first message the user has not seen; a divider stands above it. */
   firstUnread = null;
@@ -251,8 +255,9 @@ export class Conversation {
 
   #append(item) {
     this.items.push(item);
-    if (this.items.length < ITEMS_MAX + ITEMS_STEP) return;
-    for (const gone of this.items.splice(0, this.items.length - ITEMS_MAX)) {
+    const most = this.held ? ITEMS_HELD : ITEMS_MAX;
+    if (this.items.length < most + ITEMS_STEP) return;
+    for (const gone of this.items.splice(0, this.items.length - most)) {
       if (gone.type === 'message') this.#seen.delete(`${gone.epoch}:${gone.seq}`);
     }
     this.complete = !this.history;

@@ -16,6 +16,9 @@ const ROWS_STEP = 100;
 const GROUP_MS = 5 * 60_000;
 /** This close to the bottom, in pixels, counts as at the bottom. */
 const NEAR_PX = 48;
+/** A longer text is cut here until the reader asks for all of it: one message shall not push all others out of sight. */
+const FOLD_CHARACTERS = 1_500;
+const FOLD_LINES = 25;
 /** More new rows than this in a second are not read aloud. */
 const ALOUD_PER_S = 5;
 const KINDS = ['image', 'video', 'voice'];
@@ -53,6 +56,7 @@ export class MessageList {
 
   /** Shows another conversation, from its end or from the first message not seen yet. */
   show(conversation) {
+    if (this.#conversation) this.#conversation.held = false;
     this.#conversation = conversation;
     this.#rows.clear();
     this.#list.replaceChildren();
@@ -83,6 +87,7 @@ export class MessageList {
   #render() {
     const conversation = this.#conversation;
     if (!conversation) return;
+    conversation.held = !this.pinned;
     const items = conversation.shown;
     const [start, end] = this.#window(items);
     this.#end = end;
@@ -182,9 +187,22 @@ export class MessageList {
     const side = grouped
       ? el('div', { class: 'side' }, clock)
       : el('div', { class: `side avatar hue-${hue(item.from)}`, 'aria-hidden': 'true' }, initial(item.from));
-    const body = el('div', { class: 'body' }, heading, content(item), item.type === 'pending' ? this.#fate(conversation, item) : null);
+    const body = el('div', { class: 'body' }, heading, content(item), this.#unfold(item), item.type === 'pending' ? this.#fate(conversation, item) : null);
     const classes = ['talk', grouped ? 'grouped' : '', item.own ? 'own' : '', item.type === 'pending' ? item.state : ''];
     return el('article', { class: classes.filter(Boolean).join(' '), 'data-seq': item.seq ?? null }, side, body);
+  }
+
+  #unfold(item) {
+    if (shownLength(item) === item.text.length) return null;
+    const unfold = () => {
+      item.unfolded = true;
+      item.version += 1;
+      // Reading goes on where it was cut, not at the end.
+      this.pinned = false;
+      this.#scroller.focus({ preventScroll: true });
+      this.changed();
+    };
+    return el('button', { type: 'button', class: 'plain unfold', onclick: unfold }, t('log.unfold', { n: item.text.length }));
   }
 
   #fate(conversation, item) {
@@ -259,9 +277,29 @@ export class MessageList {
 
 function content(item) {
   const { kind } = item;
-  if (!KINDS.includes(kind)) return el('p', { class: 'text' }, ...linked(item.text));
+  if (!KINDS.includes(kind)) {
+    const length = shownLength(item);
+    return el('p', { class: 'text' }, ...linked(item.text.slice(0, length)), length < item.text.length ? '…' : null);
+  }
   if (kind === 'image' && item.text.startsWith('data:')) return el('p', { class: 'text' }, picture(item.text, t('kind.image')));
   return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(item.text.slice(0, 2_000)));
+}
+
+/** How much of a text is shown. */
+function shownLength({ text, kind, unfolded }) {
+  if (unfolded || KINDS.includes(kind)) return text.length;
+  let end = 0;
+  for (let line = 0; line < FOLD_LINES; line += 1) {
+    const next = text.indexOf('\n', end);
+    if (next < 0 || next > FOLD_CHARACTERS) return text.length <= FOLD_CHARACTERS ? text.length : whole(text, FOLD_CHARACTERS);
+    end = next + 1;
+  }
+  return end - 1;
+}
+
+// An end that does not cut a character in two.
+function whole(text, end) {
+  return text.codePointAt(end - 1) > 0xffff ? end - 1 : end;
 }
 
 function noteText(note) {

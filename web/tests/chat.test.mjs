@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Chat } from '../chat.js';
-import { ITEMS_MAX } from '../conversation.js';
+import { ITEMS_HELD, ITEMS_MAX } from '../conversation.js';
 import { Store } from '../store.js';
 import { FakeClock, FakeSocket, fakeStorage, settle } from './fakes.mjs';
 
@@ -294,6 +294,24 @@ test('memory is bounded, and older messages can be loaded again', async () => {
   await socket().hear('history', { room: 'lobby', peer: '', epoch: EPOCH, messages: older, more: true, first: 1 }, socket().last('history').id);
   assert.equal(await loading, true);
   assert.deepEqual(lobby.items.slice(0, 3).map((item) => item.seq), [seq - 2, seq - 1, seq]);
+});
+
+test('who reads further up keeps what they read, as long as memory allows', async () => {
+  const { enter, socket, lobby } = chat();
+  await enter();
+  lobby.held = true;
+  let seq = 0;
+  const flood = async (count) => {
+    for (const end = seq + count; seq < end; ) socket().onmessage({ data: JSON.stringify({ id: 0, message: message((seq += 1)) }) });
+    await settle();
+  };
+  await flood(ITEMS_MAX + 2_000);
+  assert.equal(lobby.oldest.seq, 1);
+  await flood(ITEMS_HELD);
+  assert.ok(lobby.items.length <= ITEMS_HELD + 500);
+  lobby.held = false;
+  await flood(1);
+  assert.equal(lobby.items.length, ITEMS_MAX);
 });
 
 test('pages of history that overlap what is here, or each other, bring nothing twice', async () => {

@@ -113,6 +113,26 @@ test('markup stays text: in messages, names, topics and room names', async () =>
   mallory.leave();
 });
 
+test('a very long text is cut until it is asked for', async () => {
+  const room = freshRoom();
+  const page = await enter(await open(), at.url, { name: 'ada', room });
+  const bob = await visitor(at.url, 'bob', room);
+  const lines = Array.from({ length: 5_000 }, (_, n) => `line ${n + 1}`).join('\n');
+  const smileys = `x${'😀'.repeat(1_000)}`;
+  await bob.talk(lines);
+  await bob.talk(smileys);
+  await page.locator('.unfold').nth(1).waitFor();
+  assert.ok((await page.locator('#log').evaluate((log) => log.scrollHeight)) < 2_000);
+  const shown = await texts(page);
+  assert.ok(shown[0].endsWith('\nline 25…'));
+  assert.ok(shown[1].endsWith('😀…') && !/[\ud800-\udbff](?![\udc00-\udfff])/.test(shown[1]));
+  await page.locator('.unfold').nth(1).click();
+  await page.locator('.unfold').first().click();
+  await page.locator('.unfold').waitFor({ state: 'detached' });
+  assert.deepEqual(await texts(page), [lines, smileys]);
+  bob.leave();
+});
+
 test('equal names of different sessions carry their tags', async () => {
   const room = freshRoom();
   const page = await enter(await open(), at.url, { name: 'ada', room });
