@@ -153,7 +153,7 @@ export class MessageList {
   #look(conversation, item, before) {
     const talk = item.type === 'message' || item.type === 'pending';
     const dated = item.at !== undefined;
-    const newDay = dated && (before?.at === undefined ? before === null : day(before.at) !== day(item.at));
+    const newDay = dated && (before?.at === undefined ? before === null : midnight(before.at) !== midnight(item.at));
     const unread = item.type === 'message' && item.seq === conversation.firstUnread;
     const grouped =
       talk && !newDay && !unread && before !== null && (before.type === 'message' || before.type === 'pending') &&
@@ -283,6 +283,10 @@ function content(item) {
   }
   if (kind === 'image' && item.text.startsWith('data:')) return el('p', { class: 'text' }, picture(item.text, t('kind.image')));
   return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(item.text.slice(0, 2_000)));
+}
+
+function midnight(at) {
+  return new Date(at).setHours(0, 0, 0, 0);
 }
 
 /** How much of a text is shown. */
