@@ -190,6 +190,11 @@ export class Chat {
     }
   }
 
+  /** A message with a few before and after it. */
+  async around(conversation, seq) {
+    return (await this.link.request('history', { ...conversation.address, before: seq + 4, limit: 7 })).body.messages;
+  }
+
   /** Loads one page of older messages. Returns whether there was one. */
   async loadOlder(conversation) {
     if (conversation.loading || conversation.complete || !conversation.history || !this.link.live) return false;

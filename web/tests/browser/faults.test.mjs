@@ -212,11 +212,17 @@ test('messages that do not fill the page are joined by older ones', async () => 
 });
 
 test('search finds what is stored', async () => {
-  for (const text of ['apples', 'pears', 'apple pie']) peer.talk('lobby', 'bob', text);
+  const long = `${'so it began. '.repeat(50)}an apple pie ${'and it ended. '.repeat(50)}`;
+  for (const text of ['apples', 'pears', long]) peer.talk('lobby', 'bob', text);
   const page = await enter(browser, peer.url, { name: 'ada' });
   await page.click('#search-open');
   await page.fill('#search-text', 'apple');
   await page.press('#search-text', 'Enter');
   await page.locator('#results').getByText('apple pie').waitFor();
-  assert.deepEqual(await page.locator('#results .text').allTextContents(), ['apple pie', 'apples']);
+  const found = await page.locator('#results .text').allTextContents();
+  assert.match(found[0], /^….* an apple pie .*…$/);
+  assert.equal(found[1], 'apples');
+  assert.deepEqual(await page.locator('#results mark').allTextContents(), ['apple', 'apple']);
+  await page.locator('.around').nth(1).click();
+  await page.locator('#results .context').getByText('pears').waitFor();
 });
