@@ -38,7 +38,7 @@ export class Refused extends Error {
 }
 
 /**
- * States: `idle`, `connecting`, `connected`, `slow` (nothing heard for one heartbeat), `waiting` (until `retryAt`),
+ * States: `idle`, `connecting`, `connected`, `slow` (nothing heard for one heartbeat, or while a reply was due), `waiting` (until `retryAt`),
  * `refused` (the server did not take the hello), `closed` (the server does not want us back, or the user left).
  */
 export class Link {
@@ -116,6 +116,7 @@ export class Link {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimeout(() => {
         this.#requests.delete(id);
+        if (this.#clock.now() - this.#heard >= REPLY_MS) this.#enter('slow');
         reject(new Refused({ code: 'timeout' }));
       }, REPLY_MS);
       this.#requests.set(id, { resolve, reject, timer });
