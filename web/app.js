@@ -48,7 +48,10 @@ const on = {
     showMe();
   },
   refused: (error) => askName(error),
-  list: () => plan(showLists),
+  list() {
+    plan(showLists);
+    plan(showHeader);
+  },
   header: () => plan(showHeader),
   abilities: () => plan(showHeader),
   items(conversation) {
@@ -187,7 +190,7 @@ function showState(state) {
     state === 'slow' ? t('state.silent')
     : goodbye || state === 'closed' ? parting(goodbye ?? {})
     : t(chat.session === '' ? 'state.unreachable' : 'state.lost');
-  $('banner-text').textContent = state === 'waiting' || state === 'connecting' ? `${reason} ${t('state.kept')}` : reason;
+  $('banner-text').textContent = state === 'waiting' || state === 'connecting' ? t('state.kept', { reason }) : reason;
   $('banner-button').hidden = state === 'connecting';
   // Beside the state, which is read aloud with every change.
   const count = () => {
@@ -453,6 +456,7 @@ click('leave', () => chat.leave(active));
 click('menu', () => drawer('rooms'));
 click('online', () => drawer('members'));
 for (const id of ['shade', 'rooms-close', 'members-close']) click(id, () => drawer(''));
+click('shade', closeSearch);
 click('search-open', () => {
   $('search-panel').hidden = false;
   $('search-text').focus();
