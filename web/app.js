@@ -75,10 +75,7 @@ const on = {
       return;
     }
     if (conversation === active) below += 1;
-    if (message.own || message.seq <= (store.state.read[conversation.id]?.seq ?? -1)) return;
-    conversation.unread += 1;
-    conversation.firstUnread ??= message.seq;
-    plan(showLists);
+    chat.unseen(conversation, message);
   },
   typing: () => plan(showTyping),
   notice: (refused) => toast(sentence(why(refused))),

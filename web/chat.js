@@ -255,6 +255,16 @@ export class Chat {
     }
   }
 
+  /** A message has come that the user does not see now. */
+  unseen(conversation, message) {
+    const read = this.store.state.read[conversation.id];
+    if (message.own || (read?.epoch === message.epoch && message.seq <= read.seq)) return;
+    conversation.firstUnread ??= message.seq;
+    const { epoch, seq } = conversation.counted;
+    if (message.epoch !== epoch || message.seq > seq) conversation.unread += 1;
+    this.#emit('list');
+  }
+
   /** The user has seen everything in this conversation. */
   seen(conversation) {
     if (conversation.unread > 0) {
@@ -339,10 +349,15 @@ export class Chat {
       this.#emit('list');
     },
     unread: ({ conversations = [] }) => {
-      for (const { room, peer, unread } of conversations) {
+      for (const { room, peer, epoch, read, head, unread } of conversations) {
         if (unread === 0 || (room && !this.#room(room))) continue;
         const conversation = room ? this.#room(room) : this.open('peer', peer);
-        conversation.unread = Math.max(conversation.unread, unread);
+        // What was read here a moment ago may not have been told yet, and what has come since was not counted.
+        const here = this.store.state.read[conversation.id];
+        const readUpTo = here?.epoch === epoch ? Math.max(here.seq, read) : read;
+        const since = conversation.items.filter((item) => item.type === 'message' && !item.own && item.epoch === epoch && item.seq > Math.max(head, readUpTo));
+        conversation.counted = { epoch, seq: head };
+        conversation.unread = Math.max(0, unread - (readUpTo - read)) + since.length;
       }
       this.#emit('list');
     },

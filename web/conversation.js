@@ -29,6 +29,8 @@ export class Conversation {
   /** The user reads further up. */
   held = false;
   unread = 0;
+  /** How far the server has counted what is unread; what comes above it is counted here. */
+  counted = { epoch: 0, seq: 0 };
   /** The first message the user has not seen; a divider stands above it. */
   firstUnread = null;
   /** Messages, notes and gaps, oldest first. */

@@ -338,6 +338,29 @@ test('direct messages stand in the conversation with the other one, on every dev
   assert.deepEqual(socket().last('direct').direct, { to: 'bob', text: 'hello', key: 'k-1' });
 });
 
+test('what is unread is counted once, whether the server or the messages come first', async () => {
+  const { enter, socket, chat: it } = chat();
+  await enter();
+  const direct = async (from, seq) => {
+    const message = { from, to: 'ada', seq, prev: seq - 1, at: 1, session: 'bbbb', text: `d${seq}`, kind: 'text', epoch: 3 };
+    await socket().hear('direct', message);
+    it.unseen(it.conversations.get(`peer:${from}`), message);
+  };
+  const unread = (count, read, head) => socket().hear('unread', { conversations: ['bob', 'eve'].map((peer) => ({ peer, epoch: 3, read, head, unread: count })) });
+  await direct('eve', 1);
+  await direct('eve', 2);
+  await direct('eve', 3);
+  await unread(2, 0, 2);
+  await direct('bob', 1);
+  await direct('bob', 2);
+  await direct('bob', 3);
+  assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [3, 3]);
+  // Read here, and not told to the server yet.
+  it.seen(it.conversations.get('peer:bob'));
+  await unread(3, 0, 3);
+  assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [0, 3]);
+});
+
 test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {
   const { enter, socket, chat: it } = chat();
   await enter();

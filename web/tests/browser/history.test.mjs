@@ -53,6 +53,31 @@ test('a newcomer sees the last messages, and scrolling up loads all the others o
   assert.deepEqual(page.wrong, []);
 });
 
+test('a direct message to somebody who is away waits for them, counted once, and is there once on both sides', { skip }, async () => {
+  const [a, b] = [await open(), await open()];
+  const ada = await enter(a, running.url, { name: 'ada-away' });
+  await ada.goto(`${running.url}/#@bob-away`);
+  await ada.locator('#title.peer').waitFor();
+  for (const text of ['for later', '第二条']) await say(ada, text);
+  await heard(ada, '第二条');
+  const bob = await enter(b, running.url, { name: 'bob-away' });
+  const entry = bob.locator('#direct-list .entry', { hasText: 'ada-away' });
+  await entry.locator('.badge').waitFor();
+  await bob.waitForFunction(() => document.title === '(2) lobby · Plaza');
+  assert.equal(await entry.locator('.badge').textContent(), '2');
+  await entry.click();
+  await heard(bob, '第二条');
+  assert.equal(await bob.locator('.divider').count(), 1);
+  await say(bob, 'thanks');
+  await heard(ada, 'thanks');
+  for (const page of [ada, bob]) {
+    await page.reload();
+    await heard(page, 'thanks');
+    assert.deepEqual(await texts(page), ['for later', '第二条', 'thanks']);
+    assert.match(await page.title(), /^(ada|bob)-away · Plaza$/);
+  }
+});
+
 test('search finds words of two characters', { skip }, async () => {
   const page = await enter(await open(), running.url, { name: 'eve' });
   await page.click('#search-open');
