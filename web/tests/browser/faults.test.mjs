@@ -185,6 +185,26 @@ test('scrolling up loads older messages and does not move what is read', async (
   assert.deepEqual(all, all.map((_, i) => `message ${i + 1}`));
 });
 
+test('what the reader looks at does not move when older messages come in above it', async () => {
+  for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}${' and more'.repeat(i % 40)}`);
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await page.locator('#log', { hasText: 'message 200' }).waitFor();
+  let goOn = null;
+  peer.fault = ({ kind, body, id, session }) => {
+    if (kind !== 'history' || goOn) return undefined;
+    goOn = () => peer.answer(session, kind, body, id);
+    return 'handled';
+  };
+  const row = page.locator('#log .talk[data-seq="154"]');
+  await row.evaluate((talk) => talk.scrollIntoView({ block: 'start' }));
+  await page.getByText('Loading earlier messages').waitFor();
+  const { y } = await row.boundingBox();
+  goOn();
+  await page.locator('#log .talk[data-seq="101"]').waitFor({ state: 'attached' });
+  await twoFrames(page);
+  assert.ok(Math.abs((await row.boundingBox()).y - y) <= 1);
+});
+
 test('a replay that comes in pieces is shown as it comes, and older messages are left alone', async () => {
   for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}`);
   let goOn;
