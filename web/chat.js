@@ -259,6 +259,8 @@ export class Chat {
   unseen(conversation, message) {
     const read = this.store.state.read[conversation.id];
     if (message.own || (read?.epoch === message.epoch && message.seq <= read.seq)) return;
+    // Once all was read the line moves to what is new now.
+    if (conversation.unread === 0) conversation.firstUnread = message.seq;
     conversation.firstUnread ??= message.seq;
     const { epoch, seq } = conversation.counted;
     if (message.epoch !== epoch || message.seq > seq) conversation.unread += 1;

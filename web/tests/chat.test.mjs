@@ -361,6 +361,23 @@ test('what is unread is counted once, whether the server or the messages come fi
   assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [0, 3]);
 });
 
+test('the line above what is new moves on once all was read', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter();
+  const unseen = async (seq) => {
+    await socket().hear('message', message(seq));
+    it.unseen(lobby, message(seq));
+  };
+  await unseen(1);
+  await unseen(2);
+  assert.deepEqual([lobby.firstUnread, lobby.unread], [1, 2]);
+  it.seen(lobby);
+  assert.equal(lobby.firstUnread, 1);
+  await unseen(3);
+  await unseen(4);
+  assert.deepEqual([lobby.firstUnread, lobby.unread], [3, 2]);
+});
+
 test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {
   const { enter, socket, chat: it } = chat();
   await enter();
