@@ -19,7 +19,7 @@ export const BACKOFF_LONGEST_MS = 30_000;
 export const STABLE_MS = 5_000;
 
 /** Close codes after which only the user comes back, also where no goodbye could be sent. */
-const FOR_GOOD = (code) => code >= 4_500 && code <= 4_999;
+const forGood = (code) => code >= 4_500 && code <= 4_999;
 
 export const systemClock = {
   now: () => Date.now(),
@@ -96,7 +96,7 @@ export class Link {
     socket.onopen = () => this.sayHello();
     socket.onmessage = ({ data }) => this.#receive(socket, data);
     socket.onclose = ({ code = 0 } = {}) => {
-      if (socket === this.#socket && FOR_GOOD(code)) this.#stayAway = true;
+      if (socket === this.#socket && forGood(code)) this.#stayAway = true;
       this.#lost(socket);
     };
     socket.onerror = () => {};

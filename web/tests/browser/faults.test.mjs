@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Peer } from '../peer.mjs';
 import { browse } from './chromium.mjs';
-import { enter, heard, say, texts } from './world.mjs';
+import { enter, heard, say, scrollToTheBeginning, texts } from './world.mjs';
 
 let peer;
 let browser;
@@ -174,12 +174,7 @@ test('scrolling up loads older messages and does not move what is read', async (
   const page = await enter(browser, peer.url, { name: 'ada' });
   await heard(page, 'message 400');
   assert.equal((await texts(page))[0], 'message 351');
-  await page.locator('#log').hover();
-  for (let i = 0; i < 60 && !(await page.getByText('This is where it begins.').isVisible()); i += 1) {
-    await page.mouse.wheel(0, -2_000);
-    await page.waitForFunction(() => new Promise((resolve) => requestAnimationFrame(() => resolve(true))));
-  }
-  await page.getByText('This is where it begins.').waitFor();
+  await scrollToTheBeginning(page);
   const all = await texts(page);
   assert.deepEqual(all.slice(0, 3), ['message 1', 'message 2', 'message 3']);
   assert.deepEqual(all, all.map((_, i) => `message ${i + 1}`));

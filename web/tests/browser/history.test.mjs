@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { browse } from './chromium.mjs';
-import { enter, heard, say, startServer, texts, visitor } from './world.mjs';
+import { enter, heard, say, scrollToTheBeginning, startServer, texts, visitor } from './world.mjs';
 
 const skip = process.env.PLAZA_BIN ? false : 'SKIPPED: PLAZA_BIN names no server to start with a data directory';
 let data;
@@ -42,12 +42,7 @@ test('a newcomer sees the last messages, and scrolling up loads all the others o
   const page = await enter(await open(), running.url, { name: 'ada' });
   await heard(page, '天气很好 400');
   assert.equal((await texts(page))[0], 'message 351');
-  await page.locator('#log').hover();
-  for (let i = 0; i < 60 && !(await page.getByText('This is where it begins.').isVisible()); i += 1) {
-    await page.mouse.wheel(0, -2_000);
-    await page.waitForFunction(() => new Promise((resolve) => requestAnimationFrame(() => resolve(true))));
-  }
-  await page.getByText('This is where it begins.').waitFor();
+  await scrollToTheBeginning(page);
   const all = await texts(page);
   assert.deepEqual(all, all.map((_, i) => ((i + 1) % 100 === 0 ? `天气很好 ${i + 1}` : `message ${i + 1}`)));
   assert.deepEqual(page.wrong, []);
