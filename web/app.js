@@ -1,15 +1,15 @@
 // The page: puts the chat, the list of messages and the panels together. What belongs to one of them is not here.
 
 import { Chat } from './chat.js';
-import { el, hue, initial, sends } from './dom.js';
-import { choose, currentLang, languages, setLang, t, translate, why } from './i18n.js';
+import { el, hue, initial, refill, sends } from './dom.js';
+import { choose, currentLang, languages, parting, setLang, t, translate, why } from './i18n.js';
 import { MessageList } from './messages.js';
 import { Browser, Finder, People } from './panels.js';
 import { Store } from './store.js';
 
 const $ = (id) => document.getElementById(id);
 const encoder = new TextEncoder();
-const store = new Store(storage());
+const store = new Store(storage('localStorage'), storage('sessionStorage'));
 setLang(choose(store.state.lang));
 
 const chat = new Chat({
@@ -34,6 +34,8 @@ const browser = new Browser({ chat, list: $('browse-list'), more: $('browse-more
 const finder = new Finder({ chat, list: $('results'), more: $('results-more'), failed: (refused) => searchFailed(refused) });
 
 let active = null;
+/** Why the server ended the last connection, if it said so. */
+let goodbye = null;
 let below = 0;
 let planned = new Set();
 
@@ -46,7 +48,10 @@ const on = {
     showMe();
   },
   refused: (error) => askName(error),
-  list: () => plan(showLists),
+  list() {
+    plan(showLists);
+    plan(showHeader);
+  },
   header: () => plan(showHeader),
   abilities: () => plan(showHeader),
   items(conversation) {
@@ -70,15 +75,13 @@ const on = {
       return;
     }
     if (conversation === active) below += 1;
-    if (message.own || message.seq <= (store.state.read[conversation.id]?.seq ?? -1)) return;
-    conversation.unread += 1;
-    conversation.firstUnread ??= message.seq;
-    plan(showLists);
+    chat.unseen(conversation, message);
   },
   typing: () => plan(showTyping),
-  notice: (notice) => toast(notice.goodbye ? `${t('state.away')} ${notice.text ?? ''}` : sentence(why(notice))),
+  notice: (refused) => toast(sentence(why(refused))),
+  goodbye: (said) => (goodbye = said),
   gone(conversation) {
-    if (conversation === active) activate(firstConversation());
+    if (conversation === active) activate(firstConversation(), 'replaceState');
   },
 };
 
@@ -94,10 +97,36 @@ function plan(show) {
 }
 
 function firstConversation() {
-  return chat.conversations.get('room:lobby') ?? chat.conversations.values().next().value ?? chat.open('room', 'lobby');
+  return chat.conversations.get('room:lobby') ?? chat.conversations.values().next().value ?? enterRoom('lobby');
 }
 
-function activate(conversation) {
+/** The room, which is joined now or with the next connection. */
+function enterRoom(name) {
+  const room = chat.open('room', name);
+  chat.join(name).catch((refused) => chat.link.live && on.notice(refused));
+  return room;
+}
+
+/** What the address of the page names: `#room`, or `#@user`. */
+function named() {
+  const hash = location.hash.slice(1);
+  let name;
+  try {
+    name = decodeURIComponent(hash).normalize('NFC');
+  } catch {
+    return null;
+  }
+  if (hash.startsWith('@')) return name === '@' ? null : chat.direct(name.slice(1));
+  return name === '' ? null : enterRoom(name);
+}
+
+function address({ kind, name }) {
+  return `#${kind === 'peer' ? '@' : ''}${encodeURIComponent(name)}`;
+}
+
+/** Shows a conversation, as a new step of the browser's history or (`replaceState`) in place of the one before. */
+function activate(conversation, step = 'pushState') {
+  if (location.hash !== address(conversation)) history[step](null, '', address(conversation));
   if (active) {
     active.draft = $('text').value;
     if (active.unread === 0) active.firstUnread = null;
@@ -150,17 +179,25 @@ let countdown = null;
 function showState(state) {
   clearInterval(countdown);
   $('state').className = `state ${state}`;
-  const show = () => {
-    const n = Math.ceil((chat.link.retryAt - Date.now()) / 1_000);
-    const words = state === 'waiting' && n > 1 ? t('state.inSeconds', { n }) : t(`state.${state}`);
-    if ($('state').textContent !== words) $('state').textContent = words;
-  };
-  show();
-  if (state === 'waiting') countdown = setInterval(show, 1_000);
+  $('state').textContent = t(`state.${state}`);
+  if (chat.link.live) goodbye = null;
   const cut = state === 'waiting' || state === 'closed' || (state === 'connecting' && chat.session !== '');
-  $('banner').hidden = !cut;
-  $('banner-text').textContent = t(state === 'closed' ? 'state.away' : 'state.lasts');
+  $('banner').hidden = !cut && state !== 'slow';
+  const reason =
+    state === 'slow' ? t('state.silent')
+    : goodbye || state === 'closed' ? parting(goodbye ?? {})
+    : t(chat.session === '' ? 'state.unreachable' : 'state.lost');
+  $('banner-text').textContent = state === 'waiting' || state === 'connecting' ? t('state.kept', { reason }) : reason;
   $('banner-button').hidden = state === 'connecting';
+  // Beside the state, which is read aloud with every change.
+  const count = () => {
+    const n = Math.ceil((chat.link.retryAt - Date.now()) / 1_000);
+    $('banner-wait').textContent = state === 'waiting' && n > 1 ? t('state.inSeconds', { n }) : '';
+  };
+  count();
+  if (state === 'waiting') countdown = setInterval(count, 1_000);
+  // The first visitor of a server that is not there shall see that, and need not wait before a question.
+  if (state === 'waiting' && $('name-cancel').hidden) $('name-dialog').close();
 }
 
 function showHeader() {
@@ -170,9 +207,10 @@ function showHeader() {
   $('topic').textContent = room ? active.topic || t('topic.none') : t('direct.with', { name: active.name });
   $('topic').disabled = !room || !chat.can('topic');
   $('topic').title = room ? active.topic || t('topic.set') : '';
-  $('online').hidden = !room;
+  $('online').hidden = !room || active.online === 0;
   $('online').textContent = t('members.online', { n: active.online });
   $('search-open').hidden = !active.history || !chat.can('search');
+  $('leave').hidden = active.id === 'room:lobby' && chat.conversations.size === 1;
   $('leave').setAttribute('aria-label', t(room ? 'rooms.leave' : 'direct.close'));
   $('leave').title = t(room ? 'rooms.leave' : 'direct.close');
   $('text').placeholder = t('compose.to', { name: active.name });
@@ -186,8 +224,8 @@ function showLists() {
   const all = [...chat.conversations.values()];
   const rooms = all.filter(({ kind }) => kind === 'room');
   const peers = all.filter(({ kind }) => kind === 'peer');
-  $('room-list').replaceChildren(...rooms.map(entry));
-  $('direct-list').replaceChildren(...peers.map(entry));
+  refill($('room-list'), rooms.map(entry));
+  refill($('direct-list'), peers.map(entry));
   $('direct-head').hidden = peers.length === 0;
   const unread = all.reduce((sum, conversation) => sum + conversation.unread, 0);
   $('menu-dot').hidden = !all.some((conversation) => conversation !== active && conversation.unread > 0);
@@ -203,7 +241,7 @@ function entry(conversation) {
   const count = unread > 0 ? el('span', { class: 'badge', 'aria-label': t('unread', { n: unread }) }, unread > 99 ? '99+' : String(unread)) : null;
   const current = conversation === active;
   const button = el('button',
-    { type: 'button', class: `entry${unread > 0 ? ' unread' : ''}`, 'aria-current': current ? 'true' : null, onclick: () => activate(conversation) },
+    { type: 'button', class: `entry${unread > 0 ? ' unread' : ''}`, 'data-key': conversation.id, 'aria-current': current ? 'true' : null, onclick: () => go(conversation) },
     mark, el('span', { class: 'entry-name' }, name), count);
   return el('li', {}, button);
 }
@@ -239,9 +277,14 @@ function sentence(words) {
 
 // ----------------------------------------------------------------------------------------------------- what is done
 
+/** Shows what the user chose, and is ready for what they write; on a phone without its keyboard. */
+function go(conversation) {
+  activate(conversation);
+  $(wide.matches ? 'text' : 'log').focus();
+}
+
 function openDirect(name) {
-  activate(chat.direct(name));
-  if (wide.matches) $('text').focus();
+  go(chat.direct(name));
 }
 
 async function joinRoom(name) {
@@ -251,7 +294,7 @@ async function joinRoom(name) {
   try {
     const conversation = await chat.join(room);
     $('rooms-dialog').close();
-    activate(conversation);
+    go(conversation);
   } catch (refused) {
     $('room-wrong').textContent = sentence(why(refused));
   }
@@ -324,16 +367,27 @@ function searchFailed(refused) {
   showHeader();
 }
 
+const DRAWERS = { rooms: 'menu', members: 'online' };
+
 function drawer(name) {
+  const opener = DRAWERS[$('app').dataset.drawer];
   $('app').dataset.drawer = name;
-  if (name === 'members') people.refresh();
-  const first = $(`${name}-panel`)?.querySelector('button');
-  (first ?? $('text')).focus();
+  if (name === 'members') {
+    closeSearch();
+    people.refresh();
+  }
+  if (name !== '') $(`${name}-panel`).querySelector('.close').focus();
+  else if (opener) $(opener).focus();
 }
 
-function storage() {
+function keep() {
+  store.now();
+  chat.keepUnsent();
+}
+
+function storage(kind) {
   try {
-    return window.localStorage;
+    return window[kind];
   } catch {
     return null;
   }
@@ -399,11 +453,15 @@ click('leave', () => chat.leave(active));
 click('menu', () => drawer('rooms'));
 click('online', () => drawer('members'));
 for (const id of ['shade', 'rooms-close', 'members-close']) click(id, () => drawer(''));
+click('shade', closeSearch);
 click('search-open', () => {
   $('search-panel').hidden = false;
   $('search-text').focus();
 });
-click('search-close', closeSearch);
+click('search-close', () => {
+  closeSearch();
+  $('search-open').focus();
+});
 click('jump', () => messages.jump());
 click('banner-button', () => chat.link.connect());
 for (const id of ['lang', 'name-lang']) {
@@ -417,7 +475,7 @@ for (const id of ['lang', 'name-lang']) {
 }
 document.addEventListener('keydown', (event) => {
   if (event.key !== 'Escape') return;
-  if (!$('search-panel').hidden) closeSearch();
+  if (!$('search-panel').hidden) $('search-close').click();
   else if ($('app').dataset.drawer) drawer('');
 });
 for (const event of ['focus', 'online']) {
@@ -427,14 +485,18 @@ for (const event of ['focus', 'online']) {
   });
 }
 document.addEventListener('visibilitychange', () => {
-  if (document.hidden) store.now();
+  if (document.hidden) keep();
   else chat.link.probe();
 });
-window.addEventListener('pagehide', () => store.now());
+window.addEventListener('pagehide', keep);
+window.addEventListener('hashchange', () => {
+  const conversation = named();
+  if (conversation && conversation !== active) activate(conversation, 'replaceState');
+});
 wide.addEventListener('change', () => people.refresh());
 setInterval(() => active && active.typing.size > 0 && showTyping(), 1_000);
 
-activate(chat.conversations.get(store.state.active) ?? firstConversation());
+activate(named() ?? chat.conversations.get(store.state.active) ?? firstConversation(), 'replaceState');
 showAll();
 if (store.state.name === null) askName();
 else chat.start();

@@ -1,6 +1,7 @@
 // The chat as this page sees it: who we are, which conversations there are, and what each server message does to them.
 //
-// Promises: an unsent message goes out once, in order, under one idempotency key, however often the connection breaks;
+// Promises: an unsent message goes out once, in order, under one idempotency key, however often the connection breaks, or
+// the page is loaded again in its tab;
 // what the server cannot do is asked once and then hidden. Never: touches the page.
 
 import { Conversation } from './conversation.js';
@@ -34,11 +35,9 @@ export class Chat {
   name = '';
   session = '';
   limits = { text_bytes: 64_512, name_chars: 64, page: 200 };
-  /** The server's clock less ours, in milliseconds. */
-  skew = 0;
 
-  /** @param emit (event, detail): `state`, `me`, `list`, `header`, `items`, `typing`, `refused`, `notice`, `abilities` */
-  constructor({ url, store, emit, open, clock = systemClock, random, makeKey = () => crypto.randomUUID() }) {
+  /** @param emit (event, detail): `state`, `me`, `list`, `header`, `items`, `typing`, `refused`, `notice`, `goodbye`, `abilities` */
+  constructor({ url, store, emit, open, clock = systemClock, random, makeKey = randomKey }) {
     this.store = store;
     this.#clock = clock;
     this.#emit = emit;
@@ -47,6 +46,11 @@ export class Chat {
     this.name = store.state.name ?? '';
     for (const room of store.state.rooms) this.#add(new Conversation('room', room));
     for (const peer of Object.keys(store.state.peers)) this.#add(new Conversation('peer', peer));
+    for (const { kind, name, from, ...pending } of store.unsent()) {
+      if (from !== this.name || !['room', 'peer'].includes(kind)) continue;
+      const conversation = this.conversations.get(`${kind}:${name}`) ?? this.#add(new Conversation(kind, name));
+      conversation.send({ ...pending, from, session: '', own: true });
+    }
     this.link = new Link({
       url,
       open,
@@ -126,6 +130,14 @@ export class Chat {
     this.#sendNext(conversation);
   }
 
+  /** Keeps what is written and not sent, for when this tab comes back. */
+  keepUnsent() {
+    const unsent = [...this.conversations.values()].flatMap(({ kind, name, pending }) =>
+      pending.filter(({ acked }) => !acked).map(({ from, key, text, at, after, attempts }) => ({ kind, name, from, key, text, at, after, attempts })),
+    );
+    this.store.keepUnsent(unsent);
+  }
+
   retry(conversation, pending) {
     conversation.setPending(pending, { state: 'waiting', error: null });
     this.#emit('items', conversation);
@@ -176,6 +188,11 @@ export class Chat {
       this.#learn('search', refused);
       throw refused;
     }
+  }
+
+  /** A message with a few before and after it. */
+  async around(conversation, seq) {
+    return (await this.link.request('history', { ...conversation.address, before: seq + 4, limit: 7 })).body.messages;
   }
 
   /** Loads one page of older messages. Returns whether there was one. */
@@ -236,6 +253,18 @@ export class Chat {
       conversation.filling = false;
       this.#emit('items', conversation);
     }
+  }
+
+  /** A message has come that the user does not see now. */
+  unseen(conversation, message) {
+    const read = this.store.state.read[conversation.id];
+    if (message.own || (read?.epoch === message.epoch && message.seq <= read.seq)) return;
+    // Once all was read the line moves to what is new now.
+    if (conversation.unread === 0) conversation.firstUnread = message.seq;
+    conversation.firstUnread ??= message.seq;
+    const { epoch, seq } = conversation.counted;
+    if (message.epoch !== epoch || message.seq > seq) conversation.unread += 1;
+    this.#emit('list');
   }
 
   /** The user has seen everything in this conversation. */
@@ -322,10 +351,15 @@ export class Chat {
       this.#emit('list');
     },
     unread: ({ conversations = [] }) => {
-      for (const { room, peer, unread } of conversations) {
+      for (const { room, peer, epoch, read, head, unread } of conversations) {
         if (unread === 0 || (room && !this.#room(room))) continue;
         const conversation = room ? this.#room(room) : this.open('peer', peer);
-        conversation.unread = Math.max(conversation.unread, unread);
+        // What was read here a moment ago may not have been told yet, and what has come since was not counted.
+        const here = this.store.state.read[conversation.id];
+        const readUpTo = here?.epoch === epoch ? Math.max(here.seq, read) : read;
+        const since = conversation.items.filter((item) => item.type === 'message' && !item.own && item.epoch === epoch && item.seq > Math.max(head, readUpTo));
+        conversation.counted = { epoch, seq: head };
+        conversation.unread = Math.max(0, unread - (readUpTo - read)) + since.length;
       }
       this.#emit('list');
     },
@@ -350,7 +384,7 @@ export class Chat {
         this.#emit('items', conversation);
       }
     },
-    goodbye: (goodbye) => this.#emit('notice', { ...goodbye, goodbye: true }),
+    goodbye: (goodbye) => this.#emit('goodbye', goodbye),
     refused: (error) => this.#emit('refused', error),
   };
 
@@ -360,7 +394,6 @@ export class Chat {
     this.store.session(welcome.session);
     if (welcome.key) this.store.keep(welcome.name, welcome.key);
     if (welcome.limits) this.limits = { ...this.limits, ...welcome.limits };
-    this.skew = (welcome.at || this.#clock.now()) - this.#clock.now();
     this.#take(welcome.name);
     const resumed = new Set(this.#resumed);
     for (const conversation of this.conversations.values()) {
@@ -525,4 +558,9 @@ export class Chat {
   #say(refused) {
     if (refused instanceof Refused && refused.code !== 'connection_lost') this.#emit('notice', refused);
   }
+}
+
+// Not `randomUUID`, which browsers keep from pages that come over plain http from another machine.
+function randomKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -7,6 +7,8 @@
 export const ITEMS_MAX = 4_000;
 /** Let go of in one step, so that the array is not moved for every message. */
 const ITEMS_STEP = 500;
+/** Kept while the user reads further up, so that what they read does not vanish under them. */
+export const ITEMS_HELD = 20_000;
 /** Names whose sessions are remembered, to tell equal names apart. */
 const NAMES_MAX = 2_000;
 /** Names listed in one line of comings and goings. */
@@ -24,7 +26,11 @@ export class Conversation {
   /** There is nothing older to load. */
   complete = false;
   loading = false;
+  /** The user reads further up. */
+  held = false;
   unread = 0;
+  /** How far the server has counted what is unread; what comes above it is counted here. */
+  counted = { epoch: 0, seq: 0 };
   /** The first message the user has not seen; a divider stands above it. */
   firstUnread = null;
   /** Messages, notes and gaps, oldest first. */
@@ -50,6 +56,11 @@ export class Conversation {
 
   get position() {
     return this.last === null ? null : { ...this.address, epoch: this.epoch, seq: this.last };
+  }
+
+  /** What was said before we came in is still on its way. */
+  get replaying() {
+    return this.joined && this.last !== null && this.last < this.head;
   }
 
   /** What a list shows: everything that is here, then what is on its way. */
@@ -184,9 +195,9 @@ export class Conversation {
     if (line.came + line.went === 0) this.items.pop();
   }
 
-  /** An own message that sets out. */
+  /** An own message that sets out. `after` is how far we were then: its own number lies above. */
   send(pending) {
-    const item = { state: 'waiting', acked: null, error: null, ...pending, type: 'pending', version: 0 };
+    const item = { state: 'waiting', acked: null, error: null, after: this.position, ...pending, type: 'pending', version: 0 };
     this.pending.push(item);
     return item;
   }
@@ -232,7 +243,7 @@ export class Conversation {
     if (!item.own) return;
     const mine =
       this.pending.find((p) => p.acked && p.acked.epoch === item.epoch && p.acked.seq === item.seq) ??
-      this.pending.find((p) => !p.acked && p.attempts > 0 && p.text === item.text);
+      this.pending.find((p) => !p.acked && p.attempts > 0 && p.text === item.text && p.after?.epoch === item.epoch && p.after.seq < item.seq);
     if (mine) this.discard(mine);
   }
 
@@ -246,8 +257,9 @@ export class Conversation {
 
   #append(item) {
     this.items.push(item);
-    if (this.items.length < ITEMS_MAX + ITEMS_STEP) return;
-    for (const gone of this.items.splice(0, this.items.length - ITEMS_MAX)) {
+    const most = this.held ? ITEMS_HELD : ITEMS_MAX;
+    if (this.items.length < most + ITEMS_STEP) return;
+    for (const gone of this.items.splice(0, this.items.length - most)) {
       if (gone.type === 'message') this.#seen.delete(`${gone.epoch}:${gone.seq}`);
     }
     this.complete = !this.history;

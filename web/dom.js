@@ -15,6 +15,15 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
+/** Fills a list anew. The entry that had the focus keeps it; entries are told apart by `data-key`. */
+export function refill(list, entries) {
+  const focused = list.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  list.replaceChildren(...entries);
+  if (focused === undefined) return;
+  const same = [...list.querySelectorAll('[data-key]')].find(({ dataset }) => dataset.key === focused);
+  same?.focus({ preventScroll: true });
+}
+
 const WEB_ADDRESS = /https?:\/\/[^\s<>"'`，。；！？、（）《》「」]+/giu;
 
 /** Text in which web addresses are links. */
@@ -29,6 +38,22 @@ export function linked(text) {
   }
   parts.push(text.slice(at));
   return parts.filter((part) => part !== '');
+}
+
+/** The part of a text where the words asked for begin, with each of them marked. */
+export function excerpt(text, words, length = 300) {
+  const wanted = words.split(/\s+/u).filter(Boolean).map((word) => word.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
+  const pattern = new RegExp(wanted.join('|') || '$^', 'giu');
+  const start = Math.max(0, text.search(pattern) - 60);
+  const part = [...text.slice(start, start + 2 * length)].slice(0, length).join('');
+  const parts = [start > 0 ? '…' : ''];
+  let at = 0;
+  for (const { 0: word, index } of part.matchAll(pattern)) {
+    parts.push(part.slice(at, index), el('mark', {}, word));
+    at = index + word.length;
+  }
+  parts.push(part.slice(at), start + part.length < text.length ? '…' : '');
+  return parts.filter((piece) => piece !== '');
 }
 
 export function link(address) {

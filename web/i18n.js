@@ -14,8 +14,17 @@ const WORDS = {
     'state.closed': 'Disconnected',
     'state.now': 'Connect now',
     'state.inSeconds': 'Reconnecting in {n} s',
-    'state.lasts': 'The connection was lost. What you write is kept and sent as soon as it is back.',
-    'state.away': 'The server ended the connection.',
+    'state.silent': 'The server has not answered for a while.',
+    'state.lost': 'The connection was lost.',
+    'state.unreachable': 'The server cannot be reached.',
+    'state.kept': '{reason} What you write is kept and sent as soon as it is back.',
+    'goodbye.other': 'The server ended the connection.',
+    'goodbye.shutting_down': 'The server is restarting.',
+    'goodbye.timeout': 'The server heard nothing from here for too long.',
+    'goodbye.slow': 'This connection was too slow for what the server sent.',
+    'goodbye.busy': 'The server could not take so many messages at once.',
+    'goodbye.idle': 'You were disconnected because you had said nothing for a long time.',
+    'goodbye.disconnected': 'The operator of this server disconnected you.',
     'rooms': 'Rooms',
     'directs': 'Direct messages',
     'rooms.join': 'Join a room',
@@ -43,7 +52,7 @@ const WORDS = {
     'search': 'Search',
     'search.field': 'Search in this conversation',
     'search.none': 'Nothing found for “{text}”.',
-    'search.results': 'Search results',
+    'search.around': 'Before and after',
     'name.title': 'What shall we call you?',
     'name.rename': 'Change your name',
     'name.field': 'Your name',
@@ -64,6 +73,7 @@ const WORDS = {
     'log.below': '{n} new message|{n} new messages',
     'log.jump': 'To the newest',
     'log.you': 'you',
+    'log.unfold': 'Show all {n} characters',
     'gap.missed': '{n} message missed|{n} messages missed',
     'gap.lost': '{n} message is lost: the server does not have it any more|{n} messages are lost: the server does not have them any more',
     'gap.loading': 'Fetching {n} missed message…|Fetching {n} missed messages…',
@@ -135,8 +145,17 @@ const WORDS = {
     'state.closed': '连接已断开',
     'state.now': '立即连接',
     'state.inSeconds': '{n} 秒后重新连接',
-    'state.lasts': '连接已中断。您写的内容会保留，恢复后立即发送。',
-    'state.away': '服务器已结束连接。',
+    'state.silent': '服务器有一段时间没有响应了。',
+    'state.lost': '连接已中断。',
+    'state.unreachable': '无法连接到服务器。',
+    'state.kept': '{reason}您写的内容会保留，恢复后立即发送。',
+    'goodbye.other': '服务器已结束连接。',
+    'goodbye.shutting_down': '服务器正在重启。',
+    'goodbye.timeout': '服务器太久没有收到这里的消息。',
+    'goodbye.slow': '此连接太慢，跟不上服务器发送的内容。',
+    'goodbye.busy': '服务器一时无法接收这么多消息。',
+    'goodbye.idle': '您长时间没有发言，连接已断开。',
+    'goodbye.disconnected': '管理员已断开您的连接。',
     'rooms': '聊天室',
     'directs': '私信',
     'rooms.join': '加入聊天室',
@@ -164,7 +183,7 @@ const WORDS = {
     'search': '搜索',
     'search.field': '在当前会话中搜索',
     'search.none': '没有找到“{text}”。',
-    'search.results': '搜索结果',
+    'search.around': '查看前后文',
     'name.title': '怎么称呼您？',
     'name.rename': '修改名字',
     'name.field': '您的名字',
@@ -185,6 +204,7 @@ const WORDS = {
     'log.below': '{n} 条新消息',
     'log.jump': '回到最新',
     'log.you': '我',
+    'log.unfold': '显示全部 {n} 个字符',
     'gap.missed': '错过了 {n} 条消息',
     'gap.lost': '{n} 条消息已丢失：服务器上已不存在',
     'gap.loading': '正在补取 {n} 条错过的消息…',
@@ -263,16 +283,27 @@ export function currentLang() {
   return lang;
 }
 
-/** The words for a key, filled in. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
+
+/** The words for a key, filled in. A value that is written from right to left does not turn the words around it. */
 export function t(key, values = {}) {
   const forms = (WORDS[lang][key] ?? WORDS.en[key] ?? key).split('|');
   const form = forms.length > 1 && values.n !== 1 ? forms[1] : forms[0];
-  return form.replace(/\{(\w+)\}/g, (_, name) => (typeof values[name] === 'number' ? number(values[name]) : String(values[name] ?? '')));
+  return form.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name] ?? '';
+    if (typeof value === 'number') return number(value);
+    return RIGHT_TO_LEFT.test(value) ? `\u2068${value}\u2069` : value;
+  });
 }
 
 /** Why something was refused, in words. */
 export function why({ code, text = '' }) {
   return t(Object.hasOwn(WORDS.en, `error.${code}`) ? `error.${code}` : 'error.other', { text: text || code });
+}
+
+/** Why the server ended the connection, in words. */
+export function parting({ code }) {
+  return t(Object.hasOwn(WORDS.en, `goodbye.${code}`) ? `goodbye.${code}` : 'goodbye.other');
 }
 
 export function number(n) {

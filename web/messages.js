@@ -16,6 +16,9 @@ const ROWS_STEP = 100;
 const GROUP_MS = 5 * 60_000;
 /** This close to the bottom, in pixels, counts as at the bottom. */
 const NEAR_PX = 48;
+/** A longer text is cut here until the reader asks for all of it: one message shall not push all others out of sight. */
+const FOLD_CHARACTERS = 1_500;
+const FOLD_LINES = 25;
 /** More new rows than this in a second are not read aloud. */
 const ALOUD_PER_S = 5;
 const KINDS = ['image', 'video', 'voice'];
@@ -32,7 +35,6 @@ export class MessageList {
   // Whether the window reached the end when it was last shown; what came since is not in the page yet.
   #atEnd = true;
   #planned = false;
-  #wide = 0;
   #aloud = { second: 0, rows: 0 };
   pinned = true;
 
@@ -45,9 +47,8 @@ export class MessageList {
     scroller.append(this.#top, this.#list);
     scroller.addEventListener('scroll', () => this.#scrolled(), { passive: true });
     new ResizeObserver(() => {
-      const { clientWidth, clientHeight } = scroller;
-      if (this.#wide !== `${clientWidth}x${clientHeight}` && this.pinned) this.#toBottom();
-      this.#wide = `${clientWidth}x${clientHeight}`;
+      if (this.pinned) this.#toBottom();
+      this.changed();
     }).observe(scroller);
     // Pictures that arrive late make the list longer.
     scroller.addEventListener('load', () => this.pinned && this.#toBottom(), true);
@@ -55,6 +56,7 @@ export class MessageList {
 
   /** Shows another conversation, from its end or from the first message not seen yet. */
   show(conversation) {
+    if (this.#conversation) this.#conversation.held = false;
     this.#conversation = conversation;
     this.#rows.clear();
     this.#list.replaceChildren();
@@ -85,6 +87,7 @@ export class MessageList {
   #render() {
     const conversation = this.#conversation;
     if (!conversation) return;
+    conversation.held = !this.pinned;
     const items = conversation.shown;
     const [start, end] = this.#window(items);
     this.#end = end;
@@ -100,9 +103,9 @@ export class MessageList {
       this.#scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
     }
     this.#handlers.scrolled(this.pinned);
-    // A list that does not fill its place cannot be scrolled for more.
+    // A list that does not fill its place cannot be scrolled for more. Whether it does shows once the replay is through.
     const short = start === 0 && this.#scroller.scrollHeight <= this.#scroller.clientHeight;
-    if (short && conversation.oldest) this.#handlers.older(conversation);
+    if (short && conversation.oldest && !conversation.replaying) this.#handlers.older(conversation);
   }
 
   #window(items) {
@@ -150,7 +153,7 @@ export class MessageList {
   #look(conversation, item, before) {
     const talk = item.type === 'message' || item.type === 'pending';
     const dated = item.at !== undefined;
-    const newDay = dated && (before?.at === undefined ? before === null : day(before.at) !== day(item.at));
+    const newDay = dated && (before?.at === undefined ? before === null : midnight(before.at) !== midnight(item.at));
     const unread = item.type === 'message' && item.seq === conversation.firstUnread;
     const grouped =
       talk && !newDay && !unread && before !== null && (before.type === 'message' || before.type === 'pending') &&
@@ -184,9 +187,22 @@ export class MessageList {
     const side = grouped
       ? el('div', { class: 'side' }, clock)
       : el('div', { class: `side avatar hue-${hue(item.from)}`, 'aria-hidden': 'true' }, initial(item.from));
-    const body = el('div', { class: 'body' }, heading, content(item), item.type === 'pending' ? this.#fate(conversation, item) : null);
+    const body = el('div', { class: 'body' }, heading, content(item), this.#unfold(item), item.type === 'pending' ? this.#fate(conversation, item) : null);
     const classes = ['talk', grouped ? 'grouped' : '', item.own ? 'own' : '', item.type === 'pending' ? item.state : ''];
     return el('article', { class: classes.filter(Boolean).join(' '), 'data-seq': item.seq ?? null }, side, body);
+  }
+
+  #unfold(item) {
+    if (shownLength(item) === item.text.length) return null;
+    const unfold = () => {
+      item.unfolded = true;
+      item.version += 1;
+      // Reading goes on where it was cut, not at the end.
+      this.pinned = false;
+      this.#scroller.focus({ preventScroll: true });
+      this.changed();
+    };
+    return el('button', { type: 'button', class: 'plain unfold', onclick: unfold }, t('log.unfold', { n: item.text.length }));
   }
 
   #fate(conversation, item) {
@@ -261,9 +277,33 @@ export class MessageList {
 
 function content(item) {
   const { kind } = item;
-  if (!KINDS.includes(kind)) return el('p', { class: 'text' }, ...linked(item.text));
+  if (!KINDS.includes(kind)) {
+    const length = shownLength(item);
+    return el('p', { class: 'text' }, ...linked(item.text.slice(0, length)), length < item.text.length ? '…' : null);
+  }
   if (kind === 'image' && item.text.startsWith('data:')) return el('p', { class: 'text' }, picture(item.text, t('kind.image')));
   return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(item.text.slice(0, 2_000)));
+}
+
+function midnight(at) {
+  return new Date(at).setHours(0, 0, 0, 0);
+}
+
+/** How much of a text is shown. */
+function shownLength({ text, kind, unfolded }) {
+  if (unfolded || KINDS.includes(kind)) return text.length;
+  let end = 0;
+  for (let line = 0; line < FOLD_LINES; line += 1) {
+    const next = text.indexOf('\n', end);
+    if (next < 0 || next > FOLD_CHARACTERS) return text.length <= FOLD_CHARACTERS ? text.length : whole(text, FOLD_CHARACTERS);
+    end = next + 1;
+  }
+  return end - 1;
+}
+
+// An end that does not cut a character in two.
+function whole(text, end) {
+  return text.codePointAt(end - 1) > 0xffff ? end - 1 : end;
 }
 
 function noteText(note) {

@@ -1,6 +1,6 @@
 // The lists beside the talk: who is here, which rooms there are, what a search found.
 
-import { el, hue, initial, linked } from './dom.js';
+import { el, excerpt, hue, initial, linked, refill } from './dom.js';
 import { moment, t, why } from './i18n.js';
 
 /** The list of people is fetched anew at most this often while a large room comes and goes. */
@@ -82,10 +82,11 @@ export class People {
     this.planned = false;
     const { chat } = this;
     this.count.textContent = this.#conversation?.kind === 'room' ? t('members.online', { n: this.#conversation.online }) : '';
-    this.list.replaceChildren(
-      ...this.#names.map((name) =>
+    refill(
+      this.list,
+      this.#names.map((name) =>
         el('li', {},
-          el('button', { type: 'button', class: 'entry', onclick: () => this.direct(name), title: t('members.hint') },
+          el('button', { type: 'button', class: 'entry', 'data-key': name, onclick: () => this.direct(name), title: t('members.hint') },
             el('span', { class: `avatar small hue-${hue(name)}`, 'aria-hidden': 'true' }, initial(name)),
             el('span', { class: 'entry-name' }, name),
             name === chat.name ? el('span', { class: 'you' }, t('members.you')) : null))),
@@ -156,12 +157,30 @@ export class Finder {
       const { messages, next } = await this.chat.search(conversation, text, before);
       if (text !== this.#text || conversation !== this.#conversation) return;
       this.#next = next;
-      this.list.append(...messages.map((message) =>
-        el('li', { class: 'result' },
-          el('p', { class: 'result-head' }, el('span', { class: 'name' }, message.from), ' ', el('time', {}, moment(message.at))),
-          el('p', { class: 'text' }, ...linked(message.text.slice(0, 1_000))))));
+      this.list.append(...messages.map((message) => this.#entry(conversation, message, text)));
       if (before === 0 && messages.length === 0) this.list.append(el('li', { class: 'nothing' }, t('search.none', { text })));
       this.more.hidden = next === 0;
+    } catch (refused) {
+      this.failed(refused);
+    }
+  }
+  #entry(conversation, message, text) {
+    const around = el('button', { type: 'button', class: 'plain around', onclick: () => this.#around(conversation, message, around) }, t('search.around'));
+    return el('li', { class: 'result' },
+      el('p', { class: 'result-head' }, el('span', { class: 'name' }, message.from), ' ', el('time', {}, moment(message.at))),
+      el('p', { class: 'text' }, ...excerpt(message.text, text)),
+      around);
+  }
+
+  /** Shows what was said before and after. */
+  async #around(conversation, { seq }, button) {
+    try {
+      const messages = await this.chat.around(conversation, seq);
+      const line = (message) =>
+        el('p', { class: message.seq === seq ? 'text this' : 'text' }, el('span', { class: 'name' }, message.from), ' ', ...linked(message.text.slice(0, 500)));
+      const context = el('div', { class: 'context', tabindex: '-1' }, ...messages.map(line));
+      button.replaceWith(context);
+      context.focus({ preventScroll: true });
     } catch (refused) {
       this.failed(refused);
     }

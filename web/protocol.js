@@ -18,6 +18,9 @@ export const BACKOFF_LONGEST_MS = 30_000;
 /** Only a connection that lived this long makes the next wait short again: a server that welcomes and drops is spared. */
 export const STABLE_MS = 5_000;
 
+/** Close codes after which only the user comes back, also where no goodbye could be sent. */
+const forGood = (code) => code >= 4_500 && code <= 4_999;
+
 export const systemClock = {
   now: () => Date.now(),
   setTimeout: (f, ms) => setTimeout(f, ms),
@@ -35,7 +38,7 @@ export class Refused extends Error {
 }
 
 /**
- * States: `idle`, `connecting`, `connected`, `slow` (nothing heard for one heartbeat), `waiting` (until `retryAt`),
+ * States: `idle`, `connecting`, `connected`, `slow` (nothing heard for one heartbeat, or while a reply was due), `waiting` (until `retryAt`),
  * `refused` (the server did not take the hello), `closed` (the server does not want us back, or the user left).
  */
 export class Link {
@@ -92,7 +95,10 @@ export class Link {
     this.#timer = this.#clock.setTimeout(() => this.#lost(socket), WELCOME_MS);
     socket.onopen = () => this.sayHello();
     socket.onmessage = ({ data }) => this.#receive(socket, data);
-    socket.onclose = () => this.#lost(socket);
+    socket.onclose = ({ code = 0 } = {}) => {
+      if (socket === this.#socket && forGood(code)) this.#stayAway = true;
+      this.#lost(socket);
+    };
     socket.onerror = () => {};
   }
 
@@ -110,6 +116,7 @@ export class Link {
     return new Promise((resolve, reject) => {
       const timer = this.#clock.setTimeout(() => {
         this.#requests.delete(id);
+        if (this.#clock.now() - this.#heard >= REPLY_MS) this.#enter('slow');
         reject(new Refused({ code: 'timeout' }));
       }, REPLY_MS);
       this.#requests.set(id, { resolve, reject, timer });

@@ -1,17 +1,21 @@
-// What the page remembers between visits: name and keys, rooms, positions, language. Bounded, and never required: where
-// the browser keeps nothing, the page works all the same.
+// What the page remembers between visits: name and keys, rooms, positions, language; and, for its tab alone, what was not
+// sent yet. Bounded, and never required: where the browser keeps nothing, the page works all the same.
 
 const PLACE = 'plaza.v1';
+const UNSENT = 'plaza.v1.unsent';
 const KEYS_MAX = 50;
 const PLACES_MAX = 200;
 const SESSIONS_MAX = 50;
 
 export class Store {
   #storage;
+  #tab;
   #timer = null;
 
-  constructor(storage) {
+  /** @param storage shared by all tabs  @param tab this tab's own; both may be `null` */
+  constructor(storage, tab = null) {
     this.#storage = storage;
+    this.#tab = tab;
     this.state = { name: null, lang: null, keys: {}, rooms: ['lobby'], peers: {}, read: {}, sessions: [], active: 'room:lobby' };
     try {
       const kept = JSON.parse(storage.getItem(PLACE) ?? '{}');
@@ -59,6 +63,26 @@ export class Store {
     this.later();
   }
 
+  /** Messages that were written and not sent, as `keepUnsent` was given them. */
+  unsent() {
+    try {
+      const kept = JSON.parse(this.#tab.getItem(UNSENT) ?? '[]');
+      const whole = ({ kind, name, from, key, text }) => [kind, name, from, key, text].every((field) => typeof field === 'string');
+      return Array.isArray(kept) ? kept.filter((entry) => entry !== null && typeof entry === 'object' && whole(entry)) : [];
+    } catch {
+      return [];
+    }
+  }
+
+  keepUnsent(messages) {
+    try {
+      if (messages.length === 0) this.#tab.removeItem(UNSENT);
+      else this.#tab.setItem(UNSENT, JSON.stringify(messages));
+    } catch {
+      // Blocked or full: what is written lives as long as the page.
+    }
+  }
+
   later() {
     this.#timer ??= setTimeout(() => this.now(), 1_000);
   }
@@ -67,9 +91,16 @@ export class Store {
     clearTimeout(this.#timer);
     this.#timer = null;
     try {
-      // Another tab may have been given keys meanwhile.
+      // Another tab may have been given keys and sessions meanwhile, and have read further.
       const other = JSON.parse(this.#storage.getItem(PLACE) ?? '{}');
-      this.state.keys = { ...other.keys, ...this.state.keys };
+      const { state } = this;
+      state.keys = { ...other.keys, ...state.keys };
+      state.sessions = [...new Set([...(other.sessions ?? []), ...state.sessions])].slice(-SESSIONS_MAX);
+      for (const [id, { epoch, seq }] of Object.entries(other.read ?? {})) {
+        const own = state.read[id];
+        if (!own || (own.epoch === epoch && own.seq < seq)) state.read[id] = { epoch, seq };
+      }
+      trim(state.read, PLACES_MAX);
       this.#storage.setItem(PLACE, JSON.stringify(this.state));
     } catch {
       // See above.

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Chat } from '../chat.js';
-import { ITEMS_MAX } from '../conversation.js';
+import { ITEMS_HELD, ITEMS_MAX } from '../conversation.js';
 import { Store } from '../store.js';
 import { FakeClock, FakeSocket, fakeStorage, settle } from './fakes.mjs';
 
 const EPOCH = 77;
 
-function chat({ storage = fakeStorage() } = {}) {
+function chat({ storage = fakeStorage(), tab = fakeStorage() } = {}) {
   const clock = new FakeClock();
   const sockets = [];
   const said = [];
   let keys = 0;
-  const store = new Store(storage);
+  const store = new Store(storage, tab);
   const made = new Chat({
     store,
     clock,
@@ -192,6 +192,51 @@ test('a message that the replay brings is not sent again', async () => {
   assert.equal(lobby.pending.length, 0);
 });
 
+test('what was not sent goes out after the page is loaded again, under the same key, whatever else was said before', async () => {
+  const [storage, tab] = [fakeStorage(), fakeStorage()];
+  const first = chat({ storage, tab });
+  await first.enter();
+  await first.socket().hear('message', message(1, { text: 'ok', from: 'ada', session: 'aaaa' }));
+  await first.socket().cut();
+  first.chat.say(first.lobby, 'ok');
+  first.store.now();
+  first.chat.keepUnsent();
+  const second = chat({ storage, tab });
+  await second.enter({ head: 1, from: 0 });
+  assert.deepEqual(second.socket().of('talk').map(({ talk }) => talk), [{ room: 'lobby', text: 'ok', key: 'k-1' }]);
+  // The replay brings what was said long ago in the same words.
+  await second.socket().hear('message', message(1, { text: 'ok', from: 'ada', session: 'aaaa' }));
+  const lobby = second.chat.conversations.get('room:lobby');
+  assert.equal(lobby.pending.length, 1);
+  await second.socket().hear('ack', { seq: 2, at: 5, epoch: EPOCH, duplicate: false }, second.socket().last('talk').id);
+  await second.socket().hear('message', message(2, { text: 'ok', from: 'ada', session: 'aaaa' }));
+  assert.equal(lobby.pending.length, 0);
+  second.chat.keepUnsent();
+  assert.deepEqual(second.store.unsent(), []);
+});
+
+test('what was not sent under another name, or is damaged, is not sent', async () => {
+  const [storage, tab] = [fakeStorage(), fakeStorage()];
+  storage.setItem('plaza.v1', '{"name":"ada"}');
+  tab.setItem('plaza.v1.unsent', '[null,7,{"kind":"room","name":"lobby","from":"bob","key":"k","text":"no"},{"kind":"room"}]');
+  const { enter, socket } = chat({ storage, tab });
+  await enter();
+  assert.equal(socket().of('talk').length, 0);
+});
+
+test('tabs that share a store do not take from each other what was read and who was us', () => {
+  const storage = fakeStorage();
+  const [one, two] = [new Store(storage), new Store(storage)];
+  one.session('aaaa');
+  one.read('room:lobby', { epoch: 7, seq: 20 });
+  one.now();
+  two.session('bbbb');
+  two.read('room:lobby', { epoch: 7, seq: 5 });
+  two.now();
+  const { sessions, read } = new Store(storage).state;
+  assert.deepEqual([sessions, read], [['aaaa', 'bbbb'], { 'room:lobby': { epoch: 7, seq: 20 } }]);
+});
+
 test('an ack that never comes makes the same key go out again', async () => {
   const { enter, socket, clock, chat: it, lobby } = chat();
   await enter();
@@ -251,6 +296,24 @@ test('memory is bounded, and older messages can be loaded again', async () => {
   assert.deepEqual(lobby.items.slice(0, 3).map((item) => item.seq), [seq - 2, seq - 1, seq]);
 });
 
+test('who reads further up keeps what they read, as long as memory allows', async () => {
+  const { enter, socket, lobby } = chat();
+  await enter();
+  lobby.held = true;
+  let seq = 0;
+  const flood = async (count) => {
+    for (const end = seq + count; seq < end; ) socket().onmessage({ data: JSON.stringify({ id: 0, message: message((seq += 1)) }) });
+    await settle();
+  };
+  await flood(ITEMS_MAX + 2_000);
+  assert.equal(lobby.oldest.seq, 1);
+  await flood(ITEMS_HELD);
+  assert.ok(lobby.items.length <= ITEMS_HELD + 500);
+  lobby.held = false;
+  await flood(1);
+  assert.equal(lobby.items.length, ITEMS_MAX);
+});
+
 test('pages of history that overlap what is here, or each other, bring nothing twice', async () => {
   const { enter, socket, lobby, chat: it, texts } = chat();
   await enter({ head: 6, from: 4 });
@@ -273,6 +336,46 @@ test('direct messages stand in the conversation with the other one, on every dev
   assert.deepEqual(bob.items.map(({ text, own }) => [text, own]), [['d1', false], ['d2', true]]);
   it.say(bob, 'hello');
   assert.deepEqual(socket().last('direct').direct, { to: 'bob', text: 'hello', key: 'k-1' });
+});
+
+test('what is unread is counted once, whether the server or the messages come first', async () => {
+  const { enter, socket, chat: it } = chat();
+  await enter();
+  const direct = async (from, seq) => {
+    const message = { from, to: 'ada', seq, prev: seq - 1, at: 1, session: 'bbbb', text: `d${seq}`, kind: 'text', epoch: 3 };
+    await socket().hear('direct', message);
+    it.unseen(it.conversations.get(`peer:${from}`), message);
+  };
+  const unread = (count, read, head) => socket().hear('unread', { conversations: ['bob', 'eve'].map((peer) => ({ peer, epoch: 3, read, head, unread: count })) });
+  await direct('eve', 1);
+  await direct('eve', 2);
+  await direct('eve', 3);
+  await unread(2, 0, 2);
+  await direct('bob', 1);
+  await direct('bob', 2);
+  await direct('bob', 3);
+  assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [3, 3]);
+  // Read here, and not told to the server yet.
+  it.seen(it.conversations.get('peer:bob'));
+  await unread(3, 0, 3);
+  assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [0, 3]);
+});
+
+test('the line above what is new moves on once all was read', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter();
+  const unseen = async (seq) => {
+    await socket().hear('message', message(seq));
+    it.unseen(lobby, message(seq));
+  };
+  await unseen(1);
+  await unseen(2);
+  assert.deepEqual([lobby.firstUnread, lobby.unread], [1, 2]);
+  it.seen(lobby);
+  assert.equal(lobby.firstUnread, 1);
+  await unseen(3);
+  await unseen(4);
+  assert.deepEqual([lobby.firstUnread, lobby.unread], [3, 2]);
 });
 
 test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {

@@ -6,7 +6,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { pictureSource, webAddress } from '../dom.js';
-import { choose, words } from '../i18n.js';
+import { choose, t, words } from '../i18n.js';
 
 const WEB = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 
@@ -20,6 +20,19 @@ test('both languages have the same words with the same blanks', () => {
   const blanks = (text) => [...new Set(text.match(/\{\w+\}/g) ?? [])].sort();
   assert.deepEqual(Object.keys(words.zh), Object.keys(words.en));
   for (const [key, text] of Object.entries(words.en)) assert.deepEqual(blanks(words.zh[key]), blanks(text), key);
+});
+
+test('a name that is written from right to left keeps its words in order', () => {
+  assert.equal(t('note.renamed', { old: 'ada', now: 'bob' }), 'ada is now bob');
+  assert.equal(t('note.renamed', { old: 'محمد', now: 'bob' }), '\u2068محمد\u2069 is now bob');
+});
+
+test('every error and goodbye that the server documents and a user can meet is in words', async () => {
+  const documented = await readFile(path.join(WEB, '../docs/errors.md'), 'utf8');
+  const [errors, goodbyes] = documented.split('## Goodbyes').map((part) => [...part.matchAll(/^\| `(\w+)` \|/gm)].map(([, code]) => code));
+  const ours = ['no_hello', 'hello_again', 'already_member', 'exit', 'too_slow_handshake', 'protocol'];
+  const missing = [...errors.map((code) => `error.${code}`), ...goodbyes.map((code) => `goodbye.${code}`)].filter((key) => !Object.hasOwn(words.en, key));
+  assert.deepEqual(missing.map((key) => key.split('.')[1]), ours);
 });
 
 test('every word the pages ask for exists', async () => {

@@ -21,6 +21,8 @@ const PICTURES_CSP = CSP.replace("img-src 'self' data:", "img-src 'self' data: h
 export class Peer {
   /** What goes wrong: a function (message) → what to do instead of answering, or nothing. */
   fault = null;
+  /** How a room's messages are sent to who comes in. */
+  replay = (messages, say) => messages.forEach(say);
   heartbeatMs = 25_000;
   history = true;
   tutorial = null;
@@ -204,7 +206,8 @@ export class Peer {
     room.members.add(session);
     const online = this.names(room).length;
     this.say(session, 'joined', { room: name, epoch: room.epoch, head, online, topic: room.topic, history: this.history, read: 0, from: epoch && epoch !== room.epoch ? head : from }, id);
-    for (const message of room.log) if (message.seq > from && (!epoch || epoch === room.epoch)) this.say(session, 'message', message);
+    const missed = room.log.filter(({ seq }) => seq > from && (!epoch || epoch === room.epoch));
+    this.replay(missed, (message) => this.say(session, 'message', message));
     if (fresh) this.tell(room, 'presence', { room: name, online, version: ++room.version, joined: [session.name], left: [], names: [] }, session);
   }
 

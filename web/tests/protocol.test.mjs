@@ -5,7 +5,7 @@ import { FakeClock, FakeSocket, settle } from './fakes.mjs';
 
 const HEARTBEAT = 10_000;
 
-function link({ random = () => 1 } = {}) {
+function link({ random = () => 1, heartbeat = HEARTBEAT } = {}) {
   const clock = new FakeClock();
   const sockets = [];
   const states = [];
@@ -21,7 +21,7 @@ function link({ random = () => 1 } = {}) {
   const socket = () => sockets.at(-1);
   const welcome = async () => {
     socket().open();
-    await socket().hear('welcome', { session: 'aa', name: 'ada', heartbeat_ms: HEARTBEAT }, socket().last('hello').id);
+    await socket().hear('welcome', { session: 'aa', name: 'ada', heartbeat_ms: heartbeat }, socket().last('hello').id);
   };
   return { link: made, clock, sockets, socket, states, events, welcome };
 }
@@ -46,6 +46,17 @@ test('a request is settled by the reply that names it, and by no other', async (
   await assert.rejects(second, { code: 'not_member' });
   await socket().hear('pong', { at: 4 }, ping);
   assert.deepEqual((await first).body, { at: 4 });
+});
+
+test('silence where a reply is due is slow, long before a heartbeat is missed', async () => {
+  const { link: it, clock, socket, states, welcome } = link({ heartbeat: 600_000 });
+  it.connect();
+  await welcome();
+  const rejected = assert.rejects(it.request('talk', {}), { code: 'timeout' });
+  await clock.pass(15_000);
+  await rejected;
+  await socket().hear('pong', { at: 1 });
+  assert.deepEqual(states, ['connecting', 'connected', 'slow', 'connected']);
 });
 
 test('a request that nobody answers times out', async () => {

@@ -5,7 +5,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
 
-const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP plaza.example 127.0.0.1'];
+
+/** A name for this machine that a browser does not take for its own: pages from it are not in a "secure context". */
+export const ELSEWHERE = 'plaza.example';
 
 /** A browser process of its own, with one context that `options` shape. */
 export async function browse(options = {}) {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { Peer } from '../peer.mjs';
 import { browse } from './chromium.mjs';
-import { enter, heard, say, texts } from './world.mjs';
+import { enter, heard, say, scrollToTheBeginning, texts } from './world.mjs';
 
 let peer;
 let browser;
@@ -57,6 +57,23 @@ test('an ack that is lost with the connection does not send twice', async () => 
   assert.deepEqual(peer.room('lobby').log.map(({ text }) => text), ['once', 'then']);
 });
 
+test('what is not sent outlives the page: loaded again, it waits, and goes out once', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  peer.fault = ({ kind }) => (kind === 'talk' ? 'handled' : undefined);
+  await say(page, 'on its way');
+  await page.locator('.talk.sending', { hasText: 'on its way' }).waitFor();
+  await page.reload();
+  await page.locator('.talk.sending', { hasText: 'on its way' }).waitFor();
+  peer.fault = null;
+  await page.reload();
+  await heard(page, 'on its way');
+  await page.reload();
+  await heard(page, 'on its way');
+  assert.deepEqual(await texts(page), ['on its way']);
+  assert.deepEqual(peer.room('lobby').log.map(({ text }) => text), ['on its way']);
+  assert.deepEqual(page.wrong, []);
+});
+
 test('a hole is filled from history, in its place', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
   peer.talk('lobby', 'bob', 'one');
@@ -91,6 +108,47 @@ test('the wait that goodbye names is honoured', async () => {
   assert.equal(hellos(), 2);
 });
 
+test('why the server ended the connection is said in words, and one comes back when one wants to', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  for (const session of peer.sessions) {
+    peer.say(session, 'goodbye', { code: 'idle', text: 'in the words of the server', retry_after: 0 });
+    session.socket.close(4500);
+  }
+  await page.locator('#banner', { hasText: 'you had said nothing for a long time' }).waitFor();
+  assert.equal(await page.textContent('#state'), 'Disconnected');
+  await page.click('#banner-button');
+  await page.locator('.state.connected').waitFor();
+  assert.equal(await page.locator('#banner').isVisible(), false);
+  for (const session of peer.sessions) {
+    peer.say(session, 'goodbye', { code: 'shutting_down', text: '', retry_after: 60_000 });
+    session.socket.close(4000);
+  }
+  await page.locator('#banner', { hasText: 'The server is restarting. What you write is kept' }).waitFor();
+  await page.locator('#banner-wait', { hasText: /Reconnecting in 6\d s/ }).waitFor();
+  assert.equal(await page.textContent('#state'), 'Reconnecting…');
+});
+
+test('a close code that invites nobody is honoured where the goodbye did not get through', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  for (const session of peer.sessions) session.socket.close(4501);
+  await page.locator('.state.closed').waitFor();
+});
+
+test('a first visitor whose server is away sees that behind no question, and is in once it is back', async () => {
+  const page = await browser.page();
+  await page.goto(peer.url);
+  await page.locator('#name-dialog').waitFor();
+  const { port } = peer;
+  await peer.kill();
+  await page.fill('#name-input', 'ada');
+  await page.press('#name-input', 'Enter');
+  await page.locator('#banner', { hasText: 'The server cannot be reached.' }).waitFor();
+  await page.locator('#name-dialog').waitFor({ state: 'hidden' });
+  await peer.listen(port);
+  await page.locator('.state.connected').waitFor();
+  assert.equal(await page.textContent('#me-name'), 'ada');
+});
+
 test('a name that belongs to somebody else is asked for again', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
   peer.fault = ({ kind, body, id, session }) => {
@@ -106,29 +164,80 @@ test('a name that belongs to somebody else is asked for again', async () => {
   assert.equal(await page.textContent('#me-name'), 'ada2');
 });
 
+/** What was received by now is shown. */
+function twoFrames(page) {
+  return page.evaluate(() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown))));
+}
+
 test('scrolling up loads older messages and does not move what is read', async () => {
   for (let i = 1; i <= 400; i += 1) peer.talk('lobby', i % 3 ? 'bob' : 'eve', `message ${i}`);
   const page = await enter(browser, peer.url, { name: 'ada' });
   await heard(page, 'message 400');
-  // The newest fifty; a slow machine may paint so few of them first that the page fills itself with a page more.
-  assert.match((await texts(page))[0], /^message (351|301)$/);
-  await page.locator('#log').hover();
-  for (let i = 0; i < 60 && !(await page.getByText('This is where it begins.').isVisible()); i += 1) {
-    await page.mouse.wheel(0, -2_000);
-    await page.waitForFunction(() => new Promise((resolve) => requestAnimationFrame(() => resolve(true))));
-  }
-  await page.getByText('This is where it begins.').waitFor();
+  assert.equal((await texts(page))[0], 'message 351');
+  await scrollToTheBeginning(page);
   const all = await texts(page);
   assert.deepEqual(all.slice(0, 3), ['message 1', 'message 2', 'message 3']);
   assert.deepEqual(all, all.map((_, i) => `message ${i + 1}`));
 });
 
+test('what the reader looks at does not move when older messages come in above it', async () => {
+  for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}${' and more'.repeat(i % 40)}`);
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await page.locator('#log', { hasText: 'message 200' }).waitFor();
+  let goOn = null;
+  peer.fault = ({ kind, body, id, session }) => {
+    if (kind !== 'history' || goOn) return undefined;
+    goOn = () => peer.answer(session, kind, body, id);
+    return 'handled';
+  };
+  const row = page.locator('#log .talk[data-seq="154"]');
+  await row.evaluate((talk) => talk.scrollIntoView({ block: 'start' }));
+  await page.getByText('Loading earlier messages').waitFor();
+  const { y } = await row.boundingBox();
+  goOn();
+  await page.locator('#log .talk[data-seq="101"]').waitFor({ state: 'attached' });
+  await twoFrames(page);
+  assert.ok(Math.abs((await row.boundingBox()).y - y) <= 1);
+});
+
+test('a replay that comes in pieces is shown as it comes, and older messages are left alone', async () => {
+  for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}`);
+  let goOn;
+  peer.replay = (messages, say) => {
+    messages.slice(0, 3).forEach(say);
+    goOn = () => messages.slice(3).forEach(say);
+  };
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  const asked = () => peer.received.filter((message) => message.history).length;
+  await heard(page, 'message 153');
+  await twoFrames(page);
+  assert.equal(asked(), 0);
+  goOn();
+  await heard(page, 'message 200');
+  await twoFrames(page);
+  assert.deepEqual([(await texts(page)).length, asked()], [50, 0]);
+});
+
+test('messages that do not fill the page are joined by older ones', async () => {
+  for (let i = 1; i <= 60; i += 1) peer.talk('lobby', 'bob', `${i}`);
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await heard(page, '60');
+  await page.setViewportSize({ width: 1280, height: 2_000 });
+  await heard(page, '1');
+});
+
 test('search finds what is stored', async () => {
-  for (const text of ['apples', 'pears', 'apple pie']) peer.talk('lobby', 'bob', text);
+  const long = `${'so it began. '.repeat(50)}an apple pie ${'and it ended. '.repeat(50)}`;
+  for (const text of ['apples', 'pears', long]) peer.talk('lobby', 'bob', text);
   const page = await enter(browser, peer.url, { name: 'ada' });
   await page.click('#search-open');
   await page.fill('#search-text', 'apple');
   await page.press('#search-text', 'Enter');
   await page.locator('#results').getByText('apple pie').waitFor();
-  assert.deepEqual(await page.locator('#results .text').allTextContents(), ['apple pie', 'apples']);
+  const found = await page.locator('#results .text').allTextContents();
+  assert.match(found[0], /^….* an apple pie .*…$/);
+  assert.equal(found[1], 'apples');
+  assert.deepEqual(await page.locator('#results mark').allTextContents(), ['apple', 'apple']);
+  await page.locator('.around').nth(1).click();
+  await page.locator('#results .context').getByText('pears').waitFor();
 });

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { browse } from './chromium.mjs';
-import { enter, heard, say, startServer, texts, visitor } from './world.mjs';
+import { enter, heard, say, scrollToTheBeginning, startServer, texts, visitor } from './world.mjs';
 
 const skip = process.env.PLAZA_BIN ? false : 'SKIPPED: PLAZA_BIN names no server to start with a data directory';
 let data;
@@ -42,15 +42,35 @@ test('a newcomer sees the last messages, and scrolling up loads all the others o
   const page = await enter(await open(), running.url, { name: 'ada' });
   await heard(page, '天气很好 400');
   assert.equal((await texts(page))[0], 'message 351');
-  await page.locator('#log').hover();
-  for (let i = 0; i < 60 && !(await page.getByText('This is where it begins.').isVisible()); i += 1) {
-    await page.mouse.wheel(0, -2_000);
-    await page.waitForFunction(() => new Promise((resolve) => requestAnimationFrame(() => resolve(true))));
-  }
-  await page.getByText('This is where it begins.').waitFor();
+  await scrollToTheBeginning(page);
   const all = await texts(page);
   assert.deepEqual(all, all.map((_, i) => ((i + 1) % 100 === 0 ? `天气很好 ${i + 1}` : `message ${i + 1}`)));
   assert.deepEqual(page.wrong, []);
+});
+
+test('a direct message to somebody who is away waits for them, counted once, and is there once on both sides', { skip }, async () => {
+  const [a, b] = [await open(), await open()];
+  const ada = await enter(a, running.url, { name: 'ada-away' });
+  await ada.goto(`${running.url}/#@bob-away`);
+  await ada.locator('#title.peer').waitFor();
+  for (const text of ['for later', '第二条']) await say(ada, text);
+  await heard(ada, '第二条');
+  const bob = await enter(b, running.url, { name: 'bob-away' });
+  const entry = bob.locator('#direct-list .entry', { hasText: 'ada-away' });
+  await entry.locator('.badge').waitFor();
+  await bob.waitForFunction(() => document.title === '(2) lobby · Plaza');
+  assert.equal(await entry.locator('.badge').textContent(), '2');
+  await entry.click();
+  await heard(bob, '第二条');
+  assert.equal(await bob.locator('.divider').count(), 1);
+  await say(bob, 'thanks');
+  await heard(ada, 'thanks');
+  for (const page of [ada, bob]) {
+    await page.reload();
+    await heard(page, 'thanks');
+    assert.deepEqual(await texts(page), ['for later', '第二条', 'thanks']);
+    assert.match(await page.title(), /^(ada|bob)-away · Plaza$/);
+  }
 });
 
 test('search finds words of two characters', { skip }, async () => {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { browse } from './chromium.mjs';
+import { browse, ELSEWHERE } from './chromium.mjs';
 import { enter, freshRoom, heard, say, server, texts, visitor } from './world.mjs';
 
 const ROWS_MAX = 600;
@@ -36,6 +36,25 @@ test('a first visit asks for a name and leads into the lobby', async () => {
   await page.waitForSelector('.state.connected');
   assert.equal(await page.textContent('#me-name'), 'Première Visite');
   assert.equal(await page.locator('#name-dialog[open]').count(), 0);
+});
+
+test('from another machine over plain http, and where the browser keeps nothing, one can talk', async () => {
+  const browser = await open();
+  const page = await browser.page();
+  const wrong = [];
+  page.on('pageerror', (error) => wrong.push(String(error.stack)));
+  await page.addInitScript(() => {
+    for (const storage of ['localStorage', 'sessionStorage']) Object.defineProperty(window, storage, { get: () => { throw new DOMException('blocked', 'SecurityError'); } });
+  });
+  await page.goto(at.url.replace('127.0.0.1', ELSEWHERE));
+  assert.equal(await page.evaluate(() => isSecureContext), false);
+  await page.fill('#name-input', 'ada');
+  await page.press('#name-input', 'Enter');
+  await page.waitForSelector('.state.connected');
+  const text = `said ${freshRoom()}`;
+  await say(page, text);
+  await heard(page, text);
+  assert.deepEqual(wrong, []);
 });
 
 test('two people talk, in Chinese too, and see each other come', async () => {
@@ -94,6 +113,26 @@ test('markup stays text: in messages, names, topics and room names', async () =>
   mallory.leave();
 });
 
+test('a very long text is cut until it is asked for', async () => {
+  const room = freshRoom();
+  const page = await enter(await open(), at.url, { name: 'ada', room });
+  const bob = await visitor(at.url, 'bob', room);
+  const lines = Array.from({ length: 5_000 }, (_, n) => `line ${n + 1}`).join('\n');
+  const smileys = `x${'😀'.repeat(1_000)}`;
+  await bob.talk(lines);
+  await bob.talk(smileys);
+  await page.locator('.unfold').nth(1).waitFor();
+  assert.ok((await page.locator('#log').evaluate((log) => log.scrollHeight)) < 2_000);
+  const shown = await texts(page);
+  assert.ok(shown[0].endsWith('\nline 25…'));
+  assert.ok(shown[1].endsWith('😀…') && !/[\ud800-\udbff](?![\udc00-\udfff])/.test(shown[1]));
+  await page.locator('.unfold').nth(1).click();
+  await page.locator('.unfold').first().click();
+  await page.locator('.unfold').waitFor({ state: 'detached' });
+  assert.deepEqual(await texts(page), [lines, smileys]);
+  bob.leave();
+});
+
 test('equal names of different sessions carry their tags', async () => {
   const room = freshRoom();
   const page = await enter(await open(), at.url, { name: 'ada', room });
@@ -124,6 +163,67 @@ test('rooms are switched, with a count of what is unread and a line where it beg
   assert.equal(await page.locator('#log .divider').count(), 1);
   assert.equal(await page.locator('#room-list .badge').count(), 0);
   bob.leave();
+});
+
+test('a room and a user have an address, and the way back leads through them', async () => {
+  const [first, second] = [freshRoom(), `聊天 ${freshRoom()}/?#`];
+  const page = await enter(await open(), at.url, { name: 'ada', room: first });
+  const title = (text) => page.waitForFunction((name) => document.getElementById('title').textContent === name, text);
+  await page.goto(`${at.url}/#${encodeURIComponent(second)}`);
+  await title(second);
+  await page.waitForFunction(() => document.getElementById('online').textContent === '1 online');
+  await page.locator('#room-list').getByText(first).click();
+  await title(first);
+  assert.equal(new URL(page.url()).hash, `#${first}`);
+  await page.goBack();
+  await title(second);
+  await page.goForward();
+  await title(first);
+  await page.goto(`${at.url}/#@bob`);
+  await page.locator('#title.peer').waitFor();
+  await title('bob');
+  // In a new tab, a first visit leads where the address says.
+  const other = await (await open()).page();
+  await other.goto(`${at.url}/#${first}`);
+  await other.fill('#name-input', 'eve');
+  await other.press('#name-input', 'Enter');
+  await other.waitForFunction(() => document.getElementById('online').textContent === '2 online');
+  assert.equal(await other.textContent('#title'), first);
+});
+
+test('who leaves the last room is in the lobby, which cannot be left then', async () => {
+  const page = await enter(await open(), at.url, { name: `ada-${freshRoom()}`, room: freshRoom() });
+  await page.click('#leave');
+  await page.waitForFunction(() => document.getElementById('title').textContent === 'lobby');
+  const text = `said ${freshRoom()}`;
+  await say(page, text);
+  await heard(page, text);
+  assert.equal(await page.locator('#leave').isVisible(), false);
+});
+
+test('the focus stays where it was while counts change, and goes back where a panel was opened', async () => {
+  const [first, second] = [freshRoom(), freshRoom()];
+  const page = await enter(await open({ viewport: { width: 390, height: 844 } }), at.url, { name: 'ada', room: first });
+  await page.goto(`${at.url}/#${second}`);
+  await page.waitForFunction(() => document.getElementById('online').textContent === '1 online');
+  const bob = await visitor(at.url, 'bob', first);
+  await page.click('#menu');
+  await page.locator('#room-list .entry', { hasText: first }).focus();
+  await bob.talk('one');
+  await page.locator('#room-list .badge', { hasText: '1' }).waitFor();
+  assert.match(await page.evaluate(() => document.activeElement.textContent), new RegExp(first));
+  await page.keyboard.press('Escape');
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'menu');
+  bob.leave();
+});
+
+test('without scripts the page says what it needs', async () => {
+  const page = await (await open({ javaScriptEnabled: false })).page();
+  for (const path of ['/', '/home/index', '/communication']) {
+    await page.goto(at.url + path);
+    const { y, height } = await page.locator('.no-script').boundingBox();
+    assert.ok(y >= 0 && y + height <= 800, `${path}: at ${y}`);
+  }
 });
 
 test('a direct message opens a conversation on both sides', async () => {

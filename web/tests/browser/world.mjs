@@ -63,6 +63,17 @@ export async function say(page, text) {
   await page.press('#text', 'Enter');
 }
 
+/** Turns the wheel until there is nothing older, however long each page of older messages takes. */
+export async function scrollToTheBeginning(page) {
+  const beginning = page.getByText('This is where it begins.');
+  await page.locator('#log').hover();
+  for (const until = Date.now() + 60_000; Date.now() < until && !(await beginning.isVisible()); ) {
+    await page.mouse.wheel(0, -2_000);
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)));
+  }
+  await beginning.waitFor();
+}
+
 /** The texts in the log, in order. */
 export function texts(page) {
   return page.locator('#log .talk .text').allTextContents();
