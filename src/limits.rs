@@ -14,6 +14,11 @@ pub const MESSAGE_FRAGMENTS: usize = 128 * 1024;
 pub const MESSAGE_AGE: Duration = Duration::from_secs(30);
 /// Longest payload of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_BYTES: usize = 125;
+/// A connection that has said nothing at all after this long is closed: programs and Plaza's own page say hello at once.
+pub const FIRST_WORD_TIME: Duration = Duration::from_secs(60);
+/// A connection that has no name after this long is closed. Somebody sits there and thinks of another one, or the page of an
+/// older system asks only after it has connected.
+pub const NAMING_TIME: Duration = Duration::from_secs(10 * 60);
 /// A request head that is not complete after this long is dropped.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// Longest request head, in bytes; longer ones are answered 431.

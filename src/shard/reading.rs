@@ -91,6 +91,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             claiming: None,
             questions: 0,
             renaming: false,
+            spoken: false,
         });
         let id = SessionId {
             shard: self.me,
@@ -269,6 +270,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(super) fn message(&mut self, id: SessionId, message: Message<'_>) {
         let Some(connection) = self.connection(id) else { return };
+        connection.spoken = true;
         if let Phase::Detecting(undecided) = &connection.phase {
             let peer = undecided.handshake.peer;
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
