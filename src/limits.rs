@@ -219,6 +219,9 @@ pub const ADMIN_PAGE_ENTRIES: usize = 1_000;
 pub const GROUPS_LISTED: usize = 1_000;
 /// How often a draining server looks whether everybody has gone.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// How long a draining server waits, before the first goodbye, for what was said to be on its way to everybody: a commit
+/// of a slow disk and two turns of a busy shard.
+pub const DRAIN_HUSH: Duration = Duration::from_secs(1);
 /// How long a stopping server waits for its talk log to be written.
 pub const LOG_FINISH: Duration = Duration::from_secs(5);
 // ------------------------------------------------------------------------------------------------------ history

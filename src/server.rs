@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -86,7 +87,6 @@ impl Server {
         if !config.server.memory {
             make_private(&config.server.data)?;
         }
-        let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let readiness = Readiness::new();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let count = config.shard_count(cores);
@@ -97,6 +97,8 @@ impl Server {
             fastrand::u64(..),
         ));
         let history = start_history(config, &shards, metrics)?;
+        // Behind the store, whose lock keeps a second server from another one's log files.
+        let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let site = Arc::new(Site {
             listeners,
             believed: ArcSwap::from_pointee(Believed::new(&config.http)),
@@ -205,16 +207,43 @@ impl Server {
     pub fn drain(mut self) -> usize {
         self.readiness.enter(Phase::Draining);
         self.acceptor.stop();
+        let end = Instant::now() + self.drain_timeout;
+        self.hush(end.min(Instant::now() + limits::DRAIN_HUSH));
         for number in 0..self.threads.len() {
             self.shards.tell(number, ToShard::Drain);
         }
-        let end = Instant::now() + self.drain_timeout;
         while self.shards.connections() > 0 && Instant::now() < end {
             thread::sleep(limits::DRAIN_LOOK);
         }
         let left = self.shards.connections();
         self.stop();
         left
+    }
+
+    /// Waits until what has been said is in the inboxes of those who are to hear it before the goodbye, at most until then.
+    fn hush(&self, end: Instant) {
+        // Counted from the second round on: by then every shard has stopped reading.
+        self.all_hushed(end);
+        let mut rounds = 0;
+        while rounds < 2 && Instant::now() < end {
+            if self.all_hushed(end) {
+                rounds += 1;
+            } else {
+                rounds = 0;
+                thread::sleep(limits::DRAIN_LOOK);
+            }
+        }
+    }
+
+    fn all_hushed(&self, end: Instant) -> bool {
+        let (answer, answers) = mpsc::channel();
+        for number in 0..self.threads.len() {
+            self.shards.tell(number, ToShard::Hush(answer.clone()));
+        }
+        (0..self.threads.len()).fold(true, |all, _| {
+            let left = end.saturating_duration_since(Instant::now());
+            answers.recv_timeout(left).unwrap_or(false) && all
+        })
     }
 
     fn stop(&mut self) {

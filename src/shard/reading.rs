@@ -240,6 +240,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether this connection is to be read on.
     pub(super) fn flow(&mut self, id: SessionId) -> Flow {
         let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
+        let hushed = self.hushed;
         let Some(connection) = self.connection(id) else {
             return Flow::Pause;
         };
@@ -251,6 +252,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .as_ref()
             .is_some_and(|session| session.held.is_some() || session.exiting.is_some());
         if held
+            || hushed
             || connection.claiming.is_some()
             || connection.renaming
             || connection.questions >= limits::QUESTIONS_UNDERWAY
