@@ -15,7 +15,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     admin::Api,
@@ -105,6 +105,7 @@ impl Server {
             groups: config.chat.action(),
             handshake_timeout: config.http.handshake_timeout,
             legacy_pages: config.chat.legacy_pages,
+            draining: watch::Sender::new(false),
             metrics: metrics.clone(),
         });
         let threads = (0..count)
@@ -207,6 +208,7 @@ impl Server {
     pub fn drain(mut self) -> usize {
         self.readiness.enter(Phase::Draining);
         self.acceptor.stop();
+        self.site.draining.send_replace(true);
         let end = Instant::now() + self.drain_timeout;
         self.hush(end.min(Instant::now() + limits::DRAIN_HUSH));
         for number in 0..self.threads.len() {
