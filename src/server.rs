@@ -18,7 +18,7 @@ use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
-    admin::Api,
+    admin::{Api, Kept, KeptRoom},
     chat::{RoomName, ShardId, Talk, UserName},
     codec::{DIALECTS, DialectSettings, Dialects, Profile},
     config::Config,
@@ -121,6 +121,10 @@ impl Server {
                 )
             })
             .collect::<Result<Vec<_>, String>>()?;
+        let kept = Kept::read((!config.server.memory).then_some(config.server.data.as_path()))?;
+        for (room, set) in kept.rooms() {
+            set_again(&shards, room, set);
+        }
         if let Some(history) = &history {
             let history = history.clone();
             readiness.register_fn("history", move || std::future::ready(healthy(&history)));
@@ -135,7 +139,7 @@ impl Server {
         let admin = match config.server.admin {
             None => None,
             Some(address) => {
-                let api = Api::new(shards.clone(), config.chat.action());
+                let api = Api::new(shards.clone(), config.chat.action(), kept);
                 Some(
                     Admin::new(readiness.clone(), metrics.clone())
                         .mount("/api/", api)
@@ -320,6 +324,20 @@ fn pin_to_core(number: usize) {
         Some(core) if core_affinity::set_for_current(*core) => {}
         Some(_) | None => tracing::warn!(shard = number, "the shard could not be bound to a core and runs on any"),
     }
+}
+
+/// Tells the home of a room what the operator set of it in an earlier life; before anybody can join it.
+fn set_again(shards: &Shards, room: &RoomName, set: &KeptRoom) {
+    // The answer is for an operator that asks; here nobody does.
+    let (answer, _) = oneshot::channel();
+    let home = usize::from(shards.home_of(room).0);
+    let order = shard::Order::Keep {
+        room: room.clone(),
+        topic: set.topic.clone(),
+        members: set.members.clone(),
+        answer,
+    };
+    shards.tell(home, ToShard::Admin(Box::new(order)));
 }
 
 /// Asks a shard to answer: it does when its inbox is emptied.
