@@ -14,8 +14,15 @@ pub const MESSAGE_FRAGMENTS: usize = 128 * 1024;
 pub const MESSAGE_AGE: Duration = Duration::from_secs(30);
 /// Longest payload of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_BYTES: usize = 125;
+/// A connection that has said nothing at all after this long is closed: programs and Plaza's own page say hello at once.
+pub const FIRST_WORD_TIME: Duration = Duration::from_secs(60);
+/// A connection that has no name after this long is closed. Somebody sits there and thinks of another one, or the page of an
+/// older system asks only after it has connected.
+pub const NAMING_TIME: Duration = Duration::from_secs(10 * 60);
 /// A request head that is not complete after this long is dropped.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// A connection that asks for pages is ended after so many times the handshake timeout; browsers make another one.
+pub const HTTP_TIMEOUTS: u32 = 6;
 /// Longest request head, in bytes; longer ones are answered 431.
 pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
 /// Most header lines in a request head; more are answered 431.
@@ -221,6 +228,9 @@ pub const ADMIN_PAGE_ENTRIES: usize = 1_000;
 pub const GROUPS_LISTED: usize = 1_000;
 /// How often a draining server looks whether everybody has gone.
 pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
+/// How long a draining server waits, before the first goodbye, for what was said to be on its way to everybody: a commit
+/// of a slow disk and two turns of a busy shard.
+pub const DRAIN_HUSH: Duration = Duration::from_secs(1);
 /// How long a stopping server waits for its talk log to be written.
 pub const LOG_FINISH: Duration = Duration::from_secs(5);
 

@@ -21,8 +21,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match cli::read(env::args_os(), variables()) {
-        Task::Serve { loaded, flags } => match serve(*loaded, &flags) {
+    let environment = match environment() {
+        Ok(environment) => environment,
+        Err(sentence) => {
+            eprintln!("plaza: {sentence}");
+            return ExitCode::from(cli::EX_USAGE);
+        }
+    };
+    match cli::read(env::args_os(), environment.clone()) {
+        Task::Serve { loaded, flags } => match serve(*loaded, &flags, &environment) {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => {
                 eprintln!("plaza: {sentence}");
@@ -43,7 +50,7 @@ fn main() -> ExitCode {
 }
 
 /// Runs the server until a signal ends it. The error is one sentence.
-fn serve(loaded: Loaded, flags: &SettingFlags) -> Result<(), String> {
+fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)]) -> Result<(), String> {
     let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let metrics = Metrics::new(loaded.config.shard_count(cores), &names);
@@ -61,7 +68,11 @@ fn serve(loaded: Loaded, flags: &SettingFlags) -> Result<(), String> {
     if let Some(address) = server.admin_address() {
         let _ = writeln!(io::stdout(), "health and metrics on http://{address}");
     }
-    signals.wait(loaded, flags, &logs, &mut server);
+    signals.wait(loaded, |loaded| reload(loaded, flags, environment, &logs, &mut server));
+    tracing::info!(
+        connections = server.connections(),
+        "draining; a second signal ends at once"
+    );
     let left = server.drain();
     if left > 0 {
         tracing::warn!(left, "these connections did not close in time and were cut off");
@@ -102,7 +113,7 @@ impl Signals {
     }
 
     /// Waits for the first signal that ends the server. From then on a second one ends the process at once.
-    fn wait(self, mut loaded: Loaded, flags: &SettingFlags, logs: &Logs, server: &mut Server) {
+    fn wait(self, mut loaded: Loaded, mut reload: impl FnMut(&mut Loaded)) {
         let Self {
             runtime,
             mut terminate,
@@ -114,15 +125,11 @@ impl Signals {
                 tokio::select! {
                     _ = terminate.recv() => break "SIGTERM",
                     _ = interrupt.recv() => break "SIGINT",
-                    _ = hang_up.recv() => reload(&mut loaded, flags, logs, server),
+                    _ = hang_up.recv() => reload(&mut loaded),
                 }
             }
         });
-        tracing::info!(
-            signal = name,
-            connections = server.connections(),
-            "draining; a second signal ends at once"
-        );
+        tracing::info!(signal = name, "the server is told to stop");
         // It lives until the process ends, by the drain or by the second signal.
         std::thread::spawn(move || {
             runtime.block_on(async {
@@ -137,12 +144,18 @@ impl Signals {
 }
 
 /// SIGHUP: opens the logs again, and takes over the settings that can change while the server runs.
-fn reload(loaded: &mut Loaded, flags: &SettingFlags, logs: &Logs, server: &mut Server) {
+fn reload(
+    loaded: &mut Loaded,
+    flags: &SettingFlags,
+    environment: &[(String, String)],
+    logs: &Logs,
+    server: &mut Server,
+) {
     server.reopen_logs();
     if let Some(file) = logs.file() {
         file.reopen();
     }
-    match flags.load(variables()) {
+    match flags.load(environment.to_vec()) {
         Ok(later) => {
             for changed in loaded.changes(&later) {
                 let (key, before, now) = (&changed.key, &changed.before, &changed.now);
@@ -161,8 +174,19 @@ fn reload(loaded: &mut Loaded, flags: &SettingFlags, logs: &Logs, server: &mut S
     }
 }
 
-fn variables() -> Vec<(String, String)> {
-    env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
+/// The variables of the environment. One of ours that cannot be read is a mistake, not as if it were absent.
+fn environment() -> Result<Vec<(String, String)>, String> {
+    let mut variables = Vec::new();
+    for (name, value) in env::vars_os() {
+        match (name.into_string(), value.into_string()) {
+            (Ok(name), Ok(value)) => variables.push((name, value)),
+            (Ok(name), Err(value)) if name.starts_with("PLAZA_") => {
+                return Err(format!(
+                    "{name} is {value:?}, which is not UTF-8; give it another value, or unset it"
+                ));
+            }
+            (Ok(_) | Err(_), _) => {}
+        }
+    }
+    Ok(variables)
 }

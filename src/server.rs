@@ -7,6 +7,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -14,10 +15,10 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
-    admin::Api,
+    admin::{Api, Kept, KeptRoom},
     chat::{RoomName, ShardId, Talk, UserName},
     codec::{DIALECTS, DialectSettings, Dialects, Profile},
     config::Config,
@@ -86,7 +87,6 @@ impl Server {
         if !config.server.memory {
             make_private(&config.server.data)?;
         }
-        let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let readiness = Readiness::new();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         let count = config.shard_count(cores);
@@ -97,12 +97,15 @@ impl Server {
             fastrand::u64(..),
         ));
         let history = start_history(config, &shards, metrics)?;
+        // Behind the store, whose lock keeps a second server from another one's log files.
+        let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let site = Arc::new(Site {
             listeners,
             believed: ArcSwap::from_pointee(Believed::new(&config.http)),
             groups: config.chat.action(),
             handshake_timeout: config.http.handshake_timeout,
             legacy_pages: config.chat.legacy_pages,
+            draining: watch::Sender::new(false),
             metrics: metrics.clone(),
         });
         let threads = (0..count)
@@ -118,6 +121,10 @@ impl Server {
                 )
             })
             .collect::<Result<Vec<_>, String>>()?;
+        let kept = Kept::read((!config.server.memory).then_some(config.server.data.as_path()))?;
+        for (room, set) in kept.rooms() {
+            set_again(&shards, room, set);
+        }
         if let Some(history) = &history {
             let history = history.clone();
             readiness.register_fn("history", move || std::future::ready(healthy(&history)));
@@ -132,7 +139,7 @@ impl Server {
         let admin = match config.server.admin {
             None => None,
             Some(address) => {
-                let api = Api::new(shards.clone(), config.chat.action());
+                let api = Api::new(shards.clone(), config.chat.action(), kept);
                 Some(
                     Admin::new(readiness.clone(), metrics.clone())
                         .mount("/api/", api)
@@ -205,16 +212,44 @@ impl Server {
     pub fn drain(mut self) -> usize {
         self.readiness.enter(Phase::Draining);
         self.acceptor.stop();
+        self.site.draining.send_replace(true);
+        let end = Instant::now() + self.drain_timeout;
+        self.hush(end.min(Instant::now() + limits::DRAIN_HUSH));
         for number in 0..self.threads.len() {
             self.shards.tell(number, ToShard::Drain);
         }
-        let end = Instant::now() + self.drain_timeout;
         while self.shards.connections() > 0 && Instant::now() < end {
             thread::sleep(limits::DRAIN_LOOK);
         }
         let left = self.shards.connections();
         self.stop();
         left
+    }
+
+    /// Waits until what has been said is in the inboxes of those who are to hear it before the goodbye, at most until then.
+    fn hush(&self, end: Instant) {
+        // Counted from the second round on: by then every shard has stopped reading.
+        self.all_hushed(end);
+        let mut rounds = 0;
+        while rounds < 2 && Instant::now() < end {
+            if self.all_hushed(end) {
+                rounds += 1;
+            } else {
+                rounds = 0;
+                thread::sleep(limits::DRAIN_LOOK);
+            }
+        }
+    }
+
+    fn all_hushed(&self, end: Instant) -> bool {
+        let (answer, answers) = mpsc::channel();
+        for number in 0..self.threads.len() {
+            self.shards.tell(number, ToShard::Hush(answer.clone()));
+        }
+        (0..self.threads.len()).fold(true, |all, _| {
+            let left = end.saturating_duration_since(Instant::now());
+            answers.recv_timeout(left).unwrap_or(false) && all
+        })
     }
 
     fn stop(&mut self) {
@@ -289,6 +324,20 @@ fn pin_to_core(number: usize) {
         Some(core) if core_affinity::set_for_current(*core) => {}
         Some(_) | None => tracing::warn!(shard = number, "the shard could not be bound to a core and runs on any"),
     }
+}
+
+/// Tells the home of a room what the operator set of it in an earlier life; before anybody can join it.
+fn set_again(shards: &Shards, room: &RoomName, set: &KeptRoom) {
+    // The answer is for an operator that asks; here nobody does.
+    let (answer, _) = oneshot::channel();
+    let home = usize::from(shards.home_of(room).0);
+    let order = shard::Order::Keep {
+        room: room.clone(),
+        topic: set.topic.clone(),
+        members: set.members.clone(),
+        answer,
+    };
+    shards.tell(home, ToShard::Admin(Box::new(order)));
 }
 
 /// Asks a shard to answer: it does when its inbox is emptied.

@@ -6,7 +6,7 @@ mod support;
 
 use plaza_client::{Client, Config, Error, Event};
 use serde_json::json;
-use support::{PATIENCE, Running, exchange, next_json, start};
+use support::{PATIENCE, Running, exchange, next_json, settings, start, start_with};
 use tokio::time::timeout;
 
 async fn native(server: &Running, name: &str) -> Client {
@@ -92,6 +92,38 @@ async fn a_topic_set_by_the_operator_is_told_to_the_members() {
         .await;
     assert_eq!(status, 400);
     assert!(told["error"].as_str().unwrap().contains("at most 256"));
+}
+
+#[tokio::test]
+async fn what_the_operator_set_of_rooms_is_there_again_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = settings(&[("chat.action_members", "7=1 2")]);
+    config.server.memory = false;
+    config.server.data = dir.path().to_owned();
+    let server = start_with(&config);
+    for (path, body) in [
+        ("rooms/tea", r#"{"topic":"green"}"#),
+        ("rooms/club", r#"{"members":["ann"]}"#),
+        ("rooms/gone", r#"{"topic":"soon"}"#),
+        ("groups/7/members", r#"{"members":null}"#),
+        ("groups/8", r#"{"members":[3]}"#),
+    ] {
+        let (status, told) = server.api("PUT", path, body).await;
+        assert!(status == 200 || status == 201, "{path}: {status} {told}");
+    }
+    assert_eq!(server.api("DELETE", "rooms/gone", "").await.0, 200);
+    drop(server);
+
+    let server = start_with(&config);
+    let (_, tea) = server.api("GET", "rooms/tea", "").await;
+    assert_eq!((&tea["topic"], &tea["kept"]), (&json!("green"), &json!(true)));
+    assert_eq!(server.api("GET", "rooms/club", "").await.1["members"], json!(["ann"]));
+    assert_eq!(server.api("GET", "rooms/gone", "").await.0, 404);
+    assert_eq!(server.api("GET", "groups/7", "").await.1["members"], json!(null));
+    assert_eq!(server.api("GET", "groups/8", "").await.1["members"], json!(["3"]));
+    let bob = native(&server, "bob").await;
+    assert_eq!(bob.join("tea").await.unwrap().topic, "green");
+    assert_eq!(bob.join("club").await.unwrap_err().code(), Some("forbidden"));
 }
 
 #[tokio::test]

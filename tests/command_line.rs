@@ -50,6 +50,22 @@ fn a_bad_setting_a_bad_flag_and_a_missing_file_end_with_64() {
 }
 
 #[test]
+fn a_variable_that_is_not_utf8_is_told_and_not_passed_over() {
+    use std::os::unix::ffi::OsStrExt;
+    let output = Command::new(env!("CARGO_BIN_EXE_plaza"))
+        .arg("config")
+        .env("PLAZA_SERVER_MEMORY", std::ffi::OsStr::from_bytes(b"tru\xff"))
+        .output()
+        .unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(64), "{words}");
+    assert!(
+        words.contains("PLAZA_SERVER_MEMORY") && words.contains("UTF-8"),
+        "{words}"
+    );
+}
+
+#[test]
 fn help_ends_with_0() {
     let output = plaza(&["--help"]);
     assert_eq!(output.status.code(), Some(0));

@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::json;
-use support::{CLOSE, Peer, Program, get, until};
+use support::{CLOSE, Peer, Program, Request, TEXT, frame, get, until};
 
 #[test]
 fn drain_tells_readiness_first_then_everybody_and_ends_with_0() {
@@ -88,6 +88,103 @@ fn what_was_said_before_the_drain_is_heard_before_the_goodbye() {
         }
     }
     assert_eq!((acked, heard), (200, 200));
+}
+
+/// What one member of a room knows when it is told goodbye.
+#[derive(Default)]
+struct Told {
+    acked: HashSet<String>,
+    heard: HashSet<String>,
+}
+
+/// Talks as fast as it is answered, 16 at a time, and listens until the goodbye.
+fn talk_until_goodbye(mut peer: Peer, name: &str, room: &str) -> Told {
+    let mut told = Told::default();
+    let mut said = 0;
+    let mut talk = |peer: &mut Peer| {
+        said += 1;
+        let talk = json!({"id": said, "talk": {"room": room, "text": format!("{name} {said}")}});
+        peer.try_send(&frame(TEXT, talk.to_string().as_bytes()));
+    };
+    for _ in 0..16 {
+        talk(&mut peer);
+    }
+    loop {
+        let event = peer.event();
+        if event["goodbye"].is_object() {
+            return told;
+        }
+        if event["ack"].is_object() {
+            told.acked.insert(format!("{name} {}", event["id"]));
+            talk(&mut peer);
+        }
+        if let Some(text) = event["message"]["text"].as_str() {
+            told.heard.insert(text.to_owned());
+        }
+    }
+}
+
+#[test]
+fn whoever_is_told_goodbye_has_heard_all_that_anybody_was_acknowledged() {
+    for round in 0..5 {
+        let program = Program::start(&["--memory", "--shards", "3"]);
+        let rooms = ["hall", "attic", "cellar"];
+        let members: Vec<_> = (0..9)
+            .map(|number| {
+                let (name, room) = (format!("member {number}"), rooms[number % 3]);
+                (Peer::native_in(program.address(), &name, room), name, room)
+            })
+            .collect();
+        // All of them are members before the first says something.
+        let members: Vec<_> = members
+            .into_iter()
+            .map(|(peer, name, room)| std::thread::spawn(move || (room, talk_until_goodbye(peer, &name, room))))
+            .collect();
+        until("they talk", || {
+            support::metric(program.admin, "plaza_deliveries_total", &[]) > 500.0
+        });
+        program.signal("TERM");
+        let told: Vec<_> = members.into_iter().map(|member| member.join().unwrap()).collect();
+        for (room, listener) in &told {
+            for (other, talker) in &told {
+                if room == other {
+                    let missed: Vec<_> = talker.acked.difference(&listener.heard).collect();
+                    assert!(
+                        missed.is_empty(),
+                        "in round {round} a member of {room} missed {missed:?}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn drain_does_not_wait_for_browsers_that_keep_their_connections() {
+    let mut program = Program::start(&["--memory", "--drain-timeout", "1min"]);
+    let mut kept = Peer::connect(program.address());
+    kept.send(format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", program.address()).as_bytes());
+    assert_eq!(kept.response().status, 200);
+    let mut silent = Peer::connect(program.address());
+    let mut late = Peer::connect(program.address());
+    let request = Request::upgrade(program.address(), "/chat").bytes();
+    let (head, rest) = request.split_at(20);
+    late.send(head);
+    until("all are accepted", || {
+        support::metric(program.admin, "plaza_accepted_total", &[]) >= 3.0
+    });
+    let since = Instant::now();
+    program.signal("TERM");
+    kept.assert_over();
+    silent.assert_over();
+    // A request that had begun is answered, and with a refusal.
+    late.send(rest);
+    let refused = late.response();
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert!(refused.header("retry-after").is_some());
+    late.assert_over();
+    assert_eq!(program.ended(Duration::from_secs(5)).code(), Some(0));
+    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
 }
 
 #[test]

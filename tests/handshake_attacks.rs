@@ -5,7 +5,7 @@
 mod support;
 
 use std::{
-    io::Write,
+    io::{ErrorKind, Write},
     net::{Shutdown, SocketAddr},
     thread,
     time::{Duration, Instant},
@@ -390,6 +390,17 @@ attacks! {
         assert_eq!(peer.response().status, 200);
         let since = Instant::now();
         dropped_in_time(&mut peer, since);
+    }
+
+    fn answers_that_nobody_reads_are_dropped(at) {
+        let mut peer = Peer::connect(at);
+        let page = format!("GET /style.css HTTP/1.1\r\nHost: {at}\r\n\r\n");
+        peer.stream.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+        // More answers than sockets hold: the server cannot write, then does not read, and at last the socket is reset.
+        until("the connection is dropped", || match peer.stream.write(page.as_bytes()) {
+            Ok(_) => false,
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+        });
     }
 
     fn request_whose_sender_left_costs_nothing(at) {

@@ -1,17 +1,20 @@
 //! The admin API, below `/api/` on the admin listener: rooms, members, sessions, messages of the server. `docs/admin-api.md`
 //! describes it.
 //!
-//! It asks the shards, waits a bounded time for their answers, and keeps nothing. What its listener promises (bounded sizes,
+//! It asks the shards and waits a bounded time for their answers; what was set of rooms it keeps in a file. What its listener promises (bounded sizes,
 //! no pages of other origins) is not looked at again here.
 
+mod kept;
 mod routes;
 mod words;
 
-use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
+use std::{collections::BTreeSet, future::Future, io, path::Path, pin::Pin, sync::Arc};
 
 use hyper::{Method, StatusCode};
 use serde_json::json;
+use tokio::sync::Mutex;
 
+pub(crate) use self::kept::{Kept, KeptRoom};
 use self::{
     routes::{Route, paging},
     words::{MembersBody, RoomBody, TextBody, room_json, session_json},
@@ -28,15 +31,21 @@ use crate::{
 pub(crate) struct Api {
     shards: Arc<Shards>,
     groups: action::Settings,
+    /// Held while a room is set, so that the file has the order of the shards.
+    kept: Mutex<Kept>,
 }
 
 /// An answer, or what is wrong with the question.
 type Outcome = Result<Answer, Answer>;
 
 impl Api {
-    /// For these shards, with the groups of the dialect `action`.
-    pub(crate) fn new(shards: Arc<Shards>, groups: action::Settings) -> Self {
-        Self { shards, groups }
+    /// For these shards, with the groups of the dialect `action` and the rooms that were set before.
+    pub(crate) fn new(shards: Arc<Shards>, groups: action::Settings, kept: Kept) -> Self {
+        Self {
+            shards,
+            groups,
+            kept: Mutex::new(kept),
+        }
     }
 
     async fn answer(&self, call: Call) -> Outcome {
@@ -112,6 +121,11 @@ impl Api {
             return Err(Answer::error(StatusCode::CONFLICT, sentence));
         }
         let name = room.clone();
+        let set = KeptRoom {
+            topic: topic.clone(),
+            members: members.clone(),
+        };
+        let mut file = self.kept.lock().await;
         let home = self.shards.home_of(&room);
         let kept = self
             .shards
@@ -133,6 +147,8 @@ impl Api {
                 return Err(Answer::error(StatusCode::INSUFFICIENT_STORAGE, &sentence));
             }
         };
+        file.set(name.clone(), set).map_err(|error| not_kept(&file, &error))?;
+        drop(file);
         let (room, page) = (name.clone(), routes::first_page());
         let details = self.shards.ask(home, |answer| Order::Room { room, page, answer }).await;
         match details.map_err(unanswered)? {
@@ -148,11 +164,14 @@ impl Api {
             return Err(Answer::error(StatusCode::CONFLICT, sentence));
         }
         let name = room.clone();
+        let mut file = self.kept.lock().await;
         let closed = self
             .shards
             .ask(self.shards.home_of(&room), |answer| Order::Close { room, answer })
             .await;
-        match closed.map_err(unanswered)? {
+        let closed = closed.map_err(unanswered)?;
+        file.remove(&name).map_err(|error| not_kept(&file, &error))?;
+        match closed {
             Some(sessions) => Ok(Answer::json(StatusCode::OK, &json!({ "sessions": sessions }))),
             None => Err(no_room(&name)),
         }
@@ -267,6 +286,17 @@ fn unanswered(unanswered: Unanswered) -> Answer {
         Unanswered::Silent => "a shard did not answer in time; see /readyz",
     };
     Answer::error(StatusCode::SERVICE_UNAVAILABLE, sentence)
+}
+
+/// It was done, and will not be so after a restart.
+fn not_kept(kept: &Kept, error: &io::Error) -> Answer {
+    let file = kept.file().map(Path::display);
+    let sentence = format!(
+        "it is done, but will be undone by a restart: {} cannot be written: {error}; repair that and ask again",
+        file.map_or_else(String::new, |file| file.to_string())
+    );
+    tracing::error!(%error, "what was set through the admin API could not be written");
+    Answer::error(StatusCode::INTERNAL_SERVER_ERROR, &sentence)
 }
 
 fn no_room(room: &RoomName) -> Answer {

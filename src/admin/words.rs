@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::routes::bad;
+use super::{KeptRoom, routes::bad};
 use crate::{
     chat::{RoomDetails, RoomName, SessionId, UserName},
     limits,
@@ -70,6 +70,21 @@ pub(super) fn room_json(name: &RoomName, details: &RoomDetails) -> Value {
         "users": users,
         "next": details.next.as_ref().map(UserName::as_str),
     })
+}
+
+/// What was set of a room, as [`RoomBody`] reads it.
+pub(super) fn kept_json(room: &KeptRoom) -> Value {
+    let mut kept = Map::new();
+    if let Some(topic) = &room.topic {
+        kept.insert("topic".to_owned(), json!(&**topic));
+    }
+    if let Some(members) = &room.members {
+        let names = members
+            .as_ref()
+            .map(|members| members.iter().map(UserName::as_str).collect::<Vec<_>>());
+        kept.insert("members".to_owned(), json!(names));
+    }
+    Value::Object(kept)
 }
 
 /// A session.

@@ -1,8 +1,8 @@
 //! The home of rooms: the one place that numbers a room's talks, knows its members and keeps its topic.
 //!
 //! Every room has its home on one shard, by the hash of its name; every command about the room comes here, and what
-//! follows from it leaves as [`Effect`]s in the order that all members see. The home promises exact counts, one coming and
-//! one going per user however many sessions the user has, and numbers without holes. It never touches a socket, never
+//! follows from it leaves as [`Effect`]s in the order that all members see. The home promises exact counts and numbers without
+//! holes; who comes and goes is in `presence`, what the operator does in `manage`. It never touches a socket, never
 //! reads a clock (time is a parameter) and never encodes.
 
 use std::{
@@ -13,9 +13,8 @@ use std::{
 };
 
 use super::{
-    Access, Departure, ErrorCode, Happening, Joined, Key, Page, Position, Refusal, Reply, RequestId, RoomEntry,
-    RoomName, Seq, SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserList, UserName,
-    room::{Member, Room},
+    Access, Effect, ErrorCode, Happening, Origin, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq,
+    SessionId, Talk, UserList, UserName, Utterance, room::Room,
 };
 use crate::limits;
 
@@ -32,7 +31,7 @@ pub struct Home {
     pub(super) access: Access,
     pub(super) settings: HomeSettings,
     /// Rooms that owe their members a digest.
-    digests: Vec<RoomName>,
+    pub(super) digests: Vec<RoomName>,
     random: fastrand::Rng,
 }
 
@@ -47,121 +46,6 @@ pub struct HomeSettings {
     pub list_cache_ms: u64,
     /// How long an idempotency key is remembered in a room without history, milliseconds.
     pub key_window_ms: u64,
-}
-
-/// A session that wants to be a member.
-#[derive(Debug, Clone)]
-pub struct Arrival {
-    /// Which session.
-    pub session: SessionId,
-    /// Its user.
-    pub user: UserName,
-    /// Its tag.
-    pub tag: SessionTag,
-    /// Whether it sees the notice of its own coming.
-    pub sees_own_coming: bool,
-    /// Whether it sees the notice of its own going.
-    pub sees_own_going: bool,
-    /// Whether its notices carry the list.
-    pub wants_list: bool,
-}
-
-/// Something said in a room, not yet numbered.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Utterance {
-    /// The session that said it.
-    pub session: SessionId,
-    /// Its request.
-    pub id: RequestId,
-    /// Its user.
-    pub from: UserName,
-    /// Its tag.
-    pub tag: SessionTag,
-    /// What was said.
-    pub text: Arc<str>,
-    /// What kind of thing the text is.
-    pub kind: TalkKind,
-    /// Makes a repeated talk the same message.
-    pub key: Option<Key>,
-}
-
-/// Who asked for what an event tells, so that the asker's shard can acknowledge it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// Which session.
-    pub session: SessionId,
-    /// Its request.
-    pub id: RequestId,
-}
-
-/// What follows from a command, in order.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    /// Every member on these shards is to see this.
-    Tell {
-        /// In which room.
-        room: RoomName,
-        /// The shards that have members.
-        shards: Rc<[ShardId]>,
-        /// What happened.
-        happening: Happening,
-        /// Whose talk it is.
-        origin: Option<Origin>,
-    },
-    /// One member is to see this.
-    TellOne {
-        /// Which one.
-        session: SessionId,
-        /// In which room.
-        room: RoomName,
-        /// What happened.
-        happening: Happening,
-    },
-    /// The session is a member from here on.
-    Admit {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// What it is told.
-        joined: Joined,
-    },
-    /// The session does not become a member.
-    Refuse {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// Which room.
-        room: RoomName,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// The session is no member from here on.
-    Dismiss {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// Which room.
-        room: RoomName,
-    },
-    /// One session is told this.
-    Answer {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// What.
-        reply: Reply,
-    },
-    /// The talk is to be numbered and stored; [`Home::stored`] goes on with it.
-    Store {
-        /// Which room.
-        room: RoomName,
-        /// What was said.
-        utterance: Utterance,
-    },
 }
 
 impl Home {
@@ -215,7 +99,7 @@ impl Home {
     }
 
     /// Opens a room without history under a random epoch, if it is not open.
-    fn open(&mut self, room: &RoomName) -> &mut Room {
+    pub(super) fn open(&mut self, room: &RoomName) -> &mut Room {
         let (random, names, standing) = (&mut self.random, &mut self.names, &self.standing);
         self.rooms.entry(room.clone()).or_insert_with(|| {
             names.insert(room.clone());
@@ -224,190 +108,8 @@ impl Home {
         })
     }
 
-    /// A session becomes a member.
-    pub fn join(
-        &mut self,
-        name: &RoomName,
-        arrival: Arrival,
-        id: RequestId,
-        since: Since,
-        now_ms: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        let settings = self.settings;
-        if !self.access.admits(name, &arrival.user) {
-            let refusal = ErrorCode::Forbidden.because(format!("the room {name} is for its members only"));
-            out.push(Effect::Refuse {
-                session: arrival.session,
-                id,
-                room: name.clone(),
-                refusal,
-            });
-            // It may have been opened for this one.
-            self.close_if_empty(name);
-            return;
-        }
-        let room = self.open(name);
-        let Arrival {
-            session,
-            user,
-            tag,
-            sees_own_coming,
-            sees_own_going,
-            wants_list,
-        } = arrival;
-        let member = Member {
-            user: user.clone(),
-            tag,
-            sees_own_going,
-            wants_list,
-        };
-        if room.has(session) {
-            let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {name} already"));
-            out.push(Effect::Refuse {
-                session,
-                id,
-                room: name.clone(),
-                refusal,
-            });
-            return;
-        }
-        let others = room.shards();
-        let first = room.add(session, member);
-        let large = room.is_large(&settings);
-        let admit = Effect::Admit {
-            session,
-            id,
-            joined: Joined {
-                room: name.clone(),
-                head: room.head,
-                from: replay_from(room.head, since),
-                online: room.online(),
-                topic: room.topic(),
-                history: room.history,
-                read: 0,
-            },
-        };
-        let announce = first && !large;
-        let coming = (announce || sees_own_coming).then(|| Happening::Came {
-            user: user.clone(),
-            online: room.online(),
-            version: room.version,
-            users: room.list_if_wanted(&settings, now_ms),
-        });
-        match coming {
-            Some(happening) if announce && sees_own_coming => {
-                out.push(admit);
-                out.push(Effect::Tell {
-                    room: name.clone(),
-                    shards: room.shards(),
-                    happening,
-                    origin: None,
-                });
-            }
-            Some(happening) if announce => {
-                if !others.is_empty() {
-                    out.push(Effect::Tell {
-                        room: name.clone(),
-                        shards: others,
-                        happening,
-                        origin: None,
-                    });
-                }
-                out.push(admit);
-            }
-            Some(happening) => {
-                out.push(admit);
-                out.push(Effect::TellOne {
-                    session,
-                    room: name.clone(),
-                    happening,
-                });
-            }
-            None => out.push(admit),
-        }
-        if first && large {
-            let newly = room.note_came(user);
-            self.owe_digest(name, newly);
-        }
-    }
-
-    /// A session stops being a member. Says nothing about a session that is none.
-    pub fn leave(
-        &mut self,
-        name: &RoomName,
-        session: SessionId,
-        how: Departure,
-        id: RequestId,
-        now_ms: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        let settings = self.settings;
-        let Some(room) = self.rooms.get_mut(name) else {
-            out.push(not_member(session, id, name));
-            return;
-        };
-        let large = room.is_large(&settings);
-        let before = room.shards();
-        let Some((member, last)) = room.remove(session) else {
-            out.push(not_member(session, id, name));
-            return;
-        };
-        let dismiss = Effect::Dismiss {
-            session,
-            id,
-            room: name.clone(),
-        };
-        let happening = last.then(|| Happening::Went {
-            user: member.user.clone(),
-            how,
-            online: room.online(),
-            version: room.version,
-            users: room.list_if_wanted(&settings, now_ms),
-        });
-        match happening {
-            Some(happening) if !large && member.sees_own_going => {
-                out.push(Effect::Tell {
-                    room: name.clone(),
-                    shards: before,
-                    happening,
-                    origin: None,
-                });
-                out.push(dismiss);
-            }
-            Some(happening) if !large => {
-                out.push(dismiss);
-                let shards = room.shards();
-                if !shards.is_empty() {
-                    out.push(Effect::Tell {
-                        room: name.clone(),
-                        shards,
-                        happening,
-                        origin: None,
-                    });
-                }
-            }
-            Some(happening) => {
-                if member.sees_own_going {
-                    out.push(Effect::TellOne {
-                        session,
-                        room: name.clone(),
-                        happening,
-                    });
-                }
-                out.push(dismiss);
-            }
-            None => out.push(dismiss),
-        }
-        if last && large {
-            let newly = room.note_went(member.user);
-            self.owe_digest(name, newly);
-        }
-        self.close_if_empty(name);
-    }
-
     /// A room without members goes; one with a topic stays until many others have lost their members after it.
-    fn close_if_empty(&mut self, name: &RoomName) {
+    pub(super) fn close_if_empty(&mut self, name: &RoomName) {
         let Some(room) = self.rooms.get(name).filter(|room| room.is_empty()) else {
             return;
         };
@@ -556,59 +258,6 @@ impl Home {
         });
     }
 
-    /// A member's user takes another name.
-    pub fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64, out: &mut Vec<Effect>) {
-        let settings = self.settings;
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let Some(renaming) = room.rename(session, new.clone()) else {
-            return;
-        };
-        let users = room.list_if_wanted(&settings, now_ms);
-        let (online, version) = (room.online(), room.version);
-        let shards = room.shards();
-        let old = renaming.old;
-        if room.is_large(&settings) {
-            let mut newly = false;
-            if renaming.old_gone {
-                newly |= room.note_went(old);
-            }
-            if renaming.new_came {
-                newly |= room.note_came(new);
-            }
-            self.owe_digest(name, newly);
-            return;
-        }
-        let happening = match (renaming.old_gone, renaming.new_came) {
-            (true, true) => Happening::Renamed {
-                old,
-                new,
-                session: renaming.tag,
-                online,
-                users,
-            },
-            (true, false) => Happening::Went {
-                user: old,
-                how: Departure::Said,
-                online,
-                version,
-                users,
-            },
-            (false, true) => Happening::Came {
-                user: new,
-                online,
-                version,
-                users,
-            },
-            (false, false) => return,
-        };
-        out.push(Effect::Tell {
-            room: name.clone(),
-            shards,
-            happening,
-            origin: None,
-        });
-    }
-
     /// A member sets the topic.
     pub fn set_topic(
         &mut self,
@@ -717,38 +366,10 @@ impl Home {
             .collect()
     }
 
-    /// Emits the digests that are due. Called at every tick of the shard's wheel.
-    pub fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
-        let settings = self.settings;
-        let rooms = &mut self.rooms;
-        self.digests.retain(|name| {
-            let Some(room) = rooms.get_mut(name) else { return false };
-            match room.take_digest(&settings, now_ms) {
-                Some(happening) => {
-                    let shards = room.shards();
-                    out.push(Effect::Tell {
-                        room: name.clone(),
-                        shards,
-                        happening,
-                        origin: None,
-                    });
-                    false
-                }
-                None => room.owes_digest(),
-            }
-        });
-    }
-
     fn member(&mut self, name: &RoomName, session: SessionId) -> Option<(&mut Room, UserName)> {
         let room = self.rooms.get_mut(name)?;
         let user = room.user(session)?;
         Some((room, user))
-    }
-
-    fn owe_digest(&mut self, name: &RoomName, newly: bool) {
-        if newly {
-            self.digests.push(name.clone());
-        }
     }
 }
 
@@ -760,16 +381,6 @@ fn opened(standing: &foldhash::HashMap<RoomName, Arc<str>>, name: &RoomName, mut
     Box::new(room)
 }
 
-/// Where a replay begins: nothing is replayed from a position of another epoch, whose numbers mean nothing here.
-fn replay_from(head: Position, since: Since) -> Seq {
-    match since {
-        Since::Now => head.seq,
-        Since::Position(position) if position.epoch == head.epoch => position.seq.min(head.seq),
-        Since::Position(_) => head.seq,
-        Since::Last(count) => head.seq.saturating_sub(u64::from(count)),
-    }
-}
-
 fn empty_list() -> UserList {
     UserList {
         online: 0,
@@ -777,7 +388,7 @@ fn empty_list() -> UserList {
     }
 }
 
-fn not_member(session: SessionId, id: RequestId, room: &RoomName) -> Effect {
+pub(super) fn not_member(session: SessionId, id: RequestId, room: &RoomName) -> Effect {
     let refusal: Refusal =
         ErrorCode::NotMember.because(format!("this session is not in the room {room}; join it first"));
     Effect::Answer {

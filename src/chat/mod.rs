@@ -3,22 +3,25 @@
 mod access;
 mod address;
 mod command;
+mod effect;
 mod error;
 mod event;
 mod home;
 mod manage;
 mod name;
+mod presence;
 mod room;
 
 pub use access::{Access, Groups};
 pub use address::{SessionId, ShardId};
 pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
+pub use effect::{Arrival, Effect, Origin, Utterance};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
     TalkKind, UnreadEntry, UserList, Welcome,
 };
-pub use home::{Arrival, Effect, Home, HomeSettings, Origin, Utterance};
+pub use home::{Home, HomeSettings};
 pub use manage::{RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
 pub(crate) use room::key_conflict;

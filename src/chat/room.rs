@@ -5,8 +5,8 @@
 use std::{collections::VecDeque, hash::BuildHasher, rc::Rc, sync::Arc};
 
 use super::{
-    ErrorCode, Happening, Key, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId, UserList, UserName,
-    home::{HomeSettings, Utterance},
+    ErrorCode, Happening, HomeSettings, Key, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId, UserList,
+    UserName, Utterance,
 };
 use crate::limits;
 

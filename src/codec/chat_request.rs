@@ -12,10 +12,10 @@ use prost::Message as _;
 use super::{
     Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
     handshake::{header_value, introduction, parse_given},
-    protobuf::{SYSTEM, joined, parse, shown, shown_direct},
+    protobuf::{EXIT, LIST, SYSTEM, TALK, joined, mapped, parse, shown, shown_direct, worded},
 };
 use crate::{
-    chat::{Command, Departure, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, TalkKind, UserName},
+    chat::{Command, Departure, Happening, Reply, Request, RequestId, RoomName, UserName},
     limits,
     proto::chat_request::ChatRequest as Wire,
 };
@@ -90,27 +90,7 @@ impl Codec for Connection {
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let wire: Wire = parse(message)?;
-        let room = RoomName::lobby();
-        let command = match wire.r#type.as_str() {
-            TALK if wire.content.is_empty() => {
-                return Err(Fault::Refused(None, ErrorCode::Invalid.because(EMPTY_TALK)));
-            }
-            TALK => Command::Talk {
-                room,
-                text: wire.content.into(),
-                kind: TalkKind::Text,
-                key: None,
-            },
-            EXIT => Command::Exit,
-            LIST => Command::Users {
-                room,
-                page: Page {
-                    after: None,
-                    limit: limits::LEGACY_USERS_LISTED,
-                },
-            },
-            _ => return Err(Fault::Close(1008, "the type is none of talk, exit, userlist")),
-        };
+        let command = worded(&wire.r#type, wire.content)?;
         if self.nameless
             && let Some(name) = parse_given(&wire.user_name)?
         {
@@ -129,11 +109,6 @@ impl Codec for Connection {
             Reply::Welcome(welcome) => self.name = Some(welcome.name.clone()),
             Reply::Renamed { new, .. } => self.name = Some(new.clone()),
             Reply::UserPage { users, .. } => {
-                let user_list = users
-                    .names
-                    .iter()
-                    .map(|name| (shown(name).into_owned(), shown(name).into_owned()))
-                    .collect();
                 let wire = Wire {
                     user_name: self
                         .name
@@ -142,7 +117,7 @@ impl Codec for Connection {
                         .unwrap_or_default(),
                     r#type: LIST.into(),
                     content: joined(&users.names),
-                    user_list,
+                    user_list: mapped(&users.names),
                 };
                 out.binary(&wire.encode_to_vec());
             }
@@ -178,11 +153,6 @@ fn say(name: &str, kind: &str, content: &str, out: &mut Frames) {
     };
     out.binary(&wire.encode_to_vec());
 }
-
-const TALK: &str = "talk";
-const EXIT: &str = "exit";
-const LIST: &str = "userlist";
-const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
 
 #[cfg(test)]
 mod tests {

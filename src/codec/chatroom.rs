@@ -12,11 +12,10 @@ use prost::Message as _;
 use super::{
     Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
     handshake::{header_value, introduction},
-    protobuf::{SYSTEM, parse, shown, shown_direct},
+    protobuf::{LIST, SYSTEM, TALK, mapped, parse, shown, shown_direct, worded},
 };
 use crate::{
-    chat::{Command, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, TalkKind},
-    limits,
+    chat::{Happening, Reply, Request, RequestId, RoomName},
     proto::chatroom::ChatRoomRequest as Wire,
 };
 
@@ -71,27 +70,7 @@ impl Codec for Connection {
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let wire: Wire = parse(message)?;
-        let room = RoomName::lobby();
-        let command = match wire.r#type.as_str() {
-            TALK if wire.content.is_empty() => {
-                return Err(Fault::Refused(None, ErrorCode::Invalid.because(EMPTY_TALK)));
-            }
-            TALK => Command::Talk {
-                room,
-                text: wire.content.into(),
-                kind: TalkKind::Text,
-                key: None,
-            },
-            EXIT => Command::Exit,
-            LIST => Command::Users {
-                room,
-                page: Page {
-                    after: None,
-                    limit: limits::LEGACY_USERS_LISTED,
-                },
-            },
-            _ => return Err(Fault::Close(1008, "the type is none of talk, exit, userlist")),
-        };
+        let command = worded(&wire.r#type, wire.content)?;
         requests.push(Request { id: None, command });
         Ok(())
     }
@@ -99,14 +78,9 @@ impl Codec for Connection {
     fn encode(&mut self, _id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
             Reply::UserPage { users, .. } => {
-                let user_list = users
-                    .names
-                    .iter()
-                    .map(|name| (shown(name).into_owned(), shown(name).into_owned()))
-                    .collect();
                 let wire = Wire {
                     r#type: LIST.into(),
-                    user_list,
+                    user_list: mapped(&users.names),
                     ..Wire::default()
                 };
                 out.binary(&wire.encode_to_vec());
@@ -146,17 +120,12 @@ fn say(name: &str, content: &str, out: &mut Frames) {
     out.binary(&wire.encode_to_vec());
 }
 
-const TALK: &str = "talk";
-const EXIT: &str = "exit";
-const LIST: &str = "userlist";
-const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
-        chat::Departure,
+        chat::{Command, Departure},
         codec::{
             handshake::tests::{hello_name, silent, with_header},
             protobuf::tests::malformed,

@@ -11,12 +11,10 @@ use prost::Message as _;
 use super::{
     Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
     handshake::{header_value, introduction},
-    protobuf::{SYSTEM, joined, parse, shown, shown_direct},
+    protobuf::{SYSTEM, joined, parse, shown, shown_direct, whole_list},
 };
 use crate::{
-    chat::{
-        Command, Departure, ErrorCode, Happening, Page, Reply, Request, RequestId, RoomName, SessionTag, Talk, TalkKind,
-    },
+    chat::{Command, Departure, ErrorCode, Happening, Reply, Request, RequestId, RoomName, SessionTag, Talk, TalkKind},
     limits,
     proto::communication::Communication as Wire,
 };
@@ -122,12 +120,11 @@ impl Codec for Connection {
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let wire: Wire = parse(message)?;
-        let room = RoomName::lobby();
         let (id, command) = match wire.r#type.as_str() {
             TALK if !wire.msg.is_empty() && wire.msg != LIST_WORD => (
                 None,
                 Command::Talk {
-                    room,
+                    room: RoomName::lobby(),
                     text: wire.msg.into(),
                     kind: TalkKind::Text,
                     key: None,
@@ -141,11 +138,7 @@ impl Codec for Connection {
                 if self.asked.is_full() {
                     return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY_LISTS)));
                 }
-                let page = Page {
-                    after: None,
-                    limit: limits::LEGACY_USERS_LISTED,
-                };
-                (Some(self.asked.ask(wire.r#type)?), Command::Users { room, page })
+                (Some(self.asked.ask(wire.r#type)?), whole_list())
             }
         };
         requests.push(Request { id, command });

@@ -6,7 +6,12 @@
 
 use std::time::Duration;
 
-use super::{Handshake, Message, handshake::header_value, json::object, protobuf::fields};
+use super::{
+    Handshake, Message,
+    handshake::header_value,
+    json::object,
+    protobuf::{EXIT, LIST, TALK, fields},
+};
 use crate::limits;
 
 /// What the handshake says.
@@ -174,7 +179,7 @@ fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(&'static str, W
 }
 
 fn is_type(text: &[u8]) -> bool {
-    matches!(text, b"talk" | b"exit" | b"userlist")
+    [TALK, EXIT, LIST].iter().any(|word| word.as_bytes() == text)
 }
 
 const fn known(dialect: &'static str, why: Why) -> Detection {

@@ -70,6 +70,9 @@ pub struct Profile {
     pub mail_by_name: bool,
     /// Whether notices carry the list of users, so that the room must make one.
     pub notices_carry_list: bool,
+    /// How long a client may say nothing at all before it has a name; one that says something has
+    /// [`limits::NAMING_TIME`].
+    pub first_word: Duration,
     /// Whether the server speaks first ([`Reply::Greeting`]).
     pub greets: bool,
     /// A client that sends no message for this long is closed; pings and pongs of RFC 6455 do not count as messages.
@@ -89,6 +92,7 @@ impl Profile {
         sees_own_going: false,
         mail_by_name: false,
         notices_carry_list: false,
+        first_word: limits::NAMING_TIME,
         greets: false,
         silent_after: None,
     };

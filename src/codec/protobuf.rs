@@ -3,16 +3,26 @@
 //! The wire format is walked before anything is decoded, so that the memory of a message never exceeds a small multiple of
 //! its bytes. <https://protobuf.dev/programming-guides/encoding/>
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{Fault, Message};
 use crate::{
-    chat::{Direct, UserName},
+    chat::{Command, Direct, ErrorCode, Page, RoomName, TalkKind, UserName},
     limits,
 };
 
 /// The name under which the server itself speaks; [`shown`] never gives it to a user.
 pub(super) const SYSTEM: &str = "系统";
+
+/// The types of documents 001 and 002.
+pub(super) const TALK: &str = "talk";
+/// See [`TALK`].
+pub(super) const EXIT: &str = "exit";
+/// See [`TALK`].
+pub(super) const LIST: &str = "userlist";
+
+/// What is told to whoever says nothing.
+pub(super) const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
 
 /// Between the two names of a direct message.
 const ARROW: char = '→';
@@ -53,6 +63,33 @@ pub(super) fn parse<M: prost::Message + Default>(message: Message<'_>) -> Result
         }
     }
     M::decode(bytes).map_err(|_| UNREADABLE)
+}
+
+/// What a message of documents 001 and 002 asks for: they have the same three words, in different fields, and no errors.
+pub(super) fn worded(kind: &str, content: String) -> Result<Command, Fault> {
+    match kind {
+        TALK if content.is_empty() => Err(Fault::Refused(None, ErrorCode::Invalid.because(EMPTY_TALK))),
+        TALK => Ok(Command::Talk {
+            room: RoomName::lobby(),
+            text: content.into(),
+            kind: TalkKind::Text,
+            key: None,
+        }),
+        EXIT => Ok(Command::Exit),
+        LIST => Ok(whole_list()),
+        _ => Err(Fault::Close(1008, "the type is none of talk, exit, userlist")),
+    }
+}
+
+/// Who is in the lobby, on one page: the clients of the five systems know no others.
+pub(super) fn whole_list() -> Command {
+    Command::Users {
+        room: RoomName::lobby(),
+        page: Page {
+            after: None,
+            limit: limits::LEGACY_USERS_LISTED,
+        },
+    }
 }
 
 /// A user's name as these dialects show it. They join names with `,` and `:`, so those become `，` and `：` (DESIGN.md 15);
@@ -99,6 +136,14 @@ pub(super) fn joined(names: &[UserName]) -> String {
         text.push(',');
     }
     text
+}
+
+/// The list as a map from each name to itself: what the clients of documents 001 and 002 read.
+pub(super) fn mapped(names: &[UserName]) -> BTreeMap<String, String> {
+    names
+        .iter()
+        .map(|name| (shown(name).into_owned(), shown(name).into_owned()))
+        .collect()
 }
 
 impl<'a> Iterator for Fields<'a> {

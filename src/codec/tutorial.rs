@@ -13,14 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
     json::object,
-    protobuf::{shown_direct, without_arrow},
+    protobuf::{EMPTY_TALK, shown_direct, whole_list, without_arrow},
 };
-use crate::{
-    chat::{
-        Command, ErrorCode, Happening, Hello, NameFault, Page, Reply, Request, RequestId, RoomName, Since, TalkKind,
-        UserList, UserName,
-    },
-    limits,
+use crate::chat::{
+    Command, ErrorCode, Happening, Hello, NameFault, Reply, Request, RequestId, RoomName, Since, TalkKind, UserList,
+    UserName,
 };
 
 /// The dialect of document 004.
@@ -176,13 +173,7 @@ impl Codec for Connection {
             }
             "list" => {
                 self.view = EXTENDED;
-                Command::Users {
-                    room,
-                    page: Page {
-                        after: None,
-                        limit: limits::LEGACY_USERS_LISTED,
-                    },
-                }
+                whole_list()
             }
             _ => return refuse(ErrorCode::UnknownRequest, UNKNOWN_TYPE),
         };
@@ -364,7 +355,6 @@ const EXTENDED: usize = 1;
 const NOT_JSON: &str = "the message is not a JSON object with text in type and content";
 const NO_LOGIN: &str = "nobody is logged in here; send type login with the name as content first";
 const LOGIN_AGAIN: &str = "somebody is logged in here already; send type rename to take another name";
-const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
 const UNKNOWN_TYPE: &str = "the type is none of login, user, rename, list, logout";
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     net::{IpAddr, SocketAddr},
+    pin::pin,
     rc::Rc,
     sync::Arc,
 };
@@ -13,13 +14,17 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     server::conn::http1,
     service::service_fn,
     upgrade::OnUpgrade,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, task::spawn_local, time::timeout};
+use tokio::{
+    net::TcpStream,
+    task::spawn_local,
+    time::{sleep, timeout},
+};
 
 use super::{Listener, Site, groups, pages, proxy};
 use crate::{
@@ -75,9 +80,12 @@ impl Doorman {
         let Some(listener) = self.site.listeners.get(listener).copied() else {
             return;
         };
-        let Some((stream, peer)) = self.behind_proxy(stream, peer, listener).await else {
-            return;
+        let mut draining = self.site.draining.subscribe();
+        let taken = tokio::select! {
+            taken = self.behind_proxy(stream, peer, listener) => taken,
+            _ = draining.wait_for(|draining| *draining) => None,
         };
+        let Some((stream, peer)) = taken else { return };
         let upgrading: Rc<RefCell<Option<Upgrading>>> = Rc::default();
         let service = service_fn(|request: Request<Incoming>| {
             let (doorman, local, upgrading) = (&self, &local, &upgrading);
@@ -87,17 +95,42 @@ impl Doorman {
                 Ok::<_, Infallible>(response)
             }
         });
-        let served = http1::Builder::new()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.site.handshake_timeout)
             .max_headers(limits::REQUEST_HEADERS)
             .max_buf_size(limits::REQUEST_HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades()
-            .await;
+            .with_upgrades();
+        let mut connection = pin!(connection);
+        let handshake_timeout = self.site.handshake_timeout;
+        let enough = async {
+            tokio::select! {
+                // A drain does not wait for browsers that keep their connections.
+                _ = draining.wait_for(|draining| *draining) => limits::LINGER,
+                // Nor does anybody keep one for ever by asking for pages and not reading them.
+                () = sleep(handshake_timeout * limits::HTTP_TIMEOUTS) => handshake_timeout,
+            }
+        };
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            moment = enough => {
+                // What waits for a request ends at once, a begun request and its answer get a moment.
+                connection.as_mut().graceful_shutdown();
+                match timeout(moment, connection).await {
+                    Ok(served) => served,
+                    Err(_) => {
+                        self.site.metrics.ingress.rejects.of(RejectReason::Timeout).inc();
+                        return;
+                    }
+                }
+            }
+        };
         if let Err(error) = served {
             let reason = if error.is_timeout() {
                 RejectReason::Timeout
+            } else if error.is_parse_too_large() {
+                RejectReason::HeadTooLarge
             } else {
                 RejectReason::BadRequest
             };
@@ -144,6 +177,14 @@ impl Doorman {
             }
             Route::Page => return self.page(&request, &path),
         };
+        if *self.site.draining.borrow() {
+            self.site.metrics.ingress.rejects.of(RejectReason::Draining).inc();
+            let mut response = text(StatusCode::SERVICE_UNAVAILABLE, GOING_DOWN.to_owned());
+            response
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            return response;
+        }
         let native = dialect
             .and_then(|dialect| DIALECTS.get(dialect))
             .is_some_and(|d| d.name() == codec::NATIVE);
@@ -357,6 +398,8 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
         .insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
+
+const GOING_DOWN: &str = "The server is going down; come back in a moment.\n";
 
 #[cfg(test)]
 mod tests {

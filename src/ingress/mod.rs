@@ -15,6 +15,7 @@ pub(crate) use acceptor::{Acceptor, bind};
 pub(crate) use http::Doorman;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::{
     codec::action,
@@ -32,6 +33,8 @@ pub(crate) struct Site {
     /// Which group of the dialect `action` is which room.
     pub(crate) groups: action::Settings,
     pub(crate) legacy_pages: bool,
+    /// Turns true when the server begins to stop.
+    pub(crate) draining: watch::Sender<bool>,
     pub(crate) metrics: Arc<Metrics>,
 }
 

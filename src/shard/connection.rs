@@ -51,6 +51,8 @@ pub(crate) struct Connection<S> {
     pub(crate) claiming: Option<Box<Claiming>>,
     /// Questions that the store has not answered.
     pub(crate) questions: u32,
+    /// Something has been said, if only a hello that was refused.
+    pub(crate) spoken: bool,
     /// A rename that waits for the store.
     pub(crate) renaming: bool,
     /// Not read until there is room again.

@@ -18,7 +18,7 @@ pub(crate) struct Directory {
     guests: std::sync::atomic::AtomicU64,
     tags: std::sync::atomic::AtomicU32,
     /// Who wants to be told when a user goes.
-    watchers: DashMap<UserName, Vec<SessionId>, foldhash::fast::RandomState>,
+    watchers: DashMap<UserName, Watched, foldhash::fast::RandomState>,
     /// Bytes of events on their way to each shard.
     underway: Box<[CachePadded<AtomicUsize>]>,
 }
@@ -32,6 +32,16 @@ enum Sessions {
         reason = "a bare Vec would make every entry of the map 8 bytes larger"
     )]
     Many(Box<Vec<SessionId>>),
+}
+
+/// A user whose going somebody wants to be told of.
+#[derive(Debug, Default)]
+struct Watched {
+    /// Whether the user is here as far as the watchers know. Two shards may find at once that it has gone: the one that
+    /// turns this tells them.
+    here: bool,
+    /// Who is to be told.
+    watchers: Vec<SessionId>,
 }
 
 impl Directory {
@@ -90,6 +100,10 @@ impl Directory {
                 Sessions::Many(many) => many.push(session),
             })
             .or_insert(Sessions::One(session));
+        // Behind the map: whoever looks there under this lock either sees the session, or comes before this.
+        if let Some(mut watched) = self.watchers.get_mut(user) {
+            watched.here = true;
+        }
     }
 
     /// A session of this user ends. Called by the session's shard alone.
@@ -132,23 +146,32 @@ impl Directory {
 
     /// This session is to be told when the user goes.
     pub(crate) fn watch(&self, user: &UserName, session: SessionId) {
-        self.watchers.entry(user.clone()).or_default().push(session);
+        let mut watched = self.watchers.entry(user.clone()).or_default();
+        if watched.watchers.is_empty() {
+            watched.here = self.whereabouts(user).next().is_some();
+        }
+        watched.watchers.push(session);
     }
 
     /// This session does not want to be told any more.
     pub(crate) fn unwatch(&self, user: &UserName, session: SessionId) {
-        self.watchers.remove_if_mut(user, |_, sessions| {
-            sessions.retain(|other| *other != session);
-            sessions.is_empty()
+        self.watchers.remove_if_mut(user, |_, watched| {
+            watched.watchers.retain(|other| *other != session);
+            watched.watchers.is_empty()
         });
     }
 
-    /// Who is to be told that the user went.
-    pub(crate) fn watchers(&self, user: &UserName) -> Vec<SessionId> {
-        self.watchers
-            .get(user)
-            .map(|sessions| sessions.clone())
-            .unwrap_or_default()
+    /// A session of the user has ended: who is to be told that the user went. Nobody while it has another session, and for
+    /// each going only one of those who ask.
+    pub(crate) fn gone(&self, user: &UserName) -> Vec<SessionId> {
+        let Some(mut watched) = self.watchers.get_mut(user) else {
+            return Vec::new();
+        };
+        if !watched.here || self.whereabouts(user).next().is_some() {
+            return Vec::new();
+        }
+        watched.here = false;
+        watched.watchers.clone()
     }
 
     /// An event of so many bytes is on its way to a shard.
@@ -185,4 +208,72 @@ impl Directory {
 /// Few inner locks: one shard writes, and a look-up is short.
 fn map_of<K: Eq + std::hash::Hash, V>() -> DashMap<K, V, foldhash::fast::RandomState> {
     DashMap::with_capacity_and_hasher_and_shard_amount(0, Default::default(), 16)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::{sync::Barrier, thread};
+
+    use super::*;
+
+    fn session(shard: u16, slot: u32) -> SessionId {
+        SessionId {
+            shard: ShardId(shard),
+            slot,
+            generation: 1,
+        }
+    }
+
+    #[test]
+    fn watchers_are_told_once_when_the_last_two_sessions_end_at_once_on_two_shards() {
+        let directory = Directory::new(2, 1);
+        let user = UserName::parse("eve").unwrap();
+        directory.watch(&user, session(0, 7));
+        let rounds = 2_000;
+        let (begin, end) = (Barrier::new(2), Barrier::new(2));
+        let told: Vec<Vec<usize>> = thread::scope(|scope| {
+            let ends = [0, 1].map(|shard| {
+                let (directory, user, begin, end) = (&directory, &user, &begin, &end);
+                scope.spawn(move || {
+                    (0..rounds)
+                        .map(|_| {
+                            directory.enter(user, session(shard, 1));
+                            begin.wait();
+                            directory.exit(user, session(shard, 1));
+                            let told = directory.gone(user).len();
+                            end.wait();
+                            told
+                        })
+                        .collect()
+                })
+            });
+            ends.map(|end| end.join().unwrap()).into()
+        });
+        for (round, (one, other)) in told[0].iter().zip(&told[1]).enumerate() {
+            assert_eq!(one + other, 1, "in round {round}");
+        }
+    }
+
+    #[test]
+    fn each_going_is_told_and_none_while_a_session_is_left() {
+        let directory = Directory::new(2, 1);
+        let user = UserName::parse("eve").unwrap();
+        directory.enter(&user, session(0, 1));
+        for watcher in [session(0, 7), session(1, 8)] {
+            directory.watch(&user, watcher);
+        }
+        for _ in 0..2 {
+            directory.enter(&user, session(1, 1));
+            directory.exit(&user, session(0, 1));
+            assert_eq!(directory.gone(&user), []);
+            directory.exit(&user, session(1, 1));
+            assert_eq!(directory.gone(&user), [session(0, 7), session(1, 8)]);
+            assert_eq!(directory.gone(&user), []);
+        }
+        directory.unwatch(&user, session(0, 7));
+        directory.enter(&user, session(0, 1));
+        directory.exit(&user, session(0, 1));
+        assert_eq!(directory.gone(&user), [session(1, 8)]);
+    }
 }

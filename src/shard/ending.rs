@@ -118,13 +118,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.tell_watchers(&session.name);
     }
 
-    /// Whoever watches this user is told that its last session has ended.
+    /// Whoever watches this user is told, if its last session has ended.
     pub(super) fn tell_watchers(&mut self, user: &UserName) {
-        let directory = self.directory.clone();
-        if directory.whereabouts(user).next().is_some() {
-            return;
-        }
-        for session in directory.watchers(user) {
+        for session in self.directory.clone().gone(user) {
             let reply = Box::new(Reply::PeerWent { user: user.clone() });
             self.send(session.shard, ToShard::Tell { session, reply });
         }

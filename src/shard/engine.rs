@@ -98,6 +98,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
     pub(crate) draining: bool,
+    /// Nothing is read any more: the server is about to drain.
+    pub(crate) hushed: bool,
     /// Until when those who do not read may still be given what was said before the drain.
     pub(crate) drain_until_ms: u64,
     pub(crate) stats: Stats,
@@ -183,6 +185,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),
             draining: false,
+            hushed: false,
             drain_until_ms: 0,
             stats: Stats::default(),
             store: None,

@@ -120,6 +120,8 @@ pub(crate) enum ToShard {
     Probe(tokio::sync::oneshot::Sender<ShardId>),
     /// Say goodbye to everybody.
     Drain,
+    /// The server is about to end: read no more, and say whether nothing is underway from there any more.
+    Hush(std::sync::mpsc::Sender<bool>),
 }
 
 /// A message to the home of a room.

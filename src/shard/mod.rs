@@ -1,17 +1,19 @@
 //! One core: its inbox, its connections, its copies of the rooms' logs, flush and pacing, and its timer wheel.
 //!
 //! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
-//! messages), `session` (messages to commands), `rooms` (commands to events), `flush` (events to sockets), `ending` and
-//! `timers`; `stored`, `replay`, `mail` and `questions` stand between the engine and the store; `run` puts it on a thread, with `poller`
-//! for its sockets.
+//! messages), `session` (messages to commands), `homing` (commands to events), `rooms` (events to members), `flush` (events
+//! to sockets), `ending`, `draining` and `timers`; `stored`, `replay`, `mail` and `questions` stand between the engine and
+//! the store; `run` puts it on a thread, with `poller` for its sockets.
 
 mod admin;
 mod connection;
 mod directory;
+mod draining;
 mod ending;
 mod engine;
 mod event;
 mod flush;
+mod homing;
 mod inbox;
 mod log;
 mod mail;

@@ -91,6 +91,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             claiming: None,
             questions: 0,
             renaming: false,
+            spoken: false,
         });
         let id = SessionId {
             shard: self.me,
@@ -239,6 +240,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether this connection is to be read on.
     pub(super) fn flow(&mut self, id: SessionId) -> Flow {
         let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
+        let hushed = self.hushed;
         let Some(connection) = self.connection(id) else {
             return Flow::Pause;
         };
@@ -250,6 +252,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .as_ref()
             .is_some_and(|session| session.held.is_some() || session.exiting.is_some());
         if held
+            || hushed
             || connection.claiming.is_some()
             || connection.renaming
             || connection.questions >= limits::QUESTIONS_UNDERWAY
@@ -269,6 +272,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(super) fn message(&mut self, id: SessionId, message: Message<'_>) {
         let Some(connection) = self.connection(id) else { return };
+        connection.spoken = true;
         if let Phase::Detecting(undecided) = &connection.phase {
             let peer = undecided.handshake.peer;
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);

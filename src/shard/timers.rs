@@ -53,11 +53,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             {
                 later(blocked);
             }
-            if let Some(session) = &mut connection.session {
-                later(&mut session.said_ms);
-                if let Some(held) = &mut session.held {
-                    later(&mut held.since_ms);
+            match &mut connection.session {
+                Some(session) => {
+                    later(&mut session.said_ms);
+                    if let Some(held) = &mut session.held {
+                        later(&mut held.since_ms);
+                    }
                 }
+                None => later(&mut connection.opened_ms),
             }
         }
     }
@@ -111,6 +114,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 if self.draining {
                     next = next.min(self.drain_until_ms);
                 }
+                if let Some(until) = self.named_until(connection, speaking.dialect) {
+                    next = next.min(until);
+                }
                 if let Some(session) = &connection.session {
                     if let Some(held) = &session.held {
                         next = next.min(held.retry_ms);
@@ -122,6 +128,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 next
             }
         }
+    }
+
+    /// Until when a connection without a name may stay. A hello that waits for the store is not the client's delay.
+    fn named_until(&self, connection: &Connection<S>, dialect: u8) -> Option<u64> {
+        if connection.session.is_some() || connection.claiming.is_some() {
+            return None;
+        }
+        let time = if connection.spoken {
+            limits::NAMING_TIME
+        } else {
+            self.profiles[usize::from(dialect)].first_word
+        };
+        Some(connection.opened_ms + time.as_millis() as u64)
     }
 
     /// How long a user of this dialect may be silent, milliseconds.
@@ -201,6 +220,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && now.saturating_sub(last_word(connection)) >= silence
         {
             return self.goodbye(id, None, GoodbyeCode::Idle);
+        }
+        if self.named_until(connection, dialect).is_some_and(|until| now >= until) {
+            return self.goodbye(id, None, GoodbyeCode::TooSlowHandshake);
         }
         self.retry_held(id);
     }

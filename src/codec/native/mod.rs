@@ -65,6 +65,7 @@ impl Dialect for Native {
             greets: false,
             sees_own_going: false,
             mail_by_name: false,
+            first_word: limits::FIRST_WORD_TIME,
             silent_after: None,
         }
     }

@@ -1,6 +1,9 @@
 //! How members go: leaving, exit, closes, and what they are given before.
 
+use std::sync::mpsc;
+
 use crate::{
+    chat::RoomName,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         message::ToShard,
@@ -227,6 +230,39 @@ fn drain_gives_everybody_what_was_said_before_the_goodbye() {
         ]
     );
     assert!(world.was_shut(bob));
+}
+
+#[test]
+fn nothing_is_read_once_the_server_is_about_to_drain_and_what_was_read_is_waited_for() {
+    let mut world = World::new(3);
+    // Each on another shard.
+    let members = world.members("tea", ["ada", "bob", "eve"]);
+    let home = usize::from(world.engine(members[0]).home_of(&RoomName::parse("tea").unwrap()).0);
+    let [at_home, talker, other] = [home, (home + 1) % 3, (home + 2) % 3].map(|shard| members[shard]);
+    let hush = |world: &mut World| {
+        let (answer, answers) = mpsc::channel();
+        for shard in 0..3 {
+            let answer = answer.clone();
+            world.turn(shard, |engine| engine.handle(ToShard::Hush(answer)));
+        }
+        answers.try_iter().filter(|quiet| *quiet).count()
+    };
+    world.talk(talker, "tea", "on its way");
+    assert_eq!(hush(&mut world), 2, "the talker's shard waits for the answer");
+    world.talk(other, "tea", "not read any more");
+    world.calm();
+    assert_eq!(hush(&mut world), 3);
+    for shard in 0..3 {
+        world.turn(shard, |engine| engine.handle(ToShard::Drain));
+    }
+    world.calm();
+    for client in [at_home, other] {
+        let told = world.heard(client);
+        assert!(
+            told[0].ends_with(": on its way") && told[1..] == ["goodbye shutting_down", "close 4000"],
+            "{told:?}"
+        );
+    }
 }
 
 #[test]

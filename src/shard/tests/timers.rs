@@ -213,6 +213,41 @@ fn a_silent_connection_on_the_plain_path_becomes_a_dialect_when_the_hold_is_over
 }
 
 #[test]
+fn who_never_says_hello_is_sent_away_though_it_answers_pings() {
+    let mut world = World::new(1);
+    let silent = world.connect(0, Speaks::Json, "");
+    world.pass_ms_with_pongs(59_000, &[silent]);
+    assert!(!world.heard(silent).iter().any(|told| told.starts_with("goodbye")));
+    world.pass_ms_with_pongs(2_000, &[silent]);
+    let told = world.heard(silent);
+    assert!(
+        told.ends_with(&["goodbye too_slow_handshake".into(), "close 4002".into()]),
+        "{told:?}"
+    );
+    let ada = world.user(0, "ada");
+    world.pass_ms_with_pongs(11 * 60_000, &[ada]);
+    assert!(!world.is_over(ada), "who has a name stays");
+}
+
+#[test]
+fn who_thinks_of_a_name_has_ten_minutes() {
+    let mut world = World::new(1);
+    let pings = world.connect(0, Speaks::Json, "");
+    world.ping(pings);
+    let page = world.connect(0, Speaks::Legacy("tutorial"), "");
+    world.pass_ms_with_pongs(9 * 60_000, &[pings, page]);
+    assert!(!world.is_over(pings) && !world.is_over(page));
+    world.jump_ms(60 * 60_000);
+    assert!(
+        !world.is_over(pings) && !world.is_over(page),
+        "a shard that stood still heard no hello"
+    );
+    world.pass_ms_with_pongs(2 * 60_000, &[pings, page]);
+    assert_eq!(world.told(pings).last(), Some(&Told::Close(4002)));
+    assert_eq!(world.told(page).last(), Some(&Told::Close(1008)));
+}
+
+#[test]
 fn after_goodbye_a_peer_that_does_not_close_is_cut_off() {
     let mut world = World::new(1);
     let [ada] = world.members("tea", ["ada"]);

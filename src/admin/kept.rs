@@ -1,0 +1,195 @@
+//! The rooms that the operator set, in a file: what was answered with 200 is there again after a restart.
+//!
+//! The file is `rooms.json` in the data directory, written whole and put in place in one step, so that it is the old one or
+//! the new one whatever happens. It holds what was asked for, nothing of the chat: a topic that a member set later is not in it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::words::{self, RoomBody};
+use crate::chat::{RoomName, UserName};
+
+/// The rooms that are set, and where they are kept.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    /// `None`: nothing is written (`server.memory`).
+    file: Option<PathBuf>,
+    rooms: BTreeMap<RoomName, KeptRoom>,
+}
+
+/// What the operator set of a room.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct KeptRoom {
+    /// `None`: none was set.
+    pub(crate) topic: Option<Arc<str>>,
+    /// `None`: the settings count; `Some(None)`: no list, whatever the settings say.
+    pub(crate) members: Option<Option<BTreeSet<UserName>>>,
+}
+
+/// The file, as it is read: of each room what the body of its PUT had.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    rooms: BTreeMap<String, RoomBody>,
+}
+
+impl Kept {
+    /// Reads the file of this directory; there is none before the first room is set. The error is one sentence.
+    pub(crate) fn read(data: Option<&Path>) -> Result<Self, String> {
+        let Some(data) = data else { return Ok(Self::default()) };
+        let file = data.join(FILE);
+        let bytes = match fs::read(&file) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self {
+                    file: Some(file),
+                    rooms: BTreeMap::new(),
+                });
+            }
+            Err(error) => {
+                return Err(format!(
+                    "the rooms set through the admin API cannot be read from {}: {error}",
+                    file.display()
+                ));
+            }
+        };
+        let wrong = |error: &dyn std::fmt::Display| {
+            format!(
+                "{} is not what the admin API writes: {error}; repair it, or move it away to begin without those rooms",
+                file.display()
+            )
+        };
+        let document: Document = serde_json::from_slice(&bytes).map_err(|error| wrong(&error))?;
+        let rooms = document
+            .rooms
+            .into_iter()
+            .map(|(name, RoomBody { topic, members })| {
+                let name = RoomName::parse(&name).map_err(|fault| wrong(&fault))?;
+                Ok((name, KeptRoom { topic, members }))
+            })
+            .collect::<Result<_, String>>()?;
+        Ok(Self {
+            file: Some(file),
+            rooms,
+        })
+    }
+
+    /// All of them, in the order of their names.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = (&RoomName, &KeptRoom)> {
+        self.rooms.iter()
+    }
+
+    /// The room is set; what is `None` stays as it was.
+    pub(super) fn set(&mut self, name: RoomName, now: KeptRoom) -> io::Result<()> {
+        let room = self.rooms.entry(name).or_default();
+        if now.topic.is_some() {
+            room.topic = now.topic;
+        }
+        if now.members.is_some() {
+            room.members = now.members;
+        }
+        self.write()
+    }
+
+    /// The room is closed.
+    pub(super) fn remove(&mut self, name: &RoomName) -> io::Result<()> {
+        match self.rooms.remove(name) {
+            Some(_) => self.write(),
+            None => Ok(()),
+        }
+    }
+
+    /// Where it is written.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let rooms: Map<String, Value> = self
+            .rooms
+            .iter()
+            .map(|(name, room)| (name.as_str().to_owned(), words::kept_json(room)))
+            .collect();
+        let next = file.with_extension("json.next");
+        let mut written = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&next)?;
+        written.write_all(&serde_json::to_vec_pretty(&json!({ "rooms": rooms }))?)?;
+        written.sync_all()?;
+        fs::rename(&next, file)?;
+        match file.parent() {
+            Some(directory) => File::open(directory)?.sync_all(),
+            None => Ok(()),
+        }
+    }
+}
+
+const FILE: &str = "rooms.json";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn room(name: &str) -> RoomName {
+        RoomName::parse(name).unwrap()
+    }
+
+    fn list(names: &[&str]) -> BTreeSet<UserName> {
+        names.iter().map(|name| UserName::parse(name).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_is_set_is_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut kept = Kept::read(Some(dir.path())).unwrap();
+        let tea = KeptRoom {
+            topic: Some("green\u{202e}".into()),
+            members: Some(Some(list(&["ann", "张三"]))),
+        };
+        kept.set(room("茶"), tea.clone()).unwrap();
+        kept.set(
+            room("open"),
+            KeptRoom {
+                members: Some(None),
+                ..KeptRoom::default()
+            },
+        )
+        .unwrap();
+        kept.set(room("plain"), KeptRoom::default()).unwrap();
+        kept.set(room("gone"), tea.clone()).unwrap();
+        kept.remove(&room("gone")).unwrap();
+        // What is left out stays.
+        kept.set(room("茶"), KeptRoom::default()).unwrap();
+        let again = Kept::read(Some(dir.path())).unwrap();
+        assert_eq!(again.rooms, kept.rooms);
+        assert_eq!(again.rooms[&room("茶")], tea);
+        assert_eq!(again.rooms[&room("open")].members, Some(None));
+        assert_eq!(again.rooms[&room("plain")], KeptRoom::default());
+        assert_eq!(again.rooms.len(), 3);
+    }
+
+    #[test]
+    fn a_file_that_is_something_else_is_one_sentence() {
+        let dir = tempfile::tempdir().unwrap();
+        for content in ["", "{", "[]", r#"{"rooms":{"":{}}}"#, r#"{"rooms":{},"more":1}"#] {
+            fs::write(dir.path().join(FILE), content).unwrap();
+            let error = Kept::read(Some(dir.path())).unwrap_err();
+            assert!(error.contains(FILE) && error.contains("move it away"), "{error}");
+            assert_eq!(error.lines().count(), 1, "{error}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What goes into the home of a room besides plain names, and what comes out of it.
+
+use std::{rc::Rc, sync::Arc};
+
+use super::{
+    Happening, Joined, Key, Refusal, Reply, RequestId, RoomName, SessionId, SessionTag, ShardId, TalkKind, UserName,
+};
+
+/// A session that wants to be a member.
+#[derive(Debug, Clone)]
+pub struct Arrival {
+    /// Which session.
+    pub session: SessionId,
+    /// Its user.
+    pub user: UserName,
+    /// Its tag.
+    pub tag: SessionTag,
+    /// Whether it sees the notice of its own coming.
+    pub sees_own_coming: bool,
+    /// Whether it sees the notice of its own going.
+    pub sees_own_going: bool,
+    /// Whether its notices carry the list.
+    pub wants_list: bool,
+}
+
+/// Something said in a room, not yet numbered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Utterance {
+    /// The session that said it.
+    pub session: SessionId,
+    /// Its request.
+    pub id: RequestId,
+    /// Its user.
+    pub from: UserName,
+    /// Its tag.
+    pub tag: SessionTag,
+    /// What was said.
+    pub text: Arc<str>,
+    /// What kind of thing the text is.
+    pub kind: TalkKind,
+    /// Makes a repeated talk the same message.
+    pub key: Option<Key>,
+}
+
+/// Who asked for what an event tells, so that the asker's shard can acknowledge it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Which session.
+    pub session: SessionId,
+    /// Its request.
+    pub id: RequestId,
+}
+
+/// What follows from a command, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Every member on these shards is to see this.
+    Tell {
+        /// In which room.
+        room: RoomName,
+        /// The shards that have members.
+        shards: Rc<[ShardId]>,
+        /// What happened.
+        happening: Happening,
+        /// Whose talk it is.
+        origin: Option<Origin>,
+    },
+    /// One member is to see this.
+    TellOne {
+        /// Which one.
+        session: SessionId,
+        /// In which room.
+        room: RoomName,
+        /// What happened.
+        happening: Happening,
+    },
+    /// The session is a member from here on.
+    Admit {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// What it is told.
+        joined: Joined,
+    },
+    /// The session does not become a member.
+    Refuse {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The session is no member from here on.
+    Dismiss {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// Which room.
+        room: RoomName,
+    },
+    /// One session is told this.
+    Answer {
+        /// Which session.
+        session: SessionId,
+        /// Its request.
+        id: RequestId,
+        /// What.
+        reply: Reply,
+    },
+    /// The talk is to be numbered and stored; [`Home::stored`] goes on with it.
+    Store {
+        /// Which room.
+        room: RoomName,
+        /// What was said.
+        utterance: Utterance,
+    },
+}
