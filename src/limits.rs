@@ -280,7 +280,7 @@ pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 pub const STORE_UNDERWAY: usize = 8 * 1024;
 /// Questions of one connection that the store has not answered; with more the connection is not read. Each answer is a page of
 /// up to [`HISTORY_PAGE_BYTES`], so a client that asks faster than it reads must not pile them up.
-pub const QUESTIONS_UNDERWAY: u32 = 2;
+pub const QUESTIONS_UNDERWAY: u16 = 2;
 /// Talks in answers of the store that a shard passes on in one turn: one full page, some milliseconds. With 256 answers, 500
 /// sessions that came back together kept everybody else on the shard waiting for seconds.
 pub const ANSWERED_TALKS_PER_TURN: usize = HISTORY_PAGE_TALKS;

@@ -50,7 +50,7 @@ pub(crate) struct Connection<S> {
     /// A hello that waits for the store.
     pub(crate) claiming: Option<Box<Claiming>>,
     /// Questions that the store has not answered.
-    pub(crate) questions: u32,
+    pub(crate) questions: u16,
     /// Something has been said, if only a hello that was refused.
     pub(crate) spoken: bool,
     /// A rename that waits for the store.
