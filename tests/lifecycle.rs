@@ -264,6 +264,60 @@ fn lines_that_break_in_any_way_end_the_user_once() {
 }
 
 #[test]
+fn what_is_said_with_the_last_breath_arrives_and_the_user_is_gone() {
+    let server = Running::start(&config());
+    let mut watcher = Watcher::in_room(server.address, ROOM);
+    let names: Vec<String> = (0..50).map(|number| format!("brief {number}")).collect();
+    let mut peers: Vec<Peer> = names
+        .iter()
+        .map(|name| Peer::native_in(server.address, name, ROOM))
+        .collect();
+    let mut listener = Peer::native_in(server.address, "listener", ROOM);
+    // The end of the stream is there together with the words, or right behind them.
+    for (peer, name) in peers.iter_mut().zip(&names) {
+        peer.send_text(&json!({"talk": {"room": ROOM, "text": name}}).to_string());
+        peer.stream.shutdown(Shutdown::Write).unwrap();
+    }
+    let mut said: Vec<String> = names
+        .iter()
+        .map(|_| {
+            let event = listener.event_where(|event| event["message"].is_object());
+            event["message"]["text"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    said.sort_by_key(|name| names.iter().position(|other| other == name));
+    assert_eq!(said, names);
+    for name in &names {
+        watcher.wait_for(Moved::Went, name);
+    }
+    until("no connection is left but those who listen", || {
+        server.server.as_ref().unwrap().connections() == 2
+    });
+}
+
+#[test]
+fn flood_of_requests_is_answered_to_the_last_one() {
+    const PINGS: u64 = 40_000;
+    let server = Running::start(&config());
+    let mut peer = Peer::native(server.address, "eager");
+    let mut sending = Peer::over(peer.stream.try_clone().unwrap());
+    // A megabyte: more than a shard reads of one socket at a time, and more answers than it keeps for one.
+    let sender = thread::spawn(move || {
+        for id in 0..PINGS / 100 {
+            let pings: Vec<u8> = (1..=100)
+                .flat_map(|n| frame(TEXT, json!({"id": id * 100 + n, "ping": {}}).to_string().as_bytes()))
+                .collect();
+            sending.send(&pings);
+        }
+    });
+    for id in 1..=PINGS {
+        let pong = peer.event_where(|event| event["pong"].is_object());
+        assert_eq!(pong["id"].as_u64(), Some(id));
+    }
+    sender.join().unwrap();
+}
+
+#[test]
 fn user_with_two_sessions_goes_with_the_last() {
     let server = Running::start(&config());
     let mut watcher = Watcher::in_room(server.address, ROOM);
