@@ -5,6 +5,8 @@
 //! `timers`; `stored`, `replay`, `mail` and `questions` stand between the engine and the store; `run` puts it on a thread.
 
 mod admin;
+#[doc(hidden)]
+pub mod bench;
 mod connection;
 mod directory;
 mod ending;

@@ -213,13 +213,10 @@ impl Engine {
     #[inline]
     fn message(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
         let conn = &mut self.conns[id];
-        let hint = self.hints[conn.room];
         if conn.exact.is_none()
             && let Some(place) = conn.view.place
             && let Some(entry) = self.rooms[conn.room].get(place)
-            && let Some(text) = payload.get(hint..hint + MARKER_BYTES + self.padding.len())
-            && text.starts_with(&entry.bytes)
-            && text.ends_with(&self.padding)
+            && *entry.payload == *payload
             && !entry.is_behind()
         {
             conn.view.place = Some(place + 1);
@@ -238,34 +235,39 @@ impl Engine {
             return false;
         };
         let text = payload.get(start..).unwrap_or_default();
-        let marker = text
-            .first_chunk::<MARKER_BYTES>()
-            .and_then(|bytes| Some((bytes, Marker::parse(bytes)?)));
-        let Some((bytes, marker)) = marker else {
+        let marker = text.first_chunk::<MARKER_BYTES>().and_then(Marker::parse);
+        let Some(marker) = marker else {
             self.faults.torn += 1;
             return false;
         };
-        let sent = self
-            .conns
-            .get(marker.sender as usize)
-            .is_some_and(|sender| marker.seq < sender.sent);
+        let sender = self.conns.get(marker.sender as usize);
+        let sent = sender.is_some_and(|sender| marker.seq < sender.sent);
         let padding = text.get(MARKER_BYTES..MARKER_BYTES + self.padding.len());
         if !sent || padding != Some(&self.padding) {
             self.faults.torn += 1;
             return false;
         }
+        let first = !self.rooms[self.conns[id].room].knows(marker);
+        // Whoever sees a talk first sees whose it is said to be; everybody else must get the same bytes.
+        if first
+            && dialect.names_senders()
+            && sender.is_some_and(|sender| memchr::memmem::find(payload, sender.name.as_bytes()).is_none())
+        {
+            self.faults.torn += 1;
+        }
         let conn = &mut self.conns[id];
-        self.hints[conn.room] = start;
         let room = &mut self.rooms[conn.room];
         let before = conn.view.place;
-        let seen = conn.view.see(room, marker, bytes, &mut self.faults);
-        if let Some(exact) = &mut conn.exact
+        let seen = conn.view.see(room, marker, payload, &mut self.faults);
+        if (first || conn.exact.is_some())
             && let Fact::Message { seq, prev } = dialect.fact(payload)
         {
-            exact.untold += u64::from(exact.last.is_some_and(|last| last != prev));
-            exact.last = Some(seq);
-            if let Seen::InOrder(place) | Seen::Late(place) = seen {
-                room.note_server_seq(place, seq);
+            if let Some(exact) = &mut conn.exact {
+                exact.untold += u64::from(exact.last.is_some_and(|last| last != prev));
+                exact.last = Some(seq);
+            }
+            if first && let Seen::InOrder(place) | Seen::Late(place) = seen {
+                self.faults.misnumbered += u64::from(!room.note_server_seq(place, seq, prev));
             }
         }
         match seen {
@@ -285,8 +287,14 @@ impl Engine {
         self.counts.other += 1;
         self.counts.other_bytes += payload.len() as u64;
         let dialect = self.aim.dialect;
-        if self.conns[id].state == State::Opening && dialect.is_ready(payload) {
+        let conn = &mut self.conns[id];
+        conn.other_bytes += (payload.len() + frame::head_bytes(payload.len())) as u64;
+        if conn.state == State::Opening && dialect.is_ready(payload) {
             return self.arrive(id);
+        }
+        if conn.wanders && dialect.is_ready(payload) {
+            self.happened.push(Happened::Entered(id));
+            return;
         }
         match dialect.fact(payload) {
             Fact::Gap { from, to } => {
@@ -297,7 +305,11 @@ impl Engine {
                 }
             }
             Fact::Error(code) => *self.counts.refused.entry(code).or_default() += 1,
-            Fact::Message { .. } | Fact::Other => {}
+            Fact::Message { .. } => {
+                let room = self.conns[id].room;
+                self.rooms[room].foreign = true;
+            }
+            Fact::Other => {}
         }
     }
 
