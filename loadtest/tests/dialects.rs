@@ -45,7 +45,7 @@ fn load(words: &str, more: &[&str]) -> (Output, Value) {
     let json = scratch.path().join("report.json");
     let output = Command::new(LOAD)
         .args(words.split_whitespace())
-        .args(["--quiet", "--drain", "5"])
+        .args(["--quiet", "--drain", "3"])
         .args(more)
         .arg("--json")
         .arg(&json)
@@ -115,7 +115,7 @@ fn one_spoiled_delivery_in_a_thousand_is_found_in_every_dialect() {
             ("tear", "torn"),
         ] {
             let saboteur = format!("{SABOTEUR} --before {address} --{deed}-one-in 999");
-            let words = "fanout -n 40 --rate 200 --warmup 0 --seconds 0.8 --drain 1";
+            let words = "fanout -n 40 --rate 200 --warmup 0 --seconds 0.8";
             let more = ["--dialect", dialect, "--server-cmd", &saboteur];
             let (output, figures) = load(words, &more);
             assert_eq!(output.status.code(), Some(1), "{dialect}, {deed}: {output:?}");

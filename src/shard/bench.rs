@@ -21,7 +21,6 @@ use crate::{
 };
 
 /// The inboxes of several shards, and what one shard sends.
-#[derive(Debug)]
 pub struct Inboxes(Arc<[inbox::Inbox<u64>]>);
 
 impl Inboxes {

@@ -240,24 +240,52 @@ impl Engine {
             self.faults.torn += 1;
             return false;
         };
-        let sender = self.conns.get(marker.sender as usize);
-        let sent = sender.is_some_and(|sender| marker.seq < sender.sent);
+        let sent = self
+            .conns
+            .get(marker.sender as usize)
+            .is_some_and(|sender| marker.seq < sender.sent);
         let padding = text.get(MARKER_BYTES..MARKER_BYTES + self.padding.len());
         if !sent || padding != Some(&self.padding) {
             self.faults.torn += 1;
             return false;
         }
+        let conn = &mut self.conns[id];
+        if conn.view.place.is_none() && !(conn.early.is_empty() && self.rooms[conn.room].knows(marker)) {
+            // It has just come and knows no place in the log yet. What it hears first may stand behind talks that those who
+            // were here have not read so far, so it is put into the log by one of them.
+            conn.early.push_back((marker, payload.into()));
+            self.hear(id, marker, now);
+            self.place_early(id, false);
+            return false;
+        }
+        let before = conn.view.place;
+        match self.place(id, marker, payload) {
+            Seen::InOrder(place) => {
+                self.deliver(id, place..place + 1, now);
+                before == Some(place)
+            }
+            Seen::Late(place) => {
+                self.deliver(id, place..place + 1, now);
+                false
+            }
+            Seen::Again => false,
+        }
+    }
+
+    /// Compares a talk with the log of its room.
+    fn place(&mut self, id: Id, marker: Marker, payload: &[u8]) -> Seen {
+        let dialect = self.aim.dialect;
         let first = !self.rooms[self.conns[id].room].knows(marker);
         // Whoever sees a talk first sees whose it is said to be; everybody else must get the same bytes.
         if first
             && dialect.names_senders()
-            && sender.is_some_and(|sender| memchr::memmem::find(payload, sender.name.as_bytes()).is_none())
+            && let Some(sender) = self.conns.get(marker.sender as usize)
+            && memchr::memmem::find(payload, sender.name.as_bytes()).is_none()
         {
             self.faults.torn += 1;
         }
         let conn = &mut self.conns[id];
         let room = &mut self.rooms[conn.room];
-        let before = conn.view.place;
         let seen = conn.view.see(room, marker, payload, &mut self.faults);
         if (first || conn.exact.is_some())
             && let Fact::Message { seq, prev } = dialect.fact(payload)
@@ -270,16 +298,29 @@ impl Engine {
                 self.faults.misnumbered += u64::from(!room.note_server_seq(place, seq, prev));
             }
         }
-        match seen {
-            Seen::InOrder(place) => {
-                self.deliver(id, place..place + 1, now);
-                before == Some(place)
+        seen
+    }
+
+    /// Compares what a newcomer has heard, once the first of it stands in the log; `at_once`: now, since nothing more comes.
+    fn place_early(&mut self, id: Id, at_once: bool) {
+        while let Some((marker, _)) = self.conns[id].early.front() {
+            let room = &self.rooms[self.conns[id].room];
+            if !at_once && self.conns[id].view.place.is_none() && !room.knows(*marker) {
+                return;
             }
-            Seen::Late(place) => {
-                self.deliver(id, place..place + 1, now);
-                false
+            let Some((marker, payload)) = self.conns[id].early.pop_front() else {
+                return;
+            };
+            self.place(id, marker, &payload);
+        }
+    }
+
+    /// Compares what newcomers have heard and nobody else: called when nothing more comes.
+    pub fn place_newcomers(&mut self) {
+        for at_once in [false, true] {
+            for id in 0..self.conns.len() {
+                self.place_early(id, at_once);
             }
-            Seen::Again => false,
         }
     }
 
@@ -326,6 +367,18 @@ impl Engine {
             if talk.marker.sender as usize == id {
                 self.happened.push(Happened::Echo(id, talk.marker.seq));
             }
+        }
+    }
+
+    /// The same for one talk that has no place yet.
+    fn hear(&mut self, id: Id, marker: Marker, now: u64) {
+        self.counts.delivered += 1;
+        if self.window.contains(&marker.at_ns) {
+            let latency = &mut self.latency[self.conns[id].class].interval;
+            latency.saturating_record(now.saturating_sub(marker.at_ns));
+        }
+        if marker.sender as usize == id {
+            self.happened.push(Happened::Echo(id, marker.seq));
         }
     }
 }

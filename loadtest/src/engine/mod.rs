@@ -7,7 +7,7 @@
 mod incoming;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Range,
@@ -107,6 +107,8 @@ pub struct Conn {
     nats: Vec<u8>,
     /// What it has seen.
     pub view: View,
+    /// What it has heard since it came, while none of it stands in the room's log.
+    early: VecDeque<(Marker, Box<[u8]>)>,
     /// Set for members whose numbers are checked.
     pub exact: Option<Box<Exact>>,
     /// How it ended, if it has.
@@ -260,6 +262,7 @@ impl Engine {
             outbox: Vec::new(),
             nats: Vec::new(),
             view,
+            early: VecDeque::new(),
             exact: None,
             end: None,
             sent: 0,

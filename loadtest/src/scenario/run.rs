@@ -285,6 +285,7 @@ impl Run {
         while Instant::now() < deadline && !self.all_arrived() {
             self.go_on(0.05)?;
         }
+        self.engine.place_newcomers();
         self.engine.close_interval();
         Ok(())
     }
