@@ -1,29 +1,61 @@
-//! What the codec of Plaza's own protocol costs: an event encoded once for a room against once per member, and talks read.
+//! What each codec costs: an event encoded once for a room against once per member, and a talk read and acknowledged.
+//!
+//! `cargo bench --bench codec`
 
 use std::{hint::black_box, time::Duration};
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use plaza::{
-    chat::{Happening, RoomName, SessionTag, Talk, TalkKind, UserName},
-    codec::{
-        Codec, Dialect, Frames, Handshake, Message,
-        native::{JSON, Native, PROTOBUF},
+    chat::{
+        Command, Happening, Joined, Position, Reply, Request, RoomName, SessionTag, Talk, TalkKind, UserName, Welcome,
     },
+    codec::{Codec, DIALECTS, Dialect, Frames, Handshake, Message, NATIVE, native},
 };
 
 /// Members of the room that an event is encoded for.
 const MEMBERS: usize = 1_000;
-/// The two views, by their number.
-const VIEWS: [&str; 2] = ["protobuf", "json"];
+/// Texts: what people say, and the longest that the older formats take.
+const TEXT_BYTES: [usize; 2] = [64, 4_000];
+const AT: u64 = 1_700_000_000_000;
 
-fn talk(text: &str) -> Happening {
+/// A wire format, and in which of its views events are looked at.
+struct Form {
+    name: &'static str,
+    dialect: &'static dyn Dialect,
+    view: usize,
+    subprotocol: Option<&'static str>,
+}
+
+/// The two forms of the native protocol, and every other dialect.
+fn forms() -> Vec<Form> {
+    let mut forms = Vec::new();
+    for dialect in DIALECTS.iter().copied() {
+        let mut form = |name, view, subprotocol| {
+            forms.push(Form {
+                name,
+                dialect,
+                view,
+                subprotocol,
+            });
+        };
+        if dialect.name() == NATIVE {
+            form("native, protobuf", 0, Some(native::PROTOBUF));
+            form("native, json", 1, Some(native::JSON));
+        } else {
+            form(dialect.name(), 0, None);
+        }
+    }
+    forms
+}
+
+fn event(text: &str) -> Happening {
     let from = UserName::parse("张三").unwrap_or_else(|_| UserName::guest(1));
     Happening::Talk(Talk {
         epoch: 1_234_567,
         seq: 1_000_001,
         prev: 1_000_000,
-        at: 1_700_000_000_000,
+        at: AT,
         from,
         session: SessionTag(42),
         text: text.into(),
@@ -31,28 +63,24 @@ fn talk(text: &str) -> Happening {
     })
 }
 
-fn codec(subprotocol: &'static str) -> Box<dyn Codec> {
-    Native.open(&Handshake {
-        peer: ([127, 0, 0, 1], 1).into(),
-        query: Vec::new(),
-        login_username: None,
-        username: None,
-        subprotocol: Some(subprotocol),
-    })
-}
-
 fn encode(criterion: &mut Criterion) {
     let room = RoomName::lobby();
-    let event = talk(&"x".repeat(64));
-    for (view, name) in VIEWS.iter().enumerate() {
-        let mut group = criterion.benchmark_group(format!("codec/native/encode/{name}"));
+    let event = event(&"x".repeat(64));
+    for form in forms() {
+        let frames = || {
+            let mut frames = Frames::default();
+            form.dialect
+                .encode_at(AT, form.view, &room, black_box(&event), &mut frames);
+            let frame: Bytes = frames.buffer.freeze();
+            assert!(frame.len() > 64, "{}: a talk is not shown", form.name);
+            frame
+        };
+        let mut group = criterion.benchmark_group(format!("codec/{}/encode", form.name));
         // Deliveries, so that both rows are per member.
         group.throughput(Throughput::Elements(MEMBERS as u64));
         group.bench_function("once", |bencher| {
             bencher.iter(|| {
-                let mut frames = Frames::default();
-                Native.encode(view, &room, black_box(&event), &mut frames);
-                let frame: Bytes = frames.buffer.freeze();
+                let frame = frames();
                 for _ in 0..MEMBERS {
                     black_box(frame.clone());
                 }
@@ -61,9 +89,7 @@ fn encode(criterion: &mut Criterion) {
         group.bench_function("per member", |bencher| {
             bencher.iter(|| {
                 for _ in 0..MEMBERS {
-                    let mut frames = Frames::default();
-                    Native.encode(view, &room, black_box(&event), &mut frames);
-                    black_box(frames.buffer.freeze());
+                    black_box(frames());
                 }
             });
         });
@@ -72,23 +98,23 @@ fn encode(criterion: &mut Criterion) {
 }
 
 fn decode(criterion: &mut Criterion) {
-    for bytes in [64, 4_096] {
-        let text = "x".repeat(bytes);
-        let json = format!(r#"{{"id":7,"talk":{{"room":"lobby","text":"{text}","key":"k-1"}}}}"#);
-        let protobuf = protobuf_talk(&text);
-        let mut group = criterion.benchmark_group("codec/native/decode");
-        group.throughput(Throughput::Bytes(bytes as u64));
-        for (name, subprotocol, message) in [
-            ("protobuf", PROTOBUF, Message::Binary(&protobuf)),
-            ("json", JSON, Message::Text(json.as_bytes())),
-        ] {
-            let mut codec = codec(subprotocol);
-            let mut requests = Vec::with_capacity(1);
-            group.bench_function(BenchmarkId::new(name, bytes), |bencher| {
+    for form in forms() {
+        let mut group = criterion.benchmark_group(format!("codec/{}/decode", form.name));
+        for bytes in TEXT_BYTES {
+            let talk = talk(&form, &"x".repeat(bytes));
+            let mut codec = speaking(&form);
+            let (mut requests, mut frames) = (Vec::with_capacity(1), Frames::default());
+            group.throughput(Throughput::Bytes(bytes as u64));
+            group.bench_function(BenchmarkId::new("talk", bytes), |bencher| {
                 bencher.iter(|| {
-                    requests.clear();
-                    let read = codec.decode(black_box(message), &mut requests);
-                    assert!(read.is_ok(), "{read:?}");
+                    read(codec.as_mut(), black_box(&talk), &mut requests);
+                    let Some(Request { id, command }) = requests.pop() else {
+                        panic!("{}: a talk is not read", form.name)
+                    };
+                    assert!(matches!(command, Command::Talk { .. }), "{command:?}");
+                    // Some dialects remember what is not answered yet, so each talk has its answer.
+                    codec.encode_at(AT, id, &acknowledged(), &mut frames);
+                    frames.buffer.clear();
                 });
             });
         }
@@ -96,23 +122,130 @@ fn decode(criterion: &mut Criterion) {
     }
 }
 
-fn protobuf_talk(text: &str) -> Vec<u8> {
-    use plaza::proto::plaza::{ClientMessage, Talk, client_message::Request};
-    let message = ClientMessage {
-        id: 7,
-        request: Some(Request::Talk(Talk {
-            room: "lobby".into(),
-            text: text.into(),
-            key: "k-1".into(),
-            ..Default::default()
-        })),
+/// A message of a client: its bytes, and whether they are a text.
+struct Sent(Vec<u8>, bool);
+
+fn read(codec: &mut dyn Codec, sent: &Sent, requests: &mut Vec<Request>) {
+    let message = if sent.1 {
+        Message::Text(&sent.0)
+    } else {
+        Message::Binary(&sent.0)
     };
-    prost::Message::encode_to_vec(&message)
+    let read = codec.decode(message, requests);
+    assert!(read.is_ok(), "{read:?}");
+}
+
+/// The codec of a client that is in the lobby.
+fn speaking(form: &Form) -> Box<dyn Codec> {
+    let mut codec = form.dialect.open(&Handshake {
+        peer: ([127, 0, 0, 1], 1).into(),
+        query: if form.subprotocol.is_some() {
+            Vec::new()
+        } else {
+            b"username=ann".to_vec()
+        },
+        login_username: None,
+        username: form.subprotocol.is_none().then(|| b"ann".to_vec()),
+        subprotocol: form.subprotocol,
+    });
+    let mut requests = codec.opening().unwrap_or_default();
+    let login = match form.name {
+        "action" => Some(r#"{"seq":"1","action":"login","data":{"appId":1,"userId":"ann","groupsId":"1"}}"#),
+        "tutorial" => Some(r#"{"type":"login","content":"ann"}"#),
+        _ => None,
+    };
+    if let Some(login) = login {
+        read(codec.as_mut(), &Sent(login.into(), true), &mut requests);
+    }
+    for Request { id, command } in requests {
+        match command {
+            Command::Hello(_) => codec.encode_at(AT, id, &welcome(), &mut Frames::default()),
+            Command::Join { .. } => codec.encode_at(AT, id, &joined(), &mut Frames::default()),
+            _ => {}
+        }
+    }
+    codec
+}
+
+/// A talk as a client of this dialect sends it.
+fn talk(form: &Form, text: &str) -> Sent {
+    let strings = |values: &[(u8, &str)]| {
+        let mut message = Vec::new();
+        for (field, value) in values {
+            message.push(field << 3 | 2);
+            prost::encode_length_delimiter(value.len(), &mut message).unwrap_or_default();
+            message.extend_from_slice(value.as_bytes());
+        }
+        Sent(message, false)
+    };
+    match form.name {
+        "native, protobuf" => {
+            use plaza::proto::plaza::{ClientMessage, Talk, client_message::Request};
+            let talk = Request::Talk(Talk {
+                room: "lobby".into(),
+                text: text.into(),
+                key: "k-1".into(),
+                ..Default::default()
+            });
+            let message = ClientMessage {
+                id: 7,
+                request: Some(talk),
+            };
+            Sent(prost::Message::encode_to_vec(&message), false)
+        }
+        "native, json" => {
+            let talk = format!(r#"{{"id":7,"talk":{{"room":"lobby","text":"{text}","key":"k-1"}}}}"#);
+            Sent(talk.into(), true)
+        }
+        "communication" => strings(&[(1, "1"), (2, text)]),
+        "chat-request" => strings(&[(1, "ann"), (2, "talk"), (3, text)]),
+        "chatroom" => strings(&[(1, "talk"), (2, "ann"), (3, text)]),
+        "action" => {
+            let data = format!(r#"{{"msgType":"text","message":"{text}"}}"#);
+            Sent(
+                format!(r#"{{"seq":"2","action":"sendmsg","data":{data}}}"#).into(),
+                true,
+            )
+        }
+        "tutorial" => Sent(format!(r#"{{"type":"user","content":"{text}"}}"#).into(), true),
+        unknown => panic!("{unknown}: a new dialect, and nobody has said here how it talks"),
+    }
+}
+
+fn welcome() -> Reply {
+    Reply::Welcome(Box::new(Welcome {
+        session: SessionTag(42),
+        name: UserName::parse("ann").unwrap_or_else(|_| UserName::guest(1)),
+        key: None,
+        heartbeat: Duration::from_secs(25),
+        at: AT,
+        peer: ([127, 0, 0, 1], 1).into(),
+    }))
+}
+
+fn joined() -> Reply {
+    Reply::Joined(Box::new(Joined {
+        room: RoomName::lobby(),
+        head: Position::default(),
+        from: 0,
+        online: 1,
+        topic: "".into(),
+        history: false,
+        read: 0,
+    }))
+}
+
+fn acknowledged() -> Reply {
+    Reply::Ack {
+        position: Position { epoch: 1, seq: 1 },
+        at: AT,
+        duplicate: false,
+    }
 }
 
 criterion_group! {
     name = benches;
-    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
     targets = encode, decode
 }
 criterion_main!(benches);

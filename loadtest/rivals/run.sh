@@ -1,12 +1,12 @@
 #!/bin/sh
-# The same fan-out on what Debian has: nats-server over WebSocket and nginx with Nchan.
+# The same fan-out on what a user would pick instead: nats-server over WebSocket, nginx with Nchan, uWebSockets.
 #
-#   apt-get install nats-server nginx libnginx-mod-nchan
+#   apt-get install nats-server nginx libnginx-mod-nchan libuv1
 #   loadtest/rivals/run.sh nats --in-flight 1          any argument of `plaza-load fanout`
 #   loadtest/rivals/run.sh nchan --rate 300 -n 1000
 #
 # The server is pinned to core 0 and the generator to core 1. SERVER_CORE, LOAD_CORE and LOAD (the plaza-load program)
-# change that. Neither system keeps one order among several senders, hence --any-order.
+# change that. None of them keeps one order among several senders, hence --any-order.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 load=${LOAD:-$here/../../target/release/plaza-load}
@@ -27,8 +27,12 @@ nchan)
     # nginx works in a child process; without a master the process that is started is the one that is measured.
     server="$here/nchan.sh" url=ws://127.0.0.1:14380 dialect=raw
     ;;
+uws)
+    "$here/uws.sh" --build
+    server="$here/uws.sh 14480" url=ws://127.0.0.1:14480 dialect=raw
+    ;;
 *)
-    echo "usage: $0 nats|nchan [arguments of plaza-load fanout]" >&2
+    echo "usage: $0 nats|nchan|uws [arguments of plaza-load fanout]" >&2
     exit 2
     ;;
 esac

@@ -6,16 +6,16 @@
 
 use std::{collections::HashMap, ops::Range};
 
-use crate::marker::{Marker, MarkerBytes};
+use crate::marker::Marker;
 
 /// A talk in the order of its room.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// The marker as it stands in the text.
-    pub bytes: MarkerBytes,
+    /// The whole message as the first member got it: all others must get the same bytes.
+    pub payload: Box<[u8]>,
     /// What the marker says.
     pub marker: Marker,
-    /// The number that the server gave it, where a member looked: native dialects only.
+    /// The number that the server gave it: native dialects only.
     pub server_seq: Option<u64>,
     /// A later talk of the same sender stands before this one.
     behind: bool,
@@ -36,6 +36,8 @@ pub struct RoomLog {
     newest: HashMap<u32, u32>,
     /// Talks that were sent into this room.
     pub sent: u64,
+    /// Somebody else talks in this room too, so that numbers between its talks are not ours.
+    pub foreign: bool,
 }
 
 impl RoomLog {
@@ -62,15 +64,25 @@ impl RoomLog {
         self.entries.is_empty()
     }
 
-    /// Notes the number that the server gave to the talk at a place.
-    pub fn note_server_seq(&mut self, place: u32, seq: u64) {
+    /// Notes the number that the server gave to the talk at a place; returns whether `prev` is that of the talk before it.
+    pub fn note_server_seq(&mut self, place: u32, seq: u64, prev: u64) -> bool {
         if let Some(entry) = self.entries.get_mut(place as usize) {
             entry.server_seq = Some(seq);
         }
+        let before = place.checked_sub(1).and_then(|before| self.get(before)?.server_seq);
+        self.foreign || before.is_none_or(|before| before == prev)
     }
 
-    fn place_of(&mut self, marker: Marker, bytes: &MarkerBytes) -> u32 {
+    /// Whether anybody has seen this talk.
+    pub fn knows(&self, marker: Marker) -> bool {
+        self.places.contains_key(&(marker.sender, marker.seq))
+    }
+
+    fn place_of(&mut self, marker: Marker, payload: &[u8], faults: &mut Faults) -> u32 {
         if let Some(&place) = self.places.get(&(marker.sender, marker.seq)) {
+            if self.get(place).is_some_and(|entry| *entry.payload != *payload) {
+                faults.torn += 1;
+            }
             return place;
         }
         let place = self.len();
@@ -79,7 +91,7 @@ impl RoomLog {
         let behind = *newest > marker.seq;
         *newest = (*newest).max(marker.seq);
         self.entries.push(Entry {
-            bytes: *bytes,
+            payload: payload.into(),
             marker,
             server_seq: None,
             behind,
@@ -117,8 +129,10 @@ pub struct Faults {
     pub reordered: u64,
     /// Talks that came at another place than at other members. Holds `reordered` only in part.
     pub disagreed: u64,
-    /// Frames that are none, and talks whose text is not what was sent.
+    /// Frames that are none, and talks whose bytes are not what was sent or not what other members got.
     pub torn: u64,
+    /// Talks whose predecessor, as the native protocol names it, is not the one before them.
+    pub misnumbered: u64,
 }
 
 impl View {
@@ -131,8 +145,8 @@ impl View {
     }
 
     /// Notes that the member got this talk.
-    pub fn see(&mut self, log: &mut RoomLog, marker: Marker, bytes: &MarkerBytes, faults: &mut Faults) -> Seen {
-        let place = log.place_of(marker, bytes);
+    pub fn see(&mut self, log: &mut RoomLog, marker: Marker, payload: &[u8], faults: &mut Faults) -> Seen {
+        let place = log.place_of(marker, payload, faults);
         let next = *self.place.get_or_insert(place);
         if place >= next {
             if place > next {
@@ -201,7 +215,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn talk(sender: u32, seq: u32) -> (Marker, MarkerBytes) {
+    fn talk(sender: u32, seq: u32) -> (Marker, [u8; 32]) {
         let marker = Marker { sender, seq, at_ns: 0 };
         (marker, marker.bytes())
     }
@@ -308,12 +322,37 @@ mod tests {
     }
 
     #[test]
+    fn a_talk_with_other_bytes_than_another_member_got_is_torn() {
+        let (mut log, mut faults) = (RoomLog::default(), Faults::default());
+        let (marker, _) = talk(1, 0);
+        View::from_start().see(&mut log, marker, b"ann: text", &mut faults);
+        View::from_start().see(&mut log, marker, b"ann: text", &mut faults);
+        assert_eq!(faults.torn, 0);
+        View::from_start().see(&mut log, marker, b"ben: text", &mut faults);
+        assert_eq!(faults.torn, 1);
+    }
+
+    #[test]
+    fn a_predecessor_is_the_talk_before_unless_others_talk_too() {
+        let (mut log, mut faults) = (RoomLog::default(), Faults::default());
+        for seq in 0..3 {
+            let (marker, bytes) = talk(1, seq);
+            View::default().see(&mut log, marker, &bytes, &mut faults);
+        }
+        assert!(log.note_server_seq(0, 7, 6));
+        assert!(log.note_server_seq(1, 9, 7));
+        assert!(!log.note_server_seq(2, 10, 8));
+        log.foreign = true;
+        assert!(log.note_server_seq(2, 10, 8));
+    }
+
+    #[test]
     fn late_talks_leave_the_right_holes() {
         let (mut log, mut faults) = (RoomLog::default(), Faults::default());
         let mut view = View::from_start();
         for seq in 0..6 {
             let (marker, bytes) = talk(seq, 0);
-            log.place_of(marker, &bytes);
+            log.place_of(marker, &bytes, &mut faults);
         }
         for sender in [5, 2] {
             let (marker, bytes) = talk(sender, 0);

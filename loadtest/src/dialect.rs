@@ -62,7 +62,12 @@ pub enum Fact {
 impl Dialect {
     /// Whether rooms can be chosen by name; the others have only the one that the server puts them into.
     pub fn has_rooms(self) -> bool {
-        matches!(self, Self::Proto | Self::Json | Self::Raw | Self::Nats)
+        matches!(self, Self::Proto | Self::Json | Self::Action | Self::Raw | Self::Nats)
+    }
+
+    /// Whether a delivery says whose talk it is.
+    pub fn names_senders(self) -> bool {
+        !matches!(self, Self::Raw | Self::Nats)
     }
 
     /// Whether this is Plaza's own protocol, with numbers and gaps.
@@ -117,12 +122,7 @@ impl Dialect {
                 put_bytes(&mut inner, 1, name.as_bytes());
                 put_number(&mut hello, 1, 1);
                 put_bytes(&mut hello, 2, &inner);
-                let mut join = Vec::new();
-                inner.clear();
-                put_bytes(&mut inner, 1, room.as_bytes());
-                put_number(&mut join, 1, 2);
-                put_bytes(&mut join, 3, &inner);
-                vec![hello, join]
+                vec![hello, proto_about_room(3, room)]
             }
             Self::Json => vec![
                 json!({"id": 1, "hello": {"name": name}}).to_string().into_bytes(),
@@ -132,7 +132,9 @@ impl Dialect {
             Self::ChatRequest => vec![strings(&[(1, name), (2, "userlist")])],
             Self::Chatroom => vec![strings(&[(1, "userlist")])],
             Self::Action => {
-                let data = json!({"appId": 1, "userId": name, "groupsId": "1"});
+                // Group 1 is the lobby.
+                let group = if room == "lobby" { "1" } else { room };
+                let data = json!({"appId": 1, "userId": name, "groupsId": group});
                 vec![
                     json!({"seq": "1", "action": "login", "data": data})
                         .to_string()
@@ -150,6 +152,22 @@ impl Dialect {
                 )
                 .into_bytes(),
             ],
+        }
+    }
+
+    /// The message that asks to be let into another room; native dialects only.
+    pub fn join(self, room: &str) -> Vec<u8> {
+        match self {
+            Self::Json => json!({"id": 3, "join": {"room": room}}).to_string().into_bytes(),
+            _ => proto_about_room(3, room),
+        }
+    }
+
+    /// The message that leaves a room; native dialects only.
+    pub fn leave(self, room: &str) -> Vec<u8> {
+        match self {
+            Self::Json => json!({"id": 4, "leave": {"room": room}}).to_string().into_bytes(),
+            _ => proto_about_room(4, room),
         }
     }
 
@@ -223,6 +241,15 @@ impl Dialect {
             | Self::Nats => Fact::Other,
         }
     }
+}
+
+/// A native request about a room, which stands in the field `request`; that is its id too.
+fn proto_about_room(request: u64, room: &str) -> Vec<u8> {
+    let (mut message, mut inner) = (Vec::new(), Vec::new());
+    put_bytes(&mut inner, 1, room.as_bytes());
+    put_number(&mut message, 1, request);
+    put_bytes(&mut message, request, &inner);
+    message
 }
 
 fn strings(values: &[(u64, &str)]) -> Vec<u8> {

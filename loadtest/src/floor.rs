@@ -15,7 +15,6 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::Args;
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 use sha1::{Digest, Sha1};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -23,24 +22,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::{
     frame::{self, From, Opcode, Scan},
     limits,
+    saboteur::{Deed, Sabotage, flip},
 };
-
-/// What the floor does wrong, counted in deliveries over all members.
-#[derive(Args, Clone, Copy, Debug, Default)]
-pub struct Sabotage {
-    /// Leaves one delivery out of so many.
-    #[arg(long)]
-    pub drop_one_in: Option<u64>,
-    /// Makes one delivery out of so many twice.
-    #[arg(long)]
-    pub duplicate_one_in: Option<u64>,
-    /// Makes one delivery out of so many after the one that should follow it.
-    #[arg(long)]
-    pub swap_one_in: Option<u64>,
-    /// Sends only half the bytes of one delivery out of so many.
-    #[arg(long)]
-    pub tear_one_in: Option<u64>,
-}
 
 /// The server.
 #[derive(Debug)]
@@ -51,6 +34,8 @@ pub struct Floor {
     rooms: HashMap<Arc<str>, Vec<usize>>,
     next: usize,
     sabotage: Sabotage,
+    /// Answers the upgrade and does nothing more: what taking in connections costs at least.
+    accept_only: bool,
     deliveries: u64,
 }
 
@@ -88,8 +73,15 @@ impl Floor {
             rooms,
             next: 1,
             sabotage,
+            accept_only: false,
             deliveries: 0,
         })
+    }
+
+    /// Answers the upgrade and does nothing more.
+    pub fn accept_only(mut self, accept_only: bool) -> Self {
+        self.accept_only = accept_only;
+        self
     }
 
     /// Where it listens.
@@ -185,6 +177,9 @@ impl Floor {
             if conn.stream.write_all(answer.as_bytes()).is_err() {
                 return false;
             }
+            if self.accept_only {
+                return true;
+            }
             let room: Arc<str> = path.into();
             conn.room = Some(Arc::clone(&room));
             self.rooms.entry(room).or_default().push(id);
@@ -238,21 +233,25 @@ impl Floor {
         for id in members.into_iter().flatten() {
             let Some(conn) = self.conns.get_mut(id) else { continue };
             self.deliveries += 1;
-            let hit = |one_in: Option<u64>| one_in.is_some_and(|count| self.deliveries.is_multiple_of(count.max(1)));
-            let sent = if hit(self.sabotage.drop_one_in) {
-                Ok(())
-            } else if hit(self.sabotage.duplicate_one_in) {
-                conn.stream.write_all(&[bytes, bytes].concat())
-            } else if hit(self.sabotage.swap_one_in) && conn.held.is_none() {
-                conn.held = Some(bytes.to_vec());
-                Ok(())
-            } else if hit(self.sabotage.tear_one_in) {
-                conn.stream.write_all(bytes.get(..bytes.len() / 2).unwrap_or_default())
-            } else {
-                let first = conn.stream.write_all(bytes);
-                match conn.held.take() {
-                    Some(held) => first.and_then(|()| conn.stream.write_all(&held)),
-                    None => first,
+            let sent = match self.sabotage.deed(self.deliveries) {
+                Deed::Drop => Ok(()),
+                Deed::Twice => conn.stream.write_all(&[bytes, bytes].concat()),
+                Deed::Swap if conn.held.is_none() => {
+                    conn.held = Some(bytes.to_vec());
+                    Ok(())
+                }
+                Deed::Tear => conn.stream.write_all(bytes.get(..bytes.len() / 2).unwrap_or_default()),
+                Deed::Flip => {
+                    let mut bytes = bytes.to_vec();
+                    flip(&mut bytes);
+                    conn.stream.write_all(&bytes)
+                }
+                Deed::Swap | Deed::Right => {
+                    let first = conn.stream.write_all(bytes);
+                    match conn.held.take() {
+                        Some(held) => first.and_then(|()| conn.stream.write_all(&held)),
+                        None => first,
+                    }
                 }
             };
             if sent.is_err() {

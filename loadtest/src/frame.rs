@@ -87,6 +87,15 @@ pub enum From {
     Client,
 }
 
+/// Bytes of the head of an unmasked frame with so long a payload.
+pub fn head_bytes(payload: usize) -> usize {
+    match payload {
+        0..=125 => 2,
+        126..=0xffff => 4,
+        _ => 10,
+    }
+}
+
 /// Says what stands at the start of `bytes`.
 #[inline]
 pub fn scan(bytes: &[u8], from: From) -> Scan {

@@ -296,7 +296,7 @@ fn clock_ns() -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::floor::{Floor, Sabotage};
+    use crate::{floor::Floor, saboteur::Sabotage};
 
     #[tokio::test]
     async fn a_member_has_its_own_echo_and_listeners_hear_announcements() {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{dialect::Dialect, limits, marker::MARKER_BYTES, process, ratio::RatioOptions, require::Requirements};
+use crate::{dialect::Dialect, figures::FiguresOptions, limits, marker::MARKER_BYTES, process, require::Requirements};
 
 /// Drives a chat server with thousands of members, audits every member's stream, and measures latency and cost.
 ///
@@ -33,8 +33,10 @@ pub enum What {
     Rooms(Rooms),
     /// Members come and go while others talk.
     Churn(Churn),
-    /// The floor and a server in turns, several rounds: the table of ratios.
-    Ratio(RatioOptions),
+    /// Members of a room go out and come in again without reconnecting: what a join costs, and what the others are told.
+    Joins(Joins),
+    /// All figures that Plaza holds itself to, beside the floor and, if asked for, other servers: tables, plots, verdicts.
+    Figures(FiguresOptions),
 }
 
 /// What all kinds share.
@@ -224,6 +226,26 @@ pub struct Churn {
     /// get is known to the talk.
     #[arg(long)]
     pub silent: bool,
+}
+
+/// Joins and leaves alone.
+#[derive(Args, Clone, Debug)]
+pub struct Joins {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub common: Common,
+    /// Members that stay, over all rooms.
+    #[arg(long, short = 'n', default_value_t = 10_000)]
+    pub members: usize,
+    /// How many of them are in the room that others go into; the rest is in another room. Default: all.
+    #[arg(long)]
+    pub room_size: Option<usize>,
+    /// Joins per second; each is followed by a leave.
+    #[arg(long, default_value_t = 500.0)]
+    pub joins: f64,
+    /// Seconds from a join to its leave.
+    #[arg(long, default_value_t = 1.0)]
+    pub stay: f64,
 }
 
 impl Common {

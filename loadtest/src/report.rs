@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::table;
+use crate::{
+    plot::{self, Axis, Lines},
+    table,
+};
 
 /// One second of a run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -100,64 +103,76 @@ impl Report {
                 .map(|missed| format!("<p class=bad>Failed: {}</p>", escape(missed)))
                 .collect()
         };
-        let mut rows: Vec<Vec<String>> = vec![vec!["figure".to_owned(), "value".to_owned()]];
+        let cards: String = CARDS
+            .iter()
+            .filter_map(|(name, label, unit)| Some((self.figures.get(*name)?, label, unit)))
+            .map(|(value, label, unit)| format!("<div><b>{}</b> {unit}<span>{label}</span></div>", number(*value)))
+            .collect();
+        let mut rows: Vec<Vec<String>> = vec![["figure", "value", "means"].map(str::to_owned).to_vec()];
         rows.extend(
             self.figures
                 .iter()
-                .map(|(name, value)| vec![name.clone(), number(*value)]),
+                .map(|(name, value)| vec![name.clone(), number(*value), meaning(name).to_owned()]),
         );
         let causes = self.ended.iter().chain(&self.refused);
         let causes: String = causes
             .map(|(why, count)| format!("<li>{count} × {}</li>", escape(why)))
             .collect();
-        let series = |title: &str, unit: &str, lines: &[(&str, Vec<f64>)]| {
-            let at: Vec<f64> = self.samples.iter().map(|sample| sample.at_s).collect();
-            plot(title, "seconds", unit, &at, lines)
+        let at: Vec<f64> = self.samples.iter().map(|sample| sample.at_s).collect();
+        let series = |title, unit, series: &[(&str, Vec<f64>)]| {
+            plot::lines(&Lines {
+                title,
+                unit,
+                axis: Axis::Seconds,
+                x: &at,
+                series,
+            })
         };
         let each = |value: fn(&Sample) -> f64| self.samples.iter().map(value).collect::<Vec<_>>();
-        let plots = [
+        let nines: Vec<f64> = self
+            .percentiles
+            .iter()
+            .map(|(share, _)| -(1.0 - share.min(0.99999)).log10())
+            .collect();
+        let mut plots = vec![
             series(
-                "Deliveries per second",
-                "1/s",
+                "Deliveries, second by second",
+                "per second",
                 &[("deliveries", each(|sample| sample.deliveries_per_s))],
             ),
             series(
-                "Latency, second by second",
+                "Latency from the intended moment of sending, second by second",
                 "ms",
                 &[
                     ("p50", each(|sample| sample.p50_ms)),
                     ("p99", each(|sample| sample.p99_ms)),
                 ],
             ),
-            series(
-                "Cores used",
-                "cores",
-                &[
-                    ("server", each(|sample| sample.server_cores.unwrap_or(0.0))),
-                    ("generator", each(|sample| sample.load_cores)),
-                ],
-            ),
-            series(
+            plot::lines(&Lines {
+                title: "Latency by share of deliveries, the whole measured stretch",
+                unit: "ms",
+                axis: Axis::Nines,
+                x: &nines,
+                series: &[("latency", self.percentiles.iter().map(|(_, ms)| *ms).collect())],
+            }),
+        ];
+        let mut cores = vec![("generator", each(|sample| sample.load_cores))];
+        if self.samples.iter().any(|sample| sample.server_cores.is_some()) {
+            let used = each(|sample| sample.server_cores.unwrap_or(f64::NAN));
+            cores.insert(0, ("server", used));
+            plots.push(series("Cores in use", "cores", &cores));
+            plots.push(series(
                 "Memory of the server",
                 "MiB",
-                &[("anonymous", each(|sample| sample.anon_mib.unwrap_or(0.0)))],
-            ),
-            plot(
-                "Latency by share of deliveries (each step to the right is a tenth of what is left)",
-                "nines",
-                "ms",
-                &self
-                    .percentiles
-                    .iter()
-                    .map(|(share, _)| -(1.0 - share.min(0.99999)).log10())
-                    .collect::<Vec<_>>(),
-                &[("latency", self.percentiles.iter().map(|(_, ms)| *ms).collect())],
-            ),
-        ];
+                &[("anonymous", each(|sample| sample.anon_mib.unwrap_or(f64::NAN)))],
+            ));
+        } else {
+            plots.push(series("Cores in use", "cores", &cores));
+        }
         page(
             &self.name,
             &format!(
-                "<p>Dialect {}; {}</p>{verdict}{}<ul>{causes}</ul>{}",
+                "<p>Dialect {}; {}</p>{verdict}<div class=cards>{cards}</div><ul>{causes}</ul>{}{}",
                 escape(&self.dialect),
                 escape(&self.machine),
                 plots.concat(),
@@ -167,112 +182,75 @@ impl Report {
     }
 }
 
+/// What stands at the top of a page, if the run has it.
+const CARDS: [(&str, &str, &str); 10] = [
+    ("lost", "talks lost", ""),
+    ("deliveries_per_s", "deliveries", "/s"),
+    ("p50_ms", "p50", "ms"),
+    ("p99_ms", "p99", "ms"),
+    ("big_p99_ms", "p99 in big rooms", "ms"),
+    ("cpu_us", "server CPU per delivery", "µs"),
+    ("cpu_us_per_join", "server CPU per join and leave", "µs"),
+    ("bytes_per_conn", "memory per connection", "bytes"),
+    ("first_s", "all connected", "s"),
+    ("slow_untold", "slow readers not told", ""),
+];
+
+/// What a figure is, in a few words.
+fn meaning(name: &str) -> &'static str {
+    match name.strip_prefix("big_").unwrap_or(name) {
+        "lost" => "talks that a member should have had and has not",
+        "duplicated" => "talks that came to a member again",
+        "reordered" => "talks behind a later one of the same sender",
+        "disagreed" => "talks at another place than at other members",
+        "torn" => "frames that are none; bytes that are not what was sent or not what others got",
+        "misnumbered" => "talks that name another predecessor than the one before them",
+        "not_arrived" => "members that never got into their room",
+        "ended" => "connections that the scenario did not end",
+        "refused" => "talks refused in words",
+        "sent" => "talks sent in all",
+        "delivered" => "talks that arrived at members in all",
+        "p50_ms" | "p90_ms" | "p99_ms" | "p999_ms" | "max_ms" => "from the intended sending to each delivery",
+        "cpu_us" => "server CPU per delivery",
+        "cpu_us_per_join" => "server CPU per join and leave",
+        "server_cores" | "load_cores" => "cores in use; a generator near 1 was the limit",
+        "bytes_per_conn" => "the server's own memory per connection",
+        "kernel_tcp_mib" => "what all TCP sockets of this machine hold in the kernel",
+        "anon_mib" | "rss_mib" => "the server's memory at the end",
+        "presence_bytes_s" => "other messages per second to each member that stays",
+        "presence_bytes_s_max" => "the same for the member that got most",
+        "slow_told" => "slow readers that were told exactly what they missed",
+        "slow_untold" => "slow readers that missed something and were told nothing or something else",
+        "p99_ratio" => "p99 of the others while some are slow, over p99 before",
+        "stall_anon_mib" => "growth of the server's memory while some are slow",
+        "stall_kernel_tcp_mib" => "the same in the kernel",
+        _ => "",
+    }
+}
+
 /// A whole page around `body`.
 pub fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
-        "<!doctype html><html lang=en><head><meta charset=utf-8><title>{title}</title><style>\
-         body{{font:15px/1.5 sans-serif;max-width:60em;margin:2em auto;padding:0 1em}}\
-         table{{border-collapse:collapse}}td,th{{border-bottom:1px solid #ccc;padding:.2em 1em;text-align:left}}\
-         td:not(:first-child){{font-variant-numeric:tabular-nums;text-align:right}}\
-         .ok{{color:#176117}}.bad{{color:#a01010;font-weight:bold}}figure{{margin:1.5em 0}}\
-         </style></head><body><h1>{title}</h1>{body}</body></html>\n"
+        "<!doctype html><html lang=en><head><meta charset=utf-8>\
+         <meta name=viewport content=\"width=device-width,initial-scale=1\"><title>{title}</title><style>{STYLE}</style>\
+         </head><body><h1>{title}</h1>{body}</body></html>\n"
     )
 }
 
-/// A line plot as inline SVG.
-pub fn plot(title: &str, x_name: &str, y_name: &str, x: &[f64], lines: &[(&str, Vec<f64>)]) -> String {
-    const COLOURS: [&str; 4] = ["#1f5fa8", "#c2410c", "#15803d", "#7e22ce"];
-    const WIDTH: f64 = 860.0;
-    const HEIGHT: f64 = 260.0;
-    const LEFT: f64 = 80.0;
-    const TOP: f64 = 30.0;
-    const RIGHT: f64 = 20.0;
-    const BOTTOM: f64 = 40.0;
-    let (Some(first), Some(last)) = (x.first(), x.last()) else {
-        return String::new();
-    };
-    let top = lines
-        .iter()
-        .flat_map(|(_, values)| values)
-        .copied()
-        .filter(|value| value.is_finite())
-        .fold(0.0, f64::max);
-    let top = if top > 0.0 { top * 1.05 } else { 1.0 };
-    let across = |value: f64| LEFT + (value - first) / (last - first).max(1e-9) * (WIDTH - LEFT - RIGHT);
-    let up = |value: f64| HEIGHT - BOTTOM - value / top * (HEIGHT - TOP - BOTTOM);
-    let mut svg = format!(
-        "<figure><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"100%\" role=\"img\" font-family=\"sans-serif\" \
-         font-size=\"12\"><title>{0}</title><text x=\"{LEFT}\" y=\"18\" font-size=\"14\">{0}</text>",
-        escape(title)
-    );
-    for step in 0..=4 {
-        let value = top * f64::from(step) / 4.0;
-        let y = up(value);
-        let right = WIDTH - RIGHT;
-        svg += &format!(
-            "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\" stroke=\"#ddd\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            LEFT - 6.0,
-            y + 4.0,
-            number(value)
-        );
-        let at = first + (last - first) * f64::from(step) / 4.0;
-        svg += &format!(
-            "<text x=\"{:.1}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-            across(at),
-            HEIGHT - BOTTOM + 16.0,
-            number(at)
-        );
-    }
-    svg += &format!(
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{}</text><text x=\"8\" y=\"{TOP}\">{}</text>",
-        WIDTH - RIGHT,
-        HEIGHT - 6.0,
-        escape(x_name),
-        escape(y_name)
-    );
-    for (index, ((name, values), colour)) in lines.iter().zip(COLOURS).enumerate() {
-        let points = x.iter().zip(values).filter(|(_, value)| value.is_finite());
-        let points: Vec<_> = points
-            .map(|(x, y)| format!("{:.1},{:.1}", across(*x), up(*y)))
-            .collect();
-        svg += &format!(
-            "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.5\" points=\"{}\"/>\
-             <text x=\"{}\" y=\"18\" fill=\"{colour}\" text-anchor=\"end\">{}</text>",
-            points.join(" "),
-            WIDTH - RIGHT - 90.0 * index as f64,
-            escape(name)
-        );
-    }
-    svg + "</svg></figure>"
-}
-
-/// A bar for each row, as inline SVG.
-pub fn bars(title: &str, unit: &str, rows: &[(String, f64)]) -> String {
-    let most = rows.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
-    let height = 34 + 24 * rows.len();
-    let mut svg = format!(
-        "<figure><svg viewBox=\"0 0 860 {height}\" width=\"100%\" role=\"img\" font-family=\"sans-serif\" \
-         font-size=\"12\" xmlns=\"http://www.w3.org/2000/svg\"><title>{0}</title><text x=\"4\" y=\"18\" \
-         font-size=\"14\">{0}</text>",
-        escape(title)
-    );
-    for (index, (name, value)) in rows.iter().enumerate() {
-        let y = 30 + 24 * index;
-        let width = (value / most * 400.0).max(1.0);
-        svg += &format!(
-            "<text x=\"330\" y=\"{0}\" text-anchor=\"end\">{1}</text><rect x=\"340\" y=\"{y}\" width=\"{width:.1}\" \
-             height=\"16\" fill=\"#1f5fa8\"/><text x=\"{2:.1}\" y=\"{0}\">{3} {4}</text>",
-            y + 13,
-            escape(name),
-            346.0 + width,
-            number(*value),
-            escape(unit)
-        );
-    }
-    svg + "</svg></figure>"
-}
+const STYLE: &str = ":root{--ink:#1f2937;--faint:#6b7280;--grid:#e5e7eb;--paper:#fff;--card:#f8fafc;color-scheme:light dark}\
+    @media(prefers-color-scheme:dark){:root{--ink:#e5e7eb;--faint:#9ca3af;--grid:#374151;--paper:#111827;--card:#1f2937}}\
+    body{font:15px/1.55 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:var(--ink);\
+    background:var(--paper)}h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2.2rem}\
+    table{border-collapse:collapse;margin:1rem 0;font-size:14px;display:block;overflow-x:auto}\
+    td,th{border-bottom:1px solid var(--grid);padding:.3em .8em;text-align:left;vertical-align:top}\
+    th{color:var(--faint);font-weight:600}td.n{font-variant-numeric:tabular-nums;text-align:right;white-space:nowrap}\
+    th.n{text-align:right}.ok{color:#15803d}.bad{color:#dc2626;font-weight:600}\
+    .cards{display:flex;flex-wrap:wrap;gap:.7rem;margin:1rem 0}.cards div{background:var(--card);border:1px solid var(--grid);\
+    border-radius:8px;padding:.6rem 1rem;min-width:7rem}.cards b{font-size:1.3rem}\
+    .cards span{display:block;color:var(--faint);font-size:13px}\
+    code,pre{font:13px ui-monospace,monospace;background:var(--card);border-radius:4px;padding:.1em .3em}\
+    pre{padding:.6em 1em;overflow-x:auto}figure{margin:1.4rem 0}svg{width:100%;height:auto}";
 
 /// A number as people write it: four significant digits, and no decimals where they say nothing.
 pub fn number(value: f64) -> String {
@@ -331,7 +309,8 @@ mod tests {
             let opened = html.matches(&format!("<{element} ")).count() + html.matches(&format!("<{element}>")).count();
             assert_eq!(opened, html.matches(&format!("</{element}>")).count(), "{element}");
         }
-        assert_eq!(html.matches("<svg").count(), 5);
+        // Without the server's process there is nothing to say of its memory.
+        assert_eq!(html.matches("<svg").count(), 4);
     }
 
     #[test]

@@ -15,14 +15,29 @@ pub fn markdown(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// As HTML.
+/// As HTML. Columns of numbers stand to the right, and words that judge have their colour.
 pub fn html(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let is_number =
+        |cell: &String| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '–');
+    let numbers: Vec<bool> = (0..columns)
+        .map(|column| rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
+        .collect();
     let mut text = "<table>".to_owned();
     for (index, row) in rows.iter().enumerate() {
         let element = if index == 0 { "th" } else { "td" };
         let cells: String = row
             .iter()
-            .map(|cell| format!("<{element}>{}</{element}>", escape(cell)))
+            .zip(&numbers)
+            .map(|(cell, number)| {
+                let class = match (cell.as_str(), number) {
+                    (_, true) => " class=n",
+                    (cell, false) if cell.starts_with("met") => " class=ok",
+                    ("missed", false) => " class=bad",
+                    (_, false) => "",
+                };
+                format!("<{element}{class}>{}</{element}>", escape(cell))
+            })
             .collect();
         text += &format!("<tr>{cells}</tr>");
     }

@@ -6,6 +6,8 @@
 //! the store; `run` puts it on a thread, with `poller` for its sockets.
 
 mod admin;
+#[doc(hidden)]
+pub mod bench;
 mod connection;
 mod directory;
 mod draining;

@@ -1,13 +1,14 @@
 //! goose and locust at the same load against the same running server: one table, one plot.
 //!
-//! `cargo run -p plaza-loadtest --bin compare -- --url ws://127.0.0.1:8080`
+//! `cargo run --release -p plaza-loadtest --bin compare -- --url ws://127.0.0.1:8080`
 //!
 //! A request is talk → own echo, offered at the same rate by both, in the dialect of document 000. So what differs between
 //! their rows is the generator, what is alike is the server. The most that each generator does is a row of its own. The
 //! figures that the old systems published stand below, labelled as theirs.
 
 use std::{
-    fs,
+    env, fs,
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
     thread,
@@ -16,7 +17,7 @@ use std::{
 
 use clap::Parser;
 use plaza_loadtest::{
-    process,
+    people, plot, process,
     report::{self, number},
     table,
 };
@@ -48,9 +49,9 @@ struct Options {
     /// Seconds of each run.
     #[arg(long, default_value_t = 15)]
     seconds: u64,
-    /// locust's program; scripts/locust.sh puts one there.
-    #[arg(long, default_value = "target/locust-venv/bin/locust")]
-    locust: PathBuf,
+    /// locust's program. Default: that of a virtual environment under target/, which is made if it is missing.
+    #[arg(long)]
+    locust: Option<PathBuf>,
     /// Path of the endpoint for a server that speaks document 000's dialect only, as in /ws.
     #[arg(long)]
     path: Option<String>,
@@ -65,6 +66,8 @@ struct Row {
     server: String,
     generator: String,
     load: String,
+    /// Requests per second that all users together mean to make.
+    offered: Option<f64>,
     requests: u64,
     failed: u64,
     per_second: f64,
@@ -74,7 +77,13 @@ struct Row {
     generator_us: Option<f64>,
 }
 
+/// Set for the process that is the goose side: this program again, so that nothing else needs to be built.
+const AS_GOOSE: &str = "PLAZA_COMPARE_AS_GOOSE";
+
 fn main() -> ExitCode {
+    if env::var_os(AS_GOOSE).is_some() {
+        return people::main();
+    }
     match run(&Options::parse()) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(failed) => {
@@ -90,34 +99,38 @@ fn main() -> ExitCode {
 
 /// Runs everything; returns how many requests failed.
 fn run(options: &Options) -> Result<u64, String> {
-    if !options.locust.exists() {
-        let missing = options.locust.display();
-        return Err(format!(
-            "{missing} is not there; run scripts/locust.sh once, or say where it is with --locust"
-        ));
+    let mut servers = Vec::new();
+    let named = [("Plaza".to_owned(), options.url.clone())];
+    for (name, url) in named.iter().chain(&options.also) {
+        servers.push((name.clone(), reachable(name, url, options.allow_remote)?));
     }
+    let locust_program = match &options.locust {
+        Some(program) => program.clone(),
+        None => own_locust()?,
+    };
     fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
-    let mut servers = vec![("Plaza".to_owned(), options.url.clone())];
-    servers.extend(options.also.iter().cloned());
+    let same = format!("{} users, one talk in {} ms each", options.users, options.pace_ms);
+    let most = format!("{} users, as fast as echoes come back", options.most_users);
+    let offered = options.users as f64 * 1e3 / options.pace_ms.max(1) as f64;
+    let loads = [
+        (same, options.users, options.pace_ms, Some(offered)),
+        (most, options.most_users, 0, None),
+    ];
+    let minutes = (servers.len() * loads.len() * 2) as f64 * options.seconds as f64 / 60.0;
+    eprintln!("some {} minutes", number((minutes * 10.0).ceil() / 10.0));
     let mut rows = Vec::new();
-    for (name, url) in &servers {
-        let (address, _) = process::parse_url(url)?;
-        if !address.ip().is_loopback() && !options.allow_remote {
-            return Err(format!(
-                "{address} is not this machine; a load test of somebody else's needs --allow-remote"
-            ));
-        }
-        let same = format!("{} users, one talk in {} ms each", options.users, options.pace_ms);
-        let most = format!("{} users, as fast as echoes come back", options.most_users);
-        for (load, users, pace) in [(same, options.users, options.pace_ms), (most, options.most_users, 0)] {
+    for (load, users, pace, offered) in loads {
+        for (name, address) in &servers {
             for generator in ["goose", "locust"] {
                 eprintln!("{name}: {generator}, {load}, {} s", options.seconds);
+                let address = address.to_string();
                 let mut row = match generator {
-                    "goose" => goose(options, address.to_string().as_str(), users, pace)?,
-                    _ => locust(options, address.to_string().as_str(), users, pace)?,
+                    "goose" => goose(options, &address, users, pace)?,
+                    _ => locust(options, &locust_program, &address, users, pace)?,
                 };
                 row.server.clone_from(name);
                 row.load.clone_from(&load);
+                row.offered = offered;
                 rows.push(row);
             }
         }
@@ -128,11 +141,42 @@ fn run(options: &Options) -> Result<u64, String> {
     Ok(failed)
 }
 
+/// The address of a server that accepts connections and may be driven.
+fn reachable(name: &str, url: &str, allow_remote: bool) -> Result<SocketAddr, String> {
+    let (address, _) = process::parse_url(url)?;
+    if !address.ip().is_loopback() && !allow_remote {
+        return Err(format!(
+            "{address} is not this machine; a load test of somebody else's needs --allow-remote"
+        ));
+    }
+    TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(|error| {
+        format!("{name}: nobody accepts at {address} ({error}); start a server first, as in: cargo run --release")
+    })?;
+    Ok(address)
+}
+
+/// The locust of the virtual environment that scripts/locust.sh keeps; made by it if need be.
+fn own_locust() -> Result<PathBuf, String> {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let made = Command::new("sh")
+        .arg(repository.join("scripts/locust.sh"))
+        .arg("--venv")
+        .status()
+        .map_err(|error| format!("scripts/locust.sh --venv: {error}"))?;
+    if !made.success() {
+        return Err(
+            "locust could not be installed (scripts/locust.sh --venv); or say where it is with --locust".to_owned(),
+        );
+    }
+    Ok(repository.join("target/locust-venv/bin/locust"))
+}
+
 fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result<Row, String> {
-    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let own = env::current_exe().map_err(|error| error.to_string())?;
     let json = options.out.join("goose.json");
-    let mut command = Command::new(own.with_file_name("goose-chat"));
+    let mut command = Command::new(own);
     command
+        .env(AS_GOOSE, "1")
         .args(["--host", &format!("ws://{address}"), "--users", &users.to_string()])
         .args([
             "--increase-rate",
@@ -182,19 +226,15 @@ fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result
     })
 }
 
-fn locust(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result<Row, String> {
+fn locust(options: &Options, program: &Path, address: &str, users: usize, pace_ms: u64) -> Result<Row, String> {
     let json = options.out.join("locust.json");
-    let mut command = Command::new(&options.locust);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("locust/communication.py");
+    let mut command = Command::new(program);
     let users = users.to_string();
     command
-        .args([
-            "-f",
-            "loadtest/locust/communication.py",
-            "--headless",
-            "--only-summary",
-            "--loglevel",
-            "WARNING",
-        ])
+        .arg("-f")
+        .arg(script)
+        .args(["--headless", "--only-summary", "--loglevel", "WARNING"])
         .args([
             "--host",
             &format!("ws://{address}"),
@@ -295,12 +335,15 @@ fn quantile(times: &[(u64, u64)], share: f64) -> Option<u64> {
     })
 }
 
+/// The generator of the published figures.
+const THEIRS: &str = "locust, theirs";
+
 /// What the old systems published of themselves.
 fn published() -> Vec<Row> {
     let row = |server: &str, requests, failed, per_second| Row {
         server: server.to_owned(),
-        generator: "locust, theirs".to_owned(),
-        load: "as published; bound by their think time, timing send() only".to_owned(),
+        generator: THEIRS.to_owned(),
+        load: "as published: bound by their think time, timing send() only".to_owned(),
         requests,
         failed,
         per_second,
@@ -318,12 +361,13 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
         "server",
         "generator",
         "load",
+        "offered/s",
         "requests",
         "failed",
         "requests/s",
         "p50 ms",
         "p99 ms",
-        "generator µs/request",
+        "generator CPU, µs/request",
     ];
     let mut cells = vec![heads.map(str::to_owned).to_vec()];
     let known = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
@@ -339,6 +383,7 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
             row.server.clone(),
             row.generator.clone(),
             row.load.clone(),
+            known(row.offered),
             count(row.requests, row),
             count(row.failed, row),
             number(row.per_second),
@@ -350,40 +395,59 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
     let bars: Vec<_> = rows
         .iter()
         .map(|row| {
-            (
-                format!("{}, {}: {}", row.server, row.generator, short(&row.load)),
-                row.per_second,
-            )
+            let name = match row.generator.as_str() {
+                THEIRS => format!("{}, published by itself", row.server),
+                generator => format!("{}, {generator}: {}", row.server, row.load),
+            };
+            (name, row.per_second)
         })
         .collect();
-    let svg = report::bars("Talks that came back, per second", "1/s", &bars);
-    let markdown = table::markdown(&cells);
-    let bare = svg.trim_start_matches("<figure>").trim_end_matches("</figure>");
+    let svg = plot::bars("Talks that came back, per second", "1/s", &bars);
+    let about: Vec<String> = [
+        "A request is a talk until its own echo is back, in the wire format of document 000. Both generators offer the same \
+         load to the same server, so their rows differ by what the generator adds; the rows of several servers with the same \
+         generator and load compare the servers.",
+        "`generator CPU` is what a request cost the generator itself. `As fast as echoes come back` is the most that the \
+         generator does: at the lower rate it says nothing of the server. locust counts whole milliseconds.",
+        "The figures that the old systems published of themselves stand last. They were bound by their think time and timed \
+         `send()` alone, so they do not compare with the rows above. A dash is what is not known.",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
+    let date = date.map_or_else(
+        |_| String::new(),
+        |said| String::from_utf8_lossy(&said.stdout).trim().to_owned(),
+    );
+    let head = format!("{date}; {}", process::machine());
+    let markdown = format!(
+        "# goose and locust at the same load\n\n{head}\n\n![talks per second](compare.svg)\n\n{}\n{}\n",
+        table::markdown(&cells),
+        about.join("\n\n")
+    );
     let json = serde_json::to_string_pretty(rows).map_err(|error| error.to_string())?;
+    let about: String = about
+        .iter()
+        .map(|text| format!("<p>{}</p>", report::escape(&text.replace('`', ""))))
+        .collect();
     let page = report::page(
-        "goose and locust",
-        &format!("<p>{}</p>{svg}{}", process::machine(), table::html(&cells)),
+        "goose and locust at the same load",
+        &format!("<p>{}</p>{svg}{}{about}", report::escape(&head), table::html(&cells)),
     );
     for (name, text) in [
         ("compare.md", markdown.as_str()),
         ("compare.json", &json),
-        ("compare.svg", bare),
+        ("compare.svg", plot::file(&svg)),
         ("compare.html", &page),
     ] {
         let path = options.out.join(name);
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     println!(
-        "{}\n\n{markdown}\nwritten to {}",
-        process::machine(),
+        "{markdown}\nwritten to {}: compare.md, compare.html, compare.svg, compare.json",
         options.out.display()
     );
     Ok(())
-}
-
-/// What stands before the first comma.
-fn short(load: &str) -> &str {
-    load.split([',', ';']).next().unwrap_or(load)
 }
 
 fn named(text: &str) -> Result<(String, String), String> {

@@ -3,10 +3,7 @@
 use std::{net::SocketAddr, process::ExitCode};
 
 use clap::Parser;
-use plaza_loadtest::{
-    floor::{Floor, Sabotage},
-    process,
-};
+use plaza_loadtest::{floor::Floor, process, saboteur::Sabotage};
 
 /// The least that a server can do to fan out: one blocking `send()` per member. It speaks no dialect and is no chat server.
 #[derive(Debug, Parser)]
@@ -15,6 +12,9 @@ struct Options {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    /// Answer the upgrade and do nothing more: what taking in connections costs at least.
+    #[arg(long)]
+    accept_only: bool,
     #[command(flatten)]
     sabotage: Sabotage,
 }
@@ -24,7 +24,7 @@ fn main() -> ExitCode {
     process::raise_open_files();
     let served = Floor::bind(options.listen, options.sabotage).and_then(|floor| {
         println!("listening on http://{}", floor.address()?);
-        floor.run()
+        floor.accept_only(options.accept_only).run()
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

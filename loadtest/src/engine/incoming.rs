@@ -213,13 +213,10 @@ impl Engine {
     #[inline]
     fn message(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
         let conn = &mut self.conns[id];
-        let hint = self.hints[conn.room];
         if conn.exact.is_none()
             && let Some(place) = conn.view.place
             && let Some(entry) = self.rooms[conn.room].get(place)
-            && let Some(text) = payload.get(hint..hint + MARKER_BYTES + self.padding.len())
-            && text.starts_with(&entry.bytes)
-            && text.ends_with(&self.padding)
+            && *entry.payload == *payload
             && !entry.is_behind()
         {
             conn.view.place = Some(place + 1);
@@ -238,10 +235,8 @@ impl Engine {
             return false;
         };
         let text = payload.get(start..).unwrap_or_default();
-        let marker = text
-            .first_chunk::<MARKER_BYTES>()
-            .and_then(|bytes| Some((bytes, Marker::parse(bytes)?)));
-        let Some((bytes, marker)) = marker else {
+        let marker = text.first_chunk::<MARKER_BYTES>().and_then(Marker::parse);
+        let Some(marker) = marker else {
             self.faults.torn += 1;
             return false;
         };
@@ -255,20 +250,16 @@ impl Engine {
             return false;
         }
         let conn = &mut self.conns[id];
-        self.hints[conn.room] = start;
-        let room = &mut self.rooms[conn.room];
-        let before = conn.view.place;
-        let seen = conn.view.see(room, marker, bytes, &mut self.faults);
-        if let Some(exact) = &mut conn.exact
-            && let Fact::Message { seq, prev } = dialect.fact(payload)
-        {
-            exact.untold += u64::from(exact.last.is_some_and(|last| last != prev));
-            exact.last = Some(seq);
-            if let Seen::InOrder(place) | Seen::Late(place) = seen {
-                room.note_server_seq(place, seq);
-            }
+        if conn.view.place.is_none() && !(conn.early.is_empty() && self.rooms[conn.room].knows(marker)) {
+            // It has just come and knows no place in the log yet. What it hears first may stand behind talks that those who
+            // were here have not read so far, so it is put into the log by one of them.
+            conn.early.push_back((marker, payload.into()));
+            self.hear(id, marker, now);
+            self.place_early(id, false);
+            return false;
         }
-        match seen {
+        let before = conn.view.place;
+        match self.place(id, marker, payload) {
             Seen::InOrder(place) => {
                 self.deliver(id, place..place + 1, now);
                 before == Some(place)
@@ -281,12 +272,70 @@ impl Engine {
         }
     }
 
+    /// Compares a talk with the log of its room.
+    fn place(&mut self, id: Id, marker: Marker, payload: &[u8]) -> Seen {
+        let dialect = self.aim.dialect;
+        let first = !self.rooms[self.conns[id].room].knows(marker);
+        // Whoever sees a talk first sees whose it is said to be; everybody else must get the same bytes.
+        if first
+            && dialect.names_senders()
+            && let Some(sender) = self.conns.get(marker.sender as usize)
+            && memchr::memmem::find(payload, sender.name.as_bytes()).is_none()
+        {
+            self.faults.torn += 1;
+        }
+        let conn = &mut self.conns[id];
+        let room = &mut self.rooms[conn.room];
+        let seen = conn.view.see(room, marker, payload, &mut self.faults);
+        if (first || conn.exact.is_some())
+            && let Fact::Message { seq, prev } = dialect.fact(payload)
+        {
+            if let Some(exact) = &mut conn.exact {
+                exact.untold += u64::from(exact.last.is_some_and(|last| last != prev));
+                exact.last = Some(seq);
+            }
+            if first && let Seen::InOrder(place) | Seen::Late(place) = seen {
+                self.faults.misnumbered += u64::from(!room.note_server_seq(place, seq, prev));
+            }
+        }
+        seen
+    }
+
+    /// Compares what a newcomer has heard, once the first of it stands in the log; `at_once`: now, since nothing more comes.
+    fn place_early(&mut self, id: Id, at_once: bool) {
+        while let Some((marker, _)) = self.conns[id].early.front() {
+            let room = &self.rooms[self.conns[id].room];
+            if !at_once && self.conns[id].view.place.is_none() && !room.knows(*marker) {
+                return;
+            }
+            let Some((marker, payload)) = self.conns[id].early.pop_front() else {
+                return;
+            };
+            self.place(id, marker, &payload);
+        }
+    }
+
+    /// Compares what newcomers have heard and nobody else: called when nothing more comes.
+    pub fn place_newcomers(&mut self) {
+        for at_once in [false, true] {
+            for id in 0..self.conns.len() {
+                self.place_early(id, at_once);
+            }
+        }
+    }
+
     fn other(&mut self, id: Id, payload: &[u8]) {
         self.counts.other += 1;
         self.counts.other_bytes += payload.len() as u64;
         let dialect = self.aim.dialect;
-        if self.conns[id].state == State::Opening && dialect.is_ready(payload) {
+        let conn = &mut self.conns[id];
+        conn.other_bytes += (payload.len() + frame::head_bytes(payload.len())) as u64;
+        if conn.state == State::Opening && dialect.is_ready(payload) {
             return self.arrive(id);
+        }
+        if conn.wanders && dialect.is_ready(payload) {
+            self.happened.push(Happened::Entered(id));
+            return;
         }
         match dialect.fact(payload) {
             Fact::Gap { from, to } => {
@@ -297,7 +346,11 @@ impl Engine {
                 }
             }
             Fact::Error(code) => *self.counts.refused.entry(code).or_default() += 1,
-            Fact::Message { .. } | Fact::Other => {}
+            Fact::Message { .. } => {
+                let room = self.conns[id].room;
+                self.rooms[room].foreign = true;
+            }
+            Fact::Other => {}
         }
     }
 
@@ -314,6 +367,18 @@ impl Engine {
             if talk.marker.sender as usize == id {
                 self.happened.push(Happened::Echo(id, talk.marker.seq));
             }
+        }
+    }
+
+    /// The same for one talk that has no place yet.
+    fn hear(&mut self, id: Id, marker: Marker, now: u64) {
+        self.counts.delivered += 1;
+        if self.window.contains(&marker.at_ns) {
+            let latency = &mut self.latency[self.conns[id].class].interval;
+            latency.saturating_record(now.saturating_sub(marker.at_ns));
+        }
+        if marker.sender as usize == id {
+            self.happened.push(Happened::Echo(id, marker.seq));
         }
     }
 }

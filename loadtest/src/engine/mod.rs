@@ -7,7 +7,7 @@
 mod incoming;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io::{self, Write},
     net::{IpAddr, Ipv4Addr, SocketAddr},
     ops::Range,
@@ -53,6 +53,8 @@ pub enum Happened {
     Ready(Id),
     /// Its own talk with this number came back.
     Echo(Id, u32),
+    /// It wanders, and is in the room that it has asked for.
+    Entered(Id),
     /// It is gone, and the scenario did not do it.
     Ended(Id),
 }
@@ -105,6 +107,8 @@ pub struct Conn {
     nats: Vec<u8>,
     /// What it has seen.
     pub view: View,
+    /// What it has heard since it came, while none of it stands in the room's log.
+    early: VecDeque<(Marker, Box<[u8]>)>,
     /// Set for members whose numbers are checked.
     pub exact: Option<Box<Exact>>,
     /// How it ended, if it has.
@@ -112,6 +116,10 @@ pub struct Conn {
     /// Talks it has sent.
     pub sent: u32,
     reading: bool,
+    /// It goes in and out of other rooms; see [`Engine::wander`].
+    pub wanders: bool,
+    /// Bytes of what is no talk, frame heads included.
+    pub other_bytes: u64,
     /// When it was opened, and how long it took to be in its room, in nanoseconds.
     pub opened_ns: u64,
     /// See `opened_ns`.
@@ -176,7 +184,6 @@ pub struct Engine {
     started: Instant,
     conns: Vec<Conn>,
     room_names: Vec<String>,
-    hints: Vec<usize>,
     happened: Vec<Happened>,
     /// The log of each room.
     pub rooms: Vec<RoomLog>,
@@ -210,7 +217,6 @@ impl Engine {
             started: Instant::now(),
             conns: Vec::new(),
             room_names: Vec::new(),
-            hints: Vec::new(),
             happened: Vec::new(),
             rooms: Vec::new(),
             counts: Counts::default(),
@@ -228,7 +234,6 @@ impl Engine {
     /// Names another room.
     pub fn add_room(&mut self, name: impl Into<String>) -> usize {
         self.room_names.push(name.into());
-        self.hints.push(0);
         self.rooms.push(RoomLog::default());
         self.rooms.len() - 1
     }
@@ -257,10 +262,13 @@ impl Engine {
             outbox: Vec::new(),
             nats: Vec::new(),
             view,
+            early: VecDeque::new(),
             exact: None,
             end: None,
             sent: 0,
             reading: true,
+            wanders: false,
+            other_bytes: 0,
             opened_ns: self.now_ns(),
             arrival_ns: None,
         });
@@ -321,6 +329,16 @@ impl Engine {
             .talk(&mut message, &conn.name, &self.room_names[conn.room], &text);
         let mut bytes = Vec::with_capacity(message.len() + 14);
         frame::write(&mut bytes, self.aim.dialect.opcode(), &message, Some(mask()));
+        self.send(id, &bytes);
+    }
+
+    /// Has a member that is in its room go into another one, or out of it again, without leaving its own.
+    pub fn wander(&mut self, id: Id, room: &str, into: bool) {
+        let dialect = self.aim.dialect;
+        let mut bytes = Vec::new();
+        let message = if into { dialect.join(room) } else { dialect.leave(room) };
+        frame::write(&mut bytes, dialect.opcode(), &message, Some(mask()));
+        self.conns[id].wanders = true;
         self.send(id, &bytes);
     }
 

@@ -100,7 +100,7 @@ pub fn storm(options: &Storm) -> Result<Report, String> {
                         let refused = run.engine.conns()[id].arrival_ns.is_none();
                         waiting = waiting.saturating_sub(usize::from(refused));
                     }
-                    Happened::Echo(..) => {}
+                    Happened::Echo(..) | Happened::Entered(_) => {}
                 }
             }
         }
@@ -161,6 +161,7 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
     let stay_ns = (options.stay * 1e9) as u64;
     let mut opened = 0_u64;
     let before = run.mark();
+    let presence = Presence::of(&run, &members);
     let now = run.engine.now_ns();
     run.engine.window = now + (common.warmup * 1e9) as u64..until;
     let mut stretch = None;
@@ -175,7 +176,7 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
                 opened += 1;
             }
         } else if stretch.is_none() {
-            stretch = Some(run.since(&before));
+            stretch = Some((run.since(&before), presence.since(&run)));
         } else if comers.open(opened) == 0 {
             break;
         }
@@ -186,18 +187,57 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
     }
     run.drain(common.drain).map_err(broken)?;
     let stuck = comers.open(opened);
-    let figures = Figures::from([
+    let mut figures = Figures::from([
         ("joins".to_owned(), opened as f64),
         ("joins_per_s".to_owned(), opened as f64 / total),
         ("stuck".to_owned(), stuck as f64),
         // Who never got its own talk back has lost it, besides what the audit of its stream says.
         ("lost".to_owned(), (run.lost(|_| true) + stuck) as f64),
     ]);
+    let (stretch, presence) = stretch.unzip();
+    figures.extend(presence.unwrap_or_default());
+    let comers: Vec<Id> = (comers.first..run.engine.conns().len()).collect();
+    figures.insert("arrival_p99_ms".to_owned(), arrival_p99(&run.engine, &comers) * 1e3);
     let name = format!(
         "churn: {} members stay, {} come per second",
         options.members, options.joins
     );
     Ok(conclude(&name, common, &mut run, stretch, |_| true, figures))
+}
+
+/// What members that stay are sent besides talks: who came, who went, how many there are.
+#[derive(Debug)]
+pub(super) struct Presence {
+    began: Instant,
+    /// Members, and the bytes that each had had at the beginning.
+    members: Vec<(Id, u64)>,
+}
+
+impl Presence {
+    pub(super) fn of(run: &Run, members: &[Id]) -> Self {
+        let bytes = |id: &Id| (*id, run.engine.conns()[*id].other_bytes);
+        Self {
+            began: Instant::now(),
+            members: members.iter().map(bytes).collect(),
+        }
+    }
+
+    /// Bytes per second and member since then, frame heads included: on average, and for the one that got most.
+    pub(super) fn since(&self, run: &Run) -> Figures {
+        let seconds = self.began.elapsed().as_secs_f64();
+        let got = |(id, before): &(Id, u64)| (run.engine.conns()[*id].other_bytes - before) as f64 / seconds;
+        let each: Vec<f64> = self.members.iter().map(got).collect();
+        Figures::from([
+            (
+                "presence_bytes_s".to_owned(),
+                each.iter().sum::<f64>() / each.len().max(1) as f64,
+            ),
+            (
+                "presence_bytes_s_max".to_owned(),
+                each.iter().copied().fold(0.0, f64::max),
+            ),
+        ])
+    }
 }
 
 /// Those that come and go.
@@ -226,7 +266,7 @@ impl Comers {
                 self.gone += 1;
             }
             Happened::Ended(id) if id >= self.first => self.gone += 1,
-            Happened::Ready(_) | Happened::Echo(..) | Happened::Ended(_) => {}
+            Happened::Ready(_) | Happened::Echo(..) | Happened::Entered(_) | Happened::Ended(_) => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod crowd;
 pub mod fanout;
+pub mod joins;
 pub mod run;
 pub mod stall;
 
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 
 use crate::{
     engine::{Engine, Id},
+    figures,
     options::{Common, Options, What},
-    ratio,
     report::Report,
     scenario::run::{Run, Stretch},
 };
@@ -27,7 +28,8 @@ pub fn perform(options: &Options) -> Result<bool, String> {
         What::Storm(storm) => (&storm.common, crowd::storm(storm)?),
         What::Churn(churn) => (&churn.common, crowd::churn(churn)?),
         What::Stall(stall) => (&stall.common, stall::stall(stall)?),
-        What::Ratio(options) => return ratio::ratio(options).map(|()| true),
+        What::Joins(joins) => (&joins.common, joins::joins(joins)?),
+        What::Figures(options) => return figures::figures(options),
     };
     print!("{}", report.text());
     if let Some(path) = &common.json {
@@ -66,6 +68,7 @@ fn conclude(
     put("reordered", faults.reordered as f64);
     put("disagreed", faults.disagreed as f64);
     put("torn", faults.torn as f64);
+    put("misnumbered", faults.misnumbered as f64);
     put("ended", engine.counts.ended.values().sum::<u64>() as f64);
     put("refused", engine.counts.refused.values().sum::<u64>() as f64);
     put("sent", engine.counts.sent as f64);
@@ -88,10 +91,6 @@ fn conclude(
         put("talks_per_s", per_second(stretch.sent));
         put("deliveries_per_s", per_second(stretch.delivered));
         put("load_cores", per_second(stretch.own_cpu_ns) / 1e9);
-        put(
-            "other_bytes_s_per_member",
-            per_second(stretch.other_bytes) / (arrived.max(1)) as f64,
-        );
         if let Some(cpu) = stretch.server_cpu_ns {
             put("server_cores", per_second(cpu) / 1e9);
             if stretch.delivered > 0 {
@@ -104,7 +103,14 @@ fn conclude(
         put("anon_mib", memory.anon as f64 / 1_048_576.0);
         put("kernel_tcp_mib", memory.kernel_tcp as f64 / 1_048_576.0);
     }
-    let mut must = vec!["lost=0", "duplicated=0", "reordered=0", "torn=0", "not_arrived=0"];
+    let mut must = vec![
+        "lost=0",
+        "duplicated=0",
+        "reordered=0",
+        "torn=0",
+        "misnumbered=0",
+        "not_arrived=0",
+    ];
     if !common.any_order {
         must.push("disagreed=0");
     }

@@ -87,7 +87,6 @@ pub struct Mark {
     own_cpu_ns: u64,
     delivered: u64,
     sent: u64,
-    other_bytes: u64,
 }
 
 /// What was used and done between two moments.
@@ -103,8 +102,6 @@ pub struct Stretch {
     pub delivered: u64,
     /// Talks sent.
     pub sent: u64,
-    /// Bytes of messages that are no talks.
-    pub other_bytes: u64,
 }
 
 /// A run under way.
@@ -213,7 +210,7 @@ impl Run {
             for news in self.step(Duration::MAX)? {
                 match news {
                     Happened::Ready(_) | Happened::Ended(_) => under_way = under_way.saturating_sub(1),
-                    Happened::Echo(..) => {}
+                    Happened::Echo(..) | Happened::Entered(_) => {}
                 }
             }
         }
@@ -288,6 +285,7 @@ impl Run {
         while Instant::now() < deadline && !self.all_arrived() {
             self.go_on(0.05)?;
         }
+        self.engine.place_newcomers();
         self.engine.close_interval();
         Ok(())
     }
@@ -366,7 +364,6 @@ fn mark(engine: &Engine, pid: Option<u32>) -> Mark {
         own_cpu_ns: process::cpu_ns(std::process::id()).unwrap_or(0),
         delivered: engine.counts.delivered,
         sent: engine.counts.sent,
-        other_bytes: engine.counts.other_bytes,
     }
 }
 
@@ -378,6 +375,5 @@ fn between(before: &Mark, after: &Mark) -> Stretch {
         own_cpu_ns: after.own_cpu_ns.saturating_sub(before.own_cpu_ns),
         delivered: after.delivered - before.delivered,
         sent: after.sent - before.sent,
-        other_bytes: after.other_bytes - before.other_bytes,
     }
 }

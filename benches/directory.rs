@@ -1,0 +1,63 @@
+//! What the registry of who is online costs, with 15,000 users on two shards: a look-up, and a session that comes and goes.
+//!
+//! `cargo bench --bench directory`
+
+use std::{hint::black_box, time::Duration};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use plaza::{
+    chat::{SessionId, ShardId, UserName},
+    shard::bench::Directory,
+};
+
+const USERS: u32 = 15_000;
+
+fn session(number: u32) -> SessionId {
+    SessionId {
+        shard: ShardId((number % 2) as u16),
+        slot: number,
+        generation: 1,
+    }
+}
+
+fn directory(criterion: &mut Criterion) {
+    let directory = Directory::new(2);
+    let users: Vec<UserName> = (0..USERS).map(|number| UserName::guest(u64::from(number))).collect();
+    for (number, user) in users.iter().enumerate() {
+        directory.enter(user, session(number as u32));
+    }
+    let mut group = criterion.benchmark_group("directory");
+    group.throughput(Throughput::Elements(1));
+    let mut next = users.iter().cycle();
+    group.bench_function("look up a user", |bencher| {
+        bencher.iter(|| {
+            next.next()
+                .map(|user| assert_eq!(directory.shards_of(black_box(user)), 1))
+        });
+    });
+    group.bench_function("home of a room", |bencher| {
+        bencher.iter(|| directory.home_of(black_box("lobby")))
+    });
+    let newcomer = UserName::guest(u64::from(USERS) + 1);
+    group.bench_function("enter and exit", |bencher| {
+        bencher.iter(|| {
+            directory.enter(black_box(&newcomer), session(USERS));
+            directory.exit(black_box(&newcomer), session(USERS));
+        });
+    });
+    let second = session(USERS + 2);
+    group.bench_function("enter and exit, second session", |bencher| {
+        bencher.iter(|| {
+            directory.enter(black_box(&users[0]), second);
+            directory.exit(black_box(&users[0]), second);
+        });
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    targets = directory
+}
+criterion_main!(benches);

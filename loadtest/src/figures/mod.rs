@@ -1,0 +1,356 @@
+//! `figures`: every figure that the project holds itself to, in one command: the floor, Plaza and, if asked for, other servers
+//! in turns, in rounds, medians of ratios of the same round; as tables, plots and verdicts.
+//!
+//! Each part can be run by itself; what earlier runs left in the same directory stays beside it, each part with its own date
+//! and commit.
+
+mod lab;
+mod page;
+mod parts;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+use lab::Lab;
+
+/// The command line of `figures`.
+#[derive(Args, Clone, Debug)]
+pub struct FiguresOptions {
+    /// The server's program. Default: `plaza` beside this program.
+    #[arg(long)]
+    pub plaza: Option<PathBuf>,
+    /// Where figures.md, figures.json, figures.html and the plots go. Parts that are there already stay unless they are run.
+    #[arg(long, default_value = "target/figures")]
+    pub out: PathBuf,
+    /// Only these parts.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    pub only: Vec<Part>,
+    /// Also the same loads on uWebSockets, nats-server and nginx with Nchan (loadtest/rivals/).
+    #[arg(long)]
+    pub rivals: bool,
+    /// Rounds of the cheap parts; the heavy ones take at most three.
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+    /// Seconds of each measured stretch.
+    #[arg(long, default_value_t = 5.0)]
+    pub seconds: f64,
+    /// Core of the servers.
+    #[arg(long, default_value_t = 0)]
+    pub server_core: usize,
+    /// Core of the generator.
+    #[arg(long, default_value_t = 1)]
+    pub load_core: usize,
+    /// Takes only this share of all members, to try the tool. What comes out is marked and says nothing.
+    #[arg(long, default_value_t = 1.0)]
+    pub scale: f64,
+}
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// 1,000 members at seven loads, as shares of the floor.
+    Loads,
+    /// Two shards against one.
+    Shards,
+    /// 15,000 members in one room.
+    Crowd,
+    /// A quiet room against the floor.
+    Quiet,
+    /// 5,000 rooms of three.
+    Rooms,
+    /// Idle memory in every dialect, and of small rooms.
+    Memory,
+    /// 10,000 connections at once against a bare accept loop.
+    Storm,
+    /// History on against history off.
+    History,
+    /// Slow readers.
+    Stall,
+    /// Two people beside a huge room.
+    Beside,
+    /// Joins into rooms of different sizes.
+    Joins,
+    /// What members are told of joins, in every dialect.
+    Presence,
+}
+
+/// Everything that was measured so far, by part.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Results {
+    /// The parts that were run.
+    pub parts: BTreeMap<Part, Measured>,
+}
+
+/// One part, run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Measured {
+    /// When, in UTC.
+    pub date: String,
+    /// On what.
+    pub machine: String,
+    /// Of which server: what its `--version` says.
+    pub server: String,
+    /// With which command.
+    pub command: String,
+    /// How long it took.
+    pub took_s: f64,
+    /// Which share of the members was there; 1 unless the tool was only tried.
+    pub scale: f64,
+    /// The figures of [`Part::Loads`].
+    pub loads: Vec<Load>,
+    /// All others.
+    pub lines: Vec<Line>,
+    /// Runs in which something was lost or that could not be made.
+    pub troubles: Vec<String>,
+}
+
+/// One load and what servers do under it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Load {
+    /// In words.
+    pub name: String,
+    /// The floor with one talk in flight in the same rounds, and then each server.
+    pub servers: Vec<Served>,
+    /// Server time per delivery, as a share of the floor's: at most.
+    pub cpu_at_most: Option<f64>,
+    /// Deliveries per second, as a multiple of the floor's: at least.
+    pub deliveries_at_least: Option<f64>,
+    /// Latency, ms: at most.
+    pub p99_at_most: Option<f64>,
+}
+
+/// A server under one load: medians.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Served {
+    /// Which.
+    pub name: String,
+    /// Server time per delivery, µs.
+    pub cpu_us: Option<f64>,
+    /// As a share of the floor's.
+    pub cpu_share: Option<f64>,
+    /// Deliveries per second.
+    pub deliveries_per_s: Option<f64>,
+    /// As a multiple of the floor's.
+    pub deliveries_times: Option<f64>,
+    /// Latency, ms.
+    pub p99_ms: Option<f64>,
+}
+
+/// One figure, and what it should be.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Line {
+    /// In words.
+    pub what: String,
+    /// What was seen.
+    pub value: Option<f64>,
+    /// Of the value.
+    pub unit: String,
+    /// What it should be.
+    pub aim: Option<Aim>,
+}
+
+/// A bound.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aim {
+    /// No more than this.
+    AtMost(f64),
+    /// No less than this.
+    AtLeast(f64),
+    /// This, without any tolerance: what is lost, who is told.
+    Exactly(f64),
+}
+
+/// How a figure stands to its aim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there.
+    Met,
+    /// It is there within the tolerance of 5 %.
+    Nearly,
+    /// It is not.
+    Missed,
+    /// There is none.
+    None,
+}
+
+/// By how much a figure may miss its aim.
+const TOLERANCE: f64 = 0.05;
+
+impl Aim {
+    /// How a value stands to it. What was not measured is missed.
+    pub fn judge(self, value: Option<f64>) -> Verdict {
+        let Some(value) = value.filter(|value| value.is_finite()) else {
+            return Verdict::Missed;
+        };
+        let (met, nearly) = match self {
+            Self::AtMost(bound) => (value <= bound, value <= bound * (1.0 + TOLERANCE)),
+            Self::AtLeast(bound) => (value >= bound, value >= bound * (1.0 - TOLERANCE)),
+            Self::Exactly(bound) => (value == bound, false),
+        };
+        match (met, nearly) {
+            (true, _) => Verdict::Met,
+            (false, true) => Verdict::Nearly,
+            (false, false) => Verdict::Missed,
+        }
+    }
+}
+
+impl Verdict {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Met => "met",
+            Self::Nearly => "met within 5 %",
+            Self::Missed => "missed",
+            Self::None => "",
+        }
+    }
+}
+
+impl Load {
+    /// Plaza's figures and the aims of this load.
+    pub fn judged(&self) -> [(Option<f64>, Option<Aim>); 3] {
+        let plaza = self.servers.iter().find(|server| server.name == PLAZA);
+        let figure = |of: fn(&Served) -> Option<f64>| plaza.and_then(of);
+        [
+            (figure(|server| server.cpu_share), self.cpu_at_most.map(Aim::AtMost)),
+            (
+                figure(|server| server.deliveries_times),
+                self.deliveries_at_least.map(Aim::AtLeast),
+            ),
+            (figure(|server| server.p99_ms), self.p99_at_most.map(Aim::AtMost)),
+        ]
+    }
+}
+
+impl Measured {
+    /// How many figures have missed their aim, or could not be taken.
+    pub fn missed(&self) -> usize {
+        let judged = self.loads.iter().flat_map(Load::judged);
+        let lines = self.lines.iter().map(|line| (line.value, line.aim));
+        let missed =
+            |(value, aim): &(Option<f64>, Option<Aim>)| aim.is_some_and(|aim| aim.judge(*value) == Verdict::Missed);
+        judged.chain(lines).filter(missed).count() + self.troubles.len()
+    }
+}
+
+/// The name that the server under test has in tables.
+pub const PLAZA: &str = "Plaza";
+
+/// Runs the parts that are asked for. `Ok(false)`: an aim was missed.
+pub fn figures(options: &FiguresOptions) -> Result<bool, String> {
+    let mut lab = Lab::new(options)?;
+    let parts = if options.only.is_empty() {
+        Part::value_variants().to_vec()
+    } else {
+        options.only.clone()
+    };
+    fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
+    let path = options.out.join("figures.json");
+    let mut results: Results = match fs::read_to_string(&path) {
+        Ok(text) => serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?,
+        Err(_) => Results::default(),
+    };
+    let began = Instant::now();
+    let mut missed = 0;
+    for part in parts {
+        let started = Instant::now();
+        eprintln!("{} ({} min so far)", name(part), minutes(began.elapsed()));
+        let mut measured = Measured {
+            date: lab::date()?,
+            machine: crate::process::machine(),
+            server: lab.version.clone(),
+            command: command(options, part),
+            scale: options.scale,
+            ..Measured::default()
+        };
+        parts::run(part, &mut lab, &mut measured);
+        measured.troubles = std::mem::take(&mut lab.troubles);
+        measured.took_s = started.elapsed().as_secs_f64();
+        missed += measured.missed();
+        results.parts.insert(part, measured);
+        // After every part, so that an interrupted run keeps what it has.
+        page::write(&options.out, &results)?;
+    }
+    println!("{}", page::markdown(&results));
+    println!(
+        "written to {}: figures.md, figures.json, figures.html",
+        options.out.display()
+    );
+    Ok(missed == 0)
+}
+
+/// The name of a part on the command line.
+fn name(part: Part) -> String {
+    part.to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
+}
+
+/// The command that runs this part as it was run.
+fn command(options: &FiguresOptions, part: Part) -> String {
+    let mut command = format!("plaza-load figures --only {}", name(part));
+    let usual = FiguresOptions::usual();
+    if options.rivals && matches!(part, Part::Loads | Part::Memory) {
+        command += " --rivals";
+    }
+    if options.rounds != usual.rounds {
+        command += &format!(" --rounds {}", options.rounds);
+    }
+    if options.seconds != usual.seconds {
+        command += &format!(" --seconds {}", options.seconds);
+    }
+    if options.scale != usual.scale {
+        command += &format!(" --scale {}", options.scale);
+    }
+    command
+}
+
+impl FiguresOptions {
+    /// As they are when nothing is said.
+    fn usual() -> Self {
+        Self {
+            plaza: None,
+            out: PathBuf::new(),
+            only: Vec::new(),
+            rivals: false,
+            rounds: 5,
+            seconds: 5.0,
+            server_core: 0,
+            load_core: 1,
+            scale: 1.0,
+        }
+    }
+}
+
+fn minutes(time: Duration) -> u64 {
+    time.as_secs() / 60
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_aim_has_a_tolerance_of_five_percent_unless_it_is_exact() {
+        let judge = |aim: Aim, value| aim.judge(Some(value));
+        assert_eq!(judge(Aim::AtMost(1.0), 1.0), Verdict::Met);
+        assert_eq!(judge(Aim::AtMost(1.0), 1.04), Verdict::Nearly);
+        assert_eq!(judge(Aim::AtMost(1.0), 1.06), Verdict::Missed);
+        assert_eq!(judge(Aim::AtLeast(30.0), 29.0), Verdict::Nearly);
+        assert_eq!(judge(Aim::AtLeast(30.0), 28.0), Verdict::Missed);
+        assert_eq!(judge(Aim::Exactly(0.0), 0.0), Verdict::Met);
+        assert_eq!(judge(Aim::Exactly(0.0), 1.0), Verdict::Missed);
+        assert_eq!(Aim::AtMost(1.0).judge(None), Verdict::Missed);
+        assert_eq!(Aim::AtMost(1.0).judge(Some(f64::NAN)), Verdict::Missed);
+    }
+}

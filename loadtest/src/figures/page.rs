@@ -1,0 +1,430 @@
+//! The results as Markdown, HTML and plots.
+
+use std::{fs, path::Path};
+
+use super::{Aim, Line, Load, Measured, Part, Results, Served, Verdict, name};
+use crate::{
+    plot::{self, Groups},
+    report::{self, escape, number},
+    table,
+};
+
+/// Writes everything into a directory.
+pub(super) fn write(out: &Path, results: &Results) -> Result<(), String> {
+    let json = serde_json::to_string_pretty(results).map_err(|error| error.to_string())?;
+    let mut files = vec![
+        ("figures.json".to_owned(), json),
+        ("figures.md".to_owned(), markdown(results)),
+        ("figures.html".to_owned(), html(results)),
+    ];
+    for (name, plot) in results.parts.iter().flat_map(|(part, measured)| plots(*part, measured)) {
+        files.push((format!("{name}.svg"), plot::file(&plot).to_owned()));
+    }
+    for (name, text) in files {
+        let path = out.join(name);
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The whole as Markdown.
+pub(super) fn markdown(results: &Results) -> String {
+    let mut text = "# Figures\n\n".to_owned();
+    text += &format!("{}\n\n", INTRODUCTION.replace('\n', " "));
+    text += &table::markdown(&summary(results));
+    for (part, measured) in &results.parts {
+        text += &format!("\n## {}\n\n", title(*part));
+        for sentence in about(measured) {
+            text += &format!("{sentence}\n");
+        }
+        for (name, _) in plots(*part, measured) {
+            text += &format!("\n![{name}]({name}.svg)\n");
+        }
+        for table in tables(measured) {
+            text += &format!("\n{}", table::markdown(&table));
+        }
+        if !measured.troubles.is_empty() {
+            text += "\nWhat went wrong:\n\n";
+        }
+        for trouble in &measured.troubles {
+            text += &format!("- {trouble}\n");
+        }
+    }
+    text
+}
+
+fn html(results: &Results) -> String {
+    let mut body = format!("<p>{}</p>{}", escape(INTRODUCTION), table::html(&summary(results)));
+    for (part, measured) in &results.parts {
+        body += &format!("<h2>{}</h2>", escape(title(*part)));
+        for sentence in about(measured) {
+            body += &format!("<p>{}</p>", coded(&escape(&sentence)));
+        }
+        for (_, plot) in plots(*part, measured) {
+            body += &plot;
+        }
+        for table in tables(measured) {
+            body += &table::html(&table);
+        }
+        for trouble in &measured.troubles {
+            body += &format!("<p class=bad>{}</p>", escape(trouble));
+        }
+    }
+    report::page("Plaza: figures", &body)
+}
+
+const INTRODUCTION: &str = "Medians of the rounds; a ratio is the median of the ratios of each round, in which both sides \
+ran directly after one another. The floor is one plain send() per member. CPU is what all threads of the server spent, from \
+schedstat, per delivery. Latency counts from the intended moment of sending. Every member's stream was audited; what went \
+wrong is listed. Aims have a tolerance of 5 %, except what is lost and who is told.";
+
+fn title(part: Part) -> &'static str {
+    match part {
+        Part::Loads => "1,000 members at seven loads",
+        Part::Shards => "Two shards against one",
+        Part::Crowd => "A crowd in one room",
+        Part::Quiet => "A quiet room",
+        Part::Rooms => "Many small rooms",
+        Part::Memory => "Memory of idle connections and rooms",
+        Part::Storm => "Everybody at once",
+        Part::History => "History on and off",
+        Part::Stall => "Slow readers",
+        Part::Beside => "Two people beside a crowd",
+        Part::Joins => "Joins and leaves",
+        Part::Presence => "Presence",
+    }
+}
+
+fn about(measured: &Measured) -> Vec<String> {
+    let mut about = vec![format!(
+        "{} UTC; {}; {}; {:.0} s with `{}`.",
+        measured.date, measured.machine, measured.server, measured.took_s, measured.command
+    )];
+    if measured.scale != 1.0 {
+        about.push(format!(
+            "Only {} of the members were there: this tries the tool and says nothing of the server.",
+            measured.scale
+        ));
+    }
+    about
+}
+
+/// The words between backquotes of escaped text as code.
+fn coded(text: &str) -> String {
+    let mut parts = text.split('`');
+    let mut coded = parts.next().unwrap_or_default().to_owned();
+    for (index, part) in parts.enumerate() {
+        coded += if index % 2 == 0 { "<code>" } else { "</code>" };
+        coded += part;
+    }
+    coded
+}
+
+fn summary(results: &Results) -> Vec<Vec<String>> {
+    let mut rows = vec![
+        ["part", "aims", "met", "met within 5 %", "missed", "troubles"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for (part, measured) in &results.parts {
+        let verdicts: Vec<Verdict> = measured
+            .loads
+            .iter()
+            .flat_map(Load::judged)
+            .chain(measured.lines.iter().map(|line| (line.value, line.aim)))
+            .filter_map(|(value, aim)| Some(aim?.judge(value)))
+            .collect();
+        let count = |wanted: Verdict| {
+            verdicts
+                .iter()
+                .filter(|verdict| **verdict == wanted)
+                .count()
+                .to_string()
+        };
+        rows.push(vec![
+            format!("{} ({})", title(*part), name(*part)),
+            verdicts.len().to_string(),
+            count(Verdict::Met),
+            count(Verdict::Nearly),
+            count(Verdict::Missed),
+            measured.troubles.len().to_string(),
+        ]);
+    }
+    rows
+}
+
+fn tables(measured: &Measured) -> Vec<Vec<Vec<String>>> {
+    let mut tables = Vec::new();
+    if !measured.loads.is_empty() {
+        tables.push(judged(&measured.loads));
+        tables.push(beside_others(&measured.loads));
+    }
+    if !measured.lines.is_empty() {
+        tables.push(lines(&measured.lines));
+    }
+    tables
+}
+
+fn shown(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), number)
+}
+
+/// Plaza against its aims.
+fn judged(loads: &[Load]) -> Vec<Vec<String>> {
+    let heads = [
+        "load",
+        "CPU / floor",
+        "at most",
+        "",
+        "deliveries/s × floor",
+        "at least",
+        "",
+        "p99 ms",
+        "at most",
+        "",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for load in loads {
+        let mut row = vec![load.name.clone()];
+        for (value, aim) in load.judged() {
+            let bound = aim.map(bound);
+            row.extend([
+                shown(value),
+                bound.map_or_else(String::new, number),
+                aim.map_or(Verdict::None, |aim| aim.judge(value)).words().to_owned(),
+            ]);
+        }
+        rows.push(row);
+    }
+    rows
+}
+
+/// All servers with what was measured of them; the best of each load in bold in Markdown is left to the reader's eye.
+fn beside_others(loads: &[Load]) -> Vec<Vec<String>> {
+    let heads = [
+        "load",
+        "server",
+        "CPU µs per delivery",
+        "/ floor",
+        "deliveries/s",
+        "× floor",
+        "p99 ms",
+    ];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    for load in loads {
+        for server in &load.servers {
+            let name = if server.name == "floor" {
+                "floor, 1 in flight".to_owned()
+            } else {
+                server.name.clone()
+            };
+            rows.push(vec![
+                load.name.clone(),
+                name,
+                shown(server.cpu_us),
+                shown(server.cpu_share),
+                shown(server.deliveries_per_s),
+                shown(server.deliveries_times),
+                shown(server.p99_ms),
+            ]);
+        }
+    }
+    rows
+}
+
+fn lines(lines: &[Line]) -> Vec<Vec<String>> {
+    let mut rows = vec![
+        ["figure", "measured", "unit", "aim", "verdict"]
+            .map(str::to_owned)
+            .to_vec(),
+    ];
+    for line in lines {
+        let aim = line.aim.map_or_else(String::new, |aim| {
+            let word = match aim {
+                Aim::AtMost(_) => "at most",
+                Aim::AtLeast(_) => "at least",
+                Aim::Exactly(_) => "exactly",
+            };
+            format!("{word} {}", number(bound(aim)))
+        });
+        rows.push(vec![
+            line.what.clone(),
+            shown(line.value),
+            line.unit.clone(),
+            aim,
+            line.aim
+                .map_or(Verdict::None, |aim| aim.judge(line.value))
+                .words()
+                .to_owned(),
+        ]);
+    }
+    rows
+}
+
+fn bound(aim: Aim) -> f64 {
+    match aim {
+        Aim::AtMost(bound) | Aim::AtLeast(bound) | Aim::Exactly(bound) => bound,
+    }
+}
+
+/// The plots of a part by name.
+fn plots(part: Part, measured: &Measured) -> Vec<(&'static str, String)> {
+    match part {
+        Part::Loads => load_plots(&measured.loads),
+        Part::Memory => {
+            let rows: Vec<(String, f64)> = measured
+                .lines
+                .iter()
+                .filter_map(|line| Some((line.what.clone(), line.value?)))
+                .collect();
+            vec![("memory", plot::bars("Memory, each", "bytes", &rows))]
+        }
+        Part::Presence => {
+            let rows: Vec<(String, f64)> = measured
+                .lines
+                .iter()
+                .filter_map(|line| {
+                    let dialect = line.what.rsplit_once(", ")?.1.split(':').next()?;
+                    Some((dialect.to_owned(), line.value?))
+                })
+                .collect();
+            vec![("presence", plot::bars("Presence, to each member", "bytes/s", &rows))]
+        }
+        Part::Shards
+        | Part::Crowd
+        | Part::Quiet
+        | Part::Rooms
+        | Part::Storm
+        | Part::History
+        | Part::Stall
+        | Part::Beside
+        | Part::Joins => Vec::new(),
+    }
+}
+
+type Group = (String, Vec<Option<f64>>, Option<f64>);
+
+fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
+    let Some(first) = loads.first() else { return Vec::new() };
+    // The floor is what the others are measured with.
+    let names: Vec<String> = first
+        .servers
+        .iter()
+        .map(|server| server.name.clone())
+        .filter(|name| name != "floor")
+        .collect();
+    let groups = |of: fn(&Served) -> Option<f64>, aim: fn(&Load) -> Option<f64>, wanted: fn(&Load) -> bool| {
+        let group = |load: &Load| -> Group {
+            let values = load.servers.iter().filter(|server| server.name != "floor").map(of);
+            (load.name.clone(), values.collect(), aim(load))
+        };
+        loads.iter().filter(|load| wanted(load)).map(group).collect::<Vec<_>>()
+    };
+    let plot = |title: &str, groups: Vec<Group>| {
+        plot::groups(&Groups {
+            title,
+            series: &names,
+            groups: &groups,
+            logarithmic: true,
+        })
+    };
+    let closed = |load: &Load| load.deliveries_at_least.is_some();
+    vec![
+        (
+            "loads-cpu",
+            plot(
+                "Server CPU per delivery as a share of the floor's; less is better, dashes are Plaza's aims",
+                groups(|server| server.cpu_share, |load| load.cpu_at_most, |_| true),
+            ),
+        ),
+        (
+            "loads-deliveries",
+            plot(
+                "Deliveries per second as a multiple of the floor's; more is better",
+                groups(
+                    |server| server.deliveries_times,
+                    |load| load.deliveries_at_least,
+                    closed,
+                ),
+            ),
+        ),
+        (
+            "loads-p99",
+            plot(
+                "p99 in ms, from the intended moment of sending; less is better",
+                groups(|server| server.p99_ms, |load| load.p99_at_most, |_| true),
+            ),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::PLAZA, *};
+
+    fn results() -> Results {
+        let served = |name: &str, cpu: f64| Served {
+            name: name.to_owned(),
+            cpu_us: Some(3.0 * cpu),
+            cpu_share: Some(cpu),
+            deliveries_per_s: Some(1e6),
+            deliveries_times: Some(1.0 / cpu),
+            p99_ms: Some(4.0),
+        };
+        let loads = Measured {
+            scale: 1.0,
+            command: "plaza-load figures --only loads".to_owned(),
+            loads: vec![Load {
+                name: "1 in flight".to_owned(),
+                servers: vec![served("floor", 1.0), served(PLAZA, 0.8), served("NATS", 1.6)],
+                cpu_at_most: Some(1.08),
+                deliveries_at_least: Some(2.0),
+                p99_at_most: None,
+            }],
+            ..Measured::default()
+        };
+        let crowd = Measured {
+            scale: 0.1,
+            lines: vec![Line {
+                what: "lost <all>".to_owned(),
+                value: Some(0.0),
+                unit: String::new(),
+                aim: Some(Aim::Exactly(0.0)),
+            }],
+            troubles: vec!["one | other".to_owned()],
+            ..Measured::default()
+        };
+        Results {
+            parts: [(Part::Loads, loads), (Part::Crowd, crowd)].into(),
+        }
+    }
+
+    #[test]
+    fn every_figure_has_its_verdict_and_a_trial_says_that_it_is_one() {
+        let text = markdown(&results());
+        assert!(
+            text.contains("| 1 in flight | 0.8000 | 1.080 | met | 1.250 | 2 | missed |"),
+            "{text}"
+        );
+        assert!(text.contains("| lost <all> | 0 |  | exactly 0 | met |"), "{text}");
+        assert!(text.contains("says nothing of the server") && text.contains("- one | other"));
+    }
+
+    #[test]
+    fn the_page_works_offline_and_its_plots_show_all_servers() {
+        let html = html(&results());
+        for foreign in ["src=", "href=", "@import", "url(", "<script", "<link"] {
+            assert!(!html.contains(foreign), "{foreign}");
+        }
+        assert!(html.contains("<code>plaza-load figures --only loads</code>") && html.contains("lost &lt;all&gt;"));
+        assert_eq!(html.matches("<svg").count(), 3);
+        assert!(html.contains("NATS, 1 in flight: 1.6"));
+    }
+
+    #[test]
+    fn results_come_back_from_their_file() {
+        let json = serde_json::to_string(&results()).unwrap_or_default();
+        let back: Results = serde_json::from_str(&json).unwrap_or_default();
+        assert_eq!(markdown(&back), markdown(&results()));
+    }
+}

@@ -1,0 +1,197 @@
+//! What a server can do wrong, done on purpose, so that the audit can be seen to fail: by the floor itself, or by a proxy
+//! that stands before a real server and tampers with what its members are sent.
+//!
+//! The proxy reads the frames of the server, counts those that carry a talk over all members, and drops, doubles, swaps,
+//! tears or changes one out of so many. Everything else passes as it is.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use clap::Args;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+};
+
+use crate::{
+    frame::{self, From, Opcode, Scan},
+    limits, marker,
+};
+
+/// What goes wrong, counted in deliveries over all members.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct Sabotage {
+    /// Leaves one delivery out of so many.
+    #[arg(long)]
+    pub drop_one_in: Option<u64>,
+    /// Makes one delivery out of so many twice.
+    #[arg(long)]
+    pub duplicate_one_in: Option<u64>,
+    /// Makes one delivery out of so many after the one that should follow it.
+    #[arg(long)]
+    pub swap_one_in: Option<u64>,
+    /// Sends only half the bytes of one delivery out of so many.
+    #[arg(long)]
+    pub tear_one_in: Option<u64>,
+    /// Changes the last byte of one delivery out of so many.
+    #[arg(long)]
+    pub flip_one_in: Option<u64>,
+}
+
+/// What is done to one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deed {
+    /// Nothing.
+    Right,
+    /// It is left out.
+    Drop,
+    /// It is made twice.
+    Twice,
+    /// It is made after the next one.
+    Swap,
+    /// Only half of it is sent.
+    Tear,
+    /// A byte of it is changed.
+    Flip,
+}
+
+impl Sabotage {
+    /// What is done to the delivery with this number, counted from 1.
+    pub fn deed(&self, number: u64) -> Deed {
+        let hit = |one_in: Option<u64>| one_in.is_some_and(|count| number.is_multiple_of(count.max(1)));
+        [
+            (self.drop_one_in, Deed::Drop),
+            (self.duplicate_one_in, Deed::Twice),
+            (self.swap_one_in, Deed::Swap),
+            (self.tear_one_in, Deed::Tear),
+            (self.flip_one_in, Deed::Flip),
+        ]
+        .into_iter()
+        .find_map(|(one_in, deed)| hit(one_in).then_some(deed))
+        .unwrap_or(Deed::Right)
+    }
+}
+
+/// Changes a byte of a frame so that it stays a frame: the last one, which is text or what stands behind it.
+pub fn flip(bytes: &mut [u8]) {
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+}
+
+/// Stands before a server until the process ends.
+pub async fn stand_before(listener: TcpListener, server: SocketAddr, sabotage: Sabotage) -> io::Result<()> {
+    let deliveries = Arc::new(AtomicU64::new(0));
+    loop {
+        let (client, _) = listener.accept().await?;
+        let deliveries = Arc::clone(&deliveries);
+        tokio::spawn(async move {
+            // Whatever ends one side ends the other: both halves are dropped here.
+            let Ok(server) = TcpStream::connect(server).await else {
+                return;
+            };
+            // Where this is refused the proxy is slower, and nothing else.
+            let _ = (client.set_nodelay(true), server.set_nodelay(true));
+            let (mut from_client, to_client) = client.into_split();
+            let (from_server, mut to_server) = server.into_split();
+            tokio::select! {
+                _ = tokio::io::copy(&mut from_client, &mut to_server) => {}
+                _ = tamper(from_server, to_client, sabotage, &deliveries) => {}
+            }
+        });
+    }
+}
+
+async fn tamper(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    sabotage: Sabotage,
+    deliveries: &AtomicU64,
+) -> io::Result<()> {
+    let (mut inbox, mut out) = (Vec::new(), Vec::new());
+    let (mut upgraded, mut held) = (false, None::<Vec<u8>>);
+    loop {
+        if from.read_buf(&mut inbox).await? == 0 {
+            return Ok(());
+        }
+        let mut used = 0;
+        if !upgraded {
+            let Some(end) = memchr::memmem::find(&inbox, b"\r\n\r\n") else {
+                if inbox.len() > limits::RESPONSE_HEAD_BYTES {
+                    return Ok(());
+                }
+                continue;
+            };
+            used = end + 4;
+            out.extend_from_slice(inbox.get(..used).unwrap_or_default());
+            upgraded = true;
+        }
+        while let Some(rest) = inbox.get(used..)
+            && let Scan::Frame(found) = frame::scan(rest, From::Server)
+        {
+            let bytes = rest.get(..found.payload.end).unwrap_or_default();
+            let payload = rest.get(found.payload.clone()).unwrap_or_default();
+            let is_talk = matches!(found.opcode, Opcode::Text | Opcode::Binary) && marker::find(payload).is_some();
+            let deed = if is_talk {
+                sabotage.deed(deliveries.fetch_add(1, Relaxed) + 1)
+            } else {
+                Deed::Right
+            };
+            match deed {
+                Deed::Drop => {}
+                Deed::Twice => out.extend_from_slice(&[bytes, bytes].concat()),
+                Deed::Swap if held.is_none() => held = Some(bytes.to_vec()),
+                Deed::Tear => out.extend_from_slice(bytes.get(..bytes.len() / 2).unwrap_or_default()),
+                Deed::Flip => {
+                    out.extend_from_slice(bytes);
+                    flip(&mut out);
+                }
+                Deed::Swap | Deed::Right => {
+                    out.extend_from_slice(bytes);
+                    if is_talk {
+                        out.append(&mut held.take().unwrap_or_default());
+                    }
+                }
+            }
+            used += found.payload.end;
+        }
+        inbox.drain(..used);
+        to.write_all(&out).await?;
+        out.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_deed_in_so_many_is_done() {
+        let sabotage = Sabotage {
+            drop_one_in: Some(4),
+            flip_one_in: Some(3),
+            ..Sabotage::default()
+        };
+        let deeds: Vec<_> = (1..=6).map(|number| sabotage.deed(number)).collect();
+        assert_eq!(
+            deeds,
+            [
+                Deed::Right,
+                Deed::Right,
+                Deed::Flip,
+                Deed::Drop,
+                Deed::Right,
+                Deed::Flip
+            ]
+        );
+    }
+}

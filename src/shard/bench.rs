@@ -1,0 +1,285 @@
+//! What the benches may see of a shard's insides: thin wrappers, so that the insides themselves stay private. Not an interface.
+
+use std::{io, rc::Rc, sync::Arc, time::Instant};
+
+use bytes::Bytes;
+
+use super::{
+    connection::Socket,
+    directory,
+    engine::{Clock, Engine, Observer},
+    event::{RoomEvent, View},
+    inbox, log,
+    message::ToShard,
+    settings::Settings,
+    wheel,
+};
+use crate::{
+    chat::{Happening, RoomName, SessionId, ShardId, Talk, UserName},
+    codec::{DIALECTS, Handshake, NATIVE, native, number_of},
+    limits,
+};
+
+/// The inboxes of several shards, and what one shard sends.
+pub struct Inboxes(Arc<[inbox::Inbox<u64>]>);
+
+impl Inboxes {
+    /// Inboxes for so many shards.
+    pub fn new(shards: usize) -> Self {
+        let inbox = || inbox::Inbox::new(limits::INBOX_MESSAGES, shards);
+        Self((0..shards).map(|_| inbox()).collect())
+    }
+
+    /// Sends to a shard; whether it fitted.
+    pub fn push(&self, to: usize, message: u64) -> bool {
+        self.0[to].push(message).is_ok()
+    }
+
+    /// Takes the oldest message of a shard.
+    pub fn pop(&self, shard: usize) -> Option<u64> {
+        self.0[shard].pop()
+    }
+
+    /// The outbox of a shard.
+    pub fn outbox(&self, me: usize) -> Outbox {
+        Outbox(inbox::Outbox::new(me, self.0.clone()))
+    }
+}
+
+/// What one shard sends, and keeps when the other is full.
+pub struct Outbox(inbox::Outbox<u64>);
+
+impl Outbox {
+    /// Sends in order.
+    pub fn send(&mut self, to: usize, message: u64) {
+        self.0.send(to, message);
+    }
+
+    /// Tries again what is kept; how much is kept then.
+    pub fn retry(&mut self) -> usize {
+        self.0.retry();
+        self.0.kept()
+    }
+}
+
+/// A timer wheel of numbers.
+#[derive(Debug)]
+pub struct Wheel(wheel::Wheel<u64>);
+
+impl Wheel {
+    /// An empty one at time 0.
+    pub fn new() -> Self {
+        Self(wheel::Wheel::new(0))
+    }
+
+    /// Puts a number in, to come up at this time.
+    pub fn put(&mut self, at_ms: u64, number: u64) {
+        self.0.put(at_ms, number);
+    }
+
+    /// Takes what has come up.
+    pub fn expire(&mut self, now_ms: u64, mut each: impl FnMut(u64)) {
+        self.0.expire(now_ms, |_, number| each(number));
+    }
+}
+
+impl Default for Wheel {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Who is online where.
+#[derive(Debug)]
+pub struct Directory(directory::Directory);
+
+impl Directory {
+    /// Of so many shards.
+    pub fn new(shards: usize) -> Self {
+        Self(directory::Directory::new(shards, 1))
+    }
+
+    /// A session of this user begins.
+    pub fn enter(&self, user: &UserName, session: SessionId) {
+        self.0.enter(user, session);
+    }
+
+    /// A session of this user ends.
+    pub fn exit(&self, user: &UserName, session: SessionId) {
+        self.0.exit(user, session);
+    }
+
+    /// On how many shards this user is.
+    pub fn shards_of(&self, user: &UserName) -> usize {
+        self.0.whereabouts(user).count()
+    }
+
+    /// The home of a room.
+    pub fn home_of(&self, name: &str) -> ShardId {
+        self.0.home_of(name)
+    }
+}
+
+/// One shard's ring of recent events in a room.
+#[derive(Debug)]
+pub struct Ring {
+    room: RoomName,
+    view: View,
+    ring: log::Ring,
+}
+
+impl Ring {
+    /// An empty one, seen by native members that speak protobuf.
+    pub fn new() -> Self {
+        Self {
+            room: RoomName::lobby(),
+            view: View::new(0, 0),
+            ring: log::Ring::default(),
+        }
+    }
+
+    /// Appends a talk, as if everybody had been offered what stands before it, and trims to so many bytes.
+    pub fn push(&mut self, talk: Talk, most_bytes: usize) {
+        let event = RoomEvent::new(self.room.clone(), Happening::Talk(talk), None, 0);
+        self.ring.offered(self.ring.end());
+        self.ring.push(Arc::new(event), 0);
+        self.ring.trim_to(most_bytes);
+    }
+
+    /// What a member gets that has had everything but the last so many events.
+    pub fn batch(&self, behind: u64) -> Bytes {
+        let end = self.ring.end();
+        self.ring.batch(self.view, end.saturating_sub(behind), end).bytes
+    }
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What members' bytes are written to.
+pub trait Sink {
+    /// Writes what fits without waiting.
+    ///
+    /// # Errors
+    /// As those of a socket.
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+}
+
+impl<S: Sink> Socket for S {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.write(bytes)
+    }
+
+    fn reset(&self) {}
+}
+
+/// One shard with one room of native members; no pace, no other shards.
+pub struct Room<S> {
+    engine: Engine<S, RealTime>,
+    speaker: Option<SessionId>,
+    talk: Vec<u8>,
+}
+
+struct RealTime(Instant);
+
+impl Clock for RealTime {
+    fn micros(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64
+    }
+
+    fn unix_ms(&self) -> u64 {
+        1_700_000_000_000 + self.micros() / 1_000
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn talk(&self, _: &RoomName, _: &Talk) {}
+}
+
+impl<S: Sink> Room<S> {
+    /// A room whose members write to these.
+    pub fn new(sinks: impl IntoIterator<Item = S>) -> Self {
+        let mut settings = Settings {
+            pace: 0.0,
+            ..Settings::default()
+        };
+        // The members are told nothing of each other's coming: a bench is about talks.
+        settings.home.presence_events_max = 0;
+        let inboxes: Arc<[inbox::Inbox<ToShard>]> = [inbox::Inbox::new(limits::INBOX_MESSAGES, 1)].into();
+        let mut engine = Engine::new(
+            ShardId(0),
+            Arc::new(settings),
+            DIALECTS.iter().map(|dialect| dialect.profile()).collect(),
+            RealTime(Instant::now()),
+            Arc::new(directory::Directory::new(1, 1)),
+            inbox::Outbox::new(0, inboxes),
+            Rc::new(Nobody),
+            1,
+        );
+        let handshake = Handshake {
+            peer: ([127, 0, 0, 1], 1).into(),
+            query: Vec::new(),
+            login_username: None,
+            username: None,
+            subprotocol: Some(native::JSON),
+        };
+        let mut speaker = None;
+        for (number, sink) in sinks.into_iter().enumerate() {
+            engine.begin();
+            let id = engine.open(Rc::new(sink), handshake.clone(), number_of(NATIVE));
+            let hello = format!(r#"{{"hello":{{"name":"member {number}"}}}}"#);
+            for message in [hello.as_str(), r#"{"join":{"room":"lobby"}}"#] {
+                engine.receive(id, &mut masked(message));
+                engine.settle();
+            }
+            speaker.get_or_insert(id);
+        }
+        let text = "x".repeat(64);
+        let mut room = Self {
+            engine,
+            speaker,
+            talk: masked(&format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#)),
+        };
+        room.flush();
+        room
+    }
+
+    /// The first member says something of 64 bytes: read, numbered, put into the ring. Nobody else hears of it before the flush.
+    pub fn talk(&mut self) {
+        if let Some(speaker) = self.speaker {
+            self.engine.begin();
+            self.engine.receive(speaker, &mut self.talk.clone());
+            self.engine.settle();
+        }
+    }
+
+    /// Writes to every member what it has not had yet; how many talks all members were given since the last time.
+    pub fn flush(&mut self) -> u64 {
+        self.engine.begin();
+        while self.engine.flush() {}
+        self.engine.settle();
+        self.engine.wants().clear();
+        self.engine.stats.flushes.clear();
+        std::mem::take(&mut self.engine.stats.deliveries)
+    }
+}
+
+/// A text frame of a client, with a mask of zeroes.
+fn masked(text: &str) -> Vec<u8> {
+    let mut frame = vec![0x81];
+    match text.len() {
+        short @ 0..=125 => frame.push(0x80 | short as u8),
+        long => {
+            frame.push(0x80 | 126);
+            frame.extend((long as u16).to_be_bytes());
+        }
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    frame
+}
