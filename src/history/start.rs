@@ -380,6 +380,19 @@ impl fmt::Display for StartFault {
                 file.display()
             ),
             Self::Io { file, why } => write!(f, "{}: {why}", file.display()),
+            // Who runs the store tries again by itself; who starts it does not.
+            Self::Store(StoreFault::Full { file }) => {
+                write!(
+                    f,
+                    "no space left to write {}: free some, then start again",
+                    file.display()
+                )
+            }
+            Self::Store(StoreFault::ReadOnly { file }) => write!(
+                f,
+                "{} cannot be written: make it and its file system writable, then start again",
+                file.display()
+            ),
             Self::Store(fault) => fault.fmt(f),
         }
     }
