@@ -235,14 +235,14 @@ fn guard_presence(files: &Files, testimony: &Testimony) -> Result<(), StartFault
     };
     let [_, wal, _] = with_companions(&files.database);
     let wal = fs::metadata(&wal).map_or(0, |data| data.len());
-    let seen = known.or_else(|| (wal > 0 && size == 0).then(|| format!("a write-ahead log of {wal} bytes is")));
+    // SQLite makes the database before it begins a log, and would throw this one away.
+    let seen = known.or_else(|| (wal > 0).then(|| format!("a write-ahead log of {wal} bytes is")));
     match seen {
-        // A first start that was cut off before its first commit leaves a log and an empty database: nothing was stored.
-        Some(seen) if !matches!(testimony, Testimony::Missing) => Err(StartFault::Torn {
+        Some(seen) => Err(StartFault::Torn {
             file: files.database.clone(),
             seen: format!("the database is missing or empty, and {seen} there"),
         }),
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 
@@ -380,6 +380,19 @@ impl fmt::Display for StartFault {
                 file.display()
             ),
             Self::Io { file, why } => write!(f, "{}: {why}", file.display()),
+            // Who runs the store tries again by itself; who starts it does not.
+            Self::Store(StoreFault::Full { file }) => {
+                write!(
+                    f,
+                    "no space left to write {}: free some, then start again",
+                    file.display()
+                )
+            }
+            Self::Store(StoreFault::ReadOnly { file }) => write!(
+                f,
+                "{} cannot be written: make it and its file system writable, then start again",
+                file.display()
+            ),
             Self::Store(fault) => fault.fmt(f),
         }
     }

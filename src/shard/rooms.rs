@@ -316,7 +316,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match self.busy_policy(id) {
             BusyPolicy::Tell => {
                 let refusal = ErrorCode::Busy
-                    .because("the room has more on its way to its members than it may hold; say it again in a moment")
+                    .because("more talks of the room than may wait are on their way to its store or its members; say it again in a moment")
                     .retry_after(limits::BUSY_RETRY);
                 self.reply(id, said.id, &Reply::Error(refusal));
             }

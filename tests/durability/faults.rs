@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     kept,
     person::Person,
+    size,
     support::{Program, Running, get, program, until},
 };
 
@@ -39,6 +40,15 @@ impl SmallDisk {
 
     fn path(&self) -> &Path {
         self.0.path()
+    }
+
+    fn resize(&self, megabytes: usize) {
+        let mut mount = Command::new("mount");
+        mount
+            .arg("-o")
+            .arg(format!("remount,size={megabytes}m"))
+            .arg(self.path());
+        assert!(mount.status().unwrap().success());
     }
 }
 
@@ -87,16 +97,42 @@ fn a_full_disk_is_told_to_senders_and_readiness_and_the_server_lives_and_recover
     assert_eq!(get(server.admin, "/readyz").status, 200);
     let mut ann = Person::joined(server.address, "ann", "lobby");
     let mut bob = Person::joined(server.address, "bob", "lobby");
-    let long = "x".repeat(4_000);
-    let mut stored: u64 = 0;
+    let mut stored = 0;
+    for round in 0..size(1, 10) {
+        let before = stored;
+        // Only the ballast of the round before is in the way.
+        disk.resize(6 + round);
+        fills_up(&disk, &server, &mut ann, &mut stored);
+        fs::remove_file(&ballast).unwrap();
+        fs::remove_file(disk.path().join("filler")).unwrap();
+        until("it is ready again", || get(server.admin, "/readyz").status == 200);
+        for _ in 1..=20 {
+            stored += 1;
+            assert_eq!(ann.say("lobby", &long())["seq"], stored, "no number is left out");
+        }
+        for seq in before + 1..=stored {
+            assert_eq!(bob.next("message")["seq"], seq);
+        }
+        disk.resize(7 + round);
+        fs::write(&ballast, vec![1; 1 << 20]).unwrap();
+    }
+}
+
+fn long() -> String {
+    "x".repeat(4_000)
+}
+
+/// Talks until the disk is full, and looks at how that is told.
+fn fills_up(disk: &SmallDisk, server: &Running, ann: &mut Person, stored: &mut u64) {
+    let long = long();
     let error = loop {
         let answer = ann.ask(json!({"talk": {"room": "lobby", "text": long, "key": format!("k{stored}")}}));
         if answer["error"].is_object() {
             break answer["error"].clone();
         }
-        stored += 1;
-        assert_eq!(answer["ack"]["seq"], stored);
-        assert!(stored < 10_000, "the disk never fills");
+        *stored += 1;
+        assert_eq!(answer["ack"]["seq"], *stored);
+        assert!(*stored < 100_000, "the disk never fills");
     };
     assert_eq!(error["code"], "store_failed", "{error}");
     assert!(error["text"].as_str().unwrap().contains("full"), "{error}");
@@ -111,11 +147,11 @@ fn a_full_disk_is_told_to_senders_and_readiness_and_the_server_lives_and_recover
     for request in [
         json!({"talk": {"room": "lobby", "text": long}}),
         json!({"direct": {"to": "bob", "text": long}}),
-        json!({"read": {"room": "lobby", "seq": stored}}),
+        json!({"read": {"room": "lobby", "seq": *stored}}),
         json!({"rename": {"name": "anna"}}),
     ] {
         let answer = ann.ask(request.clone());
-        stored += u64::from(answer["ack"].is_object() && request["talk"].is_object());
+        *stored += u64::from(answer["ack"].is_object() && request["talk"].is_object());
         let refused = answer["error"]["code"] == "store_failed";
         assert!(refused || answer["error"].is_null(), "{answer}");
     }
@@ -125,20 +161,35 @@ fn a_full_disk_is_told_to_senders_and_readiness_and_the_server_lives_and_recover
             assert_eq!(answer["error"]["code"], "store_failed", "{answer}");
             break;
         }
-        stored += 1;
-        assert!(stored < 10_000, "the disk is not full any more");
+        *stored += 1;
+        assert!(*stored < 100_000, "the disk is not full any more");
     }
-    assert_eq!(ann.all("lobby").len() as u64, stored, "what is stored is still served");
+    assert_eq!(ann.all("lobby").len() as u64, *stored, "what is stored is still served");
     assert_eq!(ann.ask(json!({"users": {"room": "lobby"}}))["users"]["online"], 2);
-    fs::remove_file(&ballast).unwrap();
+}
+
+#[test]
+fn a_start_on_a_full_disk_is_refused_in_words_and_works_when_there_is_room_again() {
+    let Some(disk) = SmallDisk::mount("the start on a full disk") else {
+        return;
+    };
+    let data = disk.path().join("data");
+    let server = Running::start(&kept(&data));
+    Person::joined(server.address, "ann", "lobby").say("lobby", "x");
+    drop(server);
+    let filler = disk.path().join("filler");
+    let mut file = fs::File::create(&filler).unwrap();
+    while file.write_all(&[1; 512]).is_ok() {}
+    drop(file);
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
+    let refused = program().args(arguments).arg(&data).output().unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{words}");
+    assert!(words.contains("no space left"), "{words}");
+    assert!(words.contains("then start again"), "nothing goes on by itself: {words}");
     fs::remove_file(&filler).unwrap();
-    until("it is ready again", || get(server.admin, "/readyz").status == 200);
-    for n in 1..=20 {
-        assert_eq!(ann.say("lobby", &long)["seq"], stored + n, "no number is left out");
-    }
-    for seq in 1..=stored + 20 {
-        assert_eq!(bob.next("message")["seq"], seq);
-    }
+    let server = Running::start(&kept(&data));
+    assert_eq!(Person::joined(server.address, "bob", "lobby").all("lobby").len(), 1);
 }
 
 #[test]

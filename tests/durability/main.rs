@@ -4,6 +4,9 @@
 
 mod directs;
 mod faults;
+#[path = "../support/forgetful.rs"]
+mod forgetful;
+mod forgets;
 mod keeping;
 mod person;
 mod proofs;

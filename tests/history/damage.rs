@@ -11,7 +11,7 @@ use plaza::{
     history::{Ask, LogId, StartFault, StoreFault, Window},
 };
 
-use crate::support::{Caller, append, committed, room, rounds, settings};
+use crate::support::{Caller, append, committed, room, settings, size};
 
 /// What a crash leaves: half of the talks in the database, half in its write-ahead log.
 struct Image {
@@ -165,7 +165,7 @@ enum Verdict {
 fn a_log_cut_anywhere_is_a_prefix_in_a_new_epoch_with_the_loss_named() {
     let image = image();
     let length = image.len("history.db-wal");
-    let places = rounds("PLAZA_TEST_CUTS", 100);
+    let places = size(100, 1_000);
     let mut lost = 0;
     for place in 0..places {
         let dir = tempfile::tempdir().unwrap();
@@ -181,7 +181,7 @@ fn a_log_cut_anywhere_is_a_prefix_in_a_new_epoch_with_the_loss_named() {
 #[test]
 fn a_flipped_bit_is_a_prefix_or_a_refusal() {
     let image = image();
-    let flips = rounds("PLAZA_TEST_FLIPS", 100);
+    let flips = size(100, 2_000);
     let mut dice = fastrand::Rng::with_seed(4);
     let mut seen = [0; 3];
     for round in 0..flips {
@@ -232,6 +232,23 @@ fn the_head_file_missing_or_foreign_is_noticed() {
     fs::remove_file(dir.path().join("history.db")).unwrap();
     let why = Caller::start(settings(dir.path())).map(drop).unwrap_err().to_string();
     assert!(why.contains("history.db") && why.contains("missing"), "{why}");
+}
+
+#[test]
+fn a_log_without_its_database_is_refused_and_left_alone_also_when_nothing_else_is_there() {
+    let image = image();
+    let dir = tempfile::tempdir().unwrap();
+    image.lay(dir.path(), "", |_| ());
+    for name in ["history.db", "history.head"] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    let why = Caller::start(settings(dir.path())).map(drop).unwrap_err().to_string();
+    assert!(
+        why.contains("history.db") && why.contains("write-ahead log") && why.contains("plaza history import"),
+        "{why}"
+    );
+    let left = fs::metadata(dir.path().join("history.db-wal")).unwrap().len();
+    assert_eq!(left, image.len("history.db-wal") as u64);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use plaza::history::Outcome;
 
-use crate::support::{CHILD_DIR, Caller, append, child, room, rounds};
+use crate::support::{CHILD_DIR, Caller, append, child, room, size};
 
 /// Keys that are on their way at a time.
 const IN_FLIGHT: usize = 64;
@@ -63,7 +63,7 @@ fn what_was_acknowledged_is_there_once_and_in_order_after_kill_9() {
     let mut acked: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     let mut dice = fastrand::Rng::with_seed(9);
     let mut fresh = 0;
-    for _ in 0..rounds("PLAZA_TEST_KILLS", 8) {
+    for _ in 0..size(8, 50) {
         let repeat: Vec<String> = (0..fresh)
             .filter(|n| !acked.contains_key(n))
             .map(|n| n.to_string())

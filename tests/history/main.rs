@@ -1,9 +1,11 @@
 //! The store's promises, tested from outside: what was acknowledged is there, once and in order, whatever happens to the
-//! program, the files and the disk.
+//! program, the files and the disk. `LONG_PROOFS=1` makes the proofs long.
 #![allow(clippy::unwrap_used)]
 
 mod basics;
 mod damage;
+#[path = "../support/forgetful.rs"]
+mod forgetful;
 mod full;
 mod kill;
 mod model;

@@ -87,7 +87,7 @@ fn finds(word: usize, text: usize) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::support::rounds("PLAZA_TEST_MODEL", 24) as u32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: crate::support::size(24, 1_000) as u32, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_is_what_a_history_in_memory_is(steps in steps()) {

@@ -173,10 +173,11 @@ pub(crate) fn child(test: &str, dir: &Path) -> std::process::Command {
 
 pub(crate) const CHILD_DIR: &str = "PLAZA_TEST_CHILD_DIR";
 
-/// A number from the environment, for longer runs.
-pub(crate) fn rounds(variable: &str, default: usize) -> usize {
-    std::env::var(variable)
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(default)
+/// The size of a proof: the small one, unless `LONG_PROOFS` is set.
+pub(crate) fn size(small: usize, long: usize) -> usize {
+    if std::env::var_os("LONG_PROOFS").is_some() {
+        long
+    } else {
+        small
+    }
 }
