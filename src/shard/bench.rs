@@ -231,7 +231,7 @@ impl<S: Sink> Room<S> {
         let mut speaker = None;
         for (number, sink) in sinks.into_iter().enumerate() {
             engine.begin();
-            let id = engine.open(Rc::new(sink), handshake.clone(), number_of(NATIVE));
+            let id = engine.open(sink, handshake.clone(), number_of(NATIVE));
             let hello = format!(r#"{{"hello":{{"name":"member {number}"}}}}"#);
             for message in [hello.as_str(), r#"{"join":{"room":"lobby"}}"#] {
                 engine.receive(id, &mut masked(message));
