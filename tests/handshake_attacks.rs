@@ -267,6 +267,13 @@ attacks! {
         assert_eq!(answer(at, &own).status, 403);
     }
 
+    fn origin_null_that_came_through_a_proxy_is_403(at) {
+        // A proxy on this machine reaches a loopback listener for everybody.
+        let request = Request::upgrade(at, "/ws/tutorial").with("Origin", "null");
+        let forwarded = request.with("X-Forwarded-For", "192.0.2.7");
+        assert_eq!(answer(at, &forwarded).status, 403);
+    }
+
     fn two_origins_are_400(at) {
         let origin = format!("http://{at}");
         assert_eq!(answer(at, &upgrade(at).with("Origin", &origin).with("Origin", "http://evil.example")).status, 400);

@@ -356,3 +356,28 @@ fn two_tabs_of_one_user_are_one_user_who_hears_everything_twice() {
         );
     }
 }
+
+#[test]
+fn clients_that_all_call_themselves_tom_in_their_first_message_are_nobodys_exit() {
+    let running = start();
+    let mut witness = Member::come(running.address(), "chat-request", "witness");
+    // As the load script of document 001: no header, the same name in every message.
+    let toms: Vec<Client> = ["one", "two", "three"]
+        .into_iter()
+        .map(|text| {
+            let mut tom = Client::open(running.address(), "/ws/chat-request", &[]);
+            let message = ChatRequest {
+                user_name: "tom".into(),
+                r#type: "talk".into(),
+                content: text.into(),
+                ..ChatRequest::default()
+            };
+            tom.binary(&message.encode_to_vec());
+            witness.wait_for(&talk("tom", text));
+            tom
+        })
+        .collect();
+    let shown = witness.take();
+    assert!(!shown.iter().any(|shown| matches!(shown, Shown::Went(_))), "{shown:?}");
+    drop(toms);
+}

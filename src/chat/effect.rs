@@ -112,7 +112,7 @@ pub enum Effect {
         /// What.
         reply: Reply,
     },
-    /// The talk is to be numbered and stored; [`Home::stored`] goes on with it.
+    /// The talk is to be numbered and stored; [`Home::stored`](super::Home::stored) goes on with it.
     Store {
         /// Which room.
         room: RoomName,

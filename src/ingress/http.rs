@@ -188,8 +188,12 @@ impl Doorman {
         let native = dialect
             .and_then(|dialect| DIALECTS.get(dialect))
             .is_some_and(|d| d.name() == codec::NATIVE);
-        // Old pages are opened as files, whose origin is `null`; only on this machine, and never for Plaza's own protocol.
-        let null = if listener.loopback && !native {
+        // Old pages are opened as files, whose origin is `null`; only on this machine, and never for Plaza's own protocol. A
+        // proxy here reaches a loopback listener for everybody, and says so.
+        let local = listener.loopback
+            && peer.ip().to_canonical().is_loopback()
+            && !request.headers().contains_key(FORWARDED_FOR);
+        let null = if local && !native {
             NullOrigin::Allowed
         } else {
             NullOrigin::Refused
@@ -297,7 +301,7 @@ impl Newcomers for Doorman {
 fn client_address(http: &Http, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
     let mut client = peer;
     let forwarded: Vec<&str> = headers
-        .get_all("x-forwarded-for")
+        .get_all(FORWARDED_FOR)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .collect();
@@ -399,6 +403,7 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     response
 }
 
+const FORWARDED_FOR: &str = "x-forwarded-for";
 const GOING_DOWN: &str = "The server is going down; come back in a moment.\n";
 
 #[cfg(test)]

@@ -544,16 +544,25 @@ pub(super) fn busy_store() -> Refusal {
         .retry_after(limits::BUSY_RETRY)
 }
 
+/// What the sender is told when the store failed. A failing store is tried again every [`limits::HISTORY_PROBE`], so asking
+/// sooner gains nothing; a question beyond a bound stays beyond it.
 pub(super) fn store_failed(why: &StoreFault) -> Refusal {
-    ErrorCode::StoreFailed.because(match why {
-        StoreFault::Full { .. } => "the disk is full; nothing was sent, try again later".to_owned(),
-        StoreFault::ReadOnly { .. } => "the store cannot be written; nothing was sent, try again later".to_owned(),
-        StoreFault::Damaged { .. } | StoreFault::Broken { .. } => {
-            "the store has a fault that its operator has to look at; nothing was sent".to_owned()
-        }
-        StoreFault::Refused { seen } => seen.clone(),
-        StoreFault::Stopping => "the server is going down; nothing was sent".to_owned(),
-    })
+    let (text, helps) = match why {
+        StoreFault::Full { .. } => ("the disk is full; nothing was sent, try again later", true),
+        StoreFault::ReadOnly { .. } => ("the store cannot be written; nothing was sent, try again later", true),
+        StoreFault::Damaged { .. } | StoreFault::Broken { .. } => (
+            "the store has a fault that its operator has to look at; nothing was sent",
+            true,
+        ),
+        StoreFault::Refused { seen } => (seen.as_str(), false),
+        StoreFault::Stopping => ("the server is going down; nothing was sent", true),
+    };
+    let refusal = ErrorCode::StoreFailed.because(text.to_owned());
+    if helps {
+        refusal.retry_after(limits::HISTORY_PROBE)
+    } else {
+        refusal
+    }
 }
 
 fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utterance {
@@ -573,5 +582,32 @@ fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utter
         text,
         kind,
         key,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_refused_by_a_failing_store_is_told_when_to_try_again() {
+        let file = || "/data/history.db".into();
+        let seen = || "seen".to_owned();
+        for (fault, helps) in [
+            (StoreFault::Full { file: file() }, true),
+            (StoreFault::ReadOnly { file: file() }, true),
+            (
+                StoreFault::Broken {
+                    file: file(),
+                    seen: seen(),
+                },
+                true,
+            ),
+            (StoreFault::Stopping, true),
+            (StoreFault::Refused { seen: seen() }, false),
+        ] {
+            let refusal = store_failed(&fault);
+            assert_eq!(refusal.retry_after.is_some(), helps, "{fault:?}");
+        }
     }
 }
