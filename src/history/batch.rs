@@ -1,13 +1,16 @@
 //! What a batch amounts to: each write in turn, inside one transaction.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    path::Path,
+};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
     Answer, Append, Ask, Claim, LogId, StoreFault, Write, files,
-    rows::{self, Checksum, LogRow, int},
+    rows::{self, Checksum, FreshMessage, LogRow, int},
     schema::fault,
 };
 use crate::{
@@ -15,22 +18,50 @@ use crate::{
     limits,
 };
 
+/// Where logs stand, as the writer remembers.
+pub(crate) type Heads = foldhash::HashMap<LogId, LogRow>;
+
 /// A transaction being filled.
 pub(crate) struct Work<'w> {
     pub(crate) db: &'w Connection,
     pub(crate) file: &'w Path,
-    pub(crate) heads: &'w mut HashMap<LogId, LogRow>,
+    pub(crate) heads: &'w mut Heads,
     pub(crate) quarantine: &'w HashMap<LogId, StoreFault>,
-    /// Logs with new talks: id and head.
-    pub(crate) touched: HashMap<LogId, (u32, Seq)>,
+    /// Logs with new talks.
+    touched: foldhash::HashMap<u32, LogId>,
     /// Something else than talks was written.
     pub(crate) wrote: bool,
 }
 
-impl Work<'_> {
-    pub(crate) fn plan<T>(&mut self, write: &Write<T>) -> Result<Plan, Failure> {
+impl<'w> Work<'w> {
+    pub(crate) fn new(
+        db: &'w Connection,
+        file: &'w Path,
+        heads: &'w mut Heads,
+        quarantine: &'w HashMap<LogId, StoreFault>,
+    ) -> Self {
+        Self {
+            db,
+            file,
+            heads,
+            quarantine,
+            touched: Default::default(),
+            wrote: false,
+        }
+    }
+
+    /// Numbers these, writes them, and says what each amounts to.
+    pub(crate) fn take<T>(&mut self, writes: &[Write<T>], plans: &mut Vec<Plan>) -> Result<(), Failure> {
+        let mut fresh = Vec::with_capacity(writes.len());
+        for write in writes {
+            plans.push(self.plan(write, &mut fresh)?);
+        }
+        self.insert(&mut fresh)
+    }
+
+    fn plan<'b, T>(&mut self, write: &'b Write<T>, fresh: &mut Vec<FreshMessage<'b>>) -> Result<Plan, Failure> {
         match write {
-            Write::Append(append) => self.append(append),
+            Write::Append(append) => self.append(append, fresh),
             Write::Ask(Ask::Mark { log, user, seq }, _) => self.mark(log, user, *seq),
             Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key.as_deref()),
             Write::Ask(
@@ -42,8 +73,11 @@ impl Work<'_> {
         }
     }
 
-    fn append<T>(&mut self, append: &Append<T>) -> Result<Plan, Failure> {
-        if let Some(why) = self.quarantine.get(&append.log) {
+    /// Numbers a talk; its message joins those that are to be written.
+    fn append<'b, T>(&mut self, append: &'b Append<T>, fresh: &mut Vec<FreshMessage<'b>>) -> Result<Plan, Failure> {
+        if !self.quarantine.is_empty()
+            && let Some(why) = self.quarantine.get(&append.log)
+        {
             return Ok(Plan::Fault(why.clone()));
         }
         if append.text.len() > limits::TEXT_BYTES {
@@ -54,137 +88,53 @@ impl Work<'_> {
             );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
-        let found = match self.heads.remove(&append.log) {
-            Some(row) => Some(row),
-            None => match LogRow::find(self.db, self.file, &append.log) {
-                Ok(row) => row,
-                Err(why) => return Ok(Plan::Fault(why)),
-            },
-        };
-        let failed = |why: rusqlite::Error| -> Failure {
-            match fault(self.file, &why) {
-                why @ StoreFault::Damaged { .. } => Failure::In(append.log.clone(), Box::new(why)),
-                why => Failure::Whole(Box::new(why)),
+        let (db, file) = (self.db, self.file);
+        let failed = |why: rusqlite::Error| in_log(file, &append.log, &why);
+        let row = match self.heads.entry(append.log.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let row = match LogRow::find(db, file, &append.log) {
+                    Ok(Some(row)) => row,
+                    Ok(None) => {
+                        let row = begin_log(db, &append.log).map_err(failed)?;
+                        self.wrote = true;
+                        row
+                    }
+                    Err(why) => return Ok(Plan::Fault(why)),
+                };
+                unknown.insert(row)
             }
-        };
-        let mut row = match found {
-            Some(row) => row,
-            None => self.begin_log(&append.log).map_err(failed)?,
         };
         let seq = row.head + 1;
         let at = append.at.max(row.at);
         if seq >= limits::HISTORY_LOG_TALKS {
             let seen = format!("the log holds {seq} talks, which is all it can");
-            self.heads.insert(append.log.clone(), row);
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
-        if let Some(key) = &append.key {
-            match self.first_copy(&row, append, key, seq, at) {
-                Ok(None) => {}
-                Ok(Some(plan)) => {
-                    self.heads.insert(append.log.clone(), row);
-                    return Ok(plan);
-                }
-                Err(why) => return Err(failed(why)),
-            }
+        if let Some(key) = &append.key
+            && let Some(plan) = first_copy(db, file, row, append, key, seq, at).map_err(failed)?
+        {
+            return Ok(plan);
         }
         let user = append.from.as_str();
         let sum = row.sum + rows::cost(user, &append.text);
-        let kind = rows::kind_number(append.kind);
-        rows::insert_message(
-            self.db,
-            row.id,
+        let message = FreshMessage {
+            log: row.id,
             seq,
             at,
             user,
-            append.session.0,
-            kind,
-            &append.text,
+            session: append.session.0,
+            kind: rows::kind_number(append.kind),
+            text: &append.text,
             sum,
-        )
-        .map_err(failed)?;
+        };
+        fresh.push(message);
         row.head = seq;
         row.sum = sum;
         row.at = at;
+        self.touched.entry(row.id).or_insert_with(|| append.log.clone());
         let position = Position { epoch: row.epoch, seq };
-        self.touched.insert(append.log.clone(), (row.id, seq));
-        self.heads.insert(append.log.clone(), row);
         Ok(Plan::Commit { position, at })
-    }
-
-    /// Remembers the key, or finds the copy that it was first used for: stored, or earlier in this very batch.
-    fn first_copy<T>(
-        &self,
-        row: &LogRow,
-        append: &Append<T>,
-        key: &Key,
-        seq: Seq,
-        at: u64,
-    ) -> rusqlite::Result<Option<Plan>> {
-        let user = append.from.as_str();
-        let digest = i64::from(
-            Checksum::default()
-                .text(&append.text)
-                .number(rows::kind_number(append.kind))
-                .finish(),
-        );
-        let crc = |seq, at, digest| idem_crc(row.id, user, key, seq, at, digest);
-        let fresh = self
-            .db
-            .prepare_cached(
-                "INSERT OR IGNORE INTO idem (log, user, key, seq, at, digest, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            )?
-            .execute(params![
-                row.id,
-                user,
-                &**key,
-                int(seq),
-                int(at),
-                digest,
-                crc(int(seq), int(at), digest)
-            ])?;
-        if fresh == 1 {
-            return Ok(None);
-        }
-        let (first, first_at, known, sum): (i64, i64, i64, u32) = self
-            .db
-            .prepare_cached("SELECT seq, at, digest, crc FROM idem WHERE log = ?1 AND user = ?2 AND key = ?3")?
-            .query_row(params![row.id, user, &**key], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?;
-        if sum != crc(first, first_at, known) {
-            return Ok(Some(Plan::Fault(StoreFault::Damaged {
-                file: self.file.to_owned(),
-                log: Some(append.log.clone()),
-                seq: None,
-                seen: "a row of table idem does not match its checksum".to_owned(),
-            })));
-        }
-        if known != digest {
-            return Ok(Some(Plan::Conflict));
-        }
-        let position = Position {
-            epoch: row.epoch,
-            seq: first.cast_unsigned(),
-        };
-        let at = first_at.cast_unsigned();
-        Ok(Some(Plan::Duplicate { position, at }))
-    }
-
-    fn begin_log(&mut self, log: &LogId) -> rusqlite::Result<LogRow> {
-        let mut row = LogRow {
-            id: 0,
-            log: log.clone(),
-            epoch: files::new_epoch().map_err(|why| rusqlite::Error::ToSqlConversionFailure(Box::new(why)))?,
-            head: 0,
-            first: 1,
-            base: 0,
-            sum: 0,
-            at: 0,
-        };
-        row.insert(self.db)?;
-        self.wrote = true;
-        Ok(row)
     }
 
     fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq) -> Result<Plan, Failure> {
@@ -265,14 +215,32 @@ impl Work<'_> {
         Ok(Plan::Answer(Answer::Name { user, claim }))
     }
 
-    /// Writes where the touched logs stand now.
-    pub(crate) fn settle(&self) -> rusqlite::Result<()> {
-        for log in self.touched.keys() {
-            if let Some(row) = self.heads.get(log) {
-                row.update(self.db)?;
+    /// Writes new talks, log by log, so that it is known in which one the database is damaged.
+    fn insert(&self, fresh: &mut [FreshMessage<'_>]) -> Result<(), Failure> {
+        fresh.sort_by_key(|message| message.log);
+        for messages in fresh.chunk_by(|one, next| one.log == next.log) {
+            if let Err(why) = rows::write_messages(self.db, messages) {
+                let log = messages.first().and_then(|message| self.touched.get(&message.log));
+                return Err(log.map_or_else(
+                    || Failure::Whole(Box::new(fault(self.file, &why))),
+                    |log| in_log(self.file, log, &why),
+                ));
             }
         }
         Ok(())
+    }
+
+    /// Writes where the touched logs stand now: id and head of each.
+    pub(crate) fn settle(&self) -> Result<Vec<(u32, Seq)>, Failure> {
+        let mut touched = Vec::with_capacity(self.touched.len());
+        for (id, log) in &self.touched {
+            if let Some(row) = self.heads.get(log) {
+                row.update(self.db)
+                    .map_err(|why| Failure::Whole(Box::new(fault(self.file, &why))))?;
+                touched.push((*id, row.head));
+            }
+        }
+        Ok(touched)
     }
 }
 
@@ -299,6 +267,87 @@ pub(crate) enum Failure {
     Whole(Box<StoreFault>),
     /// The database is damaged in this log; the rest may be tried again.
     In(LogId, Box<StoreFault>),
+}
+
+/// What SQLite said of a log.
+fn in_log(file: &Path, log: &LogId, why: &rusqlite::Error) -> Failure {
+    match fault(file, why) {
+        why @ StoreFault::Damaged { .. } => Failure::In(log.clone(), Box::new(why)),
+        why => Failure::Whole(Box::new(why)),
+    }
+}
+
+fn begin_log(db: &Connection, log: &LogId) -> rusqlite::Result<LogRow> {
+    let mut row = LogRow {
+        id: 0,
+        log: log.clone(),
+        epoch: files::new_epoch().map_err(|why| rusqlite::Error::ToSqlConversionFailure(Box::new(why)))?,
+        head: 0,
+        first: 1,
+        base: 0,
+        sum: 0,
+        at: 0,
+    };
+    row.insert(db)?;
+    Ok(row)
+}
+
+/// Remembers the key, or finds the copy that it was first used for: stored, or earlier in this very batch.
+fn first_copy<T>(
+    db: &Connection,
+    file: &Path,
+    row: &LogRow,
+    append: &Append<T>,
+    key: &Key,
+    seq: Seq,
+    at: u64,
+) -> rusqlite::Result<Option<Plan>> {
+    let user = append.from.as_str();
+    let digest = i64::from(
+        Checksum::default()
+            .text(&append.text)
+            .number(rows::kind_number(append.kind))
+            .finish(),
+    );
+    let crc = |seq, at, digest| idem_crc(row.id, user, key, seq, at, digest);
+    let fresh = db
+        .prepare_cached(
+            "INSERT OR IGNORE INTO idem (log, user, key, seq, at, digest, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            row.id,
+            user,
+            &**key,
+            int(seq),
+            int(at),
+            digest,
+            crc(int(seq), int(at), digest)
+        ])?;
+    if fresh == 1 {
+        return Ok(None);
+    }
+    let (first, first_at, known, sum): (i64, i64, i64, u32) = db
+        .prepare_cached("SELECT seq, at, digest, crc FROM idem WHERE log = ?1 AND user = ?2 AND key = ?3")?
+        .query_row(params![row.id, user, &**key], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?;
+    if sum != crc(first, first_at, known) {
+        return Ok(Some(Plan::Fault(StoreFault::Damaged {
+            file: file.to_owned(),
+            log: Some(append.log.clone()),
+            seq: None,
+            seen: "a row of table idem does not match its checksum".to_owned(),
+        })));
+    }
+    if known != digest {
+        return Ok(Some(Plan::Conflict));
+    }
+    let position = Position {
+        epoch: row.epoch,
+        seq: first.cast_unsigned(),
+    };
+    let at = first_at.cast_unsigned();
+    Ok(Some(Plan::Duplicate { position, at }))
 }
 
 pub(crate) fn idem_crc(log: u32, user: &str, key: &str, seq: i64, at: i64, digest: i64) -> u32 {

@@ -2,7 +2,6 @@
 //! commit, inside their transactions.
 
 use std::{
-    collections::HashMap,
     ops::ControlFlow,
     path::Path,
     time::{Duration, Instant},
@@ -12,6 +11,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     LogId, Retention, Settings, StoreFault,
+    batch::Heads,
     rows::{self, LogRow, MessageRow, Order, int},
     schema::fault,
 };
@@ -75,7 +75,7 @@ impl Upkeep {
         file: &Path,
         settings: &Settings,
         now: u64,
-        heads: &mut HashMap<LogId, LogRow>,
+        heads: &mut Heads,
     ) -> Result<Slice, StoreFault> {
         self.before = self.log;
         if !self.is_due() {
@@ -138,7 +138,7 @@ fn tend(
     settings: &Settings,
     now: u64,
     mut row: LogRow,
-    heads: &mut HashMap<LogId, LogRow>,
+    heads: &mut Heads,
 ) -> Result<(Slice, bool), StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let mut slice = Slice::default();

@@ -11,9 +11,8 @@ use rusqlite::Connection;
 
 use super::{
     Ask, Deliver, LogId, Outcome, Settings, Shared, StoreFault, Write,
-    batch::{Failure, Plan, Work},
+    batch::{Failure, Heads, Plan, Work},
     files::Files,
-    rows::LogRow,
     schema::{fault, io_fault},
     start::{self, Opened},
     stats::bump,
@@ -33,7 +32,7 @@ pub(crate) struct Writer<T> {
     store: u64,
     commits: u64,
     /// Where logs stand. One that was touched by a failed commit is forgotten and read again.
-    heads: HashMap<LogId, LogRow>,
+    heads: Heads,
     /// Logs that made a commit fail because the database is damaged there; only a restart looks again.
     quarantine: HashMap<LogId, StoreFault>,
     upkeep: Upkeep,
@@ -60,7 +59,7 @@ impl<T: Send + 'static> Writer<T> {
             witness: Some(opened.witness),
             store: opened.store,
             commits: opened.commits,
-            heads: HashMap::new(),
+            heads: Heads::default(),
             quarantine: HashMap::new(),
             witness_failed: false,
             _lock: opened.lock,
@@ -73,14 +72,14 @@ impl<T: Send + 'static> Writer<T> {
         let mut looked = Instant::now();
         let mut failing = false;
         loop {
-            self.gather(&mut batch);
+            gather(&self.shared, &mut batch);
             if batch.is_empty() && self.shared.writes.is_closed() {
                 break;
             }
             // A failing store is tried with an empty commit, so that health tells the truth while nobody talks.
             let probe = failing && batch.is_empty();
             if !batch.is_empty() || probe || self.upkeep.is_due() {
-                failing = !self.commit(std::mem::take(&mut batch), probe);
+                failing = !self.commit(&mut batch, probe);
                 self.checkpoint();
             }
             if looked.elapsed() >= DISK_LOOK {
@@ -102,31 +101,11 @@ impl<T: Send + 'static> Writer<T> {
         self.stop();
     }
 
-    /// Takes whatever is waiting. It never waits for more, but where more is arriving at this very moment, as after the
-    /// outcomes of a commit, it does not tear it in two, which would cost a second sync: it goes on as long as every
-    /// [`GATHER_SPINS`] bring something.
-    fn gather(&self, batch: &mut Vec<Write<T>>) {
-        loop {
-            let before = batch.len();
-            while batch.len() < limits::HISTORY_BATCH
-                && let Some(write) = self.shared.writes.pop()
-            {
-                batch.push(write);
-            }
-            if batch.len() == before || batch.len() >= limits::HISTORY_BATCH {
-                return;
-            }
-            for _ in 0..GATHER_SPINS {
-                std::hint::spin_loop();
-            }
-        }
-    }
-
-    /// Commits a batch and delivers its outcomes. Says whether the store is well.
-    fn commit(&mut self, batch: Vec<Write<T>>, probe: bool) -> bool {
+    /// Commits a batch and delivers its outcomes, which empties it. Says whether the store is well.
+    fn commit(&mut self, batch: &mut Vec<Write<T>>, probe: bool) -> bool {
         let begun = Instant::now();
         let tried = loop {
-            match self.transact(&batch, probe) {
+            match self.transact(batch, probe) {
                 Ok(done) => break Ok(done),
                 Err(Failure::In(log, fault)) => {
                     tracing::error!(%log, %fault, "the log is out of service until the next start");
@@ -164,7 +143,7 @@ impl<T: Send + 'static> Writer<T> {
             }
         };
         let mut outcomes = Vec::with_capacity(batch.len());
-        for (write, plan) in batch.into_iter().zip(plans) {
+        for (write, plan) in batch.drain(..).zip(plans) {
             outcomes.extend(self.outcome(write, plan));
         }
         if !outcomes.is_empty() {
@@ -173,31 +152,31 @@ impl<T: Send + 'static> Writer<T> {
         well
     }
 
-    /// One transaction. `None` for the touched logs where nothing was written.
+    /// One transaction, with what arrives while it is being filled. `None` for the touched logs where nothing was written.
     #[allow(clippy::type_complexity)] // said here once
-    fn transact(&mut self, batch: &[Write<T>], probe: bool) -> Result<(Vec<Plan>, Option<Vec<(u32, Seq)>>), Failure> {
+    fn transact(
+        &mut self,
+        batch: &mut Vec<Write<T>>,
+        probe: bool,
+    ) -> Result<(Vec<Plan>, Option<Vec<(u32, Seq)>>), Failure> {
         let db = &self.db;
         let file = self.files.database.as_path();
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(file, &why)));
         if self.heads.len() > limits::HISTORY_HEADS {
             self.heads.clear();
         }
+        let begun = Instant::now();
         let transaction = db.unchecked_transaction().map_err(whole)?;
-        let mut work = Work {
-            db,
-            file,
-            heads: &mut self.heads,
-            quarantine: &self.quarantine,
-            touched: HashMap::new(),
-            wrote: probe,
-        };
+        let mut work = Work::new(db, file, &mut self.heads, &self.quarantine);
         let mut plans = Vec::with_capacity(batch.len());
-        for write in batch {
-            plans.push(work.plan(write)?);
+        loop {
+            work.take(batch.get(plans.len()..).unwrap_or_default(), &mut plans)?;
+            if !gather_more(&self.shared, batch, begun) {
+                break;
+            }
         }
-        work.settle().map_err(whole)?;
-        let mut touched: Vec<(u32, Seq)> = work.touched.values().copied().collect();
-        let mut wrote = work.wrote || !touched.is_empty();
+        let mut touched = work.settle()?;
+        let mut wrote = probe || work.wrote || !touched.is_empty();
         // Retention rides along: no sync of its own while there are talks to commit.
         match self.upkeep.step(db, file, &self.settings, now(), &mut self.heads) {
             Ok(slice) => {
@@ -317,6 +296,32 @@ impl<T: Send + 'static> Writer<T> {
     }
 }
 
+/// Takes whatever is waiting, as far as it fits into a commit; whether there was anything.
+fn gather<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
+    let before = batch.len();
+    while batch.len() < limits::HISTORY_BATCH
+        && let Some(write) = shared.writes.pop()
+    {
+        batch.push(write);
+    }
+    batch.len() > before
+}
+
+/// The same once more. Nobody waits for more talks, but where more are arriving at this very moment, as after the outcomes of
+/// a commit, it does not tear them in two, which would cost a second sync.
+fn gather_more<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant) -> bool {
+    if gather(shared, batch) {
+        return true;
+    }
+    if batch.len() >= limits::HISTORY_BATCH || begun.elapsed() >= GATHER_TIME {
+        return false;
+    }
+    for _ in 0..GATHER_SPINS {
+        std::hint::spin_loop();
+    }
+    gather(shared, batch)
+}
+
 /// Unix milliseconds.
 fn now() -> u64 {
     SystemTime::now()
@@ -328,3 +333,5 @@ fn now() -> u64 {
 const DISK_LOOK: Duration = Duration::from_secs(1);
 /// A few microseconds, beside the hundreds that a commit takes.
 const GATHER_SPINS: u32 = 200;
+/// Where talks trickle in without end the sync begins after this: some as long as a sync takes on a fast disk.
+const GATHER_TIME: Duration = Duration::from_micros(300);

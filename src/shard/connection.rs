@@ -149,8 +149,10 @@ pub(crate) struct Replay {
     pub(crate) target: Seq,
     /// Whether the store has what the ring has not.
     pub(crate) history: bool,
-    /// A page has been asked for.
-    pub(crate) asked: bool,
+    /// The page that has been asked for begins after this.
+    pub(crate) asked: Option<Seq>,
+    /// Talks to ask for at a time: as many as may wait for the socket, going by those of the last page.
+    pub(crate) page: usize,
 }
 
 /// Talks to be tried again.

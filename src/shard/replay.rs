@@ -142,7 +142,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 after,
                 target: head,
                 history,
-                asked: false,
+                asked: None,
+                page: limits::HISTORY_PAGE_TALKS,
             });
         }
         // One conversation after the other.
@@ -210,24 +211,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.replayed_upto(id, until);
                     continue;
                 }
-                if replay.asked {
-                    return;
-                }
-                let ask = Ask::Page {
-                    log: LogId::Room(replay.room.clone()),
-                    window: Window::After(replay.after),
-                    limit: limits::HISTORY_PAGE_TALKS,
-                };
-                let ticket = Ticket::Replay {
-                    session: id,
-                    number: replay.number,
-                };
-                if !self.ask_store(ask, ticket) {
+                if replay.asked.is_none() && !self.ask_page(id, &replay, replay.after) {
                     self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
                     self.replayed_upto(id, replay.target);
                     continue;
                 }
-                self.replay_asked(id, true);
                 return;
             }
             if connection_waits {
@@ -250,12 +238,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(super) fn replay_asked(&mut self, id: SessionId, asked: bool) {
-        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
-            && let Some(first) = session.replays.first_mut()
-        {
-            first.asked = asked;
+    /// Asks the store for the page after this; whether it took the question.
+    fn ask_page(&mut self, id: SessionId, replay: &Replay, after: Seq) -> bool {
+        let ask = Ask::Page {
+            log: LogId::Room(replay.room.clone()),
+            window: Window::After(after),
+            limit: replay.page,
+        };
+        let ticket = Ticket::Replay {
+            session: id,
+            number: replay.number,
+        };
+        let taken = self.ask_store(ask, ticket);
+        if taken && let Some(first) = self.session(id).and_then(|session| session.replays.first_mut()) {
+            first.asked = Some(after);
         }
+        taken
     }
 
     pub(super) fn replayed_upto(&mut self, id: SessionId, seq: Seq) {
@@ -318,20 +316,34 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// The replay at hand, if it is the one that asked; it has its answer.
+    /// The replay at hand, if it is the one that asked, as it was before its answer came.
     pub(super) fn replay_of(&mut self, id: SessionId, number: u32) -> Option<Replay> {
         let replay = self.session(id)?.replays.first_mut()?;
         if replay.number != number {
             return None;
         }
-        replay.asked = false;
-        Some(replay.clone())
+        let before = replay.clone();
+        replay.asked = None;
+        Some(before)
     }
 
     pub(super) fn replay_page(&mut self, id: SessionId, number: u32, head: &LogHead, talks: Vec<Talk>) {
         let Some(replay) = self.replay_of(id, number) else {
             return;
         };
+        let waited = self.connection(id).map_or(0, |connection| connection.private_bytes());
+        if replay.asked != Some(replay.after) || waited > limits::PRIVATE_BYTES {
+            // Asked for before it was known where the page before would end, or how slowly it is read.
+            return self.replay_on(id);
+        }
+        if let Some(last) = talks.last().map(|talk| talk.seq)
+            && last < replay.target
+            && waited == 0
+        {
+            // Read while this one is being written. Where it cannot be asked for now, it is asked for in its turn.
+            self.ask_page(id, &replay, last);
+        }
+        let count = talks.len();
         let room = &replay.room;
         // Retention may have been faster than the replay.
         let next = talks
@@ -376,6 +388,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         self.replayed_upto(id, upto);
+        let written = self.connection(id).map_or(0, |connection| connection.private_bytes());
+        let given = usize::try_from(upto.saturating_sub(replay.after))
+            .unwrap_or(count)
+            .min(count);
+        if let Some(first) = self.session(id).and_then(|session| session.replays.first_mut())
+            && let Some(each) = written.saturating_sub(waited).checked_div(given)
+        {
+            // Half of what may wait, so that one of longer texts fits as well.
+            first.page = (limits::PRIVATE_BYTES / 2 / each.max(1)).clamp(1, limits::HISTORY_PAGE_TALKS);
+        }
         self.replay_on(id);
     }
 
@@ -383,8 +405,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(replay) = self.replay_of(id, number) else {
             return;
         };
-        self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
-        self.replayed_upto(id, replay.target);
+        if replay.asked == Some(replay.after) {
+            self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
+            self.replayed_upto(id, replay.target);
+        }
         self.replay_on(id);
     }
 
@@ -393,7 +417,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
             return;
         };
-        if session.replays.first().is_some_and(|replay| !replay.asked) {
+        if session.replays.first().is_some_and(|replay| replay.asked.is_none()) {
             self.replay_on(id);
         }
     }

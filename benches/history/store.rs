@@ -1,0 +1,347 @@
+//! The store alone: durable talks against a bare rusqlite loop, pages, search, start-up.
+
+use std::{
+    path::Path,
+    sync::{Arc, atomic::Ordering, mpsc},
+    time::{Duration, Instant},
+};
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+use plaza::{
+    chat::{RoomName, SessionTag, TalkKind, UserName},
+    history::{Answer, Append, Ask, Durability, History, LogId, Outcome, Retention, Settings, Window},
+};
+
+use crate::{MILLION, median, words::Words};
+
+/// One turn of a loop; loops that are compared take turns, so that a busy moment of the machine hits all alike.
+const TURN: Duration = Duration::from_millis(1_500);
+const TURNS: usize = 5;
+
+pub(crate) struct Caller {
+    pub(crate) history: History<u64>,
+    outcomes: mpsc::Receiver<Vec<Outcome<u64>>>,
+}
+
+impl Caller {
+    pub(crate) fn start(dir: &Path, durability: Durability) -> Self {
+        let (sender, outcomes) = mpsc::channel();
+        let settings = Settings {
+            durability,
+            retention: Retention::FOREVER,
+            ..Settings::new(dir)
+        };
+        let deliver = move |batch| drop(sender.send(batch));
+        let history = History::start(settings, Arc::new(deliver)).unwrap();
+        Self { history, outcomes }
+    }
+
+    pub(crate) fn answer(&self, ask: Ask) -> Answer {
+        self.history.ask(ask, 0).unwrap();
+        match self.outcomes.recv().unwrap().pop().unwrap() {
+            Outcome::Answered { answer, .. } => answer,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(crate) fn lobby() -> LogId {
+    LogId::Room(RoomName::lobby())
+}
+
+fn append(n: u64, text: Arc<str>, key: bool) -> Append<u64> {
+    Append {
+        log: lobby(),
+        from: UserName::guest(n % 1_000),
+        session: SessionTag(1),
+        text,
+        kind: TalkKind::Text,
+        key: key.then(|| format!("b0e1-{n:020}").into()),
+        at: 1_763_000_000_000 + n,
+        ticket: n,
+    }
+}
+
+/// A closed loop that keeps this many talks on their way.
+struct InFlight {
+    caller: Caller,
+    key: bool,
+    next: u64,
+    waiting: u64,
+    text: Arc<str>,
+    _dir: tempfile::TempDir,
+}
+
+impl InFlight {
+    fn new(base: &Path, key: bool) -> Self {
+        let dir = tempfile::tempdir_in(base).unwrap();
+        Self {
+            caller: Caller::start(dir.path(), Durability::Fsync),
+            key,
+            next: 0,
+            waiting: 0,
+            text: "x".repeat(64).into(),
+            _dir: dir,
+        }
+    }
+
+    fn send(&mut self, count: u64) {
+        for _ in 0..count {
+            let append = append(self.next, Arc::clone(&self.text), self.key);
+            self.caller.history.submit(append).unwrap();
+            self.next += 1;
+        }
+        self.waiting += count;
+    }
+
+    fn hear(&mut self) -> u64 {
+        let batch = self.caller.outcomes.recv().unwrap();
+        assert!(batch.iter().all(|outcome| matches!(outcome, Outcome::Committed { .. })));
+        self.waiting -= batch.len() as u64;
+        batch.len() as u64
+    }
+
+    /// Talks per second over one turn.
+    fn turn(&mut self, in_flight: u64) -> f64 {
+        let (begun, mut done) = (Instant::now(), 0);
+        self.send(in_flight);
+        while begun.elapsed() < TURN {
+            let heard = self.hear();
+            done += heard;
+            self.send(heard);
+        }
+        while self.waiting > 0 {
+            done += self.hear();
+        }
+        done as f64 / begun.elapsed().as_secs_f64()
+    }
+
+    /// The time for this many talks, this many at a time.
+    fn time(&mut self, talks: u64, in_flight: u64) -> Duration {
+        let begun = Instant::now();
+        let mut left = talks;
+        while left > 0 || self.waiting > 0 {
+            let more = left.min(in_flight - self.waiting);
+            self.send(more);
+            left -= more;
+            self.hear();
+        }
+        begun.elapsed()
+    }
+}
+
+/// The same batches written to the same tables by nothing but rusqlite.
+struct Bare {
+    db: rusqlite::Connection,
+    seq: i64,
+    text: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Bare {
+    fn new(base: &Path) -> Self {
+        let dir = tempfile::tempdir_in(base).unwrap();
+        Caller::start(dir.path(), Durability::Fsync).history.stop();
+        let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
+        db.pragma_update(None, "journal_mode", "WAL").unwrap();
+        db.pragma_update(None, "synchronous", "FULL").unwrap();
+        Self {
+            db,
+            seq: 0,
+            text: "x".repeat(64),
+            _dir: dir,
+        }
+    }
+
+    fn commit(&mut self, batch: u64) {
+        let transaction = self.db.unchecked_transaction().unwrap();
+        let mut insert = self
+            .db
+            .prepare_cached(
+                "INSERT INTO message (log, seq, at, user, session, kind, text, sum, crc) VALUES (1,?1,?2,?3,1,0,?4,?5,?6)",
+            )
+            .unwrap();
+        for _ in 0..batch {
+            self.seq += 1;
+            let user = format!("guest-{}", self.seq % 1_000);
+            let (at, sum) = (1_763_000_000_000 + self.seq, self.seq * 120);
+            insert
+                .execute(rusqlite::params![self.seq, at, user, self.text, sum, 0x9abc_def0_u32])
+                .unwrap();
+        }
+        transaction.commit().unwrap();
+    }
+
+    /// Talks per second over one turn.
+    fn turn(&mut self, batch: u64) -> f64 {
+        let (begun, before) = (Instant::now(), self.seq);
+        while begun.elapsed() < TURN {
+            self.commit(batch);
+        }
+        (self.seq - before) as f64 / begun.elapsed().as_secs_f64()
+    }
+}
+
+/// Durable talks per second, against the bare loop: medians of turns that they took one after the other.
+pub(crate) fn durable_talks(base: &Path) {
+    println!(
+        "\n| durable talks, in flight | the store, talks/s | with keys | bare loop, talks/s | the store against it |"
+    );
+    println!("|---|---|---|---|---|");
+    for in_flight in [1, 32, 256, 1_024] {
+        let (mut bare, mut plain, mut keyed) = (Bare::new(base), InFlight::new(base, false), InFlight::new(base, true));
+        let mut rates = [const { Vec::new() }; 3];
+        let mut ratios = Vec::new();
+        for turn in 0..=TURNS {
+            let now = [plain.turn(in_flight), bare.turn(in_flight), keyed.turn(in_flight)];
+            if turn == 0 {
+                continue; // to warm up: the first write-ahead log grows
+            }
+            for (rates, now) in rates.iter_mut().zip(now) {
+                rates.push(now);
+            }
+            ratios.push(now[0] / now[1]);
+        }
+        let [plain, bare, keyed] = rates.map(|mut rates| median(&mut rates));
+        println!(
+            "| {in_flight} | {plain:.0} | {keyed:.0} | {bare:.0} | {:.0} % |",
+            median(&mut ratios) * 100.0
+        );
+    }
+}
+
+/// What criterion follows from change to change.
+pub(crate) fn criterion(criterion: &mut Criterion, base: &Path) {
+    let mut group = criterion.benchmark_group("history");
+    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    for in_flight in [1_u64, 32, 256, 1_024] {
+        group.throughput(Throughput::Elements(in_flight));
+        let mut store = InFlight::new(base, false);
+        group.bench_function(BenchmarkId::new("durable_talks", in_flight), |bench| {
+            bench.iter_custom(|batches| store.time(batches * in_flight, in_flight));
+        });
+        let mut bare = Bare::new(base);
+        group.bench_function(BenchmarkId::new("bare_loop", in_flight), |bench| {
+            bench.iter(|| bare.commit(in_flight));
+        });
+    }
+    group.finish();
+}
+
+/// Fills a room with a million talks, and measures what is asked of the store meanwhile and afterwards. Talks per second
+/// that it reads in pages as large as those of a resume.
+pub(crate) fn million(dir: &Path) -> f64 {
+    let caller = Caller::start(dir, Durability::Os);
+    let mut dice = fastrand::Rng::with_seed(1);
+    let words = Words::new(&mut dice);
+    let begun = Instant::now();
+    let (mut sent, mut done) = (0, 0);
+    while done < MILLION {
+        while sent < MILLION && sent - done < 4_096 {
+            let text = if sent == 12_345 {
+                "一个 needle 在草堆".into()
+            } else {
+                words.text(&mut dice)
+            };
+            caller.history.submit(append(sent, text, false)).unwrap();
+            sent += 1;
+        }
+        done += caller.outcomes.recv().unwrap().len() as u64;
+    }
+    println!("\n| with a million talks in one room | |\n|---|---|");
+    println!(
+        "| stored (`os`), talks/s, while being indexed | {:.0} |",
+        MILLION as f64 / begun.elapsed().as_secs_f64()
+    );
+    let indexed = || caller.history.stats().indexed.load(Ordering::Relaxed);
+    println!("| of them not indexed yet | {} |", MILLION - indexed());
+    measure_search(&caller, &words, "while the index is behind");
+    while indexed() < MILLION {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    println!("| indexed after | {:.1} s |", begun.elapsed().as_secs_f64());
+    measure_search(&caller, &words, "all indexed");
+    for size in [50, 1_000] {
+        let begun = Instant::now();
+        let mut read = 0_u64;
+        while begun.elapsed() < TURN {
+            let window = Window::Before(dice.u64(size + 1..MILLION));
+            read += page(&caller, window, size as usize).1;
+        }
+        let rate = read as f64 / begun.elapsed().as_secs_f64();
+        println!(
+            "| pages of {size} anywhere, one at a time: pages/s, talks/s | {:.0}, {rate:.0} |",
+            rate / size as f64
+        );
+    }
+    let rate = page_rate(&caller, 100_000);
+    caller.history.stop();
+    for file in ["history.db", "search.db"] {
+        let bytes = std::fs::metadata(dir.join(file)).unwrap().len();
+        println!("| {file}, MiB | {:.0} |", bytes as f64 / (1 << 20) as f64);
+    }
+    rate
+}
+
+/// Talks per second that the store reads in pages as large as those of a resume, one after the other, of the last so many:
+/// the median of several times.
+pub(crate) fn page_rate(caller: &Caller, talks: u64) -> f64 {
+    let mut rates = Vec::new();
+    for _ in 0..TURNS {
+        let begun = Instant::now();
+        let (mut after, mut read) = (MILLION - talks, 0);
+        while after < MILLION {
+            let (last, count) = page(caller, Window::After(after), 1_000);
+            after = last;
+            read += count;
+        }
+        assert_eq!(read, talks);
+        rates.push(talks as f64 / begun.elapsed().as_secs_f64());
+    }
+    median(&mut rates)
+}
+
+/// The last talk of a page, and how many there are.
+fn page(caller: &Caller, window: Window, limit: usize) -> (u64, u64) {
+    let log = lobby();
+    match caller.answer(Ask::Page { log, window, limit }) {
+        Answer::Page { talks, .. } => (talks[talks.len() - 1].seq, talks.len() as u64),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn measure_search(caller: &Caller, words: &Words, state: &str) {
+    let mut dice = fastrand::Rng::with_seed(2);
+    let mut times: Vec<(Duration, String)> = Vec::new();
+    let mut cut = 0;
+    for round in 0..400 {
+        let text: Arc<str> = match round % 8 {
+            0 => "needle".into(),
+            1 => "草堆".into(),
+            2 => "absent".into(),
+            3 => "的".into(),
+            _ => words.query(&mut dice),
+        };
+        let begun = Instant::now();
+        let ask = Ask::Search {
+            log: lobby(),
+            text: Arc::clone(&text),
+            before: None,
+            limit: 50,
+        };
+        let Answer::Found { talks, next, .. } = caller.answer(ask) else {
+            panic!()
+        };
+        cut += usize::from(talks.len() < 50 && next.is_some());
+        times.push((begun.elapsed(), text.to_string()));
+    }
+    times.sort();
+    let ms = |at: usize| times[times.len() * at / 1_000].0.as_secs_f64() * 1e3;
+    println!(
+        "| search, {state}: p50, p99, slowest (ms); answered in part | {:.2}, {:.1}, {:.1} ({:?}); {cut} of 400 |",
+        ms(500),
+        ms(990),
+        ms(999),
+        times[times.len() - 1].1
+    );
+}
