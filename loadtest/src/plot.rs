@@ -28,6 +28,9 @@ pub enum Axis {
     Nines,
 }
 
+/// The name of a group, a value for each of the series if there is one, and the value to be reached.
+pub type Group = (String, Vec<Option<f64>>, Option<f64>);
+
 /// Groups of bars beside each other, on a logarithmic scale if the values are far apart.
 #[derive(Debug)]
 pub struct Groups<'a> {
@@ -35,8 +38,8 @@ pub struct Groups<'a> {
     pub title: &'a str,
     /// The names of the bars of each group.
     pub series: &'a [String],
-    /// The name of a group, a value for each of the series if there is one, and the value to be reached.
-    pub groups: &'a [(String, Vec<Option<f64>>, Option<f64>)],
+    /// From left to right.
+    pub groups: &'a [Group],
     /// Whether each step is ten times the one before.
     pub logarithmic: bool,
 }
@@ -309,7 +312,7 @@ fn ticks(axis: Axis, first: f64, last: f64) -> Vec<(f64, String)> {
         }
         Axis::Nines => (0..=5)
             .map(f64::from)
-            .filter(|nines| (first..=last).contains(&nines))
+            .filter(|nines| (first..=last).contains(nines))
             .map(|nines| (nines, percent(nines)))
             .collect(),
     }
