@@ -34,6 +34,9 @@ pub const LATENCY_MAX_NS: u64 = 120_000_000_000;
 pub const FLOOR_WRITE_TIME: Duration = Duration::from_secs(10);
 /// Largest message the floor takes from a sender.
 pub const FLOOR_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Segments of a reader that is to stall: those of a phone. With the loopback's own the kernel takes more than a megabyte for
+/// each of them, and the server never sees that it stalls.
+pub const SLOW_SEGMENT_BYTES: u32 = 1_400;
 /// Longest text of a talk that the generator writes.
 pub const TEXT_BYTES: usize = 64 * 1024;
 /// Time for one goose user to connect and be in its room, and for one of its talks to come back.

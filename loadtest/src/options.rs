@@ -243,8 +243,8 @@ pub struct Joins {
     /// Joins per second; each is followed by a leave.
     #[arg(long, default_value_t = 500.0)]
     pub joins: f64,
-    /// Seconds from a join to its leave.
-    #[arg(long, default_value_t = 1.0)]
+    /// Seconds from a join to its leave. Those on a visit are members too, so a small room asks for short ones.
+    #[arg(long, default_value_t = 0.02)]
     pub stay: f64,
 }
 

@@ -28,6 +28,9 @@ pub enum Axis {
     Nines,
 }
 
+/// The name of a group, a value for each of the series if there is one, and the value to be reached.
+pub type Group = (String, Vec<Option<f64>>, Option<f64>);
+
 /// Groups of bars beside each other, on a logarithmic scale if the values are far apart.
 #[derive(Debug)]
 pub struct Groups<'a> {
@@ -35,8 +38,8 @@ pub struct Groups<'a> {
     pub title: &'a str,
     /// The names of the bars of each group.
     pub series: &'a [String],
-    /// The name of a group, a value for each of the series if there is one, and the value to be reached.
-    pub groups: &'a [(String, Vec<Option<f64>>, Option<f64>)],
+    /// From left to right.
+    pub groups: &'a [Group],
     /// Whether each step is ten times the one before.
     pub logarithmic: bool,
 }
@@ -66,7 +69,7 @@ pub fn lines(plot: &Lines<'_>) -> String {
     let mut svg = begin(&format!("{} ({})", plot.title, plot.unit), HEIGHT, &names);
     let mut value = 0.0;
     while value <= top * 1.001 {
-        rule(&mut svg, up(value), &number(value));
+        rule(&mut svg, up(value), &label(value));
         value += step;
     }
     for (at, label) in ticks(plot.axis, *first, *last) {
@@ -181,7 +184,7 @@ pub fn groups(plot: &Groups<'_>) -> String {
     let mut svg = begin(plot.title, HEIGHT, &names);
     let mut value = bottom;
     while value <= top * 1.001 {
-        rule(&mut svg, HEIGHT - BOTTOM - height(value), &number(value));
+        rule(&mut svg, HEIGHT - BOTTOM - height(value), &label(value));
         value = if plot.logarithmic { value * step } else { value + step };
     }
     let group_width = (WIDTH - LEFT - RIGHT) / plot.groups.len() as f64;
@@ -304,14 +307,24 @@ fn ticks(axis: Axis, first: f64, last: f64) -> Vec<(f64, String)> {
             (0..12)
                 .map(|index| (start + f64::from(index)) * step)
                 .take_while(|at| *at <= last + 1e-9)
-                .map(|at| (at, format!("{} s", number(at))))
+                .map(|at| (at, format!("{} s", label(at))))
                 .collect()
         }
         Axis::Nines => (0..=5)
             .map(f64::from)
-            .filter(|nines| (first..=last).contains(&nines))
+            .filter(|nines| (first..=last).contains(nines))
             .map(|nines| (nines, percent(nines)))
             .collect(),
+    }
+}
+
+/// A number on an axis: without zeros that say nothing.
+fn label(value: f64) -> String {
+    let text = number(value);
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
     }
 }
 

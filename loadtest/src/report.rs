@@ -144,8 +144,8 @@ impl Report {
                 "Latency from the intended moment of sending, second by second",
                 "ms",
                 &[
-                    ("p50", each(|sample| sample.p50_ms)),
-                    ("p99", each(|sample| sample.p99_ms)),
+                    ("p50", each(|sample| latency(sample.p50_ms))),
+                    ("p99", each(|sample| latency(sample.p99_ms))),
                 ],
             ),
             plot::lines(&Lines {
@@ -180,6 +180,11 @@ impl Report {
             ),
         )
     }
+}
+
+/// Before the measured stretch there is none.
+fn latency(ms: f64) -> f64 {
+    if ms > 0.0 { ms } else { f64::NAN }
 }
 
 /// What stands at the top of a page, if the run has it.

@@ -407,7 +407,7 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
         "A request is a talk until its own echo is back, in the wire format of document 000. Both generators offer the same \
          load to the same server, so their rows differ by what the generator adds; the rows of several servers with the same \
          generator and load compare the servers.",
-        "`generator CPU` is what a request cost the generator itself. `As fast as echoes come back` is the most that the \
+        "`generator CPU` is what a request cost the generator itself, its start included. `As fast as echoes come back` is the most that the \
          generator does: at the lower rate it says nothing of the server. locust counts whole milliseconds.",
         "The figures that the old systems published of themselves stand last. They were bound by their think time and timed \
          `send()` alone, so they do not compare with the rows above. A dash is what is not known.",

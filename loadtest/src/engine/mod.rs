@@ -390,6 +390,8 @@ impl Engine {
         socket.set_tcp_nodelay(true)?;
         if let Some(bytes) = receive_bytes {
             socket.set_recv_buffer_size(bytes)?;
+            // The sender's buffer grows with the segments, and those of the loopback have 64 KiB.
+            socket.set_tcp_mss(limits::SLOW_SEGMENT_BYTES)?;
         }
         if self.aim.sources > 1 && address.is_ipv4() {
             let last = 1 + (id % self.aim.sources) as u8;

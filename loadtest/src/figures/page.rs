@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use super::{Aim, Line, Load, Measured, Part, Results, Served, Verdict, name};
 use crate::{
-    plot::{self, Groups},
+    plot::{self, Group, Groups},
     report::{self, escape, number},
     table,
 };
@@ -301,8 +301,6 @@ fn plots(part: Part, measured: &Measured) -> Vec<(&'static str, String)> {
         | Part::Joins => Vec::new(),
     }
 }
-
-type Group = (String, Vec<Option<f64>>, Option<f64>);
 
 fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
     let Some(first) = loads.first() else { return Vec::new() };

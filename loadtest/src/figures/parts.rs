@@ -397,8 +397,9 @@ fn joins(lab: &mut Lab) -> Vec<Line> {
     let (members, seconds) = (lab.members(10_000), lab.options.seconds * 2.0);
     let server = lab.one_shard();
     let sizes = [10, 100, members];
-    let words =
-        |size: usize| format!("joins -n {members} --room-size {size} --joins 500 --room hall --seconds {seconds}");
+    let words = |size: usize| {
+        format!("joins -n {members} --room-size {size} --joins 500 --stay 0.01 --room hall --seconds {seconds}")
+    };
     let rounds: Vec<Vec<Option<Run>>> = (0..lab.few_rounds())
         .map(|_| sizes.iter().map(|size| lab.run(&server, &words(*size))).collect())
         .collect();
