@@ -87,6 +87,7 @@ pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, Star
     let mut db = schema::open_writer(&files.database, durability)?;
     let store_fault = |why: rusqlite::Error| StartFault::Store(fault(&files.database, &why));
     let (store, commits) = store_row(&db, &files.database)?;
+    let testimony = testimony.beside(commits);
     let logs = verified_logs(&db, &files.database).map_err(StartFault::Store)?;
     let verdict = judge(files, &testimony, store, commits, &logs)?;
     let mut recovered = Vec::new();
@@ -230,7 +231,11 @@ fn guard_presence(files: &Files, testimony: &Testimony) -> Result<(), StartFault
     let known = match testimony {
         Testimony::Missing => None,
         Testimony::Damaged => Some("a damaged head file is".to_owned()),
-        Testimony::Read { commit: 0, .. } => None,
+        Testimony::Read {
+            commit: 0,
+            announced: None,
+            ..
+        } => None,
         Testimony::Read { commit, .. } => Some(format!("a head file that knows {commit} commits is")),
     };
     let [_, wal, _] = with_companions(&files.database);
@@ -269,6 +274,8 @@ fn judge<'l>(
             commit,
             heads,
             unreadable,
+            // Of no account: nobody was told of it.
+            announced: _,
         } => (header, *commit, heads, *unreadable),
     };
     if header.store != store {

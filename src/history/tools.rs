@@ -109,7 +109,7 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
         }
     }
     match start::store_row(&db, &files.database) {
-        Ok((store, commits)) => report.compare(&files, &testimony, store, commits),
+        Ok((store, commits)) => report.compare(&files, &testimony.beside(commits), store, commits),
         Err(why) => report.damage(why.to_string()),
     }
     if let Err(why) = start::verified_logs(&db, &files.database) {

@@ -1,12 +1,14 @@
 //! The head witness: a small file beside the database that remembers the last commits.
 //!
-//! SQLite drops a damaged tail of its write-ahead log without a word. The witness is written after each commit, and under
-//! `fsync` reaches the disk before anything of that commit is acknowledged. At the next start a database that is behind
-//! its witness has lost commits, and the entries say which logs and which talks. A database that is ahead has lost nothing: the
-//! program ended between the commit and the entry, and nothing of that commit was acknowledged.
+//! SQLite drops a damaged tail of its write-ahead log without a word. The witness names each commit, and under `fsync` is
+//! on the disk before anything of that commit is acknowledged: it is announced before the commit and synced beside it, on a
+//! thread of its own, since two syncs in a row would make a talk wait twice. Once both are done that is noted too, without a
+//! sync. At the next start a database that is behind its witness has lost commits, and the entries say which logs and
+//! which talks. A commit that was announced, not noted and is not there was acknowledged to nobody, unless the system has
+//! been down since, which may have taken the note.
 //!
-//! The file begins with a header of 512 bytes; entries of 32 bytes follow, one per log of each commit. Every entry has a
-//! checksum of its own, so that one that is torn or damaged hides no other. When a checkpoint has brought every commit
+//! The file begins with a header of 512 bytes and the note; entries of 32 bytes follow, one per log of each commit. Every entry
+//! has a checksum of its own, so that one that is torn or damaged hides no other. When a checkpoint has brought every commit
 //! into the database the file begins anew.
 
 use std::{
@@ -15,6 +17,8 @@ use std::{
     io,
     os::unix::fs::{FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
 };
 
 use super::{Durability, files};
@@ -23,9 +27,20 @@ use super::{Durability, files};
 #[derive(Debug)]
 pub(crate) struct Witness {
     path: PathBuf,
-    file: File,
+    file: Arc<File>,
     header: Header,
     end: u64,
+    /// Bytes of the entries that are announced, or why they could not be.
+    announced: Option<io::Result<u64>>,
+    /// Syncs beside the commits; only where commits are synced.
+    syncer: Option<Syncer>,
+}
+
+/// A thread that syncs what it is given. It ends with this.
+#[derive(Debug)]
+struct Syncer {
+    files: mpsc::Sender<Arc<File>>,
+    synced: mpsc::Receiver<io::Result<()>>,
 }
 
 /// What the file says of the store as a whole.
@@ -50,10 +65,12 @@ pub(crate) enum Testimony {
     /// Read.
     Read {
         header: Header,
-        /// The last commit.
+        /// The last commit that was done.
         commit: u64,
         /// Per log: the last commit that touched it and its head after that.
         heads: BTreeMap<u32, (u64, u64)>,
+        /// A commit behind that one which was announced, with the heads it was to make.
+        announced: Option<(u64, BTreeMap<u32, u64>)>,
         /// Entries that could not be read.
         unreadable: u64,
     },
@@ -85,18 +102,22 @@ impl Witness {
         {
             files::sync_dir(dir)?;
         }
-        let end = HEADER_BYTES as u64;
-        let path = path.to_owned();
+        let syncer = match header.durability {
+            Durability::Fsync if !header.clean => Some(Syncer::start()?),
+            Durability::Fsync | Durability::Os | Durability::None => None,
+        };
         Ok(Self {
-            path,
-            file,
+            path: path.to_owned(),
+            file: Arc::new(file),
             header,
-            end,
+            end: FIRST_ENTRY,
+            announced: None,
+            syncer,
         })
     }
 
-    /// Remembers a commit and the heads of the logs it touched.
-    pub(crate) fn remember(&mut self, commit: u64, heads: &[(u32, u64)]) -> io::Result<()> {
+    /// Names the commit that is about to be made and the heads it makes, and begins to sync that.
+    pub(crate) fn announce(&mut self, commit: u64, heads: &[(u32, u64)]) {
         let mut bytes = Vec::with_capacity(heads.len().max(1) * ENTRY_BYTES);
         for (log, head) in heads {
             bytes.extend_from_slice(&entry(self.header.store, commit, *log, *head));
@@ -104,12 +125,38 @@ impl Witness {
         if heads.is_empty() {
             bytes.extend_from_slice(&entry(self.header.store, commit, 0, 0));
         }
-        self.file.write_all_at(&bytes, self.end)?;
-        if self.header.durability == Durability::Fsync {
-            self.file.sync_data()?;
+        let written = self.file.write_all_at(&bytes, self.end);
+        if let (Ok(()), Some(syncer)) = (&written, &self.syncer) {
+            syncer.begin(&self.file);
         }
-        self.end += bytes.len() as u64;
-        Ok(())
+        self.announced = Some(written.map(|()| bytes.len() as u64));
+    }
+
+    /// The commit that was announced is done; returns when it is witnessed.
+    ///
+    /// # Errors
+    /// When it could not be written or synced.
+    pub(crate) fn confirm(&mut self, commit: u64) -> io::Result<()> {
+        let Some(announced) = self.announced.take() else {
+            return Ok(());
+        };
+        let bytes = announced?;
+        if let Some(syncer) = &self.syncer {
+            syncer.end()?;
+        }
+        self.end += bytes;
+        self.file
+            .write_all_at(&entry(self.header.store, commit, NOTE, 0), HEADER_BYTES as u64)
+    }
+
+    /// The commit that was announced has failed: its number will be another one's.
+    pub(crate) fn withdraw(&mut self) {
+        let Some(Ok(bytes)) = self.announced.take() else { return };
+        // What fails here fails again with the next commit, and is told then.
+        if let Some(syncer) = &self.syncer {
+            drop(syncer.end());
+        }
+        drop(self.file.write_all_at(&vec![0; bytes as usize], self.end));
     }
 
     /// Every commit up to this one is in the database itself: begins anew where that saves something.
@@ -150,27 +197,102 @@ impl Witness {
             return Ok(Testimony::Damaged);
         };
         let mut heads = BTreeMap::new();
-        let (mut commit, mut unreadable) = (header.base, 0);
-        for bytes in entries.chunks(ENTRY_BYTES) {
+        let (mut noted, mut newest, mut unreadable) = (Some(header.base), header.base, 0);
+        let mut named = Vec::new();
+        for (place, bytes) in entries.chunks(ENTRY_BYTES).enumerate() {
             if bytes.iter().all(|byte| *byte == 0) {
                 continue;
             }
-            let Some((at, log, head)) = read_entry(header.store, bytes) else {
-                unreadable += 1;
-                continue;
-            };
-            commit = commit.max(at);
-            if log != 0 {
-                let known = heads.entry(log).or_insert((at, head));
-                *known = (*known).max((at, head));
+            match (place, read_entry(header.store, bytes)) {
+                (0, Some((at, NOTE, _))) => noted = noted.max(Some(at)),
+                (_, Some((at, log, head))) => {
+                    newest = newest.max(at);
+                    named.push((at, log, head));
+                }
+                (place, None) => {
+                    unreadable += 1;
+                    if place == 0 {
+                        noted = None;
+                    }
+                }
+            }
+        }
+        // A commit is announced when the one before is done. Without a note that can be read the last one counts as done.
+        let commit = noted.map_or(newest, |noted| noted.max(newest.saturating_sub(1)).max(header.base));
+        let mut announced = (newest > commit).then(|| (newest, BTreeMap::new()));
+        for (at, log, head) in named {
+            match &mut announced {
+                _ if log == 0 => {}
+                Some((number, made)) if at == *number => {
+                    made.insert(log, head);
+                }
+                _ => {
+                    let known = heads.entry(log).or_insert((at, head));
+                    *known = (*known).max((at, head));
+                }
             }
         }
         Ok(Testimony::Read {
             header,
             commit,
             heads,
+            announced,
             unreadable,
         })
+    }
+}
+
+impl Testimony {
+    /// What to believe beside a database with so many commits. A commit that was announced counts if it is there. If it is not,
+    /// nobody was told of it, and it never was; only after the system was down it may have been: then it counts as well.
+    pub(crate) fn beside(self, commits: u64) -> Self {
+        match self {
+            Self::Read {
+                header,
+                commit: _,
+                mut heads,
+                announced: Some((number, made)),
+                unreadable,
+            } if number <= commits || (!header.clean && header.boot != files::boot_id()) => {
+                for (log, head) in made {
+                    heads.insert(log, (number, head));
+                }
+                Self::Read {
+                    header,
+                    commit: number,
+                    heads,
+                    announced: None,
+                    unreadable,
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Syncer {
+    fn start() -> io::Result<Self> {
+        let (files, asked) = mpsc::channel::<Arc<File>>();
+        let (answer, synced) = mpsc::channel();
+        thread::Builder::new().name("witness".to_owned()).spawn(move || {
+            for file in asked {
+                if answer.send(file.sync_data()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { files, synced })
+    }
+
+    fn begin(&self, file: &Arc<File>) {
+        // If the thread is gone, `end` says so.
+        drop(self.files.send(file.clone()));
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.synced
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that syncs it has ended")))
     }
 }
 
@@ -247,10 +369,13 @@ fn entry_sum(store: u64, text: &[u8]) -> u32 {
 }
 
 /// What the file begins with; the last character is the version of its format.
-const MAGIC: &[u8; 8] = b"PLZHEAD1";
+const MAGIC: &[u8; 8] = b"PLZHEAD2";
 const HEADER_BYTES: usize = 512;
 const ENTRY_BYTES: usize = 32;
-/// A new file: room for 4,080 entries. It grows when a checkpoint is late.
+/// In the place of the log of an entry: it is the note. Logs are numbered from 1 and far below.
+const NOTE: u32 = u32::MAX;
+const FIRST_ENTRY: u64 = (HEADER_BYTES + ENTRY_BYTES) as u64;
+/// A new file: room for 4,079 entries. It grows when a checkpoint is late.
 const BEGIN_BYTES: usize = 128 * 1024;
 
 #[cfg(test)]
@@ -268,17 +393,79 @@ mod tests {
         }
     }
 
+    fn remember(witness: &mut Witness, commit: u64, heads: &[(u32, u64)]) {
+        witness.announce(commit, heads);
+        witness.confirm(commit).unwrap();
+    }
+
+    /// What counts beside so many commits: the last one, and the heads.
+    fn believed(path: &Path, commits: u64) -> (u64, Vec<(u32, u64)>) {
+        match Witness::read(path).unwrap().beside(commits) {
+            Testimony::Read { commit, heads, .. } => {
+                (commit, heads.iter().map(|(log, (_, head))| (*log, *head)).collect())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_was_announced_and_not_confirmed_counts_only_if_it_is_there_or_the_system_was_down() {
+        for (boot, absent) in [(files::boot_id(), (41, vec![(1, 10)])), ([3; 16], (42, vec![(1, 12)]))] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("history.head");
+            let mut witness = Witness::begin(&path, Header { boot, ..header() }).unwrap();
+            remember(&mut witness, 41, &[(1, 10)]);
+            witness.announce(42, &[(1, 12)]);
+            assert_eq!(believed(&path, 41), absent);
+            assert_eq!(believed(&path, 42), (42, vec![(1, 12)]));
+            witness.confirm(42).unwrap();
+            assert_eq!(believed(&path, 41), (42, vec![(1, 12)]));
+        }
+    }
+
+    #[test]
+    fn announcement_that_is_withdrawn_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.head");
+        let mut witness = Witness::begin(&path, header()).unwrap();
+        remember(&mut witness, 41, &[(1, 10)]);
+        witness.announce(42, &[(1, 12), (2, 7)]);
+        witness.withdraw();
+        assert_eq!(believed(&path, 41), (41, vec![(1, 10)]));
+        remember(&mut witness, 42, &[(1, 11)]);
+        assert_eq!(believed(&path, 42), (42, vec![(1, 11)]));
+    }
+
+    #[test]
+    fn without_a_note_that_can_be_read_the_last_announcement_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.head");
+        let mut witness = Witness::begin(
+            &path,
+            Header {
+                boot: files::boot_id(),
+                ..header()
+            },
+        )
+        .unwrap();
+        remember(&mut witness, 41, &[(1, 10)]);
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[HEADER_BYTES] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(believed(&path, 40), (41, vec![(1, 10)]));
+    }
+
     #[test]
     fn one_damaged_entry_hides_no_other() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.head");
         assert_eq!(Witness::read(&path).unwrap(), Testimony::Missing);
         let mut witness = Witness::begin(&path, header()).unwrap();
-        witness.remember(41, &[(1, 10), (2, 5)]).unwrap();
-        witness.remember(42, &[]).unwrap();
-        witness.remember(43, &[(1, 12)]).unwrap();
+        remember(&mut witness, 41, &[(1, 10), (2, 5)]);
+        remember(&mut witness, 42, &[]);
+        remember(&mut witness, 43, &[(1, 12)]);
         let mut bytes = fs::read(&path).unwrap();
-        bytes[HEADER_BYTES + ENTRY_BYTES + 9] ^= 4;
+        bytes[HEADER_BYTES + 2 * ENTRY_BYTES + 9] ^= 4;
         fs::write(&path, &bytes).unwrap();
         assert_eq!(
             Witness::read(&path).unwrap(),
@@ -286,6 +473,7 @@ mod tests {
                 header: header(),
                 commit: 43,
                 heads: BTreeMap::from([(1, (43, 12))]),
+                announced: None,
                 unreadable: 1
             }
         );
@@ -307,7 +495,7 @@ mod tests {
         )
         .unwrap();
         for commit in 41..=6_000 {
-            witness.remember(commit, &[(9, commit * 2)]).unwrap();
+            remember(&mut witness, commit, &[(9, commit * 2)]);
         }
         let Testimony::Read { commit, heads, .. } = Witness::read(&path).unwrap() else {
             panic!()

@@ -121,7 +121,7 @@ impl<T: Send + 'static> Writer<T> {
             Ok((plans, touched)) => {
                 if let Some(touched) = touched {
                     self.commits += 1;
-                    self.bear_witness(&touched);
+                    self.bear_witness();
                     for (log, _) in &touched {
                         self.shared.fresh.note(*log);
                     }
@@ -194,15 +194,23 @@ impl<T: Send + 'static> Writer<T> {
             return Ok((plans, None)); // nothing to keep: the transaction is rolled back when dropped
         }
         start::count_commit(db, self.store, self.commits + 1).map_err(whole)?;
-        transaction.commit().map_err(whole)?;
+        if let Some(witness) = &mut self.witness {
+            witness.announce(self.commits + 1, &touched);
+        }
+        if let Err(why) = transaction.commit() {
+            if let Some(witness) = &mut self.witness {
+                witness.withdraw();
+            }
+            return Err(whole(why));
+        }
         Ok((plans, Some(touched)))
     }
 
-    /// The commit is durable; what is missing is the entry that notices if its tail is damaged later. If the entry cannot
+    /// The commit is durable; what may be missing is the entry that notices if its tail is damaged later. If the entry cannot
     /// be written the talks are stored all the same, so they are acknowledged, and health says what is wrong.
-    fn bear_witness(&mut self, touched: &[(u32, Seq)]) {
+    fn bear_witness(&mut self) {
         let Some(witness) = &mut self.witness else { return };
-        match witness.remember(self.commits, touched) {
+        match witness.confirm(self.commits) {
             Ok(()) if self.witness_failed => {
                 self.witness_failed = false;
                 self.shared.faults.beside(None);
