@@ -20,8 +20,9 @@ pub fn html(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let is_number =
         |cell: &String| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '–');
+    // The first column names its row, also where the name begins with a number.
     let numbers: Vec<bool> = (0..columns)
-        .map(|column| rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
+        .map(|column| column > 0 && rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
         .collect();
     let mut text = "<table>".to_owned();
     for (index, row) in rows.iter().enumerate() {

@@ -25,6 +25,8 @@ pub(super) struct Server {
     pub(super) more: &'static str,
     /// Whether it stays on its own core.
     pub(super) pinned: bool,
+    /// Whether the kernel keeps little for each socket: the run is made in a network of its own, with small send buffers.
+    pub(super) small_buffers: bool,
 }
 
 /// Where runs are made.
@@ -83,6 +85,7 @@ impl Lab {
             dialect: "proto",
             more: "",
             pinned: true,
+            small_buffers: false,
         }
     }
 
@@ -100,6 +103,7 @@ impl Lab {
             dialect: "raw",
             more: "",
             pinned: true,
+            small_buffers: false,
         }
     }
 
@@ -113,6 +117,7 @@ impl Lab {
             dialect,
             more: "--any-order",
             pinned: true,
+            small_buffers: false,
         };
         vec![
             rival(
@@ -191,7 +196,13 @@ impl Lab {
         let json = self.scratch.join("run.json");
         // It is not there the first time.
         let _ = fs::remove_file(&json);
-        let mut command = Command::new(&self.own);
+        let mut command = if server.small_buffers {
+            let mut command = Command::new("unshare");
+            command.args(["-n", "sh", "-c", SMALL_BUFFERS, "sh"]).arg(&self.own);
+            command
+        } else {
+            Command::new(&self.own)
+        };
         command
             .args(words.split_whitespace())
             .args(["--quiet", "--server-cmd", &server.command, "--dialect", server.dialect])
@@ -256,6 +267,10 @@ impl Drop for Lab {
         let _ = fs::remove_dir_all(&self.scratch);
     }
 }
+
+/// The kernel lets a send buffer grow to megabytes, and then no reader is slow for seconds. In a network of its own, which
+/// takes root, the bound can be set without touching the machine's.
+const SMALL_BUFFERS: &str = "ip link set lo up && echo '4096 16384 65536' >/proc/sys/net/ipv4/tcp_wmem && exec \"$@\"";
 
 fn rivals_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals")

@@ -328,6 +328,7 @@ fn stall(lab: &mut Lab) -> Vec<Line> {
     ] {
         let server = Server {
             dialect,
+            small_buffers: true,
             ..lab.one_shard()
         };
         let runs: Vec<Option<Run>> = (0..rounds).map(|_| lab.run(&server, &words)).collect();
@@ -361,7 +362,11 @@ fn stall(lab: &mut Lab) -> Vec<Line> {
             ("slow ones", "slow", None),
             ("told exactly what they missed", "slow_told", None),
             ("closed", "slow_ended", None),
-            ("caught up with everything", "slow_caught_up", None),
+            (
+                "caught up with everything, so that nothing was tried",
+                "slow_caught_up",
+                Some(Aim::Exactly(0.0)),
+            ),
             (
                 "left without a word, or told something else",
                 "slow_untold",

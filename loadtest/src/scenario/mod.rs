@@ -74,7 +74,7 @@ fn conclude(
     put("sent", engine.counts.sent as f64);
     put("delivered", engine.counts.delivered as f64);
     for (class, latency) in engine.latency.iter().enumerate() {
-        let prefix = if class == 0 { "" } else { "big_" };
+        let prefix = if class == 0 { "" } else { run.second_class };
         let total = &latency.total;
         if !total.is_empty() {
             for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {

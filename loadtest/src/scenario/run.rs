@@ -115,6 +115,8 @@ pub struct Run {
     pub samples: Vec<Sample>,
     /// The server's process, if it is known.
     pub pid: Option<u32>,
+    /// What the figures of the second class of members begin with.
+    pub second_class: &'static str,
     quiet: bool,
     last: Mark,
     news: Vec<Happened>,
@@ -177,6 +179,7 @@ impl Run {
             talkers,
             samples,
             pid,
+            second_class: "big_",
             quiet: common.quiet,
             last,
             news,

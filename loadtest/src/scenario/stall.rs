@@ -31,6 +31,7 @@ enum Outcome {
 pub fn stall(options: &Stall) -> Result<Report, String> {
     let common = &options.common;
     let mut run = Run::prepare(common, options.members, 2)?;
+    run.second_class = "slow_";
     let room = run.engine.add_room(common.room.clone());
     let slow_count = (options.members as f64 * options.percent / 100.0) as usize;
     let well_count = options.members - slow_count;
