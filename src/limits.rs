@@ -62,6 +62,9 @@ pub const KEYS_PER_ROOM: usize = 8 * 1024;
 pub const TOPICS_KEPT: usize = 1_024;
 /// Names in a digest: what a page shows as "a, b, c and 4,997 others".
 pub const DIGEST_NAMES: usize = 8;
+/// Bytes of the names in a digest's list, for dialects whose notices carry one: at the digest's pace of 2 s every member of a
+/// large room is sent less than 1 KiB/s. Whoever asks for the list gets more.
+pub const DIGEST_LIST_BYTES: usize = 1_536;
 /// Users of a room up to which the roster is a sorted vector: an insertion moves at most 1.5 KiB.
 pub const ROSTER_VECTOR: usize = 64;
 
@@ -261,6 +264,9 @@ pub const HISTORY_HEADS: usize = 65_536;
 pub const HISTORY_SLICE_ROWS: usize = 256;
 /// Talks indexed for search in one transaction of the index.
 pub const HISTORY_INDEX_SLICE: usize = 512;
+/// Between two rounds of an index that has caught up, while talks are committed: the tail that a search scans grows by what is
+/// said in this time.
+pub const HISTORY_INDEX_PACE: Duration = Duration::from_millis(200);
 /// One search looks at the index or at talks for about this long, then says where to go on: a quarter of the 100 ms that a
 /// search may take, since one window of the index may take as long again and a busy machine twice that.
 pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(25);

@@ -146,40 +146,51 @@ fn million(dir: &Path) -> Running {
     Running::start(&config)
 }
 
-/// Coming back after 300 and after 100,000 messages, against the rate at which the store reads pages.
+/// Coming back after 300 and after 100,000 messages, alone and with others, against the rate at which the store reads pages.
 pub(crate) fn resume(dir: &Path, pages: f64) {
     println!(
-        "\n| coming back after | talks/s (median) | against the store's pages ({pages:.0} talks/s) |\n|---|---|---|"
+        "\n| coming back after | at once | talks/s of all (median) | against the store's pages ({pages:.0} talks/s) |\n|---|---|---|---|"
     );
-    for (missed, rounds) in [(300, 101), (100_000, 7)] {
+    for (missed, people, rounds) in [(300, 1, 101), (300, 32, 21), (100_000, 1, 7), (100_000, 4, 5)] {
         // A server that has nothing in its rings: all comes from the store.
         let server = million(dir);
-        let mut rates: Vec<f64> = (0..rounds).map(|n| come_back(server.address, missed, n)).collect();
+        let mut rates: Vec<f64> = (0..rounds).map(|_| come_back(server.address, missed, people)).collect();
         let rate = median(&mut rates);
-        println!("| {missed} | {rate:.0} | {:.0} % |", rate / pages * 100.0);
+        println!("| {missed} | {people} | {rate:.0} | {:.0} % |", rate / pages * 100.0);
     }
 }
 
-/// Talks per second.
-fn come_back(address: SocketAddr, missed: u64, n: u64) -> f64 {
-    let mut bob = Person::named(address, &format!("bob {n}"));
-    let join = bob.send(json!({"join": {"room": "lobby", "last": 1}}));
+/// Talks per second of all who come back at once, from the first one's join to the last one's last message.
+fn come_back(address: SocketAddr, missed: u64, people: u64) -> f64 {
     let (epoch, head) = {
-        let joined = bob.reply(join);
+        let mut ann = Person::named(address, "ann");
+        let join = ann.send(json!({"join": {"room": "lobby", "last": 1}}));
+        let joined = ann.reply(join);
         (
             joined["joined"]["epoch"].clone(),
             joined["joined"]["head"].as_u64().unwrap(),
         )
     };
     assert!(head >= MILLION);
-    drop(bob);
-    let mut bob = Person::named(address, &format!("bob {n}"));
+    let mut people: Vec<Person> = (0..people)
+        .map(|n| Person::named(address, &format!("bob {n}")))
+        .collect();
     let begun = Instant::now();
-    bob.send(json!({"join": {"room": "lobby", "epoch": epoch, "seq": head - missed}}));
+    for bob in &mut people {
+        bob.send(json!({"join": {"room": "lobby", "epoch": epoch, "seq": head - missed}}));
+    }
     let mut buffer = vec![0; 1 << 20];
+    for bob in &mut people {
+        hear(bob, missed, &mut buffer);
+    }
+    (missed * people.len() as u64) as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Reads until so many messages have come.
+fn hear(bob: &mut Person, messages: u64, buffer: &mut [u8]) {
     let (mut kept, mut heard) = (bob.peer.buffer.split_off(0), 0);
-    loop {
-        let read = bob.peer.stream.read(&mut buffer).unwrap();
+    while heard < messages {
+        let read = bob.peer.stream.read(buffer).unwrap();
         assert!(read > 0, "the server closed");
         kept.extend_from_slice(&buffer[..read]);
         let mut at = 0;
@@ -193,9 +204,6 @@ fn come_back(address: SocketAddr, missed: u64, n: u64) -> f64 {
             at += length;
         }
         kept.drain(..at);
-        if heard == missed {
-            return missed as f64 / begun.elapsed().as_secs_f64();
-        }
     }
 }
 

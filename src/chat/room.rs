@@ -293,7 +293,7 @@ impl Room {
             last_came: owed.last_came,
             last_went: owed.last_went,
             sample,
-            users: self.list_if_wanted(settings, now_ms),
+            users: self.list_if_wanted(settings, now_ms).map(cut),
         })
     }
 
@@ -340,6 +340,22 @@ impl Room {
     fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
     }
+}
+
+/// The front of a list, as much as a digest may carry; the count stays exact.
+fn cut(list: UserList) -> UserList {
+    let mut bytes = 0;
+    let names = list
+        .names
+        .iter()
+        .take_while(|name| {
+            // Between quotes, with a comma.
+            bytes += name.as_str().len() + 3;
+            bytes <= limits::DIGEST_LIST_BYTES
+        })
+        .cloned()
+        .collect();
+    UserList { names, ..list }
 }
 
 /// What a talk gets whose key was used for another text.
@@ -455,5 +471,28 @@ impl Roster {
         let more = names.len() > limit;
         names.truncate(limit);
         (names.into(), more)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn list_in_a_digest_is_cut_by_its_bytes_and_counts_everybody() {
+        let list = |count: u32, name: &str| UserList {
+            online: count,
+            names: (0..count)
+                .map(|n| UserName::parse(&format!("{name}{n:04}")).unwrap())
+                .collect(),
+        };
+        for (name, fit) in [("member-", 109), ("数字广场的成员", 54)] {
+            let whole = list(500, name);
+            let short = cut(whole.clone());
+            assert_eq!((short.online, short.names.len()), (500, fit));
+            assert_eq!(short.names[..], whole.names[..fit]);
+        }
+        assert_eq!(cut(list(5, "few")), list(5, "few"));
     }
 }

@@ -48,6 +48,13 @@ impl Files {
             .map_err(failed(&self.dir))?;
         let mode = fs::metadata(&self.dir).map_err(failed(&self.dir))?.permissions().mode();
         if mode & 0o077 != 0 {
+            if !self.is_ours().map_err(failed(&self.dir))? {
+                let dir = self.dir.clone();
+                return Err(StartFault::Shared {
+                    dir,
+                    mode: mode & 0o7777,
+                });
+            }
             fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700)).map_err(failed(&self.dir))?;
         }
         let mut lock = File::options()
@@ -74,6 +81,20 @@ impl Files {
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(failed(&self.lock))?;
         Ok(lock)
+    }
+
+    /// Whether the directory holds nothing, or was a store's before: then it may be closed to others.
+    fn is_ours(&self) -> io::Result<bool> {
+        if self.lock.exists() {
+            return Ok(true);
+        }
+        for entry in fs::read_dir(&self.dir)? {
+            // A file system of its own is empty with this in it.
+            if entry?.file_name() != "lost+found" {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Bytes of all files of the store.

@@ -217,11 +217,17 @@ pub(crate) fn run<T: Send + 'static>(
                 pause(shared, limits::HISTORY_PROBE);
             }
         }
-        // While talks are being committed the index takes at most a third of a core.
+        // While talks are being committed the index takes at most a third of a core, and once it has caught up it lets some
+        // come together: a transaction costs more than a talk in it.
         let commits = shared.stats.commits.load(Ordering::Relaxed);
         if commits != seen {
             seen = commits;
-            pause(shared, begun.elapsed() * 2);
+            let pace = if due.is_empty() {
+                limits::HISTORY_INDEX_PACE
+            } else {
+                Duration::ZERO
+            };
+            pause(shared, (begun.elapsed() * 2).max(pace));
         }
     }
 }

@@ -28,6 +28,13 @@ pub enum StartFault {
         /// The other process, if it says.
         holder: Option<u32>,
     },
+    /// It is open to others and holds what is not a store's, so it is not closed to them.
+    Shared {
+        /// The directory.
+        dir: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// It was written by a newer program.
     Newer {
         /// The database.
@@ -375,6 +382,12 @@ impl fmt::Display for StartFault {
                 }
                 f.write_str(": stop it, or give this one another directory with --data")
             }
+            Self::Shared { dir, mode } => write!(
+                f,
+                "the directory {} has mode {mode:04o} and holds other things, and what is stored must be closed to others: choose an \
+                 empty directory with --data, or close this one with `chmod 700`",
+                dir.display()
+            ),
             Self::Newer { file, seen, known } => write!(
                 f,
                 "{} has schema version {seen}, and this program knows versions up to {known}: use the newer program",

@@ -311,6 +311,24 @@ fn search_finds_two_characters_and_words_in_the_index_and_before_it() {
 }
 
 #[test]
+fn a_directory_that_others_use_is_not_closed_to_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |dir: &std::path::Path| std::fs::metadata(dir).unwrap().permissions().mode() & 0o7777;
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o1777)).unwrap();
+    std::fs::write(dir.path().join("somebody's"), "file").unwrap();
+    let Err(why) = Caller::start(settings(dir.path())) else {
+        panic!("a shared directory was taken")
+    };
+    assert!(why.to_string().contains("mode 1777"), "{why}");
+    assert_eq!(mode(dir.path()), 0o1777);
+    std::fs::remove_file(dir.path().join("somebody's")).unwrap();
+    // An empty one is taken, and closed.
+    drop(Caller::open(dir.path()));
+    assert_eq!(mode(dir.path()) & 0o777, 0o700);
+}
+
+#[test]
 fn a_second_server_is_refused_in_words_and_a_newer_schema_too() {
     let dir = tempfile::tempdir().unwrap();
     let caller = Caller::open(dir.path());
