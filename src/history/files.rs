@@ -48,7 +48,8 @@ impl Files {
             .map_err(failed(&self.dir))?;
         let mode = fs::metadata(&self.dir).map_err(failed(&self.dir))?.permissions().mode();
         if mode & 0o077 != 0 {
-            if !self.is_ours().map_err(failed(&self.dir))? {
+            // Where everybody may write, as in /tmp, others have things that they could not reach any more.
+            if mode & 0o002 != 0 && !self.is_ours().map_err(failed(&self.dir))? {
                 let dir = self.dir.clone();
                 return Err(StartFault::Shared {
                     dir,
@@ -83,9 +84,12 @@ impl Files {
         Ok(lock)
     }
 
-    /// Whether the directory holds nothing, or was a store's before: then it may be closed to others.
+    /// Whether the directory holds a store, or nothing yet.
     fn is_ours(&self) -> io::Result<bool> {
-        if self.lock.exists() {
+        if [&self.lock, &self.database, &self.head]
+            .into_iter()
+            .any(|file| file.exists())
+        {
             return Ok(true);
         }
         for entry in fs::read_dir(&self.dir)? {

@@ -28,7 +28,7 @@ pub enum StartFault {
         /// The other process, if it says.
         holder: Option<u32>,
     },
-    /// It is open to others and holds what is not a store's, so it is not closed to them.
+    /// Everybody may write there and it holds what is not a store's, so it is not closed to them.
     Shared {
         /// The directory.
         dir: PathBuf,
