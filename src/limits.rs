@@ -129,6 +129,9 @@ pub const PAIRS_REMEMBERED: usize = 64 * 1024;
 pub const VIEWS: usize = 14;
 /// Rings looked at per tick for events that nobody will ask for again.
 pub const RINGS_SWEPT: usize = 256;
+/// Members up to which a room is looked at for whether all have been given everything: then who came and went is forgotten,
+/// some 700 bytes an event. There are few large rooms, and the look would cost more than the events.
+pub const RING_REST_MEMBERS: usize = 64;
 /// How long a talk that a busy home gave back waits before it is tried again.
 pub const BUSY_RETRY: Duration = Duration::from_millis(100);
 

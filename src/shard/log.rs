@@ -138,6 +138,16 @@ impl RoomLog {
     }
 }
 
+impl RoomLog {
+    /// Whether every member has been given all there is.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let end = self.ring.end();
+        self.flush == Flush::Idle
+            && self.leaving.is_empty()
+            && self.members.iter().all(|member| member.cursor == end && !member.held)
+    }
+}
+
 impl Ring {
     /// The index that the next event will have.
     pub(crate) fn end(&self) -> u64 {
@@ -218,6 +228,20 @@ impl Ring {
     pub(crate) fn forget_before(&mut self, at_ms: u64) -> usize {
         let before = self.bytes;
         while self.base < self.offered && self.events.front().is_some_and(|slot| slot.at_ms < at_ms) {
+            self.drop_oldest();
+        }
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        before - self.bytes
+    }
+
+    /// Drops what stands before the first talk, once every member has been given it: who comes back asks for talks, and an
+    /// event has places for the frames of all views. How many bytes that freed.
+    pub(crate) fn forget_told(&mut self) -> usize {
+        let before = self.bytes;
+        let told = |slot: &Slot| !matches!(slot.event.happening, Happening::Talk(_));
+        while self.base < self.offered && self.events.front().is_some_and(told) {
             self.drop_oldest();
         }
         if self.events.is_empty() {

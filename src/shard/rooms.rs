@@ -156,6 +156,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             };
             if let Some(room) = self.rooms.get_mut(self.sweep) {
                 self.ring_bytes -= room.ring.forget_before(before);
+                if room.members.len() <= limits::RING_REST_MEMBERS && room.is_at_rest() {
+                    self.ring_bytes -= room.ring.forget_told();
+                }
             }
         }
     }

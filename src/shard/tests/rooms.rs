@@ -371,6 +371,22 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
 }
 
 #[test]
+fn room_at_rest_keeps_what_was_said_and_not_who_came() {
+    let mut world = World::new(1);
+    let [ada, bob, _] = world.members("tea", ["ada", "bob", "eve"]);
+    assert!(world.engine(ada).ring_bytes > 0);
+    world.pass_ms(2_000);
+    assert_eq!(world.engine(ada).ring_bytes, 0);
+    world.talk(ada, "tea", "kept");
+    world.calm();
+    world.leave(bob, "tea");
+    world.calm();
+    world.pass_ms(2_000);
+    assert!(world.engine(ada).ring_bytes > 0);
+    world.check_rest();
+}
+
+#[test]
 fn an_idle_member_costs_little() {
     let sizes = [
         ("connection", size_of::<Connection<Transport>>(), 224),
