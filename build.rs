@@ -36,7 +36,10 @@ fn note_commit() {
     println!("cargo::rustc-env=PLAZA_COMMIT={commit}");
     let profile = std::env::var("PROFILE").unwrap_or_else(|_| "unknown".to_owned());
     println!("cargo::rustc-env=PLAZA_PROFILE={profile}");
-    if Path::new(".git/HEAD").exists() {
-        println!("cargo::rerun-if-changed=.git/HEAD");
+    // HEAD itself names a branch and does not change with a commit; its log does.
+    for file in [".git/HEAD", ".git/logs/HEAD"] {
+        if Path::new(file).exists() {
+            println!("cargo::rerun-if-changed={file}");
+        }
     }
 }
