@@ -202,6 +202,9 @@ pub struct Rooms {
     /// Talks per second over all huge rooms.
     #[arg(long, default_value_t = 10.0)]
     pub big_rate: f64,
+    /// Drives the huge rooms from a process of their own, so that reading them does not delay what the small ones hear.
+    #[arg(long, requires = "big")]
+    pub big_apart: bool,
 }
 
 /// Comings and goings.

@@ -121,6 +121,17 @@ fn members_that_come_and_go_are_audited_too() {
 }
 
 #[test]
+fn huge_rooms_that_another_process_drives_are_audited_too() {
+    let words = "rooms --small 1 --small-size 2 --rate 20 --big 1 --big-size 40 --big-rate 20 --big-apart --warmup 0 --seconds 0.5";
+    let (output, report, _) = load(words, "--drop-one-in 500");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let figure = |name: &str| report["figures"][name].as_f64().unwrap();
+    assert!(figure("big_lost") >= 1.0);
+    assert!(figure("big_p99_ms") > 0.0);
+    assert_eq!((figure("members"), figure("big_members")), (2.0, 40.0));
+}
+
+#[test]
 fn rooms_storm_and_idle_run_to_their_end() {
     for words in [
         "rooms --small 20 --small-size 3 --rate 200 --big 1 --big-size 40 --big-rate 20 --warmup 0 --seconds 0.5",

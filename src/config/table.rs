@@ -189,10 +189,10 @@ settings! {
     /// How a shard writes to its members, and what it holds for them.
     flush: Flush {
         /// The longest that a talk may wait for others to share its write.
-        max: Duration = "10ms", within "0s"..="1s";
-        /// Under load the next flush of a room waits this many times what the last one cost: with 3 a delivery costs
-        /// a fifth less than with 2 at 300 talks a second to 1,000 members, for 2 ms more; 0 never waits.
-        pace: f64 = "3.0", within "0"..="100";
+        max: Duration = "6ms", within "0s"..="1s";
+        /// Under load the next flush of a room waits for half of what the last one cost per talk that it had, and at most
+        /// this many times its cost: more makes deliveries cheaper and later; 0 never waits.
+        pace: f64 = "2.0", within "0"..="100";
         /// The most that one shard keeps of one room for members that lag.
         ring_bytes: ByteCount = "1MiB", within "64KiB"..="1GiB";
         /// The most that one shard keeps of all its rooms.
@@ -200,7 +200,7 @@ settings! {
         /// A member whose socket takes nothing for this long is cut off.
         write_timeout: Duration = "10s", within "1s"..="10min";
         /// After this many writes a flush lets other rooms and the readers have their turn.
-        yield_writes: usize = "256", within "1"..="65536";
+        yield_writes: usize = "128", within "1"..="65536";
         /// Messages that wait at a shard for its attention; what does not fit waits at the sender.
         inbox_messages: usize = "8192", within "64"..="1048576";
         /// With more than this on the way to one shard, new talks get `busy`.

@@ -33,7 +33,7 @@ enum Delivered {
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Something is new in this room: plans its flush.
     pub(super) fn plan_flush(&mut self, place: u32) {
-        let pacing = self.settings.pacing();
+        let pacing = self.settings.pacing(self.directory.shards());
         let now = self.now.us;
         let Some(room) = self.rooms.get_mut(place as usize) else {
             return;

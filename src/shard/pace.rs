@@ -1,9 +1,13 @@
 //! When a room is flushed next: at once after quiet, then at a pace, while the pace pays.
 //!
 //! Every write costs a system call, whatever it carries, so a room under load is cheaper to serve when events gather before a
-//! flush. The wait is in proportion to what the last flush cost, and two observations end it: a wait that gathered nothing is
-//! not repeated for a growing number of flushes, and a wait that slows the talkers down (they wait for their own echo before
-//! they say the next thing, so the event rate is higher in short stretches without waits) is given up for a growing time.
+//! flush. The wait is in proportion to what the last flush cost and to how much it gathered: talks that come one by one are
+//! hardly delayed, and a flood is. Two observations end it: a wait that gathered nothing is not repeated for a growing number
+//! of flushes, and a wait that slows the talkers down (they wait for their own echo before they say the next thing, so the
+//! event rate is higher in short stretches without waits) is given up for a growing time.
+//!
+//! A shard sees its own share of a room's members only. Shards flush side by side, so one that is done sooner waits for as
+//! long as if it had written to all of them: else more cores would mean smaller writes.
 
 use crate::limits::{PACE_LEAST_US, PACE_PROBES_MOST, PACE_SKIPS_MOST, PACE_STRETCH_US};
 
@@ -14,6 +18,8 @@ pub(crate) struct Pacer {
     ended: u64,
     /// What it cost.
     cost: u32,
+    /// How many events it had.
+    gathered: u32,
     /// Flushes for which the wait is skipped, and how many it will be next time.
     skip: u16,
     skip_next: u16,
@@ -42,10 +48,12 @@ struct Stretch {
 /// What the operator decides about pacing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PaceSettings {
-    /// How many times the cost of a flush the next one waits; 0 switches waiting off.
+    /// How many times the cost of a flush the next one waits at most; 0 switches waiting off.
     pub(crate) factor: f32,
-    /// Longest wait, microseconds.
+    /// Longest wait of a room that has one shard, microseconds.
     pub(crate) longest_us: u64,
+    /// Shards that share a room's members.
+    pub(crate) shards: usize,
 }
 
 impl Pacer {
@@ -53,6 +61,7 @@ impl Pacer {
         Self {
             ended: 0,
             cost: 0,
+            gathered: 0,
             skip: 0,
             skip_next: 1,
             waiting: false,
@@ -73,8 +82,7 @@ impl Pacer {
     /// The first event since the last flush came at `now`: when to flush. Not later than `now` means at once.
     pub(crate) fn due(&mut self, settings: &PaceSettings, now: u64) -> u64 {
         self.stretch.turn(now);
-        let wait = ((f64::from(self.cost) * f64::from(settings.factor)) as u64).min(settings.longest_us);
-        let due = self.ended + wait;
+        let due = self.ended + self.wait(settings);
         // The timer is not finer than this, and a wait that short gathers nothing.
         if due < now + PACE_LEAST_US || self.stretch.is_free() {
             self.waiting = false;
@@ -89,10 +97,23 @@ impl Pacer {
         due
     }
 
+    fn wait(&self, settings: &PaceSettings) -> u64 {
+        if settings.factor == 0.0 {
+            return 0;
+        }
+        let here = f64::from(self.cost);
+        let everywhere = here * settings.shards as f64;
+        // Half the cost for each event: two that came during a flush are worth one more flush of waiting.
+        let times = (f64::from(self.gathered) / 2.0).min(f64::from(settings.factor));
+        let wait = (everywhere * times).min(settings.longest_us as f64);
+        (wait + everywhere - here) as u64
+    }
+
     /// A flush of `events` events ended at `now` after `cost_us` of work.
     pub(crate) fn flushed(&mut self, now: u64, cost_us: u64, events: usize) {
         self.ended = now;
         self.cost = u32::try_from(cost_us).unwrap_or(u32::MAX);
+        self.gathered = u32::try_from(events).unwrap_or(u32::MAX);
         self.stretch.events = self.stretch.events.saturating_add(events as u32);
         if !self.waiting {
             return;
@@ -170,6 +191,7 @@ mod tests {
     const SETTINGS: PaceSettings = PaceSettings {
         factor: 2.0,
         longest_us: 10_000,
+        shards: 1,
     };
 
     #[test]
@@ -186,6 +208,31 @@ mod tests {
         assert_eq!(pacer.due(&SETTINGS, 10_100), 16_000);
         pacer.flushed(20_000, 30_000, 5);
         assert_eq!(pacer.due(&SETTINGS, 20_100), 30_000);
+    }
+
+    #[test]
+    fn talks_that_come_one_by_one_wait_less_than_a_flood() {
+        let due_after = |events| {
+            let mut pacer = Pacer::new();
+            pacer.flushed(10_000, 3_000, events);
+            pacer.due(&SETTINGS, 10_100)
+        };
+        assert_eq!(
+            [1, 2, 3, 4, 100].map(due_after),
+            [11_500, 13_000, 14_500, 16_000, 16_000]
+        );
+    }
+
+    #[test]
+    fn shards_that_share_a_room_begin_as_often_as_one_that_has_it_alone() {
+        // A flush of 4 ms that began at 6,000; two shards do 2 ms of it each.
+        let due = |shards: usize| {
+            let mut pacer = Pacer::new();
+            let cost = 4_000 / shards as u64;
+            pacer.flushed(6_000 + cost, cost, 5);
+            pacer.due(&PaceSettings { shards, ..SETTINGS }, 9_000)
+        };
+        assert_eq!([1, 2, 4].map(due), [18_000; 3]);
     }
 
     #[test]

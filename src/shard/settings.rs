@@ -23,7 +23,7 @@ pub struct Settings {
     pub idle_kick: Option<Duration>,
     /// A socket that takes nothing for so long is reset.
     pub write_timeout: Duration,
-    /// The next flush waits this many times the cost of the last one; 0: never.
+    /// The next flush waits at most this many times the cost of the last one; 0: never.
     pub pace: f32,
     /// Longest wait before a flush.
     pub flush_max: Duration,
@@ -61,9 +61,9 @@ impl Default for Settings {
             dead_after: Duration::from_secs(60),
             idle_kick: None,
             write_timeout: Duration::from_secs(10),
-            pace: 3.0,
-            flush_max: Duration::from_millis(10),
-            yield_writes: 256,
+            pace: 2.0,
+            flush_max: Duration::from_millis(6),
+            yield_writes: 128,
             ring_bytes: 1024 * 1024,
             ring_budget: 64 * 1024 * 1024,
             ring_keep: Duration::from_secs(60),
@@ -77,10 +77,11 @@ impl Default for Settings {
 }
 
 impl Settings {
-    pub(super) fn pacing(&self) -> PaceSettings {
+    pub(super) fn pacing(&self, shards: usize) -> PaceSettings {
         PaceSettings {
             factor: self.pace,
             longest_us: self.flush_max.as_micros() as u64,
+            shards,
         }
     }
 }

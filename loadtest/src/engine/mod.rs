@@ -226,6 +226,11 @@ impl Engine {
         })
     }
 
+    /// Where members go, and what they speak.
+    pub fn aim(&self) -> &Aim {
+        &self.aim
+    }
+
     /// Nanoseconds since the start of the run.
     pub fn now_ns(&self) -> u64 {
         self.started.elapsed().as_nanos() as u64

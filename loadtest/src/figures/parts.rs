@@ -383,7 +383,7 @@ fn beside(lab: &mut Lab) -> Vec<Line> {
     let (members, seconds) = (lab.members(15_000), lab.options.seconds * 2.0);
     let server = lab.one_shard();
     let two = "rooms --small 1 --small-size 2 --rate 20";
-    let words = format!("{two} --big 1 --big-size {members} --big-rate 10 --seconds {seconds}");
+    let words = format!("{two} --big 1 --big-size {members} --big-rate 10 --big-apart --seconds {seconds}");
     let runs: Vec<Option<Run>> = (0..lab.few_rounds()).map(|_| lab.run(&server, &words)).collect();
     let figure = |figure: &str| median(runs.iter().map(|run| of(run.as_ref(), figure)));
     vec![

@@ -3,7 +3,9 @@
 use std::iter;
 
 use super::{
-    Figures, broken, conclude,
+    Figures,
+    apart::Apart,
+    broken, conclude,
     run::{Pace, Run, Talker},
 };
 use crate::{
@@ -57,12 +59,19 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
             common.dialect
         ));
     }
-    let total = options.small * options.small_size + options.big * options.big_size;
+    let big = if options.big_apart { 0 } else { options.big };
+    let total = options.small * options.small_size + big * options.big_size;
     let mut run = Run::prepare(common, total, 2)?;
+    let apart = if options.big_apart {
+        let aim = run.engine.aim();
+        Some(Apart::start(options, aim.address, aim.path.as_deref())?)
+    } else {
+        None
+    };
     let mut talkers = Vec::new();
     let kinds = [
         ("small", options.small, options.small_size, options.rate),
-        ("big", options.big, options.big_size, options.big_rate),
+        ("big", big, options.big_size, options.big_rate),
     ];
     for (class, (kind, count, size, rate)) in kinds.into_iter().enumerate() {
         let rooms: Vec<_> = (0..count)
@@ -87,14 +96,8 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
         "rooms: {} of {} members at {} talks/s, {} of {} at {}",
         options.small, options.small_size, options.rate, options.big, options.big_size, options.big_rate
     );
-    Ok(conclude(
-        &name,
-        common,
-        &mut run,
-        Some(stretch),
-        |_| true,
-        Figures::new(),
-    ))
+    let of_big = apart.map_or(Ok(Figures::new()), Apart::figures)?;
+    Ok(conclude(&name, common, &mut run, Some(stretch), |_| true, of_big))
 }
 
 /// Those of `members` that are in their room.

@@ -1,5 +1,6 @@
 //! The kinds of load: what each does, and which figures it ends with.
 
+pub mod apart;
 pub mod crowd;
 pub mod fanout;
 pub mod joins;
@@ -116,6 +117,10 @@ fn conclude(
     }
     // A scenario that expects the server to end connections says so with its own figure.
     must.push("ended=0");
+    let mut must: Vec<String> = must.into_iter().map(str::to_owned).collect();
+    if figures.contains_key("big_lost") {
+        must.extend(must.clone().iter().map(|required| format!("big_{required}")));
+    }
     let (required, missed) = judge(&must, common, &figures);
     Report {
         name: name.to_owned(),
@@ -131,7 +136,7 @@ fn conclude(
     }
 }
 
-fn judge(must: &[&str], common: &Common, figures: &Figures) -> (Vec<String>, Vec<String>) {
+fn judge(must: &[String], common: &Common, figures: &Figures) -> (Vec<String>, Vec<String>) {
     let mut required: Vec<crate::require::Requirement> = must.iter().filter_map(|text| text.parse().ok()).collect();
     for asked in common.require.iter().flat_map(|requirements| &requirements.0) {
         // What is asked for replaces what must hold of the same figure.
