@@ -111,6 +111,8 @@ pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
 pub const SOCKETS_PER_TURN: usize = 128;
 /// Reads of one socket before others get their turn.
 pub const READS_PER_TURN: usize = 4;
+/// Bytes of a request that are read at once: nearly all requests fit.
+pub const REQUEST_READ_BYTES: usize = 4 * 1024;
 /// Handshakes begun before sockets are looked at again: a storm of newcomers does not silence those who are here.
 pub const ARRIVALS_PER_TURN: usize = 64;
 /// Bytes read from a socket at once, into a buffer that the whole shard shares.

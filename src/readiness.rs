@@ -1,14 +1,14 @@
-//! Descriptors of the standard library, watched by the runtime: the one file with `unsafe` in it.
+//! Descriptors that are not tokio's, watched by the runtime: the one file with `unsafe` in it.
 //!
 //! tokio's listener registers every accepted socket with the acceptor's own poll, and its types for sockets know no set of
 //! sockets. [`AsyncFd`] takes both, and asks in return for the promise that is made here.
 
 use std::{
     io,
-    net::TcpListener,
     os::fd::{AsRawFd, OwnedFd},
 };
 
+use mio::net::TcpListener;
 use tokio::io::unix::AsyncFd;
 
 /// What owns its descriptor, returns the same one for all its life, and closes it only when it is dropped.
@@ -32,6 +32,6 @@ pub(crate) fn watch<T: Owner>(owner: T) -> io::Result<AsyncFd<T>> {
 mod private {
     /// Keeps other types out.
     pub(crate) trait Sealed {}
-    impl Sealed for std::net::TcpListener {}
+    impl Sealed for mio::net::TcpListener {}
     impl Sealed for std::os::fd::OwnedFd {}
 }

@@ -83,7 +83,7 @@ impl Drop for Acceptor {
 }
 
 async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metrics: Arc<Metrics>) {
-    let listener = match readiness::watch(listener) {
+    let listener = match readiness::watch(mio::net::TcpListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "a listener cannot be watched");

@@ -3,10 +3,11 @@
 use std::{
     cell::RefCell,
     convert::Infallible,
+    future::poll_fn,
     net::{IpAddr, SocketAddr},
-    pin::pin,
     rc::Rc,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -15,24 +16,22 @@ use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
-    server::conn::http1,
+    server::conn::http1::{self, Parts},
     service::service_fn,
-    upgrade::OnUpgrade,
 };
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::{
-    net::TcpStream,
     task::spawn_local,
     time::{sleep, timeout},
 };
 
-use super::{Listener, Site, groups, pages, proxy};
+use super::{Listener, Site, groups, pages, proxy, socket::Doorstep};
 use crate::{
     codec::{self, DIALECTS, Handshake, detect::Why},
     config::{Http, ProxyProtocol},
     limits,
     observe::RejectReason,
-    shard::{Arrived, Load, Local, Newcomers},
+    shard::{Arriving, Local, Newcomers},
     wire::handshake::{self, NullOrigin, OriginPolicy, Rejection},
 };
 
@@ -46,7 +45,6 @@ pub(crate) struct Doorman {
 struct Upgrading {
     handshake: Handshake,
     dialect: Option<usize>,
-    upgrade: OnUpgrade,
 }
 
 /// Where a request goes.
@@ -68,42 +66,32 @@ impl Doorman {
         Self { site }
     }
 
-    async fn serve(self, local: Rc<Local>, arrived: Arrived, load: Load) {
-        let Arrived { stream, peer, listener } = arrived;
-        let stream = match stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be taken up");
-                return;
-            }
-        };
-        let Some(listener) = self.site.listeners.get(listener).copied() else {
+    async fn serve(self, local: Rc<Local>, arriving: Arriving) {
+        let Some(listener) = self.site.listeners.get(arriving.listener).copied() else {
             return;
         };
         let mut draining = self.site.draining.subscribe();
         let taken = tokio::select! {
-            taken = self.behind_proxy(stream, peer, listener) => taken,
+            taken = self.behind_proxy(arriving, listener) => taken,
             _ = draining.wait_for(|draining| *draining) => None,
         };
-        let Some((stream, peer)) = taken else { return };
+        let Some((arriving, peer)) = taken else { return };
         let upgrading: Rc<RefCell<Option<Upgrading>>> = Rc::default();
         let service = service_fn(|request: Request<Incoming>| {
             let (doorman, local, upgrading) = (&self, &local, &upgrading);
-            async move {
+            Box::pin(async move {
                 let told = doorman.tell_of_groups(&request, local).await;
-                let response = told.unwrap_or_else(|| doorman.answer(request, peer, listener, upgrading));
+                let response = told.unwrap_or_else(|| doorman.answer(&request, peer, listener, upgrading));
                 Ok::<_, Infallible>(response)
-            }
+            })
         });
-        let connection = http1::Builder::new()
+        let handshake_timeout = self.site.handshake_timeout;
+        let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.site.handshake_timeout)
+            .header_read_timeout(handshake_timeout.saturating_sub(arriving.hesitated))
             .max_headers(limits::REQUEST_HEADERS)
             .max_buf_size(limits::REQUEST_HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        let mut connection = pin!(connection);
-        let handshake_timeout = self.site.handshake_timeout;
+            .serve_connection(Doorstep(arriving), service);
         let enough = async {
             tokio::select! {
                 // A drain does not wait for browsers that keep their connections.
@@ -113,11 +101,11 @@ impl Doorman {
             }
         };
         let served = tokio::select! {
-            served = connection.as_mut() => served,
+            served = poll_fn(|context| connection.poll_without_shutdown(context)) => served,
             moment = enough => {
                 // What waits for a request ends at once, a begun request and its answer get a moment.
-                connection.as_mut().graceful_shutdown();
-                match timeout(moment, connection).await {
+                Pin::new(&mut connection).graceful_shutdown();
+                match timeout(moment, poll_fn(|context| connection.poll_without_shutdown(context))).await {
                     Ok(served) => served,
                     Err(_) => {
                         self.site.metrics.ingress.rejects.of(RejectReason::Timeout).inc();
@@ -138,28 +126,16 @@ impl Doorman {
             tracing::debug!(%peer, %error, "a request ended badly");
             return;
         }
-        let Some(Upgrading {
-            handshake,
-            dialect,
-            upgrade,
-        }) = upgrading.take()
-        else {
-            return;
-        };
-        let Ok(upgraded) = upgrade.await else { return };
-        // It was put in as this type above.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            return;
-        };
-        match parts.io.into_inner().into_std() {
-            Ok(stream) => local.open(stream, &parts.read_buf, handshake, dialect, load),
-            Err(error) => tracing::warn!(%error, "a connection could not be taken over"),
+        let Parts { io, read_buf, .. } = connection.into_parts();
+        match upgrading.take() {
+            Some(Upgrading { handshake, dialect }) => local.open(io.0, &read_buf, handshake, dialect),
+            None => io.0.shut(),
         }
     }
 
     fn answer(
         &self,
-        mut request: Request<Incoming>,
+        request: &Request<Incoming>,
         peer: SocketAddr,
         listener: Listener,
         upgrading: &RefCell<Option<Upgrading>>,
@@ -175,7 +151,7 @@ impl Doorman {
                 self.site.metrics.ingress.rejects.of(RejectReason::NotFound).inc();
                 return text(StatusCode::NOT_FOUND, unknown_dialect(name));
             }
-            Route::Page => return self.page(&request, &path),
+            Route::Page => return self.page(request, &path),
         };
         if *self.site.draining.borrow() {
             self.site.metrics.ingress.rejects.of(RejectReason::Draining).inc();
@@ -202,20 +178,15 @@ impl Doorman {
             listed: &believed.origins,
             null,
         };
-        match handshake::decide(&request, origins, subprotocols(native)) {
+        match handshake::decide(request, origins, subprotocols(native)) {
             Ok(accepted) => {
                 if let (Some(dialect), Some(by)) = (dialect.and_then(|dialect| DIALECTS.get(dialect)), by) {
                     let dialect = dialect.name();
                     tracing::debug!(%peer, dialect, by = by.name(), "the dialect of a connection is decided");
                     self.site.metrics.ingress.decided(dialect, by);
                 }
-                let handshake = introduction(&request, peer, accepted.subprotocol);
-                let upgrade = hyper::upgrade::on(&mut request);
-                *upgrading.borrow_mut() = Some(Upgrading {
-                    handshake,
-                    dialect,
-                    upgrade,
-                });
+                let handshake = introduction(request, peer, accepted.subprotocol);
+                *upgrading.borrow_mut() = Some(Upgrading { handshake, dialect });
                 accepted.response()
             }
             Err(rejection) => {
@@ -227,14 +198,10 @@ impl Doorman {
 
     /// Takes the PROXY protocol's header off a socket of a listener that asks for it. `None`: the connection is refused, without
     /// a word, since nobody but a proxy that is set up wrongly would read it.
-    async fn behind_proxy(
-        &self,
-        mut stream: TcpStream,
-        peer: SocketAddr,
-        listener: Listener,
-    ) -> Option<(TcpStream, SocketAddr)> {
+    async fn behind_proxy(&self, mut arriving: Arriving, listener: Listener) -> Option<(Arriving, SocketAddr)> {
+        let peer = arriving.peer;
         match listener.proxy {
-            ProxyProtocol::Absent => return Some((stream, peer)),
+            ProxyProtocol::Absent => return Some((arriving, peer)),
             ProxyProtocol::Required => {}
         }
         let rejects = &self.site.metrics.ingress.rejects;
@@ -243,8 +210,8 @@ impl Doorman {
             tracing::debug!(%peer, "a connection was refused: only proxies of http.trusted_proxies may use this listener");
             return None;
         }
-        match timeout(self.site.handshake_timeout, proxy::read(&mut stream)).await {
-            Ok(Ok(client)) => Some((stream, client.unwrap_or(peer))),
+        match timeout(self.site.handshake_timeout, proxy::read(&mut arriving)).await {
+            Ok(Ok(client)) => Some((arriving, client.unwrap_or(peer))),
             Ok(Err(fault)) => {
                 rejects.of(RejectReason::Proxy).inc();
                 tracing::debug!(%peer, %fault, "a connection was refused");
@@ -292,8 +259,28 @@ impl Doorman {
 }
 
 impl Newcomers for Doorman {
-    fn serve(&self, local: &Rc<Local>, arrived: Arrived, load: Load) {
-        spawn_local(self.clone().serve(local.clone(), arrived, load));
+    fn serve(&self, local: &Rc<Local>, arriving: Arriving) {
+        spawn_local(self.clone().serve(local.clone(), arriving));
+    }
+
+    fn patience(&self) -> Duration {
+        if *self.site.draining.borrow() {
+            // A drain does not wait for those who say nothing.
+            Duration::ZERO
+        } else {
+            self.site.handshake_timeout
+        }
+    }
+
+    fn gave_up(&self, count: usize) {
+        if !*self.site.draining.borrow() {
+            self.site
+                .metrics
+                .ingress
+                .rejects
+                .of(RejectReason::Timeout)
+                .inc_by(count as u64);
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod groups;
 mod http;
 mod pages;
 mod proxy;
+mod socket;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

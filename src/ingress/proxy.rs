@@ -7,13 +7,12 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
-use tokio::{io::AsyncReadExt, net::TcpStream};
-
-use crate::limits;
+use crate::{limits, shard::Arriving};
 
 /// What is known after some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +58,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
 }
 
 /// Takes a header off a socket, and not one byte more.
-pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, Fault> {
+pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, Fault> {
     let mut header = Vec::with_capacity(LINE_BYTES);
     loop {
         let wanted = match parse(&header)? {
@@ -70,7 +69,8 @@ pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, F
         let wanted = if begin >= SHORTEST_LINE && header.starts_with(LINE) {
             // The end of a line is looked for first, and then the line taken.
             let mut ahead = [0; LINE_BYTES];
-            let seen = stream.peek(&mut ahead).await.map_err(|_| Fault::Cut)?;
+            let seen = poll_fn(|context| arriving.poll_peek(context, &mut ahead)).await;
+            let seen = seen.map_err(|_| Fault::Cut)?;
             let line = ahead
                 .iter()
                 .take(seen)
@@ -82,11 +82,12 @@ pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, F
             wanted
         };
         header.resize(wanted, 0);
-        let Some(missing) = header.get_mut(begin..) else {
-            return Err(Fault::Long);
-        };
-        if stream.read_exact(missing).await.is_err() {
-            return Err(Fault::Cut);
+        let mut filled = begin;
+        while let Some(missing) = header.get_mut(filled..).filter(|missing| !missing.is_empty()) {
+            match poll_fn(|context| arriving.poll_read(context, missing)).await {
+                Ok(0) | Err(_) => return Err(Fault::Cut),
+                Ok(read) => filled += read,
+            }
         }
     }
 }

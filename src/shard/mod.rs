@@ -6,6 +6,7 @@
 //! the store; `run` puts it on a thread, with `poller` for its sockets.
 
 mod admin;
+mod arriving;
 #[doc(hidden)]
 pub mod bench;
 mod connection;
@@ -45,10 +46,11 @@ mod wheel;
 pub use settings::Settings;
 
 pub(crate) use admin::{Order, SessionEntry, Unanswered};
+pub(crate) use arriving::{Arrived, Arriving};
 pub(crate) use engine::Observer;
 pub(crate) use message::ToShard;
 pub(crate) use report::Reporter;
-pub(crate) use run::{Arrived, Load, Local, Newcomers, Shards, run};
+pub(crate) use run::{Local, Newcomers, Shards, run};
 pub(crate) use stored::{Store, Ticket};
 
 /// Why a connection ended; the name is the label in metrics and logs.

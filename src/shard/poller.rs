@@ -30,11 +30,20 @@ pub(super) struct Poller {
 /// Adds sockets to a poller's set.
 pub(super) struct Registry(mio::Registry);
 
-/// What an event says of the socket in a slot.
+/// Whose socket it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Watched {
+    /// The connection's in this slot.
+    Connection(usize),
+    /// The newcomer's in this place.
+    Newcomer(usize),
+}
+
+/// What an event says of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ready {
-    /// Where the connection stands; it may be another one by now, which is then looked at for nothing.
-    pub(super) slot: usize,
+    /// Who stands there may be another one by now, who is then looked at for nothing.
+    pub(super) who: Watched,
     /// There is something to read, or an end or an error to learn of.
     pub(super) readable: bool,
     /// The peer has closed its side, or the socket has failed: no further edge will say so.
@@ -89,7 +98,7 @@ impl Poller {
     /// What the last [`Poller::poll_events`] found, at most [`limits::SOCKETS_PER_TURN`].
     pub(super) fn events(&self) -> impl Iterator<Item = Ready> {
         self.events.iter().map(|event| Ready {
-            slot: event.token().0,
+            who: Watched::of(event.token()),
             readable: event.is_readable() || event.is_read_closed() || event.is_error(),
             ended: event.is_read_closed() || event.is_error(),
             writable: event.is_writable(),
@@ -102,8 +111,36 @@ impl Registry {
     ///
     /// # Errors
     /// When the system takes no more.
-    pub(super) fn add(&self, source: &mut impl Source, slot: usize) -> io::Result<()> {
-        self.0
-            .register(source, Token(slot), Interest::READABLE | Interest::WRITABLE)
+    pub(super) fn add(&self, source: &mut impl Source, who: Watched) -> io::Result<()> {
+        self.0.register(source, who.token(), BOTH)
+    }
+
+    /// Watches it as somebody else's. What is there already is told again.
+    ///
+    /// # Errors
+    /// When the system does not watch it.
+    pub(super) fn hand_over(&self, source: &mut impl Source, who: Watched) -> io::Result<()> {
+        self.0.reregister(source, who.token(), BOTH)
     }
 }
+
+impl Watched {
+    /// Two numbers in one: the last bit says which.
+    fn token(self) -> Token {
+        match self {
+            Self::Connection(slot) => Token(slot << 1),
+            Self::Newcomer(place) => Token(place << 1 | 1),
+        }
+    }
+
+    fn of(token: Token) -> Self {
+        let number = token.0 >> 1;
+        if token.0 & 1 == 0 {
+            Self::Connection(number)
+        } else {
+            Self::Newcomer(number)
+        }
+    }
+}
+
+const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);

@@ -9,7 +9,6 @@ use std::{
     collections::{HashSet, VecDeque},
     future::poll_fn,
     io,
-    net::TcpStream,
     pin::pin,
     rc::Rc,
     sync::{
@@ -24,11 +23,12 @@ use crossbeam::queue::{ArrayQueue, SegQueue};
 use tokio::task::{LocalSet, spawn_local, yield_now};
 
 use super::{
+    arriving::{Arrivals, Arrived, Arriving},
     directory::Directory,
     engine::{Clock, Engine, Observer, Want},
     inbox::{Inbox, Outbox},
     message::{ToHome, ToShard},
-    poller::{Poller, Registry},
+    poller::{Poller, Registry, Watched},
     reading::Reading,
     settings::Settings,
     stats::Stats,
@@ -57,18 +57,16 @@ pub(crate) struct Shards {
     pub(crate) profiles: Arc<[Profile]>,
 }
 
-/// A connection that was accepted.
-pub(crate) struct Arrived {
-    pub(crate) stream: TcpStream,
-    pub(crate) peer: std::net::SocketAddr,
-    /// The number of the listener it came through.
-    pub(crate) listener: usize,
-}
-
 /// Takes arrivals through their handshake; calls [`Local::open`] with those that become connections.
-pub(crate) trait Newcomers: 'static {
-    /// An accepted socket is to be served.
-    fn serve(&self, local: &Rc<Local>, arrived: Arrived, load: Load);
+pub(crate) trait Newcomers: Clone + 'static {
+    /// An accepted socket that has said something is to be served.
+    fn serve(&self, local: &Rc<Local>, arriving: Arriving);
+
+    /// How long one may say nothing now.
+    fn patience(&self) -> Duration;
+
+    /// So many have said nothing for too long and are closed.
+    fn gave_up(&self, count: usize);
 }
 
 /// Takes what a shard counted, once per tick.
@@ -98,6 +96,7 @@ pub(crate) struct Local {
     me: ShardId,
     engine: RefCell<Engine<Transport, SystemClock>>,
     registry: Registry,
+    arrivals: Arrivals,
     unread: RefCell<Unread>,
     /// Connections whose socket is full.
     blocked: RefCell<HashSet<SessionId, foldhash::fast::RandomState>>,
@@ -256,6 +255,7 @@ pub(crate) fn run(
         me,
         engine: RefCell::new(engine),
         registry: poller.registry()?,
+        arrivals: Arrivals::default(),
         unread: RefCell::default(),
         blocked: RefCell::default(),
         flusher: RefCell::new(None),
@@ -263,10 +263,10 @@ pub(crate) fn run(
     });
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
-        spawn_local(local.clone().serve_sockets(poller));
-        spawn_local(local.clone().receive_messages(newcomers));
+        spawn_local(local.clone().serve_sockets(poller, newcomers.clone()));
+        spawn_local(local.clone().receive_messages());
         spawn_local(local.clone().flush_rooms());
-        spawn_local(local.clone().keep_time(report));
+        spawn_local(local.clone().keep_time(newcomers, report));
         // Told to stop, or the one who could tell is gone: both mean the end.
         let _ = stop.await;
     });
@@ -313,22 +313,19 @@ impl Local {
     /// Takes up a connection whose handshake is done; `first` are bytes that came behind it.
     pub(crate) fn open(
         self: &Rc<Self>,
-        stream: TcpStream,
+        arriving: Arriving,
         first: &[u8],
         handshake: Handshake,
         dialect: Option<usize>,
-        load: Load,
     ) {
-        if let Err(error) = stream.set_nonblocking(true) {
-            tracing::warn!(%error, "a connection could not be taken up");
-            return;
-        }
+        let (stream, load) = arriving.into_parts();
         let transport = Transport::plain(stream, load);
         self.turn(|engine| {
             let id = engine.open(transport, handshake, dialect);
+            let connection = Watched::Connection(id.slot as usize);
             let watched = engine
                 .socket(id)
-                .map_or(Ok(()), |socket| self.registry.add(socket.source(), id.slot as usize));
+                .map_or(Ok(()), |socket| self.registry.hand_over(socket.source(), connection));
             if let Err(error) = watched {
                 tracing::warn!(%error, "a connection could not be watched");
                 engine.hung_up(id);
@@ -340,7 +337,7 @@ impl Local {
         });
     }
 
-    async fn serve_sockets(self: Rc<Self>, mut poller: Poller) {
+    async fn serve_sockets(self: Rc<Self>, mut poller: Poller, newcomers: impl Newcomers) {
         let mut scratch = vec![0; limits::READ_BYTES].into_boxed_slice();
         loop {
             let polled = poll_fn(|context| {
@@ -361,7 +358,16 @@ impl Local {
                 // Who is not done even then stands behind those whose bytes came meanwhile.
                 let unread = std::mem::take(&mut self.unread.borrow_mut().queue);
                 for ready in poller.events() {
-                    let Some(id) = engine.session_at(ready.slot) else {
+                    let slot = match ready.who {
+                        Watched::Connection(slot) => slot,
+                        Watched::Newcomer(place) => {
+                            if let Some(arriving) = self.arrivals.ready(place, ready) {
+                                newcomers.serve(&self, arriving);
+                            }
+                            continue;
+                        }
+                    };
+                    let Some(id) = engine.session_at(slot) else {
                         continue;
                     };
                     if ready.writable {
@@ -417,7 +423,7 @@ impl Local {
         self.unread.borrow_mut().put(id);
     }
 
-    async fn receive_messages(self: Rc<Self>, newcomers: impl Newcomers) {
+    async fn receive_messages(self: Rc<Self>) {
         let me = usize::from(self.me.0);
         let shards = self.shards.clone();
         let (inbox, arrivals) = (&shards.inboxes[me], &shards.arrivals[me]);
@@ -454,7 +460,10 @@ impl Local {
             inbox.feed_starved(&shards.inboxes);
             for _ in 0..limits::ARRIVALS_PER_TURN {
                 let Some(arrived) = arrivals.pop() else { break };
-                newcomers.serve(&self, arrived, Load(shards.load[me].clone()));
+                let load = Load(shards.load[me].clone());
+                if let Err(error) = self.arrivals.watch(&self.registry, arrived, load) {
+                    tracing::warn!(%error, "a connection could not be taken up");
+                }
             }
             yield_now().await;
         }
@@ -492,7 +501,7 @@ impl Local {
         }
     }
 
-    async fn keep_time(self: Rc<Self>, report: impl Report) {
+    async fn keep_time(self: Rc<Self>, newcomers: impl Newcomers, report: impl Report) {
         let tick = Duration::from_millis(limits::WHEEL_TICK_MS);
         let mut ticks = tokio::time::interval(tick);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -500,6 +509,7 @@ impl Local {
         loop {
             ticks.tick().await;
             self.turn(Engine::tick);
+            newcomers.gave_up(self.arrivals.give_up(newcomers.patience()));
             let mut engine = self.engine.borrow_mut();
             self.blocked.borrow_mut().retain(|id| engine.connection(*id).is_some());
             let standing = Standing {

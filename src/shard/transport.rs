@@ -24,10 +24,10 @@ enum Kind {
 }
 
 impl Transport {
-    /// A transport over a socket that does not block.
-    pub(crate) fn plain(stream: std::net::TcpStream, load: Load) -> Self {
+    /// A transport over a socket.
+    pub(super) fn plain(stream: TcpStream, load: Load) -> Self {
         Self {
-            kind: Kind::Plain(TcpStream::from_std(stream)),
+            kind: Kind::Plain(stream),
             _load: load,
         }
     }

@@ -1,0 +1,61 @@
+//! A newcomer's socket, as hyper reads and writes it.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use crate::{limits, shard::Arriving};
+
+/// A newcomer, for hyper.
+pub(super) struct Doorstep(pub(super) Arriving);
+
+impl Read for Doorstep {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        // hyper's buffer is not initialised, and to write to it in safe code means to copy; a request's head is short.
+        let mut bytes = [0; limits::REQUEST_READ_BYTES];
+        let most = buffer.remaining().min(bytes.len());
+        let Some(room) = bytes.get_mut(..most) else {
+            return Poll::Ready(Ok(()));
+        };
+        let read = ready!(self.0.poll_read(context, room))?;
+        if let Some(read) = bytes.get(..read) {
+            buffer.put_slice(read);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Write for Doorstep {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_write(context, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.shut();
+        Poll::Ready(Ok(()))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.0.poll_write(context, buffers)
+    }
+}
