@@ -5,7 +5,7 @@ mod support;
 
 use std::{net::TcpStream, process::Command, thread, time::Duration};
 
-use support::{Healthy, Peer, Program, clean};
+use support::{Healthy, Peer, Program, clean, metric, until};
 
 /// Less than the connections made below, more than the server needs for itself.
 const DESCRIPTORS: u32 = 100;
@@ -30,7 +30,7 @@ fn out_of_descriptors_users_are_served_and_newcomers_wait_until_there_are_some()
             .unwrap()
             .count()
     };
-    support::until("all descriptors are used", || open() >= DESCRIPTORS as usize);
+    until("all descriptors are used", || open() >= DESCRIPTORS as usize);
     let before = cpu_ticks(program.child.id());
     for _ in 0..20 {
         healthy.check();
@@ -44,9 +44,30 @@ fn out_of_descriptors_users_are_served_and_newcomers_wait_until_there_are_some()
     let mut newcomer = Peer::native_in(address, "newcomer", "inside");
     assert!(newcomer.ask(serde_json::json!({"ping": {}}))["pong"].is_object());
     healthy.check();
-    assert!(support::metric(program.admin, "plaza_accept_errors_total", &[]) >= 1.0);
-    assert!(support::metric(program.admin, "plaza_accept_backoffs_total", &[]) < 100.0);
+    assert!(metric(program.admin, "plaza_accept_errors_total", &[]) >= 1.0);
+    assert!(metric(program.admin, "plaza_accept_backoffs_total", &[]) < 100.0);
     assert!(program.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn those_who_say_nothing_are_closed_and_counted_and_their_places_are_taken_again() {
+    let program = Program::start(&["--memory", "--set", "http.handshake_timeout=300ms"]);
+    for round in 1..=2 {
+        let mut silent: Vec<Peer> = (0..50).map(|_| Peer::connect(program.address())).collect();
+        let mut healthy = Healthy::in_room(program.address(), &format!("room {round}"));
+        for peer in &mut silent {
+            peer.assert_over();
+        }
+        let closed = f64::from(round * 50);
+        until("all are counted", || {
+            metric(
+                program.admin,
+                "plaza_handshakes_rejected_total",
+                &["reason=\"timeout\""],
+            ) >= closed
+        });
+        healthy.check();
+    }
 }
 
 /// Processor time of a process so far, in hundredths of a second.
