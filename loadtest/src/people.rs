@@ -29,6 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a mobile user is in a tunnel.
 const TUNNEL: std::ops::Range<u64> = 200..2_000;
 
+/// Users that come each second unless the command line says otherwise.
+const INCREASE_RATE: &str = "50";
+
 /// A user's connection, if it has one.
 #[derive(Clone, Default)]
 struct Session {
@@ -61,7 +64,17 @@ pub fn main() -> ExitCode {
 
 /// Runs the attack; returns how many requests failed.
 async fn run() -> Result<usize, GooseError> {
-    let attack = GooseAttack::initialize()?;
+    let mut attack = GooseAttack::initialize()?;
+    // goose's own default is one user a second: 200 would take longer to come than most runs last. It takes no rate beside a
+    // time or a plan.
+    let timed = |argument: String| {
+        ["--increase-time", "--test-plan"]
+            .iter()
+            .any(|flag| argument.starts_with(flag))
+    };
+    if !env::args().any(timed) {
+        attack = *attack.set_default(GooseDefault::IncreaseRate, INCREASE_RATE)?;
+    }
     let seconds = Duration::from_secs;
     let attack = if env::var_os("PLAZA_PACE_MS").is_some() {
         attack.register_scenario(
