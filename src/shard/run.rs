@@ -433,8 +433,13 @@ impl Local {
             })
             .await;
             self.turn(|engine| {
+                let mut weight = 0;
                 for _ in 0..limits::INBOX_BATCH {
+                    if weight >= limits::ANSWERED_TALKS_PER_TURN {
+                        break;
+                    }
                     let Some(message) = inbox.pop() else { break };
+                    weight += message.weight();
                     if let ToShard::Room(event) = &message {
                         shards.directory.take_underway(self.me, event.weight());
                     }
@@ -444,7 +449,6 @@ impl Local {
                     let Some(outcome) = stored.pop() else { break };
                     engine.stored(outcome);
                 }
-                let mut weight = 0;
                 while weight < limits::ANSWERED_TALKS_PER_TURN {
                     let Some(outcome) = answers.pop() else { break };
                     weight += stored::weight(&outcome);
