@@ -3,7 +3,10 @@
 #[path = "../proto/json_fields.rs"]
 mod json_fields;
 
-pub(crate) use json_fields::kind::WORDS as KIND_WORDS;
+pub(crate) use json_fields::{
+    is_default,
+    kind::{WORDS as KIND_WORDS, serialize as kind},
+};
 
 /// Plaza's own protocol, `proto/plaza/v1/chat.proto`.
 #[allow(missing_docs)]

@@ -2,7 +2,8 @@
 //! adds to a talk, what coming back costs, search, and the start with a million stored messages.
 //!
 //! `cargo bench --bench history` prints the tables of BENCHMARKING.md; `cargo bench --bench history -- --criterion` is the
-//! part that criterion follows from change to change. `PLAZA_BENCH_DIR` decides which disk is measured.
+//! part that criterion follows from change to change. `… -- durable` (or `fan-out`, `million`, `resume`, `search`) measures that
+//! alone. `PLAZA_BENCH_DIR` decides which disk is measured, `PLAZA_BENCH_MILLION` where the million talks are kept for the next run.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "../../tests/durability/person.rs"]
@@ -14,7 +15,7 @@ mod store;
 mod support;
 mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Talks in the room that everything about large rooms is measured in.
 const MILLION: u64 = 1_000_000;
@@ -27,14 +28,37 @@ fn main() {
         store::criterion(&mut criterion, base);
         return;
     }
-    store::durable_talks(base);
-    server::fan_out(base);
-    let dir = tempfile::tempdir_in(base).unwrap();
-    let pages = store::million(dir.path());
-    server::start(dir.path());
-    server::resume(dir.path(), pages);
-    server::search(dir.path());
+    let named = |part: &str| std::env::args().any(|word| word == part);
+    let any = PARTS.into_iter().any(named);
+    let wanted = |part: &str| !any || named(part);
+    if wanted("durable") {
+        store::durable_talks(base);
+    }
+    if wanted("fan-out") {
+        server::fan_out(base);
+    }
+    if !["million", "resume", "search"].into_iter().any(wanted) {
+        return;
+    }
+    let kept = std::env::var_os("PLAZA_BENCH_MILLION").map(PathBuf::from);
+    let temporary = tempfile::tempdir_in(base).unwrap();
+    let dir = kept.as_deref().unwrap_or_else(|| temporary.path());
+    if !dir.join("history.db").exists() {
+        store::million(dir);
+    }
+    if wanted("million") {
+        server::start(dir);
+    }
+    if wanted("resume") {
+        server::resume(dir);
+    }
+    if wanted("search") {
+        server::search(dir);
+    }
 }
+
+/// What can be measured alone, by its word.
+const PARTS: [&str; 5] = ["durable", "fan-out", "million", "resume", "search"];
 
 fn median(figures: &mut [f64]) -> f64 {
     figures.sort_by(f64::total_cmp);

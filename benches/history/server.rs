@@ -14,6 +14,7 @@ use serde_json::json;
 use crate::{
     MILLION, median,
     person::Person,
+    store::page_rate,
     support::{self, Program, Running, get, metric},
     words::Words,
 };
@@ -147,16 +148,20 @@ fn million(dir: &Path) -> Running {
 }
 
 /// Coming back after 300 and after 100,000 messages, alone and with others, against the rate at which the store reads pages.
-pub(crate) fn resume(dir: &Path, pages: f64) {
+pub(crate) fn resume(dir: &Path) {
     println!(
-        "\n| coming back after | at once | talks/s of all (median) | against the store's pages ({pages:.0} talks/s) |\n|---|---|---|---|"
+        "\n| coming back after | at once | talks/s of all (median) | the store's pages, talks/s | against them |\n|---|---|---|---|---|"
     );
     for (missed, people, rounds) in [(300, 1, 101), (300, 32, 21), (100_000, 1, 7), (100_000, 4, 5)] {
+        let pages = page_rate(dir, 100_000);
         // A server that has nothing in its rings: all comes from the store.
         let server = million(dir);
         let mut rates: Vec<f64> = (0..rounds).map(|_| come_back(server.address, missed, people)).collect();
         let rate = median(&mut rates);
-        println!("| {missed} | {people} | {rate:.0} | {:.0} % |", rate / pages * 100.0);
+        println!(
+            "| {missed} | {people} | {rate:.0} | {pages:.0} | {:.0} % |",
+            rate / pages * 100.0
+        );
     }
 }
 

@@ -15,8 +15,8 @@ use plaza::{
 use crate::{MILLION, median, words::Words};
 
 /// One turn of a loop; loops that are compared take turns, so that a busy moment of the machine hits all alike.
-const TURN: Duration = Duration::from_millis(1_500);
-const TURNS: usize = 5;
+const TURN: Duration = Duration::from_millis(400);
+const TURNS: usize = 15;
 
 pub(crate) struct Caller {
     pub(crate) history: History<u64>,
@@ -101,8 +101,9 @@ impl InFlight {
         batch.len() as u64
     }
 
-    /// Talks per second over one turn.
-    fn turn(&mut self, in_flight: u64) -> f64 {
+    /// Talks per second over one turn, and per commit.
+    fn turn(&mut self, in_flight: u64) -> (f64, f64) {
+        let before = self.caller.history.stats().commits.load(Ordering::Relaxed);
         let (begun, mut done) = (Instant::now(), 0);
         self.send(in_flight);
         while begun.elapsed() < TURN {
@@ -113,7 +114,9 @@ impl InFlight {
         while self.waiting > 0 {
             done += self.hear();
         }
-        done as f64 / begun.elapsed().as_secs_f64()
+        let rate = done as f64 / begun.elapsed().as_secs_f64();
+        let commits = self.caller.history.stats().commits.load(Ordering::Relaxed) - before;
+        (rate, done as f64 / commits as f64)
     }
 
     /// The time for this many talks, this many at a time.
@@ -182,30 +185,40 @@ impl Bare {
     }
 }
 
-/// Durable talks per second, against the bare loop: medians of turns that they took one after the other.
+/// Durable talks per second, against the bare loop that writes batches as large as the store's were in the turn before, and
+/// against one that writes all in flight at once. They take turns, short ones, so that a slow moment of the disk hits all.
 pub(crate) fn durable_talks(base: &Path) {
     println!(
-        "\n| durable talks, in flight | the store, talks/s | with keys | bare loop, talks/s | the store against it |"
+        "\n| durable talks, in flight | in a commit | the store, talks/s | bare loop, the same batches | bare loop, all in flight | with keys | store against the same batches: median of turns, quartiles; of medians | against all in flight |"
     );
-    println!("|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
     for in_flight in [1, 32, 256, 1_024] {
-        let (mut bare, mut plain, mut keyed) = (Bare::new(base), InFlight::new(base, false), InFlight::new(base, true));
-        let mut rates = [const { Vec::new() }; 3];
-        let mut ratios = Vec::new();
+        let (mut plain, mut keyed) = (InFlight::new(base, false), InFlight::new(base, true));
+        let (mut same, mut full) = (Bare::new(base), Bare::new(base));
+        let mut rates = [const { Vec::new() }; 4];
+        let mut ratios = [const { Vec::new() }; 2];
+        let mut batches = Vec::new();
         for turn in 0..=TURNS {
-            let now = [plain.turn(in_flight), bare.turn(in_flight), keyed.turn(in_flight)];
+            let (stored, batch) = plain.turn(in_flight);
+            let bare = same.turn(batch.round() as u64);
+            let now = [stored, bare, full.turn(in_flight), keyed.turn(in_flight).0];
             if turn == 0 {
                 continue; // to warm up: the first write-ahead log grows
             }
             for (rates, now) in rates.iter_mut().zip(now) {
                 rates.push(now);
             }
-            ratios.push(now[0] / now[1]);
+            ratios[0].push(now[0] / now[1] * 100.0);
+            ratios[1].push(now[0] / now[2] * 100.0);
+            batches.push(batch);
         }
-        let [plain, bare, keyed] = rates.map(|mut rates| median(&mut rates));
+        let [stored, bare, full, keyed] = rates.map(|mut rates| median(&mut rates));
+        let [turns, against_full] = ratios.each_mut().map(|ratios| median(ratios));
+        let (low, high) = (ratios[0][TURNS / 4], ratios[0][TURNS - 1 - TURNS / 4]);
         println!(
-            "| {in_flight} | {plain:.0} | {keyed:.0} | {bare:.0} | {:.0} % |",
-            median(&mut ratios) * 100.0
+            "| {in_flight} | {:.0} | {stored:.0} | {bare:.0} | {full:.0} | {keyed:.0} | {turns:.0} % ({low:.0} to {high:.0}); {:.0} % | {against_full:.0} % |",
+            median(&mut batches),
+            stored / bare * 100.0,
         );
     }
 }
@@ -228,9 +241,8 @@ pub(crate) fn criterion(criterion: &mut Criterion, base: &Path) {
     group.finish();
 }
 
-/// Fills a room with a million talks, and measures what is asked of the store meanwhile and afterwards. Talks per second
-/// that it reads in pages as large as those of a resume.
-pub(crate) fn million(dir: &Path) -> f64 {
+/// Fills a room with a million talks, and measures what is asked of the store meanwhile and afterwards.
+pub(crate) fn million(dir: &Path) {
     let caller = Caller::start(dir, Durability::Os);
     let mut dice = fastrand::Rng::with_seed(1);
     let words = Words::new(&mut dice);
@@ -264,7 +276,7 @@ pub(crate) fn million(dir: &Path) -> f64 {
     for size in [50, 1_000] {
         let begun = Instant::now();
         let mut read = 0_u64;
-        while begun.elapsed() < TURN {
+        while begun.elapsed() < 4 * TURN {
             let window = Window::Before(dice.u64(size + 1..MILLION));
             read += page(&caller, window, size as usize).1;
         }
@@ -274,30 +286,30 @@ pub(crate) fn million(dir: &Path) -> f64 {
             rate / size as f64
         );
     }
-    let rate = page_rate(&caller, 100_000);
     caller.history.stop();
     for file in ["history.db", "search.db"] {
         let bytes = std::fs::metadata(dir.join(file)).unwrap().len();
         println!("| {file}, MiB | {:.0} |", bytes as f64 / (1 << 20) as f64);
     }
-    rate
 }
 
 /// Talks per second that the store reads in pages as large as those of a resume, one after the other, of the last so many:
 /// the median of several times.
-pub(crate) fn page_rate(caller: &Caller, talks: u64) -> f64 {
+pub(crate) fn page_rate(dir: &Path, talks: u64) -> f64 {
+    let caller = Caller::start(dir, Durability::Os);
     let mut rates = Vec::new();
     for _ in 0..TURNS {
         let begun = Instant::now();
         let (mut after, mut read) = (MILLION - talks, 0);
         while after < MILLION {
-            let (last, count) = page(caller, Window::After(after), 1_000);
+            let (last, count) = page(&caller, Window::After(after), 1_000);
             after = last;
             read += count;
         }
         assert_eq!(read, talks);
         rates.push(talks as f64 / begun.elapsed().as_secs_f64());
     }
+    caller.history.stop();
     median(&mut rates)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A new dialect is one new file and one line in [`DIALECTS`].
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::{BufMut, BytesMut};
 use fastwebsockets::OpCode;
@@ -284,7 +284,7 @@ impl Frames {
     pub fn json(&mut self, value: &impl serde::Serialize) {
         let begin = self.buffer.len();
         self.buffer.put_bytes(0, USUAL_HEAD);
-        if serde_json::to_writer((&mut self.buffer).writer(), value).is_err() {
+        if serde_json::to_writer(Pieces(&mut self.buffer), value).is_err() {
             // Only a map with keys that are no text, or a `Serialize` that refuses, gets here: nothing is sent.
             debug_assert!(false, "a message that cannot be JSON");
             self.buffer.truncate(begin);
@@ -307,6 +307,27 @@ impl Frames {
         self.buffer
             .extend_from_slice(writer::head(opcode, payload.len()).as_bytes());
         self.buffer.extend_from_slice(payload);
+    }
+}
+
+/// Takes the many small pieces that JSON is written in: `bytes::buf::Writer` asks for each whether all of it was taken.
+struct Pieces<'b>(&'b mut BytesMut);
+
+impl io::Write for Pieces<'_> {
+    #[inline]
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, piece: &[u8]) -> io::Result<()> {
+        self.0.extend_from_slice(piece);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -65,7 +65,12 @@ impl<'w> Work<'w> {
             Write::Ask(Ask::Mark { log, user, seq }, _) => self.mark(log, user, *seq),
             Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key.as_deref()),
             Write::Ask(
-                Ask::Head(_) | Ask::Page { .. } | Ask::Search { .. } | Ask::MarkOf { .. } | Ask::Conversations { .. },
+                Ask::Head(_)
+                | Ask::Page { .. }
+                | Ask::Search { .. }
+                | Ask::MarkOf { .. }
+                | Ask::Resume { .. }
+                | Ask::Conversations { .. },
                 _,
             ) => Ok(Plan::Fault(StoreFault::Refused {
                 seen: "the writer does not read".to_owned(),

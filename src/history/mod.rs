@@ -38,8 +38,8 @@ pub use settings::{Durability, KeyWindow, Retention, Settings};
 pub use start::{Recovered, StartFault};
 pub use stats::{Health, HistoryStats};
 pub use types::{
-    Answer, Append, Ask, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, Outcome, StoreFault,
-    UserPair, Which, Window,
+    Answer, Append, Ask, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, Outcome, ReadUpTo,
+    StoreFault, UserPair, Which, Window,
 };
 
 use std::{
@@ -186,7 +186,7 @@ impl<T: Send + 'static> History<T> {
                     })
             }
             Ask::Search { .. } => shared.searches.push((ask, ticket)),
-            Ask::Head(_) | Ask::Page { .. } | Ask::MarkOf { .. } | Ask::Conversations { .. } => {
+            Ask::Head(_) | Ask::Page { .. } | Ask::MarkOf { .. } | Ask::Resume { .. } | Ask::Conversations { .. } => {
                 shared.reads.push((ask, ticket))
             }
         };

@@ -11,14 +11,14 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, Shared, StoreFault, Which, Window,
+    Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, Which, Window,
     batch::mark_crc,
     rows::{self, LogRow, Order, int},
     schema::fault,
     stats::bump,
 };
 use crate::{
-    chat::{Seq, Talk, UserName},
+    chat::{Seq, Since, Talk, UserName},
     limits,
 };
 
@@ -40,7 +40,9 @@ pub(crate) fn run<T: Send + 'static>(
         };
         let outcome = match answer(db, file, &ask) {
             Ok(answer) => {
-                if matches!(answer, Answer::Page { .. }) {
+                if matches!(answer, Answer::Page { .. })
+                    || matches!(&answer, Answer::Resumed { talks, .. } if !talks.is_empty())
+                {
                     shared.stats.pages.fetch_add(1, Ordering::Relaxed);
                 }
                 Outcome::Answered { ticket, answer }
@@ -95,6 +97,12 @@ pub(crate) fn answer(db: &Connection, file: &Path, ask: &Ask) -> Result<Answer, 
                 unread,
             })
         }
+        Ask::Resume {
+            log,
+            user,
+            since,
+            limit,
+        } => resume(db, file, log, user, *since, *limit),
         Ask::Conversations { user, which } => Ok(Answer::Conversations {
             user: user.clone(),
             conversations: conversations(db, file, user, *which)?,
@@ -120,6 +128,40 @@ pub(crate) fn empty() -> LogHead {
         first: 1,
         ..LogHead::default()
     }
+}
+
+/// Only a log that cannot be found is an error: whoever comes is let in, and told later what cannot be read.
+fn resume(
+    db: &Connection,
+    file: &Path,
+    log: &LogId,
+    user: &UserName,
+    since: Since,
+    limit: usize,
+) -> Result<Answer, StoreFault> {
+    let answer = |head, seq, talks| Answer::Resumed {
+        log: log.clone(),
+        head,
+        read: ReadUpTo {
+            user: user.clone(),
+            seq,
+        },
+        talks,
+    };
+    let Some((row, head)) = head(db, file, log)? else {
+        return Ok(answer(empty(), 0, Vec::new()));
+    };
+    let unread = |fault: StoreFault| tracing::error!(%fault, "what a user missed could not be read");
+    let read = read_upto(db, file, &row, user).map_err(unread).unwrap_or_default();
+    let after = head.since(since).after;
+    let talks = if limit == 0 || after >= row.head {
+        Vec::new()
+    } else {
+        page(db, file, &row, Window::After(after), limit)
+            .map_err(unread)
+            .map_or_else(|()| Vec::new(), |(talks, _)| talks)
+    };
+    Ok(answer(head, read, talks))
 }
 
 fn page(
@@ -176,27 +218,7 @@ fn page(
 
 /// A user's read position in a log, and how many talks of others lie above it.
 fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<(Seq, u64), StoreFault> {
-    let failed = |why: rusqlite::Error| fault(file, &why);
-    let mark: Option<(i64, u32)> = db
-        .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")
-        .and_then(|mut select| {
-            select
-                .query_row(params![user.as_str(), row.id], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
-        })
-        .map_err(failed)?;
-    let read = match mark {
-        None => 0,
-        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => seq.cast_unsigned().min(row.head),
-        Some(_) => {
-            return Err(StoreFault::Damaged {
-                file: file.to_owned(),
-                log: Some(row.log.clone()),
-                seq: None,
-                seen: format!("the read position of {user:?} does not match its checksum"),
-            });
-        }
-    };
+    let read = read_upto(db, file, row, user)?;
     let low = (read + 1).max(row.first);
     let all = (row.head + 1).saturating_sub(low);
     let counted = low.max((row.head + 1).saturating_sub(limits::HISTORY_UNREAD_EXACT));
@@ -207,8 +229,30 @@ fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Resu
                 row.get(0)
             })
         })
-        .map_err(failed)?;
+        .map_err(|why| fault(file, &why))?;
     Ok((read, all.saturating_sub(own.cast_unsigned())))
+}
+
+/// A user's read position in a log.
+fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<Seq, StoreFault> {
+    let mark: Option<(i64, u32)> = db
+        .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")
+        .and_then(|mut select| {
+            select
+                .query_row(params![user.as_str(), row.id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .map_err(|why| fault(file, &why))?;
+    match mark {
+        None => Ok(0),
+        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => Ok(seq.cast_unsigned().min(row.head)),
+        Some(_) => Err(StoreFault::Damaged {
+            file: file.to_owned(),
+            log: Some(row.log.clone()),
+            seq: None,
+            seen: format!("the read position of {user:?} does not match its checksum"),
+        }),
+    }
 }
 
 fn conversations(

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use crate::chat::{Key, Position, RoomName, Seq, SessionTag, Talk, TalkKind, UserName};
+use crate::chat::{Key, Position, RoomName, Seq, SessionTag, Since, Talk, TalkKind, UserName};
 
 /// What is numbered on its own: a room, or the direct conversation of two users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +81,18 @@ pub enum Ask {
         log: LogId,
         /// Which user.
         user: UserName,
+    },
+    /// All that is needed to let a user go on in a log: where the log stands, how far the user has read, and the first of the
+    /// talks that were missed. Answered by [`Answer::Resumed`].
+    Resume {
+        /// Which log.
+        log: LogId,
+        /// Which user.
+        user: UserName,
+        /// From where.
+        since: Since,
+        /// At most this many talks; they are left out where they cannot be read.
+        limit: usize,
     },
     /// The conversations of a user: every direct one, and the rooms in which the user has a read position. Answered by
     /// [`Answer::Conversations`].
@@ -217,6 +229,17 @@ pub enum Answer {
         /// Talks of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
         unread: u64,
     },
+    /// Where a user goes on.
+    Resumed {
+        /// In which log.
+        log: LogId,
+        /// Where it stands.
+        head: LogHead,
+        /// How far this user has read.
+        read: ReadUpTo,
+        /// The first that were missed, ascending by seq, without holes.
+        talks: Vec<Talk>,
+    },
     /// Conversations of a user.
     Conversations {
         /// Whose.
@@ -231,6 +254,15 @@ pub enum Answer {
         /// The answer.
         claim: Claim,
     },
+}
+
+/// How far a user has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadUpTo {
+    /// Who.
+    pub user: UserName,
+    /// The last talk read; 0: none.
+    pub seq: Seq,
 }
 
 /// Where one conversation of a user stands.
@@ -381,6 +413,25 @@ impl LogHead {
         Position {
             epoch: self.epoch,
             seq: self.seq,
+        }
+    }
+
+    /// How a client goes on since then.
+    pub fn since(&self, since: Since) -> GoOn {
+        match since {
+            Since::Now => GoOn {
+                after: self.seq,
+                lost: Vec::new(),
+            },
+            // What is no longer stored was not asked for, so it is not missing.
+            Since::Last(count) => GoOn {
+                after: self
+                    .seq
+                    .saturating_sub(u64::from(count))
+                    .max(self.first.saturating_sub(1)),
+                lost: Vec::new(),
+            },
+            Since::Position(position) => self.go_on(position),
         }
     }
 

@@ -19,7 +19,7 @@ use super::{
     directory::Directory,
     inbox::Outbox,
     log::{Batch, RoomLog},
-    message::ToShard,
+    message::{Resumed, ToShard},
     reading::Reading,
     run::Standing,
     settings::Settings,
@@ -107,6 +107,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) store: Option<Store>,
     /// What the session whose join is being carried out will never get.
     pub(crate) lost: Vec<LostInterval>,
+    /// What the store said of the session whose join is being carried out.
+    pub(crate) resumed: Option<Box<Resumed>>,
     /// Members of all rooms here.
     pub(crate) members: usize,
     /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
@@ -190,6 +192,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             stats: Stats::default(),
             store: None,
             lost: Vec::new(),
+            resumed: None,
             members: 0,
             holding_back: false,
             left_room: None,

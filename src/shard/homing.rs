@@ -206,6 +206,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 Effect::Admit { session, id, joined } => {
                     let lost = std::mem::take(&mut self.lost);
+                    let resumed = self.resumed.take();
                     let joined = Box::new(joined);
                     self.send(
                         session.shard,
@@ -214,6 +215,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                             id,
                             joined,
                             lost,
+                            resumed,
                         },
                     );
                 }

@@ -323,6 +323,11 @@ impl Ring {
         (index, Bytes::new())
     }
 
+    /// Whether all talks after `seq` are still here.
+    pub(crate) fn holds_after(&self, seq: Seq) -> bool {
+        self.base_seq <= seq
+    }
+
     /// Some of the talks after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are
     /// gone.
     pub(crate) fn talks_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {

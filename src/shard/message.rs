@@ -5,9 +5,9 @@ use std::sync::Arc;
 use super::event::RoomEvent;
 use crate::chat::{
     Arrival, Departure, Direct, Joined, Page, Refusal, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId,
-    Since, UserName, Utterance,
+    Since, Talk, UserName, Utterance,
 };
-use crate::history::LostInterval;
+use crate::history::{LogHead, LostInterval, ReadUpTo};
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
 #[derive(Debug)]
@@ -44,6 +44,8 @@ pub(crate) enum ToShard {
         joined: Box<Joined>,
         /// What it asked to go on from and will never get.
         lost: Vec<LostInterval>,
+        /// What the store said of it when it was asked to open the room.
+        resumed: Option<Box<Resumed>>,
     },
     /// The session is no member from here on.
     Dismiss {
@@ -122,6 +124,17 @@ pub(crate) enum ToShard {
     Drain,
     /// The server is about to end: read no more, and say whether nothing is underway from there any more.
     Hush(std::sync::mpsc::Sender<bool>),
+}
+
+/// What the store says of someone who goes on in a room.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Resumed {
+    /// How far this user has read.
+    pub(crate) read: ReadUpTo,
+    /// Where the room's log stood then.
+    pub(crate) head: LogHead,
+    /// The first talks that were missed, or none of them.
+    pub(crate) talks: Vec<Talk>,
 }
 
 /// A message to the home of a room.
@@ -239,6 +252,18 @@ pub(crate) enum Retry {
     Held,
     /// The first of those that were held back comes again.
     First,
+}
+
+impl ToShard {
+    /// What it costs to handle beside what every message costs, in talks.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Admit {
+                resumed: Some(resumed), ..
+            } => resumed.talks.len(),
+            _ => 0,
+        }
+    }
 }
 
 impl ToHome {

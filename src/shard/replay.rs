@@ -3,15 +3,24 @@
 use std::sync::Arc;
 
 use super::{
-    connection::{Replay, Session, Socket, Welcoming},
+    connection::{Phase, Replay, Session, Socket, Welcoming},
     engine::{Clock, Engine},
+    message::Resumed,
     stored::Ticket,
 };
 use crate::{
-    chat::{Conversation, Happening, Joined, Reply, RequestId, RoomName, Seq, SessionId, Talk},
+    chat::{Conversation, Happening, Joined, Position, Reply, RequestId, RoomName, Seq, SessionId, Since, Talk},
+    codec::Frames,
     history::{Ask, LogHead, LogId, LostInterval, Window},
     limits,
 };
+
+/// How many of some talks a member was given, and which was the last.
+enum Given {
+    All(Option<Seq>),
+    /// More may not wait for its socket.
+    Some(Option<Seq>),
+}
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// A session has been admitted: it is told, and given what it missed.
@@ -19,8 +28,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         &mut self,
         id: SessionId,
         request: RequestId,
-        joined: Joined,
+        mut joined: Joined,
         lost: Vec<LostInterval>,
+        resumed: Option<Box<Resumed>>,
     ) {
         let resumes = joined.from < joined.head.seq || !lost.is_empty();
         let user = self
@@ -31,14 +41,24 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && resumes
             && let Some(user) = user
         {
+            // Unless the user has taken another name since.
+            if let Some(resumed) = resumed.filter(|resumed| resumed.read.user == user) {
+                joined.read = resumed.read.seq;
+                return self.tell_joined(id, request, joined, lost, Some((resumed.head, resumed.talks)));
+            }
             // Nothing of the room may pass before the answer to the join.
             self.hold(id, &joined.room);
-            let ask = Ask::MarkOf {
+            let ask = Ask::Resume {
                 log: LogId::Room(joined.room.clone()),
                 user,
+                since: Since::Position(Position {
+                    epoch: joined.head.epoch,
+                    seq: joined.from,
+                }),
+                limit: self.resume_limit(id, &joined),
             };
             let number = self.next_reading(id);
-            if self.ask_store(ask, Ticket::ReadOf { session: id, number }) {
+            if self.ask_store(ask, Ticket::Resume { session: id, number }) {
                 if let Some(session) = self.session(id) {
                     session.welcomes.push(Welcoming {
                         number,
@@ -50,7 +70,21 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 return;
             }
         }
-        self.tell_joined(id, request, joined, lost);
+        self.tell_joined(id, request, joined, lost, None);
+    }
+
+    /// How many of the talks that a member missed are to come with its read position: none where the ring has them, or where
+    /// another room comes first.
+    fn resume_limit(&mut self, id: SessionId, joined: &Joined) -> usize {
+        let waits = self
+            .session(id)
+            .is_none_or(|session| !session.replays.is_empty() || !session.welcomes.is_empty());
+        let in_ring = self
+            .room_places
+            .get(&joined.room)
+            .and_then(|place| self.rooms.get(*place as usize))
+            .is_some_and(|room| room.ring.holds_after(joined.from));
+        if waits || in_ring { 0 } else { limits::RESUME_TALKS }
     }
 
     pub(super) fn session(&mut self, id: SessionId) -> Option<&mut Session> {
@@ -69,8 +103,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         })
     }
 
-    /// The read position for an answer to a join is known.
-    pub(super) fn read_known(&mut self, id: SessionId, number: u32, read: Seq) {
+    /// The read position for an answer to a join is known, or that it cannot be had.
+    pub(super) fn resume_known(&mut self, id: SessionId, number: u32, resumed: Option<Resumed>) {
         let Some(session) = self.session(id) else { return };
         let Some(at) = session.welcomes.iter().position(|welcome| welcome.number == number) else {
             return;
@@ -81,8 +115,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             lost,
             ..
         } = session.welcomes.remove(at);
-        joined.read = read;
-        self.tell_joined(id, request, *joined, lost);
+        let first = resumed.map(|Resumed { read, head, talks }| {
+            joined.read = read.seq;
+            (head, talks)
+        });
+        self.tell_joined(id, request, *joined, lost, first);
     }
 
     /// A member goes: it is told that it had joined, if that is still to be said, and given no more of what it missed.
@@ -126,7 +163,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.answered(id);
     }
 
-    pub(super) fn tell_joined(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
+    /// Answers a join and gives what was missed, beginning with what has been read of it.
+    fn tell_joined(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        joined: Joined,
+        lost: Vec<LostInterval>,
+        first: Option<(LogHead, Vec<Talk>)>,
+    ) {
         let (room, after, head) = (joined.room.clone(), joined.from, joined.head.seq);
         let history = joined.history;
         self.say_joined(id, request, joined, lost);
@@ -135,24 +180,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.hold(id, &room);
         let number = self.next_reading(id);
-        if let Some(session) = self.session(id) {
-            session.replays.push(Replay {
-                number,
-                room,
-                after,
-                target: head,
-                history,
-                asked: None,
-                page: limits::HISTORY_PAGE_TALKS,
-            });
-        }
+        let first = first.filter(|(_, talks)| !talks.is_empty());
+        let Some(session) = self.session(id) else { return };
         // One conversation after the other.
-        if self
-            .connection(id)
-            .and_then(|c| c.session.as_ref())
-            .is_some_and(|session| session.replays.len() == 1)
-        {
-            self.replay_on(id);
+        let alone = session.replays.is_empty();
+        session.replays.push(Replay {
+            number,
+            room,
+            after,
+            target: head,
+            history,
+            asked: first.as_ref().filter(|_| alone).map(|_| after),
+            page: limits::HISTORY_PAGE_TALKS,
+        });
+        match first {
+            Some((head, talks)) if alone => self.replay_page(id, number, &head, talks),
+            _ if alone => self.replay_on(id),
+            _ => {}
         }
     }
 
@@ -187,21 +231,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                         }
                         _ => replay.target,
                     };
-                    for event in talks {
-                        if let Happening::Talk(talk) = &event.happening
-                            && talk.seq <= replay.target
-                        {
-                            let talk = Arc::new(talk.clone());
-                            self.reply(
-                                id,
-                                None,
-                                &Reply::Replayed {
-                                    room: replay.room.clone(),
-                                    talk,
-                                },
-                            );
-                        }
-                    }
+                    let missed = talks.iter().filter_map(|event| match &event.happening {
+                        Happening::Talk(talk) if talk.seq <= replay.target => Some(Arc::new(talk.clone())),
+                        _ => None,
+                    });
+                    let upto = match self.give(id, &replay.room, missed) {
+                        Given::All(_) => upto,
+                        Given::Some(last) => last.unwrap_or(replay.after),
+                    };
                     self.replayed_upto(id, upto);
                     continue;
                 }
@@ -236,6 +273,38 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 first.target = target;
             }
         }
+    }
+
+    /// Gives a member talks that it missed, as many as may wait for its socket.
+    fn give(&mut self, id: SessionId, room: &RoomName, talks: impl Iterator<Item = Arc<Talk>>) -> Given {
+        let at = self.now.unix_ms;
+        let Some(connection) = self.connection(id) else {
+            return Given::Some(None);
+        };
+        let mut frames = Frames {
+            buffer: std::mem::take(connection.outgoing().private()),
+        };
+        let most = talks.size_hint().1.unwrap_or(0).min(limits::HISTORY_PAGE_TALKS);
+        frames.buffer.reserve(most * USUAL_FRAME_BYTES);
+        let (mut last, mut fits) = (None, true);
+        for talk in talks {
+            fits = frames.buffer.len() <= limits::PRIVATE_BYTES;
+            if !fits {
+                break;
+            }
+            last = Some(talk.seq);
+            // Whoever has been told goodbye is told nothing more.
+            if let Phase::Open(speaking) = &mut connection.phase {
+                let room = room.clone();
+                speaking
+                    .codec
+                    .encode_at(at, None, &Reply::Replayed { room, talk }, &mut frames);
+            }
+        }
+        *connection.outgoing().private() = frames.buffer;
+        self.follow_view(id);
+        self.mark_dirty(id);
+        if fits { Given::All(last) } else { Given::Some(last) }
     }
 
     /// Asks the store for the page after this; whether it took the question.
@@ -338,7 +407,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         if let Some(last) = talks.last().map(|talk| talk.seq)
             && last < replay.target
-            && waited == 0
+            && waited <= limits::PRIVATE_BYTES / 8
         {
             // Read while this one is being written. Where it cannot be asked for now, it is asked for in its turn.
             self.ask_page(id, &replay, last);
@@ -365,28 +434,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 },
             );
         }
-        let mut upto = next - 1;
-        for talk in talks {
-            if talk.seq > replay.target {
-                break;
-            }
-            upto = talk.seq;
-            self.reply(
-                id,
-                None,
-                &Reply::Replayed {
-                    room: room.clone(),
-                    talk: Arc::new(talk),
-                },
-            );
-            if self
-                .connection(id)
-                .is_none_or(|connection| connection.private_bytes() > limits::PRIVATE_BYTES)
-            {
-                // The rest is read again when this much has been written.
-                break;
-            }
-        }
+        let talks = talks.into_iter().take_while(|talk| talk.seq <= replay.target);
+        // The rest is read again when what waits has been written.
+        let upto = match self.give(id, room, talks.map(Arc::new)) {
+            Given::All(last) | Given::Some(last) => last.unwrap_or(next - 1),
+        };
         self.replayed_upto(id, upto);
         let written = self.connection(id).map_or(0, |connection| connection.private_bytes());
         let given = usize::try_from(upto.saturating_sub(replay.after))
@@ -422,3 +474,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 }
+
+/// A talk of some 60 bytes with its names and numbers, in the longest of the usual forms.
+const USUAL_FRAME_BYTES: usize = 200;

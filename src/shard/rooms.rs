@@ -7,7 +7,7 @@ use super::{
     engine::{Clock, Engine},
     event::RoomEvent,
     log::{Leaving, Member, RoomLog},
-    message::{Retry, ToHome, ToShard},
+    message::{Resumed, Retry, ToHome, ToShard},
 };
 use crate::{
     chat::{
@@ -29,7 +29,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 id,
                 joined,
                 lost,
-            } => self.admit(session, id, *joined, lost),
+                resumed,
+            } => self.admit(session, id, *joined, lost, resumed),
             ToShard::JoinRefused {
                 session,
                 id,
@@ -171,7 +172,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The session is a member: it sees what comes from here on.
-    fn admit(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
+    fn admit(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        joined: Joined,
+        lost: Vec<LostInterval>,
+        resumed: Option<Box<Resumed>>,
+    ) {
         let Some(connection) = self.connection(id) else { return };
         let Some(session) = connection.session.as_mut() else {
             return;
@@ -207,7 +215,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             member,
             leaving: false,
         });
-        self.welcome_member(id, request, joined, lost);
+        self.welcome_member(id, request, joined, lost, resumed);
     }
 
     /// The home could not take the session in.

@@ -439,8 +439,13 @@ impl Local {
             })
             .await;
             self.turn(|engine| {
+                let mut weight = 0;
                 for _ in 0..limits::INBOX_BATCH {
+                    if weight >= limits::ANSWERED_TALKS_PER_TURN {
+                        break;
+                    }
                     let Some(message) = inbox.pop() else { break };
+                    weight += message.weight();
                     if let ToShard::Room(event) = &message {
                         shards.directory.take_underway(self.me, event.weight());
                     }
@@ -450,7 +455,6 @@ impl Local {
                     let Some(outcome) = stored.pop() else { break };
                     engine.stored(outcome);
                 }
-                let mut weight = 0;
                 while weight < limits::ANSWERED_TALKS_PER_TURN {
                     let Some(outcome) = answers.pop() else { break };
                     weight += stored::weight(&outcome);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::{
     connection::Socket,
     engine::{Clock, Engine},
-    message::{ToHome, ToShard},
+    message::{Resumed, ToHome, ToShard},
 };
 use crate::{
     chat::{
@@ -104,8 +104,8 @@ pub(crate) enum Ticket {
         /// About what.
         conversation: Option<Conversation>,
     },
-    /// The read position for the answer to a join.
-    ReadOf {
+    /// The read position for the answer to a join, and the first of what was missed.
+    Resume {
         /// Which session.
         session: SessionId,
         /// For which of its joins.
@@ -137,7 +137,7 @@ impl Ticket {
             Self::Hello(session)
             | Self::Rename { session, .. }
             | Self::Question { session, .. }
-            | Self::ReadOf { session, .. }
+            | Self::Resume { session, .. }
             | Self::Replay { session, .. }
             | Self::Mail { session, .. } => session.shard,
             Self::Silent(shard) => *shard,
@@ -149,7 +149,7 @@ impl Ticket {
 pub(crate) fn weight(outcome: &Outcome<Ticket>) -> usize {
     match outcome {
         Outcome::Answered {
-            answer: Answer::Page { talks, .. } | Answer::Found { talks, .. },
+            answer: Answer::Page { talks, .. } | Answer::Found { talks, .. } | Answer::Resumed { talks, .. },
             ..
         } => 1 + talks.len(),
         Outcome::Answered { .. }
@@ -190,14 +190,25 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             waiting.push(message);
             return None;
         }
-        if !(matches!(message, ToHome::Join { .. }) && self.keeps(&room)) {
+        let log = LogId::Room(room.clone());
+        let ask = match &message {
+            ToHome::Join { since: Since::Now, .. } => Ask::Head(log),
+            ToHome::Join { arrival, since, .. } => Ask::Resume {
+                log,
+                user: arrival.user.clone(),
+                since: *since,
+                limit: limits::RESUME_TALKS,
+            },
+            _ => return Some(message),
+        };
+        if !self.keeps(&room) {
             return Some(message);
         }
         let ticket = Ticket::Open {
             home: self.me,
             room: room.clone(),
         };
-        let asked = self.ask_store(Ask::Head(LogId::Room(room.clone())), ticket);
+        let asked = self.ask_store(ask, ticket);
         match (asked, self.store.as_mut()) {
             (true, Some(store)) => {
                 store.opening.insert(room, vec![message]);
@@ -348,7 +359,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | Ticket::Hello(_)
             | Ticket::Rename { .. }
             | Ticket::Question { .. }
-            | Ticket::ReadOf { .. }
+            | Ticket::Resume { .. }
             | Ticket::Replay { .. }
             | Ticket::Mail { .. }
             | Ticket::Silent(_) => {}
@@ -368,7 +379,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | Ticket::Hello(_)
             | Ticket::Rename { .. }
             | Ticket::Question { .. }
-            | Ticket::ReadOf { .. }
+            | Ticket::Resume { .. }
             | Ticket::Replay { .. }
             | Ticket::Mail { .. }
             | Ticket::Silent(_) => {}
@@ -392,7 +403,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(super) fn store_answered(&mut self, ticket: Ticket, answer: Answer) {
         match (ticket, answer) {
-            (Ticket::Open { room, .. }, Answer::Head { head, .. }) => self.opened(&room, head),
+            (Ticket::Open { room, .. }, Answer::Head { head, .. }) => self.opened(&room, head, None),
+            (Ticket::Open { room, .. }, Answer::Resumed { head, read, talks, .. }) => {
+                let resumed = Resumed {
+                    read,
+                    head: head.clone(),
+                    talks,
+                };
+                self.opened(&room, head, Some(Box::new(resumed)));
+            }
             (Ticket::Hello(session), Answer::Name { user, claim }) => self.claimed(session, user, claim),
             (Ticket::Rename { session, id }, Answer::Name { user, claim }) => {
                 self.rename_claimed(session, id, user, claim)
@@ -405,7 +424,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 },
                 answer,
             ) => self.answer_question(session, id, conversation, answer),
-            (Ticket::ReadOf { session, number }, Answer::Marked { seq, .. }) => self.read_known(session, number, seq),
+            (Ticket::Resume { session, number }, Answer::Resumed { head, read, talks, .. }) => {
+                self.resume_known(session, number, Some(Resumed { read, head, talks }));
+            }
             (Ticket::Replay { session, number }, Answer::Page { head, talks, .. }) => {
                 self.replay_page(session, number, &head, talks);
             }
@@ -456,7 +477,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.refuse(session, id, refusal);
                 self.question_answered(session);
             }
-            Ticket::ReadOf { session, number } => self.read_known(session, number, 0),
+            Ticket::Resume { session, number } => self.resume_known(session, number, None),
             Ticket::Replay { session, number } => self.replay_failed(session, number),
             Ticket::Mail { session, number } => {
                 if self.reads(session, number) {
@@ -467,12 +488,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(super) fn opened(&mut self, room: &RoomName, head: LogHead) {
+    /// A room is open. Whoever asked for it stands first in line; this is what the store said of it.
+    pub(super) fn opened(&mut self, room: &RoomName, head: LogHead, resumed: Option<Box<Resumed>>) {
         self.home.open_stored(room, head.position());
         let Some(store) = &mut self.store else { return };
         store.heads.insert(room.clone(), head);
-        for message in store.opening.remove(room).unwrap_or_default() {
+        let parked = store.opening.remove(room).unwrap_or_default();
+        self.resumed = resumed;
+        for message in parked {
             self.at_home(message);
+            self.resumed = None;
         }
     }
 
@@ -509,16 +534,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn go_on(&self, room: &RoomName, since: Since) -> (Since, Vec<LostInterval>) {
         let head = self.store.as_ref().and_then(|store| store.heads.get(room));
         match (head, since) {
-            // What is no longer stored was not asked for, so it is not missing.
-            (Some(head), Since::Last(count)) => {
-                let seq = head
-                    .seq
-                    .saturating_sub(u64::from(count))
-                    .max(head.first.saturating_sub(1));
-                (Since::Position(Position { epoch: head.epoch, seq }), Vec::new())
-            }
-            (Some(head), Since::Position(position)) => {
-                let go_on = head.go_on(position);
+            (Some(head), Since::Last(_) | Since::Position(_)) => {
+                let go_on = head.since(since);
                 (
                     Since::Position(Position {
                         epoch: head.epoch,

@@ -137,6 +137,38 @@ fn a_new_device_gets_the_last_messages_that_it_asks_for() {
 }
 
 #[test]
+fn who_comes_back_is_told_how_far_it_had_read_whether_the_room_is_open_or_empty() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = kept(dir.path());
+    config.flush.ring_bytes = ByteCount(1024);
+    let server = Running::start(&config);
+    let mut bob = Person::joined(server.address, "bob", "lobby");
+    let (key, epoch) = (bob.key(), bob.say("lobby", "1")["epoch"].clone());
+    bob.say_all((2..=2_999).map(|n| json!({"talk": {"room": "lobby", "text": format!("{n}")}})));
+    bob.say("lobby", "end");
+    bob.ask(json!({"read": {"room": "lobby", "seq": 7}}));
+    let mut eve = Person::joined(server.address, "eve", "lobby");
+    let leave = json!({"leave": {"room": "lobby"}});
+    for room in ["open", "empty"] {
+        let last = if room == "open" { &mut bob } else { &mut eve };
+        let left = last.ask(leave.clone());
+        assert!(left["left"].is_object(), "{left}");
+        // 1: beyond the first page and the ring; 2,990: within the first page.
+        for seq in [1, 2_990] {
+            let mut back = Person::hello(server.address, json!({"name": "bob", "key": key}));
+            let joined = back.join(json!({"room": "lobby", "epoch": epoch, "seq": seq}));
+            assert_eq!(
+                (&joined["read"], &joined["from"]),
+                (&json!(7), &json!(seq)),
+                "{room}: {joined}"
+            );
+            assert_eq!(hear_all(&mut back, seq), 3_000, "{room}");
+            back.ask(leave.clone());
+        }
+    }
+}
+
+#[test]
 fn what_retention_deleted_is_not_missing_for_who_asks_for_the_last_messages() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = kept(dir.path());

@@ -1,7 +1,10 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use plaza::history::{
-    Answer, Ask, Claim, Health, KeyWindow, LostInterval, Outcome, Retention, Settings, StartFault, Which, Window,
+use plaza::{
+    chat::{Position, Since},
+    history::{
+        Answer, Ask, Claim, Health, KeyWindow, LostInterval, Outcome, Retention, Settings, StartFault, Which, Window,
+    },
 };
 
 use crate::support::{Caller, append, committed, pair, room, settings, unsynced, user};
@@ -210,6 +213,63 @@ fn read_positions_grow_and_count_what_others_said() {
     assert_eq!(mark(&caller, &mail, 1), (1, 0));
     assert_eq!(list(Which::Unread), [(lobby, 4, 5, 1)]);
     assert_eq!(list(Which::All).len(), 2);
+}
+
+/// Where alice goes on in the lobby: the head, her read position, and the numbers of the first talks.
+fn resumed(caller: &Caller, since: Since, limit: usize) -> (u64, u64, Vec<u64>) {
+    match caller.answer(Ask::Resume {
+        log: room("lobby"),
+        user: user("alice"),
+        since,
+        limit,
+    }) {
+        Answer::Resumed { head, read, talks, .. } => {
+            assert_eq!(read.user, user("alice"));
+            (head.seq, read.seq, talks.iter().map(|talk| talk.seq).collect())
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn whoever_goes_on_is_told_the_head_the_read_position_and_the_first_of_what_was_missed() {
+    let dir = tempfile::tempdir().unwrap();
+    let caller = Caller::open(dir.path());
+    assert_eq!(resumed(&caller, Since::Last(5), 10), (0, 0, vec![]));
+    for n in 1..=20 {
+        committed(caller.say(&room("lobby"), "bob", &format!("{n}"), None));
+    }
+    caller.answer(Ask::Mark {
+        log: room("lobby"),
+        user: user("alice"),
+        seq: 7,
+    });
+    let epoch = caller.head(&room("lobby")).epoch;
+    let after = |seq| Since::Position(Position { epoch, seq });
+    for (since, limit, talks) in [
+        (after(8), 3, 9..=11),
+        (after(18), 100, 19..=20),
+        (Since::Last(4), 100, 17..=20),
+        (Since::Last(99), 2, 1..=2),
+    ] {
+        assert_eq!(
+            resumed(&caller, since, limit),
+            (20, 7, talks.collect()),
+            "{since:?}, {limit}"
+        );
+    }
+    for (since, limit) in [(after(20), 100), (Since::Now, 100), (after(8), 0)] {
+        assert_eq!(resumed(&caller, since, limit), (20, 7, vec![]), "{since:?}, {limit}");
+    }
+    caller.history.stop();
+    // A damaged talk keeps nobody out: it is told where it is missed.
+    let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
+    db.execute("UPDATE message SET text = 'other' WHERE seq = 10", [])
+        .unwrap();
+    drop(db);
+    let caller = Caller::open(dir.path());
+    assert_eq!(resumed(&caller, after(8), 100), (20, 7, vec![]));
+    assert_eq!(resumed(&caller, after(10), 2), (20, 7, vec![11, 12]));
 }
 
 #[test]

@@ -316,7 +316,7 @@ fn names(names: &[UserName]) -> Vec<String> {
     names.iter().map(UserName::to_string).collect()
 }
 
-fn kind(kind: TalkKind) -> i32 {
+pub(super) fn kind(kind: TalkKind) -> i32 {
     i32::from(match kind {
         TalkKind::Text => plaza::Kind::Text,
         TalkKind::Image => plaza::Kind::Image,

@@ -10,6 +10,7 @@
 mod decode;
 mod encode;
 mod json;
+mod lent;
 mod protobuf;
 #[cfg(test)]
 mod tests;
@@ -116,6 +117,9 @@ impl Codec for NativeCodec {
     }
 
     fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+        if let (Form::Json, Reply::Replayed { room, talk }) = (self.form, reply) {
+            return lent::message(id, room, talk, out);
+        }
         if let Some(event) = encode::reply(reply) {
             let id = id.map_or(0, std::num::NonZeroU64::get);
             self.form.write(&plaza::ServerMessage { id, event: Some(event) }, out);

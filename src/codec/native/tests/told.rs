@@ -405,3 +405,30 @@ fn the_examples_of_the_document_are_read_by_both_sides() {
     assert_eq!(refusals, []);
     assert!(requests >= 5 && events >= 5, "{requests} requests, {events} events");
 }
+
+#[test]
+fn a_replayed_talk_is_the_same_json_as_when_it_was_said() {
+    let long = "长\u{1F600}\"".repeat(20_000);
+    for text in ["", " plain\n", "a \"b\"\n\t\\ \u{7}\u{2028}</script>", &long] {
+        for (kind, seq) in [(TalkKind::Text, 1), (TalkKind::Voice, (1 << 53) - 1)] {
+            let said = Talk {
+                seq,
+                prev: seq - 1,
+                session: SessionTag(u32::MAX),
+                text: text.into(),
+                kind,
+                ..talk()
+            };
+            let replayed = Reply::Replayed {
+                room: room("lobby"),
+                talk: Arc::new(said.clone()),
+            };
+            let mut frames = Frames::default();
+            codec(Some(JSON)).encode(None, &replayed, &mut frames);
+            assert_eq!(
+                String::from_utf8_lossy(payload(&frames, 0x81)),
+                json_pushed(&Happening::Talk(said))
+            );
+        }
+    }
+}
