@@ -295,9 +295,9 @@ pub const QUESTIONS_UNDERWAY: u16 = 2;
 /// Talks in answers of the store that a shard passes on in one turn: one full page, some milliseconds. With 256 answers, 500
 /// sessions that came back together kept everybody else on the shard waiting for seconds.
 pub const ANSWERED_TALKS_PER_TURN: usize = HISTORY_PAGE_TALKS;
-/// Talks that come with the answer to a join of someone who comes back; the rest comes in pages. A small first page is on its
-/// way sooner, and the next is read while it is encoded.
-pub const RESUME_TALKS: usize = 128;
+/// Talks that come with the answer to a join of someone who comes back; the rest comes in pages. With 128 the next page was read
+/// while the first was encoded, but three hundred took a fifth longer: another question costs more than that gains.
+pub const RESUME_TALKS: usize = 512;
 /// Talks given at once to a member that goes on from its shard's ring, before it is looked at whether they were taken.
 pub const REPLAY_TALKS: usize = 256;
 /// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
