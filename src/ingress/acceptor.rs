@@ -33,6 +33,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for connections of the life before.
     socket.set_reuse_address(true)?;
+    // Small frames are not to wait for the acknowledgement of the ones before (RFC 896). Accepted sockets inherit it (tcp(7)).
+    socket.set_tcp_nodelay(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(limits::LISTEN_BACKLOG)?;
@@ -101,11 +103,6 @@ async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metri
                 Ok((stream, peer)) => {
                     backoff = least;
                     metrics.ingress.accepted.inc();
-                    // Small frames are not to wait for the acknowledgement of the ones before (RFC 896).
-                    if let Err(error) = stream.set_nodelay(true) {
-                        tracing::debug!(%error, "a socket was gone before it was served");
-                        continue;
-                    }
                     let mut arrived = Arrived {
                         stream,
                         peer,
@@ -135,5 +132,22 @@ async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metri
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn accepted_sockets_send_small_frames_at_once() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        // Connected means that it is in the backlog.
+        let (accepted, _) = listener.accept().unwrap();
+        assert!(accepted.nodelay().unwrap());
     }
 }

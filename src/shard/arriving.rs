@@ -38,6 +38,8 @@ pub(crate) struct Arriving {
     pub(crate) listener: usize,
     /// How long it said nothing.
     pub(crate) hesitated: Duration,
+    /// Whether the poller tells of room to write; most answers fit, and it is not asked before one does not.
+    widened: bool,
     place: Place,
     load: Load,
 }
@@ -68,6 +70,7 @@ struct Bells {
 
 /// A newcomer's place, given back when it goes.
 struct Place {
+    registry: Rc<Registry>,
     arrivals: Rc<RefCell<Slab<Newcomer>>>,
     key: usize,
     bells: Rc<Bells>,
@@ -88,7 +91,7 @@ impl Arrivals {
     }
 
     /// Passes on what the poller says of the newcomer in this place; gives it out if it is to be served from now on.
-    pub(super) fn ready(&self, key: usize, ready: Ready) -> Option<Arriving> {
+    pub(super) fn ready(&self, registry: &Rc<Registry>, key: usize, ready: Ready) -> Option<Arriving> {
         let mut newcomers = self.0.borrow_mut();
         let newcomer = newcomers.get_mut(key)?;
         match newcomer {
@@ -111,6 +114,7 @@ impl Arrivals {
                 let Silent { arrived, load, since } = *silent;
                 let Arrived { stream, peer, listener } = arrived;
                 let place = Place {
+                    registry: registry.clone(),
                     arrivals: self.0.clone(),
                     key,
                     bells,
@@ -120,6 +124,7 @@ impl Arrivals {
                     peer,
                     listener,
                     hesitated: since.elapsed(),
+                    widened: false,
                     place,
                     load,
                 })
@@ -179,7 +184,13 @@ impl Arriving {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, place, .. } = self;
-        patiently(&place.bells.writable, context, || stream.write_vectored(buffers))
+        let written = patiently(&place.bells.writable, context, || stream.write_vectored(buffers));
+        if written.is_pending() && !self.widened {
+            // What has become free meanwhile is told as an event.
+            place.registry.widen(stream, Watched::Newcomer(place.key))?;
+            self.widened = true;
+        }
+        written
     }
 
     /// Shuts our side: the peer sees the end of the stream after what was written.

@@ -107,20 +107,21 @@ impl Poller {
 }
 
 impl Registry {
-    /// Watches a socket from now on, until it is closed. What is there already is told as an event.
+    /// Watches a socket from now on, until it is closed, for something to read. What is there already is told as an event.
     ///
     /// # Errors
     /// When the system takes no more.
     pub(super) fn add(&self, source: &mut impl Source, who: Watched) -> io::Result<()> {
-        self.0.register(source, who.token(), BOTH)
+        self.0.register(source, who.token(), Interest::READABLE)
     }
 
-    /// Watches it as somebody else's. What is there already is told again.
+    /// Watches a socket that was added for room to write as well, as whoever's it is now. What is there already is told again.
     ///
     /// # Errors
     /// When the system does not watch it.
-    pub(super) fn hand_over(&self, source: &mut impl Source, who: Watched) -> io::Result<()> {
-        self.0.reregister(source, who.token(), BOTH)
+    pub(super) fn widen(&self, source: &mut impl Source, who: Watched) -> io::Result<()> {
+        self.0
+            .reregister(source, who.token(), Interest::READABLE | Interest::WRITABLE)
     }
 }
 
@@ -142,5 +143,3 @@ impl Watched {
         }
     }
 }
-
-const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);

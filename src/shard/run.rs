@@ -95,7 +95,7 @@ pub(crate) struct Load(Arc<AtomicUsize>);
 pub(crate) struct Local {
     me: ShardId,
     engine: RefCell<Engine<Transport, SystemClock>>,
-    registry: Registry,
+    registry: Rc<Registry>,
     arrivals: Arrivals,
     unread: RefCell<Unread>,
     /// Connections whose socket is full.
@@ -254,7 +254,7 @@ pub(crate) fn run(
     let local = Rc::new(Local {
         me,
         engine: RefCell::new(engine),
-        registry: poller.registry()?,
+        registry: Rc::new(poller.registry()?),
         arrivals: Arrivals::default(),
         unread: RefCell::default(),
         blocked: RefCell::default(),
@@ -325,7 +325,7 @@ impl Local {
             let connection = Watched::Connection(id.slot as usize);
             let watched = engine
                 .socket(id)
-                .map_or(Ok(()), |socket| self.registry.hand_over(socket.source(), connection));
+                .map_or(Ok(()), |socket| self.registry.widen(socket.source(), connection));
             if let Err(error) = watched {
                 tracing::warn!(%error, "a connection could not be watched");
                 engine.hung_up(id);
@@ -361,7 +361,7 @@ impl Local {
                     let slot = match ready.who {
                         Watched::Connection(slot) => slot,
                         Watched::Newcomer(place) => {
-                            if let Some(arriving) = self.arrivals.ready(place, ready) {
+                            if let Some(arriving) = self.arrivals.ready(&self.registry, place, ready) {
                                 newcomers.serve(&self, arriving);
                             }
                             continue;
