@@ -8,8 +8,8 @@
 # Wants: Debian, a Rust toolchain (rustup), git, a C compiler. Installs what is missing of the rest: Debian packages with
 # apt-get (as root, or through sudo), Python packages in virtual environments under target/, npm packages under web/.
 #
-# LONG_PROOFS=1 makes the proofs of durability long: 50 rounds of kill -9, 100 cuts and 100 flipped bits, 500 subscribers
-# that are kicked again and again, 500 traced acknowledgements; some minutes instead of seconds.
+# LONG_PROOFS=1 makes the proofs of durability long: 300 rounds of kill -9 instead of 50, 1,000 cuts of a log instead of 100, 500
+# traced acknowledgements instead of 40; minutes instead of seconds.
 #
 # Each step's output is shown and kept in target/test-logs/STEP.log. The last line is `N passed, N failed`; the exit code
 # is 0 only if nothing failed. A step that cannot run here says SKIPPED and why, and counts as neither.

@@ -74,7 +74,7 @@ async fn writes_until_told(
 
 #[test]
 fn after_kill_9_under_load_every_acknowledged_message_is_there_once_in_order() {
-    let rounds = size(5, 50);
+    let rounds = size(50, 300);
     let dir = tempfile::tempdir().unwrap();
     let arguments = ["--data", dir.path().to_str().unwrap(), "--shards", "2"];
     let mut program = Program::start(&arguments);
@@ -164,7 +164,7 @@ fn between_the_write_of_a_talk_and_its_ack_on_the_socket_a_sync_of_the_log_is_co
         return;
     }
     let mut program = Program::from_command(command, &["--data", data.to_str().unwrap(), "--shards", "2"]);
-    let talks = size(20, 500);
+    let talks = size(40, 500);
     let mut ann = Person::joined(program.address(), "ann", "lobby");
     for n in 1..=talks {
         assert_eq!(ann.say("lobby", &format!("proof-{n}-"))["seq"], n);
@@ -331,7 +331,7 @@ fn a_cut_log_or_a_flipped_bit_gives_a_prefix_with_the_loss_told_or_a_refusal() {
         judge(dir.path(), &epoch, what)
     };
     assert_eq!(try_with("untouched", "", &|_| {}), Verdict::Whole);
-    let places = size(10, 100);
+    let places = size(100, 1_000);
     let length = |name: &str| image.iter().find(|(file, _)| file == name).unwrap().1.len();
     let wal = length("history.db-wal");
     let mut verdicts: HashMap<Verdict, usize> = HashMap::new();
@@ -391,8 +391,8 @@ async fn is_kicked_again_and_again(address: SocketAddr, name: String, last: u64,
 
 #[test]
 fn subscribers_that_are_kicked_while_the_room_is_busy_hear_all_that_was_published_once() {
-    let subscribers = size(100, 500);
-    let last: u64 = 4_000;
+    let subscribers = 500;
+    let last = size(2_000, 20_000) as u64;
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(&kept(dir.path()));
     let address = server.address;

@@ -63,7 +63,7 @@ fn what_was_acknowledged_is_there_once_and_in_order_after_kill_9() {
     let mut acked: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     let mut dice = fastrand::Rng::with_seed(9);
     let mut fresh = 0;
-    for _ in 0..size(8, 50) {
+    for _ in 0..size(50, 300) {
         let repeat: Vec<String> = (0..fresh)
             .filter(|n| !acked.contains_key(n))
             .map(|n| n.to_string())
