@@ -8,7 +8,7 @@
 # Wants: Debian, a Rust toolchain (rustup), git, a C compiler. Installs what is missing of the rest: Debian packages with
 # apt-get (as root, or through sudo), Python packages in virtual environments under target/, npm packages under web/.
 #
-# LONG_PROOFS=1 makes the proofs of durability long: 300 rounds of kill -9 instead of 50, 1,000 cuts of a log instead of 100, 500
+# LONG_PROOFS=1 makes the proofs of durability long: 200 rounds of kill -9 instead of 50, 1,000 cuts of a log instead of 100, 500
 # traced acknowledgements instead of 40; minutes instead of seconds.
 #
 # Each step's output is shown and kept in target/test-logs/STEP.log. The last line is `N passed, N failed`; the exit code
