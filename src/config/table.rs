@@ -188,7 +188,7 @@ settings! {
 
     /// How a shard writes to its members, and what it holds for them.
     flush: Flush {
-        /// The longest that a talk may wait for others to share its write.
+        /// The longest that a talk may wait for others to share its write; with several shards, twice that.
         max: Duration = "6ms", within "0s"..="1s";
         /// Under load the next flush of a room waits for half of what the last one cost per talk that it had, and at most
         /// this many times its cost: more makes deliveries cheaper and later; 0 never waits.

@@ -50,7 +50,7 @@ struct Stretch {
 pub(crate) struct PaceSettings {
     /// How many times the cost of a flush the next one waits at most; 0 switches waiting off.
     pub(crate) factor: f32,
-    /// Longest wait of a room that has one shard, microseconds.
+    /// Longest wait of a room that has one shard, microseconds; where shards share it, twice that.
     pub(crate) longest_us: u64,
     /// Shards that share a room's members.
     pub(crate) shards: usize,
@@ -105,8 +105,10 @@ impl Pacer {
         let everywhere = here * settings.shards as f64;
         // Half the cost for each event: two that came during a flush are worth one more flush of waiting.
         let times = (f64::from(self.gathered) / 2.0).min(f64::from(settings.factor));
-        let wait = (everywhere * times).min(settings.longest_us as f64);
-        (wait + everywhere - here) as u64
+        let longest = settings.longest_us as f64;
+        let wait = (everywhere * times).min(longest);
+        // Bounded apart: a flush that was held up by something else must not be multiplied by 64 shards.
+        (wait + (everywhere - here).min(longest)) as u64
     }
 
     /// A flush of `events` events ended at `now` after `cost_us` of work.
@@ -233,6 +235,13 @@ mod tests {
             pacer.due(&PaceSettings { shards, ..SETTINGS }, 9_000)
         };
         assert_eq!([1, 2, 4].map(due), [18_000; 3]);
+    }
+
+    #[test]
+    fn a_flush_that_was_held_up_makes_nobody_wait_longer_than_twice_the_most() {
+        let mut pacer = Pacer::new();
+        pacer.flushed(100_000, 50_000, 5);
+        assert_eq!(pacer.due(&PaceSettings { shards: 64, ..SETTINGS }, 100_100), 120_000);
     }
 
     #[test]
