@@ -60,6 +60,10 @@ pub struct Common {
     /// Pins the generator to this core.
     #[arg(long)]
     pub load_core: Option<usize>,
+    /// Never sleeps: nobody has to wake this generator, so that its waking is neither in the server's time nor in the
+    /// latencies. For a generator that has a core to itself.
+    #[arg(long, requires = "load_core")]
+    pub busy: bool,
     /// The wire format.
     #[arg(long, value_enum, default_value = "proto")]
     pub dialect: Dialect,
@@ -203,7 +207,7 @@ pub struct Rooms {
     #[arg(long, default_value_t = 10.0)]
     pub big_rate: f64,
     /// Drives the huge rooms from a process of their own, so that reading them does not delay what the small ones hear.
-    #[arg(long, requires = "big")]
+    #[arg(long, requires = "big", conflicts_with = "busy")]
     pub big_apart: bool,
 }
 

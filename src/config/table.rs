@@ -188,11 +188,12 @@ settings! {
 
     /// How a shard writes to its members, and what it holds for them.
     flush: Flush {
-        /// The longest that a talk may wait for others to share its write; with several shards, twice that.
-        max: Duration = "6ms", within "0s"..="1s";
+        /// Talks wait for others to share their write only while flushes of their room begin at most this far apart: 0
+        /// never waits.
+        max: Duration = "11ms", within "0s"..="1s";
         /// Under load the next flush of a room waits for half of what the last one cost per talk that it had, and at most
         /// this many times its cost: more makes deliveries cheaper and later; 0 never waits.
-        pace: f64 = "2.0", within "0"..="100";
+        pace: f64 = "2.5", within "0"..="100";
         /// The most that one shard keeps of one room for members that lag.
         ring_bytes: ByteCount = "1MiB", within "64KiB"..="1GiB";
         /// The most that one shard keeps of all its rooms.

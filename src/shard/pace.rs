@@ -2,7 +2,8 @@
 //!
 //! Every write costs a system call, whatever it carries, so a room under load is cheaper to serve when events gather before a
 //! flush. The wait is in proportion to what the last flush cost and to how much it gathered: talks that come one by one are
-//! hardly delayed, and a flood is. Two observations end it: a wait that gathered nothing is not repeated for a growing number
+//! hardly delayed, and a flood is. It ends where flushes would begin further apart than the operator allows, so a flush that
+//! takes that long by itself is followed by the next at once. Two observations end it too: a wait that gathered nothing is not repeated for a growing number
 //! of flushes, and a wait that slows the talkers down (they wait for their own echo before they say the next thing, so the
 //! event rate is higher in short stretches without waits) is given up for a growing time.
 //!
@@ -50,8 +51,8 @@ struct Stretch {
 pub(crate) struct PaceSettings {
     /// How many times the cost of a flush the next one waits at most; 0 switches waiting off.
     pub(crate) factor: f32,
-    /// Longest wait of a room that has one shard, microseconds; where shards share it, twice that.
-    pub(crate) longest_us: u64,
+    /// Longest time from the beginning of a flush to the beginning of the next because of waiting, microseconds.
+    pub(crate) apart_us: u64,
     /// Shards that share a room's members.
     pub(crate) shards: usize,
 }
@@ -101,14 +102,14 @@ impl Pacer {
         if settings.factor == 0.0 {
             return 0;
         }
-        let here = f64::from(self.cost);
-        let everywhere = here * settings.shards as f64;
+        let cost = u64::from(self.cost);
+        let everywhere = cost * settings.shards as u64;
         // Half the cost for each event: two that came during a flush are worth one more flush of waiting.
         let times = (f64::from(self.gathered) / 2.0).min(f64::from(settings.factor));
-        let longest = settings.longest_us as f64;
-        let wait = (everywhere * times).min(longest);
+        let wait = (everywhere as f64 * times) as u64;
         // Bounded apart: a flush that was held up by something else must not be multiplied by 64 shards.
-        (wait + (everywhere - here).min(longest)) as u64
+        let others = (everywhere - cost).min(settings.apart_us);
+        wait.min(settings.apart_us.saturating_sub(everywhere)) + others
     }
 
     /// A flush of `events` events ended at `now` after `cost_us` of work.
@@ -192,7 +193,7 @@ mod tests {
 
     const SETTINGS: PaceSettings = PaceSettings {
         factor: 2.0,
-        longest_us: 10_000,
+        apart_us: 20_000,
         shards: 1,
     };
 
@@ -204,12 +205,24 @@ mod tests {
     }
 
     #[test]
-    fn the_next_one_waits_in_proportion_to_the_last_flush_and_never_longer_than_the_most() {
+    fn the_next_one_waits_in_proportion_to_the_last_flush() {
         let mut pacer = Pacer::new();
         pacer.flushed(10_000, 3_000, 5);
         assert_eq!(pacer.due(&SETTINGS, 10_100), 16_000);
-        pacer.flushed(20_000, 30_000, 5);
-        assert_eq!(pacer.due(&SETTINGS, 20_100), 30_000);
+    }
+
+    #[test]
+    fn waiting_never_brings_the_beginnings_of_two_flushes_further_apart_than_the_most() {
+        // Each began at 10,000.
+        let due_after = |cost| {
+            let mut pacer = Pacer::new();
+            pacer.flushed(10_000 + cost, cost, 5);
+            pacer.due(&SETTINGS, 10_000 + cost)
+        };
+        assert_eq!(
+            [6_000, 7_000, 15_000, 20_000, 90_000].map(due_after),
+            [28_000, 30_000, 30_000, 30_000, 100_000]
+        );
     }
 
     #[test]
@@ -238,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_that_was_held_up_makes_nobody_wait_longer_than_twice_the_most() {
+    fn a_flush_that_was_held_up_makes_nobody_wait_longer_than_the_most() {
         let mut pacer = Pacer::new();
         pacer.flushed(100_000, 50_000, 5);
         assert_eq!(pacer.due(&PaceSettings { shards: 64, ..SETTINGS }, 100_100), 120_000);

@@ -25,7 +25,7 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// The next flush waits at most this many times the cost of the last one; 0: never.
     pub pace: f32,
-    /// Longest wait before a flush.
+    /// Longest time between the beginnings of two flushes of a room because of waiting.
     pub flush_max: Duration,
     /// Writes of a flush before other work gets its turn.
     pub yield_writes: usize,
@@ -61,8 +61,8 @@ impl Default for Settings {
             dead_after: Duration::from_secs(60),
             idle_kick: None,
             write_timeout: Duration::from_secs(10),
-            pace: 2.0,
-            flush_max: Duration::from_millis(6),
+            pace: 2.5,
+            flush_max: Duration::from_millis(11),
             yield_writes: 128,
             ring_bytes: 1024 * 1024,
             ring_budget: 64 * 1024 * 1024,
@@ -80,7 +80,7 @@ impl Settings {
     pub(super) fn pacing(&self, shards: usize) -> PaceSettings {
         PaceSettings {
             factor: self.pace,
-            longest_us: self.flush_max.as_micros() as u64,
+            apart_us: self.flush_max.as_micros() as u64,
             shards,
         }
     }

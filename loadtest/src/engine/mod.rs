@@ -179,6 +179,12 @@ pub struct Engine {
     padding: Vec<u8>,
     poll: Poll,
     events: Events,
+    /// It never sleeps.
+    busy: bool,
+    /// When the last turn ended.
+    turned_ns: u64,
+    /// What a busy one spent on turns in which nothing had come, nanoseconds: another would have slept.
+    pub idle_ns: u64,
     buffer: Vec<u8>,
     last_read: LastRead,
     started: Instant,
@@ -199,7 +205,7 @@ pub struct Engine {
 
 impl Engine {
     /// An engine without connections, with `classes` latency classes.
-    pub fn new(aim: Aim, classes: usize) -> io::Result<Self> {
+    pub fn new(aim: Aim, classes: usize, busy: bool) -> io::Result<Self> {
         let latency = (0..classes).map(|_| {
             Ok(Latency {
                 interval: histogram()?,
@@ -211,6 +217,9 @@ impl Engine {
             padding: vec![b'x'; aim.text_bytes.saturating_sub(MARKER_BYTES)],
             aim,
             poll: Poll::new()?,
+            busy,
+            turned_ns: 0,
+            idle_ns: 0,
             events: Events::with_capacity(4096),
             buffer: vec![0; limits::READ_BUFFER_BYTES],
             last_read: LastRead::default(),
@@ -347,10 +356,15 @@ impl Engine {
         self.send(id, &bytes);
     }
 
-    /// Waits until something happens, at most `wait`, and appends what it was to `happened`.
+    /// Waits until something happens, at most `wait` and not at all if it is busy, and appends what it was to `happened`.
     pub fn turn(&mut self, wait: Duration, happened: &mut Vec<Happened>) -> io::Result<()> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        match self.poll.poll(&mut events, Some(wait.min(limits::POLL_TIME))) {
+        let wait = if self.busy {
+            Duration::ZERO
+        } else {
+            wait.min(limits::POLL_TIME)
+        };
+        match self.poll.poll(&mut events, Some(wait)) {
             Ok(()) => {
                 for event in &events {
                     let Token(id) = event.token();
@@ -364,6 +378,13 @@ impl Engine {
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
+        }
+        if self.busy {
+            let now = self.now_ns();
+            if events.is_empty() {
+                self.idle_ns += now - self.turned_ns;
+            }
+            self.turned_ns = now;
         }
         self.events = events;
         happened.append(&mut self.happened);

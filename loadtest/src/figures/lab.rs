@@ -25,6 +25,8 @@ pub(super) struct Server {
     pub(super) more: &'static str,
     /// Whether it stays on its own core.
     pub(super) pinned: bool,
+    /// Whether the generator, which has the other core, never sleeps.
+    pub(super) busy: bool,
     /// Whether the kernel keeps little for each socket: the run is made in a network of its own, with small send buffers.
     pub(super) small_buffers: bool,
 }
@@ -85,6 +87,7 @@ impl Lab {
             dialect: "proto",
             more: "",
             pinned: true,
+            busy: true,
             small_buffers: false,
         }
     }
@@ -103,6 +106,7 @@ impl Lab {
             dialect: "raw",
             more: "",
             pinned: true,
+            busy: true,
             small_buffers: false,
         }
     }
@@ -117,6 +121,7 @@ impl Lab {
             dialect,
             more: "--any-order",
             pinned: true,
+            busy: true,
             small_buffers: false,
         };
         vec![
@@ -213,6 +218,9 @@ impl Lab {
             command
                 .args(["--server-core", &self.options.server_core.to_string()])
                 .args(["--load-core", &self.options.load_core.to_string()]);
+        }
+        if server.busy {
+            command.arg("--busy");
         }
         if let Some(url) = server.url {
             command.args(["--url", url]);

@@ -137,6 +137,7 @@ fn shards(lab: &mut Lab) -> Vec<Line> {
     // Neither is bound to a core: two shards need two.
     let server = |words: &str| Server {
         pinned: false,
+        busy: false,
         ..lab.plaza(words)
     };
     let (one, two) = (server("--memory --shards 1"), server("--memory --shards 2"));
@@ -381,7 +382,11 @@ fn stall(lab: &mut Lab) -> Vec<Line> {
 
 fn beside(lab: &mut Lab) -> Vec<Line> {
     let (members, seconds) = (lab.members(15_000), lab.options.seconds * 2.0);
-    let server = lab.one_shard();
+    // Two generators share a core.
+    let server = Server {
+        busy: false,
+        ..lab.one_shard()
+    };
     let two = "rooms --small 1 --small-size 2 --rate 20";
     let words = format!("{two} --big 1 --big-size {members} --big-rate 10 --big-apart --seconds {seconds}");
     let runs: Vec<Option<Run>> = (0..lab.few_rounds()).map(|_| lab.run(&server, &words)).collect();

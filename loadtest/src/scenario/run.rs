@@ -171,7 +171,7 @@ impl Run {
             ready_on_upgrade,
             sources,
         };
-        let engine = Engine::new(aim, classes).map_err(|error| error.to_string())?;
+        let engine = Engine::new(aim, classes, common.busy).map_err(|error| error.to_string())?;
         let last = mark(&engine, pid);
         let (talkers, samples, news) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Self {
@@ -364,7 +364,9 @@ fn mark(engine: &Engine, pid: Option<u32>) -> Mark {
     Mark {
         at: Instant::now(),
         server_cpu_ns: pid.and_then(process::cpu_ns),
-        own_cpu_ns: process::cpu_ns(std::process::id()).unwrap_or(0),
+        own_cpu_ns: process::cpu_ns(std::process::id())
+            .unwrap_or(0)
+            .saturating_sub(engine.idle_ns),
         delivered: engine.counts.delivered,
         sent: engine.counts.sent,
     }
