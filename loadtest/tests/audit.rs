@@ -57,6 +57,16 @@ fn a_server_that_does_right_passes_and_is_measured() {
 }
 
 #[test]
+fn a_generator_that_never_sleeps_counts_the_time_it_works_and_no_other() {
+    let (output, report, _) = load(
+        "fanout -n 10 --rate 20 --warmup 0.2 --seconds 1 --busy --load-core 0 --require load_cores<=0.5",
+        "",
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(report["figures"]["delivered"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn a_server_that_drops_one_delivery_in_ten_thousand_fails() {
     let (code, figures) = fanout("--drop-one-in 10000");
     assert_eq!(code, 1);
