@@ -5,7 +5,8 @@ mod support;
 
 use std::{
     collections::HashMap,
-    env,
+    env, io,
+    net::TcpStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,8 +15,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use plaza::config::ByteCount;
 use serde_json::json;
-use support::{Peer, Program, metric, until};
+use support::{Peer, Program, Running, config, frame, metric, until};
 
 /// Sockets of one burst, which all ask to be accepted before any of them says a word.
 const BURST: usize = 500;
@@ -231,4 +233,53 @@ fn member_of_fifty_rooms_hears_each_of_them_in_order() {
             .unwrap();
         assert_eq!(number % 2, 1, "{event}");
     }
+}
+
+/// The shards' inboxes are full most of the time, so that messages to the other shard are kept and sent again.
+#[test]
+fn a_flood_to_a_shard_whose_inbox_is_full_arrives_whole_but_for_what_was_refused() {
+    // The home of one is with the talker, that of the other with the listener.
+    for room in ["r0", "delta"] {
+        flood(room);
+    }
+}
+
+fn flood(room: &str) {
+    let mut config = config();
+    config.flush.inbox_messages = 64;
+    config.flush.ring_bytes = ByteCount(32 * 1024 * 1024);
+    let server = Running::start(&config);
+    let socket = TcpStream::connect(server.address).unwrap();
+    let mut own = socket.try_clone().unwrap();
+    let mut talker = Peer::over(socket);
+    talker.become_native(server.address, "flood");
+    talker.ask(json!({"join": {"room": room}}));
+    // Whoever comes second is given the other shard.
+    let mut listener = Peer::native_in(server.address, "other bank", room);
+    let mut last = Peer::native_in(server.address, "last drop", room);
+    let echoes = thread::spawn(move || io::copy(&mut own, &mut io::sink()));
+    let flood: Vec<u8> = (0..20_000)
+        .map(|number| json!({"talk": {"room": room, "text": format!("drop {number}")}}).to_string())
+        .flat_map(|talk| frame(support::TEXT, talk.as_bytes()))
+        .collect();
+    let last_room = room.to_owned();
+    let flooding = thread::spawn(move || {
+        talker.send(&flood);
+        // Refused while too much is under way.
+        while !last.ask(json!({"talk": {"room": last_room, "text": "the last"}}))["error"].is_null() {}
+    });
+    let mut seq = 0;
+    loop {
+        let heard = listener.event_where(|event| !event["message"].is_null());
+        let message = &heard["message"];
+        seq += 1;
+        assert_eq!(message["seq"], seq);
+        if message["text"] == "the last" {
+            break;
+        }
+    }
+    flooding.join().unwrap();
+    drop(server);
+    // It ends with the server's word or without one.
+    let _ = echoes.join().unwrap();
 }

@@ -8,7 +8,8 @@
 //!
 //! When the queue is full the sender ([`Outbox`]) keeps the message, and everything for the same shard after it, in order.
 //! It says that it is starved and then tries again once; the owner, after it has made room, looks whether somebody is
-//! starved and wakes those. Again a `SeqCst` fence stands between the two steps on both sides. A message is therefore never
+//! starved and wakes those. Again a `SeqCst` fence stands between the two steps on both sides, and a sender has put its waker
+//! in place before it tries, or that one wake would find nobody. A message is therefore never
 //! dropped, never reordered and never forgotten; how much may be kept is the business of who creates messages (a home
 //! refuses talks while [`Outbox::kept`] is above its bound).
 
@@ -98,12 +99,15 @@ impl<M> Inbox<M> {
         self.waker.wake();
     }
 
-    /// Ready when a message waits. Wakes of [`Inbox::rouse`] come as wakes of the task alone.
-    pub(crate) fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready when a message waits. Wakes of [`Inbox::rouse`] come as wakes of the task alone: a shard polls again whenever it
+    /// is woken. `retry` is to send what is kept ([`Outbox::retry`]). It is called when the waker is in its place, since the
+    /// wake that is owed to a starved sender is given once.
+    pub(crate) fn poll_ready(&self, context: &mut Context<'_>, retry: impl FnOnce()) -> Poll<()> {
+        self.register(context);
+        retry();
         if !self.queue.is_empty() {
             return Poll::Ready(());
         }
-        self.register(context);
         // All changes of `asleep` are read-modify-writes, so that each follows the one it saw: loom does not know that a plain
         // store cannot come between a swap of the sender and what that swap read, and takes the sleeper for lost.
         self.asleep.swap(true, Ordering::AcqRel);
@@ -228,8 +232,7 @@ mod tests {
                                         return Poll::Ready(());
                                     }
                                     polled = true;
-                                    let _ = inboxes[me].poll_ready(context);
-                                    outbox.retry();
+                                    let _ = inboxes[me].poll_ready(context, || outbox.retry());
                                     if outbox.kept() > 16 {
                                         Poll::Pending
                                     } else {
@@ -253,7 +256,7 @@ mod tests {
         let mut received = 0;
         runtime.block_on(async {
             while received < SENDERS * MESSAGES {
-                poll_fn(|context| inboxes[0].poll_ready(context)).await;
+                poll_fn(|context| inboxes[0].poll_ready(context, || ())).await;
                 while let Some((sender, n)) = inboxes[0].pop() {
                     assert_eq!(n, next[sender], "sender {sender} out of order");
                     next[sender] += 1;
@@ -299,7 +302,7 @@ mod loom_tests {
             };
             let mut received = Vec::new();
             while received.len() < 2 {
-                block_on(poll_fn(|context| inbox.poll_ready(context)));
+                block_on(poll_fn(|context| inbox.poll_ready(context, || ())));
                 while let Some(message) = inbox.pop() {
                     received.push(message);
                 }
@@ -333,7 +336,7 @@ mod loom_tests {
             };
             let bell = std::sync::Arc::new(Bell(false.into()));
             let waker = std::task::Waker::from(bell.clone());
-            let polled = inbox.poll_ready(&mut Context::from_waker(&waker));
+            let polled = inbox.poll_ready(&mut Context::from_waker(&waker), || ());
             sender.join().unwrap();
             let woken = bell.0.load(std::sync::atomic::Ordering::SeqCst);
             if polled.is_pending() && !woken && inbox.len() > 0 {
@@ -361,8 +364,7 @@ mod loom_tests {
                     outbox.send(0, 1);
                     outbox.send(0, 2);
                     block_on(poll_fn(|context| {
-                        let _ = inboxes[1].poll_ready(context);
-                        outbox.retry();
+                        let _ = inboxes[1].poll_ready(context, || outbox.retry());
                         if outbox.kept() == 0 {
                             Poll::Ready(())
                         } else {
@@ -373,7 +375,7 @@ mod loom_tests {
             };
             let mut received = Vec::new();
             while received.len() < 2 {
-                block_on(poll_fn(|context| inboxes[0].poll_ready(context)));
+                block_on(poll_fn(|context| inboxes[0].poll_ready(context, || ())));
                 while let Some(message) = inboxes[0].pop() {
                     received.push(message);
                 }

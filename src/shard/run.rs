@@ -431,8 +431,7 @@ impl Local {
         loop {
             poll_fn(|context| {
                 // A wake may mean that a shard that was full has room.
-                self.turn(Engine::retry_kept);
-                match inbox.poll_ready(context) {
+                match inbox.poll_ready(context, || self.turn(Engine::retry_kept)) {
                     Poll::Pending if arrivals.is_empty() && stored.is_empty() && answers.is_empty() => Poll::Pending,
                     Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
                 }
