@@ -31,10 +31,9 @@ enum Delivered {
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Something is new in this room: plans its flush.
-    pub(super) fn plan_flush(&mut self, place: u32) {
+    /// Something is new in this room at `now`: plans its flush.
+    pub(super) fn plan_flush(&mut self, place: u32, now: u64) {
         let pacing = self.settings.pacing(self.directory.shards());
-        let now = self.now.us;
         let Some(room) = self.rooms.get_mut(place as usize) else {
             return;
         };
@@ -97,6 +96,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 next: 0,
                 end: room.ring.end(),
                 events: std::mem::take(&mut room.ring.fresh),
+                began_us: began,
                 cost_us: 0,
                 disturbed: false,
                 largest: 0,
@@ -174,7 +174,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if finished {
             // A second walk for those who were passed over says nothing about the cost of a flush.
             if walk.events > 0 {
-                room.pacer.flushed(ended, walk.cost_us, walk.events);
+                let flushed = walk.began_us..ended;
+                room.pacer.flushed(flushed, walk.cost_us, walk.events);
             }
             self.stats.flushes.push((walk.cost_us, walk.largest));
             room.flush = Flush::Idle;
@@ -186,7 +187,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 room.flush = Flush::Ready;
                 self.ready.push_back(place);
             } else if end > walk.end {
-                self.plan_flush(place);
+                self.plan_flush(place, ended);
             }
         } else {
             room.flush = Flush::Walking(walk);

@@ -77,7 +77,9 @@ pub(crate) struct Walk {
     pub(crate) events: usize,
     /// The largest batch so far, bytes.
     pub(crate) largest: usize,
-    /// What it cost so far, microseconds.
+    /// When it began, microseconds of the shard's clock.
+    pub(crate) began_us: u64,
+    /// What it cost so far, microseconds: less than the time since, if others had their turns meanwhile.
     pub(crate) cost_us: u64,
     /// Members were removed behind the walk's back, so some may have been passed over.
     pub(crate) disturbed: bool,

@@ -2,21 +2,23 @@
 //!
 //! Every write costs a system call, whatever it carries, so a room under load is cheaper to serve when events gather before a
 //! flush. The wait is in proportion to what the last flush cost and to how much it gathered: talks that come one by one are
-//! hardly delayed, and a flood is. It ends where flushes would begin further apart than the operator allows, so a flush that
-//! takes that long by itself is followed by the next at once. Two observations end it too: a wait that gathered nothing is not repeated for a growing number
-//! of flushes, and a wait that slows the talkers down (they wait for their own echo before they say the next thing, so the
-//! event rate is higher in short stretches without waits) is given up for a growing time.
+//! hardly delayed, and a flood is. Waiting never brings the beginnings of two flushes further apart than the operator allows, so
+//! one that takes that long by itself is followed by the next at once. Two observations end it too: a wait that gathered nothing
+//! is not repeated for a growing number of flushes, and a wait that slows the talkers down (they wait for their own echo before
+//! they say the next thing, so the event rate is higher in short stretches without waits) is given up for a growing time.
 //!
 //! A shard sees its own share of a room's members only. Shards flush side by side, so one that is done sooner waits for as
 //! long as if it had written to all of them: else more cores would mean smaller writes.
+
+use std::ops::Range;
 
 use crate::limits::{PACE_LEAST_US, PACE_PROBES_MOST, PACE_SKIPS_MOST, PACE_STRETCH_US};
 
 /// The pace of one room. Times are microseconds of the shard's clock.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
-    /// When the last flush ended.
-    ended: u64,
+    /// When the last flush began and ended.
+    last: Range<u64>,
     /// What it cost.
     cost: u32,
     /// How many events it had.
@@ -60,7 +62,7 @@ pub(crate) struct PaceSettings {
 impl Pacer {
     pub(crate) fn new() -> Self {
         Self {
-            ended: 0,
+            last: 0..0,
             cost: 0,
             gathered: 0,
             skip: 0,
@@ -83,7 +85,8 @@ impl Pacer {
     /// The first event since the last flush came at `now`: when to flush. Not later than `now` means at once.
     pub(crate) fn due(&mut self, settings: &PaceSettings, now: u64) -> u64 {
         self.stretch.turn(now);
-        let due = self.ended + self.wait(settings);
+        let longest = self.last.start + settings.apart_us;
+        let due = (self.last.end + self.wait(settings)).min(longest);
         // The timer is not finer than this, and a wait that short gathers nothing.
         if due < now + PACE_LEAST_US || self.stretch.is_free() {
             self.waiting = false;
@@ -102,19 +105,16 @@ impl Pacer {
         if settings.factor == 0.0 {
             return 0;
         }
-        let cost = u64::from(self.cost);
-        let everywhere = cost * settings.shards as u64;
+        let here = u64::from(self.cost);
+        let everywhere = here * settings.shards as u64;
         // Half the cost for each event: two that came during a flush are worth one more flush of waiting.
         let times = (f64::from(self.gathered) / 2.0).min(f64::from(settings.factor));
-        let wait = (everywhere as f64 * times) as u64;
-        // Bounded apart: a flush that was held up by something else must not be multiplied by 64 shards.
-        let others = (everywhere - cost).min(settings.apart_us);
-        wait.min(settings.apart_us.saturating_sub(everywhere)) + others
+        (everywhere as f64 * times) as u64 + (everywhere - here)
     }
 
-    /// A flush of `events` events ended at `now` after `cost_us` of work.
-    pub(crate) fn flushed(&mut self, now: u64, cost_us: u64, events: usize) {
-        self.ended = now;
+    /// A flush of `events` events took this time, `cost_us` of which were work for it.
+    pub(crate) fn flushed(&mut self, time: Range<u64>, cost_us: u64, events: usize) {
+        self.last = time;
         self.cost = u32::try_from(cost_us).unwrap_or(u32::MAX);
         self.gathered = u32::try_from(events).unwrap_or(u32::MAX);
         self.stretch.events = self.stretch.events.saturating_add(events as u32);
@@ -197,17 +197,22 @@ mod tests {
         shards: 1,
     };
 
+    /// A flush in one go that ended at `now`.
+    fn flushed(pacer: &mut Pacer, now: u64, cost: u64, events: usize) {
+        pacer.flushed(now.saturating_sub(cost)..now, cost, events);
+    }
+
     #[test]
     fn the_first_event_after_quiet_is_flushed_at_once() {
         let mut pacer = Pacer::new();
-        pacer.flushed(1_000_000, 3_000, 1);
+        flushed(&mut pacer, 1_000_000, 3_000, 1);
         assert_eq!(pacer.due(&SETTINGS, 2_000_000), 2_000_000);
     }
 
     #[test]
     fn the_next_one_waits_in_proportion_to_the_last_flush() {
         let mut pacer = Pacer::new();
-        pacer.flushed(10_000, 3_000, 5);
+        flushed(&mut pacer, 10_000, 3_000, 5);
         assert_eq!(pacer.due(&SETTINGS, 10_100), 16_000);
     }
 
@@ -216,7 +221,7 @@ mod tests {
         // Each began at 10,000.
         let due_after = |cost| {
             let mut pacer = Pacer::new();
-            pacer.flushed(10_000 + cost, cost, 5);
+            flushed(&mut pacer, 10_000 + cost, cost, 5);
             pacer.due(&SETTINGS, 10_000 + cost)
         };
         assert_eq!(
@@ -229,7 +234,7 @@ mod tests {
     fn talks_that_come_one_by_one_wait_less_than_a_flood() {
         let due_after = |events| {
             let mut pacer = Pacer::new();
-            pacer.flushed(10_000, 3_000, events);
+            flushed(&mut pacer, 10_000, 3_000, events);
             pacer.due(&SETTINGS, 10_100)
         };
         assert_eq!(
@@ -244,17 +249,28 @@ mod tests {
         let due = |shards: usize| {
             let mut pacer = Pacer::new();
             let cost = 4_000 / shards as u64;
-            pacer.flushed(6_000 + cost, cost, 5);
+            flushed(&mut pacer, 6_000 + cost, cost, 5);
             pacer.due(&PaceSettings { shards, ..SETTINGS }, 9_000)
         };
         assert_eq!([1, 2, 4].map(due), [18_000; 3]);
     }
 
     #[test]
-    fn a_flush_that_was_held_up_makes_nobody_wait_longer_than_the_most() {
+    fn with_many_shards_too_flushes_begin_no_further_apart_than_the_most() {
         let mut pacer = Pacer::new();
-        pacer.flushed(100_000, 50_000, 5);
-        assert_eq!(pacer.due(&PaceSettings { shards: 64, ..SETTINGS }, 100_100), 120_000);
+        flushed(&mut pacer, 13_000, 3_000, 5);
+        assert_eq!(pacer.due(&PaceSettings { shards: 64, ..SETTINGS }, 13_100), 30_000);
+        flushed(&mut pacer, 100_000, 50_000, 5);
+        assert_eq!(pacer.due(&PaceSettings { shards: 64, ..SETTINGS }, 100_100), 100_100);
+    }
+
+    #[test]
+    fn the_turns_that_others_had_during_a_flush_count_as_time_and_not_as_cost() {
+        let mut pacer = Pacer::new();
+        pacer.flushed(10_000..18_000, 3_000, 5);
+        assert_eq!(pacer.due(&SETTINGS, 18_100), 24_000);
+        pacer.flushed(10_000..28_000, 3_000, 5);
+        assert_eq!(pacer.due(&SETTINGS, 28_100), 30_000);
     }
 
     #[test]
@@ -262,13 +278,13 @@ mod tests {
         let mut pacer = Pacer::new();
         let mut now = 10_000;
         let mut waits = 0;
-        pacer.flushed(now, 3_000, 1);
+        flushed(&mut pacer, now, 3_000, 1);
         for _ in 0..300 {
             now += 50;
             let due = pacer.due(&SETTINGS, now);
             waits += u32::from(due > now);
             now = due.max(now) + 3_000;
-            pacer.flushed(now, 3_000, 1);
+            flushed(&mut pacer, now, 3_000, 1);
         }
         assert!(waits <= 12, "{waits} of 300 flushes waited for nothing");
     }
@@ -303,7 +319,7 @@ mod tests {
             events += gathered;
             flushes += 1;
             now = end;
-            pacer.flushed(now, 3_400, gathered);
+            flushed(&mut pacer, now, 3_400, gathered);
         }
         assert!(
             events as f64 / flushes as f64 > 7.0,
@@ -313,15 +329,15 @@ mod tests {
 
     fn closed_loop(settings: &PaceSettings) -> usize {
         let mut pacer = Pacer::new();
-        let (mut now, mut flushed) = (0_u64, 0);
-        pacer.flushed(0, 3_400, 16);
+        let (mut now, mut served) = (0_u64, 0);
+        flushed(&mut pacer, 0, 3_400, 16);
         while now < 5_000_000 {
             now += 100;
             let due = pacer.due(settings, now).max(now);
             now = due + 3_400;
-            pacer.flushed(now, 3_400, 16);
-            flushed += 16;
+            flushed(&mut pacer, now, 3_400, 16);
+            served += 16;
         }
-        flushed
+        served
     }
 }

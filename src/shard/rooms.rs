@@ -105,7 +105,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.ring_bytes += room.ring.push(event, now);
         self.ring_bytes -= room.ring.trim_to(cap);
         self.keep_budget();
-        self.plan_flush(place);
+        self.plan_flush(place, self.now.us);
         self.flush_if_full(place);
     }
 
