@@ -364,7 +364,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(super) fn rename(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        // The store has been asked for the name: another connection may stand here by now.
+        let Some(connection) = self
+            .connections
+            .get_mut(id.slot as usize)
+            .filter(|c| c.generation == id.generation)
+        else {
             return;
         };
         let Some(session) = connection.session.as_mut() else {

@@ -514,6 +514,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     },
                 );
             }
+            // Its join, which stood before it, has been refused.
+            ToHome::Leave { room, session, id, .. } if id.is_some() => {
+                let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
+                self.answer(session, id, Reply::Error(refusal));
+            }
             ToHome::Leave { room, session, id, .. } => {
                 self.send(session.shard, ToShard::Dismiss { session, id, room });
             }

@@ -7,6 +7,7 @@
 
 mod clients;
 mod sockets;
+mod store;
 mod told;
 mod turns;
 
@@ -27,6 +28,7 @@ use crate::{
 
 pub(super) use clients::{Speaks, masked};
 pub(super) use sockets::{FakeSocket, OPEN, TestClock};
+pub(super) use store::unanswered;
 pub(super) use told::{Told, answers};
 
 /// Shards, clients and time.
@@ -38,6 +40,7 @@ pub(super) struct World {
     clients: Vec<Client>,
     pub(super) said: Rc<RefCell<Vec<(RoomName, Talk)>>>,
     random: fastrand::Rng,
+    store: Option<store::TestStore>,
 }
 
 struct Client {
@@ -101,6 +104,7 @@ impl World {
             clients: Vec::new(),
             said,
             random: fastrand::Rng::with_seed(1),
+            store: None,
         }
     }
 
