@@ -126,8 +126,9 @@ impl Server {
             set_again(&shards, room, set);
         }
         if let Some(history) = &history {
-            let history = history.clone();
-            readiness.register_fn("history", move || std::future::ready(healthy(&history)));
+            let (asked, noted) = (history.clone(), history.clone());
+            readiness.register_fn("history", move || std::future::ready(healthy(&asked)));
+            readiness.register_note("history", move || hampered(&noted));
         }
         for number in 0..count {
             let shards = shards.clone();
@@ -422,6 +423,7 @@ fn start_history(config: &Config, shards: &Arc<Shards>, metrics: &Metrics) -> Re
         metrics.disk_bytes.set(stats.disk_bytes.load(Ordering::Relaxed) as i64);
         follow(&metrics.expired_talks, &stats.retired);
         follow(&metrics.commit_failures, &stats.failed_commits);
+        follow(&metrics.damage, &stats.damage);
     });
     Ok(Some(history))
 }
@@ -433,9 +435,16 @@ fn follow(counter: &Counter, total: &AtomicU64) {
 
 fn healthy(history: &History<Ticket>) -> Result<(), String> {
     match history.health() {
-        // Talks are taken; the server log says what else is wrong.
+        // Talks are taken, and all that is well is served: no reason to send newcomers away.
         history::Health::Well | history::Health::Hampered(_) => Ok(()),
         history::Health::Failing(fault) => Err(fault.to_string()),
+    }
+}
+
+fn hampered(history: &History<Ticket>) -> Option<String> {
+    match history.health() {
+        history::Health::Hampered(fault) => Some(fault.to_string()),
+        history::Health::Well | history::Health::Failing(_) => None,
     }
 }
 

@@ -188,6 +188,7 @@ pub(crate) fn run<T: Send + 'static>(
             }
             Err(fault) => {
                 tracing::error!(%fault, log, "a log cannot be indexed; search scans it");
+                let own = matches!(&fault, StoreFault::Damaged { file, .. } if *file == files.search);
                 match fault {
                     // Nothing changes there by itself.
                     StoreFault::Damaged { .. } => drop(known.remove(&log)),
@@ -201,8 +202,11 @@ pub(crate) fn run<T: Send + 'static>(
                         due.push_back(log);
                     }
                 }
-                let own = matches!(&fault, StoreFault::Damaged { file, .. } if *file == files.search);
-                shared.faults.beside(Some(fault));
+                match fault {
+                    // In what is indexed: it stays, whatever becomes of the index.
+                    StoreFault::Damaged { .. } if !own => shared.found(&fault, "what is stored is damaged"),
+                    fault => shared.faults.beside(Some(fault)),
+                }
                 if own {
                     // The index itself is damaged: it is cheap to make again.
                     drop(index);

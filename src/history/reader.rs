@@ -38,7 +38,8 @@ pub(crate) fn run<T: Send + 'static>(
             shared.reads.wait(me, Duration::from_secs(60));
             continue;
         };
-        let outcome = match answer(db, file, &ask) {
+        let found = |fault: &StoreFault| shared.found(fault, "what a user missed could not be read");
+        let outcome = match answer(db, file, &ask, &found) {
             Ok(answer) => {
                 if matches!(answer, Answer::Page { .. })
                     || matches!(&answer, Answer::Resumed { talks, .. } if !talks.is_empty())
@@ -49,9 +50,7 @@ pub(crate) fn run<T: Send + 'static>(
             }
             Err(why) => {
                 bump(Some(&shared.stats.unanswered), 1);
-                if matches!(why, StoreFault::Damaged { .. } | StoreFault::Broken { .. }) {
-                    tracing::error!(fault = %why, "a question could not be answered");
-                }
+                shared.found(&why, "a question could not be answered");
                 Outcome::Unanswered { ticket, ask, why }
             }
         };
@@ -59,8 +58,8 @@ pub(crate) fn run<T: Send + 'static>(
     }
 }
 
-/// Answers one question, from one snapshot of the database.
-pub(crate) fn answer(db: &Connection, file: &Path, ask: &Ask) -> Result<Answer, StoreFault> {
+/// Answers one question, from one snapshot of the database. What it has to leave out it says to `found`.
+fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) -> Result<Answer, StoreFault> {
     // Dropped without a commit: nothing was written.
     let _snapshot = db.unchecked_transaction().map_err(|why| fault(file, &why))?;
     match ask {
@@ -102,7 +101,7 @@ pub(crate) fn answer(db: &Connection, file: &Path, ask: &Ask) -> Result<Answer, 
             user,
             since,
             limit,
-        } => resume(db, file, log, user, *since, *limit),
+        } => resume(db, file, log, user, *since, *limit, found),
         Ask::Conversations { user, which } => Ok(Answer::Conversations {
             user: user.clone(),
             conversations: conversations(db, file, user, *which)?,
@@ -138,6 +137,7 @@ fn resume(
     user: &UserName,
     since: Since,
     limit: usize,
+    found: &dyn Fn(&StoreFault),
 ) -> Result<Answer, StoreFault> {
     let answer = |head, seq, talks| Answer::Resumed {
         log: log.clone(),
@@ -151,7 +151,7 @@ fn resume(
     let Some((row, head)) = head(db, file, log)? else {
         return Ok(answer(empty(), 0, Vec::new()));
     };
-    let unread = |fault: StoreFault| tracing::error!(%fault, "what a user missed could not be read");
+    let unread = |fault: StoreFault| found(&fault);
     let read = read_upto(db, file, &row, user).map_err(unread).unwrap_or_default();
     let after = head.since(since).after;
     let talks = if limit == 0 || after >= row.head {

@@ -82,6 +82,7 @@ impl Searcher {
                 }
                 Err(why) => {
                     bump(Some(&shared.stats.unanswered), 1);
+                    shared.found(&why, "a search could not be answered");
                     Outcome::Unanswered { ticket, ask, why }
                 }
             };

@@ -109,6 +109,7 @@ impl<T: Send + 'static> Writer<T> {
                 Ok(done) => break Ok(done),
                 Err(Failure::In(log, fault)) => {
                     tracing::error!(%log, %fault, "the log is out of service until the next start");
+                    self.shared.found(&fault, "a commit found damage");
                     self.heads.clear();
                     self.quarantine.insert(log, *fault);
                 }
@@ -184,10 +185,7 @@ impl<T: Send + 'static> Writer<T> {
                 touched.extend(slice.touched);
                 self.shared.stats.retired.fetch_add(slice.retired, Ordering::Relaxed);
             }
-            Err(fault @ StoreFault::Damaged { .. }) => {
-                tracing::error!(%fault, "retention leaves out a damaged log");
-                self.shared.faults.beside(Some(fault));
-            }
+            Err(fault @ StoreFault::Damaged { .. }) => self.shared.found(&fault, "retention leaves out a damaged log"),
             Err(fault) => return Err(Failure::Whole(Box::new(fault))),
         }
         if !wrote {
@@ -227,6 +225,9 @@ impl<T: Send + 'static> Writer<T> {
 
     fn outcome(&self, write: Write<T>, plan: Plan) -> Option<Outcome<T>> {
         let stats = &self.shared.stats;
+        if let Plan::Fault(fault @ StoreFault::Damaged { .. }) = &plan {
+            self.shared.found(fault, "nothing can be written there");
+        }
         match (write, plan) {
             (Write::Append(append), Plan::Commit { position, at }) => Some(Outcome::Committed {
                 append,

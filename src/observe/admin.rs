@@ -245,12 +245,16 @@ impl Admin {
 
     async fn readyz(&self) -> Answer {
         let failures = self.readiness.failures().await;
+        // Writing to a string cannot fail.
         if failures.is_empty() {
-            return Answer::text(StatusCode::OK, "ready\n");
+            let mut lines = "ready\n".to_owned();
+            for (part, note) in self.readiness.notes() {
+                let _ = writeln!(lines, "{part}: {note}");
+            }
+            return Answer::text(StatusCode::OK, lines);
         }
         let mut lines = String::new();
         for (part, reason) in failures {
-            // Writing to a string cannot fail.
             let _ = writeln!(lines, "{part}: {reason}");
         }
         Answer::text(StatusCode::SERVICE_UNAVAILABLE, lines)
