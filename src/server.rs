@@ -26,8 +26,8 @@ use crate::{
     ingress::{Acceptor, Believed, Doorman, Listener, Site, bind},
     limits,
     observe::{
-        Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread,
-        system_clock,
+        Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
+        TalkLogThread,
     },
     shard::{self, Observer, Shards, Store, Ticket, ToShard},
 };
@@ -388,7 +388,7 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
         "talk",
         "jsonl",
         Rotation::from_config(&config.log),
-        system_clock(),
+        Clocks::system(),
         metrics.logs.write_errors.clone(),
     )
     .map_err(sentence)?;

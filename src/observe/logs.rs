@@ -19,7 +19,7 @@ use tracing_subscriber::{
     reload,
 };
 
-use super::{Metrics, RotatingFile, Rotation, RotationControl, system_clock};
+use super::{Clocks, Metrics, RotatingFile, Rotation, RotationControl};
 use crate::{
     config::{self, LogFilter, LogFormat},
     limits,
@@ -63,10 +63,11 @@ impl Logs {
             (true, Some(dir)) => {
                 let rotation = Rotation::from_config(log);
                 let errors = metrics.logs.write_errors.clone();
-                let file = RotatingFile::open(dir, "server", "log", rotation, system_clock(), errors).map_err(|error| {
-                    let dir = dir.display();
-                    format!("the server log cannot be written into {dir}: {error}; set log.dir to a directory that can be written")
-                })?;
+                let file =
+                    RotatingFile::open(dir, "server", "log", rotation, Clocks::system(), errors).map_err(|error| {
+                        let dir = dir.display();
+                        format!("the server log cannot be written into {dir}: {error}; set log.dir to a directory that can be written")
+                    })?;
                 logs.file = Some(file.control());
                 let to_file = logs.writer("log-file", file);
                 // The same line goes to both, so that neither has colours.

@@ -10,7 +10,8 @@ mod rotate;
 mod talklog;
 
 pub use admin::{Admin, AdminThread, Answer, Call, Mount};
-pub use clock::{WallClock, rfc3339, system_clock};
+pub(crate) use clock::Ageing;
+pub use clock::{Clocks, rfc3339};
 pub use health::{Check, Failures, Phase, Probe, Readiness};
 pub use logs::Logs;
 pub use metrics::{

@@ -20,7 +20,7 @@ use std::{
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
-use super::clock::{WallClock, parse_stamp, stamp};
+use super::clock::{Ageing, Clocks, parse_stamp, stamp};
 use crate::{config, limits};
 
 /// When a new file begins, and which old ones stay.
@@ -48,7 +48,8 @@ pub struct RotatingFile {
     dir: PathBuf,
     name: &'static str,
     extension: &'static str,
-    clock: WallClock,
+    clocks: Clocks,
+    ageing: Ageing,
     control: Arc<RotationControl>,
     errors: Counter,
     open: Option<Open>,
@@ -103,14 +104,15 @@ impl RotatingFile {
         name: &'static str,
         extension: &'static str,
         rotation: Rotation,
-        clock: WallClock,
+        clocks: Clocks,
         errors: Counter,
     ) -> io::Result<Self> {
         let mut file = Self {
             dir: dir.to_owned(),
             name,
             extension,
-            clock,
+            ageing: Ageing::begin(&clocks),
+            clocks,
             control: Arc::new(RotationControl {
                 rotation: ArcSwap::from_pointee(rotation),
                 reopen: AtomicBool::new(false),
@@ -120,7 +122,7 @@ impl RotatingFile {
             last_stamp: 0,
             retry_at: 0,
         };
-        let now = (file.clock)();
+        let now = (file.clocks.wall)();
         file.begin(now, &rotation, 0)?;
         Ok(file)
     }
@@ -131,7 +133,8 @@ impl RotatingFile {
     }
 
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        let now = (self.clock)();
+        let now = (self.clocks.wall)();
+        self.ageing.now(&self.clocks);
         let rotation = **self.control.rotation.load();
         // Acquire: pairs with the Release in `reopen`.
         if self.control.reopen.swap(false, Ordering::Acquire) {
@@ -161,7 +164,7 @@ impl RotatingFile {
 
     /// Makes another file the open one: the newest, if it has room for so many bytes more, or a new one.
     fn begin(&mut self, now: u64, rotation: &Rotation, length: u64) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)?;
+        make_dir(&self.dir)?;
         let files = self.files()?;
         let newest = files.last().filter(|_| self.open.is_none());
         let continued = newest.and_then(|(begun, path)| {
@@ -183,7 +186,7 @@ impl RotatingFile {
         if self.point_latest_at(&path).is_err() {
             self.errors.inc();
         }
-        self.retire(now, rotation);
+        self.retire(rotation);
         Ok(())
     }
 
@@ -230,7 +233,7 @@ impl RotatingFile {
                 self.errors.inc();
             }
         }
-        self.retire((self.clock)(), rotation);
+        self.retire(rotation);
     }
 
     /// Own files, oldest first, with the times of their beginning.
@@ -255,7 +258,8 @@ impl RotatingFile {
     }
 
     /// Deletes what is too old or too much.
-    fn retire(&self, now: u64, rotation: &Rotation) {
+    fn retire(&mut self, rotation: &Rotation) {
+        let now = self.ageing.now(&self.clocks);
         let Ok(files) = self.files() else {
             self.errors.inc();
             return;
@@ -380,15 +384,20 @@ fn whole_lines(file: &mut File, length: u64) -> io::Result<u64> {
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    // Who reads logs need not be who runs the server, but not everybody either.
-    options.append(true).mode(0o640);
+    options.append(true).mode(FILE_MODE);
     options
+}
+
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Who reads logs need not be who runs the server, but not everybody either.
+const FILE_MODE: u32 = 0o640;
 /// Files that may begin at the same millisecond before something must be wrong.
 const NAME_ATTEMPTS: usize = 1000;
 
@@ -405,6 +414,7 @@ mod tests {
     struct Bench {
         dir: tempfile::TempDir,
         now: Arc<AtomicU64>,
+        running: Arc<AtomicU64>,
         errors: Counter,
     }
 
@@ -413,18 +423,27 @@ mod tests {
             Self {
                 dir: tempfile::tempdir().unwrap(),
                 now: Arc::new(AtomicU64::new(BEGINNING)),
+                running: Arc::default(),
                 errors: Counter::default(),
             }
         }
 
         fn open(&self, rotation: Rotation) -> RotatingFile {
-            let now = self.now.clone();
-            let clock = Arc::new(move || now.load(Ordering::Relaxed));
-            RotatingFile::open(self.dir.path(), "talk", "jsonl", rotation, clock, self.errors.clone()).unwrap()
+            self.open_in(self.dir.path(), "talk", rotation).unwrap()
+        }
+
+        fn open_in(&self, dir: &Path, name: &'static str, rotation: Rotation) -> io::Result<RotatingFile> {
+            let (now, running) = (self.now.clone(), self.running.clone());
+            let clocks = Clocks {
+                wall: Arc::new(move || now.load(Ordering::Relaxed)),
+                running: Arc::new(move || running.load(Ordering::Relaxed)),
+            };
+            RotatingFile::open(dir, name, "jsonl", rotation, clocks, self.errors.clone())
         }
 
         fn pass(&self, seconds: u64) {
             self.now.fetch_add(seconds * 1000, Ordering::Relaxed);
+            self.running.fetch_add(seconds * 1000, Ordering::Relaxed);
         }
 
         fn files(&self) -> Vec<(String, String)> {
@@ -432,10 +451,9 @@ mod tests {
                 .unwrap()
                 .map(|entry| entry.unwrap())
                 .filter(|entry| entry.file_type().unwrap().is_file())
-                .map(|entry| {
-                    let name = entry.file_name().into_string().unwrap();
-                    (name, fs::read_to_string(entry.path()).unwrap())
-                })
+                .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
+                .filter(|(name, _)| name != ".talk.lock")
+                .map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
                 .collect();
             files.sort();
             files
@@ -586,6 +604,32 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_jumps_forward_begins_a_file_and_deletes_none_that_is_not_old() {
+        let bench = Bench::new();
+        let mut log = bench.open(Rotation {
+            every: Some(Duration::from_secs(60)),
+            keep_age: Some(Duration::from_secs(3_600)),
+            ..Rotation::default()
+        });
+        for line in ["a\n", "b\n", "c\n"] {
+            log.write_all(line.as_bytes()).unwrap();
+            bench.pass(60);
+        }
+        let day = 24 * 3_600_000;
+        bench.now.fetch_add(day, Ordering::Relaxed);
+        log.write_all(b"tomorrow\n").unwrap();
+        assert_eq!(bench.contents(), ["a\n", "b\n", "c\n", "tomorrow\n"]);
+        bench.now.fetch_sub(day, Ordering::Relaxed);
+        log.write_all(b"today\n").unwrap();
+        assert_eq!(bench.contents(), ["a\n", "b\n", "c\n", "tomorrow\ntoday\n"]);
+        // The clock was wrong, and is set to tomorrow for good: what is old by it goes when as much time has passed.
+        bench.now.fetch_add(day, Ordering::Relaxed);
+        bench.pass(24 * 3_600);
+        log.write_all(b"later\n").unwrap();
+        assert_eq!(bench.contents(), ["tomorrow\ntoday\n", "later\n"]);
+    }
+
+    #[test]
     fn after_reopen_a_file_that_was_moved_away_is_made_again() {
         let bench = Bench::new();
         let mut log = bench.open(Rotation::default());
@@ -616,13 +660,11 @@ mod tests {
     fn a_directory_that_goes_and_comes_back_costs_lines_and_errors_but_not_the_log() {
         let bench = Bench::new();
         let dir = bench.dir.path().join("logs");
-        let now = bench.now.clone();
         let rotation = Rotation {
             every: Some(Duration::from_secs(60)),
             ..Rotation::default()
         };
-        let clock = Arc::new(move || now.load(Ordering::Relaxed));
-        let mut log = RotatingFile::open(&dir, "talk", "jsonl", rotation, clock, bench.errors.clone()).unwrap();
+        let mut log = bench.open_in(&dir, "talk", rotation).unwrap();
         // A file in place of the directory: nothing can be made there, whoever the test runs as.
         fs::remove_dir_all(&dir).unwrap();
         fs::write(&dir, "").unwrap();
