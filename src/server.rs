@@ -27,7 +27,7 @@ use crate::{
     limits,
     observe::{
         Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
-        TalkLogThread,
+        TalkLogThread, what_to_do,
     },
     shard::{self, Observer, Shards, Store, Ticket, ToShard},
 };
@@ -97,7 +97,7 @@ impl Server {
             fastrand::u64(..),
         ));
         let history = start_history(config, &shards, metrics)?;
-        // Behind the store, whose lock keeps a second server from another one's log files.
+        // Behind the store: who starts a second server on the same directory is told of that.
         let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let site = Arc::new(Site {
             listeners,
@@ -379,8 +379,9 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
     make_private(&dir)?;
     let sentence = |error: io::Error| {
         format!(
-            "the talk log cannot be written in {}: {error}; see log.dir, or set log.talk_log = false",
-            dir.display()
+            "the talk log cannot be written in {}: {error}; {}, or set log.talk_log = false",
+            dir.display(),
+            what_to_do(&error)
         )
     };
     let file = RotatingFile::open(

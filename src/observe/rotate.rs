@@ -3,7 +3,7 @@
 //! Files are named `<name>.<UTC time of their beginning>.<extension>`, so that they sort; the symlink `<name>.latest` points at
 //! the one being written. What it promises: a file holds whole lines only, also after a full disk or a crash; and whatever
 //! the disk does becomes a counted error, never a panic, and goes on when the disk does. What it never does: touch a file
-//! that is not named as its own are.
+//! that is not named as its own are, or one that another process writes, which holds `.<name>.lock`.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -21,7 +21,10 @@ use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
 use super::clock::{Ageing, Clocks, parse_stamp, stamp};
-use crate::{config, limits};
+use crate::{
+    config, limits,
+    lock::{self, NotHeld},
+};
 
 /// When a new file begins, and which old ones stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,6 +48,8 @@ pub struct RotationControl {
 
 /// The file being written, and its predecessors.
 pub struct RotatingFile {
+    /// What this process cuts, begins and deletes is nobody else's as long as it is held.
+    _lock: File,
     dir: PathBuf,
     name: &'static str,
     extension: &'static str,
@@ -98,7 +103,7 @@ impl RotationControl {
 
 impl RotatingFile {
     /// Opens the newest file of this name if it still has room, else a new one. The error is for the operator; later ones
-    /// are counted.
+    /// are counted. [`io::ErrorKind::ResourceBusy`]: another process writes these files, and nothing was touched.
     pub fn open(
         dir: &Path,
         name: &'static str,
@@ -107,7 +112,10 @@ impl RotatingFile {
         clocks: Clocks,
         errors: Counter,
     ) -> io::Result<Self> {
+        make_dir(dir)?;
+        let lock = lock::hold(&dir.join(format!(".{name}.lock")), FILE_MODE).map_err(not_held)?;
         let mut file = Self {
+            _lock: lock,
             dir: dir.to_owned(),
             name,
             extension,
@@ -392,6 +400,18 @@ fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
+fn not_held(why: NotHeld) -> io::Error {
+    let holder = match why {
+        NotHeld::Io(why) => return why,
+        NotHeld::Taken(holder) => holder,
+    };
+    let process = holder.map_or_else(String::new, |holder| format!(" (process {holder})"));
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!("another plaza{process} writes it there"),
+    )
+}
+
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -554,6 +574,32 @@ mod tests {
         bench.pass(3600);
         log.write_all(b"5\n").unwrap();
         assert_eq!(bench.contents(), ["4\n", "5\n"]);
+    }
+
+    #[test]
+    fn files_that_another_writes_are_not_touched_and_their_directory_takes_other_logs() {
+        let bench = Bench::new();
+        let mut log = bench.open(Rotation::default());
+        log.write_all(b"whole\n").unwrap();
+        // A line that is being written.
+        log.open.as_mut().unwrap().file.write_all(b"ha").unwrap();
+        let before = bench.files();
+        let rotation = Rotation {
+            bytes: Some(1),
+            keep_files: Some(1),
+            ..Rotation::default()
+        };
+        let open = |name| bench.open_in(bench.dir.path(), name, rotation);
+        let refused = open("talk").unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
+        assert!(
+            refused.to_string().contains(&std::process::id().to_string()),
+            "{refused}"
+        );
+        assert_eq!(bench.files(), before);
+        drop(open("server").unwrap());
+        drop(log);
+        open("talk").unwrap();
     }
 
     #[test]
