@@ -23,8 +23,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Shared, StartFault, StoreFault,
     files::{Files, with_companions},
+    messages::{self, Order},
     queue::Inbox,
-    rows::{self, LogRow, Order, int},
+    rows::{LogRow, int},
     schema::{self, fault, io_fault},
     words,
 };
@@ -293,7 +294,7 @@ pub(crate) fn slice(
             .prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")
             .map_err(failed)?;
         let mut tokens = String::new();
-        rows::scan(store, store_file, &row, (low, high), Order::Up, |message| {
+        messages::scan(store, store_file, &row, (low, high), Order::Up, |message| {
             words::tokens(&message.text, &mut tokens);
             if !tokens.is_empty() {
                 insert

@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, Which, Window,
     batch::mark_crc,
-    rows::{self, LogRow, Order, int},
+    messages::{self, Order},
+    rows::{LogRow, int},
     schema::fault,
     stats::bump,
 };
@@ -195,7 +196,7 @@ fn page(
             .min(limit),
     );
     let mut bytes = 0;
-    rows::scan(db, file, row, (low, high), order, |message| {
+    messages::scan(db, file, row, (low, high), order, |message| {
         bytes += message.text.len();
         if bytes > limits::HISTORY_PAGE_BYTES && !talks.is_empty() {
             return Ok(ControlFlow::Break(()));
