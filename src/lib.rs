@@ -4,6 +4,7 @@
 //! list and none below:
 //!
 //! - [`limits`]: every bound, with its reason
+//! - `lock`: files that one process at a time holds
 //! - [`config`]: settings and where they come from
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
 //! - [`chat`]: the words of the chat (names, commands, events) and what each command does; no I/O, no clock
@@ -24,6 +25,7 @@ pub mod config;
 pub mod history;
 mod ingress;
 pub mod limits;
+mod lock;
 pub mod observe;
 pub mod proto;
 mod readiness;

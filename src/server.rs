@@ -26,8 +26,8 @@ use crate::{
     ingress::{Acceptor, Believed, Doorman, Listener, Site, bind},
     limits,
     observe::{
-        Admin, AdminThread, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog, TalkLogThread,
-        system_clock,
+        Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
+        TalkLogThread, what_to_do,
     },
     shard::{self, Observer, Shards, Store, Ticket, ToShard},
 };
@@ -97,7 +97,7 @@ impl Server {
             fastrand::u64(..),
         ));
         let history = start_history(config, &shards, metrics)?;
-        // Behind the store, whose lock keeps a second server from another one's log files.
+        // Behind the store: who starts a second server on the same directory is told of that.
         let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let site = Arc::new(Site {
             listeners,
@@ -126,8 +126,9 @@ impl Server {
             set_again(&shards, room, set);
         }
         if let Some(history) = &history {
-            let history = history.clone();
-            readiness.register_fn("history", move || std::future::ready(healthy(&history)));
+            let (asked, noted) = (history.clone(), history.clone());
+            readiness.register_fn("history", move || std::future::ready(healthy(&asked)));
+            readiness.register_note("history", move || hampered(&noted));
         }
         for number in 0..count {
             let shards = shards.clone();
@@ -378,8 +379,9 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
     make_private(&dir)?;
     let sentence = |error: io::Error| {
         format!(
-            "the talk log cannot be written in {}: {error}; see log.dir, or set log.talk_log = false",
-            dir.display()
+            "the talk log cannot be written in {}: {error}; {}, or set log.talk_log = false",
+            dir.display(),
+            what_to_do(&error)
         )
     };
     let file = RotatingFile::open(
@@ -387,7 +389,7 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
         "talk",
         "jsonl",
         Rotation::from_config(&config.log),
-        system_clock(),
+        Clocks::system(),
         metrics.logs.write_errors.clone(),
     )
     .map_err(sentence)?;
@@ -422,6 +424,7 @@ fn start_history(config: &Config, shards: &Arc<Shards>, metrics: &Metrics) -> Re
         metrics.disk_bytes.set(stats.disk_bytes.load(Ordering::Relaxed) as i64);
         follow(&metrics.expired_talks, &stats.retired);
         follow(&metrics.commit_failures, &stats.failed_commits);
+        follow(&metrics.damage, &stats.damage);
     });
     Ok(Some(history))
 }
@@ -433,9 +436,16 @@ fn follow(counter: &Counter, total: &AtomicU64) {
 
 fn healthy(history: &History<Ticket>) -> Result<(), String> {
     match history.health() {
-        // Talks are taken; the server log says what else is wrong.
+        // Talks are taken, and all that is well is served: no reason to send newcomers away.
         history::Health::Well | history::Health::Hampered(_) => Ok(()),
         history::Health::Failing(fault) => Err(fault.to_string()),
+    }
+}
+
+fn hampered(history: &History<Ticket>) -> Option<String> {
+    match history.health() {
+        history::Health::Hampered(fault) => Some(fault.to_string()),
+        history::Health::Well | history::Health::Failing(_) => None,
     }
 }
 

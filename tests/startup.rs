@@ -3,9 +3,17 @@
 
 mod support;
 
-use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt, process::Output};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write as _,
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Output,
+};
 
-use support::{Program, program};
+use support::{PATIENCE, Program, program};
 
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = program().args(arguments).output().unwrap();
@@ -51,6 +59,81 @@ fn second_server_on_the_same_data_is_refused() {
     ]);
     assert_eq!(code, Some(1), "{words}");
     assert!(words.contains(data), "{words}");
+}
+
+/// The files of a directory and what is in them.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, String> {
+    let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    paths
+        .map(|path| (path.clone(), fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_second_server_with_the_same_log_files_is_refused_and_leaves_them_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    let data = dir.path().to_str().unwrap();
+    let with_log = || {
+        let mut program = program();
+        program
+            .env("PLAZA_LOG_SERVER_LOG", "true")
+            .env("PLAZA_LOG_DIR", &logs)
+            // What the first one has written is too much for the second.
+            .env("PLAZA_LOG_ROTATE_BYTES", "4KiB")
+            .env("PLAZA_LOG_KEEP_FILES", "1");
+        program
+    };
+    let mut first = Program::from_command(with_log(), &["--data", data]);
+    let latest = logs.join(fs::read_link(logs.join("server.latest")).unwrap());
+    let mut log = fs::OpenOptions::new().append(true).open(&latest).unwrap();
+    // A line is being written.
+    log.write_all(&[b'x'; 5_000]).unwrap();
+    let before = contents(&logs);
+    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    for place in [&["--data", data][..], &["--memory"]] {
+        let second = with_log().arg("serve").args(ports).args(place).output().unwrap();
+        assert_eq!(contents(&logs), before, "{place:?}");
+        let words = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(1), "{words}");
+        assert_eq!(words.lines().count(), 1, "{words}");
+        let process = first.child.id().to_string();
+        for said in [logs.to_str().unwrap(), &process, "--data", "log.dir"] {
+            assert!(words.contains(said), "{said:?} is not in: {words}");
+        }
+    }
+    first.signal("TERM");
+    assert_eq!(first.ended(PATIENCE).code(), Some(0));
+    // Its process has gone, and with it what it held.
+    let third = Program::from_command(with_log(), &["--data", data]);
+    assert_ne!(contents(&logs), before);
+    drop(third);
+}
+
+#[test]
+fn a_talk_log_that_another_server_writes_is_refused() {
+    let (logs, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let with_logs = || {
+        let mut program = program();
+        program.env("PLAZA_LOG_DIR", logs.path());
+        program
+    };
+    let first = Program::from_command(with_logs(), &["--memory"]);
+    let before = contents(logs.path());
+    let ports = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let second = with_logs()
+        .args(ports)
+        .arg("--data")
+        .arg(other.path())
+        .output()
+        .unwrap();
+    let words = String::from_utf8(second.stderr).unwrap();
+    assert_eq!(second.status.code(), Some(1), "{words}");
+    let process = first.child.id().to_string();
+    for said in ["talk log", logs.path().to_str().unwrap(), &process, "log.dir"] {
+        assert!(words.contains(said), "{said:?} is not in: {words}");
+    }
+    assert_eq!(contents(logs.path()), before);
 }
 
 #[test]

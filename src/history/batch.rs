@@ -9,8 +9,11 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Answer, Append, Ask, Claim, LogId, StoreFault, Write, files,
-    rows::{self, Checksum, FreshMessage, LogRow, int},
+    Answer, Append, Ask, Claim, LogId, StoreFault, Write,
+    checksum::Checksum,
+    files,
+    messages::{self, FreshMessage},
+    rows::{LogRow, int},
     schema::fault,
 };
 use crate::{
@@ -122,14 +125,14 @@ impl<'w> Work<'w> {
             return Ok(plan);
         }
         let user = append.from.as_str();
-        let sum = row.sum + rows::cost(user, &append.text);
+        let sum = row.sum + messages::cost(user, &append.text);
         let message = FreshMessage {
             log: row.id,
             seq,
             at,
             user,
             session: append.session.0,
-            kind: rows::kind_number(append.kind),
+            kind: messages::kind_number(append.kind),
             text: &append.text,
             sum,
         };
@@ -224,7 +227,7 @@ impl<'w> Work<'w> {
     fn insert(&self, fresh: &mut [FreshMessage<'_>]) -> Result<(), Failure> {
         fresh.sort_by_key(|message| message.log);
         for messages in fresh.chunk_by(|one, next| one.log == next.log) {
-            if let Err(why) = rows::write_messages(self.db, messages) {
+            if let Err(why) = messages::write_messages(self.db, messages) {
                 let log = messages.first().and_then(|message| self.touched.get(&message.log));
                 return Err(log.map_or_else(
                     || Failure::Whole(Box::new(fault(self.file, &why))),
@@ -311,7 +314,7 @@ fn first_copy<T>(
     let digest = i64::from(
         Checksum::default()
             .text(&append.text)
-            .number(rows::kind_number(append.kind))
+            .number(messages::kind_number(append.kind))
             .finish(),
     );
     let crc = |seq, at, digest| idem_crc(row.id, user, key, seq, at, digest);

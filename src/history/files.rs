@@ -1,13 +1,14 @@
 //! The directory of a store: its files, its lock, and the little that is read from the system.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use super::StartFault;
+use crate::lock::{self, NotHeld};
 
 /// Where everything is.
 #[derive(Debug, Clone)]
@@ -58,30 +59,13 @@ impl Files {
             }
             fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700)).map_err(failed(&self.dir))?;
         }
-        let mut lock = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.lock)
-            .map_err(failed(&self.lock))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // The text is for people; the lock is what counts.
-                let _ = (&lock).take(32).read_to_string(&mut holder);
-                let holder = holder.trim().parse().ok();
-                let dir = self.dir.clone();
-                return Err(StartFault::Locked { dir, holder });
-            }
-            Err(TryLockError::Error(why)) => return Err(failed(&self.lock)(why)),
-        }
-        lock.set_len(0)
-            .and_then(|()| writeln!(lock, "{}", std::process::id()))
-            .map_err(failed(&self.lock))?;
-        Ok(lock)
+        lock::hold(&self.lock, 0o600).map_err(|why| match why {
+            NotHeld::Taken(holder) => StartFault::Locked {
+                dir: self.dir.clone(),
+                holder,
+            },
+            NotHeld::Io(why) => failed(&self.lock)(why),
+        })
     }
 
     /// Whether the directory holds a store, or nothing yet.

@@ -23,8 +23,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Shared, StartFault, StoreFault,
     files::{Files, with_companions},
+    messages::{self, Order},
     queue::Inbox,
-    rows::{self, LogRow, Order, int},
+    rows::{LogRow, int},
     schema::{self, fault, io_fault},
     words,
 };
@@ -188,6 +189,7 @@ pub(crate) fn run<T: Send + 'static>(
             }
             Err(fault) => {
                 tracing::error!(%fault, log, "a log cannot be indexed; search scans it");
+                let own = matches!(&fault, StoreFault::Damaged { file, .. } if *file == files.search);
                 match fault {
                     // Nothing changes there by itself.
                     StoreFault::Damaged { .. } => drop(known.remove(&log)),
@@ -201,8 +203,11 @@ pub(crate) fn run<T: Send + 'static>(
                         due.push_back(log);
                     }
                 }
-                let own = matches!(&fault, StoreFault::Damaged { file, .. } if *file == files.search);
-                shared.faults.beside(Some(fault));
+                match fault {
+                    // In what is indexed: it stays, whatever becomes of the index.
+                    StoreFault::Damaged { .. } if !own => shared.found(&fault, "what is stored is damaged"),
+                    fault => shared.faults.beside(Some(fault)),
+                }
                 if own {
                     // The index itself is damaged: it is cheap to make again.
                     drop(index);
@@ -289,7 +294,7 @@ pub(crate) fn slice(
             .prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")
             .map_err(failed)?;
         let mut tokens = String::new();
-        rows::scan(store, store_file, &row, (low, high), Order::Up, |message| {
+        messages::scan(store, store_file, &row, (low, high), Order::Up, |message| {
             words::tokens(&message.text, &mut tokens);
             if !tokens.is_empty() {
                 insert

@@ -15,9 +15,11 @@
 //! The bytes are described in `docs/history-format.md`.
 
 mod batch;
+mod checksum;
 mod command;
 mod files;
 mod index;
+mod messages;
 mod queue;
 mod reader;
 mod rows;

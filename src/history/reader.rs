@@ -13,7 +13,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, Which, Window,
     batch::mark_crc,
-    rows::{self, LogRow, Order, int},
+    messages::{self, Order},
+    rows::{LogRow, int},
     schema::fault,
     stats::bump,
 };
@@ -38,7 +39,8 @@ pub(crate) fn run<T: Send + 'static>(
             shared.reads.wait(me, Duration::from_secs(60));
             continue;
         };
-        let outcome = match answer(db, file, &ask) {
+        let found = |fault: &StoreFault| shared.found(fault, "what a user missed could not be read");
+        let outcome = match answer(db, file, &ask, &found) {
             Ok(answer) => {
                 if matches!(answer, Answer::Page { .. })
                     || matches!(&answer, Answer::Resumed { talks, .. } if !talks.is_empty())
@@ -49,9 +51,7 @@ pub(crate) fn run<T: Send + 'static>(
             }
             Err(why) => {
                 bump(Some(&shared.stats.unanswered), 1);
-                if matches!(why, StoreFault::Damaged { .. } | StoreFault::Broken { .. }) {
-                    tracing::error!(fault = %why, "a question could not be answered");
-                }
+                shared.found(&why, "a question could not be answered");
                 Outcome::Unanswered { ticket, ask, why }
             }
         };
@@ -59,8 +59,8 @@ pub(crate) fn run<T: Send + 'static>(
     }
 }
 
-/// Answers one question, from one snapshot of the database.
-pub(crate) fn answer(db: &Connection, file: &Path, ask: &Ask) -> Result<Answer, StoreFault> {
+/// Answers one question, from one snapshot of the database. What it has to leave out it says to `found`.
+fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) -> Result<Answer, StoreFault> {
     // Dropped without a commit: nothing was written.
     let _snapshot = db.unchecked_transaction().map_err(|why| fault(file, &why))?;
     match ask {
@@ -102,7 +102,7 @@ pub(crate) fn answer(db: &Connection, file: &Path, ask: &Ask) -> Result<Answer, 
             user,
             since,
             limit,
-        } => resume(db, file, log, user, *since, *limit),
+        } => resume(db, file, log, user, *since, *limit, found),
         Ask::Conversations { user, which } => Ok(Answer::Conversations {
             user: user.clone(),
             conversations: conversations(db, file, user, *which)?,
@@ -138,6 +138,7 @@ fn resume(
     user: &UserName,
     since: Since,
     limit: usize,
+    found: &dyn Fn(&StoreFault),
 ) -> Result<Answer, StoreFault> {
     let answer = |head, seq, talks| Answer::Resumed {
         log: log.clone(),
@@ -151,7 +152,7 @@ fn resume(
     let Some((row, head)) = head(db, file, log)? else {
         return Ok(answer(empty(), 0, Vec::new()));
     };
-    let unread = |fault: StoreFault| tracing::error!(%fault, "what a user missed could not be read");
+    let unread = |fault: StoreFault| found(&fault);
     let read = read_upto(db, file, &row, user).map_err(unread).unwrap_or_default();
     let after = head.since(since).after;
     let talks = if limit == 0 || after >= row.head {
@@ -195,7 +196,7 @@ fn page(
             .min(limit),
     );
     let mut bytes = 0;
-    rows::scan(db, file, row, (low, high), order, |message| {
+    messages::scan(db, file, row, (low, high), order, |message| {
         bytes += message.text.len();
         if bytes > limits::HISTORY_PAGE_BYTES && !talks.is_empty() {
             return Ok(ControlFlow::Break(()));

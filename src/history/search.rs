@@ -17,8 +17,9 @@ use super::{
     Answer, Ask, Deliver, LogId, Outcome, Shared, StartFault, StoreFault,
     files::Files,
     index::{self, Cursor},
+    messages::{self, Order},
     reader,
-    rows::{self, LogRow, Order},
+    rows::LogRow,
     schema::{self, fault},
     stats::bump,
     words::Query,
@@ -82,6 +83,7 @@ impl Searcher {
                 }
                 Err(why) => {
                     bump(Some(&shared.stats.unanswered), 1);
+                    shared.found(&why, "a search could not be answered");
                     Outcome::Unanswered { ticket, ask, why }
                 }
             };
@@ -188,7 +190,7 @@ impl Hunt<'_> {
         } = self;
         let row = &self.row;
         let mut looked = 0_u32;
-        rows::scan(self.store, self.file, row, (low, high), Order::Down, |message| {
+        messages::scan(self.store, self.file, row, (low, high), Order::Down, |message| {
             let seq = message.seq;
             if query.matches(&message.text) {
                 found.push(message.talk(self.file, row)?);
@@ -218,7 +220,7 @@ impl Hunt<'_> {
             let mut hits = select.query(range)?;
             while let Some(hit) = hits.next()? {
                 let seq = index::seq_of(hit.get(0)?);
-                let looked = rows::scan(self.store, self.file, &self.row, (seq, seq), Order::Down, |message| {
+                let looked = messages::scan(self.store, self.file, &self.row, (seq, seq), Order::Down, |message| {
                     if self.query.matches(&message.text) {
                         self.found.push(message.talk(self.file, &self.row)?);
                     }

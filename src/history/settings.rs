@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
-use crate::chat::RoomName;
+use crate::{chat::RoomName, observe::Clocks};
 
 /// When a talk counts as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +55,8 @@ pub struct Settings {
     pub queue: usize,
     /// How long the writer rests between two rounds of retention over all logs.
     pub retention_pause: Duration,
+    /// By which talks and keys grow old.
+    pub clocks: Clocks,
 }
 
 impl Retention {
@@ -99,6 +101,7 @@ impl Settings {
             keys: KeyWindow::default(),
             queue: crate::limits::HISTORY_QUEUE,
             retention_pause: Duration::from_secs(10),
+            clocks: Clocks::system(),
         }
     }
 }

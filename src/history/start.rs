@@ -12,8 +12,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     Durability, LogId, LostTail, StoreFault,
+    checksum::Checksum,
     files::{self, Files, with_companions},
-    rows::{self, Checksum, LogRow, int},
+    rows::{self, LogRow, int},
     schema::{self, fault, io_fault},
     witness::{Header, Testimony, Witness},
 };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::StoreFault;
+use super::{Shared, StoreFault};
 
 /// Counters and gauges; each is written by one thread of the store and read by anybody. All are `Relaxed`: none guards
 /// anything else.
@@ -36,6 +36,8 @@ pub struct HistoryStats {
     pub searches_cut: AtomicU64,
     /// Questions that could not be answered.
     pub unanswered: AtomicU64,
+    /// Times that something stored was found damaged, or could not be read.
+    pub damage: AtomicU64,
     /// Talks deleted by retention.
     pub retired: AtomicU64,
     /// Talks indexed for search.
@@ -53,7 +55,8 @@ pub enum Health {
     Well,
     /// It does not take talks at the moment; it goes on trying.
     Failing(StoreFault),
-    /// Talks are taken, but something beside them is not as it should be: the head file, retention, the search index.
+    /// Talks are taken, but something beside them is not as it should be: the head file, the search index, or something that
+    /// is stored, which stays so until the next start.
     Hampered(StoreFault),
 }
 
@@ -62,6 +65,8 @@ pub enum Health {
 pub(crate) struct Faults {
     writer: Mutex<Option<StoreFault>>,
     beside: Mutex<Option<StoreFault>>,
+    /// The last of what was found in the store.
+    damage: Mutex<Option<StoreFault>>,
 }
 
 impl HistoryStats {
@@ -72,6 +77,24 @@ impl HistoryStats {
         self.commit_nanos.fetch_add(nanos, Ordering::Relaxed);
         if let Some(tell) = self.on_commit.get() {
             tell(talks, took);
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    /// Something could not be done. If that is because what is stored is damaged or cannot be read, it is counted and told to
+    /// the operator: in the log once, until something else is found.
+    pub(crate) fn found(&self, fault: &StoreFault, what: &'static str) {
+        match fault {
+            StoreFault::Damaged { .. } | StoreFault::Broken { .. } => {}
+            StoreFault::Full { .. }
+            | StoreFault::ReadOnly { .. }
+            | StoreFault::Refused { .. }
+            | StoreFault::Stopping => return,
+        }
+        bump(Some(&self.stats.damage), 1);
+        if self.faults.damage(fault) {
+            tracing::error!(%fault, "{what}");
         }
     }
 }
@@ -92,12 +115,24 @@ impl Faults {
         *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = fault;
     }
 
+    /// Something stored was found damaged; whether it is another thing than the last time.
+    fn damage(&self, fault: &StoreFault) -> bool {
+        let mut last = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = last.as_ref() != Some(fault);
+        if new {
+            *last = Some(fault.clone());
+        }
+        new
+    }
+
     pub(crate) fn health(&self) -> Health {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(fault) = writer {
+        let now = |fault: &Mutex<Option<StoreFault>>| fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(fault) = now(&self.writer) {
             return Health::Failing(fault);
         }
-        let beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        beside.map_or(Health::Well, Health::Hampered)
+        // What may pass comes before what stays.
+        now(&self.beside)
+            .or_else(|| now(&self.damage))
+            .map_or(Health::Well, Health::Hampered)
     }
 }

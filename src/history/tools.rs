@@ -16,7 +16,8 @@ use super::{
     batch::{idem_crc, mark_crc, name_crc},
     files,
     files::Files,
-    rows::{self, LogRow, MessageRow, int},
+    messages::{self, MessageRow},
+    rows::{self, LogRow, int},
     schema::{self, fault, io_fault},
     start,
     witness::{Header, Testimony, Witness},
@@ -393,7 +394,7 @@ impl Arrival<'_> {
             } => {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
                 let user = UserName::parse(&from).map_err(|why| told(why.to_string()))?;
-                let sane = rows::parse_kind(kind).is_some() && text.len() <= limits::TEXT_BYTES;
+                let sane = messages::parse_kind(kind).is_some() && text.len() <= limits::TEXT_BYTES;
                 if !sane || seq == 0 || seq >= limits::HISTORY_LOG_TALKS {
                     return Err(told(format!(
                         "talk {seq} of {log} has a kind, number or length that none can have"
@@ -424,7 +425,7 @@ impl Arrival<'_> {
                     })?;
                 }
                 row.head += 1;
-                row.sum += rows::cost(user.as_str(), &text);
+                row.sum += messages::cost(user.as_str(), &text);
                 row.at = row.at.max(at);
                 let (seq, user) = (row.head, user.as_str().to_owned());
                 let (at, sum) = (row.at, row.sum);

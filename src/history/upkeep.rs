@@ -12,7 +12,8 @@ use rusqlite::{Connection, params};
 use super::{
     LogId, Retention, Settings, StoreFault,
     batch::Heads,
-    rows::{self, LogRow, MessageRow, Order, int},
+    messages::{self, MessageRow, Order},
+    rows::{LogRow, int},
     schema::fault,
 };
 use crate::{chat::Seq, limits};
@@ -234,7 +235,7 @@ fn first_where(row: &LogRow, holds: impl Fn(Seq) -> Result<bool, StoreFault>) ->
 /// A talk that must be there: nothing is deleted on the word of a damaged row.
 fn talk_at(db: &Connection, file: &Path, row: &LogRow, seq: Seq) -> Result<MessageRow, StoreFault> {
     let mut found = None;
-    rows::scan(db, file, row, (seq, seq), Order::Up, |message| {
+    messages::scan(db, file, row, (seq, seq), Order::Up, |message| {
         found = Some(message);
         Ok(ControlFlow::Continue(()))
     })?;

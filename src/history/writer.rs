@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fs::File,
     sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -19,7 +19,7 @@ use super::{
     upkeep::Upkeep,
     witness::Witness,
 };
-use crate::{chat::Seq, limits};
+use crate::{chat::Seq, limits, observe::Ageing};
 
 /// The writer, between two batches.
 pub(crate) struct Writer<T> {
@@ -36,6 +36,7 @@ pub(crate) struct Writer<T> {
     /// Logs that made a commit fail because the database is damaged there; only a restart looks again.
     quarantine: HashMap<LogId, StoreFault>,
     upkeep: Upkeep,
+    ageing: Ageing,
     witness_failed: bool,
     /// Held as long as the store is open.
     _lock: File,
@@ -53,6 +54,7 @@ impl<T: Send + 'static> Writer<T> {
             shared,
             deliver,
             upkeep: Upkeep::new(&settings),
+            ageing: Ageing::begin(&settings.clocks),
             files,
             settings,
             db: opened.db,
@@ -109,6 +111,7 @@ impl<T: Send + 'static> Writer<T> {
                 Ok(done) => break Ok(done),
                 Err(Failure::In(log, fault)) => {
                     tracing::error!(%log, %fault, "the log is out of service until the next start");
+                    self.shared.found(&fault, "a commit found damage");
                     self.heads.clear();
                     self.quarantine.insert(log, *fault);
                 }
@@ -178,16 +181,14 @@ impl<T: Send + 'static> Writer<T> {
         let mut touched = work.settle()?;
         let mut wrote = probe || work.wrote || !touched.is_empty();
         // Retention rides along: no sync of its own while there are talks to commit.
-        match self.upkeep.step(db, file, &self.settings, now(), &mut self.heads) {
+        let now = self.ageing.now(&self.settings.clocks);
+        match self.upkeep.step(db, file, &self.settings, now, &mut self.heads) {
             Ok(slice) => {
                 wrote |= slice.wrote;
                 touched.extend(slice.touched);
                 self.shared.stats.retired.fetch_add(slice.retired, Ordering::Relaxed);
             }
-            Err(fault @ StoreFault::Damaged { .. }) => {
-                tracing::error!(%fault, "retention leaves out a damaged log");
-                self.shared.faults.beside(Some(fault));
-            }
+            Err(fault @ StoreFault::Damaged { .. }) => self.shared.found(&fault, "retention leaves out a damaged log"),
             Err(fault) => return Err(Failure::Whole(Box::new(fault))),
         }
         if !wrote {
@@ -227,6 +228,9 @@ impl<T: Send + 'static> Writer<T> {
 
     fn outcome(&self, write: Write<T>, plan: Plan) -> Option<Outcome<T>> {
         let stats = &self.shared.stats;
+        if let Plan::Fault(fault @ StoreFault::Damaged { .. }) = &plan {
+            self.shared.found(fault, "nothing can be written there");
+        }
         match (write, plan) {
             (Write::Append(append), Plan::Commit { position, at }) => Some(Outcome::Committed {
                 append,
@@ -328,13 +332,6 @@ fn gather_more<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant)
         std::hint::spin_loop();
     }
     gather(shared, batch)
-}
-
-/// Unix milliseconds.
-fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// How often the files' sizes are looked at.

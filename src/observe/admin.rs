@@ -4,11 +4,13 @@
 //! connections, times and sizes, and that a page in the operator's browser cannot use it. What it never does: ask who the
 //! caller is. Whoever reaches the address may use it.
 
+mod guard;
+
 use std::{
     convert::Infallible,
     fmt::Write as _,
     future::Future,
-    net::{IpAddr, SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener},
     pin::Pin,
     sync::Arc,
     thread,
@@ -17,9 +19,9 @@ use std::{
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::{
-    HeaderMap, Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN},
+    header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
     server::conn::http1,
     service::service_fn,
 };
@@ -32,6 +34,7 @@ use tokio::{
 
 use super::{Metrics, Readiness, metrics};
 use crate::limits;
+use guard::{by_address, not_from_a_form, not_from_another_page};
 
 /// What is to be served, before it is.
 pub struct Admin {
@@ -245,12 +248,16 @@ impl Admin {
 
     async fn readyz(&self) -> Answer {
         let failures = self.readiness.failures().await;
+        // Writing to a string cannot fail.
         if failures.is_empty() {
-            return Answer::text(StatusCode::OK, "ready\n");
+            let mut lines = "ready\n".to_owned();
+            for (part, note) in self.readiness.notes() {
+                let _ = writeln!(lines, "{part}: {note}");
+            }
+            return Answer::text(StatusCode::OK, lines);
         }
         let mut lines = String::new();
         for (part, reason) in failures {
-            // Writing to a string cannot fail.
             let _ = writeln!(lines, "{part}: {reason}");
         }
         Answer::text(StatusCode::SERVICE_UNAVAILABLE, lines)
@@ -312,60 +319,6 @@ impl Admin {
             .collect::<Vec<_>>();
         format!("there is nothing at this path; known are {}", paths.join(", "))
     }
-}
-
-/// A browser says so when another page than the listener's own made the request.
-fn not_from_another_page(headers: &HeaderMap) -> Result<(), Answer> {
-    let host = header(headers, &HOST);
-    let own_origin =
-        |origin: &str| host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, from)| from == host));
-    let foreign_origin = headers.contains_key(ORIGIN) && !header(headers, &ORIGIN).is_some_and(own_origin);
-    let site = HeaderName::from_static("sec-fetch-site");
-    let foreign_site = headers.contains_key(&site) && !matches!(header(headers, &site), Some("same-origin" | "none"));
-    if foreign_origin || foreign_site {
-        let sentence = "pages of other origins may not use the admin listener; ask it without a browser";
-        return Err(Answer::error(StatusCode::FORBIDDEN, sentence));
-    }
-    Ok(())
-}
-
-/// A name in the Host may be a page's own that was pointed at this address; the numbers of the address cannot be.
-fn by_address(headers: &HeaderMap) -> Result<(), Answer> {
-    let host = header(headers, &HOST).unwrap_or_default();
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        Some(_) | None => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    if name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok() {
-        return Ok(());
-    }
-    let sentence = format!("the Host {host:?} is a name; use the listener's IP address, or localhost");
-    Err(Answer::error(StatusCode::FORBIDDEN, &sentence))
-}
-
-/// What changes something is JSON, which a form of a page cannot send.
-fn not_from_a_form(request: &Request<Incoming>) -> Result<(), Answer> {
-    match *request.method() {
-        Method::GET | Method::HEAD => Ok(()),
-        Method::POST | Method::PUT | Method::DELETE => {
-            let kind = header(request.headers(), &CONTENT_TYPE).unwrap_or_default();
-            let kind = kind.split(';').next().unwrap_or_default().trim();
-            if kind.eq_ignore_ascii_case("application/json") {
-                return Ok(());
-            }
-            let sentence = format!("the Content-Type is {kind:?}; send application/json");
-            Err(Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence))
-        }
-        _ => Err(Answer::error(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "only GET, POST, PUT and DELETE are served here",
-        )),
-    }
-}
-
-fn header<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
 }
 
 fn response(answer: Answer) -> Response<Full<Bytes>> {

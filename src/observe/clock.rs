@@ -1,21 +1,69 @@
-//! Wall time where it can be injected, and how it is written.
+//! Wall time where it can be injected, how it is written, and how things grow old while it may jump.
 
 use std::{
+    fmt,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// Tells Unix milliseconds; tests give their own.
-pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// The clocks of what keeps things for a time; tests give their own.
+#[derive(Clone)]
+pub struct Clocks {
+    /// Unix milliseconds; may jump.
+    pub wall: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// Milliseconds since some moment before the start; never jumps.
+    pub running: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
 
-/// The clock of the system.
-pub fn system_clock() -> WallClock {
-    Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    })
+impl Clocks {
+    /// Those of the system.
+    pub fn system() -> Self {
+        let begun = Instant::now();
+        Self {
+            wall: Arc::new(|| millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
+            running: Arc::new(move || millis(begun.elapsed())),
+        }
+    }
+}
+
+impl fmt::Debug for Clocks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clocks").finish_non_exhaustive()
+    }
+}
+
+/// The time by which things are too old to be kept: the wall clock's, but never more than twice as fast as time passes. A clock
+/// that jumps forward and is set right again deletes nothing; one that was wrong and jumps to the right time is followed
+/// within as much time as it jumped.
+#[derive(Debug)]
+pub(crate) struct Ageing {
+    at: u64,
+    running: u64,
+}
+
+impl Ageing {
+    /// Believes the wall clock as it is now.
+    pub(crate) fn begin(clocks: &Clocks) -> Self {
+        Self {
+            at: (clocks.wall)(),
+            running: (clocks.running)(),
+        }
+    }
+
+    /// Unix milliseconds. To be asked often: between two questions the wall clock may jump by as much as has passed.
+    pub(crate) fn now(&mut self, clocks: &Clocks) -> u64 {
+        let running = (clocks.running)();
+        let passed = running.saturating_sub(self.running);
+        self.running = running;
+        self.at = (clocks.wall)().min(self.at.saturating_add(passed.saturating_mul(2)));
+        self.at
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Unix milliseconds as RFC 3339 in UTC, `2026-11-20T22:15:03.042Z`. Times beyond the year 9999 are shown as its end.
@@ -48,6 +96,8 @@ fn timestamp(at: u64) -> Timestamp {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[test]
@@ -66,5 +116,34 @@ mod tests {
             assert_eq!(parse_stamp(bad), None, "{bad}");
         }
         assert!(rfc3339(u64::MAX).starts_with("9999-12-"));
+    }
+
+    #[test]
+    fn what_is_kept_ages_at_most_twice_as_fast_as_time_passes_whatever_the_wall_clock_does() {
+        let cells = Arc::new((AtomicU64::new(1_000_000), AtomicU64::new(50)));
+        let (wall, running) = (cells.clone(), cells.clone());
+        let clocks = Clocks {
+            wall: Arc::new(move || wall.0.load(Ordering::Relaxed)),
+            running: Arc::new(move || running.1.load(Ordering::Relaxed)),
+        };
+        let mut ageing = Ageing::begin(&clocks);
+        let mut at = |wall: u64, passed: u64| {
+            cells.0.store(wall, Ordering::Relaxed);
+            cells.1.fetch_add(passed, Ordering::Relaxed);
+            ageing.now(&clocks)
+        };
+        assert_eq!(at(1_000_010, 10), 1_000_010);
+        // An hour forward: followed at twice the pace.
+        assert_eq!(at(4_600_010, 0), 1_000_010);
+        assert_eq!(at(4_600_110, 100), 1_000_210);
+        // Set right again: at once.
+        assert_eq!(at(1_000_120, 10), 1_000_120);
+        // An hour back: nothing is older than it is.
+        assert_eq!(at(0, 10), 0);
+        assert_eq!(at(10, 10), 10);
+        // Forward for good: there after as long as it jumped.
+        assert_eq!(at(1_000, 0), 10);
+        assert_eq!(at(1_990, 990), 1_990);
+        assert_eq!(at(1_991, 1), 1_991);
     }
 }

@@ -48,9 +48,13 @@ pub type Probe = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 pub struct Readiness {
     phase: AtomicU8,
     checks: Mutex<Vec<Arc<dyn Check>>>,
+    notes: Mutex<Vec<Note>>,
     /// The last report. Held while probing, so that those who ask at the same time share one probe.
     last: tokio::sync::Mutex<Option<(Instant, Failures)>>,
 }
+
+/// A part and what is to be said of it, if anything.
+type Note = (&'static str, Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
 /// What is wrong with each part that is not well, by its name.
 pub type Failures = BTreeMap<String, String>;
@@ -92,6 +96,22 @@ impl Readiness {
             name: name.into(),
             probe,
         });
+    }
+
+    /// Adds something that the operator is told, in one line, while the server is ready all the same.
+    pub fn register_note(&self, name: &'static str, note: impl Fn() -> Option<String> + Send + Sync + 'static) {
+        // A list is whole whatever panicked while it was held.
+        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        notes.push((name, Arc::new(note)));
+    }
+
+    /// What is not as it should be and no reason to be not ready, by its part.
+    pub fn notes(&self) -> BTreeMap<&'static str, String> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        notes
+            .into_iter()
+            .filter_map(|(name, note)| Some((name, note()?)))
+            .collect()
     }
 
     /// What is wrong now; empty when the server is ready. A report is given again for [`limits::PROBE_CACHE`], so that

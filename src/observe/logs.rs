@@ -19,7 +19,7 @@ use tracing_subscriber::{
     reload,
 };
 
-use super::{Metrics, RotatingFile, Rotation, RotationControl, system_clock};
+use super::{Clocks, Metrics, RotatingFile, Rotation, RotationControl};
 use crate::{
     config::{self, LogFilter, LogFormat},
     limits,
@@ -63,10 +63,11 @@ impl Logs {
             (true, Some(dir)) => {
                 let rotation = Rotation::from_config(log);
                 let errors = metrics.logs.write_errors.clone();
-                let file = RotatingFile::open(dir, "server", "log", rotation, system_clock(), errors).map_err(|error| {
-                    let dir = dir.display();
-                    format!("the server log cannot be written into {dir}: {error}; set log.dir to a directory that can be written")
-                })?;
+                let file =
+                    RotatingFile::open(dir, "server", "log", rotation, Clocks::system(), errors).map_err(|error| {
+                        let (dir, fix) = (dir.display(), what_to_do(&error));
+                        format!("the server log cannot be written into {dir}: {error}; {fix}")
+                    })?;
                 logs.file = Some(file.control());
                 let to_file = logs.writer("log-file", file);
                 // The same line goes to both, so that neither has colours.
@@ -121,6 +122,14 @@ where
     match format {
         LogFormat::Text => fmt::layer().with_writer(writer).with_ansi(colours).boxed(),
         LogFormat::Json => fmt::layer().json().flatten_event(true).with_writer(writer).boxed(),
+    }
+}
+
+/// What to do about log files that cannot be opened.
+pub(crate) fn what_to_do(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::ResourceBusy => "stop that one, or give this one another directory with --data or log.dir",
+        _ => "set log.dir to a directory that can be written",
     }
 }
 

@@ -10,9 +10,11 @@ mod rotate;
 mod talklog;
 
 pub use admin::{Admin, AdminThread, Answer, Call, Mount};
-pub use clock::{WallClock, rfc3339, system_clock};
+pub(crate) use clock::Ageing;
+pub use clock::{Clocks, rfc3339};
 pub use health::{Check, Failures, Phase, Probe, Readiness};
 pub use logs::Logs;
+pub(crate) use logs::what_to_do;
 pub use metrics::{
     CONTENT_TYPE, Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, LogMetrics, Metrics,
     ShardMetrics, UNDECIDED,

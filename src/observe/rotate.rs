@@ -3,12 +3,16 @@
 //! Files are named `<name>.<UTC time of their beginning>.<extension>`, so that they sort; the symlink `<name>.latest` points at
 //! the one being written. What it promises: a file holds whole lines only, also after a full disk or a crash; and whatever
 //! the disk does becomes a counted error, never a panic, and goes on when the disk does. What it never does: touch a file
-//! that is not named as its own are.
+//! that is not named as its own are, or one that another process writes, which holds `.<name>.lock`.
+
+mod lines;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Seek, SeekFrom, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt, symlink},
+    fs::{self, DirBuilder, File},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, symlink},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -20,8 +24,12 @@ use std::{
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
-use super::clock::{WallClock, parse_stamp, stamp};
-use crate::{config, limits};
+use super::clock::{Ageing, Clocks, parse_stamp, stamp};
+use crate::{
+    config, limits,
+    lock::{self, NotHeld},
+};
+use lines::{Open, options};
 
 /// When a new file begins, and which old ones stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,25 +53,18 @@ pub struct RotationControl {
 
 /// The file being written, and its predecessors.
 pub struct RotatingFile {
+    /// What this process cuts, begins and deletes is nobody else's as long as it is held.
+    _lock: File,
     dir: PathBuf,
     name: &'static str,
     extension: &'static str,
-    clock: WallClock,
+    clocks: Clocks,
+    ageing: Ageing,
     control: Arc<RotationControl>,
     errors: Counter,
     open: Option<Open>,
     last_stamp: u64,
     retry_at: u64,
-}
-
-struct Open {
-    file: File,
-    path: PathBuf,
-    begun: u64,
-    /// Bytes of whole lines.
-    bytes: u64,
-    /// Whether there may be more in the file than whole lines.
-    torn: bool,
 }
 
 impl Rotation {
@@ -97,20 +98,24 @@ impl RotationControl {
 
 impl RotatingFile {
     /// Opens the newest file of this name if it still has room, else a new one. The error is for the operator; later ones
-    /// are counted.
+    /// are counted. [`io::ErrorKind::ResourceBusy`]: another process writes these files, and nothing was touched.
     pub fn open(
         dir: &Path,
         name: &'static str,
         extension: &'static str,
         rotation: Rotation,
-        clock: WallClock,
+        clocks: Clocks,
         errors: Counter,
     ) -> io::Result<Self> {
+        make_dir(dir)?;
+        let lock = lock::hold(&dir.join(format!(".{name}.lock")), FILE_MODE).map_err(not_held)?;
         let mut file = Self {
+            _lock: lock,
             dir: dir.to_owned(),
             name,
             extension,
-            clock,
+            ageing: Ageing::begin(&clocks),
+            clocks,
             control: Arc::new(RotationControl {
                 rotation: ArcSwap::from_pointee(rotation),
                 reopen: AtomicBool::new(false),
@@ -120,7 +125,7 @@ impl RotatingFile {
             last_stamp: 0,
             retry_at: 0,
         };
-        let now = (file.clock)();
+        let now = (file.clocks.wall)();
         file.begin(now, &rotation, 0)?;
         Ok(file)
     }
@@ -131,7 +136,8 @@ impl RotatingFile {
     }
 
     fn write_lines(&mut self, lines: &[u8]) -> io::Result<()> {
-        let now = (self.clock)();
+        let now = (self.clocks.wall)();
+        self.ageing.now(&self.clocks);
         let rotation = **self.control.rotation.load();
         // Acquire: pairs with the Release in `reopen`.
         if self.control.reopen.swap(false, Ordering::Acquire) {
@@ -161,7 +167,7 @@ impl RotatingFile {
 
     /// Makes another file the open one: the newest, if it has room for so many bytes more, or a new one.
     fn begin(&mut self, now: u64, rotation: &Rotation, length: u64) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o750).create(&self.dir)?;
+        make_dir(&self.dir)?;
         let files = self.files()?;
         let newest = files.last().filter(|_| self.open.is_none());
         let continued = newest.and_then(|(begun, path)| {
@@ -183,7 +189,7 @@ impl RotatingFile {
         if self.point_latest_at(&path).is_err() {
             self.errors.inc();
         }
-        self.retire(now, rotation);
+        self.retire(rotation);
         Ok(())
     }
 
@@ -230,7 +236,7 @@ impl RotatingFile {
                 self.errors.inc();
             }
         }
-        self.retire((self.clock)(), rotation);
+        self.retire(rotation);
     }
 
     /// Own files, oldest first, with the times of their beginning.
@@ -255,7 +261,8 @@ impl RotatingFile {
     }
 
     /// Deletes what is too old or too much.
-    fn retire(&self, now: u64, rotation: &Rotation) {
+    fn retire(&mut self, rotation: &Rotation) {
+        let now = self.ageing.now(&self.clocks);
         let Ok(files) = self.files() else {
             self.errors.inc();
             return;
@@ -286,53 +293,6 @@ impl RotatingFile {
     }
 }
 
-impl Open {
-    /// Opens a file that is there, and cuts off what a crash left of a line.
-    fn existing(path: &Path, begun: u64) -> io::Result<Self> {
-        let mut file = options().read(true).open(path)?;
-        let length = file.metadata()?.len();
-        let bytes = whole_lines(&mut file, length)?;
-        if bytes != length {
-            file.set_len(bytes)?;
-        }
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-            begun,
-            bytes,
-            torn: false,
-        })
-    }
-
-    fn has_room(&self, now: u64, length: u64, rotation: &Rotation) -> bool {
-        // A clock that was set back begins no new file with every line.
-        let same_period = rotation.period(now) <= rotation.period(self.begun);
-        // A line longer than a whole file has a file of its own.
-        let fits = rotation
-            .bytes
-            .is_none_or(|most| self.bytes == 0 || self.bytes + length <= most);
-        same_period && fits
-    }
-
-    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
-        if self.torn {
-            self.file.set_len(self.bytes)?;
-            self.torn = false;
-        }
-        match self.file.write_all(lines) {
-            Ok(()) => {
-                self.bytes += lines.len() as u64;
-                Ok(())
-            }
-            Err(error) => {
-                // What was written of it is cut off, now or before the next line.
-                self.torn = self.file.set_len(self.bytes).is_err();
-                Err(error)
-            }
-        }
-    }
-}
-
 impl Write for RotatingFile {
     /// Writes whole lines: all of them or, with an error, none.
     fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
@@ -360,302 +320,27 @@ impl std::fmt::Debug for RotatingFile {
     }
 }
 
-/// The length up to and with the last line break.
-fn whole_lines(file: &mut File, length: u64) -> io::Result<u64> {
-    let mut end = length;
-    let mut block = [0; 4096];
-    while end > 0 {
-        let start = end.saturating_sub(block.len() as u64);
-        let part = usize::try_from(end - start).unwrap_or(block.len());
-        let bytes = block.get_mut(..part).unwrap_or_default();
-        file.seek(SeekFrom::Start(start))?;
-        file.read_exact(bytes)?;
-        if let Some(position) = bytes.iter().rposition(|byte| *byte == b'\n') {
-            return Ok(start + position as u64 + 1);
-        }
-        end = start;
-    }
-    Ok(0)
+fn make_dir(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
 
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    // Who reads logs need not be who runs the server, but not everybody either.
-    options.append(true).mode(0o640);
-    options
+fn not_held(why: NotHeld) -> io::Error {
+    let holder = match why {
+        NotHeld::Io(why) => return why,
+        NotHeld::Taken(holder) => holder,
+    };
+    let process = holder.map_or_else(String::new, |holder| format!(" (process {holder})"));
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!("another plaza{process} writes it there"),
+    )
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Who reads logs need not be who runs the server, but not everybody either.
+const FILE_MODE: u32 = 0o640;
 /// Files that may begin at the same millisecond before something must be wrong.
 const NAME_ATTEMPTS: usize = 1000;
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use std::sync::atomic::AtomicU64;
-
-    use super::*;
-
-    const BEGINNING: u64 = 1_795_212_900_000;
-
-    struct Bench {
-        dir: tempfile::TempDir,
-        now: Arc<AtomicU64>,
-        errors: Counter,
-    }
-
-    impl Bench {
-        fn new() -> Self {
-            Self {
-                dir: tempfile::tempdir().unwrap(),
-                now: Arc::new(AtomicU64::new(BEGINNING)),
-                errors: Counter::default(),
-            }
-        }
-
-        fn open(&self, rotation: Rotation) -> RotatingFile {
-            let now = self.now.clone();
-            let clock = Arc::new(move || now.load(Ordering::Relaxed));
-            RotatingFile::open(self.dir.path(), "talk", "jsonl", rotation, clock, self.errors.clone()).unwrap()
-        }
-
-        fn pass(&self, seconds: u64) {
-            self.now.fetch_add(seconds * 1000, Ordering::Relaxed);
-        }
-
-        fn files(&self) -> Vec<(String, String)> {
-            let mut files: Vec<_> = fs::read_dir(self.dir.path())
-                .unwrap()
-                .map(|entry| entry.unwrap())
-                .filter(|entry| entry.file_type().unwrap().is_file())
-                .map(|entry| {
-                    let name = entry.file_name().into_string().unwrap();
-                    (name, fs::read_to_string(entry.path()).unwrap())
-                })
-                .collect();
-            files.sort();
-            files
-        }
-
-        fn contents(&self) -> Vec<String> {
-            self.files().into_iter().map(|(_, content)| content).collect()
-        }
-    }
-
-    #[test]
-    fn a_new_file_begins_with_every_period() {
-        let bench = Bench::new();
-        let mut log = bench.open(Rotation {
-            every: Some(Duration::from_secs(60)),
-            ..Rotation::default()
-        });
-        log.write_all(b"a\n").unwrap();
-        bench.pass(59);
-        log.write_all(b"b\n").unwrap();
-        bench.pass(1);
-        log.write_all(b"c\n").unwrap();
-        let [(first, one), (second, two)] = &bench.files()[..] else {
-            panic!("{:?}", bench.files())
-        };
-        assert_eq!(
-            (first.as_str(), one.as_str()),
-            ("talk.20261120T221500.000Z.jsonl", "a\nb\n")
-        );
-        assert_eq!(
-            (second.as_str(), two.as_str()),
-            ("talk.20261120T221600.000Z.jsonl", "c\n")
-        );
-        assert_eq!(fs::read_to_string(bench.dir.path().join("talk.latest")).unwrap(), "c\n");
-    }
-
-    #[test]
-    fn a_new_file_begins_before_one_grows_too_long_and_names_sort_within_a_millisecond() {
-        let bench = Bench::new();
-        let mut log = bench.open(Rotation {
-            bytes: Some(10),
-            ..Rotation::default()
-        });
-        for line in ["12345\n", "123\n", "1\n", "a line of more than ten bytes\n", "x\n"] {
-            log.write_all(line.as_bytes()).unwrap();
-        }
-        assert_eq!(
-            bench.contents(),
-            ["12345\n123\n", "1\n", "a line of more than ten bytes\n", "x\n"]
-        );
-        assert_eq!(
-            fs::read_link(bench.dir.path().join("talk.latest")).unwrap().to_str(),
-            Some(&*bench.files()[3].0)
-        );
-    }
-
-    #[test]
-    fn only_so_many_files_are_kept_and_none_that_is_not_its_own_is_touched() {
-        let bench = Bench::new();
-        for other in [
-            "talk.txt",
-            "talk.20201120T221503.042Z.jsonl.gz",
-            "server.20201120T221503.042Z.jsonl",
-            "talk.2020.jsonl",
-        ] {
-            fs::write(bench.dir.path().join(other), "other").unwrap();
-        }
-        let mut log = bench.open(Rotation {
-            bytes: Some(1),
-            keep_files: Some(3),
-            ..Rotation::default()
-        });
-        for line in ["a\n", "b\n", "c\n", "d\n", "e\n"] {
-            log.write_all(line.as_bytes()).unwrap();
-        }
-        let (others, own): (Vec<_>, Vec<_>) = bench.contents().into_iter().partition(|content| content == "other");
-        assert_eq!(
-            (others.len(), own),
-            (4, vec!["c\n".to_owned(), "d\n".to_owned(), "e\n".to_owned()])
-        );
-        assert_eq!(bench.errors.get(), 0);
-    }
-
-    #[test]
-    fn files_go_when_their_last_line_is_too_old() {
-        let bench = Bench::new();
-        let mut log = bench.open(Rotation {
-            every: Some(Duration::from_secs(60)),
-            keep_age: Some(Duration::from_secs(120)),
-            ..Rotation::default()
-        });
-        for line in ["0\n", "1\n", "2\n", "3\n", "4\n"] {
-            log.write_all(line.as_bytes()).unwrap();
-            bench.pass(60);
-        }
-        // At minute 4, the file of minute 1 may hold a line of minute 2 less a moment, 120 s ago.
-        assert_eq!(bench.contents(), ["1\n", "2\n", "3\n", "4\n"]);
-        bench.pass(3600);
-        log.write_all(b"5\n").unwrap();
-        assert_eq!(bench.contents(), ["4\n", "5\n"]);
-    }
-
-    #[test]
-    fn a_restart_goes_on_in_the_newest_file_and_cuts_off_a_torn_line() {
-        let bench = Bench::new();
-        bench.open(Rotation::default()).write_all(b"whole\n").unwrap();
-        let path = bench.dir.path().join(&bench.files()[0].0);
-        OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .write_all(&[b'x'; 9000])
-            .unwrap();
-        bench.pass(5);
-        bench.open(Rotation::default()).write_all(b"next\n").unwrap();
-        assert_eq!(bench.contents(), ["whole\nnext\n"]);
-    }
-
-    #[test]
-    fn a_restart_in_another_period_begins_a_new_file() {
-        let bench = Bench::new();
-        let rotation = Rotation {
-            every: Some(Duration::from_secs(60)),
-            ..Rotation::default()
-        };
-        bench.open(rotation).write_all(b"a\n").unwrap();
-        bench.pass(60);
-        bench.open(rotation).write_all(b"b\n").unwrap();
-        assert_eq!(bench.contents(), ["a\n", "b\n"]);
-    }
-
-    #[test]
-    fn a_clock_that_was_set_back_does_not_put_new_lines_before_old_ones() {
-        let bench = Bench::new();
-        let rotation = |bytes| Rotation {
-            every: Some(Duration::from_secs(60)),
-            bytes: Some(bytes),
-            ..Rotation::default()
-        };
-        bench.open(rotation(2)).write_all(b"a\n").unwrap();
-        bench.now.fetch_sub(3_600_000, Ordering::Relaxed);
-        let mut log = bench.open(rotation(1));
-        log.control().set_rotation(rotation(100));
-        for line in ["b\n", "c\n"] {
-            log.write_all(line.as_bytes()).unwrap();
-        }
-        assert_eq!(bench.contents(), ["a\n", "b\nc\n"]);
-    }
-
-    #[test]
-    fn after_reopen_a_file_that_was_moved_away_is_made_again() {
-        let bench = Bench::new();
-        let mut log = bench.open(Rotation::default());
-        log.write_all(b"a\n").unwrap();
-        let path = bench.dir.path().join(&bench.files()[0].0);
-        fs::rename(&path, bench.dir.path().join("moved")).unwrap();
-        log.write_all(b"b\n").unwrap();
-        assert!(!path.exists());
-        log.control().reopen();
-        log.write_all(b"c\n").unwrap();
-        assert_eq!(bench.contents(), ["a\nb\n", "c\n"]);
-    }
-
-    #[test]
-    fn rules_can_change_while_running() {
-        let bench = Bench::new();
-        let mut log = bench.open(Rotation::default());
-        log.write_all(b"a\n").unwrap();
-        log.control().set_rotation(Rotation {
-            bytes: Some(2),
-            ..Rotation::default()
-        });
-        log.write_all(b"b\n").unwrap();
-        assert_eq!(bench.contents(), ["a\n", "b\n"]);
-    }
-
-    #[test]
-    fn a_directory_that_goes_and_comes_back_costs_lines_and_errors_but_not_the_log() {
-        let bench = Bench::new();
-        let dir = bench.dir.path().join("logs");
-        let now = bench.now.clone();
-        let rotation = Rotation {
-            every: Some(Duration::from_secs(60)),
-            ..Rotation::default()
-        };
-        let clock = Arc::new(move || now.load(Ordering::Relaxed));
-        let mut log = RotatingFile::open(&dir, "talk", "jsonl", rotation, clock, bench.errors.clone()).unwrap();
-        // A file in place of the directory: nothing can be made there, whoever the test runs as.
-        fs::remove_dir_all(&dir).unwrap();
-        fs::write(&dir, "").unwrap();
-        log.control().reopen();
-        assert!(log.write_all(b"lost\n").is_err());
-        assert!(log.write_all(b"lost too\n").is_err());
-        assert!(bench.errors.get() >= 2);
-        fs::remove_file(&dir).unwrap();
-        bench.pass(2);
-        log.write_all(b"back\n").unwrap();
-        assert_eq!(fs::read_to_string(dir.join("talk.latest")).unwrap(), "back\n");
-    }
-
-    #[test]
-    fn a_full_disk_tears_no_line() {
-        // /dev/full takes nothing, and cannot be cut either.
-        let mut open = Open {
-            file: OpenOptions::new().append(true).open("/dev/full").unwrap(),
-            path: "/dev/full".into(),
-            begun: 0,
-            bytes: 0,
-            torn: false,
-        };
-        assert_eq!(open.append(b"a\n").unwrap_err().kind(), io::ErrorKind::StorageFull);
-        assert_eq!((open.bytes, open.torn), (0, true));
-
-        let bench = Bench::new();
-        let mut log = bench.open(Rotation::default());
-        log.write_all(b"whole\n").unwrap();
-        let open = log.open.as_mut().unwrap();
-        open.file.write_all(b"to").unwrap();
-        open.torn = true;
-        log.write_all(b"next\n").unwrap();
-        assert_eq!(bench.contents(), ["whole\nnext\n"]);
-    }
-}

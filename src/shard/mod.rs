@@ -2,8 +2,8 @@
 //!
 //! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
 //! messages), `session` (messages to commands), `homing` (commands to events), `rooms` (events to members), `flush` (events
-//! to sockets), `ending`, `draining` and `timers`; `stored`, `replay`, `mail` and `questions` stand between the engine and
-//! the store; `run` puts it on a thread, with `poller` for its sockets.
+//! to sockets), `replies`, `ending`, `draining` and `timers`; `stored`, `opening`, `replay`, `mail` and `questions` stand
+//! between the engine and the store; `run` puts it on a thread, with `poller` for its sockets.
 
 mod admin;
 mod arriving;
@@ -21,12 +21,14 @@ mod inbox;
 mod log;
 mod mail;
 mod message;
+mod opening;
 mod pace;
 mod pairs;
 mod poller;
 mod questions;
 mod reading;
 mod replay;
+mod replies;
 mod report;
 mod rooms;
 mod run;

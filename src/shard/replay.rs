@@ -115,6 +115,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             lost,
             ..
         } = session.welcomes.remove(at);
+        if resumed
+            .as_ref()
+            .is_some_and(|resumed| resumed.read.user != session.name)
+        {
+            // The user has taken another name since: that one's position is asked for.
+            return self.welcome_member(id, request, *joined, lost, None);
+        }
         let first = resumed.map(|Resumed { read, head, talks }| {
             joined.read = read.seq;
             (head, talks)

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::{
-    End,
     connection::{Held, Phase, Session, Socket},
     engine::{Clock, Engine, Gathering},
     mail::Ownership,
@@ -12,10 +11,10 @@ use super::{
 };
 use crate::{
     chat::{
-        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Refusal, Reply, Request,
-        RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
+        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Reply, Request, RequestId,
+        RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, Frames, NATIVE},
+    codec::{BusyPolicy, NATIVE},
     limits,
 };
 
@@ -364,7 +363,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(super) fn rename(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        // The store has been asked for the name: another connection may stand here by now.
+        let Some(connection) = self
+            .connections
+            .get_mut(id.slot as usize)
+            .filter(|c| c.generation == id.generation)
+        else {
             return;
         };
         let Some(session) = connection.session.as_mut() else {
@@ -514,95 +518,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && session.joining.is_empty()
         {
             self.goodbye(id, request, GoodbyeCode::Exit);
-        }
-    }
-
-    /// Sends a request that is answered.
-    pub(super) fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
-        if let Some(connection) = self.connection(id) {
-            connection.underway += 1;
-        }
-        self.send(home, ToShard::Home(message));
-    }
-
-    /// A request has been answered.
-    pub(super) fn answered(&mut self, id: SessionId) {
-        let Some(connection) = self.connection(id) else { return };
-        connection.underway = connection.underway.saturating_sub(1);
-        if connection.underway <= limits::REQUESTS_UNDERWAY / 2 {
-            self.read_on(id);
-        }
-    }
-
-    /// Tells one session something.
-    pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
-        let at = self.now.unix_ms;
-        if let Reply::Error(refusal) = reply {
-            self.stats.refusals.push(refusal.code);
-        }
-        let Some(connection) = self.connection(id) else { return };
-        let mut frames = Frames {
-            buffer: std::mem::take(connection.outgoing().private()),
-        };
-        let waited = frames.buffer.len();
-        if let Phase::Open(speaking) = &mut connection.phase {
-            speaking.codec.encode_at(at, request, reply, &mut frames);
-        }
-        *connection.outgoing().private() = frames.buffer;
-        if waited > limits::PRIVATE_BYTES_MOST {
-            return self.cut(id, End::Overrun);
-        }
-        self.follow_view(id);
-        self.mark_dirty(id);
-    }
-
-    /// A codec may change how its member sees events.
-    pub(super) fn follow_view(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
-            return;
-        };
-        let Some(view) = connection.view() else { return };
-        for membership in &connection.memberships {
-            if let Some(member) = self
-                .rooms
-                .get_mut(membership.room as usize)
-                .and_then(|room| room.members.get_mut(membership.member as usize))
-            {
-                member.view = view;
-            }
-        }
-    }
-
-    pub(super) fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
-        self.reply(id, request, &Reply::Error(refusal));
-    }
-
-    /// Whether a connection speaks Plaza's own protocol.
-    pub(super) fn is_native(&self, id: SessionId) -> bool {
-        self.dialect(id)
-            .is_some_and(|dialect| self.settings.dialects[usize::from(dialect)].name() == NATIVE)
-    }
-
-    pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
-        match self
-            .connections
-            .get(id.slot as usize)
-            .map(|connection| &connection.phase)
-        {
-            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
-        }
-    }
-
-    /// The number of a connection's dialect, once it is known.
-    pub(super) fn dialect(&self, id: SessionId) -> Option<u8> {
-        match self
-            .connections
-            .get(id.slot as usize)
-            .map(|connection| &connection.phase)
-        {
-            Some(Phase::Open(speaking)) => Some(speaking.dialect),
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Between the shards and the store: talks that are numbered and kept before anybody is told, rooms that are opened at
-//! the place where their log stands, and what those who come back are given.
+//! Between the shards and the store: talks that are numbered and kept before anybody is told, and where the outcome of each
+//! question goes.
 //!
 //! A shard never waits for the disk. What it submits or asks carries a [`Ticket`]; the outcome comes back through the
 //! shard's own lane, and every ticket comes back once.
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::{
     chat::{
-        Conversation, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId, Since,
-        UserName, Utterance,
+        Conversation, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId, UserName,
+        Utterance,
     },
-    history::{Answer, Append, Ask, History, LogHead, LogId, LostInterval, Outcome, StoreFault, UserPair},
+    history::{Answer, Append, Ask, History, LogHead, LogId, Outcome, StoreFault, UserPair},
     limits,
 };
 
@@ -176,46 +176,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether the talks of this room are kept.
     pub(super) fn keeps(&self, room: &RoomName) -> bool {
         self.store.as_ref().is_some_and(|store| (store.keeps)(room))
-    }
-
-    /// Parks what is for a room that has to be opened first; gives back what need not wait.
-    pub(super) fn park(&mut self, message: ToHome) -> Option<ToHome> {
-        let Some(room) = message.room().filter(|room| !self.home.knows(room)).cloned() else {
-            return Some(message);
-        };
-        let Some(store) = self.store.as_mut() else {
-            return Some(message);
-        };
-        if let Some(waiting) = store.opening.get_mut(&room) {
-            waiting.push(message);
-            return None;
-        }
-        let log = LogId::Room(room.clone());
-        let ask = match &message {
-            ToHome::Join { since: Since::Now, .. } => Ask::Head(log),
-            ToHome::Join { arrival, since, .. } => Ask::Resume {
-                log,
-                user: arrival.user.clone(),
-                since: *since,
-                limit: limits::RESUME_TALKS,
-            },
-            _ => return Some(message),
-        };
-        if !self.keeps(&room) {
-            return Some(message);
-        }
-        let ticket = Ticket::Open {
-            home: self.me,
-            room: room.clone(),
-        };
-        let asked = self.ask_store(ask, ticket);
-        match (asked, self.store.as_mut()) {
-            (true, Some(store)) => {
-                store.opening.insert(room, vec![message]);
-            }
-            (false, _) | (true, None) => self.refuse_parked(message, busy_store()),
-        }
-        None
     }
 
     /// Asks the store; whether it took the question.
@@ -392,15 +352,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.forget_head(room);
     }
 
-    /// Forgets where the log of a closed room stands: the store is asked again when it is opened.
-    pub(super) fn forget_head(&mut self, room: &RoomName) {
-        if !self.home.knows(room)
-            && let Some(store) = &mut self.store
-        {
-            store.heads.remove(room);
-        }
-    }
-
     pub(super) fn store_answered(&mut self, ticket: Ticket, answer: Answer) {
         match (ticket, answer) {
             (Ticket::Open { room, .. }, Answer::Head { head, .. }) => self.opened(&room, head, None),
@@ -485,66 +436,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             }
             Ticket::Talk { .. } | Ticket::Direct { .. } | Ticket::Silent(_) => {}
-        }
-    }
-
-    /// A room is open. Whoever asked for it stands first in line; this is what the store said of it.
-    pub(super) fn opened(&mut self, room: &RoomName, head: LogHead, resumed: Option<Box<Resumed>>) {
-        self.home.open_stored(room, head.position());
-        let Some(store) = &mut self.store else { return };
-        store.heads.insert(room.clone(), head);
-        let parked = store.opening.remove(room).unwrap_or_default();
-        self.resumed = resumed;
-        for message in parked {
-            self.at_home(message);
-            self.resumed = None;
-        }
-    }
-
-    pub(super) fn refuse_parked(&mut self, message: ToHome, refusal: Refusal) {
-        match message {
-            ToHome::Join { room, arrival, id, .. } => {
-                self.send(
-                    arrival.session.shard,
-                    ToShard::JoinRefused {
-                        session: arrival.session,
-                        id,
-                        room,
-                        refusal,
-                    },
-                );
-            }
-            ToHome::Leave { room, session, id, .. } => {
-                self.send(session.shard, ToShard::Dismiss { session, id, room });
-            }
-            ToHome::Talk { said, .. } => self.answer(said.session, said.id, Reply::Error(refusal)),
-            ToHome::SetTopic { session, id, .. } | ToHome::Users { session, id, .. } => {
-                self.answer(session, id, Reply::Error(refusal));
-            }
-            ToHome::Rename { .. }
-            | ToHome::Typing { .. }
-            | ToHome::System { .. }
-            | ToHome::Greet { .. }
-            | ToHome::Rooms { .. }
-            | ToHome::Direct { .. } => {}
-        }
-    }
-
-    /// Where a session that joins a kept room goes on, and what it will never get.
-    pub(super) fn go_on(&self, room: &RoomName, since: Since) -> (Since, Vec<LostInterval>) {
-        let head = self.store.as_ref().and_then(|store| store.heads.get(room));
-        match (head, since) {
-            (Some(head), Since::Last(_) | Since::Position(_)) => {
-                let go_on = head.since(since);
-                (
-                    Since::Position(Position {
-                        epoch: head.epoch,
-                        seq: go_on.after,
-                    }),
-                    go_on.lost,
-                )
-            }
-            (_, since) => (since, Vec::new()),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
+    os::unix::fs::FileExt as _,
     path::Path,
     process::{Command, Stdio},
 };
@@ -13,7 +14,7 @@ use crate::{
     kept,
     person::Person,
     size,
-    support::{Program, Running, get, program, until},
+    support::{PATIENCE, Program, Running, get, metric, program, until},
 };
 
 /// A file system of a few megabytes; gone with the value.
@@ -84,6 +85,66 @@ fn a_second_server_on_the_same_directory_refuses_in_one_sentence() {
     );
     ann.say("lobby", "2");
     assert_eq!(ann.all("lobby").len(), 2);
+}
+
+#[test]
+fn damage_that_is_found_while_the_server_runs_is_counted_and_named_and_everything_else_is_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().to_str().unwrap();
+    let mut server = Program::start(&["--data", data]);
+    let mut ann = Person::joined(server.address(), "ann", "lobby");
+    ann.say_all((1..=300).map(|n| json!({"talk": {"room": "lobby", "text": format!("needle {n:03} in a haystack")}})));
+    drop(ann);
+    server.signal("TERM");
+    assert_eq!(server.ended(PATIENCE).code(), Some(0));
+
+    let mut server = Program::start(&["--data", data]);
+    let damage = |server: &Program| metric(server.admin, "plaza_history_damage_total", &[]);
+    assert_eq!(get(server.admin, "/readyz").body, "ready\n");
+    // A start looks at both ends of a log: nobody has read this one yet.
+    let file = dir.path().join("history.db");
+    let text = b"needle 150";
+    let place = fs::read(&file)
+        .unwrap()
+        .windows(text.len())
+        .position(|bytes| bytes == text)
+        .unwrap();
+    let database = fs::File::options().write(true).open(&file).unwrap();
+    database.write_all_at(b"N", place as u64).unwrap();
+    let mut bob = Person::joined(server.address(), "bob", "lobby");
+    assert_eq!(damage(&server), 0.0);
+    let page =
+        |bob: &mut Person, before: u64| bob.ask(json!({"history": {"room": "lobby", "before": before, "limit": 10}}));
+    let refused = page(&mut bob, 155);
+    assert_eq!(refused["error"]["code"], "store_failed", "{refused}");
+    until("it is told", || get(server.admin, "/readyz").body != "ready\n");
+    let ready = get(server.admin, "/readyz");
+    assert_eq!(ready.status, 200, "everything else is served: {}", ready.body);
+    let mut lines = ready.body.lines();
+    assert_eq!(lines.next(), Some("ready"));
+    let line = lines.next().unwrap();
+    assert!(
+        line.starts_with("history: ") && line.contains("room \"lobby\" at seq 150") && line.contains("history check"),
+        "{line}"
+    );
+    for _ in 0..5 {
+        let before = damage(&server);
+        assert!(before >= 1.0);
+        page(&mut bob, 155);
+        assert!(damage(&server) > before);
+    }
+    assert_eq!(page(&mut bob, 100)["history"]["messages"].as_array().unwrap().len(), 10);
+    assert_eq!(bob.say("lobby", "on")["seq"], 301);
+    drop(bob);
+    server.signal("TERM");
+    let mut log = String::new();
+    server.stderr().read_to_string(&mut log).unwrap();
+    let named = log
+        .lines()
+        .filter(|line| line.contains("ERROR") && line.contains("at seq 150"));
+    // Once by the readers; the index may have come upon it by itself.
+    let named = named.count();
+    assert!((1..=2).contains(&named), "not once for every question: {log}");
 }
 
 #[test]

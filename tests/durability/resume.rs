@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -9,8 +10,9 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use plaza::config::ByteCount;
+use plaza::config::{ByteCount, Config};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::{kept, person::Person, support::Running};
 
@@ -65,13 +67,26 @@ fn hear_all(person: &mut Person, mut seq: u64) -> u64 {
     }
 }
 
-fn comes_back_after(missed: u64, ring: Option<u64>) {
+/// A server that keeps the talks of every room, with other settings than usual; its directory goes with the first value.
+fn started(change: impl FnOnce(&mut Config)) -> (TempDir, Config, Running) {
     let dir = tempfile::tempdir().unwrap();
     let mut config = kept(dir.path());
-    if let Some(bytes) = ring {
-        config.flush.ring_bytes = ByteCount(bytes);
-    }
+    change(&mut config);
     let server = Running::start(&config);
+    (dir, config, server)
+}
+
+/// Says these numbers in the lobby, and waits for the last acknowledgement.
+fn say_numbers(person: &mut Person, numbers: RangeInclusive<u64>) {
+    person.say_all(numbers.map(|n| json!({"talk": {"room": "lobby", "text": n.to_string()}})));
+}
+
+fn comes_back_after(missed: u64, ring: Option<u64>) {
+    let (_dir, _, server) = started(|config| {
+        if let Some(bytes) = ring {
+            config.flush.ring_bytes = ByteCount(bytes);
+        }
+    });
     let address = server.address;
     let mut bob = Person::joined(address, "bob", "lobby");
     let epoch = bob.say("lobby", "here")["epoch"].clone();
@@ -124,7 +139,7 @@ fn a_new_device_gets_the_last_messages_that_it_asks_for() {
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(&kept(dir.path()));
     let mut ann = Person::joined(server.address, "ann", "lobby");
-    ann.say_all((1..=20).map(|n| json!({"talk": {"room": "lobby", "text": format!("{n}")}})));
+    say_numbers(&mut ann, 1..=20);
     let said = ["21", "22", "23"];
     for ((last, from), text) in [(5, 15), (20, 1), (1_000, 0)].into_iter().zip(said) {
         let mut bob = Person::named(server.address, "bob");
@@ -138,13 +153,10 @@ fn a_new_device_gets_the_last_messages_that_it_asks_for() {
 
 #[test]
 fn who_comes_back_is_told_how_far_it_had_read_whether_the_room_is_open_or_empty() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = kept(dir.path());
-    config.flush.ring_bytes = ByteCount(1024);
-    let server = Running::start(&config);
+    let (_dir, _, server) = started(|config| config.flush.ring_bytes = ByteCount(1024));
     let mut bob = Person::joined(server.address, "bob", "lobby");
     let (key, epoch) = (bob.key(), bob.say("lobby", "1")["epoch"].clone());
-    bob.say_all((2..=2_999).map(|n| json!({"talk": {"room": "lobby", "text": format!("{n}")}})));
+    say_numbers(&mut bob, 2..=2_999);
     bob.say("lobby", "end");
     bob.ask(json!({"read": {"room": "lobby", "seq": 7}}));
     let mut eve = Person::joined(server.address, "eve", "lobby");
@@ -170,12 +182,9 @@ fn who_comes_back_is_told_how_far_it_had_read_whether_the_room_is_open_or_empty(
 
 #[test]
 fn what_retention_deleted_is_not_missing_for_who_asks_for_the_last_messages() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = kept(dir.path());
-    config.history.max_count = Some(10);
-    let server = Running::start(&config);
+    let (_dir, config, server) = started(|config| config.history.max_count = Some(10));
     let mut ann = Person::joined(server.address, "ann", "lobby");
-    ann.say_all((1..=100).map(|n| json!({"talk": {"room": "lobby", "text": format!("{n}")}})));
+    say_numbers(&mut ann, 1..=100);
     drop((ann, server));
     // Retention has looked at the room once the oldest stored one is no longer the first.
     let server = Running::start(&config);
@@ -257,12 +266,9 @@ fn a_resume_of_many_rooms_that_is_larger_than_what_may_wait_is_not_cut() {
 
 #[test]
 fn whoever_leaves_while_it_is_given_what_it_missed_hears_no_more_and_coming_back_hears_each_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = kept(dir.path());
-    config.flush.ring_bytes = ByteCount(1024);
-    let server = Running::start(&config);
+    let (_dir, _, server) = started(|config| config.flush.ring_bytes = ByteCount(1024));
     let mut ann = Person::joined(server.address, "ann", "lobby");
-    ann.say_all((1..3_000).map(|n| json!({"talk": {"room": "lobby", "text": format!("{n}")}})));
+    say_numbers(&mut ann, 1..=2_999);
     let epoch = ann.say("lobby", "end")["epoch"].clone();
     let join = json!({"join": {"room": "lobby", "epoch": epoch, "seq": 0}});
     let leave = json!({"leave": {"room": "lobby"}});

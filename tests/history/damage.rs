@@ -4,14 +4,16 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
 };
 
 use plaza::{
-    chat::Position,
-    history::{Ask, LogId, StartFault, StoreFault, Window},
+    chat::{Position, Since},
+    history::{Ask, Health, LogId, StartFault, StoreFault, Window},
 };
 
-use crate::support::{Caller, append, committed, room, settings, size};
+use crate::support::{Caller, append, committed, room, settings, size, user};
 
 /// What a crash leaves: half of the talks in the database, half in its write-ahead log.
 struct Image {
@@ -293,6 +295,12 @@ fn a_damaged_talk_is_named_and_the_others_are_served() {
         caller.submit(append(&lobby, "a", &format!("text {n}"), None, n));
         committed(caller.next());
     }
+    // What is indexed is not read again, so that only those who ask find the damage.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while caller.history.stats().indexed.load(Ordering::Relaxed) < 50 {
+        assert!(Instant::now() < deadline, "the index does not catch up");
+        std::thread::yield_now();
+    }
     caller.history.stop();
     drop(caller);
     let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
@@ -320,4 +328,28 @@ fn a_damaged_talk_is_named_and_the_others_are_served() {
     }
     assert_eq!(caller.page(&lobby, Window::Newest, 30).0.len(), 30);
     assert_eq!(committed(caller.say(&lobby, "a", "on", None)).seq, 51);
+    // Whoever finds it, in whichever way, counts it, and health has a word of it.
+    let damage = || caller.history.stats().damage.load(Ordering::Relaxed);
+    let is_hampered = || match caller.history.health() {
+        Health::Hampered(why) => assert!(why.to_string().contains("at seq 20"), "{why}"),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(damage(), 1);
+    is_hampered();
+    let position = Position {
+        epoch: caller.head(&lobby).epoch,
+        seq: 15,
+    };
+    let resumed = caller.answer(Ask::Resume {
+        log: lobby.clone(),
+        user: user("a"),
+        since: Since::Position(position),
+        limit: 10,
+    });
+    assert!(
+        matches!(&resumed, plaza::history::Answer::Resumed { talks, .. } if talks.is_empty()),
+        "{resumed:?}"
+    );
+    assert_eq!(damage(), 2);
+    is_hampered();
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod basics;
+mod clock;
 mod damage;
 #[path = "../support/forgetful.rs"]
 mod forgetful;

@@ -126,6 +126,8 @@ pub struct HistoryMetrics {
     pub queue_talks: Gauge,
     /// Talks deleted by retention.
     pub expired_talks: Counter,
+    /// Times that something stored was found damaged.
+    pub damage: Counter,
     /// Bytes of the store on the disk.
     pub disk_bytes: Gauge,
 }

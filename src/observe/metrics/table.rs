@@ -227,6 +227,10 @@ impl Table {
             ),
             queue_talks: self.gauge("history_queue_talks", "Talks that wait for their commit."),
             expired_talks: self.counter("history_expired_talks", "Talks deleted by retention."),
+            damage: self.counter(
+                "history_damage",
+                "Times that something stored was found damaged or could not be read; the server log names it.",
+            ),
             disk_bytes: self.gauge("history_disk_bytes", "Bytes of the store on the disk."),
         }
     }

@@ -5,6 +5,7 @@ mod endings;
 mod lagging;
 mod model;
 mod pacing;
+mod parked;
 mod pressure;
 mod rooms;
 mod timers;

@@ -80,6 +80,50 @@ fn a_wall_clock_that_is_set_back_stops_neither_digests_nor_lists() {
 }
 
 #[test]
+fn a_wall_clock_that_jumps_reorders_no_talk_and_sends_nobody_away() {
+    let (hour, day) = (3_600_000, 24 * 3_600_000);
+    for kept in [false, true] {
+        let world = World::with(2, 64, |settings| {
+            settings.idle_kick = Some(std::time::Duration::from_secs(120))
+        });
+        let mut world = if kept { world.kept() } else { world };
+        let clients = [world.user(0, "ada"), world.user(1, "bob")];
+        world.store_answers();
+        for client in clients {
+            world.join(client, "tea");
+            world.store_answers();
+        }
+        for client in clients {
+            world.told(client);
+        }
+        let set = 1_767_323_045_000;
+        for now in [set, set - hour, set + day, set] {
+            world.clock.set_unix_ms(now);
+            world.pass_ms_with_pongs(40_000, &clients);
+            for client in clients {
+                world.talk(client, "tea", "hello");
+                world.store_answers();
+            }
+        }
+        for client in clients {
+            let messages = world.messages(client);
+            let talks: Vec<_> = messages.iter().filter_map(|message| message.get("message")).collect();
+            let numbers = |key: &str| talks.iter().map(|talk| talk[key].as_u64().unwrap()).collect::<Vec<_>>();
+            // Of its own talks it is given the number in the acknowledgement.
+            let seqs: Vec<u64> = numbers("seq");
+            assert!(seqs.is_sorted() && seqs.len() >= 4, "kept: {kept}: {messages:?}");
+            assert!(!kept || numbers("at").is_sorted(), "{messages:?}");
+            let others = messages
+                .iter()
+                .filter(|message| message.get("message").or(message.get("ack")).is_none());
+            assert_eq!(others.count(), 0, "nobody comes, goes or is sent away: {messages:?}");
+        }
+        assert_eq!(world.users("tea").0, ["ada", "bob"]);
+        world.check_rest();
+    }
+}
+
+#[test]
 fn a_user_who_says_nothing_is_sent_away_and_pongs_do_not_count() {
     let mut world = World::with(1, 64, |settings| {
         settings.idle_kick = Some(std::time::Duration::from_secs(120))

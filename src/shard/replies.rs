@@ -1,0 +1,104 @@
+//! What one session is told, and the count of what it still waits for.
+
+use super::{
+    End,
+    connection::{Phase, Socket},
+    engine::{Clock, Engine},
+    message::{ToHome, ToShard},
+};
+use crate::{
+    chat::{Refusal, Reply, RequestId, SessionId, ShardId},
+    codec::{BusyPolicy, Frames, NATIVE},
+    limits,
+};
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Sends a request that is answered.
+    pub(super) fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
+        if let Some(connection) = self.connection(id) {
+            connection.underway += 1;
+        }
+        self.send(home, ToShard::Home(message));
+    }
+
+    /// A request has been answered.
+    pub(super) fn answered(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.underway = connection.underway.saturating_sub(1);
+        if connection.underway <= limits::REQUESTS_UNDERWAY / 2 {
+            self.read_on(id);
+        }
+    }
+
+    /// Tells one session something.
+    pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
+        let at = self.now.unix_ms;
+        if let Reply::Error(refusal) = reply {
+            self.stats.refusals.push(refusal.code);
+        }
+        let Some(connection) = self.connection(id) else { return };
+        let mut frames = Frames {
+            buffer: std::mem::take(connection.outgoing().private()),
+        };
+        let waited = frames.buffer.len();
+        if let Phase::Open(speaking) = &mut connection.phase {
+            speaking.codec.encode_at(at, request, reply, &mut frames);
+        }
+        *connection.outgoing().private() = frames.buffer;
+        if waited > limits::PRIVATE_BYTES_MOST {
+            return self.cut(id, End::Overrun);
+        }
+        self.follow_view(id);
+        self.mark_dirty(id);
+    }
+
+    /// A codec may change how its member sees events.
+    pub(super) fn follow_view(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
+        let Some(view) = connection.view() else { return };
+        for membership in &connection.memberships {
+            if let Some(member) = self
+                .rooms
+                .get_mut(membership.room as usize)
+                .and_then(|room| room.members.get_mut(membership.member as usize))
+            {
+                member.view = view;
+            }
+        }
+    }
+
+    pub(super) fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
+        self.reply(id, request, &Reply::Error(refusal));
+    }
+
+    /// Whether a connection speaks Plaza's own protocol.
+    pub(super) fn is_native(&self, id: SessionId) -> bool {
+        self.dialect(id)
+            .is_some_and(|dialect| self.settings.dialects[usize::from(dialect)].name() == NATIVE)
+    }
+
+    pub(super) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
+            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
+        }
+    }
+
+    /// The number of a connection's dialect, once it is known.
+    pub(super) fn dialect(&self, id: SessionId) -> Option<u8> {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
+            Some(Phase::Open(speaking)) => Some(speaking.dialect),
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What clients say, and what their shard reads of it.
+
+use std::{collections::VecDeque, rc::Rc};
+
+use prost::Message as _;
+
+use super::{Client, FakeSocket, World};
+use crate::{
+    chat::{RoomName, SessionId, ShardId},
+    codec::{Handshake, NATIVE, native, number_of},
+    proto::plaza::{self, client_message::Request as Ask},
+    shard::reading::Reading,
+};
+
+/// A form in which a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::shard) enum Speaks {
+    Json,
+    Protobuf,
+    /// One of the dialects whose handshake names the user.
+    Legacy(&'static str),
+}
+
+impl World {
+    /// A connection whose handshake is done; a legacy one is named by it.
+    pub(in crate::shard) fn connect(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
+        let (dialect, subprotocol) = match speaks {
+            Speaks::Json => (NATIVE, Some(native::JSON)),
+            Speaks::Protobuf => (NATIVE, Some(native::PROTOBUF)),
+            Speaks::Legacy(dialect) => (dialect, None),
+        };
+        let named = (!matches!(speaks, Speaks::Json | Speaks::Protobuf)).then(|| name.as_bytes().to_vec());
+        let handshake = Handshake {
+            peer: "192.0.2.7:50123".parse().unwrap(),
+            query: named
+                .as_ref()
+                .map_or_else(Vec::new, |_| format!("username={name}").into_bytes()),
+            login_username: None,
+            username: named,
+            subprotocol,
+        };
+        self.open(shard, speaks, handshake, number_of(dialect))
+    }
+
+    pub(in crate::shard) fn open(
+        &mut self,
+        shard: usize,
+        speaks: Speaks,
+        handshake: Handshake,
+        dialect: Option<usize>,
+    ) -> usize {
+        let socket = Rc::new(FakeSocket::new(self.clock.clone()));
+        let taken_up = socket.clone();
+        let client = self.clients.len();
+        // The place is there before the turn, so that what the turn wants finds it.
+        self.clients.push(Client {
+            id: SessionId {
+                shard: ShardId(shard as u16),
+                slot: u32::MAX,
+                generation: 0,
+            },
+            speaks,
+            socket,
+            parsed: 0,
+            told: Vec::new(),
+            unread: VecDeque::new(),
+            waiting: false,
+            shut: false,
+            next_request: 1,
+        });
+        let engine = &mut self.engines[shard];
+        engine.begin();
+        self.clients[client].id = engine.open(taken_up, handshake, dialect);
+        self.turn(shard, |_| ());
+        client
+    }
+
+    /// A native client that has said hello.
+    pub(in crate::shard) fn user(&mut self, shard: usize, name: &str) -> usize {
+        self.speaker(shard, Speaks::Json, name)
+    }
+
+    /// A native client that has said hello, or a legacy one, which is in the lobby.
+    pub(in crate::shard) fn speaker(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
+        let client = self.connect(shard, speaks, name);
+        match speaks {
+            Speaks::Json | Speaks::Protobuf => {
+                let hello = plaza::Hello {
+                    name: name.into(),
+                    ..Default::default()
+                };
+                self.ask(client, Ask::Hello(hello));
+            }
+            Speaks::Legacy(_) => {}
+        }
+        client
+    }
+
+    /// Users of these names, each on the next shard, all in one room; nothing is under way any more, and what they were
+    /// told is forgotten.
+    pub(in crate::shard) fn members<const N: usize>(&mut self, room: &str, names: [&str; N]) -> [usize; N] {
+        let shards = self.engines.len();
+        let mut next = 0;
+        let members = names.map(|name| {
+            let member = self.user(next % shards, name);
+            next += 1;
+            self.join(member, room);
+            member
+        });
+        self.calm();
+        for member in members {
+            self.told(member);
+        }
+        members
+    }
+
+    /// Sends a native request; its id.
+    pub(in crate::shard) fn ask(&mut self, client: usize, request: Ask) -> u64 {
+        let id = self.clients[client].next_request;
+        self.clients[client].next_request += 1;
+        let bytes = self.encoded(client, id, request);
+        self.give(client, bytes);
+        id
+    }
+
+    /// A native request as one masked frame.
+    pub(in crate::shard) fn encoded(&self, client: usize, id: u64, request: Ask) -> Vec<u8> {
+        let message = plaza::ClientMessage {
+            id,
+            request: Some(request),
+        };
+        match self.clients[client].speaks {
+            Speaks::Json => masked(1, &serde_json::to_vec(&message).unwrap()),
+            Speaks::Protobuf => masked(2, &message.encode_to_vec()),
+            Speaks::Legacy(dialect) => panic!("{dialect} is not native"),
+        }
+    }
+
+    /// The client's socket has these bytes for the shard.
+    pub(in crate::shard) fn give(&mut self, client: usize, bytes: Vec<u8>) {
+        self.clients[client].unread.push_back(bytes);
+        self.feed(client);
+    }
+
+    /// Has the shard read what it is willing to read.
+    pub(super) fn feed(&mut self, client: usize) {
+        let id = self.clients[client].id;
+        let shard = usize::from(id.shard.0);
+        loop {
+            match self.engines[shard].reading(id) {
+                Reading::Paused => return,
+                Reading::Over => return self.clients[client].unread.clear(),
+                Reading::On | Reading::Discard => {}
+            }
+            let Some(mut bytes) = self.clients[client].unread.pop_front() else {
+                return;
+            };
+            self.turn(shard, |engine| engine.receive(id, &mut bytes));
+        }
+    }
+
+    /// Whether the shard has not read everything that this client sent.
+    pub(in crate::shard) fn is_held_up(&mut self, client: usize) -> bool {
+        let id = self.id(client);
+        !self.clients[client].unread.is_empty() || self.engine(client).reading(id) == Reading::Paused
+    }
+
+    pub(in crate::shard) fn join(&mut self, client: usize, room: &str) -> u64 {
+        self.ask(
+            client,
+            Ask::Join(plaza::Join {
+                room: room.into(),
+                ..Default::default()
+            }),
+        )
+    }
+
+    pub(in crate::shard) fn leave(&mut self, client: usize, room: &str) -> u64 {
+        self.ask(client, Ask::Leave(plaza::Leave { room: room.into() }))
+    }
+
+    pub(in crate::shard) fn talk(&mut self, client: usize, room: &str, text: &str) -> u64 {
+        let talk = plaza::Talk {
+            room: room.into(),
+            text: text.into(),
+            ..Default::default()
+        };
+        self.ask(client, Ask::Talk(talk))
+    }
+
+    pub(in crate::shard) fn direct(&mut self, client: usize, to: &str, text: &str) -> u64 {
+        let direct = plaza::Direct {
+            to: to.into(),
+            text: text.into(),
+            ..Default::default()
+        };
+        self.ask(client, Ask::Direct(direct))
+    }
+
+    pub(in crate::shard) fn rename(&mut self, client: usize, name: &str) -> u64 {
+        self.ask(client, Ask::Rename(plaza::Rename { name: name.into() }))
+    }
+
+    pub(in crate::shard) fn exit(&mut self, client: usize) -> u64 {
+        self.ask(client, Ask::Exit(plaza::Exit {}))
+    }
+
+    pub(in crate::shard) fn ping(&mut self, client: usize) -> u64 {
+        self.ask(client, Ask::Ping(plaza::Ping {}))
+    }
+
+    /// The names in a room, in their order, as its home tells them, and how many it counts.
+    pub(in crate::shard) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
+        let room = RoomName::parse(room).unwrap();
+        let home = usize::from(self.directory.home_of(room.as_str()).0);
+        let list = self.engines[home].home.roster(&room, 0);
+        (
+            list.names.iter().map(|name| name.as_str().to_owned()).collect(),
+            list.online,
+        )
+    }
+}
+
+/// A frame of a client, complete and masked.
+pub(in crate::shard) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0x80 | opcode];
+    match payload.len() {
+        short @ 0..=125 => frame.push(0x80 | short as u8),
+        medium @ 126..=0xFFFF => {
+            frame.push(0x80 | 126);
+            frame.extend_from_slice(&(medium as u16).to_be_bytes());
+        }
+        long => {
+            frame.push(0x80 | 127);
+            frame.extend_from_slice(&(long as u64).to_be_bytes());
+        }
+    }
+    let mask = [0x5A, 0x01, 0xC3, 0x7E];
+    frame.extend_from_slice(&mask);
+    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}

@@ -1,0 +1,135 @@
+//! Several shards without threads or sockets: real engines joined by their real inboxes, driven by hand on a test clock.
+//!
+//! A test owns time, the room in every socket and the order in which messages between shards arrive. Clients speak through
+//! masked frames of their dialect's real form, and what they are told is parsed from the bytes their socket took: a frame
+//! that is torn, unknown or masked fails the test at once.
+#![allow(clippy::unwrap_used)]
+
+mod clients;
+mod sockets;
+mod store;
+mod told;
+mod turns;
+
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
+
+use super::{
+    directory::Directory,
+    engine::{Engine, Observer},
+    inbox::{Inbox, Outbox},
+    message::ToShard,
+    settings::Settings,
+};
+use crate::{
+    chat::{RoomName, SessionId, ShardId, Talk},
+    codec::DIALECTS,
+    limits,
+};
+
+pub(super) use clients::{Speaks, masked};
+pub(super) use sockets::{FakeSocket, OPEN, TestClock};
+pub(super) use store::unanswered;
+pub(super) use told::{Told, answers};
+
+/// Shards, clients and time.
+pub(super) struct World {
+    pub(super) clock: TestClock,
+    pub(super) engines: Vec<Engine<Rc<FakeSocket>, TestClock>>,
+    pub(super) directory: Arc<Directory>,
+    inboxes: Arc<[Inbox<ToShard>]>,
+    clients: Vec<Client>,
+    pub(super) said: Rc<RefCell<Vec<(RoomName, Talk)>>>,
+    random: fastrand::Rng,
+    store: Option<store::TestStore>,
+}
+
+struct Client {
+    id: SessionId,
+    speaks: Speaks,
+    socket: Rc<FakeSocket>,
+    /// Bytes of the socket that have been parsed.
+    parsed: usize,
+    told: Vec<Told>,
+    /// Bytes that the shard has not read yet.
+    unread: VecDeque<Vec<u8>>,
+    waiting: bool,
+    shut: bool,
+    next_request: u64,
+}
+
+struct Listener(Rc<RefCell<Vec<(RoomName, Talk)>>>);
+
+impl Observer for Listener {
+    fn talk(&self, room: &RoomName, talk: &Talk) {
+        self.0.borrow_mut().push((room.clone(), talk.clone()));
+    }
+}
+
+impl World {
+    pub(super) fn new(shards: usize) -> Self {
+        Self::with(shards, limits::INBOX_MESSAGES, |_| {})
+    }
+
+    /// Shards with inboxes of this size and other settings than usual.
+    pub(super) fn with(shards: usize, inbox: usize, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let settings = Arc::new(settings);
+        let clock = TestClock::default();
+        clock.pass_us(1_000_000);
+        clock.set_unix_ms(1_767_323_045_000);
+        let inboxes: Arc<[Inbox<ToShard>]> = (0..shards).map(|_| Inbox::new(inbox, shards)).collect();
+        let directory = Arc::new(Directory::new(shards, 1));
+        let said = Rc::new(RefCell::new(Vec::new()));
+        let observer: Rc<dyn Observer> = Rc::new(Listener(said.clone()));
+        let engines = (0..shards)
+            .map(|shard| {
+                Engine::new(
+                    ShardId(shard as u16),
+                    settings.clone(),
+                    DIALECTS.iter().map(|dialect| dialect.profile()).collect(),
+                    clock.clone(),
+                    directory.clone(),
+                    Outbox::new(shard, inboxes.clone()),
+                    observer.clone(),
+                    shard as u64 + 7,
+                )
+            })
+            .collect();
+        Self {
+            clock,
+            engines,
+            directory,
+            inboxes,
+            clients: Vec::new(),
+            said,
+            random: fastrand::Rng::with_seed(1),
+            store: None,
+        }
+    }
+
+    pub(super) fn seed(&mut self, seed: u64) {
+        self.random.seed(seed);
+    }
+
+    pub(super) fn id(&self, client: usize) -> SessionId {
+        self.clients[client].id
+    }
+
+    pub(super) fn engine(&mut self, client: usize) -> &mut Engine<Rc<FakeSocket>, TestClock> {
+        let shard = usize::from(self.clients[client].id.shard.0);
+        &mut self.engines[shard]
+    }
+
+    pub(super) fn is_over(&mut self, client: usize) -> bool {
+        let id = self.id(client);
+        self.engine(client).connection(id).is_none()
+    }
+    /// Requests of this client that have no answer yet, as its shard counts them.
+    pub(super) fn underway(&mut self, client: usize) -> u32 {
+        let id = self.id(client);
+        self.engine(client)
+            .connection(id)
+            .map_or(0, |connection| connection.underway)
+    }
+}

@@ -1,0 +1,154 @@
+//! The time and the sockets of the engines under test.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    rc::Rc,
+};
+
+use super::World;
+use crate::shard::{connection::Socket, engine::Clock};
+
+/// Time that only a test moves; a write may cost some.
+#[derive(Debug, Clone, Default)]
+pub(in crate::shard) struct TestClock(Rc<Cells>);
+
+#[derive(Debug, Default)]
+struct Cells {
+    us: Cell<u64>,
+    unix_ms: Cell<u64>,
+}
+
+impl TestClock {
+    pub(in crate::shard) fn pass_us(&self, us: u64) {
+        self.0.us.set(self.0.us.get() + us);
+    }
+
+    pub(in crate::shard) fn set_unix_ms(&self, unix_ms: u64) {
+        self.0.unix_ms.set(unix_ms);
+    }
+}
+
+impl Clock for TestClock {
+    fn micros(&self) -> u64 {
+        self.0.us.get()
+    }
+
+    fn unix_ms(&self) -> u64 {
+        self.0.unix_ms.get() + self.0.us.get() / 1_000
+    }
+}
+
+/// A socket that takes as much as a test lets it.
+#[derive(Debug)]
+pub(in crate::shard) struct FakeSocket {
+    pub(super) taken: RefCell<Vec<u8>>,
+    pub(super) room: Cell<usize>,
+    dead: Cell<bool>,
+    reset: Cell<bool>,
+    writes: Cell<usize>,
+    write_cost_us: Cell<u64>,
+    clock: TestClock,
+}
+
+impl FakeSocket {
+    pub(super) fn new(clock: TestClock) -> Self {
+        Self {
+            taken: RefCell::default(),
+            room: Cell::new(OPEN),
+            dead: Cell::new(false),
+            reset: Cell::new(false),
+            writes: Cell::new(0),
+            write_cost_us: Cell::new(0),
+            clock,
+        }
+    }
+}
+
+impl Socket for Rc<FakeSocket> {
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.writes.set(self.writes.get() + 1);
+        self.clock.pass_us(self.write_cost_us.get());
+        if self.dead.get() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let fits = bytes.len().min(self.room.get());
+        if fits == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.room.set(self.room.get() - fits);
+        self.taken.borrow_mut().extend_from_slice(&bytes[..fits]);
+        Ok(fits)
+    }
+
+    fn reset(&self) {
+        self.reset.set(true);
+    }
+}
+
+/// Room without end.
+pub(in crate::shard) const OPEN: usize = usize::MAX;
+
+impl World {
+    /// Lets the socket take so many bytes from now on.
+    pub(in crate::shard) fn set_room(&mut self, client: usize, bytes: usize) {
+        self.clients[client].socket.room.set(bytes);
+        self.wake_writer(client);
+    }
+
+    /// Lets the socket take so many bytes more.
+    pub(in crate::shard) fn add_room(&mut self, client: usize, bytes: usize) {
+        let room = self.clients[client].socket.room.get();
+        self.set_room(client, room.saturating_add(bytes));
+    }
+
+    pub(in crate::shard) fn write_cost_us(&mut self, client: usize, us: u64) {
+        self.clients[client].socket.write_cost_us.set(us);
+    }
+
+    pub(super) fn wake_writer(&mut self, client: usize) {
+        if !self.clients[client].waiting || self.clients[client].socket.room.get() == 0 {
+            return;
+        }
+        let id = self.clients[client].id;
+        self.clients[client].waiting = false;
+        let again = self.turn(usize::from(id.shard.0), |engine| engine.writable(id));
+        assert!(
+            !(again && self.clients[client].waiting),
+            "two tasks wait for the same socket"
+        );
+        self.clients[client].waiting |= again;
+        let waiting = self.clients[client].waiting;
+        assert_eq!(waiting, self.is_blocked(client), "nobody waits for a full socket");
+    }
+
+    fn is_blocked(&mut self, client: usize) -> bool {
+        let id = self.id(client);
+        self.engine(client)
+            .connection(id)
+            .is_some_and(|connection| connection.blocked())
+    }
+
+    /// Writes fail from now on.
+    pub(in crate::shard) fn break_socket(&mut self, client: usize) {
+        self.clients[client].socket.dead.set(true);
+    }
+
+    /// The peer is gone.
+    pub(in crate::shard) fn hang_up(&mut self, client: usize) {
+        let id = self.clients[client].id;
+        self.turn(usize::from(id.shard.0), |engine| engine.hung_up(id));
+    }
+
+    pub(in crate::shard) fn was_reset(&self, client: usize) -> bool {
+        self.clients[client].socket.reset.get()
+    }
+
+    pub(in crate::shard) fn was_shut(&self, client: usize) -> bool {
+        self.clients[client].shut
+    }
+
+    pub(in crate::shard) fn writes(&self, client: usize) -> usize {
+        self.clients[client].socket.writes.get()
+    }
+}

@@ -1,0 +1,125 @@
+//! A real store behind the shards, whose outcomes wait until the test hands them over.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, mpsc},
+    time::Duration,
+};
+
+use super::World;
+use crate::{
+    chat::RoomName,
+    history::{Ask, Durability, History, LogId, Outcome, Retention, Settings, StoreFault},
+    limits,
+    shard::stored::{Store, Ticket, ticket},
+};
+
+pub(super) struct TestStore {
+    outcomes: mpsc::Receiver<Vec<Outcome<Ticket>>>,
+    /// Those that the test has not asked for yet, in order.
+    waiting: VecDeque<Outcome<Ticket>>,
+    /// How many the test has asked for and not handed over.
+    held: usize,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    /// The same shards, before a store that keeps every room.
+    pub(in crate::shard) fn kept(mut self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, outcomes) = mpsc::channel();
+        let settings = Settings {
+            durability: Durability::None,
+            // The test clock's time is long ago.
+            retention: Retention::FOREVER,
+            directs: Retention::FOREVER,
+            ..Settings::new(dir.path())
+        };
+        let deliver = move |batch| {
+            // Fails when the test is over.
+            let _ = sender.send(batch);
+        };
+        let history = History::start(settings, Arc::new(deliver)).unwrap();
+        for engine in &mut self.engines {
+            engine.store = Some(Store::new(history.clone(), Arc::new(|_| true), limits::HISTORY_QUEUE));
+        }
+        self.store = Some(TestStore {
+            outcomes,
+            waiting: VecDeque::new(),
+            held: 0,
+            _dir: dir,
+        });
+        self
+    }
+
+    /// The first outcome whose ticket is such a one; waits for it.
+    pub(in crate::shard) fn outcome(&mut self, is_it: impl Fn(&Ticket) -> bool) -> Outcome<Ticket> {
+        let store = self.store.as_mut().unwrap();
+        loop {
+            let place = store.waiting.iter().position(|outcome| is_it(ticket(outcome)));
+            if let Some(outcome) = place.and_then(|place| store.waiting.remove(place)) {
+                store.held += 1;
+                return outcome;
+            }
+            store
+                .waiting
+                .extend(store.outcomes.recv_timeout(Duration::from_secs(30)).unwrap());
+        }
+    }
+
+    /// A shard learns of an outcome, and everything happens that follows from it.
+    pub(in crate::shard) fn hand(&mut self, outcome: Outcome<Ticket>) {
+        self.store.as_mut().unwrap().held -= 1;
+        let shard = usize::from(ticket(&outcome).shard().0);
+        self.turn(shard, |engine| engine.stored(outcome));
+        self.calm();
+    }
+
+    /// The store answers all that it is asked, and everything happens that follows from it; but for the outcomes that the test
+    /// holds back.
+    pub(in crate::shard) fn store_answers(&mut self) {
+        self.calm();
+        while self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
+            let next = self.outcome(|_| true);
+            self.hand(next);
+        }
+    }
+
+    fn asked_of_store(&self) -> usize {
+        let stores = self.engines.iter().filter_map(|engine| engine.store.as_ref());
+        stores.map(|store| store.talks + store.questions).sum()
+    }
+
+    /// From now on the store takes no more questions of any shard.
+    pub(in crate::shard) fn fill_store(&mut self) {
+        for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
+            store.questions += limits::STORE_UNDERWAY;
+        }
+    }
+
+    /// It takes them again.
+    pub(in crate::shard) fn drain_store(&mut self) {
+        for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
+            store.questions -= limits::STORE_UNDERWAY;
+        }
+    }
+
+    /// Rooms of which some shard knows where their log stands, or for which something waits.
+    pub(in crate::shard) fn rooms_in_store(&self) -> usize {
+        let stores = self.engines.iter().filter_map(|engine| engine.store.as_ref());
+        stores.map(|store| store.heads.len() + store.opening.len()).sum()
+    }
+}
+
+/// Instead of the answer: the store could not give one.
+pub(in crate::shard) fn unanswered(outcome: &Outcome<Ticket>) -> Outcome<Ticket> {
+    Outcome::Unanswered {
+        ticket: ticket(outcome).clone(),
+        // Only for the log.
+        ask: Ask::Head(LogId::Room(RoomName::lobby())),
+        why: StoreFault::Broken {
+            file: "history.db".into(),
+            seen: "on purpose".to_owned(),
+        },
+    }
+}

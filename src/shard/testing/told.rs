@@ -1,0 +1,138 @@
+//! What clients are told, read from the bytes that their sockets took.
+
+use std::num::NonZeroU64;
+
+use prost::Message as _;
+use serde_json::{Value, json};
+
+use super::{Client, Speaks, World};
+use crate::proto::plaza;
+
+/// What a client was sent: a message of the native protocol as JSON, or the payload of a legacy one.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::shard) enum Told {
+    Native(Value),
+    Legacy(Vec<u8>),
+    Ping,
+    Pong(Vec<u8>),
+    Close(u16),
+}
+
+impl World {
+    /// What this client was told since it was last asked for. A frame that is not complete yet stays.
+    pub(in crate::shard) fn told(&mut self, client: usize) -> Vec<Told> {
+        self.parse(client);
+        std::mem::take(&mut self.clients[client].told)
+    }
+
+    /// The same without control frames.
+    pub(in crate::shard) fn messages(&mut self, client: usize) -> Vec<Value> {
+        self.told(client)
+            .into_iter()
+            .filter_map(|told| match told {
+                Told::Native(message) => Some(message),
+                Told::Legacy(_) | Told::Ping | Told::Pong(_) | Told::Close(_) => None,
+            })
+            .collect()
+    }
+
+    /// In short: `joined lobby`, `ada: hi`, `came bob`, `ack 3`, `left lobby`, `close 1013`; for tests that read like
+    /// sentences.
+    pub(in crate::shard) fn heard(&mut self, client: usize) -> Vec<String> {
+        self.told(client).into_iter().map(|told| short(&told)).collect()
+    }
+
+    /// Bytes of a frame that the socket has not taken completely.
+    pub(in crate::shard) fn torn_bytes(&mut self, client: usize) -> usize {
+        self.parse(client);
+        self.clients[client].socket.taken.borrow().len() - self.clients[client].parsed
+    }
+
+    fn parse(&mut self, client: usize) {
+        let Client {
+            socket,
+            parsed,
+            told,
+            speaks,
+            ..
+        } = &mut self.clients[client];
+        let taken = socket.taken.borrow();
+        while let Some((first, payload, length)) = frame(&taken[*parsed..]) {
+            assert!(
+                !matches!(told.last(), Some(Told::Close(_))),
+                "client {client} was sent a frame behind the close frame"
+            );
+            told.push(match first {
+                0x81 | 0x82 => match speaks {
+                    Speaks::Json => {
+                        assert_eq!(first, 0x81);
+                        Told::Native(serde_json::from_slice(payload).unwrap())
+                    }
+                    Speaks::Protobuf => {
+                        assert_eq!(first, 0x82);
+                        Told::Native(serde_json::to_value(plaza::ServerMessage::decode(payload).unwrap()).unwrap())
+                    }
+                    Speaks::Legacy(_) => Told::Legacy(payload.to_vec()),
+                },
+                0x88 => Told::Close(payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))),
+                0x89 => Told::Ping,
+                0x8A => Told::Pong(payload.to_vec()),
+                other => panic!("client {client} was sent a frame that begins with {other:#x}"),
+            });
+            *parsed += length;
+        }
+    }
+}
+
+/// A message in the fewest words.
+fn short(told: &Told) -> String {
+    let message = match told {
+        Told::Native(message) => message,
+        Told::Legacy(payload) => return String::from_utf8_lossy(payload).into_owned(),
+        Told::Ping => return "ping".into(),
+        Told::Pong(_) => return "pong".into(),
+        Told::Close(code) => return format!("close {code}"),
+    };
+    let (kind, body) = message
+        .as_object()
+        .unwrap()
+        .iter()
+        .find(|(key, _)| *key != "id")
+        .unwrap();
+    let field = |name: &str| match &body[name] {
+        Value::String(text) => text.clone(),
+        Value::Array(names) => names.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    };
+    match kind.as_str() {
+        "message" | "direct" => format!("{}: {}", field("from"), field("text")),
+        "joined" | "left" => format!("{kind} {}", field("room")),
+        "presence" if body["joined"].is_array() => format!("came {}", field("joined")),
+        "presence" if body["left"].is_array() => format!("went {}", field("left")),
+        "presence" => format!("digest {}", field("online")),
+        "renamed" => format!("renamed {} {}", field("old"), field("new")),
+        "error" | "goodbye" => format!("{kind} {}", field("code")),
+        "ack" => format!("ack {}", field("seq")),
+        "gap" => format!("gap {}-{}", field("from"), field("to")),
+        "users" => format!("users {} of {}", field("names"), field("online")),
+        other => other.to_owned(),
+    }
+}
+
+/// The first frame of these bytes, if it is complete: first byte, payload, length.
+fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
+    let [first, second, rest @ ..] = bytes else { return None };
+    assert_eq!(second & 0x80, 0, "a masked frame of the server");
+    let (length, head) = match second {
+        126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), 4),
+        127 => (u64::from_be_bytes(*rest.first_chunk()?) as usize, 10),
+        short => (usize::from(*short), 2),
+    };
+    let payload = bytes.get(head..head + length)?;
+    Some((*first, payload, head + length))
+}
+
+/// The number of a request's answer.
+pub(in crate::shard) fn answers(message: &Value, id: u64) -> bool {
+    NonZeroU64::new(id).is_some() && message["id"] == json!(id)
+}

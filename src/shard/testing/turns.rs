@@ -1,0 +1,203 @@
+//! Turns of the shards, the order of what they say to each other, and time.
+
+use std::{collections::BTreeSet, rc::Rc};
+
+use super::{FakeSocket, TestClock, World, masked};
+use crate::{
+    chat::{SessionId, ShardId},
+    limits,
+    shard::{
+        engine::{Clock as _, Engine, Want},
+        message::ToShard,
+    },
+};
+
+impl World {
+    /// One turn of a shard, and what it wants.
+    pub(in crate::shard) fn turn<R>(
+        &mut self,
+        shard: usize,
+        act: impl FnOnce(&mut Engine<Rc<FakeSocket>, TestClock>) -> R,
+    ) -> R {
+        let engine = &mut self.engines[shard];
+        engine.begin();
+        let result = act(engine);
+        engine.settle();
+        let wants = std::mem::take(engine.wants());
+        for want in wants {
+            let (Want::WaitWritable(id) | Want::Wake(id) | Want::Shut(id)) = want;
+            let Some(client) = self.clients.iter_mut().rev().find(|client| client.id == id) else {
+                continue;
+            };
+            match want {
+                Want::WaitWritable(_) => {
+                    assert!(!client.waiting, "two tasks wait for the same socket");
+                    client.waiting = true;
+                }
+                // Whether there is something to read is looked at in every step.
+                Want::Wake(_) => {}
+                Want::Shut(_) => {
+                    assert!(!client.shut, "a connection was shut twice");
+                    client.shut = true;
+                }
+            }
+        }
+        result
+    }
+
+    /// Takes one message out of a shard's inbox; whether there was one.
+    pub(in crate::shard) fn deliver(&mut self, shard: usize) -> bool {
+        let Some(message) = self.inboxes[shard].pop() else {
+            return false;
+        };
+        let directory = self.directory.clone();
+        self.turn(shard, |engine| {
+            if let ToShard::Room(event) = &message {
+                directory.take_underway(ShardId(shard as u16), event.weight());
+            }
+            engine.handle(message);
+        });
+        self.inboxes[shard].feed_starved(&self.inboxes);
+        for sender in 0..self.engines.len() {
+            self.turn(sender, Engine::retry_kept);
+        }
+        true
+    }
+
+    /// One step of a shard's flush, if it is time for one; whether it was.
+    pub(in crate::shard) fn flush(&mut self, shard: usize) -> bool {
+        match self.engines[shard].flush_due() {
+            Some(due) if due <= self.clock.micros() => {
+                self.turn(shard, Engine::flush);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    /// Does one thing that can be done now, chosen at random; whether there was one.
+    pub(in crate::shard) fn step(&mut self) -> bool {
+        let shards = self.engines.len();
+        let things = 2 * shards + self.clients.len();
+        let first = self.random.usize(..things);
+        (first..things).chain(0..first).any(|thing| {
+            if thing < shards {
+                self.deliver(thing)
+            } else if thing < 2 * shards {
+                self.flush(thing - shards)
+            } else {
+                let client = thing - 2 * shards;
+                let (waiting, room) = (self.clients[client].waiting, self.clients[client].socket.room.get());
+                let unread = self.clients[client].unread.len();
+                if waiting && room > 0 {
+                    self.wake_writer(client);
+                    return true;
+                }
+                self.feed(client);
+                self.clients[client].unread.len() < unread
+            }
+        })
+    }
+
+    /// Lets everything happen that can, in random order, and time pass for flushes that wait.
+    pub(in crate::shard) fn calm(&mut self) {
+        for _ in 0..1_000_000 {
+            if self.step() {
+                continue;
+            }
+            let now = self.clock.micros();
+            match self.engines.iter().filter_map(Engine::flush_due).min() {
+                Some(due) => self.clock.pass_us(due.saturating_sub(now).max(1)),
+                None => return,
+            }
+        }
+        panic!("the shards do not come to rest");
+    }
+
+    /// Lets time pass, tick by tick, and everything happen in it.
+    pub(in crate::shard) fn pass_ms(&mut self, ms: u64) {
+        let mut left = ms;
+        self.calm();
+        while left > 0 {
+            let step = left.min(limits::WHEEL_TICK_MS);
+            left -= step;
+            self.clock.pass_us(step * 1_000);
+            self.tick();
+            self.calm();
+        }
+    }
+
+    /// Time jumps, and the shards notice at their next tick.
+    pub(in crate::shard) fn jump_ms(&mut self, ms: u64) {
+        self.clock.pass_us(ms * 1_000);
+        self.tick();
+        self.calm();
+    }
+
+    fn tick(&mut self) {
+        for shard in 0..self.engines.len() {
+            self.turn(shard, Engine::tick);
+        }
+    }
+
+    /// The same as [`World::pass_ms`], while these clients answer every ping.
+    pub(in crate::shard) fn pass_ms_with_pongs(&mut self, ms: u64, clients: &[usize]) {
+        let mut left = ms;
+        while left > 0 {
+            let step = left.min(1_000);
+            left -= step;
+            self.pass_ms(step);
+            for client in clients {
+                if !self.is_over(*client) {
+                    self.give(*client, masked(10, b""));
+                }
+            }
+        }
+    }
+
+    /// What must hold whenever nothing is under way.
+    pub(in crate::shard) fn check_rest(&mut self) {
+        let live: BTreeSet<SessionId> = self
+            .engines
+            .iter()
+            .flat_map(|engine| {
+                engine.connections.iter().map(|(slot, connection)| SessionId {
+                    shard: engine.me,
+                    slot: slot as u32,
+                    generation: connection.generation,
+                })
+            })
+            .collect();
+        assert_eq!(self.directory.most_underway(), 0, "bytes under way to nobody");
+        for engine in &self.engines {
+            assert!(engine.local.is_empty() && engine.dirty.is_empty() && engine.congested.is_empty());
+            assert!(engine.gatherings.is_empty());
+            assert!(engine.refused.iter().all(|session| live.contains(session)));
+            let ring_bytes: usize = engine.rooms.iter().map(|(_, room)| room.ring.bytes()).sum();
+            assert_eq!(engine.ring_bytes, ring_bytes, "the bytes of all rings");
+            for (place, room) in &engine.rooms {
+                assert!(!room.members.is_empty(), "an empty room stays");
+                for (at, member) in room.members.iter().enumerate() {
+                    let connection = &engine.connections[member.connection as usize];
+                    let mine: Vec<_> = connection
+                        .memberships
+                        .iter()
+                        .filter(|membership| membership.room as usize == place)
+                        .collect();
+                    assert_eq!(mine.len(), 1);
+                    assert_eq!(mine[0].member as usize, at);
+                    if !connection.blocked() {
+                        assert_eq!(member.cursor, room.ring.end(), "a member was forgotten by the flush");
+                    }
+                }
+            }
+            for (_, connection) in &engine.connections {
+                assert_eq!(connection.underway, 0, "a request was never answered");
+                if !connection.blocked() {
+                    assert!(connection.outgoing.is_none(), "something waits for nothing");
+                    assert!(!connection.paused, "a connection is never read again");
+                }
+            }
+        }
+    }
+}

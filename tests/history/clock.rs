@@ -1,0 +1,121 @@
+//! A wall clock that jumps while the store runs. Time is the test's, rounds of retention are waited for.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use plaza::{
+    chat::RoomName,
+    history::{KeyWindow, LogId, Outcome, Retention, Settings},
+    observe::Clocks,
+};
+
+use crate::support::{Caller, append, committed, room, unsynced};
+
+/// The test's clocks.
+#[derive(Default)]
+struct Times {
+    wall: AtomicU64,
+    running: AtomicU64,
+}
+
+const BEGUN: u64 = 1_800_000_000_000;
+const HOUR: u64 = 60 * 60 * 1_000;
+const DAY: u64 = 24 * HOUR;
+
+impl Times {
+    /// A store that keeps talks for 30 days and keys for one, and of the room `marker` the newest talk alone.
+    fn store(self: &Arc<Self>, dir: &Path) -> Caller {
+        self.wall.store(BEGUN, Ordering::Relaxed);
+        let (wall, running) = (self.clone(), self.clone());
+        let one = Retention {
+            talks: Some(1),
+            ..Retention::FOREVER
+        };
+        Caller::start(Settings {
+            retention: Retention {
+                age: Some(Duration::from_millis(30 * DAY)),
+                ..Retention::FOREVER
+            },
+            rooms: [(RoomName::parse("marker").unwrap(), one)].into(),
+            keys: KeyWindow::default(),
+            retention_pause: Duration::from_millis(1),
+            clocks: Clocks {
+                wall: Arc::new(move || wall.wall.load(Ordering::Relaxed)),
+                running: Arc::new(move || running.running.load(Ordering::Relaxed)),
+            },
+            ..unsynced(dir)
+        })
+        .unwrap()
+    }
+
+    /// Says something now; its time.
+    fn say(&self, caller: &Caller, log: &LogId, text: &str, key: Option<&str>) -> Outcome<u64> {
+        let mut talk = append(log, "a", text, key, 0);
+        talk.at = self.wall.load(Ordering::Relaxed);
+        caller.submit(talk);
+        caller.next()
+    }
+
+    /// Returns when retention has looked at all logs that were there before: rounds go through them in the order of their
+    /// making, and the marker was made last.
+    fn rounds(&self, caller: &Caller) {
+        let marker = room("marker");
+        // The first may be the rest of a round that had begun.
+        for _ in 0..2 {
+            self.say(caller, &marker, "x", None);
+            let newest = committed(self.say(caller, &marker, "x", None)).seq;
+            let deadline = Instant::now() + Duration::from_secs(10);
+            while caller.head(&marker).first != newest {
+                assert!(Instant::now() < deadline, "{:?}", caller.head(&marker));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_jumps_forward_deletes_no_talk_and_forgets_no_key_and_one_that_stays_there_is_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let times = Arc::new(Times::default());
+    let caller = times.store(dir.path());
+    let lobby = room("lobby");
+    for n in 1..=50 {
+        committed(times.say(&caller, &lobby, &n.to_string(), Some(&n.to_string())));
+    }
+    times.rounds(&caller);
+    times.wall.fetch_add(60 * DAY, Ordering::Relaxed);
+    times.rounds(&caller);
+    assert_eq!(caller.head(&lobby).first, 1);
+    assert_eq!(caller.all(&lobby).unwrap().len(), 50);
+    let again = times.say(&caller, &lobby, "50", Some("50"));
+    assert!(matches!(again, Outcome::Duplicate { .. }), "{again:?}");
+    // After 31 days of running the clock has been believed for 62.
+    times.running.fetch_add(31 * DAY, Ordering::Relaxed);
+    times.rounds(&caller);
+    let head = caller.head(&lobby);
+    assert_eq!((head.first, head.seq), (51, 50));
+    committed(times.say(&caller, &lobby, "50", Some("50")));
+}
+
+#[test]
+fn a_clock_that_is_set_back_deletes_nothing_and_the_times_of_a_log_never_go_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let times = Arc::new(Times::default());
+    let caller = times.store(dir.path());
+    let lobby = room("lobby");
+    for (n, now) in [BEGUN, BEGUN - HOUR, BEGUN + DAY, BEGUN, BEGUN + 2 * DAY]
+        .into_iter()
+        .enumerate()
+    {
+        times.wall.store(now, Ordering::Relaxed);
+        assert_eq!(committed(times.say(&caller, &lobby, "x", None)).seq, n as u64 + 1);
+        times.rounds(&caller);
+    }
+    let at: Vec<u64> = caller.all(&lobby).unwrap().iter().map(|talk| talk.at).collect();
+    assert_eq!(at, [BEGUN, BEGUN, BEGUN + DAY, BEGUN + DAY, BEGUN + 2 * DAY]);
+}
