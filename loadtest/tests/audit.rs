@@ -163,3 +163,35 @@ fn a_target_elsewhere_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--allow-remote"));
 }
+
+#[test]
+fn a_server_that_listens_already_is_not_measured_in_place_of_the_one_to_be_started() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let output = Command::new(LOAD)
+        .args(["storm", "-n", "1", "--dialect", "raw", "--warmup", "0", "--quiet"])
+        .args(["--url", &format!("ws://{address}")])
+        .args(["--server-cmd", &format!("{FLOOR} --listen {address}")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("something listens on {address}")), "{said}");
+}
+
+#[test]
+fn a_server_whose_process_ends_during_the_run_fails_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let script = scratch.path().join("server.sh");
+    // What is started ends, and what it has started goes on: the members notice nothing.
+    std::fs::write(&script, format!("timeout 20 {FLOOR} 2>/dev/null & sleep 2")).unwrap();
+    let output = Command::new(LOAD)
+        .args("fanout -n 5 --rate 50 --warmup 0 --seconds 4 --dialect raw --quiet --server-cmd".split_whitespace())
+        .arg(format!("sh {}", script.display()))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("FAILED: the server of --server-cmd ended"), "{said}");
+    assert_eq!(said.matches("FAILED").count(), 1, "{said}");
+}

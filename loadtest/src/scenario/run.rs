@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
@@ -120,8 +121,8 @@ pub struct Run {
     quiet: bool,
     last: Mark,
     news: Vec<Happened>,
-    /// Ends the server that was started for this run.
-    _server: Option<Started>,
+    /// The server that was started for this run; ends with it.
+    server: Option<Started>,
 }
 
 impl Run {
@@ -183,8 +184,13 @@ impl Run {
             quiet: common.quiet,
             last,
             news,
-            _server: server,
+            server,
         })
+    }
+
+    /// How the server that was started for this run ended, if it did not wait for the run's end.
+    pub fn server_ended(&mut self) -> Option<ExitStatus> {
+        self.server.as_mut()?.ended()
     }
 
     /// What the server keeps in memory now.
