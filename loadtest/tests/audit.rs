@@ -195,3 +195,20 @@ fn a_server_whose_process_ends_during_the_run_fails_it() {
     assert!(said.contains("FAILED: the server of --server-cmd ended"), "{said}");
     assert_eq!(said.matches("FAILED").count(), 1, "{said}");
 }
+
+#[test]
+fn a_run_in_which_nothing_was_said_fails() {
+    // All members stop reading, so that nobody is left to talk.
+    let (output, report, _) = load("stall -n 4 --percent 100 --rate 50 --warmup 0 --stall-seconds 0.2", "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(report["missed"][0], "sent>0: it was 0");
+    let output = Command::new(LOAD)
+        .args(["rooms", "--small", "0", "--dialect", "raw", "--server-cmd", FLOOR])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("no rooms"),
+        "{output:?}"
+    );
+}

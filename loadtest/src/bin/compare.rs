@@ -17,6 +17,8 @@ use std::{
 
 use clap::Parser;
 use plaza_loadtest::{
+    limits,
+    options::whole,
     people, plot, process,
     report::{self, number},
     table,
@@ -38,16 +40,16 @@ struct Options {
     #[arg(long)]
     allow_remote: bool,
     /// Users; each talks once in --pace-ms.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = whole(1..=limits::MEMBERS))]
     users: usize,
     /// Milliseconds from one talk of a user to its next, in the rows at the same load.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pace_ms: u64,
     /// Users in the rows that show the most a generator does.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = whole(1..=limits::MEMBERS))]
     most_users: usize,
     /// Seconds of each run.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seconds: u64,
     /// locust's program. Default: that of a virtual environment under target/, which is made if it is missing.
     #[arg(long)]

@@ -122,6 +122,11 @@ fn conclude(
     if figures.contains_key("big_lost") {
         must.extend(must.clone().iter().map(|required| format!("big_{required}")));
     }
+    for required in run.must.iter().map(|required| (*required).to_owned()) {
+        if !must.contains(&required) {
+            must.push(required);
+        }
+    }
     let (required, mut missed) = judge(&must, common, &figures);
     missed.extend(ended.map(|status| format!("the server of --server-cmd ended during the run, with {status}")));
     Report {

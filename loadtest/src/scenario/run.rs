@@ -26,18 +26,18 @@ pub enum Pace {
 
 /// Offers talks on behalf of some members.
 #[derive(Debug)]
-pub struct Talker {
+struct Talker {
     pace: Pace,
     senders: Vec<Id>,
     began_ns: u64,
     offered: u64,
     /// No talk is due from here on.
-    pub until_ns: u64,
+    until_ns: u64,
 }
 
 impl Talker {
     /// Begins now.
-    pub fn begin(engine: &mut Engine, pace: Pace, senders: Vec<Id>, until_ns: u64) -> Self {
+    fn begin(engine: &mut Engine, pace: Pace, senders: Vec<Id>, until_ns: u64) -> Self {
         let began_ns = engine.now_ns();
         if let Pace::InFlight(count) = pace {
             for &sender in senders.iter().cycle().take(count) {
@@ -111,13 +111,15 @@ pub struct Run {
     /// The connections.
     pub engine: Engine,
     /// Who talks.
-    pub talkers: Vec<Talker>,
+    talkers: Vec<Talker>,
     /// The progress so far.
     pub samples: Vec<Sample>,
     /// The server's process, if it is known.
     pub pid: Option<u32>,
     /// What the figures of the second class of members begin with.
     pub second_class: &'static str,
+    /// What must hold of this run besides what must hold of every one.
+    pub must: Vec<&'static str>,
     quiet: bool,
     last: Mark,
     news: Vec<Happened>,
@@ -181,6 +183,7 @@ impl Run {
             samples,
             pid,
             second_class: "big_",
+            must: Vec::new(),
             quiet: common.quiet,
             last,
             news,
@@ -223,6 +226,19 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Has these members talk from now on. A run in which nothing was said after all, or heard, does not pass.
+    pub fn talk(&mut self, pace: Pace, senders: Vec<Id>, until_ns: u64) {
+        let asked = match pace {
+            Pace::PerSecond(rate) => rate > 0.0,
+            Pace::InFlight(_) => true,
+        };
+        if asked {
+            self.must.extend(["sent>0", "delivered>0"]);
+        }
+        let talker = Talker::begin(&mut self.engine, pace, senders, until_ns);
+        self.talkers.push(talker);
     }
 
     /// One turn: says what is due, waits at most `wait` for something to happen, and returns what did.
