@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use rustix::{
+    process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 
 use crate::limits;
 
@@ -47,6 +50,12 @@ pub fn cpu_ns(pid: u32) -> Option<u64> {
             .unwrap_or(0);
     }
     Some(total)
+}
+
+/// Nanoseconds that all threads of this process have spent on a core, those that have ended too.
+pub fn own_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 /// What a process keeps in memory now.

@@ -67,6 +67,17 @@ fn a_generator_that_never_sleeps_counts_the_time_it_works_and_no_other() {
 }
 
 #[test]
+fn a_generator_that_waits_for_the_next_due_talk_does_not_count_its_waiting() {
+    // A talk is due within the millisecond, and so near to one the generator does not sleep.
+    let (output, report, _) = load(
+        "fanout -n 2 --rate 1000 --warmup 0.2 --seconds 1 --require load_cores<=0.7",
+        "",
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(report["figures"]["load_cores"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn a_server_that_drops_one_delivery_in_ten_thousand_fails() {
     let (code, figures) = fanout("--drop-one-in 10000");
     assert_eq!(code, 1);

@@ -97,7 +97,7 @@ pub struct Stretch {
     pub seconds: f64,
     /// Time of the server on its cores.
     pub server_cpu_ns: Option<u64>,
-    /// Time of the generator on its core.
+    /// Time of the generator on its core, without what it spent on waiting for something to come or to be due.
     pub own_cpu_ns: u64,
     /// Talks that arrived at members.
     pub delivered: u64,
@@ -386,9 +386,7 @@ fn mark(engine: &Engine, pid: Option<u32>) -> Mark {
     Mark {
         at: Instant::now(),
         server_cpu_ns: pid.and_then(process::cpu_ns),
-        own_cpu_ns: process::cpu_ns(std::process::id())
-            .unwrap_or(0)
-            .saturating_sub(engine.idle_ns),
+        own_cpu_ns: process::own_cpu_ns().saturating_sub(engine.idle_ns()),
         delivered: engine.counts.delivered,
         sent: engine.counts.sent,
     }
