@@ -85,7 +85,11 @@ pub(crate) struct Opened {
 
 /// Opens the store in this directory, or says why not.
 pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, StartFault> {
-    let lock = files.claim()?;
+    open_claimed(files, files.claim()?, durability)
+}
+
+/// Opens the store in a directory whose lock is held.
+pub(crate) fn open_claimed(files: &Files, lock: File, durability: Durability) -> Result<Opened, StartFault> {
     let testimony = Witness::read(&files.head).map_err(|why| StartFault::Io {
         file: files.head.clone(),
         why,
