@@ -85,7 +85,7 @@ impl Server {
         let (sockets, listeners): (Vec<_>, Vec<_>) = sockets.into_iter().unzip();
         let addresses = listeners.iter().map(|listener| listener.address).collect();
         if !config.server.memory {
-            make_private(&config.server.data)?;
+            make_private(&config.server.data, "--data")?;
         }
         let readiness = Readiness::new();
         let cores = thread::available_parallelism().map_or(1, usize::from);
@@ -376,7 +376,7 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
     let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else {
         return Ok((None, None, None));
     };
-    make_private(&dir)?;
+    make_private(&dir, "log.dir")?;
     let sentence = |error: io::Error| {
         format!(
             "the talk log cannot be written in {}: {error}; {}, or set log.talk_log = false",
@@ -449,19 +449,14 @@ fn hampered(history: &History<Ticket>) -> Option<String> {
     }
 }
 
-/// Makes a directory that only its owner reads, if it is not there.
-fn make_private(dir: &std::path::Path) -> Result<(), String> {
+/// Makes a directory that only its owner reads, if it is not there; `setting` is what says where.
+fn make_private(dir: &std::path::Path, setting: &str) -> Result<(), String> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|error| {
-            format!(
-                "the directory {} cannot be made: {error}; choose another with --data",
-                dir.display()
-            )
-        })
+        .map_err(|error| format!("{}: choose another with {setting}", history::no_directory(dir, &error)))
 }
 
 fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {

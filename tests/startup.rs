@@ -8,7 +8,10 @@ use std::{
     fs,
     io::Write as _,
     net::TcpListener,
-    os::unix::fs::PermissionsExt,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Output,
 };
@@ -152,6 +155,53 @@ fn data_that_is_a_file_is_refused() {
     assert_eq!(code, Some(1), "{words}");
     assert_eq!(words.lines().count(), 1, "{words}");
     assert!(words.contains(path) && words.contains("--data"), "{words}");
+}
+
+#[test]
+fn data_that_cannot_be_made_or_belongs_to_another_is_refused_with_what_to_do() {
+    let base = tempfile::tempdir().unwrap();
+    fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let at = |name: &str| base.path().join(name).to_str().unwrap().to_owned();
+    fs::write(at("file"), "").unwrap();
+    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    for (data, seen) in [
+        (at("file"), "is a file, and a directory is needed"),
+        (at("file/data"), "what it would stand in is a file"),
+    ] {
+        let (code, words) = run(&[&["serve", "--data", &data], listen.as_slice()].concat());
+        assert_eq!((code, words.lines().count()), (Some(1), 1), "{words}");
+        assert!(
+            words.contains(&data) && words.contains(seen) && words.contains("--data"),
+            "{words}"
+        );
+        let (code, words) = run(&["history", "--data", &data, "import", &at("file")]);
+        assert_eq!((code, words.lines().count()), (Some(1), 1), "{words}");
+        assert!(
+            words.contains(&data) && words.contains(seen) && words.contains("--data"),
+            "{words}"
+        );
+    }
+    // Root may do everything, so that it is somebody else here; others cannot take root's.
+    let is_root = fs::metadata(base.path()).unwrap().uid() == 0;
+    for mode in [0o755, 0o700] {
+        let dir = if is_root {
+            at(&format!("{mode:o}"))
+        } else {
+            "/usr".to_owned()
+        };
+        let mut program = program();
+        if is_root {
+            fs::create_dir(&dir).unwrap();
+            fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            program.uid(65_534).gid(65_534);
+        }
+        let output = program.args(["serve", "--data", &dir]).args(listen).output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), words.lines().count()), (Some(1), 1), "{words}");
+        for part in [&dir, "belongs to another user (number 0, mode 0", "chown", "--data"] {
+            assert!(words.contains(part), "{words}");
+        }
+    }
 }
 
 #[test]

@@ -39,6 +39,18 @@ pub const FLOOR_MESSAGE_BYTES: usize = 1024 * 1024;
 pub const SLOW_SEGMENT_BYTES: u32 = 1_400;
 /// Longest text of a talk that the generator writes.
 pub const TEXT_BYTES: usize = 64 * 1024;
+/// Members that a run can ask for: more than one machine has ports and memory for.
+pub const MEMBERS: usize = 1_000_000;
+/// Talks or joins per second that a run can ask for: a microsecond for each is more than this generator keeps up with.
+pub const PER_SECOND: f64 = 1e6;
+/// Seconds that any stretch of a run can take: eleven days.
+pub const SECONDS: f64 = 1e6;
+/// Source addresses: the last byte of 127.0.0.1 to 127.0.0.254.
+pub const SOURCES: usize = 254;
+/// The last core that a thread can be pinned to: the kernel's set has 1,024.
+pub const CORE: usize = 1_023;
+/// Rounds of the figures.
+pub const ROUNDS: usize = 1_000;
 /// Time for one goose user to connect and be in its room, and for one of its talks to come back.
 pub const MEMBER_TIME: Duration = Duration::from_secs(10);
 /// Announcements that may wait for a listener to be counted; more are news that it was too slow to hear.

@@ -1,6 +1,6 @@
 //! The command line of `plaza-load`.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -55,10 +55,10 @@ pub struct Common {
     #[arg(long, conflicts_with = "pid")]
     pub server_cmd: Option<String>,
     /// Pins the server that is started here to this core.
-    #[arg(long, requires = "server_cmd")]
+    #[arg(long, requires = "server_cmd", value_parser = whole(0..=limits::CORE))]
     pub server_core: Option<usize>,
     /// Pins the generator to this core.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(0..=limits::CORE))]
     pub load_core: Option<usize>,
     /// Never sleeps: nobody has to wake this generator, so that its waking is neither in the server's time nor in the
     /// latencies. For a generator that has a core to itself.
@@ -68,7 +68,7 @@ pub struct Common {
     #[arg(long, value_enum, default_value = "proto")]
     pub dialect: Dialect,
     /// Bytes of each text.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = whole(MARKER_BYTES..=limits::TEXT_BYTES))]
     pub text: usize,
     /// The room, where the dialect has rooms.
     #[arg(long, default_value = "lobby")]
@@ -77,16 +77,16 @@ pub struct Common {
     #[arg(long)]
     pub ready_on_upgrade: bool,
     /// Spread the connections over this many source addresses, 127.0.0.1 and up.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=limits::SOURCES))]
     pub sources: Option<usize>,
     /// Seconds before the measured stretch.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = real(0.0..=limits::SECONDS))]
     pub warmup: f64,
     /// Seconds of the measured stretch.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = real(LEAST..=limits::SECONDS))]
     pub seconds: f64,
     /// Seconds after the last talk for all of it to arrive.
-    #[arg(long, default_value_t = limits::DRAIN_TIME.as_secs_f64())]
+    #[arg(long, default_value_t = limits::DRAIN_TIME.as_secs_f64(), value_parser = real(0.0..=limits::SECONDS))]
     pub drain: f64,
     /// Let members disagree about the order of talks of different senders, as systems without one order per room do.
     #[arg(long)]
@@ -110,10 +110,10 @@ pub struct Common {
 #[group(required = true, multiple = false)]
 pub struct Offer {
     /// Talks per second, sent when they are due whatever the server does.
-    #[arg(long)]
+    #[arg(long, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub rate: Option<f64>,
     /// Talks under way: the next is sent when the sender's own echo is back.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=limits::MEMBERS))]
     pub in_flight: Option<usize>,
 }
 
@@ -127,10 +127,10 @@ pub struct Fanout {
     #[allow(missing_docs)]
     pub offer: Offer,
     /// Members.
-    #[arg(long, short = 'n', default_value_t = 1_000)]
+    #[arg(long, short = 'n', default_value_t = 1_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
     /// How many of them talk. Default: 16 with --rate, one per talk in flight with --in-flight.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=limits::MEMBERS))]
     pub senders: Option<usize>,
 }
 
@@ -141,10 +141,10 @@ pub struct Idle {
     #[allow(missing_docs)]
     pub common: Common,
     /// Members.
-    #[arg(long, short = 'n', default_value_t = 1_000)]
+    #[arg(long, short = 'n', default_value_t = 1_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
     /// Members per room, where the dialect has rooms; 0: all in one.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=limits::MEMBERS))]
     pub room_size: usize,
 }
 
@@ -155,7 +155,7 @@ pub struct Storm {
     #[allow(missing_docs)]
     pub common: Common,
     /// Members.
-    #[arg(long, short = 'n', default_value_t = 10_000)]
+    #[arg(long, short = 'n', default_value_t = 10_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
 }
 
@@ -166,16 +166,16 @@ pub struct Stall {
     #[allow(missing_docs)]
     pub common: Common,
     /// Talks per second.
-    #[arg(long, default_value_t = 200.0)]
+    #[arg(long, default_value_t = 200.0, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub rate: f64,
     /// Members.
-    #[arg(long, short = 'n', default_value_t = 5_000)]
+    #[arg(long, short = 'n', default_value_t = 5_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
     /// How many of each hundred stop reading.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = real(0.0..=100.0))]
     pub percent: f64,
     /// Seconds that they do not read. The same stretch is measured before, with all of them reading.
-    #[arg(long, default_value_t = 8.0)]
+    #[arg(long, default_value_t = 8.0, value_parser = real(LEAST..=limits::SECONDS))]
     pub stall_seconds: f64,
     /// Receive buffer of those that will stop.
     #[arg(long, default_value_t = 4_096)]
@@ -189,22 +189,22 @@ pub struct Rooms {
     #[allow(missing_docs)]
     pub common: Common,
     /// Small rooms.
-    #[arg(long, default_value_t = 5_000)]
+    #[arg(long, default_value_t = 5_000, value_parser = whole(0..=limits::MEMBERS))]
     pub small: usize,
     /// Members of each.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 3, value_parser = whole(1..=limits::MEMBERS))]
     pub small_size: usize,
     /// Talks per second over all small rooms.
-    #[arg(long, default_value_t = 5_000.0)]
+    #[arg(long, default_value_t = 5_000.0, value_parser = real(0.0..=limits::PER_SECOND))]
     pub rate: f64,
     /// Huge rooms.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=limits::MEMBERS))]
     pub big: usize,
     /// Members of each.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = whole(1..=limits::MEMBERS))]
     pub big_size: usize,
     /// Talks per second over all huge rooms.
-    #[arg(long, default_value_t = 10.0)]
+    #[arg(long, default_value_t = 10.0, value_parser = real(0.0..=limits::PER_SECOND))]
     pub big_rate: f64,
     /// Drives the huge rooms from a process of their own, so that reading them does not delay what the small ones hear.
     #[arg(long, requires = "big", conflicts_with = "busy")]
@@ -218,16 +218,16 @@ pub struct Churn {
     #[allow(missing_docs)]
     pub common: Common,
     /// Talks per second of those that stay.
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 50.0, value_parser = real(0.0..=limits::PER_SECOND))]
     pub rate: f64,
     /// Members that stay.
-    #[arg(long, short = 'n', default_value_t = 500)]
+    #[arg(long, short = 'n', default_value_t = 500, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
     /// Members that come, per second.
-    #[arg(long, default_value_t = 50.0)]
+    #[arg(long, default_value_t = 50.0, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub joins: f64,
     /// Seconds that each of them stays.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, default_value_t = 2.0, value_parser = real(0.0..=limits::SECONDS))]
     pub stay: f64,
     /// Those that come say nothing. Otherwise each says something when it comes and when it goes, so that what it must
     /// get is known to the talk.
@@ -242,29 +242,22 @@ pub struct Joins {
     #[allow(missing_docs)]
     pub common: Common,
     /// Members that stay, over all rooms.
-    #[arg(long, short = 'n', default_value_t = 10_000)]
+    #[arg(long, short = 'n', default_value_t = 10_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
     /// How many of them are in the room that others go into; the rest is in another room. Default: all.
-    #[arg(long)]
+    #[arg(long, value_parser = whole(1..=limits::MEMBERS))]
     pub room_size: Option<usize>,
     /// Joins per second; each is followed by a leave.
-    #[arg(long, default_value_t = 500.0)]
+    #[arg(long, default_value_t = 500.0, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub joins: f64,
     /// Seconds from a join to its leave. Those on a visit are members too, so a small room asks for short ones.
-    #[arg(long, default_value_t = 0.02)]
+    #[arg(long, default_value_t = 0.02, value_parser = real(0.0..=limits::SECONDS))]
     pub stay: f64,
 }
 
 impl Common {
     /// The address to drive and the path to ask for; `None` for a server that will say where it listens.
     pub fn target(&self) -> Result<Option<(SocketAddr, Option<String>)>, String> {
-        if self.text < MARKER_BYTES || self.text > limits::TEXT_BYTES {
-            let most = limits::TEXT_BYTES;
-            return Err(format!(
-                "--text {}: a text takes {MARKER_BYTES} to {most} bytes",
-                self.text
-            ));
-        }
         let Some(url) = &self.url else {
             return match self.server_cmd {
                 Some(_) => Ok(None),
@@ -278,6 +271,27 @@ impl Common {
             ));
         }
         Ok(Some((address, path)))
+    }
+}
+
+/// The least of what may not be nothing: a talk in a thousand seconds, a stretch of a millisecond.
+pub const LEAST: f64 = 1e-3;
+
+/// Reads a whole number between these bounds, both included.
+pub fn whole(bounds: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| {
+        let (least, most) = bounds.clone().into_inner();
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.ok_or_else(|| format!("it takes a whole number from {least} to {most}"))
+    }
+}
+
+/// Reads a number between these bounds, both included; what is no number or infinite is not between them.
+pub fn real(bounds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<f64, String> + Clone {
+    move |text| {
+        let (least, most) = bounds.clone().into_inner();
+        let number = text.parse().ok().filter(|number| bounds.contains(number));
+        number.ok_or_else(|| format!("it takes a number from {least} to {most}"))
     }
 }
 
@@ -304,8 +318,65 @@ mod tests {
     }
 
     #[test]
-    fn a_text_holds_at_least_its_marker() {
-        assert!(common(&["--url", "127.0.0.1:80", "--text", "31"]).target().is_err());
-        assert!(common(&["--url", "127.0.0.1:80", "--text", "32"]).target().is_ok());
+    fn what_cannot_be_run_is_refused_with_what_was_seen_and_the_bound() {
+        for (words, bound) in [
+            ("idle --seconds inf", "0.001 to 1000000"),
+            ("idle --seconds nan", "0.001 to 1000000"),
+            ("idle --seconds 0", "0.001 to 1000000"),
+            ("idle --warmup 1e300", "0 to 1000000"),
+            ("idle --drain=-1", "0 to 1000000"),
+            ("idle --text 31", "32 to 65536"),
+            ("idle --text 65537", "32 to 65536"),
+            ("idle --sources 255", "1 to 254"),
+            ("idle --load-core 1024", "0 to 1023"),
+            ("idle -n 0", "1 to 1000000"),
+            ("storm -n 0", "1 to 1000000"),
+            ("stall -n 0", "1 to 1000000"),
+            ("stall --percent 300", "0 to 100"),
+            ("stall --percent nan", "0 to 100"),
+            ("stall --rate 0", "0.001 to"),
+            ("stall --stall-seconds inf", "0.001 to"),
+            ("fanout --rate 1 -n 0", "1 to 1000000"),
+            ("fanout --rate 1 --senders 0", "1 to 1000000"),
+            ("fanout --rate nan", "0.001 to"),
+            ("fanout --rate inf", "0.001 to"),
+            ("fanout --rate 0", "0.001 to"),
+            ("fanout --in-flight 0", "1 to 1000000"),
+            ("rooms --small-size 0", "1 to 1000000"),
+            ("rooms --big-size 18446744073709551615", "1 to 1000000"),
+            ("rooms --big-rate nan", "0 to"),
+            ("churn --joins inf", "0.001 to"),
+            ("churn --stay nan", "0 to 1000000"),
+            ("joins --joins 0", "0.001 to"),
+            ("joins --room-size 0", "1 to 1000000"),
+            ("figures --rounds 0", "1 to 1000"),
+            ("figures --seconds inf", "0.001 to 1000000"),
+            ("figures --scale 2", "0.001 to 1"),
+        ] {
+            let start = ["plaza-load"].into_iter().chain(words.split(' '));
+            let told = Options::try_parse_from(start).map(|_| words).unwrap_err().to_string();
+            let seen = words.rsplit([' ', '=']).next().unwrap_or_default();
+            assert!(
+                told.contains(&format!("'{seen}'")) && told.contains(bound),
+                "{words}: {told}"
+            );
+        }
+    }
+
+    #[test]
+    fn silence_and_rooms_of_one_kind_can_be_asked_for() {
+        for words in [
+            "rooms --small 0 --big 1 --warmup 0",
+            "rooms --small 1 --big 0",
+            "rooms --rate 0 --big 1",
+            "churn --silent --rate 0",
+            "idle --room-size 0 --text 32",
+            "stall --percent 0",
+            "joins --stay 0",
+            "figures --scale 0.05 --rounds 1 --seconds 1",
+        ] {
+            let start = ["plaza-load"].into_iter().chain(words.split(' '));
+            assert!(Options::try_parse_from(start).is_ok(), "{words}");
+        }
     }
 }

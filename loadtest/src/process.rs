@@ -4,13 +4,16 @@ use std::{
     fs,
     io::{self, BufRead, BufReader, Read},
     net::{SocketAddr, TcpStream, ToSocketAddrs},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit};
+use rustix::{
+    process::{Pid, Resource, Signal, getrlimit, kill_process, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 
 use crate::limits;
 
@@ -47,6 +50,12 @@ pub fn cpu_ns(pid: u32) -> Option<u64> {
             .unwrap_or(0);
     }
     Some(total)
+}
+
+/// Nanoseconds that all threads of this process have spent on a core, those that have ended too.
+pub fn own_cpu_ns() -> u64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
 /// What a process keeps in memory now.
@@ -136,11 +145,20 @@ pub fn parse_url(url: &str) -> Result<(SocketAddr, Option<String>), String> {
 
 impl Started {
     /// Starts `command` (words split at spaces), pinned to a core if one is given, and waits until it says
-    /// `listening on http://ADDR` on its standard output, or, with `address`, until something accepts there.
+    /// `listening on http://ADDR` on its standard output, or, with `address`, until something accepts there. Refuses if
+    /// something does so before: that would be measured instead.
     pub fn start(command: &str, core: Option<usize>, address: Option<SocketAddr>) -> Result<Self, String> {
         let pinned = core.map(|core| format!("taskset -c {core} {command}"));
         let words: Vec<&str> = pinned.as_deref().unwrap_or(command).split_whitespace().collect();
         let (program, arguments) = words.split_first().ok_or("--server-cmd is empty")?;
+        if let Some(address) = address
+            && accepts(address)
+        {
+            return Err(format!(
+                "--url: something listens on {address} before --server-cmd is started, and would be measured instead; end it, \
+                 or take another port in both"
+            ));
+        }
         let mut child = Command::new(program)
             .args(arguments)
             // Plaza refuses variables that look like settings and are none.
@@ -184,7 +202,7 @@ impl Started {
                 return Err(format!("{command}: ended at start with {status}"));
             }
             if let Some(address) = address {
-                if TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok() {
+                if accepts(address) {
                     return Ok(started);
                 }
                 thread::sleep(Duration::from_millis(20));
@@ -199,10 +217,20 @@ impl Started {
         ))
     }
 
+    /// How the process ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
+}
+
+/// Whether something takes connections there.
+fn accepts(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
 }
 
 impl Drop for Started {

@@ -24,7 +24,7 @@ pub struct Sample {
     pub p99_ms: f64,
     /// Cores that the server used.
     pub server_cores: Option<f64>,
-    /// Cores that the generator used.
+    /// Cores that the generator used, without its waiting.
     pub load_cores: f64,
     /// The server's own memory.
     pub anon_mib: Option<f64>,
@@ -218,7 +218,8 @@ fn meaning(name: &str) -> &'static str {
         "p50_ms" | "p90_ms" | "p99_ms" | "p999_ms" | "max_ms" => "from the intended sending to each delivery",
         "cpu_us" => "server CPU per delivery",
         "cpu_us_per_join" => "server CPU per join and leave",
-        "server_cores" | "load_cores" => "cores in use; a generator near 1 was the limit",
+        "server_cores" => "cores that the server used",
+        "load_cores" => "cores that the generator worked on, its waiting left out; near 1 it was the limit",
         "bytes_per_conn" => "the server's own memory per connection",
         "kernel_tcp_mib" => "what all TCP sockets of this machine hold in the kernel",
         "anon_mib" | "rss_mib" => "the server's memory at the end",

@@ -67,6 +67,17 @@ fn a_generator_that_never_sleeps_counts_the_time_it_works_and_no_other() {
 }
 
 #[test]
+fn a_generator_that_waits_for_the_next_due_talk_does_not_count_its_waiting() {
+    // A talk is due within the millisecond, and so near to one the generator does not sleep.
+    let (output, report, _) = load(
+        "fanout -n 2 --rate 1000 --warmup 0.2 --seconds 1 --require load_cores<=0.7",
+        "",
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(report["figures"]["load_cores"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
 fn a_server_that_drops_one_delivery_in_ten_thousand_fails() {
     let (code, figures) = fanout("--drop-one-in 10000");
     assert_eq!(code, 1);
@@ -162,4 +173,53 @@ fn a_target_elsewhere_is_refused() {
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--allow-remote"));
+}
+
+#[test]
+fn a_server_that_listens_already_is_not_measured_in_place_of_the_one_to_be_started() {
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let output = Command::new(LOAD)
+        .args(["storm", "-n", "1", "--dialect", "raw", "--warmup", "0", "--quiet"])
+        .args(["--url", &format!("ws://{address}")])
+        .args(["--server-cmd", &format!("{FLOOR} --listen {address}")])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("something listens on {address}")), "{said}");
+}
+
+#[test]
+fn a_server_whose_process_ends_during_the_run_fails_it() {
+    let scratch = tempfile::tempdir().unwrap();
+    let script = scratch.path().join("server.sh");
+    // What is started ends, and what it has started goes on: the members notice nothing.
+    std::fs::write(&script, format!("timeout 20 {FLOOR} 2>/dev/null & sleep 2")).unwrap();
+    let output = Command::new(LOAD)
+        .args("fanout -n 5 --rate 50 --warmup 0 --seconds 4 --dialect raw --quiet --server-cmd".split_whitespace())
+        .arg(format!("sh {}", script.display()))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("FAILED: the server of --server-cmd ended"), "{said}");
+    assert_eq!(said.matches("FAILED").count(), 1, "{said}");
+}
+
+#[test]
+fn a_run_in_which_nothing_was_said_fails() {
+    // All members stop reading, so that nobody is left to talk.
+    let (output, report, _) = load("stall -n 4 --percent 100 --rate 50 --warmup 0 --stall-seconds 0.2", "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert_eq!(report["missed"][0], "sent>0: it was 0");
+    let output = Command::new(LOAD)
+        .args(["rooms", "--small", "0", "--dialect", "raw", "--server-cmd", FLOOR])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("no rooms"),
+        "{output:?}"
+    );
 }

@@ -146,3 +146,24 @@ fn one_dropped_frame_in_ten_thousand_is_found() {
         (figures["sent"].as_f64().unwrap() * 60.0 / 10_000.0).floor()
     );
 }
+
+#[test]
+fn a_comparison_does_not_tell_the_figures_of_an_earlier_run() {
+    let (server, address) = plaza();
+    let out = tempfile::tempdir().unwrap();
+    let earlier = r#"[{"name": "talk", "num_requests": 7, "num_failures": 0, "response_times": {"1": 7}}]"#;
+    std::fs::write(out.path().join("locust.json"), earlier).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_compare"))
+        .args(["--url", &format!("ws://{address}"), "--locust", "false"])
+        .args("--users 2 --most-users 2 --seconds 1 --pace-ms 100 --out".split_whitespace())
+        .arg(out.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("locust.log"),
+        "{output:?}"
+    );
+    assert!(!out.path().join("compare.md").exists());
+    drop(server);
+}

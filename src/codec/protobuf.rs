@@ -105,9 +105,8 @@ pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
 
 /// A name that is not the server's own and does not look like it.
 pub(super) fn unlike_system(name: &UserName) -> Cow<'_, str> {
-    // Joiners and variation selectors are needed in some scripts, and are not seen between these characters.
-    let seen = |c: &char| !matches!(c, '\u{200C}' | '\u{200D}' | '\u{FE00}'..='\u{FE0F}' | '\u{AD}');
-    if name.as_str().chars().filter(seen).eq(SYSTEM.chars()) {
+    // No name holds anything between these two that is not seen.
+    if name.as_str() == SYSTEM {
         Cow::Borrowed("系统(用户)")
     } else {
         Cow::Borrowed(name.as_str())

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read as _},
-    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -46,8 +46,23 @@ impl Files {
             .recursive(true)
             .mode(0o700)
             .create(&self.dir)
-            .map_err(failed(&self.dir))?;
-        let mode = fs::metadata(&self.dir).map_err(failed(&self.dir))?.permissions().mode();
+            .map_err(|why| StartFault::NoDirectory {
+                dir: self.dir.clone(),
+                why,
+            })?;
+        let found = fs::metadata(&self.dir).map_err(failed(&self.dir))?;
+        let mode = found.permissions().mode();
+        let refused = |file: &Path| {
+            let (file, dir, owner) = (file.to_owned(), self.dir.clone(), found.uid());
+            move |why: io::Error| {
+                if why.kind() == io::ErrorKind::PermissionDenied && own_user().is_some_and(|own| own != owner) {
+                    let mode = mode & 0o7777;
+                    StartFault::NotOurs { dir, owner, mode }
+                } else {
+                    StartFault::Io { file, why }
+                }
+            }
+        };
         if mode & 0o077 != 0 {
             // Where everybody may write, as in /tmp, others have things that they could not reach any more.
             if mode & 0o002 != 0 && !self.is_ours().map_err(failed(&self.dir))? {
@@ -57,14 +72,14 @@ impl Files {
                     mode: mode & 0o7777,
                 });
             }
-            fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700)).map_err(failed(&self.dir))?;
+            fs::set_permissions(&self.dir, fs::Permissions::from_mode(0o700)).map_err(refused(&self.dir))?;
         }
         lock::hold(&self.lock, 0o600).map_err(|why| match why {
             NotHeld::Taken(holder) => StartFault::Locked {
                 dir: self.dir.clone(),
                 holder,
             },
-            NotHeld::Io(why) => failed(&self.lock)(why),
+            NotHeld::Io(why) => refused(&self.lock)(why),
         })
     }
 
@@ -96,6 +111,26 @@ impl Files {
         }
         sum
     }
+}
+
+/// Why a directory is not there, in words.
+pub(crate) fn no_directory(dir: &Path, why: &io::Error) -> String {
+    let dir = dir.display();
+    match why.kind() {
+        io::ErrorKind::AlreadyExists => format!("{dir} is a file, and a directory is needed"),
+        io::ErrorKind::NotADirectory => {
+            format!("the directory {dir} cannot be made, because what it would stand in is a file")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("the directory {dir} cannot be made, because this user may not write where it would stand")
+        }
+        _ => format!("the directory {dir} cannot be made: {why}"),
+    }
+}
+
+/// The user that this process runs as.
+fn own_user() -> Option<u32> {
+    Some(fs::metadata("/proc/self").ok()?.uid())
 }
 
 /// A database, its write-ahead log and the log's index.

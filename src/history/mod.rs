@@ -36,6 +36,7 @@ mod words;
 mod writer;
 
 pub use command::HistoryCommand;
+pub(crate) use files::no_directory;
 pub use settings::{Durability, KeyWindow, Retention, Settings};
 pub use start::{Recovered, StartFault};
 pub use stats::{Health, HistoryStats};

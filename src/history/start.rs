@@ -29,6 +29,22 @@ pub enum StartFault {
         /// The other process, if it says.
         holder: Option<u32>,
     },
+    /// There is no such directory, and it could not be made.
+    NoDirectory {
+        /// The directory.
+        dir: PathBuf,
+        /// What the system said.
+        why: io::Error,
+    },
+    /// It belongs to another user, so it cannot be closed to others or not be written.
+    NotOurs {
+        /// The directory.
+        dir: PathBuf,
+        /// Its owner's number.
+        owner: u32,
+        /// Its mode.
+        mode: u32,
+    },
     /// Everybody may write there and it holds what is not a store's, so it is not closed to them.
     Shared {
         /// The directory.
@@ -86,7 +102,11 @@ pub(crate) struct Opened {
 
 /// Opens the store in this directory, or says why not.
 pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, StartFault> {
-    let lock = files.claim()?;
+    open_claimed(files, files.claim()?, durability)
+}
+
+/// Opens the store in a directory whose lock is held.
+pub(crate) fn open_claimed(files: &Files, lock: File, durability: Durability) -> Result<Opened, StartFault> {
     let testimony = Witness::read(&files.head).map_err(|why| StartFault::Io {
         file: files.head.clone(),
         why,
@@ -383,6 +403,15 @@ impl fmt::Display for StartFault {
                 }
                 f.write_str(": stop it, or give this one another directory with --data")
             }
+            Self::NoDirectory { dir, why } => {
+                write!(f, "{}: choose another with --data", files::no_directory(dir, why))
+            }
+            Self::NotOurs { dir, owner, mode } => write!(
+                f,
+                "the directory {} belongs to another user (number {owner}, mode {mode:04o}), and what is stored must be this \
+                 server's own: run it as that user, give it the directory with `chown`, or choose another with --data",
+                dir.display()
+            ),
             Self::Shared { dir, mode } => write!(
                 f,
                 "the directory {} has mode {mode:04o} and holds other things, and what is stored must be closed to others: choose an \

@@ -158,10 +158,14 @@ pub fn export(dir: &Path, out: &mut dyn Write) -> Result<Moved, StartFault> {
 /// Copies the store into a new directory, from which a server can be started. Says how many bytes it takes.
 pub fn backup(dir: &Path, to: &Path) -> Result<u64, StartFault> {
     let (files, copy) = (Files::new(dir), Files::new(to));
-    let _lock = fresh(&copy)?;
-    let db = open(&files)?;
+    let lock = fresh(&copy)?;
+    whole_or_nothing(&copy, lock, |_| copy_to(&files, &copy))
+}
+
+fn copy_to(files: &Files, copy: &Files) -> Result<u64, StartFault> {
+    let db = open(files)?;
     let target = copy.database.to_string_lossy().into_owned();
-    db.execute("VACUUM INTO ?1", [target]).map_err(failed(&files))?;
+    db.execute("VACUUM INTO ?1", [target]).map_err(failed(files))?;
     let io = |why| StartFault::Io {
         file: copy.database.clone(),
         why,
@@ -169,7 +173,7 @@ pub fn backup(dir: &Path, to: &Path) -> Result<u64, StartFault> {
     fs::File::open(&copy.database)
         .and_then(|file| file.sync_all())
         .map_err(io)?;
-    let made = open(&copy)?;
+    let made = open(copy)?;
     start::verified_logs(&made, &copy.database).map_err(StartFault::Store)?;
     let (store, commits) = start::store_row(&made, &copy.database)?;
     drop(made);
@@ -184,17 +188,21 @@ pub fn backup(dir: &Path, to: &Path) -> Result<u64, StartFault> {
     Ok(copy.bytes())
 }
 
-/// Brings an export, or the directory of another store, into a fresh directory: all of it, or nothing. Refuses while a
-/// server runs there.
+/// Brings an export, or the directory of another store, into a fresh directory: all of it, or nothing, and then the
+/// directory is as fresh as before. Refuses while a server runs there.
 pub fn import(dir: &Path, from: &Path) -> Result<Moved, StartFault> {
     let files = Files::new(dir);
-    drop(fresh(&files)?);
-    let mut opened = start::open(&files, Durability::Fsync)?;
+    let lock = fresh(&files)?;
+    whole_or_nothing(&files, lock, |lock| bring(&files, lock, from))
+}
+
+fn bring(files: &Files, lock: fs::File, from: &Path) -> Result<Moved, StartFault> {
+    let mut opened = start::open_claimed(files, lock, Durability::Fsync)?;
     let store = opened.store;
-    let transaction = opened.db.transaction().map_err(failed(&files))?;
+    let transaction = opened.db.transaction().map_err(failed(files))?;
     let mut arrival = Arrival {
         db: &transaction,
-        files: &files,
+        files,
         logs: HashMap::new(),
         moved: Moved::default(),
     };
@@ -221,19 +229,25 @@ pub fn import(dir: &Path, from: &Path) -> Result<Moved, StartFault> {
             file: from.to_owned(),
             why,
         };
+        // Lines of bytes: one that was cut inside a character is told with its number.
         for (line, number) in io::BufReader::new(fs::File::open(from).map_err(io)?)
-            .lines()
+            .split(b'\n')
             .zip(1_u64..)
         {
-            let record = serde_json::from_str(&line.map_err(io)?)
-                .map_err(|why| refused(from, format!("line {number} is not of an export: {why}")))?;
+            let line = line.map_err(io)?;
+            let not_of_an_export = |why: String| refused(from, format!("line {number} is not of an export: {why}"));
+            let text = str::from_utf8(&line).map_err(|why| {
+                let byte = why.valid_up_to() + 1;
+                not_of_an_export(format!("from its byte {byte} on it is no UTF-8; it was cut or changed"))
+            })?;
+            let record = serde_json::from_str(text).map_err(|why| not_of_an_export(why.to_string()))?;
             arrival.take(record)?;
         }
     }
     let moved = arrival.settle()?;
-    start::count_commit(&transaction, store, opened.commits + 1).map_err(failed(&files))?;
-    transaction.commit().map_err(failed(&files))?;
-    start::checkpoint_all(&opened.db).map_err(failed(&files))?;
+    start::count_commit(&transaction, store, opened.commits + 1).map_err(failed(files))?;
+    transaction.commit().map_err(failed(files))?;
+    start::checkpoint_all(&opened.db).map_err(failed(files))?;
     let stopped = opened.witness.stop(opened.commits + 1);
     stopped.map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
     Ok(moved)
@@ -527,6 +541,36 @@ fn fresh(files: &Files) -> Result<fs::File, StartFault> {
         return Err(refused(&files.database, seen));
     }
     Ok(lock)
+}
+
+/// Fills a directory that [`fresh`] has claimed. If that fails, the store that was begun is removed, before anybody else can
+/// claim it; what was there before stays, and so does the lock file, which others may have open.
+fn whole_or_nothing<T>(
+    files: &Files,
+    lock: fs::File,
+    fill: impl FnOnce(fs::File) -> Result<T, StartFault>,
+) -> Result<T, StartFault> {
+    let parts = || {
+        [files.head.clone()].into_iter().chain(
+            [&files.database, &files.search]
+                .into_iter()
+                .flat_map(|file| files::with_companions(file)),
+        )
+    };
+    let absent: Vec<PathBuf> = parts().filter(|file| !file.exists()).collect();
+    let held = lock.try_clone().map_err(|why| StartFault::Io {
+        file: files.lock.clone(),
+        why,
+    })?;
+    let filled = fill(lock);
+    if filled.is_err() {
+        for file in absent {
+            // Not all of them are made; one that stays is named by whoever tries again.
+            let _ = fs::remove_file(file);
+        }
+    }
+    drop(held);
+    filled
 }
 
 fn log_names(log: &LogId) -> Vec<String> {

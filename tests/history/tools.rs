@@ -119,3 +119,72 @@ fn a_check_names_every_damaged_row_and_an_export_leaves_it_out() {
     let caller = Caller::open(&base.path().join("fresh"));
     assert_eq!(caller.all(&room("lobby")).unwrap().len(), 27);
 }
+
+/// What stands in a directory besides its lock file.
+fn left_in(dir: &std::path::Path) -> Vec<String> {
+    let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
+    let names = names.map(|name| name.to_string_lossy().into_owned());
+    names.filter(|name| name != "lock").collect()
+}
+
+#[test]
+fn an_import_that_fails_names_the_line_and_leaves_the_directory_as_fresh_as_it_was() {
+    let base = tempfile::tempdir().unwrap();
+    let at = |name: &str| base.path().join(name);
+    drop(filled(&at("data")));
+    let mut out = Vec::new();
+    tools::export(&at("data"), &mut out).unwrap();
+    fs::write(at("export"), &out).unwrap();
+    // In the second line, inside the first character of 张三, and in the third, inside an escape.
+    let from = |line: usize, text: &str| {
+        let start: usize = out
+            .split_inclusive(|byte| *byte == b'\n')
+            .take(line - 1)
+            .map(<[u8]>::len)
+            .sum();
+        let rest = out.get(start..).unwrap();
+        start
+            + rest
+                .windows(text.len())
+                .position(|part| part == text.as_bytes())
+                .unwrap()
+    };
+    for (cut, told) in [
+        (from(2, "张三") + 1, "line 2 is not of an export: from its byte "),
+        (from(3, "text") + 2, "line 3 is not of an export: EOF"),
+    ] {
+        fs::write(at("cut"), out.get(..cut).unwrap()).unwrap();
+        let why = tools::import(&at("to"), &at("cut")).unwrap_err().to_string();
+        assert!(why.contains(told), "{why}");
+        assert_eq!(left_in(&at("to")), Vec::<String>::new());
+    }
+    assert!(tools::import(&at("to"), &at("nowhere")).is_err());
+    assert_eq!(tools::import(&at("to"), &at("export")).unwrap().talks, 31);
+    assert_eq!(tools::check(&at("to")).unwrap().damages, Vec::<String>::new());
+    // One that is refused because there is a store takes nothing of it away.
+    assert!(tools::import(&at("to"), &at("cut")).is_err());
+    assert_eq!(tools::check(&at("to")).unwrap().talks, 31);
+}
+
+#[test]
+fn an_import_that_fails_keeps_what_was_there_before() {
+    let base = tempfile::tempdir().unwrap();
+    let at = |name: &str| base.path().join(name);
+    drop(filled(&at("data")));
+    // A head file whose database is gone is what says that something was lost.
+    fs::remove_file(at("data").join("history.db")).unwrap();
+    let before = fs::read(at("data").join("history.head")).unwrap();
+    assert!(tools::import(&at("data"), &at("nowhere")).is_err());
+    assert_eq!(fs::read(at("data").join("history.head")).unwrap(), before);
+}
+
+#[test]
+fn a_backup_that_fails_can_be_made_into_the_same_directory_again() {
+    let base = tempfile::tempdir().unwrap();
+    let at = |name: &str| base.path().join(name);
+    drop(filled(&at("data")));
+    let database = rusqlite::Connection::open(at("data").join("history.db")).unwrap();
+    database.execute("UPDATE log SET head = head + 1", []).unwrap();
+    assert!(tools::backup(&at("data"), &at("backup")).is_err());
+    assert_eq!(left_in(&at("backup")), Vec::<String>::new());
+}

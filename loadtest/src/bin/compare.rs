@@ -7,16 +7,18 @@
 //! figures that the old systems published stand below, labelled as theirs.
 
 use std::{
-    env, fs,
+    env, fs, io,
     net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, ExitCode, Stdio},
+    process::{Command, ExitCode, ExitStatus, Stdio},
     thread,
     time::Duration,
 };
 
 use clap::Parser;
 use plaza_loadtest::{
+    limits,
+    options::whole,
     people, plot, process,
     report::{self, number},
     table,
@@ -38,16 +40,16 @@ struct Options {
     #[arg(long)]
     allow_remote: bool,
     /// Users; each talks once in --pace-ms.
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 50, value_parser = whole(1..=limits::MEMBERS))]
     users: usize,
     /// Milliseconds from one talk of a user to its next, in the rows at the same load.
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pace_ms: u64,
     /// Users in the rows that show the most a generator does.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, value_parser = whole(1..=limits::MEMBERS))]
     most_users: usize,
     /// Seconds of each run.
-    #[arg(long, default_value_t = 15)]
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seconds: u64,
     /// locust's program. Default: that of a virtual environment under target/, which is made if it is missing.
     #[arg(long)]
@@ -192,9 +194,12 @@ fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result
     if let Some(path) = &options.path {
         command.env("PLAZA_PATH", path);
     }
-    let cpu_ns = watch(&mut command, &options.out.join("goose.log"))?;
-    let report = read(&json)?;
+    let driven = drive(&mut command, &json, &options.out.join("goose.log"))?;
+    let report = &driven.report;
     let talk = &report["raw_metrics"]["requests"]["WS talk"];
+    if !talk.is_object() {
+        return Err(driven.unsaid("goose reports no talk"));
+    }
     let count = |name: &str| talk[name].as_u64().unwrap_or(0);
     let (good, failed) = (count("success_count"), count("fail_count"));
     let mut times: Vec<(u64, u64)> = talk["raw_data"]["times_us"]
@@ -214,14 +219,14 @@ fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result
         (Some(from), Some(to)) => (to - from).rem_euclid(86_400.0),
         _ => options.seconds as f64,
     };
-    Ok(Row {
+    driven.row(Row {
         generator: "goose".to_owned(),
         requests: good + failed,
         failed,
         per_second: (good + failed) as f64 / seconds.max(1.0),
         p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
         p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
-        generator_us: per_request(cpu_ns, good),
+        generator_us: per_request(driven.cpu_ns, good),
         ..Row::default()
     })
 }
@@ -254,14 +259,14 @@ fn locust(options: &Options, program: &Path, address: &str, users: usize, pace_m
         .arg(options.out.join("locust.html"))
         .env("PLAZA_PACE_MS", pace_ms.to_string())
         .env("PLAZA_PATH", options.path.as_deref().unwrap_or("/ws/communication"));
-    let cpu_ns = watch(&mut command, &options.out.join("locust.log"))?;
-    let report = read(&json)?;
-    let talk = report
+    let driven = drive(&mut command, &json, &options.out.join("locust.log"))?;
+    let talk = driven
+        .report
         .as_array()
         .into_iter()
         .flatten()
         .find(|row| row["name"] == "talk");
-    let talk = talk.ok_or("locust reports no talk; see locust.log")?;
+    let talk = talk.ok_or_else(|| driven.unsaid("locust reports no talk"))?;
     let count = |name: &str| talk[name].as_u64().unwrap_or(0);
     let (requests, failed) = (count("num_requests"), count("num_failures"));
     let mut times: Vec<(u64, u64)> = talk["response_times"]
@@ -273,7 +278,7 @@ fn locust(options: &Options, program: &Path, address: &str, users: usize, pace_m
     times.sort_unstable();
     let first = talk["start_time"].as_f64().unwrap_or(0.0);
     let last = talk["last_request_timestamp"].as_f64().unwrap_or(first);
-    Ok(Row {
+    driven.row(Row {
         generator: "locust".to_owned(),
         requests,
         failed,
@@ -281,7 +286,7 @@ fn locust(options: &Options, program: &Path, address: &str, users: usize, pace_m
         per_second: requests as f64 / (last - first + pace_ms as f64 / 1e3).max(1.0),
         p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
         p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
-        generator_us: per_request(cpu_ns, requests - failed.min(requests)),
+        generator_us: per_request(driven.cpu_ns, requests - failed.min(requests)),
         ..Row::default()
     })
 }
@@ -293,9 +298,56 @@ fn second_of_day(timestamp: &str) -> Option<f64> {
     Some(next()? * 3_600.0 + next()? * 60.0 + next()?)
 }
 
-/// Runs a generator to its end, its words going to `log`; returns the time it spent on a core. Failed requests make it
-/// exit with a failure; whether there is a report is what decides here.
-fn watch(command: &mut Command, log: &Path) -> Result<u64, String> {
+/// A generator that has run to its end.
+struct Driven {
+    /// The time that it spent on a core.
+    cpu_ns: u64,
+    status: ExitStatus,
+    report: Value,
+    log: PathBuf,
+}
+
+impl Driven {
+    /// What its report says, unless it failed for another reason than the failed requests that stand there.
+    fn row(&self, row: Row) -> Result<Row, String> {
+        if self.status.success() || (self.status.code().is_some() && row.failed > 0) {
+            return Ok(row);
+        }
+        Err(self.unsaid(&format!(
+            "{} ended with {}, and no failed talk in its report says why",
+            row.generator, self.status
+        )))
+    }
+
+    fn unsaid(&self, what: &str) -> String {
+        format!("{what}; see {}", self.log.display())
+    }
+}
+
+/// Runs a generator to its end, its words going to `log`, and reads the report that it has written to `report`. That of an
+/// earlier run is removed before.
+fn drive(command: &mut Command, report: &Path, log: &Path) -> Result<Driven, String> {
+    match fs::remove_file(report) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(format!("{}: {error}", report.display())),
+    }
+    let (cpu_ns, status) = watch(command, log)?;
+    let unread = |error: String| {
+        let (program, report, log) = (command.get_program().display(), report.display(), log.display());
+        format!("{program} ended with {status} and left no report: {report}: {error}; see {log}")
+    };
+    let text = fs::read_to_string(report).map_err(|error| unread(error.to_string()))?;
+    Ok(Driven {
+        cpu_ns,
+        status,
+        report: serde_json::from_str(&text).map_err(|error| unread(error.to_string()))?,
+        log: log.to_owned(),
+    })
+}
+
+/// Runs a program to its end; returns the time that it spent on a core.
+fn watch(command: &mut Command, log: &Path) -> Result<(u64, ExitStatus), String> {
     let file = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
     let both = file.try_clone().map_err(|error| error.to_string())?;
     let mut child = command
@@ -306,18 +358,12 @@ fn watch(command: &mut Command, log: &Path) -> Result<u64, String> {
         .map_err(|error| format!("{}: {error}", command.get_program().to_string_lossy()))?;
     let mut cpu_ns = 0;
     loop {
-        if child.try_wait().map_err(|error| error.to_string())?.is_some() {
-            return Ok(cpu_ns);
+        if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
+            return Ok((cpu_ns, status));
         }
         cpu_ns = process::cpu_ns(child.id()).unwrap_or(0).max(cpu_ns);
         thread::sleep(Duration::from_millis(50));
     }
-}
-
-fn read(path: &Path) -> Result<Value, String> {
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("{}: {error}; see the log beside it", path.display()))?;
-    serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn per_request(cpu_ns: u64, requests: u64) -> Option<f64> {
@@ -459,7 +505,46 @@ fn named(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
+
+    /// Drives `sh -c script`, which finds its report at `$1`, where an earlier run has left one.
+    fn driven(script: &str) -> Result<Driven, String> {
+        let scratch = tempfile::tempdir().unwrap();
+        let report = scratch.path().join("report.json");
+        fs::write(&report, "\"earlier\"").unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).arg(&report);
+        drive(&mut command, &report, &scratch.path().join("its.log"))
+    }
+
+    #[test]
+    fn a_generator_without_a_report_of_its_own_fails_and_its_log_is_named() {
+        for script in ["exit 3", "exit 0", "echo no json >$1"] {
+            let why = driven(script).map(|driven| driven.report).unwrap_err();
+            assert!(
+                why.contains("report.json") && why.contains("its.log"),
+                "{script}: {why}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_generator_that_fails_without_a_failed_talk_fails_the_comparison() {
+        let row = |failed| Row {
+            failed,
+            ..Row::default()
+        };
+        let fails = driven("echo '\"own\"' >$1; exit 3").unwrap();
+        assert_eq!(fails.report, "own");
+        let why = fails.row(row(0)).unwrap_err();
+        assert!(why.contains("exit status: 3") && why.contains("its.log"), "{why}");
+        // Both generators end so when a request has failed, which is a row of the table.
+        assert_eq!(fails.row(row(1)).unwrap().failed, 1);
+        let dies = driven("echo 1 >$1; kill -9 $$").unwrap();
+        assert!(dies.row(row(1)).is_err());
+        assert!(driven("echo 1 >$1").unwrap().row(row(0)).is_ok());
+    }
 
     #[test]
     fn a_quantile_counts_every_value() {

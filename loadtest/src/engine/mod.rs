@@ -4,6 +4,7 @@
 //! decodes a frame that is where it belongs: it compares the text with the next one of the room, and a read that is, byte
 //! for byte, the read that another member of the room just had is accepted with that one comparison.
 
+mod idle;
 mod incoming;
 
 use std::{
@@ -21,6 +22,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use crate::{
     audit::{Faults, RoomLog, View},
     dialect::Dialect,
+    engine::idle::Idle,
     frame::{self, Opcode},
     limits,
     marker::{MARKER_BYTES, Marker},
@@ -181,10 +183,7 @@ pub struct Engine {
     events: Events,
     /// It never sleeps.
     busy: bool,
-    /// When the last turn ended.
-    turned_ns: u64,
-    /// What a busy one spent on turns in which nothing had come, nanoseconds: another would have slept.
-    pub idle_ns: u64,
+    idle: Idle,
     buffer: Vec<u8>,
     last_read: LastRead,
     started: Instant,
@@ -218,8 +217,7 @@ impl Engine {
             aim,
             poll: Poll::new()?,
             busy,
-            turned_ns: 0,
-            idle_ns: 0,
+            idle: Idle::default(),
             events: Events::with_capacity(4096),
             buffer: vec![0; limits::READ_BUFFER_BYTES],
             last_read: LastRead::default(),
@@ -238,6 +236,12 @@ impl Engine {
     /// Where members go, and what they speak.
     pub fn aim(&self) -> &Aim {
         &self.aim
+    }
+
+    /// Nanoseconds that this thread has spent on its core with turns in which nothing came and nothing was sent: looking
+    /// whether something has come or is due, instead of sleeping.
+    pub fn idle_ns(&self) -> u64 {
+        self.idle.total_ns()
     }
 
     /// Nanoseconds since the start of the run.
@@ -265,6 +269,7 @@ impl Engine {
     /// Opens a connection for a member of `room`; [`Happened::Ready`] says that it is there.
     /// `receive_bytes` asks for a small socket buffer, for readers that are to stall.
     pub fn open(&mut self, room: usize, view: View, receive_bytes: Option<usize>) -> Id {
+        self.idle.works();
         let id = self.conns.len();
         self.conns.push(Conn {
             stream: None,
@@ -327,6 +332,7 @@ impl Engine {
 
     /// Says something as this member. `at_ns` is when it should have been said.
     pub fn talk(&mut self, id: Id, at_ns: u64) {
+        self.idle.works();
         let conn = &mut self.conns[id];
         let text = Marker {
             sender: id as u32,
@@ -348,6 +354,7 @@ impl Engine {
 
     /// Has a member that is in its room go into another one, or out of it again, without leaving its own.
     pub fn wander(&mut self, id: Id, room: &str, into: bool) {
+        self.idle.works();
         let dialect = self.aim.dialect;
         let mut bytes = Vec::new();
         let message = if into { dialect.join(room) } else { dialect.leave(room) };
@@ -366,6 +373,9 @@ impl Engine {
         };
         match self.poll.poll(&mut events, Some(wait)) {
             Ok(()) => {
+                if !events.is_empty() {
+                    self.idle.works();
+                }
                 for event in &events {
                     let Token(id) = event.token();
                     if event.is_writable() {
@@ -379,13 +389,7 @@ impl Engine {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-        if self.busy {
-            let now = self.now_ns();
-            if events.is_empty() {
-                self.idle_ns += now - self.turned_ns;
-            }
-            self.turned_ns = now;
-        }
+        self.idle.turned();
         self.events = events;
         happened.append(&mut self.happened);
         Ok(())
@@ -436,6 +440,7 @@ impl Engine {
     }
 
     fn finish(&mut self, id: Id, end: End) {
+        self.idle.works();
         let conn = &mut self.conns[id];
         if conn.end.is_some() {
             return;

@@ -20,6 +20,11 @@ use serde::{Deserialize, Serialize};
 
 use lab::Lab;
 
+use crate::{
+    limits,
+    options::{LEAST, real, whole},
+};
+
 /// The command line of `figures`.
 #[derive(Args, Clone, Debug)]
 pub struct FiguresOptions {
@@ -36,19 +41,19 @@ pub struct FiguresOptions {
     #[arg(long)]
     pub rivals: bool,
     /// Rounds of the cheap parts; the heavy ones take at most three.
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 5, value_parser = whole(1..=limits::ROUNDS))]
     pub rounds: usize,
     /// Seconds of each measured stretch.
-    #[arg(long, default_value_t = 5.0)]
+    #[arg(long, default_value_t = 5.0, value_parser = real(LEAST..=limits::SECONDS))]
     pub seconds: f64,
     /// Core of the servers.
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, default_value_t = 0, value_parser = whole(0..=limits::CORE))]
     pub server_core: usize,
     /// Core of the generator.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = whole(0..=limits::CORE))]
     pub load_core: usize,
     /// Takes only this share of all members, to try the tool. What comes out is marked and says nothing.
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = real(LEAST..=1.0))]
     pub scale: f64,
 }
 

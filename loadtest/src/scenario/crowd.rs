@@ -9,7 +9,7 @@ use std::{
 use super::{
     Figures, broken, conclude,
     fanout::{end_ns, live, spread},
-    run::{Pace, Run, Talker},
+    run::{Pace, Run},
 };
 use crate::{
     audit::View,
@@ -148,8 +148,8 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
     let senders = spread(&live(&run, &members), 16);
     let total = common.warmup + common.seconds;
     let until = end_ns(&run, total);
-    let talker = Talker::begin(&mut run.engine, Pace::PerSecond(options.rate), senders, until);
-    run.talkers.push(talker);
+    run.talk(Pace::PerSecond(options.rate), senders, until);
+    run.must.push("joins>0");
 
     let mut comers = Comers {
         first: run.engine.conns().len(),

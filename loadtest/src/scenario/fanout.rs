@@ -6,7 +6,7 @@ use super::{
     Figures,
     apart::Apart,
     broken, conclude,
-    run::{Pace, Run, Talker},
+    run::{Pace, Run},
 };
 use crate::{
     engine::Id,
@@ -22,7 +22,7 @@ pub fn fanout(options: &Fanout) -> Result<Report, String> {
     let common = &options.common;
     let (pace, senders) = match (options.offer.rate, options.offer.in_flight) {
         (Some(rate), _) => (Pace::PerSecond(rate), OPEN_LOOP_SENDERS),
-        (None, Some(count)) => (Pace::InFlight(count.max(1)), count.max(1)),
+        (None, Some(count)) => (Pace::InFlight(count), count),
         (None, None) => return Err("how much: give --rate or --in-flight".to_owned()),
     };
     let mut run = Run::prepare(common, options.members, 1)?;
@@ -32,8 +32,7 @@ pub fn fanout(options: &Fanout) -> Result<Report, String> {
         .map_err(broken)?;
     let senders = spread(&live(&run, &members), options.senders.unwrap_or(senders));
     let until = end_ns(&run, common.warmup + common.seconds);
-    let talker = Talker::begin(&mut run.engine, pace, senders, until);
-    run.talkers.push(talker);
+    run.talk(pace, senders, until);
     let stretch = run.measure(common.warmup, common.seconds).map_err(broken)?;
     run.drain(common.drain).map_err(broken)?;
     let name = match pace {
@@ -59,10 +58,19 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
             common.dialect
         ));
     }
+    if options.small == 0 && options.big == 0 {
+        return Err("no rooms: --small and --big are both 0; give at least one room of a kind".to_owned());
+    }
+    if options.big_apart && options.big == 0 {
+        return Err("--big-apart has no rooms to drive: --big is 0; give at least 1".to_owned());
+    }
     let big = if options.big_apart { 0 } else { options.big };
     let total = options.small * options.small_size + big * options.big_size;
     let mut run = Run::prepare(common, total, 2)?;
     let apart = if options.big_apart {
+        if options.big_rate > 0.0 {
+            run.must.extend(["big_sent>0", "big_delivered>0"]);
+        }
         let aim = run.engine.aim();
         Some(Apart::start(options, aim.address, aim.path.as_deref())?)
     } else {
@@ -74,6 +82,9 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
         ("big", big, options.big_size, options.big_rate),
     ];
     for (class, (kind, count, size, rate)) in kinds.into_iter().enumerate() {
+        if count == 0 {
+            continue;
+        }
         let rooms: Vec<_> = (0..count)
             .map(|index| run.engine.add_room(format!("{kind}-{index}")))
             .collect();
@@ -87,8 +98,7 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
     }
     let until = end_ns(&run, common.warmup + common.seconds);
     for (rate, senders) in talkers {
-        let talker = Talker::begin(&mut run.engine, Pace::PerSecond(rate), senders, until);
-        run.talkers.push(talker);
+        run.talk(Pace::PerSecond(rate), senders, until);
     }
     let stretch = run.measure(common.warmup, common.seconds).map_err(broken)?;
     run.drain(common.drain).map_err(broken)?;

@@ -29,6 +29,7 @@ pub fn joins(options: &Joins) -> Result<Report, String> {
     // Each is away for a second after it has left, so that a slow answer does not end the rhythm.
     let wanderers = ((options.joins * (options.stay + 1.0)).ceil() as usize).max(1);
     let mut run = Run::prepare(common, options.members + wanderers, 1)?;
+    run.must.push("joins>0");
     let room = run.engine.add_room(common.room.clone());
     let elsewhere = run.engine.add_room(ELSEWHERE);
     let size = options.room_size.unwrap_or(options.members).min(options.members);

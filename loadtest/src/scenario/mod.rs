@@ -59,6 +59,7 @@ fn conclude(
         figures.entry(name.to_owned()).or_insert(value);
     };
     run.engine.close_interval();
+    let ended = run.server_ended();
     let engine = &run.engine;
     let faults = engine.faults;
     let arrived = engine.conns().iter().filter(|conn| conn.arrival_ns.is_some()).count();
@@ -121,7 +122,13 @@ fn conclude(
     if figures.contains_key("big_lost") {
         must.extend(must.clone().iter().map(|required| format!("big_{required}")));
     }
-    let (required, missed) = judge(&must, common, &figures);
+    for required in run.must.iter().map(|required| (*required).to_owned()) {
+        if !must.contains(&required) {
+            must.push(required);
+        }
+    }
+    let (required, mut missed) = judge(&must, common, &figures);
+    missed.extend(ended.map(|status| format!("the server of --server-cmd ended during the run, with {status}")));
     Report {
         name: name.to_owned(),
         dialect: format!("{:?}", common.dialect),

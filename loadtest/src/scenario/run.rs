@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    process::ExitStatus,
     time::{Duration, Instant},
 };
 
@@ -25,18 +26,18 @@ pub enum Pace {
 
 /// Offers talks on behalf of some members.
 #[derive(Debug)]
-pub struct Talker {
+struct Talker {
     pace: Pace,
     senders: Vec<Id>,
     began_ns: u64,
     offered: u64,
     /// No talk is due from here on.
-    pub until_ns: u64,
+    until_ns: u64,
 }
 
 impl Talker {
     /// Begins now.
-    pub fn begin(engine: &mut Engine, pace: Pace, senders: Vec<Id>, until_ns: u64) -> Self {
+    fn begin(engine: &mut Engine, pace: Pace, senders: Vec<Id>, until_ns: u64) -> Self {
         let began_ns = engine.now_ns();
         if let Pace::InFlight(count) = pace {
             for &sender in senders.iter().cycle().take(count) {
@@ -96,7 +97,7 @@ pub struct Stretch {
     pub seconds: f64,
     /// Time of the server on its cores.
     pub server_cpu_ns: Option<u64>,
-    /// Time of the generator on its core.
+    /// Time of the generator on its core, without what it spent on waiting for something to come or to be due.
     pub own_cpu_ns: u64,
     /// Talks that arrived at members.
     pub delivered: u64,
@@ -110,18 +111,20 @@ pub struct Run {
     /// The connections.
     pub engine: Engine,
     /// Who talks.
-    pub talkers: Vec<Talker>,
+    talkers: Vec<Talker>,
     /// The progress so far.
     pub samples: Vec<Sample>,
     /// The server's process, if it is known.
     pub pid: Option<u32>,
     /// What the figures of the second class of members begin with.
     pub second_class: &'static str,
+    /// What must hold of this run besides what must hold of every one.
+    pub must: Vec<&'static str>,
     quiet: bool,
     last: Mark,
     news: Vec<Happened>,
-    /// Ends the server that was started for this run.
-    _server: Option<Started>,
+    /// The server that was started for this run; ends with it.
+    server: Option<Started>,
 }
 
 impl Run {
@@ -180,11 +183,17 @@ impl Run {
             samples,
             pid,
             second_class: "big_",
+            must: Vec::new(),
             quiet: common.quiet,
             last,
             news,
-            _server: server,
+            server,
         })
+    }
+
+    /// How the server that was started for this run ended, if it did not wait for the run's end.
+    pub fn server_ended(&mut self) -> Option<ExitStatus> {
+        self.server.as_mut()?.ended()
     }
 
     /// What the server keeps in memory now.
@@ -217,6 +226,19 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Has these members talk from now on. A run in which nothing was said after all, or heard, does not pass.
+    pub fn talk(&mut self, pace: Pace, senders: Vec<Id>, until_ns: u64) {
+        let asked = match pace {
+            Pace::PerSecond(rate) => rate > 0.0,
+            Pace::InFlight(_) => true,
+        };
+        if asked {
+            self.must.extend(["sent>0", "delivered>0"]);
+        }
+        let talker = Talker::begin(&mut self.engine, pace, senders, until_ns);
+        self.talkers.push(talker);
     }
 
     /// One turn: says what is due, waits at most `wait` for something to happen, and returns what did.
@@ -364,9 +386,7 @@ fn mark(engine: &Engine, pid: Option<u32>) -> Mark {
     Mark {
         at: Instant::now(),
         server_cpu_ns: pid.and_then(process::cpu_ns),
-        own_cpu_ns: process::cpu_ns(std::process::id())
-            .unwrap_or(0)
-            .saturating_sub(engine.idle_ns),
+        own_cpu_ns: process::own_cpu_ns().saturating_sub(engine.idle_ns()),
         delivered: engine.counts.delivered,
         sent: engine.counts.sent,
     }

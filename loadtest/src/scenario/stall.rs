@@ -6,7 +6,7 @@ use std::iter;
 use super::{
     Figures, broken, conclude,
     fanout::{end_ns, live, spread},
-    run::{Pace, Run, Talker},
+    run::{Pace, Run},
 };
 use crate::{
     engine::{Conn, Id},
@@ -50,8 +50,7 @@ pub fn stall(options: &Stall) -> Result<Report, String> {
     }
     let senders = spread(&live(&run, &well), 16);
     let until = end_ns(&run, common.warmup + 2.0 * options.stall_seconds);
-    let talker = Talker::begin(&mut run.engine, Pace::PerSecond(options.rate), senders, until);
-    run.talkers.push(talker);
+    run.talk(Pace::PerSecond(options.rate), senders, until);
 
     run.measure(common.warmup, options.stall_seconds).map_err(broken)?;
     run.engine.close_interval();
