@@ -144,6 +144,16 @@ impl Directory {
         }
     }
 
+    /// How many sessions the user has on one shard.
+    pub(crate) fn sessions_here(&self, user: &UserName, shard: ShardId) -> usize {
+        let found = self.shards.get(usize::from(shard.0)).and_then(|map| map.get(user));
+        match found.as_deref() {
+            None => 0,
+            Some(Sessions::One(_)) => 1,
+            Some(Sessions::Many(sessions)) => sessions.len(),
+        }
+    }
+
     /// This session is to be told when the user goes.
     pub(crate) fn watch(&self, user: &UserName, session: SessionId) {
         let mut watched = self.watchers.entry(user.clone()).or_default();

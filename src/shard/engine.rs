@@ -241,6 +241,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         &mut self.wants
     }
 
+    /// What a message of another shard costs to handle beside what every message costs, in talks of a kibibyte.
+    pub(crate) fn weight(&self, message: &ToShard) -> usize {
+        match message {
+            ToShard::Admit {
+                resumed: Some(resumed), ..
+            } => resumed.talks.len(),
+            ToShard::Direct { user, direct, .. } => {
+                self.directory.sessions_here(user, self.me) * (1 + direct.talk.text.len() / 1_024)
+            }
+            _ => 0,
+        }
+    }
+
     /// Handles one message of another shard.
     pub(crate) fn handle(&mut self, message: ToShard) {
         self.take(message);

@@ -254,18 +254,6 @@ pub(crate) enum Retry {
     First,
 }
 
-impl ToShard {
-    /// What it costs to handle beside what every message costs, in talks.
-    pub(crate) fn weight(&self) -> usize {
-        match self {
-            Self::Admit {
-                resumed: Some(resumed), ..
-            } => resumed.talks.len(),
-            _ => 0,
-        }
-    }
-}
-
 impl ToHome {
     /// The room it is about.
     pub(crate) fn room(&self) -> Option<&RoomName> {

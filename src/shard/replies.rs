@@ -36,20 +36,28 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Reply::Error(refusal) = reply {
             self.stats.refusals.push(refusal.code);
         }
+        if self.has_too_much_waiting(id) {
+            // All of it may be of this turn, and the socket has not been asked yet.
+            self.write(id);
+            if self.has_too_much_waiting(id) {
+                return self.cut(id, End::Overrun);
+            }
+        }
         let Some(connection) = self.connection(id) else { return };
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
         };
-        let waited = frames.buffer.len();
         if let Phase::Open(speaking) = &mut connection.phase {
             speaking.codec.encode_at(at, request, reply, &mut frames);
         }
         *connection.outgoing().private() = frames.buffer;
-        if waited > limits::PRIVATE_BYTES_MOST {
-            return self.cut(id, End::Overrun);
-        }
         self.follow_view(id);
         self.mark_dirty(id);
+    }
+
+    fn has_too_much_waiting(&mut self, id: SessionId) -> bool {
+        self.connection(id)
+            .is_some_and(|connection| connection.private_bytes() > limits::PRIVATE_BYTES_MOST)
     }
 
     /// A codec may change how its member sees events.

@@ -444,7 +444,7 @@ impl Local {
                         break;
                     }
                     let Some(message) = inbox.pop() else { break };
-                    weight += message.weight();
+                    weight += engine.weight(&message);
                     if let ToShard::Room(event) = &message {
                         shards.directory.take_underway(self.me, event.weight());
                     }

@@ -1,9 +1,9 @@
 //! More than fits: busy homes, floods of requests, full inboxes.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    chat::ShardId,
+    chat::{Reply, ShardId},
     limits,
     proto::plaza::{self, client_message::Request as Ask},
     shard::testing::{OPEN, Speaks, Told, World, answers, masked},
@@ -246,4 +246,25 @@ fn a_pong_goes_first_but_never_into_another_frame() {
         ["ada: torn", "pong", "ada: 0", "ada: 1", "ada: 2", "ada: 3", "ada: 4"]
     );
     world.check_rest();
+}
+
+#[test]
+fn much_that_one_turn_has_for_a_reader_is_offered_to_its_socket_before_it_is_too_much() {
+    let mut world = World::new(1);
+    let ann = world.user(0, "ann");
+    world.calm();
+    let id = world.id(ann);
+    let flood = |world: &mut World| {
+        let text: Arc<str> = "x".repeat(64 * 1024).into();
+        world.turn(0, |engine| {
+            for _ in 0..2 * limits::PRIVATE_BYTES_MOST / text.len() {
+                engine.reply(id, None, &Reply::System { text: text.clone() });
+            }
+        });
+    };
+    flood(&mut world);
+    assert!(!world.is_over(ann));
+    world.set_room(ann, 0);
+    flood(&mut world);
+    assert!(world.is_over(ann));
 }
