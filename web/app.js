@@ -2,7 +2,8 @@
 
 import { Chat } from './chat.js';
 import { el, hue, initial, refill, sends } from './dom.js';
-import { choose, currentLang, languages, parting, setLang, t, translate, why } from './i18n.js';
+import { parting, why } from './errors.js';
+import { choose, currentLang, languages, setLang, t, translate } from './i18n.js';
 import { MessageList } from './messages.js';
 import { Browser, Finder, People } from './panels.js';
 import { Store } from './store.js';
@@ -36,6 +37,8 @@ const finder = new Finder({ chat, list: $('results'), more: $('results-more'), f
 let active = null;
 /** Why the server ended the last connection, if it said so. */
 let goodbye = null;
+/** Why the name that was asked for last cannot be had. */
+let nameRefused = null;
 let below = 0;
 let planned = new Set();
 
@@ -331,6 +334,7 @@ function askName(error = null) {
   $('name-go').textContent = t(renaming ? 'save' : 'name.enter');
   $('name-cancel').hidden = !renaming;
   $('name-help').hidden = renaming;
+  nameRefused = error;
   $('name-wrong').textContent = error ? sentence(why(error)) : '';
   $('name-input').value = chat.name;
   if (!$('name-dialog').open) $('name-dialog').showModal();
@@ -352,6 +356,7 @@ async function takeName() {
     await chat.rename(name);
     $('name-dialog').close();
   } catch (refused) {
+    nameRefused = refused;
     $('name-wrong').textContent = sentence(why(refused));
   }
 }
@@ -470,7 +475,7 @@ for (const id of ['lang', 'name-lang']) {
     setLang(lang);
     store.set({ lang });
     showAll();
-    if ($('name-dialog').open) askName();
+    if ($('name-dialog').open) askName(nameRefused);
   });
 }
 document.addEventListener('keydown', (event) => {

@@ -4,7 +4,8 @@
 // stays at the bottom, anywhere else what the reader looks at does not move. Never: markup from a text.
 
 import { el, hue, initial, linked, picture } from './dom.js';
-import { currentLang, day, moment, t, time, why } from './i18n.js';
+import { why } from './errors.js';
+import { currentLang, day, moment, t, time } from './i18n.js';
 
 /** Most rows in the page; more make scrolling and typing slow on a phone. */
 export const ROWS_MAX = 600;

@@ -1,7 +1,8 @@
 // The lists beside the talk: who is here, which rooms there are, what a search found.
 
 import { el, excerpt, hue, initial, linked, refill } from './dom.js';
-import { moment, t, why } from './i18n.js';
+import { why } from './errors.js';
+import { moment, t } from './i18n.js';
 
 /** The list of people is fetched anew at most this often while a large room comes and goes. */
 const REFRESH_MS = 8_000;
