@@ -19,10 +19,10 @@ const chat = new Chat({
   emit: (event, detail) => on[event]?.(detail),
 });
 const messages = new MessageList($('log'), {
-  older: (conversation) => chat.loadOlder(conversation),
-  fill: (conversation, gap) => chat.fillGap(conversation, gap),
-  retry: (conversation, item) => chat.retry(conversation, item),
-  discard: (conversation, item) => chat.discard(conversation, item),
+  older: (conversation) => chat.history.loadOlder(conversation),
+  fill: (conversation, gap) => chat.history.fillGap(conversation, gap),
+  retry: (conversation, item) => chat.outbox.retry(conversation, item),
+  discard: (conversation, item) => chat.outbox.discard(conversation, item),
   direct: openDirect,
   scrolled: () => showJump(),
 });
@@ -74,11 +74,11 @@ const on = {
   message({ conversation, message }) {
     const seen = conversation === active && document.hasFocus() && !document.hidden;
     if (seen && messages.pinned) {
-      chat.seen(conversation);
+      chat.unread.seen(conversation);
       return;
     }
     if (conversation === active) below += 1;
-    chat.unseen(conversation, message);
+    chat.unread.add(conversation, message);
   },
   typing: () => plan(showTyping),
   notice: (refused) => toast(sentence(why(refused))),
@@ -144,7 +144,7 @@ function activate(conversation, step = 'pushState') {
   messages.show(conversation);
   if (conversation.kind === 'peer') chat.loadPeer(conversation);
   people.show(conversation);
-  chat.seen(conversation);
+  chat.unread.seen(conversation);
   showHeader();
   showLists();
   showTyping();
@@ -260,7 +260,7 @@ function showTyping() {
 
 function showJump() {
   if (messages.pinned && below > 0 && document.hasFocus()) below = 0;
-  if (active && messages.pinned && document.hasFocus() && !document.hidden) chat.seen(active);
+  if (active && messages.pinned && document.hasFocus() && !document.hidden) chat.unread.seen(active);
   $('jump').hidden = messages.pinned;
   $('jump').textContent = below > 0 ? `↓ ${t('log.below', { n: below })}` : `↓ ${t('log.jump')}`;
 }
@@ -387,7 +387,7 @@ function drawer(name) {
 
 function keep() {
   store.now();
-  chat.keepUnsent();
+  chat.outbox.keep();
 }
 
 function storage(kind) {
