@@ -1,7 +1,9 @@
 // The page: puts the chat, the list of messages and the panels together. What belongs to one of them is not here.
 
 import { Chat } from './chat.js';
+import { Composer } from './composer.js';
 import { el, hue, initial, refill, sends } from './dom.js';
+import { Drafts } from './drafts.js';
 import { parting, why } from './errors.js';
 import { choose, currentLang, languages, setLang, t, translate } from './i18n.js';
 import { MessageList } from './messages.js';
@@ -9,8 +11,8 @@ import { Browser, Finder, People } from './panels.js';
 import { Store } from './store.js';
 
 const $ = (id) => document.getElementById(id);
-const encoder = new TextEncoder();
 const store = new Store(storage('localStorage'), storage('sessionStorage'));
+const drafts = new Drafts(storage('sessionStorage'));
 setLang(choose(store.state.lang));
 
 const chat = new Chat({
@@ -25,6 +27,13 @@ const messages = new MessageList($('log'), {
   discard: (conversation, item) => chat.outbox.discard(conversation, item),
   direct: openDirect,
   scrolled: () => showJump(),
+});
+const composer = new Composer({
+  chat, drafts, form: $('composer'), field: $('text'), button: $('send'), long: $('long'),
+  said() {
+    below = 0;
+    messages.jump();
+  },
 });
 const wide = matchMedia('(min-width: 1000px)');
 const people = new People({
@@ -84,6 +93,7 @@ const on = {
   notice: (refused) => toast(sentence(why(refused))),
   goodbye: (said) => (goodbye = said),
   gone(conversation) {
+    drafts.write(conversation, '');
     if (conversation === active) activate(firstConversation(), 'replaceState');
   },
 };
@@ -130,15 +140,11 @@ function address({ kind, name }) {
 /** Shows a conversation, as a new step of the browser's history or (`replaceState`) in place of the one before. */
 function activate(conversation, step = 'pushState') {
   if (location.hash !== address(conversation)) history[step](null, '', address(conversation));
-  if (active) {
-    active.draft = $('text').value;
-    if (active.unread === 0) active.firstUnread = null;
-  }
+  if (active?.unread === 0) active.firstUnread = null;
   active = conversation;
   below = 0;
   store.set({ active: conversation.id });
-  $('text').value = conversation.draft;
-  resizeComposer();
+  composer.show(conversation);
   $('app').dataset.drawer = '';
   closeSearch();
   messages.show(conversation);
@@ -161,6 +167,7 @@ function showAll() {
   showState(chat.link.state);
   showMe();
   if (!active) return;
+  composer.render();
   showHeader();
   showLists();
   showTyping();
@@ -216,7 +223,6 @@ function showHeader() {
   $('leave').hidden = active.id === 'room:lobby' && chat.conversations.size === 1;
   $('leave').setAttribute('aria-label', t(room ? 'rooms.leave' : 'direct.close'));
   $('leave').title = t(room ? 'rooms.leave' : 'direct.close');
-  $('text').placeholder = t('compose.to', { name: active.name });
 }
 
 function showCount() {
@@ -303,31 +309,6 @@ async function joinRoom(name) {
   }
 }
 
-function send() {
-  const field = $('text');
-  const text = field.value.replace(/\r\n?/g, '\n').trim();
-  if (text === '' || tooLong(text) > 0) return;
-  chat.say(active, text);
-  field.value = '';
-  active.draft = '';
-  below = 0;
-  resizeComposer();
-  messages.jump();
-}
-
-function tooLong(text) {
-  const over = text.length * 3 > chat.limits.text_bytes ? encoder.encode(text).length - chat.limits.text_bytes : 0;
-  $('long').textContent = over > 0 ? t('compose.long', { n: over }) : '';
-  return over;
-}
-
-function resizeComposer() {
-  const field = $('text');
-  field.style.height = 'auto';
-  field.style.height = `${Math.min(field.scrollHeight, 200)}px`;
-  $('send').disabled = field.value.trim() === '';
-}
-
 function askName(error = null) {
   const renaming = chat.link.live;
   $('name-title').textContent = t(renaming ? 'name.rename' : 'name.title');
@@ -387,6 +368,7 @@ function drawer(name) {
 
 function keep() {
   store.now();
+  drafts.now();
   chat.outbox.keep();
 }
 
@@ -409,7 +391,6 @@ function click(id, act) {
   $(id).addEventListener('click', act);
 }
 
-submit('composer', send);
 submit('name-form', takeName);
 submit('rooms-form', () => joinRoom($('room-input').value));
 submit('search-form', () => finder.find(active, $('search-text').value.trim()));
@@ -420,17 +401,6 @@ submit('topic-form', async () => {
   } catch (refused) {
     $('topic-wrong').textContent = sentence(why(refused));
   }
-});
-$('text').addEventListener('keydown', (event) => {
-  if (event.key !== 'Enter' || event.shiftKey) return;
-  if (!sends(event)) return;
-  event.preventDefault();
-  send();
-});
-$('text').addEventListener('input', () => {
-  resizeComposer();
-  tooLong($('text').value);
-  if ($('text').value.trim() !== '') chat.typing(active);
 });
 // In a one-line field the Enter that ends a composition must not submit either.
 for (const field of document.querySelectorAll('input')) {

@@ -38,7 +38,6 @@ export class Conversation {
   /** Own messages on their way, oldest first. */
   pending = [];
   typing = new Map();
-  draft = '';
   #seen = new Map();
   #sessions = new Map();
 
