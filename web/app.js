@@ -6,6 +6,7 @@ import { el, hue, initial, refill, sends } from './dom.js';
 import { Drafts } from './drafts.js';
 import { parting, why } from './errors.js';
 import { choose, currentLang, languages, setLang, t, translate } from './i18n.js';
+import { Jumps } from './jumps.js';
 import { MessageList } from './messages.js';
 import { Browser, Finder, People } from './panels.js';
 import { Store } from './store.js';
@@ -22,18 +23,18 @@ const chat = new Chat({
 });
 const messages = new MessageList($('log'), {
   older: (conversation) => chat.history.loadOlder(conversation),
+  loadNew: (conversation) => chat.history.loadNew(conversation),
   fill: (conversation, gap) => chat.history.fillGap(conversation, gap),
   retry: (conversation, item) => chat.outbox.retry(conversation, item),
   discard: (conversation, item) => chat.outbox.discard(conversation, item),
   direct: openDirect,
-  scrolled: () => showJump(),
+  scrolled: () => jumps.render(),
+});
+const jumps = new Jumps({
+  chat, messages, log: $('log'), first: $('new'), toFirst: $('new-jump'), read: $('new-read'), newest: $('jump'),
 });
 const composer = new Composer({
-  chat, drafts, form: $('composer'), field: $('text'), button: $('send'), long: $('long'),
-  said() {
-    below = 0;
-    messages.jump();
-  },
+  chat, drafts, form: $('composer'), field: $('text'), button: $('send'), long: $('long'), said: () => messages.jump(),
 });
 const wide = matchMedia('(min-width: 1000px)');
 const people = new People({
@@ -48,7 +49,6 @@ let active = null;
 let goodbye = null;
 /** Why the name that was asked for last cannot be had. */
 let nameRefused = null;
-let below = 0;
 let planned = new Set();
 
 const on = {
@@ -67,9 +67,7 @@ const on = {
   header: () => plan(showHeader),
   abilities: () => plan(showHeader),
   items(conversation) {
-    if (conversation !== active) return;
-    messages.changed();
-    plan(showJump);
+    if (conversation === active) messages.changed();
   },
   joined(conversation) {
     if (conversation === active) people.refresh();
@@ -81,13 +79,8 @@ const on = {
     plan(showCount);
   },
   message({ conversation, message }) {
-    const seen = conversation === active && document.hasFocus() && !document.hidden;
-    if (seen && messages.pinned) {
-      chat.unread.seen(conversation);
-      return;
-    }
-    if (conversation === active) below += 1;
-    chat.unread.add(conversation, message);
+    if (conversation === active) jumps.heard(message);
+    else chat.unread.add(conversation, message);
   },
   typing: () => plan(showTyping),
   notice: (refused) => toast(sentence(why(refused))),
@@ -140,9 +133,8 @@ function address({ kind, name }) {
 /** Shows a conversation, as a new step of the browser's history or (`replaceState`) in place of the one before. */
 function activate(conversation, step = 'pushState') {
   if (location.hash !== address(conversation)) history[step](null, '', address(conversation));
-  if (active?.unread === 0) active.firstUnread = null;
   active = conversation;
-  below = 0;
+  jumps.show(conversation);
   store.set({ active: conversation.id });
   composer.show(conversation);
   $('app').dataset.drawer = '';
@@ -150,7 +142,6 @@ function activate(conversation, step = 'pushState') {
   messages.show(conversation);
   if (conversation.kind === 'peer') chat.loadPeer(conversation);
   people.show(conversation);
-  chat.unread.seen(conversation);
   showHeader();
   showLists();
   showTyping();
@@ -171,7 +162,7 @@ function showAll() {
   showHeader();
   showLists();
   showTyping();
-  showJump();
+  jumps.render();
   messages.changed();
   people.render();
 }
@@ -262,13 +253,6 @@ function showTyping() {
   const [a, b] = names;
   const words = names.length === 0 ? '' : names.length === 1 ? t('typing.one', { a }) : names.length === 2 ? t('typing.two', { a, b }) : t('typing.many');
   if ($('typing').textContent !== words) $('typing').textContent = words;
-}
-
-function showJump() {
-  if (messages.pinned && below > 0 && document.hasFocus()) below = 0;
-  if (active && messages.pinned && document.hasFocus() && !document.hidden) chat.unread.seen(active);
-  $('jump').hidden = messages.pinned;
-  $('jump').textContent = below > 0 ? `↓ ${t('log.below', { n: below })}` : `↓ ${t('log.jump')}`;
 }
 
 let toastTimer = null;
@@ -437,7 +421,6 @@ click('search-close', () => {
   closeSearch();
   $('search-open').focus();
 });
-click('jump', () => messages.jump());
 click('banner-button', () => chat.link.connect());
 for (const id of ['lang', 'name-lang']) {
   click(id, () => {
@@ -456,7 +439,7 @@ document.addEventListener('keydown', (event) => {
 for (const event of ['focus', 'online']) {
   window.addEventListener(event, () => {
     chat.link.probe();
-    if (active) showJump();
+    if (active) jumps.render();
   });
 }
 document.addEventListener('visibilitychange', () => {

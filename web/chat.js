@@ -162,11 +162,8 @@ export class Chat {
     welcome: (welcome) => this.#welcomed(welcome),
     joined: (joined) => {
       const conversation = this.open('room', joined.room);
-      const first = conversation.last === null;
-      const read = this.store.state.read[conversation.id];
       const gap = conversation.enter(joined);
-      // A new view of a room that this browser has read: the divider stands where it stopped.
-      if (first) conversation.readUpTo = read?.epoch === joined.epoch ? read.seq : joined.read > 0 ? joined.read : null;
+      this.unread.entered(conversation, joined);
       this.#emit('header', conversation);
       this.#emit('joined', conversation);
       this.#changed(conversation, gap);
@@ -311,13 +308,7 @@ export class Chat {
     message = this.own(message, conversation);
     const { fresh, gap } = conversation.receive(message);
     conversation.typing.delete(message.from);
-    if (fresh) {
-      if (conversation.readUpTo != null && message.seq > conversation.readUpTo && !message.own) {
-        conversation.firstUnread = message.seq;
-        conversation.readUpTo = null;
-      }
-      this.#emit('message', { conversation, message });
-    }
+    if (fresh) this.#emit('message', { conversation, message });
     this.#changed(conversation, gap);
     this.outbox.sendNext(conversation);
   }

@@ -6,6 +6,8 @@
 export const PAGE = 50;
 /** A gap up to this size is filled by itself; a larger one when the user asks. */
 export const GAP_AUTO = 500;
+/** New messages loaded in one go; who wants to go further back asks again. */
+const NEW_MAX = 2_000;
 
 export class HistoryPages {
   #chat;
@@ -31,17 +33,29 @@ export class HistoryPages {
     return (await this.#chat.link.request('history', { ...conversation.address, before: seq + 4, limit: 7 })).body.messages;
   }
 
-  /** Loads one page of older messages. Returns whether there was one. */
-  async loadOlder(conversation) {
-    if (conversation.loading || conversation.complete || !conversation.history || !this.#chat.link.live) return false;
-    conversation.loading = true;
+  /** Loads one page of older messages. Resolves with whether there was one. */
+  async loadOlder(conversation, limit = PAGE) {
+    if (conversation.loading) return conversation.loading;
+    if (conversation.complete || !conversation.history || !this.#chat.link.live) return false;
+    return (conversation.loading = this.#older(conversation, limit));
+  }
+
+  /** Loads older messages until the first new one is among them. */
+  async loadNew(conversation) {
+    const limit = Math.max(PAGE, this.#chat.limits.page);
+    for (let budget = NEW_MAX; conversation.newUnloaded && budget > 0; budget -= limit) {
+      if (!(await this.loadOlder(conversation, limit))) return;
+    }
+  }
+
+  async #older(conversation, limit) {
     this.#emit('items', conversation);
     const { epoch } = conversation;
     const before = conversation.oldest?.seq ?? 0;
     let found = 0;
     try {
-      const { body } = await this.#chat.link.request('history', { ...conversation.address, before, limit: PAGE });
-      conversation.loading = false;
+      const { body } = await this.#chat.link.request('history', { ...conversation.address, before, limit });
+      conversation.loading = null;
       if (conversation.kind === 'peer' && conversation.last === null) {
         conversation.epoch = body.epoch;
         conversation.last = body.messages.at(-1)?.seq ?? null;
@@ -52,7 +66,7 @@ export class HistoryPages {
       }
       conversation.complete ||= epoch !== 0 && body.epoch !== epoch;
     } catch (refused) {
-      conversation.loading = false;
+      conversation.loading = null;
       this.#failed(conversation, refused);
     }
     this.#emit('items', conversation);

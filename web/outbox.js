@@ -26,7 +26,7 @@ export class Outbox {
   say(conversation, text) {
     const { name: from, session } = this.#chat;
     conversation.send({ key: this.#makeKey(), text, at: this.#clock.now(), from, session, own: true, attempts: 0 });
-    conversation.firstUnread = null;
+    conversation.markRead();
     this.#emit('items', conversation);
     this.sendNext(conversation);
   }

@@ -370,12 +370,54 @@ test('the line above what is new moves on once all was read', async () => {
   };
   await unseen(1);
   await unseen(2);
-  assert.deepEqual([lobby.firstUnread, lobby.unread], [1, 2]);
+  assert.deepEqual([lobby.newAfter?.seq + 1, lobby.unread], [1, 2]);
   it.unread.seen(lobby);
-  assert.equal(lobby.firstUnread, 1);
+  assert.equal(lobby.newAfter?.seq + 1, 1);
   await unseen(3);
   await unseen(4);
-  assert.deepEqual([lobby.firstUnread, lobby.unread], [3, 2]);
+  assert.deepEqual([lobby.newAfter?.seq + 1, lobby.unread], [3, 2]);
+});
+
+test('the line stands where the user stopped reading, here or on another device, and not where all was read', async () => {
+  const storage = fakeStorage();
+  storage.setItem('plaza.v1', JSON.stringify({ read: { 'room:lobby': { epoch: EPOCH, seq: 3 } } }));
+  for (const [read, head, stands] of [[0, 9, 3], [5, 9, 5], [9, 9, null], [2, 3, null]]) {
+    const { enter, lobby } = chat({ storage });
+    await enter({ head, read, from: head });
+    assert.equal(lobby.newAfter?.seq ?? null, stands, `read ${read} of ${head}`);
+  }
+  const { enter, lobby } = chat();
+  await enter({ head: 9, from: 9 });
+  assert.equal(lobby.newAfter, null, 'a first visit');
+});
+
+test('new messages that are not loaded are fetched in large pages, until the line has its place before the first of others', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter({ head: 400, read: 100, from: 399 });
+  await socket().hear('message', message(400));
+  assert.deepEqual([lobby.newUnloaded, lobby.firstNew], [true, null]);
+  const loading = it.history.loadNew(lobby);
+  for (const last of [399, 199]) {
+    const { id, history } = socket().last('history');
+    assert.deepEqual([history.before, history.limit], [last + 1, 200]);
+    const own = { from: 'ada', session: 'aaaa' };
+    const messages = Array.from({ length: 199 }, (_, n) => last - 198 + n).filter((seq) => seq > 0).map((seq) => message(seq, seq === 101 ? own : {}));
+    await socket().hear('history', { room: 'lobby', epoch: EPOCH, messages: last === 399 ? [message(200), ...messages] : messages, more: last === 399, first: 1 }, id);
+  }
+  await loading;
+  assert.equal(lobby.firstNew.seq, 102);
+  it.say(lobby, 'who talks has seen it');
+  assert.equal(lobby.firstNew, null);
+});
+
+test('what is read on another device is read here', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter({ head: 2, read: 1, from: 1 });
+  await socket().hear('message', message(2));
+  it.unread.add(lobby, message(2));
+  assert.deepEqual([lobby.unread, lobby.firstNew.seq], [1, 2]);
+  await socket().hear('read', { room: 'lobby', seq: 2, unread: 0 });
+  assert.deepEqual([lobby.unread, lobby.firstNew], [0, null]);
 });
 
 test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {
