@@ -1,15 +1,19 @@
 // The page: puts the chat, the list of messages and the panels together. What belongs to one of them is not here.
 
 import { Chat } from './chat.js';
+import { Composer } from './composer.js';
 import { el, hue, initial, refill, sends } from './dom.js';
-import { choose, currentLang, languages, parting, setLang, t, translate, why } from './i18n.js';
+import { Drafts } from './drafts.js';
+import { parting, why } from './errors.js';
+import { choose, currentLang, languages, setLang, t, translate } from './i18n.js';
+import { Jumps } from './jumps.js';
 import { MessageList } from './messages.js';
 import { Browser, Finder, People } from './panels.js';
 import { Store } from './store.js';
 
 const $ = (id) => document.getElementById(id);
-const encoder = new TextEncoder();
 const store = new Store(storage('localStorage'), storage('sessionStorage'));
+const drafts = new Drafts(storage('sessionStorage'));
 setLang(choose(store.state.lang));
 
 const chat = new Chat({
@@ -18,12 +22,19 @@ const chat = new Chat({
   emit: (event, detail) => on[event]?.(detail),
 });
 const messages = new MessageList($('log'), {
-  older: (conversation) => chat.loadOlder(conversation),
-  fill: (conversation, gap) => chat.fillGap(conversation, gap),
-  retry: (conversation, item) => chat.retry(conversation, item),
-  discard: (conversation, item) => chat.discard(conversation, item),
+  older: (conversation) => chat.history.loadOlder(conversation),
+  loadNew: (conversation) => chat.history.loadNew(conversation),
+  fill: (conversation, gap) => chat.history.fillGap(conversation, gap),
+  retry: (conversation, item) => chat.outbox.retry(conversation, item),
+  discard: (conversation, item) => chat.outbox.discard(conversation, item),
   direct: openDirect,
-  scrolled: () => showJump(),
+  scrolled: () => jumps.render(),
+});
+const jumps = new Jumps({
+  chat, messages, log: $('log'), first: $('new'), toFirst: $('new-jump'), read: $('new-read'), newest: $('jump'),
+});
+const composer = new Composer({
+  chat, drafts, form: $('composer'), field: $('text'), button: $('send'), long: $('long'), said: () => messages.jump(),
 });
 const wide = matchMedia('(min-width: 1000px)');
 const people = new People({
@@ -36,7 +47,8 @@ const finder = new Finder({ chat, list: $('results'), more: $('results-more'), f
 let active = null;
 /** Why the server ended the last connection, if it said so. */
 let goodbye = null;
-let below = 0;
+/** Why the name that was asked for last cannot be had. */
+let nameRefused = null;
 let planned = new Set();
 
 const on = {
@@ -55,9 +67,7 @@ const on = {
   header: () => plan(showHeader),
   abilities: () => plan(showHeader),
   items(conversation) {
-    if (conversation !== active) return;
-    messages.changed();
-    plan(showJump);
+    if (conversation === active) messages.changed();
   },
   joined(conversation) {
     if (conversation === active) people.refresh();
@@ -69,18 +79,14 @@ const on = {
     plan(showCount);
   },
   message({ conversation, message }) {
-    const seen = conversation === active && document.hasFocus() && !document.hidden;
-    if (seen && messages.pinned) {
-      chat.seen(conversation);
-      return;
-    }
-    if (conversation === active) below += 1;
-    chat.unseen(conversation, message);
+    if (conversation === active) jumps.heard(message);
+    else chat.unread.add(conversation, message);
   },
   typing: () => plan(showTyping),
   notice: (refused) => toast(sentence(why(refused))),
   goodbye: (said) => (goodbye = said),
   gone(conversation) {
+    drafts.write(conversation, '');
     if (conversation === active) activate(firstConversation(), 'replaceState');
   },
 };
@@ -127,21 +133,15 @@ function address({ kind, name }) {
 /** Shows a conversation, as a new step of the browser's history or (`replaceState`) in place of the one before. */
 function activate(conversation, step = 'pushState') {
   if (location.hash !== address(conversation)) history[step](null, '', address(conversation));
-  if (active) {
-    active.draft = $('text').value;
-    if (active.unread === 0) active.firstUnread = null;
-  }
   active = conversation;
-  below = 0;
+  jumps.show(conversation);
   store.set({ active: conversation.id });
-  $('text').value = conversation.draft;
-  resizeComposer();
+  composer.show(conversation);
   $('app').dataset.drawer = '';
   closeSearch();
   messages.show(conversation);
   if (conversation.kind === 'peer') chat.loadPeer(conversation);
   people.show(conversation);
-  chat.seen(conversation);
   showHeader();
   showLists();
   showTyping();
@@ -158,10 +158,11 @@ function showAll() {
   showState(chat.link.state);
   showMe();
   if (!active) return;
+  composer.render();
   showHeader();
   showLists();
   showTyping();
-  showJump();
+  jumps.render();
   messages.changed();
   people.render();
 }
@@ -213,7 +214,6 @@ function showHeader() {
   $('leave').hidden = active.id === 'room:lobby' && chat.conversations.size === 1;
   $('leave').setAttribute('aria-label', t(room ? 'rooms.leave' : 'direct.close'));
   $('leave').title = t(room ? 'rooms.leave' : 'direct.close');
-  $('text').placeholder = t('compose.to', { name: active.name });
 }
 
 function showCount() {
@@ -255,13 +255,6 @@ function showTyping() {
   if ($('typing').textContent !== words) $('typing').textContent = words;
 }
 
-function showJump() {
-  if (messages.pinned && below > 0 && document.hasFocus()) below = 0;
-  if (active && messages.pinned && document.hasFocus() && !document.hidden) chat.seen(active);
-  $('jump').hidden = messages.pinned;
-  $('jump').textContent = below > 0 ? `↓ ${t('log.below', { n: below })}` : `↓ ${t('log.jump')}`;
-}
-
 let toastTimer = null;
 
 function toast(text) {
@@ -300,37 +293,13 @@ async function joinRoom(name) {
   }
 }
 
-function send() {
-  const field = $('text');
-  const text = field.value.replace(/\r\n?/g, '\n').trim();
-  if (text === '' || tooLong(text) > 0) return;
-  chat.say(active, text);
-  field.value = '';
-  active.draft = '';
-  below = 0;
-  resizeComposer();
-  messages.jump();
-}
-
-function tooLong(text) {
-  const over = text.length * 3 > chat.limits.text_bytes ? encoder.encode(text).length - chat.limits.text_bytes : 0;
-  $('long').textContent = over > 0 ? t('compose.long', { n: over }) : '';
-  return over;
-}
-
-function resizeComposer() {
-  const field = $('text');
-  field.style.height = 'auto';
-  field.style.height = `${Math.min(field.scrollHeight, 200)}px`;
-  $('send').disabled = field.value.trim() === '';
-}
-
 function askName(error = null) {
   const renaming = chat.link.live;
   $('name-title').textContent = t(renaming ? 'name.rename' : 'name.title');
   $('name-go').textContent = t(renaming ? 'save' : 'name.enter');
   $('name-cancel').hidden = !renaming;
   $('name-help').hidden = renaming;
+  nameRefused = error;
   $('name-wrong').textContent = error ? sentence(why(error)) : '';
   $('name-input').value = chat.name;
   if (!$('name-dialog').open) $('name-dialog').showModal();
@@ -352,6 +321,7 @@ async function takeName() {
     await chat.rename(name);
     $('name-dialog').close();
   } catch (refused) {
+    nameRefused = refused;
     $('name-wrong').textContent = sentence(why(refused));
   }
 }
@@ -382,7 +352,8 @@ function drawer(name) {
 
 function keep() {
   store.now();
-  chat.keepUnsent();
+  drafts.now();
+  chat.outbox.keep();
 }
 
 function storage(kind) {
@@ -404,7 +375,6 @@ function click(id, act) {
   $(id).addEventListener('click', act);
 }
 
-submit('composer', send);
 submit('name-form', takeName);
 submit('rooms-form', () => joinRoom($('room-input').value));
 submit('search-form', () => finder.find(active, $('search-text').value.trim()));
@@ -415,17 +385,6 @@ submit('topic-form', async () => {
   } catch (refused) {
     $('topic-wrong').textContent = sentence(why(refused));
   }
-});
-$('text').addEventListener('keydown', (event) => {
-  if (event.key !== 'Enter' || event.shiftKey) return;
-  if (!sends(event)) return;
-  event.preventDefault();
-  send();
-});
-$('text').addEventListener('input', () => {
-  resizeComposer();
-  tooLong($('text').value);
-  if ($('text').value.trim() !== '') chat.typing(active);
 });
 // In a one-line field the Enter that ends a composition must not submit either.
 for (const field of document.querySelectorAll('input')) {
@@ -462,7 +421,6 @@ click('search-close', () => {
   closeSearch();
   $('search-open').focus();
 });
-click('jump', () => messages.jump());
 click('banner-button', () => chat.link.connect());
 for (const id of ['lang', 'name-lang']) {
   click(id, () => {
@@ -470,7 +428,7 @@ for (const id of ['lang', 'name-lang']) {
     setLang(lang);
     store.set({ lang });
     showAll();
-    if ($('name-dialog').open) askName();
+    if ($('name-dialog').open) askName(nameRefused);
   });
 }
 document.addEventListener('keydown', (event) => {
@@ -481,7 +439,7 @@ document.addEventListener('keydown', (event) => {
 for (const event of ['focus', 'online']) {
   window.addEventListener(event, () => {
     chat.link.probe();
-    if (active) showJump();
+    if (active) jumps.render();
   });
 }
 document.addEventListener('visibilitychange', () => {

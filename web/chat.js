@@ -1,21 +1,16 @@
 // The chat as this page sees it: who we are, which conversations there are, and what each server message does to them.
 //
-// Promises: an unsent message goes out once, in order, under one idempotency key, however often the connection breaks, or
-// the page is loaded again in its tab;
-// what the server cannot do is asked once and then hidden. Never: touches the page.
+// Promises: what the server cannot do is asked once and then hidden. Never: touches the page.
 
 import { Conversation } from './conversation.js';
-import { Link, Refused, systemClock } from './protocol.js';
+import { GAP_AUTO, HistoryPages, PAGE } from './history.js';
+import { Outbox } from './outbox.js';
+import { Link, systemClock } from './protocol.js';
+import { Unread } from './unread.js';
 
-/** The newest messages asked for on joining, and the size of a page of older ones. */
-export const PAGE = 50;
-/** A gap up to this size is filled by itself; a larger one when the user asks. */
-export const GAP_AUTO = 500;
 /** How long somebody is said to be typing, and how often we say so ourselves. */
 export const TYPING_SHOWN_MS = 5_000;
 const TYPING_SAID_MS = 3_000;
-const READ_PACE_MS = 2_000;
-const RETRY_MS = 1_000;
 /** Names of typists kept per conversation. */
 const TYPISTS_MAX = 20;
 /** Numbers are kept from 0 where the server knows nothing of the conversation. */
@@ -24,12 +19,9 @@ const NOWHERE = { epoch: 0, seq: 0 };
 export class Chat {
   #clock;
   #emit;
-  #makeKey;
   #ownSessions;
   #unsupported = new Set();
   #typingSaid = 0;
-  #marks = new Map();
-  #retries = new Set();
 
   conversations = new Map();
   name = '';
@@ -41,9 +33,11 @@ export class Chat {
     this.store = store;
     this.#clock = clock;
     this.#emit = emit;
-    this.#makeKey = makeKey;
     this.#ownSessions = new Set(store.state.sessions);
     this.name = store.state.name ?? '';
+    this.history = new HistoryPages({ chat: this, emit });
+    this.outbox = new Outbox({ chat: this, clock, emit, makeKey });
+    this.unread = new Unread({ chat: this, clock, emit });
     for (const room of store.state.rooms) this.#add(new Conversation('room', room));
     for (const peer of Object.keys(store.state.peers)) this.#add(new Conversation('peer', peer));
     for (const { kind, name, from, ...pending } of store.unsent()) {
@@ -101,9 +95,15 @@ export class Chat {
     return conversation;
   }
 
+  /** Joins a room that the user chose before: a refusal comes as a notice. */
+  joinAgain(conversation) {
+    conversation.joined = false;
+    this.join(conversation.name).catch((refused) => refused.code !== 'connection_lost' && this.#emit('notice', refused));
+  }
+
   async leave(conversation) {
     this.#forget(conversation);
-    if (conversation.kind === 'room') await this.#quietly('leave', { room: conversation.name });
+    if (conversation.kind === 'room') await this.ask('leave', { room: conversation.name });
   }
 
   /** Opens the conversation with one user, and what is stored of it. */
@@ -118,36 +118,12 @@ export class Chat {
     if (conversation.kind !== 'peer' || conversation.asked || !this.link.live) return;
     conversation.asked = true;
     conversation.history = this.can('history');
-    await this.loadOlder(conversation);
+    await this.history.loadOlder(conversation);
   }
 
   say(conversation, text) {
-    const key = this.#makeKey();
-    conversation.send({ key, text, at: this.#clock.now(), from: this.name, session: this.session, own: true, attempts: 0 });
-    conversation.firstUnread = null;
     this.#typingSaid = 0;
-    this.#emit('items', conversation);
-    this.#sendNext(conversation);
-  }
-
-  /** Keeps what is written and not sent, for when this tab comes back. */
-  keepUnsent() {
-    const unsent = [...this.conversations.values()].flatMap(({ kind, name, pending }) =>
-      pending.filter(({ acked }) => !acked).map(({ from, key, text, at, after, attempts }) => ({ kind, name, from, key, text, at, after, attempts })),
-    );
-    this.store.keepUnsent(unsent);
-  }
-
-  retry(conversation, pending) {
-    conversation.setPending(pending, { state: 'waiting', error: null });
-    this.#emit('items', conversation);
-    this.#sendNext(conversation);
-  }
-
-  discard(conversation, pending) {
-    conversation.discard(pending);
-    this.#emit('items', conversation);
-    this.#sendNext(conversation);
+    this.outbox.say(conversation, text);
   }
 
   typing(conversation) {
@@ -180,128 +156,18 @@ export class Chat {
     return (await this.link.request('rooms', { after, limit: 100 })).body;
   }
 
-  async search(conversation, text, before = 0) {
-    try {
-      return (await this.link.request('search', { ...conversation.address, text, before, limit: 30 })).body;
-    } catch (refused) {
-      if (refused.code === 'no_history') conversation.history = false;
-      this.#learn('search', refused);
-      throw refused;
-    }
-  }
-
-  /** A message with a few before and after it. */
-  async around(conversation, seq) {
-    return (await this.link.request('history', { ...conversation.address, before: seq + 4, limit: 7 })).body.messages;
-  }
-
-  /** Loads one page of older messages. Returns whether there was one. */
-  async loadOlder(conversation) {
-    if (conversation.loading || conversation.complete || !conversation.history || !this.link.live) return false;
-    conversation.loading = true;
-    this.#emit('items', conversation);
-    const { epoch } = conversation;
-    const before = conversation.oldest?.seq ?? 0;
-    let found = 0;
-    try {
-      const { body } = await this.link.request('history', { ...conversation.address, before, limit: PAGE });
-      conversation.loading = false;
-      if (conversation.kind === 'peer' && conversation.last === null) {
-        conversation.epoch = body.epoch;
-        conversation.last = body.messages.at(-1)?.seq ?? null;
-      }
-      if (body.epoch === conversation.epoch) {
-        for (const message of body.messages) found += conversation.insert(this.#own(message, conversation)) ? 1 : 0;
-        conversation.complete = !body.more || body.messages.length === 0;
-      }
-      conversation.complete ||= epoch !== 0 && body.epoch !== epoch;
-    } catch (refused) {
-      conversation.loading = false;
-      this.#historyFailed(conversation, refused);
-    }
-    this.#emit('items', conversation);
-    return found > 0;
-  }
-
-  /** Fetches what a gap holds; one at a time per conversation, so that a flood is not answered with a flood. */
-  async fillGap(conversation, gap) {
-    if (gap.state !== 'open' || conversation.filling || !this.link.live) return;
-    conversation.filling = true;
-    conversation.setGap(gap, 'loading');
-    this.#emit('items', conversation);
-    try {
-      let budget = GAP_AUTO;
-      while (gap.from <= gap.to && budget > 0) {
-        const limit = Math.min(this.limits.page || PAGE, 200);
-        const { body } = await this.link.request('history', { ...conversation.address, after: gap.from - 1, limit });
-        if (body.epoch !== gap.epoch) {
-          conversation.setGap(gap, 'lost');
-          return;
-        }
-        const inside = body.messages.filter((message) => message.seq <= gap.to);
-        // What lies below the oldest stored message is gone, and says so.
-        for (const message of inside) conversation.insert(this.#own(message, conversation));
-        budget -= limit;
-        const done = inside.length < body.messages.length || !body.more || inside.length === 0;
-        conversation.fill(gap, done ? gap.to : inside.at(-1).seq);
-      }
-      if (gap.from <= gap.to) conversation.setGap(gap, 'open');
-    } catch (refused) {
-      conversation.setGap(gap, ['connection_lost', 'timeout'].includes(refused.code) ? 'open' : 'missed');
-      this.#historyFailed(conversation, refused);
-    } finally {
-      conversation.filling = false;
-      this.#emit('items', conversation);
-    }
-  }
-
-  /** A message has come that the user does not see now. */
-  unseen(conversation, message) {
-    const read = this.store.state.read[conversation.id];
-    if (message.own || (read?.epoch === message.epoch && message.seq <= read.seq)) return;
-    // Once all was read the line moves to what is new now.
-    if (conversation.unread === 0) conversation.firstUnread = message.seq;
-    conversation.firstUnread ??= message.seq;
-    const { epoch, seq } = conversation.counted;
-    if (message.epoch !== epoch || message.seq > seq) conversation.unread += 1;
-    this.#emit('list');
-  }
-
-  /** The user has seen everything in this conversation. */
-  seen(conversation) {
-    if (conversation.unread > 0) {
-      conversation.unread = 0;
-      this.#emit('list');
-    }
-    const position = conversation.position;
-    if (!position || position.seq === 0) return;
-    const { id } = conversation;
-    const kept = this.store.state.read[id];
-    if (kept && kept.epoch === position.epoch && kept.seq >= position.seq) return;
-    this.store.read(id, { epoch: position.epoch, seq: position.seq });
-    if (!conversation.history || !this.can('read') || this.#marks.has(id)) return;
-    const say = () => {
-      this.#marks.delete(id);
-      if (conversation.last) this.#quietly('read', { ...conversation.address, seq: conversation.last });
-    };
-    this.#marks.set(id, this.#clock.setTimeout(say, READ_PACE_MS));
-  }
-
   // ------------------------------------------------------------------------------------------- what the server says
 
   #on = {
     welcome: (welcome) => this.#welcomed(welcome),
     joined: (joined) => {
       const conversation = this.open('room', joined.room);
-      const first = conversation.last === null;
-      const read = this.store.state.read[conversation.id];
       const gap = conversation.enter(joined);
-      // A new view of a room that this browser has read: the divider stands where it stopped.
-      if (first) conversation.readUpTo = read?.epoch === joined.epoch ? read.seq : joined.read > 0 ? joined.read : null;
+      this.unread.entered(conversation, joined);
       this.#emit('header', conversation);
       this.#emit('joined', conversation);
       this.#changed(conversation, gap);
-      this.#sendNext(conversation);
+      this.outbox.sendNext(conversation);
     },
     left: ({ room }) => {
       const conversation = this.conversations.get(`room:${room}`);
@@ -312,7 +178,7 @@ export class Chat {
       const peer = message.from === this.name || this.isOwn(message) ? message.to : message.from;
       const conversation = this.open('peer', peer);
       this.#received(conversation, message);
-      this.#rememberPeer(conversation);
+      this.rememberPeer(conversation);
     },
     topic: ({ room, topic, from }) => {
       const conversation = this.#room(room);
@@ -344,27 +210,17 @@ export class Chat {
       this.#emit('presence', { conversation, joined: [now], left: [old], digest: false });
       this.#emit('items', conversation);
     },
-    read: ({ room, peer, seq, unread }) => {
-      const conversation = room ? this.#room(room) : this.conversations.get(`peer:${peer}`);
-      if (!conversation || unread !== 0 || seq < (conversation.last ?? 0) || conversation.unread === 0) return;
-      conversation.unread = 0;
-      this.#emit('list');
-    },
+    read: (read) => this.unread.readElsewhere(this.#of(read), read),
     unread: ({ conversations = [] }) => {
-      for (const { room, peer, epoch, read, head, unread } of conversations) {
-        if (unread === 0 || (room && !this.#room(room))) continue;
-        const conversation = room ? this.#room(room) : this.open('peer', peer);
-        // What was read here a moment ago may not have been told yet, and what has come since was not counted.
-        const here = this.store.state.read[conversation.id];
-        const readUpTo = here?.epoch === epoch ? Math.max(here.seq, read) : read;
-        const since = conversation.items.filter((item) => item.type === 'message' && !item.own && item.epoch === epoch && item.seq > Math.max(head, readUpTo));
-        conversation.counted = { epoch, seq: head };
-        conversation.unread = Math.max(0, unread - (readUpTo - read)) + since.length;
+      for (const counted of conversations) {
+        const { room, peer, unread } = counted;
+        const conversation = unread === 0 ? null : room ? this.#room(room) : this.open('peer', peer);
+        if (conversation) this.unread.counted(conversation, counted);
       }
       this.#emit('list');
     },
     typing: ({ room, from }) => {
-      const conversation = room ? this.#room(room) : this.conversations.get(`peer:${from}`);
+      const conversation = this.#of({ room, peer: from });
       if (!conversation || from === this.name) return;
       conversation.typing.delete(from);
       conversation.typing.set(from, this.#clock.now() + TYPING_SHOWN_MS);
@@ -372,7 +228,7 @@ export class Chat {
       this.#emit('typing', conversation);
     },
     gap: ({ room, peer, epoch, from, to, lost }) => {
-      const conversation = room ? this.#room(room) : this.conversations.get(`peer:${peer}`);
+      const conversation = this.#of({ room, peer });
       if (!conversation) return;
       this.#changed(conversation, conversation.miss({ epoch, from, to, lost }));
     },
@@ -398,12 +254,12 @@ export class Chat {
     const resumed = new Set(this.#resumed);
     for (const conversation of this.conversations.values()) {
       if (conversation.kind === 'room') {
-        if (!resumed.has(conversation.id)) this.join(conversation.name).catch((refused) => this.#say(refused));
+        if (!resumed.has(conversation.id)) this.joinAgain(conversation);
       } else {
-        this.#sendNext(conversation);
+        this.outbox.sendNext(conversation);
       }
     }
-    this.#quietly('unread');
+    this.ask('unread');
     this.#emit('welcome');
   }
 
@@ -427,6 +283,11 @@ export class Chat {
     return this.conversations.get(`room:${name}`) ?? null;
   }
 
+  /** The conversation that an event names by its room or by the other user. */
+  #of({ room, peer }) {
+    return room ? this.#room(room) : (this.conversations.get(`peer:${peer}`) ?? null);
+  }
+
   #add(conversation) {
     this.conversations.set(conversation.id, conversation);
     return conversation;
@@ -436,71 +297,25 @@ export class Chat {
     return [...this.conversations.values()].filter((conversation) => conversation.kind === 'room');
   }
 
-  // In a room only the session tells who spoke: a name proves nothing. A direct conversation has two sides, by name.
-  #own(message, { kind, name }) {
+  /** Whose a message is. In a room only the session tells: a name proves nothing. A direct conversation has two sides, by name. */
+  own(message, { kind, name }) {
     const mySide = kind === 'peer' && message.from === this.name && name !== this.name;
     return { ...message, own: mySide || this.isOwn(message) };
   }
 
   #received(conversation, message) {
     if (!conversation) return;
-    message = this.#own(message, conversation);
+    message = this.own(message, conversation);
     const { fresh, gap } = conversation.receive(message);
     conversation.typing.delete(message.from);
-    if (fresh) {
-      if (conversation.readUpTo != null && message.seq > conversation.readUpTo && !message.own) {
-        conversation.firstUnread = message.seq;
-        conversation.readUpTo = null;
-      }
-      this.#emit('message', { conversation, message });
-    }
+    if (fresh) this.#emit('message', { conversation, message });
     this.#changed(conversation, gap);
-    this.#sendNext(conversation);
+    this.outbox.sendNext(conversation);
   }
 
   #changed(conversation, gap) {
     this.#emit('items', conversation);
-    if (gap && gap.to - gap.from < GAP_AUTO) this.fillGap(conversation, gap);
-  }
-
-  // One message of a conversation is on its way at a time: a refused one cannot be overtaken.
-  async #sendNext(conversation) {
-    const next = conversation.pending.find((pending) => pending.state !== 'failed' && !pending.acked);
-    const ready = this.link.live && (conversation.kind === 'peer' || conversation.joined);
-    if (!next || next.state !== 'waiting' || this.#retries.has(conversation) || !ready) return;
-    conversation.setPending(next, { state: 'sending', attempts: next.attempts + 1, session: this.session });
-    const { key, text } = next;
-    const [kind, body] =
-      conversation.kind === 'room' ? ['talk', { room: conversation.name, text, key }] : ['direct', { to: conversation.name, text, key }];
-    try {
-      conversation.acknowledge(next, (await this.link.request(kind, body)).body);
-      this.#rememberPeer(conversation);
-    } catch (refused) {
-      this.#notSent(conversation, next, refused);
-    }
-    this.#emit('items', conversation);
-    this.#sendNext(conversation);
-  }
-
-  #notSent(conversation, pending, refused) {
-    if (!conversation.pending.includes(pending)) return;
-    const again = refused.retryAfter > 0 || ['connection_lost', 'timeout', 'not_member'].includes(refused.code);
-    if (!again) {
-      conversation.setPending(pending, { state: 'failed', error: refused });
-      return;
-    }
-    conversation.setPending(pending, { state: 'waiting' });
-    if (!this.link.live) return;
-    if (refused.code === 'not_member') {
-      conversation.joined = false;
-      this.join(conversation.name).catch((why) => this.#say(why));
-      return;
-    }
-    this.#retries.add(conversation);
-    this.#clock.setTimeout(() => {
-      this.#retries.delete(conversation);
-      this.#sendNext(conversation);
-    }, refused.retryAfter || RETRY_MS);
+    if (gap && gap.to - gap.from < GAP_AUTO) this.history.fillGap(conversation, gap);
   }
 
   #stateChanged(state) {
@@ -525,7 +340,8 @@ export class Chat {
     this.#emit('gone', conversation);
   }
 
-  #rememberPeer({ kind, name, epoch, last }) {
+  /** Keeps how far a direct conversation has come, to go on from there. */
+  rememberPeer({ kind, name, epoch, last }) {
     if (kind === 'peer' && last !== null) this.store.peer(name, { epoch, seq: last });
   }
 
@@ -533,30 +349,21 @@ export class Chat {
     this.store.set({ rooms: this.#rooms().map(({ name }) => name) });
   }
 
-  #historyFailed(conversation, refused) {
-    if (refused.code === 'no_history') conversation.history = false;
-    this.#learn('history', refused);
-    if (!this.can('history')) conversation.history = false;
-    this.#emit('header', conversation);
-  }
-
-  #learn(kind, refused) {
+  /** A request of this kind was refused: is it one that the server does not know? */
+  learn(kind, refused) {
     if (refused.code !== 'unknown_request') return;
     this.#unsupported.add(kind);
     this.#emit('abilities');
   }
 
-  async #quietly(kind, body) {
+  /** Asks where nothing depends on the answer. */
+  async ask(kind, body) {
     if (!this.can(kind)) return;
     try {
       await this.link.request(kind, body);
     } catch (refused) {
-      this.#learn(kind, refused);
+      this.learn(kind, refused);
     }
-  }
-
-  #say(refused) {
-    if (refused instanceof Refused && refused.code !== 'connection_lost') this.#emit('notice', refused);
   }
 }
 

@@ -25,20 +25,22 @@ export class Conversation {
   joined = false;
   /** There is nothing older to load. */
   complete = false;
-  loading = false;
+  /** The page of older messages that is on its way. */
+  loading = null;
   /** The user reads further up. */
   held = false;
   unread = 0;
   /** How far the server has counted what is unread; what comes above it is counted here. */
   counted = { epoch: 0, seq: 0 };
-  /** The first message the user has not seen; a divider stands above it. */
-  firstUnread = null;
+  /** Where the user had stopped reading when something new came; `null` where nothing is new. */
+  newAfter = null;
+  /** The line before what is new has been in sight. */
+  lineSeen = false;
   /** Messages, notes and gaps, oldest first. */
   items = [];
   /** Own messages on their way, oldest first. */
   pending = [];
   typing = new Map();
-  draft = '';
   #seen = new Map();
   #sessions = new Map();
 
@@ -71,6 +73,32 @@ export class Conversation {
   /** The oldest message of the epoch in force, or `null`. */
   get oldest() {
     return this.items.find((item) => item.type === 'message' && item.epoch === this.epoch) ?? null;
+  }
+
+  /** The item before which the line stands: the first that is new, or `null` where nothing is, or it is not loaded. */
+  get firstNew() {
+    if (this.newAfter === null || this.newUnloaded) return null;
+    const { epoch, seq } = this.newAfter;
+    const isNew = (item) => (item.type === 'message' ? !item.own && item.seq > seq : item.type === 'gap' && item.to > seq);
+    return this.items.find((item) => item.epoch === epoch && isNew(item)) ?? null;
+  }
+
+  /** What is new begins further up than what is loaded. */
+  get newUnloaded() {
+    if (this.newAfter?.epoch !== this.epoch || this.complete || !this.history) return false;
+    const { oldest } = this;
+    return oldest !== null && oldest.prev > this.newAfter.seq;
+  }
+
+  /** What comes after this position is new. */
+  markNew({ epoch, seq }) {
+    this.newAfter = { epoch, seq };
+    this.lineSeen = false;
+  }
+
+  /** Nothing is new any more, and the line goes. */
+  markRead() {
+    this.newAfter = null;
   }
 
   /** The server said where we are. Returns a gap if it goes on further up than we had come. */

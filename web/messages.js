@@ -4,7 +4,8 @@
 // stays at the bottom, anywhere else what the reader looks at does not move. Never: markup from a text.
 
 import { el, hue, initial, linked, picture } from './dom.js';
-import { currentLang, day, moment, t, time, why } from './i18n.js';
+import { why } from './errors.js';
+import { currentLang, day, moment, t, time } from './i18n.js';
 
 /** Most rows in the page; more make scrolling and typing slow on a phone. */
 export const ROWS_MAX = 600;
@@ -16,6 +17,8 @@ const ROWS_STEP = 100;
 const GROUP_MS = 5 * 60_000;
 /** This close to the bottom, in pixels, counts as at the bottom. */
 const NEAR_PX = 48;
+/** What is left visible above the line after a jump to it, so that it is seen where what is new follows on. */
+const LINE_TOP_PX = 56;
 /** A longer text is cut here until the reader asks for all of it: one message shall not push all others out of sight. */
 const FOLD_CHARACTERS = 1_500;
 const FOLD_LINES = 25;
@@ -36,9 +39,10 @@ export class MessageList {
   #atEnd = true;
   #planned = false;
   #aloud = { second: 0, rows: 0 };
+  #firstNew = null;
   pinned = true;
 
-  /** @param handlers `{older, fill, retry, discard, direct, scrolled}` */
+  /** @param handlers `{older, loadNew, fill, retry, discard, direct, scrolled}` */
   constructor(scroller, handlers) {
     this.#scroller = scroller;
     this.#handlers = handlers;
@@ -54,7 +58,7 @@ export class MessageList {
     scroller.addEventListener('load', () => this.pinned && this.#toBottom(), true);
   }
 
-  /** Shows another conversation, from its end or from the first message not seen yet. */
+  /** Shows another conversation, from its end. */
   show(conversation) {
     if (this.#conversation) this.#conversation.held = false;
     this.#conversation = conversation;
@@ -80,8 +84,36 @@ export class MessageList {
     this.#render();
   }
 
-  get rows() {
-    return this.#rows.size;
+  /** Shows the line before what is new, after loading what lies between, and puts the focus on it. */
+  async toLine() {
+    const conversation = this.#conversation;
+    // Before, so that what is loaded is held; and again, for scrolling may have pinned it meanwhile.
+    this.pinned = false;
+    conversation.held = true;
+    await this.#handlers.loadNew(conversation);
+    if (conversation !== this.#conversation) return;
+    this.pinned = false;
+    const items = conversation.shown;
+    const target = conversation.firstNew ?? conversation.oldest;
+    this.#first = items[Math.max(0, items.indexOf(target) - ROWS_STEP)] ?? null;
+    this.#render();
+    const row = this.#rows.get(target)?.row;
+    if (!row) return;
+    this.#scroller.scrollTop += row.getBoundingClientRect().top - this.#scroller.getBoundingClientRect().top - LINE_TOP_PX;
+    (row.querySelector('.divider') ?? this.#scroller).focus({ preventScroll: true });
+  }
+
+  /** Where the line before what is new stands: `above` or `below` what is visible, `inSight`, or `null` where there is none. */
+  get line() {
+    const conversation = this.#conversation;
+    const { firstNew } = conversation;
+    if (firstNew === null) return conversation.newUnloaded ? 'above' : null;
+    const row = this.#rows.get(firstNew)?.row;
+    const items = conversation.shown;
+    if (!row) return items.indexOf(firstNew) < items.indexOf(this.#first) ? 'above' : 'below';
+    const { top, bottom } = this.#scroller.getBoundingClientRect();
+    const at = row.getBoundingClientRect().top;
+    return at < top ? 'above' : at < bottom ? 'inSight' : 'below';
   }
 
   #render() {
@@ -102,7 +134,7 @@ export class MessageList {
     } else if (anchor?.row.isConnected) {
       this.#scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
     }
-    this.#handlers.scrolled(this.pinned);
+    this.#handlers.scrolled();
     // A list that does not fill its place cannot be scrolled for more. Whether it does shows once the replay is through.
     const short = start === 0 && this.#scroller.scrollHeight <= this.#scroller.clientHeight;
     if (short && conversation.oldest && !conversation.replaying) this.#handlers.older(conversation);
@@ -115,6 +147,7 @@ export class MessageList {
   }
 
   #reconcile(conversation, items, start, end) {
+    this.#firstNew = conversation.firstNew;
     const wanted = new Set();
     for (let i = start; i < end; i += 1) wanted.add(items[i]);
     for (const [item, { row }] of this.#rows) {
@@ -134,6 +167,8 @@ export class MessageList {
         row = this.#row(conversation, item, look);
         if (old) {
           if (old.row === next) next = row;
+          // The focus on a line that goes stays in the list.
+          if (old.row.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
           old.row.replaceWith(row);
         } else {
           added += 1;
@@ -154,7 +189,7 @@ export class MessageList {
     const talk = item.type === 'message' || item.type === 'pending';
     const dated = item.at !== undefined;
     const newDay = dated && (before?.at === undefined ? before === null : midnight(before.at) !== midnight(item.at));
-    const unread = item.type === 'message' && item.seq === conversation.firstUnread;
+    const unread = item === this.#firstNew;
     const grouped =
       talk && !newDay && !unread && before !== null && (before.type === 'message' || before.type === 'pending') &&
       before.from === item.from && before.own === item.own && (item.own || before.session === item.session) &&
@@ -166,7 +201,7 @@ export class MessageList {
   #row(conversation, item, look) {
     const lines = [];
     if (look.newDay) lines.push(el('div', { class: 'day' }, el('span', {}, look.newDay)));
-    if (look.unread) lines.push(el('div', { class: 'divider', role: 'separator' }, el('span', {}, t('log.new'))));
+    if (look.unread) lines.push(el('div', { class: 'divider', role: 'separator', tabindex: '-1', 'aria-label': t('log.new') }, el('span', {}, t('log.new'))));
     if (item.type === 'note') lines.push(el('p', { class: `note ${item.what}` }, noteText(item)));
     else if (item.type === 'gap') lines.push(this.#gap(conversation, item));
     else lines.push(this.#talk(conversation, item, look));
@@ -251,7 +286,7 @@ export class MessageList {
       this.#first = items[Math.min(items.length - 1, start + ROWS_STEP)];
       this.changed();
     }
-    if (was !== this.pinned) this.#handlers.scrolled(this.pinned);
+    if (was !== this.pinned || this.#conversation.newAfter) this.#handlers.scrolled();
   }
 
   // The first row that the reader sees, and where.

@@ -1,7 +1,8 @@
 // The lists beside the talk: who is here, which rooms there are, what a search found.
 
 import { el, excerpt, hue, initial, linked, refill } from './dom.js';
-import { moment, t, why } from './i18n.js';
+import { why } from './errors.js';
+import { moment, t } from './i18n.js';
 
 /** The list of people is fetched anew at most this often while a large room comes and goes. */
 const REFRESH_MS = 8_000;
@@ -154,7 +155,7 @@ export class Finder {
   async #load(before) {
     const [conversation, text] = [this.#conversation, this.#text];
     try {
-      const { messages, next } = await this.chat.search(conversation, text, before);
+      const { messages, next } = await this.chat.history.search(conversation, text, before);
       if (text !== this.#text || conversation !== this.#conversation) return;
       this.#next = next;
       this.list.append(...messages.map((message) => this.#entry(conversation, message, text)));
@@ -175,7 +176,7 @@ export class Finder {
   /** Shows what was said before and after. */
   async #around(conversation, { seq }, button) {
     try {
-      const messages = await this.chat.around(conversation, seq);
+      const messages = await this.chat.history.around(conversation, seq);
       const line = (message) =>
         el('p', { class: message.seq === seq ? 'text this' : 'text' }, el('span', { class: 'name' }, message.from), ' ', ...linked(message.text.slice(0, 500)));
       const context = el('div', { class: 'context', tabindex: '-1' }, ...messages.map(line));

@@ -129,10 +129,10 @@ test('a server without history is asked once', async () => {
   const { enter, socket, lobby, chat: it } = chat();
   await enter();
   await socket().hear('message', message(5, { prev: 0 }));
-  const asked = it.loadOlder(lobby);
+  const asked = it.history.loadOlder(lobby);
   await socket().hear('error', { code: 'unknown_request', text: '', retry_after: 0 }, socket().last('history').id);
   assert.equal(await asked, false);
-  assert.equal(await it.loadOlder(lobby), false);
+  assert.equal(await it.history.loadOlder(lobby), false);
   assert.equal(socket().of('history').length, 1);
 });
 
@@ -200,7 +200,7 @@ test('what was not sent goes out after the page is loaded again, under the same 
   await first.socket().cut();
   first.chat.say(first.lobby, 'ok');
   first.store.now();
-  first.chat.keepUnsent();
+  first.chat.outbox.keep();
   const second = chat({ storage, tab });
   await second.enter({ head: 1, from: 0 });
   assert.deepEqual(second.socket().of('talk').map(({ talk }) => talk), [{ room: 'lobby', text: 'ok', key: 'k-1' }]);
@@ -211,7 +211,7 @@ test('what was not sent goes out after the page is loaded again, under the same 
   await second.socket().hear('ack', { seq: 2, at: 5, epoch: EPOCH, duplicate: false }, second.socket().last('talk').id);
   await second.socket().hear('message', message(2, { text: 'ok', from: 'ada', session: 'aaaa' }));
   assert.equal(lobby.pending.length, 0);
-  second.chat.keepUnsent();
+  second.chat.outbox.keep();
   assert.deepEqual(second.store.unsent(), []);
 });
 
@@ -288,7 +288,7 @@ test('memory is bounded, and older messages can be loaded again', async () => {
   await settle();
   assert.ok(lobby.items.length <= ITEMS_MAX + 500);
   const { seq } = lobby.oldest;
-  const loading = it.loadOlder(lobby);
+  const loading = it.history.loadOlder(lobby);
   assert.equal(socket().last('history').history.before, seq);
   const older = [message(seq - 2), message(seq - 1)];
   await socket().hear('history', { room: 'lobby', peer: '', epoch: EPOCH, messages: older, more: true, first: 1 }, socket().last('history').id);
@@ -319,7 +319,7 @@ test('pages of history that overlap what is here, or each other, bring nothing t
   await enter({ head: 6, from: 4 });
   for (const seq of [5, 6]) await socket().hear('message', message(seq));
   for (const page of [[3, 4, 5], [2, 3, 4, 6]]) {
-    const loading = it.loadOlder(lobby);
+    const loading = it.history.loadOlder(lobby);
     await socket().hear('history', { room: 'lobby', epoch: EPOCH, messages: page.map((seq) => message(seq)), more: true, first: 1 }, socket().last('history').id);
     await loading;
   }
@@ -344,7 +344,7 @@ test('what is unread is counted once, whether the server or the messages come fi
   const direct = async (from, seq) => {
     const message = { from, to: 'ada', seq, prev: seq - 1, at: 1, session: 'bbbb', text: `d${seq}`, kind: 'text', epoch: 3 };
     await socket().hear('direct', message);
-    it.unseen(it.conversations.get(`peer:${from}`), message);
+    it.unread.add(it.conversations.get(`peer:${from}`), message);
   };
   const unread = (count, read, head) => socket().hear('unread', { conversations: ['bob', 'eve'].map((peer) => ({ peer, epoch: 3, read, head, unread: count })) });
   await direct('eve', 1);
@@ -356,7 +356,7 @@ test('what is unread is counted once, whether the server or the messages come fi
   await direct('bob', 3);
   assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [3, 3]);
   // Read here, and not told to the server yet.
-  it.seen(it.conversations.get('peer:bob'));
+  it.unread.seen(it.conversations.get('peer:bob'));
   await unread(3, 0, 3);
   assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [0, 3]);
 });
@@ -366,16 +366,58 @@ test('the line above what is new moves on once all was read', async () => {
   await enter();
   const unseen = async (seq) => {
     await socket().hear('message', message(seq));
-    it.unseen(lobby, message(seq));
+    it.unread.add(lobby, message(seq));
   };
   await unseen(1);
   await unseen(2);
-  assert.deepEqual([lobby.firstUnread, lobby.unread], [1, 2]);
-  it.seen(lobby);
-  assert.equal(lobby.firstUnread, 1);
+  assert.deepEqual([lobby.newAfter?.seq + 1, lobby.unread], [1, 2]);
+  it.unread.seen(lobby);
+  assert.equal(lobby.newAfter?.seq + 1, 1);
   await unseen(3);
   await unseen(4);
-  assert.deepEqual([lobby.firstUnread, lobby.unread], [3, 2]);
+  assert.deepEqual([lobby.newAfter?.seq + 1, lobby.unread], [3, 2]);
+});
+
+test('the line stands where the user stopped reading, here or on another device, and not where all was read', async () => {
+  const storage = fakeStorage();
+  storage.setItem('plaza.v1', JSON.stringify({ read: { 'room:lobby': { epoch: EPOCH, seq: 3 } } }));
+  for (const [read, head, stands] of [[0, 9, 3], [5, 9, 5], [9, 9, null], [2, 3, null]]) {
+    const { enter, lobby } = chat({ storage });
+    await enter({ head, read, from: head });
+    assert.equal(lobby.newAfter?.seq ?? null, stands, `read ${read} of ${head}`);
+  }
+  const { enter, lobby } = chat();
+  await enter({ head: 9, from: 9 });
+  assert.equal(lobby.newAfter, null, 'a first visit');
+});
+
+test('new messages that are not loaded are fetched in large pages, until the line has its place before the first of others', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter({ head: 400, read: 100, from: 399 });
+  await socket().hear('message', message(400));
+  assert.deepEqual([lobby.newUnloaded, lobby.firstNew], [true, null]);
+  const loading = it.history.loadNew(lobby);
+  for (const last of [399, 199]) {
+    const { id, history } = socket().last('history');
+    assert.deepEqual([history.before, history.limit], [last + 1, 200]);
+    const own = { from: 'ada', session: 'aaaa' };
+    const messages = Array.from({ length: 199 }, (_, n) => last - 198 + n).filter((seq) => seq > 0).map((seq) => message(seq, seq === 101 ? own : {}));
+    await socket().hear('history', { room: 'lobby', epoch: EPOCH, messages: last === 399 ? [message(200), ...messages] : messages, more: last === 399, first: 1 }, id);
+  }
+  await loading;
+  assert.equal(lobby.firstNew.seq, 102);
+  it.say(lobby, 'who talks has seen it');
+  assert.equal(lobby.firstNew, null);
+});
+
+test('what is read on another device is read here', async () => {
+  const { enter, socket, lobby, chat: it } = chat();
+  await enter({ head: 2, read: 1, from: 1 });
+  await socket().hear('message', message(2));
+  it.unread.add(lobby, message(2));
+  assert.deepEqual([lobby.unread, lobby.firstNew.seq], [1, 2]);
+  await socket().hear('read', { room: 'lobby', seq: 2, unread: 0 });
+  assert.deepEqual([lobby.unread, lobby.firstNew], [0, null]);
 });
 
 test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {

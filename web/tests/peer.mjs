@@ -76,7 +76,7 @@ export class Peer {
   }
 
   room(name) {
-    if (!this.rooms.has(name)) this.rooms.set(name, { name, epoch: 1 + (randomBytes(4).readUInt32LE() >>> 1), log: [], topic: '', members: new Set(), version: 0 });
+    if (!this.rooms.has(name)) this.rooms.set(name, { name, epoch: 1 + (randomBytes(4).readUInt32LE() >>> 1), log: [], topic: '', members: new Set(), read: new Map(), version: 0 });
     return this.rooms.get(name);
   }
 
@@ -187,6 +187,12 @@ export class Peer {
         const messages = found.slice(0, body.limit);
         this.say(session, 'search', { room: body.room, peer: '', messages, next: found.length > messages.length ? messages.at(-1).seq : 0 }, id);
       },
+      read: () => {
+        const room = this.room(body.room);
+        room.read.set(session.name, Math.max(body.seq, room.read.get(session.name) ?? 0));
+        const unread = room.log.filter(({ seq }) => seq > room.read.get(session.name)).length;
+        this.say(session, 'read', { room: body.room, seq: room.read.get(session.name), unread }, id);
+      },
       typing: () => body.room && this.tell(this.room(body.room), 'typing', { room: body.room, from: session.name }, session),
       ping: () => this.say(session, 'pong', { at: Date.now() }, id),
       exit: () => {
@@ -205,7 +211,7 @@ export class Peer {
     const fresh = !this.names(room).includes(session.name);
     room.members.add(session);
     const online = this.names(room).length;
-    this.say(session, 'joined', { room: name, epoch: room.epoch, head, online, topic: room.topic, history: this.history, read: 0, from: epoch && epoch !== room.epoch ? head : from }, id);
+    this.say(session, 'joined', { room: name, epoch: room.epoch, head, online, topic: room.topic, history: this.history, read: room.read.get(session.name) ?? 0, from: epoch && epoch !== room.epoch ? head : from }, id);
     const missed = room.log.filter(({ seq }) => seq > from && (!epoch || epoch === room.epoch));
     this.replay(missed, (message) => this.say(session, 'message', message));
     if (fresh) this.tell(room, 'presence', { room: name, online, version: ++room.version, joined: [session.name], left: [], names: [] }, session);

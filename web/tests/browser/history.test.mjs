@@ -112,3 +112,22 @@ test('what was said while the server was away for the page follows once, and wha
   zoe.leave();
   bob.leave();
 });
+
+test('on a new device the line stands where the user stopped reading on the old one', { skip }, async () => {
+  const old = await enter(await open(), running.url, { name: 'mia' });
+  await say(old, 'read by mia');
+  await heard(old, 'read by mia');
+  const mia = await visitor(running.url, 'mia', 'lobby');
+  const unread = async () => (await mia.ask('read', { room: 'lobby', seq: 1 })).read.unread;
+  for (const until = Date.now() + 15_000; (await unread()) > 0; ) assert.ok(Date.now() < until, 'the page never said that it was read');
+  await old.close();
+  const bob = await visitor(running.url, 'bob', 'lobby');
+  for (let i = 1; i <= 120; i += 1) await bob.talk(`for mia ${i}`);
+  const page = await enter(await open(), running.url, { name: 'mia' });
+  await page.click('#new-jump');
+  const first = page.locator('#log .row', { has: page.locator('.divider') });
+  assert.equal(await first.locator('.text').textContent(), 'for mia 1');
+  assert.deepEqual(page.wrong, []);
+  mia.leave();
+  bob.leave();
+});

@@ -51,7 +51,8 @@ export async function enter(browser, url, { name, room = 'lobby', lang = 'en' })
     if (message.type() === 'error' && !/WebSocket connection|ERR_CONNECTION_REFUSED/.test(message.text())) page.wrong.push(message.text());
   });
   const state = JSON.stringify({ name, rooms: [room], active: `room:${room}`, lang });
-  await page.addInitScript((kept) => localStorage.getItem('plaza.v1') ?? localStorage.setItem('plaza.v1', kept), state);
+  // A blank page has no storage.
+  await page.addInitScript((kept) => location.protocol === 'about:' || (localStorage.getItem('plaza.v1') ?? localStorage.setItem('plaza.v1', kept)), state);
   await page.goto(url);
   await page.waitForSelector('.state.connected');
   await page.waitForFunction(() => document.getElementById('online').textContent.match(/[1-9]/));

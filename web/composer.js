@@ -1,0 +1,64 @@
+// Where one writes: the field with its button, and the draft of the conversation that is shown.
+
+import { sends } from './dom.js';
+import { t } from './i18n.js';
+
+/** The field grows with what is written, up to this height in pixels. */
+const HEIGHT_MAX = 200;
+
+const encoder = new TextEncoder();
+
+export class Composer {
+  #conversation = null;
+
+  /** @param said runs after each message  @param long where it says by how much a text is too long */
+  constructor({ chat, drafts, form, field, button, long, said }) {
+    Object.assign(this, { chat, drafts, field, button, long, said });
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#send();
+    });
+    field.addEventListener('keydown', (event) => {
+      if (!sends(event)) return;
+      event.preventDefault();
+      this.#send();
+    });
+    field.addEventListener('input', () => {
+      drafts.write(this.#conversation, field.value);
+      this.render();
+      if (field.value.trim() !== '') chat.typing(this.#conversation);
+    });
+  }
+
+  show(conversation) {
+    this.#conversation = conversation;
+    this.field.value = this.drafts.of(conversation);
+    this.render();
+  }
+
+  render() {
+    const { field } = this;
+    field.placeholder = t('compose.to', { name: this.#conversation.name });
+    field.style.height = 'auto';
+    field.style.height = `${Math.min(field.scrollHeight, HEIGHT_MAX)}px`;
+    this.button.disabled = field.value.trim() === '';
+    const over = this.#bytesOver(field.value);
+    this.long.textContent = over > 0 ? t('compose.long', { n: over }) : '';
+  }
+
+  #send() {
+    const text = this.field.value.replace(/\r\n?/g, '\n').trim();
+    if (text === '' || this.#bytesOver(text) > 0) return;
+    this.chat.say(this.#conversation, text);
+    this.drafts.write(this.#conversation, '');
+    this.field.value = '';
+    this.render();
+    this.said();
+  }
+
+  #bytesOver(text) {
+    const { text_bytes: most } = this.chat.limits;
+    // No character takes more than three bytes for each of its UTF-16 units.
+    return text.length * 3 > most ? encoder.encode(text).length - most : 0;
+  }
+}

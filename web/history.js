@@ -1,0 +1,114 @@
+// What the server keeps of a conversation: older messages, what was missed, what a search finds.
+//
+// Promises: one page of a conversation is fetched at a time; what the server does not keep is asked for once.
+
+/** The newest messages asked for on joining, and the size of a page of older ones. */
+export const PAGE = 50;
+/** A gap up to this size is filled by itself; a larger one when the user asks. */
+export const GAP_AUTO = 500;
+/** New messages loaded in one go; who wants to go further back asks again. */
+const NEW_MAX = 2_000;
+
+export class HistoryPages {
+  #chat;
+  #emit;
+
+  constructor({ chat, emit }) {
+    this.#chat = chat;
+    this.#emit = emit;
+  }
+
+  async search(conversation, text, before = 0) {
+    try {
+      return (await this.#chat.link.request('search', { ...conversation.address, text, before, limit: 30 })).body;
+    } catch (refused) {
+      if (refused.code === 'no_history') conversation.history = false;
+      this.#chat.learn('search', refused);
+      throw refused;
+    }
+  }
+
+  /** A message with a few before and after it. */
+  async around(conversation, seq) {
+    return (await this.#chat.link.request('history', { ...conversation.address, before: seq + 4, limit: 7 })).body.messages;
+  }
+
+  /** Loads one page of older messages. Resolves with whether there was one. */
+  async loadOlder(conversation, limit = PAGE) {
+    if (conversation.loading) return conversation.loading;
+    if (conversation.complete || !conversation.history || !this.#chat.link.live) return false;
+    return (conversation.loading = this.#older(conversation, limit));
+  }
+
+  /** Loads older messages until the first new one is among them. */
+  async loadNew(conversation) {
+    const limit = Math.max(PAGE, this.#chat.limits.page);
+    for (let budget = NEW_MAX; conversation.newUnloaded && budget > 0; budget -= limit) {
+      if (!(await this.loadOlder(conversation, limit))) return;
+    }
+  }
+
+  async #older(conversation, limit) {
+    this.#emit('items', conversation);
+    const { epoch } = conversation;
+    const before = conversation.oldest?.seq ?? 0;
+    let found = 0;
+    try {
+      const { body } = await this.#chat.link.request('history', { ...conversation.address, before, limit });
+      conversation.loading = null;
+      if (conversation.kind === 'peer' && conversation.last === null) {
+        conversation.epoch = body.epoch;
+        conversation.last = body.messages.at(-1)?.seq ?? null;
+      }
+      if (body.epoch === conversation.epoch) {
+        for (const message of body.messages) found += conversation.insert(this.#chat.own(message, conversation)) ? 1 : 0;
+        conversation.complete = !body.more || body.messages.length === 0;
+      }
+      conversation.complete ||= epoch !== 0 && body.epoch !== epoch;
+    } catch (refused) {
+      conversation.loading = null;
+      this.#failed(conversation, refused);
+    }
+    this.#emit('items', conversation);
+    return found > 0;
+  }
+
+  /** Fetches what a gap holds; one at a time per conversation, so that a flood is not answered with a flood. */
+  async fillGap(conversation, gap) {
+    if (gap.state !== 'open' || conversation.filling || !this.#chat.link.live) return;
+    conversation.filling = true;
+    conversation.setGap(gap, 'loading');
+    this.#emit('items', conversation);
+    try {
+      let budget = GAP_AUTO;
+      while (gap.from <= gap.to && budget > 0) {
+        const limit = Math.min(this.#chat.limits.page || PAGE, 200);
+        const { body } = await this.#chat.link.request('history', { ...conversation.address, after: gap.from - 1, limit });
+        if (body.epoch !== gap.epoch) {
+          conversation.setGap(gap, 'lost');
+          return;
+        }
+        const inside = body.messages.filter((message) => message.seq <= gap.to);
+        // What lies below the oldest stored message is gone, and says so.
+        for (const message of inside) conversation.insert(this.#chat.own(message, conversation));
+        budget -= limit;
+        const done = inside.length < body.messages.length || !body.more || inside.length === 0;
+        conversation.fill(gap, done ? gap.to : inside.at(-1).seq);
+      }
+      if (gap.from <= gap.to) conversation.setGap(gap, 'open');
+    } catch (refused) {
+      conversation.setGap(gap, ['connection_lost', 'timeout'].includes(refused.code) ? 'open' : 'missed');
+      this.#failed(conversation, refused);
+    } finally {
+      conversation.filling = false;
+      this.#emit('items', conversation);
+    }
+  }
+
+  #failed(conversation, refused) {
+    if (refused.code === 'no_history') conversation.history = false;
+    this.#chat.learn('history', refused);
+    if (!this.#chat.can('history')) conversation.history = false;
+    this.#emit('header', conversation);
+  }
+}

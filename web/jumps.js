@@ -1,0 +1,84 @@
+// What leads to the first new message and to the newest one; and what counts as read, which is what stands between the two.
+//
+// Promises: nothing counts as read while the user looks elsewhere, or before the line in front of it was in sight.
+
+import { t } from './i18n.js';
+
+/** How long the line stays after all was read, for the eye to find it. */
+const LINE_KEPT_MS = 5_000;
+
+export class Jumps {
+  #conversation = null;
+  /** Came while the user read further up. */
+  #below = 0;
+  #timer = null;
+
+  /** @param first holds what leads to the line: the buttons `toFirst` and `read`  @param newest leads to the end */
+  constructor({ chat, messages, log, first, toFirst, read, newest }) {
+    Object.assign(this, { chat, messages, log, first, newest });
+    toFirst.addEventListener('click', () => messages.toLine());
+    read.addEventListener('click', () => {
+      this.#conversation.markRead();
+      messages.changed();
+    });
+    newest.addEventListener('click', () => messages.jump());
+  }
+
+  show(conversation) {
+    if (this.#conversation?.unread === 0) this.#conversation.markRead();
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#below = 0;
+    this.#conversation = conversation;
+  }
+
+  /** A message has come into the conversation that is shown. */
+  heard(message) {
+    const conversation = this.#conversation;
+    const lineAhead = conversation.newAfter !== null && !conversation.lineSeen;
+    if (looking() && this.messages.pinned && !lineAhead) {
+      this.chat.unread.seen(conversation);
+      return;
+    }
+    this.#below += 1;
+    this.chat.unread.add(conversation, message);
+  }
+
+  render() {
+    const conversation = this.#conversation;
+    if (!conversation.replaying) this.#meet(conversation);
+    if (this.messages.pinned && looking()) this.#below = 0;
+    this.newest.hidden = this.messages.pinned;
+    this.newest.textContent = this.#below > 0 ? `↓ ${t('log.below', { n: this.#below })}` : `↓ ${t('log.jump')}`;
+  }
+
+  // Where a line shows depends on all that is replayed.
+  #meet(conversation) {
+    const line = conversation.newAfter && this.messages.line;
+    if (looking() && line === 'inSight') conversation.lineSeen = true;
+    const above = line === 'above' && !conversation.lineSeen;
+    this.#offer(above);
+    if (above || !this.messages.pinned || !looking()) return;
+    this.chat.unread.seen(conversation);
+    if (line === null) conversation.markRead();
+    else this.#timer ??= setTimeout(() => this.#removeLine(), LINE_KEPT_MS);
+  }
+
+  #offer(shown) {
+    if (this.first.hidden !== shown) return;
+    if (!shown && this.first.contains(document.activeElement)) this.log.focus({ preventScroll: true });
+    this.first.hidden = !shown;
+  }
+
+  #removeLine() {
+    this.#timer = null;
+    if (this.#conversation.unread > 0) return;
+    this.#conversation.markRead();
+    this.messages.changed();
+  }
+}
+
+/** The user can see the page now. */
+function looking() {
+  return document.hasFocus() && !document.hidden;
+}

@@ -1,0 +1,92 @@
+// What is written and not sent yet, in every conversation.
+//
+// Promises: a message goes out once, in order, under one idempotency key, however often the connection breaks or the page
+// is loaded again in its tab; one message of a conversation is on its way at a time, so that a refused one cannot be
+// overtaken. Never: gives a message up unless the server refused it for good.
+
+/** Where the server names no wait. */
+const RETRY_MS = 1_000;
+/** Refusals that say nothing of the message. */
+const AGAIN = ['connection_lost', 'timeout', 'not_member'];
+
+export class Outbox {
+  #chat;
+  #clock;
+  #emit;
+  #makeKey;
+  #retries = new Set();
+
+  constructor({ chat, clock, emit, makeKey }) {
+    this.#chat = chat;
+    this.#clock = clock;
+    this.#emit = emit;
+    this.#makeKey = makeKey;
+  }
+
+  say(conversation, text) {
+    const { name: from, session } = this.#chat;
+    conversation.send({ key: this.#makeKey(), text, at: this.#clock.now(), from, session, own: true, attempts: 0 });
+    conversation.markRead();
+    this.#emit('items', conversation);
+    this.sendNext(conversation);
+  }
+
+  /** Keeps what is not sent, for when this tab comes back. */
+  keep() {
+    const unsent = [...this.#chat.conversations.values()].flatMap(({ kind, name, pending }) =>
+      pending.filter(({ acked }) => !acked).map(({ from, key, text, at, after, attempts }) => ({ kind, name, from, key, text, at, after, attempts })),
+    );
+    this.#chat.store.keepUnsent(unsent);
+  }
+
+  retry(conversation, pending) {
+    conversation.setPending(pending, { state: 'waiting', error: null });
+    this.#emit('items', conversation);
+    this.sendNext(conversation);
+  }
+
+  discard(conversation, pending) {
+    conversation.discard(pending);
+    this.#emit('items', conversation);
+    this.sendNext(conversation);
+  }
+
+  /** Sends the oldest message that waits, if nothing is on its way and the conversation can be spoken in. */
+  async sendNext(conversation) {
+    const { link, session } = this.#chat;
+    const next = conversation.pending.find((pending) => pending.state !== 'failed' && !pending.acked);
+    const ready = link.live && (conversation.kind === 'peer' || conversation.joined);
+    if (!next || next.state !== 'waiting' || this.#retries.has(conversation) || !ready) return;
+    conversation.setPending(next, { state: 'sending', attempts: next.attempts + 1, session });
+    const { key, text } = next;
+    const [kind, body] =
+      conversation.kind === 'room' ? ['talk', { room: conversation.name, text, key }] : ['direct', { to: conversation.name, text, key }];
+    try {
+      conversation.acknowledge(next, (await link.request(kind, body)).body);
+      this.#chat.rememberPeer(conversation);
+    } catch (refused) {
+      this.#notSent(conversation, next, refused);
+    }
+    this.#emit('items', conversation);
+    this.sendNext(conversation);
+  }
+
+  #notSent(conversation, pending, refused) {
+    if (!conversation.pending.includes(pending)) return;
+    if (!(refused.retryAfter > 0) && !AGAIN.includes(refused.code)) {
+      conversation.setPending(pending, { state: 'failed', error: refused });
+      return;
+    }
+    conversation.setPending(pending, { state: 'waiting' });
+    if (!this.#chat.link.live) return;
+    if (refused.code === 'not_member') {
+      this.#chat.joinAgain(conversation);
+      return;
+    }
+    this.#retries.add(conversation);
+    this.#clock.setTimeout(() => {
+      this.#retries.delete(conversation);
+      this.sendNext(conversation);
+    }, refused.retryAfter || RETRY_MS);
+  }
+}

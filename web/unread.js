@@ -1,0 +1,90 @@
+// What the user has not read: counts, where the line before it stands, and how far they have read, here and as the server
+// knows it.
+//
+// Promises: a message is counted once, whether the server counted it or it came by itself; what was read is told to the
+// server at a pace, and never taken back.
+
+const READ_PACE_MS = 2_000;
+
+export class Unread {
+  #chat;
+  #clock;
+  #emit;
+  #marks = new Map();
+
+  constructor({ chat, clock, emit }) {
+    this.#chat = chat;
+    this.#clock = clock;
+    this.#emit = emit;
+  }
+
+  /** A room was entered: what it holds beyond where the user stopped reading, here or on another device, is new. */
+  entered(conversation, { epoch, head, read }) {
+    if (this.#stands(conversation, epoch)) return;
+    const here = this.#here(conversation);
+    const seq = Math.max(read, here?.epoch === epoch ? here.seq : 0);
+    if (seq > 0 && seq < head) conversation.markNew({ epoch, seq });
+  }
+
+  /** A message has come that the user does not see now. */
+  add(conversation, message) {
+    const read = this.#here(conversation);
+    if (message.own || (read?.epoch === message.epoch && message.seq <= read.seq)) return;
+    if (!this.#stands(conversation, message.epoch)) conversation.markNew({ epoch: message.epoch, seq: message.seq - 1 });
+    const { epoch, seq } = conversation.counted;
+    if (message.epoch !== epoch || message.seq > seq) conversation.unread += 1;
+    this.#emit('list');
+  }
+
+  /** The user has seen everything in this conversation. The line stays a while, for the eye to find. */
+  seen(conversation) {
+    if (conversation.replaying) return;
+    conversation.lineSeen = true;
+    if (conversation.unread > 0) {
+      conversation.unread = 0;
+      this.#emit('list');
+    }
+    const position = conversation.position;
+    if (!position || position.seq === 0) return;
+    const { id } = conversation;
+    const kept = this.#here(conversation);
+    if (kept && kept.epoch === position.epoch && kept.seq >= position.seq) return;
+    this.#chat.store.read(id, { epoch: position.epoch, seq: position.seq });
+    if (!conversation.history || !this.#chat.can('read') || this.#marks.has(id)) return;
+    const say = () => {
+      this.#marks.delete(id);
+      const { epoch, seq } = this.#here(conversation) ?? {};
+      if (epoch === conversation.epoch) this.#chat.ask('read', { ...conversation.address, seq });
+    };
+    this.#marks.set(id, this.#clock.setTimeout(say, READ_PACE_MS));
+  }
+
+  /** The user has read on another device. */
+  readElsewhere(conversation, { seq, unread }) {
+    if (!conversation || unread !== 0 || seq < (conversation.last ?? 0) || conversation.unread === 0) return;
+    conversation.unread = 0;
+    conversation.markRead();
+    this.#emit('list');
+    this.#emit('items', conversation);
+  }
+
+  /** The server has counted. */
+  counted(conversation, { epoch, read, head, unread }) {
+    // What was read here a moment ago may not have been told yet, and what has come since was not counted.
+    const here = this.#here(conversation);
+    const readUpTo = here?.epoch === epoch ? Math.max(here.seq, read) : read;
+    const since = conversation.items.filter((item) => item.type === 'message' && !item.own && item.epoch === epoch && item.seq > Math.max(head, readUpTo));
+    conversation.counted = { epoch, seq: head };
+    conversation.unread = Math.max(0, unread - (readUpTo - read)) + since.length;
+    if (conversation.unread > 0 && !this.#stands(conversation, epoch)) conversation.markNew({ epoch, seq: readUpTo });
+  }
+
+  // Once all was read the line does not hold its place, but moves to what is new then.
+  #stands({ newAfter, lineSeen, unread }, epoch) {
+    return newAfter?.epoch === epoch && !(lineSeen && unread === 0);
+  }
+
+  #here({ id }) {
+    return this.#chat.store.state.read[id];
+  }
+}
