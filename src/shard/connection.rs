@@ -115,6 +115,8 @@ pub(crate) struct Session {
     pub(crate) mail: Option<Box<Mail>>,
     /// How far each conversation was given from the store: what was said before that is not said again.
     pub(crate) given: Vec<(UserName, Seq)>,
+    /// There are conversations with mail that this session was not given: more than it is given at once.
+    pub(crate) mail_left: bool,
     /// Numbers the readings of mail and the replays, so that answers of the store to what is over are known.
     pub(crate) readings: u32,
     /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.

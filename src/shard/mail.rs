@@ -194,16 +194,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let user = session.name.clone();
         session.readings = session.readings.wrapping_add(1);
         let number = session.readings;
+        let which = Which::Mail {
+            known: known.iter().map(|(peer, _)| peer.clone()).collect(),
+        };
         session.mail = Some(Box::new(Mail {
             number,
             known,
             asked: true,
             ..Mail::default()
         }));
-        let ask = Ask::Conversations {
-            user,
-            which: Which::All,
-        };
+        let ask = Ask::Conversations { user, which };
         if !self.ask_store(ask, Ticket::Mail { session: id, number }) {
             let refusal = ErrorCode::Busy.because("the stored messages could not be read now; come back in a moment");
             self.mail_failed(id, refusal);
@@ -215,8 +215,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.mail(id).is_some_and(|mail| mail.number == number)
     }
 
-    /// The conversations of a session's user are known.
-    pub(super) fn mail_found(&mut self, id: SessionId, user: &UserName, conversations: Vec<ConversationHead>) {
+    /// The conversations of a session's user in which something waits are known; with `more` there are others, for the next
+    /// time.
+    pub(super) fn mail_found(
+        &mut self,
+        id: SessionId,
+        user: &UserName,
+        conversations: Vec<ConversationHead>,
+        more: bool,
+    ) {
         let mut gaps: Vec<(UserName, LostInterval)> = Vec::new();
         if let Some(session) = self
             .connection(id)
@@ -224,6 +231,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && let Some(mail) = session.mail.as_deref_mut()
         {
             mail.asked = false;
+            session.mail_left = more;
             for ConversationHead { log, head, read, .. } in conversations {
                 let LogId::Pair(pair) = log else { continue };
                 let Some(peer) = pair.peer_of(user).cloned() else {
@@ -290,7 +298,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 // Read behind all that is thrown away here: it was committed before it was told.
                 Ask::Conversations {
                     user,
-                    which: Which::All,
+                    which: Which::Mail { known: Vec::new() },
                 }
             }
             None => return self.mail_ended(id),
@@ -369,7 +377,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             };
             let peer = peer_of(&direct, &session.name);
             self.tell_session(id, &direct, peer.clone());
-            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            if !self.leaves_out(id, &peer)
+                && let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
+            {
                 // Should the conversations be read once more, this one goes on here.
                 note(&mut session.given, &peer, direct.talk.seq);
             }
@@ -420,7 +430,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         }
         self.reply(id, None, &Reply::Direct(direct.clone()));
-        self.note_delivered(id, peer, direct.talk.seq);
+        if !self.leaves_out(id, &peer) {
+            self.note_delivered(id, peer, direct.talk.seq);
+        }
+    }
+
+    /// Whether stored messages of this conversation may not have been given, because there were too many with mail: what stands
+    /// before a live one comes the next time, so the live one must not count as read until then.
+    fn leaves_out(&mut self, id: SessionId, peer: &UserName) -> bool {
+        self.connection(id)
+            .and_then(|connection| connection.session.as_ref())
+            .is_some_and(|session| session.mail_left && session.given.iter().all(|(known, _)| known != peer))
     }
 
     // ---------------------------------------------------------------- read positions that a pong acknowledges

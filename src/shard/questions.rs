@@ -8,7 +8,10 @@ use super::{
     stored::{Ticket, busy_store, reserved},
 };
 use crate::{
-    chat::{Conversation, ErrorCode, HistoryPage, Refusal, Reply, RequestId, Seq, SessionId, UnreadEntry, UserName},
+    chat::{
+        Conversation, ErrorCode, HistoryPage, Refusal, Reply, RequestId, Seq, SessionId, UnreadEntry, UnreadPage,
+        UserName,
+    },
     history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
 };
 
@@ -172,12 +175,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 seq,
                 unread,
             },
-            (Answer::Conversations { user, conversations }, _) => Reply::UnreadList(
-                conversations
+            (
+                Answer::Conversations {
+                    user,
+                    conversations,
+                    more,
+                },
+                _,
+            ) => Reply::UnreadList(UnreadPage {
+                entries: conversations
                     .into_iter()
                     .filter_map(|conversation| unread_entry(&user, conversation))
                     .collect(),
-            ),
+                more,
+            }),
             (answer, _) => {
                 tracing::error!(?answer, "the store answered another question than was asked");
                 Reply::Error(ErrorCode::StoreFailed.because("the store gave no answer"))

@@ -156,6 +156,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             owns_mail,
             mail: None,
             given: Vec::new(),
+            mail_left: false,
             readings: 0,
             acknowledging: None,
             welcomes: Vec::new(),
@@ -377,6 +378,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             // The mail of a name is for those who bear it. What was not given yet stays unread.
             session.mail = None;
             session.given.clear();
+            session.mail_left = false;
             session.acknowledging = None;
             reads_mail = session.owns_mail;
         }

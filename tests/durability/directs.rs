@@ -1,6 +1,6 @@
 //! Direct messages: stored while the other is away, given in order on every device, once; names and their keys.
 
-use std::{net::SocketAddr, thread};
+use std::{collections::HashSet, net::SocketAddr, thread};
 
 use serde_json::{Value, json};
 
@@ -186,6 +186,37 @@ fn a_rename_amid_the_mail_ends_it_and_the_mail_stays_for_the_name() {
     }
     let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
     hear_all(&mut bob, 3_000);
+}
+
+#[test]
+fn a_thousand_who_write_do_not_hide_what_a_friend_writes_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let key = Person::named(server.address, "bob").key();
+    let most = plaza::limits::HISTORY_CONVERSATIONS;
+    let mut mallory = Person::named(server.address, "mallory");
+    for n in 1..=most {
+        mallory.send(json!({"rename": {"name": format!("mallory {n}")}}));
+        let sent = mallory.send(json!({"direct": {"to": "bob", "text": "buy"}}));
+        assert!(mallory.reply(sent)["ack"].is_object());
+    }
+    Person::named(server.address, "friend").direct("bob", "important");
+    // Once all that was given is read, the one that was left comes.
+    let mut heard_of = HashSet::new();
+    for (given, more) in [(most, true), (1, false)] {
+        let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+        let mail: Vec<Value> = (0..given).map(|_| bob.next("direct")).collect();
+        heard_of.extend(mail.iter().map(|direct| direct["from"].to_string()));
+        assert!(heard_of.contains("\"friend\""));
+        let unread = bob.ask(json!({"unread": {}}))["unread"].clone();
+        assert_eq!(unread["more"], more);
+        assert_eq!(unread["conversations"].as_array().unwrap().len(), given);
+        for direct in &mail {
+            bob.ask(json!({"read": {"peer": direct["from"], "seq": direct["seq"]}}));
+        }
+        assert!(bob.heard().iter().all(|event| !event["direct"].is_object()));
+    }
+    assert_eq!(heard_of.len(), most + 1);
 }
 
 #[test]
