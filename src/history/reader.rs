@@ -11,9 +11,9 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, UserPair, Which,
-    Window,
-    batch::mark_crc,
+    Answer, Ask, Bearer, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, UserPair,
+    Which, Window,
+    batch::{has_key, mark_crc},
     rows::{self, LogRow, Order, int},
     schema::fault,
     stats::bump,
@@ -274,7 +274,10 @@ fn conversations(
     let mut own = Vec::new();
     let sources: &[&str] = match which {
         Which::Unread => &[DIRECTS, MARKED],
-        Which::Mail { known } => {
+        Which::Mail { bearer, known } => {
+            if *bearer == Bearer::Name && has_key(db, user).map_err(failed)? {
+                return Ok((Vec::new(), false));
+            }
             for peer in known.iter().take(limits::HISTORY_CONVERSATIONS) {
                 let Some(row) = LogRow::find(db, file, &LogId::Pair(UserPair::of(user, peer)))? else {
                     continue;

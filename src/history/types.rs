@@ -74,6 +74,8 @@ pub enum Ask {
         user: UserName,
         /// The last talk read.
         seq: Seq,
+        /// By what right. For who has none the position stays where it is.
+        bearer: Bearer,
     },
     /// Where a user stands in one log, without changing it. Answered by [`Answer::Marked`].
     MarkOf {
@@ -131,9 +133,20 @@ pub enum Which {
     /// Direct ones alone: those with these others, whatever the user has read there, then those with something unread, then
     /// those in which only talks of the user's own lie above what was read.
     Mail {
+        /// By what right. Who has none has no mail.
+        bearer: Bearer,
         /// Others up to whom a device knows where it stands.
         known: Vec<UserName>,
     },
+}
+
+/// By what right a user has the mail of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    /// The name's key has been shown, or was made for this user.
+    Key,
+    /// The name was said, and no more: the mail is this user's as long as nobody was given a key for the name.
+    Name,
 }
 
 /// What became of something submitted. Every append and every question has exactly one outcome.

@@ -62,12 +62,26 @@ pub(crate) enum Ownership {
     New(String),
     /// They are.
     Held,
+    /// They are as long as nobody has a key of the name: it speaks a dialect that has no keys. The store looks each time.
+    Unproven,
     /// They are not.
     Stranger,
 }
 
+impl Ownership {
+    /// Whether the session has the key of its name.
+    pub(crate) fn is_proven(&self) -> bool {
+        match self {
+            Self::New(_) | Self::Held => true,
+            Self::Unproven | Self::Stranger => false,
+        }
+    }
+}
+
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// A session says its name. Where there is a store, native clients are asked for the key of the name.
+    /// A session says its name. Where there is a store, native clients are asked for the key of the name; those of dialects
+    /// with `mail_by_name` have none to show: they come at once, and the store, asked for their mail, looks whether the name has
+    /// a key.
     pub(super) fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) {
         let Some(connection) = self.connections.get(id.slot as usize) else {
             return;
@@ -82,7 +96,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         if dialect.name() != NATIVE {
             let ownership = if reads_mail {
-                Ownership::Held
+                Ownership::Unproven
             } else {
                 Ownership::Stranger
             };
@@ -178,10 +192,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn rename_owned(&mut self, id: SessionId, request: RequestId, name: UserName, ownership: Ownership) {
         let key = match ownership.clone() {
             Ownership::New(key) => Some(key),
-            Ownership::Held | Ownership::Stranger => None,
+            Ownership::Held | Ownership::Unproven | Ownership::Stranger => None,
         };
         if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
-            session.owns_mail = ownership != Ownership::Stranger;
+            session.owns_mail = ownership.is_proven();
         }
         self.rename(id, request, name, key);
     }
@@ -195,6 +209,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         session.readings = session.readings.wrapping_add(1);
         let number = session.readings;
         let which = Which::Mail {
+            bearer: session.bearer(),
             known: known.iter().map(|(peer, _)| peer.clone()).collect(),
         };
         session.mail = Some(Box::new(Mail {
@@ -280,7 +295,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
-        let user = session.name.clone();
+        let (user, bearer) = (session.name.clone(), session.bearer());
         let Some(mail) = session.mail.as_mut() else { return };
         if full {
             // It goes on when this much has been written: a slow reader costs one page of memory.
@@ -298,7 +313,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 // Read behind all that is thrown away here: it was committed before it was told.
                 Ask::Conversations {
                     user,
-                    which: Which::Mail { known: Vec::new() },
+                    which: Which::Mail {
+                        bearer,
+                        known: Vec::new(),
+                    },
                 }
             }
             None => return self.mail_ended(id),
@@ -501,7 +519,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
-        let user = session.name.clone();
+        let (user, bearer) = (session.name.clone(), session.bearer());
         let Some(acknowledging) = session.acknowledging.as_mut() else {
             return;
         };
@@ -513,6 +531,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 log: LogId::Pair(UserPair::of(&user, &peer)),
                 user: user.clone(),
                 seq,
+                bearer,
             };
             // If the store is too busy the messages come once more, with the same ids.
             self.ask_store(ask, Ticket::Silent(id.shard));

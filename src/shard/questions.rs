@@ -12,7 +12,7 @@ use crate::{
         Conversation, ErrorCode, HistoryPage, Refusal, Reply, RequestId, Seq, SessionId, UnreadEntry, UnreadPage,
         UserName,
     },
-    history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
+    history::{Answer, Ask, Bearer, ConversationHead, LogId, UserPair, Which, Window},
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -66,7 +66,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 before,
                 limit,
             },
-            (Question::Read { seq, .. }, Some(log)) => Ask::Mark { log, user, seq },
+            (Question::Read { seq, .. }, Some(log)) => Ask::Mark {
+                log,
+                user,
+                seq,
+                bearer: Bearer::Key,
+            },
             (Question::Unread, _) => {
                 if !self.owns_mail(id) {
                     return self.refuse(id, request, reserved(&user));

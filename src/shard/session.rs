@@ -136,7 +136,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let name = hello.name.unwrap_or_else(|| self.directory.guest());
         let tag = self.directory.tag();
         let now = self.now;
-        let owns_mail = ownership != Ownership::Stranger;
+        let owns_mail = ownership.is_proven();
+        let reads_mail = owns_mail || ownership == Ownership::Unproven;
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -167,7 +168,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.directory.enter(&name, id);
         let key = match ownership {
             Ownership::New(key) => Some(key),
-            Ownership::Held | Ownership::Stranger => None,
+            Ownership::Held | Ownership::Unproven | Ownership::Stranger => None,
         };
         let welcome = Welcome {
             session: tag,
@@ -185,7 +186,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Conversation::Peer(peer) => known.push((peer, resume.position)),
             }
         }
-        if owns_mail {
+        if reads_mail {
             self.read_mail(id, known);
         }
         self.schedule(id);
