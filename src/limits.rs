@@ -259,7 +259,8 @@ pub const HISTORY_PAGE_TALKS: usize = 1_000;
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 /// Unread talks are counted one by one up to here (some 5 ms); above, a user's own among them count as unread.
 pub const HISTORY_UNREAD_EXACT: u64 = 10_000;
-/// Conversations in one list: more than anybody has, and a bound on what one question may read.
+/// Conversations in one list, and whose mail a session is given when it comes: more than most people leave unread, and a bound
+/// on what a session remembers and one answer holds.
 pub const HISTORY_CONVERSATIONS: usize = 1_000;
 /// Lost tails remembered per log.
 pub const HISTORY_LOST_TAILS: usize = 16;

@@ -239,6 +239,15 @@ pub struct UnreadEntry {
     pub unread: u64,
 }
 
+/// Conversations with something unread.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UnreadPage {
+    /// Direct ones first, the one with the newest talk first.
+    pub entries: Vec<UnreadEntry>,
+    /// Whether there are more than these.
+    pub more: bool,
+}
+
 /// What one session is told; never shared.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
@@ -329,7 +338,7 @@ pub enum Reply {
         unread: u64,
     },
     /// To unread.
-    UnreadList(Vec<UnreadEntry>),
+    UnreadList(UnreadPage),
     /// Somebody is typing to this user.
     TypingTo {
         /// Who.

@@ -6,7 +6,7 @@
 //! reads a clock (time is a parameter) and never encodes.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     ops::Bound,
     rc::Rc,
     sync::Arc,
@@ -24,8 +24,11 @@ pub struct Home {
     pub(super) rooms: foldhash::HashMap<RoomName, Box<Room>>,
     /// The names of `rooms` and of `standing` in their order, so that a page of them costs no more than what is on it.
     pub(super) names: BTreeSet<RoomName>,
-    /// Rooms that lost their last member and stay for their topic, the longest without first; some may have members again.
-    kept: VecDeque<RoomName>,
+    /// Rooms that have no member and stay for their topic, by their place, the longest without first: each once, and a room
+    /// of `rooms` knows its place.
+    kept: BTreeMap<u64, RoomName>,
+    /// The newest place in `kept`.
+    emptied: u64,
     /// Rooms that the operator wants to be there though nobody is in them, and their topics.
     pub(super) standing: foldhash::HashMap<RoomName, Arc<str>>,
     pub(super) access: Access,
@@ -54,7 +57,8 @@ impl Home {
         Self {
             rooms: Default::default(),
             names: BTreeSet::new(),
-            kept: VecDeque::new(),
+            kept: BTreeMap::new(),
+            emptied: 0,
             standing: Default::default(),
             access: Access::default(),
             settings,
@@ -110,24 +114,34 @@ impl Home {
 
     /// A room without members goes; one with a topic stays until many others have lost their members after it.
     pub(super) fn close_if_empty(&mut self, name: &RoomName) {
-        let Some(room) = self.rooms.get(name).filter(|room| room.is_empty()) else {
+        let Some(room) = self.rooms.get_mut(name).filter(|room| room.is_empty()) else {
             return;
         };
         if !room.has_topic() {
             self.forget(name);
             return;
         }
-        self.kept.push_back(name.clone());
+        self.emptied += 1;
+        if let Some(before) = room.kept_at(Some(self.emptied)) {
+            self.kept.remove(&before);
+        }
+        self.kept.insert(self.emptied, name.clone());
         while self.kept.len() > limits::TOPICS_KEPT
-            && let Some(oldest) = self.kept.pop_front()
+            && let Some((_, oldest)) = self.kept.pop_first()
         {
-            if self.rooms.get(&oldest).is_some_and(|room| room.is_empty()) {
-                self.forget(&oldest);
-            }
+            self.forget(&oldest);
+        }
+    }
+
+    /// A room that gets a member or goes is not one of those that stay for their topic.
+    pub(super) fn unkeep(&mut self, name: &RoomName) {
+        if let Some(place) = self.rooms.get_mut(name).and_then(|room| room.kept_at(None)) {
+            self.kept.remove(&place);
         }
     }
 
     pub(super) fn forget(&mut self, name: &RoomName) {
+        self.unkeep(name);
         self.rooms.remove(name);
         if !self.standing.contains_key(name) {
             self.names.remove(name);

@@ -19,7 +19,7 @@ pub use effect::{Arrival, Effect, Origin, Utterance};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
-    TalkKind, UnreadEntry, UserList, Welcome,
+    TalkKind, UnreadEntry, UnreadPage, UserList, Welcome,
 };
 pub use home::{Home, HomeSettings};
 pub use manage::{RoomDetails, TooManyRooms};

@@ -30,6 +30,7 @@ impl Home {
             self.close_if_empty(name);
             return;
         }
+        self.unkeep(name);
         let room = self.open(name);
         let Arrival {
             session,

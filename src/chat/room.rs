@@ -53,6 +53,8 @@ pub(super) struct Renaming {
 #[derive(Debug, Default)]
 struct Rare {
     topic: Option<Arc<str>>,
+    /// Its place among the rooms without members that stay for their topic.
+    kept_at: Option<u64>,
     /// The list of a large room and when it was made.
     list: Option<(UserList, u64)>,
     digest: Option<Owed>,
@@ -204,6 +206,14 @@ impl Room {
 
     pub(super) fn has_topic(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.topic.is_some())
+    }
+
+    /// Its place among the rooms that stay for their topic changes; the place before.
+    pub(super) fn kept_at(&mut self, place: Option<u64>) -> Option<u64> {
+        match (place, &mut self.rare) {
+            (None, None) => None,
+            (place, rare) => std::mem::replace(&mut rare.get_or_insert_default().kept_at, place),
+        }
     }
 
     /// The list, cut at the presence limit; that of a large room may be a little old.

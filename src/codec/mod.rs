@@ -66,7 +66,8 @@ pub struct Profile {
     pub sees_own_coming: bool,
     /// Whether a member that exits is shown its own going before it is closed.
     pub sees_own_going: bool,
-    /// Whether a user reads stored direct messages by the name alone (`action`, as its original); others need the name's key.
+    /// Whether a user reads stored direct messages by the name alone (`action`, as its original), where nobody was given a key
+    /// for the name; others need the key.
     pub mail_by_name: bool,
     /// Whether notices carry the list of users, so that the room must make one.
     pub notices_carry_list: bool,

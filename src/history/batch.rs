@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Answer, Append, Ask, Claim, LogId, StoreFault, Write,
+    Answer, Append, Ask, Bearer, Claim, LogId, StoreFault, Write,
     checksum::Checksum,
     files,
     messages::{self, FreshMessage},
@@ -65,7 +65,7 @@ impl<'w> Work<'w> {
     fn plan<'b, T>(&mut self, write: &'b Write<T>, fresh: &mut Vec<FreshMessage<'b>>) -> Result<Plan, Failure> {
         match write {
             Write::Append(append) => self.append(append, fresh),
-            Write::Ask(Ask::Mark { log, user, seq }, _) => self.mark(log, user, *seq),
+            Write::Ask(Ask::Mark { log, user, seq, bearer }, _) => self.mark(log, user, *seq, *bearer),
             Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key.as_deref()),
             Write::Ask(
                 Ask::Head(_)
@@ -145,8 +145,11 @@ impl<'w> Work<'w> {
         Ok(Plan::Commit { position, at })
     }
 
-    fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq) -> Result<Plan, Failure> {
+    fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(self.file, &why)));
+        if bearer == Bearer::Name && has_key(self.db, user).map_err(whole)? {
+            return Ok(Plan::Marked);
+        }
         let found = match self.heads.get(log) {
             Some(row) => Some(row.clone()),
             None => match LogRow::find(self.db, self.file, log) {
@@ -367,6 +370,12 @@ pub(crate) fn idem_crc(log: u32, user: &str, key: &str, seq: i64, at: i64, diges
         .number(at)
         .number(digest)
         .finish()
+}
+
+/// Whether somebody was given a key for this name.
+pub(crate) fn has_key(db: &Connection, user: &UserName) -> rusqlite::Result<bool> {
+    db.prepare_cached("SELECT 1 FROM name WHERE user = ?1")?
+        .exists([user.as_str()])
 }
 
 pub(crate) fn mark_crc(user: &str, log: u32, seq: i64) -> u32 {

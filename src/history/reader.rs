@@ -11,8 +11,8 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Answer, Ask, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, Which, Window,
-    batch::mark_crc,
+    Answer, Ask, Bearer, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, UserPair, Which, Window,
+    batch::{has_key, mark_crc},
     messages::{self, Order},
     rows::{LogRow, int},
     schema::fault,
@@ -103,10 +103,14 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
             since,
             limit,
         } => resume(db, file, log, user, *since, *limit, found),
-        Ask::Conversations { user, which } => Ok(Answer::Conversations {
-            user: user.clone(),
-            conversations: conversations(db, file, user, *which)?,
-        }),
+        Ask::Conversations { user, which } => {
+            let (conversations, more) = conversations(db, file, user, which)?;
+            Ok(Answer::Conversations {
+                user: user.clone(),
+                conversations,
+                more,
+            })
+        }
         Ask::Search { .. } | Ask::Mark { .. } | Ask::Claim { .. } => Err(StoreFault::Refused {
             seen: "another thread answers this".to_owned(),
         }),
@@ -256,53 +260,102 @@ fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Res
     }
 }
 
+/// Conversations of a user in which something waits, the newest first, and whether there are more than may be listed: who
+/// never reads what some write is not kept from what others write later.
 fn conversations(
     db: &Connection,
     file: &Path,
     user: &UserName,
-    which: Which,
-) -> Result<Vec<ConversationHead>, StoreFault> {
+    which: &Which,
+) -> Result<(Vec<ConversationHead>, bool), StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
-    let mut ids: Vec<u32> = Vec::new();
-    for sql in [
-        "SELECT log FROM pair WHERE user = ?1 ORDER BY log",
-        "SELECT log FROM mark WHERE user = ?1 ORDER BY log",
-    ] {
-        let mut select = db.prepare_cached(sql).map_err(failed)?;
-        let mut rows = select.query([user.as_str()]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            ids.push(row.get(0).map_err(failed)?);
-        }
-    }
     let mut seen = std::collections::HashSet::new();
     let mut found = Vec::new();
-    for id in ids {
-        if !seen.insert(id) || found.len() >= limits::HISTORY_CONVERSATIONS {
-            continue;
+    let mut own = Vec::new();
+    let sources: &[&str] = match which {
+        Which::Unread => &[DIRECTS, MARKED],
+        Which::Mail { bearer, known } => {
+            if *bearer == Bearer::Name && has_key(db, user).map_err(failed)? {
+                return Ok((Vec::new(), false));
+            }
+            for peer in known.iter().take(limits::HISTORY_CONVERSATIONS) {
+                let Some(row) = LogRow::find(db, file, &LogId::Pair(UserPair::of(user, peer)))? else {
+                    continue;
+                };
+                if seen.insert(row.id) {
+                    found.push(standing_of(db, file, row, user)?);
+                }
+            }
+            &[DIRECTS]
         }
-        let Some(row) = LogRow::by_id(db, file, id)? else {
-            continue;
-        };
-        if let LogId::Pair(pair) = &row.log
-            && pair.peer_of(user).is_none()
-        {
-            return Err(StoreFault::Damaged {
-                file: file.to_owned(),
-                log: Some(row.log),
-                seq: None,
-                seen: format!("table pair says it is one of {user:?}"),
-            });
+    };
+    for sql in sources {
+        let mut select = db.prepare_cached(sql).map_err(failed)?;
+        let mut rows = select.query([user.as_str()]).map_err(failed)?;
+        while let Some(cells) = rows.next().map_err(failed)? {
+            let id: u32 = cells.get(0).map_err(failed)?;
+            if read_to_its_end(cells, user).map_err(failed)? || !seen.insert(id) {
+                continue;
+            }
+            let Some(row) = LogRow::by_id(db, file, id)?.filter(|row| row.first <= row.head) else {
+                continue; // nothing of it is stored any more
+            };
+            if let LogId::Pair(pair) = &row.log
+                && pair.peer_of(user).is_none()
+            {
+                return Err(StoreFault::Damaged {
+                    file: file.to_owned(),
+                    log: Some(row.log),
+                    seq: None,
+                    seen: format!("table pair says it is one of {user:?}"),
+                });
+            }
+            let one = standing_of(db, file, row, user)?;
+            if one.unread == 0 {
+                if own.len() <= limits::HISTORY_CONVERSATIONS {
+                    own.push(one);
+                }
+            } else if found.len() < limits::HISTORY_CONVERSATIONS {
+                found.push(one);
+            } else {
+                return Ok((found, true));
+            }
         }
-        let (read, unread) = standing(db, file, &row, user)?;
-        if which == Which::Unread && unread == 0 {
-            continue;
-        }
-        found.push(ConversationHead {
-            head: row.head(db, file)?,
-            log: row.log,
-            read,
-            unread,
-        });
     }
-    Ok(found)
+    if *which == Which::Unread {
+        return Ok((found, false));
+    }
+    let left = limits::HISTORY_CONVERSATIONS.saturating_sub(found.len());
+    let more = own.len() > left;
+    found.extend(own.into_iter().take(left));
+    Ok((found, more))
 }
+
+fn standing_of(db: &Connection, file: &Path, row: LogRow, user: &UserName) -> Result<ConversationHead, StoreFault> {
+    let (read, unread) = standing(db, file, &row, user)?;
+    Ok(ConversationHead {
+        head: row.head(db, file)?,
+        log: row.log,
+        read,
+        unread,
+    })
+}
+
+/// Whether nothing lies above the user's read position, by a row of [`DIRECTS`] or [`MARKED`]. One whose checksum is wrong says
+/// nothing: it is looked at more closely.
+fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserName) -> rusqlite::Result<bool> {
+    let (id, head): (u32, i64) = (cells.get(0)?, cells.get(1)?);
+    let (Some(read), Some(crc)) = (cells.get::<_, Option<i64>>(2)?, cells.get::<_, Option<u32>>(3)?) else {
+        return Ok(head == 0);
+    };
+    Ok(read >= head && crc == mark_crc(user.as_str(), id, read))
+}
+
+/// Log, head and read position of the direct conversations of a user, the newest first.
+const DIRECTS: &str = "SELECT pair.log, log.head, mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
+    LEFT JOIN mark ON mark.user = pair.user AND mark.log = pair.log
+    WHERE pair.user = ?1 ORDER BY log.at DESC, pair.log DESC";
+
+/// The same of the logs in which a user has a read position.
+const MARKED: &str = "SELECT mark.log, log.head, mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
+    WHERE mark.user = ?1 ORDER BY log.at DESC, mark.log DESC";

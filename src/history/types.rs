@@ -74,6 +74,8 @@ pub enum Ask {
         user: UserName,
         /// The last talk read.
         seq: Seq,
+        /// By what right. For who has none the position stays where it is.
+        bearer: Bearer,
     },
     /// Where a user stands in one log, without changing it. Answered by [`Answer::Marked`].
     MarkOf {
@@ -94,8 +96,7 @@ pub enum Ask {
         /// At most this many talks; they are left out where they cannot be read.
         limit: usize,
     },
-    /// The conversations of a user: every direct one, and the rooms in which the user has a read position. Answered by
-    /// [`Answer::Conversations`].
+    /// The conversations of a user in which something waits. Answered by [`Answer::Conversations`].
     Conversations {
         /// Whose.
         user: UserName,
@@ -125,12 +126,27 @@ pub enum Window {
 }
 
 /// Which conversations of a user.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
-    /// Those with something unread.
+    /// Those with something unread: direct ones, and the rooms in which the user has a read position.
     Unread,
-    /// Those and all others.
-    All,
+    /// Direct ones alone: those with these others, whatever the user has read there, then those with something unread, then
+    /// those in which only talks of the user's own lie above what was read.
+    Mail {
+        /// By what right. Who has none has no mail.
+        bearer: Bearer,
+        /// Others up to whom a device knows where it stands.
+        known: Vec<UserName>,
+    },
+}
+
+/// By what right a user has the mail of a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bearer {
+    /// The name's key has been shown, or was made for this user.
+    Key,
+    /// The name was said, and no more: the mail is this user's as long as nobody was given a key for the name.
+    Name,
 }
 
 /// What became of something submitted. Every append and every question has exactly one outcome.
@@ -244,8 +260,10 @@ pub enum Answer {
     Conversations {
         /// Whose.
         user: UserName,
-        /// At most [`crate::limits::HISTORY_CONVERSATIONS`] of them, direct ones first.
+        /// At most [`crate::limits::HISTORY_CONVERSATIONS`] of them, direct ones first, the one with the newest talk first.
         conversations: Vec<ConversationHead>,
+        /// Whether there are more of them. Those come once these have been read.
+        more: bool,
     },
     /// What is known of a name.
     Name {

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     chat::{Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
     codec::{Codec, Handshake},
-    history::LostInterval,
+    history::{Bearer, LostInterval},
     wire::FrameReader,
 };
 
@@ -109,12 +109,14 @@ pub(crate) struct Session {
     pub(crate) joining: Vec<RoomName>,
     /// The user whose going this session is told of.
     pub(crate) peer: Option<UserName>,
-    /// Whether the stored direct messages of the name are this session's to read.
+    /// Whether this session has the key of its name, so that the stored direct messages are its to read.
     pub(crate) owns_mail: bool,
     /// Its mail, while it is being read.
     pub(crate) mail: Option<Box<Mail>>,
     /// How far each conversation was given from the store: what was said before that is not said again.
     pub(crate) given: Vec<(UserName, Seq)>,
+    /// There are conversations with mail that this session was not given: more than it is given at once.
+    pub(crate) mail_left: bool,
     /// Numbers the readings of mail and the replays, so that answers of the store to what is over are known.
     pub(crate) readings: u32,
     /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.
@@ -125,6 +127,13 @@ pub(crate) struct Session {
     pub(crate) replays: Vec<Replay>,
     /// Talks that a busy home gave back, in order, with the time of the first.
     pub(crate) held: Option<Box<Held>>,
+}
+
+impl Session {
+    /// By what right it has the mail of its name.
+    pub(crate) fn bearer(&self) -> Bearer {
+        if self.owns_mail { Bearer::Key } else { Bearer::Name }
+    }
 }
 
 /// A join that is answered when the store has said how far the user has read.

@@ -62,12 +62,26 @@ pub(crate) enum Ownership {
     New(String),
     /// They are.
     Held,
+    /// They are as long as nobody has a key of the name: it speaks a dialect that has no keys. The store looks each time.
+    Unproven,
     /// They are not.
     Stranger,
 }
 
+impl Ownership {
+    /// Whether the session has the key of its name.
+    pub(crate) fn is_proven(&self) -> bool {
+        match self {
+            Self::New(_) | Self::Held => true,
+            Self::Unproven | Self::Stranger => false,
+        }
+    }
+}
+
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// A session says its name. Where there is a store, native clients are asked for the key of the name.
+    /// A session says its name. Where there is a store, native clients are asked for the key of the name; those of dialects
+    /// with `mail_by_name` have none to show: they come at once, and the store, asked for their mail, looks whether the name has
+    /// a key.
     pub(super) fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) {
         let Some(connection) = self.connections.get(id.slot as usize) else {
             return;
@@ -82,7 +96,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         if dialect.name() != NATIVE {
             let ownership = if reads_mail {
-                Ownership::Held
+                Ownership::Unproven
             } else {
                 Ownership::Stranger
             };
@@ -178,10 +192,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn rename_owned(&mut self, id: SessionId, request: RequestId, name: UserName, ownership: Ownership) {
         let key = match ownership.clone() {
             Ownership::New(key) => Some(key),
-            Ownership::Held | Ownership::Stranger => None,
+            Ownership::Held | Ownership::Unproven | Ownership::Stranger => None,
         };
         if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
-            session.owns_mail = ownership != Ownership::Stranger;
+            session.owns_mail = ownership.is_proven();
         }
         self.rename(id, request, name, key);
     }
@@ -194,16 +208,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let user = session.name.clone();
         session.readings = session.readings.wrapping_add(1);
         let number = session.readings;
+        let which = Which::Mail {
+            bearer: session.bearer(),
+            known: known.iter().map(|(peer, _)| peer.clone()).collect(),
+        };
         session.mail = Some(Box::new(Mail {
             number,
             known,
             asked: true,
             ..Mail::default()
         }));
-        let ask = Ask::Conversations {
-            user,
-            which: Which::All,
-        };
+        let ask = Ask::Conversations { user, which };
         if !self.ask_store(ask, Ticket::Mail { session: id, number }) {
             let refusal = ErrorCode::Busy.because("the stored messages could not be read now; come back in a moment");
             self.mail_failed(id, refusal);
@@ -215,8 +230,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.mail(id).is_some_and(|mail| mail.number == number)
     }
 
-    /// The conversations of a session's user are known.
-    pub(super) fn mail_found(&mut self, id: SessionId, user: &UserName, conversations: Vec<ConversationHead>) {
+    /// The conversations of a session's user in which something waits are known; with `more` there are others, for the next
+    /// time.
+    pub(super) fn mail_found(
+        &mut self,
+        id: SessionId,
+        user: &UserName,
+        conversations: Vec<ConversationHead>,
+        more: bool,
+    ) {
         let mut gaps: Vec<(UserName, LostInterval)> = Vec::new();
         if let Some(session) = self
             .connection(id)
@@ -224,6 +246,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && let Some(mail) = session.mail.as_deref_mut()
         {
             mail.asked = false;
+            session.mail_left = more;
             for ConversationHead { log, head, read, .. } in conversations {
                 let LogId::Pair(pair) = log else { continue };
                 let Some(peer) = pair.peer_of(user).cloned() else {
@@ -272,7 +295,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
-        let user = session.name.clone();
+        let (user, bearer) = (session.name.clone(), session.bearer());
         let Some(mail) = session.mail.as_mut() else { return };
         if full {
             // It goes on when this much has been written: a slow reader costs one page of memory.
@@ -290,7 +313,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 // Read behind all that is thrown away here: it was committed before it was told.
                 Ask::Conversations {
                     user,
-                    which: Which::All,
+                    which: Which::Mail {
+                        bearer,
+                        known: Vec::new(),
+                    },
                 }
             }
             None => return self.mail_ended(id),
@@ -369,7 +395,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             };
             let peer = peer_of(&direct, &session.name);
             self.tell_session(id, &direct, peer.clone());
-            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            if !self.leaves_out(id, &peer)
+                && let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
+            {
                 // Should the conversations be read once more, this one goes on here.
                 note(&mut session.given, &peer, direct.talk.seq);
             }
@@ -420,7 +448,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         }
         self.reply(id, None, &Reply::Direct(direct.clone()));
-        self.note_delivered(id, peer, direct.talk.seq);
+        if !self.leaves_out(id, &peer) {
+            self.note_delivered(id, peer, direct.talk.seq);
+        }
+    }
+
+    /// Whether stored messages of this conversation may not have been given, because there were too many with mail: what stands
+    /// before a live one comes the next time, so the live one must not count as read until then.
+    fn leaves_out(&mut self, id: SessionId, peer: &UserName) -> bool {
+        self.connection(id)
+            .and_then(|connection| connection.session.as_ref())
+            .is_some_and(|session| session.mail_left && session.given.iter().all(|(known, _)| known != peer))
     }
 
     // ---------------------------------------------------------------- read positions that a pong acknowledges
@@ -481,7 +519,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
-        let user = session.name.clone();
+        let (user, bearer) = (session.name.clone(), session.bearer());
         let Some(acknowledging) = session.acknowledging.as_mut() else {
             return;
         };
@@ -493,6 +531,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 log: LogId::Pair(UserPair::of(&user, &peer)),
                 user: user.clone(),
                 seq,
+                bearer,
             };
             // If the store is too busy the messages come once more, with the same ids.
             self.ask_store(ask, Ticket::Silent(id.shard));

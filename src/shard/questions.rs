@@ -8,8 +8,11 @@ use super::{
     stored::{Ticket, busy_store, reserved},
 };
 use crate::{
-    chat::{Conversation, ErrorCode, HistoryPage, Refusal, Reply, RequestId, Seq, SessionId, UnreadEntry, UserName},
-    history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
+    chat::{
+        Conversation, ErrorCode, HistoryPage, Refusal, Reply, RequestId, Seq, SessionId, UnreadEntry, UnreadPage,
+        UserName,
+    },
+    history::{Answer, Ask, Bearer, ConversationHead, LogId, UserPair, Which, Window},
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -63,7 +66,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 before,
                 limit,
             },
-            (Question::Read { seq, .. }, Some(log)) => Ask::Mark { log, user, seq },
+            (Question::Read { seq, .. }, Some(log)) => Ask::Mark {
+                log,
+                user,
+                seq,
+                bearer: Bearer::Key,
+            },
             (Question::Unread, _) => {
                 if !self.owns_mail(id) {
                     return self.refuse(id, request, reserved(&user));
@@ -172,12 +180,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 seq,
                 unread,
             },
-            (Answer::Conversations { user, conversations }, _) => Reply::UnreadList(
-                conversations
+            (
+                Answer::Conversations {
+                    user,
+                    conversations,
+                    more,
+                },
+                _,
+            ) => Reply::UnreadList(UnreadPage {
+                entries: conversations
                     .into_iter()
                     .filter_map(|conversation| unread_entry(&user, conversation))
                     .collect(),
-            ),
+                more,
+            }),
             (answer, _) => {
                 tracing::error!(?answer, "the store answered another question than was asked");
                 Reply::Error(ErrorCode::StoreFailed.because("the store gave no answer"))

@@ -135,7 +135,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let name = hello.name.unwrap_or_else(|| self.directory.guest());
         let tag = self.directory.tag();
         let now = self.now;
-        let owns_mail = ownership != Ownership::Stranger;
+        let owns_mail = ownership.is_proven();
+        let reads_mail = owns_mail || ownership == Ownership::Unproven;
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -155,6 +156,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             owns_mail,
             mail: None,
             given: Vec::new(),
+            mail_left: false,
             readings: 0,
             acknowledging: None,
             welcomes: Vec::new(),
@@ -165,7 +167,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.directory.enter(&name, id);
         let key = match ownership {
             Ownership::New(key) => Some(key),
-            Ownership::Held | Ownership::Stranger => None,
+            Ownership::Held | Ownership::Unproven | Ownership::Stranger => None,
         };
         let welcome = Welcome {
             session: tag,
@@ -183,7 +185,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Conversation::Peer(peer) => known.push((peer, resume.position)),
             }
         }
-        if owns_mail {
+        if reads_mail {
             self.read_mail(id, known);
         }
         self.schedule(id);
@@ -381,6 +383,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             // The mail of a name is for those who bear it. What was not given yet stays unread.
             session.mail = None;
             session.given.clear();
+            session.mail_left = false;
             session.acknowledging = None;
             reads_mail = session.owns_mail;
         }

@@ -381,9 +381,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             (Ticket::Replay { session, number }, Answer::Page { head, talks, .. }) => {
                 self.replay_page(session, number, &head, talks);
             }
-            (Ticket::Mail { session, number }, Answer::Conversations { user, conversations }) => {
+            (
+                Ticket::Mail { session, number },
+                Answer::Conversations {
+                    user,
+                    conversations,
+                    more,
+                },
+            ) => {
                 if self.reads(session, number) {
-                    self.mail_found(session, &user, conversations);
+                    self.mail_found(session, &user, conversations, more);
                 }
             }
             (

@@ -1,6 +1,6 @@
 //! Direct messages: stored while the other is away, given in order on every device, once; names and their keys.
 
-use std::{net::SocketAddr, thread};
+use std::{collections::HashSet, net::SocketAddr, thread};
 
 use serde_json::{Value, json};
 
@@ -188,6 +188,42 @@ fn a_rename_amid_the_mail_ends_it_and_the_mail_stays_for_the_name() {
     hear_all(&mut bob, 3_000);
 }
 
+/// Somebody writes to bob under so many names.
+fn writes_under_names(address: SocketAddr, count: usize) {
+    let mut mallory = Person::named(address, "mallory");
+    for n in 1..=count {
+        mallory.send(json!({"rename": {"name": format!("mallory {n}")}}));
+        let sent = mallory.send(json!({"direct": {"to": "bob", "text": "buy"}}));
+        assert!(mallory.reply(sent)["ack"].is_object());
+    }
+}
+
+#[test]
+fn a_thousand_who_write_do_not_hide_what_a_friend_writes_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let key = Person::named(server.address, "bob").key();
+    let most = plaza::limits::HISTORY_CONVERSATIONS;
+    writes_under_names(server.address, most);
+    Person::named(server.address, "friend").direct("bob", "important");
+    // Once all that was given is read, the one that was left comes.
+    let mut heard_of = HashSet::new();
+    for (given, more) in [(most, true), (1, false)] {
+        let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+        let mail: Vec<Value> = (0..given).map(|_| bob.next("direct")).collect();
+        heard_of.extend(mail.iter().map(|direct| direct["from"].to_string()));
+        assert!(heard_of.contains("\"friend\""));
+        let unread = bob.ask(json!({"unread": {}}))["unread"].clone();
+        assert_eq!(unread["more"], more);
+        assert_eq!(unread["conversations"].as_array().unwrap().len(), given);
+        for direct in &mail {
+            bob.ask(json!({"read": {"peer": direct["from"], "seq": direct["seq"]}}));
+        }
+        assert!(bob.heard().iter().all(|event| !event["direct"].is_object()));
+    }
+    assert_eq!(heard_of.len(), most + 1);
+}
+
 #[test]
 fn directs_are_never_in_the_talk_log() {
     let dir = tempfile::tempdir().unwrap();
@@ -218,6 +254,8 @@ struct Action {
     peer: Peer,
     /// Whether it answers pings.
     lives: bool,
+    /// How many it has answered.
+    pongs: u32,
 }
 
 impl Action {
@@ -226,7 +264,11 @@ impl Action {
         let login =
             json!({"seq": "1", "action": "login", "data": {"appId": 1, "userId": user, "toUid": to, "groupsId": "0"}});
         peer.send_text(&login.to_string());
-        Self { peer, lives: true }
+        Self {
+            peer,
+            lives: true,
+            pongs: 0,
+        }
     }
 
     fn event(&mut self) -> Value {
@@ -234,7 +276,10 @@ impl Action {
             let seen = self.peer.frame().unwrap();
             match seen.first {
                 TEXT => return serde_json::from_slice(&seen.payload).unwrap(),
-                PING if self.lives => self.peer.send(&frame(PONG, &seen.payload)),
+                PING if self.lives => {
+                    self.pongs += 1;
+                    self.peer.send(&frame(PONG, &seen.payload));
+                }
                 _ => {}
             }
         }
@@ -256,15 +301,108 @@ impl Action {
         assert_eq!(answer["response"]["code"], 200, "{answer}");
     }
 
-    /// The next message that somebody sent.
-    fn heard(&mut self) -> String {
+    /// The server has taken the pongs to all its pings: it reads in order, and what a pong leads to comes before the answer to
+    /// the heartbeat behind it.
+    fn pongs_arrive(&mut self) {
         loop {
-            let event = self.event();
-            if event["data"]["action"] == "sendmsg" {
-                return event["data"]["content"].as_str().unwrap().to_owned();
+            let before = self.pongs;
+            let heartbeat = json!({"seq": "3", "action": "heartbeat", "data": {}});
+            self.peer.send_text(&heartbeat.to_string());
+            self.response("heartbeat");
+            if self.pongs == before {
+                return;
             }
         }
     }
+
+    /// The next message that somebody sent.
+    fn heard(&mut self) -> String {
+        self.pushed("content")
+    }
+
+    /// Who sent the next message.
+    fn heard_of(&mut self) -> String {
+        self.pushed("from")
+    }
+
+    fn pushed(&mut self, field: &str) -> String {
+        loop {
+            let event = self.event();
+            if event["data"]["action"] == "sendmsg" {
+                return event["data"][field].as_str().unwrap().to_owned();
+            }
+        }
+    }
+}
+
+#[test]
+fn what_an_action_user_was_not_given_for_its_amount_does_not_count_as_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let most = plaza::limits::HISTORY_CONVERSATIONS;
+    writes_under_names(server.address, most + 1);
+    let mut bob = Action::login(server.address, "bob", "friend");
+    let given: HashSet<String> = (0..most).map(|_| bob.heard_of()).collect();
+    let left = (1..=most + 1)
+        .map(|n| format!("mallory {n}"))
+        .find(|name| !given.contains(name));
+    let left = left.unwrap();
+    let mut mallory = Action::login(server.address, &left, "bob");
+    mallory.response("login");
+    for again in ["hello?", "anybody?"] {
+        mallory.say(again);
+        assert_eq!(bob.heard(), again);
+    }
+    bob.pongs_arrive();
+    drop(bob);
+    // A new name is written down behind the read positions.
+    Person::named(server.address, "somebody");
+    let mut bob = Action::login(server.address, "bob", "friend");
+    assert_eq!([bob.heard(), bob.heard(), bob.heard()], ["buy", "hello?", "anybody?"]);
+}
+
+#[test]
+fn an_action_user_is_not_given_the_mail_of_a_name_with_a_key_and_its_pong_reads_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let key = Person::named(server.address, "ann").key();
+    let mut friend = Person::named(server.address, "friend");
+    friend.direct("ann", "for ann alone");
+    let mut other = Action::login(server.address, "ann", "friend");
+    other.response("login");
+    // Whoever bears the name hears what is said now.
+    friend.direct("ann", "hello");
+    assert_eq!(other.heard(), "hello");
+    other.pongs_arrive();
+    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": key}));
+    assert_eq!(ann.texts_until("direct", "hello"), ["for ann alone", "hello"]);
+}
+
+#[test]
+fn who_is_given_the_key_of_an_action_users_name_has_its_mail_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let mut friend = Person::named(server.address, "friend");
+    let mut first = Action::login(server.address, "ann", "friend");
+    first.response("login");
+    friend.direct("ann", "1");
+    assert_eq!(first.heard(), "1");
+    first.pongs_arrive();
+    // What was not read goes to whom the key is given; what was read stays read.
+    first.lives = false;
+    friend.direct("ann", "2");
+    assert_eq!(first.heard(), "2");
+    let mut ann = Person::named(server.address, "ann");
+    let key = ann.key();
+    assert_eq!(ann.texts_until("direct", "2"), ["2"]);
+    drop(ann);
+    // The other one is still here under that name; its pongs read nothing any more.
+    first.lives = true;
+    friend.direct("ann", "3");
+    assert_eq!(first.heard(), "3");
+    first.pongs_arrive();
+    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": key}));
+    assert_eq!(ann.texts_until("direct", "3"), ["2", "3"]);
 }
 
 #[test]

@@ -3,7 +3,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use plaza::{
     chat::{Position, Since},
     history::{
-        Answer, Ask, Claim, Health, KeyWindow, LostInterval, Outcome, Retention, Settings, StartFault, Which, Window,
+        Answer, Ask, Bearer, Claim, Health, KeyWindow, LogId, LostInterval, Outcome, Retention, Settings, StartFault,
+        Which, Window,
     },
 };
 
@@ -187,6 +188,7 @@ fn read_positions_grow_and_count_what_others_said() {
         log,
         user: user("alice"),
         seq,
+        bearer: Bearer::Key,
     }) {
         Answer::Marked { seq, unread, .. } => (seq, unread),
         other => panic!("{other:?}"),
@@ -212,7 +214,73 @@ fn read_positions_grow_and_count_what_others_said() {
     assert_eq!(list(Which::Unread), [(mail.clone(), 0, 1, 1), (lobby.clone(), 4, 5, 1)]);
     assert_eq!(mark(&caller, &mail, 1), (1, 0));
     assert_eq!(list(Which::Unread), [(lobby, 4, 5, 1)]);
-    assert_eq!(list(Which::All).len(), 2);
+    let mail_of = |known| {
+        list(Which::Mail {
+            bearer: Bearer::Key,
+            known,
+        })
+    };
+    assert!(mail_of(vec![]).is_empty(), "what was read to its end is no mail");
+    assert_eq!(
+        mail_of(vec![user("bob"), user("carol")]),
+        [(mail, 1, 1, 0)],
+        "but a device may not have had it"
+    );
+    let said_only = pair("alice", "dave");
+    committed(caller.say(&said_only, "alice", "hello?", None));
+    assert_eq!(mail_of(vec![]), [(said_only, 0, 1, 0)], "another device has not had it");
+}
+
+#[test]
+fn mail_that_is_never_read_does_not_stand_before_what_others_say_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let caller = Caller::start(unsynced(dir.path())).unwrap();
+    let most = plaza::limits::HISTORY_CONVERSATIONS;
+    let mails = || (0..most + 2).map(|n| pair("alice", &format!("sender {n}")));
+    for (n, mail) in (0..).zip(mails()) {
+        caller.submit(append(&mail, &format!("sender {n}"), "read me", None, n));
+    }
+    for _ in mails() {
+        committed(caller.next());
+    }
+    let list = |which| match caller.answer(Ask::Conversations {
+        user: user("alice"),
+        which,
+    }) {
+        Answer::Conversations {
+            conversations, more, ..
+        } => (conversations.into_iter().map(|one| one.log).collect::<Vec<_>>(), more),
+        other => panic!("{other:?}"),
+    };
+    let newest: Vec<LogId> = mails().rev().take(most).collect();
+    for which in [
+        Which::Unread,
+        Which::Mail {
+            bearer: Bearer::Key,
+            known: vec![],
+        },
+    ] {
+        assert_eq!(list(which), (newest.clone(), true));
+    }
+    for log in newest {
+        let read = caller.answer(Ask::Mark {
+            log,
+            user: user("alice"),
+            seq: 1,
+            bearer: Bearer::Key,
+        });
+        assert!(matches!(read, Answer::Marked { unread: 0, .. }), "{read:?}");
+    }
+    let oldest: Vec<LogId> = mails().rev().skip(most).collect();
+    for which in [
+        Which::Unread,
+        Which::Mail {
+            bearer: Bearer::Key,
+            known: vec![],
+        },
+    ] {
+        assert_eq!(list(which), (oldest.clone(), false));
+    }
 }
 
 /// Where alice goes on in the lobby: the head, her read position, and the numbers of the first talks.
@@ -243,6 +311,7 @@ fn whoever_goes_on_is_told_the_head_the_read_position_and_the_first_of_what_was_
         log: room("lobby"),
         user: user("alice"),
         seq: 7,
+        bearer: Bearer::Key,
     });
     let epoch = caller.head(&room("lobby")).epoch;
     let after = |seq| Since::Position(Position { epoch, seq });

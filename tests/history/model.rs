@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use plaza::history::{Answer, Ask, LogId, Outcome, Window};
+use plaza::history::{Answer, Ask, Bearer, LogId, Outcome, Window};
 use proptest::prelude::*;
 
 use crate::support::{Caller, append, pair, room, unsynced, user};
@@ -127,7 +127,7 @@ proptest! {
                     let mark = model.marks.entry((log, by)).or_insert(0);
                     *mark = (*mark).max(seq.min(head));
                     let due = model.talks[log][*mark as usize..].iter().filter(|(user, _)| *user != by).count() as u64;
-                    let answer = caller.answer(Ask::Mark { log: logs[log].clone(), user: user(USERS[by]), seq });
+                    let answer = caller.answer(Ask::Mark { log: logs[log].clone(), user: user(USERS[by]), seq, bearer: Bearer::Key });
                     let Answer::Marked { seq, unread, .. } = answer else { panic!("{answer:?}") };
                     prop_assert_eq!((seq, unread), (*mark, due));
                 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use plaza::history::{Answer, Ask, Claim, tools};
+use plaza::history::{Answer, Ask, Bearer, Claim, tools};
 
 use crate::support::{Caller, committed, pair, room, user};
 
@@ -22,6 +22,7 @@ fn filled(dir: &std::path::Path) -> (Caller, String) {
         log,
         user: user.clone(),
         seq: 12,
+        bearer: Bearer::Key,
     });
     let Answer::Name {
         claim: Claim::First { key },

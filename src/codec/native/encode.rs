@@ -156,8 +156,9 @@ pub(super) fn reply(reply: &Reply) -> Option<Event> {
                 unread: *unread,
             })
         }
-        Reply::UnreadList(entries) => Event::Unread(plaza::UnreadList {
-            conversations: entries.iter().map(unread).collect(),
+        Reply::UnreadList(page) => Event::Unread(plaza::UnreadList {
+            conversations: page.entries.iter().map(unread).collect(),
+            more: page.more,
         }),
         Reply::TypingTo { from } => Event::Typing(plaza::IsTyping {
             room: String::new(),

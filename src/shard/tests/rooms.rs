@@ -271,6 +271,45 @@ fn rooms_without_members_do_not_pile_up_for_their_topics() {
 }
 
 #[test]
+fn going_in_and_out_of_one_room_leaves_the_topics_of_the_others_alone() {
+    let mut world = World::new(1);
+    let [ada, bob] = world.members("tea", ["ada", "bob"]);
+    let topic = |room: &str, topic: &str| {
+        Ask::Topic(plaza::SetTopic {
+            room: room.into(),
+            topic: topic.into(),
+        })
+    };
+    world.ask(ada, topic("tea", "green"));
+    world.leave(ada, "tea");
+    world.leave(bob, "tea");
+    for n in 0..2 * crate::limits::TOPICS_KEPT {
+        world.join(bob, "mine");
+        if n % 3 == 0 {
+            // Without a topic the room goes when it is left, and is another one the next time.
+            world.ask(bob, topic("mine", ""));
+        } else {
+            world.ask(bob, topic("mine", "all mine"));
+        }
+        world.leave(bob, "mine");
+        if n % 50 == 0 {
+            world.calm();
+            world.told(bob);
+        }
+    }
+    world.calm();
+    world.told(ada);
+    world.join(ada, "tea");
+    world.calm();
+    assert_eq!(world.messages(ada)[0]["joined"]["topic"], "green");
+    assert_eq!(
+        world.engines[0].home.len(),
+        2,
+        "one room with its topic, and one with a member"
+    );
+}
+
+#[test]
 fn the_list_of_rooms_is_paged_over_all_shards() {
     let mut world = World::new(3);
     let ada = world.user(0, "ada");

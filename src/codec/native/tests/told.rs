@@ -6,7 +6,8 @@ use plaza_client::Wire;
 
 use super::*;
 use crate::chat::{
-    Departure, Direct, GoodbyeCode, HistoryPage, Joined, RoomEntry, SessionTag, Talk, UnreadEntry, UserList, Welcome,
+    Departure, Direct, GoodbyeCode, HistoryPage, Joined, RoomEntry, SessionTag, Talk, UnreadEntry, UnreadPage,
+    UserList, Welcome,
 };
 
 /// The payload of the one frame, after a check of its head.
@@ -251,14 +252,17 @@ fn replies() -> Vec<(Reply, String)> {
             r#"{"id":7,"read":{"peer":"ann","seq":3,"unread":0}}"#.into(),
         ),
         (
-            Reply::UnreadList(vec![UnreadEntry {
-                conversation: lobby.clone(),
-                epoch: 9,
-                read: 1,
-                head: 4,
-                unread: 3,
-            }]),
-            r#"{"id":7,"unread":{"conversations":[{"room":"lobby","epoch":9,"read":1,"head":4,"unread":3}]}}"#.into(),
+            Reply::UnreadList(UnreadPage {
+                entries: vec![UnreadEntry {
+                    conversation: lobby.clone(),
+                    epoch: 9,
+                    read: 1,
+                    head: 4,
+                    unread: 3,
+                }],
+                more: true,
+            }),
+            r#"{"id":7,"unread":{"conversations":[{"room":"lobby","epoch":9,"read":1,"head":4,"unread":3}],"more":true}}"#.into(),
         ),
         (
             Reply::TypingTo { from: user("ann") },
