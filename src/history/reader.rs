@@ -11,7 +11,8 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Answer, Ask, Bearer, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, UserPair, Which, Window,
+    Answer, Ask, Bearer, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, UserPair,
+    Which, Window,
     batch::{has_key, mark_crc},
     messages::{self, Order},
     rows::{LogRow, int},
