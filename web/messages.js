@@ -131,8 +131,12 @@ export class MessageList {
     this.#speak(added);
     if (this.pinned) {
       this.#toBottom();
-    } else if (anchor?.row.isConnected) {
-      this.#scroller.scrollTop += anchor.row.getBoundingClientRect().top - anchor.top;
+    } else {
+      // The row may have been made anew: what came above it changes its heading.
+      const row = this.#rows.get(anchor?.item)?.row;
+      if (row) this.#scroller.scrollTop += row.getBoundingClientRect().top - anchor.top;
+      // Who waits at the very top cannot scroll, so what came above is shown without that.
+      if (start > 0 && this.#scroller.scrollTop === 0) this.#showOlder(items, start);
     }
     this.#handlers.scrolled();
     // A list that does not fill its place cannot be scrolled for more. Whether it does shows once the replay is through.
@@ -277,8 +281,7 @@ export class MessageList {
     const start = Math.max(0, items.indexOf(this.#first));
     if (!this.pinned && scrollTop < clientHeight) {
       if (start > 0) {
-        this.#first = items[Math.max(0, start - ROWS_STEP)];
-        this.changed();
+        this.#showOlder(items, start);
       } else {
         this.#handlers.older(this.#conversation);
       }
@@ -289,12 +292,18 @@ export class MessageList {
     if (was !== this.pinned || this.#conversation.newAfter) this.#handlers.scrolled();
   }
 
-  // The first row that the reader sees, and where.
+  #showOlder(items, start) {
+    this.#first = items[Math.max(0, start - ROWS_STEP)];
+    this.changed();
+  }
+
+  // The item whose row is the first that the reader sees, and where that is.
   #anchor() {
     const edge = this.#scroller.getBoundingClientRect().top;
     let row = this.#list.firstElementChild;
     while (row && row.getBoundingClientRect().bottom < edge) row = row.nextElementSibling;
-    return row && { row, top: row.getBoundingClientRect().top };
+    const item = [...this.#rows.keys()].find((key) => this.#rows.get(key).row === row);
+    return item && { item, top: row.getBoundingClientRect().top };
   }
 
   #toBottom() {

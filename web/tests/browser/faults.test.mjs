@@ -200,6 +200,26 @@ test('what the reader looks at does not move when older messages come in above i
   assert.ok(Math.abs((await row.boundingBox()).y - y) <= 1);
 });
 
+test('who waits at the very top is shown the older messages when they come', async () => {
+  for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}`);
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await heard(page, 'message 200');
+  let goOn = null;
+  peer.fault = ({ kind, body, id, session }) => {
+    if (kind !== 'history' || goOn) return undefined;
+    goOn = () => peer.answer(session, kind, body, id);
+    return 'handled';
+  };
+  const toTheTop = () => page.locator('#log').evaluate((log) => (log.scrollTop = 0));
+  await toTheTop();
+  await page.getByText('Loading earlier messages').waitFor();
+  await toTheTop();
+  await twoFrames(page);
+  goOn();
+  await page.locator('#log .talk[data-seq="101"]').waitFor({ state: 'attached' });
+  assert.deepEqual(page.wrong, []);
+});
+
 test('a replay that comes in pieces is shown as it comes, and older messages are left alone', async () => {
   for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}`);
   let goOn;
