@@ -101,10 +101,15 @@ pub const PACE_PROBES_MOST: u16 = 64;
 pub const BATCH_BYTES: usize = 256 * 1024;
 /// Batches kept per flush, one per view and cursor; members at other cursors get one of their own.
 pub const BATCHES_PER_FLUSH: usize = 32;
-/// Bytes of replies that may wait for a socket; above it the connection is not read.
+/// Bytes of replies that may wait for a socket; above it the connection is not read, and not given its mail.
 pub const PRIVATE_BYTES: usize = 256 * 1024;
 /// Bytes of replies that end the connection when one more comes: only what others send it can get it here.
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
+/// Bytes of replies that may wait for all full sockets of a shard together; above it each may keep less waiting.
+pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
+/// The same as [`PRIVATE_BYTES`] then, and the end of a connection that others say more to which it cannot read from the store:
+/// a long reply and a socket's fair share of the memory.
+pub const PRIVATE_BYTES_PRESSED: usize = 16 * 1024;
 /// Requests of one connection that are not answered yet; above it the connection is not read.
 pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
 /// Sockets served in one turn of a shard, between two looks at its inbox and its rooms.
@@ -301,6 +306,13 @@ pub const ANSWERED_TALKS_PER_TURN: usize = HISTORY_PAGE_TALKS;
 pub const RESUME_TALKS: usize = 512;
 /// Talks given at once to a member that goes on from its shard's ring, before it is looked at whether they were taken.
 pub const REPLAY_TALKS: usize = 256;
+/// Sessions times kibibytes of direct messages that a shard hands out in one turn: each session is a write of some 6 us.
+pub const DIRECTS_PER_TURN: usize = 512;
+/// What a direct message counts for each session that is to have it, beside its text: about what its envelope takes on the wire.
+pub const DIRECT_ENVELOPE_BYTES: usize = 128;
+/// Conversations of one session of which it is remembered how far they were given; with more it begins anew, and what is read
+/// from the store may come twice, with the same numbers.
+pub const CONVERSATIONS_NOTED: usize = 4 * 1024;
 /// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
 pub const MAIL_LIVE: usize = 256;
 /// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.

@@ -68,7 +68,9 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     if let Some(address) = server.admin_address() {
         let _ = writeln!(io::stdout(), "health and metrics on http://{address}");
     }
-    signals.wait(loaded, |loaded| reload(loaded, flags, environment, &logs, &mut server));
+    signals.wait(loaded, &mut server, |loaded, server| {
+        reload(loaded, flags, environment, &logs, server);
+    })?;
     tracing::info!(
         connections = server.connections(),
         "draining; a second signal ends at once"
@@ -112,8 +114,14 @@ impl Signals {
         })
     }
 
-    /// Waits for the first signal that ends the server. From then on a second one ends the process at once.
-    fn wait(self, mut loaded: Loaded, mut reload: impl FnMut(&mut Loaded)) {
+    /// Waits for the first signal that ends the server. From then on a second one ends the process at once. The error is that of
+    /// a server that has failed.
+    fn wait(
+        self,
+        mut loaded: Loaded,
+        server: &mut Server,
+        mut reload: impl FnMut(&mut Loaded, &mut Server),
+    ) -> Result<(), String> {
         let Self {
             runtime,
             mut terminate,
@@ -123,12 +131,13 @@ impl Signals {
         let name = runtime.block_on(async {
             loop {
                 tokio::select! {
-                    _ = terminate.recv() => break "SIGTERM",
-                    _ = interrupt.recv() => break "SIGINT",
-                    _ = hang_up.recv() => reload(&mut loaded),
+                    _ = terminate.recv() => break Ok("SIGTERM"),
+                    _ = interrupt.recv() => break Ok("SIGINT"),
+                    _ = hang_up.recv() => reload(&mut loaded, server),
+                    why = server.failed() => break Err(why),
                 }
             }
-        });
+        })?;
         tracing::info!(signal = name, "the server is told to stop");
         // It lives until the process ends, by the drain or by the second signal.
         std::thread::spawn(move || {
@@ -140,6 +149,7 @@ impl Signals {
             });
             std::process::exit(1);
         });
+        Ok(())
     }
 }
 

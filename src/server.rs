@@ -3,6 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
+    panic::{self, AssertUnwindSafe},
     rc::Rc,
     sync::{
         Arc,
@@ -15,7 +16,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc as unbounded, oneshot, watch};
 
 use crate::{
     admin::{Api, Kept, KeptRoom},
@@ -45,6 +46,19 @@ pub struct Server {
     talk_file: Option<Arc<RotationControl>>,
     history: Option<History<Ticket>>,
     drain_timeout: Duration,
+    failures: unbounded::UnboundedReceiver<String>,
+}
+
+/// What a shard is started with.
+struct Surroundings<'a> {
+    config: &'a Config,
+    shards: &'a Arc<Shards>,
+    site: &'a Arc<Site>,
+    metrics: &'a Arc<Metrics>,
+    talk_log: Option<TalkLog>,
+    history: Option<History<Ticket>>,
+    /// Takes the sentence of a shard that ends by itself.
+    fail: unbounded::UnboundedSender<String>,
 }
 
 struct ShardThread {
@@ -108,18 +122,18 @@ impl Server {
             draining: watch::Sender::new(false),
             metrics: metrics.clone(),
         });
+        let (fail, failures) = unbounded::unbounded_channel();
+        let surroundings = Surroundings {
+            config,
+            shards: &shards,
+            site: &site,
+            metrics,
+            talk_log,
+            history: history.clone(),
+            fail,
+        };
         let threads = (0..count)
-            .map(|number| {
-                start_shard(
-                    number,
-                    config,
-                    &shards,
-                    &site,
-                    metrics,
-                    talk_log.clone(),
-                    history.clone(),
-                )
-            })
+            .map(|number| start_shard(number, &surroundings))
             .collect::<Result<Vec<_>, String>>()?;
         let kept = Kept::read((!config.server.memory).then_some(config.server.data.as_path()))?;
         for (room, set) in kept.rooms() {
@@ -163,6 +177,7 @@ impl Server {
             talk_file,
             history,
             drain_timeout: config.server.drain_timeout,
+            failures,
         })
     }
 
@@ -206,6 +221,16 @@ impl Server {
     /// Connections there are, those in their handshake included.
     pub fn connections(&self) -> usize {
         self.shards.connections()
+    }
+
+    /// Waits until a part has ended that the server cannot do without, and says which and why. What is left of the server is of
+    /// no use: it is to be dropped, and started anew.
+    pub async fn failed(&mut self) -> String {
+        match self.failures.recv().await {
+            Some(why) => why,
+            // All shards have been stopped.
+            None => std::future::pending().await,
+        }
     }
 
     /// Ends the server politely: readiness goes first, then the listeners; everybody is told goodbye, and has the drain
@@ -278,23 +303,16 @@ impl Drop for Server {
     }
 }
 
-fn start_shard(
-    number: usize,
-    config: &Config,
-    shards: &Arc<Shards>,
-    site: &Arc<Site>,
-    metrics: &Arc<Metrics>,
-    talk_log: Option<TalkLog>,
-    history: Option<History<Ticket>>,
-) -> Result<ShardThread, String> {
+fn start_shard(number: usize, around: &Surroundings<'_>) -> Result<ShardThread, String> {
     let (stop, stopped) = oneshot::channel();
-    let pin = config.server.pin_shards;
-    let kept = config.history.clone();
+    let pin = around.config.server.pin_shards;
+    let kept = around.config.history.clone();
     let most = kept.queue;
+    let history = around.history.clone();
     let store = history.map(|history| Store::new(history, Arc::new(move |room: &RoomName| kept.keeps(room)), most));
-    let doorman = Doorman::new(site.clone());
-    let report = shard::Reporter::new(metrics.clone(), number);
-    let shards = shards.clone();
+    let doorman = Doorman::new(around.site.clone());
+    let report = shard::Reporter::new(around.metrics.clone(), number);
+    let (shards, talk_log, fail) = (around.shards.clone(), around.talk_log.clone(), around.fail.clone());
     let thread = thread::Builder::new()
         .name(format!("shard-{number}"))
         .spawn(move || {
@@ -302,21 +320,38 @@ fn start_shard(
                 pin_to_core(number);
             }
             let observer: Rc<dyn Observer> = Rc::new(Talks(talk_log));
-            if let Err(error) = shard::run(
-                ShardId(number as u16),
-                shards,
-                doorman,
-                report,
-                observer,
-                store,
-                fastrand::u64(..),
-                stopped,
-            ) {
-                tracing::error!(shard = number, %error, "a shard cannot run");
-            }
+            watched(number, &fail, || {
+                shard::run(
+                    ShardId(number as u16),
+                    shards,
+                    doorman,
+                    report,
+                    observer,
+                    store,
+                    fastrand::u64(..),
+                    stopped,
+                )
+            });
         })
         .map_err(|error| format!("the thread of shard {number} cannot be started: {error}; try fewer with --shards"))?;
     Ok(ShardThread { stop, thread })
+}
+
+/// Runs a shard and says how it failed, if it did. Its rooms and connections are gone with it, and requests to it would wait for
+/// ever: the server ends, so that whatever supervises it starts it again.
+fn watched(number: usize, fail: &unbounded::UnboundedSender<String>, shard: impl FnOnce() -> io::Result<()>) {
+    let ended = panic::catch_unwind(AssertUnwindSafe(shard));
+    let why = match ended {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => {
+            format!("shard {number} cannot run: {error}; allow more open files (ulimit -n), or use fewer --shards")
+        }
+        Err(_) => {
+            format!("shard {number} has ended by a defect, which is told above; start the server again, and report it")
+        }
+    };
+    // The server may be stopping already.
+    let _ = fail.send(why);
 }
 
 fn pin_to_core(number: usize) {
@@ -535,6 +570,25 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shard_that_ends_by_itself_is_told_and_one_that_is_stopped_is_not() {
+        let (fail, mut failures) = unbounded::unbounded_channel();
+        watched(0, &fail, || Ok(()));
+        assert!(failures.try_recv().is_err());
+        watched(1, &fail, || Err(io::ErrorKind::OutOfMemory.into()));
+        assert!(
+            failures
+                .try_recv()
+                .is_ok_and(|why| why.starts_with("shard 1 cannot run: "))
+        );
+        watched(2, &fail, || panic!("this panic belongs to the test"));
+        assert!(
+            failures
+                .try_recv()
+                .is_ok_and(|why| why.starts_with("shard 2 has ended "))
+        );
+    }
 
     #[tokio::test(start_paused = true)]
     async fn shard_that_does_not_run_makes_the_server_not_ready() {

@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     event::View,
-    mail::{Acknowledging, Claiming, Mail},
+    mail::{Acknowledging, Claiming, Given, Mail},
 };
 use crate::{
     chat::{Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
@@ -113,8 +113,8 @@ pub(crate) struct Session {
     pub(crate) owns_mail: bool,
     /// Its mail, while it is being read.
     pub(crate) mail: Option<Box<Mail>>,
-    /// How far each conversation was given from the store: what was said before that is not said again.
-    pub(crate) given: Vec<(UserName, Seq)>,
+    /// How far each conversation was given, where it can be read from the store: what was said before that is not said again.
+    pub(crate) given: Option<Box<Given>>,
     /// There are conversations with mail that this session was not given: more than it is given at once.
     pub(crate) mail_left: bool,
     /// Numbers the readings of mail and the replays, so that answers of the store to what is over are known.

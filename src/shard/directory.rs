@@ -19,9 +19,15 @@ pub(crate) struct Directory {
     tags: std::sync::atomic::AtomicU32,
     /// Who wants to be told when a user goes.
     watchers: DashMap<UserName, Watched, foldhash::fast::RandomState>,
-    /// Bytes of events on their way to each shard.
-    underway: Box<[CachePadded<AtomicUsize>]>,
+    /// Events of rooms.
+    pub(crate) events: Underway,
+    /// Direct messages, until they have been handed out: once for each session that is to have it.
+    pub(crate) directs: Underway,
 }
+
+/// Bytes on their way to each shard.
+#[derive(Debug)]
+pub(crate) struct Underway(Box<[CachePadded<AtomicUsize>]>);
 
 /// The sessions of a user on one shard: one, most of the time.
 #[derive(Debug, Clone)]
@@ -53,7 +59,8 @@ impl Directory {
             guests: std::sync::atomic::AtomicU64::new(1),
             tags: std::sync::atomic::AtomicU32::new(seed as u32),
             watchers: map_of(),
-            underway: (0..shards).map(|_| CachePadded::new(AtomicUsize::new(0))).collect(),
+            events: Underway::new(shards),
+            directs: Underway::new(shards),
         }
     }
 
@@ -145,7 +152,7 @@ impl Directory {
     }
 
     /// How many sessions the user has on one shard.
-    pub(crate) fn sessions_here(&self, user: &UserName, shard: ShardId) -> usize {
+    pub(crate) fn sessions_on(&self, user: &UserName, shard: ShardId) -> usize {
         let found = self.shards.get(usize::from(shard.0)).and_then(|map| map.get(user));
         match found.as_deref() {
             None => 0,
@@ -183,35 +190,38 @@ impl Directory {
         watched.here = false;
         watched.watchers.clone()
     }
+}
 
-    /// An event of so many bytes is on its way to a shard.
-    pub(crate) fn add_underway(&self, to: ShardId, bytes: usize) {
-        if let Some(underway) = self.underway.get(usize::from(to.0)) {
+impl Underway {
+    fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| CachePadded::new(AtomicUsize::new(0))).collect())
+    }
+
+    /// So many bytes are on their way to a shard.
+    pub(crate) fn add(&self, to: ShardId, bytes: usize) {
+        if let Some(underway) = self.0.get(usize::from(to.0)) {
             underway.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
-    /// An event of so many bytes has arrived.
-    pub(crate) fn take_underway(&self, to: ShardId, bytes: usize) {
-        if let Some(underway) = self.underway.get(usize::from(to.0)) {
+    /// So many bytes have arrived.
+    pub(crate) fn take(&self, to: ShardId, bytes: usize) {
+        if let Some(underway) = self.0.get(usize::from(to.0)) {
             underway.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
     /// Bytes on their way to one shard.
-    pub(crate) fn underway_to(&self, shard: ShardId) -> usize {
-        self.underway
+    pub(crate) fn to(&self, shard: ShardId) -> usize {
+        self.0
             .get(usize::from(shard.0))
             .map_or(0, |underway| underway.load(Ordering::Relaxed))
     }
 
     /// Bytes on their way to the slowest shard.
-    pub(crate) fn most_underway(&self) -> usize {
-        self.underway
-            .iter()
-            .map(|underway| underway.load(Ordering::Relaxed))
-            .max()
-            .unwrap_or(0)
+    pub(crate) fn most(&self) -> usize {
+        let all = self.0.iter().map(|underway| underway.load(Ordering::Relaxed));
+        all.max().unwrap_or(0)
     }
 }
 

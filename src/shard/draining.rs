@@ -23,6 +23,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.outbox.kept() == 0
             && self.local.is_empty()
+            && self.directs.is_empty()
             && self.connections.iter().all(|(_, connection)| {
                 let held = connection
                     .session
@@ -35,6 +36,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Says goodbye to everybody; those who come later are turned away by the acceptor.
     pub(super) fn drain(&mut self) {
         self.draining = true;
+        self.hand_out_all();
         self.drain_until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         let ids: Vec<SessionId> = self
             .connections

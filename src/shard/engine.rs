@@ -17,6 +17,7 @@ use slab::Slab;
 use super::{
     connection::{Connection, Socket},
     directory::Directory,
+    directs::Directs,
     inbox::Outbox,
     log::{Batch, RoomLog},
     message::{Resumed, ToShard},
@@ -82,6 +83,10 @@ pub(crate) struct Engine<S, C> {
     pub(crate) outbox: Outbox<ToShard>,
     /// Messages to this shard itself.
     pub(crate) local: VecDeque<ToShard>,
+    /// Direct messages to be handed out here.
+    pub(crate) directs: Directs,
+    /// Bytes that waited for full sockets of this shard when time was last looked at.
+    pub(crate) waiting_bytes: usize,
     pub(crate) gatherings: Slab<Gathering>,
     pub(crate) wheel: Wheel<SessionId>,
     /// When time was last looked at, milliseconds.
@@ -174,6 +179,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             directory,
             outbox,
             local: VecDeque::new(),
+            directs: Directs::default(),
+            waiting_bytes: 0,
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),
             ticked_ms: now.ms,
@@ -203,9 +210,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Begins a turn: what happens in it happens now.
     pub(crate) fn begin(&mut self) {
         self.now = moment(&self.clock);
+        self.directs.begin_turn();
     }
 
-    /// Ends a turn: handles what this shard said to itself, writes what waits.
+    /// Ends a turn: handles what this shard said to itself, hands out direct messages, writes what waits.
     pub(crate) fn settle(&mut self) {
         for _ in 0..limits::RELIEVED_PER_TURN {
             self.settle_once();
@@ -228,6 +236,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             while let Some(message) = self.local.pop_front() {
                 self.take(message);
             }
+            if self.hand_out() {
+                continue;
+            }
             let Some(id) = self.dirty.pop() else { return };
             if let Some(connection) = self.connection(id) {
                 connection.dirty = false;
@@ -247,9 +258,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Admit {
                 resumed: Some(resumed), ..
             } => resumed.talks.len(),
-            ToShard::Direct { user, direct, .. } => {
-                self.directory.sessions_here(user, self.me) * (1 + direct.talk.text.len() / 1_024)
-            }
             _ => 0,
         }
     }
@@ -272,6 +280,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.connections
             .get_mut(id.slot as usize)
             .filter(|connection| connection.generation == id.generation)
+    }
+
+    /// Bytes of replies that wait for a connection's socket.
+    pub(super) fn private_bytes(&self, id: SessionId) -> usize {
+        self.connections
+            .get(id.slot as usize)
+            .filter(|connection| connection.generation == id.generation)
+            .map_or(0, Connection::private_bytes)
     }
 
     /// The socket of a connection.
@@ -305,8 +321,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             rooms: self.home.len(),
             members: self.members,
             blocked: 0,
-            underway_bytes: self.directory.underway_to(self.me),
+            underway_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
             ring_bytes: self.ring_bytes,
+            waiting_bytes: self.waiting_bytes,
             inbox: 0,
             kept: self.outbox.kept(),
         }

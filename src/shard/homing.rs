@@ -8,10 +8,7 @@ use super::{
     event::RoomEvent,
     message::{Retry, ToHome, ToShard},
 };
-use crate::chat::{
-    Direct, Effect, ErrorCode, Happening, Origin, Position, Reply, RequestId, RoomName, SessionId, Talk, UserName,
-    Utterance,
-};
+use crate::chat::{Effect, Happening, Origin, Position, Reply, RequestId, RoomName, SessionId, Talk, Utterance};
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Carries out a command of a session as the home of its room.
@@ -94,7 +91,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 false
             }
         };
-        if held_back || self.is_congested() || self.directory.most_underway() > self.settings.underway_bytes {
+        if held_back || self.is_congested() || self.directory.events.most() > self.settings.underway_bytes {
             if retry != Retry::Never && self.home.has(&room, session) {
                 self.refused.insert(session);
             }
@@ -103,64 +100,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.holding_back = retry != Retry::Never;
         self.home.talk(&room, *said, self.now.unix_ms, effects);
-    }
-
-    fn direct_at_home(&mut self, to: UserName, said: Utterance) {
-        if self.store.is_some() {
-            return self.store_direct(to, said);
-        }
-        let directory = self.directory.clone();
-        if directory.whereabouts(&to).next().is_none() {
-            let refusal = ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"));
-            self.answer(said.session, said.id, Reply::Error(refusal));
-            return;
-        }
-        let position = self.pairs.next(&said.from, &to);
-        self.tell_direct(to, said, position, position.seq - 1, self.now.unix_ms);
-    }
-
-    /// A direct message has its number: both users' sessions are told, wherever they are.
-    pub(super) fn tell_direct(&mut self, to: UserName, said: Utterance, position: Position, prev: u64, at: u64) {
-        let directory = self.directory.clone();
-        self.answer(
-            said.session,
-            said.id,
-            Reply::Ack {
-                position,
-                at,
-                duplicate: false,
-            },
-        );
-        self.stats.directs += 1;
-        let except = said.session;
-        let from = said.from.clone();
-        let direct = Arc::new(Direct {
-            to: to.clone(),
-            talk: numbered(said, position, prev, at),
-        });
-        for shard in directory.whereabouts(&to) {
-            self.send(
-                shard,
-                ToShard::Direct {
-                    user: to.clone(),
-                    except,
-                    direct: direct.clone(),
-                },
-            );
-        }
-        if from == to {
-            return;
-        }
-        for shard in directory.whereabouts(&from) {
-            self.send(
-                shard,
-                ToShard::Direct {
-                    user: from.clone(),
-                    except,
-                    direct: direct.clone(),
-                },
-            );
-        }
     }
 
     /// Answers a request, wherever its session is.
@@ -191,7 +130,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     let event = self.event(room, happening, origin);
                     for shard in shards.iter() {
                         if *shard != self.me {
-                            self.directory.add_underway(*shard, event.weight());
+                            self.directory.events.add(*shard, event.weight());
                         }
                         self.send(*shard, ToShard::Room(event.clone()));
                     }
@@ -258,7 +197,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 }
 
-fn numbered(said: Utterance, position: Position, prev: u64, at: u64) -> Talk {
+pub(super) fn numbered(said: Utterance, position: Position, prev: u64, at: u64) -> Talk {
     Talk {
         epoch: position.epoch,
         seq: position.seq,

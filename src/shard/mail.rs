@@ -3,7 +3,10 @@
 //! A session is registered first and its mail is read then; what arrives in between waits behind what was stored, so each
 //! conversation comes in the order of its numbers and nothing comes twice.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use super::{
     connection::{Phase, Socket},
@@ -36,6 +39,9 @@ pub(crate) struct Mail {
     /// A page has been asked for.
     asked: bool,
 }
+
+/// Up to which message a session has been given each conversation, by the other one.
+pub(crate) type Given = HashMap<UserName, Seq, foldhash::fast::RandomState>;
 
 /// Direct messages on their way to a client that acknowledges with pongs.
 #[derive(Debug, Default)]
@@ -252,10 +258,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let Some(peer) = pair.peer_of(user).cloned() else {
                     continue;
                 };
-                let given = session.given.iter().find(|(known, _)| *known == peer);
+                let given = session.given.as_ref().and_then(|given| given.get(&peer));
                 let known = mail.known.iter().find(|(known, _)| *known == peer);
                 let after = match (given, known) {
-                    (Some((_, given)), _) => *given,
+                    (Some(given), _) => *given,
                     (None, Some((_, position))) => {
                         let go_on = head.go_on(*position);
                         gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
@@ -289,9 +295,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Asks for the next page of mail, or ends the reading.
     pub(super) fn mail_on(&mut self, id: SessionId) {
-        let full = self
-            .connection(id)
-            .is_none_or(|connection| connection.private_bytes() > limits::PRIVATE_BYTES);
+        let full = self.is_full(id);
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
@@ -337,16 +341,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(peer) = pair.peer_of(&user).cloned() else {
             return;
         };
+        if self.is_full(id) {
+            // Others have said much since the page was asked for: it is asked for again when that has been written.
+            if let Some(mail) = self.mail(id) {
+                mail.asked = false;
+            }
+            return;
+        }
         let count = talks.len();
         let mut upto = None;
         for (index, talk) in talks.into_iter().enumerate() {
             upto = Some(talk.seq);
             let to = if talk.from == user { peer.clone() } else { user.clone() };
             self.reply(id, None, &Reply::Direct(Arc::new(Direct { to, talk })));
-            let full = self
-                .connection(id)
-                .is_none_or(|c| c.private_bytes() > limits::PRIVATE_BYTES);
-            if full && index + 1 < count {
+            if self.is_full(id) && index + 1 < count {
                 // The rest is read again when this much has been written.
                 break;
             }
@@ -380,9 +388,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// All stored mail has been given: what was said meanwhile follows, as fast as it is read.
     fn mail_ended(&mut self, id: SessionId) {
         loop {
-            let Some(connection) = self.connection(id) else { return };
-            let full = connection.private_bytes() > limits::PRIVATE_BYTES;
-            let Some(session) = connection.session.as_mut() else {
+            let full = self.is_full(id);
+            let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
                 return;
             };
             let Some(mail) = session.mail.as_mut() else { return };
@@ -394,13 +401,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 return;
             };
             let peer = peer_of(&direct, &session.name);
-            self.tell_session(id, &direct, peer.clone());
-            if !self.leaves_out(id, &peer)
-                && let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut())
-            {
-                // Should the conversations be read once more, this one goes on here.
-                note(&mut session.given, &peer, direct.talk.seq);
-            }
+            self.tell_session(id, &direct, peer);
         }
     }
 
@@ -425,15 +426,30 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.mail_on(id);
     }
 
-    /// A direct message for a session: at once, or behind its mail.
+    /// A direct message for a session: at once, or behind its mail. When much waits for the session's socket already and the
+    /// message is stored, it is read from there as fast as the client reads, and takes no memory here.
     pub(super) fn direct_to(&mut self, id: SessionId, direct: &Arc<Direct>) {
+        let stored = self.reads_mail(id);
+        if stored && self.is_full(id) {
+            // All of it may be of this turn, and the socket has not been asked yet.
+            self.write(id);
+        }
+        let from_store = stored && self.is_full(id);
         let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
             return;
         };
         let peer = peer_of(direct, &session.name);
         match session.mail.as_mut() {
+            None if from_store => {
+                session.readings = session.readings.wrapping_add(1);
+                session.mail = Some(Box::new(Mail {
+                    number: session.readings,
+                    again: true,
+                    ..Mail::default()
+                }));
+            }
             None => self.tell_session(id, direct, peer),
-            Some(mail) if mail.live.len() >= limits::MAIL_LIVE => mail.again = true,
+            Some(mail) if mail.again || mail.live.len() >= limits::MAIL_LIVE => mail.again = true,
             Some(mail) => mail.live.push_back(direct.clone()),
         }
     }
@@ -442,15 +458,38 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let given = self
             .connection(id)
             .and_then(|connection| connection.session.as_ref())
-            .and_then(|session| session.given.iter().find(|(known, _)| *known == peer));
-        if given.is_some_and(|(_, given)| *given >= direct.talk.seq) {
+            .and_then(|session| session.given.as_ref()?.get(&peer));
+        if given.is_some_and(|given| *given >= direct.talk.seq) {
             // The store was faster than the way here.
             return;
         }
         self.reply(id, None, &Reply::Direct(direct.clone()));
-        if !self.leaves_out(id, &peer) {
-            self.note_delivered(id, peer, direct.talk.seq);
+        if self.leaves_out(id, &peer) || !self.reads_mail(id) {
+            return;
         }
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            // Should the conversations be read once more, this one goes on here.
+            note(&mut session.given, &peer, direct.talk.seq);
+        }
+        self.note_delivered(id, peer, direct.talk.seq);
+    }
+
+    /// Whether as much waits for a session's socket as may before it is given more.
+    fn is_full(&self, id: SessionId) -> bool {
+        self.private_bytes(id) > self.private_most()
+    }
+
+    /// Whether the stored messages of its name are this session's to read.
+    fn reads_mail(&self, id: SessionId) -> bool {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return false;
+        };
+        let by_name = match &connection.phase {
+            Phase::Open(speaking) => self.profiles[usize::from(speaking.dialect)].mail_by_name,
+            Phase::Detecting(_) | Phase::Closing { .. } => false,
+        };
+        let owns = connection.session.as_ref().is_some_and(|session| session.owns_mail);
+        self.store.is_some() && (owns || by_name)
     }
 
     /// Whether stored messages of this conversation may not have been given, because there were too many with mail: what stands
@@ -458,16 +497,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn leaves_out(&mut self, id: SessionId, peer: &UserName) -> bool {
         self.connection(id)
             .and_then(|connection| connection.session.as_ref())
-            .is_some_and(|session| session.mail_left && session.given.iter().all(|(known, _)| known != peer))
+            .is_some_and(|session| {
+                session.mail_left && session.given.as_ref().is_none_or(|given| !given.contains_key(peer))
+            })
     }
 
     // ---------------------------------------------------------------- read positions that a pong acknowledges
 
     /// Where the dialect has no words for "read", the pong to a ping sent behind a message says that it arrived.
     fn note_delivered(&mut self, id: SessionId, peer: UserName, seq: Seq) {
-        if self.store.is_none() {
-            return;
-        }
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -544,11 +582,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 }
 
-fn note(given: &mut Vec<(UserName, Seq)>, peer: &UserName, seq: Seq) {
-    match given.iter_mut().find(|(known, _)| known == peer) {
-        Some((_, known)) => *known = seq.max(*known),
-        None => given.push((peer.clone(), seq)),
+fn note(given: &mut Option<Box<Given>>, peer: &UserName, seq: Seq) {
+    let given = given.get_or_insert_default();
+    if let Some(known) = given.get_mut(peer) {
+        *known = seq.max(*known);
+        return;
     }
+    if given.len() >= limits::CONVERSATIONS_NOTED {
+        given.clear();
+    }
+    given.insert(peer.clone(), seq);
 }
 
 /// Who the other one is.

@@ -87,6 +87,8 @@ pub(crate) enum ToShard {
         except: SessionId,
         /// What.
         direct: Arc<Direct>,
+        /// What it counts in [`super::directory::Directory::directs`] until it has been handed out.
+        bytes: usize,
     },
     /// Somebody is typing to this user.
     TypingTo {

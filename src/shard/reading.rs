@@ -241,6 +241,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn flow(&mut self, id: SessionId) -> Flow {
         let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
         let hushed = self.hushed;
+        let private_most = self.private_most();
         let Some(connection) = self.connection(id) else {
             return Flow::Pause;
         };
@@ -257,7 +258,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             || connection.renaming
             || connection.questions >= limits::QUESTIONS_UNDERWAY
             || connection.underway >= limits::REQUESTS_UNDERWAY
-            || connection.private_bytes() > limits::PRIVATE_BYTES
+            || connection.private_bytes() > private_most
         {
             return Flow::Pause;
         }

@@ -36,10 +36,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Reply::Error(refusal) = reply {
             self.stats.refusals.push(refusal.code);
         }
-        if self.has_too_much_waiting(id) {
+        if self.has_too_much_waiting(id, reply) {
             // All of it may be of this turn, and the socket has not been asked yet.
             self.write(id);
-            if self.has_too_much_waiting(id) {
+            if self.has_too_much_waiting(id, reply) {
                 return self.cut(id, End::Overrun);
             }
         }
@@ -55,9 +55,28 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.mark_dirty(id);
     }
 
-    fn has_too_much_waiting(&mut self, id: SessionId) -> bool {
-        self.connection(id)
-            .is_some_and(|connection| connection.private_bytes() > limits::PRIVATE_BYTES_MOST)
+    /// Bytes that may wait for a socket before its connection is given no more: less when many sockets take nothing.
+    pub(super) fn private_most(&self) -> usize {
+        if self.is_pressed() {
+            limits::PRIVATE_BYTES_PRESSED
+        } else {
+            limits::PRIVATE_BYTES
+        }
+    }
+
+    /// Whether more waits for this shard's sockets than should.
+    fn is_pressed(&self) -> bool {
+        self.waiting_bytes > limits::WAITING_BYTES
+    }
+
+    /// Whether so much waits for a connection's socket that it does not outlive one more reply.
+    fn has_too_much_waiting(&self, id: SessionId, reply: &Reply) -> bool {
+        let most = match reply {
+            Reply::Direct(_) if self.is_pressed() => limits::PRIVATE_BYTES_PRESSED,
+            _ if self.is_pressed() => 2 * limits::PRIVATE_BYTES,
+            _ => limits::PRIVATE_BYTES_MOST,
+        };
+        self.private_bytes(id) > most
     }
 
     /// A codec may change how its member sees events.

@@ -49,13 +49,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Expel { session, room } => self.expelled(session, room),
             ToShard::Admin(order) => self.administer(*order),
             ToShard::Busy { room, said } => self.busy(room, said),
-            ToShard::Direct { user, except, direct } => {
-                for session in self.directory.sessions(&user, self.me) {
-                    if session != except {
-                        self.direct_to(session, &direct);
-                    }
-                }
-            }
+            ToShard::Direct {
+                user,
+                except,
+                direct,
+                bytes,
+            } => self.directs.push(user, except, direct, bytes),
             ToShard::TypingTo { user, from } => {
                 for session in self.directory.sessions(&user, self.me) {
                     self.reply(session, None, &Reply::TypingTo { from: from.clone() });

@@ -84,6 +84,7 @@ pub(crate) struct Standing {
     pub(crate) blocked: usize,
     pub(crate) underway_bytes: usize,
     pub(crate) ring_bytes: usize,
+    pub(crate) waiting_bytes: usize,
     pub(crate) inbox: usize,
     pub(crate) kept: usize,
 }
@@ -446,7 +447,7 @@ impl Local {
                     let Some(message) = inbox.pop() else { break };
                     weight += engine.weight(&message);
                     if let ToShard::Room(event) = &message {
-                        shards.directory.take_underway(self.me, event.weight());
+                        shards.directory.events.take(self.me, event.weight());
                     }
                     engine.handle(message);
                 }
@@ -514,7 +515,13 @@ impl Local {
             self.turn(Engine::tick);
             newcomers.gave_up(self.arrivals.give_up(newcomers.patience()));
             let mut engine = self.engine.borrow_mut();
-            self.blocked.borrow_mut().retain(|id| engine.connection(*id).is_some());
+            let mut waiting_bytes = 0;
+            self.blocked.borrow_mut().retain(|id| {
+                let connection = engine.connection(*id);
+                waiting_bytes += connection.as_ref().map_or(0, |connection| connection.private_bytes());
+                connection.is_some()
+            });
+            engine.waiting_bytes = waiting_bytes;
             let standing = Standing {
                 blocked: self.blocked.borrow().len(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),

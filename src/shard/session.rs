@@ -155,7 +155,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             peer: None,
             owns_mail,
             mail: None,
-            given: Vec::new(),
+            given: None,
             mail_left: false,
             readings: 0,
             acknowledging: None,
@@ -382,7 +382,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if old != name {
             // The mail of a name is for those who bear it. What was not given yet stays unread.
             session.mail = None;
-            session.given.clear();
+            session.given = None;
             session.mail_left = false;
             session.acknowledging = None;
             reads_mail = session.owns_mail;

@@ -78,6 +78,8 @@ pub(crate) enum Ticket {
         id: RequestId,
         /// To whom.
         to: UserName,
+        /// What it counts in [`super::directory::Directory::directs`] meanwhile.
+        bytes: usize,
     },
     /// A room is to be opened.
     Open {
@@ -214,15 +216,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Gives a direct message to the store.
     pub(super) fn store_direct(&mut self, to: UserName, said: Utterance) {
         let log = LogId::Pair(UserPair::of(&said.from, &to));
+        let bytes = self.direct_bytes(&said, &to);
         let ticket = Ticket::Direct {
             home: self.me,
             session: said.session,
             id: said.id,
             to,
+            bytes,
         };
         let now = self.now.unix_ms;
-        if let Err(said) = self.submit(log, said, ticket, now) {
-            self.answer(said.session, said.id, Reply::Error(busy_store()));
+        match self.submit(log, said, ticket, now) {
+            Ok(()) => self.directory.directs.add(self.me, bytes),
+            Err(said) => self.answer(said.session, said.id, Reply::Error(busy_store())),
         }
     }
 
@@ -312,7 +317,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.effects = effects;
                 self.home_settled(&room);
             }
-            Ticket::Direct { session, id, to, .. } => {
+            Ticket::Direct {
+                session, id, to, bytes, ..
+            } => {
+                self.directory.directs.take(self.me, bytes);
                 self.tell_direct(to, utterance(append, session, id), position, prev, at);
             }
             Ticket::Open { .. }
@@ -334,7 +342,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.home_settled(room);
                 }
             }
-            Ticket::Direct { session, id, .. } => self.answer(session, id, reply),
+            Ticket::Direct { session, id, bytes, .. } => {
+                self.directory.directs.take(self.me, bytes);
+                self.answer(session, id, reply);
+            }
             Ticket::Open { .. }
             | Ticket::Hello(_)
             | Ticket::Rename { .. }

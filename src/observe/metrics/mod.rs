@@ -76,6 +76,8 @@ pub struct ShardMetrics {
     pub blocked_members: Gauge,
     /// Bytes in the rings of this shard.
     pub ring_bytes: Gauge,
+    /// Bytes that wait for full sockets.
+    pub waiting_bytes: Gauge,
     /// Messages in this shard's inbox.
     pub inbox_messages: Gauge,
     /// Messages that other shards keep because this shard's inbox is full, as this shard's own waiting ones.

@@ -149,13 +149,22 @@ impl Table {
         );
         let blocked = self.gauges("blocked_members", SHARD, "Members whose socket is full.");
         let rings = self.gauges("ring_bytes", SHARD, "Bytes in the rings of the shard's rooms.");
+        let waiting = self.gauges(
+            "waiting_bytes",
+            SHARD,
+            "Bytes of replies and direct messages that wait for full sockets.",
+        );
         let inbox = self.gauges("inbox_messages", SHARD, "Messages in the shard's inbox.");
         let overflow = self.gauges(
             "overflow_messages",
             SHARD,
             "Messages that the shard keeps because another's inbox is full.",
         );
-        let inflight = self.gauges("inflight_bytes", SHARD, "Bytes of events on the way to the shard.");
+        let inflight = self.gauges(
+            "inflight_bytes",
+            SHARD,
+            "Bytes of events and direct messages on the way to the shard's sessions.",
+        );
         let received = self.counters("received_bytes", SHARD, "Bytes read from clients' sockets.");
         let sent = self.counters("sent_bytes", SHARD, "Bytes written to clients' sockets.");
 
@@ -185,6 +194,7 @@ impl Table {
                 cursor_lag_events: lag.get_or_create_owned(&label()),
                 blocked_members: blocked.get_or_create_owned(&label()),
                 ring_bytes: rings.get_or_create_owned(&label()),
+                waiting_bytes: waiting.get_or_create_owned(&label()),
                 inbox_messages: inbox.get_or_create_owned(&label()),
                 overflow_messages: overflow.get_or_create_owned(&label()),
                 inflight_bytes: inflight.get_or_create_owned(&label()),

@@ -53,7 +53,7 @@ impl World {
         let directory = self.directory.clone();
         self.turn(shard, |engine| {
             if let ToShard::Room(event) = &message {
-                directory.take_underway(ShardId(shard as u16), event.weight());
+                directory.events.take(ShardId(shard as u16), event.weight());
             }
             engine.handle(message);
         });
@@ -168,9 +168,11 @@ impl World {
                 })
             })
             .collect();
-        assert_eq!(self.directory.most_underway(), 0, "bytes under way to nobody");
+        assert_eq!(self.directory.events.most(), 0, "bytes under way to nobody");
+        assert_eq!(self.directory.directs.most(), 0, "direct messages under way to nobody");
         for engine in &self.engines {
             assert!(engine.local.is_empty() && engine.dirty.is_empty() && engine.congested.is_empty());
+            assert!(engine.directs.is_empty());
             assert!(engine.gatherings.is_empty());
             assert!(engine.refused.iter().all(|session| live.contains(session)));
             let ring_bytes: usize = engine.rooms.iter().map(|(_, room)| room.ring.bytes()).sum();

@@ -6,7 +6,10 @@ use crate::{
     chat::{Reply, ShardId},
     limits,
     proto::plaza::{self, client_message::Request as Ask},
-    shard::testing::{OPEN, Speaks, Told, World, answers, masked},
+    shard::{
+        directory::Underway,
+        testing::{OPEN, Speaks, Told, World, answers, masked},
+    },
 };
 
 fn say(text: &str) -> Vec<u8> {
@@ -34,7 +37,7 @@ fn what_a_busy_home_gives_back_is_said_later_in_the_same_order() {
     let ada = world.user(1, "ada");
     world.join(ada, "lobby");
     world.calm();
-    world.directory.add_underway(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.add(ShardId(1), limits::UNDERWAY_BYTES + 1);
     for n in 0..20 {
         world.give(tom, say(&format!("{n}")));
     }
@@ -42,7 +45,7 @@ fn what_a_busy_home_gives_back_is_said_later_in_the_same_order() {
     world.pass_ms(3_000);
     assert!(world.heard(ada).contains(&"error busy".to_owned()));
     assert!(lobby_texts(&world).is_empty());
-    world.directory.take_underway(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.take(ShardId(1), limits::UNDERWAY_BYTES + 1);
     world.pass_ms(1_000);
     let expected: Vec<String> = (0..20).map(|n| format!("{n}")).collect();
     assert_eq!(lobby_texts(&world), expected);
@@ -68,19 +71,15 @@ fn the_order_holds_when_the_home_is_busy_now_and_then() {
         }
         if random.bool() {
             busy = !busy;
-            let change = if busy {
-                crate::shard::directory::Directory::add_underway
-            } else {
-                crate::shard::directory::Directory::take_underway
-            };
-            change(&world.directory, ShardId(1), limits::UNDERWAY_BYTES + 1);
+            let change = if busy { Underway::add } else { Underway::take };
+            change(&world.directory.events, ShardId(1), limits::UNDERWAY_BYTES + 1);
         }
         if random.u8(..4) == 0 {
             world.pass_ms(100);
         }
     }
     if busy {
-        world.directory.take_underway(ShardId(1), limits::UNDERWAY_BYTES + 1);
+        world.directory.events.take(ShardId(1), limits::UNDERWAY_BYTES + 1);
     }
     world.pass_ms(2_000);
     let expected: Vec<String> = (0..said).map(|n| format!("{n}")).collect();
@@ -94,7 +93,7 @@ fn a_sender_that_finds_the_home_busy_for_ten_seconds_is_closed_with_1013_and_for
     let tom = world.connect(0, Speaks::Legacy("chatroom"), "tom");
     let ann = world.connect(1, Speaks::Legacy("chatroom"), "ann");
     world.calm();
-    world.directory.add_underway(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.add(ShardId(1), limits::UNDERWAY_BYTES + 1);
     world.give(tom, say("hello"));
     world.give(ann, say("hello"));
     world.pass_ms(500);
@@ -103,7 +102,7 @@ fn a_sender_that_finds_the_home_busy_for_ten_seconds_is_closed_with_1013_and_for
     assert!(!world.told(tom).contains(&Told::Close(1013)));
     world.pass_ms(1_500);
     assert_eq!(world.told(tom).last(), Some(&Told::Close(1013)));
-    world.directory.take_underway(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.take(ShardId(1), limits::UNDERWAY_BYTES + 1);
     world.pass_ms(3_000);
     // Nothing is remembered of sessions that are gone.
     world.check_rest();
