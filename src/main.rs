@@ -15,6 +15,7 @@ use plaza::{
     observe::{Logs, Metrics},
     server::Server,
 };
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 #[global_allocator]
@@ -56,6 +57,11 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     let metrics = Metrics::new(loaded.config.shard_count(cores), &names);
     let logs = Logs::install(&loaded.config.log, loaded.config.log_dir().as_deref(), &metrics)?;
     metrics.follow_total(metrics.logs.server_dropped.clone(), logs.dropped_lines());
+    let open_files = raise_open_files();
+    tracing::info!(
+        open_files,
+        "a connection takes one of these, and the server itself some dozens"
+    );
     let signals = Signals::install()?;
     let mut server = Server::start(&loaded.config, &metrics)?;
     for address in server.addresses() {
@@ -80,6 +86,18 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
         tracing::warn!(left, "these connections did not close in time and were cut off");
     }
     Ok(())
+}
+
+/// Raises the soft limit of open files to the hard one, and gives what it is then. Shells and services begin with 1,024, for
+/// programs that know no better; a connection is a descriptor.
+fn raise_open_files() -> u64 {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        // Where it is refused, the soft limit stays.
+        let _ = setrlimit(Resource::Nofile, limit);
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// The signals that the server follows.

@@ -10,15 +10,20 @@ use support::{Healthy, Peer, Program, clean, metric, until};
 /// Less than the connections made below, more than the server needs for itself.
 const DESCRIPTORS: u32 = 100;
 
-#[test]
-fn out_of_descriptors_users_are_served_and_newcomers_wait_until_there_are_some() {
+/// The program with so many open files, as the hard limit (`-n`) or the soft one (`-Sn`).
+fn limited(which: &str) -> Command {
     let mut shell = clean(Command::new("sh"));
     shell.args([
         "-c",
-        &format!("ulimit -n {DESCRIPTORS}; exec \"$0\" \"$@\""),
+        &format!("ulimit {which} {DESCRIPTORS}; exec \"$0\" \"$@\""),
         env!("CARGO_BIN_EXE_plaza"),
     ]);
-    let mut program = Program::from_command(shell, &["--memory", "--set", "http.handshake_timeout=1min"]);
+    shell
+}
+
+#[test]
+fn out_of_descriptors_users_are_served_and_newcomers_wait_until_there_are_some() {
+    let mut program = Program::from_command(limited("-n"), &["--memory", "--set", "http.handshake_timeout=1min"]);
     let address = program.address();
     let mut healthy = Healthy::in_room(address, "inside");
     // Connected in the backlog, more than can be accepted.
@@ -47,6 +52,15 @@ fn out_of_descriptors_users_are_served_and_newcomers_wait_until_there_are_some()
     assert!(metric(program.admin, "plaza_accept_errors_total", &[]) >= 1.0);
     assert!(metric(program.admin, "plaza_accept_backoffs_total", &[]) < 100.0);
     assert!(program.child.try_wait().unwrap().is_none());
+}
+
+#[test]
+fn a_soft_limit_of_open_files_is_raised_so_that_more_than_that_come_in() {
+    let program = Program::from_command(limited("-Sn"), &["--memory"]);
+    let _crowd: Vec<Healthy> = (0..DESCRIPTORS)
+        .map(|n| Healthy::in_room(program.address(), &format!("room {n}")))
+        .collect();
+    assert!(metric(program.admin, "plaza_accept_errors_total", &[]) < 1.0);
 }
 
 #[test]
