@@ -65,6 +65,8 @@ pub const DIGEST_NAMES: usize = 8;
 /// Bytes of the names in a digest's list, for dialects whose notices carry one: at the digest's pace of 2 s every member of a
 /// large room is sent less than 1 KiB/s. Whoever asks for the list gets more.
 pub const DIGEST_LIST_BYTES: usize = 1_536;
+/// Members of a room up to which they are a list, a third smaller than a table: to look one up is to compare 16 numbers at most.
+pub const MEMBERS_VECTOR: usize = 16;
 /// Users of a room up to which the roster is a sorted vector: an insertion moves at most 1.5 KiB.
 pub const ROSTER_VECTOR: usize = 64;
 
@@ -152,6 +154,8 @@ pub const JSON_NUMBERS_BELOW: u64 = 1 << 53;
 pub const TOKEN_BYTES: usize = 8 * 1024;
 /// Longest key of a name, in bytes: the server's own have half of that.
 pub const NAME_KEY_BYTES: usize = 128;
+/// Shortest key that a client may make for a new name, in bytes: 128 random bits in hexadecimal.
+pub const NAME_KEY_LEAST: usize = 32;
 /// Longest `after` of a page, in bytes: a name, before it is brought to NFC, of four bytes a character.
 pub const PAGE_AFTER_BYTES: usize = NAME_CHARS * 4;
 /// Longest text to search for, in characters: longer ones are found by their beginning.

@@ -31,7 +31,7 @@ static MADE: AtomicU64 = AtomicU64::new(0);
 static LIVE_BYTES: AtomicI64 = AtomicI64::new(0);
 /// Live allocations by size, in steps of 16 bytes.
 static LIVE: [AtomicI64; 256] = [const { AtomicI64::new(0) }; 256];
-/// The two tests count the same numbers, so they take turns.
+/// The tests count the same numbers, so they take turns.
 static TURN: Mutex<()> = Mutex::new(());
 
 thread_local! {
@@ -96,7 +96,7 @@ fn deliveries_allocate_nothing() {
             if n % 4 == 3 {
                 old_member(address, n)
             } else {
-                member(address, n)
+                member(address, n, "lobby")
             }
         };
         let mut members: Vec<TcpStream> = (0..20).map(any).collect();
@@ -129,27 +129,43 @@ fn made_by(members: &mut [TcpStream], talks: u64, burst: u64) -> u64 {
 
 #[test]
 fn an_idle_member_lives_in_a_few_small_allocations() {
-    const MEMBERS: usize = 1_000;
+    let each = idle_bytes("member", |_| "lobby".to_owned());
+    assert!(each < 1_000.0, "{each:.0} bytes per idle member");
+}
+
+#[test]
+fn an_idle_room_of_three_lives_in_a_few_small_allocations() {
+    let alone = idle_bytes("member of the lobby", |_| "lobby".to_owned());
+    let each = 3.0 * (idle_bytes("member of a room of three", |n| format!("room {}", n / 3)) - alone);
+    println!("{each:.0} bytes per idle room of three, beside its members");
+    assert!(each < 1_000.0, "{each:.0} bytes per idle room of three");
+}
+
+/// Bytes that each of a thousand idle members adds to a thousand that are there, with the allocations that they are.
+fn idle_bytes(what: &str, room: impl Fn(usize) -> String) -> f64 {
+    const MEMBERS: usize = 999;
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let server = start();
     let address = server.addresses()[0];
-    let first: Vec<TcpStream> = (0..MEMBERS).map(|n| member(address, n)).collect();
+    let come =
+        |members: std::ops::Range<usize>| -> Vec<TcpStream> { members.map(|n| member(address, n, &room(n))).collect() };
+    let first = come(0..MEMBERS);
     let (bytes, sizes) = settled();
-    let second: Vec<TcpStream> = (MEMBERS..2 * MEMBERS).map(|n| member(address, n)).collect();
+    let second = come(MEMBERS..2 * MEMBERS);
     let (more_bytes, more_sizes) = settled();
     for (step, (before, after)) in sizes.iter().zip(&more_sizes).enumerate() {
         if (after - before).unsigned_abs() as usize > MEMBERS / 10 {
             println!(
-                "up to {:>5} bytes: {:>6.2} per member",
+                "up to {:>5} bytes: {:>6.2} per {what}",
                 step * 16,
                 (after - before) as f64 / MEMBERS as f64
             );
         }
     }
     let each = (more_bytes - bytes) as f64 / MEMBERS as f64;
-    println!("{each:.0} bytes per idle member");
-    assert!(each < 1_000.0, "{each:.0} bytes per idle member");
+    println!("{each:.0} bytes per idle {what}");
     drop((first, second));
+    each
 }
 
 /// One shard, so that every member is on it.
@@ -166,8 +182,8 @@ fn start() -> Server {
     Server::start(&config, &Metrics::new(1, &names)).unwrap()
 }
 
-/// A native member of the lobby that has read the answer to its join.
-fn member(address: SocketAddr, n: usize) -> TcpStream {
+/// A native member of a room that has read the answer to its join.
+fn member(address: SocketAddr, n: usize, room: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let request = format!(
@@ -177,7 +193,7 @@ fn member(address: SocketAddr, n: usize) -> TcpStream {
     stream.write_all(request.as_bytes()).unwrap();
     read_until(&mut stream, b"\r\n\r\n");
     send(&mut stream, &format!(r#"{{"id":1,"hello":{{"name":"member {n}"}}}}"#));
-    send(&mut stream, r#"{"id":2,"join":{"room":"lobby"}}"#);
+    send(&mut stream, &format!(r#"{{"id":2,"join":{{"room":"{room}"}}}}"#));
     read_until(&mut stream, b"\"joined\"");
     stream
 }

@@ -8,6 +8,7 @@ mod error;
 mod event;
 mod home;
 mod manage;
+mod members;
 mod name;
 mod presence;
 mod room;

@@ -3,7 +3,7 @@
 
 use super::{
     Arrival, Departure, Effect, ErrorCode, Happening, Home, Joined, Position, RequestId, RoomName, Seq, SessionId,
-    Since, UserName, home::not_member, room::Member,
+    Since, UserName, home::not_member, members::Member,
 };
 
 impl Home {

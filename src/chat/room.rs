@@ -7,6 +7,7 @@ use std::{collections::VecDeque, hash::BuildHasher, rc::Rc, sync::Arc};
 use super::{
     ErrorCode, Happening, HomeSettings, Key, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId, UserList,
     UserName, Utterance,
+    members::{Member, Members},
 };
 use crate::limits;
 
@@ -21,7 +22,7 @@ pub(super) struct Room {
     pub(super) history: bool,
     /// Talks that the store has and has not answered: the room stays open for them.
     pub(super) in_store: u32,
-    members: foldhash::HashMap<SessionId, Member>,
+    members: Members,
     /// Each user once with the number of sessions, in the order of names.
     users: Roster,
     /// The shards that have members, and how many each has.
@@ -30,15 +31,6 @@ pub(super) struct Room {
     /// Members that want lists with their notices.
     wanting_list: u32,
     rare: Option<Box<Rare>>,
-}
-
-/// A session in the room.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) user: UserName,
-    pub(super) tag: SessionTag,
-    pub(super) sees_own_going: bool,
-    pub(super) wants_list: bool,
 }
 
 /// What became of two names in a rename.
@@ -103,21 +95,16 @@ impl Room {
     }
 
     pub(super) fn has(&self, session: SessionId) -> bool {
-        self.members.contains_key(&session)
+        self.members.get(session).is_some()
     }
 
     pub(super) fn user(&self, session: SessionId) -> Option<UserName> {
-        self.members.get(&session).map(|member| member.user.clone())
+        self.members.get(session).map(|member| member.user.clone())
     }
 
     /// The sessions in the room whose user is not one of these.
     pub(super) fn outsiders(&self, admits: impl Fn(&UserName) -> bool) -> Vec<SessionId> {
-        let outside = |member: &Member| !admits(&member.user);
-        self.members
-            .iter()
-            .filter(|(_, member)| outside(member))
-            .map(|(session, _)| *session)
-            .collect()
+        self.members.sessions(|member| !admits(&member.user))
     }
 
     /// Users in the room, exact.
@@ -162,7 +149,7 @@ impl Room {
 
     /// Removes a member; whether it was the last session of its user here.
     pub(super) fn remove(&mut self, session: SessionId) -> Option<(Member, bool)> {
-        let member = self.members.remove(&session)?;
+        let member = self.members.remove(session)?;
         self.wanting_list -= u32::from(member.wants_list);
         let last = self.users.remove(&member.user);
         self.version += u64::from(last);
@@ -182,7 +169,7 @@ impl Room {
     }
 
     pub(super) fn rename(&mut self, session: SessionId, new: UserName) -> Option<Renaming> {
-        let member = self.members.get_mut(&session)?;
+        let member = self.members.get_mut(session)?;
         if member.user == new {
             return None;
         }

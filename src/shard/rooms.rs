@@ -202,6 +202,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let member = room.members.len() as u32;
         self.members += 1;
+        if room.members.len() < limits::MEMBERS_VECTOR {
+            // Most rooms stay small.
+            room.members.reserve_exact(1);
+        }
         room.members.push(Member {
             connection: id.slot,
             view,

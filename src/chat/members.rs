@@ -1,0 +1,99 @@
+//! The sessions in a room, by their ids: a short list while they are few, as in most rooms, and a table above
+//! [`limits::MEMBERS_VECTOR`].
+
+use super::{SessionId, SessionTag, UserName};
+use crate::limits;
+
+/// A session in a room.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) user: UserName,
+    pub(super) tag: SessionTag,
+    pub(super) sees_own_going: bool,
+    pub(super) wants_list: bool,
+}
+
+/// The members of a room.
+#[derive(Debug)]
+pub(super) enum Members {
+    Few(Vec<(SessionId, Member)>),
+    Many(Box<foldhash::HashMap<SessionId, Member>>),
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Members {
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(members) => members.is_empty(),
+            Self::Many(members) => members.is_empty(),
+        }
+    }
+
+    pub(super) fn get(&self, session: SessionId) -> Option<&Member> {
+        match self {
+            Self::Few(members) => members.iter().find(|(id, _)| *id == session).map(|(_, member)| member),
+            Self::Many(members) => members.get(&session),
+        }
+    }
+
+    pub(super) fn get_mut(&mut self, session: SessionId) -> Option<&mut Member> {
+        match self {
+            Self::Few(members) => members
+                .iter_mut()
+                .find(|(id, _)| *id == session)
+                .map(|(_, member)| member),
+            Self::Many(members) => members.get_mut(&session),
+        }
+    }
+
+    /// Adds a session that is not there, or puts its member in the place of what was known of it.
+    pub(super) fn insert(&mut self, session: SessionId, member: Member) {
+        if let Some(known) = self.get_mut(session) {
+            *known = member;
+            return;
+        }
+        if let Self::Few(members) = self
+            && members.len() >= limits::MEMBERS_VECTOR
+        {
+            *self = Self::Many(Box::new(std::mem::take(members).into_iter().collect()));
+        }
+        match self {
+            Self::Few(members) => {
+                members.reserve_exact(1);
+                members.push((session, member));
+            }
+            Self::Many(members) => {
+                members.insert(session, member);
+            }
+        }
+    }
+
+    pub(super) fn remove(&mut self, session: SessionId) -> Option<Member> {
+        match self {
+            Self::Few(members) => {
+                let at = members.iter().position(|(id, _)| *id == session)?;
+                Some(members.swap_remove(at).1)
+            }
+            Self::Many(members) => members.remove(&session),
+        }
+    }
+
+    /// The sessions whose members are such.
+    pub(super) fn sessions(&self, such: impl Fn(&Member) -> bool) -> Vec<SessionId> {
+        match self {
+            Self::Few(members) => {
+                let found = members.iter().filter(|(_, member)| such(member));
+                found.map(|(session, _)| *session).collect()
+            }
+            Self::Many(members) => {
+                let found = members.iter().filter(|(_, member)| such(member));
+                found.map(|(session, _)| *session).collect()
+            }
+        }
+    }
+}
