@@ -58,10 +58,6 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     let logs = Logs::install(&loaded.config.log, loaded.config.log_dir().as_deref(), &metrics)?;
     metrics.follow_total(metrics.logs.server_dropped.clone(), logs.dropped_lines());
     let open_files = raise_open_files();
-    tracing::info!(
-        open_files,
-        "a connection takes one of these, and the server itself some dozens"
-    );
     let signals = Signals::install()?;
     let mut server = Server::start(&loaded.config, &metrics)?;
     for address in server.addresses() {
@@ -74,6 +70,7 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     if let Some(address) = server.admin_address() {
         let _ = writeln!(io::stdout(), "health and metrics on http://{address}");
     }
+    tracing::debug!(open_files, "so many files may be open; a connection is one of them");
     signals.wait(loaded, &mut server, |loaded, server| {
         reload(loaded, flags, environment, &logs, server);
     })?;

@@ -552,6 +552,10 @@ impl Config {
             },
             dead_after: chat.dead_after,
             idle_kick: chat.idle_kick,
+            says: chat.says_per_second.map(|per_second| shard::Says {
+                per_second,
+                at_once: chat.says_at_once,
+            }),
             write_timeout: flush.write_timeout,
             pace: flush.pace as f32,
             flush_max: flush.max,

@@ -19,6 +19,7 @@ const NOWHERE = { epoch: 0, seq: 0 };
 export class Chat {
   #clock;
   #emit;
+  #makeKey;
   #ownSessions;
   #unsupported = new Set();
   #typingSaid = 0;
@@ -36,6 +37,7 @@ export class Chat {
     this.#ownSessions = new Set(store.state.sessions);
     this.name = store.state.name ?? '';
     this.history = new HistoryPages({ chat: this, emit });
+    this.#makeKey = makeKey;
     this.outbox = new Outbox({ chat: this, clock, emit, makeKey });
     this.unread = new Unread({ chat: this, clock, emit });
     for (const room of store.state.rooms) this.#add(new Conversation('room', room));
@@ -140,7 +142,7 @@ export class Chat {
       else if (this.link.state !== 'connecting') this.link.connect();
       return;
     }
-    const { body } = await this.link.request('rename', { name });
+    const { body } = await this.link.request('rename', { name, key: this.#keyOf(name) });
     this.#take(body.new ?? name);
   }
 
@@ -264,7 +266,7 @@ export class Chat {
   }
 
   #hello() {
-    const { name, keys, peers } = this.store.state;
+    const { name, peers } = this.store.state;
     const resume = [];
     for (const conversation of this.conversations.values()) {
       conversation.joined = false;
@@ -273,8 +275,14 @@ export class Chat {
       if (position) resume.push(position);
     }
     this.#resumed = resume.map(({ room, peer }) => (room === undefined ? `peer:${peer}` : `room:${room}`));
-    const key = Object.hasOwn(keys, name ?? '') ? keys[name] : '';
-    return { name: name ?? '', key, resume };
+    return { name: name ?? '', key: name ? this.#keyOf(name) : '', resume };
+  }
+
+  /** The key of a name; for one without, a new one, kept before it is sent: a connection that breaks cannot lose it. */
+  #keyOf(name) {
+    const { keys } = this.store.state;
+    if (!Object.hasOwn(keys, name)) this.store.keep(name, this.#makeKey());
+    return keys[name];
   }
 
   #resumed = [];

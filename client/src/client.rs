@@ -268,8 +268,16 @@ impl Client {
 
     /// Takes another name.
     pub async fn rename(&self, name: &str) -> Result<proto::Renamed, Error> {
-        let name = name.to_owned();
-        match self.request(Request::Rename(proto::Rename { name })).await? {
+        self.rename_with(proto::Rename {
+            name: name.to_owned(),
+            ..Default::default()
+        })
+        .await
+    }
+
+    /// Takes another name, with its key.
+    pub async fn rename_with(&self, rename: proto::Rename) -> Result<proto::Renamed, Error> {
+        match self.request(Request::Rename(rename)).await? {
             Event::Renamed(renamed) => Ok(renamed),
             other => Err(unexpected("a renamed", other)),
         }

@@ -18,7 +18,7 @@ pub struct Config {
     pub wire: Wire,
     /// The user's name; `None`: the server chooses one.
     pub name: Option<String>,
-    /// The key of the name, from an earlier [`proto::Welcome`].
+    /// The key of the name: from an earlier [`proto::Welcome`], or made for a new name, of at least 32 random characters.
     pub key: Option<String>,
     /// For servers that ask for authentication.
     pub token: Option<String>,

@@ -132,6 +132,8 @@ pub enum Command {
     Rename {
         /// The new one.
         name: UserName,
+        /// The key of the new one.
+        key: Option<String>,
     },
     /// Stored messages.
     History {
@@ -179,4 +181,26 @@ pub enum Command {
     Ping,
     /// Ends the session.
     Exit,
+}
+
+impl Command {
+    /// Whether it says something to others, rather than asking or acknowledging.
+    pub(crate) fn is_said(&self) -> bool {
+        match self {
+            Self::Talk { .. } | Self::Direct { .. } | Self::SetTopic { .. } | Self::Rename { .. } => true,
+            Self::Hello(_)
+            | Self::Join { .. }
+            | Self::Leave { .. }
+            | Self::Users { .. }
+            | Self::Rooms { .. }
+            | Self::History { .. }
+            | Self::Search { .. }
+            | Self::Read { .. }
+            | Self::Unread
+            | Self::Typing { .. }
+            | Self::Watch { .. }
+            | Self::Ping
+            | Self::Exit => false,
+        }
+    }
 }

@@ -97,7 +97,7 @@ impl Codec for Connection {
             self.nameless = false;
             requests.push(Request {
                 id: Some(self.asked.next_id()),
-                command: Command::Rename { name },
+                command: Command::Rename { name, key: None },
             });
         }
         requests.push(Request { id: None, command });
@@ -221,7 +221,7 @@ mod tests {
         assert!(matches!(&list[..], [Command::Users { .. }]));
         let first = commands(&mut codec, &wire("tom", "talk", "hello")).unwrap();
         assert!(
-            matches!(&first[..], [Command::Rename { name }, Command::Talk { .. }] if name.as_str() == "tom"),
+            matches!(&first[..], [Command::Rename { name, .. }, Command::Talk { .. }] if name.as_str() == "tom"),
             "{first:?}"
         );
         let second = commands(&mut codec, &wire("mallory", "talk", "hello")).unwrap();

@@ -167,7 +167,7 @@ impl Codec for Connection {
             "rename" => {
                 self.view = EXTENDED;
                 match UserName::parse(&content) {
-                    Ok(name) => Command::Rename { name },
+                    Ok(name) => Command::Rename { name, key: None },
                     Err(fault) => return Err(Fault::Refused(None, fault.into())),
                 }
             }

@@ -178,6 +178,11 @@ settings! {
         action_open_groups: bool = "true";
         /// How many of the last talks a client of an older dialect is given on joining. None: its original gave none.
         legacy_history_on_join: usize = "0", within "0"..="1000";
+        /// What one session may say in a second, in talks, direct messages, topics and new names; whoever says more is read
+        /// no faster, and loses nothing. Off: programs say a lot, and a room takes it.
+        says_per_second: Option<u32> = "off", within "1"..="1000000";
+        /// What it may say at once after it has been silent: people paste, and pages send again what was not acknowledged.
+        says_at_once: u32 = "20", within "1"..="1000000";
         /// Rooms that one session may be in at once.
         rooms_per_session: usize = "256", within "1"..="256";
         /// Whether clients of the dialect `communication` see each other's addresses.

@@ -188,13 +188,10 @@ impl<'w> Work<'w> {
             .map_err(whole)?;
         let claim = match known {
             None => {
-                let bytes: [u8; 16] = files::random().map_err(|why| {
-                    Failure::Whole(Box::new(StoreFault::Broken {
-                        file: "/dev/urandom".into(),
-                        seen: why.to_string(),
-                    }))
-                })?;
-                let key: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let key = match key.filter(|key| key.len() >= limits::NAME_KEY_LEAST) {
+                    Some(own) => own.to_owned(),
+                    None => new_key()?,
+                };
                 let hash = Sha256::digest(key.as_bytes());
                 self.db
                     .prepare_cached("INSERT INTO name (user, hash, crc) VALUES (?1, ?2, ?3)")
@@ -253,6 +250,16 @@ impl<'w> Work<'w> {
         }
         Ok(touched)
     }
+}
+
+fn new_key() -> Result<String, Failure> {
+    let bytes: [u8; 16] = files::random().map_err(|why| {
+        Failure::Whole(Box::new(StoreFault::Broken {
+            file: "/dev/urandom".into(),
+            seen: why.to_string(),
+        }))
+    })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What a batch will amount to once it is committed.

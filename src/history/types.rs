@@ -107,7 +107,8 @@ pub enum Ask {
     Claim {
         /// The name.
         user: UserName,
-        /// The key that came with it.
+        /// The key that came with it. It becomes the key of a name that has none, unless it is shorter than
+        /// [`crate::limits::NAME_KEY_LEAST`].
         key: Option<String>,
     },
 }
@@ -299,7 +300,8 @@ pub struct ConversationHead {
 /// What is known of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
-    /// Used for the first time. This key opens its mail from now on; only its hash is kept.
+    /// Used for the first time. This key opens its mail from now on, the one that came with it or a new one; only its hash is
+    /// kept.
     First {
         /// To be handed out in `welcome`.
         key: String,

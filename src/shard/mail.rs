@@ -147,8 +147,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.read_on(id);
     }
 
-    /// A session wants another name: where there is a store, it must be nobody's whose mail waits.
-    pub(super) fn rename_request(&mut self, id: SessionId, request: RequestId, name: UserName) {
+    /// A session wants another name: where there is a store, it must be its own, or nobody's whose mail waits.
+    pub(super) fn rename_request(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
         let native = self.is_native(id);
         let same = self
             .connection(id)
@@ -157,7 +157,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if self.store.is_none() || !native || same {
             return self.rename(id, request, name, None);
         }
-        let ask = Ask::Claim { user: name, key: None };
+        let ask = Ask::Claim { user: name, key };
         if self.ask_store(
             ask,
             Ticket::Rename {

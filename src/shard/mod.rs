@@ -46,7 +46,7 @@ mod timers;
 mod transport;
 mod wheel;
 
-pub use settings::Settings;
+pub use settings::{Says, Settings};
 
 pub(crate) use admin::{Order, SessionEntry, Unanswered};
 pub(crate) use arriving::{Arrived, Arriving};

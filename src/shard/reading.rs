@@ -262,6 +262,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         {
             return Flow::Pause;
         }
+        let was_paused = connection.paused;
+        if self.may_say_at(id).is_some_and(|at| at > self.now.us) {
+            // The wheel reads on.
+            self.schedule(id);
+            if !was_paused {
+                self.stats.held_back += 1;
+            }
+            return Flow::Pause;
+        }
+        let Some(connection) = self.connection(id) else {
+            return Flow::Pause;
+        };
         if congested {
             if !std::mem::replace(&mut connection.congested, true) {
                 self.congested.push(id);
@@ -269,6 +281,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return Flow::Pause;
         }
         Flow::Go
+    }
+
+    /// When a session that says more than it may is read again, microseconds.
+    pub(super) fn may_say_at(&self, id: SessionId) -> Option<u64> {
+        let says = self.settings.says?;
+        let session = self.connections.get(id.slot as usize)?.session.as_ref()?;
+        Some(says.may_at(session.paid_us))
     }
 
     pub(super) fn message(&mut self, id: SessionId, message: Message<'_>) {

@@ -35,6 +35,7 @@ impl Report for Reporter {
             bytes_in,
             bytes_out,
             directs,
+            held_back,
             refusals,
             paused,
             gaps,
@@ -52,6 +53,7 @@ impl Report for Reporter {
         shard.received_bytes.inc_by(std::mem::take(bytes_in));
         shard.sent_bytes.inc_by(std::mem::take(bytes_out));
         shard.directs.inc_by(std::mem::take(directs));
+        shard.held_back.inc_by(std::mem::take(held_back));
         shard.paused_senders.inc_by(std::mem::take(paused));
         for code in refusals.drain(..) {
             shard.refusals.of(code).inc();

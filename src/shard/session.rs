@@ -50,6 +50,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if heartbeats_count || !matches!(command, Command::Ping | Command::Typing { .. }) {
             session.said_ms = now;
         }
+        if let Some(says) = self.settings.says
+            && command.is_said()
+        {
+            session.paid_us = says.after_one(session.paid_us, self.now.us);
+        }
         match command {
             Command::Hello(_) => {
                 let refusal = ErrorCode::HelloAgain.because("this session has a name already; use rename to change it");
@@ -86,7 +91,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     },
                 );
             }
-            Command::Rename { name } => self.rename_request(id, request, name),
+            Command::Rename { name, key } => self.rename_request(id, request, name, key),
             Command::History {
                 conversation,
                 before,
@@ -150,6 +155,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             tag,
             said_ms: now.ms,
             typed_ms: 0,
+            paid_us: 0,
             exiting: None,
             joining: Vec::new(),
             peer: None,

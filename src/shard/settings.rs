@@ -8,6 +8,31 @@ use crate::{
     codec::Dialects,
 };
 
+/// What one session may say: talks, direct messages, topics, new names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Says {
+    /// In a second, over time.
+    pub per_second: u32,
+    /// At once, after silence.
+    pub at_once: u32,
+}
+
+impl Says {
+    /// When a session has said everything at its pace that it has said so far, microseconds, after it says one thing more.
+    pub(super) fn after_one(self, paid_us: u64, now_us: u64) -> u64 {
+        paid_us.max(now_us) + self.each_us()
+    }
+
+    /// When a session that will have said everything at this time may say more, microseconds.
+    pub(super) fn may_at(self, paid_us: u64) -> u64 {
+        paid_us.saturating_sub(u64::from(self.at_once.max(1) - 1) * self.each_us())
+    }
+
+    fn each_us(self) -> u64 {
+        1_000_000 / u64::from(self.per_second.max(1))
+    }
+}
+
 /// Settings of all shards, the same for each.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -21,6 +46,8 @@ pub struct Settings {
     pub dead_after: Duration,
     /// A user who said nothing for so long is sent away; `None`: never.
     pub idle_kick: Option<Duration>,
+    /// How fast a session is read that says much; `None`: as fast as it says it.
+    pub says: Option<Says>,
     /// A socket that takes nothing for so long is reset.
     pub write_timeout: Duration,
     /// The next flush waits at most this many times the cost of the last one; 0: never.
@@ -60,6 +87,7 @@ impl Default for Settings {
             },
             dead_after: Duration::from_secs(60),
             idle_kick: None,
+            says: None,
             write_timeout: Duration::from_secs(10),
             pace: 2.5,
             flush_max: Duration::from_millis(11),

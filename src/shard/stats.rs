@@ -14,6 +14,8 @@ pub(crate) struct Stats {
     pub(crate) deliveries: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// Times that a session was not read on because it had said more than it may.
+    pub(crate) held_back: u64,
     /// Direct messages given their number.
     pub(crate) directs: u64,
     /// Requests refused.

@@ -118,6 +118,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     next = next.min(until);
                 }
                 if let Some(session) = &connection.session {
+                    if let Some(says) = self.settings.says {
+                        let at = says.may_at(session.paid_us).div_ceil(1_000);
+                        if at > self.now.ms {
+                            next = next.min(at);
+                        }
+                    }
                     if let Some(held) = &session.held {
                         next = next.min(held.retry_ms);
                     }
@@ -225,6 +231,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return self.goodbye(id, None, GoodbyeCode::TooSlowHandshake);
         }
         self.retry_held(id);
+        self.read_on(id);
     }
 }
 

@@ -161,6 +161,43 @@ fn who_takes_a_name_that_nobody_had_gets_its_key_and_what_was_said_to_it() {
 }
 
 #[test]
+fn a_client_that_makes_its_key_has_its_mail_though_the_connection_broke_before_the_welcome() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let key = "made by bob's client, of 32 bytes";
+    let mut broken = Person::silent(server.address);
+    broken.send(json!({"hello": {"name": "bob", "key": key}}));
+    // Answered, so that the name is taken; what the server said is lost with the connection.
+    broken.event();
+    drop(broken);
+    let mut ann = Person::named(server.address, "ann");
+    ann.direct("bob", "1");
+    let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+    hear_all(&mut bob, 1);
+    let mut eve = Person::silent(server.address);
+    let refused = eve.ask(json!({"hello": {"name": "bob", "key": "made by eve's client, of 32 bytes"}}));
+    assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+}
+
+#[test]
+fn who_brings_the_key_may_take_back_a_name_with_mail() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let mut bob = Person::named(server.address, "bob");
+    let key = bob.key();
+    let own = "made for rob by bob's client, of 32 bytes";
+    let renamed = bob.ask(json!({"rename": {"name": "rob", "key": own}}));
+    assert_eq!(renamed["renamed"]["key"], own, "{renamed}");
+    let mut ann = Person::named(server.address, "ann");
+    ann.direct("bob", "1");
+    let refused = bob.ask(json!({"rename": {"name": "bob"}}));
+    assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+    let renamed = bob.ask(json!({"rename": {"name": "bob", "key": key}}));
+    assert_eq!(renamed["renamed"]["new"], "bob", "{renamed}");
+    hear_all(&mut bob, 1);
+}
+
+#[test]
 fn a_rename_amid_the_mail_ends_it_and_the_mail_stays_for_the_name() {
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(&kept(dir.path()));

@@ -376,6 +376,32 @@ fn a_name_has_the_key_of_its_first_use() {
 }
 
 #[test]
+fn a_name_takes_the_key_that_its_first_user_brings_unless_it_is_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let caller = Caller::open(dir.path());
+    let claim = |name: &str, key: &str| {
+        let (user, key) = (user(name), Some(key.to_owned()));
+        match caller.answer(Ask::Claim { user, key }) {
+            Answer::Name { claim, .. } => claim,
+            other => panic!("{other:?}"),
+        }
+    };
+    let own = "0123456789abcdef0123456789abcdef";
+    assert_eq!(claim("alice", own), Claim::First { key: own.into() });
+    assert_eq!(claim("alice", own), Claim::Held);
+    assert_eq!(
+        claim("alice", "fedcba9876543210fedcba9876543210"),
+        Claim::Other { mail: false }
+    );
+    let Claim::First { key } = claim("bob", "short") else {
+        panic!()
+    };
+    assert!(key.len() >= own.len());
+    assert_eq!(claim("bob", "short"), Claim::Other { mail: false });
+    assert_eq!(claim("bob", &key), Claim::Held);
+}
+
+#[test]
 fn search_finds_two_characters_and_words_in_the_index_and_before_it() {
     let dir = tempfile::tempdir().unwrap();
     let lobby = room("lobby");

@@ -57,6 +57,31 @@ test('a first visit joins the lobby with the last fifty messages', async () => {
   assert.deepEqual(socket().last('hello').hello, { name: '', key: '', resume: [] });
 });
 
+test('a new name has a key that is kept before it is said, so that a broken connection cannot lose it', async () => {
+  const storage = fakeStorage();
+  const first = chat({ storage });
+  first.chat.rename('ada');
+  first.socket().open();
+  const { key } = first.socket().last('hello').hello;
+  assert.ok(key);
+  first.store.now();
+  const { chat: again, socket } = chat({ storage });
+  again.start();
+  socket().open();
+  assert.deepEqual([socket().last('hello').hello.name, socket().last('hello').hello.key], ['ada', key]);
+});
+
+test('a rename brings a key of the new name, which is kept', async () => {
+  const { chat: made, enter, socket, store } = chat();
+  await enter();
+  made.rename('eve');
+  const { id, rename } = socket().last('rename');
+  assert.ok(rename.key);
+  await socket().hear('renamed', { room: '', old: 'ada', new: 'eve', session: 'aaaa', key: rename.key }, id);
+  assert.equal(store.state.keys.eve, rename.key);
+  assert.equal(store.state.keys.ada, 'secret');
+});
+
 test('the key of a name is kept and shown again', async () => {
   const storage = fakeStorage();
   const first = chat({ storage });

@@ -52,6 +52,7 @@ pub(super) fn command(asked: Asked) -> Result<Command, Refusal> {
         },
         Asked::Rename(rename) => Command::Rename {
             name: user("rename.name", &rename.name)?,
+            key: credential("rename.key", rename.key, limits::NAME_KEY_BYTES)?,
         },
         Asked::History(history) => {
             let (before, after) = interval(history.before, history.after)?;

@@ -121,8 +121,11 @@ fn ask(request: &'static str, body: &RawValue) -> Result<Asked, Refusal> {
             })
         }
         "rename" => {
-            let o = Object::read(request, body, ["name"])?;
-            Asked::Rename(plaza::Rename { name: o.text(0)? })
+            let o = Object::read(request, body, ["name", "key"])?;
+            Asked::Rename(plaza::Rename {
+                name: o.text(0)?,
+                key: o.text(1)?,
+            })
         }
         "history" => {
             let o = Object::read(request, body, ["room", "peer", "before", "after", "limit"])?;

@@ -62,6 +62,8 @@ pub struct ShardMetrics {
     pub refusals: Counters<ErrorCode>,
     /// Senders of older dialects that were not read for a while because the server was busy.
     pub paused_senders: Counter,
+    /// Times that a session was not read for a while because it said much.
+    pub held_back: Counter,
     /// Connections ended, by reason.
     pub closes: Counters<CloseReason>,
     /// Gaps that members were told.

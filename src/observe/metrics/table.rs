@@ -126,6 +126,11 @@ impl Table {
             SHARD,
             "Times that a sender of an older dialect was not read for a while because the server was busy.",
         );
+        let held_back = self.counters(
+            "held_back",
+            SHARD,
+            "Times that a session was not read for a while because it said more than `chat.says_per_second`.",
+        );
         let deliveries = self.counters("deliveries", SHARD, "Frames of events given to members' sockets.");
         let gaps = self.counters(
             "gaps",
@@ -187,6 +192,7 @@ impl Table {
                 directs: directs.get_or_create_owned(&label()),
                 refusals: each(&refusals, &label(), "code"),
                 paused_senders: paused.get_or_create_owned(&label()),
+                held_back: held_back.get_or_create_owned(&label()),
                 closes: each(&closed, &label(), "reason"),
                 gaps: gaps.get_or_create_owned(&label()),
                 flush_seconds: flush.get_or_create_owned(&label()),

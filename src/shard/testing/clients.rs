@@ -198,7 +198,13 @@ impl World {
     }
 
     pub(in crate::shard) fn rename(&mut self, client: usize, name: &str) -> u64 {
-        self.ask(client, Ask::Rename(plaza::Rename { name: name.into() }))
+        self.ask(
+            client,
+            Ask::Rename(plaza::Rename {
+                name: name.into(),
+                ..Default::default()
+            }),
+        )
     }
 
     pub(in crate::shard) fn exit(&mut self, client: usize) -> u64 {

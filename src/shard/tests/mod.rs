@@ -9,4 +9,5 @@ mod pacing;
 mod parked;
 mod pressure;
 mod rooms;
+mod saying;
 mod timers;

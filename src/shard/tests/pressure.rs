@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-fn say(text: &str) -> Vec<u8> {
+pub(super) fn say(text: &str) -> Vec<u8> {
     let message = crate::proto::chatroom::ChatRoomRequest {
         r#type: "talk".into(),
         content: text.into(),
@@ -21,7 +21,7 @@ fn say(text: &str) -> Vec<u8> {
     masked(2, &prost::Message::encode_to_vec(&message))
 }
 
-fn lobby_texts(world: &World) -> Vec<String> {
+pub(super) fn lobby_texts(world: &World) -> Vec<String> {
     world
         .said
         .borrow()
@@ -204,6 +204,7 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
             1_000 + n,
             Ask::Rename(plaza::Rename {
                 name: format!("ada {}", n % 7),
+                ..Default::default()
             }),
         ));
     }

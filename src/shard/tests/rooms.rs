@@ -229,6 +229,7 @@ fn who_watches_a_user_is_told_when_that_user_takes_another_name() {
         },
         Command::Rename {
             name: UserName::parse("rob").unwrap(),
+            key: None,
         },
     ];
     for (id, command) in ids.into_iter().zip(commands) {

@@ -53,7 +53,7 @@ fn any_request() -> impl Strategy<Value = Asked> {
         })),
         (any_text(), small()).prop_map(|(after, limit)| Asked::Rooms(plaza::Rooms { after, limit })),
         (any_text(), any_text()).prop_map(|(room, topic)| Asked::Topic(plaza::SetTopic { room, topic })),
-        any_text().prop_map(|name| Asked::Rename(plaza::Rename { name })),
+        (any_text(), any_text()).prop_map(|(name, key)| Asked::Rename(plaza::Rename { name, key })),
         (
             any_text(),
             any_text(),

@@ -89,7 +89,13 @@ fn every_request_is_read_from_json() {
                 topic: "news".into(),
             },
         ),
-        (r#"{"rename":{"name":"bob"}}"#, Command::Rename { name: user("bob") }),
+        (
+            r#"{"rename":{"name":"bob","key":"k"}}"#,
+            Command::Rename {
+                name: user("bob"),
+                key: Some("k".into()),
+            },
+        ),
         (
             r#"{"history":{"room":"lobby","after":0}}"#,
             Command::History {

@@ -296,7 +296,7 @@ fn every_limit_is_checked_in_both_forms() {
             "topic.topic holds U+000A",
         ),
         (
-            Asked::Rename(Rename { name: String::new() }),
+            Asked::Rename(Rename::default()),
             ErrorCode::BadName,
             "rename.name: the name is empty",
         ),
