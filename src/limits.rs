@@ -109,9 +109,9 @@ pub const PRIVATE_BYTES: usize = 256 * 1024;
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Bytes of replies that may wait for all full sockets of a shard together; above it each may keep less waiting.
 pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
-/// The same as [`PRIVATE_BYTES`] then, and the end of a connection that others say more to which it cannot read from the store:
-/// a long reply and a socket's fair share of the memory.
-pub const PRIVATE_BYTES_PRESSED: usize = 16 * 1024;
+/// The same as [`PRIVATE_BYTES`] then, and the end of a connection to which others say more that it cannot read from the store:
+/// one message of the longest.
+pub const PRIVATE_BYTES_PRESSED: usize = NATIVE_MESSAGE_BYTES;
 /// Requests of one connection that are not answered yet; above it the connection is not read.
 pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
 /// Sockets served in one turn of a shard, between two looks at its inbox and its rooms.
@@ -152,7 +152,7 @@ pub const NATIVE_PING_EVERY: Duration = Duration::from_secs(25);
 pub const JSON_NUMBERS_BELOW: u64 = 1 << 53;
 /// Longest token, in bytes: a signed token with a dozen claims has 2 KiB, and proxies cut headers at 8 KiB.
 pub const TOKEN_BYTES: usize = 8 * 1024;
-/// Longest key of a name, in bytes: the server's own have half of that.
+/// Longest key of a name, in bytes: four times the server's own.
 pub const NAME_KEY_BYTES: usize = 128;
 /// Shortest key that a client may make for a new name, in bytes: 128 random bits in hexadecimal.
 pub const NAME_KEY_LEAST: usize = 32;
@@ -317,7 +317,8 @@ pub const DIRECT_ENVELOPE_BYTES: usize = 128;
 /// Conversations of one session of which it is remembered how far they were given; with more it begins anew, and what is read
 /// from the store may come twice, with the same numbers.
 pub const CONVERSATIONS_NOTED: usize = 4 * 1024;
-/// Direct messages that wait behind a session's mail while it is read; with more, the mail is read once more instead.
+/// Direct messages that wait behind a session's mail while it is read, and conversations noted to be read once more; with more
+/// messages, the mail is read once more instead.
 pub const MAIL_LIVE: usize = 256;
 /// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.
 pub const HISTORY_DAMAGES: usize = 1_000;

@@ -280,9 +280,11 @@ export class Chat {
 
   /** The key of a name; for one without, a new one, kept before it is sent: a connection that breaks cannot lose it. */
   #keyOf(name) {
-    const { keys } = this.store.state;
-    if (!Object.hasOwn(keys, name)) this.store.keep(name, this.#makeKey());
-    return keys[name];
+    const known = () => Object.hasOwn(this.store.state.keys, name);
+    // Another tab may have one.
+    if (!known()) this.store.now();
+    if (!known()) this.store.keep(name, this.#makeKey());
+    return known() ? this.store.state.keys[name] : '';
   }
 
   #resumed = [];

@@ -209,7 +209,7 @@ settings! {
         yield_writes: usize = "128", within "1"..="65536";
         /// Messages that wait at a shard for its attention; what does not fit waits at the sender.
         inbox_messages: usize = "8192", within "64"..="1048576";
-        /// With more than this on the way to one shard, new talks get `busy`.
+        /// With more than this on the way to one shard, new talks get `busy`; the same goes for direct messages by themselves.
         inflight_bytes: ByteCount = "8MiB", within "256KiB"..="4GiB";
     }
 

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Answer, Append, Ask, Bearer, Claim, LogId, StoreFault, Write,
+    Answer, Append, Ask, Bearer, Claim, LogId, NameKey, StoreFault, Write,
     checksum::Checksum,
     files,
     messages::{self, FreshMessage},
@@ -66,7 +66,7 @@ impl<'w> Work<'w> {
         match write {
             Write::Append(append) => self.append(append, fresh),
             Write::Ask(Ask::Mark { log, user, seq, bearer }, _) => self.mark(log, user, *seq, *bearer),
-            Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key.as_deref()),
+            Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key.as_ref().map(|key| key.0.as_str())),
             Write::Ask(
                 Ask::Head(_)
                 | Ask::Page { .. }
@@ -198,7 +198,7 @@ impl<'w> Work<'w> {
                     .and_then(|mut insert| insert.execute(params![name, hash.as_slice(), name_crc(name, &hash)]))
                     .map_err(whole)?;
                 self.wrote = true;
-                Claim::First { key }
+                Claim::First { key: NameKey(key) }
             }
             Some((hash, crc)) if crc != name_crc(name, &hash) => {
                 return Ok(Plan::Fault(StoreFault::Damaged {
@@ -208,7 +208,7 @@ impl<'w> Work<'w> {
                     seen: format!("the row of {name:?} in table name does not match its checksum"),
                 }));
             }
-            // Hashes are compared, of keys with 128 random bits: how long it takes says nothing about the key.
+            // Hashes are compared: how long it takes says nothing about the key.
             Some((hash, _)) if key.is_some_and(|key| Sha256::digest(key.as_bytes()).as_slice() == hash) => Claim::Held,
             Some(_) => {
                 let mail = self

@@ -41,8 +41,8 @@ pub use settings::{Durability, KeyWindow, Retention, Settings};
 pub use start::{Recovered, StartFault};
 pub use stats::{Health, HistoryStats};
 pub use types::{
-    Answer, Append, Ask, Bearer, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, Outcome,
-    ReadUpTo, StoreFault, UserPair, Which, Window,
+    Answer, Append, Ask, Bearer, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, NameKey,
+    Outcome, ReadUpTo, StoreFault, UserPair, Which, Window,
 };
 
 use std::{

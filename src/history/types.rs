@@ -109,7 +109,7 @@ pub enum Ask {
         user: UserName,
         /// The key that came with it. It becomes the key of a name that has none, unless it is shorter than
         /// [`crate::limits::NAME_KEY_LEAST`].
-        key: Option<String>,
+        key: Option<NameKey>,
     },
 }
 
@@ -297,6 +297,16 @@ pub struct ConversationHead {
     pub unread: u64,
 }
 
+/// The key of a name. Whoever has it has the name's mail, so nothing prints it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NameKey(pub String);
+
+impl std::fmt::Debug for NameKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("NameKey(…)")
+    }
+}
+
 /// What is known of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Claim {
@@ -304,7 +314,7 @@ pub enum Claim {
     /// kept.
     First {
         /// To be handed out in `welcome`.
-        key: String,
+        key: NameKey,
     },
     /// The key given is the key of the name.
     Held,

@@ -198,6 +198,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         if self.catch_up(id) {
             // The replies are out, whatever the rooms still have for it.
+            self.mail_after_write(id);
             self.read_on(id);
             return true;
         }

@@ -19,7 +19,7 @@ use crate::{
         UserName,
     },
     codec::NATIVE,
-    history::{Ask, Claim, ConversationHead, LogHead, LogId, LostInterval, UserPair, Which, Window},
+    history::{Ask, Claim, ConversationHead, LogHead, LogId, LostInterval, NameKey, UserPair, Which, Window},
     limits, wire,
 };
 
@@ -28,16 +28,25 @@ use crate::{
 pub(crate) struct Mail {
     /// Which reading of the session's this is; answers to an earlier one are passed over.
     number: u32,
-    /// Positions that the client gave.
+    /// Positions that the client gave, or behind which something was said that waits in the store: those conversations are read
+    /// whatever other sessions of the user have read.
     known: Vec<(UserName, Position)>,
     /// Conversations still to be read, and after which talk.
     pending: VecDeque<(UserName, Seq)>,
     /// What was said meanwhile.
     live: VecDeque<Arc<Direct>>,
+    /// Bytes of their texts.
+    live_bytes: usize,
     /// More was said meanwhile than may wait: the conversations are read once more.
     again: bool,
     /// A page has been asked for.
     asked: bool,
+}
+
+impl Mail {
+    fn has_room_for(&self, direct: &Direct) -> bool {
+        self.live.len() < limits::MAIL_LIVE && self.live_bytes + direct.talk.text.len() <= limits::PRIVATE_BYTES
+    }
 }
 
 /// Up to which message a session has been given each conversation, by the other one.
@@ -113,7 +122,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let ask = Ask::Claim {
             user: name,
-            key: hello.key.clone(),
+            key: hello.key.clone().map(NameKey),
         };
         if !self.ask_store(ask, Ticket::Hello(id)) {
             let refusal = ErrorCode::Busy.because("the store has as much to do as it may hold; say hello again");
@@ -131,7 +140,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let Claiming { request, hello } = *claiming;
         match claim {
-            Claim::First { key } => self.enter(id, request, hello, Ownership::New(key)),
+            Claim::First { key } => self.enter(id, request, hello, Ownership::New(key.0)),
             Claim::Held => self.enter(id, request, hello, Ownership::Held),
             Claim::Other { mail: false } => self.enter(id, request, hello, Ownership::Stranger),
             Claim::Other { mail: true } => self.refuse(id, request, reserved(&name)),
@@ -157,7 +166,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if self.store.is_none() || !native || same {
             return self.rename(id, request, name, None);
         }
-        let ask = Ask::Claim { user: name, key };
+        let ask = Ask::Claim {
+            user: name,
+            key: key.map(NameKey),
+        };
         if self.ask_store(
             ask,
             Ticket::Rename {
@@ -179,7 +191,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn rename_claimed(&mut self, id: SessionId, request: RequestId, name: UserName, claim: Claim) {
         match claim {
             Claim::Other { mail: true } => self.refuse(id, request, reserved(&name)),
-            Claim::First { key } => self.rename_owned(id, request, name, Ownership::New(key)),
+            Claim::First { key } => self.rename_owned(id, request, name, Ownership::New(key.0)),
             Claim::Held => self.rename_owned(id, request, name, Ownership::Held),
             Claim::Other { mail: false } => self.rename_owned(id, request, name, Ownership::Stranger),
         }
@@ -313,13 +325,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             },
             None if mail.again => {
                 mail.again = false;
-                mail.live.clear();
                 // Read behind all that is thrown away here: it was committed before it was told.
+                for direct in std::mem::take(&mut mail.live) {
+                    left_to_store(&mut mail.known, &direct, &user);
+                }
+                mail.live_bytes = 0;
                 Ask::Conversations {
                     user,
                     which: Which::Mail {
                         bearer,
-                        known: Vec::new(),
+                        known: mail.known.iter().map(|(peer, _)| peer.clone()).collect(),
                     },
                 }
             }
@@ -400,6 +415,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 session.mail = None;
                 return;
             };
+            mail.live_bytes -= direct.talk.text.len();
             let peer = peer_of(&direct, &session.name);
             self.tell_session(id, &direct, peer);
         }
@@ -429,7 +445,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A direct message for a session: at once, or behind its mail. When much waits for the session's socket already and the
     /// message is stored, it is read from there as fast as the client reads, and takes no memory here.
     pub(super) fn direct_to(&mut self, id: SessionId, direct: &Arc<Direct>) {
-        let stored = self.reads_mail(id);
+        // Those whose mail goes by their name alone are not given it once the name has a key: nothing may be left to it.
+        let stored = self.store.is_some() && self.owns_mail(id);
         if stored && self.is_full(id) {
             // All of it may be of this turn, and the socket has not been asked yet.
             self.write(id);
@@ -442,15 +459,24 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match session.mail.as_mut() {
             None if from_store => {
                 session.readings = session.readings.wrapping_add(1);
-                session.mail = Some(Box::new(Mail {
+                let mut mail = Mail {
                     number: session.readings,
                     again: true,
                     ..Mail::default()
-                }));
+                };
+                left_to_store(&mut mail.known, direct, &session.name);
+                session.mail = Some(Box::new(mail));
             }
             None => self.tell_session(id, direct, peer),
-            Some(mail) if mail.again || mail.live.len() >= limits::MAIL_LIVE => mail.again = true,
-            Some(mail) => mail.live.push_back(direct.clone()),
+            // While the store answers it may wait here; while the socket is full it waits in the store.
+            Some(mail) if mail.asked && !mail.again && mail.has_room_for(direct) => {
+                mail.live_bytes += direct.talk.text.len();
+                mail.live.push_back(direct.clone());
+            }
+            Some(mail) => {
+                mail.again = true;
+                left_to_store(&mut mail.known, direct, &session.name);
+            }
         }
     }
 
@@ -577,6 +603,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.ask_pong(id);
     }
 
+    /// Bytes of direct messages that wait in memory behind a session's mail.
+    #[cfg(test)]
+    pub(super) fn mail_behind(&mut self, id: SessionId) -> usize {
+        self.mail(id)
+            .map_or(0, |mail| mail.live.iter().map(|direct| direct.talk.text.len()).sum())
+    }
+
     fn mail(&mut self, id: SessionId) -> Option<&mut Mail> {
         self.connection(id)?.session.as_mut()?.mail.as_deref_mut()
     }
@@ -592,6 +625,19 @@ fn note(given: &mut Option<Box<Given>>, peer: &UserName, seq: Seq) {
         given.clear();
     }
     given.insert(peer.clone(), seq);
+}
+
+/// Notes that a conversation is to be read from behind what was said before this, which the session is not told now. Of more
+/// conversations than may be noted, those are read in which nobody has read what was said.
+fn left_to_store(known: &mut Vec<(UserName, Position)>, direct: &Direct, user: &UserName) {
+    let peer = peer_of(direct, user);
+    if known.len() < limits::MAIL_LIVE && known.iter().all(|(noted, _)| *noted != peer) {
+        let position = Position {
+            epoch: direct.talk.epoch,
+            seq: direct.talk.prev,
+        };
+        known.push((peer, position));
+    }
 }
 
 /// Who the other one is.

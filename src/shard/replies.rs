@@ -73,7 +73,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn has_too_much_waiting(&self, id: SessionId, reply: &Reply) -> bool {
         let most = match reply {
             Reply::Direct(_) if self.is_pressed() => limits::PRIVATE_BYTES_PRESSED,
-            _ if self.is_pressed() => 2 * limits::PRIVATE_BYTES,
+            // What it asked for itself: a client with so much waiting is not read.
             _ => limits::PRIVATE_BYTES_MOST,
         };
         self.private_bytes(id) > most

@@ -20,7 +20,10 @@ use std::{
 };
 
 use crossbeam::queue::{ArrayQueue, SegQueue};
-use tokio::task::{LocalSet, spawn_local, yield_now};
+use tokio::{
+    sync::{Notify, oneshot},
+    task::{JoinSet, LocalSet, yield_now},
+};
 
 use super::{
     arriving::{Arrivals, Arrived, Arriving},
@@ -102,8 +105,13 @@ pub(crate) struct Local {
     /// Connections whose socket is full.
     blocked: RefCell<HashSet<SessionId, foldhash::fast::RandomState>>,
     flusher: RefCell<Option<Waker>>,
+    /// Told when a turn has panicked, in whichever task.
+    broken: Notify,
     shards: Arc<Shards>,
 }
+
+/// Tells of a turn that is left by a panic.
+struct TurnGuard<'a>(&'a Notify);
 
 /// Connections that have more to be read than an edge of the poller will tell.
 #[derive(Default)]
@@ -228,7 +236,7 @@ pub(crate) fn run(
     observer: Rc<dyn Observer>,
     store: Option<Store>,
     seed: u64,
-    stop: tokio::sync::oneshot::Receiver<()>,
+    stop: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
@@ -260,23 +268,39 @@ pub(crate) fn run(
         unread: RefCell::default(),
         blocked: RefCell::default(),
         flusher: RefCell::new(None),
+        broken: Notify::new(),
         shards,
     });
-    let tasks = LocalSet::new();
-    tasks.block_on(&runtime, async {
-        spawn_local(local.clone().serve_sockets(poller, newcomers.clone()));
-        spawn_local(local.clone().receive_messages());
-        spawn_local(local.clone().flush_rooms());
-        spawn_local(local.clone().keep_time(newcomers, report));
-        // Told to stop, or the one who could tell is gone: both mean the end.
-        let _ = stop.await;
+    LocalSet::new().block_on(&runtime, async {
+        let mut tasks = JoinSet::new();
+        tasks.spawn_local(local.clone().serve_sockets(poller, newcomers.clone()));
+        tasks.spawn_local(local.clone().receive_messages());
+        tasks.spawn_local(local.clone().flush_rooms());
+        tasks.spawn_local(local.clone().keep_time(newcomers, report));
+        until_stopped(stop, tasks, &local.broken).await;
     });
     Ok(())
+}
+
+/// Waits until the shard is told to stop, or the one who could tell is gone.
+///
+/// # Panics
+/// When a task of the shard has panicked, or a turn that another task began: the runtime would keep that to itself.
+async fn until_stopped(stop: oneshot::Receiver<()>, mut tasks: JoinSet<()>, broken: &Notify) {
+    tokio::select! {
+        _ = stop => {}
+        ended = tasks.join_next() => match ended.and_then(Result::err).and_then(|error| error.try_into_panic().ok()) {
+            Some(panic) => std::panic::resume_unwind(panic),
+            None => unreachable!("the tasks of a shard have no end"),
+        },
+        () = broken.notified() => std::panic::resume_unwind(Box::new("a turn of the shard was not ended")),
+    }
 }
 
 impl Local {
     /// One turn of the engine, and what it wants afterwards.
     fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut Engine<Transport, SystemClock>) -> R) -> R {
+        let _guard = TurnGuard(&self.broken);
         let mut engine = self.engine.borrow_mut();
         engine.begin();
         let result = act(&mut engine);
@@ -532,6 +556,14 @@ impl Local {
     }
 }
 
+impl Drop for TurnGuard<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.notify_one();
+        }
+    }
+}
+
 impl Unread {
     fn put(&mut self, id: SessionId) {
         self.queue.push_back(id);
@@ -556,5 +588,59 @@ impl Clock for SystemClock {
 impl Drop for Load {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::{panic, rc::Rc};
+
+    use tokio::task::spawn_local;
+
+    use super::*;
+
+    fn run_until_stopped(begin: impl FnOnce(&mut JoinSet<()>, Rc<Notify>)) -> std::thread::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (_keep, stop) = oneshot::channel();
+        panic::catch_unwind(panic::AssertUnwindSafe(|| {
+            LocalSet::new().block_on(&runtime, async {
+                let (mut tasks, broken) = (JoinSet::new(), Rc::new(Notify::new()));
+                tasks.spawn_local(std::future::pending());
+                begin(&mut tasks, broken.clone());
+                until_stopped(stop, tasks, &broken).await;
+            });
+        }))
+    }
+
+    #[test]
+    fn a_task_that_panics_ends_the_shard() {
+        let ended = run_until_stopped(|tasks, _| {
+            tasks.spawn_local(async { panic!("this panic belongs to the test") });
+        });
+        assert!(ended.is_err());
+    }
+
+    #[test]
+    fn a_turn_that_panics_ends_the_shard_whichever_task_began_it() {
+        let ended = run_until_stopped(|_, broken| {
+            spawn_local(async move {
+                let _guard = TurnGuard(&broken);
+                panic!("this panic belongs to the test");
+            });
+        });
+        assert!(ended.is_err());
+    }
+
+    #[test]
+    fn a_shard_that_is_told_to_stop_ends_quietly() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (tell, stop) = oneshot::channel();
+        drop(tell);
+        LocalSet::new().block_on(&runtime, async {
+            let mut tasks = JoinSet::new();
+            tasks.spawn_local(std::future::pending());
+            until_stopped(stop, tasks, &Notify::new()).await;
+        });
     }
 }

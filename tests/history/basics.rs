@@ -3,8 +3,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use plaza::{
     chat::{Position, Since},
     history::{
-        Answer, Ask, Bearer, Claim, Health, KeyWindow, LogId, LostInterval, Outcome, Retention, Settings, StartFault,
-        Which, Window,
+        Answer, Ask, Bearer, Claim, Health, KeyWindow, LogId, LostInterval, NameKey, Outcome, Retention, Settings,
+        StartFault, Which, Window,
     },
 };
 
@@ -346,7 +346,7 @@ fn a_name_has_the_key_of_its_first_use() {
     let dir = tempfile::tempdir().unwrap();
     let caller = Caller::open(dir.path());
     let claim = |caller: &Caller, key: Option<&str>| {
-        let key = key.map(str::to_owned);
+        let key = key.map(|key| NameKey(key.to_owned()));
         match caller.answer(Ask::Claim {
             user: user("alice"),
             key,
@@ -359,17 +359,17 @@ fn a_name_has_the_key_of_its_first_use() {
         panic!()
     };
     assert_eq!(claim(&caller, None), Claim::Other { mail: false });
-    assert_eq!(claim(&caller, Some(&key)), Claim::Held);
+    assert_eq!(claim(&caller, Some(&key.0)), Claim::Held);
     committed(caller.say(&pair("alice", "bob"), "bob", "x", None));
     caller.history.stop();
     let caller = Caller::open(dir.path());
     assert_eq!(claim(&caller, Some("guess")), Claim::Other { mail: true });
-    assert_eq!(claim(&caller, Some(&key)), Claim::Held);
+    assert_eq!(claim(&caller, Some(&key.0)), Claim::Held);
     caller.history.stop();
     for file in ["history.db", "search.db"] {
         let bytes = std::fs::read(dir.path().join(file)).unwrap();
         assert!(
-            !bytes.windows(key.len()).any(|window| window == key.as_bytes()),
+            !bytes.windows(key.0.len()).any(|window| window == key.0.as_bytes()),
             "the key itself is in {file}"
         );
     }
@@ -380,14 +380,19 @@ fn a_name_takes_the_key_that_its_first_user_brings_unless_it_is_short() {
     let dir = tempfile::tempdir().unwrap();
     let caller = Caller::open(dir.path());
     let claim = |name: &str, key: &str| {
-        let (user, key) = (user(name), Some(key.to_owned()));
+        let (user, key) = (user(name), Some(NameKey(key.to_owned())));
         match caller.answer(Ask::Claim { user, key }) {
             Answer::Name { claim, .. } => claim,
             other => panic!("{other:?}"),
         }
     };
     let own = "0123456789abcdef0123456789abcdef";
-    assert_eq!(claim("alice", own), Claim::First { key: own.into() });
+    assert_eq!(
+        claim("alice", own),
+        Claim::First {
+            key: NameKey(own.into())
+        }
+    );
     assert_eq!(claim("alice", own), Claim::Held);
     assert_eq!(
         claim("alice", "fedcba9876543210fedcba9876543210"),
@@ -396,9 +401,9 @@ fn a_name_takes_the_key_that_its_first_user_brings_unless_it_is_short() {
     let Claim::First { key } = claim("bob", "short") else {
         panic!()
     };
-    assert!(key.len() >= own.len());
+    assert!(key.0.len() >= own.len());
     assert_eq!(claim("bob", "short"), Claim::Other { mail: false });
-    assert_eq!(claim("bob", &key), Claim::Held);
+    assert_eq!(claim("bob", &key.0), Claim::Held);
 }
 
 #[test]

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use plaza::history::{Answer, Ask, Bearer, Claim, tools};
+use plaza::history::{Answer, Ask, Bearer, Claim, NameKey, tools};
 
 use crate::support::{Caller, committed, pair, room, user};
 
-fn filled(dir: &std::path::Path) -> (Caller, String) {
+fn filled(dir: &std::path::Path) -> (Caller, NameKey) {
     let caller = Caller::open(dir);
     for n in 0..30 {
         committed(caller.say(

@@ -71,6 +71,24 @@ test('a new name has a key that is kept before it is said, so that a broken conn
   assert.deepEqual([socket().last('hello').hello.name, socket().last('hello').hello.key], ['ada', key]);
 });
 
+test('two tabs that take the same new name, one after the other, say the same key', async () => {
+  const storage = fakeStorage();
+  const [one, other] = [chat({ storage }), chat({ storage })];
+  await other.enter();
+  one.chat.rename('eve');
+  one.socket().open();
+  const { key } = one.socket().last('hello').hello;
+  other.chat.rename('eve');
+  assert.equal(other.socket().last('rename').rename.key, key);
+});
+
+test('a name that objects have by themselves is said without a key', async () => {
+  const { chat: made, socket } = chat();
+  made.rename('__proto__');
+  socket().open();
+  assert.equal(socket().last('hello').hello.key, '');
+});
+
 test('a rename brings a key of the new name, which is kept', async () => {
   const { chat: made, enter, socket, store } = chat();
   await enter();

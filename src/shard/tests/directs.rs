@@ -6,7 +6,7 @@ use crate::{
     chat::ShardId,
     limits,
     proto::plaza::{self, client_message::Request as Ask},
-    shard::testing::{OPEN, World, answers},
+    shard::testing::{OPEN, Speaks, World, answers},
 };
 
 /// So many sessions of bob, and a long text that all of them together cannot be handed in one turn.
@@ -190,6 +190,59 @@ fn a_reader_of_stored_messages_that_is_slow_takes_little_memory_and_gets_all_in_
     world.direct(ann, "bob", "now it is quick again");
     world.store_answers();
     assert_eq!(numbers(&mut world, bob), ["now it is quick again"]);
+    world.check_rest();
+}
+
+#[test]
+fn a_slow_session_gets_what_another_session_of_its_user_has_read_meanwhile() {
+    let mut world = World::new(1).kept();
+    let ann = world.user(0, "ann");
+    let slow = world.user(0, "bob");
+    world.store_answers();
+    let key = world.messages(slow)[0]["welcome"]["key"].as_str().unwrap().to_owned();
+    let quick = world.connect(0, Speaks::Json, "bob");
+    let hello = plaza::Hello {
+        name: "bob".into(),
+        key,
+        ..Default::default()
+    };
+    world.ask(quick, Ask::Hello(hello));
+    world.store_answers();
+    world.set_room(slow, 0);
+    let count = 4 * limits::PRIVATE_BYTES / LONG;
+    let read = |world: &mut World, seq: usize| {
+        let read = plaza::Read {
+            peer: "ann".into(),
+            seq: seq as u64,
+            ..Default::default()
+        };
+        world.ask(quick, Ask::Read(read));
+        world.store_answers();
+    };
+    for n in 0..count {
+        world.direct(ann, "bob", &long(n));
+        world.store_answers();
+        read(&mut world, n + 1);
+    }
+    let mut heard = Vec::new();
+    while heard.len() < count / 2 {
+        world.add_room(slow, LONG);
+        world.store_answers();
+        heard.extend(numbers(&mut world, slow));
+    }
+    // It stops again while its mail is read: nothing is gathered behind that.
+    for n in count..2 * count {
+        world.direct(ann, "bob", &long(n));
+        world.store_answers();
+        read(&mut world, n + 1);
+    }
+    let id = world.id(slow);
+    assert!(world.engine(slow).mail_behind(id) <= limits::PRIVATE_BYTES);
+    world.set_room(slow, OPEN);
+    world.store_answers();
+    heard.extend(numbers(&mut world, slow));
+    let expected: Vec<String> = (0..2 * count).map(|n| n.to_string()).collect();
+    assert_eq!(heard, expected);
     world.check_rest();
 }
 
