@@ -314,6 +314,8 @@ pub const REPLAY_TALKS: usize = 256;
 pub const DIRECTS_PER_TURN: usize = 512;
 /// What a direct message counts for each session that is to have it, beside its text: about what its envelope takes on the wire.
 pub const DIRECT_ENVELOPE_BYTES: usize = 128;
+/// A direct message that counts at most this part of what may be underway is a small one: 128 KiB of the default 8 MiB.
+pub const DIRECT_SMALL_SHARE: usize = 64;
 /// Conversations of one session of which it is remembered how far they were given; with more it begins anew, and what is read
 /// from the store may come twice, with the same numbers.
 pub const CONVERSATIONS_NOTED: usize = 4 * 1024;

@@ -63,7 +63,7 @@ impl Directs {
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn direct_at_home(&mut self, to: UserName, said: Utterance) {
-        if self.is_congested() || self.directory.directs.most() > self.settings.underway_bytes {
+        if self.is_congested() || self.has_too_many(&said, &to) {
             return self.answer(said.session, said.id, Reply::Error(too_many()));
         }
         if self.store.is_some() {
@@ -75,6 +75,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let position = self.pairs.next(&said.from, &to);
         self.tell_direct(to, said, position, position.seq - 1, self.now.unix_ms);
+    }
+
+    /// Whether this one more would be too much. Small ones have as much room again, so that those who fill it with large ones leave
+    /// the others theirs.
+    fn has_too_many(&self, said: &Utterance, to: &UserName) -> bool {
+        let (underway, most) = (self.directory.directs.most(), self.settings.underway_bytes);
+        let small = most / limits::DIRECT_SMALL_SHARE;
+        underway > most && (underway > 2 * most || self.direct_bytes(said, to) > small)
     }
 
     /// A direct message has its number: both users' sessions are told, wherever they are.

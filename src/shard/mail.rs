@@ -505,7 +505,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.private_bytes(id) > self.private_most()
     }
 
-    /// Whether the stored messages of its name are this session's to read.
+    /// Whether a session asks the store for the messages of its name. Where it has no key, the store looks whether there is one.
     fn reads_mail(&self, id: SessionId) -> bool {
         let Some(connection) = self.connections.get(id.slot as usize) else {
             return false;

@@ -123,6 +123,27 @@ fn who_says_more_to_many_sessions_than_may_be_underway_is_told_busy_and_what_was
 }
 
 #[test]
+fn small_direct_messages_have_room_beside_large_ones_that_fill_theirs() {
+    let (mut world, ann, bystander, _) = many_bobs();
+    let said = |world: &mut World, client: usize, to: &str, text: &str| {
+        let id = world.direct(client, to, text);
+        world.calm();
+        let told = world.messages(client);
+        let answer = told.iter().find(|told| answers(told, id)).unwrap().clone();
+        answer["ack"].is_object()
+    };
+    let underway = ShardId(0);
+    world.directory.directs.add(underway, limits::UNDERWAY_BYTES + 1);
+    assert!(!said(&mut world, ann, "bob", &long(1)), "a large one");
+    assert!(said(&mut world, bystander, "ann", "hello"), "a small one");
+    world.directory.directs.add(underway, limits::UNDERWAY_BYTES);
+    assert!(!said(&mut world, bystander, "ann", "hello"), "above twice the bound");
+    world.directory.directs.take(underway, 2 * limits::UNDERWAY_BYTES + 1);
+    assert!(said(&mut world, ann, "bob", &long(1)));
+    world.check_rest();
+}
+
+#[test]
 fn direct_messages_that_are_being_stored_count_as_underway_too() {
     let mut world = World::new(2).kept();
     let ann = world.user(0, "ann");
