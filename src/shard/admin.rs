@@ -9,7 +9,7 @@ use super::{
     connection::{Phase, Socket},
     engine::{Clock, Engine},
     message::ToShard,
-    run::Shards,
+    shards::Shards,
 };
 use crate::{
     chat::{

@@ -6,7 +6,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     event::View,
-    mail::{Acknowledging, Claiming, Given, Mail},
+    mail::{Acknowledging, Given, Mail},
+    names::Claiming,
 };
 use crate::{
     chat::{Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},

@@ -2,7 +2,7 @@
 //!
 //! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
 //! messages), `session` (messages to commands), `homing` (commands to events) and `directs`, `rooms` (events to members), `flush` (events
-//! to sockets), `replies`, `ending`, `draining` and `timers`; `stored`, `opening`, `replay`, `mail` and `questions` stand
+//! to sockets), `replies`, `ending`, `draining` and `timers`; `stored`, `opening`, `names`, `replay`, `mail` and `questions` stand
 //! between the engine and the store; `run` puts it on a thread, with `poller` for its sockets.
 
 mod admin;
@@ -22,6 +22,7 @@ mod inbox;
 mod log;
 mod mail;
 mod message;
+mod names;
 mod opening;
 mod pace;
 mod pairs;
@@ -35,6 +36,7 @@ mod rooms;
 mod run;
 mod session;
 mod settings;
+mod shards;
 mod stats;
 mod stored;
 mod sync;
@@ -53,7 +55,8 @@ pub(crate) use arriving::{Arrived, Arriving};
 pub(crate) use engine::Observer;
 pub(crate) use message::ToShard;
 pub(crate) use report::Reporter;
-pub(crate) use run::{Local, Newcomers, Shards, run};
+pub(crate) use run::{Local, Newcomers, run};
+pub(crate) use shards::Shards;
 pub(crate) use stored::{Store, Ticket};
 
 /// Why a connection ended; the name is the label in metrics and logs.

@@ -19,46 +19,28 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crossbeam::queue::{ArrayQueue, SegQueue};
 use tokio::{
     sync::{Notify, oneshot},
     task::{JoinSet, LocalSet, yield_now},
 };
 
 use super::{
-    arriving::{Arrivals, Arrived, Arriving},
-    directory::Directory,
+    arriving::{Arrivals, Arriving},
     engine::{Clock, Engine, Observer, Want},
     inbox::{Inbox, Outbox},
-    message::{ToHome, ToShard},
+    message::ToShard,
     poller::{Poller, Registry, Watched},
     reading::Reading,
-    settings::Settings,
+    shards::Shards,
     stats::Stats,
-    stored::{self, Store, Ticket},
+    stored::{self, Store},
     transport::Transport,
 };
 use crate::{
     chat::{SessionId, ShardId},
-    codec::{Handshake, Profile},
-    history::Outcome,
+    codec::Handshake,
     limits,
 };
-
-/// What all shards of a node share.
-pub(crate) struct Shards {
-    pub(crate) inboxes: Arc<[Inbox<ToShard>]>,
-    pub(crate) arrivals: Box<[ArrayQueue<Arrived>]>,
-    /// What became of the talks of each shard. Bounded by what each shard may have underway there.
-    stored: Box<[SegQueue<Outcome<Ticket>>]>,
-    /// What the store answers to each shard's questions; apart, so that no talk waits behind pages. Bounded in the same way.
-    answers: Box<[SegQueue<Outcome<Ticket>>]>,
-    /// Connections of each shard, those in their handshake included.
-    pub(crate) load: Box<[Arc<AtomicUsize>]>,
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) profiles: Arc<[Profile]>,
-}
 
 /// Takes arrivals through their handshake; calls [`Local::open`] with those that become connections.
 pub(crate) trait Newcomers: Clone + 'static {
@@ -124,101 +106,6 @@ struct Unread {
 /// The machine's clocks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SystemClock(Instant);
-
-impl Shards {
-    /// Queues and maps for `count` shards.
-    pub(crate) fn new(count: usize, settings: Settings, profiles: Arc<[Profile]>, seed: u64) -> Self {
-        Self {
-            inboxes: (0..count).map(|_| Inbox::new(settings.inbox_messages, count)).collect(),
-            arrivals: (0..count).map(|_| ArrayQueue::new(limits::ARRIVALS)).collect(),
-            stored: (0..count).map(|_| SegQueue::new()).collect(),
-            answers: (0..count).map(|_| SegQueue::new()).collect(),
-            load: (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect(),
-            directory: Arc::new(Directory::new(count, seed)),
-            settings: Arc::new(settings),
-            profiles,
-        }
-    }
-
-    /// Hands a socket to the shard with the fewest connections; gives it back if all of them are full.
-    pub(crate) fn place(&self, mut arrived: Arrived) -> Result<(), Arrived> {
-        let mut order: Vec<usize> = (0..self.load.len()).collect();
-        order.sort_by_key(|shard| self.load[*shard].load(Ordering::Relaxed));
-        for shard in order {
-            self.load[shard].fetch_add(1, Ordering::Relaxed);
-            match self.arrivals[shard].push(arrived) {
-                Ok(()) => {
-                    self.inboxes[shard].wake();
-                    return Ok(());
-                }
-                Err(back) => {
-                    self.load[shard].fetch_sub(1, Ordering::Relaxed);
-                    arrived = back;
-                }
-            }
-        }
-        Err(arrived)
-    }
-
-    /// Hands over what the store says. Called on the store's threads; never waits.
-    pub(crate) fn deliver(&self, outcomes: Vec<Outcome<Ticket>>) {
-        let mut woken: Vec<usize> = Vec::new();
-        for outcome in outcomes {
-            let shard = usize::from(stored::ticket(&outcome).shard().0);
-            let lanes = match &outcome {
-                Outcome::Committed { .. }
-                | Outcome::Duplicate { .. }
-                | Outcome::KeyConflict { .. }
-                | Outcome::Failed { .. } => &self.stored,
-                Outcome::Answered { .. } | Outcome::Unanswered { .. } => &self.answers,
-            };
-            let Some(lane) = lanes.get(shard) else { continue };
-            lane.push(outcome);
-            if !woken.contains(&shard) {
-                woken.push(shard);
-            }
-        }
-        for shard in woken {
-            if let Some(inbox) = self.inboxes.get(shard) {
-                inbox.wake();
-            }
-        }
-    }
-
-    /// Tells a shard something from outside; whether there was room for it.
-    pub(crate) fn try_tell(&self, shard: usize, message: ToShard) -> bool {
-        self.inboxes.get(shard).is_some_and(|inbox| inbox.push(message).is_ok())
-    }
-
-    /// Tells a shard something from outside, waiting until there is room. Not for the threads of shards.
-    pub(crate) fn tell(&self, shard: usize, mut message: ToShard) {
-        let Some(inbox) = self.inboxes.get(shard) else { return };
-        while let Err(back) = inbox.push(message) {
-            message = back;
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    /// The operator says something to all members of a room. Whether the room's home had room for it.
-    pub(crate) fn say_to_room(&self, room: crate::chat::RoomName, text: Arc<str>) -> bool {
-        let home = self.directory.home_of(room.as_str());
-        self.try_tell(usize::from(home.0), ToShard::Home(ToHome::System { room, text }))
-    }
-
-    /// The operator says something to all sessions of a user. Whether every shard that has some had room for it.
-    pub(crate) fn say_to_user(&self, user: &crate::chat::UserName, text: &Arc<str>) -> bool {
-        // All of them, also after one that is full: who can be told is told.
-        self.directory.whereabouts(user).fold(true, |told, shard| {
-            let (user, text) = (user.clone(), text.clone());
-            self.try_tell(usize::from(shard.0), ToShard::SystemTo { user, text }) && told
-        })
-    }
-
-    /// Connections of all shards.
-    pub(crate) fn connections(&self) -> usize {
-        self.load.iter().map(|load| load.load(Ordering::Relaxed)).sum()
-    }
-}
 
 /// Runs one shard until it is told to stop. Blocks the thread.
 ///

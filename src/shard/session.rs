@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{
     connection::{Held, Phase, Session, Socket},
     engine::{Clock, Engine, Gathering},
-    mail::Ownership,
     message::{Retry, ToHome, ToShard},
+    names::Ownership,
     questions::Question,
 };
 use crate::{
