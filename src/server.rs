@@ -137,7 +137,11 @@ impl Server {
             .collect::<Result<Vec<_>, String>>()?;
         let kept = Kept::read((!config.server.memory).then_some(config.server.data.as_path()))?;
         for (room, set) in kept.rooms() {
-            set_again(&shards, room, set);
+            if !set_again(&shards, room, set) {
+                return Err(format!(
+                    "what was set of the room {room} could not be set again: its shard does not answer"
+                ));
+            }
         }
         if let Some(history) = &history {
             let (asked, noted) = (history.clone(), history.clone());
@@ -242,7 +246,7 @@ impl Server {
         let end = Instant::now() + self.drain_timeout;
         self.hush(end.min(Instant::now() + limits::DRAIN_HUSH));
         for number in 0..self.threads.len() {
-            self.shards.tell(number, ToShard::Drain);
+            self.shards.tell(number, ToShard::Drain, end);
         }
         while self.shards.connections() > 0 && Instant::now() < end {
             thread::sleep(limits::DRAIN_LOOK);
@@ -270,7 +274,7 @@ impl Server {
     fn all_hushed(&self, end: Instant) -> bool {
         let (answer, answers) = mpsc::channel();
         for number in 0..self.threads.len() {
-            self.shards.tell(number, ToShard::Hush(answer.clone()));
+            self.shards.tell(number, ToShard::Hush(answer.clone()), end);
         }
         (0..self.threads.len()).fold(true, |all, _| {
             let left = end.saturating_duration_since(Instant::now());
@@ -362,8 +366,8 @@ fn pin_to_core(number: usize) {
     }
 }
 
-/// Tells the home of a room what the operator set of it in an earlier life; before anybody can join it.
-fn set_again(shards: &Shards, room: &RoomName, set: &KeptRoom) {
+/// Tells the home of a room what the operator set of it in an earlier life; before anybody can join it. Whether it had room.
+fn set_again(shards: &Shards, room: &RoomName, set: &KeptRoom) -> bool {
     // The answer is for an operator that asks; here nobody does.
     let (answer, _) = oneshot::channel();
     let home = usize::from(shards.home_of(room).0);
@@ -373,7 +377,8 @@ fn set_again(shards: &Shards, room: &RoomName, set: &KeptRoom) {
         members: set.members.clone(),
         answer,
     };
-    shards.tell(home, ToShard::Admin(Box::new(order)));
+    let until = Instant::now() + limits::ADMIN_ANSWER_TIME;
+    shards.tell(home, ToShard::Admin(Box::new(order)), until)
 }
 
 /// Asks a shard to answer: it does when its inbox is emptied.
@@ -592,6 +597,18 @@ mod tests {
                 .try_recv()
                 .is_ok_and(|why| why.starts_with("shard 2 has ended "))
         );
+    }
+
+    #[test]
+    fn telling_a_shard_that_has_ended_comes_to_an_end() {
+        let settings = shard::Settings {
+            inbox_messages: 1,
+            ..shard::Settings::default()
+        };
+        let shards = Shards::new(1, settings, profiles(&Config::default()), 7);
+        let soon = Instant::now();
+        assert!(shards.tell(0, ToShard::Drain, soon));
+        assert!(!shards.tell(0, ToShard::Drain, soon));
     }
 
     #[tokio::test(start_paused = true)]

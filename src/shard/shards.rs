@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crossbeam::queue::{ArrayQueue, SegQueue};
@@ -100,13 +100,20 @@ impl Shards {
         self.inboxes.get(shard).is_some_and(|inbox| inbox.push(message).is_ok())
     }
 
-    /// Tells a shard something from outside, waiting until there is room. Not for the threads of shards.
-    pub(crate) fn tell(&self, shard: usize, mut message: ToShard) {
-        let Some(inbox) = self.inboxes.get(shard) else { return };
+    /// Tells a shard something from outside, waiting for room until then: one that has ended never makes any. Whether there was
+    /// room. Not for the threads of shards.
+    pub(crate) fn tell(&self, shard: usize, mut message: ToShard, until: Instant) -> bool {
+        let Some(inbox) = self.inboxes.get(shard) else {
+            return false;
+        };
         while let Err(back) = inbox.push(message) {
+            if Instant::now() >= until {
+                return false;
+            }
             message = back;
             std::thread::sleep(Duration::from_millis(1));
         }
+        true
     }
 
     /// The operator says something to all members of a room. Whether the room's home had room for it.
