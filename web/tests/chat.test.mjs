@@ -7,7 +7,7 @@ import { FakeClock, FakeSocket, fakeStorage, settle } from './fakes.mjs';
 
 const EPOCH = 77;
 
-function chat({ storage = fakeStorage(), tab = fakeStorage() } = {}) {
+function chat({ storage = fakeStorage(), tab = fakeStorage(), mark = 'k' } = {}) {
   const clock = new FakeClock();
   const sockets = [];
   const said = [];
@@ -19,7 +19,7 @@ function chat({ storage = fakeStorage(), tab = fakeStorage() } = {}) {
     random: () => 1,
     open: () => sockets[sockets.push(new FakeSocket()) - 1],
     emit: (event, detail) => said.push({ event, detail }),
-    makeKey: () => `k-${(keys += 1)}`,
+    makeKey: () => `${mark}-${(keys += 1)}`,
   });
   const socket = () => sockets.at(-1);
   const welcome = async (session = 'aaaa') => {
@@ -65,7 +65,7 @@ test('a new name has a key that is kept before it is said, so that a broken conn
   const { key } = first.socket().last('hello').hello;
   assert.ok(key);
   first.store.now();
-  const { chat: again, socket } = chat({ storage });
+  const { chat: again, socket } = chat({ storage, mark: 'again' });
   again.start();
   socket().open();
   assert.deepEqual([socket().last('hello').hello.name, socket().last('hello').hello.key], ['ada', key]);
@@ -73,7 +73,7 @@ test('a new name has a key that is kept before it is said, so that a broken conn
 
 test('two tabs that take the same new name, one after the other, say the same key', async () => {
   const storage = fakeStorage();
-  const [one, other] = [chat({ storage }), chat({ storage })];
+  const [one, other] = [chat({ storage }), chat({ storage, mark: 'other' })];
   await other.enter();
   one.chat.rename('eve');
   one.socket().open();
