@@ -54,6 +54,7 @@ fn append(n: u64, text: Arc<str>, key: bool) -> Append<u64> {
         log: lobby(),
         from: UserName::guest(n % 1_000),
         session: SessionTag(1),
+        client: None,
         text,
         kind: TalkKind::Text,
         key: key.then(|| format!("b0e1-{n:020}").into()),

@@ -20,6 +20,10 @@ pub struct Config {
     pub name: Option<String>,
     /// The key of the name: from an earlier [`proto::Welcome`], or made for a new name, of at least 32 random characters.
     pub key: Option<String>,
+    /// Which client this is, 32 hexadecimal digits that nobody else knows; empty: it does not say. With the same one, a message
+    /// that is sent again with its idempotency key is not said twice, also when its user has taken another name meanwhile.
+    /// [`Config::new`] makes one; clones keep it. Keep it yourself to say the same after a restart.
+    pub client: String,
     /// For servers that ask for authentication.
     pub token: Option<String>,
     /// Rooms to join at once and conversations to go on with. Each room is answered by a `Joined` event.
@@ -42,6 +46,7 @@ impl Config {
             wire: Wire::default(),
             name: None,
             key: None,
+            client: random_client(),
             token: None,
             resume: Vec::new(),
             headers: Vec::new(),
@@ -68,6 +73,14 @@ impl Config {
     pub fn key(self, key: impl Into<String>) -> Self {
         Self {
             key: Some(key.into()),
+            ..self
+        }
+    }
+
+    /// The same as this client, which said so before.
+    pub fn client(self, client: impl Into<String>) -> Self {
+        Self {
+            client: client.into(),
             ..self
         }
     }
@@ -106,6 +119,29 @@ impl Config {
             token: self.token.clone().unwrap_or_default(),
             key: self.key.clone().unwrap_or_default(),
             resume: self.resume.clone(),
+            client: self.client.clone(),
         }
+    }
+}
+
+/// 128 random bits; none where the system gives none, and keys belong to the user then.
+fn random_client() -> String {
+    let mut bits = [0; 16];
+    match getrandom::fill(&mut bits) {
+        Ok(()) => format!("{:032x}", u128::from_le_bytes(bits)),
+        Err(_) => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    #[test]
+    fn every_config_is_a_client_of_its_own_and_its_clones_are_the_same() {
+        let config = Config::new("localhost");
+        assert_eq!(config.client.len(), 32);
+        assert_eq!(config.clone().name("ann").hello().client, config.client);
+        assert_ne!(Config::new("localhost").client, config.client);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{RoomName, TalkKind, UserName};
+use super::{ClientId, RoomName, TalkKind, UserName};
 
 /// The `id` a client gave its request; replies name it. `None`: the client wants no acknowledgement.
 pub type RequestId = Option<std::num::NonZeroU64>;
@@ -57,6 +57,8 @@ pub struct Hello {
     pub token: Option<String>,
     /// The key of the name.
     pub key: Option<String>,
+    /// Which client this is; `None`: it does not say, and its idempotency keys belong to the user.
+    pub client: Option<ClientId>,
     /// Rooms to join at once, conversations to go on with.
     pub resume: Vec<ResumeFrom>,
 }

@@ -3,7 +3,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    Happening, Joined, Key, Refusal, Reply, RequestId, RoomName, SessionId, SessionTag, ShardId, TalkKind, UserName,
+    ClientId, Happening, Joined, Key, KeyOwner, Refusal, Reply, RequestId, RoomName, SessionId, SessionTag, ShardId,
+    TalkKind, UserName,
 };
 
 /// A session that wants to be a member.
@@ -34,12 +35,21 @@ pub struct Utterance {
     pub from: UserName,
     /// Its tag.
     pub tag: SessionTag,
+    /// Its client, where that said which one it is.
+    pub client: Option<ClientId>,
     /// What was said.
     pub text: Arc<str>,
     /// What kind of thing the text is.
     pub kind: TalkKind,
     /// Makes a repeated talk the same message.
     pub key: Option<Key>,
+}
+
+impl Utterance {
+    /// Whose its idempotency key is.
+    pub(super) fn key_owner(&self) -> KeyOwner {
+        KeyOwner::of(self.client, &self.from)
+    }
 }
 
 /// Who asked for what an event tells, so that the asker's shard can acknowledge it.

@@ -2,6 +2,7 @@
 
 mod access;
 mod address;
+mod client;
 mod command;
 mod effect;
 mod error;
@@ -15,6 +16,7 @@ mod room;
 
 pub use access::{Access, Groups};
 pub use address::{SessionId, ShardId};
+pub use client::{ClientId, KeyOwner};
 pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
 pub use effect::{Arrival, Effect, Origin, Utterance};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};

@@ -5,8 +5,8 @@
 use std::{collections::VecDeque, hash::BuildHasher, rc::Rc, sync::Arc};
 
 use super::{
-    ErrorCode, Happening, HomeSettings, Key, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId, UserList,
-    UserName, Utterance,
+    ErrorCode, Happening, HomeSettings, Key, KeyOwner, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId,
+    UserList, UserName, Utterance,
     members::{Member, Members},
 };
 use crate::limits;
@@ -66,8 +66,8 @@ struct Owed {
 /// Recent idempotency keys of a room without history, oldest first.
 #[derive(Debug, Default)]
 struct Keys {
-    known: foldhash::HashMap<(UserName, Key), Remembered>,
-    order: VecDeque<(UserName, Key)>,
+    known: foldhash::HashMap<(KeyOwner, Key), Remembered>,
+    order: VecDeque<(KeyOwner, Key)>,
 }
 
 #[derive(Debug, Clone)]
@@ -303,7 +303,7 @@ impl Room {
     ) -> Option<Result<(Seq, u64), Refusal>> {
         let key = said.key.clone()?;
         let keys = &self.rare.as_ref()?.keys;
-        let known = keys.known.get(&(said.from.clone(), key))?;
+        let known = keys.known.get(&(said.key_owner(), key))?;
         if now_ms.abs_diff(known.at) > window_ms {
             return None;
         }
@@ -317,7 +317,7 @@ impl Room {
     pub(super) fn remember_key(&mut self, said: &Utterance, seq: Seq, now_ms: u64, window_ms: u64) {
         let Some(key) = said.key.clone() else { return };
         let keys = &mut self.rare().keys;
-        let entry = (said.from.clone(), key);
+        let entry = (said.key_owner(), key);
         let text = keys.known.hasher().hash_one(&said.text);
         keys.known.insert(entry.clone(), Remembered { seq, at: now_ms, text });
         keys.order.push_back(entry);

@@ -12,12 +12,13 @@ use super::{
     Answer, Append, Ask, Bearer, Claim, LogId, NameKey, StoreFault, Write,
     checksum::Checksum,
     files,
+    idempotency::{self, Known},
     messages::{self, FreshMessage},
     rows::{LogRow, int},
     schema::fault,
 };
 use crate::{
-    chat::{Key, Position, Seq, UserName},
+    chat::{Position, Seq, UserName},
     limits,
 };
 
@@ -119,10 +120,13 @@ impl<'w> Work<'w> {
             let seen = format!("the log holds {seq} talks, which is all it can");
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
-        if let Some(key) = &append.key
-            && let Some(plan) = first_copy(db, file, row, append, key, seq, at).map_err(failed)?
-        {
-            return Ok(plan);
+        if let Some(key) = &append.key {
+            match idempotency::remember(db, file, row, append, key, seq, at).map_err(failed)? {
+                Known::New => {}
+                Known::Same { position, at } => return Ok(Plan::Duplicate { position, at }),
+                Known::Other => return Ok(Plan::Conflict),
+                Known::Unreadable(fault) => return Ok(Plan::Fault(fault)),
+            }
         }
         let user = append.from.as_str();
         let sum = row.sum + messages::cost(user, &append.text);
@@ -308,75 +312,6 @@ fn begin_log(db: &Connection, log: &LogId) -> rusqlite::Result<LogRow> {
     };
     row.insert(db)?;
     Ok(row)
-}
-
-/// Remembers the key, or finds the copy that it was first used for: stored, or earlier in this very batch.
-fn first_copy<T>(
-    db: &Connection,
-    file: &Path,
-    row: &LogRow,
-    append: &Append<T>,
-    key: &Key,
-    seq: Seq,
-    at: u64,
-) -> rusqlite::Result<Option<Plan>> {
-    let user = append.from.as_str();
-    let digest = i64::from(
-        Checksum::default()
-            .text(&append.text)
-            .number(messages::kind_number(append.kind))
-            .finish(),
-    );
-    let crc = |seq, at, digest| idem_crc(row.id, user, key, seq, at, digest);
-    let fresh = db
-        .prepare_cached(
-            "INSERT OR IGNORE INTO idem (log, user, key, seq, at, digest, crc) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-        )?
-        .execute(params![
-            row.id,
-            user,
-            &**key,
-            int(seq),
-            int(at),
-            digest,
-            crc(int(seq), int(at), digest)
-        ])?;
-    if fresh == 1 {
-        return Ok(None);
-    }
-    let (first, first_at, known, sum): (i64, i64, i64, u32) = db
-        .prepare_cached("SELECT seq, at, digest, crc FROM idem WHERE log = ?1 AND user = ?2 AND key = ?3")?
-        .query_row(params![row.id, user, &**key], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-        })?;
-    if sum != crc(first, first_at, known) {
-        return Ok(Some(Plan::Fault(StoreFault::Damaged {
-            file: file.to_owned(),
-            log: Some(append.log.clone()),
-            seq: None,
-            seen: "a row of table idem does not match its checksum".to_owned(),
-        })));
-    }
-    if known != digest {
-        return Ok(Some(Plan::Conflict));
-    }
-    let position = Position {
-        epoch: row.epoch,
-        seq: first.cast_unsigned(),
-    };
-    let at = first_at.cast_unsigned();
-    Ok(Some(Plan::Duplicate { position, at }))
-}
-
-pub(crate) fn idem_crc(log: u32, user: &str, key: &str, seq: i64, at: i64, digest: i64) -> u32 {
-    Checksum::default()
-        .number(i64::from(log))
-        .text(user)
-        .text(key)
-        .number(seq)
-        .number(at)
-        .number(digest)
-        .finish()
 }
 
 /// Whether somebody was given a key for this name.

@@ -7,10 +7,10 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{Durability, StartFault, StoreFault};
 
 /// The version this program writes; it reads all older ones, after migrating them.
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// Step `n` brings version `n` to `n + 1`. Steps are never changed once they were released.
-const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1];
+const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2];
 
 /// `user_version` says which schema it is, `application_id` that it is Plaza's at all.
 const APPLICATION: i64 = 0x506C_7A61;
@@ -85,6 +85,11 @@ CREATE TABLE lost (
     crc INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX lost_by_log ON lost (log);
+";
+
+/// Finds the direct messages of a client under every name of its user. Only clients' keys are in it, so that others cost nothing.
+const VERSION_2: &str = "
+CREATE INDEX idem_of_clients ON idem (user, key) WHERE user >= ' direct ' AND user < ' direct!';
 ";
 
 /// Opens the database for the one who writes, makes or migrates its tables, and returns it.

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Durability, LogId, StartFault, StoreFault,
-    batch::{idem_crc, mark_crc, name_crc},
+    batch::{mark_crc, name_crc},
     files,
     files::Files,
+    idempotency::idem_crc,
     messages::{self, MessageRow},
     rows::{self, LogRow, int},
     schema::{self, fault, io_fault},

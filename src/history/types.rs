@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
-use crate::chat::{Key, Position, RoomName, Seq, SessionTag, Since, Talk, TalkKind, UserName};
+use crate::chat::{ClientId, Key, Position, RoomName, Seq, SessionTag, Since, Talk, TalkKind, UserName};
 
 /// What is numbered on its own: a room, or the direct conversation of two users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +29,8 @@ pub struct Append<T> {
     pub from: UserName,
     /// In which session.
     pub session: SessionTag,
+    /// By which client, where it said so: the key is the client's then, else the user's.
+    pub client: Option<ClientId>,
     /// What is said.
     pub text: Arc<str>,
     /// What kind of thing the text is.

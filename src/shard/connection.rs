@@ -10,7 +10,7 @@ use super::{
     names::Claiming,
 };
 use crate::{
-    chat::{Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
+    chat::{ClientId, Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
     codec::{Codec, Handshake},
     history::{Bearer, LostInterval},
     wire::FrameReader,
@@ -101,6 +101,8 @@ pub(crate) struct Speaking {
 pub(crate) struct Session {
     pub(crate) name: UserName,
     pub(crate) tag: SessionTag,
+    /// Which client it is, where that said so: its idempotency keys belong to it.
+    pub(crate) client: Option<ClientId>,
     /// When the user last said something, for the idle kick.
     pub(crate) said_ms: u64,
     pub(crate) typed_ms: u64,

@@ -153,6 +153,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         connection.session = Some(Box::new(Session {
             name: name.clone(),
             tag,
+            client: hello.client,
             said_ms: now.ms,
             typed_ms: 0,
             paid_us: 0,
@@ -339,6 +340,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             id: request,
             from: session.name.clone(),
             tag: session.tag,
+            client: session.client,
             text,
             kind,
             key,

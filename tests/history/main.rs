@@ -8,6 +8,7 @@ mod damage;
 #[path = "../support/forgetful.rs"]
 mod forgetful;
 mod full;
+mod keys;
 mod kill;
 mod model;
 mod support;

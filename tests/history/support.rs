@@ -132,6 +132,7 @@ pub(crate) fn append(log: &LogId, from: &str, text: &str, key: Option<&str>, tic
         log: log.clone(),
         from: user(from),
         session: SessionTag(7),
+        client: None,
         text: text.into(),
         kind: TalkKind::Text,
         key: key.map(Into::into),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::quoted;
 use crate::{
     chat::{
-        Command, Conversation, ErrorCode, Hello, Key, Page, Position, Refusal, ResumeFrom, RoomName, Since, TalkKind,
-        UserName,
+        ClientId, Command, Conversation, ErrorCode, Hello, Key, Page, Position, Refusal, ResumeFrom, RoomName, Since,
+        TalkKind, UserName,
     },
     limits,
     proto::{
@@ -114,6 +114,7 @@ fn hello(hello: plaza::Hello) -> Result<Hello, Refusal> {
         name,
         token: credential("hello.token", hello.token, limits::TOKEN_BYTES)?,
         key: credential("hello.key", hello.key, limits::NAME_KEY_BYTES)?,
+        client: client("hello.client", &hello.client)?,
         resume: hello.resume.iter().map(resume_from).collect::<Result<_, _>>()?,
     })
 }
@@ -222,6 +223,19 @@ fn credential(field: &str, credential: String, bound: usize) -> Result<Option<St
         bytes if bytes > bound => Err(too_long(field, bytes, bound, "send it as it was given to you")),
         _ => Ok(Some(credential)),
     }
+}
+
+fn client(field: &str, client: &str) -> Result<Option<ClientId>, Refusal> {
+    if client.is_empty() {
+        return Ok(None);
+    }
+    ClientId::parse(client).map(Some).ok_or_else(|| {
+        ErrorCode::Invalid.because(format!(
+            "{field} is no client id ({} bytes were seen); give 128 random bits as {} hexadecimal digits, always the same",
+            client.len(),
+            ClientId::DIGITS
+        ))
+    })
 }
 
 fn topic(topic: &str) -> Result<Arc<str>, Refusal> {

@@ -59,12 +59,13 @@ fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<As
 fn ask(request: &'static str, body: &RawValue) -> Result<Asked, Refusal> {
     Ok(match request {
         "hello" => {
-            let o = Object::read(request, body, ["name", "token", "key", "resume"])?;
+            let o = Object::read(request, body, ["name", "token", "key", "resume", "client"])?;
             Asked::Hello(plaza::Hello {
                 name: o.text(0)?,
                 token: o.text(1)?,
                 key: o.text(2)?,
                 resume: o.positions(3)?,
+                client: o.text(4)?,
             })
         }
         "join" => {

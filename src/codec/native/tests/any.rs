@@ -27,13 +27,15 @@ fn any_request() -> impl Strategy<Value = Asked> {
             any_text(),
             any_text(),
             any_text(),
-            prop::collection::vec(any_position(), 0..4)
+            prop::collection::vec(any_position(), 0..4),
+            any_text()
         )
-            .prop_map(|(name, token, key, resume)| Asked::Hello(plaza::Hello {
+            .prop_map(|(name, token, key, resume, client)| Asked::Hello(plaza::Hello {
                 name,
                 token,
                 key,
-                resume
+                resume,
+                client
             })),
         (any_text(), any_number(), any_number(), small())
             .prop_map(|(room, epoch, seq, last)| Asked::Join(plaza::Join { room, epoch, seq, last })),

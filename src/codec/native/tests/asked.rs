@@ -9,11 +9,12 @@ fn every_request_is_read_from_json() {
     let cases = [
         (r#"{"hello":{}}"#, Command::Hello(Hello::default())),
         (
-            r#"{"hello":{"name":"张三","token":"t","key":"k","resume":[{"room":"lobby","epoch":9,"seq":4},{"peer":"ann"}]}}"#,
+            r#"{"hello":{"name":"张三","token":"t","key":"k","client":"00112233445566778899AABBccddeeff","resume":[{"room":"lobby","epoch":9,"seq":4},{"peer":"ann"}]}}"#,
             Command::Hello(Hello {
                 name: Some(user("张三")),
                 token: Some("t".into()),
                 key: Some("k".into()),
+                client: ClientId::parse("00112233445566778899aabbccddeeff"),
                 resume: vec![
                     ResumeFrom {
                         conversation: lobby.clone(),

@@ -14,7 +14,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::{
-    chat::{Command, Conversation, Hello, Page, Position, ResumeFrom, Since, TalkKind, UserName},
+    chat::{ClientId, Command, Conversation, Hello, Page, Position, ResumeFrom, Since, TalkKind, UserName},
     proto::plaza::client_message::Request as Asked,
 };
 

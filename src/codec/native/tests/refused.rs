@@ -218,6 +218,14 @@ fn every_limit_is_checked_in_both_forms() {
             "hello.key has 129 bytes; at most 128",
         ),
         (
+            Asked::Hello(Hello {
+                client: long[..31].into(),
+                ..Default::default()
+            }),
+            ErrorCode::Invalid,
+            "hello.client is no client id (31 bytes were seen); give 128 random bits as 32 hexadecimal digits",
+        ),
+        (
             resume(vec![position("a", "", 1, 1); limits::RESUME_POSITIONS + 1]),
             ErrorCode::Invalid,
             "hello.resume has 257 positions; at most 256",

@@ -1,0 +1,75 @@
+//! Which client speaks, whatever name its user has: what idempotency keys belong to.
+
+use std::fmt;
+
+use super::UserName;
+
+/// A client, as it names itself: 128 random bits. Whoever knows them can repeat and block its idempotency keys, so they are never
+/// shown: not to other clients, not in a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientId(u128);
+
+/// Whose an idempotency key is. Two owners never share a key.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeyOwner {
+    /// A client that said which one it is. The key stays the same when its user takes another name.
+    Client(ClientId),
+    /// A user, where the client did not say.
+    User(UserName),
+}
+
+impl ClientId {
+    /// How many hexadecimal digits an id has as text.
+    pub const DIGITS: usize = 32;
+
+    /// Reads 32 hexadecimal digits, in either case; `None`: it is something else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let whole = text.len() == Self::DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        whole.then(|| u128::from_str_radix(text, 16).ok().map(Self))?
+    }
+
+    /// The id as 32 hexadecimal digits in lower case, for the store.
+    pub(crate) fn digits(self) -> String {
+        format!("{:032x}", self.0)
+    }
+}
+
+impl KeyOwner {
+    /// The client where there is one, else the user.
+    pub fn of(client: Option<ClientId>, user: &UserName) -> Self {
+        client.map_or_else(|| Self::User(user.clone()), Self::Client)
+    }
+}
+
+impl fmt::Debug for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientId(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_32_hexadecimal_digits_and_is_never_shown() {
+        let id = ClientId::parse("00c0FFEE00000000000000000000000a");
+        assert_eq!(id, ClientId::parse("00c0ffee00000000000000000000000A"));
+        assert_eq!(
+            id.map(ClientId::digits).as_deref(),
+            Some("00c0ffee00000000000000000000000a")
+        );
+        assert!(!format!("{id:?}").to_lowercase().contains("ffee"));
+        for other in [
+            "",
+            "0",
+            "00c0ffee00000000000000000000000",
+            "00c0ffee00000000000000000000000a0",
+            "+0c0ffee00000000000000000000000a",
+            "00c0ffee0000000000000000000000éa",
+            "00c0ffee00000000000000000000000g",
+        ] {
+            assert_eq!(ClientId::parse(other), None, "{other}");
+        }
+    }
+}
