@@ -253,6 +253,11 @@ pub const LOG_FINISH: Duration = Duration::from_secs(5);
 
 // ------------------------------------------------------------------------------------------------------ history
 
+/// How long a start waits for another process to release the data directory or the log files: a killed server needs some
+/// hundred milliseconds to end, and one whose clients close at once drains as fast. Longer would only hide that one still runs.
+pub const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// Pause between two tries to take such a lock; nobody notices it, and it costs nothing.
+pub const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// Talks in one commit: beyond a thousand the rate grows no more (252,000/s at 1,024), and the wait does.
 pub const HISTORY_BATCH: usize = 1_024;
 /// Talks and read positions that wait for the writer: at the slowest disk worth the name (100 commits/s of full batches)

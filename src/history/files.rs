@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::StartFault;
-use crate::lock::{self, NotHeld};
+use crate::lock::{self, FileLock, NotHeld};
 
 /// Where everything is.
 #[derive(Debug, Clone)]
@@ -37,7 +37,7 @@ impl Files {
     }
 
     /// Makes the directory, closes it to others and takes the lock.
-    pub(crate) fn claim(&self) -> Result<File, StartFault> {
+    pub(crate) fn claim(&self) -> Result<FileLock, StartFault> {
         let failed = |file: &Path| {
             let file = file.to_owned();
             move |why: io::Error| StartFault::Io { file, why }

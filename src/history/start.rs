@@ -2,9 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt,
-    fs::{self, File},
-    io,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +16,7 @@ use super::{
     schema::{self, fault, io_fault},
     witness::{Header, Testimony, Witness},
 };
+use crate::{limits, lock::FileLock};
 
 /// Why a store was not opened.
 #[derive(Debug)]
@@ -97,7 +96,7 @@ pub(crate) struct Opened {
     pub(crate) commits: u64,
     pub(crate) recovered: Vec<Recovered>,
     /// Held as long as the store is open.
-    pub(crate) lock: File,
+    pub(crate) lock: FileLock,
 }
 
 /// Opens the store in this directory, or says why not.
@@ -106,7 +105,7 @@ pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, Star
 }
 
 /// Opens the store in a directory whose lock is held.
-pub(crate) fn open_claimed(files: &Files, lock: File, durability: Durability) -> Result<Opened, StartFault> {
+pub(crate) fn open_claimed(files: &Files, lock: FileLock, durability: Durability) -> Result<Opened, StartFault> {
     let testimony = Witness::read(&files.head).map_err(|why| StartFault::Io {
         file: files.head.clone(),
         why,
@@ -401,7 +400,11 @@ impl fmt::Display for StartFault {
                 if let Some(holder) = holder {
                     write!(f, " (process {holder})")?;
                 }
-                f.write_str(": stop it, or give this one another directory with --data")
+                write!(
+                    f,
+                    " and was not released within {} s: stop it, or give this one another directory with --data",
+                    limits::LOCK_WAIT.as_secs()
+                )
             }
             Self::NoDirectory { dir, why } => {
                 write!(f, "{}: choose another with --data", files::no_directory(dir, why))

@@ -23,7 +23,7 @@ use super::{
     start,
     witness::{Header, Testimony, Witness},
 };
-use crate::{chat::UserName, limits};
+use crate::{chat::UserName, limits, lock::FileLock};
 
 /// What [`check`] found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -197,7 +197,7 @@ pub fn import(dir: &Path, from: &Path) -> Result<Moved, StartFault> {
     whole_or_nothing(&files, lock, |lock| bring(&files, lock, from))
 }
 
-fn bring(files: &Files, lock: fs::File, from: &Path) -> Result<Moved, StartFault> {
+fn bring(files: &Files, lock: FileLock, from: &Path) -> Result<Moved, StartFault> {
     let mut opened = start::open_claimed(files, lock, Durability::Fsync)?;
     let store = opened.store;
     let transaction = opened.db.transaction().map_err(failed(files))?;
@@ -535,7 +535,7 @@ fn open(files: &Files) -> Result<Connection, StartFault> {
 }
 
 /// Claims a directory in which there is no store yet.
-fn fresh(files: &Files) -> Result<fs::File, StartFault> {
+fn fresh(files: &Files) -> Result<FileLock, StartFault> {
     let lock = files.claim()?;
     if files.database.exists() {
         let seen = "there is a store already: give a fresh directory".to_owned();
@@ -548,8 +548,8 @@ fn fresh(files: &Files) -> Result<fs::File, StartFault> {
 /// claim it; what was there before stays, and so does the lock file, which others may have open.
 fn whole_or_nothing<T>(
     files: &Files,
-    lock: fs::File,
-    fill: impl FnOnce(fs::File) -> Result<T, StartFault>,
+    lock: FileLock,
+    fill: impl FnOnce(FileLock) -> Result<T, StartFault>,
 ) -> Result<T, StartFault> {
     let parts = || {
         [files.head.clone()].into_iter().chain(
@@ -559,10 +559,7 @@ fn whole_or_nothing<T>(
         )
     };
     let absent: Vec<PathBuf> = parts().filter(|file| !file.exists()).collect();
-    let held = lock.try_clone().map_err(|why| StartFault::Io {
-        file: files.lock.clone(),
-        why,
-    })?;
+    let held = lock.clone();
     let filled = fill(lock);
     if filled.is_err() {
         for file in absent {

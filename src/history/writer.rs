@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
@@ -19,7 +18,7 @@ use super::{
     upkeep::Upkeep,
     witness::Witness,
 };
-use crate::{chat::Seq, limits, observe::Ageing};
+use crate::{chat::Seq, limits, lock::FileLock, observe::Ageing};
 
 /// The writer, between two batches.
 pub(crate) struct Writer<T> {
@@ -39,7 +38,7 @@ pub(crate) struct Writer<T> {
     ageing: Ageing,
     witness_failed: bool,
     /// Held as long as the store is open.
-    _lock: File,
+    _lock: FileLock,
 }
 
 impl<T: Send + 'static> Writer<T> {

@@ -10,7 +10,7 @@ mod lines;
 mod tests;
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, symlink},
     path::{Path, PathBuf},
@@ -27,7 +27,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::clock::{Ageing, Clocks, parse_stamp, stamp};
 use crate::{
     config, limits,
-    lock::{self, NotHeld},
+    lock::{self, FileLock, NotHeld},
 };
 use lines::{Open, options};
 
@@ -54,7 +54,7 @@ pub struct RotationControl {
 /// The file being written, and its predecessors.
 pub struct RotatingFile {
     /// What this process cuts, begins and deletes is nobody else's as long as it is held.
-    _lock: File,
+    _lock: FileLock,
     dir: PathBuf,
     name: &'static str,
     extension: &'static str,
@@ -332,7 +332,10 @@ fn not_held(why: NotHeld) -> io::Error {
     let process = holder.map_or_else(String::new, |holder| format!(" (process {holder})"));
     io::Error::new(
         io::ErrorKind::ResourceBusy,
-        format!("another plaza{process} writes it there"),
+        format!(
+            "another plaza{process} writes it there and has not stopped within {} s",
+            limits::LOCK_WAIT.as_secs()
+        ),
     )
 }
 
