@@ -13,10 +13,10 @@ use std::{
         process::CommandExt,
     },
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
 };
 
-use support::{PATIENCE, Program, program};
+use support::{PATIENCE, Program, clean, program};
 
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
     let Output { status, stdout, stderr } = program().args(arguments).output().unwrap();
@@ -193,6 +193,7 @@ fn data_that_cannot_be_made_or_belongs_to_another_is_refused_with_what_to_do() {
         if is_root {
             fs::create_dir(&dir).unwrap();
             fs::set_permissions(&dir, fs::Permissions::from_mode(mode)).unwrap();
+            program = clean(Command::new(for_all_users(base.path())));
             program.uid(65_534).gid(65_534);
         }
         let output = program.args(["serve", "--data", &dir]).args(listen).output().unwrap();
@@ -202,6 +203,19 @@ fn data_that_cannot_be_made_or_belongs_to_another_is_refused_with_what_to_do() {
             assert!(words.contains(part), "{words}");
         }
     }
+}
+
+/// A copy of the program that every user may run: the build may lie in a home directory that others cannot enter.
+fn for_all_users(base: &Path) -> PathBuf {
+    let copy = base.join("plaza");
+    if !copy.exists() {
+        // A process of its own writes it: a child that another test forks meanwhile would inherit our descriptor, and a file that
+        // is open for writing cannot be run.
+        let mut install = Command::new("install");
+        let installed = install.args(["-m", "755"]).arg(program().get_program()).arg(&copy);
+        assert!(installed.status().unwrap().success());
+    }
+    copy
 }
 
 #[test]
