@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the Autobahn test suite (cases 1 to 7, 9, 10) against examples/echo.rs, which is built from the server's own
+# Runs the Autobahn test suite (cases 1 to 7, 9, 10) against examples/echo, which is built from the server's own
 # handshake, frame reader and frame writer. Prints one line of summary; fails unless every case passes.
 #
 # The suite is Python 2 code. It goes into a virtual environment under target/. Where no Python 2.7 is found, this says
