@@ -10,6 +10,13 @@ export const SUBPROTOCOL = 'plaza.v1.json';
 const HEARTBEAT_MS = 25_000;
 /** A connection that has not been welcomed by then is given up. */
 const WELCOME_MS = 10_000;
+/** A request that is not answered by then, with nothing else heard either, makes the connection doubtful. */
+const DOUBT_MS = 5_000;
+/** A doubtful connection on which nothing is heard for this long is given up; longer after each one that was given up so. */
+const PROBE_MS = 4_000;
+const PROBE_LONGEST_MS = 12_000;
+/** A timer that is this late was asleep with the page: what arrived meanwhile has not been read yet. */
+const LATE_MS = 2_000;
 /** A reply that has not come by then will not come: it was lost, and the request may be repeated. */
 const REPLY_MS = 15_000;
 /** First and longest wait between two attempts. */
@@ -23,6 +30,8 @@ const forGood = (code) => code >= 4_500 && code <= 4_999;
 
 export const systemClock = {
   now: () => Date.now(),
+  /** Goes on evenly, whatever is done to the wall clock. */
+  elapsed: () => performance.now(),
   setTimeout: (f, ms) => setTimeout(f, ms),
   clearTimeout: (t) => clearTimeout(t),
 };
@@ -38,8 +47,9 @@ export class Refused extends Error {
 }
 
 /**
- * States: `idle`, `connecting`, `connected`, `slow` (nothing heard for one heartbeat, or while a reply was due), `waiting` (until `retryAt`),
- * `refused` (the server did not take the hello), `closed` (the server does not want us back, or the user left).
+ * States: `idle`, `connecting`, `connected`, `slow` (a reply is due, and nothing is heard), `waiting` (until `retryAt`),
+ * `refused` (the server did not take the hello), `away` (the page is left, and may be shown again), `closed` (the server does not
+ * want us back, or the user left).
  */
 export class Link {
   #open;
@@ -52,10 +62,15 @@ export class Link {
   #helloId = 0;
   #nextId = 1;
   #requests = new Map();
+  /** How many messages were heard, and which of them was the last reply. */
   #heard = 0;
   #heartbeat = HEARTBEAT_MS;
-  #beatDue = 0;
+  #heardReply = 0;
+  #began = 0;
   #beatTimer = null;
+  /** Runs while the connection is doubtful. */
+  #probeTimer = null;
+  #probeMs = PROBE_MS;
   #timer = null;
   #stableTimer = null;
   #attempt = 0;
@@ -92,6 +107,7 @@ export class Link {
     this.#enter('connecting');
     const socket = this.#open();
     this.#socket = socket;
+    this.#began = this.#clock.elapsed();
     this.#timer = this.#clock.setTimeout(() => this.#lost(socket), WELCOME_MS);
     socket.onopen = () => this.sayHello();
     socket.onmessage = ({ data }) => this.#receive(socket, data);
@@ -113,13 +129,16 @@ export class Link {
   request(kind, body = {}) {
     if (!this.live) return Promise.reject(new Refused({ code: 'connection_lost' }));
     const id = this.#nextId++;
+    const before = this.#heard;
     return new Promise((resolve, reject) => {
+      const doubt = this.#clock.setTimeout(() => this.#heard === before && this.#doubt(), DOUBT_MS);
       const timer = this.#clock.setTimeout(() => {
         this.#requests.delete(id);
-        if (this.#clock.now() - this.#heard >= REPLY_MS) this.#enter('slow');
         reject(new Refused({ code: 'timeout' }));
+        // Much is heard, but no answer to anything: what we say does not get through.
+        if (this.#heardReply <= before) this.#giveUp();
       }, REPLY_MS);
-      this.#requests.set(id, { resolve, reject, timer });
+      this.#requests.set(id, { resolve, reject, timer, doubt });
       this.#send({ id, [kind]: body });
     });
   }
@@ -132,10 +151,24 @@ export class Link {
   /** Makes sure that the server is still there: after the page was asleep, or the network changed. */
   probe() {
     if (this.live) {
-      this.#ping();
-    } else if (this.state === 'waiting') {
+      this.#probe();
+    } else if (this.state === 'waiting' || (this.state === 'connecting' && this.#clock.elapsed() - this.#began > PROBE_MS)) {
+      // An attempt that began on another network may hang for as long as it is allowed to.
       this.connect();
     }
+  }
+
+  /** The page is left, and may come back as it was: until then the user is not here. */
+  leave() {
+    if (!['connecting', 'connected', 'slow', 'waiting', 'refused'].includes(this.state)) return;
+    this.tell('exit');
+    this.#drop();
+    this.#enter('away');
+  }
+
+  /** The page is shown again. */
+  comeBack() {
+    if (this.state === 'away') this.connect();
   }
 
   /** Leaves for good. */
@@ -157,8 +190,8 @@ export class Link {
 
   #receive(socket, data) {
     if (socket !== this.#socket) return;
-    this.#heard = this.#clock.now();
-    if (this.state === 'slow') this.#enter('connected');
+    this.#heard += 1;
+    this.#trust();
     let message;
     try {
       message = JSON.parse(data);
@@ -167,6 +200,7 @@ export class Link {
     }
     if (message === null || typeof message !== 'object') return;
     const id = message.id ?? 0;
+    if (id !== 0) this.#heardReply = this.#heard;
     for (const [kind, body] of Object.entries(message)) {
       if (kind === 'id' || body === null || typeof body !== 'object') continue;
       this.#route(kind, body, id);
@@ -187,7 +221,7 @@ export class Link {
     this.#onEvent(kind, body, id);
     if (!waiting) return;
     this.#requests.delete(id);
-    this.#clock.clearTimeout(waiting.timer);
+    this.#forget(waiting);
     if (kind === 'error') {
       waiting.reject(new Refused(body));
     } else {
@@ -215,31 +249,58 @@ export class Link {
     this.#onEvent('refused', error, this.#helloId);
   }
 
-  // The browser answers the server's pings itself and shows them to nobody, so the page asks at half the pace and
-  // takes anything that arrives as a sign of life.
+  // The browser answers the server's pings itself and shows them to nobody, so the page asks at half the pace.
   #planBeat() {
-    const pace = this.#heartbeat / 2;
-    this.#beatDue = this.#clock.now() + pace;
-    this.#beatTimer = this.#clock.setTimeout(() => this.#beat(), pace);
+    this.#beatTimer = this.#clock.setTimeout(() => {
+      this.#planBeat();
+      this.#ping();
+    }, this.#heartbeat / 2);
   }
 
-  #beat() {
-    const now = this.#clock.now();
-    const silent = now - this.#heard;
-    // A timer that comes late was asleep with the page: what arrived meanwhile has not been read yet. One more chance.
-    const slept = now - this.#beatDue > this.#heartbeat;
-    if (silent >= 2 * this.#heartbeat && !slept) {
-      this.#lost(this.#socket);
-      return;
-    }
-    if (silent >= this.#heartbeat) this.#enter('slow');
-    this.#ping();
-    this.#planBeat();
-  }
-
-  // With an id: a request without one asks for no answer, and the answer is all that is wanted.
   #ping() {
-    this.#send({ id: this.#nextId++, ping: {} });
+    this.request('ping').catch(() => {});
+  }
+
+  #doubt() {
+    if (!this.live) return;
+    this.#enter('slow');
+    this.#probe();
+  }
+
+  /** Anything heard within a short time shows that the connection lives; otherwise it is given up. */
+  #probe() {
+    if (this.#probeTimer !== null) return;
+    this.#ping();
+    this.#awaitSign(this.#probeMs, false);
+  }
+
+  #awaitSign(ms, again) {
+    const due = this.#clock.elapsed() + ms;
+    this.#probeTimer = this.#clock.setTimeout(() => {
+      this.#probeTimer = null;
+      const slept = this.#clock.elapsed() - due > LATE_MS;
+      if (slept && !again) this.#awaitSign(ms, true);
+      else this.#giveUp();
+    }, ms);
+  }
+
+  #trust() {
+    this.#clock.clearTimeout(this.#probeTimer);
+    if (this.#probeTimer !== null) this.#probeMs = PROBE_MS;
+    this.#probeTimer = null;
+    if (this.state === 'slow') this.#enter('connected');
+  }
+
+  /** Nothing is heard any more. A new connection is tried at once: this one's end says nothing of the server. */
+  #giveUp() {
+    if (!this.live) return;
+    this.#probeMs = Math.min(2 * this.#probeMs, PROBE_LONGEST_MS);
+    this.connect();
+  }
+
+  #forget({ timer, doubt }) {
+    this.#clock.clearTimeout(timer);
+    this.#clock.clearTimeout(doubt);
   }
 
   #lost(socket) {
@@ -264,7 +325,8 @@ export class Link {
   }
 
   #drop() {
-    for (const timer of [this.#timer, this.#beatTimer, this.#stableTimer]) this.#clock.clearTimeout(timer);
+    for (const timer of [this.#timer, this.#beatTimer, this.#stableTimer, this.#probeTimer]) this.#clock.clearTimeout(timer);
+    this.#probeTimer = null;
     const socket = this.#socket;
     this.#socket = null;
     if (socket) {
@@ -277,9 +339,9 @@ export class Link {
     }
     const requests = [...this.#requests.values()];
     this.#requests.clear();
-    for (const { reject, timer } of requests) {
-      this.#clock.clearTimeout(timer);
-      reject(new Refused({ code: 'connection_lost' }));
+    for (const request of requests) {
+      this.#forget(request);
+      request.reject(new Refused({ code: 'connection_lost' }));
     }
   }
 }

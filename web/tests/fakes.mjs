@@ -6,6 +6,7 @@ export class FakeClock {
   #next = 1;
 
   now = () => this.#now;
+  elapsed = () => this.#now;
   setTimeout = (act, ms) => {
     this.#timers.push({ id: this.#next, at: this.#now + ms, act });
     return this.#next++;
@@ -45,13 +46,18 @@ export class FakeSocket {
   readyState = 0;
   sent = [];
 
+  /** Answers pings, as a server does whose connection lives. */
+  alive = true;
+
   open() {
     this.readyState = 1;
     this.onopen?.();
   }
 
   send(text) {
-    this.sent.push(JSON.parse(text));
+    const message = JSON.parse(text);
+    this.sent.push(message);
+    if (message.ping && this.alive) Promise.resolve().then(() => this.hear('pong', {}, message.id));
   }
 
   async hear(kind, body, id = 0) {
@@ -82,5 +88,22 @@ export class FakeSocket {
 
 export function fakeStorage() {
   const kept = new Map();
-  return { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  return {
+    get length() {
+      return kept.size;
+    },
+    key: (n) => [...kept.keys()][n] ?? null,
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, String(value)),
+    removeItem: (key) => kept.delete(key),
+  };
+}
+
+/** A storage that takes nothing: blocked, or full. */
+export function fullStorage(storage = fakeStorage()) {
+  return Object.assign(Object.create(storage), {
+    setItem: () => {
+      throw new DOMException('full', 'QuotaExceededError');
+    },
+  });
 }

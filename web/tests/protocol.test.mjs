@@ -39,6 +39,7 @@ test('a request is settled by the reply that names it, and by no other', async (
   const { link: it, socket, welcome } = link();
   it.connect();
   await welcome();
+  socket().alive = false;
   const first = it.request('ping');
   const second = it.request('users', { room: 'lobby' });
   const [{ id: ping }, { id: users }] = [socket().last('ping'), socket().last('users')];
@@ -48,21 +49,103 @@ test('a request is settled by the reply that names it, and by no other', async (
   assert.deepEqual((await first).body, { at: 4 });
 });
 
-test('silence where a reply is due is slow, long before a heartbeat is missed', async () => {
-  const { link: it, clock, socket, states, welcome } = link({ heartbeat: 600_000 });
+test('a dead connection is noticed within ten seconds of a request, and a new one is made at once', async () => {
+  const { link: it, clock, sockets, socket, states, welcome } = link({ heartbeat: 600_000 });
   it.connect();
   await welcome();
-  const rejected = assert.rejects(it.request('talk', {}), { code: 'timeout' });
-  await clock.pass(15_000);
+  socket().alive = false;
+  const rejected = assert.rejects(it.request('talk', {}), { code: 'connection_lost' });
+  await clock.pass(5_000);
+  assert.deepEqual([it.state, socket().of('ping').length], ['slow', 1]);
+  await clock.pass(4_000);
   await rejected;
-  await socket().hear('pong', { at: 1 });
-  assert.deepEqual(states, ['connecting', 'connected', 'slow', 'connected']);
+  assert.deepEqual([sockets.length, it.state], [2, 'connecting']);
+  await welcome();
+  assert.deepEqual(states, ['connecting', 'connected', 'slow', 'connecting', 'connected']);
+});
+
+test('a request that is answered late on a living connection is only late', async () => {
+  const { link: it, clock, sockets, socket, states, welcome } = link({ heartbeat: 600_000 });
+  it.connect();
+  await welcome();
+  const request = it.request('history', {});
+  await clock.pass(14_000);
+  await socket().hear('history', {}, socket().last('history').id);
+  await request;
+  assert.deepEqual([sockets.length, states], [1, ['connecting', 'connected', 'slow', 'connected']]);
+});
+
+test('where what we say does not get through, what is heard does not keep the connection', async () => {
+  const { link: it, clock, sockets, socket, welcome } = link({ heartbeat: 600_000 });
+  it.connect();
+  await welcome();
+  socket().alive = false;
+  it.request('talk', {}).catch(() => {});
+  for (let second = 0; second < 15; second += 1) {
+    await clock.pass(1_000);
+    if (sockets.length === 1) await socket().hear('message', {});
+  }
+  assert.equal(sockets.length, 2);
+});
+
+test('when the network comes back or the page is looked at again, silence of four seconds means a new connection', async () => {
+  const { link: it, clock, sockets, socket, welcome } = link({ heartbeat: 600_000 });
+  it.connect();
+  await welcome();
+  it.probe();
+  await settle();
+  await clock.pass(10_000);
+  assert.equal(sockets.length, 1);
+  socket().alive = false;
+  it.probe();
+  it.probe();
+  await clock.pass(3_999);
+  assert.deepEqual([sockets.length, socket().of('ping').length], [1, 2]);
+  await clock.pass(1);
+  assert.equal(sockets.length, 2);
+  // An attempt that began on the network that is gone.
+  await clock.pass(5_000);
+  it.probe();
+  assert.equal(sockets.length, 3);
+});
+
+test('a server that is slow for longer is given more time after each new connection', async () => {
+  const { link: it, clock, sockets, socket, welcome } = link({ heartbeat: 600_000 });
+  it.connect();
+  for (const patience of [4_000, 8_000, 12_000, 12_000]) {
+    await welcome();
+    socket().alive = false;
+    const before = sockets.length;
+    it.probe();
+    await clock.pass(patience - 1);
+    assert.equal(sockets.length, before);
+    await clock.pass(1);
+    assert.equal(sockets.length, before + 1);
+  }
+});
+
+test('a page that is left says so, and connects again when it is shown again', async () => {
+  const { link: it, clock, sockets, socket, welcome } = link();
+  it.connect();
+  await welcome();
+  it.leave();
+  assert.deepEqual([it.state, socket().of('exit').length, socket().readyState], ['away', 1, 3]);
+  await clock.pass(600_000);
+  assert.equal(sockets.length, 1);
+  it.comeBack();
+  await welcome();
+  assert.deepEqual([it.state, sockets.length], ['connected', 2]);
+  it.close();
+  it.leave();
+  it.comeBack();
+  assert.equal(it.state, 'closed');
 });
 
 test('a request that nobody answers times out', async () => {
   const { link: it, clock, welcome } = link();
   it.connect();
   await welcome();
+  assert.equal(it.state, 'connected');
   const request = it.request('talk', {});
   const rejected = assert.rejects(request, { code: 'timeout' });
   await clock.pass(15_000);
@@ -136,19 +219,24 @@ test('the wait that goodbye names is kept, and a goodbye without one is final', 
   assert.equal(sockets.length, 2);
 });
 
-test('silence for one heartbeat is slow, for two is the end; anything heard is a sign of life', async () => {
-  const { link: it, socket, clock, states, welcome } = link();
+test('an idle page asks now and then, and what is not answered is the end; anything heard is a sign of life', async () => {
+  const { link: it, socket, sockets, clock, states, welcome } = link();
   it.connect();
   await welcome();
   await clock.pass(HEARTBEAT);
-  assert.equal(it.state, 'slow');
   assert.equal(socket().of('ping').length, 2);
   assert.ok(socket().of('ping').every(({ id }) => id > 0), 'a ping without an id asks for no answer');
+  socket().alive = false;
+  await clock.pass(HEARTBEAT / 2 + 5_000);
+  assert.equal(it.state, 'slow');
   await socket().hear('presence', { room: 'lobby', online: 1 });
   assert.equal(it.state, 'connected');
-  await clock.pass(HEARTBEAT * 2);
-  assert.equal(it.state, 'waiting');
-  assert.deepEqual(states, ['connecting', 'connected', 'slow', 'connected', 'slow', 'waiting']);
+  socket().alive = true;
+  await clock.pass(HEARTBEAT);
+  socket().alive = false;
+  await clock.pass(HEARTBEAT / 2 + 9_000);
+  assert.equal(sockets.length, 2);
+  assert.deepEqual(states, ['connecting', 'connected', 'slow', 'connected', 'slow', 'connecting']);
 });
 
 test('after a sleep the connection gets one more chance', async () => {
