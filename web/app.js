@@ -2,19 +2,25 @@
 
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
-import { el, hue, initial, refill, sends } from './dom.js';
+import { sends, sentence } from './dom.js';
 import { Drafts } from './drafts.js';
 import { parting, why } from './errors.js';
+import { frames } from './frames.js';
 import { choose, currentLang, languages, setLang, t, translate } from './i18n.js';
 import { Jumps } from './jumps.js';
+import { Lists } from './lists.js';
 import { MessageList } from './messages.js';
+import { NameDialog } from './namedialog.js';
+import { hue, initial, typedRoom } from './names.js';
 import { Browser, Finder, People } from './panels.js';
 import { Store } from './store.js';
 
 const $ = (id) => document.getElementById(id);
-const store = new Store(storage('localStorage'), storage('sessionStorage'));
+/** What the browser did not keep, and what of that the user knows. */
+const unkept = new Set();
+const store = new Store(storage('localStorage'), storage('sessionStorage'), { troubled: (what) => unkept.add(what) });
 const drafts = new Drafts(storage('sessionStorage'));
-setLang(choose(store.state.lang));
+setLang(choose(store.lang));
 
 const chat = new Chat({
   url: new URL('chat', location.href.replace(/^http/, 'ws')).href,
@@ -29,6 +35,7 @@ const messages = new MessageList($('log'), {
   discard: (conversation, item) => chat.outbox.discard(conversation, item),
   direct: openDirect,
   scrolled: () => jumps.render(),
+  now: () => chat.now(),
 });
 const jumps = new Jumps({
   chat, messages, log: $('log'), first: $('new'), toFirst: $('new-jump'), read: $('new-read'), newest: $('jump'),
@@ -47,19 +54,24 @@ const finder = new Finder({ chat, list: $('results'), more: $('results-more'), f
 let active = null;
 /** Why the server ended the last connection, if it said so. */
 let goodbye = null;
-/** Why the name that was asked for last cannot be had. */
-let nameRefused = null;
-let planned = new Set();
+const lists = new Lists({
+  chat, rooms: $('room-list'), directs: $('direct-list'), directHead: $('direct-head'), dot: $('menu-dot'), choose: go, active: () => active,
+});
+const nameDialog = new NameDialog({
+  chat, dialog: $('name-dialog'), form: $('name-form'), field: $('name-input'), title: $('name-title'), help: $('name-help'),
+  wrong: $('name-wrong'), go: $('name-go'), cancel: $('name-cancel'), done: () => $(wide.matches ? 'text' : 'log').focus(),
+});
 
 const on = {
   state: showState,
   me: showMe,
   welcome() {
-    $('name-dialog').close();
+    nameDialog.welcomed();
     if (active) chat.loadPeer(active);
     showMe();
+    tellUnkept();
   },
-  refused: (error) => askName(error),
+  refused: (error) => nameDialog.ask(error),
   list() {
     plan(showLists);
     plan(showHeader);
@@ -85,6 +97,11 @@ const on = {
   typing: () => plan(showTyping),
   notice: (refused) => toast(sentence(why(refused))),
   goodbye: (said) => (goodbye = said),
+  replaced({ former, next }) {
+    drafts.write(next, drafts.of(former));
+    if (former.id !== next.id) drafts.write(former, '');
+    if (former === active) activate(next, 'replaceState');
+  },
   gone(conversation) {
     drafts.write(conversation, '');
     if (conversation === active) activate(firstConversation(), 'replaceState');
@@ -94,12 +111,7 @@ const on = {
 // ----------------------------------------------------------------------------------------------------- what is shown
 
 function plan(show) {
-  if (planned.size === 0) requestAnimationFrame(() => {
-    const shows = planned;
-    planned = new Set();
-    for (const each of shows) each();
-  });
-  planned.add(show);
+  frames.plan(show);
 }
 
 function firstConversation() {
@@ -109,6 +121,7 @@ function firstConversation() {
 /** The room, which is joined now or with the next connection. */
 function enterRoom(name) {
   const room = chat.open('room', name);
+  store.addRoom(name);
   chat.join(name).catch((refused) => chat.link.live && on.notice(refused));
   return room;
 }
@@ -135,7 +148,7 @@ function activate(conversation, step = 'pushState') {
   if (location.hash !== address(conversation)) history[step](null, '', address(conversation));
   active = conversation;
   jumps.show(conversation);
-  store.set({ active: conversation.id });
+  store.active = conversation.id;
   composer.show(conversation);
   $('app').dataset.drawer = '';
   closeSearch();
@@ -157,6 +170,7 @@ function showAll() {
   }
   showState(chat.link.state);
   showMe();
+  if (nameDialog.open) nameDialog.render();
   if (!active) return;
   composer.render();
   showHeader();
@@ -197,8 +211,7 @@ function showState(state) {
   };
   count();
   if (state === 'waiting') countdown = setInterval(count, 1_000);
-  // The first visitor of a server that is not there shall see that, and need not wait before a question.
-  if (state === 'waiting' && $('name-cancel').hidden) $('name-dialog').close();
+  if (state === 'waiting') nameDialog.unreachable();
 }
 
 function showHeader() {
@@ -221,51 +234,33 @@ function showCount() {
 }
 
 function showLists() {
-  const all = [...chat.conversations.values()];
-  const rooms = all.filter(({ kind }) => kind === 'room');
-  const peers = all.filter(({ kind }) => kind === 'peer');
-  refill($('room-list'), rooms.map(entry));
-  refill($('direct-list'), peers.map(entry));
-  $('direct-head').hidden = peers.length === 0;
-  const unread = all.reduce((sum, conversation) => sum + conversation.unread, 0);
-  $('menu-dot').hidden = !all.some((conversation) => conversation !== active && conversation.unread > 0);
-  document.title = `${unread > 0 ? `(${unread > 99 ? '99+' : unread}) ` : ''}${active ? `${active.name} · ` : ''}Plaza`;
-}
-
-function entry(conversation) {
-  const { kind, name, unread } = conversation;
-  const mark =
-    kind === 'room'
-      ? el('span', { class: 'hash', 'aria-hidden': 'true' }, '#')
-      : el('span', { class: `avatar small hue-${hue(name)}`, 'aria-hidden': 'true' }, initial(name));
-  const count = unread > 0 ? el('span', { class: 'badge', 'aria-label': t('unread', { n: unread }) }, unread > 99 ? '99+' : String(unread)) : null;
-  const current = conversation === active;
-  const button = el('button',
-    { type: 'button', class: `entry${unread > 0 ? ' unread' : ''}`, 'data-key': conversation.id, 'aria-current': current ? 'true' : null, onclick: () => go(conversation) },
-    mark, el('span', { class: 'entry-name' }, name), count);
-  return el('li', {}, button);
+  lists.show();
 }
 
 function showTyping() {
-  const now = Date.now();
-  for (const [name, until] of active.typing) if (until <= now) active.typing.delete(name);
-  const names = [...active.typing.keys()];
+  const names = chat.typists(active);
   const [a, b] = names;
   const words = names.length === 0 ? '' : names.length === 1 ? t('typing.one', { a }) : names.length === 2 ? t('typing.two', { a, b }) : t('typing.many');
   if ($('typing').textContent !== words) $('typing').textContent = words;
 }
 
 let toastTimer = null;
+const TOAST_MS = 6_000;
+/** A longer sentence, of consequence. */
+const UNKEPT_MS = 20_000;
 
-function toast(text) {
+function toast(text, ms = TOAST_MS) {
   $('toast').textContent = text;
   $('toast').hidden = false;
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => ($('toast').hidden = true), 6_000);
+  toastTimer = setTimeout(() => ($('toast').hidden = true), ms);
 }
 
-function sentence(words) {
-  return words.charAt(0).toLocaleUpperCase() + words.slice(1);
+/** Says once what the browser does not keep; where it is the key of a name, that. */
+function tellUnkept() {
+  const what = unkept.has('key') ? 'key' : unkept.has('other') ? 'other' : null;
+  if (what !== null) toast(t(`unkept.${what}`), UNKEPT_MS);
+  unkept.clear();
 }
 
 // ----------------------------------------------------------------------------------------------------- what is done
@@ -281,48 +276,14 @@ function openDirect(name) {
 }
 
 async function joinRoom(name) {
-  const room = name.trim().normalize('NFC');
-  if (room === '') return;
+  if (name === '') return;
   $('room-wrong').textContent = '';
   try {
-    const conversation = await chat.join(room);
+    const conversation = await chat.enter(name);
     $('rooms-dialog').close();
     go(conversation);
   } catch (refused) {
     $('room-wrong').textContent = sentence(why(refused));
-  }
-}
-
-function askName(error = null) {
-  const renaming = chat.link.live;
-  $('name-title').textContent = t(renaming ? 'name.rename' : 'name.title');
-  $('name-go').textContent = t(renaming ? 'save' : 'name.enter');
-  $('name-cancel').hidden = !renaming;
-  $('name-help').hidden = renaming;
-  nameRefused = error;
-  $('name-wrong').textContent = error ? sentence(why(error)) : '';
-  $('name-input').value = chat.name;
-  if (!$('name-dialog').open) $('name-dialog').showModal();
-  $('name-input').select();
-}
-
-async function takeName() {
-  const name = $('name-input').value.trim().normalize('NFC');
-  if (!chat.link.live) {
-    store.set({ name: name === '' ? '' : name });
-    chat.rename(name);
-    return;
-  }
-  if (name === '' || name === chat.name) {
-    $('name-dialog').close();
-    return;
-  }
-  try {
-    await chat.rename(name);
-    $('name-dialog').close();
-  } catch (refused) {
-    nameRefused = refused;
-    $('name-wrong').textContent = sentence(why(refused));
   }
 }
 
@@ -335,6 +296,11 @@ function searchFailed(refused) {
   if (refused.code === 'no_history' || refused.code === 'unknown_request') closeSearch();
   else toast(sentence(why(refused)));
   showHeader();
+}
+
+function speak(lang) {
+  setLang(lang);
+  showAll();
 }
 
 const DRAWERS = { rooms: 'menu', members: 'online' };
@@ -375,8 +341,7 @@ function click(id, act) {
   $(id).addEventListener('click', act);
 }
 
-submit('name-form', takeName);
-submit('rooms-form', () => joinRoom($('room-input').value));
+submit('rooms-form', () => joinRoom(typedRoom($('room-input').value)));
 submit('search-form', () => finder.find(active, $('search-text').value.trim()));
 submit('topic-form', async () => {
   try {
@@ -390,11 +355,7 @@ submit('topic-form', async () => {
 for (const field of document.querySelectorAll('input')) {
   field.addEventListener('keydown', (event) => event.key === 'Enter' && !sends(event) && event.preventDefault());
 }
-click('me', () => askName());
-click('name-cancel', () => $('name-dialog').close());
-$('name-dialog').addEventListener('cancel', (event) => {
-  if (!chat.link.live) event.preventDefault();
-});
+click('me', () => nameDialog.ask());
 click('rooms-add', () => {
   $('room-wrong').textContent = '';
   $('room-input').value = '';
@@ -425,10 +386,8 @@ click('banner-button', () => chat.link.connect());
 for (const id of ['lang', 'name-lang']) {
   click(id, () => {
     const lang = languages.find((other) => other !== currentLang());
-    setLang(lang);
-    store.set({ lang });
-    showAll();
-    if ($('name-dialog').open) askName(nameRefused);
+    store.lang = lang;
+    speak(lang);
   });
 }
 document.addEventListener('keydown', (event) => {
@@ -436,25 +395,34 @@ document.addEventListener('keydown', (event) => {
   if (!$('search-panel').hidden) $('search-close').click();
   else if ($('app').dataset.drawer) drawer('');
 });
-for (const event of ['focus', 'online']) {
+// Another tab has chosen a language.
+store.watch('lang', (lang) => languages.includes(lang) && speak(lang));
+for (const event of ['focus', 'online', 'offline']) {
   window.addEventListener(event, () => {
     chat.link.probe();
     if (active) jumps.render();
   });
 }
+navigator.connection?.addEventListener?.('change', () => chat.link.probe());
+document.addEventListener('resume', () => chat.link.probe());
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) keep();
   else chat.link.probe();
 });
-window.addEventListener('pagehide', keep);
+window.addEventListener('pagehide', () => {
+  keep();
+  // A browser may keep the page as it is, for the way back, and its connection with it.
+  chat.link.leave();
+});
+window.addEventListener('pageshow', ({ persisted }) => persisted && chat.link.comeBack());
 window.addEventListener('hashchange', () => {
   const conversation = named();
   if (conversation && conversation !== active) activate(conversation, 'replaceState');
 });
 wide.addEventListener('change', () => people.refresh());
-setInterval(() => active && active.typing.size > 0 && showTyping(), 1_000);
+setInterval(() => active && active.typing.size > 0 && plan(showTyping), 1_000);
 
-activate(named() ?? chat.conversations.get(store.state.active) ?? firstConversation(), 'replaceState');
+activate(named() ?? chat.conversations.get(store.active) ?? firstConversation(), 'replaceState');
 showAll();
-if (store.state.name === null) askName();
+if (store.name === null && store.wanted === null) nameDialog.ask();
 else chat.start();

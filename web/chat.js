@@ -4,6 +4,7 @@
 
 import { Conversation } from './conversation.js';
 import { GAP_AUTO, HistoryPages, PAGE } from './history.js';
+import { Me } from './me.js';
 import { Outbox } from './outbox.js';
 import { Link, systemClock } from './protocol.js';
 import { Unread } from './unread.js';
@@ -19,32 +20,28 @@ const NOWHERE = { epoch: 0, seq: 0 };
 export class Chat {
   #clock;
   #emit;
-  #makeKey;
-  #ownSessions;
+  /** The server's time when it was last told, and our own clock then. */
+  #serverTime = null;
   #unsupported = new Set();
-  #typingSaid = 0;
+  #typingSaid = -Infinity;
 
   conversations = new Map();
-  name = '';
-  session = '';
   limits = { text_bytes: 64_512, name_chars: 64, page: 200 };
 
-  /** @param emit (event, detail): `state`, `me`, `list`, `header`, `items`, `typing`, `refused`, `notice`, `goodbye`, `abilities` */
-  constructor({ url, store, emit, open, clock = systemClock, random, makeKey = randomKey }) {
+  /** @param emit (event, detail): `state`, `me`, `list`, `header`, `items`, `typing`, `refused`, `notice`, `goodbye`, `abilities`, `replaced` */
+  constructor({ url, store, emit, open, clock = systemClock, random, makeKey = randomBits }) {
     this.store = store;
     this.#clock = clock;
     this.#emit = emit;
-    this.#ownSessions = new Set(store.state.sessions);
-    this.name = store.state.name ?? '';
+    this.me = new Me({ store, makeKey, makeClient: randomBits });
     this.history = new HistoryPages({ chat: this, emit });
-    this.#makeKey = makeKey;
     this.outbox = new Outbox({ chat: this, clock, emit, makeKey });
     this.unread = new Unread({ chat: this, clock, emit });
-    for (const room of store.state.rooms) this.#add(new Conversation('room', room));
-    for (const peer of Object.keys(store.state.peers)) this.#add(new Conversation('peer', peer));
+    for (const room of store.rooms()) this.#add('room', room);
+    for (const [peer] of store.peers(this.name)) this.#add('peer', peer);
     for (const { kind, name, from, ...pending } of store.unsent()) {
       if (from !== this.name || !['room', 'peer'].includes(kind)) continue;
-      const conversation = this.conversations.get(`${kind}:${name}`) ?? this.#add(new Conversation(kind, name));
+      const conversation = this.conversations.get(`${kind}:${name}`) ?? this.#add(kind, name);
       conversation.send({ ...pending, from, session: '', own: true });
     }
     this.link = new Link({
@@ -53,7 +50,7 @@ export class Chat {
       clock,
       random,
       hello: () => this.#hello(),
-      onEvent: (kind, body) => Object.hasOwn(this.#on, kind) && this.#on[kind](body),
+      onEvent: (kind, body, id) => Object.hasOwn(this.#on, kind) && this.#on[kind](body, id),
       onState: (state) => this.#stateChanged(state),
     });
   }
@@ -66,19 +63,40 @@ export class Chat {
     return !this.#unsupported.has(kind);
   }
 
-  isOwn(message) {
-    return this.#ownSessions.has(message.session);
+  /** The time as the server has it; until it says so, as this machine has it. */
+  now() {
+    if (this.#serverTime === null) return this.#clock.now();
+    return Math.round(this.#serverTime.at + this.#clock.elapsed() - this.#serverTime.elapsed);
+  }
+
+  get name() {
+    return this.me.name;
+  }
+
+  get session() {
+    return this.me.session;
+  }
+
+  get author() {
+    return this.me.author;
   }
 
   open(kind, name) {
     const known = this.conversations.get(`${kind}:${name}`);
     if (known) return known;
-    const conversation = this.#add(new Conversation(kind, name));
+    const conversation = this.#add(kind, name);
     this.#emit('list');
     return conversation;
   }
 
   // ------------------------------------------------------------------------------------------- what the user does
+
+  /** Joins a room that the user chose, and keeps it for the next visit. */
+  async enter(room) {
+    const conversation = await this.join(room);
+    this.store.addRoom(room);
+    return conversation;
+  }
 
   async join(room) {
     const conversation = this.open('room', room);
@@ -93,7 +111,6 @@ export class Chat {
       if (!['connection_lost', 'timeout'].includes(refused.code)) this.#forget(conversation);
       throw refused;
     }
-    this.#rememberRooms();
     return conversation;
   }
 
@@ -111,7 +128,7 @@ export class Chat {
   /** Opens the conversation with one user, and what is stored of it. */
   direct(name) {
     const conversation = this.open('peer', name);
-    if (!this.store.state.peers[name]) this.store.peer(name, conversation.position ?? NOWHERE);
+    if (conversation.position === null && !new Map(this.store.peers(this.author)).has(name)) this.store.peer(this.author, name, NOWHERE);
     this.loadPeer(conversation);
     return conversation;
   }
@@ -124,26 +141,33 @@ export class Chat {
   }
 
   say(conversation, text) {
-    this.#typingSaid = 0;
+    this.#typingSaid = -Infinity;
     this.outbox.say(conversation, text);
   }
 
   typing(conversation) {
-    const now = this.#clock.now();
+    const now = this.#clock.elapsed();
     if (now - this.#typingSaid < TYPING_SAID_MS || !this.can('typing')) return;
     this.#typingSaid = now;
     this.link.tell('typing', conversation.kind === 'room' ? { room: conversation.name } : { to: conversation.name });
   }
 
+  /** Who is typing now. */
+  typists({ typing }) {
+    const now = this.#clock.elapsed();
+    for (const [name, until] of typing) if (until <= now) typing.delete(name);
+    return [...typing.keys()];
+  }
+
   async rename(name) {
     if (!this.link.live) {
-      this.#take(name);
+      this.me.want(name);
       if (this.link.state === 'refused') this.link.sayHello();
       else if (this.link.state !== 'connecting') this.link.connect();
       return;
     }
-    const { body } = await this.link.request('rename', { name, key: this.#keyOf(name) });
-    this.#take(body.new ?? name);
+    const { body } = await this.link.request('rename', { name, key: this.me.keyOf(name) });
+    this.#take(body.new ?? name, body.key);
   }
 
   setTopic(conversation, topic) {
@@ -165,6 +189,8 @@ export class Chat {
     joined: (joined) => {
       const conversation = this.open('room', joined.room);
       const gap = conversation.enter(joined);
+      // A server that stores has asked for the key.
+      if (joined.history) this.me.proved();
       this.unread.entered(conversation, joined);
       this.#emit('header', conversation);
       this.#emit('joined', conversation);
@@ -177,16 +203,17 @@ export class Chat {
     },
     message: (message) => this.#received(this.#room(message.room), message),
     direct: (message) => {
-      const peer = message.from === this.name || this.isOwn(message) ? message.to : message.from;
+      const peer = message.from === this.name || this.me.isMine(message) ? message.to : message.from;
       const conversation = this.open('peer', peer);
       this.#received(conversation, message);
       this.rememberPeer(conversation);
     },
-    topic: ({ room, topic, from }) => {
+    topic: ({ room, topic, from }, id) => {
       const conversation = this.#room(room);
       if (!conversation || conversation.topic === topic) return;
       conversation.topic = topic;
-      conversation.note({ what: 'topic', topic, from, at: this.#clock.now() });
+      // The answer to who set it names nobody.
+      conversation.note({ what: 'topic', topic, from: from || (id === 0 ? '' : this.name) });
       this.#emit('header', conversation);
       this.#emit('items', conversation);
     },
@@ -197,7 +224,7 @@ export class Chat {
       const mine = (name) => name !== this.name;
       const joined = (presence.joined ?? []).filter(mine);
       const left = (presence.left ?? []).filter(mine);
-      for (const name of left) conversation.typing.delete(name);
+      for (const name of left) this.#stopsTyping(conversation, name);
       conversation.presence({ joined, left });
       this.#emit('header', conversation);
       this.#emit('presence', { conversation, joined, left, digest: (presence.names ?? []).length > 0 });
@@ -205,10 +232,11 @@ export class Chat {
     },
     renamed: ({ room, old, new: now, session }) => {
       if (session === this.session) this.#take(now);
+      else this.#peerRenamed(old, now, session);
       const conversation = room ? this.#room(room) : null;
       if (!conversation) return;
-      conversation.typing.delete(old);
-      conversation.note({ what: 'renamed', old, now, at: this.#clock.now() });
+      this.#stopsTyping(conversation, old);
+      conversation.note({ what: 'renamed', old, now });
       this.#emit('presence', { conversation, joined: [now], left: [old], digest: false });
       this.#emit('items', conversation);
     },
@@ -225,34 +253,42 @@ export class Chat {
       const conversation = this.#of({ room, peer: from });
       if (!conversation || from === this.name) return;
       conversation.typing.delete(from);
-      conversation.typing.set(from, this.#clock.now() + TYPING_SHOWN_MS);
+      conversation.typing.set(from, this.#clock.elapsed() + TYPING_SHOWN_MS);
       if (conversation.typing.size > TYPISTS_MAX) conversation.typing.delete(conversation.typing.keys().next().value);
       this.#emit('typing', conversation);
     },
     gap: ({ room, peer, epoch, from, to, lost }) => {
       const conversation = this.#of({ room, peer });
       if (!conversation) return;
-      this.#changed(conversation, conversation.miss({ epoch, from, to, lost }));
+      const gap = conversation.miss({ epoch, from, to, lost });
+      if (conversation.kind === 'peer' && conversation.position === null) {
+        // Where the other side of the loss begins is asked for.
+        this.store.peer(this.name, conversation.name, NOWHERE);
+        this.loadPeer(conversation);
+      }
+      this.#changed(conversation, gap);
+      this.outbox.sendNext(conversation);
     },
     system: ({ room, text }) => {
-      const at = this.#clock.now();
       const places = room ? [this.#room(room)].filter(Boolean) : this.#rooms();
       for (const conversation of places) {
-        conversation.note({ what: 'system', text, at });
+        conversation.note({ what: 'system', text });
         this.#emit('items', conversation);
       }
     },
     goodbye: (goodbye) => this.#emit('goodbye', goodbye),
-    refused: (error) => this.#emit('refused', error),
+    pong: ({ at }) => this.#tellTime(at),
+    refused: (error) => {
+      this.me.refused();
+      this.#emit('me');
+      this.#emit('refused', error);
+    },
   };
 
   #welcomed(welcome) {
-    this.session = welcome.session;
-    this.#ownSessions.add(welcome.session);
-    this.store.session(welcome.session);
-    if (welcome.key) this.store.keep(welcome.name, welcome.key);
+    this.#tellTime(welcome.at);
     if (welcome.limits) this.limits = { ...this.limits, ...welcome.limits };
-    this.#take(welcome.name);
+    this.#take(welcome.name, welcome.key, welcome.session);
     const resumed = new Set(this.#resumed);
     for (const conversation of this.conversations.values()) {
       if (conversation.kind === 'room') {
@@ -266,25 +302,19 @@ export class Chat {
   }
 
   #hello() {
-    const { name, peers } = this.store.state;
+    const { hello, staysTheSame } = this.me;
+    const kept = new Map(this.store.peers(hello.name));
     const resume = [];
     for (const conversation of this.conversations.values()) {
       conversation.joined = false;
-      const kept = conversation.kind === 'peer' ? peers[conversation.name] : null;
-      const position = conversation.position ?? (kept?.seq > 0 ? { ...conversation.address, ...kept } : null);
+      const { kind, name, address } = conversation;
+      // A direct conversation under another name is another one.
+      const here = kind === 'room' || staysTheSame ? conversation.position : null;
+      const position = here ?? (kind === 'peer' && kept.get(name)?.seq > 0 ? { ...address, ...kept.get(name) } : null);
       if (position) resume.push(position);
     }
     this.#resumed = resume.map(({ room, peer }) => (room === undefined ? `peer:${peer}` : `room:${room}`));
-    return { name: name ?? '', key: name ? this.#keyOf(name) : '', resume };
-  }
-
-  /** The key of a name; for one without, a new one, kept before it is sent: a connection that breaks cannot lose it. */
-  #keyOf(name) {
-    const known = () => Object.hasOwn(this.store.state.keys, name);
-    // Another tab may have one.
-    if (!known()) this.store.now();
-    if (!known()) this.store.keep(name, this.#makeKey());
-    return known() ? this.store.state.keys[name] : '';
+    return { ...hello, resume };
   }
 
   #resumed = [];
@@ -298,7 +328,8 @@ export class Chat {
     return room ? this.#room(room) : (this.conversations.get(`peer:${peer}`) ?? null);
   }
 
-  #add(conversation) {
+  #add(kind, name) {
+    const conversation = new Conversation(kind, name, { now: () => this.now() });
     this.conversations.set(conversation.id, conversation);
     return conversation;
   }
@@ -307,20 +338,24 @@ export class Chat {
     return [...this.conversations.values()].filter((conversation) => conversation.kind === 'room');
   }
 
-  /** Whose a message is. In a room only the session tells: a name proves nothing. A direct conversation has two sides, by name. */
+  /** Whose a message is: `own`, said by the user, wherever; `mine`, said by this page. A direct conversation has two sides, by name. */
   own(message, { kind, name }) {
     const mySide = kind === 'peer' && message.from === this.name && name !== this.name;
-    return { ...message, own: mySide || this.isOwn(message) };
+    return { ...message, mine: this.me.isMine(message), own: mySide || this.me.isUser(message) };
   }
 
   #received(conversation, message) {
     if (!conversation) return;
     message = this.own(message, conversation);
     const { fresh, gap } = conversation.receive(message);
-    conversation.typing.delete(message.from);
+    this.#stopsTyping(conversation, message.from);
     if (fresh) this.#emit('message', { conversation, message });
     this.#changed(conversation, gap);
     this.outbox.sendNext(conversation);
+  }
+
+  #stopsTyping(conversation, name) {
+    if (conversation.typing.delete(name)) this.#emit('typing', conversation);
   }
 
   #changed(conversation, gap) {
@@ -335,28 +370,68 @@ export class Chat {
     this.#emit('state', state);
   }
 
-  #take(name) {
-    this.name = name;
-    this.store.set({ name });
+  #take(name, key, session = this.session) {
+    const former = this.name;
+    this.me.take(name, session, key);
+    if (former !== name) this.#directsOf(name);
     this.#emit('me');
+  }
+
+  /** The direct conversations of a name that we have taken: those with the same people go on, with numbers of their own. */
+  #directsOf(name) {
+    for (const conversation of [...this.conversations.values()]) {
+      for (const pending of conversation.pending) if (!pending.acked) pending.from = name;
+      if (conversation.kind === 'peer') this.#replace(conversation, conversation.name);
+    }
+    for (const [peer] of this.store.peers(name)) this.open('peer', peer);
+  }
+
+  /** Somebody whom we write to has another name now. Equal names of others do not lead us astray. */
+  #peerRenamed(old, now, session) {
+    const conversation = this.conversations.get(`peer:${old}`);
+    if (!conversation || old === now) return;
+    const heard = conversation.items.findLast((item) => item.type === 'message' && !item.own);
+    const another = heard ? heard.session !== session : this.#rooms().some((room) => room.ambiguous(old));
+    if (another) return;
+    this.store.forgetPeer(this.name, old);
+    this.#replace(conversation, now).note({ what: 'renamed', old, now });
+  }
+
+  /** Puts a direct conversation that begins anew in the place of another one, with what was said there. */
+  #replace(former, name) {
+    const id = `peer:${name}`;
+    const known = id === former.id ? undefined : this.conversations.get(id);
+    const next = known ?? new Conversation('peer', name, { now: () => this.now() });
+    if (!known) {
+      former.continueIn(next);
+      this.conversations = new Map([...this.conversations].map(([key, each]) => (each === former ? [id, next] : [key, each])));
+    } else {
+      this.conversations.delete(former.id);
+    }
+    this.store.peer(this.name, name, next.position ?? NOWHERE);
+    this.#emit('list');
+    this.#emit('replaced', { former, next });
+    this.loadPeer(next);
+    this.outbox.sendNext(next);
+    return next;
+  }
+
+  #tellTime(at) {
+    if (Number.isFinite(at) && at > 0) this.#serverTime = { at, elapsed: this.#clock.elapsed() };
   }
 
   #forget(conversation) {
     conversation.joined = false;
     this.conversations.delete(conversation.id);
-    if (conversation.kind === 'peer') this.store.forgetPeer(conversation.name);
-    this.#rememberRooms();
+    if (conversation.kind === 'peer') this.store.forgetPeer(this.author, conversation.name);
+    else this.store.removeRoom(conversation.name);
     this.#emit('list');
     this.#emit('gone', conversation);
   }
 
   /** Keeps how far a direct conversation has come, to go on from there. */
   rememberPeer({ kind, name, epoch, last }) {
-    if (kind === 'peer' && last !== null) this.store.peer(name, { epoch, seq: last });
-  }
-
-  #rememberRooms() {
-    this.store.set({ rooms: this.#rooms().map(({ name }) => name) });
+    if (kind === 'peer' && last !== null) this.store.peer(this.author, name, { epoch, seq: last });
   }
 
   /** A request of this kind was refused: is it one that the server does not know? */
@@ -378,6 +453,6 @@ export class Chat {
 }
 
 // Not `randomUUID`, which browsers keep from pages that come over plain http from another machine.
-function randomKey() {
+function randomBits() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,7 +1,8 @@
 // What this page knows of one conversation: its messages in order, what is missing, what is not sent yet.
 //
 // Promises: a message stands here once, whatever way and however often it came; messages stand in the order of the
-// server's numbers; what was missed shows as a gap; memory is bounded. Never: talks to the server or the page.
+// server's numbers; what was missed shows as a gap; when the server numbers anew (another epoch, or numbers that went back)
+// the new messages show and the old ones stay where they are; memory is bounded. Never: talks to the server or the page.
 
 /** Items kept in memory: older ones are let go (the server's history has them, if the room keeps one). */
 export const ITEMS_MAX = 4_000;
@@ -40,15 +41,20 @@ export class Conversation {
   items = [];
   /** Own messages on their way, oldest first. */
   pending = [];
+  /** Who is typing, until when (by the clock that nobody sets). */
   typing = new Map();
+  #now;
   #seen = new Map();
+  /** Messages of former epochs by number and time: one that the new epoch has too is the same message. */
+  #apart = new Map();
   #sessions = new Map();
 
-  /** @param kind `room` or `peer` */
-  constructor(kind, name) {
+  /** @param kind `room` or `peer`  @param now the server's time, for what has none of its own */
+  constructor(kind, name, { now = () => Date.now() } = {}) {
     this.kind = kind;
     this.name = name;
     this.id = `${kind}:${name}`;
+    this.#now = now;
   }
 
   /** The fields that name this conversation in a request. */
@@ -72,7 +78,12 @@ export class Conversation {
 
   /** The oldest message of the epoch in force, or `null`. */
   get oldest() {
-    return this.items.find((item) => item.type === 'message' && item.epoch === this.epoch) ?? null;
+    return this.items.find((item) => item.type === 'message' && this.#counts(item)) ?? null;
+  }
+
+  /** What stands under a number of the epoch in force. */
+  #counts(item, epoch = this.epoch) {
+    return item.epoch === epoch && !item.apart;
   }
 
   /** The item before which the line stands: the first that is new, or `null` where nothing is, or it is not loaded. */
@@ -80,7 +91,7 @@ export class Conversation {
     if (this.newAfter === null || this.newUnloaded) return null;
     const { epoch, seq } = this.newAfter;
     const isNew = (item) => (item.type === 'message' ? !item.own && item.seq > seq : item.type === 'gap' && item.to > seq);
-    return this.items.find((item) => item.epoch === epoch && isNew(item)) ?? null;
+    return this.items.find((item) => this.#counts(item, epoch) && isNew(item)) ?? null;
   }
 
   /** What is new begins further up than what is loaded. */
@@ -103,17 +114,15 @@ export class Conversation {
 
   /** The server said where we are. Returns a gap if it goes on further up than we had come. */
   enter({ epoch, head, online, topic, history, from }) {
-    const known = this.last !== null && this.epoch === epoch;
-    const began = this.last !== null && this.epoch !== epoch && this.items.some((item) => item.type === 'message');
-    Object.assign(this, { epoch, head, online, topic: topic ?? '', history: Boolean(history), joined: true });
-    if (began) {
-      this.note({ what: 'epoch' });
-      this.complete = false;
-    }
+    const known = this.last !== null && this.epoch === epoch && head >= this.last;
     if (!known) {
-      this.last = from;
-      return null;
+      const wentBack = this.last !== null && this.epoch === epoch;
+      // After a position, `from` is how far the server still has what we have.
+      if (wentBack || this.#isAnother(epoch)) this.#begin(epoch, history && from <= (this.last ?? 0) ? from : 0);
+      Object.assign(this, { epoch, last: from });
     }
+    Object.assign(this, { head, online, topic: topic ?? '', history: Boolean(history), joined: true });
+    if (!known) return null;
     return from > this.last ? this.miss({ epoch, from: this.last + 1, to: from, lost: false }) : null;
   }
 
@@ -123,9 +132,13 @@ export class Conversation {
    */
   receive(message) {
     let gap = null;
-    if (this.last !== null && message.epoch !== this.epoch) {
-      if (this.items.some((item) => item.type === 'message')) this.note({ what: 'epoch' });
+    if (this.#isAnother(message.epoch)) {
+      // How much of what we have is in the new epoch too is not known here.
+      this.#begin(message.epoch, 0);
       this.last = null;
+    } else if (this.#contradicts(message)) {
+      this.#begin(message.epoch, message.seq - 1);
+      this.last = Math.min(this.last, message.seq - 1);
     }
     this.epoch = message.epoch;
     if (this.last !== null && message.seq <= this.last) {
@@ -141,21 +154,79 @@ export class Conversation {
     return { fresh: this.insert(message), gap };
   }
 
+  #isAnother(epoch) {
+    return epoch !== this.epoch && (this.last !== null || this.#seen.size > 0);
+  }
+
+  /** Whether another message stands here under the same number: the server has lost that one, and given its number again. */
+  #contradicts({ epoch, seq, at }) {
+    const known = this.#seen.get(`${epoch}:${seq}`);
+    return known !== undefined && !known.byAck && known.at !== at;
+  }
+
+  /**
+   * The server numbers anew, in `epoch`, and still has what we have up to `shared`. What lies above stays in sight, apart from
+   * what is numbered; own messages of which only the ack came go out again, under their keys.
+   */
+  #begin(epoch, shared) {
+    const former = this.epoch;
+    if (this.items.some((item) => item.type === 'message')) this.note({ what: 'epoch' });
+    this.#seen.clear();
+    for (const item of this.items) {
+      if (item.type === 'note' || item.apart) continue;
+      if (item.epoch === former && (item.seq ?? item.to) <= shared) item.epoch = epoch;
+      else item.apart = true;
+      if (item.type !== 'message') continue;
+      if (item.apart) this.#apart.set(`${item.seq}:${item.at}`, item);
+      else this.#seen.set(`${item.epoch}:${item.seq}`, item);
+    }
+    for (const item of this.pending) if (item.acked) this.setPending(item, { state: 'waiting', acked: null });
+    this.head = 0;
+    this.epoch = epoch;
+    this.complete = false;
+    this.asked = false;
+  }
+
+  /** A page of a direct conversation says in which epoch it is now, and, being the newest, how far it goes. */
+  adopt(epoch, seq) {
+    if (this.#isAnother(epoch)) this.#begin(epoch, 0);
+    this.epoch = epoch;
+    this.last = seq ?? null;
+  }
+
+  /** The user behind this direct conversation goes on under this name: what was said stays in sight, apart. */
+  continueIn(other) {
+    for (const item of this.items) other.items.push(item.type === 'note' ? item : Object.assign(item, { apart: true }));
+    other.pending = this.pending;
+    for (const item of other.pending) if (item.acked) this.setPending(item, { state: 'waiting', acked: null });
+    other.unread = this.unread;
+  }
+
   /** Messages that will not come by themselves. Returns the gap, or `null` if it was known. */
   miss({ epoch, from, to, lost }) {
-    if (epoch === this.epoch && this.last !== null) from = Math.max(from, this.last + 1);
+    const current = epoch === this.epoch || this.last === null;
+    if (current && this.last !== null && lost && from <= this.last && to >= this.last) {
+      // The server has lost the end of what we have, and says so before it says what is now.
+      this.#begin(epoch, from - 1);
+      this.last = null;
+      return null;
+    }
+    if (current && this.last !== null) from = Math.max(from, this.last + 1);
     if (from > to) return null;
-    this.epoch = epoch;
-    this.last = to;
-    this.head = Math.max(this.head, to);
+    if (current) {
+      this.epoch = epoch;
+      this.last = to;
+      this.head = Math.max(this.head, to);
+    }
     const state = lost ? 'lost' : this.history ? 'open' : 'missed';
     const before = this.items.at(-1);
-    if (before?.type === 'gap' && before.epoch === epoch && before.to === from - 1 && before.state === state) {
+    if (before?.type === 'gap' && before.epoch === epoch && before.to === from - 1 && before.state === state && !before.apart) {
       before.to = to;
       touch(before);
       return before;
     }
-    const gap = { type: 'gap', version: 0, epoch, from, to, state };
+    // What was lost of a former epoch is told beside what is now, and does not move where we are.
+    const gap = { type: 'gap', version: 0, epoch, from, to, state, apart: !current };
     this.#append(gap);
     return gap;
   }
@@ -176,6 +247,13 @@ export class Conversation {
   insert(message) {
     const key = `${message.epoch}:${message.seq}`;
     if (this.#seen.has(key)) return false;
+    const former = this.#apart.get(`${message.seq}:${message.at}`);
+    if (former?.text === message.text) {
+      Object.assign(former, { epoch: message.epoch, apart: false });
+      this.#apart.delete(`${message.seq}:${message.at}`);
+      this.#seen.set(key, former);
+      return false;
+    }
     const item = { ...message, type: 'message', version: 0 };
     this.#settle(item);
     this.#seen.set(key, item);
@@ -184,10 +262,10 @@ export class Conversation {
     // Notes stay behind the message they followed; a gap stands behind what it begins after.
     for (let i = at - 1; i >= 0; i -= 1) {
       const other = this.items[i];
-      if (other.type === 'note') continue;
-      if (other.epoch === item.epoch && (other.type === 'gap' ? other.from > item.seq : other.seq > item.seq)) {
+      if (other.type === 'note' || !this.#counts(other, item.epoch)) continue;
+      if (other.type === 'gap' ? other.from > item.seq : other.seq > item.seq) {
         at = i;
-      } else if (other.type === 'gap' && other.epoch === item.epoch && item.seq <= other.to) {
+      } else if (other.type === 'gap' && item.seq <= other.to) {
         at = i;
       } else {
         break;
@@ -207,7 +285,7 @@ export class Conversation {
 
   /** A line that is not a message: topic, rename, words of the system. */
   note(note) {
-    const item = { at: Date.now(), ...note, type: 'note', version: 0 };
+    const item = { at: this.#now(), ...note, type: 'note', version: 0 };
     this.#append(item);
     return item;
   }
@@ -242,12 +320,18 @@ export class Conversation {
   acknowledge(item, { epoch, seq, at }) {
     if (!this.pending.includes(item)) return;
     const { from, session, text } = item;
-    const message = { epoch, seq, prev: this.last ?? seq - 1, at, from, session, text, kind: 'text', own: true };
-    if (this.has(epoch, seq)) {
+    const message = { epoch, seq, prev: Math.min(this.last ?? seq - 1, seq - 1), at, from, session, text, kind: 'text', own: true, mine: true, byAck: true };
+    const known = this.#seen.get(`${epoch}:${seq}`);
+    if (known && known.text === text && known.own) {
       this.discard(item);
     } else if (this.kind === 'peer') {
       this.discard(item);
       this.receive(message);
+    } else if (known) {
+      // A message of somebody else has our number: the server has given it again.
+      this.#begin(epoch, seq - 1);
+      this.last = seq - 1;
+      this.setPending(item, { state: 'sent', acked: { epoch, seq }, at });
     } else if (this.epoch === epoch && this.last !== null && seq <= this.last) {
       // Its place has been passed, so the message itself will not come: what we know of it stands in.
       this.discard(item);
@@ -268,7 +352,8 @@ export class Conversation {
 
   // An own message has come: whichever pending one it is needs to wait no longer.
   #settle(item) {
-    if (!item.own) return;
+    // Another device of ours may say the same words: only this browser's count.
+    if (!item.mine) return;
     const mine =
       this.pending.find((p) => p.acked && p.acked.epoch === item.epoch && p.acked.seq === item.seq) ??
       this.pending.find((p) => !p.acked && p.attempts > 0 && p.text === item.text && p.after?.epoch === item.epoch && p.after.seq < item.seq);
@@ -288,7 +373,9 @@ export class Conversation {
     const most = this.held ? ITEMS_HELD : ITEMS_MAX;
     if (this.items.length < most + ITEMS_STEP) return;
     for (const gone of this.items.splice(0, this.items.length - most)) {
-      if (gone.type === 'message') this.#seen.delete(`${gone.epoch}:${gone.seq}`);
+      if (gone.type !== 'message') continue;
+      if (gone.apart) this.#apart.delete(`${gone.seq}:${gone.at}`);
+      else this.#seen.delete(`${gone.epoch}:${gone.seq}`);
     }
     this.complete = !this.history;
   }

@@ -4,6 +4,8 @@
 // machine once the tab is closed.
 // Promises: what is kept is bounded; where the browser keeps nothing, or no more, drafts live as long as the page.
 
+import { cut } from './graphemes.js';
+
 const PLACE = 'plaza.v1.drafts';
 /** The ones written last. */
 export const DRAFTS_MAX = 50;
@@ -48,7 +50,7 @@ export class Drafts {
   now() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    const kept = Array.from(this.#drafts, ([id, text]) => [id, text.slice(0, DRAFT_CHARACTERS)]);
+    const kept = Array.from(this.#drafts, ([id, text]) => [id, cut(text, DRAFT_CHARACTERS)]);
     // Where it is full the oldest give way; where it is blocked all of them do.
     while (kept.length > 0 && !this.#keep(kept)) kept.shift();
     if (kept.length === 0) this.#forget();

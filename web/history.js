@@ -56,10 +56,8 @@ export class HistoryPages {
     try {
       const { body } = await this.#chat.link.request('history', { ...conversation.address, before, limit });
       conversation.loading = null;
-      if (conversation.kind === 'peer' && conversation.last === null) {
-        conversation.epoch = body.epoch;
-        conversation.last = body.messages.at(-1)?.seq ?? null;
-      }
+      const unknown = conversation.last === null || (body.epoch !== conversation.epoch && body.messages.length > 0);
+      if (conversation.kind === 'peer' && unknown) conversation.adopt(body.epoch, before === 0 ? body.messages.at(-1)?.seq : undefined);
       if (body.epoch === conversation.epoch) {
         for (const message of body.messages) found += conversation.insert(this.#chat.own(message, conversation)) ? 1 : 0;
         conversation.complete = !body.more || body.messages.length === 0;

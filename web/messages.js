@@ -3,9 +3,14 @@
 // Promises: at most `ROWS_MAX` rows in the page; one update per frame, however many messages came; at the bottom it
 // stays at the bottom, anywhere else what the reader looks at does not move. Never: markup from a text.
 
-import { el, hue, initial, linked, picture } from './dom.js';
+import { el, linked } from './dom.js';
 import { why } from './errors.js';
+import { frames } from './frames.js';
+import { cut } from './graphemes.js';
 import { currentLang, day, moment, t, time } from './i18n.js';
+import { isEncodedPicture } from './images.js';
+import { hue, initial } from './names.js';
+import { encodedPicture } from './pictures.js';
 
 /** Most rows in the page; more make scrolling and typing slow on a phone. */
 export const ROWS_MAX = 600;
@@ -37,12 +42,12 @@ export class MessageList {
   #end = 0;
   // Whether the window reached the end when it was last shown; what came since is not in the page yet.
   #atEnd = true;
-  #planned = false;
+  #draw = () => this.#render();
   #aloud = { second: 0, rows: 0 };
   #firstNew = null;
   pinned = true;
 
-  /** @param handlers `{older, loadNew, fill, retry, discard, direct, scrolled}` */
+  /** @param handlers `{older, loadNew, fill, retry, discard, direct, scrolled, now}` */
   constructor(scroller, handlers) {
     this.#scroller = scroller;
     this.#handlers = handlers;
@@ -71,12 +76,7 @@ export class MessageList {
 
   /** The conversation has changed: shown with the next frame. */
   changed() {
-    if (this.#planned) return;
-    this.#planned = true;
-    requestAnimationFrame(() => {
-      this.#planned = false;
-      this.#render();
-    });
+    frames.plan(this.#draw);
   }
 
   jump() {
@@ -156,6 +156,8 @@ export class MessageList {
     for (let i = start; i < end; i += 1) wanted.add(items[i]);
     for (const [item, { row }] of this.#rows) {
       if (wanted.has(item)) continue;
+      // The focus on a line that goes stays in the list.
+      if (row.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
       row.remove();
       this.#rows.delete(item);
     }
@@ -166,17 +168,10 @@ export class MessageList {
       const look = this.#look(conversation, item, items[i - 1] ?? null);
       const key = Object.values(look).join('|');
       const old = this.#rows.get(item);
-      let row = old?.row;
-      if (!old || old.key !== key) {
-        row = this.#row(conversation, item, look);
-        if (old) {
-          if (old.row === next) next = row;
-          // The focus on a line that goes stays in the list.
-          if (old.row.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
-          old.row.replaceWith(row);
-        } else {
-          added += 1;
-        }
+      const row = old?.row ?? el('div', {});
+      if (!old) added += 1;
+      if (old?.key !== key) {
+        this.#fill(row, conversation, item, look);
         this.#rows.set(item, { row, key });
       }
       if (row === next) {
@@ -192,27 +187,34 @@ export class MessageList {
   #look(conversation, item, before) {
     const talk = item.type === 'message' || item.type === 'pending';
     const dated = item.at !== undefined;
-    const newDay = dated && (before?.at === undefined ? before === null : midnight(before.at) !== midnight(item.at));
+    // Only forward: a line that was written by another clock does not make two days of one.
+    const newDay = dated && (before?.at === undefined ? before === null : midnight(before.at) < midnight(item.at));
     const unread = item === this.#firstNew;
     const grouped =
       talk && !newDay && !unread && before !== null && (before.type === 'message' || before.type === 'pending') &&
       before.from === item.from && before.own === item.own && (item.own || before.session === item.session) &&
       item.at - before.at < GROUP_MS;
     const tagged = talk && !item.own && !grouped && conversation.ambiguous(item.from);
-    return { version: item.version, newDay: newDay ? day(item.at) : '', unread, grouped, tagged, lang: currentLang() };
+    return { version: item.version, newDay: newDay ? day(item.at, this.#handlers.now()) : '', unread, grouped, tagged, lang: currentLang() };
   }
 
-  #row(conversation, item, look) {
+  /** Fills a row, which stays the same element: what changes is put into its place, and the focus with it. */
+  #fill(row, conversation, item, look) {
     const lines = [];
     if (look.newDay) lines.push(el('div', { class: 'day' }, el('span', {}, look.newDay)));
     if (look.unread) lines.push(el('div', { class: 'divider', role: 'separator', tabindex: '-1', 'aria-label': t('log.new') }, el('span', {}, t('log.new'))));
     if (item.type === 'note') lines.push(el('p', { class: `note ${item.what}` }, noteText(item)));
     else if (item.type === 'gap') lines.push(this.#gap(conversation, item));
-    else lines.push(this.#talk(conversation, item, look));
-    return el('div', { class: `row ${item.type}` }, ...lines);
+    else lines.push(this.#talk(conversation, item, look, contentOf(row, item)));
+    const focused = row.contains(document.activeElement) ? document.activeElement : null;
+    row.className = `row ${item.type}`;
+    row.replaceChildren(...lines);
+    if (!focused || focused === document.activeElement) return;
+    const again = row.contains(focused) ? focused : focused.className && row.querySelector(`${focused.localName}.${[...focused.classList].map(CSS.escape).join('.')}`);
+    (again || this.#scroller).focus({ preventScroll: true });
   }
 
-  #talk(conversation, item, { grouped, tagged }) {
+  #talk(conversation, item, { grouped, tagged }, text) {
     const clock = el('time', { datetime: new Date(item.at).toISOString(), title: moment(item.at) }, time(item.at));
     const name = item.own
       ? el('span', { class: 'name' }, item.from)
@@ -226,7 +228,7 @@ export class MessageList {
     const side = grouped
       ? el('div', { class: 'side' }, clock)
       : el('div', { class: `side avatar hue-${hue(item.from)}`, 'aria-hidden': 'true' }, initial(item.from));
-    const body = el('div', { class: 'body' }, heading, content(item), this.#unfold(item), item.type === 'pending' ? this.#fate(conversation, item) : null);
+    const body = el('div', { class: 'body' }, heading, text, this.#unfold(item), item.type === 'pending' ? this.#fate(conversation, item) : null);
     const classes = ['talk', grouped ? 'grouped' : '', item.own ? 'own' : '', item.type === 'pending' ? item.state : ''];
     return el('article', { class: classes.filter(Boolean).join(' '), 'data-seq': item.seq ?? null }, side, body);
   }
@@ -319,14 +321,26 @@ export class MessageList {
   }
 }
 
+/** What was said, as an element. The same one as long as it shows the same: a picture in it stays decoded, a selection stays. */
+function contentOf(row, item) {
+  const looks = `${item.kind}|${shownLength(item)}|${currentLang()}`;
+  const known = contents.get(row);
+  if (known?.item === item && known.looks === looks) return known.element;
+  const element = content(item);
+  contents.set(row, { item, looks, element });
+  return element;
+}
+
+const contents = new WeakMap();
+
 function content(item) {
   const { kind } = item;
   if (!KINDS.includes(kind)) {
     const length = shownLength(item);
     return el('p', { class: 'text' }, ...linked(item.text.slice(0, length)), length < item.text.length ? '…' : null);
   }
-  if (kind === 'image' && item.text.startsWith('data:')) return el('p', { class: 'text' }, picture(item.text, t('kind.image')));
-  return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(item.text.slice(0, 2_000)));
+  if (kind === 'image' && isEncodedPicture(item.text)) return el('p', { class: 'text' }, encodedPicture(item.text, t('kind.image')));
+  return el('p', { class: 'text' }, el('span', { class: 'kind' }, t(`kind.${kind}`)), ' ', ...linked(cut(item.text, 2_000)));
 }
 
 function midnight(at) {
@@ -339,15 +353,10 @@ function shownLength({ text, kind, unfolded }) {
   let end = 0;
   for (let line = 0; line < FOLD_LINES; line += 1) {
     const next = text.indexOf('\n', end);
-    if (next < 0 || next > FOLD_CHARACTERS) return text.length <= FOLD_CHARACTERS ? text.length : whole(text, FOLD_CHARACTERS);
+    if (next < 0 || next > FOLD_CHARACTERS) return text.length <= FOLD_CHARACTERS ? text.length : cut(text, FOLD_CHARACTERS).length;
     end = next + 1;
   }
   return end - 1;
-}
-
-// An end that does not cut a character in two.
-function whole(text, end) {
-  return text.codePointAt(end - 1) > 0xffff ? end - 1 : end;
 }
 
 function noteText(note) {
@@ -356,6 +365,7 @@ function noteText(note) {
     const left = note.went > 0 ? t('note.left', { names: nameList(note.left, note.went) }) : '';
     return joined && left ? t('note.both', { joined, left }) : joined || left;
   }
+  if (note.what === 'topic' && note.from === '') return t(note.topic ? 'note.topicSet' : 'note.topicGone', note);
   if (note.what === 'topic') return t(note.topic ? 'note.topic' : 'note.topicCleared', note);
   return t(`note.${note.what}`, note);
 }

@@ -24,8 +24,8 @@ export class Outbox {
   }
 
   say(conversation, text) {
-    const { name: from, session } = this.#chat;
-    conversation.send({ key: this.#makeKey(), text, at: this.#clock.now(), from, session, own: true, attempts: 0 });
+    const { author: from, session } = this.#chat;
+    conversation.send({ key: this.#makeKey(), text, at: this.#chat.now(), from, session, own: true, attempts: 0 });
     conversation.markRead();
     this.#emit('items', conversation);
     this.sendNext(conversation);

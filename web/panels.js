@@ -1,8 +1,12 @@
 // The lists beside the talk: who is here, which rooms there are, what a search found.
 
-import { el, excerpt, hue, initial, linked, refill } from './dom.js';
+import { el, excerpt, linked } from './dom.js';
 import { why } from './errors.js';
+import { frames } from './frames.js';
+import { cut } from './graphemes.js';
 import { moment, t } from './i18n.js';
+import { hue, initial } from './names.js';
+import { setText, showRows, tail } from './rows.js';
 
 /** The list of people is fetched anew at most this often while a large room comes and goes. */
 const REFRESH_MS = 8_000;
@@ -26,7 +30,7 @@ export class People {
     if (this.#conversation !== conversation) {
       this.#names = [];
       this.#next = '';
-      this.render();
+      this.#plan();
     }
     this.#conversation = conversation;
     this.refresh();
@@ -39,7 +43,7 @@ export class People {
     if (room?.kind !== 'room') {
       this.#names = room ? [...new Set([room.name, this.chat.name])].filter(Boolean) : [];
       this.#next = '';
-      this.render();
+      this.#plan();
     } else if (room.joined && this.shown()) {
       this.#load('');
     }
@@ -54,7 +58,7 @@ export class People {
       for (const name of left) names.delete(name);
       for (const name of joined) names.add(name);
       this.#names = [...names];
-      this.#planRender();
+      this.#plan();
     }
   }
 
@@ -67,31 +71,31 @@ export class People {
       this.#names = after === '' ? page.names : [...this.#names, ...page.names];
       this.#next = page.next;
       conversation.online = page.online;
-      this.render();
+      this.#plan();
     } catch {
       // The count stays right without the list.
     }
   }
 
-  #planRender() {
-    if (this.planned) return;
-    this.planned = true;
-    requestAnimationFrame(() => this.render());
+  #draw = () => this.render();
+
+  #plan() {
+    frames.plan(this.#draw);
   }
 
   render() {
-    this.planned = false;
-    const { chat } = this;
-    this.count.textContent = this.#conversation?.kind === 'room' ? t('members.online', { n: this.#conversation.online }) : '';
-    refill(
-      this.list,
-      this.#names.map((name) =>
+    setText(this.count, this.#conversation?.kind === 'room' ? t('members.online', { n: this.#conversation.online }) : '');
+    showRows(this.list, this.#names.map((name) => ({ key: name })), {
+      make: ({ key: name }) =>
         el('li', {},
-          el('button', { type: 'button', class: 'entry', 'data-key': name, onclick: () => this.direct(name), title: t('members.hint') },
+          el('button', { type: 'button', class: 'entry', 'data-key': name, onclick: () => this.direct(name) },
             el('span', { class: `avatar small hue-${hue(name)}`, 'aria-hidden': 'true' }, initial(name)),
-            el('span', { class: 'entry-name' }, name),
-            name === chat.name ? el('span', { class: 'you' }, t('members.you')) : null))),
-    );
+            el('span', { class: 'entry-name' }, name))),
+      change: ({ firstChild: button }, { key: name }) => {
+        button.title = t('members.hint');
+        tail(button, 'you', name === this.chat.name ? t('members.you') : '');
+      },
+    });
     this.more.hidden = this.#next === '';
   }
 }
@@ -105,27 +109,45 @@ export class Browser {
     more.addEventListener('click', () => this.load(this.#next));
   }
 
+  #rooms = new Map();
+  #words = '';
+
   async load(after = '') {
-    if (after === '') this.list.replaceChildren();
     this.more.hidden = true;
     try {
       const { rooms, next } = await this.chat.rooms(after);
+      if (after === '') this.#rooms.clear();
+      for (const room of rooms) this.#rooms.set(room.name, room);
       this.#next = next;
-      this.list.append(...rooms.map((room) => this.#entry(room)));
-      if (after === '' && rooms.length === 0) this.list.append(el('li', { class: 'nothing' }, t('rooms.none')));
-      this.more.hidden = next === '';
+      this.#words = this.#rooms.size === 0 ? t('rooms.none') : '';
     } catch (refused) {
-      this.list.append(el('li', { class: 'nothing' }, why(refused)));
+      this.#words = why(refused);
     }
+    frames.plan(this.#draw);
   }
 
-  #entry({ name, topic, online }) {
-    const joined = this.chat.conversations.get(`room:${name}`)?.joined;
+  #draw = () => {
+    const rooms = [...this.#rooms.values()].map((room) => ({ key: room.name, ...room }));
+    // Room names are not empty, so that an empty key is free for the words below them.
+    const words = this.#words === '' ? [] : [{ key: '', words: this.#words }];
+    showRows(this.list, [...rooms, ...words], {
+      make: ({ key }) => (key === '' ? el('li', { class: 'nothing' }) : this.#entry(key)),
+      change: (row, entry) => (entry.words ? setText(row, entry.words) : this.#change(row.firstChild, entry)),
+    });
+    this.more.hidden = this.#next === '';
+  };
+
+  #entry(name) {
     return el('li', {},
       el('button', { type: 'button', class: 'entry', onclick: () => this.choose(name) },
-        el('span', { class: 'entry-text' }, el('span', { class: 'entry-name' }, name), topic ? el('span', { class: 'entry-topic' }, topic) : null),
-        joined ? el('span', { class: 'you' }, t('rooms.joined')) : null,
-        el('span', { class: 'entry-count' }, t('members.online', { n: online }))));
+        el('span', { class: 'entry-text' }, el('span', { class: 'entry-name' }, name))));
+  }
+
+  #change(button, { name, topic, online }) {
+    tail(button.firstChild, 'entry-topic', topic);
+    button.querySelector('.entry-count')?.remove();
+    tail(button, 'you', this.chat.conversations.get(`room:${name}`)?.joined ? t('rooms.joined') : '');
+    tail(button, 'entry-count', t('members.online', { n: online }));
   }
 }
 
@@ -134,6 +156,8 @@ export class Finder {
   #conversation = null;
   #text = '';
   #next = 0;
+  #found = [];
+  #words = '';
 
   constructor({ chat, list, more, failed }) {
     Object.assign(this, { chat, list, more, failed });
@@ -148,8 +172,10 @@ export class Finder {
   }
 
   clear() {
-    this.list.replaceChildren();
-    this.more.hidden = true;
+    this.#found = [];
+    this.#words = '';
+    this.#next = 0;
+    frames.plan(this.#draw);
   }
 
   async #load(before) {
@@ -158,13 +184,24 @@ export class Finder {
       const { messages, next } = await this.chat.history.search(conversation, text, before);
       if (text !== this.#text || conversation !== this.#conversation) return;
       this.#next = next;
-      this.list.append(...messages.map((message) => this.#entry(conversation, message, text)));
-      if (before === 0 && messages.length === 0) this.list.append(el('li', { class: 'nothing' }, t('search.none', { text })));
-      this.more.hidden = next === 0;
+      this.#found.push(...messages);
+      this.#words = this.#found.length === 0 ? t('search.none', { text }) : '';
+      frames.plan(this.#draw);
     } catch (refused) {
       this.failed(refused);
     }
   }
+
+  #draw = () => {
+    const [conversation, text] = [this.#conversation, this.#text];
+    const found = this.#found.map((message) => ({ key: `${conversation.id}/${message.epoch}/${message.seq}/${text}`, message }));
+    showRows(this.list, this.#words === '' ? found : [{ key: this.#words, words: this.#words }], {
+      make: ({ message, words }) => (words ? el('li', { class: 'nothing' }, words) : this.#entry(conversation, message, text)),
+      change: () => {},
+    });
+    this.more.hidden = this.#next === 0;
+  };
+
   #entry(conversation, message, text) {
     const around = el('button', { type: 'button', class: 'plain around', onclick: () => this.#around(conversation, message, around) }, t('search.around'));
     return el('li', { class: 'result' },
@@ -178,7 +215,7 @@ export class Finder {
     try {
       const messages = await this.chat.history.around(conversation, seq);
       const line = (message) =>
-        el('p', { class: message.seq === seq ? 'text this' : 'text' }, el('span', { class: 'name' }, message.from), ' ', ...linked(message.text.slice(0, 500)));
+        el('p', { class: message.seq === seq ? 'text this' : 'text' }, el('span', { class: 'name' }, message.from), ' ', ...linked(cut(message.text, 500)));
       const context = el('div', { class: 'context', tabindex: '-1' }, ...messages.map(line));
       button.replaceWith(context);
       context.focus({ preventScroll: true });

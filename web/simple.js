@@ -1,8 +1,9 @@
 // What the two small pages (`action/`, `communication/`) share: a log of lines, a box to write in, a state, a language,
 // and a socket that comes back. Nothing here knows a dialect.
 
-import { el, hue, initial, linked, sends } from './dom.js';
+import { el, linked, sends } from './dom.js';
 import { choose, currentLang, languages, setLang, t, time, translate } from './i18n.js';
+import { hue, initial } from './names.js';
 import { BACKOFF_FIRST_MS, BACKOFF_LONGEST_MS, STABLE_MS } from './protocol.js';
 
 /** Lines kept in the page. */

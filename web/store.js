@@ -1,119 +1,269 @@
-// What the page remembers between visits: name and keys, rooms, positions, language; and, for its tab alone, what was not
-// sent yet. Bounded, and never required: where the browser keeps nothing, the page works all the same.
+// What the page remembers between visits: names and their keys, rooms, positions, language; and, for its tab alone, its name,
+// its client id and what was not sent yet.
+//
+// Promises: one entry of the browser's storage per thing, read when it is wanted and written alone, so that tabs do not
+// overwrite each other's; a key is kept before this returns, in the tab or in memory where the browser takes no more, and
+// `troubled` is told once. Never required: where the browser keeps nothing, the page works all the same.
 
-const PLACE = 'plaza.v1';
-const UNSENT = 'plaza.v1.unsent';
-const KEYS_MAX = 50;
+import { Shelf } from './shelf.js';
+
+const PLACE = 'plaza.v2.';
+/** The whole state in one entry, as pages before this one kept it; one of them may be open in another tab. */
+const FORMER = 'plaza.v1';
+const UNSENT = 'unsent';
+/** Conversations whose positions are kept, those used last. */
 const PLACES_MAX = 200;
-const SESSIONS_MAX = 50;
+/** Own sessions that are known again in older messages, the newest. */
+const SESSIONS_MAX = 200;
+/** Positions are written at most this often. */
+const LATER_MS = 1_000;
 
 export class Store {
-  #storage;
+  #shared;
   #tab;
+  #clock;
   #timer = null;
+  /** Positions that are not written yet. */
+  #later = new Map();
 
-  /** @param storage shared by all tabs  @param tab this tab's own; both may be `null` */
-  constructor(storage, tab = null) {
-    this.#storage = storage;
-    this.#tab = tab;
-    this.state = { name: null, lang: null, keys: {}, rooms: ['lobby'], peers: {}, read: {}, sessions: [], active: 'room:lobby' };
-    try {
-      const kept = JSON.parse(storage.getItem(PLACE) ?? '{}');
-      for (const [field, value] of Object.entries(this.state)) {
-        if (Object.hasOwn(kept, field) && sameShape(kept[field], value)) this.state[field] = kept[field];
-      }
-    } catch {
-      // Blocked or damaged: start afresh.
-    }
+  /**
+   * @param storage shared by all tabs  @param tab this tab's own; both may be `null`
+   * @param troubled (`key` or `other`) runs once for each that could not be kept for the next visit
+   */
+  constructor(storage, tab = null, { troubled = () => {}, clock = () => Date.now() } = {}) {
+    this.#clock = clock;
+    const told = new Set();
+    const full = (entry) => {
+      const what = entry.startsWith('key.') ? 'key' : 'other';
+      if (!told.has(what)) troubled(what);
+      told.add(what);
+    };
+    this.#tab = new Shelf(tab, PLACE, { former: 'plaza.v1.' });
+    this.#shared = new Shelf(storage, PLACE, { full });
+    this.#takeOver();
   }
 
-  set(changes) {
-    Object.assign(this.state, changes);
-    this.later();
+  // ------------------------------------------------------------------------------------------------- who and how
+
+  /** The name in this tab; in a new one the name chosen last in any; `null` on a first visit. */
+  get name() {
+    return this.#tab.get('name') ?? this.#shared.get('name');
   }
 
+  set name(name) {
+    this.#tab.set('name', name);
+    this.#shared.set('name', name);
+  }
+
+  /** The name that this tab asks for and has not been given yet, or `null`. */
+  get wanted() {
+    return this.#tab.get('wanted');
+  }
+
+  set wanted(name) {
+    if (name === null) this.#tab.remove('wanted');
+    else this.#tab.set('wanted', name);
+  }
+
+  get lang() {
+    return this.#shared.get('lang');
+  }
+
+  set lang(lang) {
+    this.#shared.set('lang', lang);
+  }
+
+  /** The conversation that was shown last. */
+  get active() {
+    return this.#tab.get('active') ?? this.#shared.get('active');
+  }
+
+  set active(id) {
+    this.#tab.set('active', id);
+    this.#shared.set('active', id);
+  }
+
+  /** The key of a name, or `null`. */
+  key(name) {
+    return this.#shared.get(`key.${name}`) ?? this.#tab.get(`key.${name}`);
+  }
+
+  /** Keys are not thrown away: each is the only proof of its name. The browser bounds them, and a full one is told. */
   keep(name, key) {
-    delete this.state.keys[name];
-    this.state.keys[name] = key;
-    trim(this.state.keys, KEYS_MAX);
-    this.now();
+    const place = `key.${name}`;
+    if (this.#shared.fits(place, key)) return;
+    this.#forgetPositions();
+    if (!this.#shared.set(place, key)) this.#tab.set(place, key);
   }
 
-  session(tag) {
-    this.state.sessions = [...this.state.sessions.filter((other) => other !== tag), tag].slice(-SESSIONS_MAX);
-    this.later();
+  /** The server has taken this key for a name that nobody had: from now on the name is ours alone. */
+  claimed(name, key) {
+    if (this.key(name) !== key) this.keep(name, key);
+    this.#shared.set(`claimed.${name}`, '1');
   }
 
-  read(id, position) {
-    delete this.state.read[id];
-    this.state.read[id] = position;
-    trim(this.state.read, PLACES_MAX);
-    this.later();
+  isClaimed(name) {
+    return this.#shared.get(`claimed.${name}`) !== null;
   }
 
-  peer(name, position) {
-    delete this.state.peers[name];
-    this.state.peers[name] = position;
-    trim(this.state.peers, PLACES_MAX);
-    this.later();
+  /** The id under which the server knows repeated messages of this tab. With what is unsent, it outlives a reload and a rename. */
+  client(make) {
+    const known = this.#tab.get('client');
+    if (/^[0-9a-f]{32}$/.test(known ?? '')) return known;
+    const made = make();
+    this.#tab.set('client', made);
+    return made;
   }
 
-  forgetPeer(name) {
-    delete this.state.peers[name];
-    this.later();
+  /** A session of this browser, and the name it has: tags are given again when the server starts anew. */
+  session(tag, name) {
+    this.#shared.set(`session.${tag}.${name}`, String(this.#clock()));
+    this.#trim('session.', SESSIONS_MAX);
   }
+
+  /** Whether a session of any tab of this browser said this under that name. */
+  isSession(tag, name) {
+    return this.#shared.get(`session.${tag}.${name}`) !== null;
+  }
+
+  // ------------------------------------------------------------------------------------------------- rooms and positions
+
+  /** The rooms of this browser, in the order in which they were entered. */
+  rooms() {
+    const order = (name) => Number(this.#shared.get(`room.${name}`)) || 0;
+    return this.#shared.names('room.').sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1));
+  }
+
+  addRoom(name) {
+    if (this.#shared.get(`room.${name}`) === null) this.#shared.set(`room.${name}`, String(this.#clock()));
+  }
+
+  removeRoom(name) {
+    this.#shared.remove(`room.${name}`);
+  }
+
+  /** The users that `own` writes to, each with how far that conversation has come: `[name, {epoch, seq}]`. */
+  peers(own) {
+    const prefix = `peer.${encodeURIComponent(own)}.`;
+    const found = new Set(this.#shared.names(prefix));
+    for (const place of this.#later.keys()) if (place.startsWith(prefix)) found.add(place.slice(prefix.length));
+    return [...found].map((name) => [name, this.#position(`${prefix}${name}`)]).filter(([, position]) => position);
+  }
+
+  peer(own, name, position) {
+    this.#put(`peer.${encodeURIComponent(own)}.${name}`, position);
+  }
+
+  forgetPeer(own, name) {
+    const place = `peer.${encodeURIComponent(own)}.${name}`;
+    this.#later.delete(place);
+    this.#shared.remove(place);
+  }
+
+  /** How far the user has read a conversation in this browser: `{epoch, seq}` or `null`. */
+  readUpTo(own, { id }) {
+    return this.#position(`read.${encodeURIComponent(own)}.${id}`);
+  }
+
+  read(own, { id }, position) {
+    this.#put(`read.${encodeURIComponent(own)}.${id}`, position);
+  }
+
+  // ------------------------------------------------------------------------------------------------- what is unsent
 
   /** Messages that were written and not sent, as `keepUnsent` was given them. */
   unsent() {
-    try {
-      const kept = JSON.parse(this.#tab.getItem(UNSENT) ?? '[]');
-      const whole = ({ kind, name, from, key, text }) => [kind, name, from, key, text].every((field) => typeof field === 'string');
-      return Array.isArray(kept) ? kept.filter((entry) => entry !== null && typeof entry === 'object' && whole(entry)) : [];
-    } catch {
-      return [];
-    }
+    const kept = parsed(this.#tab.get(UNSENT));
+    const whole = ({ kind, name, from, key, text }) => [kind, name, from, key, text].every((field) => typeof field === 'string');
+    return Array.isArray(kept) ? kept.filter((entry) => entry !== null && typeof entry === 'object' && whole(entry)) : [];
   }
 
   keepUnsent(messages) {
-    try {
-      if (messages.length === 0) this.#tab.removeItem(UNSENT);
-      else this.#tab.setItem(UNSENT, JSON.stringify(messages));
-    } catch {
-      // Blocked or full: what is written lives as long as the page.
-    }
+    if (messages.length === 0) this.#tab.remove(UNSENT);
+    else this.#tab.set(UNSENT, JSON.stringify(messages));
   }
 
-  later() {
-    this.#timer ??= setTimeout(() => this.now(), 1_000);
+  /** Another tab has changed what `what` names (`lang`): runs with its new value. */
+  watch(what, changed, target = globalThis) {
+    target.addEventListener?.('storage', ({ key, newValue }) => key === `${PLACE}${what}` && newValue !== null && changed(newValue));
   }
 
+  /** Writes what is still to be written. */
   now() {
     clearTimeout(this.#timer);
     this.#timer = null;
-    try {
-      // Another tab may have been given keys and sessions meanwhile, and have read further.
-      const other = JSON.parse(this.#storage.getItem(PLACE) ?? '{}');
-      const { state } = this;
-      state.keys = { ...other.keys, ...state.keys };
-      state.sessions = [...new Set([...(other.sessions ?? []), ...state.sessions])].slice(-SESSIONS_MAX);
-      for (const [id, { epoch, seq }] of Object.entries(other.read ?? {})) {
-        const own = state.read[id];
-        if (!own || (own.epoch === epoch && own.seq < seq)) state.read[id] = { epoch, seq };
-      }
-      trim(state.read, PLACES_MAX);
-      this.#storage.setItem(PLACE, JSON.stringify(this.state));
-    } catch {
-      // See above.
+    const later = this.#later;
+    this.#later = new Map();
+    for (const [place, position] of later) {
+      // Another tab may have come further.
+      const other = this.#position(place);
+      const behind = other && other.epoch === position.epoch && other.seq > position.seq;
+      if (!behind) this.#shared.set(place, JSON.stringify({ ...position, at: this.#clock() }));
     }
+    if (later.size > 0) for (const kind of ['peer.', 'read.']) this.#trim(kind, PLACES_MAX);
+  }
+
+  #put(place, { epoch, seq }) {
+    this.#later.set(place, { epoch, seq });
+    this.#timer ??= setTimeout(() => this.now(), LATER_MS);
+  }
+
+  #position(place) {
+    const late = this.#later.get(place);
+    if (late) return late;
+    const kept = parsed(this.#shared.get(place));
+    return Number.isSafeInteger(kept?.epoch) && Number.isSafeInteger(kept?.seq) ? { epoch: kept.epoch, seq: kept.seq } : null;
+  }
+
+  #trim(prefix, most) {
+    const names = this.#shared.names(prefix);
+    // Not one at a time: each pass reads them all.
+    if (names.length <= most * 1.25) return;
+    const age = (name) => {
+      const kept = this.#shared.get(prefix + name);
+      return Number(kept) || parsed(kept)?.at || 0;
+    };
+    const oldest = names.map((name) => [age(name), name]).sort(([a], [b]) => a - b);
+    for (const [, name] of oldest.slice(0, names.length - most)) this.#shared.remove(prefix + name);
+  }
+
+  /** The browser is full: positions can be had again, a key cannot. */
+  #forgetPositions() {
+    for (const prefix of ['read.', 'peer.', 'session.']) for (const name of this.#shared.names(prefix)) this.#shared.remove(prefix + name);
+  }
+
+  /** Takes over what a page before this one kept, and again if one that is still open has changed it. */
+  #takeOver() {
+    const text = this.#shared.raw(FORMER);
+    if (text === null || this.#shared.get('former') === digest(text)) return;
+    const former = parsed(text);
+    if (former === null || typeof former !== 'object') return;
+    const texts = (list) => (Array.isArray(list) ? list.filter((entry) => typeof entry === 'string') : []);
+    const entries = (map) => (map !== null && typeof map === 'object' && !Array.isArray(map) ? Object.entries(map) : []);
+    for (const [name, key] of entries(former.keys)) if (typeof key === 'string' && this.key(name) === null) this.keep(name, key);
+    for (const field of ['name', 'lang', 'active']) if (typeof former[field] === 'string') this.#shared.set(field, former[field]);
+    for (const [n, room] of texts(former.rooms).entries()) if (this.#shared.get(`room.${room}`) === null) this.#shared.set(`room.${room}`, String(n));
+    const own = typeof former.name === 'string' ? former.name : '';
+    const good = (position) => Number.isSafeInteger(position?.epoch) && Number.isSafeInteger(position?.seq);
+    for (const [name, position] of entries(former.peers)) if (good(position)) this.peer(own, name, position);
+    for (const [id, position] of entries(former.read)) if (good(position)) this.read(own, { id }, position);
+    for (const tag of texts(former.sessions)) this.session(tag, own);
+    this.#shared.set('former', digest(text));
+    this.now();
   }
 }
 
-function sameShape(kept, model) {
-  if (Array.isArray(model)) return Array.isArray(kept) && kept.every((entry) => typeof entry === 'string');
-  if (model === null) return kept === null || typeof kept === 'string';
-  return kept !== null && typeof kept === typeof model && !Array.isArray(kept);
+/** Tells two states of the former page apart. */
+function digest(text) {
+  let hash = 7;
+  for (let n = 0; n < text.length; n += 1) hash = (hash * 31 + text.charCodeAt(n)) >>> 0;
+  return `${text.length}.${hash}`;
 }
 
-function trim(map, most) {
-  for (const key of Object.keys(map).slice(0, Math.max(0, Object.keys(map).length - most))) delete map[key];
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -49,7 +49,7 @@ export class Unread {
     const { id } = conversation;
     const kept = this.#here(conversation);
     if (kept && kept.epoch === position.epoch && kept.seq >= position.seq) return;
-    this.#chat.store.read(id, { epoch: position.epoch, seq: position.seq });
+    this.#chat.store.read(this.#chat.author, conversation, { epoch: position.epoch, seq: position.seq });
     if (!conversation.history || !this.#chat.can('read') || this.#marks.has(id)) return;
     const say = () => {
       this.#marks.delete(id);
@@ -84,7 +84,7 @@ export class Unread {
     return newAfter?.epoch === epoch && !(lineSeen && unread === 0);
   }
 
-  #here({ id }) {
-    return this.#chat.store.state.read[id];
+  #here(conversation) {
+    return this.#chat.store.readUpTo(this.#chat.author, conversation);
   }
 }

@@ -1,8 +1,10 @@
 // The pages of document 003: one to one at `/home/index?uid=1&to_uid=2`, a group at `/home/room?uid=1&groups_id=1`.
 // Speaks the dialect `action`.
 
-import { link, picture, webAddress } from '../dom.js';
+import { link, webAddress } from '../dom.js';
 import { t } from '../i18n.js';
+import { isEncodedPicture } from '../images.js';
+import { encodedPicture, webPicture } from '../pictures.js';
 import { addNote, addTalk, byId, showState, stay, wire } from '../simple.js';
 
 /** The reference's pace; a user silent for six minutes is disconnected. */
@@ -75,7 +77,8 @@ function show({ msgType, content, from, msgTimestamp }) {
 }
 
 function shown(msgType, text) {
-  if (msgType === 'image') return [picture(text, t('kind.image'))];
+  if (msgType === 'image' && isEncodedPicture(text)) return [encodedPicture(text, t('kind.image'))];
+  if (msgType === 'image' && webAddress(text)) return [webPicture(webAddress(text), t('kind.image'))];
   if ((msgType === 'video' || msgType === 'voice') && webAddress(text)) return [`${t(`kind.${msgType}`)}: `, link(webAddress(text))];
   return undefined;
 }

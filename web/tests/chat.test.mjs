@@ -1,71 +1,26 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Chat } from '../chat.js';
 import { ITEMS_HELD, ITEMS_MAX } from '../conversation.js';
-import { Store } from '../store.js';
-import { FakeClock, FakeSocket, fakeStorage, settle } from './fakes.mjs';
-
-const EPOCH = 77;
-
-function chat({ storage = fakeStorage(), tab = fakeStorage(), mark = 'k' } = {}) {
-  const clock = new FakeClock();
-  const sockets = [];
-  const said = [];
-  let keys = 0;
-  const store = new Store(storage, tab);
-  const made = new Chat({
-    store,
-    clock,
-    random: () => 1,
-    open: () => sockets[sockets.push(new FakeSocket()) - 1],
-    emit: (event, detail) => said.push({ event, detail }),
-    makeKey: () => `${mark}-${(keys += 1)}`,
-  });
-  const socket = () => sockets.at(-1);
-  const welcome = async (session = 'aaaa') => {
-    socket().open();
-    const { id, hello } = socket().last('hello');
-    await socket().hear('welcome', { session, name: 'ada', key: 'secret', heartbeat_ms: 600_000, at: clock.now() }, id);
-    return hello;
-  };
-  const joined = (extra = {}, id = 0) =>
-    socket().hear('joined', { room: 'lobby', epoch: EPOCH, head: 0, online: 1, topic: '', history: true, read: 0, from: 0, ...extra }, id);
-  const enter = async (extra) => {
-    made.start();
-    await welcome();
-    await joined(extra, socket().last('join').id);
-  };
-  const back = async (session, extra) => {
-    await clock.pass(60_000);
-    const hello = await welcome(session);
-    await joined(extra);
-    return hello;
-  };
-  const lobby = made.conversations.get('room:lobby');
-  const texts = () => lobby.shown.map((item) => item.text ?? item.what ?? `${item.type} ${item.from}-${item.to} ${item.state}`);
-  return { chat: made, store, clock, socket, sockets, said, welcome, joined, enter, back, lobby, texts };
-}
-
-function message(seq, extra = {}) {
-  return { room: 'lobby', seq, prev: seq - 1, at: 1_000, from: 'bob', session: 'bbbb', text: `m${seq}`, kind: 'text', epoch: EPOCH, ...extra };
-}
+import { chat, EPOCH, message } from './chat.mjs';
+import { fakeStorage, settle } from './fakes.mjs';
 
 test('a first visit joins the lobby with the last fifty messages', async () => {
   const { enter, socket } = chat();
   await enter();
   assert.deepEqual(socket().last('join').join, { room: 'lobby', last: 50 });
-  assert.deepEqual(socket().last('hello').hello, { name: '', key: '', resume: [] });
+  const { client, ...hello } = socket().last('hello').hello;
+  assert.deepEqual(hello, { name: '', key: '', resume: [] });
+  assert.match(client, /^[0-9a-f]{32}$/);
 });
 
 test('a new name has a key that is kept before it is said, so that a broken connection cannot lose it', async () => {
-  const storage = fakeStorage();
-  const first = chat({ storage });
+  const [storage, tab] = [fakeStorage(), fakeStorage()];
+  const first = chat({ storage, tab });
   first.chat.rename('ada');
   first.socket().open();
   const { key } = first.socket().last('hello').hello;
   assert.ok(key);
-  first.store.now();
-  const { chat: again, socket } = chat({ storage, mark: 'again' });
+  const { chat: again, socket } = chat({ storage, tab, mark: 'again' });
   again.start();
   socket().open();
   assert.deepEqual([socket().last('hello').hello.name, socket().last('hello').hello.key], ['ada', key]);
@@ -82,11 +37,25 @@ test('two tabs that take the same new name, one after the other, say the same ke
   assert.equal(other.socket().last('rename').rename.key, key);
 });
 
-test('a name that objects have by themselves is said without a key', async () => {
-  const { chat: made, socket } = chat();
-  made.rename('__proto__');
-  socket().open();
-  assert.equal(socket().last('hello').hello.key, '');
+test('names that objects have by themselves have keys as any other, here and after a reload', async () => {
+  for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty']) {
+    const [storage, tab] = [fakeStorage(), fakeStorage()];
+    const { chat: made, socket, store } = chat({ storage, tab });
+    made.rename(name);
+    socket().open();
+    const { id, hello } = socket().last('hello');
+    assert.equal(hello.key, 'k-1', name);
+    await socket().hear('welcome', { session: 'aaaa', name, key: 'k-1', heartbeat_ms: 600_000, at: 5 }, id);
+    made.direct(name);
+    made.enter(name);
+    made.unread.seen(made.conversations.get(`peer:${name}`));
+    store.now();
+    const again = chat({ storage, tab, mark: 'again' });
+    again.chat.start();
+    again.socket().open();
+    assert.deepEqual([again.socket().last('hello').hello.name, again.socket().last('hello').hello.key], [name, 'k-1']);
+    assert.ok(again.chat.conversations.has(`peer:${name}`));
+  }
 });
 
 test('a rename brings a key of the new name, which is kept', async () => {
@@ -96,8 +65,8 @@ test('a rename brings a key of the new name, which is kept', async () => {
   const { id, rename } = socket().last('rename');
   assert.ok(rename.key);
   await socket().hear('renamed', { room: '', old: 'ada', new: 'eve', session: 'aaaa', key: rename.key }, id);
-  assert.equal(store.state.keys.eve, rename.key);
-  assert.equal(store.state.keys.ada, 'secret');
+  assert.equal(store.key('eve'), rename.key);
+  assert.equal(store.key('ada'), 'secret');
 });
 
 test('the key of a name is kept and shown again', async () => {
@@ -107,7 +76,8 @@ test('the key of a name is kept and shown again', async () => {
   first.store.now();
   const second = chat({ storage });
   second.chat.start();
-  assert.deepEqual(await second.welcome(), { name: 'ada', key: 'secret', resume: [] });
+  const { name, key, resume } = await second.welcome();
+  assert.deepEqual([name, key, resume], ['ada', 'secret', []]);
 });
 
 test('after a reconnect the hello resumes from the last position, and nothing stands twice', async () => {
@@ -267,24 +237,12 @@ test('what was not sent under another name, or is damaged, is not sent', async (
   assert.equal(socket().of('talk').length, 0);
 });
 
-test('tabs that share a store do not take from each other what was read and who was us', () => {
-  const storage = fakeStorage();
-  const [one, two] = [new Store(storage), new Store(storage)];
-  one.session('aaaa');
-  one.read('room:lobby', { epoch: 7, seq: 20 });
-  one.now();
-  two.session('bbbb');
-  two.read('room:lobby', { epoch: 7, seq: 5 });
-  two.now();
-  const { sessions, read } = new Store(storage).state;
-  assert.deepEqual([sessions, read], [['aaaa', 'bbbb'], { 'room:lobby': { epoch: 7, seq: 20 } }]);
-});
-
 test('an ack that never comes makes the same key go out again', async () => {
   const { enter, socket, clock, chat: it, lobby } = chat();
   await enter();
   it.say(lobby, 'x');
   await clock.pass(17_000);
+  assert.equal(socket().of('hello').length, 1);
   assert.deepEqual(socket().of('talk').map(({ talk }) => talk.key), ['k-1', 'k-1']);
 });
 
@@ -303,14 +261,28 @@ test('busy waits as long as it is told and is not overtaken; a refusal for good 
   assert.equal(socket().last('talk').talk.text, 'second');
 });
 
-test('own messages are known by session, not by name', async () => {
-  const { enter, socket, lobby } = chat();
-  await enter();
-  await socket().hear('message', message(1, { from: 'ada', session: 'aaaa' }));
-  await socket().hear('message', message(2, { from: 'ada', session: 'ffff' }));
-  assert.deepEqual(lobby.items.map(({ own }) => own), [true, false]);
-  assert.ok(lobby.ambiguous('ada'));
-  assert.ok(!lobby.ambiguous('bob'));
+test('own words from another tab or device are own words; those of somebody else with our name are not', async () => {
+  const storage = fakeStorage();
+  const [here, there] = [chat({ storage }), chat({ storage })];
+  await here.enter({ history: false });
+  await there.enter({ history: false });
+  there.chat.start();
+  await there.welcome('tttt');
+  await here.socket().hear('message', message(1, { from: 'ada', session: 'aaaa' }));
+  await here.socket().hear('message', message(2, { from: 'ada', session: 'tttt' }));
+  await here.socket().hear('message', message(3, { from: 'bob', session: 'tttt' }));
+  assert.deepEqual(here.lobby.items.map(({ own, mine }) => [own, mine]), [[true, true], [true, false], [false, false]]);
+  assert.equal(here.lobby.ambiguous('ada'), false);
+  // A phone: its session is not known here, but nobody else can say a name that was claimed with our key.
+  await here.socket().hear('message', message(4, { from: 'ada', session: 'ffff' }));
+  assert.equal(here.lobby.items.at(-1).own, true);
+  const guest = chat();
+  guest.chat.start();
+  guest.socket().open();
+  await guest.socket().hear('welcome', { session: 'gggg', name: 'guest-1', key: '', heartbeat_ms: 600_000, at: 5 }, guest.socket().last('hello').id);
+  await guest.joined({ history: false }, guest.socket().last('join').id);
+  await guest.socket().hear('message', message(1, { from: 'guest-1', session: 'ffff' }));
+  assert.equal(guest.lobby.items.at(-1).own, false);
 });
 
 test('comings and goings share one line, and cancel out', async () => {
@@ -423,7 +395,7 @@ test('the line above what is new moves on once all was read', async () => {
 
 test('the line stands where the user stopped reading, here or on another device, and not where all was read', async () => {
   const storage = fakeStorage();
-  storage.setItem('plaza.v1', JSON.stringify({ read: { 'room:lobby': { epoch: EPOCH, seq: 3 } } }));
+  storage.setItem('plaza.v1', JSON.stringify({ name: 'ada', read: { 'room:lobby': { epoch: EPOCH, seq: 3 } } }));
   for (const [read, head, stands] of [[0, 9, 3], [5, 9, 5], [9, 9, null], [2, 3, null]]) {
     const { enter, lobby } = chat({ storage });
     await enter({ head, read, from: head });
@@ -484,9 +456,3 @@ test('messages the page does not know, and names that look like methods, do no h
   assert.deepEqual(texts(), ['m1']);
 });
 
-test('a damaged store is passed over', () => {
-  for (const kept of ['nonsense', 'null', '{"rooms":7,"keys":[],"name":{},"peers":null}']) {
-    const { state } = new Store({ getItem: () => kept, setItem: () => {} });
-    assert.deepEqual([state.rooms, state.keys, state.name, state.peers], [['lobby'], {}, null, {}]);
-  }
-});

@@ -5,9 +5,9 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { pictureSource, webAddress } from '../dom.js';
+import { webAddress } from '../dom.js';
 import { parting, why } from '../errors.js';
-import { choose, t, words } from '../i18n.js';
+import { choose, day, t, words } from '../i18n.js';
 import { Refused } from '../protocol.js';
 
 // The browser's; numbers are written as it wants them.
@@ -72,10 +72,18 @@ test('no markup from strings, no inline script, no inline style', async () => {
   }
 });
 
-test('only web addresses and encoded pictures become pictures', () => {
-  for (const bad of ['javascript:alert(1)', 'data:text/html,<b>', 'data:image/svg+xml;base64,AAAA', 'file:///etc/passwd', 'x', ' ']) {
-    assert.equal(pictureSource(bad), null, bad);
-  }
+test('only web addresses may be opened', () => {
+  for (const bad of ['javascript:alert(1)', 'data:text/html,<b>', 'file:///etc/passwd', 'x', ' ']) assert.equal(webAddress(bad), null, bad);
   assert.equal(webAddress('HTTPS://Example.org/a b'), 'https://example.org/a%20b');
-  assert.equal(pictureSource('data:image/png;base64,iVBORw0KGgo='), 'data:image/png;base64,iVBORw0KGgo=');
+});
+
+test('today is the day of the server, whatever the clock of this machine says', () => {
+  const server = Date.UTC(2001, 5, 15, 12);
+  assert.deepEqual([day(server, server), day(server - 86_400_000, server)], ['Today', 'Yesterday']);
+  assert.match(day(server + 86_400_000, server), /2001/);
+});
+
+test('the fields for names of rooms and users do not capitalise on a phone', async () => {
+  const [, page] = (await sources('.html')).find(([name]) => name === 'index.html');
+  for (const id of ['name-input', 'room-input', 'search-text']) assert.match(page, new RegExp(`id="${id}"[^>]*autocapitalize="none"`), id);
 });

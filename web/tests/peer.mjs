@@ -21,6 +21,8 @@ const PICTURES_CSP = CSP.replace("img-src 'self' data:", "img-src 'self' data: h
 export class Peer {
   /** What goes wrong: a function (message) → what to do instead of answering, or nothing. */
   fault = null;
+  /** Whether connections answer; a dead one takes what is said, and says nothing. */
+  dead = false;
   /** How a room's messages are sent to who comes in. */
   replay = (messages, say) => messages.forEach(say);
   heartbeatMs = 25_000;
@@ -108,6 +110,7 @@ export class Peer {
     socket.on('message', (data) => {
       const message = JSON.parse(data.toString());
       const [kind] = Object.keys(message).filter((key) => key !== 'id');
+      if (this.dead) return;
       this.received.push(message);
       if (this.received.length > 10_000) this.received.shift();
       if (this.fault?.({ kind, body: message[kind], id: message.id, session, peer: this }) === 'handled') return;
@@ -165,7 +168,7 @@ export class Peer {
       topic: () => {
         const room = this.room(body.room);
         room.topic = body.topic;
-        this.say(session, 'topic', { room: body.room, topic: body.topic, from: session.name }, id);
+        this.say(session, 'topic', { room: body.room, topic: body.topic, from: '' }, id);
         this.tell(room, 'topic', { room: body.room, topic: body.topic, from: session.name }, session);
       },
       rename: () => {

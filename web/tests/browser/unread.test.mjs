@@ -31,7 +31,7 @@ async function readAndGone(options = {}) {
   await heard(page, 'old 5');
   await page.waitForFunction(() => document.title === 'lobby · Plaza');
   // The title is the same before the page has noted how far she has read.
-  await page.waitForFunction(() => JSON.parse(localStorage.getItem('plaza.v1') ?? '{}').read?.['room:lobby']?.seq >= 5);
+  await page.waitForFunction(() => JSON.parse(localStorage.getItem('plaza.v2.read.ada.room:lobby') ?? '{}').seq >= 5);
   await page.goto('about:blank');
   return page;
 }

@@ -1,0 +1,86 @@
+// The question for a name: on a first visit, when the one that was asked for is refused, and when the user wants another one.
+
+import { why } from './errors.js';
+import { t } from './i18n.js';
+import { sentence } from './dom.js';
+
+export class NameDialog {
+  #refused = null;
+  /** The user wants another name, and has one meanwhile. */
+  #renaming = false;
+  #focusAfter = false;
+
+  /** @param done runs when the question is answered, to put the focus where it is wanted */
+  constructor({ chat, dialog, form, field, title, help, wrong, go, cancel, done }) {
+    Object.assign(this, { chat, dialog, field, title, help, wrong, goButton: go, cancel, done });
+    form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#take();
+    });
+    cancel.addEventListener('click', () => this.#close());
+    dialog.addEventListener('cancel', (event) => {
+      event.preventDefault();
+      if (this.#renaming) this.#close();
+    });
+  }
+
+  get open() {
+    return this.dialog.open;
+  }
+
+  ask(refused = null) {
+    this.#refused = refused;
+    this.#renaming = this.chat.link.live;
+    this.#focusAfter = true;
+    this.field.value = this.chat.author;
+    this.render();
+    if (!this.dialog.open) this.dialog.showModal();
+    this.field.select();
+  }
+
+  /** The words, in the language of now. */
+  render() {
+    this.title.textContent = t(this.#renaming ? 'name.rename' : 'name.title');
+    this.goButton.textContent = t(this.#renaming ? 'save' : 'name.enter');
+    this.cancel.hidden = !this.#renaming;
+    this.help.hidden = this.#renaming;
+    this.wrong.textContent = this.#refused ? sentence(why(this.#refused)) : '';
+  }
+
+  /** The server has taken a name: who was asked for one is through, and who is about to change it goes on. */
+  welcomed() {
+    if (!this.#renaming) this.#close();
+  }
+
+  /** The server is not there: that is to be seen, and need not wait behind a question. */
+  unreachable() {
+    if (!this.#renaming && this.dialog.open) this.dialog.close();
+  }
+
+  async #take() {
+    const name = this.field.value.trim().normalize('NFC');
+    if (!this.chat.link.live) {
+      this.#renaming = false;
+      this.chat.rename(name);
+      return;
+    }
+    if (name === '' || name === this.chat.name) {
+      this.#close();
+      return;
+    }
+    try {
+      await this.chat.rename(name);
+      this.#close();
+    } catch (refused) {
+      this.#refused = refused;
+      this.render();
+    }
+  }
+
+  #close() {
+    if (this.dialog.open) this.dialog.close();
+    if (this.#focusAfter) this.done();
+    this.#focusAfter = false;
+    this.#renaming = false;
+  }
+}
