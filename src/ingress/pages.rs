@@ -44,10 +44,7 @@ pub(super) fn find(path: &str, headers: &HeaderMap, legacy: bool) -> Option<Resp
     };
     let page = Web::get(file)?;
     let tag = tag(&page.metadata.sha256_hash());
-    if headers
-        .get(IF_NONE_MATCH)
-        .is_some_and(|known| known.as_bytes() == tag.as_bytes())
-    {
+    if is_known(headers, &tag) {
         let mut response = Response::new(Full::default());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Some(response);
@@ -61,6 +58,15 @@ pub(super) fn find(path: &str, headers: &HeaderMap, legacy: bool) -> Option<Resp
         response.headers_mut().insert(ETAG, tag);
     }
     Some(response)
+}
+
+/// Whether the browser, or a cache before it that marks tags as weak, has this version (RFC 9110 section 13.1.2).
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    let lines = headers.get_all(IF_NONE_MATCH).iter();
+    let mut tags = lines
+        .flat_map(|line| line.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii);
+    tags.any(|known| known == b"*" || known.strip_prefix(b"W/").unwrap_or(known) == tag.as_bytes())
 }
 
 fn respond(content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {

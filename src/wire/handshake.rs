@@ -1,7 +1,7 @@
 //! Whether a request becomes a WebSocket (RFC 6455 section 4.2), and what it is answered.
 //!
-//! Promises: only a `GET` over HTTP/1.1 with exactly one of each header that matters is accepted, from an Origin that the
-//! [`OriginPolicy`] lets in; everything else gets a status and one sentence that says what to change. Never: a look at
+//! Promises: only a `GET` over HTTP/1.1 with the headers that matter is accepted, each once unless it is a list, from an Origin
+//! that the [`OriginPolicy`] lets in; everything else gets a status and one sentence that says what to change. Never: a look at
 //! the path or the query (routes are the caller's), an extension, I/O.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -117,8 +117,7 @@ impl Rejection {
 
 /// Both say that the connection changes its protocol, in any case and among other words.
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
-    let upgrade = single(headers, UPGRADE, "Two Upgrade headers; send one.")?;
-    if !upgrade.is_some_and(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"websocket"))) {
+    if !lists(headers, &UPGRADE, b"websocket") {
         return Err(Rejection {
             status: StatusCode::UPGRADE_REQUIRED,
             headers: &[
@@ -129,8 +128,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
             body: "This path speaks WebSocket; send `Upgrade: websocket`.",
         });
     }
-    let connection = single(headers, CONNECTION, "Two Connection headers; send one.")?;
-    if !connection.is_some_and(|value| tokens(value).any(|token| token.eq_ignore_ascii_case(b"upgrade"))) {
+    if !lists(headers, &CONNECTION, b"upgrade") {
         return Err(bad_request("`Upgrade` without `Connection: Upgrade`; send both."));
     }
     Ok(())
@@ -242,6 +240,12 @@ struct Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scheme {
     Http,
+/// Whether a list has a word. A list may stand in several lines, which a proxy may join or leave apart (RFC 9110 section 5.3).
+fn lists(headers: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
+    let mut words = headers.get_all(name).iter().flat_map(tokens);
+    words.any(|token| token.eq_ignore_ascii_case(word))
+}
+
     Https,
 }
 

@@ -101,8 +101,13 @@ attacks! {
         assert_eq!(answer(at, &upgrade(at).with("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")).status, 400);
     }
 
-    fn two_upgrade_headers_are_400(at) {
-        assert_eq!(answer(at, &upgrade(at).with("Upgrade", "websocket")).status, 400);
+    fn upgrade_and_connection_in_several_lines_are_one_list(at) {
+        let request = upgrade(at)
+            .but("Upgrade", "h2c")
+            .with("Upgrade", "websocket")
+            .but("Connection", "keep-alive")
+            .with("Connection", "Upgrade");
+        assert_eq!(answer(at, &request).status, 101);
     }
 
     fn no_host_is_400(at) {

@@ -99,7 +99,12 @@ fn without_any_one_header_it_is_refused() {
 #[test]
 fn a_header_that_comes_twice_is_refused() {
     let origin = ("origin", "http://server.example.com");
-    for twice in RIGHT.into_iter().chain([origin]) {
+    let lists = ["upgrade", "connection"];
+    for twice in RIGHT
+        .into_iter()
+        .filter(|(name, _)| !lists.contains(name))
+        .chain([origin])
+    {
         let mut headers = RIGHT.to_vec();
         headers.push(origin);
         assert_eq!(status(&request(&headers)), 101);
@@ -121,6 +126,31 @@ fn words_of_upgrade_and_connection_stand_in_lists_and_in_any_case() {
         ("upgrade", "", 426),
     ] {
         assert_eq!(status(&with(name, value)), expected, "{name}: {value}");
+    }
+}
+
+#[test]
+fn a_list_in_several_lines_is_one_list() {
+    for (name, lines, expected) in [
+        ("connection", &["keep-alive", "Upgrade"][..], 101),
+        ("connection", &["Upgrade", "keep-alive"], 101),
+        ("connection", &["Upgrade", "upgrade"], 101),
+        ("connection", &["keep-alive, TE", "", ", Upgrade ,"], 101),
+        ("connection", &["keep-alive", "close"], 400),
+        ("upgrade", &["h2c", "websocket"], 101),
+        ("upgrade", &["websocket", "h2c, foo/2"], 101),
+        ("upgrade", &["h2c", "foo/2"], 426),
+        ("sec-websocket-protocol", &["mqtt", "plaza.v1.json"], 101),
+        (
+            "sec-websocket-extensions",
+            &["permessage-deflate; client_max_window_bits", "x-other"],
+            101,
+        ),
+    ] {
+        let mut headers = RIGHT.to_vec();
+        headers.retain(|(other, _)| *other != name);
+        headers.extend(lines.iter().map(|line| (name, *line)));
+        assert_eq!(status(&request(&headers)), expected, "{name}: {lines:?}");
     }
 }
 
