@@ -21,8 +21,9 @@ pub const FIRST_WORD_TIME: Duration = Duration::from_secs(60);
 pub const NAMING_TIME: Duration = Duration::from_secs(10 * 60);
 /// A request head that is not complete after this long is dropped.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// A connection that asks for pages is ended after so many times the handshake timeout; browsers make another one.
-pub const HTTP_TIMEOUTS: u32 = 6;
+/// An answer that is not read after so many times the handshake timeout ends its connection: the largest page is some hundred
+/// kilobytes, which the slowest phone reads in a minute.
+pub const ANSWER_TIMEOUTS: u32 = 6;
 /// Longest request head, in bytes; longer ones are answered 431.
 pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
 /// Most header lines in a request head; more are answered 431.

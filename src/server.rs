@@ -7,7 +7,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
@@ -24,7 +24,7 @@ use crate::{
     codec::{DIALECTS, DialectSettings, Dialects, Profile},
     config::Config,
     history::{self, History},
-    ingress::{Acceptor, Believed, Doorman, Listener, Site, bind},
+    ingress::{Acceptor, Doorman, Listener, Site, bind},
     limits,
     observe::{
         Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
@@ -115,10 +115,9 @@ impl Server {
         let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let site = Arc::new(Site {
             listeners,
-            believed: ArcSwap::from_pointee(Believed::new(&config.http)),
+            http: ArcSwap::from_pointee(config.http.clone()),
             groups: config.chat.action(),
-            handshake_timeout: config.http.handshake_timeout,
-            legacy_pages: config.chat.legacy_pages,
+            legacy_pages: AtomicBool::new(config.chat.legacy_pages),
             draining: watch::Sender::new(false),
             metrics: metrics.clone(),
         });
@@ -207,7 +206,11 @@ impl Server {
         if let Some(file) = &self.talk_file {
             file.set_rotation(Rotation::from_config(&config.log));
         }
-        self.site.believed.store(Arc::new(Believed::new(&config.http)));
+        self.site.http.store(Arc::new(config.http.clone()));
+        // Relaxed: nothing is ordered by it.
+        self.site
+            .legacy_pages
+            .store(config.chat.legacy_pages, Ordering::Relaxed);
         self.drain_timeout = config.server.drain_timeout;
     }
 

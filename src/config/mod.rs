@@ -20,8 +20,7 @@ pub use layers::{CONFIG_VARIABLE, FlagValue, InForce, Mistake, Source, Sources};
 pub use show::{example, in_force};
 pub use table::{Change, Chat, Config, Flag, Flush, GROUPS, History, Http, Log, SETTINGS, Server, Setting};
 pub use types::{
-    ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, ProxyProtocol, RoomPattern,
-    UserNames,
+    ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, ProxyProtocol, RoomPattern, UserNames,
 };
 
 use crate::{

@@ -8,13 +8,13 @@ use std::{
 };
 
 use super::{
-    types::{
-        ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, ProxyProtocol,
-        RoomPattern, UserNames,
-    },
+    types::{ByteCount, DialectName, Durability, IpNetwork, Listen, LogFormat, ProxyProtocol, RoomPattern, UserNames},
     value::Scalar,
 };
-use crate::chat::{RoomName, UserName};
+use crate::{
+    chat::{RoomName, UserName},
+    wire::origin::AllowedOrigin,
+};
 
 impl Scalar for bool {
     fn kind() -> String {
@@ -216,23 +216,13 @@ impl Scalar for UserNames {
     }
 }
 
-impl Scalar for Origin {
+impl Scalar for AllowedOrigin {
     fn kind() -> String {
         "an origin such as \"https://chat.example.org\" (scheme, host, port if unusual, nothing after it)".to_owned()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let text = text.to_ascii_lowercase();
-        let Some((scheme, host)) = text.split_once("://") else {
-            return Err("which has no scheme".to_owned());
-        };
-        if !matches!(scheme, "http" | "https") {
-            return Err(format!("whose scheme {scheme:?} is not http or https"));
-        }
-        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || "/?#@*,".contains(c)) {
-            return Err("which holds more or less than a host and a port after ://".to_owned());
-        }
-        Ok(Self(text))
+        Self::parse(text)
     }
 
     fn show(&self) -> String {
@@ -321,27 +311,6 @@ impl Scalar for PathBuf {
 
     fn show(&self) -> String {
         self.to_string_lossy().into_owned()
-    }
-}
-
-impl Scalar for LogFilter {
-    fn kind() -> String {
-        "error, warn, info, debug, trace, off, or a list such as \"info,plaza::history=debug\"".to_owned()
-    }
-
-    fn parse(text: &str) -> Result<Self, String> {
-        match tracing_subscriber::EnvFilter::builder().parse(text) {
-            // A single word that is no level would be a target, whose lines alone are kept: never what was meant.
-            Ok(_) if !text.contains(['=', ',']) && text.parse::<tracing_subscriber::filter::LevelFilter>().is_err() => {
-                Err("which is not a level".to_owned())
-            }
-            Ok(_) => Ok(Self(text.to_owned())),
-            Err(error) => Err(format!("which is not a filter ({error})")),
-        }
-    }
-
-    fn show(&self) -> String {
-        self.0.clone()
     }
 }
 
@@ -504,30 +473,5 @@ mod tests {
             parse_listen("127.0.0.1:9000=chatrom", known),
             Err("whose dialect \"chatrom\" is not known (known are: chatroom, action)".to_owned())
         );
-    }
-
-    #[test]
-    fn origins_are_compared_without_regard_to_case() {
-        let origin = <Origin as Scalar>::parse("https://Chat.Example.org:8443").unwrap();
-        assert!(origin.matches("https://chat.example.org:8443"));
-        assert!(!origin.matches("https://chat.example.org"));
-        for bad in [
-            "chat.example.org",
-            "ftp://x",
-            "https://x/",
-            "https://",
-            "https://*.x",
-            "null",
-        ] {
-            assert!(<Origin as Scalar>::parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_word_that_is_no_level_is_not_taken_for_a_target() {
-        assert!(<LogFilter as Scalar>::parse("info").is_ok());
-        assert!(<LogFilter as Scalar>::parse("warn,plaza::shard=trace").is_ok());
-        assert!(<LogFilter as Scalar>::parse("verbose").is_err());
-        assert!(<LogFilter as Scalar>::parse("plaza=loud").is_err());
     }
 }

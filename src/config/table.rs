@@ -4,10 +4,10 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    ByteCount, Durability, IpNetwork, Listen, LogFilter, LogFormat, Origin, RoomPattern, UserNames, layers::Layers,
+    ByteCount, Durability, IpNetwork, Listen, LogFilter, LogFormat, RoomPattern, UserNames, layers::Layers,
     value::Value,
 };
-use crate::chat::RoomName;
+use crate::{chat::RoomName, wire::origin::AllowedOrigin};
 
 /// One setting, as the table has it.
 #[derive(Debug)]
@@ -137,13 +137,19 @@ settings! {
 
     /// What is believed of a request before it becomes a connection.
     http: Http {
-        /// Pages of these origins may connect, besides those of the server's own host.
-        allowed_origins: Vec<Origin> = "", change Reload;
+        /// Pages of these origins may connect, besides those of the server's own host: "https://chat.example.org";
+        /// "https://*.example.org" for every host below that name, one or more labels deep, and not the name itself; or
+        /// those of apps and extensions, such as "capacitor://localhost", "tauri://localhost" or "moz-extension://*"
+        /// (Firefox gives every installation another host). A page opened as a file in Electron sends "file://".
+        allowed_origins: Vec<AllowedOrigin> = "", change Reload;
         /// Proxies whose X-Forwarded-For and PROXY protocol lines are believed. None by default: a client could write
         /// itself any address.
         trusted_proxies: Vec<IpNetwork> = "", change Reload;
         /// A connection whose request is not complete after this long is dropped.
-        handshake_timeout: Duration = "10s", within "100ms"..="1min";
+        handshake_timeout: Duration = "10s", within "100ms"..="1min", change Reload;
+        /// How long a connection that was answered a page may wait for the next request. Longer than a load balancer keeps
+        /// an idle connection (most 60 s), or it sends a request into one that has just been closed and answers 502.
+        keep_alive: Duration = "75s", within "1s"..="1h", change Reload;
     }
 
     /// The chat: presence, heartbeats, and what the five older systems' clients are given.
@@ -188,7 +194,7 @@ settings! {
         /// Whether clients of the dialect `communication` see each other's addresses.
         communication_show_ip: bool = "false";
         /// Whether the pages of the older systems are served (/home/index, /home/room, /connect.proto).
-        legacy_pages: bool = "true";
+        legacy_pages: bool = "true", change Reload;
     }
 
     /// How a shard writes to its members, and what it holds for them.

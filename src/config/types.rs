@@ -39,10 +39,6 @@ pub enum ProxyProtocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialectName(pub(super) &'static str);
 
-/// What a browser says a page comes from: scheme, host and port, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origin(pub(super) String);
-
 /// An address, or all addresses that share its first bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct IpNetwork {
@@ -105,18 +101,6 @@ impl DialectName {
             let names = known.collect::<Vec<_>>().join(", ");
             format!("whose dialect {text:?} is not known (known are: {names})")
         })
-    }
-}
-
-impl Origin {
-    /// Whether the value of an `Origin` header is this one.
-    pub fn matches(&self, header: &str) -> bool {
-        self.0.eq_ignore_ascii_case(header.trim())
-    }
-
-    /// As in an `Origin` header.
-    pub fn as_str(&self) -> &str {
-        &self.0
     }
 }
 

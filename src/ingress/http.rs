@@ -4,9 +4,9 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     future::poll_fn,
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     rc::Rc,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
@@ -15,20 +15,23 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
     server::conn::http1::{self, Parts},
     service::service_fn,
 };
-use hyper_util::rt::TokioTimer;
-use tokio::{
-    task::spawn_local,
-    time::{sleep, timeout},
-};
+use tokio::{task::spawn_local, time::timeout};
 
-use super::{Listener, Site, groups, pages, proxy, socket::Doorstep};
+use super::{
+    Listener, Site,
+    forwarded::{FORWARDED_FOR, client_address},
+    groups, pages,
+    patience::{Allowed, Over, Patience},
+    proxy,
+    socket::Doorstep,
+};
 use crate::{
     codec::{self, DIALECTS, Handshake, detect::Why},
-    config::{Http, ProxyProtocol},
+    config::ProxyProtocol,
     limits,
     observe::RejectReason,
     shard::{Arriving, Local, Newcomers},
@@ -77,7 +80,9 @@ impl Doorman {
         };
         let Some((arriving, peer)) = taken else { return };
         let upgrading: Rc<RefCell<Option<Upgrading>>> = Rc::default();
+        let patience = self.patience(&arriving);
         let service = service_fn(|request: Request<Incoming>| {
+            patience.asked();
             let (doorman, local, upgrading) = (&self, &local, &upgrading);
             Box::pin(async move {
                 let told = doorman.tell_of_groups(&request, local).await;
@@ -85,39 +90,43 @@ impl Doorman {
                 Ok::<_, Infallible>(response)
             })
         });
-        let handshake_timeout = self.site.handshake_timeout;
         let mut connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(handshake_timeout.saturating_sub(arriving.hesitated))
+            // Time is kept by what happens on the socket.
+            .header_read_timeout(None)
             .max_headers(limits::REQUEST_HEADERS)
             .max_buf_size(limits::REQUEST_HEAD_BYTES)
-            .serve_connection(Doorstep(arriving), service);
+            .serve_connection(
+                Doorstep {
+                    arriving,
+                    patience: patience.clone(),
+                },
+                service,
+            );
         let enough = async {
             tokio::select! {
                 // A drain does not wait for browsers that keep their connections.
-                _ = draining.wait_for(|draining| *draining) => limits::LINGER,
-                // Nor does anybody keep one for ever by asking for pages and not reading them.
-                () = sleep(handshake_timeout * limits::HTTP_TIMEOUTS) => handshake_timeout,
+                _ = draining.wait_for(|draining| *draining) => Over::Idle,
+                over = patience.over() => over,
             }
         };
         let served = tokio::select! {
-            served = poll_fn(|context| connection.poll_without_shutdown(context)) => served,
-            moment = enough => {
-                // What waits for a request ends at once, a begun request and its answer get a moment.
-                Pin::new(&mut connection).graceful_shutdown();
-                match timeout(moment, poll_fn(|context| connection.poll_without_shutdown(context))).await {
-                    Ok(served) => served,
-                    Err(_) => {
-                        self.site.metrics.ingress.rejects.of(RejectReason::Timeout).inc();
-                        return;
-                    }
+            served = poll_fn(|context| connection.poll_without_shutdown(context)) => Some(served),
+            over = enough => match over {
+                Over::Slow => None,
+                Over::Idle => {
+                    // What waits for a request ends at once, a begun request and its answer get a moment.
+                    Pin::new(&mut connection).graceful_shutdown();
+                    let end = poll_fn(|context| connection.poll_without_shutdown(context));
+                    timeout(limits::LINGER, end).await.ok()
                 }
-            }
+            },
+        };
+        let Some(served) = served else {
+            self.site.metrics.ingress.rejects.of(RejectReason::Timeout).inc();
+            return;
         };
         if let Err(error) = served {
-            let reason = if error.is_timeout() {
-                RejectReason::Timeout
-            } else if error.is_parse_too_large() {
+            let reason = if error.is_parse_too_large() {
                 RejectReason::HeadTooLarge
             } else {
                 RejectReason::BadRequest
@@ -128,9 +137,19 @@ impl Doorman {
         }
         let Parts { io, read_buf, .. } = connection.into_parts();
         match upgrading.take() {
-            Some(Upgrading { handshake, dialect }) => local.open(io.0, &read_buf, handshake, dialect),
-            None => io.0.shut(),
+            Some(Upgrading { handshake, dialect }) => local.open(io.arriving, &read_buf, handshake, dialect),
+            None => io.arriving.shut(),
         }
+    }
+
+    fn patience(&self, arriving: &Arriving) -> Patience {
+        let http = self.site.http.load();
+        let allowed = Allowed {
+            head: http.handshake_timeout,
+            answer: http.handshake_timeout * limits::ANSWER_TIMEOUTS,
+            idle: http.keep_alive,
+        };
+        Patience::new(allowed, arriving.hesitated)
     }
 
     fn answer(
@@ -140,8 +159,8 @@ impl Doorman {
         listener: Listener,
         upgrading: &RefCell<Option<Upgrading>>,
     ) -> Response<Full<Bytes>> {
-        let believed = self.site.believed.load();
-        let peer = client_address(&believed.http, peer, request.headers());
+        let http = self.site.http.load();
+        let peer = client_address(&http, peer, request.headers());
         let path = single_slashes(request.uri().path());
         let route = route(&path);
         let (dialect, by) = match route {
@@ -175,7 +194,7 @@ impl Doorman {
             NullOrigin::Refused
         };
         let origins = OriginPolicy {
-            listed: &believed.origins,
+            listed: &http.allowed_origins,
             null,
         };
         match handshake::decide(request, origins, subprotocols(native)) {
@@ -205,12 +224,12 @@ impl Doorman {
             ProxyProtocol::Required => {}
         }
         let rejects = &self.site.metrics.ingress.rejects;
-        if !self.site.believed.load().http.trusts(peer) {
+        if !self.site.http.load().trusts(peer) {
             rejects.of(RejectReason::Proxy).inc();
             tracing::debug!(%peer, "a connection was refused: only proxies of http.trusted_proxies may use this listener");
             return None;
         }
-        match timeout(self.site.handshake_timeout, proxy::read(&mut arriving)).await {
+        match timeout(self.site.http.load().handshake_timeout, proxy::read(&mut arriving)).await {
             Ok(Ok(client)) => Some((arriving, client.unwrap_or(peer))),
             Ok(Err(fault)) => {
                 rejects.of(RejectReason::Proxy).inc();
@@ -228,7 +247,7 @@ impl Doorman {
     /// The pages of document 003 that tell of groups, for which shards are asked.
     async fn tell_of_groups(&self, request: &Request<Incoming>, local: &Local) -> Option<Response<Full<Bytes>>> {
         let page = groups::Page::at(&single_slashes(request.uri().path()))?;
-        if !self.site.legacy_pages || request.method() != Method::GET {
+        if !self.legacy_pages() || request.method() != Method::GET {
             return None;
         }
         Some(
@@ -241,6 +260,11 @@ impl Doorman {
         )
     }
 
+    fn legacy_pages(&self) -> bool {
+        // Relaxed: nothing is ordered by it.
+        self.site.legacy_pages.load(Ordering::Relaxed)
+    }
+
     fn page(&self, request: &Request<Incoming>, path: &str) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Pages are read with GET.".to_owned());
@@ -249,7 +273,7 @@ impl Doorman {
                 .insert("allow", HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        pages::find(path, request.headers(), self.site.legacy_pages).unwrap_or_else(|| {
+        pages::find(path, request.headers(), self.legacy_pages()).unwrap_or_else(|| {
             text(
                 StatusCode::NOT_FOUND,
                 "There is no such page here; the chat is at /.".to_owned(),
@@ -268,7 +292,7 @@ impl Newcomers for Doorman {
             // A drain does not wait for those who say nothing.
             Duration::ZERO
         } else {
-            self.site.handshake_timeout
+            self.site.http.load().handshake_timeout
         }
     }
 
@@ -282,41 +306,6 @@ impl Newcomers for Doorman {
                 .inc_by(count as u64);
         }
     }
-}
-
-/// The client's address: what a trusted proxy says, from the nearest hop back to the first that is not trusted.
-fn client_address(http: &Http, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
-    let mut client = peer;
-    let forwarded: Vec<&str> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let hops = forwarded.iter().flat_map(|value| value.split(',')).map(str::trim);
-    for hop in hops.rev().take(limits::PROXY_HOPS) {
-        if !http.trusts(client) {
-            break;
-        }
-        match hop_address(hop) {
-            Some(address) => client = address,
-            None => break,
-        }
-    }
-    client
-}
-
-/// `192.0.2.7`, `192.0.2.7:50123`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:50123`; a port that is not said is 0.
-fn hop_address(hop: &str) -> Option<SocketAddr> {
-    let bare = hop
-        .strip_prefix('[')
-        .and_then(|hop| hop.strip_suffix(']'))
-        .unwrap_or(hop);
-    let address = bare
-        .parse::<IpAddr>()
-        .map(|address| SocketAddr::new(address, 0))
-        .or_else(|_| hop.parse())
-        .ok()?;
-    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
 }
 
 /// Document 000 prints its address with a doubled slash.
@@ -390,7 +379,6 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     response
 }
 
-const FORWARDED_FOR: &str = "x-forwarded-for";
 const GOING_DOWN: &str = "The server is going down; come back in a moment.\n";
 
 #[cfg(test)]
@@ -414,78 +402,5 @@ mod tests {
         assert_eq!(route("/ws/morse"), Route::UnknownDialect("morse"));
         assert_eq!(route("/"), Route::Page);
         assert!(unknown_dialect("morse").contains("/ws/tutorial"));
-    }
-
-    fn seen(trusted: &str, peer: &str, forwarded: &[&str]) -> String {
-        let http = Http {
-            allowed_origins: Vec::new(),
-            trusted_proxies: trusted
-                .split(' ')
-                .filter(|network| !network.is_empty())
-                .map(network)
-                .collect(),
-            handshake_timeout: limits::HANDSHAKE_TIME,
-        };
-        let mut headers = HeaderMap::new();
-        for value in forwarded {
-            headers.append("x-forwarded-for", value.parse().unwrap());
-        }
-        client_address(&http, peer.parse().unwrap(), &headers).to_string()
-    }
-
-    fn network(text: &str) -> crate::config::IpNetwork {
-        let value = [("PLAZA_HTTP_TRUSTED_PROXIES".to_owned(), text.to_owned())];
-        let sources = crate::config::Sources {
-            environment: value.into(),
-            ..Default::default()
-        };
-        crate::config::Loaded::from_sources(&sources)
-            .unwrap()
-            .config
-            .http
-            .trusted_proxies[0]
-    }
-
-    #[test]
-    fn a_client_cannot_choose_its_own_address() {
-        assert_eq!(seen("", "192.0.2.7:5", &["198.51.100.9"]), "192.0.2.7:5");
-        assert_eq!(seen("10.0.0.1", "192.0.2.7:5", &["198.51.100.9"]), "192.0.2.7:5");
-        // What stood in the header before the proxy added to it is the client's own claim.
-        assert_eq!(
-            seen("10.0.0.1", "10.0.0.1:5", &["198.51.100.9, 192.0.2.7"]),
-            "192.0.2.7:0"
-        );
-        assert_eq!(
-            seen("10.0.0.1", "10.0.0.1:5", &["198.51.100.9", "192.0.2.7"]),
-            "192.0.2.7:0"
-        );
-        assert_eq!(
-            seen("10.0.0.1", "10.0.0.1:5", &["10.0.0.1, nonsense, 192.0.2.7"]),
-            "192.0.2.7:0"
-        );
-    }
-
-    #[test]
-    fn a_chain_is_followed_back_through_trusted_proxies() {
-        let chain = ["192.0.2.7, 10.0.0.3 ,10.0.0.2"];
-        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &chain), "192.0.2.7:0");
-        assert_eq!(seen("10.0.0.1", "10.0.0.1:5", &chain), "10.0.0.2:0");
-        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &["nonsense, 10.0.0.2"]), "10.0.0.2:0");
-        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &[]), "10.0.0.1:5");
-        assert_eq!(seen("10.0.0.0/8", "10.0.0.1:5", &[""]), "10.0.0.1:5");
-    }
-
-    #[test]
-    fn hops_may_have_ports_and_be_ipv6() {
-        for (hop, address) in [
-            ("192.0.2.7:50123", "192.0.2.7:50123"),
-            ("2001:db8::7", "[2001:db8::7]:0"),
-            ("[2001:db8::7]", "[2001:db8::7]:0"),
-            ("[2001:db8::7]:443", "[2001:db8::7]:443"),
-            ("::ffff:192.0.2.7", "192.0.2.7:0"),
-        ] {
-            assert_eq!(seen("::1 10.0.0.1", "[::1]:5", &[hop]), address);
-            assert_eq!(seen("::1 10.0.0.1", "[::ffff:10.0.0.1]:5", &[hop]), address);
-        }
     }
 }

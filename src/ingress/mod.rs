@@ -4,13 +4,18 @@
 //! is a socket, the bytes that came behind its handshake, and what the client said of itself.
 
 mod acceptor;
+mod forwarded;
 mod groups;
 mod http;
 mod pages;
+mod patience;
 mod proxy;
 mod socket;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 pub(crate) use acceptor::{Acceptor, bind};
 pub(crate) use http::Doorman;
@@ -29,37 +34,15 @@ use crate::{
 pub(crate) struct Site {
     /// In the order of their numbers.
     pub(crate) listeners: Vec<Listener>,
-    pub(crate) believed: ArcSwap<Believed>,
-    pub(crate) handshake_timeout: Duration,
+    /// What is believed of a request, and how long it may take; changes while the server runs.
+    pub(crate) http: ArcSwap<Http>,
     /// Which group of the dialect `action` is which room.
     pub(crate) groups: action::Settings,
-    pub(crate) legacy_pages: bool,
+    /// Whether the older systems' pages are served; changes while the server runs.
+    pub(crate) legacy_pages: AtomicBool,
     /// Turns true when the server begins to stop.
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) metrics: Arc<Metrics>,
-}
-
-/// Whom the way in believes; changes while the server runs.
-#[derive(Debug)]
-pub(crate) struct Believed {
-    /// Further origins whose pages may connect.
-    pub(crate) origins: Vec<String>,
-    /// Which proxies are trusted.
-    pub(crate) http: Http,
-}
-
-impl Believed {
-    /// As the settings say.
-    pub(crate) fn new(http: &Http) -> Self {
-        Self {
-            origins: http
-                .allowed_origins
-                .iter()
-                .map(|origin| origin.as_str().to_owned())
-                .collect(),
-            http: http.clone(),
-        }
-    }
 }
 
 /// An address that is listened on.

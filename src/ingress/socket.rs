@@ -8,10 +8,14 @@ use std::{
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
+use super::patience::Patience;
 use crate::{limits, shard::Arriving};
 
 /// A newcomer, for hyper.
-pub(super) struct Doorstep(pub(super) Arriving);
+pub(super) struct Doorstep {
+    pub(super) arriving: Arriving,
+    pub(super) patience: Patience,
+}
 
 impl Read for Doorstep {
     fn poll_read(
@@ -25,8 +29,9 @@ impl Read for Doorstep {
         let Some(room) = bytes.get_mut(..most) else {
             return Poll::Ready(Ok(()));
         };
-        let read = ready!(self.0.poll_read(context, room))?;
-        if let Some(read) = bytes.get(..read) {
+        let read = ready!(self.arriving.poll_read(context, room))?;
+        if let Some(read) = bytes.get(..read).filter(|read| !read.is_empty()) {
+            self.patience.heard();
             buffer.put_slice(read);
         }
         Poll::Ready(Ok(()))
@@ -34,16 +39,18 @@ impl Read for Doorstep {
 }
 
 impl Write for Doorstep {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(context, &[IoSlice::new(bytes)])
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(context, &[IoSlice::new(bytes)])
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper asks for it when its own buffer is empty.
+        self.patience.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.shut();
+        self.arriving.shut();
         Poll::Ready(Ok(()))
     }
 
@@ -56,6 +63,8 @@ impl Write for Doorstep {
         context: &mut Context<'_>,
         buffers: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.0.poll_write(context, buffers)
+        let written = ready!(self.arriving.poll_write(context, buffers))?;
+        self.patience.wrote();
+        Poll::Ready(Ok(written))
     }
 }

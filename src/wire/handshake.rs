@@ -17,12 +17,14 @@ use hyper::{
 };
 use sha1::{Digest, Sha1};
 
+use super::origin::{AllowedOrigin, Origin, authority};
+
 /// Which pages may connect. A request without an Origin is no browser's and is let in; so is a page of the same host and
 /// port as the request's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OriginPolicy<'a> {
-    /// Further origins, as `https://chat.example.org` or with a port.
-    pub listed: &'a [String],
+    /// Further origins.
+    pub listed: &'a [AllowedOrigin],
     /// What becomes of the Origin `null`.
     pub null: NullOrigin,
 }
@@ -203,13 +205,8 @@ fn check_origin(headers: &HeaderMap, host: &Authority, policy: OriginPolicy<'_>)
     let is_allowed = if origin == "null" {
         policy.null == NullOrigin::Allowed
     } else {
-        Origin::parse(origin.as_bytes()).is_some_and(|origin| {
-            origin.is_of(host)
-                || policy
-                    .listed
-                    .iter()
-                    .any(|listed| Origin::parse(listed.as_bytes()).as_ref() == Some(&origin))
-        })
+        Origin::parse(origin.as_bytes())
+            .is_some_and(|origin| origin.is_of(host) || policy.listed.iter().any(|listed| listed.allows(&origin)))
     };
     if is_allowed {
         Ok(())
@@ -228,73 +225,6 @@ fn choose(headers: &HeaderMap, known: &[&'static str]) -> Option<&'static str> {
     offered.find_map(|offer| known.iter().copied().find(|known| known.as_bytes() == offer))
 }
 
-/// Where a page came from (RFC 6454).
-#[derive(Debug, PartialEq, Eq)]
-struct Origin {
-    scheme: Scheme,
-    /// In lower case.
-    host: String,
-    port: u16,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scheme {
-    Http,
-/// Whether a list has a word. A list may stand in several lines, which a proxy may join or leave apart (RFC 9110 section 5.3).
-fn lists(headers: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
-    let mut words = headers.get_all(name).iter().flat_map(tokens);
-    words.any(|token| token.eq_ignore_ascii_case(word))
-}
-
-    Https,
-}
-
-impl Origin {
-    fn parse(origin: &[u8]) -> Option<Origin> {
-        let colon = origin.iter().position(|byte| *byte == b':')?;
-        let (scheme, rest) = origin.split_at_checked(colon)?;
-        let scheme = if scheme.eq_ignore_ascii_case(b"http") {
-            Scheme::Http
-        } else if scheme.eq_ignore_ascii_case(b"https") {
-            Scheme::Https
-        } else {
-            return None;
-        };
-        let authority = authority(rest.strip_prefix(b"://")?)?;
-        let port = authority.port_u16().unwrap_or(scheme.default_port());
-        Some(Origin {
-            scheme,
-            host: authority.host().to_ascii_lowercase(),
-            port,
-        })
-    }
-
-    /// Whether it is the host a request was sent to. A proxy may have taken TLS off, so a Host without a port stands for
-    /// the default port of either scheme.
-    fn is_of(&self, host: &Authority) -> bool {
-        let port = host.port_u16().unwrap_or(self.scheme.default_port());
-        self.host == host.host().to_ascii_lowercase() && self.port == port
-    }
-}
-
-impl Scheme {
-    fn default_port(self) -> u16 {
-        match self {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
-        }
-    }
-}
-
-/// A host with or without a port; no user, and a port is a number.
-fn authority(bytes: &[u8]) -> Option<Authority> {
-    let authority = Authority::try_from(bytes).ok()?;
-    let host = authority.host();
-    let after_host = authority.as_str().strip_prefix(host)?;
-    let is_plain = !host.is_empty() && (after_host.is_empty() || authority.port_u16().is_some());
-    is_plain.then_some(authority)
-}
-
 /// The header's only value; an error if there are two.
 fn single<'h>(
     headers: &'h HeaderMap,
@@ -308,6 +238,12 @@ fn single<'h>(
     } else {
         Ok(first)
     }
+}
+
+/// Whether a list has a word. A list may stand in several lines, which a proxy may join or leave apart (RFC 9110 section 5.3).
+fn lists(headers: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
+    let mut words = headers.get_all(name).iter().flat_map(tokens);
+    words.any(|token| token.eq_ignore_ascii_case(word))
 }
 
 /// The members of a comma-separated list.

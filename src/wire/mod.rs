@@ -1,6 +1,7 @@
 //! RFC 6455. Pure: bytes in, messages and control frames out, and the other way round.
 //!
 //! - [`handshake`]: whether a request becomes a WebSocket, and if not, what it is answered
+//! - [`origin`]: which pages may connect
 //! - [`reader`]: bytes as they come off the socket → messages and control frames, strictly
 //! - [`writer`]: control frames, and the head of every frame that is sent
 //!
@@ -9,6 +10,7 @@
 
 pub mod handshake;
 mod head;
+pub mod origin;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod reader;

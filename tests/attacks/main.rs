@@ -5,9 +5,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{
+    net::SocketAddr,
+    thread,
+    time::{Duration, Instant},
+};
 
-use support::{Healthy, Program, Request, Running, config, until};
+use support::{Healthy, Peer, Program, Request, Running, config, metric, until};
 
 /// Short, so that the slow attacks are over soon.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(300);
@@ -33,6 +37,7 @@ mod requests;
 fn alone(attack: fn(SocketAddr)) {
     let mut config = config();
     config.http.handshake_timeout = HANDSHAKE_TIMEOUT;
+    config.http.keep_alive = HANDSHAKE_TIMEOUT;
     let server = Running::start(&config);
     let mut healthy = Healthy::in_room(server.address, "beside");
     healthy.check();
@@ -41,10 +46,46 @@ fn alone(attack: fn(SocketAddr)) {
 }
 
 #[test]
+fn a_connection_is_kept_for_the_next_page_and_a_half_request_on_it_is_not() {
+    let mut config = config();
+    config.http.handshake_timeout = HANDSHAKE_TIMEOUT;
+    let server = Running::start(&config);
+    let request = format!("GET /icon.svg HTTP/1.1\r\nHost: {}\r\n\r\n", server.address);
+    let mut peer = Peer::connect(server.address);
+    for _ in 0..3 {
+        peer.send(request.as_bytes());
+        assert_eq!(peer.response().status, 200);
+        // Longer than a request may take, and what it used to take for the time between two.
+        thread::sleep(2 * HANDSHAKE_TIMEOUT);
+    }
+    peer.send(b"GET /icon.svg HT");
+    let since = Instant::now();
+    peer.assert_over();
+    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
+    let timeouts = || metric(server.admin, "plaza_handshakes_rejected_total", &["reason=\"timeout\""]);
+    until("it is counted", || timeouts() >= 1.0);
+}
+
+#[test]
+fn a_connection_without_a_next_request_ends_quietly_after_its_time() {
+    let mut config = config();
+    config.http.keep_alive = HANDSHAKE_TIMEOUT;
+    let server = Running::start(&config);
+    let mut peer = Peer::connect(server.address);
+    peer.send(format!("GET /icon.svg HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).as_bytes());
+    assert_eq!(peer.response().status, 200);
+    let since = Instant::now();
+    peer.assert_over();
+    assert!(since.elapsed() < config.http.handshake_timeout, "{:?}", since.elapsed());
+    assert!(metric(server.admin, "plaza_handshakes_rejected_total", &["reason=\"timeout\""]) < 1.0);
+}
+
+#[test]
 fn all_attacks_at_once_and_again_leave_the_program_and_its_clients_as_they_were() {
     let attacks = [requests::ATTACKS, frames::ATTACKS].concat();
     assert!(attacks.len() >= 41, "only {} attacks", attacks.len());
-    let mut program = Program::start(&["--memory", "--shards", "2", "--set", "http.handshake_timeout=300ms"]);
+    let short = ["--set", "http.handshake_timeout=300ms", "--set", "http.keep_alive=1s"];
+    let mut program = Program::start(&[&["--memory", "--shards", "2"][..], &short].concat());
     let address = program.address();
     let mut healthy = Healthy::in_room(address, "beside");
     healthy.check();

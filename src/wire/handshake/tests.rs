@@ -59,7 +59,7 @@ fn the_example_of_the_rfc_is_accepted() {
         ("origin", "http://example.com"),
         ("sec-websocket-protocol", "chat, superchat"),
     ]);
-    let listed = ["http://example.com".to_owned()];
+    let listed = [AllowedOrigin::parse("http://example.com").unwrap()];
     let policy = OriginPolicy {
         listed: &listed,
         null: NullOrigin::Refused,
@@ -242,8 +242,10 @@ fn a_page_of_the_same_host_and_port_is_let_in() {
 #[test]
 fn a_listed_origin_and_null_are_let_in_where_the_caller_says_so() {
     let listed = [
-        "https://chat.example.org".to_owned(),
-        "http://localhost:3000".to_owned(),
+        AllowedOrigin::parse("https://chat.example.org").unwrap(),
+        AllowedOrigin::parse("http://localhost:3000").unwrap(),
+        AllowedOrigin::parse("capacitor://localhost").unwrap(),
+        AllowedOrigin::parse("https://*.example.com").unwrap(),
     ];
     let listing = OriginPolicy {
         listed: &listed,
@@ -255,6 +257,10 @@ fn a_listed_origin_and_null_are_let_in_where_the_caller_says_so() {
         ("http://chat.example.org", 403),
         ("http://localhost:3000", 101),
         ("http://localhost:3001", 403),
+        ("capacitor://localhost", 101),
+        ("tauri://localhost", 403),
+        ("https://a.b.example.com", 101),
+        ("https://example.com", 403),
         ("null", 403),
     ] {
         assert_eq!(status_under(listing, &with("origin", origin)), expected, "{origin}");

@@ -1,0 +1,222 @@
+//! How long a connection may take while it is not a WebSocket yet: for a request's head, to read an answer, and between requests.
+//!
+//! hyper has one timeout for a head and for the time before it, so that a connection kept for the next request ended as early as
+//! a slow request. Here the socket reports what happens on it, and [`Patience::over`] ends when it has taken too long.
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+/// The time allowed in each stage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Allowed {
+    pub(super) head: Duration,
+    pub(super) answer: Duration,
+    pub(super) idle: Duration,
+}
+
+/// The stages of one connection; clones are the same one.
+#[derive(Clone)]
+pub(super) struct Patience(Rc<Watched>);
+
+struct Watched {
+    allowed: Allowed,
+    stage: Cell<Stage>,
+    /// The deadline has come nearer.
+    sooner: Notify,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stage {
+    /// A head is awaited whose first bytes came then.
+    Head(Instant),
+    Answer {
+        since: Instant,
+        /// Nothing is flushed before it is written: hyper flushes an empty buffer too while an answer is being made.
+        written: bool,
+        /// Bytes came behind the request: the next one has begun.
+        followed: bool,
+    },
+    Idle(Instant),
+}
+
+/// What took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// A head, or the reading of an answer: the peer is slow or hostile.
+    Slow,
+    /// The next request: an orderly end.
+    Idle,
+}
+
+impl Patience {
+    /// For a connection that was silent for so long before its first bytes.
+    pub(super) fn new(allowed: Allowed, hesitated: Duration) -> Self {
+        let now = Instant::now();
+        Self(Rc::new(Watched {
+            allowed,
+            stage: Cell::new(Stage::Head(now.checked_sub(hesitated).unwrap_or(now))),
+            sooner: Notify::new(),
+        }))
+    }
+
+    /// Bytes came.
+    pub(super) fn heard(&self) {
+        match self.0.stage.get() {
+            Stage::Head(_) => {}
+            Stage::Answer { since, written, .. } => self.0.stage.set(Stage::Answer {
+                since,
+                written,
+                followed: true,
+            }),
+            Stage::Idle(_) => self.expect_head(),
+        }
+    }
+
+    /// A request's head is complete.
+    pub(super) fn asked(&self) {
+        self.0.stage.set(Stage::Answer {
+            since: Instant::now(),
+            written: false,
+            followed: false,
+        });
+    }
+
+    /// Bytes of an answer were written.
+    pub(super) fn wrote(&self) {
+        match self.0.stage.get() {
+            Stage::Answer { since, followed, .. } => self.0.stage.set(Stage::Answer {
+                since,
+                written: true,
+                followed,
+            }),
+            Stage::Head(_) | Stage::Idle(_) => {}
+        }
+    }
+
+    /// Nothing is left to be written.
+    pub(super) fn flushed(&self) {
+        match self.0.stage.get() {
+            Stage::Answer {
+                written: true,
+                followed: true,
+                ..
+            } => self.expect_head(),
+            Stage::Answer {
+                written: true,
+                followed: false,
+                ..
+            } => self.0.stage.set(Stage::Idle(Instant::now())),
+            Stage::Answer { written: false, .. } | Stage::Head(_) | Stage::Idle(_) => {}
+        }
+    }
+
+    /// Waits until a stage has taken too long.
+    pub(super) async fn over(&self) -> Over {
+        loop {
+            let (until, over) = self.deadline();
+            tokio::select! {
+                () = sleep_until(until) => {}
+                () = self.0.sooner.notified() => {}
+            }
+            let (until, now_over) = self.deadline();
+            if now_over == over && Instant::now() >= until {
+                return over;
+            }
+        }
+    }
+
+    fn expect_head(&self) {
+        self.0.stage.set(Stage::Head(Instant::now()));
+        self.0.sooner.notify_one();
+    }
+
+    fn deadline(&self) -> (Instant, Over) {
+        let Allowed { head, answer, idle } = self.0.allowed;
+        match self.0.stage.get() {
+            Stage::Head(since) => (since + head, Over::Slow),
+            Stage::Answer { since, .. } => (since + answer, Over::Slow),
+            Stage::Idle(since) => (since + idle, Over::Idle),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const ALLOWED: Allowed = Allowed {
+        head: Duration::from_secs(10),
+        answer: Duration::from_secs(60),
+        idle: Duration::from_secs(75),
+    };
+
+    /// How many seconds pass until it is over, and how.
+    async fn over(patience: &Patience) -> (u64, Over) {
+        let begun = Instant::now();
+        let over = patience.over().await;
+        (begun.elapsed().as_secs(), over)
+    }
+
+    async fn pass(patience: &Patience, seconds: u64) {
+        let passed = timeout(Duration::from_secs(seconds), patience.over()).await;
+        assert!(passed.is_err(), "{passed:?} within {seconds} s");
+    }
+
+    fn answered(patience: &Patience) {
+        patience.asked();
+        patience.wrote();
+        patience.flushed();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_counts_from_the_silence_before_it() {
+        let patience = Patience::new(ALLOWED, Duration::ZERO);
+        patience.heard();
+        assert_eq!(over(&patience).await, (10, Over::Slow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn between_requests_it_waits_longer_and_for_a_begun_one_no_longer_than_for_the_first() {
+        let patience = Patience::new(ALLOWED, Duration::ZERO);
+        answered(&patience);
+        pass(&patience, 70).await;
+        answered(&patience);
+        assert_eq!(over(&patience).await, (75, Over::Idle));
+        answered(&patience);
+        pass(&patience, 5).await;
+        patience.heard();
+        assert_eq!(over(&patience).await, (10, Over::Slow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_comes_nearer_while_it_is_waited_for() {
+        let patience = Patience::new(ALLOWED, Duration::ZERO);
+        answered(&patience);
+        let begun = Instant::now();
+        let (over, ()) = tokio::join!(patience.over(), async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            patience.heard();
+        });
+        assert_eq!((begun.elapsed().as_secs(), over), (15, Over::Slow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_not_read_and_a_request_behind_it_are_not_idle() {
+        let patience = Patience::new(ALLOWED, Duration::ZERO);
+        patience.asked();
+        patience.flushed();
+        patience.wrote();
+        assert_eq!(over(&patience).await, (60, Over::Slow));
+        patience.asked();
+        patience.heard();
+        patience.wrote();
+        patience.flushed();
+        assert_eq!(over(&patience).await, (10, Over::Slow));
+    }
+}

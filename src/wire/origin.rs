@@ -1,0 +1,343 @@
+//! The `Origin` of a page (RFC 6454), and the pattern of one that the operator allows.
+//!
+//! Invariants: scheme and host are in lower case, and the default port of `http` and `https` is never written out, so that two
+//! spellings of one origin are equal. `null` is no [`Origin`]: the caller decides about it.
+
+use std::fmt;
+
+use hyper::http::uri::Authority;
+
+/// Where a page came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    scheme: String,
+    /// Empty only under `file`.
+    host: String,
+    /// `None`: the scheme's default, or none.
+    port: Option<u16>,
+}
+
+/// Origins that the operator lets in: one, or all hosts below a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AllowedOrigin {
+    scheme: String,
+    hosts: Hosts,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    /// This host alone.
+    One(String),
+    /// `*.example.com`: one or more labels before it, and not the name itself.
+    Below(String),
+    /// `*`, for the schemes of apps and extensions: Firefox and Safari give every installation another host.
+    Any,
+}
+
+impl Origin {
+    /// Reads the value of an `Origin` header.
+    pub(super) fn parse(origin: &[u8]) -> Option<Self> {
+        let origin = std::str::from_utf8(origin).ok()?;
+        let (scheme, rest) = origin.split_once("://")?;
+        let scheme = scheme.to_ascii_lowercase();
+        if !is_scheme(&scheme) {
+            return None;
+        }
+        if rest.is_empty() && scheme == FILE {
+            return Some(Self {
+                scheme,
+                host: String::new(),
+                port: None,
+            });
+        }
+        let authority = authority(rest.as_bytes())?;
+        Some(Self {
+            host: authority.host().to_ascii_lowercase(),
+            port: authority.port_u16().filter(|port| Some(*port) != default_port(&scheme)),
+            scheme,
+        })
+    }
+
+    /// Whether it is the host a request was sent to. A proxy may have taken TLS off, so a Host without a port stands for
+    /// the default port of either scheme.
+    pub(super) fn is_of(&self, host: &Authority) -> bool {
+        let Some(default) = default_port(&self.scheme) else {
+            // No server is reached by the scheme of an app.
+            return false;
+        };
+        let asked = host.port_u16().unwrap_or(default);
+        self.host == host.host().to_ascii_lowercase() && self.port.unwrap_or(default) == asked
+    }
+}
+
+impl AllowedOrigin {
+    /// Reads what an operator wrote. The error completes "… is "x", ".
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(match text {
+                "*" => "which would let every page connect with its visitors' names; list the origins one by one".to_owned(),
+                "null" => {
+                    "which is the origin of every sandboxed frame and of every page opened as a file in a browser, so that it \
+                     tells nobody apart"
+                        .to_owned()
+                }
+                _ => "which has no scheme".to_owned(),
+            });
+        };
+        let scheme = scheme.to_ascii_lowercase();
+        check_scheme(&scheme)?;
+        if let Some((_, path)) = rest.split_once(['/', '?', '#']) {
+            return Err(format!(
+                "which has {} after the host; browsers send no path",
+                if path.is_empty() { "a slash" } else { "a path" }
+            ));
+        }
+        if !rest.is_ascii() {
+            return Err("whose host is not ASCII; write it as browsers send it, with xn-- labels".to_owned());
+        }
+        if rest == "*" {
+            return if is_web(&scheme) {
+                Err(format!(
+                    "which would let every {scheme} page connect; name a domain, as in {scheme}://*.example.com"
+                ))
+            } else {
+                Ok(Self {
+                    scheme,
+                    hosts: Hosts::Any,
+                    port: None,
+                })
+            };
+        }
+        let (below, plain) = match rest.strip_prefix("*.") {
+            Some(plain) => (true, plain),
+            None => (false, rest),
+        };
+        if plain.contains('*') {
+            return Err(
+                "where * is not the whole first label; only the front of a host may vary, as in https://*.example.com"
+                    .to_owned(),
+            );
+        }
+        let Some(origin) = Origin::parse(format!("{scheme}://{plain}").as_bytes()) else {
+            return Err("which holds more or less than a host and a port after ://".to_owned());
+        };
+        let Origin { scheme, host, port } = origin;
+        let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+        if below && is_address {
+            return Err("where * stands before an address, which has no subdomains".to_owned());
+        }
+        let hosts = if below { Hosts::Below(host) } else { Hosts::One(host) };
+        Ok(Self { scheme, hosts, port })
+    }
+
+    /// Whether a page of this origin is let in.
+    pub(super) fn allows(&self, origin: &Origin) -> bool {
+        let host = match &self.hosts {
+            Hosts::One(host) => origin.host == *host,
+            Hosts::Below(name) => origin
+                .host
+                .strip_suffix(name.as_str())
+                .and_then(|labels| labels.strip_suffix('.'))
+                .is_some_and(|labels| labels.split('.').all(|label| !label.is_empty())),
+            Hosts::Any => return origin.scheme == self.scheme,
+        };
+        host && origin.scheme == self.scheme && origin.port == self.port
+    }
+}
+
+impl fmt::Display for AllowedOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, hosts, port } = self;
+        match hosts {
+            Hosts::One(host) => write!(f, "{scheme}://{host}")?,
+            Hosts::Below(name) => write!(f, "{scheme}://*.{name}")?,
+            Hosts::Any => write!(f, "{scheme}://*")?,
+        }
+        match port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A host with or without a port; no user, and a port is a number.
+pub(super) fn authority(bytes: &[u8]) -> Option<Authority> {
+    let authority = Authority::try_from(bytes).ok()?;
+    let host = authority.host();
+    let after_host = authority.as_str().strip_prefix(host)?;
+    let is_plain = !host.is_empty() && (after_host.is_empty() || authority.port_u16().is_some());
+    is_plain.then_some(authority)
+}
+
+/// Any scheme may be an app's, so that a mistake has to be told from one.
+fn check_scheme(scheme: &str) -> Result<(), String> {
+    if !is_scheme(scheme) {
+        return Err(format!("whose scheme {scheme:?} is not letters, digits, +, - and ."));
+    }
+    if matches!(scheme, "ws" | "wss") {
+        return Err(
+            "which is the address of a WebSocket; give that of the page, which begins with http:// or https://"
+                .to_owned(),
+        );
+    }
+    if NEVER_SENT.contains(&scheme) {
+        return Err(format!("whose scheme {scheme:?} no browser sends as an origin"));
+    }
+    // `htps`, `htpps`, `httpss`: an origin that never comes, where the page's own was meant.
+    if !is_web(scheme) && scheme.starts_with('h') && scheme.chars().all(|c| "https".contains(c)) {
+        return Err(format!("whose scheme {scheme:?} looks like a misspelt https"));
+    }
+    Ok(())
+}
+
+/// RFC 3986 section 3.1.
+fn is_scheme(scheme: &str) -> bool {
+    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+}
+
+fn is_web(scheme: &str) -> bool {
+    default_port(scheme).is_some()
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    }
+}
+
+/// What Electron sends for a page opened as a file; browsers send `null`.
+const FILE: &str = "file";
+/// Pages under these have the origin `null`, or that of what made them.
+const NEVER_SENT: [&str; 6] = ["about", "blob", "data", "ftp", "javascript", "mailto"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(allowed: &str, origin: &str) -> bool {
+        let allowed = AllowedOrigin::parse(allowed).unwrap_or_else(|problem| panic!("{allowed}, {problem}"));
+        Origin::parse(origin.as_bytes()).is_some_and(|origin| allowed.allows(&origin))
+    }
+
+    #[test]
+    fn an_origin_is_allowed_by_scheme_host_and_port() {
+        for (allowed, origin) in [
+            ("https://Chat.Example.org", "https://chat.example.org"),
+            ("https://chat.example.org:443", "https://chat.example.org"),
+            ("http://localhost:3000", "http://LOCALHOST:3000"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("capacitor://localhost", "capacitor://localhost"),
+            ("ionic://localhost", "ionic://localhost"),
+            ("tauri://localhost", "tauri://localhost"),
+            ("http://tauri.localhost", "http://tauri.localhost"),
+            ("app://obsidian.md", "app://obsidian.md"),
+            ("app://.", "app://."),
+            ("file://", "file://"),
+            (
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            ),
+            (
+                "moz-extension://0d1c4ee3-9b2d-4f0a-8a65-0c6a2b7c6f11",
+                "moz-extension://0d1c4ee3-9b2d-4f0a-8a65-0c6a2b7c6f11",
+            ),
+            (
+                "moz-extension://*",
+                "moz-extension://0d1c4ee3-9b2d-4f0a-8a65-0c6a2b7c6f11",
+            ),
+        ] {
+            assert!(allows(allowed, origin), "{allowed} {origin}");
+        }
+        for (allowed, origin) in [
+            ("https://chat.example.org", "http://chat.example.org"),
+            ("https://chat.example.org", "https://chat.example.org:8443"),
+            ("capacitor://localhost", "ionic://localhost"),
+            ("capacitor://localhost", "http://localhost"),
+            ("capacitor://localhost", "capacitor://localhost.evil.org"),
+            (
+                "moz-extension://*",
+                "chrome-extension://abcdefghijklmnopabcdefghijklmnop",
+            ),
+            ("file://", "file://host"),
+            ("file://", "null"),
+        ] {
+            assert!(!allows(allowed, origin), "{allowed} {origin}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_one_or_more_labels_and_not_for_none() {
+        let allowed = "https://*.example.com";
+        for origin in [
+            "https://a.example.com",
+            "https://a.b.example.com",
+            "https://A.EXAMPLE.com:443",
+        ] {
+            assert!(allows(allowed, origin), "{origin}");
+        }
+        for origin in [
+            "https://example.com",
+            "https://evilexample.com",
+            "https://.example.com",
+            "https://a..example.com",
+            "https://a.example.com.evil.org",
+            "https://a.example.com:8443",
+            "http://a.example.com",
+        ] {
+            assert!(!allows(allowed, origin), "{origin}");
+        }
+        assert!(allows("http://*.example.com:8080", "http://a.example.com:8080"));
+    }
+
+    #[test]
+    fn mistakes_say_what_was_seen() {
+        for (text, said) in [
+            ("chat.example.org", "has no scheme"),
+            ("*", "every page"),
+            ("null", "sandboxed"),
+            ("https://*", "every https page"),
+            ("https://x/", "a slash"),
+            ("https://x/chat", "a path"),
+            ("https://", "more or less than a host"),
+            ("https://x:99999", "more or less than a host"),
+            ("https://user@x", "more or less than a host"),
+            ("https://a b", "more or less than a host"),
+            ("capacitor://", "more or less than a host"),
+            ("https://a.*.example.com", "the whole first label"),
+            ("https://*example.com", "the whole first label"),
+            ("https://*.10.0.0.1", "an address"),
+            ("https://*.[::1]", "an address"),
+            ("https://bücher.example", "xn--"),
+            ("wss://chat.example.org", "address of a WebSocket"),
+            ("ftp://x", "no browser sends"),
+            ("htps://chat.example.org", "misspelt https"),
+            ("httpss://chat.example.org", "misspelt https"),
+            ("ht tp://chat.example.org", "is not letters"),
+        ] {
+            let problem = AllowedOrigin::parse(text).map(|allowed| allowed.to_string());
+            assert!(
+                problem.as_ref().is_err_and(|problem| problem.contains(said)),
+                "{text}: {problem:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_allowed_origin_is_shown_as_it_can_be_written() {
+        for text in [
+            "https://*.example.com:8443",
+            "moz-extension://*",
+            "file://",
+            "http://[::1]:3000",
+        ] {
+            assert_eq!(
+                AllowedOrigin::parse(text).map(|allowed| allowed.to_string()).as_deref(),
+                Ok(text)
+            );
+        }
+    }
+}
