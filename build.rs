@@ -1,6 +1,6 @@
 //! Compiles `proto/` with protox, so that no `protoc` is needed, and notes which commit is being built.
 
-use std::{error::Error, path::Path, process::Command};
+use std::{error::Error, fs, path::Path, process::Command};
 
 const SCHEMAS: [&str; 4] = [
     "proto/plaza/v1/chat.proto",
@@ -21,8 +21,49 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("cargo::rerun-if-changed=proto/as_json.rs");
     note_commit();
+    note_log_targets()
+}
+
+/// Writes down which modules log: a filter of the server log may name no other.
+fn note_log_targets() -> Result<(), Box<dyn Error>> {
+    println!("cargo::rerun-if-changed=src");
+    let mut targets = Vec::new();
+    collect_log_targets(Path::new("src"), "plaza", &mut targets)?;
+    targets.sort();
+    let out = std::env::var("OUT_DIR")?;
+    let code = format!("const LOG_TARGETS: &[&str] = &{targets:?};\n");
+    fs::write(Path::new(&out).join("log_targets.rs"), code)?;
     Ok(())
 }
+
+fn collect_log_targets(dir: &Path, module: &str, targets: &mut Vec<String>) -> Result<(), Box<dyn Error>> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        if path.is_dir() {
+            collect_log_targets(&path, &format!("{module}::{name}"), targets)?;
+        } else if LOG_MACROS
+            .iter()
+            .any(|log| fs::read_to_string(&path).is_ok_and(|code| code.contains(log)))
+        {
+            targets.push(match name {
+                "main" | "lib" | "mod" => module.to_owned(),
+                _ => format!("{module}::{name}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+const LOG_MACROS: [&str; 5] = [
+    "tracing::error!",
+    "tracing::warn!",
+    "tracing::info!",
+    "tracing::debug!",
+    "tracing::trace!",
+];
 
 /// Sets `PLAZA_COMMIT` and `PLAZA_PROFILE` for `plaza --version`; a source tree without git says `unknown`.
 fn note_commit() {

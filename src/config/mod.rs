@@ -6,6 +6,7 @@
 
 pub mod cli;
 mod layers;
+mod log_filter;
 mod scalars;
 mod show;
 mod table;

@@ -218,7 +218,9 @@ impl Scalar for UserNames {
 
 impl Scalar for AllowedOrigin {
     fn kind() -> String {
-        "an origin such as \"https://chat.example.org\" (scheme, host, port if unusual, nothing after it)".to_owned()
+        "an origin such as \"https://chat.example.org\", \"https://*.example.org\" for all hosts below that name (and not \
+         itself), or an app's such as \"capacitor://localhost\""
+            .to_owned()
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -226,7 +228,7 @@ impl Scalar for AllowedOrigin {
     }
 
     fn show(&self) -> String {
-        self.0.clone()
+        self.to_string()
     }
 }
 
