@@ -255,7 +255,7 @@ settings! {
         dir: PathBuf = "logs";
         /// A new file is begun at every full one of these (of UTC).
         rotate_every: Option<Duration> = "1d", within "1min"..="30d", change Reload;
-        /// A new file is begun before one grows beyond this.
+        /// A new file is begun before one grows beyond this; only a line that is longer by itself makes a longer file.
         rotate_bytes: Option<ByteCount> = "64MiB", within "4KiB"..="1TiB", change Reload;
         /// Only this many files of each log are kept.
         keep_files: Option<u32> = "64", within "1"..="100000", change Reload;

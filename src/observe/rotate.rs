@@ -29,7 +29,7 @@ use crate::{
     config, limits,
     lock::{self, FileLock, NotHeld},
 };
-use lines::{Open, options};
+use lines::{Open, first_line, options};
 
 /// When a new file begins, and which old ones stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,7 +126,7 @@ impl RotatingFile {
             retry_at: 0,
         };
         let now = (file.clocks.wall)();
-        file.begin(now, &rotation, 0)?;
+        file.begin(now, &rotation, &[])?;
         Ok(file)
     }
 
@@ -143,36 +143,43 @@ impl RotatingFile {
         if self.control.reopen.swap(false, Ordering::Acquire) {
             self.reopen(&rotation);
         }
-        let length = lines.len() as u64;
-        let full = self
-            .open
-            .as_ref()
-            .is_none_or(|open| !open.has_room(now, length, &rotation));
-        // A file that is too long is better than lines that are lost: a failed beginning leaves the old one open.
-        if full
-            && now >= self.retry_at
-            && let Err(error) = self.begin(now, &rotation, length)
-        {
-            self.retry_at = now.saturating_add(millis(limits::LOG_RETRY));
-            if self.open.is_none() {
-                return Err(error);
+        let mut rest = lines;
+        while !rest.is_empty() {
+            let room = |open: &Option<Open>| open.as_ref().map_or(0, |open| open.room_for(now, rest, &rotation));
+            let mut part = room(&self.open);
+            if part == 0 && now >= self.retry_at {
+                if let Err(error) = self.begin(now, &rotation, first_line(rest)) {
+                    self.retry_at = now.saturating_add(millis(limits::LOG_RETRY));
+                    if self.open.is_none() {
+                        return Err(error);
+                    }
+                    self.errors.inc();
+                }
+                part = room(&self.open);
             }
-            self.errors.inc();
+            // A file that is too long is better than lines that are lost: a failed beginning leaves the old one open.
+            let (lines, behind) = rest.split_at(if part == 0 { rest.len() } else { part });
+            match &mut self.open {
+                Some(open) => open.append(lines)?,
+                None => return Err(io::Error::other("the log file could not be opened a moment ago")),
+            }
+            rest = behind;
         }
-        match &mut self.open {
-            Some(open) => open.append(lines),
-            None => Err(io::Error::other("the log file could not be opened a moment ago")),
-        }
+        Ok(())
     }
 
-    /// Makes another file the open one: the newest, if it has room for so many bytes more, or a new one.
-    fn begin(&mut self, now: u64, rotation: &Rotation, length: u64) -> io::Result<()> {
+    /// Makes another file the open one: the newest, if it has room for this line, or a new one.
+    fn begin(&mut self, now: u64, rotation: &Rotation, line: &[u8]) -> io::Result<()> {
         make_dir(&self.dir)?;
         let files = self.files()?;
         let newest = files.last().filter(|_| self.open.is_none());
         let continued = newest.and_then(|(begun, path)| {
             let open = Open::existing(path, *begun).ok()?;
-            open.has_room(now, length, rotation).then_some(open)
+            let goes_on = match line {
+                [] => open.may_go_on(now, rotation),
+                line => open.room_for(now, line, rotation) > 0,
+            };
+            goes_on.then_some(open)
         });
         let open = match continued {
             Some(open) => open,

@@ -37,14 +37,33 @@ impl Open {
         })
     }
 
-    pub(super) fn has_room(&self, now: u64, length: u64, rotation: &Rotation) -> bool {
-        // A clock that was set back begins no new file with every line.
-        let same_period = rotation.period(now) <= rotation.period(self.begun);
-        // A line longer than a whole file has a file of its own.
-        let fits = rotation
-            .bytes
-            .is_none_or(|most| self.bytes == 0 || self.bytes + length <= most);
-        same_period && fits
+    /// Whether it is neither too old nor too long, at a start.
+    pub(super) fn may_go_on(&self, now: u64, rotation: &Rotation) -> bool {
+        self.is_current(now, rotation) && rotation.bytes.is_none_or(|most| self.bytes <= most)
+    }
+
+    /// Whether the period has not ended in which it was begun. A clock that was set back begins no new file with every line.
+    fn is_current(&self, now: u64, rotation: &Rotation) -> bool {
+        rotation.period(now) <= rotation.period(self.begun)
+    }
+
+    /// How many bytes of these lines may be appended: whole lines only. 0: a new file is due.
+    pub(super) fn room_for(&self, now: u64, lines: &[u8], rotation: &Rotation) -> usize {
+        if !self.is_current(now, rotation) {
+            return 0;
+        }
+        let left = rotation.bytes.map_or(u64::MAX, |most| most.saturating_sub(self.bytes));
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        if lines.len() <= left {
+            return lines.len();
+        }
+        let whole = lines.iter().take(left).rposition(|byte| *byte == b'\n');
+        match whole {
+            Some(end) => end + 1,
+            // A line longer than a whole file has a file of its own.
+            None if self.bytes == 0 => first_line(lines).len(),
+            None => 0,
+        }
     }
 
     pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -64,6 +83,11 @@ impl Open {
             }
         }
     }
+}
+
+/// The first line with its line break.
+pub(super) fn first_line(lines: &[u8]) -> &[u8] {
+    lines.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default()
 }
 
 /// The length up to and with the last line break.

@@ -106,6 +106,28 @@ fn a_new_file_begins_before_one_grows_too_long_and_names_sort_within_a_milliseco
 }
 
 #[test]
+fn lines_written_together_are_parted_at_their_ends_so_that_no_file_is_longer_than_it_may_be() {
+    let bench = Bench::new();
+    let mut log = bench.open(Rotation {
+        bytes: Some(10),
+        ..Rotation::default()
+    });
+    log.write_all(b"12345\n").unwrap();
+    log.write_all(b"123\n1\n22\n333\n4444\na line of more than ten bytes\nx\n")
+        .unwrap();
+    assert_eq!(
+        bench.contents(),
+        [
+            "12345\n123\n",
+            "1\n22\n333\n",
+            "4444\n",
+            "a line of more than ten bytes\n",
+            "x\n"
+        ]
+    );
+}
+
+#[test]
 fn only_so_many_files_are_kept_and_none_that_is_not_its_own_is_touched() {
     let bench = Bench::new();
     for other in [
