@@ -5,6 +5,7 @@
 //!
 //! - [`limits`]: every bound, with its reason
 //! - `lock`: files that one process at a time holds
+//! - [`output`]: what commands print
 //! - [`config`]: settings and where they come from
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
 //! - [`chat`]: the words of the chat (names, commands, events) and what each command does; no I/O, no clock
@@ -27,6 +28,7 @@ mod ingress;
 pub mod limits;
 mod lock;
 pub mod observe;
+pub mod output;
 pub mod proto;
 mod readiness;
 pub mod server;

@@ -13,6 +13,7 @@ use plaza::{
         cli::{self, SettingFlags, Task},
     },
     observe::{Logs, Metrics},
+    output,
     server::Server,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -38,10 +39,15 @@ fn main() -> ExitCode {
             }
         },
         Task::History { command, data } => command.run(&data),
-        Task::Print(text) => {
-            let _ = io::stdout().write_all(text.as_bytes());
-            ExitCode::SUCCESS
-        }
+        Task::Print(text) => match output::print(&text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(sentence) => {
+                if !sentence.is_empty() {
+                    let _ = writeln!(io::stderr(), "plaza: {sentence}");
+                }
+                ExitCode::FAILURE
+            }
+        },
         Task::Refuse { message, code } => {
             // Whoever closed the pipe has seen enough.
             let _ = io::stderr().write_all(message.as_bytes());

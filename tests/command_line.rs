@@ -71,3 +71,34 @@ fn help_ends_with_0() {
     assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8(output.stdout).unwrap().contains("--drain-timeout"));
 }
+
+#[test]
+fn a_command_whose_output_cannot_be_written_fails() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let export = data.to_owned() + "/export";
+    std::fs::write(&export, "").unwrap();
+    let fresh = data.to_owned() + "/fresh";
+    for arguments in [
+        &["--version"][..],
+        &["--help"],
+        &["config"],
+        &["config", "--example"],
+        &["history", "import", &export, "--data", &fresh],
+        &["history", "check", "--data", &fresh],
+        &["history", "backup", &(data.to_owned() + "/backup"), "--data", &fresh],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_plaza"))
+            .args(arguments)
+            .stdout(full)
+            .output()
+            .unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {words}");
+        assert!(
+            words.contains("standard output cannot be written"),
+            "{arguments:?}: {words}"
+        );
+    }
+}

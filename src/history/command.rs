@@ -10,6 +10,7 @@ use std::{
 use clap::Subcommand;
 
 use super::{StartFault, tools};
+use crate::output;
 
 /// What to do with the history in a data directory.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
@@ -37,7 +38,15 @@ impl HistoryCommand {
     /// Does it, says what came of it, and fails where something is damaged or was left out.
     pub fn run(&self, data: &Path) -> ExitCode {
         match self.tell(data) {
-            Ok(code) => code,
+            Ok((said, code)) => match output::print(&said) {
+                Ok(()) => code,
+                Err(sentence) => {
+                    if !sentence.is_empty() {
+                        let _ = writeln!(io::stderr(), "plaza: {sentence}");
+                    }
+                    ExitCode::FAILURE
+                }
+            },
             Err(why) => {
                 eprintln!("plaza: {why}");
                 ExitCode::FAILURE
@@ -45,15 +54,16 @@ impl HistoryCommand {
         }
     }
 
-    fn tell(&self, data: &Path) -> Result<ExitCode, StartFault> {
+    /// What is to be printed, and the exit code.
+    fn tell(&self, data: &Path) -> Result<(String, ExitCode), StartFault> {
         match self {
             Self::Check => {
                 let report = tools::check(data)?;
-                println!(
-                    "{} logs, {} talks, {} damages",
+                let said = format!(
+                    "{} logs, {} talks, {} damages\n",
                     report.logs, report.talks, report.damaged
                 );
-                Ok(listed(&report.damages))
+                Ok((said, listed(&report.damages)))
             }
             Self::Export { to } => {
                 let moved = match to {
@@ -73,21 +83,27 @@ impl HistoryCommand {
                     }
                     None => tools::export(data, &mut BufWriter::new(io::stdout().lock()))?,
                 };
-                eprintln!("{} talks, {} read positions and names", moved.talks, moved.others);
-                Ok(listed(&moved.left_out))
+                // Standard output may be the export itself.
+                let _ = writeln!(
+                    io::stderr(),
+                    "{} talks, {} read positions and names",
+                    moved.talks,
+                    moved.others
+                );
+                Ok((String::new(), listed(&moved.left_out)))
             }
             Self::Backup { to } => {
                 let bytes = tools::backup(data, to)?;
-                println!("{} holds {bytes} bytes; a server can be started on it", to.display());
-                Ok(ExitCode::SUCCESS)
+                let said = format!("{} holds {bytes} bytes; a server can be started on it\n", to.display());
+                Ok((said, ExitCode::SUCCESS))
             }
             Self::Import { from } => {
                 let moved = tools::import(data, from)?;
-                println!("{} talks, {} read positions and names", moved.talks, moved.others);
+                let mut said = format!("{} talks, {} read positions and names\n", moved.talks, moved.others);
                 for log in &moved.renumbered {
-                    println!("{log} had holes: it was numbered anew, in a new epoch");
+                    said.push_str(&format!("{log} had holes: it was numbered anew, in a new epoch\n"));
                 }
-                Ok(listed(&moved.left_out))
+                Ok((said, listed(&moved.left_out)))
             }
         }
     }
