@@ -499,6 +499,24 @@ mod tests {
     }
 
     #[test]
+    fn a_request_without_a_body_that_no_form_can_send_needs_no_content_type() {
+        let bench = Bench::start();
+        let ask = |method: &str, rest: &str| {
+            bench
+                .ask(&format!("{method} /api/x HTTP/1.1\r\nHost: 127.0.0.1\r\n{rest}"))
+                .0
+        };
+        for method in ["DELETE", "PUT"] {
+            assert_eq!(ask(method, "\r\n"), 200, "{method}");
+            assert_eq!(ask(method, "Content-Length: 0\r\n\r\n"), 200, "{method}");
+            assert_eq!(ask(method, "Content-Length: 2\r\n\r\n{}"), 415, "{method}");
+            assert_eq!(ask(method, "Content-Type: text/plain\r\n\r\n"), 415, "{method}");
+            assert_eq!(ask(method, "Origin: http://evil.example\r\n\r\n"), 403, "{method}");
+        }
+        assert_eq!(ask("POST", "\r\n"), 415);
+    }
+
+    #[test]
     fn too_much_is_refused_and_what_is_not_http_ends_its_connection() {
         let bench = Bench::start();
         let long = "x".repeat(limits::REQUEST_HEAD_BYTES);

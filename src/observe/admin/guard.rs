@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use hyper::{
     HeaderMap, Method, Request, StatusCode,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{CONTENT_TYPE, HOST, HeaderName, ORIGIN},
 };
 
@@ -40,10 +40,16 @@ pub(super) fn by_address(headers: &HeaderMap) -> Result<(), Answer> {
     Err(Answer::error(StatusCode::FORBIDDEN, &sentence))
 }
 
-/// What changes something is JSON, which a form of a page cannot send.
+/// What changes something is JSON, which a form of a page cannot send. A form cannot send PUT or DELETE either, and without a
+/// body there is nothing whose type could be said.
 pub(super) fn not_from_a_form(request: &Request<Incoming>) -> Result<(), Answer> {
     match *request.method() {
         Method::GET | Method::HEAD => Ok(()),
+        Method::PUT | Method::DELETE
+            if request.body().is_end_stream() && !request.headers().contains_key(CONTENT_TYPE) =>
+        {
+            Ok(())
+        }
         Method::POST | Method::PUT | Method::DELETE => {
             let kind = header(request.headers(), &CONTENT_TYPE).unwrap_or_default();
             let kind = kind.split(';').next().unwrap_or_default().trim();
