@@ -75,6 +75,13 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     }
     if let Some(address) = server.admin_address() {
         let _ = writeln!(io::stdout(), "health and metrics on http://{address}");
+        if !address.ip().to_canonical().is_loopback() {
+            let _ = writeln!(
+                io::stderr(),
+                "plaza: WARNING: the admin listener on {address} asks nobody who they are: whoever reaches it can read and end \
+                 everything. Keep it on 127.0.0.1 (--admin), or let a firewall or a proxy that asks stand before it."
+            );
+        }
     }
     tracing::debug!(open_files, "so many files may be open; a connection is one of them");
     signals.wait(loaded, &mut server, |loaded, server| {

@@ -6,7 +6,7 @@ mod support;
 use std::{
     collections::BTreeMap,
     fs,
-    io::Write as _,
+    io::{Read as _, Write as _},
     net::TcpListener,
     os::unix::{
         fs::{MetadataExt, PermissionsExt},
@@ -271,4 +271,20 @@ fn version_is_one_line() {
     let output = program().arg("--version").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!((output.status.code(), text.lines().count()), (Some(0), 1), "{text}");
+}
+
+#[test]
+fn an_admin_listener_that_others_reach_is_warned_of_whatever_the_filter() {
+    for (admin, warned) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
+        let mut program = Program::start(&["--memory", "--log", "off", "--admin", admin]);
+        program.signal("TERM");
+        assert_eq!(program.ended(PATIENCE).code(), Some(0));
+        let mut words = String::new();
+        program.stderr().read_to_string(&mut words).unwrap();
+        assert_eq!(
+            words.contains("WARNING: the admin listener on 0.0.0.0:"),
+            warned,
+            "{admin}: {words}"
+        );
+    }
 }
