@@ -22,7 +22,7 @@ use crate::{
     admin::{Api, Kept, KeptRoom},
     chat::{RoomName, ShardId, Talk, UserName},
     codec::{DIALECTS, DialectSettings, Dialects, Profile},
-    config::Config,
+    config::{Chat, Config},
     history::{self, History},
     ingress::{Acceptor, Doorman, Listener, Site, bind},
     limits,
@@ -211,6 +211,7 @@ impl Server {
         self.site
             .legacy_pages
             .store(config.chat.legacy_pages, Ordering::Relaxed);
+        self.shards.settings.message_rate.set(rate_limit(&config.chat));
         self.drain_timeout = config.server.drain_timeout;
     }
 
@@ -512,6 +513,19 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
     format!("cannot listen on {address}: {error}; {fix}")
 }
 
+fn message_rate(chat: &Chat) -> shard::SharedRate {
+    let rate = shard::SharedRate::default();
+    rate.set(rate_limit(chat));
+    rate
+}
+
+fn rate_limit(chat: &Chat) -> Option<shard::MessageRate> {
+    chat.messages_per_second.map(|per_second| shard::MessageRate {
+        per_second,
+        at_once: chat.messages_at_once,
+    })
+}
+
 /// Passes talks on to the talk log.
 struct Talks(Option<TalkLog>);
 
@@ -560,10 +574,7 @@ impl Config {
             },
             dead_after: chat.dead_after,
             idle_kick: chat.idle_kick,
-            says: chat.says_per_second.map(|per_second| shard::Says {
-                per_second,
-                at_once: chat.says_at_once,
-            }),
+            message_rate: message_rate(chat),
             write_timeout: flush.write_timeout,
             pace: flush.pace as f32,
             flush_max: flush.max,

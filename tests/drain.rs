@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::json;
-use support::{CLOSE, Peer, Program, Request, TEXT, frame, get, until};
+use support::{CLOSE, Peer, Program, Request, TEXT, frame, get, metric, until};
 
 #[test]
 fn drain_tells_readiness_first_then_everybody_and_ends_with_0() {
@@ -216,6 +216,32 @@ fn drain_is_not_held_up_by_a_full_socket() {
     program.signal("TERM");
     assert_eq!(program.ended(Duration::from_secs(8)).code(), Some(0));
     assert!(since.elapsed() < Duration::from_secs(5), "{:?}", since.elapsed());
+}
+
+#[test]
+fn hang_up_changes_the_rate_limit_of_sessions_that_are_there() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("plaza.toml");
+    fs::write(&settings, "").unwrap();
+    let program = Program::start(&["--memory", "--config", settings.to_str().unwrap()]);
+    let mut peer = Peer::native_in(program.address(), "fast", "hall");
+    let mut say = || assert!(peer.ask(json!({"talk": {"room": "hall", "text": "x"}}))["ack"].is_object());
+    let held_back = || metric(program.admin, "plaza_held_back_total", &[]);
+    (0..30).for_each(|_| say());
+    assert!(held_back() < 1.0);
+    fs::write(&settings, "[chat]\nmessages_per_second = 20\nmessages_at_once = 1\n").unwrap();
+    program.signal("HUP");
+    until("the limit is felt", || {
+        say();
+        held_back() >= 1.0
+    });
+    fs::write(&settings, "").unwrap();
+    program.signal("HUP");
+    until("the limit is gone", || {
+        let before = held_back();
+        (0..5).for_each(|_| say());
+        held_back() <= before
+    });
 }
 
 #[test]

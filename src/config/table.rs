@@ -184,11 +184,11 @@ settings! {
         action_open_groups: bool = "true";
         /// How many of the last talks a client of an older dialect is given on joining. None: its original gave none.
         legacy_history_on_join: usize = "0", within "0"..="1000";
-        /// What one session may say in a second, in talks, direct messages, topics and new names; whoever says more is read
-        /// no faster, and loses nothing. Off: programs say a lot, and a room takes it.
-        says_per_second: Option<u32> = "off", within "1"..="1000000";
-        /// What it may say at once after it has been silent: people paste, and pages send again what was not acknowledged.
-        says_at_once: u32 = "20", within "1"..="1000000";
+        /// The rate limit of one session: messages, direct messages, topics and new names in a second. The server reads a
+        /// faster sender no faster, and nothing is lost. Off: programs send a lot, and a room takes it.
+        messages_per_second: Option<u32> = "off", within "1"..="1000000", change Reload;
+        /// The burst that the rate limit allows after silence: people paste, and pages send again what was not acknowledged.
+        messages_at_once: u32 = "20", within "1"..="1000000", change Reload;
         /// Rooms that one session may be in at once.
         rooms_per_session: usize = "256", within "1"..="256";
         /// Whether clients of the dialect `communication` see each other's addresses.

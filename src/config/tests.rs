@@ -463,3 +463,17 @@ fn logs_go_into_the_data_directory_unless_all_is_in_memory() {
         Some("/var/log/plaza".into())
     );
 }
+
+#[test]
+fn the_settings_that_follow_sighup_are_listed_for_the_operator() {
+    let page = include_str!("../../docs/operations.md");
+    let (_, list) = page.split_once("These settings follow SIGHUP").unwrap();
+    let (list, _) = list.split_once(". A change of any other").unwrap();
+    let listed: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+    let follow: Vec<String> = SETTINGS
+        .iter()
+        .filter(|setting| setting.change == Change::Reload)
+        .map(Setting::key)
+        .collect();
+    assert_eq!(listed, follow);
+}

@@ -48,7 +48,7 @@ mod timers;
 mod transport;
 mod wheel;
 
-pub use settings::{Says, Settings};
+pub use settings::{MessageRate, Settings, SharedRate};
 
 pub(crate) use admin::{Order, SessionEntry, Unanswered};
 pub(crate) use arriving::{Arrived, Arriving};

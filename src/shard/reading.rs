@@ -285,9 +285,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// When a session that says more than it may is read again, microseconds.
     pub(super) fn may_say_at(&self, id: SessionId) -> Option<u64> {
-        let says = self.settings.says?;
+        let rate = self.settings.message_rate.get()?;
         let session = self.connections.get(id.slot as usize)?.session.as_ref()?;
-        Some(says.may_at(session.paid_us))
+        Some(rate.may_at(session.paid_us))
     }
 
     pub(super) fn message(&mut self, id: SessionId, message: Message<'_>) {

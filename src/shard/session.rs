@@ -50,10 +50,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if heartbeats_count || !matches!(command, Command::Ping | Command::Typing { .. }) {
             session.said_ms = now;
         }
-        if let Some(says) = self.settings.says
+        if let Some(rate) = self.settings.message_rate.get()
             && command.is_said()
         {
-            session.paid_us = says.after_one(session.paid_us, self.now.us);
+            session.paid_us = rate.after_one(session.paid_us, self.now.us);
         }
         match command {
             Command::Hello(_) => {

@@ -1,6 +1,8 @@
 //! What the operator decides about shards.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
 
 use super::pace::PaceSettings;
 use crate::{
@@ -8,22 +10,37 @@ use crate::{
     codec::Dialects,
 };
 
-/// What one session may say: talks, direct messages, topics, new names.
+/// The rate limit of one session's messages, direct messages, topics and new names, by the generic cell rate algorithm (GCRA).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Says {
-    /// In a second, over time.
+pub struct MessageRate {
+    /// Over time.
     pub per_second: u32,
-    /// At once, after silence.
+    /// The burst after silence.
     pub at_once: u32,
 }
 
-impl Says {
-    /// When a session has said everything at its pace that it has said so far, microseconds, after it says one thing more.
+/// The rate limit in force, for all shards; it changes while they run. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct SharedRate(Arc<ArcSwapOption<MessageRate>>);
+
+impl SharedRate {
+    /// `None`: a session is read as fast as it sends.
+    pub fn set(&self, rate: Option<MessageRate>) {
+        self.0.store(rate.map(Arc::new));
+    }
+
+    pub(super) fn get(&self) -> Option<MessageRate> {
+        self.0.load().as_deref().copied()
+    }
+}
+
+impl MessageRate {
+    /// The theoretical arrival time of the next message after one more, microseconds.
     pub(super) fn after_one(self, paid_us: u64, now_us: u64) -> u64 {
         paid_us.max(now_us) + self.each_us()
     }
 
-    /// When a session that will have said everything at this time may say more, microseconds.
+    /// When the next message conforms if its theoretical arrival time is this one, microseconds.
     pub(super) fn may_at(self, paid_us: u64) -> u64 {
         paid_us.saturating_sub(u64::from(self.at_once.max(1) - 1) * self.each_us())
     }
@@ -46,8 +63,8 @@ pub struct Settings {
     pub dead_after: Duration,
     /// A user who said nothing for so long is sent away; `None`: never.
     pub idle_kick: Option<Duration>,
-    /// How fast a session is read that says much; `None`: as fast as it says it.
-    pub says: Option<Says>,
+    /// How fast one session may send.
+    pub message_rate: SharedRate,
     /// A socket that takes nothing for so long is reset.
     pub write_timeout: Duration,
     /// The next flush waits at most this many times the cost of the last one; 0: never.
@@ -87,7 +104,7 @@ impl Default for Settings {
             },
             dead_after: Duration::from_secs(60),
             idle_kick: None,
-            says: None,
+            message_rate: SharedRate::default(),
             write_timeout: Duration::from_secs(10),
             pace: 2.5,
             flush_max: Duration::from_millis(11),

@@ -118,8 +118,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     next = next.min(until);
                 }
                 if let Some(session) = &connection.session {
-                    if let Some(says) = self.settings.says {
-                        let at = says.may_at(session.paid_us).div_ceil(1_000);
+                    if let Some(rate) = self.settings.message_rate.get() {
+                        let at = rate.may_at(session.paid_us).div_ceil(1_000);
                         if at > self.now.ms {
                             next = next.min(at);
                         }

@@ -129,7 +129,7 @@ impl Table {
         let held_back = self.counters(
             "held_back",
             SHARD,
-            "Times that a session was not read for a while because it said more than `chat.says_per_second`.",
+            "Times that a session was not read for a while because it sent more than `chat.messages_per_second`.",
         );
         let deliveries = self.counters("deliveries", SHARD, "Frames of events given to members' sockets.");
         let gaps = self.counters(

@@ -4,18 +4,20 @@ use super::pressure::{lobby_texts, say};
 use crate::{
     limits,
     shard::{
-        Says,
+        MessageRate,
         testing::{Speaks, World, answers},
     },
 };
 
-const SAYS: Says = Says {
+const RATE: MessageRate = MessageRate {
     per_second: 10,
     at_once: 3,
 };
 
 fn bounded() -> World {
-    World::with(1, limits::INBOX_MESSAGES, |settings| settings.says = Some(SAYS))
+    World::with(1, limits::INBOX_MESSAGES, |settings| {
+        settings.message_rate.set(Some(RATE))
+    })
 }
 
 /// The numbers from nought up to this, as texts.
@@ -90,10 +92,10 @@ fn a_client_of_an_older_system_is_held_back_without_being_closed() {
 #[test]
 fn who_is_held_back_is_not_taken_for_dead() {
     let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
-        settings.says = Some(Says {
+        settings.message_rate.set(Some(MessageRate {
             per_second: 1,
             at_once: 1,
-        });
+        }));
     });
     let ada = world.user(0, "ada");
     world.join(ada, "lobby");
