@@ -195,6 +195,13 @@ pub const DETECT_NAMELESS: Duration = Duration::from_millis(300);
 pub const LISTEN_BACKLOG: i32 = 4096;
 /// How long the acceptor waits when descriptors run out, at first and at most; it doubles in between.
 pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// Descriptors that clients never get, where the limit allows: [`ADMIN_CONNECTIONS`], and half as many for the store, which opens
+/// files as it needs them (the index anew, a new head file, random bytes for an epoch), for log files and the settings.
+pub const DESCRIPTORS_RESERVED: usize = 96;
+/// A server that is full says so in its log at most this often: each client that goes lets one in.
+pub const DESCRIPTORS_WARN_EVERY: Duration = Duration::from_secs(60);
+/// Descriptors that the server has open before the first client, where the system does not say: two cores and a store have 45.
+pub const DESCRIPTORS_OWN: usize = 64;
 /// Longest header of the PROXY protocol, in bytes: addresses and what the large providers put behind them have some 300.
 pub const PROXY_HEADER_BYTES: usize = 1024;
 /// Hops of `X-Forwarded-For` that are followed back: more proxies than anybody puts in a row.
@@ -224,6 +231,8 @@ pub const LOG_RETRY: Duration = Duration::from_secs(1);
 
 // ------------------------------------------------------------------------------------------------------ admin
 
+/// How often it is looked whether all threads still run.
+pub const WATCH_PACE: Duration = Duration::from_millis(250);
 /// A part that does not answer its readiness probe within this is not ready.
 pub const PROBE_TIME: Duration = Duration::from_secs(1);
 /// A readiness report is given again for this long: probes come every few seconds, and an attack far more often.

@@ -24,11 +24,11 @@ use crate::{
     codec::{DIALECTS, DialectSettings, Dialects, Profile},
     config::{Chat, Config},
     history::{self, History},
-    ingress::{Acceptor, Doorman, Listener, Site, bind},
+    ingress::{Acceptor, Descriptors, Doorman, Listener, Site, bind},
     limits,
     observe::{
-        Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
-        TalkLogThread, what_to_do,
+        Admin, AdminThread, Clocks, Metrics, Need, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
+        TalkLogThread, Watch, what_to_do,
     },
     shard::{self, Observer, Shards, Store, Ticket, ToShard},
 };
@@ -45,6 +45,7 @@ pub struct Server {
     talk_log: Option<TalkLogThread>,
     talk_file: Option<Arc<RotationControl>>,
     history: Option<History<Ticket>>,
+    watches: Vec<Watch>,
     drain_timeout: Duration,
     failures: unbounded::UnboundedReceiver<String>,
 }
@@ -154,19 +155,26 @@ impl Server {
                 async move { probe(&shards, number).await }
             });
         }
+        let descriptors = Descriptors::of_process();
         let admin = match config.server.admin {
             None => None,
             Some(address) => {
                 let api = Api::new(shards.clone(), config.chat.action(), kept);
                 Some(
                     Admin::new(readiness.clone(), metrics.clone())
+                        .connections(descriptors.admin)
                         .mount("/api/", api)
                         .start(address)?,
                 )
             }
         };
-        let acceptor = Acceptor::start(sockets, shards.clone(), metrics.clone())
+        let acceptor = Acceptor::start(sockets, shards.clone(), descriptors.connections, metrics.clone())
             .map_err(|error| format!("the acceptor's thread cannot be started: {error}"))?;
+        let mut watches = acceptor.watches().to_vec();
+        watches.extend(admin.iter().map(AdminThread::watch));
+        watches.extend(history.iter().flat_map(History::watches));
+        watches.extend(talk_log_thread.iter().map(TalkLogThread::watch));
+        report(&watches, &readiness);
         readiness.enter(Phase::Ready);
         Ok(Self {
             addresses,
@@ -179,6 +187,7 @@ impl Server {
             talk_log: talk_log_thread,
             talk_file,
             history,
+            watches,
             drain_timeout: config.server.drain_timeout,
             failures,
         })
@@ -234,10 +243,17 @@ impl Server {
     /// Waits until a part has ended that the server cannot do without, and says which and why. What is left of the server is of
     /// no use: it is to be dropped, and started anew.
     pub async fn failed(&mut self) -> String {
-        match self.failures.recv().await {
-            Some(why) => why,
-            // All shards have been stopped.
-            None => std::future::pending().await,
+        let mut look = tokio::time::interval(limits::WATCH_PACE);
+        loop {
+            tokio::select! {
+                // `None`: all shards have been stopped.
+                Some(why) = self.failures.recv() => return why,
+                _ = look.tick() => {}
+            }
+            let mut vital = self.watches.iter().filter(|watch| watch.need() == Need::Vital);
+            if let Some(over) = vital.find(|watch| watch.has_ended()) {
+                return over.sentence();
+            }
         }
     }
 
@@ -309,6 +325,31 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Makes readiness follow the threads: without a vital one the server is not ready, the end of another one is told beside it.
+fn report(watches: &[Watch], readiness: &Readiness) {
+    let mut useful = Vec::new();
+    for watch in watches {
+        match watch.need() {
+            Need::Useful(_) => useful.push(watch.clone()),
+            Need::Vital => {
+                let watch = watch.clone();
+                readiness.register_fn(watch.part().to_owned(), move || {
+                    let ended = watch.has_ended().then(|| watch.sentence());
+                    std::future::ready(ended.map_or(Ok(()), Err))
+                });
+            }
+        }
+    }
+    readiness.register_note("threads", move || {
+        let ended: Vec<String> = useful
+            .iter()
+            .filter(|watch| watch.has_ended())
+            .map(Watch::sentence)
+            .collect();
+        (!ended.is_empty()).then(|| ended.join("; "))
+    });
 }
 
 fn start_shard(number: usize, around: &Surroundings<'_>) -> Result<ShardThread, String> {
@@ -611,6 +652,49 @@ mod tests {
                 .try_recv()
                 .is_ok_and(|why| why.starts_with("shard 2 has ended "))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_vital_thread_that_ended_makes_the_server_not_ready_and_another_one_is_told_of() {
+        let readiness = Readiness::new();
+        let (vital, first) = Watch::over("the history's writer", Need::Vital);
+        let (useful, second) = Watch::over("the talk log's thread", Need::Useful("nothing is written"));
+        report(&[first, second], &readiness);
+        readiness.enter(Phase::Ready);
+        assert!(readiness.failures().await.is_empty() && readiness.notes().is_empty());
+        drop(useful);
+        assert!(readiness.notes()["threads"].starts_with("the talk log's thread has ended"));
+        drop(vital);
+        tokio::time::advance(limits::PROBE_CACHE).await;
+        let failures = readiness.failures().await;
+        assert!(
+            failures["the history's writer"].contains("has ended by a defect"),
+            "{failures:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_vital_thread_ends_the_server_with_a_sentence() {
+        let mut config = Config::default();
+        config.server.memory = true;
+        config.server.shards = 1;
+        config
+            .server
+            .listen
+            .iter_mut()
+            .for_each(|listen| listen.address.set_port(0));
+        config.server.admin = None;
+        let mut server = Server::start(&config, &Metrics::new(1, &[])).expect("it starts");
+        let (useful, watch) = Watch::over("the talk log's thread", Need::Useful("nothing is written"));
+        drop(useful);
+        server.watches.push(watch);
+        let (vital, watch) = Watch::over("the history's writer", Need::Vital);
+        server.watches.push(watch);
+        let soon = tokio::time::timeout(2 * limits::WATCH_PACE, server.failed()).await;
+        assert!(soon.is_err(), "{soon:?}");
+        drop(vital);
+        let why = tokio::time::timeout(Duration::from_secs(20), server.failed()).await;
+        assert!(why.is_ok_and(|why| why.starts_with("the history's writer has ended by a defect")));
     }
 
     #[test]

@@ -3,9 +3,15 @@
 
 mod support;
 
-use std::{net::TcpStream, process::Command, thread, time::Duration};
+use std::{
+    io::Read,
+    net::TcpStream,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
-use support::{Healthy, Peer, Program, clean, metric, until};
+use support::{Healthy, Peer, Program, clean, get, metric, until};
 
 /// Less than the connections made below, more than the server needs for itself.
 const DESCRIPTORS: u32 = 100;
@@ -22,36 +28,63 @@ fn limited(which: &str) -> Command {
 }
 
 #[test]
-fn out_of_descriptors_users_are_served_and_newcomers_wait_until_there_are_some() {
-    let mut program = Program::from_command(limited("-n"), &["--memory", "--set", "http.handshake_timeout=1min"]);
+fn out_of_descriptors_users_health_and_store_are_served_and_newcomers_wait_until_there_are_some() {
+    let data = tempfile::tempdir().unwrap();
+    let arguments = [
+        "--data",
+        data.path().to_str().unwrap(),
+        "--set",
+        "http.handshake_timeout=1min",
+        "--set",
+        "history.all=true",
+    ];
+    let mut program = Program::from_command(limited("-n"), &arguments);
     let address = program.address();
     let mut healthy = Healthy::in_room(address, "inside");
+    let mut writer = Peer::native_in(address, "writer", "inside");
     // Connected in the backlog, more than can be accepted.
     let crowd: Vec<TcpStream> = (0..2 * DESCRIPTORS)
         .map(|_| TcpStream::connect(address).unwrap())
         .collect();
-    let open = || {
-        std::fs::read_dir(format!("/proc/{}/fd", program.child.id()))
-            .unwrap()
-            .count()
-    };
-    until("all descriptors are used", || open() >= DESCRIPTORS as usize);
+    let backoffs = || metric(program.admin, "plaza_accept_backoffs_total", &[]);
+    until("as many are in as may be", || backoffs() >= 1.0);
+    let most = metric(program.admin, "plaza_connections_limit", &[]);
+    assert!(most < f64::from(DESCRIPTORS), "{most}");
     let before = cpu_ticks(program.child.id());
-    for _ in 0..20 {
+    for round in 0..20 {
         healthy.check();
+        let asked = Instant::now();
+        for path in ["/livez", "/readyz", "/metrics", "/api/rooms"] {
+            assert_eq!(get(program.admin, path).status, 200, "{path}");
+        }
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        // The first message of a conversation makes an epoch, for which a file is opened.
+        let to = format!("newcomer {round}");
+        let ack = writer.ask(serde_json::json!({"direct": {"to": to, "text": "hello"}}));
+        assert!(ack["ack"].is_object(), "{ack}");
         thread::sleep(Duration::from_millis(50));
     }
     // A second of spinning would be a hundred ticks.
     let spent = cpu_ticks(program.child.id()) - before;
     assert!(spent < 50, "{spent} ticks of processor time while it waited");
+    assert!(
+        metric(program.admin, "plaza_accept_errors_total", &[]) < 1.0,
+        "the last descriptors were taken"
+    );
     drop(crowd);
     // The acceptor looks again on its own.
     let mut newcomer = Peer::native_in(address, "newcomer", "inside");
     assert!(newcomer.ask(serde_json::json!({"ping": {}}))["pong"].is_object());
     healthy.check();
-    assert!(metric(program.admin, "plaza_accept_errors_total", &[]) >= 1.0);
-    assert!(metric(program.admin, "plaza_accept_backoffs_total", &[]) < 100.0);
+    assert!(backoffs() < 100.0);
     assert!(program.child.try_wait().unwrap().is_none());
+    program.signal("TERM");
+    let mut log = String::new();
+    program.stderr().read_to_string(&mut log).unwrap();
+    assert!(
+        log.contains("as many connections as the limit of open files allows"),
+        "{log}"
+    );
 }
 
 #[test]
@@ -61,6 +94,7 @@ fn a_soft_limit_of_open_files_is_raised_so_that_more_than_that_come_in() {
         .map(|n| Healthy::in_room(program.address(), &format!("room {n}")))
         .collect();
     assert!(metric(program.admin, "plaza_accept_errors_total", &[]) < 1.0);
+    assert!(metric(program.admin, "plaza_accept_backoffs_total", &[]) < 1.0);
 }
 
 #[test]

@@ -52,7 +52,10 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use crate::limits;
+use crate::{
+    limits,
+    observe::{Need, Watch},
+};
 use files::Files;
 use queue::Inbox;
 use writer::Writer;
@@ -80,6 +83,7 @@ struct Running<T: Send + 'static> {
     deliver: Arc<dyn Deliver<T>>,
     recovered: Vec<Recovered>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    watches: Mutex<Vec<Watch>>,
 }
 
 /// What the handles and the threads share.
@@ -121,38 +125,66 @@ impl<T: Send + 'static> History<T> {
                 deliver: Arc::clone(&deliver),
                 recovered: opened.recovered.clone(),
                 threads: Mutex::new(Vec::new()),
+                watches: Mutex::new(Vec::new()),
             }),
         };
         for me in 0..limits::HISTORY_READERS {
             let db = schema::open_reader(&files.database)?;
             let (shared, deliver, file) = (Arc::clone(&shared), Arc::clone(&deliver), files.database.clone());
-            running.spawn("history-read", move || reader::run(&shared, &deliver, &db, &file, me))?;
+            let (name, part) = ("history-read", format!("reader {me} of the history"));
+            running.spawn(name, part, Need::Vital, move || {
+                reader::run(&shared, &deliver, &db, &file, me)
+            })?;
         }
         let number = opened.store;
         match index::open(&files, number) {
             Ok(index) => {
                 let db = schema::open_reader(&files.database)?;
                 let (behind, own) = (Arc::clone(&shared), files.clone());
-                running.spawn("history-index", move || index::run(&behind, index, &db, &own, number))?;
+                let need = Need::Useful("search reads messages instead of the index, and finds fewer at a time");
+                let part = "the history's indexer".to_owned();
+                running.spawn("history-index", part, need, move || {
+                    index::run(&behind, index, &db, &own, number);
+                })?;
             }
             // Search goes on without an index; everything else needs none.
             Err(fault) => shared.faults.beside(Some(fault)),
         }
         let searcher = search::Searcher::open(&files)?;
         let (asked, answers) = (Arc::clone(&shared), Arc::clone(&deliver));
-        running.spawn("history-search", move || searcher.run(&asked, &answers))?;
+        let part = "the history's searcher".to_owned();
+        running.spawn("history-search", part, Need::Vital, move || {
+            searcher.run(&asked, &answers)
+        })?;
         let writer = Writer::new(shared, deliver, files, settings, opened);
-        running.spawn("history-write", move || writer.run())?;
+        let part = "the history's writer".to_owned();
+        running.spawn("history-write", part, Need::Vital, move || writer.run())?;
         Ok(running)
     }
 
-    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), StartFault> {
+    fn spawn(
+        &self,
+        name: &str,
+        part: String,
+        need: Need,
+        run: impl FnOnce() + Send + 'static,
+    ) -> Result<(), StartFault> {
+        let (alive, watch) = Watch::over(part, need);
         let thread = thread::Builder::new()
             .name(name.to_owned())
-            .spawn(run)
+            .spawn(move || {
+                let _alive = alive;
+                run();
+            })
             .map_err(|why: io::Error| StartFault::Io { file: name.into(), why })?;
         self.running.threads().push(thread);
+        self.running.watches().push(watch);
         Ok(())
+    }
+
+    /// Whether each thread runs.
+    pub fn watches(&self) -> Vec<Watch> {
+        self.running.watches().clone()
     }
 
     /// The tails that were found to be lost at this start. Their clients learn of them through [`LogHead::go_on`].
@@ -283,6 +315,10 @@ impl<T: Send + 'static> Running<T> {
         if !outcomes.is_empty() {
             self.deliver.deliver(outcomes);
         }
+    }
+
+    fn watches(&self) -> std::sync::MutexGuard<'_, Vec<Watch>> {
+        self.watches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn threads(&self) -> std::sync::MutexGuard<'_, Vec<JoinHandle<()>>> {

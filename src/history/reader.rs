@@ -3,6 +3,7 @@
 
 use std::{
     ops::ControlFlow,
+    panic::{self, AssertUnwindSafe},
     path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -41,7 +42,7 @@ pub(crate) fn run<T: Send + 'static>(
             continue;
         };
         let found = |fault: &StoreFault| shared.found(fault, "what a user missed could not be read");
-        let outcome = match answer(db, file, &ask, &found) {
+        let outcome = match guarded(file, || answer(db, file, &ask, &found)) {
             Ok(answer) => {
                 if matches!(answer, Answer::Page { .. })
                     || matches!(&answer, Answer::Resumed { talks, .. } if !talks.is_empty())
@@ -58,6 +59,16 @@ pub(crate) fn run<T: Send + 'static>(
         };
         deliver.deliver(vec![outcome]);
     }
+}
+
+/// Answers a question. A defect that one question meets costs its answer, not the thread and with it the server.
+pub(crate) fn guarded<A>(file: &Path, answer: impl FnOnce() -> Result<A, StoreFault>) -> Result<A, StoreFault> {
+    panic::catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| {
+        Err(StoreFault::Broken {
+            file: file.to_owned(),
+            seen: "a question met a defect, which is told above; report it".to_owned(),
+        })
+    })
 }
 
 /// Answers one question, from one snapshot of the database. What it has to leave out it says to `found`.

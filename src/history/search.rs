@@ -75,7 +75,8 @@ impl Searcher {
                 shared.searches.wait(0, Duration::from_secs(60));
                 continue;
             };
-            let outcome = match self.answer(&ask, shared.fresh.generation()) {
+            let file = self.files.database.clone();
+            let outcome = match reader::guarded(&file, || self.answer(&ask, shared.fresh.generation())) {
                 Ok((answer, cut)) => {
                     shared.stats.searches.fetch_add(1, Ordering::Relaxed);
                     shared.stats.searches_cut.fetch_add(u64::from(cut), Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     limits,
-    observe::Metrics,
+    observe::{Metrics, Need, Watch},
     readiness,
     shard::{Arrived, Shards},
 };
@@ -23,6 +23,26 @@ use crate::{
 pub(crate) struct Acceptor {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
+    watches: Vec<Watch>,
+}
+
+/// Takes accepted sockets.
+pub(crate) trait Receive: Clone + Send + 'static {
+    /// Takes a socket, or gives it back when there is no room now.
+    fn place(&self, arrived: Arrived) -> Result<(), Arrived>;
+
+    /// Sockets that were taken and are still open.
+    fn connections(&self) -> usize;
+}
+
+impl Receive for Arc<Shards> {
+    fn place(&self, arrived: Arrived) -> Result<(), Arrived> {
+        Shards::place(self, arrived)
+    }
+
+    fn connections(&self) -> usize {
+        Shards::connections(self)
+    }
 }
 
 /// Listens on an address.
@@ -46,17 +66,43 @@ impl Acceptor {
     ///
     /// # Errors
     /// When the thread or its runtime cannot be made.
-    pub(crate) fn start(listeners: Vec<TcpListener>, shards: Arc<Shards>, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub(crate) fn start(
+        listeners: Vec<TcpListener>,
+        shards: impl Receive,
+        most: usize,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        metrics
+            .ingress
+            .connections_limit
+            .set(i64::try_from(most).unwrap_or(i64::MAX));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()?;
         let (stop, stopped) = oneshot::channel();
+        let (alive, watch) = Watch::over("the acceptor", Need::Vital);
+        let mut watches = vec![watch];
+        let mut watched = Vec::new();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            let name = match listener.local_addr() {
+                Ok(address) => format!("the listener on {address}"),
+                Err(_) => format!("listener {number}"),
+            };
+            let (alive, watch) = Watch::over(name, Need::Vital);
+            watches.push(watch);
+            watched.push((number, listener, alive));
+        }
         let thread = thread::Builder::new().name("acceptor".to_owned()).spawn(move || {
+            let _alive = alive;
             runtime.block_on(async move {
                 let mut tasks = tokio::task::JoinSet::new();
-                for (number, listener) in listeners.into_iter().enumerate() {
-                    tasks.spawn(accept(number, listener, shards.clone(), metrics.clone()));
+                for (number, listener, alive) in watched {
+                    let accepting = accept(number, listener, shards.clone(), most, metrics.clone());
+                    tasks.spawn(async move {
+                        let _alive = alive;
+                        accepting.await;
+                    });
                 }
                 // Told to stop, or the one who could tell is gone.
                 let _ = stopped.await;
@@ -65,7 +111,13 @@ impl Acceptor {
         Ok(Self {
             stop: Some(stop),
             thread: Some(thread),
+            watches,
         })
+    }
+
+    /// Whether its thread and the task of each listener run.
+    pub(crate) fn watches(&self) -> &[Watch] {
+        &self.watches
     }
 
     /// Closes the listeners: who connects from now on is refused by the system.
@@ -84,7 +136,8 @@ impl Drop for Acceptor {
     }
 }
 
-async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metrics: Arc<Metrics>) {
+/// Accepts until the runtime ends; it ends before only where the listener cannot be watched.
+async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most: usize, metrics: Arc<Metrics>) {
     let listener = match readiness::watch(mio::net::TcpListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(error) => {
@@ -92,13 +145,27 @@ async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metri
             return;
         }
     };
-    let (least, most) = limits::ACCEPT_BACKOFF;
+    let (least, longest) = limits::ACCEPT_BACKOFF;
     let mut backoff = least;
+    let mut warned: Option<Instant> = None;
     loop {
         let Ok(mut ready) = listener.readable().await else {
             return;
         };
         loop {
+            if shards.connections() >= most {
+                metrics.ingress.accept_backoffs.inc();
+                if warned.is_none_or(|at| at.elapsed() >= limits::DESCRIPTORS_WARN_EVERY) {
+                    warned = Some(Instant::now());
+                    tracing::warn!(
+                        connections = most,
+                        "as many connections as the limit of open files allows; newcomers wait (raise LimitNOFILE or ulimit -n)"
+                    );
+                }
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(longest);
+                continue;
+            }
             match listener.get_ref().accept() {
                 Ok((stream, peer)) => {
                     backoff = least;
@@ -128,7 +195,7 @@ async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metri
                         tracing::warn!(%error, "cannot accept connections; trying again until it works (see the limit of open files)");
                     }
                     tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(most);
+                    backoff = (backoff * 2).min(longest);
                 }
             }
         }
@@ -138,9 +205,55 @@ async fn accept(number: usize, listener: TcpListener, shards: Arc<Shards>, metri
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::net::TcpStream;
+    use std::{net::TcpStream, os::fd::OwnedFd};
 
     use super::*;
+
+    /// Takes nobody: the thread or task that asks panics.
+    #[derive(Clone)]
+    struct Panics;
+
+    impl Receive for Panics {
+        fn place(&self, _: Arrived) -> Result<(), Arrived> {
+            panic!("this panic belongs to the test")
+        }
+
+        fn connections(&self) -> usize {
+            0
+        }
+    }
+
+    fn ended(acceptor: &Acceptor) -> Vec<String> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let over: Vec<_> = acceptor.watches().iter().filter(|watch| watch.has_ended()).collect();
+            if !over.is_empty() || Instant::now() > deadline {
+                return over.iter().map(|watch| watch.part().to_owned()).collect();
+            }
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_task_that_panics_is_named_by_its_listener() {
+        let (one, other) = (
+            bind("127.0.0.1:0".parse().unwrap()),
+            bind("127.0.0.1:0".parse().unwrap()),
+        );
+        let (one, other) = (one.unwrap(), other.unwrap());
+        let address = other.local_addr().unwrap();
+        let acceptor = Acceptor::start(vec![one, other], Panics, 9, Metrics::new(1, &[])).unwrap();
+        let _client = TcpStream::connect(address).unwrap();
+        assert_eq!(ended(&acceptor), [format!("the listener on {address}")]);
+    }
+
+    #[test]
+    fn a_listener_that_cannot_be_watched_is_seen() {
+        let file = tempfile::tempfile().unwrap();
+        let listener = TcpListener::from(OwnedFd::from(file));
+        let acceptor = Acceptor::start(vec![listener], Panics, 9, Metrics::new(1, &[])).unwrap();
+        assert_eq!(ended(&acceptor), ["listener 0"]);
+    }
 
     #[test]
     fn accepted_sockets_send_small_frames_at_once() {

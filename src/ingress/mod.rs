@@ -4,6 +4,7 @@
 //! is a socket, the bytes that came behind its handshake, and what the client said of itself.
 
 mod acceptor;
+mod descriptors;
 mod forwarded;
 mod groups;
 mod http;
@@ -18,6 +19,7 @@ use std::{
 };
 
 pub(crate) use acceptor::{Acceptor, bind};
+pub(crate) use descriptors::Descriptors;
 pub(crate) use http::Doorman;
 
 use arc_swap::ArcSwap;

@@ -32,7 +32,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{Metrics, Readiness, metrics};
+use super::{
+    Metrics, Readiness,
+    alive::{Need, Watch},
+    metrics,
+};
 use crate::limits;
 use guard::{by_address, not_from_a_form, not_from_another_page};
 
@@ -41,6 +45,7 @@ pub struct Admin {
     readiness: Arc<Readiness>,
     metrics: Arc<Metrics>,
     mounts: Vec<(&'static str, Arc<dyn Mount>)>,
+    connections: usize,
 }
 
 /// The running listener. It ends with [`AdminThread::stop`], or with the process.
@@ -49,6 +54,7 @@ pub struct AdminThread {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     thread: thread::JoinHandle<()>,
+    watch: Watch,
 }
 
 /// Something that answers all requests below a path, such as `/api/`.
@@ -91,7 +97,15 @@ impl Admin {
             readiness,
             metrics,
             mounts: Vec::new(),
+            connections: limits::ADMIN_CONNECTIONS,
         }
+    }
+
+    /// Serves at most so many connections at once; more wait in the backlog.
+    #[must_use]
+    pub fn connections(mut self, most: usize) -> Self {
+        self.connections = most;
+        self
     }
 
     /// Serves what is below `prefix`, which begins and ends with a slash, as well.
@@ -103,6 +117,14 @@ impl Admin {
 
     /// Listens and starts the thread. The error is one sentence.
     pub fn start(self, address: SocketAddr) -> Result<AdminThread, String> {
+        self.spawn(address, serve)
+    }
+
+    fn spawn<S, F>(self, address: SocketAddr, serve: S) -> Result<AdminThread, String>
+    where
+        S: FnOnce(tokio::net::TcpListener, Arc<Self>, watch::Receiver<bool>) -> F + Send + 'static,
+        F: Future<Output = ()>,
+    {
         let sentence = |error: std::io::Error| {
             format!("the admin listener cannot use {address}: {error}; choose another with --admin, or --admin off")
         };
@@ -118,11 +140,20 @@ impl Admin {
             tokio::net::TcpListener::from_std(listener).map_err(sentence)?
         };
         let (stop, stopped) = watch::channel(false);
+        let (alive, watch) = Watch::over("the admin listener", Need::Vital);
         let thread = thread::Builder::new()
             .name("admin".to_owned())
-            .spawn(move || runtime.block_on(serve(listener, Arc::new(self), stopped)))
+            .spawn(move || {
+                let _alive = alive;
+                runtime.block_on(serve(listener, Arc::new(self), stopped));
+            })
             .map_err(sentence)?;
-        Ok(AdminThread { address, stop, thread })
+        Ok(AdminThread {
+            address,
+            stop,
+            thread,
+            watch,
+        })
     }
 }
 
@@ -130,6 +161,11 @@ impl AdminThread {
     /// Where it listens, with the port that the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Whether it runs.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
     }
 
     /// Ends it and what it is answering.
@@ -183,7 +219,7 @@ impl std::fmt::Debug for Admin {
 }
 
 async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>, mut stopped: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(limits::ADMIN_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(admin.connections));
     let accepting = async {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else {
@@ -422,6 +458,19 @@ mod tests {
         assert!(bench.get("/readyz").1.contains("server: draining"));
         assert_eq!(bench.get("/livez").0, 200);
         bench.admin.stop();
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_seen() {
+        let admin = Admin::new(Readiness::new(), Metrics::new(1, &[]));
+        let panics = |_, _, _| async { panic!("this panic belongs to the test") };
+        let admin = admin.spawn("127.0.0.1:0".parse().unwrap(), panics).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !admin.watch().has_ended() {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
+        assert_eq!(admin.watch().need(), Need::Vital);
     }
 
     #[test]

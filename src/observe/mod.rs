@@ -1,6 +1,7 @@
 //! What the server lets its operator see: logs, metrics, health. Nothing of the chat depends on what happens here.
 
 mod admin;
+mod alive;
 mod clock;
 mod health;
 mod logs;
@@ -10,6 +11,7 @@ mod rotate;
 mod talklog;
 
 pub use admin::{Admin, AdminThread, Answer, Call, Mount};
+pub use alive::{Alive, Need, Watch};
 pub(crate) use clock::Ageing;
 pub use clock::{Clocks, rfc3339};
 pub use health::{Check, Failures, Phase, Probe, Readiness};

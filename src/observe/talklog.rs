@@ -18,7 +18,10 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, T
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
-use super::clock::rfc3339;
+use super::{
+    alive::{Need, Watch},
+    clock::rfc3339,
+};
 use crate::{
     chat::{RoomName, Talk, TalkKind},
     limits,
@@ -38,6 +41,7 @@ pub struct TalkLogThread {
     requests: Sender<Request>,
     /// Never sends: it disconnects when the thread ends.
     ended: Receiver<()>,
+    watch: Watch,
 }
 
 #[derive(Debug)]
@@ -80,7 +84,12 @@ impl TalkLog {
             batch_lines: 0,
         };
         let (ending, ended) = bounded(0);
+        let (alive, watch) = Watch::over(
+            "the talk log's thread",
+            Need::Useful("nothing is written into the talk log"),
+        );
         thread::Builder::new().name("talk-log".to_owned()).spawn(move || {
+            let _alive = alive;
             writer.run();
             drop(ending);
         })?;
@@ -89,7 +98,7 @@ impl TalkLog {
             waiting_bytes,
             dropped,
         };
-        Ok((log, TalkLogThread { requests, ended }))
+        Ok((log, TalkLogThread { requests, ended, watch }))
     }
 
     /// Notes that this was said in this room. Counts it as dropped when the disk is too far behind.
@@ -116,6 +125,11 @@ impl TalkLog {
 }
 
 impl TalkLogThread {
+    /// Whether it runs.
+    pub fn watch(&self) -> Watch {
+        self.watch.clone()
+    }
+
     /// Waits until all that was recorded before is given to the file, at most this long; says whether it was.
     pub fn flush(&self, within: Duration) -> bool {
         let (done, is_done) = bounded(1);
@@ -399,6 +413,31 @@ mod tests {
         assert_eq!(dropped.get(), 3);
         log.record(&RoomName::lobby(), &talk(4, "x"));
         assert_eq!(dropped.get(), 4);
+    }
+
+    struct Panics;
+
+    impl Write for Panics {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("this panic belongs to the test")
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_seen_and_what_is_recorded_later_is_counted() {
+        let dropped = Counter::default();
+        let (log, thread) = TalkLog::start(Panics, dropped.clone()).unwrap();
+        assert!(!thread.watch().has_ended());
+        log.record(&RoomName::lobby(), &talk(1, "x"));
+        let watch = thread.watch();
+        assert!(thread.finish(PATIENCE));
+        assert!(watch.has_ended());
+        log.record(&RoomName::lobby(), &talk(2, "x"));
+        assert!(dropped.get() >= 1);
     }
 
     #[test]

@@ -13,4 +13,5 @@ mod kill;
 mod model;
 mod support;
 mod sync;
+mod threads;
 mod tools;

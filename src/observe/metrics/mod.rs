@@ -112,6 +112,8 @@ pub struct IngressMetrics {
     pub accept_errors: Counter,
     /// Times that the acceptor waited because descriptors or memory had run out.
     pub accept_backoffs: Counter,
+    /// Connections that the limit of open files allows.
+    pub connections_limit: Gauge,
     /// Requests that did not become connections, by reason.
     pub rejects: Counters<RejectReason>,
     detections: Family<Labels, Counter>,

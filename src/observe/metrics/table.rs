@@ -222,7 +222,11 @@ impl Table {
             accept_errors: self.counter("accept_errors", "Accepts that failed."),
             accept_backoffs: self.counter(
                 "accept_backoffs",
-                "Times that the acceptor waited because descriptors or memory had run out.",
+                "Times that the acceptor waited because there were `plaza_connections_limit` connections, or descriptors or memory had run out.",
+            ),
+            connections_limit: self.gauge(
+                "connections_limit",
+                "Connections that the limit of open files allows, after what health, store and logs need.",
             ),
             rejects: each(&rejects, &Vec::new(), "reason"),
             detections: self.counters(

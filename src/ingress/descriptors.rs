@@ -1,0 +1,53 @@
+//! How many connections the limit of open files allows, after what the rest of the server needs.
+//!
+//! Clients must not take the last descriptors: without any left health and metrics are silent, so that a supervisor restarts the
+//! server and throws everybody out; the store, which opens files as it needs them, fails; and logs cannot begin a new file.
+
+use std::fs;
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::limits;
+
+/// What the limit of open files is spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptors {
+    /// Connections of clients, those in their handshake included.
+    pub(crate) connections: usize,
+    /// Connections to the admin listener.
+    pub(crate) admin: usize,
+}
+
+impl Descriptors {
+    /// For this process, which has opened what it runs with.
+    pub(crate) fn of_process() -> Self {
+        let limit = getrlimit(Resource::Nofile).current;
+        let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let open = fs::read_dir("/proc/self/fd").map_or(limits::DESCRIPTORS_OWN, Iterator::count);
+        Self::shared_out(limit, open)
+    }
+
+    fn shared_out(limit: usize, open: usize) -> Self {
+        // A tiny limit is no reason to serve nobody.
+        let reserved = limits::DESCRIPTORS_RESERVED.min(limit / 4);
+        Self {
+            connections: limit.saturating_sub(open).saturating_sub(reserved).max(1),
+            admin: (reserved * 2 / 3).clamp(1, limits::ADMIN_CONNECTIONS),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_leave_descriptors_for_health_store_and_logs() {
+        let shared = Descriptors::shared_out(1024, 40);
+        assert_eq!((shared.connections, shared.admin), (1024 - 40 - 96, 64));
+        let small = Descriptors::shared_out(100, 40);
+        assert_eq!((small.connections, small.admin), (35, 16));
+        assert_eq!(Descriptors::shared_out(10, 40).connections, 1);
+        assert!(Descriptors::shared_out(usize::MAX, 40).connections > 1 << 40);
+    }
+}
