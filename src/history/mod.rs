@@ -21,6 +21,7 @@ mod files;
 mod idempotency;
 mod index;
 mod messages;
+mod presence;
 mod queue;
 mod reader;
 mod rows;

@@ -12,6 +12,7 @@ use super::{
     Ask, Deliver, LogId, Outcome, Settings, Shared, StoreFault, Write,
     batch::{Failure, Heads, Plan, Work},
     files::Files,
+    presence::Presence,
     schema::{fault, io_fault},
     start::{self, Opened},
     stats::bump,
@@ -34,6 +35,7 @@ pub(crate) struct Writer<T> {
     heads: Heads,
     /// Logs that made a commit fail because the database is damaged there; only a restart looks again.
     quarantine: HashMap<LogId, StoreFault>,
+    presence: Presence,
     upkeep: Upkeep,
     ageing: Ageing,
     witness_failed: bool,
@@ -54,6 +56,7 @@ impl<T: Send + 'static> Writer<T> {
             deliver,
             upkeep: Upkeep::new(&settings),
             ageing: Ageing::begin(&settings.clocks),
+            presence: Presence::of(&files),
             files,
             settings,
             db: opened.db,
@@ -85,6 +88,12 @@ impl<T: Send + 'static> Writer<T> {
             }
             if looked.elapsed() >= DISK_LOOK {
                 looked = Instant::now();
+                // Also while nobody talks.
+                if !failing && let Err(fault) = self.presence.check() {
+                    failing = true;
+                    tracing::error!(%fault, "nothing can be stored");
+                    self.shared.faults.writer(Some(fault));
+                }
                 self.shared
                     .stats
                     .disk_bytes
@@ -106,6 +115,9 @@ impl<T: Send + 'static> Writer<T> {
     fn commit(&mut self, batch: &mut Vec<Write<T>>, probe: bool) -> bool {
         let begun = Instant::now();
         let tried = loop {
+            if let Err(fault) = self.presence.check() {
+                break Err(fault);
+            }
             match self.transact(batch, probe) {
                 Ok(done) => break Ok(done),
                 Err(Failure::In(log, fault)) => {
@@ -119,15 +131,20 @@ impl<T: Send + 'static> Writer<T> {
         };
         let shared = Arc::clone(&self.shared);
         let stats = &shared.stats;
-        let (plans, well) = match tried {
-            Ok((plans, touched)) => {
-                if let Some(touched) = touched {
-                    self.commits += 1;
-                    self.bear_witness();
-                    for (log, _) in &touched {
-                        self.shared.fresh.note(*log);
-                    }
+        let tried = tried.and_then(|(plans, touched)| {
+            if let Some(touched) = touched {
+                self.commits += 1;
+                self.bear_witness();
+                for (log, _) in &touched {
+                    self.shared.fresh.note(*log);
                 }
+                // Gone while it was written: what is acknowledged must be found again.
+                self.presence.check()?;
+            }
+            Ok(plans)
+        });
+        let (plans, well) = match tried {
+            Ok(plans) => {
                 self.shared.faults.writer(None);
                 let talks = plans.iter().filter(|plan| matches!(plan, Plan::Commit { .. })).count() as u64;
                 if !batch.is_empty() {
@@ -293,6 +310,10 @@ impl<T: Send + 'static> Writer<T> {
     }
 
     fn stop(mut self) {
+        if let Err(fault) = self.presence.check() {
+            tracing::error!(%fault, "the store was not closed cleanly");
+            return;
+        }
         let stopped = start::checkpoint_all(&self.db)
             .map_err(|why| fault(&self.files.database, &why))
             .and_then(|()| match self.witness.take() {

@@ -147,6 +147,51 @@ fn damage_that_is_found_while_the_server_runs_is_counted_and_named_and_everythin
     assert!((1..=2).contains(&named), "not once for every question: {log}");
 }
 
+/// What was acknowledged before is in the file, so that it is there again when the file is.
+#[test]
+fn a_store_that_is_deleted_under_the_server_is_not_ready_and_acknowledges_nothing_until_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Running::start(&kept(&data));
+    let mut ann = Person::joined(server.address, "ann", "lobby");
+    ann.say("lobby", "1");
+    let aside = dir.path().join("aside");
+    let moves: [(&Path, &str); 3] = [
+        (&data.join("history.db"), "history.db: it is not there any more"),
+        (&data.join("history.db-wal"), "history.db-wal: it is not there any more"),
+        (&data, "history.db: it is not there any more"),
+    ];
+    let mut stored = 1;
+    for (gone, said) in moves {
+        fs::rename(gone, &aside).unwrap();
+        // At once, before anybody has looked.
+        let refused = ann.ask(json!({"talk": {"room": "lobby", "text": "lost", "key": format!("k{stored}")}}));
+        assert_eq!(refused["error"]["code"], "store_failed", "{refused}");
+        until("it is not ready, and says why", || {
+            let ready = get(server.admin, "/readyz");
+            ready.status == 503 && ready.body.contains(said)
+        });
+        assert!(metric(server.admin, "plaza_history_commit_failures_total", &[]) >= 1.0);
+        fs::rename(&aside, gone).unwrap();
+        until("it is ready again", || get(server.admin, "/readyz").status == 200);
+        stored += 1;
+        assert_eq!(
+            ann.say("lobby", "found")["seq"],
+            stored,
+            "what was refused never had a number"
+        );
+    }
+    // Another file, while nobody talks.
+    fs::rename(data.join("history.db"), &aside).unwrap();
+    fs::copy(&aside, data.join("history.db")).unwrap();
+    until("it is not ready", || {
+        get(server.admin, "/readyz")
+            .body
+            .contains("history.db: it is another file")
+    });
+    assert_eq!(get(server.admin, "/livez").status, 200);
+}
+
 #[test]
 fn a_full_disk_is_told_to_senders_and_readiness_and_the_server_lives_and_recovers() {
     let Some(disk) = SmallDisk::mount("the full disk") else {

@@ -1,0 +1,123 @@
+//! Whether the store's files are still those that it has open.
+//!
+//! A file that was deleted or replaced can still be written by whoever has it open, and is gone when the process ends. So what is
+//! acknowledged is in a file that had its name after the commit: the writer looks before each commit, that nothing is stored
+//! which then has to be refused, and after it. A look is two calls of `stat`, some 3 us beside a commit's hundreds.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    StoreFault,
+    files::{Files, with_companions},
+    schema::io_fault,
+};
+
+/// The files as they were when the store was opened.
+#[derive(Debug)]
+pub(crate) struct Presence {
+    database: Named,
+    /// Made with the first write.
+    wal: Named,
+}
+
+#[derive(Debug)]
+struct Named {
+    path: PathBuf,
+    known: Option<Identity>,
+}
+
+/// What tells a file from another one of the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Identity {
+    device: u64,
+    inode: u64,
+}
+
+impl Presence {
+    pub(crate) fn of(files: &Files) -> Self {
+        let [database, wal, _] = with_companions(&files.database);
+        Self {
+            database: Named::now(database),
+            wal: Named::now(wal),
+        }
+    }
+
+    /// Fails when a file is gone, or another one has its name.
+    pub(crate) fn check(&mut self) -> Result<(), StoreFault> {
+        self.database.check()?;
+        self.wal.check()
+    }
+}
+
+impl Named {
+    fn now(path: PathBuf) -> Self {
+        let known = identity(&path).unwrap_or_default();
+        Self { path, known }
+    }
+
+    fn check(&mut self) -> Result<(), StoreFault> {
+        let now = identity(&self.path).map_err(|why| io_fault(&self.path, &why))?;
+        let seen = match (self.known, now) {
+            (None, now) => {
+                self.known = now;
+                return Ok(());
+            }
+            (Some(known), Some(now)) if known == now => return Ok(()),
+            (Some(_), Some(_)) => "it is another file than the one that the running server has open",
+            (Some(_), None) => "it is not there any more, though the running server has it open",
+        };
+        let file = self.path.clone();
+        Err(StoreFault::Broken {
+            file,
+            seen: format!(
+                "{seen}; nothing is stored, since it would be gone with the process: put the file back if it was moved, else \
+                 stop the server and put a backup in its place"
+            ),
+        })
+    }
+}
+
+fn identity(path: &Path) -> io::Result<Option<Identity>> {
+    match fs::metadata(path) {
+        Ok(data) => Ok(Some(Identity {
+            device: data.dev(),
+            inode: data.ino(),
+        })),
+        Err(why) if matches!(why.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(why) => Err(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_gone_or_another_one_is_noticed_and_one_that_comes_back_is_well() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path());
+        fs::write(&files.database, "").unwrap();
+        let mut presence = Presence::of(&files);
+        presence.check().unwrap();
+        let wal = dir.path().join("history.db-wal");
+        fs::write(&wal, "").unwrap();
+        presence.check().unwrap();
+
+        let aside = dir.path().join("aside");
+        for file in [&files.database, &wal] {
+            fs::rename(file, &aside).unwrap();
+            let fault = presence.check().unwrap_err().to_string();
+            assert!(fault.contains("it is not there any more"), "{fault}");
+            fs::write(file, "").unwrap();
+            let fault = presence.check().unwrap_err().to_string();
+            assert!(fault.contains("it is another file"), "{fault}");
+            fs::rename(&aside, file).unwrap();
+            presence.check().unwrap();
+        }
+    }
+}
