@@ -300,10 +300,13 @@ pub const HISTORY_INDEX_PACE: Duration = Duration::from_millis(200);
 /// One search looks at the index or at talks for about this long, then says where to go on: a quarter of the 100 ms that a
 /// search may take, since one window of the index may take as long again and a busy machine twice that.
 pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(25);
-/// Words or runs of characters in one search: the rest narrows nothing.
+/// Terms of one search: the rest narrows nothing.
 pub const HISTORY_SEARCH_TERMS: usize = 16;
-/// Longest word that is indexed, in characters; longer ones are found by their beginning.
-pub const HISTORY_WORD_CHARS: usize = 32;
+/// Tokens that one search asks the index for: a dozen leave few messages to read, and each costs another list.
+pub const HISTORY_SEARCH_NEEDLES: usize = 24;
+/// Characters of a word that are indexed: more than any word of a language and most addresses have, and a bound on what a
+/// message of 64 KiB without a space costs. What lies behind them is found until the message is indexed.
+pub const HISTORY_WORD_CHARS: usize = 256;
 /// Logs the search index can tell apart, and talks per log: together the 63 bits of a row number.
 pub const HISTORY_LOGS: u64 = 1 << 27;
 /// See [`HISTORY_LOGS`].

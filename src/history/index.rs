@@ -337,7 +337,8 @@ pub(crate) fn open_reader(files: &Files) -> Result<Connection, StartFault> {
     Ok(db)
 }
 
-const VERSION: i64 = 1;
+/// Of the tables and of the tokens in them: an index of another version is made anew.
+const VERSION: i64 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta (store INTEGER NOT NULL) STRICT;
@@ -347,5 +348,5 @@ CREATE TABLE cursor (
     first INTEGER NOT NULL,
     upto INTEGER NOT NULL
 ) STRICT;
-CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'ascii', prefix = '1 2');
+CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'ascii', detail = none);
 ";

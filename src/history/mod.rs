@@ -18,6 +18,7 @@ mod batch;
 mod checksum;
 mod command;
 mod files;
+mod fold;
 mod idempotency;
 mod index;
 mod messages;

@@ -171,11 +171,14 @@ impl Hunt<'_> {
         if let Some(halt) = self.scan(scanned_to, top)? {
             return Ok(halt);
         }
-        match index {
-            Some((db, _)) => self
-                .ask_index(db, top.min(indexed))
+        let top = top.min(indexed);
+        match (index, self.query.expression()) {
+            (Some((db, _)), Some(expression)) => self
+                .ask_index(db, &expression, top)
                 .map_err(|why| fault(&files.search, &why))?,
-            None => Ok(Halt::Bottom),
+            // Punctuation alone is in no index.
+            (Some(_), None) => Ok(self.scan(self.row.first, top)?.unwrap_or(Halt::Bottom)),
+            (None, _) => Ok(Halt::Bottom),
         }
     }
 
@@ -207,11 +210,10 @@ impl Hunt<'_> {
     }
 
     /// Asks the index, window by window.
-    fn ask_index(&mut self, db: &Connection, top: Seq) -> rusqlite::Result<Result<Halt, StoreFault>> {
+    fn ask_index(&mut self, db: &Connection, expression: &str, top: Seq) -> rusqlite::Result<Result<Halt, StoreFault>> {
         let mut select = db.prepare_cached(
             "SELECT rowid FROM words WHERE words MATCH ?1 AND rowid BETWEEN ?2 AND ?3 ORDER BY rowid DESC",
         )?;
-        let expression = self.query.expression();
         let (mut high, mut width) = (top, FIRST_WINDOW);
         while high >= self.row.first && high > 0 {
             let begun = Instant::now();

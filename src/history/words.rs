@@ -1,14 +1,16 @@
-//! What counts as a word, for the index and for the search alike.
+//! What a search means, and the tokens that the index has for it.
 //!
-//! Text is brought to NFKC and lower case. In scripts that put spaces between words, a word is a run of letters and digits,
-//! and it is found by its beginning. Scripts that do not (Chinese, Japanese, Thai, ...), Hangul and pictures are found by any
-//! run of characters: every character is indexed together with the one after it, and the last of a run alone, so that one
-//! character is the beginning of exactly one token, and two or more are consecutive tokens.
+//! A query is split at white space and where a script without spaces meets one with spaces. A message is found if it has every
+//! term, in any order. A term is compared character by character, punctuation included, after [`fold`]: `C++` is not `C`. One
+//! that begins with at least [`GRAM`] letters or digits, with a character of a script without spaces, or with punctuation is found
+//! anywhere, also inside a word; one that begins with fewer letters only at the beginning of a word, or `a` would find
+//! everything.
+//!
+//! The index narrows, [`Query::matches`] decides. For a word the index has its runs of three characters and its beginning,
+//! for scripts without spaces (Chinese, Japanese, Thai, …), Hangul and pictures every character and every two that stand together.
+//! A term of punctuation alone has no token: it is looked for by reading messages.
 
-use std::ops::ControlFlow;
-
-use unicode_normalization::{UnicodeNormalization as _, is_nfkc};
-
+use super::fold::fold;
 use crate::limits;
 
 /// What to look for: every term must be there.
@@ -18,11 +20,16 @@ pub(crate) struct Query {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Term {
-    /// The beginning of a word.
-    Word(String),
-    /// Consecutive characters.
-    Run(String),
+struct Term {
+    text: String,
+    place: Place,
+}
+
+/// Where a term counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Anywhere,
+    WordStart,
 }
 
 /// How characters make words.
@@ -33,24 +40,24 @@ enum Class {
     Glyph,
 }
 
+/// A run of characters of one class, and where it begins, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Piece<'t> {
+    class: Class,
+    at: usize,
+    text: &'t str,
+}
+
 impl Query {
     /// Reads what a user typed; at most [`limits::HISTORY_SEARCH_TERMS`] terms count.
     pub(crate) fn parse(text: &str) -> Self {
-        let mut terms = Vec::new();
-        pieces(&folded(text), |class, piece| {
-            let term = match class {
-                Class::Glyph => Term::Run(piece.to_owned()),
-                Class::Letter | Class::Between => Term::Word(cut(piece).to_owned()),
-            };
-            if !terms.contains(&term) {
-                terms.push(term);
+        let folded = fold(text);
+        let mut terms: Vec<Term> = Vec::new();
+        for text in folded.split_whitespace().flat_map(by_script) {
+            if terms.len() < limits::HISTORY_SEARCH_TERMS && terms.iter().all(|term| term.text != text) {
+                terms.push(Term::new(text));
             }
-            if terms.len() < limits::HISTORY_SEARCH_TERMS {
-                ControlFlow::Continue(())
-            } else {
-                ControlFlow::Break(())
-            }
-        });
+        }
         Self { terms }
     }
 
@@ -61,115 +68,173 @@ impl Query {
 
     /// Whether a text has every term.
     pub(crate) fn matches(&self, text: &str) -> bool {
-        let text = folded(text);
-        self.terms.iter().all(|term| {
-            let mut met = false;
-            pieces(&text, |class, piece| {
-                met = match (term, class) {
-                    (Term::Word(word), Class::Letter) => piece.starts_with(word.as_str()),
-                    (Term::Run(run), Class::Glyph) => piece.contains(run.as_str()),
-                    (Term::Word(_), Class::Glyph | Class::Between) | (Term::Run(_), Class::Letter | Class::Between) => {
-                        false
-                    }
-                };
-                if met {
-                    ControlFlow::Break(())
-                } else {
-                    ControlFlow::Continue(())
-                }
-            });
-            met
-        })
+        let text = fold(text);
+        self.terms.iter().all(|term| term.is_in(&text))
     }
 
-    /// The same as an expression of FTS5. Finds at least what [`Query::matches`] does.
-    pub(crate) fn expression(&self) -> String {
-        let terms: Vec<String> = self
-            .terms
-            .iter()
-            .map(|term| match term {
-                Term::Word(word) => format!("\"{word}\"*"),
-                Term::Run(run) => {
-                    let mut tokens = Vec::new();
-                    tokens_of_run(run, |token| tokens.push(token.to_owned()));
-                    // The last character of the query stands for the beginning of a token, unless it is all there is.
-                    match tokens.len() {
-                        0 | 1 => format!("\"{run}\"*"),
-                        _ => {
-                            tokens.pop();
-                            format!("\"{}\"", tokens.join(" "))
-                        }
-                    }
+    /// The same as an expression of FTS5, which finds at least what [`Query::matches`] does; `None` if every message may match.
+    pub(crate) fn expression(&self) -> Option<String> {
+        let mut needles: Vec<String> = Vec::new();
+        for term in &self.terms {
+            term.needles(|needle| {
+                if needles.len() < limits::HISTORY_SEARCH_NEEDLES && !needles.contains(&needle) {
+                    needles.push(needle);
                 }
-            })
-            .collect();
-        terms.join(" AND ")
+            });
+        }
+        let quoted: Vec<String> = needles.iter().map(|needle| format!("\"{needle}\"")).collect();
+        (!quoted.is_empty()).then(|| quoted.join(" AND "))
+    }
+}
+
+impl Term {
+    fn new(text: &str) -> Self {
+        let place = match pieces(text).next() {
+            Some(Piece {
+                class: Class::Letter,
+                text,
+                ..
+            }) if text.chars().nth(GRAM - 1).is_none() => Place::WordStart,
+            Some(_) | None => Place::Anywhere,
+        };
+        Self {
+            text: text.to_owned(),
+            place,
+        }
+    }
+
+    fn is_in(&self, text: &str) -> bool {
+        let mut from = 0;
+        while let Some(found) = text.get(from..).and_then(|rest| rest.find(&self.text)) {
+            let at = from + found;
+            let inside = text
+                .get(..at)
+                .and_then(|before| before.chars().next_back())
+                .is_some_and(|before| classify(before) == Class::Letter);
+            match self.place {
+                Place::Anywhere => return true,
+                Place::WordStart if !inside => return true,
+                Place::WordStart => {}
+            }
+            // The next place may overlap this one.
+            from = at
+                + text
+                    .get(at..)
+                    .and_then(|rest| rest.chars().next())
+                    .map_or(1, char::len_utf8);
+        }
+        false
+    }
+
+    /// Tokens that every text with this term has.
+    fn needles(&self, mut take: impl FnMut(String)) {
+        for Piece { class, at, text } in pieces(&self.text) {
+            let letters: Vec<char> = text.chars().take(limits::HISTORY_WORD_CHARS).collect();
+            let ends = at + text.len() < self.text.len();
+            match (class, &letters[..]) {
+                (Class::Between, _) | (_, []) => {}
+                (Class::Glyph, [one]) => take(one.to_string()),
+                (Class::Glyph, run) => grams(run, 2, &mut take),
+                // A piece this short begins a word: it is the first of its term, or behind punctuation.
+                (Class::Letter, [one]) if ends => take([WHOLE, *one].into_iter().collect()),
+                (Class::Letter, start @ ([_] | [_, _])) => take([START].iter().chain(start).collect()),
+                (Class::Letter, run) => grams(run, GRAM, &mut take),
+            }
+        }
     }
 }
 
 /// Appends the tokens of a text, with spaces between them.
 pub(crate) fn tokens(text: &str, out: &mut String) {
     out.clear();
-    pieces(&folded(text), |class, piece| {
-        let mut push = |token: &str| {
-            if !out.is_empty() {
-                out.push(' ');
-            }
-            out.push_str(token);
-        };
+    let mut push = |token: &[char]| {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(token);
+    };
+    let folded = fold(text);
+    for Piece { class, text, .. } in pieces(&folded) {
         match class {
-            Class::Glyph => tokens_of_run(piece, push),
-            Class::Letter | Class::Between => push(cut(piece)),
+            Class::Between => {}
+            Class::Glyph => {
+                let run: Vec<char> = text.chars().collect();
+                run.iter().for_each(|one| push(&[*one]));
+                run.windows(2).for_each(&mut push);
+            }
+            Class::Letter => {
+                let word: Vec<char> = text.chars().take(limits::HISTORY_WORD_CHARS).collect();
+                match word[..] {
+                    [] => {}
+                    [one] => {
+                        push(&[WHOLE, one]);
+                        push(&[START, one]);
+                    }
+                    [one, two, ..] => {
+                        push(&[START, one]);
+                        push(&[START, one, two]);
+                    }
+                }
+                word.windows(GRAM).for_each(&mut push);
+            }
         }
-        ControlFlow::Continue(())
-    });
-}
-
-fn tokens_of_run(run: &str, mut push: impl FnMut(&str)) {
-    let mut places = run.char_indices().map(|(place, _)| place).chain([run.len()]).peekable();
-    let starts: Vec<usize> = std::iter::from_fn(|| places.next()).collect();
-    for (at, start) in starts.iter().take(starts.len() - 1).enumerate() {
-        let end = starts.get(at + 2).copied().unwrap_or(run.len());
-        push(run.get(*start..end).unwrap_or_default());
     }
 }
 
-/// A word of absurd length is indexed by its beginning.
-fn cut(word: &str) -> &str {
-    match word.char_indices().nth(limits::HISTORY_WORD_CHARS) {
-        Some((end, _)) => word.get(..end).unwrap_or(word),
-        None => word,
+/// Grams that together cover a run, as few as that takes: each is another list that the index has to read.
+fn grams(run: &[char], length: usize, take: &mut impl FnMut(String)) {
+    let last = run.len().saturating_sub(length);
+    for at in (0..last).step_by(length).chain([last]) {
+        take(run.iter().skip(at).take(length).collect());
     }
 }
 
-fn folded(text: &str) -> String {
-    if text.is_ascii() {
-        return text.to_ascii_lowercase();
-    }
-    if is_nfkc(text) {
-        return text.to_lowercase();
-    }
-    text.nfkc().collect::<String>().to_lowercase()
-}
-
-/// Hands over every run of characters of one class.
-fn pieces(text: &str, mut take: impl FnMut(Class, &str) -> ControlFlow<()>) {
-    let mut start = 0;
-    let mut class = Class::Between;
-    for (at, c) in text.char_indices().chain([(text.len(), ' ')]) {
-        let next = classify(c);
-        if next == class && at < text.len() {
-            continue;
+/// Splits where letters, with the punctuation at them, meet a script without spaces: people write both `用Rust写` and `用 Rust 写`.
+fn by_script(word: &str) -> impl Iterator<Item = &str> {
+    let mut cuts = vec![0];
+    let mut glyphs = None;
+    let mut has_letter = false;
+    let mut run = 0;
+    for Piece { class, at, .. } in pieces(word) {
+        let now = class == Class::Glyph;
+        if glyphs.is_some_and(|before: bool| before != now) {
+            // The run that ends here, or the one that begins, has letters.
+            if has_letter {
+                cuts.extend([run, at]);
+            }
+            run = at;
+            has_letter = false;
         }
-        if class != Class::Between
-            && let Some(piece) = text.get(start..at)
-            && take(class, piece).is_break()
-        {
-            return;
-        }
-        start = at;
-        class = next;
+        has_letter |= class == Class::Letter;
+        glyphs = Some(now);
     }
+    if has_letter {
+        cuts.push(run);
+    }
+    cuts.push(word.len());
+    cuts.dedup();
+    let ends = cuts.clone().into_iter().skip(1);
+    cuts.into_iter()
+        .zip(ends)
+        .filter_map(|(start, end)| word.get(start..end))
+        .filter(|term| !term.is_empty())
+}
+
+/// Runs of characters of one class.
+fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let class = classify(rest.chars().next()?);
+        let length = rest.find(|c| classify(c) != class).unwrap_or(rest.len());
+        let piece = Piece {
+            class,
+            at,
+            text: rest.get(..length)?,
+        };
+        at += length;
+        Some(piece)
+    })
 }
 
 fn classify(c: char) -> Class {
@@ -199,49 +264,186 @@ fn classify(c: char) -> Class {
     }
 }
 
+/// Letters from which on a term is found inside words, and of one token there.
+const GRAM: usize = 3;
+/// Begins the token for the beginning of a word. Of a private use area, so that no text has it in a word.
+const START: char = '\u{E000}';
+/// Begins the token for a word of one letter.
+const WHOLE: char = '\u{E001}';
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn indexed(text: &str) -> String {
+    fn indexed(text: &str) -> Vec<String> {
         let mut out = String::new();
         tokens(text, &mut out);
-        out
+        out.replace(START, "<")
+            .replace(WHOLE, "=")
+            .split(' ')
+            .map(str::to_owned)
+            .collect()
+    }
+
+    fn found(query: &str, text: &str) -> bool {
+        Query::parse(query).matches(text)
     }
 
     #[test]
-    fn words_are_split_and_runs_become_pairs() {
-        assert_eq!(indexed("Hello, WORLD-2!"), "hello world 2");
-        assert_eq!(indexed("我爱北京。好"), "我爱 爱北 北京 京 好");
-        assert_eq!(indexed("用Rust写的Ｐlaza"), "用 rust 写的 的 plaza");
-        assert_eq!(indexed("\"quotes\" AND * NEAR"), "quotes and near");
-        assert_eq!(indexed(""), "");
-        assert_eq!(indexed(&"x".repeat(100)), "x".repeat(32));
+    fn words_become_runs_of_three_and_scripts_without_spaces_runs_of_two() {
+        assert_eq!(indexed("Hello!"), ["<h", "<he", "hel", "ell", "llo"]);
+        assert_eq!(indexed("C++ or go"), ["=c", "<c", "<o", "<or", "<g", "<go"]);
+        assert_eq!(
+            indexed("我爱北京。好"),
+            ["我", "爱", "北", "京", "我爱", "爱北", "北京", "好"]
+        );
+        assert_eq!(indexed("用Café"), ["用", "<c", "<ca", "caf", "afe"]);
+        assert_eq!(indexed(""), [""]);
     }
 
     #[test]
-    fn two_characters_are_found_anywhere_and_words_by_their_beginning() {
-        let found = |query: &str, text: &str| Query::parse(query).matches(text);
-        assert!(found("北京", "我爱北京天安门"));
-        assert!(found("京", "北京"));
-        assert!(!found("京北", "北京"));
-        assert!(!found("爱天", "我爱北京天安门"));
-        assert!(found("hel wor", "Hello, world"));
-        assert!(!found("ello", "Hello"));
-        assert!(found("ÉTÉ", "e\u{301}te\u{301}"));
-        assert!(found("🎉", "party 🎉🎉"));
-        assert!(Query::parse("?! ").is_empty());
+    fn a_term_of_three_letters_is_found_inside_words_and_a_shorter_one_at_their_beginning() {
+        for (query, text) in [
+            ("hel wor", "Hello, world"),
+            ("WORLD hello", "Hello, world"),
+            ("ello", "Hello"),
+            ("phone", "my smartphone"),
+            ("go", "let's go"),
+            ("go", "(Golang)"),
+            ("h", "Hello"),
+            ("42", "42nd street"),
+            ("2026", "on 27.11.2026"),
+        ] {
+            assert!(found(query, text), "{query:?} in {text:?}");
+        }
+        for (query, text) in [
+            ("lo", "Hello"),
+            ("go", "cargo"),
+            ("a", "cargo"),
+            ("olleh", "hello"),
+            ("hello x", "hello"),
+        ] {
+            assert!(!found(query, text), "{query:?} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn case_and_accents_do_not_matter() {
+        for (query, text) in [
+            ("cafe", "Café"),
+            ("CAFÉ", "cafe\u{301}s"),
+            ("strasse", "Hauptstraße"),
+            ("straße", "STRASSE"),
+            ("ÉTÉ", "e\u{301}te\u{301}"),
+            ("葛城", "葛\u{E0100}城さん"),
+        ] {
+            assert!(found(query, text), "{query:?} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn punctuation_in_a_query_is_looked_for() {
+        for (query, text) in [
+            ("C++", "I like c++, really"),
+            ("c++", "用C++写"),
+            ("C#", "C# and F#"),
+            (".NET", "the .net framework"),
+            ("node.js", "Node.js!"),
+            ("foo_bar", "call foo_bar()"),
+            ("a-b", "x a-b y"),
+            (":)", "fine :)"),
+            ("@ann", "hi @ann"),
+            ("https://x.org/a?b=1", "see https://x.org/a?b=1"),
+            ("\"quoted\"", "so \"quoted\""),
+        ] {
+            assert!(found(query, text), "{query:?} in {text:?}");
+        }
+        for (query, text) in [
+            ("C++", "a C compiler"),
+            ("C++", "abc++"),
+            ("C#", "C major"),
+            (".NET", "the net"),
+            ("node.js", "node and js"),
+            ("a-b", "a b"),
+        ] {
+            assert!(!found(query, text), "{query:?} in {text:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_without_spaces_are_found_anywhere() {
+        for (query, text) in [
+            ("北京", "我爱北京天安门"),
+            ("京", "北京"),
+            ("北京 我爱", "我爱北京"),
+            ("用Rust写", "用 Rust 写的"),
+            ("你好，世界", "你好，世界！"),
+            ("🎉", "party 🎉🎉"),
+            ("서울", "서울에서"),
+        ] {
+            assert!(found(query, text), "{query:?} in {text:?}");
+        }
+        for (query, text) in [("京北", "北京"), ("爱天", "我爱北京天安门"), ("你好，世界", "你好世界")]
+        {
+            assert!(!found(query, text), "{query:?} in {text:?}");
+        }
+        assert!(Query::parse(" \t ").is_empty());
     }
 
     #[test]
     fn expressions_hold_only_tokens() {
+        let expression = |query| {
+            let expression = Query::parse(query).expression();
+            expression.map(|text| text.replace(START, "<").replace(WHOLE, "="))
+        };
         assert_eq!(
-            Query::parse("hello 北京人 好").expression(),
-            "\"hello\"* AND \"北京 京人\" AND \"好\"*"
+            expression("hello 北京人 好").as_deref(),
+            Some("\"hel\" AND \"llo\" AND \"北京\" AND \"京人\" AND \"好\"")
         );
+        assert_eq!(expression("C++ go").as_deref(), Some("\"=c\" AND \"<go\""));
         assert_eq!(
-            Query::parse("a\"b OR c*").expression(),
-            "\"a\"* AND \"b\"* AND \"or\"* AND \"c\"*"
+            expression("a\"b OR node.js").as_deref(),
+            Some("\"=a\" AND \"<b\" AND \"<or\" AND \"nod\" AND \"ode\" AND \"<js\"")
         );
+        assert_eq!(expression("?! ++"), None);
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            proptest::char::range('a', 'd'),
+            proptest::sample::select(vec![
+                ' ', '+', '.', '#', '-', 'É', 'ß', '北', '京', '写', 'が', '🎉', '，', '7'
+            ]),
+        ];
+        proptest::collection::vec(piece, 0..14).prop_map(|pieces| pieces.into_iter().collect())
+    }
+
+    proptest! {
+        /// The index may find too much, and never too little.
+        #[test]
+        fn every_text_that_matches_has_the_tokens_of_the_query(query in text(), text in text()) {
+            let query = Query::parse(&query);
+            if query.matches(&text) && let Some(expression) = query.expression() {
+                let mut tokens_of_text = String::new();
+                tokens(&text, &mut tokens_of_text);
+                let tokens: Vec<&str> = tokens_of_text.split(' ').collect();
+                for needle in expression.split(" AND ") {
+                    prop_assert!(tokens.contains(&needle.trim_matches('"')), "{:?} of {:?} in {:?}", needle, query, text);
+                }
+            }
+        }
+
+        #[test]
+        fn a_part_of_a_text_that_begins_a_word_is_found(text in text(), at in 0..14_usize, length in 1..6_usize) {
+            let folded = fold(&text);
+            let start: Vec<char> = folded.chars().skip(at).take(length).collect();
+            let before = at.checked_sub(1).and_then(|before| folded.chars().nth(before));
+            if before.is_none_or(|before| classify(before) != Class::Letter) {
+                let query: String = start.into_iter().collect();
+                prop_assert!(Query::parse(&query).matches(&text), "{:?} in {:?}", query, text);
+            }
+        }
     }
 }
