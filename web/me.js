@@ -79,9 +79,12 @@ export class Me {
     return this.#sessions.has(session);
   }
 
-  /** Said by the user, here, in another tab or on another device: nobody else can say a claimed name. */
+  /**
+   * Said by the user: in this tab, under whatever name; in another tab or on another device under the name that is ours now,
+   * which nobody else can say once it is claimed. A tab that has another name is another user.
+   */
   isUser({ session, from }) {
-    if (this.isMine({ session }) || this.#store.isSession(session, from)) return true;
-    return from !== '' && from === this.name && this.#store.isClaimed(from);
+    if (this.isMine({ session }) || this.#store.isTabSession(session, from)) return true;
+    return from !== '' && from === this.name && (this.#store.isSession(session, from) || this.#store.isClaimed(from));
   }
 }

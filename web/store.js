@@ -21,6 +21,7 @@ const LATER_MS = 1_000;
 export class Store {
   #shared;
   #tab;
+  #tabSessions;
   #clock;
   #timer = null;
   /** Positions that are not written yet. */
@@ -40,6 +41,8 @@ export class Store {
     };
     this.#tab = new Shelf(tab, PLACE, { former: 'plaza.v1.' });
     this.#shared = new Shelf(storage, PLACE, { full });
+    const sessions = parsed(this.#tab.get('sessions'));
+    this.#tabSessions = new Set(Array.isArray(sessions) ? sessions : []);
     this.#takeOver();
   }
 
@@ -115,15 +118,22 @@ export class Store {
     return made;
   }
 
-  /** A session of this browser, and the name it has: tags are given again when the server starts anew. */
+  /** A session of this tab, and the name it has: tags are given again when the server starts anew. */
   session(tag, name) {
     this.#shared.set(`session.${tag}.${name}`, String(this.#clock()));
     this.#trim('session.', SESSIONS_MAX);
+    this.#tabSessions.add(`${tag}.${name}`);
+    this.#tab.set('sessions', JSON.stringify([...this.#tabSessions].slice(-SESSIONS_MAX)));
   }
 
   /** Whether a session of any tab of this browser said this under that name. */
   isSession(tag, name) {
     return this.#shared.get(`session.${tag}.${name}`) !== null;
+  }
+
+  /** Whether a session of this tab did, before it was loaded again too. */
+  isTabSession(tag, name) {
+    return this.#tabSessions.has(`${tag}.${name}`);
   }
 
   // ------------------------------------------------------------------------------------------------- rooms and positions
