@@ -6,7 +6,7 @@
 //! anywhere, also inside a word; one that begins with fewer letters only at the beginning of a word, or `a` would find
 //! everything.
 //!
-//! The index narrows, [`Query::matches`] decides. For a word the index has its runs of three characters and its beginning,
+//! The index narrows, [`Query::matches`] decides. For a word the index has its runs of three and of four characters and its beginning,
 //! for scripts without spaces (Chinese, Japanese, Thai, …), Hangul and pictures every character and every two that stand together.
 //! A term of punctuation alone has no token: it is looked for by reading messages.
 
@@ -138,7 +138,8 @@ impl Term {
                 // A piece this short begins a word: it is the first of its term, or behind punctuation.
                 (Class::Letter, [one]) if ends => take([WHOLE, *one].into_iter().collect()),
                 (Class::Letter, start @ ([_] | [_, _])) => take([START].iter().chain(start).collect()),
-                (Class::Letter, run) => grams(run, GRAM, &mut take),
+                (Class::Letter, run) if run.len() == GRAM => grams(run, GRAM, &mut take),
+                (Class::Letter, run) => grams(run, LONG_GRAM, &mut take),
             }
         }
     }
@@ -176,6 +177,7 @@ pub(crate) fn tokens(text: &str, out: &mut String) {
                     }
                 }
                 word.windows(GRAM).for_each(&mut push);
+                word.windows(LONG_GRAM).for_each(&mut push);
             }
         }
     }
@@ -266,6 +268,9 @@ fn classify(c: char) -> Class {
 
 /// Letters from which on a term is found inside words, and of one token there.
 const GRAM: usize = 3;
+/// Letters of the tokens that longer terms are looked for with: runs of three are in too many messages, and a search for two
+/// words that are never together read their lists for 40 ms instead of 1.4 (300,000 messages).
+const LONG_GRAM: usize = 4;
 /// Begins the token for the beginning of a word. Of a private use area, so that no text has it in a word.
 const START: char = '\u{E000}';
 /// Begins the token for a word of one letter.
@@ -293,13 +298,13 @@ mod tests {
 
     #[test]
     fn words_become_runs_of_three_and_scripts_without_spaces_runs_of_two() {
-        assert_eq!(indexed("Hello!"), ["<h", "<he", "hel", "ell", "llo"]);
+        assert_eq!(indexed("Hello!"), ["<h", "<he", "hel", "ell", "llo", "hell", "ello"]);
         assert_eq!(indexed("C++ or go"), ["=c", "<c", "<o", "<or", "<g", "<go"]);
         assert_eq!(
             indexed("我爱北京。好"),
             ["我", "爱", "北", "京", "我爱", "爱北", "北京", "好"]
         );
-        assert_eq!(indexed("用Café"), ["用", "<c", "<ca", "caf", "afe"]);
+        assert_eq!(indexed("用Café"), ["用", "<c", "<ca", "caf", "afe", "cafe"]);
         assert_eq!(indexed(""), [""]);
     }
 
@@ -400,12 +405,12 @@ mod tests {
         };
         assert_eq!(
             expression("hello 北京人 好").as_deref(),
-            Some("\"hel\" AND \"llo\" AND \"北京\" AND \"京人\" AND \"好\"")
+            Some("\"hell\" AND \"ello\" AND \"北京\" AND \"京人\" AND \"好\"")
         );
         assert_eq!(expression("C++ go").as_deref(), Some("\"=c\" AND \"<go\""));
         assert_eq!(
             expression("a\"b OR node.js").as_deref(),
-            Some("\"=a\" AND \"<b\" AND \"<or\" AND \"nod\" AND \"ode\" AND \"<js\"")
+            Some("\"=a\" AND \"<b\" AND \"<or\" AND \"node\" AND \"<js\"")
         );
         assert_eq!(expression("?! ++"), None);
     }

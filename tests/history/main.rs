@@ -11,6 +11,7 @@ mod full;
 mod keys;
 mod kill;
 mod model;
+mod search;
 mod support;
 mod sync;
 mod threads;
