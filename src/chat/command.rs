@@ -186,7 +186,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it counts for `chat.says_per_second`. Comings and goings do not: who enters many rooms at once would wait.
+    /// Whether it counts for `chat.messages_per_second`. Comings and goings do not: who enters many rooms at once would wait.
     pub(crate) fn is_said(&self) -> bool {
         match self {
             Self::Talk { .. } | Self::Direct { .. } | Self::SetTopic { .. } | Self::Rename { .. } => true,

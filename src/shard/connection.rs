@@ -106,7 +106,7 @@ pub(crate) struct Session {
     /// When the user last said something, for the idle kick.
     pub(crate) said_ms: u64,
     pub(crate) typed_ms: u64,
-    /// When everything it has said would be said at the pace of `chat.says_per_second`, microseconds.
+    /// Theoretical arrival time of its next message under `chat.messages_per_second` (GCRA), microseconds.
     pub(crate) paid_us: u64,
     /// The user has said exit: goodbye when the last room has let it go.
     pub(crate) exiting: Option<RequestId>,
