@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     let environment = match environment() {
         Ok(environment) => environment,
         Err(sentence) => {
-            eprintln!("plaza: {sentence}");
+            complain(&sentence);
             return ExitCode::from(cli::EX_USAGE);
         }
     };
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Task::Serve { loaded, flags } => match serve(*loaded, &flags, &environment) {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => {
-                eprintln!("plaza: {sentence}");
+                complain(&sentence);
                 ExitCode::FAILURE
             }
         },
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(sentence) => {
                 if !sentence.is_empty() {
-                    let _ = writeln!(io::stderr(), "plaza: {sentence}");
+                    complain(&sentence);
                 }
                 ExitCode::FAILURE
             }
@@ -56,6 +56,11 @@ fn main() -> ExitCode {
     }
 }
 
+/// Says what is wrong. Where nobody can be told, the exit code says it; a panic would say something else.
+fn complain(sentence: &str) {
+    let _ = writeln!(io::stderr(), "plaza: {sentence}");
+}
+
 /// Runs the server until a signal ends it. The error is one sentence.
 fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)]) -> Result<(), String> {
     let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
@@ -66,6 +71,7 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     let open_files = raise_open_files();
     let signals = Signals::install()?;
     let mut server = Server::start(&loaded.config, &metrics)?;
+    server.watch_logs(logs.watches());
     for address in server.addresses() {
         let _ = writeln!(
             io::stdout(),

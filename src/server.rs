@@ -210,6 +210,11 @@ impl Server {
         }
     }
 
+    /// Makes `/readyz` tell of a thread of the server log that has ended.
+    pub fn watch_logs(&self, watches: Vec<Watch>) {
+        self.readiness.register_note("logs", move || told(&watches));
+    }
+
     /// Takes over what can change while the server runs.
     pub fn reconfigure(&mut self, config: &Config) {
         if let Some(file) = &self.talk_file {
@@ -342,14 +347,14 @@ fn report(watches: &[Watch], readiness: &Readiness) {
             }
         }
     }
-    readiness.register_note("threads", move || {
-        let ended: Vec<String> = useful
-            .iter()
-            .filter(|watch| watch.has_ended())
-            .map(Watch::sentence)
-            .collect();
-        (!ended.is_empty()).then(|| ended.join("; "))
-    });
+    readiness.register_note("threads", move || told(&useful));
+}
+
+/// What is to be told of those that have ended, if any has.
+fn told(watches: &[Watch]) -> Option<String> {
+    let ended = watches.iter().filter(|watch| watch.has_ended());
+    let sentences: Vec<String> = ended.map(Watch::sentence).collect();
+    (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
 fn start_shard(number: usize, around: &Surroundings<'_>) -> Result<ShardThread, String> {

@@ -19,7 +19,7 @@ use tracing_subscriber::{
     reload,
 };
 
-use super::{Clocks, Metrics, RotatingFile, Rotation, RotationControl};
+use super::{Alive, Clocks, Metrics, Need, RotatingFile, Rotation, RotationControl, Watch};
 use crate::{
     config::{self, LogFilter, LogFormat},
     limits,
@@ -30,6 +30,7 @@ pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     file: Option<Arc<RotationControl>>,
     dropped: Vec<ErrorCounter>,
+    watches: Vec<Watch>,
     _guards: Vec<WorkerGuard>,
 }
 
@@ -56,6 +57,7 @@ impl Logs {
             filter: handle,
             file: None,
             dropped: Vec::new(),
+            watches: Vec::new(),
             _guards: Vec::new(),
         };
         let to_stderr = logs.writer("log-stderr", stderr);
@@ -85,6 +87,11 @@ impl Logs {
         move || counters.iter().map(|counter| counter.dropped_lines() as u64).sum()
     }
 
+    /// Whether each thread that writes runs.
+    pub fn watches(&self) -> Vec<Watch> {
+        self.watches.clone()
+    }
+
     /// Keeps other lines from now on.
     pub fn set_filter(&self, filter: &LogFilter) {
         // Fails only when the subscriber is gone, and with it the log.
@@ -97,11 +104,14 @@ impl Logs {
     }
 
     fn writer(&mut self, thread: &str, to: impl Write + Send + 'static) -> NonBlocking {
+        let need = Need::Useful("lines of the server log are lost there");
+        let (alive, watch) = Watch::over(format!("the thread {thread}"), need);
+        self.watches.push(watch);
         let (writer, guard) = NonBlockingBuilder::default()
             .lossy(true)
             .buffered_lines_limit(limits::SERVER_LOG_LINES)
             .thread_name(thread)
-            .finish(to);
+            .finish(Watched { to, _alive: alive });
         self.dropped.push(writer.error_counter());
         self._guards.push(guard);
         writer
@@ -111,6 +121,26 @@ impl Logs {
 impl std::fmt::Debug for Logs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Logs").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// Held by the thread that writes: it goes with it.
+struct Watched<W> {
+    to: W,
+    _alive: Alive,
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.to.write(bytes)
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to.write_all(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
     }
 }
 
@@ -211,6 +241,32 @@ mod tests {
         drop((dispatch, logs));
         let line: serde_json::Value = serde_json::from_slice(&stderr.0.lock().unwrap()).unwrap();
         assert_eq!((&line["message"], &line["port"]), (&"listening".into(), &8080.into()));
+    }
+
+    struct Panics;
+
+    impl Write for Panics {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            panic!("this panic belongs to the test")
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_seen() {
+        let config = config("");
+        let (logs, dispatch) = Logs::build(&config.log, None, Panics, false, &Metrics::new(1, &[])).unwrap();
+        let watches = logs.watches();
+        assert!(watches.iter().all(|watch| !watch.has_ended()));
+        tracing::dispatcher::with_default(&dispatch, || tracing::info!("the last line"));
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+        while !watches.iter().any(Watch::has_ended) {
+            assert!(std::time::Instant::now() < deadline);
+            std::thread::yield_now();
+        }
     }
 
     #[test]
