@@ -313,6 +313,9 @@ pub const HISTORY_LOGS: u64 = 1 << 27;
 pub const HISTORY_LOG_TALKS: u64 = 1 << 36;
 /// Pages of the write-ahead log after which they are copied into the database: 16 MiB.
 pub const HISTORY_WAL_PAGES: u64 = 4_096;
+/// A commit that has not ended after this long makes the store not ready: a disk that hangs says nothing. As long as SQLite waits for
+/// another process.
+pub const HISTORY_STALL: Duration = Duration::from_secs(5);
 /// A failing store is tried again this often while nobody talks.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 /// Questions of one shard that the store has not answered; with more, those who ask get `busy`. Talks have `history.queue`.

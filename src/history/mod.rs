@@ -50,6 +50,7 @@ pub use types::{
 
 use std::{
     io,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
 };
@@ -86,6 +87,8 @@ struct Running<T: Send + 'static> {
     recovered: Vec<Recovered>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     watches: Mutex<Vec<Watch>>,
+    /// The database.
+    file: PathBuf,
 }
 
 /// What the handles and the threads share.
@@ -128,6 +131,7 @@ impl<T: Send + 'static> History<T> {
                 recovered: opened.recovered.clone(),
                 threads: Mutex::new(Vec::new()),
                 watches: Mutex::new(Vec::new()),
+                file: files.database.clone(),
             }),
         };
         for me in 0..limits::HISTORY_READERS {
@@ -234,7 +238,7 @@ impl<T: Send + 'static> History<T> {
 
     /// Whether talks are being stored.
     pub fn health(&self) -> Health {
-        self.running.shared.faults.health()
+        self.running.shared.faults.health(&self.running.file)
     }
 
     /// Counters and gauges.

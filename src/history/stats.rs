@@ -1,14 +1,16 @@
 //! What the store says of itself: numbers for metrics and a word for readiness.
 
 use std::{
+    path::Path,
     sync::{
         Mutex, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Shared, StoreFault};
+use crate::limits;
 
 /// Counters and gauges; each is written by one thread of the store and read by anybody. All are `Relaxed`: none guards
 /// anything else.
@@ -67,6 +69,8 @@ pub(crate) struct Faults {
     beside: Mutex<Option<StoreFault>>,
     /// The last of what was found in the store.
     damage: Mutex<Option<StoreFault>>,
+    /// Since when the writer has been at a commit, while it is.
+    committing: Mutex<Option<Instant>>,
 }
 
 impl HistoryStats {
@@ -125,7 +129,23 @@ impl Faults {
         new
     }
 
-    pub(crate) fn health(&self) -> Health {
+    /// A commit begins, or has ended.
+    pub(crate) fn committing(&self, since: Option<Instant>) {
+        *self.committing.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    pub(crate) fn health(&self, file: &Path) -> Health {
+        let since = *self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let took = since.map_or(Duration::ZERO, |since| since.elapsed());
+        if took >= limits::HISTORY_STALL {
+            return Health::Failing(StoreFault::Broken {
+                file: file.to_owned(),
+                seen: format!(
+                    "a commit has not ended for {} s: the disk, or another process that has the file locked, does not answer",
+                    took.as_secs()
+                ),
+            });
+        }
         let now = |fault: &Mutex<Option<StoreFault>>| fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(fault) = now(&self.writer) {
             return Health::Failing(fault);
@@ -134,5 +154,25 @@ impl Faults {
         now(&self.beside)
             .or_else(|| now(&self.damage))
             .map_or(Health::Well, Health::Hampered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_does_not_end_makes_the_store_not_ready_until_it_does() {
+        let faults = Faults::default();
+        let file = Path::new("history.db");
+        let long_ago = Instant::now().checked_sub(limits::HISTORY_STALL + Duration::from_secs(1));
+        faults.committing(Some(Instant::now()));
+        assert_eq!(faults.health(file), Health::Well);
+        faults.committing(long_ago);
+        let health = faults.health(file);
+        let said = matches!(&health, Health::Failing(fault) if fault.to_string().contains("has not ended for 6 s"));
+        assert!(long_ago.is_none() || said, "{health:?}");
+        faults.committing(None);
+        assert_eq!(faults.health(file), Health::Well);
     }
 }

@@ -114,6 +114,7 @@ impl<T: Send + 'static> Writer<T> {
     /// Commits a batch and delivers its outcomes, which empties it. Says whether the store is well.
     fn commit(&mut self, batch: &mut Vec<Write<T>>, probe: bool) -> bool {
         let begun = Instant::now();
+        self.shared.faults.committing(Some(begun));
         let tried = loop {
             if let Err(fault) = self.presence.check() {
                 break Err(fault);
@@ -168,6 +169,7 @@ impl<T: Send + 'static> Writer<T> {
         if !outcomes.is_empty() {
             self.deliver.deliver(outcomes);
         }
+        self.shared.faults.committing(None);
         well
     }
 
