@@ -3,8 +3,9 @@
 # handshake, frame reader and frame writer. Prints one line of summary; fails unless every case passes.
 #
 # The suite is Python 2 code. It goes into a virtual environment under target/. Where no Python 2.7 is found, this says
-# so and succeeds: the frame reader's own tests cover every rule of the protocol wherever `cargo test` runs.
+# so and succeeds: tests/conformance covers the same 301 situations wherever `cargo test` runs.
 #
+# --prepare only installs the suite.
 # PYTHON2=/path/to/python2.7 names the interpreter; ECHO_BIN=… the example, if it is built already;
 # CASES="1.*,6.4.*" runs fewer cases (and then judges those).
 set -euo pipefail
@@ -39,7 +40,7 @@ install_suite() {
 }
 
 if ! python2=$(find_python2); then
-    echo "autobahn: SKIPPED, no Python 2.7 here; set PYTHON2=/path/to/python2.7 to run it" >&2
+    echo "autobahn: SKIPPED, no Python 2.7 here; PYTHON2=/path/to/python2.7 names one. The same 301 situations run in tests/conformance" >&2
     exit 0
 fi
 mkdir -p "$work"
@@ -48,6 +49,7 @@ install_suite "$python2" >"$work/install.log" 2>&1 || {
     echo "autobahn: FAILED, the test suite could not be installed (see above)" >&2
     exit 1
 }
+[ "${1:-}" != --prepare ] || exit 0
 if [ -z "${ECHO_BIN:-}" ]; then
     cargo build --quiet --example echo
     ECHO_BIN=${CARGO_TARGET_DIR:-target}/debug/examples/echo

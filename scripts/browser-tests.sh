@@ -1,27 +1,33 @@
 #!/usr/bin/env bash
 # Runs every test of the pages: the pure modules in node, then the pages in Chromium against a real server.
 #
-#   scripts/browser-tests.sh
+#   scripts/browser-tests.sh [--prepare]
 #
+# --prepare        only installs what is missing
 # PLAZA_BIN        the server to test (default target/debug/plaza, which is built)
 # PLAZA_SEED_PAGE  a file that holds the page of document 004; without it that one test is skipped, loudly
-# Installs what is missing: Chromium (Debian's, as root or through sudo) and two npm packages under web/.
+# Installs what is missing: Chromium, a font with Chinese characters and Node (Debian's, as root or through sudo), and two npm
+# packages under web/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
-need() { # command, packages…
-    local command=$1
-    shift
-    command -v "$command" >/dev/null && return
+has_chinese_font() { fc-list :lang=zh 2>/dev/null | grep -q .; }
+missing=()
+command -v chromium >/dev/null || missing+=(chromium)
+# Asked for by itself: Chromium may be there without one, and then draws boxes.
+has_chinese_font || missing+=(fontconfig fonts-wqy-microhei)
+command -v npm >/dev/null || missing+=(nodejs npm)
+if [ ${#missing[@]} -gt 0 ]; then
     as_root apt-get update -q
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$@"
-}
-need chromium chromium fonts-noto-cjk
-need npm nodejs npm
-if [ ! -d web/node_modules/playwright-core ] || [ ! -d web/node_modules/ws ]; then
-    (cd web && npm ci --no-audit --no-fund)
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
 fi
+# Copied only when all of it is installed, so that an interrupted run is made good by the next.
+if ! cmp -s web/package-lock.json web/node_modules/installed-lock.json; then
+    (cd web && npm ci --no-audit --no-fund)
+    cp web/package-lock.json web/node_modules/installed-lock.json
+fi
+[ "${1:-}" != --prepare ] || exit 0
 
 (cd web && npm run --silent test)
 
@@ -51,6 +57,6 @@ for _ in $(seq 300); do
 done
 [ -n "$PLAZA_URL" ] || { echo "browser-tests: no line 'listening on http://…' on the server's stdout within 30 s" >&2; exit 1; }
 export PLAZA_URL
-[ -n "${PLAZA_SEED_PAGE:-}" ] || echo "browser-tests: PLAZA_SEED_PAGE is not set; the page of document 004 itself is NOT tested, a page like it is" >&2
+[ -n "${PLAZA_SEED_PAGE:-}" ] || echo "browser: SKIPPED, the page of document 004 itself: PLAZA_SEED_PAGE does not name it; a page like it is tested" >&2
 
 (cd web && npm run --silent test:browser)

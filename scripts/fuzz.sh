@@ -1,15 +1,22 @@
 #!/usr/bin/env bash
-# Runs a fuzz target for some seconds: scripts/fuzz.sh [TARGET] [SECONDS], by default frame_reader for 60.
+# Runs a fuzz target for some seconds: scripts/fuzz.sh [--prepare] [TARGET] [SECONDS], by default frame_reader for 60. With
+# --prepare it only compiles the target.
 # Needs a nightly toolchain and cargo-fuzz (`cargo install cargo-fuzz`); without them it says so and succeeds. The same
 # properties are checked by `cargo test` on random streams.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+run=fuzz
+if [ "${1:-}" = --prepare ]; then
+    run=build
+    shift
+fi
 target=${1:-frame_reader}
 seconds=${2:-60}
 export PATH="$PATH:$PWD/target/cargo-fuzz/bin"
 
-if ! cargo +nightly --version >/dev/null 2>&1; then
+# Without RUSTUP_AUTO_INSTALL=0 the question itself would install one.
+if ! RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1; then
     echo "fuzz: SKIPPED, no nightly toolchain here; \`rustup toolchain install nightly\` gets one" >&2
     exit 0
 fi
@@ -18,6 +25,10 @@ if ! command -v cargo-fuzz >/dev/null; then
     exit 0
 fi
 
+if [ "$run" = build ]; then
+    cargo +nightly fuzz build "$target"
+    exit 0
+fi
 mkdir -p "fuzz/corpus/$target"
 cargo +nightly fuzz run "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- \
     -max_total_time="$seconds" -max_len=4096 -print_final_stats=1

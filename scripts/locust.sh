@@ -3,7 +3,7 @@
 #
 # Fails if any request failed or none was made. PLAZA_URL: a running server; without it PLAZA_BIN (default
 # target/debug/plaza) is started. LOCUST_USERS (10), LOCUST_SECONDS (10). Reports go to target/locust/.
-# With --venv it only makes the virtual environment (target/locust-venv), if it is not there yet.
+# With --prepare it only makes the virtual environment (target/locust-venv), if it is not there yet.
 set -eu
 cd "$(dirname "$0")/.."
 venv=target/locust-venv out=target/locust
@@ -14,7 +14,7 @@ if ! cmp -s loadtest/locust/requirements.txt "$venv/installed"; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check -r loadtest/locust/requirements.txt
     cp loadtest/locust/requirements.txt "$venv/installed"
 fi
-[ "${1:-}" != --venv ] || exit 0
+[ "${1:-}" != --prepare ] || exit 0
 server=
 if [ -z "${PLAZA_URL:-}" ]; then
     bin=${PLAZA_BIN:-target/debug/plaza}

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Runs the tests with Python clients that are not ours (tests/python). They are installed into target/, from requirements.txt.
-# The server is PLAZA_BIN, or else target/debug/plaza, which `cargo build` makes.
+# The server is PLAZA_BIN, or else target/debug/plaza, which `cargo build` makes. `--prepare` only installs the clients.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=$root/target/python-venv
@@ -8,10 +8,6 @@ wanted=$root/tests/python/requirements.txt
 PLAZA_BIN=${PLAZA_BIN:-$root/target/debug/plaza}
 export PLAZA_BIN
 
-if [ ! -x "$PLAZA_BIN" ]; then
-    echo "python-tests: there is no server at $PLAZA_BIN; run cargo build, or set PLAZA_BIN" >&2
-    exit 1
-fi
 # Copied only when all of it is installed, so that an interrupted run is made good by the next.
 if ! cmp -s "$wanted" "$venv/requirements.txt"; then
     python3 -m venv --clear "$venv" || {
@@ -20,6 +16,11 @@ if ! cmp -s "$wanted" "$venv/requirements.txt"; then
     }
     "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$wanted"
     cp "$wanted" "$venv/requirements.txt"
+fi
+[ "${1:-}" != --prepare ] || exit 0
+if [ ! -x "$PLAZA_BIN" ]; then
+    echo "python-tests: there is no server at $PLAZA_BIN; run cargo build, or set PLAZA_BIN" >&2
+    exit 1
 fi
 cd "$root/tests/python"
 exec "$venv/bin/python" -B -m unittest discover --start-directory . "$@"

