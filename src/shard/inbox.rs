@@ -272,7 +272,7 @@ mod tests {
     }
 }
 
-/// Run with `RUSTFLAGS="--cfg plaza_loom" cargo test --release --lib loom`.
+/// Run with `scripts/test.sh loom`.
 #[cfg(all(test, plaza_loom))]
 mod loom_tests {
     use super::*;
