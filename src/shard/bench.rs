@@ -96,7 +96,7 @@ pub struct Directory(directory::Directory);
 impl Directory {
     /// Of so many shards.
     pub fn new(shards: usize) -> Self {
-        Self(directory::Directory::new(shards, 1))
+        Self(directory::Directory::new(shards, directory::OwnerKey::fixed(7), 1))
     }
 
     /// A session of this user begins.
@@ -216,7 +216,7 @@ impl<S: Sink> Room<S> {
             Arc::new(settings),
             DIALECTS.iter().map(|dialect| dialect.profile()).collect(),
             RealTime(Instant::now()),
-            Arc::new(directory::Directory::new(1, 1)),
+            Arc::new(directory::Directory::new(1, directory::OwnerKey::fixed(7), 1)),
             inbox::Outbox::new(0, inboxes),
             Rc::new(Nobody),
             1,

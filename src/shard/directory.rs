@@ -1,7 +1,7 @@
 //! Who is online where: one map per shard, which that shard alone writes and any shard may ask.
 
 use std::{
-    hash::BuildHasher,
+    hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
     sync::atomic::{AtomicUsize, Ordering},
 };
 
@@ -14,7 +14,7 @@ use crate::chat::{SessionId, ShardId, UserName};
 #[derive(Debug)]
 pub(crate) struct Directory {
     shards: Box<[DashMap<UserName, Sessions, foldhash::fast::RandomState>]>,
-    hasher: foldhash::fast::FixedState,
+    owner_key: OwnerKey,
     guests: std::sync::atomic::AtomicU64,
     tags: std::sync::atomic::AtomicU32,
     /// Who wants to be told when a user goes.
@@ -23,6 +23,40 @@ pub(crate) struct Directory {
     pub(crate) events: Underway,
     /// Direct messages, until they have been handed out: once for each session that is to have it.
     pub(crate) directs: Underway,
+}
+
+/// The secret that decides which shard owns a room or a pair of users: whoever knew it could choose names that all have one
+/// owner, and give one shard the work of all.
+///
+/// It enters the hash of the standard library, which is made to resist chosen inputs; foldhash promises that of no seed. It comes
+/// from the operating system: epochs and tags, which clients are told, are numbers of a generator that can be followed back.
+#[derive(Clone, Copy)]
+pub(crate) struct OwnerKey([u64; 2]);
+
+impl OwnerKey {
+    /// A new one; all shards of a process share it.
+    pub(crate) fn random() -> Self {
+        let drawn = || RandomState::new().build_hasher().finish();
+        Self([drawn(), drawn()])
+    }
+
+    /// The same in every run.
+    pub(crate) const fn fixed(key: u64) -> Self {
+        Self([key, 0])
+    }
+
+    fn owner(self, name: impl Hash, shards: usize) -> ShardId {
+        let mut hasher = DefaultHasher::new();
+        self.0.hash(&mut hasher);
+        name.hash(&mut hasher);
+        ShardId((hasher.finish() % shards as u64) as u16)
+    }
+}
+
+impl std::fmt::Debug for OwnerKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnerKey")
+    }
 }
 
 /// Bytes on their way to each shard.
@@ -51,11 +85,11 @@ struct Watched {
 }
 
 impl Directory {
-    /// Maps for `shards` shards.
-    pub(crate) fn new(shards: usize, seed: u64) -> Self {
+    /// Maps for `shards` shards; the tags of sessions begin with `seed`.
+    pub(crate) fn new(shards: usize, owner_key: OwnerKey, seed: u64) -> Self {
         Self {
             shards: (0..shards).map(|_| map_of()).collect(),
-            hasher: foldhash::fast::FixedState::with_seed(0x70_6c61_7a61),
+            owner_key,
             guests: std::sync::atomic::AtomicU64::new(1),
             tags: std::sync::atomic::AtomicU32::new(seed as u32),
             watchers: map_of(),
@@ -71,7 +105,7 @@ impl Directory {
 
     /// The shard that is home to what has this name.
     pub(crate) fn home_of(&self, name: &str) -> ShardId {
-        ShardId((self.hasher.hash_one(name) % self.shards.len() as u64) as u16)
+        self.owner_key.owner(name, self.shards.len())
     }
 
     /// The home of the direct conversation of two users, whoever speaks.
@@ -81,7 +115,7 @@ impl Directory {
         } else {
             (other.as_str(), one.as_str())
         };
-        ShardId((self.hasher.hash_one(both) % self.shards.len() as u64) as u16)
+        self.owner_key.owner(both, self.shards.len())
     }
 
     /// The name of somebody who gave none.
@@ -237,6 +271,46 @@ mod tests {
 
     use super::*;
 
+    /// Which of four shards owns each of many rooms and pairs.
+    fn owners(directory: &Directory) -> Vec<ShardId> {
+        let user = |n: usize| UserName::parse(&format!("user {n}")).unwrap();
+        (0..64)
+            .map(|n| directory.home_of(&format!("room {n}")))
+            .chain((0..64).map(|n| directory.home_of_pair(&user(n), &user(n + 1))))
+            .collect()
+    }
+
+    #[test]
+    fn rooms_and_pairs_have_other_owners_in_every_process() {
+        let directory = |key| Directory::new(4, key, 1);
+        let drawn: Vec<_> = (0..4).map(|_| owners(&directory(OwnerKey::random()))).collect();
+        for (at, owners) in drawn.iter().enumerate() {
+            assert!(!drawn[..at].contains(owners), "two processes agree about 128 owners");
+        }
+        let fixed = OwnerKey::fixed(7);
+        assert_eq!(owners(&directory(fixed)), owners(&directory(fixed)));
+    }
+
+    #[test]
+    fn names_that_one_process_gives_to_one_shard_are_spread_over_all_shards_of_another() {
+        let [known, other] = [7, 8].map(|key| Directory::new(4, OwnerKey::fixed(key), 1));
+        let aimed = (0..)
+            .map(|n| format!("room {n}"))
+            .filter(|room| known.home_of(room) == ShardId(0));
+        let mut owned = [0; 4];
+        for room in aimed.take(400) {
+            owned[usize::from(other.home_of(&room).0)] += 1;
+        }
+        assert!(owned.iter().all(|rooms| (60..140).contains(rooms)), "{owned:?}");
+    }
+
+    #[test]
+    fn the_pair_of_two_users_has_one_owner_whoever_speaks() {
+        let directory = Directory::new(8, OwnerKey::random(), 1);
+        let [ada, bob] = ["ada", "bob"].map(|name| UserName::parse(name).unwrap());
+        assert_eq!(directory.home_of_pair(&ada, &bob), directory.home_of_pair(&bob, &ada));
+    }
+
     fn session(shard: u16, slot: u32) -> SessionId {
         SessionId {
             shard: ShardId(shard),
@@ -247,7 +321,7 @@ mod tests {
 
     #[test]
     fn watchers_are_told_once_when_the_last_two_sessions_end_at_once_on_two_shards() {
-        let directory = Directory::new(2, 1);
+        let directory = Directory::new(2, OwnerKey::fixed(7), 1);
         let user = UserName::parse("eve").unwrap();
         directory.watch(&user, session(0, 7));
         let rounds = 2_000;
@@ -277,7 +351,7 @@ mod tests {
 
     #[test]
     fn each_going_is_told_and_none_while_a_session_is_left() {
-        let directory = Directory::new(2, 1);
+        let directory = Directory::new(2, OwnerKey::fixed(7), 1);
         let user = UserName::parse("eve").unwrap();
         directory.enter(&user, session(0, 1));
         for watcher in [session(0, 7), session(1, 8)] {

@@ -12,7 +12,7 @@ use crossbeam::queue::{ArrayQueue, SegQueue};
 
 use super::{
     arriving::Arrived,
-    directory::Directory,
+    directory::{Directory, OwnerKey},
     inbox::Inbox,
     message::{ToHome, ToShard},
     settings::Settings,
@@ -44,7 +44,7 @@ impl Shards {
             stored: (0..count).map(|_| SegQueue::new()).collect(),
             answers: (0..count).map(|_| SegQueue::new()).collect(),
             load: (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect(),
-            directory: Arc::new(Directory::new(count, seed)),
+            directory: Arc::new(Directory::new(count, OwnerKey::random(), seed)),
             settings: Arc::new(settings),
             profiles,
         }

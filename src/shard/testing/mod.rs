@@ -14,7 +14,7 @@ mod turns;
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
 
 use super::{
-    directory::Directory,
+    directory::{Directory, OwnerKey},
     engine::{Engine, Observer},
     inbox::{Inbox, Outbox},
     message::ToShard,
@@ -79,7 +79,7 @@ impl World {
         clock.pass_us(1_000_000);
         clock.set_unix_ms(1_767_323_045_000);
         let inboxes: Arc<[Inbox<ToShard>]> = (0..shards).map(|_| Inbox::new(inbox, shards)).collect();
-        let directory = Arc::new(Directory::new(shards, 1));
+        let directory = Arc::new(Directory::new(shards, OwnerKey::fixed(7), 1));
         let said = Rc::new(RefCell::new(Vec::new()));
         let observer: Rc<dyn Observer> = Rc::new(Listener(said.clone()));
         let engines = (0..shards)
