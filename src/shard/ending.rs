@@ -4,7 +4,6 @@ use super::{
     End,
     connection::{Membership, Phase, Socket, Written},
     engine::{Clock, Engine, Want},
-    log::Leaving,
     message::{ToHome, ToShard},
 };
 use crate::{
@@ -215,16 +214,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let place = membership.member as usize;
-        if place >= room.members.len() {
-            return;
-        }
-        self.members -= 1;
-        let gone = room.members.swap_remove(place);
-        room.leaving
-            .retain(|leaving: &Leaving| leaving.connection != gone.connection);
-        if let super::log::Flush::Walking(walk) = &mut room.flush {
-            walk.disturbed = true;
-        }
+        let before = room.members.len();
+        room.remove(place);
+        self.members -= before - room.members.len();
         if let Some(moved) = room.members.get(place)
             && let Some(connection) = self.connections.get_mut(moved.connection as usize)
             && let Some(other) = connection
@@ -234,12 +226,25 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         {
             other.member = membership.member;
         }
+        self.close_ring(membership.room);
+    }
+
+    /// Closes a ring in which nobody stays, whichever way the last one went. The owner counts nobody here any more and sends
+    /// this shard nothing of the room, so whoever joins later gets a new ring, one without a hole. Those who still read what
+    /// happened before they left keep the old one until they have read it.
+    pub(super) fn close_ring(&mut self, place: u32) {
+        let Some(room) = self.rooms.get(place as usize) else {
+            return;
+        };
+        if room.has_members_that_stay() {
+            return;
+        }
+        if self.room_places.get(&room.name) == Some(&place) {
+            self.room_places.remove(&room.name);
+        }
         if room.members.is_empty() {
-            let room = self.rooms.remove(membership.room as usize);
+            let room = self.rooms.remove(place as usize);
             self.ring_bytes -= room.ring.bytes();
-            if self.room_places.get(&room.name) == Some(&membership.room) {
-                self.room_places.remove(&room.name);
-            }
         }
     }
 }

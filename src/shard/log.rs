@@ -141,6 +141,23 @@ impl RoomLog {
 }
 
 impl RoomLog {
+    /// Whether some member stays. While one does, the room's owner counts this shard and sends it every event.
+    pub(crate) fn has_members_that_stay(&self) -> bool {
+        self.leaving.len() < self.members.len()
+    }
+
+    /// Takes the member in this place out; the last one takes the place.
+    pub(crate) fn remove(&mut self, place: usize) {
+        if place >= self.members.len() {
+            return;
+        }
+        let gone = self.members.swap_remove(place);
+        self.leaving.retain(|leaving| leaving.connection != gone.connection);
+        if let Flush::Walking(walk) = &mut self.flush {
+            walk.disturbed = true;
+        }
+    }
+
     /// Whether every member has been given all there is.
     pub(crate) fn is_at_rest(&self) -> bool {
         let end = self.ring.end();

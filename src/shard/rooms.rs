@@ -272,11 +272,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 seq: room.ring.head_seq(),
                 id: request,
             });
-            if room.leaving.len() == room.members.len() {
-                // From here on this shard is told nothing of the room: who joins later gets a log without the hole.
-                self.room_places.remove(name);
-            }
         }
+        self.close_ring(membership.room);
         if let Some(connection) = self.connection(id)
             && let Some(membership) = connection
                 .memberships

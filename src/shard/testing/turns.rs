@@ -155,8 +155,24 @@ impl World {
         }
     }
 
+    /// What must hold between any two turns: a ring has the name of its room exactly while the room's home counts members
+    /// here, since only then is the shard told what happens there.
+    pub(in crate::shard) fn check_rings(&self) {
+        for engine in &self.engines {
+            for (place, room) in &engine.rooms {
+                let stays = room.members.len() > room.leaving.len();
+                let named = engine.room_places.get(&room.name) == Some(&(place as u32));
+                assert_eq!(named, stays, "the ring of {}", room.name);
+            }
+            for (name, place) in &engine.room_places {
+                assert_eq!(engine.rooms[*place as usize].name, *name);
+            }
+        }
+    }
+
     /// What must hold whenever nothing is under way.
     pub(in crate::shard) fn check_rest(&mut self) {
+        self.check_rings();
         let live: BTreeSet<SessionId> = self
             .engines
             .iter()

@@ -4,6 +4,7 @@
 mod directs;
 mod endings;
 mod lagging;
+mod leaving;
 mod model;
 mod pacing;
 mod parked;
