@@ -157,6 +157,8 @@ pub(crate) struct Welcoming {
 pub(crate) struct Replay {
     pub(crate) number: u32,
     pub(crate) room: RoomName,
+    /// What it is given begins after this.
+    pub(crate) from: Seq,
     /// Given up to here.
     pub(crate) after: Seq,
     /// To be given up to here; what comes then is in the ring.

@@ -9,8 +9,10 @@ use super::{
     stored::Ticket,
 };
 use crate::{
-    chat::{Conversation, Happening, Joined, Position, Reply, RequestId, RoomName, Seq, SessionId, Since, Talk},
-    codec::Frames,
+    chat::{
+        Conversation, GoodbyeCode, Happening, Joined, Position, Reply, RequestId, RoomName, Seq, SessionId, Since, Talk,
+    },
+    codec::{Frames, LagPolicy},
     history::{Ask, LogHead, LogId, LostInterval, Window},
     limits,
 };
@@ -20,6 +22,14 @@ enum Given {
     All(Option<Seq>),
     /// More may not wait for its socket.
     Some(Option<Seq>),
+}
+
+/// Whether the server still has what a member is not given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missed {
+    /// As long as the room is durable.
+    Stored,
+    Lost,
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -129,7 +139,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.tell_joined(id, request, *joined, lost, first);
     }
 
-    /// A member goes: it is told that it had joined, if that is still to be said, and given no more of what it missed.
+    /// A member goes and is given no more of what it missed. It is told that it had joined, if that is still to be said, and then
+    /// what it will not get: no message may pass before the ones before it.
     pub(super) fn end_replay(&mut self, id: SessionId, room: &RoomName) {
         let Some(session) = self.session(id) else { return };
         let welcome = session
@@ -137,16 +148,35 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .iter()
             .position(|welcome| welcome.joined.room == *room)
             .map(|at| session.welcomes.remove(at));
-        let first = session.replays.first().is_some_and(|replay| replay.room == *room);
-        session.replays.retain(|replay| replay.room != *room);
+        let at = session.replays.iter().position(|replay| replay.room == *room);
+        let replay = at.map(|at| session.replays.remove(at));
+        let mut missed = replay.map(|replay| (replay.after, replay.target));
         if let Some(Welcoming {
             request, joined, lost, ..
         }) = welcome
         {
+            missed = Some((joined.from, joined.head.seq));
             self.say_joined(id, request, *joined, lost);
         }
-        if first {
+        if let Some((after, upto)) = missed
+            && after < upto
+        {
+            self.leave_out(id, room, after, upto);
+        }
+        if at == Some(0) {
             self.replay_on(id);
+        }
+    }
+
+    /// A member that goes is not given what it missed after this message, up to the other. Where its dialect has no words for a
+    /// gap, it is not shown either what happened since.
+    fn leave_out(&mut self, id: SessionId, name: &RoomName, after: Seq, upto: Seq) {
+        let Some(dialect) = self.dialect(id) else { return };
+        match self.profiles[usize::from(dialect)].lag {
+            LagPolicy::Gap => self.tell_gap(id, name, after, upto, Missed::Stored),
+            LagPolicy::Disconnect => {
+                self.skip_to_end(id, name);
+            }
         }
     }
 
@@ -194,6 +224,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         session.replays.push(Replay {
             number,
             room,
+            from: after,
             after,
             target: head,
             history,
@@ -201,7 +232,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             page: limits::HISTORY_PAGE_TALKS,
         });
         match first {
-            Some((head, talks)) if alone => self.replay_page(id, number, &head, talks),
+            Some((_, talks)) if alone => self.replay_page(id, number, talks),
             _ if alone => self.replay_on(id),
             _ => {}
         }
@@ -250,14 +281,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     continue;
                 }
                 if !replay.history {
-                    let until = from.min(replay.target);
-                    self.tell_gap(id, &replay.room, replay.after + 1, until);
-                    self.replayed_upto(id, until);
+                    self.pass_over(id, &replay, from.min(replay.target), Missed::Lost);
                     continue;
                 }
                 if replay.asked.is_none() && !self.ask_page(id, &replay, replay.after) {
-                    self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
-                    self.replayed_upto(id, replay.target);
+                    self.pass_over(id, &replay, replay.target, Missed::Stored);
                     continue;
                 }
                 return;
@@ -340,25 +368,37 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(super) fn tell_gap(&mut self, id: SessionId, room: &RoomName, from: Seq, to: Seq) {
-        let epoch = self
-            .room_places
-            .get(room)
-            .and_then(|place| self.rooms.get(*place as usize))
-            .map_or(0, |r| r.epoch);
-        let lost = !self.keeps(room);
-        let conversation = Conversation::Room(room.clone());
-        self.reply(
-            id,
-            None,
-            &Reply::Gap {
-                conversation,
-                epoch,
-                from,
-                to,
-                lost,
-            },
-        );
+    /// The member at hand is not given what it missed up to this message, and is told so. One whose dialect has no words for that
+    /// is sent away if it has been given something before: it would see a hole.
+    fn pass_over(&mut self, id: SessionId, replay: &Replay, upto: Seq, missed: Missed) {
+        let Some(dialect) = self.dialect(id) else { return };
+        match self.profiles[usize::from(dialect)].lag {
+            LagPolicy::Gap => self.tell_gap(id, &replay.room, replay.after, upto, missed),
+            LagPolicy::Disconnect if replay.after > replay.from => {
+                return self.goodbye(id, None, GoodbyeCode::Slow);
+            }
+            LagPolicy::Disconnect => {}
+        }
+        if let Some(first) = self.session(id).and_then(|session| session.replays.first_mut()) {
+            first.from = upto;
+        }
+        self.replayed_upto(id, upto);
+    }
+
+    /// A member is told that it is not given what stands after the first of these messages, up to the other.
+    fn tell_gap(&mut self, id: SessionId, name: &RoomName, after: Seq, upto: Seq, missed: Missed) {
+        let place = self.room_places.get(name);
+        let Some(room) = place.and_then(|place| self.rooms.get(*place as usize)) else {
+            return;
+        };
+        let gap = Reply::Gap {
+            conversation: Conversation::Room(name.clone()),
+            epoch: room.epoch,
+            from: after + 1,
+            to: upto,
+            lost: missed == Missed::Lost || !room.history,
+        };
+        self.reply(id, None, &gap);
     }
 
     /// Lets a member read on from its cursor if the ring still has it; else where the next replay is to end.
@@ -375,9 +415,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             member.held = false;
             return None;
         }
-        member.cursor = room.ring.end();
-        member.seq = room.ring.head_seq();
-        Some(member.seq)
+        self.skip_to_end(id, name)
+    }
+
+    /// A member is not shown what the ring holds now; the newest of it.
+    fn skip_to_end(&mut self, id: SessionId, name: &RoomName) -> Option<Seq> {
+        let place = self.room_places.get(name).copied()?;
+        let ring = &self.rooms.get(place as usize)?.ring;
+        let (end, seq) = (ring.end(), ring.head_seq());
+        let member = self.member(id, name)?;
+        member.cursor = end;
+        member.seq = seq;
+        Some(seq)
     }
 
     pub(super) fn replay_done(&mut self, id: SessionId) {
@@ -403,7 +452,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         Some(before)
     }
 
-    pub(super) fn replay_page(&mut self, id: SessionId, number: u32, head: &LogHead, talks: Vec<Talk>) {
+    pub(super) fn replay_page(&mut self, id: SessionId, number: u32, talks: Vec<Talk>) {
         let Some(replay) = self.replay_of(id, number) else {
             return;
         };
@@ -427,19 +476,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .map_or(replay.target + 1, |talk| talk.seq)
             .min(replay.target + 1);
         if next > replay.after + 1 {
-            let conversation = Conversation::Room(room.clone());
-            let (from, to) = (replay.after + 1, next - 1);
-            self.reply(
-                id,
-                None,
-                &Reply::Gap {
-                    conversation,
-                    epoch: head.epoch,
-                    from,
-                    to,
-                    lost: true,
-                },
-            );
+            self.pass_over(id, &replay, next - 1, Missed::Lost);
         }
         let talks = talks.into_iter().take_while(|talk| talk.seq <= replay.target);
         // The rest is read again when what waits has been written.
@@ -465,8 +502,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         if replay.asked == Some(replay.after) {
-            self.tell_gap(id, &replay.room, replay.after + 1, replay.target);
-            self.replayed_upto(id, replay.target);
+            self.pass_over(id, &replay, replay.target, Missed::Stored);
         }
         self.replay_on(id);
     }

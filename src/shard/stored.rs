@@ -391,8 +391,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             (Ticket::Resume { session, number }, Answer::Resumed { head, read, talks, .. }) => {
                 self.resume_known(session, number, Some(Resumed { read, head, talks }));
             }
-            (Ticket::Replay { session, number }, Answer::Page { head, talks, .. }) => {
-                self.replay_page(session, number, &head, talks);
+            (Ticket::Replay { session, number }, Answer::Page { talks, .. }) => {
+                self.replay_page(session, number, talks);
             }
             (
                 Ticket::Mail { session, number },

@@ -85,6 +85,16 @@ impl World {
         }
     }
 
+    /// The store answers one thing that it is asked, if it is asked any.
+    pub(in crate::shard) fn store_answers_once(&mut self) {
+        if self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
+            let next = self.outcome(|_| true);
+            self.store.as_mut().unwrap().held -= 1;
+            let shard = usize::from(ticket(&next).shard().0);
+            self.turn(shard, |engine| engine.stored(next));
+        }
+    }
+
     fn asked_of_store(&self) -> usize {
         let stores = self.engines.iter().filter_map(|engine| engine.store.as_ref());
         stores.map(|store| store.talks + store.questions).sum()

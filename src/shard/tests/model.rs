@@ -15,7 +15,7 @@ use crate::{
 #[derive(Debug, Clone)]
 enum Act {
     Connect { shard: usize, speaks: usize, name: usize },
-    Join { client: usize, room: usize },
+    Join { client: usize, room: usize, since: From },
     Leave { client: usize, room: usize },
     Talk { client: usize, room: usize, long: bool },
     Direct { client: usize, to: usize },
@@ -29,6 +29,34 @@ enum Act {
     Steps { count: usize },
     Calm,
     Pass { ms: u64 },
+}
+
+/// Where a client asks to go on from.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Now,
+    Last(u32),
+    /// From this message of the room, counted from the newest of all its epochs.
+    Said(usize),
+}
+
+/// The same, as the request said it.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Now,
+    Last(u64),
+    Position { epoch: u64, seq: u64 },
+}
+
+impl Asked {
+    /// After which message the replay begins in a room that stands at this head.
+    fn from(self, epoch: u64, head: u64) -> u64 {
+        match self {
+            Self::Last(count) => head.saturating_sub(count),
+            Self::Position { epoch: known, seq } if known == epoch => seq,
+            Self::Now | Self::Position { .. } => head,
+        }
+    }
 }
 
 const NAMES: [&str; 4] = ["ada", "bob", "eve", "tom"];
@@ -47,7 +75,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         3 => (0..3_usize, 0..FORMS.len(), 0..NAMES.len())
             .prop_map(|(shard, speaks, name)| Act::Connect { shard, speaks, name }),
-        6 => (client.clone(), room.clone()).prop_map(|(client, room)| Act::Join { client, room }),
+        8 => (client.clone(), room.clone(), from()).prop_map(|(client, room, since)| Act::Join { client, room, since }),
         2 => (client.clone(), room.clone()).prop_map(|(client, room)| Act::Leave { client, room }),
         14 => (client.clone(), room, any::<bool>()).prop_map(|(client, room, long)| Act::Talk { client, room, long }),
         3 => (client.clone(), 0..NAMES.len()).prop_map(|(client, to)| Act::Direct { client, to }),
@@ -64,17 +92,30 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn from() -> impl Strategy<Value = From> {
+    prop_oneof![
+        2 => Just(From::Now),
+        1 => (1..8_u32).prop_map(From::Last),
+        2 => (0..8_usize).prop_map(From::Said),
+    ]
+}
+
 struct Run {
     world: World,
     clients: Vec<(usize, Speaks)>,
     said: u32,
+    /// Whether what is said is stored.
+    stored: bool,
+    /// What each join asked for, by client and request.
+    joins: BTreeMap<(usize, u64), Asked>,
     told: BTreeMap<usize, Vec<Told>>,
 }
 
 impl Run {
-    fn new(shards: usize, inbox: usize, ring_bytes: usize, seed: u64) -> Self {
+    fn new(shards: usize, inbox: usize, ring_bytes: usize, legacy_history: u32, seed: u64) -> Self {
         let mut world = World::with(shards, inbox, |settings| {
             settings.ring_bytes = ring_bytes;
+            settings.legacy_history = legacy_history;
             settings.yield_writes = 3;
             settings.dead_after = std::time::Duration::from_secs(1_000_000);
         });
@@ -83,8 +124,58 @@ impl Run {
             world,
             clients: Vec::new(),
             said: 0,
+            stored: false,
+            joins: BTreeMap::new(),
             told: BTreeMap::new(),
         }
+    }
+
+    /// The same before a store. There are no direct messages then: what a session is given of them depends on more than this
+    /// model knows.
+    fn stored(self) -> Self {
+        Self {
+            world: self.world.kept(),
+            stored: true,
+            ..self
+        }
+    }
+
+    /// Everything happens that can.
+    fn calm(&mut self) {
+        if self.stored {
+            self.world.store_answers();
+        } else {
+            self.world.calm();
+        }
+    }
+
+    /// A position that a client of this room may know.
+    fn position(&self, room: &str, back: usize) -> Asked {
+        let said = self.world.said.borrow();
+        let mut talks = said.iter().rev().filter(|(name, _)| name.as_str() == room);
+        talks.nth(back).map_or(Asked::Now, |(_, talk)| Asked::Position {
+            epoch: talk.epoch,
+            seq: talk.seq,
+        })
+    }
+
+    fn join(&mut self, client: usize, room: &str, since: From) {
+        let asked = match since {
+            From::Now => Asked::Now,
+            From::Last(count) => Asked::Last(count.into()),
+            From::Said(back) => self.position(room, back),
+        };
+        let mut join = plaza::Join {
+            room: room.into(),
+            ..Default::default()
+        };
+        match asked {
+            Asked::Now => {}
+            Asked::Last(count) => join.last = count as u32,
+            Asked::Position { epoch, seq } => (join.epoch, join.seq) = (epoch, seq),
+        }
+        let id = self.world.ask(client, Ask::Join(join));
+        self.joins.insert((client, id), asked);
     }
 
     fn act(&mut self, act: &Act) {
@@ -104,9 +195,9 @@ impl Run {
         let of = |index: usize| self.clients[index % self.clients.len()];
         match *act {
             Act::Connect { .. } => {}
-            Act::Join { client, room } => {
+            Act::Join { client, room, since } => {
                 if let (client, Speaks::Json | Speaks::Protobuf) = of(client) {
-                    world.join(client, ROOMS[room]);
+                    self.join(client, ROOMS[room], since);
                 }
             }
             Act::Leave { client, room } => {
@@ -125,7 +216,7 @@ impl Run {
                 }
             }
             Act::Direct { client, to } => {
-                if let (client, Speaks::Json | Speaks::Protobuf) = of(client) {
+                if let (false, (client, Speaks::Json | Speaks::Protobuf)) = (self.stored, of(client)) {
                     self.said += 1;
                     world.direct(client, NAMES[to], &format!("#{}#", self.said));
                 }
@@ -150,8 +241,11 @@ impl Run {
                 for _ in 0..count {
                     world.step();
                 }
+                if self.stored && count % 2 == 0 {
+                    world.store_answers_once();
+                }
             }
-            Act::Calm => world.calm(),
+            Act::Calm => self.calm(),
             Act::Pass { ms } => world.pass_ms(ms),
         }
     }
@@ -161,8 +255,9 @@ impl Run {
         for (client, _) in self.clients.clone() {
             self.world.set_room(client, OPEN);
         }
-        self.world.calm();
+        self.calm();
         self.world.pass_ms(5_000);
+        self.calm();
         self.world.check_rest();
         for (client, _) in self.clients.clone() {
             let told = self.world.told(client);
@@ -195,6 +290,8 @@ impl Run {
         let over = self.world.is_over(client);
         // Room → (epoch, the next seq it must hear of).
         let mut open: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        // Room → the newest seq when it joined.
+        let mut heads: BTreeMap<String, u64> = BTreeMap::new();
         let mut answered: BTreeSet<u64> = BTreeSet::new();
         let mut last_request = 0;
         let mut directs = BTreeSet::new();
@@ -217,13 +314,18 @@ impl Run {
             let at = |field: &str| message[field].as_object();
             if let Some(joined) = at("joined") {
                 let room = joined["room"].as_str().unwrap().to_owned();
-                let next = joined["head"].as_u64().unwrap() + 1;
-                let before = open.insert(room, (joined["epoch"].as_u64().unwrap(), next));
+                let number = |field: &str| joined[field].as_u64().unwrap();
+                let (epoch, head, from) = (number("epoch"), number("head"), number("from"));
+                let asked = self.joins[&(client, message["id"].as_u64().unwrap())];
+                assert_eq!(from, asked.from(epoch, head), "{asked:?} at {head}");
+                heads.insert(room.clone(), head);
+                let before = open.insert(room, (epoch, from + 1));
                 assert!(before.is_none(), "joined twice");
             } else if let Some(said) = at("message") {
                 let room = said["room"].as_str().unwrap();
                 let (epoch, next) = open.get_mut(room).expect("a talk of a room it is not in");
                 let seq = said["seq"].as_u64().unwrap();
+                begin(epoch, *next, &message["message"]);
                 assert_eq!((said["epoch"].as_u64().unwrap(), seq), (*epoch, *next), "in {room}");
                 let talks = &log[&(room.to_owned(), *epoch)];
                 assert_eq!(
@@ -234,6 +336,7 @@ impl Run {
             } else if let Some(gap) = at("gap") {
                 let room = gap["room"].as_str().unwrap();
                 let (epoch, next) = open.get_mut(room).expect("a gap in a room it is not in");
+                begin(epoch, *next, &message["gap"]);
                 assert_eq!(gap["epoch"].as_u64().unwrap(), *epoch);
                 assert_eq!(gap["from"].as_u64().unwrap(), *next, "a gap that begins elsewhere");
                 let to = gap["to"].as_u64().unwrap();
@@ -245,7 +348,11 @@ impl Run {
                 *next = to + 1;
             } else if let Some(left) = at("left") {
                 let room = left["room"].as_str().unwrap();
-                open.remove(room).expect("left without having joined");
+                let (_, next) = open.remove(room).expect("left without having joined");
+                assert!(
+                    next > heads[room],
+                    "left {room} at {next} without a word about what was missed"
+                );
             } else if let Some(direct) = at("direct") {
                 assert!(
                     directs.insert(direct["text"].as_str().unwrap().to_owned()),
@@ -346,7 +453,7 @@ impl Run {
         for (client, _) in self.clients.clone() {
             self.world.hang_up(client);
         }
-        self.world.calm();
+        self.calm();
         self.world.check_rest();
         for room in ROOMS {
             assert_eq!(self.world.users(room), (Vec::new(), 0), "{room} after all have gone");
@@ -357,6 +464,13 @@ impl Run {
                 .iter()
                 .all(|engine| engine.home.is_empty() && engine.rooms.is_empty())
         );
+    }
+}
+
+/// The epoch of a durable room begins with its first message, whether a member is sent it or told that it is not.
+fn begin(epoch: &mut u64, next: u64, told: &serde_json::Value) {
+    if (*epoch, next) == (0, 1) {
+        *epoch = told["epoch"].as_u64().unwrap();
     }
 }
 
@@ -375,10 +489,10 @@ fn legacy(dialect: &str, kind: &str, text: &str) -> Vec<u8> {
     }
 }
 
-fn run(shards: usize, inbox: usize, ring_bytes: usize, seed: u64, acts: &[Act]) {
-    let mut run = Run::new(shards, inbox, ring_bytes, seed);
+fn run(mut run: Run, acts: &[Act]) {
     for act in acts {
         run.act(act);
+        run.world.check_rings();
     }
     run.finish();
     for (client, speaks) in run.clients.clone() {
@@ -391,12 +505,12 @@ fn run(shards: usize, inbox: usize, ring_bytes: usize, seed: u64, acts: &[Act]) 
 }
 
 /// How many sequences each property is tried on; `PLAZA_SEQUENCES` for a longer night.
-fn config() -> ProptestConfig {
+fn config(usual: u32) -> ProptestConfig {
     let cases = std::env::var("PLAZA_SEQUENCES")
         .ok()
         .and_then(|count| count.parse().ok());
     ProptestConfig {
-        cases: cases.unwrap_or(96),
+        cases: cases.unwrap_or(usual),
         failure_persistence: None,
         rng_seed: proptest::test_runner::RngSeed::Fixed(7),
         max_shrink_iters: 4_000,
@@ -405,24 +519,42 @@ fn config() -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    // Each opens a store.
+    #![proptest_config(config(24))]
+
+    #[test]
+    fn members_of_durable_rooms_are_given_exactly_the_talks_of_their_membership(
+        shards in 1..=3_usize,
+        ring_bytes in prop_oneof![Just(3_000_usize), Just(1 << 20)],
+        legacy_history in 0..4_u32,
+        seed in any::<u64>(),
+        acts in prop::collection::vec(act(), 1..120),
+    ) {
+        run(Run::new(shards, 1 << 10, ring_bytes, legacy_history, seed).stored(), &acts);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(96))]
 
     #[test]
     fn members_are_given_exactly_the_talks_of_their_membership(
         shards in 1..=3_usize,
+        legacy_history in 0..4_u32,
         seed in any::<u64>(),
         acts in prop::collection::vec(act(), 1..160),
     ) {
-        run(shards, 1 << 10, 1 << 20, seed, &acts);
+        run(Run::new(shards, 1 << 10, 1 << 20, legacy_history, seed), &acts);
     }
 
     #[test]
     fn with_tiny_rings_and_inboxes_talks_and_gaps_together_are_what_was_said(
         shards in 1..=3_usize,
         inbox in 1..4_usize,
+        legacy_history in 0..4_u32,
         seed in any::<u64>(),
         acts in prop::collection::vec(act(), 1..160),
     ) {
-        run(shards, inbox, 3_000, seed, &acts);
+        run(Run::new(shards, inbox, 3_000, legacy_history, seed), &acts);
     }
 }
