@@ -104,8 +104,12 @@ pub const PACE_PROBES_MOST: u16 = 64;
 pub const BATCH_BYTES: usize = 256 * 1024;
 /// Batches kept per flush, one per view and cursor; members at other cursors get one of their own.
 pub const BATCHES_PER_FLUSH: usize = 32;
-/// Bytes of replies that may wait for a socket; above it the connection is not read, and not given its mail.
+/// Bytes of replies that may wait for a socket; above it the connection is given nothing more from the ring or the store that it
+/// missed.
 pub const PRIVATE_BYTES: usize = 256 * 1024;
+/// Bytes of replies above that with which the connection is not read any more. What it missed stops at the first message beyond
+/// the bound; without room for that one, a client would not be read, nor its pongs, before it has been given all of it.
+pub const PRIVATE_BYTES_BESIDE: usize = NATIVE_MESSAGE_BYTES;
 /// Bytes of replies that end the connection when one more comes: only what others send it can get it here.
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Bytes of replies that may wait for all full sockets of a shard together; above it each may keep less waiting.
@@ -127,6 +131,10 @@ pub const ARRIVALS_PER_TURN: usize = 64;
 pub const READ_BYTES: usize = 64 * 1024;
 /// How long a closing connection may take to read what it was told and close from its side.
 pub const LINGER: Duration = Duration::from_secs(2);
+/// A client that takes what it is sent all the time, and from which nothing comes for so many times `chat.dead_after`, is too
+/// slow: its pong is stuck behind what it still has to read. The largest buffers of two kernels, 10 MiB, are read in 5 min at
+/// 34 KiB/s; who reads more slowly than that cannot be told from who never answers.
+pub const SLOW_READER_TIMES: u32 = 5;
 /// The least that a client waits before it comes back after a goodbye, on top of its random part.
 pub const RETRY_LEAST: Duration = Duration::from_millis(500);
 /// How long the sender of a dialect without words for `busy` is not read before it is closed.

@@ -166,7 +166,8 @@ settings! {
         native_ping: Duration = "25s", within "1s"..="10min";
         /// Other paces for the older dialects than their originals had, such as { "chat-request" = "20s" }.
         legacy_pings: BTreeMap<String, Duration> = "", within "1s"..="10min";
-        /// A connection that has sent nothing for this long, not even a pong, is gone.
+        /// A connection that has sent nothing for this long, not even a pong, is gone. One that takes what it is sent all the time,
+        /// but cannot keep up, has five times as long.
         dead_after: Duration = "60s", within "2s"..="1h";
         /// A user who has said nothing for this long is disconnected; pongs do not count. Off: people read.
         idle_kick: Option<Duration> = "off", within "10s"..="30d";

@@ -64,13 +64,14 @@ reasons! {
         Vanished = "vanished",
         /// The user said so: exit, logout.
         Exit = "exit",
-        /// Nothing was received for `chat.dead_after`.
+        /// For `chat.dead_after` nothing came, nor did a full socket take anything.
         Dead = "dead",
         /// The user said nothing for as long as the idle settings allow.
         Idle = "idle",
         /// The socket took nothing for `flush.write_timeout`.
         WriteTimeout = "write_timeout",
-        /// The cursor fell off the ring, and the dialect has no words for a gap.
+        /// The client read too slowly: its cursor fell off the ring and its dialect has no words for a gap, or it took what it was sent
+        /// and answered nothing for five times `chat.dead_after`, or more waited for its socket than may.
         SlowReader = "slow_reader",
         /// The server stayed busy for longer than a paused sender waits.
         BusyTooLong = "busy_too_long",

@@ -40,12 +40,14 @@ pub(crate) struct Connection<S> {
     pub(crate) opened_ms: u64,
     /// When the last bytes came, milliseconds.
     pub(crate) heard_ms: u64,
+    /// When its socket, which was full, last took bytes, so that its peer reads; whole seconds, rounded up.
+    taken_s: u32,
     /// When the next ping is due.
     pub(crate) ping_ms: u64,
     /// When the reader began to have something unfinished; 0: nothing is.
     pub(crate) unfinished_ms: u64,
-    /// The tick of the wheel at which this connection comes up; entries for other ticks are stale.
-    pub(crate) tick: u64,
+    /// The tick of the wheel at which this connection comes up; entries for other ticks are stale. Enough for 13 years.
+    pub(crate) tick: u32,
     /// Requests not answered yet.
     pub(crate) underway: u32,
     /// A hello that waits for the store.
@@ -204,6 +206,8 @@ pub(crate) struct Outgoing {
     private: BytesMut,
     /// A pong waits in `control`: the next one takes its place.
     pong: Option<(u32, u32)>,
+    /// A ping waits in `control`: the next one is not needed.
+    ping: bool,
     /// The socket was full at this time (milliseconds), and a task waits for room.
     pub(crate) blocked_ms: Option<u64>,
 }
@@ -220,6 +224,33 @@ pub(crate) enum Written {
 }
 
 impl<S: Socket> Connection<S> {
+    /// A connection that has just come and has said nothing yet.
+    pub(crate) fn new(socket: S, generation: u32, phase: Phase, reader: FrameReader, now_ms: u64) -> Self {
+        Self {
+            socket,
+            generation,
+            reader: Some(reader),
+            phase,
+            session: None,
+            memberships: Vec::new(),
+            outgoing: None,
+            opened_ms: now_ms,
+            heard_ms: now_ms,
+            taken_s: 0,
+            ping_ms: u64::MAX,
+            unfinished_ms: 0,
+            tick: 0,
+            underway: 0,
+            paused: false,
+            dirty: false,
+            congested: false,
+            claiming: None,
+            questions: 0,
+            renaming: false,
+            spoken: false,
+        }
+    }
+
     pub(crate) fn blocked(&self) -> bool {
         self.outgoing
             .as_ref()
@@ -249,11 +280,55 @@ impl<S: Socket> Connection<S> {
         }
     }
 
+    /// When its peer last gave a sign of life, milliseconds: bytes came, or a full socket took some.
+    pub(crate) fn alive_ms(&self) -> u64 {
+        self.heard_ms.max(u64::from(self.taken_s) * 1_000)
+    }
+
+    /// The whole shard stood still for so long: that time counts nowhere as silence.
+    pub(crate) fn excuse_standstill(&mut self, stood_ms: u64, now_ms: u64) {
+        let later = |at: &mut u64| *at = (*at + stood_ms).min(now_ms);
+        self.taken_s = seconds((u64::from(self.taken_s) * 1_000 + stood_ms).min(now_ms));
+        later(&mut self.heard_ms);
+        if self.unfinished_ms > 0 {
+            later(&mut self.unfinished_ms);
+        }
+        if let Some(outgoing) = &mut self.outgoing
+            && let Some(blocked) = &mut outgoing.blocked_ms
+        {
+            later(blocked);
+        }
+        match &mut self.session {
+            Some(session) => {
+                later(&mut session.said_ms);
+                if let Some(held) = &mut session.held {
+                    later(&mut held.since_ms);
+                }
+            }
+            None => later(&mut self.opened_ms),
+        }
+    }
+
+    /// It is not read, so nothing that its peer says can be heard: that time counts nowhere as silence.
+    pub(crate) fn excuse_silence(&mut self, now_ms: u64) {
+        self.heard_ms = now_ms;
+        if self.unfinished_ms > 0 {
+            self.unfinished_ms = now_ms;
+        }
+        // Who has said exit is not read any more, and waits for nothing but the end.
+        if let Some(session) = &mut self.session
+            && session.exiting.is_none()
+        {
+            session.said_ms = now_ms;
+        }
+    }
+
     /// Writes what waits, as far as it goes. The bytes written are added to `count`.
     pub(crate) fn drain(&mut self, now_ms: u64, count: &mut u64) -> Written {
         let Some(outgoing) = self.outgoing.as_mut() else {
             return Written::All;
         };
+        let was_full = outgoing.blocked_ms.is_some();
         loop {
             let bytes: &[u8] = if !outgoing.torn.is_empty() {
                 &outgoing.torn
@@ -272,10 +347,13 @@ impl<S: Socket> Connection<S> {
             };
             *count += written as u64;
             outgoing.take(written);
+            if !all && (written > 0 || outgoing.blocked_ms.is_none()) {
+                outgoing.blocked_ms = Some(now_ms);
+            }
+            if was_full && written > 0 {
+                self.taken_s = seconds(now_ms);
+            }
             if !all {
-                if written > 0 || outgoing.blocked_ms.is_none() {
-                    outgoing.blocked_ms = Some(now_ms);
-                }
                 return Written::Full;
             }
         }
@@ -294,9 +372,12 @@ impl Outgoing {
         &mut self.private
     }
 
-    /// Appends a control frame.
-    pub(crate) fn control(&mut self, frame: &[u8]) {
-        self.control.extend_from_slice(frame);
+    /// Appends a ping, unless one waits already.
+    pub(crate) fn ping(&mut self, frame: &[u8]) {
+        if !self.ping {
+            self.control.extend_from_slice(frame);
+            self.ping = true;
+        }
     }
 
     /// Appends a pong; one that still waits is replaced (RFC 6455 section 5.5.3).
@@ -324,6 +405,7 @@ impl Outgoing {
             &mut self.private
         } else {
             self.pong = None;
+            self.ping = false;
             &mut self.control
         };
         let boundary = frame_boundary(source, written);
@@ -334,6 +416,10 @@ impl Outgoing {
             *source = BytesMut::new();
         }
     }
+}
+
+fn seconds(ms: u64) -> u32 {
+    u32::try_from(ms.div_ceil(1_000)).unwrap_or(u32::MAX)
 }
 
 /// The first boundary between our own frames at or after `at`.

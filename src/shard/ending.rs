@@ -44,7 +44,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(super) fn close_with(&mut self, id: SessionId, frame: &[u8], end: End) {
-        let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
+        let mut wait = limits::LINGER;
+        if end == End::Slow {
+            // Its socket is full: it is given the time that any write has.
+            wait += self.settings.write_timeout;
+        }
+        let until_ms = self.now.ms + wait.as_millis() as u64;
         let dialect = self.dialect(id);
         let Some(connection) = self.connection(id) else { return };
         if matches!(connection.phase, Phase::Closing { .. }) {

@@ -70,29 +70,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn insert(&mut self, socket: S, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
-        let now = self.now.ms;
-        let slot = self.connections.insert(Connection {
-            socket,
-            generation,
-            reader: Some(FrameReader::new(reader)),
-            phase,
-            session: None,
-            memberships: Vec::new(),
-            outgoing: None,
-            opened_ms: now,
-            heard_ms: now,
-            ping_ms: u64::MAX,
-            unfinished_ms: 0,
-            tick: 0,
-            underway: 0,
-            paused: false,
-            dirty: false,
-            congested: false,
-            claiming: None,
-            questions: 0,
-            renaming: false,
-            spoken: false,
-        });
+        let connection = Connection::new(socket, generation, phase, FrameReader::new(reader), self.now.ms);
+        let slot = self.connections.insert(connection);
         let id = SessionId {
             shard: self.me,
             slot: slot as u32,
@@ -154,8 +133,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if !self.connection(id).is_some_and(|connection| connection.paused) || self.flow(id) == Flow::Pause {
             return;
         }
+        let now = self.now.ms;
         let Some(connection) = self.connection(id) else { return };
         connection.paused = false;
+        connection.excuse_silence(now);
         let reading = self.read(id, |reader, sink| reader.resume(sink));
         if reading != Reading::Paused {
             self.wants.push(Want::Wake(id));
@@ -258,7 +239,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             || connection.renaming
             || connection.questions >= limits::QUESTIONS_UNDERWAY
             || connection.underway >= limits::REQUESTS_UNDERWAY
-            || connection.private_bytes() > private_most
+            || connection.private_bytes() > private_most + limits::PRIVATE_BYTES_BESIDE
         {
             return Flow::Pause;
         }

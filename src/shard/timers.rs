@@ -20,7 +20,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let mut due = Vec::new();
         self.wheel.expire(now, |tick, id| due.push((tick, id)));
         for (tick, id) in due {
-            if self.connection(id).is_some_and(|connection| connection.tick == tick) {
+            if self
+                .connection(id)
+                .is_some_and(|connection| u64::from(connection.tick) == tick)
+            {
                 if let Some(connection) = self.connection(id) {
                     connection.tick = 0;
                 }
@@ -42,26 +45,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         }
         let now = self.now.ms;
-        let later = |at: &mut u64| *at = (*at + stood_ms).min(now);
         for (_, connection) in &mut self.connections {
-            later(&mut connection.heard_ms);
-            if connection.unfinished_ms > 0 {
-                later(&mut connection.unfinished_ms);
-            }
-            if let Some(outgoing) = &mut connection.outgoing
-                && let Some(blocked) = &mut outgoing.blocked_ms
-            {
-                later(blocked);
-            }
-            match &mut connection.session {
-                Some(session) => {
-                    later(&mut session.said_ms);
-                    if let Some(held) = &mut session.held {
-                        later(&mut held.since_ms);
-                    }
-                }
-                None => later(&mut connection.opened_ms),
-            }
+            connection.excuse_standstill(stood_ms, now);
         }
     }
 
@@ -88,8 +73,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         else {
             return;
         };
-        if connection.tick == 0 || tick < connection.tick {
-            connection.tick = self.wheel.put(at_ms, id);
+        if connection.tick == 0 || tick < u64::from(connection.tick) {
+            connection.tick = u32::try_from(self.wheel.put(at_ms, id)).unwrap_or(u32::MAX);
         }
     }
 
@@ -99,9 +84,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Phase::Closing { until_ms, .. } => *until_ms,
             Phase::Open(speaking) => {
                 let settings = &self.settings;
+                let dead_after = settings.dead_after.as_millis() as u64;
                 let mut next = connection
                     .ping_ms
-                    .min(connection.heard_ms + settings.dead_after.as_millis() as u64);
+                    .min(connection.alive_ms() + dead_after)
+                    .min(connection.heard_ms + dead_after * u64::from(limits::SLOW_READER_TIMES));
                 if let Some(blocked) = connection.outgoing.as_ref().and_then(|outgoing| outgoing.blocked_ms) {
                     next = next.min(blocked + settings.write_timeout.as_millis() as u64);
                 }
@@ -160,7 +147,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn check(&mut self, id: SessionId) {
         let now = self.now.ms;
         let dead_after = self.settings.dead_after.as_millis() as u64;
-        let write_timeout = self.settings.write_timeout.as_millis() as u64;
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -188,19 +174,26 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     .is_some_and(|session| session.exiting.is_some()),
             ),
         };
-        let blocked = connection.outgoing.as_ref().and_then(|outgoing| outgoing.blocked_ms);
-        if blocked.is_some_and(|blocked| now.saturating_sub(blocked) >= write_timeout) {
-            return self.cut(id, End::WriteTimeout);
-        }
-        // A connection that is not read cannot be heard.
-        if connection.paused {
-            connection.heard_ms = now;
-            if connection.unfinished_ms > 0 {
-                connection.unfinished_ms = now;
+        if self.takes_nothing(id) {
+            // The system tells of room when a third of the buffer is free, which a slow reader needs longer for; it takes bytes
+            // before that.
+            self.writable(id);
+            if self.takes_nothing(id) {
+                self.cut(id, End::WriteTimeout);
             }
+            return;
         }
-        if now.saturating_sub(connection.heard_ms) >= dead_after {
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        if connection.paused {
+            connection.excuse_silence(now);
+        }
+        if now.saturating_sub(connection.alive_ms()) >= dead_after {
             return self.cut(id, End::Timeout);
+        }
+        if now.saturating_sub(connection.heard_ms) >= dead_after * u64::from(limits::SLOW_READER_TIMES) {
+            return self.goodbye(id, None, GoodbyeCode::Slow);
         }
         let unfinished = connection.unfinished_ms;
         if unfinished > 0 && now.saturating_sub(unfinished) >= limits::MESSAGE_AGE.as_millis() as u64 {
@@ -214,10 +207,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         if connection.ping_ms <= now {
             connection.ping_ms = now + self.profiles[usize::from(dialect)].ping_every.as_millis() as u64;
-            if blocked.is_none() {
-                connection.outgoing().control(wire::ping(&[]).as_bytes());
-                self.mark_dirty(id);
-            }
+            // Where the socket is full it goes behind the rest of a torn frame and before all else.
+            connection.outgoing().ping(wire::ping(&[]).as_bytes());
+            self.mark_dirty(id);
         }
         let Some(connection) = self.connections.get(id.slot as usize) else {
             return;
@@ -232,6 +224,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.retry_held(id);
         self.read_on(id);
+    }
+
+    /// Whether a connection's socket has taken nothing for as long as it may.
+    fn takes_nothing(&mut self, id: SessionId) -> bool {
+        let (now, most) = (self.now.ms, self.settings.write_timeout.as_millis() as u64);
+        let outgoing = self.connection(id).and_then(|connection| connection.outgoing.as_ref());
+        outgoing
+            .and_then(|outgoing| outgoing.blocked_ms)
+            .is_some_and(|blocked| now.saturating_sub(blocked) >= most)
     }
 }
 

@@ -44,6 +44,8 @@ impl Clock for TestClock {
 pub(in crate::shard) struct FakeSocket {
     pub(super) taken: RefCell<Vec<u8>>,
     pub(super) room: Cell<usize>,
+    /// It has room of which nothing tells the shard.
+    pub(super) quiet: Cell<bool>,
     dead: Cell<bool>,
     reset: Cell<bool>,
     writes: Cell<usize>,
@@ -56,6 +58,7 @@ impl FakeSocket {
         Self {
             taken: RefCell::default(),
             room: Cell::new(OPEN),
+            quiet: Cell::new(false),
             dead: Cell::new(false),
             reset: Cell::new(false),
             writes: Cell::new(0),
@@ -93,6 +96,7 @@ impl World {
     /// Lets the socket take so many bytes from now on.
     pub(in crate::shard) fn set_room(&mut self, client: usize, bytes: usize) {
         self.clients[client].socket.room.set(bytes);
+        self.clients[client].socket.quiet.set(false);
         self.wake_writer(client);
     }
 
@@ -102,12 +106,20 @@ impl World {
         self.set_room(client, room.saturating_add(bytes));
     }
 
+    /// The same, of which nothing tells the shard.
+    pub(in crate::shard) fn add_room_quietly(&mut self, client: usize, bytes: usize) {
+        let socket = &self.clients[client].socket;
+        socket.room.set(socket.room.get().saturating_add(bytes));
+        socket.quiet.set(true);
+    }
+
     pub(in crate::shard) fn write_cost_us(&mut self, client: usize, us: u64) {
         self.clients[client].socket.write_cost_us.set(us);
     }
 
     pub(super) fn wake_writer(&mut self, client: usize) {
-        if !self.clients[client].waiting || self.clients[client].socket.room.get() == 0 {
+        let socket = &self.clients[client].socket;
+        if !self.clients[client].waiting || socket.room.get() == 0 || socket.quiet.get() {
             return;
         }
         let id = self.clients[client].id;

@@ -30,10 +30,7 @@ impl World {
                 continue;
             };
             match want {
-                Want::WaitWritable(_) => {
-                    assert!(!client.waiting, "two tasks wait for the same socket");
-                    client.waiting = true;
-                }
+                Want::WaitWritable(_) => client.waiting = true,
                 // Whether there is something to read is looked at in every step.
                 Want::Wake(_) => {}
                 Want::Shut(_) => {
@@ -89,7 +86,8 @@ impl World {
                 let client = thing - 2 * shards;
                 let (waiting, room) = (self.clients[client].waiting, self.clients[client].socket.room.get());
                 let unread = self.clients[client].unread.len();
-                if waiting && room > 0 {
+                let quiet = self.clients[client].socket.quiet.get();
+                if waiting && room > 0 && !quiet {
                     self.wake_writer(client);
                     return true;
                 }

@@ -11,4 +11,5 @@ mod parked;
 mod pressure;
 mod rooms;
 mod saying;
+mod slow_readers;
 mod timers;
