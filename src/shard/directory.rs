@@ -17,6 +17,8 @@ pub(crate) struct Directory {
     owner_key: OwnerKey,
     guests: std::sync::atomic::AtomicU64,
     tags: std::sync::atomic::AtomicU32,
+    /// How many sessions each shard has.
+    sessions: Underway,
     /// Who wants to be told when a user goes.
     watchers: DashMap<UserName, Watched, foldhash::fast::RandomState>,
     /// Events of rooms.
@@ -59,7 +61,7 @@ impl std::fmt::Debug for OwnerKey {
     }
 }
 
-/// Bytes on their way to each shard.
+/// A count for each shard: bytes on their way to it, or what it has.
 #[derive(Debug)]
 pub(crate) struct Underway(Box<[CachePadded<AtomicUsize>]>);
 
@@ -92,6 +94,7 @@ impl Directory {
             owner_key,
             guests: std::sync::atomic::AtomicU64::new(1),
             tags: std::sync::atomic::AtomicU32::new(seed as u32),
+            sessions: Underway::new(shards),
             watchers: map_of(),
             events: Underway::new(shards),
             directs: Underway::new(shards),
@@ -135,6 +138,7 @@ impl Directory {
         let Some(map) = self.shards.get(usize::from(session.shard.0)) else {
             return;
         };
+        self.sessions.add(session.shard, 1);
         map.entry(user.clone())
             .and_modify(|sessions| match sessions {
                 Sessions::One(first) => *sessions = Sessions::Many(Box::new(vec![*first, session])),
@@ -152,6 +156,7 @@ impl Directory {
         let Some(map) = self.shards.get(usize::from(session.shard.0)) else {
             return;
         };
+        self.sessions.take(session.shard, 1);
         map.remove_if_mut(user, |_, sessions| match sessions {
             Sessions::One(only) => *only == session,
             Sessions::Many(many) => {
@@ -170,9 +175,9 @@ impl Directory {
             .map(|(shard, _)| ShardId(shard as u16))
     }
 
-    /// Users of one shard. Called by that shard alone: it looks at every inner map.
+    /// Sessions on one shard, all those of a user.
     pub(crate) fn sessions_of(&self, shard: ShardId) -> usize {
-        self.shards.get(usize::from(shard.0)).map_or(0, DashMap::len)
+        self.sessions.to(shard)
     }
 
     /// The user's sessions on one shard.

@@ -200,6 +200,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 return false;
             }
         }
+        self.count_lags(id);
         if self.catch_up(id) {
             // The replies are out, whatever the rooms still have for it.
             self.mail_after_write(id);

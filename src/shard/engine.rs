@@ -325,7 +325,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ring_bytes: self.ring_bytes,
             waiting_bytes: self.waiting_bytes,
             inbox: 0,
-            kept: self.outbox.kept(),
+            overflow: 0,
         }
     }
 

@@ -264,7 +264,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     Written::Dead => Some(Delivered::Dead),
                 };
                 waiting.unwrap_or_else(|| {
-                    self.stats.lags.push(end - member.cursor);
                     self.batches.clear();
                     deliver(
                         &room.ring,
@@ -290,9 +289,27 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
+    /// Counts how far behind a slow consumer is in its rooms, now that its socket has room again.
+    pub(super) fn count_lags(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
+        for membership in &connection.memberships {
+            let Some(room) = self.rooms.get(membership.room as usize) else {
+                continue;
+            };
+            let member = room.members.get(membership.member as usize);
+            let behind = member
+                .filter(|member| !member.held)
+                .map_or(0, |member| room.ring.end().saturating_sub(member.cursor));
+            if behind > 0 {
+                self.stats.lags.push(behind);
+            }
+        }
+    }
+
     /// A member's cursor fell off the ring: it is told what it missed, or sent away.
     fn lagged(&mut self, id: SessionId, place: u32) {
-        self.stats.gaps += 1;
         let Some(connection) = self.connections.get(id.slot as usize) else {
             return;
         };
@@ -334,6 +351,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                         to,
                         lost: !room.history,
                     };
+                    self.stats.gaps += 1;
                     self.reply(id, None, &gap);
                 }
             }

@@ -15,7 +15,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll},
 };
 
@@ -28,6 +28,8 @@ pub(crate) struct Inbox<M> {
     waker: AtomicWaker,
     /// Which senders, by number, keep messages for this shard.
     starved: Box<[AtomicBool]>,
+    /// Messages that did not fit and wait at their senders. Only counted, for a metric: nothing is decided by it.
+    overflow: AtomicUsize,
     #[cfg(all(test, plaza_loom))]
     pub(crate) forget_to_look_again: bool,
 }
@@ -48,6 +50,7 @@ impl<M> Inbox<M> {
             asleep: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             starved: (0..senders).map(|_| AtomicBool::new(false)).collect(),
+            overflow: AtomicUsize::new(0),
             #[cfg(all(test, plaza_loom))]
             forget_to_look_again: false,
         }
@@ -77,6 +80,11 @@ impl<M> Inbox<M> {
     /// How many messages wait.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// How many messages wait at their senders because they do not fit.
+    pub(crate) fn overflow(&self) -> usize {
+        self.overflow.load(Ordering::Relaxed)
     }
 
     /// Wakes the senders that keep messages for this shard. The owner calls it after it has made room.
@@ -149,21 +157,19 @@ impl<M> Outbox<M> {
 
     /// Sends in order; keeps what does not fit.
     pub(crate) fn send(&mut self, to: usize, message: M) {
-        let kept = &mut self.kept[to];
-        if kept.is_empty() {
-            match self.inboxes[to].push(message) {
-                Ok(()) => return,
-                Err(message) => {
-                    kept.push_back(message);
-                    self.kept_total += 1;
-                }
-            }
-        } else {
-            kept.push_back(message);
-            self.kept_total += 1;
-            return;
+        if !self.kept[to].is_empty() {
+            return self.keep(to, message);
         }
-        self.retry_one(to);
+        if let Err(message) = self.inboxes[to].push(message) {
+            self.keep(to, message);
+            self.retry_one(to);
+        }
+    }
+
+    fn keep(&mut self, to: usize, message: M) {
+        self.kept[to].push_back(message);
+        self.kept_total += 1;
+        self.inboxes[to].overflow.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tries to send what is kept; called when the shard is woken.
@@ -187,7 +193,10 @@ impl<M> Outbox<M> {
         let mut said_so = false;
         while let Some(message) = kept.pop_front() {
             match inbox.push(message) {
-                Ok(()) => self.kept_total -= 1,
+                Ok(()) => {
+                    self.kept_total -= 1;
+                    inbox.overflow.fetch_sub(1, Ordering::Relaxed);
+                }
                 Err(message) => {
                     kept.push_front(message);
                     if said_so {
@@ -210,6 +219,27 @@ impl<M> Outbox<M> {
 mod tests {
     use super::*;
     use std::{future::poll_fn, thread};
+
+    #[test]
+    fn what_does_not_fit_an_inbox_is_its_overflow_and_no_other_inboxes() {
+        // Numbers 0 and 1 send; 1 and 2 are full when they hold two.
+        let inboxes: Arc<[Inbox<u8>]> = (0..3).map(|_| Inbox::new(2, 3)).collect();
+        let mut outboxes = [0, 1].map(|me| Outbox::new(me, inboxes.clone()));
+        for outbox in &mut outboxes {
+            for message in 0..3 {
+                outbox.send(2, message);
+            }
+        }
+        let overflow = || inboxes.iter().map(Inbox::overflow).collect::<Vec<_>>();
+        assert_eq!(overflow(), [0, 0, 4]);
+        inboxes[2].pop();
+        outboxes[0].retry();
+        assert_eq!(overflow(), [0, 0, 3]);
+        while inboxes[2].pop().is_some() {
+            outboxes.iter_mut().for_each(Outbox::retry);
+        }
+        assert_eq!(overflow(), [0, 0, 0]);
+    }
 
     #[test]
     fn every_message_of_every_sender_arrives_once_and_in_order_through_a_tiny_queue() {

@@ -82,13 +82,13 @@ impl Report for Reporter {
         }
         shard.rooms.set(now.rooms as i64);
         shard.members.set(now.members as i64);
-        shard.blocked_members.set(now.blocked as i64);
+        shard.blocked_connections.set(now.blocked as i64);
         shard.inflight_bytes.set(now.underway_bytes as i64);
         shard.sessions.set(now.sessions as i64);
         shard.ring_bytes.set(now.ring_bytes as i64);
         shard.waiting_bytes.set(now.waiting_bytes as i64);
         shard.inbox_messages.set(now.inbox as i64);
-        shard.overflow_messages.set(now.kept as i64);
+        shard.overflow_messages.set(now.overflow as i64);
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) struct Standing {
     pub(crate) ring_bytes: usize,
     pub(crate) waiting_bytes: usize,
     pub(crate) inbox: usize,
-    pub(crate) kept: usize,
+    pub(crate) overflow: usize,
 }
 
 /// Counts one connection of a shard for as long as it lives.
@@ -436,6 +436,7 @@ impl Local {
             let standing = Standing {
                 blocked: self.blocked.borrow().len(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
+                overflow: self.shards.inboxes.get(me).map_or(0, Inbox::overflow),
                 ..engine.standing()
             };
             report.report(self.me, &mut engine.stats, &standing);

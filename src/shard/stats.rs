@@ -22,10 +22,11 @@ pub(crate) struct Stats {
     pub(crate) refusals: Vec<ErrorCode>,
     /// Senders that are not read because the home of a room is busy.
     pub(crate) paused: u64,
+    /// Gaps that members were told because their cursor fell off the ring.
     pub(crate) gaps: u64,
     /// Cost of each flush, microseconds, and the longest batch it wrote, bytes.
     pub(crate) flushes: Vec<(u64, usize)>,
-    /// How far behind members were that read again, in events.
+    /// How far behind members were when their socket, which had been full, had room again, in events.
     pub(crate) lags: Vec<u64>,
     /// Why connections ended, and which dialect they spoke.
     pub(crate) ends: Vec<(Option<u8>, super::End)>,

@@ -66,25 +66,25 @@ pub struct ShardMetrics {
     pub held_back: Counter,
     /// Connections ended, by reason.
     pub closes: Counters<CloseReason>,
-    /// Gaps that members were told.
+    /// Gaps that members were told because their cursor fell off the ring.
     pub gaps: Counter,
     /// How long one flush of a room took, in seconds.
     pub flush_seconds: Histogram,
-    /// How many bytes one flush had for a member at its cursor.
+    /// Bytes of the largest batch that one flush wrote to a member.
     pub flush_batch_bytes: Histogram,
-    /// How many events the slowest member was behind when a flush began.
+    /// How many events a slow consumer was behind in a room when its socket had room again.
     pub cursor_lag_events: Histogram,
-    /// Members whose socket is full.
-    pub blocked_members: Gauge,
+    /// Connections whose socket is full.
+    pub blocked_connections: Gauge,
     /// Bytes in the rings of this shard.
     pub ring_bytes: Gauge,
     /// Bytes that wait for full sockets.
     pub waiting_bytes: Gauge,
     /// Messages in this shard's inbox.
     pub inbox_messages: Gauge,
-    /// Messages that other shards keep because this shard's inbox is full, as this shard's own waiting ones.
+    /// Messages that do not fit this shard's full inbox and wait at their senders.
     pub overflow_messages: Gauge,
-    /// Bytes of events on the way to this shard.
+    /// Bytes of events and direct messages on the way to this shard's sessions.
     pub inflight_bytes: Gauge,
     /// Bytes read from sockets.
     pub received_bytes: Counter,

@@ -131,7 +131,11 @@ impl Table {
             SHARD,
             "Times that a session was not read for a while because it sent more than `chat.messages_per_second`.",
         );
-        let deliveries = self.counters("deliveries", SHARD, "Frames of events given to members' sockets.");
+        let deliveries = self.counters(
+            "deliveries",
+            SHARD,
+            "Events written to members' sockets, each once per member.",
+        );
         let gaps = self.counters(
             "gaps",
             SHARD,
@@ -150,9 +154,9 @@ impl Table {
         let lag = self.histograms(
             "cursor_lag_events",
             counts,
-            "How many events the slowest member was behind when a flush began.",
+            "How many events a slow consumer was behind in a room when its socket, which had been full, had room again.",
         );
-        let blocked = self.gauges("blocked_members", SHARD, "Members whose socket is full.");
+        let blocked = self.gauges("blocked_connections", SHARD, "Connections whose socket is full.");
         let rings = self.gauges("ring_bytes", SHARD, "Bytes in the rings of the shard's rooms.");
         let waiting = self.gauges(
             "waiting_bytes",
@@ -163,7 +167,7 @@ impl Table {
         let overflow = self.gauges(
             "overflow_messages",
             SHARD,
-            "Messages that the shard keeps because another's inbox is full.",
+            "Messages that do not fit the shard's full inbox and wait at the shards that send them.",
         );
         let inflight = self.gauges(
             "inflight_bytes",
@@ -198,7 +202,7 @@ impl Table {
                 flush_seconds: flush.get_or_create_owned(&label()),
                 flush_batch_bytes: batch.get_or_create_owned(&label()),
                 cursor_lag_events: lag.get_or_create_owned(&label()),
-                blocked_members: blocked.get_or_create_owned(&label()),
+                blocked_connections: blocked.get_or_create_owned(&label()),
                 ring_bytes: rings.get_or_create_owned(&label()),
                 waiting_bytes: waiting.get_or_create_owned(&label()),
                 inbox_messages: inbox.get_or_create_owned(&label()),

@@ -125,6 +125,12 @@ impl World {
         let id = self.id(client);
         self.engine(client).connection(id).is_none()
     }
+
+    /// What does not fit the inbox of each shard.
+    pub(super) fn overflow(&self) -> Vec<usize> {
+        self.inboxes.iter().map(Inbox::overflow).collect()
+    }
+
     /// Requests of this client that have no answer yet, as its shard counts them.
     pub(super) fn underway(&mut self, client: usize) -> u32 {
         let id = self.id(client);
