@@ -43,6 +43,8 @@ export class Conversation {
   pending = [];
   /** Who is typing, until when (by the clock that nobody sets). */
   typing = new Map();
+  /** The room was entered under other numbers than before, and nothing has come since. */
+  #anew = false;
   #now;
   #seen = new Map();
   /** Messages of former epochs by number and time: one that the new epoch has too is the same message. */
@@ -118,7 +120,8 @@ export class Conversation {
     if (!known) {
       const wentBack = this.last !== null && this.epoch === epoch;
       // After a position, `from` is how far the server still has what we have.
-      if (wentBack || this.#isAnother(epoch)) this.#begin(epoch, history && from <= (this.last ?? 0) ? from : 0);
+      this.#anew = wentBack || this.#isAnother(epoch);
+      if (this.#anew) this.#begin(epoch, history && from <= (this.last ?? 0) ? from : 0);
       Object.assign(this, { epoch, last: from });
     }
     Object.assign(this, { head, online, topic: topic ?? '', history: Boolean(history), joined: true });
@@ -141,6 +144,7 @@ export class Conversation {
       this.last = Math.min(this.last, message.seq - 1);
     }
     this.epoch = message.epoch;
+    this.#anew = false;
     if (this.last !== null && message.seq <= this.last) {
       // In a direct conversation our own acks move `last`, and may overtake what the other one said just before.
       const late = this.kind === 'peer' || this.items.some((item) => item.type === 'gap' && item.from <= message.seq && message.seq <= item.to);
@@ -170,7 +174,9 @@ export class Conversation {
    */
   #begin(epoch, shared) {
     const former = this.epoch;
-    if (this.items.some((item) => item.type === 'message')) this.note({ what: 'epoch' });
+    // Several signs of one change make one line.
+    const before = this.items.findLast((item) => item.type === 'message' || item.what === 'epoch');
+    if (before?.type === 'message') this.note({ what: 'epoch' });
     this.#seen.clear();
     for (const item of this.items) {
       if (item.type === 'note' || item.apart) continue;
@@ -204,13 +210,15 @@ export class Conversation {
 
   /** Messages that will not come by themselves. Returns the gap, or `null` if it was known. */
   miss({ epoch, from, to, lost }) {
-    const current = epoch === this.epoch || this.last === null;
-    if (current && this.last !== null && lost && from <= this.last && to >= this.last) {
-      // The server has lost the end of what we have, and says so before it says what is now.
+    // A loss that begins in what we have is one of former numbers: what comes now is told by `joined`, or by the newest page.
+    const had = lost && epoch === this.epoch && this.last !== null && from <= this.last && to >= this.last;
+    if (had && this.kind === 'peer') {
       this.#begin(epoch, from - 1);
       this.last = null;
       return null;
     }
+    const former = this.#anew && lost && to > this.head;
+    const current = !had && !former && (epoch === this.epoch || this.last === null);
     if (current && this.last !== null) from = Math.max(from, this.last + 1);
     if (from > to) return null;
     if (current) {

@@ -75,7 +75,8 @@ export function stay({ url, opened, received, binary = false }) {
   let left = false;
   const connect = () => {
     showState('connecting');
-    socket = new WebSocket(url);
+    const mine = new WebSocket(url);
+    socket = mine;
     if (binary) socket.binaryType = 'arraybuffer';
     let stable = null;
     socket.onopen = () => {
@@ -86,23 +87,31 @@ export function stay({ url, opened, received, binary = false }) {
     socket.onmessage = ({ data }) => received(data);
     socket.onclose = () => {
       clearTimeout(stable);
+      if (mine !== socket) return;
       showState(left ? 'closed' : 'waiting');
       if (left) return;
       const longest = Math.min(BACKOFF_LONGEST_MS, BACKOFF_FIRST_MS * 2 ** attempt);
       attempt = Math.min(attempt + 1, 16);
-      setTimeout(connect, longest * (0.5 + 0.5 * Math.random()));
+      setTimeout(() => mine === socket && connect(), longest * (0.5 + 0.5 * Math.random()));
     };
   };
   connect();
+  // A browser may keep the page as it is, for the way back, and its connection with it: until then the user is not here.
+  addEventListener('pagehide', () => {
+    const leaving = socket;
+    socket = null;
+    leaving?.close();
+  });
+  addEventListener('pageshow', ({ persisted }) => persisted && !left && connect());
   return {
     send(data) {
-      if (socket.readyState !== WebSocket.OPEN) return false;
+      if (socket?.readyState !== WebSocket.OPEN) return false;
       socket.send(data);
       return true;
     },
     close() {
       left = true;
-      socket.close();
+      socket?.close();
     },
   };
 }

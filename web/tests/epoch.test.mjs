@@ -52,11 +52,13 @@ test('what both epochs share stands once, also when older pages bring it again',
 test('numbers that went back in the same epoch hide nothing: not the new messages, not our own after its ack', async () => {
   const { chat: it, back, socket, lobby, texts } = await twentySeen();
   await back('cccc', { head: 10, from: 10 });
+  await socket().hear('gap', { room: 'lobby', peer: '', epoch: EPOCH, from: 1, to: 20, lost: true });
   await socket().hear('message', message(11, { at: 100, text: 'new' }));
   it.say(lobby, 'own');
   await socket().hear('ack', { seq: 12, at: 101, epoch: EPOCH, duplicate: false }, socket().last('talk').id);
   await socket().hear('message', message(12, { at: 101, text: 'own', from: 'ada', session: 'cccc' }));
-  assert.deepEqual(after(texts(), 'epoch'), ['new', 'own']);
+  assert.deepEqual(after(texts(), 'epoch'), ['gap 1-20 lost', 'new', 'own']);
+  assert.equal(texts().filter((text) => text === 'epoch').length, 1);
   assert.deepEqual(lobby.position, { room: 'lobby', epoch: EPOCH, seq: 12 });
 });
 
@@ -74,6 +76,16 @@ test('numbers that went back are noticed by a message too, and by an ack', async
     if (first === 'ack') await own();
     assert.deepEqual([after(texts(), 'epoch').includes('own'), lobby.pending.length], [true, 0], first);
   }
+});
+
+test('a server that begins before what we had, and says so in its old epoch, is followed to the end', async () => {
+  const { back, socket, lobby, texts } = await twentySeen();
+  await back('cccc', { head: 10, from: 0 });
+  await socket().hear('gap', { room: 'lobby', peer: '', epoch: EPOCH, from: 1, to: 20, lost: true });
+  for (let seq = 1; seq <= 10; seq += 1) await socket().hear('message', message(seq, { at: seq }));
+  await socket().hear('message', message(11, { at: 100, text: 'new' }));
+  assert.deepEqual(texts(), [...Array.from({ length: 19 }, (_, n) => `m${n + 1}`), 'mine', 'epoch', 'gap 1-20 lost', 'new']);
+  assert.deepEqual(lobby.position, { room: 'lobby', epoch: EPOCH, seq: 11 });
 });
 
 test('an own message of which only the ack came before the loss goes out again under its key', async () => {
