@@ -155,6 +155,13 @@ impl Home {
             out.push(not_member(said.session, said.id, name));
             return;
         };
+        if room.is_leaving(said.session) {
+            let text = format!("the room {name} is being closed, and this session leaves it");
+            let reply = Reply::Error(ErrorCode::NotMember.because(text));
+            let (session, id) = (said.session, said.id);
+            out.push(Effect::Answer { session, id, reply });
+            return;
+        }
         if room.history {
             room.in_store += 1;
             out.push(Effect::Store {
@@ -209,8 +216,21 @@ impl Home {
         self.tell_talk(name, said, position, prev, at, out);
     }
 
-    /// The store has answered for one talk of this room, whatever it answered.
-    pub fn settled(&mut self, name: &RoomName) {
+    /// The store has answered for one message of this room, whatever it answered. The sessions that leave now, because the
+    /// room was closed and waited for this.
+    pub fn settled(&mut self, name: &RoomName) -> Vec<SessionId> {
+        let Some(room) = self.rooms.get_mut(name) else {
+            return Vec::new();
+        };
+        let leave = room.settled();
+        if room.in_store == 0 {
+            self.close_if_empty(name);
+        }
+        leave
+    }
+
+    /// The store did not take the newest message of this room.
+    pub fn given_back(&mut self, name: &RoomName) {
         let Some(room) = self.rooms.get_mut(name) else { return };
         room.in_store = room.in_store.saturating_sub(1);
         if room.in_store == 0 {

@@ -20,6 +20,15 @@ pub struct RoomDetails {
     pub next: Option<UserName>,
 }
 
+/// A room was closed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Closed {
+    /// How many sessions were in it.
+    pub sessions: usize,
+    /// Those that leave at once; the others leave when the store has answered.
+    pub leave_now: Vec<SessionId>,
+}
+
 /// The operator keeps as many rooms on one shard as may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyRooms;
@@ -97,22 +106,30 @@ impl Home {
         user.is_some_and(|user| !self.access.admits(name, &user))
     }
 
-    /// The room is kept no longer, and has neither topic nor list. The sessions that are in it, which are to leave; `None`:
-    /// there was no such room.
-    pub fn close(&mut self, name: &RoomName) -> Option<Vec<SessionId>> {
+    /// The room is no longer kept and has neither topic nor list. `None`: there was no such room.
+    ///
+    /// Messages of the room that the store still has will be acknowledged, so their members stay until they have seen them:
+    /// [`Home::settled`] then says who leaves.
+    pub fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
         let kept = self.standing.remove(name).is_some();
         let Some(room) = self.rooms.get_mut(name) else {
             self.names.remove(name);
-            return (kept || listed).then(Vec::new);
+            return (kept || listed).then(Closed::default);
         };
         room.set_topic(Arc::from(""));
-        let sessions = room.outsiders(|_| false);
-        if sessions.is_empty() {
-            self.forget(name);
-        }
-        Some(sessions)
+        let leaving = room.outsiders(|_| false);
+        let sessions = leaving.len();
+        let leave_now = if sessions > 0 && room.in_store > 0 {
+            room.close_after_store(leaving);
+            Vec::new()
+        } else {
+            leaving
+        };
+        // Without members it goes now, or once the store has answered for its last message.
+        self.close_if_empty(name);
+        Some(Closed { sessions, leave_now })
     }
 
     /// Users in a room; `None`: it is not open.

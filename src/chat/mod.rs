@@ -25,6 +25,6 @@ pub use event::{
     TalkKind, UnreadEntry, UnreadPage, UserList, Welcome,
 };
 pub use home::{Home, HomeSettings};
-pub use manage::{RoomDetails, TooManyRooms};
+pub use manage::{Closed, RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
 pub(crate) use room::key_conflict;

@@ -52,6 +52,16 @@ struct Rare {
     digest: Option<Owed>,
     digest_at: u64,
     keys: Keys,
+    closing: Option<Closing>,
+}
+
+/// The operator closed the room while the store had messages of it.
+#[derive(Debug)]
+struct Closing {
+    /// Those that were in it: they say nothing more here, and leave at the end.
+    sessions: Vec<SessionId>,
+    /// Messages from before the close that the store has not answered. It answers for one room in order.
+    awaited: u32,
 }
 
 /// What a digest will say.
@@ -189,6 +199,29 @@ impl Room {
     /// Nobody is in it, and nothing of it is on its way to the store.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty() && self.in_store == 0
+    }
+
+    /// These sessions leave when the store has answered for what it has now.
+    pub(super) fn close_after_store(&mut self, sessions: Vec<SessionId>) {
+        let awaited = self.in_store;
+        self.rare().closing = Some(Closing { sessions, awaited });
+    }
+
+    /// Whether the session is one of those that a close makes leave.
+    pub(super) fn is_leaving(&self, session: SessionId) -> bool {
+        let closing = self.rare.as_ref().and_then(|rare| rare.closing.as_ref());
+        closing.is_some_and(|closing| closing.sessions.contains(&session))
+    }
+
+    /// The store has answered for one message. Those who leave now, if it was the last before a close.
+    pub(super) fn settled(&mut self) -> Vec<SessionId> {
+        self.in_store = self.in_store.saturating_sub(1);
+        let Some(rare) = &mut self.rare else { return Vec::new() };
+        if let Some(closing) = &mut rare.closing {
+            closing.awaited = closing.awaited.saturating_sub(1);
+        }
+        let closed = rare.closing.take_if(|closing| closing.awaited == 0);
+        closed.map_or_else(Vec::new, |closing| closing.sessions)
     }
 
     pub(super) fn has_topic(&self) -> bool {

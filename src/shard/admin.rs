@@ -151,10 +151,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let _ = answer.send(self.keep(&room, topic, members));
             }
             Order::Close { room, answer } => {
-                let sessions = self.home.close(&room);
-                let _ = answer.send(sessions.as_ref().map(Vec::len));
+                let closed = self.home.close(&room);
+                let _ = answer.send(closed.as_ref().map(|closed| closed.sessions));
                 self.forget_head(&room);
-                self.expel(&room, sessions.unwrap_or_default());
+                self.expel(&room, closed.map_or_else(Vec::new, |closed| closed.leave_now));
             }
             Order::Say { room, text, answer } => {
                 let _ = answer.send(self.home.online(&room));

@@ -199,7 +199,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let now = self.now.unix_ms;
         if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
-            self.home_settled(&room);
+            self.home.given_back(&room);
+            self.forget_head(&room);
             if self.holding_back {
                 self.refused.insert(said.session);
             }
@@ -361,8 +362,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A talk of this room has come back from the store.
     pub(super) fn home_settled(&mut self, room: &RoomName) {
-        self.home.settled(room);
+        let leave = self.home.settled(room);
         self.forget_head(room);
+        self.expel(room, leave);
     }
 
     pub(super) fn store_answered(&mut self, ticket: Ticket, answer: Answer) {

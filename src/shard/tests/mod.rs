@@ -1,6 +1,7 @@
 //! The engines of several shards, driven without sockets on a test clock. One file per behaviour.
 #![allow(clippy::unwrap_used)]
 
+mod closing;
 mod counts;
 mod directs;
 mod endings;
