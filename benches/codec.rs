@@ -231,7 +231,7 @@ fn joined() -> Reply {
         online: 1,
         topic: "".into(),
         history: false,
-        read: 0,
+        read: None,
     }))
 }
 

@@ -14,11 +14,12 @@ const TOLD: [&str; 24] = [
     "Gap", "System", "Pong", "Error", "Goodbye",
 ];
 
-/// Fields whose absence says something: the one of `room` and `peer` that does not apply, and who did not come or go.
-const LEFT_OUT: [&str; 18] = [
+/// Fields whose absence says something: the one of `room` and `peer` that does not apply, who did not come or go, and a
+/// read marker that is not known.
+const LEFT_OUT: [&str; 19] = [
     "Message.room", "Renamed.room", "Renamed.key", "HistoryPage.room", "HistoryPage.peer", "SearchPage.room", "SearchPage.peer",
     "ReadMark.room", "ReadMark.peer", "Conversation.room", "Conversation.peer", "IsTyping.room", "Gap.room",
-    "Gap.peer", "System.room", "Presence.joined", "Presence.left", "Presence.names",
+    "Gap.peer", "System.room", "Presence.joined", "Presence.left", "Presence.names", "Joined.read",
 ];
 
 /// Gives the generated types their JSON form. Nothing that carries the envelope is derived for reading: both sides read

@@ -22,7 +22,8 @@ export class Unread {
   entered(conversation, { epoch, head, read }) {
     if (this.#stands(conversation, epoch)) return;
     const here = this.#here(conversation);
-    const seq = Math.max(read, here?.epoch === epoch ? here.seq : 0);
+    // Without `read` the server does not know how far that is.
+    const seq = Math.max(read ?? 0, here?.epoch === epoch ? here.seq : 0);
     if (seq > 0 && seq < head) conversation.markNew({ epoch, seq });
   }
 

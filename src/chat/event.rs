@@ -194,8 +194,8 @@ pub struct Joined {
     pub topic: Arc<str>,
     /// Whether talks are stored.
     pub history: bool,
-    /// The user's read position.
-    pub read: Seq,
+    /// The user's read marker; `None`: not known, because nobody asked or the store could not say.
+    pub read: Option<Seq>,
 }
 
 /// A page of stored talks.

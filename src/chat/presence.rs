@@ -69,7 +69,7 @@ impl Home {
                 online: room.online(),
                 topic: room.topic(),
                 history: room.history,
-                read: 0,
+                read: None,
             },
         };
         let announce = first && !large;

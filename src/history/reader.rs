@@ -166,10 +166,10 @@ fn resume(
         talks,
     };
     let Some((row, head)) = head(db, file, log)? else {
-        return Ok(answer(empty(), 0, Vec::new()));
+        return Ok(answer(empty(), Some(0), Vec::new()));
     };
     let unread = |fault: StoreFault| found(&fault);
-    let read = read_upto(db, file, &row, user).map_err(unread).unwrap_or_default();
+    let read = read_upto(db, file, &row, user).map_err(unread).ok();
     let after = head.since(since).after;
     let talks = if limit == 0 || after >= row.head {
         Vec::new()

@@ -282,8 +282,8 @@ pub enum Answer {
 pub struct ReadUpTo {
     /// Who.
     pub user: UserName,
-    /// The last talk read; 0: none.
-    pub seq: Seq,
+    /// The last talk read, 0: none; `None`: the store could not say.
+    pub seq: Option<Seq>,
 }
 
 /// Where one conversation of a user stands.

@@ -293,7 +293,7 @@ fn resumed(caller: &Caller, since: Since, limit: usize) -> (u64, u64, Vec<u64>) 
     }) {
         Answer::Resumed { head, read, talks, .. } => {
             assert_eq!(read.user, user("alice"));
-            (head.seq, read.seq, talks.iter().map(|talk| talk.seq).collect())
+            (head.seq, read.seq.unwrap(), talks.iter().map(|talk| talk.seq).collect())
         }
         other => panic!("{other:?}"),
     }

@@ -56,7 +56,7 @@ fn joined(room: &RoomName) -> Reply {
         online: 1,
         topic: "".into(),
         history: true,
-        read: 0,
+        read: None,
     }))
 }
 

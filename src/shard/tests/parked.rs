@@ -157,6 +157,43 @@ fn a_rename_whose_connection_is_gone_does_not_rename_who_came_into_its_place() {
 }
 
 #[test]
+fn a_read_marker_that_the_store_cannot_tell_is_left_out_and_not_told_as_nothing_read() {
+    // With and without somebody in the room: the question for the read marker is the owner's or the shard's own.
+    for fails in [false, true] {
+        let mut world = told_room();
+        let bob = named(&mut world, 1, "bob");
+        world.join(bob, "tea");
+        world.store_answers();
+        let ada = named(&mut world, 0, "ada");
+        let join = come_back(&mut world, ada, "tea");
+        world.calm();
+        let resumed = world.outcome(|ticket| matches!(ticket, Ticket::Resume { .. }));
+        let outcome = if fails { unanswered(&resumed) } else { resumed };
+        world.hand(outcome);
+        world.store_answers();
+        let heard = world.messages(ada);
+        let joined = &answer(&heard, join)["joined"];
+        assert_eq!(joined.get("read"), (!fails).then_some(&json!(2)), "{joined}");
+        world.check_rest();
+    }
+    // Nor where nobody asked: nothing is replayed.
+    let mut world = told_room();
+    let ada = named(&mut world, 0, "ada");
+    let join = world.join(ada, "tea");
+    world.store_answers();
+    let heard = world.messages(ada);
+    assert_eq!(answer(&heard, join)["joined"].get("read"), None, "{heard:?}");
+    // And where the store takes no question.
+    let eve = named(&mut world, 1, "eve");
+    world.fill_store();
+    let join = come_back(&mut world, eve, "tea");
+    world.calm();
+    let heard = world.messages(eve);
+    assert_eq!(answer(&heard, join)["joined"].get("read"), None, "{heard:?}");
+    world.drain_store();
+}
+
+#[test]
 fn a_join_that_waits_is_not_disturbed_by_a_store_that_takes_no_more() {
     let mut world = told_room();
     let (ada, bob) = (named(&mut world, 0, "ada"), named(&mut world, 1, "bob"));

@@ -162,9 +162,22 @@ fn replies() -> Vec<(Reply, String)> {
                 online: 1,
                 topic: "".into(),
                 history: false,
-                read: 0,
+                read: None,
             })),
-            r#"{"id":7,"joined":{"room":"lobby","epoch":9,"head":0,"online":1,"topic":"","history":false,"read":0,"from":0}}"#.into(),
+            r#"{"id":7,"joined":{"room":"lobby","epoch":9,"head":0,"online":1,"topic":"","history":false,"from":0}}"#.into(),
+        ),
+        (
+            // Nothing was read, and that is known.
+            Reply::Joined(Box::new(Joined {
+                room: room("lobby"),
+                head: Position { epoch: 9, seq: 3 },
+                from: 0,
+                online: 1,
+                topic: "".into(),
+                history: true,
+                read: Some(0),
+            })),
+            r#"{"id":7,"joined":{"room":"lobby","epoch":9,"head":3,"online":1,"topic":"","history":true,"read":0,"from":0}}"#.into(),
         ),
         (
             Reply::Left { room: room("lobby") },
