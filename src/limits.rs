@@ -324,6 +324,9 @@ pub const HISTORY_WAL_PAGES: u64 = 4_096;
 /// A commit that has not ended after this long makes the store not ready: a disk that hangs says nothing. As long as SQLite waits for
 /// another process.
 pub const HISTORY_STALL: Duration = Duration::from_secs(5);
+/// A write-ahead log that a reader keeps from being used again is told to the operator from this size on, and each time that it
+/// has doubled: four times what it has between two checkpoints.
+pub const HISTORY_WAL_WARN: u64 = 4 * 4_096 * HISTORY_WAL_PAGES;
 /// A failing store is tried again this often while nobody talks.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 /// Questions of one shard that the store has not answered; with more, those who ask get `busy`. Talks have `history.queue`.

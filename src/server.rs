@@ -512,6 +512,10 @@ fn start_history(config: &Config, shards: &Arc<Shards>, metrics: &Metrics) -> Re
         let metrics = &metrics.history;
         metrics.queue_talks.set(scraped.queue_depth() as i64);
         metrics.disk_bytes.set(stats.disk_bytes.load(Ordering::Relaxed) as i64);
+        metrics.wal_bytes.set(stats.wal_bytes.load(Ordering::Relaxed) as i64);
+        metrics
+            .wal_held_seconds
+            .set(stats.wal_held_seconds.load(Ordering::Relaxed) as i64);
         follow(&metrics.expired_talks, &stats.retired);
         follow(&metrics.commit_failures, &stats.failed_commits);
         follow(&metrics.damage, &stats.damage);

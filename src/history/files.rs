@@ -100,6 +100,12 @@ impl Files {
         Ok(true)
     }
 
+    /// Bytes of the database's write-ahead log.
+    pub(crate) fn wal_bytes(&self) -> u64 {
+        let [_, wal, _] = with_companions(&self.database);
+        fs::metadata(wal).map_or(0, |data| data.len())
+    }
+
     /// Bytes of all files of the store.
     pub(crate) fn bytes(&self) -> u64 {
         let own = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());

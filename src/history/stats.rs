@@ -48,6 +48,10 @@ pub struct HistoryStats {
     pub checkpoints: AtomicU64,
     /// Bytes of all files of the store, as last looked at.
     pub disk_bytes: AtomicU64,
+    /// Bytes of the write-ahead log, as last looked at.
+    pub wal_bytes: AtomicU64,
+    /// How long a reader has kept the write-ahead log from being used again.
+    pub wal_held_seconds: AtomicU64,
 }
 
 /// Whether the store does what it is for.

@@ -28,6 +28,15 @@ pub(crate) struct Upkeep {
     next_round: Instant,
     pause: Duration,
     commits_since_look: u32,
+    held: Held,
+}
+
+/// Whether somebody reads below the end of the write-ahead log, which keeps it from being used again: it grows meanwhile.
+#[derive(Debug, Default)]
+struct Held {
+    since: Option<Instant>,
+    /// How large the log was when that was last said.
+    warned_bytes: u64,
 }
 
 /// What one step did.
@@ -47,6 +56,7 @@ impl Upkeep {
             next_round: Instant::now(),
             pause: settings.retention_pause,
             commits_since_look: 0,
+            held: Held::default(),
         }
     }
 
@@ -119,17 +129,56 @@ impl Upkeep {
             return Ok(None);
         }
         self.commits_since_look = 0;
-        let state = |sql: &str| {
-            db.prepare_cached(sql)?
-                .query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
-        };
-        let (pages, copied) = state("PRAGMA wal_checkpoint(NOOP)")?;
+        let (pages, copied) = checkpoint_state(db, "PRAGMA wal_checkpoint(NOOP)")?;
         if (pages - copied).cast_unsigned() < limits::HISTORY_WAL_PAGES || pages < copied {
             return Ok(None);
         }
-        let (pages, copied) = state("PRAGMA wal_checkpoint(PASSIVE)")?;
-        Ok(Some(pages == copied))
+        self.copy_log(db).map(Some)
     }
+
+    /// Tries again where a reader held the last checkpoint back, so that its age is right while nobody talks. `Some(true)`: all
+    /// of it was copied.
+    pub(crate) fn look_at_log(&mut self, db: &Connection, wal_bytes: u64) -> rusqlite::Result<Option<bool>> {
+        let Some(since) = self.held.since else { return Ok(None) };
+        let complete = self.copy_log(db)?;
+        if complete {
+            if self.held.warned_bytes > 0 {
+                tracing::info!("the write-ahead log of the store can be used again");
+            }
+            self.held.warned_bytes = 0;
+        } else if wal_bytes >= limits::HISTORY_WAL_WARN.max(self.held.warned_bytes.saturating_mul(2)) {
+            self.held.warned_bytes = wal_bytes;
+            tracing::warn!(
+                wal_bytes,
+                held_seconds = since.elapsed().as_secs(),
+                "the write-ahead log of the store grows because another process reads below its end: a `plaza history` command, \
+                 or another SQLite program, that runs or stands still; it shrinks when that has ended"
+            );
+        }
+        Ok(Some(complete))
+    }
+
+    /// How long a reader has held the write-ahead log.
+    pub(crate) fn log_held(&self) -> Duration {
+        self.held.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn copy_log(&mut self, db: &Connection) -> rusqlite::Result<bool> {
+        let (pages, copied) = checkpoint_state(db, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        let complete = pages == copied;
+        self.held.since = match self.held.since {
+            _ if complete => None,
+            Some(since) => Some(since),
+            None => Some(Instant::now()),
+        };
+        Ok(complete)
+    }
+}
+
+/// Pages in the write-ahead log, and how many of them have been copied.
+fn checkpoint_state(db: &Connection, sql: &str) -> rusqlite::Result<(i64, i64)> {
+    db.prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
 }
 
 /// Deletes at most one slice of a log's talks or keys. Says whether nothing is left to delete.

@@ -98,6 +98,7 @@ impl<T: Send + 'static> Writer<T> {
                     .stats
                     .disk_bytes
                     .store(self.files.bytes(), Ordering::Relaxed);
+                self.look_at_log();
             }
             let rest = if failing {
                 limits::HISTORY_PROBE
@@ -296,7 +297,22 @@ impl<T: Send + 'static> Writer<T> {
 
     /// Copies the write-ahead log into the database when it has grown.
     fn checkpoint(&mut self) {
-        match self.upkeep.checkpoint(&self.db) {
+        let copied = self.upkeep.checkpoint(&self.db);
+        self.checkpointed(copied);
+    }
+
+    fn look_at_log(&mut self) {
+        let bytes = self.files.wal_bytes();
+        let copied = self.upkeep.look_at_log(&self.db, bytes);
+        let stats = &self.shared.stats;
+        stats.wal_bytes.store(bytes, Ordering::Relaxed);
+        let held = self.upkeep.log_held().as_secs();
+        stats.wal_held_seconds.store(held, Ordering::Relaxed);
+        self.checkpointed(copied);
+    }
+
+    fn checkpointed(&mut self, copied: rusqlite::Result<Option<bool>>) {
+        match copied {
             Ok(None) => {}
             Ok(Some(complete)) => {
                 bump(Some(&self.shared.stats.checkpoints), 1);

@@ -13,6 +13,7 @@ mod kill;
 mod model;
 mod search;
 mod support;
+mod stuck;
 mod sync;
 mod threads;
 mod tools;

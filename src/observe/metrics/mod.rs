@@ -136,6 +136,10 @@ pub struct HistoryMetrics {
     pub damage: Counter,
     /// Bytes of the store on the disk.
     pub disk_bytes: Gauge,
+    /// Bytes of its write-ahead log.
+    pub wal_bytes: Gauge,
+    /// How long a reader has kept that from being used again.
+    pub wal_held_seconds: Gauge,
 }
 
 /// The logs.

@@ -256,6 +256,11 @@ impl Table {
                 "Times that something stored was found damaged or could not be read; the server log names it.",
             ),
             disk_bytes: self.gauge("history_disk_bytes", "Bytes of the store on the disk."),
+            wal_bytes: self.gauge("history_wal_bytes", "Bytes of the store's write-ahead log."),
+            wal_held_seconds: self.gauge(
+                "history_wal_held_seconds",
+                "How long a reader has kept the write-ahead log from being used again; it grows meanwhile.",
+            ),
         }
     }
 
