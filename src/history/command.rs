@@ -1,7 +1,7 @@
 //! `plaza history …`: the tools, as a person calls them.
 
 use std::{
-    fs::File,
+    fs::{self, File, TryLockError},
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -9,7 +9,7 @@ use std::{
 
 use clap::Subcommand;
 
-use super::{StartFault, tools};
+use super::{Epochs, StartFault, files, tools};
 use crate::output;
 
 /// What to do with the history in a data directory.
@@ -31,7 +31,12 @@ pub enum HistoryCommand {
     Import {
         /// The export, or the directory of a backup
         from: PathBuf,
+        /// Go on in the epochs of the source; only where no server ever goes on with the source itself
+        #[arg(long)]
+        keep_epochs: bool,
     },
+    /// Begin a new epoch in every conversation; needed after a snapshot of a whole machine or file system was put back
+    NewEpoch,
 }
 
 impl HistoryCommand {
@@ -67,20 +72,7 @@ impl HistoryCommand {
             }
             Self::Export { to } => {
                 let moved = match to {
-                    Some(file) => {
-                        let out = File::create_new(file).map_err(|why| StartFault::Io {
-                            file: file.clone(),
-                            why,
-                        })?;
-                        let mut out = BufWriter::new(out);
-                        let moved = tools::export(data, &mut out)?;
-                        let synced = out.into_inner().map_err(io::IntoInnerError::into_error);
-                        synced.and_then(|out| out.sync_all()).map_err(|why| StartFault::Io {
-                            file: file.clone(),
-                            why,
-                        })?;
-                        moved
-                    }
+                    Some(file) => export_into(data, file)?,
                     None => tools::export(data, &mut BufWriter::new(io::stdout().lock()))?,
                 };
                 // Standard output may be the export itself.
@@ -97,16 +89,63 @@ impl HistoryCommand {
                 let said = format!("{} holds {bytes} bytes; a server can be started on it\n", to.display());
                 Ok((said, ExitCode::SUCCESS))
             }
-            Self::Import { from } => {
-                let moved = tools::import(data, from)?;
+            Self::Import { from, keep_epochs } => {
+                let epochs = if *keep_epochs { Epochs::Keep } else { Epochs::Begin };
+                let moved = tools::import(data, from, epochs)?;
                 let mut said = format!("{} talks, {} read positions and names\n", moved.talks, moved.others);
                 for log in &moved.renumbered {
                     said.push_str(&format!("{log} had holes: it was numbered anew, in a new epoch\n"));
                 }
                 Ok((said, listed(&moved.left_out)))
             }
+            Self::NewEpoch => {
+                let logs = tools::new_epoch(data)?;
+                Ok((format!("{logs} conversations go on in new epochs\n"), ExitCode::SUCCESS))
+            }
         }
     }
+}
+
+/// Exports into a file that is there when it is complete, and not before.
+fn export_into(data: &Path, file: &Path) -> Result<tools::Moved, StartFault> {
+    let mut unfinished = file.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let io = |file: &Path| {
+        let file = file.to_owned();
+        move |why: io::Error| StartFault::Io { file, why }
+    };
+    if file.symlink_metadata().is_ok() {
+        return Err(io(file)(io::ErrorKind::AlreadyExists.into()));
+    }
+    // What a killed run left is written over, unless that run goes on.
+    let out = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&unfinished)
+        .map_err(io(&unfinished))?;
+    out.try_lock().map_err(|why| match why {
+        TryLockError::WouldBlock => io(&unfinished)(io::Error::other("another export is writing it")),
+        TryLockError::Error(why) => io(&unfinished)(why),
+    })?;
+    out.set_len(0).map_err(io(&unfinished))?;
+    let mut out = BufWriter::new(out);
+    let written = tools::export(data, &mut out).and_then(|moved| {
+        let out = out.into_inner().map_err(io::IntoInnerError::into_error);
+        let synced = out.and_then(|out| out.sync_all());
+        synced.map_err(io(&unfinished))?;
+        fs::rename(&unfinished, file).map_err(io(file))?;
+        Ok(moved)
+    });
+    if written.is_err() {
+        // The export says what went wrong; what stays here has a name that says what it is.
+        let _ = fs::remove_file(&unfinished);
+    }
+    let moved = written?;
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty());
+    files::sync_dir(dir.unwrap_or(Path::new("."))).map_err(io(file))?;
+    Ok(moved)
 }
 
 fn listed(damages: &[String]) -> ExitCode {

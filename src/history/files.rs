@@ -5,6 +5,7 @@ use std::{
     io::{self, Read as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use super::StartFault;
@@ -23,6 +24,8 @@ pub(crate) struct Files {
     pub(crate) search: PathBuf,
     /// Locked while a server runs; holds its process id.
     pub(crate) lock: PathBuf,
+    /// A backup or an import on its way; what is finished is moved out of it.
+    pub(crate) unfinished: PathBuf,
 }
 
 impl Files {
@@ -33,6 +36,7 @@ impl Files {
             head: dir.join("history.head"),
             search: dir.join("search.db"),
             lock: dir.join("lock"),
+            unfinished: dir.join("unfinished"),
         }
     }
 
@@ -147,6 +151,48 @@ pub(crate) fn with_companions(database: &Path) -> [PathBuf; 3] {
         PathBuf::from(name)
     };
     [database.to_owned(), beside("-wal"), beside("-shm")]
+}
+
+/// Which file this is, under whatever name: a rename keeps it, and a copy gets another one. A copy of the whole file system
+/// or machine has it as well, so that one cannot be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    inode: u64,
+    /// Birth, in nanoseconds since 1970; 0 where the file system does not say. A number of a deleted file is used again.
+    born: u64,
+}
+
+impl Identity {
+    /// `None` where the file system gives files no numbers.
+    pub(crate) fn of(data: &fs::Metadata) -> Option<Self> {
+        let born = data
+            .created()
+            .ok()
+            .and_then(|time| time.duration_since(UNIX_EPOCH).ok())
+            .and_then(|since| u64::try_from(since.as_nanos()).ok())
+            .unwrap_or(0);
+        Self::known(data.ino(), born)
+    }
+
+    pub(crate) fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        let (inode, born) = bytes.split_at_mut(8);
+        inode.copy_from_slice(&self.inode.to_le_bytes());
+        born.copy_from_slice(&self.born.to_le_bytes());
+        bytes
+    }
+
+    pub(crate) fn decode(bytes: [u8; 16]) -> Option<Self> {
+        let (inode, born) = bytes.split_at(8);
+        Self::known(
+            u64::from_le_bytes(inode.try_into().ok()?),
+            u64::from_le_bytes(born.try_into().ok()?),
+        )
+    }
+
+    fn known(inode: u64, born: u64) -> Option<Self> {
+        (inode != 0).then_some(Self { inode, born })
+    }
 }
 
 /// Makes names in a directory durable: a file that was made, renamed or removed.

@@ -7,7 +7,7 @@
 //!
 //! Promises: every request that was taken has exactly one outcome. Numbers of a log have no holes, also after failed commits;
 //! `prev` is `seq - 1` in this store. A talk that failed never had a number. The epoch of a log changes only when its tail
-//! was lost or may have been, and [`LogHead::go_on`] says which interval is gone. The outcomes of one log's appends come in
+//! was lost or may have been, or when the store is a copy whose original may go on; [`LogHead::go_on`] says which interval is gone. The outcomes of one log's appends come in
 //! the order of their numbers.
 //!
 //! Never: an answer made of rows whose checksum or numbering is wrong; a start with a loss that nobody is told of.
@@ -41,7 +41,7 @@ mod writer;
 pub use command::HistoryCommand;
 pub(crate) use files::no_directory;
 pub use settings::{Durability, KeyWindow, Retention, Settings};
-pub use start::{Recovered, StartFault};
+pub use start::{Epochs, Recovered, StartFault};
 pub use stats::{Health, HistoryStats};
 pub use types::{
     Answer, Append, Ask, Bearer, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, NameKey,
@@ -112,7 +112,13 @@ impl<T: Send + 'static> History<T> {
     pub fn start(settings: Settings, deliver: Arc<dyn Deliver<T>>) -> Result<Self, StartFault> {
         let files = Files::new(&settings.dir);
         let opened = start::open(&files, settings.durability)?;
-        for found in &opened.recovered {
+        if let Some(why) = &opened.copied {
+            tracing::warn!(
+                logs = opened.recovered.len(),
+                "the store is a copy ({why}); its conversations go on in new epochs"
+            );
+        }
+        for found in opened.recovered.iter().filter(|_| opened.copied.is_none()) {
             let LostTail { epoch, from, to } = found.tail;
             tracing::error!(log = %found.log, epoch, from, to, "talks are lost; the log goes on in a new epoch");
         }

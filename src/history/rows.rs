@@ -1,10 +1,10 @@
 //! The rows of logs and of the tails they lost: what is written, and what is believed when it is read.
 
-use std::{path::Path, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{LogHead, LogId, LostTail, StoreFault, UserPair, checksum::Checksum, schema::fault};
+use super::{LogHead, LogId, LostTail, StoreFault, UserPair, checksum::Checksum, files, schema::fault};
 use crate::{
     chat::{RoomName, Seq, UserName},
     limits,
@@ -116,6 +116,18 @@ impl LogRow {
         .map(drop)
     }
 
+    /// Ends its epoch: what stood behind the head in it is lost, up to `to` where that is known. The row is still to be updated.
+    pub(crate) fn begin_epoch(&mut self, db: &Connection, to: Option<Seq>) -> Result<LostTail, EpochFault> {
+        let tail = LostTail {
+            epoch: self.epoch,
+            from: self.head + 1,
+            to,
+        };
+        insert_lost(db, self.id, &tail).map_err(EpochFault::Database)?;
+        self.epoch = files::new_epoch().map_err(EpochFault::Random)?;
+        Ok(tail)
+    }
+
     /// What is told of it.
     pub(crate) fn head(&self, db: &Connection, file: &Path) -> Result<LogHead, StoreFault> {
         Ok(LogHead {
@@ -190,6 +202,14 @@ impl LogRow {
         }
         Ok(read)
     }
+}
+
+/// Why there is no new epoch.
+#[derive(Debug)]
+pub(crate) enum EpochFault {
+    Database(rusqlite::Error),
+    /// The system gave no random bytes.
+    Random(io::Error),
 }
 
 /// The tails lost in earlier epochs.

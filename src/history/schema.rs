@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::{Durability, StartFault, StoreFault};
+use super::{Durability, StartFault, StoreFault, files};
 
 /// The version this program writes; it reads all older ones, after migrating them.
 pub(crate) const VERSION: i64 = 2;
@@ -92,7 +92,31 @@ const VERSION_2: &str = "
 CREATE INDEX idem_of_clients ON idem (user, key) WHERE user >= ' direct ' AND user < ' direct!';
 ";
 
-/// Opens the database for the one who writes, makes or migrates its tables, and returns it.
+/// Makes a database without rows: whole, or not there at all, whenever the process or the system ends.
+pub(crate) fn create(file: &Path) -> Result<(), StartFault> {
+    let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
+    let io = |why: std::io::Error| StartFault::Store(io_fault(file, &why));
+    let mut fresh = file.as_os_str().to_owned();
+    fresh.push(".new");
+    let fresh = PathBuf::from(fresh);
+    for left in files::with_companions(&fresh) {
+        // Of a start that was killed.
+        match std::fs::remove_file(&left) {
+            Err(why) if why.kind() != std::io::ErrorKind::NotFound => return Err(io(why)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    let mut db = Connection::open(&fresh).map_err(failed)?;
+    // No journal beside it: what is not finished is thrown away.
+    db.pragma_update(None, "journal_mode", "MEMORY").map_err(failed)?;
+    db.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    migrate(&mut db, 0).map_err(failed)?;
+    db.close().map_err(|(_, why)| failed(why))?;
+    std::fs::rename(&fresh, file).map_err(io)?;
+    file.parent().map_or(Ok(()), files::sync_dir).map_err(io)
+}
+
+/// Opens the database for the one who writes, migrates its tables, and returns it.
 pub(crate) fn open_writer(file: &Path, durability: Durability) -> Result<Connection, StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
     let mut db = Connection::open(file).map_err(failed)?;
@@ -156,7 +180,13 @@ fn guard_version(db: &Connection, file: &Path) -> Result<i64, StartFault> {
     let tables: i64 = db
         .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
         .map_err(failed)?;
-    if application != APPLICATION && (application, version, tables) != (0, 0, 0) {
+    if (application, version, tables) == (0, 0, 0) {
+        return Err(StartFault::Torn {
+            file: file.to_owned(),
+            seen: "the database has no tables: whatever put it there was not finished".to_owned(),
+        });
+    }
+    if application != APPLICATION {
         return Err(StartFault::Store(StoreFault::Broken {
             file: file.to_owned(),
             seen: format!("application id {application:#x} is not Plaza's {APPLICATION:#x}; give another directory"),

@@ -12,9 +12,9 @@ use super::{
     Durability, LogId, LostTail, StoreFault,
     checksum::Checksum,
     files::{self, Files, with_companions},
-    rows::{self, LogRow, int},
+    rows::{self, EpochFault, LogRow, int},
     schema::{self, fault, io_fault},
-    witness::{Header, Testimony, Witness},
+    witness::{Header, Place, State, Testimony, Witness},
 };
 use crate::{limits, lock::FileLock};
 
@@ -95,28 +95,52 @@ pub(crate) struct Opened {
     pub(crate) store: u64,
     pub(crate) commits: u64,
     pub(crate) recovered: Vec<Recovered>,
+    /// Why these files are taken for a copy of a store that may go on elsewhere, if they are.
+    pub(crate) copied: Option<String>,
     /// Held as long as the store is open.
     pub(crate) lock: FileLock,
 }
 
+/// Whether the conversations go on in their epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Epochs {
+    /// Unless something was lost, or the files are a copy.
+    Keep,
+    /// All begin a new one.
+    Begin,
+}
+
 /// Opens the store in this directory, or says why not.
 pub(crate) fn open(files: &Files, durability: Durability) -> Result<Opened, StartFault> {
-    open_claimed(files, files.claim()?, durability)
+    open_claimed(files, files.claim()?, durability, Epochs::Keep)
 }
 
 /// Opens the store in a directory whose lock is held.
-pub(crate) fn open_claimed(files: &Files, lock: FileLock, durability: Durability) -> Result<Opened, StartFault> {
+pub(crate) fn open_claimed(
+    files: &Files,
+    lock: FileLock,
+    durability: Durability,
+    epochs: Epochs,
+) -> Result<Opened, StartFault> {
     let testimony = Witness::read(&files.head).map_err(|why| StartFault::Io {
         file: files.head.clone(),
         why,
     })?;
     guard_presence(files, &testimony)?;
+    guard_unfinished(files)?;
+    let origin = origin(files, &testimony)?;
+    if !files.database.exists() {
+        schema::create(&files.database)?;
+    }
     let mut db = schema::open_writer(&files.database, durability)?;
     let store_fault = |why: rusqlite::Error| StartFault::Store(fault(&files.database, &why));
     let (store, commits) = store_row(&db, &files.database)?;
     let testimony = testimony.beside(commits);
     let logs = verified_logs(&db, &files.database).map_err(StartFault::Store)?;
-    let verdict = judge(files, &testimony, store, commits, &logs)?;
+    let (mut verdict, copied) = judge(files, &testimony, origin, (store, commits), &logs)?;
+    if epochs == Epochs::Begin {
+        verdict = every(&logs);
+    }
     let mut recovered = Vec::new();
     if !verdict.is_empty() {
         db.pragma_update(None, "synchronous", "FULL").map_err(store_fault)?;
@@ -124,7 +148,7 @@ pub(crate) fn open_claimed(files: &Files, lock: FileLock, durability: Durability
     }
     let power_cut = match &testimony {
         Testimony::Missing | Testimony::Damaged => true,
-        Testimony::Read { header, .. } => !header.clean && header.boot != files::boot_id(),
+        Testimony::Read { header, .. } => header.state == State::Running && header.boot != files::boot_id(),
     };
     if power_cut || !verdict.is_empty() {
         // What is gone from the database may still stand in the index, whose own writes are not synced: it is made again.
@@ -139,16 +163,19 @@ pub(crate) fn open_claimed(files: &Files, lock: FileLock, durability: Durability
         store,
         boot: files::boot_id(),
         durability,
-        clean: false,
+        state: State::Running,
         base: commits,
+        place: Place::default(),
     };
-    let witness = Witness::begin(&files.head, header).map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
+    let witness = Witness::begin(&files.head, &files.database, header)
+        .map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
     Ok(Opened {
         db,
         witness,
         store,
         commits,
         recovered,
+        copied,
         lock,
     })
 }
@@ -250,7 +277,7 @@ pub(crate) fn verified_logs(db: &Connection, file: &Path) -> Result<BTreeMap<u32
 }
 
 /// A head file without its database, or a database's companions without it, are no fresh directory.
-fn guard_presence(files: &Files, testimony: &Testimony) -> Result<(), StartFault> {
+pub(crate) fn guard_presence(files: &Files, testimony: &Testimony) -> Result<(), StartFault> {
     let size = fs::metadata(&files.database).map_or(0, |data| data.len());
     if size > 0 {
         return Ok(());
@@ -269,41 +296,110 @@ fn guard_presence(files: &Files, testimony: &Testimony) -> Result<(), StartFault
     let wal = fs::metadata(&wal).map_or(0, |data| data.len());
     // SQLite makes the database before it begins a log, and would throw this one away.
     let seen = known.or_else(|| (wal > 0).then(|| format!("a write-ahead log of {wal} bytes is")));
-    match seen {
-        Some(seen) => Err(StartFault::Torn {
-            file: files.database.clone(),
-            seen: format!("the database is missing or empty, and {seen} there"),
+    let seen = match seen {
+        Some(seen) => format!("the database is missing or empty, and {seen} there"),
+        // A server never leaves it so: it makes its database under another name.
+        None if files.database.exists() => {
+            "the database is empty (0 bytes): whatever put it there was not finished".to_owned()
+        }
+        None => return Ok(()),
+    };
+    Err(StartFault::Torn {
+        file: files.database.clone(),
+        seen,
+    })
+}
+
+/// Where a backup or an import was killed, an empty store would be taken for the one that was to be there.
+fn guard_unfinished(files: &Files) -> Result<(), StartFault> {
+    if !files.unfinished.exists() {
+        return Ok(());
+    }
+    if files.database.exists() {
+        // It was finished, but for this.
+        return fs::remove_dir_all(&files.unfinished).map_err(|why| StartFault::Io {
+            file: files.unfinished.clone(),
+            why,
+        });
+    }
+    Err(StartFault::Torn {
+        file: files.unfinished.clone(),
+        seen: "a backup or an import into this directory was not finished, and can be run again".to_owned(),
+    })
+}
+
+/// Whether these files are the ones that the store itself wrote.
+#[derive(Debug)]
+enum Origin {
+    /// As far as anything says.
+    InPlace,
+    /// All of them were copied, which this says in words.
+    Copied(String),
+    /// The database was put beside a head file that is not of this copy: what the entries say of it is of no account.
+    Replaced(String),
+}
+
+/// Looks at which files these are, before SQLite applies a write-ahead log to the database.
+fn origin(files: &Files, testimony: &Testimony) -> Result<Origin, StartFault> {
+    let Testimony::Read { header, .. } = testimony else {
+        return Ok(Origin::InPlace);
+    };
+    let seen = |file: &Path| fs::metadata(file).ok().and_then(|data| files::Identity::of(&data));
+    let differs = |known: Option<files::Identity>, file: &Path| known.is_some() && known != seen(file);
+    if header.state == State::Copy {
+        return Ok(Origin::Copied("it was made by `plaza history backup`".to_owned()));
+    }
+    if differs(header.place.head, &files.head) {
+        return Ok(Origin::Copied(format!("{} is a copy", files.head.display())));
+    }
+    if !differs(header.place.database, &files.database) {
+        return Ok(Origin::InPlace);
+    }
+    let [_, wal, _] = with_companions(&files.database);
+    match fs::metadata(&wal).map_or(0, |data| data.len()) {
+        0 => Ok(Origin::Replaced(format!("{} is a copy", files.database.display()))),
+        bytes => Err(StartFault::Torn {
+            seen: format!(
+                "its {bytes} bytes are the write-ahead log of another database than {}, which was put here after it",
+                files.database.display()
+            ),
+            file: wal,
         }),
-        None => Ok(()),
     }
 }
 
-/// Which logs lost which talks.
+/// All logs, with nothing known of what was lost.
+fn every(logs: &BTreeMap<u32, LogRow>) -> Verdict<'_> {
+    logs.values()
+        .filter(|row| row.head > 0)
+        .map(|row| (row, None))
+        .collect()
+}
+
+/// Logs that begin a new epoch, each with the last message it lost, where that is known.
+type Verdict<'l> = Vec<(&'l LogRow, Option<u64>)>;
+
+/// Which logs lost which messages; and why the store is taken for a copy, if it is.
 fn judge<'l>(
     files: &Files,
     testimony: &Testimony,
-    store: u64,
-    commits: u64,
+    origin: Origin,
+    (store, commits): (u64, u64),
     logs: &'l BTreeMap<u32, LogRow>,
-) -> Result<Vec<(&'l LogRow, Option<u64>)>, StartFault> {
-    let every = || {
-        logs.values()
-            .filter(|row| row.head > 0)
-            .map(|row| (row, None))
-            .collect()
-    };
-    let (header, commit, heads, unreadable) = match testimony {
+) -> Result<(Verdict<'l>, Option<String>), StartFault> {
+    let (header, commit, heads, unreadable, hidden) = match testimony {
         // Before the first commit there is nothing to witness.
-        Testimony::Missing | Testimony::Damaged if commits == 0 => return Ok(Vec::new()),
-        Testimony::Missing | Testimony::Damaged => return Ok(every()),
+        Testimony::Missing | Testimony::Damaged if commits == 0 => return Ok((Vec::new(), None)),
+        Testimony::Missing | Testimony::Damaged => return Ok((every(logs), None)),
         Testimony::Read {
             header,
             commit,
             heads,
             unreadable,
+            hidden,
             // Of no account: nobody was told of it.
             announced: _,
-        } => (header, *commit, heads, *unreadable),
+        } => (header, *commit, heads, *unreadable, *hidden),
     };
     if header.store != store {
         return Err(StartFault::Torn {
@@ -315,9 +411,23 @@ fn judge<'l>(
             ),
         });
     }
+    let copied = match origin {
+        Origin::Replaced(why) => return Ok((every(logs), Some(why))),
+        Origin::Copied(why) => Some(why),
+        Origin::InPlace if header.state == State::Stopped && commits > header.base => Some(format!(
+            "it was stopped after {} commits and has {commits}",
+            header.base
+        )),
+        Origin::InPlace => None,
+    };
     // Commits are gone and not every entry of them can be read: any log may have lost something.
     let unnamed = commit > commits && (unreadable > 0 || header.base > commits);
-    let unsynced = header.durability != Durability::Fsync && !header.clean && header.boot != files::boot_id();
+    // Commits may be gone of which no entry can be read. One is announced beside each commit, so the file is at most one behind.
+    let unknown =
+        (hidden > 0 && commit + hidden > commits) || (header.state == State::Running && commits > commit + hidden + 1);
+    let unsynced =
+        header.durability != Durability::Fsync && header.state == State::Running && header.boot != files::boot_id();
+    let any = unsynced || unnamed || unknown || copied.is_some();
     let mut verdict = Vec::new();
     for row in logs.values() {
         let witnessed = heads.get(&row.id).copied();
@@ -327,11 +437,11 @@ fn judge<'l>(
                 return Err(StartFault::Store(rows::in_log(damaged(&files.database, seen), row)));
             }
             Some((_, head)) if head > row.head => verdict.push((row, Some(head))),
-            Some(_) | None if (unsynced || unnamed) && row.head > 0 => verdict.push((row, None)),
+            Some(_) | None if any && row.head > 0 => verdict.push((row, None)),
             Some(_) | None => {}
         }
     }
-    Ok(verdict)
+    Ok((verdict, copied))
 }
 
 /// Begins a new epoch in these logs.
@@ -344,20 +454,10 @@ fn begin_epochs(
     let transaction = db.transaction().map_err(failed)?;
     let mut recovered = Vec::new();
     for (row, to) in verdict {
-        let tail = LostTail {
-            epoch: row.epoch,
-            from: row.head + 1,
-            to: *to,
-        };
-        rows::insert_lost(&transaction, row.id, &tail).map_err(failed)?;
-        let epoch = files::new_epoch().map_err(|why| StartFault::Io {
-            file: "/dev/urandom".into(),
-            why,
-        })?;
-        let next = LogRow {
-            epoch,
-            ..(*row).clone()
-        };
+        let mut next = (*row).clone();
+        let tail = next
+            .begin_epoch(&transaction, *to)
+            .map_err(|why| epoch_fault(file, why))?;
         next.update(&transaction).map_err(failed)?;
         recovered.push(Recovered {
             log: row.log.clone(),
@@ -366,6 +466,16 @@ fn begin_epochs(
     }
     transaction.commit().map_err(failed)?;
     Ok(recovered)
+}
+
+pub(crate) fn epoch_fault(file: &Path, why: EpochFault) -> StartFault {
+    match why {
+        EpochFault::Database(why) => StartFault::Store(fault(file, &why)),
+        EpochFault::Random(why) => StartFault::Io {
+            file: "/dev/urandom".into(),
+            why,
+        },
+    }
 }
 
 fn remove(file: &Path) -> Result<(), StartFault> {

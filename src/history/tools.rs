@@ -1,10 +1,15 @@
-//! What an operator does with a store beside serving it: look for damage, take everything out as text, copy it, bring it
-//! into a fresh directory. All but the last work while a server runs, from a snapshot, and write nothing to the store.
+//! What an operator does with a store beside serving it: look for damage, export it as text, copy it, import it into a fresh
+//! directory.
+//!
+//! `check`, `export` and `backup` work while a server runs and write nothing to the store. A backup or an import is complete,
+//! or a server refuses to start on it. Nothing that waits for an output holds a read transaction, because the server cannot
+//! reuse its write-ahead log below the oldest one: messages are read in pages, up to where each log stood at the beginning.
 
 use std::{
     collections::HashMap,
     fs,
     io::{self, BufRead, Write},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,7 +17,7 @@ use rusqlite::{Connection, params};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Durability, LogId, StartFault, StoreFault,
+    Durability, Epochs, LogId, LostTail, StartFault, StoreFault,
     batch::{mark_crc, name_crc},
     files,
     files::Files,
@@ -21,7 +26,7 @@ use super::{
     rows::{self, LogRow, int},
     schema::{self, fault, io_fault},
     start,
-    witness::{Header, Testimony, Witness},
+    witness::{Header, Place, State, Testimony, Witness},
 };
 use crate::{chat::UserName, limits, lock::FileLock};
 
@@ -77,6 +82,24 @@ pub enum Record {
         /// SHA-256, in hexadecimal digits.
         hash: String,
     },
+    /// A tail that was lost, or may have been, when an epoch ended.
+    Lost {
+        /// As in `Talk`.
+        log: Vec<String>,
+        /// The epoch that ended.
+        epoch: u64,
+        /// The first one gone.
+        from: u64,
+        /// The last one; absent where only a client that saw them can know.
+        to: Option<u64>,
+    },
+    /// The last line: without it the export was not finished.
+    End {
+        /// Talks before it.
+        talks: u64,
+        /// Read positions and names before it.
+        others: u64,
+    },
 }
 
 /// How much went out or came in.
@@ -98,7 +121,7 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
     // Read first: a server that goes on meanwhile is ahead of it, never behind.
     let testimony = Witness::read(&files.head).map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
     let (db, mut report) = (open(&files)?, Report::default());
-    let _snapshot = db.unchecked_transaction().map_err(failed(&files))?;
+    let snapshot = db.unchecked_transaction().map_err(failed(&files))?;
     let mut structure = db.prepare("PRAGMA quick_check(100)").map_err(failed(&files))?;
     let lines = structure
         .query_map([], |row| row.get::<_, String>(0))
@@ -110,6 +133,7 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
             Err(why) => report.damage(fault(&files.database, &why).to_string()),
         }
     }
+    drop(structure);
     match start::store_row(&db, &files.database) {
         Ok((store, commits)) => report.compare(&files, &testimony.beside(commits), store, commits),
         Err(why) => report.damage(why.to_string()),
@@ -117,11 +141,12 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
     if let Err(why) = start::verified_logs(&db, &files.database) {
         report.damage(why.to_string());
     }
+    drop(snapshot);
     let mut seen = (0, 0);
     visit(&db, &files, &mut |visited| match visited {
         Visited::Log(_) => seen.0 += 1,
         Visited::Record(Record::Talk { .. }) => seen.1 += 1,
-        Visited::Record(Record::Read { .. } | Record::Name { .. }) => {}
+        Visited::Record(Record::Read { .. } | Record::Name { .. } | Record::Lost { .. } | Record::End { .. }) => {}
         Visited::Damage(what) => report.damage(what),
     })
     .map_err(StartFault::Store)?;
@@ -130,24 +155,30 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
     Ok(report)
 }
 
-/// Writes every talk, read position and name, one JSON object per line; damaged rows are left out and named.
+/// Writes every talk, read position, name and lost tail, one JSON object per line; damaged rows are left out and named.
 pub fn export(dir: &Path, out: &mut dyn Write) -> Result<Moved, StartFault> {
     let files = Files::new(dir);
     let db = open(&files)?;
-    let _snapshot = db.unchecked_transaction().map_err(failed(&files))?;
     let (mut moved, mut broken) = (Moved::default(), None);
+    let mut write = |record: &Record| {
+        if broken.is_none() {
+            let written = serde_json::to_writer(&mut *out, record).map_err(io::Error::from);
+            broken = written.and_then(|()| out.write_all(b"\n")).err();
+        }
+    };
     visit(&db, &files, &mut |visited| match visited {
         Visited::Log(_) => {}
         Visited::Damage(what) => moved.left_out.push(what),
         Visited::Record(record) => {
             moved.count(&record);
-            if broken.is_none() {
-                let written = serde_json::to_writer(&mut *out, &record).map_err(io::Error::from);
-                broken = written.and_then(|()| out.write_all(b"\n")).err();
-            }
+            write(&record);
         }
     })
     .map_err(StartFault::Store)?;
+    write(&Record::End {
+        talks: moved.talks,
+        others: moved.others,
+    });
     let flushed = broken.map_or_else(|| out.flush(), Err);
     flushed.map_err(|why| StartFault::Io {
         file: "the export".into(),
@@ -156,11 +187,12 @@ pub fn export(dir: &Path, out: &mut dyn Write) -> Result<Moved, StartFault> {
     Ok(moved)
 }
 
-/// Copies the store into a new directory, from which a server can be started. Says how many bytes it takes.
+/// Copies the store into a new directory, from which a server can be started: that start begins new epochs, because the
+/// original goes on in its own. Says how many bytes it takes.
 pub fn backup(dir: &Path, to: &Path) -> Result<u64, StartFault> {
     let (files, copy) = (Files::new(dir), Files::new(to));
     let lock = fresh(&copy)?;
-    whole_or_nothing(&copy, lock, |_| copy_to(&files, &copy))
+    whole_or_nothing(&copy, lock, |copy, _lock| copy_to(&files, copy))
 }
 
 fn copy_to(files: &Files, copy: &Files) -> Result<u64, StartFault> {
@@ -182,23 +214,40 @@ fn copy_to(files: &Files, copy: &Files) -> Result<u64, StartFault> {
         store,
         boot: files::boot_id(),
         durability: Durability::Fsync,
-        clean: true,
+        state: State::Copy,
         base: commits,
+        place: Place::default(),
     };
-    Witness::begin(&copy.head, header).map_err(|why| StartFault::Store(io_fault(&copy.head, &why)))?;
+    Witness::begin(&copy.head, &copy.database, header).map_err(|why| StartFault::Store(io_fault(&copy.head, &why)))?;
     Ok(copy.bytes())
 }
 
-/// Brings an export, or the directory of another store, into a fresh directory: all of it, or nothing, and then the
-/// directory is as fresh as before. Refuses while a server runs there.
-pub fn import(dir: &Path, from: &Path) -> Result<Moved, StartFault> {
+/// Begins a new epoch in every conversation of a store whose server is stopped, and says in how many. For copies that no file
+/// tells: a snapshot of a whole machine or file system that is put back.
+pub fn new_epoch(dir: &Path) -> Result<usize, StartFault> {
     let files = Files::new(dir);
-    let lock = fresh(&files)?;
-    whole_or_nothing(&files, lock, |lock| bring(&files, lock, from))
+    if !files.database.exists() {
+        return Err(no_store(&files));
+    }
+    let opened = start::open_claimed(&files, files.claim()?, Durability::Fsync, Epochs::Begin)?;
+    let stopped = opened.witness.stop(opened.commits);
+    stopped.map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
+    Ok(opened.recovered.len())
 }
 
-fn bring(files: &Files, lock: FileLock, from: &Path) -> Result<Moved, StartFault> {
-    let mut opened = start::open_claimed(files, lock, Durability::Fsync)?;
+/// Imports an export, or the directory of another store, into a fresh directory: all of it, or nothing, and then the
+/// directory is as fresh as before. Refuses while a server runs there.
+///
+/// Conversations begin a new epoch, because the store they come from may have gone on. [`Epochs::Keep`] is for a source that
+/// never does, such as a snapshot of a log which numbers elsewhere.
+pub fn import(dir: &Path, from: &Path, epochs: Epochs) -> Result<Moved, StartFault> {
+    let files = Files::new(dir);
+    let lock = fresh(&files)?;
+    whole_or_nothing(&files, lock, |files, lock| bring(files, lock, from, epochs))
+}
+
+fn bring(files: &Files, lock: FileLock, from: &Path, epochs: Epochs) -> Result<Moved, StartFault> {
+    let mut opened = start::open_claimed(files, lock, Durability::Fsync, Epochs::Keep)?;
     let store = opened.store;
     let transaction = opened.db.transaction().map_err(failed(files))?;
     let mut arrival = Arrival {
@@ -210,7 +259,6 @@ fn bring(files: &Files, lock: FileLock, from: &Path) -> Result<Moved, StartFault
     if from.is_dir() {
         let source = Files::new(from);
         let db = open(&source)?;
-        let _snapshot = db.unchecked_transaction().map_err(failed(&source))?;
         let mut broken = None;
         let mut left_out = Vec::new();
         visit(&db, &source, &mut |visited| match visited {
@@ -226,26 +274,9 @@ fn bring(files: &Files, lock: FileLock, from: &Path) -> Result<Moved, StartFault
         broken.map_or(Ok(()), Err)?;
         arrival.moved.left_out = left_out;
     } else {
-        let io = |why| StartFault::Io {
-            file: from.to_owned(),
-            why,
-        };
-        // Lines of bytes: one that was cut inside a character is told with its number.
-        for (line, number) in io::BufReader::new(fs::File::open(from).map_err(io)?)
-            .split(b'\n')
-            .zip(1_u64..)
-        {
-            let line = line.map_err(io)?;
-            let not_of_an_export = |why: String| refused(from, format!("line {number} is not of an export: {why}"));
-            let text = str::from_utf8(&line).map_err(|why| {
-                let byte = why.valid_up_to() + 1;
-                not_of_an_export(format!("from its byte {byte} on it is no UTF-8; it was cut or changed"))
-            })?;
-            let record = serde_json::from_str(text).map_err(|why| not_of_an_export(why.to_string()))?;
-            arrival.take(record)?;
-        }
+        arrival.read(from)?;
     }
-    let moved = arrival.settle()?;
+    let moved = arrival.settle(epochs)?;
     start::count_commit(&transaction, store, opened.commits + 1).map_err(failed(files))?;
     transaction.commit().map_err(failed(files))?;
     start::checkpoint_all(&opened.db).map_err(failed(files))?;
@@ -261,18 +292,17 @@ enum Visited {
     Damage(String),
 }
 
-/// Walks through everything that is stored; goes on behind damage where it can.
+/// Walks through everything that is stored; goes on behind damage where it can. `take` may wait as long as it likes.
 fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited)) -> Result<(), StoreFault> {
     let file = files.database.as_path();
+    let failed = |why: rusqlite::Error| fault(file, &why);
     let mut names: HashMap<u32, Vec<String>> = HashMap::new();
-    let mut ids = db
-        .prepare("SELECT id FROM log ORDER BY id")
-        .map_err(|why| fault(file, &why))?;
-    let ids: Vec<i64> = ids
-        .query_map([], |row| row.get(0))
+    let mut heads = db.prepare("SELECT id, head FROM log ORDER BY id").map_err(failed)?;
+    let heads: Vec<(i64, i64)> = heads
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
         .and_then(Iterator::collect)
-        .map_err(|why| fault(file, &why))?;
-    for id in ids {
+        .map_err(failed)?;
+    for (id, head) in heads {
         let row = match LogRow::after(db, file, id - 1) {
             Ok(Some(row)) => row,
             Ok(None) => continue,
@@ -281,19 +311,139 @@ fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited)) -> Resul
                 continue;
             }
         };
+        // What is said from here on is not of this walk.
+        let row = LogRow {
+            head: row.head.min(head.cast_unsigned()),
+            ..row
+        };
         names.insert(row.id, log_names(&row.log));
         take(Visited::Log(row.log.clone()));
         if let Err(why) = visit_log(db, file, &row, take) {
-            take(Visited::Damage(rows::in_log(fault(file, &why), &row).to_string()));
+            take(Visited::Damage(rows::in_log(why, &row).to_string()));
         }
     }
-    let mut rest = || -> rusqlite::Result<()> {
-        let mut select = db.prepare("SELECT user, log, seq, crc FROM mark")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let (user, log, seq): (String, u32, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    if let Err(why) = visit_marks(db, &names, take) {
+        take(Visited::Damage(fault(file, &why).to_string()));
+    }
+    if let Err(why) = visit_names(db, take) {
+        take(Visited::Damage(fault(file, &why).to_string()));
+    }
+    Ok(())
+}
+
+fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Visited)) -> Result<(), StoreFault> {
+    let missing = |from: u64, to: u64| Visited::Damage(format!("{}: talks {from} to {to} are missing", log.log));
+    let mut due = log.first;
+    loop {
+        let page = LogPage::read(db, file, log, due)?;
+        // Retention may have gone on meanwhile.
+        due = due.max(page.first);
+        for (seq, message) in page.rows {
+            if seq > due {
+                take(missing(due, seq - 1));
+            }
+            due = seq + 1;
+            match message {
+                Ok(message) => take(Visited::Record(Record::Talk {
+                    log: log_names(&log.log),
+                    epoch: log.epoch,
+                    seq: message.seq,
+                    at: message.at,
+                    from: message.user,
+                    session: message.session,
+                    kind: message.kind,
+                    text: message.text,
+                })),
+                Err(why) => take(Visited::Damage(why.to_string())),
+            }
+        }
+        if !page.more {
+            break;
+        }
+    }
+    if due <= log.head {
+        take(missing(due, log.head));
+    }
+    for LostTail { epoch, from, to } in rows::lost_tails(db, file, log.id)?.iter().copied() {
+        let log = log_names(&log.log);
+        take(Visited::Record(Record::Lost { log, epoch, from, to }));
+    }
+    Ok(())
+}
+
+/// Some messages of a log, read in one short transaction.
+struct LogPage {
+    /// The oldest message that is stored now.
+    first: u64,
+    rows: Vec<(u64, Result<MessageRow, StoreFault>)>,
+    more: bool,
+}
+
+impl LogPage {
+    fn read(db: &Connection, file: &Path, log: &LogRow, from: u64) -> Result<Self, StoreFault> {
+        let failed = |why: rusqlite::Error| fault(file, &why);
+        // Dropped without a commit: nothing was written.
+        let _snapshot = db.unchecked_transaction().map_err(failed)?;
+        let first = match LogRow::by_id(db, file, log.id)? {
+            Some(now) if now.epoch == log.epoch => now.first,
+            Some(_) | None => {
+                let seen = "the server was restarted meanwhile and the log goes on in another epoch: begin again";
+                let seen = format!("{}: {seen}", log.log);
+                return Err(StoreFault::Refused { seen });
+            }
+        };
+        let mut select = db
+            .prepare_cached(
+                "SELECT seq, at, user, session, kind, text, sum, crc FROM message
+                 WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4",
+            )
+            .map_err(failed)?;
+        let limit = limits::HISTORY_PAGE_TALKS as i64;
+        let mut rows = select
+            .query(params![log.id, int(from.max(first)), int(log.head), limit])
+            .map_err(failed)?;
+        let mut page = Self {
+            first,
+            rows: Vec::new(),
+            more: false,
+        };
+        let mut bytes = 0;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let seq = row.get::<_, i64>(0).map_err(failed)?.cast_unsigned();
+            let message = MessageRow::read(row, file, log);
+            bytes += message.as_ref().map_or(0, |message| message.text.len());
+            page.rows.push((seq, message));
+            if bytes > limits::HISTORY_PAGE_BYTES || page.rows.len() == limits::HISTORY_PAGE_TALKS {
+                page.more = true;
+                break;
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn visit_marks(
+    db: &Connection,
+    names: &HashMap<u32, Vec<String>>,
+    take: &mut dyn FnMut(Visited),
+) -> rusqlite::Result<()> {
+    let mut after = (String::new(), 0_u32);
+    loop {
+        let page: Vec<(String, u32, i64, i64)> = db
+            .prepare_cached(
+                "SELECT user, log, seq, crc FROM mark WHERE (user, log) > (?1, ?2) ORDER BY user, log LIMIT ?3",
+            )?
+            .query_map(params![after.0, after.1, limits::HISTORY_PAGE_TALKS as i64], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let Some((user, log, ..)) = page.last() else {
+            return Ok(());
+        };
+        after = (user.clone(), *log);
+        for (user, log, seq, crc) in page {
             match names.get(&log) {
-                Some(log_names) if i64::from(mark_crc(&user, log, seq)) == row.get::<_, i64>(3)? => {
+                Some(log_names) if i64::from(mark_crc(&user, log, seq)) == crc => {
                     let (log, seq) = (log_names.clone(), seq.cast_unsigned());
                     take(Visited::Record(Record::Read { log, user, seq }));
                 }
@@ -302,66 +452,29 @@ fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited)) -> Resul
                 ))),
             }
         }
-        let mut select = db.prepare("SELECT user, hash, crc FROM name")?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            let (user, hash): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            if i64::from(name_crc(&user, &hash)) == row.get::<_, i64>(2)? {
+    }
+}
+
+fn visit_names(db: &Connection, take: &mut dyn FnMut(Visited)) -> rusqlite::Result<()> {
+    let mut after = String::new();
+    loop {
+        let page: Vec<(String, Vec<u8>, i64)> = db
+            .prepare_cached("SELECT user, hash, crc FROM name WHERE user > ?1 ORDER BY user LIMIT ?2")?
+            .query_map(params![after, limits::HISTORY_PAGE_TALKS as i64], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        let Some((user, ..)) = page.last() else { return Ok(()) };
+        after.clone_from(user);
+        for (user, hash, crc) in page {
+            if i64::from(name_crc(&user, &hash)) == crc {
                 let hash = hash.iter().map(|byte| format!("{byte:02x}")).collect();
                 take(Visited::Record(Record::Name { user, hash }));
             } else {
                 take(Visited::Damage(format!("table name: the row of {user:?} is damaged")));
             }
         }
-        Ok(())
-    };
-    if let Err(why) = rest() {
-        take(Visited::Damage(fault(file, &why).to_string()));
     }
-    Ok(())
-}
-
-fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Visited)) -> rusqlite::Result<()> {
-    let mut select = db.prepare_cached(
-        "SELECT seq, at, user, session, kind, text, sum, crc FROM message WHERE log = ?1 ORDER BY seq",
-    )?;
-    let mut rows = select.query([log.id])?;
-    let mut due = log.first;
-    while let Some(row) = rows.next()? {
-        let message = match MessageRow::read(row, file, log) {
-            Ok(message) => message,
-            Err(why) => {
-                due += 1;
-                take(Visited::Damage(why.to_string()));
-                continue;
-            }
-        };
-        if message.seq != due {
-            take(Visited::Damage(format!(
-                "{}: talks {due} to {} are missing",
-                log.log,
-                message.seq.saturating_sub(1)
-            )));
-        }
-        due = message.seq + 1;
-        take(Visited::Record(Record::Talk {
-            log: log_names(&log.log),
-            epoch: log.epoch,
-            seq: message.seq,
-            at: message.at,
-            from: message.user,
-            session: message.session,
-            kind: message.kind,
-            text: message.text,
-        }));
-    }
-    if due != log.head + 1 {
-        take(Visited::Damage(format!(
-            "{}: talks {due} to {} are missing",
-            log.log, log.head
-        )));
-    }
-    Ok(())
 }
 
 fn check_keys(db: &Connection, files: &Files, report: &mut Report) -> rusqlite::Result<()> {
@@ -393,6 +506,47 @@ struct Arrival<'a> {
 }
 
 impl Arrival<'_> {
+    /// Takes the lines of an export, of which the last one must be there.
+    fn read(&mut self, from: &Path) -> Result<(), StartFault> {
+        let io = |why| StartFault::Io {
+            file: from.to_owned(),
+            why,
+        };
+        let (mut end, mut lines) = (None, 0);
+        // Lines of bytes: one that was cut inside a character is told with its number.
+        for (line, number) in io::BufReader::new(fs::File::open(from).map_err(io)?)
+            .split(b'\n')
+            .zip(1_u64..)
+        {
+            let line = line.map_err(io)?;
+            let not_of_an_export = |why: String| refused(from, format!("line {number} is not of an export: {why}"));
+            let text = str::from_utf8(&line).map_err(|why| {
+                let byte = why.valid_up_to() + 1;
+                not_of_an_export(format!("from its byte {byte} on it is no UTF-8; it was cut or changed"))
+            })?;
+            let record = serde_json::from_str(text).map_err(|why| not_of_an_export(why.to_string()))?;
+            lines = number;
+            match record {
+                _ if end.is_some() => return Err(not_of_an_export("the line before it is the last one".to_owned())),
+                Record::End { talks, others } => end = Some((talks, others)),
+                record => self.take(record)?,
+            }
+        }
+        let (talks, others) = (self.moved.talks, self.moved.others);
+        let seen = match end {
+            Some(end) if end == (talks, others) => return Ok(()),
+            Some((all_talks, all_others)) => format!(
+                "its last line says {all_talks} talks and {all_others} read positions and names, and {talks} and {others} are there: \
+                 lines are missing"
+            ),
+            None => format!(
+                "after line {lines} the last one is missing: the export was not finished. Export again; if there is nothing to export \
+                 from any more, add the line {{\"end\":{{\"talks\":{talks},\"others\":{others}}}}}"
+            ),
+        };
+        Err(refused(from, seen))
+    }
+
     fn take(&mut self, record: Record) -> Result<(), StartFault> {
         self.moved.count(&record);
         let told = |seen: String| refused(&self.files.database, seen);
@@ -479,11 +633,27 @@ impl Arrival<'_> {
                     .map(drop)
                     .map_err(failed(self.files))
             }
+            Record::Lost { log, epoch, from, to } => {
+                let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
+                let Some(row) = self.logs.get(&log) else { return Ok(()) };
+                if self.moved.renumbered.contains(&log) {
+                    return Ok(());
+                }
+                let tail = LostTail { epoch, from, to };
+                rows::insert_lost(self.db, row.id, &tail).map_err(failed(self.files))
+            }
+            // Whoever reads the lines looks at it.
+            Record::End { .. } => Ok(()),
         }
     }
 
-    fn settle(self) -> Result<Moved, StartFault> {
-        for row in self.logs.values() {
+    fn settle(mut self, epochs: Epochs) -> Result<Moved, StartFault> {
+        for row in self.logs.values_mut() {
+            // One that was numbered anew has a new epoch already, and shares no number with an old one.
+            if epochs == Epochs::Begin && !self.moved.renumbered.contains(&row.log) {
+                row.begin_epoch(self.db, None)
+                    .map_err(|why| start::epoch_fault(&self.files.database, why))?;
+            }
             row.update(self.db).map_err(failed(self.files))?;
         }
         Ok(self.moved)
@@ -519,56 +689,73 @@ impl Moved {
         match record {
             Record::Talk { .. } => self.talks += 1,
             Record::Read { .. } | Record::Name { .. } => self.others += 1,
+            Record::Lost { .. } | Record::End { .. } => {}
         }
     }
 }
 
 /// Opens for reading, if there is anything.
 fn open(files: &Files) -> Result<Connection, StartFault> {
-    if !files.database.exists() {
-        return Err(refused(
-            &files.database,
-            "there is no such file: give the data directory of a server".to_owned(),
-        ));
+    match fs::metadata(&files.database) {
+        Err(_) => Err(no_store(files)),
+        Ok(data) if data.len() == 0 => {
+            let seen = "it is empty (0 bytes): whatever put it there was not finished".to_owned();
+            Err(refused(&files.database, seen))
+        }
+        Ok(_) => schema::open_reader(&files.database),
     }
-    schema::open_reader(&files.database)
+}
+
+fn no_store(files: &Files) -> StartFault {
+    let seen = "there is no such file: give the data directory of a server".to_owned();
+    refused(&files.database, seen)
 }
 
 /// Claims a directory in which there is no store yet.
 fn fresh(files: &Files) -> Result<FileLock, StartFault> {
     let lock = files.claim()?;
-    if files.database.exists() {
+    if fs::metadata(&files.database).is_ok_and(|data| data.len() > 0) {
         let seen = "there is a store already: give a fresh directory".to_owned();
         return Err(refused(&files.database, seen));
     }
+    let testimony = Witness::read(&files.head).map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
+    start::guard_presence(files, &testimony)?;
     Ok(lock)
 }
 
-/// Fills a directory that [`fresh`] has claimed. If that fails, the store that was begun is removed, before anybody else can
-/// claim it; what was there before stays, and so does the lock file, which others may have open.
+/// Fills a directory that [`fresh`] has claimed: in a directory within it, whose files are moved out when all of them are
+/// complete and on the disk. If that fails nothing of it stays; what a kill leaves is removed by the next run, and a server
+/// does not start beside it. The database is moved first: without a head file its conversations begin new epochs.
 fn whole_or_nothing<T>(
     files: &Files,
     lock: FileLock,
-    fill: impl FnOnce(FileLock) -> Result<T, StartFault>,
+    fill: impl FnOnce(&Files, FileLock) -> Result<T, StartFault>,
 ) -> Result<T, StartFault> {
-    let parts = || {
-        [files.head.clone()].into_iter().chain(
-            [&files.database, &files.search]
-                .into_iter()
-                .flat_map(|file| files::with_companions(file)),
-        )
+    let io = |file: &Path, why: io::Error| StartFault::Store(io_fault(file, &why));
+    let unfinished = &files.unfinished;
+    let discard = || match fs::remove_dir_all(unfinished) {
+        Err(why) if why.kind() != io::ErrorKind::NotFound => Err(io(unfinished, why)),
+        Ok(()) | Err(_) => Ok(()),
     };
-    let absent: Vec<PathBuf> = parts().filter(|file| !file.exists()).collect();
+    discard()?;
+    fs::DirBuilder::new()
+        .mode(0o700)
+        .create(unfinished)
+        .map_err(|why| io(unfinished, why))?;
     let held = lock.clone();
-    let filled = fill(lock);
-    if filled.is_err() {
-        for file in absent {
-            // Not all of them are made; one that stays is named by whoever tries again.
-            let _ = fs::remove_file(file);
+    let filled = fill(&Files::new(unfinished), lock).and_then(|filled| {
+        let made = Files::new(unfinished);
+        for (from, to) in [(&made.database, &files.database), (&made.head, &files.head)] {
+            fs::rename(from, to).map_err(|why| io(to, why))?;
+            files::sync_dir(&files.dir).map_err(|why| io(&files.dir, why))?;
         }
-    }
+        Ok(filled)
+    });
+    let discarded = discard();
     drop(held);
-    filled
+    let filled = filled?;
+    discarded?;
+    Ok(filled)
 }
 
 fn log_names(log: &LogId) -> Vec<String> {

@@ -469,12 +469,14 @@ impl LogHead {
 
     /// How a client goes on that knows everything up to `known`: from where, and what it will never get.
     ///
-    /// Talks that retention deleted are lost in this sense too. A position of an epoch this log never had, or one beyond the
-    /// head, is believed as little as possible: everything stored is replayed.
+    /// Talks that retention deleted are lost in this sense too. A number of this epoch is never given twice, so what stands up
+    /// to the head is known, and beyond it lost. Of an epoch that this log never had nothing is known: everything stored is
+    /// replayed.
     pub fn go_on(&self, known: Position) -> GoOn {
         let mut lost = Vec::new();
-        let known_here = if known.epoch == self.epoch && known.seq <= self.seq {
-            known.seq
+        let known_here = if known.epoch == self.epoch {
+            lost.extend(interval(self.epoch, self.seq.saturating_add(1), known.seq));
+            known.seq.min(self.seq)
         } else {
             // Everything below the first loss since the client's epoch is the same in that epoch and in this one.
             let mut common = known.seq;
@@ -577,8 +579,9 @@ mod tests {
         assert_eq!(go(at(9, 20)), (20, vec![]));
         assert_eq!(go(at(9, 5)), (5, vec![]));
         assert_eq!(go(at(9, 2)), (5, vec![lost(9, 3, 5)]));
-        // Beyond the head, or of an epoch this log never had: believed as little as possible.
-        assert_eq!(go(at(9, 21)), (5, vec![lost(9, 1, 21), lost(9, 1, 5)]));
+        // Beyond the head: what is here is not told as lost.
+        assert_eq!(go(at(9, 23)), (20, vec![lost(9, 21, 23)]));
+        // Of an epoch that this log never had.
         assert_eq!(go(at(4, 3)), (5, vec![lost(4, 1, 3), lost(9, 1, 5)]));
     }
 

@@ -21,12 +21,16 @@ use std::{
     thread,
 };
 
-use super::{Durability, files};
+use super::{
+    Durability,
+    files::{self, Identity},
+};
 
 /// The open file.
 #[derive(Debug)]
 pub(crate) struct Witness {
     path: PathBuf,
+    database: PathBuf,
     file: Arc<File>,
     header: Header,
     end: u64,
@@ -49,10 +53,30 @@ pub(crate) struct Header {
     pub(crate) store: u64,
     pub(crate) boot: [u8; 16],
     pub(crate) durability: Durability,
-    /// The store was stopped, and nothing came after.
-    pub(crate) clean: bool,
+    pub(crate) state: State,
     /// Commits up to this one are in the database itself.
     pub(crate) base: u64,
+    /// Which files these were. [`Witness::begin`] fills it in.
+    pub(crate) place: Place,
+}
+
+/// How the store was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not stopped in order, or running still.
+    Running,
+    /// Stopped, and nothing came after.
+    Stopped,
+    /// Made by a backup: the store it was copied from goes on, so this one must not use the same epochs.
+    Copy,
+}
+
+/// Which files belong together. A rename keeps an identity, and a copy gets another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Place {
+    /// Of the head file itself.
+    pub(crate) head: Option<Identity>,
+    pub(crate) database: Option<Identity>,
 }
 
 /// What an earlier run left.
@@ -71,14 +95,17 @@ pub(crate) enum Testimony {
         heads: BTreeMap<u32, (u64, u64)>,
         /// A commit behind that one which was announced, with the heads it was to make.
         announced: Option<(u64, BTreeMap<u32, u64>)>,
-        /// Entries that could not be read.
+        /// Entries that cannot be read, and those that are missing among the others.
         unreadable: u64,
+        /// So many more commits than `commit` may have been done: entries behind the last readable one say nothing, and
+        /// neither does the note.
+        hidden: u64,
     },
 }
 
 impl Witness {
-    /// Begins a new file, in the place of the one before.
-    pub(crate) fn begin(path: &Path, header: Header) -> io::Result<Self> {
+    /// Begins a new file for this database, in the place of the one before.
+    pub(crate) fn begin(path: &Path, database: &Path, mut header: Header) -> io::Result<Self> {
         let fresh = path.with_extension("head.new");
         let file = File::options()
             .read(true)
@@ -87,6 +114,10 @@ impl Witness {
             .truncate(true)
             .mode(0o600)
             .open(&fresh)?;
+        header.place = Place {
+            head: Identity::of(&file.metadata()?),
+            database: fs::metadata(database).ok().and_then(|data| Identity::of(&data)),
+        };
         // Blocks that are there already make the sync of an entry a write of one block, without the file's metadata.
         let mut bytes = vec![0; BEGIN_BYTES];
         if let Some(head) = bytes.get_mut(..HEADER_BYTES) {
@@ -103,11 +134,12 @@ impl Witness {
             files::sync_dir(dir)?;
         }
         let syncer = match header.durability {
-            Durability::Fsync if !header.clean => Some(Syncer::start()?),
+            Durability::Fsync if header.state == State::Running => Some(Syncer::start()?),
             Durability::Fsync | Durability::Os | Durability::None => None,
         };
         Ok(Self {
             path: path.to_owned(),
+            database: database.to_owned(),
             file: Arc::new(file),
             header,
             end: FIRST_ENTRY,
@@ -118,12 +150,13 @@ impl Witness {
 
     /// Names the commit that is about to be made and the heads it makes, and begins to sync that.
     pub(crate) fn announce(&mut self, commit: u64, heads: &[(u32, u64)]) {
-        let mut bytes = Vec::with_capacity(heads.len().max(1) * ENTRY_BYTES);
+        let without_messages = [(0, 0)];
+        let heads = if heads.is_empty() { &without_messages } else { heads };
+        let of = u32::try_from(heads.len()).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(heads.len() * ENTRY_BYTES);
         for (log, head) in heads {
-            bytes.extend_from_slice(&entry(self.header.store, commit, *log, *head));
-        }
-        if heads.is_empty() {
-            bytes.extend_from_slice(&entry(self.header.store, commit, 0, 0));
+            let (log, head) = (*log, *head);
+            bytes.extend_from_slice(&Entry { commit, head, log, of }.encode(self.header.store));
         }
         let written = self.file.write_all_at(&bytes, self.end);
         if let (Ok(()), Some(syncer)) = (&written, &self.syncer) {
@@ -145,8 +178,14 @@ impl Witness {
             syncer.end()?;
         }
         self.end += bytes;
+        let note = Entry {
+            commit,
+            head: 0,
+            log: NOTE,
+            of: 1,
+        };
         self.file
-            .write_all_at(&entry(self.header.store, commit, NOTE, 0), HEADER_BYTES as u64)
+            .write_all_at(&note.encode(self.header.store), HEADER_BYTES as u64)
     }
 
     /// The commit that was announced has failed: its number will be another one's.
@@ -164,6 +203,7 @@ impl Witness {
         if self.end >= BEGIN_BYTES as u64 / 2 {
             *self = Self::begin(
                 &self.path.clone(),
+                &self.database.clone(),
                 Header {
                     base: commit,
                     ..self.header
@@ -177,10 +217,10 @@ impl Witness {
     pub(crate) fn stop(self, commit: u64) -> io::Result<()> {
         let header = Header {
             base: commit,
-            clean: true,
+            state: State::Stopped,
             ..self.header
         };
-        Self::begin(&self.path, header).map(drop)
+        Self::begin(&self.path, &self.database, header).map(drop)
     }
 
     /// Reads what an earlier run left.
@@ -196,31 +236,30 @@ impl Witness {
         let Some(header) = Header::decode(head) else {
             return Ok(Testimony::Damaged);
         };
-        let mut heads = BTreeMap::new();
-        let (mut noted, mut newest, mut unreadable) = (Some(header.base), header.base, 0);
-        let mut named = Vec::new();
-        for (place, bytes) in entries.chunks(ENTRY_BYTES).enumerate() {
-            if bytes.iter().all(|byte| *byte == 0) {
-                continue;
-            }
-            match (place, read_entry(header.store, bytes)) {
-                (0, Some((at, NOTE, _))) => noted = noted.max(Some(at)),
-                (_, Some((at, log, head))) => {
-                    newest = newest.max(at);
-                    named.push((at, log, head));
-                }
-                (place, None) => {
-                    unreadable += 1;
-                    if place == 0 {
-                        noted = None;
-                    }
-                }
-            }
-        }
+        let Entries {
+            note,
+            named,
+            newest,
+            unreadable,
+            behind,
+        } = Entries::read(&header, entries);
         // A commit is announced when the one before is done. Without a note that can be read the last one counts as done.
-        let commit = noted.map_or(newest, |noted| noted.max(newest.saturating_sub(1)).max(header.base));
+        let commit = match note {
+            Note::At(noted) => noted.max(newest.saturating_sub(1)).max(header.base),
+            Note::Unreadable => newest,
+        };
+        // After the system was down the note may be an older one: it is not synced.
+        let hidden = if note == Note::Unreadable || header.boot != files::boot_id() {
+            behind
+        } else {
+            0
+        };
+        let mut heads = BTreeMap::new();
         let mut announced = (newest > commit).then(|| (newest, BTreeMap::new()));
-        for (at, log, head) in named {
+        for Entry {
+            commit: at, log, head, ..
+        } in named
+        {
             match &mut announced {
                 _ if log == 0 => {}
                 Some((number, made)) if at == *number => {
@@ -238,7 +277,91 @@ impl Witness {
             heads,
             announced,
             unreadable,
+            hidden,
         })
+    }
+}
+
+/// What stands behind the header.
+struct Entries {
+    note: Note,
+    /// All but the note, in their order.
+    named: Vec<Entry>,
+    newest: u64,
+    unreadable: u64,
+    /// Unreadable ones behind the last one that can be read.
+    behind: u64,
+}
+
+/// The last commit that was done, as the file says it in one place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Note {
+    At(u64),
+    Unreadable,
+}
+
+impl Entries {
+    fn read(header: &Header, entries: &[u8]) -> Self {
+        let mut read = Self {
+            note: Note::At(header.base),
+            named: Vec::new(),
+            newest: header.base,
+            unreadable: 0,
+            behind: 0,
+        };
+        // Per commit: how many of its entries are missing.
+        let mut missing: BTreeMap<u64, u64> = BTreeMap::new();
+        let (mut unwritten, mut note_is_there) = (0, false);
+        for (place, bytes) in entries.chunks(ENTRY_BYTES).enumerate() {
+            if bytes.iter().all(|byte| *byte == 0) {
+                unwritten += u64::from(place > 0);
+                continue;
+            }
+            match (place, Entry::decode(header.store, bytes)) {
+                (0, Some(entry)) if entry.log == NOTE => {
+                    read.note = Note::At(entry.commit.max(header.base));
+                    note_is_there = true;
+                }
+                (0, _) => {
+                    read.note = Note::Unreadable;
+                    note_is_there = true;
+                    read.unreadable += 1;
+                }
+                (_, Some(entry)) => {
+                    // Nothing unwritten stands before what was written.
+                    read.unreadable += std::mem::take(&mut unwritten);
+                    read.behind = 0;
+                    read.newest = read.newest.max(entry.commit);
+                    let left = missing.entry(entry.commit).or_insert(u64::from(entry.of));
+                    *left = left.saturating_sub(1);
+                    read.named.push(entry);
+                }
+                (_, None) => {
+                    read.unreadable += 1 + std::mem::take(&mut unwritten);
+                    read.behind += 1;
+                }
+            }
+        }
+        // Every commit is announced, with all its logs.
+        let last = match read.note {
+            Note::At(noted) => noted.max(read.newest),
+            Note::Unreadable => read.newest,
+        };
+        let absent = (last - header.base).saturating_sub(missing.len() as u64);
+        read.unreadable += absent + missing.values().sum::<u64>();
+        let cut = (BEGIN_BYTES - HEADER_BYTES)
+            .saturating_sub(entries.len())
+            .div_ceil(ENTRY_BYTES) as u64;
+        read.unreadable += cut;
+        read.behind += cut;
+        // The first commit is announced before there is a note.
+        if !note_is_there && (read.newest > header.base + 1 || read.behind > 0) {
+            read.note = Note::Unreadable;
+            read.unreadable += 1;
+            // Where the note was made zeroes, so may others have been.
+            read.behind += unwritten;
+        }
+        read
     }
 }
 
@@ -253,7 +376,8 @@ impl Testimony {
                 mut heads,
                 announced: Some((number, made)),
                 unreadable,
-            } if number <= commits || (!header.clean && header.boot != files::boot_id()) => {
+                hidden,
+            } if number <= commits || (header.state == State::Running && header.boot != files::boot_id()) => {
                 for (log, head) in made {
                     heads.insert(log, (number, head));
                 }
@@ -263,6 +387,7 @@ impl Testimony {
                     heads,
                     announced: None,
                     unreadable,
+                    hidden,
                 }
             }
             other => other,
@@ -308,7 +433,15 @@ impl Header {
             Durability::Os => 1,
             Durability::None => 2,
         });
-        text.push(u8::from(self.clean));
+        text.push(match self.state {
+            State::Running => 0,
+            State::Stopped => 1,
+            State::Copy => 2,
+        });
+        text.resize(PLACE_AT, 0);
+        for identity in [self.place.head, self.place.database] {
+            text.extend_from_slice(&identity.map_or([0; 16], Identity::encode));
+        }
         text.resize(HEADER_BYTES - 4, 0);
         let sum = crc32fast::hash(&text);
         text.extend_from_slice(&sum.to_le_bytes());
@@ -332,32 +465,54 @@ impl Header {
                 2 => Durability::None,
                 _ => return None,
             },
-            clean: *text.get(41)? == 1,
+            state: match text.get(41)? {
+                0 => State::Running,
+                1 => State::Stopped,
+                2 => State::Copy,
+                _ => return None,
+            },
+            place: Place {
+                head: Identity::decode(text.get(PLACE_AT..PLACE_AT + 16)?.try_into().ok()?),
+                database: Identity::decode(text.get(PLACE_AT + 16..PLACE_AT + 32)?.try_into().ok()?),
+            },
         })
     }
 }
 
-fn entry(store: u64, commit: u64, log: u32, head: u64) -> [u8; ENTRY_BYTES] {
-    let mut bytes = [0; ENTRY_BYTES];
-    let (text, rest) = bytes.split_at_mut(20);
-    text[..8].copy_from_slice(&commit.to_le_bytes());
-    text[8..16].copy_from_slice(&head.to_le_bytes());
-    text[16..].copy_from_slice(&log.to_le_bytes());
-    rest[..4].copy_from_slice(&entry_sum(store, text).to_le_bytes());
-    bytes
+/// One log of one commit.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    commit: u64,
+    head: u64,
+    log: u32,
+    /// How many entries the commit has.
+    of: u32,
 }
 
-/// Commit, log and head.
-fn read_entry(store: u64, bytes: &[u8]) -> Option<(u64, u32, u64)> {
-    let (text, rest) = bytes.split_at_checked(20)?;
-    if entry_sum(store, text).to_le_bytes() != *rest.get(..4)? {
-        return None;
+impl Entry {
+    fn encode(self, store: u64) -> [u8; ENTRY_BYTES] {
+        let mut bytes = [0; ENTRY_BYTES];
+        let (text, rest) = bytes.split_at_mut(ENTRY_TEXT);
+        text[..8].copy_from_slice(&self.commit.to_le_bytes());
+        text[8..16].copy_from_slice(&self.head.to_le_bytes());
+        text[16..20].copy_from_slice(&self.log.to_le_bytes());
+        text[20..].copy_from_slice(&self.of.to_le_bytes());
+        rest[..4].copy_from_slice(&entry_sum(store, text).to_le_bytes());
+        bytes
     }
-    Some((
-        u64::from_le_bytes(text.get(..8)?.try_into().ok()?),
-        u32::from_le_bytes(text.get(16..)?.try_into().ok()?),
-        u64::from_le_bytes(text.get(8..16)?.try_into().ok()?),
-    ))
+
+    fn decode(store: u64, bytes: &[u8]) -> Option<Self> {
+        let (text, rest) = bytes.split_at_checked(ENTRY_TEXT)?;
+        if entry_sum(store, text).to_le_bytes() != *rest.get(..4)? {
+            return None;
+        }
+        Some(Self {
+            commit: u64::from_le_bytes(text.get(..8)?.try_into().ok()?),
+            head: u64::from_le_bytes(text.get(8..16)?.try_into().ok()?),
+            log: u32::from_le_bytes(text.get(16..20)?.try_into().ok()?),
+            of: u32::from_le_bytes(text.get(20..24)?.try_into().ok()?),
+        })
+    }
 }
 
 /// Names the store, so that an entry of another one never counts.
@@ -369,9 +524,13 @@ fn entry_sum(store: u64, text: &[u8]) -> u32 {
 }
 
 /// What the file begins with; the last character is the version of its format.
-const MAGIC: &[u8; 8] = b"PLZHEAD2";
+const MAGIC: &[u8; 8] = b"PLZHEAD3";
 const HEADER_BYTES: usize = 512;
+/// Where the identities of the files stand in the header.
+const PLACE_AT: usize = 48;
 const ENTRY_BYTES: usize = 32;
+/// Of them all but the checksum and what is reserved.
+const ENTRY_TEXT: usize = 24;
 /// In the place of the log of an entry: it is the note. Logs are numbered from 1 and far below.
 const NOTE: u32 = u32::MAX;
 const FIRST_ENTRY: u64 = (HEADER_BYTES + ENTRY_BYTES) as u64;
@@ -388,9 +547,14 @@ mod tests {
             store: 7,
             boot: [3; 16],
             durability: Durability::Fsync,
-            clean: false,
+            state: State::Running,
             base: 40,
+            place: Place::default(),
         }
+    }
+
+    fn begin(path: &Path, header: Header) -> io::Result<Witness> {
+        Witness::begin(path, &path.with_extension("db"), header)
     }
 
     fn remember(witness: &mut Witness, commit: u64, heads: &[(u32, u64)]) {
@@ -413,7 +577,7 @@ mod tests {
         for (boot, absent) in [(files::boot_id(), (41, vec![(1, 10)])), ([3; 16], (42, vec![(1, 12)]))] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("history.head");
-            let mut witness = Witness::begin(&path, Header { boot, ..header() }).unwrap();
+            let mut witness = begin(&path, Header { boot, ..header() }).unwrap();
             remember(&mut witness, 41, &[(1, 10)]);
             witness.announce(42, &[(1, 12)]);
             assert_eq!(believed(&path, 41), absent);
@@ -427,7 +591,7 @@ mod tests {
     fn announcement_that_is_withdrawn_is_forgotten() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.head");
-        let mut witness = Witness::begin(&path, header()).unwrap();
+        let mut witness = begin(&path, header()).unwrap();
         remember(&mut witness, 41, &[(1, 10)]);
         witness.announce(42, &[(1, 12), (2, 7)]);
         witness.withdraw();
@@ -440,7 +604,7 @@ mod tests {
     fn without_a_note_that_can_be_read_the_last_announcement_counts() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.head");
-        let mut witness = Witness::begin(
+        let mut witness = begin(
             &path,
             Header {
                 boot: files::boot_id(),
@@ -460,7 +624,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.head");
         assert_eq!(Witness::read(&path).unwrap(), Testimony::Missing);
-        let mut witness = Witness::begin(&path, header()).unwrap();
+        let mut witness = begin(&path, header()).unwrap();
         remember(&mut witness, 41, &[(1, 10), (2, 5)]);
         remember(&mut witness, 42, &[]);
         remember(&mut witness, 43, &[(1, 12)]);
@@ -470,11 +634,16 @@ mod tests {
         assert_eq!(
             Witness::read(&path).unwrap(),
             Testimony::Read {
-                header: header(),
+                header: Header {
+                    place: witness.header.place,
+                    ..header()
+                },
                 commit: 43,
                 heads: BTreeMap::from([(1, (43, 12))]),
                 announced: None,
-                unreadable: 1
+                // The damaged one, which is missing in its commit as well.
+                unreadable: 2,
+                hidden: 0,
             }
         );
         bytes[20] ^= 1;
@@ -483,10 +652,65 @@ mod tests {
     }
 
     #[test]
+    fn entries_that_are_missing_or_unreadable_are_counted_wherever_they_stood() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("history.head");
+        let running = Header {
+            boot: files::boot_id(),
+            ..header()
+        };
+        let mut witness = begin(&path, running).unwrap();
+        remember(&mut witness, 41, &[(1, 10), (2, 5)]);
+        remember(&mut witness, 42, &[(3, 1)]);
+        remember(&mut witness, 43, &[(1, 11), (2, 6)]);
+        let whole = fs::read(&path).unwrap();
+        let seen = |change: &dyn Fn(&mut Vec<u8>)| {
+            let mut bytes = whole.clone();
+            change(&mut bytes);
+            fs::write(&path, bytes).unwrap();
+            match Witness::read(&path).unwrap() {
+                Testimony::Read {
+                    commit,
+                    unreadable,
+                    hidden,
+                    ..
+                } => (commit, unreadable > 0, hidden),
+                other => panic!("{other:?}"),
+            }
+        };
+        let at = |entry: usize| HEADER_BYTES + entry * ENTRY_BYTES;
+        assert_eq!(seen(&|_| ()), (43, false, 0));
+        // Zeroes in the middle and at the end of what was written, and a file that was cut.
+        assert_eq!(seen(&|bytes| bytes[at(3)..at(4)].fill(0)), (43, true, 0));
+        assert_eq!(seen(&|bytes| bytes[at(5)..].fill(0)), (43, true, 0));
+        assert_eq!(seen(&|bytes| bytes.truncate(at(4))), (43, true, 0));
+        // The note says how many commits there were; without it nothing does.
+        assert_eq!(seen(&|bytes| bytes[at(4)..at(6)].fill(7)), (43, true, 0));
+        assert_eq!(
+            seen(&|bytes| {
+                bytes[at(0)] ^= 1;
+                bytes[at(4)..at(6)].fill(7);
+            }),
+            (42, true, 2)
+        );
+        let (commit, damaged, hidden) = seen(&|bytes| {
+            bytes[at(0)..at(1)].fill(0);
+            bytes[at(3)..].fill(0);
+        });
+        // Two entries of one commit are left: as if it were the first one, which is announced before there is a note.
+        assert_eq!((commit, damaged, hidden), (40, false, 0));
+        let (commit, damaged, hidden) = seen(&|bytes| {
+            bytes[at(0)..at(1)].fill(0);
+            bytes[at(4)..].fill(0);
+        });
+        assert!(commit == 42 && damaged && hidden > 1_000, "{commit} {hidden}");
+    }
+
+    #[test]
     fn a_full_file_grows_and_a_checkpoint_begins_it_anew() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("history.head");
-        let mut witness = Witness::begin(
+        let mut witness = begin(
             &path,
             Header {
                 durability: Durability::None,

@@ -10,6 +10,7 @@ mod forgets;
 mod keeping;
 mod person;
 mod proofs;
+mod restored;
 mod resume;
 #[path = "../support/mod.rs"]
 mod support;

@@ -19,6 +19,7 @@ use plaza_client::{Client, Config, Event, Wire, proto};
 use serde_json::{Value, json};
 
 use crate::{
+    forgetful::settle_in,
     kept,
     person::Person,
     size,
@@ -341,11 +342,13 @@ fn a_cut_log_or_a_flipped_bit_gives_a_prefix_with_the_loss_told_or_a_refusal() {
     let try_with = |what: &str, name: &str, change: &dyn Fn(&mut Vec<u8>)| {
         let dir = tempfile::tempdir().unwrap();
         for (file, bytes) in &image {
-            let mut bytes = bytes.clone();
-            if file == name {
-                change(&mut bytes);
-            }
             fs::write(dir.path().join(file), bytes).unwrap();
+        }
+        settle_in(dir.path());
+        if !name.is_empty() {
+            let mut bytes = fs::read(dir.path().join(name)).unwrap();
+            change(&mut bytes);
+            fs::write(dir.path().join(name), bytes).unwrap();
         }
         judge(dir.path(), &epoch, what)
     };

@@ -13,7 +13,10 @@ use plaza::{
     history::{Ask, Health, LogId, StartFault, StoreFault, Window},
 };
 
-use crate::support::{Caller, append, committed, room, settings, size, user};
+use crate::{
+    forgetful::settle_in,
+    support::{Caller, append, committed, room, settings, size, user},
+};
 
 /// What a crash leaves: half of the talks in the database, half in its write-ahead log.
 struct Image {
@@ -60,6 +63,7 @@ impl Image {
             }
             fs::write(dir.join(file), bytes).unwrap();
         }
+        settle_in(dir);
     }
 
     fn len(&self, name: &str) -> usize {
@@ -180,6 +184,85 @@ fn a_log_cut_anywhere_is_a_prefix_in_a_new_epoch_with_the_loss_named() {
     assert_eq!(lost, places, "every cut loses something");
 }
 
+/// What may happen to the entries of a head file, of which there are so many, the last commits of them.
+const HEAD_DAMAGES: [(&str, fn(&mut Vec<u8>, usize)); 5] = [
+    ("the note and the newest entries are unreadable", |head, newest| {
+        head[NOTE] ^= 1;
+        let end = written(head);
+        head[end - newest * ENTRY..end].fill(0xA5);
+    }),
+    ("everything behind the header is unreadable", |head, _| {
+        let end = written(head);
+        head[NOTE..end].fill(0xA5);
+    }),
+    ("the note and the newest entries are zeroes", |head, newest| {
+        head[NOTE..NOTE + ENTRY].fill(0);
+        let end = written(head);
+        head[end - newest * ENTRY..end].fill(0);
+    }),
+    ("the newest entries are zeroes", |head, newest| {
+        let end = written(head);
+        head[end - newest * ENTRY..end].fill(0);
+    }),
+    ("the file is cut and the note unreadable", |head, newest| {
+        head[NOTE] ^= 1;
+        let end = written(head);
+        head.truncate(end - newest * ENTRY);
+    }),
+];
+const NOTE: usize = 512;
+const ENTRY: usize = 32;
+
+/// Where the entries end.
+fn written(head: &[u8]) -> usize {
+    let last = head.iter().rposition(|byte| *byte != 0).unwrap();
+    last.next_multiple_of(ENTRY)
+}
+
+#[test]
+fn a_cut_log_beside_a_damaged_head_file_never_goes_on_in_the_same_epoch() {
+    let image = image();
+    let length = image.len("history.db-wal");
+    let places = size(6, 200);
+    for (what, damage) in HEAD_DAMAGES {
+        for place in 0..places {
+            for newest in [1, 2, 64, 200] {
+                let dir = tempfile::tempdir().unwrap();
+                let cut = length * place / places + place % 7;
+                image.lay(dir.path(), "history.db-wal", |bytes| bytes.truncate(cut));
+                let head = dir.path().join("history.head");
+                let mut bytes = fs::read(&head).unwrap();
+                damage(&mut bytes, newest);
+                fs::write(&head, bytes).unwrap();
+                let verdict = image.judge(dir.path(), &format!("cut at {cut} of {length}, {newest}: {what}"));
+                assert_eq!(verdict, Verdict::Lost, "cut at {cut} of {length}, {newest}: {what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_head_file_beside_a_whole_log_costs_at_most_an_epoch() {
+    let image = image();
+    for (what, damage) in HEAD_DAMAGES {
+        let dir = tempfile::tempdir().unwrap();
+        image.lay(dir.path(), "", |_| ());
+        let head = dir.path().join("history.head");
+        let mut bytes = fs::read(&head).unwrap();
+        damage(&mut bytes, 5);
+        fs::write(&head, bytes).unwrap();
+        let caller = Caller::open(dir.path());
+        for (name, epoch) in LOGS.iter().zip(&image.epochs) {
+            let head = caller.head(&room(name));
+            let known = Position {
+                epoch: *epoch,
+                seq: TALKS,
+            };
+            assert_eq!((head.seq, head.go_on(known).lost), (TALKS, vec![]), "{what}");
+        }
+    }
+}
+
 #[test]
 fn a_flipped_bit_is_a_prefix_or_a_refusal() {
     let image = image();
@@ -265,6 +348,7 @@ fn an_unclean_end_without_fsync_and_another_boot_begins_a_new_epoch() {
         fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
     }
     let reopen = |copy: &Path| {
+        settle_in(copy);
         let caller = Caller::start(crate::support::unsynced(copy)).unwrap();
         caller.head(&lobby).epoch
     };

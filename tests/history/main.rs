@@ -4,6 +4,7 @@
 
 mod basics;
 mod clock;
+mod copies;
 mod damage;
 #[path = "../support/forgetful.rs"]
 mod forgetful;
@@ -12,8 +13,9 @@ mod keys;
 mod kill;
 mod model;
 mod search;
-mod support;
 mod stuck;
+mod support;
 mod sync;
 mod threads;
 mod tools;
+mod unfinished;

@@ -1,8 +1,11 @@
-//! A reader that stands still makes the write-ahead log grow, and the operator is told.
+//! Whoever reads beside the server and stands still does not make its write-ahead log grow; and where that cannot be helped, the
+//! operator is told.
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::Path,
+    process::{Command, Stdio},
     sync::atomic::Ordering,
     time::{Duration, Instant},
 };
@@ -36,6 +39,39 @@ fn until(what: &str, holds: &dyn Fn() -> bool) {
         assert!(Instant::now() < deadline, "{what}");
         std::thread::yield_now();
     }
+}
+
+#[test]
+fn an_export_whose_output_nobody_reads_does_not_make_the_log_grow_and_is_complete_in_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let caller = Caller::start(unsynced(dir.path())).unwrap();
+    say(&caller, 4 * 1024 * 1024);
+    let before = caller.head(&room("lobby")).seq;
+    let mut export = Command::new(env!("CARGO_BIN_EXE_plaza"))
+        .args(["history", "--data"])
+        .arg(dir.path())
+        .arg("export")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(export.stdout.take().unwrap()).lines();
+    // It has begun, and has more to say than a pipe holds.
+    let first = lines.next().unwrap().unwrap();
+    assert!(first.starts_with(r#"{"talk""#), "{first}");
+    say(&caller, 3 * USUAL_WAL);
+    let bytes = wal(dir.path());
+    assert!(bytes < 2 * USUAL_WAL, "{bytes} bytes of {USUAL_WAL}");
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(export.wait().unwrap().success());
+    // As the store was when it began.
+    let talks = rest.iter().filter(|line| line.starts_with(r#"{"talk""#)).count() as u64 + 1;
+    assert_eq!(talks, before);
+    assert!(
+        rest.last().unwrap().starts_with(r#"{"end":{"talks":"#),
+        "{:?}",
+        rest.last()
+    );
 }
 
 #[test]

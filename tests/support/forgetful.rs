@@ -7,8 +7,10 @@
 use std::{
     collections::HashMap,
     fs,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    time::UNIX_EPOCH,
 };
 
 /// One call of the traced program.
@@ -45,6 +47,28 @@ pub enum Call {
         to: String,
         bytes: Vec<u8>,
     },
+}
+
+/// Makes the files of this directory those that the head file says they are, as after a crash of the machine they stand in: to
+/// the store they would be a copy. Where they stand in the head file is in `docs/history-format.md`.
+pub fn settle_in(dir: &Path) {
+    let head = dir.join("history.head");
+    let Ok(mut bytes) = fs::read(&head) else { return };
+    if bytes.len() < 512 || crc32fast::hash(&bytes[..508]).to_le_bytes() != bytes[508..512] {
+        return;
+    }
+    for (at, file) in [(48, head.clone()), (64, dir.join("history.db"))] {
+        let Ok(data) = fs::metadata(file) else { continue };
+        let born = data
+            .created()
+            .map_or(0, |time| time.duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64);
+        bytes[at..at + 8].copy_from_slice(&data.ino().to_le_bytes());
+        bytes[at + 8..at + 16].copy_from_slice(&born.to_le_bytes());
+    }
+    let sum = crc32fast::hash(&bytes[..508]).to_le_bytes();
+    bytes[508..512].copy_from_slice(&sum);
+    // In its place: a new file would be another one.
+    fs::write(&head, bytes).unwrap();
 }
 
 /// `strace` with all that [`parse`] wants to see, writing to this file; `None`, loudly, where it cannot trace.
@@ -151,6 +175,7 @@ impl Disk {
                 fs::write(dir.join(name), content).unwrap();
             }
         }
+        settle_in(dir);
     }
 }
 
