@@ -202,7 +202,11 @@ export class Conversation {
 
   /** The user behind this direct conversation goes on under this name: what was said stays in sight, apart. */
   continueIn(other) {
-    for (const item of this.items) other.items.push(item.type === 'note' ? item : Object.assign(item, { apart: true }));
+    for (const item of this.items) {
+      other.items.push(item.type === 'note' ? item : Object.assign(item, { apart: true }));
+      // Who takes the former name again finds the same messages.
+      if (item.type === 'message') other.#apart.set(`${item.seq}:${item.at}`, item);
+    }
     other.pending = this.pending;
     for (const item of other.pending) if (item.acked) this.setPending(item, { state: 'waiting', acked: null });
     other.unread = this.unread;

@@ -30,7 +30,7 @@ export class NameDialog {
 
   ask(refused = null) {
     this.#refused = refused;
-    this.#renaming = this.chat.link.live;
+    this.#renaming = refused === null && (this.chat.link.live || this.chat.name !== '');
     this.#focusAfter = true;
     this.field.value = this.chat.author;
     this.render();

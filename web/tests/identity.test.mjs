@@ -98,6 +98,11 @@ test('direct conversations after an own rename have numbers of their own, and go
   assert.deepEqual(bob.shown.map(({ text }) => text), ['d7', 'to eve']);
   store.now();
   assert.deepEqual([store.peers('ada'), store.peers('eve')], [[['bob', { epoch: 3, seq: 7 }]], [['bob', { epoch: 3, seq: 1 }]]]);
+  it.rename('ada');
+  await socket().hear('renamed', { room: '', old: 'eve', new: 'ada', session: 'aaaa', key: '' }, socket().last('rename').id);
+  const { id } = socket().last('history');
+  await socket().hear('history', { peer: 'bob', epoch: 3, messages: [direct(7)], more: false, first: 7 }, id);
+  assert.deepEqual(it.conversations.get('peer:bob').shown.map(({ text }) => text), ['d7', 'to eve']);
 });
 
 test('somebody whose message has come, or who has left or has another name, is not typing any more', async () => {
