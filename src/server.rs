@@ -226,6 +226,9 @@ impl Server {
             .legacy_pages
             .store(config.chat.legacy_pages, Ordering::Relaxed);
         self.shards.settings.message_rate.set(rate_limit(&config.chat));
+        if let Some(history) = &self.history {
+            history.keep(config.retention());
+        }
         self.drain_timeout = config.server.drain_timeout;
     }
 
@@ -588,13 +591,17 @@ impl Observer for Talks {
 }
 
 impl Config {
+    fn retention(&self) -> history::Retention {
+        history::Retention {
+            age: self.history.max_age,
+            talks: self.history.max_count,
+            bytes: self.history.max_bytes.map(|bytes| bytes.0),
+        }
+    }
+
     fn store_settings(&self) -> history::Settings {
         let kept = &self.history;
-        let retention = history::Retention {
-            age: kept.max_age,
-            talks: kept.max_count,
-            bytes: kept.max_bytes.map(|bytes| bytes.0),
-        };
+        let retention = self.retention();
         let mut settings = history::Settings::new(&self.server.data);
         settings.durability = match kept.durability {
             crate::config::Durability::Fsync => history::Durability::Fsync,

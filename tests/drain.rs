@@ -245,6 +245,25 @@ fn hang_up_changes_the_rate_limit_of_sessions_that_are_there() {
 }
 
 #[test]
+fn hang_up_shortens_what_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let settings = dir.path().join("plaza.toml");
+    fs::write(&settings, "").unwrap();
+    let program = Program::start(&["--data", data.to_str().unwrap(), "--config", settings.to_str().unwrap()]);
+    let mut peer = Peer::native_in(program.address(), "ann", "lobby");
+    for _ in 0..20 {
+        assert!(peer.ask(json!({"talk": {"room": "lobby", "text": "x"}}))["ack"].is_object());
+    }
+    fs::write(&settings, "[history]\nmax_count = 5\n").unwrap();
+    program.signal("HUP");
+    until("the oldest are deleted", || {
+        peer.ask(json!({"talk": {"room": "lobby", "text": "x"}}));
+        metric(program.admin, "plaza_history_expired_talks_total", &[]) >= 15.0
+    });
+}
+
+#[test]
 fn hang_up_opens_the_logs_again_and_takes_over_settings() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");

@@ -230,11 +230,11 @@ settings! {
         /// Stores the talks of every room, whatever `rooms` says.
         all: bool = "false";
         /// Talks older than this are deleted.
-        max_age: Option<Duration> = "30d", within "1min"..="36500d";
+        max_age: Option<Duration> = "30d", within "1min"..="36500d", change Reload;
         /// The oldest talks of a room with more than this are deleted.
-        max_bytes: Option<ByteCount> = "1GiB", within "1MiB"..="1024TiB";
+        max_bytes: Option<ByteCount> = "1GiB", within "1MiB"..="1024TiB", change Reload;
         /// The oldest talks of a room with more talks than this are deleted.
-        max_count: Option<u64> = "off", within "1"..="1000000000000";
+        max_count: Option<u64> = "off", within "1"..="1000000000000", change Reload;
         /// How long a talk sent again with the same key is known for the same. Longer than a phone is without network.
         key_window: Duration = "24h", within "1min"..="30d";
         /// Talks that wait for the disk; with more, new ones get `busy`.

@@ -99,6 +99,8 @@ pub(crate) struct Shared<T> {
     pub(crate) fresh: index::Fresh,
     pub(crate) stats: HistoryStats,
     pub(crate) faults: stats::Faults,
+    /// A change that the writer has not taken over yet.
+    pub(crate) retention: Mutex<Option<Retention>>,
 }
 
 /// What the writer is given.
@@ -129,6 +131,7 @@ impl<T: Send + 'static> History<T> {
             fresh: index::Fresh::new(),
             stats: HistoryStats::default(),
             faults: stats::Faults::default(),
+            retention: Mutex::new(None),
         });
         let running = Self {
             running: Arc::new(Running {
@@ -240,6 +243,16 @@ impl<T: Send + 'static> History<T> {
         };
         self.running.sweep_if_stopped();
         pushed
+    }
+
+    /// Keeps this from now on, of every log without a line of its own.
+    pub fn keep(&self, retention: Retention) {
+        *self
+            .running
+            .shared
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(retention);
     }
 
     /// Whether talks are being stored.

@@ -65,6 +65,11 @@ impl Upkeep {
         self.log.is_some() || Instant::now() >= self.next_round
     }
 
+    /// The next round begins at once: another retention is in force.
+    pub(crate) fn look_again(&mut self) {
+        self.next_round = Instant::now();
+    }
+
     /// How long there is nothing to do.
     pub(crate) fn rest(&self) -> Duration {
         match self.log {

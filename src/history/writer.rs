@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -199,6 +199,16 @@ impl<T: Send + 'static> Writer<T> {
         }
         let mut touched = work.settle()?;
         let mut wrote = probe || work.wrote || !touched.is_empty();
+        let changed = self
+            .shared
+            .retention
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(retention) = changed {
+            (self.settings.retention, self.settings.directs) = (retention, retention);
+            self.upkeep.look_again();
+        }
         // Retention rides along: no sync of its own while there are talks to commit.
         let now = self.ageing.now(&self.settings.clocks);
         match self.upkeep.step(db, file, &self.settings, now, &mut self.heads) {
