@@ -294,6 +294,8 @@ pub const HISTORY_UNREAD_EXACT: u64 = 10_000;
 /// Conversations in one list, and whose mail a session is given when it comes: more than most people leave unread, and a bound
 /// on what a session remembers and one answer holds.
 pub const HISTORY_CONVERSATIONS: usize = 1_000;
+/// Direct conversations in one page of those that changed: each costs some 10 rows, to find its first message of a time.
+pub const CHANGED_CONVERSATIONS: usize = 128;
 /// Lost tails remembered per log.
 pub const HISTORY_LOST_TAILS: usize = 16;
 /// Heads of logs that the writer remembers; a log beyond them is read again from the database when it is next used.
@@ -348,11 +350,11 @@ pub const DIRECTS_PER_TURN: usize = 512;
 pub const DIRECT_ENVELOPE_BYTES: usize = 128;
 /// A direct message that counts at most this part of what may be underway is a small one: 128 KiB of the default 8 MiB.
 pub const DIRECT_SMALL_SHARE: usize = 64;
-/// Conversations of one session of which it is remembered how far they were given; with more it begins anew, and what is read
-/// from the store may come twice, with the same numbers.
+/// Conversations of one device of which it is remembered how far they were given, some 200 KiB; with more it begins anew, and
+/// a device that is behind in more than that may be given messages twice, with the same numbers.
 pub const CONVERSATIONS_NOTED: usize = 4 * 1024;
-/// Direct messages that wait behind a session's mail while it is read, and conversations noted to be read once more; with more
-/// messages, the mail is read once more instead.
+/// Live direct messages that wait in memory while a device is given stored ones: more wait in the store. As many conversations are
+/// noted whose live messages were left there; of others only the oldest time is.
 pub const MAIL_LIVE: usize = 256;
 /// Damages that a check lists one by one: a page that is gone holds some thirty rows, and the first hundreds tell the story.
 pub const HISTORY_DAMAGES: usize = 1_000;

@@ -74,7 +74,9 @@ impl<'w> Work<'w> {
                 | Ask::Search { .. }
                 | Ask::MarkOf { .. }
                 | Ask::Resume { .. }
-                | Ask::Conversations { .. },
+                | Ask::Conversations { .. }
+                | Ask::Direct { .. }
+                | Ask::Changed { .. },
                 _,
             ) => Ok(Plan::Fault(StoreFault::Refused {
                 seen: "the writer does not read".to_owned(),

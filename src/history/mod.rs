@@ -17,6 +17,7 @@
 mod batch;
 mod checksum;
 mod command;
+mod devices;
 mod files;
 mod fold;
 mod idempotency;
@@ -39,6 +40,7 @@ mod words;
 mod writer;
 
 pub use command::HistoryCommand;
+pub use devices::{ChangedConversation, ChangedUpTo, DirectPage};
 pub(crate) use files::no_directory;
 pub use settings::{Durability, KeyWindow, Retention, Settings};
 pub use start::{Epochs, Recovered, StartFault};
@@ -237,9 +239,13 @@ impl<T: Send + 'static> History<T> {
                     })
             }
             Ask::Search { .. } => shared.searches.push((ask, ticket)),
-            Ask::Head(_) | Ask::Page { .. } | Ask::MarkOf { .. } | Ask::Resume { .. } | Ask::Conversations { .. } => {
-                shared.reads.push((ask, ticket))
-            }
+            Ask::Head(_)
+            | Ask::Page { .. }
+            | Ask::MarkOf { .. }
+            | Ask::Resume { .. }
+            | Ask::Conversations { .. }
+            | Ask::Direct { .. }
+            | Ask::Changed { .. } => shared.reads.push((ask, ticket)),
         };
         self.running.sweep_if_stopped();
         pushed

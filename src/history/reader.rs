@@ -1,5 +1,5 @@
-//! The threads that read: heads, pages, read positions and lists of conversations. Each has a connection of its own and
-//! never waits for the writer.
+//! The threads that read: heads, pages, read positions, and what devices of a user are given (`devices`). Each has a
+//! connection of its own and never waits for the writer.
 
 use std::{
     ops::ControlFlow,
@@ -12,9 +12,9 @@ use std::{
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
-    Answer, Ask, Bearer, ConversationHead, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, UserPair,
-    Which, Window,
-    batch::{has_key, mark_crc},
+    Answer, Ask, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, Window,
+    batch::mark_crc,
+    devices::View,
     messages::{self, Order},
     rows::{LogRow, int},
     schema::fault,
@@ -44,7 +44,7 @@ pub(crate) fn run<T: Send + 'static>(
         let found = |fault: &StoreFault| shared.found(fault, "what a user missed could not be read");
         let outcome = match guarded(file, || answer(db, file, &ask, &found)) {
             Ok(answer) => {
-                if matches!(answer, Answer::Page { .. })
+                if matches!(answer, Answer::Page { .. } | Answer::Direct(_))
                     || matches!(&answer, Answer::Resumed { talks, .. } if !talks.is_empty())
                 {
                     shared.stats.pages.fetch_add(1, Ordering::Relaxed);
@@ -75,6 +75,7 @@ pub(crate) fn guarded<A>(file: &Path, answer: impl FnOnce() -> Result<A, StoreFa
 fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) -> Result<Answer, StoreFault> {
     // Dropped without a commit: nothing was written.
     let _snapshot = db.unchecked_transaction().map_err(|why| fault(file, &why))?;
+    let view = View { db, file, found };
     match ask {
         Ask::Head(log) => Ok(Answer::Head {
             log: log.clone(),
@@ -115,14 +116,19 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
             since,
             limit,
         } => resume(db, file, log, user, *since, *limit, found),
-        Ask::Conversations { user, which } => {
-            let (conversations, more) = conversations(db, file, user, which)?;
-            Ok(Answer::Conversations {
-                user: user.clone(),
-                conversations,
-                more,
-            })
-        }
+        Ask::Conversations { user, which } => view.conversations(user, which),
+        Ask::Direct {
+            user,
+            bearer,
+            peer,
+            after,
+        } => view.directs(user, *bearer, peer, *after),
+        Ask::Changed {
+            user,
+            bearer,
+            since,
+            after,
+        } => view.changed(user, *bearer, *since, *after),
         Ask::Search { .. } | Ask::Mark { .. } | Ask::Claim { .. } => Err(StoreFault::Refused {
             seen: "another thread answers this".to_owned(),
         }),
@@ -236,6 +242,17 @@ fn page(
 /// A user's read position in a log, and how many talks of others lie above it.
 fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<(Seq, u64), StoreFault> {
     let read = read_upto(db, file, row, user)?;
+    Ok((read, unread(db, file, row, user, read)?))
+}
+
+/// How many messages of others lie above a read position of this user.
+pub(crate) fn unread(
+    db: &Connection,
+    file: &Path,
+    row: &LogRow,
+    user: &UserName,
+    read: Seq,
+) -> Result<u64, StoreFault> {
     let low = (read + 1).max(row.first);
     let all = (row.head + 1).saturating_sub(low);
     let counted = low.max((row.head + 1).saturating_sub(limits::HISTORY_UNREAD_EXACT));
@@ -247,11 +264,11 @@ fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Resu
             })
         })
         .map_err(|why| fault(file, &why))?;
-    Ok((read, all.saturating_sub(own.cast_unsigned())))
+    Ok(all.saturating_sub(own.cast_unsigned()))
 }
 
 /// A user's read position in a log.
-fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<Seq, StoreFault> {
+pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<Seq, StoreFault> {
     let mark: Option<(i64, u32)> = db
         .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")
         .and_then(|mut select| {
@@ -271,103 +288,3 @@ fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Res
         }),
     }
 }
-
-/// Conversations of a user in which something waits, the newest first, and whether there are more than may be listed: who
-/// never reads what some write is not kept from what others write later.
-fn conversations(
-    db: &Connection,
-    file: &Path,
-    user: &UserName,
-    which: &Which,
-) -> Result<(Vec<ConversationHead>, bool), StoreFault> {
-    let failed = |why: rusqlite::Error| fault(file, &why);
-    let mut seen = std::collections::HashSet::new();
-    let mut found = Vec::new();
-    let mut own = Vec::new();
-    let sources: &[&str] = match which {
-        Which::Unread => &[DIRECTS, MARKED],
-        Which::Mail { bearer, known } => {
-            if *bearer == Bearer::Name && has_key(db, user).map_err(failed)? {
-                return Ok((Vec::new(), false));
-            }
-            for peer in known.iter().take(limits::HISTORY_CONVERSATIONS) {
-                let Some(row) = LogRow::find(db, file, &LogId::Pair(UserPair::of(user, peer)))? else {
-                    continue;
-                };
-                if seen.insert(row.id) {
-                    found.push(standing_of(db, file, row, user)?);
-                }
-            }
-            &[DIRECTS]
-        }
-    };
-    for sql in sources {
-        let mut select = db.prepare_cached(sql).map_err(failed)?;
-        let mut rows = select.query([user.as_str()]).map_err(failed)?;
-        while let Some(cells) = rows.next().map_err(failed)? {
-            let id: u32 = cells.get(0).map_err(failed)?;
-            if read_to_its_end(cells, user).map_err(failed)? || !seen.insert(id) {
-                continue;
-            }
-            let Some(row) = LogRow::by_id(db, file, id)?.filter(|row| row.first <= row.head) else {
-                continue; // nothing of it is stored any more
-            };
-            if let LogId::Pair(pair) = &row.log
-                && pair.peer_of(user).is_none()
-            {
-                return Err(StoreFault::Damaged {
-                    file: file.to_owned(),
-                    log: Some(row.log),
-                    seq: None,
-                    seen: format!("table pair says it is one of {user:?}"),
-                });
-            }
-            let one = standing_of(db, file, row, user)?;
-            if one.unread == 0 {
-                if own.len() <= limits::HISTORY_CONVERSATIONS {
-                    own.push(one);
-                }
-            } else if found.len() < limits::HISTORY_CONVERSATIONS {
-                found.push(one);
-            } else {
-                return Ok((found, true));
-            }
-        }
-    }
-    if *which == Which::Unread {
-        return Ok((found, false));
-    }
-    let left = limits::HISTORY_CONVERSATIONS.saturating_sub(found.len());
-    let more = own.len() > left;
-    found.extend(own.into_iter().take(left));
-    Ok((found, more))
-}
-
-fn standing_of(db: &Connection, file: &Path, row: LogRow, user: &UserName) -> Result<ConversationHead, StoreFault> {
-    let (read, unread) = standing(db, file, &row, user)?;
-    Ok(ConversationHead {
-        head: row.head(db, file)?,
-        log: row.log,
-        read,
-        unread,
-    })
-}
-
-/// Whether nothing lies above the user's read position, by a row of [`DIRECTS`] or [`MARKED`]. One whose checksum is wrong says
-/// nothing: it is looked at more closely.
-fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserName) -> rusqlite::Result<bool> {
-    let (id, head): (u32, i64) = (cells.get(0)?, cells.get(1)?);
-    let (Some(read), Some(crc)) = (cells.get::<_, Option<i64>>(2)?, cells.get::<_, Option<u32>>(3)?) else {
-        return Ok(head == 0);
-    };
-    Ok(read >= head && crc == mark_crc(user.as_str(), id, read))
-}
-
-/// Log, head and read position of the direct conversations of a user, the newest first.
-const DIRECTS: &str = "SELECT pair.log, log.head, mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
-    LEFT JOIN mark ON mark.user = pair.user AND mark.log = pair.log
-    WHERE pair.user = ?1 ORDER BY log.at DESC, pair.log DESC";
-
-/// The same of the logs in which a user has a read position.
-const MARKED: &str = "SELECT mark.log, log.head, mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
-    WHERE mark.user = ?1 ORDER BY log.at DESC, mark.log DESC";

@@ -2,6 +2,7 @@
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
+use super::{ChangedConversation, ChangedUpTo, DirectPage};
 use crate::chat::{ClientId, Key, Position, RoomName, Seq, SessionTag, Since, Talk, TalkKind, UserName};
 
 /// What is numbered on its own: a room, or the direct conversation of two users.
@@ -105,6 +106,29 @@ pub enum Ask {
         /// Which of them.
         which: Which,
     },
+    /// Direct messages of one conversation for a device of `user`. Answered by [`Answer::Direct`].
+    Direct {
+        /// Whose device.
+        user: UserName,
+        /// By what right it reads.
+        bearer: Bearer,
+        /// The other user.
+        peer: UserName,
+        /// The device has everything up to here.
+        after: Seq,
+    },
+    /// Direct conversations of a user in which somebody wrote at or after a time, whatever the user has read, the one with the
+    /// oldest newest message first. Answered by [`Answer::Changed`].
+    Changed {
+        /// Whose.
+        user: UserName,
+        /// By what right they are read.
+        bearer: Bearer,
+        /// Stored time of a message, Unix milliseconds.
+        since: u64,
+        /// Where the previous page ended; `None` for the first page.
+        after: Option<ChangedUpTo>,
+    },
     /// A user comes under this name. Answered by [`Answer::Name`] once committed.
     Claim {
         /// The name.
@@ -133,8 +157,8 @@ pub enum Window {
 pub enum Which {
     /// Those with something unread: direct ones, and the rooms in which the user has a read position.
     Unread,
-    /// Direct ones alone: those with these others, whatever the user has read there, then those with something unread, then
-    /// those in which only talks of the user's own lie above what was read.
+    /// Direct ones alone: those with these others, whatever the user has read there and also where nothing is stored, then
+    /// those with something unread, then those in which only talks of the user's own lie above what was read.
     Mail {
         /// By what right. Who has none has no mail.
         bearer: Bearer,
@@ -267,6 +291,21 @@ pub enum Answer {
         conversations: Vec<ConversationHead>,
         /// Whether there are more of them. Those come once these have been read.
         more: bool,
+        /// Conversations left out because their rows are damaged.
+        unreadable: usize,
+    },
+    /// Direct messages for a device. `None`: somebody was given a key for the name, and the asker has not shown it.
+    Direct(Option<DirectPage>),
+    /// Direct conversations in which somebody wrote.
+    Changed {
+        /// Whose.
+        user: UserName,
+        /// At most [`crate::limits::CHANGED_CONVERSATIONS`] of them.
+        conversations: Vec<ChangedConversation>,
+        /// Ask for the next page with this; `None` after the last.
+        next: Option<ChangedUpTo>,
+        /// Conversations left out because their rows are damaged.
+        unreadable: usize,
     },
     /// What is known of a name.
     Name {

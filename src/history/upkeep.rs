@@ -273,7 +273,7 @@ fn keep_from(db: &Connection, file: &Path, row: &LogRow, keep: Retention, now: u
 }
 
 /// The first stored talk for which `holds` is true, which it then is for all above; `head + 1` if for none.
-fn first_where(row: &LogRow, holds: impl Fn(Seq) -> Result<bool, StoreFault>) -> Result<Seq, StoreFault> {
+pub(crate) fn first_where(row: &LogRow, holds: impl Fn(Seq) -> Result<bool, StoreFault>) -> Result<Seq, StoreFault> {
     let (mut low, mut high) = (row.first, row.head + 1);
     while low < high {
         let middle = low + (high - low) / 2;
@@ -287,7 +287,7 @@ fn first_where(row: &LogRow, holds: impl Fn(Seq) -> Result<bool, StoreFault>) ->
 }
 
 /// A talk that must be there: nothing is deleted on the word of a damaged row.
-fn talk_at(db: &Connection, file: &Path, row: &LogRow, seq: Seq) -> Result<MessageRow, StoreFault> {
+pub(crate) fn talk_at(db: &Connection, file: &Path, row: &LogRow, seq: Seq) -> Result<MessageRow, StoreFault> {
     let mut found = None;
     messages::scan(db, file, row, (seq, seq), Order::Up, |message| {
         found = Some(message);

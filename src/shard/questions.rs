@@ -185,6 +185,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     user,
                     conversations,
                     more,
+                    unreadable: _,
                 },
                 _,
             ) => Reply::UnreadList(UnreadPage {

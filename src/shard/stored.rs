@@ -154,6 +154,10 @@ pub(crate) fn weight(outcome: &Outcome<Ticket>) -> usize {
             answer: Answer::Page { talks, .. } | Answer::Found { talks, .. } | Answer::Resumed { talks, .. },
             ..
         } => 1 + talks.len(),
+        Outcome::Answered {
+            answer: Answer::Direct(Some(page)),
+            ..
+        } => 1 + page.talks.len(),
         Outcome::Answered { .. }
         | Outcome::Unanswered { .. }
         | Outcome::Committed { .. }
@@ -402,6 +406,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     user,
                     conversations,
                     more,
+                    unreadable: _,
                 },
             ) => {
                 if self.reads(session, number) {

@@ -6,6 +6,7 @@ mod basics;
 mod clock;
 mod copies;
 mod damage;
+mod devices;
 #[path = "../support/forgetful.rs"]
 mod forgetful;
 mod full;

@@ -1,0 +1,397 @@
+//! What readers find for the devices of a user: direct conversations in which something waits, and their messages.
+//!
+//! Damage is named and never hides anything else: an unreadable message is a lost interval of its page, an unreadable
+//! conversation is counted, and the others are answered for. Whoever only said a name reads nothing of it once somebody has
+//! its key: each answer looks again.
+
+use std::{ops::ControlFlow, path::Path};
+
+use rusqlite::{Connection, params};
+
+use super::{
+    Answer, Bearer, ConversationHead, LogHead, LogId, LostInterval, StoreFault, UserPair, Which,
+    batch::{has_key, mark_crc},
+    messages::{self, Order},
+    reader::{self, read_upto},
+    rows::{LogRow, int},
+    schema::fault,
+    upkeep::{first_where, talk_at},
+};
+use crate::{
+    chat::{Seq, Talk, UserName},
+    limits,
+};
+
+/// A page of a direct conversation. `talks` and `lost` together are every number above the one asked for, up to `upto`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DirectPage {
+    /// The other user.
+    pub peer: UserName,
+    /// Where the conversation stood.
+    pub head: LogHead,
+    /// Ascending by seq.
+    pub talks: Vec<Talk>,
+    /// What retention deleted or damage made unreadable, ascending.
+    pub lost: Vec<LostInterval>,
+    /// Read up to here; the conversation is finished when this is `head.seq`.
+    pub upto: Seq,
+}
+
+/// A direct conversation in which somebody wrote since a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangedConversation {
+    /// The other user.
+    pub peer: UserName,
+    /// Where it stands.
+    pub head: LogHead,
+    /// Every stored message since that time is above this.
+    pub before: Seq,
+}
+
+/// Where a page of [`super::Ask::Changed`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangedUpTo {
+    pub(crate) at: u64,
+    pub(crate) log: u32,
+}
+
+/// One reader's view of the database.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'r> {
+    pub(crate) db: &'r Connection,
+    pub(crate) file: &'r Path,
+    /// Is told of damage that an answer leaves out.
+    pub(crate) found: &'r dyn Fn(&StoreFault),
+}
+
+impl View<'_> {
+    fn failed(&self, why: &rusqlite::Error) -> StoreFault {
+        fault(self.file, why)
+    }
+
+    fn may_read(&self, user: &UserName, bearer: Bearer) -> Result<bool, StoreFault> {
+        match bearer {
+            Bearer::Key => Ok(true),
+            Bearer::Name => Ok(!has_key(self.db, user).map_err(|why| self.failed(&why))?),
+        }
+    }
+
+    /// Conversations of a user in which something waits, the newest first. `more`: there are more than may be listed. Those
+    /// that the user never reads come before the ones in which only the user wrote, so that neither hides what others write later.
+    pub(crate) fn conversations(&self, user: &UserName, which: &Which) -> Result<Answer, StoreFault> {
+        let mut list = List::default();
+        let sources: &[&str] = match which {
+            Which::Unread => &[DIRECTS, MARKED],
+            Which::Mail { bearer, known } => {
+                if !self.may_read(user, *bearer)? {
+                    return Ok(list.answer(user));
+                }
+                for peer in known.iter().take(limits::HISTORY_CONVERSATIONS) {
+                    self.known(user, peer, &mut list)?;
+                }
+                &[DIRECTS]
+            }
+        };
+        let failed = |why: rusqlite::Error| self.failed(&why);
+        for sql in sources {
+            let mut select = self.db.prepare_cached(sql).map_err(failed)?;
+            let mut rows = select.query([user.as_str()]).map_err(failed)?;
+            while let Some(cells) = rows.next().map_err(failed)? {
+                let id: u32 = cells.get(0).map_err(failed)?;
+                if read_to_its_end(cells, user).map_err(failed)? || !list.seen.insert(id) {
+                    continue;
+                }
+                let Some(row) = self.readable(self.row_of(user, id), &mut list.unreadable)?.flatten() else {
+                    continue;
+                };
+                if row.first > row.head {
+                    continue; // nothing of it is stored any more
+                }
+                let one = self.standing_of(row, user)?;
+                if one.unread == 0 {
+                    if list.own.len() <= limits::HISTORY_CONVERSATIONS {
+                        list.own.push(one);
+                    }
+                } else if list.found.len() < limits::HISTORY_CONVERSATIONS {
+                    list.found.push(one);
+                } else {
+                    list.own.clear();
+                    list.more = true;
+                    return Ok(list.answer(user));
+                }
+            }
+        }
+        if *which == Which::Unread {
+            list.own.clear();
+        }
+        Ok(list.answer(user))
+    }
+
+    /// A conversation of which a device knows a position. One without a row is empty: all of it was lost, or it never was.
+    fn known(&self, user: &UserName, peer: &UserName, list: &mut List) -> Result<(), StoreFault> {
+        let log = LogId::Pair(UserPair::of(user, peer));
+        match self.readable(LogRow::find(self.db, self.file, &log), &mut list.unreadable)? {
+            Some(Some(row)) if list.seen.insert(row.id) => list.found.push(self.standing_of(row, user)?),
+            Some(None) => list.found.push(ConversationHead {
+                log,
+                head: reader::empty(),
+                read: 0,
+                unread: 0,
+            }),
+            Some(Some(_)) | None => {}
+        }
+        Ok(())
+    }
+
+    /// Direct conversations of a user in which somebody wrote at or after `since`.
+    pub(crate) fn changed(
+        &self,
+        user: &UserName,
+        bearer: Bearer,
+        since: u64,
+        after: Option<ChangedUpTo>,
+    ) -> Result<Answer, StoreFault> {
+        let answer = |conversations, next, unreadable| Answer::Changed {
+            user: user.clone(),
+            conversations,
+            next,
+            unreadable,
+        };
+        if !self.may_read(user, bearer)? {
+            return Ok(answer(Vec::new(), None, 0));
+        }
+        let failed = |why: rusqlite::Error| self.failed(&why);
+        let (at, log) = after.map_or((since, -1), |after| (after.at, i64::from(after.log)));
+        let mut select = self.db.prepare_cached(CHANGED).map_err(failed)?;
+        let limit = limits::CHANGED_CONVERSATIONS as i64;
+        let mut rows = select
+            .query(params![user.as_str(), int(at), log, limit])
+            .map_err(failed)?;
+        let (mut conversations, mut unreadable) = (Vec::new(), 0);
+        let (mut count, mut last) = (0, None);
+        while let Some(cells) = rows.next().map_err(failed)? {
+            let id: u32 = cells.get(0).map_err(failed)?;
+            let at: i64 = cells.get(1).map_err(failed)?;
+            count += 1;
+            last = Some(ChangedUpTo {
+                at: at.cast_unsigned(),
+                log: id,
+            });
+            let Some(row) = self.readable(self.row_of(user, id), &mut unreadable)?.flatten() else {
+                continue;
+            };
+            let LogId::Pair(pair) = &row.log else { continue };
+            let Some(peer) = pair.peer_of(user).cloned() else {
+                continue;
+            };
+            conversations.push(ChangedConversation {
+                peer,
+                before: self.last_before(&row, since)?,
+                head: self.head(&row)?,
+            });
+        }
+        Ok(answer(
+            conversations,
+            last.filter(|_| count == limits::CHANGED_CONVERSATIONS),
+            unreadable,
+        ))
+    }
+
+    /// A page of the direct messages of `user` and `peer` above `after`.
+    pub(crate) fn directs(
+        &self,
+        user: &UserName,
+        bearer: Bearer,
+        peer: &UserName,
+        after: Seq,
+    ) -> Result<Answer, StoreFault> {
+        if !self.may_read(user, bearer)? {
+            return Ok(Answer::Direct(None));
+        }
+        let log = LogId::Pair(UserPair::of(user, peer));
+        let Some(row) = LogRow::find(self.db, self.file, &log)? else {
+            return Ok(Answer::Direct(Some(DirectPage {
+                peer: peer.clone(),
+                head: reader::empty(),
+                talks: Vec::new(),
+                lost: Vec::new(),
+                upto: 0,
+            })));
+        };
+        let mut page = DirectPage {
+            peer: peer.clone(),
+            head: self.head(&row)?,
+            talks: Vec::new(),
+            lost: Vec::new(),
+            upto: after,
+        };
+        if row.first > after + 1 {
+            page.lose(row.first - 1);
+        }
+        let high = row.head.min(page.upto + limits::HISTORY_PAGE_TALKS as u64);
+        let (mut bytes, mut is_full) = (0, false);
+        while page.upto < high && !is_full {
+            let low = page.upto + 1;
+            let read = messages::scan(self.db, self.file, &row, (low, high), Order::Up, |message| {
+                bytes += message.text.len();
+                if bytes > limits::HISTORY_PAGE_BYTES && !page.talks.is_empty() {
+                    is_full = true;
+                    return Ok(ControlFlow::Break(()));
+                }
+                let talk = message.talk(self.file, &row)?;
+                page.upto = talk.seq;
+                page.talks.push(talk);
+                Ok(ControlFlow::Continue(()))
+            });
+            match read {
+                Ok(()) => break,
+                // The scan ended at the first number that cannot be read: it goes on behind that.
+                Err(why @ StoreFault::Damaged { .. }) => {
+                    if page.lose(page.upto + 1) == Interval::New {
+                        (self.found)(&why);
+                    }
+                }
+                Err(why) => return Err(why),
+            }
+        }
+        Ok(Answer::Direct(Some(page)))
+    }
+
+    /// The row of one of a user's logs.
+    fn row_of(&self, user: &UserName, id: u32) -> Result<Option<LogRow>, StoreFault> {
+        let row = LogRow::by_id(self.db, self.file, id)?;
+        match row.as_ref().map(|row| &row.log) {
+            Some(LogId::Pair(pair)) if pair.peer_of(user).is_none() => Err(StoreFault::Damaged {
+                file: self.file.to_owned(),
+                log: row.map(|row| row.log),
+                seq: None,
+                seen: format!("table pair says it is one of {user:?}"),
+            }),
+            Some(LogId::Pair(_) | LogId::Room(_)) | None => Ok(row),
+        }
+    }
+
+    /// Where a log stands. Without readable rows of its lost tails, positions of earlier epochs are believed less.
+    fn head(&self, row: &LogRow) -> Result<LogHead, StoreFault> {
+        let head = self.undamaged(row.head(self.db, self.file))?;
+        Ok(head.unwrap_or_else(|| LogHead {
+            epoch: row.epoch,
+            seq: row.head,
+            first: row.first,
+            ..LogHead::default()
+        }))
+    }
+
+    /// Where a user stands in a log. A damaged read marker counts as none: the user reads again what was read.
+    fn standing_of(&self, row: LogRow, user: &UserName) -> Result<ConversationHead, StoreFault> {
+        let read = self.undamaged(read_upto(self.db, self.file, &row, user))?.unwrap_or(0);
+        let unread = self.undamaged(reader::unread(self.db, self.file, &row, user, read))?;
+        Ok(ConversationHead {
+            head: self.head(&row)?,
+            read,
+            // What cannot be counted is unread: it is looked at.
+            unread: unread.unwrap_or_else(|| (row.head + 1).saturating_sub(row.first.max(read + 1))),
+            log: row.log,
+        })
+    }
+
+    /// Every stored message of a log of `since` or later is above this. Where a message cannot be read it counts as one of them.
+    fn last_before(&self, row: &LogRow, since: u64) -> Result<Seq, StoreFault> {
+        let first = first_where(row, |seq| {
+            let message = self.undamaged(talk_at(self.db, self.file, row, seq))?;
+            Ok(message.is_none_or(|message| message.at >= since))
+        })?;
+        Ok(first - 1)
+    }
+
+    /// What was read; `None` where it is damaged, which is counted.
+    fn undamaged<R>(&self, read: Result<R, StoreFault>) -> Result<Option<R>, StoreFault> {
+        match read {
+            Ok(read) => Ok(Some(read)),
+            Err(why @ StoreFault::Damaged { .. }) => {
+                (self.found)(&why);
+                Ok(None)
+            }
+            Err(why) => Err(why),
+        }
+    }
+
+    fn readable<R>(&self, read: Result<R, StoreFault>, unreadable: &mut usize) -> Result<Option<R>, StoreFault> {
+        let read = self.undamaged(read)?;
+        *unreadable += usize::from(read.is_none());
+        Ok(read)
+    }
+}
+
+/// Conversations that are being listed.
+#[derive(Default)]
+struct List {
+    seen: std::collections::HashSet<u32>,
+    found: Vec<ConversationHead>,
+    /// Those in which only the user's own messages lie above what was read.
+    own: Vec<ConversationHead>,
+    more: bool,
+    unreadable: usize,
+}
+
+impl List {
+    fn answer(mut self, user: &UserName) -> Answer {
+        let left = limits::HISTORY_CONVERSATIONS.saturating_sub(self.found.len());
+        self.more |= self.own.len() > left;
+        self.found.extend(self.own.into_iter().take(left));
+        Answer::Conversations {
+            user: user.clone(),
+            conversations: self.found,
+            more: self.more,
+            unreadable: self.unreadable,
+        }
+    }
+}
+
+/// Whether numbers that a page lost lie behind others that it lost.
+#[derive(PartialEq, Eq)]
+enum Interval {
+    New,
+    Longer,
+}
+
+impl DirectPage {
+    /// Nothing up to `to` can be read.
+    fn lose(&mut self, to: Seq) -> Interval {
+        let from = self.upto + 1;
+        self.upto = to;
+        if let Some(last) = self.lost.last_mut()
+            && last.to + 1 == from
+        {
+            last.to = to;
+            return Interval::Longer;
+        }
+        let epoch = self.head.epoch;
+        self.lost.push(LostInterval { epoch, from, to });
+        Interval::New
+    }
+}
+
+/// Whether nothing lies above the user's read position, by a row of [`DIRECTS`] or [`MARKED`]. One whose checksum is wrong says
+/// nothing: it is looked at more closely.
+fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserName) -> rusqlite::Result<bool> {
+    let (id, head): (u32, i64) = (cells.get(0)?, cells.get(1)?);
+    let (Some(read), Some(crc)) = (cells.get::<_, Option<i64>>(2)?, cells.get::<_, Option<u32>>(3)?) else {
+        return Ok(head == 0);
+    };
+    Ok(read >= head && crc == mark_crc(user.as_str(), id, read))
+}
+
+/// Log, head and read position of the direct conversations of a user, the newest first.
+const DIRECTS: &str = "SELECT pair.log, log.head, mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
+    LEFT JOIN mark ON mark.user = pair.user AND mark.log = pair.log
+    WHERE pair.user = ?1 ORDER BY log.at DESC, pair.log DESC";
+
+/// The same of the logs in which a user has a read position.
+const MARKED: &str = "SELECT mark.log, log.head, mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
+    WHERE mark.user = ?1 ORDER BY log.at DESC, mark.log DESC";
+
+/// Direct conversations of a user behind a time and a log, the one with the oldest newest message first. A time never goes back
+/// within a log, so one that somebody writes in meanwhile only moves towards the end.
+const CHANGED: &str = "SELECT pair.log, log.at FROM pair JOIN log ON log.id = pair.log
+    WHERE pair.user = ?1 AND (log.at > ?2 OR (log.at = ?2 AND pair.log > ?3)) ORDER BY log.at, pair.log LIMIT ?4";
