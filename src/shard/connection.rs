@@ -5,9 +5,10 @@ use std::{io, net::SocketAddr};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
+    device::{Device, Mail},
     event::View,
-    mail::{Acknowledging, Given, Mail},
     names::Claiming,
+    receipts::Acknowledging,
 };
 use crate::{
     chat::{ClientId, Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
@@ -118,12 +119,10 @@ pub(crate) struct Session {
     pub(crate) peer: Option<UserName>,
     /// Whether this session has the key of its name, so that the stored direct messages are its to read.
     pub(crate) owns_mail: bool,
-    /// Its mail, while it is being read.
+    /// The stored direct messages that it is being given.
     pub(crate) mail: Option<Box<Mail>>,
-    /// How far each conversation was given, where it can be read from the store: what was said before that is not said again.
-    pub(crate) given: Option<Box<Given>>,
-    /// There are conversations with mail that this session was not given: more than it is given at once.
-    pub(crate) mail_left: bool,
+    /// What it has of its direct conversations; `None`: nothing was given yet.
+    pub(crate) device: Option<Box<Device>>,
     /// Numbers the readings of mail and the replays, so that answers of the store to what is over are known.
     pub(crate) readings: u32,
     /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.

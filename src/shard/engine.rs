@@ -85,6 +85,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) local: VecDeque<ToShard>,
     /// Direct messages to be handed out here.
     pub(crate) directs: Directs,
+    /// Sessions whose stored messages the store had no room to be asked for.
+    pub(crate) refused_mail: VecDeque<SessionId>,
     /// Bytes that waited for full sockets of this shard when time was last looked at.
     pub(crate) waiting_bytes: usize,
     pub(crate) gatherings: Slab<Gathering>,
@@ -180,6 +182,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             outbox,
             local: VecDeque::new(),
             directs: Directs::default(),
+            refused_mail: VecDeque::new(),
             waiting_bytes: 0,
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),

@@ -1,93 +1,44 @@
-//! Direct messages for those who come: the mail that waited.
+//! Stored direct messages on their way to a device: those that waited when it came, and those that were left to the store because
+//! its socket was slow.
 //!
-//! A session is registered first and its mail is read then; what arrives in between waits behind what was stored, so each
-//! conversation comes in the order of its numbers and nothing comes twice.
+//! A session is registered first and its stored messages are read then; what arrives in between waits behind them, so each
+//! conversation comes in the order of its numbers and nothing comes twice. [`super::device`] decides what is read; this
+//! asks the store and gives what it answers. A session that does not read costs one page of memory.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{
     connection::{Phase, Socket},
+    device::{Mail, Step, Unread},
     engine::{Clock, Engine},
     stored::Ticket,
 };
 use crate::{
-    chat::{Conversation, Direct, ErrorCode, GoodbyeCode, Position, Refusal, Reply, Seq, SessionId, Talk, UserName},
-    history::{Ask, ConversationHead, LogHead, LogId, LostInterval, UserPair, Which, Window},
-    limits, wire,
+    chat::{Conversation, Direct, ErrorCode, GoodbyeCode, Position, Refusal, Reply, Seq, SessionId, UserName},
+    history::{Ask, ChangedConversation, ChangedUpTo, ConversationHead, DirectPage, LostInterval, Which},
 };
 
-/// The mail of a session that has come, while it is being read.
-#[derive(Debug, Default)]
-pub(crate) struct Mail {
-    /// Which reading of the session's this is; answers to an earlier one are passed over.
-    number: u32,
-    /// Positions that the client gave, or behind which something was said that waits in the store: those conversations are read
-    /// whatever other sessions of the user have read.
-    known: Vec<(UserName, Position)>,
-    /// Conversations still to be read, and after which talk.
-    pending: VecDeque<(UserName, Seq)>,
-    /// What was said meanwhile.
-    live: VecDeque<Arc<Direct>>,
-    /// Bytes of their texts.
-    live_bytes: usize,
-    /// More was said meanwhile than may wait: the conversations are read once more.
-    again: bool,
-    /// A page has been asked for.
-    asked: bool,
-}
-
-impl Mail {
-    fn has_room_for(&self, direct: &Direct) -> bool {
-        self.live.len() < limits::MAIL_LIVE && self.live_bytes + direct.talk.text.len() <= limits::PRIVATE_BYTES
-    }
-}
-
-/// Up to which message a session has been given each conversation, by the other one.
-pub(crate) type Given = HashMap<UserName, Seq, foldhash::fast::RandomState>;
-
-/// Direct messages on their way to a client that acknowledges with pongs.
-#[derive(Debug, Default)]
-pub(crate) struct Acknowledging {
-    /// Written and not asked about: up to which, by the other one.
-    delivered: Vec<(UserName, Seq)>,
-    /// What the pong to the last ping acknowledges.
-    asked: Option<Vec<(UserName, Seq)>>,
-    /// Counts the pings: the payload of the last one.
-    count: u32,
-}
-
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// A session has come that may read the mail of its name.
-    pub(super) fn read_mail(&mut self, id: SessionId, known: Vec<(UserName, Position)>) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
-            return;
-        };
-        let user = session.name.clone();
-        session.readings = session.readings.wrapping_add(1);
-        let number = session.readings;
-        let which = Which::Mail {
-            bearer: session.bearer(),
-            known: known.iter().map(|(peer, _)| peer.clone()).collect(),
-        };
-        session.mail = Some(Box::new(Mail {
-            number,
-            known,
-            asked: true,
-            ..Mail::default()
-        }));
-        let ask = Ask::Conversations { user, which };
-        if !self.ask_store(ask, Ticket::Mail { session: id, number }) {
-            let refusal = ErrorCode::Busy.because("the stored messages could not be read now; come back in a moment");
-            self.mail_failed(id, refusal);
+    /// A session has come that may read the messages stored for its name.
+    pub(super) fn read_mail(&mut self, id: SessionId, brought: Vec<(UserName, Position)>) {
+        let number = self.next_reading(id);
+        if let Some(session) = self.session(id) {
+            session.mail = Some(Box::new(Mail::arrived(number, brought)));
         }
+        self.mail_on(id);
     }
 
-    /// Whether this is the reading of mail that is under way.
-    pub(super) fn reads(&mut self, id: SessionId, number: u32) -> bool {
-        self.mail(id).is_some_and(|mail| mail.number == number)
+    /// Whether an answer belongs to the reading that is under way.
+    fn awaits(&mut self, id: SessionId, number: u32) -> bool {
+        self.mail(id).is_some_and(|mail| mail.number() == number)
+    }
+
+    /// An answer has been used: the reading goes on.
+    fn mail_answered(&mut self, id: SessionId) {
+        if let Some(mail) = self.mail(id) {
+            mail.answered();
+            self.mail_on(id);
+        }
     }
 
     /// The conversations of a session's user in which something waits are known; with `more` there are others, for the next
@@ -95,196 +46,194 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn mail_found(
         &mut self,
         id: SessionId,
+        number: u32,
         user: &UserName,
-        conversations: Vec<ConversationHead>,
-        more: bool,
+        (conversations, more): (Vec<ConversationHead>, bool),
+        unreadable: usize,
     ) {
-        let mut gaps: Vec<(UserName, LostInterval)> = Vec::new();
-        if let Some(session) = self
-            .connection(id)
-            .and_then(|connection| connection.session.as_deref_mut())
-            && let Some(mail) = session.mail.as_deref_mut()
-        {
-            mail.asked = false;
-            session.mail_left = more;
-            for ConversationHead { log, head, read, .. } in conversations {
-                let LogId::Pair(pair) = log else { continue };
-                let Some(peer) = pair.peer_of(user).cloned() else {
-                    continue;
-                };
-                let given = session.given.as_ref().and_then(|given| given.get(&peer));
-                let known = mail.known.iter().find(|(known, _)| *known == peer);
-                let after = match (given, known) {
-                    (Some(given), _) => *given,
-                    (None, Some((_, position))) => {
-                        let go_on = head.go_on(*position);
-                        gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
-                        go_on.after
-                    }
-                    (None, None) => read,
-                };
-                note(&mut session.given, &peer, after);
-                if after < head.seq {
-                    mail.pending.push_back((peer, after));
-                }
-            }
-            mail.known.clear();
-        }
-        for (peer, LostInterval { epoch, from, to }) in gaps {
-            let conversation = Conversation::Peer(peer);
-            self.reply(
-                id,
-                None,
-                &Reply::Gap {
-                    conversation,
-                    epoch,
-                    from,
-                    to,
-                    lost: true,
-                },
-            );
-        }
-        self.mail_on(id);
-    }
-
-    /// Asks for the next page of mail, or ends the reading.
-    pub(super) fn mail_on(&mut self, id: SessionId) {
-        let full = self.is_full(id);
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+        if !self.awaits(id, number) {
             return;
-        };
-        let (user, bearer) = (session.name.clone(), session.bearer());
+        }
+        let Some(session) = self.session(id) else { return };
         let Some(mail) = session.mail.as_mut() else { return };
-        if full {
-            // It goes on when this much has been written: a slow reader costs one page of memory.
+        let gaps = mail.found_waiting(&mut session.device, user, conversations, more);
+        for (peer, lost) in gaps {
+            self.tell_lost(id, &peer, lost, Lost::ForEver);
+        }
+        self.say_unreadable(id, unreadable);
+        self.mail_answered(id);
+    }
+
+    /// Conversations in which somebody wrote since messages were left to the store are known.
+    pub(super) fn mail_changed(
+        &mut self,
+        id: SessionId,
+        number: u32,
+        conversations: Vec<ChangedConversation>,
+        next: Option<ChangedUpTo>,
+        unreadable: usize,
+    ) {
+        if !self.awaits(id, number) {
             return;
         }
-        let ask = match mail.pending.front() {
-            Some((peer, after)) => Ask::Page {
-                log: LogId::Pair(UserPair::of(&user, peer)),
-                window: Window::After(*after),
-                limit: limits::HISTORY_PAGE_TALKS,
-            },
-            None if mail.again => {
-                mail.again = false;
-                // Read behind all that is thrown away here: it was committed before it was told.
-                for direct in std::mem::take(&mut mail.live) {
-                    left_to_store(&mut mail.known, &direct, &user);
+        let Some(session) = self.session(id) else { return };
+        let Some(mail) = session.mail.as_mut() else { return };
+        mail.found_changed(session.device.as_deref(), conversations, next);
+        self.say_unreadable(id, unreadable);
+        self.mail_answered(id);
+    }
+
+    /// Takes the next steps of a reading, up to a question to the store or its end.
+    fn mail_on(&mut self, id: SessionId) {
+        loop {
+            if self.is_full(id) {
+                // It goes on when this much has been written.
+                return;
+            }
+            let Some(session) = self.session(id) else { return };
+            let (user, bearer) = (session.name.clone(), session.bearer());
+            let Some(mail) = session.mail.as_mut() else { return };
+            let number = mail.number();
+            let ask = match mail.next(session.device.as_deref()) {
+                Step::Wait => return,
+                Step::End => {
+                    session.mail = None;
+                    return;
                 }
-                mail.live_bytes = 0;
-                Ask::Conversations {
+                Step::Tell(direct) => {
+                    let peer = peer_of(&direct, &user);
+                    self.tell_session(id, &direct, &peer);
+                    continue;
+                }
+                Step::Waiting(known) => Ask::Conversations {
                     user,
-                    which: Which::Mail {
-                        bearer,
-                        known: mail.known.iter().map(|(peer, _)| peer.clone()).collect(),
-                    },
+                    which: Which::Mail { bearer, known },
+                },
+                Step::Changed { since, after } => Ask::Changed {
+                    user,
+                    bearer,
+                    since,
+                    after,
+                },
+                Step::Page { peer, after } => Ask::Direct {
+                    user,
+                    bearer,
+                    peer,
+                    after,
+                },
+            };
+            let taken = self.ask_store(ask, Ticket::Mail { session: id, number });
+            if let Some(mail) = self.mail(id) {
+                if taken {
+                    mail.asked();
+                } else {
+                    mail.refused();
+                    self.refused_mail.push_back(id);
                 }
             }
-            None => return self.mail_ended(id),
-        };
-        mail.asked = true;
-        let number = mail.number;
-        if !self.ask_store(ask, Ticket::Mail { session: id, number }) {
-            let refusal = ErrorCode::Busy.because("the stored messages could not all be read; come back in a moment");
-            self.mail_failed(id, refusal);
+            return;
         }
     }
 
-    pub(super) fn mail_page(&mut self, id: SessionId, pair: &UserPair, head: &LogHead, talks: Vec<Talk>, more: bool) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
-            return;
-        };
-        let user = session.name.clone();
-        let Some(peer) = pair.peer_of(&user).cloned() else {
-            return;
-        };
-        if self.is_full(id) {
-            // Others have said much since the page was asked for: it is asked for again when that has been written.
-            if let Some(mail) = self.mail(id) {
-                mail.asked = false;
-            }
-            return;
-        }
-        let count = talks.len();
-        let mut upto = None;
-        for (index, talk) in talks.into_iter().enumerate() {
-            upto = Some(talk.seq);
-            let to = if talk.from == user { peer.clone() } else { user.clone() };
-            self.reply(id, None, &Reply::Direct(Arc::new(Direct { to, talk })));
-            if self.is_full(id) && index + 1 < count {
-                // The rest is read again when this much has been written.
+    /// Asks again what the store had no room for, those first that have waited longest.
+    pub(super) fn retry_mail(&mut self) {
+        let mut waiting = std::mem::take(&mut self.refused_mail);
+        while let Some(id) = waiting.pop_front() {
+            let Some(mail) = self.mail(id).filter(|mail| mail.is_refused()) else {
+                continue;
+            };
+            mail.answered();
+            self.mail_on(id);
+            if !self.refused_mail.is_empty() {
+                // Still full: the others keep their places.
                 break;
             }
         }
-        let ended = !more && upto.is_none_or(|upto| upto >= head.seq);
-        let Some(mail) = self.mail(id) else { return };
-        mail.asked = false;
-        if let Some((_, after)) = mail.pending.front_mut() {
-            *after = upto.unwrap_or(head.seq).max(*after);
-            let done = *after;
-            if ended || done >= head.seq {
-                mail.pending.pop_front();
-            }
-            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
-                note(&mut session.given, &peer, done);
-            }
-        }
-        if let Some(seq) = upto {
-            self.note_delivered(id, peer, seq);
-        }
-        self.mail_on(id);
+        self.refused_mail.append(&mut waiting);
     }
 
-    /// What waited has been written: the mail may go on.
+    /// A page of the conversation at hand; `None`: the name has a key now, and the session has not shown it.
+    pub(super) fn mail_page(&mut self, id: SessionId, number: u32, page: Option<DirectPage>) {
+        if !self.awaits(id, number) {
+            return;
+        }
+        let Some(page) = page else {
+            if let Some(session) = self.session(id) {
+                session.mail = None;
+            }
+            return;
+        };
+        let Some(user) = self.session(id).map(|session| session.name.clone()) else {
+            return;
+        };
+        let peer = page.peer;
+        let mut lost = page.lost.into_iter().peekable();
+        let mut given: Option<Seq> = None;
+        let mut is_all = true;
+        for talk in page.talks {
+            if self.is_full(id) {
+                // The rest is read again when what waits has been written.
+                is_all = false;
+                break;
+            }
+            while let Some(interval) = lost.next_if(|interval| interval.from < talk.seq) {
+                self.tell_lost(id, &peer, interval, Lost::ForEver);
+            }
+            given = Some(talk.seq);
+            let to = if talk.from == user { peer.clone() } else { user.clone() };
+            self.reply(id, None, &Reply::Direct(Arc::new(Direct { to, talk })));
+        }
+        if is_all {
+            for interval in lost {
+                self.tell_lost(id, &peer, interval, Lost::ForEver);
+            }
+        }
+        let upto = if is_all { Some(page.upto) } else { given };
+        if let Some(session) = self.session(id)
+            && let Some(mail) = session.mail.as_mut()
+            && let Some(upto) = upto
+        {
+            let device = session.device.get_or_insert_default();
+            mail.given(device, upto, page.head.seq);
+            if device.is_whole(&peer)
+                && let Some(seq) = given
+            {
+                self.note_delivered(id, peer, seq);
+            }
+        }
+        self.mail_answered(id);
+    }
+
+    /// What waited has been written: the reading may go on.
     pub(super) fn mail_after_write(&mut self, id: SessionId) {
-        if self.mail(id).is_some_and(|mail| !mail.asked) {
+        if self.mail(id).is_some() {
             self.mail_on(id);
         }
     }
 
-    /// All stored mail has been given: what was said meanwhile follows, as fast as it is read.
-    fn mail_ended(&mut self, id: SessionId) {
-        loop {
-            let full = self.is_full(id);
-            let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
-                return;
-            };
-            let Some(mail) = session.mail.as_mut() else { return };
-            if full && !mail.live.is_empty() {
-                return;
-            }
-            let Some(direct) = mail.live.pop_front() else {
-                session.mail = None;
-                return;
-            };
-            mail.live_bytes -= direct.talk.text.len();
-            let peer = peer_of(&direct, &session.name);
-            self.tell_session(id, &direct, peer);
+    /// The store could not answer. What can be named is a gap, and the reading goes on behind it.
+    pub(super) fn mail_failed(&mut self, id: SessionId, number: u32, refusal: Refusal) {
+        if !self.awaits(id, number) {
+            return;
         }
-    }
-
-    /// The mail cannot be read to its end.
-    pub(super) fn mail_failed(&mut self, id: SessionId, refusal: Refusal) {
+        let Some(session) = self.session(id) else { return };
+        let device = session.device.get_or_insert_default();
+        let Some(mail) = session.mail.as_mut() else { return };
+        let unread = mail.unanswered(device);
         self.refuse(id, None, refusal);
-        let dialects = self.settings.dialects;
-        let by_name = matches!(
-            self.connection(id).map(|connection| &connection.phase),
-            Some(Phase::Open(speaking)) if dialects[usize::from(speaking.dialect)].profile().mail_by_name
-        );
-        if by_name {
+        match unread {
             // What it is given counts as read with all that stands before: it has to come back for the rest.
-            return self.goodbye(id, None, GoodbyeCode::Busy);
+            _ if self.is_read_by_name(id) => return self.goodbye(id, None, GoodbyeCode::Busy),
+            // It had been told nothing of these: it comes back with its positions.
+            Unread::Left => return self.goodbye(id, None, GoodbyeCode::Busy),
+            Unread::Rest(peer, interval) => self.tell_lost(id, &peer, interval, Lost::ForNow),
+            // It sees from `prev` what it has not been given.
+            Unread::Waiting => {}
         }
-        if let Some(mail) = self.mail(id) {
-            mail.pending.clear();
-            mail.again = false;
-            mail.asked = false;
-        }
-        // A client of Plaza's own protocol sees from `prev` what it has not been given.
-        self.mail_on(id);
+        self.mail_answered(id);
     }
 
-    /// A direct message for a session: at once, or behind its mail. When much waits for the session's socket already and the
+    /// A direct message for a session: at once, or behind stored ones. When much waits for the session's socket already and the
     /// message is stored, it is read from there as fast as the client reads, and takes no memory here.
     pub(super) fn direct_to(&mut self, id: SessionId, direct: &Arc<Direct>) {
         // Those whose mail goes by their name alone are not given it once the name has a key: nothing may be left to it.
@@ -294,52 +243,60 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.write(id);
         }
         let from_store = stored && self.is_full(id);
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
-            return;
-        };
+        let Some(session) = self.session(id) else { return };
         let peer = peer_of(direct, &session.name);
-        match session.mail.as_mut() {
-            None if from_store => {
-                session.readings = session.readings.wrapping_add(1);
-                let mut mail = Mail {
-                    number: session.readings,
-                    again: true,
-                    ..Mail::default()
-                };
-                left_to_store(&mut mail.known, direct, &session.name);
-                session.mail = Some(Box::new(mail));
-            }
-            None => self.tell_session(id, direct, peer),
-            // While the store answers it may wait here; while the socket is full it waits in the store.
-            Some(mail) if mail.asked && !mail.again && mail.has_room_for(direct) => {
-                mail.live_bytes += direct.talk.text.len();
-                mail.live.push_back(direct.clone());
-            }
-            Some(mail) => {
-                mail.again = true;
-                left_to_store(&mut mail.known, direct, &session.name);
-            }
+        if session.mail.is_none() && !from_store {
+            return self.tell_session(id, direct, &peer);
         }
+        if session.mail.is_none() {
+            session.readings = session.readings.wrapping_add(1);
+        }
+        let number = session.readings;
+        let mail = session.mail.get_or_insert_with(|| Box::new(Mail::behind(number)));
+        mail.wait(direct, &peer);
     }
 
-    fn tell_session(&mut self, id: SessionId, direct: &Arc<Direct>, peer: UserName) {
-        let given = self
-            .connection(id)
-            .and_then(|connection| connection.session.as_ref())
-            .and_then(|session| session.given.as_ref()?.get(&peer));
-        if given.is_some_and(|given| *given >= direct.talk.seq) {
+    fn tell_session(&mut self, id: SessionId, direct: &Arc<Direct>, peer: &UserName) {
+        let seq = direct.talk.seq;
+        if self
+            .session(id)
+            .and_then(|session| session.device.as_ref())
+            .is_some_and(|device| device.has(peer, seq))
+        {
             // The store was faster than the way here.
             return;
         }
         self.reply(id, None, &Reply::Direct(direct.clone()));
-        if self.leaves_out(id, &peer) || !self.reads_mail(id) {
+        if !self.reads_mail(id) {
             return;
         }
-        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
-            // Should the conversations be read once more, this one goes on here.
-            note(&mut session.given, &peer, direct.talk.seq);
+        let Some(session) = self.session(id) else { return };
+        let device = session.device.get_or_insert_default();
+        device.given(peer, seq);
+        if device.is_whole(peer) {
+            self.note_delivered(id, peer.clone(), seq);
         }
-        self.note_delivered(id, peer, direct.talk.seq);
+    }
+
+    fn tell_lost(&mut self, id: SessionId, peer: &UserName, interval: LostInterval, lost: Lost) {
+        let LostInterval { epoch, from, to } = interval;
+        let gap = Reply::Gap {
+            conversation: Conversation::Peer(peer.clone()),
+            epoch,
+            from,
+            to,
+            lost: lost == Lost::ForEver,
+        };
+        self.reply(id, None, &gap);
+    }
+
+    fn say_unreadable(&mut self, id: SessionId, conversations: usize) {
+        if conversations > 0 {
+            let text = format!(
+                "{conversations} of this user's direct conversations are damaged and cannot be read; the server's operator has to look"
+            );
+            self.refuse(id, None, ErrorCode::StoreFailed.because(text));
+        }
     }
 
     /// Whether as much waits for a session's socket as may before it is given more.
@@ -349,137 +306,42 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether a session asks the store for the messages of its name. Where it has no key, the store looks whether there is one.
     fn reads_mail(&self, id: SessionId) -> bool {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
-            return false;
-        };
-        let by_name = match &connection.phase {
-            Phase::Open(speaking) => self.profiles[usize::from(speaking.dialect)].mail_by_name,
-            Phase::Detecting(_) | Phase::Closing { .. } => false,
-        };
-        let owns = connection.session.as_ref().is_some_and(|session| session.owns_mail);
-        self.store.is_some() && (owns || by_name)
+        let session = self
+            .connections
+            .get(id.slot as usize)
+            .and_then(|connection| connection.session.as_ref());
+        let owns = session.is_some_and(|session| session.owns_mail);
+        self.store.is_some() && (owns || self.is_read_by_name(id))
     }
 
-    /// Whether stored messages of this conversation may not have been given, because there were too many with mail: what stands
-    /// before a live one comes the next time, so the live one must not count as read until then.
-    fn leaves_out(&mut self, id: SessionId, peer: &UserName) -> bool {
-        self.connection(id)
-            .and_then(|connection| connection.session.as_ref())
-            .is_some_and(|session| {
-                session.mail_left && session.given.as_ref().is_none_or(|given| !given.contains_key(peer))
-            })
-    }
-
-    // ---------------------------------------------------------------- read positions that a pong acknowledges
-
-    /// Where the dialect has no words for "read", the pong to a ping sent behind a message says that it arrived.
-    fn note_delivered(&mut self, id: SessionId, peer: UserName, seq: Seq) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
-            return;
-        };
-        let Phase::Open(speaking) = &connection.phase else {
-            return;
-        };
-        if !self.settings.dialects[usize::from(speaking.dialect)]
-            .profile()
-            .mail_by_name
-        {
-            return;
-        }
-        let Some(session) = connection.session.as_mut() else {
-            return;
-        };
-        let acknowledging = session.acknowledging.get_or_insert_default();
-        acknowledging.delivered.retain(|(known, _)| *known != peer);
-        acknowledging.delivered.push((peer, seq));
-        if acknowledging.asked.is_none() {
-            self.ask_pong(id);
+    /// Whether a connection's dialect has no keys, and what it is given counts as read.
+    pub(super) fn is_read_by_name(&self, id: SessionId) -> bool {
+        let phase = self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase);
+        match phase {
+            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].mail_by_name,
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
         }
     }
 
-    /// Sends a ping whose pong acknowledges what has been delivered so far.
-    fn ask_pong(&mut self, id: SessionId) {
-        let Some(connection) = self.connection(id) else { return };
-        let Some(session) = connection.session.as_mut() else {
-            return;
-        };
-        let Some(acknowledging) = session.acknowledging.as_mut() else {
-            return;
-        };
-        if acknowledging.delivered.is_empty() {
-            session.acknowledging = None;
-            return;
-        }
-        acknowledging.count = acknowledging.count.wrapping_add(1);
-        let payload = acknowledging.count.to_be_bytes();
-        acknowledging.asked = Some(std::mem::take(&mut acknowledging.delivered));
-        // Behind the messages, not before them: it is queued where they are.
-        connection
-            .outgoing()
-            .private()
-            .extend_from_slice(wire::ping(&payload).as_bytes());
-        self.mark_dirty(id);
-    }
-
-    pub(super) fn pong(&mut self, id: SessionId, payload: &[u8]) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
-            return;
-        };
-        let (user, bearer) = (session.name.clone(), session.bearer());
-        let Some(acknowledging) = session.acknowledging.as_mut() else {
-            return;
-        };
-        if payload != acknowledging.count.to_be_bytes() {
-            return;
-        }
-        for (peer, seq) in acknowledging.asked.take().unwrap_or_default() {
-            let ask = Ask::Mark {
-                log: LogId::Pair(UserPair::of(&user, &peer)),
-                user: user.clone(),
-                seq,
-                bearer,
-            };
-            // If the store is too busy the messages come once more, with the same ids.
-            self.ask_store(ask, Ticket::Silent(id.shard));
-        }
-        self.ask_pong(id);
-    }
-
-    /// Bytes of direct messages that wait in memory behind a session's mail.
+    /// Bytes of direct messages that wait in memory behind those that a session is given from the store.
     #[cfg(test)]
     pub(super) fn mail_behind(&mut self, id: SessionId) -> usize {
-        self.mail(id)
-            .map_or(0, |mail| mail.live.iter().map(|direct| direct.talk.text.len()).sum())
+        self.mail(id).map_or(0, |mail| mail.live_bytes())
     }
 
     fn mail(&mut self, id: SessionId) -> Option<&mut Mail> {
-        self.connection(id)?.session.as_mut()?.mail.as_deref_mut()
+        self.session(id)?.mail.as_deref_mut()
     }
 }
 
-fn note(given: &mut Option<Box<Given>>, peer: &UserName, seq: Seq) {
-    let given = given.get_or_insert_default();
-    if let Some(known) = given.get_mut(peer) {
-        *known = seq.max(*known);
-        return;
-    }
-    if given.len() >= limits::CONVERSATIONS_NOTED {
-        given.clear();
-    }
-    given.insert(peer.clone(), seq);
-}
-
-/// Notes that a conversation is to be read from behind what was said before this, which the session is not told now. Of more
-/// conversations than may be noted, those are read in which nobody has read what was said.
-fn left_to_store(known: &mut Vec<(UserName, Position)>, direct: &Direct, user: &UserName) {
-    let peer = peer_of(direct, user);
-    if known.len() < limits::MAIL_LIVE && known.iter().all(|(noted, _)| *noted != peer) {
-        let position = Position {
-            epoch: direct.talk.epoch,
-            seq: direct.talk.prev,
-        };
-        known.push((peer, position));
-    }
+/// Whether a client may ask for the messages of a gap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lost {
+    ForEver,
+    ForNow,
 }
 
 /// Who the other one is.

@@ -10,6 +10,7 @@ mod arriving;
 #[doc(hidden)]
 pub mod bench;
 mod connection;
+mod device;
 mod directory;
 mod directs;
 mod draining;
@@ -29,6 +30,7 @@ mod pairs;
 mod poller;
 mod questions;
 mod reading;
+mod receipts;
 mod replay;
 mod replies;
 mod report;

@@ -162,8 +162,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             peer: None,
             owns_mail,
             mail: None,
-            given: None,
-            mail_left: false,
+            device: None,
             readings: 0,
             acknowledging: None,
             welcomes: Vec::new(),
@@ -390,8 +389,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if old != name {
             // The mail of a name is for those who bear it. What was not given yet stays unread.
             session.mail = None;
-            session.given = None;
-            session.mail_left = false;
+            session.device = None;
             session.acknowledging = None;
             reads_mail = session.owns_mail;
         }

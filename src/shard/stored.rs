@@ -406,26 +406,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     user,
                     conversations,
                     more,
-                    unreadable: _,
+                    unreadable,
                 },
-            ) => {
-                if self.reads(session, number) {
-                    self.mail_found(session, &user, conversations, more);
-                }
-            }
+            ) => self.mail_found(session, number, &user, (conversations, more), unreadable),
             (
                 Ticket::Mail { session, number },
-                Answer::Page {
-                    log: LogId::Pair(pair),
-                    head,
-                    talks,
-                    more,
+                Answer::Changed {
+                    conversations,
+                    next,
+                    unreadable,
+                    ..
                 },
-            ) => {
-                if self.reads(session, number) {
-                    self.mail_page(session, &pair, &head, talks, more);
-                }
-            }
+            ) => self.mail_changed(session, number, conversations, next, unreadable),
+            (Ticket::Mail { session, number }, Answer::Direct(page)) => self.mail_page(session, number, page),
             // A read position that nobody waits for.
             (Ticket::Silent(_), _) => {}
             (ticket, answer) => tracing::error!(?ticket, ?answer, "the store answered another question than was asked"),
@@ -457,11 +450,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             Ticket::Resume { session, number } => self.resume_known(session, number, None),
             Ticket::Replay { session, number } => self.replay_failed(session, number),
-            Ticket::Mail { session, number } => {
-                if self.reads(session, number) {
-                    self.mail_failed(session, refusal);
-                }
-            }
+            Ticket::Mail { session, number } => self.mail_failed(session, number, refusal),
             Ticket::Talk { .. } | Ticket::Direct { .. } | Ticket::Silent(_) => {}
         }
     }

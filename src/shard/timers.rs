@@ -31,6 +31,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.schedule(id);
             }
         }
+        self.retry_mail();
         self.sweep_rings();
         self.keep_budget();
         let mut effects = std::mem::take(&mut self.effects);

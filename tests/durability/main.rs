@@ -2,6 +2,7 @@
 //! Plaza's own protocol as JSON. Each proof has a small size that every run takes; `LONG_PROOFS=1` makes them long.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod devices;
 mod directs;
 mod faults;
 #[path = "../support/forgetful.rs"]

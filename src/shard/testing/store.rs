@@ -20,6 +20,8 @@ pub(super) struct TestStore {
     waiting: VecDeque<Outcome<Ticket>>,
     /// How many the test has asked for and not handed over.
     held: usize,
+    /// Questions that no shard has asked, so that the store seems full.
+    filled: usize,
     _dir: tempfile::TempDir,
 }
 
@@ -47,6 +49,7 @@ impl World {
             outcomes,
             waiting: VecDeque::new(),
             held: 0,
+            filled: 0,
             _dir: dir,
         });
         self
@@ -95,9 +98,41 @@ impl World {
         }
     }
 
+    /// Waits until the store has answered all that it was asked; the new outcomes, which wait to be handed over. Their order
+    /// does not depend on the store's threads: writes as they were made, then the answers to questions.
+    pub(in crate::shard) fn collect(&mut self) -> Vec<Outcome<Ticket>> {
+        let asked = self.asked_of_store();
+        let store = self.store.as_mut().unwrap();
+        let mut new = Vec::new();
+        while store.held + store.waiting.len() + new.len() < asked {
+            new.extend(store.outcomes.recv_timeout(Duration::from_secs(30)).unwrap());
+        }
+        let (writes, mut answers): (Vec<_>, Vec<_>) = new
+            .into_iter()
+            .partition(|outcome| matches!(outcome, Outcome::Committed { .. }));
+        answers.sort_by_key(|outcome| format!("{:?}", ticket(outcome)));
+        let new: Vec<_> = writes.into_iter().chain(answers).collect();
+        store.waiting.extend(new.iter().cloned());
+        new
+    }
+
+    /// The outcomes that wait to be handed over.
+    pub(in crate::shard) fn waiting_outcomes(&self) -> Vec<Outcome<Ticket>> {
+        self.store.as_ref().unwrap().waiting.iter().cloned().collect()
+    }
+
+    /// Hands over one of them.
+    pub(in crate::shard) fn hand_waiting(&mut self, at: usize) {
+        let store = self.store.as_mut().unwrap();
+        let outcome = store.waiting.remove(at).unwrap();
+        store.held += 1;
+        self.hand(outcome);
+    }
+
     fn asked_of_store(&self) -> usize {
         let stores = self.engines.iter().filter_map(|engine| engine.store.as_ref());
-        stores.map(|store| store.talks + store.questions).sum()
+        let asked: usize = stores.map(|store| store.talks + store.questions).sum();
+        asked - self.store.as_ref().map_or(0, |store| store.filled)
     }
 
     /// From now on the store takes no more questions of any shard.
@@ -105,6 +140,7 @@ impl World {
         for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
             store.questions += limits::STORE_UNDERWAY;
         }
+        self.store.as_mut().unwrap().filled += self.engines.len() * limits::STORE_UNDERWAY;
     }
 
     /// It takes them again.
@@ -112,6 +148,7 @@ impl World {
         for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
             store.questions -= limits::STORE_UNDERWAY;
         }
+        self.store.as_mut().unwrap().filled -= self.engines.len() * limits::STORE_UNDERWAY;
     }
 
     /// Rooms of which some shard knows where their log stands, or for which something waits.

@@ -1,8 +1,10 @@
 //! The engines of several shards, driven without sockets on a test clock. One file per behaviour.
 #![allow(clippy::unwrap_used)]
 
+mod behind;
 mod closing;
 mod counts;
+mod devices;
 mod directs;
 mod endings;
 mod lagging;

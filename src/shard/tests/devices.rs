@@ -1,0 +1,441 @@
+//! For any order of arrivals, messages, slow sockets, reads by other devices, and answers of the store: every device is given
+//! each unread direct message once and in order, and is told of no gap while nothing is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use crate::{
+    history::{Answer, LogId, Outcome},
+    limits,
+    proto::plaza::{self, client_message::Request as Ask},
+    shard::{
+        stored::Ticket,
+        testing::{OPEN, Speaks, World},
+    },
+};
+
+#[derive(Debug, Clone)]
+enum Act {
+    /// A new device of bob's; with the positions of an earlier one where there is one.
+    Arrive {
+        shard: usize,
+        resumes: Option<usize>,
+    },
+    Write {
+        sender: usize,
+        count: usize,
+        long: bool,
+    },
+    /// One of bob's devices writes.
+    Reply {
+        device: usize,
+        to: usize,
+    },
+    /// One of bob's devices says that everything it was given is read.
+    Read {
+        device: usize,
+        of: usize,
+    },
+    Room {
+        device: usize,
+        bytes: usize,
+    },
+    Open {
+        device: usize,
+    },
+    HangUp {
+        device: usize,
+    },
+    /// The store's answers reach the shards.
+    Hand {
+        count: usize,
+    },
+    StoreFull,
+    StoreFree,
+    ClockBack,
+}
+
+const SENDERS: [&str; 4] = ["ann", "carl", "dora", "eve"];
+/// Three of them are more than may wait for a socket or behind the messages that are being read.
+const LONG: usize = limits::PRIVATE_BYTES / 3;
+const DEVICES: usize = 8;
+
+fn act() -> impl Strategy<Value = Act> {
+    let device = 0..DEVICES;
+    let of = 0..SENDERS.len();
+    prop_oneof![
+        3 => (0..2_usize, prop::option::of(device.clone())).prop_map(|(shard, resumes)| Act::Arrive { shard, resumes }),
+        9 => (of.clone(), 1..4_usize, any::<bool>()).prop_map(|(sender, count, long)| Act::Write { sender, count, long }),
+        1 => (device.clone(), of.clone()).prop_map(|(device, to)| Act::Reply { device, to }),
+        3 => (device.clone(), of).prop_map(|(device, of)| Act::Read { device, of }),
+        4 => (device.clone(), 0..LONG).prop_map(|(device, bytes)| Act::Room { device, bytes }),
+        2 => device.clone().prop_map(|device| Act::Open { device }),
+        1 => device.prop_map(|device| Act::HangUp { device }),
+        9 => (1..6_usize).prop_map(|count| Act::Hand { count }),
+        1 => Just(Act::StoreFull),
+        1 => Just(Act::StoreFree),
+        1 => Just(Act::ClockBack),
+    ]
+}
+
+/// What is known of one of bob's devices from outside.
+struct Device {
+    client: usize,
+    /// By the other user: epoch and seq that it said hello with.
+    brought: BTreeMap<String, (u64, u64)>,
+    /// What it wrote itself, by the other user: that need not come back to it.
+    own: BTreeMap<String, BTreeSet<u64>>,
+    /// Numbers on their way when it was welcomed are live for it.
+    told_before: Option<BTreeMap<String, u64>>,
+    /// How far bob had read when the store looked for what waits.
+    read_before: Option<BTreeMap<String, u64>>,
+    told: Vec<serde_json::Value>,
+}
+
+struct Run {
+    world: World,
+    key: String,
+    senders: Vec<usize>,
+    devices: Vec<Device>,
+    /// By the other user: the last number that was told to sessions, and the last that was stored.
+    told: BTreeMap<String, u64>,
+    heads: BTreeMap<String, (u64, u64)>,
+    read: BTreeMap<String, u64>,
+    full: bool,
+    random: fastrand::Rng,
+}
+
+impl Run {
+    fn new(shards: usize, seed: u64) -> Self {
+        let mut world = World::with(shards, limits::INBOX_MESSAGES, |settings| {
+            settings.dead_after = std::time::Duration::from_secs(1_000_000);
+            settings.write_timeout = std::time::Duration::from_secs(1_000_000);
+        })
+        .kept();
+        world.seed(seed);
+        let senders = (0..)
+            .zip(SENDERS)
+            .map(|(n, name)| world.user(n % shards, name))
+            .collect();
+        let bob = world.user(0, "bob");
+        world.store_answers();
+        let key = world.messages(bob)[0]["welcome"]["key"].as_str().unwrap().to_owned();
+        world.hang_up(bob);
+        world.store_answers();
+        Self {
+            world,
+            key,
+            senders,
+            devices: Vec::new(),
+            told: BTreeMap::new(),
+            heads: BTreeMap::new(),
+            read: BTreeMap::new(),
+            full: false,
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        let count = self.devices.len();
+        let live = |device: usize| (count > 0).then(|| device % count);
+        match *act {
+            Act::Arrive { shard, resumes } if count < DEVICES => self.arrive(shard, resumes.and_then(live)),
+            Act::Arrive { .. } => {}
+            Act::Write { sender, count, long } => {
+                for _ in 0..count {
+                    let text = if long {
+                        "x".repeat(LONG.min(limits::TEXT_BYTES))
+                    } else {
+                        "short".to_owned()
+                    };
+                    self.world.direct(self.senders[sender], "bob", &text);
+                    self.settle();
+                }
+            }
+            Act::Reply { device, to } => {
+                if let Some(device) = live(device) {
+                    self.world.direct(self.devices[device].client, SENDERS[to], "from bob");
+                    self.settle();
+                }
+            }
+            Act::Read { device, of } => {
+                let Some(device) = live(device) else { return };
+                let peer = SENDERS[of];
+                self.listen(device);
+                let seen = numbers(&self.devices[device].told, peer).last().copied();
+                let (Some(seq), false) = (seen, self.full) else { return };
+                let read = plaza::Read {
+                    peer: peer.into(),
+                    seq,
+                    ..Default::default()
+                };
+                self.world.ask(self.devices[device].client, Ask::Read(read));
+                self.settle();
+            }
+            Act::Room { device, bytes } => self.room(live(device), bytes),
+            Act::Open { device } => self.room(live(device), OPEN),
+            Act::HangUp { device } => {
+                if let Some(device) = live(device) {
+                    self.listen(device);
+                    self.world.hang_up(self.devices[device].client);
+                    self.settle();
+                }
+            }
+            Act::Hand { count } => {
+                for _ in 0..count {
+                    self.hand();
+                }
+            }
+            Act::StoreFull => self.fill(true),
+            Act::StoreFree => self.fill(false),
+            Act::ClockBack => self.world.clock.set_unix_ms(1_767_323_000_000),
+        }
+    }
+
+    fn arrive(&mut self, shard: usize, resumes: Option<usize>) {
+        let mut brought = BTreeMap::new();
+        if let Some(earlier) = resumes {
+            self.listen(earlier);
+            for peer in SENDERS {
+                let last = directs(&self.devices[earlier].told, peer).last();
+                let position = last.map(|said| (said["epoch"].as_u64().unwrap(), said["seq"].as_u64().unwrap()));
+                brought.extend(position.map(|position| (peer.to_owned(), position)));
+            }
+        }
+        let shards = self.world.engines.len();
+        let client = self.world.connect(shard % shards, Speaks::Json, "bob");
+        let resume = brought.iter().map(|(peer, (epoch, seq))| plaza::Position {
+            peer: peer.clone(),
+            epoch: *epoch,
+            seq: *seq,
+            ..Default::default()
+        });
+        let hello = plaza::Hello {
+            name: "bob".into(),
+            key: self.key.clone(),
+            resume: resume.collect(),
+            ..Default::default()
+        };
+        if self.full {
+            // Its hello would be refused, which is another matter.
+            self.fill(false);
+        }
+        self.devices.push(Device {
+            client,
+            brought,
+            own: BTreeMap::new(),
+            told_before: None,
+            read_before: None,
+            told: Vec::new(),
+        });
+        self.world.ask(client, Ask::Hello(hello));
+        self.settle();
+    }
+
+    fn room(&mut self, device: Option<usize>, bytes: usize) {
+        if let Some(device) = device {
+            self.world.set_room(self.devices[device].client, bytes);
+            self.settle();
+        }
+    }
+
+    fn fill(&mut self, full: bool) {
+        if self.full != full {
+            self.full = full;
+            if full {
+                self.world.fill_store();
+            } else {
+                self.world.drain_store();
+                self.world.pass_ms(1_500);
+            }
+            self.settle();
+        }
+    }
+
+    /// The shards come to rest and the store has answered; its answers wait to be handed over.
+    fn settle(&mut self) {
+        self.world.clock.pass_us(1_500);
+        self.world.calm();
+        for outcome in self.world.collect() {
+            match &outcome {
+                Outcome::Committed { append, position, .. } => {
+                    self.heads.insert(peer_of(&append.log), (position.epoch, position.seq));
+                    for device in &mut self.devices {
+                        if self.world.id(device.client) == append_session(&append.ticket) {
+                            device.own.entry(peer_of(&append.log)).or_default().insert(position.seq);
+                        }
+                    }
+                }
+                Outcome::Answered {
+                    answer: Answer::Marked { log, user, seq, .. },
+                    ..
+                } if user.as_str() == "bob" => {
+                    self.read.insert(peer_of(log), *seq);
+                }
+                Outcome::Answered {
+                    ticket: Ticket::Mail { session, .. },
+                    answer: Answer::Conversations { .. },
+                } => {
+                    for device in &mut self.devices {
+                        if self.world.id(device.client) == *session && device.read_before.is_none() {
+                            device.read_before = Some(self.read.clone());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Hands over one answer of the store; writes in their order.
+    fn hand(&mut self) {
+        let waiting = self.world.waiting_outcomes();
+        let writes = waiting.iter().position(is_write);
+        let reads = (0..waiting.len()).filter(|at| !is_write(&waiting[*at]));
+        let choice: Vec<usize> = writes.into_iter().chain(reads).collect();
+        let Some(at) = self.random.choice(choice) else { return };
+        if let Outcome::Committed { append, position, .. } = &waiting[at] {
+            self.told.insert(peer_of(&append.log), position.seq);
+        }
+        let hello = match &waiting[at] {
+            Outcome::Answered {
+                ticket: Ticket::Hello(session),
+                ..
+            } => Some(*session),
+            _ => None,
+        };
+        self.world.hand_waiting(at);
+        for device in &mut self.devices {
+            if Some(self.world.id(device.client)) == hello {
+                device.told_before = Some(self.told.clone());
+            }
+        }
+        self.settle();
+    }
+
+    fn listen(&mut self, device: usize) {
+        let told = self.world.messages(self.devices[device].client);
+        self.devices[device].told.extend(told);
+    }
+
+    fn finish(&mut self) {
+        self.fill(false);
+        for device in 0..self.devices.len() {
+            self.room(Some(device), OPEN);
+        }
+        for _ in 0..100_000 {
+            if self.world.waiting_outcomes().is_empty() {
+                break;
+            }
+            self.hand();
+        }
+        self.world.pass_ms(1_000);
+        self.world.check_rest();
+        for device in 0..self.devices.len() {
+            self.listen(device);
+            for peer in SENDERS {
+                self.check(device, peer);
+            }
+        }
+    }
+
+    fn check(&mut self, device: usize, peer: &str) {
+        let over = self.world.is_over(self.devices[device].client);
+        let seen = &self.devices[device];
+        let Some((told_before, read_before)) = seen.told_before.as_ref().zip(seen.read_before.as_ref()) else {
+            return;
+        };
+        let what = format!("device {device} and {peer}");
+        let gaps: Vec<_> = seen.told.iter().filter(|told| told["gap"].is_object()).collect();
+        assert!(gaps.is_empty(), "{what}: nothing is lost, and it is told {gaps:?}");
+        let errors: Vec<_> = seen.told.iter().filter(|told| told["error"].is_object()).collect();
+        assert!(errors.is_empty(), "{what}: {errors:?}");
+        let numbers = numbers(&seen.told, peer);
+        let own = seen.own.get(peer).cloned().unwrap_or_default();
+        let head = self.heads.get(peer).map_or(0, |(_, seq)| *seq);
+        let of = |map: &BTreeMap<String, u64>| map.get(peer).copied().unwrap_or(0);
+        let (had, surely) = match seen.brought.get(peer) {
+            Some((_, seq)) => (*seq, *seq),
+            None => (of(read_before).min(of(told_before)), of(read_before)),
+        };
+        let mut last = had;
+        for number in &numbers {
+            assert!(
+                *number > last,
+                "{what}: {number} comes behind {last}: {numbers:?}, had {had}"
+            );
+            let missed =
+                (last.max(if last == had { surely } else { 0 }) + 1..*number).find(|missed| !own.contains(missed));
+            assert_eq!(missed, None, "{what}: it misses one: {numbers:?}, had {surely}");
+            last = *number;
+        }
+        if !over {
+            let missed = (last.max(surely) + 1..=head).find(|missed| !own.contains(missed));
+            assert_eq!(missed, None, "{what}: {numbers:?} of {head}, had {surely}");
+        }
+    }
+}
+
+fn directs<'a>(told: &'a [serde_json::Value], peer: &'a str) -> impl Iterator<Item = &'a serde_json::Value> {
+    let directs = told
+        .iter()
+        .map(|told| &told["direct"])
+        .filter(|direct| direct.is_object());
+    directs.filter(move |direct| direct["from"] == peer || direct["to"] == peer)
+}
+
+fn numbers(told: &[serde_json::Value], peer: &str) -> Vec<u64> {
+    directs(told, peer)
+        .map(|direct| direct["seq"].as_u64().unwrap())
+        .collect()
+}
+
+fn is_write(outcome: &Outcome<Ticket>) -> bool {
+    matches!(outcome, Outcome::Committed { .. })
+}
+
+fn append_session(ticket: &Ticket) -> crate::chat::SessionId {
+    match ticket {
+        Ticket::Direct { session, .. } => *session,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The other user of one of bob's conversations.
+fn peer_of(log: &LogId) -> String {
+    let LogId::Pair(pair) = log else { panic!("{log}") };
+    let bob = crate::chat::UserName::parse("bob").unwrap();
+    pair.peer_of(&bob).unwrap().as_str().to_owned()
+}
+
+/// How many sequences are tried; `PLAZA_SEQUENCES` for a longer night.
+fn config() -> ProptestConfig {
+    let cases = std::env::var("PLAZA_SEQUENCES")
+        .ok()
+        .and_then(|count| count.parse().ok());
+    ProptestConfig {
+        cases: cases.unwrap_or(32),
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(11),
+        max_shrink_iters: 100,
+        ..ProptestConfig::default()
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
+
+    #[test]
+    fn every_device_is_given_each_unread_direct_message_once_and_in_order(
+        shards in 1..=2_usize,
+        seed in any::<u64>(),
+        acts in prop::collection::vec(act(), 1..100),
+    ) {
+        let mut run = Run::new(shards, seed);
+        for act in &acts {
+            run.act(act);
+        }
+        run.finish();
+    }
+}
