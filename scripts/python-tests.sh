@@ -22,5 +22,6 @@ if [ ! -x "$PLAZA_BIN" ]; then
     echo "python-tests: there is no server at $PLAZA_BIN; run cargo build, or set PLAZA_BIN" >&2
     exit 1
 fi
+PLAZA_BIN=$(realpath "$PLAZA_BIN")
 cd "$root/tests/python"
 exec "$venv/bin/python" -B -m unittest discover --start-directory . "$@"

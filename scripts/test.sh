@@ -31,7 +31,7 @@ fmt      |   60 |                                                     | componen
 clippy   | 1200 |                                                     | component clippy                  | step_clippy
 doc      |  900 |                                                     |                                   | step_doc
 deny     |  120 | venv=python3-venv                                   | prepare_deny                      | step_deny
-rust     | 1200 |                                                     | build                             | step_rust
+rust     | 1200 | strace=strace                                       | build                             | step_rust
 doctest  |  600 |                                                     | build                             | cargo test --workspace --doc
 loom     |  600 |                                                     | build && loom_tests --no-run      | step_loom
 browser  |  600 | chromium=chromium fc-list=fontconfig cjk=fonts-wqy-microhei node=nodejs npm=npm | build && scripts/browser-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/browser-tests.sh

@@ -14,6 +14,7 @@ use crate::{
     kept,
     person::Person,
     size,
+    skip::skipped,
     support::{PATIENCE, Program, Running, get, metric, program, until},
 };
 
@@ -35,7 +36,7 @@ impl SmallDisk {
         {
             return Some(Self(dir));
         }
-        eprintln!("SKIPPED: no tmpfs can be mounted here (that takes root), so {what} is not tested");
+        skipped(&format!("{what}: no tmpfs can be mounted here, which takes root"));
         None
     }
 

@@ -13,6 +13,8 @@ mod person;
 mod proofs;
 mod restored;
 mod resume;
+#[path = "../support/skip.rs"]
+mod skip;
 #[path = "../support/mod.rs"]
 mod support;
 

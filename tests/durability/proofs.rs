@@ -23,6 +23,7 @@ use crate::{
     kept,
     person::Person,
     size,
+    skip::skipped,
     support::{Program, Running, clean, until},
 };
 
@@ -153,7 +154,7 @@ fn after_kill_9_under_load_every_acknowledged_message_is_there_once_in_order() {
 fn between_the_write_of_a_talk_and_its_ack_on_the_socket_a_sync_of_the_log_is_completed() {
     let quiet = Command::new("strace").arg("-V").stdout(Stdio::null()).status();
     if !quiet.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: there is no strace here, so syncs before acknowledgements are not tested");
+        skipped("syncs before acknowledgements: there is no strace here");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -174,7 +175,7 @@ fn between_the_write_of_a_talk_and_its_ack_on_the_socket_a_sync_of_the_log_is_co
     let data = dir.path().join("data");
     let may = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: strace may not trace here, so syncs before acknowledgements are not tested");
+        skipped("syncs before acknowledgements: strace may not trace here");
         return;
     }
     let mut program = Program::from_command(command, &["--data", data.to_str().unwrap(), "--shards", "2"]);

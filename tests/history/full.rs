@@ -9,7 +9,10 @@ use std::{
 
 use plaza::history::{Health, Outcome, StoreFault};
 
-use crate::support::{Caller, append, committed, room};
+use crate::{
+    skip::skipped,
+    support::{Caller, append, committed, room},
+};
 
 /// A file system of a few megabytes; gone with the value.
 struct SmallDisk {
@@ -40,7 +43,7 @@ impl Drop for SmallDisk {
 #[test]
 fn a_full_disk_is_told_to_senders_and_the_store_recovers_by_itself() {
     let Some(disk) = SmallDisk::mount("6m") else {
-        eprintln!("SKIPPED: no tmpfs can be mounted here, so the full disk is not tested");
+        skipped("the full disk: no tmpfs can be mounted here, which takes root");
         return;
     };
     let ballast: PathBuf = disk.path().join("ballast");

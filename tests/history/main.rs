@@ -1,6 +1,6 @@
 //! The store's promises, tested from outside: what was acknowledged is there, once and in order, whatever happens to the
 //! program, the files and the disk. `LONG_PROOFS=1` makes the proofs long.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod basics;
 mod clock;
@@ -14,6 +14,8 @@ mod keys;
 mod kill;
 mod model;
 mod search;
+#[path = "../support/skip.rs"]
+mod skip;
 mod stuck;
 mod support;
 mod sync;

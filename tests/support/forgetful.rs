@@ -77,7 +77,7 @@ pub fn strace(trace: &Path, what: &str) -> Option<Command> {
     try_out.args(["-f", "-o", "/dev/null", "true"]);
     let may = try_out.stdout(Stdio::null()).stderr(Stdio::null()).status();
     if !may.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: there is no strace here that may trace, so {what} is not tested");
+        crate::skip::skipped(&format!("{what}: there is no strace here that may trace"));
         return None;
     }
     let mut command = Command::new("strace");

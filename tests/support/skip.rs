@@ -1,0 +1,9 @@
+//! What a test says when it cannot test something here.
+
+use std::io::{self, Write};
+
+/// Says what is not tested and why, in a line that the summary of `scripts/test.sh` repeats. Not with `eprintln!`: the test runner
+/// does not show what a passing test prints with it.
+pub fn skipped(what: &str) {
+    let _ = writeln!(io::stderr(), "\nrust: SKIPPED, {what}");
+}
