@@ -55,7 +55,9 @@ async fn writes_until_told(
     // Relaxed: only has to be seen at some time.
     while !stop.load(Ordering::Relaxed) {
         let at = *address.lock().unwrap();
-        let Ok((client, _)) = Client::connect(config(at, &format!("w{writer}"))).await else {
+        // One client over all its connections: a key belongs to it.
+        let config = config(at, &format!("w{writer}")).client(format!("{writer:032x}"));
+        let Ok((client, _)) = Client::connect(config).await else {
             tokio::task::yield_now().await;
             continue;
         };
