@@ -67,7 +67,7 @@ impl Patience {
     pub(super) fn heard(&self) {
         match self.0.stage.get() {
             Stage::Head(_) => {}
-            Stage::Answer { since, written, .. } => self.0.stage.set(Stage::Answer {
+            Stage::Answer { since, written, .. } => self.enter(Stage::Answer {
                 since,
                 written,
                 followed: true,
@@ -78,7 +78,7 @@ impl Patience {
 
     /// A request's head is complete.
     pub(super) fn asked(&self) {
-        self.0.stage.set(Stage::Answer {
+        self.enter(Stage::Answer {
             since: Instant::now(),
             written: false,
             followed: false,
@@ -88,7 +88,7 @@ impl Patience {
     /// Bytes of an answer were written.
     pub(super) fn wrote(&self) {
         match self.0.stage.get() {
-            Stage::Answer { since, followed, .. } => self.0.stage.set(Stage::Answer {
+            Stage::Answer { since, followed, .. } => self.enter(Stage::Answer {
                 since,
                 written: true,
                 followed,
@@ -109,7 +109,7 @@ impl Patience {
                 written: true,
                 followed: false,
                 ..
-            } => self.0.stage.set(Stage::Idle(Instant::now())),
+            } => self.enter(Stage::Idle(Instant::now())),
             Stage::Answer { written: false, .. } | Stage::Head(_) | Stage::Idle(_) => {}
         }
     }
@@ -130,8 +130,15 @@ impl Patience {
     }
 
     fn expect_head(&self) {
-        self.0.stage.set(Stage::Head(Instant::now()));
-        self.0.sooner.notify_one();
+        self.enter(Stage::Head(Instant::now()));
+    }
+
+    fn enter(&self, stage: Stage) {
+        let (before, _) = self.deadline();
+        self.0.stage.set(stage);
+        if self.deadline().0 < before {
+            self.0.sooner.notify_one();
+        }
     }
 
     fn deadline(&self) -> (Instant, Over) {
@@ -204,6 +211,21 @@ mod tests {
             patience.heard();
         });
         assert_eq!((begun.elapsed().as_secs(), over), (15, Over::Slow));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_between_requests_shorter_than_that_of_a_head_is_kept() {
+        let short = Allowed {
+            idle: Duration::from_secs(1),
+            ..ALLOWED
+        };
+        let patience = Patience::new(short, Duration::ZERO);
+        let begun = Instant::now();
+        let (over, ()) = tokio::join!(patience.over(), async {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            answered(&patience);
+        });
+        assert_eq!((begun.elapsed().as_secs(), over), (3, Over::Idle));
     }
 
     #[tokio::test(start_paused = true)]
