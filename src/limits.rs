@@ -100,6 +100,10 @@ pub const PACE_SKIPS_MOST: u16 = 256;
 pub const PACE_STRETCH_US: u64 = 40_000;
 /// Most stretches between two probes of the other way.
 pub const PACE_PROBES_MOST: u16 = 64;
+/// Bytes that the system holds for one socket and that the network has not taken; with more the socket is full
+/// (`TCP_NOTSENT_LOWAT`). What waits there cannot be overtaken by a ping nor skipped by a slow consumer. Without a bound it is
+/// up to 4 MiB (`net.ipv4.tcp_wmem`), which a client on a slow line reads for minutes.
+pub const UNSENT_BYTES: u32 = 128 * 1024;
 /// Bytes of one write to one member: larger ones gain nothing and hold a socket buffer's worth of memory.
 pub const BATCH_BYTES: usize = 256 * 1024;
 /// Batches kept per flush, one per view and cursor; members at other cursors get one of their own.

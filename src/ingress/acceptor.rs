@@ -55,6 +55,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     // Small frames are not to wait for the acknowledgement of the ones before (RFC 896). Accepted sockets inherit it (tcp(7)).
     socket.set_tcp_nodelay(true)?;
+    // Inherited as well.
+    socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(limits::LISTEN_BACKLOG)?;
@@ -221,6 +223,16 @@ mod tests {
         fn connections(&self) -> usize {
             0
         }
+    }
+
+    #[test]
+    fn the_system_holds_little_for_a_client_that_reads_slowly() {
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        // A connect returns when the connection is in the queue of the listener, whose socket does not block.
+        let (accepted, _) = listener.accept().unwrap();
+        let socket = socket2::SockRef::from(&accepted);
+        assert_eq!(socket.tcp_notsent_lowat().unwrap(), limits::UNSENT_BYTES);
     }
 
     fn ended(acceptor: &Acceptor) -> Vec<String> {
