@@ -106,7 +106,7 @@ pub const PACE_PROBES_MOST: u16 = 64;
 pub const UNSENT_BYTES: u32 = 128 * 1024;
 /// Bytes of one write to one member: larger ones gain nothing and hold a socket buffer's worth of memory.
 pub const BATCH_BYTES: usize = 256 * 1024;
-/// Batches kept per flush, one per view and cursor; members at other cursors get one of their own.
+/// Batches kept per flush, one per encoding and cursor; members at other cursors get one of their own.
 pub const BATCHES_PER_FLUSH: usize = 32;
 /// Bytes of replies that may wait for a socket; above it the connection is given nothing more from the ring or the store that it
 /// missed.
@@ -147,8 +147,6 @@ pub const BUSY_PAUSE: Duration = Duration::from_secs(10);
 pub const TYPING_EVERY: Duration = Duration::from_secs(2);
 /// Direct conversations whose numbers a shard remembers when nothing is stored.
 pub const PAIRS_REMEMBERED: usize = 64 * 1024;
-/// Views of all dialects together: the places for frames in an event.
-pub const VIEWS: usize = 14;
 /// Rings looked at per tick for events that nobody will ask for again.
 pub const RINGS_SWEPT: usize = 256;
 /// Members up to which a room is looked at for whether all have been given everything: then who came and went is forgotten,

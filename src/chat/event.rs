@@ -82,7 +82,7 @@ pub enum Departure {
     Lost,
 }
 
-/// What happened in a room; every member sees it, encoded once per view.
+/// What happened in a room; every member sees it, encoded once per encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happening {
     /// Somebody said something.

@@ -57,7 +57,7 @@ impl Dialect for ChatRequest {
         })
     }
 
-    fn encode(&self, _view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode(&self, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say(&shown(&talk.from), TALK, &talk.text, out),
             Happening::Went {

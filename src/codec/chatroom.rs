@@ -48,7 +48,7 @@ impl Dialect for Chatroom {
         })
     }
 
-    fn encode(&self, _view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode(&self, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say(&shown(&talk.from), &talk.text, out),
             Happening::System { text } => say(SYSTEM, text, out),

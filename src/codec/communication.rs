@@ -80,7 +80,7 @@ impl Dialect for Communication {
         })
     }
 
-    fn encode(&self, _view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode(&self, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say_talk(talk, self.addresses, out),
             Happening::Went {

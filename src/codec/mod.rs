@@ -1,6 +1,6 @@
 //! One file per dialect: bytes in, [`Command`](crate::chat::Command) out; event in, bytes out. No I/O, no clock.
 //!
-//! A new dialect is one new file and one line in [`DIALECTS`].
+//! A new dialect is one new file and one line in [`TABLE`].
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -20,6 +20,7 @@ pub mod chat_request;
 pub mod chatroom;
 pub mod communication;
 pub mod detect;
+mod encoding;
 #[cfg(test)]
 mod events;
 mod handshake;
@@ -30,6 +31,7 @@ mod protobuf;
 mod testing;
 pub mod tutorial;
 
+pub use self::encoding::{ENCODINGS, Encoding, encodings_of};
 pub use self::handshake::query_value;
 pub use crate::wire::Message;
 
@@ -117,19 +119,13 @@ pub enum BusyPolicy {
     Pause,
 }
 
-/// A wire format, and how its clients are treated. One value per dialect, listed in [`DIALECTS`].
+/// A wire format, and how its clients are treated. One value per dialect, listed in [`TABLE`].
 pub trait Dialect: Sync {
     /// As in `/ws/<dialect>`, in settings and in metrics.
     fn name(&self) -> &'static str;
 
     /// How its members are treated.
     fn profile(&self) -> Profile;
-
-    /// In how many ways the same event may look to its members: at least 1, at most [`VIEWS_PER_DIALECT`]. Which one a
-    /// member has is its codec's [`Codec::view`].
-    fn views(&self) -> usize {
-        1
-    }
 
     /// The same dialect with an operator's settings, which live as long as the program; `None`: it has none.
     fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
@@ -140,14 +136,15 @@ pub trait Dialect: Sync {
     /// A codec for one connection.
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec>;
 
-    /// Appends what a member with this view sees of an event: complete frames, or nothing.
-    fn encode(&self, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
+    /// Appends what a member with this encoding, by its number within the dialect, sees of an event: complete frames, or
+    /// nothing.
+    fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
 
     /// [`Dialect::encode`] at a time, in Unix milliseconds, for dialects that stamp what has no time of its own. What sends
     /// events calls this one.
-    fn encode_at(&self, at: u64, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode_at(&self, at: u64, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
         let _ = at;
-        self.encode(view, room, happening, out);
+        self.encode(encoding, room, happening, out);
     }
 }
 
@@ -168,8 +165,8 @@ pub trait Codec {
         self.encode(id, reply, out);
     }
 
-    /// Which of the dialect's views this member has now.
-    fn view(&self) -> usize {
+    /// Which of the dialect's encodings this member has now.
+    fn encoding(&self) -> usize {
         0
     }
 }
@@ -190,18 +187,26 @@ pub struct Frames {
     pub buffer: BytesMut,
 }
 
-/// Most views of one dialect.
-pub const VIEWS_PER_DIALECT: usize = 2;
-
-/// Every dialect, one line each.
-pub static DIALECTS: &[&dyn Dialect] = &[
-    &native::Native,
-    &communication::Communication::DEFAULT,
-    &chat_request::ChatRequest,
-    &chatroom::Chatroom,
-    &tutorial::Tutorial,
-    &action::Action::DEFAULT,
+/// Every dialect and in how many encodings its members see events, one line each.
+const TABLE: &[(&dyn Dialect, usize)] = &[
+    (&native::Native, native::ENCODINGS),
+    (&communication::Communication::DEFAULT, 1),
+    (&chat_request::ChatRequest, 1),
+    (&chatroom::Chatroom, 1),
+    (&tutorial::Tutorial, tutorial::ENCODINGS),
+    (&action::Action::DEFAULT, 1),
 ];
+
+/// Every dialect, by its number.
+pub static DIALECTS: &[&dyn Dialect; TABLE.len()] = &{
+    let mut dialects = [TABLE[0].0; TABLE.len()];
+    let mut number = 0;
+    while number < dialects.len() {
+        dialects[number] = TABLE[number].0;
+        number += 1;
+    }
+    dialects
+};
 
 /// The dialects of one server, in the order of [`DIALECTS`]; made once at its start.
 #[derive(Clone, Copy)]

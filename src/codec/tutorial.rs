@@ -2,7 +2,7 @@
 //!
 //! The server speaks first (`handshake`); the client names itself with `login`. Every notice carries the list of users, cut
 //! in large rooms, where the extra key `online` then holds the exact number. A rename is shown as such to clients that have
-//! themselves sent `rename` or `list` (view 1), and as a logout and a login to all others (view 0), for the document's own
+//! themselves sent `rename` or `list` (encoding 1), and as a logout and a login to all others (encoding 0), for the document's own
 //! page knows nothing of it. What is refused is answered with type `system`; the text never repeats what the client sent,
 //! because that page would take it for HTML.
 
@@ -27,7 +27,7 @@ pub struct Tutorial;
 /// One connection.
 struct Connection {
     login: Login,
-    view: usize,
+    encoding: usize,
     /// The join that went with a refused hello: its refusal would be the second for one login.
     refused_join: RequestId,
     asked: Asked<()>,
@@ -79,20 +79,16 @@ impl Dialect for Tutorial {
         }
     }
 
-    fn views(&self) -> usize {
-        2
-    }
-
     fn open(&self, _handshake: &Handshake) -> Box<dyn Codec> {
         Box::new(Connection {
             login: Login::No,
-            view: PLAIN,
+            encoding: PLAIN,
             refused_join: None,
             asked: Asked::new(),
         })
     }
 
-    fn encode(&self, view: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode(&self, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say(talk.from.as_str(), &talk.text, out),
             Happening::Came {
@@ -108,7 +104,7 @@ impl Dialect for Tutorial {
                 users,
                 ..
             } => {
-                if view == PLAIN {
+                if encoding == PLAIN {
                     logout(old, users.as_ref(), *online, out);
                     login(new, users.as_ref(), *online, out);
                 } else {
@@ -165,14 +161,14 @@ impl Codec for Connection {
                 key: None,
             },
             "rename" => {
-                self.view = EXTENDED;
+                self.encoding = EXTENDED;
                 match UserName::parse(&content) {
                     Ok(name) => Command::Rename { name, key: None },
                     Err(fault) => return Err(Fault::Refused(None, fault.into())),
                 }
             }
             "list" => {
-                self.view = EXTENDED;
+                self.encoding = EXTENDED;
                 whole_list()
             }
             _ => return refuse(ErrorCode::UnknownRequest, UNKNOWN_TYPE),
@@ -241,8 +237,8 @@ impl Codec for Connection {
         }
     }
 
-    fn view(&self) -> usize {
-        self.view
+    fn encoding(&self) -> usize {
+        self.encoding
     }
 }
 
@@ -348,6 +344,8 @@ fn refuse(code: ErrorCode, text: &'static str) -> Result<(), Fault> {
     Err(Fault::Refused(None, code.because(text)))
 }
 
+/// For the document's own page, and for clients that know `rename` and `list`.
+pub const ENCODINGS: usize = 2;
 /// For the document's own page.
 const PLAIN: usize = 0;
 /// For clients that know `rename` and `list`.

@@ -8,7 +8,7 @@ use super::{
     connection::Socket,
     directory,
     engine::{Clock, Engine, Observer},
-    event::{RoomEvent, View},
+    event::RoomEvent,
     inbox, log,
     message::ToShard,
     settings::Settings,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     chat::{Happening, RoomName, SessionId, ShardId, Talk, UserName},
-    codec::{DIALECTS, Handshake, NATIVE, native, number_of},
+    codec::{DIALECTS, Encoding, Handshake, NATIVE, native, number_of},
     limits,
 };
 
@@ -124,7 +124,7 @@ impl Directory {
 #[derive(Debug)]
 pub struct Ring {
     room: RoomName,
-    view: View,
+    encoding: Encoding,
     ring: log::Ring,
 }
 
@@ -133,7 +133,7 @@ impl Ring {
     pub fn new() -> Self {
         Self {
             room: RoomName::lobby(),
-            view: View::new(0, 0),
+            encoding: Encoding::new(0, 0),
             ring: log::Ring::default(),
         }
     }
@@ -149,7 +149,7 @@ impl Ring {
     /// What a member gets that has had everything but the last so many events.
     pub fn batch(&self, behind: u64) -> Bytes {
         let end = self.ring.end();
-        self.ring.batch(self.view, end.saturating_sub(behind), end).bytes
+        self.ring.batch(self.encoding, end.saturating_sub(behind), end).bytes
     }
 }
 

@@ -6,13 +6,12 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     device::{Device, Mail},
-    event::View,
     names::Claiming,
     receipts::Acknowledging,
 };
 use crate::{
     chat::{ClientId, Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
-    codec::{Codec, Handshake},
+    codec::{Codec, Encoding, Handshake},
     history::{Bearer, LostInterval},
     wire::FrameReader,
 };
@@ -272,9 +271,9 @@ impl<S: Socket> Connection<S> {
         self.outgoing.as_ref().map_or(0, |outgoing| outgoing.private.len())
     }
 
-    pub(crate) fn view(&self) -> Option<View> {
+    pub(crate) fn encoding(&self) -> Option<Encoding> {
         match &self.phase {
-            Phase::Open(speaking) => Some(View::new(usize::from(speaking.dialect), speaking.codec.view())),
+            Phase::Open(speaking) => Some(Encoding::new(usize::from(speaking.dialect), speaking.codec.encoding())),
             Phase::Detecting(_) | Phase::Closing { .. } => None,
         }
     }

@@ -1,4 +1,4 @@
-//! An event and its frames: encoded once per view, whatever the number of members.
+//! An event and its frames: encoded once per encoding, whatever the number of members.
 
 use std::sync::OnceLock;
 
@@ -6,13 +6,8 @@ use bytes::Bytes;
 
 use crate::{
     chat::{Happening, Origin, RoomName},
-    codec::{Dialects, Frames, VIEWS_PER_DIALECT},
-    limits::VIEWS,
+    codec::{Dialects, ENCODINGS, Encoding, Frames},
 };
-
-/// How a member sees events: the number of its dialect and of the dialect's view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct View(u8);
 
 /// Something that happened in a room, shared by all shards and members.
 #[derive(Debug)]
@@ -27,14 +22,7 @@ pub(crate) struct RoomEvent {
     at: u64,
     /// What it is encoded with.
     dialects: Dialects,
-    frames: [OnceLock<Bytes>; VIEWS],
-}
-
-impl View {
-    /// The `view` of the dialect with this number.
-    pub(crate) fn new(dialect: usize, view: usize) -> Self {
-        Self((dialect * VIEWS_PER_DIALECT + view) as u8)
-    }
+    frames: [OnceLock<Bytes>; ENCODINGS],
 }
 
 impl RoomEvent {
@@ -46,7 +34,7 @@ impl RoomEvent {
             origin,
             at,
             dialects: Dialects::default(),
-            frames: [const { OnceLock::new() }; VIEWS],
+            frames: [const { OnceLock::new() }; ENCODINGS],
         }
     }
 
@@ -55,28 +43,21 @@ impl RoomEvent {
         Self { dialects, ..self }
     }
 
-    /// The frames a member with this view sees: complete ones, or nothing.
-    pub(crate) fn frames(&self, view: View) -> &Bytes {
+    /// The frames a member with this encoding sees: complete ones, or nothing.
+    pub(crate) fn frames(&self, encoding: Encoding) -> &Bytes {
         static NOTHING: Bytes = Bytes::new();
-        let number = usize::from(view.0);
-        let (Some(cell), Some(dialect)) = (self.frames.get(number), self.dialects.get(number / VIEWS_PER_DIALECT))
+        let (Some(cell), Some(dialect)) = (self.frames.get(encoding.place()), self.dialects.get(encoding.dialect()))
         else {
             return &NOTHING;
         };
         cell.get_or_init(|| {
             let mut frames = Frames::default();
-            dialect.encode_at(
-                self.at,
-                number % VIEWS_PER_DIALECT,
-                &self.room,
-                &self.happening,
-                &mut frames,
-            );
+            dialect.encode_at(self.at, encoding.within(), &self.room, &self.happening, &mut frames);
             frames.buffer.freeze()
         })
     }
 
-    /// Roughly what it costs to keep: itself, its text, and the frames of the two views that are usual.
+    /// Roughly what it costs to keep: itself, its text, and the frames of the two encodings that are usual.
     pub(crate) fn weight(&self) -> usize {
         let text = match &self.happening {
             Happening::Talk(talk) => talk.text.len(),

@@ -394,7 +394,7 @@ fn deliver<S: Socket>(
             }
             Ok(written) => {
                 stats.bytes_out += written as u64;
-                let (cursor, torn) = ring.tear(member.view, member.cursor, written);
+                let (cursor, torn) = ring.tear(member.encoding, member.cursor, written);
                 stats.deliveries += cursor - member.cursor;
                 member.cursor = cursor;
                 member.seq = ring.seq_before(cursor);
@@ -415,14 +415,14 @@ fn deliver<S: Socket>(
 fn batch_for<'a>(batches: &'a mut Vec<Batch>, ring: &Ring, member: &Member, end: u64) -> &'a Batch {
     let known = batches
         .iter()
-        .position(|batch| batch.view == member.view && batch.from == member.cursor);
+        .position(|batch| batch.encoding == member.encoding && batch.from == member.cursor);
     let place = match known {
         Some(place) => place,
         None => {
             if batches.len() >= limits::BATCHES_PER_FLUSH {
                 batches.pop();
             }
-            batches.push(ring.batch(member.view, member.cursor, end));
+            batches.push(ring.batch(member.encoding, member.cursor, end));
             batches.len() - 1
         }
     };

@@ -4,12 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{
-    event::{RoomEvent, View},
-    pace::Pacer,
-};
+use super::{event::RoomEvent, pace::Pacer};
 use crate::{
     chat::{Happening, Position, RequestId, RoomName, Seq},
+    codec::Encoding,
     limits::BATCH_BYTES,
 };
 
@@ -33,7 +31,7 @@ pub(crate) struct RoomLog {
 pub(crate) struct Member {
     /// The slot of its connection.
     pub(crate) connection: u32,
-    pub(crate) view: View,
+    pub(crate) encoding: Encoding,
     /// Nothing is written while it is replayed what came before.
     pub(crate) held: bool,
     /// The index of the next event for it.
@@ -110,10 +108,10 @@ struct Slot {
     weight: u32,
 }
 
-/// Consecutive events as one view sees them.
+/// Consecutive events as one encoding shows them.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
-    pub(crate) view: View,
+    pub(crate) encoding: Encoding,
     pub(crate) from: u64,
     /// The first event that is not in it.
     pub(crate) upto: u64,
@@ -256,7 +254,7 @@ impl Ring {
     }
 
     /// Drops what stands before the first talk, once every member has been given it: who comes back asks for talks, and an
-    /// event has places for the frames of all views. How many bytes that freed.
+    /// event has places for the frames of all encodings. How many bytes that freed.
     pub(crate) fn forget_told(&mut self) -> usize {
         let before = self.bytes;
         let told = |slot: &Slot| !matches!(slot.event.happening, Happening::Talk(_));
@@ -277,8 +275,8 @@ impl Ring {
         }
     }
 
-    /// The events from `cursor` on, at most up to `end`, as this view sees them; one event is not copied.
-    pub(crate) fn batch(&self, view: View, cursor: u64, end: u64) -> Batch {
+    /// The events from `cursor` on, at most up to `end`, in this encoding; one event is not copied.
+    pub(crate) fn batch(&self, encoding: Encoding, cursor: u64, end: u64) -> Batch {
         let first = cursor.saturating_sub(self.base) as usize;
         let most = end.saturating_sub(cursor) as usize;
         let mut total = 0;
@@ -286,7 +284,7 @@ impl Ring {
         let mut lone: Option<&Bytes> = None;
         let mut several = false;
         for slot in self.events.iter().skip(first).take(most) {
-            let frames = slot.event.frames(view);
+            let frames = slot.event.frames(encoding);
             if count > 0 && total + frames.len() > BATCH_BYTES {
                 break;
             }
@@ -303,14 +301,14 @@ impl Ring {
             Some(_) => {
                 let mut buffer = BytesMut::with_capacity(total);
                 for slot in self.events.iter().skip(first).take(count) {
-                    buffer.extend_from_slice(slot.event.frames(view));
+                    buffer.extend_from_slice(slot.event.frames(encoding));
                 }
                 buffer.freeze()
             }
         };
         let upto = cursor + count as u64;
         Batch {
-            view,
+            encoding,
             from: cursor,
             upto,
             seq: self.seq_before(upto),
@@ -320,12 +318,12 @@ impl Ring {
 
     /// After `written` bytes of the batch at `cursor` went out: the cursor behind the event in which the write stopped, and the
     /// rest of that event.
-    pub(crate) fn tear(&self, view: View, cursor: u64, written: usize) -> (u64, Bytes) {
+    pub(crate) fn tear(&self, encoding: Encoding, cursor: u64, written: usize) -> (u64, Bytes) {
         let mut left = written;
         let mut index = cursor;
         let first = cursor.saturating_sub(self.base) as usize;
         for slot in self.events.iter().skip(first) {
-            let frames = slot.event.frames(view);
+            let frames = slot.event.frames(encoding);
             if left < frames.len() {
                 return if left == 0 {
                     (index, Bytes::new())

@@ -337,7 +337,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         *connection.outgoing().private() = frames.buffer;
-        self.follow_view(id);
+        self.follow_encoding(id);
         self.mark_dirty(id);
         if fits { Given::All(last) } else { Given::Some(last) }
     }

@@ -51,7 +51,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             speaking.codec.encode_at(at, request, reply, &mut frames);
         }
         *connection.outgoing().private() = frames.buffer;
-        self.follow_view(id);
+        self.follow_encoding(id);
         self.mark_dirty(id);
     }
 
@@ -80,18 +80,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A codec may change how its member sees events.
-    pub(super) fn follow_view(&mut self, id: SessionId) {
+    pub(super) fn follow_encoding(&mut self, id: SessionId) {
         let Some(connection) = self.connections.get(id.slot as usize) else {
             return;
         };
-        let Some(view) = connection.view() else { return };
+        let Some(encoding) = connection.encoding() else { return };
         for membership in &connection.memberships {
             if let Some(member) = self
                 .rooms
                 .get_mut(membership.room as usize)
                 .and_then(|room| room.members.get_mut(membership.member as usize))
             {
-                member.view = view;
+                member.encoding = encoding;
             }
         }
     }

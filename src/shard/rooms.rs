@@ -165,8 +165,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn show_one(&mut self, id: SessionId, event: &RoomEvent) {
         let Some(connection) = self.connection(id) else { return };
-        let Some(view) = connection.view() else { return };
-        connection.outgoing().private().extend_from_slice(event.frames(view));
+        let Some(encoding) = connection.encoding() else { return };
+        connection
+            .outgoing()
+            .private()
+            .extend_from_slice(event.frames(encoding));
         self.mark_dirty(id);
     }
 
@@ -184,7 +187,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         session.joining.retain(|room| *room != joined.room);
-        let Some(view) = connection.view() else { return };
+        let Some(encoding) = connection.encoding() else { return };
         let place = match self.room_places.get(&joined.room) {
             Some(place) => *place,
             None => {
@@ -208,7 +211,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         room.members.push(Member {
             connection: id.slot,
-            view,
+            encoding,
             held: false,
             cursor: room.ring.end(),
             seq: joined.head.seq,

@@ -2,15 +2,14 @@
 
 use crate::{
     chat::ErrorCode,
-    codec::{VIEWS_PER_DIALECT, detect::Why},
-    limits::VIEWS,
+    codec::{DIALECTS, detect::Why},
 };
 
 /// Counts since the last tick.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stats {
     /// Talks in rooms that were given their number, by the number of their sender's dialect.
-    pub(crate) talks: [u64; VIEWS / VIEWS_PER_DIALECT],
+    pub(crate) talks: [u64; DIALECTS.len()],
     pub(crate) deliveries: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,

@@ -133,11 +133,11 @@ impl Dialect for Action {
         })
     }
 
-    fn encode(&self, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
-        self.encode_at(0, view, room, happening, out);
+    fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+        self.encode_at(0, encoding, room, happening, out);
     }
 
-    fn encode_at(&self, at: u64, _view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode_at(&self, at: u64, _encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
         let group = self.settings().group(room);
         let gone = |user: &UserName, version: u64, out: &mut Frames| {
             Push {

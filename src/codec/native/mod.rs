@@ -1,4 +1,4 @@
-//! Plaza's own protocol, `proto/plaza/v1/chat.proto`, as protobuf (view 0) and as JSON (view 1).
+//! Plaza's own protocol, `proto/plaza/v1/chat.proto`, as protobuf (encoding 0) and as JSON (encoding 1).
 //!
 //! A message goes through two steps: `protobuf` or `json` read it into the request that the schema describes, then
 //! `decode` checks that request once for both and makes it a command. The other way, `encode` makes a message of the
@@ -26,6 +26,9 @@ use crate::{
 
 /// The dialect of `/chat`.
 pub struct Native;
+
+/// Protobuf and JSON.
+pub const ENCODINGS: usize = 2;
 
 /// The subprotocol of protobuf in binary messages.
 pub const PROTOBUF: &str = "plaza.v1.proto";
@@ -71,10 +74,6 @@ impl Dialect for Native {
         }
     }
 
-    fn views(&self) -> usize {
-        2
-    }
-
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         Box::new(NativeCodec {
             form: if handshake.subprotocol == Some(PROTOBUF) {
@@ -86,8 +85,8 @@ impl Dialect for Native {
         })
     }
 
-    fn encode(&self, view: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
-        let form = if view == Form::Protobuf.view() {
+    fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+        let form = if encoding == Form::Protobuf.encoding() {
             Form::Protobuf
         } else {
             Form::Json
@@ -126,13 +125,13 @@ impl Codec for NativeCodec {
         }
     }
 
-    fn view(&self) -> usize {
-        self.form.view()
+    fn encoding(&self) -> usize {
+        self.form.encoding()
     }
 }
 
 impl Form {
-    const fn view(self) -> usize {
+    const fn encoding(self) -> usize {
         match self {
             Self::Protobuf => 0,
             Self::Json => 1,

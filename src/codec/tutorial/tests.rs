@@ -10,9 +10,9 @@ use crate::{
     },
 };
 
-fn seen(view: usize, happening: &Happening) -> Vec<String> {
+fn seen(encoding: usize, happening: &Happening) -> Vec<String> {
     let mut out = Frames::default();
-    Tutorial.encode(view, &RoomName::lobby(), happening, &mut out);
+    Tutorial.encode(encoding, &RoomName::lobby(), happening, &mut out);
     read(&out)
 }
 
@@ -131,9 +131,9 @@ fn a_rename_is_a_logout_and_a_login_to_those_who_never_renamed_or_listed() {
     );
     for text in [r#"{"type":"rename","content":"tim"}"#, r#"{"type":"list"}"#] {
         let mut codec = logged_in();
-        assert_eq!(codec.view(), PLAIN);
+        assert_eq!(codec.encoding(), PLAIN);
         ask(&mut codec, text).unwrap();
-        assert_eq!(codec.view(), EXTENDED);
+        assert_eq!(codec.encoding(), EXTENDED);
     }
 }
 

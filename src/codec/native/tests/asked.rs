@@ -233,14 +233,14 @@ fn unknown_requests_are_told_apart_from_none_and_from_two() {
 fn the_form_follows_the_subprotocol_and_else_the_first_message() {
     let ping = b"\x82\x01\x00";
     let mut undecided = codec(None);
-    assert_eq!(undecided.view(), 1);
+    assert_eq!(undecided.encoding(), 1);
     assert!(decode_with(undecided.as_mut(), Message::Binary(ping)).is_ok());
-    assert_eq!(undecided.view(), 0);
+    assert_eq!(undecided.encoding(), 0);
     assert!(decode_with(undecided.as_mut(), Message::Text(br#"{"ping":{}}"#)).is_err());
 
     let mut text_first = codec(None);
     assert!(decode_with(text_first.as_mut(), Message::Text(br#"{"ping":{}}"#)).is_ok());
-    assert_eq!(text_first.view(), 1);
+    assert_eq!(text_first.encoding(), 1);
     let (_, code, text) = refused(decode_with(text_first.as_mut(), Message::Binary(ping)));
     assert_eq!(code, ErrorCode::Malformed);
     assert!(
@@ -248,7 +248,7 @@ fn the_form_follows_the_subprotocol_and_else_the_first_message() {
         "{text}"
     );
 
-    assert_eq!(codec(Some(PROTOBUF)).view(), 0);
+    assert_eq!(codec(Some(PROTOBUF)).encoding(), 0);
     assert!(decode_with(codec(Some(JSON)).as_mut(), Message::Binary(ping)).is_err());
     let (_, _, text) = refused(decode_with(codec(Some(PROTOBUF)).as_mut(), Message::Text(b"{}")));
     assert!(
