@@ -60,6 +60,7 @@ fn event(text: &str) -> Happening {
         session: SessionTag(42),
         text: text.into(),
         kind: TalkKind::Text,
+        echo: None,
     })
 }
 
@@ -146,6 +147,8 @@ fn speaking(form: &Form) -> Box<dyn Codec> {
         },
         login_username: None,
         username: form.subprotocol.is_none().then(|| b"ann".to_vec()),
+        client: plaza::codec::Client::Page,
+        listener: 0,
         subprotocol: form.subprotocol,
     });
     let mut requests = codec.opening().unwrap_or_default();

@@ -24,6 +24,7 @@ fn talk(seq: u64) -> Talk {
         session: SessionTag(42),
         text: "x".repeat(64).into(),
         kind: TalkKind::Text,
+        echo: None,
     }
 }
 

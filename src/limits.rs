@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// Longest message of a native client, in bytes, over all its fragments: what a long text in Chinese needs, and no more.
 pub const NATIVE_MESSAGE_BYTES: usize = 64 * 1024;
-/// Longest message of a client of the five systems. The originals took 512 bytes; pages paste more than that.
+/// Longest message of a client of the three protobuf dialects. Their originals took 512 bytes; people paste more than that.
 pub const LEGACY_MESSAGE_BYTES: usize = 4 * 1024;
 /// Most fragments in one message. Autobahn 9.3.1 and 9.4.1 send 65,536, and nobody else more than a few.
 pub const MESSAGE_FRAGMENTS: usize = 128 * 1024;
@@ -66,6 +66,9 @@ pub const DIGEST_NAMES: usize = 8;
 /// Bytes of the names in a digest's list, for dialects whose notices carry one: at the digest's pace of 2 s every member of a
 /// large room is sent less than 1 KiB/s. Whoever asks for the list gets more.
 pub const DIGEST_LIST_BYTES: usize = 1_536;
+/// Bytes a second that a member is sent of lists which it did not ask for: a desktop client of document 001 or 000 shows the list
+/// of a room of 500 some seconds late, and nobody's line is filled by who comes and goes.
+pub const LIST_BYTES_PER_SECOND: u64 = 1_024;
 /// Members of a room up to which they are a list, a third smaller than a table: to look one up is to compare 16 numbers at most.
 pub const MEMBERS_VECTOR: usize = 16;
 /// Users of a room up to which the roster is a sorted vector: an insertion moves at most 1.5 KiB.
@@ -190,10 +193,15 @@ pub const LEGACY_ECHO_BYTES: usize = 64;
 pub const LEGACY_PING: Duration = Duration::from_secs(54);
 /// The same for `chat-request`, whose reference takes a client for dead after 10 s.
 pub const CHAT_REQUEST_PING: Duration = Duration::from_secs(9);
-/// A `userId` of document 003 is shorter than this, in characters.
-pub const ACTION_USER_ID_CHARS: usize = 20;
-/// Document 003 disconnects a user silent for this long.
-pub const ACTION_SILENT: Duration = Duration::from_secs(6 * 60);
+/// A `userId` of document 003 is shorter than this, in bytes.
+pub const ACTION_USER_ID_BYTES: usize = 20;
+/// Clients of one listener by which a silent one is judged: enough that one stranger decides nothing, few enough that a change of
+/// clients is followed.
+pub const DETECT_RECENT: usize = 8;
+/// Messages that wait, unencoded, for a client whose dialect is not certain, and their bytes; with more the dialect is guessed.
+pub const UNCERTAIN_MESSAGES: usize = 256;
+/// See [`UNCERTAIN_MESSAGES`].
+pub const UNCERTAIN_BYTES: usize = NATIVE_MESSAGE_BYTES;
 /// How long plain `/ws` waits for the first message of a client that gave its name in the header of three dialects.
 pub const DETECT_NAMED: Duration = Duration::from_secs(2);
 /// How long the `tutorial` greeting is held back for clients that say nothing in the handshake but then speak protobuf.

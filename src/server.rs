@@ -454,7 +454,7 @@ fn profiles(config: &Config) -> Arc<[Profile]> {
             if let Some(pace) = config.chat.legacy_pings.get(dialect.name()) {
                 profile.ping_every = *pace;
             }
-            if profile.silent_after.is_some() {
+            if dialect.name() == crate::codec::action::NAME {
                 profile.silent_after = config.chat.action_silence;
             }
             profile

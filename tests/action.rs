@@ -39,11 +39,15 @@ async fn answered(socket: &RawSocket, action: &str) -> (u64, String) {
 }
 
 async fn log_in(server: &Running, user: &str, to: &str, group: &str) -> RawSocket {
+    log_in_to(server, 1, user, to, group).await
+}
+
+async fn log_in_to(server: &Running, app: u32, user: &str, to: &str, group: &str) -> RawSocket {
     let socket = connected(server).await;
     ask(
         &socket,
         "login",
-        json!({ "appId": 1, "userId": user, "toUid": to, "groupsId": group }),
+        json!({ "appId": app, "userId": user, "toUid": to, "groupsId": group }),
     )
     .await;
     assert_eq!(answered(&socket, "login").await, (200, "Success".to_owned()));
@@ -130,12 +134,13 @@ async fn a_group_sees_its_members_talk_and_leave_the_sender_included() {
     own.sort_by_key(|message| message.get("response").is_none());
     assert_eq!(own[0]["response"]["code"], 200);
     assert_eq!(own[1]["data"]["content"], "大家好");
-    for member in &members[1..] {
-        assert_eq!(pushed(member).await, push("sendmsg", "大家好", "1", "7"));
+    assert_eq!(own[1]["data"]["to"], "1");
+    for (member, user) in members.iter().zip(["1", "2", "3", "4"]).skip(1) {
+        assert_eq!(pushed(member).await, push("sendmsg", "大家好", "1", user));
     }
     members.remove(0).abort();
-    for member in &members {
-        assert_eq!(pushed(member).await, push("exit", "用户已经离开", "1", "7"));
+    for (member, user) in members.iter().zip(["2", "3", "4"]) {
+        assert_eq!(pushed(member).await, push("exit", "用户已经离开", "1", user));
     }
     has_nothing_more(&elsewhere).await;
 }
@@ -168,26 +173,175 @@ async fn every_code_that_a_client_can_get_is_got() {
     );
     assert_eq!(refused("dance", json!({})).await, 1010);
     assert_eq!(refused("login", json!([])).await, 1001);
+    assert_eq!(refused("login", Value::Null).await, 1002);
+    assert_eq!(refused("heartbeat", json!([])).await, 1001);
     assert_eq!(refused("login", login("", 7)).await, 1002);
     assert_eq!(refused("login", login("null", 7)).await, 1002);
     assert_eq!(refused("login", login(&"9".repeat(20), 7)).await, 1002);
     // The reference's own appIds are not accepted when others are set.
-    assert_eq!(refused("login", login("1", 1)).await, 1011);
+    assert_eq!(refused("login", login("1", 1)).await, 1003);
+    assert_eq!(refused("login", json!({ "userId": "1" })).await, 1003);
+    assert_eq!(refused("login", json!({ "userId": "1", "appId": -1 })).await, 1001);
+    assert_eq!(refused("login", json!({ "userId": "1", "appId": "7" })).await, 1001);
+    assert_eq!(refused("login", json!({ "userId": 1, "appId": 7 })).await, 1001);
     assert_eq!(refused("login", login("1", 7)).await, 200);
     assert_eq!(refused("login", login("2", 7)).await, 1009);
     assert_eq!(
-        refused("sendmsg", json!({ "msgType": "smell", "message": "x" })).await,
+        refused("sendmsg", json!({ "msgType": "text", "message": 7 })).await,
         1001
     );
-    assert_eq!(
-        refused("sendmsg", json!({ "msgType": "text", "message": "" })).await,
-        1001
-    );
-    for bad in ["", "hello", "{", "[]", "{\"seq\":", "null"] {
+    for bad in [
+        "",
+        "hello",
+        "{",
+        "[]",
+        "{\"seq\":",
+        "{\"seq\":1,\"action\":\"heartbeat\"}",
+    ] {
         socket.send_text(bad).await.unwrap();
         assert_eq!(next(&socket).await, "数据不合法", "{bad:?}");
     }
+    socket.send_text("null").await.unwrap();
+    assert_eq!(next_json(&socket).await["response"]["code"], 1010);
     has_nothing_more(&socket).await;
+}
+
+#[tokio::test]
+async fn any_kind_of_message_and_an_empty_one_arrive_with_the_seq_and_the_kind_that_their_sender_said() {
+    let server = start(&[]);
+    let ann = log_in(&server, "1", "2", "0").await;
+    let bob = log_in(&server, "2", "1", "0").await;
+    let kim = log_in(&server, "3", "0", "7").await;
+    let tim = log_in(&server, "4", "0", "7").await;
+    for (sender, receiver) in [(&ann, &bob), (&kim, &tim)] {
+        for (kind, message) in [
+            ("img", "/a.png"),
+            ("file", "/b.zip"),
+            ("", "x"),
+            ("text", ""),
+            ("voice", "/c.ogg"),
+        ] {
+            ask(sender, "sendmsg", json!({ "msgType": kind, "message": message })).await;
+            let push = next_json(receiver).await;
+            let data = &push["data"];
+            assert_eq!(
+                (&data["msgId"], &data["msgType"], &data["content"]),
+                (&json!("s-1"), &json!(kind), &json!(message)),
+                "{push}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_login_that_names_nobody_is_into_group_1() {
+    let server = start(&[]);
+    let tutor = server.client("/ws/tutorial").connect().await.unwrap();
+    next_json(&tutor).await;
+    tutor.send_text(r#"{"type":"login","content":"bob"}"#).await.unwrap();
+    next_json(&tutor).await;
+    let ann = log_in(&server, "1", "", "").await;
+    assert_eq!(next_json(&tutor).await["content"], "1");
+    say(&ann, "to the group").await;
+    assert_eq!(next_json(&tutor).await["content"], "to the group");
+}
+
+#[tokio::test]
+async fn apps_are_worlds_of_their_own() {
+    let data = tempfile::tempdir().unwrap();
+    let mut config = settings(&[]);
+    config.server.memory = false;
+    config.server.data = data.path().to_owned();
+    config.log.talk_log = false;
+    let server = start_with(&config);
+    let ann = log_in_to(&server, 1, "71", "72", "0").await;
+    let bob = log_in_to(&server, 1, "72", "71", "0").await;
+    let other_bob = log_in_to(&server, 2, "72", "71", "0").await;
+    let other_ann = log_in_to(&server, 2, "71", "72", "0").await;
+    let member = log_in_to(&server, 1, "5", "0", "1").await;
+    let other_member = log_in_to(&server, 2, "6", "0", "1").await;
+    let native = |name: &str| {
+        let config = plaza_client::Config::new(format!("ws://{}/chat", server.address())).name(name);
+        plaza_client::Client::connect(config)
+    };
+    let (native, _events) = native("eve").await.unwrap();
+    native.join("lobby").await.unwrap();
+
+    // Direct messages, also those that wait for somebody.
+    say(&ann, "app 1").await;
+    assert_eq!(answered(&ann, "sendmsg").await.0, 200);
+    assert_eq!(pushed(&bob).await, push("sendmsg", "app 1", "71", "72"));
+    say(&other_ann, "app 2").await;
+    assert_eq!(answered(&other_ann, "sendmsg").await.0, 200);
+    assert_eq!(pushed(&other_bob).await, push("sendmsg", "app 2", "71", "72"));
+    has_nothing_more(&bob).await;
+    drop(other_bob);
+    assert_eq!(pushed(&other_ann).await, push("exit", "用户已经离开", "72", "71"));
+    has_nothing_more(&ann).await;
+    say(&other_ann, "stored in app 2").await;
+    assert_eq!(answered(&other_ann, "sendmsg").await.0, 200);
+    let again = log_in_to(&server, 1, "72", "71", "0").await;
+    has_nothing_more(&again).await;
+    let other_again = log_in_to(&server, 2, "72", "71", "0").await;
+    assert_eq!(pushed(&other_again).await[1], "stored in app 2");
+
+    // Groups, and the lobby.
+    say(&other_member, "only in app 2").await;
+    let mut own = [next_json(&other_member).await, next_json(&other_member).await];
+    own.sort_by_key(|message| message.get("response").is_none());
+    assert_eq!(own[1]["data"]["to"], "6");
+    has_nothing_more(&member).await;
+
+    // Lists and presence.
+    let listed = async |path: &str| server.get(path).await.1;
+    assert_eq!(
+        listed("/user/list?groupsId=1&appId=2").await,
+        r#"{"code":200,"msg":"Success","data":{"userList":[{"ID":6}]}}"#
+    );
+    assert_eq!(
+        listed("/user/list?groupsId=1").await,
+        r#"{"code":200,"msg":"Success","data":{"userList":[{"ID":5},{"ID":"eve"}]}}"#
+    );
+    assert_eq!(
+        listed("/user/groupslist?appId=2").await,
+        r#"{"code":200,"msg":"Success","data":[{"ID":1}]}"#
+    );
+
+    // Nobody else can say, join or see what belongs to an app.
+    let room = "⟦2⟧group:1";
+    assert_eq!(native.join(room).await.unwrap_err().code(), Some("bad_name"));
+    assert_eq!(native.talk(room, "x").await.unwrap_err().code(), Some("bad_name"));
+    assert_eq!(native.direct("⟦2⟧72", "x").await.unwrap_err().code(), Some("bad_name"));
+    assert_eq!(native.rename("⟦2⟧72").await.unwrap_err().code(), Some("bad_name"));
+    let (_, rooms) = server.api("GET", "rooms", "").await;
+    assert!(
+        rooms["rooms"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|entry| entry["name"] == room),
+        "{rooms}"
+    );
+    let socket = server.client("/chat").connect().await.unwrap();
+    for request in [
+        r#"{"id":1,"hello":{"name":"kim"}}"#,
+        r#"{"id":2,"rooms":{}}"#,
+        r#"{"id":3,"users":{"room":"⟦2⟧group:1"}}"#,
+        r#"{"id":4,"history":{"peer":"⟦2⟧72"}}"#,
+        r#"{"id":5,"search":{"room":"⟦2⟧group:1","text":"x"}}"#,
+    ] {
+        socket.send_text(request).await.unwrap();
+        let answer = next_json(&socket).await;
+        match answer["id"].as_u64().unwrap() {
+            1 => assert!(answer["welcome"].is_object(), "{answer}"),
+            2 => assert!(!answer.to_string().contains('⟦'), "{answer}"),
+            _ => assert_eq!(answer["error"]["code"], "bad_name", "{answer}"),
+        }
+    }
+    let legacy = server.client("/ws/tutorial").connect().await.unwrap();
+    next_json(&legacy).await;
+    legacy.send_text(r#"{"type":"login","content":"⟦2⟧72"}"#).await.unwrap();
+    assert_eq!(next_json(&legacy).await["type"], "system");
 }
 
 #[tokio::test]
@@ -221,9 +375,9 @@ async fn a_user_silent_for_too_long_is_disconnected_and_one_with_heartbeats_is_n
 }
 
 #[tokio::test]
-async fn silence_can_be_switched_off() {
-    let mut config = settings(&[]);
-    config.chat.action_silence = None;
+async fn nobody_is_disconnected_for_silence_by_default() {
+    let config = settings(&[]);
+    assert_eq!(config.chat.action_silence, None);
     let server = start_with(&config);
     let quiet = log_in(&server, "1", "2", "0").await;
     tokio::time::sleep(std::time::Duration::from_millis(600)).await;
@@ -249,7 +403,7 @@ async fn a_group_with_members_in_the_settings_refuses_everybody_else_in_every_di
     // Nor by another name taken inside: an open group's member who takes a name that is not on the list.
     assert_eq!(native.join("group:8").await.unwrap().online, 1);
     say(&ann, "between us").await;
-    assert_eq!(pushed(&bob).await, push("sendmsg", "between us", "1", "7"));
+    assert_eq!(pushed(&bob).await, push("sendmsg", "between us", "1", "2"));
     has_nothing_more(&eve).await;
     // Eve goes where she may.
     ask(&eve, "login", json!({ "appId": 1, "userId": "3", "groupsId": "8" })).await;
@@ -282,7 +436,7 @@ async fn members_taken_off_the_list_are_put_out() {
     let eve = log_in(&server, "3", "0", "7").await;
     let (status, room) = server.api("PUT", "groups/7/members", r#"{"members":[1,"2"]}"#).await;
     assert_eq!((status, &room["members"]), (200, &json!(["1", "2"])));
-    assert_eq!(pushed(&ann).await, push("exit", "用户已经离开", "3", "7"));
+    assert_eq!(pushed(&ann).await, push("exit", "用户已经离开", "3", "1"));
     say(&eve, "still here?").await;
     assert_eq!(answered(&eve, "sendmsg").await.0, 1003);
     // A member that takes a name which is not on the list is out as well.
@@ -333,6 +487,15 @@ async fn the_pages_of_the_original_tell_users_and_groups() {
     assert_eq!(
         page("/user/groupslist?appId=9").await,
         r#"{"code":1011,"msg":"appid不存在","data":null}"#
+    );
+    assert_eq!(
+        page("/user/list").await,
+        page("/user/list?groupsId=1").await,
+        "without a group it is group 1"
+    );
+    assert_eq!(
+        page("/user/groupslist?appId=2").await,
+        r#"{"code":200,"msg":"Success","data":null}"#
     );
     assert_eq!(
         page("/user/groupslist").await,

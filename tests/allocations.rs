@@ -95,6 +95,8 @@ fn deliveries_allocate_nothing() {
         let any = |n: usize| {
             if n % 4 == 3 {
                 old_member(address, n)
+            } else if n % 4 == 2 {
+                addressed_member(address, n)
             } else {
                 member(address, n, "lobby")
             }
@@ -211,6 +213,22 @@ fn old_member(address: SocketAddr, n: usize) -> TcpStream {
     // {Type: "3"} asks for the list of users; its answer says that the member is there.
     send(&mut stream, "\n\u{1}3");
     read_until(&mut stream, b"\n\x013");
+    stream
+}
+
+/// The same in the older format `action`, whose frames hold the name of their receiver.
+fn addressed_member(address: SocketAddr, n: usize) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let request = format!(
+        "GET /ws/action HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    read_until(&mut stream, b"\r\n\r\n");
+    let login = format!(r#"{{"seq":"1","action":"login","data":{{"userId":"{n}","appId":1,"groupsId":"1"}}}}"#);
+    send(&mut stream, &login);
+    read_until(&mut stream, br#""action":"login","response":{"code":200"#);
     stream
 }
 

@@ -112,39 +112,27 @@ fn of_communication() -> Vec<Bad> {
 }
 
 fn of_chat_request() -> Vec<Bad> {
-    use plaza::proto::chat_request::ChatRequest;
-    let of_type = |kind: &str| {
-        ChatRequest {
-            r#type: kind.into(),
-            ..Default::default()
-        }
-        .encode_to_vec()
-    };
     let mut messages = broken_frames();
     messages.extend(no_protobuf());
     messages.extend([
-        binary("an empty talk", of_type("talk"), Talk("empty")),
-        binary("an unknown type", of_type("dance"), Close(1008)),
-        binary("no type", b"", Close(1008)),
+        // A talk without content asks for the list.
+        binary("an empty talk", b"\x12\x04talk", Answer::Binary(b"userlist")),
+        binary("69 list entries", b"\x22\x00".repeat(69), Close(1008)),
+        bad(
+            "1,100 empty talks at once",
+            frame(0x80 | BINARY, b"\x12\x04talk").repeat(1100),
+            Talk("1,024 lists"),
+        ),
     ]);
     messages
 }
 
 fn of_chatroom() -> Vec<Bad> {
-    use plaza::proto::chatroom::ChatRoomRequest;
-    let of_type = |kind: &str| {
-        ChatRoomRequest {
-            r#type: kind.into(),
-            ..Default::default()
-        }
-        .encode_to_vec()
-    };
     let mut messages = broken_frames();
     messages.extend(no_protobuf());
     messages.extend([
-        binary("an empty talk", of_type("talk"), Talk("empty")),
-        binary("an unknown type", of_type("dance"), Close(1008)),
-        binary("no type", b"", Close(1008)),
+        binary("an empty talk", b"\x0a\x04talk", Answer::Binary(b"userlist")),
+        binary("69 list entries", b"\x22\x00".repeat(69), Close(1008)),
     ]);
     messages
 }
@@ -187,7 +175,7 @@ fn of_tutorial() -> Vec<Bad> {
             Text("U+000A"),
         ),
         text("text that is not UTF-8", b"{\"type\":\"\xff\"}", Close(1007)),
-        text("more than 4 KiB", " ".repeat(4097), Close(1009)),
+        text("more than 64 KiB", " ".repeat(65_537), Close(1009)),
     ]);
     messages
 }
@@ -212,24 +200,24 @@ fn of_action() -> Vec<Bad> {
             Text(r#""code":1010,"msg":"路由不存在""#),
         ),
         text(
-            "no data",
-            r#"{"seq":"9","action":"sendmsg"}"#,
+            "a number as seq",
+            r#"{"seq":9,"action":"heartbeat"}"#,
+            Text("数据不合法"),
+        ),
+        text(
+            "an array as data",
+            r#"{"seq":"9","action":"heartbeat","data":[]}"#,
             Text(r#""code":1001,"msg":"参数不合法""#),
         ),
         text(
-            "no message",
-            r#"{"seq":"9","action":"sendmsg","data":{}}"#,
-            Text(r#""code":1001"#),
-        ),
-        text(
-            "an unknown kind",
-            r#"{"seq":"9","action":"sendmsg","data":{"msgType":"smell","message":"x"}}"#,
+            "a number as message",
+            r#"{"seq":"9","action":"sendmsg","data":{"message":7}}"#,
             Text(r#""code":1001"#),
         ),
         text(
             "a login without data",
             r#"{"seq":"2","action":"login"}"#,
-            Text(r#""code":1001"#),
+            Text(r#""code":1002"#),
         ),
         text(
             "a login of nobody",
@@ -237,17 +225,17 @@ fn of_action() -> Vec<Bad> {
             Text(r#""code":1002"#),
         ),
         text(
-            "a userId of 20 characters",
+            "a userId of 20 bytes",
             r#"{"seq":"2","action":"login","data":{"appId":1,"userId":"12345678901234567890"}}"#,
             Text(r#""code":1002"#),
         ),
         text(
             "an appId that does not exist",
             r#"{"seq":"2","action":"login","data":{"appId":9,"userId":"5"}}"#,
-            Text(r#""code":1011"#),
+            Text(r#""code":1003"#),
         ),
         text("text that is not UTF-8", b"{\"action\":\"\xff\"}", Close(1007)),
-        text("more than 4 KiB", " ".repeat(4097), Close(1009)),
+        text("more than 64 KiB", " ".repeat(65_537), Close(1009)),
     ]);
     messages
 }

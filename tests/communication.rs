@@ -33,6 +33,16 @@ async fn say(socket: &RawSocket, kind: &str, msg: &str) {
     socket.send_binary(message.encode_to_vec()).await.unwrap();
 }
 
+/// The next message that is no list: programs are sent lists when somebody comes or goes.
+async fn next_talk(socket: &RawSocket) -> Communication {
+    loop {
+        let message = next(socket).await;
+        if message.kind != "3" {
+            return message;
+        }
+    }
+}
+
 async fn next(socket: &RawSocket) -> Communication {
     let payload = timeout(PATIENCE, socket.next_payload())
         .await
@@ -44,7 +54,7 @@ async fn next(socket: &RawSocket) -> Communication {
 async fn name_of(client: RawConfig) -> String {
     let socket = client.connect().await.unwrap();
     say(&socket, "1", "你好").await;
-    let talk = next(&socket).await;
+    let talk = next_talk(&socket).await;
     assert_eq!(talk.msg, format!("{}:你好", talk.username));
     talk.username
 }
@@ -137,7 +147,7 @@ async fn addresses_are_shown_when_the_operator_wants_it_and_otherwise_not() {
             .header("X-Forwarded-For", "192.0.2.7");
         let talker = from.connect().await.unwrap();
         say(&talker, "1", "hi").await;
-        let talk = next(&watcher).await;
+        let talk = next_talk(&watcher).await;
         assert_eq!((talk.msg.as_str(), talk.ip.as_str()), ("a:hi", expected));
         // Somebody of another dialect has no address here.
         let other = server
@@ -150,7 +160,42 @@ async fn addresses_are_shown_when_the_operator_wants_it_and_otherwise_not() {
             .send_binary([0x0A, 4, b't', b'a', b'l', b'k', 0x1A, 1, b'x'])
             .await
             .unwrap();
-        let talk = next(&watcher).await;
+        let talk = next_talk(&watcher).await;
         assert_eq!((talk.msg.as_str(), talk.ip.as_str()), ("b:x", ""));
     }
+}
+
+/// Reads lists until one names these users; at most a few may come, for they are coalesced.
+async fn wait_for_list(socket: &RawSocket, names: &[&str]) {
+    for _ in 0..2 * names.len() + 4 {
+        let list = next(socket).await;
+        assert_eq!(list.kind, "3");
+        if list.userlist == names {
+            return;
+        }
+    }
+    panic!("no list of {names:?}");
+}
+
+#[tokio::test]
+async fn programs_are_sent_the_list_when_somebody_comes_or_goes_and_pages_are_not() {
+    let server = start(&[]);
+    let ann = server.client("/ws?username=ann").connect().await.unwrap();
+    wait_for_list(&ann, &["ann"]).await;
+    let page = server
+        .client("/ws?username=page")
+        .header("Origin", "null")
+        .connect()
+        .await
+        .unwrap();
+    wait_for_list(&ann, &["ann", "page"]).await;
+    let tutor = server.client("/ws/tutorial").connect().await.unwrap();
+    tutor.send_text(r#"{"type":"login","content":"bob"}"#).await.unwrap();
+    wait_for_list(&ann, &["ann", "bob", "page"]).await;
+    tutor.send_text(r#"{"type":"rename","content":"kim"}"#).await.unwrap();
+    wait_for_list(&ann, &["ann", "kim", "page"]).await;
+    tutor.abort();
+    wait_for_list(&ann, &["ann", "page"]).await;
+    say(&page, "1", "hi").await;
+    assert_eq!(next(&page).await.msg, "page:hi");
 }

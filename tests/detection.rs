@@ -231,8 +231,9 @@ fn what_a_client_says_first_tells_its_dialect_in_text_and_binary_frames() {
             );
             let shown = loop {
                 match driver.shown(&client.hear()) {
-                    // Those who are greeted are greeted before.
-                    Shown::Other("handshake" | "enter", _) => {}
+                    // Those who are greeted are greeted before, and some are sent the list when they come.
+                    Shown::Other("handshake" | "enter", _) | Shown::Changed(_) => {}
+                    Shown::List(_) if !matches!(case.shown, Shown::List(_)) => {}
                     shown => break shown,
                 }
             };
@@ -260,28 +261,100 @@ fn who_stays_silent_is_taken_for_the_likeliest_client_when_the_hold_is_over() {
         "held back for only {:?}",
         began.elapsed()
     );
-    witness.wait_for(&Shown::Came("bob".into()));
+    witness.wait_for_list(&["ann", "bob"]);
+    witness.talk("hello");
+    assert_eq!(drivers::driver("chatroom").shown(&named.hear()), talk("ann", "hello"));
     assert!(
         began.elapsed() >= Duration::from_millis(1990),
         "held back for only {:?}",
         began.elapsed()
     );
-    witness.talk("hello");
-    assert_eq!(drivers::driver("chatroom").shown(&named.hear()), talk("ann", "hello"));
     wait_for_metric(&running, "tutorial", "silence");
     wait_for_metric(&running, "chatroom", "silence");
 }
 
 #[test]
-fn nothing_is_sent_before_the_dialect_is_known() {
+fn a_silent_client_is_a_member_at_once_and_loses_nothing_that_is_said_before_its_dialect_is_known() {
+    for (first, dialect) in [
+        (strings(&["userlist"]), "chatroom"),
+        (strings(&["", "userlist"]), "chat-request"),
+        (strings(&["3"]), "communication"),
+    ] {
+        let running = start();
+        let mut client = Client::open(running.address(), "/ws", &[("username", b"bob")]);
+        let mut ann = Member::come(running.address(), "plaza", "ann");
+        ann.wait_for_list(&["ann", "bob"]);
+        for text in ["said to who is silent", "你好"] {
+            ann.talk(text);
+            ann.wait_for(&talk("ann", text));
+        }
+        assert_eq!(client.hear_until_pong(), [], "sent before its dialect was known");
+        client.binary(&first);
+        let driver = drivers::driver(dialect);
+        let mut talks = Vec::new();
+        let mut listed = false;
+        while talks.len() < 2 || !listed {
+            match driver.shown(&client.hear()) {
+                Shown::Talk { from, text } => talks.push((from, text)),
+                Shown::List(_) | Shown::Changed(_) => listed = true,
+                other => panic!("{dialect}: {other:?}"),
+            }
+        }
+        let ann = || "ann".to_owned();
+        assert_eq!(
+            talks,
+            [(ann(), "said to who is silent".into()), (ann(), "你好".into())],
+            "{dialect}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_guess_is_corrected_by_the_first_message_and_nothing_comes_twice() {
     let running = start();
     let mut client = Client::open(running.address(), "/ws", &[("username", b"bob")]);
     let mut ann = Member::come(running.address(), "plaza", "ann");
-    ann.talk("not for bob, who is not here yet");
-    ann.wait_for(&talk("ann", "not for bob, who is not here yet"));
-    assert_eq!(client.hear_until_pong(), []);
-    client.binary(&strings(&["userlist"]));
-    assert_eq!(drivers::driver("chatroom").shown(&client.hear()), list(&["ann", "bob"]));
+    ann.wait_for_list(&["ann", "bob"]);
+    ann.talk("before");
+    // Guessed after two seconds.
+    assert_eq!(drivers::driver("chatroom").shown(&client.hear()), talk("ann", "before"));
+    client.binary(&strings(&["bob", "talk", "I speak"]));
+    let driver = drivers::driver("chat-request");
+    let next = |client: &mut Client| {
+        loop {
+            match driver.shown(&client.hear()) {
+                Shown::Changed(names) => assert_eq!(names, ["ann", "bob"]),
+                shown => return shown,
+            }
+        }
+    };
+    assert_eq!(next(&mut client), talk("bob", "I speak"));
+    ann.talk("after");
+    assert_eq!(next(&mut client), talk("ann", "after"));
+    ann.wait_for(&talk("bob", "I speak"));
+    wait_for_metric(&running, "chatroom", "silence");
+    wait_for_metric(&running, "chat-request", "type_second");
+}
+
+#[test]
+fn a_silent_client_is_taken_for_what_recent_clients_of_its_kind_were() {
+    let running = start();
+    let address = running.address();
+    let mut first = Client::open(address, "/ws", &[("username", b"tom")]);
+    first.binary(&strings(&["tom", "talk", "hi"]));
+    let driver = drivers::driver("chat-request");
+    while driver.shown(&first.hear()) != talk("tom", "hi") {}
+    let mut witness = Member::come(address, "plaza", "ann");
+    let mut silent = Client::open(address, "/ws", &[("username", b"bob")]);
+    witness.wait_for_list(&["ann", "bob", "tom"]);
+    first.binary(&strings(&["tom", "talk", "hello"]));
+    while driver.shown(&silent.hear()) != talk("tom", "hello") {}
+    wait_for_metric(&running, "chat-request", "recent");
+    // Pages are another kind of client.
+    let mut page = Client::open(address, "/ws", &[("username", b"cyd"), ("origin", b"null")]);
+    witness.wait_for_list(&["ann", "bob", "cyd", "tom"]);
+    first.binary(&strings(&["tom", "talk", "again"]));
+    assert_eq!(drivers::driver("chatroom").shown(&page.hear()), talk("tom", "again"));
 }
 
 #[test]
@@ -385,7 +458,7 @@ fn the_debug_log_and_the_metrics_page_say_what_decided() {
 
     let mut client = Client::open(plain, "/ws", &[("username", b"bob")]);
     client.raw(&frame(0x80 | BINARY, &strings(&["bob", "talk", "hi"])));
-    assert_eq!(drivers::driver("chat-request").shown(&client.hear()), talk("bob", "hi"));
+    while drivers::driver("chat-request").shown(&client.hear()) != talk("bob", "hi") {}
     logged("chat-request", "type_second");
     let _named = Client::open(plain, "/ws?username=ann", &[]);
     logged("communication", "query_username");

@@ -313,7 +313,10 @@ impl StandIns {
         }
         // `enter-<time>-<n>`, `exit-<version>-<group>`, `<epoch>-<seq>-…`
         in_quotes(&text, "\"msgId\":\"", |id| {
-            let (first, rest) = id.split_once('-').unwrap();
+            // What the sender called its request.
+            let Some((first, rest)) = id.split_once('-') else {
+                return id.to_owned();
+            };
             match (first.parse::<u64>(), rest.split_once('-')) {
                 (Ok(_), _) => format!("{EPOCH}-{rest}"),
                 (Err(_), Some((number, end))) if number.len() > 10 => format!("{first}-{AT}-{end}"),

@@ -20,7 +20,7 @@ use self::{
     words::{MembersBody, RoomBody, TextBody, room_json, session_json},
 };
 use crate::{
-    chat::{Page, RoomEntry, RoomName, SessionId, UserName},
+    chat::{Page, RoomEntry, RoomName, SessionId, UserName, World},
     codec::action,
     limits,
     observe::{Answer, Call, Mount},
@@ -49,7 +49,7 @@ impl Api {
     }
 
     async fn answer(&self, call: Call) -> Outcome {
-        let route = Route::parse(&call.path, |group| self.groups.room(group))?;
+        let route = Route::parse(&call.path, |group| self.groups.room(World::Common, group))?;
         match (route, &call.method) {
             (Route::Rooms, &Method::GET) => self.rooms(&call).await,
             (Route::Room(room), &Method::GET) => self.room(room, &call).await,
@@ -202,7 +202,7 @@ impl Api {
     }
 
     async fn sessions(&self, call: &Call) -> Outcome {
-        let Page { after, limit } = paging(call)?;
+        let Page { after, limit, .. } = paging(call)?;
         let user = match routes::parameter(call, "user") {
             None => None,
             Some(name) => Some(UserName::parse(&name).map_err(|fault| routes::bad(&format!("user: {fault}")))?),

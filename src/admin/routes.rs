@@ -4,7 +4,7 @@ use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 
 use crate::{
-    chat::{NameFault, Page, RoomName, SessionId, ShardId, UserName},
+    chat::{ListOrder, NameFault, Page, RoomName, SessionId, ShardId, UserName},
     limits,
     observe::{Answer, Call},
 };
@@ -87,12 +87,17 @@ pub(super) fn paging(call: &Call) -> Result<Page, Answer> {
             .ok_or_else(|| bad(&format!("the limit is {limit:?}; give a number from 1 to {most}")))?,
     };
     let after = parameter(call, "after").filter(|after| !after.is_empty());
-    Ok(Page { after, limit })
+    Ok(Page {
+        after,
+        limit,
+        order: ListOrder::Name,
+    })
 }
 
 /// The page that a request gets which does not ask for one.
 pub(super) fn first_page() -> Page {
     Page {
+        order: ListOrder::Name,
         after: None,
         limit: limits::PAGE_ENTRIES_DEFAULT,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{RoomName, UserName};
+use super::{RoomName, UserName, local};
 
 /// Lists of members, by room. A room with a list is closed to everybody else, whatever dialect they speak; one without is
 /// open, unless it is a group and groups are not. The lobby, where all dialects meet, is always open.
@@ -20,7 +20,7 @@ pub enum Groups {
     Open,
     /// By nobody.
     Closed {
-        /// Rooms whose names begin so are groups.
+        /// Rooms whose names begin so in their own world are groups.
         prefix: &'static str,
         /// And so are these.
         rooms: BTreeSet<RoomName>,
@@ -45,7 +45,7 @@ impl Access {
             Some(members) => members.contains(user),
             None => match &self.groups {
                 Groups::Open => true,
-                Groups::Closed { prefix, rooms } => !room.as_str().starts_with(prefix) && !rooms.contains(room),
+                Groups::Closed { prefix, rooms } => !local(room.as_str()).starts_with(prefix) && !rooms.contains(room),
             },
         }
     }
@@ -100,7 +100,13 @@ mod tests {
             prefix: "group:",
             rooms,
         });
-        for (name, admitted) in [("group:7", false), ("games", false), ("tea", true), ("lobby", true)] {
+        for (name, admitted) in [
+            ("group:7", false),
+            ("⟦2⟧group:7", false),
+            ("games", false),
+            ("tea", true),
+            ("lobby", true),
+        ] {
             assert_eq!(access.admits(&room(name), &user("1")), admitted, "{name}");
         }
         access.set(RoomName::lobby(), Some(BTreeSet::new()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ClientId, RoomName, TalkKind, UserName};
+use super::{ClientId, RoomName, TalkKind, UserName, is_marked};
 
 /// The `id` a client gave its request; replies name it. `None`: the client wants no acknowledgement.
 pub type RequestId = Option<std::num::NonZeroU64>;
@@ -26,6 +26,16 @@ pub enum Conversation {
     Room(RoomName),
     /// The direct conversation of the asking user with this one.
     Peer(UserName),
+}
+
+impl Conversation {
+    /// Of the room, or of the other user.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Room(room) => room.as_str(),
+            Self::Peer(user) => user.as_str(),
+        }
+    }
 }
 
 /// Where to go on from when joining.
@@ -70,6 +80,17 @@ pub struct Page {
     pub after: Option<String>,
     /// At most this many, already within the bounds.
     pub limit: usize,
+    /// In which order the users of one whole list stand; further pages are always in the order of names.
+    pub order: ListOrder,
+}
+
+/// The order of the users in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListOrder {
+    /// By name.
+    Name,
+    /// The user who has been in the room longest comes first.
+    Arrival,
 }
 
 /// What a session asks for.
@@ -186,6 +207,29 @@ pub enum Command {
 }
 
 impl Command {
+    /// A name in it that belongs to the world of an app, which only the clients of that app may say.
+    pub(crate) fn marked_name(&self) -> Option<&str> {
+        let name = match self {
+            Self::Hello(hello) => {
+                let named = hello.name.as_ref().map(UserName::as_str);
+                let resumed = hello.resume.iter().map(|resume| resume.conversation.name());
+                return named.into_iter().chain(resumed).find(|name| is_marked(name));
+            }
+            Self::Join { room, .. }
+            | Self::Leave { room }
+            | Self::Talk { room, .. }
+            | Self::Users { room, .. }
+            | Self::SetTopic { room, .. } => room.as_str(),
+            Self::Direct { to: user, .. } | Self::Rename { name: user, .. } | Self::Watch { user } => user.as_str(),
+            Self::History { conversation, .. }
+            | Self::Search { conversation, .. }
+            | Self::Read { conversation, .. }
+            | Self::Typing { conversation } => conversation.name(),
+            Self::Rooms { .. } | Self::Unread | Self::Ping | Self::Exit => return None,
+        };
+        is_marked(name).then_some(name)
+    }
+
     /// Whether it counts for `chat.messages_per_second`. Comings and goings do not: who enters many rooms at once would wait.
     pub(crate) fn is_said(&self) -> bool {
         match self {

@@ -3,8 +3,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    ClientId, Happening, Joined, Key, KeyOwner, Refusal, Reply, RequestId, RoomName, SessionId, SessionTag, ShardId,
-    TalkKind, UserName,
+    ClientId, Echo, Happening, Joined, Key, KeyOwner, Refusal, Reply, RequestId, RoomName, SessionId, SessionTag,
+    ShardId, TalkKind, UserName,
 };
 
 /// A session that wants to be a member.
@@ -20,8 +20,20 @@ pub struct Arrival {
     pub sees_own_coming: bool,
     /// Whether it sees the notice of its own going.
     pub sees_own_going: bool,
-    /// Whether its notices carry the list.
-    pub wants_list: bool,
+    /// When it is sent the list of users without asking.
+    pub lists: Lists,
+}
+
+/// When a member is sent the list of its room's users without asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lists {
+    /// Never.
+    #[default]
+    OnRequest,
+    /// As a part of every notice of presence.
+    WithNotices,
+    /// By itself, whenever it has changed, at most 1 KiB a second ([`Happening::Roster`]).
+    OnChange,
 }
 
 /// Something said in a room, not yet numbered.
@@ -43,6 +55,8 @@ pub struct Utterance {
     pub kind: TalkKind,
     /// Makes a repeated talk the same message.
     pub key: Option<Key>,
+    /// For clients of the sender's own dialect.
+    pub echo: Option<Arc<Echo>>,
 }
 
 impl Utterance {

@@ -34,6 +34,15 @@ pub enum TalkKind {
     Voice,
 }
 
+/// What clients of the sender's own dialect are given back of the request that said something. Not stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// What the client called the request: `seq` of document 003, and `msgId` of the push.
+    pub request: Box<str>,
+    /// What it called the kind, where that is not the name of the [`TalkKind`].
+    pub kind: Option<Box<str>>,
+}
+
 /// A numbered talk of a room.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Talk {
@@ -53,6 +62,8 @@ pub struct Talk {
     pub text: Arc<str>,
     /// What kind of thing the text is.
     pub kind: TalkKind,
+    /// Of the request, until it is read from the store.
+    pub echo: Option<Arc<Echo>>,
 }
 
 /// A numbered talk of a direct conversation.
@@ -69,7 +80,7 @@ pub struct Direct {
 pub struct UserList {
     /// Users in the room, exact.
     pub online: u32,
-    /// Each user once, in the order of names; cut at the presence limit in large rooms.
+    /// Each user once; cut at the presence limit in large rooms.
     pub names: Arc<[UserName]>,
 }
 
@@ -80,6 +91,8 @@ pub enum Departure {
     Said,
     /// The connection ended: closed, timed out, kicked, cut off.
     Lost,
+    /// The session took the name of another user who is here.
+    Merged,
 }
 
 /// What happened in a room; every member sees it, encoded once per encoding.
@@ -95,7 +108,7 @@ pub enum Happening {
         online: u32,
         /// Grows with every change of the roster.
         version: u64,
-        /// Who is here now; present while some member's dialect shows lists with its notices.
+        /// Who is here now, in the order of arrival; present while some member's dialect shows lists with its notices.
         users: Option<UserList>,
     },
     /// A user went (with the last session).
@@ -142,6 +155,11 @@ pub enum Happening {
         sample: Arc<[UserName]>,
         /// As in `Came`.
         users: Option<UserList>,
+    },
+    /// The list of users has changed. Only for members whose dialect learns it in no other way ([`super::Lists::OnChange`]).
+    Roster {
+        /// Who is here now, in the order of names; cut in large rooms.
+        users: UserList,
     },
     /// The topic changed.
     Topic {

@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    Access, Effect, ErrorCode, Happening, Origin, Page, Position, Refusal, Reply, RequestId, RoomEntry, RoomName, Seq,
-    SessionId, Talk, UserList, UserName, Utterance, room::Room,
+    Access, Effect, ErrorCode, Happening, ListOrder, Origin, Page, Position, Refusal, Reply, RequestId, RoomEntry,
+    RoomName, Seq, SessionId, Talk, UserList, UserName, Utterance, room::Room, world::MARKED,
 };
 use crate::limits;
 
@@ -35,7 +35,18 @@ pub struct Home {
     pub(super) settings: HomeSettings,
     /// Rooms that owe their members a digest.
     pub(super) digests: Vec<RoomName>,
+    /// Rooms that owe members a list.
+    pub(super) lists_owed: Vec<RoomName>,
     random: fastrand::Rng,
+}
+
+/// Which rooms a list is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoomScope {
+    /// Those of the common world.
+    Common,
+    /// Those of all worlds, for the operator.
+    All,
 }
 
 /// What the operator decides about rooms.
@@ -63,6 +74,7 @@ impl Home {
             access: Access::default(),
             settings,
             digests: Vec::new(),
+            lists_owed: Vec::new(),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -281,6 +293,7 @@ impl Home {
             session: said.tag,
             text: said.text,
             kind: said.kind,
+            echo: said.echo,
         };
         out.push(Effect::Tell {
             room: name.clone(),
@@ -369,19 +382,35 @@ impl Home {
         }
     }
 
-    /// Who is in a room, for the greeting of a connection.
-    pub fn roster(&mut self, name: &RoomName, now_ms: u64) -> UserList {
+    /// Who is in a room.
+    pub fn roster(&mut self, name: &RoomName, order: ListOrder, now_ms: u64) -> UserList {
         let settings = self.settings;
         self.rooms
             .get_mut(name)
-            .map_or_else(empty_list, |room| room.list(&settings, now_ms))
+            .map_or_else(empty_list, |room| room.list(order, &settings, now_ms))
     }
 
     /// The first `limit` rooms after `after`, by name.
-    pub fn rooms(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
+    pub fn rooms(&self, scope: RoomScope, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.names
-            .range::<str, _>((from, Bound::Unbounded))
+        let (first_marked, behind_marked) = MARKED;
+        let (until, behind) = match scope {
+            RoomScope::All => (Bound::Unbounded, None),
+            RoomScope::Common => {
+                let marked = after.filter(|after| *after >= first_marked);
+                let behind = after.filter(|after| *after >= behind_marked);
+                let until = marked.map_or(Bound::Excluded(first_marked), Bound::Included);
+                (
+                    until,
+                    Some(behind.map_or(Bound::Included(behind_marked), Bound::Excluded)),
+                )
+            }
+        };
+        // The rooms before those of apps, and the rooms behind them.
+        let before = self.names.range::<str, _>((from, until));
+        let behind = behind.map(|behind| self.names.range::<str, _>((behind, Bound::Unbounded)));
+        before
+            .chain(behind.into_iter().flatten())
             .take(limit)
             .map(|name| match self.rooms.get(name) {
                 Some(room) => RoomEntry {

@@ -1,7 +1,7 @@
 //! The sessions in a room, by their ids: a short list while they are few, as in most rooms, and a table above
 //! [`limits::MEMBERS_VECTOR`].
 
-use super::{SessionId, SessionTag, UserName};
+use super::{Lists, SessionId, SessionTag, UserName};
 use crate::limits;
 
 /// A session in a room.
@@ -10,7 +10,7 @@ pub(super) struct Member {
     pub(super) user: UserName,
     pub(super) tag: SessionTag,
     pub(super) sees_own_going: bool,
-    pub(super) wants_list: bool,
+    pub(super) lists: Lists,
 }
 
 /// The members of a room.

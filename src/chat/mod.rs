@@ -13,18 +13,21 @@ mod members;
 mod name;
 mod presence;
 mod room;
+mod world;
 
 pub use access::{Access, Groups};
 pub use address::{SessionId, ShardId};
 pub use client::{ClientId, KeyOwner};
-pub use command::{Command, Conversation, Hello, Key, Page, Request, RequestId, ResumeFrom, Since};
-pub use effect::{Arrival, Effect, Origin, Utterance};
+pub use command::{Command, Conversation, Hello, Key, ListOrder, Page, Request, RequestId, ResumeFrom, Since};
+pub use effect::{Arrival, Effect, Lists, Origin, Utterance};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
-    Answer, Departure, Direct, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
+    Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
     TalkKind, UnreadEntry, UnreadPage, UserList, Welcome,
 };
-pub use home::{Home, HomeSettings};
+pub use home::{Home, HomeSettings, RoomScope};
 pub use manage::{Closed, RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
+pub use world::{World, is_marked, local};
+
 pub(crate) use room::key_conflict;

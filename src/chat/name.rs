@@ -37,6 +37,8 @@ pub enum NameFault {
         /// Which one.
         character: char,
     },
+    /// It begins with the mark of an app's names ([`super::World`]).
+    Marked,
 }
 
 impl UserName {
@@ -132,6 +134,10 @@ impl fmt::Display for NameFault {
                     *character as u32
                 )
             }
+            Self::Marked => write!(
+                f,
+                "names that begin with ⟦ belong to apps; begin with another character"
+            ),
         }
     }
 }

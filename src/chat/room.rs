@@ -5,8 +5,8 @@
 use std::{collections::VecDeque, hash::BuildHasher, rc::Rc, sync::Arc};
 
 use super::{
-    ErrorCode, Happening, HomeSettings, Key, KeyOwner, Page, Position, Refusal, Seq, SessionId, SessionTag, ShardId,
-    UserList, UserName, Utterance,
+    ErrorCode, Happening, HomeSettings, Key, KeyOwner, ListOrder, Lists, Page, Position, Refusal, Seq, SessionId,
+    SessionTag, ShardId, UserList, UserName, Utterance,
     members::{Member, Members},
 };
 use crate::limits;
@@ -28,8 +28,12 @@ pub(super) struct Room {
     /// The shards that have members, and how many each has.
     shards: Rc<[ShardId]>,
     counts: Vec<u32>,
-    /// Members that want lists with their notices.
-    wanting_list: u32,
+    /// Members that are sent lists with their notices.
+    lists_with_notices: u32,
+    /// Members that are sent the list when it changes.
+    lists_on_change: u32,
+    /// Numbers the users in the order in which they came.
+    arrivals: u32,
     rare: Option<Box<Rare>>,
 }
 
@@ -47,8 +51,10 @@ struct Rare {
     topic: Option<Arc<str>>,
     /// Its place among the rooms without members that stay for their topic.
     kept_at: Option<u64>,
-    /// The list of a large room and when it was made.
-    list: Option<(UserList, u64)>,
+    /// The lists of a large room, by their order, and when they were made.
+    by_name: Option<(UserList, u64)>,
+    by_arrival: Option<(UserList, u64)>,
+    pushed: PushedList,
     digest: Option<Owed>,
     digest_at: u64,
     keys: Keys,
@@ -62,6 +68,28 @@ struct Closing {
     sessions: Vec<SessionId>,
     /// Messages from before the close that the store has not answered. It answers for one room in order.
     awaited: u32,
+}
+
+/// The list that members were last sent because it had changed.
+#[derive(Debug, Default)]
+struct PushedList {
+    /// Of which roster it was; `None`: none was sent.
+    version: Option<u64>,
+    at: u64,
+    /// How long the next one waits, milliseconds.
+    wait_ms: u64,
+    /// The room is among those that owe a list.
+    owed: bool,
+}
+
+/// A list that members are sent because it may have changed.
+#[derive(Debug)]
+pub(super) enum OwedList {
+    /// Nobody wants it, or all have it.
+    None,
+    /// The last one is not long enough ago.
+    TooSoon,
+    Due(UserList),
 }
 
 /// What a digest will say.
@@ -99,7 +127,9 @@ impl Room {
             users: Roster::default(),
             shards: Rc::from([]),
             counts: Vec::new(),
-            wanting_list: 0,
+            lists_with_notices: 0,
+            lists_on_change: 0,
+            arrivals: 0,
             rare: None,
         }
     }
@@ -143,8 +173,11 @@ impl Room {
 
     /// Adds a member; whether it is the first session of its user here.
     pub(super) fn add(&mut self, session: SessionId, member: Member) -> bool {
-        self.wanting_list += u32::from(member.wants_list);
-        let first = self.users.add(&member.user);
+        if let Some(wanting) = self.wanting(member.lists) {
+            *wanting += 1;
+        }
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let first = self.users.add(&member.user, self.arrivals);
         self.members.insert(session, member);
         match self.shards.iter().position(|shard| *shard == session.shard) {
             Some(at) => self.counts[at] += 1,
@@ -160,8 +193,10 @@ impl Room {
     /// Removes a member; whether it was the last session of its user here.
     pub(super) fn remove(&mut self, session: SessionId) -> Option<(Member, bool)> {
         let member = self.members.remove(session)?;
-        self.wanting_list -= u32::from(member.wants_list);
-        let last = self.users.remove(&member.user);
+        if let Some(wanting) = self.wanting(member.lists) {
+            *wanting -= 1;
+        }
+        let last = self.users.remove(&member.user).is_some();
         self.version += u64::from(last);
         if let Some(at) = self.shards.iter().position(|shard| *shard == session.shard) {
             self.counts[at] -= 1;
@@ -185,8 +220,11 @@ impl Room {
         }
         let old = std::mem::replace(&mut member.user, new.clone());
         let tag = member.tag;
-        let old_gone = self.users.remove(&old);
-        let new_came = self.users.add(&new);
+        // Who takes another name keeps its place in the order of arrival.
+        let place = self.users.remove(&old);
+        let old_gone = place.is_some();
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let new_came = self.users.add(&new, place.unwrap_or(self.arrivals));
         self.version += u64::from(old_gone || new_came);
         Some(Renaming {
             old,
@@ -237,15 +275,19 @@ impl Room {
     }
 
     /// The list, cut at the presence limit; that of a large room may be a little old.
-    pub(super) fn list(&mut self, settings: &HomeSettings, now_ms: u64) -> UserList {
+    pub(super) fn list(&mut self, order: ListOrder, settings: &HomeSettings, now_ms: u64) -> UserList {
         let online = self.online();
         if !self.is_large(settings) {
             return UserList {
                 online,
-                names: self.users.first(usize::MAX),
+                names: self.users.ordered(order, usize::MAX),
             };
         }
-        if let Some((list, made)) = self.rare.as_ref().and_then(|rare| rare.list.as_ref())
+        let cached = self.rare.as_ref().and_then(|rare| match order {
+            ListOrder::Name => rare.by_name.as_ref(),
+            ListOrder::Arrival => rare.by_arrival.as_ref(),
+        });
+        if let Some((list, made)) = cached
             && now_ms.abs_diff(*made) < settings.list_cache_ms
         {
             return UserList {
@@ -255,21 +297,111 @@ impl Room {
         }
         let list = UserList {
             online,
-            names: self.users.first(settings.presence_events_max),
+            names: self.users.ordered(order, settings.presence_events_max),
         };
-        self.rare().list = Some((list.clone(), now_ms));
+        let made = Some((list.clone(), now_ms));
+        match order {
+            ListOrder::Name => self.rare().by_name = made,
+            ListOrder::Arrival => self.rare().by_arrival = made,
+        }
         list
     }
 
+    /// The list for a notice of presence, if some member is sent it there.
     pub(super) fn list_if_wanted(&mut self, settings: &HomeSettings, now_ms: u64) -> Option<UserList> {
-        (self.wanting_list > 0).then(|| self.list(settings, now_ms))
+        (self.lists_with_notices > 0).then(|| self.list(ListOrder::Arrival, settings, now_ms))
+    }
+
+    /// The list as it is sent to members when it has changed.
+    pub(super) fn roster(&self, settings: &HomeSettings) -> UserList {
+        let most = if self.is_large(settings) {
+            limits::DIGEST_LIST_BYTES / SHORTEST_NAME_BYTES
+        } else {
+            usize::MAX
+        };
+        let list = UserList {
+            online: self.online(),
+            names: self.users.ordered(ListOrder::Name, most),
+        };
+        if self.is_large(settings) { cut(list) } else { list }
+    }
+
+    /// Members that are sent the list when it has changed are owed it; whether only from now on.
+    pub(super) fn owe_list(&mut self) -> bool {
+        self.lists_on_change > 0 && !std::mem::replace(&mut self.rare().pushed.owed, true)
+    }
+
+    /// The list that is owed, if it has changed and the last one is long enough ago.
+    pub(super) fn take_list(&mut self, settings: &HomeSettings, now_ms: u64) -> OwedList {
+        let (version, wanted) = (self.version, self.lists_on_change > 0);
+        let pushed = &mut self.rare().pushed;
+        if !wanted || pushed.version == Some(version) {
+            pushed.owed = false;
+            return OwedList::None;
+        }
+        if pushed.version.is_some() && now_ms.abs_diff(pushed.at) < pushed.wait_ms {
+            return OwedList::TooSoon;
+        }
+        pushed.owed = false;
+        let users = self.roster(settings);
+        self.note_pushed(&users, settings, now_ms);
+        OwedList::Due(users)
+    }
+
+    /// The list for a member that has just come. Where it is the only one that wants lists, nobody is owed this one.
+    pub(super) fn list_for_newcomer(&mut self, settings: &HomeSettings, now_ms: u64) -> UserList {
+        let users = self.roster(settings);
+        if self.lists_on_change == 1 {
+            self.note_pushed(&users, settings, now_ms);
+        }
+        users
+    }
+
+    /// How long the next list waits goes by the length of this one, so that a member is sent
+    /// [`limits::LIST_BYTES_PER_SECOND`] at most.
+    fn note_pushed(&mut self, users: &UserList, settings: &HomeSettings, now_ms: u64) {
+        let least = if self.is_large(settings) {
+            settings.digest_every_ms
+        } else {
+            limits::WHEEL_TICK_MS
+        };
+        let version = self.version;
+        let pushed = &mut self.rare().pushed;
+        pushed.version = Some(version);
+        pushed.at = now_ms;
+        pushed.wait_ms = (listed_bytes(users) * 1_000 / limits::LIST_BYTES_PER_SECOND).max(least);
+    }
+
+    /// Notes what a member's dialect is; whether it is a member.
+    pub(super) fn describe(&mut self, session: SessionId, sees_own_going: bool, lists: Lists) -> bool {
+        let Some(member) = self.members.get_mut(session) else {
+            return false;
+        };
+        member.sees_own_going = sees_own_going;
+        let before = std::mem::replace(&mut member.lists, lists);
+        if let Some(wanting) = self.wanting(before) {
+            *wanting -= 1;
+        }
+        if let Some(wanting) = self.wanting(lists) {
+            *wanting += 1;
+        }
+        true
+    }
+
+    /// How many members are sent lists in this way, if it is one that the room has to know.
+    fn wanting(&mut self, lists: Lists) -> Option<&mut u32> {
+        match lists {
+            Lists::OnRequest => None,
+            Lists::WithNotices => Some(&mut self.lists_with_notices),
+            Lists::OnChange => Some(&mut self.lists_on_change),
+        }
     }
 
     /// One page of the list, and where the next begins.
     pub(super) fn page(&mut self, page: &Page, settings: &HomeSettings, now_ms: u64) -> (UserList, Option<UserName>) {
         let online = self.online();
         if page.after.is_none() && page.limit >= settings.presence_events_max {
-            let list = self.list(settings, now_ms);
+            let list = self.list(page.order, settings, now_ms);
             let next = if (list.names.len() as u32) < online {
                 list.names.last().cloned()
             } else {
@@ -314,7 +446,7 @@ impl Room {
         }
         let owed = rare.digest.take()?;
         rare.digest_at = now_ms;
-        let sample = self.users.first(limits::DIGEST_NAMES);
+        let sample = self.users.ordered(ListOrder::Name, limits::DIGEST_NAMES);
         Some(Happening::Digest {
             online: self.online(),
             version: self.version,
@@ -372,6 +504,9 @@ impl Room {
     }
 }
 
+/// A name of one byte, between quotes and with a comma.
+const SHORTEST_NAME_BYTES: usize = 4;
+
 /// The front of a list, as much as a digest may carry; the count stays exact.
 fn cut(list: UserList) -> UserList {
     let mut bytes = 0;
@@ -388,17 +523,49 @@ fn cut(list: UserList) -> UserList {
     UserList { names, ..list }
 }
 
+/// The first `limit` of these users by their arrival. Only they are sorted: a room of 10,000 is cut at 500.
+fn first_come<'a>(users: impl Iterator<Item = (u32, &'a UserName)>, limit: usize) -> Arc<[UserName]> {
+    let mut users: Vec<(u32, &UserName)> = users.collect();
+    if limit == 0 {
+        return Arc::from([]);
+    }
+    if users.len() > limit {
+        users.select_nth_unstable(limit - 1);
+        users.truncate(limit);
+    }
+    users.sort_unstable();
+    users.into_iter().map(|(_, name)| name.clone()).collect()
+}
+
+/// About the bytes of a list on the wire, in the longest form that is sent when it changes: each name twice, with 8 bytes
+/// around it, and with `，` and `：` in the place of `,` and `:`.
+fn listed_bytes(users: &UserList) -> u64 {
+    let each = |name: &UserName| {
+        let longer = name.as_str().bytes().filter(|byte| matches!(byte, b',' | b':')).count();
+        2 * (name.as_str().len() + 2 * longer) as u64 + 8
+    };
+    32 + users.names.iter().map(each).sum::<u64>()
+}
+
 /// What a talk gets whose key was used for another text.
 pub(crate) fn key_conflict() -> Refusal {
     ErrorCode::KeyConflict.because("this key was used for another text; take a new key for a new message")
 }
 
-/// The users of a room in the order of names, each with the number of sessions. A sorted vector while it is small (most rooms
+/// The users of a room in the order of names, each with the number of sessions and of the arrival. A sorted vector while it is small (most rooms
 /// are), a tree above [`limits::ROSTER_VECTOR`].
 #[derive(Debug)]
 enum Roster {
-    Few(Vec<(UserName, u32)>),
-    Many(std::collections::BTreeMap<UserName, u32>),
+    Few(Vec<(UserName, Seat)>),
+    Many(std::collections::BTreeMap<UserName, Seat>),
+}
+
+/// A user in a room.
+#[derive(Debug, Clone, Copy)]
+struct Seat {
+    sessions: u32,
+    /// Grows from user to user.
+    arrival: u32,
 }
 
 impl Default for Roster {
@@ -416,7 +583,7 @@ impl Roster {
     }
 
     /// Adds a session; whether it is the user's first.
-    fn add(&mut self, user: &UserName) -> bool {
+    fn add(&mut self, user: &UserName, arrival: u32) -> bool {
         if let Self::Few(users) = self
             && users.len() >= limits::ROSTER_VECTOR
         {
@@ -425,55 +592,60 @@ impl Roster {
         match self {
             Self::Few(users) => match users.binary_search_by(|(name, _)| name.cmp(user)) {
                 Ok(at) => {
-                    users[at].1 += 1;
+                    users[at].1.sessions += 1;
                     false
                 }
                 Err(at) => {
                     users.reserve_exact(1);
-                    users.insert(at, (user.clone(), 1));
+                    users.insert(at, (user.clone(), Seat { sessions: 1, arrival }));
                     true
                 }
             },
             Self::Many(users) => {
-                let sessions = users.entry(user.clone()).or_insert(0);
-                *sessions += 1;
-                *sessions == 1
+                let seat = users.entry(user.clone()).or_insert(Seat { sessions: 0, arrival });
+                seat.sessions += 1;
+                seat.sessions == 1
             }
         }
     }
 
-    /// Removes a session; whether it was the user's last.
-    fn remove(&mut self, user: &UserName) -> bool {
-        match self {
+    /// Removes a session; the user's place in the order of arrival, if it was the last one.
+    fn remove(&mut self, user: &UserName) -> Option<u32> {
+        let seat = match self {
             Self::Few(users) => {
-                let Ok(at) = users.binary_search_by(|(name, _)| name.cmp(user)) else {
-                    return false;
-                };
-                users[at].1 -= 1;
-                let last = users[at].1 == 0;
-                if last {
+                let at = users.binary_search_by(|(name, _)| name.cmp(user)).ok()?;
+                let seat = &mut users[at].1;
+                seat.sessions -= 1;
+                let seat = *seat;
+                if seat.sessions == 0 {
                     users.remove(at);
                 }
-                last
+                seat
             }
             Self::Many(users) => {
-                let Some(sessions) = users.get_mut(user) else {
-                    return false;
-                };
-                *sessions -= 1;
-                let last = *sessions == 0;
-                if last {
+                let seat = users.get_mut(user)?;
+                seat.sessions -= 1;
+                let seat = *seat;
+                if seat.sessions == 0 {
                     users.remove(user);
                 }
-                last
+                seat
             }
-        }
+        };
+        (seat.sessions == 0).then_some(seat.arrival)
     }
 
-    fn first(&self, limit: usize) -> Arc<[UserName]> {
-        match self {
-            Self::Few(users) => users.iter().take(limit).map(|(name, _)| name.clone()).collect(),
-            Self::Many(users) => users.keys().take(limit).cloned().collect(),
+    /// The first `limit` users in this order.
+    fn ordered(&self, order: ListOrder, limit: usize) -> Arc<[UserName]> {
+        match (self, order) {
+            (Self::Few(users), ListOrder::Name) => users.iter().take(limit).map(|(name, _)| name.clone()).collect(),
+            (Self::Many(users), ListOrder::Name) => users.keys().take(limit).cloned().collect(),
+            (Self::Few(users), ListOrder::Arrival) => {
+                first_come(users.iter().map(|(name, seat)| (seat.arrival, name)), limit)
+            }
+            (Self::Many(users), ListOrder::Arrival) => {
+                first_come(users.iter().map(|(name, seat)| (seat.arrival, name)), limit)
+            }
         }
     }
 

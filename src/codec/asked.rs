@@ -43,6 +43,13 @@ impl<T> Asked<T> {
         Ok(id)
     }
 
+    /// What is kept for a request that has not been answered. The newest is asked for most.
+    pub(super) fn get(&self, id: RequestId) -> Option<&T> {
+        let id = id?;
+        let mut waiting = self.waiting.iter().rev();
+        waiting.find(|(asked, _)| *asked == id).map(|(_, echo)| echo)
+    }
+
     /// What was kept for the request that is being answered. Answers come in order, so the search ends at once.
     pub(super) fn take(&mut self, id: RequestId) -> Option<T> {
         let id = id?;

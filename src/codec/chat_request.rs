@@ -4,18 +4,20 @@
 //! of its messages carries becomes its name: the load test of document 001 names itself only there. From then on, and for
 //! clients named by their handshake, the field is ignored.
 //!
-//! It has no errors, so a message that cannot be read and a type it does not know close the connection; what the chat
-//! itself refuses is said as a talk of the server's.
+//! Its desktop client knows who is there from `userList` alone, and shows every `content`. So members are sent a list without
+//! content whenever it has changed. A type that is not known is a talk, and a talk without content asks for the list: the
+//! original sent both to everybody, with the list in each. The dialect has no errors, so a message that cannot be read closes
+//! the connection; what the chat itself refuses is said as a talk of the server's.
 
 use prost::Message as _;
 
 use super::{
     Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
     handshake::{header_value, introduction, parse_given},
-    protobuf::{EXIT, LIST, SYSTEM, TALK, joined, mapped, parse, shown, shown_direct, worded},
+    protobuf::{EXIT, LIST, SYSTEM, TALK, joined, mapped, parse, shown, shown_direct, talk_in_lobby, whole_list},
 };
 use crate::{
-    chat::{Command, Departure, Happening, Reply, Request, RequestId, RoomName, UserName},
+    chat::{Command, Departure, ErrorCode, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, UserName},
     limits,
     proto::chat_request::ChatRequest as Wire,
 };
@@ -31,6 +33,7 @@ struct Connection {
     nameless: bool,
     /// The name in force, once the chat has said it.
     name: Option<UserName>,
+    /// Lists that are to be sent without content.
     asked: Asked<()>,
 }
 
@@ -62,13 +65,14 @@ impl Dialect for ChatRequest {
             Happening::Talk(talk) => say(&shown(&talk.from), TALK, &talk.text, out),
             Happening::Went {
                 user,
-                how: Departure::Said,
+                how: Departure::Said | Departure::Lost,
                 ..
             } => say(&shown(user), EXIT, EXIT, out),
+            Happening::Roster { users } => list(String::new(), String::new(), &users.names, out),
             Happening::System { text } => say(SYSTEM, TALK, text, out),
-            // The reference says nothing of these, and has no type for them.
+            // The list says what there is to say of these.
             Happening::Went {
-                how: Departure::Lost, ..
+                how: Departure::Merged, ..
             }
             | Happening::Came { .. }
             | Happening::Renamed { .. }
@@ -90,7 +94,15 @@ impl Codec for Connection {
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let wire: Wire = parse(message)?;
-        let command = worded(&wire.r#type, wire.content)?;
+        let (id, command) = match wire.r#type.as_str() {
+            EXIT => (None, Command::Exit),
+            LIST => (None, whole_list(ListOrder::Name)),
+            _ if wire.content.is_empty() && self.asked.is_full() => {
+                return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY_LISTS)));
+            }
+            _ if wire.content.is_empty() => (Some(self.asked.ask(())?), whole_list(ListOrder::Name)),
+            _ => (None, talk_in_lobby(wire.content)),
+        };
         if self.nameless
             && let Some(name) = parse_given(&wire.user_name)?
         {
@@ -100,31 +112,29 @@ impl Codec for Connection {
                 command: Command::Rename { name, key: None },
             });
         }
-        requests.push(Request { id: None, command });
+        requests.push(Request { id, command });
         Ok(())
     }
 
-    fn encode(&mut self, _id: RequestId, reply: &Reply, out: &mut Frames) {
+    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
             Reply::Welcome(welcome) => self.name = Some(welcome.name.clone()),
             Reply::Renamed { new, .. } => self.name = Some(new.clone()),
             Reply::UserPage { users, .. } => {
-                let wire = Wire {
-                    user_name: self
-                        .name
-                        .as_ref()
-                        .map(|name| shown(name).into_owned())
-                        .unwrap_or_default(),
-                    r#type: LIST.into(),
-                    content: joined(&users.names),
-                    user_list: mapped(&users.names),
+                let name = self.name.as_ref().map(|name| shown(name).into_owned());
+                let content = match self.asked.take(id) {
+                    Some(()) => String::new(),
+                    None => joined(&users.names),
                 };
-                out.binary(&wire.encode_to_vec());
+                list(name.unwrap_or_default(), content, &users.names, out);
             }
             Reply::Replayed { talk, .. } => say(&shown(&talk.from), TALK, &talk.text, out),
             Reply::Direct(direct) => say(&shown_direct(direct), TALK, &direct.talk.text, out),
             Reply::System { text } => say(SYSTEM, TALK, text, out),
-            Reply::Error(refusal) => say(SYSTEM, TALK, &refusal.text, out),
+            Reply::Error(refusal) => {
+                self.asked.take(id);
+                say(SYSTEM, TALK, &refusal.text, out);
+            }
             Reply::Greeting { .. }
             | Reply::Joined(_)
             | Reply::Left { .. }
@@ -142,6 +152,20 @@ impl Codec for Connection {
             | Reply::Goodbye { .. } => {}
         }
     }
+
+    fn lists(&self) -> Lists {
+        Lists::OnChange
+    }
+}
+
+fn list(user_name: String, content: String, users: &[UserName], out: &mut Frames) {
+    let wire = Wire {
+        user_name,
+        r#type: LIST.into(),
+        content,
+        user_list: mapped(users),
+    };
+    out.binary(&wire.encode_to_vec());
 }
 
 fn say(name: &str, kind: &str, content: &str, out: &mut Frames) {
@@ -154,6 +178,8 @@ fn say(name: &str, kind: &str, content: &str, out: &mut Frames) {
     out.binary(&wire.encode_to_vec());
 }
 
+const TOO_MANY_LISTS: &str = "more than 1,024 lists were asked for and not yet sent; wait for them";
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -161,7 +187,7 @@ mod tests {
     use crate::codec::{
         handshake::tests::{hello_name, silent, with_header},
         protobuf::tests::malformed,
-        testing::{direct, frames, names, refusal, renamed_reply, talk, welcome, went},
+        testing::{all, direct, frames, names, refusal, renamed_reply, talk, welcome, went},
     };
 
     fn wire(user_name: &str, kind: &str, content: &str) -> Vec<u8> {
@@ -229,22 +255,47 @@ mod tests {
     }
 
     #[test]
-    fn types_are_talk_exit_and_userlist_and_any_other_closes() {
+    fn types_are_exit_and_userlist_and_any_other_is_a_talk() {
         let (mut codec, _) = opened(&with_header(b"tom"));
         assert_eq!(commands(&mut codec, &wire("", "exit", "")).unwrap(), [Command::Exit]);
         for kind in ["", "TALK", "talk ", "login", "1"] {
+            let got = commands(&mut codec, &wire("tom", kind, "x")).unwrap();
             assert!(
-                matches!(
-                    commands(&mut codec, &wire("tom", kind, "x")),
-                    Err(Fault::Close(1008, _))
-                ),
+                matches!(&got[..], [Command::Talk { text, .. }] if &**text == "x"),
                 "{kind}"
             );
         }
-        assert!(matches!(
-            commands(&mut codec, &wire("tom", "talk", "")),
-            Err(Fault::Refused(None, _))
-        ));
+    }
+
+    #[test]
+    fn a_talk_without_content_is_answered_by_a_list_without_content() {
+        let (mut codec, _) = opened(&with_header(b"tom"));
+        for kind in ["talk", ""] {
+            let mut requests = Vec::new();
+            codec
+                .decode(Message::Binary(&wire("tom", kind, "")), &mut requests)
+                .unwrap();
+            assert!(matches!(&requests[0].command, Command::Users { .. }));
+            let mut out = Frames::default();
+            codec.encode(requests[0].id, &names(&["ann", "tom"]), &mut out);
+            let lists = read(&out);
+            assert_eq!((lists[0].content.as_str(), lists[0].user_list.len()), ("", 2));
+        }
+    }
+
+    #[test]
+    fn a_changed_list_is_sent_without_content_to_members_that_did_not_ask() {
+        assert_eq!(
+            seen(&Happening::Roster {
+                users: all(&["a,b", "张三"])
+            }),
+            [Wire {
+                r#type: "userlist".into(),
+                user_list: [("a，b".into(), "a，b".into()), ("张三".into(), "张三".into())].into(),
+                ..Wire::default()
+            }]
+        );
+        assert_eq!(opened(&silent()).0.lists(), Lists::OnChange);
     }
 
     #[test]
@@ -260,17 +311,19 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_is_announced_and_a_lost_connection_is_not() {
-        assert_eq!(
-            seen(&went("tom", Departure::Said)),
-            [Wire {
-                user_name: "tom".into(),
-                r#type: "exit".into(),
-                content: "exit".into(),
-                ..Wire::default()
-            }]
-        );
-        assert_eq!(seen(&went("tom", Departure::Lost)), []);
+    fn an_exit_and_a_lost_connection_are_announced_as_exit() {
+        for how in [Departure::Said, Departure::Lost] {
+            assert_eq!(
+                seen(&went("tom", how)),
+                [Wire {
+                    user_name: "tom".into(),
+                    r#type: "exit".into(),
+                    content: "exit".into(),
+                    ..Wire::default()
+                }]
+            );
+        }
+        assert_eq!(seen(&went("tom", Departure::Merged)), [], "the list says it");
         assert!(ChatRequest.profile().sees_own_going);
         assert_eq!(ChatRequest.profile().ping_every.as_secs(), 9);
     }

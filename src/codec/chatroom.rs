@@ -4,18 +4,19 @@
 //! message with a non-empty `user_list` for the list and shows any other that has both `user_name` and `content`, so talks
 //! carry no list, and nothing that is not to be shown carries both.
 //!
-//! It has no errors, so a message that cannot be read and a type it does not know close the connection; what the chat
-//! itself refuses is said as a talk of the server's.
+//! A talk without content is how its user refreshes the list. A type that it does not know is ignored, as its original did. It
+//! has no errors, so a message that cannot be read closes the connection; what the chat itself refuses is said as a talk of
+//! the server's.
 
 use prost::Message as _;
 
 use super::{
     Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
     handshake::{header_value, introduction},
-    protobuf::{LIST, SYSTEM, TALK, mapped, parse, shown, shown_direct, worded},
+    protobuf::{EXIT, LIST, SYSTEM, TALK, mapped, parse, shown, shown_direct, talk_in_lobby, whole_list},
 };
 use crate::{
-    chat::{Happening, Reply, Request, RequestId, RoomName},
+    chat::{Command, Happening, ListOrder, Reply, Request, RequestId, RoomName},
     proto::chatroom::ChatRoomRequest as Wire,
 };
 
@@ -57,6 +58,7 @@ impl Dialect for Chatroom {
             | Happening::Went { .. }
             | Happening::Renamed { .. }
             | Happening::Digest { .. }
+            | Happening::Roster { .. }
             | Happening::Topic { .. }
             | Happening::Typing { .. } => {}
         }
@@ -70,7 +72,13 @@ impl Codec for Connection {
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let wire: Wire = parse(message)?;
-        let command = worded(&wire.r#type, wire.content)?;
+        let command = match wire.r#type.as_str() {
+            TALK if wire.content.is_empty() => whole_list(ListOrder::Name),
+            TALK => talk_in_lobby(wire.content),
+            EXIT => Command::Exit,
+            LIST => whole_list(ListOrder::Name),
+            _ => return Ok(()),
+        };
         requests.push(Request { id: None, command });
         Ok(())
     }
@@ -125,7 +133,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
-        chat::{Command, Departure},
+        chat::Departure,
         codec::{
             handshake::tests::{hello_name, silent, with_header},
             protobuf::tests::malformed,
@@ -144,10 +152,15 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<Command, Fault> {
-        let mut requests = Vec::new();
-        Chatroom.open(&silent()).decode(Message::Text(bytes), &mut requests)?;
+        let mut requests = asked(bytes)?;
         assert_eq!(requests.len(), 1);
         Ok(requests.remove(0).command)
+    }
+
+    fn asked(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
+        let mut requests = Vec::new();
+        Chatroom.open(&silent()).decode(Message::Text(bytes), &mut requests)?;
+        Ok(requests)
     }
 
     fn read(out: &Frames) -> Vec<Wire> {
@@ -174,16 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn exit_ends_userlist_asks_and_any_other_type_closes() {
+    fn exit_ends_userlist_and_an_empty_talk_ask_and_any_other_type_is_ignored() {
         assert_eq!(decode(&wire("exit", "", "")).unwrap(), Command::Exit);
         assert!(matches!(decode(&wire("userlist", "", "")), Ok(Command::Users { .. })));
         for kind in ["", "Talk", "list", "3"] {
-            assert!(
-                matches!(decode(&wire(kind, "x", "y")), Err(Fault::Close(1008, _))),
-                "{kind}"
-            );
+            assert_eq!(asked(&wire(kind, "x", "y")).unwrap(), [], "{kind}");
         }
-        assert!(matches!(decode(&wire("talk", "x", "")), Err(Fault::Refused(None, _))));
+        assert!(matches!(decode(&wire("talk", "x", "")), Ok(Command::Users { .. })));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! The user is named by the query `username`, else the header `login-username`, else the header `username`. The page shows
 //! `Msg` as it is, so what everybody reads stands there: `name:text`, `nameout`, `a,b,c,`.
+//!
+//! The original sent the answer to a question for the list to everybody, and its desktop clients know their list from there. So
+//! members that are programs are sent the list whenever it has changed; pages, which print every list as a line, are not.
 
 use std::net::IpAddr;
 
@@ -9,12 +12,15 @@ use dashmap::DashMap;
 use prost::Message as _;
 
 use super::{
-    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
+    Asked, Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
     handshake::{header_value, introduction},
-    protobuf::{SYSTEM, joined, parse, shown, shown_direct, whole_list},
+    protobuf::{SYSTEM, joined, parse, shown, shown_direct, talk_in_lobby, whole_list},
 };
 use crate::{
-    chat::{Command, Departure, ErrorCode, Happening, Reply, Request, RequestId, RoomName, SessionTag, Talk, TalkKind},
+    chat::{
+        Command, Departure, ErrorCode, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, SessionTag,
+        Talk, UserName,
+    },
     limits,
     proto::communication::Communication as Wire,
 };
@@ -35,6 +41,7 @@ struct Connection {
     /// Its entry there.
     session: Option<SessionTag>,
     name: Option<Vec<u8>>,
+    client: Client,
     asked: Asked<String>,
 }
 
@@ -76,11 +83,12 @@ impl Dialect for Communication {
             addresses: self.addresses,
             session: None,
             name,
+            client: handshake.client,
             asked: Asked::new(),
         })
     }
 
-    fn encode(&self, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode(&self, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say_talk(talk, self.addresses, out),
             Happening::Went {
@@ -99,14 +107,17 @@ impl Dialect for Communication {
                     out,
                 );
             }
+            Happening::Roster { users } if encoding == PROGRAM => list(LIST.into(), &users.names, out),
             Happening::System { text } => say(SYSTEM, text, None, out),
             // The reference says nothing of these, and its page has no place for them.
             Happening::Went {
-                how: Departure::Lost, ..
+                how: Departure::Lost | Departure::Merged,
+                ..
             }
             | Happening::Came { .. }
             | Happening::Renamed { .. }
             | Happening::Digest { .. }
+            | Happening::Roster { .. }
             | Happening::Topic { .. }
             | Happening::Typing { .. } => {}
         }
@@ -121,15 +132,7 @@ impl Codec for Connection {
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let wire: Wire = parse(message)?;
         let (id, command) = match wire.r#type.as_str() {
-            TALK if !wire.msg.is_empty() && wire.msg != LIST_WORD => (
-                None,
-                Command::Talk {
-                    room: RoomName::lobby(),
-                    text: wire.msg.into(),
-                    kind: TalkKind::Text,
-                    key: None,
-                },
-            ),
+            TALK if !wire.msg.is_empty() && wire.msg != LIST_WORD => (None, talk_in_lobby(wire.msg)),
             EXIT => (None, Command::Exit),
             _ => {
                 if wire.r#type.len() > limits::LEGACY_ECHO_BYTES {
@@ -138,7 +141,7 @@ impl Codec for Connection {
                 if self.asked.is_full() {
                     return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY_LISTS)));
                 }
-                (Some(self.asked.ask(wire.r#type)?), whole_list())
+                (Some(self.asked.ask(wire.r#type)?), whole_list(ListOrder::Name))
             }
         };
         requests.push(Request { id, command });
@@ -154,16 +157,8 @@ impl Codec for Connection {
                 }
             }
             Reply::UserPage { users, .. } => {
-                let names = users.names.iter().map(|name| shown(name).into_owned()).collect();
-                write(
-                    Wire {
-                        r#type: self.asked.take(id).unwrap_or_else(|| LIST.into()),
-                        msg: joined(&users.names),
-                        userlist: names,
-                        ..Wire::default()
-                    },
-                    out,
-                );
+                let kind = self.asked.take(id).unwrap_or_else(|| LIST.into());
+                list(kind, &users.names, out);
             }
             Reply::Replayed { talk, .. } => say_talk(talk, self.addresses, out),
             Reply::Direct(direct) => say(&shown_direct(direct), &direct.talk.text, None, out),
@@ -188,6 +183,20 @@ impl Codec for Connection {
             | Reply::Gap { .. }
             | Reply::Pong { .. }
             | Reply::Goodbye { .. } => {}
+        }
+    }
+
+    fn lists(&self) -> Lists {
+        match self.client {
+            Client::Page => Lists::OnRequest,
+            Client::Program => Lists::OnChange,
+        }
+    }
+
+    fn encoding(&self) -> usize {
+        match self.client {
+            Client::Page => PAGE,
+            Client::Program => PROGRAM,
         }
     }
 }
@@ -218,10 +227,26 @@ fn say(name: &str, text: &str, from: Option<IpAddr>, out: &mut Frames) {
     );
 }
 
+fn list(kind: String, users: &[UserName], out: &mut Frames) {
+    write(
+        Wire {
+            r#type: kind,
+            msg: joined(users),
+            userlist: users.iter().map(|name| shown(name).into_owned()).collect(),
+            ..Wire::default()
+        },
+        out,
+    );
+}
+
 fn write(wire: Wire, out: &mut Frames) {
     out.binary(&wire.encode_to_vec());
 }
 
+/// For pages, and for programs.
+pub const ENCODINGS: usize = 2;
+const PAGE: usize = 0;
+const PROGRAM: usize = 1;
 const TALK: &str = "1";
 const EXIT: &str = "2";
 const LIST: &str = "3";
@@ -236,7 +261,7 @@ mod tests {
     use crate::codec::{
         handshake::tests::{hello_name, silent, with_header, with_query},
         protobuf::tests::malformed,
-        testing::{direct, frames, names, refusal, talk, went},
+        testing::{all, direct, frames, names, refusal, talk, went},
     };
 
     fn decode(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
@@ -360,6 +385,27 @@ mod tests {
         );
         assert_eq!(seen(&went("tom", Departure::Lost)), []);
         assert!(Communication::DEFAULT.profile().sees_own_going);
+    }
+
+    #[test]
+    fn a_changed_list_is_sent_to_programs_and_not_to_pages() {
+        let mut page = silent();
+        page.client = Client::Page;
+        let roster = Happening::Roster {
+            users: all(&["ann", "b,x"]),
+        };
+        for (handshake, lists, shown) in [(silent(), Lists::OnChange, 1), (page, Lists::OnRequest, 0)] {
+            let codec = Communication::DEFAULT.open(&handshake);
+            assert_eq!(codec.lists(), lists);
+            let mut out = Frames::default();
+            Communication::DEFAULT.encode(codec.encoding(), &RoomName::lobby(), &roster, &mut out);
+            let sent = read(&out);
+            assert_eq!(sent.len(), shown);
+            for list in sent {
+                assert_eq!((list.r#type.as_str(), list.msg.as_str()), ("3", "ann,b，x,"));
+                assert_eq!(list.userlist, ["ann", "b，x"]);
+            }
+        }
     }
 
     #[test]

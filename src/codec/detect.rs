@@ -1,8 +1,9 @@
 //! Which dialect a connection on plain `/ws` speaks: told by what the client itself says, in the handshake or first.
 //!
-//! Pure: waiting is the caller's. It holds the connection's greeting back for [`Detection::ByFirstMessage`]'s time, gives the
-//! first message to [`from_first_message`], and then gives it to the dialect's codec too. A connection that a path or a
-//! listener has decided already never comes here; [`Why`] names those as well, so that one metric tells all.
+//! Pure: waiting is the caller's. It gives the first message to [`from_first_message`], and then to the dialect's codec too. Until
+//! then a client that its handshake names is a member whose events wait, and one that says nothing in the handshake is not
+//! greeted. A silent one is taken for what [`Recent`] clients turned out to be. A connection that a path or a listener has
+//! decided already never comes here; [`Why`] names those as well, so that one metric tells all.
 
 use std::time::Duration;
 
@@ -24,13 +25,38 @@ pub enum Detection {
         /// What decided.
         why: Why,
     },
-    /// Not enough: nothing is sent until the first message, and at most this long.
-    ByFirstMessage {
-        /// How long to wait for it.
+    /// Who it is, in a way that three dialects share: it is a member at once, and what it is told waits for its first message,
+    /// at most this long.
+    Named {
+        /// How long to wait.
+        hold: Duration,
+    },
+    /// Nothing: nothing is sent until the first message, and at most this long.
+    Nameless {
+        /// How long to wait.
         hold: Duration,
         /// The dialect of a client that said nothing in that time; decided by [`Why::Silence`].
         if_silent: &'static str,
     },
+}
+
+/// What the last clients that came to one listener with one kind of handshake turned out to speak, newest first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Recent([Option<u8>; limits::DETECT_RECENT]);
+
+impl Recent {
+    /// One more has shown its dialect, by its number.
+    pub fn note(&mut self, dialect: usize) {
+        self.0.rotate_right(1);
+        self.0[0] = u8::try_from(dialect).ok();
+    }
+
+    /// The dialect of most of them; of several, the one that came last.
+    pub fn likeliest(self) -> Option<usize> {
+        let count = |dialect| self.0.iter().filter(|known| **known == dialect).count();
+        let known = self.0.into_iter().filter(Option::is_some).rev();
+        known.max_by_key(|dialect| count(*dialect)).flatten().map(usize::from)
+    }
 }
 
 /// What decided on a dialect.
@@ -62,11 +88,18 @@ pub enum Why {
     Unclear,
     /// There was no message in time.
     Silence,
+    /// There was no message in time, and recent clients with the same kind of handshake spoke this dialect.
+    Recent,
 }
 
 impl Why {
+    /// Whether the client itself has shown what it speaks.
+    pub const fn is_certain(self) -> bool {
+        !matches!(self, Self::Unclear | Self::Silence | Self::Recent)
+    }
+
     /// Every reason, for metrics.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Path,
         Self::Listener,
         Self::QueryUid,
@@ -80,6 +113,7 @@ impl Why {
         Self::Json,
         Self::Unclear,
         Self::Silence,
+        Self::Recent,
     ];
 
     /// As in the log and in metrics.
@@ -98,6 +132,7 @@ impl Why {
             Self::Json => "json",
             Self::Unclear => "unclear",
             Self::Silence => "silence",
+            Self::Recent => "recent",
         }
     }
 }
@@ -111,12 +146,11 @@ pub fn from_handshake(handshake: &Handshake) -> Detection {
     } else if handshake.login_username.is_some() {
         known(COMMUNICATION, Why::HeaderLoginUsername)
     } else if handshake.username.is_some() {
-        Detection::ByFirstMessage {
+        Detection::Named {
             hold: limits::DETECT_NAMED,
-            if_silent: CHATROOM,
         }
     } else {
-        Detection::ByFirstMessage {
+        Detection::Nameless {
             hold: limits::DETECT_NAMELESS,
             if_silent: TUTORIAL,
         }
@@ -194,7 +228,8 @@ struct Envelope {
 }
 
 const ACTION: &str = "action";
-const CHATROOM: &str = "chatroom";
+/// What a client that its handshake names speaks, as long as nothing says otherwise.
+pub const CHATROOM: &str = "chatroom";
 const CHAT_REQUEST: &str = "chat-request";
 const COMMUNICATION: &str = "communication";
 const TUTORIAL: &str = "tutorial";
@@ -225,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_handshake_decides_where_it_can() {
-        let hold = |hold, if_silent| Detection::ByFirstMessage { hold, if_silent };
+        let hold = |hold, if_silent| Detection::Nameless { hold, if_silent };
+        let named = |hold| Detection::Named { hold };
         let mut login_username = silent();
         login_username.login_username = Some(b"bob".to_vec());
         let mut both = with_header(b"bob");
@@ -242,7 +278,7 @@ mod tests {
             ),
             (both, known("communication", Why::QueryUsername)),
             (login_username, known("communication", Why::HeaderLoginUsername)),
-            (with_header("张三".as_bytes()), hold(Duration::from_secs(2), "chatroom")),
+            (with_header("张三".as_bytes()), named(Duration::from_secs(2))),
             (silent(), hold(Duration::from_millis(300), "tutorial")),
             (with_query("to_uid=2"), hold(Duration::from_millis(300), "tutorial")),
         ] {
@@ -345,6 +381,21 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn recent_clients_tell_by_their_majority_and_then_by_the_last() {
+        let after = |seen: &[usize]| {
+            let mut recent = Recent::default();
+            seen.iter().for_each(|dialect| recent.note(*dialect));
+            recent.likeliest()
+        };
+        assert_eq!(after(&[]), None);
+        assert_eq!(after(&[2]), Some(2));
+        assert_eq!(after(&[2, 2, 3]), Some(2));
+        assert_eq!(after(&[2, 3]), Some(3));
+        assert_eq!(after(&[2, 3, 3, 3, 3, 3]), Some(3));
+        assert_eq!(after(&[[2; 20].as_slice(), &[3; 20]].concat()), Some(3));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use percent_encoding::percent_decode;
 
 use super::{Asked, Fault, Handshake};
 use crate::{
-    chat::{Command, Hello, NameFault, Request, RoomName, Since, UserName},
+    chat::{Command, Hello, NameFault, Request, RoomName, Since, UserName, World},
     limits,
 };
 
@@ -58,7 +58,7 @@ pub(super) fn introduction<T>(name: Option<Vec<u8>>, asked: &mut Asked<T>) -> Re
 
 /// A name as a client gives it, in a dialect without errors; `None` for nothing but white space.
 pub(super) fn parse_given(text: &str) -> Result<Option<UserName>, Fault> {
-    match UserName::parse(text) {
+    match World::Common.user(text) {
         Ok(name) => Ok(Some(name)),
         Err(NameFault::Empty) => Ok(None),
         Err(NameFault::Long { .. }) => {
@@ -68,6 +68,10 @@ pub(super) fn parse_given(text: &str) -> Result<Option<UserName>, Fault> {
         Err(NameFault::Forbidden { .. }) => Err(Fault::Close(
             1008,
             "the user name holds a character that cannot be shown",
+        )),
+        Err(NameFault::Marked) => Err(Fault::Close(
+            1008,
+            "the user name begins with ⟦, as only names of apps do",
         )),
     }
 }
@@ -84,6 +88,7 @@ fn query_decode(raw: &[u8]) -> Vec<u8> {
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::codec::Client;
 
     /// A handshake that says nothing.
     pub(in crate::codec) fn silent() -> Handshake {
@@ -92,6 +97,8 @@ pub(super) mod tests {
             query: Vec::new(),
             login_username: None,
             username: None,
+            client: Client::Program,
+            listener: 0,
             subprotocol: None,
         }
     }
@@ -159,6 +166,7 @@ pub(super) mod tests {
             b"a\nb".to_vec(),
             b"\xff\xfe".to_vec(),
             "\u{202E}nimda".into(),
+            "⟦2⟧72".into(),
             long,
         ] {
             match introduction(Some(bad.clone()), &mut asked) {

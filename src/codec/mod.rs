@@ -2,14 +2,14 @@
 //!
 //! A new dialect is one new file and one line in [`TABLE`].
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::{BufMut, BytesMut};
 use fastwebsockets::OpCode;
 
 use self::asked::Asked;
 use crate::{
-    chat::{Happening, Refusal, Reply, Request, RequestId, RoomName},
+    chat::{Echo, Happening, Lists, Refusal, Reply, Request, RequestId, RoomName},
     limits,
     wire::writer::{self, FRAME_HEAD_BYTES},
 };
@@ -46,8 +46,21 @@ pub struct Handshake {
     pub login_username: Option<Vec<u8>>,
     /// The raw bytes of the header `username`, if any.
     pub username: Option<Vec<u8>>,
+    /// What made the handshake.
+    pub client: Client,
+    /// The number of the listener that it came through.
+    pub listener: usize,
     /// The subprotocol agreed on, if any.
     pub subprotocol: Option<&'static str>,
+}
+
+/// What kind of program made a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// A page: browsers send the header `Origin`.
+    Page,
+    /// Anything else.
+    Program,
 }
 
 /// How the members of a dialect are treated.
@@ -71,11 +84,11 @@ pub struct Profile {
     /// Whether a user reads stored direct messages by the name alone (`action`, as its original), where nobody was given a key
     /// for the name; others need the key.
     pub mail_by_name: bool,
-    /// Whether notices carry the list of users, so that the room must make one.
-    pub notices_carry_list: bool,
     /// How long a client may say nothing at all before it has a name; one that says something has
     /// [`limits::NAMING_TIME`].
     pub first_word: Duration,
+    /// Whose names its clients may say.
+    pub reach: Reach,
     /// Whether the server speaks first ([`Reply::Greeting`]).
     pub greets: bool,
     /// A client that sends no message for this long is closed; pings and pongs of RFC 6455 do not count as messages.
@@ -94,8 +107,8 @@ impl Profile {
         sees_own_coming: false,
         sees_own_going: false,
         mail_by_name: false,
-        notices_carry_list: false,
         first_word: limits::NAMING_TIME,
+        reach: Reach::Common,
         greets: false,
         silent_after: None,
     };
@@ -108,6 +121,15 @@ pub enum LagPolicy {
     Gap,
     /// It is closed with 1013.
     Disconnect,
+}
+
+/// Whose names the clients of a dialect may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Those of the common world.
+    Common,
+    /// Its codec gives each client the names of that client's own world.
+    Worlds,
 }
 
 /// What becomes of a sender while the server is busy.
@@ -165,6 +187,17 @@ pub trait Codec {
         self.encode(id, reply, out);
     }
 
+    /// What clients of this dialect are given back of the request with this id, which says something.
+    fn echo(&self, id: RequestId) -> Option<Arc<Echo>> {
+        let _ = id;
+        None
+    }
+
+    /// When this member is sent its room's list of users without asking.
+    fn lists(&self) -> Lists {
+        Lists::OnRequest
+    }
+
     /// Which of the dialect's encodings this member has now.
     fn encoding(&self) -> usize {
         0
@@ -180,17 +213,20 @@ pub enum Fault {
     Close(u16, &'static str),
 }
 
-/// A buffer of complete server frames (unmasked, unfragmented).
+/// A buffer of complete server frames (unmasked, unfragmented), or one that is completed for each receiver.
 #[derive(Debug, Default)]
 pub struct Frames {
     /// The frames, one after the other.
     pub buffer: BytesMut,
+    /// Where the name of each receiver goes. Then `buffer` holds the payload of one text frame, without its head, and without
+    /// the name.
+    pub addressed: Option<usize>,
 }
 
 /// Every dialect and in how many encodings its members see events, one line each.
 const TABLE: &[(&dyn Dialect, usize)] = &[
     (&native::Native, native::ENCODINGS),
-    (&communication::Communication::DEFAULT, 1),
+    (&communication::Communication::DEFAULT, communication::ENCODINGS),
     (&chat_request::ChatRequest, 1),
     (&chatroom::Chatroom, 1),
     (&tutorial::Tutorial, tutorial::ENCODINGS),
@@ -263,6 +299,17 @@ pub fn number_of(name: &str) -> Option<usize> {
 }
 
 impl Frames {
+    /// Takes the payload of one text frame that is to hold the receiver's name, as a part of a JSON string, at this place. The
+    /// buffer holds nothing else.
+    pub fn addressed_text(&mut self, payload: &str, at: usize) {
+        debug_assert!(
+            self.buffer.is_empty() && self.addressed.is_none(),
+            "one frame for an event"
+        );
+        self.buffer.extend_from_slice(payload.as_bytes());
+        self.addressed = Some(at);
+    }
+
     /// Appends one text frame.
     pub fn text(&mut self, payload: &str) {
         self.frame(OpCode::Text, payload.as_bytes());

@@ -7,7 +7,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use super::{Fault, Message};
 use crate::{
-    chat::{Command, Direct, ErrorCode, Page, RoomName, TalkKind, UserName},
+    chat::{Command, Direct, ListOrder, Page, RoomName, TalkKind, UserName},
     limits,
 };
 
@@ -23,6 +23,10 @@ pub(super) const LIST: &str = "userlist";
 
 /// What is told to whoever says nothing.
 pub(super) const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
+
+/// What is told to whoever says too much at once.
+pub(super) const LONG_TALK: &str = "the message is longer than 64,512 bytes and was not sent; send it in parts";
+const _: () = assert!(limits::TEXT_BYTES == 64_512, "the sentence above says 64,512");
 
 /// Between the two names of a direct message.
 const ARROW: char = '→';
@@ -65,37 +69,32 @@ pub(super) fn parse<M: prost::Message + Default>(message: Message<'_>) -> Result
     M::decode(bytes).map_err(|_| UNREADABLE)
 }
 
-/// What a message of documents 001 and 002 asks for: they have the same three words, in different fields, and no errors.
-pub(super) fn worded(kind: &str, content: String) -> Result<Command, Fault> {
-    match kind {
-        TALK if content.is_empty() => Err(Fault::Refused(None, ErrorCode::Invalid.because(EMPTY_TALK))),
-        TALK => Ok(Command::Talk {
-            room: RoomName::lobby(),
-            text: content.into(),
-            kind: TalkKind::Text,
-            key: None,
-        }),
-        EXIT => Ok(Command::Exit),
-        LIST => Ok(whole_list()),
-        _ => Err(Fault::Close(1008, "the type is none of talk, exit, userlist")),
+/// A message to the lobby.
+pub(super) fn talk_in_lobby(text: String) -> Command {
+    Command::Talk {
+        room: RoomName::lobby(),
+        text: text.into(),
+        kind: TalkKind::Text,
+        key: None,
     }
 }
 
 /// Who is in the lobby, on one page: the clients of the five systems know no others.
-pub(super) fn whole_list() -> Command {
+pub(super) fn whole_list(order: ListOrder) -> Command {
     Command::Users {
         room: RoomName::lobby(),
         page: Page {
             after: None,
             limit: limits::LEGACY_USERS_LISTED,
+            order,
         },
     }
 }
 
-/// A user's name as these dialects show it. They join names with `,` and `:`, so those become `，` and `：` (DESIGN.md 15);
+/// A user's name as these dialects show it. They join names with `,` and `:`, so those become `，` and `：`;
 /// `→` becomes `⇒`, because only the server says that something was direct; and nobody is shown under the server's own name.
 pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
-    let name = unlike_system(name);
+    let name = unlike_system(name.as_str());
     if name.contains([',', ':', ARROW]) {
         Cow::Owned(without_arrow(&name).replace(',', "，").replace(':', "："))
     } else {
@@ -104,12 +103,12 @@ pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
 }
 
 /// A name that is not the server's own and does not look like it.
-pub(super) fn unlike_system(name: &UserName) -> Cow<'_, str> {
+pub(super) fn unlike_system(name: &str) -> Cow<'_, str> {
     // No name holds anything between these two that is not seen.
-    if name.as_str() == SYSTEM {
+    if name == SYSTEM {
         Cow::Borrowed("系统(用户)")
     } else {
-        Cow::Borrowed(name.as_str())
+        Cow::Borrowed(name)
     }
 }
 

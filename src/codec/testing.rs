@@ -27,6 +27,7 @@ pub(super) fn talk(from: &str, text: &str) -> Talk {
         session: SessionTag(1),
         text: text.into(),
         kind: TalkKind::Text,
+        echo: None,
     }
 }
 
@@ -123,8 +124,12 @@ pub(super) fn refusal() -> Reply {
     Reply::Error(ErrorCode::StoreFailed.because("the disk is full; the message was not sent"))
 }
 
-/// The frames of an output: first byte and payload.
+/// The frames of an output: first byte and payload. One that holds its receiver's name is as `ann` gets it.
 pub(super) fn frames(out: &Frames) -> Vec<(u8, Vec<u8>)> {
+    if let Some(at) = out.addressed {
+        let (before, after) = out.buffer.split_at(at);
+        return vec![(0x81, [before, b"ann", after].concat())];
+    }
     let mut rest = &out.buffer[..];
     let mut frames = Vec::new();
     while let [first, length, more @ ..] = rest {

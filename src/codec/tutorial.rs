@@ -13,11 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
     json::object,
-    protobuf::{EMPTY_TALK, shown_direct, whole_list, without_arrow},
+    protobuf::{EMPTY_TALK, LONG_TALK, shown_direct, whole_list, without_arrow},
 };
-use crate::chat::{
-    Command, ErrorCode, Happening, Hello, NameFault, Reply, Request, RequestId, RoomName, Since, TalkKind, UserList,
-    UserName,
+use crate::{
+    chat::{
+        Command, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request, RequestId, RoomName, Since,
+        TalkKind, UserList, UserName,
+    },
+    limits,
 };
 
 /// The dialect of document 004.
@@ -73,8 +76,8 @@ impl Dialect for Tutorial {
         Profile {
             sees_own_coming: true,
             sees_own_going: true,
-            notices_carry_list: true,
             greets: true,
+            message_bytes: limits::NATIVE_MESSAGE_BYTES,
             ..Profile::LEGACY
         }
     }
@@ -131,7 +134,7 @@ impl Dialect for Tutorial {
                 (None, None) => {}
             },
             Happening::System { text } => system(text, out),
-            Happening::Topic { .. } | Happening::Typing { .. } => {}
+            Happening::Roster { .. } | Happening::Topic { .. } | Happening::Typing { .. } => {}
         }
     }
 }
@@ -154,6 +157,7 @@ impl Codec for Connection {
                 return refuse(ErrorCode::NoHello, NO_LOGIN);
             }
             "user" if content.is_empty() => return refuse(ErrorCode::Invalid, EMPTY_TALK),
+            "user" if content.len() > limits::TEXT_BYTES => return refuse(ErrorCode::Invalid, LONG_TALK),
             "user" => Command::Talk {
                 room,
                 text: content.into(),
@@ -169,7 +173,7 @@ impl Codec for Connection {
             }
             "list" => {
                 self.encoding = EXTENDED;
-                whole_list()
+                whole_list(ListOrder::Arrival)
             }
             _ => return refuse(ErrorCode::UnknownRequest, UNKNOWN_TYPE),
         };
@@ -235,6 +239,10 @@ impl Codec for Connection {
             | Reply::Gap { .. }
             | Reply::Pong { .. } => {}
         }
+    }
+
+    fn lists(&self) -> Lists {
+        Lists::WithNotices
     }
 
     fn encoding(&self) -> usize {

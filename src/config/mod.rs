@@ -25,7 +25,7 @@ pub use types::{
 };
 
 use crate::{
-    chat::{Access, Groups, RoomName},
+    chat::{Access, Groups, RoomName, World},
     codec::action,
     limits,
 };
@@ -145,7 +145,7 @@ impl Chat {
         let action = self.action();
         for (group, members) in &self.action_members {
             // A group that is no room has been refused with the other mistakes.
-            if let Ok(room) = action.room(group) {
+            if let Ok(room) = action.room(World::Common, group) {
                 access.set(room, Some(members.0.clone()));
             }
         }
@@ -256,7 +256,7 @@ fn check_together(config: &Config, layers: &mut Layers) {
     }
     let action = chat.action();
     for group in chat.action_members.keys() {
-        match action.room(group) {
+        match action.room(World::Common, group) {
             Ok(room) if room == RoomName::lobby() => {
                 let sentence = format!(
                     "chat.action_members has the group {group:?}, which is the lobby, where the users of all dialects meet; \

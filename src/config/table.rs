@@ -171,11 +171,13 @@ settings! {
         dead_after: Duration = "60s", within "2s"..="1h";
         /// A user who has said nothing for this long is disconnected; pongs do not count. Off: people read.
         idle_kick: Option<Duration> = "off", within "10s"..="30d";
-        /// The same for the dialect `action`, whose original did so; its heartbeat message counts.
-        action_silence: Option<Duration> = "6min", within "10s"..="30d";
-        /// The appIds that the dialect `action` accepts; 1 and 2 are its original's.
+        /// The same for the dialect `action`, where a heartbeat message counts. Off: its original had a cleaner for six minutes of
+        /// silence and never started it.
+        action_silence: Option<Duration> = "off", within "10s"..="30d";
+        /// The appIds that the dialect `action` accepts; 1 and 2 are its original's. The first shares the chat of all dialects.
+        /// Each other one is a world of its own, whose users and rooms have names that begin with its number in ⟦ ⟧.
         action_app_ids: Vec<u32> = "1,2";
-        /// Which room a group of the dialect `action` is; any other group is the room `group:<id>`.
+        /// Which room a group of the first app is; any other group is the room `group:<id>`.
         action_groups: BTreeMap<String, RoomName> = "1=lobby";
         /// The members of groups, such as { "7" = "1 2 31" }. Nobody else may enter such a group's room, whatever dialect
         /// they speak. The admin API changes it while the server runs.

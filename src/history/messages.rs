@@ -105,6 +105,7 @@ impl MessageRow {
             session: SessionTag(self.session),
             kind: parse_kind(self.kind).ok_or_else(|| damaged("the kind of talk is unknown to this program"))?,
             text: self.text.into(),
+            echo: None,
         })
     }
 }

@@ -13,6 +13,7 @@ use hyper::{
 };
 
 use crate::{
+    chat::{World, local},
     codec::{action, query_value},
     limits,
     shard::{Order, Shards},
@@ -46,7 +47,15 @@ impl Page {
     ) -> Response<Full<Bytes>> {
         let value = |name| query_value(query.as_bytes(), name).and_then(|value| String::from_utf8(value).ok());
         let body = match self {
-            Self::Users => users(value("groupsId").as_deref(), shards, settings).await,
+            Self::Users => {
+                users(
+                    value("groupsId").as_deref(),
+                    value("appId").as_deref(),
+                    shards,
+                    settings,
+                )
+                .await
+            }
             Self::Groups => groups(value("appId").as_deref(), shards, settings).await,
         };
         let body = match body {
@@ -68,10 +77,16 @@ impl Page {
 /// A code of document 003's table, and its text.
 type Failed = (u16, &'static str);
 
-async fn users(group: Option<&str>, shards: &Shards, settings: &action::Settings) -> Result<String, Failed> {
-    let room = group
-        .and_then(|group| settings.room(group).ok())
-        .ok_or(BAD_PARAMETERS)?;
+/// Without a group it is group 1, as for the pages, and without an app the first one.
+async fn users(
+    group: Option<&str>,
+    app: Option<&str>,
+    shards: &Shards,
+    settings: &action::Settings,
+) -> Result<String, Failed> {
+    let world = app.map_or(Ok(World::Common), |app| world(app, settings))?;
+    let group = group.unwrap_or(action::DEFAULT_GROUP);
+    let room = settings.room(world, group).map_err(|_| BAD_PARAMETERS)?;
     let home = shards.home_of(&room);
     let users = shards
         .ask(home, |answer| Order::Roster { room, answer })
@@ -79,18 +94,18 @@ async fn users(group: Option<&str>, shards: &Shards, settings: &action::Settings
         .map_err(|_| SYSTEM_ERROR)?;
     Ok(format!(
         r#"{{"userList":{}}}"#,
-        ids(users.names.iter().map(|name| name.as_str()))
+        ids(users.names.iter().map(|name| local(name.as_str())))
     ))
 }
 
 async fn groups(app: Option<&str>, shards: &Shards, settings: &action::Settings) -> Result<String, Failed> {
-    let app = app.ok_or(BAD_PARAMETERS)?;
-    if !app.parse().is_ok_and(|app| settings.app_ids.contains(&app)) {
-        return Err(NO_APP);
-    }
-    let mut groups: BTreeSet<String> = settings.groups().map(|(group, _)| group.to_owned()).collect();
+    let world = world(app.ok_or(BAD_PARAMETERS)?, settings)?;
+    let mut groups: BTreeSet<String> = match world {
+        World::Common => settings.groups().map(|(group, _)| group.to_owned()).collect(),
+        World::App(_) => BTreeSet::new(),
+    };
     for shard in shards.all() {
-        let prefix = action::GROUP_PREFIX;
+        let prefix = world.prefix(action::GROUP_PREFIX);
         let limit = limits::GROUPS_LISTED;
         let rooms = shards
             .ask(shard, |answer| Order::Groups { prefix, limit, answer })
@@ -102,7 +117,14 @@ async fn groups(app: Option<&str>, shards: &Shards, settings: &action::Settings)
                 .map(|room| settings.group(room).to_owned()),
         );
     }
+    if groups.is_empty() {
+        return Ok("null".to_owned());
+    }
     Ok(ids(groups.iter().map(String::as_str).take(limits::GROUPS_LISTED)))
+}
+
+fn world(app: &str, settings: &action::Settings) -> Result<World, Failed> {
+    app.parse().ok().and_then(|app| settings.world(app)).ok_or(NO_APP)
 }
 
 /// `[{"ID":1},{"ID":"ann"}]`

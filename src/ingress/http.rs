@@ -15,7 +15,7 @@ use http_body_util::Full;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
-    header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER},
+    header::{CONTENT_TYPE, HeaderValue, ORIGIN, RETRY_AFTER},
     server::conn::http1::{self, Parts},
     service::service_fn,
 };
@@ -30,7 +30,7 @@ use super::{
     socket::Doorstep,
 };
 use crate::{
-    codec::{self, DIALECTS, Handshake, detect::Why},
+    codec::{self, Client, DIALECTS, Handshake, detect::Why},
     config::ProxyProtocol,
     limits,
     observe::RejectReason,
@@ -137,7 +137,10 @@ impl Doorman {
         }
         let Parts { io, read_buf, .. } = connection.into_parts();
         match upgrading.take() {
-            Some(Upgrading { handshake, dialect }) => local.open(io.arriving, &read_buf, handshake, dialect),
+            Some(Upgrading { mut handshake, dialect }) => {
+                handshake.listener = io.arriving.listener;
+                local.open(io.arriving, &read_buf, handshake, dialect);
+            }
             None => io.arriving.shut(),
         }
     }
@@ -357,6 +360,12 @@ fn introduction(request: &Request<Incoming>, peer: SocketAddr, subprotocol: Opti
         query: request.uri().query().unwrap_or_default().as_bytes().to_vec(),
         login_username: header("login-username"),
         username: header("username"),
+        client: if request.headers().contains_key(ORIGIN) {
+            Client::Page
+        } else {
+            Client::Program
+        },
+        listener: 0,
         subprotocol,
     }
 }

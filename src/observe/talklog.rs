@@ -352,6 +352,7 @@ mod tests {
             session: SessionTag(0xAB),
             text: text.into(),
             kind: TalkKind::Text,
+            echo: None,
         }
     }
 

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     chat::{
-        GoodbyeCode, Page, Reply, RoomDetails, RoomEntry, RoomName, SessionId, SessionTag, ShardId, TooManyRooms,
-        UserList, UserName,
+        GoodbyeCode, ListOrder, Page, Reply, RoomDetails, RoomEntry, RoomName, RoomScope, SessionId, SessionTag,
+        ShardId, TooManyRooms, UserList, UserName,
     },
     limits,
 };
@@ -33,7 +33,7 @@ pub(crate) enum Order {
     },
     /// The names of rooms that are groups: with this prefix, or one of these.
     Groups {
-        prefix: &'static str,
+        prefix: String,
         limit: usize,
         answer: Answer<Vec<RoomName>>,
     },
@@ -131,16 +131,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // Nobody waits any more where a send fails: the one who asked gave up.
         match order {
             Order::Rooms { after, limit, answer } => {
-                let _ = answer.send(self.home.rooms(after.as_deref(), limit));
+                let _ = answer.send(self.home.rooms(RoomScope::All, after.as_deref(), limit));
             }
             Order::Groups { prefix, limit, answer } => {
-                let _ = answer.send(self.home.names(|name| name.as_str().starts_with(prefix), limit));
+                let _ = answer.send(self.home.names(|name| name.as_str().starts_with(&prefix), limit));
             }
             Order::Room { room, page, answer } => {
                 let _ = answer.send(self.home.describe(&room, &page, now));
             }
             Order::Roster { room, answer } => {
-                let _ = answer.send(self.home.roster(&room, now));
+                let _ = answer.send(self.home.roster(&room, ListOrder::Name, now));
             }
             Order::Keep {
                 room,

@@ -149,7 +149,11 @@ impl Ring {
     /// What a member gets that has had everything but the last so many events.
     pub fn batch(&self, behind: u64) -> Bytes {
         let end = self.ring.end();
-        self.ring.batch(self.encoding, end.saturating_sub(behind), end).bytes
+        let batch = self.ring.batch(self.encoding, end.saturating_sub(behind), end);
+        match batch.content {
+            log::Content::Shared(bytes) => bytes,
+            log::Content::Addressed { .. } => Bytes::new(),
+        }
     }
 }
 
@@ -226,6 +230,8 @@ impl<S: Sink> Room<S> {
             query: Vec::new(),
             login_username: None,
             username: None,
+            client: crate::codec::Client::Program,
+            listener: 0,
             subprotocol: Some(native::JSON),
         };
         let mut speaker = None;

@@ -96,6 +96,15 @@ pub(crate) struct Speaking {
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
     pub(crate) codec: Box<dyn Codec>,
+    pub(crate) certainty: Certainty,
+}
+
+/// Whether a client has shown that it speaks the dialect it is taken to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Certainty {
+    Certain,
+    /// What is known of it is apart ([`super::uncertain`]), for few connections are so, and not for long.
+    Uncertain,
 }
 
 /// A named user's connection.
@@ -259,6 +268,13 @@ impl<S: Socket> Connection<S> {
         match self.phase {
             Phase::Closing { .. } => true,
             Phase::Detecting(_) | Phase::Open(_) => false,
+        }
+    }
+
+    pub(crate) fn is_uncertain(&self) -> bool {
+        match &self.phase {
+            Phase::Open(speaking) => speaking.certainty == Certainty::Uncertain,
+            Phase::Detecting(_) | Phase::Closing { .. } => false,
         }
     }
 

@@ -412,6 +412,7 @@ mod tests {
                 session: SessionTag(1),
                 kind: TalkKind::Text,
                 text: "x".into(),
+                echo: None,
             },
         })
     }

@@ -8,7 +8,10 @@ use std::{
 use crossbeam::utils::CachePadded;
 use dashmap::DashMap;
 
-use crate::chat::{SessionId, ShardId, UserName};
+use crate::{
+    chat::{SessionId, ShardId, UserName},
+    codec::{Client, detect::Recent},
+};
 
 /// The users of all shards. Point look-ups only; lists come from the homes of rooms.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(crate) struct Directory {
     sessions: Underway,
     /// Who wants to be told when a user goes.
     watchers: DashMap<UserName, Watched, foldhash::fast::RandomState>,
+    /// What clients on plain `/ws` turned out to speak, by listener and kind of handshake. Asked when a client first speaks.
+    pub(crate) recent: DashMap<(usize, Client), Recent, foldhash::fast::RandomState>,
     /// Events of rooms.
     pub(crate) events: Underway,
     /// Direct messages, until they have been handed out: once for each session that is to have it.
@@ -96,6 +101,7 @@ impl Directory {
             tags: std::sync::atomic::AtomicU32::new(seed as u32),
             sessions: Underway::new(shards),
             watchers: map_of(),
+            recent: map_of(),
             events: Underway::new(shards),
             directs: Underway::new(shards),
         }

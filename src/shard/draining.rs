@@ -48,6 +48,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             })
             .collect();
         for id in ids {
+            self.guess_dialect(id);
             // What is in the rings goes out before the goodbye; who does not read it has a moment to begin.
             let blocked = self.connection(id).is_some_and(|connection| connection.blocked());
             if blocked {

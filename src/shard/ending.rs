@@ -62,6 +62,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         connection.paused = false;
         self.stats.ends.push((dialect, end));
         self.depart(id);
+        self.uncertain.forget(id);
         self.mark_dirty(id);
         self.wants.push(Want::Wake(id));
         self.watch(id, until_ms);
@@ -75,6 +76,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.stats.ends.push((dialect, end));
         }
         self.depart(id);
+        self.uncertain.forget(id);
         if let Some(connection) = self.connections.try_remove(id.slot as usize)
             && end.resets()
         {
@@ -159,6 +161,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             *shut = true;
             self.wants.push(Want::Shut(id));
         } else {
+            self.encode_on(id);
             self.replay_after_write(id);
             self.mail_after_write(id);
             self.read_on(id);

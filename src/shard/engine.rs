@@ -26,6 +26,7 @@ use super::{
     settings::Settings,
     stats::Stats,
     stored::Store,
+    uncertain::Uncertainties,
     wheel::Wheel,
 };
 use crate::{
@@ -79,6 +80,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) pairs: super::pairs::Pairs,
     /// Sessions whose talks a busy home gave back, until they come again.
     pub(crate) refused: std::collections::HashSet<SessionId, foldhash::fast::RandomState>,
+    /// What is known of connections whose dialect is not certain.
+    pub(crate) uncertain: Uncertainties,
     pub(crate) directory: Arc<Directory>,
     pub(crate) outbox: Outbox<ToShard>,
     /// Messages to this shard itself.
@@ -101,6 +104,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) congested: Vec<SessionId>,
     pub(crate) wants: Vec<Want>,
     pub(crate) batches: Vec<Batch>,
+    /// Frames that hold the name of their receiver, while they are written; at most [`limits::BATCH_BYTES`] and one event.
+    pub(crate) scratch: bytes::BytesMut,
     pub(crate) effects: Vec<Effect>,
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
@@ -178,6 +183,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ring_bytes: 0,
             sweep: 0,
             refused: Default::default(),
+            uncertain: Uncertainties::default(),
             directory,
             outbox,
             local: VecDeque::new(),
@@ -193,6 +199,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             congested: Vec::new(),
             wants: Vec::new(),
             batches: Vec::new(),
+            scratch: bytes::BytesMut::new(),
             effects: Vec::new(),
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),

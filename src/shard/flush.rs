@@ -2,17 +2,17 @@
 
 use std::cmp::Reverse;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     End,
     connection::{Connection, Phase, Socket, Written},
     engine::{Clock, Engine, Want},
-    log::{Batch, Flush, Member, Ring, Walk},
+    log::{Batch, Content, Flush, Member, Ring, Walk},
     stats::Stats,
 };
 use crate::{
-    chat::{Conversation, GoodbyeCode, Reply, SessionId},
+    chat::{Conversation, GoodbyeCode, Reply, SessionId, local},
     codec::LagPolicy,
     limits,
 };
@@ -147,6 +147,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 member,
                 connection,
                 &mut self.batches,
+                &mut self.scratch,
                 end,
                 now_ms,
                 &mut self.stats,
@@ -163,7 +164,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         walk.largest = self
             .batches
             .iter()
-            .map(|batch| batch.bytes.len())
+            .map(Batch::bytes)
             .max()
             .unwrap_or(0)
             .max(walk.largest);
@@ -270,6 +271,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                         member,
                         connection,
                         &mut self.batches,
+                        &mut self.scratch,
                         end,
                         now_ms,
                         &mut self.stats,
@@ -365,12 +367,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 }
 
-/// Writes to one member what it has not had yet, up to `end`.
+/// Writes to one member what it has not had yet, up to `end`. Frames that hold its name are made in `scratch`.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is another part of the shard, borrowed beside the others"
+)]
 fn deliver<S: Socket>(
     ring: &Ring,
     member: &mut Member,
     connection: &mut Connection<S>,
     batches: &mut Vec<Batch>,
+    scratch: &mut BytesMut,
     end: u64,
     now_ms: u64,
     stats: &mut Stats,
@@ -380,13 +387,22 @@ fn deliver<S: Socket>(
             return Delivered::Lagged;
         }
         let batch = batch_for(batches, ring, member, end);
-        let written = if batch.bytes.is_empty() {
+        let session = connection.session.as_ref();
+        let receiver = session.map_or("", |session| local(session.name.as_str()));
+        let bytes: &[u8] = match &batch.content {
+            Content::Shared(bytes) => bytes,
+            Content::Addressed { .. } => {
+                ring.assemble(batch, receiver, scratch);
+                scratch
+            }
+        };
+        let written = if bytes.is_empty() {
             Ok(0)
         } else {
-            connection.socket.try_write(&batch.bytes)
+            connection.socket.try_write(bytes)
         };
         match written {
-            Ok(written) if written == batch.bytes.len() => {
+            Ok(written) if written == bytes.len() => {
                 stats.bytes_out += written as u64;
                 stats.deliveries += batch.upto - member.cursor;
                 member.cursor = batch.upto;
@@ -394,7 +410,14 @@ fn deliver<S: Socket>(
             }
             Ok(written) => {
                 stats.bytes_out += written as u64;
-                let (cursor, torn) = ring.tear(member.encoding, member.cursor, written);
+                let (cursor, torn) = match &batch.content {
+                    Content::Shared(_) => ring.tear(member.encoding, member.cursor, written),
+                    Content::Addressed { .. } => {
+                        let (cursor, left) = ring.tear_for(member.encoding, receiver, member.cursor, written);
+                        let torn = bytes.get(written..written + left).unwrap_or_default();
+                        (cursor, Bytes::copy_from_slice(torn))
+                    }
+                };
                 stats.deliveries += cursor - member.cursor;
                 member.cursor = cursor;
                 member.seq = ring.seq_before(cursor);

@@ -8,7 +8,9 @@ use super::{
     event::RoomEvent,
     message::{Retry, ToHome, ToShard},
 };
-use crate::chat::{Effect, Happening, Origin, Position, Reply, RequestId, RoomName, SessionId, Talk, Utterance};
+use crate::chat::{
+    Effect, Happening, ListOrder, Origin, Position, Reply, RequestId, RoomName, RoomScope, SessionId, Talk, Utterance,
+};
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Carries out a command of a session as the home of its room.
@@ -39,6 +41,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.expel(&room, vec![session]);
                 }
             }
+            ToHome::Describe {
+                room,
+                session,
+                sees_own_going,
+                lists,
+            } => self
+                .home
+                .describe_member(&room, session, sees_own_going, lists, now, &mut effects),
             ToHome::SetTopic {
                 room,
                 session,
@@ -58,7 +68,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 effects.push(self.home.users(&room, session, id, &page, now));
             }
             ToHome::Greet { session, peer } => {
-                let users = self.home.roster(&RoomName::lobby(), now);
+                let users = self.home.roster(&RoomName::lobby(), ListOrder::Arrival, now);
                 effects.push(Effect::Answer {
                     session,
                     id: None,
@@ -71,7 +81,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 after,
                 limit,
             } => {
-                let rooms = self.home.rooms(after.as_deref(), limit + 1);
+                let rooms = self.home.rooms(RoomScope::Common, after.as_deref(), limit + 1);
                 self.send(shard, ToShard::RoomsPart { gathering, rooms });
             }
             ToHome::Direct { to, said } => self.direct_at_home(to, *said),
@@ -207,5 +217,6 @@ pub(super) fn numbered(said: Utterance, position: Position, prev: u64, at: u64) 
         session: said.tag,
         text: said.text,
         kind: said.kind,
+        echo: said.echo,
     }
 }

@@ -4,7 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{event::RoomEvent, pace::Pacer};
+use super::{
+    event::{Encoded, RoomEvent},
+    pace::Pacer,
+};
 use crate::{
     chat::{Happening, Position, RequestId, RoomName, Seq},
     codec::Encoding,
@@ -117,7 +120,29 @@ pub(crate) struct Batch {
     pub(crate) upto: u64,
     /// The last talk before `upto`.
     pub(crate) seq: Seq,
-    pub(crate) bytes: Bytes,
+    pub(crate) content: Content,
+}
+
+/// The bytes of a batch.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// The same for every member.
+    Shared(Bytes),
+    /// They hold the receiver's name: [`Ring::assemble`] makes them for each member.
+    Addressed {
+        /// But for what differs from member to member.
+        common_bytes: usize,
+    },
+}
+
+impl Batch {
+    /// Its length; roughly, if it is made for each member.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Shared(bytes) => bytes.len(),
+            Content::Addressed { common_bytes } => *common_bytes,
+        }
+    }
 }
 
 impl RoomLog {
@@ -202,6 +227,7 @@ impl Ring {
             | Happening::Went { .. }
             | Happening::Renamed { .. }
             | Happening::Digest { .. }
+            | Happening::Roster { .. }
             | Happening::Topic { .. }
             | Happening::Typing { .. }
             | Happening::System { .. } => self.head_seq(),
@@ -282,28 +308,30 @@ impl Ring {
         let mut total = 0;
         let mut count = 0;
         let mut lone: Option<&Bytes> = None;
-        let mut several = false;
+        let mut addressed = false;
         for slot in self.events.iter().skip(first).take(most) {
             let frames = slot.event.frames(encoding);
-            if count > 0 && total + frames.len() > BATCH_BYTES {
+            if count > 0 && total + frames.common_bytes() > BATCH_BYTES {
                 break;
             }
-            if !frames.is_empty() {
-                several = lone.is_some();
-                lone = Some(frames);
+            match frames {
+                Encoded::Shared(frames) if !frames.is_empty() => lone = Some(frames),
+                Encoded::Shared(_) => {}
+                Encoded::Addressed { .. } => addressed = true,
             }
-            total += frames.len();
+            total += frames.common_bytes();
             count += 1;
         }
-        let bytes = match lone {
-            None => Bytes::new(),
-            Some(frames) if !several && frames.len() == total => frames.clone(),
+        let content = match lone {
+            _ if addressed => Content::Addressed { common_bytes: total },
+            None => Content::Shared(Bytes::new()),
+            Some(frames) if frames.len() == total => Content::Shared(frames.clone()),
             Some(_) => {
                 let mut buffer = BytesMut::with_capacity(total);
                 for slot in self.events.iter().skip(first).take(count) {
-                    buffer.extend_from_slice(slot.event.frames(encoding));
+                    slot.event.frames(encoding).append_for("", &mut buffer);
                 }
-                buffer.freeze()
+                Content::Shared(buffer.freeze())
             }
         };
         let upto = cursor + count as u64;
@@ -312,8 +340,38 @@ impl Ring {
             from: cursor,
             upto,
             seq: self.seq_before(upto),
-            bytes,
+            content,
         }
+    }
+
+    /// Puts the bytes of a batch for one member into `out`, which is emptied first.
+    pub(crate) fn assemble(&self, batch: &Batch, receiver: &str, out: &mut BytesMut) {
+        out.clear();
+        let first = batch.from.saturating_sub(self.base) as usize;
+        let count = batch.upto.saturating_sub(batch.from) as usize;
+        for slot in self.events.iter().skip(first).take(count) {
+            slot.event.frames(batch.encoding).append_for(receiver, out);
+        }
+    }
+
+    /// After `written` bytes of the batch at `cursor` went out to this receiver: the cursor behind the event in which the write
+    /// stopped, and how many bytes of that event are left.
+    pub(crate) fn tear_for(&self, encoding: Encoding, receiver: &str, cursor: u64, written: usize) -> (u64, usize) {
+        let mut left = written;
+        let mut index = cursor;
+        let first = cursor.saturating_sub(self.base) as usize;
+        for slot in self.events.iter().skip(first) {
+            if left == 0 {
+                break;
+            }
+            index += 1;
+            let bytes = slot.event.frames(encoding).bytes_for(receiver);
+            if left < bytes {
+                return (index, bytes - left);
+            }
+            left -= bytes;
+        }
+        (index, 0)
     }
 
     /// After `written` bytes of the batch at `cursor` went out: the cursor behind the event in which the write stopped, and the
@@ -323,7 +381,10 @@ impl Ring {
         let mut index = cursor;
         let first = cursor.saturating_sub(self.base) as usize;
         for slot in self.events.iter().skip(first) {
-            let frames = slot.event.frames(encoding);
+            // A batch that is the same for all has no others.
+            let Encoded::Shared(frames) = slot.event.frames(encoding) else {
+                break;
+            };
             if left < frames.len() {
                 return if left == 0 {
                     (index, Bytes::new())

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::event::RoomEvent;
 use crate::chat::{
-    Arrival, Departure, Direct, Joined, Page, Refusal, Reply, RequestId, RoomEntry, RoomName, SessionId, ShardId,
-    Since, Talk, UserName, Utterance,
+    Arrival, Departure, Direct, Joined, Lists, Page, Refusal, Reply, RequestId, RoomEntry, RoomName, SessionId,
+    ShardId, Since, Talk, UserName, Utterance,
 };
 use crate::history::{LogHead, LostInterval, ReadUpTo};
 
@@ -182,6 +182,17 @@ pub(crate) enum ToHome {
         /// The new name.
         name: UserName,
     },
+    /// The dialect of a member has shown: what the room has to know of it.
+    Describe {
+        /// Which room.
+        room: RoomName,
+        /// Which session.
+        session: SessionId,
+        /// See [`Arrival`].
+        sees_own_going: bool,
+        /// See [`Arrival`].
+        lists: Lists,
+    },
     /// A member sets the topic.
     SetTopic {
         /// Which room.
@@ -264,6 +275,7 @@ impl ToHome {
             | Self::Leave { room, .. }
             | Self::Talk { room, .. }
             | Self::Rename { room, .. }
+            | Self::Describe { room, .. }
             | Self::SetTopic { room, .. }
             | Self::Typing { room, .. }
             | Self::System { room, .. }

@@ -1,7 +1,7 @@
 //! One core: its inbox, its connections, its copies of the rooms' logs, flush and pacing, and its timer wheel.
 //!
 //! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
-//! messages), `session` (messages to commands), `homing` (commands to events) and `directs`, `rooms` (events to members), `flush` (events
+//! messages), `uncertain` (members whose dialect is not known yet), `session` (messages to commands), `homing` (commands to events) and `directs`, `rooms` (events to members), `flush` (events
 //! to sockets), `replies`, `ending`, `draining` and `timers`; `stored`, `opening`, `names`, `replay`, `mail` and `questions` stand
 //! between the engine and the store; `run` puts it on a thread, with `poller` for its sockets.
 
@@ -48,6 +48,7 @@ mod testing;
 mod tests;
 mod timers;
 mod transport;
+mod uncertain;
 mod wheel;
 
 pub use settings::{MessageRate, Settings, SharedRate};

@@ -92,6 +92,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.answer(session, id, Reply::Error(refusal));
             }
             ToHome::Rename { .. }
+            | ToHome::Describe { .. }
             | ToHome::Typing { .. }
             | ToHome::System { .. }
             | ToHome::Greet { .. }

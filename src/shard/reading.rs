@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use super::{
     End,
-    connection::{Connection, Phase, Socket, Speaking, Undecided},
+    connection::{Certainty, Connection, Phase, Socket, Speaking, Undecided},
     engine::{Clock, Engine, Want},
     message::{ToHome, ToShard},
 };
 use crate::{
-    chat::{Reply, RoomName, SessionId},
-    codec::{Fault, Handshake, Message, detect},
+    chat::{ErrorCode, Reply, RoomName, SessionId},
+    codec::{Fault, Handshake, Message, Profile, detect},
     limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
@@ -38,29 +38,34 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.note_detected(handshake.peer, dialect, why);
                     (0, crate::codec::number_of(dialect))
                 }
-                detect::Detection::ByFirstMessage { hold, if_silent } => {
+                detect::Detection::Named { hold } => {
+                    return self.open_uncertain(socket, handshake, hold.as_millis() as u64);
+                }
+                detect::Detection::Nameless { hold, if_silent } => {
                     let until_ms = self.now.ms + hold.as_millis() as u64;
                     let undecided = Undecided {
                         handshake: handshake.clone(),
                         until_ms,
                         if_silent,
                     };
-                    return self.insert(socket, Phase::Detecting(Box::new(undecided)), until_ms, LEGACY_LIMITS);
+                    return self.insert(
+                        socket,
+                        Phase::Detecting(Box::new(undecided)),
+                        until_ms,
+                        UNDECIDED_LIMITS,
+                    );
                 }
             },
         };
         let dialect = decided.unwrap_or_default();
         let profile = self.profiles[dialect];
-        let reader = ReaderLimits {
-            message_bytes: profile.message_bytes,
-            fragments: limits::MESSAGE_FRAGMENTS,
-            text_is_utf8: profile.text_is_utf8,
-        };
+        let reader = limits_of(&profile);
         let codec = self.settings.dialects[dialect].open(&handshake);
         let speaking = Speaking {
             dialect: dialect as u8,
             codec,
             peer: handshake.peer,
+            certainty: Certainty::Certain,
         };
         let id = self.insert(socket, Phase::Open(speaking), phase_until, reader);
         self.begin_speaking(id);
@@ -94,16 +99,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let profile = &self.profiles[usize::from(speaking.dialect)];
-        self.stats.opened.push(speaking.dialect);
+        if speaking.certainty == Certainty::Certain {
+            self.stats.opened.push(speaking.dialect);
+        }
         // The first ping comes at random, so that those who came together are not pinged together.
         connection.ping_ms = now + (profile.ping_every.as_millis() as f64 * random) as u64;
-        let peer = speaking.peer;
         let opening = speaking.codec.opening();
         let greets = profile.greets;
         if greets {
-            connection.underway += 1;
-            let home = self.home_of(&RoomName::lobby());
-            self.send(home, ToShard::Home(ToHome::Greet { session: id, peer }));
+            self.greet(id);
         }
         self.schedule(id);
         match opening {
@@ -114,6 +118,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             Err(fault) => self.fault(id, fault),
         }
+    }
+
+    /// The server speaks first.
+    pub(super) fn greet(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        let Phase::Open(speaking) = &connection.phase else {
+            return;
+        };
+        let peer = speaking.peer;
+        connection.underway += 1;
+        let home = self.home_of(&RoomName::lobby());
+        self.send(home, ToShard::Home(ToHome::Greet { session: id, peer }));
     }
 
     /// Bytes came off the socket; they are unmasked in place.
@@ -151,6 +167,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
         };
+        let undecided = match &connection.phase {
+            Phase::Open(speaking) => speaking.certainty == Certainty::Uncertain,
+            Phase::Detecting(_) | Phase::Closing { .. } => true,
+        };
         let Some(mut reader) = connection.reader.take() else {
             return Reading::Discard;
         };
@@ -160,11 +180,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.incoming(id, incoming)
         });
         let now = self.now.ms;
+        let profiles = self.profiles.clone();
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
         };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return Reading::Discard;
+        }
+        if undecided
+            && let Phase::Open(speaking) = &connection.phase
+            && speaking.certainty == Certainty::Certain
+        {
+            reader.set_limits(limits_of(&profiles[usize::from(speaking.dialect)]));
         }
         match outcome {
             Ok(Progress::NeedMore | Progress::Closed) => {
@@ -194,6 +221,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     1009 => End::TooLarge,
                     _ => End::Violation,
                 };
+                if end == End::TooLarge {
+                    self.say_too_long(id);
+                }
                 self.close(id, violation.code, &violation.reason, end);
                 Reading::Discard
             }
@@ -279,6 +309,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
             self.note_detected(peer, dialect, why);
             self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
+        } else if connection.is_uncertain() {
+            self.show_dialect(id, message);
+        }
+        let most = self
+            .dialect_profile(id)
+            .map_or(usize::MAX, |profile| profile.message_bytes);
+        if message.bytes().len() > most {
+            // It was read before its dialect was known.
+            self.say_too_long(id);
+            return self.close(id, 1009, "the message is too long", End::TooLarge);
         }
         let mut requests = std::mem::take(&mut self.requests);
         let decoded = match self.connection(id).map(|connection| &mut connection.phase) {
@@ -313,8 +353,31 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             dialect: dialect as u8,
             codec,
             peer,
+            certainty: Certainty::Certain,
         });
         self.begin_speaking(id);
+    }
+
+    fn dialect_profile(&self, id: SessionId) -> Option<&Profile> {
+        match &self.connections.get(id.slot as usize)?.phase {
+            Phase::Open(speaking) => self.profiles.get(usize::from(speaking.dialect)),
+            Phase::Detecting(_) | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// Tells a client of an older system, in its own words, why it is going to be closed: its pages show no close code.
+    fn say_too_long(&mut self, id: SessionId) {
+        if self.is_native(id) {
+            return;
+        }
+        let Some(most) = self.dialect_profile(id).map(|profile| profile.message_bytes) else {
+            return;
+        };
+        let text =
+            format!("the message is longer than {most} bytes and was not sent; connect again and send it in parts");
+        self.guess_dialect(id);
+        self.reply(id, None, &Reply::Error(ErrorCode::Invalid.because(text)));
+        self.encode_on(id);
     }
 
     pub(super) fn fault(&mut self, id: SessionId, fault: Fault) {
@@ -325,9 +388,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 }
 
-/// How messages of an undecided connection are read: it may be a protobuf dialect.
-const LEGACY_LIMITS: ReaderLimits = ReaderLimits {
-    message_bytes: limits::LEGACY_MESSAGE_BYTES,
+/// How the messages of a dialect are read.
+pub(super) fn limits_of(profile: &Profile) -> ReaderLimits {
+    ReaderLimits {
+        message_bytes: profile.message_bytes,
+        fragments: limits::MESSAGE_FRAGMENTS,
+        text_is_utf8: profile.text_is_utf8,
+    }
+}
+
+/// How messages of an undecided connection are read: it may be any dialect but Plaza's own.
+pub(super) const UNDECIDED_LIMITS: ReaderLimits = ReaderLimits {
+    message_bytes: limits::NATIVE_MESSAGE_BYTES,
     fragments: limits::MESSAGE_FRAGMENTS,
     text_is_utf8: false,
 };

@@ -240,6 +240,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Goes on with the replay at hand: from the ring where it holds all, else with a page of the store.
     pub(super) fn replay_on(&mut self, id: SessionId) {
+        if self.waits_for_dialect(id) {
+            return;
+        }
         loop {
             let Some(connection) = self.connection(id) else { return };
             if connection.private_bytes() > limits::PRIVATE_BYTES {
@@ -313,11 +316,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Gives a member talks that it missed, as many as may wait for its socket.
     fn give(&mut self, id: SessionId, room: &RoomName, talks: impl Iterator<Item = Arc<Talk>>) -> Given {
         let at = self.now.unix_ms;
+        if self.waits_for_dialect(id) {
+            return Given::Some(None);
+        }
         let Some(connection) = self.connection(id) else {
             return Given::Some(None);
         };
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
+            addressed: None,
         };
         let most = talks.size_hint().1.unwrap_or(0).min(limits::HISTORY_PAGE_TALKS);
         frames.buffer.reserve(most * USUAL_FRAME_BYTES);

@@ -36,6 +36,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Reply::Error(refusal) = reply {
             self.stats.refusals.push(refusal.code);
         }
+        if self.await_dialect(id, at, request, reply) {
+            return;
+        }
         if self.has_too_much_waiting(id, reply) {
             // All of it may be of this turn, and the socket has not been asked yet.
             self.write(id);
@@ -46,6 +49,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else { return };
         let mut frames = Frames {
             buffer: std::mem::take(connection.outgoing().private()),
+            addressed: None,
         };
         if let Phase::Open(speaking) = &mut connection.phase {
             speaking.codec.encode_at(at, request, reply, &mut frames);
@@ -124,6 +128,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .get(id.slot as usize)
             .map(|connection| &connection.phase)
         {
+            Some(Phase::Open(_)) if self.waits_for_dialect(id) => None,
             Some(Phase::Open(speaking)) => Some(speaking.dialect),
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
         }

@@ -43,6 +43,7 @@ impl Report for Reporter {
             lags,
             ends,
             opened,
+            corrected,
             detected,
         } = stats;
         let shard = &self.shard;
@@ -76,6 +77,10 @@ impl Report for Reporter {
             let dialect = shard.dialect(Some(usize::from(dialect)));
             dialect.connections.inc();
             dialect.opened.inc();
+        }
+        for (guessed, spoken) in corrected.drain(..) {
+            shard.dialect(Some(usize::from(guessed))).connections.dec();
+            shard.dialect(Some(usize::from(spoken))).connections.inc();
         }
         for (dialect, why) in detected.drain(..) {
             self.metrics.ingress.decided(dialect, why);

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     chat::{
         ErrorCode, GoodbyeCode, Happening, Joined, Position, Refusal, Reply, RequestId, RoomName, SessionId, Utterance,
+        local,
     },
     codec::BusyPolicy,
     history::LostInterval,
@@ -163,13 +164,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn show_one(&mut self, id: SessionId, event: &RoomEvent) {
+    fn show_one(&mut self, id: SessionId, event: &Arc<RoomEvent>) {
+        if self.await_dialect_for(id, event) {
+            return;
+        }
         let Some(connection) = self.connection(id) else { return };
         let Some(encoding) = connection.encoding() else { return };
-        connection
-            .outgoing()
-            .private()
-            .extend_from_slice(event.frames(encoding));
+        let name = connection.session.as_ref().map(|session| session.name.clone());
+        let receiver = name.as_ref().map_or("", |name| local(name.as_str()));
+        event
+            .frames(encoding)
+            .append_for(receiver, connection.outgoing().private());
         self.mark_dirty(id);
     }
 
@@ -182,6 +187,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         lost: Vec<LostInterval>,
         resumed: Option<Box<Resumed>>,
     ) {
+        let waits = self.waits_for_dialect(id);
         let Some(connection) = self.connection(id) else { return };
         let Some(session) = connection.session.as_mut() else {
             return;
@@ -212,7 +218,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         room.members.push(Member {
             connection: id.slot,
             encoding,
-            held: false,
+            held: waits,
             cursor: room.ring.end(),
             seq: joined.head.seq,
         });
@@ -253,7 +259,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The session is no member any more: it still gets what happened before.
     fn dismiss(&mut self, id: SessionId, request: RequestId, name: &RoomName) {
-        // Whoever goes is not given what it missed any more.
+        // Whoever goes is not given what it missed any more, but what happened meanwhile.
+        self.guess_dialect(id);
         self.end_replay(id, name);
         let place = self.room_places.get(name).copied();
         let Some(connection) = self.connection(id) else { return };

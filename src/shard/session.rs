@@ -11,10 +11,10 @@ use super::{
 };
 use crate::{
     chat::{
-        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, Page, Reply, Request, RequestId,
-        RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
+        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, NameFault, Page, Reply, Request,
+        RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, NATIVE},
+    codec::{BusyPolicy, NATIVE, Reach},
     limits,
 };
 
@@ -31,6 +31,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         if matches!(connection.phase, Phase::Closing { .. }) {
             return;
+        }
+        if let Phase::Open(speaking) = &connection.phase
+            && self.profiles[usize::from(speaking.dialect)].reach == Reach::Common
+            && command.marked_name().is_some()
+        {
+            return self.refuse(id, request, NameFault::Marked.into());
         }
         let Some(session) = connection.session.as_mut() else {
             return match command {
@@ -238,7 +244,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             tag: session.tag,
             sees_own_coming: profile.sees_own_coming,
             sees_own_going: profile.sees_own_going,
-            wants_list: profile.notices_carry_list,
+            lists: speaking.codec.lists(),
         });
         let home = self.home_of(&room);
         self.ask(
@@ -333,7 +339,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         kind: TalkKind,
         key: Option<Key>,
     ) -> Option<Box<Utterance>> {
-        let session = self.connection(id)?.session.as_ref()?;
+        let connection = self.connection(id)?;
+        let echo = match &connection.phase {
+            Phase::Open(speaking) => speaking.codec.echo(request),
+            Phase::Detecting(_) | Phase::Closing { .. } => None,
+        };
+        let session = connection.session.as_ref()?;
         Some(Box::new(Utterance {
             session: id,
             id: request,
@@ -343,6 +354,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             text,
             kind,
             key,
+            echo,
         }))
     }
 
@@ -393,14 +405,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             session.acknowledging = None;
             reads_mail = session.owns_mail;
         }
-        let mut rooms = session.joining.clone();
-        rooms.extend(
-            connection
-                .memberships
-                .iter()
-                .filter(|membership| !membership.leaving)
-                .filter_map(|membership| self.rooms.get(membership.room as usize).map(|room| room.name.clone())),
-        );
+        let rooms = self.rooms_of(id);
         if old != name {
             self.directory.exit(&old, id);
             self.directory.enter(&name, id);
@@ -430,6 +435,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if reads_mail {
             self.read_mail(id, Vec::new());
         }
+    }
+
+    /// The rooms that a session is in, or has asked to be in.
+    pub(super) fn rooms_of(&self, id: SessionId) -> Vec<RoomName> {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return Vec::new();
+        };
+        let joining = connection.session.iter().flat_map(|session| session.joining.iter());
+        let memberships = connection.memberships.iter().filter(|membership| !membership.leaving);
+        let joined = memberships.filter_map(|membership| self.rooms.get(membership.room as usize));
+        joining.chain(joined.map(|room| &room.name)).cloned().collect()
     }
 
     pub(super) fn typing(&mut self, id: SessionId, conversation: Conversation) {

@@ -31,6 +31,8 @@ pub(crate) struct Stats {
     pub(crate) ends: Vec<(Option<u8>, super::End)>,
     /// The dialects of connections that began to speak.
     pub(crate) opened: Vec<u8>,
+    /// Connections whose dialect was guessed wrongly: which one it was taken for, and which one it is.
+    pub(crate) corrected: Vec<(u8, u8)>,
     /// What decided the dialect of connections on plain `/ws`.
     pub(crate) detected: Vec<(&'static str, Why)>,
 }

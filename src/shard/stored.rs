@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Conversation, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId, UserName,
-        Utterance,
+        Conversation, Echo, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId,
+        UserName, Utterance,
     },
     history::{Answer, Append, Ask, History, LogHead, LogId, Outcome, StoreFault, UserPair},
     limits,
@@ -67,6 +67,8 @@ pub(crate) enum Ticket {
         session: SessionId,
         /// In which request.
         id: RequestId,
+        /// What it is given back of the request.
+        echo: Option<Arc<Echo>>,
     },
     /// A talk between two users.
     Direct {
@@ -76,6 +78,8 @@ pub(crate) enum Ticket {
         session: SessionId,
         /// In which request.
         id: RequestId,
+        /// What it is given back of the request.
+        echo: Option<Arc<Echo>>,
         /// To whom.
         to: UserName,
         /// What it counts in [`super::directory::Directory::directs`] meanwhile.
@@ -200,6 +204,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             home: self.me,
             session: said.session,
             id: said.id,
+            echo: said.echo.clone(),
         };
         let now = self.now.unix_ms;
         if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
@@ -226,6 +231,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             home: self.me,
             session: said.session,
             id: said.id,
+            echo: said.echo.clone(),
             to,
             bytes,
         };
@@ -249,6 +255,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             text,
             kind,
             key,
+            echo: _,
         } = said;
         let append = Append {
             log,
@@ -497,8 +504,20 @@ fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utter
         text,
         kind,
         key,
+        ticket,
         ..
     } = append;
+    let echo = match ticket {
+        Ticket::Talk { echo, .. } | Ticket::Direct { echo, .. } => echo,
+        Ticket::Open { .. }
+        | Ticket::Hello(_)
+        | Ticket::Rename { .. }
+        | Ticket::Question { .. }
+        | Ticket::Resume { .. }
+        | Ticket::Replay { .. }
+        | Ticket::Mail { .. }
+        | Ticket::Silent(_) => None,
+    };
     Utterance {
         session,
         id,
@@ -508,6 +527,7 @@ fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utter
         text,
         kind,
         key,
+        echo,
     }
 }
 

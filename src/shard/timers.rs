@@ -61,7 +61,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let next = self.next_deadline(connection);
-        self.watch(id, next);
+        let decided = self.dialect_guessed_at(id).unwrap_or(u64::MAX);
+        self.watch(id, next.min(decided));
     }
 
     /// Puts a connection into the wheel, unless it comes up before that anyway.
@@ -147,6 +148,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn check(&mut self, id: SessionId) {
         let now = self.now.ms;
+        if self.dialect_guessed_at(id).is_some_and(|until| now >= until) {
+            self.guess_dialect(id);
+        }
         let dead_after = self.settings.dead_after.as_millis() as u64;
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;

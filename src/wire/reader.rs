@@ -160,6 +160,11 @@ impl FrameReader {
         }
     }
 
+    /// The limits of what is read from now on.
+    pub fn set_limits(&mut self, limits: ReaderLimits) {
+        self.limits = limits;
+    }
+
     /// Reads the next bytes of the stream, unmasking them in place, and hands everything that is complete to `sink`.
     ///
     /// While the reader is paused, `input` is kept behind what is already kept, and reading goes on as with

@@ -95,10 +95,12 @@ attacks! {
         closed_with(at, &bytes, 1009);
     }
 
-    fn legacy_message_beyond_4_kib_is_1009(at) {
-        let mut peer = Peer::websocket(at, "/ws/tutorial");
-        let _ = peer.try_send(&frame(TEXT, &vec![b'x'; 4097]));
-        assert_eq!(peer.close_code(), Some(1009));
+    fn legacy_message_beyond_its_bound_is_1009(at) {
+        for (path, most) in [("/ws/chatroom", 4 * 1024), ("/ws/tutorial", 64 * 1024), ("/ws/action", 64 * 1024)] {
+            let mut peer = Peer::websocket(at, path);
+            let _ = peer.try_send(&frame(TEXT, &vec![b'x'; most + 1]));
+            assert_eq!(peer.close_code(), Some(1009), "{path}");
+        }
     }
 
     fn flood_of_empty_fragments_is_closed(at) {

@@ -37,16 +37,18 @@ class ClientTest(unittest.TestCase):
 class Communication(ClientTest):
     def talk_and_list(self, library, path, headers=None, name=ZHANG):
         client = self.connect(library, path, headers)
+        # Clients without an Origin are sent the list when they come, and may be sent the list of the one before once more.
+        next_of = lambda kind: wire.communication(until(client, lambda raw: wire.communication(raw)["Type"] == kind))
         for send in self.both_ways(client):
             send(wire.encode("1", TEXT))
-            message = wire.communication(client.receive())
+            message = next_of("1")
             self.assertEqual((message["Type"], message["Msg"], message["Username"]), ("1", f"{name}:{TEXT}", name))
             self.assertEqual((message["Userlist"], message["IP"]), ([], ""))
-            send(wire.encode("3"))
-            message = wire.communication(client.receive())
-            self.assertEqual((message["Type"], message["Msg"], message["Userlist"]), ("3", f"{name},", [name]))
+            send(wire.encode("7"))
+            message = next_of("7")
+            self.assertEqual((message["Msg"], message["Userlist"]), (f"{name},", [name]))
         client.send_binary(wire.encode("2"))
-        message = wire.communication(client.receive())
+        message = next_of("2")
         self.assertEqual((message["Type"], message["Msg"]), ("2", f"{name}out"))
         with self.assertRaises(Closed) as closed:
             client.receive()
@@ -77,17 +79,19 @@ class Communication(ClientTest):
 class ChatRequest(ClientTest):
     def talk_and_list(self, library, path, headers, name=ZHANG):
         client = self.connect(library, path, headers)
+        # Lists without content come by themselves, when somebody comes or takes another name.
+        shown = lambda: wire.chat_request(until(client, lambda raw: wire.chat_request(raw)["content"]))
         for send in self.both_ways(client):
             send(wire.encode(name, "talk", TEXT))
-            message = wire.chat_request(client.receive())
+            message = shown()
             self.assertEqual((message["userName"], message["type"], message["content"]), (name, "talk", TEXT))
             self.assertEqual(message["userList"], {})
             send(wire.encode(name, "userlist"))
-            message = wire.chat_request(client.receive())
+            message = shown()
             self.assertEqual((message["type"], message["content"]), ("userlist", f"{name},"))
             self.assertEqual(message["userList"], {name: name})
         client.send_text(wire.encode(name, "exit"))
-        message = wire.chat_request(client.receive())
+        message = shown()
         self.assertEqual((message["userName"], message["type"], message["content"]), (name, "exit", "exit"))
         with self.assertRaises(Closed) as closed:
             client.receive()
@@ -102,6 +106,21 @@ class ChatRequest(ClientTest):
 
     def test_raw_header(self):
         self.talk_and_list(WebsocketClient, "/ws", {"username": ZHANG})
+
+    def test_the_list_is_learned_without_asking(self):
+        """The desktop client reads the list from `userList` alone, and asks for nothing."""
+        for library in LIBRARIES:
+            with self.subTest(library.name):
+                client = self.connect(library, "/ws/chat-request", {"username": "ann"})
+                other = self.connect(library, "/ws/chat-request", {"username": "bob"})
+                listed = lambda names: until(
+                    client, lambda raw: sorted(wire.chat_request(raw)["userList"]) == names
+                )
+                message = wire.chat_request(listed(["ann", "bob"]))
+                self.assertEqual(message["content"], "")
+                other.close()
+                listed(["ann"])
+                client.close()
 
 
 class Chatroom(ClientTest):
@@ -192,7 +211,9 @@ class Action(ClientTest):
                     self.assertEqual(self.request(four, "sendmsg", {"msgType": "text", "message": TEXT}, binary), 200)
                     for client in [three, four]:
                         push = json.loads(client.receive())["data"]
-                        self.assertEqual((push["from"], push["to"], push["content"]), ("4", "1", TEXT))
+                        self.assertEqual((push["from"], push["content"]), ("4", TEXT))
+                        self.assertEqual(push["to"], {three: ZHANG, four: "4"}[client])
+                        self.assertEqual(push["msgId"], "7")
                     three.close()
                     four.close()
 
@@ -254,7 +275,7 @@ class OldLoadScripts(ClientTest):
         )
         client = self.connect(WebsocketClient, "/ws")
         client.send_text(wire.encode("tom", "userlist"))
-        message = wire.chat_request(until(client, lambda raw: wire.chat_request(raw)["type"] == "userlist"))
+        message = wire.chat_request(until(client, lambda raw: wire.chat_request(raw)["content"]))
         self.assertEqual(message["userList"], {"tom": "tom"}, "all of them are one user")
 
     def test_document_002(self):
@@ -277,7 +298,7 @@ class Together(ClientTest):
             "chatroom": lambda client, text: client.send_text(wire.encode("talk", "", text)),
             "tutorial": lambda client, text: client.send_text(json.dumps({"type": "user", "content": text})),
             "action": lambda client, text: client.send_text(
-                json.dumps({"seq": 1, "action": "sendmsg", "data": {"msgType": "text", "message": text}})
+                json.dumps({"seq": "1", "action": "sendmsg", "data": {"msgType": "text", "message": text}})
             ),
         }
         clients = {}
@@ -296,7 +317,7 @@ class Together(ClientTest):
         clients["tutorial"].send_text(json.dumps({"type": "login", "content": "tutorial"}))
         until(clients["tutorial"], lambda text: '"login"' in text)
         login = {"appId": 1, "userId": "action", "groupsId": "1"}
-        clients["action"].send_text(json.dumps({"seq": 1, "action": "login", "data": login}))
+        clients["action"].send_text(json.dumps({"seq": "1", "action": "login", "data": login}))
         until(clients["action"], lambda text: '"response"' in text)
         for speaker, client in clients.items():
             text = f"{TEXT} {speaker}"

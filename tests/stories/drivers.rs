@@ -1,6 +1,9 @@
 //! One driver per dialect: how its clients come, talk, list, rename and exit, and what its frames say in common words.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use plaza::{
     codec::DIALECTS,
@@ -25,6 +28,8 @@ pub enum Shown {
         new: String,
     },
     List(Vec<String>),
+    /// A list that nobody asked for, where it looks different.
+    Changed(Vec<String>),
     /// Anything else, by its kind in the dialect.
     Other(&'static str, String),
     Close(u16),
@@ -87,6 +92,8 @@ static DRIVERS: [Driver; 6] = [
                 }
                 .encode_to_vec(),
             );
+            // The list that comes by itself, and the answer.
+            client.hear();
             client.hear();
             client
         },
@@ -123,6 +130,8 @@ static DRIVERS: [Driver; 6] = [
                 }
                 .encode_to_vec(),
             );
+            // The list that comes by itself, and the answer.
+            client.hear();
             client.hear();
             client
         },
@@ -309,6 +318,40 @@ impl Member {
     pub fn take(&mut self) -> Vec<Shown> {
         std::mem::take(&mut self.shown)
     }
+
+    /// The same without lists: some clients are sent them when somebody comes or goes, after a while.
+    pub fn take_events(&mut self) -> Vec<Shown> {
+        let mut shown = self.take();
+        shown.retain(|shown| !matches!(shown, Shown::List(_) | Shown::Changed(_)));
+        shown
+    }
+
+    /// Asks for the list until it names these users, in whatever order.
+    pub fn wait_for_list(&mut self, names: &[&str]) {
+        let ask = self.driver.list.unwrap();
+        let mut names = names.to_vec();
+        names.sort_unstable();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            self.say(&ask());
+            self.wait_until("a list", |shown| matches!(shown, Shown::List(_)));
+            let shown = self.take();
+            let is_it = shown.iter().any(|shown| {
+                let Shown::List(listed) = shown else { return false };
+                let mut listed: Vec<&str> = listed.iter().map(String::as_str).collect();
+                listed.sort_unstable();
+                listed == names
+            });
+            if is_it {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{} is not shown {names:?} but {shown:?}",
+                self.name
+            );
+        }
+    }
 }
 
 pub fn talk(from: &str, text: &str) -> Shown {
@@ -409,6 +452,7 @@ fn read_chat_request(heard: &Heard) -> Shown {
             assert_eq!(wire.content, "exit");
             Shown::Went(wire.user_name)
         }
+        "userlist" if wire.content.is_empty() => Shown::Changed(wire.user_list.into_keys().collect()),
         "userlist" => {
             let names: Vec<String> = wire.content.split_terminator(',').map(str::to_owned).collect();
             assert!(

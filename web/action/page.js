@@ -1,4 +1,5 @@
-// The pages of document 003: one to one at `/home/index?uid=1&to_uid=2`, a group at `/home/room?uid=1&groups_id=1`.
+// The pages of document 003: one to one at `/home/index?uid=1&to_uid=2`, a group at `/home/room?uid=1&groups_id=1` (1 is also
+// the group of a room page that names none).
 // Speaks the dialect `action`.
 
 import { link, webAddress } from '../dom.js';
@@ -7,14 +8,14 @@ import { isEncodedPicture } from '../images.js';
 import { encodedPicture, webPicture } from '../pictures.js';
 import { addNote, addTalk, byId, showState, stay, wire } from '../simple.js';
 
-/** The reference's pace; a user silent for six minutes is disconnected. */
+/** The reference's pace. */
 const HEARTBEAT_MS = 30_000;
 const APP_ID = 1;
 const SUCCESS = 200;
 
 const query = new URL(location.href).searchParams;
 const uid = query.get('uid') ?? '';
-const group = query.get('groups_id') ?? '0';
+const group = query.get('groups_id') ?? (location.pathname.endsWith('/home/room') ? '1' : '0');
 const toUid = query.get('to_uid') ?? '0';
 const inGroup = group !== '0';
 const complete = uid !== '' && (inGroup || toUid !== '0');

@@ -2,31 +2,40 @@
 //!
 //! A client logs in with a `userId` and says there whom its messages go to: one user (`toUid`, with `groupsId` `"0"`) or a
 //! group. A message is answered when it is accepted or refused, not when it is read. In a one to one chat only the other user
-//! gets it; in a group everybody does, the sender included. A client may log in again as the same user to turn to somebody
-//! else; under another `userId` it may not.
+//! gets it; in a group everybody does, the sender included, and `to` is the receiver's own id. A client may log in again as the
+//! same user to turn to somebody else; under another `userId` it may not.
+//!
+//! Apps are separate worlds ([`World`]): users, groups and direct messages of different `appId`s never meet. The first app that
+//! is configured shares the chat of all dialects.
 
 mod settings;
 mod wire;
 
-use std::{borrow::Cow, sync::LazyLock};
+use std::{
+    borrow::Cow,
+    sync::{Arc, LazyLock},
+};
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 pub use self::settings::{GROUP_PREFIX, Settings};
-use self::wire::{Code, Incoming, LoginData, Push, Scalar, SendData, kind, respond};
+use self::wire::{Code, HeartbeatData, Incoming, LoginData, Push, SendData, given, kind, kind_name, respond};
 use super::{
-    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
+    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, Reach,
     json::object,
     protobuf::{SYSTEM, unlike_system},
 };
 use crate::{
     chat::{
-        Command, Direct, ErrorCode, Happening, Hello, Reply, Request, RequestId, RoomName, Since, Talk, TalkKind,
-        UserName,
+        Command, Direct, Echo, ErrorCode, Happening, Hello, Reply, Request, RequestId, RoomName, Since, Talk, TalkKind,
+        UserName, World, local,
     },
     limits,
 };
+
+/// The name of the dialect of document 003.
+pub const NAME: &str = "action";
 
 /// The dialect of document 003.
 #[derive(Debug)]
@@ -71,10 +80,12 @@ enum Target {
 /// What the answer to a request needs.
 #[derive(Debug)]
 struct Pending {
-    seq: Scalar,
+    seq: String,
     action: Cow<'static, str>,
     /// Decided before the chat was asked.
     code: Option<Code>,
+    /// What a message that is sent with it is called.
+    kind: Option<Box<str>>,
 }
 
 impl Action {
@@ -99,14 +110,15 @@ impl Action {
 
 impl Dialect for Action {
     fn name(&self) -> &'static str {
-        "action"
+        NAME
     }
 
     fn profile(&self) -> Profile {
         Profile {
             greets: true,
             mail_by_name: true,
-            silent_after: Some(limits::ACTION_SILENT),
+            message_bytes: limits::NATIVE_MESSAGE_BYTES,
+            reach: Reach::Worlds,
             ..Profile::LEGACY
         }
     }
@@ -118,10 +130,7 @@ impl Dialect for Action {
     }
 
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
-        let hint = |key| {
-            let text = String::from_utf8(handshake.query_value(key)?).ok()?;
-            Scalar::Text(text).given()
-        };
+        let hint = |key| given(String::from_utf8(handshake.query_value(key)?).ok());
         Box::new(Connection {
             settings: self.settings(),
             hint_to: hint("to_uid"),
@@ -142,17 +151,16 @@ impl Dialect for Action {
         let gone = |user: &UserName, version: u64, out: &mut Frames| {
             Push {
                 action: "exit",
-                id: format!("exit-{version}-{group}"),
-                kind: TalkKind::Text,
+                id: &format!("exit-{version}-{group}"),
+                kind: kind_name(TalkKind::Text),
                 content: GONE,
-                from: &unlike_system(user),
-                to: group,
+                from: &shown(user),
                 at,
             }
-            .write(out);
+            .write_for_each(out);
         };
         match happening {
-            Happening::Talk(talk) => say_in_group(talk, group, out),
+            Happening::Talk(talk) => in_group(talk, group, |push| push.write_for_each(out)),
             Happening::Went { user, version, .. } => gone(user, *version, out),
             // Many at once are told as the last of them.
             Happening::Digest { version, last_went, .. } => {
@@ -162,17 +170,19 @@ impl Dialect for Action {
             }
             Happening::System { text } => Push {
                 action: "sendmsg",
-                id: format!("system-{at}-{group}"),
-                kind: TalkKind::Text,
+                id: &format!("system-{at}-{group}"),
+                kind: kind_name(TalkKind::Text),
                 content: text,
                 from: SYSTEM,
-                to: group,
                 at,
             }
-            .write(out),
+            .write_for_each(out),
             // The reference has no push for these.
-            Happening::Came { .. } | Happening::Renamed { .. } | Happening::Topic { .. } | Happening::Typing { .. } => {
-            }
+            Happening::Came { .. }
+            | Happening::Renamed { .. }
+            | Happening::Roster { .. }
+            | Happening::Topic { .. }
+            | Happening::Typing { .. } => {}
         }
     }
 }
@@ -183,8 +193,9 @@ impl Codec for Connection {
     }
 
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault> {
-        let Some(incoming) = object::<Incoming>(message.bytes()) else {
-            return Err(Fault::Refused(None, ErrorCode::Malformed.because(NOT_JSON)));
+        let incoming = match message.bytes().trim_ascii() {
+            b"null" => Incoming::default(),
+            bytes => object(bytes).ok_or_else(|| Fault::Refused(None, ErrorCode::Malformed.because(NOT_JSON)))?,
         };
         let seq = incoming.seq.unwrap_or_default();
         let action = match incoming.action.unwrap_or_default() {
@@ -193,7 +204,7 @@ impl Codec for Connection {
             action if action == "sendmsg" => "sendmsg",
             unknown => return Err(self.refuse(seq, unknown.into(), Code::NoRoute)),
         };
-        if matches!(&seq, Scalar::Text(text) if text.len() > limits::LEGACY_ECHO_BYTES) {
+        if seq.len() > limits::LEGACY_ECHO_BYTES {
             return Err(self.refuse(seq, action.into(), Code::BadParameters));
         }
         let outcome = if self.asked.is_full() {
@@ -201,14 +212,18 @@ impl Codec for Connection {
         } else {
             match action {
                 "login" => return self.log_in(seq, incoming.data, requests),
+                "heartbeat" => match read::<HeartbeatData>(incoming.data) {
+                    Ok(_) if self.session == Session::Out => Err(Code::NotLoggedIn),
+                    Ok(_) => Ok((Command::Ping, None)),
+                    Err(code) => Err(code),
+                },
                 _ if self.session == Session::Out => Err(Code::NotLoggedIn),
-                "heartbeat" => Ok(Command::Ping),
                 _ => self.message(incoming.data),
             }
         };
         match outcome {
-            Ok(command) => {
-                let id = self.ask(seq, action)?;
+            Ok((command, kind)) => {
+                let id = self.ask_as(seq, action, kind)?;
                 requests.push(Request { id, command });
                 Ok(())
             }
@@ -244,11 +259,13 @@ impl Codec for Connection {
                 answer(self.asked.take(id), code, out);
             }
             Reply::Renamed { new, .. } => self.session = Session::In(new.clone()),
-            Reply::Replayed { room, talk } => say_in_group(talk, self.settings.group(room), out),
+            Reply::Replayed { room, talk } => {
+                in_group(talk, self.settings.group(room), |push| push.write(self.own_id(), out));
+            }
             Reply::Direct(direct) => self.direct(direct, out),
             Reply::PeerWent { user } => {
                 if self.target == Target::User(user.clone()) {
-                    self.notice("exit", GONE, user.as_str(), at, out);
+                    self.notice("exit", GONE, local(user.as_str()), at, out);
                 }
             }
             Reply::System { text } => self.notice("sendmsg", text, SYSTEM, at, out),
@@ -266,10 +283,18 @@ impl Codec for Connection {
             | Reply::Goodbye { .. } => {}
         }
     }
+
+    fn echo(&self, id: RequestId) -> Option<Arc<Echo>> {
+        let pending = self.asked.get(id)?;
+        Some(Arc::new(Echo {
+            request: pending.seq.as_str().into(),
+            kind: pending.kind.clone(),
+        }))
+    }
 }
 
 impl Connection {
-    fn log_in(&mut self, seq: Scalar, data: Option<Box<RawValue>>, requests: &mut Vec<Request>) -> Result<(), Fault> {
+    fn log_in(&mut self, seq: String, data: Option<Box<RawValue>>, requests: &mut Vec<Request>) -> Result<(), Fault> {
         let (user, target, token) = match self.checked_login(data) {
             Ok(login) => login,
             Err(code) => return Err(self.refuse(seq, "login".into(), code)),
@@ -313,7 +338,7 @@ impl Connection {
     /// The same user logs in again, perhaps to talk to somebody else.
     fn turn_to(
         &mut self,
-        seq: Scalar,
+        seq: String,
         before: &Target,
         target: Target,
         requests: &mut Vec<Request>,
@@ -351,35 +376,38 @@ impl Connection {
 
     fn checked_login(&self, data: Option<Box<RawValue>>) -> Result<(UserName, Target, Option<String>), Code> {
         let data: LoginData = read(data)?;
-        let user = user_id(data.user_id)?;
-        let app = data.app_id.and_then(Scalar::given).and_then(|id| id.parse().ok());
-        if !app.is_some_and(|app: u32| self.settings.app_ids.contains(&app)) {
-            return Err(Code::NoApp);
-        }
-        let group = data
-            .groups_id
-            .and_then(Scalar::given)
-            .or_else(|| self.hint_group.clone());
-        let to = data.to_uid.and_then(Scalar::given).or_else(|| self.hint_to.clone());
-        let target = match (group, to) {
-            (Some(group), _) if group != ONE_TO_ONE => {
-                Target::Group(self.settings.room(&group).map_err(|_| Code::BadParameters)?)
-            }
-            (_, Some(to)) => Target::User(user_id(Some(Scalar::Text(to)))?),
-            (_, None) => Target::Nobody,
+        let user = given(data.user_id).ok_or(Code::BadUserId)?;
+        // In the common world first: what no user may be called is told before which apps there are.
+        let user = |world| user_id(world, &user);
+        user(World::Common)?;
+        let world = data.app_id.and_then(|app| self.settings.world(app));
+        let world = world.ok_or(Code::Unauthorized)?;
+        let group = given(data.groups_id).or_else(|| self.hint_group.clone());
+        let to = given(data.to_uid).or_else(|| self.hint_to.clone());
+        let in_group = |group: &str| {
+            let room = self.settings.room(world, group);
+            room.map(Target::Group).map_err(|_| Code::BadParameters)
         };
+        let target = match (group.as_deref(), to) {
+            (Some(ONE_TO_ONE), None) => Target::Nobody,
+            (Some(ONE_TO_ONE) | None, Some(to)) => Target::User(user_id(world, &to)?),
+            (Some(group), _) => in_group(group)?,
+            (None, None) => in_group(DEFAULT_GROUP)?,
+        };
+        let user = user(world)?;
         Ok((user, target, data.token.filter(|token| !token.is_empty())))
     }
 
-    fn message(&self, data: Option<Box<RawValue>>) -> Result<Command, Code> {
+    /// The command that sends a message, and what the client calls its kind. An empty message is one as well.
+    fn message(&self, data: Option<Box<RawValue>>) -> Result<(Command, Option<Box<str>>), Code> {
         let data: SendData = read(data)?;
-        let kind = kind(data.msg_type.as_deref()).ok_or(Code::BadParameters)?;
-        let text = data
-            .message
-            .filter(|text| !text.is_empty())
-            .ok_or(Code::BadParameters)?
-            .into();
-        match self.target.clone() {
+        let called = data.msg_type.unwrap_or_default();
+        let text = data.message.unwrap_or_default();
+        if called.len() > limits::LEGACY_ECHO_BYTES || text.len() > limits::TEXT_BYTES {
+            return Err(Code::BadParameters);
+        }
+        let (text, kind) = (text.into(), kind(&called));
+        let command = match self.target.clone() {
             Target::Nobody => Err(Code::BadParameters),
             Target::User(to) => Ok(Command::Direct {
                 to,
@@ -393,19 +421,26 @@ impl Connection {
                 kind,
                 key: None,
             }),
-        }
+        };
+        let called = (called != kind_name(kind)).then(|| called.into());
+        command.map(|command| (command, called))
     }
 
-    fn ask(&mut self, seq: Scalar, action: &'static str) -> Result<RequestId, Fault> {
+    fn ask(&mut self, seq: String, action: &'static str) -> Result<RequestId, Fault> {
+        self.ask_as(seq, action, None)
+    }
+
+    fn ask_as(&mut self, seq: String, action: &'static str, kind: Option<Box<str>>) -> Result<RequestId, Fault> {
         let pending = Pending {
             seq,
             action: action.into(),
             code: None,
+            kind,
         };
         self.asked.ask(pending).map(Some)
     }
 
-    fn refuse(&mut self, seq: Scalar, action: Cow<'static, str>, code: Code) -> Fault {
+    fn refuse(&mut self, seq: String, action: Cow<'static, str>, code: Code) -> Fault {
         let error = match code {
             Code::NotLoggedIn => ErrorCode::NoHello,
             Code::NoRoute => ErrorCode::UnknownRequest,
@@ -416,6 +451,7 @@ impl Connection {
             seq,
             action,
             code: Some(code),
+            kind: None,
         };
         match self.asked.ask(pending) {
             Ok(id) => Fault::Refused(Some(id), error.because(code.text())),
@@ -429,7 +465,7 @@ impl Connection {
             if id.is_none() && code == ErrorCode::Malformed {
                 out.text(NOT_JSON);
             } else if id.is_none() {
-                respond(&Scalar::default(), "", code.into(), out);
+                respond("", "", code.into(), out);
             }
             return;
         };
@@ -457,49 +493,69 @@ impl Connection {
         {
             return;
         }
+        let (from, to) = (local(talk.from.as_str()), local(direct.to.as_str()));
         Push {
             action: "sendmsg",
-            id: format!("{}-{}-{}-{}", talk.epoch, talk.seq, talk.from, direct.to),
-            kind: talk.kind,
+            id: &message_id(talk, format_args!("{from}-{to}")),
+            kind: called(talk),
             content: &talk.text,
-            from: &unlike_system(&talk.from),
-            to: direct.to.as_str(),
+            from: &unlike_system(from),
             at: talk.at,
         }
-        .write(out);
+        .write(to, out);
+    }
+
+    /// The id of the user who is logged in here.
+    fn own_id(&self) -> &str {
+        match &self.session {
+            Session::In(name) => local(name.as_str()),
+            Session::Out | Session::LoggingIn { .. } => "",
+        }
     }
 
     /// A push to this connection alone, without a number of its own.
     fn notice(&mut self, action: &'static str, content: &str, from: &str, at: u64, out: &mut Frames) {
         self.pushes = self.pushes.wrapping_add(1);
-        let to = match &self.session {
-            Session::In(name) => name.as_str(),
-            Session::Out | Session::LoggingIn { .. } => "",
-        };
         Push {
             action,
-            id: format!("{action}-{at}-{}", self.pushes),
-            kind: TalkKind::Text,
+            id: &format!("{action}-{at}-{}", self.pushes),
+            kind: kind_name(TalkKind::Text),
             content,
             from,
-            to,
             at,
         }
-        .write(out);
+        .write(self.own_id(), out);
     }
 }
 
-fn say_in_group(talk: &Talk, group: &str, out: &mut Frames) {
-    Push {
+/// The push of a message in a group.
+fn in_group(talk: &Talk, group: &str, write: impl FnOnce(&Push<'_>)) {
+    write(&Push {
         action: "sendmsg",
-        id: format!("{}-{}-{group}", talk.epoch, talk.seq),
-        kind: talk.kind,
+        id: &message_id(talk, format_args!("{group}")),
+        kind: called(talk),
         content: &talk.text,
-        from: &unlike_system(&talk.from),
-        to: group,
+        from: &shown(&talk.from),
         at: talk.at,
+    });
+}
+
+/// What the sender called its request; of a message from the store or from another dialect, its number in its conversation.
+fn message_id<'t>(talk: &'t Talk, conversation: std::fmt::Arguments<'_>) -> Cow<'t, str> {
+    match &talk.echo {
+        Some(echo) => Cow::Borrowed(&echo.request),
+        None => Cow::Owned(format!("{}-{}-{conversation}", talk.epoch, talk.seq)),
     }
-    .write(out);
+}
+
+/// What the sender called the kind of its message.
+fn called(talk: &Talk) -> &str {
+    let called = talk.echo.as_ref().and_then(|echo| echo.kind.as_deref());
+    called.unwrap_or(kind_name(talk.kind))
+}
+
+fn shown(user: &UserName) -> Cow<'_, str> {
+    unlike_system(local(user.as_str()))
 }
 
 fn answer(pending: Option<Pending>, code: Code, out: &mut Frames) {
@@ -518,19 +574,23 @@ fn join_of(room: RoomName, id: RequestId) -> Request {
     }
 }
 
-fn read<T: DeserializeOwned>(data: Option<Box<RawValue>>) -> Result<T, Code> {
-    data.and_then(|data| object(data.get().as_bytes()))
-        .ok_or(Code::BadParameters)
+/// The data of a request; none is as good as an empty object.
+fn read<T: DeserializeOwned + Default>(data: Option<Box<RawValue>>) -> Result<T, Code> {
+    match data {
+        None => Ok(T::default()),
+        Some(data) => object(data.get().as_bytes()).ok_or(Code::BadParameters),
+    }
 }
 
-fn user_id(given: Option<Scalar>) -> Result<UserName, Code> {
-    let id = given.and_then(Scalar::given).ok_or(Code::BadUserId)?;
-    if id.chars().count() >= limits::ACTION_USER_ID_CHARS {
+fn user_id(world: World, id: &str) -> Result<UserName, Code> {
+    if id.len() >= limits::ACTION_USER_ID_BYTES {
         return Err(Code::BadUserId);
     }
-    UserName::parse(&id).map_err(|_| Code::BadUserId)
+    world.user(id).map_err(|_| Code::BadUserId)
 }
 
+/// The group of a client that names neither a group nor a user.
+pub const DEFAULT_GROUP: &str = "1";
 /// `groupsId` of a one to one chat.
 const ONE_TO_ONE: &str = "0";
 const ENTERED: &str = "连接成功";

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::chat::{NameFault, RoomName};
+use crate::chat::{NameFault, RoomName, World, local};
 
 /// What an operator may set. The server makes one at its start and keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The `appId`s that may log in.
+    /// The `appId`s that may log in. The first one shares the chat of all dialects; each other one is a world of its own.
     pub app_ids: Vec<u32>,
-    /// Groups that are rooms of another name than `group:<id>`.
+    /// Groups of the first app that are rooms of another name than `group:<id>`.
     groups: BTreeMap<String, RoomName>,
 }
 
@@ -19,11 +19,19 @@ impl Settings {
         Self { app_ids, groups }
     }
 
-    /// The room of a group.
-    pub fn room(&self, group: &str) -> Result<RoomName, NameFault> {
-        match self.groups.get(group) {
-            Some(room) => Ok(room.clone()),
-            None => RoomName::parse(&format!("{GROUP_PREFIX}{group}")),
+    /// The world of an app; `None`: it may not log in.
+    pub fn world(&self, app: u32) -> Option<World> {
+        match self.app_ids.iter().position(|known| *known == app)? {
+            0 => Some(World::Common),
+            _ => Some(World::App(app)),
+        }
+    }
+
+    /// The room of a group in this world.
+    pub fn room(&self, world: World, group: &str) -> Result<RoomName, NameFault> {
+        match (world, self.groups.get(group)) {
+            (World::Common, Some(room)) => Ok(room.clone()),
+            (World::Common | World::App(_), _) => world.room(&format!("{GROUP_PREFIX}{group}")),
         }
     }
 
@@ -31,7 +39,10 @@ impl Settings {
     pub fn group<'a>(&'a self, room: &'a RoomName) -> &'a str {
         match self.groups.iter().find(|(_, other)| *other == room) {
             Some((group, _)) => group,
-            None => room.as_str().strip_prefix(GROUP_PREFIX).unwrap_or(room.as_str()),
+            None => {
+                let name = local(room.as_str());
+                name.strip_prefix(GROUP_PREFIX).unwrap_or(name)
+            }
         }
     }
 

@@ -161,37 +161,49 @@ fn a_refused_login_is_answered_once_and_may_be_tried_again() {
 #[test]
 fn user_ids_and_app_ids_are_checked() {
     let bad_id = response("login", 1002, "非法的用户Id");
-    for id in ["", "null", "12345678901234567890", " ", "a\\u0000b", "a\\nb"] {
+    for id in [
+        "",
+        "null",
+        "12345678901234567890",
+        "一二三四五六七",
+        " ",
+        "a\\u0000b",
+        "a\\nb",
+        "⟦2⟧1",
+    ] {
         assert_eq!(refused(&mut opened(), &login(id, "2", "0")), bad_id, "{id}");
     }
-    assert!(
-        ask(
-            &mut opened(),
-            &login("一二三四五六七八九十一二三四五六七八九", "2", "0")
-        )
-        .is_ok()
-    );
+    for id in ["1234567890123456789", "一二三四五六"] {
+        assert!(ask(&mut opened(), &login(id, "2", "0")).is_ok(), "{id}");
+    }
     assert_eq!(refused(&mut opened(), &login("1", "null\\u0000", "0")), bad_id);
-    for app in ["3", "\"3\"", "null", "\"\"", "1.5", "-1", "99999999999"] {
-        let text = format!(r#"{{"seq":"s-1","action":"login","data":{{"userId":"1","appId":{app}}}}}"#);
-        assert_eq!(
-            refused(&mut opened(), &text),
-            response("login", 1011, "appid不存在"),
-            "{app}"
-        );
+    let unauthorized = response("login", 1003, "未授权");
+    let bad_parameters = response("login", 1001, "参数不合法");
+    let with_app = |app: &str| format!(r#"{{"seq":"s-1","action":"login","data":{{"userId":"1","appId":{app}}}}}"#);
+    for app in ["3", "0", "null", "4294967295"] {
+        assert_eq!(refused(&mut opened(), &with_app(app)), unauthorized, "{app}");
     }
-    for app in ["1", "2", "\"1\"", "\"2\""] {
-        let text = format!(r#"{{"seq":"s-1","action":"login","data":{{"userId":5,"appId":{app},"toUid":6}}}}"#);
-        let requests = ask(&mut opened(), &text).unwrap();
-        assert_eq!(requests[1].command, Command::Watch { user: user("6") });
+    let without_app = r#"{"seq":"s-1","action":"login","data":{"userId":"1"}}"#;
+    assert_eq!(refused(&mut opened(), without_app), unauthorized);
+    for app in ["\"1\"", "\"\"", "1.5", "-1", "99999999999", "[1]"] {
+        assert_eq!(refused(&mut opened(), &with_app(app)), bad_parameters, "{app}");
     }
-    for data in ["[]", "7", "{\"userId\":{}}", "null"] {
+    for data in [
+        "[]",
+        "7",
+        "\"x\"",
+        "{\"userId\":{}}",
+        "{\"userId\":1,\"appId\":1}",
+        "{\"userId\":\"1\",\"appId\":1,\"toUid\":2}",
+        "{\"userId\":\"1\",\"appId\":1,\"groupsId\":1}",
+    ] {
         let text = format!(r#"{{"seq":"s-1","action":"login","data":{data}}}"#);
-        assert_eq!(
-            refused(&mut opened(), &text),
-            response("login", 1001, "参数不合法"),
-            "{data}"
-        );
+        assert_eq!(refused(&mut opened(), &text), bad_parameters, "{data}");
+    }
+    // Nothing at all is an empty object: the user id is missing first.
+    for nothing in [r#""data":{}"#, r#""data":null"#, r#""x":1"#] {
+        let text = format!(r#"{{"seq":"s-1","action":"login",{nothing}}}"#);
+        assert_eq!(refused(&mut opened(), &text), bad_id, "{nothing}");
     }
 }
 
@@ -202,17 +214,18 @@ fn app_ids_and_the_group_of_the_lobby_are_settings() {
         let games = ("5".to_owned(), RoomName::parse("games").unwrap());
         Settings::new(vec![9], [lobby, games].into())
     });
-    assert_eq!(SETTINGS.room("5").unwrap().as_str(), "games");
+    let common = World::Common;
+    assert_eq!(SETTINGS.room(common, "5").unwrap().as_str(), "games");
     assert_eq!(SETTINGS.group(&RoomName::parse("games").unwrap()), "5");
     let mut client = Action::new(&SETTINGS).open(&silent());
     assert_eq!(
         refused(&mut client, &login("1", "2", "0")),
-        response("login", 1011, "appid不存在")
+        response("login", 1003, "未授权")
     );
-    assert_eq!(SETTINGS.room("main").unwrap(), RoomName::lobby());
-    assert_eq!(SETTINGS.room("1").unwrap().as_str(), "group:1");
+    assert_eq!(SETTINGS.room(common, "main").unwrap(), RoomName::lobby());
+    assert_eq!(SETTINGS.room(common, "1").unwrap().as_str(), "group:1");
     assert_eq!(SETTINGS.group(&RoomName::lobby()), "main");
-    assert_eq!(SETTINGS.group(&SETTINGS.room("1").unwrap()), "1");
+    assert_eq!(SETTINGS.group(&SETTINGS.room(common, "1").unwrap()), "1");
 }
 
 #[test]
@@ -227,7 +240,47 @@ fn the_query_hints_at_what_the_login_leaves_out() {
     assert!(
         matches!(&ask(&mut client, text).unwrap()[1].command, Command::Join { room, .. } if room.as_str() == "group:7")
     );
-    assert_eq!(ask(&mut opened(), text).unwrap().len(), 1);
+}
+
+#[test]
+fn a_login_that_names_neither_group_nor_user_is_into_group_1() {
+    for (data, room) in [
+        (r#"{"userId":"1","appId":1}"#, "lobby"),
+        (r#"{"userId":"1","appId":1,"toUid":"","groupsId":"null"}"#, "lobby"),
+        (r#"{"userId":"1","appId":2}"#, "⟦2⟧group:1"),
+    ] {
+        let text = format!(r#"{{"seq":"s-1","action":"login","data":{data}}}"#);
+        let requests = ask(&mut opened(), &text).unwrap();
+        assert!(
+            matches!(&requests[1].command, Command::Join { room: joined, .. } if joined.as_str() == room),
+            "{requests:?}"
+        );
+    }
+}
+
+#[test]
+fn users_groups_and_peers_of_a_further_app_have_names_of_their_own_and_are_shown_without_its_mark() {
+    let mut client = opened();
+    let login = r#"{"seq":"s-1","action":"login","data":{"userId":"72","appId":2,"toUid":"1","groupsId":"0"}}"#;
+    let requests = ask(&mut client, login).unwrap();
+    assert!(matches!(&requests[0].command, Command::Hello(hello) if hello.name == Some(user("⟦2⟧72"))));
+    assert_eq!(requests[1].command, Command::Watch { user: user("⟦2⟧1") });
+    told(&mut client, requests[0].id, &welcome("⟦2⟧72"));
+    let push = &told(&mut client, None, &direct("⟦2⟧1", "⟦2⟧72", "psst"))[0];
+    assert!(
+        push.contains(r#""msgId":"7-42-1-72""#) && push.contains(r#""from":"1","to":"72""#),
+        "{push}"
+    );
+    let went_push = &told(&mut client, None, &Reply::PeerWent { user: user("⟦2⟧1") })[0];
+    assert!(went_push.contains(r#""from":"1","to":"72""#), "{went_push}");
+    let push = &seen("⟦2⟧group:7", &Happening::Talk(talk("⟦2⟧1", "hi")))[0];
+    assert!(
+        push.contains(r#""msgId":"7-42-7""#) && push.contains(r#""from":"1""#),
+        "{push}"
+    );
+    // Under the same id in another app somebody else would log in.
+    let other = r#"{"seq":"s-1","action":"login","data":{"userId":"72","appId":1,"toUid":"1","groupsId":"0"}}"#;
+    assert_eq!(refused(&mut client, other), response("login", 1009, "操作失败"));
 }
 
 #[test]
@@ -263,17 +316,26 @@ fn a_heartbeat_is_200_when_logged_in_and_1000_before() {
         told(&mut client, requests[0].id, &Reply::Pong { at: AT }),
         [response("heartbeat", 200, "Success")]
     );
-    assert_eq!(
-        Action::DEFAULT.profile().silent_after,
-        Some(std::time::Duration::from_secs(360))
-    );
+    for data in ["[]", "7", "\"x\""] {
+        let text = heartbeat.replace("{}", data);
+        for client in [&mut client, &mut opened()] {
+            assert_eq!(
+                refused(client, &text),
+                response("heartbeat", 1001, "参数不合法"),
+                "{data}"
+            );
+        }
+    }
+    let bare = r#"{"seq":"s-1","action":"heartbeat"}"#;
+    assert_eq!(ask(&mut client, bare).unwrap()[0].command, Command::Ping);
+    assert_eq!(Action::DEFAULT.profile().silent_after, None);
 }
 
 #[test]
 fn a_message_is_answered_only_when_it_is_accepted_or_refused() {
     let mut client = one_to_one();
     let send = |seq: u32| {
-        format!(r#"{{"seq":{seq},"action":"sendmsg","data":{{"msgType":"text","message":"你好","toUid":"9"}}}}"#)
+        format!(r#"{{"seq":"{seq}","action":"sendmsg","data":{{"msgType":"text","message":"你好","toUid":"9"}}}}"#)
     };
     let first = ask(&mut client, &send(1)).unwrap();
     let second = ask(&mut client, &send(2)).unwrap();
@@ -282,17 +344,17 @@ fn a_message_is_answered_only_when_it_is_accepted_or_refused() {
     );
     assert_eq!(
         told(&mut client, second[0].id, &error(ErrorCode::StoreFailed)),
-        [r#"{"seq":2,"action":"sendmsg","response":{"code":1008,"msg":"存储错误","data":null}}"#]
+        [r#"{"seq":"2","action":"sendmsg","response":{"code":1008,"msg":"存储错误","data":null}}"#]
     );
     assert_eq!(
         told(&mut client, first[0].id, &ack()),
-        [r#"{"seq":1,"action":"sendmsg","response":{"code":200,"msg":"Success","data":null}}"#]
+        [r#"{"seq":"1","action":"sendmsg","response":{"code":200,"msg":"Success","data":null}}"#]
     );
     assert_eq!(told(&mut client, first[0].id, &ack()), [""; 0]);
 }
 
 #[test]
-fn every_kind_of_message_is_sent_and_no_other() {
+fn every_kind_of_message_is_sent_an_empty_one_too() {
     let mut client = one_to_one();
     for (name, kind) in [
         ("text", TalkKind::Text),
@@ -307,13 +369,41 @@ fn every_kind_of_message_is_sent_and_no_other() {
         talk.kind = kind;
         assert!(seen("lobby", &Happening::Talk(talk))[0].contains(&format!(r#""msgType":"{name}""#)));
     }
+    for (data, kind, called) in [
+        (r#"{"msgType":"img","message":"m"}"#, TalkKind::Image, Some("img")),
+        (r#"{"msgType":"file","message":"m"}"#, TalkKind::Text, Some("file")),
+        (r#"{"msgType":"","message":"m"}"#, TalkKind::Text, Some("")),
+        (r#"{"message":"m"}"#, TalkKind::Text, Some("")),
+        (r#"{"msgType":"text","message":""}"#, TalkKind::Text, None),
+        (r#"{"msgType":"text"}"#, TalkKind::Text, None),
+        ("{}", TalkKind::Text, Some("")),
+        ("null", TalkKind::Text, Some("")),
+    ] {
+        let text = format!(r#"{{"seq":"s-1","action":"sendmsg","data":{data}}}"#);
+        let requests = ask(&mut client, &text).unwrap();
+        assert!(
+            matches!(&requests[0].command, Command::Direct { kind: asked, .. } if *asked == kind),
+            "{data}"
+        );
+        let echo = client.echo(requests[0].id).unwrap();
+        assert_eq!((&*echo.request, echo.kind.as_deref()), ("s-1", called), "{data}");
+        let mut talk = talk("2", "m");
+        talk.echo = Some(echo);
+        let push = &seen("lobby", &Happening::Talk(talk))[0];
+        assert!(
+            push.contains(&format!(r#""msgId":"s-1","msgType":"{}""#, called.unwrap_or("text"))),
+            "{push}"
+        );
+    }
+    let long = format!(
+        r#"{{"msgType":"text","message":"{}"}}"#,
+        "x".repeat(limits::TEXT_BYTES + 1)
+    );
     for data in [
-        r#"{"msgType":"gif","message":"m"}"#,
-        r#"{"msgType":"text","message":""}"#,
-        r#"{"msgType":"text"}"#,
         r#"{"msgType":"text","message":7}"#,
+        r#"{"msgType":7,"message":"m"}"#,
         "[]",
-        "null",
+        &long,
     ] {
         let text = format!(r#"{{"seq":"s-1","action":"sendmsg","data":{data}}}"#);
         assert_eq!(
@@ -337,7 +427,7 @@ fn a_group_message_is_a_talk_in_its_room_and_a_push_to_all_with_a_stable_id() {
     assert!(matches!(&sent[0].command, Command::Talk { room, .. } if room.as_str() == "group:7"));
     let push = |group: &str| {
         format!(
-            r#"{{"code":200,"msg":"success","data":{{"action":"sendmsg","msgId":"7-42-{group}","msgType":"text","content":"hi","from":"张三","to":"{group}","msgTimestamp":"1767323045"}}}}"#
+            r#"{{"code":200,"msg":"success","data":{{"action":"sendmsg","msgId":"7-42-{group}","msgType":"text","content":"hi","from":"张三","to":"ann","msgTimestamp":"1767323045"}}}}"#
         )
     };
     assert_eq!(seen("group:7", &Happening::Talk(talk("张三", "hi"))), [push("7")]);
@@ -372,7 +462,7 @@ fn peer_and_group_learn_that_a_user_left() {
         assert_eq!(
             seen("group:7", &went("2", how)),
             [
-                r#"{"code":200,"msg":"success","data":{"action":"exit","msgId":"exit-6-7","msgType":"text","content":"用户已经离开","from":"2","to":"7","msgTimestamp":"1767323045"}}"#
+                r#"{"code":200,"msg":"success","data":{"action":"exit","msgId":"exit-6-7","msgType":"text","content":"用户已经离开","from":"2","to":"ann","msgTimestamp":"1767323045"}}"#
             ]
         );
     }
@@ -390,10 +480,21 @@ fn what_is_not_json_and_what_has_no_route_have_the_references_words() {
         refused(&mut client, r#"{"seq":"s-1","action":"fly","data":{}}"#),
         response("fly", 1010, "路由不存在")
     );
-    assert_eq!(
-        refused(&mut client, "{}"),
-        r#"{"seq":"","action":"","response":{"code":1010,"msg":"路由不存在","data":null}}"#
-    );
+    for nothing in ["{}", "null", " null "] {
+        assert_eq!(
+            refused(&mut client, nothing),
+            r#"{"seq":"","action":"","response":{"code":1010,"msg":"路由不存在","data":null}}"#
+        );
+    }
+    for wrong in [
+        r#"{"seq":1,"action":"heartbeat","data":{}}"#,
+        r#"{"seq":"1","action":7,"data":{}}"#,
+        "[]",
+        "7",
+        "nul",
+    ] {
+        assert_eq!(refused(&mut client, wrong), "数据不合法", "{wrong}");
+    }
     let sent = r#"{"seq":"s-1","action":"sendmsg","data":{"msgType":"text","message":"x"}}"#;
     assert_eq!(refused(&mut opened(), sent), response("sendmsg", 1000, "未登录"));
     let long = format!(r#"{{"seq":"{}","action":"heartbeat"}}"#, "x".repeat(65));
@@ -402,7 +503,8 @@ fn what_is_not_json_and_what_has_no_route_have_the_references_words() {
 
 #[test]
 fn malformed_frames_are_answered_with_the_text_of_document_003() {
-    for frame in malformed() {
+    // `null` is an empty request to the original.
+    for frame in malformed().into_iter().filter(|frame| frame != b"null") {
         let mut client = one_to_one();
         match client.decode(Message::Text(&frame), &mut Vec::new()) {
             Err(Fault::Refused(id, refusal)) => {

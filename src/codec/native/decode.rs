@@ -7,8 +7,8 @@ use std::sync::Arc;
 use super::quoted;
 use crate::{
     chat::{
-        ClientId, Command, Conversation, ErrorCode, Hello, Key, Page, Position, Refusal, ResumeFrom, RoomName, Since,
-        TalkKind, UserName,
+        ClientId, Command, Conversation, ErrorCode, Hello, Key, ListOrder, Page, Position, Refusal, ResumeFrom,
+        RoomName, Since, TalkKind, UserName,
     },
     limits,
     proto::{
@@ -280,6 +280,7 @@ fn page(field: &str, after: String, limit: u32) -> Result<Page, Refusal> {
         }
     };
     Ok(Page {
+        order: ListOrder::Name,
         after,
         limit: self::limit(limit),
     })

@@ -12,8 +12,8 @@ use crate::{
     proto::plaza::{self, server_message::Event},
 };
 
-/// What a member is told: a message of the server's own accord.
-pub(super) fn happening(room: &RoomName, happening: &Happening) -> plaza::ServerMessage {
+/// What a member is told: a message of the server's own accord; `None` where other messages say the same.
+pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<plaza::ServerMessage> {
     let room = room.to_string();
     let event = match happening {
         Happening::Talk(talk) => Event::Message(message(room, talk)),
@@ -71,6 +71,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> plaza::Server
             names: names(sample),
             ..Default::default()
         }),
+        Happening::Roster { users: _ } => return None,
         Happening::Topic { topic, from } => Event::Topic(plaza::Topic {
             room,
             topic: topic.to_string(),
@@ -85,10 +86,10 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> plaza::Server
             text: text.to_string(),
         }),
     };
-    plaza::ServerMessage {
+    Some(plaza::ServerMessage {
         id: 0,
         event: Some(event),
-    }
+    })
 }
 
 /// What one session is told; `None` where the protocol has no words for it.

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::{
     chat::{ErrorCode, Happening, Refusal, Reply, Request, RequestId, RoomName},
-    codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile},
+    codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile, Reach},
     limits,
     proto::plaza,
 };
@@ -65,7 +65,7 @@ impl Dialect for Native {
             lag: LagPolicy::Gap,
             busy: BusyPolicy::Tell,
             sees_own_coming: false,
-            notices_carry_list: false,
+            reach: Reach::Common,
             greets: false,
             sees_own_going: false,
             mail_by_name: false,
@@ -91,7 +91,9 @@ impl Dialect for Native {
         } else {
             Form::Json
         };
-        form.write(&encode::happening(room, happening), out);
+        if let Some(message) = encode::happening(room, happening) {
+            form.write(&message, out);
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use prost::Message as _;
 
 use super::{Client, FakeSocket, World};
 use crate::{
-    chat::{RoomName, SessionId, ShardId},
-    codec::{Handshake, NATIVE, native, number_of},
+    chat::{ListOrder, RoomName, SessionId, ShardId},
+    codec::{self, Handshake, NATIVE, native, number_of},
     proto::plaza::{self, client_message::Request as Ask},
     shard::reading::Reading,
 };
@@ -37,6 +37,8 @@ impl World {
                 .map_or_else(Vec::new, |_| format!("username={name}").into_bytes()),
             login_username: None,
             username: named,
+            client: codec::Client::Page,
+            listener: 0,
             subprotocol,
         };
         self.open(shard, speaks, handshake, number_of(dialect))
@@ -219,7 +221,7 @@ impl World {
     pub(in crate::shard) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
         let room = RoomName::parse(room).unwrap();
         let home = usize::from(self.directory.home_of(room.as_str()).0);
-        let list = self.engines[home].home.roster(&room, 0);
+        let list = self.engines[home].home.roster(&room, ListOrder::Name, 0);
         (
             list.names.iter().map(|name| name.as_str().to_owned()).collect(),
             list.online,

@@ -17,3 +17,4 @@ mod rooms;
 mod saying;
 mod slow_readers;
 mod timers;
+mod uncertain;

@@ -246,6 +246,8 @@ fn a_silent_connection_on_the_plain_path_becomes_a_dialect_when_the_hold_is_over
         query: Vec::new(),
         login_username: None,
         username: None,
+        client: crate::codec::Client::Program,
+        listener: 0,
         subprotocol: None,
     };
     let client = world.open(0, Speaks::Legacy("tutorial"), silent, None);

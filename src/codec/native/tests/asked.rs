@@ -1,6 +1,7 @@
 //! What clients ask.
 
 use super::*;
+use crate::chat::ListOrder;
 
 #[test]
 fn every_request_is_read_from_json() {
@@ -72,6 +73,7 @@ fn every_request_is_read_from_json() {
             Command::Users {
                 room: room("lobby"),
                 page: Page {
+                    order: ListOrder::Name,
                     after: Some("bob".into()),
                     limit: limits::PAGE_ENTRIES,
                 },
@@ -80,7 +82,11 @@ fn every_request_is_read_from_json() {
         (
             r#"{"rooms":{"limit":3}}"#,
             Command::Rooms {
-                page: Page { after: None, limit: 3 },
+                page: Page {
+                    after: None,
+                    limit: 3,
+                    order: ListOrder::Name,
+                },
             },
         ),
         (

@@ -24,6 +24,8 @@ fn codec(subprotocol: Option<&'static str>) -> Box<dyn Codec> {
         query: Vec::new(),
         login_username: None,
         username: None,
+        client: crate::codec::Client::Program,
+        listener: 0,
         subprotocol,
     })
 }

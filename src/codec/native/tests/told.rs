@@ -51,6 +51,7 @@ fn talk() -> Talk {
         session: SessionTag(0xAB),
         text: "a \"b\"\n".into(),
         kind: TalkKind::Image,
+        echo: None,
     }
 }
 
@@ -434,6 +435,7 @@ fn a_replayed_talk_is_the_same_json_as_when_it_was_said() {
                 session: SessionTag(u32::MAX),
                 text: text.into(),
                 kind,
+                echo: None,
                 ..talk()
             };
             let replayed = Reply::Replayed {

@@ -1,0 +1,121 @@
+//! Worlds: groups of users and rooms that never meet. Nearly everybody is in the common one; each further app of document 003
+//! is a world of its own.
+//!
+//! The names of an app's users and rooms begin with its mark, `⟦<app>⟧`. They are valid names, so that everything that goes by
+//! names (rooms, inboxes, lists, watches) keeps worlds apart by itself. What keeps them closed is that nobody else can say such a
+//! name: [`Command::marked_name`](super::Command::marked_name) is refused to clients of other dialects, and lists for them leave
+//! marked rooms out.
+
+use super::{NameFault, RoomName, UserName};
+
+/// Where a user's names have their meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum World {
+    /// The chat that all dialects share.
+    Common,
+    /// An app of document 003.
+    App(u32),
+}
+
+impl World {
+    /// A user of this world, by the name that is said there.
+    ///
+    /// # Errors
+    /// When it is no name, or one that bears a mark already.
+    pub fn user(self, name: &str) -> Result<UserName, NameFault> {
+        let said = unmarked(UserName::parse(name)?, UserName::as_str)?;
+        match self {
+            Self::Common => Ok(said),
+            Self::App(app) => UserName::parse(&marked(app, said.as_str())),
+        }
+    }
+
+    /// A room of this world, by the name that is said there.
+    ///
+    /// # Errors
+    /// See [`World::user`].
+    pub fn room(self, name: &str) -> Result<RoomName, NameFault> {
+        let said = unmarked(RoomName::parse(name)?, RoomName::as_str)?;
+        match self {
+            Self::Common => Ok(said),
+            Self::App(app) => RoomName::parse(&marked(app, said.as_str())),
+        }
+    }
+
+    /// What the names of this world begin with, followed by `rest`.
+    pub fn prefix(self, rest: &str) -> String {
+        match self {
+            Self::Common => rest.to_owned(),
+            Self::App(app) => marked(app, rest),
+        }
+    }
+}
+
+/// Whether the name belongs to the world of an app.
+pub fn is_marked(name: &str) -> bool {
+    name.starts_with(MARK)
+}
+
+/// A name as it is said in its own world.
+pub fn local(name: &str) -> &str {
+    match name.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK_END)) {
+        Some((_, name)) => name,
+        None => name,
+    }
+}
+
+/// All marked names stand between these two in the order of names.
+pub(super) const MARKED: (&str, &str) = ("⟦", "⟧");
+
+fn marked(app: u32, name: &str) -> String {
+    format!("{MARK}{app}{MARK_END}{name}")
+}
+
+fn unmarked<N>(name: N, text: impl Fn(&N) -> &str) -> Result<N, NameFault> {
+    if is_marked(text(&name)) {
+        Err(NameFault::Marked)
+    } else {
+        Ok(name)
+    }
+}
+
+const MARK: char = '⟦';
+const MARK_END: char = '⟧';
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn each_world_has_names_of_its_own_that_are_said_without_the_mark() {
+        assert_eq!(World::Common.user("72").unwrap().as_str(), "72");
+        let user = World::App(2).user(" 72 ").unwrap();
+        assert_eq!((user.as_str(), local(user.as_str())), ("⟦2⟧72", "72"));
+        let room = World::App(2).room("group:1").unwrap();
+        assert_eq!((room.as_str(), local(room.as_str())), ("⟦2⟧group:1", "group:1"));
+        // What is stored is read as a plain name.
+        assert_eq!(UserName::parse(user.as_str()).unwrap(), user);
+        assert!(is_marked(user.as_str()) && !is_marked("72") && !is_marked("7⟦2⟧"));
+    }
+
+    #[test]
+    fn nobody_can_say_a_name_of_another_world() {
+        for world in [World::Common, World::App(2)] {
+            for name in ["⟦2⟧72", " ⟦2⟧72", "⟦x", "⟦"] {
+                assert_eq!(world.user(name), Err(NameFault::Marked), "{name}");
+                assert!(world.room(name).is_err(), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn marked_names_stand_together_in_the_order_of_names() {
+        for name in ["⟦2⟧72", "⟦", "⟦\u{10FFFF}"] {
+            assert!((MARKED.0..MARKED.1).contains(&name));
+        }
+        for name in ["lobby", "张三", "⟧", "\u{27E5}x"] {
+            assert!(!(MARKED.0..MARKED.1).contains(&name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Members of plain `/ws` whose dialect is not known yet: nothing is lost, nothing comes twice, and a guess can be corrected.
+
+use super::super::testing::{OPEN, Speaks, Told, World, masked};
+use crate::{
+    codec::{Client, Handshake},
+    limits,
+};
+
+/// A client of plain `/ws` that only its header names.
+fn named(world: &mut World, name: &str) -> usize {
+    let handshake = Handshake {
+        peer: "192.0.2.7:50123".parse().unwrap(),
+        query: Vec::new(),
+        login_username: None,
+        username: Some(name.as_bytes().to_vec()),
+        client: Client::Program,
+        listener: 0,
+        subprotocol: None,
+    };
+    world.open(0, Speaks::Legacy("chatroom"), handshake, None)
+}
+
+/// `{type: "talk", user_name, content}` of document 002.
+fn in_chatroom(from: &str, text: &str) -> Vec<u8> {
+    strings(&["talk", from, text])
+}
+
+/// `{userName, type: "talk", content}` of document 001.
+fn in_chat_request(from: &str, text: &str) -> Vec<u8> {
+    strings(&[from, "talk", text])
+}
+
+fn strings(fields: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (number, text) in (1u8..).zip(fields) {
+        bytes.extend([number << 3 | 2, text.len() as u8]);
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes
+}
+
+/// What it was told that is a talk.
+fn talks(world: &mut World, client: usize) -> Vec<Vec<u8>> {
+    let told = world.told(client).into_iter();
+    told.filter_map(|told| match told {
+        Told::Legacy(payload) if payload.windows(4).any(|word| word == b"talk") => Some(payload),
+        Told::Legacy(_) | Told::Native(_) | Told::Ping | Told::Pong(_) | Told::Close(_) => None,
+    })
+    .collect()
+}
+
+#[test]
+fn events_and_direct_messages_wait_for_the_first_message_and_come_in_its_dialect() {
+    let mut world = World::new(2);
+    let bob = named(&mut world, "bob");
+    let ada = world.user(1, "ada");
+    world.join(ada, "lobby");
+    world.calm();
+    assert_eq!(world.users("lobby").0, ["ada", "bob"]);
+    world.talk(ada, "lobby", "one");
+    world.direct(ada, "bob", "two");
+    world.talk(ada, "lobby", "three");
+    world.pass_ms(1_000);
+    assert_eq!(world.told(bob), [], "its dialect is not known");
+    world.give(bob, masked(2, &strings(&["bob", "talk", "I speak"])));
+    world.calm();
+    let mut told = talks(&mut world, bob);
+    told.sort();
+    let mut expected = [
+        in_chat_request("ada", "one"),
+        in_chat_request("ada→bob", "two"),
+        in_chat_request("ada", "three"),
+        in_chat_request("bob", "I speak"),
+    ];
+    expected.sort();
+    assert_eq!(told, expected);
+    world.check_rest();
+}
+
+#[test]
+fn a_wrong_guess_is_corrected_for_what_the_socket_has_not_taken() {
+    let mut world = World::new(1);
+    let bob = named(&mut world, "bob");
+    let ada = world.user(0, "ada");
+    world.join(ada, "lobby");
+    world.calm();
+    world.talk(ada, "lobby", "seen");
+    // Longer than the hold; it is taken for a client of document 002.
+    world.pass_ms(2_200);
+    assert_eq!(talks(&mut world, bob), [in_chatroom("ada", "seen")]);
+    // From here on its socket takes a part of one frame.
+    world.set_room(bob, 5);
+    world.talk(ada, "lobby", "torn");
+    world.calm();
+    for text in ["first", "second"] {
+        world.direct(ada, "bob", text);
+        world.talk(ada, "lobby", text);
+        world.calm();
+    }
+    world.give(bob, masked(2, &strings(&["bob", "talk", "I speak"])));
+    world.calm();
+    world.set_room(bob, OPEN);
+    world.calm();
+    let mut told = talks(&mut world, bob);
+    assert_eq!(
+        told.remove(0),
+        in_chatroom("ada", "torn"),
+        "a frame that was begun is ended"
+    );
+    told.sort();
+    let mut expected = [
+        in_chat_request("ada→bob", "first"),
+        in_chat_request("ada→bob", "second"),
+        in_chat_request("ada", "first"),
+        in_chat_request("ada", "second"),
+        in_chat_request("bob", "I speak"),
+    ];
+    expected.sort();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn what_waits_is_bounded_and_the_dialect_is_guessed_when_it_is_too_much() {
+    let mut world = World::new(1);
+    let bob = named(&mut world, "bob");
+    let ada = world.user(0, "ada");
+    world.calm();
+    let long = "x".repeat(limits::UNCERTAIN_BYTES / 4);
+    for _ in 0..3 {
+        world.direct(ada, "bob", &long);
+    }
+    world.calm();
+    assert_eq!(world.told(bob), []);
+    for _ in 0..2 {
+        world.direct(ada, "bob", &long);
+    }
+    world.calm();
+    assert_eq!(talks(&mut world, bob).len(), 5, "before the hold is over");
+}
+
+#[test]
+fn who_speaks_json_is_nobody_until_it_logs_in() {
+    let mut world = World::new(1);
+    let bob = named(&mut world, "bob");
+    world.calm();
+    assert_eq!(world.users("lobby").0, ["bob"]);
+    world.give(bob, masked(1, br#"{"type":"login","content":"kim"}"#));
+    world.calm();
+    assert_eq!(world.users("lobby").0, ["kim"]);
+    let told = world.heard(bob);
+    assert!(
+        told[0].contains("handshake") || told[1].contains("handshake"),
+        "{told:?}"
+    );
+    world.hang_up(bob);
+    world.calm();
+    world.check_rest();
+}
+
+#[test]
+fn a_drain_gives_a_silent_client_what_was_said() {
+    let mut world = World::new(1);
+    let bob = named(&mut world, "bob");
+    let ada = world.user(0, "ada");
+    world.join(ada, "lobby");
+    world.talk(ada, "lobby", "last words");
+    world.calm();
+    world.turn(0, |engine| engine.handle(crate::shard::message::ToShard::Drain));
+    world.calm();
+    let told = world.told(bob);
+    assert_eq!(told[0], Told::Legacy(in_chatroom("ada", "last words")));
+    assert_eq!(told.last(), Some(&Told::Close(1001)));
+}
+
+#[test]
+fn a_silent_client_that_goes_is_a_member_no_more() {
+    let mut world = World::new(2);
+    let bob = named(&mut world, "bob");
+    world.calm();
+    assert_eq!(world.users("lobby").0, ["bob"]);
+    world.hang_up(bob);
+    world.calm();
+    assert_eq!(world.users("lobby").1, 0);
+    world.check_rest();
+}
