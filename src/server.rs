@@ -621,6 +621,7 @@ impl Config {
             dialects: Dialects::configured(&DialectSettings {
                 action: chat.action(),
                 communication_show_ip: chat.communication_show_ip,
+                tutorial_show_ip: chat.tutorial_show_ip,
             }),
             access: chat.access(),
             home: crate::chat::HomeSettings {

@@ -13,6 +13,7 @@ mod members;
 mod name;
 mod presence;
 mod room;
+mod roster;
 mod world;
 
 pub use access::{Access, Groups};

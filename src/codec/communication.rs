@@ -8,18 +8,17 @@
 
 use std::net::IpAddr;
 
-use dashmap::DashMap;
 use prost::Message as _;
 
 use super::{
     Asked, Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
+    addresses::{Addresses, Entry},
     handshake::{header_value, introduction},
     protobuf::{SYSTEM, joined, parse, shown, shown_direct, talk_in_lobby, whole_list},
 };
 use crate::{
     chat::{
-        Command, Departure, ErrorCode, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, SessionTag,
-        Talk, UserName,
+        Command, Departure, ErrorCode, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, Talk, UserName,
     },
     limits,
     proto::communication::Communication as Wire,
@@ -32,14 +31,10 @@ pub struct Communication {
     addresses: Option<&'static Addresses>,
 }
 
-/// The addresses of the sessions of this dialect. One entry per connection, for as long as it lives.
-type Addresses = DashMap<SessionTag, IpAddr, foldhash::fast::RandomState>;
-
 /// One connection; remembers which `Type` each unanswered list was asked with, for the answer repeats it.
 struct Connection {
     addresses: Option<&'static Addresses>,
-    /// Its entry there.
-    session: Option<SessionTag>,
+    entry: Entry,
     name: Option<Vec<u8>>,
     client: Client,
     asked: Asked<String>,
@@ -64,7 +59,7 @@ impl Dialect for Communication {
     }
 
     fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
-        let addresses: Option<&'static Addresses> = settings.communication_show_ip.then(|| &*Box::leak(Box::default()));
+        let addresses: Option<&'static Addresses> = settings.communication_show_ip.then(Addresses::leaked);
         Some(Box::leak(Box::new(Self { addresses })))
     }
 
@@ -81,7 +76,7 @@ impl Dialect for Communication {
         .find(|name| !name.is_empty());
         Box::new(Connection {
             addresses: self.addresses,
-            session: None,
+            entry: Entry::new(self.addresses),
             name,
             client: handshake.client,
             asked: Asked::new(),
@@ -150,12 +145,7 @@ impl Codec for Connection {
 
     fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
-            Reply::Welcome(welcome) => {
-                if let Some(addresses) = self.addresses {
-                    addresses.insert(welcome.session, welcome.peer.ip());
-                    self.session = Some(welcome.session);
-                }
-            }
+            Reply::Welcome(welcome) => self.entry.welcome(welcome),
             Reply::UserPage { users, .. } => {
                 let kind = self.asked.take(id).unwrap_or_else(|| LIST.into());
                 list(kind, &users.names, out);
@@ -201,16 +191,10 @@ impl Codec for Connection {
     }
 }
 
-impl Drop for Connection {
-    fn drop(&mut self) {
-        if let (Some(addresses), Some(session)) = (self.addresses, self.session) {
-            addresses.remove(&session);
-        }
-    }
-}
-
 fn say_talk(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
-    let from = addresses.and_then(|addresses| addresses.get(&talk.session).map(|address| *address));
+    let from = addresses
+        .and_then(|addresses| addresses.of(talk))
+        .map(|from| from.ip().to_canonical());
     say(&shown(&talk.from), &talk.text, from, out);
 }
 
@@ -220,7 +204,7 @@ fn say(name: &str, text: &str, from: Option<IpAddr>, out: &mut Frames) {
             r#type: TALK.into(),
             msg: format!("{name}:{text}"),
             username: name.into(),
-            ip: from.map(|from| from.to_canonical().to_string()).unwrap_or_default(),
+            ip: from.map(|from| from.to_string()).unwrap_or_default(),
             ..Wire::default()
         },
         out,

@@ -15,6 +15,7 @@ use crate::{
 };
 
 pub mod action;
+mod addresses;
 mod asked;
 pub mod chat_request;
 pub mod chatroom;
@@ -229,7 +230,7 @@ const TABLE: &[(&dyn Dialect, usize)] = &[
     (&communication::Communication::DEFAULT, communication::ENCODINGS),
     (&chat_request::ChatRequest, 1),
     (&chatroom::Chatroom, 1),
-    (&tutorial::Tutorial, tutorial::ENCODINGS),
+    (&tutorial::Tutorial::DEFAULT, tutorial::ENCODINGS),
     (&action::Action::DEFAULT, 1),
 ];
 
@@ -255,6 +256,8 @@ pub struct DialectSettings {
     pub action: action::Settings,
     /// Whether `communication` shows who writes from which address.
     pub communication_show_ip: bool,
+    /// The same for `tutorial`.
+    pub tutorial_show_ip: bool,
 }
 
 impl Dialects {

@@ -11,24 +11,35 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
+    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
+    addresses::{Addresses, Entry},
     json::object,
     protobuf::{EMPTY_TALK, LONG_TALK, shown_direct, whole_list, without_arrow},
 };
 use crate::{
     chat::{
         Command, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request, RequestId, RoomName, Since,
-        TalkKind, UserList, UserName,
+        Talk, TalkKind, UserList, UserName,
     },
     limits,
 };
 
 /// The dialect of document 004.
 #[derive(Debug)]
-pub struct Tutorial;
+pub struct Tutorial {
+    /// Where its users write from, if they are to see that of each other.
+    addresses: Option<&'static Addresses>,
+}
+
+impl Tutorial {
+    /// Nobody sees an address.
+    pub const DEFAULT: Self = Self { addresses: None };
+}
 
 /// One connection.
 struct Connection {
+    addresses: Option<&'static Addresses>,
+    entry: Entry,
     login: Login,
     encoding: usize,
     /// The join that went with a refused hello: its refusal would be the second for one login.
@@ -82,8 +93,15 @@ impl Dialect for Tutorial {
         }
     }
 
+    fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
+        let addresses = settings.tutorial_show_ip.then(Addresses::leaked);
+        Some(Box::leak(Box::new(Self { addresses })))
+    }
+
     fn open(&self, _handshake: &Handshake) -> Box<dyn Codec> {
         Box::new(Connection {
+            addresses: self.addresses,
+            entry: Entry::new(self.addresses),
             login: Login::No,
             encoding: PLAIN,
             refused_join: None,
@@ -93,7 +111,7 @@ impl Dialect for Tutorial {
 
     fn encode(&self, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
-            Happening::Talk(talk) => say(talk.from.as_str(), &talk.text, out),
+            Happening::Talk(talk) => say(talk, self.addresses, out),
             Happening::Came {
                 user, online, users, ..
             } => login(user, users.as_ref(), *online, out),
@@ -191,7 +209,10 @@ impl Codec for Connection {
                 };
                 greeting.with_list(Some(users), users.online).write(out);
             }
-            Reply::Welcome(_) => self.login = Login::Yes,
+            Reply::Welcome(welcome) => {
+                self.entry.welcome(welcome);
+                self.login = Login::Yes;
+            }
             Reply::UserPage { users, .. } => {
                 let list = Outgoing {
                     kind: "list",
@@ -199,7 +220,7 @@ impl Codec for Connection {
                 };
                 list.with_list(Some(users), users.online).write(out);
             }
-            Reply::Replayed { talk, .. } => say(talk.from.as_str(), &talk.text, out),
+            Reply::Replayed { talk, .. } => say(talk, self.addresses, out),
             Reply::Direct(direct) => {
                 let from = shown_direct(direct);
                 let line = Outgoing {
@@ -327,13 +348,16 @@ fn logout(user: &UserName, users: Option<&UserList>, online: u32, out: &mut Fram
     notice.with_list(users, online).write(out);
 }
 
-fn say(from: &str, text: &str, out: &mut Frames) {
+fn say(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
+    let from = talk.from.as_str();
     let shown = without_arrow(from);
+    let address = addresses.and_then(|addresses| addresses.of(talk));
     let line = Outgoing {
+        ip: &address.map(|address| address.to_string()).unwrap_or_default(),
         kind: "user",
         user: from,
         from: &shown,
-        content: text,
+        content: &talk.text,
         ..Outgoing::default()
     };
     line.write(out);

@@ -196,6 +196,8 @@ settings! {
         rooms_per_session: usize = "256", within "1"..="256";
         /// Whether clients of the dialect `communication` see each other's addresses.
         communication_show_ip: bool = "false";
+        /// The same for the dialect `tutorial`, whose original put the sender's address into every frame.
+        tutorial_show_ip: bool = "false";
         /// Whether the pages of the older systems are served (/home/index, /home/room, /connect.proto).
         legacy_pages: bool = "true", change Reload;
     }

@@ -5,9 +5,10 @@
 //! gets it; in a group everybody does, the sender included, and `to` is the receiver's own id. A client may log in again as the
 //! same user to turn to somebody else; under another `userId` it may not.
 //!
-//! Apps are separate worlds ([`World`]): users, groups and direct messages of different `appId`s never meet. The first app that
+//! Apps are separate worlds ([`World`](crate::chat::World)): users, groups and direct messages of different `appId`s never meet. The first app that
 //! is configured shares the chat of all dialects.
 
+mod login;
 mod settings;
 mod wire;
 
@@ -20,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 pub use self::settings::{GROUP_PREFIX, Settings};
-use self::wire::{Code, HeartbeatData, Incoming, LoginData, Push, SendData, given, kind, kind_name, respond};
+use self::wire::{Code, HeartbeatData, Incoming, Push, SendData, given, kind, kind_name, respond};
 use super::{
     Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, Reach,
     json::object,
@@ -28,8 +29,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Command, Direct, Echo, ErrorCode, Happening, Hello, Reply, Request, RequestId, RoomName, Since, Talk, TalkKind,
-        UserName, World, local,
+        Command, Direct, Echo, ErrorCode, Happening, Reply, Request, RequestId, RoomName, Talk, TalkKind, UserName,
+        local,
     },
     limits,
 };
@@ -294,110 +295,6 @@ impl Codec for Connection {
 }
 
 impl Connection {
-    fn log_in(&mut self, seq: String, data: Option<Box<RawValue>>, requests: &mut Vec<Request>) -> Result<(), Fault> {
-        let (user, target, token) = match self.checked_login(data) {
-            Ok(login) => login,
-            Err(code) => return Err(self.refuse(seq, "login".into(), code)),
-        };
-        let again = match &self.session {
-            Session::Out => false,
-            Session::In(name) if *name == user => true,
-            Session::In(_) | Session::LoggingIn { .. } => {
-                return Err(self.refuse(seq, "login".into(), Code::Failed));
-            }
-        };
-        let before = std::mem::replace(&mut self.target, target.clone());
-        if again {
-            return self.turn_to(seq, &before, target, requests);
-        }
-        let hello = self.ask(seq.clone(), "login")?;
-        requests.push(Request {
-            id: hello,
-            command: Command::Hello(Hello {
-                name: Some(user),
-                token,
-                ..Hello::default()
-            }),
-        });
-        let mut join = None;
-        match target {
-            Target::Nobody => {}
-            Target::User(user) => requests.push(Request {
-                id: None,
-                command: Command::Watch { user },
-            }),
-            Target::Group(room) => {
-                join = self.ask(seq, "login")?;
-                requests.push(join_of(room, join));
-            }
-        }
-        self.session = Session::LoggingIn { hello, join };
-        Ok(())
-    }
-
-    /// The same user logs in again, perhaps to talk to somebody else.
-    fn turn_to(
-        &mut self,
-        seq: String,
-        before: &Target,
-        target: Target,
-        requests: &mut Vec<Request>,
-    ) -> Result<(), Fault> {
-        let id = self.ask(seq, "login")?;
-        if let Target::Group(room) = before
-            && target != *before
-        {
-            // An id that nothing waits under: whoever was put out of the group before is told nothing of it now.
-            requests.push(Request {
-                id: Some(self.asked.next_id()),
-                command: Command::Leave { room: room.clone() },
-            });
-        }
-        match target {
-            // Joining once more is answered too, and that answer is taken for success.
-            Target::Group(room) => requests.push(join_of(room, id)),
-            Target::User(user) => {
-                requests.push(Request {
-                    id: None,
-                    command: Command::Watch { user },
-                });
-                requests.push(Request {
-                    id,
-                    command: Command::Ping,
-                });
-            }
-            Target::Nobody => requests.push(Request {
-                id,
-                command: Command::Ping,
-            }),
-        }
-        Ok(())
-    }
-
-    fn checked_login(&self, data: Option<Box<RawValue>>) -> Result<(UserName, Target, Option<String>), Code> {
-        let data: LoginData = read(data)?;
-        let user = given(data.user_id).ok_or(Code::BadUserId)?;
-        // In the common world first: what no user may be called is told before which apps there are.
-        let user = |world| user_id(world, &user);
-        user(World::Common)?;
-        let world = data.app_id.and_then(|app| self.settings.world(app));
-        let world = world.ok_or(Code::Unauthorized)?;
-        let group = given(data.groups_id).or_else(|| self.hint_group.clone());
-        let to = given(data.to_uid).or_else(|| self.hint_to.clone());
-        let in_group = |group: &str| {
-            let room = self.settings.room(world, group);
-            room.map(Target::Group).map_err(|_| Code::BadParameters)
-        };
-        let target = match (group.as_deref(), to) {
-            (Some(ONE_TO_ONE), None) => Target::Nobody,
-            (Some(ONE_TO_ONE) | None, Some(to)) => Target::User(user_id(world, &to)?),
-            (Some(group), _) => in_group(group)?,
-            (None, None) => in_group(DEFAULT_GROUP)?,
-        };
-        let user = user(world)?;
-        Ok((user, target, data.token.filter(|token| !token.is_empty())))
-    }
-
     /// The command that sends a message, and what the client calls its kind. An empty message is one as well.
     fn message(&self, data: Option<Box<RawValue>>) -> Result<(Command, Option<Box<str>>), Code> {
         let data: SendData = read(data)?;
@@ -564,29 +461,12 @@ fn answer(pending: Option<Pending>, code: Code, out: &mut Frames) {
     }
 }
 
-fn join_of(room: RoomName, id: RequestId) -> Request {
-    Request {
-        id,
-        command: Command::Join {
-            room,
-            since: Since::Now,
-        },
-    }
-}
-
 /// The data of a request; none is as good as an empty object.
 fn read<T: DeserializeOwned + Default>(data: Option<Box<RawValue>>) -> Result<T, Code> {
     match data {
         None => Ok(T::default()),
         Some(data) => object(data.get().as_bytes()).ok_or(Code::BadParameters),
     }
-}
-
-fn user_id(world: World, id: &str) -> Result<UserName, Code> {
-    if id.len() >= limits::ACTION_USER_ID_BYTES {
-        return Err(Code::BadUserId);
-    }
-    world.user(id).map_err(|_| Code::BadUserId)
 }
 
 /// The group of a client that names neither a group nor a user.

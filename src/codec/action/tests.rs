@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
 use crate::{
-    chat::{Departure, Joined, Position},
+    chat::{Departure, Joined, Position, World},
     codec::{
         handshake::tests::{silent, with_query},
         json::tests::malformed,

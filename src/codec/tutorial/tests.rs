@@ -12,7 +12,7 @@ use crate::{
 
 fn seen(encoding: usize, happening: &Happening) -> Vec<String> {
     let mut out = Frames::default();
-    Tutorial.encode(encoding, &RoomName::lobby(), happening, &mut out);
+    Tutorial::DEFAULT.encode(encoding, &RoomName::lobby(), happening, &mut out);
     read(&out)
 }
 
@@ -39,7 +39,7 @@ fn ask(codec: &mut Box<dyn Codec>, text: &str) -> Result<Vec<Request>, Fault> {
 }
 
 fn logged_in() -> Box<dyn Codec> {
-    let mut codec = Tutorial.open(&silent());
+    let mut codec = Tutorial::DEFAULT.open(&silent());
     let requests = ask(&mut codec, r#"{"type":"login","content":"tom"}"#).unwrap();
     told(&mut codec, requests[0].id, &welcome("tom"));
     codec
@@ -47,7 +47,7 @@ fn logged_in() -> Box<dyn Codec> {
 
 #[test]
 fn the_handshake_shows_address_and_list_with_all_six_keys_in_order() {
-    let mut codec = Tutorial.open(&silent());
+    let mut codec = Tutorial::DEFAULT.open(&silent());
     assert_eq!(codec.opening().unwrap(), []);
     let peer = "192.0.2.7:50123".parse().unwrap();
     let greeting = |users| Reply::Greeting { peer, users };
@@ -63,7 +63,7 @@ fn the_handshake_shows_address_and_list_with_all_six_keys_in_order() {
 
 #[test]
 fn login_is_a_hello_and_a_join_of_the_lobby() {
-    let mut codec = Tutorial.open(&silent());
+    let mut codec = Tutorial::DEFAULT.open(&silent());
     let requests = ask(&mut codec, r#"{"type":"login","content":"张三"}"#).unwrap();
     assert!(matches!(&requests[0].command, Command::Hello(hello) if hello.name.as_ref().unwrap().as_str() == "张三"));
     assert!(matches!(&requests[1].command, Command::Join { room, since: Since::Now } if *room == RoomName::lobby()));
@@ -76,7 +76,7 @@ fn login_without_a_name_or_with_null_is_a_guest() {
         r#"{"type":"login","content":null}"#,
         r#"{"type":"login","content":" "}"#,
     ] {
-        let mut codec = Tutorial.open(&silent());
+        let mut codec = Tutorial::DEFAULT.open(&silent());
         let requests = ask(&mut codec, text).unwrap();
         assert!(
             matches!(&requests[0].command, Command::Hello(hello) if hello.name.is_none()),
@@ -176,7 +176,7 @@ fn a_digest_is_one_notice_with_the_cut_list_and_the_number() {
 
 #[test]
 fn what_comes_too_early_twice_or_empty_is_refused_and_the_connection_goes_on() {
-    let mut codec = Tutorial.open(&silent());
+    let mut codec = Tutorial::DEFAULT.open(&silent());
     for early in [
         r#"{"type":"user","content":"x"}"#,
         r#"{"type":"rename","content":"x"}"#,
@@ -212,7 +212,7 @@ fn what_comes_too_early_twice_or_empty_is_refused_and_the_connection_goes_on() {
 
 #[test]
 fn a_refused_login_is_told_once_and_may_be_tried_again() {
-    let mut codec = Tutorial.open(&silent());
+    let mut codec = Tutorial::DEFAULT.open(&silent());
     let login = r#"{"type":"login","content":"tom"}"#;
     let first = ask(&mut codec, login).unwrap();
     assert_eq!(
@@ -251,4 +251,24 @@ fn malformed_frames_are_refused() {
             other => panic!("{frame:?} gave {other:?}"),
         }
     }
+}
+
+#[test]
+fn the_senders_address_is_shown_where_the_operator_wants_it_and_only_of_this_dialects_users() {
+    let settings = DialectSettings {
+        tutorial_show_ip: true,
+        ..DialectSettings::default()
+    };
+    let dialect = Tutorial::DEFAULT.configured(&settings).unwrap();
+    let shown = || {
+        let mut out = Frames::default();
+        dialect.encode(PLAIN, &RoomName::lobby(), &Happening::Talk(talk("tom", "hi")), &mut out);
+        read(&out).remove(0)
+    };
+    assert!(shown().starts_with(r#"{"ip":"","#));
+    let mut codec = dialect.open(&silent());
+    told(&mut codec, None, &welcome("tom"));
+    assert!(shown().starts_with(r#"{"ip":"192.0.2.7:50123","#), "{}", shown());
+    drop(codec);
+    assert!(shown().starts_with(r#"{"ip":"","#));
 }

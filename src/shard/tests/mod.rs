@@ -9,6 +9,7 @@ mod directs;
 mod endings;
 mod lagging;
 mod leaving;
+mod lists;
 mod model;
 mod pacing;
 mod parked;

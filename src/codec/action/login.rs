@@ -1,0 +1,141 @@
+//! The login of document 003: who somebody is, in which app, and whom what they say goes to.
+
+use serde_json::value::RawValue;
+
+use super::{
+    Connection, DEFAULT_GROUP, ONE_TO_ONE, Session, Target, read,
+    wire::{Code, LoginData, given},
+};
+use crate::{
+    chat::{Command, Hello, Request, RequestId, RoomName, Since, UserName, World},
+    codec::Fault,
+    limits,
+};
+
+impl Connection {
+    pub(super) fn log_in(
+        &mut self,
+        seq: String,
+        data: Option<Box<RawValue>>,
+        requests: &mut Vec<Request>,
+    ) -> Result<(), Fault> {
+        let (user, target, token) = match self.checked_login(data) {
+            Ok(login) => login,
+            Err(code) => return Err(self.refuse(seq, "login".into(), code)),
+        };
+        let again = match &self.session {
+            Session::Out => false,
+            Session::In(name) if *name == user => true,
+            Session::In(_) | Session::LoggingIn { .. } => {
+                return Err(self.refuse(seq, "login".into(), Code::Failed));
+            }
+        };
+        let before = std::mem::replace(&mut self.target, target.clone());
+        if again {
+            return self.turn_to(seq, &before, target, requests);
+        }
+        let hello = self.ask(seq.clone(), "login")?;
+        requests.push(Request {
+            id: hello,
+            command: Command::Hello(Hello {
+                name: Some(user),
+                token,
+                ..Hello::default()
+            }),
+        });
+        let mut join = None;
+        match target {
+            Target::Nobody => {}
+            Target::User(user) => requests.push(Request {
+                id: None,
+                command: Command::Watch { user },
+            }),
+            Target::Group(room) => {
+                join = self.ask(seq, "login")?;
+                requests.push(join_of(room, join));
+            }
+        }
+        self.session = Session::LoggingIn { hello, join };
+        Ok(())
+    }
+
+    /// The same user logs in again, perhaps to talk to somebody else.
+    fn turn_to(
+        &mut self,
+        seq: String,
+        before: &Target,
+        target: Target,
+        requests: &mut Vec<Request>,
+    ) -> Result<(), Fault> {
+        let id = self.ask(seq, "login")?;
+        if let Target::Group(room) = before
+            && target != *before
+        {
+            // An id that nothing waits under: whoever was put out of the group before is told nothing of it now.
+            requests.push(Request {
+                id: Some(self.asked.next_id()),
+                command: Command::Leave { room: room.clone() },
+            });
+        }
+        match target {
+            // Joining once more is answered too, and that answer is taken for success.
+            Target::Group(room) => requests.push(join_of(room, id)),
+            Target::User(user) => {
+                requests.push(Request {
+                    id: None,
+                    command: Command::Watch { user },
+                });
+                requests.push(Request {
+                    id,
+                    command: Command::Ping,
+                });
+            }
+            Target::Nobody => requests.push(Request {
+                id,
+                command: Command::Ping,
+            }),
+        }
+        Ok(())
+    }
+
+    fn checked_login(&self, data: Option<Box<RawValue>>) -> Result<(UserName, Target, Option<String>), Code> {
+        let data: LoginData = read(data)?;
+        let user = given(data.user_id).ok_or(Code::BadUserId)?;
+        // In the common world first: what no user may be called is told before which apps there are.
+        let user = |world| user_id(world, &user);
+        user(World::Common)?;
+        let world = data.app_id.and_then(|app| self.settings.world(app));
+        let world = world.ok_or(Code::Unauthorized)?;
+        let group = given(data.groups_id).or_else(|| self.hint_group.clone());
+        let to = given(data.to_uid).or_else(|| self.hint_to.clone());
+        let in_group = |group: &str| {
+            let room = self.settings.room(world, group);
+            room.map(Target::Group).map_err(|_| Code::BadParameters)
+        };
+        let target = match (group.as_deref(), to) {
+            (Some(ONE_TO_ONE), None) => Target::Nobody,
+            (Some(ONE_TO_ONE) | None, Some(to)) => Target::User(user_id(world, &to)?),
+            (Some(group), _) => in_group(group)?,
+            (None, None) => in_group(DEFAULT_GROUP)?,
+        };
+        let user = user(world)?;
+        Ok((user, target, data.token.filter(|token| !token.is_empty())))
+    }
+}
+
+fn join_of(room: RoomName, id: RequestId) -> Request {
+    Request {
+        id,
+        command: Command::Join {
+            room,
+            since: Since::Now,
+        },
+    }
+}
+
+fn user_id(world: World, id: &str) -> Result<UserName, Code> {
+    if id.len() >= limits::ACTION_USER_ID_BYTES {
+        return Err(Code::BadUserId);
+    }
+    world.user(id).map_err(|_| Code::BadUserId)
+}
