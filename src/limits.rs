@@ -166,10 +166,18 @@ pub const NATIVE_PING_EVERY: Duration = Duration::from_secs(25);
 pub const JSON_NUMBERS_BELOW: u64 = 1 << 53;
 /// Longest token, in bytes: a signed token with a dozen claims has 2 KiB, and proxies cut headers at 8 KiB.
 pub const TOKEN_BYTES: usize = 8 * 1024;
-/// Longest key of a name, in bytes: four times the server's own.
+/// Longest key of a name, in bytes: four times the shortest.
 pub const NAME_KEY_BYTES: usize = 128;
-/// Shortest key that a client may make for a new name, in bytes: 128 random bits in hexadecimal.
+/// Shortest key that claims a name, in bytes: 128 random bits in hexadecimal.
 pub const NAME_KEY_LEAST: usize = 32;
+/// Names that one store lets users claim: each costs 16 bytes of memory, so 64 MiB. More that were claimed before all count.
+pub const NAMES_CLAIMED: usize = 4 * 1024 * 1024;
+/// Names like a claimed one, `name~2` and on, that are tried for a session that may not have the claimed one; then it is a guest.
+pub const NAME_SUFFIXES: u32 = 99;
+/// Numbers that are tried for a guest while others have the names; then it gets a random one.
+pub const GUEST_NUMBERS: usize = 64;
+/// Sessions of a name that one shard renames in one turn when somebody else claims the name; the others wait for the next tick.
+pub const DISPLACED_PER_TURN: usize = 256;
 /// Longest `after` of a page, in bytes: a name, before it is brought to NFC, of four bytes a character.
 pub const PAGE_AFTER_BYTES: usize = NAME_CHARS * 4;
 /// Longest text to search for, in characters: longer ones are found by their beginning.

@@ -13,7 +13,7 @@ pub enum ErrorCode {
     Invalid,
     /// The name breaks the rules for names.
     BadName,
-    /// The name has stored mail and the key given is not its key.
+    /// Somebody has claimed the name, and its key was not given; or what is stored for the session's name is not for it.
     NameReserved,
     /// The session has not said who it is yet.
     NoHello,

@@ -187,7 +187,7 @@ pub struct Welcome {
     pub session: SessionTag,
     /// The name in force.
     pub name: UserName,
-    /// The key of the name, when it was used for the first time.
+    /// The key with which this hello has claimed the name.
     pub key: Option<String>,
     /// The pace of the server's pings.
     pub heartbeat: Duration,
@@ -334,7 +334,7 @@ pub enum Reply {
         new: UserName,
         /// Of this session.
         session: SessionTag,
-        /// The key of the new name, when it was used for the first time.
+        /// The key with which this rename has claimed the new name.
         key: Option<String>,
     },
     /// To history.

@@ -57,6 +57,22 @@ impl UserName {
         Self(format!("guest-{n}").into())
     }
 
+    /// A name like this one, for somebody who may not have it: `name~2`. A long name is cut to make room for the number.
+    pub fn numbered(&self, n: u32) -> Self {
+        let suffix = format!("~{n}");
+        let mut front: Vec<char> = self.0.chars().collect();
+        front.truncate(limits::NAME_CHARS.saturating_sub(suffix.len()));
+        loop {
+            // A cut may leave something at the end that is not allowed there, such as a joiner.
+            let text: String = front.iter().chain(&suffix.chars().collect::<Vec<_>>()).collect();
+            match Self::parse(&text) {
+                Ok(name) => return name,
+                Err(_) if front.pop().is_some() => {}
+                Err(_) => return Self(suffix.into()),
+            }
+        }
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -82,9 +82,11 @@ pub struct Profile {
     pub sees_own_coming: bool,
     /// Whether a member that exits is shown its own going before it is closed.
     pub sees_own_going: bool,
-    /// Whether a user reads stored direct messages by the name alone (`action`, as its original), where nobody was given a key
-    /// for the name; others need the key.
+    /// Whether a user reads stored direct messages without asking for them, as in Plaza's own protocol (`action`, as its original):
+    /// by the name, for nobody can show a key there.
     pub mail_by_name: bool,
+    /// What becomes of a client that says a name which somebody has claimed, without its key.
+    pub reserved_name: ReservedName,
     /// How long a client may say nothing at all before it has a name; one that says something has
     /// [`limits::NAMING_TIME`].
     pub first_word: Duration,
@@ -108,6 +110,7 @@ impl Profile {
         sees_own_coming: false,
         sees_own_going: false,
         mail_by_name: false,
+        reserved_name: ReservedName::Suffix,
         first_word: limits::NAMING_TIME,
         reach: Reach::Common,
         greets: false,
@@ -131,6 +134,15 @@ pub enum Reach {
     Common,
     /// Its codec gives each client the names of that client's own world.
     Worlds,
+}
+
+/// What becomes of a client that says a name which somebody has claimed, without its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReservedName {
+    /// It is refused, and may say another.
+    Refuse,
+    /// It comes as `name~2`, or the next number that is free, and is told why.
+    Suffix,
 }
 
 /// What becomes of a sender while the server is busy.

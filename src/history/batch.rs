@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Answer, Append, Ask, Bearer, Claim, LogId, NameKey, StoreFault, Write,
+    Answer, Append, Ask, Bearer, Claim, Claims, LogId, NameKey, StoreFault, Write,
     checksum::Checksum,
-    files,
+    claims, files,
     idempotency::{self, Known},
     messages::{self, FreshMessage},
     rows::{LogRow, int},
@@ -35,6 +35,9 @@ pub(crate) struct Work<'w> {
     touched: foldhash::HashMap<u32, LogId>,
     /// Something else than talks was written.
     pub(crate) wrote: bool,
+    claims: &'w Claims,
+    /// Names that this transaction claims.
+    pub(crate) claimed: Vec<UserName>,
 }
 
 impl<'w> Work<'w> {
@@ -43,6 +46,7 @@ impl<'w> Work<'w> {
         file: &'w Path,
         heads: &'w mut Heads,
         quarantine: &'w HashMap<LogId, StoreFault>,
+        claims: &'w Claims,
     ) -> Self {
         Self {
             db,
@@ -51,6 +55,8 @@ impl<'w> Work<'w> {
             quarantine,
             touched: Default::default(),
             wrote: false,
+            claims,
+            claimed: Vec::new(),
         }
     }
 
@@ -67,7 +73,7 @@ impl<'w> Work<'w> {
         match write {
             Write::Append(append) => self.append(append, fresh),
             Write::Ask(Ask::Mark { log, user, seq, bearer }, _) => self.mark(log, user, *seq, *bearer),
-            Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key.as_ref().map(|key| key.0.as_str())),
+            Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key),
             Write::Ask(
                 Ask::Head(_)
                 | Ask::Page { .. }
@@ -180,7 +186,7 @@ impl<'w> Work<'w> {
         Ok(Plan::Marked)
     }
 
-    fn claim(&mut self, user: &UserName, key: Option<&str>) -> Result<Plan, Failure> {
+    fn claim(&mut self, user: &UserName, key: &NameKey) -> Result<Plan, Failure> {
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(self.file, &why)));
         let name = user.as_str();
         let known = self
@@ -192,38 +198,39 @@ impl<'w> Work<'w> {
                     .optional()
             })
             .map_err(whole)?;
+        let key = key.0.as_bytes();
         let claim = match known {
+            None if key.len() < limits::NAME_KEY_LEAST => {
+                let seen = format!(
+                    "the key has {} bytes; a name is claimed with {} or more",
+                    key.len(),
+                    limits::NAME_KEY_LEAST
+                );
+                return Ok(Plan::Fault(StoreFault::Refused { seen }));
+            }
+            None if self.claims.count() + self.claimed.len() >= limits::NAMES_CLAIMED => {
+                let seen = format!(
+                    "{} names are claimed, and this server takes no more; come without a key, under a name that is free",
+                    limits::NAMES_CLAIMED
+                );
+                return Ok(Plan::Fault(StoreFault::Refused { seen }));
+            }
             None => {
-                let key = match key.filter(|key| key.len() >= limits::NAME_KEY_LEAST) {
-                    Some(own) => own.to_owned(),
-                    None => new_key()?,
-                };
-                let hash = Sha256::digest(key.as_bytes());
+                let hash = Sha256::digest(key);
                 self.db
                     .prepare_cached("INSERT INTO name (user, hash, crc) VALUES (?1, ?2, ?3)")
                     .and_then(|mut insert| insert.execute(params![name, hash.as_slice(), name_crc(name, &hash)]))
                     .map_err(whole)?;
                 self.wrote = true;
-                Claim::First { key: NameKey(key) }
+                self.claimed.push(user.clone());
+                Claim::First
             }
             Some((hash, crc)) if crc != name_crc(name, &hash) => {
-                return Ok(Plan::Fault(StoreFault::Damaged {
-                    file: self.file.to_owned(),
-                    log: None,
-                    seq: None,
-                    seen: format!("the row of {name:?} in table name does not match its checksum"),
-                }));
+                return Ok(Plan::Fault(claims::damaged(self.file, name)));
             }
             // Hashes are compared: how long it takes says nothing about the key.
-            Some((hash, _)) if key.is_some_and(|key| Sha256::digest(key.as_bytes()).as_slice() == hash) => Claim::Held,
-            Some(_) => {
-                let mail = self
-                    .db
-                    .prepare_cached("SELECT 1 FROM pair WHERE user = ?1 LIMIT 1")
-                    .and_then(|mut select| select.exists([name]))
-                    .map_err(whole)?;
-                Claim::Other { mail }
-            }
+            Some((hash, _)) if Sha256::digest(key).as_slice() == hash => Claim::Held,
+            Some(_) => Claim::Other,
         };
         let user = user.clone();
         Ok(Plan::Answer(Answer::Name { user, claim }))
@@ -256,16 +263,6 @@ impl<'w> Work<'w> {
         }
         Ok(touched)
     }
-}
-
-fn new_key() -> Result<String, Failure> {
-    let bytes: [u8; 16] = files::random().map_err(|why| {
-        Failure::Whole(Box::new(StoreFault::Broken {
-            file: "/dev/urandom".into(),
-            seen: why.to_string(),
-        }))
-    })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// What a batch will amount to once it is committed.

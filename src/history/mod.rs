@@ -16,6 +16,7 @@
 
 mod batch;
 mod checksum;
+mod claims;
 mod command;
 mod devices;
 mod files;
@@ -39,6 +40,7 @@ mod witness;
 mod words;
 mod writer;
 
+pub use claims::Claims;
 pub use command::HistoryCommand;
 pub use devices::{ChangedConversation, ChangedUpTo, DirectPage};
 pub(crate) use files::no_directory;
@@ -103,6 +105,7 @@ pub(crate) struct Shared<T> {
     pub(crate) faults: stats::Faults,
     /// A change that the writer has not taken over yet.
     pub(crate) retention: Mutex<Option<Retention>>,
+    pub(crate) claims: Claims,
 }
 
 /// What the writer is given.
@@ -134,7 +137,11 @@ impl<T: Send + 'static> History<T> {
             stats: HistoryStats::default(),
             faults: stats::Faults::default(),
             retention: Mutex::new(None),
+            claims: Claims::default(),
         });
+        let found = |fault: &StoreFault| shared.found(fault, "the key of a name is damaged");
+        let loaded = shared.claims.load(&opened.db, &files.database, &found);
+        loaded.map_err(StartFault::Store)?;
         let running = Self {
             running: Arc::new(Running {
                 shared: Arc::clone(&shared),
@@ -264,6 +271,11 @@ impl<T: Send + 'static> History<T> {
     /// Whether talks are being stored.
     pub fn health(&self) -> Health {
         self.running.shared.faults.health(&self.running.file)
+    }
+
+    /// Which names are claimed, without asking the store.
+    pub fn claims(&self) -> &Claims {
+        &self.running.shared.claims
     }
 
     /// Counters and gauges.

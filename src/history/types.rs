@@ -129,13 +129,12 @@ pub enum Ask {
         /// Where the previous page ended; `None` for the first page.
         after: Option<ChangedUpTo>,
     },
-    /// A user comes under this name. Answered by [`Answer::Name`] once committed.
+    /// A user shows the key of a name, or claims a name that has none. Answered by [`Answer::Name`] once committed.
     Claim {
         /// The name.
         user: UserName,
-        /// The key that came with it. It becomes the key of a name that has none, unless it is shorter than
-        /// [`crate::limits::NAME_KEY_LEAST`].
-        key: Option<NameKey>,
+        /// Its key; at least [`crate::limits::NAME_KEY_LEAST`] bytes to claim with.
+        key: NameKey,
     },
 }
 
@@ -170,9 +169,9 @@ pub enum Which {
 /// By what right a user has the mail of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bearer {
-    /// The name's key has been shown, or was made for this user.
+    /// The name's key has been shown.
     Key,
-    /// The name was said, and no more: the mail is this user's as long as nobody was given a key for the name.
+    /// The name was said, and no more: the mail is this user's as long as nobody has claimed the name.
     Name,
 }
 
@@ -307,7 +306,7 @@ pub enum Answer {
         /// Conversations left out because their rows are damaged.
         unreadable: usize,
     },
-    /// What is known of a name.
+    /// What became of a key that was shown.
     Name {
         /// The name.
         user: UserName,
@@ -348,22 +347,15 @@ impl std::fmt::Debug for NameKey {
     }
 }
 
-/// What is known of a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What became of a key that was shown for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Claim {
-    /// Used for the first time. This key opens its mail from now on, the one that came with it or a new one; only its hash is
-    /// kept.
-    First {
-        /// To be handed out in `welcome`.
-        key: NameKey,
-    },
-    /// The key given is the key of the name.
+    /// Nobody had claimed the name: this key is its key from now on. Only its hash is stored.
+    First,
+    /// It is the key of the name.
     Held,
-    /// The name was used before and the key given, if any, is not its key.
-    Other {
-        /// Whether there are stored direct messages, which are not this user's to read.
-        mail: bool,
-    },
+    /// The name has another key.
+    Other,
 }
 
 /// Where a log stands. A log without a talk has `epoch` 0 until its first.

@@ -189,7 +189,7 @@ impl<T: Send + 'static> Writer<T> {
         }
         let begun = Instant::now();
         let transaction = db.unchecked_transaction().map_err(whole)?;
-        let mut work = Work::new(db, file, &mut self.heads, &self.quarantine);
+        let mut work = Work::new(db, file, &mut self.heads, &self.quarantine, &self.shared.claims);
         let mut plans = Vec::with_capacity(batch.len());
         loop {
             work.take(batch.get(plans.len()..).unwrap_or_default(), &mut plans)?;
@@ -198,6 +198,7 @@ impl<T: Send + 'static> Writer<T> {
             }
         }
         let mut touched = work.settle()?;
+        let claimed = std::mem::take(&mut work.claimed);
         let mut wrote = probe || work.wrote || !touched.is_empty();
         let changed = self
             .shared
@@ -227,12 +228,15 @@ impl<T: Send + 'static> Writer<T> {
         if let Some(witness) = &mut self.witness {
             witness.announce(self.commits + 1, &touched);
         }
+        // Before the commit: whoever reads what was committed behind the claim sees the claim, too.
+        let claiming = self.shared.claims.begin(&claimed);
         if let Err(why) = transaction.commit() {
             if let Some(witness) = &mut self.witness {
                 witness.withdraw();
             }
             return Err(whole(why));
         }
+        claiming.keep();
         Ok((plans, Some(touched)))
     }
 

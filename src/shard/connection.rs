@@ -6,13 +6,13 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
     device::{Device, Mail},
-    names::Claiming,
+    names::{Claiming, Proof},
     receipts::Acknowledging,
 };
 use crate::{
     chat::{ClientId, Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
     codec::{Codec, Encoding, Handshake},
-    history::{Bearer, LostInterval},
+    history::LostInterval,
     wire::FrameReader,
 };
 
@@ -113,7 +113,7 @@ pub(crate) struct Session {
     pub(crate) name: UserName,
     pub(crate) tag: SessionTag,
     /// Which client it is, where that said so: its idempotency keys belong to it.
-    pub(crate) client: Option<ClientId>,
+    pub(crate) client: Option<Box<ClientId>>,
     /// When the user last said something, for the idle kick.
     pub(crate) said_ms: u64,
     pub(crate) typed_ms: u64,
@@ -125,8 +125,8 @@ pub(crate) struct Session {
     pub(crate) joining: Vec<RoomName>,
     /// The user whose going this session is told of.
     pub(crate) peer: Option<UserName>,
-    /// Whether this session has the key of its name, so that the stored direct messages are its to read.
-    pub(crate) owns_mail: bool,
+    /// By what right it has its name.
+    pub(crate) proof: Proof,
     /// The stored direct messages that it is being given.
     pub(crate) mail: Option<Box<Mail>>,
     /// What it has of its direct conversations; `None`: nothing was given yet.
@@ -141,13 +141,6 @@ pub(crate) struct Session {
     pub(crate) replays: Vec<Replay>,
     /// Talks that a busy home gave back, in order, with the time of the first.
     pub(crate) held: Option<Box<Held>>,
-}
-
-impl Session {
-    /// By what right it has the mail of its name.
-    pub(crate) fn bearer(&self) -> Bearer {
-        if self.owns_mail { Bearer::Key } else { Bearer::Name }
-    }
 }
 
 /// A join that is answered when the store has said how far the user has read.

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering, fence},
 };
 
 use crossbeam::utils::CachePadded;
@@ -91,6 +91,15 @@ struct Watched {
     watchers: Vec<SessionId>,
 }
 
+impl Sessions {
+    fn count(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(sessions) => sessions.len(),
+        }
+    }
+}
+
 impl Directory {
     /// Maps for `shards` shards; the tags of sessions begin with `seed`.
     pub(crate) fn new(shards: usize, owner_key: OwnerKey, seed: u64) -> Self {
@@ -157,6 +166,26 @@ impl Directory {
         }
     }
 
+    /// A session takes a name that no other session has; whether it could. Of two that try at once on different shards at most one
+    /// can. Called by the session's shard alone.
+    pub(crate) fn enter_alone(&self, user: &UserName, session: SessionId) -> bool {
+        if self.whereabouts(user).next().is_some() {
+            return false;
+        }
+        self.enter(user, session);
+        // Each writes its own map before it looks into the other's: one of the two sees the other.
+        fence(Ordering::SeqCst);
+        let shards = self
+            .shards
+            .iter()
+            .map(|map| map.get(user).map_or(0, |found| found.count()));
+        let alone = shards.sum::<usize>() == 1;
+        if !alone {
+            self.exit(user, session);
+        }
+        alone
+    }
+
     /// A session of this user ends. Called by the session's shard alone.
     pub(crate) fn exit(&self, user: &UserName, session: SessionId) {
         let Some(map) = self.shards.get(usize::from(session.shard.0)) else {
@@ -199,11 +228,7 @@ impl Directory {
     /// How many sessions the user has on one shard.
     pub(crate) fn sessions_on(&self, user: &UserName, shard: ShardId) -> usize {
         let found = self.shards.get(usize::from(shard.0)).and_then(|map| map.get(user));
-        match found.as_deref() {
-            None => 0,
-            Some(Sessions::One(_)) => 1,
-            Some(Sessions::Many(sessions)) => sessions.len(),
-        }
+        found.map_or(0, |found| found.count())
     }
 
     /// This session is to be told when the user goes.

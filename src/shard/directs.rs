@@ -164,8 +164,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             && let Some(session) = sessions.next()
         {
             self.directs.spent += 1 + waiting.direct.talk.text.len() / 1_024;
-            // It may have taken another name since it was found under this one.
-            if session != waiting.except && self.is_called(session, &waiting.user) {
+            // It may have taken another name since it was found under this one, or somebody else may have claimed the name.
+            if session != waiting.except && self.holds_name(session, &waiting.user) {
                 self.direct_to(session, &waiting.direct);
             }
         }
@@ -175,12 +175,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         } else {
             self.directory.directs.take(self.me, waiting.bytes);
         }
-    }
-
-    fn is_called(&mut self, id: SessionId, user: &UserName) -> bool {
-        self.connection(id)
-            .and_then(|connection| connection.session.as_ref())
-            .is_some_and(|session| session.name == *user)
     }
 }
 

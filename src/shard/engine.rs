@@ -30,7 +30,7 @@ use super::{
     wheel::Wheel,
 };
 use crate::{
-    chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk},
+    chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName},
     codec::Profile,
     history::LostInterval,
     limits,
@@ -86,6 +86,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) outbox: Outbox<ToShard>,
     /// Messages to this shard itself.
     pub(crate) local: VecDeque<ToShard>,
+    /// Names that were claimed, of which sessions are still to be renamed here.
+    pub(crate) displacing: Vec<UserName>,
     /// Direct messages to be handed out here.
     pub(crate) directs: Directs,
     /// Sessions whose stored messages the store had no room to be asked for.
@@ -187,6 +189,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             directory,
             outbox,
             local: VecDeque::new(),
+            displacing: Vec::new(),
             directs: Directs::default(),
             refused_mail: VecDeque::new(),
             waiting_bytes: 0,

@@ -11,6 +11,7 @@ use super::{
     connection::{Phase, Socket},
     device::{Mail, Step, Unread},
     engine::{Clock, Engine},
+    names::Proof,
     stored::Ticket,
 };
 use crate::{
@@ -304,14 +305,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.private_bytes(id) > self.private_most()
     }
 
-    /// Whether a session asks the store for the messages of its name. Where it has no key, the store looks whether there is one.
-    fn reads_mail(&self, id: SessionId) -> bool {
-        let session = self
-            .connections
-            .get(id.slot as usize)
-            .and_then(|connection| connection.session.as_ref());
-        let owns = session.is_some_and(|session| session.owns_mail);
-        self.store.is_some() && (owns || self.is_read_by_name(id))
+    /// Whether a session asks the store for the messages of its name.
+    pub(super) fn reads_mail(&self, id: SessionId) -> bool {
+        let connection = self.connections.get(id.slot as usize);
+        let session = connection.and_then(|connection| connection.session.as_ref());
+        let said = session.is_some_and(|session| session.proof == Proof::Said);
+        self.store.is_some() && (self.owns_mail(id) || said && self.is_read_by_name(id))
     }
 
     /// Whether a connection's dialect has no keys, and what it is given counts as read.

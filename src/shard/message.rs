@@ -104,6 +104,11 @@ pub(crate) enum ToShard {
         /// What.
         text: Arc<str>,
     },
+    /// Somebody has claimed this name.
+    Claimed {
+        /// Which.
+        name: UserName,
+    },
     /// A part of the list of rooms.
     RoomsPart {
         /// Which gathering it belongs to.

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use super::{
     connection::Socket,
     engine::{Clock, Engine},
-    stored::{Ticket, busy_store, reserved},
+    names::not_yours,
+    stored::{Ticket, busy_store},
 };
 use crate::{
     chat::{
         Conversation, ErrorCode, HistoryPage, Refusal, Reply, RequestId, Seq, SessionId, UnreadEntry, UnreadPage,
         UserName,
     },
-    history::{Answer, Ask, Bearer, ConversationHead, LogId, UserPair, Which, Window},
+    history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -25,10 +26,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 ErrorCode::NoHistory.because("this server keeps no history"),
             );
         }
-        let Some(user) = self
+        let Some((user, bearer)) = self
             .connection(id)
             .and_then(|c| c.session.as_ref())
-            .map(|session| session.name.clone())
+            .map(|session| (session.name.clone(), session.bearer()))
         else {
             return;
         };
@@ -66,15 +67,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 before,
                 limit,
             },
-            (Question::Read { seq, .. }, Some(log)) => Ask::Mark {
-                log,
-                user,
-                seq,
-                bearer: Bearer::Key,
-            },
+            (Question::Read { seq, .. }, Some(log)) => Ask::Mark { log, user, seq, bearer },
             (Question::Unread, _) => {
                 if !self.owns_mail(id) {
-                    return self.refuse(id, request, reserved(&user));
+                    return self.refuse(id, request, not_yours(&user));
                 }
                 Ask::Conversations {
                     user,
@@ -133,17 +129,32 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             Conversation::Peer(peer) => {
                 if !self.owns_mail(id) {
-                    return Err(reserved(user));
+                    return Err(not_yours(user));
                 }
                 Ok(LogId::Pair(UserPair::of(user, peer)))
             }
         }
     }
 
-    pub(super) fn owns_mail(&mut self, id: SessionId) -> bool {
-        self.connection(id)
-            .and_then(|connection| connection.session.as_ref())
-            .is_some_and(|session| session.owns_mail)
+    /// Whether an answer of the store is still for this session: its user may have taken another name since it asked, and
+    /// somebody else may have claimed the old one.
+    fn may_hear(&self, id: SessionId, answer: &Answer) -> bool {
+        match answer {
+            Answer::Page { log, .. } | Answer::Found { log, .. } => match log {
+                LogId::Room(_) => true,
+                LogId::Pair(pair) => self.holds_one_of(id, pair),
+            },
+            Answer::Marked { user, .. } | Answer::Conversations { user, .. } | Answer::Changed { user, .. } => {
+                self.holds_name(id, user)
+            }
+            Answer::Direct(_) => self.holds_own_name(id),
+            Answer::Head { .. } | Answer::Resumed { .. } | Answer::Name { .. } => true,
+        }
+    }
+
+    /// Whether the session has the name of one of the two, by a right that still holds.
+    pub(super) fn holds_one_of(&self, id: SessionId, pair: &UserPair) -> bool {
+        pair.names().into_iter().any(|name| self.holds_name(id, name))
     }
 
     pub(super) fn answer_question(
@@ -153,6 +164,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         conversation: Option<Conversation>,
         answer: Answer,
     ) {
+        if !self.may_hear(id, &answer) {
+            let name = self
+                .connection(id)
+                .and_then(|connection| connection.session.as_ref())
+                .map(|session| session.name.clone());
+            if let Some(name) = name {
+                self.refuse(id, request, not_yours(&name));
+            }
+            return self.question_answered(id);
+        }
         let reply = match (answer, conversation) {
             (Answer::Page { head, talks, more, .. }, Some(conversation)) => {
                 let (epoch, first) = (head.epoch, head.first);

@@ -57,15 +57,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 bytes,
             } => self.directs.push(user, except, direct, bytes),
             ToShard::TypingTo { user, from } => {
-                for session in self.directory.sessions(&user, self.me) {
+                for session in self.holders(&user) {
                     self.reply(session, None, &Reply::TypingTo { from: from.clone() });
                 }
             }
             ToShard::SystemTo { user, text } => {
-                for session in self.directory.sessions(&user, self.me) {
+                for session in self.holders(&user) {
                     self.reply(session, None, &Reply::System { text: text.clone() });
                 }
             }
+            ToShard::Claimed { name } => self.displace(name),
             ToShard::RoomsPart { gathering, rooms } => self.gathered(gathering, rooms),
             ToShard::Probe(answer) => {
                 // Nobody waits any more: the probe timed out.

@@ -6,7 +6,7 @@ use super::{
     connection::{Held, Phase, Session, Socket},
     engine::{Clock, Engine, Gathering},
     message::{Retry, ToHome, ToShard},
-    names::Ownership,
+    names::Proof,
     questions::Question,
 };
 use crate::{
@@ -43,6 +43,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Command::Hello(hello) => self.hello(id, request, hello),
                 Command::Ping => self.ping(id, request),
                 Command::Exit => self.goodbye(id, request, GoodbyeCode::Exit),
+                // Never answered. It comes behind a login of `action` that was refused.
+                Command::Watch { .. } => {}
                 _ => self.refuse(
                     id,
                     request,
@@ -141,13 +143,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// A session has its name: it is welcome, and goes on where it was.
-    pub(super) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, ownership: Ownership) {
-        let name = hello.name.unwrap_or_else(|| self.directory.guest());
+    /// A session has its name: it is welcome, and goes on where it was. A name that was assigned is registered already.
+    pub(super) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, name: UserName, proof: Proof) {
         let tag = self.directory.tag();
         let now = self.now;
-        let owns_mail = ownership.is_proven();
-        let reads_mail = owns_mail || ownership == Ownership::Unproven;
         let Some(connection) = self.connections.get_mut(id.slot as usize) else {
             return;
         };
@@ -159,14 +158,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         connection.session = Some(Box::new(Session {
             name: name.clone(),
             tag,
-            client: hello.client,
+            client: hello.client.map(Box::new),
             said_ms: now.ms,
             typed_ms: 0,
             paid_us: 0,
             exiting: None,
             joining: Vec::new(),
             peer: None,
-            owns_mail,
+            proof,
             mail: None,
             device: None,
             readings: 0,
@@ -176,15 +175,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             held: None,
         }));
         // Registered first, and its mail read then: what is said in between reaches it either way.
-        self.directory.enter(&name, id);
-        let key = match ownership {
-            Ownership::New(key) => Some(key),
-            Ownership::Held | Ownership::Unproven | Ownership::Stranger => None,
-        };
+        if proof != Proof::Assigned {
+            self.directory.enter(&name, id);
+        }
         let welcome = Welcome {
             session: tag,
             name,
-            key,
+            key: hello.key.filter(|_| proof == Proof::Key),
             heartbeat,
             at: now.unix_ms,
             peer,
@@ -197,7 +194,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Conversation::Peer(peer) => known.push((peer, resume.position)),
             }
         }
-        if reads_mail {
+        if self.reads_mail(id) {
             self.read_mail(id, known);
         }
         self.schedule(id);
@@ -350,7 +347,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             id: request,
             from: session.name.clone(),
             tag: session.tag,
-            client: session.client,
+            client: session.client.as_deref().copied(),
             text,
             kind,
             key,
@@ -383,7 +380,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(super) fn rename(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
+    /// A session takes this name. One that was assigned is registered already; `key` is what it has just been claimed with.
+    pub(super) fn rename(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        name: UserName,
+        proof: Proof,
+        key: Option<String>,
+    ) {
         // The store has been asked for the name: another connection may stand here by now.
         let Some(connection) = self
             .connections
@@ -397,18 +402,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let old = std::mem::replace(&mut session.name, name.clone());
         let tag = session.tag;
-        let mut reads_mail = false;
+        session.proof = proof;
         if old != name {
             // The mail of a name is for those who bear it. What was not given yet stays unread.
             session.mail = None;
             session.device = None;
             session.acknowledging = None;
-            reads_mail = session.owns_mail;
         }
         let rooms = self.rooms_of(id);
         if old != name {
             self.directory.exit(&old, id);
-            self.directory.enter(&name, id);
+            if proof != Proof::Assigned {
+                self.directory.enter(&name, id);
+            }
             self.tell_watchers(&old);
             for room in rooms {
                 let home = self.home_of(&room);
@@ -422,6 +428,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 );
             }
         }
+        let other = old != name;
         self.reply(
             id,
             request,
@@ -432,7 +439,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 key,
             },
         );
-        if reads_mail {
+        if other && self.reads_mail(id) {
             self.read_mail(id, Vec::new());
         }
     }

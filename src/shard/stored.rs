@@ -16,7 +16,7 @@ use crate::{
         Conversation, Echo, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId,
         UserName, Utterance,
     },
-    history::{Answer, Append, Ask, History, LogHead, LogId, Outcome, StoreFault, UserPair},
+    history::{Answer, Append, Ask, History, LogHead, LogId, NameKey, Outcome, StoreFault, UserPair},
     limits,
 };
 
@@ -100,6 +100,8 @@ pub(crate) enum Ticket {
         session: SessionId,
         /// In which request.
         id: RequestId,
+        /// The key that it showed.
+        key: NameKey,
     },
     /// A session asked something.
     Question {
@@ -390,8 +392,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.opened(&room, head, Some(Box::new(resumed)));
             }
             (Ticket::Hello(session), Answer::Name { user, claim }) => self.claimed(session, user, claim),
-            (Ticket::Rename { session, id }, Answer::Name { user, claim }) => {
-                self.rename_claimed(session, id, user, claim)
+            (Ticket::Rename { session, id, key }, Answer::Name { user, claim }) => {
+                self.rename_claimed(session, id, user, key, claim);
             }
             (
                 Ticket::Question {
@@ -407,6 +409,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             (Ticket::Replay { session, number }, Answer::Page { talks, .. }) => {
                 self.replay_page(session, number, talks);
             }
+            // Somebody else has claimed its name. It is about to be renamed, which ends the reading.
+            (Ticket::Mail { session, .. }, _) if !self.holds_own_name(session) => {}
             (
                 Ticket::Mail { session, number },
                 Answer::Conversations {
@@ -447,7 +451,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             }
             Ticket::Hello(session) => self.hello_failed(session, refusal),
-            Ticket::Rename { session, id } => {
+            Ticket::Rename { session, id, .. } => {
                 self.refuse(session, id, refusal);
                 self.renaming_ended(session);
             }
@@ -461,12 +465,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Ticket::Talk { .. } | Ticket::Direct { .. } | Ticket::Silent(_) => {}
         }
     }
-}
-
-pub(super) fn reserved(name: &UserName) -> Refusal {
-    ErrorCode::NameReserved.because(format!(
-        "{name} has stored messages that only the holder of the name's key may read; give the key that welcome once gave, or take another name"
-    ))
 }
 
 pub(super) fn busy_store() -> Refusal {

@@ -32,6 +32,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         self.retry_mail();
+        self.displace_more();
         self.sweep_rings();
         self.keep_budget();
         let mut effects = std::mem::take(&mut self.effects);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     kept,
-    person::Person,
+    person::{Person, key_of},
     support::{PING, PONG, Peer, Running, TEXT, frame, until},
 };
 
@@ -116,48 +116,66 @@ fn who_resumes_near_the_head_is_not_given_older_mail_however_much_is_said_meanwh
 }
 
 #[test]
-fn a_name_with_mail_is_for_the_holder_of_its_key() {
+fn a_claimed_name_is_for_the_holder_of_its_key() {
     let dir = tempfile::tempdir().unwrap();
     let config = kept(dir.path());
     let server = Running::start(&config);
-    let bob = Person::named(server.address, "bob");
-    let key = bob.key();
-    assert!(!key.is_empty());
+    let bob = Person::keyed(server.address, "bob");
+    assert_eq!(bob.key(), key_of("bob"), "the name was claimed by this hello");
     drop(bob);
-    // Without mail a name is anybody's, but nobody else gets a key.
-    assert_eq!(Person::named(server.address, "bob").key(), "");
-    Person::named(server.address, "ann").direct("bob", "1");
+    assert_eq!(Person::keyed(server.address, "bob").key(), "", "and is no more");
+    // Also before anything is stored for it, and while nobody is there.
+    for mail in [false, true] {
+        drop(mail.then(|| Person::named(server.address, "ann").direct("bob", "1")));
+        for hello in [json!({"name": "bob"}), json!({"name": "bob", "key": "wrong"})] {
+            let mut stranger = Person::silent(server.address);
+            let refused = stranger.ask(json!({ "hello": hello }));
+            assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+            // It may take another name on the same connection.
+            assert!(stranger.ask(json!({"hello": {"name": "stranger"}}))["welcome"].is_object());
+            let refused = stranger.ask(json!({"rename": {"name": "bob"}}));
+            assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+            assert!(stranger.ask(json!({"unread": {}}))["unread"].is_object());
+        }
+    }
     drop(server);
     let server = Running::start(&config);
-    for hello in [json!({"name": "bob"}), json!({"name": "bob", "key": "wrong"})] {
-        let mut stranger = Person::silent(server.address);
-        let refused = stranger.ask(json!({ "hello": hello }));
-        assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
-        // It may take another name on the same connection.
-        assert!(stranger.ask(json!({"hello": {"name": "stranger"}}))["welcome"].is_object());
-        let refused = stranger.ask(json!({"rename": {"name": "bob"}}));
-        assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
-        let unread = stranger.ask(json!({"unread": {}}));
-        assert!(
-            unread["unread"].is_object() || unread["error"]["code"] == "name_reserved",
-            "{unread}"
-        );
-    }
-    let mut bob = Person::hello(server.address, json!({"name": "bob", "key": key}));
+    let refused = Person::silent(server.address).ask(json!({"hello": {"name": "bob"}}));
+    assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+    let mut bob = Person::keyed(server.address, "bob");
     hear_all(&mut bob, 1);
 }
 
 #[test]
-fn who_takes_a_name_that_nobody_had_gets_its_key_and_what_was_said_to_it() {
+fn a_name_that_nobody_has_claimed_and_what_was_said_to_it_belong_to_whoever_says_it() {
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(&kept(dir.path()));
     let mut ann = Person::named(server.address, "ann");
     ann.say_all(requests("newcomer", 1..4));
     let mut eve = Person::named(server.address, "eve");
     let renamed = eve.ask(json!({"rename": {"name": "newcomer"}}));
-    assert_ne!(renamed["renamed"]["key"].as_str().unwrap(), "", "{renamed}");
+    assert!(renamed["renamed"]["key"].is_null(), "{renamed}");
     ann.direct("newcomer", "4");
     hear_all(&mut eve, 4);
+    // Whoever has it may claim it without leaving.
+    let renamed = eve.ask(json!({"rename": {"name": "newcomer", "key": key_of("newcomer")}}));
+    assert_eq!(renamed["renamed"]["key"], key_of("newcomer"), "{renamed}");
+    let refused = Person::silent(server.address).ask(json!({"hello": {"name": "newcomer"}}));
+    assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+}
+
+#[test]
+fn a_key_that_is_too_short_claims_nothing_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(&kept(dir.path()));
+    let mut bob = Person::silent(server.address);
+    let refused = bob.ask(json!({"hello": {"name": "bob", "key": "short"}}));
+    assert_eq!(refused["error"]["code"], "invalid", "{refused}");
+    assert!(
+        refused["error"]["text"].as_str().unwrap().contains("has 5 bytes"),
+        "{refused}"
+    );
+    assert_eq!(Person::named(server.address, "bob").key(), "");
 }
 
 #[test]
@@ -183,7 +201,7 @@ fn a_client_that_makes_its_key_has_its_mail_though_the_connection_broke_before_t
 fn who_brings_the_key_may_take_back_a_name_with_mail() {
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(&kept(dir.path()));
-    let mut bob = Person::named(server.address, "bob");
+    let mut bob = Person::keyed(server.address, "bob");
     let key = bob.key();
     let own = "made for rob by bob's client, of 32 bytes";
     let renamed = bob.ask(json!({"rename": {"name": "rob", "key": own}}));
@@ -399,24 +417,30 @@ fn what_an_action_user_was_not_given_for_its_amount_does_not_count_as_read() {
 }
 
 #[test]
-fn an_action_user_is_not_given_the_mail_of_a_name_with_a_key_and_its_pong_reads_nothing() {
+fn an_action_user_cannot_log_in_under_a_claimed_name() {
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(&kept(dir.path()));
-    let key = Person::named(server.address, "ann").key();
+    let mut ann = Person::keyed(server.address, "ann");
     let mut friend = Person::named(server.address, "friend");
     friend.direct("ann", "for ann alone");
     let mut other = Action::login(server.address, "ann", "friend");
-    other.response("login");
-    // Whoever bears the name hears what is said now.
+    assert_eq!(other.response("login")["response"]["code"], 1003);
     friend.direct("ann", "hello");
-    assert_eq!(other.heard(), "hello");
-    other.pongs_arrive();
-    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": key}));
     assert_eq!(ann.texts_until("direct", "hello"), ["for ann alone", "hello"]);
+    // Nothing came meanwhile: the answer to this is next.
+    other
+        .peer
+        .send_text(&json!({"seq": "9", "action": "heartbeat", "data": {}}).to_string());
+    let next = other.event();
+    assert_eq!(
+        (&next["action"], &next["response"]["code"]),
+        (&json!("heartbeat"), &json!(1000)),
+        "{next}"
+    );
 }
 
 #[test]
-fn who_is_given_the_key_of_an_action_users_name_has_its_mail_from_then_on() {
+fn whoever_claims_an_action_users_name_has_its_mail_from_then_on() {
     let dir = tempfile::tempdir().unwrap();
     let server = Running::start(&kept(dir.path()));
     let mut friend = Person::named(server.address, "friend");
@@ -425,20 +449,22 @@ fn who_is_given_the_key_of_an_action_users_name_has_its_mail_from_then_on() {
     friend.direct("ann", "1");
     assert_eq!(first.heard(), "1");
     first.pongs_arrive();
-    // What was not read goes to whom the key is given; what was read stays read.
+    // What was not read goes to whoever claims the name; what was read stays read.
     first.lives = false;
     friend.direct("ann", "2");
     assert_eq!(first.heard(), "2");
-    let mut ann = Person::named(server.address, "ann");
-    let key = ann.key();
+    let mut ann = Person::keyed(server.address, "ann");
     assert_eq!(ann.texts_until("direct", "2"), ["2"]);
     drop(ann);
-    // The other one is still here under that name; its pongs read nothing any more.
+    // The other one is told its new name; what is said to the old one is not for it, and its pongs read nothing any more.
     first.lives = true;
+    let told = first.heard();
+    assert!(told.contains("ann~2"), "{told}");
     friend.direct("ann", "3");
-    assert_eq!(first.heard(), "3");
+    friend.direct("ann~2", "for the second");
+    assert_eq!(first.heard(), "for the second");
     first.pongs_arrive();
-    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": key}));
+    let mut ann = Person::keyed(server.address, "ann");
     assert_eq!(ann.texts_until("direct", "3"), ["2", "3"]);
 }
 

@@ -27,6 +27,11 @@ impl Person {
         Self::hello(address, json!({ "name": name }))
     }
 
+    /// With a key for the name, made of the name: whoever comes first claims it.
+    pub fn keyed(address: SocketAddr, name: &str) -> Self {
+        Self::hello(address, json!({"name": name, "key": key_of(name)}))
+    }
+
     pub fn joined(address: SocketAddr, name: &str, room: &str) -> Self {
         let mut person = Self::named(address, name);
         person.join(json!({ "room": room }));
@@ -163,4 +168,9 @@ impl Person {
             }
         }
     }
+}
+
+/// The key that [`Person::keyed`] brings.
+pub fn key_of(name: &str) -> String {
+    format!("the key of {name}, of 32 bytes or more")
 }

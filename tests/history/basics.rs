@@ -342,68 +342,51 @@ fn whoever_goes_on_is_told_the_head_the_read_position_and_the_first_of_what_was_
 }
 
 #[test]
-fn a_name_has_the_key_of_its_first_use() {
+fn a_name_has_the_key_that_claimed_it_and_stays_claimed() {
     let dir = tempfile::tempdir().unwrap();
     let caller = Caller::open(dir.path());
-    let claim = |caller: &Caller, key: Option<&str>| {
-        let key = key.map(|key| NameKey(key.to_owned()));
-        match caller.answer(Ask::Claim {
+    let claim = |caller: &Caller, key: &str| {
+        let ask = Ask::Claim {
             user: user("alice"),
-            key,
-        }) {
+            key: NameKey(key.to_owned()),
+        };
+        match caller.answer(ask) {
             Answer::Name { claim, .. } => claim,
             other => panic!("{other:?}"),
         }
     };
-    let Claim::First { key } = claim(&caller, None) else {
-        panic!()
-    };
-    assert_eq!(claim(&caller, None), Claim::Other { mail: false });
-    assert_eq!(claim(&caller, Some(&key.0)), Claim::Held);
-    committed(caller.say(&pair("alice", "bob"), "bob", "x", None));
+    let own = "0123456789abcdef0123456789abcdef";
+    assert!(!caller.history.claims().has(&user("alice")));
+    assert_eq!(claim(&caller, own), Claim::First);
+    assert!(caller.history.claims().has(&user("alice")));
+    assert_eq!(claim(&caller, own), Claim::Held);
+    assert_eq!(claim(&caller, "fedcba9876543210fedcba9876543210"), Claim::Other);
+    assert_eq!(claim(&caller, "guess"), Claim::Other);
     caller.history.stop();
     let caller = Caller::open(dir.path());
-    assert_eq!(claim(&caller, Some("guess")), Claim::Other { mail: true });
-    assert_eq!(claim(&caller, Some(&key.0)), Claim::Held);
+    assert!(caller.history.claims().has(&user("alice")));
+    assert!(!caller.history.claims().has(&user("bob")));
+    assert_eq!(claim(&caller, own), Claim::Held);
     caller.history.stop();
     for file in ["history.db", "search.db"] {
         let bytes = std::fs::read(dir.path().join(file)).unwrap();
         assert!(
-            !bytes.windows(key.0.len()).any(|window| window == key.0.as_bytes()),
+            !bytes.windows(own.len()).any(|window| window == own.as_bytes()),
             "the key itself is in {file}"
         );
     }
 }
 
 #[test]
-fn a_name_takes_the_key_that_its_first_user_brings_unless_it_is_short() {
+fn a_short_key_claims_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let caller = Caller::open(dir.path());
-    let claim = |name: &str, key: &str| {
-        let (user, key) = (user(name), Some(NameKey(key.to_owned())));
-        match caller.answer(Ask::Claim { user, key }) {
-            Answer::Name { claim, .. } => claim,
-            other => panic!("{other:?}"),
-        }
-    };
-    let own = "0123456789abcdef0123456789abcdef";
-    assert_eq!(
-        claim("alice", own),
-        Claim::First {
-            key: NameKey(own.into())
-        }
-    );
-    assert_eq!(claim("alice", own), Claim::Held);
-    assert_eq!(
-        claim("alice", "fedcba9876543210fedcba9876543210"),
-        Claim::Other { mail: false }
-    );
-    let Claim::First { key } = claim("bob", "short") else {
-        panic!()
-    };
-    assert!(key.0.len() >= own.len());
-    assert_eq!(claim("bob", "short"), Claim::Other { mail: false });
-    assert_eq!(claim("bob", &key.0), Claim::Held);
+    let outcome = caller.ask(Ask::Claim {
+        user: user("bob"),
+        key: NameKey("short".to_owned()),
+    });
+    assert!(matches!(outcome, Outcome::Unanswered { .. }), "{outcome:?}");
+    assert!(!caller.history.claims().has(&user("bob")));
 }
 
 #[test]

@@ -256,7 +256,7 @@ fn whoever_only_said_a_name_reads_nothing_of_it_once_somebody_has_its_key() {
     assert_eq!(asks(), [1, 1, 2]);
     let claim = Ask::Claim {
         user: user("bob"),
-        key: Some(NameKey("made by bob's client, of 32 bytes".into())),
+        key: NameKey("made by bob's client, of 32 bytes".into()),
     };
     assert!(matches!(caller.ask(claim), Outcome::Answered { .. }));
     assert_eq!(asks(), [0, 0, 0]);

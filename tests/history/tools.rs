@@ -27,13 +27,18 @@ fn filled(dir: &std::path::Path) -> (Caller, NameKey) {
         seq: 12,
         bearer: Bearer::Key,
     });
-    let Answer::Name {
-        claim: Claim::First { key },
-        ..
-    } = caller.answer(Ask::Claim { user, key: None })
-    else {
-        panic!()
-    };
+    let key = NameKey("0123456789abcdef0123456789abcdef".to_owned());
+    let answer = caller.answer(Ask::Claim { user, key: key.clone() });
+    assert!(
+        matches!(
+            answer,
+            Answer::Name {
+                claim: Claim::First,
+                ..
+            }
+        ),
+        "{answer:?}"
+    );
     (caller, key)
 }
 
@@ -96,7 +101,7 @@ fn an_export_and_a_backup_of_a_running_store_bring_everything_back() {
         );
         let answer = caller.answer(Ask::Claim {
             user: user("bob"),
-            key: Some(key.clone()),
+            key: key.clone(),
         });
         assert!(matches!(answer, Answer::Name { claim: Claim::Held, .. }), "{answer:?}");
         assert_eq!(committed(caller.say(&room("lobby"), "a", "on", None)).seq, 31);

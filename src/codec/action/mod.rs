@@ -23,7 +23,7 @@ use serde_json::value::RawValue;
 pub use self::settings::{GROUP_PREFIX, Settings};
 use self::wire::{Code, HeartbeatData, Incoming, Push, SendData, given, kind, kind_name, respond};
 use super::{
-    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, Reach,
+    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, Reach, ReservedName,
     json::object,
     protobuf::{SYSTEM, unlike_system},
 };
@@ -120,6 +120,7 @@ impl Dialect for Action {
             mail_by_name: true,
             message_bytes: limits::NATIVE_MESSAGE_BYTES,
             reach: Reach::Worlds,
+            reserved_name: ReservedName::Refuse,
             ..Profile::LEGACY
         }
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::{
     chat::{ErrorCode, Happening, Refusal, Reply, Request, RequestId, RoomName},
-    codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile, Reach},
+    codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile, Reach, ReservedName},
     limits,
     proto::plaza,
 };
@@ -69,6 +69,7 @@ impl Dialect for Native {
             greets: false,
             sees_own_going: false,
             mail_by_name: false,
+            reserved_name: ReservedName::Refuse,
             first_word: limits::FIRST_WORD_TIME,
             silent_after: None,
         }

@@ -209,6 +209,17 @@ impl World {
         )
     }
 
+    /// Takes a name and brings a key for it, so that the store is asked.
+    pub(in crate::shard) fn rename_with_key(&mut self, client: usize, name: &str) -> u64 {
+        self.ask(
+            client,
+            Ask::Rename(plaza::Rename {
+                name: name.into(),
+                key: format!("a key for {name}, of 32 bytes or more"),
+            }),
+        )
+    }
+
     pub(in crate::shard) fn exit(&mut self, client: usize) -> u64 {
         self.ask(client, Ask::Exit(plaza::Exit {}))
     }

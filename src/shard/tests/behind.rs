@@ -28,10 +28,11 @@ fn world() -> (World, usize, usize, String) {
     })
     .kept();
     let ann = world.user(0, "ann");
-    let bob = world.user(0, "bob");
+    let key = "the key of bob, of 32 bytes or more";
+    let bob = device(&mut world, key, Vec::new());
     world.store_answers();
-    let key = world.messages(bob)[0]["welcome"]["key"].as_str().unwrap().to_owned();
-    (world, ann, bob, key)
+    assert_eq!(world.messages(bob)[0]["welcome"]["key"], key);
+    (world, ann, bob, key.to_owned())
 }
 
 /// Another device of bob's, whose hello the store has not answered.
@@ -300,7 +301,7 @@ fn a_rename_amid_the_pages_ends_them_and_the_way_back_begins_with_what_is_unread
         world.hand(next);
     }
     let page = world.outcome(is_mail);
-    world.rename(late, "rob");
+    world.rename_with_key(late, "rob");
     world.calm();
     let renamed = world.outcome(|ticket| matches!(ticket, Ticket::Rename { .. }));
     world.hand(renamed);

@@ -120,7 +120,14 @@ impl Run {
             .collect();
         let bob = world.user(0, "bob");
         world.store_answers();
-        let key = world.messages(bob)[0]["welcome"]["key"].as_str().unwrap().to_owned();
+        world.rename_with_key(bob, "bob");
+        world.store_answers();
+        let told = world.messages(bob);
+        let key = told
+            .iter()
+            .find_map(|told| told["renamed"]["key"].as_str())
+            .unwrap()
+            .to_owned();
         world.hang_up(bob);
         world.store_answers();
         Self {

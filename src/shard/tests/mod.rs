@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod behind;
+mod claims;
 mod closing;
 mod counts;
 mod devices;

@@ -82,7 +82,7 @@ fn who_is_renamed_while_its_join_waits_is_in_the_room_under_the_new_name() {
         world.join(ada, "tea");
         world.calm();
         world.join(bob, "tea");
-        world.rename(ada, "eve");
+        world.rename_with_key(ada, "eve");
         world.calm();
         let renamed = renaming(&mut world);
         world.hand(renamed);
@@ -114,7 +114,7 @@ fn who_is_renamed_while_its_join_waits_is_not_told_how_far_the_old_name_had_read
         let ada = named(&mut world, 0, "ada");
         let join = come_back(&mut world, ada, "tea");
         world.calm();
-        world.rename(ada, "eve");
+        world.rename_with_key(ada, "eve");
         world.calm();
         let renamed = renaming(&mut world);
         world.hand(renamed);
@@ -138,7 +138,7 @@ fn who_is_renamed_while_its_join_waits_is_not_told_how_far_the_old_name_had_read
 fn a_rename_whose_connection_is_gone_does_not_rename_who_came_into_its_place() {
     let mut world = World::new(1).kept();
     let ada = named(&mut world, 0, "ada");
-    world.rename(ada, "eve");
+    world.rename_with_key(ada, "eve");
     world.calm();
     let renamed = renaming(&mut world);
     world.hang_up(ada);
@@ -207,7 +207,7 @@ fn a_join_that_waits_is_not_disturbed_by_a_store_that_takes_no_more() {
         assert_eq!(error["code"], "busy", "{messages:?}");
         assert!(error["retry_after"].as_u64().unwrap() > 0, "{error}");
     };
-    let rename = world.rename(ada, "eve");
+    let rename = world.rename_with_key(ada, "eve");
     busy(&mut world, ada, rename);
     let elsewhere = world.join(ada, "coffee");
     busy(&mut world, ada, elsewhere);

@@ -1,0 +1,326 @@
+//! A claimed name is reserved in every dialect: who says it without its key neither has it nor hears what is for it alone.
+#![allow(clippy::unwrap_used)]
+
+mod stories;
+
+use std::{net::SocketAddr, sync::Barrier, thread};
+
+use plaza::proto::chat_request::ChatRequest;
+use prost::Message as _;
+use serde_json::{Value, json};
+use stories::{
+    Running,
+    client::{Client, Heard},
+    drivers::Member,
+    start, start_with,
+};
+use tempfile::TempDir;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// The old formats in which a reserved name is followed by a number.
+const SUFFIXED: [&str; 4] = ["communication", "chat-request", "chatroom", "tutorial"];
+
+fn kept() -> (Running, TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let running = start_with(|config| {
+        config.server.memory = false;
+        config.server.data = dir.path().to_owned();
+        config.log.talk_log = false;
+    });
+    (running, dir)
+}
+
+/// A client of Plaza's own protocol.
+struct Native {
+    client: Client,
+    next: u64,
+}
+
+impl Native {
+    fn silent(address: SocketAddr) -> Self {
+        Self {
+            client: Client::open(address, "/chat", &[]),
+            next: 0,
+        }
+    }
+
+    fn hello(address: SocketAddr, hello: Value) -> Self {
+        let mut native = Self::silent(address);
+        let welcome = native.ask(json!({ "hello": hello }));
+        assert!(welcome["welcome"].is_object(), "{welcome}");
+        native
+    }
+
+    fn ask(&mut self, mut request: Value) -> Value {
+        self.next += 1;
+        request["id"] = json!(self.next);
+        self.client.text(&request.to_string());
+        loop {
+            let Heard::Text(text) = self.client.hear() else {
+                panic!("{request} was not answered")
+            };
+            let told: Value = serde_json::from_str(&text).unwrap();
+            if told["id"] == json!(self.next) {
+                return told;
+            }
+        }
+    }
+
+    /// Says this to one user; it is stored when this returns.
+    fn direct(&mut self, to: &str, text: &str) {
+        let ack = self.ask(json!({"direct": {"to": to, "text": text}}));
+        assert!(ack["ack"].is_object(), "{ack}");
+    }
+
+    fn users(&mut self) -> Vec<String> {
+        let page = self.ask(json!({"users": {"room": "lobby"}}));
+        let names = page["users"]["names"].as_array().unwrap();
+        names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Reads until something holds this text; all that was read, this included.
+fn hear_until(client: &mut Client, text: &str) -> String {
+    let mut all = String::new();
+    loop {
+        match client.hear() {
+            Heard::Text(heard) => all.push_str(&heard),
+            Heard::Binary(heard) => all.push_str(&String::from_utf8_lossy(&heard)),
+            over => panic!("{text:?} was never heard, but {over:?} behind {all:?}"),
+        }
+        all.push('\n');
+        if all.contains(text) {
+            return all;
+        }
+    }
+}
+
+/// Opens a connection that says this name, and waits for nothing.
+fn say_name(address: SocketAddr, dialect: &str, name: &str) -> Client {
+    let header = [("username", name.as_bytes())];
+    match dialect {
+        "communication" => Client::open(address, &format!("/ws/communication?username={name}"), &[]),
+        "tutorial" => {
+            let mut client = Client::open(address, "/ws/tutorial", &[]);
+            client.text(&json!({"type": "login", "content": name}).to_string());
+            client
+        }
+        other => Client::open(address, &format!("/ws/{other}"), &header),
+    }
+}
+
+#[test]
+fn whoever_says_a_claimed_name_in_an_old_format_is_told_another_and_hears_nothing_of_the_first() {
+    for dialect in SUFFIXED {
+        let (running, _dir) = kept();
+        let address = running.address();
+        let mut ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+        ann.ask(json!({"join": {"room": "lobby"}}));
+        let mut bob = Native::hello(address, json!({"name": "bob"}));
+        bob.direct("ann", "stored secret");
+        let mut stranger = say_name(address, dialect, "ann");
+        let mut heard = hear_until(&mut stranger, "ann~2");
+        bob.direct("ann", "live secret");
+        bob.client.text(r#"{"typing":{"to":"ann"}}"#);
+        bob.direct("ann~2", "for the second");
+        heard.push_str(&hear_until(&mut stranger, "for the second"));
+        assert!(!heard.contains("secret"), "{dialect}: {heard}");
+        assert_eq!(ann.users(), ["ann", "ann~2"], "{dialect}");
+        // The next one is not taken for the second.
+        let mut third = say_name(address, dialect, "ann");
+        hear_until(&mut third, "ann~3");
+    }
+}
+
+#[test]
+fn who_has_a_name_in_an_old_format_when_it_is_claimed_is_told_another_and_hears_no_more_of_it() {
+    for dialect in ["communication", "chat-request", "chatroom", "tutorial", "action"] {
+        let (running, _dir) = kept();
+        let address = running.address();
+        // On both shards.
+        let mut early = [
+            Member::come(address, dialect, "ann"),
+            Member::come(address, dialect, "ann"),
+        ];
+        let mut bob = Native::hello(address, json!({"name": "bob"}));
+        bob.direct("ann", "before the claim");
+        for member in &mut early {
+            hear_until(&mut member.client, "before the claim");
+        }
+        let _ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+        bob.direct("ann", "live secret");
+        let mut told = Vec::new();
+        for member in &mut early {
+            let heard = hear_until(&mut member.client, "you are ann~");
+            let number = heard.split("you are ann~").nth(1).unwrap().chars().next().unwrap();
+            bob.direct(&format!("ann~{number}"), "for this one");
+            let heard = heard + &hear_until(&mut member.client, "for this one");
+            assert!(!heard.contains("secret"), "{dialect}: {heard}");
+            told.push(number);
+        }
+        told.sort_unstable();
+        assert_eq!(told, ['2', '3'], "{dialect}");
+    }
+}
+
+#[test]
+fn a_login_of_action_under_a_claimed_name_gets_1003_and_nothing_else() {
+    let (running, _dir) = kept();
+    let address = running.address();
+    let _ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+    for target in [json!({"toUid": "bob", "groupsId": "0"}), json!({"groupsId": "1"})] {
+        let mut client = Client::open(address, "/ws/action", &[]);
+        let mut data = target.clone();
+        data["appId"] = json!(1);
+        data["userId"] = json!("ann");
+        client.text(&json!({"seq": "1", "action": "login", "data": data}).to_string());
+        client.text(&json!({"seq": "2", "action": "heartbeat", "data": {}}).to_string());
+        let heard = hear_until(&mut client, r#""seq":"2""#);
+        let answers: Vec<&str> = heard.lines().filter(|line| line.contains("response")).collect();
+        assert_eq!(answers.len(), 2, "{target}: {heard}");
+        assert!(answers[0].contains(r#""code":1003"#), "{target}: {heard}");
+        assert!(answers[1].contains(r#""code":1000"#), "{target}: {heard}");
+        // Another name is taken.
+        data["userId"] = json!("anna");
+        client.text(&json!({"seq": "3", "action": "login", "data": data}).to_string());
+        assert!(
+            hear_until(&mut client, r#""seq":"3""#).contains(r#""code":200"#),
+            "{target}"
+        );
+    }
+}
+
+#[test]
+fn a_rename_to_a_claimed_name_follows_the_same_rules() {
+    let (running, _dir) = kept();
+    let address = running.address();
+    let mut ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+    ann.ask(json!({"join": {"room": "lobby"}}));
+    let mut bob = Native::hello(address, json!({"name": "bob"}));
+    let refused = bob.ask(json!({"rename": {"name": "ann"}}));
+    assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
+    let mut tutorial = say_name(address, "tutorial", "tom");
+    for _ in 0..2 {
+        tutorial.text(r#"{"type":"rename","content":"ann"}"#);
+        hear_until(&mut tutorial, "you are ann~2");
+    }
+    // The first name that a message carries is a rename, too.
+    let mut load = Client::open(address, "/ws/chat-request", &[]);
+    let message = ChatRequest {
+        user_name: "ann".into(),
+        r#type: "talk".into(),
+        content: "hello".into(),
+        ..ChatRequest::default()
+    };
+    load.binary(&message.encode_to_vec());
+    hear_until(&mut load, "you are ann~3");
+    hear_until(&mut load, "hello");
+    assert_eq!(ann.users(), ["ann", "ann~2", "ann~3"]);
+    bob.direct("ann", "secret");
+    for (client, name) in [(&mut tutorial, "ann~2"), (&mut load, "ann~3")] {
+        bob.direct(name, "for this one");
+        assert!(!hear_until(client, "for this one").contains("secret"), "{name}");
+    }
+}
+
+#[test]
+fn what_is_private_to_a_claimed_name_is_refused_to_everybody_else_in_the_native_protocol() {
+    let (running, _dir) = kept();
+    let address = running.address();
+    let mut early = Native::hello(address, json!({"name": "ann"}));
+    let mut bob = Native::hello(address, json!({"name": "bob"}));
+    bob.direct("ann", "secret");
+    hear_until(&mut early.client, "secret");
+    let _ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+    let told = hear_until(&mut early.client, "you are ann~2");
+    assert!(told.contains(r#""renamed":"#), "{told}");
+    for (path, request) in [
+        ("unread", json!({"unread": {}})),
+        ("search", json!({"search": {"peer": "bob", "text": "secret"}})),
+        ("history", json!({"history": {"peer": "bob"}})),
+        ("read", json!({"read": {"peer": "bob", "seq": 1}})),
+        ("rename", json!({"rename": {"name": "ann"}})),
+    ] {
+        let answer = early.ask(request);
+        assert_eq!(answer["error"]["code"], "name_reserved", "{path}: {answer}");
+    }
+    bob.client.text(r#"{"typing":{"to":"ann"}}"#);
+    bob.direct("ann~2", "for the second");
+    let heard = hear_until(&mut early.client, "for the second");
+    assert!(!heard.contains("typing"), "{heard}");
+}
+
+#[test]
+fn of_two_who_claim_a_name_at_once_one_has_it() {
+    let (running, _dir) = kept();
+    let address = running.address();
+    for round in 0..20 {
+        let begin = Barrier::new(2);
+        let welcomes: usize = thread::scope(|scope| {
+            let claims = ["first", "second"].map(|whose| {
+                let begin = &begin;
+                scope.spawn(move || {
+                    let mut native = Native::silent(address);
+                    let key = format!("made by the {whose}, of 32 bytes or more");
+                    begin.wait();
+                    let answer = native.ask(json!({"hello": {"name": format!("name {round}"), "key": key}}));
+                    let refused = answer["error"]["code"] == "name_reserved";
+                    assert!(refused || answer["welcome"]["key"] == key, "{answer}");
+                    usize::from(!refused)
+                })
+            });
+            claims.map(|claim| claim.join().unwrap()).into_iter().sum()
+        });
+        assert_eq!(welcomes, 1, "in round {round}");
+    }
+}
+
+#[test]
+fn a_long_claimed_name_is_cut_to_make_room_for_the_number() {
+    let (running, _dir) = kept();
+    let address = running.address();
+    let long = "名".repeat(64);
+    let _owner = Native::hello(address, json!({"name": long, "key": KEY}));
+    let mut stranger = say_name(address, "tutorial", &long);
+    hear_until(&mut stranger, &format!("you are {}~2", "名".repeat(62)));
+}
+
+#[test]
+fn without_a_store_nothing_is_claimed() {
+    let running = start();
+    let address = running.address();
+    let mut ann = Native::silent(address);
+    let welcome = ann.ask(json!({"hello": {"name": "ann", "key": KEY}}));
+    assert_eq!(welcome["welcome"]["key"], "", "{welcome}");
+    let _other = Native::hello(address, json!({"name": "ann"}));
+}
+
+#[test]
+fn a_message_whose_ack_was_lost_is_not_said_twice_though_its_user_has_another_name_meanwhile() {
+    let (running, _dir) = kept();
+    let address = running.address();
+    let client = "00112233445566778899aabbccddeeff";
+    let talk = json!({"talk": {"room": "lobby", "text": "once", "key": "k"}});
+    let direct = json!({"direct": {"to": "bob", "text": "once", "key": "k"}});
+    let mut ann = Native::hello(address, json!({"name": "ann", "client": client}));
+    ann.ask(json!({"join": {"room": "lobby"}}));
+    let first = [ann.ask(talk.clone()), ann.ask(direct.clone())];
+    drop(ann);
+    let mut anna = Native::hello(address, json!({"name": "anna", "client": client}));
+    anna.ask(json!({"join": {"room": "lobby"}}));
+    for (first, request) in first.iter().zip([&talk, &direct]) {
+        let again = anna.ask(request.clone());
+        assert_eq!(again["ack"]["duplicate"], true, "{again}");
+        assert_eq!(again["ack"]["seq"], first["ack"]["seq"], "{again}");
+    }
+    let other = json!({"talk": {"room": "lobby", "text": "other", "key": "k"}});
+    assert_eq!(anna.ask(other)["error"]["code"], "key_conflict");
+    // Another client has nothing to do with this key.
+    let mut eve = Native::hello(
+        address,
+        json!({"name": "eve", "client": "ff112233445566778899aabbccddeeff"}),
+    );
+    eve.ask(json!({"join": {"room": "lobby"}}));
+    assert_eq!(eve.ask(talk)["ack"]["duplicate"], false);
+}
