@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr};
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{
+    deferring::Deferred,
     device::{Device, Mail},
     names::{Claiming, Proof},
     receipts::Acknowledging,
@@ -123,6 +124,8 @@ pub(crate) struct Session {
     pub(crate) exiting: Option<RequestId>,
     /// Rooms asked for and not answered yet.
     pub(crate) joining: Vec<RoomName>,
+    /// Requests that wait for a join or leave before them.
+    pub(crate) deferred: Option<Box<Deferred>>,
     /// The user whose going this session is told of.
     pub(crate) peer: Option<UserName>,
     /// By what right it has its name.

@@ -1,7 +1,8 @@
 //! One core: its inbox, its connections, its copies of the rooms' logs, flush and pacing, and its timer wheel.
 //!
 //! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
-//! messages), `uncertain` (members whose dialect is not known yet), `session` (messages to commands), `homing` (commands to events) and `directs`, `rooms` (events to members), `flush` (events
+//! messages), `uncertain` (members whose dialect is not known yet), `session` (messages to
+//! commands), `deferring` (commands that wait), `homing` (commands to events) and `directs`, `rooms` (events to members), `flush` (events
 //! to sockets), `replies`, `ending`, `draining` and `timers`; `stored`, `opening`, `names`, `replay`, `mail` and `questions` stand
 //! between the engine and the store; `run` puts it on a thread, with `poller` for its sockets.
 
@@ -10,6 +11,7 @@ mod arriving;
 #[doc(hidden)]
 pub mod bench;
 mod connection;
+mod deferring;
 mod device;
 mod directory;
 mod directs;

@@ -119,7 +119,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     connection
                         .memberships
                         .iter()
-                        .any(|membership| Some(membership.room) == place)
+                        .any(|membership| Some(membership.room) == place && !membership.leaving)
                 });
                 if !member {
                     let text = format!("this session is not in the room {room}; join it first");

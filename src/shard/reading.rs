@@ -262,7 +262,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let held = connection
             .session
             .as_ref()
-            .is_some_and(|session| session.held.is_some() || session.exiting.is_some());
+            .is_some_and(|session| session.held.is_some() || session.exiting.is_some() || session.deferred.is_some());
         if held
             || hushed
             || connection.claiming.is_some()

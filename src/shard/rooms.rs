@@ -229,6 +229,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             leaving: false,
         });
         self.welcome_member(id, request, joined, lost, resumed);
+        self.go_on_with_deferred(id);
     }
 
     /// The home could not take the session in.
@@ -239,6 +240,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.refuse(id, request, refusal);
         self.answered(id);
         self.exit_if_alone(id);
+        self.go_on_with_deferred(id);
     }
 
     /// This session as a member of a room.
@@ -316,6 +318,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.reply(id, request, &Reply::Left { room: name });
         self.answered(id);
         self.exit_if_alone(id);
+        self.go_on_with_deferred(id);
     }
 
     /// The session leaves a room that it may not be in, as if it had asked; it may have left already.

@@ -63,6 +63,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         {
             session.paid_us = rate.after_one(session.paid_us, self.now.us);
         }
+        if let Some(request) = self.defer(id, Request { id: request, command }) {
+            self.carry_out_request(id, request);
+        }
+    }
+
+    /// Carries out a request of a named session for which nothing before it has to be waited for.
+    pub(super) fn carry_out_request(&mut self, id: SessionId, Request { id: request, command }: Request) {
         match command {
             Command::Hello(_) => {
                 let refusal = ErrorCode::HelloAgain.because("this session has a name already; use rename to change it");
@@ -164,6 +171,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             paid_us: 0,
             exiting: None,
             joining: Vec::new(),
+            deferred: None,
             peer: None,
             proof,
             mail: None,

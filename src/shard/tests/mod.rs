@@ -12,6 +12,7 @@ mod lagging;
 mod leaving;
 mod lists;
 mod model;
+mod order;
 mod pacing;
 mod parked;
 mod pressure;

@@ -432,7 +432,7 @@ fn room_at_rest_keeps_what_was_said_and_not_who_came() {
 fn an_idle_member_costs_little() {
     let sizes = [
         ("connection", size_of::<Connection<Transport>>(), 224),
-        ("session", size_of::<Session>(), 208),
+        ("session", size_of::<Session>(), 216),
         ("membership", size_of::<Membership>(), 12),
         ("member", size_of::<Member>(), 24),
         ("outgoing", size_of::<Outgoing>(), 160),

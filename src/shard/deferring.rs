@@ -1,0 +1,115 @@
+//! Requests that are carried out in the order in which they were sent, though a join or a leave before them is not done yet.
+//!
+//! Joins and leaves are done by the owner of the room; the session's shard learns of it later. Most requests follow them to the owner
+//! and stay behind them. Those that the session's shard decides on its own wait here, with everything that was sent after them, and the
+//! connection is not read meanwhile: so at most what one message asks for can wait.
+
+use std::collections::VecDeque;
+
+use super::{
+    connection::Socket,
+    engine::{Clock, Engine},
+};
+use crate::chat::{Command, Conversation, Request, RoomName, SessionId};
+
+/// Requests of one connection that wait, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Deferred(VecDeque<Request>);
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Gives a request back that can be carried out now; keeps one that has to wait.
+    pub(super) fn defer(&mut self, id: SessionId, request: Request) -> Option<Request> {
+        let waits = self.must_wait(id, &request.command);
+        let connection = self.connection(id)?;
+        let session = connection.session.as_mut()?;
+        if session.deferred.is_none() && !waits {
+            return Some(request);
+        }
+        connection.underway += 1;
+        session.deferred.get_or_insert_default().0.push_back(request);
+        None
+    }
+
+    /// A join or a leave is done: goes on with what waited for it.
+    pub(super) fn go_on_with_deferred(&mut self, id: SessionId) {
+        loop {
+            let Some(deferred) = self.deferred(id) else { return };
+            let Some(request) = deferred.0.pop_front() else { break };
+            if self.must_wait(id, &request.command) {
+                if let Some(deferred) = self.deferred(id) {
+                    deferred.0.push_front(request);
+                }
+                return;
+            }
+            if let Some(connection) = self.connection(id) {
+                connection.underway = connection.underway.saturating_sub(1);
+            }
+            self.carry_out_request(id, request);
+        }
+        // Only now: until here nothing that came later may be read.
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            session.deferred = None;
+        }
+        self.read_on(id);
+    }
+
+    fn deferred(&mut self, id: SessionId) -> Option<&mut Deferred> {
+        self.connection(id)?.session.as_mut()?.deferred.as_deref_mut()
+    }
+
+    /// Whether what this command does depends on a join or a leave that is under way.
+    fn must_wait(&self, id: SessionId, command: &Command) -> bool {
+        match command {
+            Command::Join { room, .. } => {
+                self.is_joining(id, room) || self.is_leaving(id, Some(room)) || self.may_have_room_later(id)
+            }
+            Command::Leave { room } => self.is_joining(id, room),
+            Command::History { conversation, .. }
+            | Command::Search { conversation, .. }
+            | Command::Read { conversation, .. } => match conversation {
+                Conversation::Room(room) => self.is_joining(id, room),
+                Conversation::Peer(_) => false,
+            },
+            // These follow the join or leave to the owner of the room, or have nothing to do with it.
+            Command::Hello(_)
+            | Command::Talk { .. }
+            | Command::Direct { .. }
+            | Command::Users { .. }
+            | Command::Rooms { .. }
+            | Command::SetTopic { .. }
+            | Command::Rename { .. }
+            | Command::Unread
+            | Command::Typing { .. }
+            | Command::Watch { .. }
+            | Command::Ping
+            | Command::Exit => false,
+        }
+    }
+
+    fn is_joining(&self, id: SessionId, room: &RoomName) -> bool {
+        let connection = self.connections.get(id.slot as usize);
+        let session = connection.and_then(|connection| connection.session.as_ref());
+        session.is_some_and(|session| session.joining.contains(room))
+    }
+
+    /// Whether the session is on its way out of this room, or of any.
+    fn is_leaving(&self, id: SessionId, room: Option<&RoomName>) -> bool {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return false;
+        };
+        connection.memberships.iter().any(|membership| {
+            let log = self.rooms.get(membership.room as usize);
+            membership.leaving && log.is_some_and(|log| room.is_none_or(|room| log.name == *room))
+        })
+    }
+
+    /// Whether a session that is in too many rooms may be in fewer when all that is under way is done.
+    fn may_have_room_later(&self, id: SessionId) -> bool {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return false;
+        };
+        let joining = connection.session.as_ref().map_or(0, |session| session.joining.len());
+        connection.memberships.len() + joining >= self.settings.rooms_per_session
+            && (joining > 0 || self.is_leaving(id, None))
+    }
+}
