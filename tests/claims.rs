@@ -301,26 +301,32 @@ fn a_message_whose_ack_was_lost_is_not_said_twice_though_its_user_has_another_na
     let (running, _dir) = kept();
     let address = running.address();
     let client = "00112233445566778899aabbccddeeff";
-    let talk = json!({"talk": {"room": "lobby", "text": "once", "key": "k"}});
+    // The lobby is stored, and the other room is not.
+    let talk = |room: &str, text: &str| json!({"talk": {"room": room, "text": text, "key": "k"}});
     let direct = json!({"direct": {"to": "bob", "text": "once", "key": "k"}});
-    let mut ann = Native::hello(address, json!({"name": "ann", "client": client}));
-    ann.ask(json!({"join": {"room": "lobby"}}));
-    let first = [ann.ask(talk.clone()), ann.ask(direct.clone())];
+    let requests = [talk("lobby", "once"), talk("tea", "once"), direct];
+    let come = |name: &str, client: &str| {
+        let mut native = Native::hello(address, json!({"name": name, "client": client}));
+        for room in ["lobby", "tea"] {
+            native.ask(json!({"join": {"room": room}}));
+        }
+        native
+    };
+    // Keeps the room open.
+    let _witness = come("witness", client);
+    let mut ann = come("ann", client);
+    let first: Vec<Value> = requests.iter().map(|request| ann.ask(request.clone())).collect();
     drop(ann);
-    let mut anna = Native::hello(address, json!({"name": "anna", "client": client}));
-    anna.ask(json!({"join": {"room": "lobby"}}));
-    for (first, request) in first.iter().zip([&talk, &direct]) {
+    let mut anna = come("anna", client);
+    for (first, request) in first.iter().zip(&requests) {
         let again = anna.ask(request.clone());
         assert_eq!(again["ack"]["duplicate"], true, "{again}");
         assert_eq!(again["ack"]["seq"], first["ack"]["seq"], "{again}");
     }
-    let other = json!({"talk": {"room": "lobby", "text": "other", "key": "k"}});
-    assert_eq!(anna.ask(other)["error"]["code"], "key_conflict");
     // Another client has nothing to do with this key.
-    let mut eve = Native::hello(
-        address,
-        json!({"name": "eve", "client": "ff112233445566778899aabbccddeeff"}),
-    );
-    eve.ask(json!({"join": {"room": "lobby"}}));
-    assert_eq!(eve.ask(talk)["ack"]["duplicate"], false);
+    let mut eve = come("eve", "ff112233445566778899aabbccddeeff");
+    for room in ["lobby", "tea"] {
+        assert_eq!(anna.ask(talk(room, "other"))["error"]["code"], "key_conflict", "{room}");
+        assert_eq!(eve.ask(talk(room, "once"))["ack"]["duplicate"], false, "{room}");
+    }
 }

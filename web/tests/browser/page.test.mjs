@@ -48,7 +48,7 @@ test('from another machine over plain http, and where the browser keeps nothing,
   });
   await page.goto(at.url.replace('127.0.0.1', ELSEWHERE));
   assert.equal(await page.evaluate(() => isSecureContext), false);
-  await page.fill('#name-input', 'ada');
+  await page.fill('#name-input', `ada-${freshRoom()}`);
   await page.press('#name-input', 'Enter');
   await page.waitForSelector('.state.connected');
   const text = `said ${freshRoom()}`;
@@ -185,7 +185,7 @@ test('a room and a user have an address, and the way back leads through them', a
   // In a new tab, a first visit leads where the address says.
   const other = await (await open()).page();
   await other.goto(`${at.url}/#${first}`);
-  await other.fill('#name-input', 'eve');
+  await other.fill('#name-input', `eve-${freshRoom()}`);
   await other.press('#name-input', 'Enter');
   await other.waitForFunction(() => document.getElementById('online').textContent === '2 online');
   assert.equal(await other.textContent('#title'), first);

@@ -1,6 +1,6 @@
 // Where the browser tests run: against the server at `PLAZA_URL`, or, where that is not set, against the stand-in.
 
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import WebSocket from 'ws';
@@ -42,6 +42,11 @@ export function freshRoom() {
   return `room-${randomUUID().slice(0, 8)}`;
 }
 
+/** The key of a name, the same in every test: a name belongs to the key that has claimed it. */
+function keyOf(name) {
+  return createHash('sha256').update(name).digest('hex');
+}
+
 /** A page that is in `room` as `name`, without the questions of a first visit. */
 export async function enter(browser, url, { name, room = 'lobby', lang = 'en' }) {
   const page = await browser.page();
@@ -50,7 +55,7 @@ export async function enter(browser, url, { name, room = 'lobby', lang = 'en' })
   page.on('console', (message) => {
     if (message.type() === 'error' && !/WebSocket connection|ERR_CONNECTION_REFUSED/.test(message.text())) page.wrong.push(message.text());
   });
-  const state = JSON.stringify({ name, rooms: [room], active: `room:${room}`, lang });
+  const state = JSON.stringify({ name, keys: { [name]: keyOf(name) }, rooms: [room], active: `room:${room}`, lang });
   // A blank page has no storage.
   await page.addInitScript((kept) => location.protocol === 'about:' || (localStorage.getItem('plaza.v1') ?? localStorage.setItem('plaza.v1', kept)), state);
   await page.goto(url);
@@ -100,7 +105,7 @@ export async function visitor(url, name, room) {
       waiting.set((id += 1), resolve);
       socket.send(JSON.stringify({ id, [kind]: body }));
     });
-  await ask('hello', { name });
+  await ask('hello', { name, key: keyOf(name) });
   const joined = await ask('join', { room });
   if (!joined.joined) throw new Error(`${name} could not join ${room}: ${JSON.stringify(joined)}`);
   return {
