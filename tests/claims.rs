@@ -18,8 +18,8 @@ use tempfile::TempDir;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// The old formats in which a reserved name is followed by a number.
-const SUFFIXED: [&str; 4] = ["communication", "chat-request", "chatroom", "tutorial"];
+/// The old formats in which a reserved name is followed by a number; `ws` is a plain `/ws`, where the format is not known yet.
+const SUFFIXED: [&str; 5] = ["communication", "chat-request", "chatroom", "tutorial", "ws"];
 
 fn kept() -> (Running, TempDir) {
     let dir = tempfile::tempdir().unwrap();
@@ -106,6 +106,7 @@ fn say_name(address: SocketAddr, dialect: &str, name: &str) -> Client {
             client.text(&json!({"type": "login", "content": name}).to_string());
             client
         }
+        "ws" => Client::open(address, "/ws", &header),
         other => Client::open(address, &format!("/ws/{other}"), &header),
     }
 }

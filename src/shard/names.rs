@@ -219,9 +219,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn reserved_name(&self, id: SessionId) -> ReservedName {
-        let dialect = self.dialect(id).map(usize::from);
-        let profile = dialect.and_then(|dialect| self.profiles.get(dialect));
-        profile.map_or(ReservedName::Refuse, |profile| profile.reserved_name)
+        let connection = self.connections.get(id.slot as usize);
+        match connection.map(|connection| &connection.phase) {
+            // Also where the dialect is not certain: those that it may be treat names alike.
+            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].reserved_name,
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => ReservedName::Refuse,
+        }
     }
 
     // ---------------------------------------------------------------- what is private to a name
