@@ -1,8 +1,9 @@
-//! Requests that are carried out in the order in which they were sent, though a join or a leave before them is not done yet.
+//! Requests that are carried out in the order in which they were sent, although a request before them is not done yet.
 //!
-//! Joins and leaves are done by the owner of the room; the session's shard learns of it later. Most requests follow them to the owner
-//! and stay behind them. Those that the session's shard decides on its own wait here, with everything that was sent after them, and the
-//! connection is not read meanwhile: so at most what one message asks for can wait.
+//! The owner of a room carries out joins, leaves and messages; the session's shard learns the outcome later. Most requests follow
+//! them to the owner and stay behind them. Two kinds do not, and wait here: requests that the session's shard decides by
+//! membership, and questions to the store, which must see what the same session wrote before. Everything that was sent after a
+//! waiting request waits too, and the connection is not read meanwhile: so at most what one message asks for can wait.
 
 use std::collections::VecDeque;
 
@@ -30,19 +31,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         None
     }
 
-    /// A join or a leave is done: goes on with what waited for it.
+    /// A request is done: goes on with what waited for it.
     pub(super) fn go_on_with_deferred(&mut self, id: SessionId) {
         loop {
             let Some(deferred) = self.deferred(id) else { return };
             let Some(request) = deferred.0.pop_front() else { break };
+            // It counts as under way while it waits; it must not wait for itself.
+            self.count_deferred(id, -1);
             if self.must_wait(id, &request.command) {
+                self.count_deferred(id, 1);
                 if let Some(deferred) = self.deferred(id) {
                     deferred.0.push_front(request);
                 }
                 return;
-            }
-            if let Some(connection) = self.connection(id) {
-                connection.underway = connection.underway.saturating_sub(1);
             }
             self.carry_out_request(id, request);
         }
@@ -53,24 +54,31 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.read_on(id);
     }
 
+    fn count_deferred(&mut self, id: SessionId, change: i32) {
+        if let Some(connection) = self.connection(id) {
+            connection.underway = connection.underway.saturating_add_signed(change);
+        }
+    }
+
     fn deferred(&mut self, id: SessionId) -> Option<&mut Deferred> {
         self.connection(id)?.session.as_mut()?.deferred.as_deref_mut()
     }
 
-    /// Whether what this command does depends on a join or a leave that is under way.
+    /// Whether what this command does depends on a request that is under way.
     fn must_wait(&self, id: SessionId, command: &Command) -> bool {
         match command {
             Command::Join { room, .. } => {
                 self.is_joining(id, room) || self.is_leaving(id, Some(room)) || self.may_have_room_later(id)
             }
             Command::Leave { room } => self.is_joining(id, room),
-            Command::History { conversation, .. }
-            | Command::Search { conversation, .. }
-            | Command::Read { conversation, .. } => match conversation {
-                Conversation::Room(room) => self.is_joining(id, room),
-                Conversation::Peer(_) => false,
-            },
-            // These follow the join or leave to the owner of the room, or have nothing to do with it.
+            // A question before it must not see what it marks as read.
+            Command::Read { conversation, .. } => self.is_joining_in(id, conversation) || self.has_questions(id),
+            Command::History { conversation, .. } | Command::Search { conversation, .. } => {
+                self.is_joining_in(id, conversation) || self.has_unanswered(id)
+            }
+            // Marking something as read is a question to the store as well.
+            Command::Unread => self.has_unanswered(id) || self.has_questions(id),
+            // These follow what is under way to the owner of the room, or have nothing to do with it.
             Command::Hello(_)
             | Command::Talk { .. }
             | Command::Direct { .. }
@@ -78,11 +86,33 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | Command::Rooms { .. }
             | Command::SetTopic { .. }
             | Command::Rename { .. }
-            | Command::Unread
             | Command::Typing { .. }
             | Command::Watch { .. }
             | Command::Ping
             | Command::Exit => false,
+        }
+    }
+
+    /// Whether the owner of a room or of a pair has not answered a request of this connection, such as one that is being stored.
+    fn has_unanswered(&self, id: SessionId) -> bool {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return false;
+        };
+        let session = connection.session.as_ref();
+        let deferred = session.and_then(|session| session.deferred.as_ref());
+        let here = usize::from(connection.questions) + deferred.map_or(0, |deferred| deferred.0.len());
+        connection.underway as usize > here
+    }
+
+    fn has_questions(&self, id: SessionId) -> bool {
+        let connection = self.connections.get(id.slot as usize);
+        connection.is_some_and(|connection| connection.questions > 0)
+    }
+
+    fn is_joining_in(&self, id: SessionId, conversation: &Conversation) -> bool {
+        match conversation {
+            Conversation::Room(room) => self.is_joining(id, room),
+            Conversation::Peer(_) => false,
         }
     }
 

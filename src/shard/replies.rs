@@ -25,7 +25,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn answered(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
         connection.underway = connection.underway.saturating_sub(1);
-        if connection.underway <= limits::REQUESTS_UNDERWAY / 2 {
+        self.go_on_with_deferred(id);
+        if self
+            .connection(id)
+            .is_some_and(|connection| connection.underway <= limits::REQUESTS_UNDERWAY / 2)
+        {
             self.read_on(id);
         }
     }
