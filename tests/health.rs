@@ -83,6 +83,11 @@ fn metrics_are_the_counts_of_what_happened() {
     is("plaza_sessions", &[], 0.0);
     is("plaza_members", &[], 0.0);
 
+    // A client that ends before it has shown its dialect.
+    drop(Peer::websocket_with(server.address, "/ws", &[("username", "sil")]));
+    is("plaza_connections_opened_total", &["dialect=\"undecided\""], 1.0);
+    is("plaza_connections", &["dialect=\"undecided\""], 0.0);
+
     let mut stranger = Peer::connect(server.address);
     stranger.send(
         &support::Request::upgrade(server.address, "/chat")

@@ -75,6 +75,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn insert(&mut self, socket: S, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
         self.next_generation = self.next_generation.wrapping_add(1);
         let generation = self.next_generation;
+        self.stats.opened.push(match &phase {
+            Phase::Open(speaking) if speaking.certainty == Certainty::Certain => Some(speaking.dialect),
+            Phase::Open(_) | Phase::Detecting(_) | Phase::Closing { .. } => None,
+        });
         let connection = Connection::new(socket, generation, phase, FrameReader::new(reader), self.now.ms);
         let slot = self.connections.insert(connection);
         let id = SessionId {
@@ -99,9 +103,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let profile = &self.profiles[usize::from(speaking.dialect)];
-        if speaking.certainty == Certainty::Certain {
-            self.stats.opened.push(speaking.dialect);
-        }
         // The first ping comes at random, so that those who came together are not pinged together.
         connection.ping_ms = now + (profile.ping_every.as_millis() as f64 * random) as u64;
         let opening = speaking.codec.opening();
@@ -355,6 +356,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             peer,
             certainty: Certainty::Certain,
         });
+        self.stats.shown.push((None, dialect as u8));
         self.begin_speaking(id);
     }
 

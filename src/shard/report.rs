@@ -43,7 +43,7 @@ impl Report for Reporter {
             lags,
             ends,
             opened,
-            corrected,
+            shown,
             detected,
         } = stats;
         let shard = &self.shard;
@@ -69,18 +69,26 @@ impl Report for Reporter {
         }
         for (dialect, end) in ends.drain(..) {
             shard.closes.of(reason(end)).inc();
-            if let Some(dialect) = dialect {
-                shard.dialect(Some(usize::from(dialect))).connections.dec();
+            let handles = shard.dialect(dialect.map(usize::from));
+            handles.connections.dec();
+            if dialect.is_none() {
+                handles.opened.inc();
             }
         }
         for dialect in opened.drain(..) {
-            let dialect = shard.dialect(Some(usize::from(dialect)));
-            dialect.connections.inc();
-            dialect.opened.inc();
+            let handles = shard.dialect(dialect.map(usize::from));
+            handles.connections.inc();
+            if dialect.is_some() {
+                handles.opened.inc();
+            }
         }
-        for (guessed, spoken) in corrected.drain(..) {
-            shard.dialect(Some(usize::from(guessed))).connections.dec();
-            shard.dialect(Some(usize::from(spoken))).connections.inc();
+        for (before, dialect) in shown.drain(..) {
+            let handles = shard.dialect(Some(usize::from(dialect)));
+            handles.connections.inc();
+            shard.dialect(before.map(usize::from)).connections.dec();
+            if before.is_none() {
+                handles.opened.inc();
+            }
         }
         for (dialect, why) in detected.drain(..) {
             self.metrics.ingress.decided(dialect, why);

@@ -29,10 +29,10 @@ pub(crate) struct Stats {
     pub(crate) lags: Vec<u64>,
     /// Why connections ended, and which dialect they spoke.
     pub(crate) ends: Vec<(Option<u8>, super::End)>,
-    /// The dialects of connections that began to speak.
-    pub(crate) opened: Vec<u8>,
-    /// Connections whose dialect was guessed wrongly: which one it was taken for, and which one it is.
-    pub(crate) corrected: Vec<(u8, u8)>,
+    /// New connections, by dialect where the handshake tells it.
+    pub(crate) opened: Vec<Option<u8>>,
+    /// Connections that showed their dialect, or another one than had been guessed: from which to which.
+    pub(crate) shown: Vec<(Option<u8>, u8)>,
     /// What decided the dialect of connections on plain `/ws`.
     pub(crate) detected: Vec<(&'static str, Why)>,
 }

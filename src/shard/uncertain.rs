@@ -304,10 +304,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Some(reader) = &mut connection.reader {
             reader.set_limits(super::reading::limits_of(&profile));
         }
-        match before {
-            None => self.stats.opened.push(number as u8),
-            Some(before) if usize::from(before) != number => self.stats.corrected.push((before, number as u8)),
-            Some(_) => {}
+        if before != Some(number as u8) {
+            self.stats.shown.push((before, number as u8));
         }
         self.follow_encoding(id);
         self.schedule(id);
@@ -338,9 +336,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         speaking.codec = dialects[number].open(&uncertain.handshake);
         let before = std::mem::replace(&mut speaking.dialect, number as u8);
         match uncertain.stage {
-            Stage::Waiting { .. } => self.begin_speaking(id),
+            Stage::Waiting { .. } => {
+                self.stats.shown.push((None, number as u8));
+                self.begin_speaking(id);
+            }
             Stage::Guessed => {
-                self.stats.corrected.push((before, number as u8));
+                self.stats.shown.push((Some(before), number as u8));
                 self.greet(id);
             }
         }

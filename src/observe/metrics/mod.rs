@@ -97,7 +97,7 @@ pub struct ShardMetrics {
 pub struct DialectMetrics {
     /// Connections there are.
     pub connections: Gauge,
-    /// Connections there have been.
+    /// Connections there have been, counted when they show their dialect or end.
     pub opened: Counter,
     /// Talks accepted.
     pub talks: Counter,

@@ -105,7 +105,7 @@ impl Table {
         const SHARD: &[&str] = &["shard"];
         const DIALECT: &[&str] = &["shard", "dialect"];
         let connections = self.gauges("connections", DIALECT, "Connections there are.");
-        let opened = self.counters("connections_opened", DIALECT, "Connections there have been.");
+        let opened = self.counters("connections_opened", DIALECT, "Connections there have been, counted when they show their dialect; those that ended before it are `undecided`.");
         let closed = self.counters(
             "connections_closed",
             &["shard", "reason"],
