@@ -1,18 +1,18 @@
 //! Plaza: a chat server for very large rooms.
 //!
-//! The modules follow the path of one talk, from a socket to every member's socket. A module knows those above it in this
-//! list and none below:
+//! A module knows the modules above it in this list and none below. `tests/architecture` checks that, and lists the exceptions that
+//! are left.
 //!
 //! - [`limits`]: every bound, with its reason
-//! - `lock`: files that one process at a time holds
 //! - [`output`]: what commands print
-//! - [`config`]: settings and where they come from
+//! - `lock`: files that one process at a time holds
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
-//! - [`chat`]: the words of the chat (names, commands, events) and what each command does; no I/O, no clock
+//! - [`chat`]: names, commands and events, and what each command does; no I/O, no clock
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
+//! - [`config`]: settings and where they come from
 //! - [`observe`]: logs, metrics, health, the admin listener
-//! - [`shard`]: one core: connections, room logs, flush and pacing
-//! - [`history`]: numbers and keeps talks
+//! - [`history`]: numbers and stores messages
+//! - [`shard`]: one core: connections, rooms, fan-out and pacing
 //! - `ingress`: acceptor, HTTP routes, handshake, pages
 //! - `admin`: the admin API
 //! - [`server`]: the order in which everything starts and ends
