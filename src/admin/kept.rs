@@ -4,19 +4,18 @@
 //! the new one whatever happens. It holds what was asked for, nothing of the chat: a topic that a member set later is not in it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::words::{self, RoomBody};
-use crate::chat::{RoomName, UserName};
+use super::words::{self, KeptRoom, RoomBody};
+use crate::chat::RoomName;
 
 /// The rooms that are set, and where they are kept.
 #[derive(Debug, Default)]
@@ -24,15 +23,6 @@ pub(crate) struct Kept {
     /// `None`: nothing is written (`server.memory`).
     file: Option<PathBuf>,
     rooms: BTreeMap<RoomName, KeptRoom>,
-}
-
-/// What the operator set of a room.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct KeptRoom {
-    /// `None`: none was set.
-    pub(crate) topic: Option<Arc<str>>,
-    /// `None`: the settings count; `Some(None)`: no list, whatever the settings say.
-    pub(crate) members: Option<Option<BTreeSet<UserName>>>,
 }
 
 /// The file, as it is read: of each room what the body of its PUT had.
@@ -142,7 +132,10 @@ const FILE: &str = "rooms.json";
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::chat::UserName;
 
     fn room(name: &str) -> RoomName {
         RoomName::parse(name).unwrap()

@@ -14,7 +14,7 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-pub(crate) use self::kept::{Kept, KeptRoom};
+pub(crate) use self::{kept::Kept, words::KeptRoom};
 use self::{
     routes::{Route, paging},
     words::{MembersBody, RoomBody, TextBody, room_json, session_json},

@@ -5,13 +5,22 @@ use std::{collections::BTreeSet, sync::Arc};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value, json};
 
-use super::{KeptRoom, routes::bad};
+use super::routes::bad;
 use crate::{
     chat::{RoomDetails, RoomName, SessionId, UserName},
     limits,
     observe::Answer,
     shard::SessionEntry,
 };
+
+/// What the operator set of a room.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct KeptRoom {
+    /// `None`: none was set.
+    pub(crate) topic: Option<Arc<str>>,
+    /// `None`: the settings count; `Some(None)`: no list, whatever the settings say.
+    pub(crate) members: Option<Option<BTreeSet<UserName>>>,
+}
 
 /// The body of a PUT of a room: what is left out stays as it is.
 #[derive(Debug, Deserialize)]

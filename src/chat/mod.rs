@@ -14,6 +14,7 @@ mod name;
 mod presence;
 mod room;
 mod roster;
+mod settings;
 mod world;
 
 pub use access::{Access, Groups};
@@ -26,9 +27,10 @@ pub use event::{
     Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
     TalkKind, UnreadEntry, UnreadPage, UserList, Welcome,
 };
-pub use home::{Home, HomeSettings, RoomScope};
+pub use home::{Home, RoomScope};
 pub use manage::{Closed, RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
+pub use settings::HomeSettings;
 pub use world::{World, is_marked, local};
 
 pub(crate) use room::key_conflict;

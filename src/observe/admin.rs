@@ -4,6 +4,7 @@
 //! connections, times and sizes, and that a page in the operator's browser cannot use it. What it never does: ask who the
 //! caller is. Whoever reaches the address may use it.
 
+mod answer;
 mod guard;
 
 use std::{
@@ -38,6 +39,7 @@ use super::{
     metrics,
 };
 use crate::limits;
+pub use answer::Answer;
 use guard::{by_address, not_from_a_form, not_from_another_page};
 
 /// What is to be served, before it is.
@@ -76,17 +78,6 @@ pub struct Call {
     /// What follows the question mark, still percent-encoded.
     pub query: Option<String>,
     /// Whole, at most [`limits::ADMIN_BODY_BYTES`].
-    pub body: Bytes,
-}
-
-/// The answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The status.
-    pub status: StatusCode,
-    /// What the body is.
-    pub content_type: &'static str,
-    /// The body.
     pub body: Bytes,
 }
 
@@ -173,41 +164,6 @@ impl AdminThread {
         // Either may fail only when the thread has ended already.
         let _ = self.stop.send(true);
         let _ = self.thread.join();
-    }
-}
-
-impl Answer {
-    /// Lines of text.
-    pub fn text(status: StatusCode, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            content_type: "text/plain; charset=utf-8",
-            body: text.into().into(),
-        }
-    }
-
-    /// A JSON value.
-    pub fn json(status: StatusCode, value: &impl serde::Serialize) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(body) => Self {
-                status,
-                content_type: JSON,
-                body: body.into(),
-            },
-            Err(error) => Self::error(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                &format!("the answer is not JSON: {error}"),
-            ),
-        }
-    }
-
-    /// What is wrong, as `{"error": …}`.
-    pub fn error(status: StatusCode, sentence: &str) -> Self {
-        Self {
-            status,
-            content_type: JSON,
-            body: serde_json::json!({ "error": sentence }).to_string().into(),
-        }
     }
 }
 
@@ -369,8 +325,6 @@ fn response(answer: Answer) -> Response<Full<Bytes>> {
     }
     response
 }
-
-const JSON: &str = "application/json";
 
 #[cfg(test)]
 mod tests {

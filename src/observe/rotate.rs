@@ -6,6 +6,7 @@
 //! that is not named as its own are, or one that another process writes, which holds `.<name>.lock`.
 
 mod lines;
+mod rotation;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -26,23 +26,12 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::clock::{Ageing, Clocks, parse_stamp, stamp};
 use crate::{
-    config, limits,
+    limits,
     lock::{self, FileLock, NotHeld},
 };
-use lines::{Open, first_line, options};
-
-/// When a new file begins, and which old ones stay.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rotation {
-    /// A new file at every full one of these since 1970, UTC.
-    pub every: Option<Duration>,
-    /// A new file before one grows beyond this many bytes.
-    pub bytes: Option<u64>,
-    /// At most this many files, the one being written included.
-    pub keep_files: Option<u32>,
-    /// No file whose last line is older than this.
-    pub keep_age: Option<Duration>,
-}
+use lines::{FILE_MODE, Open, first_line, options};
+pub use rotation::Rotation;
+use rotation::millis;
 
 /// What other threads may tell a [`RotatingFile`].
 #[derive(Debug)]
@@ -65,22 +54,6 @@ pub struct RotatingFile {
     open: Option<Open>,
     last_stamp: u64,
     retry_at: u64,
-}
-
-impl Rotation {
-    /// As the settings have it.
-    pub fn from_config(log: &config::Log) -> Self {
-        Self {
-            every: log.rotate_every,
-            bytes: log.rotate_bytes.map(|bytes| bytes.0),
-            keep_files: log.keep_files,
-            keep_age: log.keep_age,
-        }
-    }
-
-    fn period(&self, at: u64) -> u64 {
-        self.every.map_or(0, |every| at / millis(every).max(1))
-    }
 }
 
 impl RotationControl {
@@ -346,11 +319,5 @@ fn not_held(why: NotHeld) -> io::Error {
     )
 }
 
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Who reads logs need not be who runs the server, but not everybody either.
-const FILE_MODE: u32 = 0o640;
 /// Files that may begin at the same millisecond before something must be wrong.
 const NAME_ATTEMPTS: usize = 1000;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use fastwebsockets::OpCode;
 
-use super::reader::{ReaderLimits, Violation};
+use super::rules::{ReaderLimits, Violation};
 use crate::limits::CONTROL_PAYLOAD_BYTES;
 
 /// A head that passed every check.

@@ -14,7 +14,9 @@ pub mod origin;
 #[cfg(any(test, fuzzing))]
 pub mod properties;
 pub mod reader;
+mod rules;
 pub mod writer;
 
-pub use reader::{Flow, FrameReader, Incoming, Message, Progress, ReaderLimits, Violation};
+pub use reader::{Flow, FrameReader, Incoming, Message, Progress};
+pub use rules::{ReaderLimits, Violation};
 pub use writer::{close, close_answer, ping, pong};

@@ -8,22 +8,14 @@
 //!
 //! Never: I/O, a clock (the caller times what [`FrameReader::is_unfinished`]), an answer to a ping or a close.
 
-use std::{borrow::Cow, mem, str};
+use std::{mem, str};
 
 use fastwebsockets::{OpCode, unmask};
 
-use super::head::{Fragmented, HEAD_BYTES, Head};
-
-/// What a client may ask of a reader's memory, and how its texts are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReaderLimits {
-    /// Longest message in bytes, over all its fragments; a longer one is refused by what its heads declare.
-    pub message_bytes: usize,
-    /// Most fragments in one message.
-    pub fragments: usize,
-    /// Whether a text message must be UTF-8 (else it ends the stream with 1007).
-    pub text_is_utf8: bool,
-}
+use super::{
+    head::{Fragmented, HEAD_BYTES, Head},
+    rules::{ReaderLimits, Violation},
+};
 
 /// A complete message of a client, over all its fragments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,15 +71,6 @@ pub enum Progress {
     Paused,
     /// The stream has ended, by a close frame or an earlier violation; whatever follows is discarded.
     Closed,
-}
-
-/// How a client broke the protocol: what to put into the close frame. The stream has ended with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// 1002 (protocol error), 1007 (not UTF-8) or 1009 (too big).
-    pub code: u16,
-    /// One sentence, short enough for a close frame.
-    pub reason: Cow<'static, str>,
 }
 
 /// Reads the frames of one client. Holds no heap while nothing is unfinished.
@@ -429,26 +412,6 @@ impl Step {
             Flow::Go => Step::GoOn,
             Flow::Pause => Step::Paused,
         }
-    }
-}
-
-impl Violation {
-    pub(super) fn protocol(reason: &'static str) -> Violation {
-        Violation {
-            code: 1002,
-            reason: Cow::Borrowed(reason),
-        }
-    }
-
-    pub(super) fn not_utf8(reason: &'static str) -> Violation {
-        Violation {
-            code: 1007,
-            reason: Cow::Borrowed(reason),
-        }
-    }
-
-    pub(super) fn too_big(reason: Cow<'static, str>) -> Violation {
-        Violation { code: 1009, reason }
     }
 }
 

@@ -7,7 +7,7 @@ use std::fmt;
 
 use fastwebsockets::OpCode;
 
-use super::reader::Violation;
+use super::rules::Violation;
 use crate::limits::CONTROL_PAYLOAD_BYTES;
 
 /// A complete close, ping or pong frame, at most 127 bytes.

@@ -71,8 +71,6 @@ const CIRCLES: &[&[&str]] = &[
         "shard/uncertain",
     ],
     &["chat/command", "chat/event"],
-    &["chat/home", "chat/room"],
-    &["wire/head", "wire/reader"],
     &[
         "codec",
         "codec/action",
@@ -93,9 +91,6 @@ const CIRCLES: &[&[&str]] = &[
     ],
     &["config/layers", "config/table"],
     &["observe/metrics", "observe/metrics/table"],
-    &["observe/admin", "observe/admin/guard"],
-    &["observe/rotate", "observe/rotate/lines"],
-    &["admin/kept", "admin/words"],
 ];
 
 /// Folders that still know one above them. The list may only become shorter.

@@ -8,7 +8,7 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, HeaderName, ORIGIN},
 };
 
-use super::Answer;
+use super::answer::Answer;
 
 /// A browser says so when another page than the listener's own made the request.
 pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), Answer> {

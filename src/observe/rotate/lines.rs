@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{FILE_MODE, Rotation};
+use super::rotation::Rotation;
+
+/// The owner writes logs; the group may read them.
+pub(super) const FILE_MODE: u32 = 0o640;
 
 pub(super) struct Open {
     pub(super) file: File,

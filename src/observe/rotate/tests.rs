@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::{fs::OpenOptions, sync::atomic::AtomicU64};
+use std::{fs::OpenOptions, sync::atomic::AtomicU64, time::Duration};
 
 use super::*;
 

@@ -1,0 +1,38 @@
+//! When log files rotate.
+
+use std::time::Duration;
+
+use crate::config;
+
+/// When a new file begins, and which old ones stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rotation {
+    /// A new file at every full one of these since 1970, UTC.
+    pub every: Option<Duration>,
+    /// A new file before one grows beyond this many bytes.
+    pub bytes: Option<u64>,
+    /// At most this many files, the one being written included.
+    pub keep_files: Option<u32>,
+    /// No file whose last line is older than this.
+    pub keep_age: Option<Duration>,
+}
+
+impl Rotation {
+    /// As the settings have it.
+    pub fn from_config(log: &config::Log) -> Self {
+        Self {
+            every: log.rotate_every,
+            bytes: log.rotate_bytes.map(|bytes| bytes.0),
+            keep_files: log.keep_files,
+            keep_age: log.keep_age,
+        }
+    }
+
+    pub(super) fn period(&self, at: u64) -> u64 {
+        self.every.map_or(0, |every| at / millis(every).max(1))
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
