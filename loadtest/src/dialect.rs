@@ -310,6 +310,24 @@ fn json_fact(payload: &[u8]) -> Fact {
     }
 }
 
+/// Appends a push of document 003 without the id of its receiver, which `to` has in it; all members get the rest alike. Another
+/// id stays and is found by the comparison.
+pub fn without_receiver(payload: &[u8], receiver: &str, out: &mut Vec<u8>) {
+    const TO: &[u8] = b"\"to\":\"";
+    let to = memchr::memmem::find(payload, TO).map(|start| start + TO.len());
+    let halves = to.and_then(|to| {
+        let (before, rest) = payload.split_at_checked(to)?;
+        Some((before, rest.strip_prefix(receiver.as_bytes())?))
+    });
+    match halves {
+        Some((before, after)) if after.starts_with(b"\"") => {
+            out.extend_from_slice(before);
+            out.extend_from_slice(after);
+        }
+        Some(_) | None => out.extend_from_slice(payload),
+    }
+}
+
 /// Cuts the payloads of `MSG` lines out of a NATS stream, and says whether the server sent a `PING`.
 ///
 /// `stream` is what came so far and was not used; what is left in it at the end is the start of something unfinished.
@@ -363,6 +381,23 @@ mod tests {
                 Some(text.as_bytes()),
                 "{dialect:?}"
             );
+        }
+    }
+
+    #[test]
+    fn only_the_receivers_own_id_is_left_out_of_a_push() {
+        let push = br#"{"content":"hi","from":"b","to":"m1","msgTimestamp":"1"}"#;
+        let shared = |receiver| {
+            let mut out = Vec::new();
+            without_receiver(push, receiver, &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            shared("m1"),
+            r#"{"content":"hi","from":"b","to":"","msgTimestamp":"1"}"#
+        );
+        for other in ["m", "m12", "b"] {
+            assert_eq!(shared(other).as_bytes(), push, "{other}");
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use super::{End, Engine, Happened, Id, State, mask};
 use crate::{
     audit::Seen,
-    dialect::{Dialect, Fact, UPGRADE_ACCEPT, nats_messages},
+    dialect::{self, Dialect, Fact, UPGRADE_ACCEPT, nats_messages},
     frame::{self, From, Opcode, Scan},
     limits,
     marker::{self, MARKER_BYTES, Marker},
@@ -210,8 +210,21 @@ impl Engine {
         }
     }
 
-    #[inline]
     fn message(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
+        if self.aim.dialect != Dialect::Action {
+            return self.shared(id, payload, now);
+        }
+        let mut shared = std::mem::take(&mut self.shared);
+        shared.clear();
+        dialect::without_receiver(payload, &self.conns[id].name, &mut shared);
+        let in_place = self.shared(id, &shared, now);
+        self.shared = shared;
+        in_place
+    }
+
+    /// Takes in a message of which every member gets the same bytes.
+    #[inline]
+    fn shared(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
         let conn = &mut self.conns[id];
         if conn.exact.is_none()
             && let Some(place) = conn.view.place

@@ -189,6 +189,8 @@ pub struct Engine {
     started: Instant,
     conns: Vec<Conn>,
     room_names: Vec<String>,
+    /// A message without what only its receiver gets.
+    shared: Vec<u8>,
     happened: Vec<Happened>,
     /// The log of each room.
     pub rooms: Vec<RoomLog>,
@@ -224,6 +226,7 @@ impl Engine {
             started: Instant::now(),
             conns: Vec::new(),
             room_names: Vec::new(),
+            shared: Vec::new(),
             happened: Vec::new(),
             rooms: Vec::new(),
             counts: Counts::default(),
