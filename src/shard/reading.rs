@@ -9,7 +9,7 @@ use super::{
     message::{ToHome, ToShard},
 };
 use crate::{
-    chat::{ErrorCode, Reply, RoomName, SessionId},
+    chat::{ErrorCode, Lists, Reply, RoomName, SessionId, UserList},
     codec::{Fault, Handshake, Message, Profile, detect},
     limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
@@ -121,13 +121,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// The server speaks first.
+    /// The server speaks first: at once where the dialect shows no list, so that nothing overtakes the greeting.
     pub(super) fn greet(&mut self, id: SessionId) {
-        let Some(connection) = self.connection(id) else { return };
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
         let Phase::Open(speaking) = &connection.phase else {
             return;
         };
         let peer = speaking.peer;
+        if speaking.codec.lists() != Lists::WithNotices {
+            let users = UserList {
+                online: 0,
+                names: [].into(),
+            };
+            return self.reply(id, None, &Reply::Greeting { peer, users });
+        }
         connection.underway += 1;
         let home = self.home_of(&RoomName::lobby());
         self.send(home, ToShard::Home(ToHome::Greet { session: id, peer }));
