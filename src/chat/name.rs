@@ -11,7 +11,7 @@ use crate::limits;
 /// A user's name: 1 to 64 characters, NFC, without control or bidirectional characters, without characters that cannot be
 /// seen, not blank at its ends.
 ///
-/// Joiners, variation selectors and tags are accepted only where they change what is drawn; [`visibility`] has the rule.
+/// Joiners, variation selectors and tags are accepted only where they change what is drawn; `name/visibility.rs` has the rule.
 ///
 /// In open mode a name proves nothing: any number of sessions may share it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

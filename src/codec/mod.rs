@@ -1,6 +1,6 @@
 //! One file per dialect: bytes in, [`Command`](crate::chat::Command) out; event in, bytes out. No I/O, no clock.
 //!
-//! A new dialect is one new file and one line in [`TABLE`].
+//! A new dialect is one new file and one line in `TABLE`.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -154,7 +154,7 @@ pub enum BusyPolicy {
     Pause,
 }
 
-/// A wire format, and how its clients are treated. One value per dialect, listed in [`TABLE`].
+/// A wire format, and how its clients are treated. One value per dialect, listed in `TABLE`.
 pub trait Dialect: Sync {
     /// As in `/ws/<dialect>`, in settings and in metrics.
     fn name(&self) -> &'static str;

@@ -1,6 +1,11 @@
 //! The one table of settings. The typed [`Config`], the file, the variables, the flags, `plaza config` and the example file
 //! all follow from it; no setting stands anywhere else.
 
+#![allow(
+    rustdoc::bare_urls,
+    reason = "the same text becomes the example file, where addresses stand as they are"
+)]
+
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{

@@ -69,7 +69,7 @@ impl Encoded {
                 out.extend_from_slice(before);
                 let mut rest = receiver;
                 while let Some(place) = rest.find(ESCAPED) {
-                    out.extend_from_slice(rest[..place].as_bytes());
+                    out.extend_from_slice(&rest.as_bytes()[..place]);
                     out.extend_from_slice(&[b'\\', rest.as_bytes()[place]]);
                     rest = &rest[place + 1..];
                 }

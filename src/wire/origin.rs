@@ -1,7 +1,7 @@
 //! The `Origin` of a page (RFC 6454), and the pattern of one that the operator allows.
 //!
 //! Invariants: scheme and host are in lower case, and the default port of `http` and `https` is never written out, so that two
-//! spellings of one origin are equal. `null` is no [`Origin`]: the caller decides about it.
+//! spellings of one origin are equal. `null` is no origin: the caller decides about it.
 
 use std::fmt;
 

@@ -184,8 +184,10 @@ fn a_log_cut_anywhere_is_a_prefix_in_a_new_epoch_with_the_loss_named() {
     assert_eq!(lost, places, "every cut loses something");
 }
 
+type Damage = fn(&mut Vec<u8>, usize);
+
 /// What may happen to the entries of a head file, of which there are so many, the last commits of them.
-const HEAD_DAMAGES: [(&str, fn(&mut Vec<u8>, usize)); 5] = [
+const HEAD_DAMAGES: [(&str, Damage); 5] = [
     ("the note and the newest entries are unreadable", |head, newest| {
         head[NOTE] ^= 1;
         let end = written(head);

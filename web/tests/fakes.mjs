@@ -1,5 +1,10 @@
 // A clock, a socket and a storage that tests own.
 
+import { webcrypto } from 'node:crypto';
+
+// Browsers have it; Node 18 only as a module.
+globalThis.crypto ??= webcrypto;
+
 export class FakeClock {
   #now = 1_000_000;
   #timers = [];
