@@ -322,6 +322,12 @@ function keep() {
   chat.outbox.keep();
 }
 
+/** The user is back, or may be: some windows have the focus before they are seen, others after. */
+function lookedAt() {
+  chat.link.probe();
+  if (active) jumps.render();
+}
+
 function storage(kind) {
   try {
     return window[kind];
@@ -397,17 +403,12 @@ document.addEventListener('keydown', (event) => {
 });
 // Another tab has chosen a language.
 store.watch('lang', (lang) => languages.includes(lang) && speak(lang));
-for (const event of ['focus', 'online', 'offline']) {
-  window.addEventListener(event, () => {
-    chat.link.probe();
-    if (active) jumps.render();
-  });
-}
+for (const event of ['focus', 'online', 'offline']) window.addEventListener(event, lookedAt);
 navigator.connection?.addEventListener?.('change', () => chat.link.probe());
 document.addEventListener('resume', () => chat.link.probe());
 document.addEventListener('visibilitychange', () => {
   if (document.hidden) keep();
-  else chat.link.probe();
+  else lookedAt();
 });
 window.addEventListener('pagehide', () => {
   keep();

@@ -23,7 +23,9 @@ export class Frames {
     const held = { capture: true, passive: true };
     target.addEventListener('pointerdown', (event) => onContent(event) && this.#press(), held);
     target.addEventListener('keydown', ({ key, target: at }) => key === ' ' && at?.closest?.('button, summary') && this.#press(), held);
-    for (const end of ['pointerup', 'pointercancel', 'dragend', 'keyup', 'blur']) target.addEventListener(end, () => this.#release(CLICK_MS), held);
+    for (const end of ['pointerup', 'pointercancel', 'dragend', 'keyup']) target.addEventListener(end, () => this.#release(CLICK_MS), held);
+    // The window's own: a press also takes the focus from another element, whose `blur` passes by here.
+    target.addEventListener('blur', (event) => event.target === target && this.#release(CLICK_MS), held);
     // What its handlers plan is drawn with the next frame.
     target.addEventListener('click', () => this.#release(0), held);
     document.addEventListener('visibilitychange', () => {

@@ -108,6 +108,39 @@ test('a name in the log is hit, though the log moves on between press and releas
   await page.waitForFunction(() => document.getElementById('title').textContent === 'bob');
 });
 
+test('a name in the log is hit, though the press takes the focus from the field and is a slow one', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  for (let n = 0; n < 40; n += 1) peer.talk('lobby', n % 2 ? 'bob' : 'eve', `message ${n}`);
+  await heard(page, 'message 39');
+  await page.focus('#text');
+  await press(page, page.locator('#log .talk', { hasText: 'message 37' }).locator('button.name'), async () => {
+    for (let n = 40; n < 50; n += 1) {
+      peer.talk('lobby', 'eve', `message ${n}`);
+      await new Promise((next) => setTimeout(next, 30));
+    }
+  });
+  await page.waitForFunction(() => document.getElementById('title').textContent === 'bob');
+});
+
+test('what was said while the page was hidden is read when it is seen, in whatever order the window tells so', async () => {
+  const page = await enter(browser, peer.url, { name: 'ada' });
+  await page.evaluate(() => {
+    window.sight = { hidden: true, focus: false };
+    Object.defineProperty(document, 'hidden', { get: () => window.sight.hidden });
+    document.hasFocus = () => window.sight.focus;
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  peer.talk('lobby', 'bob', 'unseen');
+  await page.waitForFunction(() => document.title === '(1) lobby · Plaza', null, { polling: 100 });
+  await page.evaluate(() => {
+    window.sight.focus = true;
+    window.dispatchEvent(new Event('focus'));
+    window.sight.hidden = false;
+    document.dispatchEvent(new Event('visibilitychange'));
+  });
+  await page.waitForFunction(() => document.title === 'lobby · Plaza', null, { polling: 100 });
+});
+
 test('a page that is left is not present, and is again when it is shown again as it was', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
   await page.evaluate(() => dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true })));
