@@ -8,11 +8,14 @@ const HOST = /[\p{L}\p{M}\p{N}._-]+/uy;
 const PORT = /:\d{1,5}(?!\d)/y;
 /**
  * What an address can go on with: ASCII that needs no quoting, and letters, marks and digits of all scripts. Other punctuation,
- * pictographs and all spaces end it; `·` and `・` stand inside of names.
+ * pictographs and all spaces end it, as does a comma before the next address; `·` and `・` stand inside of names.
  */
-const REST = /(?:[!#$%&'()*+,\-./0-9:;=?@A-Z[\]_a-z{|}~^·・]|(?!\p{ASCII})[\p{L}\p{M}\p{N}])*/uy;
+const REST = /(?:(?![,;|]https?:\/\/)[!#$%&'()*+,\-./0-9:;=?@A-Z[\]_a-z{|}~^·・]|(?!\p{ASCII})[\p{L}\p{M}\p{N}])*/uy;
 const CLOSES = new Map([[')', '('], [']', '['], ['}', '{']]);
-const TRAILING = /[.,:;!?'*·・]$/u;
+/** Also what marks up a text: `**`, `__`, `~~`, `||`. */
+const TRAILING = /[.,:;!?'*_~|·・]$/u;
+/** What is not seen, or turns the direction of what follows, with more of a host behind it. */
+const HIDDEN = /\p{Default_Ignorable_Code_Point}+(?:[\p{Script=Latin}\p{N}@:/_-]|\.[\p{L}\p{N}])/uy;
 
 /** Scripts whose words are written without spaces, or stand beside Latin ones in a host. */
 const CJK = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}ー]/u;
@@ -56,6 +59,9 @@ function addressFrom(text, begin, hostAt) {
   PORT.lastIndex = end;
   const port = PORT.exec(text)?.[0] ?? '';
   end += port.length;
+  // A reader sees one host in `https://ex\u{200b}ample.com`.
+  HIDDEN.lastIndex = end;
+  if (HIDDEN.test(text)) return null;
   // `https://bank.example@elsewhere.example` leads elsewhere.
   if (text[end] === '@' || (text[end] === ':' && /^:[^\s/@]*@/u.test(text.slice(end, end + 100)))) return null;
   if ('/?#'.includes(text[end] || ' ')) end = restEnd(text, end, text[begin - 1]);
@@ -70,8 +76,9 @@ function addressFrom(text, begin, hostAt) {
   }
 }
 
+/** Whether a host of one word ends here. After `https://www`, the `。` of `。example。com` is a dot to a reader. */
 function endsWord(text, end) {
-  return /^(?:$|\s|[^\p{L}\p{M}\p{N}\p{Extended_Pictographic}.-])/u.test(text.slice(end, end + 2));
+  return /^(?:$|\s|(?![．。｡][\p{L}\p{N}])[^\p{L}\p{M}\p{N}\p{Extended_Pictographic}.-])/u.test(text.slice(end, end + 3));
 }
 
 /** The host that begins here, without what is glued to it; empty where none can be made out with certainty. */

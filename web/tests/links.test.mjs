@@ -81,6 +81,36 @@ test('words glued to a host never lead to another host', () => {
   ]);
 });
 
+test('what marks up an address, or stands between two, is not part of either', () => {
+  table([
+    ['_https://example.com/b_', 'https://example.com/b'],
+    ['__https://example.com/b__', 'https://example.com/b'],
+    ['~~https://example.com/b~~', 'https://example.com/b'],
+    ['||https://example.com/b||', 'https://example.com/b'],
+    ['看这里https://example.com/b~', 'https://example.com/b'],
+    ['https://example.com/a_b~c|d', 'https://example.com/a_b~c|d'],
+    ['https://example.com/a,https://example.com/b', 'https://example.com/a', 'https://example.com/b'],
+    ['https://example.com/a;https://example.com/b', 'https://example.com/a', 'https://example.com/b'],
+    ['https://example.com/a|https://example.com/b', 'https://example.com/a', 'https://example.com/b'],
+    ['https://example.com/a/https://example.org/b', 'https://example.com/a/https://example.org/b'],
+  ]);
+});
+
+test('a host that is seen whole and written in parts is not a link', () => {
+  table([
+    ['https://exa\u200bmple.com/'],
+    ['https://exa\u00admple.com/'],
+    ['https://example\u2060.com'],
+    ['https://example.com\u202emoc.live'],
+    ['https://example.com\u202e@moc.live'],
+    ['https://www。example。com/x'],
+    ['https://www．example．com/x'],
+    ['https://example.com\u200b', 'https://example.com'],
+    ['https://example.com\u200b 谢谢', 'https://example.com'],
+    ['\u2068https://example.com\u2069. Yes', 'https://example.com'],
+  ]);
+});
+
 test('a host that a reader would take for another one is not a link', () => {
   table([
     ['https://bank.example@evil.example/'],
