@@ -12,7 +12,7 @@ const HEARTBEAT_MS = 25_000;
 const WELCOME_MS = 10_000;
 /** A request that is not answered by then, with nothing else heard either, makes the connection doubtful. */
 const DOUBT_MS = 5_000;
-/** A doubtful connection on which nothing is heard for this long is given up; longer after each one that was given up so. */
+/** A doubtful connection is given up where nothing is heard for this long; for longer after each one until answers are that quick. */
 const PROBE_MS = 4_000;
 const PROBE_LONGEST_MS = 12_000;
 /** A timer that is this late was asleep with the page: what arrived meanwhile has not been read yet. */
@@ -138,7 +138,7 @@ export class Link {
         // Much is heard, but no answer to anything: what we say does not get through.
         if (this.#heardReply <= before) this.#giveUp();
       }, REPLY_MS);
-      this.#requests.set(id, { resolve, reject, timer, doubt });
+      this.#requests.set(id, { resolve, reject, timer, doubt, began: this.#clock.elapsed() });
       this.#send({ id, [kind]: body });
     });
   }
@@ -222,6 +222,7 @@ export class Link {
     if (!waiting) return;
     this.#requests.delete(id);
     this.#forget(waiting);
+    if (this.#clock.elapsed() - waiting.began < PROBE_MS) this.#probeMs = PROBE_MS;
     if (kind === 'error') {
       waiting.reject(new Refused(body));
     } else {

@@ -124,6 +124,19 @@ test('a server that is slow for longer is given more time after each new connect
   }
 });
 
+test('a server that answers quickly again is given no more time than at first', async () => {
+  const { link: it, clock, sockets, socket, welcome } = link({ heartbeat: 600_000 });
+  it.connect();
+  for (const fault of [1, 2, 3]) {
+    await welcome();
+    await it.request('ping');
+    socket().alive = false;
+    it.probe();
+    await clock.pass(4_000);
+    assert.equal(sockets.length, 1 + fault);
+  }
+});
+
 test('a page that is left says so, and connects again when it is shown again', async () => {
   const { link: it, clock, sockets, socket, welcome } = link();
   it.connect();
