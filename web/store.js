@@ -141,7 +141,7 @@ export class Store {
   /** The rooms of this browser, in the order in which they were entered. */
   rooms() {
     const order = (name) => Number(this.#shared.get(`room.${name}`)) || 0;
-    return this.#shared.names('room.').sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1));
+    return this.#shared.names('room.').filter(Boolean).sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1));
   }
 
   addRoom(name) {
@@ -157,7 +157,7 @@ export class Store {
     const prefix = `peer.${encodeURIComponent(own)}.`;
     const found = new Set(this.#shared.names(prefix));
     for (const place of this.#later.keys()) if (place.startsWith(prefix)) found.add(place.slice(prefix.length));
-    return [...found].map((name) => [name, this.#position(`${prefix}${name}`)]).filter(([, position]) => position);
+    return [...found].filter(Boolean).map((name) => [name, this.#position(`${prefix}${name}`)]).filter(([, position]) => position);
   }
 
   peer(own, name, position) {
@@ -184,7 +184,8 @@ export class Store {
   /** Messages that were written and not sent, as `keepUnsent` was given them. */
   unsent() {
     const kept = parsed(this.#tab.get(UNSENT));
-    const whole = ({ kind, name, from, key, text }) => [kind, name, from, key, text].every((field) => typeof field === 'string');
+    const whole = ({ kind, name, from, key, text, at }) =>
+      [kind, name, from, key, text].every((field) => typeof field === 'string') && name !== '' && !Number.isNaN(new Date(at ?? NaN).getTime());
     return Array.isArray(kept) ? kept.filter((entry) => entry !== null && typeof entry === 'object' && whole(entry)) : [];
   }
 

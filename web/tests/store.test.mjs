@@ -127,6 +127,17 @@ test('a damaged store is passed over', () => {
   }
 });
 
+test('entries that name nobody, and unsent messages without a time, are passed over', () => {
+  const [shared, tab] = [fakeStorage(), fakeStorage()];
+  const place = { epoch: 1, seq: 1 };
+  shared.setItem('plaza.v2.room.', '3');
+  shared.setItem('plaza.v2.peer.ada.', JSON.stringify(place));
+  const message = { kind: 'room', name: 'lobby', from: 'ada', key: 'k', text: 'x' };
+  tab.setItem('plaza.v2.unsent', JSON.stringify([message, { ...message, at: 1e300 }, { ...message, at: 5, name: '' }, { ...message, at: 5 }]));
+  const store = new Store(shared, tab);
+  assert.deepEqual([store.rooms(), store.peers('ada'), store.unsent()], [[], [], [{ ...message, at: 5 }]]);
+});
+
 test('a tab is one client to the server, over reloads and renames, and where nothing can be kept', () => {
   const tab = fakeStorage();
   const make = () => 'ab'.repeat(16);
