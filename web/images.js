@@ -3,6 +3,8 @@
 // Promises: reads only the given bytes, in one pass; of several declared sizes the largest counts; what it cannot read is
 // `null`, which the page does not show. Sources: PNG 3rd edition, GIF89a, ITU T.81, RFC 9649 (WebP), ISO 23008-12 (AVIF), BMP.
 
+import { codedSize } from './avif.js';
+
 /** Longest side, and most pixels of one picture: four bytes each when decoded, 64 MiB for the largest. */
 export const SIDE_MAX = 16_384;
 export const PIXELS_MAX = 16_000_000;
@@ -138,21 +140,15 @@ function webp(view, text) {
   return size;
 }
 
-// Every item of the file (picture, tile, thumbnail, mask, grid) declares its size in an `ispe` box, and a moving picture in its
-// track headers. The boxes are found by name wherever they are: a nested parser could be led past one.
+// Every item of the file (picture, tile, thumbnail, mask, grid) declares its size in an `ispe` box, and its coded picture does. The
+// boxes are found by name wherever they are: a nested parser could be led past one.
 function avif(view, text) {
-  let size = null;
+  const coded = codedSize(view, text);
+  if (coded === null) return null;
+  let size = { ...coded, moves: false };
   for (let at = 4; at + 16 <= view.byteLength; at += 1) {
-    if (view.getUint8(at) !== 0x69 && view.getUint8(at) !== 0x74 && view.getUint8(at) !== 0x67) continue;
-    const box = text(at, 4);
-    if (box === 'ispe') {
-      size = larger(size, { width: view.getUint32(at + 8), height: view.getUint32(at + 12), moves: false });
-    } else if (box === 'tkhd') {
-      const to = at + view.getUint32(at - 4) - 12;
-      if (to + 8 <= view.byteLength) size = larger(size, { width: view.getUint32(to) >>> 16, height: view.getUint32(to + 4) >>> 16, moves: true });
-    } else if (box === 'grid') {
-      size = larger(size, { width: 0, height: 0, moves: false });
-    }
+    if (view.getUint8(at) !== 0x69 || text(at, 4) !== 'ispe') continue;
+    size = larger(size, { width: view.getUint32(at + 8), height: view.getUint32(at + 12), moves: false });
   }
   return size;
 }

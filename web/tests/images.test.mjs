@@ -24,6 +24,18 @@ test('of several declared sizes the largest counts', () => {
   assert.equal(size(webp('VP8X', 10, 10, webp('VP8 ', 9_000, 20).subarray(12)), 'webp').width, 9_000);
 });
 
+test('an AVIF is as large as its coded picture says, and not shown where that cannot be found', () => {
+  assert.deepEqual(size(avif([[100, 100]], [[12_000, 9_000]]), 'avif'), { width: 12_000, height: 9_000, moves: false });
+  assert.equal(size(avif([[100, 100]], [[100, 100], [20, 16_000]]), 'avif').height, 16_000);
+  // A frame may be as large as the bits of the size allow.
+  assert.equal(size(avif([[100, 100]], [[100, 100, 16]]), 'avif').width, 65_536);
+  const nowhere = [0, 1, 0, 1, 0, 0, 0, 0];
+  const inParts = [0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1];
+  const inTheTable = [0, 1, 0, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 9];
+  for (const items of [[0, 0], nowhere, inParts]) assert.equal(size(avif([[100, 100]], [[100, 100]], { items }), 'avif'), null);
+  assert.equal(size(avif([[100, 100]], [[100, 100]], { items: inTheTable, version: 1 }), 'avif'), null);
+});
+
 test('a picture that moves says so', () => {
   assert.equal(size(gif([[10, 10]], { frames: [[10, 10, 0, 0], [10, 10, 0, 0]] }), 'gif').moves, true);
   assert.equal(size(png(10, 10, ['acTL'])).moves, true);
@@ -49,8 +61,9 @@ test('what cannot be read is not shown: SVG, other things, and every picture tha
 });
 
 test('no header makes reading it take long', () => {
-  for (const start of [png(1, 1), gif([[1, 1]]), jpeg(1, 1), webp('VP8X', 1, 1), avif([[1, 1]])]) {
-    for (const fill of [0, 0x2c, 0x21, 0x69, 0xff]) {
+  const many = [1, 0, ...Array.from({ length: 256 }, () => [0, 1, 0, 0, 0, 1, 0, 0, 15, 0, 0, 0, 0, 0]).flat()];
+  for (const start of [png(1, 1), gif([[1, 1]]), jpeg(1, 1), webp('VP8X', 1, 1), avif([[2, 2]]), avif([[2, 2]], [[2, 2]], { items: many })]) {
+    for (const fill of [0, 0x02, 0x2c, 0x21, 0x69, 0xff]) {
       const bytes = new Uint8Array(48_000).fill(fill);
       bytes.set(start);
       const began = performance.now();

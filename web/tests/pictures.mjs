@@ -65,10 +65,32 @@ export function webp(kind, width, height, more = [], flags = 0) {
   return Uint8Array.from([...text('RIFF'), ...le32(0), ...text('WEBP'), ...text(kind), ...le32(body.length), ...body, ...more]);
 }
 
-export function avif(sizes) {
+/** @param sizes what the boxes say  @param coded what the pictures themselves say  @param items in the table, instead */
+export function avif(sizes, coded = sizes, { items = null, version = 0 } = {}) {
   const box = (name, data) => [...be32(data.length + 8), ...text(name), ...data];
-  const properties = sizes.flatMap(([width, height]) => box('ispe', [0, 0, 0, 0, ...be32(width), ...be32(height)]));
-  return Uint8Array.from([...box('ftyp', text('avif')), ...box('meta', [0, 0, 0, 0, ...box('iprp', box('ipco', properties))])]);
+  const start = box('ftyp', text('avif'));
+  const properties = box('iprp', box('ipco', sizes.flatMap(([width, height]) => box('ispe', [0, 0, 0, 0, ...be32(width), ...be32(height)]))));
+  const pictures = coded.map(([width, height, bits]) => sequenceHeader(width, height, bits));
+  const table = (from) => {
+    let at = from;
+    const entry = (picture, n) => {
+      at += picture.length;
+      return [...be16(n), ...be16(0), ...be16(1), ...be32(at - picture.length), ...be32(picture.length)];
+    };
+    const entries = items ?? [...be16(pictures.length), ...pictures.flatMap(entry)];
+    return box('meta', [0, 0, 0, 0, ...properties, ...box('iloc', [version, 0, 0, 0, 0x44, 0, ...entries])]);
+  };
+  const data = start.length + table(0).length + 8;
+  return Uint8Array.from([...start, ...table(data), ...box('mdat', pictures.flat())]);
+}
+
+/** A temporal delimiter and the header of a still AV1 picture. */
+function sequenceHeader(width, height, bits = 0) {
+  const least = (n) => Math.max(bits, (n - 1).toString(2).length);
+  const field = (n, count) => n.toString(2).padStart(count, '0');
+  const all = `00011${field(0, 5)}${field(least(width) - 1, 4)}${field(least(height) - 1, 4)}${field(width - 1, least(width))}${field(height - 1, least(height))}1`;
+  const bytes = all.padEnd(Math.ceil(all.length / 8) * 8, '0').match(/.{8}/g).map((byte) => parseInt(byte, 2));
+  return [0x12, 0, 0x0a, bytes.length, ...bytes];
 }
 
 export function bmp(width, height) {
