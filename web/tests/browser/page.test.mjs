@@ -241,6 +241,16 @@ test('a direct message opens a conversation on both sides', async () => {
   assert.deepEqual(await texts(ada), ['between us', 'answer']);
 });
 
+test('a long topic is shown whole where it was set, and cut in the head alone', async () => {
+  const page = await enter(await open(), at.url, { name: 'topical', room: freshRoom() });
+  await page.click('#topic');
+  await page.fill('#topic-input', '一个很长的话题，人人都该看到它的结尾。'.repeat(8));
+  await page.press('#topic-input', 'Enter');
+  await page.locator('#log .note.topic').waitFor();
+  const isCut = (selector) => page.locator(selector).evaluate((shown) => shown.scrollWidth > shown.clientWidth);
+  assert.deepEqual([await isCut('#log .note.topic'), await isCut('#topic')], [false, true]);
+});
+
 test('renaming, the topic and typing are seen by the others', async () => {
   const room = freshRoom();
   const ada = await enter(await open(), at.url, { name: 'ada', room });
