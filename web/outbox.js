@@ -15,8 +15,11 @@ export class Outbox {
   #emit;
   #makeKey;
   #retries = new Set();
+  /** How many messages are kept. One that was sent is let go, lest it come back with the tab when the server has forgotten its key. */
+  #kept;
 
   constructor({ chat, clock, emit, makeKey }) {
+    this.#kept = chat.store.unsent().length;
     this.#chat = chat;
     this.#clock = clock;
     this.#emit = emit;
@@ -33,10 +36,13 @@ export class Outbox {
 
   /** Keeps what is not sent, for when this tab comes back. */
   keep() {
-    const unsent = [...this.#chat.conversations.values()].flatMap(({ kind, name, pending }) =>
-      pending.filter(({ acked }) => !acked).map(({ from, key, text, at, after, attempts }) => ({ kind, name, from, key, text, at, after, attempts })),
-    );
+    const unsent = this.#unsent.map(([{ kind, name }, { from, key, text, at, after, attempts }]) => ({ kind, name, from, key, text, at, after, attempts }));
     this.#chat.store.keepUnsent(unsent);
+    this.#kept = unsent.length;
+  }
+
+  get #unsent() {
+    return [...this.#chat.conversations.values()].flatMap((each) => each.pending.filter(({ acked }) => !acked).map((pending) => [each, pending]));
   }
 
   retry(conversation, pending) {
@@ -53,6 +59,7 @@ export class Outbox {
 
   /** Sends the oldest message that waits, if nothing is on its way and the conversation can be spoken in. */
   async sendNext(conversation) {
+    if (this.#kept > 0 && this.#unsent.length < this.#kept) this.keep();
     const { link, session } = this.#chat;
     const next = conversation.pending.find((pending) => pending.state !== 'failed' && !pending.acked);
     const ready = link.live && (conversation.kind === 'peer' || conversation.joined);

@@ -224,7 +224,7 @@ test('what was not sent goes out after the page is loaded again, under the same 
   await second.socket().hear('ack', { seq: 2, at: 5, epoch: EPOCH, duplicate: false }, second.socket().last('talk').id);
   await second.socket().hear('message', message(2, { text: 'ok', from: 'ada', session: 'aaaa' }));
   assert.equal(lobby.pending.length, 0);
-  second.chat.outbox.keep();
+  // The tab may end without a word, and come back.
   assert.deepEqual(second.store.unsent(), []);
 });
 
