@@ -78,7 +78,7 @@ pub enum Why {
     TypeFirst,
     /// Field 2 of the first message is a type by name.
     TypeSecond,
-    /// Both are, and one of them is the name that the handshake gave.
+    /// Both are, or none is, and it is the field that holds the name which the handshake gave.
     NameOfHandshake,
     /// The first message is JSON with an `action`.
     JsonAction,
@@ -198,7 +198,7 @@ fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(&'static str, W
     }
     let [first, second, third] = strings;
     let name = handshake.username.as_deref().map(header_value);
-    let is_name = |text: &[u8]| name.as_deref() == Some(text);
+    let is_name = |text: &[u8]| !text.is_empty() && name.as_deref() == Some(text);
     let number = matches!(first, b"1" | b"2" | b"3");
     match (is_type(first), is_type(second)) {
         // A user of document 001 may be called `1`. A client of document 000 that says `talk` puts its name in field 3.
@@ -208,7 +208,16 @@ fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(&'static str, W
         (true, true) if is_name(first) => Some((CHAT_REQUEST, Why::NameOfHandshake)),
         (true, _) => Some((CHATROOM, Why::TypeFirst)),
         (false, true) => Some((CHAT_REQUEST, Why::TypeSecond)),
-        (false, false) => None,
+        // A type that no dialect knows, or none: in document 001 that is a talk, in 002 it is ignored, in 000 it asks for the list.
+        (false, false) => {
+            let dialect = match (is_name(first), is_name(second), is_name(third)) {
+                (true, false, _) => CHAT_REQUEST,
+                (false, true, _) => CHATROOM,
+                (false, false, true) => COMMUNICATION,
+                (true, true, _) | (false, false, false) => return None,
+            };
+            Some((dialect, Why::NameOfHandshake))
+        }
     }
 }
 
@@ -339,6 +348,35 @@ mod tests {
                 strings(&["talk", "1", "hi"]),
                 ("chatroom", Why::TypeFirst),
             ),
+            // types that no dialect knows, and none: the name of the handshake
+            (
+                named(),
+                strings(&["bob", "", "hi"]),
+                ("chat-request", Why::NameOfHandshake),
+            ),
+            (
+                named(),
+                strings(&["bob", "say", "bob"]),
+                ("chat-request", Why::NameOfHandshake),
+            ),
+            (
+                named(),
+                strings(&["say", "bob", "hi"]),
+                ("chatroom", Why::NameOfHandshake),
+            ),
+            (
+                named(),
+                strings(&["", "bob", "bob"]),
+                ("chatroom", Why::NameOfHandshake),
+            ),
+            (
+                named(),
+                strings(&["9", "", "bob"]),
+                ("communication", Why::NameOfHandshake),
+            ),
+            (named(), strings(&["bob", "bob", "hi"]), ("chatroom", Why::Unclear)),
+            (named(), strings(&["tom", "say", "hi"]), ("chatroom", Why::Unclear)),
+            (with_header(b""), strings(&["", "", "hi"]), ("chatroom", Why::Unclear)),
             // nothing in the handshake: the load scripts of documents 001 and 002, and 000
             (
                 silent(),
