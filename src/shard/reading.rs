@@ -317,10 +317,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Phase::Detecting(undecided) = &connection.phase {
             let peer = undecided.handshake.peer;
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
-            self.note_detected(peer, dialect, why);
-            self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
+            if why.is_certain() {
+                self.note_detected(peer, dialect, why);
+                self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
+            } else {
+                self.greet_unknown(id, why);
+            }
         } else if connection.is_uncertain() {
             self.show_dialect(id, message);
+        } else if connection.session.is_none() {
+            self.correct_greeted(id, message);
         }
         let most = self
             .dialect_profile(id)

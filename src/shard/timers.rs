@@ -159,10 +159,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let (dialect, exiting) = match &connection.phase {
             Phase::Detecting(undecided) => {
                 if now >= undecided.until_ms {
-                    let (dialect, peer) = (undecided.if_silent, undecided.handshake.peer);
-                    self.note_detected(peer, dialect, Why::Silence);
-                    let number = crate::codec::number_of(dialect).unwrap_or_default();
-                    self.decide(id, number);
+                    self.greet_unknown(id, Why::Silence);
                 }
                 return;
             }

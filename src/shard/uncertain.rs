@@ -25,15 +25,22 @@ use crate::{
     limits,
 };
 
-/// The connections of a shard whose dialect is not certain; those and no others are [`Certainty::Uncertain`].
+/// The connections of a shard whose dialect is not certain; members and no others are [`Certainty::Uncertain`].
 #[derive(Default)]
-pub(crate) struct Uncertainties(foldhash::HashMap<SessionId, Uncertain>);
+pub(crate) struct Uncertainties {
+    members: foldhash::HashMap<SessionId, Uncertain>,
+    /// Clients that nothing named and that have shown nothing in time: they have been greeted, as only some dialects are.
+    greeted: foldhash::HashMap<SessionId, Handshake>,
+}
 
 impl Uncertainties {
     /// The connection is closing, or gone.
     pub(super) fn forget(&mut self, id: SessionId) {
-        if !self.0.is_empty() {
-            self.0.remove(&id);
+        if !self.members.is_empty() {
+            self.members.remove(&id);
+        }
+        if !self.greeted.is_empty() {
+            self.greeted.remove(&id);
         }
     }
 }
@@ -117,7 +124,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             pending: VecDeque::new(),
             pending_bytes: 0,
         };
-        self.uncertain.0.insert(id, uncertain);
+        self.uncertain.members.insert(id, uncertain);
         self.begin_speaking(id);
         id
     }
@@ -129,15 +136,57 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// When its dialect is guessed, milliseconds, if it has not been.
     pub(super) fn dialect_guessed_at(&self, id: SessionId) -> Option<u64> {
-        if self.uncertain.0.is_empty() {
+        if self.uncertain.members.is_empty() {
             return None;
         }
-        self.uncertain.0.get(&id)?.waits_until()
+        self.uncertain.members.get(&id)?.waits_until()
+    }
+
+    /// Greets a client that nothing named and that said nothing in time, or nothing that tells its dialect.
+    pub(super) fn greet_unknown(&mut self, id: SessionId, why: Why) {
+        let Some(Phase::Detecting(undecided)) = self.connection(id).map(|connection| &connection.phase) else {
+            return;
+        };
+        let (dialect, handshake) = (undecided.if_silent, undecided.handshake.clone());
+        self.note_detected(handshake.peer, dialect, why);
+        self.uncertain.greeted.insert(id, handshake);
+        self.decide(id, number_of(dialect).unwrap_or_default());
+    }
+
+    /// What such a client says before it has a name may show that it was only slow: load scripts of other dialects give no name
+    /// in their handshake either, and look past a greeting that they cannot read.
+    pub(super) fn correct_greeted(&mut self, id: SessionId, message: Message<'_>) {
+        if self.uncertain.greeted.is_empty() {
+            return;
+        }
+        let Some(handshake) = self.uncertain.greeted.get(&id) else {
+            return;
+        };
+        let (dialect, why) = detect::from_first_message(handshake, message);
+        let Some(number) = number_of(dialect).filter(|_| why.is_certain()) else {
+            // The next one may tell.
+            return;
+        };
+        let Some(handshake) = self.uncertain.greeted.remove(&id) else {
+            return;
+        };
+        let dialects = self.settings.dialects;
+        let Some(Phase::Open(speaking)) = self.connection(id).map(|connection| &mut connection.phase) else {
+            return;
+        };
+        if usize::from(speaking.dialect) == number {
+            return;
+        }
+        speaking.codec = dialects[number].open(&handshake);
+        let before = std::mem::replace(&mut speaking.dialect, number as u8);
+        self.stats.shown.push((Some(before), number as u8));
+        self.note_detected(handshake.peer, dialect, why);
+        self.begin_speaking(id);
     }
 
     /// A message of a connection whose dialect is not certain.
     pub(super) fn show_dialect(&mut self, id: SessionId, message: Message<'_>) {
-        let Some(uncertain) = self.uncertain.0.get(&id) else {
+        let Some(uncertain) = self.uncertain.members.get(&id) else {
             return;
         };
         let (dialect, why) = detect::from_first_message(&uncertain.handshake, message);
@@ -168,7 +217,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if !self.waits_for_dialect(id) {
             return;
         }
-        let Some(uncertain) = self.uncertain.0.get(&id) else {
+        let Some(uncertain) = self.uncertain.members.get(&id) else {
             return;
         };
         let kind = (uncertain.handshake.listener, uncertain.handshake.client);
@@ -271,7 +320,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Phase::Open(speaking) = &mut connection.phase else {
             return;
         };
-        let Some(uncertain) = uncertainties.0.get(&id) else {
+        let Some(uncertain) = uncertainties.members.get(&id) else {
             return;
         };
         let before = match uncertain.stage {
@@ -352,13 +401,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Some(Phase::Open(speaking)) = self.connection(id).map(|connection| &mut connection.phase) {
             speaking.certainty = Certainty::Certain;
         }
-        self.uncertain.0.remove(&id)
+        self.uncertain.members.remove(&id)
     }
 
     fn uncertain(&mut self, id: SessionId) -> Option<&mut Uncertain> {
-        if self.uncertain.0.is_empty() {
+        if self.uncertain.members.is_empty() {
             return None;
         }
-        self.uncertain.0.get_mut(&id)
+        self.uncertain.members.get_mut(&id)
     }
 }

@@ -139,6 +139,51 @@ fn what_waits_is_bounded_and_the_dialect_is_guessed_when_it_is_too_much() {
 }
 
 #[test]
+fn a_client_without_a_name_that_speaks_after_the_greeting_is_served_in_its_dialect() {
+    let mut world = World::new(1);
+    let nameless = |world: &mut World| {
+        let handshake = Handshake {
+            peer: "192.0.2.7:50123".parse().unwrap(),
+            query: Vec::new(),
+            login_username: None,
+            username: None,
+            client: Client::Program,
+            listener: 0,
+            subprotocol: None,
+        };
+        world.open(0, Speaks::Legacy("tutorial"), handshake, None)
+    };
+    let (tom, kim, lee) = (nameless(&mut world), nameless(&mut world), nameless(&mut world));
+    // An empty message tells nothing, whenever it comes.
+    world.give(lee, masked(1, b""));
+    world.pass_ms(1_000);
+    assert_eq!(world.heard(tom).len(), 1, "the greeting");
+    let _ = world.heard(kim);
+    world.give(tom, masked(1, b""));
+    world.calm();
+    let _ = (world.told(tom), world.told(lee));
+    world.give(lee, masked(1, &in_chatroom("lee", "here")));
+    world.calm();
+    assert_eq!(talks(&mut world, lee), [in_chatroom("guest-1", "here")]);
+    world.hang_up(lee);
+    world.give(tom, masked(1, &in_chat_request("tom", "hello")));
+    world.give(kim, masked(1, br#"{"type":"login","content":"kim"}"#));
+    world.calm();
+    assert_eq!(world.users("lobby").0, ["kim", "tom"]);
+    assert_eq!(talks(&mut world, tom), [in_chat_request("tom", "hello")]);
+    // It stays what it has shown to be.
+    world.give(tom, masked(1, &in_chat_request("tom", "again")));
+    world.give(kim, masked(1, br#"{"type":"user","content":"hi"}"#));
+    world.calm();
+    let heard = talks(&mut world, tom);
+    assert_eq!(heard, [in_chat_request("tom", "again"), in_chat_request("kim", "hi")]);
+    world.hang_up(tom);
+    world.hang_up(kim);
+    world.calm();
+    world.check_rest();
+}
+
+#[test]
 fn who_speaks_json_is_nobody_until_it_logs_in() {
     let mut world = World::new(1);
     let bob = named(&mut world, "bob");
