@@ -358,6 +358,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.follow_encoding(id);
         self.schedule(id);
+        if before.is_some_and(|before| usize::from(before) == number) {
+            // Its rooms know: they would send the list once more.
+            return;
+        }
         for room in self.rooms_of(id) {
             let home = self.home_of(&room);
             let describe = ToHome::Describe {

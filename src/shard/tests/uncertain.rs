@@ -139,6 +139,24 @@ fn what_waits_is_bounded_and_the_dialect_is_guessed_when_it_is_too_much() {
 }
 
 #[test]
+fn who_was_guessed_right_is_not_sent_the_list_again_when_it_speaks() {
+    let mut world = World::new(1);
+    let ann = named(&mut world, "ann");
+    world.calm();
+    world.give(ann, masked(2, &in_chat_request("ann", "I speak")));
+    let bob = named(&mut world, "bob");
+    // Longer than the hold; it is taken for what ann is.
+    world.pass_ms(2_200);
+    assert!(!world.told(bob).is_empty(), "the list");
+    world.pass_ms(2_200);
+    let _ = world.told(bob);
+    world.give(bob, masked(2, &in_chat_request("bob", "so do I")));
+    world.pass_ms(2_200);
+    assert_eq!(world.told(bob), [Told::Legacy(in_chat_request("bob", "so do I"))]);
+    world.check_rest();
+}
+
+#[test]
 fn a_client_without_a_name_that_speaks_after_the_greeting_is_served_in_its_dialect() {
     let mut world = World::new(1);
     let nameless = |world: &mut World| {
