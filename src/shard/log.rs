@@ -245,6 +245,12 @@ impl Ring {
         weight
     }
 
+    /// Bytes of the events from this cursor on.
+    pub(crate) fn bytes_after(&self, cursor: u64) -> usize {
+        let had = cursor.saturating_sub(self.base) as usize;
+        self.events.iter().skip(had).map(|slot| slot.weight as usize).sum()
+    }
+
     /// Bytes of the events that have not been offered to every member yet.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes

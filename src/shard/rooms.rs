@@ -95,6 +95,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(&place) = self.room_places.get(&event.room) else {
             return;
         };
+        self.guess_before_lapped(place, event.weight());
         let Some(room) = self.rooms.get_mut(place as usize) else {
             return;
         };

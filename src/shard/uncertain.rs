@@ -29,6 +29,8 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Uncertainties {
     members: foldhash::HashMap<SessionId, Uncertain>,
+    /// Those that wait, and some that waited, in the order in which they came: so their cursors in the lobby are in order, too.
+    queue: VecDeque<SessionId>,
     /// Clients that nothing named and that have shown nothing in time: they have been greeted, as only some dialects are.
     greeted: foldhash::HashMap<SessionId, Handshake>,
 }
@@ -41,6 +43,25 @@ impl Uncertainties {
         }
         if !self.greeted.is_empty() {
             self.greeted.remove(&id);
+        }
+    }
+
+    fn waits(&self, id: SessionId) -> bool {
+        self.members
+            .get(&id)
+            .is_some_and(|uncertain| uncertain.waits_until().is_some())
+    }
+
+    /// One that waits is here.
+    fn queue(&mut self, id: SessionId) {
+        self.forget_first();
+        self.queue.push_back(id);
+    }
+
+    /// Takes those that wait no more from the front of the queue. Nobody waits longer than [`limits::DETECT_NAMED`].
+    fn forget_first(&mut self) {
+        while self.queue.front().is_some_and(|first| !self.waits(*first)) {
+            self.queue.pop_front();
         }
     }
 }
@@ -125,6 +146,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             pending_bytes: 0,
         };
         self.uncertain.members.insert(id, uncertain);
+        self.uncertain.queue(id);
         self.begin_speaking(id);
         id
     }
@@ -235,6 +257,44 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.encode_on(id);
         self.write(id);
         self.replay_on(id);
+    }
+
+    /// Guesses the dialect of members for which half of this room's ring waits, with what is coming: the ring would drop what
+    /// they have not had. Where the room is stored, they are given that from there.
+    pub(super) fn guess_before_lapped(&mut self, place: u32, coming: usize) {
+        self.uncertain.forget_first();
+        if self.uncertain.queue.is_empty() {
+            return;
+        }
+        let most = self.settings.ring_bytes;
+        let mut behind = Vec::new();
+        let Some(room) = self.rooms.get(place as usize) else {
+            return;
+        };
+        if room.history || room.ring.bytes() + coming <= most / 2 {
+            return;
+        }
+        for id in &self.uncertain.queue {
+            let connection = self.connections.get(id.slot as usize);
+            let connection = connection.filter(|connection| connection.generation == id.generation);
+            let mut memberships = connection.iter().flat_map(|connection| &connection.memberships);
+            let member = memberships
+                .find(|membership| membership.room == place)
+                .and_then(|membership| room.members.get(membership.member as usize));
+            match member {
+                Some(member) if self.uncertain.waits(*id) => {
+                    if room.ring.bytes_after(member.cursor) + coming <= most / 2 {
+                        break;
+                    }
+                    behind.push(*id);
+                }
+                // It waits no more, or has not joined yet.
+                Some(_) | None => {}
+            }
+        }
+        for id in behind {
+            self.guess_dialect(id);
+        }
     }
 
     /// Has something wait for the dialect of its connection; gives it back if that is certain.

@@ -157,6 +157,37 @@ fn who_was_guessed_right_is_not_sent_the_list_again_when_it_speaks() {
 }
 
 #[test]
+fn a_silent_client_is_given_what_is_said_before_the_ring_drops_it() {
+    let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| settings.ring_bytes = 64 * 1024);
+    let ada = world.user(0, "ada");
+    world.join(ada, "lobby");
+    world.calm();
+    // Not the first in the room's ring, which has been round already.
+    let said: Vec<String> = (0..400).map(|number| format!("{number:03}")).collect();
+    let say = |world: &mut World, texts: &[String]| {
+        for text in texts {
+            world.talk(ada, "lobby", text);
+            world.calm();
+        }
+    };
+    say(&mut world, &said);
+    let (ann, bob) = (named(&mut world, "ann"), named(&mut world, "bob"));
+    world.calm();
+    world.give(ann, masked(2, &in_chatroom("ann", "I speak")));
+    world.calm();
+    let _ = talks(&mut world, ann);
+    say(&mut world, &said[..20]);
+    assert_eq!(world.told(bob), [], "there is room for more");
+    say(&mut world, &said[20..]);
+    // All of it within the hold.
+    let all = said.iter().map(|text| in_chatroom("ada", text));
+    let heard: Vec<_> = talks(&mut world, bob).into_iter().skip(1).collect();
+    assert_eq!(heard, all.clone().collect::<Vec<_>>());
+    assert_eq!(talks(&mut world, ann), all.collect::<Vec<_>>());
+    world.check_rest();
+}
+
+#[test]
 fn a_client_without_a_name_that_speaks_after_the_greeting_is_served_in_its_dialect() {
     let mut world = World::new(1);
     let nameless = |world: &mut World| {
