@@ -1,4 +1,4 @@
-//! Text as search compares it: without case, accents, and what is not seen.
+//! Text as search compares it: without case, accents, what is not seen, and what depends on the keyboard alone.
 //!
 //! Folding is the same for what is stored and for what is asked, so what it takes away never hides anything. It must not take away
 //! what tells words apart: the signs of vowels in the scripts of India, the dots of kana, Hangul's parts, the breve of й.
@@ -32,14 +32,35 @@ pub(super) fn fold(text: &str) -> String {
                 'œ' => ('o', Some('e')),
                 'ø' => ('o', None),
                 'đ' | 'ð' => ('d', None),
+                'ħ' => ('h', None),
                 'ł' => ('l', None),
+                'ŧ' => ('t', None),
                 'þ' => ('t', Some('h')),
+                // Who has no Turkish keyboard writes i for both, and İ has become i as well.
+                'ı' => ('i', None),
                 'ς' => ('σ', None),
+                // Persian and Arabic keyboards have different characters for the same letters and digits.
+                'ی' | 'ى' => ('ي', None),
+                'ک' => ('ك', None),
+                '\u{0660}'..='\u{0669}' => (digit(c, '\u{0660}'), None),
+                '\u{06F0}'..='\u{06F9}' => (digit(c, '\u{06F0}'), None),
+                // Phones write these where a keyboard has one quotation mark, one apostrophe and one dash.
+                '\u{2018}' | '\u{2019}' | '\u{201B}' | '\u{02BB}' | '\u{02BC}' | '\u{2032}' => ('\'', None),
+                '\u{201C}'..='\u{201F}' => ('"', None),
+                '\u{2010}'..='\u{2015}' | '\u{2212}' => ('-', None),
                 other => (other, None),
             };
             [Some(first), second].into_iter().flatten()
         })
         .collect()
+}
+
+/// The ASCII digit for one of a script's ten.
+fn digit(c: char, zero: char) -> char {
+    (c as u32)
+        .checked_sub(zero as u32)
+        .and_then(|value| char::from_digit(value, 10))
+        .unwrap_or(c)
 }
 
 /// Nearly every character of Chinese, Japanese and Korean text, for which the long way changes only width and ASCII's case.
@@ -99,6 +120,10 @@ mod tests {
             ("한국", "한국"),
             ("हिन्दी", "हिन्दी"),
             ("مُحَمَّد", "محمد"),
+            ("Diyarbakır ISPARTA ısparta", "diyarbakir isparta isparta"),
+            ("Ħal Ŧ", "hal t"),
+            ("علی على ک۱۲٣", "علي علي ك123"),
+            ("don’t “so” 2020–2026 −5 ʻokina", "don't \"so\" 2020-2026 -5 'okina"),
         ] {
             assert_eq!(fold(text), folded, "{text}");
         }
@@ -115,7 +140,7 @@ mod tests {
             .collect();
         // é makes it go the long way.
         assert_eq!(fold(&format!("é{short}")), format!("e{}", fold(&short)));
-        for text in ["Ærøskøbing", "İSTANBUL", "ẞ", "ﬃ"] {
+        for text in ["Ærøskøbing", "İSTANBUL", "Iıİi", "ẞ", "ﬃ", "علی ۱", "‘–’"] {
             assert_eq!(fold(&fold(text)), fold(text), "{text}");
         }
     }

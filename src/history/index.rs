@@ -338,7 +338,7 @@ pub(crate) fn open_reader(files: &Files) -> Result<Connection, StartFault> {
 }
 
 /// Of the tables and of the tokens in them: an index of another version is made anew.
-const VERSION: i64 = 3;
+const VERSION: i64 = 4;
 
 const TABLES: &str = "
 CREATE TABLE meta (store INTEGER NOT NULL) STRICT;

@@ -343,6 +343,12 @@ mod tests {
             ("straße", "STRASSE"),
             ("ÉTÉ", "e\u{301}te\u{301}"),
             ("葛城", "葛\u{E0100}城さん"),
+            ("diyarbakir", "Diyarbakır'da"),
+            ("ISPARTA", "ısparta"),
+            ("علي", "علی"),
+            ("don't", "I don’t know"),
+            ("O’Reilly", "O'Reilly"),
+            ("2020-2026", "2020–2026"),
         ] {
             assert!(found(query, text), "{query:?} in {text:?}");
         }
