@@ -226,8 +226,11 @@ pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Dur
 pub const DESCRIPTORS_RESERVED: usize = 96;
 /// A server that is full says so in its log at most this often: each client that goes lets one in.
 pub const DESCRIPTORS_WARN_EVERY: Duration = Duration::from_secs(60);
-/// Descriptors that the server has open before the first client, where the system does not say: two cores and a store have 45.
-pub const DESCRIPTORS_OWN: usize = 64;
+/// Descriptors that the server has open without shards, listeners and clients: 39 with a store and the talk log, two more with the
+/// server log in files.
+pub const DESCRIPTORS_OWN: usize = 44;
+/// Descriptors of a shard: its runtime and its poller.
+pub const DESCRIPTORS_OF_SHARD: usize = 7;
 /// Longest header of the PROXY protocol, in bytes: addresses and what the large providers put behind them have some 300.
 pub const PROXY_HEADER_BYTES: usize = 1024;
 /// Hops of `X-Forwarded-For` that are followed back: more proxies than anybody puts in a row.

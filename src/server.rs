@@ -155,7 +155,7 @@ impl Server {
                 async move { probe(&shards, number).await }
             });
         }
-        let descriptors = Descriptors::of_process();
+        let descriptors = Descriptors::of_process(count, sockets.len());
         let admin = match config.server.admin {
             None => None,
             Some(address) => {

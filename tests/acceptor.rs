@@ -18,10 +18,14 @@ const DESCRIPTORS: u32 = 100;
 
 /// The program with so many open files, as the hard limit (`-n`) or the soft one (`-Sn`).
 fn limited(which: &str) -> Command {
+    limited_to(which, DESCRIPTORS)
+}
+
+fn limited_to(which: &str, descriptors: u32) -> Command {
     let mut shell = clean(Command::new("sh"));
     shell.args([
         "-c",
-        &format!("ulimit {which} {DESCRIPTORS}; exec \"$0\" \"$@\""),
+        &format!("ulimit {which} {descriptors}; exec \"$0\" \"$@\""),
         env!("CARGO_BIN_EXE_plaza"),
     ]);
     shell
@@ -33,6 +37,9 @@ fn out_of_descriptors_users_health_and_store_are_served_and_newcomers_wait_until
     let arguments = [
         "--data",
         data.path().to_str().unwrap(),
+        // Each takes some of the descriptors.
+        "--shards",
+        "2",
         "--set",
         "http.handshake_timeout=1min",
         "--set",
@@ -86,6 +93,33 @@ fn out_of_descriptors_users_health_and_store_are_served_and_newcomers_wait_until
     assert!(
         log.contains("as many connections as the limit of open files allows"),
         "{log}"
+    );
+}
+
+#[test]
+fn what_many_shards_and_the_store_open_late_is_not_taken_from_what_is_kept_back() {
+    // Large enough for all that is kept back, and for eight shards.
+    let (limit, kept_back) = (400, 96);
+    let data = tempfile::tempdir().unwrap();
+    let arguments = ["--data", data.path().to_str().unwrap(), "--shards", "8"];
+    let program = Program::from_command(limited_to("-n", limit), &arguments);
+    let mut writer = Peer::native_in(program.address(), "writer", "lobby");
+    let ack = writer.ask(serde_json::json!({"talk": {"room": "lobby", "text": "hello"}}));
+    assert!(ack["ack"].is_object(), "{ack}");
+    let found = writer.ask(serde_json::json!({"search": {"room": "lobby", "text": "hello"}}));
+    assert!(found["search"].is_object(), "{found}");
+    let _crowd: Vec<TcpStream> = (0..limit)
+        .map(|_| TcpStream::connect(program.address()).unwrap())
+        .collect();
+    until("as many are in as may be", || {
+        metric(program.admin, "plaza_accept_backoffs_total", &[]) >= 1.0
+    });
+    let open = metric(program.admin, "plaza_process_open_files", &[]);
+    // The one that asks, and the one that lists them.
+    let asking = 2;
+    assert!(
+        open <= f64::from(limit - kept_back + asking),
+        "{open} of {limit} are open"
     );
 }
 

@@ -19,12 +19,12 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// For this process, which has opened what it runs with.
-    pub(crate) fn of_process() -> Self {
+    /// For this process, which runs so many shards and listeners, or is about to.
+    pub(crate) fn of_process(shards: usize, listeners: usize) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        let open = fs::read_dir("/proc/self/fd").map_or(limits::DESCRIPTORS_OWN, Iterator::count);
-        Self::shared_out(limit, open)
+        let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+        Self::shared_out(limit, open.max(own(shards, listeners)))
     }
 
     fn shared_out(limit: usize, open: usize) -> Self {
@@ -35,6 +35,12 @@ impl Descriptors {
             admin: (reserved * 2 / 3).clamp(1, limits::ADMIN_CONNECTIONS),
         }
     }
+}
+
+/// What the server has open while it runs. It is not counted: threads that have just been started have opened nothing yet, and the
+/// store opens the rest with the first question.
+fn own(shards: usize, listeners: usize) -> usize {
+    limits::DESCRIPTORS_OWN + limits::DESCRIPTORS_OF_SHARD * shards + listeners
 }
 
 #[cfg(test)]
