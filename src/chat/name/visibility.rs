@@ -4,10 +4,12 @@
 //! selectors and tags are, but only where they change what is drawn:
 //!
 //! - U+200C and U+200D between two letters of the scripts whose letters join, U+200D between two emoji;
+//! - U+200D behind the virama of a script of India, also at the end of a word: it makes a half form, and the final consonants
+//!   of names in Malayalam (അവന്‍) and Bengali (হঠাত্‍), as most keyboards write them;
 //! - U+FE0E and U+FE0F behind an emoji or in a keycap;
 //! - U+FE00 to U+FE02 behind an ideograph that has such variants, U+FE00 behind letters of Myanmar and Phags-pa;
 //! - U+E0100 to U+E01EF behind an ideograph: the variants of Japanese and Chinese family names. Which exist depends on the
-//!   font, so this is the one place where two names may look the same; without it people cannot write theirs;
+//!   font, so two names may look the same here; without it people cannot write theirs;
 //! - Mongolian selectors behind a Mongolian letter;
 //! - tags in a flag: U+1F3F4, the code of a subdivision, U+E007F.
 //!
@@ -15,7 +17,7 @@
 
 use std::{collections::HashMap, sync::LazyLock};
 
-use unicode_normalization::char::decompose_canonical;
+use unicode_normalization::char::{canonical_combining_class, decompose_canonical};
 
 /// The first character of a normalised name that is not drawn where it stands.
 pub(super) fn first_invisible(name: &str) -> Option<char> {
@@ -46,8 +48,8 @@ fn is_forbidden(c: char) -> bool {
         || matches!(c,
             '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}'..='\u{17B5}' | '\u{200B}'
             | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{2800}' | '\u{3164}'
-            | '\u{FE03}'..='\u{FE0D}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}'
-            | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E00FF}' | '\u{E01F0}'..='\u{E0FFF}')
+            | '\u{FE03}'..='\u{FE0D}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{13430}'..='\u{1343F}'
+            | '\u{16FE4}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D159}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E00FF}' | '\u{E01F0}'..='\u{E0FFF}')
 }
 
 /// Whether a joiner or a variation selector changes what is drawn between these neighbours; anything else is drawn itself.
@@ -56,7 +58,8 @@ fn is_drawn(before: Option<char>, c: char, after: Option<char>) -> bool {
     match c {
         '\u{200C}' => is(before, joins) && is(after, joins),
         '\u{200D}' => {
-            is(before, joins) && is(after, joins)
+            is(before, is_virama)
+                || is(before, joins) && is(after, joins)
                 || is(before, |c| is_emoji(c) || c == '\u{FE0F}') && is(after, is_emoji)
         }
         '\u{FE0E}' | '\u{FE0F}' => {
@@ -117,6 +120,12 @@ fn joins(c: char) -> bool {
         | '\u{ABC0}'..='\u{ABFF}' | '\u{11000}'..='\u{11FFF}')
 }
 
+/// The sign that takes the vowel off a consonant, where a joiner behind it changes the consonant by itself: from Devanagari to
+/// Oriya, Malayalam and Sinhala, and not in Tamil, Telugu and Kannada.
+fn is_virama(c: char) -> bool {
+    matches!(c, '\u{0900}'..='\u{0B7F}' | '\u{0D00}'..='\u{0DFF}') && canonical_combining_class(c) == VIRAMA
+}
+
 fn is_mongolian(c: char) -> bool {
     matches!(c, '\u{1820}'..='\u{1878}' | '\u{1880}'..='\u{18AA}')
 }
@@ -136,6 +145,8 @@ fn is_emoji(c: char) -> bool {
         | '\u{1F000}'..='\u{1FAFF}')
 }
 
+/// The Canonical_Combining_Class of viramas.
+const VIRAMA: u8 = 9;
 const BLACK_FLAG: char = '\u{1F3F4}';
 const CANCEL_TAG: char = '\u{E007F}';
 /// A tag is the ASCII character that it stands for, from here on.
@@ -176,6 +187,13 @@ mod tests {
             "ann\u{FFA0}",
             "ann\u{180B}",
             "علی\u{FE0F}",
+            "അ\u{200D}",
+            "അവന്\u{200D}\u{200D}",
+            "അവന്\u{200C}",
+            "రామ్\u{200D}",
+            "\u{1D159}",
+            "ann\u{16FE4}",
+            "ann\u{13430}",
             // A selector that its ideograph does not have, two, one behind a letter, a kana or at the beginning.
             "系\u{FE00}统",
             "神\u{FE01}",
@@ -209,7 +227,7 @@ mod tests {
     #[test]
     fn names_are_taken_as_people_write_them() {
         for good in [
-            // A rocket's pilot, a heart that burns, a flag, a keycap; Persian, Hindi, Sinhala and Mongolian.
+            // A rocket's pilot, a heart that burns, a flag, a keycap; Persian, Indian scripts, Sinhala and Mongolian.
             "👩\u{200D}🚀",
             "👩🏽\u{200D}🚀",
             "👩\u{200D}❤\u{FE0F}\u{200D}💋\u{200D}👨",
@@ -224,6 +242,11 @@ mod tests {
             "می\u{200C}خواهم",
             "क्\u{200D}ष",
             "ශ්\u{200D}රී",
+            "അവന്\u{200D}",
+            "രാജന്\u{200D} മേനോന്\u{200D}",
+            "കൃഷ്ണന്\u{200D}കുട്ടി",
+            "ত্\u{200D}",
+            "क्\u{200D}",
             "ᠠ\u{180B}",
             "ᠨ\u{180E}ᠠ",
             "⠓⠊",
