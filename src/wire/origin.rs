@@ -1,9 +1,9 @@
 //! The `Origin` of a page (RFC 6454), and the pattern of one that the operator allows.
 //!
-//! Invariants: scheme and host are in lower case, and the default port of `http` and `https` is never written out, so that two
-//! spellings of one origin are equal. `null` is no origin: the caller decides about it.
+//! Invariants: scheme and host are in lower case, an IPv6 address is in its short form, and the default port of `http` and `https`
+//! is never written out, so that two spellings of one origin are equal. `null` is no origin: the caller decides about it.
 
-use std::fmt;
+use std::{fmt, net::Ipv6Addr};
 
 use hyper::http::uri::Authority;
 
@@ -53,7 +53,7 @@ impl Origin {
         }
         let authority = authority(rest.as_bytes())?;
         Some(Self {
-            host: authority.host().to_ascii_lowercase(),
+            host: canonical(authority.host()),
             port: authority.port_u16().filter(|port| Some(*port) != default_port(&scheme)),
             scheme,
         })
@@ -67,7 +67,7 @@ impl Origin {
             return false;
         };
         let asked = host.port_u16().unwrap_or(default);
-        self.host == host.host().to_ascii_lowercase() && self.port.unwrap_or(default) == asked
+        self.host == canonical(host.host()) && self.port.unwrap_or(default) == asked
     }
 }
 
@@ -87,10 +87,14 @@ impl AllowedOrigin {
         };
         let scheme = scheme.to_ascii_lowercase();
         check_scheme(&scheme)?;
-        if let Some((_, path)) = rest.split_once(['/', '?', '#']) {
+        if let Some(at) = rest.find(['/', '?', '#']) {
+            let seen = match rest.get(at..).unwrap_or_default() {
+                "/" => "a slash",
+                behind if behind.starts_with('/') => "a path",
+                _ => "a query or a fragment",
+            };
             return Err(format!(
-                "which has {} after the host; browsers send no path",
-                if path.is_empty() { "a slash" } else { "a path" }
+                "which has {seen} after the host; browsers send neither path nor query"
             ));
         }
         if !rest.is_ascii() {
@@ -113,6 +117,9 @@ impl AllowedOrigin {
             Some(plain) => (true, plain),
             None => (false, rest),
         };
+        if plain.ends_with(":*") || rest.starts_with("*:") {
+            return Err("which has * with a port; give each host, or https://*.example.com, with each port".to_owned());
+        }
         if plain.contains('*') {
             return Err(
                 "where * is not the whole first label; only the front of a host may vary, as in https://*.example.com"
@@ -126,6 +133,13 @@ impl AllowedOrigin {
         let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
         if below && is_address {
             return Err("where * stands before an address, which has no subdomains".to_owned());
+        }
+        // A dot at the end is a host's own; `app://.` is that of an app.
+        let labels = host.strip_suffix('.').unwrap_or(&host);
+        if is_web(&scheme) && labels.split('.').any(str::is_empty) {
+            return Err(
+                "whose host has an empty label; for all hosts below a name write https://*.example.com".to_owned(),
+            );
         }
         let hosts = if below { Hosts::Below(host) } else { Hosts::One(host) };
         Ok(Self { scheme, hosts, port })
@@ -158,6 +172,15 @@ impl fmt::Display for AllowedOrigin {
             Some(port) => write!(f, ":{port}"),
             None => Ok(()),
         }
+    }
+}
+
+/// As browsers write a host: in lower case, an IPv6 address in its short form.
+fn canonical(host: &str) -> String {
+    let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match inside.and_then(|address| address.parse::<Ipv6Addr>().ok()) {
+        Some(address) => format!("[{address}]"),
+        None => host.to_ascii_lowercase(),
     }
 }
 
@@ -230,6 +253,9 @@ mod tests {
             ("https://chat.example.org:443", "https://chat.example.org"),
             ("http://localhost:3000", "http://LOCALHOST:3000"),
             ("http://[::1]:3000", "http://[::1]:3000"),
+            ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+            ("http://[2001:DB8::0:7]", "http://[2001:db8::7]"),
+            ("https://chat.example.org.", "https://chat.example.org."),
             ("capacitor://localhost", "capacitor://localhost"),
             ("ionic://localhost", "ionic://localhost"),
             ("tauri://localhost", "tauri://localhost"),
@@ -302,6 +328,14 @@ mod tests {
             ("https://*", "every https page"),
             ("https://x/", "a slash"),
             ("https://x/chat", "a path"),
+            ("https://x?", "a query or a fragment"),
+            ("https://x#/chat", "a query or a fragment"),
+            ("http://localhost:*", "* with a port"),
+            ("https://*.example.com:*", "* with a port"),
+            ("http://*:8080", "* with a port"),
+            ("https://.example.com", "an empty label"),
+            ("https://*..example.com", "an empty label"),
+            ("https://.", "an empty label"),
             ("https://", "more or less than a host"),
             ("https://x:99999", "more or less than a host"),
             ("https://user@x", "more or less than a host"),
