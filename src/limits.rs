@@ -95,6 +95,9 @@ pub const STOOD_STILL: Duration = Duration::from_secs(5);
 pub const WHEEL_SLOTS: usize = 512;
 /// Width of a slot in milliseconds: fine enough for the 300 ms that `tutorial` is held back; the wheel spans 51 s.
 pub const WHEEL_TICK_MS: u64 = 100;
+/// The least burst of the rate limit, as the time in which the rate gives it: the wheel reads on at a tick, which may come one late.
+/// With less, no session would reach a rate above ten times its burst.
+pub const RATE_GRAIN_US: u64 = 2 * WHEEL_TICK_MS * 1_000;
 /// A wait before a flush that is shorter than this is none: the runtime's timer counts milliseconds.
 pub const PACE_LEAST_US: u64 = 500;
 /// Most flushes for which a wait that gathered nothing is skipped.

@@ -196,6 +196,7 @@ settings! {
         /// faster sender no faster, and nothing is lost. Off: programs send a lot, and a room takes it.
         messages_per_second: Option<u32> = "off", within "1"..="1000000", change Reload;
         /// The burst that the rate limit allows after silence: people paste, and pages send again what was not acknowledged.
+        /// It is at least what the rate gives in 0.2 s.
         messages_at_once: u32 = "20", within "1"..="1000000", change Reload;
         /// Rooms that one session may be in at once.
         rooms_per_session: usize = "256", within "1"..="256";

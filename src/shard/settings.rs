@@ -8,6 +8,7 @@ use super::pace::PaceSettings;
 use crate::{
     chat::{Access, HomeSettings},
     codec::Dialects,
+    limits,
 };
 
 /// The rate limit of one session's messages, direct messages, topics and new names, by the generic cell rate algorithm (GCRA).
@@ -42,7 +43,9 @@ impl MessageRate {
 
     /// When the next message conforms if its theoretical arrival time is this one, microseconds.
     pub(super) fn may_at(self, paid_us: u64) -> u64 {
-        paid_us.saturating_sub(u64::from(self.at_once.max(1) - 1) * self.each_us())
+        let burst = u64::from(self.at_once.max(1) - 1) * self.each_us();
+        // A session that was paused is read on when the wheel turns, and must not lose what it could have said until then.
+        paid_us.saturating_sub(burst.max(limits::RATE_GRAIN_US))
     }
 
     fn each_us(self) -> u64 {

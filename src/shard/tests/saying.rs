@@ -90,6 +90,30 @@ fn a_client_of_an_older_system_is_held_back_without_being_closed() {
 }
 
 #[test]
+fn a_rate_that_is_finer_than_the_timer_is_reached() {
+    let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
+        settings.message_rate.set(Some(MessageRate {
+            per_second: 500,
+            at_once: 1,
+        }));
+    });
+    let ada = world.user(0, "ada");
+    world.join(ada, "lobby");
+    for text in numbers(1_200) {
+        world.talk(ada, "lobby", &text);
+    }
+    world.pass_ms(1_000);
+    let first = lobby_texts(&world).len();
+    assert!((450..=650).contains(&first), "{first}");
+    world.pass_ms(1_000);
+    let second = lobby_texts(&world).len() - first;
+    assert!((450..=550).contains(&second), "{second}");
+    world.pass_ms(1_000);
+    assert_eq!(lobby_texts(&world), numbers(1_200));
+    world.check_rest();
+}
+
+#[test]
 fn who_is_held_back_is_not_taken_for_dead() {
     let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
         settings.message_rate.set(Some(MessageRate {
