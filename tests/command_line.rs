@@ -102,3 +102,47 @@ fn a_command_whose_output_cannot_be_written_fails() {
         );
     }
 }
+
+#[test]
+fn a_command_whose_complaint_cannot_be_written_fails_with_its_own_code() {
+    let data = tempfile::tempdir().unwrap();
+    let data = data.path().to_str().unwrap();
+    let taken = data.to_owned() + "/taken";
+    std::fs::write(&taken, "").unwrap();
+    for (arguments, code) in [
+        (&["history", "check", "--data", data][..], 1),
+        (&["history", "export", &taken, "--data", data], 1),
+        (&["history", "import", &taken, "--data", data], 1),
+        (&["--unknown"], 64),
+        (&["config", "--shards", "many"], 64),
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let status = Command::new(env!("CARGO_BIN_EXE_plaza"))
+            .args(arguments)
+            .stdout(std::process::Stdio::null())
+            .stderr(full)
+            .status()
+            .unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_dash_exports_to_standard_output() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (empty, data) = (path("empty"), path("data"));
+    std::fs::write(&empty, "{\"end\":{\"talks\":0,\"others\":0}}\n").unwrap();
+    assert_eq!(
+        plaza(&["history", "import", &empty, "--data", &data]).status.code(),
+        Some(0)
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_plaza"))
+        .args(["history", "export", "-", "--data", &data])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("\"end\""), "{said:?}");
+    assert!(!dir.path().join("-").exists());
+}

@@ -19,7 +19,7 @@ pub enum HistoryCommand {
     Check,
     /// Write everything as JSON lines; works while the server runs
     Export {
-        /// Where to; standard output when not given
+        /// Where to; standard output when not given, or -
         to: Option<PathBuf>,
     },
     /// Copy the store into a new directory; works while the server runs
@@ -53,7 +53,7 @@ impl HistoryCommand {
                 }
             },
             Err(why) => {
-                eprintln!("plaza: {why}");
+                let _ = writeln!(io::stderr(), "plaza: {why}"); // nobody reads: the exit code says it too
                 ExitCode::FAILURE
             }
         }
@@ -72,8 +72,8 @@ impl HistoryCommand {
             }
             Self::Export { to } => {
                 let moved = match to {
-                    Some(file) => export_into(data, file)?,
-                    None => tools::export(data, &mut BufWriter::new(io::stdout().lock()))?,
+                    Some(file) if file != Path::new("-") => export_into(data, file)?,
+                    Some(_) | None => tools::export(data, &mut BufWriter::new(io::stdout().lock()))?,
                 };
                 // Standard output may be the export itself.
                 let _ = writeln!(
