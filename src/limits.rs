@@ -271,6 +271,9 @@ pub const PROBE_TIME: Duration = Duration::from_secs(1);
 pub const PROBE_CACHE: Duration = Duration::from_millis(250);
 /// Connections to the admin listener at once; more wait in its backlog.
 pub const ADMIN_CONNECTIONS: usize = 64;
+/// While others wait, an admin connection that has no whole request after this long loses its place: programs send theirs at once,
+/// and a backlog of 128 that say nothing must not keep a probe waiting for a second.
+pub const ADMIN_SILENCE: Duration = Duration::from_millis(200);
 /// An admin connection, one request and its answer, ends after this long, whatever it is doing.
 pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(30);
 /// Longest body of an admin request: a list of some thousand names.

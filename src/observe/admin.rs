@@ -6,6 +6,7 @@
 
 mod answer;
 mod guard;
+mod places;
 
 use std::{
     convert::Infallible,
@@ -29,7 +30,7 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::TcpStream,
-    sync::{Semaphore, watch},
+    sync::watch,
     time::{sleep, timeout},
 };
 
@@ -41,6 +42,7 @@ use super::{
 use crate::limits;
 pub use answer::Answer;
 use guard::{by_address, not_from_a_form, not_from_another_page};
+use places::{Guest, Places};
 
 /// What is to be served, before it is.
 pub struct Admin {
@@ -92,7 +94,7 @@ impl Admin {
         }
     }
 
-    /// Serves at most so many connections at once; more wait in the backlog.
+    /// Serves at most so many connections at once; more wait in the backlog, or take the places of those that say nothing.
     #[must_use]
     pub fn connections(mut self, most: usize) -> Self {
         self.connections = most;
@@ -175,19 +177,14 @@ impl std::fmt::Debug for Admin {
 }
 
 async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>, mut stopped: watch::Receiver<bool>) {
-    let places = Arc::new(Semaphore::new(admin.connections));
+    let mut places = Places::new(admin.connections);
     let accepting = async {
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else {
-                return;
-            };
             match listener.accept().await {
+                // One more is open than there are places: nobody is to leave before another has come.
                 Ok((stream, _)) => {
-                    let admin = admin.clone();
-                    tokio::spawn(async move {
-                        connection(stream, admin).await;
-                        drop(place);
-                    });
+                    let Some(guest) = places.take().await else { return };
+                    tokio::spawn(connection(stream, admin.clone(), guest));
                 }
                 Err(_) => sleep(limits::ADMIN_ACCEPT_PAUSE).await,
             }
@@ -201,10 +198,10 @@ async fn serve(listener: tokio::net::TcpListener, admin: Arc<Admin>, mut stopped
 }
 
 /// Serves one connection: one request, and its answer.
-async fn connection(stream: TcpStream, admin: Arc<Admin>) {
-    let service = service_fn(move |request| {
-        let admin = admin.clone();
-        async move { Ok::<_, Infallible>(response(admin.answer(request).await)) }
+async fn connection(stream: TcpStream, admin: Arc<Admin>, guest: Arc<Guest>) {
+    let service = service_fn(|request| {
+        let (admin, guest) = (admin.clone(), guest.clone());
+        async move { Ok::<_, Infallible>(response(admin.answer(request, &guest).await)) }
     });
     let connection = http1::Builder::new()
         // Without a timer hyper has no timeouts at all.
@@ -214,12 +211,16 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>) {
         .max_headers(limits::REQUEST_HEADERS)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    // What goes wrong here is the peer's affair and ends its connection.
-    let _ = timeout(limits::ADMIN_CONNECTION_TIME, connection).await;
+    tokio::select! {
+        biased;
+        // What goes wrong here is the peer's affair and ends its connection.
+        _ = timeout(limits::ADMIN_CONNECTION_TIME, connection) => {}
+        () = guest.leave() => {}
+    }
 }
 
 impl Admin {
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>, guest: &Guest) -> Answer {
         if let Err(answer) = not_from_another_page(request.headers()) {
             return answer;
         }
@@ -229,10 +230,10 @@ impl Admin {
                 Answer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
             }
             "/livez" => Answer::text(StatusCode::OK, "alive\n"),
-            "/readyz" => self.readyz().await,
+            "/readyz" => guest.at_work(self.readyz()).await,
             "/metrics" => self.scrape(),
             _ => match self.mounts.iter().find(|(prefix, _)| path.starts_with(prefix)) {
-                Some((prefix, mount)) => self.call(request, prefix, mount.clone()).await,
+                Some((prefix, mount)) => self.call(request, prefix, mount.clone(), guest).await,
                 None => Answer::error(StatusCode::NOT_FOUND, &self.known_paths()),
             },
         }
@@ -269,7 +270,7 @@ impl Admin {
         }
     }
 
-    async fn call(&self, request: Request<Incoming>, prefix: &str, mount: Arc<dyn Mount>) -> Answer {
+    async fn call(&self, request: Request<Incoming>, prefix: &str, mount: Arc<dyn Mount>, guest: &Guest) -> Answer {
         if let Err(answer) = by_address(request.headers()).and_then(|()| not_from_a_form(&request)) {
             return answer;
         }
@@ -293,14 +294,13 @@ impl Admin {
                 return Answer::error(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"));
             }
         };
-        mount
-            .call(Call {
-                method,
-                path,
-                query,
-                body,
-            })
-            .await
+        let call = Call {
+            method,
+            path,
+            query,
+            body,
+        };
+        guest.at_work(mount.call(call)).await
     }
 
     fn known_paths(&self) -> String {
@@ -333,6 +333,7 @@ mod tests {
     use std::{
         io::{Read, Write},
         net,
+        sync::mpsc,
         time::{Duration, Instant},
     };
 
@@ -386,6 +387,10 @@ mod tests {
 
         fn get(&self, path: &str) -> (u16, String) {
             self.ask(&format!("GET {path} HTTP/1.1\r\nHost: plaza:8081\r\n\r\n"))
+        }
+
+        fn get_by_address(&self, path: &str) -> (u16, String) {
+            self.ask(&format!("GET {path} HTTP/1.1\r\nHost: [::1]\r\n\r\n"))
         }
     }
 
@@ -547,25 +552,72 @@ mod tests {
     }
 
     #[test]
-    fn more_connections_than_allowed_wait_for_their_turn() {
+    fn connections_that_say_nothing_do_not_keep_a_probe_waiting() {
         let bench = Bench::start();
-        let held: Vec<_> = (0..limits::ADMIN_CONNECTIONS).map(|_| bench.connect()).collect();
-        let mut late = bench.connect();
-        late.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-        late.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        let waited = late.read(&mut [0; 16]).unwrap_err();
-        assert!(
-            matches!(
-                waited.kind(),
-                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-            ),
-            "{waited}"
-        );
-        drop(held);
-        late.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let mut answer = String::new();
-        late.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        let mut silent: Vec<_> = (0..2 * limits::ADMIN_CONNECTIONS).map(|_| bench.connect()).collect();
+        for (stream, part) in silent
+            .iter_mut()
+            .zip(["", "GET", "PUT /api/x HTTP/1.1\r\n"].into_iter().cycle())
+        {
+            // Those at the front may have been closed by now.
+            let _ = stream.write_all(part.as_bytes());
+        }
+        let asked = Instant::now();
+        assert_eq!(bench.get("/livez").0, 200);
+        // Half of the time after which a head that is not complete ends its connection.
+        assert!(asked.elapsed() < limits::HANDSHAKE_TIME / 2, "{:?}", asked.elapsed());
+        drop(silent);
+    }
+
+    /// Answers when it is let.
+    struct Slow(watch::Receiver<bool>, mpsc::Sender<()>);
+
+    impl Mount for Slow {
+        fn call(&self, _: Call) -> Pin<Box<dyn Future<Output = Answer> + Send + '_>> {
+            let (mut let_go, begun) = (self.0.clone(), self.1.clone());
+            Box::pin(async move {
+                begun.send(()).unwrap();
+                let_go.wait_for(|let_go| *let_go).await.unwrap();
+                Answer::text(StatusCode::OK, "done")
+            })
+        }
+    }
+
+    #[test]
+    fn more_requests_than_allowed_wait_until_one_is_answered() {
+        let (let_go, told) = watch::channel(false);
+        let (begin, begun) = mpsc::channel();
+        let metrics = Metrics::new(1, &[]);
+        let admin = Admin::new(Readiness::new(), metrics.clone()).connections(1);
+        let bench = Bench {
+            readiness: Readiness::new(),
+            metrics,
+            admin: admin
+                .mount("/api/", Slow(told, begin))
+                .start("127.0.0.1:0".parse().unwrap())
+                .unwrap(),
+        };
+        thread::scope(|scope| {
+            let first = scope.spawn(|| bench.get_by_address("/api/x"));
+            begun.recv_timeout(Duration::from_secs(20)).unwrap();
+            let mut late = bench.connect();
+            late.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            late.set_read_timeout(Some(limits::ADMIN_SILENCE * 3)).unwrap();
+            let waited = late.read(&mut [0; 16]).unwrap_err();
+            assert!(
+                matches!(
+                    waited.kind(),
+                    std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                ),
+                "{waited}"
+            );
+            let_go.send_replace(true);
+            assert_eq!(first.join().unwrap().0, 200);
+            late.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut answer = String::new();
+            late.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        });
     }
 
     #[test]
