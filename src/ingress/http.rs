@@ -93,6 +93,8 @@ impl Doorman {
         let mut connection = http1::Builder::new()
             // Time is kept by what happens on the socket.
             .header_read_timeout(None)
+            // Who has sent a request and closes its side, as `nc -N` does, is answered all the same.
+            .half_close(true)
             .max_headers(limits::REQUEST_HEADERS)
             .max_buf_size(limits::REQUEST_HEAD_BYTES)
             .serve_connection(

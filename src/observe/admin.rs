@@ -210,6 +210,8 @@ async fn connection(stream: TcpStream, admin: Arc<Admin>, guest: Arc<Guest>) {
         .max_buf_size(limits::REQUEST_HEAD_BYTES)
         .max_headers(limits::REQUEST_HEADERS)
         .keep_alive(false)
+        // Who has sent a request and closes its side, as `nc -N` does, is answered all the same.
+        .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         biased;
@@ -618,6 +620,21 @@ mod tests {
             late.read_to_string(&mut answer).unwrap();
             assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
         });
+    }
+
+    #[test]
+    fn a_client_that_has_closed_its_side_is_answered() {
+        let bench = Bench::start();
+        bench.readiness.enter(Phase::Ready);
+        // Not every round has the end come together with the request.
+        for _ in 0..20 {
+            let mut stream = bench.connect();
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            stream.shutdown(net::Shutdown::Write).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 200 "), "{answer:?}");
+        }
     }
 
     #[test]
