@@ -31,6 +31,9 @@ export class Composer {
   }
 
   show(conversation) {
+    // What was typed before this script had come is kept.
+    const early = this.#conversation === null ? this.field.value : '';
+    if (early !== '' && this.drafts.of(conversation) === '') this.drafts.write(conversation, early);
     this.#conversation = conversation;
     this.field.value = this.drafts.of(conversation);
     this.render();

@@ -31,6 +31,25 @@ async function goInto(page, room) {
   await page.waitForFunction((name) => document.getElementById('title').textContent === name, room);
 }
 
+test('what is typed before the scripts have come is neither sent into nothing nor lost', async () => {
+  const page = await enter(await open(), at.url, { name: 'ada', room: freshRoom() });
+  let go;
+  const gate = new Promise((resolve) => (go = resolve));
+  await page.route('**/app.js', async (route) => {
+    await gate;
+    await route.continue();
+  });
+  await page.reload({ waitUntil: 'commit' });
+  await page.waitForSelector('#text');
+  await page.fill('#text', 'early');
+  assert.equal(await page.isDisabled('#send'), true);
+  go();
+  await page.waitForSelector('.state.connected');
+  assert.equal(await page.inputValue('#text'), 'early');
+  await page.click('#send');
+  await heard(page, 'early');
+});
+
 test('each room keeps its draft over a reload, until it is sent or emptied', async () => {
   const [first, second] = [freshRoom(), freshRoom()];
   const page = await enter(await open(), at.url, { name: 'ada', room: first });
