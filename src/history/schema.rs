@@ -1,6 +1,10 @@
 //! The database: how it is opened, its tables and their versions.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
@@ -119,6 +123,7 @@ pub(crate) fn create(file: &Path) -> Result<(), StartFault> {
 /// Opens the database for the one who writes, migrates its tables, and returns it.
 pub(crate) fn open_writer(file: &Path, durability: Durability) -> Result<Connection, StartFault> {
     let failed = |why: rusqlite::Error| StartFault::Store(fault(file, &why));
+    guard_log(file)?;
     let mut db = Connection::open(file).map_err(failed)?;
     let version = guard_version(&db, file)?;
     tune(&db).map_err(failed)?;
@@ -149,6 +154,7 @@ pub(crate) fn set_synchronous(db: &Connection, durability: Durability) -> rusqli
 /// Opens the database for reading, beside a writer or without one.
 pub(crate) fn open_reader(file: &Path) -> Result<Connection, StartFault> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    guard_log(file)?;
     let db = Connection::open_with_flags(file, flags).map_err(|why| StartFault::Store(fault(file, &why)))?;
     let version = guard_version(&db, file)?;
     if version != VERSION {
@@ -170,6 +176,35 @@ pub(crate) fn tune(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "temp_store", "MEMORY")?;
     db.pragma_update(None, "cache_size", -16 * 1024)
 }
+
+/// Refuses a write-ahead log beside a database that never had one. A backup is such a database until its first start; copied over
+/// the files of a server that was killed, SQLite would apply that server's log to it.
+fn guard_log(file: &Path) -> Result<(), StartFault> {
+    let [_, wal, _] = files::with_companions(file);
+    let bytes = fs::metadata(&wal).map_or(0, |data| data.len());
+    let mut versions = [0; 2];
+    let is_read = File::open(file).is_ok_and(|database| database.read_exact_at(&mut versions, FORMAT_VERSIONS).is_ok());
+    if bytes == 0 || !is_read || versions == WITH_LOG {
+        return Ok(());
+    }
+    Err(foreign_log(wal, bytes, file))
+}
+
+/// A write-ahead log lies beside a database that it does not belong to.
+pub(crate) fn foreign_log(wal: PathBuf, bytes: u64, database: &Path) -> StartFault {
+    StartFault::Torn {
+        seen: format!(
+            "its {bytes} bytes are the write-ahead log of another database than {}, which was put here after it",
+            database.display()
+        ),
+        file: wal,
+    }
+}
+
+/// Where SQLite's file header has the two versions of the file's format.
+const FORMAT_VERSIONS: u64 = 18;
+/// Both, from the moment on when a write-ahead log may be there.
+const WITH_LOG: [u8; 2] = [2, 2];
 
 /// Refuses a file that is not Plaza's or too new, and says its version.
 fn guard_version(db: &Connection, file: &Path) -> Result<i64, StartFault> {

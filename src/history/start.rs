@@ -358,13 +358,7 @@ fn origin(files: &Files, testimony: &Testimony) -> Result<Origin, StartFault> {
     let [_, wal, _] = with_companions(&files.database);
     match fs::metadata(&wal).map_or(0, |data| data.len()) {
         0 => Ok(Origin::Replaced(format!("{} is a copy", files.database.display()))),
-        bytes => Err(StartFault::Torn {
-            seen: format!(
-                "its {bytes} bytes are the write-ahead log of another database than {}, which was put here after it",
-                files.database.display()
-            ),
-            file: wal,
-        }),
+        bytes => Err(schema::foreign_log(wal, bytes, &files.database)),
     }
 }
 

@@ -196,6 +196,53 @@ fn a_database_that_is_put_beside_the_log_of_another_is_refused() {
 }
 
 #[test]
+fn a_backup_that_is_copied_over_the_files_of_a_killed_server_is_refused_and_stays_whole() {
+    type Way = fn(&Path, &Path);
+    let ways: [(&str, Way); 3] = [
+        ("over the files", |backup, killed| {
+            run("cp", &["-a"], &[&backup.join("."), killed]);
+        }),
+        ("in the place of the files", |backup, killed| {
+            run(
+                "mv",
+                &[],
+                &[&backup.join("history.db"), &backup.join("history.head"), killed],
+            );
+        }),
+        ("only the database, over the file", |backup, killed| {
+            run("cp", &[], &[&backup.join("history.db"), &killed.join("history.db")]);
+        }),
+    ];
+    for (what, way) in ways {
+        let base = tempfile::tempdir().unwrap();
+        let [data, backup, killed] = ["data", "backup", "killed"].map(|name| base.path().join(name));
+        say(&data, BEFORE);
+        tools::backup(&data, &backup).unwrap();
+        let caller = Caller::open(&data);
+        for _ in 0..AFTER {
+            committed(caller.say(&room("lobby"), "ann", "more", None));
+        }
+        run("cp", &["-a"], &[&data, &killed]);
+        drop(caller);
+        let whole = fs::read(backup.join("history.db")).unwrap();
+        way(&backup, &killed);
+        let whys = [
+            Caller::start(settings(&killed)).map(drop).unwrap_err(),
+            tools::check(&killed).map(drop).unwrap_err(),
+        ];
+        for why in whys.map(|why| why.to_string()) {
+            assert!(
+                why.contains("history.db-wal") && why.contains("another database"),
+                "{what}: {why}"
+            );
+        }
+        assert!(fs::read(killed.join("history.db")).unwrap() == whole, "{what}");
+        fs::remove_file(killed.join("history.db-wal")).unwrap();
+        assert_eq!(Caller::open(&killed).history.recovered().len(), logs().len(), "{what}");
+    }
+}
+
+#[test]
 fn an_operator_begins_new_epochs_where_no_file_can_tell() {
     let base = tempfile::tempdir().unwrap();
     let data = base.path().join("data");
