@@ -119,16 +119,7 @@ impl<T: Send + 'static> History<T> {
     pub fn start(settings: Settings, deliver: Arc<dyn Deliver<T>>) -> Result<Self, StartFault> {
         let files = Files::new(&settings.dir);
         let opened = start::open(&files, settings.durability)?;
-        if let Some(why) = &opened.copied {
-            tracing::warn!(
-                logs = opened.recovered.len(),
-                "the store is a copy ({why}); its conversations go on in new epochs"
-            );
-        }
-        for found in opened.recovered.iter().filter(|_| opened.copied.is_none()) {
-            let LostTail { epoch, from, to } = found.tail;
-            tracing::error!(log = %found.log, epoch, from, to, "talks are lost; the log goes on in a new epoch");
-        }
+        tell_recovered(&opened.recovered, opened.copied.as_deref());
         let shared = Arc::new(Shared {
             writes: Inbox::new(settings.queue, 1),
             reads: Inbox::new(limits::HISTORY_ASKS, limits::HISTORY_READERS),
@@ -286,6 +277,31 @@ impl<T: Send + 'static> History<T> {
     /// Talks and read positions that wait for the writer at this moment.
     pub fn queue_depth(&self) -> usize {
         self.running.shared.writes.len()
+    }
+}
+
+/// Names each loss in the server log. Where nothing says whether something is lost, one line tells in how many logs.
+fn tell_recovered(recovered: &[Recovered], copied: Option<&str>) {
+    if let Some(why) = copied {
+        let logs = recovered.len();
+        tracing::warn!(
+            logs,
+            "the store is or may be a copy ({why}); its conversations go on in new epochs"
+        );
+        return;
+    }
+    for Recovered { log, tail } in recovered {
+        let LostTail { epoch, from, to } = tail;
+        if let Some(to) = to {
+            tracing::error!(%log, epoch, from, to, "talks are lost; the log goes on in a new epoch");
+        }
+    }
+    let unknown = recovered.iter().filter(|found| found.tail.to.is_none()).count();
+    if unknown > 0 {
+        tracing::error!(
+            logs = unknown,
+            "the head file does not say whether these logs lost talks at their end; they go on in new epochs"
+        );
     }
 }
 

@@ -95,7 +95,7 @@ pub(crate) struct Opened {
     pub(crate) store: u64,
     pub(crate) commits: u64,
     pub(crate) recovered: Vec<Recovered>,
-    /// Why these files are taken for a copy of a store that may go on elsewhere, if they are.
+    /// Why these files are, or may be, a copy of a store that goes on elsewhere, if they are taken for one.
     pub(crate) copied: Option<String>,
     /// Held as long as the store is open.
     pub(crate) lock: FileLock,
@@ -147,7 +147,7 @@ pub(crate) fn open_claimed(
         recovered = begin_epochs(&mut db, &files.database, &verdict)?;
     }
     let power_cut = match &testimony {
-        Testimony::Missing | Testimony::Damaged => true,
+        Testimony::Missing | Testimony::Damaged | Testimony::Older => true,
         Testimony::Read { header, .. } => header.state == State::Running && header.boot != files::boot_id(),
     };
     if power_cut || !verdict.is_empty() {
@@ -285,6 +285,7 @@ pub(crate) fn guard_presence(files: &Files, testimony: &Testimony) -> Result<(),
     let known = match testimony {
         Testimony::Missing => None,
         Testimony::Damaged => Some("a damaged head file is".to_owned()),
+        Testimony::Older => Some("a head file of an older version is".to_owned()),
         Testimony::Read {
             commit: 0,
             announced: None,
@@ -383,8 +384,13 @@ fn judge<'l>(
 ) -> Result<(Verdict<'l>, Option<String>), StartFault> {
     let (header, commit, heads, unreadable, hidden) = match testimony {
         // Before the first commit there is nothing to witness.
-        Testimony::Missing | Testimony::Damaged if commits == 0 => return Ok((Vec::new(), None)),
+        Testimony::Missing | Testimony::Damaged | Testimony::Older if commits == 0 => return Ok((Vec::new(), None)),
         Testimony::Missing | Testimony::Damaged => return Ok((every(logs), None)),
+        Testimony::Older => {
+            let why =
+                "an older version wrote its head file, which does not tell a backup from a store that was stopped";
+            return Ok((every(logs), Some(why.to_owned())));
+        }
         Testimony::Read {
             header,
             commit,

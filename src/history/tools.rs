@@ -673,6 +673,7 @@ impl Report {
         match testimony {
             Testimony::Missing => self.damage(format!("{head} is missing")),
             Testimony::Damaged => self.damage(format!("{head} is damaged")),
+            Testimony::Older => self.damage(format!("{head} is of an older version of the program")),
             Testimony::Read { header, .. } if header.store != store => {
                 self.damage(format!("{head} belongs to store {:x}, the database is {store:x}", header.store));
             }

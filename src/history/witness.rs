@@ -86,6 +86,8 @@ pub(crate) enum Testimony {
     Missing,
     /// Its header cannot be read.
     Damaged,
+    /// It is of an older format, which does not tell a backup from a store that was stopped.
+    Older,
     /// Read.
     Read {
         header: Header,
@@ -234,7 +236,11 @@ impl Witness {
             return Ok(Testimony::Damaged);
         };
         let Some(header) = Header::decode(head) else {
-            return Ok(Testimony::Damaged);
+            return Ok(if head.starts_with(MAGIC_BEFORE) {
+                Testimony::Older
+            } else {
+                Testimony::Damaged
+            });
         };
         let Entries {
             note,
@@ -525,6 +531,8 @@ fn entry_sum(store: u64, text: &[u8]) -> u32 {
 
 /// What the file begins with; the last character is the version of its format.
 const MAGIC: &[u8; 8] = b"PLZHEAD3";
+/// The same of the format before.
+const MAGIC_BEFORE: &[u8; 8] = b"PLZHEAD2";
 const HEADER_BYTES: usize = 512;
 /// Where the identities of the files stand in the header.
 const PLACE_AT: usize = 48;

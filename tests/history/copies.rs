@@ -3,8 +3,9 @@
 
 use std::{
     fs,
+    io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 use plaza::{
@@ -240,6 +241,36 @@ fn a_backup_that_is_copied_over_the_files_of_a_killed_server_is_refused_and_stay
         fs::remove_file(killed.join("history.db-wal")).unwrap();
         assert_eq!(Caller::open(&killed).history.recovered().len(), logs().len(), "{what}");
     }
+}
+
+#[test]
+fn a_store_of_an_older_version_goes_on_in_new_epochs_and_one_line_says_so() {
+    let base = tempfile::tempdir().unwrap();
+    let data = base.path().join("data");
+    let epochs = say(&data, BEFORE);
+    let head = data.join("history.head");
+    let mut bytes = fs::read(&head).unwrap();
+    bytes[..8].copy_from_slice(b"PLZHEAD2");
+    fs::write(&head, bytes).unwrap();
+    let mut server = Command::new(env!("CARGO_BIN_EXE_plaza"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"])
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(server.stdout.take().unwrap());
+    told.read_line(&mut String::new()).unwrap();
+    run("kill", &[&server.id().to_string()], &[]);
+    let said = server.wait_with_output().unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    let of_it: Vec<&str> = said.lines().filter(|line| line.contains("epoch")).collect();
+    assert_eq!(of_it.len(), 1, "{said}");
+    assert!(
+        of_it[0].contains("WARN") && of_it[0].contains("older version"),
+        "{said}"
+    );
+    names(&Caller::open(&data), epochs, "older", true);
 }
 
 #[test]
