@@ -92,39 +92,54 @@ impl View<'_> {
                 &[DIRECTS]
             }
         };
-        let failed = |why: rusqlite::Error| self.failed(&why);
         for sql in sources {
-            let mut select = self.db.prepare_cached(sql).map_err(failed)?;
-            let mut rows = select.query([user.as_str()]).map_err(failed)?;
-            while let Some(cells) = rows.next().map_err(failed)? {
-                let id: u32 = cells.get(0).map_err(failed)?;
-                if read_to_its_end(cells, user).map_err(failed)? || !list.seen.insert(id) {
-                    continue;
+            let listed = match self.list(sql, user, &mut list) {
+                Err(why @ StoreFault::Damaged { .. }) if *sql == DIRECTS => {
+                    (self.found)(&why);
+                    self.list(DIRECTS_BY_LOG, user, &mut list)?
                 }
-                let Some(row) = self.readable(self.row_of(user, id), &mut list.unreadable)?.flatten() else {
-                    continue;
-                };
-                if row.first > row.head {
-                    continue; // nothing of it is stored any more
-                }
-                let one = self.standing_of(row, user)?;
-                if one.unread == 0 {
-                    if list.own.len() <= limits::HISTORY_CONVERSATIONS {
-                        list.own.push(one);
-                    }
-                } else if list.found.len() < limits::HISTORY_CONVERSATIONS {
-                    list.found.push(one);
-                } else {
-                    list.own.clear();
-                    list.more = true;
-                    return Ok(list.answer(user));
-                }
+                listed => listed?,
+            };
+            if listed.is_break() {
+                list.own.clear();
+                list.more = true;
+                return Ok(list.answer(user));
             }
         }
         if *which == Which::Unread {
             list.own.clear();
         }
         Ok(list.answer(user))
+    }
+
+    /// Adds the conversations that a query finds to a list, up to as many as fit.
+    fn list(&self, sql: &str, user: &UserName, list: &mut List) -> Result<ControlFlow<()>, StoreFault> {
+        let failed = |why: rusqlite::Error| self.failed(&why);
+        let mut select = self.db.prepare_cached(sql).map_err(failed)?;
+        let mut rows = select.query([user.as_str()]).map_err(failed)?;
+        while let Some(cells) = rows.next().map_err(failed)? {
+            let id: u32 = cells.get(0).map_err(failed)?;
+            if read_to_its_end(cells, user).map_err(failed)? || !list.seen.insert(id) {
+                continue;
+            }
+            let Some(row) = self.readable(self.row_of(user, id), &mut list.unreadable)?.flatten() else {
+                continue;
+            };
+            if row.first > row.head {
+                continue; // nothing of it is stored any more
+            }
+            let one = self.standing_of(row, user)?;
+            if one.unread == 0 {
+                if list.own.len() <= limits::HISTORY_CONVERSATIONS {
+                    list.own.push(one);
+                }
+            } else if list.found.len() < limits::HISTORY_CONVERSATIONS {
+                list.found.push(one);
+            } else {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// A conversation of which a device knows a position. One without a row is empty: all of it was lost, or it never was.
@@ -386,6 +401,10 @@ fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserName) -> rusqlite::Resu
 const DIRECTS: &str = "SELECT pair.log, log.head, mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
     LEFT JOIN mark ON mark.user = pair.user AND mark.log = pair.log
     WHERE pair.user = ?1 ORDER BY log.at DESC, pair.log DESC";
+
+/// The same where the tables `pair` or `mark` cannot be read: by all logs, and without what was read.
+const DIRECTS_BY_LOG: &str = "SELECT id, head, NULL, NULL FROM log
+    WHERE kind = 1 AND (name = ?1 OR peer = ?1) ORDER BY at DESC, id DESC";
 
 /// The same of the logs in which a user has a read position.
 const MARKED: &str = "SELECT mark.log, log.head, mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log

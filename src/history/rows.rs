@@ -90,6 +90,11 @@ impl LogRow {
             int(self.at),
             self.crc()
         ])?;
+        self.make_pairs(db)
+    }
+
+    /// Makes those of the entries by which its users find it that are not there.
+    pub(crate) fn make_pairs(&self, db: &Connection) -> rusqlite::Result<()> {
         if let LogId::Pair(pair) = &self.log {
             let mut insert = db.prepare_cached("INSERT OR IGNORE INTO pair (user, log) VALUES (?1, ?2)")?;
             for name in pair.names() {
@@ -97,6 +102,18 @@ impl LogRow {
             }
         }
         Ok(())
+    }
+
+    /// Whether the entries by which its users find it are there.
+    pub(crate) fn has_pairs(&self, db: &Connection) -> rusqlite::Result<bool> {
+        let LogId::Pair(pair) = &self.log else { return Ok(true) };
+        let mut select = db.prepare_cached("SELECT 1 FROM pair WHERE user = ?1 AND log = ?2")?;
+        for name in pair.names() {
+            if !select.exists(params![name.as_str(), self.id])? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     pub(crate) fn update(&self, db: &Connection) -> rusqlite::Result<()> {

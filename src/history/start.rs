@@ -138,6 +138,7 @@ pub(crate) fn open_claimed(
     let testimony = testimony.beside(commits);
     let logs = verified_logs(&db, &files.database).map_err(StartFault::Store)?;
     let (mut verdict, copied) = judge(files, &testimony, origin, (store, commits), &logs)?;
+    mend_pairs(&mut db, &files.database, &logs).map_err(StartFault::Store)?;
     if epochs == Epochs::Begin {
         verdict = every(&logs);
     }
@@ -274,6 +275,47 @@ pub(crate) fn verified_logs(db: &Connection, file: &Path) -> Result<BTreeMap<u32
         return Err(damaged(file, seen));
     }
     Ok(logs)
+}
+
+/// Direct conversations that one of their users would not find, because entries of table `pair` are missing.
+pub(crate) fn without_pairs<'l>(
+    db: &Connection,
+    file: &Path,
+    logs: &'l BTreeMap<u32, LogRow>,
+) -> Result<Vec<&'l LogRow>, StoreFault> {
+    let mut missing = Vec::new();
+    for row in logs.values() {
+        if !row.has_pairs(db).map_err(|why| fault(file, &why))? {
+            missing.push(row);
+        }
+    }
+    Ok(missing)
+}
+
+/// Makes entries of table `pair` that are missing. Nothing is lost with them: the rows of the logs say what they were, and readers go
+/// by these where the table cannot be read at all.
+fn mend_pairs(db: &mut Connection, file: &Path, logs: &BTreeMap<u32, LogRow>) -> Result<(), StoreFault> {
+    let mended = without_pairs(db, file, logs).and_then(|missing| make_pairs(db, file, &missing));
+    match mended {
+        Err(why @ StoreFault::Damaged { .. }) => {
+            tracing::error!(fault = %why, "table pair cannot be read; users' conversations are looked for in table log");
+            Ok(())
+        }
+        mended => mended,
+    }
+}
+
+fn make_pairs(db: &mut Connection, file: &Path, missing: &[&LogRow]) -> Result<(), StoreFault> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let failed = |why: rusqlite::Error| fault(file, &why);
+    let transaction = db.transaction().map_err(failed)?;
+    for row in missing {
+        tracing::error!(log = %row.log, "entries of table pair were missing, and are made again");
+        row.make_pairs(&transaction).map_err(failed)?;
+    }
+    transaction.commit().map_err(failed)
 }
 
 /// A head file without its database, or a database's companions without it, are no fresh directory.

@@ -1,8 +1,12 @@
 //! What a device is given of direct conversations: all of it, with damage and loss named, and nothing to whom it is not.
 
+use std::{os::unix::fs::FileExt as _, sync::atomic::Ordering};
+
 use plaza::{
     chat::Position,
-    history::{Answer, Ask, Bearer, ChangedUpTo, DirectPage, LogId, LostInterval, NameKey, Outcome, Retention, Which},
+    history::{
+        Answer, Ask, Bearer, ChangedUpTo, DirectPage, LogId, LostInterval, NameKey, Outcome, Retention, Which, tools,
+    },
 };
 
 use crate::support::{Caller, append, committed, pair, settings, user};
@@ -157,6 +161,51 @@ fn a_damaged_conversation_or_read_position_does_not_hide_the_others() {
     assert!(unreadable > 0);
     let (changed, unreadable, _) = changed(&caller, 0, None);
     assert_eq!((changed, unreadable), (vec![("ann".into(), 0), ("carl".into(), 0)], 1));
+}
+
+#[test]
+fn a_conversation_that_its_user_would_not_find_is_named_by_a_check_and_found_again_after_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let caller = Caller::open(dir.path());
+    for peer in ["ann", "carl"] {
+        conversation(&caller, peer, 2);
+    }
+    drop(caller);
+    change(dir.path(), "DELETE FROM pair WHERE user = 'bob'");
+    let report = tools::check(dir.path()).unwrap();
+    assert_eq!(report.damaged, 2, "{report:?}");
+    assert!(report.damages[0].contains("direct \"ann\" and \"bob\""), "{report:?}");
+    let caller = Caller::open(dir.path());
+    let (found, unreadable) = waiting(&caller, &[]);
+    assert_eq!(found, [(pair("bob", "carl"), 0, 2), (pair("ann", "bob"), 0, 2)]);
+    assert_eq!(unreadable, 0);
+    drop(caller);
+    assert_eq!(tools::check(dir.path()).unwrap().damaged, 0);
+}
+
+#[test]
+fn a_page_of_a_table_that_only_finds_conversations_hides_none() {
+    for table in ["pair", "mark"] {
+        let dir = tempfile::tempdir().unwrap();
+        let caller = Caller::open(dir.path());
+        for peer in ["ann", "carl"] {
+            conversation(&caller, peer, 2);
+        }
+        drop(caller);
+        let file = dir.path().join("history.db");
+        let db = rusqlite::Connection::open(&file).unwrap();
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+        let page: u32 = db.query_row(sql, [table], |row| row.get(0)).unwrap();
+        drop(db);
+        let file = std::fs::File::options().write(true).open(&file).unwrap();
+        file.write_all_at(&[0; 4096], u64::from(page - 1) * 4096).unwrap();
+        let caller = Caller::open(dir.path());
+        let (found, _) = waiting(&caller, &[]);
+        let due = [(pair("bob", "carl"), 0, 2), (pair("ann", "bob"), 0, 2)];
+        assert_eq!(found, due, "{table}");
+        assert!(caller.history.stats().damage.load(Ordering::Relaxed) > 0, "{table}");
+        assert!(tools::check(dir.path()).unwrap().damaged > 0, "{table}");
+    }
 }
 
 /// The others in whose conversations somebody wrote since, and what stands before that.
