@@ -2,7 +2,8 @@
 //!
 //! A key belongs to one owner, a client or a user, and to one destination: a room, or the user a direct message is for. The row of a
 //! key lies in the log of its message and is deleted with the key window of that log. A client whose user has another name
-//! writes to the same user in another log, so the keys of direct messages are looked up across logs.
+//! writes to the same user in another log, so the keys of direct messages are looked up across logs. Which of the two users of a
+//! log was written to does not show in the log, so the owner's text names the one.
 
 use std::path::Path;
 
@@ -38,11 +39,10 @@ pub(crate) fn remember<T>(
     seq: Seq,
     at: u64,
 ) -> rusqlite::Result<Known> {
-    let owner = owner_text(&KeyOwner::of(append.client, &append.from), &append.log);
+    let owner = owner_text(append);
     let digest = digest(append);
-    if let (Some(_), LogId::Pair(pair)) = (append.client, &append.log)
-        && let Some(to) = pair.peer_of(&append.from)
-        && let Some(known) = said_to(db, file, &owner, key, to, digest)?
+    if let (Some(_), LogId::Pair(_)) = (append.client, &append.log)
+        && let Some(known) = said_before(db, file, &owner, key, digest)?
     {
         return Ok(known);
     }
@@ -69,15 +69,8 @@ pub(crate) fn remember<T>(
     Ok(stored.judge(file, row, &owner, key, digest))
 }
 
-/// What is known of a key with which a client wrote to this user, under whatever name.
-fn said_to(
-    db: &Connection,
-    file: &Path,
-    owner: &str,
-    key: &Key,
-    to: &UserName,
-    digest: i64,
-) -> rusqlite::Result<Option<Known>> {
+/// What is known of a key with which a client wrote to the user that `owner` names, under whatever name of its own.
+fn said_before(db: &Connection, file: &Path, owner: &str, key: &Key, digest: i64) -> rusqlite::Result<Option<Known>> {
     let mut select = db.prepare_cached(SAID_BY_CLIENT)?;
     let mut rows = select.query(params![owner, &**key])?;
     while let Some(cells) = rows.next()? {
@@ -87,9 +80,7 @@ fn said_to(
             Ok(None) => continue,
             Err(fault) => return Ok(Some(Known::Unreadable(fault))),
         };
-        if matches!(&row.log, LogId::Pair(pair) if pair.peer_of(to).is_some()) {
-            return Ok(Some(Stored::read(cells, 1)?.judge(file, &row, owner, key, digest)));
-        }
+        return Ok(Some(Stored::read(cells, 1)?.judge(file, &row, owner, key, digest)));
     }
     Ok(None)
 }
@@ -145,12 +136,16 @@ fn digest<T>(append: &Append<T>) -> i64 {
     )
 }
 
-/// The owner as the column `user` holds it. A name never begins with a blank, so a client cannot be taken for a user.
-fn owner_text(owner: &KeyOwner, log: &LogId) -> String {
-    match (owner, log) {
+/// The owner as the column `user` holds it, with the user a client wrote to. A name never begins with a blank, so a client cannot be
+/// taken for a user.
+fn owner_text<T>(append: &Append<T>) -> String {
+    match (KeyOwner::of(append.client, &append.from), &append.log) {
         (KeyOwner::User(user), _) => user.as_str().to_owned(),
         (KeyOwner::Client(client), LogId::Room(_)) => format!(" room {}", client.digits()),
-        (KeyOwner::Client(client), LogId::Pair(_)) => format!(" direct {}", client.digits()),
+        (KeyOwner::Client(client), LogId::Pair(pair)) => {
+            let to = pair.peer_of(&append.from).map_or("", UserName::as_str);
+            format!(" direct {} {to}", client.digits())
+        }
     }
 }
 

@@ -81,6 +81,22 @@ fn a_client_neither_sees_nor_blocks_the_keys_of_others() {
 }
 
 #[test]
+fn a_key_used_for_a_message_to_one_user_is_new_for_a_message_to_the_one_who_wrote_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let caller = Caller::open(dir.path());
+    // A note to oneself, and, behind a rename, messages to whoever has the first name by then.
+    for (from, key) in [("ann", "k1"), ("anna", "k2"), ("bob", "k3")] {
+        committed(say(
+            &caller,
+            said_by(Some(PHONE), &pair("ann", "bob"), "ann", "hi", key),
+        ));
+        let to_ann = said_by(Some(PHONE), &pair(from, "ann"), from, "hi", key);
+        let first = committed(say(&caller, to_ann.clone()));
+        assert_eq!(duplicate(say(&caller, to_ann)), first, "{from}");
+    }
+}
+
+#[test]
 fn another_text_under_a_clients_key_is_a_conflict_also_after_a_rename() {
     let dir = tempfile::tempdir().unwrap();
     let caller = Caller::open(dir.path());
