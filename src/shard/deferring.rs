@@ -1,9 +1,10 @@
 //! Requests that are carried out in the order in which they were sent, although a request before them is not done yet.
 //!
 //! The owner of a room carries out joins, leaves and messages; the session's shard learns the outcome later. Most requests follow
-//! them to the owner and stay behind them. Two kinds do not, and wait here: requests that the session's shard decides by
-//! membership, and questions to the store, which must see what the same session wrote before. Everything that was sent after a
-//! waiting request waits too, and the connection is not read meanwhile: so at most what one message asks for can wait.
+//! them to the owner and stay behind them. Others do not, and wait here: requests that the session's shard decides by membership,
+//! questions to the store, which must see what the same session wrote before, and whatever changes whose answers these are.
+//! Everything that was sent after a waiting request waits too, and the connection is not read meanwhile: so at most what one
+//! message asks for can wait.
 
 use std::collections::VecDeque;
 
@@ -16,6 +17,13 @@ use crate::chat::{Command, Conversation, Request, RoomName, SessionId};
 /// Requests of one connection that wait, in order.
 #[derive(Debug, Default)]
 pub(crate) struct Deferred(VecDeque<Request>);
+
+impl Deferred {
+    /// How many wait.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+}
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Gives a request back that can be carried out now; keeps one that has to wait.
@@ -72,20 +80,24 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             Command::Leave { room } => self.is_joining(id, room),
             // A question before it must not see what it marks as read.
-            Command::Read { conversation, .. } => self.is_joining_in(id, conversation) || self.has_questions(id),
+            Command::Read { conversation, .. } => {
+                self.is_joining_in(id, conversation) || self.has_questions(id) || self.has_unanswered(id)
+            }
             Command::History { conversation, .. } | Command::Search { conversation, .. } => {
                 self.is_joining_in(id, conversation) || self.has_unanswered(id)
             }
             // Marking something as read is a question to the store as well.
             Command::Unread => self.has_unanswered(id) || self.has_questions(id),
-            // These follow what is under way to the owner of the room, or have nothing to do with it.
+            // A room of the list may not be open before its join is done.
+            Command::Rooms { .. } => self.is_joining_any(id),
+            // An answer is for the name that asked.
+            Command::Rename { .. } => self.has_questions(id),
+            // These follow what is under way to the owner of the room, or have nothing to do with it. An exit waits by itself.
             Command::Hello(_)
             | Command::Talk { .. }
             | Command::Direct { .. }
             | Command::Users { .. }
-            | Command::Rooms { .. }
             | Command::SetTopic { .. }
-            | Command::Rename { .. }
             | Command::Typing { .. }
             | Command::Watch { .. }
             | Command::Ping
@@ -100,7 +112,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let session = connection.session.as_ref();
         let deferred = session.and_then(|session| session.deferred.as_ref());
-        let here = usize::from(connection.questions) + deferred.map_or(0, |deferred| deferred.0.len());
+        let here = usize::from(connection.questions) + deferred.map_or(0, |deferred| deferred.count());
         connection.underway as usize > here
     }
 
@@ -114,6 +126,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Conversation::Room(room) => self.is_joining(id, room),
             Conversation::Peer(_) => false,
         }
+    }
+
+    fn is_joining_any(&self, id: SessionId) -> bool {
+        let connection = self.connections.get(id.slot as usize);
+        let session = connection.and_then(|connection| connection.session.as_ref());
+        session.is_some_and(|session| !session.joining.is_empty())
     }
 
     fn is_joining(&self, id: SessionId, room: &RoomName) -> bool {

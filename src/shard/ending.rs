@@ -97,6 +97,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let memberships = std::mem::take(&mut connection.memberships);
         let session = connection.session.take();
         let Some(session) = session else { return };
+        let waiting = session.deferred.as_ref().map_or(0, |deferred| deferred.count());
+        // Nobody carries them out any more.
+        connection.underway = connection.underway.saturating_sub(waiting as u32);
         let mut rooms = session.joining;
         for membership in memberships {
             let Some(room) = self.rooms.get(membership.room as usize) else {

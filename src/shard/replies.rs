@@ -32,6 +32,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         {
             self.read_on(id);
         }
+        self.exit_if_done(id);
     }
 
     /// Tells one session something.

@@ -240,8 +240,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.refuse(id, request, refusal);
         self.answered(id);
-        self.exit_if_alone(id);
-        self.go_on_with_deferred(id);
     }
 
     /// This session as a member of a room.
@@ -318,8 +316,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.remove_member(membership);
         self.reply(id, request, &Reply::Left { room: name });
         self.answered(id);
-        self.exit_if_alone(id);
-        self.go_on_with_deferred(id);
     }
 
     /// The session leaves a room that it may not be in, as if it had asked; it may have left already.

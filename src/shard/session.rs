@@ -545,15 +545,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 },
             );
         }
-        self.exit_if_alone(id);
+        self.exit_if_done(id);
         self.schedule(id);
     }
 
-    /// Ends an exiting session that the last room has let go.
-    pub(super) fn exit_if_alone(&mut self, id: SessionId) {
+    /// Ends an exiting session that the last room has let go and that has been told what became of all it asked for.
+    pub(super) fn exit_if_done(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
         let Some(session) = &connection.session else { return };
         if let Some(request) = session.exiting
+            && connection.underway == 0
             && connection.memberships.is_empty()
             && session.joining.is_empty()
         {

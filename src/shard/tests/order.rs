@@ -83,12 +83,56 @@ fn rename(name: &str, key: &str) -> Ask {
     })
 }
 
+fn direct(to: &str, text: &str) -> Ask {
+    Ask::Direct(plaza::Direct {
+        to: to.into(),
+        text: text.into(),
+        ..Default::default()
+    })
+}
+
+fn history_with(peer: &str) -> Ask {
+    Ask::History(plaza::History {
+        peer: peer.into(),
+        ..Default::default()
+    })
+}
+
+fn read_of(peer: &str, seq: u64) -> Ask {
+    Ask::Read(plaza::Read {
+        peer: peer.into(),
+        seq,
+        ..Default::default()
+    })
+}
+
+fn unread() -> Ask {
+    Ask::Unread(plaza::Unread {})
+}
+
+fn rooms() -> Ask {
+    Ask::Rooms(plaza::Rooms::default())
+}
+
+fn exit() -> Ask {
+    Ask::Exit(plaza::Exit {})
+}
+
 fn ping() -> Ask {
     Ask::Ping(plaza::Ping {})
 }
 
 /// Sends all of these in one piece; what answers each: its kind, or the code of an error.
 fn in_one_go(world: &mut World, client: usize, requests: Vec<Ask>) -> Vec<String> {
+    let answers = answers_in_one_go(world, client, requests);
+    answers
+        .iter()
+        .map(|answer| answer.as_ref().map_or_else(String::new, kind))
+        .collect()
+}
+
+/// Sends all of these in one piece; what answers each.
+fn answers_in_one_go(world: &mut World, client: usize, requests: Vec<Ask>) -> Vec<Option<Value>> {
     let mut bytes = Vec::new();
     let count = requests.len() as u64;
     for (id, request) in (1..).zip(requests) {
@@ -97,10 +141,8 @@ fn in_one_go(world: &mut World, client: usize, requests: Vec<Ask>) -> Vec<String
     world.give(client, bytes);
     world.store_answers();
     let told = world.messages(client);
-    let answer = |id| told.iter().find(|message| answers(message, id));
-    (1..=count)
-        .map(|id| answer(id).map_or_else(String::new, kind))
-        .collect()
+    let answer = |id| told.iter().find(|message| answers(message, id)).cloned();
+    (1..=count).map(answer).collect()
 }
 
 fn kind(message: &Value) -> String {
@@ -173,6 +215,26 @@ fn cases() -> Vec<(Vec<Ask>, &'static str)> {
             vec![ann(), join("tea"), rename("anna", KEY), talk("tea"), users("tea")],
             "welcome joined renamed ack users",
         ),
+        (
+            vec![ann(), join("tea"), read("tea"), rename("anna", ""), talk("tea")],
+            "welcome joined read renamed ack",
+        ),
+        (
+            vec![ann(), unread(), rename("anna", KEY), unread(), rename("ann", "")],
+            "welcome unread renamed unread renamed",
+        ),
+        (
+            vec![ann(), join("tea"), history("tea"), talk("tea"), exit()],
+            "welcome joined history ack goodbye",
+        ),
+        (
+            vec![ann(), unread(), ping(), exit(), ping()],
+            "welcome unread pong goodbye ",
+        ),
+        (
+            vec![ann(), join("a"), join("b"), leave("a"), join("tea"), exit()],
+            "welcome joined joined left joined goodbye",
+        ),
     ]
 }
 
@@ -190,6 +252,71 @@ fn requests_that_are_sent_in_one_go_are_carried_out_in_order() {
 }
 
 #[test]
+fn what_is_asked_in_one_go_is_answered_with_what_was_said_joined_and_read_before() {
+    for shards in [1, 3] {
+        let mut world = World::new(shards).kept();
+        let bob = world.user(0, "bob");
+        world.direct(bob, "ann", "psst");
+        world.store_answers();
+        let client = world.connect(0, Speaks::Json, "");
+        let requests = vec![
+            hello("ann", "", &[]),
+            join("tea"),
+            rooms(),
+            talk("tea"),
+            history("tea"),
+            talk("tea"),
+            search("tea"),
+            direct("bob", "hello"),
+            history_with("bob"),
+            read_of("bob", 2),
+            unread(),
+            direct("bob", "bye"),
+            exit(),
+        ];
+        let told: Vec<Value> = answers_in_one_go(&mut world, client, requests)
+            .into_iter()
+            .map(|answer| answer.unwrap_or_default())
+            .collect();
+        assert_eq!(told[2]["rooms"]["rooms"][0]["name"], "tea", "{shards}: {told:?}");
+        let texts = |page: &Value| -> Vec<String> {
+            let messages = page["messages"].as_array().unwrap();
+            messages
+                .iter()
+                .map(|m| m["text"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(texts(&told[4]["history"]), ["hi"], "{shards}: {told:?}");
+        assert_eq!(texts(&told[6]["search"]), ["hi", "hi"], "{shards}: {told:?}");
+        assert_eq!(texts(&told[8]["history"]), ["psst", "hello"], "{shards}: {told:?}");
+        assert_eq!(
+            told[10]["unread"]["conversations"].as_array().map_or(0, Vec::len),
+            0,
+            "{told:?}"
+        );
+        assert!(told[11]["ack"].is_object(), "{told:?}");
+        assert_eq!(kind(&told[12]), "goodbye", "{told:?}");
+    }
+}
+
+#[test]
+fn an_exit_does_not_wait_for_ever_for_what_was_asked_before_it() {
+    let mut world = World::new(2).kept();
+    let client = world.user(0, "ann");
+    world.store_answers();
+    world.told(client);
+    world.ask(client, unread());
+    let late = world.outcome(|_| true);
+    world.ask(client, exit());
+    world.pass_ms(1_000);
+    assert_eq!(world.heard(client), [""; 0]);
+    world.pass_ms(1_500);
+    assert_eq!(world.heard(client), ["goodbye exit", "close 1000"]);
+    world.hand(late);
+    assert_eq!(world.heard(client), [""; 0]);
+}
+
+#[test]
 fn without_a_store_the_order_is_the_same() {
     for shards in [1, 3] {
         for (requests, expected) in cases() {
@@ -200,7 +327,7 @@ fn without_a_store_the_order_is_the_same() {
                 .iter()
                 .zip(expected.split(' '))
                 .map(|(request, answer)| match request {
-                    Ask::History(_) | Ask::Search(_) | Ask::Read(_) => "no_history".to_owned(),
+                    Ask::History(_) | Ask::Search(_) | Ask::Read(_) | Ask::Unread(_) => "no_history".to_owned(),
                     _ => answer.to_owned(),
                 })
                 .collect();
