@@ -129,7 +129,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let (own, proof) = (session.name.clone(), session.proof);
-        if own == name && (key.is_none() || proof == Proof::Key) {
+        if own == name && key.is_none() {
             return self.rename(id, request, name, proof, None);
         }
         match self.saying("rename", &name, key) {

@@ -410,7 +410,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let old = std::mem::replace(&mut session.name, name.clone());
         let tag = session.tag;
-        session.proof = proof;
+        let had = std::mem::replace(&mut session.proof, proof);
         if old != name {
             // The mail of a name is for those who bear it. What was not given yet stays unread.
             session.mail = None;
@@ -436,7 +436,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 );
             }
         }
-        let other = old != name;
+        // Who claims a name that the server chose begins to own what is stored for it.
+        let begins = old != name || had == Proof::Assigned;
         self.reply(
             id,
             request,
@@ -447,7 +448,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 key,
             },
         );
-        if other && self.reads_mail(id) {
+        if begins && self.reads_mail(id) {
             self.read_mail(id, Vec::new());
         }
     }

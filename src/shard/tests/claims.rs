@@ -208,3 +208,32 @@ fn a_session_that_was_given_its_name_reads_nothing_that_is_stored_for_the_name()
         "{told:?}"
     );
 }
+
+#[test]
+fn who_claims_the_name_that_the_server_chose_is_given_what_is_stored_for_it() {
+    let mut world = World::new(2).kept();
+    let bob = user(&mut world, 0, "bob");
+    world.direct(bob, "guest-1", "psst");
+    world.store_answers();
+    let guest = user(&mut world, 1, "");
+    let rename = |key: &str| {
+        Ask::Rename(plaza::Rename {
+            name: "guest-1".into(),
+            key: key.into(),
+        })
+    };
+    for (key, heard) in [
+        (KEY, &["renamed guest-1 guest-1", "bob: psst"][..]),
+        (KEY, &["renamed guest-1 guest-1"]),
+        // Who is told that it has the name takes this key for the name's.
+        ("another key than that of the name", &["error name_reserved"]),
+    ] {
+        world.ask(guest, rename(key));
+        world.store_answers();
+        assert_eq!(world.heard(guest), heard);
+    }
+    world.direct(bob, "guest-1", "hello");
+    world.store_answers();
+    assert_eq!(world.heard(guest), ["bob: hello"]);
+    world.check_rest();
+}
