@@ -6,6 +6,7 @@ use super::{
     connection::{Phase, Replay, Session, Socket, Welcoming},
     engine::{Clock, Engine},
     message::Resumed,
+    names::Proof,
     stored::Ticket,
 };
 use crate::{
@@ -180,8 +181,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(super) fn say_joined(&mut self, id: SessionId, request: RequestId, joined: Joined, lost: Vec<LostInterval>) {
+    pub(super) fn say_joined(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        mut joined: Joined,
+        lost: Vec<LostInterval>,
+    ) {
         let room = joined.room.clone();
+        if self.session(id).is_some_and(|session| session.proof == Proof::Assigned) {
+            // The position is that of somebody who had the name before.
+            joined.read = None;
+        }
         self.reply(id, request, &Reply::Joined(Box::new(joined)));
         for LostInterval { epoch, from, to } in lost {
             let conversation = Conversation::Room(room.clone());

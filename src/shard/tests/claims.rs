@@ -237,3 +237,41 @@ fn who_claims_the_name_that_the_server_chose_is_given_what_is_stored_for_it() {
     assert_eq!(world.heard(guest), ["bob: hello"]);
     world.check_rest();
 }
+
+#[test]
+fn a_session_that_was_given_its_name_is_not_told_how_far_an_earlier_one_of_that_name_has_read() {
+    let mut world = World::new(1).kept();
+    let bob = user(&mut world, 0, "bob");
+    world.join(bob, "tea");
+    world.talk(bob, "tea", "hi");
+    world.store_answers();
+    let read = |world: &mut World, name: &str| {
+        let client = user(world, 0, name);
+        world.ask(
+            client,
+            Ask::Join(plaza::Join {
+                room: "tea".into(),
+                last: 1,
+                ..Default::default()
+            }),
+        );
+        world.ask(
+            client,
+            Ask::Read(plaza::Read {
+                room: "tea".into(),
+                seq: 1,
+                ..Default::default()
+            }),
+        );
+        world.store_answers();
+        assert_eq!(world.users("tea").0, ["bob", "guest-1"]);
+        let told = world.messages(client);
+        world.hang_up(client);
+        world.store_answers();
+        let joined = told.iter().find(|told| told["joined"].is_object());
+        joined.unwrap()["joined"]["read"].clone()
+    };
+    assert_eq!(read(&mut world, "guest-1"), json!(0));
+    assert_eq!(read(&mut world, ""), json!(null));
+    assert_eq!(read(&mut world, "guest-1"), json!(1));
+}
