@@ -2,7 +2,7 @@
 //!
 //! A file that was deleted or replaced can still be written by whoever has it open, and is gone when the process ends. So what is
 //! acknowledged is in a file that had its name after the commit: the writer looks before each commit, that nothing is stored
-//! which then has to be refused, and after it. A look is two calls of `stat`, some 3 us beside a commit's hundreds.
+//! which then has to be refused, and after it. A look is two calls of `stat`.
 
 use std::{
     fs, io,
