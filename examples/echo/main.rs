@@ -3,133 +3,16 @@
 //!
 //! `cargo run --example echo -- [ADDRESS]`; the default is a free port of 127.0.0.1. The first line printed says which.
 
-use std::{env, io, time::Duration};
+mod server;
 
-use fastwebsockets::OpCode;
-use http_body_util::Full;
-use hyper::{
-    Request, Response,
-    body::{Bytes, Incoming as Body},
-    server::conn::http1,
-    service::service_fn,
-    upgrade,
-};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use plaza::{
-    limits::{HANDSHAKE_TIME, MESSAGE_FRAGMENTS},
-    wire::{
-        Flow, FrameReader, Incoming, Message, Progress, ReaderLimits,
-        handshake::{self, NullOrigin, OriginPolicy},
-        writer,
-    },
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    time::timeout,
-};
+use std::{env, io};
+
+use tokio::net::TcpListener;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:0".to_owned());
     let listener = TcpListener::bind(&address).await?;
     println!("listening on {}", listener.local_addr()?);
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        tokio::spawn(async move {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HANDSHAKE_TIME)
-                .serve_connection(TokioIo::new(socket), service_fn(answer))
-                .with_upgrades();
-            if let Err(error) = connection.await {
-                eprintln!("a request could not be served: {error}");
-            }
-        });
-    }
+    server::serve(listener, server::LIMITS).await
 }
-
-/// Answers a request, and begins to echo if it was an upgrade.
-async fn answer(mut request: Request<Body>) -> Result<Response<Full<Bytes>>, hyper::Error> {
-    let origins = OriginPolicy {
-        listed: &[],
-        null: NullOrigin::Refused,
-    };
-    let agreed = match handshake::decide(&request, origins, &[]) {
-        Ok(agreed) => agreed,
-        Err(rejection) => return Ok(rejection.response()),
-    };
-    let upgrade = upgrade::on(&mut request);
-    tokio::spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else {
-            return;
-        };
-        if let Err(error) = echo(parts.io.into_inner(), parts.read_buf.to_vec()).await {
-            eprintln!("a connection broke: {error}");
-        }
-    });
-    Ok(agreed.response())
-}
-
-/// Sends back what comes, until either side closes. `early` is what came together with the request.
-async fn echo(mut socket: TcpStream, mut early: Vec<u8>) -> io::Result<()> {
-    let mut reader = FrameReader::new(LIMITS);
-    let mut scratch = vec![0; SCRATCH_BYTES];
-    let mut out = Vec::new();
-    let mut progress = reader.read(&mut early, |incoming| reply(incoming, &mut out));
-    loop {
-        if let Err(violation) = &progress {
-            out.extend_from_slice(violation.close_frame().as_bytes());
-        }
-        socket.write_all(&out).await?;
-        out.clear();
-        match progress {
-            Ok(Progress::NeedMore | Progress::Paused) => {}
-            Ok(Progress::Closed) | Err(_) => return close(socket, &mut scratch).await,
-        }
-        let bytes = socket.read(&mut scratch).await?;
-        if bytes == 0 {
-            return Ok(());
-        }
-        progress = reader.read(&mut scratch[..bytes], |incoming| reply(incoming, &mut out));
-    }
-}
-
-/// Appends the answer to one thing that came.
-fn reply(incoming: Incoming<'_>, out: &mut Vec<u8>) -> Flow {
-    match incoming {
-        Incoming::Message(Message::Text(text)) => frame(OpCode::Text, text, out),
-        Incoming::Message(Message::Binary(bytes)) => frame(OpCode::Binary, bytes, out),
-        Incoming::Ping(payload) => out.extend_from_slice(writer::pong(payload).as_bytes()),
-        Incoming::Pong(_) => {}
-        Incoming::Close { code, .. } => out.extend_from_slice(writer::close_answer(code).as_bytes()),
-    }
-    Flow::Go
-}
-
-fn frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(writer::head(opcode, payload.len()).as_bytes());
-    out.extend_from_slice(payload);
-}
-
-/// Waits for the client's end of the stream: a socket closed with bytes unread is reset, and the close frame lost.
-async fn close(mut socket: TcpStream, scratch: &mut [u8]) -> io::Result<()> {
-    socket.shutdown().await?;
-    let drained = timeout(LINGER, async {
-        while socket.read(scratch).await? > 0 {}
-        io::Result::Ok(())
-    });
-    drained.await.unwrap_or(Ok(()))
-}
-
-/// Autobahn's largest messages have 16 MiB.
-const LIMITS: ReaderLimits = ReaderLimits {
-    message_bytes: 16 * 1024 * 1024,
-    fragments: MESSAGE_FRAGMENTS,
-    text_is_utf8: true,
-};
-const SCRATCH_BYTES: usize = 64 * 1024;
-/// How long a client may take to end its side after a close frame.
-const LINGER: Duration = Duration::from_secs(2);
