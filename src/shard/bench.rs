@@ -4,15 +4,15 @@ use std::{io, rc::Rc, sync::Arc, time::Instant};
 
 use bytes::Bytes;
 
-use super::{
-    connection::Socket,
-    directory,
+use crate::shard::{
+    bus::message::ToShard,
+    bus::{directory, inbox},
+    connection::state::Socket,
+    engine::wheel,
     engine::{Clock, Engine, Observer},
-    event::RoomEvent,
-    inbox, log,
-    message::ToShard,
+    room::event::RoomEvent,
+    room::ring,
     settings::Settings,
-    wheel,
 };
 use crate::{
     chat::{Happening, RoomName, SessionId, ShardId, Talk, UserName},
@@ -125,7 +125,7 @@ impl Directory {
 pub struct Ring {
     room: RoomName,
     encoding: Encoding,
-    ring: log::Ring,
+    ring: ring::Ring,
 }
 
 impl Ring {
@@ -134,7 +134,7 @@ impl Ring {
         Self {
             room: RoomName::lobby(),
             encoding: Encoding::new(0, 0),
-            ring: log::Ring::default(),
+            ring: ring::Ring::default(),
         }
     }
 
@@ -151,8 +151,8 @@ impl Ring {
         let end = self.ring.end();
         let batch = self.ring.batch(self.encoding, end.saturating_sub(behind), end);
         match batch.content {
-            log::Content::Shared(bytes) => bytes,
-            log::Content::Addressed { .. } => Bytes::new(),
+            ring::Content::Shared(bytes) => bytes,
+            ring::Content::Addressed { .. } => Bytes::new(),
         }
     }
 }

@@ -1,68 +1,45 @@
-//! One core: its inbox, its connections, its copies of the rooms' logs, flush and pacing, and its timer wheel.
+//! One core: its connections, its copies of rooms, the rooms and pairs that it owns, its inbox and its timers.
 //!
-//! Reading order: `message` (what shards say to each other), `inbox` (how), `engine` and its parts `reading` (bytes to
-//! messages), `uncertain` (members whose dialect is not known yet), `session` (messages to
-//! commands), `deferring` (commands that wait), `homing` (commands to events) and `directs`, `rooms` (events to members), `flush` (events
-//! to sockets), `replies`, `ending`, `draining` and `timers`; `stored`, `opening`, `names`, `replay`, `mail` and `questions` stand
-//! between the engine and the store; `run` puts it on a thread, with `poller` for its sockets.
+//! - `bus`: what shards say to each other, and how
+//! - `connection`: bytes to commands, replies to bytes
+//! - `room`: members, ring, fan-out, pacing, replay
+//! - `owner`: commands to events, for the rooms and pairs that this shard orders
+//! - `direct`: direct messages to sessions, and offline messages
+//! - `store`: between a shard and the store
+//! - `engine`: connects the parts; turns, timers, drain
+//! - `runtime`: the thread, its sockets, and the handle for other threads
 
-mod admin;
-mod arriving;
 #[doc(hidden)]
 pub mod bench;
+mod bus;
 mod connection;
-mod deferring;
-mod device;
-mod directory;
-mod directs;
-mod draining;
-mod ending;
+mod direct;
 mod engine;
-mod event;
-mod flush;
-mod homing;
-mod inbox;
-mod log;
-mod mail;
-mod message;
-mod names;
-mod opening;
-mod pace;
-mod pairs;
-mod poller;
-mod questions;
-mod reading;
-mod receipts;
-mod replay;
-mod replies;
-mod report;
-mod rooms;
-mod run;
-mod session;
+mod owner;
+mod room;
+mod runtime;
 mod settings;
-mod shards;
 mod stats;
-mod stored;
-mod sync;
+mod store;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
-mod timers;
-mod transport;
-mod uncertain;
-mod wheel;
 
 pub use settings::{MessageRate, Settings, SharedRate};
 
-pub(crate) use admin::{Order, SessionEntry, Unanswered};
-pub(crate) use arriving::{Arrived, Arriving};
-pub(crate) use engine::Observer;
-pub(crate) use message::ToShard;
-pub(crate) use report::Reporter;
-pub(crate) use run::{Local, Newcomers, run};
-pub(crate) use shards::Shards;
-pub(crate) use stored::{Store, Ticket};
+pub(crate) use bus::message::ToShard;
+pub(crate) use engine::{
+    Observer,
+    orders::{Order, SessionEntry, Unanswered},
+};
+pub(crate) use runtime::{
+    handle::Shards,
+    newcomers::{Arrived, Arriving},
+    report::Reporter,
+    thread::{Local, Newcomers, run},
+};
+pub(crate) use store::port::{Store, Ticket};
 
 /// Why a connection ended; the name is the label in metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

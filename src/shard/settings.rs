@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
 
-use super::pace::PaceSettings;
+use crate::shard::room::pacer::PaceSettings;
 use crate::{
     chat::{Access, HomeSettings},
     codec::Dialects,

@@ -28,7 +28,7 @@ pub(crate) struct Stats {
     /// How far behind members were when their socket, which had been full, had room again, in events.
     pub(crate) lags: Vec<u64>,
     /// Why connections ended, and which dialect they spoke.
-    pub(crate) ends: Vec<(Option<u8>, super::End)>,
+    pub(crate) ends: Vec<(Option<u8>, crate::shard::End)>,
     /// New connections, by dialect where the handshake tells it.
     pub(crate) opened: Vec<Option<u8>>,
     /// Connections that showed their dialect, or another one than had been guessed: from which to which.

@@ -9,12 +9,12 @@ use crate::{
     chat::{ListOrder, RoomName, SessionId, ShardId},
     codec::{self, Handshake, NATIVE, native, number_of},
     proto::plaza::{self, client_message::Request as Ask},
-    shard::reading::Reading,
+    shard::connection::read::Reading,
 };
 
 /// A form in which a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::shard) enum Speaks {
+pub(crate) enum Speaks {
     Json,
     Protobuf,
     /// One of the dialects whose handshake names the user.
@@ -23,7 +23,7 @@ pub(in crate::shard) enum Speaks {
 
 impl World {
     /// A connection whose handshake is done; a legacy one is named by it.
-    pub(in crate::shard) fn connect(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
+    pub(crate) fn connect(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
         let (dialect, subprotocol) = match speaks {
             Speaks::Json => (NATIVE, Some(native::JSON)),
             Speaks::Protobuf => (NATIVE, Some(native::PROTOBUF)),
@@ -44,13 +44,7 @@ impl World {
         self.open(shard, speaks, handshake, number_of(dialect))
     }
 
-    pub(in crate::shard) fn open(
-        &mut self,
-        shard: usize,
-        speaks: Speaks,
-        handshake: Handshake,
-        dialect: Option<usize>,
-    ) -> usize {
+    pub(crate) fn open(&mut self, shard: usize, speaks: Speaks, handshake: Handshake, dialect: Option<usize>) -> usize {
         let socket = Rc::new(FakeSocket::new(self.clock.clone()));
         let taken_up = socket.clone();
         let client = self.clients.len();
@@ -78,12 +72,12 @@ impl World {
     }
 
     /// A native client that has said hello.
-    pub(in crate::shard) fn user(&mut self, shard: usize, name: &str) -> usize {
+    pub(crate) fn user(&mut self, shard: usize, name: &str) -> usize {
         self.speaker(shard, Speaks::Json, name)
     }
 
     /// A native client that has said hello, or a legacy one, which is in the lobby.
-    pub(in crate::shard) fn speaker(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
+    pub(crate) fn speaker(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
         let client = self.connect(shard, speaks, name);
         match speaks {
             Speaks::Json | Speaks::Protobuf => {
@@ -100,7 +94,7 @@ impl World {
 
     /// Users of these names, each on the next shard, all in one room; nothing is under way any more, and what they were
     /// told is forgotten.
-    pub(in crate::shard) fn members<const N: usize>(&mut self, room: &str, names: [&str; N]) -> [usize; N] {
+    pub(crate) fn members<const N: usize>(&mut self, room: &str, names: [&str; N]) -> [usize; N] {
         let shards = self.engines.len();
         let mut next = 0;
         let members = names.map(|name| {
@@ -117,7 +111,7 @@ impl World {
     }
 
     /// Sends a native request; its id.
-    pub(in crate::shard) fn ask(&mut self, client: usize, request: Ask) -> u64 {
+    pub(crate) fn ask(&mut self, client: usize, request: Ask) -> u64 {
         let id = self.clients[client].next_request;
         self.clients[client].next_request += 1;
         let bytes = self.encoded(client, id, request);
@@ -126,7 +120,7 @@ impl World {
     }
 
     /// A native request as one masked frame.
-    pub(in crate::shard) fn encoded(&self, client: usize, id: u64, request: Ask) -> Vec<u8> {
+    pub(crate) fn encoded(&self, client: usize, id: u64, request: Ask) -> Vec<u8> {
         let message = plaza::ClientMessage {
             id,
             request: Some(request),
@@ -139,13 +133,13 @@ impl World {
     }
 
     /// The client's socket has these bytes for the shard.
-    pub(in crate::shard) fn give(&mut self, client: usize, bytes: Vec<u8>) {
+    pub(crate) fn give(&mut self, client: usize, bytes: Vec<u8>) {
         self.clients[client].unread.push_back(bytes);
         self.feed(client);
     }
 
     /// Has the shard read what it is willing to read.
-    pub(super) fn feed(&mut self, client: usize) {
+    pub(crate) fn feed(&mut self, client: usize) {
         let id = self.clients[client].id;
         let shard = usize::from(id.shard.0);
         loop {
@@ -162,12 +156,12 @@ impl World {
     }
 
     /// Whether the shard has not read everything that this client sent.
-    pub(in crate::shard) fn is_held_up(&mut self, client: usize) -> bool {
+    pub(crate) fn is_held_up(&mut self, client: usize) -> bool {
         let id = self.id(client);
         !self.clients[client].unread.is_empty() || self.engine(client).reading(id) == Reading::Paused
     }
 
-    pub(in crate::shard) fn join(&mut self, client: usize, room: &str) -> u64 {
+    pub(crate) fn join(&mut self, client: usize, room: &str) -> u64 {
         self.ask(
             client,
             Ask::Join(plaza::Join {
@@ -177,11 +171,11 @@ impl World {
         )
     }
 
-    pub(in crate::shard) fn leave(&mut self, client: usize, room: &str) -> u64 {
+    pub(crate) fn leave(&mut self, client: usize, room: &str) -> u64 {
         self.ask(client, Ask::Leave(plaza::Leave { room: room.into() }))
     }
 
-    pub(in crate::shard) fn talk(&mut self, client: usize, room: &str, text: &str) -> u64 {
+    pub(crate) fn talk(&mut self, client: usize, room: &str, text: &str) -> u64 {
         let talk = plaza::Talk {
             room: room.into(),
             text: text.into(),
@@ -190,7 +184,7 @@ impl World {
         self.ask(client, Ask::Talk(talk))
     }
 
-    pub(in crate::shard) fn direct(&mut self, client: usize, to: &str, text: &str) -> u64 {
+    pub(crate) fn direct(&mut self, client: usize, to: &str, text: &str) -> u64 {
         let direct = plaza::Direct {
             to: to.into(),
             text: text.into(),
@@ -199,7 +193,7 @@ impl World {
         self.ask(client, Ask::Direct(direct))
     }
 
-    pub(in crate::shard) fn rename(&mut self, client: usize, name: &str) -> u64 {
+    pub(crate) fn rename(&mut self, client: usize, name: &str) -> u64 {
         self.ask(
             client,
             Ask::Rename(plaza::Rename {
@@ -210,7 +204,7 @@ impl World {
     }
 
     /// Takes a name and brings a key for it, so that the store is asked.
-    pub(in crate::shard) fn rename_with_key(&mut self, client: usize, name: &str) -> u64 {
+    pub(crate) fn rename_with_key(&mut self, client: usize, name: &str) -> u64 {
         self.ask(
             client,
             Ask::Rename(plaza::Rename {
@@ -220,16 +214,16 @@ impl World {
         )
     }
 
-    pub(in crate::shard) fn exit(&mut self, client: usize) -> u64 {
+    pub(crate) fn exit(&mut self, client: usize) -> u64 {
         self.ask(client, Ask::Exit(plaza::Exit {}))
     }
 
-    pub(in crate::shard) fn ping(&mut self, client: usize) -> u64 {
+    pub(crate) fn ping(&mut self, client: usize) -> u64 {
         self.ask(client, Ask::Ping(plaza::Ping {}))
     }
 
     /// The names in a room, in their order, as its home tells them, and how many it counts.
-    pub(in crate::shard) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
+    pub(crate) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
         let room = RoomName::parse(room).unwrap();
         let home = usize::from(self.directory.home_of(room.as_str()).0);
         let list = self.engines[home].home.roster(&room, ListOrder::Name, 0);
@@ -241,7 +235,7 @@ impl World {
 }
 
 /// A frame of a client, complete and masked.
-pub(in crate::shard) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode];
     match payload.len() {
         short @ 0..=125 => frame.push(0x80 | short as u8),

@@ -13,11 +13,11 @@ mod turns;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
 
-use super::{
-    directory::{Directory, OwnerKey},
+use crate::shard::{
+    bus::directory::{Directory, OwnerKey},
+    bus::inbox::{Inbox, Outbox},
+    bus::message::ToShard,
     engine::{Engine, Observer},
-    inbox::{Inbox, Outbox},
-    message::ToShard,
     settings::Settings,
 };
 use crate::{
@@ -26,19 +26,19 @@ use crate::{
     limits,
 };
 
-pub(super) use clients::{Speaks, masked};
-pub(super) use sockets::{FakeSocket, OPEN, TestClock};
-pub(super) use store::unanswered;
-pub(super) use told::{Told, answers};
+pub(crate) use clients::{Speaks, masked};
+pub(crate) use sockets::{FakeSocket, OPEN, TestClock};
+pub(crate) use store::unanswered;
+pub(crate) use told::{Told, answers};
 
 /// Shards, clients and time.
-pub(super) struct World {
-    pub(super) clock: TestClock,
-    pub(super) engines: Vec<Engine<Rc<FakeSocket>, TestClock>>,
-    pub(super) directory: Arc<Directory>,
+pub(crate) struct World {
+    pub(crate) clock: TestClock,
+    pub(crate) engines: Vec<Engine<Rc<FakeSocket>, TestClock>>,
+    pub(crate) directory: Arc<Directory>,
     inboxes: Arc<[Inbox<ToShard>]>,
     clients: Vec<Client>,
-    pub(super) said: Rc<RefCell<Vec<(RoomName, Talk)>>>,
+    pub(crate) said: Rc<RefCell<Vec<(RoomName, Talk)>>>,
     random: fastrand::Rng,
     store: Option<store::TestStore>,
 }
@@ -66,12 +66,12 @@ impl Observer for Listener {
 }
 
 impl World {
-    pub(super) fn new(shards: usize) -> Self {
+    pub(crate) fn new(shards: usize) -> Self {
         Self::with(shards, limits::INBOX_MESSAGES, |_| {})
     }
 
     /// Shards with inboxes of this size and other settings than usual.
-    pub(super) fn with(shards: usize, inbox: usize, change: impl FnOnce(&mut Settings)) -> Self {
+    pub(crate) fn with(shards: usize, inbox: usize, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::default();
         change(&mut settings);
         let settings = Arc::new(settings);
@@ -108,31 +108,31 @@ impl World {
         }
     }
 
-    pub(super) fn seed(&mut self, seed: u64) {
+    pub(crate) fn seed(&mut self, seed: u64) {
         self.random.seed(seed);
     }
 
-    pub(super) fn id(&self, client: usize) -> SessionId {
+    pub(crate) fn id(&self, client: usize) -> SessionId {
         self.clients[client].id
     }
 
-    pub(super) fn engine(&mut self, client: usize) -> &mut Engine<Rc<FakeSocket>, TestClock> {
+    pub(crate) fn engine(&mut self, client: usize) -> &mut Engine<Rc<FakeSocket>, TestClock> {
         let shard = usize::from(self.clients[client].id.shard.0);
         &mut self.engines[shard]
     }
 
-    pub(super) fn is_over(&mut self, client: usize) -> bool {
+    pub(crate) fn is_over(&mut self, client: usize) -> bool {
         let id = self.id(client);
         self.engine(client).connection(id).is_none()
     }
 
     /// What does not fit the inbox of each shard.
-    pub(super) fn overflow(&self) -> Vec<usize> {
+    pub(crate) fn overflow(&self) -> Vec<usize> {
         self.inboxes.iter().map(Inbox::overflow).collect()
     }
 
     /// Requests of this client that have no answer yet, as its shard counts them.
-    pub(super) fn underway(&mut self, client: usize) -> u32 {
+    pub(crate) fn underway(&mut self, client: usize) -> u32 {
         let id = self.id(client);
         self.engine(client)
             .connection(id)

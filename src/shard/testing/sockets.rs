@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::World;
-use crate::shard::{connection::Socket, engine::Clock};
+use crate::shard::{connection::state::Socket, engine::Clock};
 
 /// Time that only a test moves; a write may cost some.
 #[derive(Debug, Clone, Default)]
-pub(in crate::shard) struct TestClock(Rc<Cells>);
+pub(crate) struct TestClock(Rc<Cells>);
 
 #[derive(Debug, Default)]
 struct Cells {
@@ -20,11 +20,11 @@ struct Cells {
 }
 
 impl TestClock {
-    pub(in crate::shard) fn pass_us(&self, us: u64) {
+    pub(crate) fn pass_us(&self, us: u64) {
         self.0.us.set(self.0.us.get() + us);
     }
 
-    pub(in crate::shard) fn set_unix_ms(&self, unix_ms: u64) {
+    pub(crate) fn set_unix_ms(&self, unix_ms: u64) {
         self.0.unix_ms.set(unix_ms);
     }
 }
@@ -41,11 +41,11 @@ impl Clock for TestClock {
 
 /// A socket that takes as much as a test lets it.
 #[derive(Debug)]
-pub(in crate::shard) struct FakeSocket {
-    pub(super) taken: RefCell<Vec<u8>>,
-    pub(super) room: Cell<usize>,
+pub(crate) struct FakeSocket {
+    pub(crate) taken: RefCell<Vec<u8>>,
+    pub(crate) room: Cell<usize>,
     /// It has room of which nothing tells the shard.
-    pub(super) quiet: Cell<bool>,
+    pub(crate) quiet: Cell<bool>,
     dead: Cell<bool>,
     reset: Cell<bool>,
     writes: Cell<usize>,
@@ -54,7 +54,7 @@ pub(in crate::shard) struct FakeSocket {
 }
 
 impl FakeSocket {
-    pub(super) fn new(clock: TestClock) -> Self {
+    pub(crate) fn new(clock: TestClock) -> Self {
         Self {
             taken: RefCell::default(),
             room: Cell::new(OPEN),
@@ -90,34 +90,34 @@ impl Socket for Rc<FakeSocket> {
 }
 
 /// Room without end.
-pub(in crate::shard) const OPEN: usize = usize::MAX;
+pub(crate) const OPEN: usize = usize::MAX;
 
 impl World {
     /// Lets the socket take so many bytes from now on.
-    pub(in crate::shard) fn set_room(&mut self, client: usize, bytes: usize) {
+    pub(crate) fn set_room(&mut self, client: usize, bytes: usize) {
         self.clients[client].socket.room.set(bytes);
         self.clients[client].socket.quiet.set(false);
         self.wake_writer(client);
     }
 
     /// Lets the socket take so many bytes more.
-    pub(in crate::shard) fn add_room(&mut self, client: usize, bytes: usize) {
+    pub(crate) fn add_room(&mut self, client: usize, bytes: usize) {
         let room = self.clients[client].socket.room.get();
         self.set_room(client, room.saturating_add(bytes));
     }
 
     /// The same, of which nothing tells the shard.
-    pub(in crate::shard) fn add_room_quietly(&mut self, client: usize, bytes: usize) {
+    pub(crate) fn add_room_quietly(&mut self, client: usize, bytes: usize) {
         let socket = &self.clients[client].socket;
         socket.room.set(socket.room.get().saturating_add(bytes));
         socket.quiet.set(true);
     }
 
-    pub(in crate::shard) fn write_cost_us(&mut self, client: usize, us: u64) {
+    pub(crate) fn write_cost_us(&mut self, client: usize, us: u64) {
         self.clients[client].socket.write_cost_us.set(us);
     }
 
-    pub(super) fn wake_writer(&mut self, client: usize) {
+    pub(crate) fn wake_writer(&mut self, client: usize) {
         let socket = &self.clients[client].socket;
         if !self.clients[client].waiting || socket.room.get() == 0 || socket.quiet.get() {
             return;
@@ -142,25 +142,25 @@ impl World {
     }
 
     /// Writes fail from now on.
-    pub(in crate::shard) fn break_socket(&mut self, client: usize) {
+    pub(crate) fn break_socket(&mut self, client: usize) {
         self.clients[client].socket.dead.set(true);
     }
 
     /// The peer is gone.
-    pub(in crate::shard) fn hang_up(&mut self, client: usize) {
+    pub(crate) fn hang_up(&mut self, client: usize) {
         let id = self.clients[client].id;
         self.turn(usize::from(id.shard.0), |engine| engine.hung_up(id));
     }
 
-    pub(in crate::shard) fn was_reset(&self, client: usize) -> bool {
+    pub(crate) fn was_reset(&self, client: usize) -> bool {
         self.clients[client].socket.reset.get()
     }
 
-    pub(in crate::shard) fn was_shut(&self, client: usize) -> bool {
+    pub(crate) fn was_shut(&self, client: usize) -> bool {
         self.clients[client].shut
     }
 
-    pub(in crate::shard) fn writes(&self, client: usize) -> usize {
+    pub(crate) fn writes(&self, client: usize) -> usize {
         self.clients[client].socket.writes.get()
     }
 }

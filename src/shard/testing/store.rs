@@ -11,10 +11,10 @@ use crate::{
     chat::RoomName,
     history::{Ask, Durability, History, LogId, Outcome, Retention, Settings, StoreFault},
     limits,
-    shard::stored::{Store, Ticket, ticket},
+    shard::store::port::{Store, Ticket, ticket},
 };
 
-pub(super) struct TestStore {
+pub(crate) struct TestStore {
     outcomes: mpsc::Receiver<Vec<Outcome<Ticket>>>,
     /// Those that the test has not asked for yet, in order.
     waiting: VecDeque<Outcome<Ticket>>,
@@ -27,7 +27,7 @@ pub(super) struct TestStore {
 
 impl World {
     /// The same shards, before a store that keeps every room.
-    pub(in crate::shard) fn kept(mut self) -> Self {
+    pub(crate) fn kept(mut self) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (sender, outcomes) = mpsc::channel();
         let settings = Settings {
@@ -56,7 +56,7 @@ impl World {
     }
 
     /// The first outcome whose ticket is such a one; waits for it.
-    pub(in crate::shard) fn outcome(&mut self, is_it: impl Fn(&Ticket) -> bool) -> Outcome<Ticket> {
+    pub(crate) fn outcome(&mut self, is_it: impl Fn(&Ticket) -> bool) -> Outcome<Ticket> {
         let store = self.store.as_mut().unwrap();
         loop {
             let place = store.waiting.iter().position(|outcome| is_it(ticket(outcome)));
@@ -71,7 +71,7 @@ impl World {
     }
 
     /// A shard learns of an outcome, and everything happens that follows from it.
-    pub(in crate::shard) fn hand(&mut self, outcome: Outcome<Ticket>) {
+    pub(crate) fn hand(&mut self, outcome: Outcome<Ticket>) {
         self.store.as_mut().unwrap().held -= 1;
         let shard = usize::from(ticket(&outcome).shard().0);
         self.turn(shard, |engine| engine.stored(outcome));
@@ -80,7 +80,7 @@ impl World {
 
     /// The store answers all that it is asked, and everything happens that follows from it; but for the outcomes that the test
     /// holds back.
-    pub(in crate::shard) fn store_answers(&mut self) {
+    pub(crate) fn store_answers(&mut self) {
         self.calm();
         while self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
             let next = self.outcome(|_| true);
@@ -89,7 +89,7 @@ impl World {
     }
 
     /// The store answers one thing that it is asked, if it is asked any.
-    pub(in crate::shard) fn store_answers_once(&mut self) {
+    pub(crate) fn store_answers_once(&mut self) {
         if self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
             let next = self.outcome(|_| true);
             self.store.as_mut().unwrap().held -= 1;
@@ -100,7 +100,7 @@ impl World {
 
     /// Waits until the store has answered all that it was asked; the new outcomes, which wait to be handed over. Their order
     /// does not depend on the store's threads: writes as they were made, then the answers to questions.
-    pub(in crate::shard) fn collect(&mut self) -> Vec<Outcome<Ticket>> {
+    pub(crate) fn collect(&mut self) -> Vec<Outcome<Ticket>> {
         let asked = self.asked_of_store();
         let store = self.store.as_mut().unwrap();
         let mut new = Vec::new();
@@ -117,12 +117,12 @@ impl World {
     }
 
     /// The outcomes that wait to be handed over.
-    pub(in crate::shard) fn waiting_outcomes(&self) -> Vec<Outcome<Ticket>> {
+    pub(crate) fn waiting_outcomes(&self) -> Vec<Outcome<Ticket>> {
         self.store.as_ref().unwrap().waiting.iter().cloned().collect()
     }
 
     /// Hands over one of them.
-    pub(in crate::shard) fn hand_waiting(&mut self, at: usize) {
+    pub(crate) fn hand_waiting(&mut self, at: usize) {
         let store = self.store.as_mut().unwrap();
         let outcome = store.waiting.remove(at).unwrap();
         store.held += 1;
@@ -136,7 +136,7 @@ impl World {
     }
 
     /// From now on the store takes no more questions of any shard.
-    pub(in crate::shard) fn fill_store(&mut self) {
+    pub(crate) fn fill_store(&mut self) {
         for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
             store.questions += limits::STORE_UNDERWAY;
         }
@@ -144,7 +144,7 @@ impl World {
     }
 
     /// It takes them again.
-    pub(in crate::shard) fn drain_store(&mut self) {
+    pub(crate) fn drain_store(&mut self) {
         for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
             store.questions -= limits::STORE_UNDERWAY;
         }
@@ -152,14 +152,14 @@ impl World {
     }
 
     /// Rooms of which some shard knows where their log stands, or for which something waits.
-    pub(in crate::shard) fn rooms_in_store(&self) -> usize {
+    pub(crate) fn rooms_in_store(&self) -> usize {
         let stores = self.engines.iter().filter_map(|engine| engine.store.as_ref());
         stores.map(|store| store.heads.len() + store.opening.len()).sum()
     }
 }
 
 /// Instead of the answer: the store could not give one.
-pub(in crate::shard) fn unanswered(outcome: &Outcome<Ticket>) -> Outcome<Ticket> {
+pub(crate) fn unanswered(outcome: &Outcome<Ticket>) -> Outcome<Ticket> {
     Outcome::Unanswered {
         ticket: ticket(outcome).clone(),
         // Only for the log.

@@ -10,7 +10,7 @@ use crate::proto::plaza;
 
 /// What a client was sent: a message of the native protocol as JSON, or the payload of a legacy one.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::shard) enum Told {
+pub(crate) enum Told {
     Native(Value),
     Legacy(Vec<u8>),
     Ping,
@@ -20,13 +20,13 @@ pub(in crate::shard) enum Told {
 
 impl World {
     /// What this client was told since it was last asked for. A frame that is not complete yet stays.
-    pub(in crate::shard) fn told(&mut self, client: usize) -> Vec<Told> {
+    pub(crate) fn told(&mut self, client: usize) -> Vec<Told> {
         self.parse(client);
         std::mem::take(&mut self.clients[client].told)
     }
 
     /// The same without control frames.
-    pub(in crate::shard) fn messages(&mut self, client: usize) -> Vec<Value> {
+    pub(crate) fn messages(&mut self, client: usize) -> Vec<Value> {
         self.told(client)
             .into_iter()
             .filter_map(|told| match told {
@@ -38,12 +38,12 @@ impl World {
 
     /// In short: `joined lobby`, `ada: hi`, `came bob`, `ack 3`, `left lobby`, `close 1013`; for tests that read like
     /// sentences.
-    pub(in crate::shard) fn heard(&mut self, client: usize) -> Vec<String> {
+    pub(crate) fn heard(&mut self, client: usize) -> Vec<String> {
         self.told(client).into_iter().map(|told| short(&told)).collect()
     }
 
     /// Bytes of a frame that the socket has not taken completely.
-    pub(in crate::shard) fn torn_bytes(&mut self, client: usize) -> usize {
+    pub(crate) fn torn_bytes(&mut self, client: usize) -> usize {
         self.parse(client);
         self.clients[client].socket.taken.borrow().len() - self.clients[client].parsed
     }
@@ -133,6 +133,6 @@ fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
 }
 
 /// The number of a request's answer.
-pub(in crate::shard) fn answers(message: &Value, id: u64) -> bool {
+pub(crate) fn answers(message: &Value, id: u64) -> bool {
     NonZeroU64::new(id).is_some() && message["id"] == json!(id)
 }

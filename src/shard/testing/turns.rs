@@ -7,18 +7,14 @@ use crate::{
     chat::{SessionId, ShardId},
     limits,
     shard::{
+        bus::message::ToShard,
         engine::{Clock as _, Engine, Want},
-        message::ToShard,
     },
 };
 
 impl World {
     /// One turn of a shard, and what it wants.
-    pub(in crate::shard) fn turn<R>(
-        &mut self,
-        shard: usize,
-        act: impl FnOnce(&mut Engine<Rc<FakeSocket>, TestClock>) -> R,
-    ) -> R {
+    pub(crate) fn turn<R>(&mut self, shard: usize, act: impl FnOnce(&mut Engine<Rc<FakeSocket>, TestClock>) -> R) -> R {
         let engine = &mut self.engines[shard];
         engine.begin();
         let result = act(engine);
@@ -43,7 +39,7 @@ impl World {
     }
 
     /// Takes one message out of a shard's inbox; whether there was one.
-    pub(in crate::shard) fn deliver(&mut self, shard: usize) -> bool {
+    pub(crate) fn deliver(&mut self, shard: usize) -> bool {
         let Some(message) = self.inboxes[shard].pop() else {
             return false;
         };
@@ -62,7 +58,7 @@ impl World {
     }
 
     /// One step of a shard's flush, if it is time for one; whether it was.
-    pub(in crate::shard) fn flush(&mut self, shard: usize) -> bool {
+    pub(crate) fn flush(&mut self, shard: usize) -> bool {
         match self.engines[shard].flush_due() {
             Some(due) if due <= self.clock.micros() => {
                 self.turn(shard, Engine::flush);
@@ -73,7 +69,7 @@ impl World {
     }
 
     /// Does one thing that can be done now, chosen at random; whether there was one.
-    pub(in crate::shard) fn step(&mut self) -> bool {
+    pub(crate) fn step(&mut self) -> bool {
         let shards = self.engines.len();
         let things = 2 * shards + self.clients.len();
         let first = self.random.usize(..things);
@@ -98,7 +94,7 @@ impl World {
     }
 
     /// Lets everything happen that can, in random order, and time pass for flushes that wait.
-    pub(in crate::shard) fn calm(&mut self) {
+    pub(crate) fn calm(&mut self) {
         for _ in 0..1_000_000 {
             if self.step() {
                 continue;
@@ -113,7 +109,7 @@ impl World {
     }
 
     /// Lets time pass, tick by tick, and everything happen in it.
-    pub(in crate::shard) fn pass_ms(&mut self, ms: u64) {
+    pub(crate) fn pass_ms(&mut self, ms: u64) {
         let mut left = ms;
         self.calm();
         while left > 0 {
@@ -126,7 +122,7 @@ impl World {
     }
 
     /// Time jumps, and the shards notice at their next tick.
-    pub(in crate::shard) fn jump_ms(&mut self, ms: u64) {
+    pub(crate) fn jump_ms(&mut self, ms: u64) {
         self.clock.pass_us(ms * 1_000);
         self.tick();
         self.calm();
@@ -139,7 +135,7 @@ impl World {
     }
 
     /// The same as [`World::pass_ms`], while these clients answer every ping.
-    pub(in crate::shard) fn pass_ms_with_pongs(&mut self, ms: u64, clients: &[usize]) {
+    pub(crate) fn pass_ms_with_pongs(&mut self, ms: u64, clients: &[usize]) {
         let mut left = ms;
         while left > 0 {
             let step = left.min(1_000);
@@ -155,7 +151,7 @@ impl World {
 
     /// What must hold between any two turns: a ring has the name of its room exactly while the room's home counts members
     /// here, since only then is the shard told what happens there.
-    pub(in crate::shard) fn check_rings(&self) {
+    pub(crate) fn check_rings(&self) {
         for engine in &self.engines {
             for (place, room) in &engine.rooms {
                 let stays = room.members.len() > room.leaving.len();
@@ -169,7 +165,7 @@ impl World {
     }
 
     /// What must hold whenever nothing is under way.
-    pub(in crate::shard) fn check_rest(&mut self) {
+    pub(crate) fn check_rest(&mut self) {
         self.check_rings();
         let live: BTreeSet<SessionId> = self
             .engines

@@ -6,8 +6,8 @@ use crate::{
     chat::RoomName,
     history::Outcome,
     shard::{
-        admin::Order,
-        stored::Ticket,
+        engine::orders::Order,
+        store::port::Ticket,
         testing::{World, unanswered},
     },
 };

@@ -10,7 +10,7 @@ use crate::{
     limits,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        stored::Ticket,
+        store::port::Ticket,
         testing::{OPEN, Speaks, World},
     },
 };

@@ -6,7 +6,7 @@ use crate::{
     chat::RoomName,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        message::ToShard,
+        bus::message::ToShard,
         testing::{OPEN, Speaks, World, masked},
     },
 };

@@ -5,14 +5,14 @@ use crate::{
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         Order,
-        message::ToShard,
-        stored::Ticket,
+        bus::message::ToShard,
+        store::port::Ticket,
         testing::{OPEN, World},
     },
 };
 
 /// Joins at a position.
-pub(super) fn resume(world: &mut World, client: usize, room: &str, epoch: u64, seq: u64) -> u64 {
+pub(crate) fn resume(world: &mut World, client: usize, room: &str, epoch: u64, seq: u64) -> u64 {
     world.ask(
         client,
         Ask::Join(plaza::Join {

@@ -6,7 +6,7 @@ use crate::{
     history::Outcome,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        stored::Ticket,
+        store::port::Ticket,
         testing::{Speaks, World, answers, unanswered},
     },
 };

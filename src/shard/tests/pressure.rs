@@ -7,12 +7,12 @@ use crate::{
     limits,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        directory::Underway,
+        bus::directory::Underway,
         testing::{OPEN, Speaks, Told, World, answers, masked},
     },
 };
 
-pub(super) fn say(text: &str) -> Vec<u8> {
+pub(crate) fn say(text: &str) -> Vec<u8> {
     let message = crate::proto::chatroom::ChatRoomRequest {
         r#type: "talk".into(),
         content: text.into(),
@@ -21,7 +21,7 @@ pub(super) fn say(text: &str) -> Vec<u8> {
     masked(2, &prost::Message::encode_to_vec(&message))
 }
 
-pub(super) fn lobby_texts(world: &World) -> Vec<String> {
+pub(crate) fn lobby_texts(world: &World) -> Vec<String> {
     world
         .said
         .borrow()

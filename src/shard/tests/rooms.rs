@@ -4,11 +4,11 @@ use crate::{
     chat::{Command, Reply, Request, ShardId, UserName},
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        connection::{Connection, Membership, Outgoing, Session},
-        log::{Member, RoomLog},
-        message::ToShard,
+        bus::message::ToShard,
+        connection::state::{Connection, Membership, Outgoing, Session},
+        room::ring::{Member, RoomLog},
+        runtime::transport::Transport,
         testing::{OPEN, Speaks, Told, World},
-        transport::Transport,
     },
 };
 

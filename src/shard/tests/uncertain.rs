@@ -259,7 +259,7 @@ fn a_drain_gives_a_silent_client_what_was_said() {
     world.join(ada, "lobby");
     world.talk(ada, "lobby", "last words");
     world.calm();
-    world.turn(0, |engine| engine.handle(crate::shard::message::ToShard::Drain));
+    world.turn(0, |engine| engine.handle(crate::shard::bus::message::ToShard::Drain));
     world.calm();
     let told = world.told(bob);
     assert_eq!(told[0], Told::Legacy(in_chatroom("ada", "last words")));

@@ -1,0 +1,418 @@
+//! The one way into a shard: a bounded lock-free queue with one wake, and what a sender keeps when it is full.
+//!
+//! # The life of a message
+//!
+//! A sender pushes and then looks whether the owner sleeps; the owner, before it sleeps, says so and then looks at the queue
+//! again. Both put a `SeqCst` fence between the two steps, so at least one of them sees the other: no message waits in the
+//! queue of a sleeping owner.
+//!
+//! When the queue is full the sender ([`Outbox`]) keeps the message, and everything for the same shard after it, in order.
+//! It says that it is starved and then tries again once; the owner, after it has made room, looks whether somebody is
+//! starved and wakes those. Again a `SeqCst` fence stands between the two steps on both sides, and a sender has put its waker
+//! in place before it tries, or that one wake would find nobody. A message is therefore never
+//! dropped, never reordered and never forgotten; how much may be kept is the business of who creates messages (a home
+//! refuses talks while [`Outbox::kept`] is above its bound).
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::AtomicUsize},
+    task::{Context, Poll},
+};
+
+use crate::shard::bus::sync::{ArrayQueue, AtomicBool, AtomicWaker, Ordering, fence};
+
+/// A shard's inbox, shared by its owner and all senders.
+pub(crate) struct Inbox<M> {
+    queue: ArrayQueue<M>,
+    asleep: AtomicBool,
+    waker: AtomicWaker,
+    /// Which senders, by number, keep messages for this shard.
+    starved: Box<[AtomicBool]>,
+    /// Messages that did not fit and wait at their senders. Only counted, for a metric: nothing is decided by it.
+    overflow: AtomicUsize,
+    #[cfg(all(test, plaza_loom))]
+    pub(crate) forget_to_look_again: bool,
+}
+
+/// What one shard sends to all others, and what it keeps for those that are full.
+pub(crate) struct Outbox<M> {
+    me: usize,
+    inboxes: Arc<[Inbox<M>]>,
+    kept: Box<[VecDeque<M>]>,
+    kept_total: usize,
+}
+
+impl<M> Inbox<M> {
+    /// An empty inbox for `capacity` messages of `senders` senders.
+    pub(crate) fn new(capacity: usize, senders: usize) -> Self {
+        Self {
+            queue: ArrayQueue::new(capacity),
+            asleep: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            starved: (0..senders).map(|_| AtomicBool::new(false)).collect(),
+            overflow: AtomicUsize::new(0),
+            #[cfg(all(test, plaza_loom))]
+            forget_to_look_again: false,
+        }
+    }
+
+    /// Sends without keeping: the message comes back when the inbox is full.
+    pub(crate) fn push(&self, message: M) -> Result<(), M> {
+        self.queue.push(message)?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Wakes the owner if it sleeps.
+    pub(crate) fn wake(&self) {
+        // Pairs with the fence in `poll_ready`: either this load sees `asleep`, or the owner sees what was pushed before.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Takes the oldest message. For the owner alone.
+    pub(crate) fn pop(&self) -> Option<M> {
+        self.queue.pop()
+    }
+
+    /// How many messages wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// How many messages wait at their senders because they do not fit.
+    pub(crate) fn overflow(&self) -> usize {
+        self.overflow.load(Ordering::Relaxed)
+    }
+
+    /// Wakes the senders that keep messages for this shard. The owner calls it after it has made room.
+    pub(crate) fn feed_starved(&self, inboxes: &[Inbox<M>]) {
+        // Pairs with the fence in `Outbox::send`: either this sees `starved`, or the sender's second try sees the room.
+        fence(Ordering::SeqCst);
+        for (sender, starved) in self.starved.iter().enumerate() {
+            if starved.load(Ordering::Relaxed)
+                && starved.swap(false, Ordering::AcqRel)
+                && let Some(inbox) = inboxes.get(sender)
+            {
+                inbox.rouse();
+            }
+        }
+    }
+
+    /// Wakes the owner although nothing was pushed: it is to try its kept messages again.
+    fn rouse(&self) {
+        self.asleep.swap(false, Ordering::AcqRel);
+        self.waker.wake();
+    }
+
+    /// Ready when a message waits. Wakes of [`Inbox::rouse`] come as wakes of the task alone: a shard polls again whenever it
+    /// is woken. `retry` is to send what is kept ([`Outbox::retry`]). It is called when the waker is in its place, since the
+    /// wake that is owed to a starved sender is given once.
+    pub(crate) fn poll_ready(&self, context: &mut Context<'_>, retry: impl FnOnce()) -> Poll<()> {
+        self.register(context);
+        retry();
+        if !self.queue.is_empty() {
+            return Poll::Ready(());
+        }
+        // All changes of `asleep` are read-modify-writes, so that each follows the one it saw: loom does not know that a plain
+        // store cannot come between a swap of the sender and what that swap read, and takes the sleeper for lost.
+        self.asleep.swap(true, Ordering::AcqRel);
+        // Pairs with the fence in `wake`.
+        fence(Ordering::SeqCst);
+        #[cfg(all(test, plaza_loom))]
+        if self.forget_to_look_again {
+            return Poll::Pending;
+        }
+        if self.queue.is_empty() {
+            return Poll::Pending;
+        }
+        self.asleep.swap(false, Ordering::AcqRel);
+        Poll::Ready(())
+    }
+
+    #[cfg(not(plaza_loom))]
+    fn register(&self, context: &Context<'_>) {
+        self.waker.register(context.waker());
+    }
+
+    #[cfg(plaza_loom)]
+    fn register(&self, context: &Context<'_>) {
+        self.waker.register_by_ref(context.waker());
+    }
+}
+
+impl<M> Outbox<M> {
+    /// The outbox of sender number `me`.
+    pub(crate) fn new(me: usize, inboxes: Arc<[Inbox<M>]>) -> Self {
+        let kept = inboxes.iter().map(|_| VecDeque::new()).collect();
+        Self {
+            me,
+            inboxes,
+            kept,
+            kept_total: 0,
+        }
+    }
+
+    /// Sends in order; keeps what does not fit.
+    pub(crate) fn send(&mut self, to: usize, message: M) {
+        if !self.kept[to].is_empty() {
+            return self.keep(to, message);
+        }
+        if let Err(message) = self.inboxes[to].push(message) {
+            self.keep(to, message);
+            self.retry_one(to);
+        }
+    }
+
+    fn keep(&mut self, to: usize, message: M) {
+        self.kept[to].push_back(message);
+        self.kept_total += 1;
+        self.inboxes[to].overflow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tries to send what is kept; called when the shard is woken.
+    pub(crate) fn retry(&mut self) {
+        if self.kept_total == 0 {
+            return;
+        }
+        for to in 0..self.kept.len() {
+            self.retry_one(to);
+        }
+    }
+
+    /// How many messages are kept for all others together.
+    pub(crate) fn kept(&self) -> usize {
+        self.kept_total
+    }
+
+    fn retry_one(&mut self, to: usize) {
+        let kept = &mut self.kept[to];
+        let inbox = &self.inboxes[to];
+        let mut said_so = false;
+        while let Some(message) = kept.pop_front() {
+            match inbox.push(message) {
+                Ok(()) => {
+                    self.kept_total -= 1;
+                    inbox.overflow.fetch_sub(1, Ordering::Relaxed);
+                }
+                Err(message) => {
+                    kept.push_front(message);
+                    if said_so {
+                        return;
+                    }
+                    said_so = true;
+                    inbox.starved[self.me].store(true, Ordering::Release);
+                    // Pairs with the fence in `feed_starved`; then the second try.
+                    fence(Ordering::SeqCst);
+                }
+            }
+        }
+        if kept.is_empty() {
+            kept.shrink_to(16);
+        }
+    }
+}
+
+#[cfg(all(test, not(plaza_loom)))]
+mod tests {
+    use super::*;
+    use std::{future::poll_fn, thread};
+
+    #[test]
+    fn what_does_not_fit_an_inbox_is_its_overflow_and_no_other_inboxes() {
+        // Numbers 0 and 1 send; 1 and 2 are full when they hold two.
+        let inboxes: Arc<[Inbox<u8>]> = (0..3).map(|_| Inbox::new(2, 3)).collect();
+        let mut outboxes = [0, 1].map(|me| Outbox::new(me, inboxes.clone()));
+        for outbox in &mut outboxes {
+            for message in 0..3 {
+                outbox.send(2, message);
+            }
+        }
+        let overflow = || inboxes.iter().map(Inbox::overflow).collect::<Vec<_>>();
+        assert_eq!(overflow(), [0, 0, 4]);
+        inboxes[2].pop();
+        outboxes[0].retry();
+        assert_eq!(overflow(), [0, 0, 3]);
+        while inboxes[2].pop().is_some() {
+            outboxes.iter_mut().for_each(Outbox::retry);
+        }
+        assert_eq!(overflow(), [0, 0, 0]);
+    }
+
+    #[test]
+    fn every_message_of_every_sender_arrives_once_and_in_order_through_a_tiny_queue() {
+        const SENDERS: usize = 3;
+        const MESSAGES: usize = 20_000;
+        let inboxes: Arc<[Inbox<(usize, usize)>]> = (0..=SENDERS).map(|_| Inbox::new(4, SENDERS + 1)).collect();
+        let senders: Vec<_> = (1..=SENDERS)
+            .map(|me| {
+                let inboxes = inboxes.clone();
+                thread::spawn(move || {
+                    let mut outbox = Outbox::new(me, inboxes.clone());
+                    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+                    runtime.block_on(async {
+                        for n in 0..MESSAGES {
+                            outbox.send(0, (me, n));
+                            while outbox.kept() > 16 {
+                                let mut polled = false;
+                                poll_fn(|context| {
+                                    if polled {
+                                        return Poll::Ready(());
+                                    }
+                                    polled = true;
+                                    let _ = inboxes[me].poll_ready(context, || outbox.retry());
+                                    if outbox.kept() > 16 {
+                                        Poll::Pending
+                                    } else {
+                                        Poll::Ready(())
+                                    }
+                                })
+                                .await;
+                                outbox.retry();
+                            }
+                        }
+                        while outbox.kept() > 0 {
+                            outbox.retry();
+                            thread::yield_now();
+                        }
+                    });
+                })
+            })
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut next = [0; SENDERS + 1];
+        let mut received = 0;
+        runtime.block_on(async {
+            while received < SENDERS * MESSAGES {
+                poll_fn(|context| inboxes[0].poll_ready(context, || ())).await;
+                while let Some((sender, n)) = inboxes[0].pop() {
+                    assert_eq!(n, next[sender], "sender {sender} out of order");
+                    next[sender] += 1;
+                    received += 1;
+                }
+                inboxes[0].feed_starved(&inboxes);
+            }
+        });
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        assert!(inboxes[0].pop().is_none());
+    }
+}
+
+/// Run with `scripts/test.sh loom`.
+#[cfg(all(test, plaza_loom))]
+mod loom_tests {
+    use super::*;
+    use loom::{future::block_on, thread};
+    use std::future::poll_fn;
+
+    /// Every order of steps in which threads are interrupted at most this often: without a bound the orders are too many, and
+    /// what goes wrong with wakes goes wrong with two.
+    const INTERRUPTIONS: usize = 4;
+
+    fn every_order(check: impl Fn() + Sync + Send + 'static) {
+        let mut builder = loom::model::Builder::new();
+        builder.preemption_bound = Some(INTERRUPTIONS);
+        builder.check(check);
+    }
+
+    #[test]
+    fn loom_no_message_waits_in_the_queue_of_a_sleeping_owner() {
+        every_order(|| {
+            let inbox = loom::sync::Arc::new(Inbox::new(2, 1));
+            let sender = {
+                let inbox = inbox.clone();
+                thread::spawn(move || {
+                    inbox.push(1).unwrap();
+                    inbox.push(2).unwrap();
+                })
+            };
+            let mut received = Vec::new();
+            while received.len() < 2 {
+                block_on(poll_fn(|context| inbox.poll_ready(context, || ())));
+                while let Some(message) = inbox.pop() {
+                    received.push(message);
+                }
+            }
+            assert_eq!(received, [1, 2]);
+            sender.join().unwrap();
+        });
+    }
+
+    /// Counts wakes. Its counter is no atomic of loom's: it is looked at only when the sender is done.
+    struct Bell(std::sync::atomic::AtomicBool);
+
+    impl std::task::Wake for Bell {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+
+    /// Orders in which an owner went to sleep, the sender is done, a message waits and nobody woke the owner. A deadlock would
+    /// say the same, but loom ends the process when it comes upon one.
+    fn sleeps_over_a_message(forget_to_look_again: bool) -> usize {
+        let found = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let count = found.clone();
+        every_order(move || {
+            let mut inbox = Inbox::new(2, 1);
+            inbox.forget_to_look_again = forget_to_look_again;
+            let inbox = loom::sync::Arc::new(inbox);
+            let sender = {
+                let inbox = inbox.clone();
+                thread::spawn(move || inbox.push(1).unwrap())
+            };
+            let bell = std::sync::Arc::new(Bell(false.into()));
+            let waker = std::task::Waker::from(bell.clone());
+            let polled = inbox.poll_ready(&mut Context::from_waker(&waker), || ());
+            sender.join().unwrap();
+            let woken = bell.0.load(std::sync::atomic::Ordering::SeqCst);
+            if polled.is_pending() && !woken && inbox.len() > 0 {
+                count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            }
+        });
+        found.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    #[test]
+    fn loom_catches_an_owner_that_forgets_to_look_again() {
+        assert_eq!(sleeps_over_a_message(false), 0);
+        assert!(sleeps_over_a_message(true) > 0, "the wrong owner was not caught");
+    }
+
+    #[test]
+    fn loom_what_a_sender_keeps_is_sent_when_there_is_room() {
+        every_order(|| {
+            // Inbox 0 is the receiver's, inbox 1 the sender's own.
+            let inboxes: Arc<[Inbox<u8>]> = [Inbox::new(1, 2), Inbox::new(1, 2)].into();
+            let sender = {
+                let inboxes = inboxes.clone();
+                thread::spawn(move || {
+                    let mut outbox = Outbox::new(1, inboxes.clone());
+                    outbox.send(0, 1);
+                    outbox.send(0, 2);
+                    block_on(poll_fn(|context| {
+                        let _ = inboxes[1].poll_ready(context, || outbox.retry());
+                        if outbox.kept() == 0 {
+                            Poll::Ready(())
+                        } else {
+                            Poll::Pending
+                        }
+                    }));
+                })
+            };
+            let mut received = Vec::new();
+            while received.len() < 2 {
+                block_on(poll_fn(|context| inboxes[0].poll_ready(context, || ())));
+                while let Some(message) = inboxes[0].pop() {
+                    received.push(message);
+                }
+                inboxes[0].feed_starved(&inboxes);
+            }
+            assert_eq!(received, [1, 2]);
+            sender.join().unwrap();
+        });
+    }
+}

@@ -1,0 +1,163 @@
+//! Requests that are carried out in the order in which they were sent, although a request before them is not done yet.
+//!
+//! The owner of a room carries out joins, leaves and messages; the session's shard learns the outcome later. Most requests follow
+//! them to the owner and stay behind them. Others do not, and wait here: requests that the session's shard decides by membership,
+//! questions to the store, which must see what the same session wrote before, and whatever changes whose answers these are.
+//! Everything that was sent after a waiting request waits too, and the connection is not read meanwhile: so at most what one
+//! message asks for can wait.
+
+use std::collections::VecDeque;
+
+use crate::chat::{Command, Conversation, Request, RoomName, SessionId};
+use crate::shard::{
+    connection::state::Socket,
+    engine::{Clock, Engine},
+};
+
+/// Requests of one connection that wait, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Deferred(VecDeque<Request>);
+
+impl Deferred {
+    /// How many wait.
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Gives a request back that can be carried out now; keeps one that has to wait.
+    pub(crate) fn defer(&mut self, id: SessionId, request: Request) -> Option<Request> {
+        let waits = self.must_wait(id, &request.command);
+        let connection = self.connection(id)?;
+        let session = connection.session.as_mut()?;
+        if session.deferred.is_none() && !waits {
+            return Some(request);
+        }
+        connection.underway += 1;
+        session.deferred.get_or_insert_default().0.push_back(request);
+        None
+    }
+
+    /// A request is done: goes on with what waited for it.
+    pub(crate) fn go_on_with_deferred(&mut self, id: SessionId) {
+        loop {
+            let Some(deferred) = self.deferred(id) else { return };
+            let Some(request) = deferred.0.pop_front() else { break };
+            // It counts as under way while it waits; it must not wait for itself.
+            self.count_deferred(id, -1);
+            if self.must_wait(id, &request.command) {
+                self.count_deferred(id, 1);
+                if let Some(deferred) = self.deferred(id) {
+                    deferred.0.push_front(request);
+                }
+                return;
+            }
+            self.carry_out_request(id, request);
+        }
+        // Only now: until here nothing that came later may be read.
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            session.deferred = None;
+        }
+        self.read_on(id);
+    }
+
+    fn count_deferred(&mut self, id: SessionId, change: i32) {
+        if let Some(connection) = self.connection(id) {
+            connection.underway = connection.underway.saturating_add_signed(change);
+        }
+    }
+
+    fn deferred(&mut self, id: SessionId) -> Option<&mut Deferred> {
+        self.connection(id)?.session.as_mut()?.deferred.as_deref_mut()
+    }
+
+    /// Whether what this command does depends on a request that is under way.
+    fn must_wait(&self, id: SessionId, command: &Command) -> bool {
+        match command {
+            Command::Join { room, .. } => {
+                self.is_joining(id, room) || self.is_leaving(id, Some(room)) || self.may_have_room_later(id)
+            }
+            Command::Leave { room } => self.is_joining(id, room),
+            // A question before it must not see what it marks as read.
+            Command::Read { conversation, .. } => {
+                self.is_joining_in(id, conversation) || self.has_questions(id) || self.has_unanswered(id)
+            }
+            Command::History { conversation, .. } | Command::Search { conversation, .. } => {
+                self.is_joining_in(id, conversation) || self.has_unanswered(id)
+            }
+            // Marking something as read is a question to the store as well.
+            Command::Unread => self.has_unanswered(id) || self.has_questions(id),
+            // A room of the list may not be open before its join is done.
+            Command::Rooms { .. } => self.is_joining_any(id),
+            // An answer is for the name that asked.
+            Command::Rename { .. } => self.has_questions(id),
+            // These follow what is under way to the owner of the room, or have nothing to do with it. An exit waits by itself.
+            Command::Hello(_)
+            | Command::Talk { .. }
+            | Command::Direct { .. }
+            | Command::Users { .. }
+            | Command::SetTopic { .. }
+            | Command::Typing { .. }
+            | Command::Watch { .. }
+            | Command::Ping
+            | Command::Exit => false,
+        }
+    }
+
+    /// Whether the owner of a room or of a pair has not answered a request of this connection, such as one that is being stored.
+    fn has_unanswered(&self, id: SessionId) -> bool {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return false;
+        };
+        let session = connection.session.as_ref();
+        let deferred = session.and_then(|session| session.deferred.as_ref());
+        let here = usize::from(connection.questions) + deferred.map_or(0, |deferred| deferred.count());
+        connection.underway as usize > here
+    }
+
+    fn has_questions(&self, id: SessionId) -> bool {
+        let connection = self.connections.get(id.slot as usize);
+        connection.is_some_and(|connection| connection.questions > 0)
+    }
+
+    fn is_joining_in(&self, id: SessionId, conversation: &Conversation) -> bool {
+        match conversation {
+            Conversation::Room(room) => self.is_joining(id, room),
+            Conversation::Peer(_) => false,
+        }
+    }
+
+    fn is_joining_any(&self, id: SessionId) -> bool {
+        let connection = self.connections.get(id.slot as usize);
+        let session = connection.and_then(|connection| connection.session.as_ref());
+        session.is_some_and(|session| !session.joining.is_empty())
+    }
+
+    fn is_joining(&self, id: SessionId, room: &RoomName) -> bool {
+        let connection = self.connections.get(id.slot as usize);
+        let session = connection.and_then(|connection| connection.session.as_ref());
+        session.is_some_and(|session| session.joining.contains(room))
+    }
+
+    /// Whether the session is on its way out of this room, or of any.
+    fn is_leaving(&self, id: SessionId, room: Option<&RoomName>) -> bool {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return false;
+        };
+        connection.memberships.iter().any(|membership| {
+            let log = self.rooms.get(membership.room as usize);
+            membership.leaving && log.is_some_and(|log| room.is_none_or(|room| log.name == *room))
+        })
+    }
+
+    /// Whether a session that is in too many rooms may be in fewer when all that is under way is done.
+    fn may_have_room_later(&self, id: SessionId) -> bool {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return false;
+        };
+        let joining = connection.session.as_ref().map_or(0, |session| session.joining.len());
+        connection.memberships.len() + joining >= self.settings.rooms_per_session
+            && (joining > 0 || self.is_leaving(id, None))
+    }
+}

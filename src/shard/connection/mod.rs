@@ -1,0 +1,9 @@
+//! The connections of a shard: what a client sent becomes commands, and replies become frames.
+
+pub(crate) mod close;
+pub(crate) mod commands;
+pub(crate) mod deferring;
+pub(crate) mod dialect;
+pub(crate) mod read;
+pub(crate) mod reply;
+pub(crate) mod state;

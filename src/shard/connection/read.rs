@@ -1,0 +1,422 @@
+//! From bytes to messages: connections come, show their dialect, and are read as fast as they are served.
+
+use std::net::SocketAddr;
+
+use crate::shard::{
+    End,
+    bus::message::{ToHome, ToShard},
+    connection::state::{Certainty, Connection, Phase, Socket, Speaking, Undecided},
+    engine::{Clock, Engine, Want},
+};
+use crate::{
+    chat::{ErrorCode, Lists, Reply, RoomName, SessionId, UserList},
+    codec::{Fault, Handshake, Message, Profile, detect},
+    limits,
+    wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
+};
+
+/// What a reader of a socket is to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Read on.
+    On,
+    /// Wait for [`Want::Wake`].
+    Paused,
+    /// Read on and throw it away, until the peer closes.
+    Discard,
+    /// The connection is over.
+    Over,
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Takes up a connection whose handshake is done.
+    pub(crate) fn open(&mut self, socket: S, handshake: Handshake, dialect: Option<usize>) -> SessionId {
+        let (phase_until, decided) = match dialect {
+            Some(dialect) => (0, Some(dialect)),
+            None => match detect::from_handshake(&handshake) {
+                detect::Detection::Known { dialect, why } => {
+                    self.note_detected(handshake.peer, dialect, why);
+                    (0, crate::codec::number_of(dialect))
+                }
+                detect::Detection::Named { hold } => {
+                    return self.open_uncertain(socket, handshake, hold.as_millis() as u64);
+                }
+                detect::Detection::Nameless { hold, if_silent } => {
+                    let until_ms = self.now.ms + hold.as_millis() as u64;
+                    let undecided = Undecided {
+                        handshake: handshake.clone(),
+                        until_ms,
+                        if_silent,
+                    };
+                    return self.insert(
+                        socket,
+                        Phase::Detecting(Box::new(undecided)),
+                        until_ms,
+                        UNDECIDED_LIMITS,
+                    );
+                }
+            },
+        };
+        let dialect = decided.unwrap_or_default();
+        let profile = self.profiles[dialect];
+        let reader = limits_of(&profile);
+        let codec = self.settings.dialects[dialect].open(&handshake);
+        let speaking = Speaking {
+            dialect: dialect as u8,
+            codec,
+            peer: handshake.peer,
+            certainty: Certainty::Certain,
+        };
+        let id = self.insert(socket, Phase::Open(speaking), phase_until, reader);
+        self.begin_speaking(id);
+        id
+    }
+
+    pub(crate) fn insert(&mut self, socket: S, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
+        self.next_generation = self.next_generation.wrapping_add(1);
+        let generation = self.next_generation;
+        self.stats.opened.push(match &phase {
+            Phase::Open(speaking) if speaking.certainty == Certainty::Certain => Some(speaking.dialect),
+            Phase::Open(_) | Phase::Detecting(_) | Phase::Closing { .. } => None,
+        });
+        let connection = Connection::new(socket, generation, phase, FrameReader::new(reader), self.now.ms);
+        let slot = self.connections.insert(connection);
+        let id = SessionId {
+            shard: self.me,
+            slot: slot as u32,
+            generation,
+        };
+        if until_ms > 0 {
+            self.watch(id, until_ms);
+        }
+        id
+    }
+
+    /// The dialect is known: the greeting, and what the handshake alone amounts to.
+    pub(crate) fn begin_speaking(&mut self, id: SessionId) {
+        let random = self.random.f64();
+        let now = self.now.ms;
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &mut connection.phase else {
+            return;
+        };
+        let profile = &self.profiles[usize::from(speaking.dialect)];
+        // The first ping comes at random, so that those who came together are not pinged together.
+        connection.ping_ms = now + (profile.ping_every.as_millis() as f64 * random) as u64;
+        let opening = speaking.codec.opening();
+        let greets = profile.greets;
+        if greets {
+            self.greet(id);
+        }
+        self.schedule(id);
+        match opening {
+            Ok(requests) => {
+                for request in requests {
+                    self.request(id, request);
+                }
+            }
+            Err(fault) => self.fault(id, fault),
+        }
+    }
+
+    /// The server speaks first: at once where the dialect shows no list, so that nothing overtakes the greeting.
+    pub(crate) fn greet(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+            return;
+        };
+        let Phase::Open(speaking) = &connection.phase else {
+            return;
+        };
+        let peer = speaking.peer;
+        if speaking.codec.lists() != Lists::WithNotices {
+            let users = UserList {
+                online: 0,
+                names: [].into(),
+            };
+            return self.reply(id, None, &Reply::Greeting { peer, users });
+        }
+        connection.underway += 1;
+        let home = self.home_of(&RoomName::lobby());
+        self.send(home, ToShard::Home(ToHome::Greet { session: id, peer }));
+    }
+
+    /// Bytes came off the socket; they are unmasked in place.
+    pub(crate) fn receive(&mut self, id: SessionId, bytes: &mut [u8]) -> Reading {
+        let now = self.now.ms;
+        self.stats.bytes_in += bytes.len() as u64;
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
+        connection.heard_ms = now;
+        self.read(id, |reader, sink| reader.read(bytes, sink))
+    }
+
+    /// Goes on with a connection that was paused, if nothing keeps it from being read any more: with what its reader kept,
+    /// and then with its socket. Called wherever a reason for a pause ends.
+    pub(crate) fn read_on(&mut self, id: SessionId) {
+        if !self.connection(id).is_some_and(|connection| connection.paused) || self.flow(id) == Flow::Pause {
+            return;
+        }
+        let now = self.now.ms;
+        let Some(connection) = self.connection(id) else { return };
+        connection.paused = false;
+        connection.excuse_silence(now);
+        let reading = self.read(id, |reader, sink| reader.resume(sink));
+        if reading != Reading::Paused {
+            self.wants.push(Want::Wake(id));
+        }
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        id: SessionId,
+        step: impl FnOnce(&mut FrameReader, &mut dyn FnMut(Incoming<'_>) -> Flow) -> Result<Progress, wire::Violation>,
+    ) -> Reading {
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
+        let undecided = match &connection.phase {
+            Phase::Open(speaking) => speaking.certainty == Certainty::Uncertain,
+            Phase::Detecting(_) | Phase::Closing { .. } => true,
+        };
+        let Some(mut reader) = connection.reader.take() else {
+            return Reading::Discard;
+        };
+        let mut finished = false;
+        let outcome = step(&mut reader, &mut |incoming| {
+            finished |= matches!(incoming, Incoming::Message(_));
+            self.incoming(id, incoming)
+        });
+        let now = self.now.ms;
+        let profiles = self.profiles.clone();
+        let Some(connection) = self.connection(id) else {
+            return Reading::Over;
+        };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return Reading::Discard;
+        }
+        if undecided
+            && let Phase::Open(speaking) = &connection.phase
+            && speaking.certainty == Certainty::Certain
+        {
+            reader.set_limits(limits_of(&profiles[usize::from(speaking.dialect)]));
+        }
+        match outcome {
+            Ok(Progress::NeedMore | Progress::Closed) => {
+                let began = connection.unfinished_ms;
+                connection.unfinished_ms = match (reader.is_unfinished(), began) {
+                    (false, _) => 0,
+                    // What is unfinished now is another message than before.
+                    (true, _) if finished || began == 0 => now.max(1),
+                    (true, began) => began,
+                };
+                if began == 0 && connection.unfinished_ms != 0 {
+                    self.schedule(id);
+                }
+                if let Some(connection) = self.connection(id) {
+                    connection.reader = Some(reader);
+                }
+                Reading::On
+            }
+            Ok(Progress::Paused) => {
+                connection.reader = Some(reader);
+                connection.paused = true;
+                Reading::Paused
+            }
+            Err(violation) => {
+                let end = match violation.code {
+                    1007 => End::NotUtf8,
+                    1009 => End::TooLarge,
+                    _ => End::Violation,
+                };
+                if end == End::TooLarge {
+                    self.say_too_long(id);
+                }
+                self.close(id, violation.code, &violation.reason, end);
+                Reading::Discard
+            }
+        }
+    }
+
+    pub(crate) fn incoming(&mut self, id: SessionId, incoming: Incoming<'_>) -> Flow {
+        match incoming {
+            Incoming::Message(message) => self.message(id, message),
+            Incoming::Ping(payload) => {
+                if let Some(connection) = self.connection(id) {
+                    connection.outgoing().pong(wire::pong(payload).as_bytes());
+                    self.mark_dirty(id);
+                }
+            }
+            Incoming::Pong(payload) => self.pong(id, payload),
+            Incoming::Close { code, .. } => {
+                let answer = wire::close_answer(code);
+                self.close_with(id, answer.as_bytes(), End::Peer);
+            }
+        }
+        self.flow(id)
+    }
+
+    /// Whether this connection is to be read on.
+    pub(crate) fn flow(&mut self, id: SessionId) -> Flow {
+        let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
+        let hushed = self.hushed;
+        let private_most = self.private_most();
+        let Some(connection) = self.connection(id) else {
+            return Flow::Pause;
+        };
+        if matches!(connection.phase, Phase::Closing { .. }) {
+            return Flow::Pause;
+        }
+        let held = connection
+            .session
+            .as_ref()
+            .is_some_and(|session| session.held.is_some() || session.exiting.is_some() || session.deferred.is_some());
+        if held
+            || hushed
+            || connection.claiming.is_some()
+            || connection.renaming
+            || connection.questions >= limits::QUESTIONS_UNDERWAY
+            || connection.underway >= limits::REQUESTS_UNDERWAY
+            || connection.private_bytes() > private_most + limits::PRIVATE_BYTES_BESIDE
+        {
+            return Flow::Pause;
+        }
+        let was_paused = connection.paused;
+        if self.may_say_at(id).is_some_and(|at| at > self.now.us) {
+            // The wheel reads on.
+            self.schedule(id);
+            if !was_paused {
+                self.stats.held_back += 1;
+            }
+            return Flow::Pause;
+        }
+        let Some(connection) = self.connection(id) else {
+            return Flow::Pause;
+        };
+        if congested {
+            if !std::mem::replace(&mut connection.congested, true) {
+                self.congested.push(id);
+            }
+            return Flow::Pause;
+        }
+        Flow::Go
+    }
+
+    /// When a session that says more than it may is read again, microseconds.
+    pub(crate) fn may_say_at(&self, id: SessionId) -> Option<u64> {
+        let rate = self.settings.message_rate.get()?;
+        let session = self.connections.get(id.slot as usize)?.session.as_ref()?;
+        Some(rate.may_at(session.paid_us))
+    }
+
+    pub(crate) fn message(&mut self, id: SessionId, message: Message<'_>) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.spoken = true;
+        if let Phase::Detecting(undecided) = &connection.phase {
+            let peer = undecided.handshake.peer;
+            let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
+            if why.is_certain() {
+                self.note_detected(peer, dialect, why);
+                self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
+            } else {
+                self.greet_unknown(id, why);
+            }
+        } else if connection.is_uncertain() {
+            self.show_dialect(id, message);
+        } else if connection.session.is_none() {
+            self.correct_greeted(id, message);
+        }
+        let most = self
+            .dialect_profile(id)
+            .map_or(usize::MAX, |profile| profile.message_bytes);
+        if message.bytes().len() > most {
+            // It was read before its dialect was known.
+            self.say_too_long(id);
+            return self.close(id, 1009, "the message is too long", End::TooLarge);
+        }
+        let mut requests = std::mem::take(&mut self.requests);
+        let decoded = match self.connection(id).map(|connection| &mut connection.phase) {
+            Some(Phase::Open(speaking)) => speaking.codec.decode(message, &mut requests),
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => Ok(()),
+        };
+        for request in requests.drain(..) {
+            self.request(id, request);
+        }
+        self.requests = requests;
+        if let Err(fault) = decoded {
+            self.fault(id, fault);
+        }
+    }
+
+    /// What decided on a dialect goes into the debug log and into a metric.
+    pub(crate) fn note_detected(&mut self, peer: SocketAddr, dialect: &'static str, why: detect::Why) {
+        tracing::debug!(%peer, dialect, by = why.name(), "the dialect of a connection is decided");
+        self.stats.detected.push((dialect, why));
+    }
+
+    /// The dialect of an undecided connection is this one.
+    pub(crate) fn decide(&mut self, id: SessionId, dialect: usize) {
+        let dialects = self.settings.dialects;
+        let Some(connection) = self.connection(id) else { return };
+        let Phase::Detecting(undecided) = &connection.phase else {
+            return;
+        };
+        let codec = dialects[dialect].open(&undecided.handshake);
+        let peer = undecided.handshake.peer;
+        connection.phase = Phase::Open(Speaking {
+            dialect: dialect as u8,
+            codec,
+            peer,
+            certainty: Certainty::Certain,
+        });
+        self.stats.shown.push((None, dialect as u8));
+        self.begin_speaking(id);
+    }
+
+    fn dialect_profile(&self, id: SessionId) -> Option<&Profile> {
+        match &self.connections.get(id.slot as usize)?.phase {
+            Phase::Open(speaking) => self.profiles.get(usize::from(speaking.dialect)),
+            Phase::Detecting(_) | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// Tells a client of an older system, in its own words, why it is going to be closed: its pages show no close code.
+    fn say_too_long(&mut self, id: SessionId) {
+        if self.is_native(id) {
+            return;
+        }
+        let Some(most) = self.dialect_profile(id).map(|profile| profile.message_bytes) else {
+            return;
+        };
+        let text =
+            format!("the message is longer than {most} bytes and was not sent; connect again and send it in parts");
+        self.guess_dialect(id);
+        self.reply(id, None, &Reply::Error(ErrorCode::Invalid.because(text)));
+        self.encode_on(id);
+    }
+
+    pub(crate) fn fault(&mut self, id: SessionId, fault: Fault) {
+        match fault {
+            Fault::Refused(request, refusal) => self.reply(id, request, &Reply::Error(refusal)),
+            Fault::Close(code, reason) => self.close(id, code, reason, End::Refused),
+        }
+    }
+}
+
+/// How the messages of a dialect are read.
+pub(crate) fn limits_of(profile: &Profile) -> ReaderLimits {
+    ReaderLimits {
+        message_bytes: profile.message_bytes,
+        fragments: limits::MESSAGE_FRAGMENTS,
+        text_is_utf8: profile.text_is_utf8,
+    }
+}
+
+/// How messages of an undecided connection are read: it may be any dialect but Plaza's own.
+pub(crate) const UNDECIDED_LIMITS: ReaderLimits = ReaderLimits {
+    message_bytes: limits::NATIVE_MESSAGE_BYTES,
+    fragments: limits::MESSAGE_FRAGMENTS,
+    text_is_utf8: false,
+};

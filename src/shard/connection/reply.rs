@@ -1,0 +1,141 @@
+//! What one session is told, and the count of what it still waits for.
+
+use crate::shard::{
+    End,
+    bus::message::{ToHome, ToShard},
+    connection::state::{Phase, Socket},
+    engine::{Clock, Engine},
+};
+use crate::{
+    chat::{Refusal, Reply, RequestId, SessionId, ShardId},
+    codec::{BusyPolicy, Frames, NATIVE},
+    limits,
+};
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Sends a request that is answered.
+    pub(crate) fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
+        if let Some(connection) = self.connection(id) {
+            connection.underway += 1;
+        }
+        self.send(home, ToShard::Home(message));
+    }
+
+    /// A request has been answered.
+    pub(crate) fn answered(&mut self, id: SessionId) {
+        let Some(connection) = self.connection(id) else { return };
+        connection.underway = connection.underway.saturating_sub(1);
+        self.go_on_with_deferred(id);
+        if self
+            .connection(id)
+            .is_some_and(|connection| connection.underway <= limits::REQUESTS_UNDERWAY / 2)
+        {
+            self.read_on(id);
+        }
+        self.exit_if_done(id);
+    }
+
+    /// Tells one session something.
+    pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
+        let at = self.now.unix_ms;
+        if let Reply::Error(refusal) = reply {
+            self.stats.refusals.push(refusal.code);
+        }
+        if self.await_dialect(id, at, request, reply) {
+            return;
+        }
+        if self.has_too_much_waiting(id, reply) {
+            // All of it may be of this turn, and the socket has not been asked yet.
+            self.write(id);
+            if self.has_too_much_waiting(id, reply) {
+                return self.cut(id, End::Overrun);
+            }
+        }
+        let Some(connection) = self.connection(id) else { return };
+        let mut frames = Frames {
+            buffer: std::mem::take(connection.outgoing().private()),
+            addressed: None,
+        };
+        if let Phase::Open(speaking) = &mut connection.phase {
+            speaking.codec.encode_at(at, request, reply, &mut frames);
+        }
+        *connection.outgoing().private() = frames.buffer;
+        self.follow_encoding(id);
+        self.mark_dirty(id);
+    }
+
+    /// Bytes that may wait for a socket before its connection is given no more: less when many sockets take nothing.
+    pub(crate) fn private_most(&self) -> usize {
+        if self.is_pressed() {
+            limits::PRIVATE_BYTES_PRESSED
+        } else {
+            limits::PRIVATE_BYTES
+        }
+    }
+
+    /// Whether more waits for this shard's sockets than should.
+    fn is_pressed(&self) -> bool {
+        self.waiting_bytes > limits::WAITING_BYTES
+    }
+
+    /// Whether so much waits for a connection's socket that it does not outlive one more reply.
+    fn has_too_much_waiting(&self, id: SessionId, reply: &Reply) -> bool {
+        let most = match reply {
+            Reply::Direct(_) if self.is_pressed() => limits::PRIVATE_BYTES_PRESSED,
+            // What it asked for itself: a client with so much waiting is not read.
+            _ => limits::PRIVATE_BYTES_MOST,
+        };
+        self.private_bytes(id) > most
+    }
+
+    /// A codec may change how its member sees events.
+    pub(crate) fn follow_encoding(&mut self, id: SessionId) {
+        let Some(connection) = self.connections.get(id.slot as usize) else {
+            return;
+        };
+        let Some(encoding) = connection.encoding() else { return };
+        for membership in &connection.memberships {
+            if let Some(member) = self
+                .rooms
+                .get_mut(membership.room as usize)
+                .and_then(|room| room.members.get_mut(membership.member as usize))
+            {
+                member.encoding = encoding;
+            }
+        }
+    }
+
+    pub(crate) fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
+        self.reply(id, request, &Reply::Error(refusal));
+    }
+
+    /// Whether a connection speaks Plaza's own protocol.
+    pub(crate) fn is_native(&self, id: SessionId) -> bool {
+        self.dialect(id)
+            .is_some_and(|dialect| self.settings.dialects[usize::from(dialect)].name() == NATIVE)
+    }
+
+    pub(crate) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
+            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
+        }
+    }
+
+    /// The number of a connection's dialect, once it is known.
+    pub(crate) fn dialect(&self, id: SessionId) -> Option<u8> {
+        match self
+            .connections
+            .get(id.slot as usize)
+            .map(|connection| &connection.phase)
+        {
+            Some(Phase::Open(_)) if self.waits_for_dialect(id) => None,
+            Some(Phase::Open(speaking)) => Some(speaking.dialect),
+            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,
+        }
+    }
+}

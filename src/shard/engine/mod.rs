@@ -1,0 +1,392 @@
+//! The engine of one shard: connections, rooms and what passes between them. No I/O of its own, and no clock but the one it
+//! is given: sockets, time and other shards come in through [`Socket`], [`Clock`] and [`Outbox`], so that tests own them.
+//!
+//! It is driven from outside: bytes arrive ([`Engine::receive`]), messages of other shards arrive ([`Engine::handle`]),
+//! sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in steps
+//! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
+
+pub(crate) mod drain;
+pub(crate) mod orders;
+pub(crate) mod timers;
+pub(crate) mod wheel;
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+use slab::Slab;
+
+use crate::shard::{
+    bus::directory::Directory,
+    bus::inbox::Outbox,
+    bus::message::{Resumed, ToShard},
+    connection::dialect::Uncertainties,
+    connection::read::Reading,
+    connection::state::{Connection, Socket},
+    direct::fanout::Directs,
+    engine::wheel::Wheel,
+    room::ring::{Batch, RoomLog},
+    runtime::thread::Standing,
+    settings::Settings,
+    stats::Stats,
+    store::port::Store,
+};
+use crate::{
+    chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName},
+    codec::Profile,
+    history::LostInterval,
+    limits,
+};
+
+/// Where time comes from.
+pub(crate) trait Clock {
+    /// Microseconds since some moment before the start; never goes back.
+    fn micros(&self) -> u64;
+    /// Unix milliseconds; may jump.
+    fn unix_ms(&self) -> u64;
+}
+
+/// Who is told of talks, at their room's home: the talk log.
+pub(crate) trait Observer {
+    /// Somebody said something in a room. Direct messages never come here.
+    fn talk(&self, room: &RoomName, talk: &Talk);
+}
+
+/// What the engine wants of the outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// [`Engine::writable`] when this connection's socket has room.
+    WaitWritable(SessionId),
+    /// The connection is to be read again.
+    Wake(SessionId),
+    /// Our side of the connection is to be shut.
+    Shut(SessionId),
+}
+
+/// One shard's connections and rooms.
+pub(crate) struct Engine<S, C> {
+    pub(crate) me: ShardId,
+    pub(crate) settings: Arc<Settings>,
+    /// By the number of the dialect.
+    pub(crate) profiles: Arc<[Profile]>,
+    pub(crate) clock: C,
+    pub(crate) now: Moment,
+    pub(crate) connections: Slab<Connection<S>>,
+    pub(crate) next_generation: u32,
+    pub(crate) rooms: Slab<RoomLog>,
+    pub(crate) room_places: HashMap<RoomName, u32, foldhash::fast::RandomState>,
+    pub(crate) ring_bytes: usize,
+    /// The room whose ring is looked at next when rings are swept.
+    pub(crate) sweep: usize,
+    pub(crate) home: Home,
+    pub(crate) pairs: crate::shard::owner::pairs::Pairs,
+    /// Sessions whose talks a busy home gave back, until they come again.
+    pub(crate) refused: std::collections::HashSet<SessionId, foldhash::fast::RandomState>,
+    /// What is known of connections whose dialect is not certain.
+    pub(crate) uncertain: Uncertainties,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) outbox: Outbox<ToShard>,
+    /// Messages to this shard itself.
+    pub(crate) local: VecDeque<ToShard>,
+    /// Names that were claimed, of which sessions are still to be renamed here.
+    pub(crate) displacing: Vec<UserName>,
+    /// Direct messages to be handed out here.
+    pub(crate) directs: Directs,
+    /// Sessions whose stored messages the store had no room to be asked for.
+    pub(crate) refused_mail: VecDeque<SessionId>,
+    /// Bytes that waited for full sockets of this shard when time was last looked at.
+    pub(crate) waiting_bytes: usize,
+    pub(crate) gatherings: Slab<Gathering>,
+    pub(crate) wheel: Wheel<SessionId>,
+    /// When time was last looked at, milliseconds.
+    pub(crate) ticked_ms: u64,
+    pub(crate) ready: VecDeque<u32>,
+    pub(crate) paced: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Connections that have something to be written at the end of the turn.
+    pub(crate) dirty: Vec<SessionId>,
+    /// Connections that are not read until others have taken what this shard keeps for them.
+    pub(crate) congested: Vec<SessionId>,
+    pub(crate) wants: Vec<Want>,
+    pub(crate) batches: Vec<Batch>,
+    /// Frames that hold the name of their receiver, while they are written; at most [`limits::BATCH_BYTES`] and one event.
+    pub(crate) scratch: bytes::BytesMut,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) draining: bool,
+    /// Nothing is read any more: the server is about to drain.
+    pub(crate) hushed: bool,
+    /// Until when those who do not read may still be given what was said before the drain.
+    pub(crate) drain_until_ms: u64,
+    pub(crate) stats: Stats,
+    /// Where talks are kept, if anywhere.
+    pub(crate) store: Option<Store>,
+    /// What the session whose join is being carried out will never get.
+    pub(crate) lost: Vec<LostInterval>,
+    /// What the store said of the session whose join is being carried out.
+    pub(crate) resumed: Option<Box<Resumed>>,
+    /// Members of all rooms here.
+    pub(crate) members: usize,
+    /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
+    pub(crate) holding_back: bool,
+    /// The room that somebody has just left: it may be closed.
+    pub(crate) left_room: Option<RoomName>,
+    pub(crate) observer: Rc<dyn Observer>,
+}
+
+/// The time of one turn.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Moment {
+    /// The shard's clock.
+    pub(crate) us: u64,
+    /// The same in milliseconds.
+    pub(crate) ms: u64,
+    /// Unix milliseconds.
+    pub(crate) unix_ms: u64,
+}
+
+/// A list of rooms that is being put together from all shards.
+#[derive(Debug)]
+pub(crate) struct Gathering {
+    pub(crate) session: SessionId,
+    pub(crate) id: RequestId,
+    pub(crate) limit: usize,
+    pub(crate) missing: usize,
+    pub(crate) rooms: Vec<RoomEntry>,
+}
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// An engine without connections.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once; each is another part of the shard"
+    )]
+    pub(crate) fn new(
+        me: ShardId,
+        settings: Arc<Settings>,
+        profiles: Arc<[Profile]>,
+        clock: C,
+        directory: Arc<Directory>,
+        outbox: Outbox<ToShard>,
+        observer: Rc<dyn Observer>,
+        seed: u64,
+    ) -> Self {
+        let now = moment(&clock);
+        Self {
+            me,
+            home: Home::new(settings.home, seed).with_access(settings.access.clone()),
+            pairs: crate::shard::owner::pairs::Pairs::new(seed ^ 1),
+            settings,
+            profiles,
+            clock,
+            now,
+            connections: Slab::new(),
+            next_generation: 0,
+            rooms: Slab::new(),
+            room_places: HashMap::default(),
+            ring_bytes: 0,
+            sweep: 0,
+            refused: Default::default(),
+            uncertain: Uncertainties::default(),
+            directory,
+            outbox,
+            local: VecDeque::new(),
+            displacing: Vec::new(),
+            directs: Directs::default(),
+            refused_mail: VecDeque::new(),
+            waiting_bytes: 0,
+            gatherings: Slab::new(),
+            wheel: Wheel::new(now.ms),
+            ticked_ms: now.ms,
+            ready: VecDeque::new(),
+            paced: BinaryHeap::new(),
+            dirty: Vec::new(),
+            congested: Vec::new(),
+            wants: Vec::new(),
+            batches: Vec::new(),
+            scratch: bytes::BytesMut::new(),
+            effects: Vec::new(),
+            requests: Vec::new(),
+            random: fastrand::Rng::with_seed(seed ^ 2),
+            draining: false,
+            hushed: false,
+            drain_until_ms: 0,
+            stats: Stats::default(),
+            store: None,
+            lost: Vec::new(),
+            resumed: None,
+            members: 0,
+            holding_back: false,
+            left_room: None,
+            observer,
+        }
+    }
+
+    /// Begins a turn: what happens in it happens now.
+    pub(crate) fn begin(&mut self) {
+        self.now = moment(&self.clock);
+        self.directs.begin_turn();
+    }
+
+    /// Ends a turn: handles what this shard said to itself, hands out direct messages, writes what waits.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..limits::RELIEVED_PER_TURN {
+            self.settle_once();
+            if !self.can_relieve() {
+                return;
+            }
+            for id in std::mem::take(&mut self.congested) {
+                if let Some(connection) = self.connection(id) {
+                    connection.congested = false;
+                    self.read_on(id);
+                }
+            }
+        }
+        // What is left comes with the next turn, which `flush_due` asks for.
+        self.settle_once();
+    }
+
+    fn settle_once(&mut self) {
+        loop {
+            while let Some(message) = self.local.pop_front() {
+                self.take(message);
+            }
+            if self.hand_out() {
+                continue;
+            }
+            let Some(id) = self.dirty.pop() else { return };
+            if let Some(connection) = self.connection(id) {
+                connection.dirty = false;
+                self.write(id);
+            }
+        }
+    }
+
+    /// What the engine wants; the caller takes it all after each turn.
+    pub(crate) fn wants(&mut self) -> &mut Vec<Want> {
+        &mut self.wants
+    }
+
+    /// What a message of another shard costs to handle beside what every message costs, in talks of a kibibyte.
+    pub(crate) fn weight(&self, message: &ToShard) -> usize {
+        match message {
+            ToShard::Admit {
+                resumed: Some(resumed), ..
+            } => resumed.talks.len(),
+            _ => 0,
+        }
+    }
+
+    /// Handles one message of another shard.
+    pub(crate) fn handle(&mut self, message: ToShard) {
+        self.take(message);
+        while let Some(message) = self.local.pop_front() {
+            self.take(message);
+        }
+    }
+
+    /// Tries again to send what other shards had no room for.
+    pub(crate) fn retry_kept(&mut self) {
+        self.outbox.retry();
+    }
+
+    /// The connection in this place, if it is still the same.
+    pub(crate) fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
+        self.connections
+            .get_mut(id.slot as usize)
+            .filter(|connection| connection.generation == id.generation)
+    }
+
+    /// Bytes of replies that wait for a connection's socket.
+    pub(crate) fn private_bytes(&self, id: SessionId) -> usize {
+        self.connections
+            .get(id.slot as usize)
+            .filter(|connection| connection.generation == id.generation)
+            .map_or(0, Connection::private_bytes)
+    }
+
+    /// The socket of a connection.
+    pub(crate) fn socket(&mut self, id: SessionId) -> Option<&mut S> {
+        self.connection(id).map(|connection| &mut connection.socket)
+    }
+
+    /// The connection that stands in this slot now.
+    pub(crate) fn session_at(&self, slot: usize) -> Option<SessionId> {
+        self.connections.get(slot).map(|connection| SessionId {
+            shard: self.me,
+            slot: slot as u32,
+            generation: connection.generation,
+        })
+    }
+
+    /// What the reader of a connection's socket is to do.
+    pub(crate) fn reading(&mut self, id: SessionId) -> Reading {
+        match self.connection(id) {
+            None => Reading::Over,
+            Some(connection) if connection.paused => Reading::Paused,
+            Some(connection) if connection.reader.is_none() => Reading::Discard,
+            Some(_) => Reading::On,
+        }
+    }
+
+    /// What there is at this moment.
+    pub(crate) fn standing(&self) -> Standing {
+        Standing {
+            sessions: self.directory.sessions_of(self.me),
+            rooms: self.home.len(),
+            members: self.members,
+            blocked: 0,
+            underway_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
+            ring_bytes: self.ring_bytes,
+            waiting_bytes: self.waiting_bytes,
+            inbox: 0,
+            overflow: 0,
+        }
+    }
+
+    /// Sends to a shard; to itself at the end of the turn.
+    pub(crate) fn send(&mut self, to: ShardId, message: ToShard) {
+        if to == self.me {
+            self.local.push_back(message);
+        } else {
+            self.outbox.send(usize::from(to.0), message);
+        }
+    }
+
+    /// The home of a room.
+    pub(crate) fn home_of(&self, room: &RoomName) -> ShardId {
+        self.directory.home_of(room.as_str())
+    }
+
+    /// The connection has something to write at the end of the turn.
+    pub(crate) fn mark_dirty(&mut self, id: SessionId) {
+        if let Some(connection) = self.connection(id)
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(id);
+        }
+    }
+
+    /// Whether this shard keeps so much for others that it should not make more.
+    pub(crate) fn is_congested(&self) -> bool {
+        self.outbox.kept() > limits::KEPT_MESSAGES
+    }
+
+    /// Whether connections may be read again that waited for other shards.
+    pub(crate) fn can_relieve(&self) -> bool {
+        !self.congested.is_empty() && self.outbox.kept() <= limits::KEPT_MESSAGES / 2
+    }
+}
+
+fn moment(clock: &impl Clock) -> Moment {
+    let us = clock.micros();
+    Moment {
+        us,
+        ms: us / 1_000,
+        unix_ms: clock.unix_ms(),
+    }
+}

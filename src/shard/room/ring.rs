@@ -1,0 +1,428 @@
+//! One shard's copy of a room: a ring of recent events, and a cursor for each member.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::shard::{
+    room::event::{Encoded, RoomEvent},
+    room::pacer::Pacer,
+};
+use crate::{
+    chat::{Happening, Position, RequestId, RoomName, Seq},
+    codec::Encoding,
+    limits::BATCH_BYTES,
+};
+
+/// A room on one shard.
+#[derive(Debug)]
+pub(crate) struct RoomLog {
+    pub(crate) name: RoomName,
+    pub(crate) epoch: u64,
+    /// Whether what a member missed can be fetched.
+    pub(crate) history: bool,
+    pub(crate) ring: Ring,
+    pub(crate) members: Vec<Member>,
+    /// Members on their way out that have not read everything yet.
+    pub(crate) leaving: Vec<Leaving>,
+    pub(crate) pacer: Pacer,
+    pub(crate) flush: Flush,
+}
+
+/// A member is a cursor. What it has not read yet is not copied anywhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Member {
+    /// The slot of its connection.
+    pub(crate) connection: u32,
+    pub(crate) encoding: Encoding,
+    /// Nothing is written while it is replayed what came before.
+    pub(crate) held: bool,
+    /// The index of the next event for it.
+    pub(crate) cursor: u64,
+    /// The last talk it has been given.
+    pub(crate) seq: Seq,
+}
+
+/// A member that is to go when it has read what happened before it left.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaving {
+    pub(crate) connection: u32,
+    /// The first event that it does not see.
+    pub(crate) until: u64,
+    /// The last talk before that.
+    pub(crate) seq: Seq,
+    pub(crate) id: RequestId,
+}
+
+/// Where the flush of a room stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flush {
+    /// Nothing to do.
+    Idle,
+    /// Waits for its time, microseconds.
+    Paced(u64),
+    /// In the queue of rooms to be flushed.
+    Ready,
+    /// Some members have been served.
+    Walking(Walk),
+}
+
+/// A flush that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Walk {
+    /// The next member.
+    pub(crate) next: usize,
+    /// Where the ring ended when the walk began.
+    pub(crate) end: u64,
+    /// How many events it is for.
+    pub(crate) events: usize,
+    /// The largest batch so far, bytes.
+    pub(crate) largest: usize,
+    /// When it began, microseconds of the shard's clock.
+    pub(crate) began_us: u64,
+    /// What it cost so far, microseconds: less than the time since, if others had their turns meanwhile.
+    pub(crate) cost_us: u64,
+    /// Members were removed behind the walk's back, so some may have been passed over.
+    pub(crate) disturbed: bool,
+}
+
+/// Recent events. Indexes count from the first event of the ring's life and are never used again.
+#[derive(Debug, Default)]
+pub(crate) struct Ring {
+    events: VecDeque<Slot>,
+    base: u64,
+    bytes: usize,
+    /// The last talk before the first event.
+    base_seq: Seq,
+    /// Events since the last flush began.
+    pub(crate) fresh: usize,
+    /// Every member that reads has been offered what stands before this index; what stands behind it is never dropped.
+    offered: u64,
+    /// Bytes of the events that have not been offered to everybody.
+    waiting_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Slot {
+    event: Arc<RoomEvent>,
+    /// The last talk at or before this event.
+    seq: Seq,
+    at_ms: u64,
+    weight: u32,
+}
+
+/// Consecutive events as one encoding shows them.
+#[derive(Debug, Clone)]
+pub(crate) struct Batch {
+    pub(crate) encoding: Encoding,
+    pub(crate) from: u64,
+    /// The first event that is not in it.
+    pub(crate) upto: u64,
+    /// The last talk before `upto`.
+    pub(crate) seq: Seq,
+    pub(crate) content: Content,
+}
+
+/// The bytes of a batch.
+#[derive(Debug, Clone)]
+pub(crate) enum Content {
+    /// The same for every member.
+    Shared(Bytes),
+    /// They hold the receiver's name: [`Ring::assemble`] makes them for each member.
+    Addressed {
+        /// But for what differs from member to member.
+        common_bytes: usize,
+    },
+}
+
+impl Batch {
+    /// Its length; roughly, if it is made for each member.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Shared(bytes) => bytes.len(),
+            Content::Addressed { common_bytes } => *common_bytes,
+        }
+    }
+}
+
+impl RoomLog {
+    pub(crate) fn new(name: RoomName, head: Position, history: bool) -> Self {
+        Self {
+            name,
+            epoch: head.epoch,
+            history,
+            ring: Ring {
+                base_seq: head.seq,
+                ..Ring::default()
+            },
+            members: Vec::new(),
+            leaving: Vec::new(),
+            pacer: Pacer::new(),
+            flush: Flush::Idle,
+        }
+    }
+}
+
+impl RoomLog {
+    /// Whether some member stays. While one does, the room's owner counts this shard and sends it every event.
+    pub(crate) fn has_members_that_stay(&self) -> bool {
+        self.leaving.len() < self.members.len()
+    }
+
+    /// Takes the member in this place out; the last one takes the place.
+    pub(crate) fn remove(&mut self, place: usize) {
+        if place >= self.members.len() {
+            return;
+        }
+        let gone = self.members.swap_remove(place);
+        self.leaving.retain(|leaving| leaving.connection != gone.connection);
+        if let Flush::Walking(walk) = &mut self.flush {
+            walk.disturbed = true;
+        }
+    }
+
+    /// Whether every member has been given all there is.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let end = self.ring.end();
+        self.flush == Flush::Idle
+            && self.leaving.is_empty()
+            && self.members.iter().all(|member| member.cursor == end && !member.held)
+    }
+}
+
+impl Ring {
+    /// The index that the next event will have.
+    pub(crate) fn end(&self) -> u64 {
+        self.base + self.events.len() as u64
+    }
+
+    /// The first index that is still here.
+    pub(crate) fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// What it costs to keep, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The last talk before the event with this index.
+    pub(crate) fn seq_before(&self, index: u64) -> Seq {
+        match index.checked_sub(self.base + 1) {
+            None => self.base_seq,
+            Some(offset) => self.events.get(offset as usize).map_or(self.base_seq, |slot| slot.seq),
+        }
+    }
+
+    /// The newest talk.
+    pub(crate) fn head_seq(&self) -> Seq {
+        self.events.back().map_or(self.base_seq, |slot| slot.seq)
+    }
+
+    /// Appends an event; how many bytes it added.
+    pub(crate) fn push(&mut self, event: Arc<RoomEvent>, at_ms: u64) -> usize {
+        let seq = match &event.happening {
+            Happening::Talk(talk) => talk.seq,
+            Happening::Came { .. }
+            | Happening::Went { .. }
+            | Happening::Renamed { .. }
+            | Happening::Digest { .. }
+            | Happening::Roster { .. }
+            | Happening::Topic { .. }
+            | Happening::Typing { .. }
+            | Happening::System { .. } => self.head_seq(),
+        };
+        let weight = event.weight();
+        self.bytes += weight;
+        self.waiting_bytes += weight;
+        self.fresh += 1;
+        self.events.push_back(Slot {
+            event,
+            seq,
+            at_ms,
+            weight: weight as u32,
+        });
+        weight
+    }
+
+    /// Bytes of the events from this cursor on.
+    pub(crate) fn bytes_after(&self, cursor: u64) -> usize {
+        let had = cursor.saturating_sub(self.base) as usize;
+        self.events.iter().skip(had).map(|slot| slot.weight as usize).sum()
+    }
+
+    /// Bytes of the events that have not been offered to every member yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// Every member that reads has been offered what stands before `upto`.
+    pub(crate) fn offered(&mut self, upto: u64) {
+        self.offered = self.offered.max(upto);
+        let known = self.offered.saturating_sub(self.base) as usize;
+        self.waiting_bytes = self.events.iter().skip(known).map(|slot| slot.weight as usize).sum();
+    }
+
+    /// Drops the oldest events until at most `bytes` are kept; how many bytes that freed. The newest event stays, and so does
+    /// what not every member has been offered.
+    pub(crate) fn trim_to(&mut self, bytes: usize) -> usize {
+        let before = self.bytes;
+        while self.bytes > bytes && self.events.len() > 1 && self.base < self.offered {
+            self.drop_oldest();
+        }
+        before - self.bytes
+    }
+
+    /// Drops events older than `at_ms`; how many bytes that freed.
+    pub(crate) fn forget_before(&mut self, at_ms: u64) -> usize {
+        let before = self.bytes;
+        while self.base < self.offered && self.events.front().is_some_and(|slot| slot.at_ms < at_ms) {
+            self.drop_oldest();
+        }
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        before - self.bytes
+    }
+
+    /// Drops what stands before the first talk, once every member has been given it: who comes back asks for talks, and an
+    /// event has places for the frames of all encodings. How many bytes that freed.
+    pub(crate) fn forget_told(&mut self) -> usize {
+        let before = self.bytes;
+        let told = |slot: &Slot| !matches!(slot.event.happening, Happening::Talk(_));
+        while self.base < self.offered && self.events.front().is_some_and(told) {
+            self.drop_oldest();
+        }
+        if self.events.is_empty() {
+            self.events = VecDeque::new();
+        }
+        before - self.bytes
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(slot) = self.events.pop_front() {
+            self.base += 1;
+            self.base_seq = slot.seq;
+            self.bytes -= slot.weight as usize;
+        }
+    }
+
+    /// The events from `cursor` on, at most up to `end`, in this encoding; one event is not copied.
+    pub(crate) fn batch(&self, encoding: Encoding, cursor: u64, end: u64) -> Batch {
+        let first = cursor.saturating_sub(self.base) as usize;
+        let most = end.saturating_sub(cursor) as usize;
+        let mut total = 0;
+        let mut count = 0;
+        let mut lone: Option<&Bytes> = None;
+        let mut addressed = false;
+        for slot in self.events.iter().skip(first).take(most) {
+            let frames = slot.event.frames(encoding);
+            if count > 0 && total + frames.common_bytes() > BATCH_BYTES {
+                break;
+            }
+            match frames {
+                Encoded::Shared(frames) if !frames.is_empty() => lone = Some(frames),
+                Encoded::Shared(_) => {}
+                Encoded::Addressed { .. } => addressed = true,
+            }
+            total += frames.common_bytes();
+            count += 1;
+        }
+        let content = match lone {
+            _ if addressed => Content::Addressed { common_bytes: total },
+            None => Content::Shared(Bytes::new()),
+            Some(frames) if frames.len() == total => Content::Shared(frames.clone()),
+            Some(_) => {
+                let mut buffer = BytesMut::with_capacity(total);
+                for slot in self.events.iter().skip(first).take(count) {
+                    slot.event.frames(encoding).append_for("", &mut buffer);
+                }
+                Content::Shared(buffer.freeze())
+            }
+        };
+        let upto = cursor + count as u64;
+        Batch {
+            encoding,
+            from: cursor,
+            upto,
+            seq: self.seq_before(upto),
+            content,
+        }
+    }
+
+    /// Puts the bytes of a batch for one member into `out`, which is emptied first.
+    pub(crate) fn assemble(&self, batch: &Batch, receiver: &str, out: &mut BytesMut) {
+        out.clear();
+        let first = batch.from.saturating_sub(self.base) as usize;
+        let count = batch.upto.saturating_sub(batch.from) as usize;
+        for slot in self.events.iter().skip(first).take(count) {
+            slot.event.frames(batch.encoding).append_for(receiver, out);
+        }
+    }
+
+    /// After `written` bytes of the batch at `cursor` went out to this receiver: the cursor behind the event in which the write
+    /// stopped, and how many bytes of that event are left.
+    pub(crate) fn tear_for(&self, encoding: Encoding, receiver: &str, cursor: u64, written: usize) -> (u64, usize) {
+        let mut left = written;
+        let mut index = cursor;
+        let first = cursor.saturating_sub(self.base) as usize;
+        for slot in self.events.iter().skip(first) {
+            if left == 0 {
+                break;
+            }
+            index += 1;
+            let bytes = slot.event.frames(encoding).bytes_for(receiver);
+            if left < bytes {
+                return (index, bytes - left);
+            }
+            left -= bytes;
+        }
+        (index, 0)
+    }
+
+    /// After `written` bytes of the batch at `cursor` went out: the cursor behind the event in which the write stopped, and the
+    /// rest of that event.
+    pub(crate) fn tear(&self, encoding: Encoding, cursor: u64, written: usize) -> (u64, Bytes) {
+        let mut left = written;
+        let mut index = cursor;
+        let first = cursor.saturating_sub(self.base) as usize;
+        for slot in self.events.iter().skip(first) {
+            // A batch that is the same for all has no others.
+            let Encoded::Shared(frames) = slot.event.frames(encoding) else {
+                break;
+            };
+            if left < frames.len() {
+                return if left == 0 {
+                    (index, Bytes::new())
+                } else {
+                    (index + 1, frames.slice(left..))
+                };
+            }
+            left -= frames.len();
+            index += 1;
+            if left == 0 {
+                return (index, Bytes::new());
+            }
+        }
+        (index, Bytes::new())
+    }
+
+    /// Whether all talks after `seq` are still here.
+    pub(crate) fn holds_after(&self, seq: Seq) -> bool {
+        self.base_seq <= seq
+    }
+
+    /// Some of the talks after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are
+    /// gone.
+    pub(crate) fn talks_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {
+        let first = self.events.partition_point(|slot| slot.seq <= seq);
+        let talks = self
+            .events
+            .range(first..)
+            .filter(|slot| matches!(&slot.event.happening, Happening::Talk(_)))
+            .take(most)
+            .map(|slot| slot.event.clone())
+            .collect();
+        (seq.max(self.base_seq), talks)
+    }
+}

@@ -1,0 +1,138 @@
+//! What all shards of a node share, and how others speak to them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crossbeam::queue::{ArrayQueue, SegQueue};
+
+use crate::shard::{
+    bus::directory::{Directory, OwnerKey},
+    bus::inbox::Inbox,
+    bus::message::{ToHome, ToShard},
+    runtime::newcomers::Arrived,
+    settings::Settings,
+    store::port::{self, Ticket},
+};
+use crate::{codec::Profile, history::Outcome, limits};
+
+/// What all shards of a node share.
+pub(crate) struct Shards {
+    pub(crate) inboxes: Arc<[Inbox<ToShard>]>,
+    pub(crate) arrivals: Box<[ArrayQueue<Arrived>]>,
+    /// What became of the talks of each shard. Bounded by what each shard may have underway there.
+    pub(crate) stored: Box<[SegQueue<Outcome<Ticket>>]>,
+    /// What the store answers to each shard's questions; apart, so that no talk waits behind pages. Bounded in the same way.
+    pub(crate) answers: Box<[SegQueue<Outcome<Ticket>>]>,
+    /// Connections of each shard, those in their handshake included.
+    pub(crate) load: Box<[Arc<AtomicUsize>]>,
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) profiles: Arc<[Profile]>,
+}
+
+impl Shards {
+    /// Queues and maps for `count` shards.
+    pub(crate) fn new(count: usize, settings: Settings, profiles: Arc<[Profile]>, seed: u64) -> Self {
+        Self {
+            inboxes: (0..count).map(|_| Inbox::new(settings.inbox_messages, count)).collect(),
+            arrivals: (0..count).map(|_| ArrayQueue::new(limits::ARRIVALS)).collect(),
+            stored: (0..count).map(|_| SegQueue::new()).collect(),
+            answers: (0..count).map(|_| SegQueue::new()).collect(),
+            load: (0..count).map(|_| Arc::new(AtomicUsize::new(0))).collect(),
+            directory: Arc::new(Directory::new(count, OwnerKey::random(), seed)),
+            settings: Arc::new(settings),
+            profiles,
+        }
+    }
+
+    /// Hands a socket to the shard with the fewest connections; gives it back if all of them are full.
+    pub(crate) fn place(&self, mut arrived: Arrived) -> Result<(), Arrived> {
+        let mut order: Vec<usize> = (0..self.load.len()).collect();
+        order.sort_by_key(|shard| self.load[*shard].load(Ordering::Relaxed));
+        for shard in order {
+            self.load[shard].fetch_add(1, Ordering::Relaxed);
+            match self.arrivals[shard].push(arrived) {
+                Ok(()) => {
+                    self.inboxes[shard].wake();
+                    return Ok(());
+                }
+                Err(back) => {
+                    self.load[shard].fetch_sub(1, Ordering::Relaxed);
+                    arrived = back;
+                }
+            }
+        }
+        Err(arrived)
+    }
+
+    /// Hands over what the store says. Called on the store's threads; never waits.
+    pub(crate) fn deliver(&self, outcomes: Vec<Outcome<Ticket>>) {
+        let mut woken: Vec<usize> = Vec::new();
+        for outcome in outcomes {
+            let shard = usize::from(port::ticket(&outcome).shard().0);
+            let lanes = match &outcome {
+                Outcome::Committed { .. }
+                | Outcome::Duplicate { .. }
+                | Outcome::KeyConflict { .. }
+                | Outcome::Failed { .. } => &self.stored,
+                Outcome::Answered { .. } | Outcome::Unanswered { .. } => &self.answers,
+            };
+            let Some(lane) = lanes.get(shard) else { continue };
+            lane.push(outcome);
+            if !woken.contains(&shard) {
+                woken.push(shard);
+            }
+        }
+        for shard in woken {
+            if let Some(inbox) = self.inboxes.get(shard) {
+                inbox.wake();
+            }
+        }
+    }
+
+    /// Tells a shard something from outside; whether there was room for it.
+    pub(crate) fn try_tell(&self, shard: usize, message: ToShard) -> bool {
+        self.inboxes.get(shard).is_some_and(|inbox| inbox.push(message).is_ok())
+    }
+
+    /// Tells a shard something from outside, waiting for room until then: one that has ended never makes any. Whether there was
+    /// room. Not for the threads of shards.
+    pub(crate) fn tell(&self, shard: usize, mut message: ToShard, until: Instant) -> bool {
+        let Some(inbox) = self.inboxes.get(shard) else {
+            return false;
+        };
+        while let Err(back) = inbox.push(message) {
+            if Instant::now() >= until {
+                return false;
+            }
+            message = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        true
+    }
+
+    /// The operator says something to all members of a room. Whether the room's home had room for it.
+    pub(crate) fn say_to_room(&self, room: crate::chat::RoomName, text: Arc<str>) -> bool {
+        let home = self.directory.home_of(room.as_str());
+        self.try_tell(usize::from(home.0), ToShard::Home(ToHome::System { room, text }))
+    }
+
+    /// The operator says something to all sessions of a user. Whether every shard that has some had room for it.
+    pub(crate) fn say_to_user(&self, user: &crate::chat::UserName, text: &Arc<str>) -> bool {
+        // All of them, also after one that is full: who can be told is told.
+        self.directory.whereabouts(user).fold(true, |told, shard| {
+            let (user, text) = (user.clone(), text.clone());
+            self.try_tell(usize::from(shard.0), ToShard::SystemTo { user, text }) && told
+        })
+    }
+
+    /// Connections of all shards.
+    pub(crate) fn connections(&self) -> usize {
+        self.load.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    }
+}

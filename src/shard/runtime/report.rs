@@ -1,0 +1,127 @@
+//! From what a shard counts to the metrics, once per tick.
+
+use std::sync::Arc;
+
+use crate::shard::{
+    End,
+    runtime::thread::{Report, Standing},
+    stats::Stats,
+};
+use crate::{
+    chat::ShardId,
+    observe::{CloseReason, Metrics, ShardMetrics},
+};
+
+/// Gives one shard's counts to the metrics.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    metrics: Arc<Metrics>,
+    shard: Arc<ShardMetrics>,
+}
+
+impl Reporter {
+    /// For the shard with this number.
+    pub(crate) fn new(metrics: Arc<Metrics>, number: usize) -> Self {
+        let shard = metrics.shards[number].clone();
+        Self { metrics, shard }
+    }
+}
+
+impl Report for Reporter {
+    fn report(&self, _: ShardId, stats: &mut Stats, now: &Standing) {
+        let Stats {
+            talks,
+            deliveries,
+            bytes_in,
+            bytes_out,
+            directs,
+            held_back,
+            refusals,
+            paused,
+            gaps,
+            flushes,
+            lags,
+            ends,
+            opened,
+            shown,
+            detected,
+        } = stats;
+        let shard = &self.shard;
+        for (dialect, count) in talks.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+            shard.dialect(Some(dialect)).talks.inc_by(std::mem::take(count));
+        }
+        shard.deliveries.inc_by(std::mem::take(deliveries));
+        shard.received_bytes.inc_by(std::mem::take(bytes_in));
+        shard.sent_bytes.inc_by(std::mem::take(bytes_out));
+        shard.directs.inc_by(std::mem::take(directs));
+        shard.held_back.inc_by(std::mem::take(held_back));
+        shard.paused_senders.inc_by(std::mem::take(paused));
+        for code in refusals.drain(..) {
+            shard.refusals.of(code).inc();
+        }
+        shard.gaps.inc_by(std::mem::take(gaps));
+        for (cost_us, largest) in flushes.drain(..) {
+            shard.flush_seconds.observe(cost_us as f64 / 1e6);
+            shard.flush_batch_bytes.observe(largest as f64);
+        }
+        for lag in lags.drain(..) {
+            shard.cursor_lag_events.observe(lag as f64);
+        }
+        for (dialect, end) in ends.drain(..) {
+            shard.closes.of(reason(end)).inc();
+            let handles = shard.dialect(dialect.map(usize::from));
+            handles.connections.dec();
+            if dialect.is_none() {
+                handles.opened.inc();
+            }
+        }
+        for dialect in opened.drain(..) {
+            let handles = shard.dialect(dialect.map(usize::from));
+            handles.connections.inc();
+            if dialect.is_some() {
+                handles.opened.inc();
+            }
+        }
+        for (before, dialect) in shown.drain(..) {
+            let handles = shard.dialect(Some(usize::from(dialect)));
+            handles.connections.inc();
+            shard.dialect(before.map(usize::from)).connections.dec();
+            if before.is_none() {
+                handles.opened.inc();
+            }
+        }
+        for (dialect, why) in detected.drain(..) {
+            self.metrics.ingress.decided(dialect, why);
+        }
+        shard.rooms.set(now.rooms as i64);
+        shard.members.set(now.members as i64);
+        shard.blocked_connections.set(now.blocked as i64);
+        shard.inflight_bytes.set(now.underway_bytes as i64);
+        shard.sessions.set(now.sessions as i64);
+        shard.ring_bytes.set(now.ring_bytes as i64);
+        shard.waiting_bytes.set(now.waiting_bytes as i64);
+        shard.inbox_messages.set(now.inbox as i64);
+        shard.overflow_messages.set(now.overflow as i64);
+    }
+}
+
+/// The word for an end in the metrics.
+const fn reason(end: End) -> CloseReason {
+    match end {
+        End::Peer => CloseReason::ClosedByClient,
+        End::Exit => CloseReason::Exit,
+        End::Violation => CloseReason::ProtocolError,
+        End::NotUtf8 => CloseReason::NotUtf8,
+        End::TooLarge => CloseReason::TooLarge,
+        End::Unfinished => CloseReason::Unfinished,
+        End::Refused => CloseReason::Malformed,
+        End::Timeout => CloseReason::Dead,
+        End::Idle => CloseReason::Idle,
+        End::WriteTimeout => CloseReason::WriteTimeout,
+        End::Slow | End::Overrun => CloseReason::SlowReader,
+        End::Busy => CloseReason::BusyTooLong,
+        End::Draining => CloseReason::Drain,
+        End::Disconnected => CloseReason::Kicked,
+        End::Reset | End::Lingered => CloseReason::Vanished,
+    }
+}

@@ -1,0 +1,5 @@
+//! Between a shard and the store: what it writes, what it asks, and what becomes of the answers.
+
+pub(crate) mod names;
+pub(crate) mod port;
+pub(crate) mod queries;
