@@ -81,7 +81,7 @@ pub const INBOX_MESSAGES: usize = 8 * 1024;
 /// Connections accepted and not yet taken up by their shard.
 pub const ARRIVALS: usize = 4 * 1024;
 /// A shard that keeps more messages than this for shards that are full refuses talks (`busy`) and stops reading.
-pub const KEPT_MESSAGES: usize = 4 * 1024;
+pub const OVERFLOW_MESSAGES: usize = 4 * 1024;
 /// Times in one turn that connections are read again which waited for others: each makes new work for the same turn.
 pub const RELIEVED_PER_TURN: usize = 4;
 /// Talks that are on their way to the slowest shard, in bytes, before a home answers `busy`.

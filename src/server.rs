@@ -272,7 +272,7 @@ impl Server {
         self.acceptor.stop();
         self.site.draining.send_replace(true);
         let end = Instant::now() + self.drain_timeout;
-        self.hush(end.min(Instant::now() + limits::DRAIN_HUSH));
+        self.quiesce(end.min(Instant::now() + limits::DRAIN_HUSH));
         for number in 0..self.threads.len() {
             self.shards.tell(number, ToShard::Drain, end);
         }
@@ -285,12 +285,12 @@ impl Server {
     }
 
     /// Waits until what has been said is in the inboxes of those who are to hear it before the goodbye, at most until then.
-    fn hush(&self, end: Instant) {
+    fn quiesce(&self, end: Instant) {
         // Counted from the second round on: by then every shard has stopped reading.
-        self.all_hushed(end);
+        self.all_quiesced(end);
         let mut rounds = 0;
         while rounds < 2 && Instant::now() < end {
-            if self.all_hushed(end) {
+            if self.all_quiesced(end) {
                 rounds += 1;
             } else {
                 rounds = 0;
@@ -299,10 +299,10 @@ impl Server {
         }
     }
 
-    fn all_hushed(&self, end: Instant) -> bool {
+    fn all_quiesced(&self, end: Instant) -> bool {
         let (answer, answers) = mpsc::channel();
         for number in 0..self.threads.len() {
-            self.shards.tell(number, ToShard::Hush(answer.clone()), end);
+            self.shards.tell(number, ToShard::Quiesce(answer.clone()), end);
         }
         (0..self.threads.len()).fold(true, |all, _| {
             let left = end.saturating_duration_since(Instant::now());

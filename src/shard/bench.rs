@@ -58,7 +58,7 @@ impl Outbox {
     /// Tries again what is kept; how much is kept then.
     pub fn retry(&mut self) -> usize {
         self.0.retry();
-        self.0.kept()
+        self.0.overflow()
     }
 }
 

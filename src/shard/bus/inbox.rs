@@ -11,7 +11,7 @@
 //! starved and wakes those. Again a `SeqCst` fence stands between the two steps on both sides, and a sender has put its waker
 //! in place before it tries, or that one wake would find nobody. A message is therefore never
 //! dropped, never reordered and never forgotten; how much may be kept is the business of who creates messages (a home
-//! refuses talks while [`Outbox::kept`] is above its bound).
+//! refuses messages while [`Outbox::overflow`] is above its bound).
 
 use std::{
     collections::VecDeque,
@@ -38,8 +38,8 @@ pub(crate) struct Inbox<M> {
 pub(crate) struct Outbox<M> {
     me: usize,
     inboxes: Arc<[Inbox<M>]>,
-    kept: Box<[VecDeque<M>]>,
-    kept_total: usize,
+    overflow: Box<[VecDeque<M>]>,
+    overflow_total: usize,
 }
 
 impl<M> Inbox<M> {
@@ -146,18 +146,18 @@ impl<M> Inbox<M> {
 impl<M> Outbox<M> {
     /// The outbox of sender number `me`.
     pub(crate) fn new(me: usize, inboxes: Arc<[Inbox<M>]>) -> Self {
-        let kept = inboxes.iter().map(|_| VecDeque::new()).collect();
+        let overflow = inboxes.iter().map(|_| VecDeque::new()).collect();
         Self {
             me,
             inboxes,
-            kept,
-            kept_total: 0,
+            overflow,
+            overflow_total: 0,
         }
     }
 
     /// Sends in order; keeps what does not fit.
     pub(crate) fn send(&mut self, to: usize, message: M) {
-        if !self.kept[to].is_empty() {
+        if !self.overflow[to].is_empty() {
             return self.keep(to, message);
         }
         if let Err(message) = self.inboxes[to].push(message) {
@@ -167,38 +167,38 @@ impl<M> Outbox<M> {
     }
 
     fn keep(&mut self, to: usize, message: M) {
-        self.kept[to].push_back(message);
-        self.kept_total += 1;
+        self.overflow[to].push_back(message);
+        self.overflow_total += 1;
         self.inboxes[to].overflow.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Tries to send what is kept; called when the shard is woken.
     pub(crate) fn retry(&mut self) {
-        if self.kept_total == 0 {
+        if self.overflow_total == 0 {
             return;
         }
-        for to in 0..self.kept.len() {
+        for to in 0..self.overflow.len() {
             self.retry_one(to);
         }
     }
 
     /// How many messages are kept for all others together.
-    pub(crate) fn kept(&self) -> usize {
-        self.kept_total
+    pub(crate) fn overflow(&self) -> usize {
+        self.overflow_total
     }
 
     fn retry_one(&mut self, to: usize) {
-        let kept = &mut self.kept[to];
+        let overflow = &mut self.overflow[to];
         let inbox = &self.inboxes[to];
         let mut said_so = false;
-        while let Some(message) = kept.pop_front() {
+        while let Some(message) = overflow.pop_front() {
             match inbox.push(message) {
                 Ok(()) => {
-                    self.kept_total -= 1;
+                    self.overflow_total -= 1;
                     inbox.overflow.fetch_sub(1, Ordering::Relaxed);
                 }
                 Err(message) => {
-                    kept.push_front(message);
+                    overflow.push_front(message);
                     if said_so {
                         return;
                     }
@@ -209,8 +209,8 @@ impl<M> Outbox<M> {
                 }
             }
         }
-        if kept.is_empty() {
-            kept.shrink_to(16);
+        if overflow.is_empty() {
+            overflow.shrink_to(16);
         }
     }
 }
@@ -255,7 +255,7 @@ mod tests {
                     runtime.block_on(async {
                         for n in 0..MESSAGES {
                             outbox.send(0, (me, n));
-                            while outbox.kept() > 16 {
+                            while outbox.overflow() > 16 {
                                 let mut polled = false;
                                 poll_fn(|context| {
                                     if polled {
@@ -263,7 +263,7 @@ mod tests {
                                     }
                                     polled = true;
                                     let _ = inboxes[me].poll_ready(context, || outbox.retry());
-                                    if outbox.kept() > 16 {
+                                    if outbox.overflow() > 16 {
                                         Poll::Pending
                                     } else {
                                         Poll::Ready(())
@@ -273,7 +273,7 @@ mod tests {
                                 outbox.retry();
                             }
                         }
-                        while outbox.kept() > 0 {
+                        while outbox.overflow() > 0 {
                             outbox.retry();
                             thread::yield_now();
                         }
@@ -395,7 +395,7 @@ mod loom_tests {
                     outbox.send(0, 2);
                     block_on(poll_fn(|context| {
                         let _ = inboxes[1].poll_ready(context, || outbox.retry());
-                        if outbox.kept() == 0 {
+                        if outbox.overflow() == 0 {
                             Poll::Ready(())
                         } else {
                             Poll::Pending

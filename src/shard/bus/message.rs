@@ -130,7 +130,7 @@ pub(crate) enum ToShard {
     /// Say goodbye to everybody.
     Drain,
     /// The server is about to end: read no more, and say whether nothing is underway from there any more.
-    Hush(std::sync::mpsc::Sender<bool>),
+    Quiesce(std::sync::mpsc::Sender<bool>),
 }
 
 /// What the store says of someone who goes on in a room.

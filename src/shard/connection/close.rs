@@ -213,7 +213,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.read_on(id);
             return true;
         }
-        if self.draining {
+        if self.service.drains_until().is_some() {
             self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
         self.written(id);

@@ -260,8 +260,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether this connection is to be read on.
     pub(crate) fn flow(&mut self, id: SessionId) -> Flow {
-        let congested = self.is_congested() || self.local.len() > limits::KEPT_MESSAGES;
-        let hushed = self.hushed;
+        let congested = self.bus.is_congested() || self.bus.is_busy_with_itself();
+        let quiesced = self.service.is_quiesced();
         let private_most = self.private_most();
         let Some(connection) = self.connection(id) else {
             return Flow::Pause;
@@ -274,7 +274,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .as_ref()
             .is_some_and(|session| session.held.is_some() || session.exiting.is_some() || session.deferred.is_some());
         if held
-            || hushed
+            || quiesced
             || connection.claiming.is_some()
             || connection.renaming
             || connection.questions >= limits::QUESTIONS_UNDERWAY

@@ -63,7 +63,7 @@ impl Directs {
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn direct_at_home(&mut self, to: UserName, said: Utterance) {
-        if self.is_congested() || self.has_too_many(&said, &to) {
+        if self.bus.is_congested() || self.has_too_many(&said, &to) {
             return self.answer(said.session, said.id, Reply::Error(too_many()));
         }
         if self.store.is_some() {

@@ -1,4 +1,4 @@
-//! How a shard ends its service: it reads no more, what is underway arrives, and everybody is told goodbye.
+//! How a shard ends its service: it stops reading, what is in flight arrives, and every connection gets its goodbye.
 
 use crate::shard::{
     connection::state::Socket,
@@ -9,20 +9,55 @@ use crate::{
     limits,
 };
 
+/// How far a shard is on its way out. It only moves forward.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Connections are read.
+    #[default]
+    Running,
+    /// Nothing is read any more; what was sent before is still delivered.
+    Quiesced,
+    /// Everybody is being sent away. Connections that do not read have until then, milliseconds.
+    Draining { until_ms: u64 },
+}
+
+impl Service {
+    /// Stops reading; whether it was running.
+    fn quiesce(&mut self) -> bool {
+        let was_running = *self == Self::Running;
+        if was_running {
+            *self = Self::Quiesced;
+        }
+        was_running
+    }
+
+    /// Whether no connection is read.
+    pub(crate) fn is_quiesced(self) -> bool {
+        self != Self::Running
+    }
+
+    /// While everybody is sent away: until when, milliseconds.
+    pub(crate) fn drains_until(self) -> Option<u64> {
+        match self {
+            Self::Running | Self::Quiesced => None,
+            Self::Draining { until_ms } => Some(until_ms),
+        }
+    }
+}
+
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Stops reading, once and for all. Whether nothing is underway from here any more: every request of this shard's
-    /// connections has been answered, and every message to other shards is in their inboxes.
+    /// Stops reading, once and for all. Whether nothing is in flight from here: every request of this shard's connections has
+    /// been answered, and every message to other shards is in their inboxes.
     ///
-    /// When all shards have stopped and have said so twice in a row, all that was said is in the inboxes of those who are to
-    /// hear it: an answer leaves its home in the same turn as the event, and the second time asks the home behind that turn.
-    pub(crate) fn hush(&mut self) -> bool {
-        if !std::mem::replace(&mut self.hushed, true) {
+    /// When all shards have stopped and have said so twice in a row, every message is in the inboxes of all its receivers: an
+    /// answer leaves its owner in the same turn as the event, and the second time asks the owner behind that turn.
+    pub(crate) fn quiesce(&mut self) -> bool {
+        if self.service.quiesce() {
             for (_, connection) in &mut self.connections {
                 connection.paused |= connection.reader.is_some();
             }
         }
-        self.outbox.kept() == 0
-            && self.local.is_empty()
+        self.bus.is_quiet()
             && self.directs.is_empty()
             && self.connections.iter().all(|(_, connection)| {
                 let held = connection
@@ -33,11 +68,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             })
     }
 
-    /// Says goodbye to everybody; those who come later are turned away by the acceptor.
+    /// Says goodbye to everybody; the acceptor turns newcomers away.
     pub(crate) fn drain(&mut self) {
-        self.draining = true;
+        let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
+        self.service = Service::Draining { until_ms };
         self.hand_out_all();
-        self.drain_until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         let ids: Vec<SessionId> = self
             .connections
             .iter()
@@ -49,10 +84,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .collect();
         for id in ids {
             self.guess_dialect(id);
-            // What is in the rings goes out before the goodbye; who does not read it has a moment to begin.
+            // What is in the rings goes out before the goodbye; a peer that does not read has a moment to begin.
             let blocked = self.connection(id).is_some_and(|connection| connection.blocked());
             if blocked {
-                self.watch(id, self.drain_until_ms);
+                self.watch(id, until_ms);
             } else if self.catch_up(id) {
                 self.wait_writable(id);
             } else {

@@ -20,6 +20,7 @@ use std::{
 use slab::Slab;
 
 use crate::shard::{
+    bus::Bus,
     bus::directory::Directory,
     bus::inbox::Outbox,
     bus::message::{Resumed, ToShard},
@@ -27,6 +28,7 @@ use crate::shard::{
     connection::read::Reading,
     connection::state::{Connection, Socket},
     direct::fanout::Directs,
+    engine::drain::Service,
     engine::wheel::Wheel,
     room::ring::{Batch, RoomLog},
     runtime::thread::Standing,
@@ -88,9 +90,7 @@ pub(crate) struct Engine<S, C> {
     /// What is known of connections whose dialect is not certain.
     pub(crate) uncertain: Uncertainties,
     pub(crate) directory: Arc<Directory>,
-    pub(crate) outbox: Outbox<ToShard>,
-    /// Messages to this shard itself.
-    pub(crate) local: VecDeque<ToShard>,
+    pub(crate) bus: Bus,
     /// Names that were claimed, of which sessions are still to be renamed here.
     pub(crate) displacing: Vec<UserName>,
     /// Direct messages to be handed out here.
@@ -116,11 +116,7 @@ pub(crate) struct Engine<S, C> {
     pub(crate) effects: Vec<Effect>,
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
-    pub(crate) draining: bool,
-    /// Nothing is read any more: the server is about to drain.
-    pub(crate) hushed: bool,
-    /// Until when those who do not read may still be given what was said before the drain.
-    pub(crate) drain_until_ms: u64,
+    pub(crate) service: Service,
     pub(crate) stats: Stats,
     /// Where talks are kept, if anywhere.
     pub(crate) store: Option<Store>,
@@ -192,8 +188,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             refused: Default::default(),
             uncertain: Uncertainties::default(),
             directory,
-            outbox,
-            local: VecDeque::new(),
+            bus: Bus::new(me, outbox),
             displacing: Vec::new(),
             directs: Directs::default(),
             refused_mail: VecDeque::new(),
@@ -211,9 +206,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             effects: Vec::new(),
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),
-            draining: false,
-            hushed: false,
-            drain_until_ms: 0,
+            service: Service::default(),
             stats: Stats::default(),
             store: None,
             lost: Vec::new(),
@@ -251,7 +244,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn settle_once(&mut self) {
         loop {
-            while let Some(message) = self.local.pop_front() {
+            while let Some(message) = self.bus.next_local() {
                 self.take(message);
             }
             if self.hand_out() {
@@ -283,14 +276,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Handles one message of another shard.
     pub(crate) fn handle(&mut self, message: ToShard) {
         self.take(message);
-        while let Some(message) = self.local.pop_front() {
+        while let Some(message) = self.bus.next_local() {
             self.take(message);
         }
     }
 
-    /// Tries again to send what other shards had no room for.
-    pub(crate) fn retry_kept(&mut self) {
-        self.outbox.retry();
+    /// Sends what other shards had no room for, as far as they have room now.
+    pub(crate) fn retry_overflow(&mut self) {
+        self.bus.retry();
     }
 
     /// The connection in this place, if it is still the same.
@@ -349,11 +342,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Sends to a shard; to itself at the end of the turn.
     pub(crate) fn send(&mut self, to: ShardId, message: ToShard) {
-        if to == self.me {
-            self.local.push_back(message);
-        } else {
-            self.outbox.send(usize::from(to.0), message);
-        }
+        self.bus.send(to, message);
     }
 
     /// The home of a room.
@@ -371,14 +360,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Whether this shard keeps so much for others that it should not make more.
-    pub(crate) fn is_congested(&self) -> bool {
-        self.outbox.kept() > limits::KEPT_MESSAGES
-    }
-
     /// Whether connections may be read again that waited for other shards.
     pub(crate) fn can_relieve(&self) -> bool {
-        !self.congested.is_empty() && self.outbox.kept() <= limits::KEPT_MESSAGES / 2
+        !self.congested.is_empty() && self.bus.has_relief()
     }
 }
 

@@ -101,8 +101,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 if let Some(silence) = self.silence(speaking.dialect) {
                     next = next.min(last_word(connection) + silence);
                 }
-                if self.draining {
-                    next = next.min(self.drain_until_ms);
+                if let Some(until_ms) = self.service.drains_until() {
+                    next = next.min(until_ms);
                 }
                 if let Some(until) = self.named_until(connection, speaking.dialect) {
                     next = next.min(until);
@@ -202,7 +202,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if unfinished > 0 && now.saturating_sub(unfinished) >= limits::MESSAGE_AGE.as_millis() as u64 {
             return self.close(id, 1008, "a message was begun and not finished", End::Unfinished);
         }
-        if self.draining && now >= self.drain_until_ms {
+        if self.service.drains_until().is_some_and(|until_ms| now >= until_ms) {
             return self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
         if exiting && now.saturating_sub(last_word(connection)) >= limits::LINGER.as_millis() as u64 {

@@ -101,7 +101,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 false
             }
         };
-        if held_back || self.is_congested() || self.directory.events.most() > self.settings.underway_bytes {
+        if held_back || self.bus.is_congested() || self.directory.events.most() > self.settings.underway_bytes {
             if retry != Retry::Never && self.home.has(&room, session) {
                 self.refused.insert(session);
             }

@@ -72,9 +72,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 // Nobody waits any more: the probe timed out.
                 let _ = answer.send(self.me);
             }
-            ToShard::Hush(answer) => {
+            ToShard::Quiesce(answer) => {
                 // Nobody waits any more: the drain has gone on without an answer.
-                let _ = answer.send(self.hush());
+                let _ = answer.send(self.quiesce());
             }
             ToShard::Drain => self.drain(),
         }

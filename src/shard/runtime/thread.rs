@@ -343,7 +343,7 @@ impl Local {
         loop {
             poll_fn(|context| {
                 // A wake may mean that a shard that was full has room.
-                match inbox.poll_ready(context, || self.turn(Engine::retry_kept)) {
+                match inbox.poll_ready(context, || self.turn(Engine::retry_overflow)) {
                     Poll::Pending if arrivals.is_empty() && stored.is_empty() && answers.is_empty() => Poll::Pending,
                     Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
                 }

@@ -312,7 +312,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Outcome::Answered { ticket, answer } => self.store_answered(ticket, answer),
             Outcome::Unanswered { ticket, ask, why } => self.store_unanswered(ticket, &ask, &why),
         }
-        while let Some(message) = self.local.pop_front() {
+        while let Some(message) = self.bus.next_local() {
             self.take(message);
         }
     }

@@ -52,7 +52,7 @@ impl World {
         });
         self.inboxes[shard].feed_starved(&self.inboxes);
         for sender in 0..self.engines.len() {
-            self.turn(sender, Engine::retry_kept);
+            self.turn(sender, Engine::retry_overflow);
         }
         true
     }
@@ -181,7 +181,7 @@ impl World {
         assert_eq!(self.directory.events.most(), 0, "bytes under way to nobody");
         assert_eq!(self.directory.directs.most(), 0, "direct messages under way to nobody");
         for engine in &self.engines {
-            assert!(engine.local.is_empty() && engine.dirty.is_empty() && engine.congested.is_empty());
+            assert!(engine.bus.is_quiet() && engine.dirty.is_empty() && engine.congested.is_empty());
             assert!(engine.directs.is_empty());
             assert!(engine.gatherings.is_empty());
             assert!(engine.refused.iter().all(|session| live.contains(session)));

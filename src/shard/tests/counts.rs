@@ -71,11 +71,11 @@ fn the_overflow_of_a_shard_is_what_does_not_fit_its_inbox() {
     let ada = world.user(0, "ada");
     world.join(ada, &room);
     world.calm();
-    let said = limits::KEPT_MESSAGES / 2;
+    let said = limits::OVERFLOW_MESSAGES / 2;
     for n in 0..said {
         world.talk(ada, &room, &format!("{n}"));
     }
-    assert_eq!(world.overflow(), [0, world.engines[0].outbox.kept()]);
+    assert_eq!(world.overflow(), [0, world.engines[0].bus.overflow()]);
     assert!(world.overflow()[1] > 0);
     world.calm();
     assert_eq!(world.overflow(), [0, 0]);

@@ -165,7 +165,7 @@ fn a_drain_hands_out_what_waits_before_the_goodbye() {
     }
     world.turn(0, |engine| {
         let (answer, answers) = std::sync::mpsc::channel();
-        engine.handle(crate::shard::ToShard::Hush(answer));
+        engine.handle(crate::shard::ToShard::Quiesce(answer));
         assert!(!answers.recv().unwrap(), "all is said to be handed out");
         engine.handle(crate::shard::ToShard::Drain);
     });

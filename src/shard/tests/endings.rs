@@ -236,19 +236,19 @@ fn nothing_is_read_once_the_server_is_about_to_drain_and_what_was_read_is_waited
     let members = world.members("tea", ["ada", "bob", "eve"]);
     let home = usize::from(world.engine(members[0]).home_of(&RoomName::parse("tea").unwrap()).0);
     let [at_home, talker, other] = [home, (home + 1) % 3, (home + 2) % 3].map(|shard| members[shard]);
-    let hush = |world: &mut World| {
+    let quiesce = |world: &mut World| {
         let (answer, answers) = mpsc::channel();
         for shard in 0..3 {
             let answer = answer.clone();
-            world.turn(shard, |engine| engine.handle(ToShard::Hush(answer)));
+            world.turn(shard, |engine| engine.handle(ToShard::Quiesce(answer)));
         }
         answers.try_iter().filter(|quiet| *quiet).count()
     };
     world.talk(talker, "tea", "on its way");
-    assert_eq!(hush(&mut world), 2, "the talker's shard waits for the answer");
+    assert_eq!(quiesce(&mut world), 2, "the talker's shard waits for the answer");
     world.talk(other, "tea", "not read any more");
     world.calm();
-    assert_eq!(hush(&mut world), 3);
+    assert_eq!(quiesce(&mut world), 3);
     for shard in 0..3 {
         world.turn(shard, |engine| engine.handle(ToShard::Drain));
     }

@@ -178,9 +178,9 @@ fn full_inboxes_stop_the_reading_and_everything_arrives_once_they_are_emptied() 
         }
     }
     // Each client may say one thing more before it is seen that too much is kept.
-    let kept = world.engines[0].outbox.kept();
+    let kept = world.engines[0].bus.overflow();
     assert!(
-        kept <= limits::KEPT_MESSAGES + 1 + clients.len(),
+        kept <= limits::OVERFLOW_MESSAGES + 1 + clients.len(),
         "{kept} messages are kept"
     );
     assert!(clients.iter().any(|client| world.is_held_up(*client)));
@@ -214,9 +214,9 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
     engine.begin();
     engine.receive(id, &mut flood);
     assert!(
-        engine.local.len() <= limits::KEPT_MESSAGES + 201,
+        engine.bus.local().len() <= limits::OVERFLOW_MESSAGES + 201,
         "{} messages at once",
-        engine.local.len()
+        engine.bus.local().len()
     );
     world.calm();
     assert_eq!(world.users("room 7").0, ["ada 2"]);

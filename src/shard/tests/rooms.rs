@@ -235,7 +235,7 @@ fn who_watches_a_user_is_told_when_that_user_takes_another_name() {
     for (id, command) in ids.into_iter().zip(commands) {
         engine.request(id, Request { id: None, command });
     }
-    let told = engine.local.iter().any(|message| {
+    let told = engine.bus.local().any(|message| {
         matches!(message, ToShard::Tell { session, reply } if *session == ids[0] && matches!(**reply, Reply::PeerWent { .. }))
     });
     assert!(told);
