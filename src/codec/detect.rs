@@ -8,10 +8,11 @@
 use std::time::Duration;
 
 use super::{
-    Handshake, Message,
+    Message,
+    handshake::Handshake,
     handshake::header_value,
     json::object,
-    protobuf::{EXIT, LIST, TALK, fields},
+    legacy::protobuf::{EXIT, LIST, TALK, first_three},
 };
 use crate::limits;
 
@@ -182,21 +183,7 @@ pub fn from_first_message(handshake: &Handshake, message: Message<'_>) -> (&'sta
 }
 
 fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(&'static str, Why)> {
-    let mut strings: [&[u8]; 3] = [b""; 3];
-    for (seen, field) in fields(bytes).enumerate() {
-        let field = field.ok()?;
-        if seen > limits::LEGACY_LIST_ENTRIES {
-            return None;
-        }
-        if let Some(bytes) = field.bytes
-            && let Some(slot) = usize::try_from(field.number)
-                .ok()
-                .and_then(|n| strings.get_mut(n.wrapping_sub(1)))
-        {
-            *slot = bytes;
-        }
-    }
-    let [first, second, third] = strings;
+    let [first, second, third] = first_three(bytes)?;
     let name = handshake.username.as_deref().map(header_value);
     let is_name = |text: &[u8]| !text.is_empty() && name.as_deref() == Some(text);
     let number = matches!(first, b"1" | b"2" | b"3");

@@ -2,7 +2,7 @@
 //!
 //! An event has one place for the frames of each encoding, so this number must never lag behind the table.
 
-use super::TABLE;
+use super::table::TABLE;
 
 /// How a member sees events: a dialect, and one of that dialect's encodings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,12 +1,36 @@
 //! What a handshake says about its user: names in the query and in headers, percent-encoded or raw.
 
+use std::net::SocketAddr;
+
 use percent_encoding::percent_decode;
 
-use super::{Asked, Fault, Handshake};
-use crate::{
-    chat::{Command, Hello, NameFault, Request, RoomName, Since, UserName, World},
-    limits,
-};
+/// What a client said of itself before its first message.
+#[derive(Debug, Clone)]
+pub struct Handshake {
+    /// Where it comes from (after `X-Forwarded-For` or the PROXY protocol, where those are believed).
+    pub peer: SocketAddr,
+    /// The raw query of the request, without `?`; percent-encoded or raw UTF-8.
+    pub query: Vec<u8>,
+    /// The raw bytes of the header `login-username`, if any.
+    pub login_username: Option<Vec<u8>>,
+    /// The raw bytes of the header `username`, if any.
+    pub username: Option<Vec<u8>>,
+    /// What made the handshake.
+    pub client: Client,
+    /// The number of the listener that it came through.
+    pub listener: usize,
+    /// The subprotocol agreed on, if any.
+    pub subprotocol: Option<&'static str>,
+}
+
+/// What kind of program made a handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Client {
+    /// A page: browsers send the header `Origin`.
+    Page,
+    /// Anything else.
+    Program,
+}
 
 impl Handshake {
     /// The first value of a query parameter; see [`query_value`].
@@ -30,52 +54,6 @@ pub(super) fn header_value(raw: &[u8]) -> Vec<u8> {
     percent_decode(raw).collect()
 }
 
-/// The requests that a handshake amounts to: a hello, and a join of the lobby. `None` or nothing but white space: the server
-/// chooses the name.
-pub(super) fn introduction<T>(name: Option<Vec<u8>>, asked: &mut Asked<T>) -> Result<Vec<Request>, Fault> {
-    let name = match name {
-        Some(bytes) => {
-            let text = String::from_utf8(bytes).map_err(|_| Fault::Close(1008, "the user name is not UTF-8"))?;
-            parse_given(&text)?
-        }
-        None => None,
-    };
-    let hello = Command::Hello(Hello {
-        name,
-        ..Hello::default()
-    });
-    let join = Command::Join {
-        room: RoomName::lobby(),
-        since: Since::Now,
-    };
-    Ok([hello, join]
-        .map(|command| Request {
-            id: Some(asked.next_id()),
-            command,
-        })
-        .into())
-}
-
-/// A name as a client gives it, in a dialect without errors; `None` for nothing but white space.
-pub(super) fn parse_given(text: &str) -> Result<Option<UserName>, Fault> {
-    match World::Common.user(text) {
-        Ok(name) => Ok(Some(name)),
-        Err(NameFault::Empty) => Ok(None),
-        Err(NameFault::Long { .. }) => {
-            const { assert!(limits::NAME_CHARS == 64, "the reason below says 64") };
-            Err(Fault::Close(1008, "the user name is longer than 64 characters"))
-        }
-        Err(NameFault::Forbidden { .. }) => Err(Fault::Close(
-            1008,
-            "the user name holds a character that cannot be shown",
-        )),
-        Err(NameFault::Marked) => Err(Fault::Close(
-            1008,
-            "the user name begins with ⟦, as only names of apps do",
-        )),
-    }
-}
-
 fn query_decode(raw: &[u8]) -> Vec<u8> {
     let spaced: Vec<u8> = raw
         .iter()
@@ -88,7 +66,6 @@ fn query_decode(raw: &[u8]) -> Vec<u8> {
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::codec::Client;
 
     /// A handshake that says nothing.
     pub(in crate::codec) fn silent() -> Handshake {
@@ -116,14 +93,6 @@ pub(super) mod tests {
         Handshake {
             username: Some(username.to_vec()),
             ..silent()
-        }
-    }
-
-    /// The name in the hello of an opening.
-    pub(in crate::codec) fn hello_name(opening: &[Request]) -> Option<&str> {
-        match &opening[0].command {
-            Command::Hello(hello) => hello.name.as_ref().map(UserName::as_str),
-            other => panic!("{other:?} is no hello"),
         }
     }
 
@@ -155,29 +124,5 @@ pub(super) mod tests {
         assert_eq!(header_value(b"a+b%20c"), b"a+b c");
         assert_eq!(header_value("张三".as_bytes()), "张三".as_bytes());
         assert_eq!(header_value(b"%E5%BC%A0"), "张".as_bytes());
-    }
-
-    #[test]
-    fn a_name_that_breaks_the_rules_closes_with_1008_and_a_short_reason() {
-        let mut asked = Asked::<()>::new();
-        let long = "x".repeat(300).into_bytes();
-        for bad in [
-            b"a\0b".to_vec(),
-            b"a\nb".to_vec(),
-            b"\xff\xfe".to_vec(),
-            "\u{202E}nimda".into(),
-            "⟦2⟧72".into(),
-            long,
-        ] {
-            match introduction(Some(bad.clone()), &mut asked) {
-                Err(Fault::Close(1008, reason)) => assert!(reason.len() <= limits::CONTROL_PAYLOAD_BYTES - 2),
-                other => panic!("{bad:?} gave {other:?}"),
-            }
-        }
-        assert_eq!(
-            hello_name(&introduction(Some(b" ".to_vec()), &mut asked).unwrap()),
-            None
-        );
-        assert_eq!(hello_name(&introduction(None, &mut asked).unwrap()), None);
     }
 }

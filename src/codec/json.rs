@@ -6,7 +6,7 @@ use crate::limits;
 
 /// Whether arrays and objects are nested at most `max` deep. Looks at brackets outside strings alone: what is not JSON may
 /// pass, and is the parser's to refuse. Allocates nothing, one pass.
-pub fn depth_within(bytes: &[u8], max: usize) -> bool {
+pub(super) fn depth_within(bytes: &[u8], max: usize) -> bool {
     let mut depth = 0usize;
     let mut in_string = false;
     let mut escaped = false;

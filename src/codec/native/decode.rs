@@ -2,13 +2,13 @@
 //!
 //! Every refusal names the field as it is written in the schema, what was seen, the bound and the way out.
 
-use std::sync::Arc;
+use std::{num::NonZeroU64, sync::Arc};
 
-use super::quoted;
+use super::refusals::quoted;
 use crate::{
     chat::{
-        ClientId, Command, Conversation, ErrorCode, Hello, Key, ListOrder, Page, Position, Refusal, ResumeFrom,
-        RoomName, Since, TalkKind, UserName,
+        ClientId, Command, Conversation, ErrorCode, Hello, Key, ListOrder, Page, Position, Refusal, RequestId,
+        ResumeFrom, RoomName, Since, TalkKind, UserName,
     },
     limits,
     proto::{
@@ -80,6 +80,11 @@ pub(super) fn command(asked: Asked) -> Result<Command, Refusal> {
         Asked::Ping(plaza::Ping {}) => Command::Ping,
         Asked::Exit(plaza::Exit {}) => Command::Exit,
     })
+}
+
+/// An id; 0 is none.
+pub(super) fn request_id(id: u64) -> Result<RequestId, Refusal> {
+    number("id", id).map(NonZeroU64::new)
 }
 
 /// A number that JSON can hold too.

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::heartbeat_ms;
 use crate::{
     chat::{
         Conversation, Direct, Happening, HistoryPage, Joined, Refusal, Reply, RoomEntry, RoomName, Talk, TalkKind,
@@ -205,7 +204,7 @@ fn welcome(welcome: &Welcome) -> plaza::Welcome {
         session: welcome.session.to_string(),
         name: welcome.name.to_string(),
         key: welcome.key.clone().unwrap_or_default(),
-        heartbeat_ms: heartbeat_ms(welcome.heartbeat),
+        heartbeat_ms: u32::try_from(welcome.heartbeat.as_millis()).unwrap_or(u32::MAX),
         limits: Some(plaza::Limits {
             message_bytes: small(limits::NATIVE_MESSAGE_BYTES),
             text_bytes: small(limits::TEXT_BYTES),

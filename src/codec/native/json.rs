@@ -9,10 +9,13 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{REQUESTS, decode, no_request, quoted, request_id, two_requests, unknown_request};
+use super::{
+    decode::{self, request_id},
+    refusals::{REQUESTS, no_request, quoted, two_requests, unknown_request},
+};
 use crate::{
     chat::{ErrorCode, Refusal, RequestId},
-    codec::Fault,
+    codec::{Fault, json::depth_within},
     limits,
     proto::{
         KIND_WORDS,
@@ -44,7 +47,12 @@ fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<As
             ))
         })?;
     // Only now, so that the refusal has the id: stepping over values does not recurse, looking into them might.
-    bound_depth(message)?;
+    if !depth_within(message.as_bytes(), limits::JSON_DEPTH) {
+        return Err(ErrorCode::Malformed.because(format!(
+            "the message is nested more than {} deep; no request needs more than 4",
+            limits::JSON_DEPTH
+        )));
+    }
     if let Some(refusal) = envelope.id_refusal.take() {
         return Err(refusal);
     }
@@ -461,37 +469,4 @@ fn wrong_type(field: &str, value: &RawValue, expected: &str) -> Refusal {
 
 fn unreadable(field: &str, fault: &serde_json::Error) -> Refusal {
     ErrorCode::Malformed.because(format!("{field} cannot be read: {fault}; send JSON as in RFC 8259"))
-}
-
-/// Refuses what is nested too deeply before anything looks into it.
-fn bound_depth(message: &str) -> Result<(), Refusal> {
-    let mut depth = 0usize;
-    let mut in_text = false;
-    let mut escaped = false;
-    for byte in message.bytes() {
-        if in_text {
-            match byte {
-                _ if escaped => escaped = false,
-                b'\\' => escaped = true,
-                b'"' => in_text = false,
-                _ => {}
-            }
-            continue;
-        }
-        match byte {
-            b'"' => in_text = true,
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > limits::JSON_DEPTH {
-                    return Err(ErrorCode::Malformed.because(format!(
-                        "the message is nested more than {} deep; no request needs more than 4",
-                        limits::JSON_DEPTH
-                    )));
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -10,15 +10,14 @@
 mod decode;
 mod encode;
 mod json;
-mod lent;
+mod message;
 mod protobuf;
+mod refusals;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
-
 use crate::{
-    chat::{ErrorCode, Happening, Refusal, Reply, Request, RequestId, RoomName},
+    chat::{ErrorCode, Happening, Reply, Request, RequestId, RoomName},
     codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile, Reach, ReservedName},
     limits,
     proto::plaza,
@@ -120,7 +119,7 @@ impl Codec for NativeCodec {
 
     fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
         if let (Form::Json, Reply::Replayed { room, talk }) = (self.form, reply) {
-            return lent::message(id, room, talk, out);
+            return message::write(id, room, talk, out);
         }
         if let Some(event) = encode::reply(reply) {
             let id = id.map_or(0, std::num::NonZeroU64::get);
@@ -155,55 +154,4 @@ fn wrong_form(seen: &str, spoken: &str, other: &str) -> Fault {
          connecting to speak the other form"
     );
     Fault::Refused(None, ErrorCode::Malformed.because(text))
-}
-
-/// What an error repeats of something that a client sent: its beginning, quoted, with nothing in it that a terminal or a
-/// log would act on.
-fn quoted(seen: &str) -> String {
-    let mut shown: String = seen.chars().take(limits::ECHO_CHARS).collect();
-    if shown.len() < seen.len() {
-        shown.push('…');
-    }
-    format!("{shown:?}")
-}
-
-/// The requests of the schema, in the order of their field numbers, which begin at [`FIRST_REQUEST`].
-const REQUESTS: [&str; 16] = [
-    "hello", "join", "leave", "talk", "direct", "users", "rooms", "topic", "rename", "history", "search", "read",
-    "unread", "typing", "ping", "exit",
-];
-/// The field number of the first request.
-const FIRST_REQUEST: u32 = 2;
-
-/// A message that holds no request at all.
-fn no_request() -> Refusal {
-    ErrorCode::Malformed.because(format!(
-        "the message holds no request; it must hold exactly one of {}",
-        REQUESTS.join(", ")
-    ))
-}
-
-/// A message that holds two.
-fn two_requests(first: &str, second: &str) -> Refusal {
-    ErrorCode::Malformed.because(format!(
-        "the message holds two requests, {first} and {second}; send one message for each"
-    ))
-}
-
-/// A message that holds one that this server does not know.
-fn unknown_request(seen: &str) -> Refusal {
-    ErrorCode::UnknownRequest.because(format!(
-        "the request {seen} is not known here; known are {}",
-        REQUESTS.join(", ")
-    ))
-}
-
-/// An id, checked.
-fn request_id(id: u64) -> Result<RequestId, Refusal> {
-    decode::number("id", id).map(std::num::NonZeroU64::new)
-}
-
-/// The pace that clients are told.
-fn heartbeat_ms(pace: Duration) -> u32 {
-    u32::try_from(pace.as_millis()).unwrap_or(u32::MAX)
 }

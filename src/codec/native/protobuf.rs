@@ -6,10 +6,16 @@
 
 use prost::Message;
 
-use super::{FIRST_REQUEST, REQUESTS, decode, no_request, request_id, two_requests, unknown_request};
+use super::{
+    decode::{self, request_id},
+    refusals::{FIRST_REQUEST, REQUESTS, no_request, two_requests, unknown_request},
+};
 use crate::{
     chat::{ErrorCode, Refusal, RequestId},
-    codec::Fault,
+    codec::{
+        Fault,
+        protobuf::{Field, Fields, Torn, Value},
+    },
     proto::plaza::{self, client_message::Request as Asked},
 };
 
@@ -28,7 +34,7 @@ pub(super) fn read(message: &[u8]) -> Result<(RequestId, Asked), Fault> {
 fn read_request(message: &[u8], id: &mut RequestId) -> Result<Asked, Refusal> {
     let mut request: Option<(u32, &[u8])> = None;
     let mut unknown = None;
-    for field in (Fields { message, at: 0 }) {
+    for field in fields(message) {
         let (number, value) = field?;
         match (number, value) {
             (ID, Value::Varint(seen)) => *id = request_id(seen)?,
@@ -104,87 +110,21 @@ fn parse<M: Message + Default>(request: &str, body: &[u8]) -> Result<M, Refusal>
 
 fn count_resume(hello: &[u8]) -> Result<(), Refusal> {
     let mut positions = 0;
-    for field in (Fields { message: hello, at: 0 }) {
+    for field in fields(hello) {
         positions += usize::from(field?.0 == RESUME);
     }
     decode::resume_count(positions)
 }
 
 /// The fields of one message, not of those inside it.
-struct Fields<'a> {
-    message: &'a [u8],
-    at: usize,
-}
-
-enum Value<'a> {
-    Varint(u64),
-    Bytes(&'a [u8]),
-    Fixed,
-}
-
-impl<'a> Iterator for Fields<'a> {
-    type Item = Result<(u32, Value<'a>), Refusal>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.message.len() {
-            return None;
-        }
-        let begin = self.at;
-        let field = self.field().ok_or_else(|| {
-            // What follows cannot be told apart any more.
-            self.at = self.message.len();
+fn fields(message: &[u8]) -> impl Iterator<Item = Result<Field<'_>, Refusal>> {
+    let bytes = message.len();
+    Fields::of(message).map(move |field| {
+        field.map_err(|Torn { at }| {
             ErrorCode::Malformed.because(format!(
-                "the field at byte {begin} of {} is cut off or no protobuf field; encode the message as in \
-                 plaza/v1/chat.proto",
-                self.message.len()
+                "the field at byte {at} of {bytes} is cut off or no protobuf field; encode the message as in \
+                 plaza/v1/chat.proto"
             ))
-        });
-        Some(field)
-    }
-}
-
-impl<'a> Fields<'a> {
-    fn field(&mut self) -> Option<(u32, Value<'a>)> {
-        let key = u32::try_from(self.varint()?).ok()?;
-        let number = key >> 3;
-        if number == 0 {
-            return None;
-        }
-        let value = match key & 7 {
-            0 => Value::Varint(self.varint()?),
-            1 => self.skip(8).map(|_| Value::Fixed)?,
-            2 => {
-                let length = usize::try_from(self.varint()?).ok()?;
-                Value::Bytes(self.skip(length)?)
-            }
-            5 => self.skip(4).map(|_| Value::Fixed)?,
-            // Groups are older than proto3 and stand in no schema of ours; 6 and 7 are nothing at all.
-            _ => return None,
-        };
-        Some((number, value))
-    }
-
-    fn varint(&mut self) -> Option<u64> {
-        let mut value = 0u64;
-        for place in 0..10 {
-            let byte = *self.message.get(self.at)?;
-            self.at += 1;
-            // The tenth byte has room for one bit.
-            if place == 9 && byte > 1 {
-                return None;
-            }
-            value |= u64::from(byte & 0x7F) << (7 * place);
-            if byte < 0x80 {
-                return Some(value);
-            }
-        }
-        None
-    }
-
-    fn skip(&mut self, length: usize) -> Option<&'a [u8]> {
-        let end = self.at.checked_add(length)?;
-        let bytes = self.message.get(self.at..end)?;
-        self.at = end;
-        Some(bytes)
-    }
+        })
+    })
 }

@@ -1,6 +1,6 @@
 //! What clients are told.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use plaza_client::Wire;
 

@@ -8,24 +8,24 @@
 //! has no errors, so a message that cannot be read closes the connection; what the chat itself refuses is said as a talk of
 //! the server's.
 
-use prost::Message as _;
-
 use super::{
-    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
-    handshake::{header_value, introduction},
-    protobuf::{EXIT, LIST, SYSTEM, TALK, mapped, parse, shown, shown_direct, talk_in_lobby, whole_list},
+    asked::Asked,
+    lobby::{introduction, talk_in_lobby, whole_list},
+    names::{SYSTEM, line, mapped, shown},
+    protobuf::{EXIT, LIST, TALK, parse},
 };
 use crate::{
     chat::{Command, Happening, ListOrder, Reply, Request, RequestId, RoomName},
+    codec::{Codec, Dialect, Fault, Frames, Handshake, Message, Profile, handshake::header_value},
     proto::chatroom::ChatRoomRequest as Wire,
 };
 
 /// The dialect of document 002.
 #[derive(Debug)]
-pub struct Chatroom;
+pub(crate) struct Chatroom;
 
 /// One connection.
-struct Connection {
+struct ChatroomCodec {
     given: Option<Vec<u8>>,
     asked: Asked<()>,
 }
@@ -43,7 +43,7 @@ impl Dialect for Chatroom {
     }
 
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
-        Box::new(Connection {
+        Box::new(ChatroomCodec {
             given: handshake.username.as_deref().map(header_value),
             asked: Asked::new(),
         })
@@ -65,7 +65,7 @@ impl Dialect for Chatroom {
     }
 }
 
-impl Codec for Connection {
+impl Codec for ChatroomCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
         introduction(self.given.take(), &mut self.asked)
     }
@@ -84,59 +84,38 @@ impl Codec for Connection {
     }
 
     fn encode(&mut self, _id: RequestId, reply: &Reply, out: &mut Frames) {
-        match reply {
-            Reply::UserPage { users, .. } => {
-                let wire = Wire {
-                    r#type: LIST.into(),
-                    user_list: mapped(&users.names),
-                    ..Wire::default()
-                };
-                out.binary(&wire.encode_to_vec());
-            }
-            Reply::Replayed { talk, .. } => say(&shown(&talk.from), &talk.text, out),
-            Reply::Direct(direct) => say(&shown_direct(direct), &direct.talk.text, out),
-            Reply::System { text } => say(SYSTEM, text, out),
-            Reply::Error(refusal) => say(SYSTEM, &refusal.text, out),
-            Reply::Greeting { .. }
-            | Reply::Welcome(_)
-            | Reply::Joined(_)
-            | Reply::Left { .. }
-            | Reply::Ack { .. }
-            | Reply::RoomPage { .. }
-            | Reply::TopicSet { .. }
-            | Reply::Renamed { .. }
-            | Reply::History(_)
-            | Reply::Search { .. }
-            | Reply::ReadMark { .. }
-            | Reply::UnreadList(_)
-            | Reply::TypingTo { .. }
-            | Reply::PeerWent { .. }
-            | Reply::Gap { .. }
-            | Reply::Pong { .. }
-            | Reply::Goodbye { .. } => {}
+        if let Reply::UserPage { users, .. } = reply {
+            out.protobuf(&Wire {
+                r#type: LIST.into(),
+                user_list: mapped(&users.names),
+                ..Wire::default()
+            });
+        } else if let Some((name, text)) = line(reply) {
+            say(&name, text, out);
         }
     }
 }
 
 fn say(name: &str, content: &str, out: &mut Frames) {
-    let wire = Wire {
+    out.protobuf(&Wire {
         r#type: TALK.into(),
         user_name: name.into(),
         content: content.into(),
         ..Wire::default()
-    };
-    out.binary(&wire.encode_to_vec());
+    });
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use prost::Message as _;
+
     use super::*;
     use crate::{
         chat::Departure,
         codec::{
-            handshake::tests::{hello_name, silent, with_header},
-            protobuf::tests::malformed,
+            handshake::tests::{silent, with_header},
+            legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
             testing::{direct, frames, names, refusal, talk, went},
         },
     };

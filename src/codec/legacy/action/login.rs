@@ -3,7 +3,7 @@
 use serde_json::value::RawValue;
 
 use super::{
-    Connection, DEFAULT_GROUP, ONE_TO_ONE, Session, Target, read,
+    ActionCodec, DEFAULT_GROUP, ONE_TO_ONE, Session, Target, read,
     wire::{Code, LoginData, given},
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     limits,
 };
 
-impl Connection {
+impl ActionCodec {
     pub(super) fn log_in(
         &mut self,
         seq: String,

@@ -8,17 +8,17 @@
 
 use std::net::IpAddr;
 
-use prost::Message as _;
-
 use super::{
-    Asked, Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
     addresses::{Addresses, Entry},
-    handshake::{header_value, introduction},
-    protobuf::{SYSTEM, joined, parse, shown, shown_direct, talk_in_lobby, whole_list},
+    asked::Asked,
+    lobby::{introduction, talk_in_lobby, whole_list},
+    names::{SYSTEM, joined, line, shown},
+    protobuf::parse,
 };
 use crate::{
-    chat::{
-        Command, Departure, ErrorCode, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, Talk, UserName,
+    chat::{Command, Departure, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, Talk, UserName},
+    codec::{
+        Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, handshake::header_value,
     },
     limits,
     proto::communication::Communication as Wire,
@@ -26,13 +26,13 @@ use crate::{
 
 /// The dialect of document 000.
 #[derive(Debug)]
-pub struct Communication {
+pub(crate) struct Communication {
     /// Where its users write from, if they are to see that of each other.
     addresses: Option<&'static Addresses>,
 }
 
 /// One connection; remembers which `Type` each unanswered list was asked with, for the answer repeats it.
-struct Connection {
+struct CommunicationCodec {
     addresses: Option<&'static Addresses>,
     entry: Entry,
     name: Option<Vec<u8>>,
@@ -42,7 +42,7 @@ struct Connection {
 
 impl Communication {
     /// As the reference: nobody sees an address.
-    pub const DEFAULT: Self = Self { addresses: None };
+    pub(crate) const DEFAULT: Self = Self { addresses: None };
 }
 
 impl Dialect for Communication {
@@ -74,7 +74,7 @@ impl Dialect for Communication {
         .into_iter()
         .flatten()
         .find(|name| !name.is_empty());
-        Box::new(Connection {
+        Box::new(CommunicationCodec {
             addresses: self.addresses,
             entry: Entry::new(self.addresses),
             name,
@@ -92,15 +92,12 @@ impl Dialect for Communication {
                 ..
             } => {
                 let user = shown(user);
-                write(
-                    Wire {
-                        r#type: EXIT.into(),
-                        msg: format!("{user}out"),
-                        username: user.into(),
-                        ..Wire::default()
-                    },
-                    out,
-                );
+                out.protobuf(&Wire {
+                    r#type: EXIT.into(),
+                    msg: format!("{user}out"),
+                    username: user.into(),
+                    ..Wire::default()
+                });
             }
             Happening::Roster { users } if encoding == PROGRAM => list(LIST.into(), &users.names, out),
             Happening::System { text } => say(SYSTEM, text, None, out),
@@ -119,7 +116,7 @@ impl Dialect for Communication {
     }
 }
 
-impl Codec for Connection {
+impl Codec for CommunicationCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
         introduction(self.name.take(), &mut self.asked)
     }
@@ -133,10 +130,7 @@ impl Codec for Connection {
                 if wire.r#type.len() > limits::LEGACY_ECHO_BYTES {
                     return Err(Fault::Close(1008, "the Type is longer than 64 bytes"));
                 }
-                if self.asked.is_full() {
-                    return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY_LISTS)));
-                }
-                (Some(self.asked.ask(wire.r#type)?), whole_list(ListOrder::Name))
+                (self.asked.ask_for_list(wire.r#type)?, whole_list(ListOrder::Name))
             }
         };
         requests.push(Request { id, command });
@@ -151,28 +145,14 @@ impl Codec for Connection {
                 list(kind, &users.names, out);
             }
             Reply::Replayed { talk, .. } => say_talk(talk, self.addresses, out),
-            Reply::Direct(direct) => say(&shown_direct(direct), &direct.talk.text, None, out),
-            Reply::System { text } => say(SYSTEM, text, None, out),
-            Reply::Error(refusal) => {
-                self.asked.take(id);
-                say(SYSTEM, &refusal.text, None, out);
+            reply => {
+                if matches!(reply, Reply::Error(_)) {
+                    self.asked.take(id);
+                }
+                if let Some((name, text)) = line(reply) {
+                    say(&name, text, None, out);
+                }
             }
-            Reply::Greeting { .. }
-            | Reply::Joined(_)
-            | Reply::Left { .. }
-            | Reply::Ack { .. }
-            | Reply::RoomPage { .. }
-            | Reply::TopicSet { .. }
-            | Reply::Renamed { .. }
-            | Reply::History(_)
-            | Reply::Search { .. }
-            | Reply::ReadMark { .. }
-            | Reply::UnreadList(_)
-            | Reply::TypingTo { .. }
-            | Reply::PeerWent { .. }
-            | Reply::Gap { .. }
-            | Reply::Pong { .. }
-            | Reply::Goodbye { .. } => {}
         }
     }
 
@@ -199,36 +179,26 @@ fn say_talk(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
 }
 
 fn say(name: &str, text: &str, from: Option<IpAddr>, out: &mut Frames) {
-    write(
-        Wire {
-            r#type: TALK.into(),
-            msg: format!("{name}:{text}"),
-            username: name.into(),
-            ip: from.map(|from| from.to_string()).unwrap_or_default(),
-            ..Wire::default()
-        },
-        out,
-    );
+    out.protobuf(&Wire {
+        r#type: TALK.into(),
+        msg: format!("{name}:{text}"),
+        username: name.into(),
+        ip: from.map(|from| from.to_string()).unwrap_or_default(),
+        ..Wire::default()
+    });
 }
 
 fn list(kind: String, users: &[UserName], out: &mut Frames) {
-    write(
-        Wire {
-            r#type: kind,
-            msg: joined(users),
-            userlist: users.iter().map(|name| shown(name).into_owned()).collect(),
-            ..Wire::default()
-        },
-        out,
-    );
-}
-
-fn write(wire: Wire, out: &mut Frames) {
-    out.binary(&wire.encode_to_vec());
+    out.protobuf(&Wire {
+        r#type: kind,
+        msg: joined(users),
+        userlist: users.iter().map(|name| shown(name).into_owned()).collect(),
+        ..Wire::default()
+    });
 }
 
 /// For pages, and for programs.
-pub const ENCODINGS: usize = 2;
+pub(crate) const ENCODINGS: usize = 2;
 const PAGE: usize = 0;
 const PROGRAM: usize = 1;
 const TALK: &str = "1";
@@ -236,15 +206,16 @@ const EXIT: &str = "2";
 const LIST: &str = "3";
 /// A talk with exactly this text asks for the list.
 const LIST_WORD: &str = "userlist";
-const TOO_MANY_LISTS: &str = "more than 1,024 lists were asked for and not yet sent; wait for them";
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use prost::Message as _;
+
     use super::*;
     use crate::codec::{
-        handshake::tests::{hello_name, silent, with_header, with_query},
-        protobuf::tests::malformed,
+        handshake::tests::{silent, with_header, with_query},
+        legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
         testing::{all, direct, frames, names, refusal, talk, went},
     };
 

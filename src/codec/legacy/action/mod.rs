@@ -23,14 +23,16 @@ use serde_json::value::RawValue;
 pub use self::settings::{GROUP_PREFIX, Settings};
 use self::wire::{Code, HeartbeatData, Incoming, Push, SendData, given, kind, kind_name, respond};
 use super::{
-    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, Reach, ReservedName,
-    json::object,
-    protobuf::{SYSTEM, unlike_system},
+    asked::Asked,
+    names::{SYSTEM, unlike_system},
 };
 use crate::{
     chat::{
         Command, Direct, Echo, ErrorCode, Happening, Reply, Request, RequestId, RoomName, Talk, TalkKind, UserName,
         local,
+    },
+    codec::{
+        Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, Reach, ReservedName, json::object,
     },
     limits,
 };
@@ -46,7 +48,7 @@ pub struct Action {
 }
 
 /// One connection.
-struct Connection {
+struct ActionCodec {
     settings: &'static Settings,
     /// Of the query, for logins that do not say.
     hint_to: Option<String>,
@@ -133,7 +135,7 @@ impl Dialect for Action {
 
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         let hint = |key| given(String::from_utf8(handshake.query_value(key)?).ok());
-        Box::new(Connection {
+        Box::new(ActionCodec {
             settings: self.settings(),
             hint_to: hint("to_uid"),
             hint_group: hint("groups_id"),
@@ -189,7 +191,7 @@ impl Dialect for Action {
     }
 }
 
-impl Codec for Connection {
+impl Codec for ActionCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
         Ok(Vec::new())
     }
@@ -295,7 +297,7 @@ impl Codec for Connection {
     }
 }
 
-impl Connection {
+impl ActionCodec {
     /// The command that sends a message, and what the client calls its kind. An empty message is one as well.
     fn message(&self, data: Option<Box<RawValue>>) -> Result<(Command, Option<Box<str>>), Code> {
         let data: SendData = read(data)?;

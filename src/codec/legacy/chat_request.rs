@@ -9,25 +9,25 @@
 //! original sent both to everybody, with the list in each. The dialect has no errors, so a message that cannot be read closes
 //! the connection; what the chat itself refuses is said as a talk of the server's.
 
-use prost::Message as _;
-
 use super::{
-    Asked, Codec, Dialect, Fault, Frames, Handshake, Message, Profile,
-    handshake::{header_value, introduction, parse_given},
-    protobuf::{EXIT, LIST, SYSTEM, TALK, joined, mapped, parse, shown, shown_direct, talk_in_lobby, whole_list},
+    asked::Asked,
+    lobby::{introduction, parse_given, talk_in_lobby, whole_list},
+    names::{SYSTEM, joined, line, mapped, shown},
+    protobuf::{EXIT, LIST, TALK, parse},
 };
 use crate::{
-    chat::{Command, Departure, ErrorCode, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, UserName},
+    chat::{Command, Departure, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, UserName},
+    codec::{Codec, Dialect, Fault, Frames, Handshake, Message, Profile, handshake::header_value},
     limits,
     proto::chat_request::ChatRequest as Wire,
 };
 
 /// The dialect of document 001.
 #[derive(Debug)]
-pub struct ChatRequest;
+pub(crate) struct ChatRequest;
 
 /// One connection.
-struct Connection {
+struct ChatRequestCodec {
     given: Option<Vec<u8>>,
     /// The handshake named nobody, and no message has either.
     nameless: bool,
@@ -52,7 +52,7 @@ impl Dialect for ChatRequest {
     }
 
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
-        Box::new(Connection {
+        Box::new(ChatRequestCodec {
             given: handshake.username.as_deref().map(header_value),
             nameless: true,
             name: None,
@@ -83,7 +83,7 @@ impl Dialect for ChatRequest {
     }
 }
 
-impl Codec for Connection {
+impl Codec for ChatRequestCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
         let requests = introduction(self.given.take(), &mut self.asked)?;
         self.nameless = !requests
@@ -97,10 +97,7 @@ impl Codec for Connection {
         let (id, command) = match wire.r#type.as_str() {
             EXIT => (None, Command::Exit),
             LIST => (None, whole_list(ListOrder::Name)),
-            _ if wire.content.is_empty() && self.asked.is_full() => {
-                return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY_LISTS)));
-            }
-            _ if wire.content.is_empty() => (Some(self.asked.ask(())?), whole_list(ListOrder::Name)),
+            _ if wire.content.is_empty() => (self.asked.ask_for_list(())?, whole_list(ListOrder::Name)),
             _ => (None, talk_in_lobby(wire.content)),
         };
         if self.nameless
@@ -128,28 +125,14 @@ impl Codec for Connection {
                 };
                 list(name.unwrap_or_default(), content, &users.names, out);
             }
-            Reply::Replayed { talk, .. } => say(&shown(&talk.from), TALK, &talk.text, out),
-            Reply::Direct(direct) => say(&shown_direct(direct), TALK, &direct.talk.text, out),
-            Reply::System { text } => say(SYSTEM, TALK, text, out),
-            Reply::Error(refusal) => {
-                self.asked.take(id);
-                say(SYSTEM, TALK, &refusal.text, out);
+            reply => {
+                if matches!(reply, Reply::Error(_)) {
+                    self.asked.take(id);
+                }
+                if let Some((name, text)) = line(reply) {
+                    say(&name, TALK, text, out);
+                }
             }
-            Reply::Greeting { .. }
-            | Reply::Joined(_)
-            | Reply::Left { .. }
-            | Reply::Ack { .. }
-            | Reply::RoomPage { .. }
-            | Reply::TopicSet { .. }
-            | Reply::History(_)
-            | Reply::Search { .. }
-            | Reply::ReadMark { .. }
-            | Reply::UnreadList(_)
-            | Reply::TypingTo { .. }
-            | Reply::PeerWent { .. }
-            | Reply::Gap { .. }
-            | Reply::Pong { .. }
-            | Reply::Goodbye { .. } => {}
         }
     }
 
@@ -165,7 +148,7 @@ fn list(user_name: String, content: String, users: &[UserName], out: &mut Frames
         content,
         user_list: mapped(users),
     };
-    out.binary(&wire.encode_to_vec());
+    out.protobuf(&wire);
 }
 
 fn say(name: &str, kind: &str, content: &str, out: &mut Frames) {
@@ -175,18 +158,18 @@ fn say(name: &str, kind: &str, content: &str, out: &mut Frames) {
         content: content.into(),
         ..Wire::default()
     };
-    out.binary(&wire.encode_to_vec());
+    out.protobuf(&wire);
 }
-
-const TOO_MANY_LISTS: &str = "more than 1,024 lists were asked for and not yet sent; wait for them";
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use prost::Message as _;
+
     use super::*;
     use crate::codec::{
-        handshake::tests::{hello_name, silent, with_header},
-        protobuf::tests::malformed,
+        handshake::tests::{silent, with_header},
+        legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
         testing::{all, direct, frames, names, refusal, renamed_reply, talk, welcome, went},
     };
 

@@ -2,8 +2,11 @@
 
 use std::{collections::VecDeque, num::NonZeroU64};
 
-use super::Fault;
-use crate::{chat::RequestId, limits};
+use crate::{
+    chat::{ErrorCode, RequestId},
+    codec::Fault,
+    limits,
+};
 
 /// Hands out request ids 1, 2, 3, … and keeps with each what its answer needs. Bounded; allocates nothing while empty.
 #[derive(Debug)]
@@ -41,6 +44,16 @@ impl<T> Asked<T> {
         let id = self.next_id();
         self.waiting.push_back((id, echo));
         Ok(id)
+    }
+
+    /// An id for a question for the list of users.
+    pub(super) fn ask_for_list(&mut self, echo: T) -> Result<RequestId, Fault> {
+        const { assert!(limits::LEGACY_UNANSWERED == 1024, "the sentence below says 1,024") };
+        const TOO_MANY: &str = "more than 1,024 lists were asked for and not yet sent; wait for them";
+        if self.is_full() {
+            return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY)));
+        }
+        self.ask(echo).map(Some)
     }
 
     /// What is kept for a request that has not been answered. The newest is asked for most.

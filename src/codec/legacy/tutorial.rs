@@ -11,33 +11,34 @@ use std::num::NonZeroU64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Asked, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile,
     addresses::{Addresses, Entry},
-    json::object,
-    protobuf::{EMPTY_TALK, LONG_TALK, shown_direct, whole_list, without_arrow},
+    asked::Asked,
+    lobby::{EMPTY_TALK, LONG_TALK, talk_in_lobby, whole_list},
+    names::{shown_direct, without_arrow},
 };
 use crate::{
     chat::{
         Command, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request, RequestId, RoomName, Since,
-        Talk, TalkKind, UserList, UserName,
+        Talk, UserList, UserName,
     },
+    codec::{Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, json::object},
     limits,
 };
 
 /// The dialect of document 004.
 #[derive(Debug)]
-pub struct Tutorial {
+pub(crate) struct Tutorial {
     /// Where its users write from, if they are to see that of each other.
     addresses: Option<&'static Addresses>,
 }
 
 impl Tutorial {
     /// Nobody sees an address.
-    pub const DEFAULT: Self = Self { addresses: None };
+    pub(crate) const DEFAULT: Self = Self { addresses: None };
 }
 
 /// One connection.
-struct Connection {
+struct TutorialCodec {
     addresses: Option<&'static Addresses>,
     entry: Entry,
     login: Login,
@@ -99,7 +100,7 @@ impl Dialect for Tutorial {
     }
 
     fn open(&self, _handshake: &Handshake) -> Box<dyn Codec> {
-        Box::new(Connection {
+        Box::new(TutorialCodec {
             addresses: self.addresses,
             entry: Entry::new(self.addresses),
             login: Login::No,
@@ -157,7 +158,7 @@ impl Dialect for Tutorial {
     }
 }
 
-impl Codec for Connection {
+impl Codec for TutorialCodec {
     fn opening(&mut self) -> Result<Vec<Request>, Fault> {
         Ok(Vec::new())
     }
@@ -167,7 +168,6 @@ impl Codec for Connection {
             return refuse(ErrorCode::Malformed, NOT_JSON);
         };
         let content = incoming.content.unwrap_or_default();
-        let room = RoomName::lobby();
         let command = match incoming.kind.as_deref().unwrap_or_default() {
             "login" => return self.log_in(&content, requests),
             "logout" => Command::Exit,
@@ -176,12 +176,7 @@ impl Codec for Connection {
             }
             "user" if content.is_empty() => return refuse(ErrorCode::Invalid, EMPTY_TALK),
             "user" if content.len() > limits::TEXT_BYTES => return refuse(ErrorCode::Invalid, LONG_TALK),
-            "user" => Command::Talk {
-                room,
-                text: content.into(),
-                kind: TalkKind::Text,
-                key: None,
-            },
+            "user" => talk_in_lobby(content),
             "rename" => {
                 self.encoding = EXTENDED;
                 match UserName::parse(&content) {
@@ -271,7 +266,7 @@ impl Codec for Connection {
     }
 }
 
-impl Connection {
+impl TutorialCodec {
     /// No name, or `null` (the page's prompt was cancelled), is a guest.
     fn log_in(&mut self, content: &str, requests: &mut Vec<Request>) -> Result<(), Fault> {
         if self.login != Login::No {
@@ -377,7 +372,7 @@ fn refuse(code: ErrorCode, text: &'static str) -> Result<(), Fault> {
 }
 
 /// For the document's own page, and for clients that know `rename` and `list`.
-pub const ENCODINGS: usize = 2;
+pub(crate) const ENCODINGS: usize = 2;
 /// For the document's own page.
 const PLAIN: usize = 0;
 /// For clients that know `rename` and `list`.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Appends what a session is told of this talk.
-pub(super) fn message(id: RequestId, room: &RoomName, talk: &Talk, out: &mut Frames) {
+pub(super) fn write(id: RequestId, room: &RoomName, talk: &Talk, out: &mut Frames) {
     out.json(&Told {
         id: id.map_or(0, NonZeroU64::get),
         message: Message {

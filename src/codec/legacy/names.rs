@@ -1,0 +1,108 @@
+//! How the old formats show names, so that no user's name can look like a list, a prefix, a direct message or the server.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use crate::chat::{Direct, Reply, UserName};
+
+/// The name under which the server itself speaks; [`shown`] never gives it to a user.
+pub(super) const SYSTEM: &str = "系统";
+
+/// A user's name as these dialects show it. They join names with `,` and `:`, so those become `，` and `：`;
+/// `→` becomes `⇒`, because only the server says that something was direct; and nobody is shown under the server's own name.
+pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
+    let name = unlike_system(name.as_str());
+    if name.contains([',', ':', ARROW]) {
+        Cow::Owned(without_arrow(&name).replace(',', "，").replace(':', "："))
+    } else {
+        name
+    }
+}
+
+/// A name that is not the server's own and does not look like it.
+pub(super) fn unlike_system(name: &str) -> Cow<'_, str> {
+    // No name holds anything between these two that is not seen.
+    if name == SYSTEM {
+        Cow::Borrowed("系统(用户)")
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// A name that does not look like the speaker of a direct message.
+pub(super) fn without_arrow(name: &str) -> Cow<'_, str> {
+    if name.contains(ARROW) {
+        Cow::Owned(name.replace(ARROW, "⇒"))
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+/// Who speaks in a direct message: these dialects have no other place to say that it is one, and to whom.
+pub(super) fn shown_direct(direct: &Direct) -> String {
+    format!("{}{ARROW}{}", shown(&direct.talk.from), shown(&direct.to))
+}
+
+/// The list as one text, each name followed by a comma: what the pages of documents 000 and 001 show.
+pub(super) fn joined(names: &[UserName]) -> String {
+    let mut text = String::with_capacity(names.len() * 12);
+    for name in names {
+        text.push_str(&shown(name));
+        text.push(',');
+    }
+    text
+}
+
+/// The list as a map from each name to itself: what the clients of documents 001 and 002 read.
+pub(super) fn mapped(names: &[UserName]) -> BTreeMap<String, String> {
+    names
+        .iter()
+        .map(|name| (shown(name).into_owned(), shown(name).into_owned()))
+        .collect()
+}
+
+/// A reply that is a line of chat to the clients of documents 000 to 002: who speaks, and the text.
+pub(super) fn line(reply: &Reply) -> Option<(Cow<'_, str>, &str)> {
+    match reply {
+        Reply::Replayed { talk, .. } => Some((shown(&talk.from), &talk.text)),
+        Reply::Direct(direct) => Some((shown_direct(direct).into(), &direct.talk.text)),
+        Reply::System { text } => Some((SYSTEM.into(), text)),
+        Reply::Error(refusal) => Some((SYSTEM.into(), &refusal.text)),
+        Reply::Greeting { .. }
+        | Reply::Welcome(_)
+        | Reply::Joined(_)
+        | Reply::Left { .. }
+        | Reply::Ack { .. }
+        | Reply::UserPage { .. }
+        | Reply::RoomPage { .. }
+        | Reply::TopicSet { .. }
+        | Reply::Renamed { .. }
+        | Reply::History(_)
+        | Reply::Search { .. }
+        | Reply::ReadMark { .. }
+        | Reply::UnreadList(_)
+        | Reply::TypingTo { .. }
+        | Reply::PeerWent { .. }
+        | Reply::Gap { .. }
+        | Reply::Pong { .. }
+        | Reply::Goodbye { .. } => None,
+    }
+}
+
+/// Between the two names of a direct message.
+const ARROW: char = '→';
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn no_name_can_forge_a_list_a_prefix_or_the_server() {
+        let name = |text| UserName::parse(text).unwrap();
+        assert_eq!(shown(&name("a:b,c")), "a：b，c");
+        assert_eq!(shown(&name("张三")), "张三");
+        assert_ne!(shown(&name("系统")), SYSTEM);
+        assert_eq!(joined(&[name("a,b"), name("c")]), "a，b,c,");
+        assert_eq!(joined(&[]), "");
+    }
+}
