@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ClientId, RoomName, TalkKind, UserName, is_marked};
-
-/// The `id` a client gave its request; replies name it. `None`: the client wants no acknowledgement.
-pub type RequestId = Option<std::num::NonZeroU64>;
+use super::{ClientId, Conversation, Key, Position, RequestId, RoomName, Since, TalkKind, UserName, is_marked};
 
 /// A command and the id that its reply names.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,46 +13,13 @@ pub struct Request {
     pub command: Command,
 }
 
-/// An idempotency key: at most [`crate::limits::KEY_BYTES`] bytes, never empty.
-pub type Key = Arc<str>;
-
-/// A place where talks are numbered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Conversation {
-    /// A room.
-    Room(RoomName),
-    /// The direct conversation of the asking user with this one.
-    Peer(UserName),
-}
-
-impl Conversation {
-    /// Of the room, or of the other user.
-    pub(crate) fn name(&self) -> &str {
-        match self {
-            Self::Room(room) => room.as_str(),
-            Self::Peer(user) => user.as_str(),
-        }
-    }
-}
-
-/// Where to go on from when joining.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
-    /// Only what happens from now on.
-    Now,
-    /// After this position.
-    Position(super::Position),
-    /// With this many of the newest messages.
-    Last(u32),
-}
-
 /// One position in a hello.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResumeFrom {
     /// Which conversation.
     pub conversation: Conversation,
     /// Everything up to here is known to the client.
-    pub position: super::Position,
+    pub position: Position,
 }
 
 /// How a session introduces itself.

@@ -1,38 +1,8 @@
 //! What members and sessions are told, whatever dialect they speak.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Conversation, GoodbyeCode, Refusal, RequestId, RoomName, UserName};
-
-/// A number in the log of one conversation: 1 for the first talk, 0 for "before the first".
-pub type Seq = u64;
-
-/// A place in a conversation. Numbers of different epochs are not comparable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Position {
-    /// Which life of the log; below 2^53, so that JSON numbers hold it.
-    pub epoch: u64,
-    /// The last talk before this place.
-    pub seq: Seq,
-}
-
-/// The short tag of a session, shown beside equal names: eight hexadecimal digits, unique in the life of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct SessionTag(pub u32);
-
-/// What kind of thing the text of a talk is. The server never looks into it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum TalkKind {
-    /// Plain text.
-    #[default]
-    Text,
-    /// An address of an image, or an image encoded as text.
-    Image,
-    /// The same for a video.
-    Video,
-    /// The same for a voice message.
-    Voice,
-}
+use super::{Conversation, GoodbyeCode, Position, Refusal, RequestId, RoomName, Seq, SessionTag, TalkKind, UserName};
 
 /// What clients of the sender's own dialect are given back of the request that said something. Not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -405,9 +375,3 @@ pub enum Reply {
 
 /// A reply and the request that it answers.
 pub type Answer = (RequestId, Reply);
-
-impl fmt::Display for SessionTag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0)
-    }
-}

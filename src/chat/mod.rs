@@ -11,26 +11,30 @@ mod home;
 mod manage;
 mod members;
 mod name;
+mod positions;
 mod presence;
 mod room;
 mod roster;
 mod settings;
+mod words;
 mod world;
 
 pub use access::{Access, Groups};
 pub use address::{SessionId, ShardId};
 pub use client::{ClientId, KeyOwner};
-pub use command::{Command, Conversation, Hello, Key, ListOrder, Page, Request, RequestId, ResumeFrom, Since};
+pub use command::{Command, Hello, ListOrder, Page, Request, ResumeFrom};
 pub use effect::{Arrival, Effect, Lists, Origin, Utterance};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
-    Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Position, Reply, RoomEntry, Seq, SessionTag, Talk,
-    TalkKind, UnreadEntry, UnreadPage, UserList, Welcome,
+    Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, Talk, UnreadEntry, UnreadPage,
+    UserList, Welcome,
 };
 pub use home::{Home, RoomScope};
 pub use manage::{Closed, RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
+pub use positions::{GoOn, LogHead, LostInterval, LostTail, Position, Seq, Since};
 pub use settings::HomeSettings;
+pub use words::{Conversation, Key, RequestId, SessionTag, TalkKind};
 pub use world::{World, is_marked, local};
 
 pub(crate) use room::key_conflict;

@@ -40,6 +40,7 @@ mod witness;
 mod words;
 mod writer;
 
+pub use crate::chat::{GoOn, LogHead, LostInterval, LostTail};
 pub use claims::Claims;
 pub use command::HistoryCommand;
 pub use devices::{ChangedConversation, ChangedUpTo, DirectPage};
@@ -48,8 +49,8 @@ pub use settings::{Durability, KeyWindow, Retention, Settings};
 pub use start::{Epochs, Recovered, StartFault};
 pub use stats::{Health, HistoryStats};
 pub use types::{
-    Answer, Append, Ask, Bearer, Claim, ConversationHead, GoOn, LogHead, LogId, LostInterval, LostTail, NameKey,
-    Outcome, ReadUpTo, StoreFault, UserPair, Which, Window,
+    Answer, Append, Ask, Bearer, Claim, ConversationHead, LogId, NameKey, Outcome, ReadUpTo, StoreFault, UserPair,
+    Which, Window,
 };
 
 use std::{

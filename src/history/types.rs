@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf, sync::Arc};
 
 use super::{ChangedConversation, ChangedUpTo, DirectPage};
-use crate::chat::{ClientId, Key, Position, RoomName, Seq, SessionTag, Since, Talk, TalkKind, UserName};
+use crate::chat::{ClientId, Key, LogHead, Position, RoomName, Seq, SessionTag, Since, Talk, TalkKind, UserName};
 
 /// What is numbered on its own: a room, or the direct conversation of two users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -358,51 +358,6 @@ pub enum Claim {
     Other,
 }
 
-/// Where a log stands. A log without a talk has `epoch` 0 until its first.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LogHead {
-    /// Of `seq`; below 2^53, and 0 while nothing was ever stored.
-    pub epoch: u64,
-    /// The newest talk; 0: none yet.
-    pub seq: Seq,
-    /// The oldest talk still stored; `seq + 1` when none is.
-    pub first: Seq,
-    /// The tails that were lost in earlier epochs, oldest first; the last
-    /// [`crate::limits::HISTORY_LOST_TAILS`] are kept.
-    pub lost: Arc<[LostTail]>,
-}
-
-/// Talks that were acknowledged in an epoch and are gone, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LostTail {
-    /// The epoch that ended with this loss.
-    pub epoch: u64,
-    /// The first one gone.
-    pub from: Seq,
-    /// The last one gone; `None` where only a client that saw them can know (an unclean end without fsync).
-    pub to: Option<Seq>,
-}
-
-/// How a client at some position goes on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GoOn {
-    /// Replay what comes after this seq, in the epoch of the head.
-    pub after: Seq,
-    /// What the server does not have any more, each for one [`crate::chat::Reply::Gap`] with `lost`.
-    pub lost: Vec<LostInterval>,
-}
-
-/// Talks that cannot be had, both ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LostInterval {
-    /// The epoch of both ends.
-    pub epoch: u64,
-    /// The first one.
-    pub from: Seq,
-    /// The last one.
-    pub to: Seq,
-}
-
 /// Why the store could not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreFault {
@@ -470,74 +425,6 @@ impl UserPair {
     }
 }
 
-impl LogHead {
-    /// The newest position.
-    pub fn position(&self) -> Position {
-        Position {
-            epoch: self.epoch,
-            seq: self.seq,
-        }
-    }
-
-    /// How a client goes on since then.
-    pub fn since(&self, since: Since) -> GoOn {
-        match since {
-            Since::Now => GoOn {
-                after: self.seq,
-                lost: Vec::new(),
-            },
-            // What is no longer stored was not asked for, so it is not missing.
-            Since::Last(count) => GoOn {
-                after: self
-                    .seq
-                    .saturating_sub(u64::from(count))
-                    .max(self.first.saturating_sub(1)),
-                lost: Vec::new(),
-            },
-            Since::Position(position) => self.go_on(position),
-        }
-    }
-
-    /// How a client goes on that knows everything up to `known`: from where, and what it will never get.
-    ///
-    /// Talks that retention deleted are lost in this sense too. A number of this epoch is never given twice, so what stands up
-    /// to the head is known, and beyond it lost. Of an epoch that this log never had nothing is known: everything stored is
-    /// replayed.
-    pub fn go_on(&self, known: Position) -> GoOn {
-        let mut lost = Vec::new();
-        let known_here = if known.epoch == self.epoch {
-            lost.extend(interval(self.epoch, self.seq.saturating_add(1), known.seq));
-            known.seq.min(self.seq)
-        } else {
-            // Everything below the first loss since the client's epoch is the same in that epoch and in this one.
-            let mut common = known.seq;
-            let mut met = false;
-            for tail in self.lost.iter().skip_while(|tail| tail.epoch != known.epoch) {
-                met = true;
-                common = common.min(tail.from.saturating_sub(1));
-                let seen = if tail.epoch == known.epoch { known.seq } else { 0 };
-                lost.extend(interval(tail.epoch, tail.from, tail.to.unwrap_or(0).max(seen)));
-            }
-            if !met {
-                common = 0;
-                lost.extend(interval(known.epoch, 1, known.seq));
-            }
-            common.min(self.seq)
-        };
-        let oldest = self.first.saturating_sub(1);
-        lost.extend(interval(self.epoch, known_here.saturating_add(1), oldest));
-        GoOn {
-            after: known_here.max(oldest),
-            lost,
-        }
-    }
-}
-
-/// The interval, unless it is empty.
-fn interval(epoch: u64, from: Seq, to: Seq) -> Option<LostInterval> {
-    (from <= to).then_some(LostInterval { epoch, from, to })
-}
-
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -582,57 +469,3 @@ impl fmt::Display for StoreFault {
 }
 
 impl std::error::Error for StoreFault {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(epoch: u64, seq: Seq) -> Position {
-        Position { epoch, seq }
-    }
-
-    fn lost(epoch: u64, from: Seq, to: Seq) -> LostInterval {
-        LostInterval { epoch, from, to }
-    }
-
-    #[test]
-    fn a_client_goes_on_where_it_was_and_learns_what_retention_took() {
-        let head = LogHead {
-            epoch: 9,
-            seq: 20,
-            first: 6,
-            lost: Arc::from([]),
-        };
-        let go = |known| {
-            let GoOn { after, lost } = head.go_on(known);
-            (after, lost)
-        };
-        assert_eq!(go(at(9, 20)), (20, vec![]));
-        assert_eq!(go(at(9, 5)), (5, vec![]));
-        assert_eq!(go(at(9, 2)), (5, vec![lost(9, 3, 5)]));
-        // Beyond the head: what is here is not told as lost.
-        assert_eq!(go(at(9, 23)), (20, vec![lost(9, 21, 23)]));
-        // Of an epoch that this log never had.
-        assert_eq!(go(at(4, 3)), (5, vec![lost(4, 1, 3), lost(9, 1, 5)]));
-    }
-
-    #[test]
-    fn a_client_of_an_earlier_epoch_keeps_the_common_part_and_learns_every_loss_since() {
-        let tail = |epoch, from, to| LostTail { epoch, from, to };
-        let head = LogHead {
-            epoch: 3,
-            seq: 30,
-            first: 1,
-            lost: Arc::from([tail(1, 11, Some(14)), tail(2, 8, Some(12)), tail(7, 25, None)]),
-        };
-        let go = |known| {
-            let GoOn { after, lost } = head.go_on(known);
-            (after, lost)
-        };
-        assert_eq!(go(at(1, 14)), (7, vec![lost(1, 11, 14), lost(2, 8, 12)]));
-        assert_eq!(go(at(1, 5)), (5, vec![lost(1, 11, 14), lost(2, 8, 12)]));
-        assert_eq!(go(at(2, 9)), (7, vec![lost(2, 8, 12)]));
-        assert_eq!(go(at(7, 24)), (24, vec![]));
-        assert_eq!(go(at(7, 27)), (24, vec![lost(7, 25, 27)]));
-    }
-}

@@ -70,7 +70,6 @@ const CIRCLES: &[&[&str]] = &[
         "shard/store/names",
         "shard/store/port",
     ],
-    &["chat/command", "chat/event"],
     &["config/layers", "config/table"],
     &["observe/metrics", "observe/metrics/table"],
 ];

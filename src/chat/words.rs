@@ -1,0 +1,54 @@
+//! The words that commands and events share.
+
+use std::{fmt, sync::Arc};
+
+use super::{RoomName, UserName};
+
+/// The `id` a client gave its request; replies name it. `None`: the client wants no acknowledgement.
+pub type RequestId = Option<std::num::NonZeroU64>;
+
+/// An idempotency key: at most [`crate::limits::KEY_BYTES`] bytes, never empty.
+pub type Key = Arc<str>;
+
+/// A place where talks are numbered.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Conversation {
+    /// A room.
+    Room(RoomName),
+    /// The direct conversation of the asking user with this one.
+    Peer(UserName),
+}
+
+impl Conversation {
+    /// Of the room, or of the other user.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Room(room) => room.as_str(),
+            Self::Peer(user) => user.as_str(),
+        }
+    }
+}
+
+/// The short tag of a session, shown beside equal names: eight hexadecimal digits, unique in the life of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionTag(pub u32);
+
+/// What kind of thing the text of a talk is. The server never looks into it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum TalkKind {
+    /// Plain text.
+    #[default]
+    Text,
+    /// An address of an image, or an image encoded as text.
+    Image,
+    /// The same for a video.
+    Video,
+    /// The same for a voice message.
+    Voice,
+}
+
+impl fmt::Display for SessionTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0)
+    }
+}
