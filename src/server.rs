@@ -624,7 +624,7 @@ impl Config {
                 tutorial_show_ip: chat.tutorial_show_ip,
             }),
             access: chat.access(),
-            home: crate::chat::HomeSettings {
+            home: crate::chat::RoomSettings {
                 presence_events_max: chat.presence_events_max,
                 digest_every_ms: chat.digest_every.as_millis() as u64,
                 list_cache_ms: chat.list_cache.as_millis() as u64,

@@ -3,8 +3,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    ClientId, Echo, Happening, Joined, Key, KeyOwner, Refusal, Reply, RequestId, RoomName, SessionId, SessionTag,
-    ShardId, TalkKind, UserName,
+    ClientId, Echo, Happening, Joined, Key, KeyOwner, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId,
+    SessionTag, ShardId, Talk, TalkKind, UserName,
 };
 
 /// A session that wants to be a member.
@@ -60,6 +60,21 @@ pub struct Utterance {
 }
 
 impl Utterance {
+    /// The message with its number.
+    pub(crate) fn numbered(self, position: Position, prev: Seq, at: u64) -> Talk {
+        Talk {
+            epoch: position.epoch,
+            seq: position.seq,
+            prev,
+            at,
+            from: self.from,
+            session: self.tag,
+            text: self.text,
+            kind: self.kind,
+            echo: self.echo,
+        }
+    }
+
     /// Whose its idempotency key is.
     pub(super) fn key_owner(&self) -> KeyOwner {
         KeyOwner::of(self.client, &self.from)
@@ -136,11 +151,35 @@ pub enum Effect {
         /// What.
         reply: Reply,
     },
-    /// The talk is to be numbered and stored; [`Home::stored`](super::Home::stored) goes on with it.
+    /// The talk is to be numbered and stored; [`OwnedRooms::stored`](super::OwnedRooms::stored) goes on with it.
     Store {
         /// Which room.
         room: RoomName,
         /// What was said.
         utterance: Utterance,
     },
+}
+
+impl Effect {
+    pub(super) fn tell(room: &RoomName, shards: Rc<[ShardId]>, happening: Happening) -> Self {
+        Self::Tell {
+            room: room.clone(),
+            shards,
+            happening,
+            origin: None,
+        }
+    }
+
+    pub(super) fn show(session: SessionId, room: &RoomName, happening: Happening) -> Self {
+        let room = room.clone();
+        Self::TellOne {
+            session,
+            room,
+            happening,
+        }
+    }
+
+    pub(super) fn answer(session: SessionId, id: RequestId, reply: Reply) -> Self {
+        Self::Answer { session, id, reply }
+    }
 }

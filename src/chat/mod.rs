@@ -7,14 +7,9 @@ mod command;
 mod effect;
 mod error;
 mod event;
-mod home;
-mod manage;
-mod members;
 mod name;
+mod owned;
 mod positions;
-mod presence;
-mod room;
-mod roster;
 mod settings;
 mod words;
 mod world;
@@ -29,12 +24,11 @@ pub use event::{
     Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, Talk, UnreadEntry, UnreadPage,
     UserList, Welcome,
 };
-pub use home::{Home, RoomScope};
-pub use manage::{Closed, RoomDetails, TooManyRooms};
 pub use name::{NameFault, RoomName, UserName};
+pub use owned::{Closed, OwnedRooms, RoomDetails, RoomScope, TooManyRooms};
 pub use positions::{GoOn, LogHead, LostInterval, LostTail, Position, Seq, Since};
-pub use settings::HomeSettings;
+pub use settings::RoomSettings;
 pub use words::{Conversation, Key, RequestId, SessionTag, TalkKind};
 pub use world::{World, is_marked, local};
 
-pub(crate) use room::key_conflict;
+pub(crate) use owned::key_conflict;

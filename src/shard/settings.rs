@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 
 use crate::shard::room::pacer::PaceSettings;
 use crate::{
-    chat::{Access, HomeSettings},
+    chat::{Access, RoomSettings},
     codec::Dialects,
     limits,
 };
@@ -61,7 +61,7 @@ pub struct Settings {
     /// Who may enter which room.
     pub access: Access,
     /// About rooms.
-    pub home: HomeSettings,
+    pub home: RoomSettings,
     /// A connection from which nothing came for so long is dead.
     pub dead_after: Duration,
     /// A user who said nothing for so long is sent away; `None`: never.
@@ -99,7 +99,7 @@ impl Default for Settings {
         Self {
             dialects: Dialects::default(),
             access: Access::default(),
-            home: HomeSettings {
+            home: RoomSettings {
                 presence_events_max: 500,
                 digest_every_ms: 2_000,
                 list_cache_ms: 1_000,

@@ -37,7 +37,7 @@ use crate::shard::{
     store::port::Store,
 };
 use crate::{
-    chat::{Effect, Home, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName},
+    chat::{Effect, OwnedRooms, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName},
     codec::Profile,
     history::LostInterval,
     limits,
@@ -83,7 +83,7 @@ pub(crate) struct Engine<S, C> {
     pub(crate) ring_bytes: usize,
     /// The room whose ring is looked at next when rings are swept.
     pub(crate) sweep: usize,
-    pub(crate) home: Home,
+    pub(crate) home: OwnedRooms,
     pub(crate) pairs: crate::shard::owner::pairs::Pairs,
     /// Sessions whose talks a busy home gave back, until they come again.
     pub(crate) refused: std::collections::HashSet<SessionId, foldhash::fast::RandomState>,
@@ -173,7 +173,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = moment(&clock);
         Self {
             me,
-            home: Home::new(settings.home, seed).with_access(settings.access.clone()),
+            home: OwnedRooms::new(settings.home, seed).with_access(settings.access.clone()),
             pairs: crate::shard::owner::pairs::Pairs::new(seed ^ 1),
             settings,
             profiles,

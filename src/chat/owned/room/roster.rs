@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ListOrder, UserName};
-use crate::limits;
+use crate::{
+    chat::{ListOrder, UserName},
+    limits,
+};
 
 /// The users of a room in the order of names, each with the number of sessions and of the arrival. A sorted vector while it is small (most rooms
 /// are), a tree above [`limits::ROSTER_VECTOR`].

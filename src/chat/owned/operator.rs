@@ -1,9 +1,14 @@
-//! What the operator does with rooms. Nothing here is asked by a client.
+//! What the operator does with rooms: keep one open, give it a topic or a list of members, close it.
+//!
+//! No client can ask for any of this.
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Effect, Happening, Home, Page, RoomName, SessionId, UserList, UserName};
-use crate::limits;
+use super::{OwnedRooms, lists::empty_list};
+use crate::{
+    chat::{Effect, Happening, Page, RoomName, SessionId, UserList, UserName},
+    limits,
+};
 
 /// A room as its operator sees it.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +38,7 @@ pub struct Closed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyRooms;
 
-impl Home {
+impl OwnedRooms {
     /// The room, if there is one.
     pub fn describe(&mut self, name: &RoomName, page: &Page, now_ms: u64) -> Option<RoomDetails> {
         let settings = self.settings;
@@ -45,7 +50,7 @@ impl Home {
         }
         let (topic, (users, next)) = match room {
             Some(room) => (room.topic(), room.page(page, &settings, now_ms)),
-            None => (kept.clone().unwrap_or_default(), (empty(), None)),
+            None => (kept.clone().unwrap_or_default(), (empty_list(), None)),
         };
         Some(RoomDetails {
             topic,
@@ -82,12 +87,7 @@ impl Home {
         let Some(room) = self.rooms.get_mut(name) else { return };
         room.set_topic(topic.clone());
         let from = UserName::operator();
-        out.push(Effect::Tell {
-            room: name.clone(),
-            shards: room.shards(),
-            happening: Happening::Topic { topic, from },
-            origin: None,
-        });
+        out.push(Effect::tell(name, room.shards(), Happening::Topic { topic, from }));
     }
 
     /// Gives the room a list of members, or takes it away. The sessions that may not be there any longer.
@@ -109,7 +109,7 @@ impl Home {
     /// The room is no longer kept and has neither topic nor list. `None`: there was no such room.
     ///
     /// Messages of the room that the store still has will be acknowledged, so their members stay until they have seen them:
-    /// [`Home::settled`] then says who leaves.
+    /// [`OwnedRooms::settled`] then says who leaves.
     pub fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
@@ -121,7 +121,7 @@ impl Home {
         room.set_topic(Arc::from(""));
         let leaving = room.outsiders(|_| false);
         let sessions = leaving.len();
-        let leave_now = if sessions > 0 && room.in_store > 0 {
+        let leave_now = if sessions > 0 && room.awaits_store() {
             room.close_after_store(leaving);
             Vec::new()
         } else {
@@ -146,12 +146,5 @@ impl Home {
             .filter(|name| wanted(name))
             .collect();
         names.into_iter().take(limit).cloned().collect()
-    }
-}
-
-fn empty() -> UserList {
-    UserList {
-        online: 0,
-        names: Arc::from([]),
     }
 }

@@ -1,16 +1,18 @@
 //! The sessions in a room, by their ids: a short list while they are few, as in most rooms, and a table above
 //! [`limits::MEMBERS_VECTOR`].
 
-use super::{Lists, SessionId, SessionTag, UserName};
-use crate::limits;
+use crate::{
+    chat::{Lists, SessionId, SessionTag, UserName},
+    limits,
+};
 
 /// A session in a room.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) user: UserName,
-    pub(super) tag: SessionTag,
-    pub(super) sees_own_going: bool,
-    pub(super) lists: Lists,
+pub(crate) struct Member {
+    pub(crate) user: UserName,
+    pub(crate) tag: SessionTag,
+    pub(crate) sees_own_going: bool,
+    pub(crate) lists: Lists,
 }
 
 /// The members of a room.

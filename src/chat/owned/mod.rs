@@ -1,0 +1,173 @@
+//! The rooms that one shard owns: their members, numbers, topics and lists.
+//!
+//! A hash of its name gives every room one owner. All commands about a room are carried out here, and what follows from each of
+//! them leaves as [`Effect`]s, in the order in which every member sees it.
+//!
+//! Invariants:
+//! - A room without stored messages numbers its own: 1, 2, 3, … in a random epoch. In a durable room the store numbers.
+//! - The count of users is exact, and a user is announced once, however many sessions it has.
+//! - A room is open exactly while it has a member, a topic, or messages in the store that it has not answered for.
+//!
+//! Nothing here touches a socket, reads a clock (time is a parameter) or encodes.
+
+mod digest;
+mod join;
+mod leave;
+mod lists;
+mod messages;
+mod operator;
+mod room;
+
+pub use lists::RoomScope;
+pub use operator::{Closed, RoomDetails, TooManyRooms};
+pub(crate) use room::key_conflict;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    Access, Effect, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, RoomSettings, SessionId, UserName,
+};
+use crate::limits;
+use room::Room;
+
+/// The rooms that one shard owns.
+#[derive(Debug)]
+pub struct OwnedRooms {
+    rooms: foldhash::HashMap<RoomName, Box<Room>>,
+    /// The names of `rooms` and of `standing`, sorted: a page of them costs no more than what is on it.
+    names: BTreeSet<RoomName>,
+    /// Rooms without members that stay for their topic, the one that lost its last member first in front. The key is the room's
+    /// `vacant_since`.
+    vacant: BTreeMap<u64, RoomName>,
+    /// The newest key in `vacant`.
+    vacated: u64,
+    /// Rooms that the operator wants to be there although nobody is in them, and their topics.
+    standing: foldhash::HashMap<RoomName, Arc<str>>,
+    access: Access,
+    settings: RoomSettings,
+    /// Rooms that owe their members a digest.
+    digests: Vec<RoomName>,
+    /// Rooms that owe members a list.
+    lists_owed: Vec<RoomName>,
+    random: fastrand::Rng,
+}
+
+impl OwnedRooms {
+    /// No rooms yet. `seed` makes the epochs of rooms without stored messages.
+    pub fn new(settings: RoomSettings, seed: u64) -> Self {
+        Self {
+            rooms: Default::default(),
+            names: BTreeSet::new(),
+            vacant: BTreeMap::new(),
+            vacated: 0,
+            standing: Default::default(),
+            access: Access::default(),
+            settings,
+            digests: Vec::new(),
+            lists_owed: Vec::new(),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Who may enter which room; everybody, unless this says otherwise.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
+    }
+
+    /// How many rooms are open.
+    pub fn len(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// Whether no room is open.
+    pub fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
+    /// Whether the room is open.
+    pub fn knows(&self, room: &RoomName) -> bool {
+        self.rooms.contains_key(room)
+    }
+
+    /// Whether the session is a member of the room.
+    pub fn has(&self, room: &RoomName, session: SessionId) -> bool {
+        self.rooms.get(room).is_some_and(|room| room.has(session))
+    }
+
+    /// Opens a durable room where its log stands; does nothing if it is open.
+    pub fn open_stored(&mut self, room: &RoomName, head: Position) {
+        self.open_with(room, || Room::new(head, true));
+    }
+
+    /// Opens a room without stored messages in a random epoch, if it is not open.
+    fn open(&mut self, room: &RoomName) -> &mut Room {
+        let epoch = self.random.u64(1..limits::EPOCH_END);
+        self.open_with(room, || Room::new(Position { epoch, seq: 0 }, false))
+    }
+
+    fn open_with(&mut self, name: &RoomName, new: impl FnOnce() -> Room) -> &mut Room {
+        let (names, standing) = (&mut self.names, &self.standing);
+        self.rooms.entry(name.clone()).or_insert_with(|| {
+            names.insert(name.clone());
+            let mut room = new();
+            if let Some(topic) = standing.get(name) {
+                room.set_topic(topic.clone());
+            }
+            Box::new(room)
+        })
+    }
+
+    /// A room without members closes. One with a topic stays until [`limits::TOPICS_KEPT`] others have lost their members
+    /// after it.
+    fn close_if_empty(&mut self, name: &RoomName) {
+        let Some(room) = self.rooms.get_mut(name).filter(|room| room.is_empty()) else {
+            return;
+        };
+        if !room.has_topic() {
+            self.forget(name);
+            return;
+        }
+        self.vacated += 1;
+        if let Some(before) = room.set_vacant_since(Some(self.vacated)) {
+            self.vacant.remove(&before);
+        }
+        self.vacant.insert(self.vacated, name.clone());
+        while self.vacant.len() > limits::TOPICS_KEPT
+            && let Some((_, oldest)) = self.vacant.pop_first()
+        {
+            self.forget(&oldest);
+        }
+    }
+
+    /// The room is not, or no longer, one that stays for its topic alone.
+    fn occupy(&mut self, name: &RoomName) {
+        let room = self.rooms.get_mut(name);
+        if let Some(place) = room.and_then(|room| room.set_vacant_since(None)) {
+            self.vacant.remove(&place);
+        }
+    }
+
+    fn forget(&mut self, name: &RoomName) {
+        self.occupy(name);
+        self.rooms.remove(name);
+        if !self.standing.contains_key(name) {
+            self.names.remove(name);
+        }
+    }
+
+    fn member(&mut self, name: &RoomName, session: SessionId) -> Option<(&mut Room, UserName)> {
+        let room = self.rooms.get_mut(name)?;
+        let user = room.user(session)?;
+        Some((room, user))
+    }
+}
+
+fn not_member(session: SessionId, id: RequestId, room: &RoomName) -> Effect {
+    let refusal: Refusal =
+        ErrorCode::NotMember.because(format!("this session is not in the room {room}; join it first"));
+    Effect::answer(session, id, Reply::Error(refusal))
+}

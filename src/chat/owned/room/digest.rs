@@ -1,0 +1,56 @@
+//! What came and went in a large room since its last digest.
+//!
+//! A room sends at most one digest in [`RoomSettings::digest_every_ms`].
+
+use super::{Room, lists::cut};
+use crate::{
+    chat::{Happening, ListOrder, RoomSettings, UserName},
+    limits,
+};
+
+impl Room {
+    /// Notes that somebody came to this large room; whether a digest is owed only from now on.
+    pub(crate) fn note_came(&mut self, user: UserName) -> bool {
+        let digest = &mut self.rare().digest;
+        let newly = digest.is_none();
+        let owed = digest.get_or_insert_default();
+        owed.came += 1;
+        owed.last_came = Some(user);
+        newly
+    }
+
+    /// The same for somebody who went.
+    pub(crate) fn note_went(&mut self, user: UserName) -> bool {
+        let digest = &mut self.rare().digest;
+        let newly = digest.is_none();
+        let owed = digest.get_or_insert_default();
+        owed.went += 1;
+        owed.last_went = Some(user);
+        newly
+    }
+
+    pub(crate) fn owes_digest(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.digest.is_some())
+    }
+
+    /// The digest, if it is owed and the last one is long enough ago.
+    pub(crate) fn take_digest(&mut self, settings: &RoomSettings, now_ms: u64) -> Option<Happening> {
+        let rare = self.rare.as_mut()?;
+        if now_ms.abs_diff(rare.digest_at) < settings.digest_every_ms {
+            return None;
+        }
+        let owed = rare.digest.take()?;
+        rare.digest_at = now_ms;
+        let sample = self.users.ordered(ListOrder::Name, limits::DIGEST_NAMES);
+        Some(Happening::Digest {
+            online: self.online(),
+            version: self.version,
+            came: owed.came,
+            went: owed.went,
+            last_came: owed.last_came,
+            last_went: owed.last_went,
+            sample,
+            users: self.list_if_wanted(settings, now_ms).map(cut),
+        })
+    }
+}

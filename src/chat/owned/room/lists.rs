@@ -1,0 +1,189 @@
+//! The lists of a room's users: on request, in pages, with notices of presence, or whenever they have changed.
+//!
+//! The list of a large room is cut, and may be as old as [`RoomSettings::list_cache_ms`]. A member is sent
+//! [`limits::LIST_BYTES_PER_SECOND`] of lists that it did not ask for, no more.
+
+use super::Room;
+use crate::{
+    chat::{ListOrder, Page, RoomSettings, UserList, UserName},
+    limits,
+};
+
+/// A list that members are sent because it may have changed.
+#[derive(Debug)]
+pub(crate) enum OwedList {
+    /// Nobody wants it, or all have it.
+    None,
+    /// The last one is not long enough ago.
+    TooSoon,
+    Due(UserList),
+}
+
+impl Room {
+    /// The list, cut at the presence limit; that of a large room may be a little old.
+    pub(crate) fn list(&mut self, order: ListOrder, settings: &RoomSettings, now_ms: u64) -> UserList {
+        let online = self.online();
+        if !self.is_large(settings) {
+            return UserList {
+                online,
+                names: self.users.ordered(order, usize::MAX),
+            };
+        }
+        let cached = self.rare.as_ref().and_then(|rare| match order {
+            ListOrder::Name => rare.by_name.as_ref(),
+            ListOrder::Arrival => rare.by_arrival.as_ref(),
+        });
+        if let Some((list, made)) = cached
+            && now_ms.abs_diff(*made) < settings.list_cache_ms
+        {
+            return UserList {
+                online,
+                names: list.names.clone(),
+            };
+        }
+        let list = UserList {
+            online,
+            names: self.users.ordered(order, settings.presence_events_max),
+        };
+        let made = Some((list.clone(), now_ms));
+        match order {
+            ListOrder::Name => self.rare().by_name = made,
+            ListOrder::Arrival => self.rare().by_arrival = made,
+        }
+        list
+    }
+
+    /// The list for a notice of presence, if some member is sent it there.
+    pub(crate) fn list_if_wanted(&mut self, settings: &RoomSettings, now_ms: u64) -> Option<UserList> {
+        (self.lists_with_notices > 0).then(|| self.list(ListOrder::Arrival, settings, now_ms))
+    }
+
+    /// The list as it is sent to members when it has changed.
+    fn roster(&self, settings: &RoomSettings) -> UserList {
+        let most = if self.is_large(settings) {
+            limits::DIGEST_LIST_BYTES / SHORTEST_NAME_BYTES
+        } else {
+            usize::MAX
+        };
+        let list = UserList {
+            online: self.online(),
+            names: self.users.ordered(ListOrder::Name, most),
+        };
+        if self.is_large(settings) { cut(list) } else { list }
+    }
+
+    /// Members that are sent the list when it has changed are owed it; whether only from now on.
+    pub(crate) fn owe_list(&mut self) -> bool {
+        self.lists_on_change > 0 && !std::mem::replace(&mut self.rare().pushed.owed, true)
+    }
+
+    /// The list that is owed, if it has changed and the last one is long enough ago.
+    pub(crate) fn take_list(&mut self, settings: &RoomSettings, now_ms: u64) -> OwedList {
+        let (version, wanted) = (self.version, self.lists_on_change > 0);
+        let pushed = &mut self.rare().pushed;
+        if !wanted || pushed.version == Some(version) {
+            pushed.owed = false;
+            return OwedList::None;
+        }
+        if pushed.version.is_some() && now_ms.abs_diff(pushed.at) < pushed.wait_ms {
+            return OwedList::TooSoon;
+        }
+        pushed.owed = false;
+        let users = self.roster(settings);
+        self.note_pushed(&users, settings, now_ms);
+        OwedList::Due(users)
+    }
+
+    /// The list for a member that has just come. Where it is the only one that wants lists, nobody is owed this one.
+    pub(crate) fn list_for_newcomer(&mut self, settings: &RoomSettings, now_ms: u64) -> UserList {
+        let users = self.roster(settings);
+        if self.lists_on_change == 1 {
+            self.note_pushed(&users, settings, now_ms);
+        }
+        users
+    }
+
+    /// How long the next list waits goes by the length of this one, so that a member is sent
+    /// [`limits::LIST_BYTES_PER_SECOND`] at most.
+    fn note_pushed(&mut self, users: &UserList, settings: &RoomSettings, now_ms: u64) {
+        let least = if self.is_large(settings) {
+            settings.digest_every_ms
+        } else {
+            limits::WHEEL_TICK_MS
+        };
+        let version = self.version;
+        let pushed = &mut self.rare().pushed;
+        pushed.version = Some(version);
+        pushed.at = now_ms;
+        pushed.wait_ms = (listed_bytes(users) * 1_000 / limits::LIST_BYTES_PER_SECOND).max(least);
+    }
+
+    /// One page of the list, and where the next begins.
+    pub(crate) fn page(&mut self, page: &Page, settings: &RoomSettings, now_ms: u64) -> (UserList, Option<UserName>) {
+        let online = self.online();
+        if page.after.is_none() && page.limit >= settings.presence_events_max {
+            let list = self.list(page.order, settings, now_ms);
+            let next = if (list.names.len() as u32) < online {
+                list.names.last().cloned()
+            } else {
+                None
+            };
+            return (list, next);
+        }
+        let (names, more) = self.users.after(page.after.as_deref(), page.limit);
+        let next = if more { names.last().cloned() } else { None };
+        (UserList { online, names }, next)
+    }
+}
+
+/// A name of one byte, between quotes and with a comma.
+const SHORTEST_NAME_BYTES: usize = 4;
+
+/// The front of a list, as much as a digest may carry; the count stays exact.
+pub(super) fn cut(list: UserList) -> UserList {
+    let mut bytes = 0;
+    let names = list
+        .names
+        .iter()
+        .take_while(|name| {
+            // Between quotes, with a comma.
+            bytes += name.as_str().len() + 3;
+            bytes <= limits::DIGEST_LIST_BYTES
+        })
+        .cloned()
+        .collect();
+    UserList { names, ..list }
+}
+
+/// About the bytes of a list on the wire, in the longest form that is sent when it changes: each name twice, with 8 bytes
+/// around it, and with `，` and `：` in the place of `,` and `:`.
+fn listed_bytes(users: &UserList) -> u64 {
+    let each = |name: &UserName| {
+        let longer = name.as_str().bytes().filter(|byte| matches!(byte, b',' | b':')).count();
+        2 * (name.as_str().len() + 2 * longer) as u64 + 8
+    };
+    32 + users.names.iter().map(each).sum::<u64>()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn list_in_a_digest_is_cut_by_its_bytes_and_counts_everybody() {
+        let list = |count: u32, name: &str| UserList {
+            online: count,
+            names: (0..count)
+                .map(|n| UserName::parse(&format!("{name}{n:04}")).unwrap())
+                .collect(),
+        };
+        for (name, fit) in [("member-", 109), ("数字广场的成员", 54)] {
+            let whole = list(500, name);
+            let short = cut(whole.clone());
+            assert_eq!((short.online, short.names.len()), (500, fit));
+            assert_eq!(short.names[..], whole.names[..fit]);
+        }
+        assert_eq!(cut(list(5, "few")), list(5, "few"));
+    }
+}

@@ -1,0 +1,357 @@
+//! One room as its owner knows it: members, users, the newest number, the topic.
+//!
+//! Invariants:
+//! - `users` has each user once, with the number of its sessions in `members`.
+//! - `shards` and `counts` say on which shards members are, and how many on each.
+//! - `lists_with_notices` and `lists_on_change` count the members that want such lists.
+//!
+//! Time is the wall clock's, which may be set back: what is due after a while is also due when its time lies ahead.
+
+mod digest;
+mod keys;
+mod lists;
+mod members;
+mod roster;
+
+pub(crate) use keys::key_conflict;
+pub(super) use lists::OwedList;
+pub(super) use members::Member;
+
+use std::{rc::Rc, sync::Arc};
+
+use self::{keys::Keys, members::Members, roster::Roster};
+use crate::chat::{
+    Departure, Happening, Lists, Position, Refusal, RoomSettings, Seq, SessionId, SessionTag, ShardId, UserList,
+    UserName, Utterance,
+};
+
+/// A room. Small while it is idle: what only busy or large rooms need stands apart, in a box.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// The newest talk.
+    head: Position,
+    /// Grows with every change of the roster.
+    version: u64,
+    durable: bool,
+    /// Messages that the store has and has not answered for: the room stays open for them.
+    in_store: u32,
+    members: Members,
+    users: Roster,
+    shards: Rc<[ShardId]>,
+    counts: Vec<u32>,
+    lists_with_notices: u32,
+    lists_on_change: u32,
+    /// Numbers the users in the order in which they came.
+    arrivals: u32,
+    rare: Option<Box<Rare>>,
+}
+
+/// What became of two names in a rename.
+#[derive(Debug)]
+pub(super) struct Renaming {
+    pub(super) old: UserName,
+    pub(super) tag: SessionTag,
+    pub(super) old_gone: bool,
+    pub(super) new_came: bool,
+}
+
+#[derive(Debug, Default)]
+struct Rare {
+    topic: Option<Arc<str>>,
+    /// Its key among the rooms that have no members and stay for their topic.
+    vacant_since: Option<u64>,
+    /// The lists of a large room in both orders, and when they were made.
+    by_name: Option<(UserList, u64)>,
+    by_arrival: Option<(UserList, u64)>,
+    pushed: PushedList,
+    digest: Option<Owed>,
+    digest_at: u64,
+    keys: Keys,
+    closing: Option<Closing>,
+}
+
+/// The operator closed the room while the store had messages of it.
+#[derive(Debug)]
+struct Closing {
+    /// Those that were in it: they say nothing more here, and leave at the end.
+    sessions: Vec<SessionId>,
+    /// Messages from before the close that the store has not answered. It answers for one room in order.
+    awaited: u32,
+}
+
+/// The list that members were last sent because it had changed.
+#[derive(Debug, Default)]
+struct PushedList {
+    /// Of the roster that it showed; `None`: none was sent.
+    version: Option<u64>,
+    at: u64,
+    /// How long the next one waits, milliseconds.
+    wait_ms: u64,
+    /// The room is among those that owe a list.
+    owed: bool,
+}
+
+/// What the next digest will say.
+#[derive(Debug, Default)]
+struct Owed {
+    came: u32,
+    went: u32,
+    last_came: Option<UserName>,
+    last_went: Option<UserName>,
+}
+
+impl Room {
+    /// A room whose newest message stands there.
+    pub(super) fn new(head: Position, durable: bool) -> Self {
+        Self {
+            head,
+            version: 0,
+            durable,
+            in_store: 0,
+            members: Default::default(),
+            users: Roster::default(),
+            shards: Rc::from([]),
+            counts: Vec::new(),
+            lists_with_notices: 0,
+            lists_on_change: 0,
+            arrivals: 0,
+            rare: None,
+        }
+    }
+
+    /// The newest message.
+    pub(super) fn head(&self) -> Position {
+        self.head
+    }
+
+    pub(super) fn set_head(&mut self, head: Position) {
+        self.head = head;
+    }
+
+    /// Whether messages are stored.
+    pub(super) fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    pub(super) fn has(&self, session: SessionId) -> bool {
+        self.members.get(session).is_some()
+    }
+
+    pub(super) fn user(&self, session: SessionId) -> Option<UserName> {
+        self.members.get(session).map(|member| member.user.clone())
+    }
+
+    /// The sessions in the room whose user is not one of these.
+    pub(super) fn outsiders(&self, admits: impl Fn(&UserName) -> bool) -> Vec<SessionId> {
+        self.members.sessions(|member| !admits(&member.user))
+    }
+
+    /// Users in the room, exact.
+    pub(super) fn online(&self) -> u32 {
+        self.users.len() as u32
+    }
+
+    pub(super) fn shards(&self) -> Rc<[ShardId]> {
+        self.shards.clone()
+    }
+
+    /// Whether single comings and goings are too many to tell.
+    pub(super) fn is_large(&self, settings: &RoomSettings) -> bool {
+        self.users.len() > settings.presence_events_max
+    }
+
+    pub(super) fn topic(&self) -> Arc<str> {
+        self.rare
+            .as_ref()
+            .and_then(|rare| rare.topic.clone())
+            .unwrap_or_else(|| Arc::from(""))
+    }
+
+    pub(super) fn set_topic(&mut self, topic: Arc<str>) {
+        self.rare().topic = Some(topic).filter(|topic| !topic.is_empty());
+    }
+
+    /// Adds a member; whether it is the first session of its user here.
+    pub(super) fn add(&mut self, session: SessionId, member: Member) -> bool {
+        if let Some(wanting) = self.wanting(member.lists) {
+            *wanting += 1;
+        }
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let first = self.users.add(&member.user, self.arrivals);
+        self.members.insert(session, member);
+        match self.shards.iter().position(|shard| *shard == session.shard) {
+            Some(at) => self.counts[at] += 1,
+            None => {
+                self.shards = self.shards.iter().copied().chain([session.shard]).collect();
+                self.counts.push(1);
+            }
+        }
+        self.version += u64::from(first);
+        first
+    }
+
+    /// Removes a member; whether it was the last session of its user here.
+    pub(super) fn remove(&mut self, session: SessionId) -> Option<(Member, bool)> {
+        let member = self.members.remove(session)?;
+        if let Some(wanting) = self.wanting(member.lists) {
+            *wanting -= 1;
+        }
+        let last = self.users.remove(&member.user).is_some();
+        self.version += u64::from(last);
+        if let Some(at) = self.shards.iter().position(|shard| *shard == session.shard) {
+            self.counts[at] -= 1;
+            if self.counts[at] == 0 {
+                self.counts.remove(at);
+                self.shards = self
+                    .shards
+                    .iter()
+                    .copied()
+                    .filter(|shard| *shard != session.shard)
+                    .collect();
+            }
+        }
+        Some((member, last))
+    }
+
+    pub(super) fn rename(&mut self, session: SessionId, new: UserName) -> Option<Renaming> {
+        let member = self.members.get_mut(session)?;
+        if member.user == new {
+            return None;
+        }
+        let old = std::mem::replace(&mut member.user, new.clone());
+        let tag = member.tag;
+        // Who takes another name keeps its place in the order of arrival.
+        let place = self.users.remove(&old);
+        let old_gone = place.is_some();
+        self.arrivals = self.arrivals.wrapping_add(1);
+        let new_came = self.users.add(&new, place.unwrap_or(self.arrivals));
+        self.version += u64::from(old_gone || new_came);
+        Some(Renaming {
+            old,
+            tag,
+            old_gone,
+            new_came,
+        })
+    }
+
+    /// One more message is on its way to the store.
+    pub(super) fn store_one(&mut self) {
+        self.in_store += 1;
+    }
+
+    /// The store did not take the newest message.
+    pub(super) fn given_back(&mut self) {
+        self.in_store = self.in_store.saturating_sub(1);
+    }
+
+    /// Whether the store has messages that it has not answered for.
+    pub(super) fn awaits_store(&self) -> bool {
+        self.in_store > 0
+    }
+
+    /// Nobody is in it, and nothing of it is on its way to the store.
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty() && self.in_store == 0
+    }
+
+    /// These sessions leave when the store has answered for what it has now.
+    pub(super) fn close_after_store(&mut self, sessions: Vec<SessionId>) {
+        let awaited = self.in_store;
+        self.rare().closing = Some(Closing { sessions, awaited });
+    }
+
+    /// Whether the session is one of those that a close makes leave.
+    pub(super) fn is_leaving(&self, session: SessionId) -> bool {
+        let closing = self.rare.as_ref().and_then(|rare| rare.closing.as_ref());
+        closing.is_some_and(|closing| closing.sessions.contains(&session))
+    }
+
+    /// The store has answered for one message. Those who leave now, if it was the last before a close.
+    pub(super) fn settled(&mut self) -> Vec<SessionId> {
+        self.in_store = self.in_store.saturating_sub(1);
+        let Some(rare) = &mut self.rare else { return Vec::new() };
+        if let Some(closing) = &mut rare.closing {
+            closing.awaited = closing.awaited.saturating_sub(1);
+        }
+        let closed = rare.closing.take_if(|closing| closing.awaited == 0);
+        closed.map_or_else(Vec::new, |closing| closing.sessions)
+    }
+
+    pub(super) fn has_topic(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.topic.is_some())
+    }
+
+    /// Its key among the rooms that stay for their topic changes; the one before.
+    pub(super) fn set_vacant_since(&mut self, key: Option<u64>) -> Option<u64> {
+        match (key, &mut self.rare) {
+            (None, None) => None,
+            (key, rare) => std::mem::replace(&mut rare.get_or_insert_default().vacant_since, key),
+        }
+    }
+
+    /// What the others see of a user's first session.
+    pub(super) fn came(&mut self, user: UserName, settings: &RoomSettings, now_ms: u64) -> Happening {
+        Happening::Came {
+            user,
+            online: self.online(),
+            version: self.version,
+            users: self.list_if_wanted(settings, now_ms),
+        }
+    }
+
+    /// What the others see of the end of a user's last session.
+    pub(super) fn went(&mut self, user: UserName, how: Departure, settings: &RoomSettings, now_ms: u64) -> Happening {
+        Happening::Went {
+            user,
+            how,
+            online: self.online(),
+            version: self.version,
+            users: self.list_if_wanted(settings, now_ms),
+        }
+    }
+
+    /// Whether the key of this message was used before: where that message stands, or why this one is refused.
+    pub(super) fn known_key(
+        &self,
+        said: &Utterance,
+        now_ms: u64,
+        window_ms: u64,
+    ) -> Option<Result<(Seq, u64), Refusal>> {
+        self.rare.as_ref()?.keys.known(said, now_ms, window_ms)
+    }
+
+    pub(super) fn remember_key(&mut self, said: &Utterance, seq: Seq, now_ms: u64, window_ms: u64) {
+        if said.key.is_some() {
+            self.rare().keys.remember(said, seq, now_ms, window_ms);
+        }
+    }
+
+    /// Notes what a member's dialect wants; whether it is a member.
+    pub(super) fn describe(&mut self, session: SessionId, sees_own_going: bool, lists: Lists) -> bool {
+        let Some(member) = self.members.get_mut(session) else {
+            return false;
+        };
+        member.sees_own_going = sees_own_going;
+        let before = std::mem::replace(&mut member.lists, lists);
+        if let Some(wanting) = self.wanting(before) {
+            *wanting -= 1;
+        }
+        if let Some(wanting) = self.wanting(lists) {
+            *wanting += 1;
+        }
+        true
+    }
+
+    /// How many members are sent lists in this way, if it is one that the room has to know.
+    fn wanting(&mut self, lists: Lists) -> Option<&mut u32> {
+        match lists {
+            Lists::OnRequest => None,
+            Lists::WithNotices => Some(&mut self.lists_with_notices),
+            Lists::OnChange => Some(&mut self.lists_on_change),
+        }
+    }
+
+    fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+}
