@@ -3,8 +3,8 @@
 use std::{rc::Rc, sync::Arc};
 
 use super::{
-    ClientId, Echo, Happening, Joined, Key, KeyOwner, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId,
-    SessionTag, ShardId, Talk, TalkKind, UserName,
+    ClientId, Echo, Happening, Joined, Key, KeyOwner, LostInterval, Position, Refusal, Reply, RequestId, RoomName, Seq,
+    SessionId, SessionTag, ShardId, Talk, TalkKind, UserName,
 };
 
 /// A session that wants to be a member.
@@ -121,6 +121,8 @@ pub enum Effect {
         id: RequestId,
         /// What it is told.
         joined: Joined,
+        /// What it asked to go on from and will never get.
+        lost: Vec<LostInterval>,
     },
     /// The session does not become a member.
     Refuse {

@@ -5,7 +5,7 @@
 
 use super::{OwnedRooms, room::Member};
 use crate::chat::{
-    Arrival, Effect, ErrorCode, Happening, Joined, Lists, Position, Refusal, RequestId, RoomName, Seq, SessionId, Since,
+    Arrival, Effect, ErrorCode, GoOn, Happening, Joined, Lists, Refusal, RequestId, RoomName, SessionId, Since,
 };
 
 impl OwnedRooms {
@@ -51,18 +51,20 @@ impl OwnedRooms {
         let others = room.shards();
         let first = room.add(session, member);
         let large = room.is_large(&settings);
+        let GoOn { after, lost } = room.since(since);
         let admit = Effect::Admit {
             session,
             id,
             joined: Joined {
                 room: name.clone(),
                 head: room.head(),
-                from: replay_from(room.head(), since),
+                from: after,
                 online: room.online(),
                 topic: room.topic(),
                 history: room.is_durable(),
                 read: None,
             },
+            lost,
         };
         let announce = first && !large;
         let coming = (announce || sees_own_coming).then(|| room.came(user.clone(), &settings, now_ms));
@@ -124,15 +126,5 @@ fn refuse(session: SessionId, id: RequestId, room: &RoomName, refusal: Refusal) 
         id,
         room: room.clone(),
         refusal,
-    }
-}
-
-/// Where a replay begins: nothing is replayed from a position of another epoch, whose numbers mean nothing here.
-fn replay_from(head: Position, since: Since) -> Seq {
-    match since {
-        Since::Now => head.seq,
-        Since::Position(position) if position.epoch == head.epoch => position.seq.min(head.seq),
-        Since::Position(_) => head.seq,
-        Since::Last(count) => head.seq.saturating_sub(u64::from(count)),
     }
 }

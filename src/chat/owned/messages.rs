@@ -101,7 +101,7 @@ impl OwnedRooms {
         };
         let shards = match self.rooms.get_mut(name) {
             Some(room) => {
-                room.set_head(position);
+                room.advance(position);
                 room.shards()
             }
             None => Rc::from([]),

@@ -28,7 +28,7 @@ use std::{
 };
 
 use super::{
-    Access, Effect, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, RoomSettings, SessionId, UserName,
+    Access, Effect, ErrorCode, LogHead, Refusal, Reply, RequestId, RoomName, RoomSettings, SessionId, UserName,
 };
 use crate::limits;
 use room::Room;
@@ -99,14 +99,14 @@ impl OwnedRooms {
     }
 
     /// Opens a durable room where its log stands; does nothing if it is open.
-    pub fn open_stored(&mut self, room: &RoomName, head: Position) {
-        self.open_with(room, || Room::new(head, true));
+    pub fn open_stored(&mut self, room: &RoomName, head: LogHead) {
+        self.open_with(room, || Room::durable(head));
     }
 
     /// Opens a room without stored messages in a random epoch, if it is not open.
     fn open(&mut self, room: &RoomName) -> &mut Room {
         let epoch = self.random.u64(1..limits::EPOCH_END);
-        self.open_with(room, || Room::new(Position { epoch, seq: 0 }, false))
+        self.open_with(room, || Room::ephemeral(epoch))
     }
 
     fn open_with(&mut self, name: &RoomName, new: impl FnOnce() -> Room) -> &mut Room {

@@ -39,7 +39,6 @@ use crate::shard::{
 use crate::{
     chat::{Effect, OwnedRooms, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName},
     codec::Profile,
-    history::LostInterval,
     limits,
 };
 
@@ -120,16 +119,12 @@ pub(crate) struct Engine<S, C> {
     pub(crate) stats: Stats,
     /// Where talks are kept, if anywhere.
     pub(crate) store: Option<Store>,
-    /// What the session whose join is being carried out will never get.
-    pub(crate) lost: Vec<LostInterval>,
     /// What the store said of the session whose join is being carried out.
     pub(crate) resumed: Option<Box<Resumed>>,
     /// Members of all rooms here.
     pub(crate) members: usize,
     /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
     pub(crate) holding_back: bool,
-    /// The room that somebody has just left: it may be closed.
-    pub(crate) left_room: Option<RoomName>,
     pub(crate) observer: Rc<dyn Observer>,
 }
 
@@ -209,11 +204,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             service: Service::default(),
             stats: Stats::default(),
             store: None,
-            lost: Vec::new(),
             resumed: None,
             members: 0,
             holding_back: false,
-            left_room: None,
             observer,
         }
     }

@@ -153,7 +153,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Order::Close { room, answer } => {
                 let closed = self.home.close(&room);
                 let _ = answer.send(closed.as_ref().map(|closed| closed.sessions));
-                self.forget_head(&room);
                 self.expel(&room, closed.map_or_else(Vec::new, |closed| closed.leave_now));
             }
             Order::Say { room, text, answer } => {

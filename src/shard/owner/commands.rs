@@ -25,14 +25,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 id,
                 since,
             } => {
-                let (since, lost) = self.go_on(&room, since);
-                self.lost = lost;
                 self.home.join(&room, *arrival, id, since, now, &mut effects);
             }
             ToHome::Leave { room, session, how, id } => {
                 self.refused.remove(&session);
                 self.home.leave(&room, session, how, id, now, &mut effects);
-                self.left_room = Some(room);
             }
             ToHome::Talk { room, said, retry } => self.talk_at_home(room, said, retry, &mut effects),
             ToHome::Rename { room, session, name } => {
@@ -88,7 +85,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.carry_out(&mut effects);
         self.effects = effects;
-        self.forget_closed();
     }
 
     fn talk_at_home(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, effects: &mut Vec<Effect>) {
@@ -153,8 +149,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     let event = self.event(room, happening, None);
                     self.send(session.shard, ToShard::Only { session, event });
                 }
-                Effect::Admit { session, id, joined } => {
-                    let lost = std::mem::take(&mut self.lost);
+                Effect::Admit {
+                    session,
+                    id,
+                    joined,
+                    lost,
+                } => {
                     let resumed = self.resumed.take();
                     let joined = Box::new(joined);
                     self.send(
@@ -177,7 +177,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     room,
                     refusal,
                 } => {
-                    self.left_room = Some(room.clone());
                     self.send(
                         session.shard,
                         ToShard::JoinRefused {
@@ -197,13 +196,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn event(&self, room: RoomName, happening: Happening, origin: Option<Origin>) -> Arc<RoomEvent> {
         let event = RoomEvent::new(room, happening, origin, self.now.unix_ms);
         Arc::new(event.in_dialects(self.settings.dialects))
-    }
-
-    /// Forgets where the log of a room stood that is closed now.
-    fn forget_closed(&mut self) {
-        if let Some(room) = self.left_room.take() {
-            self.forget_head(&room);
-        }
     }
 }
 

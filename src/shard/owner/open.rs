@@ -7,8 +7,8 @@ use crate::shard::{
     store::port::{Ticket, busy_store},
 };
 use crate::{
-    chat::{ErrorCode, Position, Refusal, Reply, RoomName, Since},
-    history::{Ask, LogHead, LogId, LostInterval},
+    chat::{ErrorCode, LogHead, Refusal, Reply, RoomName, Since},
+    history::{Ask, LogId},
     limits,
 };
 
@@ -55,9 +55,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A room is open. Whoever asked for it stands first in line; this is what the store said of it.
     pub(crate) fn opened(&mut self, room: &RoomName, head: LogHead, resumed: Option<Box<Resumed>>) {
-        self.home.open_stored(room, head.position());
+        self.home.open_stored(room, head);
         let Some(store) = &mut self.store else { return };
-        store.heads.insert(room.clone(), head);
         let parked = store.opening.remove(room).unwrap_or_default();
         self.resumed = resumed;
         for message in parked {
@@ -98,33 +97,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | ToHome::Greet { .. }
             | ToHome::Rooms { .. }
             | ToHome::Direct { .. } => {}
-        }
-    }
-
-    /// Where a session that joins a kept room goes on, and what it will never get.
-    pub(crate) fn go_on(&self, room: &RoomName, since: Since) -> (Since, Vec<LostInterval>) {
-        let head = self.store.as_ref().and_then(|store| store.heads.get(room));
-        match (head, since) {
-            (Some(head), Since::Last(_) | Since::Position(_)) => {
-                let go_on = head.since(since);
-                (
-                    Since::Position(Position {
-                        epoch: head.epoch,
-                        seq: go_on.after,
-                    }),
-                    go_on.lost,
-                )
-            }
-            (_, since) => (since, Vec::new()),
-        }
-    }
-
-    /// Forgets where the log of a closed room stands: the store is asked again when it is opened.
-    pub(crate) fn forget_head(&mut self, room: &RoomName) {
-        if !self.home.knows(room)
-            && let Some(store) = &mut self.store
-        {
-            store.heads.remove(room);
         }
     }
 }

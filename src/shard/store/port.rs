@@ -16,7 +16,7 @@ use crate::{
         Conversation, Echo, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId,
         UserName, Utterance,
     },
-    history::{Answer, Append, Ask, History, LogHead, LogId, NameKey, Outcome, StoreFault, UserPair},
+    history::{Answer, Append, Ask, History, LogId, NameKey, Outcome, StoreFault, UserPair},
     limits,
 };
 
@@ -31,8 +31,6 @@ pub(crate) struct Store {
     pub(crate) talks_most: usize,
     /// Questions of this shard that have not come back.
     pub(crate) questions: usize,
-    /// Where the logs of this shard's rooms stand, with what they lost.
-    pub(crate) heads: foldhash::HashMap<RoomName, LogHead>,
     /// What waits for a room to be opened, in order.
     pub(crate) opening: foldhash::HashMap<RoomName, Vec<ToHome>>,
 }
@@ -50,7 +48,6 @@ impl Store {
             talks: 0,
             talks_most,
             questions: 0,
-            heads: Default::default(),
             opening: Default::default(),
         }
     }
@@ -211,7 +208,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = self.now.unix_ms;
         if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
             self.home.given_back(&room);
-            self.forget_head(&room);
             if self.holding_back {
                 self.refused.insert(said.session);
             }
@@ -321,11 +317,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match append.ticket.clone() {
             Ticket::Talk { session, id, .. } => {
                 let LogId::Room(room) = append.log.clone() else { return };
-                if let Some(head) = self.store.as_mut().and_then(|store| store.heads.get_mut(&room)) {
-                    head.epoch = position.epoch;
-                    head.seq = position.seq;
-                    head.first = head.first.max(1);
-                }
                 let said = utterance(append, session, id);
                 let mut effects = std::mem::take(&mut self.effects);
                 self.home.stored(&room, said, position, prev, at, &mut effects);
@@ -376,7 +367,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A talk of this room has come back from the store.
     pub(crate) fn home_settled(&mut self, room: &RoomName) {
         let leave = self.home.settled(room);
-        self.forget_head(room);
         self.expel(room, leave);
     }
 

@@ -11,7 +11,10 @@ use crate::{
     chat::RoomName,
     history::{Ask, Durability, History, LogId, Outcome, Retention, Settings, StoreFault},
     limits,
-    shard::store::port::{Store, Ticket, ticket},
+    shard::{
+        engine::Engine,
+        store::port::{Store, Ticket, ticket},
+    },
 };
 
 pub(crate) struct TestStore {
@@ -151,10 +154,11 @@ impl World {
         self.store.as_mut().unwrap().filled -= self.engines.len() * limits::STORE_UNDERWAY;
     }
 
-    /// Rooms of which some shard knows where their log stands, or for which something waits.
+    /// Rooms that some shard has open, or for which something waits.
     pub(crate) fn rooms_in_store(&self) -> usize {
-        let stores = self.engines.iter().filter_map(|engine| engine.store.as_ref());
-        stores.map(|store| store.heads.len() + store.opening.len()).sum()
+        let opening = |store: &Store| store.opening.len();
+        let of = |engine: &Engine<_, _>| engine.home.len() + engine.store.as_ref().map_or(0, opening);
+        self.engines.iter().map(of).sum()
     }
 }
 

@@ -10,6 +10,7 @@
 mod digest;
 mod keys;
 mod lists;
+mod log;
 mod members;
 mod roster;
 
@@ -19,20 +20,18 @@ pub(super) use members::Member;
 
 use std::{rc::Rc, sync::Arc};
 
-use self::{keys::Keys, members::Members, roster::Roster};
+use self::{keys::Keys, log::Log, members::Members, roster::Roster};
 use crate::chat::{
-    Departure, Happening, Lists, Position, Refusal, RoomSettings, Seq, SessionId, SessionTag, ShardId, UserList,
-    UserName, Utterance,
+    Departure, GoOn, Happening, Lists, LogHead, Position, Refusal, RoomSettings, Seq, SessionId, SessionTag, ShardId,
+    Since, UserList, UserName, Utterance,
 };
 
 /// A room. Small while it is idle: what only busy or large rooms need stands apart, in a box.
 #[derive(Debug)]
 pub(super) struct Room {
-    /// The newest talk.
-    head: Position,
     /// Grows with every change of the roster.
     version: u64,
-    durable: bool,
+    log: Log,
     /// Messages that the store has and has not answered for: the room stays open for them.
     in_store: u32,
     members: Members,
@@ -101,12 +100,20 @@ struct Owed {
 }
 
 impl Room {
-    /// A room whose newest message stands there.
-    pub(super) fn new(head: Position, durable: bool) -> Self {
+    /// A room without stored messages, in a new epoch.
+    pub(super) fn ephemeral(epoch: u64) -> Self {
+        Self::new(Log::Ephemeral(Position { epoch, seq: 0 }))
+    }
+
+    /// A room whose log stands there.
+    pub(super) fn durable(head: LogHead) -> Self {
+        Self::new(Log::Durable(Box::new(head)))
+    }
+
+    fn new(log: Log) -> Self {
         Self {
-            head,
             version: 0,
-            durable,
+            log,
             in_store: 0,
             members: Default::default(),
             users: Roster::default(),
@@ -121,16 +128,22 @@ impl Room {
 
     /// The newest message.
     pub(super) fn head(&self) -> Position {
-        self.head
+        self.log.head()
     }
 
-    pub(super) fn set_head(&mut self, head: Position) {
-        self.head = head;
+    /// A message has got this number.
+    pub(super) fn advance(&mut self, to: Position) {
+        self.log.advance(to);
+    }
+
+    /// Where a replay begins, and what can never be replayed.
+    pub(super) fn since(&self, since: Since) -> GoOn {
+        self.log.since(since)
     }
 
     /// Whether messages are stored.
     pub(super) fn is_durable(&self) -> bool {
-        self.durable
+        matches!(self.log, Log::Durable(_))
     }
 
     pub(super) fn has(&self, session: SessionId) -> bool {
