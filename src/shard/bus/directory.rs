@@ -175,11 +175,7 @@ impl Directory {
         self.enter(user, session);
         // Each writes its own map before it looks into the other's: one of the two sees the other.
         fence(Ordering::SeqCst);
-        let shards = self
-            .shards
-            .iter()
-            .map(|map| map.get(user).map_or(0, |found| found.count()));
-        let alone = shards.sum::<usize>() == 1;
+        let alone = self.spread(user).map(|(_, sessions)| sessions).sum::<usize>() == 1;
         if !alone {
             self.exit(user, session);
         }
@@ -210,6 +206,16 @@ impl Directory {
             .map(|(shard, _)| ShardId(shard as u16))
     }
 
+    /// The shards that have sessions of this user, and how many.
+    pub(crate) fn spread(&self, user: &UserName) -> impl Iterator<Item = (ShardId, usize)> {
+        let counts = self
+            .shards
+            .iter()
+            .map(|map| map.get(user).map_or(0, |found| found.count()));
+        let counts = counts.enumerate().filter(|(_, count)| *count > 0);
+        counts.map(|(shard, count)| (ShardId(shard as u16), count))
+    }
+
     /// Sessions on one shard, all those of a user.
     pub(crate) fn sessions_of(&self, shard: ShardId) -> usize {
         self.sessions.to(shard)
@@ -223,12 +229,6 @@ impl Directory {
             Some(Sessions::One(session)) => vec![*session],
             Some(Sessions::Many(sessions)) => sessions.to_vec(),
         }
-    }
-
-    /// How many sessions the user has on one shard.
-    pub(crate) fn sessions_on(&self, user: &UserName, shard: ShardId) -> usize {
-        let found = self.shards.get(usize::from(shard.0)).and_then(|map| map.get(user));
-        found.map_or(0, |found| found.count())
     }
 
     /// This session is to be told when the user goes.

@@ -1,30 +1,31 @@
-//! Direct messages on their way: from the home of a pair of users to the sessions of both, a bounded amount in each turn.
+//! Fan-out of direct messages: from the owner of a pair of users to the sessions of both, a bounded amount in each turn.
 //!
-//! A user may have any number of sessions, so one short request can ask for a thousand writes. Each shard therefore keeps
-//! direct messages in a queue of their own, behind which nobody else waits, and hands out [`limits::DIRECTS_PER_TURN`] of it
-//! between two looks at its sockets. What is in these queues counts in [`Directory::directs`], and homes answer `busy` while it
-//! is too much.
+//! A user may have any number of sessions, so one short request can ask for a thousand writes. Each shard therefore queues
+//! direct messages apart ([`DirectQueue`]), so that nothing else waits behind them, and delivers [`limits::DIRECTS_PER_TURN`] of
+//! the queue between two looks at its sockets.
 //!
-//! [`Directory::directs`]: crate::shard::bus::directory::Directory::directs
+//! Invariants: messages leave in the order in which they came; what is queued counts in [`Directory::directs`] until its last
+//! session had it, and owners answer `busy` while that is too much.
 
 use std::{collections::VecDeque, sync::Arc, vec};
 
 use crate::shard::{
+    bus::directory::Directory,
     bus::message::ToShard,
     connection::state::Socket,
     engine::{Clock, Engine},
     owner::commands::numbered,
 };
 use crate::{
-    chat::{Direct, ErrorCode, Position, Refusal, Reply, SessionId, UserName, Utterance},
+    chat::{Direct, ErrorCode, Position, Refusal, Reply, SessionId, ShardId, UserName, Utterance},
     limits,
 };
 
-/// What one shard has to hand out, oldest first.
+/// The direct messages that one shard has to deliver, oldest first.
 #[derive(Debug, Default)]
-pub(crate) struct Directs {
+pub(crate) struct DirectQueue {
     waiting: VecDeque<Waiting>,
-    /// Handed out in this turn, in sessions and kibibytes.
+    /// Delivered in this turn, in sessions and kibibytes.
     spent: usize,
 }
 
@@ -32,16 +33,24 @@ pub(crate) struct Directs {
 #[derive(Debug)]
 struct Waiting {
     user: UserName,
-    /// The session that said it.
+    /// The sender's session, which has its acknowledgement.
     except: SessionId,
     direct: Arc<Direct>,
-    /// What it counts in [`crate::shard::bus::directory::Directory::directs`].
+    /// What it counts in [`Directory::directs`].
     bytes: usize,
-    /// Those that have not been told; `None`: nobody has been.
+    /// Sessions that have not had it; `None`: not looked up yet.
     sessions: Option<vec::IntoIter<SessionId>>,
 }
 
-impl Directs {
+/// One direct message for one session.
+pub(crate) struct Delivery {
+    pub(crate) session: SessionId,
+    /// The name under which the session was found. It may have another one since.
+    pub(crate) user: UserName,
+    pub(crate) direct: Arc<Direct>,
+}
+
+impl DirectQueue {
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -50,6 +59,7 @@ impl Directs {
         self.spent = 0;
     }
 
+    /// Queues a message that counts `bytes` in [`Directory::directs`].
     pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<Direct>, bytes: usize) {
         self.waiting.push_back(Waiting {
             user,
@@ -58,6 +68,37 @@ impl Directs {
             bytes,
             sessions: None,
         });
+    }
+
+    /// The next delivery on shard `me`; `None` when the queue is empty or this turn has delivered enough.
+    pub(crate) fn next(&mut self, directory: &Directory, me: ShardId) -> Option<Delivery> {
+        while self.spent < limits::DIRECTS_PER_TURN {
+            let Waiting {
+                user,
+                except,
+                direct,
+                bytes,
+                sessions,
+            } = self.waiting.front_mut()?;
+            let sessions = sessions.get_or_insert_with(|| directory.sessions(user, me).into_iter());
+            let session = sessions.next();
+            let delivery = session.filter(|session| session != except).map(|session| Delivery {
+                session,
+                user: user.clone(),
+                direct: direct.clone(),
+            });
+            if session.is_some() {
+                self.spent += 1 + direct.talk.text.len() / 1_024;
+            }
+            if sessions.len() == 0 {
+                directory.directs.take(me, *bytes);
+                self.waiting.pop_front();
+            }
+            if delivery.is_some() {
+                return delivery;
+            }
+        }
+        None
     }
 }
 
@@ -111,69 +152,43 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn send_direct(&mut self, user: &UserName, except: SessionId, direct: &Arc<Direct>) {
         let directory = self.directory.clone();
-        for shard in directory.whereabouts(user) {
-            let bytes = bytes(directory.sessions_on(user, shard), &direct.talk.text);
+        for (shard, sessions) in directory.spread(user) {
+            let bytes = bytes(sessions, &direct.talk.text);
             directory.directs.add(shard, bytes);
-            self.send(
-                shard,
-                ToShard::Direct {
-                    user: user.clone(),
-                    except,
-                    direct: direct.clone(),
-                    bytes,
-                },
-            );
+            let message = ToShard::Direct {
+                user: user.clone(),
+                except,
+                direct: direct.clone(),
+                bytes,
+            };
+            self.send(shard, message);
         }
     }
 
     /// What a direct message will count when it has been stored and is sent.
     pub(crate) fn direct_bytes(&self, said: &Utterance, to: &UserName) -> usize {
-        let sessions = |user| {
-            let shards = self.directory.whereabouts(user);
-            shards
-                .map(|shard| self.directory.sessions_on(user, shard))
-                .sum::<usize>()
-        };
+        let sessions = |user| self.directory.spread(user).map(|(_, sessions)| sessions).sum::<usize>();
         bytes(sessions(to) + sessions(&said.from), &said.text)
     }
 
-    /// Hands out as much of what waits as this turn may. Whether it was anything.
-    pub(crate) fn hand_out(&mut self) -> bool {
+    /// Delivers as much of the queue as this turn may. Whether it was anything.
+    pub(crate) fn deliver_directs(&mut self) -> bool {
         let mut any = false;
-        while self.directs.spent < limits::DIRECTS_PER_TURN
-            && let Some(waiting) = self.directs.waiting.pop_front()
-        {
+        while let Some(Delivery { session, user, direct }) = self.directs.next(&self.directory, self.me) {
             any = true;
-            self.hand_out_one(waiting);
+            // It may have taken another name since it was found under this one, or somebody else may have claimed the name.
+            if self.holds_name(session, &user) {
+                self.direct_to(session, &direct);
+            }
         }
         any
     }
 
-    /// Hands out all that waits: nothing will be handed out later.
-    pub(crate) fn hand_out_all(&mut self) {
+    /// Delivers the whole queue: nothing will be delivered later.
+    pub(crate) fn deliver_all_directs(&mut self) {
         while !self.directs.is_empty() {
             self.directs.begin_turn();
-            self.hand_out();
-        }
-    }
-
-    fn hand_out_one(&mut self, mut waiting: Waiting) {
-        let sessions = waiting.sessions.take();
-        let mut sessions = sessions.unwrap_or_else(|| self.directory.sessions(&waiting.user, self.me).into_iter());
-        while self.directs.spent < limits::DIRECTS_PER_TURN
-            && let Some(session) = sessions.next()
-        {
-            self.directs.spent += 1 + waiting.direct.talk.text.len() / 1_024;
-            // It may have taken another name since it was found under this one, or somebody else may have claimed the name.
-            if session != waiting.except && self.holds_name(session, &waiting.user) {
-                self.direct_to(session, &waiting.direct);
-            }
-        }
-        if sessions.len() > 0 {
-            waiting.sessions = Some(sessions);
-            self.directs.waiting.push_front(waiting);
-        } else {
-            self.directory.directs.take(self.me, waiting.bytes);
+            self.deliver_directs();
         }
     }
 }
@@ -187,4 +202,76 @@ fn too_many() -> Refusal {
         "more direct messages are on their way to their readers than the server may hold (flush.inflight_bytes); say it again",
     );
     refusal.retry_after(limits::BUSY_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{
+        chat::{SessionTag, Talk, TalkKind},
+        shard::bus::directory::OwnerKey,
+    };
+
+    fn name(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    fn session(slot: u32) -> SessionId {
+        SessionId {
+            shard: ShardId(0),
+            slot,
+            generation: 1,
+        }
+    }
+
+    fn direct(seq: u64) -> Arc<Direct> {
+        Arc::new(Direct {
+            to: name("张三"),
+            talk: Talk {
+                epoch: 1,
+                seq,
+                prev: seq - 1,
+                at: 0,
+                from: name("ada"),
+                session: SessionTag(0),
+                text: "x".into(),
+                kind: TalkKind::default(),
+                echo: None,
+            },
+        })
+    }
+
+    #[test]
+    fn each_session_but_the_senders_has_each_message_once_in_order_and_the_count_returns_to_zero() {
+        let directory = Directory::new(1, OwnerKey::fixed(7), 1);
+        let (sender, most) = (session(0), limits::DIRECTS_PER_TURN as u32);
+        for slot in 0..=most {
+            directory.enter(&name("张三"), session(slot));
+        }
+        let mut queue = DirectQueue::default();
+        for seq in 1..=2 {
+            directory.directs.add(ShardId(0), 100);
+            queue.push(name("张三"), sender, direct(seq), 100);
+        }
+        queue.push(name("nobody"), sender, direct(3), 0);
+        let mut delivered = Vec::new();
+        let mut turns = 0;
+        while !queue.is_empty() {
+            queue.begin_turn();
+            turns += 1;
+            let before = delivered.len();
+            while let Some(delivery) = queue.next(&directory, ShardId(0)) {
+                delivered.push((delivery.direct.talk.seq, delivery.session.slot));
+            }
+            assert!(delivered.len() - before <= limits::DIRECTS_PER_TURN);
+        }
+        let wanted: Vec<_> = (1..=2)
+            .flat_map(|seq| (1..=most).map(move |slot| (seq, slot)))
+            .collect();
+        assert_eq!(delivered, wanted);
+        assert_eq!(turns, 3);
+        assert_eq!(directory.directs.most(), 0);
+    }
 }

@@ -72,7 +72,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn drain(&mut self) {
         let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         self.service = Service::Draining { until_ms };
-        self.hand_out_all();
+        self.deliver_all_directs();
         let ids: Vec<SessionId> = self
             .connections
             .iter()

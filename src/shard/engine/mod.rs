@@ -27,7 +27,7 @@ use crate::shard::{
     connection::dialect::Uncertainties,
     connection::read::Reading,
     connection::state::{Connection, Socket},
-    direct::fanout::Directs,
+    direct::fanout::DirectQueue,
     engine::drain::Service,
     engine::wheel::Wheel,
     room::ring::{Batch, RoomLog},
@@ -92,8 +92,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) bus: Bus,
     /// Names that were claimed, of which sessions are still to be renamed here.
     pub(crate) displacing: Vec<UserName>,
-    /// Direct messages to be handed out here.
-    pub(crate) directs: Directs,
+    /// Direct messages to be delivered here.
+    pub(crate) directs: DirectQueue,
     /// Sessions whose stored messages the store had no room to be asked for.
     pub(crate) refused_mail: VecDeque<SessionId>,
     /// Bytes that waited for full sockets of this shard when time was last looked at.
@@ -185,7 +185,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             directory,
             bus: Bus::new(me, outbox),
             displacing: Vec::new(),
-            directs: Directs::default(),
+            directs: DirectQueue::default(),
             refused_mail: VecDeque::new(),
             waiting_bytes: 0,
             gatherings: Slab::new(),
@@ -240,7 +240,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             while let Some(message) = self.bus.next_local() {
                 self.take(message);
             }
-            if self.hand_out() {
+            if self.deliver_directs() {
                 continue;
             }
             let Some(id) = self.dirty.pop() else { return };
