@@ -1,4 +1,4 @@
-// The page's words in English and Chinese. `{x}` is replaced by a value; `one|many` is chosen by `n`.
+// The page's texts in English and Chinese. A value replaces `{x}`, and `n` chooses between `one|many`.
 
 const WORDS = {
   en: {
@@ -18,12 +18,12 @@ const WORDS = {
     'state.silent': 'The server has not answered for a while.',
     'state.lost': 'The connection was lost.',
     'state.unreachable': 'The server cannot be reached.',
-    'state.kept': '{reason} What you write is kept and sent as soon as it is back.',
+    'state.kept': '{reason} What you write is saved, and sent when the connection is back.',
     'goodbye.other': 'The server ended the connection.',
     'goodbye.said': 'The server ended the connection: {text}',
     'goodbye.exit': 'You have left.',
     'goodbye.shutting_down': 'The server is restarting.',
-    'goodbye.timeout': 'The server heard nothing from here for too long.',
+    'goodbye.timeout': 'The server received nothing from here for too long.',
     'goodbye.too_slow_handshake': 'The server waited too long to hear who you are.',
     'goodbye.slow': 'This connection was too slow for what the server sent.',
     'goodbye.busy': 'The server could not take so many messages at once.',
@@ -61,7 +61,7 @@ const WORDS = {
     'name.title': 'What shall we call you?',
     'name.rename': 'Change your name',
     'name.field': 'Your name',
-    'name.help': 'Any name will do, in any script. Leave it empty to come as a guest.',
+    'name.help': 'Any name will do, in any script. Leave it empty to enter as a guest.',
     'name.enter': 'Enter',
     'compose.field': 'Message',
     'compose.to': 'Message {name}',
@@ -69,10 +69,10 @@ const WORDS = {
     'compose.long': 'This message is {n} bytes too long.',
     'compose.hint': 'Enter sends · Shift+Enter starts a new line',
     'log': 'Messages',
-    'log.empty': 'Nothing has been said here yet.',
+    'log.empty': 'There are no messages here yet.',
     'log.emptyHint': 'Say hello!',
     'log.top': 'This is where it begins.',
-    'log.notKept': 'Earlier messages of this room are not kept.',
+    'log.notKept': 'Earlier messages of this room are not stored.',
     'log.loading': 'Loading earlier messages…',
     'log.new': 'New messages',
     'log.firstNew': '↑ To the first new message',
@@ -82,7 +82,7 @@ const WORDS = {
     'log.you': 'you',
     'log.unfold': 'Show all {n} characters',
     'gap.missed': '{n} message missed|{n} messages missed',
-    'gap.lost': '{n} message is lost: the server does not have it any more|{n} messages are lost: the server does not have them any more',
+    'gap.lost': '{n} message is lost: the server no longer has it|{n} messages are lost: the server no longer has them',
     'gap.loading': 'Fetching {n} missed message…|Fetching {n} missed messages…',
     'gap.open': 'Fetch {n} missed message|Fetch {n} missed messages',
     'note.joined': '{names} joined',
@@ -95,7 +95,7 @@ const WORDS = {
     'note.topicSet': 'The topic is now: {topic}',
     'note.topicGone': 'The topic was removed',
     'note.renamed': '{old} is now {now}',
-    'note.epoch': 'The server began anew here. Messages above may no longer be on it.',
+    'note.epoch': 'The server started over here. It may no longer have the messages above.',
     'note.system': 'Notice: {text}',
     'pending.waiting': 'Waiting to be sent',
     'pending.sending': 'Sending…',
@@ -131,18 +131,18 @@ const WORDS = {
     'error.bad_name.character': 'this name holds the character {character}, which cannot be shown; leave it out',
     'error.name_reserved': 'this name belongs to somebody else; choose another one',
     'error.no_hello': 'the server does not know yet who you are',
-    'error.hello_again': 'the server knows already who you are',
+    'error.hello_again': 'the server already knows who you are',
     'error.not_member': 'you are not in this room',
-    'error.already_member': 'you are in this room already',
+    'error.already_member': 'you are already in this room',
     'error.no_such_room': 'there is no such room',
-    'error.no_such_user': 'nobody of this name is online, and the message cannot wait for them',
+    'error.no_such_user': 'nobody of this name is online, and this server does not store messages for them',
     'error.too_many_rooms': 'you are in as many rooms as the server allows; leave one first',
     'error.too_many_rooms.rooms': 'you are in {n} rooms, and at most {most} are allowed; leave one first',
-    'error.key_conflict': 'a different message was sent under the same mark',
+    'error.key_conflict': 'a different message was sent with the same key',
     'error.busy': 'the server is busy',
-    'error.no_history': 'messages of this conversation are not kept',
+    'error.no_history': 'messages of this conversation are not stored',
     'error.store_failed': 'the server could not store it, and sent it to nobody',
-    'error.unauthorized': 'the server asks for authentication',
+    'error.unauthorized': 'the server requires authentication',
     'error.forbidden': 'you may not do this',
     'error.draining': 'the server is restarting',
     'error.timeout': 'the server did not answer',
@@ -294,7 +294,7 @@ const WORDS = {
     'error.no_such_user': '没有这个名字的在线用户，消息无法留待对方上线',
     'error.too_many_rooms': '您加入的聊天室数已达上限，请先离开一个',
     'error.too_many_rooms.rooms': '您已加入 {n} 个聊天室，最多允许 {most} 个，请先离开一个',
-    'error.key_conflict': '同一标记下已发送过不同的消息',
+    'error.key_conflict': '已用同一个键发送过不同的消息',
     'error.busy': '服务器繁忙',
     'error.no_history': '此会话不保存消息',
     'error.store_failed': '服务器未能保存，消息没有发给任何人',
@@ -319,7 +319,7 @@ let lang = 'en';
 
 export const languages = Object.keys(WORDS);
 
-/** The language to begin with: the one chosen before, else the first of the browser's that we speak. */
+/** The initial language: the one chosen before, or else the browser's first one that the page has. */
 export function choose(kept, wanted = navigator.languages ?? [navigator.language]) {
   if (languages.includes(kept)) return kept;
   return wanted.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => languages.includes(tag)) ?? 'en';
@@ -335,7 +335,7 @@ export function currentLang() {
 
 const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/;
 
-/** The words for a key, filled in. A value that is written from right to left does not turn the words around it. */
+/** The text for a key, with its values. A right-to-left value does not change the direction of the text around it. */
 export function t(key, values = {}) {
   const forms = (WORDS[lang][key] ?? WORDS.en[key] ?? key).split('|');
   const form = forms.length > 1 && values.n !== 1 ? forms[1] : forms[0];
@@ -346,7 +346,7 @@ export function t(key, values = {}) {
   });
 }
 
-/** Whether there are words for a key. */
+/** Whether there is a text for a key. */
 export function known(key) {
   return Object.hasOwn(WORDS.en, key);
 }
@@ -363,7 +363,7 @@ export function moment(at) {
   return formats().moment.format(at);
 }
 
-/** Names a day, in a way that two times on the same day share. */
+/** The name of a day; two times on the same day have the same name. */
 export function day(at, now = Date.now()) {
   const name = formats().day.format(at);
   if (name === formats().day.format(now)) return t('today');
@@ -371,7 +371,7 @@ export function day(at, now = Date.now()) {
   return name;
 }
 
-/** Puts the words into every element that names them with `data-i18n` (text) or `data-i18n-<attribute>`. */
+/** Sets the text of every element with `data-i18n`, and the attributes of those with `data-i18n-<attribute>`. */
 export function translate(root = document) {
   document.documentElement.lang = lang === 'zh' ? 'zh-Hans' : 'en';
   for (const element of root.querySelectorAll('[data-i18n]')) element.textContent = t(element.dataset.i18n);
@@ -398,5 +398,5 @@ function formats() {
   return made.get(lang);
 }
 
-/** Both languages' keys, for the test that keeps them equal. */
+/** All texts, for the test that both languages have the same keys. */
 export const words = WORDS;
