@@ -1,4 +1,4 @@
-// The page: puts the chat, the list of messages and the panels together. What belongs to one of them is not here.
+// The page: connects the chat, the list of messages and the panels. Code that belongs to one of them is not here.
 
 import { Chat } from './chat.js';
 import { Composer } from './composer.js';
@@ -16,7 +16,7 @@ import { Browser, Finder, People } from './panels.js';
 import { Store } from './store.js';
 
 const $ = (id) => document.getElementById(id);
-/** What the browser did not keep, and what of that the user knows. */
+/** What the browser could not store and the user has not been told yet: `key` or `other`. */
 const unkept = new Set();
 const store = new Store(storage('localStorage'), storage('sessionStorage'), { troubled: (what) => unkept.add(what) });
 const drafts = new Drafts(storage('sessionStorage'));
@@ -52,7 +52,7 @@ const browser = new Browser({ chat, list: $('browse-list'), more: $('browse-more
 const finder = new Finder({ chat, list: $('results'), more: $('results-more'), failed: (refused) => searchFailed(refused) });
 
 let active = null;
-/** Why the server ended the last connection, if it said so. */
+/** The last goodbye of the server, or `null`. */
 let goodbye = null;
 const lists = new Lists({
   chat, rooms: $('room-list'), directs: $('direct-list'), directHead: $('direct-head'), dot: $('menu-dot'), choose: go, active: () => active,
@@ -108,7 +108,7 @@ const on = {
   },
 };
 
-// ----------------------------------------------------------------------------------------------------- what is shown
+// ----------------------------------------------------------------------------------------------------- display
 
 function plan(show) {
   frames.plan(show);
@@ -118,7 +118,7 @@ function firstConversation() {
   return chat.conversations.get('room:lobby') ?? chat.conversations.values().next().value ?? enterRoom('lobby');
 }
 
-/** The room, which is joined now or with the next connection. */
+/** The conversation of a room, joined now or with the next connection. */
 function enterRoom(name) {
   const room = chat.open('room', name);
   store.addRoom(name);
@@ -126,7 +126,7 @@ function enterRoom(name) {
   return room;
 }
 
-/** What the address of the page names: `#room`, or `#@user`. */
+/** The conversation in the page's address: `#room`, or `#@user`. */
 function named() {
   const hash = location.hash.slice(1);
   let name;
@@ -143,7 +143,7 @@ function address({ kind, name }) {
   return `#${kind === 'peer' ? '@' : ''}${encodeURIComponent(name)}`;
 }
 
-/** Shows a conversation, as a new step of the browser's history or (`replaceState`) in place of the one before. */
+/** Shows a conversation, as a new entry of the browser's history or (`replaceState`) in place of the current one. */
 function activate(conversation, step = 'pushState') {
   if (location.hash !== address(conversation)) history[step](null, '', address(conversation));
   active = conversation;
@@ -204,7 +204,7 @@ function showState(state) {
     : t(chat.session === '' ? 'state.unreachable' : 'state.lost');
   $('banner-text').textContent = state === 'waiting' || state === 'connecting' ? t('state.kept', { reason }) : reason;
   $('banner-button').hidden = state === 'connecting';
-  // Beside the state, which is read aloud with every change.
+  // Outside of the state's element, because screen readers announce every change there.
   const count = () => {
     const n = Math.ceil((chat.link.retryAt - Date.now()) / 1_000);
     $('banner-wait').textContent = state === 'waiting' && n > 1 ? t('state.inSeconds', { n }) : '';
@@ -246,7 +246,7 @@ function showTyping() {
 
 let toastTimer = null;
 const TOAST_MS = 6_000;
-/** A longer sentence, of consequence. */
+/** How long the warning about storage stays: it is long and important. */
 const UNKEPT_MS = 20_000;
 
 function toast(text, ms = TOAST_MS) {
@@ -256,16 +256,16 @@ function toast(text, ms = TOAST_MS) {
   toastTimer = setTimeout(() => ($('toast').hidden = true), ms);
 }
 
-/** Says once what the browser does not keep; where it is the key of a name, that. */
+/** Warns once that the browser could not store something; the key of a name matters most. */
 function tellUnkept() {
   const what = unkept.has('key') ? 'key' : unkept.has('other') ? 'other' : null;
   if (what !== null) toast(t(`unkept.${what}`), UNKEPT_MS);
   unkept.clear();
 }
 
-// ----------------------------------------------------------------------------------------------------- what is done
+// ----------------------------------------------------------------------------------------------------- actions
 
-/** Shows what the user chose, and is ready for what they write; on a phone without its keyboard. */
+/** Shows the conversation that the user chose, and puts the focus into the field; not on a phone, where that opens the keyboard. */
 function go(conversation) {
   activate(conversation);
   $(wide.matches ? 'text' : 'log').focus();
@@ -322,7 +322,7 @@ function keep() {
   chat.outbox.keep();
 }
 
-/** The user is back, or may be: some windows have the focus before they are seen, others after. */
+/** The user is back, or may be: some windows get the focus before they are visible, others after. */
 function lookedAt() {
   chat.link.probe();
   if (active) jumps.render();
@@ -357,7 +357,7 @@ submit('topic-form', async () => {
     $('topic-wrong').textContent = sentence(why(refused));
   }
 });
-// In a one-line field the Enter that ends a composition must not submit either.
+// In a one-line field, the Enter that ends a composition must not submit the form.
 for (const field of document.querySelectorAll('input')) {
   field.addEventListener('keydown', (event) => event.key === 'Enter' && !sends(event) && event.preventDefault());
 }
@@ -401,7 +401,7 @@ document.addEventListener('keydown', (event) => {
   if (!$('search-panel').hidden) $('search-close').click();
   else if ($('app').dataset.drawer) drawer('');
 });
-// Another tab has chosen a language.
+// Another tab changed the language.
 store.watch('lang', (lang) => languages.includes(lang) && speak(lang));
 for (const event of ['focus', 'online', 'offline']) window.addEventListener(event, lookedAt);
 navigator.connection?.addEventListener?.('change', () => chat.link.probe());
@@ -412,7 +412,7 @@ document.addEventListener('visibilitychange', () => {
 });
 window.addEventListener('pagehide', () => {
   keep();
-  // A browser may keep the page as it is, for the way back, and its connection with it.
+  // The browser may put the page, and its connection, into its back/forward cache.
   chat.link.leave();
 });
 window.addEventListener('pageshow', ({ persisted }) => persisted && chat.link.comeBack());

@@ -1,16 +1,16 @@
-// How large the pictures in an AVIF file are, as a decoder will find them. Pure.
+// The size of the pictures in an AVIF file, as a decoder will read it. Pure.
 //
-// The boxes around them say so too (`ispe`), but a decoder makes room for what the pictures themselves say, and a box may lie.
-// Promises: what a decoder would read in another way than this is `null`. Sources: ISO 14496-12 (iloc), AV1 5.3 and 5.5.
+// The boxes around the pictures also have a size (`ispe`), but a decoder allocates what the pictures themselves declare, and a box may lie.
+// Invariant: the answer is `null` wherever a decoder could read another size. Sources: ISO 14496-12 (iloc), AV1 5.3 and 5.5.
 
 const SEQUENCE_HEADER = 1;
-/** A picture in tiles has one for each, and for what is transparent in it; more would make reading them take long. */
+/** Most items: a tiled picture has one per tile, and others for transparency. More would take long to read. */
 const ITEMS_MAX = 256;
 
-/** `{width, height}` of the largest picture, or `null` where that cannot be made out. */
+/** `{width, height}` of the largest picture, or `null` if it cannot be determined. */
 export function codedSize(view, text) {
   const [box, ...others] = placesOf(view, text, 'iloc');
-  // One that moves has its pictures elsewhere; of two tables nobody knows which one counts.
+  // A moving picture has its frames elsewhere, and with two tables it is unclear which one counts.
   if (box === undefined || others.length > 0 || placesOf(view, text, 'moov').length > 0) return null;
   let size = null;
   for (const [from, to] of extents(view, box) ?? []) {
@@ -28,7 +28,7 @@ function placesOf(view, text, name) {
   return found;
 }
 
-/** Where the data of each item lies, or `null` where one is in parts, or not in the file itself. */
+/** The range of each item's data, or `null` if an item is in parts or outside of the file. */
 function extents(view, box) {
   let at = box + 4;
   const number = (bytes) => {
@@ -57,7 +57,7 @@ function extents(view, box) {
   return found;
 }
 
-/** The sizes that the sequence headers of one item declare; `null` for one that is not understood. */
+/** The sizes in the sequence headers of one item; `null` for a header that this parser does not understand. */
 function* sequences(view, from, to) {
   for (let at = from; at < to; ) {
     const head = view.getUint8(at++);
@@ -90,7 +90,7 @@ function sequence(view, at) {
   if (bits(1)) {
     bits(5); // level
   } else {
-    // Times and delays are for films.
+    // Only films have timing and delays.
     if (bits(1) || bits(1)) return null;
     for (let points = bits(5); points >= 0; points -= 1) {
       bits(12);
@@ -98,7 +98,7 @@ function sequence(view, at) {
     }
   }
   const [across, down] = [bits(4) + 1, bits(4) + 1];
-  // A frame can have another size, of as many bits. Encoders take no more than they need.
+  // A frame may declare another size, in this number of bits. Encoders use no more bits than they need.
   const most = (count) => {
     const said = bits(count) + 1;
     return 2 ** (count - 1) > said ? 2 ** count : said;

@@ -1,6 +1,6 @@
-// The chat as this page sees it: who we are, which conversations there are, and what each server message does to them.
+// The state of the chat in this page: the user, the conversations, and the effect of each server event on them.
 //
-// Promises: what the server cannot do is asked once and then hidden. Never: touches the page.
+// Invariants: the page asks for a feature that the server lacks once, then hides it. Never: touches the DOM.
 
 import { Conversation } from './conversation.js';
 import { GAP_AUTO, HistoryPages, PAGE } from './history.js';
@@ -9,18 +9,18 @@ import { Outbox } from './outbox.js';
 import { Link, systemClock } from './protocol.js';
 import { Unread } from './unread.js';
 
-/** How long somebody is said to be typing, and how often we say so ourselves. */
+/** How long a typing notice shows, and how often the page sends one. */
 export const TYPING_SHOWN_MS = 5_000;
 const TYPING_SAID_MS = 3_000;
-/** Names of typists kept per conversation. */
+/** Most typing users remembered per conversation. */
 const TYPISTS_MAX = 20;
-/** Numbers are kept from 0 where the server knows nothing of the conversation. */
+/** The position in a conversation of which the server knows nothing. */
 const NOWHERE = { epoch: 0, seq: 0 };
 
 export class Chat {
   #clock;
   #emit;
-  /** The server's time when it was last told, and our own clock then. */
+  /** The server's time in its last message with one, and the local clock at that moment. */
   #serverTime = null;
   #unsupported = new Set();
   #typingSaid = -Infinity;
@@ -63,7 +63,7 @@ export class Chat {
     return !this.#unsupported.has(kind);
   }
 
-  /** The time as the server has it; until it says so, as this machine has it. */
+  /** The server's time; the local time until the server has sent one. */
   now() {
     if (this.#serverTime === null) return this.#clock.now();
     return Math.round(this.#serverTime.at + this.#clock.elapsed() - this.#serverTime.elapsed);
@@ -89,9 +89,9 @@ export class Chat {
     return conversation;
   }
 
-  // ------------------------------------------------------------------------------------------- what the user does
+  // ------------------------------------------------------------------------------------------- actions of the user
 
-  /** Joins a room that the user chose, and keeps it for the next visit. */
+  /** Joins a room that the user chose, and remembers it for the next visit. */
   async enter(room) {
     const conversation = await this.join(room);
     this.store.addRoom(room);
@@ -107,14 +107,14 @@ export class Chat {
       await this.link.request('join', { room, ...from });
     } catch (refused) {
       if (refused.code === 'already_member') return conversation;
-      // Without a connection it is joined with the next one.
+      // Without a connection, the next one joins the room.
       if (!['connection_lost', 'timeout'].includes(refused.code)) this.#forget(conversation);
       throw refused;
     }
     return conversation;
   }
 
-  /** Joins a room that the user chose before: a refusal comes as a notice. */
+  /** Joins a remembered room; a refusal becomes a notice. */
   joinAgain(conversation) {
     conversation.joined = false;
     this.join(conversation.name).catch((refused) => refused.code !== 'connection_lost' && this.#emit('notice', refused));
@@ -125,7 +125,7 @@ export class Chat {
     if (conversation.kind === 'room') await this.ask('leave', { room: conversation.name });
   }
 
-  /** Opens the conversation with one user, and what is stored of it. */
+  /** Opens the conversation with one user, and loads its stored messages. */
   direct(name) {
     const conversation = this.open('peer', name);
     if (conversation.position === null && !new Map(this.store.peers(this.author)).has(name)) this.store.peer(this.author, name, NOWHERE);
@@ -152,7 +152,7 @@ export class Chat {
     this.link.tell('typing', conversation.kind === 'room' ? { room: conversation.name } : { to: conversation.name });
   }
 
-  /** Who is typing now. */
+  /** The users who are typing now. */
   typists({ typing }) {
     const now = this.#clock.elapsed();
     for (const [name, until] of typing) if (until <= now) typing.delete(name);
@@ -182,14 +182,14 @@ export class Chat {
     return (await this.link.request('rooms', { after, limit: 100 })).body;
   }
 
-  // ------------------------------------------------------------------------------------------- what the server says
+  // ------------------------------------------------------------------------------------------- events of the server
 
   #on = {
     welcome: (welcome) => this.#welcomed(welcome),
     joined: (joined) => {
       const conversation = this.open('room', joined.room);
       const gap = conversation.enter(joined);
-      // A server that stores has asked for the key.
+      // Only a server with a store checks keys.
       if (joined.history) this.me.proved();
       this.unread.entered(conversation, joined);
       this.#emit('header', conversation);
@@ -212,7 +212,7 @@ export class Chat {
       const conversation = this.#room(room);
       if (!conversation || conversation.topic === topic) return;
       conversation.topic = topic;
-      // The answer to who set it names nobody.
+      // The answer to the user who set the topic has no name.
       conversation.note({ what: 'topic', topic, from: from || (id === 0 ? '' : this.name) });
       this.#emit('header', conversation);
       this.#emit('items', conversation);
@@ -262,7 +262,7 @@ export class Chat {
       if (!conversation) return;
       const gap = conversation.miss({ epoch, from, to, lost });
       if (conversation.kind === 'peer' && conversation.position === null) {
-        // Where the other side of the loss begins is asked for.
+        // Asks where the messages after the loss begin.
         this.store.peer(this.name, conversation.name, NOWHERE);
         this.loadPeer(conversation);
       }
@@ -308,7 +308,7 @@ export class Chat {
     for (const conversation of this.conversations.values()) {
       conversation.joined = false;
       const { kind, name, address } = conversation;
-      // A direct conversation under another name is another one.
+      // Under another name of ours, the direct conversation is another one.
       const here = kind === 'room' || staysTheSame ? conversation.position : null;
       const position = here ?? (kind === 'peer' && kept.get(name)?.seq > 0 ? { ...address, ...kept.get(name) } : null);
       if (position) resume.push(position);
@@ -323,7 +323,7 @@ export class Chat {
     return this.conversations.get(`room:${name}`) ?? null;
   }
 
-  /** The conversation that an event names by its room or by the other user. */
+  /** The conversation of an event, by its room or the other user. */
   #of({ room, peer }) {
     return room ? this.#room(room) : (this.conversations.get(`peer:${peer}`) ?? null);
   }
@@ -338,7 +338,7 @@ export class Chat {
     return [...this.conversations.values()].filter((conversation) => conversation.kind === 'room');
   }
 
-  /** Whose a message is: `own`, said by the user, wherever; `mine`, said by this page. A direct conversation has two sides, by name. */
+  /** Marks whose a message is: `own` if the user sent it from anywhere, `mine` if this page did. In a direct conversation names decide. */
   own(message, { kind, name }) {
     const mySide = kind === 'peer' && message.from === this.name && name !== this.name;
     return { ...message, mine: this.me.isMine(message), own: mySide || this.me.isUser(message) };
@@ -377,7 +377,7 @@ export class Chat {
     this.#emit('me');
   }
 
-  /** The direct conversations of a name that we have taken: those with the same people go on, with numbers of their own. */
+  /** After a rename: direct conversations with the same people continue, with the numbers of the new name. */
   #directsOf(name) {
     for (const conversation of [...this.conversations.values()]) {
       for (const pending of conversation.pending) if (!pending.acked) pending.from = name;
@@ -386,7 +386,7 @@ export class Chat {
     for (const [peer] of this.store.peers(name)) this.open('peer', peer);
   }
 
-  /** Somebody whom we write to has another name now. Equal names of others do not lead us astray. */
+  /** The peer of a direct conversation has another name now. Its session tells it from others with the same name. */
   #peerRenamed(old, now, session) {
     const conversation = this.conversations.get(`peer:${old}`);
     if (!conversation || old === now) return;
@@ -397,7 +397,7 @@ export class Chat {
     this.#replace(conversation, now).note({ what: 'renamed', old, now });
   }
 
-  /** Puts a direct conversation that begins anew in the place of another one, with what was said there. */
+  /** Replaces a direct conversation by one with another name, keeping its messages in sight. */
   #replace(former, name) {
     const id = `peer:${name}`;
     const known = id === former.id ? undefined : this.conversations.get(id);
@@ -429,19 +429,19 @@ export class Chat {
     this.#emit('gone', conversation);
   }
 
-  /** Keeps how far a direct conversation has come, to go on from there. */
+  /** Saves the position in a direct conversation, to resume from there. */
   rememberPeer({ kind, name, epoch, last }) {
     if (kind === 'peer' && last !== null) this.store.peer(this.author, name, { epoch, seq: last });
   }
 
-  /** A request of this kind was refused: is it one that the server does not know? */
+  /** Notes a kind of request that the server does not know. */
   learn(kind, refused) {
     if (refused.code !== 'unknown_request') return;
     this.#unsupported.add(kind);
     this.#emit('abilities');
   }
 
-  /** Asks where nothing depends on the answer. */
+  /** Sends a request that may fail without consequence. */
   async ask(kind, body) {
     if (!this.can(kind)) return;
     try {
@@ -452,7 +452,7 @@ export class Chat {
   }
 }
 
-// Not `randomUUID`, which browsers keep from pages that come over plain http from another machine.
+// Not `randomUUID`: browsers do not offer it to pages over plain http from another machine.
 function randomBits() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -1,9 +1,9 @@
-// Where one writes: the field with its button, and the draft of the conversation that is shown.
+// The input field with its button, and the draft of the conversation in view.
 
 import { sends } from './dom.js';
 import { t } from './i18n.js';
 
-/** The field grows with what is written, up to this height in pixels. */
+/** The field grows with its text, up to this height in pixels. */
 const HEIGHT_MAX = 200;
 
 const encoder = new TextEncoder();
@@ -11,7 +11,7 @@ const encoder = new TextEncoder();
 export class Composer {
   #conversation = null;
 
-  /** @param said runs after each message  @param long where it says by how much a text is too long */
+  /** @param said runs after each message  @param long the element that shows by how much a text is too long */
   constructor({ chat, drafts, form, field, button, long, said }) {
     Object.assign(this, { chat, drafts, field, button, long, said });
     form.addEventListener('submit', (event) => {
@@ -31,7 +31,7 @@ export class Composer {
   }
 
   show(conversation) {
-    // What was typed before this script had come is kept.
+    // Keeps what the user typed before this script loaded.
     const early = this.#conversation === null ? this.field.value : '';
     if (early !== '' && this.drafts.of(conversation) === '') this.drafts.write(conversation, early);
     this.#conversation = conversation;
@@ -61,7 +61,7 @@ export class Composer {
 
   #bytesOver(text) {
     const { text_bytes: most } = this.chat.limits;
-    // No character takes more than three bytes for each of its UTF-16 units.
+    // UTF-8 needs at most three bytes per UTF-16 unit.
     return text.length * 3 > most ? encoder.encode(text).length - most : 0;
   }
 }

@@ -1,57 +1,57 @@
-// What this page knows of one conversation: its messages in order, what is missing, what is not sent yet.
+// One conversation in memory: its messages in order, its gaps, and its unsent messages.
 //
-// Promises: a message stands here once, whatever way and however often it came; messages stand in the order of the
-// server's numbers; what was missed shows as a gap; when the server numbers anew (another epoch, or numbers that went back)
-// the new messages show and the old ones stay where they are; memory is bounded. Never: talks to the server or the page.
+// Invariants: each message is here once, however often it arrived; messages are in the order of the server's numbers; missed messages
+// show as a gap; after a new epoch, or numbers that went back, new messages follow and old ones stay in place; memory is bounded.
+// Never: sends requests or touches the DOM.
 
-/** Items kept in memory: older ones are let go (the server's history has them, if the room keeps one). */
+/** Most items in memory. Older ones are dropped; in a durable room the server still has them. */
 export const ITEMS_MAX = 4_000;
-/** Let go of in one step, so that the array is not moved for every message. */
+/** Number of items dropped at once, so that the array does not move for every message. */
 const ITEMS_STEP = 500;
-/** Kept while the user reads further up, so that what they read does not vanish under them. */
+/** Most items while the user reads further up, so that the messages in view do not vanish. */
 export const ITEMS_HELD = 20_000;
-/** Names whose sessions are remembered, to tell equal names apart. */
+/** Most names whose sessions are remembered, to distinguish equal names. */
 const NAMES_MAX = 2_000;
-/** Names listed in one line of comings and goings. */
+/** Most names in one line of joins and leaves. */
 export const PRESENCE_NAMES = 20;
 
 export class Conversation {
   epoch = 0;
-  /** Everything up to here was received, or is known to be missing. `null`: nothing is known yet. */
+  /** The position: everything up to this number was received or is in a gap. `null`: unknown. */
   last = null;
   head = 0;
   online = 0;
   topic = '';
   history = false;
   joined = false;
-  /** There is nothing older to load. */
+  /** Whether there is nothing older to load. */
   complete = false;
-  /** The page of older messages that is on its way. */
+  /** The promise of the page of older messages that is being loaded. */
   loading = null;
-  /** The user reads further up. */
+  /** Whether the user reads further up. */
   held = false;
   unread = 0;
-  /** How far the server has counted what is unread; what comes above it is counted here. */
+  /** The position up to which the server has counted unread messages; this page counts the later ones. */
   counted = { epoch: 0, seq: 0 };
-  /** Where the user had stopped reading when something new came; `null` where nothing is new. */
+  /** The last position that the user had read when a new message came; `null` if nothing is unread. */
   newAfter = null;
-  /** The line before what is new has been in sight. */
+  /** Whether the divider before the first unread message has been in view. */
   lineSeen = false;
   /** Messages, notes and gaps, oldest first. */
   items = [];
-  /** Own messages on their way, oldest first. */
+  /** The user's unacknowledged messages, oldest first. */
   pending = [];
-  /** Who is typing, until when (by the clock that nobody sets). */
+  /** Typing users, and until when each shows (monotonic time). */
   typing = new Map();
-  /** The room was entered under other numbers than before, and nothing has come since. */
+  /** Whether the room was joined in another epoch, and no message has arrived since. */
   #anew = false;
   #now;
   #seen = new Map();
-  /** Messages of former epochs by number and time: one that the new epoch has too is the same message. */
+  /** Messages of former epochs, by number and time: the same pair in the new epoch is the same message. */
   #apart = new Map();
   #sessions = new Map();
 
-  /** @param kind `room` or `peer`  @param now the server's time, for what has none of its own */
+  /** @param kind `room` or `peer`  @param now the server's time, for items without their own */
   constructor(kind, name, { now = () => Date.now() } = {}) {
     this.kind = kind;
     this.name = name;
@@ -59,7 +59,7 @@ export class Conversation {
     this.#now = now;
   }
 
-  /** The fields that name this conversation in a request. */
+  /** The fields of a request that name this conversation. */
   get address() {
     return { [this.kind]: this.name };
   }
@@ -68,27 +68,27 @@ export class Conversation {
     return this.last === null ? null : { ...this.address, epoch: this.epoch, seq: this.last };
   }
 
-  /** What was said before we came in is still on its way. */
+  /** Whether the replay after the join is still running. */
   get replaying() {
     return this.joined && this.last !== null && this.last < this.head;
   }
 
-  /** What a list shows: everything that is here, then what is on its way. */
+  /** All items, then the unacknowledged messages. */
   get shown() {
     return this.pending.length === 0 ? this.items : this.items.concat(this.pending);
   }
 
-  /** The oldest message of the epoch in force, or `null`. */
+  /** The oldest message of the current epoch, or `null`. */
   get oldest() {
     return this.items.find((item) => item.type === 'message' && this.#counts(item)) ?? null;
   }
 
-  /** What stands under a number of the epoch in force. */
+  /** Whether the item has a number of the current epoch. */
   #counts(item, epoch = this.epoch) {
     return item.epoch === epoch && !item.apart;
   }
 
-  /** The item before which the line stands: the first that is new, or `null` where nothing is, or it is not loaded. */
+  /** The item below the divider: the first unread one, or `null` if there is none or it is not loaded. */
   get firstNew() {
     if (this.newAfter === null || this.newUnloaded) return null;
     const { epoch, seq } = this.newAfter;
@@ -96,30 +96,30 @@ export class Conversation {
     return this.items.find((item) => this.#counts(item, epoch) && isNew(item)) ?? null;
   }
 
-  /** What is new begins further up than what is loaded. */
+  /** Whether the first unread message is further up than what is loaded. */
   get newUnloaded() {
     if (this.newAfter?.epoch !== this.epoch || this.complete || !this.history) return false;
     const { oldest } = this;
     return oldest !== null && oldest.prev > this.newAfter.seq;
   }
 
-  /** What comes after this position is new. */
+  /** Marks everything after this position as unread. */
   markNew({ epoch, seq }) {
     this.newAfter = { epoch, seq };
     this.lineSeen = false;
   }
 
-  /** Nothing is new any more, and the line goes. */
+  /** Marks everything as read and removes the divider. */
   markRead() {
     this.newAfter = null;
   }
 
-  /** The server said where we are. Returns a gap if it goes on further up than we had come. */
+  /** Handles `joined`. Returns a gap if the server continues after a later position than ours. */
   enter({ epoch, head, online, topic, history, from }) {
     const known = this.last !== null && this.epoch === epoch && head >= this.last;
     if (!known) {
       const wentBack = this.last !== null && this.epoch === epoch;
-      // After a position, `from` is how far the server still has what we have.
+      // In answer to a position, `from` is the end of what the server shares with us.
       this.#anew = wentBack || this.#isAnother(epoch);
       if (this.#anew) this.#begin(epoch, history && from <= (this.last ?? 0) ? from : 0);
       Object.assign(this, { epoch, last: from });
@@ -130,13 +130,12 @@ export class Conversation {
   }
 
   /**
-   * A message that came of the server's own accord. Returns `{fresh, gap}`: whether it is new here, and what turned out
-   * to be missing before it.
+   * Handles a live or replayed message. Returns `{fresh, gap}`: whether it is new, and the gap before it, if any.
    */
   receive(message) {
     let gap = null;
     if (this.#isAnother(message.epoch)) {
-      // How much of what we have is in the new epoch too is not known here.
+      // Nothing here says how much the new epoch shares with ours.
       this.#begin(message.epoch, 0);
       this.last = null;
     } else if (this.#contradicts(message)) {
@@ -146,7 +145,7 @@ export class Conversation {
     this.epoch = message.epoch;
     this.#anew = false;
     if (this.last !== null && message.seq <= this.last) {
-      // In a direct conversation our own acks move `last`, and may overtake what the other one said just before.
+      // In a direct conversation our acknowledgements move `last`, and may overtake an earlier message of the peer.
       const late = this.kind === 'peer' || this.items.some((item) => item.type === 'gap' && item.from <= message.seq && message.seq <= item.to);
       return { fresh: late && this.insert(message), gap };
     }
@@ -162,19 +161,19 @@ export class Conversation {
     return epoch !== this.epoch && (this.last !== null || this.#seen.size > 0);
   }
 
-  /** Whether another message stands here under the same number: the server has lost that one, and given its number again. */
+  /** Whether another message has the same number here: the server lost that one and used its number again. */
   #contradicts({ epoch, seq, at }) {
     const known = this.#seen.get(`${epoch}:${seq}`);
     return known !== undefined && !known.byAck && known.at !== at;
   }
 
   /**
-   * The server numbers anew, in `epoch`, and still has what we have up to `shared`. What lies above stays in sight, apart from
-   * what is numbered; own messages of which only the ack came go out again, under their keys.
+   * Begins a new epoch that shares our messages up to `shared`. Later ones stay in view, without counting as numbered. Own messages
+   * that were acknowledged but not received go out again, with their keys.
    */
   #begin(epoch, shared) {
     const former = this.epoch;
-    // Several signs of one change make one line.
+    // Several signs of the same change make one line.
     const before = this.items.findLast((item) => item.type === 'message' || item.what === 'epoch');
     if (before?.type === 'message') this.note({ what: 'epoch' });
     this.#seen.clear();
@@ -193,18 +192,18 @@ export class Conversation {
     this.asked = false;
   }
 
-  /** A page of a direct conversation says in which epoch it is now, and, being the newest, how far it goes. */
+  /** Takes the epoch, and the newest number, from the newest page of a direct conversation. */
   adopt(epoch, seq) {
     if (this.#isAnother(epoch)) this.#begin(epoch, 0);
     this.epoch = epoch;
     this.last = seq ?? null;
   }
 
-  /** The user behind this direct conversation goes on under this name: what was said stays in sight, apart. */
+  /** The peer has a new name: moves the messages to that conversation, without counting them as numbered. */
   continueIn(other) {
     for (const item of this.items) {
       other.items.push(item.type === 'note' ? item : Object.assign(item, { apart: true }));
-      // Who takes the former name again finds the same messages.
+      // A user who takes the former name again has the same messages.
       if (item.type === 'message') other.#apart.set(`${item.seq}:${item.at}`, item);
     }
     other.pending = this.pending;
@@ -212,9 +211,9 @@ export class Conversation {
     other.unread = this.unread;
   }
 
-  /** Messages that will not come by themselves. Returns the gap, or `null` if it was known. */
+  /** Handles messages that the server will not send by itself. Returns the gap, or `null` if it was known. */
   miss({ epoch, from, to, lost }) {
-    // A loss that begins in what we have is one of former numbers: what comes now is told by `joined`, or by the newest page.
+    // A loss that begins in what we have concerns former numbers; `joined`, or the newest page, has the new ones.
     const had = lost && epoch === this.epoch && this.last !== null && from <= this.last && to >= this.last;
     if (had && this.kind === 'peer') {
       this.#begin(epoch, from - 1);
@@ -237,13 +236,13 @@ export class Conversation {
       touch(before);
       return before;
     }
-    // What was lost of a former epoch is told beside what is now, and does not move where we are.
+    // A loss of a former epoch shows as a gap, and does not change our position.
     const gap = { type: 'gap', version: 0, epoch, from, to, state, apart: !current };
     this.#append(gap);
     return gap;
   }
 
-  /** Takes a gap's lower part, or all of it, as filled up to `seq`. */
+  /** Marks a gap as filled up to `seq`. */
   fill(gap, seq) {
     gap.from = seq + 1;
     touch(gap);
@@ -255,7 +254,7 @@ export class Conversation {
     touch(gap);
   }
 
-  /** Puts a message where its number belongs. Returns whether it was new. */
+  /** Inserts a message by its number. Returns whether it was new. */
   insert(message) {
     const key = `${message.epoch}:${message.seq}`;
     if (this.#seen.has(key)) return false;
@@ -271,7 +270,7 @@ export class Conversation {
     this.#seen.set(key, item);
     this.#meet(item);
     let at = this.items.length;
-    // Notes stay behind the message they followed; a gap stands behind what it begins after.
+    // A note stays after the message it followed, and a gap after the message before it.
     for (let i = at - 1; i >= 0; i -= 1) {
       const other = this.items[i];
       if (other.type === 'note' || !this.#counts(other, item.epoch)) continue;
@@ -295,14 +294,14 @@ export class Conversation {
     return this.#seen.has(`${epoch}:${seq}`);
   }
 
-  /** A line that is not a message: topic, rename, words of the system. */
+  /** Adds a line that is not a message: a topic, a rename, a system message. */
   note(note) {
     const item = { at: this.#now(), ...note, type: 'note', version: 0 };
     this.#append(item);
     return item;
   }
 
-  /** Comings and goings; neighbours share one line. */
+  /** Adds joins and leaves; consecutive ones share a line. */
   presence({ joined = [], left = [] }) {
     if (joined.length + left.length === 0) return;
     const before = this.items.at(-1);
@@ -313,7 +312,7 @@ export class Conversation {
     if (line.came + line.went === 0) this.items.pop();
   }
 
-  /** An own message that sets out. `after` is how far we were then: its own number lies above. */
+  /** Adds an own message. `after` is the position at this moment: the message gets a larger number. */
   send(pending) {
     const item = { state: 'waiting', acked: null, error: null, after: this.position, ...pending, type: 'pending', version: 0 };
     this.pending.push(item);
@@ -326,8 +325,8 @@ export class Conversation {
   }
 
   /**
-   * The server took it. In a room it stays until its message comes, in its place among the others; a direct message
-   * comes to all devices but this one, so here the ack is all there will be.
+   * Handles an acknowledgement. In a room the item stays until its message arrives among the others. The server sends a direct message
+   * to all devices but this one, so the acknowledgement takes its place.
    */
   acknowledge(item, { epoch, seq, at }) {
     if (!this.pending.includes(item)) return;
@@ -340,12 +339,12 @@ export class Conversation {
       this.discard(item);
       this.receive(message);
     } else if (known) {
-      // A message of somebody else has our number: the server has given it again.
+      // Somebody else's message has our number: the server used it again.
       this.#begin(epoch, seq - 1);
       this.last = seq - 1;
       this.setPending(item, { state: 'sent', acked: { epoch, seq }, at });
     } else if (this.epoch === epoch && this.last !== null && seq <= this.last) {
-      // Its place has been passed, so the message itself will not come: what we know of it stands in.
+      // The position is already behind it, so the message will not arrive: shows it from what we know.
       this.discard(item);
       this.insert(message);
     } else {
@@ -357,14 +356,14 @@ export class Conversation {
     this.pending = this.pending.filter((other) => other !== item);
   }
 
-  /** Whether this name was seen in more than one session, so that its tag must be shown. */
+  /** Whether several sessions used this name, so that the page must show their tags. */
   ambiguous(name) {
     return (this.#sessions.get(name)?.size ?? 0) > 1;
   }
 
-  // An own message has come: whichever pending one it is needs to wait no longer.
+  // An own message has arrived: removes the pending item that it belongs to.
   #settle(item) {
-    // Another device of ours may say the same words: only this browser's count.
+    // Another device of the user may send the same text; only this browser's messages count.
     if (!item.mine) return;
     const mine =
       this.pending.find((p) => p.acked && p.acked.epoch === item.epoch && p.acked.seq === item.seq) ??
@@ -397,7 +396,7 @@ function touch(item) {
   item.version += 1;
 }
 
-// Somebody who comes and goes within one line leaves no trace in it.
+// A user who joins and leaves within one line does not appear in it.
 function meetOrPart(line, undo, undoCount, list, count, name) {
   const at = line[undo].indexOf(name);
   if (at >= 0) {

@@ -1,4 +1,4 @@
-// Elements from data. Text goes in as text nodes and nowhere else: nothing a stranger wrote is ever read as markup.
+// Makes elements from data. Text enters only as text nodes, so the browser never parses users' text as markup.
 
 import { cut, from, firstGrapheme } from './graphemes.js';
 import { pieces } from './links.js';
@@ -18,12 +18,12 @@ export function el(tag, attributes = {}, ...children) {
   return element;
 }
 
-/** Text in which web addresses are links. */
+/** Text with its web addresses as links. */
 export function linked(text) {
   return pieces(text).map((piece) => (piece.href ? link(piece.text, piece.href) : piece.text));
 }
 
-/** The part of a text where the words asked for begin, with each of them marked. */
+/** The part of a text where the first search term is, with all terms marked. */
 export function excerpt(text, words, length = 300) {
   const wanted = words.split(/\s+/u).filter(Boolean).map((word) => word.replace(/[\\^$.*+?()[\]{}|/]/g, '\\$&'));
   const pattern = new RegExp(wanted.join('|') || '$^', 'giu');
@@ -43,7 +43,7 @@ export function link(address, href = address) {
   return el('a', { href, target: '_blank', rel: 'noopener noreferrer nofollow' }, address);
 }
 
-/** The address, if it is one that may be opened; else `null`. */
+/** The address if the page may open it, otherwise `null`. */
 export function webAddress(text) {
   try {
     const url = new URL(text.trim());
@@ -54,14 +54,14 @@ export function webAddress(text) {
 }
 
 /**
- * Whether this key event sends what was typed: Enter alone, and not the Enter that ends a composition (Chinese,
- * Japanese and Korean are typed through one; Safari reports its last key only as 229).
+ * Whether this key event sends the text: Enter alone, but not the Enter that ends a composition (the input of Chinese, Japanese and
+ * Korean; Safari reports its last key only as 229).
  */
 export function sends(event) {
   return event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
 }
 
-/** Words as the beginning of a sentence. */
+/** The words with an initial capital. */
 export function sentence(words) {
   const first = firstGrapheme(words);
   return first.toLocaleUpperCase() + words.slice(first.length);

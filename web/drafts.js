@@ -1,15 +1,15 @@
-// What is being written in each conversation, kept for when this tab comes back.
+// The draft of each conversation, saved for a reload of this tab.
 //
-// In the tab's own storage: it outlives a reload, tabs cannot overwrite each other's, and nothing of it stays on a shared
-// machine once the tab is closed.
-// Promises: what is kept is bounded; where the browser keeps nothing, or no more, drafts live as long as the page.
+// Drafts are in the tab's own storage: they survive a reload, tabs do not overwrite each other's, and nothing stays on a shared machine
+// once the tab is closed.
+// Invariants: their number and size are bounded; if the browser stores nothing, or no more, drafts live as long as the page.
 
 import { cut } from './graphemes.js';
 
 const PLACE = 'plaza.v1.drafts';
-/** The ones written last. */
+/** Most drafts; the ones written last stay. */
 export const DRAFTS_MAX = 50;
-/** Kept of each: no less than the longest text that can be sent, which has 64,512 bytes. */
+/** Most characters of each: no less than the longest text that can be sent, which has 64,512 bytes. */
 export const DRAFT_CHARACTERS = 65_536;
 const LATER_MS = 500;
 
@@ -26,7 +26,7 @@ export class Drafts {
         if (typeof id === 'string' && typeof text === 'string') this.#drafts.set(id, text);
       }
     } catch {
-      // Blocked or damaged: start afresh.
+      // The storage is blocked or damaged: begins without drafts.
     }
   }
 
@@ -35,7 +35,7 @@ export class Drafts {
     return this.#drafts.get(id) ?? '';
   }
 
-  /** Keeps a draft; an empty one is forgotten at once, so that what was sent does not come back. */
+  /** Saves a draft; deletes an empty one at once, so that a sent text does not come back. */
   write({ id }, text) {
     const had = this.#drafts.delete(id);
     if (text.trim() === '') {
@@ -51,7 +51,7 @@ export class Drafts {
     clearTimeout(this.#timer);
     this.#timer = null;
     const kept = Array.from(this.#drafts, ([id, text]) => [id, cut(text, DRAFT_CHARACTERS)]);
-    // Where it is full the oldest give way; where it is blocked all of them do.
+    // Drops the oldest drafts while the storage is full; all of them if it is blocked.
     while (kept.length > 0 && !this.#keep(kept)) kept.shift();
     if (kept.length === 0) this.#forget();
   }
@@ -69,7 +69,7 @@ export class Drafts {
     try {
       this.#tab.removeItem(PLACE);
     } catch {
-      // Blocked: nothing was kept.
+      // The storage is blocked: nothing was saved.
     }
   }
 }

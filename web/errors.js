@@ -1,12 +1,11 @@
-// What the server refused, and why it ended the connection, in the page's own words: a sentence for each code of
-// docs/errors.md.
+// Refusals and goodbyes in the page's own words: a sentence for each code of docs/errors.md.
 //
-// Promises: a code that this page does not know is shown in the server's words. Never: decides by those words; they are
-// looked through for the facts that a sentence of ours has a place for, and shown whole where there is no such fact.
+// Invariant: for an unknown code the page shows the server's text. Never: decides by that text. The page only extracts the facts for
+// which its own sentence has a place, and shows the text as it is if there are none.
 
 import { known, t } from './i18n.js';
 
-/** Facts in the server's sentences. The sentence of ours with a place for one is `error.<code>.<fact>`. */
+/** Facts in the server's texts. The page's sentence for a fact is `error.<code>.<fact>`. */
 const FACTS = {
   long: /(?<n>\d+) characters; at most (?<most>\d+)/,
   bytes: /(?<n>\d+) bytes; at most (?<most>\d+)/,
@@ -14,14 +13,14 @@ const FACTS = {
   character: /(?<character>U\+[0-9A-F]{4,6})/,
 };
 
-/** Why something was refused: a `Refused`, or the body of an `error`. */
+/** The reason for a refusal: a `Refused`, or the body of an `error`. */
 export function why({ code, text = '', retry_after = 0, retryAfter = retry_after }) {
   if (!known(`error.${code}`)) return t('error.other', { text: text || code });
   const reason = exactly(code, text) ?? t(`error.${code}`, { text: text || code });
   return retryAfter > 0 ? t('error.retry', { reason, n: Math.ceil(retryAfter / 1_000) }) : reason;
 }
 
-/** Why the server ended the connection: the body of a `goodbye`, or nothing where none was heard. */
+/** The reason for the end of the connection: the body of a `goodbye`, or nothing if there was none. */
 export function parting({ code, text = '' }) {
   if (known(`goodbye.${code}`)) return t(`goodbye.${code}`);
   return text === '' ? t('goodbye.other') : t('goodbye.said', { text });

@@ -1,13 +1,13 @@
-// When the page is drawn: once for all that happened since the last time, and not while the user presses something.
+// Schedules drawing: once per frame for all changes, and not while the user presses something.
 //
-// Promises: what is planned is drawn with the next frame, in a hidden tab (which has no frames) within about a second, and
-// never between the press and the release of a pointer or the space bar, so that a click finds what was pressed.
+// Invariants: a planned drawing runs in the next frame, or within about a second in a hidden tab, which has no frames. It never runs
+// between the press and the release of a pointer or the space bar, so that a click hits what the user pressed.
 
-/** A tab that is hidden, minimised or covered gets no frames, and does not always know. */
+/** A tab that is hidden, minimised or covered gets no frames, and cannot always detect it. */
 const WITHOUT_FRAME_MS = 250;
-/** After a release its click comes next; on a touch screen a little later. */
+/** The click follows its release, on a touch screen a little later. */
 const CLICK_MS = 60;
-/** A press whose release is never heard of, or a long selection, does not stop the page for longer. */
+/** Longest pause for a press whose release never arrives, or for a long selection. */
 const PRESS_MS = 5_000;
 
 export class Frames {
@@ -24,9 +24,9 @@ export class Frames {
     target.addEventListener('pointerdown', (event) => onContent(event) && this.#press(), held);
     target.addEventListener('keydown', ({ key, target: at }) => key === ' ' && at?.closest?.('button, summary') && this.#press(), held);
     for (const end of ['pointerup', 'pointercancel', 'dragend', 'keyup']) target.addEventListener(end, () => this.#release(CLICK_MS), held);
-    // The window's own: a press also takes the focus from another element, whose `blur` passes by here.
+    // Only the window's own `blur`: a press also blurs another element, whose event passes through here.
     target.addEventListener('blur', (event) => event.target === target && this.#release(CLICK_MS), held);
-    // What its handlers plan is drawn with the next frame.
+    // The next frame draws what the handlers of the click plan.
     target.addEventListener('click', () => this.#release(0), held);
     document.addEventListener('visibilitychange', () => {
       this.#pressed = false;
@@ -34,7 +34,7 @@ export class Frames {
     });
   }
 
-  /** Draws with the next frame; what is planned twice is drawn once. */
+  /** Draws in the next frame; a function planned twice runs once. */
   plan(draw) {
     this.#planned.add(draw);
     if (this.#timer === null) this.#schedule();
@@ -77,10 +77,10 @@ export class Frames {
   }
 }
 
-/** A scroll bar is dragged for long, its release is not told, and what it uncovers is to be seen. */
+/** Whether a press is on content and not on a scroll bar: dragging one is long, has no release event, and must show what it uncovers. */
 function onContent({ target, offsetX, offsetY }) {
   return !(target instanceof Element) || (offsetX < target.clientWidth && offsetY < target.clientHeight) || target.scrollHeight <= target.clientHeight;
 }
 
-/** The page has one. */
+/** The scheduler of the page. */
 export const frames = typeof window === 'undefined' ? null : new Frames();

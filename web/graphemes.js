@@ -1,13 +1,13 @@
-// Text cut where a reader sees a boundary: a flag, a family or a letter with its accents counts as one character.
+// Cuts text at grapheme boundaries: a flag, a family or a letter with its accents counts as one character.
 //
-// Promises: never returns half of a surrogate pair, and half of a grapheme cluster only where one is longer than the limit.
+// Never: returns half of a surrogate pair, or half of a grapheme cluster unless the cluster is longer than the limit.
 
 /** `Intl.Segmenter` is missing in Firefox before version 125. */
 const segmenter = typeof Intl.Segmenter === 'function' ? new Intl.Segmenter(undefined, { granularity: 'grapheme' }) : null;
-/** Longest cluster that is looked at, in UTF-16 units; a name can hold hundreds of combining marks. */
+/** Longest cluster, in UTF-16 units; a name can have hundreds of combining marks. */
 const CLUSTER_MAX = 64;
 
-// The clusters that matter in names, after UAX 29: a flag; a subdivision flag; pictographs tied by joiners; a letter with marks.
+// The clusters that matter in names, after UAX 29: a flag; a subdivision flag; pictographs connected by joiners; a letter with marks.
 const CLUSTER = new RegExp(
   '\\p{RI}\\p{RI}' +
     '|\\u{1F3F4}[\\u{E0020}-\\u{E007E}]+\\u{E007F}' +
@@ -22,7 +22,7 @@ function clusterEnd(text, at) {
   return CLUSTER.test(text) ? CLUSTER.lastIndex : text.length;
 }
 
-/** The first grapheme cluster, or an empty text. `segments` is replaced in tests. */
+/** The first grapheme cluster, or an empty text. Tests replace `segments`. */
 export function firstGrapheme(text, segments = segmenter) {
   if (text === '') return '';
   const start = text.slice(0, CLUSTER_MAX);
@@ -30,10 +30,10 @@ export function firstGrapheme(text, segments = segmenter) {
   return wholeCharacters(first);
 }
 
-/** The beginning of a text, at most `most` UTF-16 units, that ends between two clusters. */
+/** The beginning of a text, at most `most` UTF-16 units, cut between two clusters. */
 export function cut(text, most, segments = segmenter) {
   if (text.length <= most) return text;
-  // Clusters do not reach across a line, and looking at the last few units is enough.
+  // Clusters do not cross line breaks, and the last few units are enough to find the boundary.
   const from = Math.max(0, text.lastIndexOf('\n', most - 1) + 1, most - 2 * CLUSTER_MAX);
   const start = isLow(text, from) ? from - 1 : from;
   const tail = text.slice(start, most + CLUSTER_MAX);
@@ -49,7 +49,7 @@ export function cut(text, most, segments = segmenter) {
   return end === 0 ? wholeCharacters(text.slice(0, most)) : text.slice(0, start + end);
 }
 
-/** The end of a text, from `at` on or a little later, that does not begin inside a character. */
+/** The end of a text, from `at` or a little later, that does not begin inside a character. */
 export function from(text, at) {
   return text.slice(isLow(text, at) ? at + 1 : at);
 }

@@ -1,12 +1,12 @@
-// What the server keeps of a conversation: older messages, what was missed, what a search finds.
+// Stored messages of the server: older ones, gaps, and search results.
 //
-// Promises: one page of a conversation is fetched at a time; what the server does not keep is asked for once.
+// Invariants: one page per conversation loads at a time; the page asks once for a history that the server does not have.
 
-/** The newest messages asked for on joining, and the size of a page of older ones. */
+/** Number of newest messages that a join asks for, and the size of a page of older ones. */
 export const PAGE = 50;
-/** A gap up to this size is filled by itself; a larger one when the user asks. */
+/** The page fills a gap up to this size by itself, and a larger one when the user asks. */
 export const GAP_AUTO = 500;
-/** New messages loaded in one go; who wants to go further back asks again. */
+/** Most unread messages loaded at once; the user can ask for more. */
 const NEW_MAX = 2_000;
 
 export class HistoryPages {
@@ -40,7 +40,7 @@ export class HistoryPages {
     return (conversation.loading = this.#older(conversation, limit));
   }
 
-  /** Loads older messages until the first new one is among them. */
+  /** Loads older messages until the first unread one is among them. */
   async loadNew(conversation) {
     const limit = Math.max(PAGE, this.#chat.limits.page);
     for (let budget = NEW_MAX; conversation.newUnloaded && budget > 0; budget -= limit) {
@@ -71,7 +71,7 @@ export class HistoryPages {
     return found > 0;
   }
 
-  /** Fetches what a gap holds; one at a time per conversation, so that a flood is not answered with a flood. */
+  /** Fetches the messages of a gap; one gap per conversation at a time, so that many gaps do not cause many requests. */
   async fillGap(conversation, gap) {
     if (gap.state !== 'open' || conversation.filling || !this.#chat.link.live) return;
     conversation.filling = true;
@@ -87,7 +87,7 @@ export class HistoryPages {
           return;
         }
         const inside = body.messages.filter((message) => message.seq <= gap.to);
-        // What lies below the oldest stored message is gone, and says so.
+        // The server no longer has messages below its oldest one; the gap shows that.
         for (const message of inside) conversation.insert(this.#chat.own(message, conversation));
         budget -= limit;
         const done = inside.length < body.messages.length || !body.more || inside.length === 0;

@@ -1,27 +1,27 @@
-// What an encoded picture says of itself before anybody decodes it: how large it is, and whether it moves. Pure.
+// The size of an encoded picture, and whether it moves, before it is decoded. Pure.
 //
-// Promises: reads only the given bytes, in one pass; of several declared sizes the largest counts; what it cannot read is
-// `null`, which the page does not show. Sources: PNG 3rd edition, GIF89a, ITU T.81, RFC 9649 (WebP), ISO 23008-12 (AVIF), BMP.
+// Invariants: reads only the given bytes, in one pass; the largest of several declared sizes counts; the answer for anything else is
+// `null`, and the page does not show it. Sources: PNG 3rd edition, GIF89a, ITU T.81, RFC 9649 (WebP), ISO 23008-12 (AVIF), BMP.
 
 import { codedSize } from './avif.js';
 
 /** Longest side, and most pixels of one picture: four bytes each when decoded, 64 MiB for the largest. */
 export const SIDE_MAX = 16_384;
 export const PIXELS_MAX = 16_000_000;
-/** One that moves is decoded again for each of its frames. */
+/** Most pixels of a moving picture, which the browser decodes again for each frame. */
 export const MOVING_PIXELS_MAX = 1_000_000;
-/** The longest message is 64 KiB; a picture in it is read no further than this. */
+/** Most bytes of a picture that are read. The longest message has 64 KiB. */
 const BYTES_MAX = 256 * 1024;
 
 const DATA_ADDRESS = /^data:image\/(png|jpeg|jpg|gif|webp|avif|bmp);base64,([a-z0-9+/\s]+=*\s*)$/iu;
 const ANY_PICTURE = /^data:image\/[a-z0-9.+-]+[;,]/iu;
 
-/** Whether a text is an encoded picture, of whatever format. */
+/** Whether a text is an encoded picture, in any format. */
 export function isEncodedPicture(text) {
   return ANY_PICTURE.test(text.trimStart().slice(0, 100));
 }
 
-/** `{width, height, moves}` of an encoded picture (`data:image/…;base64,…`), or `null` where that cannot be made out. */
+/** `{width, height, moves}` of an encoded picture (`data:image/…;base64,…`), or `null` if it cannot be determined. */
 export function pictureSize(address) {
   const match = DATA_ADDRESS.exec(address.trim());
   if (!match) return null;
@@ -35,13 +35,13 @@ export function pictureSize(address) {
   try {
     return sizeOf(bytes);
   } catch (wrong) {
-    // A picture that is cut off in its header.
+    // The picture ends inside its header.
     if (wrong instanceof RangeError) return null;
     throw wrong;
   }
 }
 
-/** Why a picture of this size is not shown: `large`, `moving`, `unknown`, or `null` where it may be. */
+/** Why the page does not show a picture of this size: `large`, `moving`, `unknown`; `null` if it does. */
 export function objection(size) {
   if (size === null || size.width < 1 || size.height < 1) return 'unknown';
   const pixels = size.width * size.height;
@@ -49,7 +49,7 @@ export function objection(size) {
   return size.moves && pixels > MOVING_PIXELS_MAX ? 'moving' : null;
 }
 
-/** By the first bytes, as a browser does: what the address calls itself proves nothing. */
+/** Decides by the first bytes, as a browser does; the type in the address proves nothing. */
 function sizeOf(bytes) {
   const view = new DataView(bytes.buffer);
   const text = (at, length) => String.fromCharCode(...bytes.subarray(at, at + length));
@@ -67,7 +67,7 @@ function png(view, text) {
   const size = { width: view.getUint32(16), height: view.getUint32(20), moves: false };
   for (let at = 8; at + 8 <= view.byteLength; at += 12 + view.getUint32(at)) {
     const chunk = text(at + 4, 4);
-    // Each frame lies within the picture.
+    // Each frame is within the picture.
     if (chunk === 'acTL') size.moves = true;
     if (chunk === 'IDAT') break;
   }
@@ -87,7 +87,7 @@ function gif(view) {
     if (block === 0x21) {
       at = skipBlocks(at + 2);
     } else if (block === 0x2c) {
-      // A frame may reach beyond the picture, which grows then.
+      // A frame may extend beyond the picture, which then grows.
       size.width = Math.max(size.width, view.getUint16(at + 1, true) + view.getUint16(at + 5, true));
       size.height = Math.max(size.height, view.getUint16(at + 3, true) + view.getUint16(at + 7, true));
       frames += 1;
@@ -140,8 +140,8 @@ function webp(view, text) {
   return size;
 }
 
-// Every item of the file (picture, tile, thumbnail, mask, grid) declares its size in an `ispe` box, and its coded picture does. The
-// boxes are found by name wherever they are: a nested parser could be led past one.
+// Every item of the file (picture, tile, thumbnail, mask, grid) declares its size in an `ispe` box and in its coded picture. The search
+// finds the boxes by name anywhere, because a file could lead a nested parser past one.
 function avif(view, text) {
   const coded = codedSize(view, text);
   if (coded === null) return null;

@@ -1,19 +1,19 @@
-// What leads to the first new message and to the newest one; and what counts as read, which is what stands between the two.
+// The jumps to the first unread message and to the newest one, and the decision what the user has read.
 //
-// Promises: nothing counts as read while the user looks elsewhere, or before the line in front of it was in sight.
+// Invariant: nothing counts as read while the user looks elsewhere, or before the divider above it was in view.
 
 import { t } from './i18n.js';
 
-/** How long the line stays after all was read, for the eye to find it. */
+/** How long the divider stays after everything was read, so that the user can find it. */
 const LINE_KEPT_MS = 5_000;
 
 export class Jumps {
   #conversation = null;
-  /** Came while the user read further up. */
+  /** Number of messages that arrived while the user read further up. */
   #below = 0;
   #timer = null;
 
-  /** @param first holds what leads to the line: the buttons `toFirst` and `read`  @param newest leads to the end */
+  /** @param first contains the buttons `toFirst` and `read`  @param newest the button that jumps to the end */
   constructor({ chat, messages, log, first, toFirst, read, newest }) {
     Object.assign(this, { chat, messages, log, first, newest });
     toFirst.addEventListener('click', () => messages.toLine());
@@ -32,7 +32,7 @@ export class Jumps {
     this.#conversation = conversation;
   }
 
-  /** A message has come into the conversation that is shown. */
+  /** A message has arrived in the conversation in view. */
   heard(message) {
     const conversation = this.#conversation;
     const lineAhead = conversation.newAfter !== null && !conversation.lineSeen;
@@ -52,7 +52,7 @@ export class Jumps {
     this.newest.textContent = this.#below > 0 ? `↓ ${t('log.below', { n: this.#below })}` : `↓ ${t('log.jump')}`;
   }
 
-  // Where a line shows depends on all that is replayed.
+  // The place of the divider depends on the whole replay.
   #meet(conversation) {
     const line = conversation.newAfter && this.messages.line;
     if (looking() && line === 'inSight') conversation.lineSeen = true;

@@ -1,39 +1,39 @@
-// Finds web addresses in what people write. Pure: `pieces` gives texts and links, and their texts joined are the text.
+// Finds web addresses in users' texts. Pure: `pieces` returns texts and links, which together are the whole text.
 //
-// Promises: a link leads to the host that the reader sees, or it is not a link. What stands around an address in a sentence
-// (brackets, quotes, full stops, Chinese punctuation, words glued to it) does not become part of it.
+// Invariants: a link leads to the host that the reader sees, or it is not a link. What surrounds an address in a sentence (brackets,
+// quotes, full stops, Chinese punctuation, words attached to it) does not become part of it.
 
 const START = /(?<![\p{L}\p{N}+.-])https?:\/\/|(?<=[^\p{ASCII}])https?:\/\//giu;
 const HOST = /[\p{L}\p{M}\p{N}._-]+/uy;
 const PORT = /:\d{1,5}(?!\d)/y;
 /**
- * What an address can go on with: ASCII that needs no quoting, and letters, marks and digits of all scripts. Other punctuation,
- * pictographs and all spaces end it, as does a comma before the next address; `·` and `・` stand inside of names.
+ * The rest of an address: ASCII that needs no quoting, and letters, marks and digits of all scripts. Other punctuation, pictographs
+ * and all spaces end it, and so does a comma before the next address; `·` and `・` occur inside names.
  */
 const REST = /(?:(?![,;|]https?:\/\/)[!#$%&'()*+,\-./0-9:;=?@A-Z[\]_a-z{|}~^·・]|(?!\p{ASCII})[\p{L}\p{M}\p{N}])*/uy;
 const CLOSES = new Map([[')', '('], [']', '['], ['}', '{']]);
-/** Also what marks up a text: `**`, `__`, `~~`, `||`. */
+/** Punctuation that does not end an address, and markup: `**`, `__`, `~~`, `||`. */
 const TRAILING = /[.,:;!?'*_~|·・]$/u;
-/** What is not seen, or turns the direction of what follows, with more of a host behind it. */
+/** Invisible characters and direction marks, followed by more of a host. */
 const HIDDEN = /\p{Default_Ignorable_Code_Point}+(?:[\p{Script=Latin}\p{N}@:/_-]|\.[\p{L}\p{N}])/uy;
 
-/** Scripts whose words are written without spaces, or stand beside Latin ones in a host. */
+/** Scripts that write words without spaces, or beside Latin ones in a host. */
 const CJK = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}ー]/u;
 const LATIN = /\p{Script=Latin}/u;
 const FOREIGN = /(?!\p{Script=Latin})\p{L}/u;
-/** An ASCII beginning with a word of another script glued to it. */
+/** An ASCII beginning with a word of another script attached to it. */
 const GLUED = /^([\x00-\x7f]+)(?!\p{ASCII})(?!\p{Script=Latin})[\p{L}\p{N}]/u;
 
-/** Top-level domains that people glue words to; those of two letters are countries. */
+/** Top-level domains to which people attach words; those of two letters are countries. */
 const COMMON = new Set(
   'com net org edu gov mil int info biz name mobi app dev page blog shop store site online tech cloud wiki xyz top club live news link world space fun art work vip pub pro chat email games video studio design local test example localhost onion'.split(' '),
 );
-/** Top-level domains in Chinese, Japanese and Korean (IANA root zone): any other word there belongs to the sentence. */
+/** Top-level domains in Chinese, Japanese and Korean (IANA root zone); any other word there belongs to the sentence. */
 const CJK_DOMAINS = new Set(
   '中国 中國 香港 台湾 台灣 新加坡 澳門 澳门 한국 닷컴 닷넷 삼성 公司 网络 網路 在线 中文网 网址 网店 网站 商城 商店 商标 集团 我爱你 手机 移动 政务 政府 公益 机构 组织机构 游戏 娱乐 企业 信息 佛山 广东 慈善 招聘 时尚 八卦 大拿 点看 购物 通販 みんな ストア セール クラウド コム ポイント ファッション 天主教 微博 家電 健康 食品 餐厅 珠宝 谷歌 联通 书籍 世界 测试 測試 テスト'.split(' '),
 );
 
-/** The text in pieces: `{text}`, or `{text, href}` for what is a link. */
+/** The text in pieces: `{text}`, or `{text, href}` for a link. */
 export function pieces(text) {
   const found = [];
   let at = 0;
@@ -68,7 +68,7 @@ function addressFrom(text, begin, hostAt) {
   else if (!host.includes('.') && port === '' && host.toLowerCase() !== 'localhost' && !endsWord(text, end)) return null;
   try {
     const url = new URL(text.slice(begin, end));
-    // The browser reads `0x7f.1` as 127.0.0.1: such a host is not the one that the reader sees.
+    // The browser reads `0x7f.1` as 127.0.0.1, which is not the host that the reader sees.
     const same = url.hostname === host.toLowerCase() || (!/^[\x00-\x7f]*$/.test(host) && url.hostname.includes('xn--'));
     return same ? { end, href: url.href } : null;
   } catch {
@@ -76,16 +76,16 @@ function addressFrom(text, begin, hostAt) {
   }
 }
 
-/** Whether a host of one word ends here. After `https://www`, the `。` of `。example。com` is a dot to a reader. */
+/** Whether a one-word host ends here. After `https://www`, a reader takes the `。` of `。example。com` for a dot. */
 function endsWord(text, end) {
   return /^(?:$|\s|(?![．。｡][\p{L}\p{N}])[^\p{L}\p{M}\p{N}\p{Extended_Pictographic}.-])/u.test(text.slice(end, end + 3));
 }
 
-/** The host that begins here, without what is glued to it; empty where none can be made out with certainty. */
+/** The host that begins here, without words attached to it; empty if it is not certain. */
 function hostFrom(text, at) {
   HOST.lastIndex = at;
   const run = HOST.exec(text)?.[0] ?? '';
-  // Full-width letters are other letters to a reader, and the same to a browser.
+  // Full-width letters look different to a reader and are the same to a browser.
   const stable = [...run].findIndex((character) => character.normalize('NFKC') !== character);
   const labels = (stable < 0 ? run : [...run].slice(0, stable).join('')).split('.');
   const host = [];
@@ -102,14 +102,14 @@ function hostFrom(text, at) {
     if (FOREIGN.test(label) && LATIN.test(label) && !CJK.test(label)) return '';
     host.push(label);
   }
-  // `example.com.谢谢`: a word after the full stop, and no domain.
+  // `example.com.谢谢`: a word after the full stop, not a domain.
   while (host.length > 0 && FOREIGN.test(host.at(-1)) && !isDomain(host)) host.pop();
   if (host.length > 0) host.push(host.pop().replace(/[-_]+$/, ''));
   if (host.length > 1 && !/^[\x00-\x7f]+$/.test(host.at(-1)) && !FOREIGN.test(host.at(-1))) return '';
   return host.join('.');
 }
 
-// Where the label goes on in another script it is a domain of its own (`abc中文.com`) or words glued to one.
+// A label that continues in another script is either a domain (`abc中文.com`) or a domain with words attached.
 function isGlued({ begin, last, first, next }) {
   if (last || !/^[a-z]/i.test(next)) return true;
   const word = begin.toLowerCase();
@@ -122,7 +122,7 @@ function isDomain(labels) {
   return CJK.test(top) ? CJK_DOMAINS.has(top) : FOREIGN.test(labels.at(-2));
 }
 
-/** Where path, query and fragment end. `before` is the character in front of the address. */
+/** The end of path, query and fragment. `before` is the character in front of the address. */
 function restEnd(text, at, before) {
   REST.lastIndex = at;
   let rest = REST.exec(text)[0];

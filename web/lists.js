@@ -1,16 +1,16 @@
-// The lists of rooms and of direct conversations, with what is unread, and the title of the window, which is all that shows of
-// a tab in the background.
+// The lists of rooms and of direct conversations with their unread counts, and the title of the window, which is all that a
+// background tab shows.
 
 import { el } from './dom.js';
 import { t } from './i18n.js';
 import { hue, initial } from './names.js';
 import { setText, showRows, tail } from './rows.js';
 
-/** More than this is not counted to a reader. */
+/** The largest unread count that the lists show. */
 const COUNTED_MAX = 99;
 
 export class Lists {
-  /** @param choose (conversation) the user wants to see it  @param active () the one that is shown */
+  /** @param choose (conversation) the user selected it  @param active () the conversation in view */
   constructor({ chat, rooms, directs, directHead, dot, choose, active }) {
     Object.assign(this, { chat, rooms, directs, directHead, dot, choose, active });
   }
@@ -31,7 +31,7 @@ export class Lists {
   #fill(list, conversations) {
     showRows(list, conversations.map((conversation) => ({ key: conversation.id, conversation })), {
       make: ({ key }) => {
-        // By its id: after a rename another conversation stands under the same one.
+        // Looks it up by its id: after a rename the same id may be another conversation.
         const choose = () => this.chat.conversations.has(key) && this.choose(this.chat.conversations.get(key));
         return el('li', {},
           el('button', { type: 'button', class: 'entry', 'data-key': key, onclick: choose },

@@ -1,18 +1,18 @@
-// Who the user is: the name that the server has given, the one that is asked for, and by what one's own words are known.
+// The user: the name in force, the name that the next hello asks for, and how the page recognises the user's own messages.
 //
-// Promises: a key is kept before it is said; a name is shown as ours only once the server has taken it. Never: takes a message
-// for our own by its name alone, unless that name was claimed with our key.
+// Invariants: a key is saved before it is sent; the page shows a name only once the server has accepted it. Never: takes a message for
+// the user's own by its name alone, unless the user claimed that name with a key.
 
 export class Me {
   #store;
   #makeKey;
   #makeClient;
-  /** What the next hello says: the name in force, or the one that the user asks for. */
+  /** The name for the next hello: the one in force, or the one that the user asks for. */
   #wanted;
-  /** The sessions of this page, in this tab, since it was loaded. */
+  /** Tags of this page's sessions since it was loaded. */
   #sessions = new Set();
 
-  /** The name that the server has given us; empty before, and while it refuses the one we asked for. */
+  /** The name in force; empty before the first welcome, and while the server refuses the requested name. */
   name;
   session = '';
 
@@ -24,12 +24,12 @@ export class Me {
     this.#wanted = store.wanted ?? this.name;
   }
 
-  /** Under which name the user writes, before the server has taken it too. */
+  /** The name under which the user writes, even before the server has accepted it. */
   get author() {
     return this.name || this.#wanted;
   }
 
-  /** Whether the next hello says the name in force. */
+  /** Whether the next hello asks for the name in force. */
   get staysTheSame() {
     return this.#wanted === this.name;
   }
@@ -39,7 +39,7 @@ export class Me {
     return { name, key: this.keyOf(name), client: this.#store.client(this.#makeClient) };
   }
 
-  /** The key of a name; for one without, a new one, kept before it is sent: a connection that breaks cannot lose it. */
+  /** The key of a name, or a new one. A new key is saved before it is sent, so that a broken connection cannot lose it. */
   keyOf(name) {
     if (name === '') return '';
     if (this.#store.key(name) === null) this.#store.keep(name, this.#makeKey());
@@ -51,7 +51,7 @@ export class Me {
     this.#store.wanted = name;
   }
 
-  /** The server calls us by this name now; `key` is not empty where that was its first use. */
+  /** The server has accepted this name; `key` is not empty if that claimed it. */
   take(name, session, key = '') {
     if (key !== '') this.#store.claimed(name, key);
     this.name = name;
@@ -63,25 +63,25 @@ export class Me {
     this.#store.session(session, name);
   }
 
-  /** The server keeps whose a name is, and has taken our key of this one. */
+  /** The server checks keys, and has accepted the key of this name. */
   proved() {
     if (this.name !== '' && this.#store.key(this.name) !== null && !this.#store.isClaimed(this.name)) this.#store.claimed(this.name, this.#store.key(this.name));
   }
 
-  /** The name that was asked for belongs to somebody else. */
+  /** The requested name belongs to somebody else. */
   refused() {
     this.name = '';
     this.#store.wanted = null;
   }
 
-  /** Said by this page. */
+  /** Whether this page sent the message. */
   isMine({ session }) {
     return this.#sessions.has(session);
   }
 
   /**
-   * Said by the user: in this tab, under whatever name; in another tab or on another device under the name that is ours now,
-   * which nobody else can say once it is claimed. A tab that has another name is another user.
+   * Whether the user sent the message: from this tab under any name, or from another tab or device under the name in force, which
+   * nobody else can use once it is claimed. A tab with another name is another user.
    */
   isUser({ session, from }) {
     if (this.isMine({ session }) || this.#store.isTabSession(session, from)) return true;

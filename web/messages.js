@@ -1,7 +1,7 @@
 // The list of messages: shows a window of a conversation's items as rows.
 //
-// Promises: at most `ROWS_MAX` rows in the page; one update per frame, however many messages came; at the bottom it
-// stays at the bottom, anywhere else what the reader looks at does not move. Never: markup from a text.
+// Invariants: at most `ROWS_MAX` rows; one update per frame, however many messages arrive; the list stays at the bottom if it is there,
+// and otherwise the rows in view do not move. Never: parses text as markup.
 
 import { el, linked } from './dom.js';
 import { why } from './errors.js';
@@ -12,22 +12,22 @@ import { isEncodedPicture } from './images.js';
 import { hue, initial } from './names.js';
 import { encodedPicture } from './pictures.js';
 
-/** Most rows in the page; more make scrolling and typing slow on a phone. */
+/** Most rows; more make scrolling and typing slow on a phone. */
 export const ROWS_MAX = 600;
-/** Rows kept above the bottom while the reader follows the talk. */
+/** Number of rows while the list is at the bottom. */
 const ROWS_LIVE = 200;
-/** Rows added at once when the reader scrolls to an end of the window. */
+/** Number of rows added when the reader scrolls to an end of the window. */
 const ROWS_STEP = 100;
-/** Messages of one person within this time share one heading. */
+/** Messages of one user within this time share one heading. */
 const GROUP_MS = 5 * 60_000;
-/** This close to the bottom, in pixels, counts as at the bottom. */
+/** Distance from the bottom, in pixels, that counts as at the bottom. */
 const NEAR_PX = 48;
-/** What is left visible above the line after a jump to it, so that it is seen where what is new follows on. */
+/** Space above the divider after a jump to it, so that the reader sees what came before. */
 const LINE_TOP_PX = 56;
-/** A longer text is cut here until the reader asks for all of it: one message shall not push all others out of sight. */
+/** A longer text is cut here until the reader unfolds it, so that one message does not push all others out of view. */
 const FOLD_CHARACTERS = 1_500;
 const FOLD_LINES = 25;
-/** More new rows than this in a second are not read aloud. */
+/** Screen readers stay silent if more rows than this arrive in a second. */
 const ALOUD_PER_S = 5;
 const KINDS = ['image', 'video', 'voice'];
 
@@ -40,7 +40,7 @@ export class MessageList {
   #rows = new Map();
   #first = null;
   #end = 0;
-  // Whether the window reached the end when it was last shown; what came since is not in the page yet.
+  // Whether the window reached the last item when it was last drawn; later items are not in the page yet.
   #atEnd = true;
   #draw = () => this.#render();
   #aloud = { second: 0, rows: 0 };
@@ -59,11 +59,11 @@ export class MessageList {
       if (this.pinned) this.#toBottom();
       this.changed();
     }).observe(scroller);
-    // Pictures that arrive late make the list longer.
+    // Pictures that load late make the list longer.
     scroller.addEventListener('load', () => this.pinned && this.#toBottom(), true);
   }
 
-  /** Shows another conversation, from its end. */
+  /** Shows another conversation, at its end. */
   show(conversation) {
     if (this.#conversation) this.#conversation.held = false;
     this.#conversation = conversation;
@@ -74,7 +74,7 @@ export class MessageList {
     this.#render();
   }
 
-  /** The conversation has changed: shown with the next frame. */
+  /** The conversation has changed: draws it in the next frame. */
   changed() {
     frames.plan(this.#draw);
   }
@@ -84,10 +84,10 @@ export class MessageList {
     this.#render();
   }
 
-  /** Shows the line before what is new, after loading what lies between, and puts the focus on it. */
+  /** Loads what is between, shows the divider before the first unread message, and puts the focus on it. */
   async toLine() {
     const conversation = this.#conversation;
-    // Before, so that what is loaded is held; and again, for scrolling may have pinned it meanwhile.
+    // Unpins before loading, so that the loaded items stay in memory, and again, because scrolling may have pinned meanwhile.
     this.pinned = false;
     conversation.held = true;
     await this.#handlers.loadNew(conversation);
@@ -103,7 +103,7 @@ export class MessageList {
     (row.querySelector('.divider') ?? this.#scroller).focus({ preventScroll: true });
   }
 
-  /** Where the line before what is new stands: `above` or `below` what is visible, `inSight`, or `null` where there is none. */
+  /** The place of the divider: `above` or `below` the visible rows, `inSight`, or `null` if there is none. */
   get line() {
     const conversation = this.#conversation;
     const { firstNew } = conversation;
@@ -132,14 +132,14 @@ export class MessageList {
     if (this.pinned) {
       this.#toBottom();
     } else {
-      // The row may have been made anew: what came above it changes its heading.
+      // The row may be another element now, because a message above it changes its heading.
       const row = this.#rows.get(anchor?.item)?.row;
       if (row) this.#scroller.scrollTop += row.getBoundingClientRect().top - anchor.top;
-      // Who waits at the very top cannot scroll, so what came above is shown without that.
+      // At the very top the reader cannot scroll up, so the list adds older rows by itself.
       if (start > 0 && this.#scroller.scrollTop === 0) this.#showOlder(items, start);
     }
     this.#handlers.scrolled();
-    // A list that does not fill its place cannot be scrolled for more. Whether it does shows once the replay is through.
+    // The reader cannot scroll a list that does not fill its place, so it loads more; but only once the replay is complete.
     const short = start === 0 && this.#scroller.scrollHeight <= this.#scroller.clientHeight;
     if (short && conversation.oldest && !conversation.replaying) this.#handlers.older(conversation);
   }
@@ -156,7 +156,7 @@ export class MessageList {
     for (let i = start; i < end; i += 1) wanted.add(items[i]);
     for (const [item, { row }] of this.#rows) {
       if (wanted.has(item)) continue;
-      // The focus on a line that goes stays in the list.
+      // Keeps the focus in the list if the row with the focus is removed.
       if (row.contains(document.activeElement)) this.#scroller.focus({ preventScroll: true });
       row.remove();
       this.#rows.delete(item);
@@ -183,11 +183,11 @@ export class MessageList {
     return added;
   }
 
-  // Everything that a row depends on, beside the item itself.
+  // Everything that a row depends on, besides the item itself.
   #look(conversation, item, before) {
     const talk = item.type === 'message' || item.type === 'pending';
     const dated = item.at !== undefined;
-    // Only forward: a line that was written by another clock does not make two days of one.
+    // Only forward, so that an item with another clock does not split a day.
     const newDay = dated && (before?.at === undefined ? before === null : midnight(before.at) < midnight(item.at));
     const unread = item === this.#firstNew;
     const grouped =
@@ -198,7 +198,7 @@ export class MessageList {
     return { version: item.version, newDay: newDay ? day(item.at, this.#handlers.now()) : '', unread, grouped, tagged, lang: currentLang() };
   }
 
-  /** Fills a row, which stays the same element: what changes is put into its place, and the focus with it. */
+  /** Fills a row, which stays the same element; replaces the parts that changed and keeps the focus. */
   #fill(row, conversation, item, look) {
     const lines = [];
     if (look.newDay) lines.push(el('div', { class: 'day' }, el('span', {}, look.newDay)));
@@ -238,7 +238,7 @@ export class MessageList {
     const unfold = () => {
       item.unfolded = true;
       item.version += 1;
-      // Reading goes on where it was cut, not at the end.
+      // The reader continues where the text was cut, not at the end.
       this.pinned = false;
       this.#scroller.focus({ preventScroll: true });
       this.changed();
@@ -299,7 +299,7 @@ export class MessageList {
     this.changed();
   }
 
-  // The item whose row is the first that the reader sees, and where that is.
+  // The item of the first visible row, and its position.
   #anchor() {
     const edge = this.#scroller.getBoundingClientRect().top;
     let row = this.#list.firstElementChild;
@@ -321,7 +321,7 @@ export class MessageList {
   }
 }
 
-/** What was said, as an element. The same one as long as it shows the same: a picture in it stays decoded, a selection stays. */
+/** The content of a message. The element stays the same while the content does, so pictures stay decoded and selections survive. */
 function contentOf(row, item) {
   const looks = `${item.kind}|${shownLength(item)}|${currentLang()}`;
   const known = contents.get(row);
@@ -347,7 +347,7 @@ function midnight(at) {
   return new Date(at).setHours(0, 0, 0, 0);
 }
 
-/** How much of a text is shown. */
+/** Number of characters that show. */
 function shownLength({ text, kind, unfolded }) {
   if (unfolded || KINDS.includes(kind)) return text.length;
   let end = 0;
@@ -370,7 +370,7 @@ function noteText(note) {
   return t(`note.${note.what}`, note);
 }
 
-/** The last few names and how many others. */
+/** The last few names and the number of others. */
 function nameList(names, count) {
   const shown = names.slice(-3);
   const others = count - shown.length;

@@ -1,4 +1,4 @@
-// The question for a name: on a first visit, when the one that was asked for is refused, and when the user wants another one.
+// The dialog that asks for a name: on a first visit, after the server refused a name, and when the user wants another one.
 
 import { why } from './errors.js';
 import { t } from './i18n.js';
@@ -6,11 +6,11 @@ import { sentence } from './dom.js';
 
 export class NameDialog {
   #refused = null;
-  /** The user wants another name, and has one meanwhile. */
+  /** Whether the user has a name and wants another one. */
   #renaming = false;
   #focusAfter = false;
 
-  /** @param done runs when the question is answered, to put the focus where it is wanted */
+  /** @param done runs after the answer, to move the focus */
   constructor({ chat, dialog, form, field, title, help, wrong, go, cancel, done }) {
     Object.assign(this, { chat, dialog, field, title, help, wrong, goButton: go, cancel, done });
     form.addEventListener('submit', (event) => {
@@ -38,7 +38,7 @@ export class NameDialog {
     this.field.select();
   }
 
-  /** The words, in the language of now. */
+  /** Sets the texts in the current language. */
   render() {
     this.title.textContent = t(this.#renaming ? 'name.rename' : 'name.title');
     this.goButton.textContent = t(this.#renaming ? 'save' : 'name.enter');
@@ -47,12 +47,12 @@ export class NameDialog {
     this.wrong.textContent = this.#refused ? sentence(why(this.#refused)) : '';
   }
 
-  /** The server has taken a name: who was asked for one is through, and who is about to change it goes on. */
+  /** The server accepted a name: closes the dialog, unless the user is changing the name. */
   welcomed() {
     if (!this.#renaming) this.#close();
   }
 
-  /** The server is not there: that is to be seen, and need not wait behind a question. */
+  /** The server is unreachable: closes the dialog, so that the state behind it shows. */
   unreachable() {
     if (!this.#renaming && this.dialog.open) this.dialog.close();
   }

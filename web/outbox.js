@@ -1,12 +1,12 @@
-// What is written and not sent yet, in every conversation.
+// The unsent messages of all conversations.
 //
-// Promises: a message goes out once, in order, under one idempotency key, however often the connection breaks or the page
-// is loaded again in its tab; one message of a conversation is on its way at a time, so that a refused one cannot be
-// overtaken. Never: gives a message up unless the server refused it for good.
+// Invariants: a message is sent once, in order, under one idempotency key, however often the connection breaks or the tab reloads; one
+// message per conversation is in flight, so that no later one overtakes a refused one.
+// Never: drops a message unless the server refused it for good.
 
-/** Where the server names no wait. */
+/** Wait before the next try if the server names none. */
 const RETRY_MS = 1_000;
-/** Refusals that say nothing of the message. */
+/** Refusals that do not concern the message itself. */
 const AGAIN = ['connection_lost', 'timeout', 'not_member'];
 
 export class Outbox {
@@ -15,7 +15,7 @@ export class Outbox {
   #emit;
   #makeKey;
   #retries = new Set();
-  /** How many messages are kept. One that was sent is let go, lest it come back with the tab when the server has forgotten its key. */
+  /** Number of saved messages. A sent one is removed, because the server could have forgotten its key when the tab returns. */
   #kept;
 
   constructor({ chat, clock, emit, makeKey }) {
@@ -34,7 +34,7 @@ export class Outbox {
     this.sendNext(conversation);
   }
 
-  /** Keeps what is not sent, for when this tab comes back. */
+  /** Saves the unsent messages for a reload of this tab. */
   keep() {
     const unsent = this.#unsent.map(([{ kind, name }, { from, key, text, at, after, attempts }]) => ({ kind, name, from, key, text, at, after, attempts }));
     this.#chat.store.keepUnsent(unsent);
@@ -57,7 +57,7 @@ export class Outbox {
     this.sendNext(conversation);
   }
 
-  /** Sends the oldest message that waits, if nothing is on its way and the conversation can be spoken in. */
+  /** Sends the oldest waiting message, if none is in flight and the conversation accepts messages. */
   async sendNext(conversation) {
     if (this.#kept > 0 && this.#unsent.length < this.#kept) this.keep();
     const { link, session } = this.#chat;

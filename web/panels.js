@@ -1,4 +1,4 @@
-// The lists beside the talk: who is here, which rooms there are, what a search found.
+// The panels: the users in a room, all rooms, and search results.
 
 import { el, excerpt, linked } from './dom.js';
 import { why } from './errors.js';
@@ -8,12 +8,12 @@ import { moment, t } from './i18n.js';
 import { hue, initial } from './names.js';
 import { setText, showRows, tail } from './rows.js';
 
-/** The list of people is fetched anew at most this often while a large room comes and goes. */
+/** The list of users of a large room is fetched at most this often. */
 const REFRESH_MS = 8_000;
-/** A complete list up to this length is kept up to date from comings and goings. */
+/** Joins and leaves update a complete list up to this length. */
 const KEPT_UP_TO = 1_000;
 
-/** Who is in the room that is shown. */
+/** The users in the room in view. */
 export class People {
   #conversation = null;
   #names = [];
@@ -73,7 +73,7 @@ export class People {
       conversation.online = page.online;
       this.#plan();
     } catch {
-      // The count stays right without the list.
+      // The count is correct without the list.
     }
   }
 
@@ -100,7 +100,7 @@ export class People {
   }
 }
 
-/** The rooms of the server, to join one. */
+/** All rooms of the server, to join one. */
 export class Browser {
   #next = '';
 
@@ -128,7 +128,7 @@ export class Browser {
 
   #draw = () => {
     const rooms = [...this.#rooms.values()].map((room) => ({ key: room.name, ...room }));
-    // Room names are not empty, so that an empty key is free for the words below them.
+    // No room has an empty name, so the sentence below the rooms can use the empty key.
     const words = this.#words === '' ? [] : [{ key: '', words: this.#words }];
     showRows(this.list, [...rooms, ...words], {
       make: ({ key }) => (key === '' ? el('li', { class: 'nothing' }) : this.#entry(key)),
@@ -151,7 +151,7 @@ export class Browser {
   }
 }
 
-/** What a search in a conversation found. */
+/** Search results of a conversation. */
 export class Finder {
   #conversation = null;
   #text = '';
@@ -210,7 +210,7 @@ export class Finder {
       around);
   }
 
-  /** Shows what was said before and after. */
+  /** Shows the messages before and after a result. */
   async #around(conversation, { seq }, button) {
     try {
       const messages = await this.chat.history.around(conversation, seq);

@@ -1,24 +1,24 @@
-// Pictures in messages, shown within a budget: only those near what the reader sees are decoded, and only so many pixels.
+// Pictures in messages, within a budget: the page decodes only pictures near the visible part, and a limited number of pixels.
 //
-// Promises: no picture is decoded before its size is known and allowed; what is not shown says why. Never: SVG, which can make
-// a browser work without end.
+// Invariants: no picture is decoded before its size is known and allowed; the page says why it does not show a picture. Never: shows
+// SVG, which can keep a browser busy without end.
 
 import { el, link } from './dom.js';
 import { t } from './i18n.js';
 import { objection, pictureSize } from './images.js';
 
-/** Decoded at a time, in all: 24 million pixels take 96 MB. */
+/** Most decoded pixels at a time: 24 million take 96 MB. */
 export const BUDGET_PIXELS = 24_000_000;
-/** Decoded at a time, however small: each costs a request and a texture. */
+/** Most decoded pictures at a time: each costs a request and a texture. */
 export const BUDGET_PICTURES = 40;
-/** Pictures this close to what is visible are decoded, in pixels. */
+/** Distance from the visible part, in pixels, within which pictures are decoded. */
 const NEAR_PX = 300;
 /** The largest box that a picture fills, in pixels. */
 const BOX = { width: 420, height: 320 };
 
-/** What each place in the page is for: `{source, label, size}`. */
+/** The picture of each placeholder: `{source, label, size}`. */
 const places = new WeakMap();
-/** The places whose picture is decoded, longest ago first, with its pixels. */
+/** Placeholders with a decoded picture, oldest first, with its pixels. */
 const decoded = new Map();
 
 const near = globalThis.IntersectionObserver
@@ -33,7 +33,7 @@ const near = globalThis.IntersectionObserver
     )
   : null;
 
-/** An encoded picture (`data:…`) in its place, or a sentence that says why it is not shown. */
+/** An element for an encoded picture (`data:…`), or a sentence that says why the page does not show it. */
 export function encodedPicture(source, label) {
   const size = pictureSize(source);
   const wrong = objection(size);
@@ -47,7 +47,7 @@ export function encodedPicture(source, label) {
   return place;
 }
 
-/** A picture from the web: its address, until its beginning has come and tells its size. Only then does it enter the page. */
+/** An element for a picture from the web: shows its address until the first bytes tell its size, and only then the picture. */
 export function webPicture(address, label) {
   const place = el('span', {}, link(address));
   const load = () => {
@@ -94,7 +94,7 @@ function fits(place) {
   return decoded.size < BUDGET_PICTURES && (decoded.size === 0 || used + pixels(place) <= BUDGET_PIXELS);
 }
 
-/** Lets go of pictures that have left the page, and of those that `mayGo`, until this one fits. */
+/** Releases pictures that have left the page, and those that `mayGo`, until this one fits. */
 function makeRoom(place, mayGo) {
   for (const other of decoded.keys()) if (!other.isConnected) hide(other);
   for (const other of decoded.keys()) {
@@ -108,7 +108,7 @@ function decode(place) {
   decoded.set(place, pixels(place));
   const image = el('img', { alt: '', src: source });
   image.addEventListener('error', () => give(place, 'unknown'));
-  // What the browser found is what counts, should it read the header in another way.
+  // The size that the browser found counts, in case it reads the header in another way.
   image.addEventListener('load', () => {
     const wrong = objection({ width: image.naturalWidth, height: image.naturalHeight, moves: places.get(place)?.size.moves });
     if (wrong) give(place, wrong);
@@ -125,7 +125,7 @@ function give(place, reason) {
   place.replaceWith(sentence(reason, size));
 }
 
-/** Too many at once: a button stands in the place until the reader asks for this one, and others make room then. */
+/** The budget is used up: shows a button. When the reader presses it, other pictures make room. */
 function offer(place) {
   decoded.delete(place);
   const show = el('button', { type: 'button', class: 'plain' }, t('picture.offer'));

@@ -1,42 +1,42 @@
-// The connection to `/chat`: one WebSocket at a time, JSON messages, requests and their replies, heartbeats, coming back.
+// The connection to `/chat`: one WebSocket at a time, JSON messages, requests and replies, heartbeats, reconnecting.
 //
-// Promises: hands every server message to `onEvent` in the order of the wire; settles every request, at the latest when
-// its time is up or the connection ends; comes back by itself unless the server said to stay away.
-// Never: touches the page, or any clock, socket or dice but those it was given.
+// Invariants: `onEvent` gets every server message in the order of the wire; every request settles, at the latest after its timeout or
+// when the connection ends; the link reconnects by itself unless the server forbids it.
+// Never: touches the DOM, or uses a clock, a socket or random numbers other than those it was given.
 
 export const SUBPROTOCOL = 'plaza.v1.json';
 
-/** Before the first `welcome`, and where the server names no pace. */
+/** Heartbeat interval before the first `welcome`, and if the server names none. */
 const HEARTBEAT_MS = 25_000;
-/** A connection that has not been welcomed by then is given up. */
+/** Gives up a connection without a `welcome` after this time. */
 const WELCOME_MS = 10_000;
-/** A request that is not answered by then, with nothing else heard either, makes the connection doubtful. */
+/** If nothing arrives for this time after a request, the connection becomes doubtful. */
 const DOUBT_MS = 5_000;
-/** A doubtful connection is given up where nothing is heard for this long; for longer after each one until answers are that quick. */
+/** Gives up a doubtful connection if nothing arrives for this time. Each such end doubles it, until answers are quick again. */
 const PROBE_MS = 4_000;
 const PROBE_LONGEST_MS = 12_000;
-/** A timer that is this late was asleep with the page: what arrived meanwhile has not been read yet. */
+/** A timer that is this late slept with the page, which has not read what arrived meanwhile. */
 const LATE_MS = 2_000;
-/** A reply that has not come by then will not come: it was lost, and the request may be repeated. */
+/** A reply that is this late is lost, and the request may be repeated. */
 const REPLY_MS = 15_000;
-/** First and longest wait between two attempts. */
+/** First and longest wait between two attempts (exponential backoff). */
 export const BACKOFF_FIRST_MS = 500;
 export const BACKOFF_LONGEST_MS = 30_000;
-/** Only a connection that lived this long makes the next wait short again: a server that welcomes and drops is spared. */
+/** Only a connection that lived this long resets the backoff, which spares a server that welcomes and drops. */
 export const STABLE_MS = 5_000;
 
-/** Close codes after which only the user comes back, also where no goodbye could be sent. */
+/** Close codes after which only the user reconnects, even without a goodbye. */
 const forGood = (code) => code >= 4_500 && code <= 4_999;
 
 export const systemClock = {
   now: () => Date.now(),
-  /** Goes on evenly, whatever is done to the wall clock. */
+  /** Monotonic, in milliseconds. */
   elapsed: () => performance.now(),
   setTimeout: (f, ms) => setTimeout(f, ms),
   clearTimeout: (t) => clearTimeout(t),
 };
 
-/** A request that was not carried out. `code` is from the server's table, or `connection_lost` or `timeout`. */
+/** A refused request. `code` is from the server's table, or `connection_lost` or `timeout`. */
 export class Refused extends Error {
   constructor({ code, text = '', retry_after = 0 }) {
     super(`${code}: ${text}`);
@@ -47,9 +47,9 @@ export class Refused extends Error {
 }
 
 /**
- * States: `idle`, `connecting`, `connected`, `slow` (a reply is due, and nothing is heard), `waiting` (until `retryAt`),
- * `refused` (the server did not take the hello), `away` (the page is left, and may be shown again), `closed` (the server does not
- * want us back, or the user left).
+ * States: `idle`, `connecting`, `connected`, `slow` (a reply is due and nothing arrives), `waiting` (until `retryAt`), `refused` (the
+ * server refused the hello), `away` (the page is hidden in the back/forward cache), `closed` (the server forbids reconnecting, or the
+ * user left).
  */
 export class Link {
   #open;
@@ -62,7 +62,7 @@ export class Link {
   #helloId = 0;
   #nextId = 1;
   #requests = new Map();
-  /** How many messages were heard, and which of them was the last reply. */
+  /** Number of received messages, and the number of the last one that was a reply. */
   #heard = 0;
   #heartbeat = HEARTBEAT_MS;
   #heardReply = 0;
@@ -78,12 +78,12 @@ export class Link {
   #stayAway = false;
 
   state = 'idle';
-  /** When the next attempt is made, while `waiting`. */
+  /** Time of the next attempt, while `waiting`. */
   retryAt = 0;
 
   /**
-   * @param hello gives the body of the hello, afresh for each attempt
-   * @param onEvent (kind, body, id) for every server message, even replies
+   * @param hello returns the body of the hello, for each attempt
+   * @param onEvent (kind, body, id) for every server message, including replies
    * @param onState (state) after each change
    */
   constructor({ url, hello, onEvent, onState = () => {}, open, clock = systemClock, random = Math.random }) {
@@ -99,7 +99,7 @@ export class Link {
     return this.state === 'connected' || this.state === 'slow';
   }
 
-  /** Connects now, whatever was planned. */
+  /** Connects now, whatever the state. */
   connect() {
     this.#drop();
     this.#invitedAfter = null;
@@ -118,14 +118,14 @@ export class Link {
     socket.onerror = () => {};
   }
 
-  /** Says hello, again if the first one was refused. */
+  /** Sends the hello, also after a refused one. */
   sayHello() {
     if (this.state === 'refused') this.#enter('connecting');
     this.#helloId = this.#nextId++;
     this.#send({ id: this.#helloId, hello: this.#hello() });
   }
 
-  /** Asks for something; resolves with `{kind, body}` of the reply, or rejects with `Refused`. */
+  /** Sends a request; resolves with `{kind, body}` of the reply, or rejects with `Refused`. */
   request(kind, body = {}) {
     if (!this.live) return Promise.reject(new Refused({ code: 'connection_lost' }));
     const id = this.#nextId++;
@@ -135,7 +135,7 @@ export class Link {
       const timer = this.#clock.setTimeout(() => {
         this.#requests.delete(id);
         reject(new Refused({ code: 'timeout' }));
-        // Much is heard, but no answer to anything: what we say does not get through.
+        // Messages arrive, but no reply to anything: our requests do not get through.
         if (this.#heardReply <= before) this.#giveUp();
       }, REPLY_MS);
       this.#requests.set(id, { resolve, reject, timer, doubt, began: this.#clock.elapsed() });
@@ -143,22 +143,22 @@ export class Link {
     });
   }
 
-  /** Says something that nobody answers. */
+  /** Sends a request that has no reply. */
   tell(kind, body = {}) {
     if (this.live) this.#send({ id: 0, [kind]: body });
   }
 
-  /** Makes sure that the server is still there: after the page was asleep, or the network changed. */
+  /** Checks that the server still answers, after the page slept or the network changed. */
   probe() {
     if (this.live) {
       this.#probe();
     } else if (this.state === 'waiting' || (this.state === 'connecting' && this.#clock.elapsed() - this.#began > PROBE_MS)) {
-      // An attempt that began on another network may hang for as long as it is allowed to.
+      // An attempt that began on another network may hang until its timeout.
       this.connect();
     }
   }
 
-  /** The page is left, and may come back as it was: until then the user is not here. */
+  /** The page goes into the back/forward cache: until it returns, the user is offline. */
   leave() {
     if (!['connecting', 'connected', 'slow', 'waiting', 'refused'].includes(this.state)) return;
     this.tell('exit');
@@ -166,12 +166,12 @@ export class Link {
     this.#enter('away');
   }
 
-  /** The page is shown again. */
+  /** The page returns from the back/forward cache. */
   comeBack() {
     if (this.state === 'away') this.connect();
   }
 
-  /** Leaves for good. */
+  /** Ends the session. */
   close() {
     this.tell('exit');
     this.#drop();
@@ -196,7 +196,7 @@ export class Link {
     try {
       message = JSON.parse(data);
     } catch {
-      return; // Not ours to judge; a server that speaks nonsense falls silent in our eyes.
+      return; // Ignores what is not JSON; such a server counts as silent.
     }
     if (message === null || typeof message !== 'object') return;
     const id = message.id ?? 0;
@@ -250,7 +250,7 @@ export class Link {
     this.#onEvent('refused', error, this.#helloId);
   }
 
-  // The browser answers the server's pings itself and shows them to nobody, so the page asks at half the pace.
+  // The browser answers the server's pings and hides them from the page, so the page sends its own `ping` at half the interval.
   #planBeat() {
     this.#beatTimer = this.#clock.setTimeout(() => {
       this.#planBeat();
@@ -268,7 +268,7 @@ export class Link {
     this.#probe();
   }
 
-  /** Anything heard within a short time shows that the connection lives; otherwise it is given up. */
+  /** Gives the connection up unless something arrives within a short time. */
   #probe() {
     if (this.#probeTimer !== null) return;
     this.#ping();
@@ -292,7 +292,7 @@ export class Link {
     if (this.state === 'slow') this.#enter('connected');
   }
 
-  /** Nothing is heard any more. A new connection is tried at once: this one's end says nothing of the server. */
+  /** The connection is dead. Reconnects at once, because that says nothing about the server. */
   #giveUp() {
     if (!this.live) return;
     this.#probeMs = Math.min(2 * this.#probeMs, PROBE_LONGEST_MS);
@@ -335,7 +335,7 @@ export class Link {
       try {
         socket.close();
       } catch {
-        // It was never open.
+        // The socket was never open.
       }
     }
     const requests = [...this.#requests.values()];

@@ -1,10 +1,10 @@
-// A list whose rows stay the same elements while what they show changes: a press, the focus and a selection survive.
+// A list whose rows stay the same elements while their content changes, so that a press, the focus and a selection survive.
 
 import { el } from './dom.js';
 
 /**
- * Shows `entries` in `list`: one row per key, in their order. A row that is new is made, one that was there is changed in
- * place, one whose entry is gone is removed, and no other is moved than one whose order changed.
+ * Shows `entries` in `list`: one row per key, in their order. It creates new rows, updates existing ones in place, removes those without an
+ * entry, and moves only rows whose order changed.
  *
  * @param entries `{key, …}`  @param make (entry) → element  @param change (element, entry)
  */
@@ -40,12 +40,12 @@ export function showRows(list, entries, { make, change }) {
 
 const rowsOf = new WeakMap();
 
-/** Sets a text only where it is another one, so that nothing is announced or selected anew. */
+/** Sets a text only if it differs, so that screen readers do not repeat it and selections stay. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Keeps an element of this class at the end of `parent` while there is a text for it. */
+/** Shows an element of this class at the end of `parent` while there is a text for it. */
 export function tail(parent, className, text) {
   const known = parent.querySelector(`:scope > .${className}`);
   if (text === '') known?.remove();

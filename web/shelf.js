@@ -1,15 +1,15 @@
-// One of the browser's storages, under a prefix of our own. What it does not take stays in memory, so that the page reads back
-// what it wrote whatever the browser does: blocked by the user, full, or not there.
+// One of the browser's storages, with a prefix of the page's own. It keeps in memory what the storage does not accept, so that the page
+// reads what it wrote even if the storage is blocked, full or missing.
 
 export class Shelf {
   #storage;
   #prefix;
   #former;
   #full;
-  /** What the storage did not take; `null`: it could not be removed. */
+  /** Entries that the storage did not accept; `null` for one that could not be removed. */
   #memory = new Map();
 
-  /** @param former an older prefix that is read too  @param full (name) runs when something could not be written */
+  /** @param former an older prefix that is also read  @param full (name) runs when an entry could not be written */
   constructor(storage, prefix, { former = null, full = () => {} } = {}) {
     this.#storage = storage;
     this.#prefix = prefix;
@@ -22,7 +22,7 @@ export class Shelf {
     return this.raw(this.#prefix + name) ?? (this.#former === null ? null : this.raw(this.#former + name));
   }
 
-  /** Keeps it. Returns whether it is there for the next visit too. */
+  /** Sets an entry. Returns whether the next visit will find it. */
   set(name, value) {
     if (this.fits(name, value)) return true;
     this.#memory.set(name, value);
@@ -30,7 +30,7 @@ export class Shelf {
     return false;
   }
 
-  /** Keeps it if the browser takes it. */
+  /** Sets an entry only if the browser accepts it. */
   fits(name, value) {
     try {
       this.#storage.setItem(this.#prefix + name, value);
@@ -51,7 +51,7 @@ export class Shelf {
     }
   }
 
-  /** What follows `prefix` in the names of all that is kept. */
+  /** The rest of the names of all entries that begin with `prefix`. */
   names(prefix) {
     const found = new Set();
     const whole = this.#prefix + prefix;
@@ -61,7 +61,7 @@ export class Shelf {
         if (key.startsWith(whole)) found.add(key.slice(whole.length));
       }
     } catch {
-      // Blocked: memory is all there is.
+      // The storage is blocked: only memory counts.
     }
     for (const [name, value] of this.#memory) {
       if (!name.startsWith(prefix)) continue;

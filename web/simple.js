@@ -1,17 +1,17 @@
-// What the two small pages (`action/`, `communication/`) share: a log of lines, a box to write in, a state, a language,
-// and a socket that comes back. Nothing here knows a dialect.
+// Shared parts of the two small pages (`action/`, `communication/`): a log of lines, an input field, a state, a language, and a socket
+// that reconnects. Never: knows a dialect.
 
 import { el, linked, sends } from './dom.js';
 import { choose, currentLang, languages, setLang, t, time, translate } from './i18n.js';
 import { hue, initial } from './names.js';
 import { BACKOFF_FIRST_MS, BACKOFF_LONGEST_MS, STABLE_MS } from './protocol.js';
 
-/** Lines kept in the page. */
+/** Most lines in the page. */
 const LINES_MAX = 600;
 
 export const byId = (id) => document.getElementById(id);
 
-/** Wires the page; `say(text)` returns whether it was sent, `shown()` runs after each change of language. */
+/** Connects the page's elements. `say(text)` returns whether it was sent; `shown()` runs after each change of language. */
 export function wire({ say, shown }) {
   setLang(choose(new URL(location.href).searchParams.get('lang')));
   const speak = () => {
@@ -47,7 +47,7 @@ export function showState(state) {
   byId('state').textContent = t(`state.${state}`);
 }
 
-/** Adds a message: who, what (text, or elements), when, whether it is ours. */
+/** Adds a message: its sender, content (text or elements), time, and whether it is the user's own. */
 export function addTalk({ from, own, at = Date.now(), text, content }) {
   const heading = el('div', { class: 'heading' }, el('span', { class: 'name' }, from),
     own ? el('span', { class: 'you' }, t('log.you')) : null, el('time', { datetime: new Date(at).toISOString() }, time(at)));
@@ -68,7 +68,7 @@ function addLine(line) {
   if (pinned) log.scrollTop = log.scrollHeight;
 }
 
-/** A socket that comes back with jittered, growing pauses, until `close` is called on what this returns. */
+/** A socket that reconnects with exponential backoff and jitter, until `close` is called on the result. */
 export function stay({ url, opened, received, binary = false }) {
   let attempt = 0;
   let socket = null;
@@ -96,7 +96,7 @@ export function stay({ url, opened, received, binary = false }) {
     };
   };
   connect();
-  // A browser may keep the page as it is, for the way back, and its connection with it: until then the user is not here.
+  // The browser may put the page into its back/forward cache: until it returns, the user is offline.
   addEventListener('pagehide', () => {
     const leaving = socket;
     socket = null;

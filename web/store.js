@@ -1,21 +1,21 @@
-// What the page remembers between visits: names and their keys, rooms, positions, language; and, for its tab alone, its name,
-// its client id and what was not sent yet.
+// What the page remembers between visits: names and their keys, rooms, positions and the language; and per tab its name, its client id
+// and its unsent messages.
 //
-// Promises: one entry of the browser's storage per thing, read when it is wanted and written alone, so that tabs do not
-// overwrite each other's; a key is kept before this returns, in the tab or in memory where the browser takes no more, and
-// `troubled` is told once. Never required: where the browser keeps nothing, the page works all the same.
+// Invariants: each thing has its own entry in the browser's storage, read on demand and written alone, so that tabs do not overwrite each
+// other's. A key is saved before the call returns, in the tab or in memory if the storage is full, and `troubled` runs once. The page works
+// even if the browser stores nothing.
 
 import { Shelf } from './shelf.js';
 
 const PLACE = 'plaza.v2.';
-/** The whole state in one entry, as pages before this one kept it; one of them may be open in another tab. */
+/** The entry with the whole state of an older page, which may still be open in another tab. */
 const FORMER = 'plaza.v1';
 const UNSENT = 'unsent';
-/** Conversations whose positions are kept, those used last. */
+/** Most conversations with a saved position; the ones used last stay. */
 const PLACES_MAX = 200;
-/** Own sessions that are known again in older messages, the newest. */
+/** Most remembered sessions of the user, the newest, to recognise older messages. */
 const SESSIONS_MAX = 200;
-/** Positions are written at most this often. */
+/** Shortest time between two writes of positions. */
 const LATER_MS = 1_000;
 
 export class Store {
@@ -24,12 +24,12 @@ export class Store {
   #tabSessions;
   #clock;
   #timer = null;
-  /** Positions that are not written yet. */
+  /** Positions that are not saved yet. */
   #later = new Map();
 
   /**
    * @param storage shared by all tabs  @param tab this tab's own; both may be `null`
-   * @param troubled (`key` or `other`) runs once for each that could not be kept for the next visit
+   * @param troubled (`key` or `other`) runs once for each kind that could not be saved for the next visit
    */
   constructor(storage, tab = null, { troubled = () => {}, clock = () => Date.now() } = {}) {
     this.#clock = clock;
@@ -46,9 +46,9 @@ export class Store {
     this.#takeOver();
   }
 
-  // ------------------------------------------------------------------------------------------------- who and how
+  // ------------------------------------------------------------------------------------------------- the user
 
-  /** The name in this tab; in a new one the name chosen last in any; `null` on a first visit. */
+  /** The name in this tab, or in a new tab the last name of any tab; `null` on a first visit. */
   get name() {
     return this.#tab.get('name') ?? this.#shared.get('name');
   }
@@ -58,7 +58,7 @@ export class Store {
     this.#shared.set('name', name);
   }
 
-  /** The name that this tab asks for and has not been given yet, or `null`. */
+  /** The name that this tab has requested and the server has not accepted yet, or `null`. */
   get wanted() {
     return this.#tab.get('wanted');
   }
@@ -76,7 +76,7 @@ export class Store {
     this.#shared.set('lang', lang);
   }
 
-  /** The conversation that was shown last. */
+  /** The conversation that was in view last. */
   get active() {
     return this.#tab.get('active') ?? this.#shared.get('active');
   }
@@ -91,7 +91,7 @@ export class Store {
     return this.#shared.get(`key.${name}`) ?? this.#tab.get(`key.${name}`);
   }
 
-  /** Keys are not thrown away: each is the only proof of its name. The browser bounds them, and a full one is told. */
+  /** Saves a key. Keys are never deleted, because each is the only proof of its name; the browser's storage bounds them. */
   keep(name, key) {
     const place = `key.${name}`;
     if (this.#shared.fits(place, key)) return;
@@ -99,7 +99,7 @@ export class Store {
     if (!this.#shared.set(place, key)) this.#tab.set(place, key);
   }
 
-  /** The server has taken this key for a name that nobody had: from now on the name is ours alone. */
+  /** The key has claimed its name: from now on nobody else can use the name. */
   claimed(name, key) {
     if (this.key(name) !== key) this.keep(name, key);
     this.#shared.set(`claimed.${name}`, '1');
@@ -109,7 +109,7 @@ export class Store {
     return this.#shared.get(`claimed.${name}`) !== null;
   }
 
-  /** The id under which the server knows repeated messages of this tab. With what is unsent, it outlives a reload and a rename. */
+  /** The client id, by which the server recognises repeated messages of this tab. Like unsent messages, it survives a reload and a rename. */
   client(make) {
     const known = this.#tab.get('client');
     if (/^[0-9a-f]{32}$/.test(known ?? '')) return known;
@@ -118,7 +118,7 @@ export class Store {
     return made;
   }
 
-  /** A session of this tab, and the name it has: tags are given again when the server starts anew. */
+  /** Remembers a session of this tab with its name, because a restarted server uses tags again. */
   session(tag, name) {
     this.#shared.set(`session.${tag}.${name}`, String(this.#clock()));
     this.#trim('session.', SESSIONS_MAX);
@@ -126,19 +126,19 @@ export class Store {
     this.#tab.set('sessions', JSON.stringify([...this.#tabSessions].slice(-SESSIONS_MAX)));
   }
 
-  /** Whether a session of any tab of this browser said this under that name. */
+  /** Whether the tag belongs to a session of any tab of this browser under that name. */
   isSession(tag, name) {
     return this.#shared.get(`session.${tag}.${name}`) !== null;
   }
 
-  /** Whether a session of this tab did, before it was loaded again too. */
+  /** Whether it belongs to a session of this tab, including those before a reload. */
   isTabSession(tag, name) {
     return this.#tabSessions.has(`${tag}.${name}`);
   }
 
   // ------------------------------------------------------------------------------------------------- rooms and positions
 
-  /** The rooms of this browser, in the order in which they were entered. */
+  /** The rooms of this browser, in the order in which the user entered them. */
   rooms() {
     const order = (name) => Number(this.#shared.get(`room.${name}`)) || 0;
     return this.#shared.names('room.').filter(Boolean).sort((a, b) => order(a) - order(b) || (a < b ? -1 : 1));
@@ -152,7 +152,7 @@ export class Store {
     this.#shared.remove(`room.${name}`);
   }
 
-  /** The users that `own` writes to, each with how far that conversation has come: `[name, {epoch, seq}]`. */
+  /** The peers of `own`, each with its position: `[name, {epoch, seq}]`. */
   peers(own) {
     const prefix = `peer.${encodeURIComponent(own)}.`;
     const found = new Set(this.#shared.names(prefix));
@@ -170,7 +170,7 @@ export class Store {
     this.#shared.remove(place);
   }
 
-  /** How far the user has read a conversation in this browser: `{epoch, seq}` or `null`. */
+  /** The user's read position of a conversation in this browser: `{epoch, seq}` or `null`. */
   readUpTo(own, { id }) {
     return this.#position(`read.${encodeURIComponent(own)}.${id}`);
   }
@@ -179,9 +179,9 @@ export class Store {
     this.#put(`read.${encodeURIComponent(own)}.${id}`, position);
   }
 
-  // ------------------------------------------------------------------------------------------------- what is unsent
+  // ------------------------------------------------------------------------------------------------- unsent messages
 
-  /** Messages that were written and not sent, as `keepUnsent` was given them. */
+  /** The unsent messages that `keepUnsent` saved. */
   unsent() {
     const kept = parsed(this.#tab.get(UNSENT));
     const whole = ({ kind, name, from, key, text, at }) =>
@@ -194,19 +194,19 @@ export class Store {
     else this.#tab.set(UNSENT, JSON.stringify(messages));
   }
 
-  /** Another tab has changed what `what` names (`lang`): runs with its new value. */
+  /** Runs `changed` with the new value when another tab changes `what` (`lang`). */
   watch(what, changed, target = globalThis) {
     target.addEventListener?.('storage', ({ key, newValue }) => key === `${PLACE}${what}` && newValue !== null && changed(newValue));
   }
 
-  /** Writes what is still to be written. */
+  /** Saves pending positions now. */
   now() {
     clearTimeout(this.#timer);
     this.#timer = null;
     const later = this.#later;
     this.#later = new Map();
     for (const [place, position] of later) {
-      // Another tab may have come further.
+      // Another tab may have saved a later position.
       const other = this.#position(place);
       const behind = other && other.epoch === position.epoch && other.seq > position.seq;
       if (!behind) this.#shared.set(place, JSON.stringify({ ...position, at: this.#clock() }));
@@ -228,7 +228,7 @@ export class Store {
 
   #trim(prefix, most) {
     const names = this.#shared.names(prefix);
-    // Not one at a time: each pass reads them all.
+    // Only from time to time, because each pass reads all entries.
     if (names.length <= most * 1.25) return;
     const age = (name) => {
       const kept = this.#shared.get(prefix + name);
@@ -238,12 +238,12 @@ export class Store {
     for (const [, name] of oldest.slice(0, names.length - most)) this.#shared.remove(prefix + name);
   }
 
-  /** The browser is full: positions can be had again, a key cannot. */
+  /** The storage is full: deletes positions, which the server knows too, to make room for a key. */
   #forgetPositions() {
     for (const prefix of ['read.', 'peer.', 'session.']) for (const name of this.#shared.names(prefix)) this.#shared.remove(prefix + name);
   }
 
-  /** Takes over what a page before this one kept, and again if one that is still open has changed it. */
+  /** Imports the state of an older page, again if a page that is still open has changed it. */
   #takeOver() {
     const text = this.#shared.raw(FORMER);
     if (text === null || this.#shared.get('former') === digest(text)) return;
@@ -264,7 +264,7 @@ export class Store {
   }
 }
 
-/** Tells two states of the former page apart. */
+/** Distinguishes two states of the older page. */
 function digest(text) {
   let hash = 7;
   for (let n = 0; n < text.length; n += 1) hash = (hash * 31 + text.charCodeAt(n)) >>> 0;

@@ -1,8 +1,7 @@
-// What the user has not read: counts, where the line before it stands, and how far they have read, here and as the server
-// knows it.
+// Unread counts, the divider before the first unread message, and read markers, here and on the server.
 //
-// Promises: a message is counted once, whether the server counted it or it came by itself; what was read is told to the
-// server at a pace, and never taken back.
+// Invariants: each message counts once, whether the server counted it or it arrived live; read markers go to the server at a limited rate
+// and never move back.
 
 const READ_PACE_MS = 2_000;
 
@@ -18,16 +17,16 @@ export class Unread {
     this.#emit = emit;
   }
 
-  /** A room was entered: what it holds beyond where the user stopped reading, here or on another device, is new. */
+  /** A room was joined: messages after the user's read position, here or on another device, are unread. */
   entered(conversation, { epoch, head, read }) {
     if (this.#stands(conversation, epoch)) return;
     const here = this.#here(conversation);
-    // Without `read` the server does not know how far that is.
+    // Without `read` the server does not know the position.
     const seq = Math.max(read ?? 0, here?.epoch === epoch ? here.seq : 0);
     if (seq > 0 && seq < head) conversation.markNew({ epoch, seq });
   }
 
-  /** A message has come that the user does not see now. */
+  /** A message has arrived that the user does not see now. */
   add(conversation, message) {
     const read = this.#here(conversation);
     if (message.own || (read?.epoch === message.epoch && message.seq <= read.seq)) return;
@@ -37,7 +36,7 @@ export class Unread {
     this.#emit('list');
   }
 
-  /** The user has seen everything in this conversation. The line stays a while, for the eye to find. */
+  /** The user has seen everything in this conversation. The divider stays for a while. */
   seen(conversation) {
     if (conversation.replaying) return;
     conversation.lineSeen = true;
@@ -69,9 +68,9 @@ export class Unread {
     this.#emit('items', conversation);
   }
 
-  /** The server has counted. */
+  /** The server has sent its unread count. */
   counted(conversation, { epoch, read, head, unread }) {
-    // What was read here a moment ago may not have been told yet, and what has come since was not counted.
+    // The server may not know yet what was read here a moment ago, and its count does not include later messages.
     const here = this.#here(conversation);
     const readUpTo = here?.epoch === epoch ? Math.max(here.seq, read) : read;
     const since = conversation.items.filter((item) => item.type === 'message' && !item.own && item.epoch === epoch && item.seq > Math.max(head, readUpTo));
@@ -80,7 +79,7 @@ export class Unread {
     if (conversation.unread > 0 && !this.#stands(conversation, epoch)) conversation.markNew({ epoch, seq: readUpTo });
   }
 
-  // Once all was read the line does not hold its place, but moves to what is new then.
+  // Once everything was read, the divider moves to the next unread message.
   #stands({ newAfter, lineSeen, unread }, epoch) {
     return newAfter?.epoch === epoch && !(lineSeen && unread === 0);
   }

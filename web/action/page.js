@@ -1,6 +1,5 @@
-// The pages of document 003: one to one at `/home/index?uid=1&to_uid=2`, a group at `/home/room?uid=1&groups_id=1` (1 is also
-// the group of a room page that names none).
-// Speaks the dialect `action`.
+// The pages of document 003, which speak the dialect `action`: one to one at `/home/index?uid=1&to_uid=2`, a group at
+// `/home/room?uid=1&groups_id=1` (group 1 if the address names none).
 
 import { link, webAddress } from '../dom.js';
 import { t } from '../i18n.js';
@@ -8,7 +7,7 @@ import { isEncodedPicture } from '../images.js';
 import { encodedPicture, webPicture } from '../pictures.js';
 import { addNote, addTalk, byId, showState, stay, wire } from '../simple.js';
 
-/** The reference's pace. */
+/** The heartbeat interval of the original. */
 const HEARTBEAT_MS = 30_000;
 const APP_ID = 1;
 const SUCCESS = 200;
@@ -52,7 +51,7 @@ function ask(action, data) {
 function sendMessage(message) {
   const msgType = byId('kind').value;
   if (!ask('sendmsg', { msgType, message })) return false;
-  // In a group the sender gets the push as well; one to one only the other does.
+  // In a group the sender also gets the push; one to one only the receiver does.
   if (!inGroup) show({ msgType, content: message, from: uid });
   return true;
 }

@@ -1,7 +1,7 @@
-// The protobuf message `Communication` of document 000, in and out, written by hand: five fields, all of them strings.
+// A hand-written codec for the protobuf message `Communication` of document 000: five fields, all of them strings.
 //
-// The wire: each field is a key (number × 8 + wire type, as a varint) and, for strings, a length and UTF-8 bytes. Unknown
-// fields are skipped; a message that ends too early, or counts wrongly, is an error and never half a message.
+// On the wire a field is a key (number × 8 + wire type, as a varint) and, for strings, a length and UTF-8 bytes. The codec skips unknown
+// fields. A truncated message or a wrong length is an error, never half a message.
 
 const FIELDS = [null, 'Type', 'Msg', 'Username', 'Userlist', 'IP'];
 const REPEATED = 'Userlist';
@@ -12,7 +12,7 @@ const FIXED32 = 5;
 /** A varint of 64 bits takes at most this many bytes. */
 const VARINT_BYTES = 10;
 
-/** Bytes of a message; fields that are absent or empty take none. */
+/** The bytes of a message; absent and empty fields take none. */
 export function encode(message) {
   const parts = [];
   let size = 0;
@@ -39,7 +39,7 @@ export function encode(message) {
   return whole;
 }
 
-/** A message from its bytes (`Uint8Array`). Throws a `RangeError` that says what is wrong with them. */
+/** The message in these bytes (`Uint8Array`). Throws a `RangeError` that says what is wrong. */
 export function decode(bytes) {
   const message = { Type: '', Msg: '', Username: '', Userlist: [], IP: '' };
   const utf8 = new TextDecoder('utf-8', { fatal: true });
@@ -71,7 +71,7 @@ function varint(value) {
   return Uint8Array.from([...bytes, value]);
 }
 
-// Exact below 2^53, which no key and no length comes near; above it the value is only skipped.
+// Exact below 2^53, far above any key or length; larger values are only skipped.
 function readVarint(reader) {
   let value = 0;
   for (let i = 0; i < VARINT_BYTES; i += 1) {

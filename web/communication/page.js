@@ -64,7 +64,7 @@ function received(data) {
   if (Userlist.length > 0) {
     addNote(`${t('communication.list')}: ${Userlist.join(', ')}`);
   } else if (Type === TALK && Msg.startsWith(`${Username}:`)) {
-    // The name stands in front of the text as well: part of the contract, and shown once here.
+    // The protocol repeats the name in front of the text; the page shows it once.
     addTalk({ from: Username, own: Username === username, text: Msg.slice(Username.length + 1) });
   } else {
     addNote(Msg);
