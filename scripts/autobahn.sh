@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Runs the Autobahn test suite (cases 1 to 7, 9, 10) against examples/echo, which is built from the server's own
-# handshake, frame reader and frame writer. Prints one line of summary; fails unless every case passes.
+# Runs the Autobahn test suite (cases 1 to 7, 9, 10) against examples/echo, which uses the server's handshake, frame reader
+# and frame writer. Prints a one-line summary; fails unless every case passes.
 #
-# The suite is Python 2 code. It goes into a virtual environment under target/. Where no Python 2.7 is found, this says
-# so and succeeds: tests/conformance covers the same 301 situations wherever `cargo test` runs.
+# The suite is Python 2 code, and runs in a virtual environment under target/. Without a Python 2.7 the script says so and
+# succeeds: tests/conformance has the same 301 cases and runs with `cargo test`.
 #
 # --prepare only installs the suite.
-# PYTHON2=/path/to/python2.7 names the interpreter; ECHO_BIN=… the example, if it is built already;
-# CASES="1.*,6.4.*" runs fewer cases (and then judges those).
+# PYTHON2=/path/to/python2.7 names the interpreter, ECHO_BIN=… the built example; CASES="1.*,6.4.*" runs and judges fewer cases.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -18,7 +17,7 @@ cases=${CASES:-1.*,2.*,3.*,4.*,5.*,6.*,7.*,9.*,10.*}
 find_python2() {
     local candidate
     for candidate in "${PYTHON2:-}" python2.7 python2 "${PYENV_ROOT:-$HOME/.pyenv}"/versions/2.7*/bin/python2.7; do
-        # A shim of pyenv may stand in the path and not run.
+        # A pyenv shim may be in the path and not run.
         if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (2, 7))' 2>/dev/null; then
             command -v "$candidate"
             return
@@ -31,7 +30,7 @@ install_suite() {
     [ -e "$work/installed" ] && "$suite/bin/wstest" --help >/dev/null 2>&1 && return
     rm -rf "$work/virtualenv" "$suite" "$work/installed"
     python3 -m venv "$work/virtualenv"
-    # The last virtualenv that makes environments of Python 2.7, and the last of each package that runs in them.
+    # The last virtualenv that supports Python 2.7, and the last versions of the packages that run on it.
     "$work/virtualenv/bin/pip" install --quiet virtualenv==20.21.1
     "$work/virtualenv/bin/virtualenv" --quiet --python "$1" "$suite"
     "$suite/bin/pip" install --quiet \

@@ -11,7 +11,7 @@ import sys
 from collections import Counter
 
 GOOD = {"OK", "INFORMATIONAL"}
-# The suite's word for a server that refuses bad UTF-8 later than it could.
+# The suite's result for a server that refuses bad UTF-8 later than possible.
 TOLERATED = "NON-STRICT"
 TOLERATED_CASES = 2
 
@@ -30,7 +30,7 @@ def spec(address, cases, folder):
 
 def judge(index, expected=None):
     with open(index, encoding="utf-8") as report:
-        # One server was tested; the suite leaves it out if it could not connect.
+        # The suite tested one server, and omits it if it could not connect.
         results = next(iter(json.load(report).values()), {})
     counts = Counter()
     bad = []

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs every test of the pages: the pure modules in node, then the pages in Chromium against a real server.
+# Runs all tests of the pages: the modules in Node, then the pages in Chromium against a real server.
 #
 #   scripts/browser-tests.sh [--prepare]
 #
 # --prepare        only installs what is missing
-# PLAZA_BIN        the server to test (default target/debug/plaza, which is built)
-# PLAZA_SEED_PAGE  a file that holds the page of document 004; without it that one test is skipped, loudly
-# Installs what is missing: Chromium, a font with Chinese characters and Node (Debian's, as root or through sudo), and two npm
+# PLAZA_BIN        the server to test (default: builds target/debug/plaza)
+# PLAZA_SEED_PAGE  a file with the page of document 004; without it the script reports one skipped test
+# Installs missing parts: Chromium, a font with Chinese characters and Node (from Debian, as root or through sudo), and two npm
 # packages under web/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,14 +15,14 @@ as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 has_chinese_font() { fc-list :lang=zh 2>/dev/null | grep -q .; }
 missing=()
 command -v chromium >/dev/null || missing+=(chromium)
-# Asked for by itself: Chromium may be there without one, and then draws boxes.
+# A separate check: without such a font, Chromium draws boxes.
 has_chinese_font || missing+=(fontconfig fonts-wqy-microhei)
 command -v npm >/dev/null || missing+=(nodejs npm)
 if [ ${#missing[@]} -gt 0 ]; then
     as_root apt-get update -q
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
 fi
-# Copied only when all of it is installed, so that an interrupted run is made good by the next.
+# Copied only after a complete installation, so that the next run repairs an interrupted one.
 if ! cmp -s web/package-lock.json web/node_modules/installed-lock.json; then
     (cd web && npm ci --no-audit --no-fund)
     cp web/package-lock.json web/node_modules/installed-lock.json
@@ -39,7 +39,7 @@ PLAZA_BIN=$(realpath "$PLAZA_BIN")
 export PLAZA_BIN
 
 out=$(mktemp)
-# The server takes PLAZA_… for its settings and refuses those it does not know, so ours are kept from it.
+# The server takes PLAZA_… variables for settings and refuses unknown ones, so the script removes its own.
 env -u PLAZA_BIN -u PLAZA_SEED_PAGE "$PLAZA_BIN" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --memory >"$out" &
 server=$!
 cleanup() {

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs a fuzz target for some seconds: scripts/fuzz.sh [--prepare] [TARGET] [SECONDS], by default frame_reader for 60. With
-# --prepare it only compiles the target.
-# Needs a nightly toolchain and cargo-fuzz (`cargo install cargo-fuzz`); without them it says so and succeeds. The same
-# properties are checked by `cargo test` on random streams.
+# Runs a fuzz target: scripts/fuzz.sh [--prepare] [TARGET] [SECONDS], by default frame_reader for 60 seconds. --prepare only
+# compiles the target.
+# Needs a nightly toolchain and cargo-fuzz (`cargo install cargo-fuzz`); without them the script says so and succeeds. `cargo test`
+# checks the same properties on random streams.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +15,7 @@ target=${1:-frame_reader}
 seconds=${2:-60}
 export PATH="$PATH:$PWD/target/cargo-fuzz/bin"
 
-# Without RUSTUP_AUTO_INSTALL=0 the question itself would install one.
+# Without RUSTUP_AUTO_INSTALL=0 this check would install one.
 if ! RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1; then
     echo "fuzz: SKIPPED, no nightly toolchain here; \`rustup toolchain install nightly\` gets one" >&2
     exit 0

@@ -1,9 +1,9 @@
 #!/bin/sh
-# The locust baseline at a small size: every old dialect, headless, each talk counted when its own echo is back.
+# A small run of the locust baseline: every old dialect, headless. A request is complete when the message's echo is back.
 #
-# Fails if any request failed or none was made. PLAZA_URL: a running server; without it PLAZA_BIN (default
-# target/debug/plaza) is started. LOCUST_USERS (10), LOCUST_SECONDS (10). Reports go to target/locust/.
-# With --prepare it only makes the virtual environment (target/locust-venv), if it is not there yet.
+# Fails if a request fails or none is made. PLAZA_URL names a running server; without it the script starts PLAZA_BIN (default
+# target/debug/plaza). LOCUST_USERS (10), LOCUST_SECONDS (10). Reports go to target/locust/.
+# --prepare only creates the virtual environment (target/locust-venv), if it is missing.
 set -eu
 cd "$(dirname "$0")/.."
 venv=target/locust-venv out=target/locust
@@ -19,7 +19,7 @@ server=
 if [ -z "${PLAZA_URL:-}" ]; then
     bin=${PLAZA_BIN:-target/debug/plaza}
     [ -x "$bin" ] || { echo "$bin is not there: cargo build first, or set PLAZA_BIN or PLAZA_URL" >&2; exit 2; }
-    # The server refuses variables that begin with PLAZA_ and are no setting of its own, and ours are not.
+    # The server refuses PLAZA_ variables that are not its settings, and the script's own are not.
     env -u PLAZA_BIN -u PLAZA_URL -u PLAZA_PATH -u PLAZA_PACE_MS \
         "$bin" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --memory >"$out/server.log" 2>&1 &
     server=$!

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Tests deploy/nginx.conf with a real nginx between clients and two servers: every dialect, the pages, whose address is
-# believed, quiet connections, and what happens when the first server is killed.
+# Tests deploy/nginx.conf with a real nginx between clients and two servers: every dialect, the pages, client addresses, quiet
+# connections, and the failover when the first server is killed.
 #
 #   scripts/nginx-tests.sh [--prepare]
 #
 # --prepare  only fetches nginx
-# PLAZA_BIN  the server to test (default target/debug/plaza, which is built)
+# PLAZA_BIN  the server to test (default: builds target/debug/plaza)
 #
-# Where no nginx is installed, Debian's package is fetched and unpacked under target/: nothing is installed, so that no service
-# of it starts, now or at the next boot. It runs as a private instance with its own directory and a free port; one that runs on
-# this machine already is not touched.
+# Without an installed nginx, the script unpacks Debian's package under target/ instead of installing it, so that no service
+# starts, now or at the next boot. nginx runs as a private instance with its own directory and a free port, and does not affect
+# another one on this machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,7 +25,7 @@ fetch() {
 nginx=$(PATH=$PATH:/usr/sbin command -v nginx || true)
 if [ -z "$nginx" ]; then
     nginx=$PWD/$unpacked/usr/sbin/nginx
-    # Without lists of packages there is nothing to fetch from.
+    # apt-get needs the lists of packages to download one.
     [ -x "$nginx" ] || fetch || { as_root apt-get update -q && fetch; }
 fi
 "$nginx" -v || {

@@ -1,4 +1,4 @@
-"""The tests of scripts/nginx-tests.sh; Python's own library is all they need."""
+"""The tests of scripts/nginx-tests.sh. They need only Python's standard library."""
 
 import base64
 import json
@@ -21,17 +21,17 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 class Plaza:
-    """A server in memory on a free port."""
+    """A server without a store, on a free port."""
 
     def __init__(self):
         self.process = subprocess.Popen(
             [
                 os.environ["PLAZA_BIN"], "serve", "--memory", "--listen", "127.0.0.1:0", "--admin", "off",
                 "--set", "http.trusted_proxies=127.0.0.1",
-                # Quicker than the proxy's patience below, as 54 s is quicker than the 150 s of deploy/nginx.conf.
+                # Shorter than the proxy's timeout below, as 54 s is shorter than the 150 s of deploy/nginx.conf.
                 "--set", "chat.legacy_pings=tutorial=1s",
             ],
-            # Variables that begin with PLAZA_ are settings to it.
+            # The server takes PLAZA_ variables for settings.
             env={name: value for name, value in os.environ.items() if not name.startswith("PLAZA_")},
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )
@@ -44,7 +44,7 @@ class Plaza:
 
 
 class Nginx:
-    """A private nginx with deploy/nginx.conf, in which only addresses and times are others."""
+    """A private nginx with deploy/nginx.conf, with other addresses and times."""
 
     def __init__(self, first, second):
         self.directory = tempfile.TemporaryDirectory(prefix="plaza-nginx-")
@@ -88,7 +88,7 @@ class Nginx:
 
 
 class Client:
-    """A WebSocket client of a few lines: whole frames, pings answered."""
+    """A small WebSocket client: whole frames, and answers to pings."""
 
     def __init__(self, port, path, headers=(), source="127.0.0.1"):
         self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
@@ -133,7 +133,7 @@ class Client:
         self.socket.sendall(head + mask + bytes(byte ^ mask[place % 4] for place, byte in enumerate(data)))
 
     def next_but(self, unwanted):
-        """The next message that does not begin so: lists come by themselves."""
+        """The next message without this beginning, because lists arrive unasked."""
         while True:
             payload = self.next()
             if not payload.startswith(unwanted):

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the tests with Python clients that are not ours (tests/python). They are installed into target/, from requirements.txt.
-# The server is PLAZA_BIN, or else target/debug/plaza, which `cargo build` makes. `--prepare` only installs the clients.
+# Runs the tests with other authors' Python clients (tests/python), which it installs from requirements.txt into target/.
+# PLAZA_BIN names the server (default target/debug/plaza, from `cargo build`). --prepare only installs the clients.
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 venv=$root/target/python-venv
@@ -8,7 +8,7 @@ wanted=$root/tests/python/requirements.txt
 PLAZA_BIN=${PLAZA_BIN:-$root/target/debug/plaza}
 export PLAZA_BIN
 
-# Copied only when all of it is installed, so that an interrupted run is made good by the next.
+# Copied only after a complete installation, so that the next run repairs an interrupted one.
 if ! cmp -s "$wanted" "$venv/requirements.txt"; then
     python3 -m venv --clear "$venv" || {
         echo "python-tests: no virtual environment could be made; on Debian: apt-get install python3-venv" >&2

