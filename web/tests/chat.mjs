@@ -1,4 +1,4 @@
-// A chat with a clock, sockets and storages that tests own, and the lobby as its room.
+// A chat in the lobby, with the clock, sockets and storages of the tests.
 
 import { Chat } from '../chat.js';
 import { Store } from '../store.js';

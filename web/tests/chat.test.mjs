@@ -217,14 +217,14 @@ test('what was not sent goes out after the page is loaded again, under the same 
   const second = chat({ storage, tab });
   await second.enter({ head: 1, from: 0 });
   assert.deepEqual(second.socket().of('talk').map(({ talk }) => talk), [{ room: 'lobby', text: 'ok', key: 'k-1' }]);
-  // The replay brings what was said long ago in the same words.
+  // The replay contains an old message with the same text.
   await second.socket().hear('message', message(1, { text: 'ok', from: 'ada', session: 'aaaa' }));
   const lobby = second.chat.conversations.get('room:lobby');
   assert.equal(lobby.pending.length, 1);
   await second.socket().hear('ack', { seq: 2, at: 5, epoch: EPOCH, duplicate: false }, second.socket().last('talk').id);
   await second.socket().hear('message', message(2, { text: 'ok', from: 'ada', session: 'aaaa' }));
   assert.equal(lobby.pending.length, 0);
-  // The tab may end without a word, and come back.
+  // The tab may end without an event, and return.
   assert.deepEqual(second.store.unsent(), []);
 });
 
@@ -273,7 +273,7 @@ test('own words from another tab or device are own words; those of somebody else
   await here.socket().hear('message', message(3, { from: 'bob', session: 'tttt' }));
   assert.deepEqual(here.lobby.items.map(({ own, mine }) => [own, mine]), [[true, true], [true, false], [false, false]]);
   assert.equal(here.lobby.ambiguous('ada'), false);
-  // A phone: its session is not known here, but nobody else can say a name that was claimed with our key.
+  // A phone: this page does not know its session, but nobody else can use a name claimed with the user's key.
   await here.socket().hear('message', message(4, { from: 'ada', session: 'ffff' }));
   assert.equal(here.lobby.items.at(-1).own, true);
   const guest = chat();
@@ -370,7 +370,7 @@ test('what is unread is counted once, whether the server or the messages come fi
   await direct('bob', 2);
   await direct('bob', 3);
   assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [3, 3]);
-  // Read here, and not told to the server yet.
+  // Read here, and not sent to the server yet.
   it.unread.seen(it.conversations.get('peer:bob'));
   await unread(3, 0, 3);
   assert.deepEqual(['bob', 'eve'].map((name) => it.conversations.get(`peer:${name}`).unread), [0, 3]);

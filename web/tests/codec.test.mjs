@@ -5,7 +5,7 @@ import { decode, encode } from '../communication/codec.js';
 const hex = (bytes) => Buffer.from(bytes).toString('hex');
 const empty = { Type: '', Msg: '', Username: '', Userlist: [], IP: '' };
 
-// Written out from the protobuf encoding: key, length, bytes, in the order of the field numbers.
+// Written by hand from the protobuf encoding: key, length, bytes, in the order of the field numbers.
 const GOLDEN = [
   [{ Type: '1', Msg: 'tom:hi', Username: 'tom' }, '0a01311206746f6d3a68691a03746f6d'],
   [{ Type: '3', Msg: 'a,b,', Userlist: ['a', 'b'] }, '0a01331204612c622c220161220162'],

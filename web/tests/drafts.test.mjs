@@ -5,7 +5,7 @@ import { fakeStorage } from './fakes.mjs';
 
 const room = (n) => ({ id: `room:${n}` });
 
-/** What a tab that is loaded again finds. */
+/** The drafts after a reload of the tab. */
 const found = (tab, n) => new Drafts(tab).of(room(n));
 
 test('the drafts written last are kept, each up to a length', () => {

@@ -1,4 +1,4 @@
-// The server numbers anew: it was restored from a copy, lost its end, or forgot the room. The page goes on by itself.
+// A new epoch: the server was restored from a copy, lost the tail, or forgot the room. The page continues by itself.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import { settle } from './fakes.mjs';
 
 const NEW = 78;
 
-/** Ada has seen twenty messages of the lobby, her own last, when the connection is lost. */
+/** Ada has seen twenty messages of the lobby, the last one her own, when she loses the connection. */
 async function twentySeen() {
   const it = chat();
   await it.enter();
@@ -65,7 +65,7 @@ test('numbers that went back in the same epoch hide nothing: not the new message
 test('numbers that went back are noticed by a message too, and by an ack', async () => {
   for (const first of ['message', 'ack']) {
     const { chat: it, back, socket, lobby, texts } = await twentySeen();
-    // The server has grown past our position meanwhile, and says nothing of it.
+    // The server is past our position meanwhile, and does not say so.
     await back('cccc', { head: 25, from: 20 });
     it.say(lobby, 'own');
     const { id } = socket().last('talk');

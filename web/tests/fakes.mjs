@@ -1,8 +1,8 @@
-// A clock, a socket and a storage that tests own.
+// A clock, a socket and a storage under the control of tests.
 
 import { webcrypto } from 'node:crypto';
 
-// Browsers have it; Node 18 only as a module.
+// A global in browsers, and a module in Node 18.
 globalThis.crypto ??= webcrypto;
 
 export class FakeClock {
@@ -20,7 +20,7 @@ export class FakeClock {
     this.#timers = this.#timers.filter((timer) => timer.id !== id);
   };
 
-  /** Lets time pass, running what falls due, in order. */
+  /** Advances the time and runs due timers in order. */
   async pass(ms) {
     const until = this.#now + ms;
     for (;;) {
@@ -35,14 +35,14 @@ export class FakeClock {
     await settle();
   }
 
-  /** Time passes, but the timers sleep: as in a laptop with its lid shut. They run when it wakes. */
+  /** Advances the time while the timers sleep, as in a closed laptop. They run when it wakes. */
   async sleep(ms) {
     this.#now += ms;
     await this.pass(0);
   }
 }
 
-/** Lets every promise that is ready go on. */
+/** Lets all settled promises continue. */
 export async function settle() {
   for (let i = 0; i < 20; i += 1) await Promise.resolve();
 }
@@ -51,7 +51,7 @@ export class FakeSocket {
   readyState = 0;
   sent = [];
 
-  /** Answers pings, as a server does whose connection lives. */
+  /** Answers pings, as a live server does. */
   alive = true;
 
   open() {
@@ -70,7 +70,7 @@ export class FakeSocket {
     await settle();
   }
 
-  /** The connection ends without a word. */
+  /** Ends the connection without a close frame. */
   async cut() {
     this.readyState = 3;
     this.onclose?.();
@@ -81,7 +81,7 @@ export class FakeSocket {
     this.readyState = 3;
   }
 
-  /** What was sent of one kind. */
+  /** The sent requests of one kind. */
   of(kind) {
     return this.sent.filter((message) => Object.hasOwn(message, kind));
   }
@@ -104,7 +104,7 @@ export function fakeStorage() {
   };
 }
 
-/** A storage that takes nothing: blocked, or full. */
+/** A storage that accepts nothing: blocked, or full. */
 export function fullStorage(storage = fakeStorage()) {
   return Object.assign(Object.create(storage), {
     setItem: () => {

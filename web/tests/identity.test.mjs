@@ -1,4 +1,4 @@
-// Names: asked for, refused, changed by us and by others; and what goes with them.
+// Names: requested, refused, changed by the user and by others; and what depends on them.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -27,7 +27,7 @@ test('of several declared sizes the largest counts', () => {
 test('an AVIF is as large as its coded picture says, and not shown where that cannot be found', () => {
   assert.deepEqual(size(avif([[100, 100]], [[12_000, 9_000]]), 'avif'), { width: 12_000, height: 9_000, moves: false });
   assert.equal(size(avif([[100, 100]], [[100, 100], [20, 16_000]]), 'avif').height, 16_000);
-  // A frame may be as large as the bits of the size allow.
+  // A frame may be as large as the bits of its size allow.
   assert.equal(size(avif([[100, 100]], [[100, 100, 16]]), 'avif').width, 65_536);
   const nowhere = [0, 1, 0, 1, 0, 0, 0, 0];
   const inParts = [0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 0, 9, 0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 1];

@@ -1,10 +1,10 @@
-// Where web addresses in a sentence end, and where they lead.
+// The end of web addresses in a sentence, and their targets.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { pieces } from '../links.js';
 
-/** Each text with the addresses that are links in it. */
+/** Texts, and the links in each. */
 function table(cases) {
   for (const [text, ...links] of cases) {
     const found = pieces(text);

@@ -1,4 +1,4 @@
-// Names as people type and see them, and texts cut between characters.
+// Names as users type and see them, and texts cut at grapheme boundaries.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// The tests run on the Node of Debian 12: a package that wants a newer one would make every browser test fail there.
+// The tests run on the Node of Debian 12. A package that needs a newer one would make every browser test fail there.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';

@@ -1,4 +1,4 @@
-// What can be said of the pages without a browser: both languages are complete, and nothing in them breaks the CSP.
+// Checks of the pages without a browser: both languages are complete, and nothing violates the content security policy.
 
 import assert from 'node:assert/strict';
 import { readdir, readFile } from 'node:fs/promises';
@@ -10,7 +10,7 @@ import { parting, why } from '../errors.js';
 import { choose, day, t, words } from '../i18n.js';
 import { Refused } from '../protocol.js';
 
-// The browser's; numbers are written as it wants them.
+// The browser's language, which formats numbers.
 globalThis.navigator ??= { language: 'en-GB' };
 
 const WEB = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');

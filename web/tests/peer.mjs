@@ -1,6 +1,5 @@
-// A small stand-in for the server: serves the page and speaks `plaza.v1.json`, in memory, on one machine.
-// It exists for working on the page and for faults that a real server cannot be asked for. It is not a reference:
-// where it and the real server differ, the real server is right.
+// A small stand-in for the server: serves the page and speaks `plaza.v1.json`, in memory. It is for work on the page, and for faults that a
+// real server cannot produce on request. It is not a reference: where the two differ, the real server is right.
 //
 //   node tests/peer.mjs [port]
 
@@ -19,11 +18,11 @@ export const CSP =
 const PICTURES_CSP = CSP.replace("img-src 'self' data:", "img-src 'self' data: https: http:");
 
 export class Peer {
-  /** What goes wrong: a function (message) → what to do instead of answering, or nothing. */
+  /** A function (message) → what to do instead of answering, or nothing. */
   fault = null;
-  /** Whether connections answer; a dead one takes what is said, and says nothing. */
+  /** Whether connections are dead: they accept messages and send nothing. */
   dead = false;
-  /** How a room's messages are sent to who comes in. */
+  /** Sends a room's messages to a new member. */
   replay = (messages, say) => messages.forEach(say);
   heartbeatMs = 25_000;
   history = true;
@@ -53,7 +52,7 @@ export class Peer {
     this.url = `http://127.0.0.1:${this.port}`;
   }
 
-  /** Ends as a killed server does: no goodbye, no close frame. Rooms with history survive in `rooms`. */
+  /** Ends like a killed server, without a goodbye or a close frame. Durable rooms survive in `rooms`. */
   async kill() {
     for (const socket of this.sockets.clients) socket.terminate();
     this.server.closeAllConnections();
@@ -95,7 +94,7 @@ export class Peer {
     for (const session of room.members) if (session !== except && session.socket.readyState === 1) session.socket.send(text);
   }
 
-  /** Says something as somebody who needs no connection. `hidden`: numbered, but sent to nobody. */
+  /** Sends a message from a user without a connection. `hidden`: numbered, but sent to nobody. */
   talk(roomName, from, text, { hidden = false, kind = 'text', at = Date.now(), session = 'feedc0de' } = {}) {
     const room = this.room(roomName);
     const prev = room.log.at(-1)?.seq ?? 0;

@@ -1,4 +1,4 @@
-// Makes the beginnings of pictures, and one that is whole: a PNG of one colour, of any size, in few bytes.
+// Makes the first bytes of pictures, and one whole picture: a small PNG of one colour, in any size.
 
 import zlib from 'node:zlib';
 
@@ -22,7 +22,7 @@ export function png(width, height, chunks = []) {
   ]);
 }
 
-/** A PNG that a browser shows: black, one bit a pixel. */
+/** A valid PNG: black, one bit per pixel. */
 export function wholePng(width, height) {
   const chunk = (name, data) => {
     const body = Buffer.concat([Buffer.from(name, 'latin1'), data]);
@@ -35,7 +35,7 @@ export function wholePng(width, height) {
   ]);
 }
 
-/** Node 18 has no crc32 yet. */
+/** Node 18 has no crc32. */
 function sum(bytes) {
   if (crc32) return crc32(bytes);
   let rest = 0xffffffff;
@@ -65,7 +65,7 @@ export function webp(kind, width, height, more = [], flags = 0) {
   return Uint8Array.from([...text('RIFF'), ...le32(0), ...text('WEBP'), ...text(kind), ...le32(body.length), ...body, ...more]);
 }
 
-/** @param sizes what the boxes say  @param coded what the pictures themselves say  @param items in the table, instead */
+/** @param sizes the sizes in the boxes  @param coded those in the pictures themselves  @param items the items in the table, if others */
 export function avif(sizes, coded = sizes, { items = null, version = 0 } = {}) {
   const box = (name, data) => [...be32(data.length + 8), ...text(name), ...data];
   const start = box('ftyp', text('avif'));

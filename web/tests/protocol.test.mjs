@@ -103,7 +103,7 @@ test('when the network comes back or the page is looked at again, silence of fou
   assert.deepEqual([sockets.length, socket().of('ping').length], [1, 2]);
   await clock.pass(1);
   assert.equal(sockets.length, 2);
-  // An attempt that began on the network that is gone.
+  // An attempt that began on the lost network.
   await clock.pass(5_000);
   it.probe();
   assert.equal(sockets.length, 3);

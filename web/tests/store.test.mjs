@@ -1,4 +1,4 @@
-// What the page remembers: by several tabs, by a browser that keeps nothing, and from pages before this one.
+// What the page remembers: with several tabs, in a browser that stores nothing, and from an older page.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// Chromium for the browser tests: Debian's, without a word to the outside, with an empty profile each time.
+// Starts Debian's Chromium for the browser tests, without outside connections and with an empty profile.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -7,10 +7,10 @@ import { chromium } from 'playwright-core';
 
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--host-resolver-rules=MAP plaza.example 127.0.0.1'];
 
-/** A name for this machine that a browser does not take for its own: pages from it are not in a "secure context". */
+/** A name of this machine that the browser does not treat as local, so its pages are not in a "secure context". */
 export const ELSEWHERE = 'plaza.example';
 
-/** A browser process of its own, with one context that `options` shape. */
+/** A separate browser process, with one context with these `options`. */
 export async function browse(options = {}) {
   const profile = await mkdtemp(path.join(os.tmpdir(), 'plaza-browser-'));
   const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';

@@ -1,5 +1,5 @@
-// The pages of the older systems, against the real server: our own of documents 000 and 003, and the page of document 004
-// as a client of plain `/ws`. The stand-in does not speak these dialects.
+// The pages of the older systems against the real server: Plaza's own for documents 000 and 003, and the page of document 004 as a
+// client of plain `/ws`. The stand-in does not speak these dialects.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -84,7 +84,7 @@ test('document 000: the schema is served where its page looks for it', { skip },
   assert.match(schema, /message Communication/);
 });
 
-// The same behaviour as the page of document 004 on the wire, in our own words.
+// Behaves like the page of document 004 on the wire.
 const OUR_PAGE = (address) => `<!DOCTYPE html><meta charset="utf-8"><ul id="user_list"></ul><div id="msg_list"></div><span id="user_num"></span>
 <textarea id="msg_box"></textarea><button id="go">go</button><script>
 const name = prompt('name'), socket = new WebSocket('${address}'), $ = (id) => document.getElementById(id);
@@ -101,7 +101,7 @@ $('go').onclick = send;
 $('msg_box').onkeydown = (e) => { if (e.keyCode === 13) send(); };
 </script>`;
 
-/** Opens a page as its document says: as a file, with a prompt for the name. */
+/** Opens a page as its document describes: from a file, with a prompt for the name. */
 async function asFile(html, name) {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'plaza-file-'));
   const file = path.join(folder, 'local.html');

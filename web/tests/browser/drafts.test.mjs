@@ -1,4 +1,4 @@
-// What is being written outlives a reload.
+// Drafts survive a reload.
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';

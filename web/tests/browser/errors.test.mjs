@@ -1,4 +1,4 @@
-// What the server refuses, and why it ends a connection, in the language of the page.
+// Refusals and goodbyes in the language of the page.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -72,7 +72,7 @@ test('no code of the server’s table leaves a Chinese page in English', async (
     const wrong = page.locator('#topic-wrong');
     let before = '';
     for (const code of errors) {
-      // These two keep the server's sentence where it has no fact that ours has a place for.
+      // These two show the server's text if it has no fact for the page's sentence.
       const text = { invalid: 'it has 300 characters; at most 256 are allowed', bad_name: 'it holds U+200B' }[code] ?? 'in English';
       refusal = { code, text, retry_after: code === 'busy' ? 2_000 : 0 };
       await setTopic(page, 'x');

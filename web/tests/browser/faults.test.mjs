@@ -1,4 +1,4 @@
-// What a real server cannot be asked for: dropped acks, holes, a goodbye that names a wait. Against the stand-in.
+// Faults that a real server cannot produce on request: dropped acks, gaps, a goodbye with a wait. Against the stand-in.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -44,7 +44,7 @@ test('an ack that is lost with the connection does not send twice', async () => 
   peer.fault = ({ kind, body, session }) => {
     if (kind !== 'talk') return undefined;
     peer.fault = null;
-    // The server takes the talk, and dies before it says so.
+    // The server accepts the message and dies before the acknowledgement.
     peer.answer({ ...session, socket: { readyState: 3 } }, kind, body, 1);
     session.socket.terminate();
     return 'handled';
@@ -164,7 +164,7 @@ test('a name that belongs to somebody else is asked for again', async () => {
   assert.equal(await page.textContent('#me-name'), 'ada2');
 });
 
-/** What was received by now is shown. */
+/** Waits until the page shows everything that it has received. */
 function twoFrames(page) {
   return page.evaluate(() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown))));
 }

@@ -1,4 +1,4 @@
-// The page against the real server with its data on the disk: older messages, search, resume and read marks. Needs PLAZA_BIN.
+// The page against the real server with a store: older messages, search, resume and read markers. Needs PLAZA_BIN.
 
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -17,7 +17,7 @@ before(async () => {
   if (skip) return;
   data = await mkdtemp(path.join(os.tmpdir(), 'plaza-history-'));
   running = await startServer(data);
-  // The lobby is kept.
+  // The lobby is durable.
   const bob = await visitor(running.url, 'bob', 'lobby');
   for (let i = 1; i <= 400; i += 1) await bob.talk(i % 100 === 0 ? `天气很好 ${i}` : `message ${i}`);
   bob.leave();
@@ -101,7 +101,7 @@ test('what was said while the server was away for the page follows once, and wha
   await heard(page, 'live');
   const all = await texts(page);
   assert.deepEqual(all.slice(all.indexOf('before')), ['before', 'missed one', 'missed two', 'live']);
-  // The server knows how far this user has read: another session of the same name is told.
+  // The server has the read marker: it sends it to another session of the same name.
   const zoe = await visitor(running.url, 'zoe', 'lobby');
   const until = Date.now() + 15_000;
   for (;;) {

@@ -81,7 +81,7 @@ test('the enter that ends a composition does not send, the next one does, and sh
   const devtools = await page.context().newCDPSession(page);
   await page.focus('#text');
   await devtools.send('Input.imeSetComposition', { text: 'ni hao', selectionStart: 6, selectionEnd: 6 });
-  // What the browser reports for Enter while an input method composes.
+  // The event of Enter while an input method composes.
   await devtools.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 13 });
   await devtools.send('Input.dispatchKeyEvent', { type: 'keyUp', key: 'Enter', code: 'Enter', windowsVirtualKeyCode: 13 });
   await devtools.send('Input.dispatchKeyEvent', { type: 'rawKeyDown', key: 'Process', code: 'Enter', windowsVirtualKeyCode: 229 });
@@ -182,7 +182,7 @@ test('a room and a user have an address, and the way back leads through them', a
   await page.goto(`${at.url}/#@bob`);
   await page.locator('#title.peer').waitFor();
   await title('bob');
-  // In a new tab, a first visit leads where the address says.
+  // In a new tab, a first visit opens the conversation in the address.
   const other = await (await open()).page();
   await other.goto(`${at.url}/#${first}`);
   await other.fill('#name-input', `eve-${freshRoom()}`);
@@ -306,7 +306,7 @@ test('five thousand messages stay fluid: bounded rows, an input that answers, pi
   assert.ok(delays[10] < 500, `typing took ${delays[10]} ms`);
   assert.ok(longest < 1_500, `a frame took ${longest} ms`);
   assert.equal(await page.inputValue('#text'), 'x'.repeat(20));
-  // A reader who scrolls up is left where they are, however much is said.
+  // The view does not move for a reader who has scrolled up, however many messages arrive.
   await page.locator('#log').evaluate((log) => (log.scrollTop = log.scrollHeight / 2));
   await page.locator('#jump').waitFor();
   const middle = () =>

@@ -1,4 +1,4 @@
-// The real server is killed and started again under an open page. Needs PLAZA_BIN.
+// Kills and restarts the real server under an open page. Needs PLAZA_BIN.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -44,7 +44,7 @@ test('a server that is restored from a copy is followed: an open page shows what
   let running = await startServer(data);
   try {
     const page = await enter(browser, running.url, { name: 'ada' });
-    /** Bob, who brings his key. */
+    /** Bob, with his key. */
     const comes = async (as) => {
       const visiting = await visitor(running.url, as, 'lobby');
       const { error } = await visiting.ask('rename', { name: 'bob', key: 'b'.repeat(32) });

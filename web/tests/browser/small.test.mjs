@@ -1,4 +1,4 @@
-// The small pages against sockets that say exactly what a test wants: strangers' input, refusals, coming back.
+// The small pages against scripted sockets: untrusted input, refusals, reconnecting.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -26,7 +26,7 @@ afterEach(async () => {
   assert.deepEqual(wrong, []);
 });
 
-/** Takes the sockets of one path; gives what was received and a way to answer the newest. */
+/** Intercepts the sockets of one path; returns the received messages and a function that answers on the newest socket. */
 function socketsAt(expected, hear) {
   const seen = { urls: [], messages: [], socket: null };
   peer.other = (pathname, socket, request) => {

@@ -1,5 +1,5 @@
-// Coming back to what is new: the line before it, and the button that leads there. Against the stand-in, whose rooms have
-// history; history.test.mjs has the real server's read positions.
+// Returning to unread messages: the divider and the button that jumps to it. Against the stand-in, whose rooms have history;
+// history.test.mjs tests the real server's read markers.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -19,18 +19,18 @@ afterEach(async () => {
   await peer.kill();
 });
 
-/** Bob says this many things. */
+/** Bob sends this many messages. */
 function bobSays(count, what) {
   for (let i = 1; i <= count; i += 1) peer.talk('lobby', 'bob', `${what} ${i}`);
 }
 
-/** Ada has read what was said, and has gone. */
+/** Ada has read everything and has left. */
 async function readAndGone(options = {}) {
   bobSays(5, 'old');
   const page = await enter(browser, peer.url, { name: 'ada', ...options });
   await heard(page, 'old 5');
   await page.waitForFunction(() => document.title === 'lobby · Plaza');
-  // The title is the same before the page has noted how far she has read.
+  // The title does not show whether the page has already saved her read position.
   await page.waitForFunction(() => JSON.parse(localStorage.getItem('plaza.v2.read.ada.room:lobby') ?? '{}').seq >= 5);
   await page.goto('about:blank');
   return page;
@@ -41,7 +41,7 @@ async function comeBack(page) {
   await page.waitForSelector('.state.connected');
 }
 
-/** The text right below the line, once the line is in sight. */
+/** The text right below the divider, once the divider is in view. */
 async function belowTheLine(page) {
   await page.waitForFunction(() => {
     const log = document.getElementById('log').getBoundingClientRect();

@@ -1,5 +1,5 @@
-// What a window does that a test of modules cannot see: hidden tabs, presses that take time, the way back, a dead line.
-// Against the stand-in.
+// Behaviour of a window that module tests cannot show: hidden tabs, long presses, the back/forward cache, a dead connection. Against
+// the stand-in.
 
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
@@ -19,7 +19,7 @@ afterEach(async () => {
   await peer.kill();
 });
 
-/** Makes the page hidden, as a tab in the background is: without frames. Playwright itself keeps every page in sight. */
+/** Hides the page like a background tab, without frames. Playwright keeps every page visible. */
 async function hide(page) {
   await page.evaluate(() => {
     Object.defineProperty(document, 'hidden', { get: () => true });
@@ -48,7 +48,7 @@ test('a frame that was asked for and never came does not stop the title', async 
   await page.waitForFunction(() => document.title === '(1) lobby · Plaza', null, { polling: 100 });
 });
 
-/** Presses on an element, lets `meanwhile` happen and the page take it in, and releases. */
+/** Presses an element, runs `meanwhile`, waits until the page has handled it, and releases. */
 async function press(page, locator, meanwhile) {
   const { x, y, height } = await locator.boundingBox();
   await page.mouse.move(x + 30, y + height / 2);

@@ -1,4 +1,4 @@
-// Where the browser tests run: against the server at `PLAZA_URL`, or, where that is not set, against the stand-in.
+// The server of the browser tests: the one at `PLAZA_URL`, or else the stand-in.
 
 import { createHash, randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
@@ -8,16 +8,16 @@ import { Peer } from '../peer.mjs';
 
 export const REAL = process.env.PLAZA_URL ?? null;
 
-/** A server to test against, and how to let go of it. */
+/** A server to test against, and a function that stops it. */
 export async function server() {
   if (REAL) return { url: REAL, close: async () => {} };
   const peer = await Peer.start();
   return { url: peer.url, peer, close: () => peer.kill() };
 }
 
-/** Starts the real server (`PLAZA_BIN`) with its data in `data`; resolves once it listens. `address` may be a used one. */
+/** Starts the real server (`PLAZA_BIN`) with its data in `data`; resolves once it listens. `address` may be that of an earlier one. */
 export async function startServer(data, address = '127.0.0.1:0') {
-  // The server takes PLAZA_… for its settings and refuses those it does not know, so the tests' own are kept from it.
+  // The server takes PLAZA_… variables for settings and refuses unknown ones, so the tests remove their own.
   const { PLAZA_BIN, PLAZA_URL, PLAZA_SEED_PAGE, ...env } = process.env;
   const child = spawn(PLAZA_BIN, ['serve', '--listen', address, '--admin', '127.0.0.1:0', '--data', data], { env, stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('exit', resolve));
@@ -37,17 +37,17 @@ export async function startServer(data, address = '127.0.0.1:0') {
   };
 }
 
-/** A room that no other test knows. */
+/** A room that no other test uses. */
 export function freshRoom() {
   return `room-${randomUUID().slice(0, 8)}`;
 }
 
-/** The key of a name, the same in every test: a name belongs to the key that has claimed it. */
+/** The key of a name, the same in every test, because a claimed name keeps its key. */
 function keyOf(name) {
   return createHash('sha256').update(name).digest('hex');
 }
 
-/** A page that is in `room` as `name`, without the questions of a first visit. */
+/** A page in `room` as `name`, without the dialog of a first visit. */
 export async function enter(browser, url, { name, room = 'lobby', lang = 'en' }) {
   const page = await browser.page();
   page.wrong = [];
@@ -69,7 +69,7 @@ export async function say(page, text) {
   await page.press('#text', 'Enter');
 }
 
-/** Turns the wheel until there is nothing older, however long each page of older messages takes. */
+/** Scrolls up until there is nothing older, however long each page takes to load. */
 export async function scrollToTheBeginning(page) {
   const beginning = page.getByText('This is where it begins.');
   await page.locator('#log').hover();
