@@ -9,13 +9,19 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+use tokio::sync::oneshot;
 
 use super::words::{self, KeptRoom, RoomBody};
-use crate::chat::RoomName;
+use crate::{
+    chat::RoomName,
+    limits,
+    shard::{Order, Shards, ToShard},
+};
 
 /// The rooms that are set, and where they are kept.
 #[derive(Debug, Default)]
@@ -73,9 +79,26 @@ impl Kept {
         })
     }
 
-    /// All of them, in the order of their names.
-    pub(crate) fn rooms(&self) -> impl Iterator<Item = (&RoomName, &KeptRoom)> {
-        self.rooms.iter()
+    /// Sets the rooms again on their shards, before anybody can join them. The error is one sentence.
+    pub(crate) fn restore(&self, shards: &Shards) -> Result<(), String> {
+        for (room, set) in &self.rooms {
+            // The answer is for an operator; here nobody asks.
+            let (answer, _) = oneshot::channel();
+            let order = Order::Keep {
+                room: room.clone(),
+                topic: set.topic.clone(),
+                members: set.members.clone(),
+                answer,
+            };
+            let owner = usize::from(shards.home_of(room).0);
+            let until = Instant::now() + limits::ADMIN_ANSWER_TIME;
+            if !shards.tell(owner, ToShard::Admin(Box::new(order)), until) {
+                return Err(format!(
+                    "the settings of the room {room} could not be restored: its shard does not answer"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The room is set; what is `None` stays as it was.

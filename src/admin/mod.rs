@@ -14,10 +14,10 @@ use hyper::{Method, StatusCode};
 use serde_json::json;
 use tokio::sync::Mutex;
 
-pub(crate) use self::{kept::Kept, words::KeptRoom};
+pub(crate) use self::kept::Kept;
 use self::{
     routes::{Route, paging},
-    words::{MembersBody, RoomBody, TextBody, room_json, session_json},
+    words::{KeptRoom, MembersBody, RoomBody, TextBody, room_json, session_json},
 };
 use crate::{
     chat::{Page, RoomEntry, RoomName, SessionId, UserName, World},

@@ -114,7 +114,7 @@ mod tests {
     fn what_logs_is_known() {
         for module in [
             "plaza",
-            "plaza::server",
+            "plaza::server::shard_thread",
             "plaza::history::writer",
             "plaza::ingress::http",
         ] {

@@ -1,0 +1,98 @@
+//! Stopping in order: `/readyz` fails, the listeners close, every client is sent a goodbye and has the drain timeout to read it.
+//!
+//! Invariant: whatever was acknowledged before the drain reaches its members before their goodbye does.
+
+use std::{sync::mpsc, thread, time::Instant};
+
+use super::Server;
+use crate::{limits, observe::Phase, shard::ToShard};
+
+impl Server {
+    /// Ends the server in order. Blocks for at most the drain timeout; returns how many connections it had to cut off.
+    pub fn drain(mut self) -> usize {
+        self.readiness.enter(Phase::Draining);
+        self.acceptor.stop();
+        self.site.draining.send_replace(true);
+        let end = Instant::now() + self.drain_timeout;
+        self.quiesce(end.min(Instant::now() + limits::DRAIN_HUSH));
+        for number in 0..self.threads.len() {
+            self.shards.tell(number, ToShard::Drain, end);
+        }
+        while self.shards.connections() > 0 && Instant::now() < end {
+            thread::sleep(limits::DRAIN_LOOK);
+        }
+        let left = self.shards.connections();
+        self.stop();
+        left
+    }
+
+    /// Waits until no message is on its way between shards or in the store, but no longer than `end`.
+    fn quiesce(&self, end: Instant) {
+        // After the first round every shard has stopped reading; only quiet rounds from then on count. Two of them in a row: a
+        // message may be on its way from a shard that has answered to one that has not.
+        self.all_quiesced(end);
+        let mut rounds = 0;
+        while rounds < 2 && Instant::now() < end {
+            if self.all_quiesced(end) {
+                rounds += 1;
+            } else {
+                rounds = 0;
+                thread::sleep(limits::DRAIN_LOOK);
+            }
+        }
+    }
+
+    fn all_quiesced(&self, end: Instant) -> bool {
+        let (answer, answers) = mpsc::channel();
+        for number in 0..self.threads.len() {
+            self.shards.tell(number, ToShard::Quiesce(answer.clone()), end);
+        }
+        (0..self.threads.len()).fold(true, |all, _| {
+            let left = end.saturating_duration_since(Instant::now());
+            answers.recv_timeout(left).unwrap_or(false) && all
+        })
+    }
+
+    fn stop(&mut self) {
+        self.acceptor.stop();
+        self.threads.drain(..).for_each(super::ShardThread::stop);
+        if let Some(history) = self.history.take() {
+            history.stop();
+        }
+        if let Some(talk_log) = self.talk_log.take() {
+            talk_log.finish(limits::LOG_FINISH);
+        }
+        if let Some(admin) = self.admin.take() {
+            admin.stop();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use crate::{
+        config::Config,
+        server::settings,
+        shard::{Settings, Shards, ToShard},
+    };
+
+    #[test]
+    fn telling_a_shard_that_has_ended_comes_to_an_end() {
+        let settings = Settings {
+            inbox_messages: 1,
+            ..Settings::default()
+        };
+        let shards = Shards::new(1, settings, settings::profiles(&Config::default()), 7);
+        let soon = Instant::now();
+        assert!(shards.tell(0, ToShard::Drain, soon));
+        assert!(!shards.tell(0, ToShard::Drain, soon));
+    }
+}

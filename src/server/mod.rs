@@ -1,0 +1,96 @@
+//! The whole server: starts every part in order, watches over them, and stops them in order.
+//!
+//! Invariants: clients are accepted only when every other part runs; on the way down the listeners close first, then the
+//! shards, then the store and the logs, so that nothing is accepted that can no longer be stored. Every thread and task is
+//! watched, and the end of one that the server cannot do without ends the server with a sentence. It never handles a message:
+//! it holds the parts and connects them.
+
+mod drain;
+mod settings;
+mod shard_thread;
+mod start;
+mod store;
+mod supervise;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use crate::{
+    chat::{RoomName, UserName},
+    config::Config,
+    history::History,
+    ingress::{Acceptor, Site},
+    observe::{AdminThread, Readiness, Rotation, RotationControl, TalkLogThread, Watch},
+    shard::{Shards, Ticket},
+};
+use shard_thread::ShardThread;
+
+/// A running server. [`Server::drain`] ends it in order; dropping it ends it at once.
+pub struct Server {
+    addresses: Vec<SocketAddr>,
+    readiness: Arc<Readiness>,
+    shards: Arc<Shards>,
+    site: Arc<Site>,
+    acceptor: Acceptor,
+    admin: Option<AdminThread>,
+    threads: Vec<ShardThread>,
+    talk_log: Option<TalkLogThread>,
+    talk_file: Option<Arc<RotationControl>>,
+    history: Option<History<Ticket>>,
+    watches: Vec<Watch>,
+    drain_timeout: Duration,
+}
+
+impl Server {
+    /// Where clients connect, with the ports that the system chose.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// The address of the admin listener.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminThread::address)
+    }
+
+    /// Connections, including those in their handshake.
+    pub fn connections(&self) -> usize {
+        self.shards.connections()
+    }
+
+    /// Sends a system message to all members of a room. `false`: the owner's inbox is full, and the message was not sent.
+    pub fn say_to_room(&self, room: &RoomName, text: &str) -> bool {
+        self.shards.say_to_room(room.clone(), text.into())
+    }
+
+    /// Sends a system message to all sessions of a user. `false`: an inbox is full, and some sessions do not get it.
+    pub fn say_to_user(&self, user: &UserName, text: &str) -> bool {
+        self.shards.say_to_user(user, &text.into())
+    }
+
+    /// Makes the talk log open its file again by name, after a program has moved the file away.
+    pub fn reopen_logs(&self) {
+        if let Some(file) = &self.talk_file {
+            file.reopen();
+        }
+    }
+
+    /// Applies the settings that may change while the server runs.
+    pub fn reconfigure(&mut self, config: &Config) {
+        if let Some(file) = &self.talk_file {
+            file.set_rotation(Rotation::from_config(&config.log));
+        }
+        self.site.http.store(Arc::new(config.http.clone()));
+        // Relaxed: nothing is ordered by it.
+        self.site
+            .legacy_pages
+            .store(config.chat.legacy_pages, Ordering::Relaxed);
+        self.shards.settings.message_rate.set(settings::message_rate(config));
+        if let Some(history) = &self.history {
+            history.keep(settings::retention(config));
+        }
+        self.drain_timeout = config.server.drain_timeout;
+    }
+}

@@ -1,0 +1,205 @@
+//! Starting in order: the addresses are bound first, so that a second server fails before it touches any file; then the store and
+//! the talk log, the shards, what the operator has set of rooms, and the admin listener; the acceptor comes last.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicBool},
+    thread,
+};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::{
+    Server, settings,
+    shard_thread::ShardThread,
+    store,
+    supervise::{report_shards, report_store, report_threads},
+};
+use crate::{
+    admin::{Api, Kept},
+    chat::{RoomName, ShardId, Talk},
+    codec,
+    config::{Config, Listen},
+    history::{self, History},
+    ingress::{Acceptor, Descriptors, Doorman, Listener, Site, bind},
+    observe::{
+        Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
+        TalkLogThread, what_to_do,
+    },
+    shard::{self, Observer, Shards, Store, Ticket},
+};
+
+impl Server {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// One sentence for the operator: what failed, and what to do.
+    pub fn start(config: &Config, metrics: &Arc<Metrics>) -> Result<Self, String> {
+        let bound = config.server.listen.iter().map(listen).collect::<Result<Vec<_>, _>>()?;
+        let (sockets, listeners): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
+        let addresses = listeners.iter().map(|listener| listener.address).collect();
+        if !config.server.memory {
+            make_private(&config.server.data, "--data")?;
+        }
+        let count = config.shard_count(thread::available_parallelism().map_or(1, usize::from));
+        let shards = Arc::new(Shards::new(
+            count,
+            settings::shard(config),
+            settings::profiles(config),
+            fastrand::u64(..),
+        ));
+        let history = store::start(config, &shards, metrics)?;
+        // After the store, whose error names the other server if two are started on one directory.
+        let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
+        let site = Arc::new(Site {
+            listeners,
+            http: ArcSwap::from_pointee(config.http.clone()),
+            groups: config.chat.action(),
+            legacy_pages: AtomicBool::new(config.chat.legacy_pages),
+            draining: watch::Sender::new(false),
+            metrics: metrics.clone(),
+        });
+        let threads = (0..count)
+            .map(|number| start_shard(number, config, &shards, &site, history.clone(), talk_log.clone()))
+            .collect::<Result<Vec<_>, String>>()?;
+        let rooms = Kept::read((!config.server.memory).then_some(config.server.data.as_path()))?;
+        rooms.restore(&shards)?;
+        let readiness = Readiness::new();
+        let descriptors = Descriptors::of_process(count, sockets.len());
+        let admin = match config.server.admin {
+            None => None,
+            Some(address) => {
+                let api = Api::new(shards.clone(), config.chat.action(), rooms);
+                let listener = Admin::new(readiness.clone(), metrics.clone()).mount("/api/", api);
+                Some(listener.connections(descriptors.admin).start(address)?)
+            }
+        };
+        let acceptor = Acceptor::start(sockets, shards.clone(), descriptors.connections, metrics.clone())
+            .map_err(|error| format!("the acceptor's thread cannot be started: {error}"))?;
+        let mut watches = acceptor.watches().to_vec();
+        watches.extend(admin.iter().map(AdminThread::watch));
+        watches.extend(history.iter().flat_map(History::watches));
+        watches.extend(talk_log_thread.iter().map(TalkLogThread::watch));
+        report_threads(&readiness, &watches);
+        report_shards(&readiness, &shards, count);
+        if let Some(history) = &history {
+            report_store(&readiness, history);
+        }
+        readiness.enter(Phase::Ready);
+        Ok(Self {
+            addresses,
+            readiness,
+            shards,
+            site,
+            acceptor,
+            admin,
+            threads,
+            talk_log: talk_log_thread,
+            talk_file,
+            history,
+            watches,
+            drain_timeout: config.server.drain_timeout,
+        })
+    }
+}
+
+fn listen(listen: &Listen) -> Result<(TcpListener, Listener), String> {
+    let failed = |error| cannot_listen(listen.address, &error);
+    let socket = bind(listen.address).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    let listener = Listener {
+        address,
+        dialect: listen.dialect.and_then(|dialect| codec::number_of(dialect.as_str())),
+        proxy: listen.proxy,
+        loopback: address.ip().is_loopback(),
+    };
+    Ok((socket, listener))
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    let fix = match error.kind() {
+        io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port with --listen",
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address; choose one it has with --listen",
+        io::ErrorKind::PermissionDenied => "ports below 1024 need a privilege; choose a higher one with --listen",
+        _ => "choose another with --listen",
+    };
+    format!("cannot listen on {address}: {error}; {fix}")
+}
+
+fn start_shard(
+    number: usize,
+    config: &Config,
+    shards: &Arc<Shards>,
+    site: &Arc<Site>,
+    history: Option<History<Ticket>>,
+    talk_log: Option<TalkLog>,
+) -> Result<ShardThread, String> {
+    let stored = config.history.clone();
+    let store = history.map(|history| {
+        let queue = stored.queue;
+        Store::new(history, Arc::new(move |room: &RoomName| stored.keeps(room)), queue)
+    });
+    let doorman = Doorman::new(site.clone());
+    let report = shard::Reporter::new(site.metrics.clone(), number);
+    let shards = shards.clone();
+    ShardThread::start(number, config.server.pin_shards, move |stopped| {
+        let observer: Rc<dyn Observer> = Rc::new(Recorder(talk_log));
+        let (id, seed) = (ShardId(number as u16), fastrand::u64(..));
+        shard::run(id, shards, doorman, report, observer, store, seed, stopped)
+    })
+}
+
+/// The talk log, its thread, and the control of its file; `None` where it is off, or there is no directory for it.
+type StartedTalkLog = (Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>);
+
+fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, String> {
+    let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else {
+        return Ok((None, None, None));
+    };
+    make_private(&dir, "log.dir")?;
+    let failed = |error: io::Error| {
+        format!(
+            "the talk log cannot be written in {}: {error}; {}, or set log.talk_log = false",
+            dir.display(),
+            what_to_do(&error)
+        )
+    };
+    let errors = metrics.logs.write_errors.clone();
+    let file = RotatingFile::open(
+        &dir,
+        "talk",
+        "jsonl",
+        Rotation::from_config(&config.log),
+        Clocks::system(),
+        errors,
+    )
+    .map_err(failed)?;
+    let control = file.control();
+    let (log, thread) = TalkLog::start(file, metrics.logs.talk_dropped.clone()).map_err(failed)?;
+    Ok((Some(log), Some(thread), Some(control)))
+}
+
+/// Makes a directory that only its owner can read, if it is missing; `setting` is where the operator chose it.
+fn make_private(dir: &Path, setting: &str) -> Result<(), String> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| format!("{}: choose another with {setting}", history::no_directory(dir, &error)))
+}
+
+/// Passes messages on to the talk log.
+struct Recorder(Option<TalkLog>);
+
+impl Observer for Recorder {
+    fn talk(&self, room: &RoomName, talk: &Talk) {
+        if let Some(log) = &self.0 {
+            log.record(room, talk);
+        }
+    }
+}
