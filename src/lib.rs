@@ -6,21 +6,24 @@
 //! - [`limits`]: every bound, with its reason
 //! - [`output`]: what commands print
 //! - `lock`: files that one process at a time holds
+//! - `version`: what this build is
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
 //! - [`chat`]: names, commands and events, and what each command does; no I/O, no clock
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
-//! - [`config`]: settings and where they come from
 //! - [`observe`]: logs, metrics, health, the admin listener
 //! - [`history`]: numbers and stores messages
+//! - [`config`]: settings and where they come from
 //! - [`shard`]: one core: connections, rooms, fan-out and pacing
 //! - `ingress`: acceptor, HTTP routes, handshake, pages
 //! - `admin`: the admin API
 //! - [`server`]: the order in which everything starts and ends
+//! - [`cli`]: the command line
 
 #![deny(unsafe_code)]
 
 mod admin;
 pub mod chat;
+pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod history;
@@ -33,4 +36,5 @@ pub mod proto;
 mod readiness;
 pub mod server;
 pub mod shard;
+mod version;
 pub mod wire;

@@ -7,14 +7,12 @@ use std::{
 };
 
 use plaza::{
+    cli::{self, SettingFlags, Task},
     codec::DIALECTS,
-    config::{
-        Loaded,
-        cli::{self, SettingFlags, Task},
-    },
+    config::{Change, Loaded},
     observe::{Logs, Metrics},
     output,
-    server::Server,
+    server::{Server, log_settings},
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -66,7 +64,7 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let metrics = Metrics::new(loaded.config.shard_count(cores), &names);
-    let logs = Logs::install(&loaded.config.log, loaded.config.log_dir().as_deref(), &metrics)?;
+    let logs = Logs::install(&log_settings(&loaded.config), &metrics)?;
     metrics.follow_total(metrics.logs.server_dropped.clone(), logs.dropped_lines());
     let open_files = raise_open_files();
     let signals = Signals::install()?;
@@ -204,13 +202,13 @@ fn reload(
             for changed in loaded.changes(&later) {
                 let (key, before, now) = (&changed.key, &changed.before, &changed.now);
                 match changed.change {
-                    plaza::config::Change::Reload => tracing::info!(key, before, now, "a setting has changed"),
-                    plaza::config::Change::Restart => {
+                    Change::Reload => tracing::info!(key, before, now, "a setting has changed"),
+                    Change::Restart => {
                         tracing::warn!(key, before, now, "this setting changes with the next start");
                     }
                 }
             }
-            logs.set_filter(&later.config.log.filter);
+            logs.set_filter(later.config.log.filter.as_str());
             server.reconfigure(&later.config);
             *loaded = later;
         }

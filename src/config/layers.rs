@@ -1,36 +1,12 @@
-//! Defaults, file, environment and flags, one above the other. Every value of every layer is checked, also one that a higher
-//! layer hides, and all mistakes are gathered.
+//! Layers of settings, one above the other: a value of a higher layer hides those below it. Every value of every layer is checked,
+//! also a hidden one, and all mistakes are collected.
 
-use std::{fmt, ops::Range};
-
-use toml::de::{DeTable, DeValue};
+use std::fmt;
 
 use super::{
-    table::{GROUPS, SETTINGS, Setting, find},
-    value::{Form, Raw, Value},
+    setting::Setting,
+    value::{Raw, Value},
 };
-
-/// Where settings come from: texts that were read already, so that nothing here does I/O.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// The file's name, for messages, and its content.
-    pub file: Option<(String, String)>,
-    /// The variables of the environment; those that do not begin with `PLAZA_` are ignored.
-    pub environment: Vec<(String, String)>,
-    /// What flags say, in their order.
-    pub flags: Vec<FlagValue>,
-}
-
-/// What one flag says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FlagValue {
-    /// As typed, such as `--listen`.
-    pub flag: String,
-    /// The key of the setting: `group.name`.
-    pub key: String,
-    /// Its value; several values of one list setting make one list.
-    pub text: String,
-}
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -70,7 +46,7 @@ pub struct InForce {
     pub source: Source,
 }
 
-/// All values of all layers, lowest first, and what was found wrong so far.
+/// All values of all layers, lowest first, and the mistakes found so far.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
     values: Vec<(&'static Setting, Source, Raw)>,
@@ -79,23 +55,19 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    pub(super) fn gather(sources: &Sources) -> Self {
-        let mut layers = Self::default();
-        if let Some((file, content)) = &sources.file {
-            layers.read_file(file, content);
-        }
-        layers.read_environment(&sources.environment);
-        layers.read_flags(&sources.flags);
-        layers
+    /// Adds a value above those that are there.
+    pub(super) fn add(&mut self, setting: &'static Setting, source: Source, raw: Raw) {
+        self.values.push((setting, source, raw));
+    }
+
+    pub(super) fn mistake(&mut self, source: Source, sentence: String) {
+        self.mistakes.push(Mistake { source, sentence });
     }
 
     /// The value of the topmost layer that has one; a mistake in any layer is noted.
-    pub(super) fn resolve<T: Value>(&mut self, group: &str, name: &str) -> T {
+    pub(super) fn resolve<T: Value>(&mut self, setting: &'static Setting) -> T {
         let mut resolved: Option<(T, Source)> = None;
-        for (setting, source, raw) in &self.values {
-            if setting.group != group || setting.name != name {
-                continue;
-            }
+        for (_, source, raw) in self.values.iter().filter(|(of, ..)| std::ptr::eq(*of, setting)) {
             match T::read(raw, setting.bounds) {
                 Ok(value) => resolved = Some((value, source.clone())),
                 Err(fault) => {
@@ -107,7 +79,8 @@ impl Layers {
                         (source, _) => source.clone(),
                     };
                     let sentence = format!(
-                        "{group}.{name} has {}, {}; {}",
+                        "{} has {}, {}; {}",
+                        setting.key(),
                         fault.seen,
                         fault.problem,
                         setting.advice()
@@ -116,15 +89,9 @@ impl Layers {
                 }
             }
         }
-        let (value, source) = resolved.unwrap_or_else(|| {
-            let setting = SETTINGS.iter().find(|s| s.group == group && s.name == name);
-            (
-                setting.map_or_else(|| unreachable!("{group}.{name} is in the table"), default),
-                Source::Default,
-            )
-        });
+        let (value, source) = resolved.unwrap_or_else(|| (default(setting), Source::Default));
         self.in_force.push(InForce {
-            key: format!("{group}.{name}"),
+            key: setting.key(),
             toml: value.toml(),
             source,
         });
@@ -135,93 +102,6 @@ impl Layers {
     pub(super) fn source(&self, key: &str) -> Source {
         let found = self.in_force.iter().find(|entry| entry.key == key);
         found.map_or(Source::Default, |entry| entry.source.clone())
-    }
-
-    fn mistake(&mut self, source: Source, sentence: String) {
-        self.mistakes.push(Mistake { source, sentence });
-    }
-
-    fn read_file(&mut self, file: &str, content: &str) {
-        let at = |span: Range<usize>| Source::File {
-            file: file.to_owned(),
-            line: line_of(content, span.start),
-        };
-        let (document, errors) = DeTable::parse_recoverable(content);
-        for error in errors {
-            let message = error.message().trim_end_matches('.');
-            let sentence = format!("this is not TOML ({message}); write key = value lines under [group] headings");
-            self.mistake(at(error.span().unwrap_or(0..0)), sentence);
-        }
-        for (group, entries) in document.get_ref() {
-            let group_name = group.get_ref().as_ref();
-            let DeValue::Table(entries) = entries.get_ref() else {
-                let sentence = match suggest_place(group_name) {
-                    Some(key) => format!("{group_name:?} stands under no group; did you mean {key}?"),
-                    None => format!("{group_name:?} stands under no group; the groups are {}", group_names()),
-                };
-                self.mistake(at(group.span()), sentence);
-                continue;
-            };
-            if !GROUPS.iter().any(|(name, _)| *name == group_name) {
-                let near = nearest(group_name, GROUPS.iter().map(|(name, _)| (*name).to_owned()));
-                let sentence = match near {
-                    Some(near) => format!("there is no group [{group_name}]; did you mean [{near}]?"),
-                    None => format!("there is no group [{group_name}]; the groups are {}", group_names()),
-                };
-                self.mistake(at(group.span()), sentence);
-                continue;
-            }
-            for (name, value) in entries {
-                let key = format!("{group_name}.{}", name.get_ref());
-                let source = at(name.span());
-                match find(&key) {
-                    Some(setting) => {
-                        self.values
-                            .push((setting, source, raw(content, value.span(), value.get_ref(), 0)))
-                    }
-                    None => self.mistake(source, unknown(&key)),
-                }
-            }
-        }
-    }
-
-    fn read_environment(&mut self, environment: &[(String, String)]) {
-        let mut variables: Vec<_> = environment
-            .iter()
-            .filter(|(name, _)| name.starts_with(PREFIX))
-            .collect();
-        variables.sort();
-        for (name, text) in variables {
-            let source = Source::Variable(name.clone());
-            if let Some(setting) = SETTINGS.iter().find(|setting| setting.variable() == *name) {
-                self.values.push((setting, source, Raw::text(text)));
-            } else if !not_ours(name) {
-                let near = nearest(name, SETTINGS.iter().map(Setting::variable));
-                let advice = near.map_or_else(
-                    || "`plaza config --example` lists the settings".to_owned(),
-                    |near| format!("did you mean {near}?"),
-                );
-                self.mistake(source, format!("no setting has this variable; {advice}"));
-            }
-        }
-    }
-
-    fn read_flags(&mut self, flags: &[FlagValue]) {
-        let mut gathered: Vec<(&'static Setting, String, String)> = Vec::new();
-        for FlagValue { flag, key, text } in flags {
-            match find(key) {
-                None => self.mistake(Source::Flag(flag.clone()), unknown(key)),
-                Some(setting) => match gathered.iter_mut().find(|(other, ..)| std::ptr::eq(*other, setting)) {
-                    Some((_, _, all)) if setting.parts => *all = format!("{all},{text}"),
-                    Some((_, last, value)) => (*last, *value) = (flag.clone(), text.clone()),
-                    None => gathered.push((setting, flag.clone(), text.clone())),
-                },
-            }
-        }
-        let values = gathered
-            .into_iter()
-            .map(|(setting, flag, text)| (setting, Source::Flag(flag), Raw::text(text)));
-        self.values.extend(values);
     }
 }
 
@@ -249,121 +129,3 @@ fn default<T: Value>(setting: &'static Setting) -> T {
         Err(fault) => unreachable!("the default of {} has {}, {}", setting.key(), fault.seen, fault.problem),
     }
 }
-
-/// The default of a setting as TOML.
-pub(super) fn default_toml<T: Value>(setting: &'static Setting) -> String {
-    default::<T>(setting).toml()
-}
-
-fn raw(content: &str, span: Range<usize>, value: &DeValue<'_>, depth: usize) -> Raw {
-    let form = match value {
-        DeValue::String(text) => Form::Text(text.to_string()),
-        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
-            Form::Bare(bare(content.get(span.clone()).unwrap_or_default(), value))
-        }
-        // Nothing here has lists in lists; what nests deeper is refused as the text it stands for.
-        DeValue::Array(_) | DeValue::Table(_) if depth >= 2 => Form::List(Vec::new()),
-        DeValue::Array(parts) => {
-            let parts = parts
-                .iter()
-                .map(|part| raw(content, part.span(), part.get_ref(), depth + 1));
-            Form::List(parts.collect())
-        }
-        DeValue::Table(parts) => {
-            let parts = parts.iter().map(|(key, part)| {
-                let part = raw(content, part.span(), part.get_ref(), depth + 1);
-                (key.get_ref().to_string(), part)
-            });
-            Form::Table(parts.collect())
-        }
-    };
-    Raw {
-        line: Some(line_of(content, span.start)),
-        form,
-    }
-}
-
-/// A number as Rust reads it (TOML allows `1_000` and `0x10`); anything else as it stands.
-fn bare(source: &str, value: &DeValue<'_>) -> String {
-    match value {
-        DeValue::Integer(integer) => match i128::from_str_radix(integer.as_str(), integer.radix()) {
-            Ok(number) => number.to_string(),
-            Err(_) => source.to_owned(),
-        },
-        DeValue::Float(float) => float.as_str().to_owned(),
-        DeValue::Boolean(boolean) => boolean.to_string(),
-        DeValue::String(_) | DeValue::Datetime(_) | DeValue::Array(_) | DeValue::Table(_) => source.to_owned(),
-    }
-}
-
-fn line_of(content: &str, offset: usize) -> usize {
-    1 + content.bytes().take(offset).filter(|byte| *byte == b'\n').count()
-}
-
-fn unknown(key: &str) -> String {
-    let name = key.rsplit('.').next().unwrap_or(key);
-    let near = suggest_place(name).or_else(|| nearest(key, SETTINGS.iter().map(Setting::key)));
-    match near {
-        Some(near) => format!("there is no setting {key}; did you mean {near}?"),
-        None => format!("there is no setting {key}; `plaza config --example` lists them"),
-    }
-}
-
-/// The setting with this name, in whatever group.
-fn suggest_place(name: &str) -> Option<String> {
-    let mut same = SETTINGS
-        .iter()
-        .filter(|setting| setting.name == name || setting.flag.is_some_and(|flag| flag.name == name));
-    same.next().map(Setting::key)
-}
-
-fn group_names() -> String {
-    GROUPS
-        .iter()
-        .map(|(name, _)| format!("[{name}]"))
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
-/// The candidate that takes the fewest changes, if these are few enough for a slip of the hand.
-fn nearest(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
-    let distances = candidates.map(|candidate| (changes(text, &candidate), candidate));
-    let (least, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
-    (least <= 2.max(text.len() / 5)).then_some(candidate)
-}
-
-/// Insertions, deletions and replacements that make `b` of `a`.
-fn changes(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().take(MISSPELT_CHARS).enumerate() {
-        let mut left = i + 1;
-        let mut diagonal = i;
-        for (to, above) in b.iter().zip(row.iter_mut().skip(1)) {
-            let here = (diagonal + usize::from(from != *to)).min(left + 1).min(*above + 1);
-            diagonal = *above;
-            *above = here;
-            left = here;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
-/// Variables that are there without the user's doing: the file's own, cargo's note of the commit, and those that Kubernetes
-/// gives every container beside a service called `plaza`.
-fn not_ours(name: &str) -> bool {
-    name == CONFIG_VARIABLE
-        || matches!(name, "PLAZA_COMMIT" | "PLAZA_PROFILE")
-        || name == "PLAZA_PORT"
-        || name.starts_with("PLAZA_PORT_")
-        || name.starts_with("PLAZA_SERVICE_")
-}
-
-/// The variable that names the file.
-pub const CONFIG_VARIABLE: &str = "PLAZA_CONFIG";
-const PREFIX: &str = "PLAZA_";
-/// A key longer than this is no slip of the hand.
-const MISSPELT_CHARS: usize = 128;

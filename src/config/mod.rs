@@ -4,11 +4,12 @@
 //! once, each with its place, what was seen, the bound and the fix; and where each value came from is known. What it never
 //! does: guess. An unknown key is a mistake, not a hint.
 
-pub mod cli;
 mod layers;
 mod log_filter;
 mod scalars;
+mod setting;
 mod show;
+mod sources;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,12 +18,12 @@ mod value;
 
 use std::{fmt, fs, net::SocketAddr, path::PathBuf};
 
-pub use layers::{CONFIG_VARIABLE, FlagValue, InForce, Mistake, Source, Sources};
+pub use layers::{InForce, Mistake, Source};
+pub use setting::{Change, Flag, Setting};
 pub use show::{example, in_force};
-pub use table::{Change, Chat, Config, Flag, Flush, GROUPS, History, Http, Log, SETTINGS, Server, Setting};
-pub use types::{
-    ByteCount, DialectName, Durability, IpNetwork, Listen, LogFilter, LogFormat, ProxyProtocol, RoomPattern, UserNames,
-};
+pub use sources::{CONFIG_VARIABLE, FlagValue, Sources};
+pub use table::{Chat, Config, Flush, GROUPS, History, Http, Log, SETTINGS, Server};
+pub use types::{ByteCount, DialectName, IpNetwork, Listen, LogFilter, ProxyProtocol, RoomPattern, UserNames};
 
 use crate::{
     chat::{Access, Groups, RoomName, World},

@@ -8,11 +8,13 @@ use std::{
 };
 
 use super::{
-    types::{ByteCount, DialectName, Durability, IpNetwork, Listen, LogFormat, ProxyProtocol, RoomPattern, UserNames},
+    types::{ByteCount, DialectName, IpNetwork, Listen, ProxyProtocol, RoomPattern, UserNames},
     value::Scalar,
 };
 use crate::{
     chat::{RoomName, UserName},
+    history::Durability,
+    observe::LogFormat,
     wire::origin::AllowedOrigin,
 };
 

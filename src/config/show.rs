@@ -1,6 +1,11 @@
 //! `plaza config`: the settings in force, and the example file.
 
-use super::{Change, GROUPS, Loaded, SETTINGS, Setting};
+use super::{
+    Loaded,
+    layers::Layers,
+    setting::{Change, Setting},
+    table::{Config, GROUPS, SETTINGS},
+};
 
 /// What is in force, as TOML that can be used as a file, each value with where it comes from.
 pub fn in_force(loaded: &Loaded) -> String {
@@ -22,18 +27,21 @@ pub fn in_force(loaded: &Loaded) -> String {
 /// The commented example: every setting with its why, commented out at its default.
 pub fn example() -> String {
     let mut text = HEAD.to_owned();
+    let mut defaults = Layers::default();
+    Config::resolve(&mut defaults);
+    let settings: Vec<_> = SETTINGS.iter().zip(&defaults.in_force).collect();
     for (group, doc) in GROUPS {
         text.push('\n');
         comment(&mut text, doc);
         text.push_str(&format!("[{group}]\n"));
-        for setting in SETTINGS.iter().filter(|setting| setting.group == *group) {
-            describe(&mut text, setting);
+        for (setting, default) in settings.iter().filter(|(setting, _)| setting.group == *group) {
+            describe(&mut text, setting, &default.toml);
         }
     }
     text
 }
 
-fn describe(text: &mut String, setting: &'static Setting) {
+fn describe(text: &mut String, setting: &Setting, default: &str) {
     text.push('\n');
     comment(text, setting.doc);
     let mut notes = Vec::new();
@@ -49,7 +57,7 @@ fn describe(text: &mut String, setting: &'static Setting) {
         Change::Restart => {}
     }
     text.push_str(&format!("# {}\n", notes.join(" ")));
-    text.push_str(&format!("#{} = {}\n", setting.name, (setting.default_toml)(setting)));
+    text.push_str(&format!("#{} = {}\n", setting.name, default));
 }
 
 fn comment(text: &mut String, lines: &[&str]) {

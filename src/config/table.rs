@@ -9,53 +9,12 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use super::{
-    ByteCount, Durability, IpNetwork, Listen, LogFilter, LogFormat, RoomPattern, UserNames, layers::Layers,
+    layers::Layers,
+    setting::{Change, Flag, Setting},
+    types::{ByteCount, IpNetwork, Listen, LogFilter, RoomPattern, UserNames},
     value::Value,
 };
-use crate::{chat::RoomName, wire::origin::AllowedOrigin};
-
-/// One setting, as the table has it.
-#[derive(Debug)]
-pub struct Setting {
-    /// The table of the file it stands in.
-    pub group: &'static str,
-    /// Its key there.
-    pub name: &'static str,
-    /// What it does and why its default is what it is, line by line.
-    pub doc: &'static [&'static str],
-    /// As a variable would hold it.
-    pub default: &'static str,
-    /// The least and the most, each part of a list alike.
-    pub bounds: Option<(&'static str, &'static str)>,
-    /// Whether it has parts, so that a repeated flag adds one instead of replacing the value.
-    pub parts: bool,
-    /// Its own flag; every setting has `--set` besides.
-    pub flag: Option<Flag>,
-    /// When a change takes effect.
-    pub change: Change,
-    /// What to give: completes "give …".
-    pub kind: fn() -> String,
-    /// The default as TOML.
-    pub default_toml: fn(&'static Self) -> String,
-}
-
-/// A flag of the command line.
-#[derive(Debug, Clone, Copy)]
-pub struct Flag {
-    /// Without the dashes.
-    pub name: &'static str,
-    /// What its value is called in the help text; empty: a switch, which may still be given `=false`.
-    pub value: &'static str,
-}
-
-/// When a change of a setting takes effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// When the server starts again.
-    Restart,
-    /// At once, on SIGHUP.
-    Reload,
-}
+use crate::{chat::RoomName, history::Durability, observe::LogFormat, wire::origin::AllowedOrigin};
 
 macro_rules! settings {
     ($(
@@ -94,7 +53,6 @@ macro_rules! settings {
                 flag: settings!(@flag $($flag, $value)?),
                 change: settings!(@change $($change)?),
                 kind: <$type as Value>::kind,
-                default_toml: super::layers::default_toml::<$type>,
             },
         )*)*];
 
@@ -106,7 +64,7 @@ macro_rules! settings {
             pub(super) fn resolve(layers: &mut Layers) -> Self {
                 Self {$(
                     $group: $Group {$(
-                        $name: layers.resolve(stringify!($group), stringify!($name)),
+                        $name: layers.resolve(setting(stringify!($group), stringify!($name))),
                     )*},
                 )*}
             }
@@ -275,31 +233,18 @@ settings! {
     }
 }
 
-impl Setting {
-    /// As in `--set` and in messages: `group.name`.
-    pub fn key(&self) -> String {
-        format!("{}.{}", self.group, self.name)
-    }
-
-    /// The variable of the environment that sets it.
-    pub fn variable(&self) -> String {
-        format!("PLAZA_{}_{}", self.group, self.name).to_ascii_uppercase()
-    }
-
-    /// The sentence's end that says what to give.
-    pub fn advice(&self) -> String {
-        let kind = (self.kind)();
-        match self.bounds {
-            Some((min, max)) => format!("give {kind}, from {min} to {max}"),
-            None => format!("give {kind}"),
-        }
-    }
-}
-
-/// The setting with this key, or the reason why none has it.
+/// The setting with this key, if there is one.
 pub(super) fn find(key: &str) -> Option<&'static Setting> {
     let (group, name) = key.split_once('.')?;
     SETTINGS
         .iter()
         .find(|setting| setting.group == group && setting.name == name)
+}
+
+fn setting(group: &str, name: &str) -> &'static Setting {
+    let mut settings = SETTINGS.iter();
+    match settings.find(|setting| setting.group == group && setting.name == name) {
+        Some(setting) => setting,
+        None => unreachable!("the table that asks has it"),
+    }
 }

@@ -3,10 +3,7 @@
 
 use std::{fs, time::Duration};
 
-use super::{
-    cli::{self, Task},
-    *,
-};
+use super::*;
 
 fn file(content: &str) -> Sources {
     Sources {
@@ -34,29 +31,6 @@ fn mistakes(sources: &Sources) -> Vec<String> {
     match Loaded::from_sources(sources) {
         Ok(_) => Vec::new(),
         Err(Mistakes(mistakes)) => mistakes.iter().map(ToString::to_string).collect(),
-    }
-}
-
-fn run(arguments: &[&str], environment: &[(&str, &str)]) -> Task {
-    let arguments = ["plaza"].iter().chain(arguments).map(Into::into);
-    cli::read(arguments, pairs(environment))
-}
-
-fn served(task: Task) -> Loaded {
-    match task {
-        Task::Serve { loaded, .. } => *loaded,
-        task @ Task::History { .. } => panic!("{task:?}"),
-        Task::Print(text) => panic!("printed {text}"),
-        Task::Refuse { message, .. } => panic!("refused: {message}"),
-    }
-}
-
-fn refused(task: Task) -> (String, u8) {
-    match task {
-        Task::Refuse { message, code } => (message, code),
-        Task::Serve { .. } => panic!("served"),
-        task @ Task::History { .. } => panic!("{task:?}"),
-        Task::Print(text) => panic!("printed {text}"),
     }
 }
 
@@ -302,21 +276,6 @@ fn lists_and_tables_can_be_written_as_one_line_of_text() {
 }
 
 #[test]
-fn a_repeated_flag_adds_to_a_list_and_replaces_anything_else() {
-    let arguments = [
-        "--shards=2",
-        "--listen",
-        "[::1]:0",
-        "--set",
-        "server.shards=3",
-        "--listen",
-        "127.0.0.1:0",
-    ];
-    let config = served(run(&arguments, &[])).config;
-    assert_eq!((config.server.shards, config.server.listen.len()), (3, 2));
-}
-
-#[test]
 fn what_is_shown_is_a_file_with_the_same_settings() {
     let mut sources = file("[chat]\naction_groups = { \"7\" = \"sieben \\\"x\\\"\" }\nidle_kick = \"90s\"\n");
     sources.flags = vec![
@@ -385,67 +344,6 @@ fn the_example_file_changes_nothing_and_its_lines_are_the_defaults() {
             .in_force
             .iter()
             .all(|entry| matches!(entry.source, Source::File { .. }))
-    );
-}
-
-#[test]
-fn the_verb_may_stand_before_or_after_the_flags_or_nowhere() {
-    for arguments in [
-        ["--shards", "3", "--memory"].as_slice(),
-        &["serve", "--shards", "3", "--memory"],
-        &["--shards", "3", "--memory", "serve"],
-        &["--shards=3", "serve", "--memory=true"],
-        &["--set", "server.shards=3", "--set", "server.memory=true"],
-    ] {
-        let config = served(run(arguments, &[])).config;
-        assert_eq!((config.server.shards, config.server.memory), (3, true), "{arguments:?}");
-    }
-}
-
-#[test]
-fn a_file_is_named_by_flag_or_variable_and_the_flag_wins() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str, content: &str| {
-        let path = dir.path().join(name);
-        fs::write(&path, content).unwrap();
-        path.to_str().unwrap().to_owned()
-    };
-    let two = path("two.toml", "[server]\nshards = 2");
-    let three = path("three.toml", "[server]\nshards = 3");
-    assert_eq!(served(run(&[], &[("PLAZA_CONFIG", &two)])).config.server.shards, 2);
-    assert_eq!(
-        served(run(&["--config", &three], &[("PLAZA_CONFIG", &two)]))
-            .config
-            .server
-            .shards,
-        3
-    );
-    let missing = dir.path().join("none.toml");
-    let (message, code) = refused(run(&["--config", missing.to_str().unwrap()], &[]));
-    assert_eq!((code, message.lines().count()), (64, 1), "{message}");
-    assert!(message.contains("none.toml cannot be read"), "{message}");
-    let (message, code) = refused(run(&["--config", dir.path().to_str().unwrap()], &[]));
-    assert_eq!((code, message.lines().count()), (64, 1), "{message}");
-}
-
-#[test]
-fn a_bad_command_line_is_refused_with_64_and_help_is_not() {
-    for arguments in [
-        ["--no-such-flag"].as_slice(),
-        &["no-such-verb"],
-        &["--set", "server.shards"],
-        &["--shards"],
-        &["--memory=perhaps"],
-        &["--listen", "nowhere"],
-    ] {
-        let (message, code) = refused(run(arguments, &[]));
-        assert_eq!(code, 64, "{arguments:?}: {message}");
-        assert!(message.ends_with('\n'), "{arguments:?}: {message:?}");
-    }
-    assert!(matches!(run(&["--help"], &[]), Task::Print(text) if text.contains("--listen <ADDR[=DIALECT][+proxy]>")));
-    assert!(matches!(run(&["--version"], &[]), Task::Print(text) if text.contains("commit") && text.contains("build")));
-    assert!(
-        matches!(run(&["config", "--example"], &[("PLAZA_NONSENSE", "1")]), Task::Print(text) if text == example())
     );
 }
 

@@ -58,26 +58,6 @@ pub struct RoomPattern(pub(super) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(pub(super) String);
 
-/// What has happened before a talk is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Durability {
-    /// It is on the disk: it survives the loss of power.
-    Fsync,
-    /// The operating system has it: it survives the end of the process.
-    Os,
-    /// Nothing.
-    None,
-}
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For programs, one object each.
-    Json,
-}
-
 impl ByteCount {
     /// For sizes in memory.
     pub fn in_memory(self) -> usize {

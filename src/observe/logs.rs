@@ -5,7 +5,7 @@
 
 use std::{
     io::{self, IsTerminal, Write},
-    path::Path,
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -20,10 +20,29 @@ use tracing_subscriber::{
 };
 
 use super::{Alive, Clocks, Metrics, Need, RotatingFile, Rotation, RotationControl, Watch};
-use crate::{
-    config::{self, LogFilter, LogFormat},
-    limits,
-};
+use crate::limits;
+
+/// How the server log is written.
+#[derive(Debug, Clone)]
+pub struct LogSettings {
+    /// Which lines are written, as in `RUST_LOG`.
+    pub filter: String,
+    /// The look of the lines.
+    pub format: LogFormat,
+    /// The directory of the log's files; `None`: it goes to standard error only.
+    pub files: Option<PathBuf>,
+    /// When its files rotate.
+    pub rotation: Rotation,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs, one object each.
+    Json,
+}
 
 /// The running server log. Dropping it writes what waits, so it is kept until the process ends.
 pub struct Logs {
@@ -35,10 +54,9 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Starts the server log of this process: on standard error, and in files of `dir` if the settings say so. The error
-    /// is one sentence.
-    pub fn install(log: &config::Log, dir: Option<&Path>, metrics: &Metrics) -> Result<Self, String> {
-        let (logs, dispatch) = Self::build(log, dir, io::stderr(), io::stderr().is_terminal(), metrics)?;
+    /// Starts the server log of this process. The error is one sentence.
+    pub fn install(settings: &LogSettings, metrics: &Metrics) -> Result<Self, String> {
+        let (logs, dispatch) = Self::build(settings, io::stderr(), io::stderr().is_terminal(), metrics)?;
         tracing::dispatcher::set_global_default(dispatch)
             .map_err(|_| "the server log was started twice in one process".to_owned())?;
         Ok(logs)
@@ -46,13 +64,12 @@ impl Logs {
 
     /// The same without making it the log of the process, and with another standard error.
     pub fn build(
-        log: &config::Log,
-        dir: Option<&Path>,
+        settings: &LogSettings,
         stderr: impl Write + Send + 'static,
         colours: bool,
         metrics: &Metrics,
     ) -> Result<(Self, Dispatch), String> {
-        let (filter, handle) = reload::Layer::new(env_filter(&log.filter));
+        let (filter, handle) = reload::Layer::new(env_filter(&settings.filter));
         let mut logs = Self {
             filter: handle,
             file: None,
@@ -61,21 +78,21 @@ impl Logs {
             _guards: Vec::new(),
         };
         let to_stderr = logs.writer("log-stderr", stderr);
-        let lines = match (log.server_log, dir) {
-            (true, Some(dir)) => {
-                let rotation = Rotation::from_config(log);
+        let format = settings.format;
+        let lines = match &settings.files {
+            Some(dir) => {
                 let errors = metrics.logs.write_errors.clone();
-                let file =
-                    RotatingFile::open(dir, "server", "log", rotation, Clocks::system(), errors).map_err(|error| {
-                        let (dir, fix) = (dir.display(), what_to_do(&error));
+                let file = RotatingFile::open(dir, "server", "log", settings.rotation, Clocks::system(), errors)
+                    .map_err(|error| {
+                        let (dir, fix) = (dir.display(), log_files_fix(&error));
                         format!("the server log cannot be written into {dir}: {error}; {fix}")
                     })?;
                 logs.file = Some(file.control());
                 let to_file = logs.writer("log-file", file);
                 // The same line goes to both, so that neither has colours.
-                layer(log.format, to_stderr.and(to_file), false)
+                layer(format, to_stderr.and(to_file), false)
             }
-            (true, None) | (false, _) => layer(log.format, to_stderr, colours),
+            None => layer(format, to_stderr, colours),
         };
         let subscriber = tracing_subscriber::registry().with(filter).with(lines);
         Ok((logs, Dispatch::new(subscriber)))
@@ -93,7 +110,7 @@ impl Logs {
     }
 
     /// Keeps other lines from now on.
-    pub fn set_filter(&self, filter: &LogFilter) {
+    pub fn set_filter(&self, filter: &str) {
         // Fails only when the subscriber is gone, and with it the log.
         let _ = self.filter.reload(env_filter(filter));
     }
@@ -156,17 +173,17 @@ where
 }
 
 /// What to do about log files that cannot be opened.
-pub(crate) fn what_to_do(error: &io::Error) -> &'static str {
+pub(crate) fn log_files_fix(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ResourceBusy => "stop that one, or give this one another directory with --data or log.dir",
         _ => "set log.dir to a directory that can be written",
     }
 }
 
-fn env_filter(filter: &LogFilter) -> EnvFilter {
-    // The settings have read it already; were it ever wrong, the usual lines are better than none.
+fn env_filter(filter: &str) -> EnvFilter {
+    // The settings have checked it; were it ever wrong, the usual lines are better than none.
     EnvFilter::builder()
-        .parse(filter.as_str())
+        .parse(filter)
         .unwrap_or_else(|_| EnvFilter::new("info"))
 }
 
@@ -174,10 +191,9 @@ fn env_filter(filter: &LogFilter) -> EnvFilter {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::{fs, sync::Mutex};
+    use std::{fs, path::Path, sync::Mutex};
 
     use super::*;
-    use crate::config::{Config, Loaded, Sources};
 
     #[derive(Clone, Default)]
     struct Shared(Arc<Mutex<Vec<u8>>>);
@@ -193,16 +209,13 @@ mod tests {
         }
     }
 
-    fn config(content: &str) -> Config {
-        let sources = Sources {
-            file: Some(("test".to_owned(), content.to_owned())),
-            ..Sources::default()
-        };
-        Loaded::from_sources(&sources).unwrap().config
-    }
-
-    fn filter(text: &str) -> LogFilter {
-        config(&format!("[log]\nfilter = \"{text}\"")).log.filter
+    fn settings(filter: &str, format: LogFormat, files: Option<&Path>) -> LogSettings {
+        LogSettings {
+            filter: filter.to_owned(),
+            format,
+            files: files.map(Path::to_owned),
+            rotation: Rotation::default(),
+        }
     }
 
     #[test]
@@ -210,12 +223,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let metrics = Metrics::new(1, &[]);
         let stderr = Shared::default();
-        let config = config("[log]\nserver_log = true\nfilter = \"warn\"");
-        let (logs, dispatch) = Logs::build(&config.log, Some(dir.path()), stderr.clone(), false, &metrics).unwrap();
+        let settings = settings("warn", LogFormat::Text, Some(dir.path()));
+        let (logs, dispatch) = Logs::build(&settings, stderr.clone(), false, &metrics).unwrap();
         tracing::dispatcher::with_default(&dispatch, || {
             tracing::info!("quiet");
             tracing::warn!(user = ?"a\nb", "loud");
-            logs.set_filter(&filter("info"));
+            logs.set_filter("info");
             tracing::info!("now heard");
         });
         assert!(logs.file().is_some());
@@ -235,8 +248,8 @@ mod tests {
     #[test]
     fn json_lines_are_one_object_each() {
         let stderr = Shared::default();
-        let config = config("[log]\nformat = \"json\"");
-        let (logs, dispatch) = Logs::build(&config.log, None, stderr.clone(), true, &Metrics::new(1, &[])).unwrap();
+        let settings = settings("info", LogFormat::Json, None);
+        let (logs, dispatch) = Logs::build(&settings, stderr.clone(), true, &Metrics::new(1, &[])).unwrap();
         tracing::dispatcher::with_default(&dispatch, || tracing::info!(port = 8080, "listening"));
         drop((dispatch, logs));
         let line: serde_json::Value = serde_json::from_slice(&stderr.0.lock().unwrap()).unwrap();
@@ -257,8 +270,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_panics_is_seen() {
-        let config = config("");
-        let (logs, dispatch) = Logs::build(&config.log, None, Panics, false, &Metrics::new(1, &[])).unwrap();
+        let settings = settings("info", LogFormat::Text, None);
+        let (logs, dispatch) = Logs::build(&settings, Panics, false, &Metrics::new(1, &[])).unwrap();
         let watches = logs.watches();
         assert!(watches.iter().all(|watch| !watch.has_ended()));
         tracing::dispatcher::with_default(&dispatch, || tracing::info!("the last line"));
@@ -272,14 +285,8 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_written_is_one_sentence() {
         let dir = tempfile::NamedTempFile::new().unwrap();
-        let config = config("[log]\nserver_log = true");
-        let built = Logs::build(
-            &config.log,
-            Some(dir.path()),
-            Shared::default(),
-            false,
-            &Metrics::new(1, &[]),
-        );
+        let settings = settings("info", LogFormat::Text, Some(dir.path()));
+        let built = Logs::build(&settings, Shared::default(), false, &Metrics::new(1, &[]));
         let error = built.map(|_| ()).unwrap_err();
         assert!(
             error.contains("set log.dir") && error.contains(dir.path().to_str().unwrap()),

@@ -15,8 +15,8 @@ pub use alive::{Alive, Need, Watch};
 pub(crate) use clock::Ageing;
 pub use clock::{Clocks, rfc3339};
 pub use health::{Check, Failures, Phase, Probe, Readiness};
-pub use logs::Logs;
-pub(crate) use logs::what_to_do;
+pub(crate) use logs::log_files_fix;
+pub use logs::{LogFormat, LogSettings, Logs};
 pub use metrics::{
     CONTENT_TYPE, Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, LogMetrics, Metrics,
     ShardMetrics, UNDECIDED,

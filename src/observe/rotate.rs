@@ -24,14 +24,13 @@ use std::{
 use arc_swap::ArcSwap;
 use prometheus_client::metrics::counter::Counter;
 
-use super::clock::{Ageing, Clocks, parse_stamp, stamp};
+use super::clock::{Ageing, Clocks, millis, parse_stamp, stamp};
 use crate::{
     limits,
     lock::{self, FileLock, NotHeld},
 };
 use lines::{FILE_MODE, Open, first_line, options};
 pub use rotation::Rotation;
-use rotation::millis;
 
 /// What other threads may tell a [`RotatingFile`].
 #[derive(Debug)]

@@ -23,9 +23,10 @@ use crate::{
     config::Config,
     history::History,
     ingress::{Acceptor, Site},
-    observe::{AdminThread, Readiness, Rotation, RotationControl, TalkLogThread, Watch},
+    observe::{AdminThread, Readiness, RotationControl, TalkLogThread, Watch},
     shard::{Shards, Ticket},
 };
+pub use settings::log_settings;
 use shard_thread::ShardThread;
 
 /// A running server. [`Server::drain`] ends it in order; dropping it ends it at once.
@@ -80,7 +81,7 @@ impl Server {
     /// Applies the settings that may change while the server runs.
     pub fn reconfigure(&mut self, config: &Config) {
         if let Some(file) = &self.talk_file {
-            file.set_rotation(Rotation::from_config(&config.log));
+            file.set_rotation(settings::rotation(config));
         }
         self.site.http.store(Arc::new(config.http.clone()));
         // Relaxed: nothing is ordered by it.

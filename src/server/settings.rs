@@ -5,10 +5,31 @@ use std::sync::Arc;
 use crate::{
     chat::RoomSettings,
     codec::{self, DIALECTS, DialectSettings, Dialects, Profile, action},
-    config::{Config, Durability},
+    config::Config,
     history,
+    observe::{LogSettings, Rotation},
     shard::{self, MessageRate, SharedRate},
 };
+
+/// How the server log is written.
+pub fn log_settings(config: &Config) -> LogSettings {
+    LogSettings {
+        filter: config.log.filter.as_str().to_owned(),
+        format: config.log.format,
+        files: config.log_dir().filter(|_| config.log.server_log),
+        rotation: rotation(config),
+    }
+}
+
+pub(super) fn rotation(config: &Config) -> Rotation {
+    let log = &config.log;
+    Rotation {
+        every: log.rotate_every,
+        bytes: log.rotate_bytes.map(|bytes| bytes.0),
+        keep_files: log.keep_files,
+        keep_age: log.keep_age,
+    }
+}
 
 pub(super) fn message_rate(config: &Config) -> Option<MessageRate> {
     config.chat.messages_per_second.map(|per_second| MessageRate {
@@ -46,11 +67,7 @@ pub(super) fn retention(config: &Config) -> history::Retention {
 pub(super) fn store(config: &Config) -> history::Settings {
     let retention = retention(config);
     let mut settings = history::Settings::new(&config.server.data);
-    settings.durability = match config.history.durability {
-        Durability::Fsync => history::Durability::Fsync,
-        Durability::Os => history::Durability::Os,
-        Durability::None => history::Durability::None,
-    };
+    settings.durability = config.history.durability;
     settings.retention = retention;
     settings.directs = retention;
     settings.keys.age = config.history.key_window;

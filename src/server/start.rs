@@ -28,8 +28,8 @@ use crate::{
     history::{self, History},
     ingress::{Acceptor, Descriptors, Doorman, Listener, Site, bind},
     observe::{
-        Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, Rotation, RotationControl, TalkLog,
-        TalkLogThread, what_to_do,
+        Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, RotationControl, TalkLog, TalkLogThread,
+        log_files_fix,
     },
     shard::{self, Observer, Shards, Store, Ticket},
 };
@@ -166,7 +166,7 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
         format!(
             "the talk log cannot be written in {}: {error}; {}, or set log.talk_log = false",
             dir.display(),
-            what_to_do(&error)
+            log_files_fix(&error)
         )
     };
     let errors = metrics.logs.write_errors.clone();
@@ -174,7 +174,7 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
         &dir,
         "talk",
         "jsonl",
-        Rotation::from_config(&config.log),
+        settings::rotation(config),
         Clocks::system(),
         errors,
     )

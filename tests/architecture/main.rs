@@ -15,18 +15,20 @@ const FLOORS: &[&str] = &[
     "limits",
     "output",
     "lock",
+    "version",
     "proto",
     "readiness",
     "wire",
     "chat",
     "codec",
-    "config",
     "observe",
     "history",
+    "config",
     "shard",
     "ingress",
     "admin",
     "server",
+    "cli",
 ];
 
 /// Files that still know each other in a circle. The list may only become shorter.
@@ -70,12 +72,10 @@ const CIRCLES: &[&[&str]] = &[
         "shard/store/names",
         "shard/store/port",
     ],
-    &["config/layers", "config/table"],
-    &["observe/metrics", "observe/metrics/table"],
 ];
 
 /// Folders that still know one above them. The list may only become shorter.
-const UPWARD: &[(&str, &str)] = &[("config", "history")];
+const UPWARD: &[(&str, &str)] = &[];
 
 /// What a folder without I/O and without a clock may not name.
 const IMPURE: &[&str] = &[

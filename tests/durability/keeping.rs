@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use plaza::config::Durability;
+use plaza::history::Durability;
 use serde_json::{Value, json};
 
 use crate::{

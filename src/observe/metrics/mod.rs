@@ -4,25 +4,22 @@
 //! scrape ever contends for). Shards have handles of their own and update them per flush or per batch, never per delivery.
 //! `docs/metrics.md` lists all of them; a test keeps it equal.
 
+mod handles;
 mod table;
 
 use std::{
-    borrow::Cow,
     fmt::{self, Write},
-    fs,
-    marker::PhantomData,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
-    time::Instant,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prometheus_client::{
-    encoding::text::encode,
-    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::Registry,
-};
+use prometheus_client::{encoding::text::encode, metrics::counter::Counter, registry::Registry};
 
 use super::reasons::{CloseReason, Reason, RejectReason};
 use crate::{chat::ErrorCode, codec::detect::Why};
+use handles::ProcessMetrics;
+pub use handles::{
+    Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, LogMetrics, ShardMetrics, UNDECIDED,
+};
 use table::Table;
 
 /// All metrics of the process.
@@ -43,144 +40,6 @@ pub struct Metrics {
 }
 
 struct Hook(Box<dyn FnMut(&Metrics) + Send>);
-
-/// What one shard counts.
-#[derive(Debug)]
-pub struct ShardMetrics {
-    dialects: Box<[DialectMetrics]>,
-    /// Sessions, which are named connections.
-    pub sessions: Gauge,
-    /// Rooms that have their home on this shard.
-    pub rooms: Gauge,
-    /// Memberships of this shard's sessions.
-    pub members: Gauge,
-    /// Frames of events given to members' sockets.
-    pub deliveries: Counter,
-    /// Direct messages accepted.
-    pub directs: Counter,
-    /// Requests refused, by code.
-    pub refusals: Counters<ErrorCode>,
-    /// Senders of older dialects that were not read for a while because the server was busy.
-    pub paused_senders: Counter,
-    /// Times that a session was not read for a while because it said much.
-    pub held_back: Counter,
-    /// Connections ended, by reason.
-    pub closes: Counters<CloseReason>,
-    /// Gaps that members were told because their cursor fell off the ring.
-    pub gaps: Counter,
-    /// How long one flush of a room took, in seconds.
-    pub flush_seconds: Histogram,
-    /// Bytes of the largest batch that one flush wrote to a member.
-    pub flush_batch_bytes: Histogram,
-    /// How many events a slow consumer was behind in a room when its socket had room again.
-    pub cursor_lag_events: Histogram,
-    /// Connections whose socket is full.
-    pub blocked_connections: Gauge,
-    /// Bytes in the rings of this shard.
-    pub ring_bytes: Gauge,
-    /// Bytes that wait for full sockets.
-    pub waiting_bytes: Gauge,
-    /// Messages in this shard's inbox.
-    pub inbox_messages: Gauge,
-    /// Messages that do not fit this shard's full inbox and wait at their senders.
-    pub overflow_messages: Gauge,
-    /// Bytes of events and direct messages on the way to this shard's sessions.
-    pub inflight_bytes: Gauge,
-    /// Bytes read from sockets.
-    pub received_bytes: Counter,
-    /// Bytes written to sockets.
-    pub sent_bytes: Counter,
-}
-
-/// What one shard counts of one dialect.
-#[derive(Debug)]
-pub struct DialectMetrics {
-    /// Connections there are.
-    pub connections: Gauge,
-    /// Connections there have been, counted when they show their dialect or end.
-    pub opened: Counter,
-    /// Talks accepted.
-    pub talks: Counter,
-}
-
-/// The acceptor and the handshakes.
-#[derive(Debug)]
-pub struct IngressMetrics {
-    /// Sockets accepted.
-    pub accepted: Counter,
-    /// Accepts that failed.
-    pub accept_errors: Counter,
-    /// Times that the acceptor waited because descriptors or memory had run out.
-    pub accept_backoffs: Counter,
-    /// Connections that the limit of open files allows.
-    pub connections_limit: Gauge,
-    /// Requests that did not become connections, by reason.
-    pub rejects: Counters<RejectReason>,
-    detections: Family<Labels, Counter>,
-}
-
-/// The store.
-#[derive(Debug)]
-pub struct HistoryMetrics {
-    /// How long one commit took, in seconds.
-    pub commit_seconds: Histogram,
-    /// Talks in one commit.
-    pub commit_talks: Histogram,
-    /// Commits that failed.
-    pub commit_failures: Counter,
-    /// Talks that wait for their commit.
-    pub queue_talks: Gauge,
-    /// Talks deleted by retention.
-    pub expired_talks: Counter,
-    /// Times that something stored was found damaged.
-    pub damage: Counter,
-    /// Bytes of the store on the disk.
-    pub disk_bytes: Gauge,
-    /// Bytes of its write-ahead log.
-    pub wal_bytes: Gauge,
-    /// How long a reader has kept that from being used again.
-    pub wal_held_seconds: Gauge,
-}
-
-/// The logs.
-#[derive(Debug)]
-pub struct LogMetrics {
-    /// Lines that never reached the server log.
-    pub server_dropped: Counter,
-    /// Lines that never reached the talk log.
-    pub talk_dropped: Counter,
-    /// Failed writes of log files.
-    pub write_errors: Counter,
-}
-
-#[derive(Debug)]
-struct ProcessMetrics {
-    started: Instant,
-    uptime_seconds: Gauge<f64, AtomicU64>,
-    resident_bytes: Gauge,
-    open_files: Gauge,
-}
-
-/// A counter for each word of a closed set.
-pub struct Counters<R> {
-    counters: Box<[Counter]>,
-    of: PhantomData<fn(R)>,
-}
-
-/// One metric, as `docs/metrics.md` lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Described {
-    /// As scraped.
-    pub name: String,
-    /// `counter`, `gauge`, `histogram` or `info`.
-    pub kind: &'static str,
-    /// The names of its labels.
-    pub labels: &'static [&'static str],
-    /// What it is.
-    pub help: &'static str,
-}
-
-type Labels = Vec<(&'static str, Cow<'static, str>)>;
 
 impl Metrics {
     /// Metrics for so many shards. The dialects are those of [`crate::codec::DIALECTS`], in that order.
@@ -262,60 +121,10 @@ impl Metrics {
     }
 }
 
-impl ShardMetrics {
-    /// The handles of the dialect at this place of [`crate::codec::DIALECTS`], or those of the undecided.
-    pub fn dialect(&self, index: Option<usize>) -> &DialectMetrics {
-        let undecided = self.dialects.len() - 1;
-        &self.dialects[index.map_or(undecided, |index| index.min(undecided))]
-    }
-}
-
-impl IngressMetrics {
-    /// Counts what decided that a connection speaks this dialect.
-    pub fn decided(&self, dialect: &'static str, by: Why) {
-        let labels = vec![("dialect", dialect.into()), ("by", by.name().into())];
-        self.detections.get_or_create_owned(&labels).inc();
-    }
-}
-
 impl fmt::Debug for Hook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hook")
     }
-}
-
-impl<R: Reason> Counters<R> {
-    /// The counter of this word.
-    pub fn of(&self, word: R) -> &Counter {
-        &self.counters[word.index()]
-    }
-}
-
-impl<R> fmt::Debug for Counters<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.counters.iter().map(Counter::get)).finish()
-    }
-}
-
-impl ProcessMetrics {
-    fn measure(&self) {
-        self.uptime_seconds.set(self.started.elapsed().as_secs_f64());
-        if let Some(bytes) = resident_bytes() {
-            self.resident_bytes.set(bytes);
-        }
-        if let Ok(files) = fs::read_dir("/proc/self/fd") {
-            // One of them is this directory.
-            self.open_files
-                .set(i64::try_from(files.count()).unwrap_or(i64::MAX) - 1);
-        }
-    }
-}
-
-fn resident_bytes() -> Option<i64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: i64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 fn words<R: Reason>(text: &mut String, metric: &str) {
@@ -330,8 +139,6 @@ fn words<R: Reason>(text: &mut String, metric: &str) {
 
 /// The content type of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// The dialect of a connection that has not shown which it speaks.
-pub const UNDECIDED: &str = "undecided";
 const DOCUMENT_HEAD: &str = "\
 # Metrics
 
@@ -347,7 +154,7 @@ which it speaks.
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::atomic::Ordering;
+    use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
 

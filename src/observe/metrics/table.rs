@@ -18,11 +18,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{
+use super::handles::{
     Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, Labels, LogMetrics, ProcessMetrics,
     ShardMetrics, UNDECIDED,
 };
-use crate::{config::cli::VERSION, observe::reasons::Reason};
+use crate::{observe::reasons::Reason, version::VERSION};
 
 /// Registers metrics and notes what each one is.
 pub(super) struct Table {

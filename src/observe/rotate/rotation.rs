@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::config;
+use crate::observe::clock::millis;
 
 /// When a new file begins, and which old ones stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,21 +18,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// As the settings have it.
-    pub fn from_config(log: &config::Log) -> Self {
-        Self {
-            every: log.rotate_every,
-            bytes: log.rotate_bytes.map(|bytes| bytes.0),
-            keep_files: log.keep_files,
-            keep_age: log.keep_age,
-        }
-    }
-
     pub(super) fn period(&self, at: u64) -> u64 {
         self.every.map_or(0, |every| at / millis(every).max(1))
     }
-}
-
-pub(super) fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
