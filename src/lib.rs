@@ -10,12 +10,12 @@
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
 //! - [`chat`]: names, commands and events, and what each command does; no I/O, no clock
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
-//! - [`observe`]: logs, metrics, health, the admin listener
+//! - [`observe`]: logs, metrics, health
 //! - [`history`]: numbers and stores messages
 //! - [`config`]: settings and where they come from
 //! - [`shard`]: one core: connections, rooms, fan-out and pacing
 //! - `ingress`: acceptor, HTTP routes, handshake, pages
-//! - `admin`: the admin API
+//! - `admin`: the operator's HTTP listener and API
 //! - [`server`]: the order in which everything starts and ends
 //! - [`cli`]: the command line
 

@@ -3,10 +3,10 @@
 use hyper::StatusCode;
 use percent_encoding::percent_decode_str;
 
+use super::http::{Call, HttpAnswer};
 use crate::{
     chat::{ListOrder, NameFault, Page, RoomName, SessionId, ShardId, UserName},
     limits,
-    observe::{Answer, Call},
 };
 
 /// What a path means.
@@ -32,7 +32,7 @@ pub(super) enum Route {
 
 impl Route {
     /// Reads what follows `/api/`. `group` knows which room a group is.
-    pub(super) fn parse(path: &str, group: impl Fn(&str) -> Result<RoomName, NameFault>) -> Result<Self, Answer> {
+    pub(super) fn parse(path: &str, group: impl Fn(&str) -> Result<RoomName, NameFault>) -> Result<Self, HttpAnswer> {
         let parts = path
             .split('/')
             .map(|part| percent_decode_str(part).decode_utf8().ok().map(String::from))
@@ -59,7 +59,7 @@ impl Route {
                 let user = UserName::parse(name);
                 Self::UserSessions(user.map_err(|fault| bad(&format!("{name:?} is no user: {fault}")))?)
             }
-            _ => return Err(Answer::error(StatusCode::NOT_FOUND, KNOWN)),
+            _ => return Err(HttpAnswer::error(StatusCode::NOT_FOUND, KNOWN)),
         })
     }
 
@@ -76,7 +76,7 @@ impl Route {
 }
 
 /// The page that a request asks for with `after` and `limit`.
-pub(super) fn paging(call: &Call) -> Result<Page, Answer> {
+pub(super) fn paging(call: &Call) -> Result<Page, HttpAnswer> {
     let most = limits::ADMIN_PAGE_ENTRIES;
     let limit = match parameter(call, "limit") {
         None => limits::PAGE_ENTRIES_DEFAULT,
@@ -118,7 +118,7 @@ pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
 }
 
 /// `<shard>-<slot>-<generation>`.
-pub(super) fn session_id(text: &str) -> Result<SessionId, Answer> {
+pub(super) fn session_id(text: &str) -> Result<SessionId, HttpAnswer> {
     let parse = || {
         let mut parts = text.split('-');
         let id = SessionId {
@@ -135,8 +135,8 @@ pub(super) fn session_id(text: &str) -> Result<SessionId, Answer> {
     })
 }
 
-pub(super) fn bad(sentence: &str) -> Answer {
-    Answer::error(StatusCode::BAD_REQUEST, sentence)
+pub(super) fn bad(sentence: &str) -> HttpAnswer {
+    HttpAnswer::error(StatusCode::BAD_REQUEST, sentence)
 }
 
 const KNOWN: &str = "there is nothing at this path; known are rooms, rooms/<name>, rooms/<name>/members, \

@@ -21,7 +21,7 @@ use crate::limits;
 
 /// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum ServerPhase {
     /// Not everything is there yet.
     Starting,
     /// Clients are welcome.
@@ -66,18 +66,18 @@ impl Readiness {
     }
 
     /// Enters a phase; effective for the next question.
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: ServerPhase) {
         // Release: pairs with the Acquire in `phase`: whoever sees Ready sees what was made ready before.
         self.phase.store(phase as u8, Ordering::Release);
     }
 
     /// The phase now.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> ServerPhase {
         // Acquire: pairs with the Release in `enter`.
         match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Starting,
-            1 => Phase::Ready,
-            _ => Phase::Draining,
+            0 => ServerPhase::Starting,
+            1 => ServerPhase::Ready,
+            _ => ServerPhase::Draining,
         }
     }
 
@@ -118,9 +118,9 @@ impl Readiness {
     /// asking often does not load what is asked.
     pub async fn failures(&self) -> Failures {
         match self.phase() {
-            Phase::Starting => return one("server", "starting; not everything is there yet"),
-            Phase::Draining => return one("server", "draining; it is stopping"),
-            Phase::Ready => {}
+            ServerPhase::Starting => return one("server", "starting; not everything is there yet"),
+            ServerPhase::Draining => return one("server", "draining; it is stopping"),
+            ServerPhase::Ready => {}
         }
         let mut last = self.last.lock().await;
         if let Some((at, failures)) = &*last
@@ -214,7 +214,7 @@ mod tests {
 
     fn ready() -> Arc<Readiness> {
         let readiness = Readiness::new();
-        readiness.enter(Phase::Ready);
+        readiness.enter(ServerPhase::Ready);
         readiness
     }
 
@@ -222,9 +222,9 @@ mod tests {
     async fn only_the_phase_ready_is_ready() {
         let readiness = Readiness::new();
         assert!(readiness.failures().await["server"].starts_with("starting"));
-        readiness.enter(Phase::Ready);
+        readiness.enter(ServerPhase::Ready);
         assert!(readiness.failures().await.is_empty());
-        readiness.enter(Phase::Draining);
+        readiness.enter(ServerPhase::Draining);
         assert!(readiness.failures().await["server"].starts_with("draining"));
     }
 

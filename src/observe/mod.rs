@@ -1,6 +1,5 @@
 //! What the server lets its operator see: logs, metrics, health. Nothing of the chat depends on what happens here.
 
-mod admin;
 mod alive;
 mod clock;
 mod health;
@@ -10,11 +9,10 @@ mod reasons;
 mod rotate;
 mod talklog;
 
-pub use admin::{Admin, AdminThread, Answer, Call, Mount};
 pub use alive::{Alive, Need, Watch};
 pub(crate) use clock::Ageing;
 pub use clock::{Clocks, rfc3339};
-pub use health::{Check, Failures, Phase, Probe, Readiness};
+pub use health::{Check, Failures, Probe, Readiness, ServerPhase};
 pub(crate) use logs::log_files_fix;
 pub use logs::{LogFormat, LogSettings, Logs};
 pub use metrics::{

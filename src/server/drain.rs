@@ -5,12 +5,12 @@
 use std::{sync::mpsc, thread, time::Instant};
 
 use super::Server;
-use crate::{limits, observe::Phase, shard::ToShard};
+use crate::{limits, observe::ServerPhase, shard::ToShard};
 
 impl Server {
     /// Ends the server in order. Blocks for at most the drain timeout; returns how many connections it had to cut off.
     pub fn drain(mut self) -> usize {
-        self.readiness.enter(Phase::Draining);
+        self.readiness.enter(ServerPhase::Draining);
         self.acceptor.stop();
         self.site.draining.send_replace(true);
         let end = Instant::now() + self.drain_timeout;

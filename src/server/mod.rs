@@ -19,11 +19,12 @@ use std::{
 };
 
 use crate::{
+    admin::AdminThread,
     chat::{RoomName, UserName},
     config::Config,
     history::History,
     ingress::{Acceptor, Site},
-    observe::{AdminThread, Readiness, RotationControl, TalkLogThread, Watch},
+    observe::{Readiness, RotationControl, TalkLogThread, Watch},
     shard::{Shards, Ticket},
 };
 pub use settings::log_settings;

@@ -21,15 +21,14 @@ use super::{
     supervise::{report_shards, report_store, report_threads},
 };
 use crate::{
-    admin::{Api, Kept},
+    admin::{AdminListener, AdminThread, Api, StandingRooms},
     chat::{RoomName, ShardId, Talk},
     codec,
     config::{Config, Listen},
     history::{self, History},
     ingress::{Acceptor, Descriptors, Doorman, Listener, Site, bind},
     observe::{
-        Admin, AdminThread, Clocks, Metrics, Phase, Readiness, RotatingFile, RotationControl, TalkLog, TalkLogThread,
-        log_files_fix,
+        Clocks, Metrics, Readiness, RotatingFile, RotationControl, ServerPhase, TalkLog, TalkLogThread, log_files_fix,
     },
     shard::{self, Observer, Shards, Store, Ticket},
 };
@@ -67,7 +66,7 @@ impl Server {
         let threads = (0..count)
             .map(|number| start_shard(number, config, &shards, &site, history.clone(), talk_log.clone()))
             .collect::<Result<Vec<_>, String>>()?;
-        let rooms = Kept::read((!config.server.memory).then_some(config.server.data.as_path()))?;
+        let rooms = StandingRooms::read((!config.server.memory).then_some(config.server.data.as_path()))?;
         rooms.restore(&shards)?;
         let readiness = Readiness::new();
         let descriptors = Descriptors::of_process(count, sockets.len());
@@ -75,7 +74,7 @@ impl Server {
             None => None,
             Some(address) => {
                 let api = Api::new(shards.clone(), config.chat.action(), rooms);
-                let listener = Admin::new(readiness.clone(), metrics.clone()).mount("/api/", api);
+                let listener = AdminListener::new(readiness.clone(), metrics.clone(), api);
                 Some(listener.connections(descriptors.admin).start(address)?)
             }
         };
@@ -90,7 +89,7 @@ impl Server {
         if let Some(history) = &history {
             report_store(&readiness, history);
         }
-        readiness.enter(Phase::Ready);
+        readiness.enter(ServerPhase::Ready);
         Ok(Self {
             addresses,
             readiness,

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
     use crate::{
         config::Config,
-        observe::{Metrics, Phase},
+        observe::{Metrics, ServerPhase},
         server::settings,
         shard::Settings,
     };
@@ -110,7 +110,7 @@ mod tests {
         let (vital, first) = Watch::over("the history's writer", Need::Vital);
         let (useful, second) = Watch::over("the talk log's thread", Need::Useful("nothing is written"));
         report_threads(&readiness, &[first, second]);
-        readiness.enter(Phase::Ready);
+        readiness.enter(ServerPhase::Ready);
         assert!(readiness.failures().await.is_empty() && readiness.notes().is_empty());
         drop(useful);
         assert!(readiness.notes()["threads"].starts_with("the talk log's thread has ended"));
@@ -157,7 +157,7 @@ mod tests {
         let shards = Arc::new(Shards::new(1, settings, settings::profiles(&Config::default()), 7));
         let readiness = Readiness::new();
         report_shards(&readiness, &shards, 1);
-        readiness.enter(Phase::Ready);
+        readiness.enter(ServerPhase::Ready);
         let silent = readiness.failures().await;
         assert!(silent.contains_key("shard 0"), "{silent:?}");
         while shards.try_tell(0, ToShard::Drain) {}

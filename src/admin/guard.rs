@@ -8,10 +8,10 @@ use hyper::{
     header::{CONTENT_TYPE, HOST, HeaderName, ORIGIN},
 };
 
-use super::answer::Answer;
+use super::http::HttpAnswer;
 
 /// A browser says so when another page than the listener's own made the request.
-pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), Answer> {
+pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), HttpAnswer> {
     let host = header(headers, &HOST);
     let own_origin =
         |origin: &str| host.is_some_and(|host| origin.split_once("://").is_some_and(|(_, from)| from == host));
@@ -20,13 +20,13 @@ pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), Answer> {
     let foreign_site = headers.contains_key(&site) && !matches!(header(headers, &site), Some("same-origin" | "none"));
     if foreign_origin || foreign_site {
         let sentence = "pages of other origins may not use the admin listener; ask it without a browser";
-        return Err(Answer::error(StatusCode::FORBIDDEN, sentence));
+        return Err(HttpAnswer::error(StatusCode::FORBIDDEN, sentence));
     }
     Ok(())
 }
 
 /// A name in the Host may be a page's own that was pointed at this address; the numbers of the address cannot be.
-pub(super) fn by_address(headers: &HeaderMap) -> Result<(), Answer> {
+pub(super) fn by_address(headers: &HeaderMap) -> Result<(), HttpAnswer> {
     let host = header(headers, &HOST).unwrap_or_default();
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -37,12 +37,12 @@ pub(super) fn by_address(headers: &HeaderMap) -> Result<(), Answer> {
         return Ok(());
     }
     let sentence = format!("the Host {host:?} is a name; use the listener's IP address, or localhost");
-    Err(Answer::error(StatusCode::FORBIDDEN, &sentence))
+    Err(HttpAnswer::error(StatusCode::FORBIDDEN, &sentence))
 }
 
 /// What changes something is JSON, which a form of a page cannot send. A form cannot send PUT or DELETE either, and without a
 /// body there is nothing whose type could be said.
-pub(super) fn not_from_a_form(request: &Request<Incoming>) -> Result<(), Answer> {
+pub(super) fn not_from_a_form(request: &Request<Incoming>) -> Result<(), HttpAnswer> {
     match *request.method() {
         Method::GET | Method::HEAD => Ok(()),
         Method::PUT | Method::DELETE
@@ -57,9 +57,9 @@ pub(super) fn not_from_a_form(request: &Request<Incoming>) -> Result<(), Answer>
                 return Ok(());
             }
             let sentence = format!("the Content-Type is {kind:?}; send application/json");
-            Err(Answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence))
+            Err(HttpAnswer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, &sentence))
         }
-        _ => Err(Answer::error(
+        _ => Err(HttpAnswer::error(
             StatusCode::METHOD_NOT_ALLOWED,
             "only GET, POST, PUT and DELETE are served here",
         )),

@@ -1,14 +1,15 @@
-//! The rooms that the operator set, in a file: what was answered with 200 is there again after a restart.
+//! The rooms that the operator has set, in a file: a request that was answered with 200 survives a restart.
 //!
-//! The file is `rooms.json` in the data directory, written whole and put in place in one step, so that it is the old one or
-//! the new one whatever happens. It holds what was asked for, nothing of the chat: a topic that a member set later is not in it.
+//! Invariants: the file, `rooms.json` in the data directory, is replaced in one step, so that a crash leaves the old one or the
+//! new one. It holds what the operator asked for and nothing of the chat: a topic that a member sets later is not in it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Instant,
 };
 
@@ -16,19 +17,28 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
-use super::words::{self, KeptRoom, RoomBody};
+use super::bodies::RoomBody;
 use crate::{
-    chat::RoomName,
+    chat::{RoomName, UserName},
     limits,
     shard::{Order, Shards, ToShard},
 };
 
-/// The rooms that are set, and where they are kept.
+/// What the operator set of a room.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct StandingRoom {
+    /// `None`: none was set.
+    pub(crate) topic: Option<Arc<str>>,
+    /// `None`: the settings count; `Some(None)`: no list, whatever the settings say.
+    pub(crate) members: Option<Option<BTreeSet<UserName>>>,
+}
+
+/// The rooms that the operator has set, and the file that holds them.
 #[derive(Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct StandingRooms {
     /// `None`: nothing is written (`server.memory`).
     file: Option<PathBuf>,
-    rooms: BTreeMap<RoomName, KeptRoom>,
+    rooms: BTreeMap<RoomName, StandingRoom>,
 }
 
 /// The file, as it is read: of each room what the body of its PUT had.
@@ -38,7 +48,7 @@ struct Document {
     rooms: BTreeMap<String, RoomBody>,
 }
 
-impl Kept {
+impl StandingRooms {
     /// Reads the file of this directory; there is none before the first room is set. The error is one sentence.
     pub(crate) fn read(data: Option<&Path>) -> Result<Self, String> {
         let Some(data) = data else { return Ok(Self::default()) };
@@ -70,7 +80,7 @@ impl Kept {
             .into_iter()
             .map(|(name, RoomBody { topic, members })| {
                 let name = RoomName::parse(&name).map_err(|fault| wrong(&fault))?;
-                Ok((name, KeptRoom { topic, members }))
+                Ok((name, StandingRoom { topic, members }))
             })
             .collect::<Result<_, String>>()?;
         Ok(Self {
@@ -102,7 +112,7 @@ impl Kept {
     }
 
     /// The room is set; what is `None` stays as it was.
-    pub(super) fn set(&mut self, name: RoomName, now: KeptRoom) -> io::Result<()> {
+    pub(super) fn set(&mut self, name: RoomName, now: StandingRoom) -> io::Result<()> {
         let room = self.rooms.entry(name).or_default();
         if now.topic.is_some() {
             room.topic = now.topic;
@@ -131,7 +141,7 @@ impl Kept {
         let rooms: Map<String, Value> = self
             .rooms
             .iter()
-            .map(|(name, room)| (name.as_str().to_owned(), words::kept_json(room)))
+            .map(|(name, room)| (name.as_str().to_owned(), standing_json(room)))
             .collect();
         let next = file.with_extension("json.next");
         let mut written = OpenOptions::new()
@@ -150,15 +160,27 @@ impl Kept {
     }
 }
 
+/// What was set of a room, as [`RoomBody`] reads it.
+pub(super) fn standing_json(room: &StandingRoom) -> Value {
+    let mut set = Map::new();
+    if let Some(topic) = &room.topic {
+        set.insert("topic".to_owned(), json!(&**topic));
+    }
+    if let Some(members) = &room.members {
+        let names = members
+            .as_ref()
+            .map(|members| members.iter().map(UserName::as_str).collect::<Vec<_>>());
+        set.insert("members".to_owned(), json!(names));
+    }
+    Value::Object(set)
+}
+
 const FILE: &str = "rooms.json";
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::collections::BTreeSet;
-
     use super::*;
-    use crate::chat::UserName;
 
     fn room(name: &str) -> RoomName {
         RoomName::parse(name).unwrap()
@@ -171,30 +193,31 @@ mod tests {
     #[test]
     fn what_is_set_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
-        let mut kept = Kept::read(Some(dir.path())).unwrap();
-        let tea = KeptRoom {
+        let mut rooms = StandingRooms::read(Some(dir.path())).unwrap();
+        let tea = StandingRoom {
             topic: Some("green\u{202e}".into()),
             members: Some(Some(list(&["ann", "张三"]))),
         };
-        kept.set(room("茶"), tea.clone()).unwrap();
-        kept.set(
-            room("open"),
-            KeptRoom {
-                members: Some(None),
-                ..KeptRoom::default()
-            },
-        )
-        .unwrap();
-        kept.set(room("plain"), KeptRoom::default()).unwrap();
-        kept.set(room("gone"), tea.clone()).unwrap();
-        kept.remove(&room("gone")).unwrap();
+        rooms.set(room("茶"), tea.clone()).unwrap();
+        rooms
+            .set(
+                room("open"),
+                StandingRoom {
+                    members: Some(None),
+                    ..StandingRoom::default()
+                },
+            )
+            .unwrap();
+        rooms.set(room("plain"), StandingRoom::default()).unwrap();
+        rooms.set(room("gone"), tea.clone()).unwrap();
+        rooms.remove(&room("gone")).unwrap();
         // What is left out stays.
-        kept.set(room("茶"), KeptRoom::default()).unwrap();
-        let again = Kept::read(Some(dir.path())).unwrap();
-        assert_eq!(again.rooms, kept.rooms);
+        rooms.set(room("茶"), StandingRoom::default()).unwrap();
+        let again = StandingRooms::read(Some(dir.path())).unwrap();
+        assert_eq!(again.rooms, rooms.rooms);
         assert_eq!(again.rooms[&room("茶")], tea);
         assert_eq!(again.rooms[&room("open")].members, Some(None));
-        assert_eq!(again.rooms[&room("plain")], KeptRoom::default());
+        assert_eq!(again.rooms[&room("plain")], StandingRoom::default());
         assert_eq!(again.rooms.len(), 3);
     }
 
@@ -203,7 +226,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         for content in ["", "{", "[]", r#"{"rooms":{"":{}}}"#, r#"{"rooms":{},"more":1}"#] {
             fs::write(dir.path().join(FILE), content).unwrap();
-            let error = Kept::read(Some(dir.path())).unwrap_err();
+            let error = StandingRooms::read(Some(dir.path())).unwrap_err();
             assert!(error.contains(FILE) && error.contains("move it away"), "{error}");
             assert_eq!(error.lines().count(), 1, "{error}");
         }

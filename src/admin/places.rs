@@ -1,7 +1,7 @@
-//! The places of the admin listener, of which those that say nothing must not keep the others out.
+//! The places of the admin listener: it serves a bounded number of connections, and a silent one loses its place to the next.
 //!
-//! A health probe that gets no answer makes a supervisor restart the server, so a few stuck scrapers, or a program that opens
-//! connections and forgets them, would throw everybody out. A request that is being answered is never given up for another.
+//! A health probe that gets no answer makes a supervisor restart the server. So neither stuck scrapers, nor a program that opens
+//! connections and forgets them, may keep a probe out. A request that is being answered is never given up for another.
 
 use std::{
     collections::VecDeque,
@@ -14,18 +14,19 @@ use std::{
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
     time::{Instant, sleep_until},
 };
 
 use crate::limits;
 
-/// Who has which place, the oldest first.
+/// The places, and the connections that have them, the oldest first.
 pub(super) struct Places {
     free: Arc<Semaphore>,
     guests: VecDeque<Weak<Guest>>,
 }
 
-/// A connection that has a place until it is dropped.
+/// A connection; it has its place until it is dropped.
 pub(super) struct Guest {
     since: Instant,
     /// Its request is whole, and the answer is being made.
@@ -45,18 +46,11 @@ impl Places {
     /// Waits for a place. `None` never comes: nobody closes the semaphore.
     pub(super) async fn take(&mut self) -> Option<Arc<Guest>> {
         let place = loop {
-            self.guests.retain(|guest| guest.strong_count() > 0);
-            // Not held while it waits: a guest's place is free when the last who holds the guest is gone.
             let (since, silent) = self.silent();
             tokio::select! {
                 biased;
                 place = self.free.clone().acquire_owned() => break place,
-                () = sleep_until(since + limits::ADMIN_SILENCE) => {}
-            }
-            if let Some(guest) = silent.upgrade().filter(|guest| !guest.is_busy()) {
-                guest.leave.notify_one();
-                drop(guest);
-                break self.free.clone().acquire_owned().await;
+                () = sleep_until(since + limits::ADMIN_SILENCE) => evict(&silent).await,
             }
         };
         let guest = Arc::new(Guest {
@@ -69,13 +63,38 @@ impl Places {
         Some(guest)
     }
 
-    /// The oldest that is not busy, and when it came. Where all are, one may be in a moment: it reads its answer slowly.
-    fn silent(&self) -> (Instant, Weak<Guest>) {
+    /// Makes room for another connection when descriptors have run out before the places: the oldest silent guest leaves, or,
+    /// if none has been silent for long enough, one may leave by itself soon.
+    pub(super) async fn make_room(&mut self) {
+        let (since, silent) = self.silent();
+        let (due, soon) = (
+            since + limits::ADMIN_SILENCE,
+            Instant::now() + limits::ADMIN_ACCEPT_PAUSE,
+        );
+        sleep_until(due.min(soon)).await;
+        if due <= soon {
+            evict(&silent).await;
+        }
+    }
+
+    /// The oldest guest that is not busy, and when it came. If all are busy, now: one that reads its answer is not busy any more.
+    /// Not held while somebody waits: a guest's place is free once nobody holds the guest.
+    fn silent(&mut self) -> (Instant, Weak<Guest>) {
+        self.guests.retain(|guest| guest.strong_count() > 0);
         let mut guests = self.guests.iter().filter_map(Weak::upgrade);
         match guests.find(|guest| !guest.is_busy()) {
             Some(guest) => (guest.since, Arc::downgrade(&guest)),
             None => (Instant::now(), Weak::new()),
         }
+    }
+}
+
+/// Makes a guest leave, and waits until it has, unless its request has come at the last moment.
+async fn evict(guest: &Weak<Guest>) {
+    while let Some(guest) = guest.upgrade().filter(|guest| !guest.is_busy()) {
+        guest.leave.notify_one();
+        drop(guest);
+        yield_now().await;
     }
 }
 

@@ -1,26 +1,16 @@
-//! The JSON of the admin API.
+//! The JSON bodies of the admin API.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::routes::bad;
+use super::{http::HttpAnswer, routes::bad};
 use crate::{
     chat::{RoomDetails, RoomName, SessionId, UserName},
     limits,
-    observe::Answer,
     shard::SessionEntry,
 };
-
-/// What the operator set of a room.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct KeptRoom {
-    /// `None`: none was set.
-    pub(crate) topic: Option<Arc<str>>,
-    /// `None`: the settings count; `Some(None)`: no list, whatever the settings say.
-    pub(crate) members: Option<Option<BTreeSet<UserName>>>,
-}
 
 /// The body of a PUT of a room: what is left out stays as it is.
 #[derive(Debug, Deserialize)]
@@ -58,7 +48,7 @@ enum User {
 }
 
 /// Reads a body; none is an empty object.
-pub(super) fn body<T: de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Answer> {
+pub(super) fn body<T: de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpAnswer> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| bad(&format!("the body is not what it should be: {error}")))
 }
@@ -79,21 +69,6 @@ pub(super) fn room_json(name: &RoomName, details: &RoomDetails) -> Value {
         "users": users,
         "next": details.next.as_ref().map(UserName::as_str),
     })
-}
-
-/// What was set of a room, as [`RoomBody`] reads it.
-pub(super) fn kept_json(room: &KeptRoom) -> Value {
-    let mut kept = Map::new();
-    if let Some(topic) = &room.topic {
-        kept.insert("topic".to_owned(), json!(&**topic));
-    }
-    if let Some(members) = &room.members {
-        let names = members
-            .as_ref()
-            .map(|members| members.iter().map(UserName::as_str).collect::<Vec<_>>());
-        kept.insert("members".to_owned(), json!(names));
-    }
-    Value::Object(kept)
 }
 
 /// A session.
