@@ -6,18 +6,15 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use plaza::{
-    chat::{SessionId, ShardId, UserName},
+    chat::{ConnectionSlot, Generation, SessionId, ShardId, UserName},
     shard::bench::Directory,
 };
 
 const USERS: u32 = 15_000;
 
 fn session(number: u32) -> SessionId {
-    SessionId {
-        shard: ShardId((number % 2) as u16),
-        slot: number,
-        generation: 1,
-    }
+    let shard = ShardId((number % 2) as u16);
+    SessionId::new(shard, ConnectionSlot::new(number), Generation::FIRST)
 }
 
 fn directory(criterion: &mut Criterion) {

@@ -16,7 +16,7 @@ use super::{
     standing::{StandingRoom, StandingRooms},
 };
 use crate::{
-    chat::{Page, RoomEntry, RoomName, SessionId, UserName, World},
+    chat::{ConnectionSlot, Page, RoomEntry, RoomName, SessionId, UserName, World},
     codec::action,
     limits,
     shard::{Order, SessionEntry, Shards, Unanswered},
@@ -209,9 +209,9 @@ impl Api {
         let mut entries: Vec<SessionEntry> = Vec::new();
         for shard in self.shards.all() {
             let slot = match after {
-                Some(after) if shard < after.shard => continue,
-                Some(after) if shard == after.shard => after.slot + 1,
-                Some(_) | None => 0,
+                Some(after) if shard < after.shard() => continue,
+                Some(after) if shard == after.shard() => after.slot().next(),
+                Some(_) | None => ConnectionSlot::FIRST,
             };
             let (user, wanted) = (user.clone(), limit + 1 - entries.len());
             let part = self
@@ -230,7 +230,7 @@ impl Api {
         }
         let more = entries.len() > limit;
         entries.truncate(limit);
-        let next = entries.last().filter(|_| more).map(|entry| bodies::id_text(entry.id));
+        let next = entries.last().filter(|_| more).map(|entry| entry.id.to_string());
         let sessions: Vec<_> = entries.iter().map(session_json).collect();
         Ok(HttpAnswer::json(
             StatusCode::OK,
@@ -239,13 +239,13 @@ impl Api {
     }
 
     async fn disconnect(&self, session: SessionId) -> Outcome {
-        let id = bodies::id_text(session);
-        if !self.shards.all().any(|shard| shard == session.shard) {
+        let id = session.to_string();
+        if !self.shards.all().any(|shard| shard == session.shard()) {
             return Err(no_session(&id));
         }
         let ended = self
             .shards
-            .ask(session.shard, |answer| Order::Disconnect { session, answer })
+            .ask(session.shard(), |answer| Order::Disconnect { session, answer })
             .await;
         if ended.map_err(unanswered)? {
             Ok(HttpAnswer::json(StatusCode::OK, &json!({ "sessions": 1 })))

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{http::HttpAnswer, routes::bad};
 use crate::{
-    chat::{RoomDetails, RoomName, SessionId, UserName},
+    chat::{RoomDetails, RoomName, UserName},
     limits,
     shard::SessionEntry,
 };
@@ -75,7 +75,7 @@ pub(super) fn room_json(name: &RoomName, details: &RoomDetails) -> Value {
 pub(super) fn session_json(entry: &SessionEntry) -> Value {
     let rooms: Vec<&str> = entry.rooms.iter().map(RoomName::as_str).collect();
     json!({
-        "id": id_text(entry.id),
+        "id": entry.id.to_string(),
         "user": entry.user.as_ref().map(|(user, _)| user.as_str()),
         "tag": entry.user.as_ref().map(|(_, tag)| tag.to_string()),
         "dialect": entry.dialect,
@@ -84,11 +84,6 @@ pub(super) fn session_json(entry: &SessionEntry) -> Value {
         "connected_seconds": entry.connected.as_secs(),
         "quiet_seconds": entry.quiet.as_secs(),
     })
-}
-
-/// The id of a session as text.
-pub(super) fn id_text(id: SessionId) -> String {
-    format!("{}-{}-{}", id.shard, id.slot, id.generation)
 }
 
 fn topic<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Arc<str>>, D::Error> {

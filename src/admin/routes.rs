@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use super::http::{Call, HttpAnswer};
 use crate::{
-    chat::{ListOrder, NameFault, Page, RoomName, SessionId, ShardId, UserName},
+    chat::{ListOrder, NameFault, Page, RoomName, SessionId, UserName},
     limits,
 };
 
@@ -119,16 +119,7 @@ pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
 
 /// `<shard>-<slot>-<generation>`.
 pub(super) fn session_id(text: &str) -> Result<SessionId, HttpAnswer> {
-    let parse = || {
-        let mut parts = text.split('-');
-        let id = SessionId {
-            shard: ShardId(parts.next()?.parse().ok()?),
-            slot: parts.next()?.parse().ok().filter(|slot| *slot < u32::MAX)?,
-            generation: parts.next()?.parse().ok()?,
-        };
-        parts.next().is_none().then_some(id)
-    };
-    parse().ok_or_else(|| {
+    text.parse().map_err(|_| {
         bad(&format!(
             "{text:?} is no session; take an id as GET /api/sessions tells it, such as \"0-12-7\""
         ))

@@ -1,24 +1,146 @@
 //! Where a session lives.
+//!
+//! A [`SessionId`] is an address: shard, slot and generation. Everybody may hold, compare and print one; only the shard that
+//! made it finds a connection by it. The generation makes it safe to keep: an id never reaches the next connection in its slot.
 
-use std::fmt;
+use std::{fmt, num::NonZeroU32, str::FromStr};
 
 /// One core: 0 to the number of shards less one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardId(pub u16);
 
-/// A session, by its place: the shard its connection lives on, the slot there, and which occupant of the slot it is.
+/// A place in a shard's table of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionSlot(u32);
+
+/// Which connection of its shard it is, in the order in which they came; wraps around after four thousand million.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Generation(NonZeroU32);
+
+/// A session, wherever its connection is. `Display` and `FromStr` are `<shard>-<slot>-<generation>`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId {
+    shard: ShardId,
+    slot: ConnectionSlot,
+    generation: Generation,
+}
+
+impl ConnectionSlot {
+    /// The first slot of a shard.
+    pub const FIRST: Self = Self(0);
+
+    /// The slot with this index.
+    pub const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
+    /// The index into the table.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The slot behind this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl Generation {
+    /// Where counting begins.
+    pub const FIRST: Self = Self(NonZeroU32::MIN);
+
+    /// The generation behind this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        match self.0.checked_add(1) {
+            Some(next) => Self(next),
+            None => Self::FIRST,
+        }
+    }
+}
+
+impl SessionId {
+    /// The address of the connection of this generation in this slot.
+    pub const fn new(shard: ShardId, slot: ConnectionSlot, generation: Generation) -> Self {
+        Self {
+            shard,
+            slot,
+            generation,
+        }
+    }
+
     /// The shard of its connection.
-    pub shard: ShardId,
-    /// The slot in that shard's table of connections.
-    pub slot: u32,
-    /// Counts the occupants of the slot, so that a late message never reaches the next one.
-    pub generation: u32,
+    pub const fn shard(self) -> ShardId {
+        self.shard
+    }
+
+    /// Its slot in that shard's table of connections.
+    pub const fn slot(self) -> ConnectionSlot {
+        self.slot
+    }
+
+    /// Which occupant of the slot it is.
+    pub const fn generation(self) -> Generation {
+        self.generation
+    }
 }
 
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}-{}", self.shard, self.slot.0, self.generation.0)
+    }
+}
+
+/// The text is no session id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotASessionId;
+
+impl FromStr for SessionId {
+    type Err = NotASessionId;
+
+    fn from_str(text: &str) -> Result<Self, NotASessionId> {
+        let mut parts = text.splitn(3, '-');
+        let mut part = || parts.next().ok_or(NotASessionId);
+        let (shard, slot, generation) = (part()?, part()?, part()?);
+        Ok(Self {
+            shard: ShardId(shard.parse().map_err(|_| NotASessionId)?),
+            slot: match slot.parse() {
+                Ok(slot) if slot < u32::MAX => ConnectionSlot(slot),
+                // No table is that large.
+                Ok(_) | Err(_) => return Err(NotASessionId),
+            },
+            generation: Generation(generation.parse().map_err(|_| NotASessionId)?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_id_is_read_as_it_is_written() {
+        let id = SessionId::new(ShardId(3), ConnectionSlot::new(12), Generation::FIRST.next());
+        assert_eq!(id.to_string(), "3-12-2");
+        assert_eq!("3-12-2".parse(), Ok(id));
+        for text in [
+            "",
+            "3-12",
+            "3-12-0",
+            "3-12-2-1",
+            "3-12-x",
+            "70000-1-1",
+            "-1-1-1",
+            "0-4294967295-1",
+        ] {
+            assert_eq!(text.parse::<SessionId>(), Err(NotASessionId), "{text}");
+        }
     }
 }

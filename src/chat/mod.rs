@@ -15,7 +15,7 @@ mod words;
 mod world;
 
 pub use access::{Access, Groups};
-pub use address::{SessionId, ShardId};
+pub use address::{ConnectionSlot, Generation, NotASessionId, SessionId, ShardId};
 pub use client::{ClientId, KeyOwner};
 pub use command::{Command, Hello, ListOrder, Page, Request, ResumeFrom};
 pub use effect::{Arrival, Effect, Lists, Origin, Utterance};

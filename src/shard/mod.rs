@@ -15,6 +15,7 @@ mod bus;
 mod connection;
 mod direct;
 mod engine;
+mod ids;
 mod owner;
 mod room;
 mod runtime;

@@ -55,7 +55,9 @@ const CIRCLES: &[&[&str]] = &[
         "history/writer",
     ],
     &[
+        "shard/bus",
         "shard/bus/message",
+        "shard/connection/connections",
         "shard/connection/deferring",
         "shard/connection/dialect",
         "shard/connection/read",
@@ -63,6 +65,7 @@ const CIRCLES: &[&[&str]] = &[
         "shard/direct/fanout",
         "shard/direct/receipts",
         "shard/engine",
+        "shard/engine/drain",
         "shard/engine/orders",
         "shard/owner/commands",
         "shard/runtime/handle",

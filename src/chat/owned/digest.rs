@@ -81,11 +81,11 @@ mod tests {
         }
 
         fn session(n: u32) -> SessionId {
-            SessionId {
-                shard: ShardId(0),
-                slot: n,
-                generation: 1,
-            }
+            SessionId::new(
+                ShardId(0),
+                crate::chat::ConnectionSlot::new(n),
+                crate::chat::Generation::FIRST,
+            )
         }
 
         fn join(&mut self, n: u32, name: &str, lists: Lists) -> Vec<Effect> {

@@ -106,7 +106,7 @@ impl OwnedRooms {
             }
             None => Rc::from([]),
         };
-        if !shards.contains(&origin.session.shard) {
+        if !shards.contains(&origin.session.shard()) {
             // The sender left while the store was writing: it is owed its answer all the same.
             let reply = Reply::Ack {
                 position,

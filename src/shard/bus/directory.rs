@@ -150,10 +150,10 @@ impl Directory {
 
     /// A session of this user begins. Called by the session's shard alone.
     pub(crate) fn enter(&self, user: &UserName, session: SessionId) {
-        let Some(map) = self.shards.get(usize::from(session.shard.0)) else {
+        let Some(map) = self.shards.get(usize::from(session.shard().0)) else {
             return;
         };
-        self.sessions.add(session.shard, 1);
+        self.sessions.add(session.shard(), 1);
         map.entry(user.clone())
             .and_modify(|sessions| match sessions {
                 Sessions::One(first) => *sessions = Sessions::Many(Box::new(vec![*first, session])),
@@ -184,10 +184,10 @@ impl Directory {
 
     /// A session of this user ends. Called by the session's shard alone.
     pub(crate) fn exit(&self, user: &UserName, session: SessionId) {
-        let Some(map) = self.shards.get(usize::from(session.shard.0)) else {
+        let Some(map) = self.shards.get(usize::from(session.shard().0)) else {
             return;
         };
-        self.sessions.take(session.shard, 1);
+        self.sessions.take(session.shard(), 1);
         map.remove_if_mut(user, |_, sessions| match sessions {
             Sessions::One(only) => *only == session,
             Sessions::Many(many) => {
@@ -348,11 +348,11 @@ mod tests {
     }
 
     fn session(shard: u16, slot: u32) -> SessionId {
-        SessionId {
-            shard: ShardId(shard),
-            slot,
-            generation: 1,
-        }
+        SessionId::new(
+            ShardId(shard),
+            crate::chat::ConnectionSlot::new(slot),
+            crate::chat::Generation::FIRST,
+        )
     }
 
     #[test]

@@ -95,14 +95,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::{inbox::Inbox, *};
+    use crate::chat::{ConnectionSlot, Generation, SessionId};
 
     fn probe(session: u32) -> ToShard {
         ToShard::Dismiss {
-            session: crate::chat::SessionId {
-                shard: ShardId(0),
-                slot: session,
-                generation: 1,
-            },
+            session: SessionId::new(ShardId(0), ConnectionSlot::new(session), Generation::FIRST),
             room: crate::chat::RoomName::lobby(),
             id: None,
         }
@@ -110,7 +107,7 @@ mod tests {
 
     fn session_of(message: Option<ToShard>) -> Option<u32> {
         match message {
-            Some(ToShard::Dismiss { session, .. }) => Some(session.slot),
+            Some(ToShard::Dismiss { session, .. }) => Some(session.slot().index() as u32),
             _ => None,
         }
     }

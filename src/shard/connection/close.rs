@@ -5,6 +5,7 @@ use crate::shard::{
     bus::message::{ToHome, ToShard},
     connection::state::{Membership, Phase, Socket, Written},
     engine::{Clock, Engine, Want},
+    ids::RoomSlot,
 };
 use crate::{
     chat::{Departure, GoodbyeCode, Reply, RequestId, SessionId, UserName},
@@ -77,7 +78,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.depart(id);
         self.uncertain.forget(id);
-        if let Some(connection) = self.connections.try_remove(id.slot as usize)
+        if let Some(connection) = self.connections.remove(id)
             && end.resets()
         {
             connection.socket.reset();
@@ -91,7 +92,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The session is over: rooms and directory forget it, once.
     pub(crate) fn depart(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let memberships = std::mem::take(&mut connection.memberships);
@@ -102,7 +103,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         connection.underway = connection.underway.saturating_sub(waiting as u32);
         let mut rooms = session.joining;
         for membership in memberships {
-            let Some(room) = self.rooms.get(membership.room as usize) else {
+            let Some(room) = self.rooms.get(membership.room.index()) else {
                 continue;
             };
             if !membership.leaving {
@@ -131,14 +132,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn tell_watchers(&mut self, user: &UserName) {
         for session in self.directory.clone().gone(user) {
             let reply = Box::new(Reply::PeerWent { user: user.clone() });
-            self.send(session.shard, ToShard::Tell { session, reply });
+            self.send(session.shard(), ToShard::Tell { session, reply });
         }
     }
 
     /// Writes what waits for one connection, then what its rooms have for it.
     pub(crate) fn write(&mut self, id: SessionId) {
         let now = self.now.ms;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if connection.blocked() {
@@ -191,11 +192,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(crate) fn write_on(&mut self, id: SessionId) -> bool {
         let now = self.now.ms;
-        let Some(connection) = self
-            .connections
-            .get_mut(id.slot as usize)
-            .filter(|c| c.generation == id.generation)
-        else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return false;
         };
         match connection.drain(now, &mut self.stats.bytes_out) {
@@ -222,15 +219,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Takes a member out of its room; the room goes from this shard with its last member.
     pub(crate) fn remove_member(&mut self, membership: Membership) {
-        let Some(room) = self.rooms.get_mut(membership.room as usize) else {
+        let Some(room) = self.rooms.get_mut(membership.room.index()) else {
             return;
         };
-        let place = membership.member as usize;
+        let place = membership.member.index();
         let before = room.members.len();
         room.remove(place);
         self.members -= before - room.members.len();
         if let Some(moved) = room.members.get(place)
-            && let Some(connection) = self.connections.get_mut(moved.connection as usize)
+            && let Some((_, connection)) = self.connections.occupant(moved.connection)
             && let Some(other) = connection
                 .memberships
                 .iter_mut()
@@ -244,8 +241,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Closes a ring in which nobody stays, whichever way the last one went. The owner counts nobody here any more and sends
     /// this shard nothing of the room, so whoever joins later gets a new ring, one without a hole. Those who still read what
     /// happened before they left keep the old one until they have read it.
-    pub(crate) fn close_ring(&mut self, place: u32) {
-        let Some(room) = self.rooms.get(place as usize) else {
+    pub(crate) fn close_ring(&mut self, place: RoomSlot) {
+        let Some(room) = self.rooms.get(place.index()) else {
             return;
         };
         if room.has_members_that_stay() {
@@ -255,7 +252,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.room_places.remove(&room.name);
         }
         if room.members.is_empty() {
-            let room = self.rooms.remove(place as usize);
+            let room = self.rooms.remove(place.index());
             self.ring_bytes -= room.ring.bytes();
         }
     }

@@ -22,11 +22,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Carries out a request of this connection.
     pub(crate) fn request(&mut self, id: SessionId, Request { id: request, command }: Request) {
         let now = self.now.ms;
-        let Some(connection) = self
-            .connections
-            .get_mut(id.slot as usize)
-            .filter(|c| c.generation == id.generation)
-        else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if matches!(connection.phase, Phase::Closing { .. }) {
@@ -154,7 +150,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, name: UserName, proof: Proof) {
         let tag = self.directory.tag();
         let now = self.now;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let Phase::Open(speaking) = &connection.phase else {
@@ -210,7 +206,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(crate) fn join(&mut self, id: SessionId, request: RequestId, room: RoomName, since: Since) {
         let most = self.settings.rooms_per_session;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else {
@@ -218,7 +214,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         // By name: the log that a blocked leaver still reads has no place under its name any more.
         let here = connection.memberships.iter().any(|membership| {
-            let log = self.rooms.get(membership.room as usize);
+            let log = self.rooms.get(membership.room.index());
             log.is_some_and(|log| log.name == room)
         });
         if here || session.joining.contains(&room) {
@@ -398,11 +394,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         key: Option<String>,
     ) {
         // The store has been asked for the name: another connection may stand here by now.
-        let Some(connection) = self
-            .connections
-            .get_mut(id.slot as usize)
-            .filter(|c| c.generation == id.generation)
-        else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let Some(session) = connection.session.as_mut() else {
@@ -455,12 +447,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The rooms that a session is in, or has asked to be in.
     pub(crate) fn rooms_of(&self, id: SessionId) -> Vec<RoomName> {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+        let Some(connection) = self.connections.get(id) else {
             return Vec::new();
         };
         let joining = connection.session.iter().flat_map(|session| session.joining.iter());
         let memberships = connection.memberships.iter().filter(|membership| !membership.leaving);
-        let joined = memberships.filter_map(|membership| self.rooms.get(membership.room as usize));
+        let joined = memberships.filter_map(|membership| self.rooms.get(membership.room.index()));
         joining.chain(joined.map(|room| &room.name)).cloned().collect()
     }
 
@@ -512,7 +504,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn exit(&mut self, id: SessionId, request: RequestId) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let Some(session) = connection.session.as_mut() else {
@@ -529,7 +521,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .filter(|membership| !membership.leaving)
         {
             membership.leaving = true;
-            if let Some(room) = self.rooms.get(membership.room as usize) {
+            if let Some(room) = self.rooms.get(membership.room.index()) {
                 rooms.push(room.name.clone());
             }
         }

@@ -107,7 +107,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether the owner of a room or of a pair has not answered a request of this connection, such as one that is being stored.
     fn has_unanswered(&self, id: SessionId) -> bool {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+        let Some(connection) = self.connections.get(id) else {
             return false;
         };
         let session = connection.session.as_ref();
@@ -117,7 +117,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn has_questions(&self, id: SessionId) -> bool {
-        let connection = self.connections.get(id.slot as usize);
+        let connection = self.connections.get(id);
         connection.is_some_and(|connection| connection.questions > 0)
     }
 
@@ -129,31 +129,31 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn is_joining_any(&self, id: SessionId) -> bool {
-        let connection = self.connections.get(id.slot as usize);
+        let connection = self.connections.get(id);
         let session = connection.and_then(|connection| connection.session.as_ref());
         session.is_some_and(|session| !session.joining.is_empty())
     }
 
     fn is_joining(&self, id: SessionId, room: &RoomName) -> bool {
-        let connection = self.connections.get(id.slot as usize);
+        let connection = self.connections.get(id);
         let session = connection.and_then(|connection| connection.session.as_ref());
         session.is_some_and(|session| session.joining.contains(room))
     }
 
     /// Whether the session is on its way out of this room, or of any.
     fn is_leaving(&self, id: SessionId, room: Option<&RoomName>) -> bool {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+        let Some(connection) = self.connections.get(id) else {
             return false;
         };
         connection.memberships.iter().any(|membership| {
-            let log = self.rooms.get(membership.room as usize);
+            let log = self.rooms.get(membership.room.index());
             membership.leaving && log.is_some_and(|log| room.is_none_or(|room| log.name == *room))
         })
     }
 
     /// Whether a session that is in too many rooms may be in fewer when all that is under way is done.
     fn may_have_room_later(&self, id: SessionId) -> bool {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+        let Some(connection) = self.connections.get(id) else {
             return false;
         };
         let joining = connection.session.as_ref().map_or(0, |session| session.joining.len());

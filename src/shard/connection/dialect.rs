@@ -13,6 +13,7 @@ use crate::shard::{
     connection::read::UNDECIDED_LIMITS,
     connection::state::{Certainty, Phase, Socket, Speaking},
     engine::{Clock, Engine},
+    ids::RoomSlot,
     room::event::RoomEvent,
 };
 use crate::{
@@ -261,26 +262,25 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Guesses the dialect of members for which half of this room's ring waits, with what is coming: the ring would drop what
     /// they have not had. Where the room is stored, they are given that from there.
-    pub(crate) fn guess_before_lapped(&mut self, place: u32, coming: usize) {
+    pub(crate) fn guess_before_lapped(&mut self, place: RoomSlot, coming: usize) {
         self.uncertain.forget_first();
         if self.uncertain.queue.is_empty() {
             return;
         }
         let most = self.settings.ring_bytes;
         let mut behind = Vec::new();
-        let Some(room) = self.rooms.get(place as usize) else {
+        let Some(room) = self.rooms.get(place.index()) else {
             return;
         };
         if room.history || room.ring.bytes() + coming <= most / 2 {
             return;
         }
         for id in &self.uncertain.queue {
-            let connection = self.connections.get(id.slot as usize);
-            let connection = connection.filter(|connection| connection.generation == id.generation);
+            let connection = self.connections.get(*id);
             let mut memberships = connection.iter().flat_map(|connection| &connection.memberships);
             let member = memberships
                 .find(|membership| membership.room == place)
-                .and_then(|membership| room.members.get(membership.member as usize));
+                .and_then(|membership| room.members.get(membership.member.index()));
             match member {
                 Some(member) if self.uncertain.waits(*id) => {
                     if room.ring.bytes_after(member.cursor) + coming <= most / 2 {
@@ -369,10 +369,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let profile = self.profiles[number];
         let (dialects, random, now) = (self.settings.dialects, self.random.f64(), self.now);
         let uncertainties = &self.uncertain;
-        let connections = self.connections.get_mut(id.slot as usize);
-        let Some(connection) = connections.filter(|connection| connection.generation == id.generation) else {
-            return;
-        };
+        let connections = self.connections.get_mut(id);
+        let Some(connection) = connections else { return };
         let welcome = connection
             .session
             .as_ref()

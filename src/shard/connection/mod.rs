@@ -2,6 +2,7 @@
 
 pub(crate) mod close;
 pub(crate) mod commands;
+pub(crate) mod connections;
 pub(crate) mod deferring;
 pub(crate) mod dialect;
 pub(crate) mod read;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
-    connection::state::{Certainty, Connection, Phase, Socket, Speaking, Undecided},
+    connection::state::{Certainty, Phase, Socket, Speaking, Undecided},
     engine::{Clock, Engine, Want},
 };
 use crate::{
@@ -73,19 +73,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn insert(&mut self, socket: S, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
-        self.next_generation = self.next_generation.wrapping_add(1);
-        let generation = self.next_generation;
         self.stats.opened.push(match &phase {
             Phase::Open(speaking) if speaking.certainty == Certainty::Certain => Some(speaking.dialect),
             Phase::Open(_) | Phase::Detecting(_) | Phase::Closing { .. } => None,
         });
-        let connection = Connection::new(socket, generation, phase, FrameReader::new(reader), self.now.ms);
-        let slot = self.connections.insert(connection);
-        let id = SessionId {
-            shard: self.me,
-            slot: slot as u32,
-            generation,
-        };
+        let reader = FrameReader::new(reader);
+        let id = self.connections.insert(socket, phase, reader, self.now.ms);
         if until_ms > 0 {
             self.watch(id, until_ms);
         }
@@ -96,7 +89,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn begin_speaking(&mut self, id: SessionId) {
         let random = self.random.f64();
         let now = self.now.ms;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let Phase::Open(speaking) = &mut connection.phase else {
@@ -123,7 +116,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The server speaks first: at once where the dialect shows no list, so that nothing overtakes the greeting.
     pub(crate) fn greet(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let Phase::Open(speaking) = &connection.phase else {
@@ -307,7 +300,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// When a session that says more than it may is read again, microseconds.
     pub(crate) fn may_say_at(&self, id: SessionId) -> Option<u64> {
         let rate = self.settings.message_rate.get()?;
-        let session = self.connections.get(id.slot as usize)?.session.as_ref()?;
+        let session = self.connections.get(id)?.session.as_ref()?;
         Some(rate.may_at(session.paid_us))
     }
 
@@ -376,7 +369,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn dialect_profile(&self, id: SessionId) -> Option<&Profile> {
-        match &self.connections.get(id.slot as usize)?.phase {
+        match &self.connections.get(id)?.phase {
             Phase::Open(speaking) => self.profiles.get(usize::from(speaking.dialect)),
             Phase::Detecting(_) | Phase::Closing { .. } => None,
         }

@@ -90,15 +90,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A codec may change how its member sees events.
     pub(crate) fn follow_encoding(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         let Some(encoding) = connection.encoding() else { return };
         for membership in &connection.memberships {
             if let Some(member) = self
                 .rooms
-                .get_mut(membership.room as usize)
-                .and_then(|room| room.members.get_mut(membership.member as usize))
+                .get_mut(membership.room.index())
+                .and_then(|room| room.members.get_mut(membership.member.index()))
             {
                 member.encoding = encoding;
             }
@@ -116,11 +116,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
-        match self
-            .connections
-            .get(id.slot as usize)
-            .map(|connection| &connection.phase)
-        {
+        match self.connections.get(id).map(|connection| &connection.phase) {
             Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
         }
@@ -128,11 +124,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The number of a connection's dialect, once it is known.
     pub(crate) fn dialect(&self, id: SessionId) -> Option<u8> {
-        match self
-            .connections
-            .get(id.slot as usize)
-            .map(|connection| &connection.phase)
-        {
+        match self.connections.get(id).map(|connection| &connection.phase) {
             Some(Phase::Open(_)) if self.waits_for_dialect(id) => None,
             Some(Phase::Open(speaking)) => Some(speaking.dialect),
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,

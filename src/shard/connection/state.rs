@@ -8,10 +8,11 @@ use crate::shard::{
     connection::deferring::Deferred,
     direct::device::{Device, Mail},
     direct::receipts::Acknowledging,
+    ids::{MemberSlot, RoomSlot},
     store::names::{Claiming, Proof},
 };
 use crate::{
-    chat::{ClientId, Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
+    chat::{ClientId, Generation, Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
     codec::{Codec, Encoding, Handshake},
     history::LostInterval,
     wire::FrameReader,
@@ -29,7 +30,7 @@ pub(crate) trait Socket {
 /// One connection.
 pub(crate) struct Connection<S> {
     pub(crate) socket: S,
-    pub(crate) generation: u32,
+    generation: Generation,
     /// The reader; `None` while it is being read from, and after the end.
     pub(crate) reader: Option<FrameReader>,
     pub(crate) phase: Phase,
@@ -191,9 +192,9 @@ pub(crate) struct Held {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Membership {
     /// The room's place in the shard's table.
-    pub(crate) room: u32,
+    pub(crate) room: RoomSlot,
     /// The member's place in the room.
-    pub(crate) member: u32,
+    pub(crate) member: MemberSlot,
     /// The room has been asked to let it go.
     pub(crate) leaving: bool,
 }
@@ -226,9 +227,9 @@ pub(crate) enum Written {
     Dead,
 }
 
-impl<S: Socket> Connection<S> {
+impl<S> Connection<S> {
     /// A connection that has just come and has said nothing yet.
-    pub(crate) fn new(socket: S, generation: u32, phase: Phase, reader: FrameReader, now_ms: u64) -> Self {
+    pub(crate) fn new(socket: S, generation: Generation, phase: Phase, reader: FrameReader, now_ms: u64) -> Self {
         Self {
             socket,
             generation,
@@ -252,6 +253,11 @@ impl<S: Socket> Connection<S> {
             renaming: false,
             spoken: false,
         }
+    }
+
+    /// Tells it from the connections that had its slot before.
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
     }
 
     pub(crate) fn blocked(&self) -> bool {
@@ -334,7 +340,10 @@ impl<S: Socket> Connection<S> {
     }
 
     /// Writes what waits, as far as it goes. The bytes written are added to `count`.
-    pub(crate) fn drain(&mut self, now_ms: u64, count: &mut u64) -> Written {
+    pub(crate) fn drain(&mut self, now_ms: u64, count: &mut u64) -> Written
+    where
+        S: Socket,
+    {
         let Some(outgoing) = self.outgoing.as_mut() else {
             return Written::All;
         };

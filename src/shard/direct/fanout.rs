@@ -219,11 +219,11 @@ mod tests {
     }
 
     fn session(slot: u32) -> SessionId {
-        SessionId {
-            shard: ShardId(0),
-            slot,
-            generation: 1,
-        }
+        SessionId::new(
+            ShardId(0),
+            crate::chat::ConnectionSlot::new(slot),
+            crate::chat::Generation::FIRST,
+        )
     }
 
     fn direct(seq: u64) -> Arc<Direct> {
@@ -263,7 +263,7 @@ mod tests {
             turns += 1;
             let before = delivered.len();
             while let Some(delivery) = queue.next(&directory, ShardId(0)) {
-                delivered.push((delivery.direct.talk.seq, delivery.session.slot));
+                delivered.push((delivery.direct.talk.seq, delivery.session.slot().index() as u32));
             }
             assert!(delivered.len() - before <= limits::DIRECTS_PER_TURN);
         }

@@ -26,7 +26,7 @@ pub(crate) struct Acknowledging {
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Where the dialect has no words for "read", the pong to a ping sent behind a message says that it arrived.
     pub(crate) fn note_delivered(&mut self, id: SessionId, peer: UserName, seq: Seq) {
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let Phase::Open(speaking) = &connection.phase else {
@@ -92,7 +92,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 bearer,
             };
             // If the store is too busy the messages come once more, with the same ids.
-            self.ask_store(ask, Ticket::Silent(id.shard));
+            self.ask_store(ask, Ticket::Silent(id.shard()));
         }
         self.ask_pong(id);
     }

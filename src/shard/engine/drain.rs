@@ -53,7 +53,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// answer leaves its owner in the same turn as the event, and the second time asks the owner behind that turn.
     pub(crate) fn quiesce(&mut self) -> bool {
         if self.service.quiesce() {
-            for (_, connection) in &mut self.connections {
+            for connection in self.connections.iter_mut() {
                 connection.paused |= connection.reader.is_some();
             }
         }
@@ -73,15 +73,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         self.service = Service::Draining { until_ms };
         self.deliver_all_directs();
-        let ids: Vec<SessionId> = self
-            .connections
-            .iter()
-            .map(|(slot, connection)| SessionId {
-                shard: self.me,
-                slot: slot as u32,
-                generation: connection.generation,
-            })
-            .collect();
+        let ids: Vec<SessionId> = self.connections.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.guess_dialect(id);
             // What is in the rings goes out before the goodbye; a peer that does not read has a moment to begin.

@@ -26,10 +26,14 @@ use crate::shard::{
     bus::message::{Resumed, ToShard},
     connection::dialect::Uncertainties,
     connection::read::Reading,
-    connection::state::{Connection, Socket},
+    connection::{
+        connections::Connections,
+        state::{Connection, Socket},
+    },
     direct::fanout::DirectQueue,
     engine::drain::Service,
     engine::wheel::Wheel,
+    ids::RoomSlot,
     room::ring::{Batch, RoomLog},
     runtime::thread::Standing,
     settings::Settings,
@@ -37,7 +41,9 @@ use crate::shard::{
     store::port::Store,
 };
 use crate::{
-    chat::{Effect, OwnedRooms, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName},
+    chat::{
+        ConnectionSlot, Effect, OwnedRooms, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName,
+    },
     codec::Profile,
     limits,
 };
@@ -75,10 +81,9 @@ pub(crate) struct Engine<S, C> {
     pub(crate) profiles: Arc<[Profile]>,
     pub(crate) clock: C,
     pub(crate) now: Moment,
-    pub(crate) connections: Slab<Connection<S>>,
-    pub(crate) next_generation: u32,
+    pub(crate) connections: Connections<S>,
     pub(crate) rooms: Slab<RoomLog>,
-    pub(crate) room_places: HashMap<RoomName, u32, foldhash::fast::RandomState>,
+    pub(crate) room_places: HashMap<RoomName, RoomSlot, foldhash::fast::RandomState>,
     pub(crate) ring_bytes: usize,
     /// The room whose ring is looked at next when rings are swept.
     pub(crate) sweep: usize,
@@ -102,8 +107,8 @@ pub(crate) struct Engine<S, C> {
     pub(crate) wheel: Wheel<SessionId>,
     /// When time was last looked at, milliseconds.
     pub(crate) ticked_ms: u64,
-    pub(crate) ready: VecDeque<u32>,
-    pub(crate) paced: BinaryHeap<Reverse<(u64, u32)>>,
+    pub(crate) ready: VecDeque<RoomSlot>,
+    pub(crate) paced: BinaryHeap<Reverse<(u64, RoomSlot)>>,
     /// Connections that have something to be written at the end of the turn.
     pub(crate) dirty: Vec<SessionId>,
     /// Connections that are not read until others have taken what this shard keeps for them.
@@ -174,8 +179,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             profiles,
             clock,
             now,
-            connections: Slab::new(),
-            next_generation: 0,
+            connections: Connections::new(me),
             rooms: Slab::new(),
             room_places: HashMap::default(),
             ring_bytes: 0,
@@ -281,17 +285,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The connection in this place, if it is still the same.
     pub(crate) fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
-        self.connections
-            .get_mut(id.slot as usize)
-            .filter(|connection| connection.generation == id.generation)
+        self.connections.get_mut(id)
     }
 
     /// Bytes of replies that wait for a connection's socket.
     pub(crate) fn private_bytes(&self, id: SessionId) -> usize {
-        self.connections
-            .get(id.slot as usize)
-            .filter(|connection| connection.generation == id.generation)
-            .map_or(0, Connection::private_bytes)
+        self.connections.get(id).map_or(0, Connection::private_bytes)
     }
 
     /// The socket of a connection.
@@ -300,12 +299,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The connection that stands in this slot now.
-    pub(crate) fn session_at(&self, slot: usize) -> Option<SessionId> {
-        self.connections.get(slot).map(|connection| SessionId {
-            shard: self.me,
-            slot: slot as u32,
-            generation: connection.generation,
-        })
+    pub(crate) fn id_at(&self, slot: ConnectionSlot) -> Option<SessionId> {
+        self.connections.id_at(slot)
     }
 
     /// What the reader of a connection's socket is to do.

@@ -13,8 +13,8 @@ use crate::shard::{
 };
 use crate::{
     chat::{
-        GoodbyeCode, ListOrder, Page, Reply, RoomDetails, RoomEntry, RoomName, RoomScope, SessionId, SessionTag,
-        ShardId, TooManyRooms, UserList, UserName,
+        ConnectionSlot, GoodbyeCode, ListOrder, Page, Reply, RoomDetails, RoomEntry, RoomName, RoomScope, SessionId,
+        SessionTag, ShardId, TooManyRooms, UserList, UserName,
     },
     limits,
 };
@@ -67,7 +67,7 @@ pub(crate) enum Order {
     SayToAll { text: Arc<str>, answer: Answer<usize> },
     /// Connections from this slot on.
     Sessions {
-        slot: u32,
+        slot: ConnectionSlot,
         user: Option<UserName>,
         limit: usize,
         answer: Answer<Vec<SessionEntry>>,
@@ -220,7 +220,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn expel(&mut self, room: &RoomName, sessions: Vec<SessionId>) {
         for session in sessions {
             let room = room.clone();
-            self.send(session.shard, ToShard::Expel { session, room });
+            self.send(session.shard(), ToShard::Expel { session, room });
         }
     }
 
@@ -228,20 +228,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.connections
             .iter()
             .filter(|(_, connection)| wanted(connection))
-            .map(|(slot, connection)| SessionId {
-                shard: self.me,
-                slot: slot as u32,
-                generation: connection.generation,
-            })
+            .map(|(id, _)| id)
             .collect()
     }
 
-    fn sessions_from(&self, slot: u32, user: Option<&UserName>, limit: usize) -> Vec<SessionEntry> {
+    fn sessions_from(&self, slot: ConnectionSlot, user: Option<&UserName>, limit: usize) -> Vec<SessionEntry> {
         let since = |then: u64| Duration::from_millis(self.now.ms.saturating_sub(then));
         self.connections
             .iter()
-            .skip_while(|(place, _)| (*place as u32) < slot)
-            .filter_map(|(place, connection)| {
+            .skip_while(|(id, _)| id.slot() < slot)
+            .filter_map(|(id, connection)| {
                 let Phase::Open(speaking) = &connection.phase else {
                     return None;
                 };
@@ -252,13 +248,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let rooms = connection
                     .memberships
                     .iter()
-                    .filter_map(|membership| self.rooms.get(membership.room as usize));
+                    .filter_map(|membership| self.rooms.get(membership.room.index()));
                 Some(SessionEntry {
-                    id: SessionId {
-                        shard: self.me,
-                        slot: place as u32,
-                        generation: connection.generation,
-                    },
+                    id,
                     user: session.map(|session| (session.name.clone(), session.tag)),
                     dialect: self.settings.dialects.get(usize::from(speaking.dialect))?.name(),
                     peer: speaking.peer,

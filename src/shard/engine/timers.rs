@@ -47,18 +47,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         }
         let now = self.now.ms;
-        for (_, connection) in &mut self.connections {
+        for connection in self.connections.iter_mut() {
             connection.excuse_standstill(stood_ms, now);
         }
     }
 
     /// Puts a connection into the wheel for the first of its deadlines.
     pub(crate) fn schedule(&mut self, id: SessionId) {
-        let Some(connection) = self
-            .connections
-            .get(id.slot as usize)
-            .filter(|c| c.generation == id.generation)
-        else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         let next = self.next_deadline(connection);
@@ -69,11 +65,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Puts a connection into the wheel, unless it comes up before that anyway.
     pub(crate) fn watch(&mut self, id: SessionId, at_ms: u64) {
         let tick = at_ms.div_ceil(limits::WHEEL_TICK_MS);
-        let Some(connection) = self
-            .connections
-            .get_mut(id.slot as usize)
-            .filter(|c| c.generation == id.generation)
-        else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if connection.tick == 0 || tick < u64::from(connection.tick) {
@@ -153,7 +145,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.guess_dialect(id);
         }
         let dead_after = self.settings.dead_after.as_millis() as u64;
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         let (dialect, exiting) = match &connection.phase {
@@ -186,7 +178,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             return;
         }
-        let Some(connection) = self.connections.get_mut(id.slot as usize) else {
+        let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
         if connection.paused {
@@ -214,7 +206,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             connection.outgoing().ping(wire::ping(&[]).as_bytes());
             self.mark_dirty(id);
         }
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         if let Some(silence) = self.silence(dialect)

@@ -101,7 +101,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if retry != Retry::Never && self.home.has(&room, session) {
                 self.refused.insert(session);
             }
-            self.send(session.shard, ToShard::Busy { room, said });
+            self.send(session.shard(), ToShard::Busy { room, said });
             return;
         }
         self.holding_back = retry != Retry::Never;
@@ -111,7 +111,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Answers a request, wherever its session is.
     pub(crate) fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
         self.send(
-            session.shard,
+            session.shard(),
             ToShard::Answer {
                 session,
                 id,
@@ -147,7 +147,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     happening,
                 } => {
                     let event = self.event(room, happening, None);
-                    self.send(session.shard, ToShard::Only { session, event });
+                    self.send(session.shard(), ToShard::Only { session, event });
                 }
                 Effect::Admit {
                     session,
@@ -158,7 +158,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     let resumed = self.resumed.take();
                     let joined = Box::new(joined);
                     self.send(
-                        session.shard,
+                        session.shard(),
                         ToShard::Admit {
                             session,
                             id,
@@ -169,7 +169,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     );
                 }
                 Effect::Dismiss { session, id, room } => {
-                    self.send(session.shard, ToShard::Dismiss { session, id, room });
+                    self.send(session.shard(), ToShard::Dismiss { session, id, room });
                 }
                 Effect::Refuse {
                     session,
@@ -178,7 +178,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     refusal,
                 } => {
                     self.send(
-                        session.shard,
+                        session.shard(),
                         ToShard::JoinRefused {
                             session,
                             id,

@@ -69,7 +69,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match message {
             ToHome::Join { room, arrival, id, .. } => {
                 self.send(
-                    arrival.session.shard,
+                    arrival.session.shard(),
                     ToShard::JoinRefused {
                         session: arrival.session,
                         id,
@@ -84,7 +84,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.answer(session, id, Reply::Error(refusal));
             }
             ToHome::Leave { room, session, id, .. } => {
-                self.send(session.shard, ToShard::Dismiss { session, id, room });
+                self.send(session.shard(), ToShard::Dismiss { session, id, room });
             }
             ToHome::Talk { said, .. } => self.answer(said.session, said.id, Reply::Error(refusal)),
             ToHome::SetTopic { session, id, .. } | ToHome::Users { session, id, .. } => {

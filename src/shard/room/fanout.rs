@@ -8,6 +8,7 @@ use crate::shard::{
     End,
     connection::state::{Connection, Phase, Socket, Written},
     engine::{Clock, Engine, Want},
+    ids::RoomSlot,
     room::ring::{Batch, Content, Flush, Member, Ring, Walk},
     stats::Stats,
 };
@@ -32,9 +33,9 @@ enum Delivered {
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Something is new in this room at `now`: plans its flush.
-    pub(crate) fn plan_flush(&mut self, place: u32, now: u64) {
+    pub(crate) fn plan_flush(&mut self, place: RoomSlot, now: u64) {
         let pacing = self.settings.pacing(self.directory.shards());
-        let Some(room) = self.rooms.get_mut(place as usize) else {
+        let Some(room) = self.rooms.get_mut(place.index()) else {
             return;
         };
         if room.flush != Flush::Idle {
@@ -66,7 +67,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 break;
             }
             self.paced.pop();
-            if let Some(room) = self.rooms.get_mut(place as usize)
+            if let Some(room) = self.rooms.get_mut(place.index())
                 && room.flush == Flush::Paced(due)
             {
                 room.flush = Flush::Ready;
@@ -84,10 +85,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Serves members of one room; how many writes it took.
-    fn walk(&mut self, place: u32, most: usize) -> usize {
+    fn walk(&mut self, place: RoomSlot, most: usize) -> usize {
         let began = self.clock.micros();
         let now_ms = self.now.ms;
-        let Some(room) = self.rooms.get_mut(place as usize) else {
+        let Some(room) = self.rooms.get_mut(place.index()) else {
             return 0;
         };
         let mut walk = match room.flush {
@@ -115,19 +116,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if member.cursor == end || member.held {
                 continue;
             }
-            let slot = member.connection;
-            let Some(connection) = self.connections.get_mut(slot as usize) else {
+            let Some((id, connection)) = self.connections.occupant(member.connection) else {
                 continue;
             };
             if connection.outgoing.is_some() {
                 if connection.blocked() {
                     continue;
                 }
-                let id = SessionId {
-                    shard: self.me,
-                    slot,
-                    generation: connection.generation,
-                };
                 writes += 1;
                 match connection.drain(now_ms, &mut self.stats.bytes_out) {
                     Written::All => {}
@@ -153,11 +148,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 &mut self.stats,
             );
             if delivered != Delivered::All {
-                let id = SessionId {
-                    shard: self.me,
-                    slot,
-                    generation: connection.generation,
-                };
                 trouble.push((id, delivered));
             }
         }
@@ -202,11 +192,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Flushes a room before anything else happens in it if more waits than its ring can hold beside what is kept for those
     /// who come back: a member that reads must never find its events gone.
-    pub(crate) fn flush_if_full(&mut self, place: u32) {
+    pub(crate) fn flush_if_full(&mut self, place: RoomSlot) {
         let most = self.settings.ring_bytes / 2;
         // A walk that had begun ends first and may leave some to the next; a third finds what the second disturbed.
         for _ in 0..3 {
-            let Some(room) = self.rooms.get_mut(place as usize) else {
+            let Some(room) = self.rooms.get_mut(place.index()) else {
                 return;
             };
             if room.ring.waiting_bytes() <= most {
@@ -219,7 +209,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    fn after_trouble(&mut self, id: SessionId, place: u32, delivered: Delivered) {
+    fn after_trouble(&mut self, id: SessionId, place: RoomSlot, delivered: Delivered) {
         match delivered {
             Delivered::All => {}
             Delivered::Full => self.wait_writable(id),
@@ -233,26 +223,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now_ms = self.now.ms;
         let mut index = 0;
         loop {
-            let Some(connection) = self
-                .connections
-                .get_mut(id.slot as usize)
-                .filter(|c| c.generation == id.generation)
-            else {
+            let Some(connection) = self.connections.get_mut(id) else {
                 return false;
             };
             let Some(membership) = connection.memberships.get(index).copied() else {
                 return connection.blocked();
             };
-            let Some(room) = self.rooms.get_mut(membership.room as usize) else {
+            let Some(room) = self.rooms.get_mut(membership.room.index()) else {
                 return false;
             };
             let leaving = room
                 .leaving
                 .iter()
-                .find(|leaving| leaving.connection == id.slot)
+                .find(|leaving| leaving.connection == id.slot())
                 .copied();
             let end = leaving.map_or(room.ring.end(), |leaving| leaving.until);
-            let Some(member) = room.members.get_mut(membership.member as usize) else {
+            let Some(member) = room.members.get_mut(membership.member.index()) else {
                 return false;
             };
             let delivered = if member.held && leaving.is_none() || member.cursor >= end {
@@ -293,14 +279,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Counts how far behind a slow consumer is in its rooms, now that its socket has room again.
     pub(crate) fn count_lags(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         for membership in &connection.memberships {
-            let Some(room) = self.rooms.get(membership.room as usize) else {
+            let Some(room) = self.rooms.get(membership.room.index()) else {
                 continue;
             };
-            let member = room.members.get(membership.member as usize);
+            let member = room.members.get(membership.member.index());
             let behind = member
                 .filter(|member| !member.held)
                 .map_or(0, |member| room.ring.end().saturating_sub(member.cursor));
@@ -311,8 +297,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A member's cursor fell off the ring: it is told what it missed, or sent away.
-    fn lagged(&mut self, id: SessionId, place: u32) {
-        let Some(connection) = self.connections.get(id.slot as usize) else {
+    fn lagged(&mut self, id: SessionId, place: RoomSlot) {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
         let Phase::Open(speaking) = &connection.phase else {
@@ -326,13 +312,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         else {
             return;
         };
-        let Some(room) = self.rooms.get_mut(place as usize) else {
+        let Some(room) = self.rooms.get_mut(place.index()) else {
             return;
         };
-        let Some(member) = room.members.get_mut(membership.member as usize) else {
+        let Some(member) = room.members.get_mut(membership.member.index()) else {
             return;
         };
-        let leaving = room.leaving.iter().find(|leaving| leaving.connection == id.slot);
+        let leaving = room.leaving.iter().find(|leaving| leaving.connection == id.slot());
         match policy {
             LagPolicy::Disconnect if leaving.is_none() => self.goodbye(id, None, GoodbyeCode::Slow),
             // A member without words for a gap that is on its way out anyway goes in its own way.

@@ -93,7 +93,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let in_ring = self
             .room_places
             .get(&joined.room)
-            .and_then(|place| self.rooms.get(*place as usize))
+            .and_then(|place| self.rooms.get(place.index()))
             .is_some_and(|room| room.ring.holds_after(joined.from));
         if waits || in_ring { 0 } else { limits::RESUME_TALKS }
     }
@@ -271,7 +271,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let Some(place) = self.room_places.get(&replay.room).copied() else {
                 return self.replay_done(id);
             };
-            let Some(room) = self.rooms.get(place as usize) else {
+            let Some(room) = self.rooms.get(place.index()) else {
                 return self.replay_done(id);
             };
             if replay.after < replay.target {
@@ -406,7 +406,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A member is told that it is not given what stands after the first of these messages, up to the other.
     fn tell_gap(&mut self, id: SessionId, name: &RoomName, after: Seq, upto: Seq, missed: Missed) {
         let place = self.room_places.get(name);
-        let Some(room) = place.and_then(|place| self.rooms.get(*place as usize)) else {
+        let Some(room) = place.and_then(|place| self.rooms.get(place.index())) else {
             return;
         };
         let gap = Reply::Gap {
@@ -422,13 +422,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Lets a member read on from its cursor if the ring still has it; else where the next replay is to end.
     pub(crate) fn release(&mut self, id: SessionId, name: &RoomName) -> Option<Seq> {
         let place = self.room_places.get(name).copied()?;
-        let room = self.rooms.get_mut(place as usize)?;
-        let connection = self.connections.get(id.slot as usize)?;
+        let room = self.rooms.get_mut(place.index())?;
+        let connection = self.connections.get(id)?;
         let membership = connection
             .memberships
             .iter()
             .find(|membership| membership.room == place)?;
-        let member = room.members.get_mut(membership.member as usize)?;
+        let member = room.members.get_mut(membership.member.index())?;
         if member.cursor >= room.ring.base() {
             member.held = false;
             return None;
@@ -439,7 +439,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A member is not shown what the ring holds now; the newest of it.
     fn skip_to_end(&mut self, id: SessionId, name: &RoomName) -> Option<Seq> {
         let place = self.room_places.get(name).copied()?;
-        let ring = &self.rooms.get(place as usize)?.ring;
+        let ring = &self.rooms.get(place.index())?.ring;
         let (end, seq) = (ring.end(), ring.head_seq());
         let member = self.member(id, name)?;
         member.cursor = end;

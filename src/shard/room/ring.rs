@@ -9,7 +9,7 @@ use crate::shard::{
     room::pacer::Pacer,
 };
 use crate::{
-    chat::{Happening, Position, RequestId, RoomName, Seq},
+    chat::{ConnectionSlot, Happening, Position, RequestId, RoomName, Seq},
     codec::Encoding,
     limits::BATCH_BYTES,
 };
@@ -33,7 +33,7 @@ pub(crate) struct RoomLog {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
     /// The slot of its connection.
-    pub(crate) connection: u32,
+    pub(crate) connection: ConnectionSlot,
     pub(crate) encoding: Encoding,
     /// Nothing is written while it is replayed what came before.
     pub(crate) held: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Member {
 /// A member that is to go when it has read what happened before it left.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Leaving {
-    pub(crate) connection: u32,
+    pub(crate) connection: ConnectionSlot,
     /// The first event that it does not see.
     pub(crate) until: u64,
     /// The last talk before that.

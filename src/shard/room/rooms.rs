@@ -6,6 +6,7 @@ use crate::shard::{
     bus::message::{Resumed, Retry, ToHome, ToShard},
     connection::state::{Held, Membership, Socket},
     engine::{Clock, Engine},
+    ids::{MemberSlot, RoomSlot},
     room::event::RoomEvent,
     room::ring::{Leaving, Member, RoomLog},
 };
@@ -83,7 +84,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Appends an event to this shard's copy of its room's log.
     fn append(&mut self, event: Arc<RoomEvent>) {
         if let Some(origin) = event.origin
-            && origin.session.shard == self.me
+            && origin.session.shard() == self.me
             && let Happening::Talk(talk) = &event.happening
         {
             let position = Position {
@@ -96,7 +97,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         self.guess_before_lapped(place, event.weight());
-        let Some(room) = self.rooms.get_mut(place as usize) else {
+        let Some(room) = self.rooms.get_mut(place.index()) else {
             return;
         };
         let now = self.now.ms;
@@ -200,25 +201,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Some(place) => *place,
             None => {
                 let log = RoomLog::new(joined.room.clone(), joined.head, joined.history);
-                let place = self.rooms.insert(log) as u32;
+                let place = RoomSlot::new(self.rooms.insert(log));
                 self.room_places.insert(joined.room.clone(), place);
                 place
             }
         };
-        let (Some(room), Some(connection)) = (
-            self.rooms.get_mut(place as usize),
-            self.connections.get_mut(id.slot as usize),
-        ) else {
+        let (Some(room), Some(connection)) = (self.rooms.get_mut(place.index()), self.connections.get_mut(id)) else {
             return;
         };
-        let member = room.members.len() as u32;
+        let member = MemberSlot::new(room.members.len());
         self.members += 1;
         if room.members.len() < limits::MEMBERS_VECTOR {
             // Most rooms stay small.
             room.members.reserve_exact(1);
         }
         room.members.push(Member {
-            connection: id.slot,
+            connection: id.slot(),
             encoding,
             held: waits,
             cursor: room.ring.end(),
@@ -245,11 +243,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// This session as a member of a room.
     pub(crate) fn member(&mut self, id: SessionId, room: &RoomName) -> Option<&mut Member> {
         let place = self.room_places.get(room).copied()?;
-        let connection = self.connections.get(id.slot as usize)?;
+        let connection = self.connections.get(id)?;
         let mut memberships = connection.memberships.iter();
         let membership = memberships.find(|membership| membership.room == place)?;
-        let room = self.rooms.get_mut(place as usize)?;
-        room.members.get_mut(membership.member as usize)
+        let room = self.rooms.get_mut(place.index())?;
+        room.members.get_mut(membership.member.index())
     }
 
     /// Holds a member back from the live events of its room until it has been given what it missed.
@@ -277,9 +275,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.answered(id);
             return;
         };
-        if let Some(room) = self.rooms.get_mut(membership.room as usize) {
+        if let Some(room) = self.rooms.get_mut(membership.room.index()) {
             room.leaving.push(Leaving {
-                connection: id.slot,
+                connection: id.slot(),
                 until: room.ring.end(),
                 seq: room.ring.head_seq(),
                 id: request,
@@ -301,14 +299,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A member on its way out has read everything: it goes.
     pub(crate) fn let_go(&mut self, id: SessionId, membership: Membership) {
-        let Some(room) = self.rooms.get(membership.room as usize) else {
+        let Some(room) = self.rooms.get(membership.room.index()) else {
             return;
         };
         let name = room.name.clone();
         let request = room
             .leaving
             .iter()
-            .find(|leaving| leaving.connection == id.slot)
+            .find(|leaving| leaving.connection == id.slot())
             .and_then(|leaving| leaving.id);
         if let Some(connection) = self.connection(id) {
             connection.memberships.retain(|other| other.room != membership.room);

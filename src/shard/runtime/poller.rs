@@ -17,7 +17,7 @@ use std::{
 use mio::{Events, Interest, Token, event::Source};
 use tokio::io::unix::AsyncFd;
 
-use crate::{limits, readiness};
+use crate::{chat::ConnectionSlot, limits, readiness};
 
 /// The sockets of one shard.
 pub(crate) struct Poller {
@@ -34,7 +34,7 @@ pub(crate) struct Registry(mio::Registry);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Watched {
     /// The connection's in this slot.
-    Connection(usize),
+    Connection(ConnectionSlot),
     /// The newcomer's in this place.
     Newcomer(usize),
 }
@@ -129,7 +129,7 @@ impl Watched {
     /// Two numbers in one: the last bit says which.
     fn token(self) -> Token {
         match self {
-            Self::Connection(slot) => Token(slot << 1),
+            Self::Connection(slot) => Token(slot.index() << 1),
             Self::Newcomer(place) => Token(place << 1 | 1),
         }
     }
@@ -137,7 +137,7 @@ impl Watched {
     fn of(token: Token) -> Self {
         let number = token.0 >> 1;
         if token.0 & 1 == 0 {
-            Self::Connection(number)
+            Self::Connection(ConnectionSlot::new(number as u32))
         } else {
             Self::Newcomer(number)
         }

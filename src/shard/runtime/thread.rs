@@ -234,7 +234,7 @@ impl Local {
         let transport = Transport::plain(stream, load);
         self.turn(|engine| {
             let id = engine.open(transport, handshake, dialect);
-            let connection = Watched::Connection(id.slot as usize);
+            let connection = Watched::Connection(id.slot());
             let watched = engine
                 .socket(id)
                 .map_or(Ok(()), |socket| self.registry.widen(socket.source(), connection));
@@ -279,7 +279,7 @@ impl Local {
                             continue;
                         }
                     };
-                    let Some(id) = engine.session_at(slot) else {
+                    let Some(id) = engine.id_at(slot) else {
                         continue;
                     };
                     if ready.writable {

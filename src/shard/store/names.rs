@@ -219,7 +219,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn reserved_name(&self, id: SessionId) -> ReservedName {
-        let connection = self.connections.get(id.slot as usize);
+        let connection = self.connections.get(id);
         match connection.map(|connection| &connection.phase) {
             // Also where the dialect is not certain: those that it may be treat names alike.
             Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].reserved_name,
@@ -231,16 +231,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether the session has this name, by a right that still holds: only then may it hear what is for the name alone.
     pub(crate) fn holds_name(&self, id: SessionId, name: &UserName) -> bool {
-        let connection = self.connections.get(id.slot as usize);
-        let session = connection
-            .filter(|connection| connection.generation == id.generation)
-            .and_then(|connection| connection.session.as_ref());
+        let connection = self.connections.get(id);
+        let session = connection.and_then(|connection| connection.session.as_ref());
         session.is_some_and(|session| session.name == *name && (session.proof == Proof::Key || !self.is_claimed(name)))
     }
 
     /// Whether the session has its name by a right that still holds.
     pub(crate) fn holds_own_name(&self, id: SessionId) -> bool {
-        let connection = self.connections.get(id.slot as usize);
+        let connection = self.connections.get(id);
         let session = connection.and_then(|connection| connection.session.as_ref());
         session.is_some_and(|session| self.holds_name(id, &session.name))
     }
@@ -254,7 +252,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether the stored direct messages of its name are a session's to read.
     pub(crate) fn owns_mail(&self, id: SessionId) -> bool {
-        let connection = self.connections.get(id.slot as usize);
+        let connection = self.connections.get(id);
         let session = connection.and_then(|connection| connection.session.as_ref());
         session.is_some_and(|session| match session.proof {
             Proof::Key => true,

@@ -144,7 +144,7 @@ impl Ticket {
             | Self::Question { session, .. }
             | Self::Resume { session, .. }
             | Self::Replay { session, .. }
-            | Self::Mail { session, .. } => session.shard,
+            | Self::Mail { session, .. } => session.shard(),
             Self::Silent(shard) => *shard,
         }
     }
@@ -212,7 +212,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.refused.insert(said.session);
             }
             self.send(
-                said.session.shard,
+                said.session.shard(),
                 ToShard::Busy {
                     room,
                     said: Box::new(said),

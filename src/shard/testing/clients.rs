@@ -6,7 +6,7 @@ use prost::Message as _;
 
 use super::{Client, FakeSocket, World};
 use crate::{
-    chat::{ListOrder, RoomName, SessionId, ShardId},
+    chat::{ConnectionSlot, Generation, ListOrder, RoomName, SessionId, ShardId},
     codec::{self, Handshake, NATIVE, native, number_of},
     proto::plaza::{self, client_message::Request as Ask},
     shard::connection::read::Reading,
@@ -50,11 +50,7 @@ impl World {
         let client = self.clients.len();
         // The place is there before the turn, so that what the turn wants finds it.
         self.clients.push(Client {
-            id: SessionId {
-                shard: ShardId(shard as u16),
-                slot: u32::MAX,
-                generation: 0,
-            },
+            id: SessionId::new(ShardId(shard as u16), ConnectionSlot::new(u32::MAX), Generation::FIRST),
             speaks,
             socket,
             parsed: 0,
@@ -141,7 +137,7 @@ impl World {
     /// Has the shard read what it is willing to read.
     pub(crate) fn feed(&mut self, client: usize) {
         let id = self.clients[client].id;
-        let shard = usize::from(id.shard.0);
+        let shard = usize::from(id.shard().0);
         loop {
             match self.engines[shard].reading(id) {
                 Reading::Paused => return,

@@ -117,7 +117,7 @@ impl World {
     }
 
     pub(crate) fn engine(&mut self, client: usize) -> &mut Engine<Rc<FakeSocket>, TestClock> {
-        let shard = usize::from(self.clients[client].id.shard.0);
+        let shard = usize::from(self.clients[client].id.shard().0);
         &mut self.engines[shard]
     }
 

@@ -124,7 +124,7 @@ impl World {
         }
         let id = self.clients[client].id;
         self.clients[client].waiting = false;
-        let again = self.turn(usize::from(id.shard.0), |engine| engine.writable(id));
+        let again = self.turn(usize::from(id.shard().0), |engine| engine.writable(id));
         assert!(
             !(again && self.clients[client].waiting),
             "two tasks wait for the same socket"
@@ -149,7 +149,7 @@ impl World {
     /// The peer is gone.
     pub(crate) fn hang_up(&mut self, client: usize) {
         let id = self.clients[client].id;
-        self.turn(usize::from(id.shard.0), |engine| engine.hung_up(id));
+        self.turn(usize::from(id.shard().0), |engine| engine.hung_up(id));
     }
 
     pub(crate) fn was_reset(&self, client: usize) -> bool {

@@ -9,6 +9,7 @@ use crate::{
     shard::{
         bus::message::ToShard,
         engine::{Clock as _, Engine, Want},
+        ids::RoomSlot,
     },
 };
 
@@ -155,11 +156,11 @@ impl World {
         for engine in &self.engines {
             for (place, room) in &engine.rooms {
                 let stays = room.members.len() > room.leaving.len();
-                let named = engine.room_places.get(&room.name) == Some(&(place as u32));
+                let named = engine.room_places.get(&room.name) == Some(&RoomSlot::new(place));
                 assert_eq!(named, stays, "the ring of {}", room.name);
             }
             for (name, place) in &engine.room_places {
-                assert_eq!(engine.rooms[*place as usize].name, *name);
+                assert_eq!(engine.rooms[place.index()].name, *name);
             }
         }
     }
@@ -170,13 +171,7 @@ impl World {
         let live: BTreeSet<SessionId> = self
             .engines
             .iter()
-            .flat_map(|engine| {
-                engine.connections.iter().map(|(slot, connection)| SessionId {
-                    shard: engine.me,
-                    slot: slot as u32,
-                    generation: connection.generation,
-                })
-            })
+            .flat_map(|engine| engine.connections.iter().map(|(id, _)| id))
             .collect();
         assert_eq!(self.directory.events.most(), 0, "bytes under way to nobody");
         assert_eq!(self.directory.directs.most(), 0, "direct messages under way to nobody");
@@ -190,20 +185,24 @@ impl World {
             for (place, room) in &engine.rooms {
                 assert!(!room.members.is_empty(), "an empty room stays");
                 for (at, member) in room.members.iter().enumerate() {
-                    let connection = &engine.connections[member.connection as usize];
+                    let id = engine
+                        .connections
+                        .id_at(member.connection)
+                        .expect("a member has a connection");
+                    let connection = engine.connections.get(id).expect("it stands in its slot");
                     let mine: Vec<_> = connection
                         .memberships
                         .iter()
-                        .filter(|membership| membership.room as usize == place)
+                        .filter(|membership| membership.room.index() == place)
                         .collect();
                     assert_eq!(mine.len(), 1);
-                    assert_eq!(mine[0].member as usize, at);
+                    assert_eq!(mine[0].member.index(), at);
                     if !connection.blocked() {
                         assert_eq!(member.cursor, room.ring.end(), "a member was forgotten by the flush");
                     }
                 }
             }
-            for (_, connection) in &engine.connections {
+            for (_, connection) in engine.connections.iter() {
                 assert_eq!(connection.underway, 0, "a request was never answered");
                 if !connection.blocked() {
                     assert!(connection.outgoing.is_none(), "something waits for nothing");

@@ -143,7 +143,7 @@ fn a_rename_whose_connection_is_gone_does_not_rename_who_came_into_its_place() {
     let renamed = renaming(&mut world);
     world.hang_up(ada);
     let tom = world.speaker(0, Speaks::Legacy("chatroom"), "tom");
-    assert_eq!(world.id(tom).slot, world.id(ada).slot, "it has ada's place");
+    assert_eq!(world.id(tom).slot(), world.id(ada).slot(), "it has ada's place");
     world.store_answers();
     world.told(tom);
     world.hand(renamed);
@@ -343,7 +343,7 @@ fn who_vanishes_while_its_join_waits_is_in_no_room_and_nobody_comes_in_its_place
         world.calm();
         let opened = open(&mut world);
         let tom = named(&mut world, shard, "tom");
-        assert_eq!(world.id(tom).slot, world.id(ada).slot, "it has ada's place");
+        assert_eq!(world.id(tom).slot(), world.id(ada).slot(), "it has ada's place");
         world.hand(if opens { opened } else { unanswered(&opened) });
         world.store_answers();
         let expected: &[&str] = if opens {

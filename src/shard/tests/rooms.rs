@@ -203,10 +203,10 @@ fn late_messages_never_reach_the_next_occupant_of_a_slot() {
     world.join(ada, &room);
     world.talk(ada, &room, "to nobody");
     world.direct(ada, "ada", "to myself");
-    let slot = world.id(ada).slot;
+    let slot = world.id(ada).slot();
     world.hang_up(ada);
     let bob = world.user(0, "bob");
-    assert_eq!(world.id(bob).slot, slot);
+    assert_eq!(world.id(bob).slot(), slot);
     world.calm();
     assert_eq!(world.heard(bob), ["welcome"]);
     assert_eq!(world.users(&room).1, 0);

@@ -192,10 +192,10 @@ impl Room {
         self.arrivals = self.arrivals.wrapping_add(1);
         let first = self.users.add(&member.user, self.arrivals);
         self.members.insert(session, member);
-        match self.shards.iter().position(|shard| *shard == session.shard) {
+        match self.shards.iter().position(|shard| *shard == session.shard()) {
             Some(at) => self.counts[at] += 1,
             None => {
-                self.shards = self.shards.iter().copied().chain([session.shard]).collect();
+                self.shards = self.shards.iter().copied().chain([session.shard()]).collect();
                 self.counts.push(1);
             }
         }
@@ -211,7 +211,7 @@ impl Room {
         }
         let last = self.users.remove(&member.user).is_some();
         self.version += u64::from(last);
-        if let Some(at) = self.shards.iter().position(|shard| *shard == session.shard) {
+        if let Some(at) = self.shards.iter().position(|shard| *shard == session.shard()) {
             self.counts[at] -= 1;
             if self.counts[at] == 0 {
                 self.counts.remove(at);
@@ -219,7 +219,7 @@ impl Room {
                     .shards
                     .iter()
                     .copied()
-                    .filter(|shard| *shard != session.shard)
+                    .filter(|shard| *shard != session.shard())
                     .collect();
             }
         }
