@@ -26,6 +26,7 @@ mod store;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod time;
 
 pub use settings::{MessageRate, Settings, SharedRate};
 

@@ -7,6 +7,8 @@
 
 pub(crate) mod drain;
 pub(crate) mod orders;
+pub(crate) mod replay;
+pub(crate) mod rooms;
 pub(crate) mod timers;
 pub(crate) mod wheel;
 
@@ -19,6 +21,7 @@ use std::{
 
 use slab::Slab;
 
+pub(crate) use crate::shard::time::{Clock, Moment};
 use crate::shard::{
     bus::Bus,
     bus::directory::Directory,
@@ -47,14 +50,6 @@ use crate::{
     codec::Profile,
     limits,
 };
-
-/// Where time comes from.
-pub(crate) trait Clock {
-    /// Microseconds since some moment before the start; never goes back.
-    fn micros(&self) -> u64;
-    /// Unix milliseconds; may jump.
-    fn unix_ms(&self) -> u64;
-}
 
 /// Who is told of talks, at their room's home: the talk log.
 pub(crate) trait Observer {
@@ -133,17 +128,6 @@ pub(crate) struct Engine<S, C> {
     pub(crate) observer: Rc<dyn Observer>,
 }
 
-/// The time of one turn.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Moment {
-    /// The shard's clock.
-    pub(crate) us: u64,
-    /// The same in milliseconds.
-    pub(crate) ms: u64,
-    /// Unix milliseconds.
-    pub(crate) unix_ms: u64,
-}
-
 /// A list of rooms that is being put together from all shards.
 #[derive(Debug)]
 pub(crate) struct Gathering {
@@ -170,7 +154,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         observer: Rc<dyn Observer>,
         seed: u64,
     ) -> Self {
-        let now = moment(&clock);
+        let now = Moment::of(&clock);
         Self {
             me,
             home: OwnedRooms::new(settings.home, seed).with_access(settings.access.clone()),
@@ -217,7 +201,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Begins a turn: what happens in it happens now.
     pub(crate) fn begin(&mut self) {
-        self.now = moment(&self.clock);
+        self.now = Moment::of(&self.clock);
         self.directs.begin_turn();
     }
 
@@ -351,14 +335,5 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether connections may be read again that waited for other shards.
     pub(crate) fn can_relieve(&self) -> bool {
         !self.congested.is_empty() && self.bus.has_relief()
-    }
-}
-
-fn moment(clock: &impl Clock) -> Moment {
-    let us = clock.micros();
-    Moment {
-        us,
-        ms: us / 1_000,
-        unix_ms: clock.unix_ms(),
     }
 }

@@ -3,6 +3,4 @@
 pub(crate) mod event;
 pub(crate) mod fanout;
 pub(crate) mod pacer;
-pub(crate) mod replay;
 pub(crate) mod ring;
-pub(crate) mod rooms;
