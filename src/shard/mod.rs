@@ -17,6 +17,7 @@ mod direct;
 mod engine;
 mod ids;
 mod owner;
+mod per_connection;
 mod room;
 mod runtime;
 mod settings;

@@ -3,9 +3,8 @@
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
-    connection::state::{Membership, Phase, Socket, Written},
+    connection::state::{Phase, Socket, Written},
     engine::{Clock, Engine, Want},
-    ids::RoomSlot,
 };
 use crate::{
     chat::{Departure, GoodbyeCode, Reply, RequestId, SessionId, UserName},
@@ -95,23 +94,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let memberships = std::mem::take(&mut connection.memberships);
-        let session = connection.session.take();
-        let Some(session) = session else { return };
+        let Some(session) = connection.session.take() else {
+            return;
+        };
         let waiting = session.deferred.as_ref().map_or(0, |deferred| deferred.count());
         // Nobody carries them out any more.
         connection.underway = connection.underway.saturating_sub(waiting as u32);
-        let mut rooms = session.joining;
-        for membership in memberships {
-            let Some(room) = self.rooms.get(membership.room.index()) else {
-                continue;
-            };
-            if !membership.leaving {
-                rooms.push(room.name.clone());
-            }
-            self.remove_member(membership);
-        }
-        for room in rooms {
+        for room in self.rooms.remove(id) {
             let home = self.home_of(&room);
             let leave = ToHome::Leave {
                 room,
@@ -203,7 +192,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 return false;
             }
         }
-        self.count_lags(id);
+        self.rooms.count_lags(id, &mut self.stats);
         if self.catch_up(id) {
             // The replies are out, whatever the rooms still have for it.
             self.mail_after_write(id);
@@ -215,46 +204,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.written(id);
         false
-    }
-
-    /// Takes a member out of its room; the room goes from this shard with its last member.
-    pub(crate) fn remove_member(&mut self, membership: Membership) {
-        let Some(room) = self.rooms.get_mut(membership.room.index()) else {
-            return;
-        };
-        let place = membership.member.index();
-        let before = room.members.len();
-        room.remove(place);
-        self.members -= before - room.members.len();
-        if let Some(moved) = room.members.get(place)
-            && let Some((_, connection)) = self.connections.occupant(moved.connection)
-            && let Some(other) = connection
-                .memberships
-                .iter_mut()
-                .find(|other| other.room == membership.room)
-        {
-            other.member = membership.member;
-        }
-        self.close_ring(membership.room);
-    }
-
-    /// Closes a ring in which nobody stays, whichever way the last one went. The owner counts nobody here any more and sends
-    /// this shard nothing of the room, so whoever joins later gets a new ring, one without a hole. Those who still read what
-    /// happened before they left keep the old one until they have read it.
-    pub(crate) fn close_ring(&mut self, place: RoomSlot) {
-        let Some(room) = self.rooms.get(place.index()) else {
-            return;
-        };
-        if room.has_members_that_stay() {
-            return;
-        }
-        if self.room_places.get(&room.name) == Some(&place) {
-            self.room_places.remove(&room.name);
-        }
-        if room.members.is_empty() {
-            let room = self.rooms.remove(place.index());
-            self.ring_bytes -= room.ring.bytes();
-        }
     }
 }
 

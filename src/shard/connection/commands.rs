@@ -6,6 +6,7 @@ use crate::shard::{
     bus::message::{Retry, ToHome, ToShard},
     connection::state::{Held, Phase, Session, Socket},
     engine::{Clock, Engine, Gathering},
+    room::rooms::JoinRefusal,
     store::names::Proof,
     store::queries::Question,
 };
@@ -166,7 +167,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             typed_ms: 0,
             paid_us: 0,
             exiting: None,
-            joining: Vec::new(),
             deferred: None,
             peer: None,
             proof,
@@ -174,8 +174,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             device: None,
             readings: 0,
             acknowledging: None,
-            welcomes: Vec::new(),
-            replays: Vec::new(),
             held: None,
         }));
         // Registered first, and its mail read then: what is said in between reaches it either way.
@@ -212,15 +210,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else {
             return;
         };
-        // By name: the log that a blocked leaver still reads has no place under its name any more.
-        let here = connection.memberships.iter().any(|membership| {
-            let log = self.rooms.get(membership.room.index());
-            log.is_some_and(|log| log.name == room)
-        });
-        if here || session.joining.contains(&room) {
-            let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"));
-            return self.refuse(id, request, refusal);
-        }
         let since = match since {
             Since::Now
                 if self.settings.legacy_history > 0
@@ -230,14 +219,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             since => since,
         };
-        let count = connection.memberships.len() + session.joining.len();
-        if count >= most {
-            let refusal = ErrorCode::TooManyRooms.because(format!(
-                "this session is in {count} rooms; at most {most} are allowed: leave one first"
-            ));
+        if let Err(refusal) = self.rooms.ask_to_join(id, &room, most) {
+            let refusal = match refusal {
+                JoinRefusal::AlreadyMember => {
+                    ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"))
+                }
+                JoinRefusal::TooMany(count) => ErrorCode::TooManyRooms.because(format!(
+                    "this session is in {count} rooms; at most {most} are allowed: leave one first"
+                )),
+            };
             return self.refuse(id, request, refusal);
         }
-        session.joining.push(room.clone());
         let profile = &self.profiles[usize::from(speaking.dialect)];
         let arrival = Box::new(Arrival {
             session: id,
@@ -261,25 +253,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn leave(&mut self, id: SessionId, request: RequestId, room: RoomName) {
-        let place = self.room_places.get(&room).copied();
-        let Some(connection) = self.connection(id) else { return };
-        let membership = place.and_then(|place| {
-            connection
-                .memberships
-                .iter_mut()
-                .find(|membership| membership.room == place && !membership.leaving)
-        });
-        let joining = connection
-            .session
-            .as_ref()
-            .is_some_and(|session| session.joining.contains(&room));
-        match membership {
-            Some(membership) => membership.leaving = true,
-            None if joining => {}
-            None => {
-                let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
-                return self.refuse(id, request, refusal);
-            }
+        if !self.rooms.ask_to_leave(id, &room) {
+            let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
+            return self.refuse(id, request, refusal);
         }
         let home = self.home_of(&room);
         self.ask(
@@ -409,7 +385,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             session.device = None;
             session.acknowledging = None;
         }
-        let rooms = self.rooms_of(id);
+        let rooms = self.rooms.rooms_of(id);
         if old != name {
             self.directory.exit(&old, id);
             if proof != Proof::Assigned {
@@ -443,17 +419,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if begins && self.reads_mail(id) {
             self.read_mail(id, Vec::new());
         }
-    }
-
-    /// The rooms that a session is in, or has asked to be in.
-    pub(crate) fn rooms_of(&self, id: SessionId) -> Vec<RoomName> {
-        let Some(connection) = self.connections.get(id) else {
-            return Vec::new();
-        };
-        let joining = connection.session.iter().flat_map(|session| session.joining.iter());
-        let memberships = connection.memberships.iter().filter(|membership| !membership.leaving);
-        let joined = memberships.filter_map(|membership| self.rooms.get(membership.room.index()));
-        joining.chain(joined.map(|room| &room.name)).cloned().collect()
     }
 
     pub(crate) fn typing(&mut self, id: SessionId, conversation: Conversation) {
@@ -514,18 +479,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         }
         session.exiting = Some(request);
-        let mut rooms = session.joining.clone();
-        for membership in connection
-            .memberships
-            .iter_mut()
-            .filter(|membership| !membership.leaving)
-        {
-            membership.leaving = true;
-            if let Some(room) = self.rooms.get(membership.room.index()) {
-                rooms.push(room.name.clone());
-            }
-        }
-        for room in rooms {
+        for room in self.rooms.ask_to_leave_all(id) {
             let home = self.home_of(&room);
             self.ask(
                 id,
@@ -548,8 +502,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = &connection.session else { return };
         if let Some(request) = session.exiting
             && connection.underway == 0
-            && connection.memberships.is_empty()
-            && session.joining.is_empty()
+            && self.rooms.count(id) == 0
         {
             self.goodbye(id, request, GoodbyeCode::Exit);
         }

@@ -8,7 +8,7 @@
 
 use std::collections::VecDeque;
 
-use crate::chat::{Command, Conversation, Request, RoomName, SessionId};
+use crate::chat::{Command, Conversation, Request, SessionId};
 use crate::shard::{
     connection::state::Socket,
     engine::{Clock, Engine},
@@ -76,9 +76,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn must_wait(&self, id: SessionId, command: &Command) -> bool {
         match command {
             Command::Join { room, .. } => {
-                self.is_joining(id, room) || self.is_leaving(id, Some(room)) || self.may_have_room_later(id)
+                self.rooms.is_joining(id, room) || self.rooms.is_leaving(id, Some(room)) || self.may_have_room_later(id)
             }
-            Command::Leave { room } => self.is_joining(id, room),
+            Command::Leave { room } => self.rooms.is_joining(id, room),
             // A question before it must not see what it marks as read.
             Command::Read { conversation, .. } => {
                 self.is_joining_in(id, conversation) || self.has_questions(id) || self.has_unanswered(id)
@@ -89,7 +89,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             // Marking something as read is a question to the store as well.
             Command::Unread => self.has_unanswered(id) || self.has_questions(id),
             // A room of the list may not be open before its join is done.
-            Command::Rooms { .. } => self.is_joining_any(id),
+            Command::Rooms { .. } => self.rooms.joins(id) > 0,
             // An answer is for the name that asked.
             Command::Rename { .. } => self.has_questions(id),
             // These follow what is under way to the owner of the room, or have nothing to do with it. An exit waits by itself.
@@ -123,41 +123,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn is_joining_in(&self, id: SessionId, conversation: &Conversation) -> bool {
         match conversation {
-            Conversation::Room(room) => self.is_joining(id, room),
+            Conversation::Room(room) => self.rooms.is_joining(id, room),
             Conversation::Peer(_) => false,
         }
     }
 
-    fn is_joining_any(&self, id: SessionId) -> bool {
-        let connection = self.connections.get(id);
-        let session = connection.and_then(|connection| connection.session.as_ref());
-        session.is_some_and(|session| !session.joining.is_empty())
-    }
-
-    fn is_joining(&self, id: SessionId, room: &RoomName) -> bool {
-        let connection = self.connections.get(id);
-        let session = connection.and_then(|connection| connection.session.as_ref());
-        session.is_some_and(|session| session.joining.contains(room))
-    }
-
-    /// Whether the session is on its way out of this room, or of any.
-    fn is_leaving(&self, id: SessionId, room: Option<&RoomName>) -> bool {
-        let Some(connection) = self.connections.get(id) else {
-            return false;
-        };
-        connection.memberships.iter().any(|membership| {
-            let log = self.rooms.get(membership.room.index());
-            membership.leaving && log.is_some_and(|log| room.is_none_or(|room| log.name == *room))
-        })
-    }
-
     /// Whether a session that is in too many rooms may be in fewer when all that is under way is done.
     fn may_have_room_later(&self, id: SessionId) -> bool {
-        let Some(connection) = self.connections.get(id) else {
-            return false;
-        };
-        let joining = connection.session.as_ref().map_or(0, |session| session.joining.len());
-        connection.memberships.len() + joining >= self.settings.rooms_per_session
-            && (joining > 0 || self.is_leaving(id, None))
+        self.rooms.count(id) >= self.settings.rooms_per_session
+            && (self.rooms.joins(id) > 0 || self.rooms.is_leaving(id, None))
     }
 }

@@ -262,34 +262,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Guesses the dialect of members for which half of this room's ring waits, with what is coming: the ring would drop what
     /// they have not had. Where the room is stored, they are given that from there.
-    pub(crate) fn guess_before_lapped(&mut self, place: RoomSlot, coming: usize) {
+    pub(crate) fn guess_before_lapped(&mut self, room: RoomSlot, coming: usize) {
         self.uncertain.forget_first();
         if self.uncertain.queue.is_empty() {
             return;
         }
-        let most = self.settings.ring_bytes;
-        let mut behind = Vec::new();
-        let Some(room) = self.rooms.get(place.index()) else {
-            return;
-        };
-        if room.history || room.ring.bytes() + coming <= most / 2 {
+        if !self.rooms.is_half_full(room, coming) {
             return;
         }
+        let mut behind = Vec::new();
         for id in &self.uncertain.queue {
-            let connection = self.connections.get(*id);
-            let mut memberships = connection.iter().flat_map(|connection| &connection.memberships);
-            let member = memberships
-                .find(|membership| membership.room == place)
-                .and_then(|membership| room.members.get(membership.member.index()));
-            match member {
-                Some(member) if self.uncertain.waits(*id) => {
-                    if room.ring.bytes_after(member.cursor) + coming <= most / 2 {
-                        break;
-                    }
-                    behind.push(*id);
+            // Where it is `None`, it has not joined yet.
+            let is_behind = self.rooms.is_half_behind(*id, room, coming);
+            if let Some(is_behind) = is_behind.filter(|_| self.uncertain.waits(*id)) {
+                if !is_behind {
+                    break;
                 }
-                // It waits no more, or has not joined yet.
-                Some(_) | None => {}
+                behind.push(*id);
             }
         }
         for id in behind {
@@ -420,7 +409,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             // Its rooms know: they would send the list once more.
             return;
         }
-        for room in self.rooms_of(id) {
+        for room in self.rooms.rooms_of(id) {
             let home = self.home_of(&room);
             let describe = ToHome::Describe {
                 room,

@@ -90,18 +90,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A codec may change how its member sees events.
     pub(crate) fn follow_encoding(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get(id) else {
-            return;
-        };
-        let Some(encoding) = connection.encoding() else { return };
-        for membership in &connection.memberships {
-            if let Some(member) = self
-                .rooms
-                .get_mut(membership.room.index())
-                .and_then(|room| room.members.get_mut(membership.member.index()))
-            {
-                member.encoding = encoding;
-            }
+        let encoding = self.connections.get(id).and_then(|connection| connection.encoding());
+        if let Some(encoding) = encoding {
+            self.rooms.follow_encoding(id, encoding);
         }
     }
 

@@ -1,4 +1,4 @@
-//! A connection as its shard sees it: reader, codec, session, memberships, and the little that waits to be written.
+//! A connection as its shard sees it: reader, codec, session, and the little that waits to be written.
 
 use std::{io, net::SocketAddr};
 
@@ -8,13 +8,11 @@ use crate::shard::{
     connection::deferring::Deferred,
     direct::device::{Device, Mail},
     direct::receipts::Acknowledging,
-    ids::{MemberSlot, RoomSlot},
     store::names::{Claiming, Proof},
 };
 use crate::{
-    chat::{ClientId, Generation, Joined, RequestId, RoomName, Seq, SessionTag, UserName, Utterance},
+    chat::{ClientId, Generation, RequestId, RoomName, SessionTag, UserName, Utterance},
     codec::{Codec, Encoding, Handshake},
-    history::LostInterval,
     wire::FrameReader,
 };
 
@@ -35,7 +33,6 @@ pub(crate) struct Connection<S> {
     pub(crate) reader: Option<FrameReader>,
     pub(crate) phase: Phase,
     pub(crate) session: Option<Box<Session>>,
-    pub(crate) memberships: Vec<Membership>,
     /// What waits to be written; `None` most of the time.
     pub(crate) outgoing: Option<Box<Outgoing>>,
     /// When it was taken up, milliseconds.
@@ -123,8 +120,6 @@ pub(crate) struct Session {
     pub(crate) paid_us: u64,
     /// The user has said exit: goodbye when the last room has let it go.
     pub(crate) exiting: Option<RequestId>,
-    /// Rooms asked for and not answered yet.
-    pub(crate) joining: Vec<RoomName>,
     /// Requests that wait for a join or leave before them.
     pub(crate) deferred: Option<Box<Deferred>>,
     /// The user whose going this session is told of.
@@ -135,46 +130,12 @@ pub(crate) struct Session {
     pub(crate) mail: Option<Box<Mail>>,
     /// What it has of its direct conversations; `None`: nothing was given yet.
     pub(crate) device: Option<Box<Device>>,
-    /// Numbers the readings of mail and the replays, so that answers of the store to what is over are known.
+    /// Numbers the readings of mail, so that answers of the store to what is over are known.
     pub(crate) readings: u32,
     /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.
     pub(crate) acknowledging: Option<Box<Acknowledging>>,
-    /// Joins that wait for the user's read position.
-    pub(crate) welcomes: Vec<Welcoming>,
-    /// Rooms whose members are given what they missed, one after the other.
-    pub(crate) replays: Vec<Replay>,
     /// Talks that a busy home gave back, in order, with the time of the first.
     pub(crate) held: Option<Box<Held>>,
-}
-
-/// A join that is answered when the store has said how far the user has read.
-#[derive(Debug)]
-pub(crate) struct Welcoming {
-    pub(crate) number: u32,
-    pub(crate) request: RequestId,
-    /// The answer without the read position.
-    pub(crate) joined: Box<Joined>,
-    /// What the member will never get.
-    pub(crate) lost: Vec<LostInterval>,
-}
-
-/// A member that is given what it missed.
-#[derive(Debug, Clone)]
-pub(crate) struct Replay {
-    pub(crate) number: u32,
-    pub(crate) room: RoomName,
-    /// What it is given begins after this.
-    pub(crate) from: Seq,
-    /// Given up to here.
-    pub(crate) after: Seq,
-    /// To be given up to here; what comes then is in the ring.
-    pub(crate) target: Seq,
-    /// Whether the store has what the ring has not.
-    pub(crate) history: bool,
-    /// The page that has been asked for begins after this.
-    pub(crate) asked: Option<Seq>,
-    /// Talks to ask for at a time: as many as may wait for the socket, going by those of the last page.
-    pub(crate) page: usize,
 }
 
 /// Talks to be tried again.
@@ -186,17 +147,6 @@ pub(crate) struct Held {
     pub(crate) talks: Vec<(RoomName, Box<Utterance>)>,
     /// Those said since the first came back: they stand behind all that come back.
     pub(crate) later: Vec<(RoomName, Box<Utterance>)>,
-}
-
-/// One room of a connection.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Membership {
-    /// The room's place in the shard's table.
-    pub(crate) room: RoomSlot,
-    /// The member's place in the room.
-    pub(crate) member: MemberSlot,
-    /// The room has been asked to let it go.
-    pub(crate) leaving: bool,
 }
 
 /// What waits to be written to one connection. Order on the wire: the rest of a torn frame, control frames, replies.
@@ -236,7 +186,6 @@ impl<S> Connection<S> {
             reader: Some(reader),
             phase,
             session: None,
-            memberships: Vec::new(),
             outgoing: None,
             opened_ms: now_ms,
             heard_ms: now_ms,

@@ -22,9 +22,9 @@ use crate::{
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// A session has come that may read the messages stored for its name.
     pub(crate) fn read_mail(&mut self, id: SessionId, brought: Vec<(UserName, Position)>) {
-        let number = self.next_reading(id);
         if let Some(session) = self.session(id) {
-            session.mail = Some(Box::new(Mail::arrived(number, brought)));
+            session.readings = session.readings.wrapping_add(1);
+            session.mail = Some(Box::new(Mail::arrived(session.readings, brought)));
         }
         self.mail_on(id);
     }

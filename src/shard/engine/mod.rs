@@ -12,12 +12,7 @@ pub(crate) mod rooms;
 pub(crate) mod timers;
 pub(crate) mod wheel;
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, HashMap, VecDeque},
-    rc::Rc,
-    sync::Arc,
-};
+use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
 use slab::Slab;
 
@@ -36,8 +31,7 @@ use crate::shard::{
     direct::fanout::DirectQueue,
     engine::drain::Service,
     engine::wheel::Wheel,
-    ids::RoomSlot,
-    room::ring::{Batch, RoomLog},
+    room::rooms::Rooms,
     runtime::thread::Standing,
     settings::Settings,
     stats::Stats,
@@ -77,11 +71,7 @@ pub(crate) struct Engine<S, C> {
     pub(crate) clock: C,
     pub(crate) now: Moment,
     pub(crate) connections: Connections<S>,
-    pub(crate) rooms: Slab<RoomLog>,
-    pub(crate) room_places: HashMap<RoomName, RoomSlot, foldhash::fast::RandomState>,
-    pub(crate) ring_bytes: usize,
-    /// The room whose ring is looked at next when rings are swept.
-    pub(crate) sweep: usize,
+    pub(crate) rooms: Rooms,
     pub(crate) home: OwnedRooms,
     pub(crate) pairs: crate::shard::owner::pairs::Pairs,
     /// Sessions whose talks a busy home gave back, until they come again.
@@ -102,16 +92,11 @@ pub(crate) struct Engine<S, C> {
     pub(crate) wheel: Wheel<SessionId>,
     /// When time was last looked at, milliseconds.
     pub(crate) ticked_ms: u64,
-    pub(crate) ready: VecDeque<RoomSlot>,
-    pub(crate) paced: BinaryHeap<Reverse<(u64, RoomSlot)>>,
     /// Connections that have something to be written at the end of the turn.
     pub(crate) dirty: Vec<SessionId>,
     /// Connections that are not read until others have taken what this shard keeps for them.
     pub(crate) congested: Vec<SessionId>,
     pub(crate) wants: Vec<Want>,
-    pub(crate) batches: Vec<Batch>,
-    /// Frames that hold the name of their receiver, while they are written; at most [`limits::BATCH_BYTES`] and one event.
-    pub(crate) scratch: bytes::BytesMut,
     pub(crate) effects: Vec<Effect>,
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
@@ -121,8 +106,6 @@ pub(crate) struct Engine<S, C> {
     pub(crate) store: Option<Store>,
     /// What the store said of the session whose join is being carried out.
     pub(crate) resumed: Option<Box<Resumed>>,
-    /// Members of all rooms here.
-    pub(crate) members: usize,
     /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
     pub(crate) holding_back: bool,
     pub(crate) observer: Rc<dyn Observer>,
@@ -155,6 +138,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         seed: u64,
     ) -> Self {
         let now = Moment::of(&clock);
+        let rooms = Rooms::new(&settings, directory.shards());
         Self {
             me,
             home: OwnedRooms::new(settings.home, seed).with_access(settings.access.clone()),
@@ -164,10 +148,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             clock,
             now,
             connections: Connections::new(me),
-            rooms: Slab::new(),
-            room_places: HashMap::default(),
-            ring_bytes: 0,
-            sweep: 0,
+            rooms,
             refused: Default::default(),
             uncertain: Uncertainties::default(),
             directory,
@@ -179,13 +160,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),
             ticked_ms: now.ms,
-            ready: VecDeque::new(),
-            paced: BinaryHeap::new(),
             dirty: Vec::new(),
             congested: Vec::new(),
             wants: Vec::new(),
-            batches: Vec::new(),
-            scratch: bytes::BytesMut::new(),
             effects: Vec::new(),
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),
@@ -193,7 +170,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             stats: Stats::default(),
             store: None,
             resumed: None,
-            members: 0,
             holding_back: false,
             observer,
         }
@@ -302,10 +278,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         Standing {
             sessions: self.directory.sessions_of(self.me),
             rooms: self.home.len(),
-            members: self.members,
+            members: self.rooms.members(),
             blocked: 0,
             underway_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
-            ring_bytes: self.ring_bytes,
+            ring_bytes: self.rooms.ring_bytes(),
             waiting_bytes: self.waiting_bytes,
             inbox: 0,
             overflow: 0,

@@ -245,16 +245,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 if user.is_some_and(|user| session.is_none_or(|session| session.name != *user)) {
                     return None;
                 }
-                let rooms = connection
-                    .memberships
-                    .iter()
-                    .filter_map(|membership| self.rooms.get(membership.room.index()));
                 Some(SessionEntry {
                     id,
                     user: session.map(|session| (session.name.clone(), session.tag)),
                     dialect: self.settings.dialects.get(usize::from(speaking.dialect))?.name(),
                     peer: speaking.peer,
-                    rooms: rooms.map(|room| room.name.clone()).collect(),
+                    rooms: self.rooms.heard_by(id).cloned().collect(),
                     connected: since(connection.opened_ms),
                     quiet: since(session.map_or(connection.opened_ms, |session| session.said_ms)),
                 })

@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use crate::shard::{
+    End,
     bus::message::{Resumed, Retry, ToHome, ToShard},
-    connection::state::{Held, Membership, Socket},
-    engine::{Clock, Engine},
-    ids::{MemberSlot, RoomSlot},
-    room::event::RoomEvent,
-    room::ring::{Leaving, Member, RoomLog},
+    connection::state::{Held, Phase, Socket},
+    engine::{Clock, Engine, Want},
+    ids::RoomSlot,
+    room::{
+        event::RoomEvent,
+        fanout::{CatchUp, Delivery, Lag, Trouble},
+        members::Hold,
+    },
 };
 use crate::{
     chat::{
         ErrorCode, GoodbyeCode, Happening, Joined, Position, Refusal, Reply, RequestId, RoomName, SessionId, Utterance,
         local,
     },
-    codec::BusyPolicy,
+    codec::{BusyPolicy, LagPolicy},
     history::LostInterval,
     limits,
 };
@@ -93,23 +97,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             };
             self.acknowledge(origin.session, origin.id, position, talk.at);
         }
-        let Some(&place) = self.room_places.get(&event.room) else {
+        let Some(room) = self.rooms.find(&event.room) else {
             return;
         };
-        self.guess_before_lapped(place, event.weight());
-        let Some(room) = self.rooms.get_mut(place.index()) else {
-            return;
-        };
-        let now = self.now.ms;
-        let cap = self.settings.ring_bytes;
-        if let Happening::Talk(talk) = &event.happening {
-            room.epoch = talk.epoch;
-        }
-        self.ring_bytes += room.ring.push(event, now);
-        self.ring_bytes -= room.ring.trim_to(cap);
-        self.keep_budget();
-        self.plan_flush(place, self.now.us);
-        self.flush_if_full(place);
+        self.guess_before_lapped(room, event.weight());
+        self.rooms.append(room, event, self.now);
+        self.flush_if_full(room);
     }
 
     fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
@@ -129,42 +122,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             );
         }
         self.answered(session);
-    }
-
-    /// Takes bytes from other rooms' rings, one after the other, while all together have too many.
-    pub(crate) fn keep_budget(&mut self) {
-        let budget = self.settings.ring_budget;
-        let mut looked_at = 0;
-        while self.ring_bytes > budget && looked_at < limits::RINGS_SWEPT {
-            let share = budget / self.rooms.len().max(1);
-            self.sweep = if self.sweep + 1 >= self.rooms.capacity() {
-                0
-            } else {
-                self.sweep + 1
-            };
-            if let Some(room) = self.rooms.get_mut(self.sweep) {
-                self.ring_bytes -= room.ring.trim_to(share);
-            }
-            looked_at += 1;
-        }
-    }
-
-    /// Forgets events that are too old for anybody to come back for.
-    pub(crate) fn sweep_rings(&mut self) {
-        let before = self.now.ms.saturating_sub(self.settings.ring_keep.as_millis() as u64);
-        for _ in 0..limits::RINGS_SWEPT.min(self.rooms.capacity()) {
-            self.sweep = if self.sweep + 1 >= self.rooms.capacity() {
-                0
-            } else {
-                self.sweep + 1
-            };
-            if let Some(room) = self.rooms.get_mut(self.sweep) {
-                self.ring_bytes -= room.ring.forget_before(before);
-                if room.members.len() <= limits::RING_REST_MEMBERS && room.is_at_rest() {
-                    self.ring_bytes -= room.ring.forget_told();
-                }
-            }
-        }
     }
 
     fn show_one(&mut self, id: SessionId, event: &Arc<RoomEvent>) {
@@ -190,71 +147,26 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         lost: Vec<LostInterval>,
         resumed: Option<Box<Resumed>>,
     ) {
-        let waits = self.waits_for_dialect(id);
-        let Some(connection) = self.connection(id) else { return };
-        let Some(session) = connection.session.as_mut() else {
-            return;
+        let hold = if self.waits_for_dialect(id) {
+            Hold::Held
+        } else {
+            Hold::Live
         };
-        session.joining.retain(|room| *room != joined.room);
-        let Some(encoding) = connection.encoding() else { return };
-        let place = match self.room_places.get(&joined.room) {
-            Some(place) => *place,
-            None => {
-                let log = RoomLog::new(joined.room.clone(), joined.head, joined.history);
-                let place = RoomSlot::new(self.rooms.insert(log));
-                self.room_places.insert(joined.room.clone(), place);
-                place
-            }
-        };
-        let (Some(room), Some(connection)) = (self.rooms.get_mut(place.index()), self.connections.get_mut(id)) else {
-            return;
-        };
-        let member = MemberSlot::new(room.members.len());
-        self.members += 1;
-        if room.members.len() < limits::MEMBERS_VECTOR {
-            // Most rooms stay small.
-            room.members.reserve_exact(1);
+        let encoding = self.connection(id).and_then(|connection| connection.encoding());
+        let is_admitted = encoding.is_some_and(|encoding| self.rooms.admit(id, encoding, hold, &joined));
+        if !is_admitted {
+            // The session that asked has departed, and its owner knows.
+            return self.answered(id);
         }
-        room.members.push(Member {
-            connection: id.slot(),
-            encoding,
-            held: waits,
-            cursor: room.ring.end(),
-            seq: joined.head.seq,
-        });
-        connection.memberships.push(Membership {
-            room: place,
-            member,
-            leaving: false,
-        });
         self.welcome_member(id, request, joined, lost, resumed);
         self.go_on_with_deferred(id);
     }
 
     /// The home could not take the session in.
     fn join_refused(&mut self, id: SessionId, request: RequestId, room: &RoomName, refusal: Refusal) {
-        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
-            session.joining.retain(|joining| joining != room);
-        }
+        self.rooms.refuse(id, room);
         self.refuse(id, request, refusal);
         self.answered(id);
-    }
-
-    /// This session as a member of a room.
-    pub(crate) fn member(&mut self, id: SessionId, room: &RoomName) -> Option<&mut Member> {
-        let place = self.room_places.get(room).copied()?;
-        let connection = self.connections.get(id)?;
-        let mut memberships = connection.memberships.iter();
-        let membership = memberships.find(|membership| membership.room == place)?;
-        let room = self.rooms.get_mut(place.index())?;
-        room.members.get_mut(membership.member.index())
-    }
-
-    /// Holds a member back from the live events of its room until it has been given what it missed.
-    pub(crate) fn hold(&mut self, id: SessionId, room: &RoomName) {
-        if let Some(member) = self.member(id, room) {
-            member.held = true;
-        }
     }
 
     /// The session is no member any more: it still gets what happened before.
@@ -262,72 +174,121 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // Whoever goes is not given what it missed any more, but what happened meanwhile.
         self.guess_dialect(id);
         self.end_replay(id, name);
-        let place = self.room_places.get(name).copied();
-        let Some(connection) = self.connection(id) else { return };
-        let membership = place.and_then(|place| {
-            connection
-                .memberships
-                .iter()
-                .find(|membership| membership.room == place)
-                .copied()
-        });
-        let Some(membership) = membership else {
-            self.answered(id);
-            return;
-        };
-        if let Some(room) = self.rooms.get_mut(membership.room.index()) {
-            room.leaving.push(Leaving {
-                connection: id.slot(),
-                until: room.ring.end(),
-                seq: room.ring.head_seq(),
-                id: request,
-            });
-        }
-        self.close_ring(membership.room);
-        if let Some(connection) = self.connection(id)
-            && let Some(membership) = connection
-                .memberships
-                .iter_mut()
-                .find(|other| other.room == membership.room)
-        {
-            membership.leaving = true;
+        if !self.rooms.dismiss(id, name, request) {
+            return self.answered(id);
         }
         if !self.connection(id).is_some_and(|connection| connection.blocked()) && self.catch_up(id) {
             self.wait_writable(id);
         }
     }
 
-    /// A member on its way out has read everything: it goes.
-    pub(crate) fn let_go(&mut self, id: SessionId, membership: Membership) {
-        let Some(room) = self.rooms.get(membership.room.index()) else {
-            return;
-        };
-        let name = room.name.clone();
-        let request = room
-            .leaving
-            .iter()
-            .find(|leaving| leaving.connection == id.slot())
-            .and_then(|leaving| leaving.id);
-        if let Some(connection) = self.connection(id) {
-            connection.memberships.retain(|other| other.room != membership.room);
-        }
-        self.remove_member(membership);
-        self.reply(id, request, &Reply::Left { room: name });
-        self.answered(id);
-    }
-
     /// The session leaves a room that it may not be in, as if it had asked; it may have left already.
     fn expelled(&mut self, id: SessionId, room: RoomName) {
-        let place = self.room_places.get(&room).copied();
-        let member = self.connection(id).is_some_and(|connection| {
-            connection
-                .memberships
-                .iter()
-                .any(|membership| Some(membership.room) == place && !membership.leaving)
-        });
-        if member {
+        if self.rooms.is_member(id, &room) {
             self.leave(id, None, room);
         }
+    }
+
+    /// When [`Engine::flush`] is to be called next, microseconds; 0: now.
+    pub(crate) fn flush_due(&self) -> Option<u64> {
+        if !self.directs.is_empty() || self.can_relieve() {
+            return Some(0);
+        }
+        self.rooms.flush_due()
+    }
+
+    /// Flushes rooms for a bounded number of writes. Whether there is more to do at once.
+    pub(crate) fn flush(&mut self) -> bool {
+        self.rooms.end_waits(self.now.us);
+        let most = self.settings.yield_writes;
+        let mut writes = 0;
+        while writes < most {
+            let Some(room) = self.rooms.next_ready() else {
+                return false;
+            };
+            writes += self.walk(room, most - writes).max(1);
+        }
+        self.rooms.has_ready()
+    }
+
+    /// Flushes a room before anything else happens in it if its ring is too full to wait.
+    fn flush_if_full(&mut self, room: RoomSlot) {
+        // A walk that had begun ends first and may leave some to the next; a third finds what the second disturbed.
+        for _ in 0..3 {
+            if !self.rooms.must_flush(room) {
+                return;
+            }
+            self.walk(room, usize::MAX);
+        }
+    }
+
+    fn walk(&mut self, room: RoomSlot, most: usize) -> usize {
+        let mut delivery = Delivery {
+            connections: &mut self.connections,
+            stats: &mut self.stats,
+            now_ms: self.now.ms,
+        };
+        let writes = self.rooms.walk(room, most, &self.clock, &mut delivery);
+        for trouble in self.rooms.take_troubles() {
+            match trouble {
+                Trouble::Full(id) => self.wait_writable(id),
+                Trouble::Dead(id) => self.cut(id, End::Reset),
+                Trouble::Lagged(id, room) => self.lagged(id, room),
+            }
+        }
+        writes
+    }
+
+    /// Sends a connection whose socket has room what its rooms have for it. Whether the socket is full again.
+    pub(crate) fn catch_up(&mut self, id: SessionId) -> bool {
+        let mut membership = 0;
+        loop {
+            let mut delivery = Delivery {
+                connections: &mut self.connections,
+                stats: &mut self.stats,
+                now_ms: self.now.ms,
+            };
+            match self.rooms.catch_up(id, &mut membership, &mut delivery) {
+                CatchUp::Done => return self.connections.get(id).is_some_and(|connection| connection.blocked()),
+                CatchUp::Full => return true,
+                CatchUp::Dead => {
+                    self.cut(id, End::Reset);
+                    return false;
+                }
+                CatchUp::Left { room, request } => {
+                    self.reply(id, request, &Reply::Left { room });
+                    self.answered(id);
+                }
+                CatchUp::Lagged(room) => self.lagged(id, room),
+            }
+        }
+    }
+
+    /// A slow consumer is told what it missed, or closed.
+    fn lagged(&mut self, id: SessionId, room: RoomSlot) {
+        let Some(policy) = self.lag_policy(id) else { return };
+        match self.rooms.pass_lag(id, room, policy) {
+            Lag::Nothing => {}
+            Lag::Gap(gap) => {
+                self.stats.gaps += 1;
+                self.reply(id, None, &gap);
+            }
+            Lag::TooSlow => self.goodbye(id, None, GoodbyeCode::Slow),
+        }
+    }
+
+    /// What becomes of a member of this connection's dialect that misses messages.
+    pub(crate) fn lag_policy(&self, id: SessionId) -> Option<LagPolicy> {
+        match &self.connections.get(id)?.phase {
+            Phase::Open(speaking) => Some(self.profiles[usize::from(speaking.dialect)].lag),
+            Phase::Detecting(_) | Phase::Closing { .. } => None,
+        }
+    }
+
+    /// Asks to be called when this connection's socket has room.
+    pub(crate) fn wait_writable(&mut self, id: SessionId) {
+        self.wants.push(Want::WaitWritable(id));
+        self.schedule(id);
     }
 
     /// The home gave a talk back.

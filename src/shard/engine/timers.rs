@@ -33,8 +33,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.retry_mail();
         self.displace_more();
-        self.sweep_rings();
-        self.keep_budget();
+        self.rooms.tick(self.now);
         let mut effects = std::mem::take(&mut self.effects);
         self.home.tick(self.now.unix_ms, &mut effects);
         self.carry_out(&mut effects);

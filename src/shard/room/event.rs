@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use fastwebsockets::OpCode;
 
 use crate::{
-    chat::{Happening, Origin, RoomName},
+    chat::{Happening, Origin, RoomName, Seq},
     codec::{Dialects, ENCODINGS, Encoding, Frames},
     wire::writer,
 };
@@ -123,6 +123,21 @@ impl RoomEvent {
                 },
             }
         })
+    }
+
+    /// The number of a message.
+    pub(crate) fn seq(&self) -> Option<Seq> {
+        match &self.happening {
+            Happening::Talk(talk) => Some(talk.seq),
+            Happening::Came { .. }
+            | Happening::Went { .. }
+            | Happening::Renamed { .. }
+            | Happening::Digest { .. }
+            | Happening::Roster { .. }
+            | Happening::Topic { .. }
+            | Happening::Typing { .. }
+            | Happening::System { .. } => None,
+        }
     }
 
     /// Roughly what it costs to keep: itself, its text, and the frames of the two encodings that are usual.

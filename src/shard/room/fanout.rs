@@ -1,122 +1,172 @@
-//! From a room's log to its members' sockets: one write of everything a member has not had yet.
+//! Fan-out: from a ring to the sockets of its members, with one write of everything that a member has not been sent.
+//!
+//! Members with the same cursor and encoding share one batch of bytes. A walk over the members allocates nothing for each of
+//! them, and looks up one connection for each that is behind.
+//!
+//! Nothing here closes a connection or sends it anything but events: what a full, dead or slow socket leads to is decided by
+//! the engine, which is given [`Trouble`] and [`CatchUp`].
 
-use std::cmp::Reverse;
-
-use bytes::{Bytes, BytesMut};
-
-use crate::shard::{
-    End,
-    connection::state::{Connection, Phase, Socket, Written},
-    engine::{Clock, Engine, Want},
-    ids::RoomSlot,
-    room::ring::{Batch, Content, Flush, Member, Ring, Walk},
-    stats::Stats,
+use super::{
+    delivery::Delivered,
+    members::Hold,
+    rooms::{Missed, Rooms},
+    schedule::{FlushState, Walk},
 };
 use crate::{
-    chat::{Conversation, GoodbyeCode, Reply, SessionId, local},
+    chat::{Reply, RequestId, RoomName, SessionId},
     codec::LagPolicy,
-    limits,
+    shard::{
+        connection::{
+            connections::Connections,
+            state::{Socket, Written},
+        },
+        ids::RoomSlot,
+        stats::Stats,
+        time::Clock,
+    },
 };
 
-/// What became of a member's delivery.
+/// What a delivery needs of the shard beside the rings.
+pub(crate) struct Delivery<'a, S> {
+    pub(crate) connections: &'a mut Connections<S>,
+    pub(crate) stats: &'a mut Stats,
+    pub(crate) now_ms: u64,
+}
+
+/// Why a member was not sent everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delivered {
-    /// It has everything.
-    All,
+pub(crate) enum Trouble {
+    /// Its socket is full.
+    Full(SessionId),
+    /// Its peer is gone.
+    Dead(SessionId),
+    /// It is a slow consumer: the ring has dropped events at its cursor.
+    Lagged(SessionId, RoomSlot),
+}
+
+/// How far a connection has caught up with its rooms.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CatchUp {
+    /// It has been sent everything.
+    Done,
     /// Its socket is full.
     Full,
     /// Its peer is gone.
     Dead,
-    /// Its cursor fell off the ring.
-    Lagged,
+    /// It has been sent all of a room that it left, and is in it no more. Others are to follow.
+    Left { room: RoomName, request: RequestId },
+    /// As [`Trouble::Lagged`]; others are to follow.
+    Lagged(RoomSlot),
 }
 
-impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Something is new in this room at `now`: plans its flush.
-    pub(crate) fn plan_flush(&mut self, place: RoomSlot, now: u64) {
-        let pacing = self.settings.pacing(self.directory.shards());
-        let Some(room) = self.rooms.get_mut(place.index()) else {
+/// What becomes of a slow consumer.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Lag {
+    /// It has no messages to miss.
+    Nothing,
+    /// It is told what it missed, and goes on behind that.
+    Gap(Reply),
+    /// Its dialect has no words for a gap: it is to be closed.
+    TooSlow,
+}
+
+impl Rooms {
+    /// Something is new in this room at `now_us`: plans its flush.
+    pub(super) fn plan_flush(&mut self, room: RoomSlot, now_us: u64) {
+        let Some(ring) = self.rings.get_mut(room.index()) else {
             return;
         };
-        if room.flush != Flush::Idle {
+        if ring.flush != FlushState::Idle {
             return;
         }
-        let due = room.pacer.due(&pacing, now);
-        if due <= now {
-            room.flush = Flush::Ready;
-            self.ready.push_back(place);
+        let due_us = ring.pacer.due(&self.limits.pacing, now_us);
+        if due_us <= now_us {
+            ring.flush = FlushState::Ready;
+            self.schedule.push_ready(room);
         } else {
-            room.flush = Flush::Paced(due);
-            self.paced.push(Reverse((due, place)));
+            ring.flush = FlushState::Paced(due_us);
+            self.schedule.push_paced(due_us, room);
         }
     }
 
-    /// When [`Engine::flush`] is to be called next, microseconds; 0: now.
+    /// When the next flush is due, microseconds; 0: now.
     pub(crate) fn flush_due(&self) -> Option<u64> {
-        if !self.ready.is_empty() || !self.directs.is_empty() || self.can_relieve() {
-            return Some(0);
-        }
-        self.paced.peek().map(|Reverse((due, _))| *due)
+        self.schedule.next_due()
     }
 
-    /// Flushes for a bounded number of writes. Whether there is more to do at once.
-    pub(crate) fn flush(&mut self) -> bool {
-        let began = self.now.us;
-        while let Some(Reverse((due, place))) = self.paced.peek().copied() {
-            if due > began {
-                break;
-            }
-            self.paced.pop();
-            if let Some(room) = self.rooms.get_mut(place.index())
-                && room.flush == Flush::Paced(due)
+    pub(crate) fn has_ready(&self) -> bool {
+        self.schedule.has_ready()
+    }
+
+    /// The next room to be walked at `now_us`.
+    pub(crate) fn next_ready(&mut self) -> Option<RoomSlot> {
+        self.schedule.pop_ready()
+    }
+
+    /// Rooms that waited until now are ready.
+    pub(crate) fn end_waits(&mut self, now_us: u64) {
+        while let Some((due_us, room)) = self.schedule.pop_due(now_us) {
+            if let Some(ring) = self.rings.get_mut(room.index())
+                && ring.flush == FlushState::Paced(due_us)
             {
-                room.flush = Flush::Ready;
-                self.ready.push_back(place);
+                ring.flush = FlushState::Ready;
+                self.schedule.push_ready(room);
             }
         }
-        let mut writes = 0;
-        while writes < self.settings.yield_writes {
-            let Some(place) = self.ready.pop_front() else {
-                return false;
-            };
-            writes += self.walk(place, self.settings.yield_writes - writes).max(1);
-        }
-        !self.ready.is_empty()
     }
 
-    /// Serves members of one room; how many writes it took.
-    fn walk(&mut self, place: RoomSlot, most: usize) -> usize {
-        let began = self.clock.micros();
-        let now_ms = self.now.ms;
-        let Some(room) = self.rooms.get_mut(place.index()) else {
+    /// Whether more of a room waits than its ring can hold beside what is kept for those who come back. If so, it is ready to be
+    /// walked at once: a member that reads must never find its events gone.
+    pub(crate) fn must_flush(&mut self, room: RoomSlot) -> bool {
+        let Some(ring) = self.rings.get_mut(room.index()) else {
+            return false;
+        };
+        if ring.ring.waiting_bytes() <= self.limits.bytes / 2 {
+            return false;
+        }
+        if let FlushState::Idle | FlushState::Paced(_) = ring.flush {
+            ring.flush = FlushState::Ready;
+        }
+        true
+    }
+
+    /// Serves members of one room with at most so many writes; how many it took. What went wrong is in
+    /// [`Rooms::take_troubles`].
+    pub(crate) fn walk<S: Socket>(
+        &mut self,
+        room: RoomSlot,
+        most: usize,
+        clock: &impl Clock,
+        delivery: &mut Delivery<'_, S>,
+    ) -> usize {
+        let began = clock.micros();
+        let Some(ring) = self.rings.get_mut(room.index()) else {
             return 0;
         };
-        let mut walk = match room.flush {
-            Flush::Walking(walk) => walk,
-            Flush::Ready => Walk {
+        let mut walk = match ring.flush {
+            FlushState::Walking(walk) => walk,
+            FlushState::Ready => Walk {
                 next: 0,
-                end: room.ring.end(),
-                events: std::mem::take(&mut room.ring.fresh),
+                end: ring.ring.end(),
+                events: std::mem::take(&mut ring.ring.fresh),
                 began_us: began,
                 cost_us: 0,
                 disturbed: false,
                 largest: 0,
             },
-            Flush::Idle | Flush::Paced(_) => return 0,
+            FlushState::Idle | FlushState::Paced(_) => return 0,
         };
-        let end = room.ring.end();
+        let end = ring.ring.end();
         let mut writes = 0;
-        let mut trouble: Vec<(SessionId, Delivered)> = Vec::new();
         self.batches.clear();
-        while let Some(member) = room.members.get_mut(walk.next) {
-            if writes >= most {
-                break;
-            }
+        while writes < most
+            && let Some(member) = ring.members.at_mut(walk.next)
+        {
             walk.next += 1;
-            if member.cursor == end || member.held {
+            if member.cursor == end || member.hold == Hold::Held {
                 continue;
             }
-            let Some((id, connection)) = self.connections.occupant(member.connection) else {
+            let Some((id, connection)) = delivery.connections.occupant(member.connection) else {
                 continue;
             };
             if connection.outgoing.is_some() {
@@ -124,316 +174,158 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     continue;
                 }
                 writes += 1;
-                match connection.drain(now_ms, &mut self.stats.bytes_out) {
+                match connection.drain(delivery.now_ms, &mut delivery.stats.bytes_out) {
                     Written::All => {}
                     Written::Full => {
-                        trouble.push((id, Delivered::Full));
+                        self.troubles.push(Trouble::Full(id));
                         continue;
                     }
                     Written::Dead => {
-                        trouble.push((id, Delivered::Dead));
+                        self.troubles.push(Trouble::Dead(id));
                         continue;
                     }
                 }
             }
             writes += 1;
-            let delivered = deliver(
-                &room.ring,
-                member,
-                connection,
-                &mut self.batches,
-                &mut self.scratch,
-                end,
-                now_ms,
-                &mut self.stats,
-            );
-            if delivered != Delivered::All {
-                trouble.push((id, delivered));
+            match self
+                .batches
+                .deliver(&ring.ring, member, connection, end, delivery.now_ms, delivery.stats)
+            {
+                Delivered::All => {}
+                Delivered::Full => self.troubles.push(Trouble::Full(id)),
+                Delivered::Dead => self.troubles.push(Trouble::Dead(id)),
+                Delivered::Lagged => self.troubles.push(Trouble::Lagged(id, room)),
             }
         }
-        walk.largest = self
-            .batches
-            .iter()
-            .map(Batch::bytes)
-            .max()
-            .unwrap_or(0)
-            .max(walk.largest);
+        walk.largest = walk.largest.max(self.batches.largest());
         self.batches.clear();
-        let finished = walk.next >= room.members.len();
-        let ended = self.clock.micros();
+        let ended = clock.micros();
         walk.cost_us += ended.saturating_sub(began);
-        if finished {
-            // A second walk for those who were passed over says nothing about the cost of a flush.
-            if walk.events > 0 {
-                let flushed = walk.began_us..ended;
-                room.pacer.flushed(flushed, walk.cost_us, walk.events);
-            }
-            self.stats.flushes.push((walk.cost_us, walk.largest));
-            room.flush = Flush::Idle;
-            if !walk.disturbed {
-                room.ring.offered(walk.end);
-                self.ring_bytes -= room.ring.trim_to(self.settings.ring_bytes);
-            }
-            if walk.disturbed {
-                room.flush = Flush::Ready;
-                self.ready.push_back(place);
-            } else if end > walk.end {
-                self.plan_flush(place, ended);
-            }
-        } else {
-            room.flush = Flush::Walking(walk);
-            self.ready.push_back(place);
+        if walk.next < ring.members.len() {
+            ring.flush = FlushState::Walking(walk);
+            self.schedule.push_ready(room);
+            return writes;
         }
-        for (id, delivered) in trouble {
-            self.after_trouble(id, place, delivered);
+        // A second walk for those who were passed over says nothing about the cost of a flush.
+        if walk.events > 0 {
+            ring.pacer.flushed(walk.began_us..ended, walk.cost_us, walk.events);
+        }
+        delivery.stats.flushes.push((walk.cost_us, walk.largest));
+        if walk.disturbed {
+            ring.flush = FlushState::Ready;
+            self.schedule.push_ready(room);
+            return writes;
+        }
+        ring.flush = FlushState::Idle;
+        ring.ring.offered(walk.end);
+        self.ring_bytes -= ring.ring.trim_to(self.limits.bytes);
+        if end > walk.end {
+            self.plan_flush(room, ended);
         }
         writes
     }
 
-    /// Flushes a room before anything else happens in it if more waits than its ring can hold beside what is kept for those
-    /// who come back: a member that reads must never find its events gone.
-    pub(crate) fn flush_if_full(&mut self, place: RoomSlot) {
-        let most = self.settings.ring_bytes / 2;
-        // A walk that had begun ends first and may leave some to the next; a third finds what the second disturbed.
-        for _ in 0..3 {
-            let Some(room) = self.rooms.get_mut(place.index()) else {
-                return;
-            };
-            if room.ring.waiting_bytes() <= most {
-                return;
-            }
-            if let Flush::Idle | Flush::Paced(_) = room.flush {
-                room.flush = Flush::Ready;
-            }
-            self.walk(place, usize::MAX);
-        }
+    /// What went wrong in the walks since the last call.
+    pub(crate) fn take_troubles(&mut self) -> Vec<Trouble> {
+        std::mem::take(&mut self.troubles)
     }
 
-    fn after_trouble(&mut self, id: SessionId, place: RoomSlot, delivered: Delivered) {
-        match delivered {
-            Delivered::All => {}
-            Delivered::Full => self.wait_writable(id),
-            Delivered::Dead => self.cut(id, End::Reset),
-            Delivered::Lagged => self.lagged(id, place),
-        }
-    }
-
-    /// Gives a connection whose socket has room what its rooms have for it. Whether the socket is full again.
-    pub(crate) fn catch_up(&mut self, id: SessionId) -> bool {
-        let now_ms = self.now.ms;
-        let mut index = 0;
+    /// Sends a connection whose socket has room what its rooms have for it, beginning with its membership `from`, which is
+    /// counted on. To be called again until it says [`CatchUp::Done`], [`CatchUp::Full`] or [`CatchUp::Dead`].
+    pub(crate) fn catch_up<S: Socket>(
+        &mut self,
+        id: SessionId,
+        from: &mut usize,
+        delivery: &mut Delivery<'_, S>,
+    ) -> CatchUp {
+        let Some(connection) = delivery.connections.get_mut(id) else {
+            return CatchUp::Done;
+        };
         loop {
-            let Some(connection) = self.connections.get_mut(id) else {
-                return false;
+            let Some(attendance) = self.attendance.get_mut(id) else {
+                return CatchUp::Done;
             };
-            let Some(membership) = connection.memberships.get(index).copied() else {
-                return connection.blocked();
+            let Some(membership) = attendance.rooms.get(*from).copied() else {
+                return CatchUp::Done;
             };
-            let Some(room) = self.rooms.get_mut(membership.room.index()) else {
-                return false;
+            let Some(ring) = self.rings.get_mut(membership.room.index()) else {
+                return CatchUp::Done;
             };
-            let leaving = room
-                .leaving
-                .iter()
-                .find(|leaving| leaving.connection == id.slot())
-                .copied();
-            let end = leaving.map_or(room.ring.end(), |leaving| leaving.until);
-            let Some(member) = room.members.get_mut(membership.member.index()) else {
-                return false;
+            let leaving = ring.members.leaving(id.slot());
+            let end = leaving.map_or(ring.ring.end(), |leaving| leaving.until);
+            let Some(member) = ring.members.get_mut(membership.member) else {
+                return CatchUp::Done;
             };
-            let delivered = if member.held && leaving.is_none() || member.cursor >= end {
-                Delivered::All
-            } else {
-                // What was said to this session before stands before what its rooms have for it.
-                let waiting = match connection.drain(now_ms, &mut self.stats.bytes_out) {
-                    Written::All => None,
-                    Written::Full => Some(Delivered::Full),
-                    Written::Dead => Some(Delivered::Dead),
-                };
-                waiting.unwrap_or_else(|| {
-                    self.batches.clear();
-                    deliver(
-                        &room.ring,
-                        member,
-                        connection,
-                        &mut self.batches,
-                        &mut self.scratch,
-                        end,
-                        now_ms,
-                        &mut self.stats,
-                    )
-                })
-            };
-            match delivered {
-                Delivered::All if leaving.is_some() => self.let_go(id, membership),
-                Delivered::All => index += 1,
-                Delivered::Full => return true,
-                Delivered::Dead => {
-                    self.cut(id, End::Reset);
-                    return false;
+            if member.cursor < end && (member.hold == Hold::Live || leaving.is_some()) {
+                // Replies that were sent before stand before what the rooms have.
+                match connection.drain(delivery.now_ms, &mut delivery.stats.bytes_out) {
+                    Written::All => {}
+                    Written::Full => return CatchUp::Full,
+                    Written::Dead => return CatchUp::Dead,
                 }
-                Delivered::Lagged => self.lagged(id, membership.room),
+                self.batches.clear();
+                match self
+                    .batches
+                    .deliver(&ring.ring, member, connection, end, delivery.now_ms, delivery.stats)
+                {
+                    Delivered::All => {}
+                    Delivered::Full => return CatchUp::Full,
+                    Delivered::Dead => return CatchUp::Dead,
+                    Delivered::Lagged => return CatchUp::Lagged(membership.room),
+                }
             }
+            if leaving.is_some() {
+                let room = ring.name.clone();
+                attendance.rooms.remove(*from);
+                let request = self.remove_member(membership);
+                return CatchUp::Left { room, request };
+            }
+            *from += 1;
         }
     }
 
     /// Counts how far behind a slow consumer is in its rooms, now that its socket has room again.
-    pub(crate) fn count_lags(&mut self, id: SessionId) {
-        let Some(connection) = self.connections.get(id) else {
-            return;
-        };
-        for membership in &connection.memberships {
-            let Some(room) = self.rooms.get(membership.room.index()) else {
+    pub(crate) fn count_lags(&self, id: SessionId, stats: &mut Stats) {
+        for membership in self.memberships(id) {
+            let Some(ring) = self.rings.get(membership.room.index()) else {
                 continue;
             };
-            let member = room.members.get(membership.member.index());
-            let behind = member
-                .filter(|member| !member.held)
-                .map_or(0, |member| room.ring.end().saturating_sub(member.cursor));
+            let live = ring
+                .members
+                .get(membership.member)
+                .filter(|member| member.hold == Hold::Live);
+            let behind = live.map_or(0, |member| ring.ring.end().saturating_sub(member.cursor));
             if behind > 0 {
-                self.stats.lags.push(behind);
+                stats.lags.push(behind);
             }
         }
     }
 
-    /// A member's cursor fell off the ring: it is told what it missed, or sent away.
-    fn lagged(&mut self, id: SessionId, place: RoomSlot) {
-        let Some(connection) = self.connections.get(id) else {
-            return;
+    /// The ring has dropped events at the cursor of this member: moves the cursor behind them.
+    pub(crate) fn pass_lag(&mut self, id: SessionId, room: RoomSlot, policy: LagPolicy) -> Lag {
+        let Some(membership) = self.membership_at(id, room) else {
+            return Lag::Nothing;
         };
-        let Phase::Open(speaking) = &connection.phase else {
-            return;
+        let Some(ring) = self.rings.get_mut(room.index()) else {
+            return Lag::Nothing;
         };
-        let policy = self.profiles[usize::from(speaking.dialect)].lag;
-        let Some(membership) = connection
-            .memberships
-            .iter()
-            .find(|membership| membership.room == place)
-        else {
-            return;
+        let leaving = ring.members.leaving(id.slot());
+        let (end, to) = match leaving {
+            Some(leaving) => (leaving.until, leaving.seq),
+            // A member without words for a gap that leaves anyway goes in its own way.
+            None if policy == LagPolicy::Disconnect => return Lag::TooSlow,
+            None => (ring.ring.end(), ring.ring.head_seq()),
         };
-        let Some(room) = self.rooms.get_mut(place.index()) else {
-            return;
+        let Some(member) = ring.members.get_mut(membership.member) else {
+            return Lag::Nothing;
         };
-        let Some(member) = room.members.get_mut(membership.member.index()) else {
-            return;
-        };
-        let leaving = room.leaving.iter().find(|leaving| leaving.connection == id.slot());
-        match policy {
-            LagPolicy::Disconnect if leaving.is_none() => self.goodbye(id, None, GoodbyeCode::Slow),
-            // A member without words for a gap that is on its way out anyway goes in its own way.
-            LagPolicy::Gap | LagPolicy::Disconnect => {
-                let (end, to) = leaving.map_or_else(
-                    || (room.ring.end(), room.ring.head_seq()),
-                    |leaving| (leaving.until, leaving.seq),
-                );
-                let from = member.seq + 1;
-                member.cursor = end;
-                member.seq = to;
-                if from <= to {
-                    let conversation = Conversation::Room(room.name.clone());
-                    let gap = Reply::Gap {
-                        conversation,
-                        epoch: room.epoch,
-                        from,
-                        to,
-                        lost: !room.history,
-                    };
-                    self.stats.gaps += 1;
-                    self.reply(id, None, &gap);
-                }
-            }
-        }
-    }
-
-    /// Asks to be called when this connection's socket has room. Kept beside the flush since it is the flush that asks.
-    pub(crate) fn wait_writable(&mut self, id: SessionId) {
-        self.wants.push(Want::WaitWritable(id));
-        self.schedule(id);
-    }
-}
-
-/// Writes to one member what it has not had yet, up to `end`. Frames that hold its name are made in `scratch`.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is another part of the shard, borrowed beside the others"
-)]
-fn deliver<S: Socket>(
-    ring: &Ring,
-    member: &mut Member,
-    connection: &mut Connection<S>,
-    batches: &mut Vec<Batch>,
-    scratch: &mut BytesMut,
-    end: u64,
-    now_ms: u64,
-    stats: &mut Stats,
-) -> Delivered {
-    while member.cursor < end {
-        if member.cursor < ring.base() {
-            return Delivered::Lagged;
-        }
-        let batch = batch_for(batches, ring, member, end);
-        let session = connection.session.as_ref();
-        let receiver = session.map_or("", |session| local(session.name.as_str()));
-        let bytes: &[u8] = match &batch.content {
-            Content::Shared(bytes) => bytes,
-            Content::Addressed { .. } => {
-                ring.assemble(batch, receiver, scratch);
-                scratch
-            }
-        };
-        let written = if bytes.is_empty() {
-            Ok(0)
+        let after = member.seq;
+        member.cursor = end;
+        member.seq = to;
+        if after < to {
+            Lag::Gap(ring.gap(after, to, Missed::Stored))
         } else {
-            connection.socket.try_write(bytes)
-        };
-        match written {
-            Ok(written) if written == bytes.len() => {
-                stats.bytes_out += written as u64;
-                stats.deliveries += batch.upto - member.cursor;
-                member.cursor = batch.upto;
-                member.seq = batch.seq;
-            }
-            Ok(written) => {
-                stats.bytes_out += written as u64;
-                let (cursor, torn) = match &batch.content {
-                    Content::Shared(_) => ring.tear(member.encoding, member.cursor, written),
-                    Content::Addressed { .. } => {
-                        let (cursor, left) = ring.tear_for(member.encoding, receiver, member.cursor, written);
-                        let torn = bytes.get(written..written + left).unwrap_or_default();
-                        (cursor, Bytes::copy_from_slice(torn))
-                    }
-                };
-                stats.deliveries += cursor - member.cursor;
-                member.cursor = cursor;
-                member.seq = ring.seq_before(cursor);
-                connection.outgoing().tear(torn, now_ms);
-                return Delivered::Full;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                connection.outgoing().tear(Bytes::new(), now_ms);
-                return Delivered::Full;
-            }
-            Err(_) => return Delivered::Dead,
+            Lag::Nothing
         }
     }
-    Delivered::All
-}
-
-/// The batch for a member: one that another member at the same cursor was given, or a new one.
-fn batch_for<'a>(batches: &'a mut Vec<Batch>, ring: &Ring, member: &Member, end: u64) -> &'a Batch {
-    let known = batches
-        .iter()
-        .position(|batch| batch.encoding == member.encoding && batch.from == member.cursor);
-    let place = match known {
-        Some(place) => place,
-        None => {
-            if batches.len() >= limits::BATCHES_PER_FLUSH {
-                batches.pop();
-            }
-            batches.push(ring.batch(member.encoding, member.cursor, end));
-            batches.len() - 1
-        }
-    };
-    &batches[place]
 }

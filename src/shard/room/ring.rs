@@ -1,90 +1,15 @@
-//! One shard's copy of a room: a ring of recent events, and a cursor for each member.
+//! The ring: one shard's recent events of one room. Members read it by cursors ([`super::members`]).
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::shard::{
-    room::event::{Encoded, RoomEvent},
-    room::pacer::Pacer,
-};
+use crate::shard::room::event::{Encoded, RoomEvent};
 use crate::{
-    chat::{ConnectionSlot, Happening, Position, RequestId, RoomName, Seq},
+    chat::{Happening, Seq},
     codec::Encoding,
     limits::BATCH_BYTES,
 };
-
-/// A room on one shard.
-#[derive(Debug)]
-pub(crate) struct RoomLog {
-    pub(crate) name: RoomName,
-    pub(crate) epoch: u64,
-    /// Whether what a member missed can be fetched.
-    pub(crate) history: bool,
-    pub(crate) ring: Ring,
-    pub(crate) members: Vec<Member>,
-    /// Members on their way out that have not read everything yet.
-    pub(crate) leaving: Vec<Leaving>,
-    pub(crate) pacer: Pacer,
-    pub(crate) flush: Flush,
-}
-
-/// A member is a cursor. What it has not read yet is not copied anywhere.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Member {
-    /// The slot of its connection.
-    pub(crate) connection: ConnectionSlot,
-    pub(crate) encoding: Encoding,
-    /// Nothing is written while it is replayed what came before.
-    pub(crate) held: bool,
-    /// The index of the next event for it.
-    pub(crate) cursor: u64,
-    /// The last talk it has been given.
-    pub(crate) seq: Seq,
-}
-
-/// A member that is to go when it has read what happened before it left.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Leaving {
-    pub(crate) connection: ConnectionSlot,
-    /// The first event that it does not see.
-    pub(crate) until: u64,
-    /// The last talk before that.
-    pub(crate) seq: Seq,
-    pub(crate) id: RequestId,
-}
-
-/// Where the flush of a room stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Flush {
-    /// Nothing to do.
-    Idle,
-    /// Waits for its time, microseconds.
-    Paced(u64),
-    /// In the queue of rooms to be flushed.
-    Ready,
-    /// Some members have been served.
-    Walking(Walk),
-}
-
-/// A flush that has begun.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Walk {
-    /// The next member.
-    pub(crate) next: usize,
-    /// Where the ring ended when the walk began.
-    pub(crate) end: u64,
-    /// How many events it is for.
-    pub(crate) events: usize,
-    /// The largest batch so far, bytes.
-    pub(crate) largest: usize,
-    /// When it began, microseconds of the shard's clock.
-    pub(crate) began_us: u64,
-    /// What it cost so far, microseconds: less than the time since, if others had their turns meanwhile.
-    pub(crate) cost_us: u64,
-    /// Members were removed behind the walk's back, so some may have been passed over.
-    pub(crate) disturbed: bool,
-}
 
 /// Recent events. Indexes count from the first event of the ring's life and are never used again.
 #[derive(Debug, Default)]
@@ -145,52 +70,15 @@ impl Batch {
     }
 }
 
-impl RoomLog {
-    pub(crate) fn new(name: RoomName, head: Position, history: bool) -> Self {
-        Self {
-            name,
-            epoch: head.epoch,
-            history,
-            ring: Ring {
-                base_seq: head.seq,
-                ..Ring::default()
-            },
-            members: Vec::new(),
-            leaving: Vec::new(),
-            pacer: Pacer::new(),
-            flush: Flush::Idle,
-        }
-    }
-}
-
-impl RoomLog {
-    /// Whether some member stays. While one does, the room's owner counts this shard and sends it every event.
-    pub(crate) fn has_members_that_stay(&self) -> bool {
-        self.leaving.len() < self.members.len()
-    }
-
-    /// Takes the member in this place out; the last one takes the place.
-    pub(crate) fn remove(&mut self, place: usize) {
-        if place >= self.members.len() {
-            return;
-        }
-        let gone = self.members.swap_remove(place);
-        self.leaving.retain(|leaving| leaving.connection != gone.connection);
-        if let Flush::Walking(walk) = &mut self.flush {
-            walk.disturbed = true;
-        }
-    }
-
-    /// Whether every member has been given all there is.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        let end = self.ring.end();
-        self.flush == Flush::Idle
-            && self.leaving.is_empty()
-            && self.members.iter().all(|member| member.cursor == end && !member.held)
-    }
-}
-
 impl Ring {
+    /// An empty ring for what comes after this message.
+    pub(crate) fn after(seq: Seq) -> Self {
+        Self {
+            base_seq: seq,
+            ..Self::default()
+        }
+    }
+
     /// The index that the next event will have.
     pub(crate) fn end(&self) -> u64 {
         self.base + self.events.len() as u64
@@ -221,17 +109,7 @@ impl Ring {
 
     /// Appends an event; how many bytes it added.
     pub(crate) fn push(&mut self, event: Arc<RoomEvent>, at_ms: u64) -> usize {
-        let seq = match &event.happening {
-            Happening::Talk(talk) => talk.seq,
-            Happening::Came { .. }
-            | Happening::Went { .. }
-            | Happening::Renamed { .. }
-            | Happening::Digest { .. }
-            | Happening::Roster { .. }
-            | Happening::Topic { .. }
-            | Happening::Typing { .. }
-            | Happening::System { .. } => self.head_seq(),
-        };
+        let seq = event.seq().unwrap_or_else(|| self.head_seq());
         let weight = event.weight();
         self.bytes += weight;
         self.waiting_bytes += weight;

@@ -114,14 +114,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 if !self.keeps(room) {
                     return Err(ErrorCode::NoHistory.because(format!("the talks of the room {room} are not kept")));
                 }
-                let place = self.room_places.get(room).copied();
-                let member = self.connection(id).is_some_and(|connection| {
-                    connection
-                        .memberships
-                        .iter()
-                        .any(|membership| Some(membership.room) == place && !membership.leaving)
-                });
-                if !member {
+                if !self.rooms.is_member(id, room) {
                     let text = format!("this session is not in the room {room}; join it first");
                     return Err(ErrorCode::NotMember.because(text));
                 }

@@ -9,7 +9,6 @@ use crate::{
     shard::{
         bus::message::ToShard,
         engine::{Clock as _, Engine, Want},
-        ids::RoomSlot,
     },
 };
 
@@ -154,14 +153,7 @@ impl World {
     /// here, since only then is the shard told what happens there.
     pub(crate) fn check_rings(&self) {
         for engine in &self.engines {
-            for (place, room) in &engine.rooms {
-                let stays = room.members.len() > room.leaving.len();
-                let named = engine.room_places.get(&room.name) == Some(&RoomSlot::new(place));
-                assert_eq!(named, stays, "the ring of {}", room.name);
-            }
-            for (name, place) in &engine.room_places {
-                assert_eq!(engine.rooms[place.index()].name, *name);
-            }
+            engine.rooms.check();
         }
     }
 
@@ -180,28 +172,10 @@ impl World {
             assert!(engine.directs.is_empty());
             assert!(engine.gatherings.is_empty());
             assert!(engine.refused.iter().all(|session| live.contains(session)));
-            let ring_bytes: usize = engine.rooms.iter().map(|(_, room)| room.ring.bytes()).sum();
-            assert_eq!(engine.ring_bytes, ring_bytes, "the bytes of all rings");
-            for (place, room) in &engine.rooms {
-                assert!(!room.members.is_empty(), "an empty room stays");
-                for (at, member) in room.members.iter().enumerate() {
-                    let id = engine
-                        .connections
-                        .id_at(member.connection)
-                        .expect("a member has a connection");
-                    let connection = engine.connections.get(id).expect("it stands in its slot");
-                    let mine: Vec<_> = connection
-                        .memberships
-                        .iter()
-                        .filter(|membership| membership.room.index() == place)
-                        .collect();
-                    assert_eq!(mine.len(), 1);
-                    assert_eq!(mine[0].member.index(), at);
-                    if !connection.blocked() {
-                        assert_eq!(member.cursor, room.ring.end(), "a member was forgotten by the flush");
-                    }
-                }
-            }
+            engine.rooms.check_rest(|slot| {
+                let id = engine.connections.id_at(slot).unwrap();
+                engine.connections.get(id).unwrap().blocked()
+            });
             for (_, connection) in engine.connections.iter() {
                 assert_eq!(connection.underway, 0, "a request was never answered");
                 if !connection.blocked() {

@@ -424,12 +424,12 @@ impl Run {
         let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut online: BTreeMap<String, usize> = BTreeMap::new();
         for engine in &self.world.engines {
-            for (_, connection) in engine.connections.iter() {
+            for (id, connection) in engine.connections.iter() {
                 let Some(session) = &connection.session else { continue };
                 *online.entry(session.name.as_str().to_owned()).or_default() += 1;
-                for membership in &connection.memberships {
-                    let room = engine.rooms[membership.room.index()].name.as_str().to_owned();
-                    users.entry(room).or_default().insert(session.name.as_str().to_owned());
+                for room in engine.rooms.heard_by(id) {
+                    let users = users.entry(room.as_str().to_owned()).or_default();
+                    users.insert(session.name.as_str().to_owned());
                 }
             }
         }

@@ -5,8 +5,8 @@ use crate::{
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         bus::message::ToShard,
-        connection::state::{Connection, Membership, Outgoing, Session},
-        room::ring::{Member, RoomLog},
+        connection::state::{Connection, Outgoing, Session},
+        room::{attendance::Membership, members::Member, rooms::RoomRing},
         runtime::transport::Transport,
         testing::{OPEN, Speaks, Told, World},
     },
@@ -416,15 +416,15 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
 fn room_at_rest_keeps_what_was_said_and_not_who_came() {
     let mut world = World::new(1);
     let [ada, bob, _] = world.members("tea", ["ada", "bob", "eve"]);
-    assert!(world.engine(ada).ring_bytes > 0);
+    assert!(world.engine(ada).rooms.ring_bytes() > 0);
     world.pass_ms(2_000);
-    assert_eq!(world.engine(ada).ring_bytes, 0);
+    assert_eq!(world.engine(ada).rooms.ring_bytes(), 0);
     world.talk(ada, "tea", "kept");
     world.calm();
     world.leave(bob, "tea");
     world.calm();
     world.pass_ms(2_000);
-    assert!(world.engine(ada).ring_bytes > 0);
+    assert!(world.engine(ada).rooms.ring_bytes() > 0);
     world.check_rest();
 }
 
@@ -437,7 +437,7 @@ fn an_idle_member_costs_little() {
         ("member", size_of::<Member>(), 24),
         ("outgoing", size_of::<Outgoing>(), 160),
         ("message between shards", size_of::<ToShard>(), 88),
-        ("room log", size_of::<RoomLog>(), 320),
+        ("ring", size_of::<RoomRing>(), 320),
     ];
     for (what, bytes, most) in sizes {
         println!("{what}: {bytes} bytes");
