@@ -1,4 +1,4 @@
-//! The client of Plaza's own protocol.
+//! The client of Plaza's own protocol: requests with their replies, and a queue of pushes.
 
 use std::{
     collections::HashMap,
@@ -20,8 +20,8 @@ use crate::{
     wire::Wire,
 };
 
-/// A connection that speaks Plaza's own protocol. All methods take `&self`; share it in an `Arc` to take pushes in one
-/// task while others make requests. Dropping it ends the connection without a close frame, as [`Client::abort`] does.
+/// A connection that speaks Plaza's own protocol. All methods take `&self`: share it in an `Arc` to take pushes in one task while others
+/// make requests. Dropping it ends the connection without a close frame, as [`Client::abort`] does.
 #[derive(Debug)]
 pub struct Client {
     socket: Socket,
@@ -32,10 +32,10 @@ pub struct Client {
     events: AsyncMutex<mpsc::Receiver<ServerMessage>>,
 }
 
-/// What the reading task and the callers share.
+/// State that the reading task and the callers share.
 #[derive(Debug, Default)]
 struct Shared {
-    /// `None` once the connection has ended: then nobody may begin to wait.
+    /// `None` once the connection has ended, so that no request begins to wait.
     waiting: Mutex<Option<HashMap<u64, oneshot::Sender<Event>>>>,
     /// Set before `waiting` becomes `None` and before the channel of events ends.
     closing: OnceLock<Closing>,
@@ -43,7 +43,7 @@ struct Shared {
 }
 
 impl Client {
-    /// Connects and says hello.
+    /// Connects and sends the hello.
     pub async fn connect(config: Config) -> Result<(Self, proto::Welcome), Error> {
         let client = Self::open(&config).await?;
         match client.request(Request::Hello(config.hello())).await? {
@@ -52,7 +52,7 @@ impl Client {
         }
     }
 
-    /// Connects and says nothing.
+    /// Connects and sends nothing.
     pub async fn open(config: &Config) -> Result<Self, Error> {
         let (sender, events) = mpsc::channel(config.buffered_events.max(1));
         let shared = Arc::new(Shared {
@@ -74,7 +74,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for the reply that names it; a refusal is [`Error::Refused`].
+    /// Sends a request and waits for its reply; a refusal is [`Error::Refused`].
     pub async fn request(&self, request: Request) -> Result<Event, Error> {
         let (waiter, reply) = oneshot::channel();
         // Relaxed: only has to give each number once.
@@ -101,21 +101,19 @@ impl Client {
         }
     }
 
-    /// Sends a request with an id and waits for nothing; what answers it, also an error, comes as a push that
-    /// [`Client::next_message`] shows with this id.
+    /// Sends a request with an id and does not wait. Its reply, or an error, is a push that [`Client::next_message`] returns with this id.
     pub async fn send_without_waiting(&self, request: Request) -> Result<u64, Error> {
         // Relaxed: only has to give each number once.
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         self.send(id, request).await.map(|()| id)
     }
 
-    /// Sends a request that asks for no acknowledgement; an error comes as a push.
+    /// Sends a request without an id, which gets no acknowledgement; an error is a push.
     pub async fn send_unacknowledged(&self, request: Request) -> Result<(), Error> {
         self.send(0, request).await
     }
 
-    /// The next push, in the order of the server. Dropping the future loses none. Kinds of push that this version does
-    /// not know are passed over.
+    /// The next push, in the order of the server. Dropping the future loses none. Skips kinds of push that this version does not know.
     pub async fn next_event(&self) -> Result<Event, Error> {
         loop {
             if let Some(event) = self.next_message().await?.event {
@@ -124,7 +122,7 @@ impl Client {
         }
     }
 
-    /// As [`Client::next_event`], with the id of the request that it answers where nobody waited for that.
+    /// Like [`Client::next_event`], with the id if the push answers a request that nobody waits for.
     pub async fn next_message(&self) -> Result<ServerMessage, Error> {
         match self.events.lock().await.recv().await {
             Some(message) => Ok(message),
@@ -137,16 +135,16 @@ impl Client {
         self.shared.closing.get()
     }
 
-    /// The last words of the server, once it has said them.
+    /// The server's goodbye, once it has sent one.
     pub fn goodbye(&self) -> Option<&proto::Goodbye> {
         self.shared.goodbye.get()
     }
 
-    /// Ends the session properly and returns the server's last words. Pushes that were not taken are thrown away.
+    /// Ends the session and returns the server's goodbye. Discards pushes that were not taken.
     pub async fn exit(mut self) -> Result<proto::Goodbye, Error> {
         self.send_without_waiting(Request::Exit(proto::Exit {})).await?;
         let ended = async {
-            // Reading may stand still before a full buffer, and the goodbye lies behind it.
+            // The reading task may wait for room in the buffer, with the goodbye still unread.
             while self.events.get_mut().recv().await.is_some() {}
             self.socket.ended().await;
         };
@@ -162,7 +160,7 @@ impl Client {
         }
     }
 
-    /// Drops the connection without a word, as a crash or a lost network would.
+    /// Drops the connection without a close frame, as a crash or a lost network would.
     pub fn abort(self) {}
 
     // -------------------------------------------------------------------------------------------------- conveniences
@@ -176,7 +174,7 @@ impl Client {
         .await
     }
 
-    /// Joins a room and asks for its newest messages, which come as pushes.
+    /// Joins a room and asks for its newest messages, which arrive as pushes.
     pub async fn join_last(&self, room: &str, last: u32) -> Result<proto::Joined, Error> {
         self.join_with(proto::Join {
             room: room.to_owned(),
@@ -186,7 +184,7 @@ impl Client {
         .await
     }
 
-    /// Joins a room from a position on; what was missed comes as pushes.
+    /// Joins a room from a position; missed messages arrive as pushes.
     pub async fn join_from(&self, room: &str, epoch: u64, seq: u64) -> Result<proto::Joined, Error> {
         self.join_with(proto::Join {
             room: room.to_owned(),
@@ -206,7 +204,7 @@ impl Client {
         }
     }
 
-    /// Says something in a room and waits until it is accepted.
+    /// Sends a message to a room and waits for the acknowledgement.
     pub async fn talk(&self, room: &str, text: &str) -> Result<proto::Ack, Error> {
         self.talk_with(proto::Talk {
             room: room.to_owned(),
@@ -216,12 +214,12 @@ impl Client {
         .await
     }
 
-    /// Says something, with an idempotency key or another kind.
+    /// Sends a message to a room, with an idempotency key or another kind.
     pub async fn talk_with(&self, talk: proto::Talk) -> Result<proto::Ack, Error> {
         ack(self.request(Request::Talk(talk)).await?)
     }
 
-    /// Says something to one user and waits until it is accepted.
+    /// Sends a message to one user and waits for the acknowledgement.
     pub async fn direct(&self, to: &str, text: &str) -> Result<proto::Ack, Error> {
         self.direct_with(proto::Direct {
             to: to.to_owned(),
@@ -231,12 +229,12 @@ impl Client {
         .await
     }
 
-    /// Says something to one user, with an idempotency key or another kind.
+    /// Sends a message to one user, with an idempotency key or another kind.
     pub async fn direct_with(&self, direct: proto::Direct) -> Result<proto::Ack, Error> {
         ack(self.request(Request::Direct(direct)).await?)
     }
 
-    /// One page of the users of a room; `after` is the `next` of the page before, or empty.
+    /// One page of the users of a room; `after` is the `next` of the previous page, or empty.
     pub async fn users(&self, room: &str, after: &str, limit: u32) -> Result<proto::UserPage, Error> {
         let (room, after) = (room.to_owned(), after.to_owned());
         match self
@@ -248,7 +246,7 @@ impl Client {
         }
     }
 
-    /// One page of the rooms; `after` is the `next` of the page before, or empty.
+    /// One page of the rooms; `after` is the `next` of the previous page, or empty.
     pub async fn rooms(&self, after: &str, limit: u32) -> Result<proto::RoomPage, Error> {
         let after = after.to_owned();
         match self.request(Request::Rooms(proto::Rooms { after, limit })).await? {
@@ -291,7 +289,7 @@ impl Client {
         }
     }
 
-    /// One page of stored messages that hold a text.
+    /// One page of stored messages that match a search.
     pub async fn search(&self, search: proto::Search) -> Result<proto::SearchPage, Error> {
         match self.request(Request::Search(search)).await? {
             Event::Search(page) => Ok(page),
@@ -299,7 +297,7 @@ impl Client {
         }
     }
 
-    /// Says that everything up to a number has been read.
+    /// Sets the user's read marker.
     pub async fn read(&self, read: proto::Read) -> Result<proto::ReadMark, Error> {
         match self.request(Request::Read(read)).await? {
             Event::Read(mark) => Ok(mark),
@@ -307,7 +305,7 @@ impl Client {
         }
     }
 
-    /// The conversations with something unread.
+    /// The conversations with unread messages.
     pub async fn unread(&self) -> Result<proto::UnreadList, Error> {
         match self.request(Request::Unread(proto::Unread {})).await? {
             Event::Unread(list) => Ok(list),
@@ -315,7 +313,7 @@ impl Client {
         }
     }
 
-    /// Says that the user is typing in a room; never answered.
+    /// Sends that the user is typing in a room; has no reply.
     pub async fn typing(&self, room: &str) -> Result<(), Error> {
         self.send_unacknowledged(Request::Typing(proto::Typing {
             room: room.to_owned(),
@@ -324,7 +322,7 @@ impl Client {
         .await
     }
 
-    /// Asks the server for its clock: also the way to know that everything sent before has been read.
+    /// Asks for the server's time. The reply also proves that the server has read everything sent before.
     pub async fn ping(&self) -> Result<proto::Pong, Error> {
         match self.request(Request::Ping(proto::Ping {})).await? {
             Event::Pong(pong) => Ok(pong),
@@ -361,13 +359,13 @@ impl Client {
 }
 
 impl Shared {
-    /// Nothing between lock and unlock can panic, so a poisoned map is as good as any.
+    /// Nothing between lock and unlock can panic, so a poisoned map is intact.
     fn waiting(&self) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<Event>>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Takes a request out of the waiting ones when its future goes, however that comes about.
+/// Removes a request from the waiting ones when its future ends or is dropped.
 struct Forget<'a> {
     shared: &'a Shared,
     id: u64,
@@ -381,7 +379,7 @@ impl Drop for Forget<'_> {
     }
 }
 
-/// Gives replies to those who wait for them, and the rest to the channel of pushes.
+/// Passes replies to the requests that wait for them, and everything else to the channel of pushes.
 struct Dispatch {
     wire: Wire,
     shared: Arc<Shared>,
@@ -408,7 +406,7 @@ impl Sink for Dispatch {
             Some(event) => match self.waiter(id) {
                 Some(waiter) => match waiter.send(event) {
                     Ok(()) => return Ok(()),
-                    // Its future was dropped at this very moment.
+                    // Its future was dropped in this moment.
                     Err(event) => Some(event),
                 },
                 None => Some(event),
@@ -421,7 +419,7 @@ impl Sink for Dispatch {
 
     fn end(&mut self, closing: Closing) {
         let _ = self.shared.closing.set(closing);
-        // Everyone who waits is told by the drop of their sender.
+        // Dropping the senders wakes all waiting requests.
         self.shared.waiting().take();
     }
 }

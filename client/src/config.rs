@@ -1,4 +1,4 @@
-//! Where a client connects to, and as whom.
+//! The configuration of a client: the address, the user, and bounds.
 
 use std::time::Duration;
 
@@ -9,37 +9,37 @@ use crate::{
     wire::Wire,
 };
 
-/// Where a client connects to, and as whom.
+/// The configuration of a client: the address, the user, and bounds.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `ws://host:port/path`; without a path `/chat`, without a port 80. A bare `host:port` will do.
+    /// `ws://host:port/path`. The default path is `/chat`, the default port 80. A bare `host:port` is enough.
     pub url: String,
-    /// In which form to speak.
+    /// The encoding.
     pub wire: Wire,
     /// The user's name; `None`: the server chooses one.
     pub name: Option<String>,
-    /// The key of the name: from an earlier [`proto::Welcome`], or made for a new name, of at least 32 random characters.
+    /// The key of the name: the one of an earlier [`proto::Welcome`], or at least 32 random characters to claim a new name.
     pub key: Option<String>,
-    /// Which client this is, 32 hexadecimal digits that nobody else knows; empty: it does not say. With the same one, a message
-    /// that is sent again with its idempotency key is not said twice, also when its user has taken another name meanwhile.
-    /// [`Config::new`] makes one; clones keep it. Keep it yourself to say the same after a restart.
+    /// The client id: 32 hexadecimal digits that nobody else knows; empty sends none. A message that is repeated with the same id and
+    /// idempotency key is not sent twice, even if its user has another name meanwhile. [`Config::new`] makes an id, and clones share it.
+    /// Save it to use the same one after a restart.
     pub client: String,
-    /// For servers that ask for authentication.
+    /// A token, for servers that require authentication.
     pub token: Option<String>,
-    /// Rooms to join at once and conversations to go on with. Each room is answered by a `Joined` event.
+    /// Positions to resume from: the server joins the rooms at once, with a `Joined` event for each.
     pub resume: Vec<proto::Position>,
-    /// More headers of the handshake.
+    /// Additional headers of the handshake.
     pub headers: Vec<(String, String)>,
-    /// How long connecting, and each request, may take.
+    /// Timeout of connecting and of each request.
     pub timeout: Duration,
-    /// How many pushes wait to be taken before the client stops reading.
+    /// Number of waiting pushes above which the client stops reading.
     pub buffered_events: usize,
     /// Longest message of the server, in bytes.
     pub message_bytes: usize,
 }
 
 impl Config {
-    /// The defaults, and where to connect to.
+    /// The defaults, for this address.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -56,7 +56,7 @@ impl Config {
         }
     }
 
-    /// The same with a name.
+    /// Sets the name.
     pub fn name(self, name: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -64,12 +64,12 @@ impl Config {
         }
     }
 
-    /// The same in this form.
+    /// Sets the encoding.
     pub fn wire(self, wire: Wire) -> Self {
         Self { wire, ..self }
     }
 
-    /// The same with the key of the name.
+    /// Sets the key of the name.
     pub fn key(self, key: impl Into<String>) -> Self {
         Self {
             key: Some(key.into()),
@@ -77,7 +77,7 @@ impl Config {
         }
     }
 
-    /// The same as this client, which said so before.
+    /// Sets the client id, to one of an earlier run.
     pub fn client(self, client: impl Into<String>) -> Self {
         Self {
             client: client.into(),
@@ -85,7 +85,7 @@ impl Config {
         }
     }
 
-    /// The same with one more room to join at once, from this position on.
+    /// Adds a room to join at once, from this position.
     pub fn resume(mut self, room: impl Into<String>, epoch: u64, seq: u64) -> Self {
         self.resume.push(proto::Position {
             room: room.into(),
@@ -96,7 +96,7 @@ impl Config {
         self
     }
 
-    /// The same with another bound on waiting.
+    /// Sets the timeout.
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
@@ -124,7 +124,7 @@ impl Config {
     }
 }
 
-/// 128 random bits; none where the system gives none, and keys belong to the user then.
+/// 128 random bits, or nothing if the system has none; idempotency keys then belong to the user.
 fn random_client() -> String {
     let mut bits = [0; 16];
     match getrandom::fill(&mut bits) {

@@ -1,39 +1,39 @@
-//! What can go wrong, sorted by who must act.
+//! Errors, sorted by who must act.
 
 use std::{fmt, io, time::Duration};
 
 use crate::proto;
 
-/// Why something did not work.
+/// Why a call failed.
 #[derive(Debug)]
 pub enum Error {
-    /// The address, a header or another setting cannot be used; the text says which and why.
+    /// The address, a header or another setting is invalid; the text says which and why.
     Config(String),
-    /// The server could not be reached, or the connection broke during the handshake.
+    /// The server is unreachable, or the connection broke during the handshake.
     Io(io::Error),
     /// The server did not answer the handshake with a WebSocket.
     Handshake {
-        /// The HTTP status, or 0 when no answer could be read.
+        /// The HTTP status, or 0 if the answer was unreadable.
         status: u16,
-        /// What the server said, or what was wrong with its answer.
+        /// The server's text, or what is wrong with its answer.
         text: String,
     },
     /// The server refused the request.
     Refused(Refused),
-    /// No answer came in time. The request may have been carried out; a talk with a key can safely be sent again.
+    /// No reply came in time. The server may have carried out the request; a message with a key can safely be sent again.
     Timeout {
-        /// What was waited for.
+        /// What did not come.
         waited_for: &'static str,
-        /// How long.
+        /// The timeout.
         waited: Duration,
     },
     /// The connection has ended.
     Closed(Closing),
-    /// The server answered with something that does not fit the request.
+    /// The reply does not fit the request.
     Unexpected {
-        /// What fits.
+        /// The reply that fits.
         expected: &'static str,
-        /// What came.
+        /// The reply that came.
         seen: Box<proto::ServerMessage>,
     },
 }
@@ -45,7 +45,7 @@ pub struct Refused {
     pub code: String,
     /// For people.
     pub text: String,
-    /// When trying the same again helps.
+    /// After this time, the same request may succeed.
     pub retry_after: Option<Duration>,
 }
 
@@ -61,7 +61,7 @@ pub enum Closing {
     },
     /// This side closed or aborted it.
     Here,
-    /// It broke, or what came could not be read; the text says what was seen.
+    /// It broke, or its data was unreadable; the text says what was seen.
     Broken(String),
 }
 

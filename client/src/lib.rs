@@ -1,21 +1,21 @@
 //! The Rust client of Plaza, a chat server for very large rooms.
 //!
-//! [`Client`] speaks Plaza's own protocol (`docs/protocol.md`), in protobuf or in JSON. [`RawSocket`] is a bare WebSocket
-//! for what has no client library: the dialects of older systems, and tests that send what no library would.
+//! [`Client`] speaks Plaza's own protocol (`docs/protocol.md`), in protobuf or JSON. [`RawSocket`] is a bare WebSocket for the dialects of
+//! older systems, which have no client library, and for tests that send what no library would.
 //!
 //! ```no_run
 //! use plaza_client::{Client, Config, Event};
 //!
 //! # async fn run() -> Result<(), plaza_client::Error> {
 //! let (client, welcome) = Client::connect(Config::new("ws://127.0.0.1:8080/chat").name("ann")).await?;
-//! println!("in session {} as {}", welcome.session, welcome.name);
+//! println!("connected as {}", welcome.name);
 //!
 //! let joined = client.join("lobby").await?;
 //! println!("{} users here", joined.online);
 //!
-//! // The acknowledgement comes when the message is stored.
+//! // The acknowledgement says that the message is accepted; in a durable room it is stored then.
 //! let ack = client.talk("lobby", "hello").await?;
-//! println!("said as number {}", ack.seq);
+//! println!("message {} is accepted", ack.seq);
 //!
 //! loop {
 //!     match client.next_event().await? {
@@ -30,20 +30,19 @@
 //! # }
 //! ```
 //!
-//! # What is promised
-//! - Pushes come out of [`Client::next_event`] in the order in which the server sent them, none left out.
-//! - A reply goes to the request that it answers and nowhere else; a reply that nobody waits for (any more) is a push.
-//! - A future that is dropped tears no frame and loses no push: reading and writing are tasks of their own.
+//! # Guarantees
+//! - [`Client::next_event`] returns every push, in the order in which the server sent them.
+//! - A reply goes only to its request. A reply that nobody waits for is a push.
+//! - Dropping a future tears no frame and loses no push, because separate tasks read and write.
 //!
-//! # What is not
-//! - Nothing reconnects by itself: the positions to resume from are the caller's to keep.
-//! - TLS is not spoken; put a tunnel or a proxy before a server that asks for it.
+//! # Not included
+//! - The client does not reconnect by itself: save the positions to resume from.
+//! - It does not speak TLS: put a tunnel or a proxy in front of a server that requires it.
 //!
-//! # When pushes are not taken
-//! Up to [`Config::buffered_events`] pushes wait. After that the client stops reading, as a full socket would: replies wait
-//! behind the pushes before them, so that requests may time out, pings are not answered, and the server finally treats
-//! the client as a slow reader: it tells the gap, or closes. Whoever makes requests should take pushes at the same time,
-//! for example from another task: all methods take `&self`.
+//! # Take pushes while you make requests
+//! Up to [`Config::buffered_events`] pushes wait; then the client stops reading. Replies then wait behind earlier pushes, requests may time
+//! out, pings get no answer, and the server treats the client as a slow consumer: it sends a gap or closes the connection. So take pushes
+//! while you make requests, for example in another task: all methods take `&self`.
 
 mod client;
 mod config;
@@ -55,7 +54,7 @@ pub mod wire;
 #[path = "../../proto/json_fields.rs"]
 mod json_fields;
 
-/// What prost makes of `proto/plaza/v1/chat.proto`.
+/// The types that prost generates from `proto/plaza/v1/chat.proto`.
 #[allow(missing_docs)]
 pub mod proto {
     include!(concat!(env!("OUT_DIR"), "/plaza.v1.rs"));

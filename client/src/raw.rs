@@ -14,20 +14,20 @@ use crate::{
     socket::{Received, Sink, Socket, Target},
 };
 
-/// Where a bare WebSocket connects to, and how.
+/// The configuration of a bare WebSocket.
 #[derive(Debug, Clone)]
 pub struct RawConfig {
-    /// `ws://host:port/path?query`; the query goes out as it is written here.
+    /// `ws://host:port/path?query`; the query is sent unchanged.
     pub url: String,
-    /// Headers, with values of any bytes that HTTP allows.
+    /// Headers; values may have any bytes that HTTP allows.
     pub headers: Vec<(String, Vec<u8>)>,
     /// Subprotocols to offer.
     pub subprotocols: Vec<String>,
-    /// Whether pings are answered.
+    /// Whether the socket answers pings.
     pub answer_pings: bool,
-    /// How long connecting may take.
+    /// Timeout of connecting.
     pub timeout: Duration,
-    /// How many messages wait to be taken before the socket is not read any more.
+    /// Number of waiting messages above which the socket stops reading.
     pub buffered_messages: usize,
 }
 
@@ -47,14 +47,14 @@ pub enum RawMessage {
     Text(String),
     /// A binary message.
     Binary(Bytes),
-    /// A ping; it has been answered, unless that is turned off.
+    /// A ping; the socket has answered it, unless that is off.
     Ping(Bytes),
     /// A pong.
     Pong(Bytes),
 }
 
 impl RawConfig {
-    /// The defaults, and where to connect to.
+    /// The defaults, for this address.
     pub fn new(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -66,19 +66,19 @@ impl RawConfig {
         }
     }
 
-    /// The same with one more header.
+    /// Adds a header.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// The same with one more subprotocol.
+    /// Adds a subprotocol.
     pub fn subprotocol(mut self, subprotocol: impl Into<String>) -> Self {
         self.subprotocols.push(subprotocol.into());
         self
     }
 
-    /// The same, with pings left unanswered.
+    /// Leaves pings unanswered.
     pub fn without_pongs(self) -> Self {
         Self {
             answer_pings: false,
@@ -112,7 +112,7 @@ impl RawSocket {
         RawConfig::new(url).connect().await
     }
 
-    /// The subprotocol agreed on.
+    /// The negotiated subprotocol.
     pub fn subprotocol(&self) -> Option<&str> {
         self.socket.subprotocol.as_deref()
     }
@@ -145,7 +145,7 @@ impl RawSocket {
         }
     }
 
-    /// The next text or binary message, as bytes; pings and pongs are passed over.
+    /// The next text or binary message, as bytes; skips pings and pongs.
     pub async fn next_payload(&self) -> Result<Bytes, Error> {
         loop {
             match self.next().await? {
@@ -156,7 +156,7 @@ impl RawSocket {
         }
     }
 
-    /// Sends a close frame and goes on reading: [`RawSocket::next`] returns what still comes, then how it ended.
+    /// Sends a close frame and continues to read: [`RawSocket::next`] returns the remaining messages, then how the connection ended.
     pub async fn close(&self, code: u16, reason: &str) -> Result<(), Error> {
         let mut payload = code.to_be_bytes().to_vec();
         payload.extend_from_slice(reason.as_bytes());

@@ -1,7 +1,7 @@
-//! A WebSocket over TCP: the handshake through hyper, then a task that reads and a task that writes.
+//! A WebSocket over TCP: hyper makes the handshake, then one task reads and one writes.
 //!
-//! `read_frame` of fastwebsockets must not be dropped half way (it has then taken the head of a frame out of its buffer),
-//! and a write that is dropped half way tears a frame. So neither is ever awaited by a caller: callers wait on channels.
+//! Callers never await a read or a write, only channels: dropping `read_frame` of fastwebsockets half way loses the head of a frame, and
+//! dropping a write half way tears one.
 
 use std::{
     future::Future,
@@ -37,14 +37,14 @@ use tokio::{
 
 use crate::error::{Closing, Error};
 
-/// Longest message of a server unless set otherwise: a page of 200 of the longest texts, with every byte escaped.
+/// Default for the longest message of a server: a page of 200 of the longest texts, with every byte escaped.
 pub(crate) const MESSAGE_BYTES: usize = 80 * 1024 * 1024;
-/// Messages that wait to be written. A caller waits while there are so many; a pong is left out, since a later one will do.
+/// Most messages that wait to be written. Above it callers wait; a pong is dropped, because a later one is enough.
 const OUTGOING: usize = 64;
-/// How much of the body of a refused handshake is kept for the error.
+/// Most bytes of a refused handshake's body in the error.
 const REFUSAL_BYTES: usize = 16 * 1024;
 
-/// Where to, and with what.
+/// The address and the headers of a handshake.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
     pub(crate) authority: String,
@@ -54,7 +54,7 @@ pub(crate) struct Target {
     pub(crate) message_bytes: usize,
 }
 
-/// What the reading task hands on.
+/// What the reading task passes on.
 pub(crate) enum Received {
     Text(Bytes),
     Binary(Bytes),
@@ -62,9 +62,9 @@ pub(crate) enum Received {
     Pong(Bytes),
 }
 
-/// Takes what was read, in order.
+/// Takes received messages, in order.
 pub(crate) trait Sink: Send + 'static {
-    /// What comes of pings: `true`, and they are answered.
+    /// Whether the socket answers pings.
     fn answers_pings(&self) -> bool {
         true
     }
@@ -72,14 +72,14 @@ pub(crate) trait Sink: Send + 'static {
     /// Takes one message; an error ends the connection.
     fn take(&mut self, received: Received) -> impl Future<Output = Result<(), Closing>> + Send;
 
-    /// The last call.
+    /// The connection has ended; the last call.
     fn end(&mut self, closing: Closing);
 }
 
 /// A frame to be written.
 pub(crate) type Outgoing = (OpCode, Vec<u8>);
 
-/// An open socket: its two tasks. They end with it.
+/// An open socket with its two tasks, which end when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(crate) outgoing: mpsc::Sender<Outgoing>,
@@ -89,7 +89,7 @@ pub(crate) struct Socket {
 }
 
 impl Target {
-    /// From `ws://host:port/path?query`, or `host:port`; without a path, the one given.
+    /// Parses `ws://host:port/path?query` or `host:port`; `path` is the default.
     pub(crate) fn parse(url: &str, path: &str) -> Result<Self, Error> {
         let bad = |why: &str| Error::Config(format!("the address {url:?} {why}; give ws://host:port/path"));
         let url = if url.contains("://") {
@@ -123,7 +123,7 @@ impl Target {
 }
 
 impl Socket {
-    /// Connects, and hands everything that comes to `sink`.
+    /// Connects, and passes everything that arrives to `sink`.
     pub(crate) async fn open(target: &Target, timeout: Duration, sink: impl Sink) -> Result<Self, Error> {
         let opening = async {
             let stream = TcpStream::connect(&target.authority).await?;
@@ -140,7 +140,7 @@ impl Socket {
         let (read, write) = stream.into_split();
         let (mut read, write) = after_handshake_split(Early { early, read }, write, Role::Client);
         read.set_max_message_size(target.message_bytes.saturating_add(1));
-        // Pings are answered below: fastwebsockets would hide them.
+        // The code below answers pings; fastwebsockets would hide them.
         read.set_auto_pong(false);
         let (outgoing, waiting) = mpsc::channel(OUTGOING);
         Ok(Self {
@@ -151,7 +151,7 @@ impl Socket {
         })
     }
 
-    /// Hands a frame to the writing task; waits while too many wait there. `false`: the connection has ended.
+    /// Passes a frame to the writing task; waits while too many are queued. `false`: the connection has ended.
     pub(crate) async fn send(&self, opcode: OpCode, payload: Vec<u8>) -> bool {
         self.outgoing.send((opcode, payload)).await.is_ok()
     }
@@ -176,7 +176,7 @@ impl Drop for Socket {
 
 async fn read_all(mut read: FragmentCollectorRead<Early>, outgoing: mpsc::Sender<Outgoing>, mut sink: impl Sink) {
     let closing = loop {
-        // The echo of a close frame. A full queue means that a close would not get out either.
+        // Echoes a close frame. If the queue is full, a close would not get out either.
         let mut oblige = |frame: Frame<'_>| {
             let _ = outgoing.try_send((frame.opcode, frame.payload.to_vec()));
             std::future::ready(Ok::<(), WebSocketError>(()))
@@ -197,14 +197,14 @@ async fn read_all(mut read: FragmentCollectorRead<Early>, outgoing: mpsc::Sender
                 sink.take(Received::Ping(payload)).await
             }
             OpCode::Close => break said_at_close(&payload),
-            // The collector has put these together.
+            // The collector has joined these.
             OpCode::Continuation => Ok(()),
         };
         if let Err(closing) = taken {
             break closing;
         }
     };
-    // Ends the writing task, which has nothing more to say: after the echo of a close frame this is not sent any more.
+    // Ends the writing task, which does not send this after the echo of a close frame.
     let _ = outgoing.try_send((OpCode::Close, 1002u16.to_be_bytes().to_vec()));
     sink.end(closing);
 }
@@ -226,7 +226,7 @@ async fn write_all(mut write: WebSocketWrite<OwnedWriteHalf>, mut waiting: mpsc:
     while let Some((opcode, payload)) = waiting.recv().await {
         let last = opcode == OpCode::Close;
         let frame = Frame::new(true, opcode, None, Payload::Owned(payload));
-        // A write that fails ends reading too, which says why.
+        // A failed write also ends the reading task, which reports the reason.
         if write.write_frame(frame).await.is_err() || last {
             return;
         }
@@ -235,12 +235,12 @@ async fn write_all(mut write: WebSocketWrite<OwnedWriteHalf>, mut waiting: mpsc:
 
 // ------------------------------------------------------------------------------------------------------ the handshake
 
-/// The stream, the bytes that came right behind the answer, and the subprotocol agreed on.
+/// Returns the stream, the bytes that followed the answer, and the negotiated subprotocol.
 async fn upgrade(target: &Target, stream: TcpStream) -> Result<(TcpStream, Bytes, Option<String>), Error> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(failed)?;
-    // It ends by itself: with the upgrade, or when `sender` goes.
+    // Ends with the upgrade, or when `sender` is dropped.
     tokio::spawn(async move {
         let _ = connection.with_upgrades().await;
     });
@@ -324,7 +324,7 @@ fn failed(fault: hyper::Error) -> Error {
 /// RFC 6455 section 1.3.
 const ACCEPT_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// The reading half, after what hyper had read too much.
+/// The reading half, after the bytes that hyper read beyond the answer.
 struct Early {
     early: Bytes,
     read: OwnedReadHalf,

@@ -1,4 +1,4 @@
-//! Messages to bytes and back, in both forms of the protocol. No I/O.
+//! Encodes and decodes messages in both encodings of the protocol. Never: does I/O.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::{
 
 use crate::proto::{ClientMessage, ServerMessage, server_message::Event};
 
-/// In which of its two forms the protocol is spoken.
+/// The encoding of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Wire {
     /// Protobuf in binary messages.
@@ -21,7 +21,7 @@ pub enum Wire {
 }
 
 impl Wire {
-    /// The WebSocket subprotocol of this form.
+    /// The WebSocket subprotocol of this encoding.
     pub const fn subprotocol(self) -> &'static str {
         match self {
             Self::Proto => "plaza.v1.proto",
@@ -29,17 +29,16 @@ impl Wire {
         }
     }
 
-    /// A message as bytes.
+    /// Encodes a message.
     pub fn encode(self, message: &ClientMessage) -> Vec<u8> {
         match self {
             Self::Proto => message.encode_to_vec(),
-            // Only a map with keys that are no text could fail, and the schema has no maps.
+            // Only a map with keys other than text could fail, and the schema has no maps.
             Self::Json => serde_json::to_vec(message).unwrap_or_default(),
         }
     }
 
-    /// A message from bytes; `event` is `None` when the server says something that this version does not know. The error
-    /// says what could not be read.
+    /// Decodes a message; `event` is `None` for an event that this version does not know. The error says what is unreadable.
     pub fn decode(self, bytes: &[u8]) -> Result<ServerMessage, String> {
         match self {
             Self::Proto => ServerMessage::decode(bytes).map_err(|fault| fault.to_string()),
