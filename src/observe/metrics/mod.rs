@@ -142,11 +142,10 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 const DOCUMENT_HEAD: &str = "\
 # Metrics
 
-`/metrics` on the admin listener, in the OpenMetrics text format. Counters of a shard are written by that shard alone, once per
-flush or batch. `shard` is its number from 0; `dialect` is as in `/ws/<dialect>`, or `undecided` before the client has shown
-which it speaks.
+`/metrics` on the admin listener serves the OpenMetrics text format. Each shard updates its own metrics, once per flush or batch.
+`shard` counts from 0. `dialect` is the name in `/ws/<dialect>`, or `undecided` until the server knows it.
 
-| name | kind | labels | what it is |
+| name | kind | labels | meaning |
 |---|---|---|---|
 ";
 

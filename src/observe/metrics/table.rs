@@ -104,75 +104,71 @@ impl Table {
     pub(super) fn shards(&mut self, shards: usize, dialects: &[&'static str]) -> Box<[Arc<ShardMetrics>]> {
         const SHARD: &[&str] = &["shard"];
         const DIALECT: &[&str] = &["shard", "dialect"];
-        let connections = self.gauges("connections", DIALECT, "Connections there are.");
-        let opened = self.counters("connections_opened", DIALECT, "Connections there have been, counted when they show their dialect; those that ended before it are `undecided`.");
+        let connections = self.gauges("connections", DIALECT, "Open connections.");
+        let opened = self.counters("connections_opened", DIALECT, "Connections opened, counted when the server knows their dialect; `undecided` counts those that ended before.");
         let closed = self.counters(
             "connections_closed",
             &["shard", "reason"],
-            "Connections ended, by reason.",
+            "Connections closed, by reason.",
         );
-        let sessions = self.gauges("sessions", SHARD, "Sessions, which are named connections.");
-        let rooms = self.gauges("rooms", SHARD, "Rooms that have their home on the shard.");
+        let sessions = self.gauges("sessions", SHARD, "Sessions: connections that have a name.");
+        let rooms = self.gauges("rooms", SHARD, "Rooms that the shard owns.");
         let members = self.gauges("members", SHARD, "Memberships of the shard's sessions in rooms.");
-        let talks = self.counters("talks", DIALECT, "Talks accepted.");
+        let talks = self.counters("talks", DIALECT, "Messages accepted in rooms.");
         let directs = self.counters("directs", SHARD, "Direct messages accepted.");
         let refusals = self.counters(
             "refusals",
             &["shard", "code"],
-            "Requests refused, by code; `busy` is load.",
+            "Requests refused, by error code; `busy` means load.",
         );
         let paused = self.counters(
             "paused_senders",
             SHARD,
-            "Times that a sender of an older dialect was not read for a while because the server was busy.",
+            "Pauses in reading a sender of an older dialect because the server was busy (backpressure).",
         );
         let held_back = self.counters(
             "held_back",
             SHARD,
-            "Times that a session was not read for a while because it sent more than `chat.messages_per_second`.",
+            "Pauses in reading a session that sent more than `chat.messages_per_second`.",
         );
         let deliveries = self.counters(
             "deliveries",
             SHARD,
-            "Events written to members' sockets, each once per member.",
+            "Events written to members' sockets, counted once per member.",
         );
-        let gaps = self.counters(
-            "gaps",
-            SHARD,
-            "Gaps that members were told because their cursor fell off the ring.",
-        );
+        let gaps = self.counters("gaps", SHARD, "Gaps sent to members whose cursor fell off the ring.");
         let flush = self.histograms(
             "flush_duration_seconds",
             short_times,
-            "How long one flush of a room took.",
+            "Duration of one flush of a room.",
         );
         let batch = self.histograms(
             "flush_batch_bytes",
             sizes,
-            "Bytes of the largest batch that one flush wrote to a member.",
+            "Size of the largest batch that one flush wrote to a member.",
         );
         let lag = self.histograms(
             "cursor_lag_events",
             counts,
-            "How many events a slow consumer was behind in a room when its socket, which had been full, had room again.",
+            "Events by which a slow consumer was behind in a room when its full socket had room again.",
         );
-        let blocked = self.gauges("blocked_connections", SHARD, "Connections whose socket is full.");
+        let blocked = self.gauges("blocked_connections", SHARD, "Connections with a full socket.");
         let rings = self.gauges("ring_bytes", SHARD, "Bytes in the rings of the shard's rooms.");
         let waiting = self.gauges(
             "waiting_bytes",
             SHARD,
             "Bytes of replies and direct messages that wait for full sockets.",
         );
-        let inbox = self.gauges("inbox_messages", SHARD, "Messages in the shard's inbox.");
+        let inbox = self.gauges("inbox_messages", SHARD, "Messages between shards in the shard's inbox.");
         let overflow = self.gauges(
             "overflow_messages",
             SHARD,
-            "Messages that do not fit the shard's full inbox and wait at the shards that send them.",
+            "Messages between shards that do not fit into the shard's full inbox and wait at their senders.",
         );
         let inflight = self.gauges(
             "inflight_bytes",
             SHARD,
-            "Bytes of events and direct messages on the way to the shard's sessions.",
+            "Bytes of events and direct messages in flight to the shard's sessions.",
         );
         let received = self.counters("received_bytes", SHARD, "Bytes read from clients' sockets.");
         let sent = self.counters("sent_bytes", SHARD, "Bytes written to clients' sockets.");
@@ -219,47 +215,47 @@ impl Table {
         let rejects = self.counters(
             "handshakes_rejected",
             &["reason"],
-            "Requests that did not become connections, by reason.",
+            "HTTP requests that did not become connections, by reason.",
         );
         IngressMetrics {
             accepted: self.counter("accepted", "Sockets accepted."),
             accept_errors: self.counter("accept_errors", "Accepts that failed."),
             accept_backoffs: self.counter(
                 "accept_backoffs",
-                "Times that the acceptor waited because there were `plaza_connections_limit` connections, or descriptors or memory had run out.",
+                "Pauses of the acceptor because there were `plaza_connections_limit` connections, or because descriptors or memory had run out.",
             ),
             connections_limit: self.gauge(
                 "connections_limit",
-                "Connections that the limit of open files allows, after what health, store and logs need.",
+                "Connections that the limit of open files allows, without those reserved for health checks, store and logs.",
             ),
             rejects: each(&rejects, &Vec::new(), "reason"),
             detections: self.counters(
                 "dialects_decided",
                 &["dialect", "by"],
-                "Connections whose dialect was decided, by what decided it.",
+                "Connections whose dialect is known, by what decided it.",
             ),
         }
     }
 
     pub(super) fn history(&mut self) -> HistoryMetrics {
         HistoryMetrics {
-            commit_seconds: self.histogram("history_commit_duration_seconds", times, "How long one commit took."),
-            commit_talks: self.histogram("history_commit_talks", counts, "Talks in one commit."),
+            commit_seconds: self.histogram("history_commit_duration_seconds", times, "Duration of one commit."),
+            commit_talks: self.histogram("history_commit_talks", counts, "Messages in one commit."),
             commit_failures: self.counter(
                 "history_commit_failures",
-                "Commits that failed; their senders were told.",
+                "Failed commits; the senders got `store_failed`.",
             ),
-            queue_talks: self.gauge("history_queue_talks", "Talks that wait for their commit."),
-            expired_talks: self.counter("history_expired_talks", "Talks deleted by retention."),
+            queue_talks: self.gauge("history_queue_talks", "Messages that wait for their commit."),
+            expired_talks: self.counter("history_expired_talks", "Messages deleted by retention."),
             damage: self.counter(
                 "history_damage",
-                "Times that something stored was found damaged or could not be read; the server log names it.",
+                "Damaged or unreadable entries that the store found; the server log names them.",
             ),
-            disk_bytes: self.gauge("history_disk_bytes", "Bytes of the store on the disk."),
-            wal_bytes: self.gauge("history_wal_bytes", "Bytes of the store's write-ahead log."),
+            disk_bytes: self.gauge("history_disk_bytes", "Size of the store on the disk."),
+            wal_bytes: self.gauge("history_wal_bytes", "Size of the store's write-ahead log."),
             wal_held_seconds: self.gauge(
                 "history_wal_held_seconds",
-                "How long a reader has kept the write-ahead log from being used again; it grows meanwhile.",
+                "Time for which a reader has prevented the reuse of the write-ahead log, which grows meanwhile.",
             ),
         }
     }
@@ -268,12 +264,12 @@ impl Table {
         let dropped = self.counters(
             "log_lines_dropped",
             &["log"],
-            "Lines that never reached the server log or the talk log.",
+            "Lines dropped from the server log or the talk log.",
         );
         LogMetrics {
             server_dropped: dropped.get_or_create_owned(&vec![("log", "server".into())]),
             talk_dropped: dropped.get_or_create_owned(&vec![("log", "talk".into())]),
-            write_errors: self.counter("log_write_errors", "Writes of log files that failed."),
+            write_errors: self.counter("log_write_errors", "Failed writes to log files."),
         }
     }
 
@@ -291,8 +287,8 @@ impl Table {
         ProcessMetrics {
             started: Instant::now(),
             uptime_seconds,
-            resident_bytes: self.gauge("process_resident_bytes", "Memory of the process that is in RAM."),
-            open_files: self.gauge("process_open_files", "Open descriptors of the process."),
+            resident_bytes: self.gauge("process_resident_bytes", "Resident memory of the process."),
+            open_files: self.gauge("process_open_files", "Open file descriptors of the process."),
         }
     }
 }
