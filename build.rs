@@ -1,4 +1,4 @@
-//! Compiles `proto/` with protox, so that no `protoc` is needed, and notes which commit is being built.
+//! Compiles `proto/` with protox, so that the build needs no `protoc`, and records the commit.
 
 use std::{error::Error, fs, path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! Compiles Plaza's own protocol with protox, so that no `protoc` is needed.
+//! Compiles Plaza's own protocol with protox, so that the build needs no `protoc`.
 
 use std::error::Error;
 

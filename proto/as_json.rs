@@ -1,21 +1,21 @@
-// How the messages of `plaza/v1/chat.proto` look as JSON. Included by the build scripts of the server and of the Rust
-// client, so that the two cannot differ. The rules are in docs/protocol.md, "JSON".
+// The JSON form of the messages of `plaza/v1/chat.proto`. The build scripts of the server and of the Rust client include this
+// file, so the two cannot differ. The rules are in docs/protocol.md, "JSON".
 
-/// What clients send. A field with its default value is left out.
+/// Messages of clients. A field with its default value is left out.
 const ASKED: [&str; 17] = [
     "Hello", "Position", "Join", "Leave", "Talk", "Direct", "Users", "Rooms", "SetTopic", "Rename", "History", "Search",
     "Read", "Unread", "Typing", "Ping", "Exit",
 ];
 
-/// What the server says. Every field is there, but those in [`LEFT_OUT`] when they are empty.
+/// Messages of the server. Every field is present, except those in [`LEFT_OUT`] when they are empty.
 const TOLD: [&str; 24] = [
     "Welcome", "Limits", "Joined", "Left", "Message", "DirectMessage", "Ack", "UserPage", "RoomPage", "RoomEntry",
     "Topic", "Presence", "Renamed", "HistoryPage", "SearchPage", "ReadMark", "UnreadList", "Conversation", "IsTyping",
     "Gap", "System", "Pong", "Error", "Goodbye",
 ];
 
-/// Fields whose absence says something: the one of `room` and `peer` that does not apply, who did not come or go, and a
-/// read marker that is not known.
+/// Fields whose absence has a meaning: the one of `room` and `peer` that does not apply, users who did not join or leave, and an
+/// unknown read marker.
 const LEFT_OUT: [&str; 19] = [
     "Message.room", "Renamed.room", "Renamed.key", "HistoryPage.room", "HistoryPage.peer", "SearchPage.room", "SearchPage.peer",
     "ReadMark.room", "ReadMark.peer", "Conversation.room", "Conversation.peer", "IsTyping.room", "Gap.room",

@@ -1,17 +1,17 @@
-//! How single fields of Plaza's own protocol look as JSON. Used by the generated types of the server and of the client.
+//! The JSON form of single fields of Plaza's own protocol, for the generated types of the server and of the client.
 
 /// Whether a field may be left out.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// The enum `Kind` as a word. A kind that this version has no word for stays a number.
+/// The enum `Kind` as a word. A kind without a word in this version stays a number.
 pub(crate) mod kind {
     use std::fmt;
 
     use serde::{Deserializer, Serializer, de};
 
-    /// The words, at the place of their number.
+    /// The words, indexed by their number.
     pub(crate) const WORDS: [&str; 4] = ["text", "image", "video", "voice"];
 
     pub(crate) fn serialize<S: Serializer>(kind: &i32, serializer: S) -> Result<S::Ok, S::Error> {

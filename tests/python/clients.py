@@ -1,4 +1,4 @@
-"""Two WebSocket libraries that are not ours, behind one small face, so that every test runs with both."""
+"""Two third-party WebSocket libraries behind one small interface, so that every test runs with both."""
 
 import threading
 
@@ -26,7 +26,7 @@ class WebsocketClient:
         )
 
     def send_text(self, payload):
-        """Also takes bytes, and puts them into a text frame, as `ws.send(data)` of the load scripts does."""
+        """Also accepts bytes, and sends them in a text frame, as `ws.send(data)` of the load scripts does."""
         self.socket.send(payload)
 
     def send_binary(self, payload):
@@ -74,7 +74,7 @@ LIBRARIES = [WebsocketClient, Websockets]
 
 
 def until(client, wanted):
-    """Reads until something is as wanted, and gives it."""
+    """Reads until a message matches, and returns it."""
     while True:
         message = client.receive()
         if wanted(message):
@@ -82,7 +82,7 @@ def until(client, wanted):
 
 
 def in_threads(work, count):
-    """Runs work(0) … work(count - 1) at the same time; raises what any of them raised."""
+    """Runs work(0) … work(count - 1) in parallel; raises the exception of any of them."""
     faults = []
 
     def guarded(number):

@@ -1,4 +1,4 @@
-"""Starts the server for the tests: PLAZA_BIN, or what `cargo build` makes."""
+"""Starts the server for the tests: PLAZA_BIN, or the result of `cargo build`."""
 
 import os
 import pathlib
@@ -26,7 +26,7 @@ class Server:
         return f"ws://{self.address}{path}"
 
     def stop(self):
-        """Ends it politely; gives its exit code."""
+        """Stops it with SIGTERM; returns its exit code."""
         self.process.terminate()
         self.process.stdout.close()
         return self.process.wait(timeout=30)

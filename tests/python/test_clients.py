@@ -1,6 +1,6 @@
 """Every dialect with real third-party clients, in Chinese, through text and binary frames.
 
-Run by scripts/python-tests.sh. Each test has a server of its own, so that no list holds users of another test.
+Run by scripts/python-tests.sh. Each test has its own server, so that no list has users of another test.
 """
 
 import json
@@ -30,7 +30,7 @@ class ClientTest(unittest.TestCase):
         return client
 
     def both_ways(self, client):
-        """The ways to send protobuf: in a binary frame, and as the old scripts do, in a text frame."""
+        """The ways to send protobuf: in a binary frame and, like the old scripts, in a text frame."""
         return [client.send_binary, client.send_text]
 
 
@@ -108,7 +108,7 @@ class ChatRequest(ClientTest):
         self.talk_and_list(WebsocketClient, "/ws", {"username": ZHANG})
 
     def test_the_list_is_learned_without_asking(self):
-        """The desktop client reads the list from `userList` alone, and asks for nothing."""
+        """The desktop client reads the list only from `userList`, and requests nothing."""
         for library in LIBRARIES:
             with self.subTest(library.name):
                 client = self.connect(library, "/ws/chat-request", {"username": "ann"})
@@ -245,7 +245,7 @@ class Plaza(ClientTest):
 
 
 class OldLoadScripts(ClientTest):
-    """Clients that are written as the load scripts of three documents are: one send, and then their own echo."""
+    """Clients like the load scripts of three documents: they send once and wait for their own echo."""
 
     USERS, TALKS = 20, 5
 

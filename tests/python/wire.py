@@ -1,4 +1,4 @@
-"""The protobuf wire format, as little of it as strings, lists and maps of strings need. No I/O."""
+"""The part of the protobuf wire format that strings, lists and maps of strings need. Never: does I/O."""
 
 
 def _varint(number):
@@ -11,7 +11,7 @@ def _varint(number):
 
 
 def encode(*strings):
-    """A message whose fields 1, 2, 3, … are these strings; empty ones are left out."""
+    """A message with these strings as fields 1, 2, 3, …; empty ones are left out."""
     out = b""
     for number, text in enumerate(strings, 1):
         raw = text.encode()
@@ -21,7 +21,7 @@ def encode(*strings):
 
 
 def fields(message):
-    """(number, bytes) of each field, in their order. Only what has a length is known here."""
+    """(number, bytes) of each field, in order. Knows only length-delimited fields."""
     at = 0
 
     def varint():
@@ -45,7 +45,7 @@ def fields(message):
 
 
 class Message:
-    """A message by the names of its fields; those in `lists` repeat, those in `maps` are maps of strings."""
+    """A message as a dictionary by field name; fields in `lists` repeat, fields in `maps` are maps of strings."""
 
     def __init__(self, raw, names, lists=(), maps=()):
         self.fields = {name: [] if name in lists else {} if name in maps else "" for name in names}
