@@ -242,21 +242,21 @@ fn hang_up_changes_the_rate_limit_of_sessions_that_are_there() {
     let program = Program::start(&["--memory", "--config", settings.to_str().unwrap()]);
     let mut peer = Peer::native_in(program.address(), "fast", "hall");
     let mut say = || assert!(peer.ask(json!({"talk": {"room": "hall", "text": "x"}}))["ack"].is_object());
-    let held_back = || metric(program.admin, "plaza_held_back_total", &[]);
+    let rate_limited = || metric(program.admin, "plaza_rate_limit_pauses_total", &[]);
     (0..30).for_each(|_| say());
-    assert!(held_back() < 1.0);
+    assert!(rate_limited() < 1.0);
     fs::write(&settings, "[chat]\nmessages_per_second = 20\nmessages_at_once = 1\n").unwrap();
     program.signal("HUP");
     until("the limit is felt", || {
         say();
-        held_back() >= 1.0
+        rate_limited() >= 1.0
     });
     fs::write(&settings, "").unwrap();
     program.signal("HUP");
     until("the limit is gone", || {
-        let before = held_back();
+        let before = rate_limited();
         (0..5).for_each(|_| say());
-        held_back() <= before
+        rate_limited() <= before
     });
 }
 
@@ -275,7 +275,7 @@ fn hang_up_shortens_what_is_kept() {
     program.signal("HUP");
     until("the oldest are deleted", || {
         peer.ask(json!({"talk": {"room": "lobby", "text": "x"}}));
-        metric(program.admin, "plaza_history_expired_talks_total", &[]) >= 15.0
+        metric(program.admin, "plaza_history_expired_messages_total", &[]) >= 15.0
     });
 }
 

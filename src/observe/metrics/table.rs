@@ -114,7 +114,7 @@ impl Table {
         let sessions = self.gauges("sessions", SHARD, "Sessions: connections that have a name.");
         let rooms = self.gauges("rooms", SHARD, "Rooms that the shard owns.");
         let members = self.gauges("members", SHARD, "Memberships of the shard's sessions in rooms.");
-        let talks = self.counters("talks", DIALECT, "Messages accepted in rooms.");
+        let talks = self.counters("messages", DIALECT, "Messages accepted in rooms.");
         let directs = self.counters("directs", SHARD, "Direct messages accepted.");
         let refusals = self.counters(
             "refusals",
@@ -122,12 +122,12 @@ impl Table {
             "Requests refused, by error code; `busy` means load.",
         );
         let paused = self.counters(
-            "paused_senders",
+            "backpressure_pauses",
             SHARD,
             "Pauses in reading a sender of an older dialect because the server was busy (backpressure).",
         );
         let held_back = self.counters(
-            "held_back",
+            "rate_limit_pauses",
             SHARD,
             "Pauses in reading a session that sent more than `chat.messages_per_second`.",
         );
@@ -240,16 +240,16 @@ impl Table {
     pub(super) fn history(&mut self) -> HistoryMetrics {
         HistoryMetrics {
             commit_seconds: self.histogram("history_commit_duration_seconds", times, "Duration of one commit."),
-            commit_talks: self.histogram("history_commit_talks", counts, "Messages in one commit."),
+            commit_talks: self.histogram("history_commit_messages", counts, "Messages in one commit."),
             commit_failures: self.counter(
                 "history_commit_failures",
                 "Failed commits; the senders got `store_failed`.",
             ),
-            queue_talks: self.gauge("history_queue_talks", "Messages that wait for their commit."),
-            expired_talks: self.counter("history_expired_talks", "Messages deleted by retention."),
+            queue_talks: self.gauge("history_queue_messages", "Messages that wait for their commit."),
+            expired_talks: self.counter("history_expired_messages", "Messages deleted by retention."),
             damage: self.counter(
                 "history_damage",
-                "Damaged or unreadable entries that the store found; the server log names them.",
+                "Times that the store found a damaged or unreadable entry; the server log names it.",
             ),
             disk_bytes: self.gauge("history_disk_bytes", "Size of the store on the disk."),
             wal_bytes: self.gauge("history_wal_bytes", "Size of the store's write-ahead log."),
