@@ -9,7 +9,10 @@ use std::{hash::BuildHasher as _, path::Path};
 use dashmap::DashMap;
 use rusqlite::Connection;
 
-use super::{StoreFault, batch::name_crc, schema::fault};
+use super::{
+    fault::{StoreFault, fault},
+    names::{damaged, name_crc},
+};
 use crate::chat::UserName;
 
 /// The claimed names of a store, by fingerprints: 16 bytes each instead of some 100 for a name.
@@ -81,16 +84,6 @@ impl Drop for Claiming<'_> {
         for print in &self.fresh {
             self.claims.claimed.remove(print);
         }
-    }
-}
-
-/// What is said of a row in table name that was changed.
-pub(crate) fn damaged(file: &Path, name: &str) -> StoreFault {
-    StoreFault::Damaged {
-        file: file.to_owned(),
-        log: None,
-        seq: None,
-        seen: format!("the row of {name:?} in table name does not match its checksum"),
     }
 }
 

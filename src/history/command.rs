@@ -9,7 +9,7 @@ use std::{
 
 use clap::Subcommand;
 
-use super::{Epochs, StartFault, files, tools};
+use super::{fault::StartFault, files, recovery::Epochs, tools};
 use crate::output;
 
 /// What to do with the history in a data directory.

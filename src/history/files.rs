@@ -8,7 +8,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-use super::StartFault;
+use super::fault::StartFault;
 use crate::lock::{self, FileLock, NotHeld};
 
 /// Where everything is.
@@ -120,21 +120,6 @@ impl Files {
             }
         }
         sum
-    }
-}
-
-/// Why a directory is not there, in words.
-pub(crate) fn no_directory(dir: &Path, why: &io::Error) -> String {
-    let dir = dir.display();
-    match why.kind() {
-        io::ErrorKind::AlreadyExists => format!("{dir} is a file, and a directory is needed"),
-        io::ErrorKind::NotADirectory => {
-            format!("the directory {dir} cannot be made, because what it would stand in is a file")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("the directory {dir} cannot be made, because this user may not write where it would stand")
-        }
-        _ => format!("the directory {dir} cannot be made: {why}"),
     }
 }
 

@@ -10,9 +10,11 @@ use std::path::Path;
 use rusqlite::{Connection, params};
 
 use super::{
-    Append, LogId, StoreFault,
     checksum::Checksum,
+    fault::StoreFault,
+    log::LogId,
     messages,
+    request::Append,
     rows::{LogRow, int},
 };
 use crate::chat::{Key, KeyOwner, Position, Seq, UserName};
@@ -105,12 +107,8 @@ impl Stored {
 
     fn judge(&self, file: &Path, row: &LogRow, owner: &str, key: &str, digest: i64) -> Known {
         if self.crc != idem_crc(row.id, owner, key, self.seq, self.at, self.digest) {
-            return Known::Unreadable(StoreFault::Damaged {
-                file: file.to_owned(),
-                log: Some(row.log.clone()),
-                seq: None,
-                seen: "a row of table idem does not match its checksum".to_owned(),
-            });
+            let seen = "a row of table idem does not match its checksum";
+            return Known::Unreadable(StoreFault::damaged(file, seen).in_log(&row.log));
         }
         if self.digest != digest {
             return Known::Other;

@@ -1,14 +1,13 @@
 //! The rows of talks: what is written, and what is believed when it is read.
 
-use std::{path::Path, sync::LazyLock};
+use std::{ops::ControlFlow, path::Path, sync::LazyLock};
 
 use rusqlite::{Connection, Row, Statement, params};
 
 use super::{
-    StoreFault,
     checksum::Checksum,
-    rows::{LogRow, in_log, int},
-    schema::fault,
+    fault::{StoreFault, fault},
+    rows::{LogRow, int},
 };
 use crate::chat::{Seq, SessionTag, Talk, TalkKind, UserName};
 
@@ -65,11 +64,12 @@ impl MessageRow {
             let crc: i64 = row.get(7)?;
             Ok((read, crc))
         };
-        let damaged = |seen: String| StoreFault::Damaged {
-            file: file.to_owned(),
-            log: Some(log.log.clone()),
-            seq: seq.map(i64::cast_unsigned),
-            seen,
+        let damaged = |seen: String| {
+            let fault = StoreFault::damaged(file, seen).in_log(&log.log);
+            match seq {
+                Some(seq) => fault.at(seq.cast_unsigned()),
+                None => fault,
+            }
         };
         let (read, crc) = cells().map_err(|why| damaged(why.to_string()))?;
         let own = message_crc(
@@ -90,12 +90,7 @@ impl MessageRow {
 
     /// The talk, if its cells make one.
     pub(crate) fn talk(self, file: &Path, log: &LogRow) -> Result<Talk, StoreFault> {
-        let damaged = |seen: &str| StoreFault::Damaged {
-            file: file.to_owned(),
-            log: Some(log.log.clone()),
-            seq: Some(self.seq),
-            seen: seen.to_owned(),
-        };
+        let damaged = |seen: &str| StoreFault::damaged(file, seen).in_log(&log.log).at(self.seq);
         Ok(Talk {
             epoch: log.epoch,
             seq: self.seq,
@@ -202,7 +197,7 @@ pub(crate) fn scan(
     log: &LogRow,
     (low, high): (Seq, Seq),
     order: Order,
-    mut take: impl FnMut(MessageRow) -> Result<std::ops::ControlFlow<()>, StoreFault>,
+    mut take: impl FnMut(MessageRow) -> Result<ControlFlow<()>, StoreFault>,
 ) -> Result<(), StoreFault> {
     if low > high {
         return Ok(());
@@ -217,7 +212,7 @@ pub(crate) fn scan(
              WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC"
         }
     };
-    let failed = |why: rusqlite::Error| in_log(fault(file, &why), log);
+    let failed = |why: rusqlite::Error| fault(file, &why).in_log(&log.log);
     let mut select = db.prepare_cached(sql).map_err(failed)?;
     let mut rows = select.query(params![log.id, int(low), int(high)]).map_err(failed)?;
     let mut left = high - low + 1;
@@ -243,6 +238,30 @@ pub(crate) fn scan(
         return Err(hole(file, log, due));
     }
     Ok(())
+}
+
+/// The first stored talk for which `holds` is true, which it then is for all above; `head + 1` if for none.
+pub(crate) fn first_where(row: &LogRow, holds: impl Fn(Seq) -> Result<bool, StoreFault>) -> Result<Seq, StoreFault> {
+    let (mut low, mut high) = (row.first, row.head + 1);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle)? {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    Ok(low)
+}
+
+/// A talk that must be there: nothing is deleted on the word of a damaged row.
+pub(crate) fn talk_at(db: &Connection, file: &Path, row: &LogRow, seq: Seq) -> Result<MessageRow, StoreFault> {
+    let mut found = None;
+    scan(db, file, row, (seq, seq), Order::Up, |message| {
+        found = Some(message);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    found.ok_or(StoreFault::Stopping) // scan has found it or failed
 }
 
 /// The bytes that a talk counts for in retention: its text, its sender, and what the rest of a row takes.
@@ -284,12 +303,8 @@ fn message_crc(log: u32, seq: Seq, at: u64, user: &str, session: u32, kind: i64,
 }
 
 fn hole(file: &Path, log: &LogRow, seq: Seq) -> StoreFault {
-    StoreFault::Damaged {
-        file: file.to_owned(),
-        log: Some(log.log.clone()),
-        seq: Some(seq),
-        seen: format!("the talk is missing, although {} to {} are stored", log.first, log.head),
-    }
+    let seen = format!("the talk is missing, although {} to {} are stored", log.first, log.head);
+    StoreFault::damaged(file, seen).in_log(&log.log).at(seq)
 }
 
 const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, at, user, session, kind, text, sum, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";

@@ -1,57 +1,66 @@
-//! Numbers talks and keeps them: what was acknowledged is never lost.
+//! The store: numbers messages, keeps them, and answers questions about them.
 //!
-//! A [`History`] is a handle on a few threads and a directory. One thread writes: it takes whatever is waiting, numbers and
-//! commits it in one transaction, and only then says so. Others read pages, search, and index for search. Nobody who
-//! submits or asks ever waits: a full queue gives the request back at once. Outcomes come through [`Deliver`], in batches,
-//! on the store's threads.
+//! A [`History`] is a handle on a directory and a few threads. The writer (`writer.rs`) commits messages, read markers and claims of
+//! names; readers answer questions about pages, markers and inboxes; one thread searches and one fills the search index. Outcomes come
+//! through [`Deliver`], in batches, on these threads.
 //!
-//! Promises: every request that was taken has exactly one outcome. Numbers of a log have no holes, also after failed commits;
-//! `prev` is `seq - 1` in this store. A talk that failed never had a number. The epoch of a log changes only when its tail
-//! was lost or may have been, or when the store is a copy whose original may go on; [`LogHead::go_on`] says which interval is gone. The outcomes of one log's appends come in
-//! the order of their numbers.
+//! Invariants:
+//! - Every request that was taken has exactly one outcome. The outcomes of one log's messages come in the order of their numbers.
+//! - A message that was acknowledged is stored, as durably as the settings say. One that failed never had a number.
+//! - Each message names its predecessor, `prev`. The epoch of a log changes when its newest messages were lost or may have been, and when
+//!   the store is a copy whose original may go on; [`LogHead::go_on`] says which interval is gone.
 //!
-//! Never: an answer made of rows whose checksum or numbering is wrong; a start with a loss that nobody is told of.
+//! The store never blocks a caller: a full queue gives the request back. It never answers from rows whose checksum or order is wrong,
+//! and never opens with a loss that clients are not told.
 //!
-//! The bytes are described in `docs/history-format.md`.
+//! To read: `request.rs` and `outcome.rs`, then `writer.rs` and `transaction.rs`, then `recovery/`. `docs/history-format.md` describes
+//! the bytes.
 
-mod batch;
+mod checkpoint;
 mod checksum;
 mod claims;
 mod command;
-mod devices;
+mod commit_marker;
+mod fault;
 mod files;
-mod fold;
+mod health;
 mod idempotency;
-mod index;
+mod log;
 mod messages;
+mod names;
+mod offline;
+mod outcome;
 mod presence;
 mod queue;
+mod read_markers;
 mod reader;
+mod recovery;
+mod request;
+mod retention;
 mod rows;
 mod schema;
 mod search;
 mod settings;
-mod start;
+mod shared;
 mod stats;
+mod store_row;
 pub mod tools;
-mod types;
-mod upkeep;
-mod witness;
-mod words;
+mod transaction;
 mod writer;
 
 pub use crate::chat::{GoOn, LogHead, LostInterval, LostTail};
 pub use claims::Claims;
 pub use command::HistoryCommand;
-pub use devices::{ChangedConversation, ChangedUpTo, DirectPage};
-pub(crate) use files::no_directory;
+pub(crate) use fault::no_directory;
+pub use fault::{StartFault, StoreFault};
+pub use health::Health;
+pub use log::{LogId, UserPair};
+pub use outcome::{Answer, ChangedConversation, Claim, ConversationHead, DirectPage, Outcome, ReadUpTo};
+pub use recovery::{Epochs, Recovered};
+pub use request::{Append, Ask, Bearer, ChangedUpTo, NameKey, Which, Window};
 pub use settings::{Durability, KeyWindow, Retention, Settings};
-pub use start::{Epochs, Recovered, StartFault};
-pub use stats::{Health, HistoryStats};
-pub use types::{
-    Answer, Append, Ask, Bearer, Claim, ConversationHead, LogId, NameKey, Outcome, ReadUpTo, StoreFault, UserPair,
-    Which, Window,
-};
+pub use shared::Deliver;
+pub use stats::HistoryStats;
 
 use std::{
     io,
@@ -65,20 +74,11 @@ use crate::{
     observe::{Need, Watch},
 };
 use files::Files;
-use queue::Inbox;
+use health::Faults;
+use queue::Queue;
+use search::{Searcher, fresh::Fresh, index};
+use shared::{Shared, Write};
 use writer::Writer;
-
-/// Where outcomes go. Called on the threads of the store, which wait for it: it hands over and returns.
-pub trait Deliver<T>: Send + Sync + 'static {
-    /// Takes the outcomes of one commit, or of one question.
-    fn deliver(&self, outcomes: Vec<Outcome<T>>);
-}
-
-impl<T, F: Fn(Vec<Outcome<T>>) + Send + Sync + 'static> Deliver<T> for F {
-    fn deliver(&self, outcomes: Vec<Outcome<T>>) {
-        self(outcomes);
-    }
-}
 
 /// A store that is running. Clones are handles on the same store; it stops with [`History::stop`], or with the last one.
 pub struct History<T: Send + 'static> {
@@ -96,38 +96,19 @@ struct Running<T: Send + 'static> {
     file: PathBuf,
 }
 
-/// What the handles and the threads share.
-pub(crate) struct Shared<T> {
-    pub(crate) writes: Inbox<Write<T>>,
-    pub(crate) reads: Inbox<(Ask, T)>,
-    pub(crate) searches: Inbox<(Ask, T)>,
-    pub(crate) fresh: index::Fresh,
-    pub(crate) stats: HistoryStats,
-    pub(crate) faults: stats::Faults,
-    /// A change that the writer has not taken over yet.
-    pub(crate) retention: Mutex<Option<Retention>>,
-    pub(crate) claims: Claims,
-}
-
-/// What the writer is given.
-pub(crate) enum Write<T> {
-    Append(Append<T>),
-    Ask(Ask, T),
-}
-
 impl<T: Send + 'static> History<T> {
     /// Opens the store, looks for losses and starts its threads. Takes a few microseconds per log, whatever they hold.
     pub fn start(settings: Settings, deliver: Arc<dyn Deliver<T>>) -> Result<Self, StartFault> {
         let files = Files::new(&settings.dir);
-        let opened = start::open(&files, settings.durability)?;
+        let opened = recovery::open(&files, settings.durability)?;
         tell_recovered(&opened.recovered, opened.copied.as_deref());
         let shared = Arc::new(Shared {
-            writes: Inbox::new(settings.queue, 1),
-            reads: Inbox::new(limits::HISTORY_ASKS, limits::HISTORY_READERS),
-            searches: Inbox::new(limits::HISTORY_ASKS, 1),
-            fresh: index::Fresh::new(),
+            writes: Queue::new(settings.queue),
+            reads: Queue::new(limits::HISTORY_ASKS),
+            searches: Queue::new(limits::HISTORY_ASKS),
+            fresh: Fresh::new(),
             stats: HistoryStats::default(),
-            faults: stats::Faults::default(),
+            faults: Faults::default(),
             retention: Mutex::new(None),
             claims: Claims::default(),
         });
@@ -149,7 +130,7 @@ impl<T: Send + 'static> History<T> {
             let (shared, deliver, file) = (Arc::clone(&shared), Arc::clone(&deliver), files.database.clone());
             let (name, part) = ("history-read", format!("reader {me} of the history"));
             running.spawn(name, part, Need::Vital, move || {
-                reader::run(&shared, &deliver, &db, &file, me)
+                reader::run(&shared, &deliver, &db, &file)
             })?;
         }
         let number = opened.store;
@@ -166,7 +147,7 @@ impl<T: Send + 'static> History<T> {
             // Search goes on without an index; everything else needs none.
             Err(fault) => shared.faults.beside(Some(fault)),
         }
-        let searcher = search::Searcher::open(&files)?;
+        let searcher = Searcher::open(&files)?;
         let (asked, answers) = (Arc::clone(&shared), Arc::clone(&deliver));
         let part = "the history's searcher".to_owned();
         running.spawn("history-search", part, Need::Vital, move || {

@@ -11,9 +11,8 @@ use std::{
 };
 
 use super::{
-    StoreFault,
+    fault::{StoreFault, io_fault},
     files::{Files, with_companions},
-    schema::io_fault,
 };
 
 /// The files as they were when the store was opened.

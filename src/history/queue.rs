@@ -1,42 +1,36 @@
-//! A bounded queue from any number of threads to a few that may sleep.
+//! The bounded queues between callers and the threads of a store: crossbeam channels that a handle can close.
 //!
-//! Pushing never blocks and takes no lock. A consumer that finds nothing registers itself as asleep, looks once more, and
-//! parks; a producer that pushed looks for sleepers afterwards. The two fences order "push, then look for sleepers" against
-//! "register, then look for work", so that one of the two always sees the other.
+//! A push never blocks, and a full or closed queue gives its work back. What was queued before the queue closed can still be taken. A
+//! sleeping consumer wakes for work and for the closing.
 
 use std::{
-    sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering, fence},
-    },
-    thread::{self, Thread},
+    convert::Infallible,
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
-use crossbeam::queue::ArrayQueue;
+use crossbeam::channel::{self, Receiver, Sender, TryRecvError, TrySendError};
 
-/// The queue. What is left in it when the last handle goes is dropped.
+/// A queue from any number of threads to any number of consumers.
 #[derive(Debug)]
-pub(crate) struct Inbox<W> {
-    queue: ArrayQueue<W>,
-    consumers: Box<[Consumer]>,
-    closed: AtomicBool,
+pub(crate) struct Queue<W> {
+    sender: Sender<W>,
+    receiver: Receiver<W>,
+    /// Dropped to close the queue.
+    open: Mutex<Option<Sender<Infallible>>>,
+    /// Disconnected once the queue is closed.
+    closed: Receiver<Infallible>,
 }
 
-/// The place of one consumer: the thread, and whether it sleeps.
-#[derive(Debug, Default)]
-struct Consumer {
-    asleep: AtomicBool,
-    thread: OnceLock<Thread>,
-}
-
-impl<W> Inbox<W> {
-    /// A queue for `consumers` threads, each of which waits with its own number below that.
-    pub(crate) fn new(capacity: usize, consumers: usize) -> Self {
+impl<W> Queue<W> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        let (sender, receiver) = channel::bounded(capacity.max(1));
+        let (open, closed) = channel::bounded(1);
         Self {
-            queue: ArrayQueue::new(capacity.max(1)),
-            consumers: (0..consumers).map(|_| Consumer::default()).collect(),
-            closed: AtomicBool::new(false),
+            sender,
+            receiver,
+            open: Mutex::new(Some(open)),
+            closed,
         }
     }
 
@@ -45,85 +39,61 @@ impl<W> Inbox<W> {
         if self.is_closed() {
             return Err(work);
         }
-        self.queue.push(work)?;
-        self.wake_one();
-        Ok(())
+        self.sender.try_send(work).map_err(TrySendError::into_inner)
     }
 
     pub(crate) fn pop(&self) -> Option<W> {
-        self.queue.pop()
+        self.receiver.try_recv().ok()
+    }
+
+    /// Takes work, waiting for it until the queue is closed or `at_most` is over.
+    pub(crate) fn wait(&self, at_most: Duration) -> Option<W> {
+        self.pop().or_else(|| {
+            channel::select! {
+                recv(self.receiver) -> work => work.ok(),
+                recv(self.closed) -> _ => self.pop(),
+                default(at_most) => None,
+            }
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.queue.len()
+        self.receiver.len()
     }
 
-    /// No more work is taken; what is queued stays to be popped.
+    /// No more work is taken.
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst); // pairs with the fence in wait
-        for consumer in &self.consumers {
-            consumer.wake();
-        }
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    /// Sleeps until there may be work, the queue is closed, or `at_most` is over.
-    pub(crate) fn wait(&self, consumer: usize, at_most: Duration) {
-        let Some(consumer) = self.consumers.get(consumer) else {
-            return thread::sleep(at_most);
-        };
-        consumer.thread.get_or_init(thread::current);
-        consumer.asleep.store(true, Ordering::SeqCst);
-        fence(Ordering::SeqCst); // pairs with the fences in wake_one and close
-        if self.queue.is_empty() && !self.is_closed() {
-            thread::park_timeout(at_most);
-        }
-        consumer.asleep.store(false, Ordering::SeqCst);
-    }
-
-    /// Wakes a consumer that sleeps although nothing was pushed.
-    pub(crate) fn wake_one(&self) {
-        fence(Ordering::SeqCst); // pairs with the fence in wait
-        self.consumers.iter().any(Consumer::wake);
-    }
-}
-
-impl Consumer {
-    /// Whether it slept.
-    fn wake(&self) -> bool {
-        let slept = self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst);
-        if slept && let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-        slept
+        self.closed.try_recv() == Err(TryRecvError::Disconnected)
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use std::sync::Arc;
+    use std::{sync::Arc, thread};
 
     use super::*;
 
     #[test]
     fn nothing_is_left_asleep_while_there_is_work() {
-        let inbox = Arc::new(Inbox::new(4, 2));
+        let queue = Arc::new(Queue::new(4));
         let consumers: Vec<_> = (0..2)
-            .map(|me| {
-                let inbox = Arc::clone(&inbox);
+            .map(|_| {
+                let queue = Arc::clone(&queue);
                 thread::spawn(move || {
                     let mut seen = 0_u64;
                     loop {
-                        match inbox.pop() {
+                        // A lost wake-up would cost a minute and fail the test's time limit.
+                        match queue.wait(Duration::from_secs(60)) {
                             Some(work) => seen += work,
-                            None if inbox.is_closed() => return seen,
-                            // A lost wake-up would cost a minute and fail the test's time limit.
-                            None => inbox.wait(me, Duration::from_secs(60)),
+                            None => {
+                                assert!(queue.is_closed());
+                                return seen;
+                            }
                         }
                     }
                 })
@@ -131,10 +101,10 @@ mod tests {
             .collect();
         let producers: Vec<_> = (0..3)
             .map(|_| {
-                let inbox = Arc::clone(&inbox);
+                let queue = Arc::clone(&queue);
                 thread::spawn(move || {
                     for _ in 0..20_000 {
-                        while inbox.push(1).is_err() {
+                        while queue.push(1).is_err() {
                             thread::yield_now();
                         }
                     }
@@ -144,9 +114,18 @@ mod tests {
         for producer in producers {
             producer.join().unwrap();
         }
-        inbox.close();
+        queue.close();
         let sum: u64 = consumers.into_iter().map(|consumer| consumer.join().unwrap()).sum();
-        assert_eq!(sum + std::iter::from_fn(|| inbox.pop()).sum::<u64>(), 60_000);
-        assert_eq!(inbox.push(1), Err(1));
+        assert_eq!(sum, 60_000);
+    }
+
+    #[test]
+    fn a_full_or_closed_queue_gives_work_back_and_keeps_what_it_has() {
+        let queue = Queue::new(2);
+        assert_eq!([queue.push(1), queue.push(2), queue.push(3)], [Ok(()), Ok(()), Err(3)]);
+        queue.close();
+        assert_eq!((queue.push(4), queue.len()), (Err(4), 2));
+        let wait = || queue.wait(Duration::from_secs(60));
+        assert_eq!([wait(), wait(), wait()], [Some(1), Some(2), None]);
     }
 }

@@ -5,40 +5,36 @@ use std::{
     ops::ControlFlow,
     panic::{self, AssertUnwindSafe},
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 
 use super::{
-    Answer, Ask, Deliver, LogHead, LogId, Outcome, ReadUpTo, Shared, StoreFault, Window,
-    batch::mark_crc,
-    devices::View,
+    fault::{StoreFault, fault},
+    log::LogId,
     messages::{self, Order},
-    rows::{LogRow, int},
-    schema::fault,
+    offline::View,
+    outcome::{Answer, Outcome, ReadUpTo},
+    read_markers::{read_upto, standing},
+    request::{Ask, Window},
+    rows::{LogRow, empty, head},
+    shared::{Deliver, Shared},
     stats::bump,
 };
 use crate::{
-    chat::{Seq, Since, Talk, UserName},
+    chat::{Since, Talk, UserName},
     limits,
 };
 
 /// Answers questions until the queue is closed and empty.
-pub(crate) fn run<T: Send + 'static>(
-    shared: &Shared<T>,
-    deliver: &Arc<dyn Deliver<T>>,
-    db: &Connection,
-    file: &Path,
-    me: usize,
-) {
+pub(crate) fn run<T: Send + 'static>(shared: &Shared<T>, deliver: &Arc<dyn Deliver<T>>, db: &Connection, file: &Path) {
     loop {
-        let Some((ask, ticket)) = shared.reads.pop() else {
+        let Some((ask, ticket)) = shared.reads.wait(IDLE) else {
             if shared.reads.is_closed() {
                 return;
             }
-            shared.reads.wait(me, Duration::from_secs(60));
             continue;
         };
         let found = |fault: &StoreFault| shared.found(fault, "what a user missed could not be read");
@@ -47,12 +43,12 @@ pub(crate) fn run<T: Send + 'static>(
                 if matches!(answer, Answer::Page { .. } | Answer::Direct(_))
                     || matches!(&answer, Answer::Resumed { talks, .. } if !talks.is_empty())
                 {
-                    shared.stats.pages.fetch_add(1, Ordering::Relaxed);
+                    bump(&shared.stats.pages, 1);
                 }
                 Outcome::Answered { ticket, answer }
             }
             Err(why) => {
-                bump(Some(&shared.stats.unanswered), 1);
+                bump(&shared.stats.unanswered, 1);
                 shared.found(&why, "a question could not be answered");
                 Outcome::Unanswered { ticket, ask, why }
             }
@@ -132,23 +128,6 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
         Ask::Search { .. } | Ask::Mark { .. } | Ask::Claim { .. } => Err(StoreFault::Refused {
             seen: "another thread answers this".to_owned(),
         }),
-    }
-}
-
-/// The row of a log and what is told of it.
-pub(crate) fn head(db: &Connection, file: &Path, log: &LogId) -> Result<Option<(LogRow, LogHead)>, StoreFault> {
-    let Some(row) = LogRow::find(db, file, log)? else {
-        return Ok(None);
-    };
-    let head = row.head(db, file)?;
-    Ok(Some((row, head)))
-}
-
-/// A log in which nothing was ever said.
-pub(crate) fn empty() -> LogHead {
-    LogHead {
-        first: 1,
-        ..LogHead::default()
     }
 }
 
@@ -239,52 +218,5 @@ fn page(
     Ok((talks, more))
 }
 
-/// A user's read position in a log, and how many talks of others lie above it.
-fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<(Seq, u64), StoreFault> {
-    let read = read_upto(db, file, row, user)?;
-    Ok((read, unread(db, file, row, user, read)?))
-}
-
-/// How many messages of others lie above a read position of this user.
-pub(crate) fn unread(
-    db: &Connection,
-    file: &Path,
-    row: &LogRow,
-    user: &UserName,
-    read: Seq,
-) -> Result<u64, StoreFault> {
-    let low = (read + 1).max(row.first);
-    let all = (row.head + 1).saturating_sub(low);
-    let counted = low.max((row.head + 1).saturating_sub(limits::HISTORY_UNREAD_EXACT));
-    let own: i64 = db
-        .prepare_cached("SELECT count(*) FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 AND user = ?4")
-        .and_then(|mut select| {
-            select.query_row(params![row.id, int(counted), int(row.head), user.as_str()], |row| {
-                row.get(0)
-            })
-        })
-        .map_err(|why| fault(file, &why))?;
-    Ok(all.saturating_sub(own.cast_unsigned()))
-}
-
-/// A user's read position in a log.
-pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<Seq, StoreFault> {
-    let mark: Option<(i64, u32)> = db
-        .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")
-        .and_then(|mut select| {
-            select
-                .query_row(params![user.as_str(), row.id], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
-        })
-        .map_err(|why| fault(file, &why))?;
-    match mark {
-        None => Ok(0),
-        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => Ok(seq.cast_unsigned().min(row.head)),
-        Some(_) => Err(StoreFault::Damaged {
-            file: file.to_owned(),
-            log: Some(row.log.clone()),
-            seq: None,
-            seen: format!("the read position of {user:?} does not match its checksum"),
-        }),
-    }
-}
+/// How long a thread sleeps without work; what comes wakes it.
+pub(crate) const IDLE: Duration = Duration::from_secs(60);

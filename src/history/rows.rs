@@ -1,14 +1,22 @@
 //! The rows of logs and of the tails they lost: what is written, and what is believed when it is read.
 
-use std::{io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::{LogHead, LogId, LostTail, StoreFault, UserPair, checksum::Checksum, files, schema::fault};
+use super::{
+    checksum::Checksum,
+    fault::{StartFault, StoreFault, fault},
+    files,
+    log::{LogId, UserPair},
+};
 use crate::{
-    chat::{RoomName, Seq, UserName},
+    chat::{LogHead, LostTail, RoomName, Seq, UserName},
     limits,
 };
+
+/// Rows of logs that the writer remembers.
+pub(crate) type Heads = foldhash::HashMap<LogId, LogRow>;
 
 /// Where a log stands, as its row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,18 +142,23 @@ impl LogRow {
     }
 
     /// Ends its epoch: what stood behind the head in it is lost, up to `to` where that is known. The row is still to be updated.
-    pub(crate) fn begin_epoch(&mut self, db: &Connection, to: Option<Seq>) -> Result<LostTail, EpochFault> {
+    pub(crate) fn begin_epoch(
+        &mut self,
+        db: &Connection,
+        file: &Path,
+        to: Option<Seq>,
+    ) -> Result<LostTail, StartFault> {
         let tail = LostTail {
             epoch: self.epoch,
             from: self.head + 1,
             to,
         };
-        insert_lost(db, self.id, &tail).map_err(EpochFault::Database)?;
-        self.epoch = files::new_epoch().map_err(EpochFault::Random)?;
+        insert_lost(db, self.id, &tail).map_err(|why| StartFault::Store(fault(file, &why)))?;
+        self.epoch = files::new_epoch().map_err(StartFault::no_random)?;
         Ok(tail)
     }
 
-    /// What is told of it.
+    /// What a client is told of it.
     pub(crate) fn head(&self, db: &Connection, file: &Path) -> Result<LogHead, StoreFault> {
         Ok(LogHead {
             epoch: self.epoch,
@@ -184,12 +197,7 @@ impl LogRow {
             ))
         };
         let (id, kind, name, peer, crc) = cells().map_err(|why| fault(file, &why))?;
-        let damaged = |seen: String| StoreFault::Damaged {
-            file: file.to_owned(),
-            log: None,
-            seq: None,
-            seen,
-        };
+        let damaged = |seen: String| StoreFault::damaged(file, seen);
         let log = parse_log(kind, &name, &peer).ok_or_else(|| {
             damaged(format!(
                 "row {id} of table log names no log: {kind}, {name:?}, {peer:?}"
@@ -210,23 +218,28 @@ impl LogRow {
             at: number(9)?,
         };
         if i64::from(read.crc()) != crc || read.first == 0 || read.first > read.head.saturating_add(1) {
-            return Err(StoreFault::Damaged {
-                file: file.to_owned(),
-                log: Some(read.log),
-                seq: None,
-                seen: format!("row {id} of table log does not match its checksum"),
-            });
+            let seen = format!("row {id} of table log does not match its checksum");
+            return Err(damaged(seen).in_log(&read.log));
         }
         Ok(read)
     }
 }
 
-/// Why there is no new epoch.
-#[derive(Debug)]
-pub(crate) enum EpochFault {
-    Database(rusqlite::Error),
-    /// The system gave no random bytes.
-    Random(io::Error),
+/// The row of a log and what a client is told of it.
+pub(crate) fn head(db: &Connection, file: &Path, log: &LogId) -> Result<Option<(LogRow, LogHead)>, StoreFault> {
+    let Some(row) = LogRow::find(db, file, log)? else {
+        return Ok(None);
+    };
+    let head = row.head(db, file)?;
+    Ok(Some((row, head)))
+}
+
+/// A log without a message.
+pub(crate) fn empty() -> LogHead {
+    LogHead {
+        first: 1,
+        ..LogHead::default()
+    }
 }
 
 /// The tails lost in earlier epochs.
@@ -242,12 +255,8 @@ pub(crate) fn lost_tails(db: &Connection, file: &Path, log: u32) -> Result<Arc<[
                 to: row.get::<_, Option<i64>>(2)?.map(i64::cast_unsigned),
             };
             if i64::from(lost_crc(log, &tail)) != row.get::<_, i64>(3)? {
-                return Ok(Err(StoreFault::Damaged {
-                    file: file.to_owned(),
-                    log: None,
-                    seq: None,
-                    seen: format!("a row of table lost, for log {log}, does not match its checksum"),
-                }));
+                let seen = format!("a row of table lost, for log {log}, does not match its checksum");
+                return Ok(Err(StoreFault::damaged(file, seen)));
             }
             tails.push(tail);
         }
@@ -310,24 +319,6 @@ pub(crate) fn int(number: u64) -> i64 {
     number.cast_signed()
 }
 
-/// Says in which log it was.
-pub(crate) fn in_log(fault: StoreFault, row: &LogRow) -> StoreFault {
-    match fault {
-        StoreFault::Damaged {
-            file,
-            log: None,
-            seq,
-            seen,
-        } => StoreFault::Damaged {
-            file,
-            log: Some(row.log.clone()),
-            seq,
-            seen,
-        },
-        other => other,
-    }
-}
-
 /// Carries a fault of ours through a closure that may only fail with SQLite's errors.
 fn defer<R>(fault: StoreFault) -> rusqlite::Result<R> {
     Err(rusqlite::Error::FromSqlConversionFailure(
@@ -341,12 +332,7 @@ fn undefer(file: &Path, why: rusqlite::Error) -> StoreFault {
     match why {
         rusqlite::Error::FromSqlConversionFailure(_, _, inner) => match inner.downcast::<StoreFault>() {
             Ok(own) => *own,
-            Err(other) => StoreFault::Damaged {
-                file: file.to_owned(),
-                log: None,
-                seq: None,
-                seen: other.to_string(),
-            },
+            Err(other) => StoreFault::damaged(file, other.to_string()),
         },
         other => fault(file, &other),
     }

@@ -6,9 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, OpenFlags};
 
-use super::{Durability, StartFault, StoreFault, files};
+use super::{
+    fault::{StartFault, StoreFault, fault, io_fault},
+    files,
+    settings::Durability,
+};
 
 /// The version this program writes; it reads all older ones, after migrating them.
 pub(crate) const VERSION: i64 = 2;
@@ -245,50 +249,4 @@ fn migrate(db: &mut Connection, from: i64) -> rusqlite::Result<()> {
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
-}
-
-/// What SQLite said, sorted by who must act.
-pub(crate) fn fault(file: &Path, why: &rusqlite::Error) -> StoreFault {
-    let file: PathBuf = file.to_owned();
-    match why.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => StoreFault::Full { file },
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreFault::ReadOnly { file },
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
-            StoreFault::Damaged {
-                file,
-                log: None,
-                seq: None,
-                seen: why.to_string(),
-            }
-        }
-        _ => match why {
-            // A value of another type than the schema has: the page was changed.
-            rusqlite::Error::FromSqlConversionFailure(..)
-            | rusqlite::Error::InvalidColumnType(..)
-            | rusqlite::Error::IntegralValueOutOfRange(..)
-            | rusqlite::Error::Utf8Error(..) => StoreFault::Damaged {
-                file,
-                log: None,
-                seq: None,
-                seen: why.to_string(),
-            },
-            other => StoreFault::Broken {
-                file,
-                seen: other.to_string(),
-            },
-        },
-    }
-}
-
-/// The same for an error of the system.
-pub(crate) fn io_fault(file: &Path, why: &std::io::Error) -> StoreFault {
-    let file = file.to_owned();
-    match why.kind() {
-        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreFault::Full { file },
-        std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied => StoreFault::ReadOnly { file },
-        _ => StoreFault::Broken {
-            file,
-            seen: why.to_string(),
-        },
-    }
 }

@@ -1,4 +1,9 @@
-//! The one thread that writes: takes whatever is waiting, numbers and commits it, and then says so.
+//! The writer: the one thread that changes the store.
+//!
+//! It takes whatever is waiting, up to a bound, commits it in one transaction and then delivers the outcomes. Every request that it
+//! takes gets exactly one outcome, in the order of the numbers of its log, and none before the commit is as durable as the settings say.
+//!
+//! It never waits for more messages to arrive: whatever arrives while it writes joins the transaction, so batches grow with the load.
 
 use std::{
     collections::HashMap,
@@ -9,15 +14,22 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    Ask, Deliver, LogId, Outcome, Settings, Shared, StoreFault, Write,
-    batch::{Failure, Heads, Plan, Work},
+    checkpoint::{Checkpointer, checkpoint_all},
+    commit_marker::CommitMarker,
+    fault::{StoreFault, fault, io_fault},
     files::Files,
+    log::LogId,
+    outcome::Outcome,
     presence::Presence,
-    schema::{fault, io_fault},
-    start::{self, Opened},
+    recovery::Opened,
+    request::Ask,
+    retention::Rounds,
+    rows::Heads,
+    settings::Settings,
+    shared::{Deliver, Shared, Write},
     stats::bump,
-    upkeep::Upkeep,
-    witness::Witness,
+    store_row::count_commit,
+    transaction::{Failure, Plan, Transaction},
 };
 use crate::{chat::Seq, limits, lock::FileLock, observe::Ageing};
 
@@ -28,7 +40,7 @@ pub(crate) struct Writer<T> {
     files: Files,
     settings: Settings,
     db: Connection,
-    witness: Option<Witness>,
+    marker: Option<CommitMarker>,
     store: u64,
     commits: u64,
     /// Where logs stand. One that was touched by a failed commit is forgotten and read again.
@@ -36,9 +48,10 @@ pub(crate) struct Writer<T> {
     /// Logs that made a commit fail because the database is damaged there; only a restart looks again.
     quarantine: HashMap<LogId, StoreFault>,
     presence: Presence,
-    upkeep: Upkeep,
+    retention: Rounds,
+    checkpointer: Checkpointer,
     ageing: Ageing,
-    witness_failed: bool,
+    marker_failed: bool,
     /// Held as long as the store is open.
     _lock: FileLock,
 }
@@ -54,18 +67,19 @@ impl<T: Send + 'static> Writer<T> {
         Self {
             shared,
             deliver,
-            upkeep: Upkeep::new(&settings),
+            retention: Rounds::new(&settings),
+            checkpointer: Checkpointer::default(),
             ageing: Ageing::begin(&settings.clocks),
             presence: Presence::of(&files),
             files,
             settings,
             db: opened.db,
-            witness: Some(opened.witness),
+            marker: Some(opened.marker),
             store: opened.store,
             commits: opened.commits,
             heads: Heads::default(),
             quarantine: HashMap::new(),
-            witness_failed: false,
+            marker_failed: false,
             _lock: opened.lock,
         }
     }
@@ -82,7 +96,7 @@ impl<T: Send + 'static> Writer<T> {
             }
             // A failing store is tried with an empty commit, so that health tells the truth while nobody talks.
             let probe = failing && batch.is_empty();
-            if !batch.is_empty() || probe || self.upkeep.is_due() {
+            if !batch.is_empty() || probe || self.retention.is_due() {
                 failing = !self.commit(&mut batch, probe);
                 self.checkpoint();
             }
@@ -103,10 +117,10 @@ impl<T: Send + 'static> Writer<T> {
             let rest = if failing {
                 limits::HISTORY_PROBE
             } else {
-                self.upkeep.rest().min(DISK_LOOK)
+                self.retention.rest().min(DISK_LOOK)
             };
-            if self.shared.writes.len() == 0 && !rest.is_zero() {
-                self.shared.writes.wait(0, rest);
+            if !rest.is_zero() {
+                batch.extend(self.shared.writes.wait(rest));
             }
         }
         self.stop();
@@ -136,7 +150,7 @@ impl<T: Send + 'static> Writer<T> {
         let tried = tried.and_then(|(plans, touched)| {
             if let Some(touched) = touched {
                 self.commits += 1;
-                self.bear_witness();
+                self.confirm();
                 for (log, _) in &touched {
                     self.shared.fresh.note(*log);
                 }
@@ -155,9 +169,9 @@ impl<T: Send + 'static> Writer<T> {
                 (plans, true)
             }
             Err(fault) => {
-                stats.failed_commits.fetch_add(1, Ordering::Relaxed);
+                bump(&stats.failed_commits, 1);
                 self.heads.clear();
-                self.upkeep.commit_failed();
+                self.retention.commit_failed();
                 tracing::error!(%fault, "a commit failed");
                 self.shared.faults.writer(Some(fault.clone()));
                 (batch.iter().map(|_| Plan::Fault(fault.clone())).collect(), false)
@@ -189,7 +203,7 @@ impl<T: Send + 'static> Writer<T> {
         }
         let begun = Instant::now();
         let transaction = db.unchecked_transaction().map_err(whole)?;
-        let mut work = Work::new(db, file, &mut self.heads, &self.quarantine, &self.shared.claims);
+        let mut work = Transaction::new(db, file, &mut self.heads, &self.quarantine, &self.shared.claims);
         let mut plans = Vec::with_capacity(batch.len());
         loop {
             work.take(batch.get(plans.len()..).unwrap_or_default(), &mut plans)?;
@@ -208,15 +222,15 @@ impl<T: Send + 'static> Writer<T> {
             .take();
         if let Some(retention) = changed {
             (self.settings.retention, self.settings.directs) = (retention, retention);
-            self.upkeep.look_again();
+            self.retention.look_again();
         }
         // Retention rides along: no sync of its own while there are talks to commit.
         let now = self.ageing.now(&self.settings.clocks);
-        match self.upkeep.step(db, file, &self.settings, now, &mut self.heads) {
+        match self.retention.step(db, file, &self.settings, now, &mut self.heads) {
             Ok(slice) => {
                 wrote |= slice.wrote;
                 touched.extend(slice.touched);
-                self.shared.stats.retired.fetch_add(slice.retired, Ordering::Relaxed);
+                bump(&self.shared.stats.retired, slice.retired);
             }
             Err(fault @ StoreFault::Damaged { .. }) => self.shared.found(&fault, "retention leaves out a damaged log"),
             Err(fault) => return Err(Failure::Whole(Box::new(fault))),
@@ -224,15 +238,15 @@ impl<T: Send + 'static> Writer<T> {
         if !wrote {
             return Ok((plans, None)); // nothing to keep: the transaction is rolled back when dropped
         }
-        start::count_commit(db, self.store, self.commits + 1).map_err(whole)?;
-        if let Some(witness) = &mut self.witness {
-            witness.announce(self.commits + 1, &touched);
+        count_commit(db, self.store, self.commits + 1).map_err(whole)?;
+        if let Some(marker) = &mut self.marker {
+            marker.announce(self.commits + 1, &touched);
         }
         // Before the commit: whoever reads what was committed behind the claim sees the claim, too.
         let claiming = self.shared.claims.begin(&claimed);
         if let Err(why) = transaction.commit() {
-            if let Some(witness) = &mut self.witness {
-                witness.withdraw();
+            if let Some(marker) = &mut self.marker {
+                marker.withdraw();
             }
             return Err(whole(why));
         }
@@ -242,16 +256,16 @@ impl<T: Send + 'static> Writer<T> {
 
     /// The commit is durable; what may be missing is the entry that notices if its tail is damaged later. If the entry cannot
     /// be written the talks are stored all the same, so they are acknowledged, and health says what is wrong.
-    fn bear_witness(&mut self) {
-        let Some(witness) = &mut self.witness else { return };
-        match witness.confirm(self.commits) {
-            Ok(()) if self.witness_failed => {
-                self.witness_failed = false;
+    fn confirm(&mut self) {
+        let Some(marker) = &mut self.marker else { return };
+        match marker.confirm(self.commits) {
+            Ok(()) if self.marker_failed => {
+                self.marker_failed = false;
                 self.shared.faults.beside(None);
             }
             Ok(()) => {}
             Err(why) => {
-                self.witness_failed = true;
+                self.marker_failed = true;
                 let fault = io_fault(&self.files.head, &why);
                 tracing::error!(%fault, "the head file was not written");
                 self.shared.faults.beside(Some(fault));
@@ -272,17 +286,17 @@ impl<T: Send + 'static> Writer<T> {
                 at,
             }),
             (Write::Append(append), Plan::Duplicate { position, at }) => {
-                bump(Some(&stats.duplicates), 1);
+                bump(&stats.duplicates, 1);
                 Some(Outcome::Duplicate { append, position, at })
             }
             (Write::Append(append), Plan::Conflict) => Some(Outcome::KeyConflict { append }),
             (Write::Append(append), Plan::Fault(why)) => {
-                bump(Some(&stats.failed), 1);
+                bump(&stats.failed, 1);
                 Some(Outcome::Failed { append, why })
             }
             (Write::Ask(_, ticket), Plan::Answer(answer)) => Some(Outcome::Answered { ticket, answer }),
             (Write::Ask(ask, ticket), Plan::Fault(why)) => {
-                bump(Some(&stats.unanswered), 1);
+                bump(&stats.unanswered, 1);
                 Some(Outcome::Unanswered { ticket, ask, why })
             }
             (Write::Ask(ask, ticket), Plan::Marked) => {
@@ -291,7 +305,7 @@ impl<T: Send + 'static> Writer<T> {
                     other => other,
                 };
                 self.shared.reads.push((count, ticket)).err().map(|(ask, ticket)| {
-                    bump(Some(&stats.unanswered), 1);
+                    bump(&stats.unanswered, 1);
                     let seen = format!("the position is kept; {} questions wait already", limits::HISTORY_ASKS);
                     let why = StoreFault::Refused { seen };
                     Outcome::Unanswered { ticket, ask, why }
@@ -311,16 +325,16 @@ impl<T: Send + 'static> Writer<T> {
 
     /// Copies the write-ahead log into the database when it has grown.
     fn checkpoint(&mut self) {
-        let copied = self.upkeep.checkpoint(&self.db);
+        let copied = self.checkpointer.after_commit(&self.db);
         self.checkpointed(copied);
     }
 
     fn look_at_log(&mut self) {
         let bytes = self.files.wal_bytes();
-        let copied = self.upkeep.look_at_log(&self.db, bytes);
+        let copied = self.checkpointer.look_again(&self.db, bytes);
         let stats = &self.shared.stats;
         stats.wal_bytes.store(bytes, Ordering::Relaxed);
-        let held = self.upkeep.log_held().as_secs();
+        let held = self.checkpointer.log_held().as_secs();
         stats.wal_held_seconds.store(held, Ordering::Relaxed);
         self.checkpointed(copied);
     }
@@ -329,10 +343,10 @@ impl<T: Send + 'static> Writer<T> {
         match copied {
             Ok(None) => {}
             Ok(Some(complete)) => {
-                bump(Some(&self.shared.stats.checkpoints), 1);
+                bump(&self.shared.stats.checkpoints, 1);
                 if complete
-                    && let Some(witness) = &mut self.witness
-                    && let Err(why) = witness.checkpointed(self.commits)
+                    && let Some(marker) = &mut self.marker
+                    && let Err(why) = marker.checkpointed(self.commits)
                 {
                     self.shared.faults.beside(Some(io_fault(&self.files.head, &why)));
                 }
@@ -346,10 +360,10 @@ impl<T: Send + 'static> Writer<T> {
             tracing::error!(%fault, "the store was not closed cleanly");
             return;
         }
-        let stopped = start::checkpoint_all(&self.db)
+        let stopped = checkpoint_all(&self.db)
             .map_err(|why| fault(&self.files.database, &why))
-            .and_then(|()| match self.witness.take() {
-                Some(witness) => witness
+            .and_then(|()| match self.marker.take() {
+                Some(marker) => marker
                     .stop(self.commits)
                     .map_err(|why| io_fault(&self.files.head, &why)),
                 None => Ok(()),

@@ -9,51 +9,19 @@ use std::{ops::ControlFlow, path::Path};
 use rusqlite::{Connection, params};
 
 use super::{
-    Answer, Bearer, ConversationHead, LogHead, LogId, LostInterval, StoreFault, UserPair, Which,
-    batch::{has_key, mark_crc},
-    messages::{self, Order},
-    reader::{self, read_upto},
-    rows::{LogRow, int},
-    schema::fault,
-    upkeep::{first_where, talk_at},
+    fault::{StoreFault, fault},
+    log::{LogId, UserPair},
+    messages::{self, Order, first_where, talk_at},
+    names::has_key,
+    outcome::{Answer, ChangedConversation, ConversationHead, DirectPage},
+    read_markers::{mark_crc, read_upto, unread},
+    request::{Bearer, ChangedUpTo, Which},
+    rows::{self, LogRow, int},
 };
 use crate::{
-    chat::{Seq, Talk, UserName},
+    chat::{LogHead, LostInterval, Seq, UserName},
     limits,
 };
-
-/// A page of a direct conversation. `talks` and `lost` together are every number above the one asked for, up to `upto`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DirectPage {
-    /// The other user.
-    pub peer: UserName,
-    /// Where the conversation stood.
-    pub head: LogHead,
-    /// Ascending by seq.
-    pub talks: Vec<Talk>,
-    /// What retention deleted or damage made unreadable, ascending.
-    pub lost: Vec<LostInterval>,
-    /// Read up to here; the conversation is finished when this is `head.seq`.
-    pub upto: Seq,
-}
-
-/// A direct conversation in which somebody wrote since a time.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ChangedConversation {
-    /// The other user.
-    pub peer: UserName,
-    /// Where it stands.
-    pub head: LogHead,
-    /// Every stored message since that time is above this.
-    pub before: Seq,
-}
-
-/// Where a page of [`super::Ask::Changed`] ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ChangedUpTo {
-    pub(crate) at: u64,
-    pub(crate) log: u32,
-}
 
 /// One reader's view of the database.
 #[derive(Clone, Copy)]
@@ -149,7 +117,7 @@ impl View<'_> {
             Some(Some(row)) if list.seen.insert(row.id) => list.found.push(self.standing_of(row, user)?),
             Some(None) => list.found.push(ConversationHead {
                 log,
-                head: reader::empty(),
+                head: rows::empty(),
                 read: 0,
                 unread: 0,
             }),
@@ -227,7 +195,7 @@ impl View<'_> {
         let Some(row) = LogRow::find(self.db, self.file, &log)? else {
             return Ok(Answer::Direct(Some(DirectPage {
                 peer: peer.clone(),
-                head: reader::empty(),
+                head: rows::empty(),
                 talks: Vec::new(),
                 lost: Vec::new(),
                 upto: 0,
@@ -276,12 +244,10 @@ impl View<'_> {
     fn row_of(&self, user: &UserName, id: u32) -> Result<Option<LogRow>, StoreFault> {
         let row = LogRow::by_id(self.db, self.file, id)?;
         match row.as_ref().map(|row| &row.log) {
-            Some(LogId::Pair(pair)) if pair.peer_of(user).is_none() => Err(StoreFault::Damaged {
-                file: self.file.to_owned(),
-                log: row.map(|row| row.log),
-                seq: None,
-                seen: format!("table pair says it is one of {user:?}"),
-            }),
+            Some(log @ LogId::Pair(pair)) if pair.peer_of(user).is_none() => {
+                let seen = format!("table pair says it is one of {user:?}");
+                Err(StoreFault::damaged(self.file, seen).in_log(log))
+            }
             Some(LogId::Pair(_) | LogId::Room(_)) | None => Ok(row),
         }
     }
@@ -300,7 +266,7 @@ impl View<'_> {
     /// Where a user stands in a log. A damaged read marker counts as none: the user reads again what was read.
     fn standing_of(&self, row: LogRow, user: &UserName) -> Result<ConversationHead, StoreFault> {
         let read = self.undamaged(read_upto(self.db, self.file, &row, user))?.unwrap_or(0);
-        let unread = self.undamaged(reader::unread(self.db, self.file, &row, user, read))?;
+        let unread = self.undamaged(unread(self.db, self.file, &row, user, read))?;
         Ok(ConversationHead {
             head: self.head(&row)?,
             read,

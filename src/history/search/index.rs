@@ -11,38 +11,27 @@ use std::{
     fs,
     ops::ControlFlow,
     path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::{
-    Shared, StartFault, StoreFault,
-    files::{Files, with_companions},
-    messages::{self, Order},
-    queue::Inbox,
-    rows::{LogRow, int},
-    schema::{self, fault, io_fault},
-    words,
-};
+use super::terms;
 use crate::{
     chat::Seq,
+    history::{
+        fault::{StartFault, StoreFault, fault, io_fault},
+        files::{Files, with_companions},
+        messages::{self, Order},
+        reader::IDLE,
+        rows::{LogRow, int},
+        schema,
+        shared::Shared,
+        stats::bump,
+    },
     limits::{self, HISTORY_LOG_TALKS},
 };
-
-/// Which logs have something new, from the writer to the indexer.
-#[derive(Debug)]
-pub(crate) struct Fresh {
-    logs: Inbox<u32>,
-    /// The queue was full: look at every log.
-    all: AtomicBool,
-    /// Grows when the index was made anew: the searcher's file is not there any more.
-    generation: AtomicU64,
-}
 
 /// How much of a log is indexed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,34 +41,6 @@ pub(crate) struct Cursor {
     pub(crate) first: Seq,
     /// The last one that is indexed.
     pub(crate) upto: Seq,
-}
-
-impl Fresh {
-    pub(crate) fn new() -> Self {
-        Self {
-            logs: Inbox::new(limits::HISTORY_QUEUE, 1),
-            all: AtomicBool::new(true),
-            generation: AtomicU64::new(0),
-        }
-    }
-
-    pub(crate) fn note(&self, log: u32) {
-        if self.logs.push(log).is_err() {
-            self.all.store(true, Ordering::Release);
-        }
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn close(&self) {
-        self.logs.close();
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.logs.is_closed()
-    }
 }
 
 /// The number of the row of a talk.
@@ -169,7 +130,8 @@ pub(crate) fn run<T: Send + 'static>(
             }
         }
         let Some(log) = due.pop_front() else {
-            shared.fresh.logs.wait(0, Duration::from_secs(60));
+            let fresh = shared.fresh.logs.wait(IDLE);
+            due.extend(fresh.filter(|log| known.insert(*log)));
             continue;
         };
         let begun = Instant::now();
@@ -181,11 +143,11 @@ pub(crate) fn run<T: Send + 'static>(
         match done {
             Ok((indexed, true)) => {
                 known.remove(&log);
-                shared.stats.indexed.fetch_add(indexed, Ordering::Relaxed);
+                bump(&shared.stats.indexed, indexed);
             }
             Ok((indexed, false)) => {
                 due.push_back(log);
-                shared.stats.indexed.fetch_add(indexed, Ordering::Relaxed);
+                bump(&shared.stats.indexed, indexed);
             }
             Err(fault) => {
                 tracing::error!(%fault, log, "a log cannot be indexed; search scans it");
@@ -271,12 +233,7 @@ pub(crate) fn slice(
         upto: row.first - 1,
     });
     if cursor.epoch != row.epoch || cursor.upto > row.head {
-        return Err(StoreFault::Damaged {
-            file: file.to_owned(),
-            log: Some(row.log),
-            seq: None,
-            seen: "the index is of another life of the log".to_owned(),
-        });
+        return Err(StoreFault::damaged(file, "the index is of another life of the log").in_log(&row.log));
     }
     if cursor.first < row.first {
         let last = (row.first - 1).min(cursor.first + slice - 1);
@@ -295,7 +252,7 @@ pub(crate) fn slice(
             .map_err(failed)?;
         let mut tokens = String::new();
         messages::scan(store, store_file, &row, (low, high), Order::Up, |message| {
-            words::tokens(&message.text, &mut tokens);
+            terms::tokens(&message.text, &mut tokens);
             if !tokens.is_empty() {
                 insert
                     .execute(params![row_number(log, message.seq), tokens])

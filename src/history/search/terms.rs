@@ -10,7 +10,10 @@
 //! for scripts without spaces (Chinese, Japanese, Thai, …), Hangul and pictures every character and every two that stand together.
 //! A term of punctuation alone has no token: it is looked for by reading messages.
 
-use super::fold::fold;
+use super::{
+    fold::fold,
+    script::{Class, Piece, by_script, classify, pieces},
+};
 use crate::limits;
 
 /// What to look for: every term must be there.
@@ -30,22 +33,6 @@ struct Term {
 enum Place {
     Anywhere,
     WordStart,
-}
-
-/// How characters make words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Between,
-    Letter,
-    Glyph,
-}
-
-/// A run of characters of one class, and where it begins, in bytes.
-#[derive(Debug, Clone, Copy)]
-struct Piece<'t> {
-    class: Class,
-    at: usize,
-    text: &'t str,
 }
 
 impl Query {
@@ -188,81 +175,6 @@ fn grams(run: &[char], length: usize, take: &mut impl FnMut(String)) {
     let last = run.len().saturating_sub(length);
     for at in (0..last).step_by(length).chain([last]) {
         take(run.iter().skip(at).take(length).collect());
-    }
-}
-
-/// Splits where letters, with the punctuation at them, meet a script without spaces: people write both `用Rust写` and `用 Rust 写`.
-fn by_script(word: &str) -> impl Iterator<Item = &str> {
-    let mut cuts = vec![0];
-    let mut glyphs = None;
-    let mut has_letter = false;
-    let mut run = 0;
-    for Piece { class, at, .. } in pieces(word) {
-        let now = class == Class::Glyph;
-        if glyphs.is_some_and(|before: bool| before != now) {
-            // The run that ends here, or the one that begins, has letters.
-            if has_letter {
-                cuts.extend([run, at]);
-            }
-            run = at;
-            has_letter = false;
-        }
-        has_letter |= class == Class::Letter;
-        glyphs = Some(now);
-    }
-    if has_letter {
-        cuts.push(run);
-    }
-    cuts.push(word.len());
-    cuts.dedup();
-    let ends = cuts.clone().into_iter().skip(1);
-    cuts.into_iter()
-        .zip(ends)
-        .filter_map(|(start, end)| word.get(start..end))
-        .filter(|term| !term.is_empty())
-}
-
-/// Runs of characters of one class.
-fn pieces(text: &str) -> impl Iterator<Item = Piece<'_>> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        let rest = text.get(at..)?;
-        let class = classify(rest.chars().next()?);
-        let length = rest.find(|c| classify(c) != class).unwrap_or(rest.len());
-        let piece = Piece {
-            class,
-            at,
-            text: rest.get(..length)?,
-        };
-        at += length;
-        Some(piece)
-    })
-}
-
-fn classify(c: char) -> Class {
-    match c {
-        'a'..='z' | '0'..='9' => Class::Letter,
-        '\0'..='\x7f' => Class::Between,
-        // Thai to Myanmar, Khmer; Hangul; kana, Han and their extensions; symbols and pictures.
-        '\u{0E00}'..='\u{0EFF}'
-        | '\u{1000}'..='\u{11FF}'
-        | '\u{1780}'..='\u{17FF}'
-        | '\u{2600}'..='\u{27BF}'
-        | '\u{2E80}'..='\u{2FDF}'
-        | '\u{3005}'..='\u{3007}'
-        | '\u{3021}'..='\u{303C}'
-        | '\u{3041}'..='\u{9FFF}'
-        | '\u{A960}'..='\u{A97F}'
-        | '\u{AC00}'..='\u{D7FF}'
-        | '\u{F900}'..='\u{FAFF}'
-        | '\u{1F000}'..='\u{1FAFF}'
-        | '\u{20000}'..='\u{3FFFF}'
-            if c != '\u{30FB}' =>
-        {
-            Class::Glyph
-        }
-        c if c.is_alphanumeric() || unicode_normalization::char::is_combining_mark(c) => Class::Letter,
-        _ => Class::Between,
     }
 }
 

@@ -1,32 +1,36 @@
-//! What a batch amounts to: each write in turn, inside one transaction.
+//! One transaction of the writer: numbers messages, writes them, and plans the outcome of each request.
+//!
+//! A plan becomes an outcome when the transaction is committed, and never before. A request that fails on its own is a
+//! [`Plan::Fault`] and leaves no trace; anything else that fails rolls back the whole transaction, and its numbers are given again.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
     path::Path,
 };
 
-use rusqlite::{Connection, OptionalExtension as _, params};
-use sha2::{Digest as _, Sha256};
+use rusqlite::Connection;
 
 use super::{
-    Answer, Append, Ask, Bearer, Claim, Claims, LogId, NameKey, StoreFault, Write,
-    checksum::Checksum,
-    claims, files,
+    claims::Claims,
+    fault::{StoreFault, fault},
+    files,
     idempotency::{self, Known},
+    log::LogId,
     messages::{self, FreshMessage},
-    rows::{LogRow, int},
-    schema::fault,
+    names,
+    outcome::{Answer, Claim},
+    read_markers,
+    request::{Append, Ask, Bearer, NameKey},
+    rows::{Heads, LogRow},
+    shared::Write,
 };
 use crate::{
     chat::{Position, Seq, UserName},
     limits,
 };
 
-/// Where logs stand, as the writer remembers.
-pub(crate) type Heads = foldhash::HashMap<LogId, LogRow>;
-
 /// A transaction being filled.
-pub(crate) struct Work<'w> {
+pub(crate) struct Transaction<'w> {
     pub(crate) db: &'w Connection,
     pub(crate) file: &'w Path,
     pub(crate) heads: &'w mut Heads,
@@ -40,7 +44,7 @@ pub(crate) struct Work<'w> {
     pub(crate) claimed: Vec<UserName>,
 }
 
-impl<'w> Work<'w> {
+impl<'w> Transaction<'w> {
     pub(crate) fn new(
         db: &'w Connection,
         file: &'w Path,
@@ -159,7 +163,7 @@ impl<'w> Work<'w> {
 
     fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(self.file, &why)));
-        if bearer == Bearer::Name && has_key(self.db, user).map_err(whole)? {
+        if bearer == Bearer::Name && names::has_key(self.db, user).map_err(whole)? {
             return Ok(Plan::Marked);
         }
         let found = match self.heads.get(log) {
@@ -169,71 +173,27 @@ impl<'w> Work<'w> {
                 Err(why) => return Ok(Plan::Fault(why)),
             },
         };
-        let Some(row) = found else {
-            return Ok(Plan::Marked); // nothing was ever said there: the position is 0 and stays it
-        };
-        let seq = int(seq.min(row.head));
-        let crc = mark_crc(user.as_str(), row.id, seq);
-        let changed = self
-            .db
-            .prepare_cached(
-                "INSERT INTO mark (user, log, seq, crc) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (user, log) DO UPDATE SET seq = excluded.seq, crc = excluded.crc WHERE seq < excluded.seq",
-            )
-            .and_then(|mut upsert| upsert.execute(params![user.as_str(), row.id, seq, crc]))
-            .map_err(whole)?;
-        self.wrote |= changed > 0;
+        // In a log without a message the marker is 0 and stays there.
+        if let Some(row) = found {
+            self.wrote |= read_markers::advance(self.db, &row, user, seq).map_err(whole)?;
+        }
         Ok(Plan::Marked)
     }
 
     fn claim(&mut self, user: &UserName, key: &NameKey) -> Result<Plan, Failure> {
-        let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(self.file, &why)));
-        let name = user.as_str();
-        let known = self
-            .db
-            .prepare_cached("SELECT hash, crc FROM name WHERE user = ?1")
-            .and_then(|mut select| {
-                select
-                    .query_row([name], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, u32>(1)?)))
-                    .optional()
-            })
-            .map_err(whole)?;
-        let key = key.0.as_bytes();
-        let claim = match known {
-            None if key.len() < limits::NAME_KEY_LEAST => {
-                let seen = format!(
-                    "the key has {} bytes; a name is claimed with {} or more",
-                    key.len(),
-                    limits::NAME_KEY_LEAST
-                );
-                return Ok(Plan::Fault(StoreFault::Refused { seen }));
+        let claimed = self.claims.count() + self.claimed.len();
+        match names::claim(self.db, self.file, user, key, claimed) {
+            Ok(claim) => {
+                if claim == Claim::First {
+                    self.wrote = true;
+                    self.claimed.push(user.clone());
+                }
+                let user = user.clone();
+                Ok(Plan::Answer(Answer::Name { user, claim }))
             }
-            None if self.claims.count() + self.claimed.len() >= limits::NAMES_CLAIMED => {
-                let seen = format!(
-                    "{} names are claimed, and this server takes no more; come without a key, under a name that is free",
-                    limits::NAMES_CLAIMED
-                );
-                return Ok(Plan::Fault(StoreFault::Refused { seen }));
-            }
-            None => {
-                let hash = Sha256::digest(key);
-                self.db
-                    .prepare_cached("INSERT INTO name (user, hash, crc) VALUES (?1, ?2, ?3)")
-                    .and_then(|mut insert| insert.execute(params![name, hash.as_slice(), name_crc(name, &hash)]))
-                    .map_err(whole)?;
-                self.wrote = true;
-                self.claimed.push(user.clone());
-                Claim::First
-            }
-            Some((hash, crc)) if crc != name_crc(name, &hash) => {
-                return Ok(Plan::Fault(claims::damaged(self.file, name)));
-            }
-            // Hashes are compared: how long it takes says nothing about the key.
-            Some((hash, _)) if Sha256::digest(key).as_slice() == hash => Claim::Held,
-            Some(_) => Claim::Other,
-        };
-        let user = user.clone();
-        Ok(Plan::Answer(Answer::Name { user, claim }))
+            Err(why @ (StoreFault::Refused { .. } | StoreFault::Damaged { .. })) => Ok(Plan::Fault(why)),
+            Err(why) => Err(Failure::Whole(Box::new(why))),
+        }
     }
 
     /// Writes new talks, log by log, so that it is known in which one the database is damaged.
@@ -311,22 +271,4 @@ fn begin_log(db: &Connection, log: &LogId) -> rusqlite::Result<LogRow> {
     };
     row.insert(db)?;
     Ok(row)
-}
-
-/// Whether somebody was given a key for this name.
-pub(crate) fn has_key(db: &Connection, user: &UserName) -> rusqlite::Result<bool> {
-    db.prepare_cached("SELECT 1 FROM name WHERE user = ?1")?
-        .exists([user.as_str()])
-}
-
-pub(crate) fn mark_crc(user: &str, log: u32, seq: i64) -> u32 {
-    Checksum::default()
-        .text(user)
-        .number(i64::from(log))
-        .number(seq)
-        .finish()
-}
-
-pub(crate) fn name_crc(user: &str, hash: &[u8]) -> u32 {
-    Checksum::default().text(user).bytes(hash).finish()
 }

@@ -4,30 +4,40 @@
 //! hit is read and looked at again, so that the index can at worst miss something and never invent it. One search takes
 //! [`limits::HISTORY_SEARCH_TIME`] at most; then it says what it has and where to go on.
 
+mod fold;
+pub(crate) mod fresh;
+pub(crate) mod index;
+mod script;
+mod terms;
+
 use std::{
     ops::ControlFlow,
     path::PathBuf,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, params};
 
 use super::{
-    Answer, Ask, Deliver, LogId, Outcome, Shared, StartFault, StoreFault,
+    fault::{StartFault, StoreFault, fault},
     files::Files,
-    index::{self, Cursor},
+    log::LogId,
     messages::{self, Order},
-    reader,
-    rows::LogRow,
-    schema::{self, fault},
+    outcome::{Answer, Outcome},
+    reader::{IDLE, guarded},
+    request::Ask,
+    rows::{self, LogRow},
+    schema,
+    shared::{Deliver, Shared},
     stats::bump,
-    words::Query,
 };
 use crate::{
     chat::{Seq, Talk},
     limits,
 };
+use index::Cursor;
+use terms::Query;
 
 /// The one thread that searches.
 pub(crate) struct Searcher {
@@ -68,22 +78,21 @@ impl Searcher {
     /// Answers searches until the queue is closed and empty.
     pub(crate) fn run<T: Send + 'static>(mut self, shared: &Shared<T>, deliver: &Arc<dyn Deliver<T>>) {
         loop {
-            let Some((ask, ticket)) = shared.searches.pop() else {
+            let Some((ask, ticket)) = shared.searches.wait(IDLE) else {
                 if shared.searches.is_closed() {
                     return;
                 }
-                shared.searches.wait(0, Duration::from_secs(60));
                 continue;
             };
             let file = self.files.database.clone();
-            let outcome = match reader::guarded(&file, || self.answer(&ask, shared.fresh.generation())) {
+            let outcome = match guarded(&file, || self.answer(&ask, shared.fresh.generation())) {
                 Ok((answer, cut)) => {
-                    shared.stats.searches.fetch_add(1, Ordering::Relaxed);
-                    shared.stats.searches_cut.fetch_add(u64::from(cut), Ordering::Relaxed);
+                    bump(&shared.stats.searches, 1);
+                    bump(&shared.stats.searches_cut, u64::from(cut));
                     Outcome::Answered { ticket, answer }
                 }
                 Err(why) => {
-                    bump(Some(&shared.stats.unanswered), 1);
+                    bump(&shared.stats.unanswered, 1);
                     shared.found(&why, "a search could not be answered");
                     Outcome::Unanswered { ticket, ask, why }
                 }
@@ -134,8 +143,8 @@ pub(crate) fn search(
         .unchecked_transaction()
         .map_err(|why| fault(&files.database, &why))?;
     let query = Query::parse(text);
-    let Some((row, head)) = reader::head(store, &files.database, log)?.filter(|_| !query.is_empty()) else {
-        let head = reader::head(store, &files.database, log)?.map_or_else(reader::empty, |(_, head)| head);
+    let Some((row, head)) = rows::head(store, &files.database, log)?.filter(|_| !query.is_empty()) else {
+        let head = rows::head(store, &files.database, log)?.map_or_else(rows::empty, |(_, head)| head);
         let (log, talks, next) = (log.clone(), Vec::new(), None);
         return Ok((Answer::Found { log, head, talks, next }, false));
     };

@@ -1,8 +1,10 @@
-//! What the writer does beside the talks: retention, keys that run out, checkpoints. All in slices, and where there are talks to
-//! commit, inside their transactions.
+//! Retention: deleting old messages, and idempotency keys whose window has passed.
+//!
+//! The writer goes through all logs in rounds. Each step deletes at most one slice of one log, inside the transaction of new
+//! messages where there is one, so that it costs no sync of its own. A log is deleted from its oldest message upwards, never in between,
+//! and nothing is deleted on the word of a damaged row.
 
 use std::{
-    ops::ControlFlow,
     path::Path,
     time::{Duration, Instant},
 };
@@ -10,33 +12,23 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
-    LogId, Retention, Settings, StoreFault,
-    batch::Heads,
-    messages::{self, MessageRow, Order},
-    rows::{LogRow, int},
-    schema::fault,
+    fault::{StoreFault, fault},
+    log::LogId,
+    messages::{first_where, talk_at},
+    rows::{Heads, LogRow, int},
+    settings::{Retention, Settings},
 };
 use crate::{chat::Seq, limits};
 
 /// Where the rounds stand.
 #[derive(Debug)]
-pub(crate) struct Upkeep {
+pub(crate) struct Rounds {
     /// The log the round has come to; `None` between two rounds.
     log: Option<i64>,
     /// Where it was before the transaction that is being filled.
     before: Option<i64>,
     next_round: Instant,
     pause: Duration,
-    commits_since_look: u32,
-    held: Held,
-}
-
-/// Whether somebody reads below the end of the write-ahead log, which keeps it from being used again: it grows meanwhile.
-#[derive(Debug, Default)]
-struct Held {
-    since: Option<Instant>,
-    /// How large the log was when that was last said.
-    warned_bytes: u64,
 }
 
 /// What one step did.
@@ -48,15 +40,13 @@ pub(crate) struct Slice {
     pub(crate) touched: Vec<(u32, Seq)>,
 }
 
-impl Upkeep {
+impl Rounds {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
             log: None,
             before: None,
             next_round: Instant::now(),
             pause: settings.retention_pause,
-            commits_since_look: 0,
-            held: Held::default(),
         }
     }
 
@@ -126,64 +116,6 @@ impl Upkeep {
         }
         Ok(Slice::default())
     }
-
-    /// Copies the write-ahead log into the database when it has grown. `Some(true)`: all of it was copied.
-    pub(crate) fn checkpoint(&mut self, db: &Connection) -> rusqlite::Result<Option<bool>> {
-        self.commits_since_look += 1;
-        if self.commits_since_look < COMMITS_PER_LOOK {
-            return Ok(None);
-        }
-        self.commits_since_look = 0;
-        let (pages, copied) = checkpoint_state(db, "PRAGMA wal_checkpoint(NOOP)")?;
-        if (pages - copied).cast_unsigned() < limits::HISTORY_WAL_PAGES || pages < copied {
-            return Ok(None);
-        }
-        self.copy_log(db).map(Some)
-    }
-
-    /// Tries again where a reader held the last checkpoint back, so that its age is right while nobody talks. `Some(true)`: all
-    /// of it was copied.
-    pub(crate) fn look_at_log(&mut self, db: &Connection, wal_bytes: u64) -> rusqlite::Result<Option<bool>> {
-        let Some(since) = self.held.since else { return Ok(None) };
-        let complete = self.copy_log(db)?;
-        if complete {
-            if self.held.warned_bytes > 0 {
-                tracing::info!("the write-ahead log of the store can be used again");
-            }
-            self.held.warned_bytes = 0;
-        } else if wal_bytes >= limits::HISTORY_WAL_WARN.max(self.held.warned_bytes.saturating_mul(2)) {
-            self.held.warned_bytes = wal_bytes;
-            tracing::warn!(
-                wal_bytes,
-                held_seconds = since.elapsed().as_secs(),
-                "the write-ahead log of the store grows because another process reads below its end: a `plaza history` command, \
-                 or another SQLite program, that runs or stands still; it shrinks when that has ended"
-            );
-        }
-        Ok(Some(complete))
-    }
-
-    /// How long a reader has held the write-ahead log.
-    pub(crate) fn log_held(&self) -> Duration {
-        self.held.since.map_or(Duration::ZERO, |since| since.elapsed())
-    }
-
-    fn copy_log(&mut self, db: &Connection) -> rusqlite::Result<bool> {
-        let (pages, copied) = checkpoint_state(db, "PRAGMA wal_checkpoint(PASSIVE)")?;
-        let complete = pages == copied;
-        self.held.since = match self.held.since {
-            _ if complete => None,
-            Some(since) => Some(since),
-            None => Some(Instant::now()),
-        };
-        Ok(complete)
-    }
-}
-
-/// Pages in the write-ahead log, and how many of them have been copied.
-fn checkpoint_state(db: &Connection, sql: &str) -> rusqlite::Result<(i64, i64)> {
-    db.prepare_cached(sql)?
-        .query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
 }
 
 /// Deletes at most one slice of a log's talks or keys. Says whether nothing is left to delete.
@@ -272,35 +204,9 @@ fn keep_from(db: &Connection, file: &Path, row: &LogRow, keep: Retention, now: u
     Ok(first)
 }
 
-/// The first stored talk for which `holds` is true, which it then is for all above; `head + 1` if for none.
-pub(crate) fn first_where(row: &LogRow, holds: impl Fn(Seq) -> Result<bool, StoreFault>) -> Result<Seq, StoreFault> {
-    let (mut low, mut high) = (row.first, row.head + 1);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        if holds(middle)? {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
-    }
-    Ok(low)
-}
-
-/// A talk that must be there: nothing is deleted on the word of a damaged row.
-pub(crate) fn talk_at(db: &Connection, file: &Path, row: &LogRow, seq: Seq) -> Result<MessageRow, StoreFault> {
-    let mut found = None;
-    messages::scan(db, file, row, (seq, seq), Order::Up, |message| {
-        found = Some(message);
-        Ok(ControlFlow::Continue(()))
-    })?;
-    found.ok_or(StoreFault::Stopping) // scan has found it or failed
-}
-
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Logs without anything to delete that one step passes.
 const LOGS_PER_STEP: usize = 64;
-/// The write-ahead log is looked at once in so many commits.
-const COMMITS_PER_LOOK: u32 = 8;

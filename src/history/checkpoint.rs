@@ -1,0 +1,88 @@
+//! Checkpoints: copying the write-ahead log into the database, so that it can be used again.
+//!
+//! The writer decides when, because the commit marker must know what the database itself holds. A reader that stays below the end of
+//! the log keeps it from being used again; it grows meanwhile, and the operator is told.
+
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::limits;
+
+/// When to copy the log, and whether a reader holds it.
+#[derive(Debug, Default)]
+pub(crate) struct Checkpointer {
+    commits_since_look: u32,
+    /// Since when a reader has kept the log from being used again.
+    held_since: Option<Instant>,
+    /// How large the log was when that was last reported.
+    warned_bytes: u64,
+}
+
+impl Checkpointer {
+    /// Copies the log when it has grown. `Some(true)`: all of it was copied.
+    pub(crate) fn after_commit(&mut self, db: &Connection) -> rusqlite::Result<Option<bool>> {
+        self.commits_since_look += 1;
+        if self.commits_since_look < COMMITS_PER_LOOK {
+            return Ok(None);
+        }
+        self.commits_since_look = 0;
+        let (pages, copied) = checkpoint_state(db, "PRAGMA wal_checkpoint(NOOP)")?;
+        if (pages - copied).cast_unsigned() < limits::HISTORY_WAL_PAGES || pages < copied {
+            return Ok(None);
+        }
+        self.copy_log(db).map(Some)
+    }
+
+    /// Tries again where a reader held the last checkpoint back, so that its age is right while nobody talks. `Some(true)`: all
+    /// of it was copied.
+    pub(crate) fn look_again(&mut self, db: &Connection, wal_bytes: u64) -> rusqlite::Result<Option<bool>> {
+        let Some(since) = self.held_since else { return Ok(None) };
+        let complete = self.copy_log(db)?;
+        if complete {
+            if self.warned_bytes > 0 {
+                tracing::info!("the write-ahead log of the store can be used again");
+            }
+            self.warned_bytes = 0;
+        } else if wal_bytes >= limits::HISTORY_WAL_WARN.max(self.warned_bytes.saturating_mul(2)) {
+            self.warned_bytes = wal_bytes;
+            tracing::warn!(
+                wal_bytes,
+                held_seconds = since.elapsed().as_secs(),
+                "the write-ahead log of the store grows because another process reads below its end: a `plaza history` command, \
+                 or another SQLite program, that runs or stands still; it shrinks when that has ended"
+            );
+        }
+        Ok(Some(complete))
+    }
+
+    /// How long a reader has held the write-ahead log.
+    pub(crate) fn log_held(&self) -> Duration {
+        self.held_since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    fn copy_log(&mut self, db: &Connection) -> rusqlite::Result<bool> {
+        let (pages, copied) = checkpoint_state(db, "PRAGMA wal_checkpoint(PASSIVE)")?;
+        let complete = pages == copied;
+        self.held_since = match self.held_since {
+            _ if complete => None,
+            Some(since) => Some(since),
+            None => Some(Instant::now()),
+        };
+        Ok(complete)
+    }
+}
+
+/// Pages in the write-ahead log, and how many of them have been copied.
+fn checkpoint_state(db: &Connection, sql: &str) -> rusqlite::Result<(i64, i64)> {
+    db.prepare_cached(sql)?
+        .query_row([], |row| Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)))
+}
+
+/// Copies the whole write-ahead log into the database.
+pub(crate) fn checkpoint_all(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+}
+
+/// The write-ahead log is looked at once in so many commits.
+const COMMITS_PER_LOOK: u32 = 8;

@@ -1,0 +1,204 @@
+//! The commit marker, `history.head`: a small file beside the database that records which commits exist.
+//!
+//! SQLite drops a damaged tail of its write-ahead log in silence. The marker names every commit and the heads of the logs it touches,
+//! so that the next start notices a commit that is gone and says which messages went with it.
+//!
+//! Invariants: a commit is announced before it is made. Under `fsync` its entries are on the disk before anything of it is
+//! acknowledged. Every entry has a checksum of its own, so that a torn or damaged one hides no other. When a checkpoint has brought
+//! every commit into the database, the file begins anew.
+//!
+//! The marker never holds a message, and never decides what is lost: `recovery` does.
+//!
+//! The sync runs beside the commit on a thread of its own, because two syncs in a row would double the wait for an acknowledgement.
+//! When both are done a note says so, without a sync. So a commit that was announced, is not noted and is not in the database was
+//! acknowledged to nobody, unless the system went down since: that may have taken the note.
+
+mod format;
+mod last_run;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::fs::{FileExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, mpsc},
+    thread,
+};
+
+use super::{
+    files::{self, Identity},
+    settings::Durability,
+};
+use format::{BEGIN_BYTES, ENTRY_BYTES, Entry, FIRST_ENTRY, HEADER_BYTES, NOTE};
+pub(crate) use format::{Header, Place, State};
+pub(crate) use last_run::LastRun;
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct CommitMarker {
+    path: PathBuf,
+    database: PathBuf,
+    file: Arc<File>,
+    header: Header,
+    end: u64,
+    /// Bytes of the entries that are announced, or why they could not be.
+    announced: Option<io::Result<u64>>,
+    /// Syncs beside the commits; only where commits are synced.
+    syncer: Option<Syncer>,
+}
+
+/// A thread that syncs what it is given. It ends with this.
+#[derive(Debug)]
+struct Syncer {
+    files: mpsc::Sender<Arc<File>>,
+    synced: mpsc::Receiver<io::Result<()>>,
+}
+
+impl CommitMarker {
+    /// Begins a new file for this database, in the place of the one before.
+    pub(crate) fn begin(path: &Path, database: &Path, mut header: Header) -> io::Result<Self> {
+        let fresh = path.with_extension("head.new");
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)?;
+        header.place = Place {
+            head: Identity::of(&file.metadata()?),
+            database: fs::metadata(database).ok().and_then(|data| Identity::of(&data)),
+        };
+        // Blocks that are there already make the sync of an entry a write of one block, without the file's metadata.
+        let mut bytes = vec![0; BEGIN_BYTES];
+        if let Some(head) = bytes.get_mut(..HEADER_BYTES) {
+            head.copy_from_slice(&header.encode());
+        }
+        file.write_all_at(&bytes, 0)?;
+        if header.durability != Durability::None {
+            file.sync_all()?;
+        }
+        fs::rename(&fresh, path)?;
+        if header.durability != Durability::None
+            && let Some(dir) = path.parent()
+        {
+            files::sync_dir(dir)?;
+        }
+        let syncer = match header.durability {
+            Durability::Fsync if header.state == State::Running => Some(Syncer::start()?),
+            Durability::Fsync | Durability::Os | Durability::None => None,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            database: database.to_owned(),
+            file: Arc::new(file),
+            header,
+            end: FIRST_ENTRY,
+            announced: None,
+            syncer,
+        })
+    }
+
+    /// Names the commit that is about to be made and the heads it makes, and begins to sync that.
+    pub(crate) fn announce(&mut self, commit: u64, heads: &[(u32, u64)]) {
+        let without_messages = [(0, 0)];
+        let heads = if heads.is_empty() { &without_messages } else { heads };
+        let of = u32::try_from(heads.len()).unwrap_or(u32::MAX);
+        let mut bytes = Vec::with_capacity(heads.len() * ENTRY_BYTES);
+        for (log, head) in heads {
+            let (log, head) = (*log, *head);
+            bytes.extend_from_slice(&Entry { commit, head, log, of }.encode(self.header.store));
+        }
+        let written = self.file.write_all_at(&bytes, self.end);
+        if let (Ok(()), Some(syncer)) = (&written, &self.syncer) {
+            syncer.begin(&self.file);
+        }
+        self.announced = Some(written.map(|()| bytes.len() as u64));
+    }
+
+    /// The commit that was announced is done; returns when the marker has ited.
+    ///
+    /// # Errors
+    /// When it could not be written or synced.
+    pub(crate) fn confirm(&mut self, commit: u64) -> io::Result<()> {
+        let Some(announced) = self.announced.take() else {
+            return Ok(());
+        };
+        let bytes = announced?;
+        if let Some(syncer) = &self.syncer {
+            syncer.end()?;
+        }
+        self.end += bytes;
+        let note = Entry {
+            commit,
+            head: 0,
+            log: NOTE,
+            of: 1,
+        };
+        self.file
+            .write_all_at(&note.encode(self.header.store), HEADER_BYTES as u64)
+    }
+
+    /// The commit that was announced has failed: its number will be another one's.
+    pub(crate) fn withdraw(&mut self) {
+        let Some(Ok(bytes)) = self.announced.take() else { return };
+        // What fails here fails again with the next commit, and is told then.
+        if let Some(syncer) = &self.syncer {
+            drop(syncer.end());
+        }
+        drop(self.file.write_all_at(&vec![0; bytes as usize], self.end));
+    }
+
+    /// Every commit up to this one is in the database itself: begins anew where that saves something.
+    pub(crate) fn checkpointed(&mut self, commit: u64) -> io::Result<()> {
+        if self.end >= BEGIN_BYTES as u64 / 2 {
+            *self = Self::begin(
+                &self.path.clone(),
+                &self.database.clone(),
+                Header {
+                    base: commit,
+                    ..self.header
+                },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// The store stops, all of it in the database.
+    pub(crate) fn stop(self, commit: u64) -> io::Result<()> {
+        let header = Header {
+            base: commit,
+            state: State::Stopped,
+            ..self.header
+        };
+        Self::begin(&self.path, &self.database, header).map(drop)
+    }
+}
+
+impl Syncer {
+    fn start() -> io::Result<Self> {
+        let (files, asked) = mpsc::channel::<Arc<File>>();
+        let (answer, synced) = mpsc::channel();
+        thread::Builder::new().name("commit-marker".to_owned()).spawn(move || {
+            for file in asked {
+                if answer.send(file.sync_data()).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { files, synced })
+    }
+
+    fn begin(&self, file: &Arc<File>) {
+        // If the thread is gone, `end` says so.
+        drop(self.files.send(file.clone()));
+    }
+
+    fn end(&self) -> io::Result<()> {
+        self.synced
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread that syncs it has ended")))
+    }
+}

@@ -1,0 +1,103 @@
+//! Whether a store works: what its threads report, and the word for `/readyz`.
+//!
+//! The newest fault of each kind is kept until the thread that reported it takes it back; damage stays until the next start. A commit
+//! that does not end counts as a failure, because a disk that hangs reports nothing.
+
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::fault::StoreFault;
+use crate::limits;
+
+/// Whether the store does what it is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Well,
+    /// It does not take talks at the moment; it goes on trying.
+    Failing(StoreFault),
+    /// Talks are taken, but something beside them is not as it should be: the head file, the search index, or something that
+    /// is stored, which stays so until the next start.
+    Hampered(StoreFault),
+}
+
+/// Where the threads of the store leave word of how they are.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    writer: Mutex<Option<StoreFault>>,
+    beside: Mutex<Option<StoreFault>>,
+    /// The last of what was found in the store.
+    damage: Mutex<Option<StoreFault>>,
+    /// Since when the writer has been at a commit, while it is.
+    committing: Mutex<Option<Instant>>,
+}
+
+impl Faults {
+    pub(crate) fn writer(&self, fault: Option<StoreFault>) {
+        *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    pub(crate) fn beside(&self, fault: Option<StoreFault>) {
+        *self.beside.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Something stored was found damaged; whether it is another thing than the last time.
+    pub(crate) fn damage(&self, fault: &StoreFault) -> bool {
+        let mut last = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = last.as_ref() != Some(fault);
+        if new {
+            *last = Some(fault.clone());
+        }
+        new
+    }
+
+    /// A commit begins, or has ended.
+    pub(crate) fn committing(&self, since: Option<Instant>) {
+        *self.committing.lock().unwrap_or_else(PoisonError::into_inner) = since;
+    }
+
+    pub(crate) fn health(&self, file: &Path) -> Health {
+        let since = *self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let took = since.map_or(Duration::ZERO, |since| since.elapsed());
+        if took >= limits::HISTORY_STALL {
+            return Health::Failing(StoreFault::Broken {
+                file: file.to_owned(),
+                seen: format!(
+                    "a commit has not ended for {} s: the disk, or another process that has the file locked, does not answer",
+                    took.as_secs()
+                ),
+            });
+        }
+        let now = |fault: &Mutex<Option<StoreFault>>| fault.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(fault) = now(&self.writer) {
+            return Health::Failing(fault);
+        }
+        // What may pass comes before what stays.
+        now(&self.beside)
+            .or_else(|| now(&self.damage))
+            .map_or(Health::Well, Health::Hampered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_that_does_not_end_makes_the_store_not_ready_until_it_does() {
+        let faults = Faults::default();
+        let file = Path::new("history.db");
+        let long_ago = Instant::now().checked_sub(limits::HISTORY_STALL + Duration::from_secs(1));
+        faults.committing(Some(Instant::now()));
+        assert_eq!(faults.health(file), Health::Well);
+        faults.committing(long_ago);
+        let health = faults.health(file);
+        let said = matches!(&health, Health::Failing(fault) if fault.to_string().contains("has not ended for 6 s"));
+        assert!(long_ago.is_none() || said, "{health:?}");
+        faults.committing(None);
+        assert_eq!(faults.health(file), Health::Well);
+    }
+}

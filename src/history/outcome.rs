@@ -1,0 +1,210 @@
+//! Outcomes: what became of a request.
+//!
+//! Every request has exactly one outcome. An outcome that says "stored" is as durable as the settings ask for; a message that failed
+//! never had a number. An answer comes from one snapshot of the store, and never contains a row whose checksum is wrong.
+
+use super::{
+    fault::StoreFault,
+    log::LogId,
+    request::{Append, Ask, ChangedUpTo},
+};
+use crate::chat::{LogHead, LostInterval, Position, Seq, Talk, UserName};
+
+/// What became of a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome<T> {
+    /// Numbered and stored.
+    Committed {
+        /// The request.
+        append: Append<T>,
+        /// Its epoch and number.
+        position: Position,
+        /// The number of the message before it.
+        prev: Seq,
+        /// The time stored, Unix milliseconds.
+        at: u64,
+    },
+    /// The key was used before for the same text: nothing was stored.
+    Duplicate {
+        /// The request.
+        append: Append<T>,
+        /// Of the first copy.
+        position: Position,
+        /// Of the first copy.
+        at: u64,
+    },
+    /// The key was used before for another text: nothing was stored.
+    KeyConflict {
+        /// The request.
+        append: Append<T>,
+    },
+    /// Nothing was stored, and no number was used.
+    Failed {
+        /// The request.
+        append: Append<T>,
+        /// The reason.
+        why: StoreFault,
+    },
+    /// A question was answered.
+    Answered {
+        /// The asker's.
+        ticket: T,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A question could not be answered.
+    Unanswered {
+        /// The asker's.
+        ticket: T,
+        /// The question.
+        ask: Ask,
+        /// The reason.
+        why: StoreFault,
+    },
+}
+
+/// The answer to an [`Ask`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// Where a log stands.
+    Head {
+        /// The conversation.
+        log: LogId,
+        /// Where it stands.
+        head: LogHead,
+    },
+    /// Stored messages.
+    Page {
+        /// The conversation.
+        log: LogId,
+        /// Where it stood when the page was read.
+        head: LogHead,
+        /// Ascending, each with the number of the one before it.
+        talks: Vec<Talk>,
+        /// Whether there is more in the direction that was asked.
+        more: bool,
+    },
+    /// Messages that a search found.
+    Found {
+        /// The conversation.
+        log: LogId,
+        /// Where it stood.
+        head: LogHead,
+        /// Descending.
+        talks: Vec<Talk>,
+        /// Go on below this number: there is more, or the time for one search was up.
+        next: Option<Seq>,
+    },
+    /// A read marker.
+    Marked {
+        /// The conversation.
+        log: LogId,
+        /// Whose marker.
+        user: UserName,
+        /// The last message read.
+        seq: Seq,
+        /// Messages of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
+        unread: u64,
+    },
+    /// What a user needs to resume a log.
+    Resumed {
+        /// The conversation.
+        log: LogId,
+        /// Where it stands.
+        head: LogHead,
+        /// The user's read marker.
+        read: ReadUpTo,
+        /// The first missed messages, ascending.
+        talks: Vec<Talk>,
+    },
+    /// Conversations of a user.
+    Conversations {
+        /// The user.
+        user: UserName,
+        /// At most [`crate::limits::HISTORY_CONVERSATIONS`], direct ones first, the one with the newest message first.
+        conversations: Vec<ConversationHead>,
+        /// Whether there are more. They are listed once these have been read.
+        more: bool,
+        /// Conversations left out because their rows are damaged.
+        unreadable: usize,
+    },
+    /// Offline messages. `None`: the name is claimed, and the asker has not shown its key.
+    Direct(Option<DirectPage>),
+    /// Direct conversations in which somebody wrote.
+    Changed {
+        /// The owner of the inbox.
+        user: UserName,
+        /// At most [`crate::limits::CHANGED_CONVERSATIONS`].
+        conversations: Vec<ChangedConversation>,
+        /// Ask for the next page with this; `None` after the last.
+        next: Option<ChangedUpTo>,
+        /// Conversations left out because their rows are damaged.
+        unreadable: usize,
+    },
+    /// What became of a key that was shown.
+    Name {
+        /// The name.
+        user: UserName,
+        /// The answer.
+        claim: Claim,
+    },
+}
+
+/// A user's read marker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadUpTo {
+    /// The user.
+    pub user: UserName,
+    /// The last message read, 0: none; `None`: the store could not say.
+    pub seq: Option<Seq>,
+}
+
+/// Where one conversation of a user stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConversationHead {
+    /// The conversation.
+    pub log: LogId,
+    /// Where it stands.
+    pub head: LogHead,
+    /// The user's read marker.
+    pub read: Seq,
+    /// Messages of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
+    pub unread: u64,
+}
+
+/// What became of a key that was shown for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// The name was free, and is claimed with this key from now on. Only the key's hash is stored.
+    First,
+    /// It is the key of the name.
+    Held,
+    /// The name has another key.
+    Other,
+}
+
+/// A page of offline messages. `talks` and `lost` together are everything above the number asked for, up to `upto`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DirectPage {
+    /// The other user.
+    pub peer: UserName,
+    /// Where the conversation stood.
+    pub head: LogHead,
+    /// Ascending.
+    pub talks: Vec<Talk>,
+    /// What retention deleted or damage made unreadable, ascending.
+    pub lost: Vec<LostInterval>,
+    /// The page ends here; the conversation is finished when this is `head.seq`.
+    pub upto: Seq,
+}
+
+/// A direct conversation in which somebody wrote since a time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChangedConversation {
+    /// The other user.
+    pub peer: UserName,
+    /// Where it stands.
+    pub head: LogHead,
+    /// Every stored message since that time is above this.
+    pub before: Seq,
+}

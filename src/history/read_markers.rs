@@ -1,0 +1,90 @@
+//! Read markers: how far each user has read each log.
+//!
+//! A marker only moves forward, and never beyond the head of its log.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    checksum::Checksum,
+    fault::{StoreFault, fault},
+    rows::{LogRow, int},
+};
+use crate::{
+    chat::{Seq, UserName},
+    limits,
+};
+
+/// Moves a user's read marker forward. Says whether that changed it.
+pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserName, seq: Seq) -> rusqlite::Result<bool> {
+    let seq = int(seq.min(row.head));
+    let changed = db
+        .prepare_cached(
+            "INSERT INTO mark (user, log, seq, crc) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (user, log) DO UPDATE SET seq = excluded.seq, crc = excluded.crc WHERE seq < excluded.seq",
+        )?
+        .execute(params![
+            user.as_str(),
+            row.id,
+            seq,
+            mark_crc(user.as_str(), row.id, seq)
+        ])?;
+    Ok(changed > 0)
+}
+
+/// A user's read marker in a log, and how many messages of others lie above it.
+pub(crate) fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<(Seq, u64), StoreFault> {
+    let read = read_upto(db, file, row, user)?;
+    Ok((read, unread(db, file, row, user, read)?))
+}
+
+/// How many messages of others lie above a read marker of this user.
+pub(crate) fn unread(
+    db: &Connection,
+    file: &Path,
+    row: &LogRow,
+    user: &UserName,
+    read: Seq,
+) -> Result<u64, StoreFault> {
+    let low = (read + 1).max(row.first);
+    let all = (row.head + 1).saturating_sub(low);
+    let counted = low.max((row.head + 1).saturating_sub(limits::HISTORY_UNREAD_EXACT));
+    let own: i64 = db
+        .prepare_cached("SELECT count(*) FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 AND user = ?4")
+        .and_then(|mut select| {
+            select.query_row(params![row.id, int(counted), int(row.head), user.as_str()], |row| {
+                row.get(0)
+            })
+        })
+        .map_err(|why| fault(file, &why))?;
+    Ok(all.saturating_sub(own.cast_unsigned()))
+}
+
+/// A user's read marker in a log; 0 where there is none.
+pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<Seq, StoreFault> {
+    let mark: Option<(i64, u32)> = db
+        .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")
+        .and_then(|mut select| {
+            select
+                .query_row(params![user.as_str(), row.id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .map_err(|why| fault(file, &why))?;
+    match mark {
+        None => Ok(0),
+        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => Ok(seq.cast_unsigned().min(row.head)),
+        Some(_) => {
+            let seen = format!("the read position of {user:?} does not match its checksum");
+            Err(StoreFault::damaged(file, seen).in_log(&row.log))
+        }
+    }
+}
+
+pub(crate) fn mark_crc(user: &str, log: u32, seq: i64) -> u32 {
+    Checksum::default()
+        .text(user)
+        .number(i64::from(log))
+        .number(seq)
+        .finish()
+}

@@ -1,0 +1,45 @@
+//! Which logs have messages that the search index does not have yet: from the writer to the indexer.
+//!
+//! The writer never waits here: where the queue is full, the indexer looks at every log.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::{history::queue::Queue, limits};
+
+/// Which logs have something new, from the writer to the indexer.
+#[derive(Debug)]
+pub(crate) struct Fresh {
+    pub(crate) logs: Queue<u32>,
+    /// The queue was full: look at every log.
+    pub(crate) all: AtomicBool,
+    /// Grows when the index was made anew: the searcher's file is not there any more.
+    pub(crate) generation: AtomicU64,
+}
+
+impl Fresh {
+    pub(crate) fn new() -> Self {
+        Self {
+            logs: Queue::new(limits::HISTORY_QUEUE),
+            all: AtomicBool::new(true),
+            generation: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn note(&self, log: u32) {
+        if self.logs.push(log).is_err() {
+            self.all.store(true, Ordering::Release);
+        }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn close(&self) {
+        self.logs.close();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.logs.is_closed()
+    }
+}

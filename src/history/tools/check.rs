@@ -1,0 +1,130 @@
+//! `plaza history check`: looks at everything that is stored and names the damage.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::{
+    directory::{failed, open},
+    record::Record,
+    walk::{Visited, visit},
+};
+use crate::{
+    history::{
+        commit_marker::LastRun,
+        fault::{StartFault, fault, io_fault},
+        files::Files,
+        idempotency::idem_crc,
+        recovery,
+        rows::LogRow,
+        store_row::store_row,
+    },
+    limits,
+};
+
+/// What [`check`] found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Rooms and direct conversations.
+    pub logs: u64,
+    /// Talks that are as they were written.
+    pub talks: u64,
+    /// What is not, in words; at most [`limits::HISTORY_DAMAGES`] of it.
+    pub damages: Vec<String>,
+    /// How much is not.
+    pub damaged: u64,
+}
+
+/// Looks at every row, at the tables' structure, and at the head file.
+pub fn check(dir: &Path) -> Result<Report, StartFault> {
+    let files = Files::new(dir);
+    // Read first: a server that goes on meanwhile is ahead of it, never behind.
+    let last_run = LastRun::read(&files.head).map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
+    let (db, mut report) = (open(&files)?, Report::default());
+    let snapshot = db.unchecked_transaction().map_err(failed(&files))?;
+    let mut structure = db.prepare("PRAGMA quick_check(100)").map_err(failed(&files))?;
+    let lines = structure
+        .query_map([], |row| row.get::<_, String>(0))
+        .map_err(failed(&files))?;
+    for line in lines {
+        match line {
+            Ok(line) if line == "ok" => {}
+            Ok(line) => report.damage(format!("{}: {line}", files.database.display())),
+            Err(why) => report.damage(fault(&files.database, &why).to_string()),
+        }
+    }
+    drop(structure);
+    match store_row(&db, &files.database) {
+        Ok((store, commits)) => report.compare(&files, &last_run.beside(commits), store, commits),
+        Err(why) => report.damage(why.to_string()),
+    }
+    match recovery::verified_logs(&db, &files.database) {
+        Ok(logs) => match recovery::without_pairs(&db, &files.database, &logs) {
+            Ok(missing) => {
+                for LogRow { log, .. } in missing {
+                    let seen = "entries of table pair are missing; the next start makes them again";
+                    report.damage(format!("{log}: {seen}"));
+                }
+            }
+            Err(why) => report.damage(format!("table pair: {why}")),
+        },
+        Err(why) => report.damage(why.to_string()),
+    }
+    drop(snapshot);
+    let mut seen = (0, 0);
+    visit(&db, &files, &mut |visited| match visited {
+        Visited::Log => seen.0 += 1,
+        Visited::Record(Record::Talk { .. }) => seen.1 += 1,
+        Visited::Record(Record::Read { .. } | Record::Name { .. } | Record::Lost { .. } | Record::End { .. }) => {}
+        Visited::Damage(what) => report.damage(what),
+    })
+    .map_err(StartFault::Store)?;
+    (report.logs, report.talks) = seen;
+    check_keys(&db, &files, &mut report).map_err(failed(&files))?;
+    Ok(report)
+}
+
+impl Report {
+    fn damage(&mut self, what: String) {
+        self.damaged += 1;
+        if self.damages.len() < limits::HISTORY_DAMAGES {
+            self.damages.push(what);
+        }
+    }
+
+    fn compare(&mut self, files: &Files, last_run: &LastRun, store: u64, commits: u64) {
+        let head = files.head.display();
+        match last_run {
+            LastRun::Missing => self.damage(format!("{head} is missing")),
+            LastRun::Damaged => self.damage(format!("{head} is damaged")),
+            LastRun::Older => self.damage(format!("{head} is of an older version of the program")),
+            LastRun::Read { header, .. } if header.store != store => {
+                self.damage(format!("{head} belongs to store {:x}, the database is {store:x}", header.store));
+            }
+            LastRun::Read { commit, .. } if *commit > commits => self.damage(format!(
+                "{head} knows {commit} commits, the database has {commits}: its tail is lost; the next start says what is gone"
+            )),
+            LastRun::Read { .. } => {}
+        }
+    }
+}
+
+fn check_keys(db: &Connection, files: &Files, report: &mut Report) -> rusqlite::Result<()> {
+    let mut select = db.prepare("SELECT log, user, key, seq, at, digest, crc FROM idem")?;
+    let mut rows = select.query([])?;
+    loop {
+        let row = match rows.next() {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(()),
+            Err(why) => {
+                report.damage(fault(&files.database, &why).to_string());
+                return Ok(());
+            }
+        };
+        let (user, key): (String, String) = (row.get(1)?, row.get(2)?);
+        let own = idem_crc(row.get(0)?, &user, &key, row.get(3)?, row.get(4)?, row.get(5)?);
+        if i64::from(own) != row.get::<_, i64>(6)? {
+            report.damage(format!("table idem: the row of {user:?} and key {key:?} is damaged"));
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `plaza history import`: brings an export, or another store, into a fresh directory.
+
+use std::{
+    collections::HashMap,
+    fs,
+    io::{self, BufRead as _},
+    path::Path,
+};
+
+use rusqlite::{Connection, params};
+
+use super::{
+    directory::{failed, fresh, open, refused, whole_or_nothing},
+    record::{Moved, Record, parse_names},
+    walk::{Visited, visit},
+};
+use crate::{
+    chat::{LostTail, UserName},
+    history::{
+        checkpoint::checkpoint_all,
+        fault::{StartFault, io_fault},
+        files::{self, Files},
+        log::LogId,
+        messages::{self, MessageRow},
+        names::name_crc,
+        read_markers::mark_crc,
+        recovery::{self, Epochs},
+        rows::{self, LogRow, int},
+        settings::Durability,
+        store_row::count_commit,
+    },
+    limits,
+    lock::FileLock,
+};
+
+/// Imports an export, or the directory of another store, into a fresh directory: all of it, or nothing, and then the
+/// directory is as fresh as before. Refuses while a server runs there.
+///
+/// Conversations begin a new epoch, because the store they come from may have gone on. [`Epochs::Keep`] is for a source that
+/// never does, such as a snapshot of a log which numbers elsewhere.
+pub fn import(dir: &Path, from: &Path, epochs: Epochs) -> Result<Moved, StartFault> {
+    let files = Files::new(dir);
+    let lock = fresh(&files)?;
+    whole_or_nothing(&files, lock, |files, lock| bring(files, lock, from, epochs))
+}
+
+fn bring(files: &Files, lock: FileLock, from: &Path, epochs: Epochs) -> Result<Moved, StartFault> {
+    let mut opened = recovery::open_claimed(files, lock, Durability::Fsync, Epochs::Keep)?;
+    let store = opened.store;
+    let transaction = opened.db.transaction().map_err(failed(files))?;
+    let mut arrival = Arrival {
+        db: &transaction,
+        files,
+        logs: HashMap::new(),
+        moved: Moved::default(),
+    };
+    if from.is_dir() {
+        let source = Files::new(from);
+        let db = open(&source)?;
+        let mut broken = None;
+        let mut left_out = Vec::new();
+        visit(&db, &source, &mut |visited| match visited {
+            Visited::Log => {}
+            Visited::Damage(what) => left_out.push(what),
+            Visited::Record(record) => {
+                if broken.is_none() {
+                    broken = arrival.take(record).err();
+                }
+            }
+        })
+        .map_err(StartFault::Store)?;
+        broken.map_or(Ok(()), Err)?;
+        arrival.moved.left_out = left_out;
+    } else {
+        arrival.read(from)?;
+    }
+    let moved = arrival.settle(epochs)?;
+    count_commit(&transaction, store, opened.commits + 1).map_err(failed(files))?;
+    transaction.commit().map_err(failed(files))?;
+    checkpoint_all(&opened.db).map_err(failed(files))?;
+    let stopped = opened.marker.stop(opened.commits + 1);
+    stopped.map_err(|why| StartFault::Store(io_fault(&files.head, &why)))?;
+    Ok(moved)
+}
+
+/// An import under way.
+struct Arrival<'a> {
+    db: &'a Connection,
+    files: &'a Files,
+    logs: HashMap<LogId, LogRow>,
+    moved: Moved,
+}
+
+impl Arrival<'_> {
+    /// Takes the lines of an export, of which the last one must be there.
+    fn read(&mut self, from: &Path) -> Result<(), StartFault> {
+        let io = |why| StartFault::Io {
+            file: from.to_owned(),
+            why,
+        };
+        let (mut end, mut lines) = (None, 0);
+        // Lines of bytes: one that was cut inside a character is told with its number.
+        for (line, number) in io::BufReader::new(fs::File::open(from).map_err(io)?)
+            .split(b'\n')
+            .zip(1_u64..)
+        {
+            let line = line.map_err(io)?;
+            let not_of_an_export = |why: String| refused(from, format!("line {number} is not of an export: {why}"));
+            let text = str::from_utf8(&line).map_err(|why| {
+                let byte = why.valid_up_to() + 1;
+                not_of_an_export(format!("from its byte {byte} on it is no UTF-8; it was cut or changed"))
+            })?;
+            let record = serde_json::from_str(text).map_err(|why| not_of_an_export(why.to_string()))?;
+            lines = number;
+            match record {
+                _ if end.is_some() => return Err(not_of_an_export("the line before it is the last one".to_owned())),
+                Record::End { talks, others } => end = Some((talks, others)),
+                record => self.take(record)?,
+            }
+        }
+        let (talks, others) = (self.moved.talks, self.moved.others);
+        let seen = match end {
+            Some(end) if end == (talks, others) => return Ok(()),
+            Some((all_talks, all_others)) => format!(
+                "its last line says {all_talks} talks and {all_others} read positions and names, and {talks} and {others} are there: \
+                 lines are missing"
+            ),
+            None => format!(
+                "after line {lines} the last one is missing: the export was not finished. Export again; if there is nothing to export \
+                 from any more, add the line {{\"end\":{{\"talks\":{talks},\"others\":{others}}}}}"
+            ),
+        };
+        Err(refused(from, seen))
+    }
+
+    fn take(&mut self, record: Record) -> Result<(), StartFault> {
+        self.moved.count(&record);
+        let told = |seen: String| refused(&self.files.database, seen);
+        match record {
+            Record::Talk {
+                log,
+                epoch,
+                seq,
+                at,
+                from,
+                session,
+                kind,
+                text,
+            } => {
+                let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
+                let user = UserName::parse(&from).map_err(|why| told(why.to_string()))?;
+                let sane = messages::parse_kind(kind).is_some() && text.len() <= limits::TEXT_BYTES;
+                if !sane || seq == 0 || seq >= limits::HISTORY_LOG_TALKS {
+                    return Err(told(format!(
+                        "talk {seq} of {log} has a kind, number or length that none can have"
+                    )));
+                }
+                if !self.logs.contains_key(&log) {
+                    let mut row = LogRow {
+                        id: 0,
+                        log: log.clone(),
+                        epoch,
+                        head: seq - 1,
+                        first: seq,
+                        base: 0,
+                        sum: 0,
+                        at: 0,
+                    };
+                    row.insert(self.db).map_err(failed(self.files))?;
+                    self.logs.insert(log.clone(), row);
+                }
+                let Some(row) = self.logs.get_mut(&log) else {
+                    return Ok(());
+                };
+                if seq != row.head + 1 && !self.moved.renumbered.contains(&log) {
+                    self.moved.renumbered.push(log);
+                    row.epoch = files::new_epoch().map_err(StartFault::no_random)?;
+                }
+                row.head += 1;
+                row.sum += messages::cost(user.as_str(), &text);
+                row.at = row.at.max(at);
+                let (seq, user) = (row.head, user.as_str().to_owned());
+                let (at, sum) = (row.at, row.sum);
+                let message = MessageRow {
+                    seq,
+                    at,
+                    user,
+                    session,
+                    kind,
+                    text,
+                    sum,
+                };
+                message.insert(self.db, row.id).map_err(failed(self.files))
+            }
+            Record::Read { log, user, seq } => {
+                let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
+                let Some(row) = self.logs.get(&log) else { return Ok(()) };
+                let seq = int(seq.min(row.head));
+                self.db
+                    .prepare_cached("INSERT OR REPLACE INTO mark (user, log, seq, crc) VALUES (?1, ?2, ?3, ?4)")
+                    .and_then(|mut insert| insert.execute(params![user, row.id, seq, mark_crc(&user, row.id, seq)]))
+                    .map(drop)
+                    .map_err(failed(self.files))
+            }
+            Record::Name { user, hash } => {
+                let digits: Vec<&str> = (0..hash.len() / 2)
+                    .filter_map(|at| hash.get(at * 2..at * 2 + 2))
+                    .collect();
+                let bytes: Option<Vec<u8>> = digits.iter().map(|pair| u8::from_str_radix(pair, 16).ok()).collect();
+                let bytes = bytes
+                    .filter(|bytes| bytes.len() == 32)
+                    .ok_or_else(|| told(format!("the hash of {user:?} is not 64 hexadecimal digits")))?;
+                self.db
+                    .prepare_cached("INSERT OR REPLACE INTO name (user, hash, crc) VALUES (?1, ?2, ?3)")
+                    .and_then(|mut insert| insert.execute(params![user, bytes, name_crc(&user, &bytes)]))
+                    .map(drop)
+                    .map_err(failed(self.files))
+            }
+            Record::Lost { log, epoch, from, to } => {
+                let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
+                let Some(row) = self.logs.get(&log) else { return Ok(()) };
+                if self.moved.renumbered.contains(&log) {
+                    return Ok(());
+                }
+                let tail = LostTail { epoch, from, to };
+                rows::insert_lost(self.db, row.id, &tail).map_err(failed(self.files))
+            }
+            // Whoever reads the lines looks at it.
+            Record::End { .. } => Ok(()),
+        }
+    }
+
+    fn settle(mut self, epochs: Epochs) -> Result<Moved, StartFault> {
+        for row in self.logs.values_mut() {
+            // One that was numbered anew has a new epoch already, and shares no number with an old one.
+            if epochs == Epochs::Begin && !self.moved.renumbered.contains(&row.log) {
+                row.begin_epoch(self.db, &self.files.database, None)?;
+            }
+            row.update(self.db).map_err(failed(self.files))?;
+        }
+        Ok(self.moved)
+    }
+}

@@ -1,0 +1,102 @@
+//! The lines of an export.
+
+use serde::{Deserialize, Serialize};
+
+use crate::history::{log::LogId, rows};
+
+/// One line of an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// A talk.
+    Talk {
+        /// One name for a room, two for a direct conversation.
+        log: Vec<String>,
+        /// Of `seq`.
+        epoch: u64,
+        /// Its number.
+        seq: u64,
+        /// Unix milliseconds.
+        at: u64,
+        /// Who said it.
+        from: String,
+        /// In which session.
+        session: u32,
+        /// 0 text, 1 image, 2 video, 3 voice.
+        kind: i64,
+        /// What was said.
+        text: String,
+    },
+    /// A read position.
+    Read {
+        /// As in `Talk`.
+        log: Vec<String>,
+        /// Whose.
+        user: String,
+        /// The last talk read.
+        seq: u64,
+    },
+    /// The hash of a name's key.
+    Name {
+        /// The name.
+        user: String,
+        /// SHA-256, in hexadecimal digits.
+        hash: String,
+    },
+    /// A tail that was lost, or may have been, when an epoch ended.
+    Lost {
+        /// As in `Talk`.
+        log: Vec<String>,
+        /// The epoch that ended.
+        epoch: u64,
+        /// The first one gone.
+        from: u64,
+        /// The last one; absent where only a client that saw them can know.
+        to: Option<u64>,
+    },
+    /// The last line: without it the export was not finished.
+    End {
+        /// Talks before it.
+        talks: u64,
+        /// Read positions and names before it.
+        others: u64,
+    },
+}
+
+/// How much went out or came in.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// Talks.
+    pub talks: u64,
+    /// Read positions and names.
+    pub others: u64,
+    /// Rows left out because they are damaged, in words.
+    pub left_out: Vec<String>,
+    /// Logs that had holes and were numbered anew, in a new epoch.
+    pub renumbered: Vec<LogId>,
+}
+
+impl Moved {
+    pub(super) fn count(&mut self, record: &Record) {
+        match record {
+            Record::Talk { .. } => self.talks += 1,
+            Record::Read { .. } | Record::Name { .. } => self.others += 1,
+            Record::Lost { .. } | Record::End { .. } => {}
+        }
+    }
+}
+
+pub(super) fn log_names(log: &LogId) -> Vec<String> {
+    match log {
+        LogId::Room(room) => vec![room.as_str().to_owned()],
+        LogId::Pair(pair) => pair.names().map(|name| name.as_str().to_owned()).to_vec(),
+    }
+}
+
+pub(super) fn parse_names(names: &[String]) -> Option<LogId> {
+    match names {
+        [room] => rows::parse_log(0, room, ""),
+        [low, high] => rows::parse_log(1, low, high),
+        _ => None,
+    }
+}
