@@ -1,6 +1,9 @@
-//! What goes into the home of a room besides plain names, and what comes out of it.
+//! What goes into the owner of a room besides plain names, and what comes out of it: [`Effect`]s, each a value that travels unchanged
+//! to the shard that it concerns.
 
 use std::{rc::Rc, sync::Arc};
+
+use smallvec::SmallVec;
 
 use super::{
     ClientId, Echo, Happening, Joined, Key, KeyOwner, LostInterval, Position, Refusal, Reply, RequestId, RoomName, Seq,
@@ -90,81 +93,131 @@ pub struct Origin {
     pub id: RequestId,
 }
 
-/// What follows from a command, in order.
+/// How the owner treats a message while it has too much to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// The sender is told.
+    Never,
+    /// The sender's shard holds this message and all later ones, and sends them again.
+    Held,
+    /// The first of those that were held is sent again.
+    First,
+}
+
+/// What follows from one command, in order. Nearly always one or two.
+pub type Effects = SmallVec<[Effect; 2]>;
+
+/// What follows from a command.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
-    /// Every member on these shards is to see this.
-    Tell {
+    /// Every member on these shards sees this.
+    Broadcast {
         /// In which room.
         room: RoomName,
         /// The shards that have members.
         shards: Rc<[ShardId]>,
         /// What happened.
         happening: Happening,
-        /// Whose talk it is.
+        /// Whose message it is.
         origin: Option<Origin>,
     },
-    /// One member is to see this.
-    TellOne {
+    /// One session, wherever it is.
+    Session {
         /// Which one.
         session: SessionId,
-        /// In which room.
-        room: RoomName,
-        /// What happened.
-        happening: Happening,
-    },
-    /// The session is a member from here on.
-    Admit {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// What it is told.
-        joined: Joined,
-        /// What it asked to go on from and will never get.
-        lost: Vec<LostInterval>,
-    },
-    /// The session does not become a member.
-    Refuse {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// Which room.
-        room: RoomName,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// The session is no member from here on.
-    Dismiss {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// Which room.
-        room: RoomName,
-    },
-    /// One session is told this.
-    Answer {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
         /// What.
-        reply: Reply,
+        what: ToSession,
     },
-    /// The talk is to be numbered and stored; [`OwnedRooms::stored`](super::OwnedRooms::stored) goes on with it.
-    Store {
+    /// The store numbers and keeps this; [`OwnedRooms::committed`](super::OwnedRooms::committed),
+    /// [`rejected`](super::OwnedRooms::rejected) or [`given_back`](super::OwnedRooms::given_back) goes on with it.
+    Append {
         /// Which room.
         room: RoomName,
         /// What was said.
-        utterance: Utterance,
+        said: Box<Utterance>,
+        /// For the way back.
+        retry: Retry,
     },
 }
 
+/// What the owner of a room, or another shard, has for one session.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToSession {
+    /// It is a member from here on.
+    Admit(Box<Admission>),
+    /// It does not become a member.
+    RefuseJoin {
+        /// Of which room.
+        room: RoomName,
+        /// Its request.
+        id: RequestId,
+        /// Why.
+        refusal: Box<Refusal>,
+    },
+    /// It is no member from here on.
+    Dismiss {
+        /// Of which room.
+        room: RoomName,
+        /// Its request.
+        id: RequestId,
+    },
+    /// It alone sees this in a room.
+    Show {
+        /// In which room.
+        room: RoomName,
+        /// What happened.
+        happening: Box<Happening>,
+    },
+    /// The answer to a request.
+    Answer {
+        /// The request.
+        id: RequestId,
+        /// What.
+        reply: Box<Reply>,
+    },
+    /// Something that it did not ask for.
+    Tell(Box<Reply>),
+    /// The owner has too much to do for this message.
+    Busy {
+        /// Which room.
+        room: RoomName,
+        /// The message, for another try.
+        said: Box<Utterance>,
+    },
+    /// It has to leave a room, as if it had asked.
+    Expel {
+        /// Which room.
+        room: RoomName,
+    },
+}
+
+/// What a new member is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Admission {
+    /// The request to join.
+    pub request: RequestId,
+    /// The answer to it.
+    pub joined: Joined,
+    /// What it asked to go on from and will never get.
+    pub lost: Vec<LostInterval>,
+    /// What the store said when it was asked to open the room for this session.
+    pub backlog: Option<Backlog>,
+}
+
+/// What the store has for a user who goes on in a room.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backlog {
+    /// The user.
+    pub user: UserName,
+    /// The user's read marker; `None`: the store could not say.
+    pub read: Option<Seq>,
+    /// The first messages that were missed, or none of them.
+    pub talks: Vec<Talk>,
+}
+
 impl Effect {
-    pub(super) fn tell(room: &RoomName, shards: Rc<[ShardId]>, happening: Happening) -> Self {
-        Self::Tell {
+    pub(super) fn broadcast(room: &RoomName, shards: Rc<[ShardId]>, happening: Happening) -> Self {
+        Self::Broadcast {
             room: room.clone(),
             shards,
             happening,
@@ -173,15 +226,38 @@ impl Effect {
     }
 
     pub(super) fn show(session: SessionId, room: &RoomName, happening: Happening) -> Self {
-        let room = room.clone();
-        Self::TellOne {
-            session,
-            room,
-            happening,
-        }
+        let (room, happening) = (room.clone(), Box::new(happening));
+        let what = ToSession::Show { room, happening };
+        Self::Session { session, what }
     }
 
-    pub(super) fn answer(session: SessionId, id: RequestId, reply: Reply) -> Self {
-        Self::Answer { session, id, reply }
+    pub(crate) fn answer(session: SessionId, id: RequestId, reply: Reply) -> Self {
+        let reply = Box::new(reply);
+        let what = ToSession::Answer { id, reply };
+        Self::Session { session, what }
+    }
+
+    pub(crate) fn refuse_join(session: SessionId, id: RequestId, room: &RoomName, refusal: Refusal) -> Self {
+        let (room, refusal) = (room.clone(), Box::new(refusal));
+        let what = ToSession::RefuseJoin { room, id, refusal };
+        Self::Session { session, what }
+    }
+
+    pub(crate) fn dismiss(session: SessionId, id: RequestId, room: &RoomName) -> Self {
+        let room = room.clone();
+        let what = ToSession::Dismiss { room, id };
+        Self::Session { session, what }
+    }
+
+    pub(crate) fn busy(room: RoomName, said: Box<Utterance>) -> Self {
+        let session = said.session;
+        let what = ToSession::Busy { room, said };
+        Self::Session { session, what }
+    }
+
+    pub(super) fn expel(session: SessionId, room: &RoomName) -> Self {
+        let room = room.clone();
+        let what = ToSession::Expel { room };
+        Self::Session { session, what }
     }
 }

@@ -18,7 +18,7 @@ pub use access::{Access, Groups};
 pub use address::{ConnectionSlot, Generation, NotASessionId, SessionId, ShardId};
 pub use client::{ClientId, KeyOwner};
 pub use command::{Command, Hello, ListOrder, Page, Request, ResumeFrom};
-pub use effect::{Arrival, Effect, Lists, Origin, Utterance};
+pub use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, ToSession, Utterance};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, Talk, UnreadEntry, UnreadPage,

@@ -45,7 +45,6 @@ const CIRCLES: &[&[&str]] = &[&[
     "shard/engine",
     "shard/engine/drain",
     "shard/engine/orders",
-    "shard/owner/commands",
     "shard/runtime/handle",
     "shard/runtime/newcomers",
     "shard/runtime/thread",

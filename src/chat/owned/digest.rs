@@ -1,7 +1,7 @@
 //! What members are told at the next tick rather than at once: the digests of large rooms, and lists of users that have changed.
 
 use super::{OwnedRooms, room::OwedList};
-use crate::chat::{Effect, Happening, RoomName};
+use crate::chat::{Effect, Effects, Happening, RoomName};
 
 impl OwnedRooms {
     /// The list of a room may have changed: members that are sent it then are owed it.
@@ -14,7 +14,8 @@ impl OwnedRooms {
     }
 
     /// Emits the digests and the lists that are due. Called at every tick of the shard's wheel.
-    pub fn tick(&mut self, now_ms: u64, out: &mut Vec<Effect>) {
+    pub fn tick(&mut self, now_ms: u64) -> Effects {
+        let mut out = Effects::new();
         let settings = self.settings;
         let rooms = &mut self.rooms;
         self.digests.retain(|name| {
@@ -22,7 +23,7 @@ impl OwnedRooms {
             match room.take_digest(&settings, now_ms) {
                 Some(happening) => {
                     let shards = room.shards();
-                    out.push(Effect::tell(name, shards, happening));
+                    out.push(Effect::broadcast(name, shards, happening));
                     false
                 }
                 None => room.owes_digest(),
@@ -34,11 +35,12 @@ impl OwnedRooms {
                 OwedList::None => false,
                 OwedList::TooSoon => true,
                 OwedList::Due(users) => {
-                    out.push(Effect::tell(name, room.shards(), Happening::Roster { users }));
+                    out.push(Effect::broadcast(name, room.shards(), Happening::Roster { users }));
                     false
                 }
             }
         });
+        out
     }
 
     pub(super) fn owe_digest(&mut self, name: &RoomName, newly: bool) {
@@ -54,8 +56,8 @@ mod tests {
     use super::*;
     use crate::{
         chat::{
-            Arrival, Departure, ListOrder, Lists, RoomSettings, SessionId, SessionTag, ShardId, Since, UserList,
-            UserName,
+            Arrival, Departure, ListOrder, Lists, RoomSettings, SessionId, SessionTag, ShardId, Since, ToSession,
+            UserList, UserName,
         },
         limits,
     };
@@ -88,7 +90,7 @@ mod tests {
             )
         }
 
-        fn join(&mut self, n: u32, name: &str, lists: Lists) -> Vec<Effect> {
+        fn join(&mut self, n: u32, name: &str, lists: Lists) -> Effects {
             let arrival = Arrival {
                 session: Self::session(n),
                 user: UserName::parse(name).unwrap(),
@@ -97,24 +99,20 @@ mod tests {
                 sees_own_going: false,
                 lists,
             };
-            let mut out = Vec::new();
-            self.rooms
-                .join(&RoomName::lobby(), arrival, None, Since::Now, self.now_ms, &mut out);
-            out
+            let room = RoomName::lobby();
+            self.rooms.join(&room, arrival, None, Since::Now, None, self.now_ms)
         }
 
-        fn leave(&mut self, n: u32) -> Vec<Effect> {
-            let (room, mut out) = (RoomName::lobby(), Vec::new());
+        fn leave(&mut self, n: u32) -> Effects {
+            let room = RoomName::lobby();
             self.rooms
-                .leave(&room, Self::session(n), Departure::Lost, None, self.now_ms, &mut out);
-            out
+                .leave(&room, Self::session(n), Departure::Lost, None, self.now_ms)
         }
 
-        fn rename(&mut self, n: u32, name: &str) -> Vec<Effect> {
-            let (room, mut out) = (RoomName::lobby(), Vec::new());
+        fn rename(&mut self, n: u32, name: &str) -> Effects {
+            let room = RoomName::lobby();
             let name = UserName::parse(name).unwrap();
-            self.rooms.rename(&room, Self::session(n), name, self.now_ms, &mut out);
-            out
+            self.rooms.rename(&room, Self::session(n), name, self.now_ms)
         }
 
         /// The lists that all members are sent after so long, a tick at a time, each with when it is sent.
@@ -122,10 +120,9 @@ mod tests {
             let mut lists = Vec::new();
             for passed in 1..=ms / limits::WHEEL_TICK_MS {
                 self.now_ms += limits::WHEEL_TICK_MS;
-                let mut out = Vec::new();
-                self.rooms.tick(self.now_ms, &mut out);
+                let out = self.rooms.tick(self.now_ms);
                 lists.extend(out.into_iter().filter_map(|effect| match effect {
-                    Effect::Tell {
+                    Effect::Broadcast {
                         happening: Happening::Roster { users },
                         ..
                     } => Some((passed * limits::WHEEL_TICK_MS, users)),
@@ -138,17 +135,20 @@ mod tests {
 
     fn own_list(effects: &[Effect]) -> Option<usize> {
         effects.iter().find_map(|effect| match effect {
-            Effect::TellOne {
-                happening: Happening::Roster { users },
+            Effect::Session {
+                what: ToSession::Show { happening, .. },
                 ..
-            } => Some(users.names.len()),
+            } => match &**happening {
+                Happening::Roster { users } => Some(users.names.len()),
+                _ => None,
+            },
             _ => None,
         })
     }
 
     fn noticed(effects: &[Effect]) -> Vec<String> {
         let lists = effects.iter().find_map(|effect| match effect {
-            Effect::Tell {
+            Effect::Broadcast {
                 happening:
                     Happening::Came { users, .. } | Happening::Went { users, .. } | Happening::Renamed { users, .. },
                 ..

@@ -3,9 +3,12 @@
 //! The member learns that it has joined before it sees anything of the room. The others learn of a user's first session: at once
 //! in a small room, in the next digest in a large one.
 
+use smallvec::smallvec;
+
 use super::{OwnedRooms, room::Member};
 use crate::chat::{
-    Arrival, Effect, ErrorCode, GoOn, Happening, Joined, Lists, Refusal, RequestId, RoomName, SessionId, Since,
+    Admission, Arrival, Backlog, Effect, Effects, ErrorCode, GoOn, Happening, Joined, Lists, RequestId, RoomName,
+    SessionId, Since, ToSession,
 };
 
 impl OwnedRooms {
@@ -16,16 +19,15 @@ impl OwnedRooms {
         arrival: Arrival,
         id: RequestId,
         since: Since,
+        backlog: Option<Backlog>,
         now_ms: u64,
-        out: &mut Vec<Effect>,
-    ) {
+    ) -> Effects {
         let settings = self.settings;
         if !self.access.admits(name, &arrival.user) {
             let refusal = ErrorCode::Forbidden.because(format!("the room {name} is for its members only"));
-            out.push(refuse(arrival.session, id, name, refusal));
             // It may have been opened for this one.
             self.close_if_empty(name);
-            return;
+            return smallvec![Effect::refuse_join(arrival.session, id, name, refusal)];
         }
         self.occupy(name);
         let room = self.open(name);
@@ -45,16 +47,14 @@ impl OwnedRooms {
         };
         if room.has(session) {
             let refusal = ErrorCode::AlreadyMember.because(format!("this session is in the room {name} already"));
-            out.push(refuse(session, id, name, refusal));
-            return;
+            return smallvec![Effect::refuse_join(session, id, name, refusal)];
         }
         let others = room.shards();
         let first = room.add(session, member);
         let large = room.is_large(&settings);
         let GoOn { after, lost } = room.since(since);
-        let admit = Effect::Admit {
-            session,
-            id,
+        let what = ToSession::Admit(Box::new(Admission {
+            request: id,
             joined: Joined {
                 room: name.clone(),
                 head: room.head(),
@@ -65,17 +65,20 @@ impl OwnedRooms {
                 read: None,
             },
             lost,
-        };
+            backlog,
+        }));
+        let admit = Effect::Session { session, what };
+        let mut out = Effects::new();
         let announce = first && !large;
         let coming = (announce || sees_own_coming).then(|| room.came(user.clone(), &settings, now_ms));
         match coming {
             Some(happening) if announce && sees_own_coming => {
                 out.push(admit);
-                out.push(Effect::tell(name, room.shards(), happening));
+                out.push(Effect::broadcast(name, room.shards(), happening));
             }
             Some(happening) if announce => {
                 if !others.is_empty() {
-                    out.push(Effect::tell(name, others, happening));
+                    out.push(Effect::broadcast(name, others, happening));
                 }
                 out.push(admit);
             }
@@ -87,7 +90,8 @@ impl OwnedRooms {
         }
         let newly_owed = first && large && room.note_came(user);
         self.owe_digest(name, newly_owed);
-        self.give_list(name, session, lists, now_ms, out);
+        out.extend(self.give_list(name, session, lists, now_ms));
+        out
     }
 
     /// The dialect of a member was detected, and with it what the room has to know of it.
@@ -98,33 +102,17 @@ impl OwnedRooms {
         sees_own_going: bool,
         lists: Lists,
         now_ms: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        if let Some(room) = self.rooms.get_mut(name)
-            && room.describe(session, sees_own_going, lists)
-        {
-            self.give_list(name, session, lists, now_ms, out);
-        }
+    ) -> Option<Effect> {
+        let member = self.rooms.get_mut(name)?.describe(session, sees_own_going, lists);
+        member.then(|| self.give_list(name, session, lists, now_ms))?
     }
 
     /// A newcomer that is sent the list whenever it changes gets it at once; the other members of that kind are owed it.
-    fn give_list(&mut self, name: &RoomName, session: SessionId, lists: Lists, now_ms: u64, out: &mut Vec<Effect>) {
+    fn give_list(&mut self, name: &RoomName, session: SessionId, lists: Lists, now_ms: u64) -> Option<Effect> {
         let settings = self.settings;
         self.owe_list(name);
-        if lists == Lists::OnChange
-            && let Some(room) = self.rooms.get_mut(name)
-        {
-            let users = room.list_for_newcomer(&settings, now_ms);
-            out.push(Effect::show(session, name, Happening::Roster { users }));
-        }
-    }
-}
-
-fn refuse(session: SessionId, id: RequestId, room: &RoomName, refusal: Refusal) -> Effect {
-    Effect::Refuse {
-        session,
-        id,
-        room: room.clone(),
-        refusal,
+        let room = self.rooms.get_mut(name).filter(|_| lists == Lists::OnChange)?;
+        let users = room.list_for_newcomer(&settings, now_ms);
+        Some(Effect::show(session, name, Happening::Roster { users }))
     }
 }

@@ -3,8 +3,10 @@
 //! A member that leaves has seen everything that happened before it left and nothing that happened after. The others learn of a
 //! user's last session: at once in a small room, in the next digest in a large one.
 
-use super::{OwnedRooms, not_member};
-use crate::chat::{Departure, Effect, Happening, RequestId, RoomName, SessionId, UserName};
+use smallvec::smallvec;
+
+use super::{OwnedRooms, not_member, room::Renaming};
+use crate::chat::{Departure, Effect, Effects, Happening, RequestId, RoomName, SessionId, UserName};
 
 impl OwnedRooms {
     /// A session stops being a member. Says nothing about a session that is none.
@@ -15,35 +17,29 @@ impl OwnedRooms {
         how: Departure,
         id: RequestId,
         now_ms: u64,
-        out: &mut Vec<Effect>,
-    ) {
+    ) -> Effects {
         let settings = self.settings;
         let Some(room) = self.rooms.get_mut(name) else {
-            out.push(not_member(session, id, name));
-            return;
+            return smallvec![not_member(session, id, name)];
         };
         let large = room.is_large(&settings);
         let before = room.shards();
         let Some((member, last)) = room.remove(session) else {
-            out.push(not_member(session, id, name));
-            return;
+            return smallvec![not_member(session, id, name)];
         };
-        let dismiss = Effect::Dismiss {
-            session,
-            id,
-            room: name.clone(),
-        };
+        let dismiss = Effect::dismiss(session, id, name);
+        let mut out = Effects::new();
         let happening = last.then(|| room.went(member.user.clone(), how, &settings, now_ms));
         match happening {
             Some(happening) if !large && member.sees_own_going => {
-                out.push(Effect::tell(name, before, happening));
+                out.push(Effect::broadcast(name, before, happening));
                 out.push(dismiss);
             }
             Some(happening) if !large => {
                 out.push(dismiss);
                 let shards = room.shards();
                 if !shards.is_empty() {
-                    out.push(Effect::tell(name, shards, happening));
+                    out.push(Effect::broadcast(name, shards, happening));
                 }
             }
             Some(happening) => {
@@ -58,42 +54,48 @@ impl OwnedRooms {
         self.owe_digest(name, newly_owed);
         self.owe_list(name);
         self.close_if_empty(name);
+        out
     }
 
-    /// A member's user takes another name.
-    pub fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64, out: &mut Vec<Effect>) {
+    /// A member's user takes another name. Where the new one may not be in the room, the member has to leave.
+    pub fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64) -> Effects {
+        let seen = self.renamed(name, session, new, now_ms);
+        let user = self.rooms.get(name).and_then(|room| room.user(session));
+        let outsider = user.is_some_and(|user| !self.access.admits(name, &user));
+        let expel = outsider.then(|| Effect::expel(session, name));
+        seen.into_iter().chain(expel).collect()
+    }
+
+    /// What the members of the room see of it.
+    fn renamed(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64) -> Option<Effect> {
         let settings = self.settings;
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let Some(renaming) = room.rename(session, new.clone()) else {
-            return;
-        };
-        let shards = room.shards();
-        let old = renaming.old;
+        let room = self.rooms.get_mut(name)?;
+        let Renaming {
+            old,
+            tag,
+            old_gone,
+            new_came,
+        } = room.rename(session, new.clone())?;
         if room.is_large(&settings) {
-            let mut newly = false;
-            if renaming.old_gone {
-                newly |= room.note_went(old);
-            }
-            if renaming.new_came {
-                newly |= room.note_came(new);
-            }
+            let newly = (old_gone && room.note_went(old)) | (new_came && room.note_came(new));
             self.owe_digest(name, newly);
             self.owe_list(name);
-            return;
+            return None;
         }
-        let happening = match (renaming.old_gone, renaming.new_came) {
+        let happening = match (old_gone, new_came) {
             (true, true) => Happening::Renamed {
                 old,
                 new,
-                session: renaming.tag,
+                session: tag,
                 online: room.online(),
                 users: room.list_if_wanted(&settings, now_ms),
             },
             (true, false) => room.went(old, Departure::Merged, &settings, now_ms),
             (false, true) => room.came(new, &settings, now_ms),
-            (false, false) => return,
+            (false, false) => return None,
         };
-        out.push(Effect::tell(name, shards, happening));
+        let seen = Effect::broadcast(name, room.shards(), happening);
         self.owe_list(name);
+        Some(seen)
     }
 }

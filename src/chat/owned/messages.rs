@@ -5,32 +5,30 @@
 
 use std::{rc::Rc, sync::Arc};
 
+use smallvec::smallvec;
+
 use super::{OwnedRooms, not_member};
 use crate::chat::{
-    Effect, ErrorCode, Happening, Origin, Position, Reply, RequestId, RoomName, Seq, SessionId, Utterance,
+    Effect, Effects, ErrorCode, Happening, Origin, Position, Reply, RequestId, Retry, RoomName, Seq, SessionId,
+    Utterance,
 };
 
 impl OwnedRooms {
     /// Somebody says something. An ephemeral room numbers it at once; in a durable one it is stored first.
-    pub fn talk(&mut self, name: &RoomName, said: Utterance, now_ms: u64, out: &mut Vec<Effect>) {
+    pub fn talk(&mut self, name: &RoomName, said: Box<Utterance>, retry: Retry, now_ms: u64) -> Effects {
         let key_window = self.settings.key_window_ms;
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(said.session)) else {
-            out.push(not_member(said.session, said.id, name));
-            return;
+            return smallvec![not_member(said.session, said.id, name)];
         };
         if room.is_leaving(said.session) {
             let text = format!("the room {name} is being closed, and this session leaves it");
             let reply = Reply::Error(ErrorCode::NotMember.because(text));
-            out.push(Effect::answer(said.session, said.id, reply));
-            return;
+            return smallvec![Effect::answer(said.session, said.id, reply)];
         }
         if room.is_durable() {
             room.store_one();
-            out.push(Effect::Store {
-                room: name.clone(),
-                utterance: said,
-            });
-            return;
+            let room = name.clone();
+            return smallvec![Effect::Append { room, said, retry }];
         }
         match room.known_key(&said, now_ms, key_window) {
             None => {
@@ -38,7 +36,7 @@ impl OwnedRooms {
                 let (prev, seq) = (head.seq, head.seq + 1);
                 let position = Position { seq, ..head };
                 room.remember_key(&said, position.seq, now_ms, key_window);
-                self.tell_talk(name, said, position, prev, now_ms, out);
+                self.numbered(name, *said, position, prev, now_ms)
             }
             Some(Ok((seq, at))) => {
                 let position = Position { seq, ..room.head() };
@@ -47,54 +45,46 @@ impl OwnedRooms {
                     at,
                     duplicate: true,
                 };
-                out.push(Effect::answer(said.session, said.id, reply));
+                smallvec![Effect::answer(said.session, said.id, reply)]
             }
             Some(Err(refusal)) => {
-                out.push(Effect::answer(said.session, said.id, Reply::Error(refusal)));
+                smallvec![Effect::answer(said.session, said.id, Reply::Error(refusal))]
             }
         }
     }
 
-    /// A talk has its number and is stored: every member is told.
-    pub fn stored(
-        &mut self,
-        name: &RoomName,
-        said: Utterance,
-        position: Position,
-        prev: Seq,
-        at: u64,
-        out: &mut Vec<Effect>,
-    ) {
-        self.tell_talk(name, said, position, prev, at, out);
+    /// The store has numbered a message and keeps it: every member sees it.
+    pub fn committed(&mut self, name: &RoomName, said: Utterance, position: Position, prev: Seq, at: u64) -> Effects {
+        let mut effects = self.numbered(name, said, position, prev, at);
+        effects.extend(self.settled(name));
+        effects
     }
 
-    /// The store has answered for one message of this room, whatever it answered. The sessions that leave now, because the
-    /// room was closed and waited for this.
-    pub fn settled(&mut self, name: &RoomName) -> Vec<SessionId> {
-        let Some(room) = self.rooms.get_mut(name) else {
-            return Vec::new();
-        };
-        let leave = room.settled();
+    /// The store has answered for a message that is not stored, or was stored before: only its sender learns of it.
+    pub fn rejected(&mut self, name: &RoomName, session: SessionId, id: RequestId, reply: Reply) -> Effects {
+        let mut effects: Effects = smallvec![Effect::answer(session, id, reply)];
+        effects.extend(self.settled(name));
+        effects
+    }
+
+    /// The store had no room for a message: its sender's shard has it back.
+    pub fn given_back(&mut self, name: &RoomName, said: Box<Utterance>) -> Effect {
+        if let Some(room) = self.rooms.get_mut(name) {
+            room.given_back();
+        }
         self.close_if_empty(name);
-        leave
+        Effect::busy(name.clone(), said)
     }
 
-    /// The store did not take the newest message of this room.
-    pub fn given_back(&mut self, name: &RoomName) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        room.given_back();
+    /// The store has answered for one message of a room. Where the room was closed and this was its last one, its members leave.
+    fn settled(&mut self, name: &RoomName) -> Effects {
+        let leave = self.rooms.get_mut(name).map_or_else(Vec::new, |room| room.settled());
         self.close_if_empty(name);
+        leave.into_iter().map(|session| Effect::expel(session, name)).collect()
     }
 
-    fn tell_talk(
-        &mut self,
-        name: &RoomName,
-        said: Utterance,
-        position: Position,
-        prev: Seq,
-        at: u64,
-        out: &mut Vec<Effect>,
-    ) {
+    fn numbered(&mut self, name: &RoomName, said: Utterance, position: Position, prev: Seq, at: u64) -> Effects {
+        let mut effects = Effects::new();
         let origin = Origin {
             session: said.session,
             id: said.id,
@@ -107,67 +97,51 @@ impl OwnedRooms {
             None => Rc::from([]),
         };
         if !shards.contains(&origin.session.shard()) {
-            // The sender left while the store was writing: it is owed its answer all the same.
+            // The sender left while the store was writing: it gets its answer all the same.
             let reply = Reply::Ack {
                 position,
                 at,
                 duplicate: false,
             };
-            out.push(Effect::answer(origin.session, origin.id, reply));
+            effects.push(Effect::answer(origin.session, origin.id, reply));
         }
         // Also where everybody has left meanwhile: the talk log has every message that was accepted.
-        out.push(Effect::Tell {
+        effects.push(Effect::Broadcast {
             room: name.clone(),
             shards,
             happening: Happening::Talk(said.numbered(position, prev, at)),
             origin: Some(origin),
         });
+        effects
     }
 
     /// A member sets the topic.
-    pub fn set_topic(
-        &mut self,
-        name: &RoomName,
-        session: SessionId,
-        id: RequestId,
-        topic: Arc<str>,
-        out: &mut Vec<Effect>,
-    ) {
+    pub fn set_topic(&mut self, name: &RoomName, session: SessionId, id: RequestId, topic: Arc<str>) -> Effects {
         let Some((room, from)) = self.member(name, session) else {
-            out.push(not_member(session, id, name));
-            return;
+            return smallvec![not_member(session, id, name)];
         };
         room.set_topic(topic.clone());
-        let shards = room.shards();
-        let (room_name, new) = (name.clone(), topic.clone());
-        out.push(Effect::answer(
-            session,
-            id,
-            Reply::TopicSet {
-                room: room_name,
-                topic: new,
-            },
-        ));
-        out.push(Effect::tell(name, shards, Happening::Topic { topic, from }));
+        let answer = Reply::TopicSet {
+            room: name.clone(),
+            topic: topic.clone(),
+        };
+        smallvec![
+            Effect::answer(session, id, answer),
+            Effect::broadcast(name, room.shards(), Happening::Topic { topic, from }),
+        ]
     }
 
     /// A member is typing. Large rooms are spared.
-    pub fn typing(&mut self, name: &RoomName, session: SessionId, out: &mut Vec<Effect>) {
+    pub fn typing(&mut self, name: &RoomName, session: SessionId) -> Option<Effect> {
         let settings = self.settings;
-        let Some((room, from)) = self.member(name, session) else {
-            return;
-        };
-        if room.is_large(&settings) {
-            return;
-        }
-        let shards = room.shards();
-        out.push(Effect::tell(name, shards, Happening::Typing { from }));
+        let (room, from) = self.member(name, session)?;
+        let small = !room.is_large(&settings);
+        small.then(|| Effect::broadcast(name, room.shards(), Happening::Typing { from }))
     }
 
     /// The operator says something to a room.
-    pub fn system(&mut self, name: &RoomName, text: Arc<str>, out: &mut Vec<Effect>) {
-        let Some(room) = self.rooms.get_mut(name) else { return };
-        let shards = room.shards();
-        out.push(Effect::tell(name, shards, Happening::System { text }));
+    pub fn system(&mut self, name: &RoomName, text: Arc<str>) -> Option<Effect> {
+        let room = self.rooms.get(name)?;
+        Some(Effect::broadcast(name, room.shards(), Happening::System { text }))
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use super::{OwnedRooms, lists::empty_list};
 use crate::{
-    chat::{Effect, Happening, Page, RoomName, SessionId, UserList, UserName},
+    chat::{Effect, Effects, Happening, Page, RoomName, SessionId, UserList, UserName},
     limits,
 };
 
@@ -26,12 +26,12 @@ pub struct RoomDetails {
 }
 
 /// A room was closed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Closed {
     /// How many sessions were in it.
     pub sessions: usize,
-    /// Those that leave at once; the others leave when the store has answered.
-    pub leave_now: Vec<SessionId>,
+    /// Who leaves at once; the others leave when the store has answered.
+    pub effects: Effects,
 }
 
 /// The operator keeps as many rooms on one shard as may be.
@@ -80,36 +80,29 @@ impl OwnedRooms {
     }
 
     /// Sets the topic of a room that is kept.
-    pub fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>, out: &mut Vec<Effect>) {
+    pub fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>) -> Option<Effect> {
         if let Some(kept) = self.standing.get_mut(name) {
             *kept = topic.clone();
         }
-        let Some(room) = self.rooms.get_mut(name) else { return };
+        let room = self.rooms.get_mut(name)?;
         room.set_topic(topic.clone());
         let from = UserName::operator();
-        out.push(Effect::tell(name, room.shards(), Happening::Topic { topic, from }));
+        Some(Effect::broadcast(name, room.shards(), Happening::Topic { topic, from }))
     }
 
-    /// Gives the room a list of members, or takes it away. The sessions that may not be there any longer.
-    pub fn set_members(&mut self, name: &RoomName, members: Option<BTreeSet<UserName>>) -> Vec<SessionId> {
+    /// Gives the room a list of members, or takes it away. Sessions that may not be there any longer leave.
+    pub fn set_members(&mut self, name: &RoomName, members: Option<BTreeSet<UserName>>) -> Effects {
         self.access.set(name.clone(), members);
         let access = &self.access;
-        self.rooms
-            .get(name)
-            .map(|room| room.outsiders(|user| access.admits(name, user)))
-            .unwrap_or_default()
-    }
-
-    /// Whether the session is in a room that its user, by a new name, may not enter.
-    pub fn is_outsider(&self, name: &RoomName, session: SessionId) -> bool {
-        let user = self.rooms.get(name).and_then(|room| room.user(session));
-        user.is_some_and(|user| !self.access.admits(name, &user))
+        let room = self.rooms.get(name);
+        let outsiders = room.map_or_else(Vec::new, |room| room.outsiders(|user| access.admits(name, user)));
+        expel(outsiders, name)
     }
 
     /// The room is no longer kept and has neither topic nor list. `None`: there was no such room.
     ///
     /// Messages of the room that the store still has will be acknowledged, so their members stay until they have seen them:
-    /// [`OwnedRooms::settled`] then says who leaves.
+    /// they leave then.
     pub fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
@@ -129,7 +122,10 @@ impl OwnedRooms {
         };
         // Without members it goes now, or once the store has answered for its last message.
         self.close_if_empty(name);
-        Some(Closed { sessions, leave_now })
+        Some(Closed {
+            sessions,
+            effects: expel(leave_now, name),
+        })
     }
 
     /// Users in a room; `None`: it is not open.
@@ -147,4 +143,11 @@ impl OwnedRooms {
             .collect();
         names.into_iter().take(limit).cloned().collect()
     }
+}
+
+fn expel(sessions: Vec<SessionId>, room: &RoomName) -> Effects {
+    sessions
+        .into_iter()
+        .map(|session| Effect::expel(session, room))
+        .collect()
 }

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    Arrival, Departure, Direct, Joined, Lists, Page, Refusal, Reply, RequestId, RoomEntry, RoomName, SessionId,
-    ShardId, Since, Talk, UserName, Utterance,
+    Arrival, Departure, Direct, Lists, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since,
+    ToSession, UserName, Utterance,
 };
-use crate::history::{LogHead, LostInterval, ReadUpTo};
 use crate::shard::room::event::RoomEvent;
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
@@ -16,68 +15,12 @@ pub(crate) enum ToShard {
     Home(ToHome),
     /// Something happened in a room that has members here.
     Room(Arc<RoomEvent>),
-    /// One member is to see this.
-    Only {
+    /// Something for one session here.
+    Session {
         /// Which one.
         session: SessionId,
         /// What.
-        event: Arc<RoomEvent>,
-    },
-    /// The home could not take the session in.
-    JoinRefused {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// Which room.
-        room: RoomName,
-        /// Why.
-        refusal: Refusal,
-    },
-    /// The session is a member from here on.
-    Admit {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// What it is told.
-        joined: Box<Joined>,
-        /// What it asked to go on from and will never get.
-        lost: Vec<LostInterval>,
-        /// What the store said of it when it was asked to open the room.
-        resumed: Option<Box<Resumed>>,
-    },
-    /// The session is no member from here on.
-    Dismiss {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// Which room.
-        room: RoomName,
-    },
-    /// One session is told this, in answer to its request.
-    Answer {
-        /// Which session.
-        session: SessionId,
-        /// Its request.
-        id: RequestId,
-        /// What.
-        reply: Box<Reply>,
-    },
-    /// One session is told this of the server's own accord.
-    Tell {
-        /// Which session.
-        session: SessionId,
-        /// What.
-        reply: Box<Reply>,
-    },
-    /// The home has too much on its hands for this talk.
-    Busy {
-        /// Which room.
-        room: RoomName,
-        /// The talk, for another try.
-        said: Box<Utterance>,
+        what: ToSession,
     },
     /// All sessions of a user here, but one, are told this.
     Direct {
@@ -116,13 +59,6 @@ pub(crate) enum ToShard {
         /// The rooms of one shard.
         rooms: Vec<RoomEntry>,
     },
-    /// The operator, or a list of members, wants the session out of the room.
-    Expel {
-        /// Which session.
-        session: SessionId,
-        /// Which room.
-        room: RoomName,
-    },
     /// The operator, or a page that tells of rooms, asks something.
     Admin(Box<crate::shard::engine::orders::Order>),
     /// A readiness probe: answered by dropping the sender's other half after a word.
@@ -131,17 +67,6 @@ pub(crate) enum ToShard {
     Drain,
     /// The server is about to end: read no more, and say whether nothing is underway from there any more.
     Quiesce(std::sync::mpsc::Sender<bool>),
-}
-
-/// What the store says of someone who goes on in a room.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Resumed {
-    /// How far this user has read.
-    pub(crate) read: ReadUpTo,
-    /// Where the room's log stood then.
-    pub(crate) head: LogHead,
-    /// The first talks that were missed, or none of them.
-    pub(crate) talks: Vec<Talk>,
 }
 
 /// A message to the home of a room.
@@ -259,17 +184,6 @@ pub(crate) enum ToHome {
         /// What.
         said: Box<Utterance>,
     },
-}
-
-/// How a home treats a talk while it is busy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Retry {
-    /// Its sender is told.
-    Never,
-    /// Its sender holds it and all later ones back.
-    Held,
-    /// The first of those that were held back comes again.
-    First,
 }
 
 impl ToHome {

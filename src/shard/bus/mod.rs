@@ -98,16 +98,17 @@ mod tests {
     use crate::chat::{ConnectionSlot, Generation, SessionId};
 
     fn probe(session: u32) -> ToShard {
-        ToShard::Dismiss {
+        ToShard::Session {
             session: SessionId::new(ShardId(0), ConnectionSlot::new(session), Generation::FIRST),
-            room: crate::chat::RoomName::lobby(),
-            id: None,
+            what: crate::chat::ToSession::Expel {
+                room: crate::chat::RoomName::lobby(),
+            },
         }
     }
 
     fn session_of(message: Option<ToShard>) -> Option<u32> {
         match message {
-            Some(ToShard::Dismiss { session, .. }) => Some(session.slot().index() as u32),
+            Some(ToShard::Session { session, .. }) => Some(session.slot().index() as u32),
             _ => None,
         }
     }

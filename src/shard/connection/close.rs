@@ -7,7 +7,7 @@ use crate::shard::{
     engine::{Clock, Engine, Want},
 };
 use crate::{
-    chat::{Departure, GoodbyeCode, Reply, RequestId, SessionId, UserName},
+    chat::{Departure, GoodbyeCode, Reply, RequestId, SessionId, ToSession, UserName},
     limits,
     wire::{self},
 };
@@ -120,8 +120,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whoever watches this user is told, if its last session has ended.
     pub(crate) fn tell_watchers(&mut self, user: &UserName) {
         for session in self.directory.clone().gone(user) {
-            let reply = Box::new(Reply::PeerWent { user: user.clone() });
-            self.send(session.shard(), ToShard::Tell { session, reply });
+            let what = ToSession::Tell(Box::new(Reply::PeerWent { user: user.clone() }));
+            self.send(session.shard(), ToShard::Session { session, what });
         }
     }
 

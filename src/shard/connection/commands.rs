@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    bus::message::{Retry, ToHome, ToShard},
+    bus::message::{ToHome, ToShard},
     connection::state::{Held, Phase, Session, Socket},
     engine::{Clock, Engine, Gathering},
     room::rooms::JoinRefusal,
@@ -13,7 +13,7 @@ use crate::shard::{
 use crate::{
     chat::{
         Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, NameFault, Page, Reply, Request,
-        RequestId, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
+        RequestId, Retry, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
     codec::{BusyPolicy, NATIVE, Reach},
     limits,

@@ -14,7 +14,6 @@ use crate::shard::{
     bus::message::ToShard,
     connection::state::Socket,
     engine::{Clock, Engine},
-    owner::commands::numbered,
 };
 use crate::{
     chat::{Direct, ErrorCode, Position, Refusal, Reply, SessionId, ShardId, UserName, Utterance},
@@ -142,7 +141,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let from = said.from.clone();
         let direct = Arc::new(Direct {
             to: to.clone(),
-            talk: numbered(said, position, prev, at),
+            talk: said.numbered(position, prev, at),
         });
         self.send_direct(&to, except, &direct);
         if from != to {

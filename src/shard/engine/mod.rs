@@ -21,7 +21,7 @@ use crate::shard::{
     bus::Bus,
     bus::directory::Directory,
     bus::inbox::Outbox,
-    bus::message::{Resumed, ToShard},
+    bus::message::ToShard,
     connection::dialect::Uncertainties,
     connection::read::Reading,
     connection::{
@@ -39,7 +39,8 @@ use crate::shard::{
 };
 use crate::{
     chat::{
-        ConnectionSlot, Effect, OwnedRooms, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, UserName,
+        ConnectionSlot, OwnedRooms, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, ToSession,
+        UserName,
     },
     codec::Profile,
     limits,
@@ -97,17 +98,12 @@ pub(crate) struct Engine<S, C> {
     /// Connections that are not read until others have taken what this shard keeps for them.
     pub(crate) congested: Vec<SessionId>,
     pub(crate) wants: Vec<Want>,
-    pub(crate) effects: Vec<Effect>,
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
     pub(crate) service: Service,
     pub(crate) stats: Stats,
     /// Where talks are kept, if anywhere.
     pub(crate) store: Option<Store>,
-    /// What the store said of the session whose join is being carried out.
-    pub(crate) resumed: Option<Box<Resumed>>,
-    /// Whether the sender of the talk at hand holds its later ones back while the home is busy.
-    pub(crate) holding_back: bool,
     pub(crate) observer: Rc<dyn Observer>,
 }
 
@@ -163,14 +159,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             dirty: Vec::new(),
             congested: Vec::new(),
             wants: Vec::new(),
-            effects: Vec::new(),
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),
             service: Service::default(),
             stats: Stats::default(),
             store: None,
-            resumed: None,
-            holding_back: false,
             observer,
         }
     }
@@ -223,9 +216,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// What a message of another shard costs to handle beside what every message costs, in talks of a kibibyte.
     pub(crate) fn weight(&self, message: &ToShard) -> usize {
         match message {
-            ToShard::Admit {
-                resumed: Some(resumed), ..
-            } => resumed.talks.len(),
+            ToShard::Session {
+                what: ToSession::Admit(admission),
+                ..
+            } => admission.backlog.as_ref().map_or(0, |backlog| backlog.talks.len()),
             _ => 0,
         }
     }

@@ -153,14 +153,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Order::Close { room, answer } => {
                 let closed = self.home.close(&room);
                 let _ = answer.send(closed.as_ref().map(|closed| closed.sessions));
-                self.expel(&room, closed.map_or_else(Vec::new, |closed| closed.leave_now));
+                self.carry_out(closed.unwrap_or_default().effects);
             }
             Order::Say { room, text, answer } => {
                 let _ = answer.send(self.home.online(&room));
-                let mut effects = std::mem::take(&mut self.effects);
-                self.home.system(&room, text, &mut effects);
-                self.carry_out(&mut effects);
-                self.effects = effects;
+                let line = self.home.system(&room, text);
+                self.carry_out(line);
             }
             Order::SayToAll { text, answer } => {
                 let named: Vec<SessionId> = self.ids(|connection| connection.session.is_some());
@@ -204,24 +202,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     ) -> Result<bool, TooManyRooms> {
         let new = self.home.keep(room)?;
         if let Some(topic) = topic {
-            let mut effects = std::mem::take(&mut self.effects);
-            self.home.set_kept_topic(room, topic, &mut effects);
-            self.carry_out(&mut effects);
-            self.effects = effects;
+            let seen = self.home.set_kept_topic(room, topic);
+            self.carry_out(seen);
         }
         if let Some(members) = members {
             let outsiders = self.home.set_members(room, members);
-            self.expel(room, outsiders);
+            self.carry_out(outsiders);
         }
         Ok(new)
-    }
-
-    /// These sessions are to leave a room; their own shards see to it, as if they had asked.
-    pub(crate) fn expel(&mut self, room: &RoomName, sessions: Vec<SessionId>) {
-        for session in sessions {
-            let room = room.clone();
-            self.send(session.shard(), ToShard::Expel { session, room });
-        }
     }
 
     fn ids(&self, wanted: impl Fn(&crate::shard::connection::state::Connection<S>) -> bool) -> Vec<SessionId> {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    bus::message::Resumed,
     connection::state::{Phase, Session, Socket},
     engine::{Clock, Engine},
     room::{
@@ -16,10 +15,11 @@ use crate::shard::{
 };
 use crate::{
     chat::{
-        Conversation, GoodbyeCode, Happening, Joined, Position, Reply, RequestId, RoomName, Seq, SessionId, Since, Talk,
+        Admission, Backlog, Conversation, GoodbyeCode, Happening, LostInterval, Position, Reply, RoomName, Seq,
+        SessionId, Since, Talk,
     },
     codec::Frames,
-    history::{Ask, LogId, LostInterval, Window},
+    history::{Ask, LogId, Window},
     limits,
 };
 
@@ -33,25 +33,20 @@ struct Sent {
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// A session has been admitted: it is told, and sent what it missed.
-    pub(crate) fn welcome_member(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        mut joined: Joined,
-        lost: Vec<LostInterval>,
-        resumed: Option<Box<Resumed>>,
-    ) {
-        let resumes = joined.from < joined.head.seq || !lost.is_empty();
+    pub(crate) fn welcome_member(&mut self, id: SessionId, mut admission: Admission) {
+        let backlog = admission.backlog.take();
+        let joined = &mut admission.joined;
+        let resumes = joined.from < joined.head.seq || !admission.lost.is_empty();
         let user = self.session(id).map(|session| session.name.clone());
         let Some(user) = user.filter(|_| joined.history && resumes) else {
-            return self.tell_joined(id, request, joined, lost, Vec::new());
+            return self.tell_joined(id, admission, Vec::new());
         };
         // Unless the user has taken another name since.
-        if let Some(resumed) = resumed.filter(|resumed| resumed.read.user == user) {
-            joined.read = resumed.read.seq;
-            return self.tell_joined(id, request, joined, lost, resumed.talks);
+        if let Some(backlog) = backlog.filter(|backlog| backlog.user == user) {
+            joined.read = backlog.read;
+            return self.tell_joined(id, admission, backlog.talks);
         }
-        let (number, limit) = self.rooms.ask_resume(id, &joined);
+        let (number, limit) = self.rooms.ask_resume(id, joined);
         let ask = Ask::Resume {
             log: LogId::Room(joined.room.clone()),
             user,
@@ -62,15 +57,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             limit,
         };
         if !self.ask_store(ask, Ticket::Resume { session: id, number }) {
-            return self.tell_joined(id, request, joined, lost, Vec::new());
+            return self.tell_joined(id, admission, Vec::new());
         }
-        let welcome = Welcome {
-            number,
-            request,
-            joined: Box::new(joined),
-            lost,
-        };
-        self.rooms.await_resume(id, welcome);
+        let admission = Box::new(admission);
+        self.rooms.await_resume(id, Welcome { number, admission });
     }
 
     pub(crate) fn session(&mut self, id: SessionId) -> Option<&mut Session> {
@@ -78,45 +68,39 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The store has said how far the user has read, or cannot.
-    pub(crate) fn resume_known(&mut self, id: SessionId, number: u32, resumed: Option<Resumed>) {
+    pub(crate) fn resume_known(&mut self, id: SessionId, number: u32, backlog: Option<Backlog>) {
         let Some(welcome) = self.rooms.take_welcome(id, number) else {
             return;
         };
-        let (request, mut joined, lost) = (welcome.request, *welcome.joined, welcome.lost);
-        let Some(Resumed { read, talks, .. }) = resumed else {
-            return self.tell_joined(id, request, joined, lost, Vec::new());
+        let mut admission = *welcome.admission;
+        let Some(backlog) = backlog else {
+            return self.tell_joined(id, admission, Vec::new());
         };
-        if self.session(id).is_some_and(|session| session.name != read.user) {
+        if self.session(id).is_some_and(|session| session.name != backlog.user) {
             // The user has taken another name since: that one's read marker is asked for.
-            return self.welcome_member(id, request, joined, lost, None);
+            return self.welcome_member(id, admission);
         }
-        joined.read = read.seq;
-        self.tell_joined(id, request, joined, lost, talks);
+        admission.joined.read = backlog.read;
+        self.tell_joined(id, admission, backlog.talks);
     }
 
     /// Answers a join and sends what was missed, beginning with what has been read of it.
-    fn tell_joined(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        joined: Joined,
-        lost: Vec<LostInterval>,
-        first: Vec<Talk>,
-    ) {
-        self.say_joined(id, request, joined.clone(), lost);
+    fn tell_joined(&mut self, id: SessionId, admission: Admission, first: Vec<Talk>) {
+        let joined = admission.joined.clone();
+        self.say_joined(id, admission);
         match self.rooms.begin_replay(id, &joined, first) {
             Some((number, talks)) => self.replay_page(id, number, talks),
             None => self.replay_on(id),
         }
     }
 
-    pub(crate) fn say_joined(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        mut joined: Joined,
-        lost: Vec<LostInterval>,
-    ) {
+    fn say_joined(&mut self, id: SessionId, admission: Admission) {
+        let Admission {
+            request,
+            mut joined,
+            lost,
+            ..
+        } = admission;
         let room = joined.room.clone();
         if self.session(id).is_some_and(|session| session.proof == Proof::Assigned) {
             // The position is that of somebody who had the name before.
@@ -148,11 +132,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             missed,
             was_first,
         } = self.rooms.abandon_replay(id, room);
-        if let Some(Welcome {
-            request, joined, lost, ..
-        }) = welcome
-        {
-            self.say_joined(id, request, *joined, lost);
+        if let Some(Welcome { admission, .. }) = welcome {
+            self.say_joined(id, *admission);
         }
         if let Some(missed) = missed
             && let Some(policy) = self.lag_policy(id)

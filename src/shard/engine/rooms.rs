@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::shard::{
     End,
-    bus::message::{Resumed, Retry, ToHome, ToShard},
+    bus::message::{ToHome, ToShard},
     connection::state::{Held, Phase, Socket},
     engine::{Clock, Engine, Want},
     ids::RoomSlot,
@@ -16,45 +16,20 @@ use crate::shard::{
 };
 use crate::{
     chat::{
-        ErrorCode, GoodbyeCode, Happening, Joined, Position, Refusal, Reply, RequestId, RoomName, SessionId, Utterance,
-        local,
+        Admission, ErrorCode, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, Retry, RoomName, SessionId,
+        ToSession, Utterance, local,
     },
     codec::{BusyPolicy, LagPolicy},
-    history::LostInterval,
     limits,
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn take(&mut self, message: ToShard) {
         match message {
-            ToShard::Home(message) => self.at_home(message),
+            ToShard::Home(message) => self.at_home(message, None),
             ToShard::Room(event) => self.append(event),
-            ToShard::Only { session, event } => self.show_one(session, &event),
-            ToShard::Admit {
-                session,
-                id,
-                joined,
-                lost,
-                resumed,
-            } => self.admit(session, id, *joined, lost, resumed),
-            ToShard::JoinRefused {
-                session,
-                id,
-                room,
-                refusal,
-            } => self.join_refused(session, id, &room, refusal),
-            ToShard::Dismiss { session, id, room } => self.dismiss(session, id, &room),
-            ToShard::Answer { session, id, reply } => {
-                // Whoever gave no id wants no acknowledgement.
-                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.is_native(session) {
-                    self.reply(session, id, &reply);
-                }
-                self.answered(session);
-            }
-            ToShard::Tell { session, reply } => self.reply(session, None, &reply),
-            ToShard::Expel { session, room } => self.expelled(session, room),
+            ToShard::Session { session, what } => self.for_session(session, what),
             ToShard::Admin(order) => self.administer(*order),
-            ToShard::Busy { room, said } => self.busy(room, said),
             ToShard::Direct {
                 user,
                 except,
@@ -82,6 +57,28 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let _ = answer.send(self.quiesce());
             }
             ToShard::Drain => self.drain(),
+        }
+    }
+
+    fn for_session(&mut self, session: SessionId, what: ToSession) {
+        match what {
+            ToSession::Admit(admission) => self.admit(session, *admission),
+            ToSession::RefuseJoin { room, id, refusal } => self.join_refused(session, id, &room, *refusal),
+            ToSession::Dismiss { room, id } => self.dismiss(session, id, &room),
+            ToSession::Show { room, happening } => {
+                let event = self.event(room, *happening, None);
+                self.show_one(session, &event);
+            }
+            ToSession::Answer { id, reply } => {
+                // Whoever gave no id wants no acknowledgement.
+                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.is_native(session) {
+                    self.reply(session, id, &reply);
+                }
+                self.answered(session);
+            }
+            ToSession::Tell(reply) => self.reply(session, None, &reply),
+            ToSession::Busy { room, said } => self.busy(room, said),
+            ToSession::Expel { room } => self.expelled(session, room),
         }
     }
 
@@ -139,26 +136,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The session is a member: it sees what comes from here on.
-    fn admit(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        joined: Joined,
-        lost: Vec<LostInterval>,
-        resumed: Option<Box<Resumed>>,
-    ) {
+    fn admit(&mut self, id: SessionId, admission: Admission) {
         let hold = if self.waits_for_dialect(id) {
             Hold::Held
         } else {
             Hold::Live
         };
         let encoding = self.connection(id).and_then(|connection| connection.encoding());
-        let is_admitted = encoding.is_some_and(|encoding| self.rooms.admit(id, encoding, hold, &joined));
+        let is_admitted = encoding.is_some_and(|encoding| self.rooms.admit(id, encoding, hold, &admission.joined));
         if !is_admitted {
             // The session that asked has departed, and its owner knows.
             return self.answered(id);
         }
-        self.welcome_member(id, request, joined, lost, resumed);
+        self.welcome_member(id, admission);
         self.go_on_with_deferred(id);
     }
 

@@ -34,10 +34,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.retry_mail();
         self.displace_more();
         self.rooms.tick(self.now);
-        let mut effects = std::mem::take(&mut self.effects);
-        self.home.tick(self.now.unix_ms, &mut effects);
-        self.carry_out(&mut effects);
-        self.effects = effects;
+        let effects = self.home.tick(self.now.unix_ms);
+        self.carry_out(effects);
     }
 
     /// A shard that stood still (a stopped process, a paused machine) heard nobody: that time counts against no one.

@@ -1,13 +1,13 @@
 //! Rooms that are opened at the place where their log stands: what is for one waits until the store has said where that is.
 
 use crate::shard::{
-    bus::message::{Resumed, ToHome, ToShard},
+    bus::message::ToHome,
     connection::state::Socket,
     engine::{Clock, Engine},
     store::port::{Ticket, busy_store},
 };
 use crate::{
-    chat::{ErrorCode, LogHead, Refusal, Reply, RoomName, Since},
+    chat::{Backlog, Effect, ErrorCode, LogHead, Refusal, Reply, RoomName, Since},
     history::{Ask, LogId},
     limits,
 };
@@ -54,29 +54,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A room is open. Whoever asked for it stands first in line; this is what the store said of it.
-    pub(crate) fn opened(&mut self, room: &RoomName, head: LogHead, resumed: Option<Box<Resumed>>) {
+    pub(crate) fn opened(&mut self, room: &RoomName, head: LogHead, mut backlog: Option<Backlog>) {
         self.home.open_stored(room, head);
         let Some(store) = &mut self.store else { return };
         let parked = store.opening.remove(room).unwrap_or_default();
-        self.resumed = resumed;
         for message in parked {
-            self.at_home(message);
-            self.resumed = None;
+            self.at_home(message, backlog.take());
         }
     }
 
     pub(crate) fn refuse_parked(&mut self, message: ToHome, refusal: Refusal) {
         match message {
             ToHome::Join { room, arrival, id, .. } => {
-                self.send(
-                    arrival.session.shard(),
-                    ToShard::JoinRefused {
-                        session: arrival.session,
-                        id,
-                        room,
-                        refusal,
-                    },
-                );
+                self.carry_out([Effect::refuse_join(arrival.session, id, &room, refusal)]);
             }
             // Its join, which stood before it, has been refused.
             ToHome::Leave { room, session, id, .. } if id.is_some() => {
@@ -84,7 +74,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.answer(session, id, Reply::Error(refusal));
             }
             ToHome::Leave { room, session, id, .. } => {
-                self.send(session.shard(), ToShard::Dismiss { session, id, room });
+                self.carry_out([Effect::dismiss(session, id, &room)]);
             }
             ToHome::Talk { said, .. } => self.answer(said.session, said.id, Reply::Error(refusal)),
             ToHome::SetTopic { session, id, .. } | ToHome::Users { session, id, .. } => {

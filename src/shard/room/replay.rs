@@ -18,9 +18,8 @@ use super::{
     rooms::{Durability, Missed, Rooms},
 };
 use crate::{
-    chat::{Joined, Reply, RequestId, RoomName, Seq, SessionId, Talk},
+    chat::{Admission, Joined, Reply, RoomName, Seq, SessionId, Talk},
     codec::LagPolicy,
-    history::LostInterval,
     limits,
 };
 
@@ -35,11 +34,8 @@ pub(super) struct Replays {
 #[derive(Debug)]
 pub(crate) struct Welcome {
     pub(crate) number: u32,
-    pub(crate) request: RequestId,
-    /// The answer without the read marker.
-    pub(crate) joined: Box<Joined>,
-    /// What the member will never get.
-    pub(crate) lost: Vec<LostInterval>,
+    /// Without the read marker.
+    pub(crate) admission: Box<Admission>,
 }
 
 /// A member that is sent what it missed.
@@ -216,9 +212,14 @@ impl Rooms {
             abandoned.missed = replays.queue.remove(at).map(|replay| (replay.after, replay.target));
             abandoned.was_first = at == 0;
         }
-        if let Some(at) = replays.welcomes.iter().position(|welcome| welcome.joined.room == *room) {
+        if let Some(at) = replays
+            .welcomes
+            .iter()
+            .position(|welcome| welcome.admission.joined.room == *room)
+        {
             let welcome = replays.welcomes.remove(at);
-            abandoned.missed = Some((welcome.joined.from, welcome.joined.head.seq));
+            let joined = &welcome.admission.joined;
+            abandoned.missed = Some((joined.from, joined.head.seq));
             abandoned.welcome = Some(welcome);
         }
         attendance.forget_if_done();

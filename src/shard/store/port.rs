@@ -7,16 +7,16 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    bus::message::{Resumed, ToHome, ToShard},
+    bus::message::ToHome,
     connection::state::Socket,
     engine::{Clock, Engine},
 };
 use crate::{
     chat::{
-        Conversation, Echo, ErrorCode, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, ShardId,
-        UserName, Utterance,
+        Backlog, Conversation, Echo, ErrorCode, Position, Refusal, Reply, RequestId, Retry, RoomName, Seq, SessionId,
+        ShardId, Talk, UserName, Utterance,
     },
-    history::{Answer, Append, Ask, History, LogId, NameKey, Outcome, StoreFault, UserPair},
+    history::{Answer, Append, Ask, History, LogId, NameKey, Outcome, ReadUpTo, StoreFault, UserPair},
     limits,
 };
 
@@ -198,7 +198,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Gives a talk of a room to the store.
-    pub(crate) fn store_talk(&mut self, room: RoomName, said: Utterance) {
+    pub(crate) fn store_talk(&mut self, room: RoomName, said: Utterance, retry: Retry) {
         let ticket = Ticket::Talk {
             home: self.me,
             session: said.session,
@@ -207,17 +207,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let now = self.now.unix_ms;
         if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
-            self.home.given_back(&room);
-            if self.holding_back {
+            if retry != Retry::Never {
                 self.refused.insert(said.session);
             }
-            self.send(
-                said.session.shard(),
-                ToShard::Busy {
-                    room,
-                    said: Box::new(said),
-                },
-            );
+            let back = self.home.given_back(&room, Box::new(said));
+            self.carry_out([back]);
         }
     }
 
@@ -318,11 +312,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Ticket::Talk { session, id, .. } => {
                 let LogId::Room(room) = append.log.clone() else { return };
                 let said = utterance(append, session, id);
-                let mut effects = std::mem::take(&mut self.effects);
-                self.home.stored(&room, said, position, prev, at, &mut effects);
-                self.carry_out(&mut effects);
-                self.effects = effects;
-                self.home_settled(&room);
+                let effects = self.home.committed(&room, said, position, prev, at);
+                self.carry_out(effects);
             }
             Ticket::Direct {
                 session, id, to, bytes, ..
@@ -344,10 +335,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn not_committed(&mut self, append: Append<Ticket>, reply: Reply) {
         match append.ticket {
             Ticket::Talk { session, id, .. } => {
-                self.answer(session, id, reply);
-                if let LogId::Room(room) = &append.log {
-                    self.home_settled(room);
-                }
+                let LogId::Room(room) = &append.log else { return };
+                let effects = self.home.rejected(room, session, id, reply);
+                self.carry_out(effects);
             }
             Ticket::Direct { session, id, bytes, .. } => {
                 self.directory.directs.take(self.me, bytes);
@@ -364,22 +354,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// A talk of this room has come back from the store.
-    pub(crate) fn home_settled(&mut self, room: &RoomName) {
-        let leave = self.home.settled(room);
-        self.expel(room, leave);
-    }
-
     pub(crate) fn store_answered(&mut self, ticket: Ticket, answer: Answer) {
         match (ticket, answer) {
             (Ticket::Open { room, .. }, Answer::Head { head, .. }) => self.opened(&room, head, None),
             (Ticket::Open { room, .. }, Answer::Resumed { head, read, talks, .. }) => {
-                let resumed = Resumed {
-                    read,
-                    head: head.clone(),
-                    talks,
-                };
-                self.opened(&room, head, Some(Box::new(resumed)));
+                self.opened(&room, head, Some(backlog(read, talks)));
             }
             (Ticket::Hello(session), Answer::Name { user, claim }) => self.claimed(session, user, claim),
             (Ticket::Rename { session, id, key }, Answer::Name { user, claim }) => {
@@ -393,8 +372,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 },
                 answer,
             ) => self.answer_question(session, id, conversation, answer),
-            (Ticket::Resume { session, number }, Answer::Resumed { head, read, talks, .. }) => {
-                self.resume_known(session, number, Some(Resumed { read, head, talks }));
+            (Ticket::Resume { session, number }, Answer::Resumed { read, talks, .. }) => {
+                self.resume_known(session, number, Some(backlog(read, talks)));
             }
             (Ticket::Replay { session, number }, Answer::Page { talks, .. }) => {
                 self.replay_page(session, number, talks);
@@ -482,6 +461,10 @@ pub(crate) fn store_failed(why: &StoreFault) -> Refusal {
     } else {
         refusal
     }
+}
+
+fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, talks: Vec<Talk>) -> Backlog {
+    Backlog { user, read, talks }
 }
 
 fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utterance {

@@ -1,7 +1,7 @@
 //! Members that leave before they have read everything, and who comes after them.
 
 use crate::{
-    chat::RoomName,
+    chat::{RoomName, ToSession},
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         Order,
@@ -179,7 +179,12 @@ fn whichever_way_a_member_goes_while_it_is_replayed_it_is_sent_no_message_withou
         ("expelled", |world, bob| {
             let session = world.id(bob);
             let room = RoomName::parse("tea").unwrap();
-            world.turn(0, |engine| engine.handle(ToShard::Expel { session, room }));
+            world.turn(0, |engine| {
+                engine.handle(ToShard::Session {
+                    session,
+                    what: ToSession::Expel { room },
+                })
+            });
         }),
         ("kicked", |world, bob| {
             let session = world.id(bob);

@@ -1,7 +1,7 @@
 //! Who is in which room: presence, names, many rooms, slots that are used again, and what a connection costs.
 
 use crate::{
-    chat::{Command, Reply, Request, ShardId, UserName},
+    chat::{Command, Reply, Request, ShardId, ToSession, UserName},
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         bus::message::ToShard,
@@ -236,7 +236,7 @@ fn who_watches_a_user_is_told_when_that_user_takes_another_name() {
         engine.request(id, Request { id: None, command });
     }
     let told = engine.bus.local().any(|message| {
-        matches!(message, ToShard::Tell { session, reply } if *session == ids[0] && matches!(**reply, Reply::PeerWent { .. }))
+        matches!(message, ToShard::Session { session, what: ToSession::Tell(reply) } if *session == ids[0] && matches!(**reply, Reply::PeerWent { .. }))
     });
     assert!(told);
 }
