@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::shard::{
     bus::message::ToShard,
     bus::{directory, inbox},
-    connection::state::Socket,
+    connection::write::Socket,
     engine::wheel,
     engine::{Clock, Engine, Observer},
     room::event::RoomEvent,

@@ -3,7 +3,8 @@
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
-    connection::state::{Phase, Socket, Written},
+    connection::state::Phase,
+    connection::write::{Socket, Written},
     engine::{Clock, Engine, Want},
 };
 use crate::{
@@ -52,12 +53,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let until_ms = self.now.ms + wait.as_millis() as u64;
         let dialect = self.dialect(id);
         let Some(connection) = self.connection(id) else { return };
-        if matches!(connection.phase, Phase::Closing { .. }) {
+        if connection.is_closing() {
             return;
         }
         // Behind the replies: a close frame is the last frame there is.
-        connection.outgoing().private().extend_from_slice(frame);
-        connection.phase = Phase::Closing { until_ms, shut: false };
+        connection.outgoing_mut().private().extend_from_slice(frame);
+        *connection.phase_mut() = Phase::Closing { until_ms, shut: false };
         connection.reader = None;
         connection.paused = false;
         self.stats.ends.push((dialect, end));
@@ -72,7 +73,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn cut(&mut self, id: SessionId, end: End) {
         let dialect = self.dialect(id);
         let Some(connection) = self.connection(id) else { return };
-        if !matches!(connection.phase, Phase::Closing { .. }) {
+        if !connection.is_closing() {
             self.stats.ends.push((dialect, end));
         }
         self.depart(id);
@@ -94,7 +95,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Some(session) = connection.session.take() else {
+        let Some(session) = connection.end_session() else {
             return;
         };
         let waiting = session.deferred.as_ref().map_or(0, |deferred| deferred.count());
@@ -145,10 +146,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn written(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
         // More may have been said meanwhile; this is called again when it is out.
-        if connection.outgoing.is_some() {
+        if !connection.outgoing().is_empty() {
             return;
         }
-        if let Phase::Closing { shut, .. } = &mut connection.phase
+        if let Phase::Closing { shut, .. } = connection.phase_mut()
             && !*shut
         {
             *shut = true;
@@ -166,15 +167,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let before = self.stats.bytes_out;
         let since = self
             .connection(id)
-            .and_then(|connection| connection.outgoing.as_ref()?.blocked_ms);
+            .and_then(|connection| connection.outgoing().blocked_ms());
         let full = self.write_on(id);
         // Room for nothing is no room: the time that the socket has been full goes on.
         if full
             && self.stats.bytes_out == before
+            && let Some(since) = since
             && let Some(connection) = self.connection(id)
-            && since.is_some()
         {
-            connection.outgoing().blocked_ms = since;
+            connection.outgoing_mut().stays_blocked(since);
         }
         full
     }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::shard::{
     bus::message::{ToHome, ToShard},
-    connection::state::{Held, Phase, Session, Socket},
+    connection::naming::Proof,
+    connection::state::{Held, Session},
+    connection::write::Socket,
     engine::{Clock, Engine, Gathering},
     room::rooms::JoinRefusal,
-    store::names::Proof,
     store::queries::Question,
 };
 use crate::{
@@ -26,16 +27,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        if matches!(connection.phase, Phase::Closing { .. }) {
+        if connection.is_closing() {
             return;
         }
-        if let Phase::Open(speaking) = &connection.phase
+        if let Some(speaking) = connection.speaking()
             && self.profiles[usize::from(speaking.dialect)].reach == Reach::Common
             && command.marked_name().is_some()
         {
             return self.refuse(id, request, NameFault::Marked.into());
         }
-        let Some(session) = connection.session.as_mut() else {
+        // Asking for nothing is not saying something, except where heartbeats are messages of the dialect.
+        let heartbeats_count = connection
+            .speaking()
+            .is_some_and(|speaking| self.profiles[usize::from(speaking.dialect)].silent_after.is_some());
+        let Some(session) = connection.session_mut() else {
             return match command {
                 Command::Hello(hello) => self.hello(id, request, hello),
                 Command::Ping => self.ping(id, request),
@@ -49,9 +54,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 ),
             };
         };
-        // Asking for nothing is not saying something, except where heartbeats are messages of the dialect.
-        let heartbeats_count = matches!(&connection.phase, Phase::Open(speaking)
-            if self.profiles[usize::from(speaking.dialect)].silent_after.is_some());
         if heartbeats_count || !matches!(command, Command::Ping | Command::Typing { .. }) {
             session.said_ms = now;
         }
@@ -154,12 +156,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Phase::Open(speaking) = &connection.phase else {
+        let Some(speaking) = connection.speaking() else {
             return;
         };
         let heartbeat = self.profiles[usize::from(speaking.dialect)].ping_every;
         let peer = speaking.peer;
-        connection.session = Some(Box::new(Session {
+        connection.enter(Session {
             name: name.clone(),
             tag,
             client: hello.client.map(Box::new),
@@ -175,7 +177,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             readings: 0,
             acknowledging: None,
             held: None,
-        }));
+        });
         // Registered first, and its mail read then: what is said in between reaches it either way.
         if proof != Proof::Assigned {
             self.directory.enter(&name, id);
@@ -204,10 +206,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(crate) fn join(&mut self, id: SessionId, request: RequestId, room: RoomName, since: Since) {
         let most = self.settings.rooms_per_session;
-        let Some(connection) = self.connections.get_mut(id) else {
+        let Some(connection) = self.connections.get(id) else {
             return;
         };
-        let (Some(session), Phase::Open(speaking)) = (connection.session.as_mut(), &connection.phase) else {
+        let (Some(session), Some(speaking)) = (connection.session(), connection.speaking()) else {
             return;
         };
         let since = match since {
@@ -317,11 +319,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         key: Option<Key>,
     ) -> Option<Box<Utterance>> {
         let connection = self.connection(id)?;
-        let echo = match &connection.phase {
-            Phase::Open(speaking) => speaking.codec.echo(request),
-            Phase::Detecting(_) | Phase::Closing { .. } => None,
-        };
-        let session = connection.session.as_ref()?;
+        let echo = connection.speaking().and_then(|speaking| speaking.codec.echo(request));
+        let session = connection.session()?;
         Some(Box::new(Utterance {
             session: id,
             id: request,
@@ -373,7 +372,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Some(session) = connection.session.as_mut() else {
+        let Some(session) = connection.session_mut() else {
             return;
         };
         let old = std::mem::replace(&mut session.name, name.clone());
@@ -423,7 +422,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(crate) fn typing(&mut self, id: SessionId, conversation: Conversation) {
         let now = self.now.ms;
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) else {
             return;
         };
         if session.typed_ms != 0 && now < session.typed_ms + limits::TYPING_EVERY.as_millis() as u64 {
@@ -455,7 +454,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let directory = self.directory.clone();
         let old = self
             .connection(id)
-            .and_then(|connection| connection.session.as_mut())
+            .and_then(|connection| connection.session_mut())
             .and_then(|session| session.peer.replace(user.clone()));
         if let Some(old) = old {
             directory.unwatch(&old, id);
@@ -472,7 +471,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Some(session) = connection.session.as_mut() else {
+        let Some(session) = connection.session_mut() else {
             return;
         };
         if session.exiting.is_some() {
@@ -499,7 +498,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Ends an exiting session that the last room has let go and that has been told what became of all it asked for.
     pub(crate) fn exit_if_done(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
-        let Some(session) = &connection.session else { return };
+        let Some(session) = connection.session() else { return };
         if let Some(request) = session.exiting
             && connection.underway == 0
             && self.rooms.count(id) == 0
@@ -509,6 +508,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn held(&mut self, id: SessionId) -> Option<&mut Held> {
-        self.connection(id)?.session.as_mut()?.held.as_deref_mut()
+        self.connection(id)?.session_mut()?.held.as_deref_mut()
     }
 }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use crate::chat::{Command, Conversation, Request, SessionId};
 use crate::shard::{
-    connection::state::Socket,
+    connection::write::Socket,
     engine::{Clock, Engine},
 };
 
@@ -30,12 +30,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn defer(&mut self, id: SessionId, request: Request) -> Option<Request> {
         let waits = self.must_wait(id, &request.command);
         let connection = self.connection(id)?;
-        let session = connection.session.as_mut()?;
+        let session = connection.session_mut()?;
         if session.deferred.is_none() && !waits {
             return Some(request);
         }
-        connection.underway += 1;
         session.deferred.get_or_insert_default().0.push_back(request);
+        connection.underway += 1;
         None
     }
 
@@ -56,7 +56,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.carry_out_request(id, request);
         }
         // Only now: until here nothing that came later may be read.
-        if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+        if let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) {
             session.deferred = None;
         }
         self.read_on(id);
@@ -69,7 +69,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn deferred(&mut self, id: SessionId) -> Option<&mut Deferred> {
-        self.connection(id)?.session.as_mut()?.deferred.as_deref_mut()
+        self.connection(id)?.session_mut()?.deferred.as_deref_mut()
     }
 
     /// Whether what this command does depends on a request that is under way.
@@ -110,7 +110,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get(id) else {
             return false;
         };
-        let session = connection.session.as_ref();
+        let session = connection.session();
         let deferred = session.and_then(|session| session.deferred.as_ref());
         let here = usize::from(connection.questions) + deferred.map_or(0, |deferred| deferred.count());
         connection.underway as usize > here

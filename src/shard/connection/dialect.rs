@@ -11,13 +11,14 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::shard::{
     bus::message::{ToHome, ToShard},
     connection::read::UNDECIDED_LIMITS,
-    connection::state::{Certainty, Phase, Socket, Speaking},
+    connection::state::{Certainty, Phase, Speaking},
+    connection::write::Socket,
     engine::{Clock, Engine},
     ids::RoomSlot,
     room::event::RoomEvent,
 };
 use crate::{
-    chat::{Reply, RequestId, SessionId, Welcome, local},
+    chat::{Reply, RequestId, SessionId, Welcome},
     codec::{
         Frames, Handshake, Message,
         detect::{self, Why},
@@ -167,7 +168,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Greets a client that nothing named and that said nothing in time, or nothing that tells its dialect.
     pub(crate) fn greet_unknown(&mut self, id: SessionId, why: Why) {
-        let Some(Phase::Detecting(undecided)) = self.connection(id).map(|connection| &connection.phase) else {
+        let Some(Phase::Detecting(undecided)) = self.connection(id).map(|connection| connection.phase()) else {
             return;
         };
         let (dialect, handshake) = (undecided.if_silent, undecided.handshake.clone());
@@ -194,7 +195,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let dialects = self.settings.dialects;
-        let Some(Phase::Open(speaking)) = self.connection(id).map(|connection| &mut connection.phase) else {
+        let Some(Phase::Open(speaking)) = self.connection(id).map(|connection| connection.phase_mut()) else {
             return;
         };
         if usize::from(speaking.dialect) == number {
@@ -331,25 +332,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     fn encode_pending(&mut self, id: SessionId, pending: Pending) {
         let Some(connection) = self.connection(id) else { return };
-        let encoding = connection.encoding();
-        let mut frames = Frames {
-            buffer: std::mem::take(connection.outgoing().private()),
-            addressed: None,
-        };
-        match (&mut connection.phase, pending) {
-            (Phase::Open(speaking), Pending::Reply { at, id, reply }) => {
-                speaking.codec.encode_at(at, id, &reply, &mut frames);
+        match pending {
+            Pending::Reply { at, id, reply } => {
+                connection.encode(|codec, frames| codec.encode_at(at, id, &reply, frames));
             }
-            (Phase::Open(_), Pending::Event(event)) => {
-                let name = connection.session.as_ref().map(|session| session.name.clone());
-                let receiver = name.as_ref().map_or("", |name| local(name.as_str()));
-                if let Some(encoding) = encoding {
-                    event.frames(encoding).append_for(receiver, &mut frames.buffer);
-                }
+            Pending::Event(event) => {
+                connection.show(|encoding, receiver, out| event.frames(encoding).append_for(receiver, out));
             }
-            (Phase::Detecting(_) | Phase::Closing { .. }, _) => {}
         }
-        *connection.outgoing().private() = frames.buffer;
         self.mark_dirty(id);
     }
 
@@ -360,11 +350,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let uncertainties = &self.uncertain;
         let connections = self.connections.get_mut(id);
         let Some(connection) = connections else { return };
-        let welcome = connection
-            .session
-            .as_ref()
-            .map(|session| (session.tag, session.name.clone()));
-        let Phase::Open(speaking) = &mut connection.phase else {
+        let welcome = connection.session().map(|session| (session.tag, session.name.clone()));
+        let Some(speaking) = connection.speaking_mut() else {
             return;
         };
         let Some(uncertain) = uncertainties.members.get(&id) else {
@@ -396,7 +383,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let lists = speaking.codec.lists();
         let ping_ms = now.ms + (profile.ping_every.as_millis() as f64 * random) as u64;
-        connection.ping_ms = connection.ping_ms.min(ping_ms);
+        connection.ping_at_latest(ping_ms);
         if let Some(reader) = &mut connection.reader {
             reader.set_limits(crate::shard::connection::read::limits_of(&profile));
         }
@@ -429,8 +416,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let Some(connection) = self.connection(id) else { return };
-        connection.claiming = None;
-        let Phase::Open(speaking) = &mut connection.phase else {
+        let Some(speaking) = connection.speaking_mut() else {
             return;
         };
         speaking.codec = dialects[number].open(&uncertain.handshake);
@@ -449,7 +435,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The dialect is certain from here on; what waited for it.
     fn end_uncertainty(&mut self, id: SessionId) -> Option<Uncertain> {
-        if let Some(Phase::Open(speaking)) = self.connection(id).map(|connection| &mut connection.phase) {
+        if let Some(Phase::Open(speaking)) = self.connection(id).map(|connection| connection.phase_mut()) {
             speaking.certainty = Certainty::Certain;
         }
         self.uncertain.members.remove(&id)

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
-    connection::state::{Certainty, Phase, Socket, Speaking, Undecided},
+    connection::state::{Certainty, Phase, Speaking, Undecided},
+    connection::write::Socket,
     engine::{Clock, Engine, Want},
 };
 use crate::{
@@ -92,14 +93,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Phase::Open(speaking) = &mut connection.phase else {
+        let Some(speaking) = connection.speaking_mut() else {
             return;
         };
         let profile = &self.profiles[usize::from(speaking.dialect)];
         // The first ping comes at random, so that those who came together are not pinged together.
-        connection.ping_ms = now + (profile.ping_every.as_millis() as f64 * random) as u64;
+        let first_ping = (profile.ping_every.as_millis() as f64 * random) as u64;
         let opening = speaking.codec.opening();
         let greets = profile.greets;
+        connection.begin_pings(now + first_ping);
         if greets {
             self.greet(id);
         }
@@ -119,7 +121,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Phase::Open(speaking) = &connection.phase else {
+        let Some(speaking) = connection.speaking() else {
             return;
         };
         let peer = speaking.peer;
@@ -142,7 +144,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
         };
-        connection.heard_ms = now;
+        connection.heard(now);
         self.read(id, |reader, sink| reader.read(bytes, sink))
     }
 
@@ -170,10 +172,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
         };
-        let undecided = match &connection.phase {
-            Phase::Open(speaking) => speaking.certainty == Certainty::Uncertain,
-            Phase::Detecting(_) | Phase::Closing { .. } => true,
-        };
+        let undecided = connection.speaking().is_none() || connection.is_uncertain();
         let Some(mut reader) = connection.reader.take() else {
             return Reading::Discard;
         };
@@ -187,29 +186,21 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else {
             return Reading::Over;
         };
-        if matches!(connection.phase, Phase::Closing { .. }) {
+        if connection.is_closing() {
             return Reading::Discard;
         }
         if undecided
-            && let Phase::Open(speaking) = &connection.phase
+            && let Phase::Open(speaking) = connection.phase()
             && speaking.certainty == Certainty::Certain
         {
             reader.set_limits(limits_of(&profiles[usize::from(speaking.dialect)]));
         }
         match outcome {
             Ok(Progress::NeedMore | Progress::Closed) => {
-                let began = connection.unfinished_ms;
-                connection.unfinished_ms = match (reader.is_unfinished(), began) {
-                    (false, _) => 0,
-                    // What is unfinished now is another message than before.
-                    (true, _) if finished || began == 0 => now.max(1),
-                    (true, began) => began,
-                };
-                if began == 0 && connection.unfinished_ms != 0 {
+                let begins = connection.note_unfinished(reader.is_unfinished(), finished, now);
+                connection.reader = Some(reader);
+                if begins {
                     self.schedule(id);
-                }
-                if let Some(connection) = self.connection(id) {
-                    connection.reader = Some(reader);
                 }
                 Reading::On
             }
@@ -238,7 +229,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Incoming::Message(message) => self.message(id, message),
             Incoming::Ping(payload) => {
                 if let Some(connection) = self.connection(id) {
-                    connection.outgoing().pong(wire::pong(payload).as_bytes());
+                    connection.outgoing_mut().pong(payload);
                     self.mark_dirty(id);
                 }
             }
@@ -259,17 +250,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else {
             return Flow::Pause;
         };
-        if matches!(connection.phase, Phase::Closing { .. }) {
+        if connection.is_closing() {
             return Flow::Pause;
         }
         let held = connection
-            .session
-            .as_ref()
+            .session()
             .is_some_and(|session| session.held.is_some() || session.exiting.is_some() || session.deferred.is_some());
         if held
             || quiesced
-            || connection.claiming.is_some()
-            || connection.renaming
+            || connection.asks_for_name()
             || connection.questions >= limits::QUESTIONS_UNDERWAY
             || connection.underway >= limits::REQUESTS_UNDERWAY
             || connection.private_bytes() > private_most + limits::PRIVATE_BYTES_BESIDE
@@ -300,14 +289,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// When a session that says more than it may is read again, microseconds.
     pub(crate) fn may_say_at(&self, id: SessionId) -> Option<u64> {
         let rate = self.settings.message_rate.get()?;
-        let session = self.connections.get(id)?.session.as_ref()?;
+        let session = self.connections.get(id)?.session()?;
         Some(rate.may_at(session.paid_us))
     }
 
     pub(crate) fn message(&mut self, id: SessionId, message: Message<'_>) {
         let Some(connection) = self.connection(id) else { return };
-        connection.spoken = true;
-        if let Phase::Detecting(undecided) = &connection.phase {
+        connection.note_spoken();
+        if let Phase::Detecting(undecided) = connection.phase() {
             let peer = undecided.handshake.peer;
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
             if why.is_certain() {
@@ -318,7 +307,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         } else if connection.is_uncertain() {
             self.show_dialect(id, message);
-        } else if connection.session.is_none() {
+        } else if connection.session().is_none() {
             self.correct_greeted(id, message);
         }
         let most = self
@@ -330,7 +319,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return self.close(id, 1009, "the message is too long", End::TooLarge);
         }
         let mut requests = std::mem::take(&mut self.requests);
-        let decoded = match self.connection(id).map(|connection| &mut connection.phase) {
+        let decoded = match self.connection(id).map(|connection| connection.phase_mut()) {
             Some(Phase::Open(speaking)) => speaking.codec.decode(message, &mut requests),
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => Ok(()),
         };
@@ -353,12 +342,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn decide(&mut self, id: SessionId, dialect: usize) {
         let dialects = self.settings.dialects;
         let Some(connection) = self.connection(id) else { return };
-        let Phase::Detecting(undecided) = &connection.phase else {
+        let Phase::Detecting(undecided) = connection.phase() else {
             return;
         };
         let codec = dialects[dialect].open(&undecided.handshake);
         let peer = undecided.handshake.peer;
-        connection.phase = Phase::Open(Speaking {
+        *connection.phase_mut() = Phase::Open(Speaking {
             dialect: dialect as u8,
             codec,
             peer,
@@ -369,10 +358,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn dialect_profile(&self, id: SessionId) -> Option<&Profile> {
-        match &self.connections.get(id)?.phase {
-            Phase::Open(speaking) => self.profiles.get(usize::from(speaking.dialect)),
-            Phase::Detecting(_) | Phase::Closing { .. } => None,
-        }
+        let speaking = self.connections.get(id)?.speaking()?;
+        self.profiles.get(usize::from(speaking.dialect))
     }
 
     /// Tells a client of an older system, in its own words, why it is going to be closed: its pages show no close code.

@@ -3,12 +3,13 @@
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
-    connection::state::{Phase, Socket},
+    connection::state::Phase,
+    connection::write::Socket,
     engine::{Clock, Engine},
 };
 use crate::{
     chat::{Refusal, Reply, RequestId, SessionId, ShardId},
-    codec::{BusyPolicy, Frames, NATIVE},
+    codec::{BusyPolicy, NATIVE},
     limits,
 };
 
@@ -52,14 +53,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         let Some(connection) = self.connection(id) else { return };
-        let mut frames = Frames {
-            buffer: std::mem::take(connection.outgoing().private()),
-            addressed: None,
-        };
-        if let Phase::Open(speaking) = &mut connection.phase {
-            speaking.codec.encode_at(at, request, reply, &mut frames);
-        }
-        *connection.outgoing().private() = frames.buffer;
+        connection.encode(|codec, frames| codec.encode_at(at, request, reply, frames));
         self.follow_encoding(id);
         self.mark_dirty(id);
     }
@@ -107,7 +101,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
-        match self.connections.get(id).map(|connection| &connection.phase) {
+        match self.connections.get(id).map(|connection| connection.phase()) {
             Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
         }
@@ -115,7 +109,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The number of a connection's dialect, once it is known.
     pub(crate) fn dialect(&self, id: SessionId) -> Option<u8> {
-        match self.connections.get(id).map(|connection| &connection.phase) {
+        match self.connections.get(id).map(|connection| connection.phase()) {
             Some(Phase::Open(_)) if self.waits_for_dialect(id) => None,
             Some(Phase::Open(speaking)) => Some(speaking.dialect),
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => None,

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, sync::Arc, vec};
 use crate::shard::{
     bus::directory::Directory,
     bus::message::ToShard,
-    connection::state::Socket,
+    connection::write::Socket,
     engine::{Clock, Engine},
 };
 use crate::{

@@ -8,10 +8,11 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    connection::state::{Phase, Socket},
+    connection::naming::Proof,
+    connection::state::Phase,
+    connection::write::Socket,
     direct::device::{Mail, Step, Unread},
     engine::{Clock, Engine},
-    store::names::Proof,
     store::port::Ticket,
 };
 use crate::{
@@ -308,14 +309,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether a session asks the store for the messages of its name.
     pub(crate) fn reads_mail(&self, id: SessionId) -> bool {
         let connection = self.connections.get(id);
-        let session = connection.and_then(|connection| connection.session.as_ref());
+        let session = connection.and_then(|connection| connection.session());
         let said = session.is_some_and(|session| session.proof == Proof::Said);
         self.store.is_some() && (self.owns_mail(id) || said && self.is_read_by_name(id))
     }
 
     /// Whether a connection's dialect has no keys, and what it is given counts as read.
     pub(crate) fn is_read_by_name(&self, id: SessionId) -> bool {
-        let phase = self.connections.get(id).map(|connection| &connection.phase);
+        let phase = self.connections.get(id).map(|connection| connection.phase());
         match phase {
             Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].mail_by_name,
             Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,

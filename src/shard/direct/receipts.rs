@@ -2,7 +2,7 @@
 //! arrived.
 
 use crate::shard::{
-    connection::state::{Phase, Socket},
+    connection::write::Socket,
     engine::{Clock, Engine},
     store::port::Ticket,
 };
@@ -29,7 +29,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Phase::Open(speaking) = &connection.phase else {
+        let Some(speaking) = connection.speaking() else {
             return;
         };
         if !self.settings.dialects[usize::from(speaking.dialect)]
@@ -38,7 +38,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         {
             return;
         }
-        let Some(session) = connection.session.as_mut() else {
+        let Some(session) = connection.session_mut() else {
             return;
         };
         let acknowledging = session.acknowledging.get_or_insert_default();
@@ -52,7 +52,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Sends a ping whose pong acknowledges what has been delivered so far.
     fn ask_pong(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
-        let Some(session) = connection.session.as_mut() else {
+        let Some(session) = connection.session_mut() else {
             return;
         };
         let Some(acknowledging) = session.acknowledging.as_mut() else {
@@ -67,14 +67,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         acknowledging.asked = Some(std::mem::take(&mut acknowledging.delivered));
         // Behind the messages, not before them: it is queued where they are.
         connection
-            .outgoing()
+            .outgoing_mut()
             .private()
             .extend_from_slice(wire::ping(&payload).as_bytes());
         self.mark_dirty(id);
     }
 
     pub(crate) fn pong(&mut self, id: SessionId, payload: &[u8]) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) else {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) else {
             return;
         };
         let (user, bearer) = (session.name.clone(), session.bearer());

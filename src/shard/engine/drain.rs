@@ -1,7 +1,7 @@
 //! How a shard ends its service: it stops reading, what is in flight arrives, and every connection gets its goodbye.
 
 use crate::shard::{
-    connection::state::Socket,
+    connection::write::Socket,
     engine::{Clock, Engine},
 };
 use crate::{
@@ -60,10 +60,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.bus.is_quiet()
             && self.directs.is_empty()
             && self.connections.iter().all(|(_, connection)| {
-                let held = connection
-                    .session
-                    .as_ref()
-                    .is_some_and(|session| session.held.is_some());
+                let held = connection.session().is_some_and(|session| session.held.is_some());
                 connection.underway == 0 && !held
             })
     }

@@ -24,10 +24,7 @@ use crate::shard::{
     bus::message::ToShard,
     connection::dialect::Uncertainties,
     connection::read::Reading,
-    connection::{
-        connections::Connections,
-        state::{Connection, Socket},
-    },
+    connection::{connections::Connections, state::Connection, write::Socket},
     direct::fanout::DirectQueue,
     engine::drain::Service,
     engine::wheel::Wheel,

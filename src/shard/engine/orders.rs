@@ -7,7 +7,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::shard::{
     bus::message::ToShard,
-    connection::state::{Phase, Socket},
+    connection::write::Socket,
     engine::{Clock, Engine},
     runtime::handle::Shards,
 };
@@ -161,7 +161,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.carry_out(line);
             }
             Order::SayToAll { text, answer } => {
-                let named: Vec<SessionId> = self.ids(|connection| connection.session.is_some());
+                let named: Vec<SessionId> = self.ids(|connection| connection.session().is_some());
                 let _ = answer.send(named.len());
                 for id in named {
                     self.reply(id, None, &Reply::System { text: text.clone() });
@@ -226,10 +226,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .iter()
             .skip_while(|(id, _)| id.slot() < slot)
             .filter_map(|(id, connection)| {
-                let Phase::Open(speaking) = &connection.phase else {
+                let Some(speaking) = connection.speaking() else {
                     return None;
                 };
-                let session = connection.session.as_ref();
+                let session = connection.session();
                 if user.is_some_and(|user| session.is_none_or(|session| session.name != *user)) {
                     return None;
                 }
@@ -239,8 +239,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     dialect: self.settings.dialects.get(usize::from(speaking.dialect))?.name(),
                     peer: speaking.peer,
                     rooms: self.rooms.heard_by(id).cloned().collect(),
-                    connected: since(connection.opened_ms),
-                    quiet: since(session.map_or(connection.opened_ms, |session| session.said_ms)),
+                    connected: since(connection.opened_ms()),
+                    quiet: since(connection.last_word_ms()),
                 })
             })
             .take(limit)

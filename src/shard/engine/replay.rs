@@ -4,21 +4,21 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    connection::state::{Phase, Session, Socket},
+    connection::write::Socket,
+    connection::{naming::Proof, state::Session},
     engine::{Clock, Engine},
     room::{
         fanout::Lag,
         replay::{Abandoned, PageAsk, PageTaken, ReplayStep, Welcome},
         rooms::Missed,
     },
-    store::{names::Proof, port::Ticket},
+    store::port::Ticket,
 };
 use crate::{
     chat::{
         Admission, Backlog, Conversation, GoodbyeCode, Happening, LostInterval, Position, Reply, RoomName, Seq,
         SessionId, Since, Talk,
     },
-    codec::Frames,
     history::{Ask, LogId, Window},
     limits,
 };
@@ -64,7 +64,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn session(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.connection(id)?.session.as_deref_mut()
+        self.connection(id)?.session_mut()
     }
 
     /// The store has said how far the user has read, or cannot.
@@ -157,7 +157,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 // It goes on when this much has been written: a slow consumer costs one page of memory.
                 return;
             }
-            let is_full = connection.outgoing.is_some();
+            let is_full = !connection.outgoing().is_empty();
             match self.rooms.replay_step(id, is_full) {
                 ReplayStep::Wait => return,
                 ReplayStep::Send { room, events, upto } => {
@@ -263,29 +263,21 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else {
             return sent;
         };
-        let mut frames = Frames {
-            buffer: std::mem::take(connection.outgoing().private()),
-            addressed: None,
-        };
         let most = talks.size_hint().1.unwrap_or(0).min(limits::HISTORY_PAGE_TALKS);
-        frames.buffer.reserve(most * USUAL_FRAME_BYTES);
         sent.is_full = false;
-        for talk in talks {
-            sent.is_full = frames.buffer.len() > limits::PRIVATE_BYTES;
-            if sent.is_full {
-                break;
-            }
-            sent.last = Some(talk.seq);
-            sent.messages += 1;
-            // A connection that closes is sent nothing more.
-            if let Phase::Open(speaking) = &mut connection.phase {
+        connection.encode(|codec, frames| {
+            frames.buffer.reserve(most * USUAL_FRAME_BYTES);
+            for talk in talks {
+                sent.is_full = frames.buffer.len() > limits::PRIVATE_BYTES;
+                if sent.is_full {
+                    break;
+                }
+                sent.last = Some(talk.seq);
+                sent.messages += 1;
                 let room = room.clone();
-                speaking
-                    .codec
-                    .encode_at(at, None, &Reply::Replayed { room, talk }, &mut frames);
+                codec.encode_at(at, None, &Reply::Replayed { room, talk }, frames);
             }
-        }
-        *connection.outgoing().private() = frames.buffer;
+        });
         self.follow_encoding(id);
         self.mark_dirty(id);
         sent

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
-    connection::state::{Held, Phase, Socket},
+    connection::state::Held,
+    connection::write::Socket,
     engine::{Clock, Engine, Want},
     ids::RoomSlot,
     room::{
@@ -17,7 +18,7 @@ use crate::shard::{
 use crate::{
     chat::{
         Admission, ErrorCode, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, Retry, RoomName, SessionId,
-        ToSession, Utterance, local,
+        ToSession, Utterance,
     },
     codec::{BusyPolicy, LagPolicy},
     limits,
@@ -126,12 +127,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         }
         let Some(connection) = self.connection(id) else { return };
-        let Some(encoding) = connection.encoding() else { return };
-        let name = connection.session.as_ref().map(|session| session.name.clone());
-        let receiver = name.as_ref().map_or("", |name| local(name.as_str()));
-        event
-            .frames(encoding)
-            .append_for(receiver, connection.outgoing().private());
+        connection.show(|encoding, receiver, out| event.frames(encoding).append_for(receiver, out));
         self.mark_dirty(id);
     }
 
@@ -269,10 +265,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// What becomes of a member of this connection's dialect that misses messages.
     pub(crate) fn lag_policy(&self, id: SessionId) -> Option<LagPolicy> {
-        match &self.connections.get(id)?.phase {
-            Phase::Open(speaking) => Some(self.profiles[usize::from(speaking.dialect)].lag),
-            Phase::Detecting(_) | Phase::Closing { .. } => None,
-        }
+        let speaking = self.connections.get(id)?.speaking()?;
+        Some(self.profiles[usize::from(speaking.dialect)].lag)
     }
 
     /// Asks to be called when this connection's socket has room.
@@ -294,7 +288,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             BusyPolicy::Pause => {
                 let now = self.now.ms;
                 self.stats.paused += 1;
-                if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+                if let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) {
                     let held = session.held.get_or_insert_with(|| {
                         Box::new(Held {
                             since_ms: now,
@@ -317,7 +311,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else { return };
         let underway = connection.underway;
-        let Some(held) = connection.session.as_mut().and_then(|session| session.held.as_mut()) else {
+        let Some(held) = connection.session_mut().and_then(|session| session.held.as_mut()) else {
             return;
         };
         if now < held.retry_ms {
@@ -334,7 +328,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         talks.append(&mut held.later);
         if talks.is_empty() {
             // All of them were taken.
-            if let Some(session) = self.connection(id).and_then(|connection| connection.session.as_mut()) {
+            if let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) {
                 session.held = None;
             }
             return self.read_on(id);

@@ -10,7 +10,7 @@ use crate::chat::{
 };
 use crate::shard::{
     bus::message::{ToHome, ToShard},
-    connection::state::Socket,
+    connection::write::Socket,
     engine::{Clock, Engine},
     room::event::RoomEvent,
 };

@@ -2,7 +2,7 @@
 
 use crate::shard::{
     bus::message::ToHome,
-    connection::state::Socket,
+    connection::write::Socket,
     engine::{Clock, Engine},
     store::port::{Ticket, busy_store},
 };

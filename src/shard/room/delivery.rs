@@ -12,10 +12,7 @@ use super::{
 use crate::{
     chat::local,
     limits,
-    shard::{
-        connection::state::{Connection, Socket},
-        stats::Stats,
-    },
+    shard::{connection::state::Connection, connection::write::Socket, stats::Stats},
 };
 
 /// What became of a member's delivery.
@@ -65,7 +62,7 @@ impl Batches {
                 return Delivered::Lagged;
             }
             let batch = batch_for(&mut self.batches, ring, member, end);
-            let session = connection.session.as_ref();
+            let session = connection.session();
             let receiver = session.map_or("", |session| local(session.name.as_str()));
             let bytes: &[u8] = match &batch.content {
                 Content::Shared(bytes) => bytes,
@@ -99,11 +96,11 @@ impl Batches {
                     stats.deliveries += cursor - member.cursor;
                     member.cursor = cursor;
                     member.seq = ring.seq_before(cursor);
-                    connection.outgoing().tear(torn, now_ms);
+                    connection.outgoing_mut().tear(torn, now_ms);
                     return Delivered::Full;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    connection.outgoing().tear(Bytes::new(), now_ms);
+                    connection.outgoing_mut().tear(Bytes::new(), now_ms);
                     return Delivered::Full;
                 }
                 Err(_) => return Delivered::Dead,

@@ -18,7 +18,7 @@ use crate::{
     shard::{
         connection::{
             connections::Connections,
-            state::{Socket, Written},
+            write::{Socket, Written},
         },
         ids::RoomSlot,
         stats::Stats,
@@ -169,7 +169,7 @@ impl Rooms {
             let Some((id, connection)) = delivery.connections.occupant(member.connection) else {
                 continue;
             };
-            if connection.outgoing.is_some() {
+            if !connection.outgoing().is_empty() {
                 if connection.blocked() {
                     continue;
                 }

@@ -9,7 +9,7 @@ use std::{
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use crate::shard::{connection::state::Socket, runtime::thread::Load};
+use crate::shard::{connection::write::Socket, runtime::thread::Load};
 
 /// What carries a connection's bytes. `try_write` counts plain bytes, whatever the kind.
 pub(crate) struct Transport {

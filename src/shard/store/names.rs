@@ -9,7 +9,11 @@
 
 use crate::shard::{
     bus::message::ToShard,
-    connection::state::{Phase, Session, Socket},
+    connection::{
+        naming::{Proof, WaitingHello},
+        state::Session,
+        write::Socket,
+    },
     engine::{Clock, Engine},
     store::port::Ticket,
 };
@@ -19,24 +23,6 @@ use crate::{
     history::{Ask, Bearer, Claim, NameKey},
     limits,
 };
-
-/// A hello that waits for the store to compare its key.
-#[derive(Debug)]
-pub(crate) struct Claiming {
-    pub(crate) request: RequestId,
-    pub(crate) hello: Hello,
-}
-
-/// By what right a session has its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// It has shown the key.
-    Key,
-    /// It said the name when nobody had claimed it.
-    Said,
-    /// The server chose the name. The next one may be given it, too, so nothing stored belongs to it.
-    Assigned,
-}
 
 /// What is to be done with a name that somebody says.
 enum Saying {
@@ -62,7 +48,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A session says its name.
     pub(crate) fn hello(&mut self, id: SessionId, request: RequestId, mut hello: Hello) {
         let Some(connection) = self.connection(id) else { return };
-        if !matches!(connection.phase, Phase::Open(_)) {
+        if connection.speaking().is_none() {
             return;
         }
         let Some(name) = hello.name.take() else {
@@ -90,7 +76,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     return self.refuse(id, request, refusal.retry_after(limits::BUSY_RETRY));
                 }
                 if let Some(connection) = self.connection(id) {
-                    connection.claiming = Some(Box::new(Claiming { request, hello }));
+                    connection.claim(WaitingHello { request, hello });
                 }
             }
         }
@@ -100,10 +86,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn claimed(&mut self, id: SessionId, name: UserName, claim: Claim) {
         // Also when the session has gone meanwhile: the name is claimed.
         self.tell_claim(&name, claim);
-        let Some(claiming) = self.connection(id).and_then(|connection| connection.claiming.take()) else {
+        let Some(claiming) = self.connection(id).and_then(|connection| connection.take_claim()) else {
             return;
         };
-        let Claiming { request, mut hello } = *claiming;
+        let WaitingHello { request, mut hello } = *claiming;
         match claim {
             Claim::First => self.enter(id, request, hello, name, Proof::Key),
             Claim::Held => {
@@ -116,7 +102,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn hello_failed(&mut self, id: SessionId, refusal: Refusal) {
-        let Some(claiming) = self.connection(id).and_then(|connection| connection.claiming.take()) else {
+        let Some(claiming) = self.connection(id).and_then(|connection| connection.take_claim()) else {
             return;
         };
         self.refuse(id, claiming.request, refusal);
@@ -125,7 +111,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A session wants another name, or claims the one it has.
     pub(crate) fn rename_request(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session.as_ref()) else {
+        let Some(session) = self.connection(id).and_then(|connection| connection.session()) else {
             return;
         };
         let (own, proof) = (session.name.clone(), session.proof);
@@ -159,7 +145,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if let Some(connection) = self.connection(id) {
                 connection.underway += 1;
                 // What is said next is said under the new name.
-                connection.renaming = true;
+                connection.set_renaming(true);
             }
         } else {
             let refusal = ErrorCode::Busy.because("the store has as much to do as it may hold; try again");
@@ -188,7 +174,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A rename has been answered: the connection is read on.
     pub(crate) fn renaming_ended(&mut self, id: SessionId) {
         if let Some(connection) = self.connection(id) {
-            connection.renaming = false;
+            connection.set_renaming(false);
         }
         self.answered(id);
         self.read_on(id);
@@ -219,12 +205,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn reserved_name(&self, id: SessionId) -> ReservedName {
-        let connection = self.connections.get(id);
-        match connection.map(|connection| &connection.phase) {
-            // Also where the dialect is not certain: those that it may be treat names alike.
-            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].reserved_name,
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => ReservedName::Refuse,
-        }
+        let speaking = self.connections.get(id).and_then(|connection| connection.speaking());
+        // Also where the dialect is not certain: those that it may be treat names alike.
+        speaking.map_or(ReservedName::Refuse, |speaking| {
+            self.profiles[usize::from(speaking.dialect)].reserved_name
+        })
     }
 
     // ---------------------------------------------------------------- what is private to a name
@@ -232,14 +217,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether the session has this name, by a right that still holds: only then may it hear what is for the name alone.
     pub(crate) fn holds_name(&self, id: SessionId, name: &UserName) -> bool {
         let connection = self.connections.get(id);
-        let session = connection.and_then(|connection| connection.session.as_ref());
+        let session = connection.and_then(|connection| connection.session());
         session.is_some_and(|session| session.name == *name && (session.proof == Proof::Key || !self.is_claimed(name)))
     }
 
     /// Whether the session has its name by a right that still holds.
     pub(crate) fn holds_own_name(&self, id: SessionId) -> bool {
         let connection = self.connections.get(id);
-        let session = connection.and_then(|connection| connection.session.as_ref());
+        let session = connection.and_then(|connection| connection.session());
         session.is_some_and(|session| self.holds_name(id, &session.name))
     }
 
@@ -253,7 +238,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether the stored direct messages of its name are a session's to read.
     pub(crate) fn owns_mail(&self, id: SessionId) -> bool {
         let connection = self.connections.get(id);
-        let session = connection.and_then(|connection| connection.session.as_ref());
+        let session = connection.and_then(|connection| connection.session());
         session.is_some_and(|session| match session.proof {
             Proof::Key => true,
             Proof::Said => self.is_native(id) && self.holds_name(id, &session.name),

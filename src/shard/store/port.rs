@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::shard::{
     bus::message::ToHome,
-    connection::state::Socket,
+    connection::write::Socket,
     engine::{Clock, Engine},
 };
 use crate::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    connection::state::Socket,
+    connection::write::Socket,
     engine::{Clock, Engine},
     store::names::not_yours,
     store::port::{Ticket, busy_store},
@@ -28,7 +28,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let Some((user, bearer)) = self
             .connection(id)
-            .and_then(|c| c.session.as_ref())
+            .and_then(|c| c.session())
             .map(|session| (session.name.clone(), session.bearer()))
         else {
             return;
@@ -160,7 +160,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if !self.may_hear(id, &answer) {
             let name = self
                 .connection(id)
-                .and_then(|connection| connection.session.as_ref())
+                .and_then(|connection| connection.session())
                 .map(|session| session.name.clone());
             if let Some(name) = name {
                 self.refuse(id, request, not_yours(&name));

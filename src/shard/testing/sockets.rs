@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::World;
-use crate::shard::{connection::state::Socket, engine::Clock};
+use crate::shard::{connection::write::Socket, engine::Clock};
 
 /// Time that only a test moves; a write may cost some.
 #[derive(Debug, Clone, Default)]

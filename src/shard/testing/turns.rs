@@ -179,7 +179,7 @@ impl World {
             for (_, connection) in engine.connections.iter() {
                 assert_eq!(connection.underway, 0, "a request was never answered");
                 if !connection.blocked() {
-                    assert!(connection.outgoing.is_none(), "something waits for nothing");
+                    assert!(connection.outgoing().is_empty(), "something waits for nothing");
                     assert!(!connection.paused, "a connection is never read again");
                 }
             }

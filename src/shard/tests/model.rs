@@ -425,7 +425,7 @@ impl Run {
         let mut online: BTreeMap<String, usize> = BTreeMap::new();
         for engine in &self.world.engines {
             for (id, connection) in engine.connections.iter() {
-                let Some(session) = &connection.session else { continue };
+                let Some(session) = connection.session() else { continue };
                 *online.entry(session.name.as_str().to_owned()).or_default() += 1;
                 for room in engine.rooms.heard_by(id) {
                     let users = users.entry(room.as_str().to_owned()).or_default();

@@ -5,7 +5,7 @@ use crate::{
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         bus::message::ToShard,
-        connection::state::{Connection, Outgoing, Session},
+        connection::state::{Connection, Session},
         room::{attendance::Membership, members::Member, rooms::RoomRing},
         runtime::transport::Transport,
         testing::{OPEN, Speaks, Told, World},
@@ -435,7 +435,6 @@ fn an_idle_member_costs_little() {
         ("session", size_of::<Session>(), 216),
         ("membership", size_of::<Membership>(), 12),
         ("member", size_of::<Member>(), 24),
-        ("outgoing", size_of::<Outgoing>(), 160),
         ("message between shards", size_of::<ToShard>(), 88),
         ("ring", size_of::<RoomRing>(), 320),
     ];
@@ -450,7 +449,7 @@ fn an_idle_member_costs_little() {
     let id = world.id(ada);
     let connection = world.engine(ada).connection(id).unwrap();
     assert!(
-        connection.outgoing.is_none(),
+        connection.outgoing().is_empty(),
         "nothing is kept for who has read everything"
     );
     assert_eq!(connection.reader.as_ref().unwrap().buffered_bytes(), 0);
