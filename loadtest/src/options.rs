@@ -8,8 +8,8 @@ use crate::{dialect::Dialect, figures::FiguresOptions, limits, marker::MARKER_BY
 
 /// Drives a chat server with thousands of members, audits every member's stream, and measures latency and cost.
 ///
-/// Exits with 1 when a talk was lost, duplicated, reordered or torn, or when a --require is missed; with 2 when the run
-/// itself could not be made.
+/// Exits with 1 if a message was lost, duplicated, reordered or torn, or if the run missed a --require; with 2 if the run was
+/// impossible.
 #[derive(Debug, Parser)]
 #[command(name = "plaza-load", version)]
 pub struct Options {
@@ -21,21 +21,21 @@ pub struct Options {
 /// The kinds of load.
 #[derive(Debug, Subcommand)]
 pub enum What {
-    /// One room: every talk goes to every member.
+    /// One room: every message goes to every member.
     Fanout(Fanout),
-    /// Members that say nothing: memory per connection.
+    /// Silent members: memory per connection.
     Idle(Idle),
-    /// All members connect at once, are cut off, and come again at once.
+    /// All members connect at once, are cut off, and reconnect at once.
     Storm(Storm),
     /// A share of the members stops reading for a while.
     Stall(Stall),
     /// Many small rooms and a few huge ones.
     Rooms(Rooms),
-    /// Members come and go while others talk.
+    /// Members come and go while others send messages.
     Churn(Churn),
-    /// Members of a room go out and come in again without reconnecting: what a join costs, and what the others are told.
+    /// Connected members join and leave a room: the cost of a join, and the presence that the others receive.
     Joins(Joins),
-    /// All figures that Plaza holds itself to, beside the floor and, if asked for, other servers: tables, plots, verdicts.
+    /// All figures that Plaza has an aim for, beside the floor and, on request, other servers: tables, plots, verdicts.
     Figures(FiguresOptions),
 }
 
@@ -48,20 +48,20 @@ pub struct Common {
     /// Allow a target that is not this machine.
     #[arg(long)]
     pub allow_remote: bool,
-    /// The server's process, for its time and memory.
+    /// Process id of the server, to measure its CPU time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
-    /// Starts the server for this run. It must print `listening on http://ADDR`, or --url must say where it listens.
+    /// Start the server with this command. It must print `listening on http://ADDR`, or --url must say where it listens.
     #[arg(long, conflicts_with = "pid")]
     pub server_cmd: Option<String>,
-    /// Pins the server that is started here to this core.
+    /// Pin the server that --server-cmd starts to this core.
     #[arg(long, requires = "server_cmd", value_parser = whole(0..=limits::CORE))]
     pub server_core: Option<usize>,
-    /// Pins the generator to this core.
+    /// Pin the generator to this core.
     #[arg(long, value_parser = whole(0..=limits::CORE))]
     pub load_core: Option<usize>,
-    /// Never sleeps: nobody has to wake this generator, so that its waking is neither in the server's time nor in the
-    /// latencies. For a generator that has a core to itself.
+    /// Never sleep, so that neither the server's time nor the latencies include wake-ups of the generator. Needs a core for
+    /// the generator alone.
     #[arg(long, requires = "load_core")]
     pub busy: bool,
     /// The wire format.
@@ -73,34 +73,34 @@ pub struct Common {
     /// The room, where the dialect has rooms.
     #[arg(long, default_value = "lobby")]
     pub room: String,
-    /// Members are in the room once they are connected; nothing is said to get there.
+    /// Members are in the room once they are connected, without a request.
     #[arg(long)]
     pub ready_on_upgrade: bool,
     /// Spread the connections over this many source addresses, 127.0.0.1 and up.
     #[arg(long, value_parser = whole(1..=limits::SOURCES))]
     pub sources: Option<usize>,
-    /// Seconds before the measured stretch.
+    /// Seconds of warm-up before the measurement.
     #[arg(long, default_value_t = 2.0, value_parser = real(0.0..=limits::SECONDS))]
     pub warmup: f64,
-    /// Seconds of the measured stretch.
+    /// Seconds of the measurement.
     #[arg(long, default_value_t = 10.0, value_parser = real(LEAST..=limits::SECONDS))]
     pub seconds: f64,
-    /// Seconds after the last talk for all of it to arrive.
+    /// Seconds to wait for deliveries after the last message.
     #[arg(long, default_value_t = limits::DRAIN_TIME.as_secs_f64(), value_parser = real(0.0..=limits::SECONDS))]
     pub drain: f64,
-    /// Let members disagree about the order of talks of different senders, as systems without one order per room do.
+    /// Allow members to see messages of different senders in different orders, as in systems without one order per room.
     #[arg(long)]
     pub any_order: bool,
-    /// What must hold, as in lost=0,p99_ms<=20.
+    /// Conditions for the run to pass, such as lost=0,p99_ms<=20.
     #[arg(long)]
     pub require: Vec<Requirements>,
-    /// Writes the report as JSON.
+    /// Write the report as JSON.
     #[arg(long)]
     pub json: Option<PathBuf>,
-    /// Writes the report as one HTML page that needs nothing else.
+    /// Write the report as a self-contained HTML page.
     #[arg(long)]
     pub html: Option<PathBuf>,
-    /// No progress lines.
+    /// Print no progress lines.
     #[arg(long)]
     pub quiet: bool,
 }
@@ -109,10 +109,10 @@ pub struct Common {
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 pub struct Offer {
-    /// Talks per second, sent when they are due whatever the server does.
+    /// Messages per second, sent on time whatever the server does.
     #[arg(long, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub rate: Option<f64>,
-    /// Talks under way: the next is sent when the sender's own echo is back.
+    /// Messages in flight: a sender sends the next one when its own echo is back.
     #[arg(long, value_parser = whole(1..=limits::MEMBERS))]
     pub in_flight: Option<usize>,
 }
@@ -129,7 +129,7 @@ pub struct Fanout {
     /// Members.
     #[arg(long, short = 'n', default_value_t = 1_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
-    /// How many of them talk. Default: 16 with --rate, one per talk in flight with --in-flight.
+    /// Number of senders. Default: 16 with --rate, one per message in flight with --in-flight.
     #[arg(long, value_parser = whole(1..=limits::MEMBERS))]
     pub senders: Option<usize>,
 }
@@ -165,19 +165,19 @@ pub struct Stall {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// Talks per second.
+    /// Messages per second.
     #[arg(long, default_value_t = 200.0, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub rate: f64,
     /// Members.
     #[arg(long, short = 'n', default_value_t = 5_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
-    /// How many of each hundred stop reading.
+    /// Percentage of members that stop reading.
     #[arg(long, default_value_t = 10.0, value_parser = real(0.0..=100.0))]
     pub percent: f64,
-    /// Seconds that they do not read. The same stretch is measured before, with all of them reading.
+    /// Seconds without reading. The run first measures the same time with all members reading.
     #[arg(long, default_value_t = 8.0, value_parser = real(LEAST..=limits::SECONDS))]
     pub stall_seconds: f64,
-    /// Receive buffer of those that will stop.
+    /// Receive buffer of the members that will stop, in bytes.
     #[arg(long, default_value_t = 4_096)]
     pub receive_bytes: usize,
 }
@@ -194,7 +194,7 @@ pub struct Rooms {
     /// Members of each.
     #[arg(long, default_value_t = 3, value_parser = whole(1..=limits::MEMBERS))]
     pub small_size: usize,
-    /// Talks per second over all small rooms.
+    /// Messages per second over all small rooms.
     #[arg(long, default_value_t = 5_000.0, value_parser = real(0.0..=limits::PER_SECOND))]
     pub rate: f64,
     /// Huge rooms.
@@ -203,10 +203,10 @@ pub struct Rooms {
     /// Members of each.
     #[arg(long, default_value_t = 1_000, value_parser = whole(1..=limits::MEMBERS))]
     pub big_size: usize,
-    /// Talks per second over all huge rooms.
+    /// Messages per second over all huge rooms.
     #[arg(long, default_value_t = 10.0, value_parser = real(0.0..=limits::PER_SECOND))]
     pub big_rate: f64,
-    /// Drives the huge rooms from a process of their own, so that reading them does not delay what the small ones hear.
+    /// Drive the huge rooms from another process, so that reading them does not delay the deliveries of the small ones.
     #[arg(long, requires = "big", conflicts_with = "busy")]
     pub big_apart: bool,
 }
@@ -217,20 +217,20 @@ pub struct Churn {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub common: Common,
-    /// Talks per second of those that stay.
+    /// Messages per second of the members that stay.
     #[arg(long, default_value_t = 50.0, value_parser = real(0.0..=limits::PER_SECOND))]
     pub rate: f64,
     /// Members that stay.
     #[arg(long, short = 'n', default_value_t = 500, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
-    /// Members that come, per second.
+    /// Members that join, per second.
     #[arg(long, default_value_t = 50.0, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub joins: f64,
-    /// Seconds that each of them stays.
+    /// Seconds until each of them leaves.
     #[arg(long, default_value_t = 2.0, value_parser = real(0.0..=limits::SECONDS))]
     pub stay: f64,
-    /// Those that come say nothing. Otherwise each says something when it comes and when it goes, so that what it must
-    /// get is known to the talk.
+    /// Visitors send nothing. Otherwise each sends a message when it joins and when it leaves, so that the audit knows exactly
+    /// which messages it must receive.
     #[arg(long)]
     pub silent: bool,
 }
@@ -244,13 +244,13 @@ pub struct Joins {
     /// Members that stay, over all rooms.
     #[arg(long, short = 'n', default_value_t = 10_000, value_parser = whole(1..=limits::MEMBERS))]
     pub members: usize,
-    /// How many of them are in the room that others go into; the rest is in another room. Default: all.
+    /// Members in the room that others join; the rest is in another room. Default: all.
     #[arg(long, value_parser = whole(1..=limits::MEMBERS))]
     pub room_size: Option<usize>,
-    /// Joins per second; each is followed by a leave.
+    /// Joins per second; a leave follows each.
     #[arg(long, default_value_t = 500.0, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub joins: f64,
-    /// Seconds from a join to its leave. Those on a visit are members too, so a small room asks for short ones.
+    /// Seconds from a join to its leave. Visitors are members too, so a small room needs short visits.
     #[arg(long, default_value_t = 0.02, value_parser = real(0.0..=limits::SECONDS))]
     pub stay: f64,
 }

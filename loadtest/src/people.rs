@@ -1,11 +1,10 @@
-//! What people do in a chat, as goose scenarios. A request counts when the user's own talk is back.
+//! People in a chat, as goose scenarios. A request is complete when the user's own message is back.
 //!
 //! `cargo run -p plaza-loadtest --bin goose-chat -- --host ws://127.0.0.1:8080 --users 200 --run-time 30s --report-file r.html`
 //!
-//! Settings of our own come from the environment, because the command line is goose's: `PLAZA_DIALECT` (default proto),
-//! `PLAZA_ROOM` (default lobby), `PLAZA_PATH` (default the
-//! dialect's own), `PLAZA_ALLOW_REMOTE=1`, and `PLAZA_PACE_MS`: then every user only talks, once in so many
-//! milliseconds (0: as soon as the last talk is back), which is what `compare` runs.
+//! The command line belongs to goose, so settings are environment variables: `PLAZA_DIALECT` (default proto), `PLAZA_ROOM` (default lobby),
+//! `PLAZA_PATH` (default the dialect's own), `PLAZA_ALLOW_REMOTE=1`, and `PLAZA_PACE_MS`. With the last one every user only sends messages,
+//! one per that many milliseconds (0: as soon as the last one is back); `compare` uses it.
 
 use std::{
     env,

@@ -1,10 +1,10 @@
-//! goose and locust at the same load against the same running server: one table, one plot.
+//! Runs goose and locust at the same load against the same running server: one table, one plot.
 //!
 //! `cargo run --release -p plaza-loadtest --bin compare -- --url ws://127.0.0.1:8080`
 //!
-//! A request is talk → own echo, offered at the same rate by both, in the dialect of document 000. So what differs between
-//! their rows is the generator, what is alike is the server. The most that each generator does is a row of its own. The
-//! figures that the old systems published stand below, labelled as theirs.
+//! For both, a request is a message and its own echo, at the same rate, in the dialect of document 000. So their rows differ by the
+//! generator, not by the server. Another row has the most that each generator can do. The figures that the old systems published are
+//! below, labelled as theirs.
 
 use std::{
     env, fs, io,
@@ -33,31 +33,31 @@ struct Options {
     /// The running server.
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     url: String,
-    /// Another running server to drive in the same way, as NAME=URL; may be given more than once.
+    /// Another running server to drive in the same way, as NAME=URL; repeatable.
     #[arg(long, value_parser = named)]
     also: Vec<(String, String)>,
     /// Allow targets that are not this machine.
     #[arg(long)]
     allow_remote: bool,
-    /// Users; each talks once in --pace-ms.
+    /// Users; each sends one message per --pace-ms.
     #[arg(long, default_value_t = 50, value_parser = whole(1..=limits::MEMBERS))]
     users: usize,
-    /// Milliseconds from one talk of a user to its next, in the rows at the same load.
+    /// Milliseconds between two messages of a user, in the rows at the same load.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pace_ms: u64,
-    /// Users in the rows that show the most a generator does.
+    /// Users in the rows with the most that a generator can do.
     #[arg(long, default_value_t = 10, value_parser = whole(1..=limits::MEMBERS))]
     most_users: usize,
     /// Seconds of each run.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     seconds: u64,
-    /// locust's program. Default: that of a virtual environment under target/, which is made if it is missing.
+    /// The locust program. Default: the one in a virtual environment under target/, which is created if it is missing.
     #[arg(long)]
     locust: Option<PathBuf>,
     /// Path of the endpoint for a server that speaks document 000's dialect only, as in /ws.
     #[arg(long)]
     path: Option<String>,
-    /// Where compare.md, compare.json, compare.svg and compare.html go.
+    /// Directory for compare.md, compare.json, compare.svg and compare.html.
     #[arg(long, default_value = "target/compare")]
     out: PathBuf,
 }

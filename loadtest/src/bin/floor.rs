@@ -5,14 +5,14 @@ use std::{net::SocketAddr, process::ExitCode};
 use clap::Parser;
 use plaza_loadtest::{floor::Floor, process, saboteur::Sabotage};
 
-/// The least that a server can do to fan out: one blocking `send()` per member. It speaks no dialect and is no chat server.
+/// The least that a server must do to fan out: one blocking `send()` per member. It speaks no dialect and is not a chat server.
 #[derive(Debug, Parser)]
 #[command(name = "floor", version)]
 struct Options {
     /// Where to listen.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Answer the upgrade and do nothing more: what taking in connections costs at least.
+    /// Only answer the upgrade: the least cost of accepting connections.
     #[arg(long)]
     accept_only: bool,
     #[command(flatten)]

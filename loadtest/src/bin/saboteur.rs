@@ -1,6 +1,6 @@
 //! A proxy that tampers with deliveries: see `plaza_loadtest::saboteur`.
 //!
-//! `saboteur --before 127.0.0.1:8080 --drop-one-in 10000`; then drive it as if it were the server.
+//! Run `saboteur --before 127.0.0.1:8080 --drop-one-in 10000`, and drive it as if it were the server.
 
 use std::{net::SocketAddr, process::ExitCode};
 
@@ -11,11 +11,11 @@ use plaza_loadtest::{
 };
 use tokio::net::TcpListener;
 
-/// Stands before a server and tampers with what its members are sent, so that an audit can be seen to fail.
+/// A proxy that tampers with a server's deliveries, to show that the audit can fail.
 #[derive(Debug, Parser)]
 #[command(name = "saboteur", version)]
 struct Options {
-    /// The server to stand before.
+    /// The server behind the proxy.
     #[arg(long)]
     before: SocketAddr,
     /// Where to listen.

@@ -1,8 +1,8 @@
-//! What of the generator's time is no work: turns in which nothing came and nothing was sent, as there are thousands of before
-//! each due talk, and nothing else where the generator never sleeps.
+//! The generator's idle time: turns in which nothing arrived and nothing was sent. A generator that never sleeps has thousands of them
+//! before each due message.
 //!
-//! It is time on the core, not on the wall: what the kernel gave to others in between was never spent. The clock is read where
-//! an idle stretch begins and where it ends, so that a turn between two that work reads none.
+//! It is CPU time, not wall time, so it excludes what the kernel gave to other processes. The code reads the clock only where an idle
+//! stretch begins and ends.
 
 use rustix::time::{ClockId, clock_gettime};
 

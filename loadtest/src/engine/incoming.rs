@@ -1,4 +1,4 @@
-//! What comes in: from bytes to frames, from frames to talks at their places, and everything that is not where it belongs.
+//! Incoming data: from bytes to frames, from frames to messages at their places, and all deviations.
 
 use std::{
     io::{self, Read},

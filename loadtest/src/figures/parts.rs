@@ -1,4 +1,4 @@
-//! What each part runs, and which figures and aims come of it.
+//! The parts: what each one runs, and its figures and aims.
 
 use super::{
     Aim, Line, Load, Measured, Part, Served,

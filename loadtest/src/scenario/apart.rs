@@ -1,7 +1,7 @@
-//! Huge rooms driven by a second generator, a process of its own.
+//! Drives huge rooms from a second generator process.
 //!
-//! One loop that reads 15,000 members reads two people late, whatever the server does: their latency would be mostly the
-//! generator's. Two processes share the core by the scheduler's rule, which lets the one that slept go first.
+//! One loop that reads 15,000 members reads two people late, whatever the server does, so their latency would be mostly the generator's.
+//! Two processes share the core by the scheduler's rule, which prefers the one that slept.
 
 use std::{
     io::{BufRead, BufReader, Lines},

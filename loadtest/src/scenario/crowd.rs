@@ -1,4 +1,4 @@
-//! Arriving, being there and going: `idle`, `storm` and `churn`.
+//! `idle`, `storm` and `churn`: members arrive, stay and leave.
 
 use std::{
     collections::VecDeque,
