@@ -1,4 +1,4 @@
-//! What each codec costs: an event encoded once for a room against once per member, and a talk read and acknowledged.
+//! The cost of each codec: an event encoded once for a room against once per member, and a message decoded and acknowledged.
 //!
 //! `cargo bench --bench codec`
 

@@ -1,4 +1,4 @@
-//! What the registry of who is online costs, with 15,000 users on two shards: a look-up, and a session that comes and goes.
+//! The cost of the registry of online users, with 15,000 users on two shards: a look-up, and a session that enters and exits.
 //!
 //! `cargo bench --bench directory`
 

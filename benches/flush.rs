@@ -1,8 +1,8 @@
-//! What a delivery costs in a shard: one talk, or 16, read, numbered and written to every member of a room. Against a sink,
-//! which is the shard's own part; against real sockets, where the kernel's part is added; and a bare loop of `send()` over
-//! the same sockets, which is the floor.
+//! The cost of a delivery in a shard: one message, or 16, read, numbered and written to every member of a room. It runs against a
+//! sink, which is the shard's own part; against real sockets, which adds the kernel's part; and as a bare loop of `send()` over the same
+//! sockets, which is the floor.
 //!
-//! `cargo bench --bench flush`. The readers' side is emptied between iterations, outside of the measured time.
+//! `cargo bench --bench flush`. The bench empties the readers' side between iterations, outside of the measured time.
 
 use std::{
     hint::black_box,

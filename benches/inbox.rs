@@ -1,5 +1,5 @@
-//! What it costs to send between shards: a message pushed and popped on one core, the same through a sender that keeps order
-//! when the inbox is full, and between two threads.
+//! The cost of a message between shards: pushed and popped on one core, through a sender that keeps order while the inbox is full,
+//! and between two threads.
 //!
 //! `cargo bench --bench inbox`
 

@@ -1,5 +1,4 @@
-//! What a shard's copy of a room costs: an event into the ring with the oldest one out, and the batch of a member that is
-//! behind by 1, 16 or 64 events.
+//! The cost of a ring: an event pushed in while the oldest one drops out, and the batch of a member that is 1, 16 or 64 events behind.
 //!
 //! `cargo bench --bench log`
 

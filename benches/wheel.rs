@@ -1,4 +1,4 @@
-//! What the timer wheel costs: an entry put in and taken out, with 15,000 others in it, and a tick in which nothing is due.
+//! The cost of the timer wheel: an entry inserted and removed among 15,000 others, and a tick without due entries.
 //!
 //! `cargo bench --bench wheel`
 

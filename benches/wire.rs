@@ -1,7 +1,7 @@
-//! What the frame reader costs: 64-byte messages in reads of 64 KiB, whole and in fragments, and torn by the end of a read.
+//! The cost of the frame reader: 64-byte messages in reads of 64 KiB, whole, in fragments, and torn by the end of a read.
 //!
-//! `cargo bench --bench wire`. A read is unmasked in place, so every iteration has its own copy of the bytes, which is
-//! made outside of the measured time.
+//! `cargo bench --bench wire`. The reader unmasks in place, so each iteration has its own copy of the bytes, made outside of the
+//! measured time.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! The acceptor when descriptors run out: those who are there are served, it waits instead of spinning, and it recovers.
+//! The acceptor without descriptors: connected clients get service, the acceptor waits instead of spinning, and it recovers.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Many at once: bursts of connections, talkers among people who come and go, and a member of fifty rooms.
+//! Load: bursts of connections, senders among members who come and go, and a member of fifty rooms.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -1,4 +1,4 @@
-//! The program as it is started: what it prints, and its exit codes.
+//! The command line of the program: output and exit codes.
 #![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! What MIGRATION.md tells operators to do fits the files that it names.
+//! The instructions in MIGRATION.md match the files that they name.
 #![allow(clippy::unwrap_used)]
 
 const MIGRATION: &str = include_str!("../MIGRATION.md");

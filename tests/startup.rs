@@ -1,4 +1,4 @@
-//! What the program says when it cannot start: one sentence that names what is wrong and what to do, and an exit code.
+//! A program that cannot start: one sentence that says what is wrong and what to do, and an exit code.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -1,4 +1,4 @@
-//! The talk log of the running program: who said what in which room, one JSON line each.
+//! The talk log of the running program: one JSON line for each message in a room.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -1,9 +1,9 @@
-//! History measured: the store against a bare rusqlite loop in the same run, and through the real server over sockets what it
-//! adds to a talk, what coming back costs, search, and the start with a million stored messages.
+//! The cost of history: the store against a bare rusqlite loop in the same run, and over sockets through the real server the added
+//! latency of a message, resuming, search, and a start with a million stored messages.
 //!
-//! `cargo bench --bench history` prints the tables of BENCHMARKING.md; `cargo bench --bench history -- --criterion` is the
-//! part that criterion follows from change to change. `… -- durable` (or `fan-out`, `million`, `resume`, `search`) measures that
-//! alone. `PLAZA_BENCH_DIR` decides which disk is measured, `PLAZA_BENCH_MILLION` where the million talks are kept for the next run.
+//! `cargo bench --bench history` prints the tables of BENCHMARKING.md; `cargo bench --bench history -- --criterion` runs the part that
+//! criterion follows from change to change. `… -- durable` (or `fan-out`, `million`, `resume`, `search`) measures one part.
+//! `PLAZA_BENCH_DIR` chooses the disk, `PLAZA_BENCH_MILLION` the directory that keeps the million messages for the next run.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 #[path = "../../tests/durability/person.rs"]

@@ -1,4 +1,4 @@
-//! Through the real server, over sockets, as a client of Plaza's own protocol sees it.
+//! History through the real server, over sockets, as a client of Plaza's own protocol sees it.
 
 use std::{
     fs,

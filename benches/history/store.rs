@@ -1,4 +1,4 @@
-//! The store alone: durable talks against a bare rusqlite loop, pages, search, start-up.
+//! The store alone: durable messages against a bare rusqlite loop, pages, search, start-up.
 
 use std::{
     path::Path,

@@ -1,4 +1,4 @@
-//! Texts and what people look for in them.
+//! Message texts, and searches in them.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! A WebSocket server that sends every message back, built from the same handshake, frame reader and frame writer as the
-//! chat. The Autobahn test suite runs against it (`scripts/autobahn.sh`).
+//! A WebSocket server that echoes every message, with the chat server's handshake, frame reader and frame writer. The Autobahn test
+//! suite runs against it (`scripts/autobahn.sh`).
 //!
-//! `cargo run --example echo -- [ADDRESS]`; the default is a free port of 127.0.0.1. The first line printed says which.
+//! `cargo run --example echo -- [ADDRESS]`; the default is a free port of 127.0.0.1. The first line of output has the address.
 
 mod server;
 

@@ -1,4 +1,4 @@
-//! The echo server itself: the program in `main.rs` runs it, and so do the tests in `tests/conformance`.
+//! The echo server, for the program in `main.rs` and the tests in `tests/conformance`.
 
 use std::{io, time::Duration};
 

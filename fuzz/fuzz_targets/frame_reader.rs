@@ -1,5 +1,5 @@
-//! Any split of the same bytes gives the same messages and the same end, memory follows what came, and fastwebsockets
-//! reads the same where it is right. The first 4 bytes choose the limits and the splits; the rest is the stream.
+//! Any split of the same bytes gives the same messages and the same end, memory follows the received bytes, and fastwebsockets reads
+//! the same where it is right. The first 4 bytes choose the limits and the splits; the rest is the stream.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Raw-socket attacks on the handshake and the frame reader of the running server. Each gets its exact answer, costs at most
-//! its own connection, and takes nothing from the clients beside it.
+//! Raw-socket attacks on the handshake and the frame reader of the running server. Each gets its exact answer, costs at most its own
+//! connection, and does not affect the clients beside it.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -13,7 +13,7 @@ use std::{
 
 use support::{Healthy, Peer, Program, Request, Running, config, metric, until};
 
-/// Short, so that the slow attacks are over soon.
+/// Short, so that the slow attacks end soon.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(300);
 const NATIVE: &str = "/chat";
 
@@ -21,10 +21,10 @@ macro_rules! attacks {
     ($($(#[$doc:meta])* fn $name:ident($at:ident) $body:block)*) => {
         $($(#[$doc])* fn $name($at: SocketAddr) $body)*
 
-        /// Every attack with its name.
+        /// All attacks by name.
         pub(crate) const ATTACKS: &[(&str, fn(SocketAddr))] = &[$((stringify!($name), $name),)*];
 
-        /// Each attack by itself, on a server of its own.
+        /// Runs each attack alone, on a separate server.
         mod alone {
             $(#[test] fn $name() { crate::alone(super::$name); })*
         }

@@ -1,4 +1,4 @@
-//! Requests that are wrong, too long, too slow, or of somebody who has no business here.
+//! Requests that are wrong, too long, too slow or not allowed.
 
 use std::{
     io::{ErrorKind, Write},
@@ -19,7 +19,7 @@ fn answer(at: SocketAddr, request: &Request) -> Response {
     peer.response()
 }
 
-/// The answer to bytes that are no request at all; `None`: closed without one.
+/// The answer to bytes that are not a request; `None`: closed without one.
 fn answer_to_bytes(at: SocketAddr, bytes: &[u8]) -> Option<u16> {
     let mut peer = Peer::connect(at);
     peer.send(bytes);
@@ -28,7 +28,7 @@ fn answer_to_bytes(at: SocketAddr, bytes: &[u8]) -> Option<u16> {
     response.map(|response| response.status)
 }
 
-/// The connection is dropped, not much before and not long after the handshake timeout.
+/// The server drops the connection at about the handshake timeout.
 fn dropped_in_time(peer: &mut Peer, since: Instant) {
     peer.assert_over();
     let after = since.elapsed();
@@ -132,7 +132,7 @@ attacks! {
         assert_eq!(answer(at, &request).status, 400);
     }
 
-    /// The two lengths would be read differently by a proxy and by the server.
+    /// A proxy and the server could read the two lengths differently.
     fn body_with_a_length_and_chunks_is_400(at) {
         let request = upgrade(at)
             .with("Content-Length", "4")
@@ -172,7 +172,7 @@ attacks! {
         assert_eq!(answer(at, &upgrade(at).with("Origin", "null")).status, 403);
     }
 
-    /// Old pages are opened as files.
+    /// Users open old pages from files.
     fn origin_null_is_let_in_on_legacy_paths_of_loopback_alone(at) {
         for path in ["/ws", "/ws/tutorial", "/ws/communication"] {
             assert_eq!(answer(at, &Request::upgrade(at, path).with("Origin", "null")).status, 101, "{path}");

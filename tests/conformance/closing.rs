@@ -30,14 +30,14 @@ pub(crate) fn section_7() -> Vec<Case> {
     cases
 }
 
-/// A close frame with this payload, and the code that the server answers with.
+/// A close frame with this payload, and the code of the server's answer.
 fn answered(payload: &[u8], code: u16) -> Script {
     Script::new()
         .send(Pieces::Together, &[fin(CLOSE, payload)])
         .closed_with(code)
 }
 
-/// What comes behind a close frame is not read any more.
+/// The server reads nothing after a close frame.
 fn order_of_frames() -> Vec<Case> {
     let close = || close_payload(1000, b"");
     let close_and = move |frame: Frame<'_>| {

@@ -1,4 +1,4 @@
-//! Sections 1 to 5: lengths of payloads, pings and pongs, reserved bits, opcodes, fragments.
+//! Sections 1 to 5: payload lengths, pings and pongs, reserved bits, opcodes, fragments.
 
 use crate::case::{
     BINARY, CLOSE, CONTINUATION, Case, Event, Frame, KINDS, PING, PONG, Pieces, Script, TEXT, close_payload, fin, more,
@@ -110,7 +110,7 @@ pub(crate) fn section_4() -> Vec<Case> {
     cases
 }
 
-/// A message is answered; then comes a frame that nobody may send, and the ping behind it is not answered any more.
+/// The server answers a message, but nothing after a forbidden frame, such as the ping behind it.
 fn spoilt_after_a_message(pieces: Pieces, frame: Frame<'_>) -> Script {
     Script::new()
         .send(pieces, &[fin(TEXT, b"before it"), frame, fin(PING, b"")])

@@ -1,8 +1,8 @@
-//! RFC 6455 from a client's side: the 301 situations of the Autobahn suite (sections 1 to 7, 9 and 10), each with its own
-//! bytes on a bare socket, against the echo server of `examples/echo`, which is made of the server's own handshake, frame
-//! reader and frame writer. Each case judges what comes back and how the connection ends: the code, the order, no reset.
+//! RFC 6455 from the client's side: the 301 cases of the Autobahn suite (sections 1 to 7, 9 and 10), each with its own bytes on a bare
+//! socket, against the echo server of `examples/echo`, which has the server's handshake, frame reader and frame writer. Each case checks
+//! the answers and how the connection ends: the code, the order, no reset.
 //!
-//! It needs nothing but Rust, so it always runs; `scripts/autobahn.sh` runs the original where there is a Python 2.7.
+//! This test needs only Rust, so it always runs; `scripts/autobahn.sh` runs the original if there is a Python 2.7.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -21,7 +21,7 @@ use std::{collections::BTreeSet, net::SocketAddr, thread};
 use case::Case;
 use plaza::wire::ReaderLimits;
 
-/// All cases, by section, with the number that the Autobahn suite has of each.
+/// All cases by section, with the number of cases in the Autobahn suite.
 fn sections() -> Vec<(Vec<Case>, usize)> {
     vec![
         (framing::section_1(), 16),
@@ -36,7 +36,7 @@ fn sections() -> Vec<(Vec<Case>, usize)> {
     ]
 }
 
-/// An echo server with these limits, until the test process ends.
+/// Starts an echo server with these limits, which runs until the test process ends.
 fn echo_server(limits: ReaderLimits) -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -54,7 +54,7 @@ fn echo_server(limits: ReaderLimits) -> SocketAddr {
     address
 }
 
-/// Runs these cases; each one that went wrong, with what was seen.
+/// Runs these cases and returns the failed ones, with what was seen.
 fn failures(limits: ReaderLimits, cases: &[Case]) -> Vec<String> {
     let address = echo_server(limits);
     let failed = |case: &Case| {
@@ -111,7 +111,7 @@ fn large_messages_come_back_whole() {
     passes(&sizes::section_10());
 }
 
-/// The suite can fail: this and the next are its verdicts on a server that is wrong on purpose.
+/// The suite can fail: this test and the next one run it on a deliberately wrong server.
 #[test]
 fn server_that_takes_any_bytes_for_text_is_found_out() {
     let limits = ReaderLimits {

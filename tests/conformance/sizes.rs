@@ -60,7 +60,7 @@ pub(crate) fn section_9() -> Vec<Case> {
     cases
 }
 
-/// A message in fragments of a size that is no power of two.
+/// A message in fragments whose size is not a power of two.
 pub(crate) fn section_10() -> Vec<Case> {
     vec![case("10.1.1", || {
         let payload = vec![b'*'; 64 * KIB];

@@ -1,5 +1,5 @@
-//! Section 6: texts that are UTF-8 and texts that are not, whole and in pieces. The byte sequences from 6.5 on are those of
-//! Markus Kuhn's UTF-8 decoder stress test, in its order, and the noncharacters of Unicode.
+//! Section 6: texts that are UTF-8 and texts that are not, whole and in pieces. From 6.5 on the byte sequences are those of Markus
+//! Kuhn's UTF-8 decoder stress test, in its order, and the noncharacters of Unicode.
 
 use crate::{
     case::{CONTINUATION, Case, Event, Frame, Pieces, Script, TEXT, fin, fragments, more},
@@ -9,7 +9,7 @@ use crate::{
 /// The Greek word of the stress test: eleven bytes, of which the second letter (omicron with oxia) has three.
 const KOSME: &[u8] = "κ\u{1f79}σμε".as_bytes();
 const MIXED: &str = "Größe: 5 µm, «déjà vu», 100 %";
-/// Four bytes that would be U+110000, beyond the last code point; the second one is already wrong.
+/// Four bytes for U+110000, beyond the last code point; the second one is already wrong.
 const BEYOND: &[u8] = &[0xf4, 0x90, 0x80, 0x80];
 
 pub(crate) fn section_6() -> Vec<Case> {
@@ -31,7 +31,7 @@ fn refused(frames: &[Frame<'_>]) -> Script {
     Script::new().send(Pieces::Together, frames).closed_with(1007)
 }
 
-/// A message of one frame: it comes back if it is UTF-8, and ends the connection if not.
+/// A message of one frame: the server echoes it if it is UTF-8, and otherwise closes the connection.
 fn whole(sequence: &Sequence) -> Script {
     let frame = fin(TEXT, &sequence.bytes);
     match sequence.verdict {
@@ -96,7 +96,7 @@ struct Sequence {
     verdict: Verdict,
 }
 
-/// Written beside each sequence, not asked of a decoder.
+/// The expectation is written beside each sequence, not computed by a decoder.
 #[derive(Clone, Copy)]
 enum Verdict {
     Valid,
@@ -226,7 +226,7 @@ fn stray_continuations() -> Vec<Sequence> {
     sequences
 }
 
-/// First bytes of characters of 2 to 6 bytes, a space behind each.
+/// First bytes of characters of 2 to 6 bytes, each with a space after it.
 fn lonely_starts() -> Vec<Sequence> {
     [0xc0..0xdf_u8, 0xe0..0xef, 0xf0..0xf7, 0xf8..0xfb, 0xfc..0xfd]
         .map(|starts| Sequence {
@@ -236,7 +236,7 @@ fn lonely_starts() -> Vec<Sequence> {
         .into()
 }
 
-/// The last byte of each is missing.
+/// Characters without their last byte.
 const CUT_SHORT: [&[u8]; 10] = [
     &[0xc0],
     &[0xe0, 0x80],
@@ -297,7 +297,7 @@ fn pairs_of_surrogates() -> Vec<Sequence> {
     sequences
 }
 
-/// The last two code points of each of the 17 planes: nobody has a character there, and they are valid all the same (RFC 3629).
+/// The last two code points of each of the 17 planes, which have no characters and are valid nevertheless (RFC 3629).
 fn noncharacters() -> Vec<Sequence> {
     (0..17_u32)
         .flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff])

@@ -1,4 +1,4 @@
-//! What a device is given of direct messages when the store has lost some, and while much is said.
+//! Direct messages that a device receives after the store lost some, and while many arrive.
 
 use std::{fs, path::Path, thread};
 
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{kept, person::Person, support::Running};
 
-/// What a device hears of its direct conversations up to this text: `ann 1`, `gap ann 3-3`.
+/// The events of a device's direct conversations up to this text: `ann 1`, `gap ann 3-3`.
 fn heard_until(person: &mut Person, last: &str) -> Vec<String> {
     let mut heard = Vec::new();
     loop {
@@ -36,7 +36,7 @@ fn say(person: &mut Person, count: u64) {
     }
 }
 
-/// Says it to bob, again while the server is busy handing out what was said before.
+/// Sends it to bob, and repeats it while the server is busy with earlier messages.
 fn insist(person: &mut Person, text: &str) {
     loop {
         let answer = person.ask(json!({"direct": {"to": "bob", "text": text}}));

@@ -1,4 +1,4 @@
-//! Direct messages: stored while the other is away, given in order on every device, once; names and their keys.
+//! Direct messages: stored while the receiver is offline, delivered to every device in order and once; names and their keys.
 
 use std::{collections::HashSet, net::SocketAddr, thread};
 
@@ -15,7 +15,7 @@ fn requests(to: &str, numbers: std::ops::Range<u64>) -> impl Iterator<Item = Val
     numbers.map(move |n| json!({"direct": {"to": to, "text": n.to_string()}}))
 }
 
-/// Hears the numbers `1..=last` from one other, each once and in order.
+/// Receives the numbers `1..=last` from one peer, each once and in order.
 fn hear_all(person: &mut Person, last: u64) {
     hear_after(person, 0, last);
 }
@@ -243,7 +243,7 @@ fn a_rename_amid_the_mail_ends_it_and_the_mail_stays_for_the_name() {
     hear_all(&mut bob, 3_000);
 }
 
-/// Somebody writes to bob under so many names.
+/// Writes to bob under this many names.
 fn writes_under_names(address: SocketAddr, count: usize) {
     let mut mallory = Person::named(address, "mallory");
     for n in 1..=count {
@@ -304,12 +304,12 @@ fn directs_are_never_in_the_talk_log() {
     assert!(logged.contains("for all") && !logged.contains("between us"), "{logged}");
 }
 
-/// A user of document 003, who talks with one other.
+/// A user of document 003 in a one-to-one conversation.
 struct Action {
     peer: Peer,
     /// Whether it answers pings.
     lives: bool,
-    /// How many it has answered.
+    /// Number of answered pings.
     pongs: u32,
 }
 
@@ -370,12 +370,12 @@ impl Action {
         }
     }
 
-    /// The next message that somebody sent.
+    /// The next message.
     fn heard(&mut self) -> String {
         self.pushed("content")
     }
 
-    /// Who sent the next message.
+    /// The sender of the next message.
     fn heard_of(&mut self) -> String {
         self.pushed("from")
     }

@@ -1,4 +1,4 @@
-//! A data directory that is taken, a disk that is full or read-only, and more talks than the store takes.
+//! A data directory in use, a disk that is full or read-only, and more messages than the store accepts.
 
 use std::{
     fs,
@@ -18,11 +18,11 @@ use crate::{
     support::{PATIENCE, Program, Running, get, metric, program, until},
 };
 
-/// A file system of a few megabytes; gone with the value.
+/// A file system of a few megabytes, unmounted on drop.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    /// `None`, loudly, where none can be mounted.
+    /// `None`, with a notice, if it cannot be mounted.
     fn mount(what: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
@@ -148,7 +148,7 @@ fn damage_that_is_found_while_the_server_runs_is_counted_and_named_and_everythin
     assert!((1..=2).contains(&named), "not once for every question: {log}");
 }
 
-/// What was acknowledged before is in the file, so that it is there again when the file is.
+/// The file contains the earlier acknowledged messages, so they return with it.
 #[test]
 fn a_store_that_is_deleted_under_the_server_is_not_ready_and_acknowledges_nothing_until_it_is_back() {
     let dir = tempfile::tempdir().unwrap();
@@ -229,7 +229,7 @@ fn long() -> String {
     "x".repeat(4_000)
 }
 
-/// Talks until the disk is full, and looks at how that is told.
+/// Sends until the disk is full, and checks how the server reports it.
 fn fills_up(disk: &SmallDisk, server: &Running, ann: &mut Person, stored: &mut u64) {
     let long = long();
     let error = loop {

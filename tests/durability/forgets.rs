@@ -1,5 +1,5 @@
-//! The power fails at every moment of a traced run: of the server's files only what had been synced is left, and a server that is
-//! started on that has everything that anybody was told is stored.
+//! Power cuts at every moment of a traced run: only synced data of the server's files survives, and a server that starts from it has
+//! everything that was acknowledged as stored.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,9 +21,9 @@ use crate::{
     support::{Program, clean},
 };
 
-/// What is left at each moment, tried; `Err` says what was acknowledged and is gone.
+/// Starts a server from what is left at each moment; `Err` names an acknowledged message that is lost.
 struct Run {
-    /// Power cuts that were tried.
+    /// Number of power cuts.
     cuts: usize,
     acked: usize,
     lost: Option<String>,
@@ -106,7 +106,7 @@ fn cut_off_everywhere(durability: &str, rounds: usize) -> Option<Run> {
     Some(run)
 }
 
-/// The numbers in the acknowledgements among these frames.
+/// The numbers of the acknowledgements in these frames.
 fn acknowledged(said: &str) -> Vec<u64> {
     said.split(r#""ack":{"seq":"#)
         .skip(1)

@@ -1,5 +1,5 @@
-//! Pulling the plug: kill -9 under load, what strace says of syncs and acknowledgements, damage, and subscribers that are
-//! kicked again and again.
+//! Crashes: `kill -9` under load, syncs and acknowledgements as strace sees them, damage, and subscribers that are disconnected again
+//! and again.
 
 use std::{
     collections::HashMap,
@@ -44,7 +44,7 @@ async fn hears_until_it_ends(client: &Client) -> plaza_client::Error {
     }
 }
 
-/// Says one thing after the other, each with a key and again until it is acknowledged.
+/// Sends one message after the other, each with a key, and repeats each until it is acknowledged.
 async fn writes_until_told(
     writer: usize,
     address: Arc<Mutex<SocketAddr>>,
@@ -220,7 +220,7 @@ fn between_the_write_of_a_talk_and_its_ack_on_the_socket_a_sync_of_the_log_is_co
     }
 }
 
-/// One call of a traced program; moments are lines of the trace.
+/// A system call of a traced program; its time is the line of the trace.
 #[derive(Debug)]
 struct Call {
     name: String,
@@ -270,13 +270,13 @@ fn text(n: u64) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Verdict {
     Whole,
-    /// All is there, in a new epoch: that nothing more had been said could not be known.
+    /// Everything is there, in a new epoch, because the server cannot know that there was nothing more.
     Doubted,
     Prefix,
     Refused,
 }
 
-/// Starts a server on this and judges what it says.
+/// Starts a server on this and checks what it reports.
 fn judge(dir: &Path, epoch: &Value, what: &str) -> Verdict {
     let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
     let config = kept(dir);
@@ -381,7 +381,7 @@ fn a_cut_log_or_a_flipped_bit_gives_a_prefix_with_the_loss_told_or_a_refusal() {
 
 // ------------------------------------------------------------------------------------------------ kicked
 
-/// Hears the room from the beginning to its end, over many connections.
+/// Receives the room from the beginning to the end, over many connections.
 async fn is_kicked_again_and_again(address: SocketAddr, name: String, last: u64, mut random: fastrand::Rng) -> usize {
     let (mut epoch, mut seq, mut kicks) = (0, 0, 0);
     loop {

@@ -1,4 +1,4 @@
-//! A server whose backup was put back, as its clients see it: each is told exactly what it lost, and hears what is said next.
+//! A server with a restored backup, as its clients see it: each learns exactly what is lost, and receives what follows.
 
 use std::{fs, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{kept, person::Person, support::Running};
 const BEFORE: u64 = 10;
 const ALL: u64 = 20;
 
-/// A user says these numbers in the lobby; its epoch.
+/// Sends these numbers to the lobby, and returns the epoch.
 fn say(data: &Path, numbers: std::ops::RangeInclusive<u64>) -> Value {
     let server = Running::start(&kept(data));
     let mut ann = Person::joined(server.address, &format!("ann {}", numbers.end()), "lobby");
@@ -23,7 +23,7 @@ fn say(data: &Path, numbers: std::ops::RangeInclusive<u64>) -> Value {
     epoch
 }
 
-/// What comes before this message, each in short.
+/// The events before this message, in short form.
 fn heard_until(person: &mut Person, last: &str) -> Vec<String> {
     let mut heard = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Whoever comes back is given what was missed, then what happens now, with no gap and nothing twice.
+//! A returning client gets the messages that it missed, then live ones, without a gap or a duplicate.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::{kept, person::Person, support::Running};
 
-/// Talks in a room until it is told to stop; how many it said.
+/// Sends to a room until it is stopped, and returns the number of messages.
 struct Noise {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<u64>,
@@ -46,7 +46,7 @@ impl Noise {
     }
 }
 
-/// Hears a room from after `seq` up to the text `end`, and fails on a gap, a repetition or a wrong predecessor.
+/// Receives a room after `seq` up to the text `end`, and fails on a gap, a duplicate or a wrong predecessor.
 fn hear_all(person: &mut Person, mut seq: u64) -> u64 {
     loop {
         let event = person.event();
@@ -67,7 +67,7 @@ fn hear_all(person: &mut Person, mut seq: u64) -> u64 {
     }
 }
 
-/// A server that keeps the talks of every room, with other settings than usual; its directory goes with the first value.
+/// A server with these settings and all rooms durable; the first value owns its directory.
 fn started(change: impl FnOnce(&mut Config)) -> (TempDir, Config, Running) {
     let dir = tempfile::tempdir().unwrap();
     let mut config = kept(dir.path());
@@ -76,7 +76,7 @@ fn started(change: impl FnOnce(&mut Config)) -> (TempDir, Config, Running) {
     (dir, config, server)
 }
 
-/// Says these numbers in the lobby, and waits for the last acknowledgement.
+/// Sends these numbers to the lobby, and waits for the last acknowledgement.
 fn say_numbers(person: &mut Person, numbers: RangeInclusive<u64>) {
     person.say_all(numbers.map(|n| json!({"talk": {"room": "lobby", "text": n.to_string()}})));
 }

@@ -283,7 +283,7 @@ fn mail_that_is_never_read_does_not_stand_before_what_others_say_later() {
     }
 }
 
-/// Where alice goes on in the lobby: the head, her read position, and the numbers of the first talks.
+/// Alice's resume in the lobby: the head, her read marker, and the numbers of the first messages.
 fn resumed(caller: &Caller, since: Since, limit: usize) -> (u64, u64, Vec<u64>) {
     match caller.answer(Ask::Resume {
         log: room("lobby"),

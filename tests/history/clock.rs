@@ -1,4 +1,4 @@
-//! A wall clock that jumps while the store runs. Time is the test's, rounds of retention are waited for.
+//! A wall clock that jumps while the store runs. The test owns the clock and waits for rounds of retention.
 
 use std::{
     path::Path,
@@ -17,7 +17,7 @@ use plaza::{
 
 use crate::support::{Caller, append, committed, room, unsynced};
 
-/// The test's clocks.
+/// The clocks of the test.
 #[derive(Default)]
 struct Times {
     wall: AtomicU64,
@@ -29,7 +29,7 @@ const HOUR: u64 = 60 * 60 * 1_000;
 const DAY: u64 = 24 * HOUR;
 
 impl Times {
-    /// A store that keeps talks for 30 days and keys for one, and of the room `marker` the newest talk alone.
+    /// A store that keeps messages for 30 days, keys for one day, and only the newest message of the room `marker`.
     fn store(self: &Arc<Self>, dir: &Path) -> Caller {
         self.wall.store(BEGUN, Ordering::Relaxed);
         let (wall, running) = (self.clone(), self.clone());
@@ -54,7 +54,7 @@ impl Times {
         .unwrap()
     }
 
-    /// Says something now; its time.
+    /// Appends a message, and returns its time.
     fn say(&self, caller: &Caller, log: &LogId, text: &str, key: Option<&str>) -> Outcome<u64> {
         let mut talk = append(log, "a", text, key, 0);
         talk.at = self.wall.load(Ordering::Relaxed);

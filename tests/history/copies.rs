@@ -1,5 +1,5 @@
-//! A store that is copied or put back goes on in new epochs, and one that is only started again does not. No number is given
-//! twice under one epoch, and clients are told exactly what they lose.
+//! A copied or restored store begins new epochs, and a restarted one does not. The store gives no number twice in one epoch, and clients
+//! learn exactly what they lose.
 
 use std::{
     fs,
@@ -22,7 +22,7 @@ fn logs() -> [LogId; 2] {
     [room("lobby"), pair("ann", "bob")]
 }
 
-/// Says so many messages in each log; the epochs.
+/// Appends this many messages to each log, and returns the epochs.
 fn say(dir: &Path, count: u64) -> [u64; 2] {
     let caller = Caller::open(dir);
     logs().map(|log| {
@@ -44,7 +44,7 @@ fn names(caller: &Caller, epochs: [u64; 2], what: &str, is_new: bool) {
     }
 }
 
-/// What a store that was put back says to clients that saw everything, a part, and nothing of what is gone.
+/// The answers of a restored store to clients that saw all, a part and none of the lost messages.
 fn is_a_new_life(dir: &Path, epochs: [u64; 2], what: &str) {
     let caller = Caller::open(dir);
     for (log, epoch) in logs().iter().zip(epochs) {

@@ -1,5 +1,5 @@
-//! A write-ahead log that was cut, and bits that flipped: a prefix in a new epoch with the lost interval named, or a
-//! clear refusal; never a hole, never another text.
+//! A truncated write-ahead log, and flipped bits: the store starts with a prefix in a new epoch and names the lost interval, or refuses
+//! clearly; it never has a hole or another text.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use crate::{
     support::{Caller, append, committed, room, settings, size, user},
 };
 
-/// What a crash leaves: half of the talks in the database, half in its write-ahead log.
+/// The files after a crash: half of the messages in the database, half in its write-ahead log.
 struct Image {
     files: Vec<(PathBuf, Vec<u8>)>,
     epochs: Vec<u64>,
@@ -75,7 +75,7 @@ impl Image {
             .len()
     }
 
-    /// Opens what lies there and judges it. Says whether anything was refused or lost.
+    /// Opens the files and checks the result. Returns whether the store refused or lost anything.
     fn judge(&self, dir: &Path, what: &str) -> Verdict {
         let caller = match Caller::start(settings(dir)) {
             Ok(caller) => caller,
@@ -186,7 +186,7 @@ fn a_log_cut_anywhere_is_a_prefix_in_a_new_epoch_with_the_loss_named() {
 
 type Damage = fn(&mut Vec<u8>, usize);
 
-/// What may happen to the entries of a head file, of which there are so many, the last commits of them.
+/// Possible damage to this many entries of a head file, the last commits among them.
 const HEAD_DAMAGES: [(&str, Damage); 5] = [
     ("the note and the newest entries are unreadable", |head, newest| {
         head[NOTE] ^= 1;
@@ -215,7 +215,7 @@ const HEAD_DAMAGES: [(&str, Damage); 5] = [
 const NOTE: usize = 512;
 const ENTRY: usize = 32;
 
-/// Where the entries end.
+/// The end of the entries.
 fn written(head: &[u8]) -> usize {
     let last = head.iter().rposition(|byte| *byte != 0).unwrap();
     last.next_multiple_of(ENTRY)

@@ -1,4 +1,4 @@
-//! What a device is given of direct conversations: all of it, with damage and loss named, and nothing to whom it is not.
+//! Direct conversations as a device gets them: complete, with damage and loss named, and never those of others.
 
 use std::{os::unix::fs::FileExt as _, sync::atomic::Ordering};
 
@@ -11,7 +11,7 @@ use plaza::{
 
 use crate::support::{Caller, append, committed, pair, settings, user};
 
-/// Bob's conversation with ann, of so many messages.
+/// Bob's conversation with ann, with this many messages.
 fn conversation(caller: &Caller, peer: &str, count: u64) -> Position {
     let mut last = None;
     for n in 1..=count {
@@ -54,7 +54,7 @@ fn change(dir: &std::path::Path, sql: &str) {
     assert!(db.execute(sql, []).unwrap() > 0, "{sql}");
 }
 
-/// What waits for bob: the others, with his read position and the head.
+/// Bob's offline messages: the peers, with his read marker and the head.
 fn waiting(caller: &Caller, known: &[&str]) -> (Vec<(LogId, u64, u64)>, usize) {
     let which = Which::Mail {
         bearer: Bearer::Key,
@@ -208,7 +208,7 @@ fn a_page_of_a_table_that_only_finds_conversations_hides_none() {
     }
 }
 
-/// The others in whose conversations somebody wrote since, and what stands before that.
+/// The peers whose conversations have later messages, and the position before these.
 fn changed(
     caller: &Caller,
     since: u64,

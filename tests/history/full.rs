@@ -1,4 +1,4 @@
-//! A full disk: errors to the senders, a store that lives, and goes on by itself.
+//! A full disk: senders get errors, and the store survives and continues by itself.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use crate::{
     support::{Caller, append, committed, room},
 };
 
-/// A file system of a few megabytes; gone with the value.
+/// A file system of a few megabytes, unmounted on drop.
 struct SmallDisk {
     dir: tempfile::TempDir,
 }

@@ -1,4 +1,4 @@
-//! Idempotency keys: whose they are, and that one message is stored once under them.
+//! Idempotency keys: their owner, and that the store has one message per key.
 
 use plaza::{
     chat::{ClientId, Position},

@@ -1,4 +1,4 @@
-//! `kill -9` under load, again and again, with a writer that retries what was not acknowledged.
+//! `kill -9` under load, repeatedly, with a writer that retries unacknowledged messages.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,10 +11,10 @@ use plaza::history::Outcome;
 
 use crate::support::{CHILD_DIR, Caller, append, child, room, size};
 
-/// Keys that are on their way at a time.
+/// Number of keys in flight.
 const IN_FLIGHT: usize = 64;
 
-/// Writes talks until it is killed: first those it is told to repeat, then new ones. Says `ack <n> <epoch> <seq>`.
+/// Appends messages until it is killed: first those to repeat, then new ones. Prints `ack <n> <epoch> <seq>`.
 #[test]
 #[ignore = "runs as a child of the tests below"]
 fn child_writer() {

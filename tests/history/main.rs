@@ -1,5 +1,5 @@
-//! The store's promises, tested from outside: what was acknowledged is there, once and in order, whatever happens to the
-//! program, the files and the disk. `LONG_PROOFS=1` makes the proofs long.
+//! The store's guarantees, tested from outside: acknowledged messages are there, once and in order, whatever happens to the program,
+//! the files and the disk. `LONG_PROOFS=1` makes the tests long.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod basics;

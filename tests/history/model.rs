@@ -1,4 +1,4 @@
-//! The store against a history in memory: the same requests, the same answers, also over restarts.
+//! The store against a model in memory: the same requests give the same answers, across restarts too.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use crate::support::{Caller, append, pair, room, unsynced, user};
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Talks submitted together: log, user, text, key.
+    /// Messages submitted together: log, user, text, key.
     Talks(Vec<(usize, usize, usize, Option<u8>)>),
     Page(usize, Window, usize),
     Mark(usize, usize, u64),
@@ -43,7 +43,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..30)
 }
 
-/// What a history is, without any of what makes it last.
+/// The model of a history, without durability.
 #[derive(Default)]
 struct Model {
     talks: [Vec<(usize, usize)>; 3],
@@ -52,7 +52,7 @@ struct Model {
 }
 
 impl Model {
-    /// What an append comes to: its seq, or whose copy it is, or a conflict.
+    /// The result of an append: its seq, the seq of its first copy, or a conflict.
     fn append(&mut self, log: usize, user: usize, text: usize, key: Option<u8>) -> Result<(u64, bool), ()> {
         let seq = self.talks[log].len() as u64 + 1;
         if let Some(key) = key {

@@ -1,4 +1,4 @@
-//! Search in an index that an older program made, and how long it takes in a large store.
+//! Search in an index of an older program, and its speed in a large store.
 
 use std::{
     path::Path,
@@ -25,7 +25,7 @@ fn find(caller: &Caller, log: &LogId, text: &str, before: Option<u64>, limit: us
     }
 }
 
-/// Says all of it; what comes out of it is the committed numbers' count.
+/// Appends all of it, and returns the number of committed messages.
 fn fill(caller: &Caller, log: &LogId, texts: impl Iterator<Item = String>) -> u64 {
     let (mut sent, mut done) = (0, 0);
     for text in texts {

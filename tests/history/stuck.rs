@@ -1,5 +1,4 @@
-//! Whoever reads beside the server and stands still does not make its write-ahead log grow; and where that cannot be helped, the
-//! operator is told.
+//! A reader that stands still beside the server does not make the write-ahead log grow, or the operator learns of it.
 
 use std::{
     fs,
@@ -14,7 +13,7 @@ use plaza::limits;
 
 use crate::support::{Caller, append, committed, room, unsynced};
 
-/// What the write-ahead log may have between two checkpoints: eight commits are made between two looks at it.
+/// The largest write-ahead log between two checkpoints: the writer checks it every eight commits.
 const USUAL_WAL: u64 = 4_096 * limits::HISTORY_WAL_PAGES + 8 * 4 * limits::TEXT_BYTES as u64;
 
 fn wal(dir: &Path) -> u64 {

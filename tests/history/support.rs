@@ -79,7 +79,7 @@ impl Caller {
         }
     }
 
-    /// Everything that is stored of a log, or the first fault.
+    /// All messages of a log, or the first fault.
     pub(crate) fn all(&self, log: &LogId) -> Result<Vec<Talk>, plaza::history::StoreFault> {
         let mut all: Vec<Talk> = Vec::new();
         loop {
@@ -119,7 +119,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
     }
 }
 
-/// Faster where the test is not about the disk.
+/// Faster, for tests that are not about the disk.
 pub(crate) fn unsynced(dir: &Path) -> Settings {
     Settings {
         durability: Durability::Os,
@@ -163,7 +163,7 @@ pub(crate) fn committed(outcome: Outcome<u64>) -> Position {
     }
 }
 
-/// Runs one of the ignored tests of this binary as a process of its own.
+/// Runs one of the ignored tests of this binary as a separate process.
 pub(crate) fn child(test: &str, dir: &Path) -> std::process::Command {
     let mut command = std::process::Command::new(std::env::current_exe().unwrap());
     command
@@ -174,7 +174,7 @@ pub(crate) fn child(test: &str, dir: &Path) -> std::process::Command {
 
 pub(crate) const CHILD_DIR: &str = "PLAZA_TEST_CHILD_DIR";
 
-/// The size of a proof: the small one, unless `LONG_PROOFS` is set.
+/// The size of a test: the small one, unless `LONG_PROOFS` is set.
 pub(crate) fn size(small: usize, long: usize) -> usize {
     if std::env::var_os("LONG_PROOFS").is_some() {
         long

@@ -1,5 +1,5 @@
-//! What was acknowledged had reached the disk: strace says what was written and synced, in which order; a disk that forgets
-//! everything that was not synced is built from that at every acknowledgement, and opened.
+//! Acknowledged messages are on the disk: strace shows the order of writes and syncs. The test builds a disk without the unsynced data
+//! at every acknowledgement, and opens it.
 
 use std::{fs, process::Stdio};
 

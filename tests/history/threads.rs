@@ -1,4 +1,4 @@
-//! A thread of the store that ends by a defect is seen, and named.
+//! The end of a thread of the store by a defect is noticed and named.
 
 use std::{
     sync::Arc,
@@ -13,7 +13,7 @@ use plaza::{
 
 use crate::support::{append, unsynced};
 
-/// A store whose outcomes are taken by somebody who panics, on the thread that gives them.
+/// A store whose receiver of outcomes panics, on the thread that delivers them.
 fn with_a_defect(dir: &std::path::Path) -> History<u64> {
     let panics = |_| panic!("this panic belongs to the test");
     History::start(unsynced(dir), Arc::new(panics)).unwrap()

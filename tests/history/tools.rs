@@ -1,4 +1,4 @@
-//! The operator's tools: they work while the server runs, name what is damaged, and bring everything back.
+//! The operator's tools work while the server runs, name damage, and restore everything.
 
 use std::fs;
 
@@ -149,7 +149,7 @@ fn a_check_names_every_damaged_row_and_an_export_leaves_it_out() {
     assert_eq!(caller.all(&room("lobby")).unwrap().len(), 27);
 }
 
-/// What stands in a directory besides its lock file.
+/// The files in a directory, without its lock file.
 fn left_in(dir: &std::path::Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
     let names = names.map(|name| name.to_string_lossy().into_owned());

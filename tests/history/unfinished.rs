@@ -1,5 +1,4 @@
-//! A backup, an import or an export is complete or is not there, also when it is killed; and no server takes what is left for
-//! an empty store.
+//! A backup, import or export is complete or absent, even after a kill, and no server takes the rest for an empty store.
 
 use std::{
     fs,
@@ -37,7 +36,7 @@ fn history(data: &Path, arguments: &[&Path]) -> Child {
         .unwrap()
 }
 
-/// Kills the command while `made` is there; whether that was before its end.
+/// Kills the command while `made` exists, and returns whether that was before its end.
 fn killed_while(mut command: Child, made: &Path) -> bool {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {

@@ -1,4 +1,4 @@
-//! Well-behaved clients that notice what happens to others: a lost talk, a wrong coming or going.
+//! Well-behaved clients that notice what happens to others: a lost message, a wrong join or leave.
 
 use std::{net::SocketAddr, time::Instant};
 
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{PATIENCE, Peer};
 
-/// Two well-behaved clients in a room of their own: one talks, the other checks that each talk comes once, in order.
+/// Two well-behaved clients in their own room: one sends, the other checks that each message arrives once, in order.
 pub struct Healthy {
     talker: Peer,
     listener: Peer,
@@ -26,7 +26,7 @@ impl Healthy {
         }
     }
 
-    /// One more talk, acknowledged to the one and heard by the other, with nothing missed before it.
+    /// Sends one more message, and checks its acknowledgement and its arrival, without a gap before it.
     pub fn check(&mut self) {
         self.talks += 1;
         let text = format!("talk {}", self.talks);
@@ -43,14 +43,14 @@ impl Healthy {
     }
 }
 
-/// Somebody in a room who counts who comes and goes.
+/// A member who counts joins and leaves.
 pub struct Watcher {
     peer: Peer,
     room: String,
     marks: u64,
-    /// Everybody who came or went, in order.
+    /// All joins and leaves, in order.
     pub seen: Vec<(Moved, String)>,
-    /// Every text said, in order.
+    /// All texts, in order.
     pub texts: Vec<String>,
 }
 
@@ -83,7 +83,7 @@ impl Watcher {
         }
     }
 
-    /// Reads until somebody has come or gone.
+    /// Reads until a user has joined or left.
     pub fn wait_for(&mut self, moved: Moved, name: &str) {
         let end = Instant::now() + PATIENCE;
         while self.times(moved, name) == 0 {
@@ -92,7 +92,7 @@ impl Watcher {
         }
     }
 
-    /// Reads until everything that has happened so far is here: a talk of one's own comes behind it.
+    /// Reads everything that has happened so far, up to a message of its own.
     pub fn settle(&mut self) {
         self.marks += 1;
         let mark = format!("mark {}", self.marks);
@@ -110,7 +110,7 @@ impl Watcher {
             .count()
     }
 
-    /// Who is in the room, by its list.
+    /// The users in the room, by its list.
     pub fn users(&mut self) -> Vec<String> {
         self.marks += 1;
         let id = 1_000_000 + self.marks;
@@ -121,7 +121,7 @@ impl Watcher {
         names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
     }
 
-    /// The user has gone from the list, everybody was told once, and nobody is told again.
+    /// Checks that the list has lost the user and that there is exactly one notice.
     pub fn gone_once(&mut self, name: &str) {
         self.wait_for(Moved::Went, name);
         self.settle();

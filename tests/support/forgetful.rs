@@ -1,7 +1,7 @@
-//! A disk that forgets everything that was not synced, built from what strace saw a program write and sync.
+//! A disk that loses all unsynced data, built from a trace of a program's writes and syncs (strace).
 //!
-//! A sync makes durable what the file held when the sync began, and only once the sync has succeeded. So whatever the program
-//! says to somebody can be held against what would be left if the power failed at that moment.
+//! A sync makes durable what the file held when the sync began, and only once it has succeeded. So a test can compare everything that the
+//! program tells anybody with what a power cut at that moment would leave.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test uses its part")]
 
 use std::{
@@ -13,7 +13,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// One call of the traced program.
+/// A system call of the traced program.
 #[derive(Debug)]
 pub enum Call {
     Write {
@@ -42,7 +42,7 @@ pub enum Call {
     Remove {
         file: PathBuf,
     },
-    /// Something said through a socket or a pipe: it counts from the moment at which the call began.
+    /// Data sent to a socket or a pipe; it counts from the beginning of the call.
     Said {
         to: String,
         bytes: Vec<u8>,
@@ -71,7 +71,7 @@ pub fn settle_in(dir: &Path) {
     fs::write(&head, bytes).unwrap();
 }
 
-/// `strace` with all that [`parse`] wants to see, writing to this file; `None`, loudly, where it cannot trace.
+/// `strace` with the output that [`parse`] reads, into this file; `None`, with a notice, if it cannot trace.
 pub fn strace(trace: &Path, what: &str) -> Option<Command> {
     let mut try_out = Command::new("strace");
     try_out.args(["-f", "-o", "/dev/null", "true"]);
@@ -89,20 +89,20 @@ pub fn strace(trace: &Path, what: &str) -> Option<Command> {
     Some(command)
 }
 
-/// A disk on which only what was synced survives.
+/// A disk on which only synced data survives.
 #[derive(Default)]
 pub struct Disk {
     volatile: HashMap<PathBuf, Vec<u8>>,
     durable: HashMap<PathBuf, Vec<u8>>,
-    /// Renames, and removals (to nowhere), that no sync of their directory has made durable.
+    /// Renames and removals (to nowhere) that no sync of their directory has made durable.
     renames: Vec<(PathBuf, Option<PathBuf>)>,
     underway: HashMap<String, (PathBuf, Option<Vec<u8>>)>,
-    /// Files that were synced, in order, since somebody emptied this.
+    /// Files synced since this list was emptied, in order.
     pub synced: Vec<PathBuf>,
 }
 
 impl Disk {
-    /// A disk that has all of this directory.
+    /// A disk with everything in this directory.
     pub fn holding(dir: &Path) -> Self {
         let mut disk = Self::default();
         for entry in fs::read_dir(dir).unwrap() {
@@ -114,7 +114,7 @@ impl Disk {
         disk
     }
 
-    /// Whether more or something else is durable now.
+    /// Whether the call changed what is durable.
     pub fn apply(&mut self, call: &Call) -> bool {
         match call {
             Call::Write { file, at, bytes } => {
@@ -166,7 +166,7 @@ impl Disk {
         false
     }
 
-    /// Writes what is left of `data` after a power cut into `dir`.
+    /// Writes what a power cut leaves of `data` into `dir`.
     pub fn lay(&self, data: &Path, dir: &Path) {
         for (file, content) in &self.durable {
             let Ok(name) = file.strip_prefix(data) else { continue };
@@ -202,7 +202,7 @@ pub fn parse(trace: &str) -> Vec<Call> {
     calls
 }
 
-/// The file or socket that a call is about.
+/// The file or socket of a call.
 fn target(arguments: &str) -> Option<String> {
     let name = arguments.split_once('<')?.1.split_once('>')?.0;
     // In some versions escaped, in others plain.

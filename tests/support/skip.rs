@@ -1,4 +1,4 @@
-//! What a test says when it cannot test something here.
+//! Reports that a test cannot run here.
 
 use std::io::{self, Write};
 
