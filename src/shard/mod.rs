@@ -18,6 +18,7 @@ mod engine;
 mod ids;
 mod owner;
 mod per_connection;
+mod rate_limit;
 mod room;
 mod runtime;
 mod settings;
@@ -29,7 +30,8 @@ mod testing;
 mod tests;
 mod time;
 
-pub use settings::{MessageRate, Settings, SharedRate};
+pub use rate_limit::{MessageRate, SharedRate};
+pub use settings::Settings;
 
 pub(crate) use bus::message::ToShard;
 pub(crate) use engine::{

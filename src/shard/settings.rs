@@ -1,57 +1,12 @@
 //! What the operator decides about shards.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
-
-use crate::shard::room::pacer::PaceSettings;
+use crate::shard::{rate_limit::SharedRate, room::pacer::PaceSettings};
 use crate::{
     chat::{Access, RoomSettings},
     codec::Dialects,
-    limits,
 };
-
-/// The rate limit of one session's messages, direct messages, topics and new names, by the generic cell rate algorithm (GCRA).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MessageRate {
-    /// Over time.
-    pub per_second: u32,
-    /// The burst after silence.
-    pub at_once: u32,
-}
-
-/// The rate limit in force, for all shards; it changes while they run. Clones share it.
-#[derive(Debug, Clone, Default)]
-pub struct SharedRate(Arc<ArcSwapOption<MessageRate>>);
-
-impl SharedRate {
-    /// `None`: a session is read as fast as it sends.
-    pub fn set(&self, rate: Option<MessageRate>) {
-        self.0.store(rate.map(Arc::new));
-    }
-
-    pub(super) fn get(&self) -> Option<MessageRate> {
-        self.0.load().as_deref().copied()
-    }
-}
-
-impl MessageRate {
-    /// The theoretical arrival time of the next message after one more, microseconds.
-    pub(super) fn after_one(self, paid_us: u64, now_us: u64) -> u64 {
-        paid_us.max(now_us) + self.each_us()
-    }
-
-    /// When the next message conforms if its theoretical arrival time is this one, microseconds.
-    pub(super) fn may_at(self, paid_us: u64) -> u64 {
-        let burst = u64::from(self.at_once.max(1) - 1) * self.each_us();
-        // A session that was paused is read on when the wheel turns, and must not lose what it could have said until then.
-        paid_us.saturating_sub(burst.max(limits::RATE_GRAIN_US))
-    }
-
-    fn each_us(self) -> u64 {
-        1_000_000 / u64::from(self.per_second.max(1))
-    }
-}
 
 /// Settings of all shards, the same for each.
 #[derive(Debug, Clone)]

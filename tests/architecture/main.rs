@@ -35,6 +35,7 @@ const FLOORS: &[&str] = &[
 const CIRCLES: &[&[&str]] = &[&[
     "shard/bus",
     "shard/bus/message",
+    "shard/connection/backpressure",
     "shard/connection/connections",
     "shard/connection/deferring",
     "shard/connection/dialect",

@@ -59,8 +59,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // Behind the replies: a close frame is the last frame there is.
         connection.outgoing_mut().private().extend_from_slice(frame);
         *connection.phase_mut() = Phase::Closing { until_ms, shut: false };
-        connection.reader = None;
-        connection.paused = false;
+        connection.reader.end();
         self.stats.ends.push((dialect, end));
         self.depart(id);
         self.uncertain.forget(id);

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use crate::shard::{
     bus::message::{ToHome, ToShard},
+    connection::backpressure::HeldBack,
     connection::naming::Proof,
-    connection::state::{Held, Session},
+    connection::state::Session,
     connection::write::Socket,
     engine::{Clock, Engine, Gathering},
+    rate_limit::Gcra,
     room::rooms::JoinRefusal,
     store::queries::Question,
 };
@@ -60,7 +62,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Some(rate) = self.settings.message_rate.get()
             && command.is_said()
         {
-            session.paid_us = rate.after_one(session.paid_us, self.now.us);
+            session.rate.count(rate, self.now.us);
         }
         if let Some(request) = self.defer(id, Request { id: request, command }) {
             self.carry_out_request(id, request);
@@ -167,7 +169,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             client: hello.client.map(Box::new),
             said_ms: now.ms,
             typed_ms: 0,
-            paid_us: 0,
+            rate: Gcra::default(),
             exiting: None,
             deferred: None,
             peer: None,
@@ -286,7 +288,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let pauses = self.busy_policy(id) == BusyPolicy::Pause;
         if let Some(held) = self.held(id) {
-            held.later.push((room, said));
+            held.push(room, said);
             return;
         }
         let home = self.home_of(&room);
@@ -507,7 +509,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(crate) fn held(&mut self, id: SessionId) -> Option<&mut Held> {
+    pub(crate) fn held(&mut self, id: SessionId) -> Option<&mut HeldBack> {
         self.connection(id)?.session_mut()?.held.as_deref_mut()
     }
 }

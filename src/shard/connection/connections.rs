@@ -16,6 +16,10 @@ pub(crate) struct Connections<S> {
     slots: Slab<Connection<S>>,
     /// Of the newest connection.
     generation: Generation,
+    /// Those that have something to be written at the end of the turn; each at most once.
+    dirty: Vec<SessionId>,
+    /// Those that are not read until other shards have taken what waits for them; each at most once.
+    congested: Vec<SessionId>,
 }
 
 impl<S> Connections<S> {
@@ -24,6 +28,8 @@ impl<S> Connections<S> {
             shard,
             slots: Slab::new(),
             generation: Generation::FIRST,
+            dirty: Vec::new(),
+            congested: Vec::new(),
         }
     }
 
@@ -63,6 +69,54 @@ impl<S> Connections<S> {
     pub(crate) fn occupant(&mut self, slot: ConnectionSlot) -> Option<(SessionId, &mut Connection<S>)> {
         let connection = self.slots.get_mut(slot.index())?;
         Some((id(self.shard, slot.index(), connection.generation()), connection))
+    }
+
+    /// The connection has something to write at the end of the turn.
+    pub(crate) fn mark_dirty(&mut self, id: SessionId) {
+        if let Some(connection) = self.get_mut(id)
+            && !std::mem::replace(&mut connection.dirty, true)
+        {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Takes a connection that has something to write.
+    pub(crate) fn next_dirty(&mut self) -> Option<SessionId> {
+        while let Some(id) = self.dirty.pop() {
+            if let Some(connection) = self.get_mut(id) {
+                connection.dirty = false;
+                return Some(id);
+            }
+        }
+        None
+    }
+
+    /// The connection is not read until there is relief.
+    pub(crate) fn wait_for_relief(&mut self, id: SessionId) {
+        if let Some(connection) = self.get_mut(id)
+            && !std::mem::replace(&mut connection.congested, true)
+        {
+            self.congested.push(id);
+        }
+    }
+
+    pub(crate) fn has_congested(&self) -> bool {
+        !self.congested.is_empty()
+    }
+
+    /// Other shards have taken what waited for them: the connections that may be read again.
+    pub(crate) fn take_relieved(&mut self) -> Vec<SessionId> {
+        let mut relieved = std::mem::take(&mut self.congested);
+        relieved.retain(|id| {
+            self.get_mut(*id)
+                .is_some_and(|connection| std::mem::take(&mut connection.congested))
+        });
+        relieved
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.dirty.is_empty() && self.congested.is_empty()
     }
 
     /// All of them, in the order of their slots.
@@ -107,5 +161,24 @@ mod tests {
         assert_eq!(connections.id_at(ada.slot()), Some(tom));
         let ids: Vec<_> = connections.iter().map(|(id, _)| id).collect();
         assert_eq!(ids, [tom, bob]);
+    }
+
+    #[test]
+    fn a_connection_is_written_and_relieved_once() {
+        let mut connections = Connections::new(ShardId(0));
+        let ada = insert(&mut connections, "ada");
+        let bob = insert(&mut connections, "bob");
+        for id in [ada, bob, ada] {
+            connections.mark_dirty(id);
+            connections.wait_for_relief(id);
+        }
+        assert!(connections.remove(bob).is_some());
+        assert_eq!(connections.next_dirty(), Some(ada));
+        assert_eq!(connections.next_dirty(), None);
+        assert_eq!(connections.take_relieved(), [ada]);
+        connections.mark_dirty(ada);
+        connections.wait_for_relief(ada);
+        assert_eq!(connections.next_dirty(), Some(ada), "it has something to write again");
+        assert_eq!(connections.take_relieved(), [ada]);
     }
 }

@@ -384,9 +384,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let lists = speaking.codec.lists();
         let ping_ms = now.ms + (profile.ping_every.as_millis() as f64 * random) as u64;
         connection.ping_at_latest(ping_ms);
-        if let Some(reader) = &mut connection.reader {
-            reader.set_limits(crate::shard::connection::read::limits_of(&profile));
-        }
+        connection
+            .reader
+            .set_limits(crate::shard::connection::read::limits_of(&profile));
         if before != Some(number as u8) {
             self.stats.shown.push((before, number as u8));
         }

@@ -12,7 +12,7 @@ use crate::{
     shard::{
         End,
         connection::state::{Connection, Phase},
-        settings::MessageRate,
+        rate_limit::MessageRate,
     },
 };
 
@@ -138,7 +138,7 @@ impl<S> Connection<S> {
             Some(session) => {
                 later(&mut session.said_ms);
                 if let Some(held) = &mut session.held {
-                    later(&mut held.since_ms);
+                    held.excuse(later);
                 }
             }
             None => later(&mut liveness.opened_ms),
@@ -169,7 +169,7 @@ impl<S> Connection<S> {
         let liveness = &self.liveness;
         let session = self.session();
         let conforms = session.zip(limits.message_rate);
-        let conforms = conforms.map(|(session, rate)| rate.may_at(session.paid_us).div_ceil(1_000));
+        let conforms = conforms.map(|(session, rate)| session.rate.conforms_at_us(rate).div_ceil(1_000));
         let exits = session.filter(|session| session.exiting.is_some());
         [
             Some(liveness.ping_ms),
@@ -185,7 +185,7 @@ impl<S> Connection<S> {
             conforms.filter(|at| *at > now_ms),
             session
                 .and_then(|session| session.held.as_ref())
-                .map(|held| held.retry_ms),
+                .map(|held| held.retry_ms()),
             exits.map(|session| session.said_ms + LINGER_MS),
         ]
         .into_iter()

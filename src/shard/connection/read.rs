@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
+    connection::backpressure::{Load, Pause},
     connection::state::{Certainty, Phase, Speaking, Undecided},
     connection::write::Socket,
     engine::{Clock, Engine, Want},
@@ -151,12 +152,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Goes on with a connection that was paused, if nothing keeps it from being read any more: with what its reader kept,
     /// and then with its socket. Called wherever a reason for a pause ends.
     pub(crate) fn read_on(&mut self, id: SessionId) {
-        if !self.connection(id).is_some_and(|connection| connection.paused) || self.flow(id) == Flow::Pause {
+        if !self.connection(id).is_some_and(|connection| connection.is_paused()) || self.flow(id).is_some() {
             return;
         }
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else { return };
-        connection.paused = false;
+        connection.reader.resume();
         connection.excuse_silence(now);
         let reading = self.read(id, |reader, sink| reader.resume(sink));
         if reading != Reading::Paused {
@@ -179,7 +180,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let mut finished = false;
         let outcome = step(&mut reader, &mut |incoming| {
             finished |= matches!(incoming, Incoming::Message(_));
-            self.incoming(id, incoming)
+            self.incoming(id, incoming);
+            match self.flow(id) {
+                None => Flow::Go,
+                Some(_) => Flow::Pause,
+            }
         });
         let now = self.now.ms;
         let profiles = self.profiles.clone();
@@ -198,15 +203,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match outcome {
             Ok(Progress::NeedMore | Progress::Closed) => {
                 let begins = connection.note_unfinished(reader.is_unfinished(), finished, now);
-                connection.reader = Some(reader);
+                connection.reader.put(reader, false);
                 if begins {
                     self.schedule(id);
                 }
                 Reading::On
             }
             Ok(Progress::Paused) => {
-                connection.reader = Some(reader);
-                connection.paused = true;
+                connection.reader.put(reader, true);
                 Reading::Paused
             }
             Err(violation) => {
@@ -224,7 +228,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(crate) fn incoming(&mut self, id: SessionId, incoming: Incoming<'_>) -> Flow {
+    pub(crate) fn incoming(&mut self, id: SessionId, incoming: Incoming<'_>) {
         match incoming {
             Incoming::Message(message) => self.message(id, message),
             Incoming::Ping(payload) => {
@@ -239,58 +243,33 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.close_with(id, answer.as_bytes(), End::Peer);
             }
         }
-        self.flow(id)
     }
 
-    /// Whether this connection is to be read on.
-    pub(crate) fn flow(&mut self, id: SessionId) -> Flow {
-        let congested = self.bus.is_congested() || self.bus.is_busy_with_itself();
-        let quiesced = self.service.is_quiesced();
-        let private_most = self.private_most();
-        let Some(connection) = self.connection(id) else {
-            return Flow::Pause;
+    /// Why this connection is not to be read on, and what that leads to.
+    pub(crate) fn flow(&mut self, id: SessionId) -> Option<Pause> {
+        let load = Load {
+            quiesced: self.service.is_quiesced(),
+            congested: self.bus.is_congested() || self.bus.is_busy_with_itself(),
+            private_most: self.private_most(),
+            message_rate: self.settings.message_rate.get(),
+            now_us: self.now.us,
         };
-        if connection.is_closing() {
-            return Flow::Pause;
-        }
-        let held = connection
-            .session()
-            .is_some_and(|session| session.held.is_some() || session.exiting.is_some() || session.deferred.is_some());
-        if held
-            || quiesced
-            || connection.asks_for_name()
-            || connection.questions >= limits::QUESTIONS_UNDERWAY
-            || connection.underway >= limits::REQUESTS_UNDERWAY
-            || connection.private_bytes() > private_most + limits::PRIVATE_BYTES_BESIDE
-        {
-            return Flow::Pause;
-        }
-        let was_paused = connection.paused;
-        if self.may_say_at(id).is_some_and(|at| at > self.now.us) {
-            // The wheel reads on.
-            self.schedule(id);
-            if !was_paused {
-                self.stats.held_back += 1;
-            }
-            return Flow::Pause;
-        }
-        let Some(connection) = self.connection(id) else {
-            return Flow::Pause;
+        let Some(connection) = self.connections.get(id) else {
+            return Some(Pause::Closing);
         };
-        if congested {
-            if !std::mem::replace(&mut connection.congested, true) {
-                self.congested.push(id);
+        let (pause, was_paused) = (connection.pause(&load), connection.is_paused());
+        match pause {
+            Some(Pause::RateLimit) => {
+                // The wheel reads on.
+                self.schedule(id);
+                if !was_paused {
+                    self.stats.held_back += 1;
+                }
             }
-            return Flow::Pause;
+            Some(Pause::Congested) => self.connections.wait_for_relief(id),
+            _ => {}
         }
-        Flow::Go
-    }
-
-    /// When a session that says more than it may is read again, microseconds.
-    pub(crate) fn may_say_at(&self, id: SessionId) -> Option<u64> {
-        let rate = self.settings.message_rate.get()?;
-        let session = self.connections.get(id)?.session()?;
-        Some(rate.may_at(session.paid_us))
+        pause
     }
 
     pub(crate) fn message(&mut self, id: SessionId, message: Message<'_>) {

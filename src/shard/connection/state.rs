@@ -6,16 +6,19 @@ use bytes::BytesMut;
 
 use crate::shard::{
     connection::{
+        backpressure::HeldBack,
         deferring::Deferred,
         liveness::Liveness,
         naming::{Naming, Proof, WaitingHello},
+        reader::Reader,
         write::{Outgoing, Socket, Written},
     },
     direct::device::{Device, Mail},
     direct::receipts::Acknowledging,
+    rate_limit::Gcra,
 };
 use crate::{
-    chat::{ClientId, Generation, RequestId, RoomName, SessionTag, UserName, Utterance, local},
+    chat::{ClientId, Generation, RequestId, SessionTag, UserName, local},
     codec::{Codec, Encoding, Frames, Handshake},
     wire::FrameReader,
 };
@@ -24,8 +27,7 @@ use crate::{
 pub(crate) struct Connection<S> {
     pub(crate) socket: S,
     generation: Generation,
-    /// The reader; `None` while it is being read from, and after the end.
-    pub(crate) reader: Option<FrameReader>,
+    pub(super) reader: Reader,
     phase: Phase,
     pub(super) naming: Naming,
     pub(super) outgoing: Outgoing,
@@ -36,12 +38,10 @@ pub(crate) struct Connection<S> {
     pub(crate) underway: u32,
     /// Questions that the store has not answered.
     pub(crate) questions: u16,
-    /// Not read until there is room again.
-    pub(crate) paused: bool,
     /// The connection is in the list of those to be written at the end of the turn.
-    pub(crate) dirty: bool,
+    pub(super) dirty: bool,
     /// The connection is in the list of those that wait for other shards.
-    pub(crate) congested: bool,
+    pub(super) congested: bool,
 }
 
 /// How far a connection has come.
@@ -95,8 +95,7 @@ pub(crate) struct Session {
     /// When the user last said something, for the idle kick.
     pub(crate) said_ms: u64,
     pub(crate) typed_ms: u64,
-    /// Theoretical arrival time of its next message under `chat.messages_per_second` (GCRA), microseconds.
-    pub(crate) paid_us: u64,
+    pub(crate) rate: Gcra,
     /// The user has said exit: goodbye when the last room has let it go.
     pub(crate) exiting: Option<RequestId>,
     /// Requests that wait for a join or leave before them.
@@ -113,19 +112,8 @@ pub(crate) struct Session {
     pub(crate) readings: u32,
     /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.
     pub(crate) acknowledging: Option<Box<Acknowledging>>,
-    /// Talks that a busy home gave back, in order, with the time of the first.
-    pub(crate) held: Option<Box<Held>>,
-}
-
-/// Talks to be tried again.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) since_ms: u64,
-    pub(crate) retry_ms: u64,
-    /// Those that came back, in order.
-    pub(crate) talks: Vec<(RoomName, Box<Utterance>)>,
-    /// Those said since the first came back: they stand behind all that come back.
-    pub(crate) later: Vec<(RoomName, Box<Utterance>)>,
+    /// Messages that a busy owner gave back.
+    pub(crate) held: Option<Box<HeldBack>>,
 }
 
 impl<S> Connection<S> {
@@ -134,7 +122,7 @@ impl<S> Connection<S> {
         Self {
             socket,
             generation,
-            reader: Some(reader),
+            reader: Reader::On(reader),
             phase,
             naming: Naming::Unnamed { spoken: false },
             outgoing: Outgoing::default(),
@@ -142,7 +130,6 @@ impl<S> Connection<S> {
             tick: 0,
             underway: 0,
             questions: 0,
-            paused: false,
             dirty: false,
             congested: false,
         }
@@ -185,9 +172,24 @@ impl<S> Connection<S> {
             .is_some_and(|speaking| speaking.certainty == Certainty::Uncertain)
     }
 
+    #[cfg(test)]
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.reader.buffered_bytes()
+    }
+
+    /// Whether its socket is read.
+    pub(crate) fn is_read(&self) -> bool {
+        self.reader.is_on()
+    }
+
+    /// Stops reading its socket, if it is read.
+    pub(crate) fn pause_reading(&mut self) {
+        self.reader.pause();
+    }
+
     /// Whether it is not read until there is room again.
     pub(crate) fn is_paused(&self) -> bool {
-        self.paused
+        self.reader.is_paused()
     }
 
     pub(crate) fn session(&self) -> Option<&Session> {

@@ -54,7 +54,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn quiesce(&mut self) -> bool {
         if self.service.quiesce() {
             for connection in self.connections.iter_mut() {
-                connection.paused |= connection.reader.is_some();
+                connection.pause_reading();
             }
         }
         self.bus.is_quiet()

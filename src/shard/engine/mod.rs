@@ -90,10 +90,6 @@ pub(crate) struct Engine<S, C> {
     pub(crate) wheel: Wheel<SessionId>,
     /// When time was last looked at, milliseconds.
     pub(crate) ticked_ms: u64,
-    /// Connections that have something to be written at the end of the turn.
-    pub(crate) dirty: Vec<SessionId>,
-    /// Connections that are not read until others have taken what this shard keeps for them.
-    pub(crate) congested: Vec<SessionId>,
     pub(crate) wants: Vec<Want>,
     pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
@@ -153,8 +149,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),
             ticked_ms: now.ms,
-            dirty: Vec::new(),
-            congested: Vec::new(),
             wants: Vec::new(),
             requests: Vec::new(),
             random: fastrand::Rng::with_seed(seed ^ 2),
@@ -178,11 +172,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if !self.can_relieve() {
                 return;
             }
-            for id in std::mem::take(&mut self.congested) {
-                if let Some(connection) = self.connection(id) {
-                    connection.congested = false;
-                    self.read_on(id);
-                }
+            for id in self.connections.take_relieved() {
+                self.read_on(id);
             }
         }
         // What is left comes with the next turn, which `flush_due` asks for.
@@ -197,11 +188,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             if self.deliver_directs() {
                 continue;
             }
-            let Some(id) = self.dirty.pop() else { return };
-            if let Some(connection) = self.connection(id) {
-                connection.dirty = false;
-                self.write(id);
-            }
+            let Some(id) = self.connections.next_dirty() else {
+                return;
+            };
+            self.write(id);
         }
     }
 
@@ -258,8 +248,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn reading(&mut self, id: SessionId) -> Reading {
         match self.connection(id) {
             None => Reading::Over,
-            Some(connection) if connection.paused => Reading::Paused,
-            Some(connection) if connection.reader.is_none() => Reading::Discard,
+            Some(connection) if connection.is_paused() => Reading::Paused,
+            Some(connection) if !connection.is_read() => Reading::Discard,
             Some(_) => Reading::On,
         }
     }
@@ -291,16 +281,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The connection has something to write at the end of the turn.
     pub(crate) fn mark_dirty(&mut self, id: SessionId) {
-        if let Some(connection) = self.connection(id)
-            && !connection.dirty
-        {
-            connection.dirty = true;
-            self.dirty.push(id);
-        }
+        self.connections.mark_dirty(id);
     }
 
     /// Whether connections may be read again that waited for other shards.
     pub(crate) fn can_relieve(&self) -> bool {
-        !self.congested.is_empty() && self.bus.has_relief()
+        self.connections.has_congested() && self.bus.has_relief()
     }
 }

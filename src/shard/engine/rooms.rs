@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::shard::{
     End,
     bus::message::{ToHome, ToShard},
-    connection::state::Held,
+    connection::backpressure::{HeldBack, Retrying},
     connection::write::Socket,
     engine::{Clock, Engine, Want},
     ids::RoomSlot,
@@ -289,16 +289,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let now = self.now.ms;
                 self.stats.paused += 1;
                 if let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) {
-                    let held = session.held.get_or_insert_with(|| {
-                        Box::new(Held {
-                            since_ms: now,
-                            retry_ms: 0,
-                            talks: Vec::new(),
-                            later: Vec::new(),
-                        })
-                    });
-                    held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
-                    held.talks.push((room, said));
+                    let held = session.held.get_or_insert_with(|| Box::new(HeldBack::new(now)));
+                    held.give_back(room, said, now);
                 }
                 self.schedule(id);
             }
@@ -306,41 +298,30 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.answered(id);
     }
 
-    /// Tries the talks again that a busy home gave back.
+    /// Sends messages again that a busy owner gave back.
     pub(crate) fn retry_held(&mut self, id: SessionId) {
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else { return };
-        let underway = connection.underway;
-        let Some(held) = connection.session_mut().and_then(|session| session.held.as_mut()) else {
+        let in_flight = connection.underway > 0;
+        let Some(session) = connection.session_mut() else {
             return;
         };
-        if now < held.retry_ms {
-            return;
-        }
-        if now.saturating_sub(held.since_ms) >= limits::BUSY_PAUSE.as_millis() as u64 {
-            return self.goodbye(id, None, GoodbyeCode::Busy);
-        }
-        held.retry_ms = now + limits::BUSY_RETRY.as_millis() as u64;
-        if underway > 0 {
-            return;
-        }
-        let mut talks = std::mem::take(&mut held.talks);
-        talks.append(&mut held.later);
-        if talks.is_empty() {
-            // All of them were taken.
-            if let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) {
+        let Some(held) = session.held.as_mut() else { return };
+        match held.retry(now, in_flight) {
+            Retrying::NotYet => {}
+            Retrying::TooLong => self.goodbye(id, None, GoodbyeCode::Busy),
+            Retrying::Done => {
                 session.held = None;
+                self.read_on(id);
             }
-            return self.read_on(id);
-        }
-        let mut retry = Retry::First;
-        for (room, said) in talks {
-            let home = self.home_of(&room);
-            if let Some(connection) = self.connection(id) {
-                connection.underway += 1;
+            Retrying::Again(messages) => {
+                let mut retry = Retry::First;
+                for (room, said) in messages {
+                    let owner = self.home_of(&room);
+                    self.ask(id, owner, ToHome::Talk { room, said, retry });
+                    retry = Retry::Held;
+                }
             }
-            self.send(home, ToShard::Home(ToHome::Talk { room, said, retry }));
-            retry = Retry::Held;
         }
     }
 

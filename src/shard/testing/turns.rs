@@ -168,7 +168,7 @@ impl World {
         assert_eq!(self.directory.events.most(), 0, "bytes under way to nobody");
         assert_eq!(self.directory.directs.most(), 0, "direct messages under way to nobody");
         for engine in &self.engines {
-            assert!(engine.bus.is_quiet() && engine.dirty.is_empty() && engine.congested.is_empty());
+            assert!(engine.bus.is_quiet() && engine.connections.is_at_rest());
             assert!(engine.directs.is_empty());
             assert!(engine.gatherings.is_empty());
             assert!(engine.refused.iter().all(|session| live.contains(session)));
@@ -180,7 +180,7 @@ impl World {
                 assert_eq!(connection.underway, 0, "a request was never answered");
                 if !connection.blocked() {
                     assert!(connection.outgoing().is_empty(), "something waits for nothing");
-                    assert!(!connection.paused, "a connection is never read again");
+                    assert!(!connection.is_paused(), "a connection is never read again");
                 }
             }
         }

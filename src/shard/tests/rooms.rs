@@ -452,6 +452,6 @@ fn an_idle_member_costs_little() {
         connection.outgoing().is_empty(),
         "nothing is kept for who has read everything"
     );
-    assert_eq!(connection.reader.as_ref().unwrap().buffered_bytes(), 0);
+    assert_eq!(connection.buffered_bytes(), 0);
     assert!(!world.told(ada).contains(&Told::Ping));
 }
