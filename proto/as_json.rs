@@ -22,8 +22,8 @@ const LEFT_OUT: [&str; 19] = [
     "Gap.peer", "System.room", "Presence.joined", "Presence.left", "Presence.names", "Joined.read",
 ];
 
-/// Gives the generated types their JSON form. Nothing that carries the envelope is derived for reading: both sides read
-/// it by hand, so that a wrong type inside a request is an error that names it.
+/// Gives the generated types their JSON form. The envelopes are not derived for reading: both sides read them by hand, so
+/// that an error has the id.
 fn as_json(config: &mut prost_build::Config) {
     const SKIP_DEFAULT: &str = "#[serde(skip_serializing_if = \"super::json_fields::is_default\")]";
     config
@@ -38,7 +38,7 @@ fn as_json(config: &mut prost_build::Config) {
     for message in ASKED {
         config.field_attribute(format!(".plaza.v1.{message}"), SKIP_DEFAULT);
     }
-    for message in TOLD {
+    for message in ASKED.iter().chain(&TOLD) {
         config
             .message_attribute(format!(".plaza.v1.{message}"), "#[derive(serde::Deserialize)]")
             .message_attribute(format!(".plaza.v1.{message}"), "#[serde(default)]");

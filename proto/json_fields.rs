@@ -39,7 +39,7 @@ pub(crate) mod kind {
                 .iter()
                 .zip(0..)
                 .find_map(|(known, number)| (*known == word).then_some(number))
-                .ok_or_else(|| E::unknown_variant(word, &WORDS))
+                .ok_or_else(|| E::invalid_value(de::Unexpected::Str(word), &self))
         }
 
         fn visit_u64<E: de::Error>(self, number: u64) -> Result<i32, E> {

@@ -4,7 +4,7 @@
 
 use std::{num::NonZeroU64, sync::Arc};
 
-use super::refusals::quoted;
+use super::requests::quoted;
 use crate::{
     chat::{
         ClientId, Command, Conversation, ErrorCode, Hello, Key, ListOrder, Page, Position, Refusal, RequestId,

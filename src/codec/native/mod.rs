@@ -12,7 +12,7 @@ mod encode;
 mod json;
 mod message;
 mod protobuf;
-mod refusals;
+mod requests;
 #[cfg(test)]
 mod tests;
 

@@ -1,14 +1,11 @@
 //! Reads a protobuf message into its request.
 //!
-//! The envelope is walked by hand: it costs nothing, finds the id even when the request cannot be read, tells an unknown
-//! request from none, sees a second one (a generated decoder would merge the two), and counts what is repeated before
-//! memory is spent on it.
-
-use prost::Message;
+//! The envelope is walked field by field before anything is decoded: the id is found even if the request cannot be read, an unknown
+//! request is told from none, and a second one is seen (a generated decoder would merge the two).
 
 use super::{
     decode::{self, request_id},
-    refusals::{FIRST_REQUEST, REQUESTS, no_request, two_requests, unknown_request},
+    requests::{self, Body, FIRST_REQUEST, REQUESTS, no_request, two_requests, unknown_request},
 };
 use crate::{
     chat::{ErrorCode, Refusal, RequestId},
@@ -32,33 +29,30 @@ pub(super) fn read(message: &[u8]) -> Result<(RequestId, Asked), Fault> {
 }
 
 fn read_request(message: &[u8], id: &mut RequestId) -> Result<Asked, Refusal> {
-    let mut request: Option<(u32, &[u8])> = None;
+    let mut request: Option<(&'static str, &[u8])> = None;
     let mut unknown = None;
     for field in fields(message) {
         let (number, value) = field?;
-        match (number, value) {
-            (ID, Value::Varint(seen)) => *id = request_id(seen)?,
-            (ID, Value::Bytes(_) | Value::Fixed) => {
+        match (name(number), value) {
+            (_, Value::Varint(seen)) if number == ID => *id = request_id(seen)?,
+            (_, Value::Bytes(_) | Value::Fixed) if number == ID => {
                 return Err(ErrorCode::Malformed.because("field 1 (id) is not a varint; encode id as uint64"));
             }
-            (number, Value::Bytes(body)) => match name(number) {
-                Some(name) => match request {
-                    Some((first, _)) => return Err(two_requests(self::name(first).unwrap_or_default(), name)),
-                    None => request = Some((number, body)),
-                },
-                None => unknown = unknown.or(Some(number)),
+            (Some(name), Value::Bytes(body)) => match request {
+                Some((first, _)) => return Err(two_requests(first, name)),
+                None => request = Some((name, body)),
             },
-            (number, Value::Varint(_) | Value::Fixed) => {
-                if let Some(name) = name(number) {
-                    return Err(ErrorCode::Malformed.because(format!(
-                        "field {number} ({name}) is not a message; encode it as in plaza/v1/chat.proto"
-                    )));
-                }
+            (Some(name), Value::Varint(_) | Value::Fixed) => {
+                return Err(ErrorCode::Malformed.because(format!(
+                    "field {number} ({name}) is not a message; encode it as in plaza/v1/chat.proto"
+                )));
             }
+            (None, Value::Bytes(_)) => unknown = unknown.or(Some(number)),
+            (None, Value::Varint(_) | Value::Fixed) => {}
         }
     }
     match (request, unknown) {
-        (Some((number, body)), _) => ask(number, body),
+        (Some((name, body)), _) => requests::read(name, body),
         (None, Some(number)) => Err(unknown_request(&format!("in field {number}"))),
         (None, None) => Err(no_request()),
     }
@@ -70,50 +64,28 @@ fn name(number: u32) -> Option<&'static str> {
     REQUESTS.get(usize::try_from(place).ok()?).copied()
 }
 
-fn ask(number: u32, body: &[u8]) -> Result<Asked, Refusal> {
-    Ok(match number {
-        2 => {
-            count_resume(body)?;
-            Asked::Hello(parse("hello", body)?)
-        }
-        3 => Asked::Join(parse("join", body)?),
-        4 => Asked::Leave(parse("leave", body)?),
-        5 => Asked::Talk(parse("talk", body)?),
-        6 => Asked::Direct(parse("direct", body)?),
-        7 => Asked::Users(parse("users", body)?),
-        8 => Asked::Rooms(parse("rooms", body)?),
-        9 => Asked::Topic(parse("topic", body)?),
-        10 => Asked::Rename(parse("rename", body)?),
-        11 => Asked::History(parse("history", body)?),
-        12 => Asked::Search(parse("search", body)?),
-        13 => Asked::Read(parse("read", body)?),
-        14 => Asked::Unread(plaza::Unread {}),
-        15 => Asked::Typing(parse("typing", body)?),
-        16 => Asked::Ping(plaza::Ping {}),
-        17 => Asked::Exit(plaza::Exit {}),
-        other => return Err(unknown_request(&format!("in field {other}"))),
-    })
-}
-
-fn parse<M: Message + Default>(request: &str, body: &[u8]) -> Result<M, Refusal> {
-    M::decode(body).map_err(|fault| {
-        // prost says which field and what was wrong with it, after a preface of its own.
-        let said = fault.to_string();
-        let said = said
-            .strip_prefix("failed to decode Protobuf message: ")
-            .unwrap_or(&said);
-        ErrorCode::Malformed.because(format!(
-            "{request} cannot be read: {said}; encode it as in plaza/v1/chat.proto"
-        ))
-    })
-}
-
-fn count_resume(hello: &[u8]) -> Result<(), Refusal> {
-    let mut positions = 0;
-    for field in fields(hello) {
-        positions += usize::from(field?.0 == RESUME);
+impl Body for &[u8] {
+    fn read<M: prost::Message + Default>(self, request: &str) -> Result<M, Refusal> {
+        M::decode(self).map_err(|fault| {
+            // prost says which field and what was wrong with it, after a preface of its own.
+            let said = fault.to_string();
+            let said = said
+                .strip_prefix("failed to decode Protobuf message: ")
+                .unwrap_or(&said);
+            ErrorCode::Malformed.because(format!(
+                "{request} cannot be read: {said}; encode it as in plaza/v1/chat.proto"
+            ))
+        })
     }
-    decode::resume_count(positions)
+
+    fn read_hello(self) -> Result<plaza::Hello, Refusal> {
+        let mut positions = 0;
+        for field in fields(self) {
+            positions += usize::from(field?.0 == RESUME);
+        }
+        decode::resume_count(positions)?;
+        self.read("hello")
+    }
 }
 
 /// The fields of one message, not of those inside it.

@@ -1,0 +1,80 @@
+//! The requests of the schema by name, and refusals of messages that do not hold exactly one of them.
+
+use crate::{
+    chat::{ErrorCode, Refusal},
+    limits,
+    proto::plaza::{self, client_message::Request as Asked},
+};
+
+/// The body of a request in one of the two forms.
+pub(super) trait Body: Sized {
+    /// Reads it as the message of the schema with this name.
+    fn read<M: prost::Message + Default + serde::de::DeserializeOwned>(self, request: &str) -> Result<M, Refusal>;
+
+    /// Reads it as a hello, whose positions are counted before any of them takes memory.
+    fn read_hello(self) -> Result<plaza::Hello, Refusal>;
+}
+
+/// Reads the request with this name.
+pub(super) fn read(request: &str, body: impl Body) -> Result<Asked, Refusal> {
+    Ok(match request {
+        "hello" => Asked::Hello(body.read_hello()?),
+        "join" => Asked::Join(body.read(request)?),
+        "leave" => Asked::Leave(body.read(request)?),
+        "talk" => Asked::Talk(body.read(request)?),
+        "direct" => Asked::Direct(body.read(request)?),
+        "users" => Asked::Users(body.read(request)?),
+        "rooms" => Asked::Rooms(body.read(request)?),
+        "topic" => Asked::Topic(body.read(request)?),
+        "rename" => Asked::Rename(body.read(request)?),
+        "history" => Asked::History(body.read(request)?),
+        "search" => Asked::Search(body.read(request)?),
+        "read" => Asked::Read(body.read(request)?),
+        "unread" => Asked::Unread(body.read(request)?),
+        "typing" => Asked::Typing(body.read(request)?),
+        "ping" => Asked::Ping(body.read(request)?),
+        "exit" => Asked::Exit(body.read(request)?),
+        other => return Err(unknown_request(other)),
+    })
+}
+
+/// What an error repeats of something that a client sent: its beginning, quoted, without anything that a terminal or a log
+/// would act on.
+pub(super) fn quoted(seen: &str) -> String {
+    let mut shown: String = seen.chars().take(limits::ECHO_CHARS).collect();
+    if shown.len() < seen.len() {
+        shown.push('…');
+    }
+    format!("{shown:?}")
+}
+
+/// The requests of the schema, in the order of their field numbers, which begin at [`FIRST_REQUEST`].
+pub(super) const REQUESTS: [&str; 16] = [
+    "hello", "join", "leave", "talk", "direct", "users", "rooms", "topic", "rename", "history", "search", "read",
+    "unread", "typing", "ping", "exit",
+];
+/// The field number of the first request.
+pub(super) const FIRST_REQUEST: u32 = 2;
+
+/// A message that holds no request at all.
+pub(super) fn no_request() -> Refusal {
+    ErrorCode::Malformed.because(format!(
+        "the message holds no request; it must hold exactly one of {}",
+        REQUESTS.join(", ")
+    ))
+}
+
+/// A message that holds two.
+pub(super) fn two_requests(first: &str, second: &str) -> Refusal {
+    ErrorCode::Malformed.because(format!(
+        "the message holds two requests, {first} and {second}; send one message for each"
+    ))
+}
+
+/// A message that holds one that this server does not know.
+pub(super) fn unknown_request(seen: &str) -> Refusal {
+    ErrorCode::UnknownRequest.because(format!(
+        "the request {seen} is not known here; known are {}",
+        REQUESTS.join(", ")
+    ))
+}
