@@ -6,7 +6,7 @@ use super::{
     fault::Fault, frames::Frames, handshake::Handshake, legacy::action::Settings as ActionSettings, profile::Profile,
 };
 use crate::{
-    chat::{Echo, Happening, Lists, Reply, Request, RequestId, RoomName},
+    chat::{Direct, Echo, Happening, Lists, Reply, Request, RequestId, RoomName, UserName},
     wire::Message,
 };
 
@@ -30,6 +30,15 @@ pub trait Dialect: Sync {
     /// Appends what a member with this encoding, by its number within the dialect, sees of an event: complete frames, or
     /// nothing.
     fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
+
+    /// Appends what a session with this encoding sees of a direct message: complete frames, the same for each.
+    fn encode_direct(&self, encoding: usize, direct: &Direct, out: &mut Frames);
+
+    /// Whether a session of this user sees a direct message that it sent or is sent.
+    fn shows_direct(&self, direct: &Direct, user: &UserName) -> bool {
+        let _ = (direct, user);
+        true
+    }
 
     /// [`Dialect::encode`] at a time, in Unix milliseconds, for dialects that stamp what has no time of its own. What sends
     /// events calls this one.

@@ -1,14 +1,20 @@
 //! The table event × dialect of `docs/events.md`, held against what the dialects really do. Tests only.
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::{
-    DIALECTS, Dialect, Fault, Frames, Message, encodings_of,
+    Client, Codec, DIALECTS, Dialect, Fault, Frames, Handshake, Message, encodings_of,
     handshake::tests::silent,
-    testing::{all, came, digest, direct, fixed_cases, refusal, renamed, talk, user, welcome, went},
+    native,
+    testing::{all, came, digest, direct, fixed_cases, frames, refusal, renamed, talk, user, welcome, went},
 };
-use crate::chat::{Conversation, Departure, Happening, Reply, RoomName};
+use crate::{
+    chat::{Conversation, Departure, Echo, Happening, Reply, RoomName},
+    limits,
+};
 
 const DOCUMENT: &str = include_str!("../../docs/events.md");
 
@@ -73,6 +79,41 @@ fn shows(dialect: &dyn Dialect, encoding: usize, event: &Event) -> bool {
     !out.buffer.is_empty()
 }
 
+/// A codec of this dialect that sees events in this encoding, for a client called `ann`.
+fn speaking(dialect: &dyn Dialect, encoding: usize) -> Box<dyn Codec> {
+    let page = Handshake {
+        client: Client::Page,
+        ..silent()
+    };
+    let protobuf = Handshake {
+        subprotocol: Some(native::PROTOBUF),
+        ..silent()
+    };
+    let mut codecs: Vec<_> = [silent(), page, protobuf]
+        .iter()
+        .map(|handshake| dialect.open(handshake))
+        .collect();
+    // A client of document 004 that renames itself knows more than the document's own page.
+    let mut extended = dialect.open(&silent());
+    for message in [&br#"{"type":"login","content":"ann"}"#[..], br#"{"type":"list"}"#] {
+        let _ = extended.decode(Message::Text(message), &mut Vec::new());
+    }
+    codecs.push(extended);
+    let mut codec = codecs
+        .into_iter()
+        .find(|codec| codec.encoding() == encoding)
+        .unwrap_or_else(|| panic!("no client of {} has encoding {encoding}", dialect.name()));
+    codec.encode(None, &welcome("ann"), &mut Frames::default());
+    codec
+}
+
+/// The frames of what this writes, completed for `ann`.
+fn written(write: impl FnOnce(&mut Frames)) -> Vec<(u8, Vec<u8>)> {
+    let mut out = Frames::default();
+    write(&mut out);
+    frames(&out)
+}
+
 /// The cells of the first table, and its head.
 fn table() -> (Vec<&'static str>, Vec<Vec<&'static str>>) {
     let mut rows = DOCUMENT
@@ -106,6 +147,51 @@ fn every_cell_of_the_document_is_what_the_dialect_does() {
                 (false, _) => "no",
             };
             assert_eq!(seen, row[column], "{} × {}", row[0], dialect.name());
+        }
+    }
+}
+
+/// So the frames that were encoded for a room may be sent again in a replay, and one encoding of a direct message to every session.
+#[test]
+fn a_message_is_the_same_bytes_whether_encoded_for_all_or_for_one() {
+    let Reply::Direct(to_ann) = direct("bob", "ann", "\"你好\"→\n") else {
+        panic!("no direct message")
+    };
+    let mut echoed = talk("系统", "a:b,c");
+    echoed.echo = Some(Arc::new(Echo {
+        request: "seq-1".into(),
+        kind: Some("file".into()),
+    }));
+    let talks = [
+        echoed,
+        talk("bob→", "\"你好\"\n"),
+        talk("ann", &"x".repeat(limits::TEXT_BYTES)),
+    ];
+    let room = RoomName::lobby();
+    for (number, dialect) in DIALECTS.iter().enumerate() {
+        for encoding in 0..encodings_of(number) {
+            let mut codec = speaking(*dialect, encoding);
+            for talk in &talks {
+                let happening = Happening::Talk(talk.clone());
+                let replayed = Reply::Replayed {
+                    room: room.clone(),
+                    talk: Arc::new(talk.clone()),
+                };
+                let for_all = written(|out| dialect.encode_at(1, encoding, &room, &happening, out));
+                assert_eq!(for_all.len(), 1);
+                assert_eq!(
+                    written(|out| codec.encode_at(2, None, &replayed, out)),
+                    for_all,
+                    "{} {encoding}",
+                    dialect.name()
+                );
+            }
+            assert_eq!(
+                written(|out| codec.encode_at(2, None, &Reply::Direct(to_ann.clone()), out)),
+                written(|out| dialect.encode_direct(encoding, &to_ann, out)),
+                "{} {encoding}",
+                dialect.name()
+            );
         }
     }
 }
@@ -155,7 +241,7 @@ proptest! {
         for dialect in DIALECTS.iter().filter(|dialect| dialect.name() != "plaza") {
             let mut out = Frames::default();
             dialect.encode(0, &RoomName::lobby(), &happening, &mut out);
-            let frames = super::testing::frames(&out);
+            let frames = frames(&out);
             prop_assert_eq!(frames.len(), 1);
             let (first, payload) = &frames[0];
             let wanted = if *first == 0x81 { shown.trim_matches('"').as_bytes() } else { text.as_bytes() };

@@ -12,11 +12,11 @@
 use super::{
     asked::Asked,
     lobby::{introduction, parse_given, talk_in_lobby, whole_list},
-    names::{SYSTEM, joined, line, mapped, shown},
+    names::{SYSTEM, joined, line, mapped, shown, shown_direct},
     protobuf::{EXIT, LIST, TALK, parse},
 };
 use crate::{
-    chat::{Command, Departure, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, UserName},
+    chat::{Command, Departure, Direct, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, UserName},
     codec::{Codec, Dialect, Fault, Frames, Handshake, Message, Profile, handshake::header_value},
     limits,
     proto::chat_request::ChatRequest as Wire,
@@ -80,6 +80,10 @@ impl Dialect for ChatRequest {
             | Happening::Topic { .. }
             | Happening::Typing { .. } => {}
         }
+    }
+
+    fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
+        say(&shown_direct(direct), TALK, &direct.talk.text, out);
     }
 }
 

@@ -11,11 +11,11 @@
 use super::{
     asked::Asked,
     lobby::{introduction, talk_in_lobby, whole_list},
-    names::{SYSTEM, line, mapped, shown},
+    names::{SYSTEM, line, mapped, shown, shown_direct},
     protobuf::{EXIT, LIST, TALK, parse},
 };
 use crate::{
-    chat::{Command, Happening, ListOrder, Reply, Request, RequestId, RoomName},
+    chat::{Command, Direct, Happening, ListOrder, Reply, Request, RequestId, RoomName},
     codec::{Codec, Dialect, Fault, Frames, Handshake, Message, Profile, handshake::header_value},
     proto::chatroom::ChatRoomRequest as Wire,
 };
@@ -62,6 +62,10 @@ impl Dialect for Chatroom {
             | Happening::Topic { .. }
             | Happening::Typing { .. } => {}
         }
+    }
+
+    fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
+        say(&shown_direct(direct), &direct.talk.text, out);
     }
 }
 

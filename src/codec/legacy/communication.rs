@@ -12,11 +12,13 @@ use super::{
     addresses::{Addresses, Entry},
     asked::Asked,
     lobby::{introduction, talk_in_lobby, whole_list},
-    names::{SYSTEM, joined, line, shown},
+    names::{SYSTEM, joined, line, shown, shown_direct},
     protobuf::parse,
 };
 use crate::{
-    chat::{Command, Departure, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, Talk, UserName},
+    chat::{
+        Command, Departure, Direct, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, Talk, UserName,
+    },
     codec::{
         Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, handshake::header_value,
     },
@@ -113,6 +115,10 @@ impl Dialect for Communication {
             | Happening::Topic { .. }
             | Happening::Typing { .. } => {}
         }
+    }
+
+    fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
+        say(&shown_direct(direct), &direct.talk.text, None, out);
     }
 }
 

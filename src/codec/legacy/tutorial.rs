@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Command, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request, RequestId, RoomName, Since,
-        Talk, UserList, UserName,
+        Command, Direct, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request, RequestId, RoomName,
+        Since, Talk, UserList, UserName,
     },
     codec::{Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, json::object},
     limits,
@@ -156,6 +156,10 @@ impl Dialect for Tutorial {
             Happening::Roster { .. } | Happening::Topic { .. } | Happening::Typing { .. } => {}
         }
     }
+
+    fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
+        say_direct(direct, out);
+    }
 }
 
 impl Codec for TutorialCodec {
@@ -216,17 +220,7 @@ impl Codec for TutorialCodec {
                 list.with_list(Some(users), users.online).write(out);
             }
             Reply::Replayed { talk, .. } => say(talk, self.addresses, out),
-            Reply::Direct(direct) => {
-                let from = shown_direct(direct);
-                let line = Outgoing {
-                    kind: "user",
-                    user: direct.talk.from.as_str(),
-                    from: &from,
-                    content: &direct.talk.text,
-                    ..Outgoing::default()
-                };
-                line.write(out);
-            }
+            Reply::Direct(direct) => say_direct(direct, out),
             Reply::System { text } | Reply::Goodbye { text, .. } => system(text, out),
             Reply::Error(refusal) => {
                 if let Login::Asked { hello, join } = self.login
@@ -353,6 +347,17 @@ fn say(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
         user: from,
         from: &shown,
         content: &talk.text,
+        ..Outgoing::default()
+    };
+    line.write(out);
+}
+
+fn say_direct(direct: &Direct, out: &mut Frames) {
+    let line = Outgoing {
+        kind: "user",
+        user: direct.talk.from.as_str(),
+        from: &shown_direct(direct),
+        content: &direct.talk.text,
         ..Outgoing::default()
     };
     line.write(out);

@@ -1,6 +1,6 @@
 //! Makes messages of the schema from what happened and from replies.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use crate::{
     chat::{
@@ -11,10 +11,10 @@ use crate::{
     proto::plaza::{self, server_message::Event},
 };
 
-/// What a member is told: a message of the server's own accord; `None` where other messages say the same.
-pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<plaza::ServerMessage> {
+/// What a member is told of its own accord; `None` where other messages say the same.
+pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event> {
     let room = room.to_string();
-    let event = match happening {
+    Some(match happening {
         Happening::Talk(talk) => Event::Message(message(room, talk)),
         Happening::Came {
             user,
@@ -84,10 +84,6 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<plaza:
             room,
             text: text.to_string(),
         }),
-    };
-    Some(plaza::ServerMessage {
-        id: 0,
-        event: Some(event),
     })
 }
 
@@ -100,7 +96,7 @@ pub(super) fn reply(reply: &Reply) -> Option<Event> {
         Reply::Joined(joined) => Event::Joined(self::joined(joined)),
         Reply::Left { room } => Event::Left(plaza::Left { room: room.to_string() }),
         Reply::Replayed { room, talk } => Event::Message(message(room.to_string(), talk)),
-        Reply::Direct(direct) => Event::Direct(self::direct(direct)),
+        Reply::Direct(direct) => self::direct(direct),
         Reply::Ack {
             position,
             at,
@@ -244,9 +240,9 @@ fn message(room: String, talk: &Talk) -> plaza::Message {
     }
 }
 
-fn direct(direct: &Arc<Direct>) -> plaza::DirectMessage {
+pub(super) fn direct(direct: &Direct) -> Event {
     let talk = &direct.talk;
-    plaza::DirectMessage {
+    Event::Direct(plaza::DirectMessage {
         from: talk.from.to_string(),
         to: direct.to.to_string(),
         seq: talk.seq,
@@ -256,7 +252,7 @@ fn direct(direct: &Arc<Direct>) -> plaza::DirectMessage {
         text: talk.text.to_string(),
         kind: kind(talk.kind),
         epoch: talk.epoch,
-    }
+    })
 }
 
 fn history(page: &HistoryPage) -> plaza::HistoryPage {

@@ -16,11 +16,13 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
+use std::num::NonZeroU64;
+
 use crate::{
-    chat::{ErrorCode, Happening, Reply, Request, RequestId, RoomName},
+    chat::{Direct, ErrorCode, Happening, Reply, Request, RequestId, RoomName},
     codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile, Reach, ReservedName},
     limits,
-    proto::plaza,
+    proto::plaza::{ServerMessage, server_message::Event},
 };
 
 /// The dialect of `/chat`.
@@ -86,14 +88,18 @@ impl Dialect for Native {
     }
 
     fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
-        let form = if encoding == Form::Protobuf.encoding() {
-            Form::Protobuf
-        } else {
-            Form::Json
-        };
-        if let Some(message) = encode::happening(room, happening) {
-            form.write(&message, out);
+        match (Form::of(encoding), happening) {
+            (Form::Json, Happening::Talk(talk)) => message::write(None, room, talk, out),
+            (form, happening) => {
+                if let Some(event) = encode::happening(room, happening) {
+                    form.write(None, event, out);
+                }
+            }
         }
+    }
+
+    fn encode_direct(&self, encoding: usize, direct: &Direct, out: &mut Frames) {
+        Form::of(encoding).write(None, encode::direct(direct), out);
     }
 }
 
@@ -122,8 +128,7 @@ impl Codec for NativeCodec {
             return message::write(id, room, talk, out);
         }
         if let Some(event) = encode::reply(reply) {
-            let id = id.map_or(0, std::num::NonZeroU64::get);
-            self.form.write(&plaza::ServerMessage { id, event: Some(event) }, out);
+            self.form.write(id, event, out);
         }
     }
 
@@ -140,10 +145,22 @@ impl Form {
         }
     }
 
-    fn write(self, message: &plaza::ServerMessage, out: &mut Frames) {
+    fn of(encoding: usize) -> Self {
+        if encoding == Self::Protobuf.encoding() {
+            Self::Protobuf
+        } else {
+            Self::Json
+        }
+    }
+
+    fn write(self, id: RequestId, event: Event, out: &mut Frames) {
+        let message = ServerMessage {
+            id: id.map_or(0, NonZeroU64::get),
+            event: Some(event),
+        };
         match self {
-            Self::Protobuf => out.protobuf(message),
-            Self::Json => out.json(message),
+            Self::Protobuf => out.protobuf(&message),
+            Self::Json => out.json(&message),
         }
     }
 }

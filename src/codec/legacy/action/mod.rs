@@ -189,6 +189,15 @@ impl Dialect for Action {
             | Happening::Typing { .. } => {}
         }
     }
+
+    fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
+        push_direct(direct, out);
+    }
+
+    /// One to one, a message goes to the other alone: the sender's own sessions do not get it back.
+    fn shows_direct(&self, direct: &Direct, user: &UserName) -> bool {
+        shows_direct(direct, user)
+    }
 }
 
 impl Codec for ActionCodec {
@@ -266,7 +275,11 @@ impl Codec for ActionCodec {
             Reply::Replayed { room, talk } => {
                 in_group(talk, self.settings.group(room), |push| push.write(self.own_id(), out));
             }
-            Reply::Direct(direct) => self.direct(direct, out),
+            Reply::Direct(direct) => {
+                if !matches!(&self.session, Session::In(name) if !shows_direct(direct, name)) {
+                    push_direct(direct, out);
+                }
+            }
             Reply::PeerWent { user } => {
                 if self.target == Target::User(user.clone()) {
                     self.notice("exit", GONE, local(user.as_str()), at, out);
@@ -384,27 +397,6 @@ impl ActionCodec {
         answer(Some(pending), code, out);
     }
 
-    /// One to one, a message goes to the other alone: the sender's own windows do not get it back.
-    fn direct(&self, direct: &Direct, out: &mut Frames) {
-        let talk = &direct.talk;
-        if let Session::In(name) = &self.session
-            && talk.from == *name
-            && direct.to != *name
-        {
-            return;
-        }
-        let (from, to) = (local(talk.from.as_str()), local(direct.to.as_str()));
-        Push {
-            action: "sendmsg",
-            id: &message_id(talk, format_args!("{from}-{to}")),
-            kind: called(talk),
-            content: &talk.text,
-            from: &unlike_system(from),
-            at: talk.at,
-        }
-        .write(to, out);
-    }
-
     /// The id of the user who is logged in here.
     fn own_id(&self) -> &str {
         match &self.session {
@@ -426,6 +418,24 @@ impl ActionCodec {
         }
         .write(self.own_id(), out);
     }
+}
+
+fn shows_direct(direct: &Direct, user: &UserName) -> bool {
+    direct.talk.from != *user || direct.to == *user
+}
+
+fn push_direct(direct: &Direct, out: &mut Frames) {
+    let talk = &direct.talk;
+    let (from, to) = (local(talk.from.as_str()), local(direct.to.as_str()));
+    Push {
+        action: "sendmsg",
+        id: &message_id(talk, format_args!("{from}-{to}")),
+        kind: called(talk),
+        content: &talk.text,
+        from: &unlike_system(from),
+        at: talk.at,
+    }
+    .write(to, out);
 }
 
 /// The push of a message in a group.

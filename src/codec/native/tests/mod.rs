@@ -15,7 +15,7 @@ use prost::Message as _;
 use super::*;
 use crate::{
     chat::{ClientId, Command, Conversation, Hello, Page, Position, ResumeFrom, Since, TalkKind, UserName},
-    proto::plaza::client_message::Request as Asked,
+    proto::plaza::{self, client_message::Request as Asked},
 };
 
 fn codec(subprotocol: Option<&'static str>) -> Box<dyn Codec> {
