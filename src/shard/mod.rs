@@ -15,6 +15,7 @@ mod bus;
 mod connection;
 mod direct;
 mod engine;
+mod frames;
 mod ids;
 mod owner;
 mod per_connection;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    Arrival, Departure, Direct, Lists, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since,
+    Arrival, Departure, Lists, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since,
     ToSession, UserName, Utterance,
 };
-use crate::shard::room::event::RoomEvent;
+use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ pub(crate) enum ToShard {
         /// The session that said it.
         except: SessionId,
         /// What.
-        direct: Arc<Direct>,
+        direct: Arc<DirectEvent>,
         /// What it counts in [`crate::shard::bus::directory::Directory::directs`] until it has been handed out.
         bytes: usize,
     },

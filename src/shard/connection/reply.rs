@@ -5,6 +5,7 @@ use crate::shard::{
     bus::message::{ToHome, ToShard},
     connection::state::Phase,
     connection::write::Socket,
+    direct::event::DirectEvent,
     engine::{Clock, Engine},
 };
 use crate::{
@@ -45,17 +46,29 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if self.await_dialect(id, at, request, reply) {
             return;
         }
-        if self.has_too_much_waiting(id, reply) {
-            // All of it may be of this turn, and the socket has not been asked yet.
-            self.write(id);
-            if self.has_too_much_waiting(id, reply) {
-                return self.cut(id, End::Overrun);
-            }
+        if !self.has_room_for_one_more(id, matches!(reply, Reply::Direct(_))) {
+            return;
         }
         let Some(connection) = self.connection(id) else { return };
         connection.encode(|codec, frames| codec.encode_at(at, request, reply, frames));
         self.follow_encoding(id);
         self.mark_dirty(id);
+    }
+
+    /// Sends one session a direct message, with the frames that all sessions of its encoding share.
+    pub(crate) fn show_direct(&mut self, id: SessionId, event: &DirectEvent) {
+        let reply = Reply::Direct(event.message().clone());
+        if self.await_dialect(id, self.now.unix_ms, None, &reply) || !self.has_room_for_one_more(id, true) {
+            return;
+        }
+        let Some(connection) = self.connection(id) else { return };
+        let (Some(encoding), Some(session)) = (connection.encoding(), connection.session()) else {
+            return;
+        };
+        if let Some(frames) = event.frames(encoding, &session.name) {
+            frames.append_for("", connection.outgoing_mut().private());
+            self.mark_dirty(id);
+        }
     }
 
     /// Bytes that may wait for a socket before its connection is given no more: less when many sockets take nothing.
@@ -72,14 +85,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.waiting_bytes > limits::WAITING_BYTES
     }
 
-    /// Whether so much waits for a connection's socket that it does not outlive one more reply.
-    fn has_too_much_waiting(&self, id: SessionId, reply: &Reply) -> bool {
-        let most = match reply {
-            Reply::Direct(_) if self.is_pressed() => limits::PRIVATE_BYTES_PRESSED,
+    /// Whether a connection may be given one more reply. One for which too much waits is written first, since all of it may be
+    /// of this turn, and closed if that does not help.
+    fn has_room_for_one_more(&mut self, id: SessionId, is_direct: bool) -> bool {
+        let most = if is_direct && self.is_pressed() {
+            limits::PRIVATE_BYTES_PRESSED
+        } else {
             // What it asked for itself: a client with so much waiting is not read.
-            _ => limits::PRIVATE_BYTES_MOST,
+            limits::PRIVATE_BYTES_MOST
         };
-        self.private_bytes(id) > most
+        if self.private_bytes(id) > most {
+            self.write(id);
+            if self.private_bytes(id) > most {
+                self.cut(id, End::Overrun);
+                return false;
+            }
+        }
+        true
     }
 
     /// A codec may change how its member sees events.

@@ -16,6 +16,7 @@ use crate::{
     chat::{Direct, Position, Seq, Talk, UserName},
     history::{ChangedConversation, ChangedUpTo, ConversationHead, LogId, LostInterval},
     limits,
+    shard::direct::event::DirectEvent,
 };
 
 type ByPeer<T> = HashMap<UserName, T, foldhash::fast::RandomState>;
@@ -128,7 +129,7 @@ pub(crate) struct Mail {
     /// Conversations to be read.
     pending: VecDeque<Unfinished>,
     /// What was said meanwhile, as far as it fits in memory; all of it before what was `left`.
-    live: VecDeque<Arc<Direct>>,
+    live: VecDeque<Arc<DirectEvent>>,
     live_bytes: usize,
     left: Left,
     store: Asking,
@@ -174,7 +175,7 @@ pub(crate) enum Step {
     /// What stands in this one behind that?
     Page { peer: UserName, after: Seq },
     /// A live message follows.
-    Tell(Arc<Direct>),
+    Tell(Arc<DirectEvent>),
     /// The device has everything.
     End,
 }
@@ -278,7 +279,7 @@ impl Mail {
     }
 
     /// A live message that has to wait: in memory while the store answers, in the store while the socket is full or memory is.
-    pub(crate) fn wait(&mut self, direct: &Arc<Direct>, peer: &UserName) {
+    pub(crate) fn wait(&mut self, direct: &Arc<DirectEvent>, peer: &UserName) {
         let fits =
             self.live.len() < limits::MAIL_LIVE && self.live_bytes + direct.talk.text.len() <= limits::PRIVATE_BYTES;
         if self.left.from.is_empty() && self.store != Asking::No && fits {
@@ -391,6 +392,7 @@ mod tests {
     use super::*;
     use crate::{
         chat::{SessionTag, TalkKind},
+        codec::Dialects,
         history::{LogHead, UserPair},
     };
 
@@ -400,8 +402,8 @@ mod tests {
         UserName::parse(name).unwrap()
     }
 
-    fn direct(from: &str, seq: Seq, at: u64) -> Arc<Direct> {
-        Arc::new(Direct {
+    fn direct(from: &str, seq: Seq, at: u64) -> Arc<DirectEvent> {
+        let direct = Direct {
             to: name("bob"),
             talk: Talk {
                 epoch: EPOCH,
@@ -414,7 +416,8 @@ mod tests {
                 text: "x".into(),
                 echo: None,
             },
-        })
+        };
+        Arc::new(DirectEvent::new(direct, Dialects::default()))
     }
 
     fn head(seq: Seq, first: Seq) -> LogHead {

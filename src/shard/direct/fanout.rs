@@ -13,6 +13,7 @@ use crate::shard::{
     bus::directory::Directory,
     bus::message::ToShard,
     connection::write::Socket,
+    direct::event::DirectEvent,
     engine::{Clock, Engine},
 };
 use crate::{
@@ -34,7 +35,7 @@ struct Waiting {
     user: UserName,
     /// The sender's session, which has its acknowledgement.
     except: SessionId,
-    direct: Arc<Direct>,
+    direct: Arc<DirectEvent>,
     /// What it counts in [`Directory::directs`].
     bytes: usize,
     /// Sessions that have not had it; `None`: not looked up yet.
@@ -46,7 +47,7 @@ pub(crate) struct Delivery {
     pub(crate) session: SessionId,
     /// The name under which the session was found. It may have another one since.
     pub(crate) user: UserName,
-    pub(crate) direct: Arc<Direct>,
+    pub(crate) direct: Arc<DirectEvent>,
 }
 
 impl DirectQueue {
@@ -59,7 +60,7 @@ impl DirectQueue {
     }
 
     /// Queues a message that counts `bytes` in [`Directory::directs`].
-    pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<Direct>, bytes: usize) {
+    pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
         self.waiting.push_back(Waiting {
             user,
             except,
@@ -139,17 +140,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.stats.directs += 1;
         let except = said.session;
         let from = said.from.clone();
-        let direct = Arc::new(Direct {
+        let direct = Direct {
             to: to.clone(),
             talk: said.numbered(position, prev, at),
-        });
+        };
+        let direct = Arc::new(DirectEvent::new(direct, self.settings.dialects));
         self.send_direct(&to, except, &direct);
         if from != to {
             self.send_direct(&from, except, &direct);
         }
     }
 
-    fn send_direct(&mut self, user: &UserName, except: SessionId, direct: &Arc<Direct>) {
+    fn send_direct(&mut self, user: &UserName, except: SessionId, direct: &Arc<DirectEvent>) {
         let directory = self.directory.clone();
         for (shard, sessions) in directory.spread(user) {
             let bytes = bytes(sessions, &direct.talk.text);
@@ -210,6 +212,7 @@ mod tests {
     use super::*;
     use crate::{
         chat::{SessionTag, Talk, TalkKind},
+        codec::Dialects,
         shard::bus::directory::OwnerKey,
     };
 
@@ -225,8 +228,8 @@ mod tests {
         )
     }
 
-    fn direct(seq: u64) -> Arc<Direct> {
-        Arc::new(Direct {
+    fn direct(seq: u64) -> Arc<DirectEvent> {
+        let direct = Direct {
             to: name("张三"),
             talk: Talk {
                 epoch: 1,
@@ -239,7 +242,8 @@ mod tests {
                 kind: TalkKind::default(),
                 echo: None,
             },
-        })
+        };
+        Arc::new(DirectEvent::new(direct, Dialects::default()))
     }
 
     #[test]

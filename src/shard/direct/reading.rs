@@ -12,6 +12,7 @@ use crate::shard::{
     connection::state::Phase,
     connection::write::Socket,
     direct::device::{Mail, Step, Unread},
+    direct::event::DirectEvent,
     engine::{Clock, Engine},
     store::port::Ticket,
 };
@@ -237,7 +238,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A direct message for a session: at once, or behind stored ones. When much waits for the session's socket already and the
     /// message is stored, it is read from there as fast as the client reads, and takes no memory here.
-    pub(crate) fn direct_to(&mut self, id: SessionId, direct: &Arc<Direct>) {
+    pub(crate) fn direct_to(&mut self, id: SessionId, direct: &Arc<DirectEvent>) {
         // Those whose mail goes by their name alone are not given it once the name has a key: nothing may be left to it.
         let stored = self.store.is_some() && self.owns_mail(id);
         if stored && self.is_full(id) {
@@ -258,7 +259,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         mail.wait(direct, &peer);
     }
 
-    fn tell_session(&mut self, id: SessionId, direct: &Arc<Direct>, peer: &UserName) {
+    fn tell_session(&mut self, id: SessionId, direct: &Arc<DirectEvent>, peer: &UserName) {
         let seq = direct.talk.seq;
         if self
             .session(id)
@@ -268,7 +269,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             // The store was faster than the way here.
             return;
         }
-        self.reply(id, None, &Reply::Direct(direct.clone()));
+        self.show_direct(id, direct);
         if !self.reads_mail(id) {
             return;
         }

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::shard::room::event::{Encoded, RoomEvent};
+use crate::shard::{frames::Encoded, room::event::RoomEvent};
 use crate::{
     chat::{Happening, Seq},
     codec::Encoding,

@@ -1,0 +1,87 @@
+//! A direct message and its frames, shared by all shards and sessions that see it.
+
+use std::{ops::Deref, sync::Arc};
+
+use crate::{
+    chat::{Direct, UserName},
+    codec::{Dialects, Encoding},
+    shard::frames::{Encoded, FrameCache},
+};
+
+/// A direct message on its way to sessions.
+#[derive(Debug)]
+pub(crate) struct DirectEvent {
+    direct: Arc<Direct>,
+    frames: FrameCache,
+}
+
+impl DirectEvent {
+    /// A message that no session has seen yet, for sessions of these dialects.
+    pub(crate) fn new(direct: Direct, dialects: Dialects) -> Self {
+        Self {
+            direct: Arc::new(direct),
+            frames: FrameCache::new(dialects),
+        }
+    }
+
+    /// The message itself.
+    pub(crate) fn message(&self) -> &Arc<Direct> {
+        &self.direct
+    }
+
+    /// What a session of this user with this encoding sees; `None`: nothing.
+    pub(crate) fn frames(&self, encoding: Encoding, user: &UserName) -> Option<&Encoded> {
+        let dialect = self.frames.dialect(encoding)?;
+        dialect.shows_direct(&self.direct, user).then(|| {
+            self.frames.get(encoding, |dialect, within, out| {
+                dialect.encode_direct(within, &self.direct, out);
+            })
+        })
+    }
+}
+
+impl Deref for DirectEvent {
+    type Target = Direct;
+
+    fn deref(&self) -> &Direct {
+        &self.direct
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{
+        chat::{SessionTag, Talk, TalkKind},
+        codec::number_of,
+    };
+
+    #[test]
+    fn sessions_of_one_encoding_share_frames_and_document_003_shows_senders_nothing() {
+        let name = |name: &str| UserName::parse(name).unwrap();
+        let direct = Direct {
+            to: name("张三"),
+            talk: Talk {
+                epoch: 1,
+                seq: 1,
+                prev: 0,
+                at: 0,
+                from: name("ada"),
+                session: SessionTag(1),
+                text: "悄悄".into(),
+                kind: TalkKind::Text,
+                echo: None,
+            },
+        };
+        let event = DirectEvent::new(direct, Dialects::default());
+        let native = Encoding::new(number_of("plaza").unwrap(), 0);
+        let to_sender = event.frames(native, &name("ada")).unwrap();
+        let to_receiver = event.frames(native, &name("张三")).unwrap();
+        assert!(std::ptr::eq(to_sender, to_receiver) && to_sender.common_bytes() > 0);
+        let action = Encoding::new(number_of("action").unwrap(), 0);
+        assert!(event.frames(action, &name("ada")).is_none());
+        assert!(event.frames(action, &name("张三")).is_some());
+    }
+}

@@ -1,0 +1,139 @@
+//! The frames of something that many sessions see: encoded once per encoding, whatever the number of receivers.
+//!
+//! A frame that holds its receiver's name (document 003) is encoded once as well: it is one payload with a gap in it, which is
+//! filled for each receiver in a buffer that the whole shard reuses.
+
+use std::sync::OnceLock;
+
+use bytes::{Bytes, BytesMut};
+use fastwebsockets::OpCode;
+
+use crate::{
+    codec::{Dialect, Dialects, ENCODINGS, Encoding, Frames},
+    wire::writer,
+};
+
+/// The frames of one thing, by encoding; each is made when the first receiver needs it.
+#[derive(Debug)]
+pub(crate) struct FrameCache {
+    dialects: Dialects,
+    frames: [OnceLock<Encoded>; ENCODINGS],
+}
+
+impl FrameCache {
+    /// A cache without frames yet, for receivers of these dialects.
+    pub(crate) fn new(dialects: Dialects) -> Self {
+        Self {
+            dialects,
+            frames: [const { OnceLock::new() }; ENCODINGS],
+        }
+    }
+
+    /// The dialect of an encoding.
+    pub(crate) fn dialect(&self, encoding: Encoding) -> Option<&'static dyn Dialect> {
+        self.dialects.get(encoding.dialect()).copied()
+    }
+
+    /// The frames in this encoding; the first caller makes them with `encode`, which gets the number of the encoding within its
+    /// dialect.
+    pub(crate) fn get(&self, encoding: Encoding, encode: impl FnOnce(&dyn Dialect, usize, &mut Frames)) -> &Encoded {
+        static NOTHING: Encoded = Encoded::Shared(Bytes::new());
+        let (Some(cell), Some(dialect)) = (self.frames.get(encoding.place()), self.dialect(encoding)) else {
+            return &NOTHING;
+        };
+        cell.get_or_init(|| {
+            let mut frames = Frames::default();
+            encode(dialect, encoding.within(), &mut frames);
+            match frames.addressed {
+                None => Encoded::Shared(frames.buffer.freeze()),
+                Some(at) => Encoded::Addressed {
+                    payload: frames.buffer.freeze(),
+                    at,
+                },
+            }
+        })
+    }
+}
+
+/// The frames of one encoding.
+#[derive(Debug)]
+pub(crate) enum Encoded {
+    /// Complete frames, the same for every member; or nothing.
+    Shared(Bytes),
+    /// The payload of one text frame, and where the receiver's name goes.
+    Addressed { payload: Bytes, at: usize },
+}
+
+impl Encoded {
+    /// Its bytes, but for heads and names that differ from member to member.
+    pub(crate) fn common_bytes(&self) -> usize {
+        match self {
+            Self::Shared(frames) => frames.len(),
+            Self::Addressed { payload, .. } => payload.len(),
+        }
+    }
+
+    /// Its bytes for this receiver.
+    pub(crate) fn bytes_for(&self, receiver: &str) -> usize {
+        match self {
+            Self::Shared(frames) => frames.len(),
+            Self::Addressed { payload, .. } => {
+                let payload = payload.len() + escaped_bytes(receiver);
+                writer::head(OpCode::Text, payload).as_bytes().len() + payload
+            }
+        }
+    }
+
+    /// Appends its frames for this receiver.
+    pub(crate) fn append_for(&self, receiver: &str, out: &mut BytesMut) {
+        match self {
+            Self::Shared(frames) => out.extend_from_slice(frames),
+            Self::Addressed { payload, at } => {
+                let (before, after) = payload.split_at_checked(*at).unwrap_or((payload, &[]));
+                out.extend_from_slice(writer::head(OpCode::Text, payload.len() + escaped_bytes(receiver)).as_bytes());
+                out.extend_from_slice(before);
+                let mut rest = receiver;
+                while let Some(place) = rest.find(ESCAPED) {
+                    out.extend_from_slice(&rest.as_bytes()[..place]);
+                    out.extend_from_slice(&[b'\\', rest.as_bytes()[place]]);
+                    rest = &rest[place + 1..];
+                }
+                out.extend_from_slice(rest.as_bytes());
+                out.extend_from_slice(after);
+            }
+        }
+    }
+}
+
+/// Bytes of a name inside a JSON string. Names hold no control characters, so these two are all that JSON escapes.
+fn escaped_bytes(name: &str) -> usize {
+    name.len() + name.matches(ESCAPED).count()
+}
+
+const ESCAPED: [char; 2] = ['"', '\\'];
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn an_addressed_frame_holds_the_receivers_name_as_json_whatever_it_is() {
+        let encoded = Encoded::Addressed {
+            payload: Bytes::from_static(br#"{"to":"","at":1}"#),
+            at: 7,
+        };
+        for receiver in ["1", "张三", r#"a"b\c"#, ""] {
+            let mut out = BytesMut::new();
+            encoded.append_for(receiver, &mut out);
+            assert_eq!(out.len(), encoded.bytes_for(receiver), "{receiver}");
+            assert_eq!(usize::from(out[1]), out.len() - 2);
+            let json: serde_json::Value = serde_json::from_slice(&out[2..]).unwrap();
+            assert_eq!(json["to"], receiver);
+        }
+        let mut out = BytesMut::new();
+        let long = "x".repeat(120);
+        encoded.append_for(&long, &mut out);
+        assert_eq!((out[0], out[1], out.len()), (0x81, 126, encoded.bytes_for(&long)));
+    }
+}
