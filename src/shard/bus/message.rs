@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    Arrival, Departure, Lists, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since,
-    ToSession, UserName, Utterance,
+    Arrival, Departure, Lists, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since, ToSession,
+    UserName, Utterance,
 };
 use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
 

@@ -156,7 +156,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         } else {
             self.encode_on(id);
             self.replay_after_write(id);
-            self.mail_after_write(id);
+            self.inbox_after_write(id);
             self.read_on(id);
         }
     }
@@ -195,7 +195,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.rooms.count_lags(id, &mut self.stats);
         if self.catch_up(id) {
             // The replies are out, whatever the rooms still have for it.
-            self.mail_after_write(id);
+            self.inbox_after_write(id);
             self.read_on(id);
             return true;
         }

@@ -174,13 +174,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             deferred: None,
             peer: None,
             proof,
-            mail: None,
-            device: None,
-            readings: 0,
-            acknowledging: None,
+            inbox: None,
             held: None,
         });
-        // Registered first, and its mail read then: what is said in between reaches it either way.
+        // Registered first, and its inbox read then: a message in between reaches it either way.
         if proof != Proof::Assigned {
             self.directory.enter(&name, id);
         }
@@ -200,8 +197,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Conversation::Peer(peer) => known.push((peer, resume.position)),
             }
         }
-        if self.reads_mail(id) {
-            self.read_mail(id, known);
+        if self.reads_inbox(id) {
+            self.read_inbox(id, known);
         }
         self.schedule(id);
     }
@@ -381,10 +378,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let tag = session.tag;
         let had = std::mem::replace(&mut session.proof, proof);
         if old != name {
-            // The mail of a name is for those who bear it. What was not given yet stays unread.
-            session.mail = None;
-            session.device = None;
-            session.acknowledging = None;
+            // The inbox of a name is for those who bear it. What was not given yet stays unread.
+            if let Some(inbox) = &mut session.inbox {
+                inbox.renamed();
+            }
         }
         let rooms = self.rooms.rooms_of(id);
         if old != name {
@@ -417,8 +414,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 key,
             },
         );
-        if begins && self.reads_mail(id) {
-            self.read_mail(id, Vec::new());
+        if begins && self.reads_inbox(id) {
+            self.read_inbox(id, Vec::new());
         }
     }
 

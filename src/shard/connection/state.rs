@@ -13,8 +13,7 @@ use crate::shard::{
         reader::Reader,
         write::{Outgoing, Socket, Written},
     },
-    direct::device::{Device, Mail},
-    direct::receipts::Acknowledging,
+    direct::inbox::Inbox,
     rate_limit::Gcra,
 };
 use crate::{
@@ -104,14 +103,8 @@ pub(crate) struct Session {
     pub(crate) peer: Option<UserName>,
     /// By what right it has its name.
     pub(crate) proof: Proof,
-    /// The stored direct messages that it is being given.
-    pub(crate) mail: Option<Box<Mail>>,
-    /// What it has of its direct conversations; `None`: nothing was given yet.
-    pub(crate) device: Option<Box<Device>>,
-    /// Numbers the readings of mail, so that answers of the store to what is over are known.
-    pub(crate) readings: u32,
-    /// Direct messages that pongs are to acknowledge, where the dialect has no other words for it.
-    pub(crate) acknowledging: Option<Box<Acknowledging>>,
+    /// Its side of its user's inbox; `None`: it has had nothing to do with direct messages.
+    pub(crate) inbox: Option<Box<Inbox>>,
     /// Messages that a busy owner gave back.
     pub(crate) held: Option<Box<HeldBack>>,
 }

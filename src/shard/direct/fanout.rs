@@ -171,27 +171,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let sessions = |user| self.directory.spread(user).map(|(_, sessions)| sessions).sum::<usize>();
         bytes(sessions(to) + sessions(&said.from), &said.text)
     }
-
-    /// Delivers as much of the queue as this turn may. Whether it was anything.
-    pub(crate) fn deliver_directs(&mut self) -> bool {
-        let mut any = false;
-        while let Some(Delivery { session, user, direct }) = self.directs.next(&self.directory, self.me) {
-            any = true;
-            // It may have taken another name since it was found under this one, or somebody else may have claimed the name.
-            if self.holds_name(session, &user) {
-                self.direct_to(session, &direct);
-            }
-        }
-        any
-    }
-
-    /// Delivers the whole queue: nothing will be delivered later.
-    pub(crate) fn deliver_all_directs(&mut self) {
-        while !self.directs.is_empty() {
-            self.directs.begin_turn();
-            self.deliver_directs();
-        }
-    }
 }
 
 fn bytes(sessions: usize, text: &str) -> usize {

@@ -1,352 +1,455 @@
-//! Stored direct messages on their way to a device: those that waited when it came, and those that were left to the store because
-//! its socket was slow.
+//! Which stored direct messages a device is still to be given, and in which order they are read.
 //!
-//! A session is registered first and its stored messages are read then; what arrives in between waits behind them, so each
-//! conversation comes in the order of its numbers and nothing comes twice. [`crate::shard::direct::device`] decides what is read; this
-//! asks the store and gives what it answers. A session that does not read costs one page of memory.
+//! Two kinds of positions are kept apart. A [`Device`] knows up to where the device has a conversation. [`Left`] knows from where
+//! live messages were left to the store because its socket was slow, which says nothing about what the device has. The first
+//! kind bounds what is read where it is known, so no message comes twice; the second kind finds it, so none is left out, whatever
+//! other devices read.
+//!
+//! No I/O: [`Reading::next`] says what is to be done, and the caller says what came of it.
 
-use std::sync::Arc;
-
-use crate::shard::{
-    connection::naming::Proof,
-    connection::state::Phase,
-    connection::write::Socket,
-    direct::device::{Mail, Step, Unread},
-    direct::event::DirectEvent,
-    engine::{Clock, Engine},
-    store::port::Ticket,
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
 };
+
 use crate::{
-    chat::{Conversation, Direct, ErrorCode, GoodbyeCode, Position, Refusal, Reply, Seq, SessionId, UserName},
-    history::{Ask, ChangedConversation, ChangedUpTo, ConversationHead, DirectPage, LostInterval, Which},
+    chat::{Direct, Position, Seq, Talk, UserName},
+    history::{ChangedConversation, ChangedUpTo, ConversationHead, LogId, LostInterval},
+    limits,
+    shard::direct::{device::Device, event::DirectEvent},
 };
 
-impl<S: Socket, C: Clock> Engine<S, C> {
-    /// A session has come that may read the messages stored for its name.
-    pub(crate) fn read_mail(&mut self, id: SessionId, brought: Vec<(UserName, Position)>) {
-        if let Some(session) = self.session(id) {
-            session.readings = session.readings.wrapping_add(1);
-            session.mail = Some(Box::new(Mail::arrived(session.readings, brought)));
+/// From where live messages were left to the store.
+#[derive(Debug, Default)]
+pub(crate) struct Left {
+    /// By the other user; at most [`limits::MAIL_LIVE`].
+    from: BTreeMap<UserName, LeftFrom>,
+    /// The lowest stored time of any message of conversations that did not fit in `from`. Within a conversation times never go
+    /// back, so the newest message of each of these is of this time or later, whatever the clock did meanwhile.
+    since: Option<u64>,
+}
+
+#[derive(Debug)]
+struct LeftFrom {
+    /// The message before the first that was left.
+    before: Seq,
+    /// The last that was left.
+    last: Position,
+}
+
+impl Left {
+    fn note(&mut self, direct: &Direct, peer: &UserName) {
+        let Talk {
+            epoch, seq, prev, at, ..
+        } = direct.talk;
+        let last = Position { epoch, seq };
+        if let Some(known) = self.from.get_mut(peer) {
+            known.last = last;
+        } else if self.from.len() < limits::MAIL_LIVE {
+            self.from.insert(peer.clone(), LeftFrom { before: prev, last });
+        } else {
+            self.since = Some(self.since.map_or(at, |since| since.min(at)));
         }
-        self.mail_on(id);
+    }
+}
+
+/// Stored direct messages on their way to a device.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// Which reading of the session's this is; answers to an earlier one are passed over.
+    number: u32,
+    /// Positions that the client brought and the store has not been asked about.
+    brought: Vec<(UserName, Position)>,
+    listing: Listing,
+    /// Conversations to be read.
+    pending: VecDeque<Unfinished>,
+    /// What was said meanwhile, as far as it fits in memory; all of it before what was `left`.
+    live: VecDeque<Arc<DirectEvent>>,
+    live_bytes: usize,
+    left: Left,
+    store: Asking,
+}
+
+/// Which conversations are looked for when none is pending.
+#[derive(Debug)]
+enum Listing {
+    /// Those in which something waited when the device came.
+    Waiting,
+    /// Those in which live messages may have been left to the store that were not noted one by one.
+    Changed { since: u64, after: Option<ChangedUpTo> },
+    /// None.
+    Done,
+}
+
+#[derive(Debug)]
+struct Unfinished {
+    peer: UserName,
+    after: Seq,
+    /// Where it stood when it was found.
+    head: Position,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asking {
+    No,
+    /// The answer will come.
+    Asked,
+    /// The store had no room for the question: it is asked again.
+    Refused,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// Something else has to happen first.
+    Wait,
+    /// Which conversations wait, these among them?
+    Waiting(Vec<UserName>),
+    /// In which did somebody write since then?
+    Changed { since: u64, after: Option<ChangedUpTo> },
+    /// What stands in this one behind that?
+    Page { peer: UserName, after: Seq },
+    /// A live message follows.
+    Tell(Arc<DirectEvent>),
+    /// The device has everything.
+    End,
+}
+
+/// What could not be read of an answer that did not come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// What waited when the device came: it is not known where.
+    Waiting,
+    /// What was left to the store: it is not known where.
+    Left,
+    /// The rest of one conversation.
+    Rest(UserName, LostInterval),
+}
+
+impl Reading {
+    /// The messages of a device that has come.
+    pub(crate) fn arrived(number: u32, brought: Vec<(UserName, Position)>) -> Self {
+        Self::new(number, brought, Listing::Waiting)
     }
 
-    /// Whether an answer belongs to the reading that is under way.
-    fn awaits(&mut self, id: SessionId, number: u32) -> bool {
-        self.mail(id).is_some_and(|mail| mail.number() == number)
+    /// Those of a device whose socket is slow: from now on they are left to the store.
+    pub(crate) fn behind(number: u32) -> Self {
+        Self::new(number, Vec::new(), Listing::Done)
     }
 
-    /// An answer has been used: the reading goes on.
-    fn mail_answered(&mut self, id: SessionId) {
-        if let Some(mail) = self.mail(id) {
-            mail.answered();
-            self.mail_on(id);
+    fn new(number: u32, brought: Vec<(UserName, Position)>, listing: Listing) -> Self {
+        Self {
+            number,
+            brought,
+            listing,
+            pending: VecDeque::new(),
+            live: VecDeque::new(),
+            live_bytes: 0,
+            left: Left::default(),
+            store: Asking::No,
         }
     }
 
-    /// The conversations of a session's user in which something waits are known; with `more` there are others, for the next
-    /// time.
-    pub(crate) fn mail_found(
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    pub(crate) fn is_refused(&self) -> bool {
+        self.store == Asking::Refused
+    }
+
+    /// The step to be taken now. One that asks the store is followed by [`Reading::asked`] or [`Reading::refused`].
+    pub(crate) fn next(&mut self, device: Option<&Device>) -> Step {
+        if self.store != Asking::No {
+            return Step::Wait;
+        }
+        if self.pending.is_empty()
+            && let Listing::Done = self.listing
+        {
+            if let Some(direct) = self.live.pop_front() {
+                self.live_bytes -= direct.talk.text.len();
+                return Step::Tell(direct);
+            }
+            self.read_left(device);
+        }
+        if let Some(Unfinished { peer, after, .. }) = self.pending.front() {
+            return Step::Page {
+                peer: peer.clone(),
+                after: *after,
+            };
+        }
+        match &self.listing {
+            Listing::Waiting => Step::Waiting(self.brought.iter().map(|(peer, _)| peer.clone()).collect()),
+            Listing::Changed { since, after } => Step::Changed {
+                since: *since,
+                after: *after,
+            },
+            Listing::Done => Step::End,
+        }
+    }
+
+    /// What was left to the store so far is to be read: it was committed before anybody was told of it.
+    fn read_left(&mut self, device: Option<&Device>) {
+        let Left { from, since } = std::mem::take(&mut self.left);
+        for (peer, LeftFrom { before, last }) in from {
+            let after = device.and_then(|device| device.upto(&peer)).unwrap_or(before);
+            self.read_from(peer, after, last);
+        }
+        if let Some(since) = since {
+            self.listing = Listing::Changed { since, after: None };
+        }
+    }
+
+    pub(crate) fn asked(&mut self) {
+        self.store = Asking::Asked;
+    }
+
+    pub(crate) fn refused(&mut self) {
+        self.store = Asking::Refused;
+    }
+
+    /// The store has answered, or may be asked again.
+    pub(crate) fn answered(&mut self) {
+        self.store = Asking::No;
+    }
+
+    /// A live message that has to wait: in memory while the store answers, in the store while the socket is full or memory is.
+    pub(crate) fn wait(&mut self, direct: &Arc<DirectEvent>, peer: &UserName) {
+        let fits =
+            self.live.len() < limits::MAIL_LIVE && self.live_bytes + direct.talk.text.len() <= limits::PRIVATE_BYTES;
+        if self.left.from.is_empty() && self.store != Asking::No && fits {
+            self.live_bytes += direct.talk.text.len();
+            self.live.push_back(direct.clone());
+        } else {
+            self.left.note(direct, peer);
+        }
+    }
+
+    /// The conversations of `user` that waited are known; what the device had of them and the server has not any more.
+    pub(crate) fn found_waiting(
         &mut self,
-        id: SessionId,
-        number: u32,
+        device: &mut Option<Box<Device>>,
         user: &UserName,
-        (conversations, more): (Vec<ConversationHead>, bool),
-        unreadable: usize,
-    ) {
-        if !self.awaits(id, number) {
-            return;
+        conversations: Vec<ConversationHead>,
+        more: bool,
+    ) -> Vec<(UserName, LostInterval)> {
+        let mut gaps = Vec::new();
+        let brought = std::mem::take(&mut self.brought);
+        self.listing = Listing::Done;
+        if conversations.is_empty() && !more {
+            return gaps;
         }
-        let Some(session) = self.session(id) else { return };
-        let Some(mail) = session.mail.as_mut() else { return };
-        let gaps = mail.found_waiting(&mut session.device, user, conversations, more);
-        for (peer, lost) in gaps {
-            self.tell_lost(id, &peer, lost, Lost::ForEver);
+        let device = device.get_or_insert_default();
+        device.set_incomplete(more);
+        for ConversationHead { log, head, read, .. } in conversations {
+            let LogId::Pair(pair) = log else { continue };
+            let Some(peer) = pair.peer_of(user) else { continue };
+            let after = match brought.iter().find(|(known, _)| known == peer) {
+                Some((_, position)) => {
+                    let go_on = head.go_on(*position);
+                    gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
+                    go_on.after
+                }
+                // What retention deleted before the device came was not missed by it.
+                None => read.max(head.first.saturating_sub(1)),
+            };
+            device.note_waiting(peer, after);
+            self.read_from(peer.clone(), after, head.position());
         }
-        self.say_unreadable(id, unreadable);
-        self.mail_answered(id);
+        gaps
     }
 
-    /// Conversations in which somebody wrote since messages were left to the store are known.
-    pub(crate) fn mail_changed(
+    /// Conversations in which somebody wrote since live messages were left to the store are known. What the device has counts
+    /// before the time, which is the same for all of them.
+    pub(crate) fn found_changed(
         &mut self,
-        id: SessionId,
-        number: u32,
+        device: Option<&Device>,
         conversations: Vec<ChangedConversation>,
         next: Option<ChangedUpTo>,
-        unreadable: usize,
     ) {
-        if !self.awaits(id, number) {
-            return;
+        for ChangedConversation { peer, head, before } in conversations {
+            let after = device.and_then(|device| device.upto(&peer)).unwrap_or(before);
+            self.read_from(peer, after, head.position());
         }
-        let Some(session) = self.session(id) else { return };
-        let Some(mail) = session.mail.as_mut() else { return };
-        mail.found_changed(session.device.as_deref(), conversations, next);
-        self.say_unreadable(id, unreadable);
-        self.mail_answered(id);
+        match &mut self.listing {
+            Listing::Changed { after, .. } if next.is_some() => *after = next,
+            Listing::Changed { .. } | Listing::Waiting | Listing::Done => self.listing = Listing::Done,
+        }
     }
 
-    /// Takes the next steps of a reading, up to a question to the store or its end.
-    fn mail_on(&mut self, id: SessionId) {
-        loop {
-            if self.is_full(id) {
-                // It goes on when this much has been written.
-                return;
-            }
-            let Some(session) = self.session(id) else { return };
-            let (user, bearer) = (session.name.clone(), session.bearer());
-            let Some(mail) = session.mail.as_mut() else { return };
-            let number = mail.number();
-            let ask = match mail.next(session.device.as_deref()) {
-                Step::Wait => return,
-                Step::End => {
-                    session.mail = None;
-                    return;
-                }
-                Step::Tell(direct) => {
-                    let peer = peer_of(&direct, &user);
-                    self.tell_session(id, &direct, &peer);
-                    continue;
-                }
-                Step::Waiting(known) => Ask::Conversations {
-                    user,
-                    which: Which::Mail { bearer, known },
-                },
-                Step::Changed { since, after } => Ask::Changed {
-                    user,
-                    bearer,
-                    since,
-                    after,
-                },
-                Step::Page { peer, after } => Ask::Direct {
-                    user,
-                    bearer,
-                    peer,
-                    after,
-                },
+    fn read_from(&mut self, peer: UserName, after: Seq, head: Position) {
+        if after < head.seq {
+            self.pending.push_back(Unfinished { peer, after, head });
+        }
+    }
+
+    /// The device was given the conversation at hand up to here, of what is stored up to `head`.
+    pub(crate) fn given(&mut self, device: &mut Device, upto: Seq, head: Seq) {
+        let Some(first) = self.pending.front_mut() else { return };
+        first.after = first.after.max(upto);
+        device.given(&first.peer, first.after);
+        if first.after >= head {
+            self.pending.pop_front();
+        }
+    }
+
+    /// The store could not answer the question at hand: the reading goes on without what it was for.
+    pub(crate) fn unanswered(&mut self, device: &mut Device) -> Unread {
+        if let Some(Unfinished { peer, after, head }) = self.pending.pop_front() {
+            device.given(&peer, head.seq);
+            let rest = LostInterval {
+                epoch: head.epoch,
+                from: after + 1,
+                to: head.seq,
             };
-            let taken = self.ask_store(ask, Ticket::Mail { session: id, number });
-            if let Some(mail) = self.mail(id) {
-                if taken {
-                    mail.asked();
-                } else {
-                    mail.refused();
-                    self.refused_mail.push_back(id);
-                }
+            return Unread::Rest(peer, rest);
+        }
+        match std::mem::replace(&mut self.listing, Listing::Done) {
+            Listing::Waiting | Listing::Done => {
+                self.brought.clear();
+                device.set_incomplete(true);
+                Unread::Waiting
             }
-            return;
+            Listing::Changed { .. } => Unread::Left,
         }
     }
 
-    /// Asks again what the store had no room for, those first that have waited longest.
-    pub(crate) fn retry_mail(&mut self) {
-        let mut waiting = std::mem::take(&mut self.refused_mail);
-        while let Some(id) = waiting.pop_front() {
-            let Some(mail) = self.mail(id).filter(|mail| mail.is_refused()) else {
-                continue;
-            };
-            mail.answered();
-            self.mail_on(id);
-            if !self.refused_mail.is_empty() {
-                // Still full: the others keep their places.
-                break;
-            }
-        }
-        self.refused_mail.append(&mut waiting);
-    }
-
-    /// A page of the conversation at hand; `None`: the name has a key now, and the session has not shown it.
-    pub(crate) fn mail_page(&mut self, id: SessionId, number: u32, page: Option<DirectPage>) {
-        if !self.awaits(id, number) {
-            return;
-        }
-        let Some(page) = page else {
-            if let Some(session) = self.session(id) {
-                session.mail = None;
-            }
-            return;
-        };
-        let Some(user) = self.session(id).map(|session| session.name.clone()) else {
-            return;
-        };
-        let peer = page.peer;
-        let mut lost = page.lost.into_iter().peekable();
-        let mut given: Option<Seq> = None;
-        let mut is_all = true;
-        for talk in page.talks {
-            if self.is_full(id) {
-                // The rest is read again when what waits has been written.
-                is_all = false;
-                break;
-            }
-            while let Some(interval) = lost.next_if(|interval| interval.from < talk.seq) {
-                self.tell_lost(id, &peer, interval, Lost::ForEver);
-            }
-            given = Some(talk.seq);
-            let to = if talk.from == user { peer.clone() } else { user.clone() };
-            self.reply(id, None, &Reply::Direct(Arc::new(Direct { to, talk })));
-        }
-        if is_all {
-            for interval in lost {
-                self.tell_lost(id, &peer, interval, Lost::ForEver);
-            }
-        }
-        let upto = if is_all { Some(page.upto) } else { given };
-        if let Some(session) = self.session(id)
-            && let Some(mail) = session.mail.as_mut()
-            && let Some(upto) = upto
-        {
-            let device = session.device.get_or_insert_default();
-            mail.given(device, upto, page.head.seq);
-            if device.is_whole(&peer)
-                && let Some(seq) = given
-            {
-                self.note_delivered(id, peer, seq);
-            }
-        }
-        self.mail_answered(id);
-    }
-
-    /// What waited has been written: the reading may go on.
-    pub(crate) fn mail_after_write(&mut self, id: SessionId) {
-        if self.mail(id).is_some() {
-            self.mail_on(id);
-        }
-    }
-
-    /// The store could not answer. What can be named is a gap, and the reading goes on behind it.
-    pub(crate) fn mail_failed(&mut self, id: SessionId, number: u32, refusal: Refusal) {
-        if !self.awaits(id, number) {
-            return;
-        }
-        let Some(session) = self.session(id) else { return };
-        let device = session.device.get_or_insert_default();
-        let Some(mail) = session.mail.as_mut() else { return };
-        let unread = mail.unanswered(device);
-        self.refuse(id, None, refusal);
-        match unread {
-            // What it is given counts as read with all that stands before: it has to come back for the rest.
-            _ if self.is_read_by_name(id) => return self.goodbye(id, None, GoodbyeCode::Busy),
-            // It had been told nothing of these: it comes back with its positions.
-            Unread::Left => return self.goodbye(id, None, GoodbyeCode::Busy),
-            Unread::Rest(peer, interval) => self.tell_lost(id, &peer, interval, Lost::ForNow),
-            // It sees from `prev` what it has not been given.
-            Unread::Waiting => {}
-        }
-        self.mail_answered(id);
-    }
-
-    /// A direct message for a session: at once, or behind stored ones. When much waits for the session's socket already and the
-    /// message is stored, it is read from there as fast as the client reads, and takes no memory here.
-    pub(crate) fn direct_to(&mut self, id: SessionId, direct: &Arc<DirectEvent>) {
-        // Those whose mail goes by their name alone are not given it once the name has a key: nothing may be left to it.
-        let stored = self.store.is_some() && self.owns_mail(id);
-        if stored && self.is_full(id) {
-            // All of it may be of this turn, and the socket has not been asked yet.
-            self.write(id);
-        }
-        let from_store = stored && self.is_full(id);
-        let Some(session) = self.session(id) else { return };
-        let peer = peer_of(direct, &session.name);
-        if session.mail.is_none() && !from_store {
-            return self.tell_session(id, direct, &peer);
-        }
-        if session.mail.is_none() {
-            session.readings = session.readings.wrapping_add(1);
-        }
-        let number = session.readings;
-        let mail = session.mail.get_or_insert_with(|| Box::new(Mail::behind(number)));
-        mail.wait(direct, &peer);
-    }
-
-    fn tell_session(&mut self, id: SessionId, direct: &Arc<DirectEvent>, peer: &UserName) {
-        let seq = direct.talk.seq;
-        if self
-            .session(id)
-            .and_then(|session| session.device.as_ref())
-            .is_some_and(|device| device.has(peer, seq))
-        {
-            // The store was faster than the way here.
-            return;
-        }
-        self.show_direct(id, direct);
-        if !self.reads_mail(id) {
-            return;
-        }
-        let Some(session) = self.session(id) else { return };
-        let device = session.device.get_or_insert_default();
-        device.given(peer, seq);
-        if device.is_whole(peer) {
-            self.note_delivered(id, peer.clone(), seq);
-        }
-    }
-
-    fn tell_lost(&mut self, id: SessionId, peer: &UserName, interval: LostInterval, lost: Lost) {
-        let LostInterval { epoch, from, to } = interval;
-        let gap = Reply::Gap {
-            conversation: Conversation::Peer(peer.clone()),
-            epoch,
-            from,
-            to,
-            lost: lost == Lost::ForEver,
-        };
-        self.reply(id, None, &gap);
-    }
-
-    fn say_unreadable(&mut self, id: SessionId, conversations: usize) {
-        if conversations > 0 {
-            let text = format!(
-                "{conversations} of this user's direct conversations are damaged and cannot be read; the server's operator has to look"
-            );
-            self.refuse(id, None, ErrorCode::StoreFailed.because(text));
-        }
-    }
-
-    /// Whether as much waits for a session's socket as may before it is given more.
-    fn is_full(&self, id: SessionId) -> bool {
-        self.private_bytes(id) > self.private_most()
-    }
-
-    /// Whether a session asks the store for the messages of its name.
-    pub(crate) fn reads_mail(&self, id: SessionId) -> bool {
-        let connection = self.connections.get(id);
-        let session = connection.and_then(|connection| connection.session());
-        let said = session.is_some_and(|session| session.proof == Proof::Said);
-        self.store.is_some() && (self.owns_mail(id) || said && self.is_read_by_name(id))
-    }
-
-    /// Whether a connection's dialect has no keys, and what it is given counts as read.
-    pub(crate) fn is_read_by_name(&self, id: SessionId) -> bool {
-        let phase = self.connections.get(id).map(|connection| connection.phase());
-        match phase {
-            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].mail_by_name,
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
-        }
-    }
-
-    /// Bytes of direct messages that wait in memory behind those that a session is given from the store.
+    /// Bytes of live messages that wait in memory.
     #[cfg(test)]
-    pub(crate) fn mail_behind(&mut self, id: SessionId) -> usize {
-        self.mail(id).map_or(0, |mail| mail.live_bytes())
-    }
-
-    fn mail(&mut self, id: SessionId) -> Option<&mut Mail> {
-        self.session(id)?.mail.as_deref_mut()
+    pub(crate) fn live_bytes(&self) -> usize {
+        self.live_bytes
     }
 }
 
-/// Whether a client may ask for the messages of a gap.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lost {
-    ForEver,
-    ForNow,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::{
+        chat::{SessionTag, TalkKind},
+        codec::Dialects,
+        history::{LogHead, UserPair},
+    };
 
-/// Who the other one is.
-fn peer_of(direct: &Direct, user: &UserName) -> UserName {
-    if direct.talk.from == *user {
-        direct.to.clone()
-    } else {
-        direct.talk.from.clone()
+    const EPOCH: u64 = 7;
+
+    fn name(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    fn direct(from: &str, seq: Seq, at: u64) -> Arc<DirectEvent> {
+        let direct = Direct {
+            to: name("bob"),
+            talk: Talk {
+                epoch: EPOCH,
+                seq,
+                prev: seq - 1,
+                at,
+                from: name(from),
+                session: SessionTag(1),
+                kind: TalkKind::Text,
+                text: "x".into(),
+                echo: None,
+            },
+        };
+        Arc::new(DirectEvent::new(direct, Dialects::default()))
+    }
+
+    fn head(seq: Seq, first: Seq) -> LogHead {
+        LogHead {
+            epoch: EPOCH,
+            seq,
+            first,
+            ..LogHead::default()
+        }
+    }
+
+    fn waits(peer: &str, read: Seq, head: LogHead) -> ConversationHead {
+        ConversationHead {
+            log: LogId::Pair(UserPair::of(&name("bob"), &name(peer))),
+            head,
+            read,
+            unread: 1,
+        }
+    }
+
+    /// The pages that are asked for, each answered in full, up to another step.
+    fn pages(reading: &mut Reading, device: &mut Option<Box<Device>>) -> (Vec<(String, Seq)>, Step) {
+        let mut pages = Vec::new();
+        loop {
+            match reading.next(device.as_deref()) {
+                Step::Page { peer, after } => {
+                    pages.push((peer.as_str().to_owned(), after));
+                    let head = reading.pending.front().unwrap().head.seq;
+                    reading.given(device.get_or_insert_default(), head, head);
+                }
+                step => return (pages, step),
+            }
+        }
+    }
+
+    #[test]
+    fn where_live_messages_were_left_says_nothing_about_what_the_device_has() {
+        let (mut reading, mut device) = (Reading::arrived(1, Vec::new()), None);
+        // Before it is known what waits: message 265 of 300.
+        reading.wait(&direct("ann", 265, 5), &name("ann"));
+        let found = vec![waits("ann", 10, head(300, 1))];
+        assert_eq!(reading.found_waiting(&mut device, &name("bob"), found, false), []);
+        let (asked, step) = pages(&mut reading, &mut device);
+        assert_eq!(asked, [("ann".to_owned(), 10)]);
+        assert!(matches!(step, Step::End), "{step:?}");
+        assert!(device.unwrap().has(&name("ann"), 300));
+    }
+
+    #[test]
+    fn a_position_that_was_brought_is_compared_with_the_log_and_what_retention_took_before_is_no_gap() {
+        let position = Position { epoch: EPOCH, seq: 2 };
+        let (mut reading, mut device) = (Reading::arrived(1, vec![(name("ann"), position)]), None);
+        let found = vec![waits("ann", 9, head(9, 5)), waits("eve", 1, head(9, 5))];
+        let gaps = reading.found_waiting(&mut device, &name("bob"), found, false);
+        let lost = LostInterval {
+            epoch: EPOCH,
+            from: 3,
+            to: 4,
+        };
+        assert_eq!(gaps, [(name("ann"), lost)]);
+        let (asked, _) = pages(&mut reading, &mut device);
+        assert_eq!(asked, [("ann".to_owned(), 4), ("eve".to_owned(), 4)]);
+    }
+
+    #[test]
+    fn of_more_conversations_than_are_noted_the_oldest_time_is_looked_for() {
+        let (mut reading, mut device) = (Reading::behind(1), None);
+        for n in 0..limits::MAIL_LIVE {
+            let peer = format!("{n:03}");
+            reading.wait(&direct(&peer, 4, 100), &name(&peer));
+        }
+        // The clock went back between them.
+        for (peer, at) in [("x", 90), ("y", 80), ("z", 95), ("000", 20)] {
+            reading.wait(&direct(peer, 4, at), &name(peer));
+        }
+        let (asked, step) = pages(&mut reading, &mut device);
+        assert_eq!((asked.len(), &asked[0]), (limits::MAIL_LIVE, &("000".to_owned(), 3)));
+        assert!(matches!(step, Step::Changed { since: 80, after: None }), "{step:?}");
+        let changed = |peer: &str, before| ChangedConversation {
+            peer: name(peer),
+            head: head(9, 1),
+            before,
+        };
+        reading.found_changed(device.as_deref(), vec![changed("y", 3), changed("001", 0)], None);
+        let (asked, step) = pages(&mut reading, &mut device);
+        assert_eq!(asked, [("y".to_owned(), 3), ("001".to_owned(), 4)], "it has 4 of 001");
+        assert!(matches!(step, Step::End), "{step:?}");
+    }
+
+    #[test]
+    fn conversations_that_were_left_out_are_not_whole_until_they_are_listed() {
+        let (mut reading, mut device) = (Reading::arrived(1, Vec::new()), None);
+        let found = vec![waits("ann", 0, head(3, 1))];
+        reading.found_waiting(&mut device, &name("bob"), found, true);
+        let mut device = *device.unwrap();
+        device.given(&name("eve"), 8);
+        assert!(device.has(&name("eve"), 8) && !device.is_whole(&name("eve")));
+        assert!(device.is_whole(&name("ann")) && !device.has(&name("ann"), 1));
     }
 }

@@ -1,21 +1,13 @@
-//! Read markers of clients whose dialect has no words for "read": the pong to a ping sent behind a message says that it
-//! arrived.
+//! Read markers of clients whose dialect has no words for "read": the pong to a ping sent behind a message says that it arrived.
+//!
+//! At most one ping is on its way; what is delivered meanwhile is acknowledged by the next one.
 
-use crate::shard::{
-    connection::write::Socket,
-    engine::{Clock, Engine},
-    store::port::Ticket,
-};
-use crate::{
-    chat::{Seq, SessionId, UserName},
-    history::{Ask, LogId, UserPair},
-    wire,
-};
+use crate::chat::{Seq, UserName};
 
 /// Direct messages on their way to a client that acknowledges with pongs.
 #[derive(Debug, Default)]
-pub(crate) struct Acknowledging {
-    /// Written and not asked about: up to which, by the other one.
+pub(crate) struct Receipts {
+    /// Written and not asked about: up to which, by peer.
     delivered: Vec<(UserName, Seq)>,
     /// What the pong to the last ping acknowledges.
     asked: Option<Vec<(UserName, Seq)>>,
@@ -23,77 +15,55 @@ pub(crate) struct Acknowledging {
     count: u32,
 }
 
-impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Where the dialect has no words for "read", the pong to a ping sent behind a message says that it arrived.
-    pub(crate) fn note_delivered(&mut self, id: SessionId, peer: UserName, seq: Seq) {
-        let Some(connection) = self.connections.get_mut(id) else {
-            return;
-        };
-        let Some(speaking) = connection.speaking() else {
-            return;
-        };
-        if !self.settings.dialects[usize::from(speaking.dialect)]
-            .profile()
-            .mail_by_name
-        {
-            return;
-        }
-        let Some(session) = connection.session_mut() else {
-            return;
-        };
-        let acknowledging = session.acknowledging.get_or_insert_default();
-        acknowledging.delivered.retain(|(known, _)| *known != peer);
-        acknowledging.delivered.push((peer, seq));
-        if acknowledging.asked.is_none() {
-            self.ask_pong(id);
-        }
+impl Receipts {
+    /// A message was written. Returns the payload of a ping to send behind it, unless one is on its way.
+    pub(crate) fn delivered(&mut self, peer: UserName, seq: Seq) -> Option<[u8; 4]> {
+        self.delivered.retain(|(known, _)| *known != peer);
+        self.delivered.push((peer, seq));
+        if self.asked.is_some() { None } else { self.ask() }
     }
 
-    /// Sends a ping whose pong acknowledges what has been delivered so far.
-    fn ask_pong(&mut self, id: SessionId) {
-        let Some(connection) = self.connection(id) else { return };
-        let Some(session) = connection.session_mut() else {
-            return;
-        };
-        let Some(acknowledging) = session.acknowledging.as_mut() else {
-            return;
-        };
-        if acknowledging.delivered.is_empty() {
-            session.acknowledging = None;
-            return;
+    /// A pong came: what it acknowledges, and the payload of the next ping if more was delivered meanwhile.
+    pub(crate) fn pong(&mut self, payload: &[u8]) -> (Vec<(UserName, Seq)>, Option<[u8; 4]>) {
+        if payload != self.count.to_be_bytes() {
+            return (Vec::new(), None);
         }
-        acknowledging.count = acknowledging.count.wrapping_add(1);
-        let payload = acknowledging.count.to_be_bytes();
-        acknowledging.asked = Some(std::mem::take(&mut acknowledging.delivered));
-        // Behind the messages, not before them: it is queued where they are.
-        connection
-            .outgoing_mut()
-            .private()
-            .extend_from_slice(wire::ping(&payload).as_bytes());
-        self.mark_dirty(id);
+        (self.asked.take().unwrap_or_default(), self.ask())
     }
 
-    pub(crate) fn pong(&mut self, id: SessionId, payload: &[u8]) {
-        let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) else {
-            return;
-        };
-        let (user, bearer) = (session.name.clone(), session.bearer());
-        let Some(acknowledging) = session.acknowledging.as_mut() else {
-            return;
-        };
-        if payload != acknowledging.count.to_be_bytes() {
-            return;
+    /// Nothing that was delivered counts any more. The count goes on, so that a late pong acknowledges nothing new.
+    pub(crate) fn forget(&mut self) {
+        self.delivered.clear();
+        self.asked = None;
+    }
+
+    fn ask(&mut self) -> Option<[u8; 4]> {
+        if self.delivered.is_empty() {
+            return None;
         }
-        for (peer, seq) in acknowledging.asked.take().unwrap_or_default() {
-            let ask = Ask::Mark {
-                log: LogId::Pair(UserPair::of(&user, &peer)),
-                user: user.clone(),
-                seq,
-                bearer,
-            };
-            // If the store is too busy the messages come once more, with the same ids.
-            self.ask_store(ask, Ticket::Silent(id.shard()));
-        }
-        self.ask_pong(id);
+        self.count = self.count.wrapping_add(1);
+        self.asked = Some(std::mem::take(&mut self.delivered));
+        Some(self.count.to_be_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn one_ping_at_a_time_acknowledges_all_that_was_written_before_it() {
+        let (ann, eve) = (UserName::parse("ann").unwrap(), UserName::parse("eve").unwrap());
+        let mut receipts = Receipts::default();
+        let first = receipts.delivered(ann.clone(), 1).unwrap();
+        assert_eq!(receipts.delivered(ann.clone(), 2), None);
+        assert_eq!(receipts.delivered(eve.clone(), 7), None);
+        assert_eq!(receipts.delivered(ann.clone(), 3), None);
+        assert_eq!(receipts.pong(b"else"), (Vec::new(), None));
+        let (read, second) = receipts.pong(&first);
+        assert_eq!(read, [(ann.clone(), 1)]);
+        assert_eq!(receipts.pong(&first), (Vec::new(), None), "a pong counts once");
+        assert_eq!(receipts.pong(&second.unwrap()), (vec![(eve, 7), (ann, 3)], None));
     }
 }

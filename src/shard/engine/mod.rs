@@ -5,6 +5,7 @@
 //! sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in steps
 //! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
 
+pub(crate) mod directs;
 pub(crate) mod drain;
 pub(crate) mod orders;
 pub(crate) mod replay;
@@ -83,7 +84,7 @@ pub(crate) struct Engine<S, C> {
     /// Direct messages to be delivered here.
     pub(crate) directs: DirectQueue,
     /// Sessions whose stored messages the store had no room to be asked for.
-    pub(crate) refused_mail: VecDeque<SessionId>,
+    pub(crate) refused_inboxes: VecDeque<SessionId>,
     /// Bytes that waited for full sockets of this shard when time was last looked at.
     pub(crate) waiting_bytes: usize,
     pub(crate) gatherings: Slab<Gathering>,
@@ -144,7 +145,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             bus: Bus::new(me, outbox),
             displacing: Vec::new(),
             directs: DirectQueue::default(),
-            refused_mail: VecDeque::new(),
+            refused_inboxes: VecDeque::new(),
             waiting_bytes: 0,
             gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),

@@ -31,7 +31,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.schedule(id);
             }
         }
-        self.retry_mail();
+        self.retry_inboxes();
         self.displace_more();
         self.rooms.tick(self.now);
         let effects = self.home.tick(self.now.unix_ms);

@@ -236,7 +236,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Whether the stored direct messages of its name are a session's to read.
-    pub(crate) fn owns_mail(&self, id: SessionId) -> bool {
+    pub(crate) fn owns_inbox(&self, id: SessionId) -> bool {
         let connection = self.connections.get(id);
         let session = connection.and_then(|connection| connection.session());
         session.is_some_and(|session| match session.proof {

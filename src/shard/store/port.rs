@@ -123,8 +123,8 @@ pub(crate) enum Ticket {
         /// In which of its replays.
         number: u32,
     },
-    /// The mail of a session that has come.
-    Mail {
+    /// The inbox of a session.
+    Inbox {
         /// Which session.
         session: SessionId,
         /// In which of its readings.
@@ -144,7 +144,7 @@ impl Ticket {
             | Self::Question { session, .. }
             | Self::Resume { session, .. }
             | Self::Replay { session, .. }
-            | Self::Mail { session, .. } => session.shard(),
+            | Self::Inbox { session, .. } => session.shard(),
             Self::Silent(shard) => *shard,
         }
     }
@@ -327,7 +327,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | Ticket::Question { .. }
             | Ticket::Resume { .. }
             | Ticket::Replay { .. }
-            | Ticket::Mail { .. }
+            | Ticket::Inbox { .. }
             | Ticket::Silent(_) => {}
         }
     }
@@ -349,7 +349,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             | Ticket::Question { .. }
             | Ticket::Resume { .. }
             | Ticket::Replay { .. }
-            | Ticket::Mail { .. }
+            | Ticket::Inbox { .. }
             | Ticket::Silent(_) => {}
         }
     }
@@ -379,26 +379,26 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.replay_page(session, number, talks);
             }
             // Somebody else has claimed its name. It is about to be renamed, which ends the reading.
-            (Ticket::Mail { session, .. }, _) if !self.holds_own_name(session) => {}
+            (Ticket::Inbox { session, .. }, _) if !self.holds_own_name(session) => {}
             (
-                Ticket::Mail { session, number },
+                Ticket::Inbox { session, number },
                 Answer::Conversations {
                     user,
                     conversations,
                     more,
                     unreadable,
                 },
-            ) => self.mail_found(session, number, &user, (conversations, more), unreadable),
+            ) => self.inbox_found(session, number, &user, (conversations, more), unreadable),
             (
-                Ticket::Mail { session, number },
+                Ticket::Inbox { session, number },
                 Answer::Changed {
                     conversations,
                     next,
                     unreadable,
                     ..
                 },
-            ) => self.mail_changed(session, number, conversations, next, unreadable),
-            (Ticket::Mail { session, number }, Answer::Direct(page)) => self.mail_page(session, number, page),
+            ) => self.inbox_changed(session, number, conversations, next, unreadable),
+            (Ticket::Inbox { session, number }, Answer::Direct(page)) => self.inbox_page(session, number, page),
             // A read position that nobody waits for.
             (Ticket::Silent(_), _) => {}
             (ticket, answer) => tracing::error!(?ticket, ?answer, "the store answered another question than was asked"),
@@ -430,7 +430,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             Ticket::Resume { session, number } => self.resume_known(session, number, None),
             Ticket::Replay { session, number } => self.replay_failed(session, number),
-            Ticket::Mail { session, number } => self.mail_failed(session, number, refusal),
+            Ticket::Inbox { session, number } => self.inbox_failed(session, number, refusal),
             Ticket::Talk { .. } | Ticket::Direct { .. } | Ticket::Silent(_) => {}
         }
     }
@@ -486,7 +486,7 @@ fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utter
         | Ticket::Question { .. }
         | Ticket::Resume { .. }
         | Ticket::Replay { .. }
-        | Ticket::Mail { .. }
+        | Ticket::Inbox { .. }
         | Ticket::Silent(_) => None,
     };
     Utterance {

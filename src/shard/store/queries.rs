@@ -69,7 +69,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             },
             (Question::Read { seq, .. }, Some(log)) => Ask::Mark { log, user, seq, bearer },
             (Question::Unread, _) => {
-                if !self.owns_mail(id) {
+                if !self.owns_inbox(id) {
                     return self.refuse(id, request, not_yours(&user));
                 }
                 Ask::Conversations {
@@ -121,7 +121,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Ok(LogId::Room(room.clone()))
             }
             Conversation::Peer(peer) => {
-                if !self.owns_mail(id) {
+                if !self.owns_inbox(id) {
                     return Err(not_yours(user));
                 }
                 Ok(LogId::Pair(UserPair::of(user, peer)))

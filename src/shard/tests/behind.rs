@@ -92,7 +92,7 @@ fn text(value: &Value) -> &str {
 }
 
 fn is_mail(ticket: &Ticket) -> bool {
-    matches!(ticket, Ticket::Mail { .. })
+    matches!(ticket, Ticket::Inbox { .. })
 }
 
 #[test]

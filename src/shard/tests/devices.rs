@@ -281,7 +281,7 @@ impl Run {
                     self.read.insert(peer_of(log), *seq);
                 }
                 Outcome::Answered {
-                    ticket: Ticket::Mail { session, .. },
+                    ticket: Ticket::Inbox { session, .. },
                     answer: Answer::Conversations { .. },
                 } => {
                     for device in &mut self.devices {
