@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::{
     ClientId, Echo, Happening, Joined, Key, KeyOwner, LostInterval, Position, Refusal, Reply, RequestId, RoomName, Seq,
-    SessionId, SessionTag, ShardId, Talk, TalkKind, UserName,
+    SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserName,
 };
 
 /// A session that wants to be a member.
@@ -137,6 +137,13 @@ pub enum Effect {
         said: Box<Utterance>,
         /// For the way back.
         retry: Retry,
+    },
+    /// The store says where the log of a room stands, so that the room can be opened.
+    Open {
+        /// Which room.
+        room: RoomName,
+        /// The user who joins and goes on from somewhere: the store also says what was missed.
+        resume: Option<(UserName, Since)>,
     },
 }
 

@@ -86,7 +86,7 @@ pub(super) fn shard(config: &Config) -> shard::Settings {
             tutorial_show_ip: chat.tutorial_show_ip,
         }),
         access: chat.access(),
-        home: RoomSettings {
+        rooms: RoomSettings {
             presence_events_max: chat.presence_events_max,
             digest_every_ms: chat.digest_every.as_millis() as u64,
             list_cache_ms: chat.list_cache.as_millis() as u64,

@@ -9,7 +9,8 @@ use crate::shard::{
     bus::{directory, inbox},
     connection::write::Socket,
     engine::wheel,
-    engine::{Clock, Engine, Observer},
+    engine::{Clock, Engine},
+    owner::Observer,
     room::event::RoomEvent,
     room::ring,
     settings::Settings,
@@ -213,7 +214,7 @@ impl<S: Sink> Room<S> {
             ..Settings::default()
         };
         // The members are told nothing of each other's coming: a bench is about talks.
-        settings.home.presence_events_max = 0;
+        settings.rooms.presence_events_max = 0;
         let inboxes: Arc<[inbox::Inbox<ToShard>]> = [inbox::Inbox::new(limits::INBOX_MESSAGES, 1)].into();
         let mut engine = Engine::new(
             ShardId(0),

@@ -35,10 +35,8 @@ pub use rate_limit::{MessageRate, SharedRate};
 pub use settings::Settings;
 
 pub(crate) use bus::message::ToShard;
-pub(crate) use engine::{
-    Observer,
-    orders::{Order, SessionEntry, Unanswered},
-};
+pub(crate) use engine::orders::{Order, SessionEntry, Unanswered};
+pub(crate) use owner::Observer;
 pub(crate) use runtime::{
     handle::Shards,
     newcomers::{Arrived, Arriving},

@@ -16,7 +16,7 @@ pub struct Settings {
     /// Who may enter which room.
     pub access: Access,
     /// About rooms.
-    pub home: RoomSettings,
+    pub rooms: RoomSettings,
     /// A connection from which nothing came for so long is dead.
     pub dead_after: Duration,
     /// A user who said nothing for so long is sent away; `None`: never.
@@ -54,7 +54,7 @@ impl Default for Settings {
         Self {
             dialects: Dialects::default(),
             access: Access::default(),
-            home: RoomSettings {
+            rooms: RoomSettings {
                 presence_events_max: 500,
                 digest_every_ms: 2_000,
                 list_cache_ms: 1_000,

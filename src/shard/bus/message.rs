@@ -11,8 +11,8 @@ use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
 #[derive(Debug)]
 pub(crate) enum ToShard {
-    /// To the home of a room, or of a pair of users.
-    Home(ToHome),
+    /// To the owner of a room, or of a pair of users.
+    Owner(ToOwner),
     /// Something happened in a room that has members here.
     Room(Arc<RoomEvent>),
     /// Something for one session here.
@@ -54,8 +54,8 @@ pub(crate) enum ToShard {
     },
     /// A part of the list of rooms.
     RoomsPart {
-        /// Which gathering it belongs to.
-        gathering: u32,
+        /// Which list it belongs to.
+        listing: u32,
         /// The rooms of one shard.
         rooms: Vec<RoomEntry>,
     },
@@ -69,137 +69,68 @@ pub(crate) enum ToShard {
     Quiesce(std::sync::mpsc::Sender<bool>),
 }
 
-/// A message to the home of a room.
+/// A message to the owner of a room or of a pair of users.
 #[derive(Debug)]
-pub(crate) enum ToHome {
+pub(crate) enum ToOwner {
+    /// A command about a room.
+    Room { room: RoomName, command: RoomCommand },
+    /// A user says something to one other.
+    Pair { to: UserName, said: Box<Utterance> },
+    /// A connection is to be greeted with the list of the lobby.
+    Greet {
+        session: SessionId,
+        peer: std::net::SocketAddr,
+    },
+    /// A part of the list of all rooms: at most `limit` after this name.
+    Rooms {
+        /// The shard that puts the list together.
+        shard: ShardId,
+        /// Which of its lists.
+        listing: u32,
+        after: Option<String>,
+        limit: usize,
+    },
+}
+
+/// What is asked of the owner of a room.
+#[derive(Debug)]
+pub(crate) enum RoomCommand {
     /// A session wants to be a member.
     Join {
-        /// Which room.
-        room: RoomName,
-        /// Who.
         arrival: Box<Arrival>,
-        /// Its request.
         id: RequestId,
-        /// Where it goes on from.
         since: Since,
     },
     /// A session stops being a member.
     Leave {
-        /// Which room.
-        room: RoomName,
-        /// Which session.
         session: SessionId,
-        /// On purpose or not.
         how: Departure,
-        /// Its request.
         id: RequestId,
     },
     /// A member says something.
-    Talk {
-        /// Which room.
-        room: RoomName,
-        /// What.
-        said: Box<Utterance>,
-        /// Whether this is the first of the talks that the session held back because the home was busy.
-        retry: Retry,
-    },
+    Talk { said: Box<Utterance>, retry: Retry },
     /// A member takes another name.
-    Rename {
-        /// Which room.
-        room: RoomName,
-        /// Which session.
-        session: SessionId,
-        /// The new name.
-        name: UserName,
-    },
-    /// The dialect of a member has shown: what the room has to know of it.
+    Rename { session: SessionId, name: UserName },
+    /// The dialect of a member was detected. See [`Arrival`] for what the room has to know of it.
     Describe {
-        /// Which room.
-        room: RoomName,
-        /// Which session.
         session: SessionId,
-        /// See [`Arrival`].
         sees_own_going: bool,
-        /// See [`Arrival`].
         lists: Lists,
     },
     /// A member sets the topic.
     SetTopic {
-        /// Which room.
-        room: RoomName,
-        /// Which session.
         session: SessionId,
-        /// Its request.
         id: RequestId,
-        /// The topic.
         topic: Arc<str>,
     },
     /// A member is typing.
-    Typing {
-        /// Which room.
-        room: RoomName,
-        /// Which session.
-        session: SessionId,
-    },
-    /// The operator says something to a room.
-    System {
-        /// Which room.
-        room: RoomName,
-        /// What.
-        text: Arc<str>,
-    },
-    /// Who is in a room.
+    Typing { session: SessionId },
+    /// The operator says something to the room.
+    System { text: Arc<str> },
+    /// Who is in the room.
     Users {
-        /// Which room.
-        room: RoomName,
-        /// Which session asks.
         session: SessionId,
-        /// Its request.
         id: RequestId,
-        /// Which part.
         page: Page,
     },
-    /// A connection is to be greeted with the list of the lobby.
-    Greet {
-        /// Which one.
-        session: SessionId,
-        /// Where it comes from.
-        peer: std::net::SocketAddr,
-    },
-    /// Which rooms live here.
-    Rooms {
-        /// Who gathers them.
-        shard: ShardId,
-        /// For which gathering.
-        gathering: u32,
-        /// After this name.
-        after: Option<String>,
-        /// At most this many.
-        limit: usize,
-    },
-    /// A user says something to one other.
-    Direct {
-        /// To whom.
-        to: UserName,
-        /// What.
-        said: Box<Utterance>,
-    },
-}
-
-impl ToHome {
-    /// The room it is about.
-    pub(crate) fn room(&self) -> Option<&RoomName> {
-        match self {
-            Self::Join { room, .. }
-            | Self::Leave { room, .. }
-            | Self::Talk { room, .. }
-            | Self::Rename { room, .. }
-            | Self::Describe { room, .. }
-            | Self::SetTopic { room, .. }
-            | Self::Typing { room, .. }
-            | Self::System { room, .. }
-            | Self::Users { room, .. } => Some(room),
-            Self::Greet { .. } | Self::Rooms { .. } | Self::Direct { .. } => None,
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::shard::{
     End,
-    bus::message::{ToHome, ToShard},
+    bus::message::{RoomCommand, ToShard},
     connection::state::Phase,
     connection::write::{Socket, Written},
     engine::{Clock, Engine, Want},
@@ -101,14 +101,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // Nobody carries them out any more.
         connection.underway = connection.underway.saturating_sub(waiting as u32);
         for room in self.rooms.remove(id) {
-            let home = self.home_of(&room);
-            let leave = ToHome::Leave {
-                room,
+            let leave = RoomCommand::Leave {
                 session: id,
                 how: Departure::Lost,
                 id: None,
             };
-            self.send(home, ToShard::Home(leave));
+            self.command(room, leave);
         }
         if let Some(peer) = &session.peer {
             self.directory.unwatch(peer, id);

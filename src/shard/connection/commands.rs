@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    bus::message::{ToHome, ToShard},
+    bus::message::{RoomCommand, ToOwner, ToShard},
     connection::backpressure::HeldBack,
     connection::naming::Proof,
     connection::state::Session,
     connection::write::Socket,
-    engine::{Clock, Engine, Gathering},
+    engine::{Clock, Engine},
     rate_limit::Gcra,
     room::rooms::JoinRefusal,
     store::queries::Question,
@@ -81,26 +81,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Command::Talk { room, text, kind, key } => self.talk(id, request, room, text, kind, key),
             Command::Direct { to, text, kind, key } => self.direct(id, request, to, text, kind, key),
             Command::Users { room, page } => {
-                let home = self.home_of(&room);
-                self.ask(
+                self.ask_owner(
                     id,
-                    home,
-                    ToHome::Users {
-                        room,
+                    room,
+                    RoomCommand::Users {
                         session: id,
                         id: request,
                         page,
                     },
                 );
             }
-            Command::Rooms { page } => self.gather(id, request, page),
+            Command::Rooms { page } => self.list_rooms(id, request, page),
             Command::SetTopic { room, topic } => {
-                let home = self.home_of(&room);
-                self.ask(
+                self.ask_owner(
                     id,
-                    home,
-                    ToHome::SetTopic {
-                        room,
+                    room,
+                    RoomCommand::SetTopic {
                         session: id,
                         id: request,
                         topic,
@@ -240,12 +236,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             sees_own_going: profile.sees_own_going,
             lists: speaking.codec.lists(),
         });
-        let home = self.home_of(&room);
-        self.ask(
+        self.ask_owner(
             id,
-            home,
-            ToHome::Join {
-                room,
+            room,
+            RoomCommand::Join {
                 arrival,
                 id: request,
                 since,
@@ -258,12 +252,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
             return self.refuse(id, request, refusal);
         }
-        let home = self.home_of(&room);
-        self.ask(
+        self.ask_owner(
             id,
-            home,
-            ToHome::Leave {
-                room,
+            room,
+            RoomCommand::Leave {
                 session: id,
                 how: Departure::Said,
                 id: request,
@@ -288,9 +280,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             held.push(room, said);
             return;
         }
-        let home = self.home_of(&room);
         let retry = if pauses { Retry::Held } else { Retry::Never };
-        self.ask(id, home, ToHome::Talk { room, said, retry });
+        self.ask_owner(id, room, RoomCommand::Talk { said, retry });
     }
 
     pub(crate) fn direct(
@@ -305,8 +296,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(said) = self.utterance(id, request, text, kind, key) else {
             return;
         };
-        let home = self.directory.home_of_pair(&said.from, &to);
-        self.ask(id, home, ToHome::Direct { to, said });
+        let owner = self.directory.home_of_pair(&said.from, &to);
+        self.ask(id, owner, ToOwner::Pair { to, said });
     }
 
     pub(crate) fn utterance(
@@ -333,28 +324,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }))
     }
 
-    pub(crate) fn gather(&mut self, id: SessionId, request: RequestId, page: Page) {
+    /// Asks all shards for their part of the list of rooms.
+    pub(crate) fn list_rooms(&mut self, id: SessionId, request: RequestId, page: Page) {
         let shards = self.directory.shards();
-        let gathering = Gathering {
-            session: id,
-            id: request,
-            limit: page.limit,
-            missing: shards,
-            rooms: Vec::new(),
-        };
-        let gathering = self.gatherings.insert(gathering) as u32;
+        let listing = self.owner.listings().begin(id, request, page.limit, shards);
         if let Some(connection) = self.connection(id) {
             connection.underway += 1;
         }
-        let shard = self.me;
+        let (shard, limit) = (self.me, page.limit);
         for to in 0..shards {
-            let ask = ToHome::Rooms {
+            let part = ToOwner::Rooms {
                 shard,
-                gathering,
+                listing,
                 after: page.after.clone(),
-                limit: page.limit,
+                limit,
             };
-            self.send(ShardId(to as u16), ToShard::Home(ask));
+            self.send(ShardId(to as u16), ToShard::Owner(part));
         }
     }
 
@@ -391,14 +376,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             self.tell_watchers(&old);
             for room in rooms {
-                let home = self.home_of(&room);
-                self.send(
-                    home,
-                    ToShard::Home(ToHome::Rename {
-                        room,
+                self.command(
+                    room,
+                    RoomCommand::Rename {
                         session: id,
                         name: name.clone(),
-                    }),
+                    },
                 );
             }
         }
@@ -431,8 +414,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let from = session.name.clone();
         match conversation {
             Conversation::Room(room) => {
-                let home = self.home_of(&room);
-                self.send(home, ToShard::Home(ToHome::Typing { room, session: id }));
+                self.command(room, RoomCommand::Typing { session: id });
             }
             Conversation::Peer(user) => {
                 let directory = self.directory.clone();
@@ -478,12 +460,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         session.exiting = Some(request);
         for room in self.rooms.ask_to_leave_all(id) {
-            let home = self.home_of(&room);
-            self.ask(
+            self.ask_owner(
                 id,
-                home,
-                ToHome::Leave {
-                    room,
+                room,
+                RoomCommand::Leave {
                     session: id,
                     how: Departure::Said,
                     id: None,

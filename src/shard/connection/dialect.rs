@@ -9,7 +9,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use crate::shard::{
-    bus::message::{ToHome, ToShard},
+    bus::message::RoomCommand,
     connection::read::UNDECIDED_LIMITS,
     connection::state::{Certainty, Phase, Speaking},
     connection::write::Socket,
@@ -397,14 +397,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         }
         for room in self.rooms.rooms_of(id) {
-            let home = self.home_of(&room);
-            let describe = ToHome::Describe {
-                room,
+            let describe = RoomCommand::Describe {
                 session: id,
                 sees_own_going: profile.sees_own_going,
                 lists,
             };
-            self.send(home, ToShard::Home(describe));
+            self.command(room, describe);
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::shard::{
     End,
-    bus::message::{ToHome, ToShard},
+    bus::message::{ToOwner, ToShard},
     connection::backpressure::{Load, Pause},
     connection::state::{Certainty, Phase, Speaking, Undecided},
     connection::write::Socket,
@@ -134,8 +134,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return self.reply(id, None, &Reply::Greeting { peer, users });
         }
         connection.underway += 1;
-        let home = self.home_of(&RoomName::lobby());
-        self.send(home, ToShard::Home(ToHome::Greet { session: id, peer }));
+        let owner = self.directory.home_of(RoomName::lobby().as_str());
+        self.send(owner, ToShard::Owner(ToOwner::Greet { session: id, peer }));
     }
 
     /// Bytes came off the socket; they are unmasked in place.

@@ -2,25 +2,31 @@
 
 use crate::shard::{
     End,
-    bus::message::{ToHome, ToShard},
+    bus::message::{RoomCommand, ToOwner, ToShard},
     connection::state::Phase,
     connection::write::Socket,
     direct::event::DirectEvent,
     engine::{Clock, Engine},
 };
 use crate::{
-    chat::{Refusal, Reply, RequestId, SessionId, ShardId},
+    chat::{Refusal, Reply, RequestId, RoomName, SessionId, ShardId},
     codec::{BusyPolicy, NATIVE},
     limits,
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Sends a request that is answered.
-    pub(crate) fn ask(&mut self, id: SessionId, home: ShardId, message: ToHome) {
+    /// Sends a request to an owner, who answers it.
+    pub(crate) fn ask(&mut self, id: SessionId, owner: ShardId, message: ToOwner) {
         if let Some(connection) = self.connection(id) {
             connection.underway += 1;
         }
-        self.send(home, ToShard::Home(message));
+        self.send(owner, ToShard::Owner(message));
+    }
+
+    /// Sends a request to the owner of a room, who answers it.
+    pub(crate) fn ask_owner(&mut self, id: SessionId, room: RoomName, command: RoomCommand) {
+        let owner = self.directory.home_of(room.as_str());
+        self.ask(id, owner, ToOwner::Room { room, command });
     }
 
     /// A request has been answered.

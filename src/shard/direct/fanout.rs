@@ -114,7 +114,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let refusal = ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"));
             return self.answer(said.session, said.id, Reply::Error(refusal));
         }
-        let position = self.pairs.next(&said.from, &to);
+        let position = self.owner.next_in_pair(&said.from, &to);
         self.tell_direct(to, said, position, position.seq - 1, self.now.unix_ms);
     }
 

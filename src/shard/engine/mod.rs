@@ -6,6 +6,7 @@
 //! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
 
 pub(crate) mod directs;
+pub(crate) mod dispatch;
 pub(crate) mod drain;
 pub(crate) mod orders;
 pub(crate) mod replay;
@@ -14,8 +15,6 @@ pub(crate) mod timers;
 pub(crate) mod wheel;
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
-
-use slab::Slab;
 
 pub(crate) use crate::shard::time::{Clock, Moment};
 use crate::shard::{
@@ -29,6 +28,7 @@ use crate::shard::{
     direct::fanout::DirectQueue,
     engine::drain::Service,
     engine::wheel::Wheel,
+    owner::{Observer, Owner},
     room::rooms::Rooms,
     runtime::thread::Standing,
     settings::Settings,
@@ -36,19 +36,10 @@ use crate::shard::{
     store::port::Store,
 };
 use crate::{
-    chat::{
-        ConnectionSlot, OwnedRooms, Request, RequestId, RoomEntry, RoomName, SessionId, ShardId, Talk, ToSession,
-        UserName,
-    },
+    chat::{ConnectionSlot, Request, SessionId, ShardId, ToSession, UserName},
     codec::Profile,
     limits,
 };
-
-/// Who is told of talks, at their room's home: the talk log.
-pub(crate) trait Observer {
-    /// Somebody said something in a room. Direct messages never come here.
-    fn talk(&self, room: &RoomName, talk: &Talk);
-}
 
 /// What the engine wants of the outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +62,7 @@ pub(crate) struct Engine<S, C> {
     pub(crate) now: Moment,
     pub(crate) connections: Connections<S>,
     pub(crate) rooms: Rooms,
-    pub(crate) home: OwnedRooms,
-    pub(crate) pairs: crate::shard::owner::pairs::Pairs,
-    /// Sessions whose talks a busy home gave back, until they come again.
-    pub(crate) refused: std::collections::HashSet<SessionId, foldhash::fast::RandomState>,
+    pub(crate) owner: Owner,
     /// What is known of connections whose dialect is not certain.
     pub(crate) uncertain: Uncertainties,
     pub(crate) directory: Arc<Directory>,
@@ -87,7 +75,6 @@ pub(crate) struct Engine<S, C> {
     pub(crate) refused_inboxes: VecDeque<SessionId>,
     /// Bytes that waited for full sockets of this shard when time was last looked at.
     pub(crate) waiting_bytes: usize,
-    pub(crate) gatherings: Slab<Gathering>,
     pub(crate) wheel: Wheel<SessionId>,
     /// When time was last looked at, milliseconds.
     pub(crate) ticked_ms: u64,
@@ -98,17 +85,6 @@ pub(crate) struct Engine<S, C> {
     pub(crate) stats: Stats,
     /// Where talks are kept, if anywhere.
     pub(crate) store: Option<Store>,
-    pub(crate) observer: Rc<dyn Observer>,
-}
-
-/// A list of rooms that is being put together from all shards.
-#[derive(Debug)]
-pub(crate) struct Gathering {
-    pub(crate) session: SessionId,
-    pub(crate) id: RequestId,
-    pub(crate) limit: usize,
-    pub(crate) missing: usize,
-    pub(crate) rooms: Vec<RoomEntry>,
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -131,15 +107,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let rooms = Rooms::new(&settings, directory.shards());
         Self {
             me,
-            home: OwnedRooms::new(settings.home, seed).with_access(settings.access.clone()),
-            pairs: crate::shard::owner::pairs::Pairs::new(seed ^ 1),
+            owner: Owner::new(&settings, observer, seed),
             settings,
             profiles,
             clock,
             now,
             connections: Connections::new(me),
             rooms,
-            refused: Default::default(),
             uncertain: Uncertainties::default(),
             directory,
             bus: Bus::new(me, outbox),
@@ -147,7 +121,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             directs: DirectQueue::default(),
             refused_inboxes: VecDeque::new(),
             waiting_bytes: 0,
-            gatherings: Slab::new(),
             wheel: Wheel::new(now.ms),
             ticked_ms: now.ms,
             wants: Vec::new(),
@@ -156,7 +129,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             service: Service::default(),
             stats: Stats::default(),
             store: None,
-            observer,
         }
     }
 
@@ -259,7 +231,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn standing(&self) -> Standing {
         Standing {
             sessions: self.directory.sessions_of(self.me),
-            rooms: self.home.len(),
+            rooms: self.owner.open_rooms(),
             members: self.rooms.members(),
             blocked: 0,
             underway_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
@@ -273,11 +245,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Sends to a shard; to itself at the end of the turn.
     pub(crate) fn send(&mut self, to: ShardId, message: ToShard) {
         self.bus.send(to, message);
-    }
-
-    /// The home of a room.
-    pub(crate) fn home_of(&self, room: &RoomName) -> ShardId {
-        self.directory.home_of(room.as_str())
     }
 
     /// The connection has something to write at the end of the turn.

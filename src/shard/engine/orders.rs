@@ -131,16 +131,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // Nobody waits any more where a send fails: the one who asked gave up.
         match order {
             Order::Rooms { after, limit, answer } => {
-                let _ = answer.send(self.home.rooms(RoomScope::All, after.as_deref(), limit));
+                let _ = answer.send(self.owner.rooms().rooms(RoomScope::All, after.as_deref(), limit));
             }
             Order::Groups { prefix, limit, answer } => {
-                let _ = answer.send(self.home.names(|name| name.as_str().starts_with(&prefix), limit));
+                let _ = answer.send(
+                    self.owner
+                        .rooms()
+                        .names(|name| name.as_str().starts_with(&prefix), limit),
+                );
             }
             Order::Room { room, page, answer } => {
-                let _ = answer.send(self.home.describe(&room, &page, now));
+                let _ = answer.send(self.owner.rooms().describe(&room, &page, now));
             }
             Order::Roster { room, answer } => {
-                let _ = answer.send(self.home.roster(&room, ListOrder::Name, now));
+                let _ = answer.send(self.owner.rooms().roster(&room, ListOrder::Name, now));
             }
             Order::Keep {
                 room,
@@ -151,13 +155,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let _ = answer.send(self.keep(&room, topic, members));
             }
             Order::Close { room, answer } => {
-                let closed = self.home.close(&room);
+                let closed = self.owner.rooms().close(&room);
                 let _ = answer.send(closed.as_ref().map(|closed| closed.sessions));
                 self.carry_out(closed.unwrap_or_default().effects);
             }
             Order::Say { room, text, answer } => {
-                let _ = answer.send(self.home.online(&room));
-                let line = self.home.system(&room, text);
+                let _ = answer.send(self.owner.rooms().online(&room));
+                let line = self.owner.rooms().system(&room, text);
                 self.carry_out(line);
             }
             Order::SayToAll { text, answer } => {
@@ -200,13 +204,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         topic: Option<Arc<str>>,
         members: Option<Option<BTreeSet<UserName>>>,
     ) -> Result<bool, TooManyRooms> {
-        let new = self.home.keep(room)?;
+        let new = self.owner.rooms().keep(room)?;
         if let Some(topic) = topic {
-            let seen = self.home.set_kept_topic(room, topic);
+            let seen = self.owner.rooms().set_kept_topic(room, topic);
             self.carry_out(seen);
         }
         if let Some(members) = members {
-            let outsiders = self.home.set_members(room, members);
+            let outsiders = self.owner.rooms().set_members(room, members);
             self.carry_out(outsiders);
         }
         Ok(new)

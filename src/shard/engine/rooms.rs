@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::shard::{
     End,
-    bus::message::{ToHome, ToShard},
+    bus::message::RoomCommand,
     connection::backpressure::{HeldBack, Retrying},
     connection::write::Socket,
     engine::{Clock, Engine, Want},
@@ -18,73 +18,15 @@ use crate::shard::{
 use crate::{
     chat::{
         Admission, ErrorCode, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, Retry, RoomName, SessionId,
-        ToSession, Utterance,
+        Utterance,
     },
     codec::{BusyPolicy, LagPolicy},
     limits,
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    pub(crate) fn take(&mut self, message: ToShard) {
-        match message {
-            ToShard::Home(message) => self.at_home(message, None),
-            ToShard::Room(event) => self.append(event),
-            ToShard::Session { session, what } => self.for_session(session, what),
-            ToShard::Admin(order) => self.administer(*order),
-            ToShard::Direct {
-                user,
-                except,
-                direct,
-                bytes,
-            } => self.directs.push(user, except, direct, bytes),
-            ToShard::TypingTo { user, from } => {
-                for session in self.holders(&user) {
-                    self.reply(session, None, &Reply::TypingTo { from: from.clone() });
-                }
-            }
-            ToShard::SystemTo { user, text } => {
-                for session in self.holders(&user) {
-                    self.reply(session, None, &Reply::System { text: text.clone() });
-                }
-            }
-            ToShard::Claimed { name } => self.displace(name),
-            ToShard::RoomsPart { gathering, rooms } => self.gathered(gathering, rooms),
-            ToShard::Probe(answer) => {
-                // Nobody waits any more: the probe timed out.
-                let _ = answer.send(self.me);
-            }
-            ToShard::Quiesce(answer) => {
-                // Nobody waits any more: the drain has gone on without an answer.
-                let _ = answer.send(self.quiesce());
-            }
-            ToShard::Drain => self.drain(),
-        }
-    }
-
-    fn for_session(&mut self, session: SessionId, what: ToSession) {
-        match what {
-            ToSession::Admit(admission) => self.admit(session, *admission),
-            ToSession::RefuseJoin { room, id, refusal } => self.join_refused(session, id, &room, *refusal),
-            ToSession::Dismiss { room, id } => self.dismiss(session, id, &room),
-            ToSession::Show { room, happening } => {
-                let event = self.event(room, *happening, None);
-                self.show_one(session, &event);
-            }
-            ToSession::Answer { id, reply } => {
-                // Whoever gave no id wants no acknowledgement.
-                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.is_native(session) {
-                    self.reply(session, id, &reply);
-                }
-                self.answered(session);
-            }
-            ToSession::Tell(reply) => self.reply(session, None, &reply),
-            ToSession::Busy { room, said } => self.busy(room, said),
-            ToSession::Expel { room } => self.expelled(session, room),
-        }
-    }
-
     /// Appends an event to this shard's copy of its room's log.
-    fn append(&mut self, event: Arc<RoomEvent>) {
+    pub(super) fn append(&mut self, event: Arc<RoomEvent>) {
         if let Some(origin) = event.origin
             && origin.session.shard() == self.me
             && let Happening::Talk(talk) = &event.happening
@@ -122,7 +64,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.answered(session);
     }
 
-    fn show_one(&mut self, id: SessionId, event: &Arc<RoomEvent>) {
+    pub(super) fn show_one(&mut self, id: SessionId, event: &Arc<RoomEvent>) {
         if self.await_dialect_for(id, event) {
             return;
         }
@@ -132,7 +74,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The session is a member: it sees what comes from here on.
-    fn admit(&mut self, id: SessionId, admission: Admission) {
+    pub(super) fn admit(&mut self, id: SessionId, admission: Admission) {
         let hold = if self.waits_for_dialect(id) {
             Hold::Held
         } else {
@@ -149,14 +91,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The home could not take the session in.
-    fn join_refused(&mut self, id: SessionId, request: RequestId, room: &RoomName, refusal: Refusal) {
+    pub(super) fn join_refused(&mut self, id: SessionId, request: RequestId, room: &RoomName, refusal: Refusal) {
         self.rooms.refuse(id, room);
         self.refuse(id, request, refusal);
         self.answered(id);
     }
 
     /// The session is no member any more: it still gets what happened before.
-    fn dismiss(&mut self, id: SessionId, request: RequestId, name: &RoomName) {
+    pub(super) fn dismiss(&mut self, id: SessionId, request: RequestId, name: &RoomName) {
         // Whoever goes is not given what it missed any more, but what happened meanwhile.
         self.guess_dialect(id);
         self.end_replay(id, name);
@@ -169,7 +111,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The session leaves a room that it may not be in, as if it had asked; it may have left already.
-    fn expelled(&mut self, id: SessionId, room: RoomName) {
+    pub(super) fn expelled(&mut self, id: SessionId, room: RoomName) {
         if self.rooms.is_member(id, &room) {
             self.leave(id, None, room);
         }
@@ -276,7 +218,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The home gave a talk back.
-    fn busy(&mut self, room: RoomName, said: Box<Utterance>) {
+    pub(super) fn busy(&mut self, room: RoomName, said: Box<Utterance>) {
         let id = said.session;
         match self.busy_policy(id) {
             BusyPolicy::Tell => {
@@ -317,40 +259,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Retrying::Again(messages) => {
                 let mut retry = Retry::First;
                 for (room, said) in messages {
-                    let owner = self.home_of(&room);
-                    self.ask(id, owner, ToHome::Talk { room, said, retry });
+                    self.ask_owner(id, room, RoomCommand::Talk { said, retry });
                     retry = Retry::Held;
                 }
             }
         }
-    }
-
-    fn gathered(&mut self, place: u32, rooms: Vec<crate::chat::RoomEntry>) {
-        let Some(gathering) = self.gatherings.get_mut(place as usize) else {
-            return;
-        };
-        gathering.rooms.extend(rooms);
-        gathering.missing -= 1;
-        if gathering.missing > 0 {
-            return;
-        }
-        let mut gathering = self.gatherings.remove(place as usize);
-        gathering.rooms.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-        let more = gathering.rooms.len() > gathering.limit;
-        gathering.rooms.truncate(gathering.limit);
-        let next = if more {
-            gathering.rooms.last().map(|room| room.name.clone())
-        } else {
-            None
-        };
-        self.reply(
-            gathering.session,
-            gathering.id,
-            &Reply::RoomPage {
-                rooms: gathering.rooms,
-                next,
-            },
-        );
-        self.answered(gathering.session);
     }
 }

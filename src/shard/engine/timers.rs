@@ -34,7 +34,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.retry_inboxes();
         self.displace_more();
         self.rooms.tick(self.now);
-        let effects = self.home.tick(self.now.unix_ms);
+        let effects = self.owner.tick(self.now.unix_ms);
         self.carry_out(effects);
     }
 

@@ -1,5 +1,248 @@
-//! This shard as the owner of rooms and of pairs of users: it orders what is said in them.
+//! This shard as the owner of rooms and of pairs of users: the one place that orders what happens in them.
+//!
+//! [`Owner`] takes commands in and gives [`Effects`] out. It sends nothing: the engine carries the effects out, in order, before it
+//! gives the owner the next command.
+//!
+//! Invariants:
+//! - Commands of a room that is being opened wait, in order, until the store has said where its log stands.
+//! - Once a message of a sender was given back because of too much load, its later ones are given back too, until the first one
+//!   comes again: messages of one sender never overtake each other.
+//! - The observer sees every message of a room once, after it is numbered.
 
-pub(crate) mod commands;
-pub(crate) mod open;
-pub(crate) mod pairs;
+mod held;
+mod listing;
+mod opening;
+mod pairs;
+
+use std::rc::Rc;
+
+use smallvec::smallvec;
+
+use crate::{
+    chat::{
+        Backlog, Effect, Effects, ErrorCode, Happening, ListOrder, LogHead, OwnedRooms, Position, Refusal, Reply,
+        RequestId, Retry, RoomEntry, RoomName, RoomScope, Seq, SessionId, Talk, UserList, UserName, Utterance,
+    },
+    shard::{bus::message::RoomCommand, settings::Settings},
+};
+use held::HeldSenders;
+use listing::Listings;
+use opening::{Opening, Parked};
+use pairs::Pairs;
+
+/// Sees every message of the rooms that a shard owns: the talk log. Direct messages never come here.
+pub(crate) trait Observer {
+    /// Somebody said something in a room.
+    fn talk(&self, room: &RoomName, talk: &Talk);
+}
+
+/// This shard as an owner.
+pub(crate) struct Owner {
+    rooms: OwnedRooms,
+    pairs: Pairs,
+    held: HeldSenders,
+    opening: Opening,
+    listings: Listings,
+    observer: Rc<dyn Observer>,
+}
+
+/// What a command is carried out under.
+pub(crate) struct Conditions<'a> {
+    /// Unix milliseconds.
+    pub(crate) now_ms: u64,
+    /// Whether more is on its way to other shards and to members than may be. Messages are given back then.
+    pub(crate) is_busy: &'a dyn Fn() -> bool,
+    /// Whether the messages of a room are stored.
+    pub(crate) is_durable: &'a dyn Fn(&RoomName) -> bool,
+}
+
+impl Owner {
+    /// An owner without rooms.
+    pub(crate) fn new(settings: &Settings, observer: Rc<dyn Observer>, seed: u64) -> Self {
+        Self {
+            rooms: OwnedRooms::new(settings.rooms, seed).with_access(settings.access.clone()),
+            pairs: Pairs::new(seed ^ 1),
+            held: HeldSenders::default(),
+            opening: Opening::default(),
+            listings: Listings::default(),
+            observer,
+        }
+    }
+
+    /// Carries out a command about a room. Where the room was opened for this command, `backlog` is what the store said then.
+    pub(crate) fn handle(
+        &mut self,
+        room: RoomName,
+        command: RoomCommand,
+        backlog: Option<Backlog>,
+        conditions: &Conditions<'_>,
+    ) -> Effects {
+        let (room, command) = if self.rooms.knows(&room) {
+            (room, command)
+        } else {
+            match self.opening.park(room, command, conditions.is_durable) {
+                Parked::No(room, command) => (room, command),
+                Parked::Waits => return Effects::new(),
+                Parked::Opens(open) => return smallvec![open],
+            }
+        };
+        let now = conditions.now_ms;
+        match command {
+            RoomCommand::Join { arrival, id, since } => self.rooms.join(&room, *arrival, id, since, backlog, now),
+            RoomCommand::Leave { session, how, id } => {
+                self.held.left(session, &room);
+                self.rooms.leave(&room, session, how, id, now)
+            }
+            RoomCommand::Talk { said, retry } => self.talk(room, said, retry, conditions),
+            RoomCommand::Rename { session, name } => self.rooms.rename(&room, session, name, now),
+            RoomCommand::Describe {
+                session,
+                sees_own_going,
+                lists,
+            } => self
+                .rooms
+                .describe_member(&room, session, sees_own_going, lists, now)
+                .into_iter()
+                .collect(),
+            RoomCommand::SetTopic { session, id, topic } => self.rooms.set_topic(&room, session, id, topic),
+            RoomCommand::System { text } => self.rooms.system(&room, text).into_iter().collect(),
+            RoomCommand::Typing { session } => self.rooms.typing(&room, session).into_iter().collect(),
+            RoomCommand::Users { session, id, page } => smallvec![self.rooms.users(&room, session, id, &page, now)],
+        }
+    }
+
+    fn talk(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, conditions: &Conditions<'_>) -> Effects {
+        let session = said.session;
+        if !self.held.passes(session, retry) || (conditions.is_busy)() {
+            if self.rooms.has(&room, session) {
+                self.held.hold(session, &room, retry);
+            }
+            return smallvec![Effect::busy(room, said)];
+        }
+        let effects = self.rooms.talk(&room, said, retry, conditions.now_ms);
+        self.observe(&effects);
+        effects
+    }
+
+    /// The store has numbered a message and keeps it.
+    pub(crate) fn committed(
+        &mut self,
+        room: &RoomName,
+        said: Utterance,
+        position: Position,
+        prev: Seq,
+        at: u64,
+    ) -> Effects {
+        let effects = self.rooms.committed(room, said, position, prev, at);
+        self.observe(&effects);
+        effects
+    }
+
+    /// The store has answered for a message that is not stored, or was stored before.
+    pub(crate) fn rejected(&mut self, room: &RoomName, session: SessionId, id: RequestId, reply: Reply) -> Effects {
+        self.rooms.rejected(room, session, id, reply)
+    }
+
+    /// The store had no room for a message.
+    pub(crate) fn given_back(&mut self, room: &RoomName, said: Box<Utterance>, retry: Retry) -> Effect {
+        self.held.hold(said.session, room, retry);
+        self.rooms.given_back(room, said)
+    }
+
+    /// Opens a room where its log stands. The commands that waited for it are to be handled now; the store's backlog belongs to
+    /// the first.
+    pub(crate) fn opened(&mut self, room: &RoomName, head: LogHead) -> Vec<RoomCommand> {
+        self.rooms.open_stored(room, head);
+        self.opening.take(room)
+    }
+
+    /// A room cannot be opened: what waited for it is refused.
+    pub(crate) fn not_opened(&mut self, room: &RoomName, refusal: &Refusal) -> Effects {
+        let parked = self.opening.take(room);
+        let refused = parked.into_iter().filter_map(|command| refuse(command, room, refusal));
+        refused.collect()
+    }
+
+    /// The next number in the direct conversation of two users that no store keeps.
+    pub(crate) fn next_in_pair(&mut self, one: &UserName, other: &UserName) -> Position {
+        self.pairs.next(one, other)
+    }
+
+    /// The list of the lobby, for a connection that is greeted with it.
+    pub(crate) fn lobby(&mut self, now_ms: u64) -> UserList {
+        self.rooms.roster(&RoomName::lobby(), ListOrder::Arrival, now_ms)
+    }
+
+    /// Rooms after this name, one more than fit tells that there are more.
+    pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
+        self.rooms.rooms(RoomScope::Common, after, limit + 1)
+    }
+
+    /// The lists of rooms that sessions of this shard wait for.
+    pub(crate) fn listings(&mut self) -> &mut Listings {
+        &mut self.listings
+    }
+
+    /// The rooms, for their operator.
+    pub(crate) fn rooms(&mut self) -> &mut OwnedRooms {
+        &mut self.rooms
+    }
+
+    /// How many rooms are open.
+    pub(crate) fn open_rooms(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The digests and lists that are due.
+    pub(crate) fn tick(&mut self, now_ms: u64) -> Effects {
+        self.rooms.tick(now_ms)
+    }
+
+    fn observe(&self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Broadcast {
+                room,
+                happening: Happening::Talk(talk),
+                ..
+            } = effect
+            {
+                self.observer.talk(room, talk);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Owner {
+    /// Nothing waits here, and only sessions of these are held.
+    pub(crate) fn check_rest(&self, live: impl Fn(SessionId) -> bool) {
+        assert!(self.listings.is_empty());
+        assert!(self.held.sessions().all(live));
+    }
+
+    /// How many rooms commands wait for.
+    pub(crate) fn rooms_being_opened(&self) -> usize {
+        self.opening.len()
+    }
+}
+
+/// What the sender of a command for a room that could not be opened is told.
+fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Effect> {
+    match command {
+        RoomCommand::Join { arrival, id, .. } => Some(Effect::refuse_join(arrival.session, id, room, refusal.clone())),
+        // Its join, which stood before it, has been refused.
+        RoomCommand::Leave { session, id, .. } if id.is_some() => {
+            let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
+            Some(Effect::answer(session, id, Reply::Error(refusal)))
+        }
+        RoomCommand::Leave { session, id, .. } => Some(Effect::dismiss(session, id, room)),
+        RoomCommand::Talk { said, .. } => Some(Effect::answer(said.session, said.id, Reply::Error(refusal.clone()))),
+        RoomCommand::SetTopic { session, id, .. } | RoomCommand::Users { session, id, .. } => {
+            Some(Effect::answer(session, id, Reply::Error(refusal.clone())))
+        }
+        RoomCommand::Rename { .. }
+        | RoomCommand::Describe { .. }
+        | RoomCommand::Typing { .. }
+        | RoomCommand::System { .. } => None,
+    }
+}

@@ -1,4 +1,6 @@
 //! The numbers of direct conversations that no store keeps.
+//!
+//! The newest [`limits::PAIRS_REMEMBERED`] conversations are remembered. One that was forgotten begins a new epoch.
 
 use std::collections::VecDeque;
 
@@ -7,17 +9,16 @@ use crate::{
     limits,
 };
 
-/// Positions of the direct conversations whose home is one shard; the oldest are forgotten, and start a new epoch when they
-/// are spoken in again.
+/// The newest position of each direct conversation.
 #[derive(Debug)]
-pub(crate) struct Pairs {
+pub(super) struct Pairs {
     known: foldhash::HashMap<(UserName, UserName), Position>,
     order: VecDeque<(UserName, UserName)>,
     random: fastrand::Rng,
 }
 
 impl Pairs {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             known: Default::default(),
             order: VecDeque::new(),
@@ -26,7 +27,7 @@ impl Pairs {
     }
 
     /// The next number in the conversation of these two.
-    pub(crate) fn next(&mut self, one: &UserName, other: &UserName) -> Position {
+    pub(super) fn next(&mut self, one: &UserName, other: &UserName) -> Position {
         let pair = if one <= other {
             (one.clone(), other.clone())
         } else {
@@ -48,5 +49,24 @@ impl Pairs {
         self.order.push_back(pair.clone());
         self.known.insert(pair, position);
         position
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn both_users_share_one_row_of_numbers_and_others_have_their_own() {
+        let user = |name| UserName::parse(name).unwrap();
+        let (ada, bob, cyd) = (user("ada"), user("bob"), user("cyd"));
+        let mut pairs = Pairs::new(7);
+        let first = pairs.next(&ada, &bob);
+        assert_eq!(first.seq, 1);
+        assert_eq!(pairs.next(&bob, &ada), Position { seq: 2, ..first });
+        let other = pairs.next(&ada, &cyd);
+        assert_eq!(other.seq, 1);
+        assert_ne!(other.epoch, first.epoch);
     }
 }

@@ -13,7 +13,7 @@ use crossbeam::queue::{ArrayQueue, SegQueue};
 use crate::shard::{
     bus::directory::{Directory, OwnerKey},
     bus::inbox::Inbox,
-    bus::message::{ToHome, ToShard},
+    bus::message::{RoomCommand, ToOwner, ToShard},
     runtime::newcomers::Arrived,
     settings::Settings,
     store::port::{self, Ticket},
@@ -116,10 +116,11 @@ impl Shards {
         true
     }
 
-    /// The operator says something to all members of a room. Whether the room's home had room for it.
+    /// The operator says something to all members of a room. Whether the room's owner had room for it.
     pub(crate) fn say_to_room(&self, room: crate::chat::RoomName, text: Arc<str>) -> bool {
-        let home = self.directory.home_of(room.as_str());
-        self.try_tell(usize::from(home.0), ToShard::Home(ToHome::System { room, text }))
+        let owner = self.directory.home_of(room.as_str());
+        let command = RoomCommand::System { text };
+        self.try_tell(usize::from(owner.0), ToShard::Owner(ToOwner::Room { room, command }))
     }
 
     /// The operator says something to all sessions of a user. Whether every shard that has some had room for it.

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    bus::message::ToHome,
     connection::write::Socket,
     engine::{Clock, Engine},
 };
@@ -31,8 +30,6 @@ pub(crate) struct Store {
     pub(crate) talks_most: usize,
     /// Questions of this shard that have not come back.
     pub(crate) questions: usize,
-    /// What waits for a room to be opened, in order.
-    pub(crate) opening: foldhash::HashMap<RoomName, Vec<ToHome>>,
 }
 
 impl Store {
@@ -48,8 +45,12 @@ impl Store {
             talks: 0,
             talks_most,
             questions: 0,
-            opening: Default::default(),
         }
+    }
+
+    /// Whether the messages of a room are stored.
+    pub(crate) fn is_durable(&self, room: &RoomName) -> bool {
+        (self.keeps)(room)
     }
 }
 
@@ -182,9 +183,9 @@ pub(crate) fn ticket(outcome: &Outcome<Ticket>) -> &Ticket {
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Whether the talks of this room are kept.
+    /// Whether the messages of this room are stored.
     pub(crate) fn keeps(&self, room: &RoomName) -> bool {
-        self.store.as_ref().is_some_and(|store| (store.keeps)(room))
+        self.store.as_ref().is_some_and(|store| store.is_durable(room))
     }
 
     /// Asks the store; whether it took the question.
@@ -207,10 +208,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         };
         let now = self.now.unix_ms;
         if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
-            if retry != Retry::Never {
-                self.refused.insert(said.session);
-            }
-            let back = self.home.given_back(&room, Box::new(said));
+            let back = self.owner.given_back(&room, Box::new(said), retry);
             self.carry_out([back]);
         }
     }
@@ -312,7 +310,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Ticket::Talk { session, id, .. } => {
                 let LogId::Room(room) = append.log.clone() else { return };
                 let said = utterance(append, session, id);
-                let effects = self.home.committed(&room, said, position, prev, at);
+                let effects = self.owner.committed(&room, said, position, prev, at);
                 self.carry_out(effects);
             }
             Ticket::Direct {
@@ -336,7 +334,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match append.ticket {
             Ticket::Talk { session, id, .. } => {
                 let LogId::Room(room) = &append.log else { return };
-                let effects = self.home.rejected(room, session, id, reply);
+                let effects = self.owner.rejected(room, session, id, reply);
                 self.carry_out(effects);
             }
             Ticket::Direct { session, id, bytes, .. } => {
@@ -409,16 +407,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         tracing::warn!(?ask, %why, "the store could not answer");
         let refusal = store_failed(why);
         match ticket {
-            Ticket::Open { room, .. } => {
-                let parked = self
-                    .store
-                    .as_mut()
-                    .and_then(|store| store.opening.remove(&room))
-                    .unwrap_or_default();
-                for message in parked {
-                    self.refuse_parked(message, refusal.clone());
-                }
-            }
+            Ticket::Open { room, .. } => self.not_opened(&room, &refusal),
             Ticket::Hello(session) => self.hello_failed(session, refusal),
             Ticket::Rename { session, id, .. } => {
                 self.refuse(session, id, refusal);

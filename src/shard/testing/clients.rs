@@ -222,7 +222,7 @@ impl World {
     pub(crate) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
         let room = RoomName::parse(room).unwrap();
         let home = usize::from(self.directory.home_of(room.as_str()).0);
-        let list = self.engines[home].home.roster(&room, ListOrder::Name, 0);
+        let list = self.engines[home].owner.rooms().roster(&room, ListOrder::Name, 0);
         (
             list.names.iter().map(|name| name.as_str().to_owned()).collect(),
             list.online,

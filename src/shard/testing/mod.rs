@@ -17,7 +17,8 @@ use crate::shard::{
     bus::directory::{Directory, OwnerKey},
     bus::inbox::{Inbox, Outbox},
     bus::message::ToShard,
-    engine::{Engine, Observer},
+    engine::Engine,
+    owner::Observer,
     settings::Settings,
 };
 use crate::{

@@ -11,10 +11,7 @@ use crate::{
     chat::RoomName,
     history::{Ask, Durability, History, LogId, Outcome, Retention, Settings, StoreFault},
     limits,
-    shard::{
-        engine::Engine,
-        store::port::{Store, Ticket, ticket},
-    },
+    shard::store::port::{Store, Ticket, ticket},
 };
 
 pub(crate) struct TestStore {
@@ -156,9 +153,10 @@ impl World {
 
     /// Rooms that some shard has open, or for which something waits.
     pub(crate) fn rooms_in_store(&self) -> usize {
-        let opening = |store: &Store| store.opening.len();
-        let of = |engine: &Engine<_, _>| engine.home.len() + engine.store.as_ref().map_or(0, opening);
-        self.engines.iter().map(of).sum()
+        let owners = self.engines.iter().map(|engine| &engine.owner);
+        owners
+            .map(|owner| owner.open_rooms() + owner.rooms_being_opened())
+            .sum()
     }
 }
 

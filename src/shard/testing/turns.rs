@@ -170,8 +170,7 @@ impl World {
         for engine in &self.engines {
             assert!(engine.bus.is_quiet() && engine.connections.is_at_rest());
             assert!(engine.directs.is_empty());
-            assert!(engine.gatherings.is_empty());
-            assert!(engine.refused.iter().all(|session| live.contains(session)));
+            engine.owner.check_rest(|session| live.contains(&session));
             engine.rooms.check_rest(|slot| {
                 let id = engine.connections.id_at(slot).unwrap();
                 engine.connections.get(id).unwrap().blocked()

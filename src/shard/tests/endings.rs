@@ -3,7 +3,6 @@
 use std::sync::mpsc;
 
 use crate::{
-    chat::RoomName,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         bus::message::ToShard,
@@ -234,7 +233,7 @@ fn nothing_is_read_once_the_server_is_about_to_drain_and_what_was_read_is_waited
     let mut world = World::new(3);
     // Each on another shard.
     let members = world.members("tea", ["ada", "bob", "eve"]);
-    let home = usize::from(world.engine(members[0]).home_of(&RoomName::parse("tea").unwrap()).0);
+    let home = usize::from(world.directory.home_of("tea").0);
     let [at_home, talker, other] = [home, (home + 1) % 3, (home + 2) % 3].map(|shard| members[shard]);
     let quiesce = |world: &mut World| {
         let (answer, answers) = mpsc::channel();

@@ -130,7 +130,7 @@ fn old_events_leave_the_rings_and_with_the_last_member_the_room_goes() {
         world
             .engines
             .iter()
-            .all(|engine| engine.rooms.is_empty() && engine.home.is_empty())
+            .all(|engine| engine.rooms.is_empty() && engine.owner.open_rooms() == 0)
     );
     world.check_rest();
 }

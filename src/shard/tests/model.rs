@@ -462,7 +462,7 @@ impl Run {
             self.world
                 .engines
                 .iter()
-                .all(|engine| engine.home.is_empty() && engine.rooms.is_empty())
+                .all(|engine| engine.owner.open_rooms() == 0 && engine.rooms.is_empty())
         );
     }
 }

@@ -264,7 +264,7 @@ fn rooms_without_members_do_not_pile_up_for_their_topics() {
     }
     world.calm();
     world.told(ada);
-    assert_eq!(world.engines[0].home.len(), most);
+    assert_eq!(world.engines[0].owner.open_rooms(), most);
     let last = format!("room {}", most + 99);
     world.join(ada, &last);
     world.calm();
@@ -304,7 +304,7 @@ fn going_in_and_out_of_one_room_leaves_the_topics_of_the_others_alone() {
     world.calm();
     assert_eq!(world.messages(ada)[0]["joined"]["topic"], "green");
     assert_eq!(
-        world.engines[0].home.len(),
+        world.engines[0].owner.open_rooms(),
         2,
         "one room with its topic, and one with a member"
     );

@@ -61,7 +61,7 @@ fn a_shard_that_stood_still_does_not_take_everybody_for_dead() {
 
 #[test]
 fn a_wall_clock_that_is_set_back_stops_neither_digests_nor_lists() {
-    let mut world = World::with(1, 64, |settings| settings.home.presence_events_max = 2);
+    let mut world = World::with(1, 64, |settings| settings.rooms.presence_events_max = 2);
     let [ada, ..] = world.members("tea", ["ada", "bob", "eve", "tom"]);
     world.pass_ms_with_pongs(5_000, &[ada]);
     world.heard(ada);

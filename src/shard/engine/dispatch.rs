@@ -1,0 +1,193 @@
+//! Where each message of the bus goes, and what follows from it: [`Engine::take`] is the one match over all messages,
+//! [`Engine::carry_out`] the one over the effects of what this shard owns.
+
+use std::sync::Arc;
+
+use crate::{
+    chat::{
+        Backlog, Effect, Happening, LogHead, Origin, Refusal, Reply, RequestId, RoomName, SessionId, Since, ToSession,
+        UserName,
+    },
+    history::{Ask, LogId},
+    limits,
+    shard::{
+        bus::message::{RoomCommand, ToOwner, ToShard},
+        connection::write::Socket,
+        engine::{Clock, Engine},
+        owner::Conditions,
+        room::event::RoomEvent,
+        store::port::{Ticket, busy_store},
+    },
+};
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Handles one message.
+    pub(crate) fn take(&mut self, message: ToShard) {
+        match message {
+            ToShard::Owner(message) => self.own(message),
+            ToShard::Room(event) => self.append(event),
+            ToShard::Session { session, what } => self.for_session(session, what),
+            ToShard::Admin(order) => self.administer(*order),
+            ToShard::Direct {
+                user,
+                except,
+                direct,
+                bytes,
+            } => self.directs.push(user, except, direct, bytes),
+            ToShard::TypingTo { user, from } => {
+                for session in self.holders(&user) {
+                    self.reply(session, None, &Reply::TypingTo { from: from.clone() });
+                }
+            }
+            ToShard::SystemTo { user, text } => {
+                for session in self.holders(&user) {
+                    self.reply(session, None, &Reply::System { text: text.clone() });
+                }
+            }
+            ToShard::Claimed { name } => self.displace(name),
+            ToShard::RoomsPart { listing, rooms } => {
+                if let Some((session, id, reply)) = self.owner.listings().add(listing, rooms) {
+                    self.reply(session, id, &reply);
+                    self.answered(session);
+                }
+            }
+            ToShard::Probe(answer) => {
+                // Nobody waits any more: the probe timed out.
+                let _ = answer.send(self.me);
+            }
+            ToShard::Quiesce(answer) => {
+                // Nobody waits any more: the drain has gone on without an answer.
+                let _ = answer.send(self.quiesce());
+            }
+            ToShard::Drain => self.drain(),
+        }
+    }
+
+    /// Handles what is for one session here.
+    fn for_session(&mut self, session: SessionId, what: ToSession) {
+        match what {
+            ToSession::Admit(admission) => self.admit(session, *admission),
+            ToSession::RefuseJoin { room, id, refusal } => self.join_refused(session, id, &room, *refusal),
+            ToSession::Dismiss { room, id } => self.dismiss(session, id, &room),
+            ToSession::Show { room, happening } => {
+                let event = self.event(room, *happening, None);
+                self.show_one(session, &event);
+            }
+            ToSession::Answer { id, reply } => {
+                // Whoever gave no id wants no acknowledgement.
+                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.is_native(session) {
+                    self.reply(session, id, &reply);
+                }
+                self.answered(session);
+            }
+            ToSession::Tell(reply) => self.reply(session, None, &reply),
+            ToSession::Busy { room, said } => self.busy(room, said),
+            ToSession::Expel { room } => self.expelled(session, room),
+        }
+    }
+
+    /// Carries out what is for this shard as an owner.
+    pub(crate) fn own(&mut self, message: ToOwner) {
+        match message {
+            ToOwner::Room { room, command } => self.handle_room(room, command, None),
+            ToOwner::Pair { to, said } => self.direct_at_home(to, *said),
+            ToOwner::Greet { session, peer } => {
+                let users = self.owner.lobby(self.now.unix_ms);
+                self.answer(session, None, Reply::Greeting { peer, users });
+            }
+            ToOwner::Rooms {
+                shard,
+                listing,
+                after,
+                limit,
+            } => {
+                let rooms = self.owner.list(after.as_deref(), limit);
+                self.send(shard, ToShard::RoomsPart { listing, rooms });
+            }
+        }
+    }
+
+    fn handle_room(&mut self, room: RoomName, command: RoomCommand, backlog: Option<Backlog>) {
+        let conditions = Conditions {
+            now_ms: self.now.unix_ms,
+            is_busy: &|| self.bus.is_congested() || self.directory.events.most() > self.settings.underway_bytes,
+            is_durable: &|room| self.store.as_ref().is_some_and(|store| store.is_durable(room)),
+        };
+        let effects = self.owner.handle(room, command, backlog, &conditions);
+        self.carry_out(effects);
+    }
+
+    /// The store has said where the log of a room stands, and what the user missed who asked for it first.
+    pub(crate) fn opened(&mut self, room: &RoomName, head: LogHead, mut backlog: Option<Backlog>) {
+        for command in self.owner.opened(room, head) {
+            self.handle_room(room.clone(), command, backlog.take());
+        }
+    }
+
+    /// The store cannot say where the log of a room stands.
+    pub(crate) fn not_opened(&mut self, room: &RoomName, refusal: &Refusal) {
+        let effects = self.owner.not_opened(room, refusal);
+        self.carry_out(effects);
+    }
+
+    fn open_room(&mut self, room: RoomName, resume: Option<(UserName, Since)>) {
+        let log = LogId::Room(room.clone());
+        let ask = match resume {
+            None => Ask::Head(log),
+            Some((user, since)) => Ask::Resume {
+                log,
+                user,
+                since,
+                limit: limits::RESUME_TALKS,
+            },
+        };
+        let ticket = Ticket::Open {
+            home: self.me,
+            room: room.clone(),
+        };
+        if !self.ask_store(ask, ticket) {
+            self.not_opened(&room, &busy_store());
+        }
+    }
+
+    /// Sends a command to the owner of a room.
+    pub(crate) fn command(&mut self, room: RoomName, command: RoomCommand) {
+        let owner = self.directory.home_of(room.as_str());
+        self.send(owner, ToShard::Owner(ToOwner::Room { room, command }));
+    }
+
+    /// Answers a request, wherever its session is.
+    pub(crate) fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
+        self.carry_out([Effect::answer(session, id, reply)]);
+    }
+
+    /// Sends what follows from a command to those it concerns, in order.
+    pub(crate) fn carry_out(&mut self, effects: impl IntoIterator<Item = Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Broadcast {
+                    room,
+                    shards,
+                    happening,
+                    origin,
+                } => {
+                    let event = self.event(room, happening, origin);
+                    for shard in shards.iter() {
+                        if *shard != self.me {
+                            self.directory.events.add(*shard, event.weight());
+                        }
+                        self.send(*shard, ToShard::Room(event.clone()));
+                    }
+                }
+                Effect::Session { session, what } => self.send(session.shard(), ToShard::Session { session, what }),
+                Effect::Append { room, said, retry } => self.store_talk(room, *said, retry),
+                Effect::Open { room, resume } => self.open_room(room, resume),
+            }
+        }
+    }
+
+    pub(crate) fn event(&self, room: RoomName, happening: Happening, origin: Option<Origin>) -> Arc<RoomEvent> {
+        let event = RoomEvent::new(room, happening, origin, self.now.unix_ms);
+        Arc::new(event.in_dialects(self.settings.dialects))
+    }
+}

@@ -1,0 +1,132 @@
+//! Rooms that are being opened: the store is asked where a durable room's log stands, and commands for the room wait for the answer.
+//!
+//! Commands for one room leave in the order in which they came. A room waits only for a question that was asked: the first command
+//! is the join for which it was, so whoever takes the others may count on it.
+
+use crate::{
+    chat::{Effect, RoomName, Since},
+    shard::bus::message::RoomCommand,
+};
+
+#[derive(Debug, Default)]
+pub(super) struct Opening {
+    waiting: foldhash::HashMap<RoomName, Vec<RoomCommand>>,
+}
+
+/// What becomes of a command for a room that is not open.
+#[derive(Debug)]
+pub(super) enum Parked {
+    /// It need not wait.
+    No(RoomName, RoomCommand),
+    Waits,
+    /// It waits, and the store is to be asked.
+    Opens(Effect),
+}
+
+impl Opening {
+    /// Keeps a command for a room that is not open, if it has to wait.
+    pub(super) fn park(
+        &mut self,
+        room: RoomName,
+        command: RoomCommand,
+        is_durable: &dyn Fn(&RoomName) -> bool,
+    ) -> Parked {
+        if let Some(waiting) = self.waiting.get_mut(&room) {
+            waiting.push(command);
+            return Parked::Waits;
+        }
+        // Only a join opens a room.
+        let resume = match &command {
+            RoomCommand::Join { since: Since::Now, .. } => None,
+            RoomCommand::Join { arrival, since, .. } => Some((arrival.user.clone(), *since)),
+            RoomCommand::Leave { .. }
+            | RoomCommand::Talk { .. }
+            | RoomCommand::Rename { .. }
+            | RoomCommand::Describe { .. }
+            | RoomCommand::SetTopic { .. }
+            | RoomCommand::Typing { .. }
+            | RoomCommand::System { .. }
+            | RoomCommand::Users { .. } => return Parked::No(room, command),
+        };
+        if !is_durable(&room) {
+            return Parked::No(room, command);
+        }
+        let open = Effect::Open {
+            room: room.clone(),
+            resume,
+        };
+        self.waiting.insert(room, vec![command]);
+        Parked::Opens(open)
+    }
+
+    /// The store has answered, or cannot: the commands that waited, in order.
+    pub(super) fn take(&mut self, room: &RoomName) -> Vec<RoomCommand> {
+        self.waiting.remove(room).unwrap_or_default()
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, Position, SessionId, SessionTag, ShardId, UserName};
+
+    fn session() -> SessionId {
+        SessionId::new(ShardId(0), ConnectionSlot::new(3), Generation::FIRST)
+    }
+
+    fn join(since: Since) -> RoomCommand {
+        RoomCommand::Join {
+            arrival: Box::new(Arrival {
+                session: session(),
+                user: UserName::operator(),
+                tag: SessionTag(1),
+                sees_own_coming: false,
+                sees_own_going: false,
+                lists: Lists::OnRequest,
+            }),
+            id: None,
+            since,
+        }
+    }
+
+    fn typing() -> RoomCommand {
+        RoomCommand::Typing { session: session() }
+    }
+
+    #[test]
+    fn a_join_opens_a_durable_room_once_and_later_commands_wait_behind_it() {
+        let (mut opening, lobby) = (Opening::default(), RoomName::lobby());
+        let mut park = |command| opening.park(lobby.clone(), command, &|_| true);
+        assert!(matches!(park(typing()), Parked::No(..)), "nothing to wait for yet");
+        let since = Since::Position(Position { epoch: 1, seq: 2 });
+        let Parked::Opens(Effect::Open { resume, .. }) = park(join(since)) else {
+            panic!("the store has to be asked");
+        };
+        assert_eq!(resume, Some((UserName::operator(), since)));
+        assert!(matches!(park(typing()), Parked::Waits));
+        assert!(matches!(park(join(Since::Now)), Parked::Waits));
+        let order = opening.take(&lobby);
+        assert!(matches!(
+            order[..],
+            [
+                RoomCommand::Join { .. },
+                RoomCommand::Typing { .. },
+                RoomCommand::Join { .. }
+            ]
+        ));
+        assert_eq!(opening.len(), 0);
+    }
+
+    #[test]
+    fn an_ephemeral_room_is_opened_without_the_store() {
+        let mut opening = Opening::default();
+        let parked = opening.park(RoomName::lobby(), join(Since::Now), &|_| false);
+        assert!(matches!(parked, Parked::No(..)));
+        assert_eq!(opening.len(), 0);
+    }
+}
