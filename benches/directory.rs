@@ -32,8 +32,8 @@ fn directory(criterion: &mut Criterion) {
                 .map(|user| assert_eq!(directory.shards_of(black_box(user)), 1))
         });
     });
-    group.bench_function("home of a room", |bencher| {
-        bencher.iter(|| directory.home_of(black_box("lobby")))
+    group.bench_function("owner of a room", |bencher| {
+        bencher.iter(|| directory.owner_of(black_box("lobby")))
     });
     let newcomer = UserName::guest(u64::from(USERS) + 1);
     group.bench_function("enter and exit", |bencher| {

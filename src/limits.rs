@@ -84,7 +84,7 @@ pub const ARRIVALS: usize = 4 * 1024;
 pub const OVERFLOW_MESSAGES: usize = 4 * 1024;
 /// Times in one turn that connections are read again which waited for others: each makes new work for the same turn.
 pub const RELIEVED_PER_TURN: usize = 4;
-/// Talks that are on their way to the slowest shard, in bytes, before a home answers `busy`.
+/// Talks that are on their way to the slowest shard, in bytes, before an owner answers `busy`.
 pub const UNDERWAY_BYTES: usize = 8 * 1024 * 1024;
 /// Messages a shard takes from its inbox before it looks at its sockets again.
 pub const INBOX_BATCH: usize = 256;
@@ -158,7 +158,7 @@ pub const RINGS_SWEPT: usize = 256;
 /// Members up to which a room is looked at for whether all have been given everything: then who came and went is forgotten,
 /// some 700 bytes an event. There are few large rooms, and the look would cost more than the events.
 pub const RING_REST_MEMBERS: usize = 64;
-/// How long a talk that a busy home gave back waits before it is tried again.
+/// How long a talk that a busy owner gave back waits before it is tried again.
 pub const BUSY_RETRY: Duration = Duration::from_millis(100);
 
 // ------------------------------------------------------------------------------------------------------ native protocol

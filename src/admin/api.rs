@@ -98,7 +98,7 @@ impl Api {
         let name = room.clone();
         let details = self
             .shards
-            .ask(self.shards.home_of(&room), |answer| Order::Room { room, page, answer })
+            .ask(self.shards.owner_of(&room), |answer| Order::Room { room, page, answer })
             .await;
         match details.map_err(unanswered)? {
             Some(details) => Ok(HttpAnswer::json(StatusCode::OK, &room_json(&name, &details))),
@@ -123,10 +123,10 @@ impl Api {
             members: members.clone(),
         };
         let mut file = self.standing.lock().await;
-        let home = self.shards.home_of(&room);
+        let owner = self.shards.owner_of(&room);
         let kept = self
             .shards
-            .ask(home, |answer| Order::Keep {
+            .ask(owner, |answer| Order::Keep {
                 room,
                 topic,
                 members,
@@ -148,7 +148,10 @@ impl Api {
             .map_err(|error| not_written(&file, &error))?;
         drop(file);
         let (room, page) = (name.clone(), routes::first_page());
-        let details = self.shards.ask(home, |answer| Order::Room { room, page, answer }).await;
+        let details = self
+            .shards
+            .ask(owner, |answer| Order::Room { room, page, answer })
+            .await;
         match details.map_err(unanswered)? {
             Some(details) => Ok(HttpAnswer::json(status, &room_json(&name, &details))),
             // Somebody else closed it in between.
@@ -165,7 +168,7 @@ impl Api {
         let mut file = self.standing.lock().await;
         let closed = self
             .shards
-            .ask(self.shards.home_of(&room), |answer| Order::Close { room, answer })
+            .ask(self.shards.owner_of(&room), |answer| Order::Close { room, answer })
             .await;
         let closed = closed.map_err(unanswered)?;
         file.remove(&name).map_err(|error| not_written(&file, &error))?;
@@ -180,7 +183,7 @@ impl Api {
         let name = room.clone();
         let said = self
             .shards
-            .ask(self.shards.home_of(&room), |answer| Order::Say { room, text, answer })
+            .ask(self.shards.owner_of(&room), |answer| Order::Say { room, text, answer })
             .await;
         match said.map_err(unanswered)? {
             Some(users) => Ok(HttpAnswer::json(StatusCode::OK, &json!({ "users": users }))),

@@ -100,7 +100,7 @@ impl StandingRooms {
                 members: set.members.clone(),
                 answer,
             };
-            let owner = usize::from(shards.home_of(room).0);
+            let owner = usize::from(shards.owner_of(room).0);
             let until = Instant::now() + limits::ADMIN_ANSWER_TIME;
             if !shards.tell(owner, ToShard::Admin(Box::new(order)), until) {
                 return Err(format!(

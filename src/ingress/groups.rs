@@ -87,9 +87,9 @@ async fn users(
     let world = app.map_or(Ok(World::Common), |app| world(app, settings))?;
     let group = group.unwrap_or(action::DEFAULT_GROUP);
     let room = settings.room(world, group).map_err(|_| BAD_PARAMETERS)?;
-    let home = shards.home_of(&room);
+    let owner = shards.owner_of(&room);
     let users = shards
-        .ask(home, |answer| Order::Roster { room, answer })
+        .ask(owner, |answer| Order::Roster { room, answer })
         .await
         .map_err(|_| SYSTEM_ERROR)?;
     Ok(format!(

@@ -115,9 +115,9 @@ impl Directory {
         self.0.whereabouts(user).count()
     }
 
-    /// The home of a room.
-    pub fn home_of(&self, name: &str) -> ShardId {
-        self.0.home_of(name)
+    /// The owner of a room.
+    pub fn owner_of(&self, name: &str) -> ShardId {
+        self.0.owner_of(name)
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Settings {
     pub rooms_per_session: usize,
     /// Messages in a shard's inbox.
     pub inbox_messages: usize,
-    /// Bytes of events on the way to one shard above which homes answer `busy`.
+    /// Bytes of events on the way to one shard above which owners answer `busy`.
     pub underway_bytes: usize,
     /// How many of the last talks clients of the five systems are given on joining.
     pub legacy_history: u32,

@@ -19,7 +19,7 @@ pub(crate) struct Stats {
     pub(crate) directs: u64,
     /// Requests refused.
     pub(crate) refusals: Vec<ErrorCode>,
-    /// Senders that are not read because the home of a room is busy.
+    /// Senders that are not read because the owner of a room is busy.
     pub(crate) paused: u64,
     /// Gaps that members were told because their cursor fell off the ring.
     pub(crate) gaps: u64,

@@ -18,7 +18,7 @@ pub struct ShardMetrics {
     pub(super) dialects: Box<[DialectMetrics]>,
     /// Sessions, which are named connections.
     pub sessions: Gauge,
-    /// Rooms that have their home on this shard.
+    /// Rooms that this shard owns.
     pub rooms: Gauge,
     /// Memberships of this shard's sessions.
     pub members: Gauge,

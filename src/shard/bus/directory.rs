@@ -13,7 +13,7 @@ use crate::{
     codec::{Client, detect::Recent},
 };
 
-/// The users of all shards. Point look-ups only; lists come from the homes of rooms.
+/// The users of all shards. Point look-ups only; lists come from the owners of rooms.
 #[derive(Debug)]
 pub(crate) struct Directory {
     shards: Box<[DashMap<UserName, Sessions, foldhash::fast::RandomState>]>,
@@ -121,13 +121,13 @@ impl Directory {
         self.shards.len()
     }
 
-    /// The shard that is home to what has this name.
-    pub(crate) fn home_of(&self, name: &str) -> ShardId {
+    /// The shard that owns the room of this name.
+    pub(crate) fn owner_of(&self, name: &str) -> ShardId {
         self.owner_key.owner(name, self.shards.len())
     }
 
-    /// The home of the direct conversation of two users, whoever speaks.
-    pub(crate) fn home_of_pair(&self, one: &UserName, other: &UserName) -> ShardId {
+    /// The owner of the direct conversation of two users, whoever speaks.
+    pub(crate) fn owner_of_pair(&self, one: &UserName, other: &UserName) -> ShardId {
         let both = if one <= other {
             (one.as_str(), other.as_str())
         } else {
@@ -311,8 +311,8 @@ mod tests {
     fn owners(directory: &Directory) -> Vec<ShardId> {
         let user = |n: usize| UserName::parse(&format!("user {n}")).unwrap();
         (0..64)
-            .map(|n| directory.home_of(&format!("room {n}")))
-            .chain((0..64).map(|n| directory.home_of_pair(&user(n), &user(n + 1))))
+            .map(|n| directory.owner_of(&format!("room {n}")))
+            .chain((0..64).map(|n| directory.owner_of_pair(&user(n), &user(n + 1))))
             .collect()
     }
 
@@ -332,10 +332,10 @@ mod tests {
         let [known, other] = [7, 8].map(|key| Directory::new(4, OwnerKey::fixed(key), 1));
         let aimed = (0..)
             .map(|n| format!("room {n}"))
-            .filter(|room| known.home_of(room) == ShardId(0));
+            .filter(|room| known.owner_of(room) == ShardId(0));
         let mut owned = [0; 4];
         for room in aimed.take(400) {
-            owned[usize::from(other.home_of(&room).0)] += 1;
+            owned[usize::from(other.owner_of(&room).0)] += 1;
         }
         assert!(owned.iter().all(|rooms| (60..140).contains(rooms)), "{owned:?}");
     }
@@ -344,7 +344,7 @@ mod tests {
     fn the_pair_of_two_users_has_one_owner_whoever_speaks() {
         let directory = Directory::new(8, OwnerKey::random(), 1);
         let [ada, bob] = ["ada", "bob"].map(|name| UserName::parse(name).unwrap());
-        assert_eq!(directory.home_of_pair(&ada, &bob), directory.home_of_pair(&bob, &ada));
+        assert_eq!(directory.owner_of_pair(&ada, &bob), directory.owner_of_pair(&bob, &ada));
     }
 
     fn session(shard: u16, slot: u32) -> SessionId {

@@ -10,7 +10,7 @@
 //! It says that it is starved and then tries again once; the owner, after it has made room, looks whether somebody is
 //! starved and wakes those. Again a `SeqCst` fence stands between the two steps on both sides, and a sender has put its waker
 //! in place before it tries, or that one wake would find nobody. A message is therefore never
-//! dropped, never reordered and never forgotten; how much may be kept is the business of who creates messages (a home
+//! dropped, never reordered and never forgotten; how much may be kept is the business of who creates messages (an owner
 //! refuses messages while [`Outbox::overflow`] is above its bound).
 
 use std::{

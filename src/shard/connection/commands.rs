@@ -296,7 +296,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(said) = self.utterance(id, request, text, kind, key) else {
             return;
         };
-        let owner = self.directory.home_of_pair(&said.from, &to);
+        let owner = self.directory.owner_of_pair(&said.from, &to);
         self.ask(id, owner, ToOwner::Pair { to, said });
     }
 

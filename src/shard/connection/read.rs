@@ -134,7 +134,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return self.reply(id, None, &Reply::Greeting { peer, users });
         }
         connection.underway += 1;
-        let owner = self.directory.home_of(RoomName::lobby().as_str());
+        let owner = self.directory.owner_of(RoomName::lobby().as_str());
         self.send(owner, ToShard::Owner(ToOwner::Greet { session: id, peer }));
     }
 

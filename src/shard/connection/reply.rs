@@ -25,7 +25,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Sends a request to the owner of a room, who answers it.
     pub(crate) fn ask_owner(&mut self, id: SessionId, room: RoomName, command: RoomCommand) {
-        let owner = self.directory.home_of(room.as_str());
+        let owner = self.directory.owner_of(room.as_str());
         self.ask(id, owner, ToOwner::Room { room, command });
     }
 

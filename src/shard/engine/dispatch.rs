@@ -142,7 +142,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             },
         };
         let ticket = Ticket::Open {
-            home: self.me,
+            owner: self.me,
             room: room.clone(),
         };
         if !self.ask_store(ask, ticket) {
@@ -152,7 +152,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Sends a command to the owner of a room.
     pub(crate) fn command(&mut self, room: RoomName, command: RoomCommand) {
-        let owner = self.directory.home_of(room.as_str());
+        let owner = self.directory.owner_of(room.as_str());
         self.send(owner, ToShard::Owner(ToOwner::Room { room, command }));
     }
 

@@ -114,9 +114,9 @@ impl Shards {
         }
     }
 
-    /// The home of a room.
-    pub(crate) fn home_of(&self, room: &RoomName) -> ShardId {
-        self.directory.home_of(room.as_str())
+    /// The owner of a room.
+    pub(crate) fn owner_of(&self, room: &RoomName) -> ShardId {
+        self.directory.owner_of(room.as_str())
     }
 
     /// All shards.

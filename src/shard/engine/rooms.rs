@@ -90,7 +90,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.go_on_with_deferred(id);
     }
 
-    /// The home could not take the session in.
+    /// The owner could not take the session in.
     pub(super) fn join_refused(&mut self, id: SessionId, request: RequestId, room: &RoomName, refusal: Refusal) {
         self.rooms.refuse(id, room);
         self.refuse(id, request, refusal);
@@ -217,7 +217,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.schedule(id);
     }
 
-    /// The home gave a talk back.
+    /// The owner gave a talk back.
     pub(super) fn busy(&mut self, room: RoomName, said: Box<Utterance>) {
         let id = said.session;
         match self.busy_policy(id) {

@@ -118,7 +118,7 @@ impl Shards {
 
     /// The operator says something to all members of a room. Whether the room's owner had room for it.
     pub(crate) fn say_to_room(&self, room: crate::chat::RoomName, text: Arc<str>) -> bool {
-        let owner = self.directory.home_of(room.as_str());
+        let owner = self.directory.owner_of(room.as_str());
         let command = RoomCommand::System { text };
         self.try_tell(usize::from(owner.0), ToShard::Owner(ToOwner::Room { room, command }))
     }

@@ -59,8 +59,8 @@ impl Store {
 pub(crate) enum Ticket {
     /// A talk in a room.
     Talk {
-        /// The shard of the room's home.
-        home: ShardId,
+        /// The shard of the room's owner.
+        owner: ShardId,
         /// Who said it.
         session: SessionId,
         /// In which request.
@@ -70,8 +70,8 @@ pub(crate) enum Ticket {
     },
     /// A talk between two users.
     Direct {
-        /// The home of the pair.
-        home: ShardId,
+        /// The owner of the pair.
+        owner: ShardId,
         /// Who said it.
         session: SessionId,
         /// In which request.
@@ -85,8 +85,8 @@ pub(crate) enum Ticket {
     },
     /// A room is to be opened.
     Open {
-        /// Its home.
-        home: ShardId,
+        /// Its owner.
+        owner: ShardId,
         /// Which.
         room: RoomName,
     },
@@ -139,7 +139,7 @@ impl Ticket {
     /// The shard that it comes back to.
     pub(crate) fn shard(&self) -> ShardId {
         match self {
-            Self::Talk { home, .. } | Self::Direct { home, .. } | Self::Open { home, .. } => *home,
+            Self::Talk { owner, .. } | Self::Direct { owner, .. } | Self::Open { owner, .. } => *owner,
             Self::Hello(session)
             | Self::Rename { session, .. }
             | Self::Question { session, .. }
@@ -201,7 +201,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Gives a talk of a room to the store.
     pub(crate) fn store_talk(&mut self, room: RoomName, said: Utterance, retry: Retry) {
         let ticket = Ticket::Talk {
-            home: self.me,
+            owner: self.me,
             session: said.session,
             id: said.id,
             echo: said.echo.clone(),
@@ -218,7 +218,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let log = LogId::Pair(UserPair::of(&said.from, &to));
         let bytes = self.direct_bytes(&said, &to);
         let ticket = Ticket::Direct {
-            home: self.me,
+            owner: self.me,
             session: said.session,
             id: said.id,
             echo: said.echo.clone(),

@@ -218,11 +218,11 @@ impl World {
         self.ask(client, Ask::Ping(plaza::Ping {}))
     }
 
-    /// The names in a room, in their order, as its home tells them, and how many it counts.
+    /// The names in a room, in their order, as its owner tells them, and how many it counts.
     pub(crate) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
         let room = RoomName::parse(room).unwrap();
-        let home = usize::from(self.directory.home_of(room.as_str()).0);
-        let list = self.engines[home].owner.rooms().roster(&room, ListOrder::Name, 0);
+        let owner = usize::from(self.directory.owner_of(room.as_str()).0);
+        let list = self.engines[owner].owner.rooms().roster(&room, ListOrder::Name, 0);
         (
             list.names.iter().map(|name| name.as_str().to_owned()).collect(),
             list.online,

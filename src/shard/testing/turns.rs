@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    /// What must hold between any two turns: a ring has the name of its room exactly while the room's home counts members
+    /// What must hold between any two turns: a ring has the name of its room exactly while the room's owner counts members
     /// here, since only then is the shard told what happens there.
     pub(crate) fn check_rings(&self) {
         for engine in &self.engines {

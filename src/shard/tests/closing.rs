@@ -15,7 +15,7 @@ use crate::{
 /// Closes the room; how many sessions were in it.
 fn close(world: &mut World, room: &str) -> Option<usize> {
     let room = RoomName::parse(room).unwrap();
-    let owner = usize::from(world.directory.home_of(room.as_str()).0);
+    let owner = usize::from(world.directory.owner_of(room.as_str()).0);
     let (answer, mut answered) = oneshot::channel();
     world.turn(owner, |engine| engine.administer(Order::Close { room, answer }));
     world.calm();

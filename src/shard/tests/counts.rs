@@ -66,7 +66,7 @@ fn the_overflow_of_a_shard_is_what_does_not_fit_its_inbox() {
     let mut world = World::with(2, 2, |_| {});
     let room = (0..)
         .map(|n| format!("room {n}"))
-        .find(|room| world.directory.home_of(room).0 == 1)
+        .find(|room| world.directory.owner_of(room).0 == 1)
         .unwrap();
     let ada = world.user(0, "ada");
     world.join(ada, &room);

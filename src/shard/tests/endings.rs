@@ -233,8 +233,8 @@ fn nothing_is_read_once_the_server_is_about_to_drain_and_what_was_read_is_waited
     let mut world = World::new(3);
     // Each on another shard.
     let members = world.members("tea", ["ada", "bob", "eve"]);
-    let home = usize::from(world.directory.home_of("tea").0);
-    let [at_home, talker, other] = [home, (home + 1) % 3, (home + 2) % 3].map(|shard| members[shard]);
+    let owner = usize::from(world.directory.owner_of("tea").0);
+    let [at_owner, talker, other] = [owner, (owner + 1) % 3, (owner + 2) % 3].map(|shard| members[shard]);
     let quiesce = |world: &mut World| {
         let (answer, answers) = mpsc::channel();
         for shard in 0..3 {
@@ -252,7 +252,7 @@ fn nothing_is_read_once_the_server_is_about_to_drain_and_what_was_read_is_waited
         world.turn(shard, |engine| engine.handle(ToShard::Drain));
     }
     world.calm();
-    for client in [at_home, other] {
+    for client in [at_owner, other] {
         let told = world.heard(client);
         assert!(
             told[0].ends_with(": on its way") && told[1..] == ["goodbye shutting_down", "close 4000"],

@@ -272,7 +272,7 @@ impl Run {
         }
     }
 
-    /// What every room said, by epoch, in the order of its home.
+    /// What every room said, by epoch, in the order of its owner.
     fn log(&self) -> BTreeMap<(String, u64), Vec<(u64, String)>> {
         let mut log: BTreeMap<(String, u64), Vec<(u64, String)>> = BTreeMap::new();
         for (room, talk) in self.world.said.borrow().iter() {

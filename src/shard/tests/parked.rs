@@ -103,7 +103,7 @@ fn who_is_renamed_while_its_join_waits_is_in_the_room_under_the_new_name() {
 
 #[test]
 fn who_is_renamed_while_its_join_waits_is_not_told_how_far_the_old_name_had_read() {
-    // With and without somebody in the room: the question for the read position is the home's or the shard's own.
+    // With and without somebody in the room: the question for the read marker is the owner's or the shard's own.
     for inhabited in [false, true] {
         let mut world = told_room();
         if inhabited {

@@ -1,4 +1,4 @@
-//! More than fits: busy homes, floods of requests, full inboxes.
+//! More than fits: busy owners, floods of requests, full inboxes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -113,7 +113,7 @@ fn a_flood_of_requests_is_read_as_fast_as_it_is_answered_and_nothing_is_lost() {
     let mut world = World::new(2);
     let room = (0..)
         .map(|n| format!("room {n}"))
-        .find(|room| world.directory.home_of(room) == ShardId(1))
+        .find(|room| world.directory.owner_of(room) == ShardId(1))
         .unwrap();
     let ada = world.user(0, "ada");
     world.join(ada, &room);
@@ -164,7 +164,7 @@ fn full_inboxes_stop_the_reading_and_everything_arrives_once_they_are_emptied() 
     let mut world = World::with(2, 2, |_| {});
     let room = (0..)
         .map(|n| format!("room {n}"))
-        .find(|room| world.directory.home_of(room) == ShardId(1))
+        .find(|room| world.directory.owner_of(room) == ShardId(1))
         .unwrap();
     let clients: Vec<usize> = (0..4).map(|n| world.user(0, &format!("user {n}"))).collect();
     for client in &clients {

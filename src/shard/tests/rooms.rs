@@ -12,11 +12,11 @@ use crate::{
     },
 };
 
-/// A room whose home is this shard.
+/// A room that this shard owns.
 fn room_at_home_on(world: &World, shard: u16) -> String {
     (0..)
         .map(|n| format!("room {n}"))
-        .find(|room| world.directory.home_of(room) == ShardId(shard))
+        .find(|room| world.directory.owner_of(room) == ShardId(shard))
         .unwrap()
 }
 
