@@ -10,7 +10,7 @@ use crate::shard::{
     connection::write::Socket,
     engine::{Clock, Engine},
     rate_limit::Gcra,
-    room::rooms::JoinRefusal,
+    room::outcome::JoinRefusal,
     store::queries::Question,
 };
 use crate::{

@@ -7,11 +7,7 @@ use crate::shard::{
     connection::write::Socket,
     connection::{naming::Proof, state::Session},
     engine::{Clock, Engine},
-    room::{
-        fanout::Lag,
-        replay::{Abandoned, PageAsk, PageTaken, ReplayStep, Welcome},
-        rooms::Missed,
-    },
+    room::outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, ReplayStep, Welcome},
     store::port::Ticket,
 };
 use crate::{

@@ -11,8 +11,9 @@ use crate::shard::{
     ids::RoomSlot,
     room::{
         event::RoomEvent,
-        fanout::{CatchUp, Delivery, Lag, Trouble},
+        fanout::Delivery,
         members::Hold,
+        outcome::{CatchUp, Lag, Trouble},
     },
 };
 use crate::{

@@ -1,6 +1,6 @@
 //! What one connection is in the rooms of this shard: the other end of each membership, the joins under way, and the replays.
 
-use super::replay::Replays;
+use super::replays::Replays;
 use crate::chat::RoomName;
 use crate::shard::ids::{MemberSlot, RoomSlot};
 

@@ -9,11 +9,12 @@
 use super::{
     delivery::Delivered,
     members::Hold,
-    rooms::{Missed, Rooms},
+    outcome::{CatchUp, Lag, Missed, Trouble},
+    rooms::Rooms,
     schedule::{FlushState, Walk},
 };
 use crate::{
-    chat::{Reply, RequestId, RoomName, SessionId},
+    chat::SessionId,
     codec::LagPolicy,
     shard::{
         connection::{
@@ -33,53 +34,16 @@ pub(crate) struct Delivery<'a, S> {
     pub(crate) now_ms: u64,
 }
 
-/// Why a member was not sent everything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Its socket is full.
-    Full(SessionId),
-    /// Its peer is gone.
-    Dead(SessionId),
-    /// It is a slow consumer: the ring has dropped events at its cursor.
-    Lagged(SessionId, RoomSlot),
-}
-
-/// How far a connection has caught up with its rooms.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum CatchUp {
-    /// It has been sent everything.
-    Done,
-    /// Its socket is full.
-    Full,
-    /// Its peer is gone.
-    Dead,
-    /// It has been sent all of a room that it left, and is in it no more. Others are to follow.
-    Left { room: RoomName, request: RequestId },
-    /// As [`Trouble::Lagged`]; others are to follow.
-    Lagged(RoomSlot),
-}
-
-/// What becomes of a slow consumer.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Lag {
-    /// It has no messages to miss.
-    Nothing,
-    /// It is told what it missed, and goes on behind that.
-    Gap(Reply),
-    /// Its dialect has no words for a gap: it is to be closed.
-    TooSlow,
-}
-
 impl Rooms {
     /// Something is new in this room at `now_us`: plans its flush.
     pub(super) fn plan_flush(&mut self, room: RoomSlot, now_us: u64) {
-        let Some(ring) = self.rings.get_mut(room.index()) else {
+        let Some(ring) = self.rings.get_mut(room) else {
             return;
         };
         if ring.flush != FlushState::Idle {
             return;
         }
-        let due_us = ring.pacer.due(&self.limits.pacing, now_us);
+        let due_us = ring.pacer.due(&self.pacing, now_us);
         if due_us <= now_us {
             ring.flush = FlushState::Ready;
             self.schedule.push_ready(room);
@@ -106,7 +70,7 @@ impl Rooms {
     /// Rooms that waited until now are ready.
     pub(crate) fn end_waits(&mut self, now_us: u64) {
         while let Some((due_us, room)) = self.schedule.pop_due(now_us) {
-            if let Some(ring) = self.rings.get_mut(room.index())
+            if let Some(ring) = self.rings.get_mut(room)
                 && ring.flush == FlushState::Paced(due_us)
             {
                 ring.flush = FlushState::Ready;
@@ -118,12 +82,13 @@ impl Rooms {
     /// Whether more of a room waits than its ring can hold beside what is kept for those who come back. If so, it is ready to be
     /// walked at once: a member that reads must never find its events gone.
     pub(crate) fn must_flush(&mut self, room: RoomSlot) -> bool {
-        let Some(ring) = self.rings.get_mut(room.index()) else {
-            return false;
-        };
-        if ring.ring.waiting_bytes() <= self.limits.bytes / 2 {
+        let waiting = self.rings.get(room).map_or(0, |ring| ring.events().waiting_bytes());
+        if !self.rings.is_half(waiting) {
             return false;
         }
+        let Some(ring) = self.rings.get_mut(room) else {
+            return false;
+        };
         if let FlushState::Idle | FlushState::Paced(_) = ring.flush {
             ring.flush = FlushState::Ready;
         }
@@ -140,15 +105,15 @@ impl Rooms {
         delivery: &mut Delivery<'_, S>,
     ) -> usize {
         let began = clock.micros();
-        let Some(ring) = self.rings.get_mut(room.index()) else {
+        let Some(ring) = self.rings.get_mut(room) else {
             return 0;
         };
         let mut walk = match ring.flush {
             FlushState::Walking(walk) => walk,
             FlushState::Ready => Walk {
                 next: 0,
-                end: ring.ring.end(),
-                events: std::mem::take(&mut ring.ring.fresh),
+                end: ring.events().end(),
+                events: ring.take_fresh(),
                 began_us: began,
                 cost_us: 0,
                 disturbed: false,
@@ -156,11 +121,12 @@ impl Rooms {
             },
             FlushState::Idle | FlushState::Paced(_) => return 0,
         };
-        let end = ring.ring.end();
+        let (events, members) = ring.parts();
+        let end = events.end();
         let mut writes = 0;
         self.batches.clear();
         while writes < most
-            && let Some(member) = ring.members.at_mut(walk.next)
+            && let Some(member) = members.at_mut(walk.next)
         {
             walk.next += 1;
             if member.cursor == end || member.hold == Hold::Held {
@@ -189,7 +155,7 @@ impl Rooms {
             writes += 1;
             match self
                 .batches
-                .deliver(&ring.ring, member, connection, end, delivery.now_ms, delivery.stats)
+                .deliver(events, member, connection, end, delivery.now_ms, delivery.stats)
             {
                 Delivered::All => {}
                 Delivered::Full => self.troubles.push(Trouble::Full(id)),
@@ -201,7 +167,7 @@ impl Rooms {
         self.batches.clear();
         let ended = clock.micros();
         walk.cost_us += ended.saturating_sub(began);
-        if walk.next < ring.members.len() {
+        if walk.next < members.len() {
             ring.flush = FlushState::Walking(walk);
             self.schedule.push_ready(room);
             return writes;
@@ -217,8 +183,7 @@ impl Rooms {
             return writes;
         }
         ring.flush = FlushState::Idle;
-        ring.ring.offered(walk.end);
-        self.ring_bytes -= ring.ring.trim_to(self.limits.bytes);
+        self.rings.offered(room, walk.end);
         if end > walk.end {
             self.plan_flush(room, ended);
         }
@@ -248,12 +213,13 @@ impl Rooms {
             let Some(membership) = attendance.rooms.get(*from).copied() else {
                 return CatchUp::Done;
             };
-            let Some(ring) = self.rings.get_mut(membership.room.index()) else {
+            let Some(ring) = self.rings.get_mut(membership.room) else {
                 return CatchUp::Done;
             };
             let leaving = ring.members.leaving(id.slot());
-            let end = leaving.map_or(ring.ring.end(), |leaving| leaving.until);
-            let Some(member) = ring.members.get_mut(membership.member) else {
+            let (events, members) = ring.parts();
+            let end = leaving.map_or(events.end(), |leaving| leaving.until);
+            let Some(member) = members.get_mut(membership.member) else {
                 return CatchUp::Done;
             };
             if member.cursor < end && (member.hold == Hold::Live || leaving.is_some()) {
@@ -266,7 +232,7 @@ impl Rooms {
                 self.batches.clear();
                 match self
                     .batches
-                    .deliver(&ring.ring, member, connection, end, delivery.now_ms, delivery.stats)
+                    .deliver(events, member, connection, end, delivery.now_ms, delivery.stats)
                 {
                     Delivered::All => {}
                     Delivered::Full => return CatchUp::Full,
@@ -287,14 +253,14 @@ impl Rooms {
     /// Counts how far behind a slow consumer is in its rooms, now that its socket has room again.
     pub(crate) fn count_lags(&self, id: SessionId, stats: &mut Stats) {
         for membership in self.memberships(id) {
-            let Some(ring) = self.rings.get(membership.room.index()) else {
+            let Some(ring) = self.rings.get(membership.room) else {
                 continue;
             };
             let live = ring
                 .members
                 .get(membership.member)
                 .filter(|member| member.hold == Hold::Live);
-            let behind = live.map_or(0, |member| ring.ring.end().saturating_sub(member.cursor));
+            let behind = live.map_or(0, |member| ring.events().end().saturating_sub(member.cursor));
             if behind > 0 {
                 stats.lags.push(behind);
             }
@@ -306,7 +272,7 @@ impl Rooms {
         let Some(membership) = self.membership_at(id, room) else {
             return Lag::Nothing;
         };
-        let Some(ring) = self.rings.get_mut(room.index()) else {
+        let Some(ring) = self.rings.get_mut(room) else {
             return Lag::Nothing;
         };
         let leaving = ring.members.leaving(id.slot());
@@ -314,7 +280,7 @@ impl Rooms {
             Some(leaving) => (leaving.until, leaving.seq),
             // A member without words for a gap that leaves anyway goes in its own way.
             None if policy == LagPolicy::Disconnect => return Lag::TooSlow,
-            None => (ring.ring.end(), ring.ring.head_seq()),
+            None => (ring.events().end(), ring.events().head_seq()),
         };
         let Some(member) = ring.members.get_mut(membership.member) else {
             return Lag::Nothing;

@@ -5,9 +5,12 @@ mod delivery;
 pub(crate) mod event;
 pub(crate) mod fanout;
 pub(crate) mod members;
+pub(crate) mod outcome;
 pub(crate) mod pacer;
 pub(crate) mod replay;
+mod replays;
 pub(crate) mod ring;
+pub(crate) mod rings;
 pub(crate) mod rooms;
 mod schedule;
 #[cfg(test)]

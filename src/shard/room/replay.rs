@@ -1,122 +1,26 @@
 //! What members missed: from the ring where it has all of it, else page by page from the store; then live events.
 //!
 //! Nothing here reads the store or writes to a socket. [`Rooms`] says what is to be done next ([`ReplayStep`], [`PageTaken`],
-//! [`super::fanout::Lag`]); the engine does it and reports back how far the member has been sent messages.
+//! [`Lag`]); the engine does it and reports back how far the member has been sent messages.
 //!
 //! Invariants:
 //! - A member with a replay is held: it is sent no live event before the replay has ended.
 //! - Every message between the one a member goes on from and its first live event is sent, or named in a gap, in order.
 //! - The rooms of a connection are replayed one after the other, and one question to the store is open at a time.
 
-use std::{collections::VecDeque, sync::Arc};
-
 use super::{
     attendance::Attendance,
-    event::RoomEvent,
-    fanout::Lag,
     members::Hold,
-    rooms::{Durability, Missed, Rooms},
+    outcome::{Abandoned, Lag, Missed, Page, PageTaken, ReplayStep, Welcome},
+    replays::Replay,
+    rings::Durability,
+    rooms::Rooms,
 };
 use crate::{
-    chat::{Admission, Joined, Reply, RoomName, Seq, SessionId, Talk},
+    chat::{Joined, Reply, RoomName, Seq, SessionId, Talk},
     codec::LagPolicy,
     limits,
 };
-
-/// What the members of one connection missed.
-#[derive(Debug, Default)]
-pub(super) struct Replays {
-    welcomes: Vec<Welcome>,
-    queue: VecDeque<Replay>,
-}
-
-/// A join to be answered when the store has said how far the user has read.
-#[derive(Debug)]
-pub(crate) struct Welcome {
-    pub(crate) number: u32,
-    /// Without the read marker.
-    pub(crate) admission: Box<Admission>,
-}
-
-/// A member that is sent what it missed.
-#[derive(Debug)]
-struct Replay {
-    number: u32,
-    room: RoomName,
-    /// It has been sent nothing between this and `after`, and was told so.
-    from: Seq,
-    /// Sent up to here.
-    after: Seq,
-    /// To be sent up to here; what comes then is in the ring.
-    target: Seq,
-    durability: Durability,
-    /// The page that the store has been asked for begins after this.
-    asked: Option<Seq>,
-    /// Messages to ask for at a time: as many as may wait for the socket, going by the size of those of the last page.
-    page: usize,
-}
-
-/// A page to ask the store for.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct PageAsk {
-    pub(crate) number: u32,
-    pub(crate) room: RoomName,
-    pub(crate) after: Seq,
-    pub(crate) limit: usize,
-}
-
-/// What a replay needs next.
-#[derive(Debug)]
-pub(crate) enum ReplayStep {
-    /// Nothing: there is none, or it waits for the store or the socket.
-    Wait,
-    /// These messages are to be sent, which is all up to `upto`.
-    Send {
-        room: RoomName,
-        events: Vec<Arc<RoomEvent>>,
-        upto: Seq,
-    },
-    /// [`Rooms::pass_over`].
-    PassOver { upto: Seq, missed: Missed },
-    /// The store is to be asked; then [`Rooms::page_asked`], or [`ReplayStep::PassOver`] up to `target` if it cannot be.
-    Ask { ask: PageAsk, target: Seq },
-    /// The replay has ended, and the member is live: it is to catch up at once, before the ring can move on.
-    Live,
-}
-
-/// What becomes of a page of the store.
-#[derive(Debug)]
-pub(crate) enum PageTaken {
-    /// The replay that asked for it has ended.
-    Unknown,
-    /// Nothing of it can be used: the next step shows how to go on.
-    Again,
-    Page(Page),
-}
-
-/// A page to be sent.
-#[derive(Debug)]
-pub(crate) struct Page {
-    pub(crate) room: RoomName,
-    pub(crate) talks: Vec<Talk>,
-    /// The page after this one, to be read while this one is sent.
-    pub(crate) next: Option<PageAsk>,
-    /// The store has lost the messages up to this one.
-    pub(crate) lost_upto: Option<Seq>,
-    /// Before the first of its messages: what the member has if none of them is sent.
-    pub(crate) before: Seq,
-}
-
-/// What a member that leaves is not sent any more.
-#[derive(Debug)]
-pub(crate) struct Abandoned {
-    /// The join that is still to be answered.
-    pub(crate) welcome: Option<Welcome>,
-    /// The messages after the first, up to the second.
-    pub(crate) missed: Option<(Seq, Seq)>,
-    /// The next replay can begin.
-    pub(crate) was_first: bool,
-}
 
 impl Rooms {
     fn next_number(&mut self) -> u32 {
@@ -143,8 +47,8 @@ impl Rooms {
             .attendance
             .get(id)
             .is_none_or(|attendance| attendance.replays.is_some());
-        let ring = self.find(&joined.room).and_then(|room| self.rings.get(room.index()));
-        let in_ring = ring.is_some_and(|ring| ring.ring.holds_after(joined.from));
+        let ring = self.find(&joined.room).and_then(|room| self.rings.get(room));
+        let in_ring = ring.is_some_and(|ring| ring.events().holds_after(joined.from));
         let limit = if others || in_ring { 0 } else { limits::RESUME_TALKS };
         (self.next_number(), limit)
     }
@@ -237,7 +141,7 @@ impl Rooms {
         policy: LagPolicy,
     ) -> Option<Reply> {
         let membership = self.membership_at(id, self.find(room)?)?;
-        let ring = self.rings.get_mut(membership.room.index())?;
+        let ring = self.rings.get_mut(membership.room)?;
         match policy {
             LagPolicy::Gap => Some(ring.gap(after, upto, Missed::Stored)),
             LagPolicy::Disconnect => {
@@ -264,14 +168,14 @@ impl Rooms {
             let slot = self.by_name.get(&replay.room).copied();
             let membership = rooms.iter().find(|membership| Some(membership.room) == slot);
             let Some((membership, ring)) = membership.and_then(|membership| {
-                let ring = self.rings.get_mut(membership.room.index());
+                let ring = self.rings.get_mut(membership.room);
                 ring.map(|ring| (membership, ring))
             }) else {
                 queue.pop_front();
                 continue;
             };
             if replay.after < replay.target {
-                let (from, mut events) = ring.ring.talks_after(replay.after, limits::REPLAY_TALKS);
+                let (from, mut events) = ring.events().talks_after(replay.after, limits::REPLAY_TALKS);
                 if from <= replay.after {
                     let last = events.last().and_then(|event| event.seq());
                     let upto = match last {
@@ -300,11 +204,12 @@ impl Rooms {
                 return ReplayStep::Wait;
             }
             // Everything up to where the cursor began: does the ring still go on from there?
-            let Some(member) = ring.members.get_mut(membership.member) else {
+            let (events, members) = ring.parts();
+            let Some(member) = members.get_mut(membership.member) else {
                 queue.pop_front();
                 continue;
             };
-            if member.cursor >= ring.ring.base() {
+            if member.cursor >= events.base() {
                 member.hold = Hold::Live;
                 queue.pop_front();
                 attendance.forget_if_done();
@@ -350,7 +255,7 @@ impl Rooms {
         replay.from = upto;
         replay.after = after.max(upto);
         let room = replay.room.clone();
-        let ring = self.find(&room).and_then(|room| self.rings.get(room.index()));
+        let ring = self.find(&room).and_then(|room| self.rings.get(room));
         match (policy, ring) {
             (LagPolicy::Gap, Some(ring)) => Lag::Gap(ring.gap(after, upto, missed)),
             (LagPolicy::Gap | LagPolicy::Disconnect, _) => Lag::Nothing,
@@ -402,22 +307,5 @@ impl Rooms {
         let replay = self.first_replay(id).filter(|replay| replay.number == number)?;
         let asked = replay.asked.take();
         Some(replay.target).filter(|_| asked == Some(replay.after) && waiting_bytes <= limits::PRIVATE_BYTES)
-    }
-}
-
-impl Replays {
-    pub(super) fn is_empty(&self) -> bool {
-        self.welcomes.is_empty() && self.queue.is_empty()
-    }
-}
-
-impl Replay {
-    fn ask_after(&self, after: Seq) -> PageAsk {
-        PageAsk {
-            number: self.number,
-            room: self.room.clone(),
-            after,
-            limit: self.page,
-        }
     }
 }

@@ -5,166 +5,54 @@
 //!   it every event. Who joins after the last member left gets a new ring without a hole; who still reads what happened before
 //!   it left keeps the old ring, which has no name any more.
 //! - The two ends of a membership point at each other: [`Member`] names the connection, [`Membership`] the slots.
-//! - `members` and `ring_bytes` are sums over all rings.
+//! - `members` is the sum over all rings.
 //! - A ring that has no members is gone.
 //!
 //! This type sends nothing to other shards and closes no connection: what is to be done is returned to the engine.
 
 use std::{collections::HashMap, sync::Arc};
 
-use slab::Slab;
-
 use super::{
     attendance::{Attendance, Membership, Stay},
     delivery::Batches,
     event::RoomEvent,
-    fanout::Trouble,
-    members::{Hold, Leaving, Member, Members},
-    pacer::{PaceSettings, Pacer},
-    ring::Ring,
+    members::{Hold, Leaving, Member},
+    outcome::{JoinRefusal, Trouble},
+    pacer::PaceSettings,
+    rings::{Durability, Rings, RoomRing},
     schedule::{FlushState, Schedule},
 };
 use crate::{
-    chat::{Conversation, Happening, Joined, Reply, RequestId, RoomName, Seq, SessionId},
+    chat::{Joined, RequestId, RoomName, SessionId},
     codec::Encoding,
-    limits,
-    shard::{
-        ids::{MemberSlot, RoomSlot},
-        per_connection::PerConnection,
-        settings::Settings,
-        time::Moment,
-    },
+    shard::{ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment},
 };
 
 pub(crate) struct Rooms {
-    pub(super) rings: Slab<RoomRing>,
+    pub(super) rings: Rings,
     pub(super) by_name: HashMap<RoomName, RoomSlot, foldhash::fast::RandomState>,
     pub(super) attendance: PerConnection<Attendance>,
     /// Members of all rooms.
     members: usize,
-    /// Bytes of all rings.
-    pub(super) ring_bytes: usize,
-    /// The ring that was looked at last to save memory.
-    sweep: usize,
     pub(super) schedule: Schedule,
     pub(super) batches: Batches,
     pub(super) troubles: Vec<Trouble>,
-    pub(super) limits: RingLimits,
+    pub(super) pacing: PaceSettings,
     /// Of the newest question to the store.
     pub(super) number: u32,
-}
-
-/// What the operator decides about rings.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RingLimits {
-    /// Of one ring.
-    pub(super) bytes: usize,
-    /// Of all rings together.
-    budget: usize,
-    /// How long events are kept.
-    keep_ms: u64,
-    pub(super) pacing: PaceSettings,
-}
-
-/// A room on this shard.
-#[derive(Debug)]
-pub(crate) struct RoomRing {
-    pub(super) name: RoomName,
-    /// Of the newest message; 0 while there is none.
-    epoch: u64,
-    pub(super) durability: Durability,
-    pub(super) ring: Ring,
-    pub(super) members: Members,
-    pub(super) pacer: Pacer,
-    pub(super) flush: FlushState,
-}
-
-/// Whether the server still has what the ring has not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Durability {
-    Ephemeral,
-    Durable,
-}
-
-impl Durability {
-    pub(super) fn of(joined: &Joined) -> Self {
-        if joined.history { Self::Durable } else { Self::Ephemeral }
-    }
-}
-
-/// Whether the server still has what a member is not sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Missed {
-    /// If the room is durable.
-    Stored,
-    Lost,
-}
-
-/// Why a session may not ask to join a room.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum JoinRefusal {
-    AlreadyMember,
-    /// It is in so many rooms.
-    TooMany(usize),
-}
-
-impl RoomRing {
-    fn new(joined: &Joined) -> Self {
-        Self {
-            name: joined.room.clone(),
-            epoch: joined.head.epoch,
-            durability: Durability::of(joined),
-            ring: Ring::after(joined.head.seq),
-            members: Members::default(),
-            pacer: Pacer::new(),
-            flush: FlushState::Idle,
-        }
-    }
-
-    /// Tells a member that it is not sent the messages after one and up to another.
-    pub(super) fn gap(&self, after: Seq, upto: Seq, missed: Missed) -> Reply {
-        Reply::Gap {
-            conversation: Conversation::Room(self.name.clone()),
-            epoch: self.epoch,
-            from: after + 1,
-            to: upto,
-            lost: missed == Missed::Lost || self.durability == Durability::Ephemeral,
-        }
-    }
-
-    /// Lets a member go on behind all that the ring holds now; the newest message of it.
-    pub(super) fn skip_to_end(&mut self, member: MemberSlot) -> Seq {
-        let (end, seq) = (self.ring.end(), self.ring.head_seq());
-        if let Some(member) = self.members.get_mut(member) {
-            member.cursor = end;
-            member.seq = seq;
-        }
-        seq
-    }
-
-    fn is_at_rest(&self) -> bool {
-        self.flush == FlushState::Idle && self.members.are_at_rest(self.ring.end())
-    }
 }
 
 impl Rooms {
     pub(crate) fn new(settings: &Settings, shards: usize) -> Self {
         Self {
-            rings: Slab::new(),
+            rings: Rings::new(settings),
             by_name: HashMap::default(),
             attendance: PerConnection::default(),
             members: 0,
-            ring_bytes: 0,
-            sweep: 0,
             schedule: Schedule::default(),
             batches: Batches::default(),
             troubles: Vec::new(),
-            limits: RingLimits {
-                bytes: settings.ring_bytes,
-                budget: settings.ring_budget,
-                keep_ms: settings.ring_keep.as_millis() as u64,
-                pacing: settings.pacing(shards),
-            },
+            pacing: settings.pacing(shards),
             number: 0,
         }
     }
@@ -174,8 +62,9 @@ impl Rooms {
         self.members
     }
 
+    /// Bytes of the events of all rings.
     pub(crate) fn ring_bytes(&self) -> usize {
-        self.ring_bytes
+        self.rings.bytes()
     }
 
     /// The ring of a room in which some member stays.
@@ -186,11 +75,7 @@ impl Rooms {
     /// The session asks to join: noted until the owner's answer comes.
     pub(crate) fn ask_to_join(&mut self, id: SessionId, room: &RoomName, most: usize) -> Result<(), JoinRefusal> {
         // By name: a ring that is only read by members that leave is not found.
-        let is_here = |membership: &Membership| {
-            self.rings
-                .get(membership.room.index())
-                .is_some_and(|ring| ring.name == *room)
-        };
+        let is_here = |membership: &Membership| self.rings.get(membership.room).is_some_and(|ring| ring.name == *room);
         let attendance = self.attendance.entry(id);
         if attendance.rooms.iter().any(is_here) || attendance.joining.contains(room) {
             return Err(JoinRefusal::AlreadyMember);
@@ -222,19 +107,19 @@ impl Rooms {
         let room = match self.by_name.get(&joined.room) {
             Some(room) => *room,
             None => {
-                let room = RoomSlot::new(self.rings.insert(RoomRing::new(joined)));
+                let room = self.rings.insert(RoomRing::new(joined));
                 self.by_name.insert(joined.room.clone(), room);
                 room
             }
         };
-        let Some(ring) = self.rings.get_mut(room.index()) else {
+        let Some(ring) = self.rings.get_mut(room) else {
             return false;
         };
         let member = ring.members.join(Member {
             connection: id.slot(),
             encoding,
             hold,
-            cursor: ring.ring.end(),
+            cursor: ring.events().end(),
             seq: joined.head.seq,
         });
         self.members += 1;
@@ -283,15 +168,15 @@ impl Rooms {
         let mut memberships = attendance.rooms.iter_mut();
         let (Some(membership), Some(ring)) = (
             memberships.find(|membership| membership.room == slot && membership.stay != Stay::Leaving),
-            self.rings.get_mut(slot.index()),
+            self.rings.get_mut(slot),
         ) else {
             return false;
         };
         membership.stay = Stay::Leaving;
         ring.members.leave(Leaving {
             connection: id.slot(),
-            until: ring.ring.end(),
-            seq: ring.ring.head_seq(),
+            until: ring.events().end(),
+            seq: ring.events().head_seq(),
             request,
         });
         self.close_if_nobody_stays(slot);
@@ -306,7 +191,7 @@ impl Rooms {
         let mut rooms = attendance.joining;
         for membership in attendance.rooms {
             if membership.stay == Stay::Member
-                && let Some(ring) = self.rings.get(membership.room.index())
+                && let Some(ring) = self.rings.get(membership.room)
             {
                 rooms.push(ring.name.clone());
             }
@@ -317,7 +202,7 @@ impl Rooms {
 
     /// Takes a member out of its ring. The caller removes the other end of the membership.
     pub(super) fn remove_member(&mut self, membership: Membership) -> RequestId {
-        let ring = self.rings.get_mut(membership.room.index())?;
+        let ring = self.rings.get_mut(membership.room)?;
         let removed = ring.members.remove(membership.member)?;
         self.members -= 1;
         if let FlushState::Walking(walk) = &mut ring.flush {
@@ -334,7 +219,7 @@ impl Rooms {
     }
 
     fn close_if_nobody_stays(&mut self, room: RoomSlot) {
-        let Some(ring) = self.rings.get(room.index()) else {
+        let Some(ring) = self.rings.get(room) else {
             return;
         };
         if ring.members.some_stay() {
@@ -344,8 +229,7 @@ impl Rooms {
             self.by_name.remove(&ring.name);
         }
         if ring.members.is_empty() {
-            self.ring_bytes -= ring.ring.bytes();
-            self.rings.remove(room.index());
+            self.rings.remove(room);
         }
     }
 
@@ -361,7 +245,7 @@ impl Rooms {
     /// This session as a member of a room.
     pub(super) fn member(&mut self, id: SessionId, room: &RoomName) -> Option<&mut Member> {
         let membership = self.membership_at(id, self.find(room)?)?;
-        let ring = self.rings.get_mut(membership.room.index())?;
+        let ring = self.rings.get_mut(membership.room)?;
         ring.members.get_mut(membership.member)
     }
 
@@ -385,7 +269,7 @@ impl Rooms {
     /// Whether the session is on its way out of this room, or of any.
     pub(crate) fn is_leaving(&self, id: SessionId, room: Option<&RoomName>) -> bool {
         self.memberships(id).iter().any(|membership| {
-            let ring = self.rings.get(membership.room.index());
+            let ring = self.rings.get(membership.room);
             membership.stay != Stay::Member && ring.is_some_and(|ring| room.is_none_or(|room| ring.name == *room))
         })
     }
@@ -404,7 +288,7 @@ impl Rooms {
             .rooms
             .iter()
             .filter(|membership| membership.stay == Stay::Member);
-        let rings = stays.filter_map(|membership| self.rings.get(membership.room.index()));
+        let rings = stays.filter_map(|membership| self.rings.get(membership.room));
         attendance
             .joining
             .iter()
@@ -418,7 +302,7 @@ impl Rooms {
         let rings = self
             .memberships(id)
             .iter()
-            .filter_map(|membership| self.rings.get(membership.room.index()));
+            .filter_map(|membership| self.rings.get(membership.room));
         rings.map(|ring| &ring.name)
     }
 
@@ -428,7 +312,7 @@ impl Rooms {
             return;
         };
         for membership in &attendance.rooms {
-            let ring = self.rings.get_mut(membership.room.index());
+            let ring = self.rings.get_mut(membership.room);
             if let Some(member) = ring.and_then(|ring| ring.members.get_mut(membership.member)) {
                 member.encoding = encoding;
             }
@@ -437,67 +321,29 @@ impl Rooms {
 
     /// Appends an event to the ring of its room, and plans the flush.
     pub(crate) fn append(&mut self, room: RoomSlot, event: Arc<RoomEvent>, now: Moment) {
-        let Some(ring) = self.rings.get_mut(room.index()) else {
-            return;
-        };
-        if let Happening::Talk(talk) = &event.happening {
-            ring.epoch = talk.epoch;
-        }
-        self.ring_bytes += ring.ring.push(event, now.ms);
-        self.ring_bytes -= ring.ring.trim_to(self.limits.bytes);
-        self.keep_budget();
+        self.rings.append(room, event, now.ms);
         self.plan_flush(room, now.us);
     }
 
     /// Whether the ring of an ephemeral room is half full with an event of so many bytes: more may drop what a member has not
     /// been sent.
     pub(crate) fn is_half_full(&self, room: RoomSlot, coming: usize) -> bool {
-        self.rings.get(room.index()).is_some_and(|ring| {
-            ring.durability == Durability::Ephemeral && ring.ring.bytes() + coming > self.limits.bytes / 2
+        let ring = self.rings.get(room);
+        ring.is_some_and(|ring| {
+            ring.durability == Durability::Ephemeral && self.rings.is_half(ring.events().bytes() + coming)
         })
     }
 
     /// Whether the events that wait for this member are half a ring, with one of so many bytes; `None`: it is no member.
     pub(crate) fn is_half_behind(&self, id: SessionId, room: RoomSlot, coming: usize) -> Option<bool> {
         let membership = self.membership_at(id, room)?;
-        let ring = self.rings.get(room.index())?;
+        let ring = self.rings.get(room)?;
         let member = ring.members.get(membership.member)?;
-        Some(ring.ring.bytes_after(member.cursor) + coming > self.limits.bytes / 2)
+        Some(self.rings.is_half(ring.events().bytes_after(member.cursor) + coming))
     }
 
     /// Forgets what is too old or too much, some rings at a time.
     pub(crate) fn tick(&mut self, now: Moment) {
-        let before = now.ms.saturating_sub(self.limits.keep_ms);
-        for _ in 0..limits::RINGS_SWEPT.min(self.rings.capacity()) {
-            if let Some(ring) = self.next_swept() {
-                let mut freed = ring.ring.forget_before(before);
-                if ring.members.len() <= limits::RING_REST_MEMBERS && ring.is_at_rest() {
-                    freed += ring.ring.forget_told();
-                }
-                self.ring_bytes -= freed;
-            }
-        }
-        self.keep_budget();
-    }
-
-    /// Takes bytes from other rooms' rings, one after the other, while all together have too many.
-    fn keep_budget(&mut self) {
-        let mut looked_at = 0;
-        while self.ring_bytes > self.limits.budget && looked_at < limits::RINGS_SWEPT {
-            let share = self.limits.budget / self.rings.len().max(1);
-            if let Some(ring) = self.next_swept() {
-                self.ring_bytes -= ring.ring.trim_to(share);
-            }
-            looked_at += 1;
-        }
-    }
-
-    fn next_swept(&mut self) -> Option<&mut RoomRing> {
-        self.sweep = if self.sweep + 1 >= self.rings.capacity() {
-            0
-        } else {
-            self.sweep + 1
-        };
-        self.rings.get_mut(self.sweep)
+        self.rings.tick(now.ms);
     }
 }

@@ -1,26 +1,52 @@
-//! What [`Rooms`] promises, tested on rooms alone: random joins, messages, departures and full sockets.
+//! What [`Rooms`] promises, tested on rooms alone: random joins, messages, departures, full sockets and answers of the store.
 #![allow(clippy::unwrap_used)]
 
-use super::{attendance::Stay, rooms::Rooms};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    rc::Rc,
+    sync::Arc,
+};
+
+use proptest::prelude::*;
+
+use super::{
+    attendance::Stay,
+    event::RoomEvent,
+    fanout::Delivery,
+    members::Hold,
+    outcome::{CatchUp, Lag, Missed, PageAsk, PageTaken, ReplayStep, Trouble},
+    rooms::Rooms,
+};
 use crate::{
-    chat::ConnectionSlot,
-    shard::ids::{MemberSlot, RoomSlot},
+    chat::{
+        ConnectionSlot, Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag,
+        ShardId, Talk, TalkKind, UserName,
+    },
+    codec::{Encoding, LagPolicy, NATIVE, number_of},
+    shard::{
+        connection::{connections::Connections, read::UNDECIDED_LIMITS, state::Phase, write::Written},
+        ids::{MemberSlot, RoomSlot},
+        settings::Settings,
+        stats::Stats,
+        testing::{FakeSocket, OPEN, TestClock},
+        time::Moment,
+    },
+    wire::FrameReader,
 };
 
 impl Rooms {
     /// The invariants, which hold whenever no method runs.
     pub(crate) fn check(&self) {
         let (mut members, mut bytes, mut names) = (0, 0, 0);
-        for (slot, ring) in &self.rings {
-            let slot = RoomSlot::new(slot);
+        for (slot, ring) in self.rings.iter() {
             let is_named = self.find(&ring.name) == Some(slot);
             assert_eq!(is_named, ring.members.some_stay(), "the ring of {}", ring.name);
             assert!(!ring.members.is_empty(), "a ring without members stays");
             names += usize::from(is_named);
             members += ring.members.len();
-            bytes += ring.ring.bytes();
+            bytes += ring.events().bytes();
             for (index, member) in ring.members.iter().enumerate() {
-                assert!(member.cursor <= ring.ring.end());
+                assert!(member.cursor <= ring.events().end());
                 let mut attendances = self.attendance.iter();
                 let (_, attendance) = attendances.find(|(slot, _)| *slot == member.connection).unwrap();
                 let ends = attendance.rooms.iter().filter(|membership| membership.room == slot);
@@ -33,7 +59,7 @@ impl Rooms {
         assert_eq!(self.by_name.len(), names, "a name without a ring");
         for (connection, attendance) in self.attendance.iter() {
             for membership in &attendance.rooms {
-                let ring = &self.rings[membership.room.index()];
+                let ring = &self.rings.get(membership.room).unwrap();
                 let is_leaving = ring.members.leaving(connection).is_some();
                 assert_eq!(is_leaving, membership.stay == Stay::Leaving);
                 assert_eq!(ring.members.get(membership.member).unwrap().connection, connection);
@@ -44,15 +70,479 @@ impl Rooms {
     /// What also holds when nothing is under way: a member that is not blocked has been sent everything.
     pub(crate) fn check_rest(&self, is_blocked: impl Fn(ConnectionSlot) -> bool) {
         self.check();
-        for (_, ring) in &self.rings {
+        for (_, ring) in self.rings.iter() {
             for member in ring.members.iter() {
-                let is_behind = member.cursor < ring.ring.end() && !is_blocked(member.connection);
+                let is_behind = member.cursor < ring.events().end() && !is_blocked(member.connection);
                 assert!(!is_behind, "a member was forgotten by the flush");
             }
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.rings.is_empty()
+        self.rings.iter().next().is_none()
+    }
+}
+
+const ROOMS: usize = 3;
+const CONNECTIONS: usize = 5;
+
+#[derive(Debug, Clone)]
+enum Act {
+    /// Joins, and goes on from so many messages before the newest.
+    Join(usize, usize, Seq),
+    Leave(usize, usize),
+    Say(usize),
+    /// The next message of the owners arrives.
+    Deliver,
+    Flush(usize),
+    Room(usize, usize),
+    /// The store answers its oldest question, or fails to.
+    Answer(bool),
+    HangUp(usize),
+    Tick,
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let (connection, room) = (0..CONNECTIONS, 0..ROOMS);
+    prop_oneof![
+        3 => (connection.clone(), room.clone(), 0..12_u64).prop_map(|(one, room, back)| Act::Join(one, room, back)),
+        2 => (connection.clone(), room.clone()).prop_map(|(one, room)| Act::Leave(one, room)),
+        6 => room.prop_map(Act::Say),
+        8 => Just(Act::Deliver),
+        3 => (1..6_usize).prop_map(Act::Flush),
+        3 => (connection.clone(), prop_oneof![0..400_usize, Just(OPEN)]).prop_map(|(one, bytes)| Act::Room(one, bytes)),
+        2 => any::<bool>().prop_map(Act::Answer),
+        1 => connection.prop_map(Act::HangUp),
+        1 => Just(Act::Tick),
+    ]
+}
+
+/// From the owners of the rooms to this shard, in order.
+enum FromOwner {
+    Admit(SessionId, Joined),
+    Dismiss(SessionId, usize),
+    Event(usize, Seq),
+}
+
+#[derive(Default)]
+struct Owned {
+    seq: Seq,
+    members: Vec<SessionId>,
+}
+
+/// How often each message was sent to a connection, or named in a gap.
+type Counts = BTreeMap<(usize, Seq), i32>;
+
+struct Client {
+    id: SessionId,
+    socket: Rc<FakeSocket>,
+    /// What its memberships promise, less what it was sent or told that it misses.
+    owed: Counts,
+    /// After which message each of its memberships begins.
+    since: [Option<Seq>; ROOMS],
+}
+
+struct Run {
+    rooms: Rooms,
+    connections: Connections<Rc<FakeSocket>>,
+    clients: Vec<Client>,
+    owned: [Owned; ROOMS],
+    queue: VecDeque<FromOwner>,
+    asked: VecDeque<(SessionId, PageAsk)>,
+    stats: Stats,
+    clock: TestClock,
+    is_durable: bool,
+}
+
+fn room_name(room: usize) -> RoomName {
+    RoomName::parse(&format!("room {room}")).unwrap()
+}
+
+fn room_number(name: &RoomName) -> usize {
+    (0..ROOMS).find(|room| room_name(*room) == *name).unwrap()
+}
+
+fn talk(room: usize, seq: Seq) -> Talk {
+    Talk {
+        epoch: 1,
+        seq,
+        prev: seq - 1,
+        at: 0,
+        from: UserName::parse("ada").unwrap(),
+        session: SessionTag(1),
+        text: format!("<{room}:{seq}>").into(),
+        kind: TalkKind::Text,
+        echo: None,
+    }
+}
+
+impl Run {
+    fn new(ring_bytes: usize, is_durable: bool) -> Self {
+        let settings = Settings {
+            ring_bytes,
+            ring_budget: 2 * ring_bytes,
+            ..Settings::default()
+        };
+        let mut run = Self {
+            rooms: Rooms::new(&settings, 1),
+            connections: Connections::new(ShardId(0)),
+            clients: Vec::new(),
+            owned: Default::default(),
+            queue: VecDeque::new(),
+            asked: VecDeque::new(),
+            stats: Stats::default(),
+            clock: TestClock::default(),
+            is_durable,
+        };
+        for _ in 0..CONNECTIONS {
+            let client = run.connect();
+            run.clients.push(client);
+        }
+        run
+    }
+
+    fn connect(&mut self) -> Client {
+        let socket = Rc::new(FakeSocket::new(self.clock.clone()));
+        let phase = Phase::Closing {
+            until_ms: 0,
+            shut: false,
+        };
+        let id = self
+            .connections
+            .insert(socket.clone(), phase, FrameReader::new(UNDECIDED_LIMITS), 0);
+        Client {
+            id,
+            socket,
+            owed: Counts::new(),
+            since: [None; ROOMS],
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::of(&self.clock)
+    }
+
+    fn client(&mut self, id: SessionId) -> Option<&mut Client> {
+        self.clients.iter_mut().find(|client| client.id == id)
+    }
+
+    fn pay(&mut self, id: SessionId, room: usize, messages: impl IntoIterator<Item = Seq>) {
+        let client = self.client(id).unwrap();
+        for seq in messages {
+            *client.owed.entry((room, seq)).or_default() -= 1;
+        }
+    }
+
+    fn gap(&mut self, id: SessionId, gap: Reply) {
+        let Reply::Gap {
+            conversation: Conversation::Room(name),
+            from,
+            to,
+            ..
+        } = gap
+        else {
+            panic!("{gap:?} is no gap of a room");
+        };
+        self.pay(id, room_number(&name), from..=to);
+    }
+
+    fn lag(&mut self, id: SessionId, lag: Lag) {
+        match lag {
+            Lag::Nothing => {}
+            Lag::Gap(gap) => self.gap(id, gap),
+            Lag::TooSlow => panic!("this dialect has words for a gap"),
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Join(client, room, back) => {
+                let id = self.clients[*client].id;
+                if self.rooms.ask_to_join(id, &room_name(*room), ROOMS).is_err() {
+                    return;
+                }
+                let owned = &mut self.owned[*room];
+                owned.members.push(id);
+                let joined = Joined {
+                    room: room_name(*room),
+                    head: Position {
+                        epoch: 1,
+                        seq: owned.seq,
+                    },
+                    from: owned.seq.saturating_sub(*back),
+                    online: 1,
+                    topic: "".into(),
+                    history: self.is_durable,
+                    read: None,
+                };
+                self.clients[*client].since[*room] = Some(joined.from);
+                self.queue.push_back(FromOwner::Admit(id, joined));
+            }
+            Act::Leave(client, room) => {
+                let id = self.clients[*client].id;
+                if self.rooms.ask_to_leave(id, &room_name(*room)) {
+                    self.let_go(*client, *room);
+                }
+            }
+            Act::Say(room) => {
+                let owned = &mut self.owned[*room];
+                owned.seq += 1;
+                if !owned.members.is_empty() {
+                    self.queue.push_back(FromOwner::Event(*room, owned.seq));
+                }
+            }
+            Act::Deliver => self.deliver(),
+            Act::Flush(most) => self.flush(*most),
+            Act::Room(client, bytes) => self.make_room(*client, *bytes),
+            Act::Answer(works) => self.answer(*works),
+            Act::HangUp(client) => {
+                let id = self.clients[*client].id;
+                for name in self.rooms.remove(id) {
+                    let members = &mut self.owned[room_number(&name)].members;
+                    members.retain(|member| *member != id);
+                }
+                self.connections.remove(id);
+                self.clients[*client] = self.connect();
+            }
+            Act::Tick => {
+                self.clock.pass_us(30_000_000);
+                self.rooms.tick(self.now());
+            }
+        }
+    }
+
+    /// The owner lets a member go: it is owed what was said since it joined.
+    fn let_go(&mut self, client: usize, room: usize) {
+        let client = &mut self.clients[client];
+        let owned = &mut self.owned[room];
+        owned.members.retain(|member| *member != client.id);
+        if let Some(since) = client.since[room].take() {
+            for seq in since + 1..=owned.seq {
+                *client.owed.entry((room, seq)).or_default() += 1;
+            }
+            self.queue.push_back(FromOwner::Dismiss(client.id, room));
+        }
+    }
+
+    fn deliver(&mut self) {
+        match self.queue.pop_front() {
+            None => {}
+            Some(FromOwner::Admit(id, joined)) => {
+                let encoding = Encoding::new(number_of(NATIVE).unwrap(), 0);
+                let is_here = self.client(id).is_some();
+                assert_eq!(self.rooms.admit(id, encoding, Hold::Live, &joined), is_here);
+                if is_here {
+                    assert!(self.rooms.begin_replay(id, &joined, Vec::new()).is_none());
+                    self.replay(id);
+                }
+            }
+            Some(FromOwner::Dismiss(id, room)) => {
+                let name = room_name(room);
+                let abandoned = self.rooms.abandon_replay(id, &name);
+                if let Some(missed) = abandoned.missed {
+                    let gap = self.rooms.leave_out(id, &name, missed, LagPolicy::Gap).unwrap();
+                    self.gap(id, gap);
+                }
+                if abandoned.was_first {
+                    self.replay(id);
+                }
+                let is_here = self.client(id).is_some();
+                assert_eq!(self.rooms.dismiss(id, &name, None), is_here);
+                if is_here && !self.connections.get(id).unwrap().blocked() {
+                    self.catch_up(id);
+                }
+            }
+            Some(FromOwner::Event(room, seq)) => {
+                let Some(slot) = self.rooms.find(&room_name(room)) else {
+                    return;
+                };
+                let event = RoomEvent::new(room_name(room), Happening::Talk(talk(room, seq)), None, 0);
+                self.rooms.append(slot, Arc::new(event), self.now());
+                for _ in 0..3 {
+                    if self.rooms.must_flush(slot) {
+                        self.walk(slot, usize::MAX);
+                    }
+                }
+            }
+        }
+    }
+
+    fn flush(&mut self, most: usize) {
+        self.clock.pass_us(20_000);
+        self.rooms.end_waits(self.now().us);
+        if let Some(slot) = self.rooms.next_ready() {
+            self.walk(slot, most);
+        }
+    }
+
+    fn walk(&mut self, slot: RoomSlot, most: usize) {
+        let mut delivery = Delivery {
+            connections: &mut self.connections,
+            stats: &mut self.stats,
+            now_ms: 0,
+        };
+        self.rooms.walk(slot, most, &self.clock, &mut delivery);
+        for trouble in self.rooms.take_troubles() {
+            match trouble {
+                Trouble::Full(id) => assert!(self.connections.get(id).unwrap().blocked()),
+                Trouble::Dead(_) => panic!("nobody died"),
+                Trouble::Lagged(id, room) => {
+                    let lag = self.rooms.pass_lag(id, room, LagPolicy::Gap);
+                    self.lag(id, lag);
+                }
+            }
+        }
+    }
+
+    fn make_room(&mut self, client: usize, bytes: usize) {
+        let Client { id, socket, .. } = &self.clients[client];
+        let id = *id;
+        socket.room.set(bytes);
+        let connection = self.connections.get_mut(id).unwrap();
+        if connection.blocked() && connection.drain(0, &mut self.stats.bytes_out) == Written::All {
+            self.catch_up(id);
+            self.replay(id);
+        }
+    }
+
+    fn catch_up(&mut self, id: SessionId) {
+        let mut membership = 0;
+        loop {
+            let mut delivery = Delivery {
+                connections: &mut self.connections,
+                stats: &mut self.stats,
+                now_ms: 0,
+            };
+            match self.rooms.catch_up(id, &mut membership, &mut delivery) {
+                CatchUp::Done | CatchUp::Full => return,
+                CatchUp::Dead => panic!("nobody died"),
+                CatchUp::Left { .. } => {}
+                CatchUp::Lagged(room) => {
+                    let lag = self.rooms.pass_lag(id, room, LagPolicy::Gap);
+                    self.lag(id, lag);
+                }
+            }
+        }
+    }
+
+    fn replay(&mut self, id: SessionId) {
+        loop {
+            let is_full = self
+                .connections
+                .get(id)
+                .is_some_and(|connection| !connection.outgoing().is_empty());
+            match self.rooms.replay_step(id, is_full) {
+                ReplayStep::Wait => return,
+                ReplayStep::Send { room, events, upto } => {
+                    let sent: Vec<_> = events.iter().filter_map(|event| event.seq()).collect();
+                    self.pay(id, room_number(&room), sent);
+                    self.rooms.replayed_upto(id, upto);
+                }
+                ReplayStep::PassOver { upto, missed } => {
+                    let lag = self.rooms.pass_over(id, upto, missed, LagPolicy::Gap);
+                    self.lag(id, lag);
+                }
+                ReplayStep::Ask { ask, .. } => self.ask(id, ask),
+                ReplayStep::Live => self.catch_up(id),
+            }
+        }
+    }
+
+    fn ask(&mut self, id: SessionId, ask: PageAsk) {
+        self.rooms.page_asked(id, ask.after);
+        self.asked.push_back((id, ask));
+    }
+
+    /// The store answers with small pages, and has lost the first two messages of each room.
+    fn answer(&mut self, works: bool) {
+        let Some((id, ask)) = self.asked.pop_front() else {
+            return;
+        };
+        let room = room_number(&ask.room);
+        if !works {
+            if let Some(upto) = self.rooms.page_failed(id, ask.number, 0) {
+                let lag = self.rooms.pass_over(id, upto, Missed::Stored, LagPolicy::Gap);
+                self.lag(id, lag);
+            }
+            return self.replay(id);
+        }
+        let stored = ask.after.max(2) + 1..=self.owned[room].seq;
+        let talks = stored.take(ask.limit.min(3)).map(|seq| talk(room, seq)).collect();
+        if let PageTaken::Page(page) = self.rooms.take_page(id, ask.number, talks, 0) {
+            if let Some(next) = page.next {
+                self.ask(id, next);
+            }
+            if let Some(upto) = page.lost_upto {
+                let lag = self.rooms.pass_over(id, upto, Missed::Lost, LagPolicy::Gap);
+                self.lag(id, lag);
+            }
+            let sent: Vec<_> = page.talks.iter().map(|talk| talk.seq).collect();
+            let last = sent.last().copied().unwrap_or(page.before);
+            let messages = sent.len();
+            self.pay(id, room, sent);
+            self.rooms.page_sent(id, last, messages, 100 * messages);
+        }
+        self.replay(id);
+    }
+
+    /// Everything comes to rest: each connection has been sent what it is owed, in order and once, or been told that it misses it.
+    fn check_all(mut self) {
+        for client in 0..CONNECTIONS {
+            for room in 0..ROOMS {
+                if self.rooms.ask_to_leave(self.clients[client].id, &room_name(room)) {
+                    self.let_go(client, room);
+                }
+            }
+        }
+        while !self.queue.is_empty() {
+            self.deliver();
+            self.rooms.check();
+        }
+        while !self.asked.is_empty() {
+            self.answer(true);
+        }
+        for client in 0..CONNECTIONS {
+            self.make_room(client, OPEN);
+        }
+        while self.rooms.flush_due().is_some() {
+            self.flush(usize::MAX);
+        }
+        self.rooms.check_rest(|_| false);
+        assert!(self.rooms.is_empty() && self.owned.iter().all(|owned| owned.members.is_empty()));
+        for client in 0..CONNECTIONS {
+            let id = self.clients[client].id;
+            let taken = self.clients[client].socket.taken.take();
+            let text = String::from_utf8_lossy(&taken);
+            for part in text.split('<').skip(1) {
+                let (room, rest) = part.split_once(':').unwrap();
+                let (seq, _) = rest.split_once('>').unwrap();
+                self.pay(id, room.parse().unwrap(), [seq.parse().unwrap()]);
+            }
+            let mut owed = self.clients[client].owed.iter();
+            assert_eq!(owed.find(|(_, count)| **count != 0), None, "of client {client}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_member_is_sent_all_that_was_said_or_told_what_it_misses(
+        ring_bytes in prop_oneof![Just(3_000_usize), Just(1 << 20)],
+        is_durable in any::<bool>(),
+        acts in prop::collection::vec(act(), 1..150),
+    ) {
+        let mut run = Run::new(ring_bytes, is_durable);
+        for act in &acts {
+            run.act(act);
+            run.rooms.check();
+        }
+        run.check_all();
     }
 }

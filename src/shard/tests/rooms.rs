@@ -6,7 +6,7 @@ use crate::{
     shard::{
         bus::message::ToShard,
         connection::state::{Connection, Session},
-        room::{attendance::Membership, members::Member, rooms::RoomRing},
+        room::{attendance::Membership, members::Member, rings::RoomRing},
         runtime::transport::Transport,
         testing::{OPEN, Speaks, Told, World},
     },

@@ -1,0 +1,227 @@
+//! The rings of a shard, and the memory that they take.
+//!
+//! Invariants:
+//! - `bytes` is the sum over all rings. Whatever changes the events of a ring is in this file.
+//! - One ring holds at most `ring_bytes` and all together at most `ring_budget`, but for what some member that reads has
+//!   not been offered yet, and for the newest event of each.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use super::{event::RoomEvent, members::Members, outcome::Missed, pacer::Pacer, ring::Ring, schedule::FlushState};
+use crate::{
+    chat::{Conversation, Happening, Joined, Reply, RoomName, Seq},
+    limits,
+    shard::{
+        ids::{MemberSlot, RoomSlot},
+        settings::Settings,
+    },
+};
+
+/// What the operator decides about rings.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Of one ring.
+    bytes: usize,
+    /// Of all rings together.
+    budget: usize,
+    /// How long events are kept.
+    keep_ms: u64,
+}
+
+/// A room on this shard.
+#[derive(Debug)]
+pub(crate) struct RoomRing {
+    pub(super) name: RoomName,
+    /// Of the newest message; 0 while there is none.
+    epoch: u64,
+    pub(super) durability: Durability,
+    ring: Ring,
+    pub(super) members: Members,
+    pub(super) pacer: Pacer,
+    pub(super) flush: FlushState,
+}
+
+/// Whether the server still has what the ring has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    Ephemeral,
+    Durable,
+}
+
+impl Durability {
+    pub(super) fn of(joined: &Joined) -> Self {
+        if joined.history { Self::Durable } else { Self::Ephemeral }
+    }
+}
+
+/// All rings of a shard.
+#[derive(Debug)]
+pub(super) struct Rings {
+    slots: Slab<RoomRing>,
+    /// Bytes of the events of all rings.
+    bytes: usize,
+    /// The ring that was looked at last to save memory.
+    sweep: usize,
+    limits: Limits,
+}
+
+impl RoomRing {
+    pub(super) fn new(joined: &Joined) -> Self {
+        Self {
+            name: joined.room.clone(),
+            epoch: joined.head.epoch,
+            durability: Durability::of(joined),
+            ring: Ring::after(joined.head.seq),
+            members: Members::default(),
+            pacer: Pacer::new(),
+            flush: FlushState::Idle,
+        }
+    }
+
+    pub(super) fn events(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// The events and those who read them, apart.
+    pub(super) fn parts(&mut self) -> (&Ring, &mut Members) {
+        (&self.ring, &mut self.members)
+    }
+
+    /// How many events have come since a flush began last; one begins now.
+    pub(super) fn take_fresh(&mut self) -> usize {
+        std::mem::take(&mut self.ring.fresh)
+    }
+
+    /// Tells a member that it is not sent the messages after one and up to another.
+    pub(super) fn gap(&self, after: Seq, upto: Seq, missed: Missed) -> Reply {
+        Reply::Gap {
+            conversation: Conversation::Room(self.name.clone()),
+            epoch: self.epoch,
+            from: after + 1,
+            to: upto,
+            lost: missed == Missed::Lost || self.durability == Durability::Ephemeral,
+        }
+    }
+
+    /// Lets a member go on behind all that the ring holds now; the newest message of it.
+    pub(super) fn skip_to_end(&mut self, member: MemberSlot) -> Seq {
+        let (end, seq) = (self.ring.end(), self.ring.head_seq());
+        if let Some(member) = self.members.get_mut(member) {
+            member.cursor = end;
+            member.seq = seq;
+        }
+        seq
+    }
+
+    fn is_at_rest(&self) -> bool {
+        self.flush == FlushState::Idle && self.members.are_at_rest(self.ring.end())
+    }
+}
+
+impl Rings {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            slots: Slab::new(),
+            bytes: 0,
+            sweep: 0,
+            limits: Limits {
+                bytes: settings.ring_bytes,
+                budget: settings.ring_budget,
+                keep_ms: settings.ring_keep.as_millis() as u64,
+            },
+        }
+    }
+
+    /// Bytes of the events of all rings.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether this is more than half of what one ring may hold.
+    pub(super) fn is_half(&self, bytes: usize) -> bool {
+        bytes > self.limits.bytes / 2
+    }
+
+    pub(super) fn get(&self, room: RoomSlot) -> Option<&RoomRing> {
+        self.slots.get(room.index())
+    }
+
+    pub(super) fn get_mut(&mut self, room: RoomSlot) -> Option<&mut RoomRing> {
+        self.slots.get_mut(room.index())
+    }
+
+    #[cfg(test)]
+    pub(super) fn iter(&self) -> impl Iterator<Item = (RoomSlot, &RoomRing)> {
+        self.slots.iter().map(|(slot, ring)| (RoomSlot::new(slot), ring))
+    }
+
+    pub(super) fn insert(&mut self, ring: RoomRing) -> RoomSlot {
+        RoomSlot::new(self.slots.insert(ring))
+    }
+
+    pub(super) fn remove(&mut self, room: RoomSlot) {
+        if let Some(ring) = self.slots.try_remove(room.index()) {
+            self.bytes -= ring.ring.bytes();
+        }
+    }
+
+    /// Appends an event to a ring.
+    pub(super) fn append(&mut self, room: RoomSlot, event: Arc<RoomEvent>, now_ms: u64) {
+        let Some(ring) = self.slots.get_mut(room.index()) else {
+            return;
+        };
+        if let Happening::Talk(talk) = &event.happening {
+            ring.epoch = talk.epoch;
+        }
+        self.bytes += ring.ring.push(event, now_ms);
+        self.bytes -= ring.ring.trim_to(self.limits.bytes);
+        self.keep_budget();
+    }
+
+    /// Every member of a ring that reads has been offered what stands before `upto`: it may be dropped.
+    pub(super) fn offered(&mut self, room: RoomSlot, upto: u64) {
+        if let Some(ring) = self.slots.get_mut(room.index()) {
+            ring.ring.offered(upto);
+            self.bytes -= ring.ring.trim_to(self.limits.bytes);
+        }
+    }
+
+    /// Forgets what is too old or too much, some rings at a time.
+    pub(super) fn tick(&mut self, now_ms: u64) {
+        let before = now_ms.saturating_sub(self.limits.keep_ms);
+        for _ in 0..limits::RINGS_SWEPT.min(self.slots.capacity()) {
+            if let Some(ring) = self.next_swept() {
+                let mut freed = ring.ring.forget_before(before);
+                if ring.members.len() <= limits::RING_REST_MEMBERS && ring.is_at_rest() {
+                    freed += ring.ring.forget_told();
+                }
+                self.bytes -= freed;
+            }
+        }
+        self.keep_budget();
+    }
+
+    /// Takes bytes from one ring after the other while all together have too many.
+    fn keep_budget(&mut self) {
+        let mut looked_at = 0;
+        while self.bytes > self.limits.budget && looked_at < limits::RINGS_SWEPT {
+            let share = self.limits.budget / self.slots.len().max(1);
+            if let Some(ring) = self.next_swept() {
+                let freed = ring.ring.trim_to(share);
+                self.bytes -= freed;
+            }
+            looked_at += 1;
+        }
+    }
+
+    fn next_swept(&mut self) -> Option<&mut RoomRing> {
+        self.sweep = if self.sweep + 1 >= self.slots.capacity() {
+            0
+        } else {
+            self.sweep + 1
+        };
+        self.slots.get_mut(self.sweep)
+    }
+}
