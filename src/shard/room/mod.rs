@@ -1,4 +1,10 @@
-//! This shard's copies of rooms: members, the ring of recent events, fan-out, pacing and replay.
+//! The rooms of a shard: its members, the ring of recent events of each room, and fan-out from the ring to the members' sockets.
+//!
+//! Start with [`rooms::Rooms`], the only type that others hold. An event comes in through `Rooms::append`; `schedule` and `pacer`
+//! say when its room is flushed; `fanout` walks the members and `delivery` writes to each. `replay` sends what a member missed
+//! before it joined. What the engine has to do for rooms is said in [`outcome`].
+//!
+//! Nothing here sends to other shards, reads the store, closes a connection or knows the time but as an argument.
 
 pub(crate) mod attendance;
 mod delivery;

@@ -1,20 +1,24 @@
-//! When a room is flushed next: at once after quiet, then at a pace, while the pace pays.
+//! When a room is flushed next: at once after quiet, then after a delay, for as long as the delay pays.
 //!
-//! Every write costs a system call, whatever it carries, so a room under load is cheaper to serve when events gather before a
-//! flush. The wait is in proportion to what the last flush cost and to how much it gathered: talks that come one by one are
-//! hardly delayed, and a flood is. Waiting never brings the beginnings of two flushes further apart than the operator allows, so
-//! one that takes that long by itself is followed by the next at once. Two observations end it too: a wait that gathered nothing
-//! is not repeated for a growing number of flushes, and a wait that slows the talkers down (they wait for their own echo before
-//! they say the next thing, so the event rate is higher in short stretches without waits) is given up for a growing time.
+//! Each write costs a system call, whatever its size, so under load it is cheaper to let events coalesce before a flush. The
+//! delay is proportional to the cost of the last flush and to its number of events: single messages are hardly delayed, a flood
+//! is. Because of delays alone, the beginnings of two flushes are never further apart than the operator allows
+//! (`flush_max`); a flush that takes longer than that by itself is followed by the next at once.
 //!
-//! A shard sees its own share of a room's members only. Shards flush side by side, so one that is done sooner waits for as
-//! long as if it had written to all of them: else more cores would mean smaller writes.
+//! Two observations end the delay. One that coalesced nothing backs off exponentially. One that slows the senders down is given
+//! up, and tried again after exponentially growing times: senders that wait for their own echo before they send the next message
+//! are faster in short stretches without delays, which is measured.
+//!
+//! A shard sees only its own members of a room. Shards flush side by side, so one that is done sooner waits for as long as if
+//! it had written to all members: otherwise more cores would mean smaller writes.
+//!
+//! The pacer only says when. It knows no clock, no room and no member.
 
 use std::ops::Range;
 
 use crate::limits::{PACE_LEAST_US, PACE_PROBES_MOST, PACE_SKIPS_MOST, PACE_STRETCH_US};
 
-/// The pace of one room. Times are microseconds of the shard's clock.
+/// The pacing of one room. Times are microseconds of the shard's clock.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
     /// When the last flush began and ended.
@@ -22,28 +26,28 @@ pub(crate) struct Pacer {
     /// What it cost.
     cost: u32,
     /// How many events it had.
-    gathered: u32,
-    /// Flushes for which the wait is skipped, and how many it will be next time.
+    events: u32,
+    /// Flushes that are not delayed, and how many it will be after the next delay that coalesces nothing.
     skip: u16,
     skip_next: u16,
-    /// Whether the coming flush was made to wait.
+    /// Whether the coming flush is delayed.
     waiting: bool,
     stretch: Stretch,
 }
 
-/// Compares the event rate with and without waits, in stretches of [`PACE_STRETCH_US`].
+/// Compares the event rate with and without delays, in stretches of [`PACE_STRETCH_US`].
 #[derive(Debug, Clone)]
 struct Stretch {
     began: u64,
     events: u32,
-    /// Whether this stretch goes without waits.
+    /// Whether this stretch goes without delays.
     free: bool,
-    /// Whether waits have been found to slow the talkers down.
+    /// Whether delays have been found to slow the senders down.
     given_up: bool,
     /// Stretches until the other way is tried, and how many it will be next time.
     until_probe: u16,
     next_probe: u16,
-    /// Events per stretch lately: with waits, without.
+    /// Events per stretch lately: with delays, without.
     paced_rate: f32,
     free_rate: f32,
 }
@@ -51,9 +55,9 @@ struct Stretch {
 /// What the operator decides about pacing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PaceSettings {
-    /// How many times the cost of a flush the next one waits at most; 0 switches waiting off.
+    /// The next flush waits at most this many times the cost of the last one; 0: never.
     pub(crate) factor: f32,
-    /// Longest time from the beginning of a flush to the beginning of the next because of waiting, microseconds.
+    /// Longest time between the beginnings of two flushes because of a delay, microseconds.
     pub(crate) apart_us: u64,
     /// Shards that share a room's members.
     pub(crate) shards: usize,
@@ -64,7 +68,7 @@ impl Pacer {
         Self {
             last: 0..0,
             cost: 0,
-            gathered: 0,
+            events: 0,
             skip: 0,
             skip_next: 1,
             waiting: false,
@@ -73,7 +77,7 @@ impl Pacer {
                 events: 0,
                 free: false,
                 given_up: false,
-                // The first probe comes early: talkers who wait for their echo are slowed down until then.
+                // The first probe comes early: senders that wait for their echo are slowed down until then.
                 until_probe: 2,
                 next_probe: 8,
                 paced_rate: 0.0,
@@ -87,7 +91,7 @@ impl Pacer {
         self.stretch.turn(now);
         let longest = self.last.start + settings.apart_us;
         let due = (self.last.end + self.wait(settings)).min(longest);
-        // The timer is not finer than this, and a wait that short gathers nothing.
+        // The timer is not finer than this, and so short a delay coalesces nothing.
         if due < now + PACE_LEAST_US || self.stretch.is_free() {
             self.waiting = false;
             return now;
@@ -108,7 +112,7 @@ impl Pacer {
         let here = u64::from(self.cost);
         let everywhere = here * settings.shards as u64;
         // Half the cost for each event: two that came during a flush are worth one more flush of waiting.
-        let times = (f64::from(self.gathered) / 2.0).min(f64::from(settings.factor));
+        let times = (f64::from(self.events) / 2.0).min(f64::from(settings.factor));
         (everywhere as f64 * times) as u64 + (everywhere - here)
     }
 
@@ -116,7 +120,7 @@ impl Pacer {
     pub(crate) fn flushed(&mut self, time: Range<u64>, cost_us: u64, events: usize) {
         self.last = time;
         self.cost = u32::try_from(cost_us).unwrap_or(u32::MAX);
-        self.gathered = u32::try_from(events).unwrap_or(u32::MAX);
+        self.events = u32::try_from(events).unwrap_or(u32::MAX);
         self.stretch.events = self.stretch.events.saturating_add(events as u32);
         if !self.waiting {
             return;
@@ -156,7 +160,7 @@ impl Stretch {
         self.events = 0;
         self.began = now;
         if quiet {
-            // Rates of before a pause say nothing about what comes after.
+            // Rates from before a pause say nothing about what comes after it.
             self.free_rate = 0.0;
             self.paced_rate = 0.0;
             self.free = self.given_up;
@@ -231,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn talks_that_come_one_by_one_wait_less_than_a_flood() {
+    fn single_messages_wait_less_than_a_flood() {
         let due_after = |events| {
             let mut pacer = Pacer::new();
             flushed(&mut pacer, 10_000, 3_000, events);
@@ -274,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_gathers_nothing_is_not_repeated_for_a_growing_number_of_flushes() {
+    fn a_delay_that_coalesces_nothing_backs_off_exponentially() {
         let mut pacer = Pacer::new();
         let mut now = 10_000;
         let mut waits = 0;
@@ -289,9 +293,9 @@ mod tests {
         assert!(waits <= 12, "{waits} of 300 flushes waited for nothing");
     }
 
-    /// A talker with 16 messages on their way says the next one when an echo is back, so waiting only slows it down.
+    /// A sender with 16 messages in flight sends the next one when an echo is back, so delays only slow it down.
     #[test]
-    fn a_pace_that_slows_the_talkers_down_is_given_up() {
+    fn a_delay_that_slows_the_senders_down_is_given_up() {
         let (with, without) = (
             closed_loop(&SETTINGS),
             closed_loop(&PaceSettings {
@@ -305,21 +309,21 @@ mod tests {
         );
     }
 
-    /// Talks at a fixed rate do not slow down, so the wait is kept for most of the time.
+    /// Messages at a fixed rate do not slow down, so most flushes are delayed.
     #[test]
-    fn a_pace_that_gathers_is_kept() {
+    fn a_delay_that_coalesces_is_kept() {
         let mut pacer = Pacer::new();
         let (mut now, mut next, mut flushes, mut events) = (0_u64, 0_u64, 0, 0);
         while now < 5_000_000 {
             now = now.max(next);
             let due = pacer.due(&SETTINGS, now).max(now);
             let end = due + 3_400;
-            let gathered = ((due - next) / 1_000 + 1) as usize;
-            next += gathered as u64 * 1_000;
-            events += gathered;
+            let coalesced = ((due - next) / 1_000 + 1) as usize;
+            next += coalesced as u64 * 1_000;
+            events += coalesced;
             flushes += 1;
             now = end;
-            flushed(&mut pacer, now, 3_400, gathered);
+            flushed(&mut pacer, now, 3_400, coalesced);
         }
         assert!(
             events as f64 / flushes as f64 > 7.0,

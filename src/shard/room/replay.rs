@@ -175,7 +175,7 @@ impl Rooms {
                 continue;
             };
             if replay.after < replay.target {
-                let (from, mut events) = ring.events().talks_after(replay.after, limits::REPLAY_TALKS);
+                let (from, mut events) = ring.events().messages_after(replay.after, limits::REPLAY_TALKS);
                 if from <= replay.after {
                     let last = events.last().and_then(|event| event.seq());
                     let upto = match last {

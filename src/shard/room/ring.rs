@@ -1,49 +1,51 @@
-//! The ring: one shard's recent events of one room. Members read it by cursors ([`super::members`]).
+//! The ring: one shard's recent events of one room, which members read by cursors ([`super::members`]).
+//!
+//! Invariants:
+//! - An index counts from the first event of the ring's life and is never used again.
+//! - An event that some member that reads has not been offered is not dropped; nor is the newest one.
+//! - `bytes` and `waiting_bytes` are sums over the events.
+//!
+//! The ring encodes an event once per encoding and never copies one for a member, except a frame that holds the member's name.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
 use crate::shard::{frames::Encoded, room::event::RoomEvent};
-use crate::{
-    chat::{Happening, Seq},
-    codec::Encoding,
-    limits::BATCH_BYTES,
-};
+use crate::{chat::Seq, codec::Encoding, limits::BATCH_BYTES};
 
-/// Recent events. Indexes count from the first event of the ring's life and are never used again.
 #[derive(Debug, Default)]
 pub(crate) struct Ring {
     events: VecDeque<Slot>,
     base: u64,
     bytes: usize,
-    /// The last talk before the first event.
+    /// The last message before the first event.
     base_seq: Seq,
     /// Events since the last flush began.
     pub(crate) fresh: usize,
-    /// Every member that reads has been offered what stands before this index; what stands behind it is never dropped.
+    /// Every member that reads has been offered the events before this index.
     offered: u64,
-    /// Bytes of the events that have not been offered to everybody.
+    /// Bytes of the events from there on.
     waiting_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     event: Arc<RoomEvent>,
-    /// The last talk at or before this event.
+    /// The last message at or before this event.
     seq: Seq,
     at_ms: u64,
     weight: u32,
 }
 
-/// Consecutive events as one encoding shows them.
+/// Consecutive events in one encoding.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
     pub(crate) encoding: Encoding,
     pub(crate) from: u64,
     /// The first event that is not in it.
     pub(crate) upto: u64,
-    /// The last talk before `upto`.
+    /// The last message before `upto`.
     pub(crate) seq: Seq,
     pub(crate) content: Content,
 }
@@ -53,15 +55,13 @@ pub(crate) struct Batch {
 pub(crate) enum Content {
     /// The same for every member.
     Shared(Bytes),
-    /// They hold the receiver's name: [`Ring::assemble`] makes them for each member.
-    Addressed {
-        /// But for what differs from member to member.
-        common_bytes: usize,
-    },
+    /// They hold the receiver's name: [`Ring::assemble`] makes them for each member. `common_bytes` counts what does not differ
+    /// from member to member.
+    Addressed { common_bytes: usize },
 }
 
 impl Batch {
-    /// Its length; roughly, if it is made for each member.
+    /// Its length; without names and heads if it is made for each member.
     pub(crate) fn bytes(&self) -> usize {
         match &self.content {
             Content::Shared(bytes) => bytes.len(),
@@ -89,12 +89,12 @@ impl Ring {
         self.base
     }
 
-    /// What it costs to keep, in bytes.
+    /// Memory of the events, bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The last talk before the event with this index.
+    /// The last message before the event with this index.
     pub(crate) fn seq_before(&self, index: u64) -> Seq {
         match index.checked_sub(self.base + 1) {
             None => self.base_seq,
@@ -102,7 +102,7 @@ impl Ring {
         }
     }
 
-    /// The newest talk.
+    /// The newest message.
     pub(crate) fn head_seq(&self) -> Seq {
         self.events.back().map_or(self.base_seq, |slot| slot.seq)
     }
@@ -141,8 +141,7 @@ impl Ring {
         self.waiting_bytes = self.events.iter().skip(known).map(|slot| slot.weight as usize).sum();
     }
 
-    /// Drops the oldest events until at most `bytes` are kept; how many bytes that freed. The newest event stays, and so does
-    /// what not every member has been offered.
+    /// Drops the oldest events that may be dropped until at most `bytes` are left; how many bytes that freed.
     pub(crate) fn trim_to(&mut self, bytes: usize) -> usize {
         let before = self.bytes;
         while self.bytes > bytes && self.events.len() > 1 && self.base < self.offered {
@@ -163,12 +162,12 @@ impl Ring {
         before - self.bytes
     }
 
-    /// Drops what stands before the first talk, once every member has been given it: who comes back asks for talks, and an
-    /// event has places for the frames of all encodings. How many bytes that freed.
-    pub(crate) fn forget_told(&mut self) -> usize {
+    /// Drops the events before the first message, once every member has been sent them: a returning user asks for messages only,
+    /// and an event has room for the frames of all encodings. How many bytes that freed.
+    pub(crate) fn forget_notices(&mut self) -> usize {
         let before = self.bytes;
-        let told = |slot: &Slot| !matches!(slot.event.happening, Happening::Talk(_));
-        while self.base < self.offered && self.events.front().is_some_and(told) {
+        let is_notice = |slot: &Slot| slot.event.seq().is_none();
+        while self.base < self.offered && self.events.front().is_some_and(is_notice) {
             self.drop_oldest();
         }
         if self.events.is_empty() {
@@ -285,22 +284,22 @@ impl Ring {
         (index, Bytes::new())
     }
 
-    /// Whether all talks after `seq` are still here.
+    /// Whether all messages after `seq` are still here.
     pub(crate) fn holds_after(&self, seq: Seq) -> bool {
         self.base_seq <= seq
     }
 
-    /// Some of the talks after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are
+    /// Some of the messages after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are
     /// gone.
-    pub(crate) fn talks_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {
+    pub(crate) fn messages_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {
         let first = self.events.partition_point(|slot| slot.seq <= seq);
-        let talks = self
+        let messages = self
             .events
             .range(first..)
-            .filter(|slot| matches!(&slot.event.happening, Happening::Talk(_)))
+            .filter(|slot| slot.event.seq().is_some())
             .take(most)
             .map(|slot| slot.event.clone())
             .collect();
-        (seq.max(self.base_seq), talks)
+        (seq.max(self.base_seq), messages)
     }
 }

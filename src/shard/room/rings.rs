@@ -195,7 +195,7 @@ impl Rings {
             if let Some(ring) = self.next_swept() {
                 let mut freed = ring.ring.forget_before(before);
                 if ring.members.len() <= limits::RING_REST_MEMBERS && ring.is_at_rest() {
-                    freed += ring.ring.forget_told();
+                    freed += ring.ring.forget_notices();
                 }
                 self.bytes -= freed;
             }
