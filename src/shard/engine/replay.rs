@@ -7,19 +7,21 @@ use crate::shard::{
     connection::write::Socket,
     connection::{naming::Proof, state::Session},
     engine::{Clock, Engine},
+    room::event::RoomEvent,
     room::outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, ReplayStep, Welcome},
     store::port::Ticket,
 };
 use crate::{
     chat::{
-        Admission, Backlog, Conversation, GoodbyeCode, Happening, LostInterval, Position, Reply, RoomName, Seq,
-        SessionId, Since, Talk,
+        Admission, Backlog, Conversation, GoodbyeCode, LostInterval, Position, Reply, RoomName, Seq, SessionId, Since,
+        Talk,
     },
     history::{Ask, LogId, Window},
     limits,
 };
 
 /// What a member was sent of some messages.
+#[derive(Default)]
 struct Sent {
     messages: usize,
     last: Option<Seq>,
@@ -156,12 +158,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let is_full = !connection.outgoing().is_empty();
             match self.rooms.replay_step(id, is_full) {
                 ReplayStep::Wait => return,
-                ReplayStep::Send { room, events, upto } => {
-                    let talks = events.iter().filter_map(|event| match &event.happening {
-                        Happening::Talk(talk) => Some(Arc::new(talk.clone())),
-                        _ => None,
-                    });
-                    let sent = self.send_missed(id, &room, talks);
+                ReplayStep::Send { events, upto } => {
+                    let sent = self.send_events(id, &events);
                     if let Some(upto) = if sent.is_full { sent.last } else { Some(upto) } {
                         self.rooms.replayed_upto(id, upto);
                     }
@@ -221,7 +219,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Some(upto) = page.lost_upto {
             self.pass_over(id, upto, Missed::Lost);
         }
-        let sent = self.send_missed(id, &page.room, page.talks.into_iter().map(Arc::new));
+        let sent = self.send_stored(id, &page.room, page.talks);
         // The rest is read again when what waits has been written.
         let upto = sent.last.unwrap_or(page.before);
         let bytes = self.private_bytes(id).saturating_sub(waited);
@@ -245,13 +243,31 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Sends a member messages that it missed, as many as may wait for its socket.
-    fn send_missed(&mut self, id: SessionId, room: &RoomName, talks: impl Iterator<Item = Arc<Talk>>) -> Sent {
-        let mut sent = Sent {
-            messages: 0,
-            last: None,
-            is_full: true,
+    /// Sends a member messages that the ring has, as many as may wait for its socket, in the frames that all members of its
+    /// encoding share.
+    fn send_events(&mut self, id: SessionId, events: &[Arc<RoomEvent>]) -> Sent {
+        let mut sent = Sent::default();
+        let Some(connection) = self.connection(id) else {
+            return sent;
         };
+        connection.show(|encoding, receiver, out| {
+            for event in events {
+                sent.is_full = out.len() > limits::PRIVATE_BYTES;
+                if sent.is_full {
+                    break;
+                }
+                sent.last = event.seq();
+                sent.messages += 1;
+                event.frames(encoding).append_for(receiver, out);
+            }
+        });
+        self.mark_dirty(id);
+        sent
+    }
+
+    /// Sends a member messages that the store has read, as many as may wait for its socket.
+    fn send_stored(&mut self, id: SessionId, room: &RoomName, talks: Vec<Talk>) -> Sent {
+        let mut sent = Sent::default();
         let at = self.now.unix_ms;
         if self.waits_for_dialect(id) {
             return sent;
@@ -259,10 +275,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(connection) = self.connection(id) else {
             return sent;
         };
-        let most = talks.size_hint().1.unwrap_or(0).min(limits::HISTORY_PAGE_TALKS);
-        sent.is_full = false;
         connection.encode(|codec, frames| {
-            frames.buffer.reserve(most * USUAL_FRAME_BYTES);
+            frames.buffer.reserve(talks.len() * USUAL_FRAME_BYTES);
             for talk in talks {
                 sent.is_full = frames.buffer.len() > limits::PRIVATE_BYTES;
                 if sent.is_full {
@@ -270,7 +284,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 sent.last = Some(talk.seq);
                 sent.messages += 1;
-                let room = room.clone();
+                let (room, talk) = (room.clone(), Arc::new(talk));
                 codec.encode_at(at, None, &Reply::Replayed { room, talk }, frames);
             }
         });

@@ -84,11 +84,7 @@ pub(crate) enum ReplayStep {
     /// Nothing: there is none, or it waits for the store or the socket.
     Wait,
     /// These messages are to be sent, which is all up to `upto`.
-    Send {
-        room: RoomName,
-        events: Vec<Arc<RoomEvent>>,
-        upto: Seq,
-    },
+    Send { events: Vec<Arc<RoomEvent>>, upto: Seq },
     /// [`Rooms::pass_over`].
     PassOver { upto: Seq, missed: Missed },
     /// The store is to be asked; then [`Rooms::page_asked`], or [`ReplayStep::PassOver`] up to `target` if it cannot be.

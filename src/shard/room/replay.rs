@@ -183,8 +183,7 @@ impl Rooms {
                         Some(_) | None => replay.target,
                     };
                     events.retain(|event| event.seq().is_some_and(|seq| seq <= replay.target));
-                    let room = replay.room.clone();
-                    return ReplayStep::Send { room, events, upto };
+                    return ReplayStep::Send { events, upto };
                 }
                 let target = replay.target;
                 return match replay.durability {

@@ -433,9 +433,10 @@ impl Run {
                 .is_some_and(|connection| !connection.outgoing().is_empty());
             match self.rooms.replay_step(id, is_full) {
                 ReplayStep::Wait => return,
-                ReplayStep::Send { room, events, upto } => {
-                    let sent: Vec<_> = events.iter().filter_map(|event| event.seq()).collect();
-                    self.pay(id, room_number(&room), sent);
+                ReplayStep::Send { events, upto } => {
+                    for event in events {
+                        self.pay(id, room_number(&event.room), event.seq());
+                    }
                     self.rooms.replayed_upto(id, upto);
                 }
                 ReplayStep::PassOver { upto, missed } => {
