@@ -62,7 +62,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         connection.reader.end();
         self.stats.ends.push((dialect, end));
         self.depart(id);
-        self.uncertain.forget(id);
         self.mark_dirty(id);
         self.wants.push(Want::Wake(id));
         self.watch(id, until_ms);
@@ -76,7 +75,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.stats.ends.push((dialect, end));
         }
         self.depart(id);
-        self.uncertain.forget(id);
         if let Some(connection) = self.connections.remove(id)
             && end.resets()
         {

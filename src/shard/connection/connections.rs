@@ -4,6 +4,8 @@
 //! found by the id of the one before. There is no other way to a connection, except through all of them in turn and through
 //! [`Connections::occupant`], for those who are told before a connection goes.
 
+use std::collections::VecDeque;
+
 use slab::Slab;
 
 use crate::chat::{ConnectionSlot, Generation, SessionId, ShardId};
@@ -20,6 +22,9 @@ pub(crate) struct Connections<S> {
     dirty: Vec<SessionId>,
     /// Those that are not read until other shards have taken what waits for them; each at most once.
     congested: Vec<SessionId>,
+    /// Those whose dialect has not been guessed, and some others, in the order in which they came: so their cursors in the
+    /// lobby are in order, too.
+    undecided: VecDeque<SessionId>,
 }
 
 impl<S> Connections<S> {
@@ -30,6 +35,7 @@ impl<S> Connections<S> {
             generation: Generation::FIRST,
             dirty: Vec::new(),
             congested: Vec::new(),
+            undecided: VecDeque::new(),
         }
     }
 
@@ -112,6 +118,39 @@ impl<S> Connections<S> {
                 .is_some_and(|connection| std::mem::take(&mut connection.congested))
         });
         relieved
+    }
+
+    /// A connection that has just come waits for its dialect.
+    pub(crate) fn wait_for_dialect(&mut self, id: SessionId) {
+        self.forget_decided();
+        self.undecided.push_back(id);
+    }
+
+    /// Whether some connections may wait for their dialect.
+    pub(crate) fn has_undecided(&mut self) -> bool {
+        self.forget_decided();
+        !self.undecided.is_empty()
+    }
+
+    /// Those that wait for their dialect, oldest first.
+    pub(crate) fn waiting_for_dialect(&self) -> impl Iterator<Item = SessionId> {
+        self.undecided.iter().copied().filter(|id| self.waits_for_dialect(*id))
+    }
+
+    /// Takes those that wait no more from the front of the queue. None waits longer than [`crate::limits::DETECT_NAMED`].
+    fn forget_decided(&mut self) {
+        while self
+            .undecided
+            .front()
+            .is_some_and(|first| !self.waits_for_dialect(*first))
+        {
+            self.undecided.pop_front();
+        }
+    }
+
+    fn waits_for_dialect(&self, id: SessionId) -> bool {
+        self.get(id)
+            .is_some_and(|connection| connection.dialect_guessed_at().is_some())
     }
 
     #[cfg(test)]

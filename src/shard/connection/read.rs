@@ -6,7 +6,8 @@ use crate::shard::{
     End,
     bus::message::{ToOwner, ToShard},
     connection::backpressure::{Load, Pause},
-    connection::state::{Certainty, Phase, Speaking, Undecided},
+    connection::dialect::Certainty,
+    connection::state::{Phase, Speaking, Undecided},
     connection::write::Socket,
     engine::{Clock, Engine, Want},
 };
@@ -76,7 +77,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(crate) fn insert(&mut self, socket: S, phase: Phase, until_ms: u64, reader: ReaderLimits) -> SessionId {
         self.stats.opened.push(match &phase {
-            Phase::Open(speaking) if speaking.certainty == Certainty::Certain => Some(speaking.dialect),
+            Phase::Open(speaking) if matches!(speaking.certainty, Certainty::Certain) => Some(speaking.dialect),
             Phase::Open(_) | Phase::Detecting(_) | Phase::Closing { .. } => None,
         });
         let reader = FrameReader::new(reader);
@@ -196,7 +197,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         if undecided
             && let Phase::Open(speaking) = connection.phase()
-            && speaking.certainty == Certainty::Certain
+            && !connection.is_uncertain()
         {
             reader.set_limits(limits_of(&profiles[usize::from(speaking.dialect)]));
         }
@@ -280,7 +281,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
             if why.is_certain() {
                 self.note_detected(peer, dialect, why);
-                self.decide(id, crate::codec::number_of(dialect).unwrap_or_default());
+                self.decide(
+                    id,
+                    crate::codec::number_of(dialect).unwrap_or_default(),
+                    Certainty::Certain,
+                );
             } else {
                 self.greet_unknown(id, why);
             }
@@ -318,7 +323,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The dialect of an undecided connection is this one.
-    pub(crate) fn decide(&mut self, id: SessionId, dialect: usize) {
+    pub(crate) fn decide(&mut self, id: SessionId, dialect: usize, certainty: Certainty) {
         let dialects = self.settings.dialects;
         let Some(connection) = self.connection(id) else { return };
         let Phase::Detecting(undecided) = connection.phase() else {
@@ -330,7 +335,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             dialect: dialect as u8,
             codec,
             peer,
-            certainty: Certainty::Certain,
+            certainty,
         });
         self.stats.shown.push((None, dialect as u8));
         self.begin_speaking(id);

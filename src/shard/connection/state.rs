@@ -8,6 +8,7 @@ use crate::shard::{
     connection::{
         backpressure::HeldBack,
         deferring::Deferred,
+        dialect::{Certainty, Guess},
         liveness::Liveness,
         naming::{Naming, Proof, WaitingHello},
         reader::Reader,
@@ -19,7 +20,7 @@ use crate::shard::{
 use crate::{
     chat::{ClientId, Generation, RequestId, SessionTag, UserName, local},
     codec::{Codec, Encoding, Frames, Handshake},
-    wire::FrameReader,
+    wire::{FrameReader, ReaderLimits},
 };
 
 /// One connection.
@@ -74,14 +75,6 @@ pub(crate) struct Speaking {
     pub(crate) peer: SocketAddr,
     pub(crate) codec: Box<dyn Codec>,
     pub(crate) certainty: Certainty,
-}
-
-/// Whether a client has shown that it speaks the dialect it is taken to speak.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Certainty {
-    Certain,
-    /// What is known of it is apart ([`crate::shard::connection::dialect`]), for few connections are so, and not for long.
-    Uncertain,
 }
 
 /// A named user's connection.
@@ -161,8 +154,27 @@ impl<S> Connection<S> {
     }
 
     pub(crate) fn is_uncertain(&self) -> bool {
-        self.speaking()
-            .is_some_and(|speaking| speaking.certainty == Certainty::Uncertain)
+        self.guess().is_some()
+    }
+
+    /// What waits for its dialect, which is not certain.
+    fn guess(&self) -> Option<&Guess> {
+        match &self.speaking()?.certainty {
+            Certainty::Guessing(guess) => Some(guess),
+            Certainty::Greeted(_) | Certainty::Certain => None,
+        }
+    }
+
+    pub(crate) fn guess_mut(&mut self) -> Option<&mut Guess> {
+        match &mut self.speaking_mut()?.certainty {
+            Certainty::Guessing(guess) => Some(guess),
+            Certainty::Greeted(_) | Certainty::Certain => None,
+        }
+    }
+
+    /// When its dialect is guessed, milliseconds, if it has not been: nothing is encoded for it before.
+    pub(crate) fn dialect_guessed_at(&self) -> Option<u64> {
+        self.guess()?.waits_until()
     }
 
     #[cfg(test)]
@@ -173,6 +185,11 @@ impl<S> Connection<S> {
     /// Whether its socket is read.
     pub(crate) fn is_read(&self) -> bool {
         self.reader.is_on()
+    }
+
+    /// Its dialect has shown: how its messages are read from here on.
+    pub(crate) fn set_limits(&mut self, limits: ReaderLimits) {
+        self.reader.set_limits(limits);
     }
 
     /// Stops reading its socket, if it is read.

@@ -5,6 +5,7 @@
 //! sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in steps
 //! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
 
+pub(crate) mod dialects;
 pub(crate) mod directs;
 pub(crate) mod dispatch;
 pub(crate) mod drain;
@@ -22,7 +23,6 @@ use crate::shard::{
     bus::directory::Directory,
     bus::inbox::Outbox,
     bus::message::ToShard,
-    connection::dialect::Uncertainties,
     connection::read::Reading,
     connection::{connections::Connections, state::Connection, write::Socket},
     direct::fanout::DirectQueue,
@@ -63,8 +63,6 @@ pub(crate) struct Engine<S, C> {
     pub(crate) connections: Connections<S>,
     pub(crate) rooms: Rooms,
     pub(crate) owner: Owner,
-    /// What is known of connections whose dialect is not certain.
-    pub(crate) uncertain: Uncertainties,
     pub(crate) directory: Arc<Directory>,
     pub(crate) bus: Bus,
     /// Names that were claimed, of which sessions are still to be renamed here.
@@ -114,7 +112,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             now,
             connections: Connections::new(me),
             rooms,
-            uncertain: Uncertainties::default(),
             directory,
             bus: Bus::new(me, outbox),
             displacing: Vec::new(),
