@@ -230,9 +230,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             .iter()
             .skip_while(|(id, _)| id.slot() < slot)
             .filter_map(|(id, connection)| {
-                let Some(speaking) = connection.speaking() else {
-                    return None;
-                };
+                let speaking = connection.speaking()?;
                 let session = connection.session();
                 if user.is_some_and(|user| session.is_none_or(|session| session.name != *user)) {
                     return None;
