@@ -238,7 +238,7 @@ fn member_of_fifty_rooms_hears_each_of_them_in_order() {
 /// The shards' inboxes are full most of the time, so that messages to the other shard are kept and sent again.
 #[test]
 fn a_flood_to_a_shard_whose_inbox_is_full_arrives_whole_but_for_what_was_refused() {
-    // The home of one is with the talker, that of the other with the listener.
+    // The owner of one is the talker's shard, that of the other the listener's.
     for room in ["r0", "delta"] {
         flood(room);
     }

@@ -433,7 +433,7 @@ fn only_those_who_are_spoken_to_first_hear_something_before_they_speak() {
             format!("/ws/{dialect}")
         };
         let mut client = Client::open(running.address(), &path, &[]);
-        // A pong shows that the server had every chance to speak: greetings take the way through the lobby's home and back.
+        // A pong shows that the server had every chance to speak: greetings take the way through the lobby's owner and back.
         client.frame(client::PING, b"");
         if table_shows("greeting", dialect) {
             let shown = driver.shown(&client.hear());

@@ -4,15 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{RoomName, UserName, local};
 
-/// Lists of members, by room. A room with a list is closed to everybody else, whatever dialect they speak; one without is
-/// open, unless it is a group and groups are not. The lobby, where all dialects meet, is always open.
+/// Lists of members, by room. Only listed users may enter a room with a list. A room without one is open, unless it is a group and
+/// groups are closed. The lobby is always open.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
     lists: foldhash::HashMap<RoomName, BTreeSet<UserName>>,
     groups: Groups,
 }
 
-/// Whether a group without a list may be entered.
+/// Who may enter a group that has no list.
 #[derive(Debug, Clone, Default)]
 pub enum Groups {
     /// By everybody.
@@ -20,9 +20,9 @@ pub enum Groups {
     Open,
     /// By nobody.
     Closed {
-        /// Rooms whose names begin so in their own world are groups.
+        /// Rooms whose names begin with this, in their own world, are groups.
         prefix: &'static str,
-        /// And so are these.
+        /// These rooms are groups too.
         rooms: BTreeSet<RoomName>,
     },
 }

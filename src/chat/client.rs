@@ -1,22 +1,22 @@
-//! Which client speaks, whatever name its user has: what idempotency keys belong to.
+//! The identity of a client program, which stays the same when its user takes another name. Idempotency keys belong to it.
 
 use std::fmt;
 
 use super::UserName;
 
-/// A client, as it names itself: 128 random bits. Whoever knows them can repeat and block its idempotency keys, so they are never
-/// shown: not to other clients, not in a log.
+/// The id that a client chose for itself: 128 random bits. Whoever knows them can use up its idempotency keys, so they are never shown,
+/// neither to other clients nor in a log.
 ///
-/// Kept as bytes: a `u128` would align every session to 16 bytes.
+/// Bytes, because a `u128` would align every session to 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientId([u8; 16]);
 
-/// Whose an idempotency key is. Two owners never share a key.
+/// The owner of an idempotency key. Two owners never share a key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KeyOwner {
-    /// A client that said which one it is. The key stays the same when its user takes another name.
+    /// A client that has said which one it is.
     Client(ClientId),
-    /// A user, where the client did not say.
+    /// The user, if the client has not.
     User(UserName),
 }
 
@@ -24,7 +24,7 @@ impl ClientId {
     /// How many hexadecimal digits an id has as text.
     pub const DIGITS: usize = 32;
 
-    /// Reads 32 hexadecimal digits, in either case; `None`: it is something else.
+    /// Parses 32 hexadecimal digits, in either case.
     pub fn parse(text: &str) -> Option<Self> {
         let whole = text.len() == Self::DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         whole.then(|| u128::from_str_radix(text, 16).ok().map(|id| Self(id.to_be_bytes())))?
@@ -37,7 +37,7 @@ impl ClientId {
 }
 
 impl KeyOwner {
-    /// The client where there is one, else the user.
+    /// The client if there is one, else the user.
     pub fn of(client: Option<ClientId>, user: &UserName) -> Self {
         client.map_or_else(|| Self::User(user.clone()), Self::Client)
     }

@@ -1,4 +1,4 @@
-//! What a session asks for, whatever dialect it speaks.
+//! What a session asks for, in whatever dialect.
 
 use std::sync::Arc;
 
@@ -7,33 +7,33 @@ use super::{ClientId, Conversation, Key, Position, RequestId, RoomName, Since, T
 /// A command and the id that its reply names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Request {
-    /// Named by the reply.
+    /// The reply repeats it.
     pub id: RequestId,
     /// What is asked.
     pub command: Command,
 }
 
-/// One position in a hello.
+/// A conversation that a client goes on with after it reconnects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResumeFrom {
     /// Which conversation.
     pub conversation: Conversation,
-    /// Everything up to here is known to the client.
+    /// The client has everything up to here.
     pub position: Position,
 }
 
-/// How a session introduces itself.
+/// The introduction of a session.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Hello {
     /// `None`: the server chooses `guest-<n>`.
     pub name: Option<UserName>,
-    /// For servers that ask for authentication.
+    /// For servers with authentication.
     pub token: Option<String>,
-    /// The key of the name.
+    /// The name key.
     pub key: Option<String>,
-    /// Which client this is; `None`: it does not say, and its idempotency keys belong to the user.
+    /// Which client this is. Without it, idempotency keys belong to the user.
     pub client: Option<ClientId>,
-    /// Rooms to join at once, conversations to go on with.
+    /// Rooms to join at once, and conversations to go on with.
     pub resume: Vec<ResumeFrom>,
 }
 
@@ -42,9 +42,9 @@ pub struct Hello {
 pub struct Page {
     /// Entries after this name, in the order of names.
     pub after: Option<String>,
-    /// At most this many, already within the bounds.
+    /// At most this many. The codec has checked the bound.
     pub limit: usize,
-    /// In which order the users of one whole list stand; further pages are always in the order of names.
+    /// The order of the first page. Further pages are always in the order of names.
     pub order: ListOrder,
 }
 
@@ -53,14 +53,14 @@ pub struct Page {
 pub enum ListOrder {
     /// By name.
     Name,
-    /// The user who has been in the room longest comes first.
+    /// The user who has been in the room longest is first.
     Arrival,
 }
 
 /// What a session asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// Names the session: the native protocol's first message, and what the handshakes of the others amount to.
+    /// Names the session. It is the first message of the native protocol; older dialects put it into their handshake.
     Hello(Hello),
     /// Becomes a member.
     Join {
@@ -74,36 +74,36 @@ pub enum Command {
         /// Which room.
         room: RoomName,
     },
-    /// Says something in a room.
+    /// Sends a message to a room.
     Talk {
         /// Which room.
         room: RoomName,
-        /// What is said, as it is: never rewritten.
+        /// The text. Nothing rewrites it.
         text: Arc<str>,
-        /// What kind of thing the text is.
+        /// How clients show it.
         kind: TalkKind,
-        /// Makes a repeated talk the same message.
+        /// With the same key, a repeated message is the same message.
         key: Option<Key>,
     },
-    /// Says something to one user.
+    /// Sends a message to one user.
     Direct {
         /// To whom.
         to: UserName,
-        /// What is said.
+        /// The text.
         text: Arc<str>,
-        /// What kind of thing the text is.
+        /// How clients show it.
         kind: TalkKind,
-        /// Makes a repeated talk the same message.
+        /// With the same key, a repeated message is the same message.
         key: Option<Key>,
     },
-    /// Who is in a room.
+    /// Lists the users in a room.
     Users {
         /// Which room.
         room: RoomName,
         /// Which part of the list.
         page: Page,
     },
-    /// Which rooms there are.
+    /// Lists the rooms.
     Rooms {
         /// Which part of the list.
         page: Page,
@@ -117,23 +117,23 @@ pub enum Command {
     },
     /// Takes another name.
     Rename {
-        /// The new one.
+        /// The new name.
         name: UserName,
-        /// The key of the new one.
+        /// The key of the new name.
         key: Option<String>,
     },
-    /// Stored messages.
+    /// Reads stored messages.
     History {
         /// Of what.
         conversation: Conversation,
-        /// Messages below this seq, newest first to be cut.
+        /// Below this number: of too many, the newest.
         before: Option<u64>,
-        /// Messages above this seq, oldest first to be cut.
+        /// Above this number: of too many, the oldest.
         after: Option<u64>,
         /// At most this many.
         limit: usize,
     },
-    /// Stored messages that hold a text.
+    /// Searches stored messages.
     Search {
         /// In what.
         conversation: Conversation,
@@ -144,22 +144,22 @@ pub enum Command {
         /// At most this many.
         limit: usize,
     },
-    /// Everything up to `seq` has been read.
+    /// Moves the read marker: everything up to `seq` has been read.
     Read {
         /// In what.
         conversation: Conversation,
         /// The last message read.
         seq: u64,
     },
-    /// The conversations with something unread.
+    /// Lists the conversations with unread messages.
     Unread,
-    /// The user is typing.
+    /// Tells the others that the user is typing.
     Typing {
         /// Where.
         conversation: Conversation,
     },
-    /// Asks to be told when the last session of this user ends ([`super::Reply::PeerWent`]), each time; replaces the watch
-    /// before. Not answered.
+    /// Watches a user: each time the user's last session ends, the watcher is sent [`super::Reply::PeerWent`]. Replaces the previous
+    /// watch. Not answered.
     Watch {
         /// Whom.
         user: UserName,
@@ -171,7 +171,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// A name in it that belongs to the world of an app, which only the clients of that app may say.
+    /// A name in the command that belongs to the world of an app. Only clients of that app may use it.
     pub(crate) fn marked_name(&self) -> Option<&str> {
         let name = match self {
             Self::Hello(hello) => {
@@ -194,7 +194,8 @@ impl Command {
         is_marked(name).then_some(name)
     }
 
-    /// Whether it counts for `chat.messages_per_second`. Comings and goings do not: who enters many rooms at once would wait.
+    /// Whether the rate limit (`chat.messages_per_second`) counts it. Joins and leaves are free, or a client that enters many rooms at
+    /// once would have to wait.
     pub(crate) fn is_said(&self) -> bool {
         match self {
             Self::Talk { .. } | Self::Direct { .. } | Self::SetTopic { .. } | Self::Rename { .. } => true,

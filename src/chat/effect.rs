@@ -1,5 +1,7 @@
-//! What goes into the owner of a room besides plain names, and what comes out of it: [`Effect`]s, each a value that travels unchanged
-//! to the shard that it concerns.
+//! What goes into the rules of rooms besides names, and what comes out: [`Effect`]s.
+//!
+//! Commands do not act. They return effects, in the order in which members see them, and whoever called carries them out. What is
+//! for one session is a [`ToSession`]; it travels to the session's shard unchanged.
 
 use std::{rc::Rc, sync::Arc};
 
@@ -10,7 +12,7 @@ use super::{
     SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserName,
 };
 
-/// A session that wants to be a member.
+/// A session that joins.
 #[derive(Debug, Clone)]
 pub struct Arrival {
     /// Which session.
@@ -19,44 +21,44 @@ pub struct Arrival {
     pub user: UserName,
     /// Its tag.
     pub tag: SessionTag,
-    /// Whether it sees the notice of its own coming.
+    /// Whether it is shown that it joined.
     pub sees_own_coming: bool,
-    /// Whether it sees the notice of its own going.
+    /// Whether it is shown that it left.
     pub sees_own_going: bool,
-    /// When it is sent the list of users without asking.
+    /// When it is sent the list of users unasked.
     pub lists: Lists,
 }
 
-/// When a member is sent the list of its room's users without asking.
+/// When a member is sent the list of its room's users unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lists {
     /// Never.
     #[default]
     OnRequest,
-    /// As a part of every notice of presence.
+    /// With every notice that somebody joined or left.
     WithNotices,
-    /// By itself, whenever it has changed, at most 1 KiB a second ([`Happening::Roster`]).
+    /// By itself when it has changed, at most 1 KiB a second ([`Happening::Roster`]).
     OnChange,
 }
 
-/// Something said in a room, not yet numbered.
+/// A message that has no number yet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Utterance {
-    /// The session that said it.
+    /// The sender's session.
     pub session: SessionId,
-    /// Its request.
+    /// The request.
     pub id: RequestId,
-    /// Its user.
+    /// The sender.
     pub from: UserName,
     /// Its tag.
     pub tag: SessionTag,
-    /// Its client, where that said which one it is.
+    /// The sender's client, if it has said which one it is.
     pub client: Option<ClientId>,
-    /// What was said.
+    /// The text.
     pub text: Arc<str>,
-    /// What kind of thing the text is.
+    /// How clients show it.
     pub kind: TalkKind,
-    /// Makes a repeated talk the same message.
+    /// With the same key, a repeated message is the same message.
     pub key: Option<Key>,
     /// For clients of the sender's own dialect.
     pub echo: Option<Arc<Echo>>,
@@ -78,18 +80,18 @@ impl Utterance {
         }
     }
 
-    /// Whose its idempotency key is.
+    /// The owner of its idempotency key.
     pub(super) fn key_owner(&self) -> KeyOwner {
         KeyOwner::of(self.client, &self.from)
     }
 }
 
-/// Who asked for what an event tells, so that the asker's shard can acknowledge it.
+/// The request that an event answers: the sender's shard acknowledges it when the event arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     /// Which session.
     pub session: SessionId,
-    /// Its request.
+    /// The request.
     pub id: RequestId,
 }
 
@@ -133,7 +135,7 @@ pub enum Effect {
     Append {
         /// Which room.
         room: RoomName,
-        /// What was said.
+        /// The text.
         said: Box<Utterance>,
         /// For the way back.
         retry: Retry,
@@ -156,7 +158,7 @@ pub enum ToSession {
     RefuseJoin {
         /// Of which room.
         room: RoomName,
-        /// Its request.
+        /// The request.
         id: RequestId,
         /// Why.
         refusal: Box<Refusal>,
@@ -165,7 +167,7 @@ pub enum ToSession {
     Dismiss {
         /// Of which room.
         room: RoomName,
-        /// Its request.
+        /// The request.
         id: RequestId,
     },
     /// It alone sees this in a room.

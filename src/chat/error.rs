@@ -1,37 +1,39 @@
-//! The one table of errors: what a client may be told, and whose turn it is.
+//! The table of errors and goodbyes: code, text, close code, and whether the client may try again.
+//!
+//! `docs/errors.md` lists both; a test keeps document and table the same.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// Why something was refused. The name on the wire is [`ErrorCode::name`]; `docs/errors.md` lists them all.
+/// Why a request was refused. The name on the wire is [`ErrorCode::name`]; `docs/errors.md` lists them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
-    /// The message could not be read at all.
+    /// The message could not be parsed.
     Malformed,
-    /// The request kind is not known to this server.
+    /// The server does not know this kind of request.
     UnknownRequest,
     /// A field is missing, too long or out of its range.
     Invalid,
     /// The name breaks the rules for names.
     BadName,
-    /// Somebody has claimed the name, and its key was not given; or what is stored for the session's name is not for it.
+    /// The name is claimed and its key was not given, or the session may not read what is stored for its name.
     NameReserved,
-    /// The session has not said who it is yet.
+    /// The session has not sent a hello.
     NoHello,
-    /// The session has said who it is already.
+    /// The session has already sent a hello.
     HelloAgain,
     /// The session is not in that room.
     NotMember,
-    /// The session is in that room already.
+    /// The session is already in that room.
     AlreadyMember,
     /// There is no such room.
     NoSuchRoom,
-    /// There is no such user online, and the message cannot wait for one.
+    /// The user is offline, and the server keeps no offline messages.
     NoSuchUser,
     /// The session is in as many rooms as it may be.
     TooManyRooms,
     /// The idempotency key was used for another text.
     KeyConflict,
-    /// The server has more on its hands than it may hold; try again.
+    /// Too much is in flight; try again.
     Busy,
     /// The conversation is not stored.
     NoHistory,
@@ -45,33 +47,33 @@ pub enum ErrorCode {
     Draining,
 }
 
-/// A request that was not carried out: the code for programs, the text for people.
+/// The answer to a refused request: a code for programs, a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// From the table.
     pub code: ErrorCode,
-    /// What was seen, what the bound is, what to do.
+    /// What was seen, what the bound is, and what to do.
     pub text: Cow<'static, str>,
-    /// When trying again helps.
+    /// How long to wait before trying again, if that helps.
     pub retry_after: Option<Duration>,
 }
 
-/// Why a session was ended. The name on the wire is [`GoodbyeCode::name`]; `docs/errors.md` lists them all.
+/// Why the server ends a session. The name on the wire is [`GoodbyeCode::name`]; `docs/errors.md` lists them all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum GoodbyeCode {
     /// The client asked for it.
     Exit,
     /// The server is going down.
     ShuttingDown,
-    /// Nothing was heard of the client for too long.
+    /// Nothing came from the client for too long.
     Timeout,
-    /// The client did not say who it is in time.
+    /// The client did not send its hello in time.
     TooSlowHandshake,
-    /// The client did not read fast enough.
+    /// The client is a slow consumer.
     Slow,
-    /// The client sent more than the server could take for longer than it may keep it waiting.
+    /// Backpressure has held the client's messages for too long.
     Busy,
-    /// The user said nothing for longer than the operator allows.
+    /// The user was silent for longer than the operator allows.
     Idle,
     /// The operator ended the session.
     Disconnected,
@@ -93,7 +95,7 @@ impl GoodbyeCode {
         Self::Protocol,
     ];
 
-    /// The code as it stands on the wire.
+    /// The code on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exit => "exit",
@@ -108,8 +110,8 @@ impl GoodbyeCode {
         }
     }
 
-    /// The close code for native clients: with 4000 to 4499 they come back on their own, with 4500 to 4999 only when
-    /// their user wants it. 1000, 1002 and 1013 mean what the WebSocket registry says.
+    /// The close code for native clients. After 4000 to 4499 they reconnect by themselves, after 4500 to 4999 only when their user asks
+    /// for it. 1000, 1002 and 1013 mean what the WebSocket registry says.
     pub const fn close_code(self) -> u16 {
         match self {
             Self::Exit => 1000,
@@ -123,7 +125,7 @@ impl GoodbyeCode {
         }
     }
 
-    /// The close code for clients of the five systems, which know only those of RFC 6455 and its registry.
+    /// The close code for older dialects, whose clients know only those of RFC 6455 and its registry.
     pub const fn legacy_close_code(self) -> u16 {
         match self {
             Self::Exit | Self::Idle => 1000,
@@ -134,7 +136,7 @@ impl GoodbyeCode {
         }
     }
 
-    /// Whether the client may come back on its own.
+    /// Whether the client may reconnect by itself.
     pub const fn invites_back(self) -> bool {
         match self {
             Self::ShuttingDown | Self::Timeout | Self::TooSlowHandshake | Self::Slow | Self::Busy => true,
@@ -173,7 +175,7 @@ impl ErrorCode {
         Self::Draining,
     ];
 
-    /// The code as it stands on the wire.
+    /// The code on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -209,7 +211,7 @@ impl ErrorCode {
 }
 
 impl Refusal {
-    /// The same refusal, with the advice to try again after `wait`.
+    /// The same refusal, which advises to try again after `wait`.
     pub fn retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),

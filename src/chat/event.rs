@@ -1,10 +1,10 @@
-//! What members and sessions are told, whatever dialect they speak.
+//! What members of a room see ([`Happening`]) and what single sessions are sent ([`Reply`]), in whatever dialect.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Conversation, GoodbyeCode, Position, Refusal, RequestId, RoomName, Seq, SessionTag, TalkKind, UserName};
 
-/// What clients of the sender's own dialect are given back of the request that said something. Not stored.
+/// Parts of the sender's request that only clients of the same dialect see again. Not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Echo {
     /// What the client called the request: `seq` of document 003, and `msgId` of the push.
@@ -13,39 +13,39 @@ pub struct Echo {
     pub kind: Option<Box<str>>,
 }
 
-/// A numbered talk of a room.
+/// A numbered message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Talk {
     /// The epoch of `seq` and `prev`.
     pub epoch: u64,
     /// Its number.
     pub seq: Seq,
-    /// The number of the talk before it.
+    /// The number of the message before it.
     pub prev: Seq,
     /// Unix milliseconds.
     pub at: u64,
-    /// Who said it.
+    /// The sender.
     pub from: UserName,
-    /// In which session.
+    /// The sender's session.
     pub session: SessionTag,
-    /// What was said.
+    /// The text.
     pub text: Arc<str>,
-    /// What kind of thing the text is.
+    /// How clients show it.
     pub kind: TalkKind,
-    /// Of the request, until it is read from the store.
+    /// Absent once the message has been read from the store.
     pub echo: Option<Arc<Echo>>,
 }
 
-/// A numbered talk of a direct conversation.
+/// A numbered message of a direct conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Direct {
-    /// To whom; `talk.from` is the other.
+    /// The receiver; the sender is `talk.from`.
     pub to: UserName,
-    /// The talk, numbered in the log of the pair.
+    /// The message, numbered in the log of the pair.
     pub talk: Talk,
 }
 
-/// Some of the users of a room, and how many there are.
+/// Users of a room, and how many there are in all.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UserList {
     /// Users in the room, exact.
@@ -57,7 +57,7 @@ pub struct UserList {
 /// How somebody left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
-    /// The user said so: leave, exit, logout.
+    /// The user left on purpose: leave, exit, logout.
     Said,
     /// The connection ended: closed, timed out, kicked, cut off.
     Lost,
@@ -65,12 +65,12 @@ pub enum Departure {
     Merged,
 }
 
-/// What happened in a room; every member sees it, encoded once per encoding.
+/// What happened in a room. Every member sees it; it is encoded once per encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happening {
-    /// Somebody said something.
+    /// A message.
     Talk(Talk),
-    /// A user came (with the first session).
+    /// A user's first session joined.
     Came {
         /// Who.
         user: UserName,
@@ -81,7 +81,7 @@ pub enum Happening {
         /// Who is here now, in the order of arrival; present while some member's dialect shows lists with its notices.
         users: Option<UserList>,
     },
-    /// A user went (with the last session).
+    /// A user's last session left.
     Went {
         /// Who.
         user: UserName,
@@ -107,26 +107,26 @@ pub enum Happening {
         /// As in `Came`.
         users: Option<UserList>,
     },
-    /// What came and went in a large room since the last digest.
+    /// Who joined and left a large room since the last digest.
     Digest {
         /// How many users there are now.
         online: u32,
         /// Grows with every change of the roster.
         version: u64,
-        /// How many came and went since the last digest.
+        /// How many users joined since the last digest.
         came: u32,
-        /// See `came`.
+        /// How many left.
         went: u32,
-        /// The last who came, and the last who went: dialects whose notices need a name show it.
+        /// The last user who joined, for dialects whose notices need a name.
         last_came: Option<UserName>,
-        /// See `last_came`.
+        /// The last user who left.
         last_went: Option<UserName>,
-        /// A few of those who are here.
+        /// Some of the users who are here.
         sample: Arc<[UserName]>,
         /// As in `Came`.
         users: Option<UserList>,
     },
-    /// The list of users has changed. Only for members whose dialect learns it in no other way ([`super::Lists::OnChange`]).
+    /// The list of users has changed. Only for members whose dialect has no other way to learn it ([`super::Lists::OnChange`]).
     Roster {
         /// Who is here now, in the order of names; cut in large rooms.
         users: UserList,
@@ -157,9 +157,9 @@ pub struct Welcome {
     pub session: SessionTag,
     /// The name in force.
     pub name: UserName,
-    /// The key with which this hello has claimed the name.
+    /// The key with which this hello has just claimed the name.
     pub key: Option<String>,
-    /// The pace of the server's pings.
+    /// How often the server pings.
     pub heartbeat: Duration,
     /// The server's clock, Unix milliseconds.
     pub at: u64,
@@ -172,7 +172,7 @@ pub struct Welcome {
 pub struct Joined {
     /// Which room.
     pub room: RoomName,
-    /// The newest talk.
+    /// The newest message.
     pub head: Position,
     /// Replay begins after this seq; equals `head.seq` when nothing is replayed.
     pub from: Seq,
@@ -180,13 +180,13 @@ pub struct Joined {
     pub online: u32,
     /// The topic, or nothing.
     pub topic: Arc<str>,
-    /// Whether talks are stored.
+    /// Whether messages are stored.
     pub history: bool,
     /// The user's read marker; `None`: not known, because nobody asked or the store could not say.
     pub read: Option<Seq>,
 }
 
-/// A page of stored talks.
+/// A page of stored messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryPage {
     /// Of what.
@@ -197,7 +197,7 @@ pub struct HistoryPage {
     pub talks: Vec<Talk>,
     /// Whether there is more in that direction.
     pub more: bool,
-    /// The oldest seq still stored.
+    /// The oldest number still stored.
     pub first: Seq,
 }
 
@@ -212,34 +212,34 @@ pub struct RoomEntry {
     pub online: u32,
 }
 
-/// One conversation with something unread.
+/// A conversation with unread messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadEntry {
     /// Which.
     pub conversation: Conversation,
     /// Of `read` and `head`.
     pub epoch: u64,
-    /// The read position.
+    /// The read marker.
     pub read: Seq,
-    /// The newest talk.
+    /// The newest message.
     pub head: Seq,
-    /// How many talks of others lie between.
+    /// How many messages of others lie between.
     pub unread: u64,
 }
 
-/// Conversations with something unread.
+/// Conversations with unread messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadPage {
-    /// Direct ones first, the one with the newest talk first.
+    /// Direct conversations first; each kind by its newest message, the newest first.
     pub entries: Vec<UnreadEntry>,
     /// Whether there are more than these.
     pub more: bool,
 }
 
-/// What one session is told; never shared.
+/// What one session is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
-    /// To a connection whose dialect greets before it knows a name (`tutorial`, `action`).
+    /// For dialects that greet a connection before it has a name (`tutorial`, `action`).
     Greeting {
         /// The client's address.
         peer: SocketAddr,
@@ -255,22 +255,22 @@ pub enum Reply {
         /// Which room.
         room: RoomName,
     },
-    /// A talk of a room, to this session alone: replayed from the ring or the store.
+    /// A message of a room that this session missed, from the ring or the store.
     Replayed {
         /// Which room.
         room: RoomName,
-        /// The talk.
+        /// The message.
         talk: Arc<Talk>,
     },
     /// A direct message, to or from this user.
     Direct(Arc<Direct>),
     /// To a talk or a direct.
     Ack {
-        /// Where the talk stands now.
+        /// Where the message stands.
         position: Position,
         /// Unix milliseconds.
         at: u64,
-        /// The key was known and nothing was sent again.
+        /// The key was used before: this is the position of the first copy, and nothing was sent again.
         duplicate: bool,
     },
     /// To users.
@@ -311,18 +311,18 @@ pub enum Reply {
     History(Box<HistoryPage>),
     /// To search; `next` goes on below.
     Search {
-        /// The talks found, newest first.
+        /// The messages found, newest first.
         page: Box<HistoryPage>,
-        /// Go on below this seq.
+        /// Search on below this number.
         next: Option<Seq>,
     },
     /// To read.
     ReadMark {
         /// Where.
         conversation: Conversation,
-        /// The position now.
+        /// The marker now.
         seq: Seq,
-        /// Talks above it.
+        /// Messages of others above it.
         unread: u64,
     },
     /// To unread.
@@ -337,7 +337,7 @@ pub enum Reply {
         /// Who.
         user: UserName,
     },
-    /// Talks that this session will not be sent, both ends included.
+    /// Messages that this session will not be sent, both ends included.
     Gap {
         /// Where.
         conversation: Conversation,
@@ -347,7 +347,7 @@ pub enum Reply {
         from: Seq,
         /// The last one missing.
         to: Seq,
-        /// The server does not have them any more.
+        /// Whether the server no longer has them.
         lost: bool,
     },
     /// The server says something to this session.
@@ -360,15 +360,15 @@ pub enum Reply {
         /// Unix milliseconds.
         at: u64,
     },
-    /// A request was not carried out.
+    /// A request was refused.
     Error(Refusal),
-    /// The last words before a close.
+    /// The last message before the server closes the connection.
     Goodbye {
         /// From the table of goodbyes in `docs/errors.md`.
         code: GoodbyeCode,
         /// For people.
         text: Arc<str>,
-        /// When to come back, if the server invites it.
+        /// When the client should reconnect, if at all.
         retry_after: Option<Duration>,
     },
 }

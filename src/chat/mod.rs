@@ -1,4 +1,10 @@
-//! The chat itself: its words, and what each command does. No I/O, and no clock: time comes in as a parameter.
+//! The chat itself: its vocabulary, and what each command does.
+//!
+//! - Vocabulary: [`UserName`] and [`RoomName`], [`Command`], [`Happening`] (what every member of a room sees), [`Reply`] (what one
+//!   session sees), [`ErrorCode`], [`Position`]. All dialects share it; codecs translate it to and from bytes.
+//! - Rules: [`OwnedRooms`] takes commands about rooms in and gives [`Effect`]s out.
+//!
+//! Nothing here does I/O, reads a clock (time is a parameter) or knows of shards, sockets and the store.
 
 mod access;
 mod address;

@@ -1,4 +1,6 @@
-//! Names of users and rooms: parsed at the edge, valid from there on.
+//! Names of users and rooms.
+//!
+//! Parsing is the only way to make one, so a [`UserName`] or [`RoomName`] is always valid.
 
 mod visibility;
 
@@ -8,12 +10,11 @@ use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 use crate::limits;
 
-/// A user's name: 1 to 64 characters, NFC, without control or bidirectional characters, without characters that cannot be
-/// seen, not blank at its ends.
+/// A user's name: 1 to 64 characters in NFC, without control, bidirectional or invisible characters, and without white space at its ends.
 ///
-/// Joiners, variation selectors and tags are accepted only where they change what is drawn; `name/visibility.rs` has the rule.
+/// Joiners, variation selectors and tags are valid where they change what is drawn; `name/visibility.rs` has the rule.
 ///
-/// In open mode a name proves nothing: any number of sessions may share it.
+/// In open mode a name proves nothing, and any number of sessions may share it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserName(Arc<str>);
 
@@ -47,17 +48,17 @@ impl UserName {
         parse(text).map(Self)
     }
 
-    /// Who sets what no user sets.
+    /// The name under which the operator acts.
     pub fn operator() -> Self {
         Self("系统".into())
     }
 
-    /// The name of the `n`-th user who gave none.
+    /// The name of the `n`-th user without a name.
     pub fn guest(n: u64) -> Self {
         Self(format!("guest-{n}").into())
     }
 
-    /// A name like this one, for somebody who may not have it: `name~2`. A long name is cut to make room for the number.
+    /// A name like this one, for a user who may not have it: `name~2`. A long name is cut to make room for the number.
     pub fn numbered(&self, n: u32) -> Self {
         let suffix = format!("~{n}");
         let mut front: Vec<char> = self.0.chars().collect();

@@ -6,22 +6,22 @@
 
 use std::sync::Arc;
 
-/// A number in the log of one conversation: 1 for the first talk, 0 for "before the first".
+/// The number of a message in its conversation: 1 for the first, 0 for "before the first".
 pub type Seq = u64;
 
 /// A place in a conversation. Numbers of different epochs are not comparable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Position {
-    /// Which life of the log; below 2^53, so that JSON numbers hold it.
+    /// The epoch of the log; below 2^53, so that a JSON number holds it.
     pub epoch: u64,
-    /// The last talk before this place.
+    /// The last message before this place.
     pub seq: Seq,
 }
 
-/// Where to go on from when joining.
+/// Where a member that joins wants to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// Only what happens from now on.
+    /// With what happens from now on.
     Now,
     /// After this position.
     Position(Position),
@@ -29,21 +29,20 @@ pub enum Since {
     Last(u32),
 }
 
-/// Where a log stands. A log without a talk has `epoch` 0 until its first.
+/// Where a log stands. A log has epoch 0 until its first message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogHead {
-    /// Of `seq`; below 2^53, and 0 while nothing was ever stored.
+    /// The current epoch; below 2^53.
     pub epoch: u64,
-    /// The newest talk; 0: none yet.
+    /// The newest message; 0: none yet.
     pub seq: Seq,
-    /// The oldest talk still stored; `seq + 1` when none is.
+    /// The oldest message still stored; `seq + 1` when none is.
     pub first: Seq,
-    /// The tails that were lost in earlier epochs, oldest first; the last
-    /// [`crate::limits::HISTORY_LOST_TAILS`] are kept.
+    /// The tails that were lost in earlier epochs, oldest first: the last [`crate::limits::HISTORY_LOST_TAILS`] of them.
     pub lost: Arc<[LostTail]>,
 }
 
-/// Talks that were acknowledged in an epoch and are gone, both ends included.
+/// Messages that were acknowledged in an epoch and are gone, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostTail {
     /// The epoch that ended with this loss.
@@ -57,13 +56,13 @@ pub struct LostTail {
 /// How a client at some position goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoOn {
-    /// Replay what comes after this seq, in the epoch of the head.
+    /// It is sent what comes after this number, in the epoch of the head.
     pub after: Seq,
-    /// What the server does not have any more, each for one [`super::Reply::Gap`] with `lost`.
+    /// What the server no longer has. Each interval becomes one [`super::Reply::Gap`] with `lost`.
     pub lost: Vec<LostInterval>,
 }
 
-/// Talks that cannot be had, both ends included.
+/// Messages that the server no longer has, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LostInterval {
     /// The epoch of both ends.
@@ -83,14 +82,14 @@ impl LogHead {
         }
     }
 
-    /// How a client goes on since then.
+    /// How a client that asks for this goes on.
     pub fn since(&self, since: Since) -> GoOn {
         match since {
             Since::Now => GoOn {
                 after: self.seq,
                 lost: Vec::new(),
             },
-            // What is no longer stored was not asked for, so it is not missing.
+            // The client asked for what there is, so messages that retention deleted are not missing.
             Since::Last(count) => GoOn {
                 after: self
                     .seq
@@ -102,18 +101,18 @@ impl LogHead {
         }
     }
 
-    /// How a client goes on that knows everything up to `known`: from where, and what it will never get.
+    /// How a client that knows everything up to `known` goes on: from where, and what it will never get.
     ///
-    /// Talks that retention deleted are lost in this sense too. A number of this epoch is never given twice, so what stands up
-    /// to the head is known, and beyond it lost. Of an epoch that this log never had nothing is known: everything stored is
-    /// replayed.
+    /// Messages that retention deleted count as lost. No number of an epoch is given twice, so in the current epoch the client knows
+    /// everything up to its position or the head, and what it has seen beyond the head is lost. Of an epoch that this log never had,
+    /// the client knows nothing that is here: it is sent everything that is stored.
     pub fn go_on(&self, known: Position) -> GoOn {
         let mut lost = Vec::new();
         let known_here = if known.epoch == self.epoch {
             lost.extend(interval(self.epoch, self.seq.saturating_add(1), known.seq));
             known.seq.min(self.seq)
         } else {
-            // Everything below the first loss since the client's epoch is the same in that epoch and in this one.
+            // Below the first loss since the client's epoch, both epochs have the same messages.
             let mut common = known.seq;
             let mut met = false;
             for tail in self.lost.iter().skip_while(|tail| tail.epoch != known.epoch) {

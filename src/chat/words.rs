@@ -1,16 +1,16 @@
-//! The words that commands and events share.
+//! The types that commands and events share.
 
 use std::{fmt, sync::Arc};
 
 use super::{RoomName, UserName};
 
-/// The `id` a client gave its request; replies name it. `None`: the client wants no acknowledgement.
+/// The `id` that a client gave its request. The reply repeats it. `None`: the client wants no acknowledgement.
 pub type RequestId = Option<std::num::NonZeroU64>;
 
 /// An idempotency key: at most [`crate::limits::KEY_BYTES`] bytes, never empty.
 pub type Key = Arc<str>;
 
-/// A place where talks are numbered.
+/// A place in which messages are numbered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Conversation {
     /// A room.
@@ -20,7 +20,7 @@ pub enum Conversation {
 }
 
 impl Conversation {
-    /// Of the room, or of the other user.
+    /// The name of the room, or of the other user.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Room(room) => room.as_str(),
@@ -29,21 +29,21 @@ impl Conversation {
     }
 }
 
-/// The short tag of a session, shown beside equal names: eight hexadecimal digits, unique in the life of a node.
+/// The short tag of a session, shown beside equal names: eight hexadecimal digits, unique until the server restarts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SessionTag(pub u32);
 
-/// What kind of thing the text of a talk is. The server never looks into it.
+/// How a client shows the text of a message. The server never looks into the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TalkKind {
     /// Plain text.
     #[default]
     Text,
-    /// An address of an image, or an image encoded as text.
+    /// The address of an image, or an image encoded as text.
     Image,
-    /// The same for a video.
+    /// As [`TalkKind::Image`], for a video.
     Video,
-    /// The same for a voice message.
+    /// As [`TalkKind::Image`], for a voice message.
     Voice,
 }
 

@@ -1,27 +1,27 @@
-//! Worlds: groups of users and rooms that never meet. Nearly everybody is in the common one; each further app of document 003
-//! is a world of its own.
+//! Worlds: users and rooms that never meet those of another world. Nearly everybody is in the common one; each further app of
+//! document 003 has a world of its own.
 //!
-//! The names of an app's users and rooms begin with its mark, `⟦<app>⟧`. They are valid names, so that everything that goes by
-//! names (rooms, inboxes, lists, watches) keeps worlds apart by itself. What keeps them closed is that nobody else can say such a
-//! name: [`Command::marked_name`](super::Command::marked_name) is refused to clients of other dialects, and lists for them leave
-//! marked rooms out.
+//! The names of an app's users and rooms begin with its mark, `⟦<app>⟧`. They are valid names, so everything that is found by name
+//! (rooms, inboxes, lists, watches) is separate without further code. A world is closed because clients of other dialects cannot use
+//! such a name: the server refuses their commands that have a [marked name](super::Command::marked_name), and leaves marked rooms out of
+//! their lists.
 
 use super::{NameFault, RoomName, UserName};
 
-/// Where a user's names have their meaning.
+/// The world of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum World {
-    /// The chat that all dialects share.
+    /// The world that all dialects share.
     Common,
     /// An app of document 003.
     App(u32),
 }
 
 impl World {
-    /// A user of this world, by the name that is said there.
+    /// A user of this world, by the name without the mark.
     ///
     /// # Errors
-    /// When it is no name, or one that bears a mark already.
+    /// If it is not a valid name, or has a mark already.
     pub fn user(self, name: &str) -> Result<UserName, NameFault> {
         let said = unmarked(UserName::parse(name)?, UserName::as_str)?;
         match self {
@@ -30,7 +30,7 @@ impl World {
         }
     }
 
-    /// A room of this world, by the name that is said there.
+    /// A room of this world, by the name without the mark.
     ///
     /// # Errors
     /// See [`World::user`].
@@ -56,7 +56,7 @@ pub fn is_marked(name: &str) -> bool {
     name.starts_with(MARK)
 }
 
-/// A name as it is said in its own world.
+/// A name without its mark.
 pub fn local(name: &str) -> &str {
     match name.strip_prefix(MARK).and_then(|rest| rest.split_once(MARK_END)) {
         Some((_, name)) => name,
@@ -64,7 +64,7 @@ pub fn local(name: &str) -> &str {
     }
 }
 
-/// All marked names stand between these two in the order of names.
+/// In the order of names, all marked names are between these two.
 pub(super) const MARKED: (&str, &str) = ("⟦", "⟧");
 
 fn marked(app: u32, name: &str) -> String {

@@ -1,4 +1,4 @@
-//! Which characters of a name are drawn, so that no two names that look the same differ by something that is not.
+//! Which characters of a name are drawn. A name has no others, so that two names that look the same are the same.
 //!
 //! Control characters and most of what Unicode calls Default_Ignorable_Code_Point are never accepted. Joiners, variation
 //! selectors and tags are, but only where they change what is drawn:

@@ -1,10 +1,12 @@
-//! What members are told at the next tick rather than at once: the digests of large rooms, and lists of users that have changed.
+//! What members are sent at the next tick rather than at once: digests of large rooms, and lists of users that have changed.
+//!
+//! A room is in `digests` while it owes one, and in `lists_owed` while it owes one: never twice.
 
 use super::{OwnedRooms, room::OwedList};
 use crate::chat::{Effect, Effects, Happening, RoomName};
 
 impl OwnedRooms {
-    /// The list of a room may have changed: members that are sent it then are owed it.
+    /// The list of users may have changed: members that want it are owed it.
     pub(super) fn owe_list(&mut self, name: &RoomName) {
         if let Some(room) = self.rooms.get_mut(name)
             && room.owe_list()
@@ -13,7 +15,7 @@ impl OwnedRooms {
         }
     }
 
-    /// Emits the digests and the lists that are due. Called at every tick of the shard's wheel.
+    /// The digests and lists that are due. Called at every tick of the shard's wheel.
     pub fn tick(&mut self, now_ms: u64) -> Effects {
         let mut out = Effects::new();
         let settings = self.settings;

@@ -12,7 +12,7 @@ use crate::chat::{
 };
 
 impl OwnedRooms {
-    /// A session becomes a member.
+    /// A session becomes a member. `backlog` goes to it with the admission.
     pub fn join(
         &mut self,
         name: &RoomName,

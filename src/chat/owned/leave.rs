@@ -9,7 +9,7 @@ use super::{OwnedRooms, not_member, room::Renaming};
 use crate::chat::{Departure, Effect, Effects, Happening, RequestId, RoomName, SessionId, UserName};
 
 impl OwnedRooms {
-    /// A session stops being a member. Says nothing about a session that is none.
+    /// A session stops being a member.
     pub fn leave(
         &mut self,
         name: &RoomName,

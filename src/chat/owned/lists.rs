@@ -5,10 +5,10 @@ use std::{ops::Bound, sync::Arc};
 use super::OwnedRooms;
 use crate::chat::{Effect, ListOrder, Page, Reply, RequestId, RoomEntry, RoomName, SessionId, UserList, world::MARKED};
 
-/// Which rooms a list is of.
+/// Which rooms are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomScope {
-    /// Those of the common world.
+    /// Those of the common world, for clients.
     Common,
     /// Those of all worlds, for the operator.
     All,

@@ -14,7 +14,7 @@ use crate::chat::{
 };
 
 impl OwnedRooms {
-    /// Somebody says something. An ephemeral room numbers it at once; in a durable one it is stored first.
+    /// A member sends a message. An ephemeral room numbers it at once; that of a durable room goes to the store first.
     pub fn talk(&mut self, name: &RoomName, said: Box<Utterance>, retry: Retry, now_ms: u64) -> Effects {
         let key_window = self.settings.key_window_ms;
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(said.session)) else {
@@ -105,7 +105,7 @@ impl OwnedRooms {
             };
             effects.push(Effect::answer(origin.session, origin.id, reply));
         }
-        // Also where everybody has left meanwhile: the talk log has every message that was accepted.
+        // Also if everybody has left meanwhile: the talk log has every accepted message.
         effects.push(Effect::Broadcast {
             room: name.clone(),
             shards,
@@ -131,7 +131,7 @@ impl OwnedRooms {
         ]
     }
 
-    /// A member is typing. Large rooms are spared.
+    /// A member is typing. Large rooms do not show it.
     pub fn typing(&mut self, name: &RoomName, session: SessionId) -> Option<Effect> {
         let settings = self.settings;
         let (room, from) = self.member(name, session)?;

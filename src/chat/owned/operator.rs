@@ -15,7 +15,7 @@ use crate::{
 pub struct RoomDetails {
     /// Its topic, or nothing.
     pub topic: Arc<str>,
-    /// Whether it is there though nobody is in it.
+    /// Whether it stays while nobody is in it.
     pub kept: bool,
     /// Who may enter; `None`: as the settings say.
     pub members: Option<BTreeSet<UserName>>,
@@ -34,7 +34,7 @@ pub struct Closed {
     pub effects: Effects,
 }
 
-/// The operator keeps as many rooms on one shard as may be.
+/// The operator keeps as many rooms on one shard as allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyRooms;
 
@@ -61,10 +61,10 @@ impl OwnedRooms {
         })
     }
 
-    /// The room is there from now on, also while nobody is in it. Whether it is new.
+    /// Keeps the room open from now on, also while nobody is in it. Whether it is new.
     ///
     /// # Errors
-    /// When [`limits::ROOMS_STANDING`] are kept already.
+    /// If [`limits::ROOMS_STANDING`] rooms are kept already.
     pub fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
         if self.standing.contains_key(name) {
             return Ok(false);
@@ -99,7 +99,7 @@ impl OwnedRooms {
         expel(outsiders, name)
     }
 
-    /// The room is no longer kept and has neither topic nor list. `None`: there was no such room.
+    /// Closes a room: it is no longer kept and has neither topic nor list, and its members leave. `None`: there was no such room.
     ///
     /// Messages of the room that the store still has will be acknowledged, so their members stay until they have seen them:
     /// they leave then.

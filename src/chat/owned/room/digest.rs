@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Room {
-    /// Notes that somebody came to this large room; whether a digest is owed only from now on.
+    /// Counts a user who joined. Whether no digest was owed before.
     pub(crate) fn note_came(&mut self, user: UserName) -> bool {
         let digest = &mut self.rare().digest;
         let newly = digest.is_none();
@@ -19,7 +19,7 @@ impl Room {
         newly
     }
 
-    /// The same for somebody who went.
+    /// Counts a user who left. Whether no digest was owed before.
     pub(crate) fn note_went(&mut self, user: UserName) -> bool {
         let digest = &mut self.rare().digest;
         let newly = digest.is_none();

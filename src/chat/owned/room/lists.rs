@@ -20,7 +20,7 @@ pub(crate) enum OwedList {
 }
 
 impl Room {
-    /// The list, cut at the presence limit; that of a large room may be a little old.
+    /// The list, cut at the presence limit. That of a large room may be a little old.
     pub(crate) fn list(&mut self, order: ListOrder, settings: &RoomSettings, now_ms: u64) -> UserList {
         let online = self.online();
         if !self.is_large(settings) {
@@ -72,7 +72,7 @@ impl Room {
         if self.is_large(settings) { cut(list) } else { list }
     }
 
-    /// Members that are sent the list when it has changed are owed it; whether only from now on.
+    /// Members that want the list when it has changed are owed it. Whether they were not before.
     pub(crate) fn owe_list(&mut self) -> bool {
         self.lists_on_change > 0 && !std::mem::replace(&mut self.rare().pushed.owed, true)
     }
@@ -94,7 +94,7 @@ impl Room {
         OwedList::Due(users)
     }
 
-    /// The list for a member that has just come. Where it is the only one that wants lists, nobody is owed this one.
+    /// The list for a new member. If no other member wants lists, nobody is owed this one any more.
     pub(crate) fn list_for_newcomer(&mut self, settings: &RoomSettings, now_ms: u64) -> UserList {
         let users = self.roster(settings);
         if self.lists_on_change == 1 {
@@ -103,8 +103,8 @@ impl Room {
         users
     }
 
-    /// How long the next list waits goes by the length of this one, so that a member is sent
-    /// [`limits::LIST_BYTES_PER_SECOND`] at most.
+    /// The next list waits in proportion to the length of this one, so that a member is sent at most
+    /// [`limits::LIST_BYTES_PER_SECOND`].
     fn note_pushed(&mut self, users: &UserList, settings: &RoomSettings, now_ms: u64) {
         let least = if self.is_large(settings) {
             settings.digest_every_ms

@@ -1,5 +1,4 @@
-//! The sessions in a room, by their ids: a short list while they are few, as in most rooms, and a table above
-//! [`limits::MEMBERS_VECTOR`].
+//! The sessions in a room: a vector while they are few, as in most rooms, and a hash table above [`limits::MEMBERS_VECTOR`].
 
 use crate::{
     chat::{Lists, SessionId, SessionTag, UserName},
@@ -53,7 +52,7 @@ impl Members {
         }
     }
 
-    /// Adds a session that is not there, or puts its member in the place of what was known of it.
+    /// Adds a session, or replaces its member.
     pub(super) fn insert(&mut self, session: SessionId, member: Member) {
         if let Some(known) = self.get_mut(session) {
             *known = member;
@@ -85,7 +84,7 @@ impl Members {
         }
     }
 
-    /// The sessions whose members are such.
+    /// The sessions of the members for which this holds.
     pub(super) fn sessions(&self, such: impl Fn(&Member) -> bool) -> Vec<SessionId> {
         match self {
             Self::Few(members) => {

@@ -26,7 +26,7 @@ use crate::chat::{
     Since, UserList, UserName, Utterance,
 };
 
-/// A room. Small while it is idle: what only busy or large rooms need stands apart, in a box.
+/// A room. What only busy or large rooms need is in a box of its own, because most rooms are small and idle.
 #[derive(Debug)]
 pub(super) struct Room {
     /// Grows with every change of the roster.
@@ -40,12 +40,12 @@ pub(super) struct Room {
     counts: Vec<u32>,
     lists_with_notices: u32,
     lists_on_change: u32,
-    /// Numbers the users in the order in which they came.
+    /// Numbers the users in the order of arrival.
     arrivals: u32,
     rare: Option<Box<Rare>>,
 }
 
-/// What became of two names in a rename.
+/// What a rename did to the two names.
 #[derive(Debug)]
 pub(super) struct Renaming {
     pub(super) old: UserName,
@@ -72,9 +72,9 @@ struct Rare {
 /// The operator closed the room while the store had messages of it.
 #[derive(Debug)]
 struct Closing {
-    /// Those that were in it: they say nothing more here, and leave at the end.
+    /// Its members. They send nothing more here, and leave when the store has answered.
     sessions: Vec<SessionId>,
-    /// Messages from before the close that the store has not answered. It answers for one room in order.
+    /// Messages from before the close that the store has not answered for. It answers for one room in order.
     awaited: u32,
 }
 
@@ -168,7 +168,7 @@ impl Room {
         self.shards.clone()
     }
 
-    /// Whether single comings and goings are too many to tell.
+    /// Whether the room sends digests instead of announcing each user.
     pub(super) fn is_large(&self, settings: &RoomSettings) -> bool {
         self.users.len() > settings.presence_events_max
     }
@@ -233,7 +233,7 @@ impl Room {
         }
         let old = std::mem::replace(&mut member.user, new.clone());
         let tag = member.tag;
-        // Who takes another name keeps its place in the order of arrival.
+        // A user who takes another name keeps the place in the order of arrival.
         let place = self.users.remove(&old);
         let old_gone = place.is_some();
         self.arrivals = self.arrivals.wrapping_add(1);
@@ -267,7 +267,7 @@ impl Room {
         self.members.is_empty() && self.in_store == 0
     }
 
-    /// These sessions leave when the store has answered for what it has now.
+    /// These sessions leave when the store has answered for all that it has now.
     pub(super) fn close_after_store(&mut self, sessions: Vec<SessionId>) {
         let awaited = self.in_store;
         self.rare().closing = Some(Closing { sessions, awaited });
