@@ -34,11 +34,13 @@ mod time;
 pub use rate_limit::{MessageRate, SharedRate};
 pub use settings::Settings;
 
-pub(crate) use bus::message::ToShard;
-pub(crate) use engine::orders::{Order, SessionEntry, Unanswered};
+pub(crate) use bus::{
+    message::ToShard,
+    order::{Order, SessionEntry},
+};
 pub(crate) use owner::Observer;
 pub(crate) use runtime::{
-    handle::Shards,
+    handle::{Shards, Unanswered},
     newcomers::{Arrived, Arriving},
     report::Reporter,
     thread::{Local, Newcomers, run},

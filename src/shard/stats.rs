@@ -36,3 +36,17 @@ pub(crate) struct Stats {
     /// What decided the dialect of connections on plain `/ws`.
     pub(crate) detected: Vec<(&'static str, Why)>,
 }
+
+/// What there is on a shard at one moment.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Gauges {
+    pub(crate) sessions: usize,
+    pub(crate) rooms: usize,
+    pub(crate) members: usize,
+    pub(crate) blocked: usize,
+    pub(crate) underway_bytes: usize,
+    pub(crate) ring_bytes: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) inbox: usize,
+    pub(crate) overflow: usize,
+}

@@ -6,6 +6,7 @@ use crate::chat::{
     Arrival, Departure, Lists, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since, ToSession,
     UserName, Utterance,
 };
+use crate::shard::bus::order::Order;
 use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
@@ -60,7 +61,7 @@ pub(crate) enum ToShard {
         rooms: Vec<RoomEntry>,
     },
     /// The operator, or a page that tells of rooms, asks something.
-    Admin(Box<crate::shard::engine::orders::Order>),
+    Admin(Box<Order>),
     /// A readiness probe: answered by dropping the sender's other half after a word.
     Probe(tokio::sync::oneshot::Sender<ShardId>),
     /// Say goodbye to everybody.

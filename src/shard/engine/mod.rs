@@ -30,9 +30,8 @@ use crate::shard::{
     engine::wheel::Wheel,
     owner::{Observer, Owner},
     room::rooms::Rooms,
-    runtime::thread::Standing,
     settings::Settings,
-    stats::Stats,
+    stats::{Gauges, Stats},
     store::port::Store,
 };
 use crate::{
@@ -225,8 +224,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// What there is at this moment.
-    pub(crate) fn standing(&self) -> Standing {
-        Standing {
+    pub(crate) fn standing(&self) -> Gauges {
+        Gauges {
             sessions: self.directory.sessions_of(self.me),
             rooms: self.owner.open_rooms(),
             members: self.rooms.members(),

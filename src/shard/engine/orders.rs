@@ -1,129 +1,15 @@
-//! What the operator, and the few pages that tell of rooms, ask of a shard: each an [`Order`] in its inbox, with the way back
-//! for the answer. Whoever asked may have gone: then the answer is thrown away.
+//! What a shard does for the operator, and for the few pages that show rooms. If nobody waits for the answer any more, it is dropped.
 
-use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::{sync::oneshot, time::timeout};
-
-use crate::shard::{
-    bus::message::ToShard,
-    connection::write::Socket,
-    engine::{Clock, Engine},
-    runtime::handle::Shards,
-};
 use crate::{
-    chat::{
-        ConnectionSlot, GoodbyeCode, ListOrder, Page, Reply, RoomDetails, RoomEntry, RoomName, RoomScope, SessionId,
-        SessionTag, ShardId, TooManyRooms, UserList, UserName,
+    chat::{ConnectionSlot, GoodbyeCode, ListOrder, Reply, RoomName, RoomScope, SessionId, TooManyRooms, UserName},
+    shard::{
+        bus::order::{Order, SessionEntry},
+        connection::write::Socket,
+        engine::{Clock, Engine},
     },
-    limits,
 };
-
-/// An answer on its way back.
-pub(crate) type Answer<T> = oneshot::Sender<T>;
-
-/// What a shard is asked.
-#[derive(Debug)]
-pub(crate) enum Order {
-    /// The first rooms after a name, one more than fit tells that there are more.
-    Rooms {
-        after: Option<String>,
-        limit: usize,
-        answer: Answer<Vec<RoomEntry>>,
-    },
-    /// The names of rooms that are groups: with this prefix, or one of these.
-    Groups {
-        prefix: String,
-        limit: usize,
-        answer: Answer<Vec<RoomName>>,
-    },
-    /// One room.
-    Room {
-        room: RoomName,
-        page: Page,
-        answer: Answer<Option<RoomDetails>>,
-    },
-    /// Who is in a room, cut as lists for older clients are.
-    Roster { room: RoomName, answer: Answer<UserList> },
-    /// The room is to be there, with this topic and these members where they are given. Whether it is new.
-    Keep {
-        room: RoomName,
-        topic: Option<Arc<str>>,
-        members: Option<Option<BTreeSet<UserName>>>,
-        answer: Answer<Result<bool, TooManyRooms>>,
-    },
-    /// Everybody is to leave the room, and the room to go. How many sessions were in it.
-    Close {
-        room: RoomName,
-        answer: Answer<Option<usize>>,
-    },
-    /// A message of the server to everybody in a room. How many users were in it.
-    Say {
-        room: RoomName,
-        text: Arc<str>,
-        answer: Answer<Option<u32>>,
-    },
-    /// The same to every session of the shard. How many there were.
-    SayToAll { text: Arc<str>, answer: Answer<usize> },
-    /// Connections from this slot on.
-    Sessions {
-        slot: ConnectionSlot,
-        user: Option<UserName>,
-        limit: usize,
-        answer: Answer<Vec<SessionEntry>>,
-    },
-    /// Ends one session. Whether it was there.
-    Disconnect { session: SessionId, answer: Answer<bool> },
-    /// Ends all sessions of a user on this shard. How many there were.
-    DisconnectUser { user: UserName, answer: Answer<usize> },
-}
-
-/// A connection as its operator sees it.
-#[derive(Debug, Clone)]
-pub(crate) struct SessionEntry {
-    pub(crate) id: SessionId,
-    /// Absent until it has said who it is.
-    pub(crate) user: Option<(UserName, SessionTag)>,
-    pub(crate) dialect: &'static str,
-    pub(crate) peer: SocketAddr,
-    pub(crate) rooms: Vec<RoomName>,
-    pub(crate) connected: Duration,
-    /// Since the user last said something.
-    pub(crate) quiet: Duration,
-}
-
-/// A shard did not answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Unanswered {
-    /// Its inbox has no room.
-    Full,
-    /// It took too long, or has ended.
-    Silent,
-}
-
-impl Shards {
-    /// Asks a shard and waits for its answer, a bounded time.
-    pub(crate) async fn ask<T>(&self, shard: ShardId, order: impl FnOnce(Answer<T>) -> Order) -> Result<T, Unanswered> {
-        let (answer, answered) = oneshot::channel();
-        if !self.try_tell(usize::from(shard.0), ToShard::Admin(Box::new(order(answer)))) {
-            return Err(Unanswered::Full);
-        }
-        match timeout(limits::ADMIN_ANSWER_TIME, answered).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(_)) | Err(_) => Err(Unanswered::Silent),
-        }
-    }
-
-    /// The owner of a room.
-    pub(crate) fn owner_of(&self, room: &RoomName) -> ShardId {
-        self.directory.owner_of(room.as_str())
-    }
-
-    /// All shards.
-    pub(crate) fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
-        (0..self.directory.shards()).map(|shard| ShardId(shard as u16))
-    }
-}
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn administer(&mut self, order: Order) {

@@ -9,16 +9,23 @@ use std::{
 };
 
 use crossbeam::queue::{ArrayQueue, SegQueue};
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::shard::{
     bus::directory::{Directory, OwnerKey},
     bus::inbox::Inbox,
     bus::message::{RoomCommand, ToOwner, ToShard},
+    bus::order::{Order, OrderReply},
     runtime::newcomers::Arrived,
     settings::Settings,
     store::port::{self, Ticket},
 };
-use crate::{codec::Profile, history::Outcome, limits};
+use crate::{
+    chat::{RoomName, ShardId, UserName},
+    codec::Profile,
+    history::Outcome,
+    limits,
+};
 
 /// What all shards of a node share.
 pub(crate) struct Shards {
@@ -33,6 +40,15 @@ pub(crate) struct Shards {
     pub(crate) directory: Arc<Directory>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) profiles: Arc<[Profile]>,
+}
+
+/// A shard did not answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// Its inbox has no room.
+    Full,
+    /// It took too long, or has ended.
+    Silent,
 }
 
 impl Shards {
@@ -117,14 +133,14 @@ impl Shards {
     }
 
     /// The operator says something to all members of a room. Whether the room's owner had room for it.
-    pub(crate) fn say_to_room(&self, room: crate::chat::RoomName, text: Arc<str>) -> bool {
+    pub(crate) fn say_to_room(&self, room: RoomName, text: Arc<str>) -> bool {
         let owner = self.directory.owner_of(room.as_str());
         let command = RoomCommand::System { text };
         self.try_tell(usize::from(owner.0), ToShard::Owner(ToOwner::Room { room, command }))
     }
 
     /// The operator says something to all sessions of a user. Whether every shard that has some had room for it.
-    pub(crate) fn say_to_user(&self, user: &crate::chat::UserName, text: &Arc<str>) -> bool {
+    pub(crate) fn say_to_user(&self, user: &UserName, text: &Arc<str>) -> bool {
         // All of them, also after one that is full: who can be told is told.
         self.directory.whereabouts(user).fold(true, |told, shard| {
             let (user, text) = (user.clone(), text.clone());
@@ -135,5 +151,31 @@ impl Shards {
     /// Connections of all shards.
     pub(crate) fn connections(&self) -> usize {
         self.load.iter().map(|load| load.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Asks a shard and waits for its answer, a bounded time.
+    pub(crate) async fn ask<T>(
+        &self,
+        shard: ShardId,
+        order: impl FnOnce(OrderReply<T>) -> Order,
+    ) -> Result<T, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        if !self.try_tell(usize::from(shard.0), ToShard::Admin(Box::new(order(answer)))) {
+            return Err(Unanswered::Full);
+        }
+        match timeout(limits::ADMIN_ANSWER_TIME, answered).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) | Err(_) => Err(Unanswered::Silent),
+        }
+    }
+
+    /// The owner of a room.
+    pub(crate) fn owner_of(&self, room: &RoomName) -> ShardId {
+        self.directory.owner_of(room.as_str())
+    }
+
+    /// All shards.
+    pub(crate) fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.directory.shards()).map(|shard| ShardId(shard as u16))
     }
 }

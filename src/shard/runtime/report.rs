@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::shard::{
     End,
-    runtime::thread::{Report, Standing},
-    stats::Stats,
+    runtime::thread::Report,
+    stats::{Gauges, Stats},
 };
 use crate::{
     chat::ShardId,
@@ -28,7 +28,7 @@ impl Reporter {
 }
 
 impl Report for Reporter {
-    fn report(&self, _: ShardId, stats: &mut Stats, now: &Standing) {
+    fn report(&self, _: ShardId, stats: &mut Stats, now: &Gauges) {
         let Stats {
             talks,
             deliveries,

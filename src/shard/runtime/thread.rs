@@ -34,7 +34,7 @@ use crate::shard::{
     runtime::newcomers::{Arrivals, Arriving},
     runtime::poller::{Poller, Registry, Watched},
     runtime::transport::Transport,
-    stats::Stats,
+    stats::{Gauges, Stats},
     store::port::{self, Store},
 };
 use crate::{
@@ -58,21 +58,7 @@ pub(crate) trait Newcomers: Clone + 'static {
 /// Takes what a shard counted, once per tick.
 pub(crate) trait Report {
     /// The counts since the last tick, and what there is now.
-    fn report(&self, shard: ShardId, stats: &mut Stats, now: &Standing);
-}
-
-/// What there is on a shard at one moment.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Standing {
-    pub(crate) sessions: usize,
-    pub(crate) rooms: usize,
-    pub(crate) members: usize,
-    pub(crate) blocked: usize,
-    pub(crate) underway_bytes: usize,
-    pub(crate) ring_bytes: usize,
-    pub(crate) waiting_bytes: usize,
-    pub(crate) inbox: usize,
-    pub(crate) overflow: usize,
+    fn report(&self, shard: ShardId, stats: &mut Stats, now: &Gauges);
 }
 
 /// Counts one connection of a shard for as long as it lives.
@@ -434,7 +420,7 @@ impl Local {
                 connection.is_some()
             });
             engine.waiting_bytes = waiting_bytes;
-            let standing = Standing {
+            let standing = Gauges {
                 blocked: self.blocked.borrow().len(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
                 overflow: self.shards.inboxes.get(me).map_or(0, Inbox::overflow),

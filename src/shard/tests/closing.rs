@@ -6,7 +6,7 @@ use crate::{
     chat::RoomName,
     history::Outcome,
     shard::{
-        engine::orders::Order,
+        bus::order::Order,
         store::port::Ticket,
         testing::{World, unanswered},
     },
