@@ -23,7 +23,7 @@ pub use setting::{Change, Flag, Setting};
 pub use show::{example, in_force};
 pub use sources::{CONFIG_VARIABLE, FlagValue, Sources};
 pub use table::{Chat, Config, Flush, GROUPS, History, Http, Log, SETTINGS, Server};
-pub use types::{ByteCount, DialectName, IpNetwork, Listen, LogFilter, ProxyProtocol, RoomPattern, UserNames};
+pub use types::{ByteCount, DialectName, Listen, LogFilter, ProxyProtocol, RoomPattern, UserNames};
 
 use crate::{
     chat::{Access, Groups, RoomName, World},
@@ -117,11 +117,10 @@ impl Default for Config {
 }
 
 impl Http {
-    /// Whether what this address says about the client behind it is believed.
+    /// Whether this is the address of a trusted proxy. An IPv4 address written as IPv6 counts as IPv4.
     pub fn trusts(&self, address: SocketAddr) -> bool {
-        self.trusted_proxies
-            .iter()
-            .any(|network| network.contains(address.ip()))
+        let address = address.ip().to_canonical();
+        self.trusted_proxies.iter().any(|network| network.contains(&address))
     }
 }
 

@@ -8,10 +8,12 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use ipnet::IpNet;
+
 use super::{
     layers::Layers,
     setting::{Change, Flag, Setting},
-    types::{ByteCount, IpNetwork, Listen, LogFilter, RoomPattern, UserNames},
+    types::{ByteCount, Listen, LogFilter, RoomPattern, UserNames},
     value::Value,
 };
 use crate::{chat::RoomName, history::Durability, observe::LogFormat, wire::origin::AllowedOrigin};
@@ -107,7 +109,7 @@ settings! {
         allowed_origins: Vec<AllowedOrigin> = "", change Reload;
         /// Proxies whose X-Forwarded-For and PROXY protocol lines are believed. None by default: a client could write
         /// itself any address.
-        trusted_proxies: Vec<IpNetwork> = "", change Reload;
+        trusted_proxies: Vec<IpNet> = "", change Reload;
         /// A connection whose request is not complete after this long is dropped.
         handshake_timeout: Duration = "10s", within "100ms"..="1min", change Reload;
         /// How long a connection that was answered a page may wait for the next request. Longer than a load balancer keeps

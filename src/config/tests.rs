@@ -271,6 +271,8 @@ fn lists_and_tables_can_be_written_as_one_line_of_text() {
     let config = Loaded::from_sources(&sources).unwrap().config;
     assert_eq!(config.chat.action_groups["2"].as_str(), "games");
     assert!(config.http.trusts("10.9.9.9:1".parse().unwrap()));
+    assert!(config.http.trusts("[::ffff:10.1.2.3]:1".parse().unwrap()));
+    assert!(!config.http.trusts("[a00::1]:1".parse().unwrap()));
     assert!(config.http.trusts("[::1]:1".parse().unwrap()));
     assert!(!config.http.trusts("192.0.2.1:1".parse().unwrap()));
 }

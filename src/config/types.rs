@@ -1,10 +1,6 @@
 //! The kinds of values that settings have.
 
-use std::{
-    collections::BTreeSet,
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use crate::{
     chat::{RoomName, UserName},
@@ -38,13 +34,6 @@ pub enum ProxyProtocol {
 /// The name of a dialect that this program knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialectName(pub(super) &'static str);
-
-/// An address, or all addresses that share its first bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IpNetwork {
-    pub(super) address: IpAddr,
-    pub(super) prefix: u8,
-}
 
 /// Users, in a text with spaces between them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,27 +73,6 @@ impl DialectName {
     }
 }
 
-impl IpNetwork {
-    /// Whether the address belongs to it; an IPv4 address written as IPv6 counts as IPv4.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(own), IpAddr::V4(other)) => {
-                same_bits(own.to_bits().into(), other.to_bits().into(), 96 + self.prefix)
-            }
-            (IpAddr::V6(own), IpAddr::V6(other)) => same_bits(own.to_bits(), other.to_bits(), self.prefix),
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
-        }
-    }
-
-    /// Whether no bit is set beyond the prefix.
-    pub(super) fn is_base(&self) -> bool {
-        match self.address {
-            IpAddr::V4(address) => address.to_bits().checked_shl(self.prefix.into()).unwrap_or(0) == 0,
-            IpAddr::V6(address) => address.to_bits().checked_shl(self.prefix.into()).unwrap_or(0) == 0,
-        }
-    }
-}
-
 impl RoomPattern {
     /// Whether the room is meant. Time grows with the product of both lengths at worst, which are both bounded.
     pub fn matches(&self, room: &RoomName) -> bool {
@@ -135,14 +103,4 @@ impl LogFilter {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-impl fmt::Display for IpNetwork {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-fn same_bits(a: u128, b: u128, bits: u8) -> bool {
-    (a ^ b).checked_shr(128_u32.saturating_sub(bits.into())).unwrap_or(0) == 0
 }

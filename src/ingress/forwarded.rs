@@ -48,6 +48,8 @@ pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use ipnet::IpNet;
+
     use super::*;
 
     fn seen(trusted: &str, peer: &str, forwarded: &[&str]) -> String {
@@ -68,17 +70,8 @@ mod tests {
         client_address(&http, peer.parse().unwrap(), &headers).to_string()
     }
 
-    fn network(text: &str) -> crate::config::IpNetwork {
-        let value = [("PLAZA_HTTP_TRUSTED_PROXIES".to_owned(), text.to_owned())];
-        let sources = crate::config::Sources {
-            environment: value.into(),
-            ..Default::default()
-        };
-        crate::config::Loaded::from_sources(&sources)
-            .unwrap()
-            .config
-            .http
-            .trusted_proxies[0]
+    fn network(text: &str) -> IpNet {
+        text.parse().unwrap_or_else(|_| text.parse::<IpAddr>().unwrap().into())
     }
 
     #[test]
