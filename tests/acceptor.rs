@@ -124,6 +124,20 @@ fn what_many_shards_and_the_store_open_late_is_not_taken_from_what_is_kept_back(
 }
 
 #[test]
+fn silent_connections_to_the_admin_listener_do_not_silence_health_where_descriptors_are_few() {
+    let data = tempfile::tempdir().unwrap();
+    let arguments = ["--data", data.path().to_str().unwrap(), "--shards", "2"];
+    // The server leaves fewer than the admin listener has places.
+    let program = Program::from_command(limited_to("-n", 60), &arguments);
+    let silent: Vec<TcpStream> = (0..60).map(|_| TcpStream::connect(program.admin).unwrap()).collect();
+    let asked = Instant::now();
+    assert_eq!(get(program.admin, "/livez").status, 200);
+    // A silent connection that nothing pushes out ends after 10 s.
+    assert!(asked.elapsed() < Duration::from_secs(9), "{:?}", asked.elapsed());
+    drop(silent);
+}
+
+#[test]
 fn a_soft_limit_of_open_files_is_raised_so_that_more_than_that_come_in() {
     let program = Program::from_command(limited("-Sn"), &["--memory"]);
     let _crowd: Vec<Healthy> = (0..DESCRIPTORS)
