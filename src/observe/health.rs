@@ -1,4 +1,7 @@
-//! Whether the server is ready, and if not, which part of it is not.
+//! Whether the server is ready, and if not, which part is not.
+//!
+//! Invariants: a part that does not answer is not ready, and delays the report by at most [`limits::PROBE_TIME`]; however often
+//! readiness is asked for, parts are probed once per [`limits::PROBE_CACHE`].
 
 use std::{
     collections::BTreeMap,
@@ -30,33 +33,23 @@ pub enum ServerPhase {
     Draining,
 }
 
-/// Something without which the server is not ready.
-pub trait Check: Send + Sync + 'static {
-    /// Short, such as `shard 3` or `history`.
-    fn name(&self) -> String;
+/// Asks a part whether it is well; the error says in one line what is wrong.
+type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
-    /// Tries it now. It is given up after [`limits::PROBE_TIME`]. Runs on the admin thread, so it must not block: send
-    /// something to the part, and await its answer.
-    fn probe(&self) -> Probe;
-}
-
-/// The answer of a check to come: the error says what is wrong, in one line.
-pub type Probe = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
-
-/// The readiness of the server, shared by those who know parts of it.
+/// The readiness of the server; each part registers its own check.
 #[derive(Default)]
 pub struct Readiness {
     phase: AtomicU8,
-    checks: Mutex<Vec<Arc<dyn Check>>>,
+    checks: Mutex<Vec<(String, Probe)>>,
     notes: Mutex<Vec<Note>>,
-    /// The last report. Held while probing, so that those who ask at the same time share one probe.
+    /// The last report. Locked while probing, so that concurrent callers share one probe.
     last: tokio::sync::Mutex<Option<(Instant, Failures)>>,
 }
 
-/// A part and what is to be said of it, if anything.
+/// A part, and its note if it has one.
 type Note = (&'static str, Arc<dyn Fn() -> Option<String> + Send + Sync>);
 
-/// What is wrong with each part that is not well, by its name.
+/// The reasons of the parts that are not ready, by name.
 pub type Failures = BTreeMap<String, String>;
 
 impl Readiness {
@@ -65,9 +58,9 @@ impl Readiness {
         Arc::default()
     }
 
-    /// Enters a phase; effective for the next question.
+    /// Enters a phase.
     pub fn enter(&self, phase: ServerPhase) {
-        // Release: pairs with the Acquire in `phase`: whoever sees Ready sees what was made ready before.
+        // Release: pairs with the Acquire in `phase`, so that a reader of Ready sees what was made ready before.
         self.phase.store(phase as u8, Ordering::Release);
     }
 
@@ -81,31 +74,24 @@ impl Readiness {
         }
     }
 
-    /// Adds a check.
-    pub fn register(&self, check: impl Check) {
-        self.checks().push(Arc::new(check));
-    }
-
-    /// Adds a check made of a function, such as one that sends a token into a shard and awaits its return.
-    pub fn register_fn<F, P>(&self, name: impl Into<String>, probe: F)
+    /// Adds the check of a part, such as `shard 3` or `history`. `probe` runs on the admin thread and must not block: it sends
+    /// the part a message, say, and awaits the answer.
+    pub fn register<F, P>(&self, part: impl Into<String>, probe: F)
     where
         F: Fn() -> P + Send + Sync + 'static,
         P: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.register(FnCheck {
-            name: name.into(),
-            probe,
-        });
+        self.checks().push((part.into(), Arc::new(move || Box::pin(probe()))));
     }
 
-    /// Adds something that the operator is told, in one line, while the server is ready all the same.
+    /// Adds a note: one line for the operator about a part without which the server is still ready.
     pub fn register_note(&self, name: &'static str, note: impl Fn() -> Option<String> + Send + Sync + 'static) {
         // A list is whole whatever panicked while it was held.
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.push((name, Arc::new(note)));
     }
 
-    /// What is not as it should be and no reason to be not ready, by its part.
+    /// The notes, by part.
     pub fn notes(&self) -> BTreeMap<&'static str, String> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         notes
@@ -114,8 +100,7 @@ impl Readiness {
             .collect()
     }
 
-    /// What is wrong now; empty when the server is ready. A report is given again for [`limits::PROBE_CACHE`], so that
-    /// asking often does not load what is asked.
+    /// The failures; empty when the server is ready.
     pub async fn failures(&self) -> Failures {
         match self.phase() {
             ServerPhase::Starting => return one("server", "starting; not everything is there yet"),
@@ -137,9 +122,8 @@ impl Readiness {
         let checks = self.checks().clone();
         let mut probes = JoinSet::new();
         let mut names = BTreeMap::new();
-        for check in checks {
-            let name = check.name();
-            let probe = probes.spawn(async move { answer(timeout(limits::PROBE_TIME, check.probe()).await) });
+        for (name, probe) in checks {
+            let probe = probes.spawn(async move { answer(timeout(limits::PROBE_TIME, probe()).await) });
             names.insert(probe.id(), name);
         }
         let mut failures = Failures::new();
@@ -155,7 +139,7 @@ impl Readiness {
         failures
     }
 
-    fn checks(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn Check>>> {
+    fn checks(&self) -> std::sync::MutexGuard<'_, Vec<(String, Probe)>> {
         // A list of checks is whole whatever panicked while it was held.
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,30 +147,11 @@ impl Readiness {
 
 impl fmt::Debug for Readiness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let checks: Vec<_> = self.checks().iter().map(|check| check.name()).collect();
+        let checks: Vec<_> = self.checks().iter().map(|(name, _)| name.clone()).collect();
         f.debug_struct("Readiness")
             .field("phase", &self.phase())
             .field("checks", &checks)
             .finish_non_exhaustive()
-    }
-}
-
-struct FnCheck<F> {
-    name: String,
-    probe: F,
-}
-
-impl<F, P> Check for FnCheck<F>
-where
-    F: Fn() -> P + Send + Sync + 'static,
-    P: Future<Output = Result<(), String>> + Send + 'static,
-{
-    fn name(&self) -> String {
-        self.name.clone()
-    }
-
-    fn probe(&self) -> Probe {
-        Box::pin((self.probe)())
     }
 }
 
@@ -231,10 +196,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn every_failing_part_is_named_and_a_hanging_one_is_not_waited_for() {
         let readiness = ready();
-        readiness.register_fn("shard 0", || async { Ok(()) });
-        readiness.register_fn("shard 1", std::future::pending::<Result<(), String>>);
-        readiness.register_fn("history", || async { Err("the disk is full".to_owned()) });
-        readiness.register_fn("broken", || async { panic!("on purpose") });
+        readiness.register("shard 0", || async { Ok(()) });
+        readiness.register("shard 1", std::future::pending::<Result<(), String>>);
+        readiness.register("history", || async { Err("the disk is full".to_owned()) });
+        readiness.register("broken", || async { panic!("on purpose") });
         let before = Instant::now();
         let failures = readiness.failures().await;
         let expected = [
@@ -257,7 +222,7 @@ mod tests {
         let readiness = ready();
         let probes = Arc::new(AtomicUsize::new(0));
         let counted = probes.clone();
-        readiness.register_fn("shard 0", move || {
+        readiness.register("shard 0", move || {
             counted.fetch_add(1, Ordering::Relaxed);
             async {
                 sleep(Duration::from_millis(10)).await;

@@ -1,4 +1,6 @@
-//! What the server lets its operator see: logs, metrics, health. Nothing of the chat depends on what happens here.
+//! What the operator sees of a running server: logs, metrics, health.
+//!
+//! Invariant: the chat never waits for any of it, and behaves the same whether it works or not.
 
 mod alive;
 mod clock;
@@ -12,7 +14,7 @@ mod talklog;
 pub use alive::{Alive, Need, Watch};
 pub(crate) use clock::Ageing;
 pub use clock::{Clocks, rfc3339};
-pub use health::{Check, Failures, Probe, Readiness, ServerPhase};
+pub use health::{Failures, Readiness, ServerPhase};
 pub(crate) use logs::log_files_fix;
 pub use logs::{LogFormat, LogSettings, Logs};
 pub use metrics::{

@@ -41,7 +41,7 @@ impl Server {
 pub(super) fn report_threads(readiness: &Readiness, watches: &[Watch]) {
     let (vital, useful): (Vec<_>, Vec<_>) = watches.iter().cloned().partition(|watch| watch.need() == Need::Vital);
     for watch in vital {
-        readiness.register_fn(watch.part().to_owned(), move || {
+        readiness.register(watch.part().to_owned(), move || {
             let ended = watch.has_ended().then(|| watch.sentence());
             std::future::ready(ended.map_or(Ok(()), Err))
         });
@@ -53,7 +53,7 @@ pub(super) fn report_threads(readiness: &Readiness, watches: &[Watch]) {
 pub(super) fn report_shards(readiness: &Readiness, shards: &Arc<Shards>, count: usize) {
     for number in 0..count {
         let shards = shards.clone();
-        readiness.register_fn(format!("shard {number}"), move || {
+        readiness.register(format!("shard {number}"), move || {
             let shards = shards.clone();
             async move { probe(&shards, number).await }
         });
@@ -64,7 +64,7 @@ pub(super) fn report_shards(readiness: &Readiness, shards: &Arc<Shards>, count: 
 /// a note, since it is no reason to send clients away.
 pub(super) fn report_store(readiness: &Readiness, history: &History<Ticket>) {
     let (probed, noted) = (history.clone(), history.clone());
-    readiness.register_fn("history", move || {
+    readiness.register("history", move || {
         std::future::ready(match probed.health() {
             Health::Well | Health::Hampered(_) => Ok(()),
             Health::Failing(fault) => Err(fault.to_string()),

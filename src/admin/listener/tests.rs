@@ -75,7 +75,7 @@ fn it_says_whether_it_lives_and_is_ready() {
     assert_eq!(bench.get("/readyz").0, 200);
     bench
         .readiness
-        .register_fn("history", || async { Err("the disk is full".to_owned()) });
+        .register("history", || async { Err("the disk is full".to_owned()) });
     let deadline = Instant::now() + Duration::from_secs(10);
     let failing = loop {
         let (status, answer) = bench.get("/readyz");
