@@ -1,4 +1,4 @@
-//! The command line. Its flags for settings come from the table of settings.
+//! The command line. Its flags come from the table of settings.
 
 use std::{ffi::OsString, path::PathBuf};
 
@@ -24,7 +24,7 @@ pub struct CommandLine {
     pub settings: SettingFlags,
 }
 
-/// What to do.
+/// A command of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum Verb {
     /// Run the server (the default).
@@ -49,10 +49,10 @@ pub struct SettingFlags {
     pub values: Vec<FlagValue>,
 }
 
-/// What the program is to do.
+/// The task that the command line asks for.
 #[derive(Debug, PartialEq)]
 pub enum Task {
-    /// Run the server with these settings; `command_line` can load them again.
+    /// Run the server with these settings.
     Serve {
         /// The settings.
         loaded: Box<Loaded>,

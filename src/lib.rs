@@ -1,22 +1,23 @@
 //! Plaza: a chat server for very large rooms.
 //!
-//! A module knows the modules above it in this list and none below. `tests/architecture` checks that, and lists the exceptions that
-//! are left.
+//! A module knows those above it in this list and none below; `tests/architecture` checks that.
 //!
 //! - [`limits`]: every bound, with its reason
-//! - [`output`]: what commands print
-//! - `lock`: files that one process at a time holds
-//! - `version`: what this build is
+//! - [`output`]: output of commands
+//! - `lock`: lock files
+//! - `version`: the version of this build
+//! - [`proto`]: messages generated from `proto/`
+//! - `readiness`: descriptors on tokio's runtime
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
 //! - [`chat`]: names, commands and events, and what each command does; no I/O, no clock
 //! - [`codec`]: one file per dialect: bytes in, command out; event in, bytes out; no I/O
 //! - [`observe`]: logs, metrics, health
-//! - [`history`]: numbers and stores messages
+//! - [`history`]: the store: numbers and stores messages
 //! - [`config`]: settings and where they come from
 //! - [`shard`]: one core: connections, rooms, fan-out and pacing
-//! - `ingress`: acceptor, HTTP routes, handshake, pages
+//! - `ingress`: from an accepted socket to a connection: acceptor, routes, handshake, pages
 //! - `admin`: the operator's HTTP listener and API
-//! - [`server`]: the order in which everything starts and ends
+//! - [`server`]: starts, watches and stops all parts
 //! - [`cli`]: the command line
 
 #![deny(unsafe_code)]

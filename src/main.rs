@@ -47,14 +47,14 @@ fn main() -> ExitCode {
             }
         },
         Task::Refuse { message, code } => {
-            // Whoever closed the pipe has seen enough.
+            // A closed pipe has no reader.
             let _ = io::stderr().write_all(message.as_bytes());
             ExitCode::from(code)
         }
     }
 }
 
-/// Says what is wrong. Where nobody can be told, the exit code says it; a panic would say something else.
+/// Prints an error. If standard error is closed, the exit code is all there is; a panic would change it.
 fn complain(sentence: &str) {
     let _ = writeln!(io::stderr(), "plaza: {sentence}");
 }
@@ -82,12 +82,12 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
         if !address.ip().to_canonical().is_loopback() {
             let _ = writeln!(
                 io::stderr(),
-                "plaza: WARNING: the admin listener on {address} asks nobody who they are: whoever reaches it can read and end \
-                 everything. Keep it on 127.0.0.1 (--admin), or let a firewall or a proxy that asks stand before it."
+                "plaza: WARNING: the admin listener on {address} does not authenticate: whoever reaches it can read and end \
+                 everything. Keep it on 127.0.0.1 (--admin), or put a firewall or an authenticating proxy in front of it."
             );
         }
     }
-    tracing::debug!(open_files, "so many files may be open; a connection is one of them");
+    tracing::debug!(open_files, "the limit of open files; every connection needs one");
     signals.wait(loaded, &mut server, |loaded, server| {
         reload(loaded, flags, environment, &logs, server);
     })?;
@@ -97,24 +97,24 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     );
     let left = server.drain();
     if left > 0 {
-        tracing::warn!(left, "these connections did not close in time and were cut off");
+        tracing::warn!(left, "connections that did not close in time were cut off");
     }
     Ok(())
 }
 
-/// Raises the soft limit of open files to the hard one, and gives what it is then. Shells and services begin with 1,024, for
-/// programs that know no better; a connection is a descriptor.
+/// Raises the soft limit of open files to the hard one, and returns it. Every connection is a descriptor, and shells and services
+/// start programs with 1,024.
 fn raise_open_files() -> u64 {
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
-        // Where it is refused, the soft limit stays.
+        // If the system refuses, the soft limit stays.
         let _ = setrlimit(Resource::Nofile, limit);
     }
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// The signals that the server follows.
+/// The signals that the server handles.
 struct Signals {
     runtime: tokio::runtime::Runtime,
     terminate: Signal,
@@ -146,8 +146,8 @@ impl Signals {
         })
     }
 
-    /// Waits for the first signal that ends the server. From then on a second one ends the process at once. The error is that of
-    /// a server that has failed.
+    /// Waits for the first signal that ends the server; from then on a second one ends the process at once. The error is the
+    /// sentence of a server that has failed.
     fn wait(
         self,
         mut loaded: Loaded,
@@ -170,8 +170,8 @@ impl Signals {
                 }
             }
         })?;
-        tracing::info!(signal = name, "the server is told to stop");
-        // It lives until the process ends, by the drain or by the second signal.
+        tracing::info!(signal = name, "the server was asked to stop");
+        // This thread lives until the process ends, by the drain or by the second signal.
         std::thread::spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -185,7 +185,7 @@ impl Signals {
     }
 }
 
-/// SIGHUP: opens the logs again, and takes over the settings that can change while the server runs.
+/// SIGHUP: reopens the logs, and applies the settings that may change while the server runs.
 fn reload(
     loaded: &mut Loaded,
     flags: &SettingFlags,
@@ -216,7 +216,7 @@ fn reload(
     }
 }
 
-/// The variables of the environment. One of ours that cannot be read is a mistake, not as if it were absent.
+/// The environment variables. One of Plaza's that is not UTF-8 is an error, and not treated as absent.
 fn environment() -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for (name, value) in env::vars_os() {

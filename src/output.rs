@@ -1,9 +1,9 @@
-//! What a command prints. A disk that is full is noticed: a file that a command wrote is either whole, or the command failed.
+//! Output of commands. A command whose output could not be written in full, on a full disk for instance, fails.
 
 use std::io::{self, Write};
 
-/// Writes to standard output, all of it. The error is one sentence, and empty where nobody reads any more: whoever closed the
-/// pipe has seen enough, and is told by the exit code alone.
+/// Writes all of the text to standard output. The error is one sentence; it is empty if the reader has closed the pipe, where the
+/// exit code is enough.
 pub fn print(text: &str) -> Result<(), String> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())

@@ -1,4 +1,4 @@
-//! Descriptors that are not tokio's, watched by the runtime: the one file with `unsafe` in it.
+//! Watches descriptors that tokio does not own on its runtime: the only file with `unsafe` in it.
 //!
 //! tokio's listener registers every accepted socket with the acceptor's own poll, and its types for sockets know no set of
 //! sockets. [`AsyncFd`] takes both, and asks in return for the promise that is made here.

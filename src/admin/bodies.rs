@@ -12,13 +12,13 @@ use crate::{
     shard::SessionEntry,
 };
 
-/// The body of a PUT of a room: what is left out stays as it is.
+/// The body of a PUT of a room: a missing field stays as it is.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoomBody {
     #[serde(default, deserialize_with = "topic")]
     pub(super) topic: Option<Arc<str>>,
-    /// `null` takes the list away.
+    /// `null` removes the list.
     #[serde(default, deserialize_with = "given_members")]
     pub(super) members: Option<Option<BTreeSet<UserName>>>,
 }
@@ -39,7 +39,7 @@ pub(super) struct TextBody {
     pub(super) text: Arc<str>,
 }
 
-/// A user, whom the dialect `action` may know by a number.
+/// A user; in the dialect `action` it may be a number.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum User {
@@ -47,7 +47,7 @@ enum User {
     Name(String),
 }
 
-/// Reads a body; none is an empty object.
+/// Reads a body; no body is an empty object.
 pub(super) fn body<T: de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpAnswer> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
     serde_json::from_slice(bytes).map_err(|error| bad(&format!("the body is not what it should be: {error}")))

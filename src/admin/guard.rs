@@ -1,4 +1,4 @@
-//! Who may ask: programs and pages of the listener's own address.
+//! Keeps pages of other origins out: only programs and pages of the listener's own address may use it.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use hyper::{
 
 use super::http::HttpAnswer;
 
-/// A browser says so when another page than the listener's own made the request.
+/// Refuses requests that a browser marks as made by another page.
 pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), HttpAnswer> {
     let host = header(headers, &HOST);
     let own_origin =
@@ -25,7 +25,7 @@ pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), HttpAnswe
     Ok(())
 }
 
-/// A name in the Host may be a page's own that was pointed at this address; the numbers of the address cannot be.
+/// Requires an IP address in the Host: a hostile page can point a name of its own at this address (DNS rebinding).
 pub(super) fn by_address(headers: &HeaderMap) -> Result<(), HttpAnswer> {
     let host = header(headers, &HOST).unwrap_or_default();
     let name = match host.rsplit_once(':') {
@@ -40,8 +40,8 @@ pub(super) fn by_address(headers: &HeaderMap) -> Result<(), HttpAnswer> {
     Err(HttpAnswer::error(StatusCode::FORBIDDEN, &sentence))
 }
 
-/// What changes something is JSON, which a form of a page cannot send. A form cannot send PUT or DELETE either, and without a
-/// body there is nothing whose type could be said.
+/// Requires JSON for every change: the form of a page cannot send it. A form cannot send PUT or DELETE either, so these need no type
+/// if they have no body.
 pub(super) fn not_from_a_form(request: &Request<Incoming>) -> Result<(), HttpAnswer> {
     match *request.method() {
         Method::GET | Method::HEAD => Ok(()),

@@ -101,19 +101,19 @@ impl<H: Handler> AdminListener<H> {
 }
 
 impl AdminThread {
-    /// Where it listens, with the port that the system chose if 0 was asked for.
+    /// Its address, with the port that the system chose if the setting was 0.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Whether it runs.
+    /// A watch over the thread.
     pub(crate) fn watch(&self) -> Watch {
         self.watch.clone()
     }
 
-    /// Ends it and what it is answering.
+    /// Ends it and the answers under way.
     pub(crate) fn stop(self) {
-        // Either may fail only when the thread has ended already.
+        // Either fails only if the thread has ended already.
         let _ = self.stop.send(true);
         let _ = self.thread.join();
     }
@@ -128,7 +128,7 @@ async fn serve<H: Handler>(
     let accepting = async {
         loop {
             match listener.accept().await {
-                // One more is open than there are places: nobody is to leave before another has come.
+                // One more is open than there are places: a guest leaves only when another connection has come.
                 Ok((stream, _)) => {
                     let Some(guest) = places.take().await else { return };
                     tokio::spawn(connection(stream, admin.clone(), guest));
@@ -140,7 +140,7 @@ async fn serve<H: Handler>(
     };
     tokio::select! {
         () = accepting => {}
-        // An error says that the handle is gone: then the listener runs until the process ends.
+        // An error means that the handle is gone: then the listener runs until the process ends.
         () = async { if stopped.wait_for(|stop| *stop).await.is_err() { std::future::pending().await } } => {}
     }
 }
@@ -158,12 +158,12 @@ async fn connection<H: Handler>(stream: TcpStream, admin: Arc<AdminListener<H>>,
         .max_buf_size(limits::REQUEST_HEAD_BYTES)
         .max_headers(limits::REQUEST_HEADERS)
         .keep_alive(false)
-        // Who has sent a request and closes its side, as `nc -N` does, is answered all the same.
+        // A client that closes its side behind a request, as `nc -N` does, still gets an answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         biased;
-        // What goes wrong here is the peer's affair and ends its connection.
+        // An error concerns the peer alone, and ends its connection.
         _ = timeout(limits::ADMIN_CONNECTION_TIME, connection) => {}
         () = guest.leave() => {}
     }

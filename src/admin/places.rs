@@ -29,7 +29,7 @@ pub(super) struct Places {
 /// A connection; it has its place until it is dropped.
 pub(super) struct Guest {
     since: Instant,
-    /// Its request is whole, and the answer is being made.
+    /// Its request is complete, and the answer is being made.
     busy: AtomicBool,
     leave: Notify,
     _place: OwnedSemaphorePermit,
@@ -99,7 +99,7 @@ async fn evict(guest: &Weak<Guest>) {
 }
 
 impl Guest {
-    /// Does work that is not to be given up.
+    /// Does work during which the guest keeps its place.
     pub(super) async fn at_work<F: Future>(&self, work: F) -> F::Output {
         // Relaxed: one thread, and nothing is ordered by it.
         self.busy.store(true, Ordering::Relaxed);
@@ -108,11 +108,11 @@ impl Guest {
         done
     }
 
-    /// Waits until the place is wanted for another.
+    /// Waits until another connection needs the place.
     pub(super) async fn leave(&self) {
         loop {
             self.leave.notified().await;
-            // Its request came at the last moment.
+            // Unless its request has come at the last moment.
             if !self.is_busy() {
                 return;
             }

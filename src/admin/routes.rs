@@ -9,7 +9,7 @@ use crate::{
     limits,
 };
 
-/// What a path means.
+/// The target of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Route {
     /// `rooms`
@@ -31,7 +31,7 @@ pub(super) enum Route {
 }
 
 impl Route {
-    /// Reads what follows `/api/`. `group` knows which room a group is.
+    /// Parses the path behind `/api/`. `group` maps a group to its room.
     pub(super) fn parse(path: &str, group: impl Fn(&str) -> Result<RoomName, NameFault>) -> Result<Self, HttpAnswer> {
         let parts = path
             .split('/')
@@ -63,7 +63,7 @@ impl Route {
         })
     }
 
-    /// The methods that are served there.
+    /// The methods that it serves.
     pub(super) const fn methods(&self) -> &'static str {
         match self {
             Self::Rooms | Self::Sessions => "GET",
@@ -94,7 +94,7 @@ pub(super) fn paging(call: &Call) -> Result<Page, HttpAnswer> {
     })
 }
 
-/// The page that a request gets which does not ask for one.
+/// The page of a request without `after` and `limit`.
 pub(super) fn first_page() -> Page {
     Page {
         order: ListOrder::Name,
@@ -103,7 +103,7 @@ pub(super) fn first_page() -> Page {
     }
 }
 
-/// One parameter of the query, decoded; what is not UTF-8 is not there.
+/// One parameter of the query, decoded; one that is not UTF-8 counts as missing.
 pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
     call.query.as_deref()?.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -1,5 +1,6 @@
-//! Layers of settings, one above the other: a value of a higher layer hides those below it. Every value of every layer is checked,
-//! also a hidden one, and all mistakes are collected.
+//! Layers of settings: a value of a higher layer hides those below it.
+//!
+//! Invariant: every value of every layer is checked, a hidden one too, and all mistakes are collected.
 
 use std::fmt;
 
@@ -64,7 +65,7 @@ impl Layers {
         self.mistakes.push(Mistake { source, sentence });
     }
 
-    /// The value of the topmost layer that has one; a mistake in any layer is noted.
+    /// The value of the topmost layer that has one. Notes the mistakes of all layers.
     pub(super) fn resolve<T: Value>(&mut self, setting: &'static Setting) -> T {
         let mut resolved: Option<(T, Source)> = None;
         for (_, source, raw) in self.values.iter().filter(|(of, ..)| std::ptr::eq(*of, setting)) {
@@ -98,7 +99,7 @@ impl Layers {
         value
     }
 
-    /// Where the value in force of this setting comes from.
+    /// The source of the value in force.
     pub(super) fn source(&self, key: &str) -> Source {
         let found = self.in_force.iter().find(|entry| entry.key == key);
         found.map_or(Source::Default, |entry| entry.source.clone())

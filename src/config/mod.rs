@@ -1,8 +1,11 @@
-//! Settings: defaults, overridden by a TOML file, by `PLAZA_…` variables, by flags.
+//! Settings: defaults, overridden by a TOML file, then by `PLAZA_…` variables, then by flags.
 //!
-//! What it promises: a [`Config`] is typed, within its bounds and consistent in itself; all mistakes of all sources are told at
-//! once, each with its place, what was seen, the bound and the fix; and where each value came from is known. What it never
-//! does: guess. An unknown key is a mistake, not a hint.
+//! Invariants: a [`Config`] is typed, within its bounds and consistent; all mistakes of all sources are reported at once, each with
+//! its place, what was seen, the bound and the fix; the source of each value is known. It never guesses: an unknown key is a
+//! mistake.
+//!
+//! `setting` describes one setting, `table` defines all of them. `value` and `scalars` read and show values, `layers` holds them
+//! by source, and `sources` reads the sources.
 
 mod layers;
 mod log_filter;
@@ -41,7 +44,7 @@ pub struct Loaded {
     pub in_force: Vec<InForce>,
 }
 
-/// All that is wrong with the settings.
+/// All mistakes in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 
@@ -59,7 +62,7 @@ pub struct Changed {
 }
 
 impl Loaded {
-    /// Merges and checks what the sources say.
+    /// Merges and checks the sources.
     pub fn from_sources(sources: &Sources) -> Result<Self, Mistakes> {
         let mut layers = Layers::gather(sources);
         let config = Config::resolve(&mut layers);
@@ -74,7 +77,7 @@ impl Loaded {
         }
     }
 
-    /// What differs in a later load: for SIGHUP.
+    /// The settings that differ in a later load, for SIGHUP.
     pub fn changes(&self, later: &Self) -> Vec<Changed> {
         let pairs = SETTINGS.iter().zip(self.in_force.iter().zip(&later.in_force));
         pairs
@@ -90,7 +93,7 @@ impl Loaded {
 }
 
 impl Config {
-    /// Where log files are; `None` when nothing may be written to the disk.
+    /// The directory of log files; `None` if nothing may be written to the disk.
     pub fn log_dir(&self) -> Option<PathBuf> {
         if self.log.dir.is_absolute() {
             Some(self.log.dir.clone())
@@ -101,7 +104,7 @@ impl Config {
         }
     }
 
-    /// How many shards there are to be, on a machine with this many cores.
+    /// The number of shards on a machine with this many cores.
     pub fn shard_count(&self, cores: usize) -> usize {
         match self.server.shards {
             0 => cores.clamp(1, limits::SHARDS),
@@ -125,12 +128,12 @@ impl Http {
 }
 
 impl Chat {
-    /// What the dialect `action` is set to.
+    /// The settings of the dialect `action`.
     pub fn action(&self) -> action::Settings {
         action::Settings::new(self.action_app_ids.clone(), self.action_groups.clone())
     }
 
-    /// Who may enter which room.
+    /// Which users may enter which room.
     pub fn access(&self) -> Access {
         let groups = if self.action_open_groups {
             Groups::Open
@@ -144,7 +147,7 @@ impl Chat {
         let mut access = Access::new(groups);
         let action = self.action();
         for (group, members) in &self.action_members {
-            // A group that is no room has been refused with the other mistakes.
+            // A group that cannot be a room was refused with the other mistakes.
             if let Ok(room) = action.room(World::Common, group) {
                 access.set(room, Some(members.0.clone()));
             }
@@ -154,7 +157,7 @@ impl Chat {
 }
 
 impl History {
-    /// Whether the talks of this room are stored.
+    /// Whether this room is durable.
     pub fn keeps(&self, room: &RoomName) -> bool {
         self.all || self.rooms.iter().any(|pattern| pattern.matches(room))
     }
@@ -190,7 +193,7 @@ pub fn read_file(path: &str) -> Result<String, String> {
     })
 }
 
-/// What each setting allows may still not go together.
+/// Refuses settings that are valid one by one and contradict each other.
 fn check_together(config: &Config, layers: &mut Layers) {
     let Config {
         server,

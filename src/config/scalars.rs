@@ -1,4 +1,6 @@
-//! How each kind of value is read from text, and shown as the same text again.
+//! Reads each kind of value from text, and shows it as text that reads as the same value.
+//!
+//! Durations and sizes are parsed here, and not by `humantime` and `bytesize`; ARCHITECTURE.md has the reasons.
 
 use std::{
     cmp::Ordering,
@@ -162,7 +164,7 @@ impl Scalar for SocketAddr {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        // As nginx and Go have it: no host is every address.
+        // As in nginx and Go: without a host it is every address.
         if let Some(port) = text.strip_prefix(':') {
             let port = port.parse().map_err(|_| "whose port is not a number from 0 to 65535")?;
             return Ok((Ipv6Addr::UNSPECIFIED, port).into());

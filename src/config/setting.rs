@@ -1,17 +1,17 @@
-//! What is known of each setting.
+//! The description of one setting.
 
-/// One setting, as the table has it.
+/// One setting of the table.
 #[derive(Debug)]
 pub struct Setting {
-    /// The table of the file it stands in.
+    /// Its table in the file.
     pub group: &'static str,
-    /// Its key there.
+    /// Its key in that table.
     pub name: &'static str,
-    /// What it does and why its default is what it is, line by line.
+    /// Its effect and the reason for its default, line by line.
     pub doc: &'static [&'static str],
-    /// As a variable would hold it.
+    /// The default, as in a variable.
     pub default: &'static str,
-    /// The least and the most, each part of a list alike.
+    /// The least and the greatest value; they hold for each part of a list.
     pub bounds: Option<(&'static str, &'static str)>,
     /// Whether it has parts, so that a repeated flag adds one instead of replacing the value.
     pub parts: bool,
@@ -19,7 +19,7 @@ pub struct Setting {
     pub flag: Option<Flag>,
     /// When a change takes effect.
     pub change: Change,
-    /// What to give: completes "give …".
+    /// What to write; completes "give …".
     pub kind: fn() -> String,
 }
 
@@ -28,7 +28,7 @@ pub struct Setting {
 pub struct Flag {
     /// Without the dashes.
     pub name: &'static str,
-    /// What its value is called in the help text; empty: a switch, which may still be given `=false`.
+    /// The name of its value in the help text; empty: a switch, for which `=false` is allowed.
     pub value: &'static str,
 }
 
@@ -52,7 +52,7 @@ impl Setting {
         format!("PLAZA_{}_{}", self.group, self.name).to_ascii_uppercase()
     }
 
-    /// The sentence's end that says what to give.
+    /// The advice at the end of an error.
     pub fn advice(&self) -> String {
         let kind = (self.kind)();
         match self.bounds {

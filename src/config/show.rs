@@ -1,4 +1,4 @@
-//! `plaza config`: the settings in force, and the example file.
+//! `plaza config`: prints the settings in force, or the example file.
 
 use super::{
     Loaded,
@@ -7,7 +7,7 @@ use super::{
     table::{Config, GROUPS, SETTINGS},
 };
 
-/// What is in force, as TOML that can be used as a file, each value with where it comes from.
+/// The settings in force as TOML that can be used as a file, each with its source in a comment.
 pub fn in_force(loaded: &Loaded) -> String {
     let mut text = String::new();
     let mut group = "";
@@ -24,7 +24,7 @@ pub fn in_force(loaded: &Loaded) -> String {
     text
 }
 
-/// The commented example: every setting with its why, commented out at its default.
+/// The example file: every setting with its description, commented out at its default.
 pub fn example() -> String {
     let mut text = HEAD.to_owned();
     let mut defaults = Layers::default();
@@ -69,7 +69,7 @@ fn comment(text: &mut String, lines: &[&str]) {
 const HEAD: &str = "\
 # Settings of Plaza, each at its default. Use: plaza --config plaza.toml
 #
-# A line that begins with # and a key says what is so anyway; take the # away to change it. Above the file stand the variables
-# of the environment, named with each setting (a list there is a,b and a table key=value,key=value), and above those the
-# flags; --set group.name=value sets any of them. `plaza config` shows what is in force and where it comes from.
+# Commented-out lines show the defaults; remove the # to change one. Environment variables override this file, and flags override
+# both. Each setting names its variable (a list is a,b there, and a table key=value,key=value), and --set group.name=value sets
+# any of them. `plaza config` shows the settings in force and where each comes from.
 ";

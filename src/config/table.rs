@@ -1,5 +1,5 @@
-//! The one table of settings. The typed [`Config`], the file, the variables, the flags, `plaza config` and the example file
-//! all follow from it; no setting stands anywhere else.
+//! The table of settings. The typed [`Config`], the file, the variables, the flags, `plaza config` and the example file are all
+//! derived from it; no setting is defined anywhere else.
 
 #![allow(
     rustdoc::bare_urls,
@@ -81,156 +81,157 @@ macro_rules! settings {
 }
 
 settings! {
-    /// The process: where it listens, what it keeps where, how many cores it uses, how it ends.
+    /// The process: its addresses, its data, its threads, its end.
     server: Server {
-        /// Where clients connect. `ADDR=DIALECT` fixes what plain /ws means on that address; `+proxy` at the end asks for
-        /// the PROXY protocol on every connection. By default only this machine can connect.
+        /// The addresses where clients connect. `ADDR=DIALECT` fixes what plain /ws means on that address; `+proxy` at the
+        /// end requires the PROXY protocol on every connection. By default only this machine can connect.
         listen: Vec<Listen> = "127.0.0.1:8080", flag "listen" "ADDR[=DIALECT][+proxy]";
-        /// Health, metrics and the admin API. Whoever reaches it may see and end everything: keep it to this machine.
+        /// The address of health, metrics and the admin API. Whoever reaches it can read and end everything, so keep it on this
+        /// machine.
         admin: Option<SocketAddr> = "127.0.0.1:8081", flag "admin" "ADDR";
-        /// The data directory; made if missing, readable by its owner alone, and never shared by two servers.
+        /// The data directory. The server creates it if it is missing, readable by its owner alone. Two servers never share it.
         data: PathBuf = "./plaza-data", flag "data" "DIR";
         /// Keeps everything in memory and writes nothing into the data directory.
         memory: bool = "false", flag "memory" "";
-        /// Shards, each a thread that serves its share of the connections; 0 is one per core.
+        /// The number of shards. Each is a thread that serves its share of the connections; 0 is one per core.
         shards: usize = "0", within "0"..="256", flag "shards" "N";
-        /// Binds each shard to a core of its own. Off, because it only helps where nothing else runs on the machine.
+        /// Pins each shard to a core of its own. Off by default: it only helps if nothing else runs on the machine.
         pin_shards: bool = "false", flag "pin" "";
-        /// How long a stopping server gives its clients to read what they still have to be told.
+        /// How long clients have to read the rest when the server drains.
         drain_timeout: Duration = "10s", within "0s"..="10min", flag "drain-timeout" "TIME", change Reload;
     }
 
-    /// What is believed of a request before it becomes a connection.
+    /// HTTP requests: which ones the server trusts, and how long they may take.
     http: Http {
         /// Pages of these origins may connect, besides those of the server's own host: "https://chat.example.org";
-        /// "https://*.example.org" for every host below that name, one or more labels deep, and not the name itself; or
+        /// "https://*.example.org" for every host below that name, one or more labels deep, but not the name itself; or
         /// those of apps and extensions, such as "capacitor://localhost", "tauri://localhost" or "moz-extension://*"
-        /// (Firefox gives every installation another host). A page opened as a file in Electron sends "file://".
+        /// (Firefox gives every installation another host). A page that Electron opens as a file sends "file://".
         allowed_origins: Vec<AllowedOrigin> = "", change Reload;
-        /// Proxies whose X-Forwarded-For and PROXY protocol lines are believed. None by default: a client could write
-        /// itself any address.
+        /// Proxies whose X-Forwarded-For and PROXY protocol lines the server trusts. None by default: a client could claim
+        /// any address.
         trusted_proxies: Vec<IpNet> = "", change Reload;
-        /// A connection whose request is not complete after this long is dropped.
+        /// The server drops a connection whose request is not complete after this time.
         handshake_timeout: Duration = "10s", within "100ms"..="1min", change Reload;
-        /// How long a connection that was answered a page may wait for the next request. Longer than a load balancer keeps
-        /// an idle connection (most 60 s), or it sends a request into one that has just been closed and answers 502.
+        /// How long a connection that was served a page may wait for the next request. It is longer than load balancers keep an
+        /// idle connection (most 60 s); otherwise they send a request into one that has just closed, and answer 502.
         keep_alive: Duration = "75s", within "1s"..="1h", change Reload;
     }
 
-    /// The chat: presence, heartbeats, and what the five older systems' clients are given.
+    /// The chat: presence, heartbeats, rate limits, and the clients of the five older systems.
     chat: Chat {
-        /// Rooms with more users than this get digests instead of each coming and going, and lists cut at this number:
-        /// telling everybody of everybody grows with the square of the room.
+        /// Rooms with more users than this get presence digests instead of an event for each join and leave, and their lists
+        /// are cut at this number. Events for everybody about everybody grow with the square of the room.
         presence_events_max: usize = "500", within "0"..="100000";
-        /// The pace of those digests.
+        /// The interval between two digests of a room.
         digest_every: Duration = "2s", within "100ms"..="1min";
-        /// How old a list of users in an answer to an older client may be.
+        /// The greatest age of a user list in an answer to an older client.
         list_cache: Duration = "1s", within "0s"..="1min";
-        /// The pace of pings to clients of Plaza's own protocol: below the half minute after which the shortest-lived
-        /// gateways forget a quiet connection.
+        /// The interval of pings to clients of Plaza's own protocol. The default is below the 30 s after which some gateways
+        /// forget a quiet connection.
         native_ping: Duration = "25s", within "1s"..="10min";
-        /// Other paces for the older dialects than their originals had, such as { "chat-request" = "20s" }.
+        /// Ping intervals of older dialects, instead of those of their original servers, such as { "chat-request" = "20s" }.
         legacy_pings: BTreeMap<String, Duration> = "", within "1s"..="10min";
-        /// A connection that has sent nothing for this long, not even a pong, is gone. One that takes what it is sent all the time,
-        /// but cannot keep up, has five times as long.
+        /// The server closes a connection from which nothing has come for this time, not even a pong. A slow consumer that
+        /// still reads has five times as long.
         dead_after: Duration = "60s", within "2s"..="1h";
-        /// A user who has said nothing for this long is disconnected; pongs do not count. Off: people read.
+        /// The server disconnects a user who has sent nothing for this time; pongs do not count. Off by default: people read.
         idle_kick: Option<Duration> = "off", within "10s"..="30d";
-        /// The same for the dialect `action`, where a heartbeat message counts. Off: its original had a cleaner for six minutes of
-        /// silence and never started it.
+        /// The same for the dialect `action`, where a heartbeat message counts. Off by default: the original server had a cleaner
+        /// for six minutes of silence and never started it.
         action_silence: Option<Duration> = "off", within "10s"..="30d";
-        /// The appIds that the dialect `action` accepts; 1 and 2 are its original's. The first shares the chat of all dialects.
-        /// Each other one is a world of its own, whose users and rooms have names that begin with its number in ⟦ ⟧.
+        /// The appIds that the dialect `action` accepts; 1 and 2 are those of the original. The first shares the chat of all
+        /// dialects. Each other one is a world of its own, whose users and rooms have names that begin with its number in ⟦ ⟧.
         action_app_ids: Vec<u32> = "1,2";
-        /// Which room a group of the first app is; any other group is the room `group:<id>`.
+        /// The rooms of the groups of the first app. Any other group is the room `group:<id>`.
         action_groups: BTreeMap<String, RoomName> = "1=lobby";
-        /// The members of groups, such as { "7" = "1 2 31" }. Nobody else may enter such a group's room, whatever dialect
-        /// they speak. The admin API changes it while the server runs.
+        /// The members of groups, such as { "7" = "1 2 31" }. Nobody else may enter the room of such a group, in any dialect.
+        /// The admin API changes it while the server runs.
         action_members: BTreeMap<String, UserNames> = "";
-        /// Whether every user may enter every group that has no list of members, as in the original. If not, nobody may;
-        /// the lobby is always open.
+        /// Whether every user may enter a group without a list of members, as in the original. If not, nobody may. The lobby
+        /// is always open.
         action_open_groups: bool = "true";
-        /// How many of the last talks a client of an older dialect is given on joining. None: its original gave none.
+        /// How many of the last messages a client of an older dialect gets when it joins. None by default, as in the originals.
         legacy_history_on_join: usize = "0", within "0"..="1000";
-        /// The rate limit of one session: messages, direct messages, topics and new names in a second. The server reads a
-        /// faster sender no faster, and nothing is lost. Off: programs send a lot, and a room takes it.
+        /// The rate limit of one session: messages, direct messages, topics and new names per second. The server reads a
+        /// faster session no faster, and nothing is lost. Off by default: programs send a lot, and a room takes it.
         messages_per_second: Option<u32> = "off", within "1"..="1000000", change Reload;
-        /// The burst that the rate limit allows after silence: people paste, and pages send again what was not acknowledged.
-        /// It is at least what the rate gives in 0.2 s.
+        /// The burst that the rate limit allows after silence: people paste, and clients send again what was not acknowledged.
+        /// It is at least what the rate allows in 0.2 s.
         messages_at_once: u32 = "20", within "1"..="1000000", change Reload;
-        /// Rooms that one session may be in at once.
+        /// The number of rooms that one session may be in.
         rooms_per_session: usize = "256", within "1"..="256";
         /// Whether clients of the dialect `communication` see each other's addresses.
         communication_show_ip: bool = "false";
-        /// The same for the dialect `tutorial`, whose original put the sender's address into every frame.
+        /// The same for the dialect `tutorial`, whose original server put the sender's address into every frame.
         tutorial_show_ip: bool = "false";
-        /// Whether the pages of the older systems are served (/home/index, /home/room, /connect.proto).
+        /// Whether the server serves the pages of the older systems (/home/index, /home/room, /connect.proto).
         legacy_pages: bool = "true", change Reload;
     }
 
-    /// How a shard writes to its members, and what it holds for them.
+    /// How a shard writes to its members, and how much it buffers for them.
     flush: Flush {
-        /// Talks wait for others to share their write only while flushes of their room begin at most this far apart: 0
-        /// never waits.
+        /// Write coalescing stops in a room whose flushes are further apart than this; 0 turns it off.
         max: Duration = "11ms", within "0s"..="1s";
-        /// Under load the next flush of a room waits for half of what the last one cost per talk that it had, and at most
-        /// this many times its cost: more makes deliveries cheaper and later; 0 never waits.
+        /// Under load the next flush of a room waits for half of the cost of the last one per message in it, and at most for this
+        /// many times its whole cost. More makes deliveries cheaper and later; 0 never waits.
         pace: f64 = "2.5", within "0"..="100";
-        /// The most that one shard keeps of one room for members that lag.
+        /// The largest ring of one room on one shard: the recent events that a slow consumer can still catch up with.
         ring_bytes: ByteCount = "1MiB", within "64KiB"..="1GiB";
-        /// The most that one shard keeps of all its rooms.
+        /// All rings of one shard together.
         ring_budget: ByteCount = "64MiB", within "1MiB"..="64GiB";
-        /// A member whose socket takes nothing for this long is cut off.
+        /// The server cuts off a member whose socket takes nothing for this time.
         write_timeout: Duration = "10s", within "1s"..="10min";
-        /// After this many writes a flush lets other rooms and the readers have their turn.
+        /// After this many writes a flush yields to other rooms and to reads.
         yield_writes: usize = "128", within "1"..="65536";
-        /// Messages that wait at a shard for its attention; what does not fit waits at the sender.
+        /// The capacity of a shard's inbox, in messages. The overflow waits at the shards that send.
         inbox_messages: usize = "8192", within "64"..="1048576";
-        /// With more than this on the way to one shard, new talks get `busy`; the same goes for direct messages by themselves.
+        /// With more in-flight bytes to one shard than this, new messages get `busy`. Direct messages are counted apart.
         inflight_bytes: ByteCount = "8MiB", within "256KiB"..="4GiB";
     }
 
-    /// What is stored, how surely, and how long.
+    /// The store: what it keeps, how safely, and for how long.
     history: History {
-        /// What has happened before a talk is acknowledged: "fsync", it is on the disk; "os", the operating system has it
-        /// (lost with the power); "none".
+        /// What must have happened before the server acknowledges a message: "fsync", the disk has it; "os", the operating
+        /// system has it, and a power cut may lose it; "none", and a power cut may also damage the store.
         durability: Durability = "fsync", flag "durability" "WORD";
-        /// The rooms whose talks are stored; * stands for any characters.
+        /// The durable rooms, whose messages are stored; * stands for any characters.
         rooms: Vec<RoomPattern> = "lobby";
-        /// Stores the talks of every room, whatever `rooms` says.
+        /// Makes every room durable, whatever `rooms` says.
         all: bool = "false";
-        /// Talks older than this are deleted.
+        /// The server deletes messages that are older than this.
         max_age: Option<Duration> = "30d", within "1min"..="36500d", change Reload;
-        /// The oldest talks of a room with more than this are deleted.
+        /// The server deletes the oldest messages of a room above this size.
         max_bytes: Option<ByteCount> = "1GiB", within "1MiB"..="1024TiB", change Reload;
-        /// The oldest talks of a room with more talks than this are deleted.
+        /// The server deletes the oldest messages of a room above this number.
         max_count: Option<u64> = "off", within "1"..="1000000000000", change Reload;
-        /// How long a talk sent again with the same key is known for the same. Longer than a phone is without network.
+        /// How long an idempotency key makes a repeated message the same message: longer than a phone is offline.
         key_window: Duration = "24h", within "1min"..="30d";
-        /// Talks that wait for the disk; with more, new ones get `busy`.
+        /// The number of messages that may wait for the disk; with more, new ones get `busy`.
         queue: usize = "8192", within "64"..="1048576";
     }
 
     /// The server log (what the program does) and the talk log (who said what in which room).
     log: Log {
-        /// Which lines the server log has: error, warn, info, debug, trace, or such as "info,plaza::history=debug".
+        /// Which lines the server log has: error, warn, info, debug, trace, or a list such as "info,plaza::history=debug".
         filter: LogFilter = "info", flag "log" "FILTER", change Reload;
-        /// How its lines look: "text" for people, "json" for programs.
+        /// The format of its lines: "text" for people, "json" for programs.
         format: LogFormat = "text";
-        /// Writes the server log into files of `dir` too. Off: it goes to standard error, where a service manager reads it.
+        /// Writes the server log into files of `dir` too. Off by default: it goes to standard error, where a service manager
+        /// reads it.
         server_log: bool = "false";
-        /// Writes the talk log into files of `dir`. Direct messages are never in it.
+        /// Writes the talk log into files of `dir`. It never contains direct messages.
         talk_log: bool = "true";
-        /// Where log files are; a relative path is below the data directory. With `server.memory` there are log files only
-        /// where this is an absolute path.
+        /// The directory of log files; a relative path is below the data directory. With `server.memory` there are log files
+        /// only if this is an absolute path.
         dir: PathBuf = "logs";
-        /// A new file is begun at every full one of these (of UTC).
+        /// A new file begins at every full interval of this length, in UTC.
         rotate_every: Option<Duration> = "1d", within "1min"..="30d", change Reload;
-        /// A new file is begun before one grows beyond this; only a line that is longer by itself makes a longer file.
+        /// A new file begins before one grows beyond this size; only a single longer line makes a longer file.
         rotate_bytes: Option<ByteCount> = "64MiB", within "4KiB"..="1TiB", change Reload;
-        /// Only this many files of each log are kept.
+        /// The number of files of each log; the server deletes the oldest above it.
         keep_files: Option<u32> = "64", within "1"..="100000", change Reload;
-        /// Files older than this are deleted.
+        /// The server deletes files that are older than this.
         keep_age: Option<Duration> = "30d", within "1min"..="36500d", change Reload;
     }
 }

@@ -1,4 +1,4 @@
-//! The kinds of values that settings have.
+//! The types of settings that no other module has.
 
 use std::{collections::BTreeSet, net::SocketAddr};
 
@@ -11,23 +11,23 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteCount(pub u64);
 
-/// An address to listen on, and how its connections are met.
+/// An address to listen on, and how its connections begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
     /// Port 0 lets the system choose.
     pub address: SocketAddr,
-    /// What plain `/ws` means here; `None`: told apart by what the client says.
+    /// The dialect of plain `/ws` on it; `None`: it is detected.
     pub dialect: Option<DialectName>,
-    /// Whether each connection begins with a line of the PROXY protocol.
+    /// Whether connections begin with the PROXY protocol.
     pub proxy: ProxyProtocol,
 }
 
-/// Whether connections begin with a line of the PROXY protocol, which names the client in front of a proxy.
+/// Whether connections begin with the PROXY protocol, which names the client in front of a proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProxyProtocol {
     /// The peer of the socket is the client.
     Absent,
-    /// The first line must be one; without it the connection is refused. Only trusted proxies may connect.
+    /// A connection without its header is refused. Only trusted proxies may connect.
     Required,
 }
 
@@ -35,15 +35,15 @@ pub enum ProxyProtocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DialectName(pub(super) &'static str);
 
-/// Users, in a text with spaces between them.
+/// Users, separated by spaces in text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserNames(pub BTreeSet<UserName>);
 
-/// Room names, `*` standing for any characters.
+/// Room names; `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoomPattern(pub(super) String);
 
-/// Which log lines are kept: a level, or `target=level` pairs as in `info,plaza::history=debug`.
+/// Which log lines are written: a level, or `target=level` pairs as in `info,plaza::history=debug`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(pub(super) String);
 
@@ -74,7 +74,7 @@ impl DialectName {
 }
 
 impl RoomPattern {
-    /// Whether the room is meant. Time grows with the product of both lengths at worst, which are both bounded.
+    /// Whether the room matches. At worst it takes time in the product of both lengths, which are bounded.
     pub fn matches(&self, room: &RoomName) -> bool {
         let (mut rest, mut first) = (room.as_str(), true);
         let mut parts = self.0.split('*').peekable();
@@ -99,7 +99,7 @@ impl RoomPattern {
 }
 
 impl LogFilter {
-    /// As `RUST_LOG` would have it.
+    /// In the syntax of `RUST_LOG`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,18 +1,18 @@
-//! How a setting's value is read from what a file, a variable or a flag holds, and shown again.
+//! Reads the value of a setting from a file, a variable or a flag, and shows it as TOML.
 //!
-//! Everything can be written as text, so that one reader serves all sources: a TOML number is the text of that number, a
-//! variable's `a,b` is the list `["a", "b"]`, and its `1=lobby,2=games` the table with these two keys.
+//! Every value can be written as text, so that one reader serves all sources: a TOML number is its text, `a,b` in a variable is the
+//! list `["a", "b"]`, and `1=lobby,2=games` the table with these two keys.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use crate::limits;
 
-/// What a source holds for one setting, before it is understood.
+/// The value of one setting in a source, before it is parsed.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Raw {
     /// The line in the file, from 1; `None` for other sources.
     pub(super) line: Option<usize>,
-    /// What is there.
+    /// The value.
     pub(super) form: Form,
 }
 
@@ -32,9 +32,9 @@ pub(super) enum Form {
 /// Why a value was refused: completes the sentence "`key` is `seen`, …".
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fault {
-    /// The line, where it is known better than from the setting as a whole.
+    /// The line, if it is known better than that of the setting.
     pub(super) line: Option<usize>,
-    /// The part that is wrong, as it stands there.
+    /// The wrong part, as it is written there.
     pub(super) seen: String,
     /// What is wrong with it.
     pub(super) problem: String,
@@ -42,9 +42,9 @@ pub(super) struct Fault {
 
 /// A value without parts.
 pub(super) trait Scalar: Sized + Clone + PartialEq {
-    /// What to give, with an example: completes "give …".
+    /// What to write, with an example; completes "give …".
     fn kind() -> String;
-    /// Understands the text, or says what is wrong with it ("which …").
+    /// Parses the text, or says what is wrong with it ("which …").
     fn parse(text: &str) -> Result<Self, String>;
     /// The text that `parse` reads as the same value.
     fn show(&self) -> String;
@@ -52,7 +52,7 @@ pub(super) trait Scalar: Sized + Clone + PartialEq {
     fn quoted() -> bool {
         true
     }
-    /// Its place among others, for kinds that have bounds.
+    /// Compares values of kinds that have bounds.
     fn order(&self, _other: &Self) -> Option<Ordering> {
         None
     }
@@ -60,12 +60,12 @@ pub(super) trait Scalar: Sized + Clone + PartialEq {
 
 /// A value of a setting: a scalar, `off` or a scalar, a list, or a table of scalars.
 pub(super) trait Value: Sized + Clone + PartialEq {
-    /// Whether it has parts, so that a repeated flag adds one instead of replacing the value.
+    /// Whether it has parts; a repeated flag then adds one instead of replacing the value.
     const PARTS: bool = false;
 
-    /// What to give, with an example: completes "give …".
+    /// What to write, with an example; completes "give …".
     fn kind() -> String;
-    /// Understands what a source holds. Bounds, written as text, hold for each part.
+    /// Parses the value of a source. The bounds, written as text, hold for each part.
     fn read(raw: &Raw, bounds: Option<(&str, &str)>) -> Result<Self, Fault>;
     /// The value as TOML.
     fn toml(&self) -> String;
@@ -80,7 +80,7 @@ impl Raw {
         }
     }
 
-    /// What was seen, as TOML, cut to a length that fits a message.
+    /// The value as TOML, cut to a length that fits a message.
     pub(super) fn seen(&self) -> String {
         cut(match &self.form {
             Form::Text(text) => quote(text),

@@ -1,4 +1,6 @@
-//! One thread that accepts for all listeners and hands sockets to the least-loaded shard.
+//! One thread accepts for all listeners and passes each socket to the least-loaded shard.
+//!
+//! Invariant: it never takes the descriptors that health, store and logs need. When they run out it waits, with exponential backoff.
 
 use std::{
     io,
@@ -51,9 +53,9 @@ impl Receive for Arc<Shards> {
 /// As the system says: in use, not allowed, not an address of this machine.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    // A restart must not wait for connections of the life before.
+    // A restart must not wait for the connections of the previous process.
     socket.set_reuse_address(true)?;
-    // Small frames are not to wait for the acknowledgement of the ones before (RFC 896). Accepted sockets inherit it (tcp(7)).
+    // Small frames must not wait for the acknowledgement of earlier ones (RFC 896). Accepted sockets inherit it (tcp(7)).
     socket.set_tcp_nodelay(true)?;
     // Inherited as well.
     socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES)?;
@@ -106,7 +108,7 @@ impl Acceptor {
                         accepting.await;
                     });
                 }
-                // Told to stop, or the one who could tell is gone.
+                // Asked to stop, or dropped.
                 let _ = stopped.await;
             });
         })?;
@@ -117,12 +119,12 @@ impl Acceptor {
         })
     }
 
-    /// Whether its thread and the task of each listener run.
+    /// Watches over its thread and the task of each listener.
     pub(crate) fn watches(&self) -> &[Watch] {
         &self.watches
     }
 
-    /// Closes the listeners: who connects from now on is refused by the system.
+    /// Closes the listeners; the system refuses later connections.
     pub(crate) fn stop(&mut self) {
         self.stop = None;
         if let Some(thread) = self.thread.take() {
@@ -138,7 +140,7 @@ impl Drop for Acceptor {
     }
 }
 
-/// Accepts until the runtime ends; it ends before only where the listener cannot be watched.
+/// Accepts until the runtime ends, or returns if the listener cannot be watched.
 async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most: usize, metrics: Arc<Metrics>) {
     let listener = match readiness::watch(mio::net::TcpListener::from_std(listener)) {
         Ok(listener) => listener,
@@ -177,7 +179,7 @@ async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most
                         peer,
                         listener: number,
                     };
-                    // All shards have as many newcomers as they may hold: the others wait in the backlog.
+                    // All shards have as many newcomers as they may have; further ones wait in the backlog.
                     while let Err(back) = shards.place(arrived) {
                         arrived = back;
                         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -1,7 +1,7 @@
-//! How many connections the limit of open files allows, after what the rest of the server needs.
+//! How many connections the limit of open files allows, beside what the rest of the server needs.
 //!
-//! Clients must not take the last descriptors: without any left health and metrics are silent, so that a supervisor restarts the
-//! server and throws everybody out; the store, which opens files as it needs them, fails; and logs cannot begin a new file.
+//! Invariant: clients never take the last descriptors. Without one, health checks fail and a supervisor restarts the server; the
+//! store, which opens files as it needs them, fails; and logs cannot begin a new file.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::limits;
 
-/// What the limit of open files is spent on.
+/// The shares of the limit of open files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptors {
     /// Connections of clients, those in their handshake included.
@@ -19,7 +19,7 @@ pub(crate) struct Descriptors {
 }
 
 impl Descriptors {
-    /// For this process, which runs so many shards and listeners, or is about to.
+    /// For this process, with this many shards and listeners.
     pub(crate) fn of_process(shards: usize, listeners: usize) -> Self {
         let limit = getrlimit(Resource::Nofile).current;
         let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -28,7 +28,7 @@ impl Descriptors {
     }
 
     fn shared_out(limit: usize, open: usize) -> Self {
-        // A tiny limit is no reason to serve nobody.
+        // Even with a tiny limit the server serves somebody.
         let reserved = limits::DESCRIPTORS_RESERVED.min(limit / 4);
         Self {
             connections: limit.saturating_sub(open).saturating_sub(reserved).max(1),
@@ -37,8 +37,8 @@ impl Descriptors {
     }
 }
 
-/// What the server has open while it runs. It is not counted: threads that have just been started have opened nothing yet, and the
-/// store opens the rest with the first question.
+/// Descriptors that the server itself has open while it runs. They cannot be counted at the start: new threads have not opened
+/// theirs yet, and the store opens some with its first query.
 fn own(shards: usize, listeners: usize) -> usize {
     limits::DESCRIPTORS_OWN + limits::DESCRIPTORS_OF_SHARD * shards + listeners
 }

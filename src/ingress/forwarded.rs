@@ -1,4 +1,4 @@
-//! `X-Forwarded-For`: the client's address behind trusted proxies.
+//! `X-Forwarded-For`: the address of a client behind trusted proxies. A client cannot choose its own.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,10 +6,10 @@ use hyper::header::{HeaderMap, HeaderValue};
 
 use crate::{config::Http, limits};
 
-/// The client's address: what a trusted proxy says, from the nearest hop back to the first that is not trusted.
+/// The client's address: follows the hops back from the nearest one to the first that is not a trusted proxy.
 pub(super) fn client_address(http: &Http, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
     let mut client = peer;
-    // Lines are one list (RFC 9110 section 5.3). None is left out: before one that cannot be read stands the client's own claim.
+    // Lines form one list (RFC 9110 section 5.3). None is left out, or the client's own claim would take its place.
     let lines: Vec<&[u8]> = headers
         .get_all(FORWARDED_FOR)
         .iter()
@@ -28,7 +28,7 @@ pub(super) fn client_address(http: &Http, peer: SocketAddr, headers: &HeaderMap)
     client
 }
 
-/// `192.0.2.7`, `192.0.2.7:50123`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:50123`; a port that is not said is 0.
+/// `192.0.2.7`, `192.0.2.7:50123`, `2001:db8::7`, `[2001:db8::7]` or `[2001:db8::7]:50123`; a missing port is 0.
 fn hop_address(hop: &[u8]) -> Option<SocketAddr> {
     let hop = std::str::from_utf8(hop).ok()?.trim();
     let bare = hop

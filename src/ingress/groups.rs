@@ -1,7 +1,7 @@
-//! `/user/list` and `/user/groupslist` of document 003: who is in a group, and which groups there are.
+//! `/user/list` and `/user/groupslist` of document 003: the users of a group, and the list of groups.
 //!
-//! Ids are JSON numbers where they look like one that every client can hold, as the reference's always were, and strings
-//! otherwise, since names here may be any. The status is always 200 and the code in the body says how it went.
+//! The reference's ids are JSON numbers. Here names may be any text, so an id is a number where every client can hold it, and else
+//! a string. The status is always 200; the code in the body is the result.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -19,12 +19,12 @@ use crate::{
     shard::{Order, Shards},
 };
 
-/// A page that tells of groups.
+/// A page about groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Page {
-    /// Who is in a group.
+    /// The users of a group.
     Users,
-    /// Which groups there are.
+    /// The list of groups.
     Groups,
 }
 
@@ -38,7 +38,6 @@ impl Page {
         }
     }
 
-    /// Asks the shards and tells what they say.
     pub(super) async fn answer(
         self,
         query: &str,
@@ -77,7 +76,7 @@ impl Page {
 /// A code of document 003's table, and its text.
 type Failed = (u16, &'static str);
 
-/// Without a group it is group 1, as for the pages, and without an app the first one.
+/// The default is group 1, as in the pages, of the first app.
 async fn users(
     group: Option<&str>,
     app: Option<&str>,

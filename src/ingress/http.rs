@@ -1,4 +1,4 @@
-//! HTTP on a shard: routes, the handshake's checks, and the step from a request to a connection.
+//! HTTP on a shard: routes, the checks of the handshake, and the upgrade from a request to a connection.
 
 use std::{
     cell::RefCell,
@@ -38,13 +38,13 @@ use crate::{
     wire::handshake::{self, NullOrigin, OriginPolicy, Rejection},
 };
 
-/// Takes the sockets of one shard through HTTP.
+/// Serves HTTP on the sockets of one shard.
 #[derive(Debug, Clone)]
 pub(crate) struct Doorman {
     site: Arc<Site>,
 }
 
-/// A request that was answered 101.
+/// A request that got the answer 101.
 struct Upgrading {
     handshake: Handshake,
     dialect: Option<usize>,
@@ -55,7 +55,7 @@ struct Upgrading {
 enum Route<'a> {
     /// A WebSocket whose dialect is known.
     Dialect(usize),
-    /// A WebSocket whose dialect the client shows.
+    /// A WebSocket whose dialect is to be detected.
     Plain,
     /// A path under `/ws/` that names no dialect.
     UnknownDialect(&'a str),
@@ -85,15 +85,15 @@ impl Doorman {
             patience.asked();
             let (doorman, local, upgrading) = (&self, &local, &upgrading);
             Box::pin(async move {
-                let told = doorman.tell_of_groups(&request, local).await;
-                let response = told.unwrap_or_else(|| doorman.answer(&request, peer, listener, upgrading));
+                let page = doorman.groups_page(&request, local).await;
+                let response = page.unwrap_or_else(|| doorman.answer(&request, peer, listener, upgrading));
                 Ok::<_, Infallible>(response)
             })
         });
         let mut connection = http1::Builder::new()
-            // Time is kept by what happens on the socket.
+            // `Patience` has the timeouts.
             .header_read_timeout(None)
-            // Who has sent a request and closes its side, as `nc -N` does, is answered all the same.
+            // A client that closes its side behind a request, as `nc -N` does, still gets an answer.
             .half_close(true)
             .max_headers(limits::REQUEST_HEADERS)
             .max_buf_size(limits::REQUEST_HEAD_BYTES)
@@ -106,7 +106,7 @@ impl Doorman {
             );
         let enough = async {
             tokio::select! {
-                // A drain does not wait for browsers that keep their connections.
+                // A drain does not wait for browsers that keep connections alive.
                 _ = draining.wait_for(|draining| *draining) => Over::Idle,
                 over = patience.over() => over,
             }
@@ -116,7 +116,7 @@ impl Doorman {
             over = enough => match over {
                 Over::Slow => None,
                 Over::Idle => {
-                    // What waits for a request ends at once, a begun request and its answer get a moment.
+                    // A connection without a request ends at once; a request that has begun gets a moment.
                     Pin::new(&mut connection).graceful_shutdown();
                     let end = poll_fn(|context| connection.poll_without_shutdown(context));
                     timeout(limits::LINGER, end).await.ok()
@@ -188,8 +188,8 @@ impl Doorman {
         let native = dialect
             .and_then(|dialect| DIALECTS.get(dialect))
             .is_some_and(|d| d.name() == codec::NATIVE);
-        // Old pages are opened as files, whose origin is `null`; only on this machine, and never for Plaza's own protocol. A
-        // proxy here reaches a loopback listener for everybody, and says so.
+        // People open the old pages as files, whose origin is `null`: allowed only on this machine, and never for Plaza's own
+        // protocol. A proxy on this machine connects to a loopback listener for others, and then there is a forwarded header.
         let local = listener.loopback
             && peer.ip().to_canonical().is_loopback()
             && !request.headers().contains_key(FORWARDED_FOR);
@@ -220,8 +220,8 @@ impl Doorman {
         }
     }
 
-    /// Takes the PROXY protocol's header off a socket of a listener that asks for it. `None`: the connection is refused, without
-    /// a word, since nobody but a proxy that is set up wrongly would read it.
+    /// Reads the PROXY protocol's header if the listener requires it. `None`: the connection is refused, without an answer that
+    /// only a misconfigured proxy would read.
     async fn behind_proxy(&self, mut arriving: Arriving, listener: Listener) -> Option<(Arriving, SocketAddr)> {
         let peer = arriving.peer;
         match listener.proxy {
@@ -249,8 +249,8 @@ impl Doorman {
         }
     }
 
-    /// The pages of document 003 that tell of groups, for which shards are asked.
-    async fn tell_of_groups(&self, request: &Request<Incoming>, local: &Local) -> Option<Response<Full<Bytes>>> {
+    /// The pages of document 003 about groups, which ask the shards.
+    async fn groups_page(&self, request: &Request<Incoming>, local: &Local) -> Option<Response<Full<Bytes>>> {
         let page = groups::Page::at(&single_slashes(request.uri().path()))?;
         if !self.legacy_pages() || request.method() != Method::GET {
             return None;
@@ -294,7 +294,7 @@ impl Newcomers for Doorman {
 
     fn patience(&self) -> Duration {
         if *self.site.draining.borrow() {
-            // A drain does not wait for those who say nothing.
+            // A drain does not wait for silent newcomers.
             Duration::ZERO
         } else {
             self.site.http.load().handshake_timeout

@@ -1,7 +1,7 @@
-//! The way in: one acceptor, HTTP with its few routes, the checks of the handshake, the pages.
+//! From an accepted socket to a connection: the acceptor, the few HTTP routes, the checks of the handshake, the pages.
 //!
-//! The acceptor hands raw sockets to shards; the handshake runs on the shard that will serve the connection. What leaves here
-//! is a socket, the bytes that came behind its handshake, and what the client said of itself.
+//! The acceptor passes raw sockets to shards; the handshake runs on the shard that will serve the connection. The result is a
+//! socket, the bytes behind its handshake, and what the client has said about itself.
 
 mod acceptor;
 mod descriptors;
@@ -31,30 +31,30 @@ use crate::{
     observe::Metrics,
 };
 
-/// What the way in needs to know.
+/// What all shards share of ingress.
 #[derive(Debug)]
 pub(crate) struct Site {
-    /// In the order of their numbers.
+    /// By number.
     pub(crate) listeners: Vec<Listener>,
-    /// What is believed of a request, and how long it may take; changes while the server runs.
+    /// Which requests to trust, and how long they may take; changes while the server runs.
     pub(crate) http: ArcSwap<Http>,
     /// Which group of the dialect `action` is which room.
     pub(crate) groups: action::Settings,
-    /// Whether the older systems' pages are served; changes while the server runs.
+    /// Whether to serve the pages of the older systems; changes while the server runs.
     pub(crate) legacy_pages: AtomicBool,
-    /// Turns true when the server begins to stop.
+    /// Becomes true when the server begins to drain.
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// An address that is listened on.
+/// An address that the server listens on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
-    /// What plain `/ws` means here, if that is fixed: the number of a dialect.
+    /// The number of the dialect of plain `/ws`, if it is fixed.
     pub(crate) dialect: Option<usize>,
     /// Whether connections begin with the PROXY protocol.
     pub(crate) proxy: ProxyProtocol,
-    /// Whether only this machine reaches it.
+    /// Whether only this machine can reach it.
     pub(crate) loopback: bool,
 }

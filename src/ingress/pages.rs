@@ -1,4 +1,6 @@
 //! The pages, embedded in the binary.
+//!
+//! Invariant: a page runs only scripts and styles of this server, connects only to this host, and cannot be framed.
 
 use std::borrow::Cow;
 
@@ -13,7 +15,7 @@ use hyper::{
 };
 use rust_embed::RustEmbed;
 
-/// Everything a browser may load; tests and their tools are not among it.
+/// Everything that a browser may load, without tests and their tools.
 #[derive(RustEmbed)]
 #[folder = "web/"]
 #[include = "*.html"]
@@ -24,7 +26,6 @@ use rust_embed::RustEmbed;
 #[exclude = "node_modules/*"]
 struct Web;
 
-/// Scripts and styles of our own alone, connections to this host alone, and no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
                       img-src 'self' http: https: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -76,7 +77,7 @@ fn respond(content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    // Asked for again each time, and then mostly not sent again: an update is seen at once.
+    // The browser revalidates each time, mostly without a transfer, so that an update is seen at once.
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

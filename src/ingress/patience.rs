@@ -1,7 +1,7 @@
-//! How long a connection may take while it is not a WebSocket yet: for a request's head, to read an answer, and between requests.
+//! Timeouts of a connection before it is a WebSocket: for a request's head, for reading an answer, and between requests.
 //!
-//! hyper has one timeout for a head and for the time before it, so that a connection kept for the next request ended as early as
-//! a slow request. Here the socket reports what happens on it, and [`Patience::over`] ends when it has taken too long.
+//! hyper has one timeout for a head and for the time before it, so an idle kept-alive connection would end as early as a slow
+//! request. Here the socket reports its progress, and [`Patience::over`] resolves when a stage has taken too long.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// The time allowed in each stage.
+/// The timeout of each stage.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Allowed {
     pub(super) head: Duration,
@@ -25,19 +25,19 @@ pub(super) struct Patience(Rc<Watched>);
 struct Watched {
     allowed: Allowed,
     stage: Cell<Stage>,
-    /// The deadline has come nearer.
+    /// The deadline has moved to an earlier time.
     sooner: Notify,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    /// A head is awaited whose first bytes came then.
+    /// Waits for a head, since then.
     Head(Instant),
     Answer {
         since: Instant,
-        /// Nothing is flushed before it is written: hyper flushes an empty buffer too while an answer is being made.
+        /// hyper also flushes an empty buffer while the answer is being made; only a flush after a write counts.
         written: bool,
-        /// Bytes came behind the request: the next one has begun.
+        /// Bytes followed the request: the next one has begun.
         followed: bool,
     },
     Idle(Instant),
@@ -46,14 +46,14 @@ enum Stage {
 /// What took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Over {
-    /// A head, or the reading of an answer: the peer is slow or hostile.
+    /// A head, or reading an answer: the peer is slow or hostile.
     Slow,
     /// The next request: an orderly end.
     Idle,
 }
 
 impl Patience {
-    /// For a connection that was silent for so long before its first bytes.
+    /// `hesitated`: how long the connection was silent before its first bytes.
     pub(super) fn new(allowed: Allowed, hesitated: Duration) -> Self {
         let now = Instant::now();
         Self(Rc::new(Watched {

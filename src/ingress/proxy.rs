@@ -1,7 +1,7 @@
-//! The PROXY protocol, versions 1 and 2: what a proxy says of the client before the client's own bytes.
+//! The PROXY protocol, versions 1 and 2: the header in which a proxy names the client, before the client's own bytes.
 //!
-//! [`parse`] is pure and strict: what is not exactly a header is refused, and no byte behind it is touched. [`read`] takes just
-//! the header off a socket. Whether the peer may say such a thing is decided by the caller, before.
+//! Invariants: anything that is not exactly a header is refused, and [`read`] takes no byte behind it off the socket. It never
+//! decides whether the peer is a trusted proxy: the caller does, before.
 //!
 //! Source: HAProxy's "The PROXY protocol, versions 1 & 2".
 
@@ -14,14 +14,14 @@ use std::{
 
 use crate::{limits, shard::Arriving};
 
-/// What is known after some bytes.
+/// The result of parsing some bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parsed {
-    /// These bytes are the beginning of a header; it has at least this many in all.
+    /// The beginning of a header that has at least this many bytes.
     Partial(usize),
     /// A whole header.
     Header {
-        /// The client; `None`: the proxy speaks for itself, as in its health checks.
+        /// The client; `None`: the proxy itself has connected, as for a health check.
         client: Option<SocketAddr>,
         /// Bytes of the header.
         bytes: usize,
@@ -57,7 +57,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
     }
 }
 
-/// Takes a header off a socket, and not one byte more.
+/// Reads a header off a socket, and not one byte more.
 pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, Fault> {
     let mut header = Vec::with_capacity(LINE_BYTES);
     loop {
@@ -67,7 +67,7 @@ pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, 
         };
         let begin = header.len();
         let wanted = if begin >= SHORTEST_LINE && header.starts_with(LINE) {
-            // The end of a line is looked for first, and then the line taken.
+            // Peek for the end of the line, then read exactly the line.
             let mut ahead = [0; LINE_BYTES];
             let seen = poll_fn(|context| arriving.poll_peek(context, &mut ahead)).await;
             let seen = seen.map_err(|_| Fault::Cut)?;
@@ -78,7 +78,7 @@ pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, 
                 .map_or(seen, |end| end + 1);
             begin + line.clamp(1, LINE_BYTES - begin)
         } else {
-            // The least that is missing can be read blindly, for it is all of the header.
+            // The least that is missing belongs to the header.
             wanted
         };
         header.resize(wanted, 0);
@@ -97,7 +97,7 @@ fn line(bytes: &[u8]) -> Result<Parsed, Fault> {
         if bytes.len() >= LINE_BYTES {
             return Err(Fault::Long);
         }
-        // The shortest line, then byte for byte: its end is not known before.
+        // At least the shortest line, then byte by byte, since its end is unknown.
         return Ok(Parsed::Partial(SHORTEST_LINE.max(bytes.len() + 1)));
     };
     let text = bytes
@@ -107,7 +107,7 @@ fn line(bytes: &[u8]) -> Result<Parsed, Fault> {
     let text = std::str::from_utf8(text).map_err(|_| Fault::BadLine)?;
     let mut words = text.split(' ').skip(1);
     let client = match words.next() {
-        // Whatever follows is to be ignored.
+        // The specification says to ignore the rest.
         Some("UNKNOWN") => None,
         Some("TCP4") => Some(addresses::<Ipv4Addr>(words)?),
         Some("TCP6") => Some(addresses::<Ipv6Addr>(words)?),
@@ -116,7 +116,7 @@ fn line(bytes: &[u8]) -> Result<Parsed, Fault> {
     Ok(Parsed::Header { client, bytes: end + 1 })
 }
 
-/// Source, destination, and their ports; nothing more, and all of it right.
+/// Source, destination and their ports, and nothing more.
 fn addresses<'a, A: FromStr + Into<IpAddr>>(mut words: impl Iterator<Item = &'a str>) -> Result<SocketAddr, Fault> {
     let mut address = || {
         words
@@ -133,7 +133,7 @@ fn addresses<'a, A: FromStr + Into<IpAddr>>(mut words: impl Iterator<Item = &'a 
     }
 }
 
-/// Decimal, without a sign or zeros in front.
+/// Decimal, without a sign or leading zeros.
 fn port(word: &str) -> Option<u16> {
     let plain = word.bytes().all(|byte| byte.is_ascii_digit()) && (word == "0" || !word.starts_with('0'));
     word.parse().ok().filter(|_| plain)
@@ -150,7 +150,7 @@ fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
         0x21 => false,
         _ => return Err(Fault::BadBinary),
     };
-    // Family in the upper half, transport in the lower; what a proxy of TCP may say.
+    // Family in the upper half, transport in the lower; those of a TCP proxy.
     let least = match family {
         0x00 => 0,
         0x11 => 12,
@@ -158,7 +158,7 @@ fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
         0x31 => 216,
         _ => return Err(Fault::BadBinary),
     };
-    // A proxy that speaks for itself need not fill in addresses.
+    // A connection of the proxy itself need not have addresses.
     if length < least && !own {
         return Err(Fault::BadBinary);
     }
@@ -181,7 +181,7 @@ fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
             )),
             _ => None,
         },
-        // The proxy itself, a local socket, or something it does not know: the connection's own address stands.
+        // The proxy itself, a local socket, or an unknown family: the socket's own address stands.
         _ => None,
     };
     Ok(Parsed::Header {
@@ -190,7 +190,7 @@ fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
     })
 }
 
-/// Whether the bytes are a beginning of the mark, or begin with it.
+/// Whether one of the two is a prefix of the other.
 fn begins(bytes: &[u8], mark: &[u8]) -> bool {
     let common = bytes.len().min(mark.len());
     bytes.get(..common) == mark.get(..common)

@@ -1,4 +1,4 @@
-//! A newcomer's socket, as hyper reads and writes it.
+//! The socket of a newcomer as hyper reads and writes it; it reports progress to [`Patience`].
 
 use std::{
     io::{self, IoSlice},
@@ -11,7 +11,6 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use super::patience::Patience;
 use crate::{limits, shard::Arriving};
 
-/// A newcomer, for hyper.
 pub(super) struct Doorstep {
     pub(super) arriving: Arriving,
     pub(super) patience: Patience,
@@ -23,7 +22,7 @@ impl Read for Doorstep {
         context: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        // hyper's buffer is not initialised, and to write to it in safe code means to copy; a request's head is short.
+        // hyper's buffer is uninitialised, so safe code has to copy; a request's head is short.
         let mut bytes = [0; limits::REQUEST_READ_BYTES];
         let most = buffer.remaining().min(bytes.len());
         let Some(room) = bytes.get_mut(..most) else {

@@ -1,17 +1,17 @@
-//! Which threads and tasks of the server run, so that none ends unseen.
+//! Watches over threads and tasks, so that none ends unnoticed.
 //!
-//! A thread holds its [`Alive`] as long as it runs, and gives it up when it ends, by a panic too. A [`Watch`] sees that. It costs a
-//! thread nothing, and cannot be forgotten on one of the ways out.
+//! A thread owns its [`Alive`] while it runs and drops it when it ends, by a return or a panic, and a [`Watch`] sees that. It costs
+//! the thread nothing, and no way out can forget it.
 
 use std::sync::{Arc, Weak};
 
-/// Held by a thread or a task as long as it runs.
+/// Owned by a thread or a task while it runs.
 #[derive(Debug)]
 pub struct Alive {
     _held: Arc<()>,
 }
 
-/// Sees whether a thread or a task still runs. Clones see the same one.
+/// Sees whether a thread or a task still runs. Clones watch the same one.
 #[derive(Debug, Clone)]
 pub struct Watch {
     part: String,
@@ -22,14 +22,14 @@ pub struct Watch {
 /// What the end of a part means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// The server cannot do without it, and ends.
+    /// The server cannot work without it, and ends.
     Vital,
-    /// The server goes on; this is what it lacks.
+    /// The server goes on without this.
     Useful(&'static str),
 }
 
 impl Watch {
-    /// Watches over a part, whose name completes "… has ended".
+    /// Watches over a part; its name completes "… has ended".
     pub fn over(part: impl Into<String>, need: Need) -> (Alive, Self) {
         let held = Arc::new(());
         let watch = Self {
@@ -45,25 +45,25 @@ impl Watch {
         &self.part
     }
 
-    /// Whether the server can do without it.
+    /// What its end means.
     pub fn need(&self) -> Need {
         self.need
     }
 
-    /// Whether it runs no more.
+    /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.alive.strong_count() == 0
     }
 
-    /// For the operator, when it has ended before its time.
+    /// What the operator reads when the part has ended by itself.
     pub fn sentence(&self) -> String {
         let part = &self.part;
         match self.need {
             Need::Vital => {
-                format!("{part} has ended by a defect, which is told above; start the server again, and report it")
+                format!("{part} has ended by a defect (see above); start the server again, and report it")
             }
             Need::Useful(lack) => {
-                format!("{part} has ended by a defect, which the log has: {lack} until the next start")
+                format!("{part} has ended by a defect (see the log): {lack} until the next start")
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Wall time where it can be injected, how it is written, and how things grow old while it may jump.
+//! Wall-clock time that tests can inject, its text forms, and an age that survives jumps of the clock.
 
 use std::{
     fmt,
@@ -8,17 +8,17 @@ use std::{
 
 use jiff::{Timestamp, tz::TimeZone};
 
-/// The clocks of what keeps things for a time; tests give their own.
+/// The clocks of stores and log files; tests pass their own.
 #[derive(Clone)]
 pub struct Clocks {
     /// Unix milliseconds; may jump.
     pub wall: Arc<dyn Fn() -> u64 + Send + Sync>,
-    /// Milliseconds since some moment before the start; never jumps.
+    /// Milliseconds since some moment before the start; monotonic.
     pub running: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Clocks {
-    /// Those of the system.
+    /// The clocks of the system.
     pub fn system() -> Self {
         let begun = Instant::now();
         Self {
@@ -34,9 +34,9 @@ impl fmt::Debug for Clocks {
     }
 }
 
-/// The time by which things are too old to be kept: the wall clock's, but never more than twice as fast as time passes. A clock
-/// that jumps forward and is set right again deletes nothing; one that was wrong and jumps to the right time is followed
-/// within as much time as it jumped.
+/// The time by which retention judges age: that of the wall clock, but it advances at most twice as fast as monotonic time. So a
+/// clock that jumps forward and back deletes nothing, and a wrong clock that jumps to the right time is caught up with within as
+/// much time as it jumped.
 #[derive(Debug)]
 pub(crate) struct Ageing {
     at: u64,
@@ -44,7 +44,7 @@ pub(crate) struct Ageing {
 }
 
 impl Ageing {
-    /// Believes the wall clock as it is now.
+    /// Begins at the wall clock's time.
     pub(crate) fn begin(clocks: &Clocks) -> Self {
         Self {
             at: (clocks.wall)(),
@@ -52,7 +52,7 @@ impl Ageing {
         }
     }
 
-    /// Unix milliseconds. To be asked often: between two questions the wall clock may jump by as much as has passed.
+    /// Unix milliseconds. Call it often: between two calls a jump may count for as much time as has passed.
     pub(crate) fn now(&mut self, clocks: &Clocks) -> u64 {
         let running = (clocks.running)();
         let passed = running.saturating_sub(self.running);
@@ -66,12 +66,12 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Unix milliseconds as RFC 3339 in UTC, `2026-11-20T22:15:03.042Z`. Times beyond the year 9999 are shown as its end.
+/// Unix milliseconds as RFC 3339 in UTC, `2026-11-20T22:15:03.042Z`; at most the end of the year 9999.
 pub fn rfc3339(at: u64) -> String {
     timestamp(at).strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }
 
-/// The same for file names: without colons, sorting as the times do, `20261120T221503.042Z`.
+/// The same for file names, `20261120T221503.042Z`: without colons, and sorted by name they are sorted by time.
 pub(super) fn stamp(at: u64) -> String {
     timestamp(at).strftime("%Y%m%dT%H%M%S%.3fZ").to_string()
 }
@@ -81,7 +81,7 @@ pub(super) fn parse_stamp(text: &str) -> Option<u64> {
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.fZ", text).ok()?;
     let at = time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond();
     let at = u64::try_from(at).ok()?;
-    // Only what `stamp` makes is one.
+    // `stamp` writes each time in one way only.
     (stamp(at) == text).then_some(at)
 }
 

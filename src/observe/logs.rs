@@ -1,7 +1,7 @@
 //! The server log: what the program does, for its operator.
 //!
-//! Lines are written by threads of their own, so that a terminal or a disk that hangs never holds up a shard; what they cannot
-//! keep up with is dropped and counted.
+//! Threads of their own write its lines, so a terminal or a disk that hangs never blocks a shard. Lines that they cannot keep up
+//! with are dropped and counted.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -44,7 +44,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// The running server log. Dropping it writes what waits, so it is kept until the process ends.
+/// The running server log. Dropping it writes the lines that wait, so it lives until the process ends.
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     file: Option<Arc<RotationControl>>,
@@ -98,18 +98,18 @@ impl Logs {
         Ok((logs, Dispatch::new(subscriber)))
     }
 
-    /// Lines that were dropped because a terminal or a disk did not keep up; for [`Metrics::follow_total`].
+    /// Lines dropped because a terminal or a disk did not keep up; for [`Metrics::follow_total`].
     pub fn dropped_lines(&self) -> impl Fn() -> u64 + Send + 'static {
         let counters = self.dropped.clone();
         move || counters.iter().map(|counter| counter.dropped_lines() as u64).sum()
     }
 
-    /// Whether each thread that writes runs.
+    /// A watch over each thread that writes.
     pub fn watches(&self) -> Vec<Watch> {
         self.watches.clone()
     }
 
-    /// Keeps other lines from now on.
+    /// Changes which lines are written.
     pub fn set_filter(&self, filter: &str) {
         // Fails only when the subscriber is gone, and with it the log.
         let _ = self.filter.reload(env_filter(filter));
@@ -141,7 +141,7 @@ impl std::fmt::Debug for Logs {
     }
 }
 
-/// Held by the thread that writes: it goes with it.
+/// Owned by the thread that writes, so that it is dropped when the thread ends.
 struct Watched<W> {
     to: W,
     _alive: Alive,
@@ -172,7 +172,7 @@ where
     }
 }
 
-/// What to do about log files that cannot be opened.
+/// The advice for log files that cannot be opened.
 pub(crate) fn log_files_fix(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ResourceBusy => "stop that one, or give this one another directory with --data or log.dir",
@@ -181,7 +181,7 @@ pub(crate) fn log_files_fix(error: &io::Error) -> &'static str {
 }
 
 fn env_filter(filter: &str) -> EnvFilter {
-    // The settings have checked it; were it ever wrong, the usual lines are better than none.
+    // The settings have checked it; if it is wrong all the same, the usual lines are better than none.
     EnvFilter::builder()
         .parse(filter)
         .unwrap_or_else(|_| EnvFilter::new("info"))

@@ -1,9 +1,9 @@
-//! Log files that begin anew by time and size and go away by age and number.
+//! Log files that rotate by time and size, and that are deleted by age and number.
 //!
-//! Files are named `<name>.<UTC time of their beginning>.<extension>`, so that they sort; the symlink `<name>.latest` points at
-//! the one being written. What it promises: a file holds whole lines only, also after a full disk or a crash; and whatever
-//! the disk does becomes a counted error, never a panic, and goes on when the disk does. What it never does: touch a file
-//! that is not named as its own are, or one that another process writes, which holds `.<name>.lock`.
+//! Files are named `<name>.<UTC time of their beginning>.<extension>`, so that names sort by time; the symlink `<name>.latest`
+//! points at the open one. Invariants: a file contains whole lines only, even after a full disk or a crash; every fault of the disk
+//! becomes a counted error, and writing goes on when the disk works again. It never touches a file whose name is not of this
+//! form, nor any while another process holds `.<name>.lock`.
 
 mod lines;
 mod rotation;
@@ -32,16 +32,16 @@ use crate::{
 use lines::{FILE_MODE, Open, first_line, options};
 pub use rotation::Rotation;
 
-/// What other threads may tell a [`RotatingFile`].
+/// Controls a [`RotatingFile`] from another thread.
 #[derive(Debug)]
 pub struct RotationControl {
     rotation: ArcSwap<Rotation>,
     reopen: AtomicBool,
 }
 
-/// The file being written, and its predecessors.
+/// The open log file and its predecessors.
 pub struct RotatingFile {
-    /// What this process cuts, begins and deletes is nobody else's as long as it is held.
+    /// While this process holds it, no other one creates, cuts or deletes these files.
     _lock: FileLock,
     dir: PathBuf,
     name: &'static str,
@@ -56,7 +56,7 @@ pub struct RotatingFile {
 }
 
 impl RotationControl {
-    /// Makes the next write open the file again by its name: after something moved it away.
+    /// Makes the next write open the file again by name, after a program has moved it away.
     pub fn reopen(&self) {
         // Release: pairs with the Acquire in `write`, so that what was moved before is seen as moved.
         self.reopen.store(true, Ordering::Release);
@@ -69,8 +69,8 @@ impl RotationControl {
 }
 
 impl RotatingFile {
-    /// Opens the newest file of this name if it still has room, else a new one. The error is for the operator; later ones
-    /// are counted. [`io::ErrorKind::ResourceBusy`]: another process writes these files, and nothing was touched.
+    /// Opens the newest file of this name if it still has room, else a new one. The error is for the operator; later errors
+    /// are counted. [`io::ErrorKind::ResourceBusy`]: another process writes these files, and this one has touched nothing.
     pub fn open(
         dir: &Path,
         name: &'static str,
@@ -129,7 +129,7 @@ impl RotatingFile {
                 }
                 part = room(&self.open);
             }
-            // A file that is too long is better than lines that are lost: a failed beginning leaves the old one open.
+            // A file that is too long is better than lost lines: if no new file can be created, the old one stays open.
             let (lines, behind) = rest.split_at(if part == 0 { rest.len() } else { part });
             match &mut self.open {
                 Some(open) => open.append(lines)?,
@@ -140,7 +140,7 @@ impl RotatingFile {
         Ok(())
     }
 
-    /// Makes another file the open one: the newest, if it has room for this line, or a new one.
+    /// Opens another file: the newest, if it has room for this line, or a new one.
     fn begin(&mut self, now: u64, rotation: &Rotation, line: &[u8]) -> io::Result<()> {
         make_dir(&self.dir)?;
         let files = self.files()?;
@@ -156,7 +156,7 @@ impl RotatingFile {
         let open = match continued {
             Some(open) => open,
             None => {
-                // Times must grow also when the clock does not, so that the names sort.
+                // Times grow even if the clock does not, so that names sort.
                 let newest = files.last().map_or(0, |(begun, _)| *begun);
                 self.create(now.max(newest + 1).max(self.last_stamp + 1))?
             }
@@ -210,7 +210,7 @@ impl RotatingFile {
                     self.errors.inc();
                 }
             }
-            // The directory may be gone as well: the write that follows makes both.
+            // The directory may be gone too; the write that follows creates both.
             Err(_) => {
                 self.errors.inc();
             }
@@ -218,7 +218,7 @@ impl RotatingFile {
         self.retire(rotation);
     }
 
-    /// Own files, oldest first, with the times of their beginning.
+    /// The log's files, oldest first, with the times of their beginning.
     fn files(&self) -> io::Result<Vec<(u64, PathBuf)>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -239,7 +239,7 @@ impl RotatingFile {
         Ok(files)
     }
 
-    /// Deletes what is too old or too much.
+    /// Deletes files that are too old or too many.
     fn retire(&mut self, rotation: &Rotation) {
         let now = self.ageing.now(&self.clocks);
         let Ok(files) = self.files() else {
@@ -249,7 +249,7 @@ impl RotatingFile {
         let keep = rotation.keep_files.map_or(usize::MAX, |keep| keep.max(1) as usize);
         let surplus = files.len().saturating_sub(keep);
         let oldest = rotation.keep_age.map_or(0, |age| now.saturating_sub(millis(age)));
-        // The last line of a file is older than the beginning of the next one; the newest file has no next one and stays.
+        // The last line of a file is older than the beginning of the next file; the newest file has no next one and stays.
         for ((_, path), (index, (next, _))) in files.iter().zip(files.iter().enumerate().skip(1)) {
             let open = self.open.as_ref().is_some_and(|open| open.path == *path);
             if (index <= surplus || *next < oldest) && !open && fs::remove_file(path).is_err() {
@@ -318,5 +318,5 @@ fn not_held(why: NotHeld) -> io::Error {
     )
 }
 
-/// Files that may begin at the same millisecond before something must be wrong.
+/// More files than this do not begin in one millisecond.
 const NAME_ATTEMPTS: usize = 1000;

@@ -1,7 +1,7 @@
-//! The talk log: who said what in which room, one JSON object on one line each.
+//! The talk log: who said what in which room, one JSON object per line.
 //!
-//! What it promises: [`TalkLog::record`] never blocks and never fails; a line cannot be forged, whatever a text holds; what
-//! could not be kept is counted. What it never holds: direct messages.
+//! Invariants: [`TalkLog::record`] never blocks and never fails; no text can forge a line; messages that could not be written are
+//! counted. It never contains direct messages.
 
 use std::{
     fmt::Write as _,
@@ -27,7 +27,7 @@ use crate::{
     limits,
 };
 
-/// Where shards put talks for the log; cheap to clone. The log ends, all written, when [`TalkLogThread::finish`] says so.
+/// Takes messages for the log; cheap to clone. [`TalkLogThread::finish`] ends the log when all are written.
 #[derive(Debug, Clone)]
 pub struct TalkLog {
     entries: Sender<Entry>,
@@ -35,7 +35,7 @@ pub struct TalkLog {
     dropped: Counter,
 }
 
-/// The thread that writes.
+/// The thread that writes the lines.
 #[derive(Debug)]
 pub struct TalkLogThread {
     requests: Sender<Request>,
@@ -101,7 +101,7 @@ impl TalkLog {
         Ok((log, TalkLogThread { requests, ended, watch }))
     }
 
-    /// Notes that this was said in this room. Counts it as dropped when the disk is too far behind.
+    /// Records a message of a room, or counts it as dropped if the disk is too far behind.
     pub fn record(&self, room: &RoomName, talk: &Talk) {
         let bytes = talk.text.len();
         // Relaxed: the bound is on memory and may be passed by a few texts; nothing is ordered by it.
@@ -125,19 +125,19 @@ impl TalkLog {
 }
 
 impl TalkLogThread {
-    /// Whether it runs.
+    /// A watch over the thread.
     pub fn watch(&self) -> Watch {
         self.watch.clone()
     }
 
-    /// Waits until all that was recorded before is given to the file, at most this long; says whether it was.
+    /// Waits, at most this long, until everything recorded before is in the file; returns whether it is.
     pub fn flush(&self, within: Duration) -> bool {
         let (done, is_done) = bounded(1);
         self.requests.send_timeout(Request::Flush(done), within).is_ok() && is_done.recv_timeout(within).is_ok()
     }
 
-    /// Writes all that was recorded and ends the thread, at most this long; says whether it did. What is recorded later is
-    /// dropped and counted.
+    /// Writes everything recorded and ends the thread, within this time; returns whether it did. Later messages are dropped and
+    /// counted.
     pub fn finish(self, within: Duration) -> bool {
         match self.requests.send_timeout(Request::Finish, within) {
             Ok(()) => self.ended.recv_timeout(within) == Err(RecvTimeoutError::Disconnected),
@@ -164,10 +164,10 @@ impl<W: Write> Writer<W> {
                 recv(self.waiting) -> entry => match entry {
                     Ok(entry) => {
                         self.take(&entry);
-                        // Not woken for every talk: what comes in the meantime is written with it.
+                        // No wake-up for every message: those that come in the meantime are written with it.
                         self.pause()
                     }
-                    // All who could record are gone; only a request can come.
+                    // Every recorder is gone; only a request can come.
                     Err(_) => {
                         self.waiting = never();
                         None
@@ -179,7 +179,7 @@ impl<W: Write> Writer<W> {
             self.write();
             match request {
                 Some(Request::Flush(done)) => {
-                    // Whoever asked may have stopped waiting.
+                    // The caller may have stopped waiting.
                     let _ = done.try_send(());
                 }
                 Some(Request::Finish) => {
@@ -200,7 +200,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn take_all(&mut self) {
-        // No more than was waiting at the beginning can be owed to whoever asked for a flush.
+        // A flush owes its caller no more than the queue holds.
         for _ in 0..limits::TALK_LOG_LINES {
             match self.waiting.try_recv() {
                 Ok(entry) => self.take(&entry),
@@ -255,8 +255,8 @@ fn line(entry: &Entry) -> serde_json::Result<String> {
     Ok(escape(line))
 }
 
-/// JSON escapes the control characters below U+0020; the others, and those that turn or hide what follows on a terminal, are
-/// escaped here. Outside of strings JSON has none of them.
+/// Escapes the control characters that JSON leaves alone, from U+007F on, and the characters that reverse or hide text on a
+/// terminal. JSON has none of them outside of strings.
 fn escape(line: String) -> String {
     if !line.contains(misleading) {
         return line;
@@ -281,7 +281,7 @@ fn misleading(c: char) -> bool {
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// A batch this long is written before it grows: a few hundred short talks.
+/// A batch this long is written before it grows: a few hundred short messages.
 const BATCH_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The file being written: whole lines only, also after a crash or a full disk.
+//! The open log file: it contains whole lines only, even after a crash or a full disk.
 
 use std::{
     fs::{File, OpenOptions},
@@ -18,12 +18,12 @@ pub(super) struct Open {
     pub(super) begun: u64,
     /// Bytes of whole lines.
     pub(super) bytes: u64,
-    /// Whether there may be more in the file than whole lines.
+    /// Whether a broken line may follow them in the file.
     pub(super) torn: bool,
 }
 
 impl Open {
-    /// Opens a file that is there, and cuts off what a crash left of a line.
+    /// Opens an existing file, and cuts off a line that a crash broke.
     pub(super) fn existing(path: &Path, begun: u64) -> io::Result<Self> {
         let mut file = options().read(true).open(path)?;
         let length = file.metadata()?.len();
@@ -40,17 +40,17 @@ impl Open {
         })
     }
 
-    /// Whether it is neither too old nor too long, at a start.
+    /// Whether a starting server may go on with it: it is neither too old nor too long.
     pub(super) fn may_go_on(&self, now: u64, rotation: &Rotation) -> bool {
         self.is_current(now, rotation) && rotation.bytes.is_none_or(|most| self.bytes <= most)
     }
 
-    /// Whether the period has not ended in which it was begun. A clock that was set back begins no new file with every line.
+    /// Whether the period in which it began has not ended. A clock that is set back does not begin a new file with every line.
     fn is_current(&self, now: u64, rotation: &Rotation) -> bool {
         rotation.period(now) <= rotation.period(self.begun)
     }
 
-    /// How many bytes of these lines may be appended: whole lines only. 0: a new file is due.
+    /// How many bytes of these lines fit, in whole lines. 0: a new file is due.
     pub(super) fn room_for(&self, now: u64, lines: &[u8], rotation: &Rotation) -> usize {
         if !self.is_current(now, rotation) {
             return 0;
@@ -80,7 +80,7 @@ impl Open {
                 Ok(())
             }
             Err(error) => {
-                // What was written of it is cut off, now or before the next line.
+                // The broken line is cut off, now or before the next line.
                 self.torn = self.file.set_len(self.bytes).is_err();
                 Err(error)
             }

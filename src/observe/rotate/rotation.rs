@@ -1,4 +1,4 @@
-//! When log files rotate.
+//! When log files rotate, and which old ones stay.
 
 use std::time::Duration;
 
