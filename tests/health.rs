@@ -66,7 +66,7 @@ fn metrics_are_the_counts_of_what_happened() {
     is("plaza_members", &[], 5.0);
     is("plaza_rooms", &[], 1.0);
     is("plaza_messages_total", &["dialect=\"plaza\""], 20.0);
-    is("plaza_directs_total", &[], 1.0);
+    is("plaza_direct_messages_total", &[], 1.0);
     is("plaza_refusals_total", &["code=\"not_member\""], 1.0);
     is("plaza_accepted_total", &[], 5.0);
     is("plaza_dialects_decided_total", &["by=\"path\""], 5.0);

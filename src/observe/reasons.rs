@@ -72,7 +72,7 @@ reasons! {
         WriteTimeout = "write_timeout",
         /// The client read too slowly: its cursor fell off the ring and its dialect has no words for a gap, or it took what it was sent
         /// and answered nothing for five times `chat.dead_after`, or more waited for its socket than may.
-        SlowReader = "slow_reader",
+        SlowConsumer = "slow_consumer",
         /// The server stayed busy for longer than a paused sender waits.
         BusyTooLong = "busy_too_long",
         /// A frame broke RFC 6455 (1002).

@@ -35,26 +35,26 @@ pub(super) fn start(
 }
 
 fn measure(history: &History<Ticket>, metrics: &Metrics) {
-    let (seconds, talks) = (
+    let (seconds, messages) = (
         metrics.history.commit_seconds.clone(),
-        metrics.history.commit_talks.clone(),
+        metrics.history.commit_messages.clone(),
     );
     let observed = history.stats().on_commit.set(Box::new(move |count, took| {
         seconds.observe(took.as_secs_f64());
-        talks.observe(count as f64);
+        messages.observe(count as f64);
     }));
     debug_assert!(observed.is_ok(), "nobody else observes a store that has just started");
     let scraped = history.clone();
     metrics.before_scrape(move |metrics| {
         let stats = scraped.stats();
         let metrics = &metrics.history;
-        metrics.queue_talks.set(scraped.queue_depth() as i64);
+        metrics.queue_messages.set(scraped.queue_depth() as i64);
         metrics.disk_bytes.set(stats.disk_bytes.load(Ordering::Relaxed) as i64);
         metrics.wal_bytes.set(stats.wal_bytes.load(Ordering::Relaxed) as i64);
         metrics
-            .wal_held_seconds
+            .wal_pinned_seconds
             .set(stats.wal_held_seconds.load(Ordering::Relaxed) as i64);
-        follow(&metrics.expired_talks, &stats.retired);
+        follow(&metrics.expired_messages, &stats.retired);
         follow(&metrics.commit_failures, &stats.failed_commits);
         follow(&metrics.damage, &stats.damage);
     });

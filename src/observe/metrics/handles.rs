@@ -25,16 +25,16 @@ pub struct ShardMetrics {
     /// Frames of events given to members' sockets.
     pub deliveries: Counter,
     /// Direct messages accepted.
-    pub directs: Counter,
+    pub direct_messages: Counter,
     /// Requests refused, by code.
     pub refusals: Counters<ErrorCode>,
-    /// Senders of older dialects that were not read for a while because the server was busy.
-    pub paused_senders: Counter,
-    /// Times that a session was not read for a while because it said much.
-    pub held_back: Counter,
+    /// Pauses in reading a sender of an older dialect because the server was busy.
+    pub backpressure_pauses: Counter,
+    /// Pauses in reading a session because of its rate limit.
+    pub rate_limit_pauses: Counter,
     /// Connections ended, by reason.
     pub closes: Counters<CloseReason>,
-    /// Gaps that members were told because their cursor fell off the ring.
+    /// Gaps sent to members whose cursor fell off the ring.
     pub gaps: Counter,
     /// How long one flush of a room took, in seconds.
     pub flush_seconds: Histogram,
@@ -52,7 +52,7 @@ pub struct ShardMetrics {
     pub inbox_messages: Gauge,
     /// Messages that do not fit this shard's full inbox and wait at their senders.
     pub overflow_messages: Gauge,
-    /// Bytes of events and direct messages on the way to this shard's sessions.
+    /// In-flight bytes of events and direct messages to this shard's sessions.
     pub inflight_bytes: Gauge,
     /// Bytes read from sockets.
     pub received_bytes: Counter,
@@ -63,12 +63,12 @@ pub struct ShardMetrics {
 /// What one shard counts of one dialect.
 #[derive(Debug)]
 pub struct DialectMetrics {
-    /// Connections there are.
+    /// Open connections.
     pub connections: Gauge,
-    /// Connections there have been, counted when they show their dialect or end.
+    /// Connections opened, counted when their dialect is known or they end.
     pub opened: Counter,
-    /// Talks accepted.
-    pub talks: Counter,
+    /// Messages accepted in rooms.
+    pub messages: Counter,
 }
 
 /// The acceptor and the handshakes.
@@ -92,22 +92,22 @@ pub struct IngressMetrics {
 pub struct HistoryMetrics {
     /// How long one commit took, in seconds.
     pub commit_seconds: Histogram,
-    /// Talks in one commit.
-    pub commit_talks: Histogram,
+    /// Messages in one commit.
+    pub commit_messages: Histogram,
     /// Commits that failed.
     pub commit_failures: Counter,
-    /// Talks that wait for their commit.
-    pub queue_talks: Gauge,
-    /// Talks deleted by retention.
-    pub expired_talks: Counter,
+    /// Messages that wait for their commit.
+    pub queue_messages: Gauge,
+    /// Messages deleted by retention.
+    pub expired_messages: Counter,
     /// Times that something stored was found damaged.
     pub damage: Counter,
     /// Bytes of the store on the disk.
     pub disk_bytes: Gauge,
     /// Bytes of its write-ahead log.
     pub wal_bytes: Gauge,
-    /// How long a reader has kept that from being used again.
-    pub wal_held_seconds: Gauge,
+    /// How long a reader has pinned the write-ahead log, so that it grows.
+    pub wal_pinned_seconds: Gauge,
 }
 
 /// The logs.
@@ -129,7 +129,7 @@ pub(super) struct ProcessMetrics {
     pub(super) open_files: Gauge,
 }
 
-/// A counter for each word of a closed set.
+/// One counter per word of a closed set.
 pub struct Counters<R> {
     pub(super) counters: Box<[Counter]>,
     pub(super) of: PhantomData<fn(R)>,
@@ -151,7 +151,7 @@ pub struct Described {
 pub(super) type Labels = Vec<(&'static str, Cow<'static, str>)>;
 
 impl ShardMetrics {
-    /// The handles of the dialect at this place of [`crate::codec::DIALECTS`], or those of the undecided.
+    /// The handles of the dialect with this index in [`crate::codec::DIALECTS`], or those of undecided connections.
     pub fn dialect(&self, index: Option<usize>) -> &DialectMetrics {
         let undecided = self.dialects.len() - 1;
         &self.dialects[index.map_or(undecided, |index| index.min(undecided))]
@@ -159,7 +159,7 @@ impl ShardMetrics {
 }
 
 impl IngressMetrics {
-    /// Counts what decided that a connection speaks this dialect.
+    /// Counts what decided the dialect of a connection.
     pub fn decided(&self, dialect: &'static str, by: Why) {
         let labels = vec![("dialect", dialect.into()), ("by", by.name().into())];
         self.detections.get_or_create_owned(&labels).inc();

@@ -170,7 +170,7 @@ mod tests {
         let shard = &metrics.shards[1];
         shard.dialect(Some(1)).connections.set(7);
         shard.dialect(None).opened.inc();
-        shard.closes.of(CloseReason::SlowReader).inc_by(3);
+        shard.closes.of(CloseReason::SlowConsumer).inc_by(3);
         shard.refusals.of(ErrorCode::Busy).inc();
         shard.flush_seconds.observe(0.001);
         metrics.ingress.rejects.of(RejectReason::Origin).inc();
@@ -179,8 +179,8 @@ mod tests {
         for line in [
             "plaza_connections{shard=\"1\",dialect=\"tutorial\"} 7",
             "plaza_connections_opened_total{shard=\"1\",dialect=\"undecided\"} 1",
-            "plaza_connections_closed_total{shard=\"1\",reason=\"slow_reader\"} 3",
-            "plaza_connections_closed_total{shard=\"0\",reason=\"slow_reader\"} 0",
+            "plaza_connections_closed_total{shard=\"1\",reason=\"slow_consumer\"} 3",
+            "plaza_connections_closed_total{shard=\"0\",reason=\"slow_consumer\"} 0",
             "plaza_refusals_total{shard=\"1\",code=\"busy\"} 1",
             "plaza_flush_duration_seconds_count{shard=\"1\"} 1",
             "plaza_handshakes_rejected_total{reason=\"origin\"} 1",

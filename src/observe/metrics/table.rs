@@ -114,19 +114,19 @@ impl Table {
         let sessions = self.gauges("sessions", SHARD, "Sessions: connections that have a name.");
         let rooms = self.gauges("rooms", SHARD, "Rooms that the shard owns.");
         let members = self.gauges("members", SHARD, "Memberships of the shard's sessions in rooms.");
-        let talks = self.counters("messages", DIALECT, "Messages accepted in rooms.");
-        let directs = self.counters("directs", SHARD, "Direct messages accepted.");
+        let messages = self.counters("messages", DIALECT, "Messages accepted in rooms.");
+        let direct_messages = self.counters("direct_messages", SHARD, "Direct messages accepted.");
         let refusals = self.counters(
             "refusals",
             &["shard", "code"],
             "Requests refused, by error code; `busy` means load.",
         );
-        let paused = self.counters(
+        let backpressure_pauses = self.counters(
             "backpressure_pauses",
             SHARD,
             "Pauses in reading a sender of an older dialect because the server was busy (backpressure).",
         );
-        let held_back = self.counters(
+        let rate_limit_pauses = self.counters(
             "rate_limit_pauses",
             SHARD,
             "Pauses in reading a session that sent more than `chat.messages_per_second`.",
@@ -180,7 +180,7 @@ impl Table {
                 DialectMetrics {
                     connections: connections.get_or_create_owned(&labels),
                     opened: opened.get_or_create_owned(&labels),
-                    talks: talks.get_or_create_owned(&labels),
+                    messages: messages.get_or_create_owned(&labels),
                 }
             };
             Arc::new(ShardMetrics {
@@ -189,10 +189,10 @@ impl Table {
                 rooms: rooms.get_or_create_owned(&label()),
                 members: members.get_or_create_owned(&label()),
                 deliveries: deliveries.get_or_create_owned(&label()),
-                directs: directs.get_or_create_owned(&label()),
+                direct_messages: direct_messages.get_or_create_owned(&label()),
                 refusals: each(&refusals, &label(), "code"),
-                paused_senders: paused.get_or_create_owned(&label()),
-                held_back: held_back.get_or_create_owned(&label()),
+                backpressure_pauses: backpressure_pauses.get_or_create_owned(&label()),
+                rate_limit_pauses: rate_limit_pauses.get_or_create_owned(&label()),
                 closes: each(&closed, &label(), "reason"),
                 gaps: gaps.get_or_create_owned(&label()),
                 flush_seconds: flush.get_or_create_owned(&label()),
@@ -240,21 +240,21 @@ impl Table {
     pub(super) fn history(&mut self) -> HistoryMetrics {
         HistoryMetrics {
             commit_seconds: self.histogram("history_commit_duration_seconds", times, "Duration of one commit."),
-            commit_talks: self.histogram("history_commit_messages", counts, "Messages in one commit."),
+            commit_messages: self.histogram("history_commit_messages", counts, "Messages in one commit."),
             commit_failures: self.counter(
                 "history_commit_failures",
                 "Failed commits; the senders got `store_failed`.",
             ),
-            queue_talks: self.gauge("history_queue_messages", "Messages that wait for their commit."),
-            expired_talks: self.counter("history_expired_messages", "Messages deleted by retention."),
+            queue_messages: self.gauge("history_queue_messages", "Messages that wait for their commit."),
+            expired_messages: self.counter("history_expired_messages", "Messages deleted by retention."),
             damage: self.counter(
                 "history_damage",
                 "Times that the store found a damaged or unreadable entry; the server log names it.",
             ),
             disk_bytes: self.gauge("history_disk_bytes", "Size of the store on the disk."),
             wal_bytes: self.gauge("history_wal_bytes", "Size of the store's write-ahead log."),
-            wal_held_seconds: self.gauge(
-                "history_wal_held_seconds",
+            wal_pinned_seconds: self.gauge(
+                "history_wal_pinned_seconds",
                 "Time for which a reader has prevented the reuse of the write-ahead log, which grows meanwhile.",
             ),
         }

@@ -48,14 +48,14 @@ impl Report for Reporter {
         } = stats;
         let shard = &self.shard;
         for (dialect, count) in talks.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
-            shard.dialect(Some(dialect)).talks.inc_by(std::mem::take(count));
+            shard.dialect(Some(dialect)).messages.inc_by(std::mem::take(count));
         }
         shard.deliveries.inc_by(std::mem::take(deliveries));
         shard.received_bytes.inc_by(std::mem::take(bytes_in));
         shard.sent_bytes.inc_by(std::mem::take(bytes_out));
-        shard.directs.inc_by(std::mem::take(directs));
-        shard.held_back.inc_by(std::mem::take(held_back));
-        shard.paused_senders.inc_by(std::mem::take(paused));
+        shard.direct_messages.inc_by(std::mem::take(directs));
+        shard.rate_limit_pauses.inc_by(std::mem::take(held_back));
+        shard.backpressure_pauses.inc_by(std::mem::take(paused));
         for code in refusals.drain(..) {
             shard.refusals.of(code).inc();
         }
@@ -118,7 +118,7 @@ const fn reason(end: End) -> CloseReason {
         End::Timeout => CloseReason::Dead,
         End::Idle => CloseReason::Idle,
         End::WriteTimeout => CloseReason::WriteTimeout,
-        End::Slow | End::Overrun => CloseReason::SlowReader,
+        End::Slow | End::Overrun => CloseReason::SlowConsumer,
         End::Busy => CloseReason::BusyTooLong,
         End::Draining => CloseReason::Drain,
         End::Disconnected => CloseReason::Kicked,
