@@ -246,3 +246,133 @@ fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Ef
         | RoomCommand::System { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::chat::{
+        Arrival, ConnectionSlot, Generation, Lists, SessionTag, ShardId, Since, TalkKind, ToSession, UserName,
+    };
+
+    #[derive(Default)]
+    struct Seen(RefCell<Vec<String>>);
+
+    impl Observer for Seen {
+        fn talk(&self, _: &RoomName, talk: &Talk) {
+            self.0.borrow_mut().push(talk.text.to_string());
+        }
+    }
+
+    fn owner() -> (Owner, Rc<Seen>) {
+        let seen = Rc::new(Seen::default());
+        (Owner::new(&Settings::default(), seen.clone(), 1), seen)
+    }
+
+    fn session() -> SessionId {
+        SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST)
+    }
+
+    fn join() -> RoomCommand {
+        let arrival = Box::new(Arrival {
+            session: session(),
+            user: UserName::parse("ada").unwrap(),
+            tag: SessionTag(1),
+            sees_own_coming: false,
+            sees_own_going: false,
+            lists: Lists::OnRequest,
+        });
+        let (id, since) = (None, Since::Now);
+        RoomCommand::Join { arrival, id, since }
+    }
+
+    fn talk(text: &str, retry: Retry) -> RoomCommand {
+        let said = Box::new(Utterance {
+            session: session(),
+            id: None,
+            from: UserName::parse("ada").unwrap(),
+            tag: SessionTag(1),
+            client: None,
+            text: text.into(),
+            kind: TalkKind::Text,
+            key: None,
+            echo: None,
+        });
+        RoomCommand::Talk { said, retry }
+    }
+
+    fn handle(owner: &mut Owner, command: RoomCommand, is_busy: bool, is_durable: bool) -> Effects {
+        let conditions = Conditions {
+            now_ms: 1_000,
+            is_busy: &|| is_busy,
+            is_durable: &|_| is_durable,
+        };
+        owner.handle(RoomName::lobby(), command, None, &conditions)
+    }
+
+    fn is_given_back(effects: &[Effect]) -> bool {
+        matches!(
+            effects,
+            [Effect::Session {
+                what: ToSession::Busy { .. },
+                ..
+            }]
+        )
+    }
+
+    #[test]
+    fn a_busy_owner_keeps_the_order_of_a_senders_messages_and_shows_each_once() {
+        let (mut owner, seen) = owner();
+        handle(&mut owner, join(), false, false);
+        assert!(is_given_back(&handle(
+            &mut owner,
+            talk("one", Retry::Held),
+            true,
+            false
+        )));
+        assert!(is_given_back(&handle(
+            &mut owner,
+            talk("two", Retry::Held),
+            false,
+            false
+        )));
+        handle(&mut owner, talk("one", Retry::First), false, false);
+        handle(&mut owner, talk("two", Retry::Held), false, false);
+        assert_eq!(*seen.0.borrow(), ["one", "two"]);
+    }
+
+    #[test]
+    fn commands_wait_for_a_room_that_is_opened_and_are_refused_if_it_cannot_be() {
+        let (mut owner, seen) = owner();
+        let opens = handle(&mut owner, join(), false, true);
+        assert!(matches!(opens[..], [Effect::Open { .. }]));
+        assert_eq!(handle(&mut owner, talk("one", Retry::Never), false, true)[..], []);
+        let refusal = ErrorCode::StoreFailed.because("on purpose");
+        let refused = owner.not_opened(&RoomName::lobby(), &refusal);
+        assert!(matches!(
+            refused[..],
+            [
+                Effect::Session {
+                    what: ToSession::RefuseJoin { .. },
+                    ..
+                },
+                Effect::Session {
+                    what: ToSession::Answer { .. },
+                    ..
+                }
+            ]
+        ));
+        assert_eq!((owner.open_rooms(), owner.rooms_being_opened()), (0, 0));
+        // The next join asks again.
+        assert!(matches!(
+            handle(&mut owner, join(), false, true)[..],
+            [Effect::Open { .. }]
+        ));
+        let waiting = owner.opened(&RoomName::lobby(), LogHead::default());
+        assert!(matches!(waiting[..], [RoomCommand::Join { .. }]));
+        assert_eq!(owner.open_rooms(), 1);
+        assert_eq!(seen.0.borrow().len(), 0);
+    }
+}
