@@ -32,7 +32,7 @@ pub struct Profile {
     pub first_word: Duration,
     /// Whose names its clients may say.
     pub reach: Reach,
-    /// Whether the server speaks first ([`Reply::Greeting`]).
+    /// Whether the server speaks first ([`crate::chat::Reply::Greeting`]).
     pub greets: bool,
     /// A client that sends no message for this long is closed; pings and pongs of RFC 6455 do not count as messages.
     /// `None`: the server's own setting for idle users decides.

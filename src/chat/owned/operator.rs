@@ -101,8 +101,8 @@ impl OwnedRooms {
 
     /// Closes a room: it is no longer kept and has neither topic nor list, and its members leave. `None`: there was no such room.
     ///
-    /// Messages of the room that the store still has will be acknowledged, so their members stay until they have seen them:
-    /// they leave then.
+    /// While the store has messages of the room that it has not answered for, the members stay, so that they see them. They leave with
+    /// the last answer.
     pub fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);

@@ -103,7 +103,7 @@ impl DirectQueue {
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    pub(crate) fn direct_at_home(&mut self, to: UserName, said: Utterance) {
+    pub(crate) fn direct_as_owner(&mut self, to: UserName, said: Utterance) {
         if self.bus.is_congested() || self.has_too_many(&said, &to) {
             return self.answer(said.session, said.id, Reply::Error(too_many()));
         }
