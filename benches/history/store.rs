@@ -162,7 +162,8 @@ impl Bare {
         let mut insert = self
             .db
             .prepare_cached(
-                "INSERT INTO message (log, seq, at, user, session, kind, text, sum, crc) VALUES (1,?1,?2,?3,1,0,?4,?5,?6)",
+                "INSERT INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc)
+                 VALUES (1, ?1, ?1 - 1, ?1, ?2, ?3, 1, 0, ?4, ?5, ?6)",
             )
             .unwrap();
         for _ in 0..batch {

@@ -16,6 +16,7 @@
 //! To read: `request.rs` and `outcome.rs`, then `writer.rs` and `transaction.rs`, then `recovery/`. `docs/history-format.md` describes
 //! the bytes.
 
+mod chain;
 mod checkpoint;
 mod checksum;
 mod claims;

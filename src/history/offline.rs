@@ -9,9 +9,9 @@ use std::{ops::ControlFlow, path::Path};
 use rusqlite::{Connection, params};
 
 use super::{
+    chain::{Chain, Order},
     fault::{StoreFault, fault},
     log::{LogId, UserPair},
-    messages::{self, Order, first_where, talk_at},
     names::has_key,
     outcome::{Answer, ChangedConversation, ConversationHead, DirectPage},
     read_markers::{mark_crc, read_upto, unread},
@@ -211,14 +211,14 @@ impl View<'_> {
         if row.first > after + 1 {
             page.lose(row.first - 1);
         }
-        let high = row.head.min(page.upto + limits::HISTORY_PAGE_TALKS as u64);
-        let (mut bytes, mut is_full) = (0, false);
-        while page.upto < high && !is_full {
-            let low = page.upto + 1;
-            let read = messages::scan(self.db, self.file, &row, (low, high), Order::Up, |message| {
+        let chain = self.chain(&row);
+        let (mut bytes, mut damages, mut is_full) = (0, 0, false);
+        while page.upto < row.head && !is_full {
+            let read = chain.scan((page.upto + 1, row.head), Order::Up, |message| {
                 bytes += message.text.len();
-                if bytes > limits::HISTORY_PAGE_BYTES && !page.talks.is_empty() {
-                    is_full = true;
+                is_full = page.talks.len() == limits::HISTORY_PAGE_TALKS
+                    || bytes > limits::HISTORY_PAGE_BYTES && !page.talks.is_empty();
+                if is_full {
                     return Ok(ControlFlow::Break(()));
                 }
                 let talk = message.talk(self.file, &row)?;
@@ -228,16 +228,23 @@ impl View<'_> {
             });
             match read {
                 Ok(()) => break,
-                // The scan ended at the first number that cannot be read: it goes on behind that.
+                // The scan ended at the first entry that cannot be read: it goes on behind that.
                 Err(why @ StoreFault::Damaged { .. }) => {
-                    if page.lose(page.upto + 1) == Interval::New {
+                    if page.lose(chain.unreadable_up_to(page.upto)?) == Interval::New {
                         (self.found)(&why);
                     }
+                    damages += 1;
+                    is_full |= damages == limits::HISTORY_PAGE_TALKS;
                 }
                 Err(why) => return Err(why),
             }
         }
         Ok(Answer::Direct(Some(page)))
+    }
+
+    fn chain<'c>(&'c self, log: &'c LogRow) -> Chain<'c> {
+        let (db, file) = (self.db, self.file);
+        Chain { db, file, log }
     }
 
     /// The row of one of a user's logs.
@@ -271,17 +278,15 @@ impl View<'_> {
             head: self.head(&row)?,
             read,
             // What cannot be counted is unread: it is looked at.
-            unread: unread.unwrap_or_else(|| (row.head + 1).saturating_sub(row.first.max(read + 1))),
+            unread: unread.unwrap_or_else(|| (row.head + 1).saturating_sub(row.first.max(read + 1)).min(row.ordinal)),
             log: row.log,
         })
     }
 
     /// Every stored message of a log of `since` or later is above this. Where a message cannot be read it counts as one of them.
     fn last_before(&self, row: &LogRow, since: u64) -> Result<Seq, StoreFault> {
-        let first = first_where(row, |seq| {
-            let message = self.undamaged(talk_at(self.db, self.file, row, seq))?;
-            Ok(message.is_none_or(|message| message.at >= since))
-        })?;
+        let damaged = |why| self.undamaged::<()>(Err(why)).map(drop);
+        let first = self.chain(row).first_where(|message| message.at >= since, damaged)?;
         Ok(first - 1)
     }
 

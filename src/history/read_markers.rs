@@ -47,17 +47,26 @@ pub(crate) fn unread(
     user: &UserName,
     read: Seq,
 ) -> Result<u64, StoreFault> {
-    let low = (read + 1).max(row.first);
-    let all = (row.head + 1).saturating_sub(low);
-    let counted = low.max((row.head + 1).saturating_sub(limits::HISTORY_UNREAD_EXACT));
+    let failed = |why: rusqlite::Error| fault(file, &why);
+    let low = read.saturating_add(1).max(row.first);
+    let oldest: Option<i64> = db
+        .prepare_cached("SELECT coalesce(ordinal, seq) FROM message WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1")
+        .and_then(|mut select| select.query_row(params![row.id, int(low)], |row| row.get(0)).optional())
+        .map_err(failed)?;
+    let Some(oldest) = oldest else { return Ok(0) };
+    let all = (row.ordinal + 1).saturating_sub(oldest.cast_unsigned());
     let own: i64 = db
-        .prepare_cached("SELECT count(*) FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 AND user = ?4")
+        .prepare_cached(
+            "SELECT count(*) FROM
+                 (SELECT user FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC LIMIT ?4)
+             WHERE user = ?5",
+        )
         .and_then(|mut select| {
-            select.query_row(params![row.id, int(counted), int(row.head), user.as_str()], |row| {
-                row.get(0)
-            })
+            let newest = int(limits::HISTORY_UNREAD_EXACT);
+            let range = params![row.id, int(low), int(row.head), newest, user.as_str()];
+            select.query_row(range, |row| row.get(0))
         })
-        .map_err(|why| fault(file, &why))?;
+        .map_err(failed)?;
     Ok(all.saturating_sub(own.cast_unsigned()))
 }
 

@@ -12,9 +12,9 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
+    chain::{Chain, Order},
     fault::{StoreFault, fault},
     log::LogId,
-    messages::{self, Order},
     offline::View,
     outcome::{Answer, Outcome, ReadUpTo},
     read_markers::{read_upto, standing},
@@ -174,47 +174,38 @@ fn page(
     limit: usize,
 ) -> Result<(Vec<Talk>, bool), StoreFault> {
     let limit = limit.clamp(1, limits::HISTORY_PAGE_TALKS);
-    let span = limit as u64 - 1;
     let (low, high, order) = match window {
-        Window::Newest => (row.head.saturating_sub(span), row.head, Order::Down),
-        Window::Before(seq) => {
-            let high = seq.saturating_sub(1).min(row.head);
-            (high.saturating_sub(span), high, Order::Down)
-        }
-        Window::After(seq) => {
-            let low = seq.saturating_add(1).max(row.first);
-            (low, low.saturating_add(span).min(row.head), Order::Up)
-        }
-        Window::Range(from, to) => {
-            let low = from.max(row.first);
-            (low, to.min(low.saturating_add(span)).min(row.head), Order::Up)
-        }
+        Window::Newest => (0, row.head, Order::Down),
+        Window::Before(seq) => (0, seq.saturating_sub(1), Order::Down),
+        Window::After(seq) => (seq.saturating_add(1), row.head, Order::Up),
+        Window::Range(from, to) => (from, to, Order::Up),
     };
-    let low = low.max(row.first);
-    let mut talks = Vec::with_capacity(
-        usize::try_from((high + 1).saturating_sub(low))
-            .unwrap_or(limit)
-            .min(limit),
-    );
-    let mut bytes = 0;
-    messages::scan(db, file, row, (low, high), order, |message| {
+    let chain = Chain { db, file, log: row };
+    let (mut talks, mut bytes) = (Vec::new(), 0);
+    chain.scan((low, high), order, |message| {
         bytes += message.text.len();
         if bytes > limits::HISTORY_PAGE_BYTES && !talks.is_empty() {
             return Ok(ControlFlow::Break(()));
         }
         talks.push(message.talk(file, row)?);
-        Ok(ControlFlow::Continue(()))
+        Ok(if talks.len() < limit {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        })
     })?;
-    let more = match (order, window) {
-        (Order::Down, _) => {
-            talks.reverse();
-            talks.first().is_some_and(|talk| talk.seq > row.first)
-        }
-        (Order::Up, Window::Range(_, to)) => talks.last().is_some_and(|talk| talk.seq < to.min(row.head)),
-        (Order::Up, Window::Newest | Window::Before(_) | Window::After(_)) => {
-            talks.last().is_some_and(|talk| talk.seq < row.head)
+    // Without reading another message, which may be damaged.
+    let more = match (order, talks.last()) {
+        (_, None) => false,
+        (Order::Down, Some(oldest)) => oldest.prev >= row.first,
+        (Order::Up, Some(newest)) => {
+            let last = chain.link_above(high)?;
+            last.is_none_or(|last| last > newest.seq)
         }
     };
+    if order == Order::Down {
+        talks.reverse();
+    }
     Ok((talks, more))
 }
 

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
+    chain::Chain,
     fault::{StoreFault, fault},
     log::LogId,
-    messages::{first_where, talk_at},
     rows::{Heads, LogRow, int},
     settings::{Retention, Settings},
 };
@@ -133,12 +133,13 @@ fn tend(
         LogId::Pair(_) => settings.directs,
         LogId::Room(room) => settings.rooms.get(room).copied().unwrap_or(settings.retention),
     };
-    let target = keep_from(db, file, &row, retention, now)?;
+    let chain = Chain { db, file, log: &row };
+    let target = keep_from(chain, retention, now)?;
     let rows = limits::HISTORY_SLICE_ROWS as u64;
     let mut finished = true;
     if target > row.first {
-        let last = (target - 1).min(row.first + rows - 1);
-        let base = talk_at(db, file, &row, last)?.sum;
+        let last = slice_end(db, &row).map_err(failed)?.min(target - 1);
+        let base = chain.at_or_below(last)?.map_or(row.base, |message| message.sum);
         let gone = db
             .prepare_cached("DELETE FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3")
             .and_then(|mut delete| delete.execute(params![row.id, int(row.first), int(last)]))
@@ -152,20 +153,20 @@ fn tend(
         slice.touched.push((row.id, row.head));
         finished = row.first >= target;
     }
-    let forgotten = forget_keys(db, &row, settings, now).map_err(failed)?;
+    let oldest_seq = newest_messages(Chain { db, file, log: &row }, settings.keys.talks)?;
+    let oldest_at = now.saturating_sub(millis(settings.keys.age));
+    let forgotten = forget_keys(db, row.id, oldest_seq, oldest_at).map_err(failed)?;
     slice.wrote |= forgotten > 0;
     Ok((slice, finished && (forgotten as u64) < rows))
 }
 
-/// Forgets the keys of a log that ran out, at most one slice of them.
-fn forget_keys(db: &Connection, row: &LogRow, settings: &Settings, now: u64) -> rusqlite::Result<usize> {
-    let oldest_at = now.saturating_sub(millis(settings.keys.age));
-    let oldest_seq = (row.head + 1).saturating_sub(settings.keys.talks);
+/// Forgets the keys of a log that are older than these, at most one slice of them.
+fn forget_keys(db: &Connection, log: u32, oldest_seq: Seq, oldest_at: u64) -> rusqlite::Result<usize> {
     let mut expired = Vec::new();
     let mut select = db.prepare_cached(
         "SELECT user, key, seq, at FROM idem INDEXED BY idem_by_seq WHERE log = ?1 ORDER BY seq LIMIT ?2",
     )?;
-    let mut rows = select.query(params![row.id, limits::HISTORY_SLICE_ROWS as i64])?;
+    let mut rows = select.query(params![log, limits::HISTORY_SLICE_ROWS as i64])?;
     while let Some(key) = rows.next()? {
         if key.get::<_, i64>(2)? >= int(oldest_seq) && key.get::<_, i64>(3)? >= int(oldest_at) {
             break;
@@ -175,33 +176,69 @@ fn forget_keys(db: &Connection, row: &LogRow, settings: &Settings, now: u64) -> 
     drop(rows);
     let mut delete = db.prepare_cached("DELETE FROM idem WHERE log = ?1 AND user = ?2 AND key = ?3")?;
     for (user, key) in &expired {
-        delete.execute(params![row.id, user, key])?;
+        delete.execute(params![log, user, key])?;
     }
     Ok(expired.len())
 }
 
-/// The first talk that stays.
-fn keep_from(db: &Connection, file: &Path, row: &LogRow, keep: Retention, now: u64) -> Result<Seq, StoreFault> {
+/// The first number that stays. Nothing is deleted on the word of a damaged message.
+fn keep_from(chain: Chain<'_>, keep: Retention, now: u64) -> Result<Seq, StoreFault> {
+    let row = chain.log;
     let mut first = row.first;
-    if let Some(talks) = keep.talks {
-        first = first.max((row.head + 1).saturating_sub(talks));
+    if keep == Retention::FOREVER {
+        return Ok(first);
+    }
+    let Some(oldest) = chain.at_or_above(first)? else {
+        return Ok(first);
+    };
+    if let Some(messages) = keep.talks
+        && (row.ordinal + 1).saturating_sub(oldest.ordinal) > messages
+    {
+        let last_to_go = row.ordinal - messages;
+        first = first.max(chain.first_where(|message| message.ordinal > last_to_go, Err)?);
     }
     if let Some(bytes) = keep.bytes
         && row.sum - row.base > bytes
     {
-        // The talks above s take `row.sum - sum(s)` bytes: all those fit that stand above the first s at the floor.
+        // The messages above s take `row.sum - sum(s)` bytes: all those fit that stand above the first s at the floor.
         let floor = row.sum - bytes;
         if row.base < floor {
-            first = first.max(first_where(row, |seq| Ok(talk_at(db, file, row, seq)?.sum >= floor))? + 1);
+            let at_floor = chain.first_where(|message| message.sum >= floor, Err)?;
+            first = first.max(chain.at_or_above(at_floor)?.map_or(at_floor, |message| message.seq + 1));
         }
     }
     if let Some(age) = keep.age {
-        let oldest = now.saturating_sub(millis(age));
-        if row.first <= row.head && talk_at(db, file, row, row.first)?.at < oldest {
-            first = first.max(first_where(row, |seq| Ok(talk_at(db, file, row, seq)?.at >= oldest))?);
+        let oldest_at = now.saturating_sub(millis(age));
+        if oldest.at < oldest_at {
+            first = first.max(chain.first_where(|message| message.at >= oldest_at, Err)?);
         }
     }
     Ok(first)
+}
+
+/// The first of so many newest messages of a log. 0 where some of them were deleted: then nothing says which number it had.
+fn newest_messages(chain: Chain<'_>, messages: u64) -> Result<Seq, StoreFault> {
+    let Some(last_before) = chain.log.ordinal.checked_sub(messages) else {
+        return Ok(0);
+    };
+    match chain.at_or_above(chain.log.first)? {
+        Some(oldest) if oldest.ordinal <= last_before + 1 => {
+            chain.first_where(|message| message.ordinal > last_before, Err)
+        }
+        Some(_) | None => Ok(0),
+    }
+}
+
+/// The last number of a slice of messages, from the oldest on.
+fn slice_end(db: &Connection, row: &LogRow) -> rusqlite::Result<Seq> {
+    let last: Option<i64> = db
+        .prepare_cached("SELECT seq FROM message WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1 OFFSET ?3")?
+        .query_row(
+            params![row.id, int(row.first), limits::HISTORY_SLICE_ROWS as i64 - 1],
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(last.map_or(row.head, i64::cast_unsigned))
 }
 
 fn millis(time: Duration) -> u64 {

@@ -18,29 +18,40 @@ use crate::{
 /// Rows of logs that the writer remembers.
 pub(crate) type Heads = foldhash::HashMap<LogId, LogRow>;
 
+/// Whether a row has the columns that came with schema 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// It says what its place in the chain is.
+    Chained,
+    /// It was written when numbers had no holes.
+    Dense,
+}
+
 /// Where a log stands, as its row says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogRow {
     pub(crate) id: u32,
     pub(crate) log: LogId,
     pub(crate) epoch: u64,
-    /// The newest talk.
+    /// The newest entry.
     pub(crate) head: Seq,
-    /// The oldest one still stored; `head + 1` when none is.
+    /// Everything below it was deleted, and what is stored lies from here to `head`; `head + 1` when nothing is.
     pub(crate) first: Seq,
-    /// Bytes of all talks below `first`, ever.
+    /// Bytes of all messages below `first`, ever.
     pub(crate) base: u64,
-    /// Bytes of all talks up to `head`, ever.
+    /// Bytes of all messages up to `head`, ever.
     pub(crate) sum: u64,
-    /// The time of the newest talk.
+    /// The time of the newest message.
     pub(crate) at: u64,
+    /// How many messages the log has had, ever.
+    pub(crate) ordinal: u64,
 }
 
 impl LogRow {
     pub(crate) fn find(db: &Connection, file: &Path, log: &LogId) -> Result<Option<Self>, StoreFault> {
         let (kind, name, peer) = log_columns(log);
         db.prepare_cached(
-            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc FROM log
+            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal FROM log
              WHERE kind = ?1 AND name = ?2 AND peer = ?3",
         )
         .and_then(|mut select| {
@@ -60,7 +71,7 @@ impl LogRow {
     /// The log with the lowest id above this one.
     pub(crate) fn after(db: &Connection, file: &Path, id: i64) -> Result<Option<Self>, StoreFault> {
         db.prepare_cached(
-            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc FROM log
+            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal FROM log
              WHERE id > ?1 ORDER BY id LIMIT 1",
         )
         .and_then(|mut select| {
@@ -82,8 +93,8 @@ impl LogRow {
             .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))?;
         let (kind, name, peer) = log_columns(&self.log);
         db.prepare_cached(
-            "INSERT INTO log (id, kind, name, peer, epoch, head, first, base, sum, at, crc)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            "INSERT INTO log (id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?
         .execute(params![
             self.id,
@@ -96,7 +107,8 @@ impl LogRow {
             int(self.base),
             int(self.sum),
             int(self.at),
-            self.crc()
+            self.crc(Form::Chained),
+            int(self.ordinal)
         ])?;
         self.make_pairs(db)
     }
@@ -126,7 +138,8 @@ impl LogRow {
 
     pub(crate) fn update(&self, db: &Connection) -> rusqlite::Result<()> {
         db.prepare_cached(
-            "UPDATE log SET epoch = ?2, head = ?3, first = ?4, base = ?5, sum = ?6, at = ?7, crc = ?8 WHERE id = ?1",
+            "UPDATE log SET epoch = ?2, head = ?3, first = ?4, base = ?5, sum = ?6, at = ?7, crc = ?8, ordinal = ?9
+             WHERE id = ?1",
         )?
         .execute(params![
             self.id,
@@ -136,7 +149,8 @@ impl LogRow {
             int(self.base),
             int(self.sum),
             int(self.at),
-            self.crc()
+            self.crc(Form::Chained),
+            int(self.ordinal)
         ])
         .map(drop)
     }
@@ -168,9 +182,9 @@ impl LogRow {
         })
     }
 
-    fn crc(&self) -> u32 {
+    fn crc(&self, form: Form) -> u32 {
         let (kind, name, peer) = log_columns(&self.log);
-        Checksum::default()
+        let sum = Checksum::default()
             .number(i64::from(self.id))
             .number(kind)
             .text(name)
@@ -180,8 +194,12 @@ impl LogRow {
             .number(int(self.first))
             .number(int(self.base))
             .number(int(self.sum))
-            .number(int(self.at))
-            .finish()
+            .number(int(self.at));
+        match form {
+            Form::Chained => sum.number(int(self.ordinal)),
+            Form::Dense => sum,
+        }
+        .finish()
     }
 
     fn read(row: &Row<'_>, file: &Path) -> Result<Self, StoreFault> {
@@ -207,17 +225,24 @@ impl LogRow {
             let value: i64 = row.get(column).map_err(|why| fault(file, &why))?;
             Ok(value.cast_unsigned())
         };
+        let ordinal: Option<i64> = row.get(11).map_err(|why| fault(file, &why))?;
+        let head = number(5)?;
+        let (ordinal, form) = match ordinal {
+            Some(ordinal) => (ordinal.cast_unsigned(), Form::Chained),
+            None => (head, Form::Dense),
+        };
         let read = Self {
             id: u32::try_from(id).map_err(|_| damaged(format!("table log has a row with the id {id}")))?,
             log,
             epoch: number(4)?,
-            head: number(5)?,
+            head,
             first: number(6)?,
             base: number(7)?,
             sum: number(8)?,
             at: number(9)?,
+            ordinal,
         };
-        if i64::from(read.crc()) != crc || read.first == 0 || read.first > read.head.saturating_add(1) {
+        if i64::from(read.crc(form)) != crc || read.first == 0 || read.first > read.head.saturating_add(1) {
             let seen = format!("row {id} of table log does not match its checksum");
             return Err(damaged(seen).in_log(&read.log));
         }

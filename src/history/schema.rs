@@ -15,10 +15,10 @@ use super::{
 };
 
 /// The version this program writes; it reads all older ones, after migrating them.
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// Step `n` brings version `n` to `n + 1`. Steps are never changed once they were released.
-const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2];
+const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3];
 
 /// `user_version` says which schema it is, `application_id` that it is Plaza's at all.
 const APPLICATION: i64 = 0x506C_7A61;
@@ -98,6 +98,13 @@ CREATE INDEX lost_by_log ON lost (log);
 /// Finds the direct messages of a client under every name of its user. Only clients' keys are in it, so that others cost nothing.
 const VERSION_2: &str = "
 CREATE INDEX idem_of_clients ON idem (user, key) WHERE user >= ' direct ' AND user < ' direct!';
+";
+
+/// Entries name the one before them, so that numbers may have holes. Rows of earlier versions stay as they are, without these cells.
+const VERSION_3: &str = "
+ALTER TABLE log ADD COLUMN ordinal INTEGER;
+ALTER TABLE message ADD COLUMN prev INTEGER;
+ALTER TABLE message ADD COLUMN ordinal INTEGER;
 ";
 
 /// Makes a database without rows: whole, or not there at all, whenever the process or the system ends.

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
-use crate::{chat::RoomName, observe::Clocks};
+use crate::{
+    chat::{RoomName, Seq},
+    observe::Clocks,
+};
 
 /// When a talk counts as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,8 +58,10 @@ pub struct Settings {
     pub queue: usize,
     /// How long the writer rests between two rounds of retention over all logs.
     pub retention_pause: Duration,
-    /// By which talks and keys grow old.
+    /// By which messages and keys grow old.
     pub clocks: Clocks,
+    /// The number of the next entry of a log, by that of its newest one; larger than that.
+    pub numbering: fn(Seq) -> Seq,
 }
 
 impl Retention {
@@ -102,6 +107,7 @@ impl Settings {
             queue: crate::limits::HISTORY_QUEUE,
             retention_pause: Duration::from_secs(10),
             clocks: Clocks::system(),
+            numbering: |head| head + 1,
         }
     }
 }

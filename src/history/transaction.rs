@@ -16,7 +16,7 @@ use super::{
     files,
     idempotency::{self, Known},
     log::LogId,
-    messages::{self, FreshMessage},
+    messages::{self, MessageRow},
     names,
     outcome::{Answer, Claim},
     read_markers,
@@ -29,6 +29,9 @@ use crate::{
     limits,
 };
 
+/// A message that is about to be written, and the id of its log.
+type Fresh<'m> = (u32, MessageRow<&'m str>);
+
 /// A transaction being filled.
 pub(crate) struct Transaction<'w> {
     pub(crate) db: &'w Connection,
@@ -40,6 +43,7 @@ pub(crate) struct Transaction<'w> {
     /// Something else than talks was written.
     pub(crate) wrote: bool,
     claims: &'w Claims,
+    numbering: fn(Seq) -> Seq,
     /// Names that this transaction claims.
     pub(crate) claimed: Vec<UserName>,
 }
@@ -51,6 +55,7 @@ impl<'w> Transaction<'w> {
         heads: &'w mut Heads,
         quarantine: &'w HashMap<LogId, StoreFault>,
         claims: &'w Claims,
+        numbering: fn(Seq) -> Seq,
     ) -> Self {
         Self {
             db,
@@ -60,6 +65,7 @@ impl<'w> Transaction<'w> {
             touched: Default::default(),
             wrote: false,
             claims,
+            numbering,
             claimed: Vec::new(),
         }
     }
@@ -73,7 +79,7 @@ impl<'w> Transaction<'w> {
         self.insert(&mut fresh)
     }
 
-    fn plan<'b, T>(&mut self, write: &'b Write<T>, fresh: &mut Vec<FreshMessage<'b>>) -> Result<Plan, Failure> {
+    fn plan<'b, T>(&mut self, write: &'b Write<T>, fresh: &mut Vec<Fresh<'b>>) -> Result<Plan, Failure> {
         match write {
             Write::Append(append) => self.append(append, fresh),
             Write::Ask(Ask::Mark { log, user, seq, bearer }, _) => self.mark(log, user, *seq, *bearer),
@@ -94,8 +100,8 @@ impl<'w> Transaction<'w> {
         }
     }
 
-    /// Numbers a talk; its message joins those that are to be written.
-    fn append<'b, T>(&mut self, append: &'b Append<T>, fresh: &mut Vec<FreshMessage<'b>>) -> Result<Plan, Failure> {
+    /// Numbers a message and applies it.
+    fn append<'b, T>(&mut self, append: &'b Append<T>, fresh: &mut Vec<Fresh<'b>>) -> Result<Plan, Failure> {
         if !self.quarantine.is_empty()
             && let Some(why) = self.quarantine.get(&append.log)
         {
@@ -109,31 +115,38 @@ impl<'w> Transaction<'w> {
             );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
-        let (db, file) = (self.db, self.file);
-        let failed = |why: rusqlite::Error| in_log(file, &append.log, &why);
-        let row = match self.heads.entry(append.log.clone()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => {
-                let row = match LogRow::find(db, file, &append.log) {
-                    Ok(Some(row)) => row,
-                    Ok(None) => {
-                        let row = begin_log(db, &append.log).map_err(failed)?;
-                        self.wrote = true;
-                        row
-                    }
-                    Err(why) => return Ok(Plan::Fault(why)),
-                };
-                unknown.insert(row)
-            }
+        let head = match self.row(&append.log)? {
+            Ok(row) => row.head,
+            Err(why) => return Ok(Plan::Fault(why)),
         };
-        let seq = row.head + 1;
-        let at = append.at.max(row.at);
+        let seq = (self.numbering)(head);
         if seq >= limits::HISTORY_LOG_TALKS {
-            let seen = format!("the log holds {seq} talks, which is all it can");
+            let seen = format!(
+                "the next number of the log would be {seq}, and {} is the largest",
+                limits::HISTORY_LOG_TALKS - 1
+            );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
+        self.apply(append, seq, append.at, fresh)
+    }
+
+    /// Adds a message to the end of its log. What comes of it depends on what was applied before it, on `seq` and on `at` alone.
+    fn apply<'b, T>(
+        &mut self,
+        append: &'b Append<T>,
+        seq: Seq,
+        at: u64,
+        fresh: &mut Vec<Fresh<'b>>,
+    ) -> Result<Plan, Failure> {
+        let (db, file) = (self.db, self.file);
+        let row = match self.row(&append.log)? {
+            Ok(row) => row,
+            Err(why) => return Ok(Plan::Fault(why)),
+        };
+        let at = at.max(row.at);
         if let Some(key) = &append.key {
-            match idempotency::remember(db, file, row, append, key, seq, at).map_err(failed)? {
+            let known = idempotency::remember(db, file, row, append, key, seq, at);
+            match known.map_err(|why| in_log(file, &append.log, &why))? {
                 Known::New => {}
                 Known::Same { position, at } => return Ok(Plan::Duplicate { position, at }),
                 Known::Other => return Ok(Plan::Conflict),
@@ -141,24 +154,46 @@ impl<'w> Transaction<'w> {
             }
         }
         let user = append.from.as_str();
-        let sum = row.sum + messages::cost(user, &append.text);
-        let message = FreshMessage {
-            log: row.id,
+        let message = MessageRow {
             seq,
+            prev: row.head,
+            ordinal: row.ordinal + 1,
             at,
             user,
             session: append.session.0,
             kind: messages::kind_number(append.kind),
-            text: &append.text,
-            sum,
+            text: &*append.text,
+            sum: row.sum + messages::cost(user, &append.text),
         };
-        fresh.push(message);
+        let prev = row.head;
         row.head = seq;
-        row.sum = sum;
+        row.ordinal = message.ordinal;
+        row.sum = message.sum;
         row.at = at;
-        self.touched.entry(row.id).or_insert_with(|| append.log.clone());
-        let position = Position { epoch: row.epoch, seq };
-        Ok(Plan::Commit { position, at })
+        let (id, epoch) = (row.id, row.epoch);
+        fresh.push((id, message));
+        self.touched.entry(id).or_insert_with(|| append.log.clone());
+        let position = Position { epoch, seq };
+        Ok(Plan::Commit { position, prev, at })
+    }
+
+    /// The row of a log, which begins here if there is none; the inner error concerns this log alone.
+    fn row(&mut self, log: &LogId) -> Result<Result<&mut LogRow, StoreFault>, Failure> {
+        Ok(Ok(match self.heads.entry(log.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => {
+                let row = match LogRow::find(self.db, self.file, log) {
+                    Ok(Some(row)) => row,
+                    Ok(None) => {
+                        let row = begin_log(self.db, log).map_err(|why| in_log(self.file, log, &why))?;
+                        self.wrote = true;
+                        row
+                    }
+                    Err(why) => return Ok(Err(why)),
+                };
+                unknown.insert(row)
+            }
+        }))
     }
 
     fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
@@ -196,12 +231,12 @@ impl<'w> Transaction<'w> {
         }
     }
 
-    /// Writes new talks, log by log, so that it is known in which one the database is damaged.
-    fn insert(&self, fresh: &mut [FreshMessage<'_>]) -> Result<(), Failure> {
-        fresh.sort_by_key(|message| message.log);
-        for messages in fresh.chunk_by(|one, next| one.log == next.log) {
+    /// Writes new messages, log by log, so that it is known in which one the database is damaged.
+    fn insert(&self, fresh: &mut [Fresh<'_>]) -> Result<(), Failure> {
+        fresh.sort_by_key(|(log, _)| *log);
+        for messages in fresh.chunk_by(|(one, _), (next, _)| one == next) {
             if let Err(why) = messages::write_messages(self.db, messages) {
-                let log = messages.first().and_then(|message| self.touched.get(&message.log));
+                let log = messages.first().and_then(|(log, _)| self.touched.get(log));
                 return Err(log.map_or_else(
                     || Failure::Whole(Box::new(fault(self.file, &why))),
                     |log| in_log(self.file, log, &why),
@@ -229,6 +264,7 @@ impl<'w> Transaction<'w> {
 pub(crate) enum Plan {
     Commit {
         position: Position,
+        prev: Seq,
         at: u64,
     },
     Duplicate {
@@ -268,6 +304,7 @@ fn begin_log(db: &Connection, log: &LogId) -> rusqlite::Result<LogRow> {
         base: 0,
         sum: 0,
         at: 0,
+        ordinal: 0,
     };
     row.insert(db)?;
     Ok(row)

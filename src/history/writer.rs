@@ -203,7 +203,14 @@ impl<T: Send + 'static> Writer<T> {
         }
         let begun = Instant::now();
         let transaction = db.unchecked_transaction().map_err(whole)?;
-        let mut work = Transaction::new(db, file, &mut self.heads, &self.quarantine, &self.shared.claims);
+        let mut work = Transaction::new(
+            db,
+            file,
+            &mut self.heads,
+            &self.quarantine,
+            &self.shared.claims,
+            self.settings.numbering,
+        );
         let mut plans = Vec::with_capacity(batch.len());
         loop {
             work.take(batch.get(plans.len()..).unwrap_or_default(), &mut plans)?;
@@ -279,10 +286,10 @@ impl<T: Send + 'static> Writer<T> {
             self.shared.found(fault, "nothing can be written there");
         }
         match (write, plan) {
-            (Write::Append(append), Plan::Commit { position, at }) => Some(Outcome::Committed {
+            (Write::Append(append), Plan::Commit { position, prev, at }) => Some(Outcome::Committed {
                 append,
                 position,
-                prev: position.seq - 1,
+                prev,
                 at,
             }),
             (Write::Append(append), Plan::Duplicate { position, at }) => {

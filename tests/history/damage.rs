@@ -268,7 +268,7 @@ fn a_damaged_head_file_beside_a_whole_log_costs_at_most_an_epoch() {
 #[test]
 fn a_flipped_bit_is_a_prefix_or_a_refusal() {
     let image = image();
-    let flips = size(100, 2_000);
+    let flips = size(200, 2_000);
     let mut dice = fastrand::Rng::with_seed(4);
     let mut seen = [0; 3];
     for round in 0..flips {

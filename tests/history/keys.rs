@@ -5,7 +5,7 @@ use plaza::{
     history::{Append, LogId, Outcome},
 };
 
-use crate::support::{Caller, append, committed, pair, room, settings};
+use crate::support::{Caller, append, committed, pair, room};
 
 const PHONE: &str = "00112233445566778899aabbccddeeff";
 const LAPTOP: &str = "ffeeddccbbaa99887766554433221100";
@@ -111,21 +111,22 @@ fn another_text_under_a_clients_key_is_a_conflict_also_after_a_rename() {
 }
 
 #[test]
-fn a_store_of_the_first_schema_is_migrated_and_its_keys_stay() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::start(settings(dir.path())).unwrap();
-    let lobby = room("lobby");
-    let first = committed(say(&caller, said_by(None, &lobby, "ann", "hi", "k")));
-    caller.history.stop();
-    drop(caller);
-    let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
-    db.execute_batch("DROP INDEX idem_of_clients; PRAGMA user_version = 1")
-        .unwrap();
-    drop(db);
-    let caller = Caller::open(dir.path());
-    assert_eq!(duplicate(say(&caller, said_by(None, &lobby, "ann", "hi", "k"))), first);
-    let direct = pair("ann", "bob");
-    let first = committed(say(&caller, said_by(Some(PHONE), &direct, "ann", "psst", "k")));
-    let again = said_by(Some(PHONE), &pair("anna", "bob"), "anna", "psst", "k");
-    assert_eq!(duplicate(say(&caller, again)), first);
+fn a_store_of_an_older_schema_is_migrated_and_its_keys_stay() {
+    for schema in [1, 2] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("history.db");
+        std::fs::write(&file, include_bytes!("version-2.db")).unwrap();
+        if schema == 1 {
+            let db = rusqlite::Connection::open(&file).unwrap();
+            db.execute_batch("DROP INDEX idem_of_clients; PRAGMA user_version = 1")
+                .unwrap();
+        }
+        let caller = Caller::open(dir.path());
+        let in_room = said_by(None, &room("lobby"), "ann", "hello world 6", "k");
+        assert_eq!(duplicate(say(&caller, in_room)).seq, 6);
+        let direct = said_by(Some(PHONE), &pair("anna", "bob"), "anna", "psst 2", "k");
+        assert_eq!(duplicate(say(&caller, direct)).seq, 2);
+        let other = said_by(None, &room("lobby"), "ann", "something else", "k");
+        assert!(matches!(say(&caller, other), Outcome::KeyConflict { .. }));
+    }
 }

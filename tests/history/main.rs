@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod basics;
+mod chain;
 mod clock;
 mod copies;
 mod damage;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use plaza::history::{Answer, Ask, Bearer, LogId, Outcome, Window};
+use plaza::history::{Answer, Ask, Bearer, LogId, Outcome, Settings, Window};
 use proptest::prelude::*;
 
 use crate::support::{Caller, append, pair, room, unsynced, user};
@@ -43,10 +43,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..30)
 }
 
+/// How logs are numbered: by this machine, or by somebody who numbers other logs in between.
+const NUMBERINGS: [fn(u64) -> u64; 2] = [|head| head + 1, |head| head + 1 + head % 4];
+
 /// The model of a history, without durability.
-#[derive(Default)]
 struct Model {
-    talks: [Vec<(usize, usize)>; 3],
+    numbering: fn(u64) -> u64,
+    /// Number, user and text of each message.
+    talks: [Vec<(u64, usize, usize)>; 3],
     keys: HashMap<(usize, usize, u8), (usize, u64)>,
     marks: HashMap<(usize, usize), u64>,
 }
@@ -54,7 +58,7 @@ struct Model {
 impl Model {
     /// The result of an append: its seq, the seq of its first copy, or a conflict.
     fn append(&mut self, log: usize, user: usize, text: usize, key: Option<u8>) -> Result<(u64, bool), ()> {
-        let seq = self.talks[log].len() as u64 + 1;
+        let seq = (self.numbering)(self.head(log));
         if let Some(key) = key {
             match self.keys.get(&(log, user, key)) {
                 Some((first, seq)) if *first == text => return Ok((*seq, true)),
@@ -62,12 +66,16 @@ impl Model {
                 None => drop(self.keys.insert((log, user, key), (text, seq))),
             }
         }
-        self.talks[log].push((user, text));
+        self.talks[log].push((seq, user, text));
         Ok((seq, false))
     }
 
+    fn head(&self, log: usize) -> u64 {
+        self.talks[log].last().map_or(0, |(seq, ..)| *seq)
+    }
+
     fn page(&self, log: usize, window: Window, limit: usize) -> (Vec<u64>, bool) {
-        let all = 1..=self.talks[log].len() as u64;
+        let all = self.talks[log].iter().map(|(seq, ..)| *seq);
         let wanted: Vec<u64> = match window {
             Window::Newest => all.collect(),
             Window::Before(seq) => all.filter(|n| *n < seq).collect(),
@@ -90,10 +98,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: crate::support::size(24, 1_000) as u32, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_store_is_what_a_history_in_memory_is(steps in steps()) {
+    fn the_store_is_what_a_history_in_memory_is(steps in steps(), numbering in prop::sample::select(NUMBERINGS.to_vec())) {
         let dir = tempfile::tempdir().unwrap();
-        let mut caller = Caller::start(unsynced(dir.path())).unwrap();
-        let mut model = Model::default();
+        let settings = || Settings { numbering, ..unsynced(dir.path()) };
+        let mut caller = Caller::start(settings()).unwrap();
+        let mut model = Model { numbering, talks: Default::default(), keys: HashMap::new(), marks: HashMap::new() };
         let logs = logs();
         for step in steps {
             match step {
@@ -104,7 +113,10 @@ proptest! {
                     }
                     for (log, user, text, key) in talks {
                         let seen = match caller.next() {
-                            Outcome::Committed { position, .. } => Ok((position.seq, false)),
+                            Outcome::Committed { position, prev, .. } => {
+                                prop_assert_eq!(prev, model.head(log));
+                                Ok((position.seq, false))
+                            }
                             Outcome::Duplicate { position, .. } => Ok((position.seq, true)),
                             Outcome::KeyConflict { .. } => Err(()),
                             other => panic!("{other:?}"),
@@ -118,15 +130,18 @@ proptest! {
                     prop_assert_eq!(talks.iter().map(|talk| talk.seq).collect::<Vec<_>>(), due);
                     prop_assert_eq!(more, due_more, "{:?}", window);
                     for talk in talks {
-                        let (user, text) = model.talks[log][talk.seq as usize - 1];
+                        let at = model.talks[log].iter().position(|(seq, ..)| *seq == talk.seq).unwrap();
+                        let (_, user, text) = model.talks[log][at];
                         prop_assert_eq!((talk.from.as_str(), &*talk.text), (USERS[user], TEXTS[text]));
+                        let prev = at.checked_sub(1).map_or(0, |before| model.talks[log][before].0);
+                        prop_assert_eq!(talk.prev, prev);
                     }
                 }
                 Step::Mark(log, by, seq) => {
-                    let head = model.talks[log].len() as u64;
+                    let head = model.head(log);
                     let mark = model.marks.entry((log, by)).or_insert(0);
                     *mark = (*mark).max(seq.min(head));
-                    let due = model.talks[log][*mark as usize..].iter().filter(|(user, _)| *user != by).count() as u64;
+                    let due = model.talks[log].iter().filter(|(seq, user, _)| seq > mark && *user != by).count() as u64;
                     let answer = caller.answer(Ask::Mark { log: logs[log].clone(), user: user(USERS[by]), seq, bearer: Bearer::Key });
                     let Answer::Marked { seq, unread, .. } = answer else { panic!("{answer:?}") };
                     prop_assert_eq!((seq, unread), (*mark, due));
@@ -135,10 +150,10 @@ proptest! {
                     let ask = Ask::Search { log: logs[log].clone(), text: WORDS[word].into(), before: None, limit: 200 };
                     let answer = caller.answer(ask);
                     let Answer::Found { talks, .. } = answer else { panic!("{answer:?}") };
-                    let mut due: Vec<u64> = (1..)
-                        .zip(&model.talks[log])
-                        .filter(|(_, (_, text))| finds(word, *text))
-                        .map(|(seq, _)| seq)
+                    let mut due: Vec<u64> = model.talks[log]
+                        .iter()
+                        .filter(|(.., text)| finds(word, *text))
+                        .map(|(seq, ..)| *seq)
                         .collect();
                     due.reverse();
                     due.truncate(200);
@@ -146,7 +161,7 @@ proptest! {
                 }
                 Step::Restart => {
                     drop(caller);
-                    caller = Caller::start(unsynced(dir.path())).unwrap();
+                    caller = Caller::start(settings()).unwrap();
                 }
             }
         }

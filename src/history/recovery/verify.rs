@@ -11,13 +11,13 @@ use crate::history::{
     rows::{LogRow, int},
 };
 
-/// Reads every log's row and looks at both ends of its talks and at its entry in the index of names: a few microseconds
+/// Reads every log's row and looks at both ends of its chain and at its entry in the index of names: a few microseconds
 /// per log, whatever it holds.
 pub(crate) fn verified_logs(db: &Connection, file: &Path) -> Result<BTreeMap<u32, LogRow>, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let mut ends = db
         .prepare(
-            "SELECT (SELECT seq FROM message WHERE log = ?1 ORDER BY seq LIMIT 1),
+            "SELECT (SELECT coalesce(prev, seq - 1) + 1 FROM message WHERE log = ?1 ORDER BY seq LIMIT 1),
                     (SELECT seq FROM message WHERE log = ?1 ORDER BY seq DESC LIMIT 1)",
         )
         .map_err(failed)?;

@@ -21,9 +21,9 @@ use super::terms;
 use crate::{
     chat::Seq,
     history::{
+        chain::{Chain, Order},
         fault::{StartFault, StoreFault, fault, io_fault},
         files::{Files, with_companions},
-        messages::{self, Order},
         reader::IDLE,
         rows::{LogRow, int},
         schema,
@@ -225,7 +225,6 @@ pub(crate) fn slice(
     let Some(row) = LogRow::by_id(store, store_file, log)? else {
         return Ok((0, true));
     };
-    let slice = limits::HISTORY_INDEX_SLICE as u64;
     let transaction = index.transaction().map_err(failed)?;
     let mut cursor = cursor(&transaction, log).map_err(failed)?.unwrap_or(Cursor {
         epoch: row.epoch,
@@ -236,22 +235,27 @@ pub(crate) fn slice(
         return Err(StoreFault::damaged(file, "the index is of another life of the log").in_log(&row.log));
     }
     if cursor.first < row.first {
-        let last = (row.first - 1).min(cursor.first + slice - 1);
-        transaction
-            .prepare_cached("DELETE FROM words WHERE rowid BETWEEN ?1 AND ?2")
-            .and_then(|mut delete| delete.execute([row_number(log, cursor.first), row_number(log, last)]))
-            .map_err(failed)?;
+        let range = (row_number(log, cursor.first), row_number(log, row.first - 1));
+        let last = delete_slice(&transaction, range)
+            .map_err(failed)?
+            .map_or(row.first - 1, seq_of);
         cursor.first = last + 1;
         cursor.upto = cursor.upto.max(last);
     }
-    let (low, high) = (cursor.upto + 1, row.head.min(cursor.upto + slice));
     let mut count = 0;
-    if cursor.first == row.first && low <= high {
+    if cursor.first == row.first && cursor.upto < row.head {
         let mut insert = transaction
             .prepare_cached("INSERT INTO words (rowid, text) VALUES (?1, ?2)")
             .map_err(failed)?;
         let mut tokens = String::new();
-        messages::scan(store, store_file, &row, (low, high), Order::Up, |message| {
+        let chain = Chain {
+            db: store,
+            file: store_file,
+            log: &row,
+        };
+        let low = cursor.upto + 1;
+        cursor.upto = row.head;
+        chain.scan((low, row.head), Order::Up, |message| {
             terms::tokens(&message.text, &mut tokens);
             if !tokens.is_empty() {
                 insert
@@ -259,9 +263,12 @@ pub(crate) fn slice(
                     .map_err(failed)?;
             }
             count += 1;
-            Ok(ControlFlow::Continue(()))
+            if count < limits::HISTORY_INDEX_SLICE as u64 {
+                return Ok(ControlFlow::Continue(()));
+            }
+            cursor.upto = message.seq;
+            Ok(ControlFlow::Break(()))
         })?;
-        cursor.upto = high;
     }
     drop(snapshot);
     transaction
@@ -273,6 +280,20 @@ pub(crate) fn slice(
         .map_err(failed)?;
     transaction.commit().map_err(failed)?;
     Ok((count, cursor.first == row.first && cursor.upto == row.head))
+}
+
+/// Takes the oldest entries of a range of rows out, at most one slice. Says which was the last, unless all of them are gone.
+fn delete_slice(index: &Connection, (low, high): (i64, i64)) -> rusqlite::Result<Option<i64>> {
+    let last: Option<i64> = index
+        .prepare_cached("SELECT id FROM words_docsize WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1 OFFSET ?3")?
+        .query_row(params![low, high, limits::HISTORY_INDEX_SLICE as i64 - 1], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    index
+        .prepare_cached("DELETE FROM words WHERE rowid BETWEEN ?1 AND ?2")?
+        .execute([low, last.unwrap_or(high)])?;
+    Ok(last)
 }
 
 fn every_log(store: &Connection, file: &Path) -> Result<Vec<u32>, StoreFault> {

@@ -20,10 +20,10 @@ use std::{
 use rusqlite::{Connection, params};
 
 use super::{
+    chain::{Chain, Order},
     fault::{StartFault, StoreFault, fault},
     files::Files,
     log::LogId,
-    messages::{self, Order},
     outcome::{Answer, Outcome},
     reader::{IDLE, guarded},
     request::Ask,
@@ -203,7 +203,12 @@ impl Hunt<'_> {
         } = self;
         let row = &self.row;
         let mut looked = 0_u32;
-        messages::scan(self.store, self.file, row, (low, high), Order::Down, |message| {
+        let chain = Chain {
+            db: self.store,
+            file: self.file,
+            log: row,
+        };
+        chain.scan((low, high), Order::Down, |message| {
             let seq = message.seq;
             if query.matches(&message.text) {
                 found.push(message.talk(self.file, row)?);
@@ -216,6 +221,20 @@ impl Hunt<'_> {
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(halt)
+    }
+
+    /// Looks at a message that the index has found.
+    fn look_at(&mut self, seq: Seq) -> Result<(), StoreFault> {
+        let message = Chain {
+            db: self.store,
+            file: self.file,
+            log: &self.row,
+        }
+        .exactly(seq)?;
+        if self.query.matches(&message.text) {
+            self.found.push(message.talk(self.file, &self.row)?);
+        }
+        Ok(())
     }
 
     /// Asks the index, window by window.
@@ -232,13 +251,7 @@ impl Hunt<'_> {
             let mut hits = select.query(range)?;
             while let Some(hit) = hits.next()? {
                 let seq = index::seq_of(hit.get(0)?);
-                let looked = messages::scan(self.store, self.file, &self.row, (seq, seq), Order::Down, |message| {
-                    if self.query.matches(&message.text) {
-                        self.found.push(message.talk(self.file, &self.row)?);
-                    }
-                    Ok(ControlFlow::Continue(()))
-                });
-                if let Err(why) = looked {
+                if let Err(why) = self.look_at(seq) {
                     return Ok(Err(why));
                 }
                 if self.found.len() >= self.limit || Instant::now() >= self.until {

@@ -141,6 +141,7 @@ impl Arrival<'_> {
                 log,
                 epoch,
                 seq,
+                prev,
                 at,
                 from,
                 session,
@@ -149,8 +150,9 @@ impl Arrival<'_> {
             } => {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
                 let user = UserName::parse(&from).map_err(|why| told(why.to_string()))?;
+                let prev = prev.unwrap_or(seq.saturating_sub(1));
                 let sane = messages::parse_kind(kind).is_some() && text.len() <= limits::TEXT_BYTES;
-                if !sane || seq == 0 || seq >= limits::HISTORY_LOG_TALKS {
+                if !sane || seq <= prev || seq >= limits::HISTORY_LOG_TALKS {
                     return Err(told(format!(
                         "talk {seq} of {log} has a kind, number or length that none can have"
                     )));
@@ -160,11 +162,12 @@ impl Arrival<'_> {
                         id: 0,
                         log: log.clone(),
                         epoch,
-                        head: seq - 1,
-                        first: seq,
+                        head: prev,
+                        first: prev + 1,
                         base: 0,
                         sum: 0,
                         at: 0,
+                        ordinal: 0,
                     };
                     row.insert(self.db).map_err(failed(self.files))?;
                     self.logs.insert(log.clone(), row);
@@ -172,25 +175,31 @@ impl Arrival<'_> {
                 let Some(row) = self.logs.get_mut(&log) else {
                     return Ok(());
                 };
-                if seq != row.head + 1 && !self.moved.renumbered.contains(&log) {
-                    self.moved.renumbered.push(log);
+                if prev != row.head && !self.moved.renumbered.contains(&log) {
+                    self.moved.renumbered.push(log.clone());
                     row.epoch = files::new_epoch().map_err(StartFault::no_random)?;
                 }
-                row.head += 1;
+                let prev = row.head;
+                row.head = if self.moved.renumbered.contains(&row.log) {
+                    prev + 1
+                } else {
+                    seq
+                };
+                row.ordinal += 1;
                 row.sum += messages::cost(user.as_str(), &text);
                 row.at = row.at.max(at);
-                let (seq, user) = (row.head, user.as_str().to_owned());
-                let (at, sum) = (row.at, row.sum);
                 let message = MessageRow {
-                    seq,
-                    at,
-                    user,
+                    seq: row.head,
+                    prev,
+                    ordinal: row.ordinal,
+                    at: row.at,
+                    user: user.as_str(),
                     session,
                     kind,
-                    text,
-                    sum,
+                    text: &text,
+                    sum: row.sum,
                 };
-                message.insert(self.db, row.id).map_err(failed(self.files))
+                messages::write_messages(self.db, &[(row.id, message)]).map_err(failed(self.files))
             }
             Record::Read { log, user, seq } => {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;

@@ -16,6 +16,9 @@ pub enum Record {
         epoch: u64,
         /// Its number.
         seq: u64,
+        /// The number of the message before it, unless that is `seq - 1`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prev: Option<u64>,
         /// Unix milliseconds.
         at: u64,
         /// Who said it.

@@ -73,9 +73,9 @@ fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Vi
         let page = LogPage::read(db, file, log, due)?;
         // Retention may have gone on meanwhile.
         due = due.max(page.first);
-        for (seq, message) in page.rows {
-            if seq > due {
-                take(missing(due, seq - 1));
+        for PageRow { prev, seq, message } in page.rows {
+            if prev >= due {
+                take(missing(due, prev));
             }
             due = seq + 1;
             match message {
@@ -83,6 +83,7 @@ fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Vi
                     log: log_names(&log.log),
                     epoch: log.epoch,
                     seq: message.seq,
+                    prev: (message.prev + 1 != message.seq).then_some(message.prev),
                     at: message.at,
                     from: message.user,
                     session: message.session,
@@ -110,8 +111,15 @@ fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Vi
 struct LogPage {
     /// The oldest message that is stored now.
     first: u64,
-    rows: Vec<(u64, Result<MessageRow, StoreFault>)>,
+    rows: Vec<PageRow>,
     more: bool,
+}
+
+/// A row, and its place in the chain, which is read also where the row is damaged.
+struct PageRow {
+    prev: u64,
+    seq: u64,
+    message: Result<MessageRow, StoreFault>,
 }
 
 impl LogPage {
@@ -129,7 +137,7 @@ impl LogPage {
         };
         let mut select = db
             .prepare_cached(
-                "SELECT seq, at, user, session, kind, text, sum, crc FROM message
+                "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
                  WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4",
             )
             .map_err(failed)?;
@@ -147,7 +155,9 @@ impl LogPage {
             let seq = row.get::<_, i64>(0).map_err(failed)?.cast_unsigned();
             let message = MessageRow::read(row, file, log);
             bytes += message.as_ref().map_or(0, |message| message.text.len());
-            page.rows.push((seq, message));
+            let prev: Option<i64> = row.get(1).ok().flatten();
+            let prev = prev.map_or(seq.saturating_sub(1), i64::cast_unsigned);
+            page.rows.push(PageRow { prev, seq, message });
             if bytes > limits::HISTORY_PAGE_BYTES || page.rows.len() == limits::HISTORY_PAGE_TALKS {
                 page.more = true;
                 break;

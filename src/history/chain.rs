@@ -1,0 +1,191 @@
+//! The chain of a log: its entries in the order of their numbers, each naming the one before it.
+//!
+//! Numbers may have holes, so a number that is not there is no damage. Damage is a broken chain: an entry whose `prev` is not the entry
+//! before it, or a newest entry that is not the head of the log. Everything below `first` was deleted, so the oldest entry follows
+//! `first - 1`.
+//!
+//! Never yields messages over a place where one is missing.
+
+use std::{ops::ControlFlow, path::Path};
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::{
+    fault::{StoreFault, fault},
+    messages::MessageRow,
+    rows::{LogRow, int},
+};
+use crate::chat::Seq;
+
+/// In which order messages are read, and so which end is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Up,
+    Down,
+}
+
+/// One log as a reader or the writer sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Chain<'c> {
+    pub(crate) db: &'c Connection,
+    pub(crate) file: &'c Path,
+    pub(crate) log: &'c LogRow,
+}
+
+impl Chain<'_> {
+    /// Hands every message from `low` to `high` to `take`, in order, until it says stop. A broken chain is an error.
+    pub(crate) fn scan(
+        &self,
+        (low, high): (Seq, Seq),
+        order: Order,
+        mut take: impl FnMut(MessageRow) -> Result<ControlFlow<()>, StoreFault>,
+    ) -> Result<(), StoreFault> {
+        let (low, high) = (low.max(self.log.first), high.min(self.log.head));
+        if low > high {
+            return Ok(());
+        }
+        let failed = |why: rusqlite::Error| self.failed(&why);
+        let mut select = self
+            .db
+            .prepare_cached(match order {
+                Order::Up => UP,
+                Order::Down => DOWN,
+            })
+            .map_err(failed)?;
+        let range = params![self.log.id, int(low), int(high)];
+        let mut rows = select.query(range).map_err(failed)?;
+        // The link that the next message must have. Up: the one before it. Down: its own number. `None`: not known.
+        let mut link = match order {
+            Order::Up => None,
+            Order::Down => self.link_above(high)?,
+        };
+        while let Some(row) = rows.next().map_err(failed)? {
+            let message = MessageRow::read(row, self.file, self.log)?;
+            match (order, link) {
+                (Order::Up, None) if message.prev >= low => return Err(self.broken(low)),
+                (Order::Up, Some(last)) if message.prev != last => return Err(self.broken(last + 1)),
+                (Order::Down, Some(due)) if message.seq != due => return Err(self.broken(due.max(message.seq))),
+                (Order::Up | Order::Down, _) => {}
+            }
+            link = Some(match order {
+                Order::Up => message.seq,
+                Order::Down => message.prev,
+            });
+            if take(message)?.is_break() {
+                return Ok(());
+            }
+        }
+        match (order, link) {
+            (Order::Down, Some(due)) if due >= low => Err(self.broken(due)),
+            (Order::Down, _) => Ok(()),
+            (Order::Up, link) => match (self.link_above(high)?, link) {
+                (Some(due), None) if due >= low => Err(self.broken(low)),
+                (Some(due), Some(last)) if due != last => Err(self.broken(last + 1)),
+                (Some(_) | None, _) => Ok(()),
+            },
+        }
+    }
+
+    /// The newest message that the chain has up to `high`, by the entry above it; `None` where that cannot be read.
+    pub(crate) fn link_above(&self, high: Seq) -> Result<Option<Seq>, StoreFault> {
+        if high >= self.log.head {
+            return Ok(Some(self.log.head));
+        }
+        match self.at_or_above(high + 1) {
+            Ok(above) => Ok(above.map(|above| above.prev)),
+            Err(StoreFault::Damaged { .. }) => Ok(None),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// The oldest message of this number or above.
+    pub(crate) fn at_or_above(&self, seq: Seq) -> Result<Option<MessageRow>, StoreFault> {
+        self.one(AT_OR_ABOVE, seq)
+    }
+
+    /// The newest message of this number or below.
+    pub(crate) fn at_or_below(&self, seq: Seq) -> Result<Option<MessageRow>, StoreFault> {
+        self.one(AT_OR_BELOW, seq)
+    }
+
+    /// The message of a number that is known to be stored.
+    pub(crate) fn exactly(&self, seq: Seq) -> Result<MessageRow, StoreFault> {
+        let found = self.at_or_above(seq)?.filter(|message| message.seq == seq);
+        found.ok_or_else(|| self.broken(seq))
+    }
+
+    fn one(&self, sql: &str, seq: Seq) -> Result<Option<MessageRow>, StoreFault> {
+        let failed = |why: rusqlite::Error| self.failed(&why);
+        let mut select = self.db.prepare_cached(sql).map_err(failed)?;
+        let mut rows = select.query(params![self.log.id, int(seq)]).map_err(failed)?;
+        let row = rows.next().map_err(failed)?;
+        row.map(|row| MessageRow::read(row, self.file, self.log)).transpose()
+    }
+
+    /// Below this number `holds` is false for every stored message, and from it on true. `holds` never becomes false again. `damaged`
+    /// says what comes of a message that cannot be read; `Ok` counts it as one for which `holds` is true.
+    pub(crate) fn first_where(
+        &self,
+        holds: impl Fn(&MessageRow) -> bool,
+        damaged: impl Fn(StoreFault) -> Result<(), StoreFault>,
+    ) -> Result<Seq, StoreFault> {
+        let (mut low, mut high) = (self.log.first, self.log.head + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let found = match self.at_or_above(middle) {
+                Ok(Some(message)) => Some(message),
+                Ok(None) => {
+                    damaged(self.broken(middle))?;
+                    None
+                }
+                Err(why) => {
+                    damaged(why)?;
+                    None
+                }
+            };
+            match found.filter(|message| !holds(message)) {
+                Some(message) => low = message.seq + 1,
+                None => high = middle,
+            }
+        }
+        Ok(low)
+    }
+
+    /// The last number, behind `after`, of what cannot be read there.
+    pub(crate) fn unreadable_up_to(&self, after: Seq) -> Result<Seq, StoreFault> {
+        let next = self
+            .db
+            .prepare_cached("SELECT seq FROM message WHERE log = ?1 AND seq > ?2 ORDER BY seq LIMIT 1")
+            .and_then(|mut select| {
+                select
+                    .query_row(params![self.log.id, int(after)], |row| row.get::<_, i64>(0))
+                    .optional()
+            })
+            .map_err(|why| self.failed(&why))?;
+        Ok(match (next.map(i64::cast_unsigned), self.at_or_above(after + 1)) {
+            (None, _) => self.log.head,
+            // Behind a gap in the chain the next message can be read.
+            (Some(_), Ok(Some(message))) if message.prev > after => message.prev,
+            (Some(next), _) => next,
+        })
+    }
+
+    fn broken(&self, seq: Seq) -> StoreFault {
+        let LogRow { first, head, log, .. } = self.log;
+        let seen = format!("a message is missing here, although {first} to {head} are stored");
+        StoreFault::damaged(self.file, seen).in_log(log).at(seq)
+    }
+
+    fn failed(&self, why: &rusqlite::Error) -> StoreFault {
+        fault(self.file, why).in_log(&self.log.log)
+    }
+}
+
+const UP: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
+    WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
+const DOWN: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
+    WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC";
+const AT_OR_ABOVE: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
+    WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1";
+const AT_OR_BELOW: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
+    WHERE log = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
