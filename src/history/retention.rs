@@ -14,6 +14,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     chain::Chain,
     fault::{StoreFault, fault},
+    idempotency::LiveKeys,
     log::LogId,
     rows::{Heads, LogRow, int},
     settings::{Retention, Settings},
@@ -153,22 +154,21 @@ fn tend(
         slice.touched.push((row.id, row.head));
         finished = row.first >= target;
     }
-    let oldest_seq = newest_messages(Chain { db, file, log: &row }, settings.keys.talks)?;
-    let oldest_at = now.saturating_sub(millis(settings.keys.age));
-    let forgotten = forget_keys(db, row.id, oldest_seq, oldest_at).map_err(failed)?;
+    let live = LiveKeys::at(now, settings.keys);
+    let forgotten = forget_keys(db, &row, live).map_err(failed)?;
     slice.wrote |= forgotten > 0;
     Ok((slice, finished && (forgotten as u64) < rows))
 }
 
-/// Forgets the keys of a log that are older than these, at most one slice of them.
-fn forget_keys(db: &Connection, log: u32, oldest_seq: Seq, oldest_at: u64) -> rusqlite::Result<usize> {
+/// Forgets the keys of a log that have run out, at most one slice of them.
+fn forget_keys(db: &Connection, log: &LogRow, live: LiveKeys) -> rusqlite::Result<usize> {
     let mut expired = Vec::new();
     let mut select = db.prepare_cached(
-        "SELECT user, key, seq, at FROM idem INDEXED BY idem_by_seq WHERE log = ?1 ORDER BY seq LIMIT ?2",
+        "SELECT user, key, coalesce(ordinal, seq), at FROM idem INDEXED BY idem_by_seq WHERE log = ?1 ORDER BY seq LIMIT ?2",
     )?;
-    let mut rows = select.query(params![log, limits::HISTORY_SLICE_ROWS as i64])?;
+    let mut rows = select.query(params![log.id, limits::HISTORY_SLICE_ROWS as i64])?;
     while let Some(key) = rows.next()? {
-        if key.get::<_, i64>(2)? >= int(oldest_seq) && key.get::<_, i64>(3)? >= int(oldest_at) {
+        if live.includes(log, key.get(2)?, key.get(3)?) {
             break;
         }
         expired.push((key.get::<_, String>(0)?, key.get::<_, String>(1)?));
@@ -176,7 +176,7 @@ fn forget_keys(db: &Connection, log: u32, oldest_seq: Seq, oldest_at: u64) -> ru
     drop(rows);
     let mut delete = db.prepare_cached("DELETE FROM idem WHERE log = ?1 AND user = ?2 AND key = ?3")?;
     for (user, key) in &expired {
-        delete.execute(params![log, user, key])?;
+        delete.execute(params![log.id, user, key])?;
     }
     Ok(expired.len())
 }
@@ -214,19 +214,6 @@ fn keep_from(chain: Chain<'_>, keep: Retention, now: u64) -> Result<Seq, StoreFa
         }
     }
     Ok(first)
-}
-
-/// The first of so many newest messages of a log. 0 where some of them were deleted: then nothing says which number it had.
-fn newest_messages(chain: Chain<'_>, messages: u64) -> Result<Seq, StoreFault> {
-    let Some(last_before) = chain.log.ordinal.checked_sub(messages) else {
-        return Ok(0);
-    };
-    match chain.at_or_above(chain.log.first)? {
-        Some(oldest) if oldest.ordinal <= last_before + 1 => {
-            chain.first_where(|message| message.ordinal > last_before, Err)
-        }
-        Some(_) | None => Ok(0),
-    }
 }
 
 /// The last number of a slice of messages, from the oldest on.

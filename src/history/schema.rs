@@ -105,6 +105,7 @@ const VERSION_3: &str = "
 ALTER TABLE log ADD COLUMN ordinal INTEGER;
 ALTER TABLE message ADD COLUMN prev INTEGER;
 ALTER TABLE message ADD COLUMN ordinal INTEGER;
+ALTER TABLE idem ADD COLUMN ordinal INTEGER;
 ";
 
 /// Makes a database without rows: whole, or not there at all, whenever the process or the system ends.

@@ -3,18 +3,15 @@
 //! A plan becomes an outcome when the transaction is committed, and never before. A request that fails on its own is a
 //! [`Plan::Fault`] and leaves no trace; anything else that fails rolls back the whole transaction, and its numbers are given again.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    path::Path,
-};
+use std::{collections::HashMap, path::Path};
 
 use rusqlite::Connection;
 
 use super::{
     claims::Claims,
-    fault::{StoreFault, fault},
+    fault::{StoreFault, fault, io_fault},
     files,
-    idempotency::{self, Known},
+    idempotency::{self, Known, LiveKeys},
     log::LogId,
     messages::{self, MessageRow},
     names,
@@ -32,6 +29,15 @@ use crate::{
 /// A message that is about to be written, and the id of its log.
 type Fresh<'m> = (u32, MessageRow<&'m str>);
 
+/// What numbering adds to an entry: on one machine this program, in a cluster the log that all nodes read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Numbered {
+    pub(crate) seq: Seq,
+    pub(crate) at: u64,
+    /// Of the log, if it begins with this entry.
+    pub(crate) epoch: u64,
+}
+
 /// A transaction being filled.
 pub(crate) struct Transaction<'w> {
     pub(crate) db: &'w Connection,
@@ -44,6 +50,7 @@ pub(crate) struct Transaction<'w> {
     pub(crate) wrote: bool,
     claims: &'w Claims,
     numbering: fn(Seq) -> Seq,
+    live: LiveKeys,
     /// Names that this transaction claims.
     pub(crate) claimed: Vec<UserName>,
 }
@@ -56,6 +63,7 @@ impl<'w> Transaction<'w> {
         quarantine: &'w HashMap<LogId, StoreFault>,
         claims: &'w Claims,
         numbering: fn(Seq) -> Seq,
+        live: LiveKeys,
     ) -> Self {
         Self {
             db,
@@ -66,6 +74,7 @@ impl<'w> Transaction<'w> {
             wrote: false,
             claims,
             numbering,
+            live,
             claimed: Vec::new(),
         }
     }
@@ -115,8 +124,9 @@ impl<'w> Transaction<'w> {
             );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
-        let head = match self.row(&append.log)? {
-            Ok(row) => row.head,
+        let (head, epoch) = match self.row(&append.log) {
+            Ok(Some(row)) => (row.head, row.epoch),
+            Ok(None) => (0, new_epoch()?),
             Err(why) => return Ok(Plan::Fault(why)),
         };
         let seq = (self.numbering)(head);
@@ -127,25 +137,30 @@ impl<'w> Transaction<'w> {
             );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
-        self.apply(append, seq, append.at, fresh)
+        let at = append.at;
+        self.apply(append, Numbered { seq, at, epoch }, fresh)
     }
 
-    /// Adds a message to the end of its log. What comes of it depends on what was applied before it, on `seq` and on `at` alone.
+    /// Adds a message to the end of its log. What comes of it depends on what was applied before it, on its number, and on the log time of
+    /// the transaction; never on a clock, on chance, or on which entries share a transaction.
     fn apply<'b, T>(
         &mut self,
         append: &'b Append<T>,
-        seq: Seq,
-        at: u64,
+        numbered: Numbered,
         fresh: &mut Vec<Fresh<'b>>,
     ) -> Result<Plan, Failure> {
-        let (db, file) = (self.db, self.file);
-        let row = match self.row(&append.log)? {
-            Ok(row) => row,
+        let (db, file, live) = (self.db, self.file, self.live);
+        match self.row(&append.log) {
+            Ok(Some(_)) => {}
+            Ok(None) => self.begin_log(&append.log, numbered.epoch)?,
             Err(why) => return Ok(Plan::Fault(why)),
+        }
+        let Some(row) = self.heads.get_mut(&append.log) else {
+            return Ok(Plan::Fault(StoreFault::Stopping)); // it was found, or has begun
         };
-        let at = at.max(row.at);
+        let (seq, at) = (numbered.seq, numbered.at.max(row.at));
         if let Some(key) = &append.key {
-            let known = idempotency::remember(db, file, row, append, key, seq, at);
+            let known = idempotency::remember(db, file, row, append, key, (seq, at), live);
             match known.map_err(|why| in_log(file, &append.log, &why))? {
                 Known::New => {}
                 Known::Same { position, at } => return Ok(Plan::Duplicate { position, at }),
@@ -177,23 +192,32 @@ impl<'w> Transaction<'w> {
         Ok(Plan::Commit { position, prev, at })
     }
 
-    /// The row of a log, which begins here if there is none; the inner error concerns this log alone.
-    fn row(&mut self, log: &LogId) -> Result<Result<&mut LogRow, StoreFault>, Failure> {
-        Ok(Ok(match self.heads.entry(log.clone()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => {
-                let row = match LogRow::find(self.db, self.file, log) {
-                    Ok(Some(row)) => row,
-                    Ok(None) => {
-                        let row = begin_log(self.db, log).map_err(|why| in_log(self.file, log, &why))?;
-                        self.wrote = true;
-                        row
-                    }
-                    Err(why) => return Ok(Err(why)),
-                };
-                unknown.insert(row)
-            }
-        }))
+    /// The row of a log, if it has begun.
+    fn row(&mut self, log: &LogId) -> Result<Option<&LogRow>, StoreFault> {
+        if !self.heads.contains_key(log)
+            && let Some(row) = LogRow::find(self.db, self.file, log)?
+        {
+            self.heads.insert(log.clone(), row);
+        }
+        Ok(self.heads.get(log))
+    }
+
+    fn begin_log(&mut self, log: &LogId, epoch: u64) -> Result<(), Failure> {
+        let mut row = LogRow {
+            id: 0,
+            log: log.clone(),
+            epoch,
+            head: 0,
+            first: 1,
+            base: 0,
+            sum: 0,
+            at: 0,
+            ordinal: 0,
+        };
+        row.insert(self.db).map_err(|why| in_log(self.file, log, &why))?;
+        self.heads.insert(log.clone(), row);
+        self.wrote = true;
+        Ok(())
     }
 
     fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
@@ -201,12 +225,9 @@ impl<'w> Transaction<'w> {
         if bearer == Bearer::Name && names::has_key(self.db, user).map_err(whole)? {
             return Ok(Plan::Marked);
         }
-        let found = match self.heads.get(log) {
-            Some(row) => Some(row.clone()),
-            None => match LogRow::find(self.db, self.file, log) {
-                Ok(row) => row,
-                Err(why) => return Ok(Plan::Fault(why)),
-            },
+        let found = match self.row(log) {
+            Ok(row) => row.cloned(),
+            Err(why) => return Ok(Plan::Fault(why)),
         };
         // In a log without a message the marker is 0 and stays there.
         if let Some(row) = found {
@@ -294,18 +315,9 @@ fn in_log(file: &Path, log: &LogId, why: &rusqlite::Error) -> Failure {
     }
 }
 
-fn begin_log(db: &Connection, log: &LogId) -> rusqlite::Result<LogRow> {
-    let mut row = LogRow {
-        id: 0,
-        log: log.clone(),
-        epoch: files::new_epoch().map_err(|why| rusqlite::Error::ToSqlConversionFailure(Box::new(why)))?,
-        head: 0,
-        first: 1,
-        base: 0,
-        sum: 0,
-        at: 0,
-        ordinal: 0,
-    };
-    row.insert(db)?;
-    Ok(row)
+fn new_epoch() -> Result<u64, Failure> {
+    files::new_epoch().map_err(|why| Failure::Whole(Box::new(io_fault(Path::new("/dev/urandom"), &why))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use super::{
     commit_marker::CommitMarker,
     fault::{StoreFault, fault, io_fault},
     files::Files,
+    idempotency::LiveKeys,
     log::LogId,
     outcome::Outcome,
     presence::Presence,
@@ -203,6 +204,7 @@ impl<T: Send + 'static> Writer<T> {
         }
         let begun = Instant::now();
         let transaction = db.unchecked_transaction().map_err(whole)?;
+        let now = self.ageing.now(&self.settings.clocks);
         let mut work = Transaction::new(
             db,
             file,
@@ -210,6 +212,7 @@ impl<T: Send + 'static> Writer<T> {
             &self.quarantine,
             &self.shared.claims,
             self.settings.numbering,
+            LiveKeys::at(now, self.settings.keys),
         );
         let mut plans = Vec::with_capacity(batch.len());
         loop {
@@ -232,7 +235,6 @@ impl<T: Send + 'static> Writer<T> {
             self.retention.look_again();
         }
         // Retention rides along: no sync of its own while there are talks to commit.
-        let now = self.ageing.now(&self.settings.clocks);
         match self.retention.step(db, file, &self.settings, now, &mut self.heads) {
             Ok(slice) => {
                 wrote |= slice.wrote;

@@ -110,7 +110,7 @@ impl Report {
 }
 
 fn check_keys(db: &Connection, files: &Files, report: &mut Report) -> rusqlite::Result<()> {
-    let mut select = db.prepare("SELECT log, user, key, seq, at, digest, crc FROM idem")?;
+    let mut select = db.prepare("SELECT log, user, key, seq, at, digest, crc, ordinal FROM idem")?;
     let mut rows = select.query([])?;
     loop {
         let row = match rows.next() {
@@ -122,7 +122,15 @@ fn check_keys(db: &Connection, files: &Files, report: &mut Report) -> rusqlite::
             }
         };
         let (user, key): (String, String) = (row.get(1)?, row.get(2)?);
-        let own = idem_crc(row.get(0)?, &user, &key, row.get(3)?, row.get(4)?, row.get(5)?);
+        let own = idem_crc(
+            row.get(0)?,
+            &user,
+            &key,
+            row.get(3)?,
+            row.get(4)?,
+            row.get(5)?,
+            row.get(7)?,
+        );
         if i64::from(own) != row.get::<_, i64>(6)? {
             report.damage(format!("table idem: the row of {user:?} and key {key:?} is damaged"));
         }

@@ -1,0 +1,110 @@
+#![allow(clippy::unwrap_used)]
+use std::time::Duration;
+
+use super::*;
+use crate::{
+    chat::{RoomName, SessionTag, TalkKind},
+    history::{
+        schema,
+        settings::{Durability, KeyWindow},
+    },
+};
+
+const WINDOW: KeyWindow = KeyWindow {
+    age: Duration::from_secs(60),
+    talks: 4,
+};
+
+fn entry(room: &str, text: &str, key: Option<&str>, at: u64) -> Append<()> {
+    Append {
+        log: LogId::Room(RoomName::parse(room).unwrap()),
+        from: UserName::parse("ann").unwrap(),
+        session: SessionTag(1),
+        client: None,
+        text: text.into(),
+        kind: TalkKind::Text,
+        key: key.map(Into::into),
+        at,
+        ticket: (),
+    }
+}
+
+/// Entries of two logs that somebody else has numbered, one after the other, at times that do not only rise. Keys are used again inside
+/// their window and behind it.
+fn entries() -> Vec<(Append<()>, Numbered)> {
+    let texts = ["one", "two", "one", "three", "one", "one", "four", "one", "two"];
+    let keys = [
+        Some("k"),
+        None,
+        Some("k"),
+        None,
+        Some("k"),
+        Some("j"),
+        None,
+        Some("j"),
+        Some("k"),
+    ];
+    let times = [10_u64, 20, 15, 90, 95, 95, 100, 100, 100];
+    let mut entries = Vec::new();
+    for round in 0..4_u64 {
+        for (n, ((text, key), at)) in texts.into_iter().zip(keys).zip(times).enumerate() {
+            let seq = 100 * round + 3 * n as u64 + 1;
+            let at = 1_000_000 + 200_000 * round + at * 1_000;
+            let room = ["lobby", "hall"][n % 2];
+            entries.push((entry(room, text, key, at), Numbered { seq, at, epoch: 7 }));
+        }
+    }
+    entries
+}
+
+/// Applies the entries, so many in one transaction, and says what the tables hold and what came of each entry.
+fn applied(together: usize) -> (Vec<String>, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("history.db");
+    schema::create(&file).unwrap();
+    let db = schema::open_writer(&file, Durability::Os).unwrap();
+    let (quarantine, claims) = (HashMap::new(), Claims::default());
+    let (mut heads, mut plans) = (Heads::default(), Vec::new());
+    let entries = entries();
+    for batch in entries.chunks(together) {
+        let transaction = db.unchecked_transaction().unwrap();
+        for (append, numbered) in batch {
+            let live = LiveKeys::at(numbered.at, WINDOW);
+            let mut work = Transaction::new(&db, &file, &mut heads, &quarantine, &claims, |head| head + 1, live);
+            let mut fresh = Vec::new();
+            let plan = work.apply(append, *numbered, &mut fresh).unwrap_or_else(|_| panic!());
+            work.insert(&mut fresh).unwrap_or_else(|_| panic!());
+            work.settle().unwrap_or_else(|_| panic!());
+            plans.push(match plan {
+                Plan::Commit { position, prev, .. } => format!("{prev} {}", position.seq),
+                Plan::Duplicate { position, .. } => format!("copy of {}", position.seq),
+                Plan::Conflict => "conflict".to_owned(),
+                Plan::Answer(_) | Plan::Marked | Plan::Fault(_) => panic!(),
+            });
+        }
+        transaction.commit().unwrap();
+        heads.clear(); // what is remembered decides nothing
+    }
+    let tables = ["log", "message", "idem", "pair", "mark", "name", "lost"].map(|table| {
+        let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
+        let columns = select.column_count();
+        let rows = select.query_map([], |row| {
+            let cells = (0..columns).map(|column| format!("{:?}", row.get_ref(column)));
+            Ok(cells.collect::<Vec<_>>().join(" "))
+        });
+        rows.unwrap().map(Result::unwrap).collect::<Vec<_>>().join("\n")
+    });
+    (tables.to_vec(), plans)
+}
+
+#[test]
+fn what_entries_come_to_does_not_depend_on_which_share_a_transaction() {
+    let (tables, plans) = applied(1);
+    for together in [2, 5, 36] {
+        assert_eq!(applied(together), (tables.clone(), plans.clone()));
+    }
+    // Of the first round: a copy inside the window, a message of its own behind a minute, and another text under a key that counts.
+    assert_eq!(plans[..5], ["0 1", "0 4", "copy of 1", "4 10", "1 13"]);
+    assert_eq!(plans[7], "copy of 16");
+    assert_eq!(plans[8], "conflict");
+}
