@@ -176,7 +176,7 @@ fn id(shard: ShardId, slot: usize, generation: Generation) -> SessionId {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::connection::{read::UNDECIDED_LIMITS, state::Phase};
+    use crate::shard::connection::{reader::UNDECIDED_LIMITS, state::Phase};
 
     fn insert(connections: &mut Connections<&'static str>, socket: &'static str) -> SessionId {
         let phase = Phase::Closing {

@@ -1,15 +1,24 @@
-//! The connections of a shard: what a client sent becomes commands, and replies become frames.
+//! The connections of a shard: what they are, what waits for them, and when they are read.
+//!
+//! - `connections`: all of them, found by their ids
+//! - `state`: one of them, made of the parts below
+//! - `reader`, `backpressure`, `deferred`, `held_back`: when it is read, and what waits meanwhile
+//! - `write`: what waits for its socket
+//! - `dialect`: how certain its dialect is, and what waits until it is
+//! - `naming`, `session`: its name, and the user that has it
+//! - `liveness`, `deadlines`: what time does to it
+//!
+//! Nothing here sends to other shards or knows rooms, the store or a clock: what is due is returned, and the engine does it.
 
 pub(crate) mod backpressure;
-pub(crate) mod close;
-pub(crate) mod commands;
 pub(crate) mod connections;
-pub(crate) mod deferring;
+pub(crate) mod deadlines;
+pub(crate) mod deferred;
 pub(crate) mod dialect;
-pub(crate) mod liveness;
+pub(crate) mod held_back;
+mod liveness;
 pub(crate) mod naming;
-pub(crate) mod read;
-mod reader;
-pub(crate) mod reply;
+pub(crate) mod reader;
+pub(crate) mod session;
 pub(crate) mod state;
 pub(crate) mod write;

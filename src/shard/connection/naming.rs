@@ -6,7 +6,7 @@
 
 use crate::{
     chat::{Hello, RequestId},
-    shard::connection::state::Session,
+    shard::connection::session::Session,
 };
 
 /// Where a connection stands with its name.
@@ -29,17 +29,6 @@ pub(crate) enum Naming {
 pub(crate) struct WaitingHello {
     pub(crate) request: RequestId,
     pub(crate) hello: Hello,
-}
-
-/// By what right a session has its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Proof {
-    /// It has shown the key.
-    Key,
-    /// It said the name when nobody had claimed it.
-    Said,
-    /// The server chose the name. The next one may be given it, too, so nothing stored belongs to it.
-    Assigned,
 }
 
 impl Naming {

@@ -4,7 +4,11 @@
 //! and after the end nothing is read. Why a paused reader does not go on is not remembered, since the reasons change
 //! meanwhile: [`Connection::pause`](super::state::Connection::pause) finds the one that holds now.
 
-use crate::wire::{FrameReader, ReaderLimits};
+use crate::{
+    codec::Profile,
+    limits,
+    wire::{FrameReader, ReaderLimits},
+};
 
 #[derive(Debug)]
 pub(super) enum Reader {
@@ -15,6 +19,19 @@ pub(super) enum Reader {
     /// Bytes are being read at this moment.
     InHand,
     /// The connection is closed: what comes is thrown away.
+    Over,
+}
+
+/// What a reader of a socket is to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Read on.
+    On,
+    /// Wait until the engine wakes the connection.
+    Paused,
+    /// Read on and throw it away, until the peer closes.
+    Discard,
+    /// The connection is over.
     Over,
 }
 
@@ -73,18 +90,33 @@ impl Reader {
     }
 
     /// The dialect is known from here on. A reader that is in hand is told when it is put back.
-    pub(super) fn set_limits(&mut self, limits: ReaderLimits) {
+    pub(super) fn set_limits(&mut self, to: ReaderLimits) {
         match self {
-            Self::On(reader) | Self::Paused(reader) => reader.set_limits(limits),
+            Self::On(reader) | Self::Paused(reader) => reader.set_limits(to),
             Self::InHand | Self::Over => {}
         }
     }
 }
 
+/// How the messages of a dialect are read.
+pub(crate) fn limits_of(profile: &Profile) -> ReaderLimits {
+    ReaderLimits {
+        message_bytes: profile.message_bytes,
+        fragments: limits::MESSAGE_FRAGMENTS,
+        text_is_utf8: profile.text_is_utf8,
+    }
+}
+
+/// How messages of an undecided connection are read: it may be any dialect but Plaza's own.
+pub(crate) const UNDECIDED_LIMITS: ReaderLimits = ReaderLimits {
+    message_bytes: limits::NATIVE_MESSAGE_BYTES,
+    fragments: limits::MESSAGE_FRAGMENTS,
+    text_is_utf8: false,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::connection::read::UNDECIDED_LIMITS;
 
     #[test]
     fn a_reader_is_in_one_place_and_is_not_put_back_after_the_end() {

@@ -4,21 +4,16 @@ use std::net::SocketAddr;
 
 use bytes::BytesMut;
 
-use crate::shard::{
-    connection::{
-        backpressure::HeldBack,
-        deferring::Deferred,
-        dialect::{Certainty, Guess},
-        liveness::Liveness,
-        naming::{Naming, Proof, WaitingHello},
-        reader::Reader,
-        write::{Outgoing, Socket, Written},
-    },
-    direct::inbox::Inbox,
-    rate_limit::Gcra,
+use crate::shard::connection::{
+    dialect::{Certainty, Guess},
+    liveness::Liveness,
+    naming::{Naming, WaitingHello},
+    reader::Reader,
+    session::Session,
+    write::{Outgoing, Socket, Written},
 };
 use crate::{
-    chat::{ClientId, Generation, RequestId, SessionTag, UserName, local},
+    chat::{Generation, local},
     codec::{Codec, Encoding, Frames, Handshake},
     wire::{FrameReader, ReaderLimits},
 };
@@ -27,7 +22,7 @@ use crate::{
 pub(crate) struct Connection<S> {
     pub(crate) socket: S,
     generation: Generation,
-    pub(super) reader: Reader,
+    reader: Reader,
     phase: Phase,
     pub(super) naming: Naming,
     pub(super) outgoing: Outgoing,
@@ -75,31 +70,6 @@ pub(crate) struct Speaking {
     pub(crate) peer: SocketAddr,
     pub(crate) codec: Box<dyn Codec>,
     pub(crate) certainty: Certainty,
-}
-
-/// A named user's connection.
-#[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) name: UserName,
-    pub(crate) tag: SessionTag,
-    /// Which client it is, where that said so: its idempotency keys belong to it.
-    pub(crate) client: Option<Box<ClientId>>,
-    /// When the user last said something, for the idle kick.
-    pub(crate) said_ms: u64,
-    pub(crate) typed_ms: u64,
-    pub(crate) rate: Gcra,
-    /// The user has said exit: goodbye when the last room has let it go.
-    pub(crate) exiting: Option<RequestId>,
-    /// Requests that wait for a join or leave before them.
-    pub(crate) deferred: Option<Box<Deferred>>,
-    /// The user whose going this session is told of.
-    pub(crate) peer: Option<UserName>,
-    /// By what right it has its name.
-    pub(crate) proof: Proof,
-    /// Its side of its user's inbox; `None`: it has had nothing to do with direct messages.
-    pub(crate) inbox: Option<Box<Inbox>>,
-    /// Messages that a busy owner gave back.
-    pub(crate) held: Option<Box<HeldBack>>,
 }
 
 impl<S> Connection<S> {
@@ -190,6 +160,25 @@ impl<S> Connection<S> {
     /// Its dialect has shown: how its messages are read from here on.
     pub(crate) fn set_limits(&mut self, limits: ReaderLimits) {
         self.reader.set_limits(limits);
+    }
+
+    /// Takes the reader to read bytes with it; there is none after the end.
+    pub(crate) fn take_reader(&mut self) -> Option<FrameReader> {
+        self.reader.take()
+    }
+
+    /// Puts back the reader that was taken.
+    pub(crate) fn put_reader(&mut self, reader: FrameReader, paused: bool) {
+        self.reader.put(reader, paused);
+    }
+
+    pub(crate) fn resume_reading(&mut self) {
+        self.reader.resume();
+    }
+
+    /// Nothing is read any more.
+    pub(crate) fn end_reading(&mut self) {
+        self.reader.end();
     }
 
     /// Stops reading its socket, if it is read.

@@ -8,7 +8,7 @@ use crate::shard::{
     bus::message::RoomCommand,
     connection::{
         dialect::{Certainty, Guess, Pending, Stage},
-        read::{UNDECIDED_LIMITS, limits_of},
+        reader::{UNDECIDED_LIMITS, limits_of},
         state::{Phase, Speaking},
         write::Socket,
     },

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::shard::{
-    connection::naming::Proof,
+    connection::session::Proof,
     connection::state::Phase,
     connection::write::Socket,
     direct::event::DirectEvent,

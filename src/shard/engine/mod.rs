@@ -5,12 +5,17 @@
 //! sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in steps
 //! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
 
+mod commands;
+mod deferring;
 pub(crate) mod dialects;
 pub(crate) mod directs;
 pub(crate) mod dispatch;
 pub(crate) mod drain;
+mod ending;
 pub(crate) mod orders;
-pub(crate) mod replay;
+mod reading;
+mod replay;
+mod replies;
 pub(crate) mod rooms;
 pub(crate) mod timers;
 pub(crate) mod wheel;
@@ -23,7 +28,7 @@ use crate::shard::{
     bus::directory::Directory,
     bus::inbox::Outbox,
     bus::message::ToShard,
-    connection::read::Reading,
+    connection::reader::Reading,
     connection::{connections::Connections, state::Connection, write::Socket},
     direct::fanout::DirectQueue,
     engine::drain::Service,

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use crate::shard::{
+    connection::session::{Proof, Session},
     connection::write::Socket,
-    connection::{naming::Proof, state::Session},
     engine::{Clock, Engine},
     room::event::RoomEvent,
     room::outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, ReplayStep, Welcome},

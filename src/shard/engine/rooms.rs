@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::shard::{
     End,
     bus::message::RoomCommand,
-    connection::backpressure::{HeldBack, Retrying},
+    connection::held_back::{HeldBack, Retrying},
     connection::write::Socket,
     engine::{Clock, Engine, Want},
     ids::RoomSlot,

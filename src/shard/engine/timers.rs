@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::shard::{
     End,
-    connection::liveness::{TimeLimits, Verdict},
+    connection::deadlines::{TimeLimits, Verdict},
     connection::state::Connection,
     connection::write::Socket,
     engine::{Clock, Engine},

@@ -24,7 +24,7 @@ use crate::{
     },
     codec::{Encoding, LagPolicy, NATIVE, number_of},
     shard::{
-        connection::{connections::Connections, read::UNDECIDED_LIMITS, state::Phase, write::Written},
+        connection::{connections::Connections, reader::UNDECIDED_LIMITS, state::Phase, write::Written},
         ids::{MemberSlot, RoomSlot},
         settings::Settings,
         stats::Stats,

@@ -27,7 +27,7 @@ use tokio::{
 use crate::shard::{
     bus::inbox::{Inbox, Outbox},
     bus::message::ToShard,
-    connection::read::Reading,
+    connection::reader::Reading,
     engine::{Clock, Engine, Want},
     owner::Observer,
     runtime::handle::Shards,

@@ -10,8 +10,8 @@
 use crate::shard::{
     bus::message::ToShard,
     connection::{
-        naming::{Proof, WaitingHello},
-        state::Session,
+        naming::WaitingHello,
+        session::{Proof, Session},
         write::Socket,
     },
     engine::{Clock, Engine},

@@ -9,7 +9,7 @@ use crate::{
     chat::{ConnectionSlot, Generation, ListOrder, RoomName, SessionId, ShardId},
     codec::{self, Handshake, NATIVE, native, number_of},
     proto::plaza::{self, client_message::Request as Ask},
-    shard::connection::read::Reading,
+    shard::connection::reader::Reading,
 };
 
 /// A form in which a client speaks.

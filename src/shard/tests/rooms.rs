@@ -5,7 +5,7 @@ use crate::{
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         bus::message::ToShard,
-        connection::state::{Connection, Session},
+        connection::{session::Session, state::Connection},
         room::{attendance::Membership, members::Member, rings::RoomRing},
         runtime::transport::Transport,
         testing::{OPEN, Speaks, Told, World},

@@ -59,7 +59,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         // Behind the replies: a close frame is the last frame there is.
         connection.outgoing_mut().private().extend_from_slice(frame);
         *connection.phase_mut() = Phase::Closing { until_ms, shut: false };
-        connection.reader.end();
+        connection.end_reading();
         self.stats.ends.push((dialect, end));
         self.depart(id);
         self.mark_dirty(id);

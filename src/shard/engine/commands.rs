@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::shard::{
     bus::message::{RoomCommand, ToOwner, ToShard},
-    connection::backpressure::HeldBack,
-    connection::naming::Proof,
-    connection::state::Session,
+    connection::held_back::HeldBack,
+    connection::session::Proof,
+    connection::session::Session,
     connection::write::Socket,
     engine::{Clock, Engine},
     rate_limit::Gcra,

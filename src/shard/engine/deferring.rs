@@ -6,24 +6,12 @@
 //! Everything that was sent after a waiting request waits too, and the connection is not read meanwhile: so at most what one
 //! message asks for can wait.
 
-use std::collections::VecDeque;
-
 use crate::chat::{Command, Conversation, Request, SessionId};
 use crate::shard::{
+    connection::deferred::Deferred,
     connection::write::Socket,
     engine::{Clock, Engine},
 };
-
-/// Requests of one connection that wait, in order.
-#[derive(Debug, Default)]
-pub(crate) struct Deferred(VecDeque<Request>);
-
-impl Deferred {
-    /// How many wait.
-    pub(crate) fn count(&self) -> usize {
-        self.0.len()
-    }
-}
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Gives a request back that can be carried out now; keeps one that has to wait.
@@ -34,7 +22,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if session.deferred.is_none() && !waits {
             return Some(request);
         }
-        session.deferred.get_or_insert_default().0.push_back(request);
+        session.deferred.get_or_insert_default().push(request);
         connection.underway += 1;
         None
     }
@@ -43,13 +31,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn go_on_with_deferred(&mut self, id: SessionId) {
         loop {
             let Some(deferred) = self.deferred(id) else { return };
-            let Some(request) = deferred.0.pop_front() else { break };
+            let Some(request) = deferred.pop() else { break };
             // It counts as under way while it waits; it must not wait for itself.
             self.count_deferred(id, -1);
             if self.must_wait(id, &request.command) {
                 self.count_deferred(id, 1);
                 if let Some(deferred) = self.deferred(id) {
-                    deferred.0.push_front(request);
+                    deferred.put_back(request);
                 }
                 return;
             }

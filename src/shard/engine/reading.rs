@@ -7,6 +7,7 @@ use crate::shard::{
     bus::message::{ToOwner, ToShard},
     connection::backpressure::{Load, Pause},
     connection::dialect::Certainty,
+    connection::reader::{Reading, UNDECIDED_LIMITS, limits_of},
     connection::state::{Phase, Speaking, Undecided},
     connection::write::Socket,
     engine::{Clock, Engine, Want},
@@ -14,22 +15,8 @@ use crate::shard::{
 use crate::{
     chat::{ErrorCode, Lists, Reply, RoomName, SessionId, UserList},
     codec::{Fault, Handshake, Message, Profile, detect},
-    limits,
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
-
-/// What a reader of a socket is to do next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
-    /// Read on.
-    On,
-    /// Wait for [`Want::Wake`].
-    Paused,
-    /// Read on and throw it away, until the peer closes.
-    Discard,
-    /// The connection is over.
-    Over,
-}
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Takes up a connection whose handshake is done.
@@ -158,7 +145,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let now = self.now.ms;
         let Some(connection) = self.connection(id) else { return };
-        connection.reader.resume();
+        connection.resume_reading();
         connection.excuse_silence(now);
         let reading = self.read(id, |reader, sink| reader.resume(sink));
         if reading != Reading::Paused {
@@ -175,7 +162,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return Reading::Over;
         };
         let undecided = connection.speaking().is_none() || connection.is_uncertain();
-        let Some(mut reader) = connection.reader.take() else {
+        let Some(mut reader) = connection.take_reader() else {
             return Reading::Discard;
         };
         let mut finished = false;
@@ -204,14 +191,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match outcome {
             Ok(Progress::NeedMore | Progress::Closed) => {
                 let begins = connection.note_unfinished(reader.is_unfinished(), finished, now);
-                connection.reader.put(reader, false);
+                connection.put_reader(reader, false);
                 if begins {
                     self.schedule(id);
                 }
                 Reading::On
             }
             Ok(Progress::Paused) => {
-                connection.reader.put(reader, true);
+                connection.put_reader(reader, true);
                 Reading::Paused
             }
             Err(violation) => {
@@ -368,19 +355,3 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 }
-
-/// How the messages of a dialect are read.
-pub(crate) fn limits_of(profile: &Profile) -> ReaderLimits {
-    ReaderLimits {
-        message_bytes: profile.message_bytes,
-        fragments: limits::MESSAGE_FRAGMENTS,
-        text_is_utf8: profile.text_is_utf8,
-    }
-}
-
-/// How messages of an undecided connection are read: it may be any dialect but Plaza's own.
-pub(crate) const UNDECIDED_LIMITS: ReaderLimits = ReaderLimits {
-    message_bytes: limits::NATIVE_MESSAGE_BYTES,
-    fragments: limits::MESSAGE_FRAGMENTS,
-    text_is_utf8: false,
-};
