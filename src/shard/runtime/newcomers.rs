@@ -19,7 +19,7 @@ use slab::Slab;
 
 use crate::shard::{
     runtime::poller::{Ready, Registry, Watched},
-    runtime::thread::Load,
+    runtime::transport::Load,
 };
 
 /// A socket that was accepted, and where.

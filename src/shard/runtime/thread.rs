@@ -11,10 +11,7 @@ use std::{
     io,
     pin::pin,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Poll, Waker},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -33,7 +30,7 @@ use crate::shard::{
     runtime::handle::Shards,
     runtime::newcomers::{Arrivals, Arriving},
     runtime::poller::{Poller, Registry, Watched},
-    runtime::transport::Transport,
+    runtime::transport::{Load, Transport},
     stats::{Gauges, Stats},
     store::port::{self, Store},
 };
@@ -60,9 +57,6 @@ pub(crate) trait Report {
     /// The counts since the last tick, and what there is now.
     fn report(&self, shard: ShardId, stats: &mut Stats, now: &Gauges);
 }
-
-/// Counts one connection of a shard for as long as it lives.
-pub(crate) struct Load(Arc<AtomicUsize>);
 
 /// One shard, for the tasks on its thread.
 pub(crate) struct Local {
@@ -362,7 +356,7 @@ impl Local {
             inbox.feed_starved(&shards.inboxes);
             for _ in 0..limits::ARRIVALS_PER_TURN {
                 let Some(arrived) = arrivals.pop() else { break };
-                let load = Load(shards.load[me].clone());
+                let load = Load::new(shards.load[me].clone());
                 if let Err(error) = self.arrivals.watch(&self.registry, arrived, load) {
                     tracing::warn!(%error, "a connection could not be taken up");
                 }
@@ -457,12 +451,6 @@ impl Clock for SystemClock {
         SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as u64)
-    }
-}
-
-impl Drop for Load {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

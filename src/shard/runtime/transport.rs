@@ -3,13 +3,17 @@
 use std::{
     io::{self, Read, Write},
     net::Shutdown,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use mio::net::TcpStream;
 use socket2::SockRef;
 
-use crate::shard::{connection::write::Socket, runtime::thread::Load};
+use crate::shard::connection::write::Socket;
 
 /// What carries a connection's bytes. `try_write` counts plain bytes, whatever the kind.
 pub(crate) struct Transport {
@@ -76,5 +80,20 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             other => return other,
         }
+    }
+}
+
+/// Counts one connection of a shard for as long as it lives.
+pub(crate) struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    pub(crate) fn new(count: Arc<AtomicUsize>) -> Self {
+        Self(count)
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
