@@ -1,4 +1,6 @@
-//! What a shard is told by others, and what becomes of it here: this shard's copies of the rooms' logs, and its members.
+//! Where the messages of other shards arrive, and what the engine does for rooms: it appends events, flushes, answers joins and
+//! leaves, and acts on what rooms ask for ([`crate::shard::room::outcome`]). Who is a member, and what each is sent, is decided
+//! there and not here.
 
 use std::sync::Arc;
 

@@ -9,11 +9,9 @@ use crate::{
 /// Something that happened in a room.
 #[derive(Debug)]
 pub(crate) struct RoomEvent {
-    /// Where.
     pub(crate) room: RoomName,
-    /// What.
     pub(crate) happening: Happening,
-    /// The sender, if it is a message.
+    /// The request that sent a message, for its acknowledgement.
     pub(crate) origin: Option<Origin>,
     /// When, Unix milliseconds.
     at: u64,
@@ -62,7 +60,7 @@ impl RoomEvent {
         }
     }
 
-    /// Roughly what it costs to keep: itself, its text, and the frames of the two encodings that are usual.
+    /// Roughly the memory that it takes: itself, its text, and the frames of the two encodings that are usual.
     pub(crate) fn weight(&self) -> usize {
         let text = match &self.happening {
             Happening::Talk(talk) => talk.text.len(),

@@ -514,10 +514,14 @@ impl Run {
             let id = self.clients[client].id;
             let taken = self.clients[client].socket.taken.take();
             let text = String::from_utf8_lossy(&taken);
+            let mut newest = [0; ROOMS];
             for part in text.split('<').skip(1) {
                 let (room, rest) = part.split_once(':').unwrap();
                 let (seq, _) = rest.split_once('>').unwrap();
-                self.pay(id, room.parse().unwrap(), [seq.parse().unwrap()]);
+                let (room, seq) = (room.parse().unwrap(), seq.parse().unwrap());
+                assert!(seq > newest[room], "live messages come in order");
+                newest[room] = seq;
+                self.pay(id, room, [seq]);
             }
             let mut owed = self.clients[client].owed.iter();
             assert_eq!(owed.find(|(_, count)| **count != 0), None, "of client {client}");
