@@ -10,7 +10,7 @@ use plaza::{
     chat::{
         Command, Happening, Joined, Position, Reply, Request, RoomName, SessionTag, Talk, TalkKind, UserName, Welcome,
     },
-    codec::{Codec, DIALECTS, Dialect, Frames, Handshake, Message, NATIVE, native},
+    codec::{Codec, DIALECTS, Dialect, DialectId, Frames, Handshake, Message, native},
 };
 
 /// Members of the room that an event is encoded for.
@@ -30,7 +30,8 @@ struct Form {
 /// The two forms of the native protocol, and every other dialect.
 fn forms() -> Vec<Form> {
     let mut forms = Vec::new();
-    for dialect in DIALECTS.iter().copied() {
+    for id in DIALECTS {
+        let dialect = id.reference();
         let mut form = |name, view, subprotocol| {
             forms.push(Form {
                 name,
@@ -39,11 +40,11 @@ fn forms() -> Vec<Form> {
                 subprotocol,
             });
         };
-        if dialect.name() == NATIVE {
+        if id == DialectId::Native {
             form("native, protobuf", 0, Some(native::PROTOBUF));
             form("native, json", 1, Some(native::JSON));
         } else {
-            form(dialect.name(), 0, None);
+            form(id.name(), 0, None);
         }
     }
     forms

@@ -6,7 +6,7 @@ mod stories;
 
 use plaza::{
     chat::{RoomName, UserName},
-    codec::DIALECTS,
+    codec::{DialectId, Profile},
 };
 use stories::{
     Running, client,
@@ -169,11 +169,7 @@ fn story(driver: &'static Driver, running: &Running) {
             leaver.wait_until("the close", |shown| matches!(shown, Shown::Close(_)));
             let mut shown = leaver.take_events();
             assert_eq!(shown.pop(), Some(Shown::Close(1000)), "{}", driver.dialect);
-            let profile = DIALECTS
-                .iter()
-                .find(|dialect| dialect.name() == driver.dialect)
-                .unwrap()
-                .profile();
+            let profile = Profile::of(DialectId::named(driver.dialect).unwrap());
             let own_going = shown
                 .iter()
                 .filter(|shown| matches!(shown, Shown::Went(name) if name == named))
@@ -576,8 +572,7 @@ fn fifteen_hundred_chinese_characters_go_through_document_003() {
 fn a_message_that_is_too_long_is_answered_in_the_dialects_own_words_before_the_close() {
     let running = start();
     for driver in drivers::all().filter(|driver| driver.dialect != "plaza") {
-        let profile = DIALECTS.iter().find(|dialect| dialect.name() == driver.dialect);
-        let most = profile.unwrap().profile().message_bytes;
+        let most = Profile::of(DialectId::named(driver.dialect).unwrap()).message_bytes;
         for long in [most + 1, 4 * 1024 * 1024] {
             let mut member = Member::come(running.address(), driver.dialect, "eve");
             member.take();

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use super::{
     Message,
-    handshake::Handshake,
-    handshake::header_value,
+    handshake::{Handshake, header_value},
     json::object,
     legacy::protobuf::{EXIT, LIST, TALK, first_three},
+    table::DialectId,
 };
 use crate::limits;
 
@@ -21,8 +21,8 @@ use crate::limits;
 pub enum Detection {
     /// Enough.
     Known {
-        /// The dialect's name.
-        dialect: &'static str,
+        /// The dialect.
+        dialect: DialectId,
         /// What decided.
         why: Why,
     },
@@ -37,26 +37,26 @@ pub enum Detection {
         /// How long to wait.
         hold: Duration,
         /// The dialect of a client that said nothing in that time; decided by [`Why::Silence`].
-        if_silent: &'static str,
+        if_silent: DialectId,
     },
 }
 
 /// What the last clients that came to one listener with one kind of handshake turned out to speak, newest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Recent([Option<u8>; limits::DETECT_RECENT]);
+pub struct Recent([Option<DialectId>; limits::DETECT_RECENT]);
 
 impl Recent {
-    /// One more has shown its dialect, by its number.
-    pub fn note(&mut self, dialect: usize) {
+    /// One more has shown its dialect.
+    pub fn note(&mut self, dialect: DialectId) {
         self.0.rotate_right(1);
-        self.0[0] = u8::try_from(dialect).ok();
+        self.0[0] = Some(dialect);
     }
 
     /// The dialect of most of them; of several, the one that came last.
-    pub fn likeliest(self) -> Option<usize> {
+    pub fn likeliest(self) -> Option<DialectId> {
         let count = |dialect| self.0.iter().filter(|known| **known == dialect).count();
         let known = self.0.into_iter().filter(Option::is_some).rev();
-        known.max_by_key(|dialect| count(*dialect)).flatten().map(usize::from)
+        known.max_by_key(|dialect| count(*dialect)).flatten()
     }
 }
 
@@ -141,11 +141,11 @@ impl Why {
 /// What the handshake alone tells. Presence counts, not content: `?uid=` is a client of document 003 that has no name yet.
 pub fn from_handshake(handshake: &Handshake) -> Detection {
     if handshake.query_value("uid").is_some() {
-        known(ACTION, Why::QueryUid)
+        known(DialectId::Action, Why::QueryUid)
     } else if handshake.query_value("username").is_some() {
-        known(COMMUNICATION, Why::QueryUsername)
+        known(DialectId::Communication, Why::QueryUsername)
     } else if handshake.login_username.is_some() {
-        known(COMMUNICATION, Why::HeaderLoginUsername)
+        known(DialectId::Communication, Why::HeaderLoginUsername)
     } else if handshake.username.is_some() {
         Detection::Named {
             hold: limits::DETECT_NAMED,
@@ -153,54 +153,56 @@ pub fn from_handshake(handshake: &Handshake) -> Detection {
     } else {
         Detection::Nameless {
             hold: limits::DETECT_NAMELESS,
-            if_silent: TUTORIAL,
+            if_silent: DialectId::Tutorial,
         }
     }
 }
 
 /// What the first message tells, after [`from_handshake`] could not. It counts as text or binary alike: clients of documents
 /// 001 and 002 put protobuf into text frames.
-pub fn from_first_message(handshake: &Handshake, message: Message<'_>) -> (&'static str, Why) {
+pub fn from_first_message(handshake: &Handshake, message: Message<'_>) -> (DialectId, Why) {
     if let Detection::Known { dialect, why } = from_handshake(handshake) {
         return (dialect, why);
     }
     let silent = if handshake.username.is_some() {
-        CHATROOM
+        DialectId::Chatroom
     } else {
-        TUTORIAL
+        DialectId::Tutorial
     };
     let bytes = message.bytes();
     if bytes.trim_ascii_start().first() == Some(&b'{') {
         // 0x7B would be a protobuf group, which no client sends. A name in a header is no habit of JSON clients, but one
         // that has a header all the same is still what it speaks.
         return match object::<Envelope>(bytes) {
-            Some(envelope) if envelope.action.is_some() => (ACTION, Why::JsonAction),
-            Some(_) => (TUTORIAL, Why::Json),
+            Some(envelope) if envelope.action.is_some() => (DialectId::Action, Why::JsonAction),
+            Some(_) => (DialectId::Tutorial, Why::Json),
             None => (silent, Why::Unclear),
         };
     }
     from_protobuf(handshake, bytes).unwrap_or((silent, Why::Unclear))
 }
 
-fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(&'static str, Why)> {
+fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(DialectId, Why)> {
     let [first, second, third] = first_three(bytes)?;
     let name = handshake.username.as_deref().map(header_value);
     let is_name = |text: &[u8]| !text.is_empty() && name.as_deref() == Some(text);
     let number = matches!(first, b"1" | b"2" | b"3");
     match (is_type(first), is_type(second)) {
         // A user of document 001 may be called `1`. A client of document 000 that says `talk` puts its name in field 3.
-        (_, true) if number && is_name(first) && !is_name(third) => Some((CHAT_REQUEST, Why::NameOfHandshake)),
-        _ if number => Some((COMMUNICATION, Why::TypeNumber)),
-        (true, true) if is_name(second) => Some((CHATROOM, Why::NameOfHandshake)),
-        (true, true) if is_name(first) => Some((CHAT_REQUEST, Why::NameOfHandshake)),
-        (true, _) => Some((CHATROOM, Why::TypeFirst)),
-        (false, true) => Some((CHAT_REQUEST, Why::TypeSecond)),
+        (_, true) if number && is_name(first) && !is_name(third) => {
+            Some((DialectId::ChatRequest, Why::NameOfHandshake))
+        }
+        _ if number => Some((DialectId::Communication, Why::TypeNumber)),
+        (true, true) if is_name(second) => Some((DialectId::Chatroom, Why::NameOfHandshake)),
+        (true, true) if is_name(first) => Some((DialectId::ChatRequest, Why::NameOfHandshake)),
+        (true, _) => Some((DialectId::Chatroom, Why::TypeFirst)),
+        (false, true) => Some((DialectId::ChatRequest, Why::TypeSecond)),
         // A type that no dialect knows, or none: in document 001 that is a talk, in 002 it is ignored, in 000 it asks for the list.
         (false, false) => {
             let dialect = match (is_name(first), is_name(second), is_name(third)) {
-                (true, false, _) => CHAT_REQUEST,
-                (false, true, _) => CHATROOM,
-                (false, false, true) => COMMUNICATION,
+                (true, false, _) => DialectId::ChatRequest,
+                (false, true, _) => DialectId::Chatroom,
+                (false, false, true) => DialectId::Communication,
                 (true, true, _) | (false, false, false) => return None,
             };
             Some((dialect, Why::NameOfHandshake))
@@ -212,7 +214,7 @@ fn is_type(text: &[u8]) -> bool {
     [TALK, EXIT, LIST].iter().any(|word| word.as_bytes() == text)
 }
 
-const fn known(dialect: &'static str, why: Why) -> Detection {
+const fn known(dialect: DialectId, why: Why) -> Detection {
     Detection::Known { dialect, why }
 }
 
@@ -223,13 +225,6 @@ struct Envelope {
     action: Option<serde::de::IgnoredAny>,
 }
 
-const ACTION: &str = "action";
-/// What a client that its handshake names speaks, as long as nothing says otherwise.
-pub const CHATROOM: &str = "chatroom";
-const CHAT_REQUEST: &str = "chat-request";
-const COMMUNICATION: &str = "communication";
-const TUTORIAL: &str = "tutorial";
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -239,7 +234,6 @@ mod tests {
 
     use super::*;
     use crate::codec::{
-        DIALECTS,
         handshake::tests::{silent, with_header, with_query},
         testing::fixed_cases,
     };
@@ -265,18 +259,24 @@ mod tests {
         let mut uid = with_header(b"bob");
         uid.query = b"a=b&uid=1&to_uid=2&username=x".to_vec();
         for (handshake, expected) in [
-            (with_query("uid=1&to_uid=2"), known("action", Why::QueryUid)),
-            (with_query("uid="), known("action", Why::QueryUid)),
-            (uid, known("action", Why::QueryUid)),
+            (with_query("uid=1&to_uid=2"), known(DialectId::Action, Why::QueryUid)),
+            (with_query("uid="), known(DialectId::Action, Why::QueryUid)),
+            (uid, known(DialectId::Action, Why::QueryUid)),
             (
                 with_query("username=tst_user_1"),
-                known("communication", Why::QueryUsername),
+                known(DialectId::Communication, Why::QueryUsername),
             ),
-            (both, known("communication", Why::QueryUsername)),
-            (login_username, known("communication", Why::HeaderLoginUsername)),
+            (both, known(DialectId::Communication, Why::QueryUsername)),
+            (
+                login_username,
+                known(DialectId::Communication, Why::HeaderLoginUsername),
+            ),
             (with_header("张三".as_bytes()), named(Duration::from_secs(2))),
-            (silent(), hold(Duration::from_millis(300), "tutorial")),
-            (with_query("to_uid=2"), hold(Duration::from_millis(300), "tutorial")),
+            (silent(), hold(Duration::from_millis(300), DialectId::Tutorial)),
+            (
+                with_query("to_uid=2"),
+                hold(Duration::from_millis(300), DialectId::Tutorial),
+            ),
         ] {
             assert_eq!(from_handshake(&handshake), expected, "{handshake:?}");
         }
@@ -287,115 +287,163 @@ mod tests {
         let named = || with_header(b"bob");
         for (handshake, message, expected) in [
             // field 1 is 1, 2 or 3
-            (named(), strings(&["1", "hello"]), ("communication", Why::TypeNumber)),
-            (named(), strings(&["2"]), ("communication", Why::TypeNumber)),
-            (named(), strings(&["3", "talk"]), ("communication", Why::TypeNumber)),
-            (named(), strings(&["4", "hello"]), ("chatroom", Why::Unclear)),
+            (
+                named(),
+                strings(&["1", "hello"]),
+                (DialectId::Communication, Why::TypeNumber),
+            ),
+            (named(), strings(&["2"]), (DialectId::Communication, Why::TypeNumber)),
+            (
+                named(),
+                strings(&["3", "talk"]),
+                (DialectId::Communication, Why::TypeNumber),
+            ),
+            (named(), strings(&["4", "hello"]), (DialectId::Chatroom, Why::Unclear)),
             // the word in field 1, the word in field 2
-            (named(), strings(&["talk", "", "你好"]), ("chatroom", Why::TypeFirst)),
-            (named(), strings(&["exit"]), ("chatroom", Why::TypeFirst)),
-            (named(), strings(&["userlist", "bob"]), ("chatroom", Why::TypeFirst)),
+            (
+                named(),
+                strings(&["talk", "", "你好"]),
+                (DialectId::Chatroom, Why::TypeFirst),
+            ),
+            (named(), strings(&["exit"]), (DialectId::Chatroom, Why::TypeFirst)),
+            (
+                named(),
+                strings(&["userlist", "bob"]),
+                (DialectId::Chatroom, Why::TypeFirst),
+            ),
             (
                 named(),
                 strings(&["bob", "talk", "hi"]),
-                ("chat-request", Why::TypeSecond),
+                (DialectId::ChatRequest, Why::TypeSecond),
             ),
-            (named(), strings(&["", "exit"]), ("chat-request", Why::TypeSecond)),
-            (named(), strings(&["", "userlist"]), ("chat-request", Why::TypeSecond)),
+            (
+                named(),
+                strings(&["", "exit"]),
+                (DialectId::ChatRequest, Why::TypeSecond),
+            ),
+            (
+                named(),
+                strings(&["", "userlist"]),
+                (DialectId::ChatRequest, Why::TypeSecond),
+            ),
             // both words: the name of the handshake
             (
                 with_header(b"exit"),
                 strings(&["talk", "exit", "hi"]),
-                ("chatroom", Why::NameOfHandshake),
+                (DialectId::Chatroom, Why::NameOfHandshake),
             ),
             (
                 with_header(b"exit"),
                 strings(&["exit", "talk", "hi"]),
-                ("chat-request", Why::NameOfHandshake),
+                (DialectId::ChatRequest, Why::NameOfHandshake),
             ),
             (
                 with_header(b"%74alk"),
                 strings(&["talk", "userlist"]),
-                ("chat-request", Why::NameOfHandshake),
+                (DialectId::ChatRequest, Why::NameOfHandshake),
             ),
-            (named(), strings(&["talk", "exit", "hi"]), ("chatroom", Why::TypeFirst)),
+            (
+                named(),
+                strings(&["talk", "exit", "hi"]),
+                (DialectId::Chatroom, Why::TypeFirst),
+            ),
             // users that are called as a type of document 000
             (
                 with_header(b"1"),
                 strings(&["1", "talk", "hi"]),
-                ("chat-request", Why::NameOfHandshake),
+                (DialectId::ChatRequest, Why::NameOfHandshake),
             ),
             (
                 with_header(b"1"),
                 strings(&["1", "talk", "1"]),
-                ("communication", Why::TypeNumber),
+                (DialectId::Communication, Why::TypeNumber),
             ),
             (
                 with_header(b"1"),
                 strings(&["talk", "1", "hi"]),
-                ("chatroom", Why::TypeFirst),
+                (DialectId::Chatroom, Why::TypeFirst),
             ),
             // types that no dialect knows, and none: the name of the handshake
             (
                 named(),
                 strings(&["bob", "", "hi"]),
-                ("chat-request", Why::NameOfHandshake),
+                (DialectId::ChatRequest, Why::NameOfHandshake),
             ),
             (
                 named(),
                 strings(&["bob", "say", "bob"]),
-                ("chat-request", Why::NameOfHandshake),
+                (DialectId::ChatRequest, Why::NameOfHandshake),
             ),
             (
                 named(),
                 strings(&["say", "bob", "hi"]),
-                ("chatroom", Why::NameOfHandshake),
+                (DialectId::Chatroom, Why::NameOfHandshake),
             ),
             (
                 named(),
                 strings(&["", "bob", "bob"]),
-                ("chatroom", Why::NameOfHandshake),
+                (DialectId::Chatroom, Why::NameOfHandshake),
             ),
             (
                 named(),
                 strings(&["9", "", "bob"]),
-                ("communication", Why::NameOfHandshake),
+                (DialectId::Communication, Why::NameOfHandshake),
             ),
-            (named(), strings(&["bob", "bob", "hi"]), ("chatroom", Why::Unclear)),
-            (named(), strings(&["tom", "say", "hi"]), ("chatroom", Why::Unclear)),
-            (with_header(b""), strings(&["", "", "hi"]), ("chatroom", Why::Unclear)),
+            (
+                named(),
+                strings(&["bob", "bob", "hi"]),
+                (DialectId::Chatroom, Why::Unclear),
+            ),
+            (
+                named(),
+                strings(&["tom", "say", "hi"]),
+                (DialectId::Chatroom, Why::Unclear),
+            ),
+            (
+                with_header(b""),
+                strings(&["", "", "hi"]),
+                (DialectId::Chatroom, Why::Unclear),
+            ),
             // nothing in the handshake: the load scripts of documents 001 and 002, and 000
             (
                 silent(),
                 strings(&["tom", "talk", "hello"]),
-                ("chat-request", Why::TypeSecond),
+                (DialectId::ChatRequest, Why::TypeSecond),
             ),
             (
                 silent(),
                 strings(&["talk", "tom", "hello"]),
-                ("chatroom", Why::TypeFirst),
+                (DialectId::Chatroom, Why::TypeFirst),
             ),
-            (silent(), strings(&["1", "hhhhhh"]), ("communication", Why::TypeNumber)),
+            (
+                silent(),
+                strings(&["1", "hhhhhh"]),
+                (DialectId::Communication, Why::TypeNumber),
+            ),
             // JSON
             (
                 silent(),
                 br#" {"type":"login","content":"bob"}"#.to_vec(),
-                ("tutorial", Why::Json),
+                (DialectId::Tutorial, Why::Json),
             ),
             (
                 silent(),
                 br#"{"seq":"1","action":"login","data":{}}"#.to_vec(),
-                ("action", Why::JsonAction),
+                (DialectId::Action, Why::JsonAction),
             ),
             // neither
-            (silent(), b"hello".to_vec(), ("tutorial", Why::Unclear)),
-            (silent(), b"".to_vec(), ("tutorial", Why::Unclear)),
-            (silent(), b"{".to_vec(), ("tutorial", Why::Unclear)),
-            (named(), b"".to_vec(), ("chatroom", Why::Unclear)),
-            (named(), b"\x0a\xff".to_vec(), ("chatroom", Why::Unclear)),
-            (named(), b"\x22\x00".repeat(2000), ("chatroom", Why::Unclear)),
+            (silent(), b"hello".to_vec(), (DialectId::Tutorial, Why::Unclear)),
+            (silent(), b"".to_vec(), (DialectId::Tutorial, Why::Unclear)),
+            (silent(), b"{".to_vec(), (DialectId::Tutorial, Why::Unclear)),
+            (named(), b"".to_vec(), (DialectId::Chatroom, Why::Unclear)),
+            (named(), b"\x0a\xff".to_vec(), (DialectId::Chatroom, Why::Unclear)),
+            (named(), b"\x22\x00".repeat(2000), (DialectId::Chatroom, Why::Unclear)),
             // what the handshake decided stays
-            (with_query("uid=1"), strings(&["1", "x"]), ("action", Why::QueryUid)),
+            (
+                with_query("uid=1"),
+                strings(&["1", "x"]),
+                (DialectId::Action, Why::QueryUid),
+            ),
         ] {
             for frame in [Message::Text(&message), Message::Binary(&message)] {
                 assert_eq!(
@@ -410,24 +458,23 @@ mod tests {
 
     #[test]
     fn recent_clients_tell_by_their_majority_and_then_by_the_last() {
-        let after = |seen: &[usize]| {
+        const A: DialectId = DialectId::ChatRequest;
+        const B: DialectId = DialectId::Chatroom;
+        let after = |seen: &[DialectId]| {
             let mut recent = Recent::default();
             seen.iter().for_each(|dialect| recent.note(*dialect));
             recent.likeliest()
         };
         assert_eq!(after(&[]), None);
-        assert_eq!(after(&[2]), Some(2));
-        assert_eq!(after(&[2, 2, 3]), Some(2));
-        assert_eq!(after(&[2, 3]), Some(3));
-        assert_eq!(after(&[2, 3, 3, 3, 3, 3]), Some(3));
-        assert_eq!(after(&[[2; 20].as_slice(), &[3; 20]].concat()), Some(3));
+        assert_eq!(after(&[A]), Some(A));
+        assert_eq!(after(&[A, A, B]), Some(A));
+        assert_eq!(after(&[A, B]), Some(B));
+        assert_eq!(after(&[A, B, B, B, B, B]), Some(B));
+        assert_eq!(after(&[[A; 20].as_slice(), &[B; 20]].concat()), Some(B));
     }
 
     #[test]
-    fn every_answer_is_a_dialect_and_every_reason_has_its_own_name() {
-        for name in [ACTION, CHATROOM, CHAT_REQUEST, COMMUNICATION, TUTORIAL] {
-            assert!(DIALECTS.iter().any(|dialect| dialect.name() == name), "{name}");
-        }
+    fn every_reason_has_its_own_name() {
         let names: HashSet<&str> = Why::ALL.into_iter().map(Why::name).collect();
         assert_eq!(names.len(), Why::ALL.len());
     }
@@ -436,14 +483,13 @@ mod tests {
         #![proptest_config(fixed_cases(512))]
 
         #[test]
-        fn no_bytes_make_it_panic_or_answer_with_an_unknown_dialect(
+        fn no_bytes_make_it_panic(
             header in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..20)),
             query in proptest::collection::vec(any::<u8>(), 0..40),
             message in proptest::collection::vec(any::<u8>(), 0..200),
         ) {
             let handshake = Handshake { query, username: header, ..silent() };
-            let (dialect, _) = from_first_message(&handshake, Message::Binary(&message));
-            prop_assert!(DIALECTS.iter().any(|known| known.name() == dialect));
+            let _ = from_first_message(&handshake, Message::Binary(&message));
         }
     }
 }

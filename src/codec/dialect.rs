@@ -2,22 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{
-    fault::Fault, frames::Frames, handshake::Handshake, legacy::action::Settings as ActionSettings, profile::Profile,
-};
+use super::{fault::Fault, frames::Frames, handshake::Handshake, legacy::action::Settings as ActionSettings};
 use crate::{
     chat::{Direct, Echo, Happening, Lists, Reply, Request, RequestId, RoomName, UserName},
     wire::Message,
 };
 
-/// A wire format, and how its clients are treated. One value per dialect, listed in `TABLE`.
+/// A wire format. One value per dialect, listed in `table.rs`.
 pub trait Dialect: Sync {
-    /// As in `/ws/<dialect>`, in settings and in metrics.
-    fn name(&self) -> &'static str;
-
-    /// How its members are treated.
-    fn profile(&self) -> Profile;
-
     /// The same dialect with an operator's settings, which live as long as the program; `None`: it has none.
     fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
         let _ = settings;

@@ -2,34 +2,23 @@
 //!
 //! An event has one place for the frames of each encoding, so this number must never lag behind the table.
 
-use super::table::TABLE;
+use super::table::{DIALECTS, DialectId};
 
 /// How a member sees events: a dialect, and one of that dialect's encodings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Encoding(u8);
 
 /// Encodings of all dialects together.
-pub const ENCODINGS: usize = total(TABLE.len());
-
-/// The first encoding of each dialect.
-static FIRST: [u8; TABLE.len()] = {
-    let mut first = [0; TABLE.len()];
-    let mut dialect = 0;
-    while dialect < first.len() {
-        first[dialect] = total(dialect) as u8;
-        dialect += 1;
-    }
-    first
-};
+pub const ENCODINGS: usize = before(DIALECTS.len());
 
 /// The dialect of each encoding.
-static DIALECT: [u8; ENCODINGS] = {
-    let mut of = [0; ENCODINGS];
+static DIALECT: [DialectId; ENCODINGS] = {
+    let mut of = [DialectId::Native; ENCODINGS];
     let mut dialect = 0;
-    while dialect < TABLE.len() {
-        let mut place = total(dialect);
-        while place < total(dialect + 1) {
-            of[place] = dialect as u8;
+    while dialect < DIALECTS.len() {
+        let mut place = before(dialect);
+        while place < before(dialect + 1) {
+            of[place] = DIALECTS[dialect];
             place += 1;
         }
         dialect += 1;
@@ -38,12 +27,11 @@ static DIALECT: [u8; ENCODINGS] = {
 };
 
 impl Encoding {
-    /// The encoding `within` a dialect, both by number. A number that the table does not have is the dialect's last.
-    pub fn new(dialect: usize, within: usize) -> Self {
-        let dialect = dialect.min(TABLE.len() - 1);
-        let last = TABLE[dialect].1 - 1;
-        debug_assert!(within <= last, "dialect {dialect} has {} encodings", last + 1);
-        Self(FIRST[dialect] + within.min(last) as u8)
+    /// The encoding `within` a dialect. A number that the dialect does not have is its last.
+    pub fn new(dialect: DialectId, within: usize) -> Self {
+        let last = dialect.encodings() - 1;
+        debug_assert!(within <= last, "{dialect:?} has {} encodings", last + 1);
+        Self((before(dialect as usize) + within.min(last)) as u8)
     }
 
     /// Its place among all encodings.
@@ -51,28 +39,23 @@ impl Encoding {
         usize::from(self.0)
     }
 
-    /// The number of its dialect.
-    pub fn dialect(self) -> usize {
-        DIALECT.get(self.place()).map_or(0, |dialect| usize::from(*dialect))
+    /// Its dialect.
+    pub fn dialect(self) -> DialectId {
+        DIALECT[self.place()]
     }
 
     /// Its number within its dialect.
     pub fn within(self) -> usize {
-        self.place() - FIRST.get(self.dialect()).map_or(0, |first| usize::from(*first))
+        self.place() - before(self.dialect() as usize)
     }
 }
 
-/// In how many encodings the dialect with this number shows events.
-pub fn encodings_of(dialect: usize) -> usize {
-    TABLE.get(dialect).map_or(0, |(_, encodings)| *encodings)
-}
-
-/// Encodings of the dialects before this one.
-const fn total(before: usize) -> usize {
+/// Encodings of the dialects before this place of the table.
+const fn before(place: usize) -> usize {
     let mut sum = 0;
     let mut dialect = 0;
-    while dialect < before {
-        let encodings = TABLE[dialect].1;
+    while dialect < place {
+        let encodings = DIALECTS[dialect].encodings();
         assert!(encodings > 0, "a dialect without an encoding shows nothing to anybody");
         sum += encodings;
         dialect += 1;
@@ -96,8 +79,8 @@ mod tests {
     #[test]
     fn every_encoding_of_the_table_has_a_place_of_its_own() {
         let mut places = Vec::new();
-        for dialect in 0..TABLE.len() {
-            for within in 0..encodings_of(dialect) {
+        for dialect in DIALECTS {
+            for within in 0..dialect.encodings() {
                 let encoding = Encoding::new(dialect, within);
                 assert_eq!((encoding.dialect(), encoding.within()), (dialect, within));
                 places.push(encoding.place());

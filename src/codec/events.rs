@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::{
-    Client, Codec, DIALECTS, Dialect, Fault, Frames, Handshake, Message, encodings_of,
+    Client, Codec, DIALECTS, DialectId, Fault, Frames, Handshake, Message,
     handshake::tests::silent,
     native,
     testing::{all, came, digest, direct, fixed_cases, frames, refusal, renamed, talk, user, welcome, went},
@@ -66,8 +66,8 @@ fn event(row: &str) -> Event {
 }
 
 /// Whether members with this encoding see it.
-fn shows(dialect: &dyn Dialect, encoding: usize, event: &Event) -> bool {
-    let mut out = Frames::default();
+fn shows(dialect: DialectId, encoding: usize, event: &Event) -> bool {
+    let (dialect, mut out) = (dialect.reference(), Frames::default());
     match event {
         Event::Room(happening) => dialect.encode_at(1, encoding, &RoomName::lobby(), happening, &mut out),
         Event::Session(reply) => {
@@ -80,7 +80,7 @@ fn shows(dialect: &dyn Dialect, encoding: usize, event: &Event) -> bool {
 }
 
 /// A codec of this dialect that sees events in this encoding, for a client called `ann`.
-fn speaking(dialect: &dyn Dialect, encoding: usize) -> Box<dyn Codec> {
+fn speaking(dialect: DialectId, encoding: usize) -> Box<dyn Codec> {
     let page = Handshake {
         client: Client::Page,
         ..silent()
@@ -91,10 +91,10 @@ fn speaking(dialect: &dyn Dialect, encoding: usize) -> Box<dyn Codec> {
     };
     let mut codecs: Vec<_> = [silent(), page, protobuf]
         .iter()
-        .map(|handshake| dialect.open(handshake))
+        .map(|handshake| dialect.reference().open(handshake))
         .collect();
     // A client of document 004 that renames itself knows more than the document's own page.
-    let mut extended = dialect.open(&silent());
+    let mut extended = dialect.reference().open(&silent());
     for message in [&br#"{"type":"login","content":"ann"}"#[..], br#"{"type":"list"}"#] {
         let _ = extended.decode(Message::Text(message), &mut Vec::new());
     }
@@ -134,12 +134,12 @@ fn table() -> (Vec<&'static str>, Vec<Vec<&'static str>>) {
 fn every_cell_of_the_document_is_what_the_dialect_does() {
     let (head, rows) = table();
     assert_eq!(rows.len(), 17, "rows of the table");
-    for (number, dialect) in DIALECTS.iter().enumerate() {
+    for dialect in DIALECTS {
         let column = head.iter().position(|name| *name == dialect.name());
         let column = column.unwrap_or_else(|| panic!("docs/events.md has no column for {}", dialect.name()));
         for row in &rows {
-            let shown: Vec<bool> = (0..encodings_of(number))
-                .map(|encoding| shows(*dialect, encoding, &event(row[0])))
+            let shown: Vec<bool> = (0..dialect.encodings())
+                .map(|encoding| shows(dialect, encoding, &event(row[0])))
                 .collect();
             let seen = match (shown.contains(&true), shown.contains(&false)) {
                 (true, true) => "some",
@@ -168,16 +168,16 @@ fn a_message_is_the_same_bytes_whether_encoded_for_all_or_for_one() {
         talk("ann", &"x".repeat(limits::TEXT_BYTES)),
     ];
     let room = RoomName::lobby();
-    for (number, dialect) in DIALECTS.iter().enumerate() {
-        for encoding in 0..encodings_of(number) {
-            let mut codec = speaking(*dialect, encoding);
+    for dialect in DIALECTS {
+        for encoding in 0..dialect.encodings() {
+            let (wire, mut codec) = (dialect.reference(), speaking(dialect, encoding));
             for talk in &talks {
                 let happening = Happening::Talk(talk.clone());
                 let replayed = Reply::Replayed {
                     room: room.clone(),
                     talk: Arc::new(talk.clone()),
                 };
-                let for_all = written(|out| dialect.encode_at(1, encoding, &room, &happening, out));
+                let for_all = written(|out| wire.encode_at(1, encoding, &room, &happening, out));
                 assert_eq!(for_all.len(), 1);
                 assert_eq!(
                     written(|out| codec.encode_at(2, None, &replayed, out)),
@@ -188,22 +188,11 @@ fn a_message_is_the_same_bytes_whether_encoded_for_all_or_for_one() {
             }
             assert_eq!(
                 written(|out| codec.encode_at(2, None, &Reply::Direct(to_ann.clone()), out)),
-                written(|out| dialect.encode_direct(encoding, &to_ann, out)),
+                written(|out| wire.encode_direct(encoding, &to_ann, out)),
                 "{} {encoding}",
                 dialect.name()
             );
         }
-    }
-}
-
-#[test]
-fn dialects_have_distinct_names() {
-    for (index, dialect) in DIALECTS.iter().enumerate() {
-        assert!(
-            DIALECTS[..index].iter().all(|other| other.name() != dialect.name()),
-            "{} twice",
-            dialect.name()
-        );
     }
 }
 
@@ -216,7 +205,7 @@ proptest! {
         text in any::<bool>(),
     ) {
         for dialect in DIALECTS {
-            let mut codec = dialect.open(&silent());
+            let mut codec = dialect.reference().open(&silent());
             let _ = codec.opening();
             for bytes in &messages {
                 let message = if text { Message::Text(bytes) } else { Message::Binary(bytes) };
@@ -238,9 +227,9 @@ proptest! {
         prop_assume!(crate::chat::UserName::parse(&name).is_ok());
         let happening = Happening::Talk(talk(&name, &text));
         let shown = serde_json::to_string(&text).unwrap();
-        for dialect in DIALECTS.iter().filter(|dialect| dialect.name() != "plaza") {
+        for dialect in DIALECTS.into_iter().filter(|dialect| *dialect != DialectId::Native) {
             let mut out = Frames::default();
-            dialect.encode(0, &RoomName::lobby(), &happening, &mut out);
+            dialect.reference().encode(0, &RoomName::lobby(), &happening, &mut out);
             let frames = frames(&out);
             prop_assert_eq!(frames.len(), 1);
             let (first, payload) = &frames[0];

@@ -24,12 +24,12 @@ mod testing;
 
 pub use self::{
     dialect::{Codec, Dialect, DialectSettings},
-    encoding::{ENCODINGS, Encoding, encodings_of},
+    encoding::{ENCODINGS, Encoding},
     fault::Fault,
     frames::Frames,
     handshake::{Client, Handshake, query_value},
     legacy::action,
     profile::{BusyPolicy, LagPolicy, Profile, Reach, ReservedName},
-    table::{DIALECTS, Dialects, NATIVE, number_of},
+    table::{DIALECTS, DialectId, Dialects},
 };
 pub use crate::wire::Message;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::table::DialectId;
 use crate::limits;
 
 /// How the members of a dialect are treated.
@@ -40,23 +41,68 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// What the clients of the five systems have in common; each names what it does differently.
-    pub const LEGACY: Self = Self {
-        message_bytes: limits::LEGACY_MESSAGE_BYTES,
-        text_is_utf8: true,
-        ping_every: limits::LEGACY_PING,
-        lag: LagPolicy::Disconnect,
-        busy: BusyPolicy::Pause,
-        sees_own_coming: false,
-        sees_own_going: false,
-        mail_by_name: false,
-        reserved_name: ReservedName::Suffix,
-        first_word: limits::NAMING_TIME,
-        reach: Reach::Common,
-        greets: false,
-        silent_after: None,
-    };
+    /// How clients of a dialect are treated where no setting says otherwise.
+    pub const fn of(dialect: DialectId) -> Self {
+        match dialect {
+            DialectId::Native => Self {
+                message_bytes: limits::NATIVE_MESSAGE_BYTES,
+                ping_every: limits::NATIVE_PING_EVERY,
+                lag: LagPolicy::Gap,
+                busy: BusyPolicy::Tell,
+                reserved_name: ReservedName::Refuse,
+                first_word: limits::FIRST_WORD_TIME,
+                ..LEGACY
+            },
+            DialectId::Communication => Self {
+                text_is_utf8: false,
+                sees_own_going: true,
+                ..LEGACY
+            },
+            DialectId::ChatRequest => Self {
+                text_is_utf8: false,
+                ping_every: limits::CHAT_REQUEST_PING,
+                sees_own_going: true,
+                ..LEGACY
+            },
+            DialectId::Chatroom => Self {
+                text_is_utf8: false,
+                ..LEGACY
+            },
+            DialectId::Tutorial => Self {
+                message_bytes: limits::NATIVE_MESSAGE_BYTES,
+                sees_own_coming: true,
+                sees_own_going: true,
+                greets: true,
+                ..LEGACY
+            },
+            DialectId::Action => Self {
+                message_bytes: limits::NATIVE_MESSAGE_BYTES,
+                mail_by_name: true,
+                reserved_name: ReservedName::Refuse,
+                reach: Reach::Worlds,
+                greets: true,
+                ..LEGACY
+            },
+        }
+    }
 }
+
+/// What the clients of the five old systems have in common.
+const LEGACY: Profile = Profile {
+    message_bytes: limits::LEGACY_MESSAGE_BYTES,
+    text_is_utf8: true,
+    ping_every: limits::LEGACY_PING,
+    lag: LagPolicy::Disconnect,
+    busy: BusyPolicy::Pause,
+    sees_own_coming: false,
+    sees_own_going: false,
+    mail_by_name: false,
+    reserved_name: ReservedName::Suffix,
+    first_word: limits::NAMING_TIME,
+    reach: Reach::Common,
+    greets: false,
+    silent_after: None,
+};
 
 /// What becomes of a member whose cursor fell off the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,4 +1,8 @@
-//! Every dialect there is.
+//! The table of dialects: their names, their wire formats, and in how many encodings each shows events.
+//!
+//! A dialect too many for [`Encoding`](super::Encoding) to number does not compile, nor does a line in the wrong place.
+
+use std::{fmt, ops::Index};
 
 use super::{
     dialect::{Dialect, DialectSettings},
@@ -12,68 +16,153 @@ use super::{
     native::{self, Native},
 };
 
-/// Every dialect and in how many encodings its members see events, one line each.
-pub(super) const TABLE: &[(&dyn Dialect, usize)] = &[
-    (&Native, native::ENCODINGS),
-    (&Communication::DEFAULT, communication::ENCODINGS),
-    (&ChatRequest, 1),
-    (&Chatroom, 1),
-    (&Tutorial::DEFAULT, tutorial::ENCODINGS),
-    (&Action::DEFAULT, 1),
+/// A dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum DialectId {
+    /// Plaza's own protocol.
+    Native,
+    /// The format of document 000.
+    Communication,
+    /// The format of document 001.
+    ChatRequest,
+    /// The format of document 002.
+    Chatroom,
+    /// The format of document 004.
+    Tutorial,
+    /// The format of document 003.
+    Action,
+}
+
+struct Row {
+    id: DialectId,
+    name: &'static str,
+    /// As its original: without settings.
+    reference: &'static dyn Dialect,
+    encodings: usize,
+}
+
+const TABLE: [Row; 6] = [
+    row(DialectId::Native, "plaza", &Native, native::ENCODINGS),
+    row(
+        DialectId::Communication,
+        "communication",
+        &Communication::DEFAULT,
+        communication::ENCODINGS,
+    ),
+    row(DialectId::ChatRequest, "chat-request", &ChatRequest, 1),
+    row(DialectId::Chatroom, "chatroom", &Chatroom, 1),
+    row(DialectId::Tutorial, "tutorial", &Tutorial::DEFAULT, tutorial::ENCODINGS),
+    row(DialectId::Action, "action", &Action::DEFAULT, 1),
 ];
 
-/// Every dialect, by its number.
-pub static DIALECTS: &[&dyn Dialect; TABLE.len()] = &{
-    let mut dialects = [TABLE[0].0; TABLE.len()];
-    let mut number = 0;
-    while number < dialects.len() {
-        dialects[number] = TABLE[number].0;
-        number += 1;
+/// Every dialect, in the order of the table.
+pub const DIALECTS: [DialectId; TABLE.len()] = {
+    let mut dialects = [DialectId::Native; TABLE.len()];
+    let mut place = 0;
+    while place < dialects.len() {
+        dialects[place] = TABLE[place].id;
+        assert!(
+            dialects[place] as usize == place,
+            "a dialect stands at the place of its number"
+        );
+        place += 1;
     }
     dialects
 };
 
-/// The dialects of one server, in the order of [`DIALECTS`]; made once at its start.
+impl DialectId {
+    /// The dialect with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        DIALECTS.into_iter().find(|dialect| dialect.name() == name)
+    }
+
+    /// As in `/ws/<dialect>`, in settings and in metrics.
+    pub const fn name(self) -> &'static str {
+        TABLE[self as usize].name
+    }
+
+    /// Its wire format without an operator's settings.
+    pub const fn reference(self) -> &'static dyn Dialect {
+        TABLE[self as usize].reference
+    }
+
+    /// In how many encodings its members see events.
+    pub const fn encodings(self) -> usize {
+        TABLE[self as usize].encodings
+    }
+}
+
+/// Its place in lists with one entry for each dialect.
+impl From<DialectId> for usize {
+    fn from(dialect: DialectId) -> Self {
+        dialect as Self
+    }
+}
+
+/// The dialects of one server, made once at its start.
 #[derive(Clone, Copy)]
-pub struct Dialects(&'static [&'static dyn Dialect]);
+pub struct Dialects(&'static [&'static dyn Dialect; DIALECTS.len()]);
 
 impl Dialects {
     /// Every dialect with these settings. What they need is kept until the program ends: once per server, not per client.
     pub fn configured(settings: &DialectSettings) -> Self {
-        let dialects: Vec<_> = DIALECTS
-            .iter()
-            .map(|dialect| dialect.configured(settings).unwrap_or(*dialect))
-            .collect();
-        Self(dialects.leak())
+        let dialects = DIALECTS.map(|dialect| {
+            let reference = dialect.reference();
+            reference.configured(settings).unwrap_or(reference)
+        });
+        Self(Box::leak(Box::new(dialects)))
     }
 }
 
-impl std::ops::Deref for Dialects {
-    type Target = [&'static dyn Dialect];
+impl Index<DialectId> for Dialects {
+    type Output = dyn Dialect;
 
-    fn deref(&self) -> &Self::Target {
-        self.0
+    fn index(&self, dialect: DialectId) -> &Self::Output {
+        self.0[dialect as usize]
     }
 }
 
+/// As their originals.
 impl Default for Dialects {
     fn default() -> Self {
-        Self(DIALECTS)
+        static REFERENCES: [&dyn Dialect; DIALECTS.len()] = {
+            let mut references = [TABLE[0].reference; DIALECTS.len()];
+            let mut place = 0;
+            while place < references.len() {
+                references[place] = TABLE[place].reference;
+                place += 1;
+            }
+            references
+        };
+        Self(&REFERENCES)
     }
 }
 
-impl std::fmt::Debug for Dialects {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(|dialect| dialect.name()))
-            .finish()
+impl fmt::Debug for Dialects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dialects")
     }
 }
 
-/// The name of Plaza's own protocol among the dialects.
-pub const NATIVE: &str = "plaza";
+const fn row(id: DialectId, name: &'static str, reference: &'static dyn Dialect, encodings: usize) -> Row {
+    Row {
+        id,
+        name,
+        reference,
+        encodings,
+    }
+}
 
-/// The number of the dialect with this name.
-pub fn number_of(name: &str) -> Option<usize> {
-    DIALECTS.iter().position(|dialect| dialect.name() == name)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_of_one_dialect() {
+        for dialect in DIALECTS {
+            assert_eq!(DialectId::named(dialect.name()), Some(dialect));
+        }
+        assert_eq!(DialectId::named("morse"), None);
+    }
 }

@@ -30,7 +30,7 @@ use super::{
     socket::Doorstep,
 };
 use crate::{
-    codec::{self, Client, DIALECTS, Handshake, detect::Why},
+    codec::{self, Client, DIALECTS, DialectId, Handshake, detect::Why},
     config::ProxyProtocol,
     limits,
     observe::RejectReason,
@@ -47,14 +47,14 @@ pub(crate) struct Doorman {
 /// A request that got the answer 101.
 struct Upgrading {
     handshake: Handshake,
-    dialect: Option<usize>,
+    dialect: Option<DialectId>,
 }
 
 /// Where a request goes.
 #[derive(Debug, PartialEq, Eq)]
 enum Route<'a> {
     /// A WebSocket whose dialect is known.
-    Dialect(usize),
+    Dialect(DialectId),
     /// A WebSocket whose dialect is to be detected.
     Plain,
     /// A path under `/ws/` that names no dialect.
@@ -185,9 +185,7 @@ impl Doorman {
                 .insert(RETRY_AFTER, HeaderValue::from_static("1"));
             return response;
         }
-        let native = dialect
-            .and_then(|dialect| DIALECTS.get(dialect))
-            .is_some_and(|d| d.name() == codec::NATIVE);
+        let native = dialect == Some(DialectId::Native);
         // People open the old pages as files, whose origin is `null`: allowed only on this machine, and never for Plaza's own
         // protocol. A proxy on this machine connects to a loopback listener for others, and then there is a forwarded header.
         let local = listener.loopback
@@ -204,7 +202,7 @@ impl Doorman {
         };
         match handshake::decide(request, origins, subprotocols(native)) {
             Ok(accepted) => {
-                if let (Some(dialect), Some(by)) = (dialect.and_then(|dialect| DIALECTS.get(dialect)), by) {
+                if let (Some(dialect), Some(by)) = (dialect, by) {
                     let dialect = dialect.name();
                     tracing::debug!(%peer, dialect, by = by.name(), "the dialect of a connection is decided");
                     self.site.metrics.ingress.decided(dialect, by);
@@ -327,9 +325,9 @@ fn single_slashes(path: &str) -> String {
 fn route(path: &str) -> Route<'_> {
     match path {
         "/ws" | "/ws/" => Route::Plain,
-        "/chat" => codec::number_of(codec::NATIVE).map_or(Route::Page, Route::Dialect),
+        "/chat" => Route::Dialect(DialectId::Native),
         _ => match path.strip_prefix("/ws/") {
-            Some(name) => codec::number_of(name).map_or(Route::UnknownDialect(name), Route::Dialect),
+            Some(name) => DialectId::named(name).map_or(Route::UnknownDialect(name), Route::Dialect),
             None => Route::Page,
         },
     }
@@ -407,8 +405,8 @@ mod tests {
     #[test]
     fn paths_lead_to_dialects() {
         assert_eq!(route("/ws"), Route::Plain);
-        for (number, dialect) in DIALECTS.iter().enumerate() {
-            assert_eq!(route(&format!("/ws/{}", dialect.name())), Route::Dialect(number));
+        for dialect in DIALECTS {
+            assert_eq!(route(&format!("/ws/{}", dialect.name())), Route::Dialect(dialect));
         }
         assert_eq!(route("/ws/morse"), Route::UnknownDialect("morse"));
         assert_eq!(route("/"), Route::Page);

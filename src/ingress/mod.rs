@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use crate::{
-    codec::action,
+    codec::{DialectId, action},
     config::{Http, ProxyProtocol},
     observe::Metrics,
 };
@@ -51,8 +51,8 @@ pub(crate) struct Site {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
-    /// The number of the dialect of plain `/ws`, if it is fixed.
-    pub(crate) dialect: Option<usize>,
+    /// The dialect of plain `/ws`, if it is fixed.
+    pub(crate) dialect: Option<DialectId>,
     /// Whether connections begin with the PROXY protocol.
     pub(crate) proxy: ProxyProtocol,
     /// Whether only this machine can reach it.

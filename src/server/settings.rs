@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     chat::RoomSettings,
-    codec::{self, DIALECTS, DialectSettings, Dialects, Profile, action},
+    codec::{DIALECTS, DialectId, DialectSettings, Dialects, Profile},
     config::Config,
     history,
     observe::{LogSettings, Rotation},
@@ -40,20 +40,20 @@ pub(super) fn message_rate(config: &Config) -> Option<MessageRate> {
 
 pub(super) fn profiles(config: &Config) -> Arc<[Profile]> {
     let chat = &config.chat;
-    let configured = DIALECTS.iter().map(|dialect| {
-        let mut profile = dialect.profile();
-        if dialect.name() == codec::NATIVE {
+    let configured = DIALECTS.map(|dialect| {
+        let mut profile = Profile::of(dialect);
+        if dialect == DialectId::Native {
             profile.ping_every = chat.native_ping;
         }
         if let Some(pace) = chat.legacy_pings.get(dialect.name()) {
             profile.ping_every = *pace;
         }
-        if dialect.name() == action::NAME {
+        if dialect == DialectId::Action {
             profile.silent_after = chat.action_silence;
         }
         profile
     });
-    configured.collect()
+    configured.into()
 }
 
 pub(super) fn retention(config: &Config) -> history::Retention {

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     admin::{AdminListener, AdminThread, Api, StandingRooms},
     chat::{RoomName, ShardId, Talk},
-    codec,
+    codec::DialectId,
     config::{Config, Listen},
     history::{self, History},
     ingress::{Acceptor, Descriptors, Doorman, Listener, Site, bind},
@@ -113,7 +113,7 @@ fn listen(listen: &Listen) -> Result<(TcpListener, Listener), String> {
     let address = socket.local_addr().map_err(failed)?;
     let listener = Listener {
         address,
-        dialect: listen.dialect.and_then(|dialect| codec::number_of(dialect.as_str())),
+        dialect: listen.dialect.and_then(|dialect| DialectId::named(dialect.as_str())),
         proxy: listen.proxy,
         loopback: address.ip().is_loopback(),
     };

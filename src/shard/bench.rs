@@ -17,7 +17,7 @@ use crate::shard::{
 };
 use crate::{
     chat::{Happening, RoomName, SessionId, ShardId, Talk, UserName},
-    codec::{DIALECTS, Encoding, Handshake, NATIVE, native, number_of},
+    codec::{DIALECTS, DialectId, Encoding, Handshake, Profile, native},
     limits,
 };
 
@@ -134,7 +134,7 @@ impl Ring {
     pub fn new() -> Self {
         Self {
             room: RoomName::lobby(),
-            encoding: Encoding::new(0, 0),
+            encoding: Encoding::new(DialectId::Native, 0),
             ring: ring::Ring::default(),
         }
     }
@@ -219,7 +219,7 @@ impl<S: Sink> Room<S> {
         let mut engine = Engine::new(
             ShardId(0),
             Arc::new(settings),
-            DIALECTS.iter().map(|dialect| dialect.profile()).collect(),
+            DIALECTS.map(Profile::of).into(),
             RealTime(Instant::now()),
             Arc::new(directory::Directory::new(1, directory::OwnerKey::fixed(7), 1)),
             inbox::Outbox::new(0, inboxes),
@@ -238,7 +238,7 @@ impl<S: Sink> Room<S> {
         let mut speaker = None;
         for (number, sink) in sinks.into_iter().enumerate() {
             engine.begin();
-            let id = engine.open(sink, handshake.clone(), number_of(NATIVE));
+            let id = engine.open(sink, handshake.clone(), Some(DialectId::Native));
             let hello = format!(r#"{{"hello":{{"name":"member {number}"}}}}"#);
             for message in [hello.as_str(), r#"{"join":{"room":"lobby"}}"#] {
                 engine.receive(id, &mut masked(message));

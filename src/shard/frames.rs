@@ -30,20 +30,16 @@ impl FrameCache {
     }
 
     /// The dialect of an encoding.
-    pub(crate) fn dialect(&self, encoding: Encoding) -> Option<&'static dyn Dialect> {
-        self.dialects.get(encoding.dialect()).copied()
+    pub(crate) fn dialect(&self, encoding: Encoding) -> &dyn Dialect {
+        &self.dialects[encoding.dialect()]
     }
 
     /// The frames in this encoding; the first caller makes them with `encode`, which gets the number of the encoding within its
     /// dialect.
     pub(crate) fn get(&self, encoding: Encoding, encode: impl FnOnce(&dyn Dialect, usize, &mut Frames)) -> &Encoded {
-        static NOTHING: Encoded = Encoded::Shared(Bytes::new());
-        let (Some(cell), Some(dialect)) = (self.frames.get(encoding.place()), self.dialect(encoding)) else {
-            return &NOTHING;
-        };
-        cell.get_or_init(|| {
+        self.frames[encoding.place()].get_or_init(|| {
             let mut frames = Frames::default();
-            encode(dialect, encoding.within(), &mut frames);
+            encode(self.dialect(encoding), encoding.within(), &mut frames);
             match frames.addressed {
                 None => Encoded::Shared(frames.buffer.freeze()),
                 Some(at) => Encoded::Addressed {

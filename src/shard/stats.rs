@@ -2,13 +2,13 @@
 
 use crate::{
     chat::ErrorCode,
-    codec::{DIALECTS, detect::Why},
+    codec::{DIALECTS, DialectId, detect::Why},
 };
 
 /// Counts since the last tick.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stats {
-    /// Talks in rooms that were given their number, by the number of their sender's dialect.
+    /// Talks in rooms that were given their number, by their sender's dialect.
     pub(crate) talks: [u64; DIALECTS.len()],
     pub(crate) deliveries: u64,
     pub(crate) bytes_in: u64,
@@ -28,13 +28,13 @@ pub(crate) struct Stats {
     /// How far behind members were when their socket, which had been full, had room again, in events.
     pub(crate) lags: Vec<u64>,
     /// Why connections ended, and which dialect they spoke.
-    pub(crate) ends: Vec<(Option<u8>, crate::shard::End)>,
+    pub(crate) ends: Vec<(Option<DialectId>, crate::shard::End)>,
     /// New connections, by dialect where the handshake tells it.
-    pub(crate) opened: Vec<Option<u8>>,
+    pub(crate) opened: Vec<Option<DialectId>>,
     /// Connections that showed their dialect, or another one than had been guessed: from which to which.
-    pub(crate) shown: Vec<(Option<u8>, u8)>,
+    pub(crate) shown: Vec<(Option<DialectId>, DialectId)>,
     /// What decided the dialect of connections on plain `/ws`.
-    pub(crate) detected: Vec<(&'static str, Why)>,
+    pub(crate) detected: Vec<(DialectId, Why)>,
 }
 
 /// What there is on a shard at one moment.

@@ -17,8 +17,7 @@ use super::{
 };
 use crate::{
     chat::{Command, Departure, Direct, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, UserName},
-    codec::{Codec, Dialect, Fault, Frames, Handshake, Message, Profile, handshake::header_value},
-    limits,
+    codec::{Codec, Dialect, Fault, Frames, Handshake, Message, handshake::header_value},
     proto::chat_request::ChatRequest as Wire,
 };
 
@@ -38,19 +37,6 @@ struct ChatRequestCodec {
 }
 
 impl Dialect for ChatRequest {
-    fn name(&self) -> &'static str {
-        "chat-request"
-    }
-
-    fn profile(&self) -> Profile {
-        Profile {
-            text_is_utf8: false,
-            ping_every: limits::CHAT_REQUEST_PING,
-            sees_own_going: true,
-            ..Profile::LEGACY
-        }
-    }
-
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         Box::new(ChatRequestCodec {
             given: handshake.username.as_deref().map(header_value),
@@ -311,8 +297,6 @@ mod tests {
             );
         }
         assert_eq!(seen(&went("tom", Departure::Merged)), [], "the list says it");
-        assert!(ChatRequest.profile().sees_own_going);
-        assert_eq!(ChatRequest.profile().ping_every.as_secs(), 9);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     chat::{Command, Direct, Happening, ListOrder, Reply, Request, RequestId, RoomName},
-    codec::{Codec, Dialect, Fault, Frames, Handshake, Message, Profile, handshake::header_value},
+    codec::{Codec, Dialect, Fault, Frames, Handshake, Message, handshake::header_value},
     proto::chatroom::ChatRoomRequest as Wire,
 };
 
@@ -31,17 +31,6 @@ struct ChatroomCodec {
 }
 
 impl Dialect for Chatroom {
-    fn name(&self) -> &'static str {
-        "chatroom"
-    }
-
-    fn profile(&self) -> Profile {
-        Profile {
-            text_is_utf8: false,
-            ..Profile::LEGACY
-        }
-    }
-
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         Box::new(ChatroomCodec {
             given: handshake.username.as_deref().map(header_value),
@@ -208,7 +197,6 @@ mod tests {
             Chatroom.encode(0, &RoomName::lobby(), &went("tom", how), &mut out);
             assert!(out.buffer.is_empty());
         }
-        assert!(!Chatroom.profile().sees_own_going);
     }
 
     #[test]

@@ -19,9 +19,7 @@ use crate::{
     chat::{
         Command, Departure, Direct, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, Talk, UserName,
     },
-    codec::{
-        Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, handshake::header_value,
-    },
+    codec::{Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, handshake::header_value},
     limits,
     proto::communication::Communication as Wire,
 };
@@ -48,18 +46,6 @@ impl Communication {
 }
 
 impl Dialect for Communication {
-    fn name(&self) -> &'static str {
-        "communication"
-    }
-
-    fn profile(&self) -> Profile {
-        Profile {
-            text_is_utf8: false,
-            sees_own_going: true,
-            ..Profile::LEGACY
-        }
-    }
-
     fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
         let addresses: Option<&'static Addresses> = settings.communication_show_ip.then(Addresses::leaked);
         Some(Box::leak(Box::new(Self { addresses })))
@@ -345,7 +331,6 @@ mod tests {
             }]
         );
         assert_eq!(seen(&went("tom", Departure::Lost)), []);
-        assert!(Communication::DEFAULT.profile().sees_own_going);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
         Command, Direct, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request, RequestId, RoomName,
         Since, Talk, UserList, UserName,
     },
-    codec::{Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, json::object},
+    codec::{Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, json::object},
     limits,
 };
 
@@ -80,20 +80,6 @@ struct Outgoing<'a> {
 }
 
 impl Dialect for Tutorial {
-    fn name(&self) -> &'static str {
-        "tutorial"
-    }
-
-    fn profile(&self) -> Profile {
-        Profile {
-            sees_own_coming: true,
-            sees_own_going: true,
-            greets: true,
-            message_bytes: limits::NATIVE_MESSAGE_BYTES,
-            ..Profile::LEGACY
-        }
-    }
-
     fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
         let addresses = settings.tutorial_show_ip.then(Addresses::leaked);
         Some(Box::leak(Box::new(Self { addresses })))

@@ -20,8 +20,7 @@ use std::num::NonZeroU64;
 
 use crate::{
     chat::{Direct, ErrorCode, Happening, Reply, Request, RequestId, RoomName},
-    codec::{BusyPolicy, Codec, Dialect, Fault, Frames, Handshake, LagPolicy, Message, Profile, Reach, ReservedName},
-    limits,
+    codec::{Codec, Dialect, Fault, Frames, Handshake, Message},
     proto::plaza::{ServerMessage, server_message::Event},
 };
 
@@ -54,28 +53,6 @@ struct NativeCodec {
 }
 
 impl Dialect for Native {
-    fn name(&self) -> &'static str {
-        "plaza"
-    }
-
-    fn profile(&self) -> Profile {
-        Profile {
-            message_bytes: limits::NATIVE_MESSAGE_BYTES,
-            text_is_utf8: true,
-            ping_every: limits::NATIVE_PING_EVERY,
-            lag: LagPolicy::Gap,
-            busy: BusyPolicy::Tell,
-            sees_own_coming: false,
-            reach: Reach::Common,
-            greets: false,
-            sees_own_going: false,
-            mail_by_name: false,
-            reserved_name: ReservedName::Refuse,
-            first_word: limits::FIRST_WORD_TIME,
-            silent_after: None,
-        }
-    }
-
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         Box::new(NativeCodec {
             form: if handshake.subprotocol == Some(PROTOBUF) {

@@ -107,7 +107,7 @@ mod tests {
         let undecided = Undecided {
             handshake,
             until_ms: 0,
-            if_silent: "",
+            if_silent: crate::codec::DialectId::Tutorial,
         };
         let phase = Phase::Detecting(Box::new(undecided));
         let reader = FrameReader::new(UNDECIDED_LIMITS);

@@ -14,7 +14,7 @@ use crate::shard::connection::{
 };
 use crate::{
     chat::{Generation, local},
-    codec::{Codec, Encoding, Frames, Handshake},
+    codec::{Codec, DialectId, Encoding, Frames, Handshake},
     wire::{FrameReader, ReaderLimits},
 };
 
@@ -59,13 +59,12 @@ pub(crate) struct Undecided {
     pub(crate) handshake: Handshake,
     /// When it becomes `if_silent`, milliseconds.
     pub(crate) until_ms: u64,
-    pub(crate) if_silent: &'static str,
+    pub(crate) if_silent: DialectId,
 }
 
 /// A connection whose dialect is known.
 pub(crate) struct Speaking {
-    /// The number of its dialect.
-    pub(crate) dialect: u8,
+    pub(crate) dialect: DialectId,
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
     pub(crate) codec: Box<dyn Codec>,
@@ -254,7 +253,7 @@ impl<S> Connection<S> {
 
     pub(crate) fn encoding(&self) -> Option<Encoding> {
         let speaking = self.speaking()?;
-        Some(Encoding::new(usize::from(speaking.dialect), speaking.codec.encoding()))
+        Some(Encoding::new(speaking.dialect, speaking.codec.encoding()))
     }
 
     /// Has its codec append frames behind the replies that wait. After its goodbye it is told nothing.

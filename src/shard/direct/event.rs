@@ -31,8 +31,8 @@ impl DirectEvent {
 
     /// What a session of this user with this encoding sees; `None`: nothing.
     pub(crate) fn frames(&self, encoding: Encoding, user: &UserName) -> Option<&Encoded> {
-        let dialect = self.frames.dialect(encoding)?;
-        dialect.shows_direct(&self.direct, user).then(|| {
+        let shown = self.frames.dialect(encoding).shows_direct(&self.direct, user);
+        shown.then(|| {
             self.frames.get(encoding, |dialect, within, out| {
                 dialect.encode_direct(within, &self.direct, out);
             })
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::{
         chat::{SessionTag, Talk, TalkKind},
-        codec::number_of,
+        codec::DialectId,
     };
 
     #[test]
@@ -76,11 +76,11 @@ mod tests {
             },
         };
         let event = DirectEvent::new(direct, Dialects::default());
-        let native = Encoding::new(number_of("plaza").unwrap(), 0);
+        let native = Encoding::new(DialectId::Native, 0);
         let to_sender = event.frames(native, &name("ada")).unwrap();
         let to_receiver = event.frames(native, &name("张三")).unwrap();
         assert!(std::ptr::eq(to_sender, to_receiver) && to_sender.common_bytes() > 0);
-        let action = Encoding::new(number_of("action").unwrap(), 0);
+        let action = Encoding::new(DialectId::Action, 0);
         assert!(event.frames(action, &name("ada")).is_none());
         assert!(event.frames(action, &name("张三")).is_some());
     }

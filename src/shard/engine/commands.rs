@@ -18,7 +18,7 @@ use crate::{
         Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, NameFault, Page, Reply, Request,
         RequestId, Retry, RoomName, SessionId, ShardId, Since, TalkKind, UserName, Utterance, Welcome,
     },
-    codec::{BusyPolicy, NATIVE, Reach},
+    codec::{BusyPolicy, DialectId, Reach},
     limits,
 };
 
@@ -208,10 +208,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let since = match since {
-            Since::Now
-                if self.settings.legacy_history > 0
-                    && self.settings.dialects[usize::from(speaking.dialect)].name() != NATIVE =>
-            {
+            Since::Now if self.settings.legacy_history > 0 && speaking.dialect != DialectId::Native => {
                 Since::Last(self.settings.legacy_history)
             }
             since => since,

@@ -19,9 +19,8 @@ use crate::shard::{
 use crate::{
     chat::{Reply, RequestId, SessionId, Welcome},
     codec::{
-        Client, Frames, Handshake, Message,
+        Client, DialectId, Frames, Handshake, Message,
         detect::{self, Why},
-        number_of,
     },
 };
 
@@ -29,9 +28,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Takes up a connection whose user is known and whose dialect is not.
     pub(crate) fn open_uncertain(&mut self, socket: S, handshake: Handshake, hold_ms: u64) -> SessionId {
         let until_ms = self.now.ms + hold_ms;
-        let dialect = number_of(detect::CHATROOM).unwrap_or_default();
+        let dialect = DialectId::Chatroom;
         let speaking = Speaking {
-            dialect: dialect as u8,
+            dialect,
             codec: self.settings.dialects[dialect].open(&handshake),
             peer: handshake.peer,
             certainty: Certainty::Guessing(Box::new(Guess::new(handshake, until_ms))),
@@ -60,7 +59,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let (dialect, handshake) = (undecided.if_silent, undecided.handshake.clone());
         self.note_detected(handshake.peer, dialect, why);
         let greeted = Certainty::Greeted(Box::new(handshake));
-        self.decide(id, number_of(dialect).unwrap_or_default(), greeted);
+        self.decide(id, dialect, greeted);
     }
 
     /// What such a client says before it has a name may show that it was only slow: load scripts of other dialects give no name
@@ -74,19 +73,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return;
         };
         let (dialect, why) = detect::from_first_message(handshake, message);
-        let Some(number) = number_of(dialect).filter(|_| why.is_certain()) else {
+        if !why.is_certain() {
             // The next one may tell.
             return;
-        };
+        }
         let Certainty::Greeted(handshake) = std::mem::replace(&mut speaking.certainty, Certainty::Certain) else {
             return;
         };
-        if usize::from(speaking.dialect) == number {
+        if speaking.dialect == dialect {
             return;
         }
-        speaking.codec = dialects[number].open(&handshake);
-        let before = std::mem::replace(&mut speaking.dialect, number as u8);
-        self.stats.shown.push((Some(before), number as u8));
+        speaking.codec = dialects[dialect].open(&handshake);
+        let before = std::mem::replace(&mut speaking.dialect, dialect);
+        self.stats.shown.push((Some(before), dialect));
         self.note_detected(handshake.peer, dialect, why);
         self.begin_speaking(id);
     }
@@ -101,12 +100,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         let (kind, peer) = kind_of(&guess.handshake);
         self.note_detected(peer, dialect, why);
-        let number = number_of(dialect).unwrap_or_default();
-        if self.profiles[number].greets {
-            return self.begin_anew(id, number);
+        if self.profiles[usize::from(dialect)].greets {
+            return self.begin_anew(id, dialect);
         }
-        self.directory.recent.entry(kind).or_default().note(number);
-        self.speak(id, number);
+        self.directory.recent.entry(kind).or_default().note(dialect);
+        self.speak(id, dialect);
         let guess = self.end_guess(id);
         for pending in guess.into_iter().flat_map(|guess| guess.into_pending()) {
             self.encode_pending(id, pending);
@@ -124,12 +122,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(guess) = self.guess(id) else { return };
         let (kind, peer) = kind_of(&guess.handshake);
         let recent = self.directory.recent.get(&kind).and_then(|recent| recent.likeliest());
-        let (number, why) = match recent {
-            Some(number) => (number, Why::Recent),
-            None => (number_of(detect::CHATROOM).unwrap_or_default(), Why::Silence),
+        let (dialect, why) = match recent {
+            Some(dialect) => (dialect, Why::Recent),
+            None => (DialectId::Chatroom, Why::Silence),
         };
-        self.note_detected(peer, self.settings.dialects[number].name(), why);
-        self.speak(id, number);
+        self.note_detected(peer, dialect, why);
+        self.speak(id, dialect);
         if let Some(guess) = self.guess(id) {
             guess.guessed();
         }
@@ -212,8 +210,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The connection speaks this dialect from here on; its handshake has been carried out already.
-    fn speak(&mut self, id: SessionId, number: usize) {
-        let profile = self.profiles[number];
+    fn speak(&mut self, id: SessionId, dialect: DialectId) {
+        let profile = self.profiles[usize::from(dialect)];
         let (dialects, random, now) = (self.settings.dialects, self.random.f64(), self.now);
         let Some(connection) = self.connections.get_mut(id) else {
             return;
@@ -229,9 +227,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Stage::Waiting { .. } => None,
             Stage::Guessed => Some(speaking.dialect),
         };
-        if usize::from(speaking.dialect) != number {
-            speaking.codec = dialects[number].open(&guess.handshake);
-            speaking.dialect = number as u8;
+        if speaking.dialect != dialect {
+            speaking.codec = dialects[dialect].open(&guess.handshake);
+            speaking.dialect = dialect;
             // It is to know what the one before it was told; three dialects read the same opening from one handshake.
             let _ = speaking.codec.opening();
             if let Some((session, name)) = welcome {
@@ -253,12 +251,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let ping_ms = now.ms + (profile.ping_every.as_millis() as f64 * random) as u64;
         connection.ping_at_latest(ping_ms);
         connection.set_limits(limits_of(&profile));
-        if before != Some(number as u8) {
-            self.stats.shown.push((before, number as u8));
+        if before != Some(dialect) {
+            self.stats.shown.push((before, dialect));
         }
         self.follow_encoding(id);
         self.schedule(id);
-        if before.is_some_and(|before| usize::from(before) == number) {
+        if before == Some(dialect) {
             // Its rooms know: they would send the list once more.
             return;
         }
@@ -273,7 +271,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The client speaks a dialect in which users name themselves: who it seemed to be goes, and it begins anew.
-    fn begin_anew(&mut self, id: SessionId, number: usize) {
+    fn begin_anew(&mut self, id: SessionId, dialect: DialectId) {
         self.depart(id);
         let dialects = self.settings.dialects;
         let Some(guess) = self.end_guess(id) else { return };
@@ -281,15 +279,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(speaking) = connection.speaking_mut() else {
             return;
         };
-        speaking.codec = dialects[number].open(&guess.handshake);
-        let before = std::mem::replace(&mut speaking.dialect, number as u8);
+        speaking.codec = dialects[dialect].open(&guess.handshake);
+        let before = std::mem::replace(&mut speaking.dialect, dialect);
         match guess.stage() {
             Stage::Waiting { .. } => {
-                self.stats.shown.push((None, number as u8));
+                self.stats.shown.push((None, dialect));
                 self.begin_speaking(id);
             }
             Stage::Guessed => {
-                self.stats.shown.push((Some(before), number as u8));
+                self.stats.shown.push((Some(before), dialect));
                 self.greet(id);
             }
         }

@@ -124,7 +124,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Some(SessionEntry {
                     id,
                     user: session.map(|session| (session.name.clone(), session.tag)),
-                    dialect: self.settings.dialects.get(usize::from(speaking.dialect))?.name(),
+                    dialect: speaking.dialect.name(),
                     peer: speaking.peer,
                     rooms: self.rooms.heard_by(id).cloned().collect(),
                     connected: since(connection.opened_ms()),

@@ -14,19 +14,19 @@ use crate::shard::{
 };
 use crate::{
     chat::{ErrorCode, Lists, Reply, RoomName, SessionId, UserList},
-    codec::{Fault, Handshake, Message, Profile, detect},
+    codec::{DialectId, Fault, Handshake, Message, Profile, detect},
     wire::{self, Flow, FrameReader, Incoming, Progress, ReaderLimits},
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Takes up a connection whose handshake is done.
-    pub(crate) fn open(&mut self, socket: S, handshake: Handshake, dialect: Option<usize>) -> SessionId {
-        let (phase_until, decided) = match dialect {
-            Some(dialect) => (0, Some(dialect)),
+    pub(crate) fn open(&mut self, socket: S, handshake: Handshake, dialect: Option<DialectId>) -> SessionId {
+        let (phase_until, dialect) = match dialect {
+            Some(dialect) => (0, dialect),
             None => match detect::from_handshake(&handshake) {
                 detect::Detection::Known { dialect, why } => {
                     self.note_detected(handshake.peer, dialect, why);
-                    (0, crate::codec::number_of(dialect))
+                    (0, dialect)
                 }
                 detect::Detection::Named { hold } => {
                     return self.open_uncertain(socket, handshake, hold.as_millis() as u64);
@@ -47,12 +47,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             },
         };
-        let dialect = decided.unwrap_or_default();
-        let profile = self.profiles[dialect];
+        let profile = self.profiles[usize::from(dialect)];
         let reader = limits_of(&profile);
         let codec = self.settings.dialects[dialect].open(&handshake);
         let speaking = Speaking {
-            dialect: dialect as u8,
+            dialect,
             codec,
             peer: handshake.peer,
             certainty: Certainty::Certain,
@@ -268,11 +267,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
             if why.is_certain() {
                 self.note_detected(peer, dialect, why);
-                self.decide(
-                    id,
-                    crate::codec::number_of(dialect).unwrap_or_default(),
-                    Certainty::Certain,
-                );
+                self.decide(id, dialect, Certainty::Certain);
             } else {
                 self.greet_unknown(id, why);
             }
@@ -304,13 +299,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// What decided on a dialect goes into the debug log and into a metric.
-    pub(crate) fn note_detected(&mut self, peer: SocketAddr, dialect: &'static str, why: detect::Why) {
-        tracing::debug!(%peer, dialect, by = why.name(), "the dialect of a connection is decided");
+    pub(crate) fn note_detected(&mut self, peer: SocketAddr, dialect: DialectId, why: detect::Why) {
+        tracing::debug!(%peer, dialect = dialect.name(), by = why.name(), "the dialect of a connection is decided");
         self.stats.detected.push((dialect, why));
     }
 
     /// The dialect of an undecided connection is this one.
-    pub(crate) fn decide(&mut self, id: SessionId, dialect: usize, certainty: Certainty) {
+    pub(crate) fn decide(&mut self, id: SessionId, dialect: DialectId, certainty: Certainty) {
         let dialects = self.settings.dialects;
         let Some(connection) = self.connection(id) else { return };
         let Phase::Detecting(undecided) = connection.phase() else {
@@ -319,12 +314,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let codec = dialects[dialect].open(&undecided.handshake);
         let peer = undecided.handshake.peer;
         *connection.phase_mut() = Phase::Open(Speaking {
-            dialect: dialect as u8,
+            dialect,
             codec,
             peer,
             certainty,
         });
-        self.stats.shown.push((None, dialect as u8));
+        self.stats.shown.push((None, dialect));
         self.begin_speaking(id);
     }
 

@@ -10,7 +10,7 @@ use crate::shard::{
 };
 use crate::{
     chat::{Refusal, Reply, RequestId, RoomName, SessionId, ShardId},
-    codec::{BusyPolicy, NATIVE},
+    codec::{BusyPolicy, DialectId},
     limits,
 };
 
@@ -124,8 +124,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether a connection speaks Plaza's own protocol.
     pub(crate) fn is_native(&self, id: SessionId) -> bool {
-        self.dialect(id)
-            .is_some_and(|dialect| self.settings.dialects[usize::from(dialect)].name() == NATIVE)
+        self.dialect(id) == Some(DialectId::Native)
     }
 
     pub(crate) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
@@ -135,8 +134,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// The number of a connection's dialect, once it is known.
-    pub(crate) fn dialect(&self, id: SessionId) -> Option<u8> {
+    /// A connection's dialect, once it is known.
+    pub(crate) fn dialect(&self, id: SessionId) -> Option<DialectId> {
         match self.connections.get(id).map(|connection| connection.phase()) {
             Some(Phase::Open(_)) if self.waits_for_dialect(id) => None,
             Some(Phase::Open(speaking)) => Some(speaking.dialect),

@@ -144,7 +144,7 @@ mod tests {
     fn member(connection: u32) -> Member {
         Member {
             connection: ConnectionSlot::new(connection),
-            encoding: Encoding::new(0, 0),
+            encoding: Encoding::new(crate::codec::DialectId::Native, 0),
             hold: Hold::Live,
             cursor: 0,
             seq: 0,

@@ -22,7 +22,7 @@ use crate::{
         ConnectionSlot, Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag,
         ShardId, Talk, TalkKind, UserName,
     },
-    codec::{Encoding, LagPolicy, NATIVE, number_of},
+    codec::{DialectId, Encoding, LagPolicy},
     shard::{
         connection::{connections::Connections, reader::UNDECIDED_LIMITS, state::Phase, write::Written},
         ids::{MemberSlot, RoomSlot},
@@ -328,7 +328,7 @@ impl Run {
         match self.queue.pop_front() {
             None => {}
             Some(FromOwner::Admit(id, joined)) => {
-                let encoding = Encoding::new(number_of(NATIVE).unwrap(), 0);
+                let encoding = Encoding::new(DialectId::Native, 0);
                 let is_here = self.client(id).is_some();
                 assert_eq!(self.rooms.admit(id, encoding, Hold::Live, &joined), is_here);
                 if is_here {

@@ -91,7 +91,7 @@ impl Report for Reporter {
             }
         }
         for (dialect, why) in detected.drain(..) {
-            self.metrics.ingress.decided(dialect, why);
+            self.metrics.ingress.decided(dialect.name(), why);
         }
         shard.rooms.set(now.rooms as i64);
         shard.members.set(now.members as i64);

@@ -36,7 +36,7 @@ use crate::shard::{
 };
 use crate::{
     chat::{SessionId, ShardId},
-    codec::Handshake,
+    codec::{DialectId, Handshake},
     limits,
 };
 
@@ -209,7 +209,7 @@ impl Local {
         arriving: Arriving,
         first: &[u8],
         handshake: Handshake,
-        dialect: Option<usize>,
+        dialect: Option<DialectId>,
     ) {
         let (stream, load) = arriving.into_parts();
         let transport = Transport::plain(stream, load);

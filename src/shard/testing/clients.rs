@@ -7,7 +7,7 @@ use prost::Message as _;
 use super::{Client, FakeSocket, World};
 use crate::{
     chat::{ConnectionSlot, Generation, ListOrder, RoomName, SessionId, ShardId},
-    codec::{self, Handshake, NATIVE, native, number_of},
+    codec::{self, DialectId, Handshake, native},
     proto::plaza::{self, client_message::Request as Ask},
     shard::connection::reader::Reading,
 };
@@ -25,9 +25,9 @@ impl World {
     /// A connection whose handshake is done; a legacy one is named by it.
     pub(crate) fn connect(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
         let (dialect, subprotocol) = match speaks {
-            Speaks::Json => (NATIVE, Some(native::JSON)),
-            Speaks::Protobuf => (NATIVE, Some(native::PROTOBUF)),
-            Speaks::Legacy(dialect) => (dialect, None),
+            Speaks::Json => (Some(DialectId::Native), Some(native::JSON)),
+            Speaks::Protobuf => (Some(DialectId::Native), Some(native::PROTOBUF)),
+            Speaks::Legacy(dialect) => (DialectId::named(dialect), None),
         };
         let named = (!matches!(speaks, Speaks::Json | Speaks::Protobuf)).then(|| name.as_bytes().to_vec());
         let handshake = Handshake {
@@ -41,10 +41,16 @@ impl World {
             listener: 0,
             subprotocol,
         };
-        self.open(shard, speaks, handshake, number_of(dialect))
+        self.open(shard, speaks, handshake, dialect)
     }
 
-    pub(crate) fn open(&mut self, shard: usize, speaks: Speaks, handshake: Handshake, dialect: Option<usize>) -> usize {
+    pub(crate) fn open(
+        &mut self,
+        shard: usize,
+        speaks: Speaks,
+        handshake: Handshake,
+        dialect: Option<DialectId>,
+    ) -> usize {
         let socket = Rc::new(FakeSocket::new(self.clock.clone()));
         let taken_up = socket.clone();
         let client = self.clients.len();

@@ -23,7 +23,7 @@ use crate::shard::{
 };
 use crate::{
     chat::{RoomName, SessionId, ShardId, Talk},
-    codec::DIALECTS,
+    codec::{DIALECTS, Profile},
     limits,
 };
 
@@ -88,7 +88,7 @@ impl World {
                 Engine::new(
                     ShardId(shard as u16),
                     settings.clone(),
-                    DIALECTS.iter().map(|dialect| dialect.profile()).collect(),
+                    DIALECTS.map(Profile::of).into(),
                     clock.clone(),
                     directory.clone(),
                     Outbox::new(shard, inboxes.clone()),

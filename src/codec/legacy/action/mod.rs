@@ -31,14 +31,9 @@ use crate::{
         Command, Direct, Echo, ErrorCode, Happening, Reply, Request, RequestId, RoomName, Talk, TalkKind, UserName,
         local,
     },
-    codec::{
-        Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, Profile, Reach, ReservedName, json::object,
-    },
+    codec::{Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, json::object},
     limits,
 };
-
-/// The name of the dialect of document 003.
-pub const NAME: &str = "action";
 
 /// The dialect of document 003.
 #[derive(Debug)]
@@ -112,21 +107,6 @@ impl Action {
 }
 
 impl Dialect for Action {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn profile(&self) -> Profile {
-        Profile {
-            greets: true,
-            mail_by_name: true,
-            message_bytes: limits::NATIVE_MESSAGE_BYTES,
-            reach: Reach::Worlds,
-            reserved_name: ReservedName::Refuse,
-            ..Profile::LEGACY
-        }
-    }
-
     fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
         Some(Box::leak(Box::new(Self::new(Box::leak(Box::new(
             settings.action.clone(),

@@ -328,7 +328,6 @@ fn a_heartbeat_is_200_when_logged_in_and_1000_before() {
     }
     let bare = r#"{"seq":"s-1","action":"heartbeat"}"#;
     assert_eq!(ask(&mut client, bare).unwrap()[0].command, Command::Ping);
-    assert_eq!(Action::DEFAULT.profile().silent_after, None);
 }
 
 #[test]

@@ -15,6 +15,7 @@ use prost::Message as _;
 use super::*;
 use crate::{
     chat::{ClientId, Command, Conversation, Hello, Page, Position, ResumeFrom, Since, TalkKind, UserName},
+    limits,
     proto::plaza::{self, client_message::Request as Asked},
 };
 
