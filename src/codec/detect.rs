@@ -1,9 +1,12 @@
-//! Which dialect a connection on plain `/ws` speaks: told by what the client itself says, in the handshake or first.
+//! Detects the dialect of a client on plain `/ws` from its handshake and its first message.
 //!
-//! Pure: waiting is the caller's. It gives the first message to [`from_first_message`], and then to the dialect's codec too. Until
-//! then a client that its handshake names is a member whose events wait, and one that says nothing in the handshake is not
-//! greeted. A silent one is taken for what [`Recent`] clients turned out to be. A connection that a path or a listener has
-//! decided already never comes here; [`Why`] names those as well, so that one metric tells all.
+//! The path `/ws/<dialect>` or a pinned listener decides without this module. Otherwise [`from_handshake`] decides where the handshake
+//! is clear. If it names a user in a way that three formats share, the client is a member at once and its events wait; if it
+//! names nobody, the server does not greet it yet. [`from_first_message`] decides then. The dialect of a client that stays silent is
+//! guessed from what [`Recent`] clients with the same kind of handshake spoke.
+//!
+//! This module is pure: the caller holds the timers, keeps what waits, and passes the first message on to the codec as well.
+//! [`Why`] names every way in which a dialect was decided, those of other modules included, for one metric.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
-//! The two traits that a wire format implements.
+//! The two traits of a wire format: [`Dialect`] for what all connections share, [`Codec`] for one connection.
+//!
+//! A dialect is stateless after configuration, so shards use it at the same time. A codec belongs to one connection and is called in the
+//! order of its messages and replies. Both append complete frames or nothing.
 
 use std::sync::Arc;
 
@@ -10,7 +13,7 @@ use crate::{
 
 /// A wire format. One value per dialect, listed in `table.rs`.
 pub trait Dialect: Sync {
-    /// The same dialect with an operator's settings, which live as long as the program; `None`: it has none.
+    /// The same dialect with an operator's settings, which live as long as the program; `None` if it has no settings.
     fn configured(&self, settings: &DialectSettings) -> Option<&'static dyn Dialect> {
         let _ = settings;
         None
@@ -19,56 +22,55 @@ pub trait Dialect: Sync {
     /// A codec for one connection.
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec>;
 
-    /// Appends what a member with this encoding, by its number within the dialect, sees of an event: complete frames, or
-    /// nothing.
+    /// Appends the frames of an event for members with this encoding (its number within the dialect).
     fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
 
-    /// Appends what a session with this encoding sees of a direct message: complete frames, the same for each.
+    /// Appends the frames of a direct message, which are the same for every session with this encoding.
     fn encode_direct(&self, encoding: usize, direct: &Direct, out: &mut Frames);
 
-    /// Whether a session of this user sees a direct message that it sent or is sent.
+    /// Whether sessions of this user, who sent or receives the message, are shown it.
     fn shows_direct(&self, direct: &Direct, user: &UserName) -> bool {
         let _ = (direct, user);
         true
     }
 
-    /// [`Dialect::encode`] at a time, in Unix milliseconds, for dialects that stamp what has no time of its own. What sends
-    /// events calls this one.
+    /// [`Dialect::encode`] with the time in Unix milliseconds, for formats that need a timestamp where the event has none.
+    /// Callers that send frames use this one.
     fn encode_at(&self, at: u64, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
         let _ = at;
         self.encode(encoding, room, happening, out);
     }
 }
 
-/// The wire format of one connection, with the little it must remember.
+/// The wire format of one connection, with the state that it needs.
 pub trait Codec {
-    /// What the handshake alone amounts to: for dialects that name the user there, a hello and a join of the lobby.
+    /// Requests that the handshake stands for: where it names the user, a hello and a join of the lobby.
     fn opening(&mut self) -> Result<Vec<Request>, Fault>;
 
-    /// Reads one message; pushes what it asks for, in order.
+    /// Decodes one message and pushes its requests in order.
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault>;
 
-    /// Appends what the client is told, or nothing where its dialect has no words for it.
+    /// Appends the frames of a reply, or nothing if the format cannot express it.
     fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames);
 
-    /// [`Codec::encode`] at a time, in Unix milliseconds; see [`Dialect::encode_at`].
+    /// [`Codec::encode`] with the time in Unix milliseconds; see [`Dialect::encode_at`].
     fn encode_at(&mut self, at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
         let _ = at;
         self.encode(id, reply, out);
     }
 
-    /// What clients of this dialect are given back of the request with this id, which says something.
+    /// Parts of the request with this id that receivers of its message get back.
     fn echo(&self, id: RequestId) -> Option<Arc<Echo>> {
         let _ = id;
         None
     }
 
-    /// When this member is sent its room's list of users without asking.
+    /// When this member is sent the user list without asking for it.
     fn lists(&self) -> Lists {
         Lists::OnRequest
     }
 
-    /// Which of the dialect's encodings this member has now.
+    /// The member's present encoding, by its number within the dialect.
     fn encoding(&self) -> usize {
         0
     }

@@ -1,6 +1,7 @@
-//! The wire encodings of an event: one for each dialect and option set, counted at compile time from the table of dialects.
+//! Numbers for encodings: one for each dialect and option set, counted at compile time from the table of dialects.
 //!
-//! An event has one place for the frames of each encoding, so this number must never lag behind the table.
+//! An event has one slot for the frames of each encoding. [`ENCODINGS`] is derived from the table, so it cannot lag behind it, and a
+//! table with more encodings than a byte can number does not compile.
 
 use super::table::{DIALECTS, DialectId};
 

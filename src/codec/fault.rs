@@ -1,12 +1,12 @@
-//! What is wrong with a message of a client.
+//! The outcome of a message that cannot be decoded.
 
 use crate::chat::{Refusal, RequestId};
 
-/// What is wrong with a message, and what its sender gets.
+/// What the sender of a bad message gets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    /// An error in the dialect's own words (the codec's `encode` is given `Reply::Error`); the connection goes on.
+    /// An error, which the codec encodes as `Reply::Error`; the connection stays open.
     Refused(RequestId, Refusal),
-    /// The dialect has no words for it: the connection is closed with this code and reason.
+    /// A close with this code and reason, because the format has no errors.
     Close(u16, &'static str),
 }

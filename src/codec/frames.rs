@@ -1,4 +1,6 @@
-//! A buffer of complete server frames.
+//! The output of encoders: complete server frames, unmasked and unfragmented, in one buffer.
+//!
+//! A frame that holds its receiver's name is the exception: it is kept without its head and its name, and completed for each receiver.
 
 use std::io;
 
@@ -7,19 +9,18 @@ use fastwebsockets::OpCode;
 
 use crate::wire::writer::{self, FRAME_HEAD_BYTES};
 
-/// A buffer of complete server frames (unmasked, unfragmented), or one that is completed for each receiver.
+/// Complete server frames, or one frame that is completed for each receiver.
 #[derive(Debug, Default)]
 pub struct Frames {
     /// The frames, one after the other.
     pub buffer: BytesMut,
-    /// Where the name of each receiver goes. Then `buffer` holds the payload of one text frame, without its head, and without
-    /// the name.
+    /// Where the receiver's name goes, if `buffer` holds the payload of one text frame without head and name.
     pub addressed: Option<usize>,
 }
 
 impl Frames {
-    /// Takes the payload of one text frame that is to hold the receiver's name, as a part of a JSON string, at this place. The
-    /// buffer holds nothing else.
+    /// Sets the payload of one text frame into which the receiver's name is inserted here, inside a JSON string. The buffer must be
+    /// empty.
     pub fn addressed_text(&mut self, payload: &str, at: usize) {
         debug_assert!(
             self.buffer.is_empty() && self.addressed.is_none(),
@@ -39,7 +40,7 @@ impl Frames {
         self.frame(OpCode::Binary, payload);
     }
 
-    /// Appends one binary frame that holds a protobuf message, written where it stays.
+    /// Appends one binary frame that holds a protobuf message, encoded in place.
     pub fn protobuf(&mut self, message: &impl prost::Message) {
         let length = message.encoded_len();
         self.buffer.reserve(length + FRAME_HEAD_BYTES);
@@ -49,10 +50,10 @@ impl Frames {
         message.encode_raw(&mut self.buffer);
     }
 
-    /// Appends one text frame that holds a value as JSON, written where it stays.
+    /// Appends one text frame that holds a value as JSON, encoded in place.
     ///
-    /// Its length is known only when it is there: the commonest head is left free before it, and the few frames with
-    /// another one are moved by the difference.
+    /// The length is known only afterwards, so room for the commonest head is left in front; a payload that needs another head is
+    /// moved by the difference.
     pub fn json(&mut self, value: &impl serde::Serialize) {
         let begin = self.buffer.len();
         self.buffer.put_bytes(0, USUAL_HEAD);
@@ -82,7 +83,7 @@ impl Frames {
     }
 }
 
-/// Takes the many small pieces that JSON is written in: `bytes::buf::Writer` asks for each whether all of it was taken.
+/// A writer for the many small pieces of JSON; `bytes::buf::Writer` would check each for a partial write.
 struct Pieces<'b>(&'b mut BytesMut);
 
 impl io::Write for Pieces<'_> {

@@ -1,13 +1,13 @@
-//! What a handshake says about its user: names in the query and in headers, percent-encoded or raw.
+//! What a client's handshake says: names in the query and in headers, percent-encoded or raw UTF-8, as old clients send them.
 
 use std::net::SocketAddr;
 
 use percent_encoding::percent_decode;
 
-/// What a client said of itself before its first message.
+/// What the server knows of a client before its first message.
 #[derive(Debug, Clone)]
 pub struct Handshake {
-    /// Where it comes from (after `X-Forwarded-For` or the PROXY protocol, where those are believed).
+    /// The client's address, after `X-Forwarded-For` or the PROXY protocol where the server trusts them.
     pub peer: SocketAddr,
     /// The raw query of the request, without `?`; percent-encoded or raw UTF-8.
     pub query: Vec<u8>,
@@ -15,9 +15,9 @@ pub struct Handshake {
     pub login_username: Option<Vec<u8>>,
     /// The raw bytes of the header `username`, if any.
     pub username: Option<Vec<u8>>,
-    /// What made the handshake.
+    /// Browser or program.
     pub client: Client,
-    /// The number of the listener that it came through.
+    /// The number of the listener.
     pub listener: usize,
     /// The subprotocol agreed on, if any.
     pub subprotocol: Option<&'static str>,

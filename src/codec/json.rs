@@ -1,4 +1,4 @@
-//! Bounds on JSON before it is parsed.
+//! Bounds on JSON that hold before it is parsed: nesting depth, and that the message is one object.
 
 use serde::de::DeserializeOwned;
 

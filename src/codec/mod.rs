@@ -1,9 +1,20 @@
-//! Bytes in, [`Command`](crate::chat::Command) out; event in, bytes out: Plaza's own protocol and five old wire formats, the dialects.
+//! Wire formats: they turn a client's messages into [`Command`](crate::chat::Command)s, and events and replies into frames.
 //!
-//! A dialect has a [`Dialect`], which encodes events once for all members, and makes a [`Codec`] for each connection, which
-//! decodes its messages and encodes its replies. [`DIALECTS`] lists them all.
+//! Plaza speaks six dialects: its own protocol ([`native`]) and the formats of five older chat systems (`legacy`), whose clients
+//! connect unchanged. A [`Dialect`] encodes an event once for all members of a room that share an [`Encoding`]. It opens a [`Codec`]
+//! for each connection, which decodes that client's messages, encodes its replies, and holds the little state that its format needs.
 //!
-//! No I/O, no clock. A new dialect is a new file and one line in `table.rs`.
+//! - `dialect`: the traits [`Dialect`] and [`Codec`]
+//! - `table`: every dialect, its name and its number of encodings
+//! - `profile`: how clients of each dialect are treated: limits, pings, slow consumers, backpressure
+//! - [`detect`]: which dialect a client on plain `/ws` speaks
+//! - `handshake`, `frames`, `fault`: what dialects are given and give back
+//! - `json`, `protobuf`: bounds that hold before a message is parsed
+//!
+//! Invariants: the memory that a message takes is bounded by a small multiple of its bytes, and no bytes make a codec panic. A codec
+//! never does I/O, reads a clock (times are arguments) or applies a rule of the chat: it checks form, and `chat` and the shard decide.
+//!
+//! To add a dialect, write its file, a line in `table` and `profile`, a column in `docs/events.md` and a page in `docs/wire/`.
 
 pub mod detect;
 mod dialect;

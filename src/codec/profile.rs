@@ -1,47 +1,49 @@
-//! How the clients of each dialect are treated.
+//! How the server treats the clients of each dialect, in one table: limits, pings, slow consumers, backpressure, claimed names.
+//!
+//! An old system's clients expect what their server did, so each row differs from [`LEGACY`] only where that client was found to need
+//! it. Settings may change the pace of pings and the time for silent clients; everything else is fixed.
 
 use std::time::Duration;
 
 use super::table::DialectId;
 use crate::limits;
 
-/// How the members of a dialect are treated.
+/// How the server treats the clients of one dialect.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Profile {
     /// Longest message in bytes.
     pub message_bytes: usize,
-    /// Whether text messages that are not UTF-8 close the connection with 1007 (RFC 6455); the protobuf dialects' clients
-    /// put protobuf bytes into text frames, so there it must not.
+    /// Whether a text message that is not UTF-8 closes the connection with 1007 (RFC 6455). Clients of the protobuf formats put
+    /// protobuf bytes into text frames, so they are exempt.
     pub text_is_utf8: bool,
-    /// Pace of the server's pings.
+    /// Interval of the server's pings.
     pub ping_every: Duration,
-    /// What becomes of a member that does not read.
+    /// What happens to a slow consumer.
     pub lag: LagPolicy,
-    /// What becomes of a sender while the server is busy.
+    /// What happens to a sender while the server is busy.
     pub busy: BusyPolicy,
-    /// Whether a member sees the notice of its own coming (`tutorial`: its page learns the list from it).
+    /// Whether a member sees its own join. The page of `tutorial` reads the user list from it.
     pub sees_own_coming: bool,
-    /// Whether a member that exits is shown its own going before it is closed.
+    /// Whether a member that exits sees its own leave before the server closes the connection.
     pub sees_own_going: bool,
-    /// Whether a user reads stored direct messages without asking for them, as in Plaza's own protocol (`action`, as its original):
-    /// by the name, for nobody can show a key there.
+    /// Whether the server delivers offline messages without being asked. The user is known by name alone, because the format has no
+    /// keys (`action`, as its original).
     pub mail_by_name: bool,
-    /// What becomes of a client that says a name which somebody has claimed, without its key.
+    /// What happens to a client that gives a claimed name without its key.
     pub reserved_name: ReservedName,
-    /// How long a client may say nothing at all before it has a name; one that says something has
-    /// [`limits::NAMING_TIME`].
+    /// How long a client without a name may send nothing. One that has sent something has [`limits::NAMING_TIME`].
     pub first_word: Duration,
-    /// Whose names its clients may say.
+    /// Which names its clients may give.
     pub reach: Reach,
     /// Whether the server speaks first ([`crate::chat::Reply::Greeting`]).
     pub greets: bool,
-    /// A client that sends no message for this long is closed; pings and pongs of RFC 6455 do not count as messages.
-    /// `None`: the server's own setting for idle users decides.
+    /// The server closes a client that sends no message for this long; WebSocket pings and pongs do not count. `None` leaves it to
+    /// the setting for idle users.
     pub silent_after: Option<Duration>,
 }
 
 impl Profile {
-    /// How clients of a dialect are treated where no setting says otherwise.
+    /// The row of a dialect, before settings.
     pub const fn of(dialect: DialectId) -> Self {
         match dialect {
             DialectId::Native => Self {
@@ -87,7 +89,7 @@ impl Profile {
     }
 }
 
-/// What the clients of the five old systems have in common.
+/// What the five old formats have in common.
 const LEGACY: Profile = Profile {
     message_bytes: limits::LEGACY_MESSAGE_BYTES,
     text_is_utf8: true,
@@ -104,16 +106,16 @@ const LEGACY: Profile = Profile {
     silent_after: None,
 };
 
-/// What becomes of a member whose cursor fell off the ring.
+/// What happens to a member whose cursor fell off the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LagPolicy {
-    /// It is told the missing interval and jumps to the head.
+    /// The server names the missing interval and moves the cursor to the head.
     Gap,
-    /// It is closed with 1013.
+    /// The server closes the connection with 1013.
     Disconnect,
 }
 
-/// Whose names the clients of a dialect may say.
+/// Which names the clients of a dialect may give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Those of the common world.
@@ -122,20 +124,20 @@ pub enum Reach {
     Worlds,
 }
 
-/// What becomes of a client that says a name which somebody has claimed, without its key.
+/// What happens to a client that gives a claimed name without its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReservedName {
-    /// It is refused, and may say another.
+    /// The server refuses it; the client may give another.
     Refuse,
-    /// It comes as `name~2`, or the next number that is free, and is told why.
+    /// The client joins as `name~2`, or the next free number, and gets a line that says why.
     Suffix,
 }
 
-/// What becomes of a sender while the server is busy.
+/// What happens to a sender while the server is busy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BusyPolicy {
-    /// It is told `busy`.
+    /// Its request is refused with `busy`.
     Tell,
-    /// It is not read for up to 10 s, then closed with 1013.
+    /// The server stops reading from it for up to 10 s, then closes the connection with 1013.
     Pause,
 }

@@ -1,7 +1,7 @@
-//! The fields of a protobuf message, without decoding it.
+//! Walks the fields of a protobuf message without decoding it.
 //!
-//! Messages are walked before they are decoded, so that what is repeated is counted before it takes memory, and the id of a
-//! request is found even if the rest cannot be read. Groups end the walk: no schema here has them.
+//! Callers count repeated fields before these take memory, and find the id of a request even if the rest cannot be read. The walk
+//! allocates nothing, does not enter nested messages, and ends at a group, which no schema here has.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 

@@ -1,8 +1,8 @@
-//! Whether a request becomes a WebSocket (RFC 6455 section 4.2), and what it is answered.
+//! Decides whether an HTTP request becomes a WebSocket (RFC 6455 section 4.2), and how to respond if not.
 //!
-//! Promises: only a `GET` over HTTP/1.1 with the headers that matter is accepted, each once unless it is a list, from an Origin
-//! that the [`OriginPolicy`] lets in; everything else gets a status and one sentence that says what to change. Never: a look at
-//! the path or the query (routes are the caller's), an extension, I/O.
+//! Invariants: only a `GET` over HTTP/1.1 is accepted, with each required header present once (or as a list), from an Origin that the
+//! [`OriginPolicy`] allows. Every other request gets a status and one sentence that says what to change. This module never looks at
+//! the path or the query (the caller routes), never agrees to an extension, and never does I/O.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http_body_util::Full;
@@ -19,22 +19,22 @@ use sha1::{Digest, Sha1};
 
 use super::origin::{AllowedOrigin, Origin, authority};
 
-/// Which pages may connect. A request without an Origin is no browser's and is let in; so is a page of the same host and
-/// port as the request's.
+/// Which pages may connect. A request without an Origin does not come from a browser and is allowed, as is a page of the host and port
+/// that the request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OriginPolicy<'a> {
-    /// Further origins.
+    /// Other origins that are allowed.
     pub listed: &'a [AllowedOrigin],
-    /// What becomes of the Origin `null`.
+    /// Whether the Origin `null` is allowed.
     pub null: NullOrigin,
 }
 
-/// What becomes of the Origin `null`, which is that of a page opened as a file (and of any sandboxed frame).
+/// Whether the Origin `null` is allowed: that of a page opened as a file, and of any sandboxed frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NullOrigin {
-    /// It is let in: only where old pages are opened as files and nobody else reaches the listener.
+    /// Allowed: only where old pages are opened as files and nobody else can reach the listener.
     Allowed,
-    /// It is answered 403.
+    /// Refused with 403.
     Refused,
 }
 
@@ -117,7 +117,7 @@ impl Rejection {
     }
 }
 
-/// Both say that the connection changes its protocol, in any case and among other words.
+/// Both headers announce the change of protocol, in any case and among other words.
 fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
     if !lists(headers, &UPGRADE, b"websocket") {
         return Err(Rejection {
@@ -136,7 +136,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// A body would be read as the first frames by one program on the way and as a body by another.
+/// One program on the path would take a body for the first frames and another would not: request smuggling.
 fn check_no_body(headers: &HeaderMap) -> Result<(), Rejection> {
     let length = single(headers, CONTENT_LENGTH, "Two Content-Length headers; send none.")?;
     if headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0") {
@@ -166,7 +166,7 @@ fn check_version(headers: &HeaderMap) -> Result<(), Rejection> {
     }
 }
 
-/// What proves to the client that its key was read (RFC 6455 section 4.2.2).
+/// Proof for the client that its key was read (RFC 6455 section 4.2.2).
 fn accept_value(headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
     let key = single(headers, SEC_WEBSOCKET_KEY, "Two Sec-WebSocket-Key headers; send one.")?.ok_or(bad_request(
         "Sec-WebSocket-Key is missing; send 16 random bytes in base64.",
@@ -219,7 +219,7 @@ fn check_origin(headers: &HeaderMap, host: &Authority, policy: OriginPolicy<'_>)
     }
 }
 
-/// The client's order counts: it says what it likes best (RFC 6455 section 4.1).
+/// The first offer that the server knows: a client lists subprotocols by preference (RFC 6455 section 4.1).
 fn choose(headers: &HeaderMap, known: &[&'static str]) -> Option<&'static str> {
     let mut offered = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().flat_map(tokens);
     offered.find_map(|offer| known.iter().copied().find(|known| known.as_bytes() == offer))

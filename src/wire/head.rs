@@ -1,7 +1,7 @@
 //! The head of a client's frame: everything before its payload (RFC 6455 section 5.2).
 //!
-//! The checks go byte by byte, in the order the bytes come, so a wrong head is refused at its first wrong byte, however
-//! the bytes were split. A payload that is too long is refused here, before any of it has come.
+//! Bytes are checked in the order in which they arrive, so a wrong head is refused at its first wrong byte, however the bytes were
+//! split. A payload over the limit is refused by its announced length, before any of it arrives.
 
 use std::borrow::Cow;
 

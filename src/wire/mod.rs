@@ -1,12 +1,12 @@
-//! RFC 6455. Pure: bytes in, messages and control frames out, and the other way round.
+//! The WebSocket protocol (RFC 6455): bytes to messages and control frames, and back.
 //!
-//! - [`handshake`]: whether a request becomes a WebSocket, and if not, what it is answered
+//! - [`handshake`]: whether a request becomes a WebSocket, and the response if it does not
 //! - [`origin`]: which pages may connect
-//! - [`reader`]: bytes as they come off the socket → messages and control frames, strictly
-//! - [`writer`]: control frames, and the head of every frame that is sent
+//! - [`reader`]: decodes a client's frames as bytes arrive
+//! - [`writer`]: control frames, and the head of every data frame
 //!
-//! Nothing here does I/O, reads a clock or knows of the chat. Nothing here panics on what a peer sends, allocates for
-//! bytes that a peer only promised, or forgives a break of the protocol.
+//! This module never does I/O, reads a clock or knows about the chat. No input from a peer makes it panic or allocate for bytes that
+//! were only announced, and no violation of the protocol is tolerated.
 
 pub mod handshake;
 mod head;

@@ -1,7 +1,7 @@
-//! The `Origin` of a page (RFC 6454), and the pattern of one that the operator allows.
+//! The `Origin` of a page (RFC 6454), and the pattern of an origin that the operator allows.
 //!
-//! Invariants: scheme and host are in lower case, an IPv6 address is in its short form, and the default port of `http` and `https`
-//! is never written out, so that two spellings of one origin are equal. `null` is no origin: the caller decides about it.
+//! Invariants: scheme and host are in lower case, an IPv6 address is in its short form, and the default port of `http` or `https` is
+//! never written out, so two spellings of one origin are equal. `null` is not an origin: the caller decides about it.
 
 use std::{fmt, net::Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! What must hold of [`FrameReader`] for any bytes at all: for the unit tests and the fuzz target, not for the server.
+//! Properties of [`FrameReader`] that hold for any bytes, for the unit tests and the fuzz target.
 
 use std::{
     fmt,

@@ -1,12 +1,11 @@
-//! Frames of a client, from bytes as they come off the socket.
+//! Decodes the frames of one client from bytes as they arrive from the socket.
 //!
-//! Promises: any split of the same bytes gives the same messages and the same end. A frame that lies whole in the
-//! caller's buffer is unmasked there and handed out as a slice of it, without copy or allocation; only what is unfinished
-//! is kept, and its heap is freed when it is finished. What is kept grows with bytes received, never with bytes declared.
-//! RFC 6455 is taken at its word: a break of it ends the stream, and a text that is not UTF-8 is refused at its first wrong
-//! byte, not at its end.
+//! Invariants: any split of the same bytes gives the same messages and the same end. A frame that lies whole in the caller's buffer is
+//! unmasked in place and handed out as a slice, without a copy or an allocation. The reader buffers only what is unfinished, frees that
+//! buffer when it is finished, and never allocates more than it has received. Any violation of RFC 6455 ends the stream; a text that is
+//! not UTF-8 ends it at the first wrong byte.
 //!
-//! Never: I/O, a clock (the caller times what [`FrameReader::is_unfinished`]), an answer to a ping or a close.
+//! The reader never does I/O, reads a clock (the caller times [`FrameReader::is_unfinished`]) or answers a ping or a close.
 
 use std::{mem, str};
 
@@ -20,7 +19,7 @@ use super::{
 /// A complete message of a client, over all its fragments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Message<'a> {
-    /// A text message, already checked to be UTF-8 where that is asked for ([`ReaderLimits::text_is_utf8`]).
+    /// A text message; valid UTF-8 if [`ReaderLimits::text_is_utf8`] is set.
     Text(&'a [u8]),
     /// A binary message.
     Binary(&'a [u8]),
@@ -53,7 +52,7 @@ pub enum Incoming<'a> {
     },
 }
 
-/// What the taker of [`Incoming`] wants next.
+/// What a sink of [`Incoming`] wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
     /// The next one.
@@ -62,14 +61,14 @@ pub enum Flow {
     Pause,
 }
 
-/// How far the reader came.
+/// Why the reader stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// Everything that was complete has been handed out.
+    /// The input is used up.
     NeedMore,
-    /// The sink said [`Flow::Pause`]; what is left is kept for [`FrameReader::resume`].
+    /// The sink returned [`Flow::Pause`]; the rest is buffered for [`FrameReader::resume`].
     Paused,
-    /// The stream has ended, by a close frame or an earlier violation; whatever follows is discarded.
+    /// The stream has ended by a close frame or an earlier violation; later bytes are discarded.
     Closed,
 }
 

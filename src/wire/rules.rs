@@ -1,4 +1,4 @@
-//! What a reader of frames allows, and how a client broke it.
+//! What a frame reader allows, and how a client violated it.
 
 use std::borrow::Cow;
 

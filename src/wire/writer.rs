@@ -1,7 +1,7 @@
-//! Frames of the server: unmasked, unfragmented, in the shortest form (RFC 6455 section 5.2).
+//! Frames of the server: unmasked, unfragmented, with the shortest head (RFC 6455 section 5.2).
 //!
-//! Control frames live on the stack. A data frame is a [`head`] and its payload, which the caller puts where it wants
-//! them. Never: heap, I/O, or a control frame that a client would have to refuse.
+//! A control frame lives on the stack. A data frame is a [`head`] and a payload that the caller puts behind it. This module never
+//! allocates, does I/O, or makes a control frame that a client would have to refuse.
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Where the users of a dialect write from, for the dialects whose frames have a place for it and an operator who wants it shown.
+//! The addresses of a dialect's sessions, for formats with a field for it and operators who show it. An entry lives as long as its
+//! connection.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,6 @@
-//! What a connection has asked and not yet been answered, for dialects whose answers echo something of the question.
+//! Requests of one connection that wait for their reply, for formats whose replies echo part of the request.
+//!
+//! Bounded: a client with too many unanswered requests is refused, then closed. Holds no heap while nothing waits.
 
 use std::{collections::VecDeque, num::NonZeroU64};
 

@@ -1,13 +1,12 @@
-//! The dialect `chat-request`, document 001: protobuf `ChatRequest`, types `talk`, `exit`, `userlist`.
+//! The format `chat-request` (document 001): protobuf `ChatRequest` with the types `talk`, `exit` and `userlist`.
 //!
-//! The user is named by the header `username`. A client without one comes in as a guest, and the first `userName` that one
-//! of its messages carries becomes its name: the load test of document 001 names itself only there. From then on, and for
-//! clients named by their handshake, the field is ignored.
+//! The user name comes from the header `username`. A client without one joins as a guest and takes the first `userName` that one of
+//! its messages carries, because the load test of document 001 gives its name only there. Later values are ignored, as are all values if
+//! the handshake gave a name.
 //!
-//! Its desktop client knows who is there from `userList` alone, and shows every `content`. So members are sent a list without
-//! content whenever it has changed. A type that is not known is a talk, and a talk without content asks for the list: the
-//! original sent both to everybody, with the list in each. The dialect has no errors, so a message that cannot be read closes
-//! the connection; what the chat itself refuses is said as a talk of the server's.
+//! The desktop client learns the list from `userList` alone and prints every `content`. So the server sends a list without content
+//! whenever the list changes, and in reply to a message without content. Any other type is a message, as in the original. The format has
+//! no errors: a message that cannot be decoded closes the connection, and a refusal is a line from the server.
 
 use super::{
     asked::Asked,

@@ -1,12 +1,11 @@
-//! The dialect `chatroom`, document 002: protobuf `ChatRoomRequest`, types `talk`, `exit`, `userlist`.
+//! The format `chatroom` (document 002): protobuf `ChatRoomRequest` with the types `talk`, `exit` and `userlist`.
 //!
-//! The user is named by the header `username`; what a message says of its sender is ignored. The desktop client takes any
-//! message with a non-empty `user_list` for the list and shows any other that has both `user_name` and `content`, so talks
-//! carry no list, and nothing that is not to be shown carries both.
+//! The user name comes from the header `username`; what a message says of its sender is ignored. The desktop client takes any message
+//! with a non-empty `user_list` for the list, and prints any other message that has both `user_name` and `content`. So messages
+//! carry no list, and nothing that the client must not print carries both.
 //!
-//! A talk without content is how its user refreshes the list. A type that it does not know is ignored, as its original did. It
-//! has no errors, so a message that cannot be read closes the connection; what the chat itself refuses is said as a talk of
-//! the server's.
+//! A `talk` without content is how the user refreshes the list. An unknown type is ignored, as in the original. The format has no
+//! errors: a message that cannot be decoded closes the connection, and a refusal is a line from the server.
 
 use super::{
     asked::Asked,

@@ -1,10 +1,10 @@
-//! The dialect `communication`, document 000: protobuf `Communication`, types `1` talk, `2` exit, anything else the list.
+//! The format `communication` (document 000): protobuf `Communication`. Type `1` is a message, `2` an exit, any other type asks for the list.
 //!
-//! The user is named by the query `username`, else the header `login-username`, else the header `username`. The page shows
-//! `Msg` as it is, so what everybody reads stands there: `name:text`, `nameout`, `a,b,c,`.
+//! The user name comes from the query `username`, else from the header `login-username`, else from the header `username`. The page shows
+//! `Msg` as it is, so `Msg` holds the whole line: `name:text`, `nameout`, `a,b,c,`.
 //!
-//! The original sent the answer to a question for the list to everybody, and its desktop clients know their list from there. So
-//! members that are programs are sent the list whenever it has changed; pages, which print every list as a line, are not.
+//! The original broadcast every reply to a list request, and its desktop clients learn the list from that. So the server sends programs
+//! the list whenever it changes. It sends pages none, because they print each list as a line.
 
 use std::net::IpAddr;
 

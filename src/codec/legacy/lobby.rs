@@ -1,4 +1,4 @@
-//! Requests of old clients: to come in under a name, to talk in the lobby, to list who is there.
+//! Requests of clients that know no room but the lobby: say hello and join, send a message, list the users.
 
 use super::asked::Asked;
 use crate::{

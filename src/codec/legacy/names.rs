@@ -1,4 +1,7 @@
-//! How the old formats show names, so that no user's name can look like a list, a prefix, a direct message or the server.
+//! How the old formats show names and lines of chat.
+//!
+//! Clients join names with `,` and `:` and have no field for a direct message. So names are altered until no user's name can look like a
+//! list, a prefix, the sender of a direct message, or the server itself.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

@@ -1,4 +1,4 @@
-//! What the three protobuf formats share: types by name, and a message read within bounds.
+//! Bounded decoding for the three protobuf formats, and the type names that two of them share.
 
 use crate::{
     codec::{

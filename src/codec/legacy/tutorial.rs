@@ -1,10 +1,10 @@
-//! The dialect `tutorial`, document 004: JSON objects with `ip`, `user`, `from`, `type`, `content`, `user_list`, in this order.
+//! The format `tutorial` (document 004): JSON objects with `ip`, `user`, `from`, `type`, `content` and `user_list`, in this order.
 //!
-//! The server speaks first (`handshake`); the client names itself with `login`. Every notice carries the list of users, cut
-//! in large rooms, where the extra key `online` then holds the exact number. A rename is shown as such to clients that have
-//! themselves sent `rename` or `list` (encoding 1), and as a logout and a login to all others (encoding 0), for the document's own
-//! page knows nothing of it. What is refused is answered with type `system`; the text never repeats what the client sent,
-//! because that page would take it for HTML.
+//! The server speaks first (`handshake`), and the client gives its name with `login`. Every notice carries the user list, which is cut
+//! in large rooms; the extra key `online` then holds the exact count. Clients that have sent `rename` or `list` see a rename as such
+//! (encoding 1); all others see a logout and a login (encoding 0), because the document's own page does not know renames.
+//!
+//! A refusal is a message of type `system`. Its text never repeats what the client sent, because that page would render it as HTML.
 
 use std::num::NonZeroU64;
 

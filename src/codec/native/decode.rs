@@ -1,6 +1,6 @@
-//! Checks a request of the schema, whichever form it came in, and makes it a command.
+//! Checks a request of the schema, in whichever form it came, and makes it a command.
 //!
-//! Every refusal names the field as it is written in the schema, what was seen, the bound and the way out.
+//! Every refusal names the field as in the schema, what was seen, the bound, and what to do instead.
 
 use std::{num::NonZeroU64, sync::Arc};
 

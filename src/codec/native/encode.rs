@@ -1,4 +1,4 @@
-//! Makes messages of the schema from what happened and from replies.
+//! Makes messages of the schema from events and replies.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Reads a JSON message into its request.
+//! Reads a JSON message into a request of the schema.
 //!
-//! The envelope is read member by member, so that a refusal has the id that could be read, an unknown request is told from none and a
-//! second one is seen. The body is read by the schema's own types. Only if they refuse it, it is read again member by member, to name
-//! the one that is wrong: good messages pay nothing for the names in errors.
+//! The envelope is read member by member, so that a refusal carries the id, an unknown request differs from none, and a second request is
+//! noticed. serde reads the body by the schema's own types. Only if it refuses the body is that read again member by member, to name the
+//! wrong one: good messages do not pay for field names in errors.
 
 use std::{collections::BTreeMap, fmt};
 

@@ -1,5 +1,5 @@
-//! A talk as JSON without a copy of its names and its text: replays write thousands at a time. The same bytes as those of the
-//! schema's own message.
+//! Writes a message of a room as JSON without copying its names and its text, because rooms and replays write thousands of them. The bytes
+//! are those of the schema's own type.
 
 use std::num::NonZeroU64;
 

@@ -1,11 +1,11 @@
-//! Plaza's own protocol, `proto/plaza/v1/chat.proto`, as protobuf (encoding 0) and as JSON (encoding 1).
+//! Plaza's own protocol, `proto/plaza/v1/chat.proto`, in two forms: protobuf (encoding 0) and JSON (encoding 1).
 //!
-//! A message goes through two steps: `protobuf` or `json` read it into the request that the schema describes, then
-//! `decode` checks that request once for both and makes it a command. The other way, `encode` makes a message of the
-//! schema and writes it straight into the buffer of frames.
+//! Decoding has two steps. `protobuf` or `json` reads the bytes into a request of the schema; `decode` then checks that request, once for
+//! both forms, and makes it a command. Encoding is one step: `encode` makes a message of the schema, which is written straight into the
+//! buffer of frames.
 //!
-//! Promised: the same request has the same effect and the same refusals in both forms; memory spent on a message is
-//! bounded by its bytes; whatever a client sends is answered by an error that names what was seen, never by a close.
+//! Invariants: a request has the same effect and the same refusals in both forms. The memory that a message takes is bounded by its bytes.
+//! A client's mistake never closes the connection: it gets an error that names the field, what was seen, and what is expected.
 
 mod decode;
 mod encode;

@@ -1,7 +1,7 @@
-//! Reads a protobuf message into its request.
+//! Reads a protobuf message into a request of the schema.
 //!
-//! The envelope is walked field by field before anything is decoded: the id is found even if the request cannot be read, an unknown
-//! request is told from none, and a second one is seen (a generated decoder would merge the two).
+//! The envelope is walked field by field before anything is decoded, so that a refusal carries the id, an unknown request differs from
+//! none, and a second request is noticed: a generated decoder would merge the two.
 
 use super::{
     decode::{self, request_id},

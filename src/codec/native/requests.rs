@@ -1,4 +1,4 @@
-//! The requests of the schema by name, and refusals of messages that do not hold exactly one of them.
+//! The requests of the schema by name, and the refusals of messages that do not hold exactly one of them.
 
 use crate::{
     chat::{ErrorCode, Refusal},

@@ -1,4 +1,4 @@
-//! The login of document 003: who somebody is, in which app, and whom what they say goes to.
+//! The login of document 003: the user, the app, and the target of later messages.
 
 use serde_json::value::RawValue;
 

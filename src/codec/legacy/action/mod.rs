@@ -1,12 +1,12 @@
-//! The dialect `action`, document 003: JSON requests `{seq, action, data}`, responses and pushes.
+//! The format `action` (document 003): JSON requests `{seq, action, data}`, responses, and pushes.
 //!
-//! A client logs in with a `userId` and says there whom its messages go to: one user (`toUid`, with `groupsId` `"0"`) or a
-//! group. A message is answered when it is accepted or refused, not when it is read. In a one to one chat only the other user
-//! gets it; in a group everybody does, the sender included, and `to` is the receiver's own id. A client may log in again as the
-//! same user to turn to somebody else; under another `userId` it may not.
+//! A client logs in with a `userId` and chooses a target for its messages: one user (`toUid`, with `groupsId` `"0"`) or a group. The
+//! server responds when it accepts or refuses a message, not when somebody reads it. A one-to-one message goes to the other user alone; a
+//! group message goes to every member, the sender included, and its `to` is the receiver's own id. A client may log in again under the
+//! same `userId` to choose another target, but not under a different one.
 //!
-//! Apps are separate worlds ([`World`](crate::chat::World)): users, groups and direct messages of different `appId`s never meet. The first app that
-//! is configured shares the chat of all dialects.
+//! Each `appId` is a [`World`](crate::chat::World) of its own: users, groups and direct messages of different apps never meet. The first
+//! configured app shares the chat of all dialects.
 
 mod login;
 mod settings;

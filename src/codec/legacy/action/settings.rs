@@ -1,4 +1,4 @@
-//! What an operator may set of document 003's dialect, and which group is which room.
+//! Settings of document 003's format: which apps may log in, and which group is which room.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! The messages of document 003: what is read, what is written, and its table of codes.
+//! The messages of document 003: what the server reads, what it writes, and the table of codes.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
