@@ -5,23 +5,16 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, test } from 'node:test';
+import { test } from 'node:test';
 import { browse } from './chromium.mjs';
 import { enter, freshRoom, heard, REAL, say, visitor } from './world.mjs';
 
 const skip = REAL ? false : 'SKIPPED: PLAZA_URL names no server';
 const seed = process.env.PLAZA_SEED_PAGE;
 const skipSeed = skip || (seed ? false : 'SKIPPED: PLAZA_SEED_PAGE does not name the document with the page of document 004');
-let browsers = [];
-
-afterEach(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  browsers = [];
-});
 
 async function tab(url, options) {
   const browser = await browse(options);
-  browsers.push(browser);
   const page = await browser.page();
   page.on('pageerror', (error) => assert.fail(String(error.stack)));
   await page.goto(url);
@@ -57,7 +50,6 @@ test('document 003, group 1 is the lobby: its members and the page at / talk to 
   const group = await tab(`${REAL}/home/room?uid=${uid}&groups_id=1`);
   await group.getByText('连接成功').waitFor();
   const browser = await browse();
-  browsers.push(browser);
   const ada = await enter(browser, REAL, { name: `ada-${uid}` });
   await say(group, `from the group ${uid}`);
   await heard(ada, `from the group ${uid}`);
@@ -107,10 +99,10 @@ async function asFile(html, name) {
   const file = path.join(folder, 'local.html');
   await writeFile(file, html);
   const browser = await browse();
-  browsers.push({ close: () => browser.close().then(() => rm(folder, { recursive: true })) });
   const page = await browser.page();
   page.on('dialog', (dialog) => dialog.accept(name));
   await page.goto(`file://${file}`);
+  await rm(folder, { recursive: true });
   return page;
 }
 

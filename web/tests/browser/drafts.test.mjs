@@ -1,25 +1,14 @@
 // Drafts survive a reload.
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { browse } from './chromium.mjs';
 import { enter, freshRoom, heard, say, server } from './world.mjs';
 
 let at;
-let browsers = [];
 
 before(async () => (at = await server()));
-afterEach(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  browsers = [];
-});
 after(() => at.close());
-
-async function open() {
-  const browser = await browse();
-  browsers.push(browser);
-  return browser;
-}
 
 async function reload(page) {
   await page.reload();
@@ -32,7 +21,7 @@ async function goInto(page, room) {
 }
 
 test('what is typed before the scripts have come is neither sent into nothing nor lost', async () => {
-  const page = await enter(await open(), at.url, { name: 'ada', room: freshRoom() });
+  const page = await enter(await browse(), at.url, { name: 'ada', room: freshRoom() });
   let go;
   const gate = new Promise((resolve) => (go = resolve));
   await page.route('**/app.js', async (route) => {
@@ -52,7 +41,7 @@ test('what is typed before the scripts have come is neither sent into nothing no
 
 test('each room keeps its draft over a reload, until it is sent or emptied', async () => {
   const [first, second] = [freshRoom(), freshRoom()];
-  const page = await enter(await open(), at.url, { name: 'ada', room: first });
+  const page = await enter(await browse(), at.url, { name: 'ada', room: first });
   await page.fill('#text', 'for the first\nin two lines');
   await goInto(page, second);
   assert.equal(await page.inputValue('#text'), '');
@@ -74,7 +63,7 @@ test('each room keeps its draft over a reload, until it is sent or emptied', asy
 
 test('two tabs in one room keep a draft each, and a third has none', async () => {
   const room = freshRoom();
-  const browser = await open();
+  const browser = await browse();
   const [one, two] = [await enter(browser, at.url, { name: 'ada', room }), await enter(browser, at.url, { name: 'ada', room })];
   await one.fill('#text', 'of one tab');
   await two.fill('#text', 'of the other tab');
@@ -86,7 +75,7 @@ test('two tabs in one room keep a draft each, and a third has none', async () =>
 });
 
 test('where the tab has no room for it one writes and talks all the same, and what was sent does not come back', async () => {
-  const page = await enter(await open(), at.url, { name: 'ada', room: freshRoom() });
+  const page = await enter(await browse(), at.url, { name: 'ada', room: freshRoom() });
   await page.fill('#text', 'kept');
   await reload(page);
   assert.equal(await page.inputValue('#text'), 'kept');

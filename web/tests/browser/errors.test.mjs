@@ -2,27 +2,16 @@
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
-import { afterEach, before, after, test } from 'node:test';
+import { before, after, test } from 'node:test';
 import { Peer } from '../peer.mjs';
 import { browse } from './chromium.mjs';
 import { enter, freshRoom, REAL, server } from './world.mjs';
 
 const skip = REAL ? false : 'SKIPPED: the stand-in has no rules for names and topics';
 let at;
-let browsers = [];
 
 before(async () => (at = await server()));
-afterEach(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  browsers = [];
-});
 after(() => at.close());
-
-async function open(options) {
-  const browser = await browse(options);
-  browsers.push(browser);
-  return browser;
-}
 
 async function setTopic(page, topic) {
   if (!(await page.locator('#topic-dialog').isVisible())) await page.click('#topic');
@@ -37,7 +26,7 @@ async function takeName(page, name) {
 }
 
 test('what the real server refuses is said in Chinese, with what was seen and what is allowed', { skip }, async () => {
-  const page = await enter(await open(), at.url, { name: '王芳', room: freshRoom(), lang: 'zh' });
+  const page = await enter(await browse(), at.url, { name: '王芳', room: freshRoom(), lang: 'zh' });
   const said = (id, words) => page.locator(id).getByText(words, { exact: true }).waitFor();
   await takeName(page, '名'.repeat(70));
   await said('#name-wrong', '这个名字有 70 个字符，最多允许 64 个');
@@ -62,7 +51,7 @@ test('no code of the server’s table leaves a Chinese page in English', async (
   const [errors, goodbyes] = table.split('## Goodbyes').map((part) => [...part.matchAll(/^\| `(\w+)` \|/gm)].map(([, code]) => code));
   const peer = await Peer.start();
   try {
-    const page = await enter(await open({ locale: 'zh-CN' }), peer.url, { name: '王芳', lang: 'zh' });
+    const page = await enter(await browse({ locale: 'zh-CN' }), peer.url, { name: '王芳', lang: 'zh' });
     let refusal;
     peer.fault = ({ kind, id, session }) => {
       if (kind !== 'topic') return undefined;

@@ -1,22 +1,9 @@
 // Faults that a real server cannot produce on request: dropped acks, gaps, a goodbye with a wait. Against the stand-in.
 
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
-import { Peer } from '../peer.mjs';
-import { browse } from './chromium.mjs';
+import { test } from 'node:test';
+import { browser, peer } from './standin.mjs';
 import { enter, heard, say, scrollToTheBeginning, texts } from './world.mjs';
-
-let peer;
-let browser;
-
-beforeEach(async () => {
-  peer = await Peer.start();
-  browser = await browse();
-});
-afterEach(async () => {
-  await browser.close();
-  await peer.kill();
-});
 
 test('the server is killed and comes back: the state says so, what was written goes out, nothing stands twice', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });

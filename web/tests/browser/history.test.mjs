@@ -4,14 +4,13 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { after, afterEach, before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { browse } from './chromium.mjs';
 import { enter, heard, say, scrollToTheBeginning, startServer, texts, visitor } from './world.mjs';
 
 const skip = process.env.PLAZA_BIN ? false : 'SKIPPED: PLAZA_BIN names no server to start with a data directory';
 let data;
 let running;
-let browsers = [];
 
 before(async () => {
   if (skip) return;
@@ -22,24 +21,14 @@ before(async () => {
   for (let i = 1; i <= 400; i += 1) await bob.talk(i % 100 === 0 ? `天气很好 ${i}` : `message ${i}`);
   bob.leave();
 });
-afterEach(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  browsers = [];
-});
 after(async () => {
   if (skip) return;
   await running.kill();
   await rm(data, { recursive: true, force: true });
 });
 
-async function open() {
-  const browser = await browse();
-  browsers.push(browser);
-  return browser;
-}
-
 test('a newcomer sees the last messages, and scrolling up loads all the others once', { skip }, async () => {
-  const page = await enter(await open(), running.url, { name: 'ada' });
+  const page = await enter(await browse(), running.url, { name: 'ada' });
   await heard(page, '天气很好 400');
   assert.equal((await texts(page))[0], 'message 351');
   await scrollToTheBeginning(page);
@@ -49,7 +38,7 @@ test('a newcomer sees the last messages, and scrolling up loads all the others o
 });
 
 test('a direct message to somebody who is away waits for them, counted once, and is there once on both sides', { skip }, async () => {
-  const [a, b] = [await open(), await open()];
+  const [a, b] = [await browse(), await browse()];
   const ada = await enter(a, running.url, { name: 'ada-away' });
   await ada.goto(`${running.url}/#@bob-away`);
   await ada.locator('#title.peer').waitFor();
@@ -74,7 +63,7 @@ test('a direct message to somebody who is away waits for them, counted once, and
 });
 
 test('search finds words of two characters', { skip }, async () => {
-  const page = await enter(await open(), running.url, { name: 'eve' });
+  const page = await enter(await browse(), running.url, { name: 'eve' });
   await page.click('#search-open');
   await page.fill('#search-text', '天气');
   await page.press('#search-text', 'Enter');
@@ -84,7 +73,7 @@ test('search finds words of two characters', { skip }, async () => {
 });
 
 test('what was said while the server was away for the page follows once, and what was read stays read', { skip }, async () => {
-  const browser = await open();
+  const browser = await browse();
   const page = await enter(browser, running.url, { name: 'zoe' });
   await say(page, 'before');
   await heard(page, 'before');
@@ -114,7 +103,7 @@ test('what was said while the server was away for the page follows once, and wha
 });
 
 test('on a new device the line stands where the user stopped reading on the old one', { skip }, async () => {
-  const old = await enter(await open(), running.url, { name: 'mia' });
+  const old = await enter(await browse(), running.url, { name: 'mia' });
   await say(old, 'read by mia');
   await heard(old, 'read by mia');
   const mia = await visitor(running.url, 'mia', 'lobby');
@@ -123,7 +112,7 @@ test('on a new device the line stands where the user stopped reading on the old 
   await old.close();
   const bob = await visitor(running.url, 'bob', 'lobby');
   for (let i = 1; i <= 120; i += 1) await bob.talk(`for mia ${i}`);
-  const page = await enter(await open(), running.url, { name: 'mia' });
+  const page = await enter(await browse(), running.url, { name: 'mia' });
   await page.click('#new-jump');
   const first = page.locator('#log .row', { has: page.locator('.divider') });
   assert.equal(await first.locator('.text').textContent(), 'for mia 1');

@@ -1,29 +1,18 @@
 // The page in Chromium, against the server at PLAZA_URL (or the stand-in).
 
 import assert from 'node:assert/strict';
-import { after, afterEach, before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import { browse, ELSEWHERE } from './chromium.mjs';
 import { enter, freshRoom, heard, say, server, texts, visitor } from './world.mjs';
 
 const ROWS_MAX = 600;
 let at;
-let browsers = [];
 
 before(async () => (at = await server()));
-afterEach(async () => {
-  await Promise.all(browsers.map((browser) => browser.close()));
-  browsers = [];
-});
 after(() => at.close());
 
-async function open(options) {
-  const browser = await browse(options);
-  browsers.push(browser);
-  return browser;
-}
-
 test('a first visit asks for a name and leads into the lobby', async () => {
-  const browser = await open();
+  const browser = await browse();
   const page = await browser.page();
   await page.goto(at.url);
   await page.locator('#name-dialog').waitFor();
@@ -39,7 +28,7 @@ test('a first visit asks for a name and leads into the lobby', async () => {
 });
 
 test('from another machine over plain http, and where the browser keeps nothing, one can talk', async () => {
-  const browser = await open();
+  const browser = await browse();
   const page = await browser.page();
   const wrong = [];
   page.on('pageerror', (error) => wrong.push(String(error.stack)));
@@ -59,8 +48,8 @@ test('from another machine over plain http, and where the browser keeps nothing,
 
 test('two people talk, in Chinese too, and see each other come', async () => {
   const room = freshRoom();
-  const ada = await enter(await open(), at.url, { name: 'ada', room });
-  const zhang = await enter(await open({ locale: 'zh-CN' }), at.url, { name: '张三', room, lang: 'zh' });
+  const ada = await enter(await browse(), at.url, { name: 'ada', room });
+  const zhang = await enter(await browse({ locale: 'zh-CN' }), at.url, { name: '张三', room, lang: 'zh' });
   await ada.getByText('张三 joined').waitFor();
   await ada.waitForFunction(() => document.getElementById('online').textContent === '2 online');
   assert.equal(await zhang.textContent('#online'), '2 人在线');
@@ -77,7 +66,7 @@ test('two people talk, in Chinese too, and see each other come', async () => {
 });
 
 test('the enter that ends a composition does not send, the next one does, and shift with enter is a new line', async () => {
-  const page = await enter(await open({ locale: 'zh-CN' }), at.url, { name: '王芳', room: freshRoom(), lang: 'zh' });
+  const page = await enter(await browse({ locale: 'zh-CN' }), at.url, { name: '王芳', room: freshRoom(), lang: 'zh' });
   const devtools = await page.context().newCDPSession(page);
   await page.focus('#text');
   await devtools.send('Input.imeSetComposition', { text: 'ni hao', selectionStart: 6, selectionEnd: 6 });
@@ -99,7 +88,7 @@ test('the enter that ends a composition does not send, the next one does, and sh
 test('markup stays text: in messages, names, topics and room names', async () => {
   const evil = '<img src=x onerror="document.title=\'broken\'">';
   const room = `<b>${freshRoom()}</b>`;
-  const page = await enter(await open(), at.url, { name: 'ada', room });
+  const page = await enter(await browse(), at.url, { name: 'ada', room });
   const mallory = await visitor(at.url, evil, room);
   await mallory.talk(evil);
   await mallory.ask('topic', { room, topic: evil });
@@ -115,7 +104,7 @@ test('markup stays text: in messages, names, topics and room names', async () =>
 
 test('a very long text is cut until it is asked for', async () => {
   const room = freshRoom();
-  const page = await enter(await open(), at.url, { name: 'ada', room });
+  const page = await enter(await browse(), at.url, { name: 'ada', room });
   const bob = await visitor(at.url, 'bob', room);
   const lines = Array.from({ length: 5_000 }, (_, n) => `line ${n + 1}`).join('\n');
   const smileys = `x${'😀'.repeat(1_000)}`;
@@ -135,7 +124,7 @@ test('a very long text is cut until it is asked for', async () => {
 
 test('equal names of different sessions carry their tags', async () => {
   const room = freshRoom();
-  const page = await enter(await open(), at.url, { name: 'ada', room });
+  const page = await enter(await browse(), at.url, { name: 'ada', room });
   const [one, two] = [await visitor(at.url, 'twin', room), await visitor(at.url, 'twin', room)];
   await one.talk('first');
   await heard(page, 'first');
@@ -150,7 +139,7 @@ test('equal names of different sessions carry their tags', async () => {
 
 test('rooms are switched, with a count of what is unread and a line where it begins', async () => {
   const [first, second] = [freshRoom(), freshRoom()];
-  const page = await enter(await open(), at.url, { name: 'ada', room: first });
+  const page = await enter(await browse(), at.url, { name: 'ada', room: first });
   await page.click('#rooms-add');
   await page.fill('#room-input', second);
   await page.press('#room-input', 'Enter');
@@ -167,7 +156,7 @@ test('rooms are switched, with a count of what is unread and a line where it beg
 
 test('a room and a user have an address, and the way back leads through them', async () => {
   const [first, second] = [freshRoom(), `聊天 ${freshRoom()}/?#`];
-  const page = await enter(await open(), at.url, { name: 'ada', room: first });
+  const page = await enter(await browse(), at.url, { name: 'ada', room: first });
   const title = (text) => page.waitForFunction((name) => document.getElementById('title').textContent === name, text);
   await page.goto(`${at.url}/#${encodeURIComponent(second)}`);
   await title(second);
@@ -183,7 +172,7 @@ test('a room and a user have an address, and the way back leads through them', a
   await page.locator('#title.peer').waitFor();
   await title('bob');
   // In a new tab, a first visit opens the conversation in the address.
-  const other = await (await open()).page();
+  const other = await (await browse()).page();
   await other.goto(`${at.url}/#${first}`);
   await other.fill('#name-input', `eve-${freshRoom()}`);
   await other.press('#name-input', 'Enter');
@@ -192,7 +181,7 @@ test('a room and a user have an address, and the way back leads through them', a
 });
 
 test('who leaves the last room is in the lobby, which cannot be left then', async () => {
-  const page = await enter(await open(), at.url, { name: `ada-${freshRoom()}`, room: freshRoom() });
+  const page = await enter(await browse(), at.url, { name: `ada-${freshRoom()}`, room: freshRoom() });
   await page.click('#leave');
   await page.waitForFunction(() => document.getElementById('title').textContent === 'lobby');
   const text = `said ${freshRoom()}`;
@@ -203,7 +192,7 @@ test('who leaves the last room is in the lobby, which cannot be left then', asyn
 
 test('the focus stays where it was while counts change, and goes back where a panel was opened', async () => {
   const [first, second] = [freshRoom(), freshRoom()];
-  const page = await enter(await open({ viewport: { width: 390, height: 844 } }), at.url, { name: 'ada', room: first });
+  const page = await enter(await browse({ viewport: { width: 390, height: 844 } }), at.url, { name: 'ada', room: first });
   await page.goto(`${at.url}/#${second}`);
   await page.waitForFunction(() => document.getElementById('online').textContent === '1 online');
   const bob = await visitor(at.url, 'bob', first);
@@ -218,7 +207,7 @@ test('the focus stays where it was while counts change, and goes back where a pa
 });
 
 test('without scripts the page says what it needs', async () => {
-  const page = await (await open({ javaScriptEnabled: false })).page();
+  const page = await (await browse({ javaScriptEnabled: false })).page();
   for (const path of ['/', '/home/index', '/communication']) {
     await page.goto(at.url + path);
     const { y, height } = await page.locator('.no-script').boundingBox();
@@ -229,8 +218,8 @@ test('without scripts the page says what it needs', async () => {
 test('a direct message opens a conversation on both sides', async () => {
   const room = freshRoom();
   const [a, b] = [`ada-${room}`, `bob-${room}`];
-  const ada = await enter(await open(), at.url, { name: a, room });
-  const bob = await enter(await open(), at.url, { name: b, room });
+  const ada = await enter(await browse(), at.url, { name: a, room });
+  const bob = await enter(await browse(), at.url, { name: b, room });
   await ada.locator('#member-list').getByText(b).click();
   await say(ada, 'between us');
   await bob.locator('#direct-list .entry', { hasText: a }).locator('.badge').waitFor();
@@ -242,7 +231,7 @@ test('a direct message opens a conversation on both sides', async () => {
 });
 
 test('a long topic is shown whole where it was set, and cut in the head alone', async () => {
-  const page = await enter(await open(), at.url, { name: 'topical', room: freshRoom() });
+  const page = await enter(await browse(), at.url, { name: 'topical', room: freshRoom() });
   await page.click('#topic');
   await page.fill('#topic-input', '一个很长的话题，人人都该看到它的结尾。'.repeat(8));
   await page.press('#topic-input', 'Enter');
@@ -253,8 +242,8 @@ test('a long topic is shown whole where it was set, and cut in the head alone', 
 
 test('renaming, the topic and typing are seen by the others', async () => {
   const room = freshRoom();
-  const ada = await enter(await open(), at.url, { name: 'ada', room });
-  const bob = await enter(await open(), at.url, { name: 'bob', room });
+  const ada = await enter(await browse(), at.url, { name: 'ada', room });
+  const bob = await enter(await browse(), at.url, { name: 'bob', room });
   await ada.click('#me');
   await ada.fill('#name-input', 'Countess');
   await ada.press('#name-input', 'Enter');
@@ -269,7 +258,7 @@ test('renaming, the topic and typing are seen by the others', async () => {
 
 test('five thousand messages stay fluid: bounded rows, an input that answers, pinned to the newest', async () => {
   const room = freshRoom();
-  const page = await enter(await open(), at.url, { name: 'reader', room });
+  const page = await enter(await browse(), at.url, { name: 'reader', room });
   await page.evaluate(() => {
     window.longest = 0;
     let before = performance.now();
@@ -325,7 +314,7 @@ test('five thousand messages stay fluid: bounded rows, an input that answers, pi
 
 test('a phone of 360 pixels has everything within reach and nothing sticking out', async () => {
   const room = freshRoom();
-  const browser = await open({ viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
+  const browser = await browse({ viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
   const page = await enter(browser, at.url, { name: 'phone', room });
   const bob = await visitor(at.url, 'bob', room);
   await bob.talk(`${'long'.repeat(200)} 长`);
@@ -347,7 +336,7 @@ test('a phone of 360 pixels has everything within reach and nothing sticking out
 });
 
 test('the language is switched and remembered, and the keyboard reaches every control', async () => {
-  const page = await enter(await open(), at.url, { name: 'ada', room: freshRoom() });
+  const page = await enter(await browse(), at.url, { name: 'ada', room: freshRoom() });
   await page.click('#lang');
   assert.equal(await page.getAttribute('html', 'lang'), 'zh-Hans');
   assert.equal(await page.textContent('#state'), '已连接');

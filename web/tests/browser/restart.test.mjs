@@ -31,7 +31,6 @@ test('a server killed and started again shows as a state, and nothing stands twi
     await heard(page, 'while away');
     assert.deepEqual(await texts(page), ['before', 'while away']);
   } finally {
-    await browser.close();
     await running.kill();
     await rm(data, { recursive: true, force: true });
   }
@@ -84,7 +83,6 @@ test('a server that is restored from a copy is followed: an open page shows what
     assert.deepEqual(await texts(page), ['kept', 'new']);
     bob.leave();
   } finally {
-    await browser.close();
     await running.kill();
     for (const folder of [data, copy]) await rm(folder, { recursive: true, force: true });
   }

@@ -3,28 +3,19 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { decode, encode } from '../../communication/codec.js';
-import { Peer } from '../peer.mjs';
-import { browse } from './chromium.mjs';
+import { browser, peer } from './standin.mjs';
 import { say } from './world.mjs';
 
 const DOT = 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==';
-let peer;
-let browser;
 let page;
 let wrong;
 
 beforeEach(async () => {
-  peer = await Peer.start();
-  browser = await browse();
   page = await browser.page();
   wrong = [];
   page.on('pageerror', (error) => wrong.push(String(error.stack)));
 });
-afterEach(async () => {
-  await browser.close();
-  await peer.kill();
-  assert.deepEqual(wrong, []);
-});
+afterEach(() => assert.deepEqual(wrong, []));
 
 /** Intercepts the sockets of one path; returns the received messages and a function that answers on the newest socket. */
 function socketsAt(expected, hear) {

@@ -1,23 +1,10 @@
 // Names, tabs, rooms, pictures and days in Chromium. Against the stand-in.
 
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
-import { Peer } from '../peer.mjs';
+import { test } from 'node:test';
 import { address, wholePng } from '../pictures.mjs';
-import { browse } from './chromium.mjs';
+import { browser, peer } from './standin.mjs';
 import { enter, heard, say } from './world.mjs';
-
-let peer;
-let browser;
-
-beforeEach(async () => {
-  peer = await Peer.start();
-  browser = await browse();
-});
-afterEach(async () => {
-  await browser.close();
-  await peer.kill();
-});
 
 const title = (page, text) => page.waitForFunction((name) => document.getElementById('title').textContent === name, text);
 const names = (page, list) => page.locator(`${list} .entry-name`).allTextContents();

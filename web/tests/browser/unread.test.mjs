@@ -2,22 +2,9 @@
 // history.test.mjs tests the real server's read markers.
 
 import assert from 'node:assert/strict';
-import { afterEach, beforeEach, test } from 'node:test';
-import { Peer } from '../peer.mjs';
-import { browse } from './chromium.mjs';
+import { test } from 'node:test';
+import { browser, peer } from './standin.mjs';
 import { enter, heard, say } from './world.mjs';
-
-let peer;
-let browser;
-
-beforeEach(async () => {
-  peer = await Peer.start();
-  browser = await browse();
-});
-afterEach(async () => {
-  await browser.close();
-  await peer.kill();
-});
 
 /** Bob sends this many messages. */
 function bobSays(count, what) {
