@@ -4,7 +4,7 @@
 #
 #   scripts/nginx-tests.sh [--prepare]
 #
-# --prepare  only fetches nginx
+# --prepare  only fetches nginx and the Python packages of scripts/python-tests.sh
 # PLAZA_BIN  the server to test (default: builds target/debug/plaza)
 #
 # Without an installed nginx, the script unpacks Debian's package under target/ instead of installing it, so that no service
@@ -32,10 +32,11 @@ fi
     echo "nginx-tests: $nginx does not run here; install Debian's: apt-get install nginx" >&2
     exit 1
 }
+scripts/python-tests.sh --prepare
 [ "${1:-}" != --prepare ] || exit 0
 
 if [ -z "${PLAZA_BIN:-}" ]; then
     cargo build --bin plaza
     PLAZA_BIN=${CARGO_TARGET_DIR:-target}/debug/plaza
 fi
-NGINX=$nginx PLAZA_BIN=$PLAZA_BIN python3 scripts/nginx_tests.py
+NGINX=$nginx PLAZA_BIN=$PLAZA_BIN target/python-venv/bin/python scripts/nginx_tests.py

@@ -1,41 +1,37 @@
-"""The tests of scripts/nginx-tests.sh. They need only Python's standard library."""
+"""The tests of scripts/nginx-tests.sh, with the server and the WebSocket client of tests/python."""
 
-import base64
 import json
 import os
 import pathlib
 import re
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
-import urllib.error
 import urllib.request
+
+import websocket
 
 PATIENCE = 20
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests/python"))
+from server import Server  # noqa: E402
+from wire import encode  # noqa: E402
 
 
-class Plaza:
+class Plaza(Server):
     """A server without a store, on a free port."""
 
     def __init__(self):
-        self.process = subprocess.Popen(
-            [
-                os.environ["PLAZA_BIN"], "serve", "--memory", "--listen", "127.0.0.1:0", "--admin", "off",
-                "--set", "http.trusted_proxies=127.0.0.1",
-                # Shorter than the proxy's timeout below, as 54 s is shorter than the 150 s of deploy/nginx.conf.
-                "--set", "chat.legacy_pings=tutorial=1s",
-            ],
-            # The server takes PLAZA_ variables for settings.
-            env={name: value for name, value in os.environ.items() if not name.startswith("PLAZA_")},
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        super().__init__(
+            "--set", "http.trusted_proxies=127.0.0.1",
+            # Shorter than the proxy's timeout below, as 54 s is shorter than the 150 s of deploy/nginx.conf.
+            "--set", "chat.legacy_pings=tutorial=1s",
         )
-        self.port = int(re.search(r"listening on http://127\.0\.0\.1:(\d+)", self.process.stdout.readline())[1])
+        self.port = int(self.address.rpartition(":")[2])
 
     def kill(self):
         self.process.kill()
@@ -88,49 +84,20 @@ class Nginx:
 
 
 class Client:
-    """A small WebSocket client: whole frames, and answers to pings."""
+    """A page of the proxy's own origin unless a header names another. Answers pings while it reads."""
 
     def __init__(self, port, path, headers=(), source="127.0.0.1"):
-        self.socket = socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0))
-        key = base64.b64encode(os.urandom(16)).decode()
-        headers = list(headers)
-        if not any(name == "Origin" for name, _ in headers):
-            headers.append(("Origin", f"http://127.0.0.1:{port}"))
-        lines = [
-            f"GET {path} HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade",
-            "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {key}",
-            *(f"{name}: {value}" for name, value in headers),
-        ]
-        self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        self.waiting = b""
-        while b"\r\n\r\n" not in self.waiting:
-            self.more()
-        head, self.waiting = self.waiting.split(b"\r\n\r\n", 1)
-        if b" 101 " not in head.split(b"\r\n")[0]:
-            self.socket.close()
-            raise ConnectionError(head.decode(errors="replace"))
-
-    def more(self):
-        received = self.socket.recv(65536)
-        if not received:
-            raise ConnectionError("the connection was closed")
-        self.waiting += received
-
-    def take(self, count):
-        while len(self.waiting) < count:
-            self.more()
-        taken, self.waiting = self.waiting[:count], self.waiting[count:]
-        return taken
-
-    def send(self, payload, opcode=None):
-        if opcode is None:
-            opcode = 1 if isinstance(payload, str) else 2
-        data = payload.encode() if isinstance(payload, str) else payload
-        mask = os.urandom(4)
-        head = bytes([0x80 | opcode]) + (
-            bytes([0x80 | len(data)]) if len(data) < 126 else bytes([0x80 | 126]) + struct.pack(">H", len(data))
+        self.socket = websocket.WebSocket()
+        self.socket.connect(
+            f"ws://127.0.0.1:{port}{path}",
+            socket=socket.create_connection(("127.0.0.1", port), PATIENCE, (source, 0)),
+            header=[f"{name}: {value}" for name, value in headers],
+            origin=dict(headers).get("Origin", f"http://127.0.0.1:{port}"),
+            suppress_origin="Origin" in dict(headers),
         )
-        self.socket.sendall(head + mask + bytes(byte ^ mask[place % 4] for place, byte in enumerate(data)))
+
+    def send(self, payload):
+        self.socket.send(payload) if isinstance(payload, str) else self.socket.send_binary(payload)
 
     def next_but(self, unwanted):
         """The next message without this beginning, because lists arrive unasked."""
@@ -140,18 +107,10 @@ class Client:
                 return payload
 
     def next(self):
-        while True:
-            first, length = self.take(2)
-            if length == 126:
-                (length,) = struct.unpack(">H", self.take(2))
-            payload = self.take(length)
-            opcode = first & 0x0F
-            if opcode == 9:
-                self.send(payload, 10)
-            elif opcode == 8:
-                raise ConnectionError(f"closed with {payload!r}")
-            elif opcode in (1, 2):
-                return payload
+        opcode, payload = self.socket.recv_data()
+        if opcode == websocket.ABNF.OPCODE_CLOSE:
+            raise ConnectionError(f"closed with {payload!r}")
+        return payload
 
     def json(self, wanted=lambda message: True):
         while True:
@@ -160,13 +119,7 @@ class Client:
                 return message
 
     def close(self):
-        self.socket.close()
-
-
-def field(number, text):
-    """A protobuf field with a short text."""
-    data = text.encode()
-    return bytes([number << 3 | 2, len(data)]) + data
+        self.socket.shutdown()
 
 
 def free_port():
@@ -218,14 +171,14 @@ class BehindNginx(unittest.TestCase):
     def test_all_dialects_talk_with_each_other(self):
         ann, _ = self.tutor("ann")
         communication = self.client("/ws?username=%E5%BC%A0%E4%B8%89")
-        communication.send(field(1, "1") + field(2, "hi"))
-        self.assertEqual(communication.next_but(field(1, "3")), field(1, "1") + field(2, "张三:hi") + field(3, "张三"))
+        communication.send(encode("1", "hi"))
+        self.assertEqual(communication.next_but(encode("3")), encode("1", "张三:hi", "张三"))
         request = self.client("/ws/chat-request", headers=[("username", "李四")])
-        request.send(field(2, "talk") + field(3, "hello"))
-        self.assertEqual(request.next_but(field(2, "userlist")), field(1, "李四") + field(2, "talk") + field(3, "hello"))
+        request.send(encode("", "talk", "hello"))
+        self.assertEqual(request.next_but(encode("", "userlist")), encode("李四", "talk", "hello"))
         chatroom = self.client("/ws/chatroom", headers=[("username", "wu")])
-        chatroom.send(field(1, "talk") + field(3, "hey"))
-        self.assertEqual(chatroom.next(), field(1, "talk") + field(2, "wu") + field(3, "hey"))
+        chatroom.send(encode("talk", "", "hey"))
+        self.assertEqual(chatroom.next(), encode("talk", "wu", "hey"))
         action = self.client("/ws?uid=7&groups_id=1")
         self.assertEqual(action.json()["data"]["action"], "enter")
         action.send(json.dumps({"seq": "1", "action": "login", "data": {"appId": 1, "userId": "7", "groupsId": "1"}}))
@@ -280,7 +233,7 @@ class BehindNginx(unittest.TestCase):
                 try:
                     # Answers the server's pings, as every client does.
                     client.json(lambda message: False)
-                except TimeoutError:
+                except websocket.WebSocketTimeoutException:
                     client.socket.settimeout(PATIENCE)
         bob.send(json.dumps({"type": "user", "content": "still here"}))
         self.assertEqual(ann.json(lambda message: message["type"] == "user")["content"], "still here")
@@ -288,7 +241,7 @@ class BehindNginx(unittest.TestCase):
     def test_the_second_server_stands_in_when_the_first_is_killed(self):
         ann, _ = self.tutor("ann")
         self.first.kill()
-        with self.assertRaises(ConnectionError):
+        with self.assertRaises(websocket.WebSocketConnectionClosedException):
             ann.json(lambda message: False)
         began = time.monotonic()
         bob, greeting = self.tutor("bob")
@@ -301,7 +254,7 @@ class BehindNginx(unittest.TestCase):
         self.assertIn("action/page.js", self.get("/home/room?uid=1&groups_id=1"))
 
     def test_a_page_of_another_origin_is_refused_behind_the_proxy_too(self):
-        with self.assertRaisesRegex(ConnectionError, " 403 "):
+        with self.assertRaisesRegex(websocket.WebSocketBadStatusException, " 403 "):
             Client(self.nginx.port, "/ws/tutorial", headers=[("Origin", "http://evil.example")])
 
 

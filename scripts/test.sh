@@ -36,7 +36,7 @@ doctest  |  600 |                                                     | build   
 loom     |  600 |                                                     | build && loom_tests --no-run      | step_loom
 browser  |  600 | chromium=chromium fc-list=fontconfig cjk=fonts-wqy-microhei node=nodejs npm=npm | build && scripts/browser-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/browser-tests.sh
 python   |  600 | venv=python3-venv                                   | build && scripts/python-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/python-tests.sh
-nginx    |  300 | python3=python3                                     | build && scripts/nginx-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/nginx-tests.sh
+nginx    |  300 | venv=python3-venv                                   | build && scripts/nginx-tests.sh --prepare | PLAZA_BIN=$built/plaza scripts/nginx-tests.sh
 locust   |  300 | venv=python3-venv                                   | build && scripts/locust.sh --prepare | PLAZA_BIN=$built/plaza scripts/locust.sh
 autobahn |  300 | venv=python3-venv                                   | build && scripts/autobahn.sh --prepare | ECHO_BIN=$built/examples/echo scripts/autobahn.sh
 fuzz     |  300 |                                                     | scripts/fuzz.sh --prepare frame_reader | scripts/fuzz.sh frame_reader ${FUZZ_SECONDS:-10}

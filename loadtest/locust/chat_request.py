@@ -6,7 +6,7 @@ All users have the same name, so each talk has a text of its own by which its se
 import os
 
 from locust import task
-from plaza_ws import ChatUser, field, strings
+from plaza_ws import ChatUser, encode, strings
 
 PATH = os.environ.get("PLAZA_PATH", "/ws")
 
@@ -20,7 +20,7 @@ class ChatRequestUser(ChatUser):
     def message(self):
         self.said += 1
         self.text = f"hello {self.number} {self.said}"
-        return field(1, "tom") + field(2, "talk") + field(3, self.text), True
+        return encode("tom", "talk", self.text), True
 
     def is_own(self, payload):
         found = strings(payload)

@@ -3,7 +3,7 @@
 import os
 
 from locust import task
-from plaza_ws import ChatUser, field, strings
+from plaza_ws import ChatUser, encode, strings
 
 PATH = os.environ.get("PLAZA_PATH", "/ws")
 
@@ -13,7 +13,7 @@ class ChatroomUser(ChatUser):
         return PATH, [f"username: {self.name}"]
 
     def message(self):
-        return field(1, "talk") + field(2, self.name) + field(3, "hello"), True
+        return encode("talk", self.name, "hello"), True
 
     def is_own(self, payload):
         found = strings(payload)

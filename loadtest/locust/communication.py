@@ -3,7 +3,7 @@
 import os
 
 from locust import task
-from plaza_ws import ChatUser, field, strings
+from plaza_ws import ChatUser, encode, strings
 
 PATH = os.environ.get("PLAZA_PATH", "/ws")
 
@@ -13,7 +13,7 @@ class CommunicationUser(ChatUser):
         return f"{PATH}?username={self.name}", []
 
     def message(self):
-        return field(1, "1") + field(2, "hhhhhh"), False
+        return encode("1", "hhhhhh"), False
 
     def is_own(self, payload):
         found = strings(payload)

@@ -1,11 +1,13 @@
-"""What the locust files share: as much protobuf as they need, and a user that counts a talk when its own echo is back.
+"""What the locust files share: the protobuf of tests/python, and a user that counts a talk when its own echo is back.
 
 The scripts of the old systems timed their own ``send()``, which says nothing about the server. Here a request begins
 when the talk is sent and ends when the sender itself receives it; one that is not back in time is a failure.
 """
 
 import os
+import pathlib
 import random
+import sys
 import time
 
 import gevent
@@ -13,55 +15,16 @@ import gevent.event
 import websocket
 from locust import User, constant_pacing
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tests/python"))
+from wire import encode, fields  # noqa: E402
+
 ECHO_SECONDS = 10
 PACE_SECONDS = float(os.environ.get("PLAZA_PACE_MS", "1000")) / 1000
 
 
-def field(number, text):
-    """One string field of a protobuf message."""
-    value = text.encode()
-    return varint(number << 3 | 2) + varint(len(value)) + value
-
-
-def varint(number):
-    out = bytearray()
-    while number >= 0x80:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
-
-
 def strings(message):
-    """The last string of each field; what is no string is skipped, what is no protobuf raises ValueError."""
-    found, at = {}, 0
-
-    def number():
-        nonlocal at
-        value = shift = 0
-        while True:
-            if at >= len(message) or shift > 63:
-                raise ValueError("not protobuf")
-            byte = message[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while at < len(message):
-        tag = number()
-        if tag & 7 == 2:
-            length = number()
-            if at + length > len(message):
-                raise ValueError("not protobuf")
-            found[tag >> 3] = bytes(message[at : at + length]).decode("utf-8", "replace")
-            at += length
-        elif tag & 7 == 0:
-            number()
-        else:
-            raise ValueError("not protobuf")
-    return found
+    """The last string of each field."""
+    return {number: value.decode("utf-8", "replace") for number, value in fields(message)}
 
 
 class ChatUser(User):

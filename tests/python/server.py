@@ -8,11 +8,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, *arguments):
         program = os.environ.get("PLAZA_BIN", ROOT / "target" / "debug" / "plaza")
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PLAZA_")}
         self.process = subprocess.Popen(
-            [program, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--memory"],
+            [program, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--memory", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
