@@ -7,11 +7,12 @@
     reason = "a test fails by panicking; an allocator is unsafe by its nature"
 )]
 
+mod support;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
-    io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::SocketAddr,
     sync::{
         Mutex,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -19,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use plaza::{codec::DIALECTS, config::Config, observe::Metrics, server::Server};
+use support::{Peer, Running, start_with};
 
 struct Counting;
 
@@ -91,7 +92,7 @@ fn deliveries_allocate_nothing() {
     // One by one, where every talk has a flush of its own, and sixteen at once, where a flush carries several.
     for burst in [1, 16] {
         let server = start();
-        let address = server.addresses()[0];
+        let address = server.address;
         let any = |n: usize| {
             if n % 4 == 3 {
                 old_member(address, n)
@@ -101,7 +102,7 @@ fn deliveries_allocate_nothing() {
                 member(address, n, "lobby")
             }
         };
-        let mut members: Vec<TcpStream> = (0..20).map(any).collect();
+        let mut members: Vec<Peer> = (0..20).map(any).collect();
         let with_few = made_by(&mut members, TALKS, burst);
         members.extend((20..200).map(any));
         let with_many = made_by(&mut members, TALKS, burst);
@@ -122,7 +123,7 @@ fn deliveries_allocate_nothing() {
 }
 
 /// Allocations of the shard while so many things are said, when it is warm.
-fn made_by(members: &mut [TcpStream], talks: u64, burst: u64) -> u64 {
+fn made_by(members: &mut [Peer], talks: u64, burst: u64) -> u64 {
     talk(members, 64, burst);
     let before = MADE.load(Relaxed);
     talk(members, talks, burst);
@@ -148,9 +149,9 @@ fn idle_bytes(what: &str, room: impl Fn(usize) -> String) -> f64 {
     const MEMBERS: usize = 999;
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let server = start();
-    let address = server.addresses()[0];
+    let address = server.address;
     let come =
-        |members: std::ops::Range<usize>| -> Vec<TcpStream> { members.map(|n| member(address, n, &room(n))).collect() };
+        |members: std::ops::Range<usize>| -> Vec<Peer> { members.map(|n| member(address, n, &room(n))).collect() };
     let first = come(0..MEMBERS);
     let (bytes, sizes) = settled();
     let second = come(MEMBERS..2 * MEMBERS);
@@ -171,76 +172,43 @@ fn idle_bytes(what: &str, room: impl Fn(usize) -> String) -> f64 {
 }
 
 /// One shard, so that every member is on it.
-fn start() -> Server {
-    let mut config = Config::default();
-    config.server.listen = vec![plaza::config::Listen {
-        address: ([127, 0, 0, 1], 0).into(),
-        ..config.server.listen[0]
-    }];
-    config.server.admin = None;
-    config.server.memory = true;
-    config.server.shards = 1;
-    let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
-    Server::start(&config, &Metrics::new(1, &names)).unwrap()
+fn start() -> Running {
+    start_with(|config| config.server.shards = 1)
 }
 
 /// A native member of a room that has read the answer to its join.
-fn member(address: SocketAddr, n: usize, room: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let request = format!(
-        "GET /chat HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-         Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    read_until(&mut stream, b"\r\n\r\n");
-    send(&mut stream, &format!(r#"{{"id":1,"hello":{{"name":"member {n}"}}}}"#));
-    send(&mut stream, &format!(r#"{{"id":2,"join":{{"room":"{room}"}}}}"#));
-    read_until(&mut stream, b"\"joined\"");
-    stream
+fn member(address: SocketAddr, n: usize, room: &str) -> Peer {
+    let mut peer = Peer::websocket(address, "/chat");
+    peer.send_text(&format!(r#"{{"id":1,"hello":{{"name":"member {n}"}}}}"#));
+    peer.send_text(&format!(r#"{{"id":2,"join":{{"room":"{room}"}}}}"#));
+    read_until(&mut peer, b"\"joined\"");
+    peer
 }
 
 /// The same in the older format `communication`, which is in the lobby by its handshake.
-fn old_member(address: SocketAddr, n: usize) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let request = format!(
-        "GET /ws/communication?username=member{n} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\n\
-         Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    read_until(&mut stream, b"\r\n\r\n");
+fn old_member(address: SocketAddr, n: usize) -> Peer {
+    let mut peer = Peer::websocket(address, &format!("/ws/communication?username=member{n}"));
     // {Type: "3"} asks for the list of users; its answer says that the member is there.
-    send(&mut stream, "\n\u{1}3");
-    read_until(&mut stream, b"\n\x013");
-    stream
+    peer.send_text("\n\u{1}3");
+    read_until(&mut peer, b"\n\x013");
+    peer
 }
 
 /// The same in the older format `action`, whose frames hold the name of their receiver.
-fn addressed_member(address: SocketAddr, n: usize) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let request = format!(
-        "GET /ws/action HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).unwrap();
-    read_until(&mut stream, b"\r\n\r\n");
+fn addressed_member(address: SocketAddr, n: usize) -> Peer {
+    let mut peer = Peer::websocket(address, "/ws/action");
     let login = format!(r#"{{"seq":"1","action":"login","data":{{"userId":"{n}","appId":1,"groupsId":"1"}}}}"#);
-    send(&mut stream, &login);
-    read_until(&mut stream, br#""action":"login","response":{"code":200"#);
-    stream
+    peer.send_text(&login);
+    read_until(&mut peer, br#""action":"login","response":{"code":200"#);
+    peer
 }
 
 /// The first member says so many things, so many at once; every member reads every one.
-fn talk(members: &mut [TcpStream], talks: u64, burst: u64) {
+fn talk(members: &mut [Peer], talks: u64, burst: u64) {
     for n in 0..talks / burst {
         for m in 0..burst {
             let text = format!("talk {n}.{m} of many.");
-            send(
-                &mut members[0],
-                &format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#),
-            );
+            members[0].send_text(&format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#));
         }
         let last = format!("talk {n}.{} of many.", burst - 1);
         for member in members.iter_mut() {
@@ -249,29 +217,14 @@ fn talk(members: &mut [TcpStream], talks: u64, burst: u64) {
     }
 }
 
-/// Sends a masked text frame, with a mask of zeroes.
-fn send(stream: &mut TcpStream, text: &str) {
-    let mut frame = vec![0x81];
-    match text.len() {
-        short @ 0..=125 => frame.push(0x80 | short as u8),
-        long => {
-            frame.push(0x80 | 126);
-            frame.extend((long as u16).to_be_bytes());
+/// Reads up to the frame that holds this.
+fn read_until(peer: &mut Peer, wanted: &[u8]) {
+    while let Some(frame) = peer.frame() {
+        if frame.payload.windows(wanted.len()).any(|window| window == wanted) {
+            return;
         }
     }
-    frame.extend([0; 4]);
-    frame.extend(text.as_bytes());
-    stream.write_all(&frame).unwrap();
-}
-
-fn read_until(stream: &mut TcpStream, wanted: &[u8]) {
-    let mut seen = Vec::new();
-    let mut buffer = [0; 4096];
-    while !seen.windows(wanted.len()).any(|window| window == wanted) {
-        let read = stream.read(&mut buffer).unwrap();
-        assert!(read > 0, "closed before {:?}", String::from_utf8_lossy(wanted));
-        seen.extend_from_slice(&buffer[..read]);
-    }
+    panic!("closed before {:?}", String::from_utf8_lossy(wanted));
 }
 
 /// What lives when nothing changes any more.

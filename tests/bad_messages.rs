@@ -6,9 +6,9 @@ mod stories;
 
 use prost::Message as _;
 use stories::{
-    client::{BINARY, CLOSE, Client, Heard, PING, TEXT, frame},
+    BINARY, CLOSE, Heard, PING, Peer, TEXT,
     drivers::{self, Member, Shown, talk},
-    start,
+    frame, start,
 };
 
 /// What is sent: raw bytes, so that broken frames can be too.
@@ -42,19 +42,19 @@ fn bad(what: &'static str, bytes: impl Into<Vec<u8>>, answer: Answer) -> Bad {
 }
 
 fn text(what: &'static str, payload: impl AsRef<[u8]>, answer: Answer) -> Bad {
-    bad(what, frame(0x80 | TEXT, payload.as_ref()), answer)
+    bad(what, frame(TEXT, payload.as_ref()), answer)
 }
 
 fn binary(what: &'static str, payload: impl AsRef<[u8]>, answer: Answer) -> Bad {
-    bad(what, frame(0x80 | BINARY, payload.as_ref()), answer)
+    bad(what, frame(BINARY, payload.as_ref()), answer)
 }
 
 /// Frames that break RFC 6455 itself, so that no dialect sees them.
 fn broken_frames() -> Vec<Bad> {
     let mut unmasked = vec![0x81, 2];
     unmasked.extend_from_slice(b"hi");
-    let mut fragment_in_fragment = frame(TEXT, b"{");
-    fragment_in_fragment.extend(frame(0x80 | TEXT, b"{}"));
+    let mut fragment_in_fragment = frame(0x01, b"{");
+    fragment_in_fragment.extend(frame(TEXT, b"{}"));
     vec![
         bad("an unmasked frame", unmasked, Close(1002)),
         bad("a frame with a bit for extensions", frame(0xC1, b"{}"), Close(1002)),
@@ -64,9 +64,9 @@ fn broken_frames() -> Vec<Bad> {
             fragment_in_fragment,
             Close(1002),
         ),
-        bad("a ping of 126 bytes", frame(0x80 | PING, &[b'x'; 126]), Close(1002)),
+        bad("a ping of 126 bytes", frame(PING, &[b'x'; 126]), Close(1002)),
         bad("a frame type that does not exist", frame(0x83, b""), Close(1002)),
-        bad("a close with half a code", frame(0x80 | CLOSE, b"\x03"), Close(1002)),
+        bad("a close with half a code", frame(CLOSE, b"\x03"), Close(1002)),
     ]
 }
 
@@ -104,7 +104,7 @@ fn of_communication() -> Vec<Bad> {
         binary("69 names in a list", sixty_five.encode_to_vec(), Close(1008)),
         bad(
             "1,100 lists at once",
-            frame(0x80 | BINARY, b"\x0a\x013").repeat(1100),
+            frame(BINARY, b"\x0a\x013").repeat(1100),
             Talk("1,024 lists"),
         ),
     ]);
@@ -120,7 +120,7 @@ fn of_chat_request() -> Vec<Bad> {
         binary("69 list entries", b"\x22\x00".repeat(69), Close(1008)),
         bad(
             "1,100 empty talks at once",
-            frame(0x80 | BINARY, b"\x12\x04talk").repeat(1100),
+            frame(BINARY, b"\x12\x04talk").repeat(1100),
             Talk("1,024 lists"),
         ),
     ]);
@@ -363,7 +363,7 @@ fn bad_messages_get_the_dialects_own_answer_and_a_healthy_client_beside_loses_no
     for driver in drivers::all() {
         let dialect = driver.dialect;
         let running = start();
-        let address = running.address();
+        let address = running.address;
         let mut healthy = Member::come(address, dialect, "healthy");
         let mut number = 0;
         let (messages, early) = (messages(dialect), too_early(dialect));
@@ -376,7 +376,7 @@ fn bad_messages_get_the_dialects_own_answer_and_a_healthy_client_beside_loses_no
             let mut sufferer = Member::come(address, dialect, "sufferer");
             healthy.talk(&format!("talk {number}"));
             number += 1;
-            sufferer.client.raw(&bad.bytes);
+            sufferer.client.try_send(&bad.bytes);
             healthy.talk(&format!("talk {number}"));
             number += 1;
             expect(dialect, &mut sufferer.client, &bad);
@@ -391,8 +391,8 @@ fn bad_messages_get_the_dialects_own_answer_and_a_healthy_client_beside_loses_no
             } else {
                 format!("/ws/{dialect}")
             };
-            let mut stranger = Client::open(address, &path, &[]);
-            stranger.raw(&bad.bytes);
+            let mut stranger = Peer::open(address, &path, &[]);
+            stranger.try_send(&bad.bytes);
             healthy.talk(&format!("talk {number}"));
             number += 1;
             expect(dialect, &mut stranger, &bad);
@@ -411,7 +411,7 @@ fn bad_messages_get_the_dialects_own_answer_and_a_healthy_client_beside_loses_no
 }
 
 /// Reads up to the answer; before it there may only be what happens in the room anyway.
-fn expect(dialect: &str, client: &mut Client, bad: &Bad) {
+fn expect(dialect: &str, client: &mut Peer, bad: &Bad) {
     let driver = drivers::driver(dialect);
     loop {
         let heard = client.hear();
@@ -420,7 +420,7 @@ fn expect(dialect: &str, client: &mut Client, bad: &Bad) {
                 assert_eq!(closed, code, "{dialect}: {} ({reason})", bad.what);
                 assert!(!reason.is_empty(), "{dialect}: {} is closed without a reason", bad.what);
                 // Nothing more is read, nothing more is said.
-                client.frame(CLOSE, &code.to_be_bytes());
+                client.send_frame(CLOSE, &code.to_be_bytes());
                 assert_eq!(client.hear(), Heard::End, "{dialect}: {}", bad.what);
                 true
             }
@@ -444,14 +444,14 @@ fn expect(dialect: &str, client: &mut Client, bad: &Bad) {
 fn bad_protobuf_gets_the_errors_of_plazas_own_protocol_too() {
     let running = start();
     let open = || {
-        let mut client = Client::open(
-            running.address(),
+        let mut client = Peer::open(
+            running.address,
             "/chat",
             &[("sec-websocket-protocol", b"plaza.v1.proto".as_slice())],
         );
         // {id: 1, hello: {name: "ann"}}, {id: 2, join: {room: "lobby"}}
-        client.binary(b"\x08\x01\x12\x05\x0a\x03ann");
-        client.binary(b"\x08\x02\x1a\x07\x0a\x05lobby");
+        client.send_binary(b"\x08\x01\x12\x05\x0a\x03ann");
+        client.send_binary(b"\x08\x02\x1a\x07\x0a\x05lobby");
         client
     };
     let mut healthy = open();
@@ -506,8 +506,8 @@ fn bad_protobuf_gets_the_errors_of_plazas_own_protocol_too() {
     .chain(broken_frames())
     {
         let mut sufferer = open();
-        sufferer.raw(&bad.bytes);
-        healthy.binary(&[
+        sufferer.try_send(&bad.bytes);
+        healthy.send_binary(&[
             0x2A,
             0x0A,
             0x0A,

@@ -8,12 +8,7 @@ use std::{net::SocketAddr, sync::Barrier, thread};
 use plaza::proto::chat_request::ChatRequest;
 use prost::Message as _;
 use serde_json::{Value, json};
-use stories::{
-    Running,
-    client::{Client, Heard},
-    drivers::Member,
-    start, start_with,
-};
+use stories::{Heard, Peer, Running, drivers::Member, start, stored};
 use tempfile::TempDir;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -23,65 +18,32 @@ const SUFFIXED: [&str; 5] = ["communication", "chat-request", "chatroom", "tutor
 
 fn kept() -> (Running, TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let running = start_with(|config| {
-        config.server.memory = false;
-        config.server.data = dir.path().to_owned();
-        config.log.talk_log = false;
-    });
+    let running = Running::start(&stored(dir.path()));
     (running, dir)
 }
 
-/// A client of Plaza's own protocol.
-struct Native {
-    client: Client,
-    next: u64,
+/// A session of Plaza's own protocol.
+fn native(address: SocketAddr, hello: Value) -> Peer {
+    let mut native = Peer::websocket(address, "/chat");
+    let welcome = native.ask(json!({ "hello": hello }));
+    assert!(welcome["welcome"].is_object(), "{welcome}");
+    native
 }
 
-impl Native {
-    fn silent(address: SocketAddr) -> Self {
-        Self {
-            client: Client::open(address, "/chat", &[]),
-            next: 0,
-        }
-    }
+/// Says this to one user; it is stored when this returns.
+fn direct(from: &mut Peer, to: &str, text: &str) {
+    let ack = from.ask(json!({"direct": {"to": to, "text": text}}));
+    assert!(ack["ack"].is_object(), "{ack}");
+}
 
-    fn hello(address: SocketAddr, hello: Value) -> Self {
-        let mut native = Self::silent(address);
-        let welcome = native.ask(json!({ "hello": hello }));
-        assert!(welcome["welcome"].is_object(), "{welcome}");
-        native
-    }
-
-    fn ask(&mut self, mut request: Value) -> Value {
-        self.next += 1;
-        request["id"] = json!(self.next);
-        self.client.text(&request.to_string());
-        loop {
-            let Heard::Text(text) = self.client.hear() else {
-                panic!("{request} was not answered")
-            };
-            let told: Value = serde_json::from_str(&text).unwrap();
-            if told["id"] == json!(self.next) {
-                return told;
-            }
-        }
-    }
-
-    /// Says this to one user; it is stored when this returns.
-    fn direct(&mut self, to: &str, text: &str) {
-        let ack = self.ask(json!({"direct": {"to": to, "text": text}}));
-        assert!(ack["ack"].is_object(), "{ack}");
-    }
-
-    fn users(&mut self) -> Vec<String> {
-        let page = self.ask(json!({"users": {"room": "lobby"}}));
-        let names = page["users"]["names"].as_array().unwrap();
-        names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
-    }
+fn users(client: &mut Peer) -> Vec<String> {
+    let page = client.ask(json!({"users": {"room": "lobby"}}));
+    let names = page["users"]["names"].as_array().unwrap();
+    names.iter().map(|name| name.as_str().unwrap().to_owned()).collect()
 }
 
 /// Reads until something holds this text; all that was read, this included.
-fn hear_until(client: &mut Client, text: &str) -> String {
+fn hear_until(client: &mut Peer, text: &str) -> String {
     let mut all = String::new();
     loop {
         match client.hear() {
@@ -97,17 +59,17 @@ fn hear_until(client: &mut Client, text: &str) -> String {
 }
 
 /// Opens a connection that says this name, and waits for nothing.
-fn say_name(address: SocketAddr, dialect: &str, name: &str) -> Client {
+fn say_name(address: SocketAddr, dialect: &str, name: &str) -> Peer {
     let header = [("username", name.as_bytes())];
     match dialect {
-        "communication" => Client::open(address, &format!("/ws/communication?username={name}"), &[]),
+        "communication" => Peer::open(address, &format!("/ws/communication?username={name}"), &[]),
         "tutorial" => {
-            let mut client = Client::open(address, "/ws/tutorial", &[]);
-            client.text(&json!({"type": "login", "content": name}).to_string());
+            let mut client = Peer::open(address, "/ws/tutorial", &[]);
+            client.send_text(&json!({"type": "login", "content": name}).to_string());
             client
         }
-        "ws" => Client::open(address, "/ws", &header),
-        other => Client::open(address, &format!("/ws/{other}"), &header),
+        "ws" => Peer::open(address, "/ws", &header),
+        other => Peer::open(address, &format!("/ws/{other}"), &header),
     }
 }
 
@@ -115,19 +77,19 @@ fn say_name(address: SocketAddr, dialect: &str, name: &str) -> Client {
 fn whoever_says_a_claimed_name_in_an_old_format_is_told_another_and_hears_nothing_of_the_first() {
     for dialect in SUFFIXED {
         let (running, _dir) = kept();
-        let address = running.address();
-        let mut ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+        let address = running.address;
+        let mut ann = native(address, json!({"name": "ann", "key": KEY}));
         ann.ask(json!({"join": {"room": "lobby"}}));
-        let mut bob = Native::hello(address, json!({"name": "bob"}));
-        bob.direct("ann", "stored secret");
+        let mut bob = native(address, json!({"name": "bob"}));
+        direct(&mut bob, "ann", "stored secret");
         let mut stranger = say_name(address, dialect, "ann");
         let mut heard = hear_until(&mut stranger, "ann~2");
-        bob.direct("ann", "live secret");
-        bob.client.text(r#"{"typing":{"to":"ann"}}"#);
-        bob.direct("ann~2", "for the second");
+        direct(&mut bob, "ann", "live secret");
+        bob.send_text(r#"{"typing":{"to":"ann"}}"#);
+        direct(&mut bob, "ann~2", "for the second");
         heard.push_str(&hear_until(&mut stranger, "for the second"));
         assert!(!heard.contains("secret"), "{dialect}: {heard}");
-        assert_eq!(ann.users(), ["ann", "ann~2"], "{dialect}");
+        assert_eq!(users(&mut ann), ["ann", "ann~2"], "{dialect}");
         // The next one is not taken for the second.
         let mut third = say_name(address, dialect, "ann");
         hear_until(&mut third, "ann~3");
@@ -138,24 +100,24 @@ fn whoever_says_a_claimed_name_in_an_old_format_is_told_another_and_hears_nothin
 fn who_has_a_name_in_an_old_format_when_it_is_claimed_is_told_another_and_hears_no_more_of_it() {
     for dialect in ["communication", "chat-request", "chatroom", "tutorial", "action"] {
         let (running, _dir) = kept();
-        let address = running.address();
+        let address = running.address;
         // On both shards.
         let mut early = [
             Member::come(address, dialect, "ann"),
             Member::come(address, dialect, "ann"),
         ];
-        let mut bob = Native::hello(address, json!({"name": "bob"}));
-        bob.direct("ann", "before the claim");
+        let mut bob = native(address, json!({"name": "bob"}));
+        direct(&mut bob, "ann", "before the claim");
         for member in &mut early {
             hear_until(&mut member.client, "before the claim");
         }
-        let _ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
-        bob.direct("ann", "live secret");
+        let _ann = native(address, json!({"name": "ann", "key": KEY}));
+        direct(&mut bob, "ann", "live secret");
         let mut told = Vec::new();
         for member in &mut early {
             let heard = hear_until(&mut member.client, "you are ann~");
             let number = heard.split("you are ann~").nth(1).unwrap().chars().next().unwrap();
-            bob.direct(&format!("ann~{number}"), "for this one");
+            direct(&mut bob, &format!("ann~{number}"), "for this one");
             let heard = heard + &hear_until(&mut member.client, "for this one");
             assert!(!heard.contains("secret"), "{dialect}: {heard}");
             told.push(number);
@@ -168,15 +130,15 @@ fn who_has_a_name_in_an_old_format_when_it_is_claimed_is_told_another_and_hears_
 #[test]
 fn a_login_of_action_under_a_claimed_name_gets_1003_and_nothing_else() {
     let (running, _dir) = kept();
-    let address = running.address();
-    let _ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+    let address = running.address;
+    let _ann = native(address, json!({"name": "ann", "key": KEY}));
     for target in [json!({"toUid": "bob", "groupsId": "0"}), json!({"groupsId": "1"})] {
-        let mut client = Client::open(address, "/ws/action", &[]);
+        let mut client = Peer::open(address, "/ws/action", &[]);
         let mut data = target.clone();
         data["appId"] = json!(1);
         data["userId"] = json!("ann");
-        client.text(&json!({"seq": "1", "action": "login", "data": data}).to_string());
-        client.text(&json!({"seq": "2", "action": "heartbeat", "data": {}}).to_string());
+        client.send_text(&json!({"seq": "1", "action": "login", "data": data}).to_string());
+        client.send_text(&json!({"seq": "2", "action": "heartbeat", "data": {}}).to_string());
         let heard = hear_until(&mut client, r#""seq":"2""#);
         let answers: Vec<&str> = heard.lines().filter(|line| line.contains("response")).collect();
         assert_eq!(answers.len(), 2, "{target}: {heard}");
@@ -184,7 +146,7 @@ fn a_login_of_action_under_a_claimed_name_gets_1003_and_nothing_else() {
         assert!(answers[1].contains(r#""code":1000"#), "{target}: {heard}");
         // Another name is taken.
         data["userId"] = json!("anna");
-        client.text(&json!({"seq": "3", "action": "login", "data": data}).to_string());
+        client.send_text(&json!({"seq": "3", "action": "login", "data": data}).to_string());
         assert!(
             hear_until(&mut client, r#""seq":"3""#).contains(r#""code":200"#),
             "{target}"
@@ -195,32 +157,32 @@ fn a_login_of_action_under_a_claimed_name_gets_1003_and_nothing_else() {
 #[test]
 fn a_rename_to_a_claimed_name_follows_the_same_rules() {
     let (running, _dir) = kept();
-    let address = running.address();
-    let mut ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
+    let address = running.address;
+    let mut ann = native(address, json!({"name": "ann", "key": KEY}));
     ann.ask(json!({"join": {"room": "lobby"}}));
-    let mut bob = Native::hello(address, json!({"name": "bob"}));
+    let mut bob = native(address, json!({"name": "bob"}));
     let refused = bob.ask(json!({"rename": {"name": "ann"}}));
     assert_eq!(refused["error"]["code"], "name_reserved", "{refused}");
     let mut tutorial = say_name(address, "tutorial", "tom");
     for _ in 0..2 {
-        tutorial.text(r#"{"type":"rename","content":"ann"}"#);
+        tutorial.send_text(r#"{"type":"rename","content":"ann"}"#);
         hear_until(&mut tutorial, "you are ann~2");
     }
     // The first name that a message carries is a rename, too.
-    let mut load = Client::open(address, "/ws/chat-request", &[]);
+    let mut load = Peer::open(address, "/ws/chat-request", &[]);
     let message = ChatRequest {
         user_name: "ann".into(),
         r#type: "talk".into(),
         content: "hello".into(),
         ..ChatRequest::default()
     };
-    load.binary(&message.encode_to_vec());
+    load.send_binary(&message.encode_to_vec());
     hear_until(&mut load, "you are ann~3");
     hear_until(&mut load, "hello");
-    assert_eq!(ann.users(), ["ann", "ann~2", "ann~3"]);
-    bob.direct("ann", "secret");
+    assert_eq!(users(&mut ann), ["ann", "ann~2", "ann~3"]);
+    direct(&mut bob, "ann", "secret");
     for (client, name) in [(&mut tutorial, "ann~2"), (&mut load, "ann~3")] {
-        bob.direct(name, "for this one");
+        direct(&mut bob, name, "for this one");
         assert!(!hear_until(client, "for this one").contains("secret"), "{name}");
     }
 }
@@ -228,13 +190,13 @@ fn a_rename_to_a_claimed_name_follows_the_same_rules() {
 #[test]
 fn what_is_private_to_a_claimed_name_is_refused_to_everybody_else_in_the_native_protocol() {
     let (running, _dir) = kept();
-    let address = running.address();
-    let mut early = Native::hello(address, json!({"name": "ann"}));
-    let mut bob = Native::hello(address, json!({"name": "bob"}));
-    bob.direct("ann", "secret");
-    hear_until(&mut early.client, "secret");
-    let _ann = Native::hello(address, json!({"name": "ann", "key": KEY}));
-    let told = hear_until(&mut early.client, "you are ann~2");
+    let address = running.address;
+    let mut early = native(address, json!({"name": "ann"}));
+    let mut bob = native(address, json!({"name": "bob"}));
+    direct(&mut bob, "ann", "secret");
+    hear_until(&mut early, "secret");
+    let _ann = native(address, json!({"name": "ann", "key": KEY}));
+    let told = hear_until(&mut early, "you are ann~2");
     assert!(told.contains(r#""renamed":"#), "{told}");
     for (path, request) in [
         ("unread", json!({"unread": {}})),
@@ -246,23 +208,23 @@ fn what_is_private_to_a_claimed_name_is_refused_to_everybody_else_in_the_native_
         let answer = early.ask(request);
         assert_eq!(answer["error"]["code"], "name_reserved", "{path}: {answer}");
     }
-    bob.client.text(r#"{"typing":{"to":"ann"}}"#);
-    bob.direct("ann~2", "for the second");
-    let heard = hear_until(&mut early.client, "for the second");
+    bob.send_text(r#"{"typing":{"to":"ann"}}"#);
+    direct(&mut bob, "ann~2", "for the second");
+    let heard = hear_until(&mut early, "for the second");
     assert!(!heard.contains("typing"), "{heard}");
 }
 
 #[test]
 fn of_two_who_claim_a_name_at_once_one_has_it() {
     let (running, _dir) = kept();
-    let address = running.address();
+    let address = running.address;
     for round in 0..20 {
         let begin = Barrier::new(2);
         let welcomes: usize = thread::scope(|scope| {
             let claims = ["first", "second"].map(|whose| {
                 let begin = &begin;
                 scope.spawn(move || {
-                    let mut native = Native::silent(address);
+                    let mut native = Peer::websocket(address, "/chat");
                     let key = format!("made by the {whose}, of 32 bytes or more");
                     begin.wait();
                     let answer = native.ask(json!({"hello": {"name": format!("name {round}"), "key": key}}));
@@ -280,9 +242,9 @@ fn of_two_who_claim_a_name_at_once_one_has_it() {
 #[test]
 fn a_long_claimed_name_is_cut_to_make_room_for_the_number() {
     let (running, _dir) = kept();
-    let address = running.address();
+    let address = running.address;
     let long = "名".repeat(64);
-    let _owner = Native::hello(address, json!({"name": long, "key": KEY}));
+    let _owner = native(address, json!({"name": long, "key": KEY}));
     let mut stranger = say_name(address, "tutorial", &long);
     hear_until(&mut stranger, &format!("you are {}~2", "名".repeat(62)));
 }
@@ -290,28 +252,28 @@ fn a_long_claimed_name_is_cut_to_make_room_for_the_number() {
 #[test]
 fn without_a_store_nothing_is_claimed() {
     let running = start();
-    let address = running.address();
-    let mut ann = Native::silent(address);
+    let address = running.address;
+    let mut ann = Peer::websocket(address, "/chat");
     let welcome = ann.ask(json!({"hello": {"name": "ann", "key": KEY}}));
     assert_eq!(welcome["welcome"]["key"], "", "{welcome}");
-    let _other = Native::hello(address, json!({"name": "ann"}));
+    let _other = native(address, json!({"name": "ann"}));
 }
 
 #[test]
 fn a_message_whose_ack_was_lost_is_not_said_twice_though_its_user_has_another_name_meanwhile() {
     let (running, _dir) = kept();
-    let address = running.address();
+    let address = running.address;
     let client = "00112233445566778899aabbccddeeff";
     // The lobby is stored, and the other room is not.
     let talk = |room: &str, text: &str| json!({"talk": {"room": room, "text": text, "key": "k"}});
     let direct = json!({"direct": {"to": "bob", "text": "once", "key": "k"}});
     let requests = [talk("lobby", "once"), talk("tea", "once"), direct];
     let come = |name: &str, client: &str| {
-        let mut native = Native::hello(address, json!({"name": name, "client": client}));
+        let mut peer = native(address, json!({"name": name, "client": client}));
         for room in ["lobby", "tea"] {
-            native.ask(json!({"join": {"room": room}}));
+            peer.ask(json!({"join": {"room": room}}));
         }
-        native
+        peer
     };
     // Keeps the room open.
     let _witness = come("witness", client);

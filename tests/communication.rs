@@ -1,13 +1,10 @@
 //! The page of document 000 and the ways in which its clients name their user, over real sockets.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::unwrap_used)]
 
-#[path = "support/server.rs"]
 mod support;
 
-use plaza_client::{RawConfig, RawSocket};
 use prost::Message as _;
-use support::{PATIENCE, Running, start};
-use tokio::time::timeout;
+use support::{Heard, Peer, Running, get, settings, start, strings};
 
 /// `Communication` of document 000, written by hand from its schema.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -24,99 +21,80 @@ struct Communication {
     ip: String,
 }
 
-async fn say(socket: &RawSocket, kind: &str, msg: &str) {
+fn say(peer: &mut Peer, kind: &str, msg: &str) {
     let message = Communication {
         kind: kind.to_owned(),
         msg: msg.to_owned(),
         ..Communication::default()
     };
-    socket.send_binary(message.encode_to_vec()).await.unwrap();
+    peer.send_binary(&message.encode_to_vec());
 }
 
 /// The next message that is no list: programs are sent lists when somebody comes or goes.
-async fn next_talk(socket: &RawSocket) -> Communication {
+fn next_talk(peer: &mut Peer) -> Communication {
     loop {
-        let message = next(socket).await;
+        let message = next(peer);
         if message.kind != "3" {
             return message;
         }
     }
 }
 
-async fn next(socket: &RawSocket) -> Communication {
-    let payload = timeout(PATIENCE, socket.next_payload())
-        .await
-        .expect("nothing came")
-        .unwrap();
-    Communication::decode(payload).unwrap()
-}
-
-async fn name_of(client: RawConfig) -> String {
-    let socket = client.connect().await.unwrap();
-    say(&socket, "1", "你好").await;
-    let talk = next_talk(&socket).await;
-    assert_eq!(talk.msg, format!("{}:你好", talk.username));
-    talk.username
-}
-
-#[tokio::test]
-async fn a_user_is_named_by_query_or_header_percent_encoded_or_raw() {
-    let server = start(&[]);
-    for path in ["/ws/communication", "/ws", "//ws"] {
-        let with = |query: &str| server.client(&format!("{path}{query}"));
-        let plain = |server: &Running| server.client(path);
-        assert_eq!(name_of(with("?username=%E5%BC%A0%E4%B8%89")).await, "张三", "{path}");
-        assert_eq!(name_of(with("?username=a+b")).await, "a b", "{path}");
-        assert_eq!(
-            name_of(plain(&server).header("login-username", "李四".as_bytes())).await,
-            "李四",
-            "{path}"
-        );
-        assert_eq!(
-            name_of(plain(&server).header("login-username", "%E6%9D%8E%2B+")).await,
-            "李++",
-            "{path}"
-        );
-        assert_eq!(
-            name_of(with("?username=first").header("login-username", "second")).await,
-            "first",
-            "{path}"
-        );
+fn next(peer: &mut Peer) -> Communication {
+    match peer.hear() {
+        Heard::Binary(payload) => Communication::decode(&payload[..]).unwrap(),
+        other => panic!("{other:?}"),
     }
-    let pinned = server.client("/ws/communication").header("username", "王五".as_bytes());
-    assert_eq!(name_of(pinned).await, "王五");
-    assert!(name_of(server.client("/ws/communication")).await.starts_with("guest-"));
 }
 
-#[tokio::test]
-async fn raw_utf8_in_the_request_line_names_a_user() {
-    let server = start(&[]);
-    let head = "GET /ws?username=张三 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n\r\n";
-    let watcher = server.client("/ws/communication?username=w").connect().await.unwrap();
-    let mut stream = tokio::net::TcpStream::connect(server.address()).await.unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stream, head.as_bytes())
-        .await
-        .unwrap();
+#[test]
+fn a_user_is_named_by_query_or_header_percent_encoded_or_raw() {
+    let server = start();
+    let name_of = |path: &str, headers: &[(&str, &[u8])]| {
+        let mut peer = Peer::open(server.address, path, headers);
+        say(&mut peer, "1", "你好");
+        let talk = next_talk(&mut peer);
+        assert_eq!(talk.msg, format!("{}:你好", talk.username));
+        talk.username
+    };
+    for path in ["/ws/communication", "/ws", "//ws"] {
+        let with = |query: &str| format!("{path}?{query}");
+        assert_eq!(name_of(&with("username=%E5%BC%A0%E4%B8%89"), &[]), "张三", "{path}");
+        assert_eq!(name_of(&with("username=a+b"), &[]), "a b", "{path}");
+        let header = |value| [("login-username", value)];
+        assert_eq!(name_of(path, &header("李四".as_bytes())), "李四", "{path}");
+        assert_eq!(name_of(path, &header(b"%E6%9D%8E%2B+")), "李++", "{path}");
+        assert_eq!(name_of(&with("username=first"), &header(b"second")), "first", "{path}");
+    }
+    let header = [("username", "王五".as_bytes())];
+    assert_eq!(name_of("/ws/communication", &header), "王五");
+    assert!(name_of("/ws/communication", &[]).starts_with("guest-"));
+}
+
+#[test]
+fn raw_utf8_in_the_request_line_names_a_user() {
+    let server = start();
+    let mut watcher = Peer::websocket(server.address, "/ws/communication?username=w");
+    let _second = Peer::websocket(server.address, "/ws?username=张三");
     // Asked until the list has them both.
     for _ in 0..100 {
-        say(&watcher, "3", "").await;
-        let list = next(&watcher).await;
+        say(&mut watcher, "3", "");
+        let list = next(&mut watcher);
         if list.userlist.len() == 2 {
             assert_eq!(list.userlist, ["w", "张三"]);
             assert_eq!(list.msg, "w,张三,");
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        std::thread::sleep(std::time::Duration::from_millis(20));
     }
     panic!("the second user never came");
 }
 
-#[tokio::test]
-async fn the_schema_that_the_page_loads_is_the_documents() {
-    let server = start(&[]);
-    let (status, schema) = server.get("/connect.proto").await;
-    assert_eq!(status, 200);
+#[test]
+fn the_schema_that_the_page_loads_is_the_documents() {
+    let server = start();
+    let schema = get(server.address, "/connect.proto");
+    assert_eq!(schema.status, 200);
     for line in [
         "package com;",
         "message Communication",
@@ -126,49 +104,40 @@ async fn the_schema_that_the_page_loads_is_the_documents() {
         "repeated string Userlist = 4;",
         "string IP = 5;",
     ] {
-        assert!(schema.contains(line), "{line} is not in {schema}");
+        assert!(schema.body.contains(line), "{line} is not in {schema:?}");
     }
-    assert_eq!(server.get("/").await.0, 200);
-    assert!(server.get("/communication").await.1.contains("communication/page.js"));
+    assert_eq!(get(server.address, "/").status, 200);
+    let page = get(server.address, "/communication");
+    assert!(page.body.contains("communication/page.js"));
 }
 
-#[tokio::test]
-async fn addresses_are_shown_when_the_operator_wants_it_and_otherwise_not() {
+#[test]
+fn addresses_are_shown_when_the_operator_wants_it_and_otherwise_not() {
     for (shown, expected) in [("false", ""), ("true", "192.0.2.7")] {
-        let server = start(&[
+        let server = Running::start(&settings(&[
             ("chat.communication_show_ip", shown),
             ("http.trusted_proxies", "127.0.0.1"),
-        ]);
-        let watcher = server.client("/ws/communication?username=w").connect().await.unwrap();
-        say(&watcher, "3", "").await;
-        next(&watcher).await;
-        let from = server
-            .client("/ws/communication?username=a")
-            .header("X-Forwarded-For", "192.0.2.7");
-        let talker = from.connect().await.unwrap();
-        say(&talker, "1", "hi").await;
-        let talk = next_talk(&watcher).await;
+        ]));
+        let mut watcher = Peer::websocket(server.address, "/ws/communication?username=w");
+        say(&mut watcher, "3", "");
+        next(&mut watcher);
+        let from = [("X-Forwarded-For", &b"192.0.2.7"[..])];
+        let mut talker = Peer::open(server.address, "/ws/communication?username=a", &from);
+        say(&mut talker, "1", "hi");
+        let talk = next_talk(&mut watcher);
         assert_eq!((talk.msg.as_str(), talk.ip.as_str()), ("a:hi", expected));
         // Somebody of another dialect has no address here.
-        let other = server
-            .client("/ws/chatroom")
-            .header("username", "b")
-            .connect()
-            .await
-            .unwrap();
-        other
-            .send_binary([0x0A, 4, b't', b'a', b'l', b'k', 0x1A, 1, b'x'])
-            .await
-            .unwrap();
-        let talk = next_talk(&watcher).await;
+        let mut other = Peer::open(server.address, "/ws/chatroom", &[("username", b"b")]);
+        other.send_binary(&strings(&["talk", "", "x"]));
+        let talk = next_talk(&mut watcher);
         assert_eq!((talk.msg.as_str(), talk.ip.as_str()), ("b:x", ""));
     }
 }
 
 /// Reads lists until one names these users; at most a few may come, for they are coalesced.
-async fn wait_for_list(socket: &RawSocket, names: &[&str]) {
+fn wait_for_list(peer: &mut Peer, names: &[&str]) {
     for _ in 0..2 * names.len() + 4 {
-        let list = next(socket).await;
+        let list = next(peer);
         assert_eq!(list.kind, "3");
         if list.userlist == names {
             return;
@@ -177,25 +146,20 @@ async fn wait_for_list(socket: &RawSocket, names: &[&str]) {
     panic!("no list of {names:?}");
 }
 
-#[tokio::test]
-async fn programs_are_sent_the_list_when_somebody_comes_or_goes_and_pages_are_not() {
-    let server = start(&[]);
-    let ann = server.client("/ws?username=ann").connect().await.unwrap();
-    wait_for_list(&ann, &["ann"]).await;
-    let page = server
-        .client("/ws?username=page")
-        .header("Origin", "null")
-        .connect()
-        .await
-        .unwrap();
-    wait_for_list(&ann, &["ann", "page"]).await;
-    let tutor = server.client("/ws/tutorial").connect().await.unwrap();
-    tutor.send_text(r#"{"type":"login","content":"bob"}"#).await.unwrap();
-    wait_for_list(&ann, &["ann", "bob", "page"]).await;
-    tutor.send_text(r#"{"type":"rename","content":"kim"}"#).await.unwrap();
-    wait_for_list(&ann, &["ann", "kim", "page"]).await;
-    tutor.abort();
-    wait_for_list(&ann, &["ann", "page"]).await;
-    say(&page, "1", "hi").await;
-    assert_eq!(next(&page).await.msg, "page:hi");
+#[test]
+fn programs_are_sent_the_list_when_somebody_comes_or_goes_and_pages_are_not() {
+    let server = start();
+    let mut ann = Peer::websocket(server.address, "/ws?username=ann");
+    wait_for_list(&mut ann, &["ann"]);
+    let mut page = Peer::open(server.address, "/ws?username=page", &[("Origin", b"null")]);
+    wait_for_list(&mut ann, &["ann", "page"]);
+    let mut tutor = Peer::websocket(server.address, "/ws/tutorial");
+    tutor.send_text(r#"{"type":"login","content":"bob"}"#);
+    wait_for_list(&mut ann, &["ann", "bob", "page"]);
+    tutor.send_text(r#"{"type":"rename","content":"kim"}"#);
+    wait_for_list(&mut ann, &["ann", "kim", "page"]);
+    drop(tutor);
+    wait_for_list(&mut ann, &["ann", "page"]);
+    say(&mut page, "1", "hi");
+    assert_eq!(next(&mut page).msg, "page:hi");
 }

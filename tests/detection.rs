@@ -5,47 +5,28 @@
 mod stories;
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
-    process::{Child, Command, Stdio},
+    io::{BufRead, BufReader},
     time::{Duration, Instant},
 };
 
 use stories::{
-    Running,
-    client::{BINARY, Client, Heard, TEXT, frame},
+    BINARY, Heard, Peer, Running, TEXT,
     drivers::{self, Member, Shown, talk},
-    listen, start, start_with,
+    frame, listen, start, start_with, strings,
+    support::{Program, get},
+    until,
 };
-
-/// The strings of a protobuf message, field 1 first.
-fn strings(fields: &[&str]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (index, text) in fields.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
-        bytes.extend([(index as u8 + 1) << 3 | 2, text.len() as u8]);
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
-}
 
 /// Waits until the metric says so: shards report ten times a second.
 fn wait_for_metric(running: &Running, dialect: &str, why: &str) {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let text = running.metrics.render().unwrap();
-        let counted = text.lines().any(|line| {
+    until(&format!("{dialect} is counted by {why}"), || {
+        running.metrics.render().unwrap().lines().any(|line| {
             line.starts_with("plaza_dialects_decided_total{")
                 && line.contains(&format!("dialect=\"{dialect}\""))
                 && line.contains(&format!("by=\"{why}\""))
                 && line.ends_with(" 1")
-        });
-        if counted {
-            return;
-        }
-        assert!(Instant::now() < deadline, "no metric for {dialect} by {why} in\n{text}");
-        std::thread::yield_now();
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        })
+    });
 }
 
 /// One line of the list: what a client says of itself, what it says first, and what it turns out to speak.
@@ -220,8 +201,8 @@ fn what_a_client_says_first_tells_its_dialect_in_text_and_binary_frames() {
     for case in cases() {
         for opcode in [TEXT, BINARY] {
             let running = start();
-            let mut client = Client::open(running.address(), &format!("/ws{}", case.query), case.headers);
-            client.frame(opcode, &case.first);
+            let mut client = Peer::open(running.address, &format!("/ws{}", case.query), case.headers);
+            client.send_frame(opcode, &case.first);
             let driver = drivers::driver(case.dialect);
             let what = format!(
                 "{} {:?} {:?}",
@@ -246,10 +227,10 @@ fn what_a_client_says_first_tells_its_dialect_in_text_and_binary_frames() {
 #[test]
 fn who_stays_silent_is_taken_for_the_likeliest_client_when_the_hold_is_over() {
     let running = start();
-    let address = running.address();
+    let address = running.address;
     let began = Instant::now();
-    let mut named = Client::open(address, "/ws", &[("username", b"bob")]);
-    let mut nameless = Client::open(address, "/ws", &[]);
+    let mut named = Peer::open(address, "/ws", &[("username", b"bob")]);
+    let mut nameless = Peer::open(address, "/ws", &[]);
     let mut witness = Member::come(address, "plaza", "ann");
     let heard = nameless.hear();
     assert!(
@@ -281,15 +262,15 @@ fn a_silent_client_is_a_member_at_once_and_loses_nothing_that_is_said_before_its
         (strings(&["3"]), "communication"),
     ] {
         let running = start();
-        let mut client = Client::open(running.address(), "/ws", &[("username", b"bob")]);
-        let mut ann = Member::come(running.address(), "plaza", "ann");
+        let mut client = Peer::open(running.address, "/ws", &[("username", b"bob")]);
+        let mut ann = Member::come(running.address, "plaza", "ann");
         ann.wait_for_list(&["ann", "bob"]);
         for text in ["said to who is silent", "你好"] {
             ann.talk(text);
             ann.wait_for(&talk("ann", text));
         }
         assert_eq!(client.hear_until_pong(), [], "sent before its dialect was known");
-        client.binary(&first);
+        client.send_binary(&first);
         let driver = drivers::driver(dialect);
         let mut talks = Vec::new();
         let mut listed = false;
@@ -312,15 +293,15 @@ fn a_silent_client_is_a_member_at_once_and_loses_nothing_that_is_said_before_its
 #[test]
 fn a_wrong_guess_is_corrected_by_the_first_message_and_nothing_comes_twice() {
     let running = start();
-    let mut client = Client::open(running.address(), "/ws", &[("username", b"bob")]);
-    let mut ann = Member::come(running.address(), "plaza", "ann");
+    let mut client = Peer::open(running.address, "/ws", &[("username", b"bob")]);
+    let mut ann = Member::come(running.address, "plaza", "ann");
     ann.wait_for_list(&["ann", "bob"]);
     ann.talk("before");
     // Guessed after two seconds.
     assert_eq!(drivers::driver("chatroom").shown(&client.hear()), talk("ann", "before"));
-    client.binary(&strings(&["bob", "talk", "I speak"]));
+    client.send_binary(&strings(&["bob", "talk", "I speak"]));
     let driver = drivers::driver("chat-request");
-    let next = |client: &mut Client| {
+    let next = |client: &mut Peer| {
         loop {
             match driver.shown(&client.hear()) {
                 Shown::Changed(names) => assert_eq!(names, ["ann", "bob"]),
@@ -339,33 +320,33 @@ fn a_wrong_guess_is_corrected_by_the_first_message_and_nothing_comes_twice() {
 #[test]
 fn a_silent_client_is_taken_for_what_recent_clients_of_its_kind_were() {
     let running = start();
-    let address = running.address();
-    let mut first = Client::open(address, "/ws", &[("username", b"tom")]);
-    first.binary(&strings(&["tom", "talk", "hi"]));
+    let address = running.address;
+    let mut first = Peer::open(address, "/ws", &[("username", b"tom")]);
+    first.send_binary(&strings(&["tom", "talk", "hi"]));
     let driver = drivers::driver("chat-request");
     while driver.shown(&first.hear()) != talk("tom", "hi") {}
     let mut witness = Member::come(address, "plaza", "ann");
-    let mut silent = Client::open(address, "/ws", &[("username", b"bob")]);
+    let mut silent = Peer::open(address, "/ws", &[("username", b"bob")]);
     witness.wait_for_list(&["ann", "bob", "tom"]);
-    first.binary(&strings(&["tom", "talk", "hello"]));
+    first.send_binary(&strings(&["tom", "talk", "hello"]));
     while driver.shown(&silent.hear()) != talk("tom", "hello") {}
     wait_for_metric(&running, "chat-request", "recent");
     // Pages are another kind of client.
-    let mut page = Client::open(address, "/ws", &[("username", b"cyd"), ("origin", b"null")]);
+    let mut page = Peer::open(address, "/ws", &[("username", b"cyd"), ("origin", b"null")]);
     witness.wait_for_list(&["ann", "bob", "cyd", "tom"]);
-    first.binary(&strings(&["tom", "talk", "again"]));
+    first.send_binary(&strings(&["tom", "talk", "again"]));
     assert_eq!(drivers::driver("chatroom").shown(&page.hear()), talk("tom", "again"));
 }
 
 #[test]
 fn a_path_says_it_outright_whatever_the_client_says_of_itself() {
     let running = start();
-    let mut client = Client::open(
-        running.address(),
+    let mut client = Peer::open(
+        running.address,
         "/ws/chatroom?uid=1&username=ann",
         &[("username", b"bob")],
     );
-    client.binary(&strings(&["userlist"]));
+    client.send_binary(&strings(&["userlist"]));
     assert_eq!(drivers::driver("chatroom").shown(&client.hear()), list(&["bob"]));
     wait_for_metric(&running, "chatroom", "path");
 }
@@ -381,13 +362,13 @@ fn on_a_pinned_listener_plain_ws_is_that_dialect() {
     });
     for (dialect, address) in dialects.iter().zip(running.server.addresses()) {
         // What it says of itself would make it `action` elsewhere.
-        let mut client = Client::open(*address, "//ws?uid=1", &[("username", b"bob")]);
+        let mut client = Peer::open(*address, "//ws?uid=1", &[("username", b"bob")]);
         match *dialect {
             "tutorial" => assert!(matches!(client.hear(), Heard::Text(text) if text.contains("handshake"))),
             "action" => assert!(matches!(client.hear(), Heard::Text(text) if text.contains("连接成功"))),
-            "chat-request" => client.binary(&strings(&["", "exit"])),
-            "communication" => client.binary(&strings(&["2"])),
-            "chatroom" => client.binary(&strings(&["exit"])),
+            "chat-request" => client.send_binary(&strings(&["", "exit"])),
+            "communication" => client.send_binary(&strings(&["2"])),
+            "chatroom" => client.send_binary(&strings(&["exit"])),
             other => panic!("what does a client of {other} say?"),
         }
         if !matches!(*dialect, "tutorial" | "action") {
@@ -396,55 +377,28 @@ fn on_a_pinned_listener_plain_ws_is_that_dialect() {
         wait_for_metric(&running, dialect, "listener");
         // A path still says it outright.
         assert!(matches!(
-            Client::open(*address, "/ws/tutorial", &[]).hear(),
+            Peer::open(*address, "/ws/tutorial", &[]).hear(),
             Heard::Text(_)
         ));
     }
 }
 
-/// The program itself, ended when the test is.
-struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn the_debug_log_and_the_metrics_page_say_what_decided() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plaza"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PLAZA_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(["--listen", "127.0.0.1:0", "--listen", "127.0.0.1:0=chatroom"]);
-    command.args([
-        "--admin",
-        "127.0.0.1:0",
+    let pinned = [
+        "--listen",
+        "127.0.0.1:0=chatroom",
         "--memory",
         "--shards",
         "1",
         "--log",
         "plaza=debug",
-    ]);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut program = Program(command.spawn().unwrap());
-    let mut said = BufReader::new(program.0.stdout.take().unwrap()).lines();
-    let mut address = || -> SocketAddr {
-        said.next()
-            .unwrap()
-            .unwrap()
-            .split_once("http://")
-            .unwrap()
-            .1
-            .parse()
-            .unwrap()
+    ];
+    let mut program = Program::start(&pinned);
+    let [plain, pinned] = program.addresses[..] else {
+        panic!("two listeners: {:?}", program.addresses)
     };
-    let (plain, pinned, admin) = (address(), address(), address());
-    let mut log = BufReader::new(program.0.stderr.take().unwrap()).lines();
+    let mut log = BufReader::new(program.stderr()).lines();
     let mut logged = |dialect: &str, why: &str| {
         let wanted = |line: &str| {
             let bare = line.replace('"', "");
@@ -456,37 +410,22 @@ fn the_debug_log_and_the_metrics_page_say_what_decided() {
             .unwrap_or_else(|| panic!("{dialect} by {why} is not logged"));
     };
 
-    let mut client = Client::open(plain, "/ws", &[("username", b"bob")]);
-    client.raw(&frame(0x80 | BINARY, &strings(&["bob", "talk", "hi"])));
+    let mut client = Peer::open(plain, "/ws", &[("username", b"bob")]);
+    client.try_send(&frame(BINARY, &strings(&["bob", "talk", "hi"])));
     while drivers::driver("chat-request").shown(&client.hear()) != talk("bob", "hi") {}
     logged("chat-request", "type_second");
-    let _named = Client::open(plain, "/ws?username=ann", &[]);
+    let _named = Peer::open(plain, "/ws?username=ann", &[]);
     logged("communication", "query_username");
-    let _outright = Client::open(plain, "/ws/tutorial", &[]);
+    let _outright = Peer::open(plain, "/ws/tutorial", &[]);
     logged("tutorial", "path");
-    let _pinned = Client::open(pinned, "/ws", &[]);
+    let _pinned = Peer::open(pinned, "/ws", &[]);
     logged("chatroom", "listener");
-    let _silent = Client::open(plain, "/ws", &[]);
+    let _silent = Peer::open(plain, "/ws", &[]);
     logged("tutorial", "silence");
 
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let mut stream = TcpStream::connect(admin).unwrap();
-        write!(
-            stream,
-            "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
-        let mut page = String::new();
-        stream.read_to_string(&mut page).unwrap();
-        let decided = page
-            .lines()
-            .filter(|line| line.starts_with("plaza_dialects_decided_total{"))
-            .count();
-        if decided == 5 {
-            break;
-        }
-        assert!(Instant::now() < deadline, "{decided} decisions in\n{page}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("five decisions are counted", || {
+        let page = get(program.admin, "/metrics").body;
+        let decided = |line: &&str| line.starts_with("plaza_dialects_decided_total{");
+        page.lines().filter(decided).count() == 5
+    });
 }

@@ -9,10 +9,9 @@ use plaza::{
     codec::{DialectId, Profile},
 };
 use stories::{
-    Running, client,
-    client::{Client, Heard},
+    CLOSE, Heard, PING, Peer, Running,
     drivers::{self, Driver, Member, Shown, talk},
-    start, start_with, table_shows,
+    frame, start, start_with, table_shows,
 };
 
 /// What a step of the story is, by the row of the table it belongs to.
@@ -92,7 +91,7 @@ fn three_users_of_every_dialect_come_talk_list_rename_exit_and_are_cut_off() {
 }
 
 fn story(driver: &'static Driver, running: &Running) {
-    let address = running.address();
+    let address = running.address;
     let [first, second] = witnesses(driver);
     let mut members = vec![Member::come(address, first, "eva")];
     members.push(Member::come(address, second, "福"));
@@ -185,7 +184,7 @@ fn story(driver: &'static Driver, running: &Running) {
         }
         None => {
             // Its clients leave by closing.
-            leaver.client.frame(client::CLOSE, &1000u16.to_be_bytes());
+            leaver.client.send_frame(CLOSE, &1000u16.to_be_bytes());
             leaver.wait_for(&Shown::Close(1000));
             members[0].wait_for(&Shown::Went(named.into()));
             check(&mut members, "closed", &Event::CutOff(named));
@@ -214,9 +213,9 @@ struct Cast {
 impl Cast {
     fn come(running: &Running) -> Self {
         let mut members: Vec<Member> = drivers::all()
-            .map(|driver| Member::come(running.address(), driver.dialect, driver.dialect))
+            .map(|driver| Member::come(running.address, driver.dialect, driver.dialect))
             .collect();
-        let bob = Member::come(running.address(), "plaza", "bob");
+        let bob = Member::come(running.address, "plaza", "bob");
         let mut cast = Self {
             bob,
             members: Vec::new(),
@@ -250,7 +249,7 @@ impl Cast {
             .iter_mut()
             .map(|member| {
                 bob.client
-                    .text(&format!(r#"{{"direct":{{"to":"{}","text":"{text}"}}}}"#, member.name));
+                    .send_text(&format!(r#"{{"direct":{{"to":"{}","text":"{text}"}}}}"#, member.name));
                 let is_marker = |shown: &Shown| match shown {
                     Shown::Talk { text: heard, .. } => heard == text,
                     Shown::Other("direct", json) => json.contains(text),
@@ -284,26 +283,26 @@ fn what_happens_in_a_room_is_shown_as_the_table_says() {
     cast.bob.talk("hi");
     compare("talk", &cast.settle("after talk"));
 
-    let mut tim = Member::come(running.address(), "plaza", "tim");
+    let mut tim = Member::come(running.address, "plaza", "tim");
     compare("came", &cast.settle("after came"));
-    tim.client.text(r#"{"id":5,"rename":{"name":"kim"}}"#);
+    tim.client.send_text(r#"{"id":5,"rename":{"name":"kim"}}"#);
     tim.wait_for(&Shown::Renamed {
         old: "tim".into(),
         new: "kim".into(),
     });
     compare("renamed", &cast.settle("after renamed"));
-    tim.client.text(r#"{"topic":{"room":"lobby","topic":"news"}}"#);
+    tim.client.send_text(r#"{"topic":{"room":"lobby","topic":"news"}}"#);
     tim.wait_until("the topic", |shown| matches!(shown, Shown::Other("topic", _)));
     compare("topic", &cast.settle("after topic"));
-    tim.client.text(r#"{"typing":{"room":"lobby"}}"#);
+    tim.client.send_text(r#"{"typing":{"room":"lobby"}}"#);
     cast.bob
         .wait_until("the typing", |shown| matches!(shown, Shown::Other("typing", _)));
     compare("typing", &cast.settle("after typing"));
-    tim.client.text(r#"{"exit":{}}"#);
+    tim.client.send_text(r#"{"exit":{}}"#);
     cast.bob.wait_for(&Shown::Went("kim".into()));
     compare("went, said", &cast.settle("after went, said"));
 
-    drop(Member::come(running.address(), "plaza", "lou"));
+    drop(Member::come(running.address, "plaza", "lou"));
     cast.bob.wait_for(&Shown::Went("lou".into()));
     compare("went, lost", &cast.settle("after went, lost"));
 
@@ -321,17 +320,17 @@ fn what_sessions_are_told_is_shown_as_the_table_says() {
         let dialect = driver.dialect;
         cast.bob
             .client
-            .text(&format!(r#"{{"direct":{{"to":"{dialect}","text":"psst 悄悄"}}}}"#));
+            .send_text(&format!(r#"{{"direct":{{"to":"{dialect}","text":"psst 悄悄"}}}}"#));
     }
     compare("direct", &cast.settle_each("after direct"));
 
     // Typing is passed on at most every two seconds per session, so everybody gets a session of its own to be told by.
     for driver in drivers::all() {
-        let mut typist = Member::come(running.address(), "plaza", "typist");
+        let mut typist = Member::come(running.address, "plaza", "typist");
         typist
             .client
-            .text(&format!(r#"{{"typing":{{"to":"{}"}}}}"#, driver.dialect));
-        typist.client.text(r#"{"id":7,"ping":{}}"#);
+            .send_text(&format!(r#"{{"typing":{{"to":"{}"}}}}"#, driver.dialect));
+        typist.client.send_text(r#"{"id":7,"ping":{}}"#);
         typist.wait_until("the pong", |shown| matches!(shown, Shown::Other("pong", _)));
     }
     let mut seen = cast.settle_each("after typing");
@@ -374,7 +373,9 @@ fn what_sessions_are_told_is_shown_as_the_table_says() {
 fn provoke(member: &mut Member) {
     match member.driver.dialect {
         "plaza" => {
-            member.client.text(r#"{"id":3,"talk":{"room":"elsewhere","text":"x"}}"#);
+            member
+                .client
+                .send_text(r#"{"id":3,"talk":{"room":"elsewhere","text":"x"}}"#);
             member.wait_until("the error", |shown| matches!(shown, Shown::Other("error", _)));
         }
         // An empty talk is the question for the list here; what it may not do is ask for more lists than wait.
@@ -383,8 +384,8 @@ fn provoke(member: &mut Member) {
                 "communication" => b"\x0a\x013",
                 _ => b"\x12\x04talk",
             };
-            let ask = client::frame(0x82, ask);
-            member.client.raw(&ask.repeat(1100));
+            let ask = frame(0x82, ask);
+            member.client.try_send(&ask.repeat(1100));
             member.wait_until(
                 "the error",
                 |shown| matches!(shown, Shown::Talk { from, .. } if from == "系统"),
@@ -395,7 +396,7 @@ fn provoke(member: &mut Member) {
             member.wait_until("the error", |shown| matches!(shown, Shown::Other("system", _)));
         }
         "action" => {
-            member.client.text(r#"{"seq":"9","action":"dance","data":{}}"#);
+            member.client.send_text(r#"{"seq":"9","action":"dance","data":{}}"#);
             member.wait_until("the error", |shown| matches!(shown, Shown::Other("response", _)));
         }
         _ => {}
@@ -409,7 +410,7 @@ fn a_large_room_is_shown_digests_as_the_table_says() {
         config.chat.digest_every = std::time::Duration::from_millis(100);
     });
     let mut cast = Cast::come(&running);
-    drop(Member::come(running.address(), "plaza", "tim"));
+    drop(Member::come(running.address, "plaza", "tim"));
     // The digest that knows of the going is the one that counts seven users again.
     cast.bob.wait_until(
         "the digest",
@@ -428,9 +429,9 @@ fn only_those_who_are_spoken_to_first_hear_something_before_they_speak() {
         } else {
             format!("/ws/{dialect}")
         };
-        let mut client = Client::open(running.address(), &path, &[]);
+        let mut client = Peer::open(running.address, &path, &[]);
         // A pong shows that the server had every chance to speak: greetings take the way through the lobby's owner and back.
-        client.frame(client::PING, b"");
+        client.send_frame(PING, b"");
         if table_shows("greeting", dialect) {
             let shown = driver.shown(&client.hear());
             assert!(
@@ -438,7 +439,7 @@ fn only_those_who_are_spoken_to_first_hear_something_before_they_speak() {
                 "{dialect}: {shown:?}"
             );
         }
-        client.frame(client::CLOSE, &1000u16.to_be_bytes());
+        client.send_frame(CLOSE, &1000u16.to_be_bytes());
         let mut heard = client.hear_all();
         assert_eq!(heard.pop(), Some(Heard::Close(1000, String::new())), "{dialect}");
         // Some are sent the list when they come.
@@ -470,7 +471,7 @@ fn when_the_server_goes_everybody_is_told_as_the_table_says() {
             "{}: {shown:?}",
             member.name
         );
-        member.client.frame(client::CLOSE, &1001u16.to_be_bytes());
+        member.client.send_frame(CLOSE, &1001u16.to_be_bytes());
     }
     drop(cast);
     assert_eq!(drained.join().unwrap(), 0, "connections that had to be cut off");
@@ -479,7 +480,7 @@ fn when_the_server_goes_everybody_is_told_as_the_table_says() {
 #[test]
 fn who_does_not_read_is_told_its_gap_or_closed_as_the_table_says() {
     let running = start_with(|config| config.flush.ring_bytes = plaza::config::ByteCount(64 * 1024));
-    let address = running.address();
+    let address = running.address;
     let mut stalled: Vec<Member> = drivers::all()
         .map(|driver| Member::come_narrow(address, driver.dialect, driver.dialect))
         .collect();
@@ -517,12 +518,7 @@ fn who_does_not_read_is_told_its_gap_or_closed_as_the_table_says() {
 fn in_fragments(text: &str) -> Vec<u8> {
     let (first, rest) = text.as_bytes().split_at(text.len() / 3);
     let (second, third) = rest.split_at(rest.len() / 2);
-    [
-        client::frame(client::TEXT, first),
-        client::frame(0, second),
-        client::frame(0x80, third),
-    ]
-    .concat()
+    [frame(0x01, first), frame(0, second), frame(0x80, third)].concat()
 }
 
 #[test]
@@ -530,14 +526,14 @@ fn fifteen_hundred_chinese_characters_go_through_the_page_of_document_004() {
     let running = start();
     let pasted = "聊".repeat(1_500);
     for path in ["/ws", "/ws/tutorial"] {
-        let mut ann = Member::come(running.address(), "plaza", "ann");
-        let mut page = Client::open(running.address(), path, &[("origin", b"null")]);
+        let mut ann = Member::come(running.address, "plaza", "ann");
+        let mut page = Peer::open(running.address, path, &[("origin", b"null")]);
         page.hear();
-        page.text(r#"{"type":"login","content":"bob"}"#);
+        page.send_text(r#"{"type":"login","content":"bob"}"#);
         page.hear();
         let message = format!(r#"{{"content":"{pasted}","type":"user"}}"#);
-        page.text(&message);
-        page.raw(&in_fragments(&message));
+        page.send_text(&message);
+        page.try_send(&in_fragments(&message));
         for _ in 0..2 {
             let heard = drivers::driver("tutorial").shown(&page.hear());
             assert_eq!(heard, talk("bob", &pasted), "{path}");
@@ -545,13 +541,13 @@ fn fifteen_hundred_chinese_characters_go_through_the_page_of_document_004() {
             ann.take();
         }
         // What no message may hold is refused, and the page goes on.
-        page.text(&format!(r#"{{"content":"{}","type":"user"}}"#, "x".repeat(64_600)));
+        page.send_text(&format!(r#"{{"content":"{}","type":"user"}}"#, "x".repeat(64_600)));
         let refused = drivers::driver("tutorial").shown(&page.hear());
         assert!(
             matches!(&refused, Shown::Other("system", text) if text.contains("longer than 64,512 bytes")),
             "{refused:?}"
         );
-        page.text(r#"{"content":"still here","type":"user"}"#);
+        page.send_text(r#"{"content":"still here","type":"user"}"#);
         assert_eq!(
             drivers::driver("tutorial").shown(&page.hear()),
             talk("bob", "still here")
@@ -563,7 +559,7 @@ fn fifteen_hundred_chinese_characters_go_through_the_page_of_document_004() {
 fn fifteen_hundred_chinese_characters_go_through_document_003() {
     let running = start();
     let pasted = "聊".repeat(1_500);
-    let mut bob = Member::come(running.address(), "action", "bob");
+    let mut bob = Member::come(running.address, "action", "bob");
     bob.talk(&pasted);
     bob.wait_for(&talk("bob", &pasted));
 }
@@ -574,7 +570,7 @@ fn a_message_that_is_too_long_is_answered_in_the_dialects_own_words_before_the_c
     for driver in drivers::all().filter(|driver| driver.dialect != "plaza") {
         let most = Profile::of(DialectId::named(driver.dialect).unwrap()).message_bytes;
         for long in [most + 1, 4 * 1024 * 1024] {
-            let mut member = Member::come(running.address(), driver.dialect, "eve");
+            let mut member = Member::come(running.address, driver.dialect, "eve");
             member.take();
             let said = (driver.talk)(&"x".repeat(long));
             member.say(&said);

@@ -29,7 +29,7 @@ fn drain_tells_readiness_first_then_everybody_and_ends_with_0() {
         "/ws/chat-request",
     ]
     .iter()
-    .map(|path| Peer::websocket_with(program.address(), path, &[("username", "old")]))
+    .map(|path| Peer::open(program.address(), path, &[("username", b"old")]))
     .collect();
     program.signal("TERM");
     let mut waits = HashSet::new();

@@ -8,14 +8,13 @@ use support::{Peer, Running, config, get, metric, until};
 
 #[test]
 fn readiness_fails_from_the_first_goodbye_on_and_the_server_is_alive_until_its_end() {
-    let mut server = Running::start(&config());
+    let server = Running::start(&config());
     assert_eq!(get(server.admin, "/livez").status, 200);
     assert_eq!(get(server.admin, "/readyz").status, 200);
     // A client that does not close keeps the drain going while we look.
     let mut peer = Peer::native(server.address, "somebody");
     let admin = server.admin;
-    let running = server.server.take().unwrap();
-    let draining = std::thread::spawn(move || running.drain());
+    let draining = std::thread::spawn(move || server.server.drain());
     peer.event_where(|event| event["goodbye"].is_object());
     let not_ready = get(admin, "/readyz");
     assert_eq!(not_ready.status, 503);
@@ -84,7 +83,7 @@ fn metrics_are_the_counts_of_what_happened() {
     is("plaza_members", &[], 0.0);
 
     // A client that ends before it has shown its dialect.
-    drop(Peer::websocket_with(server.address, "/ws", &[("username", "sil")]));
+    drop(Peer::open(server.address, "/ws", &[("username", b"sil")]));
     is("plaza_connections_opened_total", &["dialect=\"undecided\""], 1.0);
     is("plaza_connections", &["dialect=\"undecided\""], 0.0);
 

@@ -4,24 +4,18 @@
 mod stories;
 
 use serde_json::{Value, json};
-use stories::{
-    client::{Client, Heard},
-    start_with,
-};
+use stories::{Peer, Running, stored};
 
 /// Sends all requests without waiting in between; what answers each of them, in their order.
-fn in_one_go(client: &mut Client, requests: &[Value]) -> Vec<Value> {
+fn in_one_go(client: &mut Peer, requests: &[Value]) -> Vec<Value> {
     for (id, request) in (1..).zip(requests) {
         let mut request = request.clone();
         request["id"] = json!(id);
-        client.text(&request.to_string());
+        client.send_text(&request.to_string());
     }
     let mut answers = vec![Value::Null; requests.len()];
     while answers.contains(&Value::Null) {
-        let Heard::Text(text) = client.hear() else {
-            panic!("the connection ended; so far {answers:?}")
-        };
-        let told: Value = serde_json::from_str(&text).unwrap();
+        let told = client.event();
         if let Some(id) = told["id"].as_u64() {
             answers[usize::try_from(id).unwrap() - 1] = told;
         }
@@ -41,15 +35,11 @@ fn texts(page: &Value) -> Vec<&str> {
 fn a_client_sees_what_it_wrote_itself_without_waiting_for_the_acknowledgement() {
     const KEY: &str = "0123456789abcdef0123456789abcdef";
     let dir = tempfile::tempdir().unwrap();
-    let running = start_with(|config| {
-        config.server.memory = false;
-        config.server.data = dir.path().to_owned();
-        config.log.talk_log = false;
-    });
+    let running = Running::start(&stored(dir.path()));
     // Several times: the store may win the race once even where nothing waits for it.
     for round in 0..8 {
         let (ann, bob) = (format!("ann {round}"), format!("bob {round}"));
-        let mut client = Client::open(running.address(), "/chat", &[]);
+        let mut client = Peer::open(running.address, "/chat", &[]);
         let said = format!("hello {round}");
         let answers = in_one_go(
             &mut client,
@@ -65,7 +55,7 @@ fn a_client_sees_what_it_wrote_itself_without_waiting_for_the_acknowledgement() 
         assert_eq!(texts(&answers[3]), [&said], "{answers:?}");
         assert_eq!(texts(&answers[5]), [&said], "{answers:?}");
 
-        let mut client = Client::open(running.address(), "/chat", &[]);
+        let mut client = Peer::open(running.address, "/chat", &[]);
         let answers = in_one_go(
             &mut client,
             &[

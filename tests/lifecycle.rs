@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
-use support::{BINARY, CLOSE, Moved, PING, PONG, Peer, Running, TEXT, Watcher, config, frame, metric, protobuf, until};
+use support::{BINARY, CLOSE, Moved, PING, PONG, Peer, Running, TEXT, Watcher, config, frame, metric, strings, until};
 
 const ROOM: &str = "hall";
 
@@ -196,13 +196,13 @@ fn exit_in_every_dialect_ends_the_user_once() {
         (
             "/ws/communication?username=com",
             "com",
-            &frame(BINARY, &protobuf(&[(1, "2")])),
+            &frame(BINARY, &strings(&["2"])),
         ),
-        ("/ws/chat-request", "req", &frame(BINARY, &protobuf(&[(2, "exit")]))),
-        ("/ws/chatroom", "cha", &frame(BINARY, &protobuf(&[(1, "exit")]))),
+        ("/ws/chat-request", "req", &frame(BINARY, &strings(&["", "exit"]))),
+        ("/ws/chatroom", "cha", &frame(BINARY, &strings(&["exit"]))),
     ];
     for (path, name, exit) in exits {
-        let mut peer = Peer::websocket_with(server.address, path, &[("username", name)]);
+        let mut peer = Peer::open(server.address, path, &[("username", name.as_bytes())]);
         watcher.wait_for(Moved::Came, name);
         peer.send(exit);
         assert_eq!(peer.close_code(), Some(1000), "{path}");
@@ -252,7 +252,7 @@ fn lines_that_break_in_any_way_end_the_user_once() {
         watcher.gone_once(name);
     }
     until("no connection is left but the watcher's", || {
-        server.server.as_ref().unwrap().connections() == 1
+        server.server.connections() == 1
     });
     until("the metric says so too", || {
         metric(server.admin, "plaza_connections", &[]) == 1.0
@@ -291,7 +291,7 @@ fn what_is_said_with_the_last_breath_arrives_and_the_user_is_gone() {
         watcher.wait_for(Moved::Went, name);
     }
     until("no connection is left but those who listen", || {
-        server.server.as_ref().unwrap().connections() == 2
+        server.server.connections() == 2
     });
 }
 
@@ -325,9 +325,7 @@ fn user_with_two_sessions_goes_with_the_last() {
     let two = Peer::native_in(server.address, "twofold", ROOM);
     watcher.wait_for(Moved::Came, "twofold");
     drop(one);
-    until("one session is gone", || {
-        server.server.as_ref().unwrap().connections() == 2
-    });
+    until("one session is gone", || server.server.connections() == 2);
     watcher.settle();
     assert_eq!(watcher.times(Moved::Went, "twofold"), 0);
     assert!(watcher.users().contains(&"twofold".to_owned()));

@@ -9,8 +9,8 @@ use std::net::SocketAddr;
 use plaza::proto::{chat_request::ChatRequest, chatroom::ChatRoomRequest, communication::Communication};
 use prost::Message;
 use stories::{
-    client::{Client, Heard},
-    drivers::{self, Member, Said, Shown, talk},
+    Heard, Peer,
+    drivers::{self, Member, Shown, talk},
     start,
 };
 
@@ -18,12 +18,9 @@ use stories::{
 type Header<'a> = (&'a str, &'a [u8]);
 
 /// The names in the room, asked for by this client in its dialect.
-fn list(client: &mut Client, dialect: &str) -> Vec<String> {
+fn list(client: &mut Peer, dialect: &str) -> Vec<String> {
     let driver = drivers::driver(dialect);
-    match driver.list.unwrap()() {
-        Said::Text(text) => client.text(&text),
-        Said::Binary(bytes) => client.binary(&bytes),
-    }
+    driver.list.unwrap()().send(client);
     loop {
         if let Shown::List(names) = driver.shown(&client.hear()) {
             return names;
@@ -32,7 +29,7 @@ fn list(client: &mut Client, dialect: &str) -> Vec<String> {
 }
 
 fn named(address: SocketAddr, dialect: &str, path: &str, headers: &[(&str, &[u8])]) -> Vec<String> {
-    list(&mut Client::open(address, path, headers), dialect)
+    list(&mut Peer::open(address, path, headers), dialect)
 }
 
 #[test]
@@ -77,7 +74,7 @@ fn names_are_read_percent_encoded_and_raw_from_query_and_headers() {
         let running = start();
         let path = format!("/ws/{dialect}{query}");
         assert_eq!(
-            named(running.address(), dialect, &path, headers),
+            named(running.address, dialect, &path, headers),
             [*name],
             "{path} {headers:?}"
         );
@@ -87,7 +84,7 @@ fn names_are_read_percent_encoded_and_raw_from_query_and_headers() {
 #[test]
 fn doubled_slashes_are_the_same_path() {
     let running = start();
-    let address = running.address();
+    let address = running.address;
     for path in [
         "//ws?username=ann",
         "/ws?username=ann",
@@ -97,10 +94,10 @@ fn doubled_slashes_are_the_same_path() {
         assert_eq!(named(address, "communication", path, &[]).len(), 1, "{path}");
     }
     for path in ["//ws/tutorial", "/ws//tutorial"] {
-        assert!(matches!(Client::open(address, path, &[]).hear(), Heard::Text(text) if text.contains("handshake")));
+        assert!(matches!(Peer::open(address, path, &[]).hear(), Heard::Text(text) if text.contains("handshake")));
     }
-    let mut native = Client::open(address, "//chat", &[]);
-    native.text(r#"{"id":1,"hello":{}}"#);
+    let mut native = Peer::open(address, "//chat", &[]);
+    native.send_text(r#"{"id":1,"hello":{}}"#);
     assert!(matches!(native.hear(), Heard::Text(text) if text.contains("welcome")));
     // Not in the query: there it is content.
     assert!(named(address, "communication", "/ws?username=a//b", &[]).contains(&"a//b".to_owned()));
@@ -109,15 +106,13 @@ fn doubled_slashes_are_the_same_path() {
 #[test]
 fn an_unknown_dialect_is_answered_with_the_list_of_the_known_ones() {
     let running = start();
-    let refused = Client::try_open(running.address(), "/ws/morse", &[])
-        .map(drop)
-        .unwrap_err();
+    let refused = Peer::try_open(running.address, "/ws/morse", &[]).map(drop).unwrap_err();
     assert_eq!(refused.status, 404);
     for driver in drivers::all() {
         assert!(
-            refused.text.contains(&format!("/ws/{}", driver.dialect)),
+            refused.body.contains(&format!("/ws/{}", driver.dialect)),
             "{}",
-            refused.text
+            refused.body
         );
     }
 }
@@ -125,7 +120,7 @@ fn an_unknown_dialect_is_answered_with_the_list_of_the_known_ones() {
 #[test]
 fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
     let running = start();
-    let address = running.address();
+    let address = running.address;
     let long = "x".repeat(300);
     for name in [
         "a\nb",
@@ -163,7 +158,7 @@ fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
             ),
         ];
         for (dialect, path, headers) in by_handshake {
-            let heard = Client::open(address, &path, &headers).hear();
+            let heard = Peer::open(address, &path, &headers).hear();
             assert!(
                 matches!(&heard, Heard::Close(1008, reason) if reason.contains("name")),
                 "{dialect} {name:?}: {heard:?}"
@@ -188,8 +183,8 @@ fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
             ),
         ];
         for (path, message, answer) in by_message {
-            let mut client = Client::open(address, path, &[]);
-            client.text(&message);
+            let mut client = Peer::open(address, path, &[]);
+            client.send_text(&message);
             loop {
                 let Heard::Text(text) = client.hear() else {
                     panic!("{path} {name:?}")
@@ -201,14 +196,14 @@ fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
             }
         }
     }
-    let mut client = Client::open(address, "/ws/chat-request", &[]);
+    let mut client = Peer::open(address, "/ws/chat-request", &[]);
     let message = ChatRequest {
         user_name: "a\nb".into(),
         r#type: "talk".into(),
         content: "x".into(),
         ..Default::default()
     };
-    client.binary(&message.encode_to_vec());
+    client.send_binary(&message.encode_to_vec());
     // The guest that it is until then may have been sent the list.
     let mut heard = client.hear();
     while matches!(drivers::driver("chat-request").shown(&heard), Shown::Changed(_)) {
@@ -225,7 +220,7 @@ fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
 #[test]
 fn names_cannot_forge_a_sender_a_list_or_the_server() {
     let running = start();
-    let address = running.address();
+    let address = running.address;
     let mut watchers: Vec<Member> = [
         "communication",
         "chat-request",
@@ -279,9 +274,9 @@ fn names_cannot_forge_a_sender_a_list_or_the_server() {
 #[test]
 fn the_sender_is_the_one_of_the_session_whatever_a_message_says() {
     let running = start();
-    let address = running.address();
+    let address = running.address;
     let mut ann = Member::come(address, "communication", "ann");
-    ann.client.binary(
+    ann.client.send_binary(
         &Communication {
             r#type: "1".into(),
             msg: "1".into(),
@@ -298,7 +293,7 @@ fn the_sender_is_the_one_of_the_session_whatever_a_message_says() {
         content: "2".into(),
         ..Default::default()
     };
-    bob.client.binary(&message.encode_to_vec());
+    bob.client.send_binary(&message.encode_to_vec());
     bob.wait_for(&talk("bob", "2"));
     let mut cyd = Member::come(address, "chatroom", "cyd");
     let message = ChatRoomRequest {
@@ -307,20 +302,20 @@ fn the_sender_is_the_one_of_the_session_whatever_a_message_says() {
         content: "3".into(),
         ..Default::default()
     };
-    cyd.client.binary(&message.encode_to_vec());
+    cyd.client.send_binary(&message.encode_to_vec());
     cyd.wait_for(&talk("cyd", "3"));
     let mut dan = Member::come(address, "tutorial", "dan");
     dan.client
-        .text(r#"{"type":"user","user":"boss","from":"boss","content":"4"}"#);
+        .send_text(r#"{"type":"user","user":"boss","from":"boss","content":"4"}"#);
     dan.wait_for(&talk("dan", "4"));
     let mut eva = Member::come(address, "action", "eva");
-    eva.client.text(
+    eva.client.send_text(
         r#"{"seq":"1","action":"sendmsg","data":{"userId":"boss","from":"boss","msgType":"text","message":"5"}}"#,
     );
     eva.wait_for(&talk("eva", "5"));
     let mut fay = Member::come(address, "plaza", "fay");
     fay.client
-        .text(r#"{"talk":{"room":"lobby","from":"boss","session":"00000001","text":"6"}}"#);
+        .send_text(r#"{"talk":{"room":"lobby","from":"boss","session":"00000001","text":"6"}}"#);
     fay.wait_for(&talk("fay", "6"));
     for (number, name) in ["ann", "bob", "cyd", "dan", "eva", "fay"]
         .into_iter()
@@ -335,7 +330,7 @@ fn the_sender_is_the_one_of_the_session_whatever_a_message_says() {
 fn two_tabs_of_one_user_are_one_user_who_hears_everything_twice() {
     for driver in drivers::all() {
         let running = start();
-        let address = running.address();
+        let address = running.address;
         let mut watcher = Member::come(address, "plaza", "watcher");
         let mut first = Member::come(address, driver.dialect, "二");
         watcher.wait_for(&Shown::Came("二".into()));
@@ -374,19 +369,19 @@ fn two_tabs_of_one_user_are_one_user_who_hears_everything_twice() {
 #[test]
 fn clients_that_all_call_themselves_tom_in_their_first_message_are_nobodys_exit() {
     let running = start();
-    let mut witness = Member::come(running.address(), "chat-request", "witness");
+    let mut witness = Member::come(running.address, "chat-request", "witness");
     // As the load script of document 001: no header, the same name in every message.
-    let toms: Vec<Client> = ["one", "two", "three"]
+    let toms: Vec<Peer> = ["one", "two", "three"]
         .into_iter()
         .map(|text| {
-            let mut tom = Client::open(running.address(), "/ws/chat-request", &[]);
+            let mut tom = Peer::open(running.address, "/ws/chat-request", &[]);
             let message = ChatRequest {
                 user_name: "tom".into(),
                 r#type: "talk".into(),
                 content: text.into(),
                 ..ChatRequest::default()
             };
-            tom.binary(&message.encode_to_vec());
+            tom.send_binary(&message.encode_to_vec());
             witness.wait_for(&talk("tom", text));
             tom
         })

@@ -17,10 +17,7 @@ use plaza::{
     },
 };
 use prost::Message;
-use stories::{
-    client::{CLOSE, Client, Heard, TEXT},
-    start, start_with,
-};
+use stories::{CLOSE, Heard, Peer, Running, TEXT, start, start_with, stored};
 
 const AT: u64 = 1_767_323_045_000;
 const EPOCH: u64 = 7;
@@ -81,7 +78,7 @@ fn replay_page(page: &str, write: bool) -> (String, usize) {
 
 /// One connection of a conversation.
 struct Actor {
-    client: Client,
+    client: Peer,
     /// The last part of its path: in which schema its binary messages are.
     schema: String,
 }
@@ -121,11 +118,7 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
                     }));
                 }
                 ("keeps", "history") => {
-                    running = Some(start_with(|config| {
-                        config.server.memory = false;
-                        config.server.data = directory.path().to_owned();
-                        config.log.talk_log = false;
-                    }));
+                    running = Some(Running::start(&stored(directory.path())));
                 }
                 ("announces", text) => {
                     assert!(running.as_ref().unwrap().server.say_to_room(&RoomName::lobby(), text));
@@ -171,7 +164,7 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
             }
             "closes" => {
                 let actor = actors.get_mut(name).unwrap_or_else(|| panic!("who is that: {line}"));
-                actor.client.frame(CLOSE, &1000u16.to_be_bytes());
+                actor.client.send_frame(CLOSE, &1000u16.to_be_bytes());
                 let _ = writeln!(out, "{line}");
             }
             "vanishes" => {
@@ -198,7 +191,7 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
     }
 }
 
-fn open(running: &stories::Running, rest: &str) -> Option<Actor> {
+fn open(running: &Running, rest: &str) -> Option<Actor> {
     let (rest, refused) = match rest.split_once(" refused ") {
         Some((rest, status)) => (rest, Some(status.parse::<u16>().unwrap())),
         None => (rest, None),
@@ -214,7 +207,7 @@ fn open(running: &stories::Running, rest: &str) -> Option<Actor> {
                 .unwrap()
         })
         .collect();
-    match (Client::try_open(running.address(), path, &headers), refused) {
+    match (Peer::try_open(running.address, path, &headers), refused) {
         (Ok(client), None) => {
             let path = path.split('?').next().unwrap();
             Some(Actor {
@@ -223,7 +216,7 @@ fn open(running: &stories::Running, rest: &str) -> Option<Actor> {
             })
         }
         (Err(refusal), Some(status)) => {
-            assert_eq!(refusal.status, status, "{path}: {}", refusal.text);
+            assert_eq!(refusal.status, status, "{path}: {}", refusal.body);
             None
         }
         (Ok(_), Some(status)) => panic!("{path} is let in and not refused with {status}"),
@@ -234,15 +227,15 @@ fn open(running: &stories::Running, rest: &str) -> Option<Actor> {
 fn say(actor: &mut Actor, rest: &str, line: &str, out: &mut String) {
     let (how, what) = rest.split_once(' ').unwrap_or((rest, ""));
     match how {
-        "text" => actor.client.text(what),
+        "text" => actor.client.send_text(what),
         "binary" | "bytes-as-text" => {
             let bytes = from_hex(what);
             if let Some(meaning) = said(&actor.schema, &bytes) {
                 let _ = writeln!(out, "# {meaning}");
             }
             match how {
-                "binary" => actor.client.binary(&bytes),
-                _ => actor.client.frame(TEXT, &bytes),
+                "binary" => actor.client.send_binary(&bytes),
+                _ => actor.client.send_frame(TEXT, &bytes),
             }
         }
         _ => panic!("how is it said: {line}"),

@@ -222,14 +222,14 @@ attacks! {
     }
 
     fn protobuf_of_empty_entries_is_refused(at) {
-        let mut peer = Peer::websocket_with(at, "/ws/communication?username=bomb", &[]);
+        let mut peer = Peer::websocket(at, "/ws/communication?username=bomb");
         peer.send(&frame(BINARY, &b"\x22\x00".repeat(2000)));
         let code = peer.close_code();
         assert!(matches!(code, Some(1007 | 1008 | 1002 | 1003)), "{code:?}");
     }
 
     fn talk_before_hello_is_refused(at) {
-        let mut peer = Peer::websocket_with(at, NATIVE, &[("Sec-WebSocket-Protocol", "plaza.v1.json")]);
+        let mut peer = Peer::open(at, NATIVE, &[("Sec-WebSocket-Protocol", b"plaza.v1.json")]);
         let error = peer.ask(json!({"talk": {"room": "lobby", "text": "who am I"}}));
         assert_eq!(error["error"]["code"], "no_hello");
     }
@@ -245,7 +245,7 @@ attacks! {
 
     fn names_that_could_forge_lists_or_lines_are_refused(at) {
         for name in ["two\nlines", "nul\0", "rtl\u{202e}txt", "", "\u{feff}", &"x".repeat(300)] {
-            let mut peer = Peer::websocket_with(at, NATIVE, &[("Sec-WebSocket-Protocol", "plaza.v1.json")]);
+            let mut peer = Peer::open(at, NATIVE, &[("Sec-WebSocket-Protocol", b"plaza.v1.json")]);
             let answer = peer.ask(json!({"hello": {"name": name}}));
             // No name at all is a guest.
             let is_right = if name.is_empty() { answer["welcome"].is_object() } else { answer["error"]["code"] == "bad_name" };

@@ -1,12 +1,12 @@
 //! One case: what a client sends, what must come back, and how the connection must end.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream},
+    io::{self, ErrorKind, Write},
+    net::{Shutdown, SocketAddr},
     time::Duration,
 };
 
-use crate::support::{PATIENCE, Request};
+use crate::support::{self, MASK, PATIENCE, Peer, frame, head};
 
 pub(crate) const CONTINUATION: u8 = 0x0;
 pub(crate) const TEXT: u8 = 0x1;
@@ -158,11 +158,8 @@ impl Script {
 
     pub(crate) fn send(mut self, pieces: Pieces, frames: &[Frame<'_>]) -> Self {
         let masked = |frames: &[Frame<'_>]| {
-            let mut bytes = Vec::with_capacity(frames.iter().map(|frame| frame.payload.len() + 14).sum());
-            for frame in frames {
-                mask_into(&mut bytes, frame);
-            }
-            bytes
+            let each = frames.iter().map(|each| frame(each.first, each.payload));
+            each.collect::<Vec<_>>().concat()
         };
         match pieces {
             Pieces::Together => self.steps.push(Step::Send(masked(frames), usize::MAX)),
@@ -177,9 +174,7 @@ impl Script {
 
     /// The head of a masked frame whose payload [`Script::send_payload`] sends.
     pub(crate) fn send_head(mut self, opcode: u8, length: usize) -> Self {
-        let mut head = Vec::new();
-        push_head(&mut head, 0x80 | opcode, length);
-        self.steps.push(Step::Send(head, usize::MAX));
+        self.steps.push(Step::Send(head(0x80 | opcode, length), usize::MAX));
         self
     }
 
@@ -223,7 +218,7 @@ impl Script {
 /// Runs a case; the error says what was wrong.
 pub(crate) fn run(address: SocketAddr, case: &Case) -> Result<(), String> {
     let script = (case.script)();
-    let mut connection = Connection::open(address)?;
+    let mut connection = Connection(Peer::websocket(address, "/"));
     let mut due = script.events.iter();
     let mut came = 0;
     for step in script.steps {
@@ -244,8 +239,7 @@ pub(crate) fn run(address: SocketAddr, case: &Case) -> Result<(), String> {
     }
     let code = match script.ending {
         Ending::ClosedByClient => {
-            let mut close = Vec::new();
-            mask_into(&mut close, &fin(CLOSE, &close_payload(1000, b"")));
+            let close = frame(0x80 | CLOSE, &close_payload(1000, b""));
             connection
                 .send(&close, usize::MAX)
                 .map_err(|why| format!("it closed too early: {why}"))?;
@@ -257,84 +251,25 @@ pub(crate) fn run(address: SocketAddr, case: &Case) -> Result<(), String> {
     connection.expect_close(code)
 }
 
-/// A client's side of a WebSocket, as strict about the server's frames as the cases are about its answers.
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-}
+/// A client's side of a WebSocket: whatever breaks is a verdict on the server.
+struct Connection(Peer);
 
 impl Connection {
-    fn open(address: SocketAddr) -> Result<Self, String> {
-        let stream = TcpStream::connect(address).map_err(|why| format!("it cannot be reached: {why}"))?;
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let mut connection = Self {
-            stream,
-            buffer: Vec::new(),
-        };
-        let request = Request::upgrade(address, "/").bytes();
-        connection
-            .send(&request, usize::MAX)
-            .map_err(|why| format!("it takes no request: {why}"))?;
-        let end = loop {
-            if let Some(end) = connection.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
-                break end;
-            }
-            if !connection.fill()? {
-                return Err("it closed without an answer to the request".to_owned());
-            }
-        };
-        let head: Vec<u8> = connection.buffer.drain(..end + 4).collect();
-        if head.starts_with(b"HTTP/1.1 101 ") {
-            Ok(connection)
-        } else {
-            Err(format!("it answered {:?}", String::from_utf8_lossy(&head)))
-        }
+    fn send(&mut self, bytes: &[u8], size: usize) -> io::Result<()> {
+        bytes.chunks(size).try_for_each(|piece| self.0.stream.write_all(piece))
     }
 
-    fn send(&mut self, bytes: &[u8], size: usize) -> std::io::Result<()> {
-        bytes.chunks(size).try_for_each(|piece| self.stream.write_all(piece))
-    }
-
-    /// Whether bytes came; not when the server has ended its side.
-    fn fill(&mut self) -> Result<bool, String> {
-        let length = self.buffer.len();
-        self.buffer.resize(length + READ_BYTES, 0);
-        let read = self.stream.read(&mut self.buffer[length..]);
-        self.buffer.truncate(length + *read.as_ref().unwrap_or(&0));
-        match read {
-            Ok(read) => Ok(read > 0),
-            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                Err(format!("nothing came for {PATIENCE:?}"))
-            }
-            Err(why) => Err(format!("the connection broke: {why}")),
+    fn frame(&mut self) -> Result<support::Frame, String> {
+        match self.0.try_frame() {
+            Ok(Some(frame)) => Ok(frame),
+            Ok(None) if self.0.buffer.is_empty() => Err("the connection ended without a close frame".to_owned()),
+            Ok(None) => Err("the connection ended inside a frame".to_owned()),
+            Err(why) => Err(broken(&why)),
         }
-    }
-
-    /// The next frame: its first byte and its payload.
-    fn frame(&mut self) -> Result<(u8, Vec<u8>), String> {
-        let (head, length) = loop {
-            if let Some(known) = head_of(&self.buffer)? {
-                break known;
-            }
-            if !self.fill()? {
-                return Err("the connection ended without a close frame".to_owned());
-            }
-        };
-        while self.buffer.len() < head + length {
-            if !self.fill()? {
-                return Err("the connection ended inside a frame".to_owned());
-            }
-        }
-        let first = self.buffer[0];
-        let payload = self.buffer[head..head + length].to_vec();
-        self.buffer.drain(..head + length);
-        Ok((first, payload))
     }
 
     fn expect(&mut self, event: Option<&Event>) -> Result<(), String> {
-        let (first, payload) = self.frame()?;
+        let support::Frame { first, payload } = self.frame()?;
         let came = match first {
             0x81 => Event::Text(payload),
             0x82 => Event::Binary(payload),
@@ -349,18 +284,18 @@ impl Connection {
     }
 
     fn quiet(&mut self) -> Result<(), String> {
-        self.stream.set_read_timeout(Some(QUIET)).unwrap();
-        let came = self.stream.peek(&mut [0]);
-        self.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.0.stream.set_read_timeout(Some(QUIET)).unwrap();
+        let came = self.0.stream.peek(&mut [0]);
+        self.0.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         match came {
-            Err(why) if matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(()),
-            Err(why) => Err(format!("the connection broke: {why}")),
+            Err(why) if is_timeout(&why) => Ok(()),
+            Err(why) => Err(broken(&why)),
             Ok(_) => Err("it answered something that was right so far".to_owned()),
         }
     }
 
     fn expect_close(&mut self, code: Option<u16>) -> Result<(), String> {
-        let (first, payload) = self.frame()?;
+        let support::Frame { first, payload } = self.frame()?;
         if first != 0x80 | CLOSE {
             return Err(format!(
                 "a frame {first:#04x} with {} came instead of a close frame",
@@ -377,69 +312,25 @@ impl Connection {
         if seen != code {
             return Err(format!("it closed with {seen:?} instead of {code:?}"));
         }
-        let _ = self.stream.shutdown(Shutdown::Write);
-        while self.fill()? {}
-        match self.buffer.len() {
+        let _ = self.0.stream.shutdown(Shutdown::Write);
+        while self.0.try_fill().map_err(|why| broken(&why))? {}
+        match self.0.buffer.len() {
             0 => Ok(()),
             count => Err(format!("{count} bytes came behind its close frame")),
         }
     }
 }
 
-/// The length of a head and of its payload, as soon as they are known.
-fn head_of(buffer: &[u8]) -> Result<Option<(usize, usize)>, String> {
-    let [_, short, rest @ ..] = buffer else { return Ok(None) };
-    let (head, length) = match *short {
-        126 => match rest.first_chunk() {
-            Some(length) => (4, u64::from(u16::from_be_bytes(*length))),
-            None => return Ok(None),
-        },
-        127 => match rest.first_chunk() {
-            Some(length) => (10, u64::from_be_bytes(*length)),
-            None => return Ok(None),
-        },
-        0x80.. => return Err("a server's frame is masked".to_owned()),
-        short => (2, u64::from(short)),
-    };
-    let shortest = match length {
-        0..126 => 2,
-        126..0x1_0000 => 4,
-        _ => 10,
-    };
-    if head != shortest {
-        return Err(format!("the length {length} is written in a head of {head} bytes"));
-    }
-    usize::try_from(length)
-        .map(|length| Some((head, length)))
-        .map_err(|why| why.to_string())
+fn is_timeout(why: &io::Error) -> bool {
+    matches!(why.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }
 
-fn push_head(bytes: &mut Vec<u8>, first: u8, length: usize) {
-    bytes.push(first);
-    match length {
-        0..126 => bytes.push(0x80 | length as u8),
-        126..0x1_0000 => {
-            bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&(length as u16).to_be_bytes());
-        }
-        _ => {
-            bytes.push(0x80 | 127);
-            bytes.extend_from_slice(&(length as u64).to_be_bytes());
-        }
+fn broken(why: &io::Error) -> String {
+    if is_timeout(why) {
+        format!("nothing came for {PATIENCE:?}")
+    } else {
+        format!("the connection broke: {why}")
     }
-    bytes.extend_from_slice(&MASK);
-}
-
-fn mask_into(bytes: &mut Vec<u8>, frame: &Frame<'_>) {
-    push_head(bytes, frame.first, frame.payload.len());
-    let mut words = frame.payload.chunks_exact(4);
-    let mask = u32::from_ne_bytes(MASK);
-    for word in &mut words {
-        // By words: 150 MiB go through here, compiled for debugging.
-        let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]) ^ mask;
-        bytes.extend_from_slice(&word.to_ne_bytes());
-    }
-    bytes.extend(words.remainder().iter().zip(MASK).map(|(byte, mask)| byte ^ mask));
 }
 
 fn named(event: &Event) -> String {
@@ -455,8 +346,6 @@ fn shown(payload: &[u8]) -> String {
     format!("{} bytes ({})", payload.len(), start.escape_ascii())
 }
 
-const MASK: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x96];
-const READ_BYTES: usize = 256 * 1024;
 /// How long nothing may come where the server is to wait for the rest of a message. A slow server passes by luck, and a right one
 /// never fails.
 const QUIET: Duration = Duration::from_millis(20);

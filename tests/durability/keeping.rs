@@ -279,7 +279,7 @@ fn a_legacy_client_gets_the_last_messages_on_joining_where_the_setting_says_so()
     for n in 1..=5 {
         ann.say("lobby", &format!("said {n}"));
     }
-    let mut old = support::Peer::websocket_with(server.address, "/ws/chatroom", &[("username", "tom")]);
+    let mut old = support::Peer::open(server.address, "/ws/chatroom", &[("username", b"tom")]);
     let mut said = Vec::new();
     while said.len() < 3 {
         let frame = old.frame().unwrap();

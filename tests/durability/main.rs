@@ -24,11 +24,8 @@ use plaza::config::Config;
 
 /// Settings of a server that keeps the talks of every room in this directory.
 pub fn kept(dir: &Path) -> Config {
-    let mut config = support::config();
-    config.server.memory = false;
-    config.server.data = dir.to_owned();
+    let mut config = support::stored(dir);
     config.history.all = true;
-    config.log.talk_log = false;
     config
 }
 

@@ -41,7 +41,7 @@ impl Person {
     /// Has not said hello yet.
     pub fn silent(address: SocketAddr) -> Self {
         Self {
-            peer: Peer::websocket_with(address, "/chat", &[("Sec-WebSocket-Protocol", "plaza.v1.json")]),
+            peer: Peer::open(address, "/chat", &[("Sec-WebSocket-Protocol", b"plaza.v1.json")]),
             welcome: Value::Null,
             heard: VecDeque::new(),
             next_id: 0,

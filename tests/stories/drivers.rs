@@ -12,7 +12,7 @@ use plaza::{
 use prost::Message;
 use serde_json::Value;
 
-use super::client::{Client, Heard};
+use super::{Heard, Peer};
 
 /// What a member was shown, in words that all dialects share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,14 +42,23 @@ pub enum Said {
     Binary(Vec<u8>),
 }
 
+impl Said {
+    pub fn send(&self, client: &mut Peer) {
+        match self {
+            Self::Text(text) => client.send_text(text),
+            Self::Binary(bytes) => client.send_binary(bytes),
+        }
+    }
+}
+
 /// Opens a connection to a path with headers.
-pub type Connect<'a> = dyn Fn(&str, &[(&str, &[u8])]) -> Client + 'a;
+pub type Connect<'a> = dyn Fn(&str, &[(&str, &[u8])]) -> Peer + 'a;
 
 /// How the clients of one dialect behave.
 pub struct Driver {
     pub dialect: &'static str,
     /// Connects and comes into the lobby under this name; returns when it is a member.
-    pub come: fn(&Connect<'_>, &str) -> Client,
+    pub come: fn(&Connect<'_>, &str) -> Peer,
     pub talk: fn(&str) -> Said,
     pub list: Option<fn() -> Said>,
     pub rename: Option<fn(&str) -> Said>,
@@ -61,7 +70,7 @@ pub struct Driver {
 pub struct Member {
     pub name: String,
     pub driver: &'static Driver,
-    pub client: Client,
+    pub client: Peer,
     shown: Vec<Shown>,
 }
 
@@ -70,8 +79,8 @@ static DRIVERS: [Driver; 6] = [
         dialect: "plaza",
         come: |connect, name| {
             let mut client = connect("/chat", &[]);
-            client.text(&format!(r#"{{"id":1,"hello":{{"name":{}}}}}"#, quoted(name)));
-            client.text(r#"{"id":2,"join":{"room":"lobby"}}"#);
+            client.send_text(&format!(r#"{{"id":1,"hello":{{"name":{}}}}}"#, quoted(name)));
+            client.send_text(r#"{"id":2,"join":{"room":"lobby"}}"#);
             until(&mut client, |text| text.contains(r#""joined":{"room":"lobby""#));
             client
         },
@@ -84,120 +93,47 @@ static DRIVERS: [Driver; 6] = [
     Driver {
         dialect: "communication",
         come: |connect, name| {
-            let mut client = connect(&format!("/ws/communication?username={name}"), &[]);
-            client.binary(
-                &Communication {
-                    r#type: "3".into(),
-                    ..Default::default()
-                }
-                .encode_to_vec(),
-            );
-            // The list that comes by itself, and the answer.
-            client.hear();
-            client.hear();
-            client
+            listed(
+                connect(&format!("/ws/communication?username={name}"), &[]),
+                &communication("3", ""),
+                2,
+            )
         },
-        talk: |text| {
-            binary(&Communication {
-                r#type: "1".into(),
-                msg: text.into(),
-                ..Default::default()
-            })
-        },
-        list: Some(|| {
-            binary(&Communication {
-                r#type: "3".into(),
-                ..Default::default()
-            })
-        }),
+        talk: |text| communication("1", text),
+        list: Some(|| communication("3", "")),
         rename: None,
-        exit: Some(|| {
-            binary(&Communication {
-                r#type: "2".into(),
-                ..Default::default()
-            })
-        }),
+        exit: Some(|| communication("2", "")),
         read: read_communication,
     },
     Driver {
         dialect: "chat-request",
         come: |connect, name| {
-            let mut client = connect("/ws/chat-request", &[("username", name.as_bytes())]);
-            client.binary(
-                &ChatRequest {
-                    r#type: "userlist".into(),
-                    ..Default::default()
-                }
-                .encode_to_vec(),
-            );
-            // The list that comes by itself, and the answer.
-            client.hear();
-            client.hear();
-            client
+            let client = connect("/ws/chat-request", &[("username", name.as_bytes())]);
+            listed(client, &chat_request("userlist", ""), 2)
         },
-        talk: |text| {
-            binary(&ChatRequest {
-                r#type: "talk".into(),
-                content: text.into(),
-                ..Default::default()
-            })
-        },
-        list: Some(|| {
-            binary(&ChatRequest {
-                r#type: "userlist".into(),
-                ..Default::default()
-            })
-        }),
+        talk: |text| chat_request("talk", text),
+        list: Some(|| chat_request("userlist", "")),
         rename: None,
-        exit: Some(|| {
-            binary(&ChatRequest {
-                r#type: "exit".into(),
-                ..Default::default()
-            })
-        }),
+        exit: Some(|| chat_request("exit", "")),
         read: read_chat_request,
     },
     Driver {
         dialect: "chatroom",
         come: |connect, name| {
-            let mut client = connect("/ws/chatroom", &[("username", name.as_bytes())]);
-            client.binary(
-                &ChatRoomRequest {
-                    r#type: "userlist".into(),
-                    ..Default::default()
-                }
-                .encode_to_vec(),
-            );
-            client.hear();
-            client
+            let client = connect("/ws/chatroom", &[("username", name.as_bytes())]);
+            listed(client, &chatroom("userlist", ""), 1)
         },
-        talk: |text| {
-            binary(&ChatRoomRequest {
-                r#type: "talk".into(),
-                content: text.into(),
-                ..Default::default()
-            })
-        },
-        list: Some(|| {
-            binary(&ChatRoomRequest {
-                r#type: "userlist".into(),
-                ..Default::default()
-            })
-        }),
+        talk: |text| chatroom("talk", text),
+        list: Some(|| chatroom("userlist", "")),
         rename: None,
-        exit: Some(|| {
-            binary(&ChatRoomRequest {
-                r#type: "exit".into(),
-                ..Default::default()
-            })
-        }),
+        exit: Some(|| chatroom("exit", "")),
         read: read_chatroom,
     },
     Driver {
         dialect: "tutorial",
         come: |connect, name| {
             let mut client = connect("/ws/tutorial", &[]);
-            client.text(&format!(r#"{{"type":"login","content":{}}}"#, quoted(name)));
+            client.send_text(&format!(r#"{{"type":"login","content":{}}}"#, quoted(name)));
             until(&mut client, |text| text.contains(r#""type":"login""#));
             client
         },
@@ -211,7 +147,7 @@ static DRIVERS: [Driver; 6] = [
         dialect: "action",
         come: |connect, name| {
             let mut client = connect("/ws/action", &[]);
-            client.text(&format!(
+            client.send_text(&format!(
                 r#"{{"seq":"1","action":"login","data":{{"appId":1,"userId":{},"groupsId":"1"}}}}"#,
                 quoted(name)
             ));
@@ -254,13 +190,13 @@ impl Driver {
 
 impl Member {
     pub fn come(address: SocketAddr, dialect: &str, name: &str) -> Self {
-        Self::over(&|path, headers| Client::open(address, path, headers), dialect, name)
+        Self::over(&|path, headers| Peer::open(address, path, headers), dialect, name)
     }
 
     /// With a small receive buffer, for who is not going to read.
     pub fn come_narrow(address: SocketAddr, dialect: &str, name: &str) -> Self {
         Self::over(
-            &|path, headers| Client::open_narrow(address, path, headers),
+            &|path, headers| Peer::open_narrow(address, path, headers),
             dialect,
             name,
         )
@@ -277,10 +213,7 @@ impl Member {
     }
 
     pub fn say(&mut self, said: &Said) {
-        match said {
-            Said::Text(text) => self.client.text(text),
-            Said::Binary(bytes) => self.client.binary(bytes),
-        }
+        said.send(&mut self.client);
     }
 
     pub fn talk(&mut self, text: &str) {
@@ -365,11 +298,43 @@ pub fn quoted(text: &str) -> String {
     serde_json::to_string(text).unwrap()
 }
 
-fn binary(message: &impl Message) -> Said {
+fn communication(kind: &str, msg: &str) -> Said {
+    let message = Communication {
+        r#type: kind.into(),
+        msg: msg.into(),
+        ..Default::default()
+    };
     Said::Binary(message.encode_to_vec())
 }
 
-fn until(client: &mut Client, wanted: impl Fn(&str) -> bool) {
+fn chat_request(kind: &str, content: &str) -> Said {
+    let message = ChatRequest {
+        r#type: kind.into(),
+        content: content.into(),
+        ..Default::default()
+    };
+    Said::Binary(message.encode_to_vec())
+}
+
+fn chatroom(kind: &str, content: &str) -> Said {
+    let message = ChatRoomRequest {
+        r#type: kind.into(),
+        content: content.into(),
+        ..Default::default()
+    };
+    Said::Binary(message.encode_to_vec())
+}
+
+/// A client that has asked for the list and heard this many lists: the answer, and in some dialects one that comes by itself.
+fn listed(mut client: Peer, ask: &Said, lists: usize) -> Peer {
+    ask.send(&mut client);
+    for _ in 0..lists {
+        client.hear();
+    }
+    client
+}
+
+fn until(client: &mut Peer, wanted: impl Fn(&str) -> bool) {
     loop {
         match client.hear() {
             Heard::Text(text) if wanted(&text) => return,

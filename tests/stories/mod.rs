@@ -1,43 +1,14 @@
-//! What the tests over real sockets share: a server in this process, a WebSocket that hides nothing, and a driver for each
-//! dialect. Nothing here sleeps; what is waited for is waited for by reading.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+//! What the tests of all dialects share: a driver for each dialect, and the table of what its members see. Nothing here sleeps;
+//! what is waited for is waited for by reading.
+#![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used)]
 
-pub mod client;
 pub mod drivers;
+#[path = "../support/mod.rs"]
+pub mod support;
 
-use std::{net::SocketAddr, sync::Arc};
+use plaza::config::{DialectName, Listen, ProxyProtocol};
 
-use plaza::{
-    codec::DIALECTS,
-    config::{Config, DialectName, Listen, ProxyProtocol},
-    observe::Metrics,
-    server::Server,
-};
-
-/// A server in this process. Dropping it ends it at once.
-pub struct Running {
-    pub server: Server,
-    pub metrics: Arc<Metrics>,
-}
-
-/// A server with two shards that keeps everything in memory and listens on a port of the system's choice.
-pub fn start() -> Running {
-    start_with(|_| {})
-}
-
-/// The same with other settings.
-pub fn start_with(change: impl FnOnce(&mut Config)) -> Running {
-    let mut config = Config::default();
-    config.server.listen = vec![listen(None)];
-    config.server.admin = None;
-    config.server.memory = true;
-    config.server.shards = 2;
-    change(&mut config);
-    let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
-    let metrics = Metrics::new(config.shard_count(1), &names);
-    let server = Server::start(&config, &metrics).unwrap();
-    Running { server, metrics }
-}
+pub use support::{BINARY, CLOSE, Heard, PING, Peer, Running, TEXT, frame, start, start_with, stored, strings, until};
 
 /// A listener on a port of the system's choice; `/ws` there means this dialect, if one is given.
 pub fn listen(dialect: Option<&str>) -> Listen {
@@ -45,12 +16,6 @@ pub fn listen(dialect: Option<&str>) -> Listen {
         address: "127.0.0.1:0".parse().unwrap(),
         dialect: dialect.map(|name| DialectName::parse(name).unwrap()),
         proxy: ProxyProtocol::Absent,
-    }
-}
-
-impl Running {
-    pub fn address(&self) -> SocketAddr {
-        self.server.addresses()[0]
     }
 }
 

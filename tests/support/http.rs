@@ -1,6 +1,8 @@
 //! Requests, header by header, and their answers.
 
-use std::{io::Read, net::SocketAddr};
+use std::net::SocketAddr;
+
+use serde_json::Value;
 
 use super::Peer;
 
@@ -26,7 +28,7 @@ impl Response {
 #[derive(Clone)]
 pub struct Request {
     pub line: String,
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Vec<u8>)>,
     pub after: Vec<u8>,
 }
 
@@ -38,15 +40,15 @@ impl Request {
             headers: Vec::new(),
             after: Vec::new(),
         }
-        .with("Host", &address.to_string())
+        .with("Host", address.to_string())
         .with("Upgrade", "websocket")
         .with("Connection", "Upgrade")
         .with("Sec-WebSocket-Version", "13")
         .with("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
     }
 
-    pub fn with(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.to_owned(), value.as_ref().to_owned()));
         self
     }
 
@@ -55,7 +57,7 @@ impl Request {
         self
     }
 
-    pub fn but(self, name: &str, value: &str) -> Self {
+    pub fn but(self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.without(name).with(name, value)
     }
 
@@ -70,12 +72,11 @@ impl Request {
     }
 
     pub fn bytes(&self) -> Vec<u8> {
-        let mut text = format!("{}\r\n", self.line);
+        let mut bytes = self.line.clone().into_bytes();
         for (name, value) in &self.headers {
-            text.push_str(&format!("{name}: {value}\r\n"));
+            bytes.extend([b"\r\n", name.as_bytes(), b": ", value].concat());
         }
-        text.push_str("\r\n");
-        let mut bytes = text.into_bytes();
+        bytes.extend_from_slice(b"\r\n\r\n");
         bytes.extend_from_slice(&self.after);
         bytes
     }
@@ -83,12 +84,31 @@ impl Request {
 
 /// `GET` of a path of the admin listener or of a page.
 pub fn get(address: SocketAddr, path: &str) -> Response {
+    exchange(
+        address,
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes(),
+    )
+}
+
+/// Asks the admin API, which is below `/api/`: the status and the JSON of the answer.
+pub fn api(admin: SocketAddr, method: &str, path: &str, body: &str) -> (u16, Value) {
+    let request = format!(
+        "{method} /api/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = exchange(admin, request.as_bytes());
+    let json = serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{answer:?}: {error}"));
+    (answer.status, json)
+}
+
+/// One request that closes the connection, and its answer.
+fn exchange(address: SocketAddr, request: &[u8]) -> Response {
     let mut peer = Peer::connect(address);
-    peer.send(format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes());
-    let mut bytes = std::mem::take(&mut peer.buffer);
-    peer.stream.read_to_end(&mut bytes).unwrap();
-    peer.buffer = bytes;
-    peer.response()
+    peer.send(request);
+    let response = peer.response();
+    peer.assert_over();
+    response
 }
 
 /// The value of one metric, summed over all its lines with these labels.

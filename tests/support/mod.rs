@@ -9,9 +9,9 @@ mod peer;
 mod program;
 
 pub use bystanders::{Healthy, Moved, Watcher};
-pub use http::{Request, Response, get, metric};
-pub use peer::{BINARY, CLOSE, Frame, PING, PONG, Peer, TEXT, frame, protobuf};
-pub use program::{Program, Running, clean, config, program};
+pub use http::{Request, Response, api, get, metric};
+pub use peer::{BINARY, CLOSE, Frame, Heard, MASK, PING, PONG, Peer, TEXT, frame, head, strings};
+pub use program::{Program, Running, clean, config, program, settings, start, start_with, stored};
 
 use std::{
     thread,

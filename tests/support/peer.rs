@@ -1,12 +1,16 @@
-//! A bare socket that sends any bytes and reads one frame at a time.
+//! A bare WebSocket: sends any bytes and shows every frame of the server.
+//!
+//! It is as strict about the server's frames as RFC 6455: masked frames, lengths in more bytes than they need and fragments
+//! fail the test. It never judges what the test itself sends.
 
 use std::{
-    io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpStream},
-    time::Instant,
+    io::{self, ErrorKind, Read, Write},
+    net::{Shutdown, SocketAddr, TcpStream},
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use super::{PATIENCE, Request, Response};
 
@@ -30,13 +34,23 @@ impl Frame {
     }
 }
 
+/// A message or the end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    Text(String),
+    Binary(Vec<u8>),
+    Close(u16, String),
+    /// The end of the stream.
+    End,
+}
+
 pub const TEXT: u8 = 0x81;
 pub const BINARY: u8 = 0x82;
 pub const CLOSE: u8 = 0x88;
 pub const PING: u8 = 0x89;
 pub const PONG: u8 = 0x8a;
 
-/// A bare socket.
+/// One connection. Dropping it ends the connection without a close frame.
 pub struct Peer {
     pub stream: TcpStream,
     pub buffer: Vec<u8>,
@@ -62,20 +76,38 @@ impl Peer {
 
     /// A WebSocket at this path.
     pub fn websocket(address: SocketAddr, path: &str) -> Self {
-        Self::websocket_with(address, path, &[])
+        Self::open(address, path, &[])
     }
 
-    /// A WebSocket, with further headers.
-    pub fn websocket_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
-        let mut peer = Self::connect(address);
-        let mut request = Request::upgrade(address, path);
-        for (name, value) in headers {
-            request = request.with(name, value);
+    /// A WebSocket with further headers. The path and the values may hold any bytes.
+    pub fn open(address: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Self {
+        Self::try_open(address, path, headers).unwrap_or_else(|refused| panic!("{path}: {refused:?}"))
+    }
+
+    /// The same, or the answer that refuses it.
+    pub fn try_open(address: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Result<Self, Response> {
+        Self::connect(address).upgraded(address, path, headers)
+    }
+
+    /// A WebSocket with a receive buffer so small that the server notices soon when nothing is read.
+    pub fn open_narrow(address: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        socket.connect(&address.into()).unwrap();
+        let opened = Self::over(socket.into()).upgraded(address, path, headers);
+        opened.unwrap_or_else(|refused| panic!("{path}: {refused:?}"))
+    }
+
+    fn upgraded(mut self, address: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Result<Self, Response> {
+        let request = Request::upgrade(address, path);
+        let request = headers
+            .iter()
+            .fold(request, |request, (name, value)| request.with(name, value));
+        self.send(&request.bytes());
+        match self.response() {
+            response if response.status == 101 => Ok(self),
+            refused => Err(refused),
         }
-        peer.send(&request.bytes());
-        let response = peer.response();
-        assert_eq!(response.status, 101, "{response:?}");
-        peer
     }
 
     /// A session of Plaza's own protocol as JSON, welcomed.
@@ -108,11 +140,24 @@ impl Peer {
 
     /// The same, to a server that may have closed already.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
-        self.stream.write_all(bytes).is_ok()
+        match self.stream.write_all(bytes) {
+            Ok(()) => true,
+            Err(error) if is_gone(&error) => false,
+            Err(error) => panic!("nothing can be sent: {error}"),
+        }
+    }
+
+    /// Sends a frame to a server that may have closed already.
+    pub fn send_frame(&mut self, first: u8, payload: &[u8]) {
+        self.try_send(&frame(first, payload));
     }
 
     pub fn send_text(&mut self, text: &str) {
         self.send(&frame(TEXT, text.as_bytes()));
+    }
+
+    pub fn send_binary(&mut self, payload: &[u8]) {
+        self.send(&frame(BINARY, payload));
     }
 
     /// Sends a request of the native protocol and returns what names its id; skips what comes in between.
@@ -131,13 +176,9 @@ impl Peer {
 
     /// The next JSON message; pings are answered.
     pub fn event(&mut self) -> Value {
-        loop {
-            let frame = self.frame().expect("the server closed");
-            match frame.first {
-                TEXT => return serde_json::from_slice(&frame.payload).unwrap(),
-                PING => self.send(&self::frame(PONG, &frame.payload)),
-                _ => panic!("{frame:?}"),
-            }
+        match self.hear() {
+            Heard::Text(text) => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}")),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -153,16 +194,70 @@ impl Peer {
         }
     }
 
+    /// The next message, or how the connection ended; pings are answered, pongs are passed over.
+    pub fn hear(&mut self) -> Heard {
+        loop {
+            let Some(frame) = self.frame() else {
+                assert!(self.buffer.is_empty(), "a torn frame: {:?}", self.buffer);
+                return Heard::End;
+            };
+            if let Some(heard) = self.heard(frame) {
+                return heard;
+            }
+        }
+    }
+
+    fn heard(&mut self, frame: Frame) -> Option<Heard> {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("text is UTF-8");
+        match frame.first {
+            TEXT => return Some(Heard::Text(text(&frame.payload))),
+            BINARY => return Some(Heard::Binary(frame.payload)),
+            CLOSE => {
+                let reason = text(frame.payload.get(2..).unwrap_or_default());
+                return Some(Heard::Close(frame.close_code().unwrap_or(1005), reason));
+            }
+            PING => self.send_frame(PONG, &frame.payload),
+            PONG => {}
+            _ => panic!("{frame:?}"),
+        }
+        None
+    }
+
+    /// Everything until the end of the stream.
+    pub fn hear_all(&mut self) -> Vec<Heard> {
+        std::iter::from_fn(|| Some(self.hear()).filter(|heard| *heard != Heard::End)).collect()
+    }
+
+    /// Everything that came before the answer to a ping.
+    pub fn hear_until_pong(&mut self) -> Vec<Heard> {
+        self.send_frame(PING, b"now");
+        let mut all = Vec::new();
+        while let Some(frame) = self.frame().filter(|frame| frame.first != PONG) {
+            all.extend(self.heard(frame));
+        }
+        all
+    }
+
+    /// Breaks the connection: the server gets a reset.
+    pub fn hang_up(&mut self) {
+        // Closed with a linger of zero, a socket sends RST.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Reads more; `false` at the end of the stream.
+    pub fn try_fill(&mut self) -> io::Result<bool> {
+        let mut bytes = [0; 16 * 1024];
+        let read = self.stream.read(&mut bytes)?;
+        self.buffer.extend_from_slice(&bytes[..read]);
+        Ok(read > 0)
+    }
+
     /// Whether bytes came; not when the peer has closed.
     fn fill(&mut self) -> bool {
-        let mut bytes = [0; 16 * 1024];
-        match self.stream.read(&mut bytes) {
-            Ok(0) => false,
-            Ok(read) => {
-                self.buffer.extend_from_slice(&bytes[..read]);
-                true
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => false,
+        match self.try_fill() {
+            Ok(more) => more,
+            Err(error) if is_gone(&error) => false,
             Err(error) => panic!(
                 "nothing came from the server: {error}; in the buffer: {:?}",
                 self.buffer
@@ -203,16 +298,28 @@ impl Peer {
         self.try_response().expect("the server closed without an answer")
     }
 
-    /// The next frame, whatever it is; `None` when the server has closed.
-    pub fn frame(&mut self) -> Option<Frame> {
+    /// The next frame, whatever it is; `None` at the end of the stream. The error says how the stream broke.
+    pub fn try_frame(&mut self) -> io::Result<Option<Frame>> {
         loop {
             if let Some((frame, length)) = parse(&self.buffer) {
                 self.buffer.drain(..length);
-                return Some(frame);
+                return Ok(Some(frame));
             }
-            if !self.fill() {
-                return None;
+            if !self.try_fill()? {
+                return Ok(None);
             }
+        }
+    }
+
+    /// The next frame; `None` when the server has closed or reset the connection.
+    pub fn frame(&mut self) -> Option<Frame> {
+        match self.try_frame() {
+            Ok(frame) => frame,
+            Err(error) if is_gone(&error) => None,
+            Err(error) => panic!(
+                "no frame came from the server: {error}; in the buffer: {:?}",
+                self.buffer
+            ),
         }
     }
 
@@ -232,47 +339,76 @@ impl Peer {
     }
 }
 
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe)
+}
+
+/// A whole frame at the start of the buffer and its length.
 fn parse(buffer: &[u8]) -> Option<(Frame, usize)> {
-    let (&first, rest) = buffer.split_first()?;
-    let (&short, rest) = rest.split_first()?;
-    let (length, rest) = match short {
-        126 => (usize::from(u16::from_be_bytes(*rest.first_chunk()?)), rest.get(2..)?),
-        127 => (u64::from_be_bytes(*rest.first_chunk()?) as usize, rest.get(8..)?),
-        short => (usize::from(short), rest),
+    let [first, short, rest @ ..] = buffer else { return None };
+    let (rest, length) = match *short {
+        126 => (rest.get(2..)?, u64::from(u16::from_be_bytes(*rest.first_chunk()?))),
+        127 => (rest.get(8..)?, u64::from_be_bytes(*rest.first_chunk()?)),
+        short => (rest, u64::from(short)),
     };
     assert_eq!(short & 0x80, 0, "a server does not mask");
-    let payload = rest.get(..length)?.to_vec();
-    let used = buffer.len() - rest.len() + length;
-    Some((Frame { first, payload }, used))
+    let shortest = match length {
+        0..126 => 2,
+        126..0x1_0000 => 4,
+        _ => 10,
+    };
+    assert_eq!(
+        buffer.len() - rest.len(),
+        shortest,
+        "bytes of the head of a frame of {length}"
+    );
+    let payload = rest.get(..usize::try_from(length).unwrap())?.to_vec();
+    let used = shortest + payload.len();
+    Some((Frame { first: *first, payload }, used))
+}
+
+/// The head of a masked frame.
+pub fn head(first: u8, length: usize) -> Vec<u8> {
+    let mut bytes = vec![first];
+    match length {
+        0..126 => bytes.push(0x80 | length as u8),
+        126..0x1_0000 => {
+            bytes.push(0x80 | 126);
+            bytes.extend_from_slice(&(length as u16).to_be_bytes());
+        }
+        _ => {
+            bytes.push(0x80 | 127);
+            bytes.extend_from_slice(&(length as u64).to_be_bytes());
+        }
+    }
+    bytes.extend_from_slice(&MASK);
+    bytes
 }
 
 /// A masked frame.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        short @ 0..126 => bytes.push(0x80 | short as u8),
-        medium @ 126..65536 => {
-            bytes.push(0x80 | 126);
-            bytes.extend_from_slice(&(medium as u16).to_be_bytes());
-        }
-        long => {
-            bytes.push(0x80 | 127);
-            bytes.extend_from_slice(&(long as u64).to_be_bytes());
-        }
+    let mut bytes = head(first, payload.len());
+    bytes.reserve(payload.len());
+    let mut words = payload.chunks_exact(4);
+    let mask = u32::from_ne_bytes(MASK);
+    for word in &mut words {
+        // By words: some tests send 150 MiB, compiled for debugging.
+        let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]) ^ mask;
+        bytes.extend_from_slice(&word.to_ne_bytes());
     }
-    let mask = [0x12, 0x34, 0x56, 0x78];
-    bytes.extend_from_slice(&mask);
-    bytes.extend(payload.iter().enumerate().map(|(place, byte)| byte ^ mask[place % 4]));
+    bytes.extend(words.remainder().iter().zip(MASK).map(|(byte, mask)| byte ^ mask));
     bytes
 }
 
-/// A protobuf message of text fields, for the older dialects.
-pub fn protobuf(fields: &[(u8, &str)]) -> Vec<u8> {
+/// A protobuf message of short texts, field 1 first; empty ones are left out.
+pub fn strings(fields: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    for (number, text) in fields {
-        bytes.push(number << 3 | 2);
-        bytes.push(u8::try_from(text.len()).ok().filter(|length| *length < 128).unwrap());
+    for (number, text) in (1..).zip(fields).filter(|(_, text)| !text.is_empty()) {
+        let length = u8::try_from(text.len()).ok().filter(|length| *length < 128);
+        bytes.extend([number << 3 | 2, length.unwrap()]);
         bytes.extend_from_slice(text.as_bytes());
     }
     bytes
 }
+
+pub const MASK: [u8; 4] = [0x5a, 0xc3, 0x0f, 0x96];

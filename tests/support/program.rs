@@ -3,18 +3,23 @@
 use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
+    path::Path,
     process::{Child, ChildStderr, Command, ExitStatus, Stdio},
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
-use plaza::{codec::DIALECTS, config::Config, observe::Metrics, server::Server};
+use plaza::{
+    codec::DIALECTS,
+    config::{Config, Loaded, Sources},
+    observe::Metrics,
+    server::Server,
+};
 
-/// A server inside the test.
+/// A server inside the test. Dropping it ends it at once.
 pub struct Running {
-    /// `None` once it was taken to be drained.
-    pub server: Option<Server>,
+    pub server: Server,
     pub metrics: Arc<Metrics>,
     pub address: SocketAddr,
     pub admin: SocketAddr,
@@ -30,6 +35,47 @@ pub fn config() -> Config {
     config
 }
 
+/// The same with a store in this directory.
+pub fn stored(dir: &Path) -> Config {
+    let mut config = config();
+    config.server.memory = false;
+    config.server.data = dir.to_owned();
+    config.log.talk_log = false;
+    config
+}
+
+/// The same with these settings as an operator writes them: `group.name` and value.
+pub fn settings(words: &[(&str, &str)]) -> Config {
+    let own = [
+        ("server.listen", "127.0.0.1:0"),
+        ("server.admin", "127.0.0.1:0"),
+        ("server.memory", "true"),
+        ("server.shards", "2"),
+        ("server.drain_timeout", "100ms"),
+    ];
+    let variable = |(key, value): &(&str, &str)| {
+        let name = format!("PLAZA_{}", key.replace('.', "_").to_uppercase());
+        (name, (*value).to_owned())
+    };
+    let sources = Sources {
+        environment: own.iter().chain(words).map(variable).collect(),
+        ..Sources::default()
+    };
+    Loaded::from_sources(&sources).unwrap().config
+}
+
+/// A server with the settings of [`config`].
+pub fn start() -> Running {
+    start_with(|_| {})
+}
+
+/// The same with some of them changed.
+pub fn start_with(change: impl FnOnce(&mut Config)) -> Running {
+    let mut config = config();
+    change(&mut config);
+    Running::start(&config)
+}
+
 impl Running {
     pub fn start(config: &Config) -> Self {
         let names: Vec<&'static str> = DIALECTS.iter().map(|dialect| dialect.name()).collect();
@@ -38,7 +84,7 @@ impl Running {
         let address = server.addresses()[0];
         let admin = server.admin_address().unwrap();
         Self {
-            server: Some(server),
+            server,
             metrics,
             address,
             admin,
