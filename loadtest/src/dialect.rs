@@ -1,6 +1,9 @@
 //! What the generator says and recognises in each wire format: the upgrade request, the way into the room, a talk.
 
+use std::net::SocketAddr;
+
 use clap::ValueEnum;
+use plaza_client::RawConfig;
 use serde_json::{Value as Json, json};
 
 use crate::{
@@ -12,6 +15,8 @@ use crate::{
 pub const UPGRADE_KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// … and the answer that proves that the other side is a WebSocket server.
 pub const UPGRADE_ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+const SUBPROTOCOL: &str = "Sec-WebSocket-Protocol";
 
 /// A wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -91,17 +96,34 @@ impl Dialect {
 
     /// The upgrade request of a member.
     pub fn request(self, host: &str, path: &str, name: &str) -> String {
-        let (query, header) = match self {
-            Self::Proto => (String::new(), "Sec-WebSocket-Protocol: plaza.v1.proto\r\n".to_owned()),
-            Self::Json => (String::new(), "Sec-WebSocket-Protocol: plaza.v1.json\r\n".to_owned()),
-            Self::Communication => (format!("?username={name}"), String::new()),
-            Self::ChatRequest | Self::Chatroom => (String::new(), format!("username: {name}\r\n")),
-            Self::Action | Self::Tutorial | Self::Raw | Self::Nats => (String::new(), String::new()),
-        };
+        let (query, header) = self.named(name);
+        let header = header.map_or_else(String::new, |(name, value)| format!("{name}: {value}\r\n"));
         format!(
             "GET {path}{query} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {UPGRADE_KEY}\r\nSec-WebSocket-Version: 13\r\n{header}\r\n"
         )
+    }
+
+    /// The same for the Rust client.
+    pub fn client(self, address: SocketAddr, path: &str, name: &str) -> RawConfig {
+        let (query, header) = self.named(name);
+        let client = RawConfig::new(format!("ws://{address}{path}{query}"));
+        match header {
+            Some((SUBPROTOCOL, subprotocol)) => client.subprotocol(subprotocol),
+            Some((name, value)) => client.header(name, value),
+            None => client,
+        }
+    }
+
+    /// What a handshake says of its client: a query and a header.
+    fn named(self, name: &str) -> (String, Option<(&'static str, String)>) {
+        match self {
+            Self::Proto => (String::new(), Some((SUBPROTOCOL, "plaza.v1.proto".to_owned()))),
+            Self::Json => (String::new(), Some((SUBPROTOCOL, "plaza.v1.json".to_owned()))),
+            Self::Communication => (format!("?username={name}"), None),
+            Self::ChatRequest | Self::Chatroom => (String::new(), Some(("username", name.to_owned()))),
+            Self::Action | Self::Tutorial | Self::Raw | Self::Nats => (String::new(), None),
+        }
     }
 
     /// The kind of frame that carries its messages.

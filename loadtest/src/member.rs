@@ -9,20 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{Mutex, mpsc},
-    task::JoinHandle,
-    time::timeout,
-};
+use plaza_client::RawSocket;
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 
 use crate::{
-    dialect::{Dialect, UPGRADE_ACCEPT},
-    frame::{self, From, Opcode, Scan},
+    dialect::Dialect,
+    frame::Opcode,
     limits,
     marker::{self, MARKER_BYTES, Marker},
 };
@@ -38,7 +30,7 @@ pub struct Member {
     room: String,
     sender: u32,
     seq: u32,
-    write: Arc<Mutex<OwnedWriteHalf>>,
+    socket: Arc<RawSocket>,
     heard: mpsc::Receiver<Heard>,
     reader: JoinHandle<()>,
 }
@@ -73,28 +65,18 @@ impl Member {
         name: &str,
         room: &str,
     ) -> Result<Self, String> {
-        let mut stream = TcpStream::connect(address)
-            .await
-            .map_err(|error| format!("connect: {error}"))?;
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let path = path.map_or_else(|| dialect.path(room), str::to_owned);
-        let request = dialect.request(&address.to_string(), &path, name);
-        stream
-            .write_all(request.as_bytes())
-            .await
-            .map_err(|error| error.to_string())?;
-        let rest = upgrade(&mut stream).await?;
-        let (read, write) = stream.into_split();
-        let write = Arc::new(Mutex::new(write));
+        let socket = dialect.client(address, &path, name).connect().await;
+        let socket = Arc::new(socket.map_err(|error| error.to_string())?);
         let (told, heard) = mpsc::channel(limits::HEARD_AT_ONCE);
         let sender = fastrand::u32(..ANNOUNCEMENT);
         let reader = Reader {
             dialect,
             sender,
             told,
-            write: Arc::clone(&write),
+            socket: Arc::clone(&socket),
         };
-        let reader = tokio::spawn(reader.run(read, rest));
+        let reader = tokio::spawn(reader.run());
         let (name, room) = (name.to_owned(), room.to_owned());
         let mut member = Self {
             dialect,
@@ -102,7 +84,7 @@ impl Member {
             room,
             sender,
             seq: 0,
-            write,
+            socket,
             heard,
             reader,
         };
@@ -173,7 +155,11 @@ impl Member {
     }
 
     async fn send(&self, message: &[u8]) -> Result<(), String> {
-        send(&self.write, self.dialect.opcode(), message).await
+        let sent = match self.dialect.opcode() {
+            Opcode::Text => self.socket.send_text_bytes(message).await,
+            _ => self.socket.send_binary(message).await,
+        };
+        sent.map_err(|error| error.to_string())
     }
 }
 
@@ -188,43 +174,16 @@ struct Reader {
     dialect: Dialect,
     sender: u32,
     told: mpsc::Sender<Heard>,
-    write: Arc<Mutex<OwnedWriteHalf>>,
+    socket: Arc<RawSocket>,
 }
 
 impl Reader {
     /// Reads until the connection ends or nobody is interested; either way `told` is dropped, which says so.
-    async fn run(self, mut read: OwnedReadHalf, mut inbox: Vec<u8>) {
+    async fn run(self) {
         let mut ready = false;
-        loop {
-            let mut used = 0;
-            loop {
-                let rest = inbox.get(used..).unwrap_or_default();
-                match frame::scan(rest, From::Server) {
-                    Scan::Frame(found) => {
-                        let payload = rest.get(found.payload.clone()).unwrap_or_default();
-                        let goes_on = match found.opcode {
-                            Opcode::Text | Opcode::Binary | Opcode::Continuation => {
-                                self.message(payload, &mut ready).await
-                            }
-                            Opcode::Ping => send(&self.write, Opcode::Pong, payload).await.is_ok(),
-                            Opcode::Pong => true,
-                            Opcode::Close => false,
-                        };
-                        if !goes_on {
-                            return;
-                        }
-                        used += found.payload.end;
-                    }
-                    Scan::Partial(_) => break,
-                    Scan::Torn(_) => return,
-                }
-            }
-            inbox.drain(..used);
-            match read.read_buf(&mut inbox).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
-            }
-        }
+        while let Ok(payload) = self.socket.next_payload().await
+            && self.message(&payload, &mut ready).await
+        {}
     }
 
     /// Returns whether anybody still listens.
@@ -250,39 +209,6 @@ impl Reader {
             let _ = self.told.try_send(Heard::Announcement(age));
         }
         !self.told.is_closed()
-    }
-}
-
-async fn send(write: &Mutex<OwnedWriteHalf>, opcode: Opcode, message: &[u8]) -> Result<(), String> {
-    let mut bytes = Vec::with_capacity(message.len() + 14);
-    frame::write(&mut bytes, opcode, message, Some(fastrand::u32(..).to_ne_bytes()));
-    write
-        .lock()
-        .await
-        .write_all(&bytes)
-        .await
-        .map_err(|error| error.to_string())
-}
-
-/// Reads the answer to the upgrade request; returns what came after it.
-async fn upgrade(stream: &mut TcpStream) -> Result<Vec<u8>, String> {
-    let mut inbox = Vec::new();
-    loop {
-        if let Some(end) = memchr::memmem::find(&inbox, b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(inbox.get(..end).unwrap_or_default()).into_owned();
-            if !head.starts_with("HTTP/1.1 101") || !head.contains(UPGRADE_ACCEPT) {
-                return Err(format!("upgrade: {}", head.lines().next().unwrap_or_default()));
-            }
-            return Ok(inbox.split_off(end + 4));
-        }
-        if inbox.len() > limits::RESPONSE_HEAD_BYTES {
-            return Err("the answer to the upgrade has no end".to_owned());
-        }
-        match stream.read_buf(&mut inbox).await {
-            Ok(0) => return Err("the server ended the connection instead of an upgrade".to_owned()),
-            Ok(_) => {}
-            Err(error) => return Err(error.to_string()),
-        }
     }
 }
 
