@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 
 use crate::{
-    plot::{self, Axis, Lines},
+    plot::{self, Lines},
     table,
 };
 
@@ -123,8 +123,8 @@ impl Report {
             plot::lines(&Lines {
                 title,
                 unit,
-                axis: Axis::Seconds,
                 x: &at,
+                at: |seconds| format!("{} s", plot::label(*seconds)),
                 series,
             })
         };
@@ -151,8 +151,8 @@ impl Report {
             plot::lines(&Lines {
                 title: "Latency by share of deliveries, the whole measured stretch",
                 unit: "ms",
-                axis: Axis::Nines,
                 x: &nines,
+                at: plot::percent,
                 series: &[("latency", self.percentiles.iter().map(|(_, ms)| *ms).collect())],
             }),
         ];

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use super::{Aim, Line, Load, Measured, Part, Results, Served, Verdict, name};
 use crate::{
-    plot::{self, Group, Groups},
+    plot::{self, Group},
     report::{self, escape, number},
     table,
 };
@@ -318,14 +318,7 @@ fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
         };
         loads.iter().filter(|load| wanted(load)).map(group).collect::<Vec<_>>()
     };
-    let plot = |title: &str, groups: Vec<Group>| {
-        plot::groups(&Groups {
-            title,
-            series: &names,
-            groups: &groups,
-            logarithmic: true,
-        })
-    };
+    let plot = |title: &str, groups: Vec<Group>| plot::groups(title, &names, &groups);
     let closed = |load: &Load| load.deliveries_at_least.is_some();
     vec![
         (
