@@ -13,7 +13,6 @@ use crate::marker::Marker;
 pub struct Entry {
     /// The whole message as the first member got it: all others must get the same bytes.
     pub payload: Box<[u8]>,
-    /// What the marker says.
     pub marker: Marker,
     /// The number that the server gave it: native dialects only.
     pub server_seq: Option<u64>,
@@ -22,7 +21,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Whether a later talk of the same sender stands before this one.
     pub fn is_behind(&self) -> bool {
         self.behind
     }
@@ -41,13 +39,11 @@ pub struct RoomLog {
 }
 
 impl RoomLog {
-    /// The talk at a place.
     #[inline]
     pub fn get(&self, place: u32) -> Option<&Entry> {
         self.entries.get(place as usize)
     }
 
-    /// The talks at these places.
     pub fn range(&self, places: Range<u32>) -> &[Entry] {
         self.entries
             .get(places.start as usize..places.end as usize)
@@ -59,7 +55,6 @@ impl RoomLog {
         self.entries.len() as u32
     }
 
-    /// Whether nobody has seen a talk yet.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -73,7 +68,6 @@ impl RoomLog {
         self.foreign || before.is_none_or(|before| before == prev)
     }
 
-    /// Whether anybody has seen this talk.
     pub fn knows(&self, marker: Marker) -> bool {
         self.places.contains_key(&(marker.sender, marker.seq))
     }
@@ -112,11 +106,9 @@ pub struct View {
 /// What a talk was to the member that got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// At its place; the place is given.
     InOrder(u32),
     /// Behind talks that should have come after it.
     Late(u32),
-    /// Not for the first time.
     Again,
 }
 
@@ -144,7 +136,6 @@ impl View {
         }
     }
 
-    /// Notes that the member got this talk.
     pub fn see(&mut self, log: &mut RoomLog, marker: Marker, payload: &[u8], faults: &mut Faults) -> Seen {
         let place = log.place_of(marker, payload, faults);
         let next = *self.place.get_or_insert(place);
@@ -179,7 +170,6 @@ impl View {
         skipped + u64::from(end.saturating_sub(self.place.unwrap_or(end)))
     }
 
-    /// The places that the member was passed over at.
     pub fn missing(&self) -> &[Range<u32>] {
         &self.missing
     }

@@ -44,23 +44,17 @@ pub enum Dialect {
 /// What a native message says that the audit wants to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
-    /// A talk with its number and its predecessor's.
     Message {
-        /// Its number in the room.
         seq: u64,
-        /// The number before it.
         prev: u64,
     },
     /// Numbers that will not come, both ends included.
     Gap {
-        /// The first of them.
         from: u64,
-        /// The last of them.
         to: u64,
     },
     /// A request was refused: the code.
     Error(String),
-    /// Anything else.
     Other,
 }
 
@@ -75,7 +69,6 @@ impl Dialect {
         !matches!(self, Self::Raw | Self::Nats)
     }
 
-    /// Whether this is Plaza's own protocol, with numbers and gaps.
     pub fn is_native(self) -> bool {
         matches!(self, Self::Proto | Self::Json)
     }
@@ -94,7 +87,6 @@ impl Dialect {
         }
     }
 
-    /// The upgrade request of a member.
     pub fn request(self, host: &str, path: &str, name: &str) -> String {
         let (query, header) = self.named(name);
         let header = header.map_or_else(String::new, |(name, value)| format!("{name}: {value}\r\n"));
@@ -126,7 +118,6 @@ impl Dialect {
         }
     }
 
-    /// The kind of frame that carries its messages.
     pub fn opcode(self) -> Opcode {
         match self {
             Self::Proto | Self::Communication | Self::ChatRequest | Self::Chatroom | Self::Nats => Opcode::Binary,
@@ -213,7 +204,6 @@ impl Dialect {
         }
     }
 
-    /// Writes the message that says `text` in the room.
     pub fn talk(self, out: &mut Vec<u8>, name: &str, room: &str, text: &str) {
         match self {
             Self::Proto => {

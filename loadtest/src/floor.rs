@@ -25,7 +25,6 @@ use crate::{
     saboteur::{Deed, Sabotage, flip},
 };
 
-/// The server.
 #[derive(Debug)]
 pub struct Floor {
     listener: TcpListener,
@@ -51,7 +50,6 @@ const LISTENER: Token = Token(0);
 const UPGRADE_SALT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 impl Floor {
-    /// Listens on `address`.
     pub fn bind(address: SocketAddr, sabotage: Sabotage) -> io::Result<Self> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -84,12 +82,10 @@ impl Floor {
         self
     }
 
-    /// Where it listens.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until the process ends.
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         let mut buffer = vec![0; 64 * 1024];

@@ -10,17 +10,11 @@ use crate::limits::FRAME_BYTES;
 /// The frame kinds of RFC 6455 section 5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opcode {
-    /// Goes on with a fragmented message.
     Continuation,
-    /// UTF-8 text.
     Text,
-    /// Bytes.
     Binary,
-    /// The last frame in its direction.
     Close,
-    /// Wants a pong with the same payload.
     Ping,
-    /// Answers a ping.
     Pong,
 }
 
@@ -57,11 +51,8 @@ impl Opcode {
 /// One whole frame at the start of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// What it is.
     pub opcode: Opcode,
-    /// Whether it ends its message.
     pub fin: bool,
-    /// The masking key, in frames from a client.
     pub mask: Option<[u8; 4]>,
     /// Where the payload stands in the buffer; its end is the end of the frame.
     pub payload: Range<usize>,
@@ -70,7 +61,6 @@ pub struct Frame {
 /// What stands at the start of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
-    /// A whole frame.
     Frame(Frame),
     /// The start of a frame. At least this many bytes are needed to say more.
     Partial(usize),
@@ -81,9 +71,7 @@ pub enum Scan {
 /// Who sent the bytes, which decides whether they must be masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// A server never masks.
     Server,
-    /// A client always masks.
     Client,
 }
 
@@ -189,7 +177,6 @@ pub fn write(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8], mask: Option<[u8
     }
 }
 
-/// Masks or unmasks `payload` in place.
 pub fn unmask(payload: &mut [u8], key: [u8; 4]) {
     for (byte, key) in payload.iter_mut().zip(key.into_iter().cycle()) {
         *byte ^= key;

@@ -8,14 +8,11 @@ use memchr::memmem;
 
 /// Bytes of a marker; no text is shorter.
 pub const MARKER_BYTES: usize = 32;
-/// How a marker begins.
 pub const PREFIX: &[u8] = b"~P";
 const PAD: u8 = b'x';
 
-/// A marker as it stands in a text.
 pub type MarkerBytes = [u8; MARKER_BYTES];
 
-/// What a marker says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Marker {
     /// The connection that sent it, below 2^24.
@@ -27,7 +24,6 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// The bytes that stand in the text.
     pub fn bytes(&self) -> MarkerBytes {
         let mut bytes = *b"~P000000000000000000000000000000";
         let (_, digits) = bytes.split_at_mut(PREFIX.len());
@@ -62,7 +58,6 @@ impl Marker {
     }
 }
 
-/// Where the first marker in `payload` begins.
 pub fn find(payload: &[u8]) -> Option<usize> {
     memmem::find(payload, PREFIX)
 }

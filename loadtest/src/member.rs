@@ -22,7 +22,6 @@ use crate::{
 /// Set in the sender of a talk that listeners time.
 pub const ANNOUNCEMENT: u32 = 1 << 23;
 
-/// A member of a room.
 #[derive(Debug)]
 pub struct Member {
     dialect: Dialect,
@@ -35,7 +34,6 @@ pub struct Member {
     reader: JoinHandle<()>,
 }
 
-/// What a reader tells its member.
 #[derive(Clone, Copy, Debug)]
 enum Heard {
     Ready,
@@ -169,7 +167,6 @@ impl Drop for Member {
     }
 }
 
-/// The task that reads.
 struct Reader {
     dialect: Dialect,
     sender: u32,

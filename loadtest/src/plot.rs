@@ -13,13 +13,11 @@ use plotters::{
 
 use crate::report::{escape, number};
 
-/// Several lines over one axis.
 #[derive(Debug)]
 pub struct Lines<'a> {
     pub title: &'a str,
     /// Of the values.
     pub unit: &'a str,
-    /// Where the points stand.
     pub x: &'a [f64],
     /// A place on the axis in words.
     pub at: fn(&f64) -> String,

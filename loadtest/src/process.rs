@@ -20,7 +20,6 @@ use crate::limits;
 /// What a process keeps in memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
-    /// Resident.
     pub rss: u64,
     /// Resident and its own: heap and stacks.
     pub anon: u64,
@@ -32,7 +31,6 @@ pub struct Memory {
 #[derive(Debug)]
 pub struct Started {
     child: Child,
-    /// Where it listens.
     pub address: SocketAddr,
 }
 
@@ -58,7 +56,6 @@ pub fn own_cpu_ns() -> u64 {
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
 }
 
-/// What a process keeps in memory now.
 pub fn memory(pid: u32) -> Option<Memory> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let kib = |name: &str| {
@@ -222,7 +219,6 @@ impl Started {
         self.child.try_wait().ok().flatten()
     }
 
-    /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -12,44 +12,28 @@ use crate::{
 /// One second of a run.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Sample {
-    /// Since the start of the run.
     pub at_s: f64,
-    /// Talks that arrived at members.
     pub deliveries_per_s: f64,
-    /// Talks sent.
     pub talks_per_s: f64,
-    /// Latency of those that arrived in this second.
     pub p50_ms: f64,
-    /// See `p50_ms`.
     pub p99_ms: f64,
-    /// Cores that the server used.
     pub server_cores: Option<f64>,
     /// Cores that the generator used, without its waiting.
     pub load_cores: f64,
-    /// The server's own memory.
     pub anon_mib: Option<f64>,
 }
 
-/// A run and its verdict.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// What was run.
     pub name: String,
-    /// In which wire format.
     pub dialect: String,
-    /// On what.
     pub machine: String,
-    /// Every figure by name.
     pub figures: BTreeMap<String, f64>,
-    /// What had to hold.
     pub required: Vec<String>,
-    /// What did not.
     pub missed: Vec<String>,
     /// Connections that ended by themselves, by reason.
     pub ended: BTreeMap<String, u64>,
-    /// Errors of the native protocol, by code.
     pub refused: BTreeMap<String, u64>,
-    /// Second by second.
     pub samples: Vec<Sample>,
     /// Share of the deliveries, and the latency in ms that it stayed under.
     pub percentiles: Vec<(f64, f64)>,
@@ -75,7 +59,6 @@ impl fmt::Display for Sample {
 }
 
 impl Report {
-    /// For the terminal.
     pub fn text(&self) -> String {
         let mut text = format!("{} ({})\n{}\n", self.name, self.dialect, self.machine);
         for (name, value) in &self.figures {
@@ -234,7 +217,6 @@ fn meaning(name: &str) -> &'static str {
     }
 }
 
-/// A whole page around `body`.
 pub fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
@@ -270,7 +252,6 @@ pub fn number(value: f64) -> String {
     format!("{value:.digits$}")
 }
 
-/// Text for HTML and SVG.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

@@ -4,29 +4,19 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use serde::Serialize;
 
-/// How a figure is compared with its bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Comparison {
-    /// `<=`
     AtMost,
-    /// `>=`
     AtLeast,
-    /// `<`
     Below,
-    /// `>`
     Above,
-    /// `=` or `==`
     Exactly,
 }
 
-/// One figure and its bound.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Requirement {
-    /// The name of the figure, as in the report.
     pub name: String,
-    /// How it is compared.
     pub comparison: Comparison,
-    /// With what.
     pub bound: f64,
 }
 

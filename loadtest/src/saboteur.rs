@@ -50,17 +50,11 @@ pub struct Sabotage {
 /// What is done to one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
-    /// Nothing.
     Right,
-    /// It is left out.
     Drop,
-    /// It is made twice.
     Twice,
-    /// It is made after the next one.
     Swap,
-    /// Only half of it is sent.
     Tear,
-    /// A byte of it is changed.
     Flip,
 }
 

@@ -2,7 +2,6 @@
 
 use crate::report::escape;
 
-/// As Markdown.
 pub fn markdown(rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {

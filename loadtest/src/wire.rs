@@ -1,11 +1,8 @@
 //! As much of protobuf as the generator needs to write a talk and to recognise a reply: varints and length-delimited fields.
 
-/// The value of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// A number.
     Varint(u64),
-    /// A string, bytes or a message.
     Bytes(&'a [u8]),
 }
 
@@ -31,7 +28,6 @@ impl<'a> Value<'a> {
 #[derive(Clone, Debug)]
 pub struct Fields<'a>(&'a [u8]);
 
-/// Walks over the fields of `message`.
 pub fn fields(message: &[u8]) -> Fields<'_> {
     Fields(message)
 }
@@ -83,13 +79,11 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// Appends a number field.
 pub fn put_number(out: &mut Vec<u8>, field: u64, number: u64) {
     put_varint(out, field << 3);
     put_varint(out, number);
 }
 
-/// Appends a string, bytes or message field.
 pub fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
     put_varint(out, field << 3 | 2);
     put_varint(out, bytes.len() as u64);

@@ -28,19 +28,15 @@ use crate::{
     marker::{MARKER_BYTES, Marker},
 };
 
-/// Index of a connection.
 pub type Id = usize;
 
 /// How to reach the server and what to say there.
 #[derive(Clone, Debug)]
 pub struct Aim {
-    /// Where it listens.
     pub address: SocketAddr,
     /// What the upgrade request asks for; `None`: the dialect's path.
     pub path: Option<String>,
-    /// The wire format.
     pub dialect: Dialect,
-    /// Size of every text.
     pub text_bytes: usize,
     /// A member counts as in its room once its upgrade is answered, and nothing is said to get there.
     pub ready_on_upgrade: bool,
@@ -51,7 +47,6 @@ pub struct Aim {
 /// What happened to a connection, for the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happened {
-    /// It is in its room.
     Ready(Id),
     /// Its own talk with this number came back.
     Echo(Id, u32),
@@ -64,15 +59,12 @@ pub enum Happened {
 /// How a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
-    /// The scenario closed it.
     Left,
     /// Could not connect, or the upgrade was refused.
     Refused(String),
-    /// A close frame with this code.
     Closed(u16),
     /// The stream ended without one.
     Cut(String),
-    /// The stream was not WebSocket any more.
     Torn(&'static str),
 }
 
@@ -94,28 +86,23 @@ pub struct Exact {
     pub untold: u64,
 }
 
-/// A member.
 #[derive(Debug)]
 pub struct Conn {
     stream: Option<TcpStream>,
     state: State,
     name: String,
-    /// Its room.
     pub room: usize,
     /// The latency class that its deliveries count in.
     pub class: usize,
     tail: Vec<u8>,
     outbox: Vec<u8>,
     nats: Vec<u8>,
-    /// What it has seen.
     pub view: View,
     /// What it has heard since it came, while none of it stands in the room's log.
     early: VecDeque<(Marker, Box<[u8]>)>,
     /// Set for members whose numbers are checked.
     pub exact: Option<Box<Exact>>,
-    /// How it ended, if it has.
     pub end: Option<End>,
-    /// Talks it has sent.
     pub sent: u32,
     reading: bool,
     /// It goes in and out of other rooms; see [`Engine::wander`].
@@ -124,12 +111,10 @@ pub struct Conn {
     pub other_bytes: u64,
     /// When it was opened, and how long it took to be in its room, in nanoseconds.
     pub opened_ns: u64,
-    /// See `opened_ns`.
     pub arrival_ns: Option<u64>,
 }
 
 impl Conn {
-    /// Whether it is in its room.
     pub fn is_live(&self) -> bool {
         self.state == State::Live && self.end.is_none()
     }
@@ -138,17 +123,12 @@ impl Conn {
 /// What was counted, over all members.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    /// Talks that arrived at a member.
     pub delivered: u64,
-    /// Talks sent.
     pub sent: u64,
     /// Messages that are no talks (presence, lists, replies), and their bytes.
     pub other: u64,
-    /// See `other`.
     pub other_bytes: u64,
-    /// All bytes read.
     pub bytes: u64,
-    /// Errors of the native protocol by code.
     pub refused: BTreeMap<String, u64>,
     /// Members that are gone without the scenario's doing, by reason.
     pub ended: BTreeMap<String, u64>,
@@ -159,9 +139,7 @@ pub struct Counts {
 /// Latencies of one class of members, in nanoseconds.
 #[derive(Debug)]
 pub struct Latency {
-    /// Since the last progress line.
     pub interval: Histogram<u64>,
-    /// Of the whole measured stretch.
     pub total: Histogram<u64>,
 }
 
@@ -173,7 +151,6 @@ struct LastRead {
     places: Range<u32>,
 }
 
-/// The loop.
 #[derive(Debug)]
 pub struct Engine {
     aim: Aim,
@@ -192,13 +169,9 @@ pub struct Engine {
     /// A message without what only its receiver gets.
     shared: Vec<u8>,
     happened: Vec<Happened>,
-    /// The log of each room.
     pub rooms: Vec<RoomLog>,
-    /// What was counted.
     pub counts: Counts,
-    /// What went wrong.
     pub faults: Faults,
-    /// Latencies by class.
     pub latency: Vec<Latency>,
     /// Talks whose intended time lies here count for the latencies.
     pub window: Range<u64>,
@@ -236,7 +209,6 @@ impl Engine {
         })
     }
 
-    /// Where members go, and what they speak.
     pub fn aim(&self) -> &Aim {
         &self.aim
     }
@@ -252,19 +224,16 @@ impl Engine {
         self.started.elapsed().as_nanos() as u64
     }
 
-    /// Names another room.
     pub fn add_room(&mut self, name: impl Into<String>) -> usize {
         self.room_names.push(name.into());
         self.rooms.push(RoomLog::default());
         self.rooms.len() - 1
     }
 
-    /// All connections there ever were.
     pub fn conns(&self) -> &[Conn] {
         &self.conns
     }
 
-    /// One connection.
     pub fn conn_mut(&mut self, id: Id) -> &mut Conn {
         &mut self.conns[id]
     }

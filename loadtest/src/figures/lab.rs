@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::{FiguresOptions, PLAZA};
 
-/// The figures of one run by name.
 pub(super) type Run = BTreeMap<String, f64>;
 
 /// A server and how it is spoken to.
@@ -23,7 +22,6 @@ pub(super) struct Server {
     pub(super) dialect: &'static str,
     /// More words for the generator.
     pub(super) more: &'static str,
-    /// Whether it stays on its own core.
     pub(super) pinned: bool,
     /// Whether the generator, which has the other core, never sleeps.
     pub(super) busy: bool,
@@ -37,9 +35,7 @@ pub(super) struct Lab {
     own: PathBuf,
     plaza: PathBuf,
     scratch: PathBuf,
-    /// What `plaza --version` says.
     pub(super) version: String,
-    /// What went wrong so far.
     pub(super) troubles: Vec<String>,
 }
 
@@ -293,7 +289,6 @@ pub(super) fn date() -> Result<String, String> {
     Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
 }
 
-/// The figure of a run.
 pub(super) fn of(run: Option<&Run>, figure: &str) -> Option<f64> {
     run?.get(figure).copied()
 }

@@ -90,28 +90,20 @@ pub enum Part {
 /// Everything that was measured so far, by part.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Results {
-    /// The parts that were run.
     pub parts: BTreeMap<Part, Measured>,
 }
 
-/// One part, run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Measured {
-    /// When, in UTC.
     pub date: String,
-    /// On what.
     pub machine: String,
     /// Of which server: what its `--version` says.
     pub server: String,
-    /// With which command.
     pub command: String,
-    /// How long it took.
     pub took_s: f64,
     /// Which share of the members was there; 1 unless the tool was only tried.
     pub scale: f64,
-    /// The figures of [`Part::Loads`].
     pub loads: Vec<Load>,
-    /// All others.
     pub lines: Vec<Line>,
     /// Runs in which something was lost or that could not be made.
     pub troubles: Vec<String>,
@@ -120,55 +112,40 @@ pub struct Measured {
 /// One load and what servers do under it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Load {
-    /// In words.
     pub name: String,
     /// The floor with one talk in flight in the same rounds, and then each server.
     pub servers: Vec<Served>,
-    /// Server time per delivery, as a share of the floor's: at most.
     pub cpu_at_most: Option<f64>,
-    /// Deliveries per second, as a multiple of the floor's: at least.
     pub deliveries_at_least: Option<f64>,
-    /// Latency, ms: at most.
     pub p99_at_most: Option<f64>,
 }
 
 /// A server under one load: medians.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Served {
-    /// Which.
     pub name: String,
-    /// Server time per delivery, µs.
     pub cpu_us: Option<f64>,
     /// As a share of the floor's.
     pub cpu_share: Option<f64>,
-    /// Deliveries per second.
     pub deliveries_per_s: Option<f64>,
     /// As a multiple of the floor's.
     pub deliveries_times: Option<f64>,
-    /// Latency, ms.
     pub p99_ms: Option<f64>,
 }
 
 /// One figure, and what it should be.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Line {
-    /// In words.
     pub what: String,
-    /// What was seen.
     pub value: Option<f64>,
-    /// Of the value.
     pub unit: String,
-    /// What it should be.
     pub aim: Option<Aim>,
 }
 
-/// A bound.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Aim {
-    /// No more than this.
     AtMost(f64),
-    /// No less than this.
     AtLeast(f64),
     /// This, without any tolerance: what is lost, who is told.
     Exactly(f64),
@@ -177,17 +154,13 @@ pub enum Aim {
 /// How a figure stands to its aim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is there.
     Met,
     /// It is there within the tolerance of 5 %.
     Nearly,
-    /// It is not.
     Missed,
-    /// There is none.
     None,
 }
 
-/// By how much a figure may miss its aim.
 const TOLERANCE: f64 = 0.05;
 
 impl Aim {
@@ -210,7 +183,6 @@ impl Aim {
 }
 
 impl Verdict {
-    /// In words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Met => "met",

@@ -17,7 +17,6 @@ use crate::{
 /// Senders of an open loop unless `--senders` says otherwise: enough that no single one is special.
 const OPEN_LOOP_SENDERS: usize = 16;
 
-/// One room of so many members.
 pub fn fanout(options: &Fanout) -> Result<Report, String> {
     let common = &options.common;
     let (pace, senders) = match (options.offer.rate, options.offer.in_flight) {

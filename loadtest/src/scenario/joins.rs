@@ -17,7 +17,6 @@ use crate::{
 /// Where those are who are not in the room that is looked at.
 const ELSEWHERE: &str = "elsewhere";
 
-/// Joins and leaves.
 pub fn joins(options: &Joins) -> Result<Report, String> {
     let common = &options.common;
     if !common.dialect.is_native() {

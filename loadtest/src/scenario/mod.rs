@@ -17,7 +17,6 @@ use crate::{
     scenario::run::{Run, Stretch},
 };
 
-/// The figures of a run by name.
 pub type Figures = BTreeMap<String, f64>;
 
 /// Runs what the command line asks for. `Ok(false)`: it ran, and something was lost or a requirement was missed.

@@ -15,7 +15,6 @@ use crate::{
     report::Sample,
 };
 
-/// How fast talks are offered.
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
     /// So many per second, each due at its own time whatever the server does.
@@ -80,7 +79,6 @@ impl Talker {
     }
 }
 
-/// What was used and done at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     at: Instant,
@@ -90,29 +88,21 @@ pub struct Mark {
     sent: u64,
 }
 
-/// What was used and done between two moments.
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
-    /// How long it was.
     pub seconds: f64,
     /// Time of the server on its cores.
     pub server_cpu_ns: Option<u64>,
     /// Time of the generator on its core, without what it spent on waiting for something to come or to be due.
     pub own_cpu_ns: u64,
-    /// Talks that arrived at members.
     pub delivered: u64,
-    /// Talks sent.
     pub sent: u64,
 }
 
-/// A run under way.
 #[derive(Debug)]
 pub struct Run {
-    /// The connections.
     pub engine: Engine,
-    /// Who talks.
     talkers: Vec<Talker>,
-    /// The progress so far.
     pub samples: Vec<Sample>,
     /// The server's process, if it is known.
     pub pid: Option<u32>,
@@ -274,12 +264,10 @@ impl Run {
         between(before, &self.mark())
     }
 
-    /// What is used and done by now.
     pub fn mark(&self) -> Mark {
         mark(&self.engine, self.pid)
     }
 
-    /// Goes on for so long.
     pub fn go_on(&mut self, seconds: f64) -> io::Result<()> {
         let deadline = Instant::now() + Duration::from_secs_f64(seconds);
         while let Some(left) = deadline.checked_duration_since(Instant::now()) {

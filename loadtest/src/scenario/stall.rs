@@ -27,7 +27,6 @@ enum Outcome {
     Untold,
 }
 
-/// Slow readers.
 pub fn stall(options: &Stall) -> Result<Report, String> {
     let common = &options.common;
     let mut run = Run::prepare(common, options.members, 2)?;
