@@ -110,7 +110,7 @@ test('why the server ended the connection is said in words, and one comes back w
     peer.say(session, 'goodbye', { code: 'shutting_down', text: '', retry_after: 60_000 });
     session.socket.close(4000);
   }
-  await page.locator('#banner', { hasText: 'The server is restarting. What you write is kept' }).waitFor();
+  await page.locator('#banner', { hasText: 'The server is restarting. What you write is saved' }).waitFor();
   await page.locator('#banner-wait', { hasText: /Reconnecting in 6\d s/ }).waitFor();
   assert.equal(await page.textContent('#state'), 'Reconnecting…');
 });
