@@ -7,6 +7,8 @@
 //! Nothing here sends to other shards, reads the store, closes a connection or knows the time but as an argument.
 
 pub(crate) mod attendance;
+#[cfg(test)]
+mod check;
 mod delivery;
 pub(crate) mod event;
 pub(crate) mod fanout;

@@ -10,7 +10,6 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    attendance::Stay,
     event::RoomEvent,
     fanout::Delivery,
     members::Hold,
@@ -19,13 +18,13 @@ use super::{
 };
 use crate::{
     chat::{
-        ConnectionSlot, Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag,
-        ShardId, Talk, TalkKind, UserName,
+        Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, ShardId, Talk,
+        TalkKind, UserName,
     },
     codec::{DialectId, Encoding, LagPolicy},
     shard::{
         connection::{connections::Connections, reader::UNDECIDED_LIMITS, state::Phase, write::Written},
-        ids::{MemberSlot, RoomSlot},
+        ids::RoomSlot,
         settings::Settings,
         stats::Stats,
         testing::{FakeSocket, OPEN, TestClock},
@@ -33,55 +32,6 @@ use crate::{
     },
     wire::FrameReader,
 };
-
-impl Rooms {
-    /// The invariants, which hold whenever no method runs.
-    pub(crate) fn check(&self) {
-        let (mut members, mut bytes, mut names) = (0, 0, 0);
-        for (slot, ring) in self.rings.iter() {
-            let is_named = self.find(&ring.name) == Some(slot);
-            assert_eq!(is_named, ring.members.some_stay(), "the ring of {}", ring.name);
-            assert!(!ring.members.is_empty(), "a ring without members stays");
-            names += usize::from(is_named);
-            members += ring.members.len();
-            bytes += ring.events().bytes();
-            for (index, member) in ring.members.iter().enumerate() {
-                assert!(member.cursor <= ring.events().end());
-                let mut attendances = self.attendance.iter();
-                let (_, attendance) = attendances.find(|(slot, _)| *slot == member.connection).unwrap();
-                let ends = attendance.rooms.iter().filter(|membership| membership.room == slot);
-                let ends: Vec<_> = ends.map(|membership| membership.member).collect();
-                assert_eq!(ends, [MemberSlot::new(index)], "the other end of a membership");
-            }
-        }
-        assert_eq!(self.members(), members, "the members of all rings");
-        assert_eq!(self.ring_bytes(), bytes, "the bytes of all rings");
-        assert_eq!(self.by_name.len(), names, "a name without a ring");
-        for (connection, attendance) in self.attendance.iter() {
-            for membership in &attendance.rooms {
-                let ring = &self.rings.get(membership.room).unwrap();
-                let is_leaving = ring.members.leaving(connection).is_some();
-                assert_eq!(is_leaving, membership.stay == Stay::Leaving);
-                assert_eq!(ring.members.get(membership.member).unwrap().connection, connection);
-            }
-        }
-    }
-
-    /// What also holds when nothing is under way: a member that is not blocked has been sent everything.
-    pub(crate) fn check_rest(&self, is_blocked: impl Fn(ConnectionSlot) -> bool) {
-        self.check();
-        for (_, ring) in self.rings.iter() {
-            for member in ring.members.iter() {
-                let is_behind = member.cursor < ring.events().end() && !is_blocked(member.connection);
-                assert!(!is_behind, "a member was forgotten by the flush");
-            }
-        }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rings.iter().next().is_none()
-    }
-}
 
 const ROOMS: usize = 3;
 const CONNECTIONS: usize = 5;
@@ -159,7 +109,7 @@ fn room_name(room: usize) -> RoomName {
 }
 
 fn room_number(name: &RoomName) -> usize {
-    (0..ROOMS).find(|room| room_name(*room) == *name).unwrap()
+    name.as_str()["room ".len()..].parse().unwrap()
 }
 
 fn talk(room: usize, seq: Seq) -> Talk {
@@ -298,8 +248,7 @@ impl Run {
             Act::HangUp(client) => {
                 let id = self.clients[*client].id;
                 for name in self.rooms.remove(id) {
-                    let members = &mut self.owned[room_number(&name)].members;
-                    members.retain(|member| *member != id);
+                    self.owned[room_number(&name)].members.retain(|member| *member != id);
                 }
                 self.connections.remove(id);
                 self.clients[*client] = self.connect();
@@ -478,8 +427,7 @@ impl Run {
                 self.lag(id, lag);
             }
             let sent: Vec<_> = page.talks.iter().map(|talk| talk.seq).collect();
-            let last = sent.last().copied().unwrap_or(page.before);
-            let messages = sent.len();
+            let (last, messages) = (sent.last().copied().unwrap_or(page.before), sent.len());
             self.pay(id, room, sent);
             self.rooms.page_sent(id, last, messages, 100 * messages);
         }
@@ -516,8 +464,7 @@ impl Run {
             let text = String::from_utf8_lossy(&taken);
             let mut newest = [0; ROOMS];
             for part in text.split('<').skip(1) {
-                let (room, rest) = part.split_once(':').unwrap();
-                let (seq, _) = rest.split_once('>').unwrap();
+                let (room, seq) = part.split_once('>').unwrap().0.split_once(':').unwrap();
                 let (room, seq) = (room.parse().unwrap(), seq.parse().unwrap());
                 assert!(seq > newest[room], "live messages come in order");
                 newest[room] = seq;
