@@ -1,8 +1,8 @@
-//! The audit: did every member get every talk of its room, once, whole, in one order?
+//! The audit: checks that every member gets every message of its room, once, whole, in one order.
 //!
-//! Each room has a log: its talks in the order in which any member saw them first. Each member is a place in that log. A
-//! talk that stands at the member's place is right; anything else is named: skipped (lost, unless it comes later), come
-//! again, out of order. The counts are exact, and a member that agrees costs one comparison per talk and no memory.
+//! Each room has a log: its messages in the order in which any member saw them first. Each member has a place in that log. A message at
+//! the member's place is right; any other is skipped (lost, unless it arrives later), repeated or out of order. The counts are exact. A
+//! member without faults costs one comparison per message and no memory.
 
 use std::{collections::HashMap, ops::Range};
 

@@ -1,4 +1,4 @@
-//! What the generator says and recognises in each wire format: the upgrade request, the way into the room, a talk.
+//! The wire formats of the generator: the upgrade request, the way into the room, sending and recognising a message.
 
 use std::net::SocketAddr;
 

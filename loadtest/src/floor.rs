@@ -1,10 +1,10 @@
-//! The floor: the least that a server can do to fan out, as the measure for all others.
+//! The floor: the least that a server must do to fan out, as the baseline for all others.
 //!
-//! One thread, blocking sockets. It answers the upgrade, takes a sender's frame, and calls `send()` with the same bytes,
-//! unmasked, once per member. Connections with the same path are in the same room. It speaks no dialect, keeps nothing,
-//! and protects itself from nobody: a member that does not read stops everybody, as such a loop does.
+//! One thread with blocking sockets answers the upgrade, reads a sender's frame, and calls `send()` with the same bytes, unmasked, once per
+//! member. Connections with the same path are in the same room. The floor speaks no dialect, stores nothing and has no protection: a
+//! member that does not read stops everybody.
 //!
-//! It can also be made to fail on purpose, which is how the audit is tested.
+//! Options make it fail on purpose, to test the audit.
 
 use std::{
     collections::HashMap,

@@ -1,7 +1,7 @@
-//! RFC 6455 frames, as a generator needs them: a scanner over whatever bytes have arrived, and a writer.
+//! RFC 6455 frames for the generator: a scanner over received bytes, and a writer.
 //!
-//! The scanner is a pure function over the start of a buffer. It promises that any split of the same bytes gives the same
-//! frames, and calls a stream torn as soon as a header cannot be one. It never looks into a payload and never copies.
+//! The scanner is a pure function over the start of a buffer. Any split of the same bytes gives the same frames, and the scanner reports a
+//! torn stream at the first impossible header. Never: reads a payload, copies.
 
 use std::ops::Range;
 

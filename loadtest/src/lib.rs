@@ -1,9 +1,8 @@
-//! Load tools for Plaza: what they share.
+//! Shared parts of Plaza's load tools. The server uses nothing of them.
 //!
-//! The generator ([`engine`]) drives thousands of WebSocket connections from one thread and audits the stream of every
-//! one of them ([`audit`]); it never decodes what it only has to count. [`floor`] is the server that does the least a
-//! chat server can do, the measure for all others; [`saboteur`] makes any server fail on purpose, to see that the audit
-//! finds it. [`people`] are the goose scenarios. Nothing here is used by the server.
+//! The generator ([`engine`]) drives thousands of WebSocket connections from one thread and audits the stream of each ([`audit`]) without
+//! decoding the messages that it only counts. [`floor`] is the baseline, a server that does the least possible. [`saboteur`] makes any
+//! server fail on purpose, to test the audit. [`people`] has the goose scenarios.
 // Only the programs beside it use this library.
 #![allow(missing_docs)]
 

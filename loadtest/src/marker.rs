@@ -1,8 +1,8 @@
-//! The marker that every talk of the generator carries in its text, whatever the dialect.
+//! The marker in the text of every generated message, in any dialect.
 //!
-//! `~P` sender (6 hex digits) seq (8) intended send time in ns since the start of the run (16), then `x` up to the wanted
-//! size. It has a fixed length, needs no escaping in JSON, and stands unchanged in the bytes of every dialect, so that a
-//! member's stream can be audited without decoding it. The whole text follows from its marker: no byte goes unchecked.
+//! `~P` sender (6 hex digits) seq (8) intended send time in ns since the start of the run (16), then `x` up to the requested size. It has a
+//! fixed length, needs no escaping in JSON, and is unchanged in the bytes of every dialect, so the audit need not decode a member's stream.
+//! The marker determines the whole text, so the audit checks every byte.
 
 use memchr::memmem;
 

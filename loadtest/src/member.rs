@@ -1,7 +1,7 @@
-//! One member on tokio, for the goose scenarios: connects, talks, and knows when its own talk is back.
+//! One member on tokio for the goose scenarios: connects, sends messages, and measures when they are back.
 //!
-//! A task of its own reads, so that pings are answered and nothing piles up while the user thinks, and so that the time
-//! of an echo is when it came, not when somebody looked.
+//! A separate task reads, so that pings get answers and nothing piles up while the user thinks, and so that the time of an echo is its
+//! arrival, not the moment when somebody looked.
 
 use std::{
     net::SocketAddr,

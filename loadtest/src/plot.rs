@@ -1,4 +1,4 @@
-//! Plots as SVG that stands alone: inside a page, where it takes the page's colours, and as a file of its own.
+//! Self-contained SVG plots, for a page, whose colours they take, and as files.
 //!
 //! plotters lays out axes, legends and marks. It knows neither style sheets nor the words that a browser shows beside the
 //! pointer, so both are put into what it has drawn.

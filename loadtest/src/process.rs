@@ -1,4 +1,4 @@
-//! The server as a process: starting and ending it, and what /proc says of its time and memory.
+//! The server as a process: starts and stops it, and reads its CPU time and memory from /proc.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The report of a run: text for the terminal, JSON for programs, one HTML page with plots that needs nothing else.
+//! The report of a run: text for the terminal, JSON for programs, and a self-contained HTML page with plots.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -43,7 +43,7 @@ impl fmt::Display for Sample {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             out,
-            "{:5.0} s  {:>11.0} deliveries/s  {:>7.0} talks/s  p50 {:8.2} ms  p99 {:8.2} ms  generator {:3.0} %",
+            "{:5.0} s  {:>11.0} deliveries/s  {:>7.0} messages/s  p50 {:8.2} ms  p99 {:8.2} ms  generator {:3.0} %",
             self.at_s,
             self.deliveries_per_s,
             self.talks_per_s,
@@ -172,7 +172,7 @@ fn latency(ms: f64) -> f64 {
 
 /// What stands at the top of a page, if the run has it.
 const CARDS: [(&str, &str, &str); 10] = [
-    ("lost", "talks lost", ""),
+    ("lost", "messages lost", ""),
     ("deliveries_per_s", "deliveries", "/s"),
     ("p50_ms", "p50", "ms"),
     ("p99_ms", "p99", "ms"),
@@ -187,17 +187,17 @@ const CARDS: [(&str, &str, &str); 10] = [
 /// What a figure is, in a few words.
 fn meaning(name: &str) -> &'static str {
     match name.strip_prefix("big_").unwrap_or(name) {
-        "lost" => "talks that a member should have had and has not",
-        "duplicated" => "talks that came to a member again",
-        "reordered" => "talks behind a later one of the same sender",
-        "disagreed" => "talks at another place than at other members",
+        "lost" => "messages that a member should have received and did not",
+        "duplicated" => "messages that a member received again",
+        "reordered" => "messages after a later one of the same sender",
+        "disagreed" => "messages in another order than at other members",
         "torn" => "frames that are none; bytes that are not what was sent or not what others got",
-        "misnumbered" => "talks that name another predecessor than the one before them",
+        "misnumbered" => "messages that name another predecessor than the one before them",
         "not_arrived" => "members that never got into their room",
         "ended" => "connections that the scenario did not end",
-        "refused" => "talks refused in words",
-        "sent" => "talks sent in all",
-        "delivered" => "talks that arrived at members in all",
+        "refused" => "messages refused with an error",
+        "sent" => "messages sent in total",
+        "delivered" => "messages that arrived at members in total",
         "p50_ms" | "p90_ms" | "p99_ms" | "p999_ms" | "max_ms" => "from the intended sending to each delivery",
         "cpu_us" => "server CPU per delivery",
         "cpu_us_per_join" => "server CPU per join and leave",

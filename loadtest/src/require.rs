@@ -1,4 +1,4 @@
-//! `--require lost=0,p99_ms<=20`: what must hold for a run to count as passed.
+//! `--require lost=0,p99_ms<=20`: the conditions for a run to pass.
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 

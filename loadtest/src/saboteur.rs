@@ -1,8 +1,7 @@
-//! What a server can do wrong, done on purpose, so that the audit can be seen to fail: by the floor itself, or by a proxy
-//! that stands before a real server and tampers with what its members are sent.
+//! Deliberate faults, to show that the audit can fail: made by the floor itself, or by a proxy in front of a real server.
 //!
-//! The proxy reads the frames of the server, counts those that carry a talk over all members, and drops, doubles, swaps,
-//! tears or changes one out of so many. Everything else passes as it is.
+//! The proxy reads the server's frames, counts those with a message over all members, and drops, duplicates, swaps, tears or changes one in
+//! *n*. Everything else passes unchanged.
 
 use std::{
     io,
@@ -30,19 +29,19 @@ use crate::{
 /// What goes wrong, counted in deliveries over all members.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Sabotage {
-    /// Leaves one delivery out of so many.
+    /// Drops one delivery in this many.
     #[arg(long)]
     pub drop_one_in: Option<u64>,
-    /// Makes one delivery out of so many twice.
+    /// Duplicates one delivery in this many.
     #[arg(long)]
     pub duplicate_one_in: Option<u64>,
-    /// Makes one delivery out of so many after the one that should follow it.
+    /// Swaps one delivery in this many with the next one.
     #[arg(long)]
     pub swap_one_in: Option<u64>,
-    /// Sends only half the bytes of one delivery out of so many.
+    /// Sends only half the bytes of one delivery in this many.
     #[arg(long)]
     pub tear_one_in: Option<u64>,
-    /// Changes the last byte of one delivery out of so many.
+    /// Changes the last byte of one delivery in this many.
     #[arg(long)]
     pub flip_one_in: Option<u64>,
 }

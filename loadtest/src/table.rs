@@ -1,4 +1,4 @@
-//! Tables: rows of cells, the first row the heads, as Markdown and as HTML.
+//! Tables as Markdown and HTML: rows of cells, with the headings in the first row.
 
 use crate::report::escape;
 

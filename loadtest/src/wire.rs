@@ -1,4 +1,4 @@
-//! As much of protobuf as the generator needs to write a talk and to recognise a reply: varints and length-delimited fields.
+//! The part of protobuf that the generator needs to write a message and recognise a reply: varints and length-delimited fields.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {

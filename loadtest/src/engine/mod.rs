@@ -1,8 +1,8 @@
-//! Thousands of WebSocket members on one thread: an epoll loop over raw sockets that counts, audits and times every talk.
+//! Thousands of WebSocket members on one thread: an epoll loop over raw sockets that counts, audits and times every message.
 //!
-//! It promises that nothing is estimated: each frame of each member is scanned and compared with what was sent. It never
-//! decodes a frame that is where it belongs: it compares the text with the next one of the room, and a read that is, byte
-//! for byte, the read that another member of the room just had is accepted with that one comparison.
+//! Nothing is estimated: the loop scans each frame of each member and compares it with what was sent. It never decodes an expected frame:
+//! it compares the text with the next one of the room. A read that equals, byte for byte, the last read of another member of the room
+//! needs only that one comparison.
 
 mod idle;
 mod incoming;

@@ -1,4 +1,4 @@
-//! How one run is made: this program again, with one scenario, against a server that it starts and ends.
+//! One run: starts this program again with one scenario, against a server that it starts and stops.
 
 use std::{
     collections::BTreeMap,

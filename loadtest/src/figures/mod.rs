@@ -1,8 +1,7 @@
-//! `figures`: every figure that the project holds itself to, in one command: the floor, Plaza and, if asked for, other servers
-//! in turns, in rounds, medians of ratios of the same round; as tables, plots and verdicts.
+//! `figures`: measures every figure that the project has an aim for. The floor, Plaza and, on request, other servers take turns in rounds;
+//! the results are medians of ratios within a round, as tables, plots and verdicts.
 //!
-//! Each part can be run by itself; what earlier runs left in the same directory stays beside it, each part with its own date
-//! and commit.
+//! Each part can run by itself. Results of earlier runs in the same directory stay, each part with its own date and commit.
 
 mod lab;
 mod page;
@@ -31,16 +30,16 @@ pub struct FiguresOptions {
     /// The server's program. Default: `plaza` beside this program.
     #[arg(long)]
     pub plaza: Option<PathBuf>,
-    /// Where figures.md, figures.json, figures.html and the plots go. Parts that are there already stay unless they are run.
+    /// Directory for figures.md, figures.json, figures.html and the plots. Existing parts stay unless they run again.
     #[arg(long, default_value = "target/figures")]
     pub out: PathBuf,
     /// Only these parts.
     #[arg(long, value_enum, value_delimiter = ',')]
     pub only: Vec<Part>,
-    /// Also the same loads on uWebSockets, nats-server and nginx with Nchan (loadtest/rivals/).
+    /// Also measure uWebSockets, nats-server and nginx with Nchan (loadtest/rivals/).
     #[arg(long)]
     pub rivals: bool,
-    /// Rounds of the cheap parts; the heavy ones take at most three.
+    /// Rounds of the cheap parts; the heavy ones have at most three.
     #[arg(long, default_value_t = 5, value_parser = whole(1..=limits::ROUNDS))]
     pub rounds: usize,
     /// Seconds of each measured stretch.
@@ -52,7 +51,7 @@ pub struct FiguresOptions {
     /// Core of the generator.
     #[arg(long, default_value_t = 1, value_parser = whole(0..=limits::CORE))]
     pub load_core: usize,
-    /// Takes only this share of all members, to try the tool. What comes out is marked and says nothing.
+    /// Use only this share of all members, to test the tool. The results are marked and mean nothing.
     #[arg(long, default_value_t = 1.0, value_parser = real(LEAST..=1.0))]
     pub scale: f64,
 }
@@ -83,7 +82,7 @@ pub enum Part {
     Beside,
     /// Joins into rooms of different sizes.
     Joins,
-    /// What members are told of joins, in every dialect.
+    /// Presence that members receive, in every dialect.
     Presence,
 }
 

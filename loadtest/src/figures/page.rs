@@ -1,4 +1,4 @@
-//! The results as Markdown, HTML and plots.
+//! Writes the results as Markdown, HTML and plots.
 
 use std::{fs, path::Path};
 

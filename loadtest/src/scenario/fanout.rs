@@ -1,4 +1,4 @@
-//! `fanout`, one room, and `rooms`, many: everybody is there before the first talk and stays.
+//! `fanout`, one room, and `rooms`, many: all members join before the first message and stay.
 
 use std::iter;
 

@@ -1,5 +1,5 @@
-//! `joins`: connected members go into a room and out of it again, while those that stay say nothing. What a join costs the
-//! server, how long it takes, and how much the others are told of it.
+//! `joins`: connected members join and leave a room while the others are silent. Measures the server's cost of a join, its latency, and the
+//! presence that the others receive.
 
 use std::{
     collections::VecDeque,

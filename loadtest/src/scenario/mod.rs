@@ -1,4 +1,4 @@
-//! The kinds of load: what each does, and which figures it ends with.
+//! The scenarios, and the figures of each.
 
 pub mod apart;
 pub mod crowd;

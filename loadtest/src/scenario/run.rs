@@ -1,4 +1,4 @@
-//! What all scenarios share: arriving, offering talks on time, the progress line, draining, and the count of what is lost.
+//! Shared parts of the scenarios: connecting, sending messages on time, the progress line, draining, and counting lost messages.
 
 use std::{
     io,

@@ -1,5 +1,5 @@
-//! `stall`: a share of the members stops reading. The others must not notice, and the slow ones must be told what they
-//! missed (native) or be closed (legacy).
+//! `stall`: a share of the members stops reading. The others must not notice. The slow ones must learn what they missed (native) or be
+//! closed (legacy).
 
 use std::iter;
 
