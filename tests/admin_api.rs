@@ -1,4 +1,4 @@
-//! The admin API over sockets: rooms, topics, sessions, messages of the server, and who may not use it.
+//! The admin API over sockets: rooms, topics, sessions, messages of the server, and requests that it must refuse.
 #![allow(clippy::unwrap_used)]
 
 mod support;

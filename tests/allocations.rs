@@ -1,6 +1,6 @@
-//! What the shards allocate, counted by an allocator: nothing per delivery, and little per idle member.
+//! Allocations of the shards: none per delivery, and little memory per idle member.
 //!
-//! Only the threads of shards are counted, told by their names, so that the clients in this process do not matter.
+//! The allocator counts only threads with the names of shards, so the clients in this process do not matter.
 #![allow(
     clippy::unwrap_used,
     unsafe_code,

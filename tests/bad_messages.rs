@@ -1,5 +1,5 @@
-//! Twenty messages per dialect that are malformed, oversized, unknown or too early. Each gets the dialect's own error or the
-//! close that docs/events.md and RFC 6455 name, and a healthy client beside it loses nothing.
+//! Twenty messages per dialect that are malformed, too long, unknown or too early. Each gets the error of its dialect or the close in
+//! docs/events.md and RFC 6455, and a healthy client beside it loses nothing.
 #![allow(clippy::unwrap_used)]
 
 mod stories;

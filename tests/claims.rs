@@ -1,4 +1,4 @@
-//! A claimed name is reserved in every dialect: who says it without its key neither has it nor hears what is for it alone.
+//! A claimed name is reserved in every dialect: a client without its key cannot use it and receives nothing private to it.
 #![allow(clippy::unwrap_used)]
 
 mod stories;

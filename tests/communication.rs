@@ -1,4 +1,4 @@
-//! The page of document 000 and the ways in which its clients name their user, over real sockets.
+//! The page of document 000 and the ways in which its clients give their user's name, over real sockets.
 #![allow(clippy::unwrap_used)]
 
 mod support;

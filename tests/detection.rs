@@ -1,5 +1,5 @@
-//! Which dialect a connection on plain `/ws` speaks: every way to tell it, over real sockets, with the
-//! metric and the debug log that say what decided, and listeners where it is fixed.
+//! Detection of the dialect on plain `/ws`, over real sockets: every rule, with its metric and its line in the debug log, and listeners
+//! with a fixed dialect.
 #![allow(clippy::unwrap_used)]
 
 mod stories;

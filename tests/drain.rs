@@ -1,4 +1,4 @@
-//! How the program stops and takes signals.
+//! Signals: how the program drains, stops and reloads.
 #![allow(clippy::unwrap_used)]
 
 mod support;

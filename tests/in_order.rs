@@ -1,4 +1,4 @@
-//! What a client asks behind something that it wrote itself sees that write, although it did not wait for the acknowledgement.
+//! A request sees what the same client wrote before it, although the client did not wait for the acknowledgement.
 #![allow(clippy::unwrap_used)]
 
 mod stories;

@@ -1,5 +1,5 @@
-//! How connections end: heartbeats, idle users, full sockets, exits, broken lines. Whatever way somebody goes, the lists lose
-//! the name once and everybody is told once.
+//! How connections end: heartbeats, idle users, full sockets, exits, broken connections. However a user leaves, the lists lose the name
+//! once and everybody gets one notice.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -1,4 +1,4 @@
-//! The PROXY protocol and `X-Forwarded-For`: whose word is believed about where a client comes from.
+//! The PROXY protocol and `X-Forwarded-For`: which peers the server believes about a client's address.
 #![allow(clippy::unwrap_used)]
 
 mod support;

@@ -1,5 +1,5 @@
-//! Replays every conversation of docs/wire/*.md against a server over real sockets and compares it byte for byte. The format,
-//! and what is allowed to vary, is described in docs/wire/README.md.
+//! Replays every conversation of docs/wire/*.md against a server over real sockets and compares it byte for byte. docs/wire/README.md
+//! describes the format, and what may vary.
 #![allow(clippy::unwrap_used)]
 
 mod stories;

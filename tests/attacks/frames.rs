@@ -1,4 +1,4 @@
-//! Frames that RFC 6455 forbids, floods of them, and messages that claim too much.
+//! Frames that RFC 6455 forbids, floods of them, and messages that declare too much.
 
 use std::{io::Write, net::SocketAddr, thread, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::{
     upgrade,
 };
 
-/// Sends frames on a fresh connection; it must be closed with this code and then be over.
+/// Sends frames on a new connection, and checks that the server closes it with this code.
 fn closed_with(at: SocketAddr, bytes: &[u8], code: u16) {
     let mut peer = Peer::websocket(at, NATIVE);
     // The server may have closed before all of it is sent.
@@ -19,7 +19,7 @@ fn closed_with(at: SocketAddr, bytes: &[u8], code: u16) {
     peer.assert_over();
 }
 
-/// A masked frame whose length is written in this form.
+/// A masked frame with its length in this form.
 fn with_length(first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![first];
     bytes.extend_from_slice(length);
@@ -75,7 +75,7 @@ attacks! {
         closed_with(at, &with_length(TEXT, &[0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 5], b"12345"), 1002);
     }
 
-    /// One such frame ended another server.
+    /// A frame of this kind crashed another server.
     fn length_with_its_top_bit_set_is_1002(at) {
         closed_with(at, &with_length(TEXT, &[0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], b""), 1002);
         closed_with(at, &with_length(TEXT, &[0xff; 9], b""), 1002);

@@ -15,14 +15,14 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xa;
 
-/// A numbered case. Its script is made when it runs: those of section 9 have 150 MiB together.
+/// A numbered case. It makes its script when it runs, because those of section 9 have 150 MiB in total.
 pub(crate) struct Case {
-    /// The number that the Autobahn suite gives to the same situation.
+    /// The number of the same case in the Autobahn suite.
     pub(crate) number: String,
     pub(crate) script: Box<dyn Fn() -> Script + Send + Sync>,
 }
 
-/// What happens on one connection.
+/// The steps on one connection.
 pub(crate) struct Script {
     steps: Vec<Step>,
     events: Vec<Event>,
@@ -30,11 +30,11 @@ pub(crate) struct Script {
 }
 
 enum Step {
-    /// Writes these bytes, at most so many in one call.
+    /// Writes these bytes, at most this many per call.
     Send(Vec<u8>, usize),
-    /// Waits until so many events have come, counted from the beginning.
+    /// Waits until this many events have arrived, counted from the beginning.
     Await(usize),
-    /// Nothing may come for [`QUIET`].
+    /// Nothing may arrive for [`QUIET`].
     Quiet,
 }
 
@@ -69,7 +69,7 @@ pub(crate) const KINDS: [Kind; 2] = [
 ];
 
 impl Kind {
-    /// A payload of so many bytes.
+    /// A payload of this many bytes.
     pub(crate) fn payload(self, size: usize) -> Vec<u8> {
         let mut payload = self.pattern.repeat(size / self.pattern.len() + 1);
         payload.truncate(size);
@@ -90,18 +90,18 @@ enum Ending {
     WithoutCode,
 }
 
-/// How a frame is cut on its way.
+/// How the frames are split into writes.
 #[derive(Clone, Copy)]
 pub(crate) enum Pieces {
-    /// One call for all frames.
+    /// One write for all frames.
     Together,
-    /// One call for each frame.
+    /// One write per frame.
     ByFrame,
-    /// Calls of so many bytes.
+    /// Writes of this many bytes.
     OfBytes(usize),
 }
 
-/// A frame of the client, before it is masked.
+/// A frame of the client, before masking.
 #[derive(Clone)]
 pub(crate) struct Frame<'a> {
     pub(crate) first: u8,
@@ -134,7 +134,7 @@ pub(crate) fn close_payload(code: u16, reason: &[u8]) -> Vec<u8> {
     [&code.to_be_bytes(), reason].concat()
 }
 
-/// The frames of one message, cut into fragments of at most so many bytes.
+/// The frames of one message, in fragments of at most this many bytes.
 pub(crate) fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame<'_>> {
     let mut frames: Vec<_> = payload.chunks(size).map(|part| more(CONTINUATION, part)).collect();
     if let Some(first) = frames.first_mut() {
@@ -147,7 +147,7 @@ pub(crate) fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Frame<'_
 }
 
 impl Script {
-    /// Nothing sent and nothing due yet; the client closes.
+    /// An empty script, in which the client closes.
     pub(crate) fn new() -> Self {
         Self {
             steps: Vec::new(),
@@ -178,7 +178,7 @@ impl Script {
         self
     }
 
-    /// A part of a payload that begins at this offset of it.
+    /// A part of a payload, from this offset.
     pub(crate) fn send_payload(mut self, offset: usize, part: &[u8]) -> Self {
         let masked = part.iter().enumerate();
         let masked = masked.map(|(place, byte)| byte ^ MASK[(offset + place) % 4]).collect();
@@ -186,13 +186,13 @@ impl Script {
         self
     }
 
-    /// The server must answer with this, behind what it answered before.
+    /// Expects this answer after the previous ones.
     pub(crate) fn due(mut self, event: Event) -> Self {
         self.events.push(event);
         self
     }
 
-    /// Goes on only when everything that is due so far has come.
+    /// Waits for everything that is expected so far.
     pub(crate) fn wait(mut self) -> Self {
         self.steps.push(Step::Await(self.events.len()));
         self
@@ -203,7 +203,7 @@ impl Script {
         self
     }
 
-    /// The server closes with this code, and what is due comes before.
+    /// Expects a close with this code after everything else.
     pub(crate) fn closed_with(mut self, code: u16) -> Self {
         self.ending = Ending::Code(code);
         self
@@ -215,7 +215,7 @@ impl Script {
     }
 }
 
-/// Runs a case; the error says what was wrong.
+/// Runs a case; the error says what went wrong.
 pub(crate) fn run(address: SocketAddr, case: &Case) -> Result<(), String> {
     let script = (case.script)();
     let mut connection = Connection(Peer::websocket(address, "/"));

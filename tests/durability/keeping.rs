@@ -1,4 +1,4 @@
-//! Numbers, keys, history, search, read positions, and what differs without a store.
+//! Numbers, keys, history, search, read markers, and the differences without a store.
 
 use std::thread;
 

@@ -1,5 +1,5 @@
-//! What was acknowledged is never lost: the promises of history, resume and direct messages, driven from outside through
-//! Plaza's own protocol as JSON. Each proof has a small size that every run takes; `LONG_PROOFS=1` makes them long.
+//! Acknowledged messages are never lost: the guarantees of history, resume and direct messages, tested from outside through Plaza's own
+//! protocol as JSON. Every run takes a small size of each test; `LONG_PROOFS=1` makes them long.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
 mod devices;
@@ -22,14 +22,14 @@ use std::path::Path;
 
 use plaza::config::Config;
 
-/// Settings of a server that keeps the talks of every room in this directory.
+/// Settings of a server that stores the messages of every room in this directory.
 pub fn kept(dir: &Path) -> Config {
     let mut config = support::stored(dir);
     config.history.all = true;
     config
 }
 
-/// The size of a proof: the small one, unless `LONG_PROOFS` is set.
+/// The size of a test: the small one, unless `LONG_PROOFS` is set.
 pub fn size(small: usize, long: usize) -> usize {
     if std::env::var_os("LONG_PROOFS").is_some() {
         long

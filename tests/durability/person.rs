@@ -1,4 +1,4 @@
-//! A session of the native protocol that loses nothing it hears: what comes while a reply is waited for is kept.
+//! A session of the native protocol that keeps every event, including those that arrive while it waits for a reply.
 
 use std::{collections::VecDeque, net::SocketAddr};
 
@@ -14,7 +14,7 @@ pub struct Person {
 }
 
 impl Person {
-    /// Says hello as this.
+    /// Connects and sends this hello.
     pub fn hello(address: SocketAddr, hello: Value) -> Self {
         let mut person = Self::silent(address);
         let welcome = person.ask(json!({ "hello": hello }));
@@ -27,7 +27,7 @@ impl Person {
         Self::hello(address, json!({ "name": name }))
     }
 
-    /// With a key for the name, made of the name: whoever comes first claims it.
+    /// With a key made from the name; the first session with it claims the name.
     pub fn keyed(address: SocketAddr, name: &str) -> Self {
         Self::hello(address, json!({"name": name, "key": key_of(name)}))
     }
@@ -38,7 +38,7 @@ impl Person {
         person
     }
 
-    /// Has not said hello yet.
+    /// Connects without a hello.
     pub fn silent(address: SocketAddr) -> Self {
         Self {
             peer: Peer::open(address, "/chat", &[("Sec-WebSocket-Protocol", b"plaza.v1.json")]),
@@ -52,7 +52,7 @@ impl Person {
         self.welcome["key"].as_str().unwrap().to_owned()
     }
 
-    /// Sends a request and gives its id.
+    /// Sends a request, and returns its id.
     pub fn send(&mut self, mut request: Value) -> u64 {
         self.next_id += 1;
         request["id"] = json!(self.next_id);
@@ -60,7 +60,7 @@ impl Person {
         self.next_id
     }
 
-    /// Sends a request; what answers it.
+    /// Sends a request, and returns its reply.
     pub fn ask(&mut self, request: Value) -> Value {
         let id = self.send(request);
         self.reply(id)
@@ -85,7 +85,7 @@ impl Person {
         joined["joined"].clone()
     }
 
-    /// Says something and has it acknowledged; its ack.
+    /// Sends a message, and returns its acknowledgement.
     pub fn say(&mut self, room: &str, text: &str) -> Value {
         let ack = self.ask(json!({"talk": {"room": room, "text": text}}));
         assert!(ack["ack"].is_object(), "{ack}");
@@ -98,7 +98,7 @@ impl Person {
         ack["ack"].clone()
     }
 
-    /// Says many things, a few hundred in flight, and waits for all acks.
+    /// Sends many messages, a few hundred in flight, and waits for all acknowledgements.
     pub fn say_all(&mut self, texts: impl IntoIterator<Item = Value>) {
         let mut waiting = VecDeque::new();
         for request in texts {
@@ -114,12 +114,12 @@ impl Person {
         }
     }
 
-    /// The next thing heard.
+    /// The next event.
     pub fn event(&mut self) -> Value {
         self.heard.pop_front().unwrap_or_else(|| self.peer.event())
     }
 
-    /// The next of this kind; skips the others.
+    /// The next event of this kind; skips others.
     pub fn next(&mut self, kind: &str) -> Value {
         loop {
             let event = self.event();
@@ -129,7 +129,7 @@ impl Person {
         }
     }
 
-    /// Everything heard up to an answer to a ping, which the server gives after all it had to say before.
+    /// All events up to the answer to a ping, which the server sends after everything before it.
     pub fn heard(&mut self) -> Vec<Value> {
         let id = self.send(json!({"ping": {}}));
         let pong = self.reply(id);
@@ -137,7 +137,7 @@ impl Person {
         self.heard.drain(..).collect()
     }
 
-    /// The texts of this kind of event up to one.
+    /// The texts of events of this kind, up to a given one.
     pub fn texts_until(&mut self, kind: &str, last: &str) -> Vec<String> {
         let mut texts = Vec::new();
         loop {
@@ -156,7 +156,7 @@ impl Person {
         page["history"].clone()
     }
 
-    /// All that is stored of a room, in order.
+    /// All stored messages of a room, in order.
     pub fn all(&mut self, room: &str) -> Vec<Value> {
         let mut all: Vec<Value> = Vec::new();
         loop {
@@ -170,7 +170,7 @@ impl Person {
     }
 }
 
-/// The key that [`Person::keyed`] brings.
+/// The key of [`Person::keyed`].
 pub fn key_of(name: &str) -> String {
     format!("the key of {name}, of 32 bytes or more")
 }

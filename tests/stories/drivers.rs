@@ -1,4 +1,4 @@
-//! One driver per dialect: how its clients come, talk, list, rename and exit, and what its frames say in common words.
+//! One driver per dialect: how its clients join, send, list, rename and exit, and what its frames mean in common terms.
 
 use std::{
     net::SocketAddr,
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{Heard, Peer};
 
-/// What a member was shown, in words that all dialects share.
+/// What a member sees, in terms that all dialects share.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
     Talk {
@@ -28,7 +28,7 @@ pub enum Shown {
         new: String,
     },
     List(Vec<String>),
-    /// A list that nobody asked for, where it looks different.
+    /// An unrequested list, where it looks different.
     Changed(Vec<String>),
     /// Anything else, by its kind in the dialect.
     Other(&'static str, String),
@@ -57,7 +57,7 @@ pub type Connect<'a> = dyn Fn(&str, &[(&str, &[u8])]) -> Peer + 'a;
 /// How the clients of one dialect behave.
 pub struct Driver {
     pub dialect: &'static str,
-    /// Connects and comes into the lobby under this name; returns when it is a member.
+    /// Connects and joins the lobby under this name; returns when it is a member.
     pub come: fn(&Connect<'_>, &str) -> Peer,
     pub talk: fn(&str) -> Said,
     pub list: Option<fn() -> Said>,
@@ -66,7 +66,7 @@ pub struct Driver {
     read: fn(&Heard) -> Shown,
 }
 
-/// A client and what it has been shown.
+/// A client and what it has seen.
 pub struct Member {
     pub name: String,
     pub driver: &'static Driver,
@@ -193,7 +193,7 @@ impl Member {
         Self::over(&|path, headers| Peer::open(address, path, headers), dialect, name)
     }
 
-    /// With a small receive buffer, for who is not going to read.
+    /// With a small receive buffer, for a client that will not read.
     pub fn come_narrow(address: SocketAddr, dialect: &str, name: &str) -> Self {
         Self::over(
             &|path, headers| Peer::open_narrow(address, path, headers),
@@ -220,7 +220,7 @@ impl Member {
         self.say(&(self.driver.talk)(text));
     }
 
-    /// Reads until it is shown this.
+    /// Reads until it sees this.
     pub fn wait_for(&mut self, wanted: &Shown) {
         self.wait_until(&format!("{wanted:?}"), |shown| shown == wanted);
     }
@@ -247,19 +247,19 @@ impl Member {
         }
     }
 
-    /// What it has been shown since the last call.
+    /// What it has seen since the last call.
     pub fn take(&mut self) -> Vec<Shown> {
         std::mem::take(&mut self.shown)
     }
 
-    /// The same without lists: some clients are sent them when somebody comes or goes, after a while.
+    /// The same without lists, which the server sends to some clients a while after a join or leave.
     pub fn take_events(&mut self) -> Vec<Shown> {
         let mut shown = self.take();
         shown.retain(|shown| !matches!(shown, Shown::List(_) | Shown::Changed(_)));
         shown
     }
 
-    /// Asks for the list until it names these users, in whatever order.
+    /// Asks for the list until it has these users, in any order.
     pub fn wait_for_list(&mut self, names: &[&str]) {
         let ask = self.driver.list.unwrap();
         let mut names = names.to_vec();

@@ -1,5 +1,5 @@
-//! What the tests of all dialects share: a driver for each dialect, and the table of what its members see. Nothing here sleeps;
-//! what is waited for is waited for by reading.
+//! Shared parts of the tests over real sockets: a server in this process, a WebSocket that hides nothing, and a driver for each dialect.
+//! Nothing sleeps; tests wait by reading.
 #![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used)]
 
 pub mod drivers;
@@ -10,7 +10,7 @@ use plaza::config::{DialectName, Listen, ProxyProtocol};
 
 pub use support::{BINARY, CLOSE, Heard, PING, Peer, Running, TEXT, frame, start, start_with, stored, strings, until};
 
-/// A listener on a port of the system's choice; `/ws` there means this dialect, if one is given.
+/// A listener on a free port; plain `/ws` means this dialect, if one is given.
 pub fn listen(dialect: Option<&str>) -> Listen {
     Listen {
         address: "127.0.0.1:0".parse().unwrap(),
@@ -19,7 +19,7 @@ pub fn listen(dialect: Option<&str>) -> Listen {
     }
 }
 
-/// Whether the table of `docs/events.md` says that members of this dialect see this event.
+/// Whether members of this dialect see this event, according to the table in `docs/events.md`.
 pub fn table_shows(event: &str, dialect: &str) -> bool {
     let document = include_str!("../../docs/events.md");
     let mut rows = document

@@ -1,4 +1,4 @@
-//! Requests, header by header, and their answers.
+//! HTTP requests, header by header, and their answers.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use super::Peer;
 #[derive(Debug)]
 pub struct Response {
     pub status: u16,
-    /// Head lines, as they came.
+    /// Head lines, as received.
     pub head: String,
     pub body: String,
 }
@@ -33,7 +33,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// What a right client sends.
+    /// The head lines of a correct client.
     pub fn upgrade(address: SocketAddr, path: &str) -> Self {
         Self {
             line: format!("GET {path} HTTP/1.1"),
@@ -90,7 +90,7 @@ pub fn get(address: SocketAddr, path: &str) -> Response {
     )
 }
 
-/// Asks the admin API, which is below `/api/`: the status and the JSON of the answer.
+/// Sends a request to the admin API, below `/api/`; returns the status and the JSON of the answer.
 pub fn api(admin: SocketAddr, method: &str, path: &str, body: &str) -> (u16, Value) {
     let request = format!(
         "{method} /api/{path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\

@@ -1,5 +1,5 @@
-//! What the tests over real sockets share: a server on port 0, bare sockets that send any bytes, one frame at a time, and a
-//! pair of healthy clients that notice every lost talk.
+//! Shared parts of the tests over real sockets: a server on port 0, bare sockets that send any bytes, one frame at a time, and a pair of
+//! healthy clients that notice every lost message.
 // Each test program uses its part of it, and `pub` is the shortest word for that.
 #![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used)]
 
@@ -18,10 +18,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Longer than anything here takes, so that only what never comes fails.
+/// Longer than anything here takes, so that a test fails only if something never happens.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !is_so() {

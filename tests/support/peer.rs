@@ -62,7 +62,7 @@ impl Peer {
         Self::over(TcpStream::connect(address).unwrap())
     }
 
-    /// On a socket made otherwise.
+    /// On an existing socket.
     pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
@@ -84,12 +84,12 @@ impl Peer {
         Self::try_open(address, path, headers).unwrap_or_else(|refused| panic!("{path}: {refused:?}"))
     }
 
-    /// The same, or the answer that refuses it.
+    /// The same, or the answer of a refusal.
     pub fn try_open(address: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Result<Self, Response> {
         Self::connect(address).upgraded(address, path, headers)
     }
 
-    /// A WebSocket with a receive buffer so small that the server notices soon when nothing is read.
+    /// A WebSocket with a receive buffer so small that the server soon notices a reader that has stopped.
     pub fn open_narrow(address: SocketAddr, path: &str, headers: &[(&str, &[u8])]) -> Self {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
@@ -117,7 +117,7 @@ impl Peer {
         peer
     }
 
-    /// From a fresh socket to a session of Plaza's own protocol.
+    /// Makes a session of Plaza's own protocol from a new socket.
     pub fn become_native(&mut self, address: SocketAddr, name: &str) {
         let request = Request::upgrade(address, "/chat").with("Sec-WebSocket-Protocol", "plaza.v1.json");
         self.send(&request.bytes());
@@ -160,7 +160,7 @@ impl Peer {
         self.send(&frame(BINARY, payload));
     }
 
-    /// Sends a request of the native protocol and returns what names its id; skips what comes in between.
+    /// Sends a request of the native protocol and returns its reply; skips other messages.
     pub fn ask(&mut self, mut request: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
@@ -174,7 +174,7 @@ impl Peer {
         }
     }
 
-    /// The next JSON message; pings are answered.
+    /// The next JSON message; answers pings.
     pub fn event(&mut self) -> Value {
         match self.hear() {
             Heard::Text(text) => serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}")),
@@ -182,7 +182,7 @@ impl Peer {
         }
     }
 
-    /// The next JSON message that is so; skips the others.
+    /// The next JSON message that matches; skips others.
     pub fn event_where(&mut self, mut is_so: impl FnMut(&Value) -> bool) -> Value {
         let end = Instant::now() + PATIENCE;
         loop {
@@ -194,7 +194,7 @@ impl Peer {
         }
     }
 
-    /// The next message, or how the connection ended; pings are answered, pongs are passed over.
+    /// The next message, or how the connection ended; answers pings and skips pongs.
     pub fn hear(&mut self) -> Heard {
         loop {
             let Some(frame) = self.frame() else {
@@ -228,7 +228,7 @@ impl Peer {
         std::iter::from_fn(|| Some(self.hear()).filter(|heard| *heard != Heard::End)).collect()
     }
 
-    /// Everything that came before the answer to a ping.
+    /// Everything before the answer to a ping.
     pub fn hear_until_pong(&mut self) -> Vec<Heard> {
         self.send_frame(PING, b"now");
         let mut all = Vec::new();
@@ -253,7 +253,7 @@ impl Peer {
         Ok(read > 0)
     }
 
-    /// Whether bytes came; not when the peer has closed.
+    /// Whether bytes arrived; `false` once the peer has closed.
     fn fill(&mut self) -> bool {
         match self.try_fill() {
             Ok(more) => more,
@@ -265,7 +265,7 @@ impl Peer {
         }
     }
 
-    /// The next answer; `None` when the server closes instead.
+    /// The next answer; `None` if the server closes instead.
     pub fn try_response(&mut self) -> Option<Response> {
         let end = loop {
             if let Some(end) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -332,7 +332,7 @@ impl Peer {
         code
     }
 
-    /// Nothing more comes, and the connection is over.
+    /// Checks that nothing more arrives and the connection is over.
     pub fn assert_over(&mut self) {
         while self.fill() {}
         assert!(self.buffer.is_empty(), "the server still said {:?}", self.buffer);

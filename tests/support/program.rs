@@ -1,4 +1,4 @@
-//! A server inside the test, and the program itself as a child.
+//! A server inside the test, and the program as a child process.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -17,7 +17,7 @@ use plaza::{
     server::Server,
 };
 
-/// A server inside the test. Dropping it ends it at once.
+/// A server inside the test, stopped on drop.
 pub struct Running {
     pub server: Server,
     pub metrics: Arc<Metrics>,
@@ -25,7 +25,7 @@ pub struct Running {
     pub admin: SocketAddr,
 }
 
-/// Settings for a server of a test: two shards, system-chosen ports, nothing on the disk.
+/// Settings of a test's server: two shards, free ports, no store.
 pub fn config() -> Config {
     let mut config = Config::default();
     config.server.memory = true;
@@ -44,7 +44,7 @@ pub fn stored(dir: &Path) -> Config {
     config
 }
 
-/// The same with these settings as an operator writes them: `group.name` and value.
+/// The same with these settings, as `group.name` and value.
 pub fn settings(words: &[(&str, &str)]) -> Config {
     let own = [
         ("server.listen", "127.0.0.1:0"),
@@ -69,7 +69,7 @@ pub fn start() -> Running {
     start_with(|_| {})
 }
 
-/// The same with some of them changed.
+/// The same with changed settings.
 pub fn start_with(change: impl FnOnce(&mut Config)) -> Running {
     let mut config = config();
     change(&mut config);
@@ -92,7 +92,7 @@ impl Running {
     }
 }
 
-/// The program itself, as a child.
+/// The program as a child process.
 pub struct Program {
     pub child: Child,
     pub addresses: Vec<SocketAddr>,
@@ -100,12 +100,12 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts `plaza serve` with these arguments besides ports of the system's choice, and waits until it listens.
+    /// Starts `plaza serve` with these arguments and free ports, and waits until it listens.
     pub fn start(arguments: &[&str]) -> Self {
         Self::from_command(program(), arguments)
     }
 
-    /// The same, through another command that runs it.
+    /// The same, run by another command.
     pub fn from_command(mut command: Command, arguments: &[&str]) -> Self {
         let ports = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
         let mut child = command
@@ -150,7 +150,7 @@ impl Program {
         self.child.stderr.take().unwrap()
     }
 
-    /// Its exit status; fails if it does not end in time.
+    /// The exit status; fails if the program does not end in time.
     pub fn ended(&mut self, within: Duration) -> ExitStatus {
         let end = Instant::now() + within;
         loop {
@@ -177,7 +177,7 @@ impl Drop for Program {
     }
 }
 
-/// The program, without the settings of whoever runs the tests.
+/// The program, without the settings in the caller's environment.
 pub fn program() -> Command {
     clean(Command::new(env!("CARGO_BIN_EXE_plaza")))
 }
