@@ -1,5 +1,5 @@
-//! Every dialect through the same story, with users of two other dialects in the room, and every cell of the table of
-//! docs/events.md over real sockets. A dialect that is added without a driver fails here.
+//! Every dialect in the same story, with users of two other dialects in the room, and every cell of the table of docs/events.md over
+//! real sockets. A new dialect without a driver fails here.
 #![allow(clippy::unwrap_used)]
 
 mod stories;
@@ -26,10 +26,10 @@ enum Event<'a> {
 /// What a member with this driver is shown of an event, after the table.
 fn expected(driver: &Driver, event: &Event<'_>) -> Vec<Shown> {
     let (row, shown) = match event {
-        Event::Talk(from, text) => ("talk", vec![talk(from, text)]),
-        Event::Came(name) => ("came", vec![Shown::Came((*name).into())]),
-        Event::Exited(name) => ("went, said", vec![Shown::Went((*name).into())]),
-        Event::CutOff(name) => ("went, lost", vec![Shown::Went((*name).into())]),
+        Event::Talk(from, text) => ("message", vec![talk(from, text)]),
+        Event::Came(name) => ("join", vec![Shown::Came((*name).into())]),
+        Event::Exited(name) => ("exit", vec![Shown::Went((*name).into())]),
+        Event::CutOff(name) => ("lost connection", vec![Shown::Went((*name).into())]),
         // Document 004's page knows no rename, and these clients have not shown that they do.
         Event::Renamed(old, new) if driver.dialect == "tutorial" => {
             ("renamed", vec![Shown::Went((*old).into()), Shown::Came((*new).into())])
@@ -281,10 +281,10 @@ fn what_happens_in_a_room_is_shown_as_the_table_says() {
     let mut cast = Cast::come(&running);
 
     cast.bob.talk("hi");
-    compare("talk", &cast.settle("after talk"));
+    compare("message", &cast.settle("after a message"));
 
     let mut tim = Member::come(running.address, "plaza", "tim");
-    compare("came", &cast.settle("after came"));
+    compare("join", &cast.settle("after a join"));
     tim.client.send_text(r#"{"id":5,"rename":{"name":"kim"}}"#);
     tim.wait_for(&Shown::Renamed {
         old: "tim".into(),
@@ -300,11 +300,11 @@ fn what_happens_in_a_room_is_shown_as_the_table_says() {
     compare("typing", &cast.settle("after typing"));
     tim.client.send_text(r#"{"exit":{}}"#);
     cast.bob.wait_for(&Shown::Went("kim".into()));
-    compare("went, said", &cast.settle("after went, said"));
+    compare("exit", &cast.settle("after an exit"));
 
     drop(Member::come(running.address, "plaza", "lou"));
     cast.bob.wait_for(&Shown::Went("lou".into()));
-    compare("went, lost", &cast.settle("after went, lost"));
+    compare("lost connection", &cast.settle("after a lost connection"));
 
     assert!(running.server.say_to_room(&RoomName::lobby(), "维护"));
     cast.bob

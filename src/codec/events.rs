@@ -26,10 +26,10 @@ enum Event {
 
 fn event(row: &str) -> Event {
     match row {
-        "talk" => Event::Room(Happening::Talk(talk("bob", "你好"))),
-        "came" => Event::Room(came("bob", Some(all(&["ann", "bob"])))),
-        "went, said" => Event::Room(went("bob", Departure::Said)),
-        "went, lost" => Event::Room(went("bob", Departure::Lost)),
+        "message" => Event::Room(Happening::Talk(talk("bob", "你好"))),
+        "join" => Event::Room(came("bob", Some(all(&["ann", "bob"])))),
+        "exit" => Event::Room(went("bob", Departure::Said)),
+        "lost connection" => Event::Room(went("bob", Departure::Lost)),
         "renamed" => Event::Room(renamed("bob", "rob")),
         "digest" => Event::Room(digest(Some("bob"), Some("tim"))),
         "list changed" => Event::Room(Happening::Roster {
