@@ -137,7 +137,7 @@ pub fn groups(title: &str, series: &[String], groups: &[Group]) -> String {
             let group = groups.get(at.round() as usize).filter(|_| at.fract() == 0.0);
             group.map_or_else(String::new, |(name, ..)| name.clone())
         };
-        mesh(&mut chart, &name)?;
+        mesh(&mut chart, name)?;
         for (place, colour) in (0..series.len()).zip(COLOURS) {
             let rectangles = bars_of(place).map(|(_, start, value)| {
                 let mut bar = Rectangle::new([(start, bottom), (start + bar, value.max(bottom))], colour.filled());

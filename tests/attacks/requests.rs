@@ -215,7 +215,7 @@ attacks! {
 
     fn head_of_32_kib_is_431(at) {
         let mut peer = Peer::connect(at);
-        let _ = peer.try_send(&upgrade(at).with("X-Long", &"x".repeat(32 * 1024)).bytes());
+        let _ = peer.try_send(&upgrade(at).with("X-Long", "x".repeat(32 * 1024)).bytes());
         assert_eq!(peer.response().status, 431);
         peer.assert_over();
     }
