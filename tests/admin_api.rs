@@ -155,7 +155,7 @@ fn sessions_of_all_dialects_are_listed_and_ended() {
     assert_eq!(next(&mut ann, "goodbye")["code"], "disconnected");
     assert!(ann.close_code().is_some());
     assert_eq!(api(server.admin, "DELETE", &format!("sessions/{id}"), "").0, 404);
-    assert_eq!(api(server.admin, "DELETE", "sessions/9-0-0", "").0, 404);
+    assert_eq!(api(server.admin, "DELETE", "sessions/9-0-1", "").0, 404);
 
     let (_, gone) = api(server.admin, "DELETE", "users/bob/sessions", "");
     assert_eq!(gone["sessions"], 3);

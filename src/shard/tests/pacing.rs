@@ -1,4 +1,4 @@
-//! The pace of a room of 1,000 members, whose writes cost 3 µs each, under the loads of DESIGN.md decision 4.
+//! The pace of a room of 1,000 members, whose writes cost 3 µs each, under three loads.
 
 use crate::shard::testing::World;
 
