@@ -6,6 +6,7 @@
 //! - `owner`: commands to events, for the rooms and pairs that this shard orders
 //! - `direct`: direct messages to sessions, and offline messages
 //! - `store`: between a shard and the store
+//! - `session`: what requests lead to
 //! - `engine`: connects the parts; turns, timers, drain
 //! - `runtime`: the thread, its sockets, and the handle for other threads
 
@@ -22,6 +23,7 @@ mod per_connection;
 mod rate_limit;
 mod room;
 mod runtime;
+mod session;
 mod settings;
 mod stats;
 mod store;

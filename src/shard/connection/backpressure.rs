@@ -56,9 +56,12 @@ impl<S> Connection<S> {
         let reasons = [
             (self.is_closing(), Pause::Closing),
             (session.is_some_and(|session| session.held.is_some()), Pause::HeldBack),
-            (session.is_some_and(|session| session.exiting.is_some()), Pause::Exiting),
             (
-                session.is_some_and(|session| session.deferred.is_some()),
+                session.is_some_and(|session| session.exiting().is_some()),
+                Pause::Exiting,
+            ),
+            (
+                session.is_some_and(|session| session.deferred().is_some()),
                 Pause::Deferred,
             ),
             (load.quiesced, Pause::Quiesced),

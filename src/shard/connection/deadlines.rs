@@ -99,7 +99,7 @@ impl<S> Connection<S> {
         self.liveness.excuse_silence(now_ms);
         // Who has said exit is not read any more, and waits for nothing but the end.
         if let Some(session) = self.naming.session_mut()
-            && session.exiting.is_none()
+            && session.exiting().is_none()
         {
             session.said_ms = now_ms;
         }
@@ -116,7 +116,7 @@ impl<S> Connection<S> {
         let session = self.session();
         let conforms = session.zip(limits.message_rate);
         let conforms = conforms.map(|(session, rate)| session.rate.conforms_at_us(rate).div_ceil(1_000));
-        let exits = session.filter(|session| session.exiting.is_some());
+        let exits = session.filter(|session| session.exiting().is_some());
         [
             Some(liveness.ping_ms()),
             Some(liveness.alive_ms() + limits.dead_after_ms),
@@ -156,7 +156,7 @@ impl<S> Connection<S> {
         }
         let since = |then: u64| now_ms.saturating_sub(then);
         let liveness = &self.liveness;
-        let exiting = self.session().is_some_and(|session| session.exiting.is_some());
+        let exiting = self.session().is_some_and(|session| session.exiting().is_some());
         if since(liveness.alive_ms()) >= limits.dead_after_ms {
             return Verdict::Cut(End::Timeout);
         }

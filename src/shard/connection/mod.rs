@@ -2,7 +2,7 @@
 //!
 //! - `connections`: all of them, found by their ids
 //! - `state`: one of them, made of the parts below
-//! - `reader`, `backpressure`, `deferred`, `held_back`: when it is read, and what waits meanwhile
+//! - `reader`, `backpressure`, `held_back`: when it is read, and what waits meanwhile
 //! - `write`: what waits for its socket
 //! - `dialect`: how certain its dialect is, and what waits until it is
 //! - `naming`, `session`: its name, and the user that has it
@@ -13,7 +13,6 @@
 pub(crate) mod backpressure;
 pub(crate) mod connections;
 pub(crate) mod deadlines;
-pub(crate) mod deferred;
 pub(crate) mod dialect;
 pub(crate) mod held_back;
 mod liveness;

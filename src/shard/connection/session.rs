@@ -1,12 +1,14 @@
 //! A named user on one connection.
+//!
+//! Invariants: it says exit once; a notice that it types passes at most once per [`limits::TYPING_EVERY`]; while requests wait
+//! for one before them, every later one waits behind them.
+
+use std::collections::VecDeque;
 
 use crate::{
-    chat::{ClientId, RequestId, SessionTag, UserName},
-    shard::{
-        connection::{deferred::Deferred, held_back::HeldBack},
-        direct::inbox::Inbox,
-        rate_limit::Gcra,
-    },
+    chat::{ClientId, Request, RequestId, RoomName, SessionTag, UserName, Utterance},
+    limits,
+    shard::{connection::held_back::HeldBack, direct::inbox::Inbox, rate_limit::Gcra},
 };
 
 /// A named user's connection.
@@ -17,15 +19,15 @@ pub(crate) struct Session {
     /// Which client it is, where that said so: its idempotency keys belong to it.
     pub(crate) client: Option<Box<ClientId>>,
     /// When the user last said something, for the idle kick.
-    pub(crate) said_ms: u64,
-    pub(crate) typed_ms: u64,
+    pub(super) said_ms: u64,
+    typed_ms: u64,
     pub(crate) rate: Gcra,
     /// The user has said exit: goodbye when the last room has let it go.
-    pub(crate) exiting: Option<RequestId>,
-    /// Requests that wait for a join or leave before them.
-    pub(crate) deferred: Option<Box<Deferred>>,
+    exiting: Option<RequestId>,
+    /// Requests that wait for one before them, in order. Boxed: hardly a session ever has one.
+    deferred: Option<Box<VecDeque<Request>>>,
     /// The user whose going this session is told of.
-    pub(crate) peer: Option<UserName>,
+    watched: Option<UserName>,
     /// By what right it has its name.
     pub(crate) proof: Proof,
     /// Its side of its user's inbox; `None`: it has had nothing to do with direct messages.
@@ -43,4 +45,105 @@ pub(crate) enum Proof {
     Said,
     /// The server chose the name. The next one may be given it, too, so nothing stored belongs to it.
     Assigned,
+}
+
+/// What a new name changes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Renamed {
+    pub(crate) old: UserName,
+    /// What is stored for the name is new to the session: also where it claims the one that the server chose for it.
+    pub(crate) inbox_is_new: bool,
+}
+
+impl Session {
+    pub(crate) fn new(name: UserName, proof: Proof, tag: SessionTag, client: Option<ClientId>, now_ms: u64) -> Self {
+        Self {
+            name,
+            tag,
+            client: client.map(Box::new),
+            said_ms: now_ms,
+            typed_ms: 0,
+            rate: Gcra::default(),
+            exiting: None,
+            deferred: None,
+            watched: None,
+            proof,
+            inbox: None,
+            held: None,
+        }
+    }
+
+    /// Takes another name, or shows another right to the one it has.
+    pub(crate) fn rename(&mut self, name: UserName, proof: Proof) -> Renamed {
+        let had = std::mem::replace(&mut self.proof, proof);
+        let old = std::mem::replace(&mut self.name, name);
+        let is_other = old != self.name;
+        if is_other && let Some(inbox) = &mut self.inbox {
+            // The inbox of a name is for those who bear it. What was not given yet stays unread.
+            inbox.renamed();
+        }
+        Renamed {
+            old,
+            inbox_is_new: is_other || had == Proof::Assigned,
+        }
+    }
+
+    /// The user has said something.
+    pub(crate) fn spoke(&mut self, now_ms: u64) {
+        self.said_ms = now_ms;
+    }
+
+    /// The user types; whether others are told now.
+    pub(crate) fn may_type(&mut self, now_ms: u64) -> bool {
+        let every_ms = limits::TYPING_EVERY.as_millis() as u64;
+        let may = self.typed_ms == 0 || now_ms >= self.typed_ms + every_ms;
+        if may {
+            self.typed_ms = now_ms;
+        }
+        may
+    }
+
+    /// Is told when this user goes; whom it watched before.
+    pub(crate) fn watch(&mut self, user: UserName) -> Option<UserName> {
+        self.watched.replace(user)
+    }
+
+    pub(crate) fn watched(&self) -> Option<&UserName> {
+        self.watched.as_ref()
+    }
+
+    /// The user says exit; whether for the first time.
+    pub(crate) fn exit(&mut self, request: RequestId) -> bool {
+        let is_first = self.exiting.is_none();
+        self.exiting.get_or_insert(request);
+        is_first
+    }
+
+    /// The request with which the user said exit.
+    pub(crate) fn exiting(&self) -> Option<RequestId> {
+        self.exiting
+    }
+
+    /// The requests that wait for one before them; `None`: the next request need not wait behind others.
+    pub(crate) fn deferred(&self) -> Option<&VecDeque<Request>> {
+        self.deferred.as_deref()
+    }
+
+    pub(crate) fn defer(&mut self, request: Request) {
+        self.deferred.get_or_insert_default().push_back(request);
+    }
+
+    pub(crate) fn next_deferred(&mut self) -> Option<Request> {
+        self.deferred.as_mut()?.pop_front()
+    }
+
+    pub(crate) fn end_deferring(&mut self) {
+        self.deferred = None;
+    }
+
+    /// A busy owner gave this message back.
+    pub(crate) fn hold_back(&mut self, room: RoomName, said: Box<Utterance>, now_ms: u64) {
+        let held = self.held.get_or_insert_with(|| Box::new(HeldBack::new(now_ms)));
+        held.give_back(room, said, now_ms);
+    }
 }

@@ -198,6 +198,11 @@ impl<S> Connection<S> {
         self.naming.session_mut()
     }
 
+    /// Its session, and how it speaks.
+    pub(crate) fn named(&self) -> Option<(&Session, &Speaking)> {
+        self.session().zip(self.speaking())
+    }
+
     /// A message has come.
     pub(crate) fn note_spoken(&mut self) {
         self.naming.note_spoken();

@@ -95,7 +95,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(session) = connection.end_session() else {
             return;
         };
-        let waiting = session.deferred.as_ref().map_or(0, |deferred| deferred.count());
+        let waiting = session.deferred().map_or(0, |deferred| deferred.len());
         // Nobody carries them out any more.
         connection.underway = connection.underway.saturating_sub(waiting as u32);
         for room in self.rooms.remove(id) {
@@ -106,7 +106,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             };
             self.command(room, leave);
         }
-        if let Some(peer) = &session.peer {
+        if let Some(peer) = session.watched() {
             self.directory.unwatch(peer, id);
         }
         self.directory.exit(&session.name, id);

@@ -6,7 +6,6 @@
 //! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
 
 mod commands;
-mod deferring;
 pub(crate) mod dialects;
 pub(crate) mod directs;
 pub(crate) mod dispatch;

@@ -2,33 +2,18 @@
 
 use crate::shard::{
     End,
-    bus::message::{RoomCommand, ToOwner, ToShard},
     connection::state::Phase,
     connection::write::Socket,
     direct::event::DirectEvent,
     engine::{Clock, Engine},
 };
 use crate::{
-    chat::{Refusal, Reply, RequestId, RoomName, SessionId, ShardId},
-    codec::{BusyPolicy, DialectId},
+    chat::{Refusal, Reply, RequestId, SessionId},
+    codec::DialectId,
     limits,
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Sends a request to an owner, who answers it.
-    pub(crate) fn ask(&mut self, id: SessionId, owner: ShardId, message: ToOwner) {
-        if let Some(connection) = self.connection(id) {
-            connection.underway += 1;
-        }
-        self.send(owner, ToShard::Owner(message));
-    }
-
-    /// Sends a request to the owner of a room, who answers it.
-    pub(crate) fn ask_owner(&mut self, id: SessionId, room: RoomName, command: RoomCommand) {
-        let owner = self.directory.owner_of(room.as_str());
-        self.ask(id, owner, ToOwner::Room { room, command });
-    }
-
     /// A request has been answered.
     pub(crate) fn answered(&mut self, id: SessionId) {
         let Some(connection) = self.connection(id) else { return };
@@ -125,13 +110,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Whether a connection speaks Plaza's own protocol.
     pub(crate) fn is_native(&self, id: SessionId) -> bool {
         self.dialect(id) == Some(DialectId::Native)
-    }
-
-    pub(crate) fn busy_policy(&mut self, id: SessionId) -> BusyPolicy {
-        match self.connections.get(id).map(|connection| connection.phase()) {
-            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].busy,
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => BusyPolicy::Tell,
-        }
     }
 
     /// A connection's dialect, once it is known.

@@ -6,8 +6,6 @@ use std::sync::Arc;
 
 use crate::shard::{
     End,
-    bus::message::RoomCommand,
-    connection::held_back::{HeldBack, Retrying},
     connection::write::Socket,
     engine::{Clock, Engine, Want},
     ids::RoomSlot,
@@ -19,12 +17,8 @@ use crate::shard::{
     },
 };
 use crate::{
-    chat::{
-        Admission, ErrorCode, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, Retry, RoomName, SessionId,
-        Utterance,
-    },
-    codec::{BusyPolicy, LagPolicy},
-    limits,
+    chat::{Admission, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, RoomName, SessionId, Utterance},
+    codec::LagPolicy,
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -110,13 +104,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         if !self.connection(id).is_some_and(|connection| connection.blocked()) && self.catch_up(id) {
             self.wait_writable(id);
-        }
-    }
-
-    /// The session leaves a room that it may not be in, as if it had asked; it may have left already.
-    pub(super) fn expelled(&mut self, id: SessionId, room: RoomName) {
-        if self.rooms.is_member(id, &room) {
-            self.leave(id, None, room);
         }
     }
 
@@ -222,50 +209,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The owner gave a talk back.
     pub(super) fn busy(&mut self, room: RoomName, said: Box<Utterance>) {
-        let id = said.session;
-        match self.busy_policy(id) {
-            BusyPolicy::Tell => {
-                let refusal = ErrorCode::Busy
-                    .because("more talks of the room than may wait are on their way to its store or its members; say it again in a moment")
-                    .retry_after(limits::BUSY_RETRY);
-                self.reply(id, said.id, &Reply::Error(refusal));
-            }
-            BusyPolicy::Pause => {
-                let now = self.now.ms;
-                self.stats.paused += 1;
-                if let Some(session) = self.connection(id).and_then(|connection| connection.session_mut()) {
-                    let held = session.held.get_or_insert_with(|| Box::new(HeldBack::new(now)));
-                    held.give_back(room, said, now);
-                }
-                self.schedule(id);
-            }
-        }
+        let (id, request) = (said.session, said.id);
+        self.act(id, request, |rules| rules.given_back(room, said));
         self.answered(id);
-    }
-
-    /// Sends messages again that a busy owner gave back.
-    pub(crate) fn retry_held(&mut self, id: SessionId) {
-        let now = self.now.ms;
-        let Some(connection) = self.connection(id) else { return };
-        let in_flight = connection.underway > 0;
-        let Some(session) = connection.session_mut() else {
-            return;
-        };
-        let Some(held) = session.held.as_mut() else { return };
-        match held.retry(now, in_flight) {
-            Retrying::NotYet => {}
-            Retrying::TooLong => self.goodbye(id, None, GoodbyeCode::Busy),
-            Retrying::Done => {
-                session.held = None;
-                self.read_on(id);
-            }
-            Retrying::Again(messages) => {
-                let mut retry = Retry::First;
-                for (room, said) in messages {
-                    self.ask_owner(id, room, RoomCommand::Talk { said, retry });
-                    retry = Retry::Held;
-                }
-            }
-        }
     }
 }

@@ -118,7 +118,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 return self.close(id, 1008, "a message was begun and not finished", End::Unfinished);
             }
         }
-        self.retry_held(id);
+        self.act(id, None, |rules| rules.retry_held());
         self.read_on(id);
     }
 }

@@ -1,0 +1,364 @@
+//! What each command means for the session that sent it.
+//!
+//! Who may be in which room, and what a message becomes, is decided by the owner of the room or of the pair. Decided here is
+//! what the session's own shard knows: its name, the rooms that it is in and joins, the pace of its typing, and whether messages
+//! of it were given back.
+
+use std::sync::Arc;
+
+use crate::{
+    chat::{
+        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, NameFault, Page, Refusal, Reply,
+        Request, RequestId, Retry, RoomName, SessionId, Since, TalkKind, UserName, Utterance,
+    },
+    codec::{BusyPolicy, DialectId, Profile, Reach},
+    limits,
+    shard::{
+        bus::message::RoomCommand,
+        connection::{held_back::Retrying, state::Connection},
+        room::{outcome::JoinRefusal, rooms::Rooms},
+        settings::Settings,
+        store::queries::Question,
+        time::Moment,
+    },
+};
+
+/// What a request leads to.
+#[derive(Debug)]
+pub(crate) enum Action {
+    Nothing,
+    Reply(Reply),
+    Goodbye(GoodbyeCode),
+    /// The session may be welcome under this name.
+    Hello(Hello),
+    /// The session may have this name.
+    Rename {
+        name: UserName,
+        key: Option<String>,
+    },
+    /// To the owner of the room.
+    Room(RoomName, RoomCommand),
+    /// To the owners of the rooms, in order.
+    Rooms(Vec<(RoomName, RoomCommand)>),
+    /// To the owner of the pair.
+    Pair {
+        to: UserName,
+        said: Box<Utterance>,
+    },
+    /// To all shards: each has a part of the list.
+    ListRooms(Page),
+    /// To the store, if the session may know.
+    Question(Question),
+    /// To all shards where the user is.
+    TypingTo {
+        user: UserName,
+        from: UserName,
+    },
+    /// The session is told when `user` goes, and no more when `before` does.
+    Watch {
+        user: UserName,
+        before: Option<UserName>,
+    },
+    /// To the owners of the rooms: the session leaves them, and ends when it has.
+    Exit(Vec<(RoomName, RoomCommand)>),
+    /// A message was given back and waits; the connection is to be looked at when it is due.
+    HeldBack,
+    /// The connection is read on, if nothing else keeps it from that.
+    ReadOn,
+}
+
+/// What the rules know of a connection and of what is around it.
+pub(crate) struct Rules<'a, S> {
+    pub(crate) id: SessionId,
+    pub(crate) connection: &'a mut Connection<S>,
+    pub(crate) rooms: &'a mut Rooms,
+    /// By the number of the dialect.
+    pub(crate) profiles: &'a [Profile],
+    pub(crate) settings: &'a Settings,
+    pub(crate) now: Moment,
+}
+
+impl<S> Rules<'_, S> {
+    /// What a request leads to, unless it has to wait for one before it.
+    pub(crate) fn take(&mut self, request: Request) -> Action {
+        if self.connection.is_closing() {
+            return Action::Nothing;
+        }
+        let command = &request.command;
+        let profile = self.profile();
+        if profile.is_some_and(|profile| profile.reach == Reach::Common) && command.marked_name().is_some() {
+            return refuse(NameFault::Marked.into());
+        }
+        // Asking for nothing is not saying something, except where heartbeats are messages of the dialect.
+        let heartbeats_count = profile.is_some_and(|profile| profile.silent_after.is_some());
+        let now = self.now;
+        let Some(session) = self.connection.session_mut() else {
+            return without_name(request.command, now);
+        };
+        if heartbeats_count || !matches!(command, Command::Ping | Command::Typing { .. }) {
+            session.spoke(now.ms);
+        }
+        if command.is_said()
+            && let Some(rate) = self.settings.message_rate.get()
+        {
+            session.rate.count(rate, now.us);
+        }
+        match self.defer(request) {
+            Some(Request { id, command }) => self.carry_out(id, command),
+            None => Action::Nothing,
+        }
+    }
+
+    /// What a request of a named session leads to for which nothing before it has to be waited for.
+    pub(super) fn carry_out(&mut self, id: RequestId, command: Command) -> Action {
+        let session = self.id;
+        match command {
+            Command::Hello(_) => {
+                let text = "this session has a name already; use rename to change it";
+                refuse(ErrorCode::HelloAgain.because(text))
+            }
+            Command::Join { room, since } => self.join(id, room, since),
+            Command::Leave { room } => self.leave(id, room),
+            Command::Talk { room, text, kind, key } => self.talk(id, room, text, kind, key),
+            Command::Direct { to, text, kind, key } => match self.utterance(id, text, kind, key) {
+                Some(said) => self.ask(Action::Pair { to, said }),
+                None => Action::Nothing,
+            },
+            Command::Users { room, page } => self.ask(Action::Room(room, RoomCommand::Users { session, id, page })),
+            Command::Rooms { page } => self.ask(Action::ListRooms(page)),
+            Command::SetTopic { room, topic } => {
+                self.ask(Action::Room(room, RoomCommand::SetTopic { session, id, topic }))
+            }
+            Command::Rename { name, key } => Action::Rename { name, key },
+            Command::History {
+                conversation,
+                before,
+                after,
+                limit,
+            } => Action::Question(Question::History {
+                conversation,
+                before,
+                after,
+                limit,
+            }),
+            Command::Search {
+                conversation,
+                text,
+                before,
+                limit,
+            } => Action::Question(Question::Search {
+                conversation,
+                text,
+                before,
+                limit,
+            }),
+            Command::Read { conversation, seq } => Action::Question(Question::Read { conversation, seq }),
+            Command::Unread => Action::Question(Question::Unread),
+            Command::Typing { conversation } => self.typing(conversation),
+            Command::Watch { user } => match self.connection.session_mut() {
+                Some(session) => Action::Watch {
+                    before: session.watch(user.clone()),
+                    user,
+                },
+                None => Action::Nothing,
+            },
+            Command::Ping => pong(self.now),
+            Command::Exit => self.exit(id),
+        }
+    }
+
+    pub(crate) fn join(&mut self, id: RequestId, room: RoomName, since: Since) -> Action {
+        let most = self.settings.rooms_per_session;
+        let Some((session, speaking)) = self.connection.named() else {
+            return Action::Nothing;
+        };
+        let since = match since {
+            Since::Now if self.settings.legacy_history > 0 && speaking.dialect != DialectId::Native => {
+                Since::Last(self.settings.legacy_history)
+            }
+            since => since,
+        };
+        if let Err(refusal) = self.rooms.ask_to_join(self.id, &room, most) {
+            return refuse(match refusal {
+                JoinRefusal::AlreadyMember => {
+                    ErrorCode::AlreadyMember.because(format!("this session is in the room {room} already"))
+                }
+                JoinRefusal::TooMany(count) => ErrorCode::TooManyRooms.because(format!(
+                    "this session is in {count} rooms; at most {most} are allowed: leave one first"
+                )),
+            });
+        }
+        let profile = &self.profiles[usize::from(speaking.dialect)];
+        let arrival = Box::new(Arrival {
+            session: self.id,
+            user: session.name.clone(),
+            tag: session.tag,
+            sees_own_coming: profile.sees_own_coming,
+            sees_own_going: profile.sees_own_going,
+            lists: speaking.codec.lists(),
+        });
+        self.ask(Action::Room(room, RoomCommand::Join { arrival, id, since }))
+    }
+
+    pub(crate) fn leave(&mut self, id: RequestId, room: RoomName) -> Action {
+        if !self.rooms.ask_to_leave(self.id, &room) {
+            return refuse(ErrorCode::NotMember.because(format!("this session is not in the room {room}")));
+        }
+        let leave = self.departure(id);
+        self.ask(Action::Room(room, leave))
+    }
+
+    fn departure(&self, id: RequestId) -> RoomCommand {
+        RoomCommand::Leave {
+            session: self.id,
+            how: Departure::Said,
+            id,
+        }
+    }
+
+    fn talk(&mut self, id: RequestId, room: RoomName, text: Arc<str>, kind: TalkKind, key: Option<Key>) -> Action {
+        let Some(said) = self.utterance(id, text, kind, key) else {
+            return Action::Nothing;
+        };
+        let retry = match self.busy_policy() {
+            BusyPolicy::Pause => Retry::Held,
+            BusyPolicy::Tell => Retry::Never,
+        };
+        if let Some(held) = self.connection.session_mut().and_then(|session| session.held.as_mut()) {
+            held.push(room, said);
+            return Action::Nothing;
+        }
+        self.ask(Action::Room(room, RoomCommand::Talk { said, retry }))
+    }
+
+    fn utterance(&mut self, id: RequestId, text: Arc<str>, kind: TalkKind, key: Option<Key>) -> Option<Box<Utterance>> {
+        let (session, speaking) = self.connection.named()?;
+        Some(Box::new(Utterance {
+            session: self.id,
+            id,
+            from: session.name.clone(),
+            tag: session.tag,
+            client: session.client.as_deref().copied(),
+            text,
+            kind,
+            key,
+            echo: speaking.codec.echo(id),
+        }))
+    }
+
+    fn typing(&mut self, conversation: Conversation) -> Action {
+        let Some(session) = self.connection.session_mut() else {
+            return Action::Nothing;
+        };
+        if !session.may_type(self.now.ms) {
+            return Action::Nothing;
+        }
+        match conversation {
+            Conversation::Room(room) => Action::Room(room, RoomCommand::Typing { session: self.id }),
+            Conversation::Peer(user) => Action::TypingTo {
+                user,
+                from: session.name.clone(),
+            },
+        }
+    }
+
+    fn exit(&mut self, id: RequestId) -> Action {
+        let Some(session) = self.connection.session_mut() else {
+            return Action::Nothing;
+        };
+        if !session.exit(id) {
+            return Action::Nothing;
+        }
+        let rooms = self.rooms.ask_to_leave_all(self.id);
+        self.connection.underway += rooms.len() as u32;
+        Action::Exit(rooms.into_iter().map(|room| (room, self.departure(None))).collect())
+    }
+
+    /// The request with which the session said exit, if the last room has let it go and it has been told what became of all
+    /// that it asked for.
+    pub(crate) fn may_end(&self) -> Option<RequestId> {
+        let exiting = self.connection.session()?.exiting()?;
+        (self.connection.underway == 0 && self.rooms.count(self.id) == 0).then_some(exiting)
+    }
+
+    /// A busy owner gave a message back.
+    pub(crate) fn given_back(&mut self, room: RoomName, said: Box<Utterance>) -> Action {
+        match self.busy_policy() {
+            BusyPolicy::Tell => {
+                let text = "more talks of the room than may wait are on their way to its store or its members; \
+                            say it again in a moment";
+                refuse(ErrorCode::Busy.because(text).retry_after(limits::BUSY_RETRY))
+            }
+            BusyPolicy::Pause => {
+                let now_ms = self.now.ms;
+                if let Some(session) = self.connection.session_mut() {
+                    session.hold_back(room, said, now_ms);
+                }
+                Action::HeldBack
+            }
+        }
+    }
+
+    /// Messages that a busy owner gave back may be due again.
+    pub(crate) fn retry_held(&mut self) -> Action {
+        let in_flight = self.connection.underway > 0;
+        let Some(session) = self.connection.session_mut() else {
+            return Action::Nothing;
+        };
+        let Some(held) = session.held.as_mut() else {
+            return Action::Nothing;
+        };
+        match held.retry(self.now.ms, in_flight) {
+            Retrying::NotYet => Action::Nothing,
+            Retrying::TooLong => Action::Goodbye(GoodbyeCode::Busy),
+            Retrying::Done => {
+                session.held = None;
+                Action::ReadOn
+            }
+            Retrying::Again(messages) => {
+                self.connection.underway += messages.len() as u32;
+                let mut retry = Retry::First;
+                let again = messages.into_iter().map(|(room, said)| {
+                    let retry = std::mem::replace(&mut retry, Retry::Held);
+                    (room, RoomCommand::Talk { said, retry })
+                });
+                Action::Rooms(again.collect())
+            }
+        }
+    }
+
+    /// Somebody will answer what this asks.
+    fn ask(&mut self, action: Action) -> Action {
+        self.connection.underway += 1;
+        action
+    }
+
+    fn profile(&self) -> Option<&Profile> {
+        let speaking = self.connection.speaking()?;
+        self.profiles.get(usize::from(speaking.dialect))
+    }
+
+    fn busy_policy(&self) -> BusyPolicy {
+        self.profile().map_or(BusyPolicy::Tell, |profile| profile.busy)
+    }
+}
+
+/// What a request of a connection leads to that has no name yet.
+fn without_name(command: Command, now: Moment) -> Action {
+    match command {
+        Command::Hello(hello) => Action::Hello(hello),
+        Command::Ping => pong(now),
+        Command::Exit => Action::Goodbye(GoodbyeCode::Exit),
+        // Never answered. It comes behind a login of `action` that was refused.
+        Command::Watch { .. } => Action::Nothing,
+        _ => refuse(ErrorCode::NoHello.because("say hello first: a session needs a name")),
+    }
+}
+
+fn pong(now: Moment) -> Action {
+    Action::Reply(Reply::Pong { at: now.unix_ms })
+}
+
+fn refuse(refusal: Refusal) -> Action {
+    Action::Reply(Reply::Error(refusal))
+}

@@ -1,0 +1,406 @@
+//! What requests lead to, without an engine.
+#![allow(clippy::unwrap_used)]
+
+use super::rules::{Action, Rules};
+use crate::{
+    chat::{
+        Command, ConnectionSlot, Conversation, ErrorCode, Generation, GoodbyeCode, Hello, Joined, ListOrder, Page,
+        Position, Reply, Request, RoomName, SessionId, SessionTag, ShardId, Since, TalkKind, UserName,
+    },
+    codec::{Client, DIALECTS, DialectId, Encoding, Handshake, Profile},
+    limits,
+    shard::{
+        bus::message::RoomCommand,
+        connection::{
+            dialect::Certainty,
+            reader::UNDECIDED_LIMITS,
+            session::{Proof, Session},
+            state::{Connection, Phase, Speaking},
+        },
+        rate_limit::MessageRate,
+        room::{members::Hold, rooms::Rooms},
+        settings::Settings,
+        store::queries::Question,
+        time::Moment,
+    },
+    wire::FrameReader,
+};
+
+const ADA: SessionId = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
+
+/// Ada's connection, and what is around it.
+struct Ada {
+    connection: Connection<()>,
+    rooms: Rooms,
+    settings: Settings,
+    profiles: Vec<Profile>,
+    now: Moment,
+}
+
+impl Ada {
+    fn unnamed(dialect: DialectId) -> Self {
+        let settings = Settings::default();
+        let handshake = Handshake {
+            peer: ([127, 0, 0, 1], 1).into(),
+            query: Vec::new(),
+            login_username: None,
+            username: None,
+            client: Client::Program,
+            listener: 0,
+            subprotocol: None,
+        };
+        let speaking = Speaking {
+            dialect,
+            peer: handshake.peer,
+            codec: settings.dialects[dialect].open(&handshake),
+            certainty: Certainty::Certain,
+        };
+        let reader = FrameReader::new(UNDECIDED_LIMITS);
+        Self {
+            connection: Connection::new((), Generation::FIRST, Phase::Open(speaking), reader, 0),
+            rooms: Rooms::new(&settings, 1),
+            settings,
+            profiles: DIALECTS.map(Profile::of).to_vec(),
+            now: Moment::default(),
+        }
+    }
+
+    fn named(dialect: DialectId) -> Self {
+        let mut ada = Self::unnamed(dialect);
+        let session = Session::new(name("ada"), Proof::Said, SessionTag(7), None, 0);
+        ada.connection.enter(session);
+        ada
+    }
+
+    fn native() -> Self {
+        Self::named(DialectId::Native)
+    }
+
+    fn rules(&mut self) -> Rules<'_, ()> {
+        Rules {
+            id: ADA,
+            connection: &mut self.connection,
+            rooms: &mut self.rooms,
+            profiles: &self.profiles,
+            settings: &self.settings,
+            now: self.now,
+        }
+    }
+
+    fn asks(&mut self, command: Command) -> Action {
+        self.rules().take(Request { id: None, command })
+    }
+
+    fn is_refused(&mut self, command: Command, code: ErrorCode) -> bool {
+        let action = self.asks(command);
+        matches!(action, Action::Reply(Reply::Error(refusal)) if refusal.code == code)
+    }
+
+    /// The request waits for one before it.
+    fn waits(&mut self, command: Command) -> bool {
+        let before = self.connection.underway;
+        matches!(self.asks(command), Action::Nothing) && self.connection.underway == before + 1
+    }
+
+    /// An owner or the store has answered; what the next request leads to that waited for it.
+    fn is_answered(&mut self) -> Option<Action> {
+        self.connection.underway -= 1;
+        self.goes_on()
+    }
+
+    fn goes_on(&mut self) -> Option<Action> {
+        self.rules().next_deferred().map(|(_, action)| action)
+    }
+
+    fn is_admitted(&mut self, room: &str) {
+        let joined = Joined {
+            room: RoomName::parse(room).unwrap(),
+            head: Position::default(),
+            from: 0,
+            online: 1,
+            topic: "".into(),
+            history: false,
+            read: None,
+        };
+        let encoding = Encoding::new(DialectId::Native, 0);
+        assert!(self.rooms.admit(ADA, encoding, Hold::Live, &joined));
+        self.connection.underway -= 1;
+    }
+
+    fn pass_ms(&mut self, ms: u64) {
+        self.now.ms += ms;
+        self.now.us += 1_000 * ms;
+    }
+}
+
+fn name(name: &str) -> UserName {
+    UserName::parse(name).unwrap()
+}
+
+fn room(room: &str) -> RoomName {
+    RoomName::parse(room).unwrap()
+}
+
+fn join(name: &str) -> Command {
+    let (room, since) = (room(name), Since::Now);
+    Command::Join { room, since }
+}
+
+fn leave(name: &str) -> Command {
+    Command::Leave { room: room(name) }
+}
+
+fn say(text: &str) -> Command {
+    Command::Talk {
+        room: room("tea"),
+        text: text.into(),
+        kind: TalkKind::Text,
+        key: None,
+    }
+}
+
+fn typing() -> Command {
+    let conversation = Conversation::Room(room("tea"));
+    Command::Typing { conversation }
+}
+
+fn history() -> Command {
+    Command::History {
+        conversation: Conversation::Room(room("tea")),
+        before: None,
+        after: None,
+        limit: 1,
+    }
+}
+
+fn rooms() -> Command {
+    let page = Page {
+        after: None,
+        limit: 10,
+        order: ListOrder::Name,
+    };
+    Command::Rooms { page }
+}
+
+#[test]
+fn without_a_name_there_is_little_to_ask_for() {
+    let mut ada = Ada::unnamed(DialectId::Native);
+    assert!(ada.is_refused(join("tea"), ErrorCode::NoHello));
+    assert!(matches!(ada.asks(Command::Ping), Action::Reply(Reply::Pong { .. })));
+    assert!(matches!(ada.asks(Command::Exit), Action::Goodbye(GoodbyeCode::Exit)));
+    assert!(matches!(
+        ada.asks(Command::Watch { user: name("bob") }),
+        Action::Nothing
+    ));
+    assert!(matches!(ada.asks(Command::Hello(Hello::default())), Action::Hello(_)));
+    assert!(Ada::native().is_refused(Command::Hello(Hello::default()), ErrorCode::HelloAgain));
+}
+
+#[test]
+fn a_message_goes_to_the_owner_of_its_room_under_the_name_of_its_session() {
+    let mut ada = Ada::native();
+    let Action::Room(to, RoomCommand::Talk { said, .. }) = ada.asks(say("hello")) else {
+        panic!("it was not sent");
+    };
+    assert_eq!(
+        (to, &said.from, said.tag, &*said.text),
+        (room("tea"), &name("ada"), SessionTag(7), "hello")
+    );
+    assert_eq!(ada.connection.underway, 1, "the owner answers");
+}
+
+#[test]
+fn a_session_is_in_each_room_once_and_in_no_more_than_it_may() {
+    let mut ada = Ada::native();
+    ada.settings.rooms_per_session = 1;
+    assert!(ada.is_refused(leave("tea"), ErrorCode::NotMember));
+    assert!(matches!(
+        ada.asks(join("tea")),
+        Action::Room(_, RoomCommand::Join { .. })
+    ));
+    ada.is_admitted("tea");
+    assert!(ada.is_refused(join("tea"), ErrorCode::AlreadyMember));
+    assert!(ada.is_refused(join("coffee"), ErrorCode::TooManyRooms));
+    assert!(matches!(
+        ada.asks(leave("tea")),
+        Action::Room(_, RoomCommand::Leave { .. })
+    ));
+    assert!(ada.waits(join("coffee")), "there is room when she has left");
+}
+
+#[test]
+fn clients_of_older_systems_are_shown_the_last_messages() {
+    let sinces = [DialectId::Native, DialectId::Chatroom].map(|dialect| {
+        let mut ada = Ada::named(dialect);
+        ada.settings.legacy_history = 5;
+        match ada.asks(join("tea")) {
+            Action::Room(_, RoomCommand::Join { since, .. }) => since,
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(sinces, [Since::Now, Since::Last(5)]);
+}
+
+#[test]
+fn typing_is_told_now_and_then() {
+    let mut ada = Ada::native();
+    ada.pass_ms(1);
+    assert!(matches!(
+        ada.asks(typing()),
+        Action::Room(_, RoomCommand::Typing { .. })
+    ));
+    assert!(matches!(ada.asks(typing()), Action::Nothing));
+    ada.pass_ms(limits::TYPING_EVERY.as_millis() as u64);
+    assert!(matches!(ada.asks(typing()), Action::Room(..)));
+    assert_eq!(ada.connection.underway, 0, "nobody answers");
+}
+
+#[test]
+fn only_a_message_is_a_word_of_its_user_unless_heartbeats_are_messages() {
+    let last_word = |silent_after, command| {
+        let mut ada = Ada::native();
+        ada.profiles[usize::from(DialectId::Native)].silent_after = silent_after;
+        ada.pass_ms(9);
+        ada.asks(command);
+        ada.connection.last_word_ms()
+    };
+    assert_eq!(last_word(None, Command::Ping), 0);
+    assert_eq!(last_word(None, typing()), 0);
+    assert_eq!(last_word(None, Command::Unread), 9);
+    let heartbeats = Some(limits::MESSAGE_AGE);
+    assert_eq!(last_word(heartbeats, Command::Ping), 9);
+}
+
+#[test]
+fn the_rate_limit_counts_messages_and_no_joins() {
+    let rate = MessageRate {
+        per_second: 1,
+        at_once: 1,
+    };
+    let conforms_at_us = |command| {
+        let mut ada = Ada::native();
+        ada.settings.message_rate.set(Some(rate));
+        ada.asks(command);
+        ada.connection.session().unwrap().rate.conforms_at_us(rate)
+    };
+    assert_eq!(conforms_at_us(join("tea")), 0);
+    assert!(conforms_at_us(say("hello")) > 0);
+}
+
+#[test]
+fn whom_a_session_watches_is_replaced() {
+    let mut ada = Ada::native();
+    let watches = |action| match action {
+        Action::Watch { user, before } => (user, before),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        watches(ada.asks(Command::Watch { user: name("bob") })),
+        (name("bob"), None)
+    );
+    let again = ada.asks(Command::Watch { user: name("eve") });
+    assert_eq!(watches(again), (name("eve"), Some(name("bob"))));
+}
+
+#[test]
+fn an_exit_leaves_all_rooms_and_waits_until_they_have_let_go() {
+    let mut ada = Ada::native();
+    ada.asks(join("tea"));
+    ada.is_admitted("tea");
+    assert!(matches!(ada.asks(Command::Exit), Action::Exit(leaves) if leaves[0].0 == room("tea")));
+    assert!(matches!(ada.asks(Command::Exit), Action::Nothing), "once");
+    assert_eq!(ada.rules().may_end(), None);
+    ada.connection.underway = 0;
+    assert_eq!(ada.rules().may_end(), None, "she has not been sent all of the room");
+    ada.rooms.remove(ADA);
+    assert_eq!(ada.rules().may_end(), Some(None));
+}
+
+#[test]
+fn a_message_that_a_busy_owner_gave_back_goes_again_before_later_ones() {
+    let mut ada = Ada::named(DialectId::Chatroom);
+    let Action::Room(to, RoomCommand::Talk { said, .. }) = ada.asks(say("one")) else {
+        panic!("it was not sent");
+    };
+    assert!(matches!(ada.rules().given_back(to, said), Action::HeldBack));
+    ada.connection.underway -= 1;
+    assert!(matches!(ada.asks(say("two")), Action::Nothing));
+    assert_eq!(ada.connection.underway, 0, "it is held back");
+    assert!(matches!(ada.rules().retry_held(), Action::Nothing), "not yet");
+    ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
+    let Action::Rooms(again) = ada.rules().retry_held() else {
+        panic!("they were not sent again");
+    };
+    let texts = again.iter().map(|(_, command)| match command {
+        RoomCommand::Talk { said, .. } => &*said.text,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(texts.collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(ada.connection.underway, 2);
+    ada.connection.underway = 0;
+    ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
+    assert!(matches!(ada.rules().retry_held(), Action::ReadOn));
+}
+
+#[test]
+fn a_client_with_words_for_it_is_told_that_an_owner_is_busy() {
+    let mut ada = Ada::native();
+    let Action::Room(to, RoomCommand::Talk { said, .. }) = ada.asks(say("one")) else {
+        panic!("it was not sent");
+    };
+    let told = ada.rules().given_back(to, said);
+    assert!(matches!(told, Action::Reply(Reply::Error(refusal)) if refusal.code == ErrorCode::Busy));
+}
+
+#[test]
+fn what_depends_on_a_join_waits_for_it_and_so_does_all_that_comes_later() {
+    for command in [join("tea"), leave("tea"), history(), rooms()] {
+        let mut ada = Ada::native();
+        ada.asks(join("tea"));
+        assert!(ada.waits(command), "for the join");
+        assert!(ada.waits(Command::Ping), "for the one before it");
+        assert!(ada.goes_on().is_none());
+        ada.is_admitted("tea");
+        assert!(!matches!(ada.goes_on(), None | Some(Action::ReadOn | Action::Nothing)));
+    }
+    let mut ada = Ada::native();
+    ada.asks(join("tea"));
+    assert!(
+        matches!(ada.asks(say("hello")), Action::Room(..)),
+        "it follows the join to the owner"
+    );
+    assert!(
+        matches!(ada.asks(join("coffee")), Action::Room(..)),
+        "it is another room"
+    );
+}
+
+#[test]
+fn a_question_sees_what_its_session_wrote_before() {
+    let mut ada = Ada::native();
+    ada.asks(say("hello"));
+    assert!(ada.waits(history()));
+    assert!(ada.waits(Command::Unread));
+    assert!(matches!(
+        ada.is_answered(),
+        Some(Action::Question(Question::History { .. }))
+    ));
+    assert!(matches!(ada.goes_on(), Some(Action::Question(Question::Unread))));
+    assert!(
+        matches!(ada.goes_on(), Some(Action::ReadOn)),
+        "now the connection is read again"
+    );
+    assert!(ada.goes_on().is_none());
+    assert_eq!(ada.connection.underway, 0);
+}
+
+#[test]
+fn an_answer_of_the_store_is_for_the_name_that_asked() {
+    let mut ada = Ada::native();
+    ada.connection.underway = 1;
+    ada.connection.questions = 1;
+    let key = None;
+    assert!(ada.waits(Command::Rename { name: name("eve"), key }));
+    ada.connection.questions = 0;
+    assert!(matches!(ada.is_answered(), Some(Action::Rename { .. })));
+}
