@@ -19,7 +19,7 @@ use crate::{
     chat::{ConnectionSlot, Page, RoomEntry, RoomName, SessionId, UserName, World},
     codec::action,
     limits,
-    shard::{Order, SessionEntry, Shards, Unanswered},
+    shard::{Order, RoomOrder, SessionEntry, Shards, Unanswered},
 };
 
 pub(crate) struct Api {
@@ -75,7 +75,7 @@ impl Api {
             let (after, limit) = (page.after.clone(), page.limit + 1);
             let part = self
                 .shards
-                .ask(shard, |answer| Order::Rooms { after, limit, answer })
+                .ask(shard, |answer| RoomOrder::Rooms { after, limit, answer })
                 .await;
             rooms.extend(part.map_err(unanswered)?);
         }
@@ -98,7 +98,11 @@ impl Api {
         let name = room.clone();
         let details = self
             .shards
-            .ask(self.shards.owner_of(&room), |answer| Order::Room { room, page, answer })
+            .ask(self.shards.owner_of(&room), |answer| RoomOrder::Room {
+                room,
+                page,
+                answer,
+            })
             .await;
         match details.map_err(unanswered)? {
             Some(details) => Ok(HttpAnswer::json(StatusCode::OK, &room_json(&name, &details))),
@@ -126,7 +130,7 @@ impl Api {
         let owner = self.shards.owner_of(&room);
         let kept = self
             .shards
-            .ask(owner, |answer| Order::Keep {
+            .ask(owner, |answer| RoomOrder::Keep {
                 room,
                 topic,
                 members,
@@ -150,7 +154,7 @@ impl Api {
         let (room, page) = (name.clone(), routes::first_page());
         let details = self
             .shards
-            .ask(owner, |answer| Order::Room { room, page, answer })
+            .ask(owner, |answer| RoomOrder::Room { room, page, answer })
             .await;
         match details.map_err(unanswered)? {
             Some(details) => Ok(HttpAnswer::json(status, &room_json(&name, &details))),
@@ -168,7 +172,7 @@ impl Api {
         let mut file = self.standing.lock().await;
         let closed = self
             .shards
-            .ask(self.shards.owner_of(&room), |answer| Order::Close { room, answer })
+            .ask(self.shards.owner_of(&room), |answer| RoomOrder::Close { room, answer })
             .await;
         let closed = closed.map_err(unanswered)?;
         file.remove(&name).map_err(|error| not_written(&file, &error))?;
@@ -183,7 +187,11 @@ impl Api {
         let name = room.clone();
         let said = self
             .shards
-            .ask(self.shards.owner_of(&room), |answer| Order::Say { room, text, answer })
+            .ask(self.shards.owner_of(&room), |answer| RoomOrder::Say {
+                room,
+                text,
+                answer,
+            })
             .await;
         match said.map_err(unanswered)? {
             Some(users) => Ok(HttpAnswer::json(StatusCode::OK, &json!({ "users": users }))),

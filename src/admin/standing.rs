@@ -21,7 +21,7 @@ use super::bodies::RoomBody;
 use crate::{
     chat::{RoomName, UserName},
     limits,
-    shard::{Order, Shards, ToShard},
+    shard::{RoomOrder, Shards, ToShard},
 };
 
 /// What the operator set of a room.
@@ -94,7 +94,7 @@ impl StandingRooms {
         for (room, set) in &self.rooms {
             // The answer is for an operator; here nobody asks.
             let (answer, _) = oneshot::channel();
-            let order = Order::Keep {
+            let order = RoomOrder::Keep {
                 room: room.clone(),
                 topic: set.topic.clone(),
                 members: set.members.clone(),
@@ -102,7 +102,7 @@ impl StandingRooms {
             };
             let owner = usize::from(shards.owner_of(room).0);
             let until = Instant::now() + limits::ADMIN_ANSWER_TIME;
-            if !shards.tell(owner, ToShard::Admin(Box::new(order)), until) {
+            if !shards.tell(owner, ToShard::Admin(Box::new(order.into())), until) {
                 return Err(format!(
                     "the settings of the room {room} could not be restored: its shard does not answer"
                 ));

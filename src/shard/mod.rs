@@ -38,7 +38,7 @@ pub use settings::Settings;
 
 pub(crate) use bus::{
     message::ToShard,
-    order::{Order, SessionEntry},
+    order::{Order, RoomOrder, SessionEntry},
 };
 pub(crate) use owner::Observer;
 pub(crate) use runtime::{

@@ -14,6 +14,34 @@ pub(crate) type OrderReply<T> = oneshot::Sender<T>;
 /// What a shard is asked.
 #[derive(Debug)]
 pub(crate) enum Order {
+    Rooms(RoomOrder),
+    /// A message of the server to every session of the shard. How many there were.
+    SayToAll {
+        text: Arc<str>,
+        answer: OrderReply<usize>,
+    },
+    /// Connections from this slot on.
+    Sessions {
+        slot: ConnectionSlot,
+        user: Option<UserName>,
+        limit: usize,
+        answer: OrderReply<Vec<SessionEntry>>,
+    },
+    /// Ends one session. Whether it was there.
+    Disconnect {
+        session: SessionId,
+        answer: OrderReply<bool>,
+    },
+    /// Ends all sessions of a user on this shard. How many there were.
+    DisconnectUser {
+        user: UserName,
+        answer: OrderReply<usize>,
+    },
+}
+
+/// What the owner of rooms is asked.
+#[derive(Debug)]
+pub(crate) enum RoomOrder {
     /// The first rooms after a name, one more than fit tells that there are more.
     Rooms {
         after: Option<String>,
@@ -55,22 +83,6 @@ pub(crate) enum Order {
         text: Arc<str>,
         answer: OrderReply<Option<u32>>,
     },
-    /// The same to every session of the shard. How many there were.
-    SayToAll { text: Arc<str>, answer: OrderReply<usize> },
-    /// Connections from this slot on.
-    Sessions {
-        slot: ConnectionSlot,
-        user: Option<UserName>,
-        limit: usize,
-        answer: OrderReply<Vec<SessionEntry>>,
-    },
-    /// Ends one session. Whether it was there.
-    Disconnect {
-        session: SessionId,
-        answer: OrderReply<bool>,
-    },
-    /// Ends all sessions of a user on this shard. How many there were.
-    DisconnectUser { user: UserName, answer: OrderReply<usize> },
 }
 
 /// A connection as its operator sees it.
@@ -85,4 +97,10 @@ pub(crate) struct SessionEntry {
     pub(crate) connected: Duration,
     /// Since the user last said something.
     pub(crate) quiet: Duration,
+}
+
+impl From<RoomOrder> for Order {
+    fn from(order: RoomOrder) -> Self {
+        Self::Rooms(order)
+    }
 }

@@ -12,6 +12,7 @@
 mod held;
 mod listing;
 mod opening;
+mod orders;
 mod pairs;
 
 use std::rc::Rc;
@@ -183,7 +184,7 @@ impl Owner {
         &mut self.listings
     }
 
-    /// The rooms, for their operator.
+    #[cfg(test)]
     pub(crate) fn rooms(&mut self) -> &mut OwnedRooms {
         &mut self.rooms
     }

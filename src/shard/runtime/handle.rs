@@ -154,13 +154,13 @@ impl Shards {
     }
 
     /// Asks a shard and waits for its answer, a bounded time.
-    pub(crate) async fn ask<T>(
+    pub(crate) async fn ask<T, O: Into<Order>>(
         &self,
         shard: ShardId,
-        order: impl FnOnce(OrderReply<T>) -> Order,
+        order: impl FnOnce(OrderReply<T>) -> O,
     ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
-        if !self.try_tell(usize::from(shard.0), ToShard::Admin(Box::new(order(answer)))) {
+        if !self.try_tell(usize::from(shard.0), ToShard::Admin(Box::new(order(answer).into()))) {
             return Err(Unanswered::Full);
         }
         match timeout(limits::ADMIN_ANSWER_TIME, answered).await {

@@ -6,7 +6,7 @@ use crate::{
     chat::RoomName,
     history::Outcome,
     shard::{
-        bus::order::Order,
+        bus::order::RoomOrder,
         store::port::Ticket,
         testing::{World, unanswered},
     },
@@ -17,7 +17,9 @@ fn close(world: &mut World, room: &str) -> Option<usize> {
     let room = RoomName::parse(room).unwrap();
     let owner = usize::from(world.directory.owner_of(room.as_str()).0);
     let (answer, mut answered) = oneshot::channel();
-    world.turn(owner, |engine| engine.administer(Order::Close { room, answer }));
+    world.turn(owner, |engine| {
+        engine.administer(RoomOrder::Close { room, answer }.into())
+    });
     world.calm();
     answered.try_recv().unwrap()
 }

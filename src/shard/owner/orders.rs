@@ -1,0 +1,67 @@
+//! What an owner does for the operator, and for the few pages that show rooms.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::Owner;
+use crate::{
+    chat::{Effects, ListOrder, RoomName, RoomScope, TooManyRooms, UserName},
+    shard::bus::order::RoomOrder,
+};
+
+impl Owner {
+    /// Answers an order. Where nobody waits for the answer any more, it is dropped.
+    pub(crate) fn administer(&mut self, order: RoomOrder, now_ms: u64) -> Effects {
+        let rooms = &mut self.rooms;
+        match order {
+            RoomOrder::Rooms { after, limit, answer } => {
+                let _ = answer.send(rooms.rooms(RoomScope::All, after.as_deref(), limit));
+            }
+            RoomOrder::Groups { prefix, limit, answer } => {
+                let _ = answer.send(rooms.names(|name| name.as_str().starts_with(&prefix), limit));
+            }
+            RoomOrder::Room { room, page, answer } => {
+                let _ = answer.send(rooms.describe(&room, &page, now_ms));
+            }
+            RoomOrder::Roster { room, answer } => {
+                let _ = answer.send(rooms.roster(&room, ListOrder::Name, now_ms));
+            }
+            RoomOrder::Keep {
+                room,
+                topic,
+                members,
+                answer,
+            } => {
+                let mut effects = Effects::new();
+                let _ = answer.send(self.keep(&room, topic, members, &mut effects));
+                return effects;
+            }
+            RoomOrder::Close { room, answer } => {
+                let closed = rooms.close(&room);
+                let _ = answer.send(closed.as_ref().map(|closed| closed.sessions));
+                return closed.unwrap_or_default().effects;
+            }
+            RoomOrder::Say { room, text, answer } => {
+                let _ = answer.send(rooms.online(&room));
+                return rooms.system(&room, text).into_iter().collect();
+            }
+        }
+        Effects::new()
+    }
+
+    fn keep(
+        &mut self,
+        room: &RoomName,
+        topic: Option<Arc<str>>,
+        members: Option<Option<BTreeSet<UserName>>>,
+        effects: &mut Effects,
+    ) -> Result<bool, TooManyRooms> {
+        let is_new = self.rooms.keep(room)?;
+        if let Some(topic) = topic {
+            effects.extend(self.rooms.set_kept_topic(room, topic));
+        }
+        if let Some(members) = members {
+            effects.extend(self.rooms.set_members(room, members));
+        }
+        Ok(is_new)
+    }
+}

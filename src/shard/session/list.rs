@@ -1,0 +1,39 @@
+//! The connections of a shard as the operator sees them.
+
+use std::time::Duration;
+
+use crate::{
+    chat::{ConnectionSlot, UserName},
+    shard::{bus::order::SessionEntry, connection::connections::Connections, room::rooms::Rooms},
+};
+
+/// At most so many connections from this slot on that have shown their dialect; of one user, if one is given.
+pub(crate) fn entries<S>(
+    connections: &Connections<S>,
+    rooms: &Rooms,
+    slot: ConnectionSlot,
+    user: Option<&UserName>,
+    limit: usize,
+    now_ms: u64,
+) -> Vec<SessionEntry> {
+    let since = |then: u64| Duration::from_millis(now_ms.saturating_sub(then));
+    let from = connections.iter().skip_while(|(id, _)| id.slot() < slot);
+    from.filter_map(|(id, connection)| {
+        let speaking = connection.speaking()?;
+        let session = connection.session();
+        if user.is_some_and(|user| session.is_none_or(|session| session.name != *user)) {
+            return None;
+        }
+        Some(SessionEntry {
+            id,
+            user: session.map(|session| (session.name.clone(), session.tag)),
+            dialect: speaking.dialect.name(),
+            peer: speaking.peer,
+            rooms: rooms.heard_by(id).cloned().collect(),
+            connected: since(connection.opened_ms()),
+            quiet: since(connection.last_word_ms()),
+        })
+    })
+    .take(limit)
+    .collect()
+}
