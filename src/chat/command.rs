@@ -1,4 +1,8 @@
 //! What a session asks for, in whatever dialect.
+#![expect(
+    missing_docs,
+    reason = "a field is documented where its name does not say what it is"
+)]
 
 use std::sync::Arc;
 
@@ -9,14 +13,12 @@ use super::{ClientId, Conversation, Key, Position, RequestId, RoomName, Since, T
 pub struct Request {
     /// The reply repeats it.
     pub id: RequestId,
-    /// What is asked.
     pub command: Command,
 }
 
 /// A conversation that a client goes on with after it reconnects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResumeFrom {
-    /// Which conversation.
     pub conversation: Conversation,
     /// The client has everything up to here.
     pub position: Position,
@@ -63,90 +65,56 @@ pub enum Command {
     /// Names the session. It is the first message of the native protocol; older dialects put it into their handshake.
     Hello(Hello),
     /// Becomes a member.
-    Join {
-        /// Which room.
-        room: RoomName,
-        /// Where to go on from.
-        since: Since,
-    },
+    Join { room: RoomName, since: Since },
     /// Stops being a member.
-    Leave {
-        /// Which room.
-        room: RoomName,
-    },
+    Leave { room: RoomName },
     /// Sends a message to a room.
     Talk {
-        /// Which room.
         room: RoomName,
         /// The text. Nothing rewrites it.
         text: Arc<str>,
-        /// How clients show it.
         kind: TalkKind,
         /// With the same key, a repeated message is the same message.
         key: Option<Key>,
     },
     /// Sends a message to one user.
     Direct {
-        /// To whom.
         to: UserName,
-        /// The text.
         text: Arc<str>,
-        /// How clients show it.
         kind: TalkKind,
         /// With the same key, a repeated message is the same message.
         key: Option<Key>,
     },
     /// Lists the users in a room.
-    Users {
-        /// Which room.
-        room: RoomName,
-        /// Which part of the list.
-        page: Page,
-    },
+    Users { room: RoomName, page: Page },
     /// Lists the rooms.
-    Rooms {
-        /// Which part of the list.
-        page: Page,
-    },
+    Rooms { page: Page },
     /// Sets the topic.
     SetTopic {
-        /// Of which room.
         room: RoomName,
         /// At most [`crate::limits::TOPIC_CHARS`] characters.
         topic: Arc<str>,
     },
     /// Takes another name.
-    Rename {
-        /// The new name.
-        name: UserName,
-        /// The key of the new name.
-        key: Option<String>,
-    },
+    Rename { name: UserName, key: Option<String> },
     /// Reads stored messages.
     History {
-        /// Of what.
         conversation: Conversation,
         /// Below this number: of too many, the newest.
         before: Option<u64>,
         /// Above this number: of too many, the oldest.
         after: Option<u64>,
-        /// At most this many.
         limit: usize,
     },
     /// Searches stored messages.
     Search {
-        /// In what.
         conversation: Conversation,
-        /// The text to find.
         text: Arc<str>,
-        /// Below this seq.
         before: Option<u64>,
-        /// At most this many.
         limit: usize,
     },
     /// Moves the read marker: everything up to `seq` has been read.
     Read {
-        /// In what.
         conversation: Conversation,
         /// The last message read.
         seq: u64,
@@ -154,16 +122,10 @@ pub enum Command {
     /// Lists the conversations with unread messages.
     Unread,
     /// Tells the others that the user is typing.
-    Typing {
-        /// Where.
-        conversation: Conversation,
-    },
+    Typing { conversation: Conversation },
     /// Watches a user: each time the user's last session ends, the watcher is sent [`super::Reply::PeerWent`]. Replaces the previous
     /// watch. Not answered.
-    Watch {
-        /// Whom.
-        user: UserName,
-    },
+    Watch { user: UserName },
     /// Answered by [`super::Reply::Pong`].
     Ping,
     /// Ends the session.

@@ -14,12 +14,9 @@ use super::{
 
 /// A session that joins.
 #[derive(Debug, Clone)]
-pub struct Arrival {
-    /// Which session.
+pub(crate) struct Arrival {
     pub session: SessionId,
-    /// Its user.
     pub user: UserName,
-    /// Its tag.
     pub tag: SessionTag,
     /// Whether it is shown that it joined.
     pub sees_own_coming: bool,
@@ -43,20 +40,14 @@ pub enum Lists {
 
 /// A message that has no number yet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Utterance {
-    /// The sender's session.
+pub(crate) struct Utterance {
     pub session: SessionId,
-    /// The request.
     pub id: RequestId,
-    /// The sender.
     pub from: UserName,
-    /// Its tag.
     pub tag: SessionTag,
     /// The sender's client, if it has said which one it is.
     pub client: Option<ClientId>,
-    /// The text.
     pub text: Arc<str>,
-    /// How clients show it.
     pub kind: TalkKind,
     /// With the same key, a repeated message is the same message.
     pub key: Option<Key>,
@@ -88,16 +79,14 @@ impl Utterance {
 
 /// The request that an event answers: the sender's shard acknowledges it when the event arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// Which session.
+pub(crate) struct Origin {
     pub session: SessionId,
-    /// The request.
     pub id: RequestId,
 }
 
 /// How the owner treats a message while it has too much to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Retry {
+pub(crate) enum Retry {
     /// The sender is told.
     Never,
     /// The sender's shard holds this message and all later ones, and sends them again.
@@ -107,42 +96,31 @@ pub enum Retry {
 }
 
 /// What follows from one command, in order. Nearly always one or two.
-pub type Effects = SmallVec<[Effect; 2]>;
+pub(crate) type Effects = SmallVec<[Effect; 2]>;
 
 /// What follows from a command.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Every member on these shards sees this.
     Broadcast {
-        /// In which room.
         room: RoomName,
-        /// The shards that have members.
         shards: Rc<[ShardId]>,
-        /// What happened.
         happening: Happening,
         /// Whose message it is.
         origin: Option<Origin>,
     },
     /// One session, wherever it is.
-    Session {
-        /// Which one.
-        session: SessionId,
-        /// What.
-        what: ToSession,
-    },
+    Session { session: SessionId, what: ToSession },
     /// The store numbers and keeps this; [`OwnedRooms::committed`](super::OwnedRooms::committed),
     /// [`rejected`](super::OwnedRooms::rejected) or [`given_back`](super::OwnedRooms::given_back) goes on with it.
     Append {
-        /// Which room.
         room: RoomName,
-        /// The text.
         said: Box<Utterance>,
         /// For the way back.
         retry: Retry,
     },
     /// The store says where the log of a room stands, so that the room can be opened.
     Open {
-        /// Which room.
         room: RoomName,
         /// The user who joins and goes on from somewhere: the store also says what was missed.
         resume: Option<(UserName, Since)>,
@@ -151,61 +129,34 @@ pub enum Effect {
 
 /// What the owner of a room, or another shard, has for one session.
 #[derive(Debug, Clone, PartialEq)]
-pub enum ToSession {
+pub(crate) enum ToSession {
     /// It is a member from here on.
     Admit(Box<Admission>),
     /// It does not become a member.
     RefuseJoin {
-        /// Of which room.
         room: RoomName,
-        /// The request.
         id: RequestId,
-        /// Why.
         refusal: Box<Refusal>,
     },
     /// It is no member from here on.
-    Dismiss {
-        /// Of which room.
-        room: RoomName,
-        /// The request.
-        id: RequestId,
-    },
+    Dismiss { room: RoomName, id: RequestId },
     /// It alone sees this in a room.
-    Show {
-        /// In which room.
-        room: RoomName,
-        /// What happened.
-        happening: Box<Happening>,
-    },
+    Show { room: RoomName, happening: Box<Happening> },
     /// The answer to a request.
-    Answer {
-        /// The request.
-        id: RequestId,
-        /// What.
-        reply: Box<Reply>,
-    },
+    Answer { id: RequestId, reply: Box<Reply> },
     /// Something that it did not ask for.
     Tell(Box<Reply>),
     /// The owner has too much to do for this message.
-    Busy {
-        /// Which room.
-        room: RoomName,
-        /// The message, for another try.
-        said: Box<Utterance>,
-    },
+    Busy { room: RoomName, said: Box<Utterance> },
     /// It has to leave a room, as if it had asked.
-    Expel {
-        /// Which room.
-        room: RoomName,
-    },
+    Expel { room: RoomName },
 }
 
 /// What a new member is told.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Admission {
+pub(crate) struct Admission {
     /// The request to join.
     pub request: RequestId,
-    /// The answer to it.
     pub joined: Joined,
     /// What it asked to go on from and will never get.
     pub lost: Vec<LostInterval>,
@@ -215,8 +166,7 @@ pub struct Admission {
 
 /// What the store has for a user who goes on in a room.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Backlog {
-    /// The user.
+pub(crate) struct Backlog {
     pub user: UserName,
     /// The user's read marker; `None`: the store could not say.
     pub read: Option<Seq>,

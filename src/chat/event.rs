@@ -1,4 +1,8 @@
 //! What members of a room see ([`Happening`]) and what single sessions are sent ([`Reply`]), in whatever dialect.
+#![expect(
+    missing_docs,
+    reason = "a field is documented where its name does not say what it is"
+)]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,19 +22,14 @@ pub struct Echo {
 pub struct Talk {
     /// The epoch of `seq` and `prev`.
     pub epoch: u64,
-    /// Its number.
     pub seq: Seq,
     /// The number of the message before it.
     pub prev: Seq,
     /// Unix milliseconds.
     pub at: u64,
-    /// The sender.
     pub from: UserName,
-    /// The sender's session.
     pub session: SessionTag,
-    /// The text.
     pub text: Arc<str>,
-    /// How clients show it.
     pub kind: TalkKind,
     /// Absent once the message has been read from the store.
     pub echo: Option<Arc<Echo>>,
@@ -72,7 +71,6 @@ pub enum Happening {
     Talk(Talk),
     /// A user's first session joined.
     Came {
-        /// Who.
         user: UserName,
         /// How many users there are now.
         online: u32,
@@ -83,7 +81,6 @@ pub enum Happening {
     },
     /// A user's last session left.
     Went {
-        /// Who.
         user: UserName,
         /// Whether on purpose.
         how: Departure,
@@ -96,9 +93,7 @@ pub enum Happening {
     },
     /// A user took another name.
     Renamed {
-        /// Before.
         old: UserName,
-        /// Now.
         new: UserName,
         /// Of the session that asked.
         session: SessionTag,
@@ -132,30 +127,17 @@ pub enum Happening {
         users: UserList,
     },
     /// The topic changed.
-    Topic {
-        /// The new one.
-        topic: Arc<str>,
-        /// Who set it.
-        from: UserName,
-    },
+    Topic { topic: Arc<str>, from: UserName },
     /// Somebody is typing.
-    Typing {
-        /// Who.
-        from: UserName,
-    },
+    Typing { from: UserName },
     /// The operator says something.
-    System {
-        /// What.
-        text: Arc<str>,
-    },
+    System { text: Arc<str> },
 }
 
 /// The answer to a hello.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Welcome {
-    /// Of this session.
     pub session: SessionTag,
-    /// The name in force.
     pub name: UserName,
     /// The key with which this hello has just claimed the name.
     pub key: Option<String>,
@@ -170,9 +152,7 @@ pub struct Welcome {
 /// The answer to a join.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Joined {
-    /// Which room.
     pub room: RoomName,
-    /// The newest message.
     pub head: Position,
     /// Replay begins after this seq; equals `head.seq` when nothing is replayed.
     pub from: Seq,
@@ -180,7 +160,6 @@ pub struct Joined {
     pub online: u32,
     /// The topic, or nothing.
     pub topic: Arc<str>,
-    /// Whether messages are stored.
     pub history: bool,
     /// The user's read marker; `None`: not known, because nobody asked or the store could not say.
     pub read: Option<Seq>,
@@ -189,7 +168,6 @@ pub struct Joined {
 /// A page of stored messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HistoryPage {
-    /// Of what.
     pub conversation: Conversation,
     /// The epoch of all numbers in it.
     pub epoch: u64,
@@ -204,7 +182,6 @@ pub struct HistoryPage {
 /// One room in a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoomEntry {
-    /// Its name.
     pub name: RoomName,
     /// Its topic, or nothing.
     pub topic: Arc<str>,
@@ -215,13 +192,10 @@ pub struct RoomEntry {
 /// A conversation with unread messages.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UnreadEntry {
-    /// Which.
     pub conversation: Conversation,
     /// Of `read` and `head`.
     pub epoch: u64,
-    /// The read marker.
     pub read: Seq,
-    /// The newest message.
     pub head: Seq,
     /// How many messages of others lie between.
     pub unread: u64,
@@ -251,22 +225,13 @@ pub enum Reply {
     /// To a join.
     Joined(Box<Joined>),
     /// To a leave.
-    Left {
-        /// Which room.
-        room: RoomName,
-    },
+    Left { room: RoomName },
     /// A message of a room that this session missed, from the ring or the store.
-    Replayed {
-        /// Which room.
-        room: RoomName,
-        /// The message.
-        talk: Arc<Talk>,
-    },
+    Replayed { room: RoomName, talk: Arc<Talk> },
     /// A direct message, to or from this user.
     Direct(Arc<Direct>),
     /// To a talk or a direct.
     Ack {
-        /// Where the message stands.
         position: Position,
         /// Unix milliseconds.
         at: u64,
@@ -275,34 +240,23 @@ pub enum Reply {
     },
     /// To users.
     UserPage {
-        /// Which room.
         room: RoomName,
-        /// This page.
         users: UserList,
         /// Where the next page begins, if there is one.
         next: Option<UserName>,
     },
     /// To rooms.
     RoomPage {
-        /// This page.
         rooms: Vec<RoomEntry>,
         /// Where the next page begins, if there is one.
         next: Option<RoomName>,
     },
     /// To set-topic; the room's members see [`Happening::Topic`].
-    TopicSet {
-        /// Which room.
-        room: RoomName,
-        /// The topic now.
-        topic: Arc<str>,
-    },
+    TopicSet { room: RoomName, topic: Arc<str> },
     /// To rename; the rooms' members see [`Happening::Renamed`].
     Renamed {
-        /// Before.
         old: UserName,
-        /// Now.
         new: UserName,
-        /// Of this session.
         session: SessionTag,
         /// The key with which this rename has claimed the new name.
         key: Option<String>,
@@ -318,9 +272,7 @@ pub enum Reply {
     },
     /// To read.
     ReadMark {
-        /// Where.
         conversation: Conversation,
-        /// The marker now.
         seq: Seq,
         /// Messages of others above it.
         unread: u64,
@@ -328,18 +280,11 @@ pub enum Reply {
     /// To unread.
     UnreadList(UnreadPage),
     /// Somebody is typing to this user.
-    TypingTo {
-        /// Who.
-        from: UserName,
-    },
+    TypingTo { from: UserName },
     /// The user that this session watches ([`super::Command::Watch`]) has left.
-    PeerWent {
-        /// Who.
-        user: UserName,
-    },
+    PeerWent { user: UserName },
     /// Messages that this session will not be sent, both ends included.
     Gap {
-        /// Where.
         conversation: Conversation,
         /// The epoch of both ends.
         epoch: u64,
@@ -351,10 +296,7 @@ pub enum Reply {
         lost: bool,
     },
     /// The server says something to this session.
-    System {
-        /// What.
-        text: Arc<str>,
-    },
+    System { text: Arc<str> },
     /// To ping.
     Pong {
         /// Unix milliseconds.

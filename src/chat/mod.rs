@@ -24,17 +24,16 @@ pub use access::{Access, Groups};
 pub use address::{ConnectionSlot, Generation, NotASessionId, SessionId, ShardId};
 pub use client::{ClientId, KeyOwner};
 pub use command::{Command, Hello, ListOrder, Page, Request, ResumeFrom};
-pub use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, ToSession, Utterance};
+pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, ToSession, Utterance};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, Talk, UnreadEntry, UnreadPage,
     UserList, Welcome,
 };
 pub use name::{NameFault, RoomName, UserName};
-pub use owned::{Closed, OwnedRooms, RoomDetails, RoomScope, TooManyRooms};
 pub use positions::{GoOn, LogHead, LostInterval, LostTail, Position, Seq, Since};
 pub use settings::RoomSettings;
 pub use words::{Conversation, Key, RequestId, SessionTag, TalkKind};
 pub use world::{World, is_marked, local};
 
-pub(crate) use owned::key_conflict;
+pub(crate) use owned::{OwnedRooms, RoomDetails, RoomScope, TooManyRooms, key_conflict};

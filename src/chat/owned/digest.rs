@@ -16,7 +16,7 @@ impl OwnedRooms {
     }
 
     /// The digests and lists that are due. Called at every tick of the shard's wheel.
-    pub fn tick(&mut self, now_ms: u64) -> Effects {
+    pub(crate) fn tick(&mut self, now_ms: u64) -> Effects {
         let mut out = Effects::new();
         let settings = self.settings;
         let rooms = &mut self.rooms;

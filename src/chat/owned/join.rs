@@ -13,7 +13,7 @@ use crate::chat::{
 
 impl OwnedRooms {
     /// A session becomes a member. `backlog` goes to it with the admission.
-    pub fn join(
+    pub(crate) fn join(
         &mut self,
         name: &RoomName,
         arrival: Arrival,
@@ -95,7 +95,7 @@ impl OwnedRooms {
     }
 
     /// The dialect of a member was detected, and with it what the room has to know of it.
-    pub fn describe_member(
+    pub(crate) fn describe_member(
         &mut self,
         name: &RoomName,
         session: SessionId,

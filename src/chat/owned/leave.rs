@@ -10,7 +10,7 @@ use crate::chat::{Departure, Effect, Effects, Happening, RequestId, RoomName, Se
 
 impl OwnedRooms {
     /// A session stops being a member.
-    pub fn leave(
+    pub(crate) fn leave(
         &mut self,
         name: &RoomName,
         session: SessionId,
@@ -58,7 +58,7 @@ impl OwnedRooms {
     }
 
     /// A member's user takes another name. Where the new one may not be in the room, the member has to leave.
-    pub fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64) -> Effects {
+    pub(crate) fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64) -> Effects {
         let seen = self.renamed(name, session, new, now_ms);
         let user = self.rooms.get(name).and_then(|room| room.user(session));
         let outsider = user.is_some_and(|user| !self.access.admits(name, &user));

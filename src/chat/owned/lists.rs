@@ -7,7 +7,7 @@ use crate::chat::{Effect, ListOrder, Page, Reply, RequestId, RoomEntry, RoomName
 
 /// Which rooms are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RoomScope {
+pub(crate) enum RoomScope {
     /// Those of the common world, for clients.
     Common,
     /// Those of all worlds, for the operator.
@@ -16,7 +16,14 @@ pub enum RoomScope {
 
 impl OwnedRooms {
     /// A page of the users of a room; an unknown room has none.
-    pub fn users(&mut self, name: &RoomName, session: SessionId, id: RequestId, page: &Page, now_ms: u64) -> Effect {
+    pub(crate) fn users(
+        &mut self,
+        name: &RoomName,
+        session: SessionId,
+        id: RequestId,
+        page: &Page,
+        now_ms: u64,
+    ) -> Effect {
         let settings = self.settings;
         let (users, next) = match self.rooms.get_mut(name) {
             None => (empty_list(), None),
@@ -27,7 +34,7 @@ impl OwnedRooms {
     }
 
     /// Who is in a room.
-    pub fn roster(&mut self, name: &RoomName, order: ListOrder, now_ms: u64) -> UserList {
+    pub(crate) fn roster(&mut self, name: &RoomName, order: ListOrder, now_ms: u64) -> UserList {
         let settings = self.settings;
         self.rooms
             .get_mut(name)
@@ -35,7 +42,7 @@ impl OwnedRooms {
     }
 
     /// The first `limit` rooms after `after`, by name.
-    pub fn rooms(&self, scope: RoomScope, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
+    pub(crate) fn rooms(&self, scope: RoomScope, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let (first_marked, behind_marked) = MARKED;
         let (until, behind) = match scope {

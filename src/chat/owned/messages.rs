@@ -15,7 +15,7 @@ use crate::chat::{
 
 impl OwnedRooms {
     /// A member sends a message. An ephemeral room numbers it at once; that of a durable room goes to the store first.
-    pub fn talk(&mut self, name: &RoomName, said: Box<Utterance>, retry: Retry, now_ms: u64) -> Effects {
+    pub(crate) fn talk(&mut self, name: &RoomName, said: Box<Utterance>, retry: Retry, now_ms: u64) -> Effects {
         let key_window = self.settings.key_window_ms;
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(said.session)) else {
             return smallvec![not_member(said.session, said.id, name)];
@@ -54,21 +54,28 @@ impl OwnedRooms {
     }
 
     /// The store has numbered a message and keeps it: every member sees it.
-    pub fn committed(&mut self, name: &RoomName, said: Utterance, position: Position, prev: Seq, at: u64) -> Effects {
+    pub(crate) fn committed(
+        &mut self,
+        name: &RoomName,
+        said: Utterance,
+        position: Position,
+        prev: Seq,
+        at: u64,
+    ) -> Effects {
         let mut effects = self.numbered(name, said, position, prev, at);
         effects.extend(self.settled(name));
         effects
     }
 
     /// The store has answered for a message that is not stored, or was stored before: only its sender learns of it.
-    pub fn rejected(&mut self, name: &RoomName, session: SessionId, id: RequestId, reply: Reply) -> Effects {
+    pub(crate) fn rejected(&mut self, name: &RoomName, session: SessionId, id: RequestId, reply: Reply) -> Effects {
         let mut effects: Effects = smallvec![Effect::answer(session, id, reply)];
         effects.extend(self.settled(name));
         effects
     }
 
     /// The store had no room for a message: its sender's shard has it back.
-    pub fn given_back(&mut self, name: &RoomName, said: Box<Utterance>) -> Effect {
+    pub(crate) fn given_back(&mut self, name: &RoomName, said: Box<Utterance>) -> Effect {
         if let Some(room) = self.rooms.get_mut(name) {
             room.given_back();
         }
@@ -116,7 +123,7 @@ impl OwnedRooms {
     }
 
     /// A member sets the topic.
-    pub fn set_topic(&mut self, name: &RoomName, session: SessionId, id: RequestId, topic: Arc<str>) -> Effects {
+    pub(crate) fn set_topic(&mut self, name: &RoomName, session: SessionId, id: RequestId, topic: Arc<str>) -> Effects {
         let Some((room, from)) = self.member(name, session) else {
             return smallvec![not_member(session, id, name)];
         };
@@ -132,7 +139,7 @@ impl OwnedRooms {
     }
 
     /// A member is typing. Large rooms do not show it.
-    pub fn typing(&mut self, name: &RoomName, session: SessionId) -> Option<Effect> {
+    pub(crate) fn typing(&mut self, name: &RoomName, session: SessionId) -> Option<Effect> {
         let settings = self.settings;
         let (room, from) = self.member(name, session)?;
         let small = !room.is_large(&settings);
@@ -140,7 +147,7 @@ impl OwnedRooms {
     }
 
     /// The operator says something to a room.
-    pub fn system(&mut self, name: &RoomName, text: Arc<str>) -> Option<Effect> {
+    pub(crate) fn system(&mut self, name: &RoomName, text: Arc<str>) -> Option<Effect> {
         let room = self.rooms.get(name)?;
         Some(Effect::broadcast(name, room.shards(), Happening::System { text }))
     }

@@ -18,8 +18,8 @@ mod messages;
 mod operator;
 mod room;
 
-pub use lists::RoomScope;
-pub use operator::{Closed, RoomDetails, TooManyRooms};
+pub(crate) use lists::RoomScope;
+pub(crate) use operator::{RoomDetails, TooManyRooms};
 pub(crate) use room::key_conflict;
 
 use std::{
@@ -35,7 +35,7 @@ use room::Room;
 
 /// The rooms that one shard owns.
 #[derive(Debug)]
-pub struct OwnedRooms {
+pub(crate) struct OwnedRooms {
     rooms: foldhash::HashMap<RoomName, Box<Room>>,
     /// The names of `rooms` and of `standing`, sorted: a page of them costs no more than what is on it.
     names: BTreeSet<RoomName>,
@@ -57,7 +57,7 @@ pub struct OwnedRooms {
 
 impl OwnedRooms {
     /// No rooms yet. `seed` makes the epochs of rooms without stored messages.
-    pub fn new(settings: RoomSettings, seed: u64) -> Self {
+    pub(crate) fn new(settings: RoomSettings, seed: u64) -> Self {
         Self {
             rooms: Default::default(),
             names: BTreeSet::new(),
@@ -74,32 +74,27 @@ impl OwnedRooms {
 
     /// Who may enter which room; everybody, unless this says otherwise.
     #[must_use]
-    pub fn with_access(self, access: Access) -> Self {
+    pub(crate) fn with_access(self, access: Access) -> Self {
         Self { access, ..self }
     }
 
     /// How many rooms are open.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.rooms.len()
     }
 
-    /// Whether no room is open.
-    pub fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
-    }
-
     /// Whether the room is open.
-    pub fn knows(&self, room: &RoomName) -> bool {
+    pub(crate) fn knows(&self, room: &RoomName) -> bool {
         self.rooms.contains_key(room)
     }
 
     /// Whether the session is a member of the room.
-    pub fn has(&self, room: &RoomName, session: SessionId) -> bool {
+    pub(crate) fn has(&self, room: &RoomName, session: SessionId) -> bool {
         self.rooms.get(room).is_some_and(|room| room.has(session))
     }
 
     /// Opens a durable room where its log stands; does nothing if it is open.
-    pub fn open_stored(&mut self, room: &RoomName, head: LogHead) {
+    pub(crate) fn open_stored(&mut self, room: &RoomName, head: LogHead) {
         self.open_with(room, || Room::durable(head));
     }
 

@@ -12,7 +12,7 @@ use crate::{
 
 /// A room as its operator sees it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RoomDetails {
+pub(crate) struct RoomDetails {
     /// Its topic, or nothing.
     pub topic: Arc<str>,
     /// Whether it stays while nobody is in it.
@@ -27,7 +27,7 @@ pub struct RoomDetails {
 
 /// A room was closed.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Closed {
+pub(crate) struct Closed {
     /// How many sessions were in it.
     pub sessions: usize,
     /// Who leaves at once; the others leave when the store has answered.
@@ -36,11 +36,11 @@ pub struct Closed {
 
 /// The operator keeps as many rooms on one shard as allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooManyRooms;
+pub(crate) struct TooManyRooms;
 
 impl OwnedRooms {
     /// The room, if there is one.
-    pub fn describe(&mut self, name: &RoomName, page: &Page, now_ms: u64) -> Option<RoomDetails> {
+    pub(crate) fn describe(&mut self, name: &RoomName, page: &Page, now_ms: u64) -> Option<RoomDetails> {
         let settings = self.settings;
         let members = self.access.members(name).cloned();
         let kept = self.standing.get(name).cloned();
@@ -65,7 +65,7 @@ impl OwnedRooms {
     ///
     /// # Errors
     /// If [`limits::ROOMS_STANDING`] rooms are kept already.
-    pub fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
+    pub(crate) fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
         if self.standing.contains_key(name) {
             return Ok(false);
         }
@@ -80,7 +80,7 @@ impl OwnedRooms {
     }
 
     /// Sets the topic of a room that is kept.
-    pub fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>) -> Option<Effect> {
+    pub(crate) fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>) -> Option<Effect> {
         if let Some(kept) = self.standing.get_mut(name) {
             *kept = topic.clone();
         }
@@ -91,7 +91,7 @@ impl OwnedRooms {
     }
 
     /// Gives the room a list of members, or takes it away. Sessions that may not be there any longer leave.
-    pub fn set_members(&mut self, name: &RoomName, members: Option<BTreeSet<UserName>>) -> Effects {
+    pub(crate) fn set_members(&mut self, name: &RoomName, members: Option<BTreeSet<UserName>>) -> Effects {
         self.access.set(name.clone(), members);
         let access = &self.access;
         let room = self.rooms.get(name);
@@ -103,7 +103,7 @@ impl OwnedRooms {
     ///
     /// While the store has messages of the room that it has not answered for, the members stay, so that they see them. They leave with
     /// the last answer.
-    pub fn close(&mut self, name: &RoomName) -> Option<Closed> {
+    pub(crate) fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
         let kept = self.standing.remove(name).is_some();
@@ -129,12 +129,12 @@ impl OwnedRooms {
     }
 
     /// Users in a room; `None`: it is not open.
-    pub fn online(&self, name: &RoomName) -> Option<u32> {
+    pub(crate) fn online(&self, name: &RoomName) -> Option<u32> {
         self.rooms.get(name).map(|room| room.online())
     }
 
     /// The rooms that are there or have a list, with names that satisfy `wanted`, at most `limit`.
-    pub fn names(&self, wanted: impl Fn(&RoomName) -> bool, limit: usize) -> Vec<RoomName> {
+    pub(crate) fn names(&self, wanted: impl Fn(&RoomName) -> bool, limit: usize) -> Vec<RoomName> {
         let names: BTreeSet<&RoomName> = self
             .names
             .iter()

@@ -17,42 +17,22 @@ pub(crate) enum ToShard {
     /// Something happened in a room that has members here.
     Room(Arc<RoomEvent>),
     /// Something for one session here.
-    Session {
-        /// Which one.
-        session: SessionId,
-        /// What.
-        what: ToSession,
-    },
+    Session { session: SessionId, what: ToSession },
     /// All sessions of a user here, but one, are told this.
     Direct {
-        /// Which user.
         user: UserName,
         /// The session that said it.
         except: SessionId,
-        /// What.
         direct: Arc<DirectEvent>,
         /// What it counts in [`crate::shard::bus::directory::Directory::directs`] until it has been handed out.
         bytes: usize,
     },
     /// Somebody is typing to this user.
-    TypingTo {
-        /// Which user.
-        user: UserName,
-        /// Who is typing.
-        from: UserName,
-    },
+    TypingTo { user: UserName, from: UserName },
     /// The operator says something to all sessions of a user here.
-    SystemTo {
-        /// Which user.
-        user: UserName,
-        /// What.
-        text: Arc<str>,
-    },
+    SystemTo { user: UserName, text: Arc<str> },
     /// Somebody has claimed this name.
-    Claimed {
-        /// Which.
-        name: UserName,
-    },
+    Claimed { name: UserName },
     /// A part of the list of rooms.
     RoomsPart {
         /// Which list it belongs to.

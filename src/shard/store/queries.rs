@@ -224,29 +224,23 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 pub(crate) enum Question {
     /// Stored talks.
     History {
-        /// Of what.
         conversation: Conversation,
         /// Below this.
         before: Option<Seq>,
         /// Above this.
         after: Option<Seq>,
-        /// At most this many.
         limit: usize,
     },
     /// Talks that hold a text.
     Search {
-        /// In what.
         conversation: Conversation,
-        /// The text.
         text: Arc<str>,
         /// Below this.
         before: Option<Seq>,
-        /// At most this many.
         limit: usize,
     },
     /// A read position moves.
     Read {
-        /// Where.
         conversation: Conversation,
         /// Up to here.
         seq: Seq,
