@@ -7,8 +7,7 @@ use bytes::Bytes;
 use crate::shard::{
     bus::message::ToShard,
     bus::{directory, inbox},
-    connection::write::Socket,
-    engine::wheel,
+    connection::{wheel, write::Socket},
     engine::{Clock, Engine},
     owner::Observer,
     room::event::RoomEvent,

@@ -2,7 +2,10 @@
 
 use std::{
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
-    sync::atomic::{AtomicUsize, Ordering, fence},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering, fence},
+    },
 };
 
 use crossbeam::utils::CachePadded;
@@ -25,12 +28,15 @@ pub(crate) struct Directory {
     /// Who wants to be told when a user goes.
     watchers: DashMap<UserName, Watched, foldhash::fast::RandomState>,
     /// What clients on plain `/ws` turned out to speak, by listener and kind of handshake. Asked when a client first speaks.
-    pub(crate) recent: DashMap<(usize, Client), Recent, foldhash::fast::RandomState>,
+    pub(crate) recent: Arc<RecentDialects>,
     /// Events of rooms.
     pub(crate) events: Underway,
     /// Direct messages, until they have been handed out: once for each session that is to have it.
     pub(crate) directs: Underway,
 }
+
+/// What clients turned out to speak, by listener and kind of handshake.
+pub(crate) type RecentDialects = DashMap<(usize, Client), Recent, foldhash::fast::RandomState>;
 
 /// The secret that decides which shard owns a room or a pair of users: whoever knew it could choose names that all have one
 /// owner, and give one shard the work of all.
@@ -110,7 +116,7 @@ impl Directory {
             tags: std::sync::atomic::AtomicU32::new(seed as u32),
             sessions: Underway::new(shards),
             watchers: map_of(),
-            recent: map_of(),
+            recent: Arc::default(),
             events: Underway::new(shards),
             directs: Underway::new(shards),
         }

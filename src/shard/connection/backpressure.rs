@@ -88,8 +88,8 @@ mod tests {
     use super::*;
     use crate::{
         chat::Generation,
-        codec::{Client, Handshake},
         shard::connection::{
+            connections::test::handshake,
             reader::UNDECIDED_LIMITS,
             state::{Phase, Undecided},
         },
@@ -98,17 +98,8 @@ mod tests {
 
     #[test]
     fn a_connection_is_read_until_one_limit_is_reached() {
-        let handshake = Handshake {
-            peer: ([127, 0, 0, 1], 1).into(),
-            query: Vec::new(),
-            login_username: None,
-            username: None,
-            client: Client::Program,
-            listener: 0,
-            subprotocol: None,
-        };
         let undecided = Undecided {
-            handshake,
+            handshake: handshake(),
             until_ms: 0,
             if_silent: crate::codec::DialectId::Tutorial,
         };

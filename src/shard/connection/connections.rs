@@ -4,39 +4,104 @@
 //! found by the id of the one before. There is no other way to a connection, except through all of them in turn and through
 //! [`Connections::occupant`], for those who are told before a connection goes.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use slab::Slab;
 
-use crate::chat::{ConnectionSlot, Generation, SessionId, ShardId};
-use crate::shard::connection::state::{Connection, Phase};
-use crate::wire::FrameReader;
+use crate::{
+    chat::{ConnectionSlot, Generation, Request, SessionId, ShardId},
+    codec::{DialectId, Profile},
+    shard::{
+        bus::directory::RecentDialects,
+        connection::{
+            counts::ConnectionCounts,
+            happened::{Happened, Want},
+            service::Service,
+            state::{Connection, Phase},
+            wheel::Wheel,
+        },
+        settings::Settings,
+        time::Moment,
+    },
+    wire::FrameReader,
+};
 
 /// All connections of one shard.
 pub(crate) struct Connections<S> {
     shard: ShardId,
-    slots: Slab<Connection<S>>,
+    pub(super) slots: Slab<Connection<S>>,
     /// Of the newest connection.
     generation: Generation,
+    pub(super) settings: Arc<Settings>,
+    /// By the number of the dialect.
+    pub(super) profiles: Arc<[Profile]>,
+    /// What clients of unknown dialect turned out to speak, on all shards.
+    pub(super) recent: Arc<RecentDialects>,
+    pub(super) random: fastrand::Rng,
+    pub(super) service: Service,
+    pub(super) counts: ConnectionCounts,
+    /// What the rest of the shard has not been told yet.
+    pub(super) happened: VecDeque<Happened>,
+    pub(super) wants: Vec<Want>,
     /// Those that have something to be written at the end of the turn; each at most once.
-    dirty: Vec<SessionId>,
+    pub(super) dirty: Vec<SessionId>,
     /// Those that are not read until other shards have taken what waits for them; each at most once.
     congested: Vec<SessionId>,
     /// Those whose dialect has not been guessed, and some others, in the order in which they came: so their cursors in the
     /// lobby are in order, too.
     undecided: VecDeque<SessionId>,
+    pub(super) wheel: Wheel<SessionId>,
+    /// Buffer for the requests of one message.
+    pub(super) requests: Vec<Request>,
+    /// When time was last looked at, milliseconds.
+    pub(super) ticked_ms: u64,
+    /// Bytes that waited for full sockets when time was last looked at.
+    pub(super) waiting_bytes: usize,
 }
 
 impl<S> Connections<S> {
-    pub(crate) fn new(shard: ShardId) -> Self {
+    pub(crate) fn new(
+        shard: ShardId,
+        settings: Arc<Settings>,
+        profiles: Arc<[Profile]>,
+        recent: Arc<RecentDialects>,
+        now: Moment,
+        seed: u64,
+    ) -> Self {
         Self {
             shard,
             slots: Slab::new(),
             generation: Generation::FIRST,
+            settings,
+            profiles,
+            recent,
+            random: fastrand::Rng::with_seed(seed),
+            service: Service::default(),
+            counts: ConnectionCounts::default(),
+            happened: VecDeque::new(),
+            wants: Vec::new(),
             dirty: Vec::new(),
             congested: Vec::new(),
             undecided: VecDeque::new(),
+            wheel: Wheel::new(now.ms),
+            requests: Vec::new(),
+            ticked_ms: now.ms,
+            waiting_bytes: 0,
         }
+    }
+
+    /// What the rest of the shard has to learn next; to be asked after each call until it is nothing.
+    pub(crate) fn poll(&mut self) -> Option<Happened> {
+        self.happened.pop_front()
+    }
+
+    /// What connections need of the outside; the caller takes it all after each turn.
+    pub(crate) fn wants(&mut self) -> &mut Vec<Want> {
+        &mut self.wants
+    }
+
+    pub(crate) fn counts(&mut self) -> &mut ConnectionCounts {
+        &mut self.counts
     }
 
     /// Takes up a connection that has just come.
@@ -47,6 +112,32 @@ impl<S> Connections<S> {
         id(self.shard, slot, self.generation)
     }
 
+    /// What the dialect of a connection needs, once it speaks one.
+    pub(crate) fn profile(&self, id: SessionId) -> Option<&Profile> {
+        let speaking = self.get(id)?.speaking()?;
+        self.profiles.get(usize::from(speaking.dialect))
+    }
+
+    /// A connection, and what each dialect needs, by its number.
+    pub(crate) fn with_profiles(&mut self, id: SessionId) -> Option<(&mut Connection<S>, &[Profile])> {
+        Some((find(&mut self.slots, id)?, &self.profiles))
+    }
+
+    /// A connection's dialect, once it has shown or been guessed.
+    pub(crate) fn dialect(&self, id: SessionId) -> Option<DialectId> {
+        let connection = self.get(id)?;
+        let is_known = connection.dialect_guessed_at().is_none();
+        connection
+            .speaking()
+            .filter(|_| is_known)
+            .map(|speaking| speaking.dialect)
+    }
+
+    /// Whether a connection speaks Plaza's own protocol.
+    pub(crate) fn is_native(&self, id: SessionId) -> bool {
+        self.dialect(id) == Some(DialectId::Native)
+    }
+
     pub(crate) fn get(&self, id: SessionId) -> Option<&Connection<S>> {
         self.slots
             .get(id.slot().index())
@@ -54,9 +145,7 @@ impl<S> Connections<S> {
     }
 
     pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
-        self.slots
-            .get_mut(id.slot().index())
-            .filter(|connection| connection.generation() == id.generation())
+        find(&mut self.slots, id)
     }
 
     /// Takes a connection out; its slot may be given to the next one at once.
@@ -148,14 +237,15 @@ impl<S> Connections<S> {
         }
     }
 
-    fn waits_for_dialect(&self, id: SessionId) -> bool {
+    /// Whether nothing may be encoded for this connection yet.
+    pub(crate) fn waits_for_dialect(&self, id: SessionId) -> bool {
         self.get(id)
             .is_some_and(|connection| connection.dialect_guessed_at().is_some())
     }
 
     #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.dirty.is_empty() && self.congested.is_empty()
+        self.dirty.is_empty() && self.congested.is_empty() && self.happened.is_empty()
     }
 
     /// All of them, in the order of their slots.
@@ -164,9 +254,34 @@ impl<S> Connections<S> {
         all.map(|(slot, connection)| (id(self.shard, slot, connection.generation()), connection))
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection<S>> {
-        self.slots.iter_mut().map(|(_, connection)| connection)
+    /// Stops reading, once and for all; whether every request of its clients has been answered.
+    pub(crate) fn quiesce(&mut self) -> bool {
+        if self.service.quiesce() {
+            for (_, connection) in &mut self.slots {
+                connection.pause_reading();
+            }
+        }
+        self.slots.iter().all(|(_, connection)| {
+            let held = connection.session().is_some_and(|session| session.held.is_some());
+            connection.underway == 0 && !held
+        })
     }
+
+    /// Everybody is sent away; those that do not read have until then.
+    pub(crate) fn begin_drain(&mut self, until_ms: u64) {
+        self.service = Service::Draining { until_ms };
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.service.drains_until().is_some()
+    }
+}
+
+/// A connection, where the other fields are borrowed as well.
+pub(super) fn find<S>(slots: &mut Slab<Connection<S>>, id: SessionId) -> Option<&mut Connection<S>> {
+    slots
+        .get_mut(id.slot().index())
+        .filter(|connection| connection.generation() == id.generation())
 }
 
 fn id(shard: ShardId, slot: usize, generation: Generation) -> SessionId {
@@ -174,29 +289,76 @@ fn id(shard: ShardId, slot: usize, generation: Generation) -> SessionId {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod test {
+    #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::shard::connection::{reader::UNDECIDED_LIMITS, state::Phase};
+    use crate::{
+        chat::{SessionTag, UserName},
+        codec::{Client, DIALECTS, Handshake},
+        shard::connection::{
+            session::{Proof, Session},
+            write::Socket,
+        },
+    };
 
-    fn insert(connections: &mut Connections<&'static str>, socket: &'static str) -> SessionId {
-        let phase = Phase::Closing {
-            until_ms: 0,
-            shut: false,
-        };
-        connections.insert(socket, phase, FrameReader::new(UNDECIDED_LIMITS), 0)
+    pub(crate) fn handshake() -> Handshake {
+        Handshake {
+            peer: ([127, 0, 0, 1], 1).into(),
+            query: Vec::new(),
+            login_username: None,
+            username: None,
+            client: Client::Program,
+            listener: 0,
+            subprotocol: None,
+        }
+    }
+
+    impl<S: Socket> Connections<S> {
+        pub(crate) fn for_test() -> Self {
+            let profiles = DIALECTS.map(Profile::of).into();
+            let (settings, recent) = (Arc::default(), Arc::default());
+            Self::new(ShardId(0), settings, profiles, recent, Moment::default(), 1)
+        }
+
+        /// Gives a connection a session of this name.
+        pub(crate) fn enter_for_test(&mut self, id: SessionId, name: &str) {
+            let name = UserName::parse(name).unwrap();
+            let session = Session::new(name, Proof::Said, SessionTag(1), None, 0);
+            self.get_mut(id).unwrap().enter(session);
+        }
+
+        /// A connection that speaks Plaza's own protocol.
+        pub(crate) fn open_for_test(&mut self, socket: S) -> SessionId {
+            self.open(socket, handshake(), Some(DialectId::Native), Moment::default())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::shard::testing::{FakeSocket, TestClock};
+
+    fn connections() -> (Connections<Rc<FakeSocket>>, impl Fn() -> Rc<FakeSocket>) {
+        let socket = || Rc::new(FakeSocket::new(TestClock::default()));
+        (Connections::for_test(), socket)
     }
 
     #[test]
     fn an_id_that_is_found_is_of_the_connection_in_its_slot() {
-        let mut connections = Connections::new(ShardId(0));
-        let ada = insert(&mut connections, "ada");
-        let bob = insert(&mut connections, "bob");
+        let (mut connections, socket) = connections();
+        let toms = socket();
+        let ada = connections.open_for_test(socket());
+        let bob = connections.open_for_test(socket());
         assert!(connections.remove(ada).is_some());
-        let tom = insert(&mut connections, "tom");
+        let tom = connections.open_for_test(toms.clone());
         assert_eq!(tom.slot(), ada.slot(), "it has ada's slot");
         assert!(connections.get(ada).is_none() && connections.get_mut(ada).is_none());
         assert!(connections.remove(ada).is_none(), "a late end does not end tom");
-        assert_eq!(connections.get(tom).map(|connection| connection.socket), Some("tom"));
+        let found = connections.get(tom).map(|connection| &connection.socket);
+        assert!(found.is_some_and(|socket| Rc::ptr_eq(socket, &toms)));
         assert_eq!(connections.id_at(ada.slot()), Some(tom));
         let ids: Vec<_> = connections.iter().map(|(id, _)| id).collect();
         assert_eq!(ids, [tom, bob]);
@@ -204,9 +366,9 @@ mod tests {
 
     #[test]
     fn a_connection_is_written_and_relieved_once() {
-        let mut connections = Connections::new(ShardId(0));
-        let ada = insert(&mut connections, "ada");
-        let bob = insert(&mut connections, "bob");
+        let (mut connections, socket) = connections();
+        let ada = connections.open_for_test(socket());
+        let bob = connections.open_for_test(socket());
         for id in [ada, bob, ada] {
             connections.mark_dirty(id);
             connections.wait_for_relief(id);

@@ -118,19 +118,10 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Client;
+    use crate::shard::connection::connections::test::handshake;
 
     fn guess() -> Guess {
-        let handshake = Handshake {
-            peer: ([127, 0, 0, 1], 1).into(),
-            query: Vec::new(),
-            login_username: None,
-            username: None,
-            client: Client::Program,
-            listener: 0,
-            subprotocol: None,
-        };
-        Guess::new(handshake, 500)
+        Guess::new(handshake(), 500)
     }
 
     fn pong(at: u64) -> Pending {

@@ -67,8 +67,40 @@ pub(crate) struct Speaking {
     pub(crate) dialect: DialectId,
     /// Where it comes from.
     pub(crate) peer: SocketAddr,
-    pub(crate) codec: Box<dyn Codec>,
     pub(crate) certainty: Certainty,
+    codec: Box<dyn Codec>,
+    /// As the codec last said: the fan-out asks for it once for each member.
+    encoding: Encoding,
+}
+
+impl Speaking {
+    pub(crate) fn new(dialect: DialectId, codec: Box<dyn Codec>, peer: SocketAddr, certainty: Certainty) -> Self {
+        Self {
+            dialect,
+            peer,
+            certainty,
+            encoding: Encoding::new(dialect, codec.encoding()),
+            codec,
+        }
+    }
+
+    pub(crate) fn codec(&self) -> &dyn Codec {
+        &*self.codec
+    }
+
+    /// Lets the codec read or write; what it does may change its encoding.
+    pub(crate) fn with_codec<R>(&mut self, act: impl FnOnce(&mut dyn Codec) -> R) -> R {
+        let result = act(&mut *self.codec);
+        self.encoding = Encoding::new(self.dialect, self.codec.encoding());
+        result
+    }
+
+    /// It turns out to speak another dialect; which one it seemed to be.
+    pub(crate) fn change_dialect(&mut self, dialect: DialectId, codec: Box<dyn Codec>) -> DialectId {
+        self.encoding = Encoding::new(dialect, codec.encoding());
+        self.codec = codec;
+        std::mem::replace(&mut self.dialect, dialect)
+    }
 }
 
 impl<S> Connection<S> {
@@ -256,9 +288,9 @@ impl<S> Connection<S> {
         self.outgoing.private_bytes()
     }
 
+    /// How it sees events, while it may be sent any.
     pub(crate) fn encoding(&self) -> Option<Encoding> {
-        let speaking = self.speaking()?;
-        Some(Encoding::new(speaking.dialect, speaking.codec.encoding()))
+        Some(self.speaking()?.encoding)
     }
 
     /// Has its codec append frames behind the replies that wait. After its goodbye it is told nothing.
@@ -268,7 +300,7 @@ impl<S> Connection<S> {
             buffer: std::mem::take(self.outgoing.private()),
             addressed: None,
         };
-        encode(&mut *speaking.codec, &mut frames);
+        speaking.with_codec(|codec| encode(codec, &mut frames));
         *self.outgoing.private() = frames.buffer;
     }
 

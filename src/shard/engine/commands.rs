@@ -31,11 +31,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn rules(&mut self, id: SessionId) -> Option<Rules<'_, S>> {
+        let (connection, profiles) = self.connections.with_profiles(id)?;
         Some(Rules {
             id,
-            connection: self.connections.get_mut(id)?,
+            connection,
             rooms: &mut self.rooms,
-            profiles: &self.profiles,
+            profiles,
             settings: &self.settings,
             now: self.now,
         })
@@ -80,7 +81,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.schedule(id);
             }
             Action::HeldBack => {
-                self.stats.paused += 1;
+                self.connections.counts().backpressured += 1;
                 self.schedule(id);
             }
             Action::ReadOn => self.read_on(id),
@@ -120,19 +121,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, name: UserName, proof: Proof) {
         let tag = self.directory.tag();
         let now = self.now;
+        let Some(heartbeat) = self.connections.profile(id).map(|profile| profile.ping_every) else {
+            return;
+        };
         let Some(connection) = self.connections.get_mut(id) else {
             return;
         };
-        let Some(speaking) = connection.speaking() else {
+        let Some(peer) = connection.speaking().map(|speaking| speaking.peer) else {
             return;
         };
         let welcome = Welcome {
             session: tag,
             name: name.clone(),
             key: hello.key.filter(|_| proof == Proof::Key),
-            heartbeat: self.profiles[usize::from(speaking.dialect)].ping_every,
+            heartbeat,
             at: now.unix_ms,
-            peer: speaking.peer,
+            peer,
         };
         connection.enter(Session::new(name.clone(), proof, tag, hello.client, now.ms));
         // Registered first, and its inbox read then: a message in between reaches it either way.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::shard::{
     connection::session::Proof,
-    connection::state::Phase,
     connection::write::Socket,
     direct::event::DirectEvent,
     direct::fanout::Delivery,
@@ -106,7 +105,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Takes the next steps of a reading, up to a question to the store or its end.
     fn read_inbox_on(&mut self, id: SessionId) {
         loop {
-            if self.is_full(id) {
+            if self.connections.is_full(id) {
                 // It goes on when this much has been written.
                 return;
             }
@@ -180,7 +179,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let mut given: Option<Seq> = None;
         let mut is_all = true;
         for talk in page.talks {
-            if self.is_full(id) {
+            if self.connections.is_full(id) {
                 // The rest is read again when what waits has been written.
                 is_all = false;
                 break;
@@ -238,11 +237,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn deliver_direct(&mut self, id: SessionId, direct: &Arc<DirectEvent>) {
         // A session that reads by its name alone loses that right once the name has a key: nothing may be left to the store.
         let stored = self.store.is_some() && self.owns_inbox(id);
-        if stored && self.is_full(id) {
+        if stored && self.connections.is_full(id) {
             // All of it may be of this turn, and the socket has not been asked yet.
             self.write(id);
         }
-        let left_to_store = stored && self.is_full(id);
+        let left_to_store = stored && self.connections.is_full(id);
         let Some(session) = self.session(id) else { return };
         let peer = peer_of(direct, &session.name);
         let waits = match &mut session.inbox {
@@ -292,11 +291,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Whether as much waits for a session's socket as may before it is given more.
-    fn is_full(&self, id: SessionId) -> bool {
-        self.private_bytes(id) > self.private_most()
-    }
-
     /// Whether a session asks the store for the messages of its name.
     pub(crate) fn reads_inbox(&self, id: SessionId) -> bool {
         let connection = self.connections.get(id);
@@ -307,11 +301,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whether a connection's dialect has no keys, and what it is given counts as read.
     pub(crate) fn is_read_by_name(&self, id: SessionId) -> bool {
-        let phase = self.connections.get(id).map(|connection| connection.phase());
-        match phase {
-            Some(Phase::Open(speaking)) => self.profiles[usize::from(speaking.dialect)].mail_by_name,
-            Some(Phase::Detecting(_) | Phase::Closing { .. }) | None => false,
-        }
+        self.connections.profile(id).is_some_and(|profile| profile.mail_by_name)
     }
 
     /// Where the dialect has no words for "read", the pong to a ping sent behind a message says that it arrived.
@@ -329,7 +319,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Some(connection) = self.connections.get_mut(id) {
             let ping = wire::ping(&payload);
             connection.outgoing_mut().private().extend_from_slice(ping.as_bytes());
-            self.mark_dirty(id);
+            self.connections.mark_dirty(id);
         }
     }
 

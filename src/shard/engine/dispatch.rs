@@ -75,7 +75,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
             ToSession::Answer { id, reply } => {
                 // Whoever gave no id wants no acknowledgement.
-                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.is_native(session) {
+                if id.is_some() || !matches!(*reply, Reply::Ack { .. }) || !self.connections.is_native(session) {
                     self.reply(session, id, &reply);
                 }
                 self.answered(session);

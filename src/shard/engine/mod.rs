@@ -6,18 +6,16 @@
 //! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
 
 mod commands;
-pub(crate) mod dialects;
 pub(crate) mod directs;
 pub(crate) mod dispatch;
 pub(crate) mod drain;
-mod ending;
+mod follow;
 pub(crate) mod orders;
 mod reading;
 mod replay;
 mod replies;
 pub(crate) mod rooms;
-pub(crate) mod timers;
-pub(crate) mod wheel;
+mod timers;
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
 
@@ -28,10 +26,10 @@ use crate::shard::{
     bus::inbox::Outbox,
     bus::message::ToShard,
     connection::reader::Reading,
-    connection::{connections::Connections, state::Connection, write::Socket},
+    connection::{
+        connections::Connections, counts::ConnectionCounts, happened::Want, state::Connection, write::Socket,
+    },
     direct::fanout::DirectQueue,
-    engine::drain::Service,
-    engine::wheel::Wheel,
     owner::{Observer, Owner},
     room::rooms::Rooms,
     settings::Settings,
@@ -39,28 +37,15 @@ use crate::shard::{
     store::port::Store,
 };
 use crate::{
-    chat::{ConnectionSlot, Request, SessionId, ShardId, ToSession, UserName},
+    chat::{ConnectionSlot, SessionId, ShardId, ToSession, UserName},
     codec::Profile,
     limits,
 };
-
-/// What the engine wants of the outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// [`Engine::writable`] when this connection's socket has room.
-    WaitWritable(SessionId),
-    /// The connection is to be read again.
-    Wake(SessionId),
-    /// Our side of the connection is to be shut.
-    Shut(SessionId),
-}
 
 /// One shard's connections and rooms.
 pub(crate) struct Engine<S, C> {
     pub(crate) me: ShardId,
     pub(crate) settings: Arc<Settings>,
-    /// By the number of the dialect.
-    pub(crate) profiles: Arc<[Profile]>,
     pub(crate) clock: C,
     pub(crate) now: Moment,
     pub(crate) connections: Connections<S>,
@@ -74,15 +59,7 @@ pub(crate) struct Engine<S, C> {
     pub(crate) directs: DirectQueue,
     /// Sessions whose stored messages the store had no room to be asked for.
     pub(crate) refused_inboxes: VecDeque<SessionId>,
-    /// Bytes that waited for full sockets of this shard when time was last looked at.
-    pub(crate) waiting_bytes: usize,
-    pub(crate) wheel: Wheel<SessionId>,
-    /// When time was last looked at, milliseconds.
-    pub(crate) ticked_ms: u64,
-    pub(crate) wants: Vec<Want>,
-    pub(crate) requests: Vec<Request>,
     pub(crate) random: fastrand::Rng,
-    pub(crate) service: Service,
     pub(crate) stats: Stats,
     /// Where talks are kept, if anywhere.
     pub(crate) store: Option<Store>,
@@ -106,27 +83,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     ) -> Self {
         let now = Moment::of(&clock);
         let rooms = Rooms::new(&settings, directory.shards());
+        let recent = directory.recent.clone();
+        let connections = Connections::new(me, settings.clone(), profiles, recent, now, seed ^ 2);
         Self {
             me,
             owner: Owner::new(&settings, observer, seed),
             settings,
-            profiles,
             clock,
             now,
-            connections: Connections::new(me),
+            connections,
             rooms,
             directory,
             bus: Bus::new(me, outbox),
             displacing: Vec::new(),
             directs: DirectQueue::default(),
             refused_inboxes: VecDeque::new(),
-            waiting_bytes: 0,
-            wheel: Wheel::new(now.ms),
-            ticked_ms: now.ms,
-            wants: Vec::new(),
-            requests: Vec::new(),
-            random: fastrand::Rng::with_seed(seed ^ 2),
-            service: Service::default(),
+            random: fastrand::Rng::with_seed(seed ^ 3),
             stats: Stats::default(),
             store: None,
         }
@@ -170,7 +142,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// What the engine wants; the caller takes it all after each turn.
     pub(crate) fn wants(&mut self) -> &mut Vec<Want> {
-        &mut self.wants
+        self.connections.wants()
     }
 
     /// What a message of another shard costs to handle beside what every message costs, in talks of a kibibyte.
@@ -204,7 +176,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Bytes of replies that wait for a connection's socket.
     pub(crate) fn private_bytes(&self, id: SessionId) -> usize {
-        self.connections.get(id).map_or(0, Connection::private_bytes)
+        self.connections.private_bytes(id)
     }
 
     /// The socket of a connection.
@@ -218,13 +190,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// What the reader of a connection's socket is to do.
-    pub(crate) fn reading(&mut self, id: SessionId) -> Reading {
-        match self.connection(id) {
-            None => Reading::Over,
-            Some(connection) if connection.is_paused() => Reading::Paused,
-            Some(connection) if !connection.is_read() => Reading::Discard,
-            Some(_) => Reading::On,
-        }
+    pub(crate) fn reading(&self, id: SessionId) -> Reading {
+        self.connections.reading(id)
+    }
+
+    /// What was counted since it was last taken.
+    pub(crate) fn counts(&mut self) -> (&mut Stats, &mut ConnectionCounts) {
+        (&mut self.stats, self.connections.counts())
     }
 
     /// What there is at this moment.
@@ -236,7 +208,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             blocked: 0,
             underway_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
             ring_bytes: self.rooms.ring_bytes(),
-            waiting_bytes: self.waiting_bytes,
+            waiting_bytes: self.connections.waiting_bytes(),
             inbox: 0,
             overflow: 0,
         }
@@ -245,11 +217,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Sends to a shard; to itself at the end of the turn.
     pub(crate) fn send(&mut self, to: ShardId, message: ToShard) {
         self.bus.send(to, message);
-    }
-
-    /// The connection has something to write at the end of the turn.
-    pub(crate) fn mark_dirty(&mut self, id: SessionId) {
-        self.connections.mark_dirty(id);
     }
 
     /// Whether connections may be read again that waited for other shards.

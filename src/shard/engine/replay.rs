@@ -146,7 +146,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Goes on with the first replay of a connection, as far as store and socket allow.
     pub(crate) fn replay_on(&mut self, id: SessionId) {
-        if self.waits_for_dialect(id) {
+        if self.connections.waits_for_dialect(id) {
             return;
         }
         loop {
@@ -261,7 +261,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 event.frames(encoding).append_for(receiver, out);
             }
         });
-        self.mark_dirty(id);
+        self.connections.mark_dirty(id);
         sent
     }
 
@@ -269,7 +269,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn send_stored(&mut self, id: SessionId, room: &RoomName, talks: Vec<Talk>) -> Sent {
         let mut sent = Sent::default();
         let at = self.now.unix_ms;
-        if self.waits_for_dialect(id) {
+        if self.connections.waits_for_dialect(id) {
             return sent;
         }
         let Some(connection) = self.connection(id) else {
@@ -288,8 +288,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 codec.encode_at(at, None, &Reply::Replayed { room, talk }, frames);
             }
         });
-        self.follow_encoding(id);
-        self.mark_dirty(id);
+        self.connections.mark_dirty(id);
         sent
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::shard::{
     End,
     connection::write::Socket,
-    engine::{Clock, Engine, Want},
+    engine::{Clock, Engine},
     ids::RoomSlot,
     room::{
         event::RoomEvent,
@@ -43,7 +43,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn acknowledge(&mut self, session: SessionId, id: RequestId, position: Position, at: u64) {
-        let dialect = self.dialect(session);
+        let dialect = self.connections.dialect(session);
         if let Some(count) = dialect.and_then(|dialect| self.stats.talks.get_mut(usize::from(dialect))) {
             *count += 1;
         }
@@ -62,24 +62,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(super) fn show_one(&mut self, id: SessionId, event: &Arc<RoomEvent>) {
-        if self.await_dialect_for(id, event) {
-            return;
-        }
-        let Some(connection) = self.connection(id) else { return };
-        connection.show(|encoding, receiver, out| event.frames(encoding).append_for(receiver, out));
-        self.mark_dirty(id);
+        self.connections.show_event(id, event, self.now);
+        self.follow();
     }
 
     /// The session is a member: it sees what comes from here on.
     pub(super) fn admit(&mut self, id: SessionId, admission: Admission) {
-        let hold = if self.waits_for_dialect(id) {
+        let hold = if self.connections.waits_for_dialect(id) {
             Hold::Held
         } else {
             Hold::Live
         };
-        let encoding = self.connection(id).and_then(|connection| connection.encoding());
-        let is_admitted = encoding.is_some_and(|encoding| self.rooms.admit(id, encoding, hold, &admission.joined));
-        if !is_admitted {
+        if !self.rooms.admit(id, hold, &admission.joined) {
             // The session that asked has departed, and its owner knows.
             return self.answered(id);
         }
@@ -197,14 +191,32 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// What becomes of a member of this connection's dialect that misses messages.
     pub(crate) fn lag_policy(&self, id: SessionId) -> Option<LagPolicy> {
-        let speaking = self.connections.get(id)?.speaking()?;
-        Some(self.profiles[usize::from(speaking.dialect)].lag)
+        self.connections.profile(id).map(|profile| profile.lag)
+    }
+
+    /// Guesses the dialect of members for which half of this room's ring waits, with what is coming: the ring would drop what
+    /// they have not had. Where the room is stored, they are given that from there.
+    fn guess_before_lapped(&mut self, room: RoomSlot, coming: usize) {
+        if !self.connections.has_undecided() || !self.rooms.is_half_full(room, coming) {
+            return;
+        }
+        let mut behind = Vec::new();
+        for id in self.connections.waiting_for_dialect() {
+            match self.rooms.is_half_behind(id, room, coming) {
+                Some(true) => behind.push(id),
+                Some(false) => break,
+                // It has not joined yet.
+                None => {}
+            }
+        }
+        for id in behind {
+            self.guess_dialect(id);
+        }
     }
 
     /// Asks to be called when this connection's socket has room.
     pub(crate) fn wait_writable(&mut self, id: SessionId) {
-        self.wants.push(Want::WaitWritable(id));
-        self.schedule(id);
+        self.connections.wait_writable(id, self.now);
     }
 
     /// The owner gave a talk back.

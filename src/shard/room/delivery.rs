@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     chat::local,
+    codec::Encoding,
     limits,
-    shard::{connection::state::Connection, connection::write::Socket, stats::Stats},
+    shard::{connection::state::Connection, connection::write::Socket},
 };
 
 /// What became of a member's delivery.
@@ -26,6 +27,14 @@ pub(super) enum Delivered {
     Dead,
     /// The ring has dropped events at its cursor.
     Lagged,
+}
+
+/// What members were sent.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    pub(super) bytes: u64,
+    /// Events, once for each member.
+    pub(super) events: u64,
 }
 
 /// The batches of the walk at hand.
@@ -55,13 +64,17 @@ impl Batches {
         connection: &mut Connection<S>,
         end: u64,
         now_ms: u64,
-        stats: &mut Stats,
+        sent: &mut Sent,
     ) -> Delivered {
+        // A connection that is being closed is sent nothing more.
+        let Some(encoding) = connection.encoding() else {
+            return Delivered::All;
+        };
         while member.cursor < end {
             if member.cursor < ring.base() {
                 return Delivered::Lagged;
             }
-            let batch = batch_for(&mut self.batches, ring, member, end);
+            let batch = batch_for(&mut self.batches, ring, encoding, member.cursor, end);
             let session = connection.session();
             let receiver = session.map_or("", |session| local(session.name.as_str()));
             let bytes: &[u8] = match &batch.content {
@@ -78,22 +91,22 @@ impl Batches {
             };
             match written {
                 Ok(written) if written == bytes.len() => {
-                    stats.bytes_out += written as u64;
-                    stats.deliveries += batch.upto - member.cursor;
+                    sent.bytes += written as u64;
+                    sent.events += batch.upto - member.cursor;
                     member.cursor = batch.upto;
                     member.seq = batch.seq;
                 }
                 Ok(written) => {
-                    stats.bytes_out += written as u64;
+                    sent.bytes += written as u64;
                     let (cursor, torn) = match &batch.content {
-                        Content::Shared(_) => ring.tear(member.encoding, member.cursor, written),
+                        Content::Shared(_) => ring.tear(encoding, member.cursor, written),
                         Content::Addressed { .. } => {
-                            let (cursor, left) = ring.tear_for(member.encoding, receiver, member.cursor, written);
+                            let (cursor, left) = ring.tear_for(encoding, receiver, member.cursor, written);
                             let torn = bytes.get(written..written + left).unwrap_or_default();
                             (cursor, Bytes::copy_from_slice(torn))
                         }
                     };
-                    stats.deliveries += cursor - member.cursor;
+                    sent.events += cursor - member.cursor;
                     member.cursor = cursor;
                     member.seq = ring.seq_before(cursor);
                     connection.outgoing_mut().tear(torn, now_ms);
@@ -110,18 +123,18 @@ impl Batches {
     }
 }
 
-/// The batch for a member: one that another member at the same cursor was sent, or a new one.
-fn batch_for<'a>(batches: &'a mut Vec<Batch>, ring: &Ring, member: &Member, end: u64) -> &'a Batch {
+/// The batch for a member with this encoding at this cursor: one that another such member was sent, or a new one.
+fn batch_for<'a>(batches: &'a mut Vec<Batch>, ring: &Ring, encoding: Encoding, cursor: u64, end: u64) -> &'a Batch {
     let known = batches
         .iter()
-        .position(|batch| batch.encoding == member.encoding && batch.from == member.cursor);
+        .position(|batch| batch.encoding == encoding && batch.from == cursor);
     let place = match known {
         Some(place) => place,
         None => {
             if batches.len() >= limits::BATCHES_PER_FLUSH {
                 batches.pop();
             }
-            batches.push(ring.batch(member.encoding, member.cursor, end));
+            batches.push(ring.batch(encoding, cursor, end));
             batches.len() - 1
         }
     };

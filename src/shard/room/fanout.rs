@@ -7,7 +7,7 @@
 //! the engine, which is given [`Trouble`] and [`CatchUp`].
 
 use super::{
-    delivery::Delivered,
+    delivery::{Delivered, Sent},
     members::Hold,
     outcome::{CatchUp, Lag, Missed, Trouble},
     rooms::Rooms,
@@ -19,6 +19,7 @@ use crate::{
     shard::{
         connection::{
             connections::Connections,
+            state::Connection,
             write::{Socket, Written},
         },
         ids::RoomSlot,
@@ -32,6 +33,13 @@ pub(crate) struct Delivery<'a, S> {
     pub(crate) connections: &'a mut Connections<S>,
     pub(crate) stats: &'a mut Stats,
     pub(crate) now_ms: u64,
+}
+
+impl<S> Delivery<'_, S> {
+    fn count(&mut self, sent: &Sent) {
+        self.connections.counts().bytes_out += sent.bytes;
+        self.stats.deliveries += sent.events;
+    }
 }
 
 impl Rooms {
@@ -124,6 +132,7 @@ impl Rooms {
         let (events, members) = ring.parts();
         let end = events.end();
         let mut writes = 0;
+        let mut sent = Sent::default();
         self.batches.clear();
         while writes < most
             && let Some(member) = members.at_mut(walk.next)
@@ -140,7 +149,7 @@ impl Rooms {
                     continue;
                 }
                 writes += 1;
-                match connection.drain(delivery.now_ms, &mut delivery.stats.bytes_out) {
+                match connection.drain(delivery.now_ms, &mut sent.bytes) {
                     Written::All => {}
                     Written::Full => {
                         self.troubles.push(Trouble::Full(id));
@@ -155,7 +164,7 @@ impl Rooms {
             writes += 1;
             match self
                 .batches
-                .deliver(events, member, connection, end, delivery.now_ms, delivery.stats)
+                .deliver(events, member, connection, end, delivery.now_ms, &mut sent)
             {
                 Delivered::All => {}
                 Delivered::Full => self.troubles.push(Trouble::Full(id)),
@@ -163,6 +172,7 @@ impl Rooms {
                 Delivered::Lagged => self.troubles.push(Trouble::Lagged(id, room)),
             }
         }
+        delivery.count(&sent);
         walk.largest = walk.largest.max(self.batches.largest());
         self.batches.clear();
         let ended = clock.micros();
@@ -206,6 +216,20 @@ impl Rooms {
         let Some(connection) = delivery.connections.get_mut(id) else {
             return CatchUp::Done;
         };
+        let mut sent = Sent::default();
+        let caught_up = self.catch_up_on(id, connection, from, delivery.now_ms, &mut sent);
+        delivery.count(&sent);
+        caught_up
+    }
+
+    fn catch_up_on<S: Socket>(
+        &mut self,
+        id: SessionId,
+        connection: &mut Connection<S>,
+        from: &mut usize,
+        now_ms: u64,
+        sent: &mut Sent,
+    ) -> CatchUp {
         loop {
             let Some(attendance) = self.attendance.get_mut(id) else {
                 return CatchUp::Done;
@@ -224,16 +248,13 @@ impl Rooms {
             };
             if member.cursor < end && (member.hold == Hold::Live || leaving.is_some()) {
                 // Replies that were sent before stand before what the rooms have.
-                match connection.drain(delivery.now_ms, &mut delivery.stats.bytes_out) {
+                match connection.drain(now_ms, &mut sent.bytes) {
                     Written::All => {}
                     Written::Full => return CatchUp::Full,
                     Written::Dead => return CatchUp::Dead,
                 }
                 self.batches.clear();
-                match self
-                    .batches
-                    .deliver(events, member, connection, end, delivery.now_ms, delivery.stats)
-                {
+                match self.batches.deliver(events, member, connection, end, now_ms, sent) {
                     Delivered::All => {}
                     Delivered::Full => return CatchUp::Full,
                     Delivered::Dead => return CatchUp::Dead,

@@ -7,7 +7,6 @@
 
 use crate::{
     chat::{ConnectionSlot, RequestId, Seq},
-    codec::Encoding,
     limits,
     shard::ids::MemberSlot,
 };
@@ -16,7 +15,6 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
     pub(super) connection: ConnectionSlot,
-    pub(super) encoding: Encoding,
     pub(super) hold: Hold,
     /// The index of the next event to send.
     pub(super) cursor: u64,
@@ -144,7 +142,6 @@ mod tests {
     fn member(connection: u32) -> Member {
         Member {
             connection: ConnectionSlot::new(connection),
-            encoding: Encoding::new(crate::codec::DialectId::Native, 0),
             hold: Hold::Live,
             cursor: 0,
             seq: 0,

@@ -24,7 +24,6 @@ use super::{
 };
 use crate::{
     chat::{Joined, RequestId, RoomName, SessionId},
-    codec::Encoding,
     shard::{ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment},
 };
 
@@ -96,7 +95,7 @@ impl Rooms {
     }
 
     /// The owner has taken the session in; whether it was waiting for that. One that departed meanwhile is not.
-    pub(crate) fn admit(&mut self, id: SessionId, encoding: Encoding, hold: Hold, joined: &Joined) -> bool {
+    pub(crate) fn admit(&mut self, id: SessionId, hold: Hold, joined: &Joined) -> bool {
         let Some(attendance) = self.attendance.get_mut(id) else {
             return false;
         };
@@ -117,7 +116,6 @@ impl Rooms {
         };
         let member = ring.members.join(Member {
             connection: id.slot(),
-            encoding,
             hold,
             cursor: ring.events().end(),
             seq: joined.head.seq,
@@ -304,19 +302,6 @@ impl Rooms {
             .iter()
             .filter_map(|membership| self.rings.get(membership.room));
         rings.map(|ring| &ring.name)
-    }
-
-    /// The codec of a connection may have changed how its members see events.
-    pub(crate) fn follow_encoding(&mut self, id: SessionId, encoding: Encoding) {
-        let Some(attendance) = self.attendance.get(id) else {
-            return;
-        };
-        for membership in &attendance.rooms {
-            let ring = self.rings.get_mut(membership.room);
-            if let Some(member) = ring.and_then(|ring| ring.members.get_mut(membership.member)) {
-                member.encoding = encoding;
-            }
-        }
     }
 
     /// Appends an event to the ring of its room, and plans the flush.

@@ -18,19 +18,18 @@ use super::{
 };
 use crate::{
     chat::{
-        Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, ShardId, Talk,
-        TalkKind, UserName,
+        Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, Talk, TalkKind,
+        UserName,
     },
-    codec::{DialectId, Encoding, LagPolicy},
+    codec::LagPolicy,
     shard::{
-        connection::{connections::Connections, reader::UNDECIDED_LIMITS, state::Phase, write::Written},
+        connection::{connections::Connections, write::Written},
         ids::RoomSlot,
         settings::Settings,
         stats::Stats,
         testing::{FakeSocket, OPEN, TestClock},
         time::Moment,
     },
-    wire::FrameReader,
 };
 
 const ROOMS: usize = 3;
@@ -135,7 +134,7 @@ impl Run {
         };
         let mut run = Self {
             rooms: Rooms::new(&settings, 1),
-            connections: Connections::new(ShardId(0)),
+            connections: Connections::for_test(),
             clients: Vec::new(),
             owned: Default::default(),
             queue: VecDeque::new(),
@@ -153,13 +152,7 @@ impl Run {
 
     fn connect(&mut self) -> Client {
         let socket = Rc::new(FakeSocket::new(self.clock.clone()));
-        let phase = Phase::Closing {
-            until_ms: 0,
-            shut: false,
-        };
-        let id = self
-            .connections
-            .insert(socket.clone(), phase, FrameReader::new(UNDECIDED_LIMITS), 0);
+        let id = self.connections.open_for_test(socket.clone());
         Client {
             id,
             socket,
@@ -277,9 +270,8 @@ impl Run {
         match self.queue.pop_front() {
             None => {}
             Some(FromOwner::Admit(id, joined)) => {
-                let encoding = Encoding::new(DialectId::Native, 0);
                 let is_here = self.client(id).is_some();
-                assert_eq!(self.rooms.admit(id, encoding, Hold::Live, &joined), is_here);
+                assert_eq!(self.rooms.admit(id, Hold::Live, &joined), is_here);
                 if is_here {
                     assert!(self.rooms.begin_replay(id, &joined, Vec::new()).is_none());
                     self.replay(id);
@@ -348,7 +340,7 @@ impl Run {
         let id = *id;
         socket.room.set(bytes);
         let connection = self.connections.get_mut(id).unwrap();
-        if connection.blocked() && connection.drain(0, &mut self.stats.bytes_out) == Written::All {
+        if connection.blocked() && connection.drain(0, &mut 0) == Written::All {
             self.catch_up(id);
             self.replay(id);
         }

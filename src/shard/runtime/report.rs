@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::shard::{
     End,
+    connection::counts::ConnectionCounts,
     runtime::thread::Report,
     stats::{Gauges, Stats},
 };
@@ -28,24 +29,26 @@ impl Reporter {
 }
 
 impl Report for Reporter {
-    fn report(&self, _: ShardId, stats: &mut Stats, now: &Gauges) {
+    fn report(&self, _: ShardId, stats: &mut Stats, connections: &mut ConnectionCounts, now: &Gauges) {
         let Stats {
             talks,
             deliveries,
-            bytes_in,
-            bytes_out,
             directs,
-            held_back,
-            refusals,
-            paused,
             gaps,
             flushes,
             lags,
+        } = stats;
+        let ConnectionCounts {
+            bytes_in,
+            bytes_out,
+            rate_limited,
+            backpressured,
+            refusals,
             ends,
             opened,
             shown,
             detected,
-        } = stats;
+        } = connections;
         let shard = &self.shard;
         for (dialect, count) in talks.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             shard.dialect(Some(dialect)).messages.inc_by(std::mem::take(count));
@@ -54,8 +57,8 @@ impl Report for Reporter {
         shard.received_bytes.inc_by(std::mem::take(bytes_in));
         shard.sent_bytes.inc_by(std::mem::take(bytes_out));
         shard.direct_messages.inc_by(std::mem::take(directs));
-        shard.rate_limit_pauses.inc_by(std::mem::take(held_back));
-        shard.backpressure_pauses.inc_by(std::mem::take(paused));
+        shard.rate_limit_pauses.inc_by(std::mem::take(rate_limited));
+        shard.backpressure_pauses.inc_by(std::mem::take(backpressured));
         for code in refusals.drain(..) {
             shard.refusals.of(code).inc();
         }

@@ -24,8 +24,10 @@ use tokio::{
 use crate::shard::{
     bus::inbox::{Inbox, Outbox},
     bus::message::ToShard,
+    connection::counts::ConnectionCounts,
+    connection::happened::Want,
     connection::reader::Reading,
-    engine::{Clock, Engine, Want},
+    engine::{Clock, Engine},
     owner::Observer,
     runtime::handle::Shards,
     runtime::newcomers::{Arrivals, Arriving},
@@ -55,7 +57,7 @@ pub(crate) trait Newcomers: Clone + 'static {
 /// Takes what a shard counted, once per tick.
 pub(crate) trait Report {
     /// The counts since the last tick, and what there is now.
-    fn report(&self, shard: ShardId, stats: &mut Stats, now: &Gauges);
+    fn report(&self, shard: ShardId, stats: &mut Stats, connections: &mut ConnectionCounts, now: &Gauges);
 }
 
 /// One shard, for the tasks on its thread.
@@ -413,14 +415,15 @@ impl Local {
                 waiting_bytes += connection.as_ref().map_or(0, |connection| connection.private_bytes());
                 connection.is_some()
             });
-            engine.waiting_bytes = waiting_bytes;
+            engine.connections.set_waiting_bytes(waiting_bytes);
             let standing = Gauges {
                 blocked: self.blocked.borrow().len(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
                 overflow: self.shards.inboxes.get(me).map_or(0, Inbox::overflow),
                 ..engine.standing()
             };
-            report.report(self.me, &mut engine.stats, &standing);
+            let (stats, connections) = engine.counts();
+            report.report(self.me, stats, connections, &standing);
         }
     }
 }

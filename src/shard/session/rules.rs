@@ -195,7 +195,7 @@ impl<S> Rules<'_, S> {
             tag: session.tag,
             sees_own_coming: profile.sees_own_coming,
             sees_own_going: profile.sees_own_going,
-            lists: speaking.codec.lists(),
+            lists: speaking.codec().lists(),
         });
         self.ask(Action::Room(room, RoomCommand::Join { arrival, id, since }))
     }
@@ -242,7 +242,7 @@ impl<S> Rules<'_, S> {
             text,
             kind,
             key,
-            echo: speaking.codec.echo(id),
+            echo: speaking.codec().echo(id),
         }))
     }
 

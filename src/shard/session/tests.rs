@@ -7,7 +7,7 @@ use crate::{
         Command, ConnectionSlot, Conversation, ErrorCode, Generation, GoodbyeCode, Hello, Joined, ListOrder, Page,
         Position, Reply, Request, RoomName, SessionId, SessionTag, ShardId, Since, TalkKind, UserName,
     },
-    codec::{Client, DIALECTS, DialectId, Encoding, Handshake, Profile},
+    codec::{Client, DIALECTS, DialectId, Handshake, Profile},
     limits,
     shard::{
         bus::message::RoomCommand,
@@ -49,12 +49,8 @@ impl Ada {
             listener: 0,
             subprotocol: None,
         };
-        let speaking = Speaking {
-            dialect,
-            peer: handshake.peer,
-            codec: settings.dialects[dialect].open(&handshake),
-            certainty: Certainty::Certain,
-        };
+        let codec = settings.dialects[dialect].open(&handshake);
+        let speaking = Speaking::new(dialect, codec, handshake.peer, Certainty::Certain);
         let reader = FrameReader::new(UNDECIDED_LIMITS);
         Self {
             connection: Connection::new((), Generation::FIRST, Phase::Open(speaking), reader, 0),
@@ -122,8 +118,7 @@ impl Ada {
             history: false,
             read: None,
         };
-        let encoding = Encoding::new(DialectId::Native, 0);
-        assert!(self.rooms.admit(ADA, encoding, Hold::Live, &joined));
+        assert!(self.rooms.admit(ADA, Hold::Live, &joined));
         self.connection.underway -= 1;
     }
 

@@ -205,11 +205,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     fn reserved_name(&self, id: SessionId) -> ReservedName {
-        let speaking = self.connections.get(id).and_then(|connection| connection.speaking());
         // Also where the dialect is not certain: those that it may be treat names alike.
-        speaking.map_or(ReservedName::Refuse, |speaking| {
-            self.profiles[usize::from(speaking.dialect)].reserved_name
-        })
+        let profile = self.connections.profile(id);
+        profile.map_or(ReservedName::Refuse, |profile| profile.reserved_name)
     }
 
     // ---------------------------------------------------------------- what is private to a name
@@ -241,7 +239,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let session = connection.and_then(|connection| connection.session());
         session.is_some_and(|session| match session.proof {
             Proof::Key => true,
-            Proof::Said => self.is_native(id) && self.holds_name(id, &session.name),
+            Proof::Said => self.connections.is_native(id) && self.holds_name(id, &session.name),
             Proof::Assigned => false,
         })
     }

@@ -87,20 +87,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 conversation,
             },
         ) {
-            if let Some(connection) = self.connection(id) {
-                connection.underway += 1;
-                connection.questions += 1;
-            }
+            self.connections.question_asked(id);
         } else {
             self.refuse(id, request, busy_store());
         }
     }
 
     pub(crate) fn question_answered(&mut self, id: SessionId) {
-        if let Some(connection) = self.connection(id) {
-            connection.questions = connection.questions.saturating_sub(1);
-        }
-        self.answered(id);
+        self.connections.question_answered(id);
+        self.follow();
     }
 
     pub(crate) fn log_for(

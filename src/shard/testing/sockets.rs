@@ -68,6 +68,12 @@ impl FakeSocket {
     }
 }
 
+impl FakeSocket {
+    pub(crate) fn was_reset(&self) -> bool {
+        self.reset.get()
+    }
+}
+
 impl Socket for Rc<FakeSocket> {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.writes.set(self.writes.get() + 1);
@@ -153,7 +159,7 @@ impl World {
     }
 
     pub(crate) fn was_reset(&self, client: usize) -> bool {
-        self.clients[client].socket.reset.get()
+        self.clients[client].socket.was_reset()
     }
 
     pub(crate) fn was_shut(&self, client: usize) -> bool {

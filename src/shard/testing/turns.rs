@@ -8,7 +8,8 @@ use crate::{
     limits,
     shard::{
         bus::message::ToShard,
-        engine::{Clock as _, Engine, Want},
+        connection::happened::Want,
+        engine::{Clock as _, Engine},
     },
 };
 

@@ -42,7 +42,7 @@ fn a_session_that_says_much_is_read_at_its_pace_and_loses_nothing() {
     assert_eq!(lobby_texts(&world), numbers(30));
     assert!(!world.is_held_up(ada));
     // After each but the first two, it had said as much as it may.
-    assert_eq!(world.engines[0].stats.held_back, 28);
+    assert_eq!(world.engines[0].connections.counts().rate_limited, 28);
     // After silence it may say as much at once as in the beginning.
     world.pass_ms(1_000);
     for text in ["30", "31", "32"] {

@@ -1,0 +1,226 @@
+//! How connections are written and how they end.
+//!
+//! Invariants:
+//! - A connection ends once: its session, if it has one, is given out in [`Happened::Ended`] exactly once, and its end is counted
+//!   once.
+//! - A close frame is the last frame of a connection, behind the replies that waited. Nothing is read after it.
+//! - Our side is shut once, when the close frame is written.
+
+use crate::{
+    chat::{GoodbyeCode, Reply, RequestId, SessionId},
+    codec::Fault,
+    limits,
+    shard::{
+        End,
+        connection::{
+            connections::{Connections, find},
+            happened::{Happened, Want},
+            state::Phase,
+            write::{Socket, Written},
+        },
+        time::Moment,
+    },
+    wire,
+};
+
+impl<S: Socket> Connections<S> {
+    /// Says goodbye and closes.
+    pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, code: GoodbyeCode, now: Moment) {
+        let spread = self.settings.retry_spread.as_millis() as u64;
+        let retry_after = code.invites_back().then(|| {
+            std::time::Duration::from_millis(self.random.u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
+        });
+        let native = self.is_native(id);
+        let (text, end) = farewell(code);
+        let goodbye = Reply::Goodbye {
+            code,
+            text: text.into(),
+            retry_after,
+        };
+        self.reply(id, request, &goodbye, now);
+        let close = if native {
+            code.close_code()
+        } else {
+            code.legacy_close_code()
+        };
+        self.close(id, close, text, end, now);
+    }
+
+    /// Closes politely: ends the session, writes what waits and a close frame, and gives the peer a moment.
+    pub(crate) fn close(&mut self, id: SessionId, code: u16, reason: &str, end: End, now: Moment) {
+        self.close_with(id, wire::close(code, reason).as_bytes(), end, now);
+    }
+
+    pub(crate) fn close_with(&mut self, id: SessionId, frame: &[u8], end: End, now: Moment) {
+        let mut wait = limits::LINGER;
+        if end == End::Slow {
+            // Its socket is full: it is given the time that any write has.
+            wait += self.settings.write_timeout;
+        }
+        let until_ms = now.ms + wait.as_millis() as u64;
+        let dialect = self.dialect(id);
+        let Some(connection) = self.get_mut(id) else { return };
+        if connection.is_closing() {
+            return;
+        }
+        connection.outgoing.private().extend_from_slice(frame);
+        *connection.phase_mut() = Phase::Closing { until_ms, shut: false };
+        connection.end_reading();
+        self.counts.ends.push((dialect, end));
+        self.end_session(id);
+        self.mark_dirty(id);
+        self.wants.push(Want::Wake(id));
+        self.watch(id, until_ms);
+    }
+
+    /// Answers what a codec refused, as it wants.
+    pub(crate) fn fault(&mut self, id: SessionId, fault: Fault, now: Moment) {
+        match fault {
+            Fault::Refused(request, refusal) => self.reply(id, request, &Reply::Error(refusal), now),
+            Fault::Close(code, reason) => self.close(id, code, reason, End::Refused, now),
+        }
+    }
+
+    /// Ends a connection at once: nothing more can be written to it.
+    pub(crate) fn cut(&mut self, id: SessionId, end: End) {
+        let dialect = self.dialect(id);
+        let Some(connection) = self.get(id) else { return };
+        if !connection.is_closing() {
+            self.counts.ends.push((dialect, end));
+        }
+        self.end_session(id);
+        if let Some(connection) = self.remove(id)
+            && end.resets()
+        {
+            connection.socket.reset();
+        }
+    }
+
+    /// The session is over, if there is one.
+    pub(super) fn end_session(&mut self, id: SessionId) {
+        let Some(connection) = self.get_mut(id) else { return };
+        let Some(session) = connection.end_session() else {
+            return;
+        };
+        let waiting = session.deferred().map_or(0, |deferred| deferred.len());
+        // Nobody carries them out any more.
+        connection.underway = connection.underway.saturating_sub(waiting as u32);
+        self.happened.push_back(Happened::Ended(id, session));
+    }
+
+    /// Writes what waits for one connection, unless its socket is known to be full.
+    pub(crate) fn write(&mut self, id: SessionId, now: Moment) {
+        if self.get(id).is_none_or(|connection| connection.blocked()) {
+            return;
+        }
+        match self.drain(id, now) {
+            Written::All => self.written(id, now),
+            Written::Full => self.wait_writable(id, now),
+            Written::Dead => {}
+        }
+    }
+
+    /// Writes what waits for one connection, as far as it goes; a dead one is cut.
+    pub(crate) fn drain(&mut self, id: SessionId, now: Moment) -> Written {
+        let Some(connection) = find(&mut self.slots, id) else {
+            return Written::Dead;
+        };
+        let written = connection.drain(now.ms, &mut self.counts.bytes_out);
+        if written == Written::Dead {
+            self.cut(id, End::Reset);
+        }
+        written
+    }
+
+    /// Everything that waited has been written.
+    pub(crate) fn written(&mut self, id: SessionId, now: Moment) {
+        let Some(connection) = self.get_mut(id) else { return };
+        // More may wait by now; this is called again when it is out.
+        if !connection.outgoing.is_empty() {
+            return;
+        }
+        if let Phase::Closing { shut, .. } = connection.phase_mut()
+            && !*shut
+        {
+            *shut = true;
+            self.wants.push(Want::Shut(id));
+        } else {
+            self.encode_pending(id, now);
+            self.happened.push_back(Happened::Written(id));
+        }
+    }
+
+    /// Asks for a call when the socket has room.
+    pub(crate) fn wait_writable(&mut self, id: SessionId, now: Moment) {
+        self.wants.push(Want::WaitWritable(id));
+        self.schedule(id, now);
+    }
+}
+
+/// What a goodbye says to people, and how the end is counted.
+fn farewell(code: GoodbyeCode) -> (&'static str, End) {
+    match code {
+        GoodbyeCode::Exit => ("goodbye", End::Exit),
+        GoodbyeCode::ShuttingDown => ("the server is going down; come back in a moment", End::Draining),
+        GoodbyeCode::Timeout => ("nothing was heard of you for too long", End::Timeout),
+        GoodbyeCode::TooSlowHandshake => ("you did not say who you are in time", End::Timeout),
+        GoodbyeCode::Slow => ("you did not read fast enough", End::Slow),
+        GoodbyeCode::Busy => ("the server could not take what you said for too long", End::Busy),
+        GoodbyeCode::Idle => ("you said nothing for too long", End::Idle),
+        GoodbyeCode::Disconnected => ("the operator ended this session", End::Disconnected),
+        GoodbyeCode::Protocol => ("you broke the rules of the protocol", End::Violation),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::shard::testing::{FakeSocket, TestClock};
+
+    fn connection() -> (Connections<Rc<FakeSocket>>, SessionId, Rc<FakeSocket>) {
+        let mut connections = Connections::for_test();
+        let socket = Rc::new(FakeSocket::new(TestClock::default()));
+        let id = connections.open_for_test(socket.clone());
+        connections.enter_for_test(id, "ada");
+        (connections, id, socket)
+    }
+
+    #[test]
+    fn a_session_ends_once_however_often_its_connection_does() {
+        let (mut connections, id, _) = connection();
+        let now = Moment::default();
+        connections.goodbye(id, None, GoodbyeCode::Idle, now);
+        connections.goodbye(id, None, GoodbyeCode::Busy, now);
+        connections.cut(id, End::Reset);
+        assert!(matches!(connections.poll(), Some(Happened::Ended(ended, _)) if ended == id));
+        assert!(connections.poll().is_none());
+        assert_eq!(connections.counts().ends.len(), 1);
+        assert!(connections.get(id).is_none());
+    }
+
+    #[test]
+    fn nothing_is_sent_behind_a_close_frame_and_our_side_is_shut_once() {
+        let (mut connections, id, socket) = connection();
+        let now = Moment::default();
+        connections.close(id, 1000, "bye", End::Exit, now);
+        connections.reply(id, None, &Reply::Pong { at: 0 }, now);
+        connections.write(id, now);
+        connections.write(id, now);
+        assert_eq!(*socket.taken.borrow(), wire::close(1000, "bye").as_bytes());
+        assert_eq!(*connections.wants(), [Want::Wake(id), Want::Shut(id)]);
+    }
+
+    #[test]
+    fn a_reset_is_for_those_whose_close_frame_cannot_pass() {
+        let (mut connections, id, socket) = connection();
+        socket.room.set(0);
+        connections.reply(id, None, &Reply::Pong { at: 0 }, Moment::default());
+        connections.write(id, Moment::default());
+        assert_eq!(*connections.wants(), [Want::WaitWritable(id)]);
+        connections.cut(id, End::WriteTimeout);
+        assert!(socket.was_reset());
+    }
+}

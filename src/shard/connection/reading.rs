@@ -1,0 +1,213 @@
+//! From bytes off a socket to the requests of one message at a time, and whether the next message is read.
+//!
+//! Invariants:
+//! - After each message it is decided anew whether the connection is read on ([`Connections::flow`]); the reader keeps what has
+//!   not been read by then.
+//! - A connection that is paused is found again by what it waits for: an answer, its turn in the wheel, or relief of the bus.
+//! - The bounds of the dialect hold for the first message as well, which is read before the dialect is known.
+//!
+//! Nothing here carries out a request: the engine does, between two messages.
+
+use crate::{
+    chat::{ErrorCode, Reply, Request, SessionId},
+    codec::{Fault, Message},
+    shard::{
+        End,
+        connection::{
+            backpressure::{Load, Pause},
+            connections::Connections,
+            happened::Want,
+            reader::{Reading, limits_of},
+            state::Phase,
+            write::Socket,
+        },
+        time::Moment,
+    },
+    wire::{FrameReader, Progress, Violation},
+};
+
+/// A reader that reads at this moment.
+#[derive(Debug)]
+pub(crate) struct InHand {
+    pub(crate) reader: FrameReader,
+    /// The dialect was not known when it began to read.
+    undecided: bool,
+    /// Whether a message came to its end.
+    pub(crate) finished: bool,
+}
+
+impl<S: Socket> Connections<S> {
+    /// What the reader of a connection's socket is to do.
+    pub(crate) fn reading(&self, id: SessionId) -> Reading {
+        match self.get(id) {
+            None => Reading::Over,
+            Some(connection) if connection.is_paused() => Reading::Paused,
+            Some(connection) if !connection.is_read() => Reading::Discard,
+            Some(_) => Reading::On,
+        }
+    }
+
+    /// So many bytes came off the socket.
+    pub(crate) fn heard(&mut self, id: SessionId, bytes: usize, now: Moment) {
+        self.counts.bytes_in += bytes as u64;
+        if let Some(connection) = self.get_mut(id) {
+            connection.heard(now.ms);
+        }
+    }
+
+    /// Takes the reader of a connection, or says why there is nothing to read with.
+    pub(crate) fn begin_read(&mut self, id: SessionId) -> Result<InHand, Reading> {
+        let connection = self.get_mut(id).ok_or(Reading::Over)?;
+        let undecided = connection.speaking().is_none() || connection.is_uncertain();
+        let reader = connection.take_reader().ok_or(Reading::Discard)?;
+        Ok(InHand {
+            reader,
+            undecided,
+            finished: false,
+        })
+    }
+
+    /// Puts back the reader, which has come so far.
+    pub(crate) fn end_read(
+        &mut self,
+        id: SessionId,
+        hand: InHand,
+        outcome: Result<Progress, Violation>,
+        now: Moment,
+    ) -> Reading {
+        let InHand {
+            mut reader,
+            undecided,
+            finished,
+        } = hand;
+        let profiles = self.profiles.clone();
+        let Some(connection) = self.get_mut(id) else {
+            return Reading::Over;
+        };
+        if connection.is_closing() {
+            return Reading::Discard;
+        }
+        if undecided
+            && let Phase::Open(speaking) = connection.phase()
+            && !connection.is_uncertain()
+        {
+            reader.set_limits(limits_of(&profiles[usize::from(speaking.dialect)]));
+        }
+        match outcome {
+            Ok(Progress::NeedMore | Progress::Closed) => {
+                let begins = connection.note_unfinished(reader.is_unfinished(), finished, now.ms);
+                connection.put_reader(reader, false);
+                if begins {
+                    self.schedule(id, now);
+                }
+                Reading::On
+            }
+            Ok(Progress::Paused) => {
+                connection.put_reader(reader, true);
+                Reading::Paused
+            }
+            Err(violation) => {
+                let end = match violation.code {
+                    1007 => End::NotUtf8,
+                    1009 => End::TooLarge,
+                    _ => End::Violation,
+                };
+                if end == End::TooLarge {
+                    self.say_too_long(id, now);
+                }
+                self.close(id, violation.code, &violation.reason, end, now);
+                Reading::Discard
+            }
+        }
+    }
+
+    /// Resumes a connection that was paused, if nothing keeps it from being read any more. Whether it is to be read: what its
+    /// reader kept first, and then its socket.
+    pub(crate) fn resume(&mut self, id: SessionId, congested: bool, now: Moment) -> bool {
+        if !self.get(id).is_some_and(|connection| connection.is_paused()) || self.flow(id, congested, now).is_some() {
+            return false;
+        }
+        let Some(connection) = self.get_mut(id) else {
+            return false;
+        };
+        connection.resume_reading();
+        connection.excuse_silence(now.ms);
+        true
+    }
+
+    /// The reader has read what it kept: the socket may have more.
+    pub(crate) fn wake(&mut self, id: SessionId) {
+        self.wants.push(Want::Wake(id));
+    }
+
+    /// Why this connection is not to be read on, and what that leads to. `congested`: too much waits for other shards.
+    pub(crate) fn flow(&mut self, id: SessionId, congested: bool, now: Moment) -> Option<Pause> {
+        let load = Load {
+            quiesced: self.service.is_quiesced(),
+            congested,
+            private_most: self.private_most(),
+            message_rate: self.settings.message_rate.get(),
+            now_us: now.us,
+        };
+        let Some(connection) = self.get(id) else {
+            return Some(Pause::Closing);
+        };
+        let (pause, was_paused) = (connection.pause(&load), connection.is_paused());
+        match pause {
+            Some(Pause::RateLimit) => {
+                // The wheel reads on.
+                self.schedule(id, now);
+                if !was_paused {
+                    self.counts.rate_limited += 1;
+                }
+            }
+            Some(Pause::Congested) => self.wait_for_relief(id),
+            _ => {}
+        }
+        pause
+    }
+
+    /// A ping has come: the newest pong waits to be written.
+    pub(crate) fn answer_ping(&mut self, id: SessionId, payload: &[u8]) {
+        if let Some(connection) = self.get_mut(id) {
+            connection.outgoing.pong(payload);
+            self.mark_dirty(id);
+        }
+    }
+
+    /// Decodes a message of a connection whose dialect has shown as far as it will: its requests, to be given back with
+    /// [`Connections::reuse`], and what is wrong with the rest.
+    pub(crate) fn decode(&mut self, id: SessionId, message: Message<'_>, now: Moment) -> (Vec<Request>, Option<Fault>) {
+        let most = self.profile(id).map_or(usize::MAX, |profile| profile.message_bytes);
+        let mut requests = std::mem::take(&mut self.requests);
+        if message.bytes().len() > most {
+            // It was read before its dialect was known.
+            self.say_too_long(id, now);
+            self.close(id, 1009, "the message is too long", End::TooLarge, now);
+            return (requests, None);
+        }
+        let speaking = self.get_mut(id).and_then(|connection| connection.speaking_mut());
+        let decoded = speaking.map(|speaking| speaking.with_codec(|codec| codec.decode(message, &mut requests)));
+        (requests, decoded.and_then(Result::err))
+    }
+
+    /// Keeps the memory of requests that have been carried out.
+    pub(crate) fn reuse(&mut self, requests: Vec<Request>) {
+        self.requests = requests;
+    }
+
+    /// Tells a client of an older system, in its own words, why it is going to be closed: its pages show no close code.
+    fn say_too_long(&mut self, id: SessionId, now: Moment) {
+        if self.is_native(id) {
+            return;
+        }
+        let Some(most) = self.profile(id).map(|profile| profile.message_bytes) else {
+            return;
+        };
+        let text =
+            format!("the message is longer than {most} bytes and was not sent; connect again and send it in parts");
+        self.guess_dialect(id, now);
+        self.reply(id, None, &Reply::Error(ErrorCode::Invalid.because(text)), now);
+        self.encode_pending(id, now);
+    }
+}

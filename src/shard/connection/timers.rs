@@ -1,0 +1,124 @@
+//! The deadlines of all connections, in one wheel.
+//!
+//! Invariants:
+//! - A connection stands in the wheel for the first of its deadlines, or for an earlier time. It may stand there more than once;
+//!   only the entry that it names counts.
+//! - A time at which the whole shard stood still counts against no connection.
+//!
+//! Nothing here looks at a clock. What a connection has time for is decided by [`Connection::check`].
+
+use std::time::Duration;
+
+use crate::{
+    chat::SessionId,
+    codec::detect::Why,
+    limits,
+    shard::{
+        End,
+        connection::{
+            connections::{Connections, find},
+            deadlines::{TimeLimits, Verdict},
+            happened::Happened,
+            state::Connection,
+            write::Socket,
+        },
+        time::Moment,
+    },
+};
+
+impl<S: Socket> Connections<S> {
+    /// Takes the connections whose time has come. Each is to be checked and scheduled.
+    pub(crate) fn expire(&mut self, now: Moment) -> Vec<SessionId> {
+        self.forgive(now.ms.saturating_sub(self.ticked_ms), now);
+        self.ticked_ms = now.ms;
+        let Self { wheel, slots, .. } = self;
+        let mut due = Vec::new();
+        wheel.expire(now.ms, |tick, id| {
+            if let Some(connection) = find(slots, id)
+                && u64::from(connection.tick) == tick
+            {
+                connection.tick = 0;
+                due.push(id);
+            }
+        });
+        due
+    }
+
+    /// A shard that stood still (a stopped process, a paused machine) heard nobody: that time counts against no one.
+    fn forgive(&mut self, stood_ms: u64, now: Moment) {
+        if stood_ms < limits::STOOD_STILL.as_millis() as u64 {
+            return;
+        }
+        for (_, connection) in &mut self.slots {
+            connection.excuse_standstill(stood_ms, now.ms);
+        }
+    }
+
+    /// Puts a connection into the wheel for the first of its deadlines.
+    pub(crate) fn schedule(&mut self, id: SessionId, now: Moment) {
+        let Some(connection) = self.get(id) else { return };
+        let next = connection.next_deadline(&self.time_limits(connection), now.ms);
+        let decided = connection.dialect_guessed_at().unwrap_or(u64::MAX);
+        self.watch(id, next.min(decided));
+    }
+
+    /// Puts a connection into the wheel, unless it comes up before that anyway.
+    pub(crate) fn watch(&mut self, id: SessionId, at_ms: u64) {
+        let tick = at_ms.div_ceil(limits::WHEEL_TICK_MS);
+        let Some(connection) = find(&mut self.slots, id) else {
+            return;
+        };
+        if connection.tick == 0 || tick < u64::from(connection.tick) {
+            connection.tick = u32::try_from(self.wheel.put(at_ms, id)).unwrap_or(u32::MAX);
+        }
+    }
+
+    fn time_limits(&self, connection: &Connection<S>) -> TimeLimits {
+        let settings = &self.settings;
+        let dialect = connection
+            .speaking()
+            .map_or(0, |speaking| usize::from(speaking.dialect));
+        let profile = &self.profiles[dialect];
+        let ms = |time: Duration| time.as_millis() as u64;
+        TimeLimits {
+            dead_after_ms: ms(settings.dead_after),
+            write_timeout_ms: ms(settings.write_timeout),
+            ping_every_ms: ms(profile.ping_every),
+            first_word_ms: ms(profile.first_word),
+            silence_ms: profile.silent_after.or(settings.idle_kick).map(ms),
+            drain_until_ms: self.service.drains_until(),
+            message_rate: settings.message_rate.get(),
+        }
+    }
+
+    /// Does what is due for a connection.
+    pub(crate) fn check(&mut self, id: SessionId, now: Moment) {
+        let guessed_at = self.get(id).and_then(Connection::dialect_guessed_at);
+        if guessed_at.is_some_and(|until| now.ms >= until) {
+            self.guess_dialect(id, now);
+        }
+        let Some(connection) = self.get(id) else { return };
+        let limits = self.time_limits(connection);
+        let Some(connection) = self.get_mut(id) else { return };
+        match connection.check(&limits, now.ms) {
+            Verdict::Alive => {}
+            Verdict::Pinged => self.mark_dirty(id),
+            Verdict::Undecided => return self.greet_unknown(id, Why::Silence, now),
+            Verdict::Stuck => return self.happened.push_back(Happened::Stuck(id)),
+            Verdict::Cut(end) => return self.cut(id, end),
+            Verdict::Goodbye(code) => return self.goodbye(id, None, code, now),
+            Verdict::Unfinished => {
+                return self.close(id, 1008, "a message was begun and not finished", End::Unfinished, now);
+            }
+        }
+        self.happened.push_back(Happened::Due(id));
+    }
+
+    /// The socket of a connection has been asked once more: ends a connection that still takes nothing.
+    pub(crate) fn cut_stuck(&mut self, id: SessionId, now: Moment) {
+        let stuck = |connection: &Connection<S>| connection.is_stuck(&self.time_limits(connection), now.ms);
+        if self.get(id).is_some_and(stuck) {
+            self.cut(id, End::WriteTimeout);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What follows for rooms, direct messages and other shards from what happened to connections.
+
+use crate::{
+    chat::{Departure, GoodbyeCode, Reply, RoomName, SessionId, ToSession, UserName},
+    limits,
+    shard::{
+        End,
+        bus::message::{RoomCommand, ToOwner, ToShard},
+        connection::{
+            happened::Happened,
+            session::Session,
+            write::{Socket, Written},
+        },
+        engine::{Clock, Engine},
+    },
+};
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    /// Passes on what happened to connections. Called after each call that may have led to something, so that the parts know
+    /// of it before anything else happens.
+    pub(crate) fn follow(&mut self) {
+        while let Some(happened) = self.connections.poll() {
+            match happened {
+                Happened::Ended(id, session) => self.forget(id, &session),
+                Happened::Written(id) => {
+                    self.replay_after_write(id);
+                    self.inbox_after_write(id);
+                    self.read_on(id);
+                }
+                Happened::Answered(id) => {
+                    self.go_on_with_deferred(id);
+                    let underway = self.connections.get(id).map(|connection| connection.underway);
+                    if underway.is_some_and(|underway| underway <= limits::REQUESTS_UNDERWAY / 2) {
+                        self.read_on(id);
+                    }
+                    self.exit_if_done(id);
+                }
+                Happened::Due(id) => {
+                    self.act(id, None, |rules| rules.retry_held());
+                    self.read_on(id);
+                }
+                Happened::Stuck(id) => {
+                    // The system tells of room when a third of the buffer is free, which a slow reader needs longer for; it
+                    // takes bytes before that.
+                    self.writable(id);
+                    self.connections.cut_stuck(id, self.now);
+                }
+                Happened::Described(id) => self.describe(id),
+                Happened::Shown(id) => self.replay_on(id),
+                Happened::Greeted(session, peer) => {
+                    let owner = self.directory.owner_of(RoomName::lobby().as_str());
+                    self.send(owner, ToShard::Owner(ToOwner::Greet { session, peer }));
+                }
+                Happened::Opened(id, requests) => {
+                    for request in requests {
+                        self.request(id, request);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A session is over: rooms and directory forget it, once.
+    fn forget(&mut self, id: SessionId, session: &Session) {
+        for room in self.rooms.remove(id) {
+            let leave = RoomCommand::Leave {
+                session: id,
+                how: Departure::Lost,
+                id: None,
+            };
+            self.command(room, leave);
+        }
+        if let Some(peer) = session.watched() {
+            self.directory.unwatch(peer, id);
+        }
+        self.directory.exit(&session.name, id);
+        self.tell_watchers(&session.name);
+    }
+
+    /// Whoever watches this user is told, if its last session has ended.
+    pub(crate) fn tell_watchers(&mut self, user: &UserName) {
+        for session in self.directory.clone().gone(user) {
+            let what = ToSession::Tell(Box::new(Reply::PeerWent { user: user.clone() }));
+            self.send(session.shard(), ToShard::Session { session, what });
+        }
+    }
+
+    /// The owners of a member's rooms learn what its dialect shows.
+    fn describe(&mut self, id: SessionId) {
+        let Some(profile) = self.connections.profile(id) else {
+            return;
+        };
+        let sees_own_going = profile.sees_own_going;
+        let Some(speaking) = self.connections.get(id).and_then(|connection| connection.speaking()) else {
+            return;
+        };
+        let lists = speaking.codec().lists();
+        for room in self.rooms.rooms_of(id) {
+            let describe = RoomCommand::Describe {
+                session: id,
+                sees_own_going,
+                lists,
+            };
+            self.command(room, describe);
+        }
+    }
+
+    /// The peer closed its side, or the socket failed.
+    pub(crate) fn hung_up(&mut self, id: SessionId) {
+        self.cut(id, End::Reset);
+    }
+
+    /// A full socket has room again. Whether it is full once more.
+    pub(crate) fn writable(&mut self, id: SessionId) -> bool {
+        let since = self
+            .connections
+            .get(id)
+            .and_then(|connection| connection.outgoing().blocked_ms());
+        let before = self.connections.counts().bytes_out;
+        let full = self.write_on(id);
+        // Room for nothing is no room: the time that the socket has been full goes on.
+        if full
+            && self.connections.counts().bytes_out == before
+            && let Some(since) = since
+            && let Some(connection) = self.connections.get_mut(id)
+        {
+            connection.outgoing_mut().stays_blocked(since);
+        }
+        full
+    }
+
+    fn write_on(&mut self, id: SessionId) -> bool {
+        match self.connections.drain(id, self.now) {
+            Written::All => {}
+            Written::Full => return true,
+            Written::Dead => {
+                self.follow();
+                return false;
+            }
+        }
+        self.rooms.count_lags(id, &mut self.stats);
+        if self.catch_up(id) {
+            // The replies are out, whatever the rooms still have for it.
+            self.inbox_after_write(id);
+            self.read_on(id);
+            return true;
+        }
+        if self.connections.is_draining() {
+            self.goodbye(id, None, GoodbyeCode::ShuttingDown);
+        }
+        self.connections.written(id, self.now);
+        self.follow();
+        false
+    }
+}
