@@ -8,7 +8,7 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use plaza::{
-    chat::{RoomName, SessionTag, TalkKind, UserName},
+    chat::{ConnectionSlot, Generation, RoomName, SessionId, SessionTag, ShardId, UserName, Utterance},
     history::{Answer, Append, Ask, Durability, History, LogId, Outcome, Retention, Settings, Window},
 };
 
@@ -50,14 +50,13 @@ pub(crate) fn lobby() -> LogId {
 }
 
 fn append(n: u64, text: Arc<str>, key: bool) -> Append<u64> {
+    let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
     Append {
         log: lobby(),
-        from: UserName::guest(n % 1_000),
-        session: SessionTag(1),
-        client: None,
-        text,
-        kind: TalkKind::Text,
-        key: key.then(|| format!("b0e1-{n:020}").into()),
+        said: Box::new(Utterance {
+            key: key.then(|| format!("b0e1-{n:020}").into()),
+            ..Utterance::new(session, UserName::guest(n % 1_000), SessionTag(1), text)
+        }),
         at: 1_763_000_000_000 + n,
         ticket: n,
     }

@@ -40,14 +40,20 @@ pub enum Lists {
 
 /// A message that has no number yet.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Utterance {
+pub struct Utterance {
+    /// The sender's session.
     pub session: SessionId,
+    /// The request.
     pub id: RequestId,
+    /// The sender.
     pub from: UserName,
+    /// The tag of the session.
     pub tag: SessionTag,
     /// The sender's client, if it has said which one it is.
     pub client: Option<ClientId>,
+    /// The text.
     pub text: Arc<str>,
+    /// How clients show it.
     pub kind: TalkKind,
     /// With the same key, a repeated message is the same message.
     pub key: Option<Key>,
@@ -56,6 +62,21 @@ pub(crate) struct Utterance {
 }
 
 impl Utterance {
+    /// A text that asks for no answer and has no idempotency key.
+    pub fn new(session: SessionId, from: UserName, tag: SessionTag, text: Arc<str>) -> Self {
+        Self {
+            session,
+            id: None,
+            from,
+            tag,
+            client: None,
+            text,
+            kind: TalkKind::Text,
+            key: None,
+            echo: None,
+        }
+    }
+
     /// The message with its number.
     pub(crate) fn numbered(self, position: Position, prev: Seq, at: u64) -> Talk {
         Talk {
@@ -72,7 +93,7 @@ impl Utterance {
     }
 
     /// The owner of its idempotency key.
-    pub(super) fn key_owner(&self) -> KeyOwner {
+    pub(crate) fn key_owner(&self) -> KeyOwner {
         KeyOwner::of(self.client, &self.from)
     }
 }

@@ -24,7 +24,8 @@ pub use access::{Access, Groups};
 pub use address::{ConnectionSlot, Generation, NotASessionId, SessionId, ShardId};
 pub use client::{ClientId, KeyOwner};
 pub use command::{Command, Hello, ListOrder, Page, Request, ResumeFrom};
-pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, ToSession, Utterance};
+pub use effect::Utterance;
+pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, ToSession};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, Talk, UnreadEntry, UnreadPage,

@@ -70,7 +70,7 @@ pub(crate) fn remember<T>(
 ) -> rusqlite::Result<Known> {
     let owner = owner_text(append);
     let digest = digest(append);
-    if let (Some(_), LogId::Pair(_)) = (append.client, &append.log)
+    if let (Some(_), LogId::Pair(_)) = (append.said.client, &append.log)
         && let Some(known) = said_before(db, file, &owner, key, digest, live)?
     {
         return Ok(known);
@@ -167,8 +167,8 @@ impl Stored {
 fn digest<T>(append: &Append<T>) -> i64 {
     i64::from(
         Checksum::default()
-            .text(&append.text)
-            .number(messages::kind_number(append.kind))
+            .text(&append.said.text)
+            .number(messages::kind_number(append.said.kind))
             .finish(),
     )
 }
@@ -176,11 +176,11 @@ fn digest<T>(append: &Append<T>) -> i64 {
 /// The owner as the column `user` holds it, with the user a client wrote to. A name never begins with a blank, so a client cannot be
 /// taken for a user.
 fn owner_text<T>(append: &Append<T>) -> String {
-    match (KeyOwner::of(append.client, &append.from), &append.log) {
+    match (append.said.key_owner(), &append.log) {
         (KeyOwner::User(user), _) => user.as_str().to_owned(),
         (KeyOwner::Client(client), LogId::Room(_)) => format!(" room {}", client.digits()),
         (KeyOwner::Client(client), LogId::Pair(pair)) => {
-            let to = pair.peer_of(&append.from).map_or("", UserName::as_str);
+            let to = pair.peer_of(&append.said.from).map_or("", UserName::as_str);
             format!(" direct {} {to}", client.digits())
         }
     }

@@ -6,25 +6,16 @@
 use std::{fmt, sync::Arc};
 
 use super::log::LogId;
-use crate::chat::{ClientId, Key, Seq, SessionTag, Since, TalkKind, UserName};
+use crate::chat::{Seq, Since, UserName, Utterance};
 
 /// A message to be numbered and stored. `T` is what the caller wants back with the outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Append<T> {
     /// The conversation.
     pub log: LogId,
-    /// The sender.
-    pub from: UserName,
-    /// The sender's session.
-    pub session: SessionTag,
-    /// The sender's client, where it named itself: it owns the key then, and otherwise the user does.
-    pub client: Option<ClientId>,
-    /// At most [`crate::limits::TEXT_BYTES`].
-    pub text: Arc<str>,
-    /// What the text is.
-    pub kind: TalkKind,
-    /// Idempotency key: a message that is sent again under it is the same message.
-    pub key: Option<Key>,
+    /// The message, which comes back with the outcome. Its text has at most [`crate::limits::TEXT_BYTES`]; what is said again under
+    /// its idempotency key is the same message, and the key belongs to the sender's client, or to the user where no client is named.
+    pub said: Box<Utterance>,
     /// Unix milliseconds. The store never lets the times of a log run backwards.
     pub at: u64,
     /// Comes back with the outcome.

@@ -116,10 +116,10 @@ impl<'w> Transaction<'w> {
         {
             return Ok(Plan::Fault(why.clone()));
         }
-        if append.text.len() > limits::TEXT_BYTES {
+        if append.said.text.len() > limits::TEXT_BYTES {
             let seen = format!(
                 "the text has {} bytes; {} are allowed",
-                append.text.len(),
+                append.said.text.len(),
                 limits::TEXT_BYTES
             );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
@@ -159,7 +159,7 @@ impl<'w> Transaction<'w> {
             return Ok(Plan::Fault(StoreFault::Stopping)); // it was found, or has begun
         };
         let (seq, at) = (numbered.seq, numbered.at.max(row.at));
-        if let Some(key) = &append.key {
+        if let Some(key) = &append.said.key {
             let known = idempotency::remember(db, file, row, append, key, (seq, at), live);
             match known.map_err(|why| in_log(file, &append.log, &why))? {
                 Known::New => {}
@@ -168,17 +168,17 @@ impl<'w> Transaction<'w> {
                 Known::Unreadable(fault) => return Ok(Plan::Fault(fault)),
             }
         }
-        let user = append.from.as_str();
+        let user = append.said.from.as_str();
         let message = MessageRow {
             seq,
             prev: row.head,
             ordinal: row.ordinal + 1,
             at,
             user,
-            session: append.session.0,
-            kind: messages::kind_number(append.kind),
-            text: &*append.text,
-            sum: row.sum + messages::cost(user, &append.text),
+            session: append.said.tag.0,
+            kind: messages::kind_number(append.said.kind),
+            text: &*append.said.text,
+            sum: row.sum + messages::cost(user, &append.said.text),
         };
         let prev = row.head;
         row.head = seq;

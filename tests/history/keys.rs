@@ -11,10 +11,9 @@ const PHONE: &str = "00112233445566778899aabbccddeeff";
 const LAPTOP: &str = "ffeeddccbbaa99887766554433221100";
 
 fn said_by(client: Option<&str>, log: &LogId, from: &str, text: &str, key: &str) -> Append<u64> {
-    Append {
-        client: client.map(|client| ClientId::parse(client).unwrap()),
-        ..append(log, from, text, Some(key), 0)
-    }
+    let mut append = append(log, from, text, Some(key), 0);
+    append.said.client = client.map(|client| ClientId::parse(client).unwrap());
+    append
 }
 
 fn say(caller: &Caller, append: Append<u64>) -> Outcome<u64> {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use plaza::{
-    chat::{Position, RoomName, SessionTag, Talk, TalkKind, UserName},
+    chat::{ConnectionSlot, Generation, Position, RoomName, SessionId, SessionTag, ShardId, Talk, UserName, Utterance},
     history::{
         Answer, Append, Ask, Durability, History, KeyWindow, LogHead, LogId, Outcome, Retention, Settings, StartFault,
         UserPair, Window,
@@ -127,15 +127,15 @@ pub(crate) fn unsynced(dir: &Path) -> Settings {
     }
 }
 
+const SESSION: SessionId = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
+
 pub(crate) fn append(log: &LogId, from: &str, text: &str, key: Option<&str>, ticket: u64) -> Append<u64> {
     Append {
         log: log.clone(),
-        from: user(from),
-        session: SessionTag(7),
-        client: None,
-        text: text.into(),
-        kind: TalkKind::Text,
-        key: key.map(Into::into),
+        said: Box::new(Utterance {
+            key: key.map(Into::into),
+            ..Utterance::new(SESSION, user(from), SessionTag(7), text.into())
+        }),
         at: 1_700_000_000_000 + ticket,
         ticket,
     }

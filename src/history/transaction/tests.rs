@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    chat::{RoomName, SessionTag, TalkKind},
+    chat::{ConnectionSlot, Generation, RoomName, SessionId, SessionTag, ShardId, Utterance},
     history::{
         schema,
         settings::{Durability, KeyWindow},
@@ -16,14 +16,13 @@ const WINDOW: KeyWindow = KeyWindow {
 };
 
 fn entry(room: &str, text: &str, key: Option<&str>, at: u64) -> Append<()> {
+    let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
     Append {
         log: LogId::Room(RoomName::parse(room).unwrap()),
-        from: UserName::parse("ann").unwrap(),
-        session: SessionTag(1),
-        client: None,
-        text: text.into(),
-        kind: TalkKind::Text,
-        key: key.map(Into::into),
+        said: Box::new(Utterance {
+            key: key.map(Into::into),
+            ..Utterance::new(session, UserName::parse("ann").unwrap(), SessionTag(1), text.into())
+        }),
         at,
         ticket: (),
     }

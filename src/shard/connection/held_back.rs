@@ -92,20 +92,11 @@ impl HeldBack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{ConnectionSlot, Generation, SessionId, SessionTag, ShardId, TalkKind, UserName};
+    use crate::chat::{ConnectionSlot, Generation, SessionId, SessionTag, ShardId, UserName};
 
     fn said(text: &str) -> Box<Utterance> {
-        Box::new(Utterance {
-            session: SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST),
-            id: None,
-            from: UserName::guest(1),
-            tag: SessionTag(1),
-            client: None,
-            text: text.into(),
-            kind: TalkKind::Text,
-            key: None,
-            echo: None,
-        })
+        let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
+        Box::new(Utterance::new(session, UserName::guest(1), SessionTag(1), text.into()))
     }
 
     fn texts(retrying: Retrying) -> Vec<String> {

@@ -103,7 +103,7 @@ impl DirectQueue {
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    pub(crate) fn direct_as_owner(&mut self, to: UserName, said: Utterance) {
+    pub(crate) fn direct_as_owner(&mut self, to: UserName, said: Box<Utterance>) {
         if self.bus.is_congested() || self.has_too_many(&said, &to) {
             return self.answer(said.session, said.id, Reply::Error(too_many()));
         }
@@ -115,7 +115,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             return self.answer(said.session, said.id, Reply::Error(refusal));
         }
         let position = self.owner.next_in_pair(&said.from, &to);
-        self.tell_direct(to, said, position, position.seq - 1, self.now.unix_ms);
+        self.tell_direct(to, *said, position, position.seq - 1, self.now.unix_ms);
     }
 
     /// Whether this one more would be too much. Small ones have as much room again, so that those who fill it with large ones leave

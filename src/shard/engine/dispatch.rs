@@ -90,7 +90,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn own(&mut self, message: ToOwner) {
         match message {
             ToOwner::Room { room, command } => self.handle_room(room, command, None),
-            ToOwner::Pair { to, said } => self.direct_as_owner(to, *said),
+            ToOwner::Pair { to, said } => self.direct_as_owner(to, said),
             ToOwner::Greet { session, peer } => {
                 let users = self.owner.lobby(self.now.unix_ms);
                 self.answer(session, None, Reply::Greeting { peer, users });
@@ -180,7 +180,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     }
                 }
                 Effect::Session { session, what } => self.send(session.shard(), ToShard::Session { session, what }),
-                Effect::Append { room, said, retry } => self.store_talk(room, *said, retry),
+                Effect::Append { room, said, retry } => self.store_talk(room, said, retry),
                 Effect::Open { room, resume } => self.open_room(room, resume),
             }
         }

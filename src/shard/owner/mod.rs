@@ -254,9 +254,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::chat::{
-        Arrival, ConnectionSlot, Generation, Lists, SessionTag, ShardId, Since, TalkKind, ToSession, UserName,
-    };
+    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, SessionTag, ShardId, Since, ToSession, UserName};
 
     #[derive(Default)]
     struct Seen(RefCell<Vec<String>>);
@@ -290,17 +288,8 @@ mod tests {
     }
 
     fn talk(text: &str, retry: Retry) -> RoomCommand {
-        let said = Box::new(Utterance {
-            session: session(),
-            id: None,
-            from: UserName::parse("ada").unwrap(),
-            tag: SessionTag(1),
-            client: None,
-            text: text.into(),
-            kind: TalkKind::Text,
-            key: None,
-            echo: None,
-        });
+        let ada = UserName::parse("ada").unwrap();
+        let said = Box::new(Utterance::new(session(), ada, SessionTag(1), text.into()));
         RoomCommand::Talk { said, retry }
     }
 

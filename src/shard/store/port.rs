@@ -12,7 +12,7 @@ use crate::shard::{
 };
 use crate::{
     chat::{
-        Backlog, Conversation, Echo, ErrorCode, Position, Refusal, Reply, RequestId, Retry, RoomName, Seq, SessionId,
+        Backlog, Conversation, ErrorCode, Position, Refusal, Reply, RequestId, Retry, RoomName, Seq, SessionId,
         ShardId, Talk, UserName, Utterance,
     },
     history::{Answer, Append, Ask, History, LogId, NameKey, Outcome, ReadUpTo, StoreFault, UserPair},
@@ -61,23 +61,11 @@ pub(crate) enum Ticket {
     Talk {
         /// The shard of the room's owner.
         owner: ShardId,
-        /// Who said it.
-        session: SessionId,
-        /// In which request.
-        id: RequestId,
-        /// What it is given back of the request.
-        echo: Option<Arc<Echo>>,
     },
     /// A talk between two users.
     Direct {
         /// The owner of the pair.
         owner: ShardId,
-        /// Who said it.
-        session: SessionId,
-        /// In which request.
-        id: RequestId,
-        /// What it is given back of the request.
-        echo: Option<Arc<Echo>>,
         /// To whom.
         to: UserName,
         /// What it counts in [`crate::shard::bus::directory::Directory::directs`] meanwhile.
@@ -139,7 +127,7 @@ impl Ticket {
     /// The shard that it comes back to.
     pub(crate) fn shard(&self) -> ShardId {
         match self {
-            Self::Talk { owner, .. } | Self::Direct { owner, .. } | Self::Open { owner, .. } => *owner,
+            Self::Talk { owner } | Self::Direct { owner, .. } | Self::Open { owner, .. } => *owner,
             Self::Hello(session)
             | Self::Rename { session, .. }
             | Self::Question { session, .. }
@@ -199,69 +187,36 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Gives a talk of a room to the store.
-    pub(crate) fn store_talk(&mut self, room: RoomName, said: Utterance, retry: Retry) {
-        let ticket = Ticket::Talk {
-            owner: self.me,
-            session: said.session,
-            id: said.id,
-            echo: said.echo.clone(),
-        };
-        let now = self.now.unix_ms;
-        if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket, now) {
-            let back = self.owner.given_back(&room, Box::new(said), retry);
+    pub(crate) fn store_talk(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry) {
+        let ticket = Ticket::Talk { owner: self.me };
+        if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket) {
+            let back = self.owner.given_back(&room, said, retry);
             self.carry_out([back]);
         }
     }
 
     /// Gives a direct message to the store.
-    pub(crate) fn store_direct(&mut self, to: UserName, said: Utterance) {
+    pub(crate) fn store_direct(&mut self, to: UserName, said: Box<Utterance>) {
         let log = LogId::Pair(UserPair::of(&said.from, &to));
         let bytes = self.direct_bytes(&said, &to);
         let ticket = Ticket::Direct {
             owner: self.me,
-            session: said.session,
-            id: said.id,
-            echo: said.echo.clone(),
             to,
             bytes,
         };
-        let now = self.now.unix_ms;
-        match self.submit(log, said, ticket, now) {
+        match self.submit(log, said, ticket) {
             Ok(()) => self.directory.directs.add(self.me, bytes),
             Err(said) => self.answer(said.session, said.id, Reply::Error(busy_store())),
         }
     }
 
-    pub(crate) fn submit(&mut self, log: LogId, said: Utterance, ticket: Ticket, at: u64) -> Result<(), Utterance> {
+    fn submit(&mut self, log: LogId, said: Box<Utterance>, ticket: Ticket) -> Result<(), Box<Utterance>> {
         let Some(store) = self.store.as_mut().filter(|store| store.talks < store.talks_most) else {
             return Err(said);
         };
-        let Utterance {
-            session,
-            id,
-            from,
-            tag,
-            client,
-            text,
-            kind,
-            key,
-            echo: _,
-        } = said;
-        let append = Append {
-            log,
-            from,
-            session: tag,
-            client,
-            text,
-            kind,
-            key,
-            at,
-            ticket,
-        };
-        store
-            .history
-            .submit(append)
-            .map_err(|append| utterance(append, session, id))?;
+        let at = self.now.unix_ms;
+        let append = Append { log, said, at, ticket };
+        store.history.submit(append).map_err(|append| append.said)?;
         store.talks += 1;
         Ok(())
     }
@@ -305,50 +260,33 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    pub(crate) fn committed(&mut self, append: Append<Ticket>, position: Position, prev: Seq, at: u64) {
-        match append.ticket.clone() {
-            Ticket::Talk { session, id, .. } => {
-                let LogId::Room(room) = append.log.clone() else { return };
-                let said = utterance(append, session, id);
-                let effects = self.owner.committed(&room, said, position, prev, at);
+    fn committed(&mut self, append: Append<Ticket>, position: Position, prev: Seq, at: u64) {
+        let Append { log, said, ticket, .. } = append;
+        match (ticket, log) {
+            (Ticket::Talk { .. }, LogId::Room(room)) => {
+                let effects = self.owner.committed(&room, *said, position, prev, at);
                 self.carry_out(effects);
             }
-            Ticket::Direct {
-                session, id, to, bytes, ..
-            } => {
+            (Ticket::Direct { to, bytes, .. }, _) => {
                 self.directory.directs.take(self.me, bytes);
-                self.tell_direct(to, utterance(append, session, id), position, prev, at);
+                self.tell_direct(to, *said, position, prev, at);
             }
-            Ticket::Open { .. }
-            | Ticket::Hello(_)
-            | Ticket::Rename { .. }
-            | Ticket::Question { .. }
-            | Ticket::Resume { .. }
-            | Ticket::Replay { .. }
-            | Ticket::Inbox { .. }
-            | Ticket::Silent(_) => {}
+            _ => {}
         }
     }
 
-    pub(crate) fn not_committed(&mut self, append: Append<Ticket>, reply: Reply) {
-        match append.ticket {
-            Ticket::Talk { session, id, .. } => {
-                let LogId::Room(room) = &append.log else { return };
-                let effects = self.owner.rejected(room, session, id, reply);
+    fn not_committed(&mut self, append: Append<Ticket>, reply: Reply) {
+        let (session, id) = (append.said.session, append.said.id);
+        match (append.ticket, append.log) {
+            (Ticket::Talk { .. }, LogId::Room(room)) => {
+                let effects = self.owner.rejected(&room, session, id, reply);
                 self.carry_out(effects);
             }
-            Ticket::Direct { session, id, bytes, .. } => {
+            (Ticket::Direct { bytes, .. }, _) => {
                 self.directory.directs.take(self.me, bytes);
                 self.answer(session, id, reply);
             }
-            Ticket::Open { .. }
-            | Ticket::Hello(_)
-            | Ticket::Rename { .. }
-            | Ticket::Question { .. }
-            | Ticket::Resume { .. }
-            | Ticket::Replay { .. }
-            | Ticket::Inbox { .. }
-            | Ticket::Silent(_) => {}
+            _ => {}
         }
     }
 
@@ -454,41 +392,6 @@ pub(crate) fn store_failed(why: &StoreFault) -> Refusal {
 
 fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, talks: Vec<Talk>) -> Backlog {
     Backlog { user, read, talks }
-}
-
-fn utterance(append: Append<Ticket>, session: SessionId, id: RequestId) -> Utterance {
-    let Append {
-        from,
-        session: tag,
-        client,
-        text,
-        kind,
-        key,
-        ticket,
-        ..
-    } = append;
-    let echo = match ticket {
-        Ticket::Talk { echo, .. } | Ticket::Direct { echo, .. } => echo,
-        Ticket::Open { .. }
-        | Ticket::Hello(_)
-        | Ticket::Rename { .. }
-        | Ticket::Question { .. }
-        | Ticket::Resume { .. }
-        | Ticket::Replay { .. }
-        | Ticket::Inbox { .. }
-        | Ticket::Silent(_) => None,
-    };
-    Utterance {
-        session,
-        id,
-        from,
-        tag,
-        client,
-        text,
-        kind,
-        key,
-        echo,
-    }
 }
 
 #[cfg(test)]

@@ -269,7 +269,7 @@ impl Run {
                 Outcome::Committed { append, position, .. } => {
                     self.heads.insert(peer_of(&append.log), (position.epoch, position.seq));
                     for device in &mut self.devices {
-                        if self.world.id(device.client) == append_session(&append.ticket) {
+                        if self.world.id(device.client) == append.said.session {
                             device.own.entry(peer_of(&append.log)).or_default().insert(position.seq);
                         }
                     }
@@ -400,13 +400,6 @@ fn numbers(told: &[serde_json::Value], peer: &str) -> Vec<u64> {
 
 fn is_write(outcome: &Outcome<Ticket>) -> bool {
     matches!(outcome, Outcome::Committed { .. })
-}
-
-fn append_session(ticket: &Ticket) -> crate::chat::SessionId {
-    match ticket {
-        Ticket::Direct { session, .. } => *session,
-        other => panic!("{other:?}"),
-    }
 }
 
 /// The other user of one of bob's conversations.
