@@ -30,7 +30,7 @@ use crate::{
     observe::{
         Clocks, Metrics, Readiness, RotatingFile, RotationControl, ServerPhase, TalkLog, TalkLogThread, log_files_fix,
     },
-    shard::{self, Observer, Shards, Store, Ticket},
+    shard::{self, Observer, Shards, StorePort, Ticket},
 };
 
 impl Server {
@@ -139,16 +139,20 @@ fn start_shard(
     talk_log: Option<TalkLog>,
 ) -> Result<ShardThread, String> {
     let stored = config.history.clone();
-    let store = history.map(|history| {
-        let queue = stored.queue;
-        Store::new(history, Arc::new(move |room: &RoomName| stored.keeps(room)), queue)
-    });
+    let id = ShardId(number as u16);
+    let store = match history {
+        None => StorePort::without_store(id),
+        Some(history) => {
+            let queue = stored.queue;
+            StorePort::new(id, history, Arc::new(move |room: &RoomName| stored.keeps(room)), queue)
+        }
+    };
     let doorman = Doorman::new(site.clone());
     let report = shard::Reporter::new(site.metrics.clone(), number);
     let shards = shards.clone();
     ShardThread::start(number, config.server.pin_shards, move |stopped| {
         let observer: Rc<dyn Observer> = Rc::new(Recorder(talk_log));
-        let (id, seed) = (ShardId(number as u16), fastrand::u64(..));
+        let seed = fastrand::u64(..);
         shard::run(id, shards, doorman, report, observer, store, seed, stopped)
     })
 }

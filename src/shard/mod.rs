@@ -47,7 +47,7 @@ pub(crate) use runtime::{
     report::Reporter,
     thread::{Local, Newcomers, run},
 };
-pub(crate) use store::port::{Store, Ticket};
+pub(crate) use store::{port::StorePort, ticket::Ticket};
 
 /// Why a connection ended; the name is the label in metrics and logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

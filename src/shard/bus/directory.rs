@@ -14,6 +14,7 @@ use dashmap::DashMap;
 use crate::{
     chat::{SessionId, ShardId, UserName},
     codec::{Client, detect::Recent},
+    limits,
 };
 
 /// The users of all shards. Point look-ups only; lists come from the owners of rooms.
@@ -181,7 +182,7 @@ impl Directory {
         self.enter(user, session);
         // Each writes its own map before it looks into the other's: one of the two sees the other.
         fence(Ordering::SeqCst);
-        let alone = self.spread(user).map(|(_, sessions)| sessions).sum::<usize>() == 1;
+        let alone = self.count(user) == 1;
         if !alone {
             self.exit(user, session);
         }
@@ -220,6 +221,11 @@ impl Directory {
             .map(|map| map.get(user).map_or(0, |found| found.count()));
         let counts = counts.enumerate().filter(|(_, count)| *count > 0);
         counts.map(|(shard, count)| (ShardId(shard as u16), count))
+    }
+
+    /// How many sessions this user has.
+    pub(crate) fn count(&self, user: &UserName) -> usize {
+        self.spread(user).map(|(_, sessions)| sessions).sum()
     }
 
     /// Sessions on one shard, all those of a user.
@@ -299,6 +305,11 @@ impl Underway {
         let all = self.0.iter().map(|underway| underway.load(Ordering::Relaxed));
         all.max().unwrap_or(0)
     }
+}
+
+/// What a direct message for so many sessions counts in [`Directory::directs`].
+pub(crate) fn direct_bytes(sessions: usize, text: &str) -> usize {
+    sessions * (limits::DIRECT_ENVELOPE_BYTES + text.len())
 }
 
 /// Few inner locks: one shard writes, and a look-up is short.

@@ -17,6 +17,7 @@ use crate::{
             counts::ConnectionCounts,
             happened::{Happened, Want},
             service::Service,
+            session::Session,
             state::{Connection, Phase},
             wheel::Wheel,
         },
@@ -146,6 +147,11 @@ impl<S> Connections<S> {
 
     pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
         find(&mut self.slots, id)
+    }
+
+    /// The named user of a connection.
+    pub(crate) fn session(&self, id: SessionId) -> Option<&Session> {
+        self.get(id)?.session()
     }
 
     /// Takes a connection out; its slot may be given to the next one at once.

@@ -7,17 +7,15 @@
 //! Invariants: messages leave in the order in which they came; what is queued counts in [`Directory::directs`] until its last
 //! session had it, and owners answer `busy` while that is too much.
 
-use std::{collections::VecDeque, sync::Arc, vec};
+use std::{collections::VecDeque, iter, sync::Arc, vec};
 
 use crate::shard::{
-    bus::directory::Directory,
+    bus::directory::{Directory, direct_bytes},
     bus::message::ToShard,
-    connection::write::Socket,
     direct::event::DirectEvent,
-    engine::{Clock, Engine},
 };
 use crate::{
-    chat::{Direct, ErrorCode, Position, Refusal, Reply, SessionId, ShardId, UserName, Utterance},
+    chat::{SessionId, ShardId, UserName},
     limits,
 };
 
@@ -102,86 +100,27 @@ impl DirectQueue {
     }
 }
 
-impl<S: Socket, C: Clock> Engine<S, C> {
-    pub(crate) fn direct_as_owner(&mut self, to: UserName, said: Box<Utterance>) {
-        if self.bus.is_congested() || self.has_too_many(&said, &to) {
-            return self.answer(said.session, said.id, Reply::Error(too_many()));
-        }
-        if self.store.is_some() {
-            return self.store_direct(to, said);
-        }
-        if self.directory.whereabouts(&to).next().is_none() {
-            let refusal = ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"));
-            return self.answer(said.session, said.id, Reply::Error(refusal));
-        }
-        let position = self.owner.next_in_pair(&said.from, &to);
-        self.tell_direct(to, *said, position, position.seq - 1, self.now.unix_ms);
-    }
-
-    /// Whether this one more would be too much. Small ones have as much room again, so that those who fill it with large ones leave
-    /// the others theirs.
-    fn has_too_many(&self, said: &Utterance, to: &UserName) -> bool {
-        let (underway, most) = (self.directory.directs.most(), self.settings.underway_bytes);
-        let small = most / limits::DIRECT_SMALL_SHARE;
-        underway > most && (underway > 2 * most || self.direct_bytes(said, to) > small)
-    }
-
-    /// A direct message has its number: both users' sessions are told, wherever they are.
-    pub(crate) fn tell_direct(&mut self, to: UserName, said: Utterance, position: Position, prev: u64, at: u64) {
-        self.answer(
-            said.session,
-            said.id,
-            Reply::Ack {
-                position,
-                at,
-                duplicate: false,
-            },
-        );
-        self.stats.directs += 1;
-        let except = said.session;
-        let from = said.from.clone();
-        let direct = Direct {
-            to: to.clone(),
-            talk: said.numbered(position, prev, at),
+/// What takes a direct message to the shards of both its users, but not to the session `except`. It counts in
+/// [`Directory::directs`] from here on.
+pub(crate) fn fan_out<'a>(
+    directory: &'a Directory,
+    direct: &'a Arc<DirectEvent>,
+    except: SessionId,
+) -> impl Iterator<Item = (ShardId, ToShard)> {
+    let (from, to) = (&direct.talk.from, &direct.to);
+    let users = iter::once(to).chain((from != to).then_some(from));
+    let shards = users.flat_map(move |user| directory.spread(user).map(move |spread| (user, spread)));
+    shards.map(move |(user, (shard, sessions))| {
+        let bytes = direct_bytes(sessions, &direct.talk.text);
+        directory.directs.add(shard, bytes);
+        let message = ToShard::Direct {
+            user: user.clone(),
+            except,
+            direct: direct.clone(),
+            bytes,
         };
-        let direct = Arc::new(DirectEvent::new(direct, self.settings.dialects));
-        self.send_direct(&to, except, &direct);
-        if from != to {
-            self.send_direct(&from, except, &direct);
-        }
-    }
-
-    fn send_direct(&mut self, user: &UserName, except: SessionId, direct: &Arc<DirectEvent>) {
-        let directory = self.directory.clone();
-        for (shard, sessions) in directory.spread(user) {
-            let bytes = bytes(sessions, &direct.talk.text);
-            directory.directs.add(shard, bytes);
-            let message = ToShard::Direct {
-                user: user.clone(),
-                except,
-                direct: direct.clone(),
-                bytes,
-            };
-            self.send(shard, message);
-        }
-    }
-
-    /// What a direct message will count when it has been stored and is sent.
-    pub(crate) fn direct_bytes(&self, said: &Utterance, to: &UserName) -> usize {
-        let sessions = |user| self.directory.spread(user).map(|(_, sessions)| sessions).sum::<usize>();
-        bytes(sessions(to) + sessions(&said.from), &said.text)
-    }
-}
-
-fn bytes(sessions: usize, text: &str) -> usize {
-    sessions * (limits::DIRECT_ENVELOPE_BYTES + text.len())
-}
-
-fn too_many() -> Refusal {
-    let refusal = ErrorCode::Busy.because(
-        "more direct messages are on their way to their readers than the server may hold (flush.inflight_bytes); say it again",
-    );
-    refusal.retry_after(limits::BUSY_RETRY)
+        (shard, message)
+    })
 }
 
 #[cfg(test)]
@@ -190,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        chat::{SessionTag, Talk, TalkKind},
+        chat::{Direct, SessionTag, Talk, TalkKind},
         codec::Dialects,
         shard::bus::directory::OwnerKey,
     };

@@ -12,13 +12,11 @@ use crate::shard::{
     direct::inbox::{Inbox, Live},
     direct::reading::{Step, Unread},
     engine::{Clock, Engine},
-    store::port::Ticket,
+    store::{returned::InboxAnswer, ticket::Ticket},
 };
 use crate::{
     chat::{Conversation, Direct, ErrorCode, GoodbyeCode, Position, Refusal, Reply, Seq, SessionId, UserName},
-    history::{
-        Ask, ChangedConversation, ChangedUpTo, ConversationHead, DirectPage, LogId, LostInterval, UserPair, Which,
-    },
+    history::{Ask, DirectPage, LogId, LostInterval, UserPair, Which},
     wire,
 };
 
@@ -69,36 +67,49 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// The store found the conversations of a session's user in which something waits; with `more` there are others, for the
-    /// next time.
-    pub(crate) fn inbox_found(
-        &mut self,
-        id: SessionId,
-        number: u32,
-        user: &UserName,
-        (conversations, more): (Vec<ConversationHead>, bool),
-        unreadable: usize,
-    ) {
-        let Some(inbox) = self.awaiting(id, number) else { return };
-        for (peer, lost) in inbox.found_waiting(user, conversations, more) {
-            self.tell_lost(id, &peer, lost, Lost::ForEver);
+    /// The store has answered a reading, or could not.
+    pub(crate) fn inbox_answer(&mut self, id: SessionId, number: u32, answer: Result<InboxAnswer, Refusal>) {
+        if answer.is_ok() && !self.holds_its_name(id) {
+            // Somebody else has claimed its name. It is about to be renamed, which ends the reading.
+            return;
         }
-        self.say_unreadable(id, unreadable);
-        self.inbox_answered(id);
-    }
-
-    /// The store found the conversations in which somebody wrote since messages were left to it.
-    pub(crate) fn inbox_changed(
-        &mut self,
-        id: SessionId,
-        number: u32,
-        conversations: Vec<ChangedConversation>,
-        next: Option<ChangedUpTo>,
-        unreadable: usize,
-    ) {
         let Some(inbox) = self.awaiting(id, number) else { return };
-        inbox.found_changed(conversations, next);
-        self.say_unreadable(id, unreadable);
+        match answer {
+            Ok(InboxAnswer::Waiting {
+                user,
+                conversations,
+                more,
+                unreadable,
+            }) => {
+                for (peer, lost) in inbox.found_waiting(&user, conversations, more) {
+                    self.tell_lost(id, &peer, lost, Lost::ForEver);
+                }
+                self.say_unreadable(id, unreadable);
+            }
+            Ok(InboxAnswer::Changed {
+                conversations,
+                next,
+                unreadable,
+            }) => {
+                inbox.found_changed(conversations, next);
+                self.say_unreadable(id, unreadable);
+            }
+            Ok(InboxAnswer::Page(None)) => return inbox.stop_reading(),
+            Ok(InboxAnswer::Page(Some(page))) => self.inbox_page(id, page),
+            Err(refusal) => {
+                let Some(unread) = inbox.unanswered() else { return };
+                self.refuse(id, None, refusal);
+                match unread {
+                    // What it is given counts as read with all that stands before: it has to come back for the rest.
+                    _ if self.is_read_by_name(id) => return self.goodbye(id, None, GoodbyeCode::Busy),
+                    // It had been told nothing of these: it comes back with its positions.
+                    Unread::Left => return self.goodbye(id, None, GoodbyeCode::Busy),
+                    Unread::Rest(peer, interval) => self.tell_lost(id, &peer, interval, Lost::ForNow),
+                    // It sees from `prev` what it has not been given.
+                    Unread::Waiting => {}
+                }
+            }
+        }
         self.inbox_answered(id);
     }
 
@@ -137,7 +148,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     after,
                 },
             };
-            let taken = self.ask_store(ask, Ticket::Inbox { session: id, number });
+            let taken = self.store.ask(ask, Ticket::Inbox { session: id, number });
             if let Some(inbox) = self.inbox(id) {
                 inbox.asked(taken);
             }
@@ -165,12 +176,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.refused_inboxes.append(&mut waiting);
     }
 
-    /// A page of the conversation at hand; `None`: the name has a key now, and the session has not shown it.
-    pub(crate) fn inbox_page(&mut self, id: SessionId, number: u32, page: Option<DirectPage>) {
-        let Some(inbox) = self.awaiting(id, number) else { return };
-        let Some(page) = page else {
-            return inbox.stop_reading();
-        };
+    /// A page of the conversation at hand.
+    fn inbox_page(&mut self, id: SessionId, page: DirectPage) {
         let Some(user) = self.session(id).map(|session| session.name.clone()) else {
             return;
         };
@@ -204,7 +211,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         {
             self.note_delivered(id, peer, seq);
         }
-        self.inbox_answered(id);
     }
 
     /// What waited has been written: the reading may go on.
@@ -214,29 +220,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// The store could not answer. What can be named is a gap, and the reading goes on behind it.
-    pub(crate) fn inbox_failed(&mut self, id: SessionId, number: u32, refusal: Refusal) {
-        let Some(unread) = self.awaiting(id, number).and_then(Inbox::unanswered) else {
-            return;
-        };
-        self.refuse(id, None, refusal);
-        match unread {
-            // What it is given counts as read with all that stands before: it has to come back for the rest.
-            _ if self.is_read_by_name(id) => return self.goodbye(id, None, GoodbyeCode::Busy),
-            // It had been told nothing of these: it comes back with its positions.
-            Unread::Left => return self.goodbye(id, None, GoodbyeCode::Busy),
-            Unread::Rest(peer, interval) => self.tell_lost(id, &peer, interval, Lost::ForNow),
-            // It sees from `prev` what it has not been given.
-            Unread::Waiting => {}
-        }
-        self.inbox_answered(id);
-    }
-
     /// A live direct message for a session: at once, or behind stored ones. When much waits for the session's socket already and
     /// the message is stored, it is left to the store and takes no memory here.
     fn deliver_direct(&mut self, id: SessionId, direct: &Arc<DirectEvent>) {
         // A session that reads by its name alone loses that right once the name has a key: nothing may be left to the store.
-        let stored = self.store.is_some() && self.owns_inbox(id);
+        let stored = self.store.is_there() && self.owns_inbox(id);
         if stored && self.connections.is_full(id) {
             // All of it may be of this turn, and the socket has not been asked yet.
             self.write(id);
@@ -296,7 +284,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let connection = self.connections.get(id);
         let session = connection.and_then(|connection| connection.session());
         let said = session.is_some_and(|session| session.proof == Proof::Said);
-        self.store.is_some() && (self.owns_inbox(id) || said && self.is_read_by_name(id))
+        self.store.is_there() && (self.owns_inbox(id) || said && self.is_read_by_name(id))
     }
 
     /// Whether a connection's dialect has no keys, and what it is given counts as read.
@@ -337,7 +325,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 bearer,
             };
             // If the store is too busy the messages come once more, with the same ids.
-            self.ask_store(ask, Ticket::Silent(id.shard()));
+            let _ = self.store.ask(ask, Ticket::Silent(id.shard()));
         }
         if let Some(payload) = next {
             self.ping_behind(id, payload);

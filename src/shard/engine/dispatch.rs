@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     chat::{
         Backlog, Effect, Happening, LogHead, Origin, Refusal, Reply, RequestId, RoomName, SessionId, Since, ToSession,
-        UserName,
+        UserName, Utterance,
     },
     history::{Ask, LogId},
     limits,
@@ -14,9 +14,9 @@ use crate::{
         bus::message::{RoomCommand, ToOwner, ToShard},
         connection::write::Socket,
         engine::{Clock, Engine},
-        owner::Conditions,
+        owner::{Conditions, PairConditions, PairDecision},
         room::event::RoomEvent,
-        store::port::{Ticket, busy_store},
+        store::{refusals, ticket::Ticket},
     },
 };
 
@@ -90,7 +90,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn own(&mut self, message: ToOwner) {
         match message {
             ToOwner::Room { room, command } => self.handle_room(room, command, None),
-            ToOwner::Pair { to, said } => self.direct_as_owner(to, said),
+            ToOwner::Pair { to, said } => self.own_direct(to, said),
             ToOwner::Greet { session, peer } => {
                 let users = self.owner.lobby(self.now.unix_ms);
                 self.answer(session, None, Reply::Greeting { peer, users });
@@ -107,11 +107,31 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
+    /// This shard owns the pair of a direct message.
+    fn own_direct(&mut self, to: UserName, said: Box<Utterance>) {
+        let conditions = PairConditions {
+            directory: &self.directory,
+            most: self.settings.underway_bytes,
+            is_congested: self.bus.is_congested(),
+            is_stored: self.store.is_there(),
+        };
+        let (session, id, now) = (said.session, said.id, self.now.unix_ms);
+        let refusal = match self.owner.direct(&to, &said, &conditions) {
+            PairDecision::Tell { position, prev } => return self.tell_direct(to, *said, position, prev, now),
+            PairDecision::Store { bytes } => match self.store.append_direct(to, said, bytes, now) {
+                Ok(()) => return self.directory.directs.add(self.me, bytes),
+                Err(_) => refusals::busy(),
+            },
+            PairDecision::Refuse(refusal) => refusal,
+        };
+        self.answer(session, id, Reply::Error(refusal));
+    }
+
     fn handle_room(&mut self, room: RoomName, command: RoomCommand, backlog: Option<Backlog>) {
         let conditions = Conditions {
             now_ms: self.now.unix_ms,
             is_busy: &|| self.bus.is_congested() || self.directory.events.most() > self.settings.underway_bytes,
-            is_durable: &|room| self.store.as_ref().is_some_and(|store| store.is_durable(room)),
+            is_durable: &|room| self.store.is_durable(room),
         };
         let effects = self.owner.handle(room, command, backlog, &conditions);
         self.carry_out(effects);
@@ -145,8 +165,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             owner: self.me,
             room: room.clone(),
         };
-        if !self.ask_store(ask, ticket) {
-            self.not_opened(&room, &busy_store());
+        if !self.store.ask(ask, ticket) {
+            self.not_opened(&room, &refusals::busy());
         }
     }
 
@@ -180,7 +200,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     }
                 }
                 Effect::Session { session, what } => self.send(session.shard(), ToShard::Session { session, what }),
-                Effect::Append { room, said, retry } => self.store_talk(room, said, retry),
+                Effect::Append { room, said, retry } => {
+                    if let Err(said) = self.store.append(room.clone(), said, self.now.unix_ms) {
+                        let back = self.owner.given_back(&room, said, retry);
+                        self.carry_out([back]);
+                    }
+                }
                 Effect::Open { room, resume } => self.open_room(room, resume),
             }
         }

@@ -8,13 +8,15 @@
 mod commands;
 pub(crate) mod directs;
 pub(crate) mod dispatch;
-pub(crate) mod drain;
+mod drain;
 mod follow;
+mod names;
 pub(crate) mod orders;
 mod reading;
 mod replay;
 mod replies;
 pub(crate) mod rooms;
+mod stored;
 mod timers;
 
 use std::{collections::VecDeque, rc::Rc, sync::Arc};
@@ -34,7 +36,7 @@ use crate::shard::{
     room::rooms::Rooms,
     settings::Settings,
     stats::{Gauges, Stats},
-    store::port::Store,
+    store::port::StorePort,
 };
 use crate::{
     chat::{ConnectionSlot, SessionId, ShardId, ToSession, UserName},
@@ -61,8 +63,7 @@ pub(crate) struct Engine<S, C> {
     pub(crate) refused_inboxes: VecDeque<SessionId>,
     pub(crate) random: fastrand::Rng,
     pub(crate) stats: Stats,
-    /// Where talks are kept, if anywhere.
-    pub(crate) store: Option<Store>,
+    store: StorePort,
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -100,8 +101,18 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             refused_inboxes: VecDeque::new(),
             random: fastrand::Rng::with_seed(seed ^ 3),
             stats: Stats::default(),
-            store: None,
+            store: StorePort::without_store(me),
         }
+    }
+
+    /// Gives the shard a store.
+    pub(crate) fn use_store(&mut self, store: StorePort) {
+        self.store = store;
+    }
+
+    #[cfg(test)]
+    pub(crate) fn store(&mut self) -> &mut StorePort {
+        &mut self.store
     }
 
     /// Begins a turn: what happens in it happens now.

@@ -9,7 +9,7 @@ use crate::shard::{
     engine::{Clock, Engine},
     room::event::RoomEvent,
     room::outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, ReplayStep, Welcome},
-    store::port::Ticket,
+    store::ticket::Ticket,
 };
 use crate::{
     chat::{
@@ -54,7 +54,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }),
             limit,
         };
-        if !self.ask_store(ask, Ticket::Resume { session: id, number }) {
+        if !self.store.ask(ask, Ticket::Resume { session: id, number }) {
             return self.tell_joined(id, admission, Vec::new());
         }
         let admission = Box::new(admission);
@@ -187,7 +187,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             session: id,
             number: page.number,
         };
-        let taken = self.ask_store(ask, ticket);
+        let taken = self.store.ask(ask, ticket);
         if taken {
             self.rooms.page_asked(id, page.after);
         }

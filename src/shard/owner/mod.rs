@@ -9,6 +9,7 @@
 //!   comes again: messages of one sender never overtake each other.
 //! - The observer sees every message of a room once, after it is numbered.
 
+mod direct;
 mod held;
 mod listing;
 mod opening;
@@ -22,10 +23,11 @@ use smallvec::smallvec;
 use crate::{
     chat::{
         Backlog, Effect, Effects, ErrorCode, Happening, ListOrder, LogHead, OwnedRooms, Position, Refusal, Reply,
-        RequestId, Retry, RoomEntry, RoomName, RoomScope, Seq, SessionId, Talk, UserList, UserName, Utterance,
+        RequestId, Retry, RoomEntry, RoomName, RoomScope, Seq, SessionId, Talk, UserList, Utterance,
     },
     shard::{bus::message::RoomCommand, settings::Settings},
 };
+pub(crate) use direct::{PairConditions, PairDecision};
 use held::HeldSenders;
 use listing::Listings;
 use opening::{Opening, Parked};
@@ -162,11 +164,6 @@ impl Owner {
         let parked = self.opening.take(room);
         let refused = parked.into_iter().filter_map(|command| refuse(command, room, refusal));
         refused.collect()
-    }
-
-    /// The next number in the direct conversation of two users that no store keeps.
-    pub(crate) fn next_in_pair(&mut self, one: &UserName, other: &UserName) -> Position {
-        self.pairs.next(one, other)
     }
 
     /// The list of the lobby, for a connection that is greeted with it.

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    chat::{Position, UserName},
+    chat::{Position, Seq, UserName},
     limits,
 };
 
@@ -26,16 +26,17 @@ impl Pairs {
         }
     }
 
-    /// The next number in the conversation of these two.
-    pub(super) fn next(&mut self, one: &UserName, other: &UserName) -> Position {
+    /// The next number in the conversation of these two, and the one before it.
+    pub(super) fn next(&mut self, one: &UserName, other: &UserName) -> (Position, Seq) {
         let pair = if one <= other {
             (one.clone(), other.clone())
         } else {
             (other.clone(), one.clone())
         };
         if let Some(position) = self.known.get_mut(&pair) {
-            position.seq += 1;
-            return *position;
+            let prev = position.seq;
+            position.seq = prev + 1;
+            return (*position, prev);
         }
         if self.order.len() >= limits::PAIRS_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
@@ -48,7 +49,7 @@ impl Pairs {
         };
         self.order.push_back(pair.clone());
         self.known.insert(pair, position);
-        position
+        (position, 0)
     }
 }
 
@@ -62,11 +63,11 @@ mod tests {
         let user = |name| UserName::parse(name).unwrap();
         let (ada, bob, cyd) = (user("ada"), user("bob"), user("cyd"));
         let mut pairs = Pairs::new(7);
-        let first = pairs.next(&ada, &bob);
-        assert_eq!(first.seq, 1);
-        assert_eq!(pairs.next(&bob, &ada), Position { seq: 2, ..first });
-        let other = pairs.next(&ada, &cyd);
-        assert_eq!(other.seq, 1);
+        let (first, prev) = pairs.next(&ada, &bob);
+        assert_eq!((first.seq, prev), (1, 0));
+        assert_eq!(pairs.next(&bob, &ada), (Position { seq: 2, ..first }, 1));
+        let (other, prev) = pairs.next(&ada, &cyd);
+        assert_eq!((other.seq, prev), (1, 0));
         assert_ne!(other.epoch, first.epoch);
     }
 }

@@ -18,7 +18,7 @@ use crate::shard::{
     bus::order::{Order, OrderReply},
     runtime::newcomers::Arrived,
     settings::Settings,
-    store::port::{self, Ticket},
+    store::ticket::Ticket,
 };
 use crate::{
     chat::{RoomName, ShardId, UserName},
@@ -90,7 +90,7 @@ impl Shards {
     pub(crate) fn deliver(&self, outcomes: Vec<Outcome<Ticket>>) {
         let mut woken: Vec<usize> = Vec::new();
         for outcome in outcomes {
-            let shard = usize::from(port::ticket(&outcome).shard().0);
+            let shard = usize::from(Ticket::of(&outcome).shard().0);
             let lanes = match &outcome {
                 Outcome::Committed { .. }
                 | Outcome::Duplicate { .. }

@@ -34,7 +34,7 @@ use crate::shard::{
     runtime::poller::{Poller, Registry, Watched},
     runtime::transport::{Load, Transport},
     stats::{Gauges, Stats},
-    store::port::{self, Store},
+    store::{port::StorePort, ticket},
 };
 use crate::{
     chat::{SessionId, ShardId},
@@ -104,7 +104,7 @@ pub(crate) fn run(
     newcomers: impl Newcomers,
     report: impl Report + 'static,
     observer: Rc<dyn Observer>,
-    store: Option<Store>,
+    store: StorePort,
     seed: u64,
     stop: oneshot::Receiver<()>,
 ) -> io::Result<()> {
@@ -125,7 +125,7 @@ pub(crate) fn run(
         observer,
         seed,
     );
-    engine.store = store;
+    engine.use_store(store);
     let poller = {
         let _guard = runtime.enter();
         Poller::new()?
@@ -351,7 +351,7 @@ impl Local {
                 }
                 while weight < limits::ANSWERED_TALKS_PER_TURN {
                     let Some(outcome) = answers.pop() else { break };
-                    weight += port::weight(&outcome);
+                    weight += ticket::weight(&outcome);
                     engine.stored(outcome);
                 }
             });

@@ -3,3 +3,6 @@
 pub(crate) mod names;
 pub(crate) mod port;
 pub(crate) mod queries;
+pub(crate) mod refusals;
+pub(crate) mod returned;
+pub(crate) mod ticket;

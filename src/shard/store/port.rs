@@ -1,408 +1,324 @@
-//! Between the shards and the store: talks that are numbered and kept before anybody is told, and where the outcome of each
-//! question goes.
+//! One shard's port to the store: what it gives to be stored, what it asks, and what comes back for whom.
 //!
-//! A shard never waits for the disk. What it submits or asks carries a [`Ticket`]; the outcome comes back through the
-//! shard's own lane, and every ticket comes back once.
+//! A shard never waits for the disk. A request that the port takes has a [`Ticket`], and its outcome comes back through the shard's
+//! own lane.
+//!
+//! Invariants:
+//! - Everything that was taken comes back once, as one [`Returned`] for whoever gave it.
+//! - At most `most` messages and [`limits::STORE_UNDERWAY`] questions of this shard are under way. Beyond that, and where the store
+//!   itself has no room, the port refuses at once and nothing comes back.
+//! - A refusal says when to try again wherever that can help.
+//!
+//! The port knows neither rooms nor connections, and never waits.
 
 use std::sync::Arc;
 
-use crate::shard::{
-    connection::write::Socket,
-    engine::{Clock, Engine},
-};
+use super::{returned::Returned, ticket::Ticket};
 use crate::{
-    chat::{
-        Backlog, Conversation, ErrorCode, Position, Refusal, Reply, RequestId, Retry, RoomName, Seq, SessionId,
-        ShardId, Talk, UserName, Utterance,
-    },
-    history::{Answer, Append, Ask, History, LogId, NameKey, Outcome, ReadUpTo, StoreFault, UserPair},
+    chat::{RoomName, ShardId, UserName, Utterance},
+    history::{Append, Ask, History, LogId, Outcome, UserPair},
     limits,
 };
 
-/// The store, as one shard sees it.
-pub(crate) struct Store {
-    pub(crate) history: History<Ticket>,
-    /// Whether the talks of a room are kept.
-    pub(crate) keeps: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>,
-    /// Talks of this shard that have not come back.
-    pub(crate) talks: usize,
-    /// With more of them, new ones get `busy`.
-    pub(crate) talks_most: usize,
-    /// Questions of this shard that have not come back.
-    pub(crate) questions: usize,
+/// The store as one shard sees it. A server without a history has one that takes nothing.
+pub(crate) struct StorePort {
+    shard: ShardId,
+    history: Option<History<Ticket>>,
+    durable: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>,
+    messages: UnderWay,
+    questions: UnderWay,
 }
 
-impl Store {
-    /// A shard's view of this store, which takes at most `talks_most` talks of this shard at a time.
+/// Requests that have not come back.
+#[derive(Debug)]
+struct UnderWay {
+    count: usize,
+    most: usize,
+}
+
+impl UnderWay {
+    fn at_most(most: usize) -> Self {
+        Self { count: 0, most }
+    }
+
+    fn is_full(&self) -> bool {
+        self.count >= self.most
+    }
+}
+
+impl StorePort {
+    /// The port of a shard to this store, which takes at most `most` messages of the shard at a time.
     pub(crate) fn new(
+        shard: ShardId,
         history: History<Ticket>,
-        keeps: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>,
-        talks_most: usize,
+        durable: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>,
+        most: usize,
     ) -> Self {
         Self {
-            history,
-            keeps,
-            talks: 0,
-            talks_most,
-            questions: 0,
+            shard,
+            history: Some(history),
+            durable,
+            messages: UnderWay::at_most(most),
+            questions: UnderWay::at_most(limits::STORE_UNDERWAY),
         }
+    }
+
+    /// The port of a shard where nothing is stored.
+    pub(crate) fn without_store(shard: ShardId) -> Self {
+        Self {
+            shard,
+            history: None,
+            durable: Arc::new(|_| false),
+            messages: UnderWay::at_most(0),
+            questions: UnderWay::at_most(0),
+        }
+    }
+
+    /// Whether there is a store.
+    pub(crate) fn is_there(&self) -> bool {
+        self.history.is_some()
     }
 
     /// Whether the messages of a room are stored.
     pub(crate) fn is_durable(&self, room: &RoomName) -> bool {
-        (self.keeps)(room)
+        (self.durable)(room)
     }
-}
 
-/// What a shard wants to know again when the store answers.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Ticket {
-    /// A talk in a room.
-    Talk {
-        /// The shard of the room's owner.
-        owner: ShardId,
-    },
-    /// A talk between two users.
-    Direct {
-        /// The owner of the pair.
-        owner: ShardId,
-        /// To whom.
+    /// Whether somebody has claimed a name, or is about to.
+    pub(crate) fn is_claimed(&self, name: &UserName) -> bool {
+        self.history.as_ref().is_some_and(|history| history.claims().has(name))
+    }
+
+    /// Takes a message of a room to be stored, which was sent at this time; gives it back where there is no room.
+    pub(crate) fn append(&mut self, room: RoomName, said: Box<Utterance>, at: u64) -> Result<(), Box<Utterance>> {
+        self.submit(LogId::Room(room), said, Ticket::Talk(self.shard), at)
+    }
+
+    /// Takes a direct message to be stored, which counts so many bytes until it comes back.
+    pub(crate) fn append_direct(
+        &mut self,
         to: UserName,
-        /// What it counts in [`crate::shard::bus::directory::Directory::directs`] meanwhile.
+        said: Box<Utterance>,
         bytes: usize,
-    },
-    /// A room is to be opened.
-    Open {
-        /// Its owner.
-        owner: ShardId,
-        /// Which.
-        room: RoomName,
-    },
-    /// A session comes under a name.
-    Hello(SessionId),
-    /// A session wants another name.
-    Rename {
-        /// Which session.
-        session: SessionId,
-        /// In which request.
-        id: RequestId,
-        /// The key that it showed.
-        key: NameKey,
-    },
-    /// A session asked something.
-    Question {
-        /// Which session.
-        session: SessionId,
-        /// In which request.
-        id: RequestId,
-        /// About what.
-        conversation: Option<Conversation>,
-    },
-    /// The read position for the answer to a join, and the first of what was missed.
-    Resume {
-        /// Which session.
-        session: SessionId,
-        /// For which of its joins.
-        number: u32,
-    },
-    /// A member is given what it missed.
-    Replay {
-        /// Which session.
-        session: SessionId,
-        /// In which of its replays.
-        number: u32,
-    },
-    /// The inbox of a session.
-    Inbox {
-        /// Which session.
-        session: SessionId,
-        /// In which of its readings.
-        number: u32,
-    },
-    /// A read position that a session acknowledged without asking.
-    Silent(ShardId),
-}
-
-impl Ticket {
-    /// The shard that it comes back to.
-    pub(crate) fn shard(&self) -> ShardId {
-        match self {
-            Self::Talk { owner } | Self::Direct { owner, .. } | Self::Open { owner, .. } => *owner,
-            Self::Hello(session)
-            | Self::Rename { session, .. }
-            | Self::Question { session, .. }
-            | Self::Resume { session, .. }
-            | Self::Replay { session, .. }
-            | Self::Inbox { session, .. } => session.shard(),
-            Self::Silent(shard) => *shard,
-        }
-    }
-}
-
-/// What it costs to pass an outcome on, in talks.
-pub(crate) fn weight(outcome: &Outcome<Ticket>) -> usize {
-    match outcome {
-        Outcome::Answered {
-            answer: Answer::Page { talks, .. } | Answer::Found { talks, .. } | Answer::Resumed { talks, .. },
-            ..
-        } => 1 + talks.len(),
-        Outcome::Answered {
-            answer: Answer::Direct(Some(page)),
-            ..
-        } => 1 + page.talks.len(),
-        Outcome::Answered { .. }
-        | Outcome::Unanswered { .. }
-        | Outcome::Committed { .. }
-        | Outcome::Duplicate { .. }
-        | Outcome::KeyConflict { .. }
-        | Outcome::Failed { .. } => 1,
-    }
-}
-
-/// The ticket of an outcome.
-pub(crate) fn ticket(outcome: &Outcome<Ticket>) -> &Ticket {
-    match outcome {
-        Outcome::Committed { append, .. }
-        | Outcome::Duplicate { append, .. }
-        | Outcome::KeyConflict { append }
-        | Outcome::Failed { append, .. } => &append.ticket,
-        Outcome::Answered { ticket, .. } | Outcome::Unanswered { ticket, .. } => ticket,
-    }
-}
-
-impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Whether the messages of this room are stored.
-    pub(crate) fn keeps(&self, room: &RoomName) -> bool {
-        self.store.as_ref().is_some_and(|store| store.is_durable(room))
-    }
-
-    /// Asks the store; whether it took the question.
-    pub(crate) fn ask_store(&mut self, ask: Ask, ticket: Ticket) -> bool {
-        let Some(store) = self.store.as_mut() else { return false };
-        if store.questions >= limits::STORE_UNDERWAY || store.history.ask(ask, ticket).is_err() {
-            return false;
-        }
-        store.questions += 1;
-        true
-    }
-
-    /// Gives a talk of a room to the store.
-    pub(crate) fn store_talk(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry) {
-        let ticket = Ticket::Talk { owner: self.me };
-        if let Err(said) = self.submit(LogId::Room(room.clone()), said, ticket) {
-            let back = self.owner.given_back(&room, said, retry);
-            self.carry_out([back]);
-        }
-    }
-
-    /// Gives a direct message to the store.
-    pub(crate) fn store_direct(&mut self, to: UserName, said: Box<Utterance>) {
+        at: u64,
+    ) -> Result<(), Box<Utterance>> {
         let log = LogId::Pair(UserPair::of(&said.from, &to));
-        let bytes = self.direct_bytes(&said, &to);
-        let ticket = Ticket::Direct {
-            owner: self.me,
-            to,
-            bytes,
-        };
-        match self.submit(log, said, ticket) {
-            Ok(()) => self.directory.directs.add(self.me, bytes),
-            Err(said) => self.answer(said.session, said.id, Reply::Error(busy_store())),
-        }
+        let owner = self.shard;
+        self.submit(log, said, Ticket::Direct { owner, to, bytes }, at)
     }
 
-    fn submit(&mut self, log: LogId, said: Box<Utterance>, ticket: Ticket) -> Result<(), Box<Utterance>> {
-        let Some(store) = self.store.as_mut().filter(|store| store.talks < store.talks_most) else {
+    fn submit(&mut self, log: LogId, said: Box<Utterance>, ticket: Ticket, at: u64) -> Result<(), Box<Utterance>> {
+        let Some(history) = self.history.as_ref().filter(|_| !self.messages.is_full()) else {
             return Err(said);
         };
-        let at = self.now.unix_ms;
         let append = Append { log, said, at, ticket };
-        store.history.submit(append).map_err(|append| append.said)?;
-        store.talks += 1;
+        history.submit(append).map_err(|append| append.said)?;
+        self.messages.count += 1;
         Ok(())
     }
 
-    /// The store says what became of something.
-    pub(crate) fn stored(&mut self, outcome: Outcome<Ticket>) {
-        if let Some(store) = &mut self.store {
-            let underway = match &outcome {
-                Outcome::Committed { .. }
-                | Outcome::Duplicate { .. }
-                | Outcome::KeyConflict { .. }
-                | Outcome::Failed { .. } => &mut store.talks,
-                Outcome::Answered { .. } | Outcome::Unanswered { .. } => &mut store.questions,
-            };
-            *underway = underway.saturating_sub(1);
-        }
-        match outcome {
-            Outcome::Committed {
-                append,
-                position,
-                prev,
-                at,
-            } => self.committed(append, position, prev, at),
-            Outcome::Duplicate { append, position, at } => {
-                self.not_committed(
-                    append,
-                    Reply::Ack {
-                        position,
-                        at,
-                        duplicate: true,
-                    },
-                );
-            }
-            Outcome::KeyConflict { append } => self.not_committed(append, Reply::Error(crate::chat::key_conflict())),
-            Outcome::Failed { append, why } => self.not_committed(append, Reply::Error(store_failed(&why))),
-            Outcome::Answered { ticket, answer } => self.store_answered(ticket, answer),
-            Outcome::Unanswered { ticket, ask, why } => self.store_unanswered(ticket, &ask, &why),
-        }
-        while let Some(message) = self.bus.next_local() {
-            self.take(message);
-        }
+    /// Asks the store; whether it took the question.
+    #[must_use]
+    pub(crate) fn ask(&mut self, ask: Ask, ticket: Ticket) -> bool {
+        let taken = !self.questions.is_full()
+            && self
+                .history
+                .as_ref()
+                .is_some_and(|history| history.ask(ask, ticket).is_ok());
+        self.questions.count += usize::from(taken);
+        taken
     }
 
-    fn committed(&mut self, append: Append<Ticket>, position: Position, prev: Seq, at: u64) {
-        let Append { log, said, ticket, .. } = append;
-        match (ticket, log) {
-            (Ticket::Talk { .. }, LogId::Room(room)) => {
-                let effects = self.owner.committed(&room, *said, position, prev, at);
-                self.carry_out(effects);
-            }
-            (Ticket::Direct { to, bytes, .. }, _) => {
-                self.directory.directs.take(self.me, bytes);
-                self.tell_direct(to, *said, position, prev, at);
-            }
-            _ => {}
-        }
-    }
-
-    fn not_committed(&mut self, append: Append<Ticket>, reply: Reply) {
-        let (session, id) = (append.said.session, append.said.id);
-        match (append.ticket, append.log) {
-            (Ticket::Talk { .. }, LogId::Room(room)) => {
-                let effects = self.owner.rejected(&room, session, id, reply);
-                self.carry_out(effects);
-            }
-            (Ticket::Direct { bytes, .. }, _) => {
-                self.directory.directs.take(self.me, bytes);
-                self.answer(session, id, reply);
-            }
-            _ => {}
-        }
-    }
-
-    pub(crate) fn store_answered(&mut self, ticket: Ticket, answer: Answer) {
-        match (ticket, answer) {
-            (Ticket::Open { room, .. }, Answer::Head { head, .. }) => self.opened(&room, head, None),
-            (Ticket::Open { room, .. }, Answer::Resumed { head, read, talks, .. }) => {
-                self.opened(&room, head, Some(backlog(read, talks)));
-            }
-            (Ticket::Hello(session), Answer::Name { user, claim }) => self.claimed(session, user, claim),
-            (Ticket::Rename { session, id, key }, Answer::Name { user, claim }) => {
-                self.rename_claimed(session, id, user, key, claim);
-            }
-            (
-                Ticket::Question {
-                    session,
-                    id,
-                    conversation,
-                },
-                answer,
-            ) => self.answer_question(session, id, conversation, answer),
-            (Ticket::Resume { session, number }, Answer::Resumed { read, talks, .. }) => {
-                self.resume_known(session, number, Some(backlog(read, talks)));
-            }
-            (Ticket::Replay { session, number }, Answer::Page { talks, .. }) => {
-                self.replay_page(session, number, talks);
-            }
-            // Somebody else has claimed its name. It is about to be renamed, which ends the reading.
-            (Ticket::Inbox { session, .. }, _) if !self.holds_own_name(session) => {}
-            (
-                Ticket::Inbox { session, number },
-                Answer::Conversations {
-                    user,
-                    conversations,
-                    more,
-                    unreadable,
-                },
-            ) => self.inbox_found(session, number, &user, (conversations, more), unreadable),
-            (
-                Ticket::Inbox { session, number },
-                Answer::Changed {
-                    conversations,
-                    next,
-                    unreadable,
-                    ..
-                },
-            ) => self.inbox_changed(session, number, conversations, next, unreadable),
-            (Ticket::Inbox { session, number }, Answer::Direct(page)) => self.inbox_page(session, number, page),
-            // A read position that nobody waits for.
-            (Ticket::Silent(_), _) => {}
-            (ticket, answer) => tracing::error!(?ticket, ?answer, "the store answered another question than was asked"),
-        }
-    }
-
-    pub(crate) fn store_unanswered(&mut self, ticket: Ticket, ask: &Ask, why: &StoreFault) {
-        tracing::warn!(?ask, %why, "the store could not answer");
-        let refusal = store_failed(why);
-        match ticket {
-            Ticket::Open { room, .. } => self.not_opened(&room, &refusal),
-            Ticket::Hello(session) => self.hello_failed(session, refusal),
-            Ticket::Rename { session, id, .. } => {
-                self.refuse(session, id, refusal);
-                self.renaming_ended(session);
-            }
-            Ticket::Question { session, id, .. } => {
-                self.refuse(session, id, refusal);
-                self.question_answered(session);
-            }
-            Ticket::Resume { session, number } => self.resume_known(session, number, None),
-            Ticket::Replay { session, number } => self.replay_failed(session, number),
-            Ticket::Inbox { session, number } => self.inbox_failed(session, number, refusal),
-            Ticket::Talk { .. } | Ticket::Direct { .. } | Ticket::Silent(_) => {}
-        }
+    /// Takes back what was given or asked.
+    pub(crate) fn take(&mut self, outcome: Outcome<Ticket>) -> Returned {
+        let under_way = match &outcome {
+            Outcome::Committed { .. }
+            | Outcome::Duplicate { .. }
+            | Outcome::KeyConflict { .. }
+            | Outcome::Failed { .. } => &mut self.messages,
+            Outcome::Answered { .. } | Outcome::Unanswered { .. } => &mut self.questions,
+        };
+        under_way.count = under_way.count.saturating_sub(1);
+        Returned::from(outcome)
     }
 }
 
-pub(crate) fn busy_store() -> Refusal {
-    ErrorCode::Busy
-        .because("the store has as much to do as it may hold; try again in a moment")
-        .retry_after(limits::BUSY_RETRY)
-}
-
-/// What the sender is told when the store failed. A failing store is tried again every [`limits::HISTORY_PROBE`], so asking
-/// sooner gains nothing; a question beyond a bound stays beyond it.
-pub(crate) fn store_failed(why: &StoreFault) -> Refusal {
-    let (text, helps) = match why {
-        StoreFault::Full { .. } => ("the disk is full; nothing was sent, try again later", true),
-        StoreFault::ReadOnly { .. } => ("the store cannot be written; nothing was sent, try again later", true),
-        StoreFault::Damaged { .. } | StoreFault::Broken { .. } => (
-            "the store has a fault that its operator has to look at; nothing was sent",
-            true,
-        ),
-        StoreFault::Refused { seen } => (seen.as_str(), false),
-        StoreFault::Stopping => ("the server is going down; nothing was sent", true),
-    };
-    let refusal = ErrorCode::StoreFailed.because(text.to_owned());
-    if helps {
-        refusal.retry_after(limits::HISTORY_PROBE)
-    } else {
-        refusal
+#[cfg(test)]
+impl StorePort {
+    /// How much has not come back.
+    pub(crate) fn under_way(&self) -> usize {
+        self.messages.count + self.questions.count
     }
-}
 
-fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, talks: Vec<Talk>) -> Backlog {
-    Backlog { user, read, talks }
+    /// Whether the port has room for questions, from now on.
+    pub(crate) fn set_full(&mut self, is_full: bool) {
+        self.questions.most = if is_full { 0 } else { limits::STORE_UNDERWAY };
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::{sync::mpsc, time::Duration};
+
     use super::*;
+    use crate::{
+        chat::{ConnectionSlot, Generation, Reply, SessionId, SessionTag},
+        history::{Durability, Settings, StoreFault},
+        shard::store::returned::Became,
+    };
+
+    const SHARD: ShardId = ShardId(3);
+
+    struct Store {
+        port: StorePort,
+        outcomes: mpsc::Receiver<Vec<Outcome<Ticket>>>,
+        _dir: tempfile::TempDir,
+    }
+
+    fn store(most: usize) -> Store {
+        let dir = tempfile::tempdir().unwrap();
+        let (sender, outcomes) = mpsc::channel();
+        let settings = Settings {
+            durability: Durability::None,
+            ..Settings::new(dir.path())
+        };
+        let deliver = move |batch| {
+            let _ = sender.send(batch);
+        };
+        let history = History::start(settings, Arc::new(deliver)).unwrap();
+        Store {
+            port: StorePort::new(SHARD, history, Arc::new(|_| true), most),
+            outcomes,
+            _dir: dir,
+        }
+    }
+
+    fn session() -> SessionId {
+        SessionId::new(SHARD, ConnectionSlot::FIRST, Generation::FIRST)
+    }
+
+    fn said(text: &str) -> Box<Utterance> {
+        let ada = UserName::parse("ada").unwrap();
+        Box::new(Utterance::new(session(), ada, SessionTag(1), text.into()))
+    }
+
+    fn head() -> Ask {
+        Ask::Head(LogId::Room(RoomName::lobby()))
+    }
+
+    fn open() -> Ticket {
+        Ticket::Open {
+            owner: SHARD,
+            room: RoomName::lobby(),
+        }
+    }
 
     #[test]
-    fn who_is_refused_by_a_failing_store_is_told_when_to_try_again() {
-        let file = || "/data/history.db".into();
-        let seen = || "seen".to_owned();
-        for (fault, helps) in [
+    fn everything_that_was_taken_comes_back_once_to_whoever_gave_it() {
+        let Store {
+            mut port,
+            outcomes,
+            _dir,
+        } = store(8);
+        let bob = UserName::parse("bob").unwrap();
+        let number = 7;
+        port.append(RoomName::lobby(), said("one"), 1).unwrap();
+        port.append_direct(bob.clone(), said("two"), 99, 1).unwrap();
+        assert!(port.ask(head(), open()));
+        assert!(
+            port.ask(
+                head(),
+                Ticket::Replay {
+                    session: session(),
+                    number
+                }
+            ),
+            "of another type"
+        );
+        assert_eq!(port.under_way(), 4);
+        let mut returned = Vec::new();
+        while port.under_way() > 0 {
+            let batch = outcomes.recv_timeout(Duration::from_secs(30)).unwrap();
+            for outcome in batch {
+                assert_eq!(Ticket::of(&outcome).shard(), SHARD);
+                returned.push(port.take(outcome));
+            }
+        }
+        assert_eq!(returned.len(), 4);
+        let mut count = |is_it: &dyn Fn(&Returned) -> bool| {
+            let before = returned.len();
+            returned.retain(|one| !is_it(one));
+            before - returned.len()
+        };
+        let room = RoomName::lobby();
+        assert_eq!(
+            count(
+                &|one| matches!(one, Returned::Talk { room: of, said: text, became: Became::Stored { .. } } if *of == room && *text == said("one"))
+            ),
+            1
+        );
+        assert_eq!(
+            count(
+                &|one| matches!(one, Returned::Direct { to, bytes: 99, became: Became::Stored { .. }, .. } if *to == bob)
+            ),
+            1
+        );
+        assert_eq!(
+            count(&|one| matches!(
+                one,
+                Returned::Opened {
+                    answer: Ok((_, None)),
+                    ..
+                }
+            )),
+            1
+        );
+        assert_eq!(
+            count(&|one| matches!(
+                one,
+                Returned::Replay {
+                    number: 7,
+                    talks: None,
+                    ..
+                }
+            )),
+            1
+        );
+    }
+
+    #[test]
+    fn beyond_its_bounds_the_port_refuses_and_nothing_comes_back() {
+        let Store {
+            mut port,
+            outcomes,
+            _dir,
+        } = store(1);
+        port.append(RoomName::lobby(), said("one"), 1).unwrap();
+        assert_eq!(port.append(RoomName::lobby(), said("two"), 1), Err(said("two")));
+        port.set_full(true);
+        assert!(!port.ask(head(), open()));
+        assert_eq!(port.under_way(), 1);
+        let outcome = outcomes.recv_timeout(Duration::from_secs(30)).unwrap().pop().unwrap();
+        port.take(outcome);
+        port.append(RoomName::lobby(), said("two"), 1).unwrap();
+        port.set_full(false);
+        assert!(port.ask(head(), open()));
+    }
+
+    #[test]
+    fn without_a_store_nothing_is_taken() {
+        let mut port = StorePort::without_store(SHARD);
+        assert!(!port.is_there() && !port.is_durable(&RoomName::lobby()));
+        assert!(port.append(RoomName::lobby(), said("one"), 1).is_err());
+        assert!(!port.ask(head(), open()));
+    }
+
+    #[test]
+    fn a_failing_store_refuses_with_a_time_to_try_again_wherever_that_helps() {
+        let mut port = StorePort::without_store(SHARD);
+        let (file, seen) = (|| "/data/history.db".into(), || "seen".to_owned());
+        for (why, helps) in [
             (StoreFault::Full { file: file() }, true),
             (StoreFault::ReadOnly { file: file() }, true),
             (
@@ -415,8 +331,32 @@ mod tests {
             (StoreFault::Stopping, true),
             (StoreFault::Refused { seen: seen() }, false),
         ] {
-            let refusal = store_failed(&fault);
-            assert_eq!(refusal.retry_after.is_some(), helps, "{fault:?}");
+            let failed = Outcome::Unanswered {
+                ticket: open(),
+                ask: head(),
+                why: why.clone(),
+            };
+            let Returned::Opened {
+                answer: Err(refusal), ..
+            } = port.take(failed)
+            else {
+                panic!("a room cannot be opened");
+            };
+            assert_eq!(refusal.retry_after.is_some(), helps, "{why:?}");
+            let append = Append {
+                log: LogId::Room(RoomName::lobby()),
+                said: said("one"),
+                at: 1,
+                ticket: Ticket::Talk(SHARD),
+            };
+            let Returned::Talk {
+                became: Became::Not(Reply::Error(refusal)),
+                ..
+            } = port.take(Outcome::Failed { append, why })
+            else {
+                panic!("the sender is told");
+            };
+            assert_eq!(refusal.retry_after.is_some(), helps);
         }
     }
 }

@@ -1,218 +1,22 @@
-//! What sessions ask of the store: history, search, read positions, what is unread.
+//! What sessions ask of the store: history, search, read markers, what is unread.
+//!
+//! A session may ask about rooms in which it is, and about direct messages of a name that it has by a right that holds
+//! ([`Asker`]). Its right is looked at again when the answer comes: meanwhile it may have taken another name, and somebody else may
+//! have claimed the old one. Both are pure: the caller asks the store, and sends the reply.
 
 use std::sync::Arc;
 
-use crate::shard::{
-    connection::write::Socket,
-    engine::{Clock, Engine},
-    store::names::not_yours,
-    store::port::{Ticket, busy_store},
+use super::{
+    port::StorePort,
+    refusals::{no_answer, no_history, not_yours},
 };
 use crate::{
     chat::{
-        Conversation, ErrorCode, HistoryPage, Refusal, Reply, RequestId, Seq, SessionId, UnreadEntry, UnreadPage,
-        UserName,
+        Conversation, ErrorCode, HistoryPage, LogHead, Refusal, Reply, RoomName, Seq, UnreadEntry, UnreadPage, UserName,
     },
     history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
+    shard::connection::session::Session,
 };
-
-impl<S: Socket, C: Clock> Engine<S, C> {
-    /// History, search, read and unread: asked of the store, if the session may know.
-    pub(crate) fn question(&mut self, id: SessionId, request: RequestId, question: Question) {
-        if self.store.is_none() {
-            return self.refuse(
-                id,
-                request,
-                ErrorCode::NoHistory.because("this server keeps no history"),
-            );
-        }
-        let Some((user, bearer)) = self
-            .connection(id)
-            .and_then(|c| c.session())
-            .map(|session| (session.name.clone(), session.bearer()))
-        else {
-            return;
-        };
-        let conversation = question.conversation().cloned();
-        let log = match conversation
-            .as_ref()
-            .map(|conversation| self.log_for(id, &user, conversation))
-        {
-            None => None,
-            Some(Ok(log)) => Some(log),
-            Some(Err(refusal)) => return self.refuse(id, request, refusal),
-        };
-        let ask = match (question, log) {
-            (
-                Question::History {
-                    before, after, limit, ..
-                },
-                Some(log),
-            ) => {
-                let window = match (before, after) {
-                    (Some(before), _) => Window::Before(before),
-                    (None, Some(after)) => Window::After(after),
-                    (None, None) => Window::Newest,
-                };
-                Ask::Page { log, window, limit }
-            }
-            (
-                Question::Search {
-                    text, before, limit, ..
-                },
-                Some(log),
-            ) => Ask::Search {
-                log,
-                text,
-                before,
-                limit,
-            },
-            (Question::Read { seq, .. }, Some(log)) => Ask::Mark { log, user, seq, bearer },
-            (Question::Unread, _) => {
-                if !self.owns_inbox(id) {
-                    return self.refuse(id, request, not_yours(&user));
-                }
-                Ask::Conversations {
-                    user,
-                    which: Which::Unread,
-                }
-            }
-            (Question::History { .. } | Question::Search { .. } | Question::Read { .. }, None) => return,
-        };
-        if self.ask_store(
-            ask,
-            Ticket::Question {
-                session: id,
-                id: request,
-                conversation,
-            },
-        ) {
-            self.connections.question_asked(id);
-        } else {
-            self.refuse(id, request, busy_store());
-        }
-    }
-
-    pub(crate) fn question_answered(&mut self, id: SessionId) {
-        self.connections.question_answered(id);
-        self.follow();
-    }
-
-    pub(crate) fn log_for(
-        &mut self,
-        id: SessionId,
-        user: &UserName,
-        conversation: &Conversation,
-    ) -> Result<LogId, Refusal> {
-        match conversation {
-            Conversation::Room(room) => {
-                if !self.keeps(room) {
-                    return Err(ErrorCode::NoHistory.because(format!("the talks of the room {room} are not kept")));
-                }
-                if !self.rooms.is_member(id, room) {
-                    let text = format!("this session is not in the room {room}; join it first");
-                    return Err(ErrorCode::NotMember.because(text));
-                }
-                Ok(LogId::Room(room.clone()))
-            }
-            Conversation::Peer(peer) => {
-                if !self.owns_inbox(id) {
-                    return Err(not_yours(user));
-                }
-                Ok(LogId::Pair(UserPair::of(user, peer)))
-            }
-        }
-    }
-
-    /// Whether an answer of the store is still for this session: its user may have taken another name since it asked, and
-    /// somebody else may have claimed the old one.
-    fn may_hear(&self, id: SessionId, answer: &Answer) -> bool {
-        match answer {
-            Answer::Page { log, .. } | Answer::Found { log, .. } => match log {
-                LogId::Room(_) => true,
-                LogId::Pair(pair) => self.holds_one_of(id, pair),
-            },
-            Answer::Marked { user, .. } | Answer::Conversations { user, .. } | Answer::Changed { user, .. } => {
-                self.holds_name(id, user)
-            }
-            Answer::Direct(_) => self.holds_own_name(id),
-            Answer::Head { .. } | Answer::Resumed { .. } | Answer::Name { .. } => true,
-        }
-    }
-
-    /// Whether the session has the name of one of the two, by a right that still holds.
-    pub(crate) fn holds_one_of(&self, id: SessionId, pair: &UserPair) -> bool {
-        pair.names().into_iter().any(|name| self.holds_name(id, name))
-    }
-
-    pub(crate) fn answer_question(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        conversation: Option<Conversation>,
-        answer: Answer,
-    ) {
-        if !self.may_hear(id, &answer) {
-            let name = self
-                .connection(id)
-                .and_then(|connection| connection.session())
-                .map(|session| session.name.clone());
-            if let Some(name) = name {
-                self.refuse(id, request, not_yours(&name));
-            }
-            return self.question_answered(id);
-        }
-        let reply = match (answer, conversation) {
-            (Answer::Page { head, talks, more, .. }, Some(conversation)) => {
-                let (epoch, first) = (head.epoch, head.first);
-                Reply::History(Box::new(HistoryPage {
-                    conversation,
-                    epoch,
-                    talks,
-                    more,
-                    first,
-                }))
-            }
-            (Answer::Found { head, talks, next, .. }, Some(conversation)) => {
-                let (epoch, first) = (head.epoch, head.first);
-                let page = Box::new(HistoryPage {
-                    conversation,
-                    epoch,
-                    talks,
-                    more: next.is_some(),
-                    first,
-                });
-                Reply::Search { page, next }
-            }
-            (Answer::Marked { seq, unread, .. }, Some(conversation)) => Reply::ReadMark {
-                conversation,
-                seq,
-                unread,
-            },
-            (
-                Answer::Conversations {
-                    user,
-                    conversations,
-                    more,
-                    unreadable: _,
-                },
-                _,
-            ) => Reply::UnreadList(UnreadPage {
-                entries: conversations
-                    .into_iter()
-                    .filter_map(|conversation| unread_entry(&user, conversation))
-                    .collect(),
-                more,
-            }),
-            (answer, _) => {
-                tracing::error!(?answer, "the store answered another question than was asked");
-                Reply::Error(ErrorCode::StoreFailed.because("the store gave no answer"))
-            }
-        };
-        self.reply(id, request, &reply);
-        self.question_answered(id);
-    }
-}
 
 /// What a session may ask of the store.
 #[derive(Debug, Clone, PartialEq)]
@@ -244,14 +48,172 @@ pub(crate) enum Question {
     Unread,
 }
 
+/// Who asks.
+pub(crate) struct Asker<'a> {
+    pub(crate) session: &'a Session,
+    /// Whether it speaks Plaza's own protocol.
+    pub(crate) is_native: bool,
+    /// Whether it is in a room.
+    pub(crate) is_member: &'a dyn Fn(&RoomName) -> bool,
+}
+
 impl Question {
-    fn conversation(&self) -> Option<&Conversation> {
+    /// The conversation that it is about, if it is about one.
+    pub(crate) fn conversation(&self) -> Option<&Conversation> {
         match self {
             Self::History { conversation, .. }
             | Self::Search { conversation, .. }
             | Self::Read { conversation, .. } => Some(conversation),
             Self::Unread => None,
         }
+    }
+
+    /// The question as the store understands it, if this session may ask it.
+    pub(crate) fn ask(self, asker: &Asker<'_>, store: &StorePort) -> Result<Ask, Refusal> {
+        if !store.is_there() {
+            return Err(no_history());
+        }
+        let user = || asker.session.name.clone();
+        Ok(match self {
+            Self::History {
+                conversation,
+                before,
+                after,
+                limit,
+            } => Ask::Page {
+                log: asker.log(&conversation, store)?,
+                window: match (before, after) {
+                    (Some(before), _) => Window::Before(before),
+                    (None, Some(after)) => Window::After(after),
+                    (None, None) => Window::Newest,
+                },
+                limit,
+            },
+            Self::Search {
+                conversation,
+                text,
+                before,
+                limit,
+            } => Ask::Search {
+                log: asker.log(&conversation, store)?,
+                text,
+                before,
+                limit,
+            },
+            Self::Read { conversation, seq } => Ask::Mark {
+                log: asker.log(&conversation, store)?,
+                user: user(),
+                seq,
+                bearer: asker.session.bearer(),
+            },
+            Self::Unread => {
+                asker.owns_inbox(store)?;
+                Ask::Conversations {
+                    user: user(),
+                    which: Which::Unread,
+                }
+            }
+        })
+    }
+}
+
+impl Asker<'_> {
+    fn log(&self, conversation: &Conversation, store: &StorePort) -> Result<LogId, Refusal> {
+        match conversation {
+            Conversation::Room(room) if !store.is_durable(room) => {
+                Err(ErrorCode::NoHistory.because(format!("the talks of the room {room} are not kept")))
+            }
+            Conversation::Room(room) if !(self.is_member)(room) => {
+                let text = format!("this session is not in the room {room}; join it first");
+                Err(ErrorCode::NotMember.because(text))
+            }
+            Conversation::Room(room) => Ok(LogId::Room(room.clone())),
+            Conversation::Peer(peer) => {
+                self.owns_inbox(store)?;
+                Ok(LogId::Pair(UserPair::of(&self.session.name, peer)))
+            }
+        }
+    }
+
+    fn owns_inbox(&self, store: &StorePort) -> Result<(), Refusal> {
+        let owns = self.session.owns_inbox(self.is_native, store);
+        if owns {
+            Ok(())
+        } else {
+            Err(not_yours(&self.session.name))
+        }
+    }
+}
+
+/// What a session is told of the answer to its question.
+pub(crate) fn reply(
+    session: &Session,
+    conversation: Option<Conversation>,
+    answer: Result<Answer, Refusal>,
+    store: &StorePort,
+) -> Reply {
+    let answer = match answer {
+        Ok(answer) if may_hear(session, &answer, store) => answer,
+        Ok(_) => return Reply::Error(not_yours(&session.name)),
+        Err(refusal) => return Reply::Error(refusal),
+    };
+    let page = |conversation, head: LogHead, talks, more| {
+        Box::new(HistoryPage {
+            conversation,
+            epoch: head.epoch,
+            talks,
+            more,
+            first: head.first,
+        })
+    };
+    match (answer, conversation) {
+        (Answer::Page { head, talks, more, .. }, Some(conversation)) => {
+            Reply::History(page(conversation, head, talks, more))
+        }
+        (Answer::Found { head, talks, next, .. }, Some(conversation)) => Reply::Search {
+            page: page(conversation, head, talks, next.is_some()),
+            next,
+        },
+        (Answer::Marked { seq, unread, .. }, Some(conversation)) => Reply::ReadMark {
+            conversation,
+            seq,
+            unread,
+        },
+        (
+            Answer::Conversations {
+                user,
+                conversations,
+                more,
+                ..
+            },
+            _,
+        ) => {
+            let entries = conversations.into_iter();
+            let entries = entries.filter_map(|conversation| unread_entry(&user, conversation));
+            Reply::UnreadList(UnreadPage {
+                entries: entries.collect(),
+                more,
+            })
+        }
+        (answer, _) => {
+            tracing::error!(?answer, "the store answered another question than was asked");
+            Reply::Error(no_answer())
+        }
+    }
+}
+
+/// Whether an answer of the store is still for this session.
+fn may_hear(session: &Session, answer: &Answer, store: &StorePort) -> bool {
+    match answer {
+        Answer::Page { log, .. } | Answer::Found { log, .. } => match log {
+            LogId::Room(_) => true,
+            LogId::Pair(pair) => pair.names().into_iter().any(|name| session.holds(name, store)),
+        },
+        Answer::Marked { user, .. } | Answer::Conversations { user, .. } | Answer::Changed { user, .. } => {
+            session.holds(user, store)
+        }
+        Answer::Direct(_) => session.holds_its_name(store),
+        Answer::Head { .. } | Answer::Resumed { .. } | Answer::Name { .. } => true,
     }
 }
 

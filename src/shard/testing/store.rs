@@ -8,10 +8,10 @@ use std::{
 
 use super::World;
 use crate::{
-    chat::RoomName,
+    chat::{RoomName, ShardId},
     history::{Ask, Durability, History, LogId, Outcome, Retention, Settings, StoreFault},
     limits,
-    shard::store::port::{Store, Ticket, ticket},
+    shard::store::{port::StorePort, ticket::Ticket},
 };
 
 pub(crate) struct TestStore {
@@ -20,8 +20,6 @@ pub(crate) struct TestStore {
     waiting: VecDeque<Outcome<Ticket>>,
     /// How many the test has asked for and not handed over.
     held: usize,
-    /// Questions that no shard has asked, so that the store seems full.
-    filled: usize,
     _dir: tempfile::TempDir,
 }
 
@@ -42,14 +40,14 @@ impl World {
             let _ = sender.send(batch);
         };
         let history = History::start(settings, Arc::new(deliver)).unwrap();
-        for engine in &mut self.engines {
-            engine.store = Some(Store::new(history.clone(), Arc::new(|_| true), limits::HISTORY_QUEUE));
+        for (shard, engine) in self.engines.iter_mut().enumerate() {
+            let (shard, most) = (ShardId(shard as u16), limits::HISTORY_QUEUE);
+            engine.use_store(StorePort::new(shard, history.clone(), Arc::new(|_| true), most));
         }
         self.store = Some(TestStore {
             outcomes,
             waiting: VecDeque::new(),
             held: 0,
-            filled: 0,
             _dir: dir,
         });
         self
@@ -59,7 +57,7 @@ impl World {
     pub(crate) fn outcome(&mut self, is_it: impl Fn(&Ticket) -> bool) -> Outcome<Ticket> {
         let store = self.store.as_mut().unwrap();
         loop {
-            let place = store.waiting.iter().position(|outcome| is_it(ticket(outcome)));
+            let place = store.waiting.iter().position(|outcome| is_it(Ticket::of(outcome)));
             if let Some(outcome) = place.and_then(|place| store.waiting.remove(place)) {
                 store.held += 1;
                 return outcome;
@@ -73,7 +71,7 @@ impl World {
     /// A shard learns of an outcome, and everything happens that follows from it.
     pub(crate) fn hand(&mut self, outcome: Outcome<Ticket>) {
         self.store.as_mut().unwrap().held -= 1;
-        let shard = usize::from(ticket(&outcome).shard().0);
+        let shard = usize::from(Ticket::of(&outcome).shard().0);
         self.turn(shard, |engine| engine.stored(outcome));
         self.calm();
     }
@@ -93,7 +91,7 @@ impl World {
         if self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
             let next = self.outcome(|_| true);
             self.store.as_mut().unwrap().held -= 1;
-            let shard = usize::from(ticket(&next).shard().0);
+            let shard = usize::from(Ticket::of(&next).shard().0);
             self.turn(shard, |engine| engine.stored(next));
         }
     }
@@ -110,7 +108,7 @@ impl World {
         let (writes, mut answers): (Vec<_>, Vec<_>) = new
             .into_iter()
             .partition(|outcome| matches!(outcome, Outcome::Committed { .. }));
-        answers.sort_by_key(|outcome| format!("{:?}", ticket(outcome)));
+        answers.sort_by_key(|outcome| format!("{:?}", Ticket::of(outcome)));
         let new: Vec<_> = writes.into_iter().chain(answers).collect();
         store.waiting.extend(new.iter().cloned());
         new
@@ -129,26 +127,23 @@ impl World {
         self.hand(outcome);
     }
 
-    fn asked_of_store(&self) -> usize {
-        let stores = self.engines.iter().filter_map(|engine| engine.store.as_ref());
-        let asked: usize = stores.map(|store| store.talks + store.questions).sum();
-        asked - self.store.as_ref().map_or(0, |store| store.filled)
+    fn asked_of_store(&mut self) -> usize {
+        let engines = self.engines.iter_mut();
+        engines.map(|engine| engine.store().under_way()).sum()
     }
 
     /// From now on the store takes no more questions of any shard.
     pub(crate) fn fill_store(&mut self) {
-        for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
-            store.questions += limits::STORE_UNDERWAY;
+        for engine in &mut self.engines {
+            engine.store().set_full(true);
         }
-        self.store.as_mut().unwrap().filled += self.engines.len() * limits::STORE_UNDERWAY;
     }
 
     /// It takes them again.
     pub(crate) fn drain_store(&mut self) {
-        for store in self.engines.iter_mut().filter_map(|engine| engine.store.as_mut()) {
-            store.questions -= limits::STORE_UNDERWAY;
+        for engine in &mut self.engines {
+            engine.store().set_full(false);
         }
-        self.store.as_mut().unwrap().filled -= self.engines.len() * limits::STORE_UNDERWAY;
     }
 
     /// Rooms that some shard has open, or for which something waits.
@@ -163,7 +158,7 @@ impl World {
 /// Instead of the answer: the store could not give one.
 pub(crate) fn unanswered(outcome: &Outcome<Ticket>) -> Outcome<Ticket> {
     Outcome::Unanswered {
-        ticket: ticket(outcome).clone(),
+        ticket: Ticket::of(outcome).clone(),
         // Only for the log.
         ask: Ask::Head(LogId::Room(RoomName::lobby())),
         why: StoreFault::Broken {

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::{
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        store::port::Ticket,
+        store::ticket::Ticket,
         testing::{Speaks, World},
     },
 };

@@ -7,7 +7,7 @@ use crate::{
     history::Outcome,
     shard::{
         bus::order::RoomOrder,
-        store::port::Ticket,
+        store::ticket::Ticket,
         testing::{World, unanswered},
     },
 };

@@ -10,7 +10,7 @@ use crate::{
     limits,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        store::port::Ticket,
+        store::ticket::Ticket,
         testing::{OPEN, Speaks, World},
     },
 };

@@ -6,7 +6,7 @@ use crate::{
     shard::{
         Order,
         bus::message::ToShard,
-        store::port::Ticket,
+        store::ticket::Ticket,
         testing::{OPEN, World},
     },
 };

@@ -6,7 +6,7 @@ use crate::{
     history::Outcome,
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
-        store::port::Ticket,
+        store::ticket::Ticket,
         testing::{Speaks, World, answers, unanswered},
     },
 };
