@@ -338,12 +338,16 @@ mod tests {
     }
 
     fn direct(from: &str, seq: Seq, at: u64) -> Arc<DirectEvent> {
+        direct_behind(from, seq - 1, seq, at)
+    }
+
+    fn direct_behind(from: &str, prev: Seq, seq: Seq, at: u64) -> Arc<DirectEvent> {
         let direct = Direct {
             to: name("bob"),
             talk: Talk {
                 epoch: EPOCH,
                 seq,
-                prev: seq - 1,
+                prev,
                 at,
                 from: name(from),
                 session: SessionTag(1),
@@ -399,6 +403,17 @@ mod tests {
         assert_eq!(asked, [("ann".to_owned(), 10)]);
         assert!(matches!(step, Step::End), "{step:?}");
         assert!(device.unwrap().has(&name("ann"), 300));
+    }
+
+    #[test]
+    fn what_was_left_to_the_store_is_read_from_the_message_before_it_also_where_numbers_have_holes() {
+        let (mut reading, mut device) = (Reading::behind(1), None);
+        reading.wait(&direct_behind("ann", 265, 300, 5), &name("ann"));
+        reading.wait(&direct_behind("ann", 300, 412, 6), &name("ann"));
+        let (asked, step) = pages(&mut reading, &mut device);
+        assert_eq!(asked, [("ann".to_owned(), 265)]);
+        assert!(matches!(step, Step::End), "{step:?}");
+        assert!(device.unwrap().has(&name("ann"), 412));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 
 use super::World;
 use crate::{
-    chat::{RoomName, ShardId},
+    chat::{RoomName, Seq, ShardId},
     history::{Ask, Durability, History, LogId, Outcome, Retention, Settings, StoreFault},
     limits,
     shard::store::{port::StorePort, ticket::Ticket},
@@ -25,7 +25,12 @@ pub(crate) struct TestStore {
 
 impl World {
     /// The same shards, before a store that keeps every room.
-    pub(crate) fn kept(mut self) -> Self {
+    pub(crate) fn kept(self) -> Self {
+        self.kept_in_steps(|head| head + 1)
+    }
+
+    /// Before a store whose logs have holes: the number of a message is made from that of the message before it.
+    pub(crate) fn kept_in_steps(mut self, numbering: fn(Seq) -> Seq) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (sender, outcomes) = mpsc::channel();
         let settings = Settings {
@@ -33,6 +38,7 @@ impl World {
             // The test clock's time is long ago.
             retention: Retention::FOREVER,
             directs: Retention::FOREVER,
+            numbering,
             ..Settings::new(dir.path())
         };
         let deliver = move |batch| {
