@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    history::Outcome,
+    history::{Answer, Outcome},
     proto::plaza::{self, client_message::Request as Ask},
     shard::{
         store::ticket::Ticket,
@@ -191,6 +191,46 @@ fn a_read_marker_that_the_store_cannot_tell_is_left_out_and_not_told_as_nothing_
     let heard = world.messages(eve);
     assert_eq!(answer(&heard, join)["joined"].get("read"), None, "{heard:?}");
     world.drain_store();
+}
+
+#[test]
+fn sessions_that_return_to_an_open_room_read_no_message_in_the_store_that_the_ring_of_their_shard_has() {
+    let mut world = World::new(2).kept();
+    let [ada, bob] = ["ada", "bob"].map(|name| named(&mut world, usize::from(name == "bob"), name));
+    for member in [ada, bob] {
+        world.join(member, "tea");
+        world.store_answers();
+    }
+    for _ in 0..21 {
+        world.talk(ada, "tea", "hi");
+    }
+    world.store_answers();
+    let heard = world.messages(bob);
+    let epoch = heard.iter().find_map(|told| told["message"]["epoch"].as_u64()).unwrap();
+    let returning: Vec<usize> = (0..40)
+        .map(|n| named(&mut world, n % 2, &format!("user {n}")))
+        .collect();
+    for client in &returning {
+        super::leaving::resume(&mut world, *client, "tea", epoch, 1);
+    }
+    world.calm();
+    let answers = world.collect();
+    let read = answers.iter().map(|outcome| match outcome {
+        Outcome::Answered {
+            answer: Answer::Resumed { talks, .. },
+            ..
+        } => talks.len(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!((answers.len(), read.sum::<usize>()), (40, 0));
+    while !world.waiting_outcomes().is_empty() {
+        world.hand_waiting(0);
+    }
+    for client in returning {
+        let heard = world.messages(client);
+        assert_eq!(heard.iter().filter(|told| told["message"].is_object()).count(), 20);
+    }
+    world.check_rest();
 }
 
 #[test]
