@@ -202,3 +202,107 @@ fn assigned_instead(name: &UserName, own: &UserName) -> Reply {
     let text = format!("the name {name} is reserved for the holder of its key; you are {own} here");
     Reply::System { text: text.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        chat::{ConnectionSlot, Generation, ShardId},
+        history::Ask,
+        shard::{
+            bus::directory::OwnerKey,
+            store::{returned::Returned, ticket::Ticket},
+            testing::start_store,
+        },
+    };
+
+    const KEY: &str = "a key of 32 random bytes, or more";
+
+    fn id(slot: u32) -> SessionId {
+        SessionId::new(ShardId(0), ConnectionSlot::new(slot), Generation::FIRST)
+    }
+
+    fn name(name: &str) -> UserName {
+        UserName::parse(name).unwrap()
+    }
+
+    fn hello(store: &StorePort, directory: &Directory, said: &str, key: Option<&str>, policy: ReservedName) -> Ruling {
+        let random = &mut fastrand::Rng::with_seed(1);
+        let mut names = Names {
+            store,
+            directory,
+            random,
+        };
+        names.hello(id(9), Some(name(said)), key.map(str::to_owned), policy)
+    }
+
+    #[test]
+    fn a_claimed_name_is_for_whoever_shows_its_key() {
+        let directory = Directory::new(1, OwnerKey::fixed(7), 1);
+        let (history, outcomes, _dir) = start_store(|head| head + 1);
+        let mut store = StorePort::new(ShardId(0), history, Arc::new(|_| true), 8);
+        let says = |store: &StorePort, said, key, policy| hello(store, &directory, said, key, policy);
+        assert_eq!(
+            says(&store, "ada", None, ReservedName::Refuse),
+            Ruling::take(name("ada"), Proof::Said)
+        );
+        let key = NameKey(KEY.to_owned());
+        let claims = Ruling::Ask {
+            name: name("ada"),
+            key: key.clone(),
+        };
+        assert_eq!(says(&store, "ada", Some(KEY), ReservedName::Refuse), claims);
+        let Ruling::Refuse(refusal) = says(&store, "ada", Some("short"), ReservedName::Refuse) else {
+            panic!("nothing is claimed with a short key");
+        };
+        assert_eq!(refusal.code, ErrorCode::Invalid);
+        let claim = Ask::Claim { user: name("ada"), key };
+        assert!(store.ask(claim, Ticket::Hello(id(1))));
+        let outcome = outcomes.recv_timeout(Duration::from_secs(30)).unwrap().pop().unwrap();
+        let Returned::Hello { answer, .. } = store.take(outcome) else {
+            panic!("a hello asked");
+        };
+        assert_eq!(
+            judge(answer, Some(KEY.to_owned())),
+            Ok((name("ada"), Some(KEY.to_owned())))
+        );
+        // From now on it is reserved, also for a key that is too short to claim with.
+        assert!(matches!(
+            says(&store, "ada", Some("short"), ReservedName::Refuse),
+            Ruling::Ask { .. }
+        ));
+        assert_eq!(
+            says(&store, "ada", None, ReservedName::Refuse),
+            Ruling::Refuse(reserved(&name("ada")))
+        );
+        let Ruling::Take {
+            name: like,
+            proof,
+            notice,
+        } = says(&store, "ada", None, ReservedName::Suffix)
+        else {
+            panic!("it comes under another name");
+        };
+        assert!(like != name("ada") && proof == Proof::Assigned && notice.is_some());
+        assert_eq!(
+            directory.sessions(&like, ShardId(0)),
+            [id(9)],
+            "which nobody else can take"
+        );
+    }
+
+    #[test]
+    fn without_a_store_nothing_is_claimed() {
+        let directory = Directory::new(1, OwnerKey::fixed(7), 1);
+        let store = StorePort::without_store(ShardId(0));
+        let taken = hello(&store, &directory, "ada", Some("short"), ReservedName::Refuse);
+        assert_eq!(taken, Ruling::take(name("ada"), Proof::Said));
+        assert_eq!(
+            judge(Ok((name("ada"), Claim::Other)), None),
+            Err(reserved(&name("ada")))
+        );
+    }
+}

@@ -164,8 +164,8 @@ mod tests {
     use super::*;
     use crate::{
         chat::{ConnectionSlot, Generation, Reply, SessionId, SessionTag},
-        history::{Durability, Settings, StoreFault},
-        shard::store::returned::Became,
+        history::StoreFault,
+        shard::{store::returned::Became, testing::start_store},
     };
 
     const SHARD: ShardId = ShardId(3);
@@ -177,16 +177,7 @@ mod tests {
     }
 
     fn store(most: usize) -> Store {
-        let dir = tempfile::tempdir().unwrap();
-        let (sender, outcomes) = mpsc::channel();
-        let settings = Settings {
-            durability: Durability::None,
-            ..Settings::new(dir.path())
-        };
-        let deliver = move |batch| {
-            let _ = sender.send(batch);
-        };
-        let history = History::start(settings, Arc::new(deliver)).unwrap();
+        let (history, outcomes, dir) = start_store(|head| head + 1);
         Store {
             port: StorePort::new(SHARD, history, Arc::new(|_| true), most),
             outcomes,

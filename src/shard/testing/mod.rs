@@ -29,7 +29,7 @@ use crate::{
 
 pub(crate) use clients::{Speaks, masked};
 pub(crate) use sockets::{FakeSocket, OPEN, TestClock};
-pub(crate) use store::unanswered;
+pub(crate) use store::{start as start_store, unanswered};
 pub(crate) use told::{Told, answers};
 
 /// Shards, clients and time.

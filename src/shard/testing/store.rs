@@ -31,21 +31,7 @@ impl World {
 
     /// Before a store whose logs have holes: the number of a message is made from that of the message before it.
     pub(crate) fn kept_in_steps(mut self, numbering: fn(Seq) -> Seq) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let (sender, outcomes) = mpsc::channel();
-        let settings = Settings {
-            durability: Durability::None,
-            // The test clock's time is long ago.
-            retention: Retention::FOREVER,
-            directs: Retention::FOREVER,
-            numbering,
-            ..Settings::new(dir.path())
-        };
-        let deliver = move |batch| {
-            // Fails when the test is over.
-            let _ = sender.send(batch);
-        };
-        let history = History::start(settings, Arc::new(deliver)).unwrap();
+        let (history, outcomes, dir) = start(numbering);
         for (shard, engine) in self.engines.iter_mut().enumerate() {
             let (shard, most) = (ShardId(shard as u16), limits::HISTORY_QUEUE);
             engine.use_store(StorePort::new(shard, history.clone(), Arc::new(|_| true), most));
@@ -159,6 +145,27 @@ impl World {
             .map(|owner| owner.open_rooms() + owner.rooms_being_opened())
             .sum()
     }
+}
+
+/// A store in a directory of its own, and its outcomes.
+pub(crate) fn start(
+    numbering: fn(Seq) -> Seq,
+) -> (History<Ticket>, mpsc::Receiver<Vec<Outcome<Ticket>>>, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let (sender, outcomes) = mpsc::channel();
+    let settings = Settings {
+        durability: Durability::None,
+        // The test clock's time is long ago.
+        retention: Retention::FOREVER,
+        directs: Retention::FOREVER,
+        numbering,
+        ..Settings::new(dir.path())
+    };
+    let deliver = move |batch| {
+        // Fails when the test is over.
+        let _ = sender.send(batch);
+    };
+    (History::start(settings, Arc::new(deliver)).unwrap(), outcomes, dir)
 }
 
 /// Instead of the answer: the store could not give one.
