@@ -179,6 +179,9 @@ pub(crate) struct Admission {
     /// The request to join.
     pub request: RequestId,
     pub joined: Joined,
+    /// It asked for this many of the newest messages, and `joined.from` is still to be found: only who has the messages knows
+    /// their numbers.
+    pub last: Option<u32>,
     /// What it asked to go on from and will never get.
     pub lost: Vec<LostInterval>,
     /// What the store said when it was asked to open the room for this session.
@@ -191,6 +194,8 @@ pub(crate) struct Backlog {
     pub user: UserName,
     /// The user's read marker; `None`: the store could not say.
     pub read: Option<Seq>,
+    /// What was missed begins after this number.
+    pub after: Seq,
     /// The first messages that were missed, or none of them.
     pub talks: Vec<Talk>,
 }

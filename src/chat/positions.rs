@@ -1,6 +1,7 @@
 //! Positions in a conversation, and how a client at some position goes on.
 //!
-//! Every stored message has a number in the current epoch of its log. An epoch ends when acknowledged messages are lost (a crash
+//! Every stored message has a number in the current epoch of its log. Numbers grow and may have holes, so a difference of two is not
+//! a count. An epoch ends when acknowledged messages are lost (a crash
 //! without fsync, a restored backup); the numbers that follow belong to a new epoch and are never compared with the old ones.
 //! [`LogHead`] remembers which tails were lost, so that each client learns the exact interval that it will never get.
 
@@ -36,7 +37,7 @@ pub struct LogHead {
     pub epoch: u64,
     /// The newest message; 0: none yet.
     pub seq: Seq,
-    /// The oldest message still stored; `seq + 1` when none is.
+    /// Everything below it was deleted; `seq + 1` when nothing is stored.
     pub first: Seq,
     /// The tails that were lost in earlier epochs, oldest first: the last [`crate::limits::HISTORY_LOST_TAILS`] of them.
     pub lost: Arc<[LostTail]>,
@@ -82,19 +83,12 @@ impl LogHead {
         }
     }
 
-    /// How a client that asks for this goes on.
+    /// How a client that asks for this goes on. Where the newest messages begin only those know who have them: numbers may have
+    /// holes, so a head and a count do not say it.
     pub fn since(&self, since: Since) -> GoOn {
         match since {
-            Since::Now => GoOn {
+            Since::Now | Since::Last(_) => GoOn {
                 after: self.seq,
-                lost: Vec::new(),
-            },
-            // The client asked for what there is, so messages that retention deleted are not missing.
-            Since::Last(count) => GoOn {
-                after: self
-                    .seq
-                    .saturating_sub(u64::from(count))
-                    .max(self.first.saturating_sub(1)),
                 lost: Vec::new(),
             },
             Since::Position(position) => self.go_on(position),

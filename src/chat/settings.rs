@@ -1,5 +1,7 @@
 //! What the operator decides about all rooms.
 
+use super::Seq;
+
 /// What the operator decides about all rooms.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomSettings {
@@ -11,4 +13,6 @@ pub struct RoomSettings {
     pub list_cache_ms: u64,
     /// How long an ephemeral room remembers an idempotency key, milliseconds.
     pub key_window_ms: u64,
+    /// The number of the next message of an ephemeral room, by that of its newest one; larger than that.
+    pub numbering: fn(Seq) -> Seq,
 }

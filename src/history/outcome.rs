@@ -114,6 +114,8 @@ pub enum Answer {
         head: LogHead,
         /// The user's read marker.
         read: ReadUpTo,
+        /// What was missed begins after this number.
+        after: Seq,
         /// The first missed messages, ascending.
         talks: Vec<Talk>,
     },

@@ -24,7 +24,7 @@ use super::{
     stats::bump,
 };
 use crate::{
-    chat::{Since, Talk, UserName},
+    chat::{Seq, Since, Talk, UserName},
     limits,
 };
 
@@ -110,8 +110,9 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
             log,
             user,
             since,
+            upto,
             limit,
-        } => resume(db, file, log, user, *since, *limit, found),
+        } => resume(db, file, log, user, (*since, *upto), *limit, found),
         Ask::Conversations { user, which } => view.conversations(user, which),
         Ask::Direct {
             user,
@@ -137,25 +138,32 @@ fn resume(
     file: &Path,
     log: &LogId,
     user: &UserName,
-    since: Since,
+    (since, upto): (Since, Seq),
     limit: usize,
     found: &dyn Fn(&StoreFault),
 ) -> Result<Answer, StoreFault> {
-    let answer = |head, seq, talks| Answer::Resumed {
+    let answer = |head, seq, after, talks| Answer::Resumed {
         log: log.clone(),
         head,
         read: ReadUpTo {
             user: user.clone(),
             seq,
         },
+        after,
         talks,
     };
     let Some((row, head)) = head(db, file, log)? else {
-        return Ok(answer(empty(), Some(0), Vec::new()));
+        return Ok(answer(empty(), Some(0), 0, Vec::new()));
     };
     let unread = |fault: StoreFault| found(&fault);
     let read = read_upto(db, file, &row, user).map_err(unread).ok();
-    let after = head.since(since).after;
+    let after = match since {
+        Since::Last(count) => before_last(db, file, &row, count, upto)
+            .map_err(unread)
+            .unwrap_or(row.head),
+        Since::Now => row.head,
+        Since::Position(known) => head.go_on(known).after,
+    };
     let talks = if limit == 0 || after >= row.head {
         Vec::new()
     } else {
@@ -163,7 +171,20 @@ fn resume(
             .map_err(unread)
             .map_or_else(|()| Vec::new(), |(talks, _)| talks)
     };
-    Ok(answer(head, read, talks))
+    Ok(answer(head, read, after, talks))
+}
+
+/// The number before the newest `count` messages up to this one, or before the oldest if there are fewer.
+fn before_last(db: &Connection, file: &Path, row: &LogRow, count: u32, upto: Seq) -> Result<Seq, StoreFault> {
+    let chain = Chain { db, file, log: row };
+    let newest = match upto < row.head {
+        true => chain.at_or_below(upto)?.map_or(0, |message| message.ordinal),
+        false => row.ordinal,
+    };
+    let before = newest.saturating_sub(u64::from(count));
+    // One that cannot be read is named when its page is read.
+    let first = chain.first_where(|message| message.ordinal > before, |_| Ok(()))?;
+    Ok(first.saturating_sub(1))
 }
 
 fn page(

@@ -74,6 +74,8 @@ pub enum Ask {
         user: UserName,
         /// What the user has.
         since: Since,
+        /// [`Since::Last`] counts back from this message.
+        upto: Seq,
         /// Most messages in the answer; there are none where they cannot be read.
         limit: usize,
     },

@@ -91,6 +91,7 @@ pub(super) fn shard(config: &Config) -> shard::Settings {
             digest_every_ms: chat.digest_every.as_millis() as u64,
             list_cache_ms: chat.list_cache.as_millis() as u64,
             key_window_ms: config.history.key_window.as_millis() as u64,
+            numbering: |head| head + 1,
         },
         dead_after: chat.dead_after,
         idle_kick: chat.idle_kick,

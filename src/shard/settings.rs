@@ -59,6 +59,7 @@ impl Default for Settings {
                 digest_every_ms: 2_000,
                 list_cache_ms: 1_000,
                 key_window_ms: 600_000,
+                numbering: |head| head + 1,
             },
             dead_after: Duration::from_secs(60),
             idle_kick: None,

@@ -289,6 +289,7 @@ fn resumed(caller: &Caller, since: Since, limit: usize) -> (u64, u64, Vec<u64>) 
         log: room("lobby"),
         user: user("alice"),
         since,
+        upto: u64::MAX,
         limit,
     }) {
         Answer::Resumed { head, read, talks, .. } => {

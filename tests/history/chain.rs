@@ -89,19 +89,31 @@ fn pages_markers_and_resumption_count_messages_and_not_numbers() {
         panic!()
     };
     assert_eq!((seq, unread), (all[29] + 2, 5), "ten more, half of them by ann");
-    let resume = Ask::Resume {
-        log: lobby.clone(),
-        user: user("ann"),
-        since: Since::Position(plaza::chat::Position {
-            epoch: caller.head(&lobby).epoch,
-            seq: all[35],
-        }),
-        limit: 10,
+    let resume = |since, upto| {
+        let ask = Ask::Resume {
+            log: lobby.clone(),
+            user: user("ann"),
+            since,
+            upto,
+            limit: 10,
+        };
+        match caller.answer(ask) {
+            Answer::Resumed { after, talks, .. } => (after, talks.iter().map(|talk| talk.prev).collect::<Vec<_>>()),
+            other => panic!("{other:?}"),
+        }
     };
-    let Answer::Resumed { talks, .. } = caller.answer(resume) else {
-        panic!()
-    };
-    assert_eq!(talks.iter().map(|talk| talk.prev).collect::<Vec<_>>(), all[35..39]);
+    let since = Since::Position(plaza::chat::Position {
+        epoch: caller.head(&lobby).epoch,
+        seq: all[35],
+    });
+    assert_eq!(resume(since, u64::MAX), (all[35], all[35..39].to_vec()));
+    assert_eq!(resume(Since::Last(4), u64::MAX), (all[35], all[35..39].to_vec()));
+    assert_eq!(
+        resume(Since::Last(4), all[38]).0,
+        all[34],
+        "counted back from another message"
+    );
+    assert_eq!(resume(Since::Last(99), u64::MAX).0, 0);
 }
 
 #[test]

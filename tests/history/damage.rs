@@ -430,6 +430,7 @@ fn a_damaged_talk_is_named_and_the_others_are_served() {
         log: lobby.clone(),
         user: user("a"),
         since: Since::Position(position),
+        upto: u64::MAX,
         limit: 10,
     });
     assert!(

@@ -69,6 +69,7 @@ mod tests {
         digest_every_ms: 2_000,
         list_cache_ms: 1_000,
         key_window_ms: 0,
+        numbering: |head| head + 1,
     };
 
     struct World {

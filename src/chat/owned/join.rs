@@ -64,6 +64,10 @@ impl OwnedRooms {
                 history: room.is_durable(),
                 read: None,
             },
+            last: match since {
+                Since::Last(count) => Some(count),
+                Since::Now | Since::Position(_) => None,
+            },
             lost,
             backlog,
         }));

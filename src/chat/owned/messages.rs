@@ -33,7 +33,7 @@ impl OwnedRooms {
         match room.known_key(&said, now_ms, key_window) {
             None => {
                 let head = room.head();
-                let (prev, seq) = (head.seq, head.seq + 1);
+                let (prev, seq) = (head.seq, (self.settings.numbering)(head.seq));
                 let position = Position { seq, ..head };
                 room.remember_key(&said, position.seq, now_ms, key_window);
                 self.numbered(name, *said, position, prev, now_ms)

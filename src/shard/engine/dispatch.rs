@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     chat::{
-        Backlog, Effect, Happening, LogHead, Origin, Refusal, Reply, RequestId, RoomName, SessionId, Since, ToSession,
-        UserName, Utterance,
+        Backlog, Effect, Happening, LogHead, Origin, Refusal, Reply, RequestId, RoomName, Seq, SessionId, Since,
+        ToSession, UserName, Utterance,
     },
     history::{Ask, LogId},
     limits,
@@ -158,6 +158,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 log,
                 user,
                 since,
+                upto: Seq::MAX,
                 limit: limits::RESUME_TALKS,
             },
         };

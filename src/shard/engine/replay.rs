@@ -33,25 +33,27 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// A session has been admitted: it is told, and sent what it missed.
     pub(crate) fn welcome_member(&mut self, id: SessionId, mut admission: Admission) {
         let backlog = admission.backlog.take();
-        let joined = &mut admission.joined;
-        let resumes = joined.from < joined.head.seq || !admission.lost.is_empty();
+        self.rooms.find_last(&mut admission);
+        let joined = &admission.joined;
+        let resumes = joined.from < joined.head.seq || admission.last.is_some() || !admission.lost.is_empty();
         let user = self.session(id).map(|session| session.name.clone());
         let Some(user) = user.filter(|_| joined.history && resumes) else {
             return self.tell_joined(id, admission, Vec::new());
         };
         // Unless the user has taken another name since.
         if let Some(backlog) = backlog.filter(|backlog| backlog.user == user) {
-            joined.read = backlog.read;
-            return self.tell_joined(id, admission, backlog.talks);
+            return self.resume(id, admission, backlog);
         }
-        let (number, limit) = self.rooms.ask_resume(id, joined);
+        let (number, limit) = self.rooms.ask_resume(id, &admission);
+        let since = Since::Position(Position {
+            epoch: joined.head.epoch,
+            seq: joined.from,
+        });
         let ask = Ask::Resume {
             log: LogId::Room(joined.room.clone()),
             user,
-            since: Since::Position(Position {
-                epoch: joined.head.epoch,
-                seq: joined.from,
-            }),
+            since: admission.last.map_or(since, Since::Last),
+            upto: joined.head.seq,
             limit,
         };
         if !self.store.ask(ask, Ticket::Resume { session: id, number }) {
@@ -70,7 +72,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let Some(welcome) = self.rooms.take_welcome(id, number) else {
             return;
         };
-        let mut admission = *welcome.admission;
+        let admission = *welcome.admission;
         let Some(backlog) = backlog else {
             return self.tell_joined(id, admission, Vec::new());
         };
@@ -78,7 +80,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             // The user has taken another name since: that one's read marker is asked for.
             return self.welcome_member(id, admission);
         }
-        admission.joined.read = backlog.read;
+        self.resume(id, admission, backlog);
+    }
+
+    /// The store has said what a new member missed.
+    fn resume(&mut self, id: SessionId, mut admission: Admission, backlog: Backlog) {
+        let joined = &mut admission.joined;
+        joined.read = backlog.read;
+        if admission.last.take().is_some() {
+            // What came since the member was admitted is behind its cursor.
+            joined.from = backlog.after.min(joined.head.seq);
+        }
         self.tell_joined(id, admission, backlog.talks);
     }
 

@@ -60,6 +60,14 @@ impl RoomEvent {
         }
     }
 
+    /// The number of the message before this one, if this is a message.
+    pub(crate) fn prev(&self) -> Option<Seq> {
+        let Happening::Talk(talk) = &self.happening else {
+            return None;
+        };
+        Some(talk.prev)
+    }
+
     /// Roughly the memory that it takes: itself, its text, and the frames of the two encodings that are usual.
     pub(crate) fn weight(&self) -> usize {
         let text = match &self.happening {

@@ -17,7 +17,7 @@ use super::{
     rooms::Rooms,
 };
 use crate::{
-    chat::{Joined, Reply, RoomName, Seq, SessionId, Talk},
+    chat::{Admission, Joined, Reply, RoomName, Seq, SessionId, Talk},
     codec::LagPolicy,
     limits,
 };
@@ -41,16 +41,35 @@ impl Rooms {
     /// The store is to be asked how far the user of a new member has read. The member is held meanwhile: nothing of the room may
     /// pass before the answer to the join. The number of the question, and how many of the first messages are to come with the
     /// answer: none if the ring has them or another room comes first.
-    pub(crate) fn ask_resume(&mut self, id: SessionId, joined: &Joined) -> (u32, usize) {
+    pub(crate) fn ask_resume(&mut self, id: SessionId, admission: &Admission) -> (u32, usize) {
+        let joined = &admission.joined;
         self.hold(id, &joined.room);
         let others = self
             .attendance
             .get(id)
             .is_none_or(|attendance| attendance.replays.is_some());
         let ring = self.find(&joined.room).and_then(|room| self.rings.get(room));
-        let in_ring = ring.is_some_and(|ring| ring.events().holds_after(joined.from));
+        let in_ring = admission.last.is_none() && ring.is_some_and(|ring| ring.events().holds_after(joined.from));
         let limit = if others || in_ring { 0 } else { limits::RESUME_TALKS };
         (self.next_number(), limit)
+    }
+
+    /// Finds where the newest messages begin that a new member asked for, if the ring has them, or if nobody has more.
+    pub(crate) fn find_last(&self, admission: &mut Admission) {
+        let ring = self.find(&admission.joined.room).and_then(|room| self.rings.get(room));
+        let (Some(count), Some(ring)) = (admission.last, ring) else {
+            return;
+        };
+        let begin = ring.events().before_last(count as usize);
+        let begin = begin.or_else(|| match ring.durability {
+            Durability::Ephemeral => Some(ring.events().before_all()),
+            // Nobody has said anything yet.
+            Durability::Durable => (admission.joined.head.seq == 0).then_some(0),
+        });
+        if let Some(begin) = begin {
+            admission.joined.from = begin;
+            admission.last = None;
+        }
     }
 
     /// The answer to a join waits for the store.
@@ -280,7 +299,7 @@ impl Rooms {
         let last = talks.last().map(|talk| talk.seq);
         let next = last.filter(|last| *last < target && waiting_bytes <= limits::PRIVATE_BYTES / 8);
         // Retention may have been faster than the replay.
-        let before = talks.first().map_or(target, |talk| talk.seq - 1).min(target);
+        let before = talks.first().map_or(target, |talk| talk.prev).min(target);
         talks.truncate(talks.partition_point(|talk| talk.seq <= target));
         PageTaken::Page(Page {
             room: replay.room.clone(),

@@ -289,6 +289,20 @@ impl Ring {
         self.base_seq <= seq
     }
 
+    /// The number before the newest `count` messages; `None`: some of them are gone, or never were.
+    pub(crate) fn before_last(&self, count: usize) -> Option<Seq> {
+        let Some(others) = count.checked_sub(1) else {
+            return Some(self.head_seq());
+        };
+        let newest_first = self.events.iter().rev();
+        newest_first.filter_map(|slot| slot.event.prev()).nth(others)
+    }
+
+    /// The number before the oldest message that is still here.
+    pub(crate) fn before_all(&self) -> Seq {
+        self.base_seq
+    }
+
     /// Some of the messages after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are
     /// gone.
     pub(crate) fn messages_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {

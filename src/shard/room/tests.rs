@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, Talk, TalkKind,
-        UserName,
+        Admission, Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, Talk,
+        TalkKind, UserName,
     },
     codec::LagPolicy,
     shard::{
@@ -34,11 +34,15 @@ use crate::{
 
 const ROOMS: usize = 3;
 const CONNECTIONS: usize = 5;
+/// Numbers have holes: every third one is of a message.
+const APART: Seq = 3;
 
 #[derive(Debug, Clone)]
 enum Act {
     /// Joins, and goes on from so many messages before the newest.
     Join(usize, usize, Seq),
+    /// Joins, and asks for so many of the newest messages.
+    JoinLast(usize, usize, u32),
     Leave(usize, usize),
     Say(usize),
     /// The next message of the owners arrives.
@@ -55,6 +59,8 @@ fn act() -> impl Strategy<Value = Act> {
     let (connection, room) = (0..CONNECTIONS, 0..ROOMS);
     prop_oneof![
         3 => (connection.clone(), room.clone(), 0..12_u64).prop_map(|(one, room, back)| Act::Join(one, room, back)),
+        1 => (connection.clone(), room.clone(), 0..6_u32)
+            .prop_map(|(one, room, count)| Act::JoinLast(one, room, count)),
         2 => (connection.clone(), room.clone()).prop_map(|(one, room)| Act::Leave(one, room)),
         6 => room.prop_map(Act::Say),
         8 => Just(Act::Deliver),
@@ -68,7 +74,7 @@ fn act() -> impl Strategy<Value = Act> {
 
 /// From the owners of the rooms to this shard, in order.
 enum FromOwner {
-    Admit(SessionId, Joined),
+    Admit(SessionId, Joined, Option<u32>),
     Dismiss(SessionId, usize),
     Event(usize, Seq),
 }
@@ -111,11 +117,16 @@ fn room_number(name: &RoomName) -> usize {
     name.as_str()["room ".len()..].parse().unwrap()
 }
 
+/// The numbers of the messages after one and up to another.
+fn numbers(after: Seq, upto: Seq) -> impl Iterator<Item = Seq> {
+    (after / APART + 1..=upto / APART).map(|n| n * APART)
+}
+
 fn talk(room: usize, seq: Seq) -> Talk {
     Talk {
         epoch: 1,
         seq,
-        prev: seq - 1,
+        prev: seq - APART,
         at: 0,
         from: UserName::parse("ada").unwrap(),
         session: SessionTag(1),
@@ -186,7 +197,9 @@ impl Run {
         else {
             panic!("{gap:?} is no gap of a room");
         };
-        self.pay(id, room_number(&name), from..=to);
+        let missed: Vec<_> = numbers(from - 1, to).collect();
+        assert_eq!(missed.last(), Some(&to), "a gap ends with a message");
+        self.pay(id, room_number(&name), missed);
     }
 
     fn lag(&mut self, id: SessionId, lag: Lag) {
@@ -199,28 +212,8 @@ impl Run {
 
     fn act(&mut self, act: &Act) {
         match act {
-            Act::Join(client, room, back) => {
-                let id = self.clients[*client].id;
-                if self.rooms.ask_to_join(id, &room_name(*room), ROOMS).is_err() {
-                    return;
-                }
-                let owned = &mut self.owned[*room];
-                owned.members.push(id);
-                let joined = Joined {
-                    room: room_name(*room),
-                    head: Position {
-                        epoch: 1,
-                        seq: owned.seq,
-                    },
-                    from: owned.seq.saturating_sub(*back),
-                    online: 1,
-                    topic: "".into(),
-                    history: self.is_durable,
-                    read: None,
-                };
-                self.clients[*client].since[*room] = Some(joined.from);
-                self.queue.push_back(FromOwner::Admit(id, joined));
-            }
+            Act::Join(client, room, back) => self.join(*client, *room, *back, None),
+            Act::JoinLast(client, room, count) => self.join(*client, *room, 0, Some(*count)),
             Act::Leave(client, room) => {
                 let id = self.clients[*client].id;
                 if self.rooms.ask_to_leave(id, &room_name(*room)) {
@@ -229,7 +222,7 @@ impl Run {
             }
             Act::Say(room) => {
                 let owned = &mut self.owned[*room];
-                owned.seq += 1;
+                owned.seq += APART;
                 if !owned.members.is_empty() {
                     self.queue.push_back(FromOwner::Event(*room, owned.seq));
                 }
@@ -253,13 +246,36 @@ impl Run {
         }
     }
 
+    fn join(&mut self, client: usize, room: usize, back: Seq, last: Option<u32>) {
+        let id = self.clients[client].id;
+        if self.rooms.ask_to_join(id, &room_name(room), ROOMS).is_err() {
+            return;
+        }
+        let owned = &mut self.owned[room];
+        owned.members.push(id);
+        let joined = Joined {
+            room: room_name(room),
+            head: Position {
+                epoch: 1,
+                seq: owned.seq,
+            },
+            from: owned.seq.saturating_sub(back * APART),
+            online: 1,
+            topic: "".into(),
+            history: self.is_durable,
+            read: None,
+        };
+        self.clients[client].since[room] = Some(joined.from);
+        self.queue.push_back(FromOwner::Admit(id, joined, last));
+    }
+
     /// The owner lets a member go: it is owed what was said since it joined.
     fn let_go(&mut self, client: usize, room: usize) {
         let client = &mut self.clients[client];
         let owned = &mut self.owned[room];
         owned.members.retain(|member| *member != client.id);
         if let Some(since) = client.since[room].take() {
-            for seq in since + 1..=owned.seq {
+            for seq in numbers(since, owned.seq) {
                 *client.owed.entry((room, seq)).or_default() += 1;
             }
             self.queue.push_back(FromOwner::Dismiss(client.id, room));
@@ -269,10 +285,11 @@ impl Run {
     fn deliver(&mut self) {
         match self.queue.pop_front() {
             None => {}
-            Some(FromOwner::Admit(id, joined)) => {
+            Some(FromOwner::Admit(id, joined, last)) => {
                 let is_here = self.client(id).is_some();
                 assert_eq!(self.rooms.admit(id, Hold::Live, &joined), is_here);
                 if is_here {
+                    let joined = self.find_last(id, joined, last);
                     assert!(self.rooms.begin_replay(id, &joined, Vec::new()).is_none());
                     self.replay(id);
                 }
@@ -306,6 +323,36 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// A member that asked for the newest messages is owed those that the ring or the store has.
+    fn find_last(&mut self, id: SessionId, joined: Joined, last: Option<u32>) -> Joined {
+        let mut admission = Admission {
+            request: None,
+            joined,
+            last,
+            lost: Vec::new(),
+            backlog: None,
+        };
+        self.rooms.find_last(&mut admission);
+        let Admission {
+            mut joined,
+            last: still,
+            ..
+        } = admission;
+        let (room, head) = (room_number(&joined.room), joined.head.seq);
+        if let Some(count) = still {
+            assert!(self.is_durable, "nobody else has them");
+            joined.from = head.saturating_sub(Seq::from(count) * APART).max((2 * APART).min(head));
+        }
+        if let Some(count) = last {
+            let shown: Vec<_> = numbers(joined.from, head).collect();
+            assert!(shown.len() <= count as usize);
+            for seq in shown {
+                *self.client(id).unwrap().owed.entry((room, seq)).or_default() += 1;
+            }
+        }
+        joined
     }
 
     fn flush(&mut self, most: usize) {
@@ -408,7 +455,7 @@ impl Run {
             }
             return self.replay(id);
         }
-        let stored = ask.after.max(2) + 1..=self.owned[room].seq;
+        let stored = numbers(ask.after.max(2 * APART), self.owned[room].seq);
         let talks = stored.take(ask.limit.min(3)).map(|seq| talk(room, seq)).collect();
         if let PageTaken::Page(page) = self.rooms.take_page(id, ask.number, talks, 0) {
             if let Some(next) = page.next {

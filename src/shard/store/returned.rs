@@ -162,7 +162,13 @@ impl Returned {
                 room,
                 answer: typed(answer, |answer| match answer {
                     Answer::Head { head, .. } => Ok((head, None)),
-                    Answer::Resumed { head, read, talks, .. } => Ok((head, Some(backlog(read, talks)))),
+                    Answer::Resumed {
+                        head,
+                        read,
+                        after,
+                        talks,
+                        ..
+                    } => Ok((head, Some(backlog(read, after, talks)))),
                     other => Err(other),
                 }),
             },
@@ -190,7 +196,7 @@ impl Returned {
                 session,
                 number,
                 backlog: typed(answer, |answer| match answer {
-                    Answer::Resumed { read, talks, .. } => Ok(backlog(read, talks)),
+                    Answer::Resumed { read, after, talks, .. } => Ok(backlog(read, after, talks)),
                     other => Err(other),
                 })
                 .ok(),
@@ -257,6 +263,11 @@ fn inbox_answer(answer: Answer) -> Result<InboxAnswer, Answer> {
     }
 }
 
-fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, talks: Vec<Talk>) -> Backlog {
-    Backlog { user, read, talks }
+fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, after: Seq, talks: Vec<Talk>) -> Backlog {
+    Backlog {
+        user,
+        read,
+        after,
+        talks,
+    }
 }

@@ -227,7 +227,8 @@ fn who_leaves_before_the_store_has_answered_is_told_what_it_missed_and_will_not_
         }
         world.store_answers();
         world.told(bob);
-        join_last(&mut world, bob, "tea", 2);
+        let epoch = world.said.borrow()[0].1.epoch;
+        resume(&mut world, bob, "tea", epoch, 1);
         world.calm();
         world.talk(ada, "tea", "four");
         world.calm();
