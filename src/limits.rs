@@ -358,7 +358,7 @@ pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 pub const STORE_UNDERWAY: usize = 8 * 1024;
 /// Unanswered queries of one connection to the store; with more, reading from the connection pauses. Each answer is a page of up to
 /// [`HISTORY_PAGE_BYTES`], which must not pile up for a client that asks faster than it reads.
-pub const QUESTIONS_UNDERWAY: u16 = 2;
+pub const QUESTIONS_UNDERWAY: u8 = 2;
 /// Messages in answers of the store that a shard passes on in one turn: one full page, some milliseconds. With 256 answers, 500
 /// sessions that returned together blocked the rest of the shard for seconds.
 pub const ANSWERED_TALKS_PER_TURN: usize = HISTORY_PAGE_TALKS;

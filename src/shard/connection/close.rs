@@ -150,9 +150,20 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Asks for a call when the socket has room.
+    /// A full socket had room for nothing, which is no room: it has been full since this time.
+    pub(crate) fn stays_blocked(&mut self, id: SessionId, since_ms: u64) {
+        if let Some(connection) = self.get_mut(id) {
+            connection.outgoing.stays_blocked(since_ms);
+        }
+    }
+
+    /// The socket is full: what waits is written when it has room.
     pub(crate) fn wait_writable(&mut self, id: SessionId, now: Moment) {
-        self.wants.push(Want::WaitWritable(id));
+        if let Some(connection) = find(&mut self.slots, id)
+            && !std::mem::replace(&mut connection.full, true)
+        {
+            self.pressure.note_full(id);
+        }
         self.schedule(id, now);
     }
 }
@@ -178,7 +189,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::shard::testing::{FakeSocket, TestClock};
+    use crate::shard::testing::{FakeSocket, OPEN, TestClock};
 
     fn connection() -> (Connections<Rc<FakeSocket>>, SessionId, Rc<FakeSocket>) {
         let mut connections = Connections::for_test();
@@ -214,12 +225,38 @@ mod tests {
     }
 
     #[test]
+    fn bytes_count_while_their_socket_is_full() {
+        let (mut connections, id, socket) = connection();
+        let pong = Reply::Pong { at: 0 };
+        socket.room.set(0);
+        let now = Moment::default();
+        for _ in 0..2 {
+            connections.reply(id, None, &pong, now);
+            connections.write(id, now);
+            connections.wait_writable(id, now);
+        }
+        assert_eq!((connections.full(), connections.waiting_bytes()), (1, 0));
+        connections.expire(now);
+        let waiting = connections.private_bytes(id);
+        assert!(waiting > 0);
+        assert_eq!((connections.full(), connections.waiting_bytes()), (1, waiting));
+        socket.room.set(OPEN);
+        connections.drain(id, now);
+        connections.expire(now);
+        assert_eq!((connections.full(), connections.waiting_bytes()), (0, 0));
+        socket.room.set(0);
+        connections.reply(id, None, &pong, now);
+        connections.write(id, now);
+        assert_eq!(connections.full(), 1, "it is full again");
+    }
+
+    #[test]
     fn a_reset_is_for_those_whose_close_frame_cannot_pass() {
         let (mut connections, id, socket) = connection();
         socket.room.set(0);
         connections.reply(id, None, &Reply::Pong { at: 0 }, Moment::default());
         connections.write(id, Moment::default());
-        assert_eq!(*connections.wants(), [Want::WaitWritable(id)]);
+        assert_eq!(connections.full(), 1);
         connections.cut(id, End::WriteTimeout);
         assert!(socket.was_reset());
     }

@@ -16,6 +16,7 @@ use crate::{
         connection::{
             counts::ConnectionCounts,
             happened::{Happened, Want},
+            pressure::Pressure,
             service::Service,
             session::Session,
             state::{Connection, Phase},
@@ -56,8 +57,7 @@ pub(crate) struct Connections<S> {
     pub(super) requests: Vec<Request>,
     /// When time was last looked at, milliseconds.
     pub(super) ticked_ms: u64,
-    /// Bytes that waited for full sockets when time was last looked at.
-    pub(super) waiting_bytes: usize,
+    pub(super) pressure: Pressure,
 }
 
 impl<S> Connections<S> {
@@ -87,7 +87,7 @@ impl<S> Connections<S> {
             wheel: Wheel::new(now.ms),
             requests: Vec::new(),
             ticked_ms: now.ms,
-            waiting_bytes: 0,
+            pressure: Pressure::default(),
         }
     }
 
@@ -101,12 +101,28 @@ impl<S> Connections<S> {
         &mut self.wants
     }
 
+    /// Connections whose sockets were full at some time since the last tick.
+    pub(crate) fn full(&self) -> usize {
+        self.pressure.full()
+    }
+
+    /// Bytes of replies that waited for full sockets at the last tick.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.pressure.bytes()
+    }
+
+    /// As if so much waited, until the next tick.
+    #[cfg(test)]
+    pub(crate) fn press(&mut self, bytes: usize) {
+        self.pressure.set_bytes(bytes);
+    }
+
     pub(crate) fn counts(&mut self) -> &mut ConnectionCounts {
         &mut self.counts
     }
 
     /// Takes up a connection that has just come.
-    pub(crate) fn insert(&mut self, socket: S, phase: Phase, reader: FrameReader, now_ms: u64) -> SessionId {
+    pub(super) fn insert(&mut self, socket: S, phase: Phase, reader: FrameReader, now_ms: u64) -> SessionId {
         self.generation = self.generation.next();
         let connection = Connection::new(socket, self.generation, phase, reader, now_ms);
         let slot = self.slots.insert(connection);
@@ -154,8 +170,12 @@ impl<S> Connections<S> {
         self.get(id)?.session()
     }
 
+    pub(crate) fn socket(&mut self, id: SessionId) -> Option<&mut S> {
+        Some(&mut self.get_mut(id)?.socket)
+    }
+
     /// Takes a connection out; its slot may be given to the next one at once.
-    pub(crate) fn remove(&mut self, id: SessionId) -> Option<Connection<S>> {
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<Connection<S>> {
         self.get(id)?;
         self.slots.try_remove(id.slot().index())
     }

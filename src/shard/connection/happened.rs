@@ -34,8 +34,6 @@ pub(crate) enum Happened {
 /// What a connection needs of the outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Want {
-    /// A call when its socket has room.
-    WaitWritable(SessionId),
     /// It is to be read again.
     Wake(SessionId),
     /// Our side of it is to be shut.

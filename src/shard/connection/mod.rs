@@ -8,6 +8,7 @@
 //! - `naming`, `session`: its name, and the user that has it
 //! - `liveness`, `deadlines`, `wheel`, `timers`: what time does to it
 //! - `reading`, `uncertain`, `reply`, `close`: how all of them are read, show their dialects, are sent something, and end
+//! - `pressure`: the sockets that are full
 //! - `happened`: what the rest of the shard learns of that; `counts`: what the metrics do
 //!
 //! Nothing here sends to other shards or knows rooms, the store or a clock. What others have to do is given out by
@@ -23,6 +24,7 @@ pub(crate) mod happened;
 pub(crate) mod held_back;
 mod liveness;
 pub(crate) mod naming;
+mod pressure;
 pub(crate) mod reader;
 pub(crate) mod reading;
 mod reply;

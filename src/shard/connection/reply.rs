@@ -26,6 +26,7 @@ use crate::{
         room::event::RoomEvent,
         time::Moment,
     },
+    wire,
 };
 
 impl<S: Socket> Connections<S> {
@@ -73,6 +74,15 @@ impl<S: Socket> Connections<S> {
         self.mark_dirty(id);
     }
 
+    /// Sends a ping behind what was sent before, not ahead of it as other control frames.
+    pub(crate) fn ping_behind(&mut self, id: SessionId, payload: [u8; 4]) {
+        if let Some(connection) = self.get_mut(id) {
+            let ping = wire::ping(&payload);
+            connection.outgoing.private().extend_from_slice(ping.as_bytes());
+            self.mark_dirty(id);
+        }
+    }
+
     /// Appends to what waits for a socket; keeps `pending` where the dialect is not certain.
     fn append(
         &mut self,
@@ -82,7 +92,7 @@ impl<S: Socket> Connections<S> {
         pending: impl FnOnce() -> Pending,
         encode: impl FnOnce(&mut Connection<S>),
     ) {
-        let most = if is_direct && self.is_pressed() {
+        let most = if is_direct && self.pressure.is_high() {
             limits::PRIVATE_BYTES_PRESSED
         } else {
             // What it asked for itself: a client with so much waiting is not read.
@@ -114,7 +124,7 @@ impl<S: Socket> Connections<S> {
     /// Bytes that may wait for a socket before its connection is given more of what is stored: less when many sockets take
     /// nothing.
     pub(crate) fn private_most(&self) -> usize {
-        if self.is_pressed() {
+        if self.pressure.is_high() {
             limits::PRIVATE_BYTES_PRESSED
         } else {
             limits::PRIVATE_BYTES
@@ -131,31 +141,17 @@ impl<S: Socket> Connections<S> {
         self.get(id).map_or(0, Connection::private_bytes)
     }
 
-    /// Whether more waits for the sockets of this shard than should.
-    fn is_pressed(&self) -> bool {
-        self.waiting_bytes > limits::WAITING_BYTES
-    }
-
-    /// Bytes that waited for full sockets when time was last looked at.
-    pub(crate) fn waiting_bytes(&self) -> usize {
-        self.waiting_bytes
-    }
-
-    pub(crate) fn set_waiting_bytes(&mut self, bytes: usize) {
-        self.waiting_bytes = bytes;
-    }
-
     /// A request is sent on to somebody who answers it.
     pub(crate) fn asked(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id) {
-            connection.underway += 1;
+            connection.asked(1);
         }
     }
 
     /// A request is answered.
     pub(crate) fn answered(&mut self, id: SessionId) {
         let Some(connection) = self.get_mut(id) else { return };
-        connection.underway = connection.underway.saturating_sub(1);
+        connection.answered();
         let waits = connection
             .session()
             .is_some_and(|session| session.deferred().is_some() || session.exiting().is_some());
@@ -167,15 +163,14 @@ impl<S: Socket> Connections<S> {
     /// A question is sent to the store, which answers it.
     pub(crate) fn question_asked(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id) {
-            connection.underway += 1;
-            connection.questions += 1;
+            connection.question_asked();
         }
     }
 
     /// The store has answered a question.
     pub(crate) fn question_answered(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id) {
-            connection.questions = connection.questions.saturating_sub(1);
+            connection.question_answered();
         }
         self.answered(id);
     }

@@ -1,8 +1,8 @@
 //! A connection as its shard sees it: reader, codec, session, and the little that waits to be written.
 
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::shard::connection::{
     dialect::{Certainty, Guess},
@@ -20,7 +20,7 @@ use crate::{
 
 /// One connection.
 pub(crate) struct Connection<S> {
-    pub(crate) socket: S,
+    pub(super) socket: S,
     generation: Generation,
     reader: Reader,
     phase: Phase,
@@ -28,15 +28,17 @@ pub(crate) struct Connection<S> {
     pub(super) outgoing: Outgoing,
     pub(super) liveness: Liveness,
     /// The tick of the wheel at which this connection comes up; entries for other ticks are stale. Enough for 13 years.
-    pub(crate) tick: u32,
+    pub(super) tick: u32,
     /// Requests not answered yet.
-    pub(crate) underway: u32,
+    pub(super) underway: u32,
     /// Questions that the store has not answered.
-    pub(crate) questions: u16,
+    pub(super) questions: u8,
     /// The connection is in the list of those to be written at the end of the turn.
     pub(super) dirty: bool,
     /// The connection is in the list of those that wait for other shards.
     pub(super) congested: bool,
+    /// The connection is in the list of those whose sockets are full.
+    pub(super) full: bool,
 }
 
 /// How far a connection has come.
@@ -119,6 +121,7 @@ impl<S> Connection<S> {
             questions: 0,
             dirty: false,
             congested: false,
+            full: false,
         }
     }
 
@@ -131,7 +134,7 @@ impl<S> Connection<S> {
         &self.phase
     }
 
-    pub(crate) fn phase_mut(&mut self) -> &mut Phase {
+    pub(super) fn phase_mut(&mut self) -> &mut Phase {
         &mut self.phase
     }
 
@@ -270,6 +273,55 @@ impl<S> Connection<S> {
         self.naming.end()
     }
 
+    /// So many of its requests are sent to somebody who answers them, or wait for that.
+    pub(crate) fn asked(&mut self, requests: usize) {
+        self.underway += requests as u32;
+    }
+
+    /// A request is answered, or waits no more.
+    pub(crate) fn answered(&mut self) {
+        self.underway = self.underway.saturating_sub(1);
+    }
+
+    /// Requests that have not been answered.
+    pub(crate) fn underway(&self) -> u32 {
+        self.underway
+    }
+
+    /// A question is sent to the store.
+    pub(crate) fn question_asked(&mut self) {
+        self.asked(1);
+        self.questions = self.questions.saturating_add(1);
+    }
+
+    /// The store has answered a question; the request is answered with that.
+    pub(crate) fn question_answered(&mut self) {
+        self.questions = self.questions.saturating_sub(1);
+    }
+
+    /// Questions that the store has not answered.
+    pub(crate) fn questions(&self) -> usize {
+        usize::from(self.questions)
+    }
+
+    /// Since when its socket is full, milliseconds.
+    pub(crate) fn blocked_ms(&self) -> Option<u64> {
+        self.outgoing.blocked_ms()
+    }
+
+    /// Writes events of a room, which do not wait here.
+    pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize>
+    where
+        S: Socket,
+    {
+        self.socket.try_write(bytes)
+    }
+
+    /// A write of events broke off in frames of which this is the rest; empty if it broke off between two events.
+    pub(crate) fn tear(&mut self, rest: Bytes, now_ms: u64) {
+        self.outgoing.tear(rest, now_ms);
+    }
+
     /// Whether its socket is full.
     pub(crate) fn blocked(&self) -> bool {
         self.outgoing.blocked_ms().is_some()
@@ -277,10 +329,6 @@ impl<S> Connection<S> {
 
     pub(crate) fn outgoing(&self) -> &Outgoing {
         &self.outgoing
-    }
-
-    pub(crate) fn outgoing_mut(&mut self) -> &mut Outgoing {
-        &mut self.outgoing
     }
 
     /// Bytes of replies that wait.

@@ -31,7 +31,14 @@ impl<S: Socket> Connections<S> {
     pub(crate) fn expire(&mut self, now: Moment) -> Vec<SessionId> {
         self.forgive(now.ms.saturating_sub(self.ticked_ms), now);
         self.ticked_ms = now.ms;
-        let Self { wheel, slots, .. } = self;
+        let Self {
+            wheel, slots, pressure, ..
+        } = self;
+        pressure.measure(|id| {
+            let connection = find(slots, id)?;
+            connection.full = connection.blocked();
+            connection.full.then(|| connection.private_bytes())
+        });
         let mut due = Vec::new();
         wheel.expire(now.ms, |tick, id| {
             if let Some(connection) = find(slots, id)

@@ -17,7 +17,6 @@ use crate::shard::{
 use crate::{
     chat::{Conversation, Direct, ErrorCode, GoodbyeCode, Position, Refusal, Reply, Seq, SessionId, UserName},
     history::{Ask, DirectPage, LogId, LostInterval, UserPair, Which},
-    wire,
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -304,11 +303,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Sends a ping behind what was sent before, not ahead of it as other control frames.
     fn ping_behind(&mut self, id: SessionId, payload: [u8; 4]) {
-        if let Some(connection) = self.connections.get_mut(id) {
-            let ping = wire::ping(&payload);
-            connection.outgoing_mut().private().extend_from_slice(ping.as_bytes());
-            self.connections.mark_dirty(id);
-        }
+        self.connections.ping_behind(id, payload);
     }
 
     /// A pong acknowledges direct messages, or just that the peer lives.

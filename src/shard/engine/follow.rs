@@ -29,7 +29,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 Happened::Answered(id) => {
                     self.go_on_with_deferred(id);
-                    let underway = self.connections.get(id).map(|connection| connection.underway);
+                    let underway = self.connections.get(id).map(|connection| connection.underway());
                     if underway.is_some_and(|underway| underway <= limits::REQUESTS_UNDERWAY / 2) {
                         self.read_on(id);
                     }
@@ -110,25 +110,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.cut(id, End::Reset);
     }
 
-    /// A full socket has room again. Whether it is full once more.
-    pub(crate) fn writable(&mut self, id: SessionId) -> bool {
-        let since = self
-            .connections
-            .get(id)
-            .and_then(|connection| connection.outgoing().blocked_ms());
+    /// A socket has room, which matters if something waits for it.
+    pub(crate) fn writable(&mut self, id: SessionId) {
+        let blocked = self.connections.get(id).and_then(|connection| connection.blocked_ms());
+        let Some(since) = blocked else { return };
         let before = self.connections.counts().bytes_out;
         let full = self.write_on(id);
         // Room for nothing is no room: the time that the socket has been full goes on.
-        if full
-            && self.connections.counts().bytes_out == before
-            && let Some(since) = since
-            && let Some(connection) = self.connections.get_mut(id)
-        {
-            connection.outgoing_mut().stays_blocked(since);
+        if full && self.connections.counts().bytes_out == before {
+            self.connections.stays_blocked(id, since);
         }
-        full
     }
 
+    /// Goes on with what waits for a socket. Whether it is full once more.
     fn write_on(&mut self, id: SessionId) -> bool {
         match self.connections.drain(id, self.now) {
             Written::All => {}

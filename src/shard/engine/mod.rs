@@ -192,7 +192,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The socket of a connection.
     pub(crate) fn socket(&mut self, id: SessionId) -> Option<&mut S> {
-        self.connection(id).map(|connection| &mut connection.socket)
+        self.connections.socket(id)
     }
 
     /// The connection that stands in this slot now.
@@ -216,7 +216,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             sessions: self.directory.sessions_of(self.me),
             rooms: self.owner.open_rooms(),
             members: self.rooms.members(),
-            blocked: 0,
+            blocked: self.connections.full(),
             underway_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
             ring_bytes: self.rooms.ring_bytes(),
             waiting_bytes: self.connections.waiting_bytes(),

@@ -87,7 +87,7 @@ impl Batches {
             let written = if bytes.is_empty() {
                 Ok(0)
             } else {
-                connection.socket.try_write(bytes)
+                connection.try_write(bytes)
             };
             match written {
                 Ok(written) if written == bytes.len() => {
@@ -109,11 +109,11 @@ impl Batches {
                     sent.events += cursor - member.cursor;
                     member.cursor = cursor;
                     member.seq = ring.seq_before(cursor);
-                    connection.outgoing_mut().tear(torn, now_ms);
+                    connection.tear(torn, now_ms);
                     return Delivered::Full;
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    connection.outgoing_mut().tear(Bytes::new(), now_ms);
+                    connection.tear(Bytes::new(), now_ms);
                     return Delivered::Full;
                 }
                 Err(_) => return Delivered::Dead,

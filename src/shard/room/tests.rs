@@ -23,6 +23,7 @@ use crate::{
     },
     codec::LagPolicy,
     shard::{
+        End,
         connection::{connections::Connections, write::Written},
         ids::RoomSlot,
         settings::Settings,
@@ -236,7 +237,7 @@ impl Run {
                 for name in self.rooms.remove(id) {
                     self.owned[room_number(&name)].members.retain(|member| *member != id);
                 }
-                self.connections.remove(id);
+                self.connections.cut(id, End::Reset);
                 self.clients[*client] = self.connect();
             }
             Act::Tick => {

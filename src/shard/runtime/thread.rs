@@ -6,7 +6,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{HashSet, VecDeque},
+    collections::VecDeque,
     future::poll_fn,
     io,
     pin::pin,
@@ -67,8 +67,6 @@ pub(crate) struct Local {
     registry: Rc<Registry>,
     arrivals: Arrivals,
     unread: RefCell<Unread>,
-    /// Connections whose socket is full.
-    blocked: RefCell<HashSet<SessionId, foldhash::fast::RandomState>>,
     flusher: RefCell<Option<Waker>>,
     /// Told when a turn has panicked, in whichever task.
     broken: Notify,
@@ -136,7 +134,6 @@ pub(crate) fn run(
         registry: Rc::new(poller.registry()?),
         arrivals: Arrivals::default(),
         unread: RefCell::default(),
-        blocked: RefCell::default(),
         flusher: RefCell::new(None),
         broken: Notify::new(),
         shards,
@@ -193,9 +190,6 @@ impl Local {
 
     fn carry_out(self: &Rc<Self>, engine: &mut Engine<Transport, SystemClock>, want: Want) {
         match want {
-            Want::WaitWritable(id) => {
-                self.blocked.borrow_mut().insert(id);
-            }
             Want::Wake(id) => self.unread.borrow_mut().put(id),
             Want::Shut(id) => {
                 if let Some(socket) = engine.socket(id) {
@@ -266,7 +260,7 @@ impl Local {
                         continue;
                     };
                     if ready.writable {
-                        self.write(engine, id);
+                        engine.writable(id);
                     }
                     if ready.readable {
                         self.read(engine, &mut scratch, id, !ready.ended);
@@ -277,14 +271,6 @@ impl Local {
                 }
             });
             yield_now().await;
-        }
-    }
-
-    /// A socket has room, which matters if somebody waits for it.
-    fn write(&self, engine: &mut Engine<Transport, SystemClock>, id: SessionId) {
-        let waits = self.blocked.borrow().contains(&id);
-        if waits && !engine.writable(id) {
-            self.blocked.borrow_mut().remove(&id);
         }
     }
 
@@ -409,15 +395,7 @@ impl Local {
             self.turn(Engine::tick);
             newcomers.gave_up(self.arrivals.give_up(newcomers.patience()));
             let mut engine = self.engine.borrow_mut();
-            let mut waiting_bytes = 0;
-            self.blocked.borrow_mut().retain(|id| {
-                let connection = engine.connection(*id);
-                waiting_bytes += connection.as_ref().map_or(0, |connection| connection.private_bytes());
-                connection.is_some()
-            });
-            engine.connections.set_waiting_bytes(waiting_bytes);
             let standing = Gauges {
-                blocked: self.blocked.borrow().len(),
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
                 overflow: self.shards.inboxes.get(me).map_or(0, Inbox::overflow),
                 ..engine.standing()

@@ -79,7 +79,7 @@ impl<S> Rules<'_, S> {
             return Some(request);
         }
         session.defer(request);
-        self.connection.underway += 1;
+        self.connection.asked(1);
         None
     }
 
@@ -95,13 +95,13 @@ impl<S> Rules<'_, S> {
             return None;
         }
         let Request { id, command } = self.connection.session_mut()?.next_deferred()?;
-        self.connection.underway = self.connection.underway.saturating_sub(1);
+        self.connection.answered();
         Some((id, self.carry_out(id, command)))
     }
 
     fn under_way(&self) -> Option<UnderWay<'_>> {
         let session = self.connection.session()?;
-        let questions = usize::from(self.connection.questions);
+        let questions = self.connection.questions();
         // Those that wait here count as under way, and none waits for itself.
         let here = questions + session.deferred().map_or(0, |deferred| deferred.len());
         Some(UnderWay {
@@ -109,7 +109,7 @@ impl<S> Rules<'_, S> {
             rooms: self.rooms,
             rooms_most: self.settings.rooms_per_session,
             questions: questions > 0,
-            unanswered: self.connection.underway as usize > here,
+            unanswered: self.connection.underway() as usize > here,
         })
     }
 }

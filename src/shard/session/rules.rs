@@ -270,7 +270,7 @@ impl<S> Rules<'_, S> {
             return Action::Nothing;
         }
         let rooms = self.rooms.ask_to_leave_all(self.id);
-        self.connection.underway += rooms.len() as u32;
+        self.connection.asked(rooms.len());
         Action::Exit(rooms.into_iter().map(|room| (room, self.departure(None))).collect())
     }
 
@@ -278,7 +278,7 @@ impl<S> Rules<'_, S> {
     /// that it asked for.
     pub(crate) fn may_end(&self) -> Option<RequestId> {
         let exiting = self.connection.session()?.exiting()?;
-        (self.connection.underway == 0 && self.rooms.count(self.id) == 0).then_some(exiting)
+        (self.connection.underway() == 0 && self.rooms.count(self.id) == 0).then_some(exiting)
     }
 
     /// A busy owner gave a message back.
@@ -301,7 +301,7 @@ impl<S> Rules<'_, S> {
 
     /// Messages that a busy owner gave back may be due again.
     pub(crate) fn retry_held(&mut self) -> Action {
-        let in_flight = self.connection.underway > 0;
+        let in_flight = self.connection.underway() > 0;
         let Some(session) = self.connection.session_mut() else {
             return Action::Nothing;
         };
@@ -316,7 +316,7 @@ impl<S> Rules<'_, S> {
                 Action::ReadOn
             }
             Retrying::Again(messages) => {
-                self.connection.underway += messages.len() as u32;
+                self.connection.asked(messages.len());
                 let mut retry = Retry::First;
                 let again = messages.into_iter().map(|(room, said)| {
                     let retry = std::mem::replace(&mut retry, Retry::Held);
@@ -329,7 +329,7 @@ impl<S> Rules<'_, S> {
 
     /// Somebody will answer what this asks.
     fn ask(&mut self, action: Action) -> Action {
-        self.connection.underway += 1;
+        self.connection.asked(1);
         action
     }
 

@@ -94,13 +94,13 @@ impl Ada {
 
     /// The request waits for one before it.
     fn waits(&mut self, command: Command) -> bool {
-        let before = self.connection.underway;
-        matches!(self.asks(command), Action::Nothing) && self.connection.underway == before + 1
+        let before = self.connection.underway();
+        matches!(self.asks(command), Action::Nothing) && self.connection.underway() == before + 1
     }
 
     /// An owner or the store has answered; what the next request leads to that waited for it.
     fn is_answered(&mut self) -> Option<Action> {
-        self.connection.underway -= 1;
+        self.connection.answered();
         self.goes_on()
     }
 
@@ -119,7 +119,7 @@ impl Ada {
             read: None,
         };
         assert!(self.rooms.admit(ADA, Hold::Live, &joined));
-        self.connection.underway -= 1;
+        self.connection.answered();
     }
 
     fn pass_ms(&mut self, ms: u64) {
@@ -201,7 +201,7 @@ fn a_message_goes_to_the_owner_of_its_room_under_the_name_of_its_session() {
         (to, &said.from, said.tag, &*said.text),
         (room("tea"), &name("ada"), SessionTag(7), "hello")
     );
-    assert_eq!(ada.connection.underway, 1, "the owner answers");
+    assert_eq!(ada.connection.underway(), 1, "the owner answers");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn typing_is_told_now_and_then() {
     assert!(matches!(ada.asks(typing()), Action::Nothing));
     ada.pass_ms(limits::TYPING_EVERY.as_millis() as u64);
     assert!(matches!(ada.asks(typing()), Action::Room(..)));
-    assert_eq!(ada.connection.underway, 0, "nobody answers");
+    assert_eq!(ada.connection.underway(), 0, "nobody answers");
 }
 
 #[test]
@@ -305,7 +305,7 @@ fn an_exit_leaves_all_rooms_and_waits_until_they_have_let_go() {
     assert!(matches!(ada.asks(Command::Exit), Action::Exit(leaves) if leaves[0].0 == room("tea")));
     assert!(matches!(ada.asks(Command::Exit), Action::Nothing), "once");
     assert_eq!(ada.rules().may_end(), None);
-    ada.connection.underway = 0;
+    ada.connection.answered();
     assert_eq!(ada.rules().may_end(), None, "she has not been sent all of the room");
     ada.rooms.remove(ADA);
     assert_eq!(ada.rules().may_end(), Some(None));
@@ -318,9 +318,9 @@ fn a_message_that_a_busy_owner_gave_back_goes_again_before_later_ones() {
         panic!("it was not sent");
     };
     assert!(matches!(ada.rules().given_back(to, said), Action::HeldBack));
-    ada.connection.underway -= 1;
+    ada.connection.answered();
     assert!(matches!(ada.asks(say("two")), Action::Nothing));
-    assert_eq!(ada.connection.underway, 0, "it is held back");
+    assert_eq!(ada.connection.underway(), 0, "it is held back");
     assert!(matches!(ada.rules().retry_held(), Action::Nothing), "not yet");
     ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
     let Action::Rooms(again) = ada.rules().retry_held() else {
@@ -331,8 +331,9 @@ fn a_message_that_a_busy_owner_gave_back_goes_again_before_later_ones() {
         other => panic!("{other:?}"),
     });
     assert_eq!(texts.collect::<Vec<_>>(), ["one", "two"]);
-    assert_eq!(ada.connection.underway, 2);
-    ada.connection.underway = 0;
+    assert_eq!(ada.connection.underway(), 2);
+    ada.connection.answered();
+    ada.connection.answered();
     ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
     assert!(matches!(ada.rules().retry_held(), Action::ReadOn));
 }
@@ -386,16 +387,15 @@ fn a_question_sees_what_its_session_wrote_before() {
         "now the connection is read again"
     );
     assert!(ada.goes_on().is_none());
-    assert_eq!(ada.connection.underway, 0);
+    assert_eq!(ada.connection.underway(), 0);
 }
 
 #[test]
 fn an_answer_of_the_store_is_for_the_name_that_asked() {
     let mut ada = Ada::native();
-    ada.connection.underway = 1;
-    ada.connection.questions = 1;
+    ada.connection.question_asked();
     let key = None;
     assert!(ada.waits(Command::Rename { name: name("eve"), key }));
-    ada.connection.questions = 0;
+    ada.connection.question_answered();
     assert!(matches!(ada.is_answered(), Some(Action::Rename { .. })));
 }

@@ -62,7 +62,6 @@ impl World {
             parsed: 0,
             told: Vec::new(),
             unread: VecDeque::new(),
-            waiting: false,
             shut: false,
             next_request: 1,
         });

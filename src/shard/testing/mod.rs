@@ -53,7 +53,6 @@ struct Client {
     told: Vec<Told>,
     /// Bytes that the shard has not read yet.
     unread: VecDeque<Vec<u8>>,
-    waiting: bool,
     shut: bool,
     next_request: u64,
 }
@@ -137,6 +136,6 @@ impl World {
         let id = self.id(client);
         self.engine(client)
             .connection(id)
-            .map_or(0, |connection| connection.underway)
+            .map_or(0, |connection| connection.underway())
     }
 }

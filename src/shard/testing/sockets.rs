@@ -125,22 +125,14 @@ impl World {
 
     pub(crate) fn wake_writer(&mut self, client: usize) {
         let socket = &self.clients[client].socket;
-        if !self.clients[client].waiting || socket.room.get() == 0 || socket.quiet.get() {
+        if socket.room.get() == 0 || socket.quiet.get() {
             return;
         }
         let id = self.clients[client].id;
-        self.clients[client].waiting = false;
-        let again = self.turn(usize::from(id.shard().0), |engine| engine.writable(id));
-        assert!(
-            !(again && self.clients[client].waiting),
-            "two tasks wait for the same socket"
-        );
-        self.clients[client].waiting |= again;
-        let waiting = self.clients[client].waiting;
-        assert_eq!(waiting, self.is_blocked(client), "nobody waits for a full socket");
+        self.turn(usize::from(id.shard().0), |engine| engine.writable(id));
     }
 
-    fn is_blocked(&mut self, client: usize) -> bool {
+    pub(super) fn is_blocked(&mut self, client: usize) -> bool {
         let id = self.id(client);
         self.engine(client)
             .connection(id)

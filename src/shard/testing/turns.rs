@@ -22,12 +22,11 @@ impl World {
         engine.settle();
         let wants = std::mem::take(engine.wants());
         for want in wants {
-            let (Want::WaitWritable(id) | Want::Wake(id) | Want::Shut(id)) = want;
+            let (Want::Wake(id) | Want::Shut(id)) = want;
             let Some(client) = self.clients.iter_mut().rev().find(|client| client.id == id) else {
                 continue;
             };
             match want {
-                Want::WaitWritable(_) => client.waiting = true,
                 // Whether there is something to read is looked at in every step.
                 Want::Wake(_) => {}
                 Want::Shut(_) => {
@@ -81,7 +80,7 @@ impl World {
                 self.flush(thing - shards)
             } else {
                 let client = thing - 2 * shards;
-                let (waiting, room) = (self.clients[client].waiting, self.clients[client].socket.room.get());
+                let (waiting, room) = (self.is_blocked(client), self.clients[client].socket.room.get());
                 let unread = self.clients[client].unread.len();
                 let quiet = self.clients[client].socket.quiet.get();
                 if waiting && room > 0 && !quiet {
@@ -177,7 +176,7 @@ impl World {
                 engine.connections.get(id).unwrap().blocked()
             });
             for (_, connection) in engine.connections.iter() {
-                assert_eq!(connection.underway, 0, "a request was never answered");
+                assert_eq!(connection.underway(), 0, "a request was never answered");
                 if !connection.blocked() {
                     assert!(connection.outgoing().is_empty(), "something waits for nothing");
                     assert!(!connection.is_paused(), "a connection is never read again");

@@ -288,9 +288,7 @@ fn while_much_waits_for_all_sockets_a_reader_that_takes_nothing_is_sent_away_soo
     say(&mut world, 0);
     say(&mut world, 1);
     assert!(!world.is_over(slow));
-    world.engines[0]
-        .connections
-        .set_waiting_bytes(limits::WAITING_BYTES + 1);
+    world.engines[0].connections.press(limits::WAITING_BYTES + 1);
     say(&mut world, 2);
     assert!(world.is_over(slow));
     assert_eq!(numbers(&mut world, quick), ["0", "1", "2"]);
