@@ -211,3 +211,49 @@ impl<S: Socket> Connections<S> {
         self.encode_pending(id, now);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::shard::testing::{FakeSocket, TestClock};
+
+    #[test]
+    fn a_connection_that_waits_for_other_shards_is_read_again_when_there_is_relief() {
+        let mut connections = Connections::for_test();
+        let id = connections.open_for_test(Rc::new(FakeSocket::new(TestClock::default())));
+        let now = Moment::default();
+        let hand = connections.begin_read(id).unwrap();
+        assert_eq!(
+            connections.begin_read(id).unwrap_err(),
+            Reading::Discard,
+            "it is in hand"
+        );
+        assert_eq!(connections.flow(id, true, now), Some(Pause::Congested));
+        assert_eq!(
+            connections.end_read(id, hand, Ok(Progress::Paused), now),
+            Reading::Paused
+        );
+        assert_eq!(connections.take_relieved(), [id]);
+        assert!(!connections.resume(id, true, now), "there is none");
+        assert_eq!(connections.take_relieved(), [id], "it waits again");
+        assert!(connections.resume(id, false, now));
+        assert_eq!(connections.reading(id), Reading::On);
+    }
+
+    #[test]
+    fn the_bounds_of_a_dialect_hold_for_its_first_message() {
+        let mut connections = Connections::for_test();
+        let id = connections.open_for_test(Rc::new(FakeSocket::new(TestClock::default())));
+        let most = connections.profile(id).unwrap().message_bytes;
+        let long = vec![b' '; most + 1];
+        let (requests, fault) = connections.decode(id, Message::Text(&long), Moment::default());
+        assert!(requests.is_empty() && fault.is_none());
+        assert_eq!(
+            connections.counts().ends,
+            [(Some(crate::codec::DialectId::Native), End::TooLarge)]
+        );
+    }
+}

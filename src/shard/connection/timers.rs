@@ -129,3 +129,53 @@ impl<S: Socket> Connections<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::shard::testing::{FakeSocket, TestClock};
+
+    fn at(ms: u64) -> Moment {
+        Moment {
+            us: ms * 1_000,
+            ms,
+            unix_ms: ms,
+        }
+    }
+
+    fn connection() -> (Connections<Rc<FakeSocket>>, SessionId) {
+        let mut connections = Connections::for_test();
+        let id = connections.open_for_test(Rc::new(FakeSocket::new(TestClock::default())));
+        connections.enter_for_test(id, "ada");
+        (connections, id)
+    }
+
+    #[test]
+    fn a_connection_comes_up_once_for_the_first_of_its_times() {
+        let (mut connections, id) = connection();
+        for ms in [300, 200, 900] {
+            connections.watch(id, ms);
+        }
+        assert_eq!(connections.expire(at(200)), [id]);
+        assert_eq!(connections.expire(at(1_000)), []);
+        connections.watch(id, 1_200);
+        assert_eq!(connections.expire(at(1_200)), [id]);
+    }
+
+    #[test]
+    fn silence_counts_unless_the_shard_stood_still() {
+        let dead_ms = limits::STOOD_STILL.as_millis() as u64 * 20;
+        for (step, is_alive) in [(1_000, false), (dead_ms, true)] {
+            let (mut connections, id) = connection();
+            for ms in (step..=dead_ms).step_by(step as usize) {
+                for id in connections.expire(at(ms)) {
+                    connections.check(id, at(ms));
+                    connections.schedule(id, at(ms));
+                }
+            }
+            assert_eq!(connections.get(id).is_some(), is_alive, "{step}");
+        }
+    }
+}

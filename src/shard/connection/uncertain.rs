@@ -385,3 +385,80 @@ impl<S: Socket> Connections<S> {
 fn kind_of(handshake: &Handshake) -> ((usize, Client), SocketAddr) {
     ((handshake.listener, handshake.client), handshake.peer)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::shard::{
+        End,
+        connection::connections::test::handshake,
+        testing::{FakeSocket, TestClock},
+    };
+
+    /// A client that a header names.
+    fn named() -> (Connections<Rc<FakeSocket>>, SessionId, Rc<FakeSocket>) {
+        let mut connections = Connections::for_test();
+        let socket = Rc::new(FakeSocket::new(TestClock::default()));
+        let handshake = Handshake {
+            username: Some(b"ada".to_vec()),
+            ..handshake()
+        };
+        let id = connections.open(socket.clone(), handshake, None, Moment::default());
+        while connections.poll().is_some() {}
+        connections.enter_for_test(id, "ada");
+        (connections, id, socket)
+    }
+
+    /// `ada` says something, as clients of document 001 do.
+    const CHAT_REQUEST: &[u8] = b"\x0a\x03ada\x12\x04talk\x1a\x02hi";
+
+    #[test]
+    fn nothing_is_encoded_before_the_dialect_is_guessed_and_all_of_it_then() {
+        let (mut connections, id, socket) = named();
+        let system = Reply::System { text: "hi".into() };
+        connections.reply(id, None, &system, Moment::default());
+        assert_eq!(connections.private_bytes(id), 0);
+        connections.guess_dialect(id, Moment::default());
+        assert!(matches!(connections.poll(), Some(Happened::Described(_))));
+        assert!(matches!(connections.poll(), Some(Happened::Written(_))));
+        assert!(matches!(connections.poll(), Some(Happened::Shown(_))));
+        assert!(!socket.taken.borrow().is_empty());
+        assert_eq!(connections.counts().shown, [(None, DialectId::Chatroom)]);
+        connections.guess_dialect(id, Moment::default());
+        assert!(connections.poll().is_none(), "it is guessed once");
+    }
+
+    #[test]
+    fn a_guess_is_corrected_by_the_first_message_and_the_rooms_learn_of_both() {
+        let (mut connections, id, _) = named();
+        let now = Moment::default();
+        connections.guess_dialect(id, now);
+        connections.note_message(id, Message::Binary(CHAT_REQUEST), now);
+        let mut described = 0;
+        while let Some(happened) = connections.poll() {
+            described += usize::from(matches!(happened, Happened::Described(_)));
+        }
+        assert_eq!(described, 2);
+        assert_eq!(connections.dialect(id), Some(DialectId::ChatRequest));
+        let (guessed, shown) = (DialectId::Chatroom, DialectId::ChatRequest);
+        assert_eq!(connections.counts().shown, [(None, guessed), (Some(guessed), shown)]);
+        assert!(
+            connections
+                .recent
+                .iter()
+                .any(|recent| recent.likeliest() == Some(shown))
+        );
+    }
+
+    #[test]
+    fn a_connection_is_undecided_in_the_counts_until_its_dialect_shows() {
+        let (mut connections, id, _) = named();
+        assert_eq!(connections.counts().opened, [None]);
+        connections.cut(id, End::Reset);
+        assert_eq!(connections.counts().ends, [(None, End::Reset)]);
+        assert!(connections.counts().shown.is_empty());
+    }
+}
