@@ -270,8 +270,8 @@ impl<S: Sink> Room<S> {
         while self.engine.flush() {}
         self.engine.settle();
         self.engine.wants().clear();
-        self.engine.stats.flushes.clear();
-        std::mem::take(&mut self.engine.stats.deliveries)
+        self.engine.counts().0.flushes.clear();
+        std::mem::take(&mut self.engine.counts().0.deliveries)
     }
 }
 

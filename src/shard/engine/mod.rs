@@ -10,6 +10,8 @@ pub(crate) mod directs;
 pub(crate) mod dispatch;
 mod drain;
 mod follow;
+#[cfg(test)]
+mod inspect;
 mod names;
 pub(crate) mod orders;
 mod reading;
@@ -46,23 +48,23 @@ use crate::{
 
 /// One shard's connections and rooms.
 pub(crate) struct Engine<S, C> {
-    pub(crate) me: ShardId,
-    pub(crate) settings: Arc<Settings>,
-    pub(crate) clock: C,
-    pub(crate) now: Moment,
-    pub(crate) connections: Connections<S>,
-    pub(crate) rooms: Rooms,
-    pub(crate) owner: Owner,
-    pub(crate) directory: Arc<Directory>,
-    pub(crate) bus: Bus,
+    me: ShardId,
+    settings: Arc<Settings>,
+    clock: C,
+    now: Moment,
+    connections: Connections<S>,
+    rooms: Rooms,
+    owner: Owner,
+    directory: Arc<Directory>,
+    bus: Bus,
     /// Names that were claimed, of which sessions are still to be renamed here.
-    pub(crate) displacing: Vec<UserName>,
+    displacing: Vec<UserName>,
     /// Direct messages to be delivered here.
-    pub(crate) directs: DirectQueue,
+    directs: DirectQueue,
     /// Sessions whose stored messages the store had no room to be asked for.
-    pub(crate) refused_inboxes: VecDeque<SessionId>,
-    pub(crate) random: fastrand::Rng,
-    pub(crate) stats: Stats,
+    refused_inboxes: VecDeque<SessionId>,
+    random: fastrand::Rng,
+    stats: Stats,
     store: StorePort,
 }
 
@@ -108,11 +110,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Gives the shard a store.
     pub(crate) fn use_store(&mut self, store: StorePort) {
         self.store = store;
-    }
-
-    #[cfg(test)]
-    pub(crate) fn store(&mut self) -> &mut StorePort {
-        &mut self.store
     }
 
     /// Begins a turn: what happens in it happens now.
@@ -180,14 +177,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.bus.retry();
     }
 
-    /// The connection in this place, if it is still the same.
-    pub(crate) fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
-        self.connections.get_mut(id)
+    /// The clock that it was given.
+    pub(crate) fn clock(&self) -> &C {
+        &self.clock
     }
 
-    /// Bytes of replies that wait for a connection's socket.
-    pub(crate) fn private_bytes(&self, id: SessionId) -> usize {
-        self.connections.private_bytes(id)
+    /// The connection in this place, if it is still the same.
+    fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
+        self.connections.get_mut(id)
     }
 
     /// The socket of a connection.

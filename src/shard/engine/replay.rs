@@ -218,7 +218,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// The store has read a page for a replay.
     pub(crate) fn replay_page(&mut self, id: SessionId, number: u32, talks: Vec<Talk>) {
-        let waited = self.private_bytes(id);
+        let waited = self.connections.private_bytes(id);
         let page = match self.rooms.take_page(id, number, talks, waited) {
             PageTaken::Unknown => return,
             PageTaken::Again => return self.replay_on(id),
@@ -234,14 +234,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let sent = self.send_stored(id, &page.room, page.talks);
         // The rest is read again when what waits has been written.
         let upto = sent.last.unwrap_or(page.before);
-        let bytes = self.private_bytes(id).saturating_sub(waited);
+        let bytes = self.connections.private_bytes(id).saturating_sub(waited);
         self.rooms.page_sent(id, upto, sent.messages, bytes);
         self.replay_on(id);
     }
 
     /// The store could not read a page for a replay.
     pub(crate) fn replay_failed(&mut self, id: SessionId, number: u32) {
-        let waited = self.private_bytes(id);
+        let waited = self.connections.private_bytes(id);
         if let Some(upto) = self.rooms.page_failed(id, number, waited) {
             self.pass_over(id, upto, Missed::Stored);
         }

@@ -359,7 +359,7 @@ impl Local {
         loop {
             poll_fn(|context| {
                 let engine = self.engine.borrow();
-                let now = engine.clock.micros();
+                let now = engine.clock().micros();
                 match engine.flush_due() {
                     Some(due) if due <= now => return Poll::Ready(()),
                     Some(due) => {

@@ -227,7 +227,10 @@ impl World {
     pub(crate) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
         let room = RoomName::parse(room).unwrap();
         let owner = usize::from(self.directory.owner_of(room.as_str()).0);
-        let list = self.engines[owner].owner.rooms().roster(&room, ListOrder::Name, 0);
+        let list = self.engines[owner]
+            .owner_mut()
+            .rooms()
+            .roster(&room, ListOrder::Name, 0);
         (
             list.names.iter().map(|name| name.as_str().to_owned()).collect(),
             list.online,

@@ -123,7 +123,7 @@ impl World {
 
     pub(crate) fn is_over(&mut self, client: usize) -> bool {
         let id = self.id(client);
-        self.engine(client).connection(id).is_none()
+        self.engine(client).connections().get(id).is_none()
     }
 
     /// What does not fit the inbox of each shard.
@@ -135,7 +135,8 @@ impl World {
     pub(crate) fn underway(&mut self, client: usize) -> u32 {
         let id = self.id(client);
         self.engine(client)
-            .connection(id)
+            .connections()
+            .get(id)
             .map_or(0, |connection| connection.underway())
     }
 }

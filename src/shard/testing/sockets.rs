@@ -135,7 +135,8 @@ impl World {
     pub(super) fn is_blocked(&mut self, client: usize) -> bool {
         let id = self.id(client);
         self.engine(client)
-            .connection(id)
+            .connections()
+            .get(id)
             .is_some_and(|connection| connection.blocked())
     }
 

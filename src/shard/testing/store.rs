@@ -140,7 +140,7 @@ impl World {
 
     /// Rooms that some shard has open, or for which something waits.
     pub(crate) fn rooms_in_store(&self) -> usize {
-        let owners = self.engines.iter().map(|engine| &engine.owner);
+        let owners = self.engines.iter().map(|engine| engine.owner());
         owners
             .map(|owner| owner.open_rooms() + owner.rooms_being_opened())
             .sum()

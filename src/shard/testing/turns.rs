@@ -153,7 +153,7 @@ impl World {
     /// here, since only then is the shard told what happens there.
     pub(crate) fn check_rings(&self) {
         for engine in &self.engines {
-            engine.rooms.check();
+            engine.rooms().check();
         }
     }
 
@@ -163,19 +163,18 @@ impl World {
         let live: BTreeSet<SessionId> = self
             .engines
             .iter()
-            .flat_map(|engine| engine.connections.iter().map(|(id, _)| id))
+            .flat_map(|engine| engine.connections().iter().map(|(id, _)| id))
             .collect();
         assert_eq!(self.directory.events.most(), 0, "bytes under way to nobody");
         assert_eq!(self.directory.directs.most(), 0, "direct messages under way to nobody");
         for engine in &self.engines {
-            assert!(engine.bus.is_quiet() && engine.connections.is_at_rest());
-            assert!(engine.directs.is_empty());
-            engine.owner.check_rest(|session| live.contains(&session));
-            engine.rooms.check_rest(|slot| {
-                let id = engine.connections.id_at(slot).unwrap();
-                engine.connections.get(id).unwrap().blocked()
+            assert!(engine.is_at_rest());
+            engine.owner().check_rest(|session| live.contains(&session));
+            engine.rooms().check_rest(|slot| {
+                let id = engine.connections().id_at(slot).unwrap();
+                engine.connections().get(id).unwrap().blocked()
             });
-            for (_, connection) in engine.connections.iter() {
+            for (_, connection) in engine.connections().iter() {
                 assert_eq!(connection.underway(), 0, "a request was never answered");
                 if !connection.blocked() {
                     assert!(connection.outgoing().is_empty(), "something waits for nothing");

@@ -16,11 +16,11 @@ fn the_lag_of_a_slow_consumer_is_counted_when_its_socket_has_room_again_and_no_o
     // Who leaves before the flush is behind too, but reads.
     world.leave(eve, "tea");
     world.calm();
-    assert_eq!(world.engines[0].stats.lags, [0_u64; 0]);
+    assert_eq!(world.engines[0].counts().0.lags, [0_u64; 0]);
     world.set_room(bob, OPEN);
     world.calm();
     // Two messages, and eve who went.
-    assert_eq!(world.engines[0].stats.lags, [3]);
+    assert_eq!(world.engines[0].counts().0.lags, [3]);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_gap_is_counted_where_one_is_told_and_not_where_a_slow_consumer_is_closed() 
     world.calm();
     assert!(world.heard(bob).contains(&"gap 1-40".to_owned()));
     assert_eq!(world.heard(tom), ["close 1013"]);
-    assert_eq!(world.engines[0].stats.gaps, 1);
+    assert_eq!(world.engines[0].counts().0.gaps, 1);
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn the_overflow_of_a_shard_is_what_does_not_fit_its_inbox() {
     for n in 0..said {
         world.talk(ada, &room, &format!("{n}"));
     }
-    assert_eq!(world.overflow(), [0, world.engines[0].bus.overflow()]);
+    assert_eq!(world.overflow(), [0, world.engines[0].bus().overflow()]);
     assert!(world.overflow()[1] > 0);
     world.calm();
     assert_eq!(world.overflow(), [0, 0]);

@@ -39,7 +39,7 @@ fn numbers(world: &mut World, client: usize) -> Vec<String> {
 
 fn waiting(world: &mut World, client: usize) -> usize {
     let id = world.id(client);
-    world.engine(client).private_bytes(id)
+    world.engine(client).connections().private_bytes(id)
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn while_much_waits_for_all_sockets_a_reader_that_takes_nothing_is_sent_away_soo
     say(&mut world, 0);
     say(&mut world, 1);
     assert!(!world.is_over(slow));
-    world.engines[0].connections.press(limits::WAITING_BYTES + 1);
+    world.engines[0].press(limits::WAITING_BYTES + 1);
     say(&mut world, 2);
     assert!(world.is_over(slow));
     assert_eq!(numbers(&mut world, quick), ["0", "1", "2"]);

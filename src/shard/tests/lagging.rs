@@ -105,9 +105,9 @@ fn members_that_read_are_not_behind_because_other_rooms_take_the_budget() {
     world.pass_ms(100);
     // The newest event of each room stays.
     assert!(
-        world.engines[0].rooms.ring_bytes() <= 8 * 1024 + 5 * 2_000,
+        world.engines[0].standing().ring_bytes <= 8 * 1024 + 5 * 2_000,
         "{}",
-        world.engines[0].rooms.ring_bytes()
+        world.engines[0].standing().ring_bytes
     );
     world.check_rest();
 }
@@ -120,9 +120,9 @@ fn old_events_leave_the_rings_and_with_the_last_member_the_room_goes() {
         world.talk(ada, "tea", &format!("{n}"));
     }
     world.calm();
-    assert!(world.engines[0].rooms.ring_bytes() > 0);
+    assert!(world.engines[0].standing().ring_bytes > 0);
     world.pass_ms_with_pongs(70_000, &[ada, bob]);
-    assert_eq!(world.engines[0].rooms.ring_bytes(), 0);
+    assert_eq!(world.engines[0].standing().ring_bytes, 0);
     world.hang_up(ada);
     world.hang_up(bob);
     world.calm();
@@ -130,7 +130,7 @@ fn old_events_leave_the_rings_and_with_the_last_member_the_room_goes() {
         world
             .engines
             .iter()
-            .all(|engine| engine.rooms.is_empty() && engine.owner.open_rooms() == 0)
+            .all(|engine| engine.rooms().is_empty() && engine.standing().rooms == 0)
     );
     world.check_rest();
 }

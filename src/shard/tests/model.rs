@@ -448,10 +448,10 @@ impl Run {
         let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut online: BTreeMap<String, usize> = BTreeMap::new();
         for engine in &self.world.engines {
-            for (id, connection) in engine.connections.iter() {
+            for (id, connection) in engine.connections().iter() {
                 let Some(session) = connection.session() else { continue };
                 *online.entry(session.name.as_str().to_owned()).or_default() += 1;
-                for room in engine.rooms.heard_by(id) {
+                for room in engine.rooms().heard_by(id) {
                     let users = users.entry(room.as_str().to_owned()).or_default();
                     users.insert(session.name.as_str().to_owned());
                 }
@@ -486,7 +486,7 @@ impl Run {
             self.world
                 .engines
                 .iter()
-                .all(|engine| engine.owner.open_rooms() == 0 && engine.rooms.is_empty())
+                .all(|engine| engine.standing().rooms == 0 && engine.rooms().is_empty())
         );
     }
 }

@@ -149,7 +149,7 @@ fn a_rename_whose_connection_is_gone_does_not_rename_who_came_into_its_place() {
     world.hand(renamed);
     world.store_answers();
     let id = world.id(tom);
-    let session = world.engine(tom).connection(id).unwrap().session().unwrap();
+    let session = world.engine(tom).connections().get(id).unwrap().session().unwrap();
     assert_eq!(session.name.as_str(), "tom");
     assert_eq!(world.users("lobby").0, ["tom"]);
     assert_eq!(world.heard(tom), Vec::<String>::new());

@@ -142,7 +142,7 @@ fn replies_that_nobody_reads_stop_the_reading_and_nothing_is_lost() {
     world.set_room(ada, 0);
     let ids: Vec<u64> = (0..20_000).map(|_| world.ping(ada)).collect();
     let id = world.id(ada);
-    let waiting = world.engine(ada).connection(id).unwrap().private_bytes();
+    let waiting = world.engine(ada).connections().get(id).unwrap().private_bytes();
     let most = limits::PRIVATE_BYTES + limits::PRIVATE_BYTES_BESIDE;
     assert!(waiting < most + 200, "{waiting} bytes of replies wait");
     assert!(world.is_held_up(ada));
@@ -178,7 +178,7 @@ fn full_inboxes_stop_the_reading_and_everything_arrives_once_they_are_emptied() 
         }
     }
     // Each client may say one thing more before it is seen that too much is kept.
-    let kept = world.engines[0].bus.overflow();
+    let kept = world.engines[0].bus().overflow();
     assert!(
         kept <= limits::OVERFLOW_MESSAGES + 1 + clients.len(),
         "{kept} messages are kept"
@@ -214,9 +214,9 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
     engine.begin();
     engine.receive(id, &mut flood);
     assert!(
-        engine.bus.local().len() <= limits::OVERFLOW_MESSAGES + 201,
+        engine.bus().local().len() <= limits::OVERFLOW_MESSAGES + 201,
         "{} messages at once",
-        engine.bus.local().len()
+        engine.bus().local().len()
     );
     world.calm();
     assert_eq!(world.users("room 7").0, ["ada 2"]);

@@ -8,6 +8,7 @@ use crate::{
         connection::{session::Session, state::Connection},
         room::{attendance::Membership, members::Member, rings::RoomRing},
         runtime::transport::Transport,
+        settings::Settings,
         testing::{OPEN, Speaks, Told, World},
     },
 };
@@ -235,7 +236,7 @@ fn who_watches_a_user_is_told_when_that_user_takes_another_name() {
     for (id, command) in ids.into_iter().zip(commands) {
         engine.request(id, Request { id: None, command });
     }
-    let told = engine.bus.local().any(|message| {
+    let told = engine.bus().local().any(|message| {
         matches!(message, ToShard::Session { session, what: ToSession::Tell(reply) } if *session == ids[0] && matches!(**reply, Reply::PeerWent { .. }))
     });
     assert!(told);
@@ -264,7 +265,7 @@ fn rooms_without_members_do_not_pile_up_for_their_topics() {
     }
     world.calm();
     world.told(ada);
-    assert_eq!(world.engines[0].owner.open_rooms(), most);
+    assert_eq!(world.engines[0].standing().rooms, most);
     let last = format!("room {}", most + 99);
     world.join(ada, &last);
     world.calm();
@@ -304,7 +305,7 @@ fn going_in_and_out_of_one_room_leaves_the_topics_of_the_others_alone() {
     world.calm();
     assert_eq!(world.messages(ada)[0]["joined"]["topic"], "green");
     assert_eq!(
-        world.engines[0].owner.open_rooms(),
+        world.engines[0].standing().rooms,
         2,
         "one room with its topic, and one with a member"
     );
@@ -395,7 +396,7 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
         world.talk(pair[0], &format!("room {n}"), "hello");
     }
     // Two members each.
-    let per_step = world.engines[0].settings.yield_writes / 2;
+    let per_step = Settings::default().yield_writes / 2;
     let mut steps = 0;
     let mut served = 0;
     while world.flush(0) {
@@ -416,15 +417,15 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
 fn room_at_rest_keeps_what_was_said_and_not_who_came() {
     let mut world = World::new(1);
     let [ada, bob, _] = world.members("tea", ["ada", "bob", "eve"]);
-    assert!(world.engine(ada).rooms.ring_bytes() > 0);
+    assert!(world.engine(ada).standing().ring_bytes > 0);
     world.pass_ms(2_000);
-    assert_eq!(world.engine(ada).rooms.ring_bytes(), 0);
+    assert_eq!(world.engine(ada).standing().ring_bytes, 0);
     world.talk(ada, "tea", "kept");
     world.calm();
     world.leave(bob, "tea");
     world.calm();
     world.pass_ms(2_000);
-    assert!(world.engine(ada).rooms.ring_bytes() > 0);
+    assert!(world.engine(ada).standing().ring_bytes > 0);
     world.check_rest();
 }
 
@@ -447,7 +448,7 @@ fn an_idle_member_costs_little() {
     world.join(ada, "tea");
     world.calm();
     let id = world.id(ada);
-    let connection = world.engine(ada).connection(id).unwrap();
+    let connection = world.engine(ada).connections().get(id).unwrap();
     assert!(
         connection.outgoing().is_empty(),
         "nothing is kept for who has read everything"

@@ -4,7 +4,7 @@ use super::pressure::{lobby_texts, say};
 use crate::{
     limits,
     shard::{
-        MessageRate,
+        MessageRate, Settings,
         testing::{Speaks, World, answers},
     },
 };
@@ -42,7 +42,7 @@ fn a_session_that_says_much_is_read_at_its_pace_and_loses_nothing() {
     assert_eq!(lobby_texts(&world), numbers(30));
     assert!(!world.is_held_up(ada));
     // After each but the first two, it had said as much as it may.
-    assert_eq!(world.engines[0].connections.counts().rate_limited, 28);
+    assert_eq!(world.engines[0].counts().1.rate_limited, 28);
     // After silence it may say as much at once as in the beginning.
     world.pass_ms(1_000);
     for text in ["30", "31", "32"] {
@@ -123,7 +123,7 @@ fn who_is_held_back_is_not_taken_for_dead() {
     });
     let ada = world.user(0, "ada");
     world.join(ada, "lobby");
-    let count = world.engines[0].settings.dead_after.as_secs() as usize + 20;
+    let count = Settings::default().dead_after.as_secs() as usize + 20;
     for text in numbers(count) {
         world.talk(ada, "lobby", &text);
     }

@@ -180,7 +180,7 @@ fn a_client_that_is_replayed_much_is_read_meanwhile() {
     super::leaving::resume(&mut world, bob, "tea", epoch, 1);
     world.calm();
     let id = world.id(bob);
-    let waiting = world.engine(bob).connection(id).unwrap().private_bytes();
+    let waiting = world.engine(bob).connections().get(id).unwrap().private_bytes();
     assert!(waiting > limits::PRIVATE_BYTES, "{waiting} bytes wait");
     world.ping(bob);
     world.calm();

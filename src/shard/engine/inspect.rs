@@ -1,0 +1,46 @@
+//! What tests look at inside an engine.
+
+use crate::shard::{
+    bus::Bus,
+    connection::{connections::Connections, write::Socket},
+    engine::{Clock, Engine},
+    owner::Owner,
+    room::rooms::Rooms,
+    store::port::StorePort,
+};
+
+impl<S: Socket, C: Clock> Engine<S, C> {
+    pub(crate) fn connections(&self) -> &Connections<S> {
+        &self.connections
+    }
+
+    /// As if so many bytes waited for full sockets.
+    pub(crate) fn press(&mut self, bytes: usize) {
+        self.connections.press(bytes);
+    }
+
+    pub(crate) fn rooms(&self) -> &Rooms {
+        &self.rooms
+    }
+
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    pub(crate) fn owner_mut(&mut self) -> &mut Owner {
+        &mut self.owner
+    }
+
+    pub(crate) fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    pub(crate) fn store(&mut self) -> &mut StorePort {
+        &mut self.store
+    }
+
+    /// Whether nothing waits to be done.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.bus.is_quiet() && self.connections.is_at_rest() && self.directs.is_empty()
+    }
+}
