@@ -55,7 +55,10 @@ impl<S> Connection<S> {
         let conforms = session.zip(load.message_rate);
         let reasons = [
             (self.is_closing(), Pause::Closing),
-            (session.is_some_and(|session| session.held.is_some()), Pause::HeldBack),
+            (
+                session.is_some_and(|session| session.retry_ms().is_some()),
+                Pause::HeldBack,
+            ),
             (
                 session.is_some_and(|session| session.exiting().is_some()),
                 Pause::Exiting,
@@ -73,7 +76,7 @@ impl<S> Connection<S> {
                 Pause::Replies,
             ),
             (
-                conforms.is_some_and(|(session, rate)| session.rate.conforms_at_us(rate) > load.now_us),
+                conforms.is_some_and(|(session, rate)| session.conforms_at_us(rate) > load.now_us),
                 Pause::RateLimit,
             ),
             (load.congested, Pause::Congested),

@@ -11,7 +11,10 @@ use crate::{
     limits,
     shard::{
         End,
-        connection::state::{Connection, Phase},
+        connection::{
+            session::Session,
+            state::{Connection, Phase},
+        },
         rate_limit::MessageRate,
     },
 };
@@ -88,7 +91,7 @@ impl<S> Connection<S> {
         self.liveness.excuse_standstill(later, self.session().is_none());
         if let Some(session) = self.naming.session_mut() {
             later(&mut session.said_ms);
-            if let Some(held) = &mut session.held {
+            if let Some(held) = session.held() {
                 held.excuse(later);
             }
         }
@@ -115,7 +118,7 @@ impl<S> Connection<S> {
         let liveness = &self.liveness;
         let session = self.session();
         let conforms = session.zip(limits.message_rate);
-        let conforms = conforms.map(|(session, rate)| session.rate.conforms_at_us(rate).div_ceil(1_000));
+        let conforms = conforms.map(|(session, rate)| session.conforms_at_us(rate).div_ceil(1_000));
         let exits = session.filter(|session| session.exiting().is_some());
         [
             Some(liveness.ping_ms()),
@@ -129,9 +132,7 @@ impl<S> Connection<S> {
             limits.drain_until_ms,
             self.named_until(limits),
             conforms.filter(|at| *at > now_ms),
-            session
-                .and_then(|session| session.held.as_ref())
-                .map(|held| held.retry_ms()),
+            session.and_then(Session::retry_ms),
             exits.map(|session| session.said_ms + LINGER_MS),
         ]
         .into_iter()

@@ -8,20 +8,24 @@ use std::collections::VecDeque;
 use crate::{
     chat::{ClientId, Request, RequestId, RoomName, SessionTag, UserName, Utterance},
     limits,
-    shard::{connection::held_back::HeldBack, direct::inbox::Inbox, rate_limit::Gcra},
+    shard::{
+        connection::held_back::HeldBack,
+        direct::inbox::Inbox,
+        rate_limit::{Gcra, MessageRate},
+    },
 };
 
 /// A named user's connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) name: UserName,
-    pub(crate) tag: SessionTag,
+    tag: SessionTag,
     /// Which client it is, where that said so: its idempotency keys belong to it.
-    pub(crate) client: Option<Box<ClientId>>,
+    client: Option<Box<ClientId>>,
     /// When the user last said something, for the idle kick.
     pub(super) said_ms: u64,
     typed_ms: u64,
-    pub(crate) rate: Gcra,
+    rate: Gcra,
     /// The user has said exit: goodbye when the last room has let it go.
     exiting: Option<RequestId>,
     /// Requests that wait for one before them, in order. Boxed: hardly a session ever has one.
@@ -33,7 +37,7 @@ pub(crate) struct Session {
     /// Its side of its user's inbox; `None`: it has had nothing to do with direct messages.
     pub(crate) inbox: Option<Box<Inbox>>,
     /// Messages that a busy owner gave back.
-    pub(crate) held: Option<Box<HeldBack>>,
+    held: Option<Box<HeldBack>>,
 }
 
 /// By what right a session has its name.
@@ -88,6 +92,24 @@ impl Session {
         }
     }
 
+    pub(crate) fn tag(&self) -> SessionTag {
+        self.tag
+    }
+
+    pub(crate) fn client(&self) -> Option<ClientId> {
+        self.client.as_deref().copied()
+    }
+
+    /// A message of the user counts for the rate limit.
+    pub(crate) fn count_message(&mut self, rate: MessageRate, now_us: u64) {
+        self.rate.count(rate, now_us);
+    }
+
+    /// When its next message conforms to the rate limit, microseconds.
+    pub(crate) fn conforms_at_us(&self, rate: MessageRate) -> u64 {
+        self.rate.conforms_at_us(rate)
+    }
+
     /// The user has said something.
     pub(crate) fn spoke(&mut self, now_ms: u64) {
         self.said_ms = now_ms;
@@ -139,6 +161,21 @@ impl Session {
 
     pub(crate) fn end_deferring(&mut self) {
         self.deferred = None;
+    }
+
+    /// The messages that a busy owner gave back, while there are any.
+    pub(crate) fn held(&mut self) -> Option<&mut HeldBack> {
+        self.held.as_deref_mut()
+    }
+
+    /// When the messages that were given back are due again, milliseconds.
+    pub(super) fn retry_ms(&self) -> Option<u64> {
+        self.held.as_ref().map(|held| held.retry_ms())
+    }
+
+    /// All messages that were given back have been taken.
+    pub(crate) fn end_holding(&mut self) {
+        self.held = None;
     }
 
     /// A busy owner gave this message back.

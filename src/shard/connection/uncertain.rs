@@ -283,7 +283,9 @@ impl<S: Socket> Connections<S> {
         let Some(connection) = find(&mut self.slots, id) else {
             return;
         };
-        let welcome = connection.session().map(|session| (session.tag, session.name.clone()));
+        let welcome = connection
+            .session()
+            .map(|session| (session.tag(), session.name.clone()));
         let Some(speaking) = connection.speaking_mut() else {
             return;
         };

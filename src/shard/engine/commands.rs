@@ -172,7 +172,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     ) {
         // The store has been asked for the name: another connection may stand here by now.
         let Some(session) = self.session(id) else { return };
-        let tag = session.tag;
+        let tag = session.tag();
         let renamed = session.rename(name.clone(), proof);
         if renamed.old != name {
             self.directory.exit(&renamed.old, id);

@@ -26,7 +26,7 @@ pub(crate) fn entries<S>(
         }
         Some(SessionEntry {
             id,
-            user: session.map(|session| (session.name.clone(), session.tag)),
+            user: session.map(|session| (session.name.clone(), session.tag())),
             dialect: speaking.dialect.name(),
             peer: speaking.peer,
             rooms: rooms.heard_by(id).cloned().collect(),

@@ -15,7 +15,7 @@ use crate::{
     limits,
     shard::{
         bus::message::RoomCommand,
-        connection::{held_back::Retrying, state::Connection},
+        connection::{held_back::Retrying, session::Session, state::Connection},
         room::{outcome::JoinRefusal, rooms::Rooms},
         settings::Settings,
         store::queries::Question,
@@ -101,7 +101,7 @@ impl<S> Rules<'_, S> {
         if command.is_said()
             && let Some(rate) = self.settings.message_rate.get()
         {
-            session.rate.count(rate, now.us);
+            session.count_message(rate, now.us);
         }
         match self.defer(request) {
             Some(Request { id, command }) => self.carry_out(id, command),
@@ -192,7 +192,7 @@ impl<S> Rules<'_, S> {
         let arrival = Box::new(Arrival {
             session: self.id,
             user: session.name.clone(),
-            tag: session.tag,
+            tag: session.tag(),
             sees_own_coming: profile.sees_own_coming,
             sees_own_going: profile.sees_own_going,
             lists: speaking.codec().lists(),
@@ -224,7 +224,7 @@ impl<S> Rules<'_, S> {
             BusyPolicy::Pause => Retry::Held,
             BusyPolicy::Tell => Retry::Never,
         };
-        if let Some(held) = self.connection.session_mut().and_then(|session| session.held.as_mut()) {
+        if let Some(held) = self.connection.session_mut().and_then(Session::held) {
             held.push(room, said);
             return Action::Nothing;
         }
@@ -237,8 +237,8 @@ impl<S> Rules<'_, S> {
             session: self.id,
             id,
             from: session.name.clone(),
-            tag: session.tag,
-            client: session.client.as_deref().copied(),
+            tag: session.tag(),
+            client: session.client(),
             text,
             kind,
             key,
@@ -305,14 +305,14 @@ impl<S> Rules<'_, S> {
         let Some(session) = self.connection.session_mut() else {
             return Action::Nothing;
         };
-        let Some(held) = session.held.as_mut() else {
+        let Some(held) = session.held() else {
             return Action::Nothing;
         };
         match held.retry(self.now.ms, in_flight) {
             Retrying::NotYet => Action::Nothing,
             Retrying::TooLong => Action::Goodbye(GoodbyeCode::Busy),
             Retrying::Done => {
-                session.held = None;
+                session.end_holding();
                 Action::ReadOn
             }
             Retrying::Again(messages) => {

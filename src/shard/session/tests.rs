@@ -276,7 +276,7 @@ fn the_rate_limit_counts_messages_and_no_joins() {
         let mut ada = Ada::native();
         ada.settings.message_rate.set(Some(rate));
         ada.asks(command);
-        ada.connection.session().unwrap().rate.conforms_at_us(rate)
+        ada.connection.session().unwrap().conforms_at_us(rate)
     };
     assert_eq!(conforms_at_us(join("tea")), 0);
     assert!(conforms_at_us(say("hello")) > 0);
