@@ -229,8 +229,6 @@ const SET: &str = "set";
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::fs;
 
     use super::*;

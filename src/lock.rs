@@ -89,7 +89,6 @@ fn hold_or(path: &Path, mode: u32, mut refused: impl FnMut() -> ControlFlow<()>)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

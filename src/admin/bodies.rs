@@ -133,7 +133,6 @@ fn given_members<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Option<BT
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn room(text: &str) -> Result<RoomBody, String> {

@@ -136,7 +136,6 @@ const KNOWN: &str = "there is nothing at this path; known are rooms, rooms/<name
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn route(path: &str) -> Result<Route, StatusCode> {

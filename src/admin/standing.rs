@@ -179,7 +179,6 @@ const FILE: &str = "rooms.json";
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn room(name: &str) -> RoomName {

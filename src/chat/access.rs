@@ -71,7 +71,6 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn room(name: &str) -> RoomName {

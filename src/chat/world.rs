@@ -84,7 +84,6 @@ const MARK_END: char = '⟧';
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -230,7 +230,6 @@ struct Envelope {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::collections::HashSet;
 
     use proptest::prelude::*;

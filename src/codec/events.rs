@@ -1,5 +1,4 @@
 //! The table event × dialect of `docs/events.md`, held against what the dialects really do. Tests only.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 

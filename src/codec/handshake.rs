@@ -64,7 +64,6 @@ fn query_decode(raw: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// A handshake that says nothing.

@@ -1,5 +1,4 @@
 //! What the tests of the dialects share: events and replies with little typing, and the frames of an output.
-#![allow(clippy::unwrap_used)]
 
 use std::{sync::Arc, time::Duration};
 

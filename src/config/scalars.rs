@@ -386,8 +386,6 @@ const BYTES: [(&str, u64); 5] = [
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn room(name: &str) -> RoomName {

@@ -1,5 +1,4 @@
 //! Settings from all sources together: what a user sees of them.
-#![allow(clippy::unwrap_used)]
 
 use std::{fs, time::Duration};
 

@@ -208,7 +208,6 @@ async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::{net::TcpStream, os::fd::OwnedFd};
 
     use super::*;

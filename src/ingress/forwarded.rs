@@ -47,7 +47,6 @@ pub(super) const FORWARDED_FOR: &str = "x-forwarded-for";
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use ipnet::IpNet;
 
     use super::*;

@@ -392,7 +392,6 @@ const GOING_DOWN: &str = "The server is going down; come back in a moment.\n";
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -219,7 +219,6 @@ const SHORTEST_LINE: usize = 15;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;

@@ -94,8 +94,6 @@ fn timestamp(at: u64) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;

@@ -169,8 +169,6 @@ fn one(name: &str, reason: &str) -> Failures {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::sync::atomic::AtomicUsize;
 
     use tokio::time::{advance, sleep};

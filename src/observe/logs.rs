@@ -189,8 +189,6 @@ fn env_filter(filter: &str) -> EnvFilter {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::{fs, path::Path, sync::Mutex};
 
     use super::*;

@@ -286,8 +286,6 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::sync::Mutex;
 
     use super::*;

@@ -75,8 +75,6 @@ fn pin_to_core(number: usize) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
 
     fn failure(shard: impl FnOnce() -> io::Result<()> + Send + 'static) -> Option<String> {

@@ -1,5 +1,4 @@
 //! The admin listener over real sockets, with a handler that repeats what it was asked.
-#![allow(clippy::unwrap_used)]
 
 use std::{
     io::{Read, Write},

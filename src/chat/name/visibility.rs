@@ -154,7 +154,6 @@ const TAGS: u32 = 0xE0000;
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;

@@ -54,7 +54,6 @@ impl OwnedRooms {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
         chat::{

@@ -152,7 +152,6 @@ fn say(name: &str, kind: &str, content: &str, out: &mut Frames) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use prost::Message as _;
 
     use super::*;

@@ -201,7 +201,6 @@ const LIST_WORD: &str = "userlist";
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use prost::Message as _;
 
     use super::*;

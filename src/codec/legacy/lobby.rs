@@ -84,7 +84,6 @@ const _: () = assert!(limits::TEXT_BYTES == 64_512, "the sentence above says 64,
 
 #[cfg(test)]
 pub(super) mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     /// The name in the hello of an opening.

@@ -96,7 +96,6 @@ const ARROW: char = '→';
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

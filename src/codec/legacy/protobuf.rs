@@ -50,7 +50,6 @@ const SCALARS: usize = 4;
 
 #[cfg(test)]
 pub(super) mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::proto::communication::Communication;
 

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use std::{fs::OpenOptions, sync::atomic::AtomicU64, time::Duration};
 
 use super::*;

@@ -3,7 +3,6 @@
 //! A test owns time, the room in every socket and the order in which messages between shards arrive. Clients speak through
 //! masked frames of their dialect's real form, and what they are told is parsed from the bytes their socket took: a frame
 //! that is torn, unknown or masked fails the test at once.
-#![allow(clippy::unwrap_used)]
 
 mod clients;
 mod sockets;

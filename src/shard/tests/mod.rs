@@ -1,5 +1,4 @@
 //! The engines of several shards, driven without sockets on a test clock. One file per behaviour.
-#![allow(clippy::unwrap_used)]
 
 mod behind;
 mod claims;

@@ -1,5 +1,3 @@
-#![allow(clippy::unwrap_used)]
-
 use super::*;
 
 const STRICT: OriginPolicy<'static> = OriginPolicy {

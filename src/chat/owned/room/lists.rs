@@ -167,7 +167,6 @@ fn listed_bytes(users: &UserList) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

@@ -1,5 +1,5 @@
 //! What a client of document 004 says and sees.
-#![allow(clippy::unwrap_used)]
+
 use super::*;
 use crate::{
     chat::Departure,

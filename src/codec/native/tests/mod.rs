@@ -1,7 +1,5 @@
 //! Both forms, both ways.
 
-#![allow(clippy::unwrap_used)]
-
 mod any;
 mod asked;
 mod refused;
