@@ -49,6 +49,39 @@ fn binary(what: &'static str, payload: impl AsRef<[u8]>, answer: Answer) -> Bad 
     bad(what, frame(BINARY, payload.as_ref()), answer)
 }
 
+/// The lines of a table: what it is, the kind of frame and its payload, the answer. In a payload `\x0a` is a byte.
+fn table(table: &'static str) -> Vec<Bad> {
+    let line = |line: &'static str| {
+        let [what, sent, due] = line.split(" | ").map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("{line} is no line of the table")
+        };
+        let (kind, payload) = sent.split_once(' ').unwrap_or((sent, ""));
+        let answer = match due.split_once(' ').unwrap() {
+            ("text", part) => Text(part),
+            ("binary", part) => Answer::Binary(part.as_bytes()),
+            ("close", code) => Close(code.parse().unwrap()),
+            _ => panic!("{due} is no answer"),
+        };
+        match kind {
+            "text" => text(what, bytes(payload), answer),
+            "binary" => binary(what, bytes(payload), answer),
+            _ => panic!("{kind} is no kind of frame"),
+        }
+    };
+    table.trim().lines().map(line).collect()
+}
+
+fn bytes(payload: &str) -> Vec<u8> {
+    let mut parts = payload.split("\\x");
+    let mut bytes = parts.next().unwrap().as_bytes().to_vec();
+    for part in parts {
+        let (byte, rest) = part.split_at(2);
+        bytes.push(u8::from_str_radix(byte, 16).unwrap());
+        bytes.extend_from_slice(rest.as_bytes());
+    }
+    bytes
+}
+
 /// Frames that break RFC 6455 itself, so that no dialect sees them.
 fn broken_frames() -> Vec<Bad> {
     let mut unmasked = vec![0x81, 2];
@@ -72,19 +105,24 @@ fn broken_frames() -> Vec<Bad> {
 
 /// What no protobuf dialect can read.
 fn no_protobuf() -> Vec<Bad> {
-    vec![
-        binary("a key without its length", b"\x0a", Close(1007)),
-        binary("a text shorter than it says", b"\x0a\x05ab", Close(1007)),
-        binary("4 GiB announced", b"\x0a\xff\xff\xff\xff\x0f", Close(1007)),
-        binary("a varint that does not end", [0xFF; 11], Close(1007)),
-        binary("text that is not UTF-8", b"\x0a\x02\xff\xfe", Close(1007)),
-        binary("a number where a text belongs", b"\x08\x01", Close(1007)),
-        binary("field 0", b"\x00\x00", Close(1007)),
-        text("JSON", r#"{"type":"talk"}"#, Close(1007)),
-        text("chat text", "hello", Close(1007)),
+    let mut messages = table(
+        r#"
+        a key without its length | binary \x0a | close 1007
+        a text shorter than it says | binary \x0a\x05ab | close 1007
+        4 GiB announced | binary \x0a\xff\xff\xff\xff\x0f | close 1007
+        a varint that does not end | binary \xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff | close 1007
+        text that is not UTF-8 | binary \x0a\x02\xff\xfe | close 1007
+        a number where a text belongs | binary \x08\x01 | close 1007
+        field 0 | binary \x00\x00 | close 1007
+        JSON | text {"type":"talk"} | close 1007
+        chat text | text hello | close 1007
+        "#,
+    );
+    messages.extend([
         binary("two thousand list entries", b"\x22\x00".repeat(2000), Close(1008)),
         binary("more than 4 KiB", vec![0; 4097], Close(1009)),
-    ]
+    ]);
+    messages
 }
 
 fn of_communication() -> Vec<Bad> {
@@ -97,39 +135,30 @@ fn of_communication() -> Vec<Bad> {
         userlist: vec!["a".into(); 69],
         ..Default::default()
     };
-    let mut messages = broken_frames();
-    messages.extend(no_protobuf());
+    let lists = frame(BINARY, b"\x0a\x013").repeat(1100);
+    let mut messages = no_protobuf();
     messages.extend([
         binary("a Type of 65 bytes", long.encode_to_vec(), Close(1008)),
         binary("69 names in a list", sixty_five.encode_to_vec(), Close(1008)),
-        bad(
-            "1,100 lists at once",
-            frame(BINARY, b"\x0a\x013").repeat(1100),
-            Talk("1,024 lists"),
-        ),
+        bad("1,100 lists at once", lists, Talk("1,024 lists")),
     ]);
     messages
 }
 
 fn of_chat_request() -> Vec<Bad> {
-    let mut messages = broken_frames();
-    messages.extend(no_protobuf());
+    let lists = frame(BINARY, b"\x12\x04talk").repeat(1100);
+    let mut messages = no_protobuf();
     messages.extend([
         // A talk without content asks for the list.
         binary("an empty talk", b"\x12\x04talk", Answer::Binary(b"userlist")),
         binary("69 list entries", b"\x22\x00".repeat(69), Close(1008)),
-        bad(
-            "1,100 empty talks at once",
-            frame(BINARY, b"\x12\x04talk").repeat(1100),
-            Talk("1,024 lists"),
-        ),
+        bad("1,100 empty talks at once", lists, Talk("1,024 lists")),
     ]);
     messages
 }
 
 fn of_chatroom() -> Vec<Bad> {
-    let mut messages = broken_frames();
-    messages.extend(no_protobuf());
+    let mut messages = no_protobuf();
     messages.extend([
         binary("an empty talk", b"\x0a\x04talk", Answer::Binary(b"userlist")),
         binary("69 list entries", b"\x22\x00".repeat(69), Close(1008)),
@@ -138,163 +167,80 @@ fn of_chatroom() -> Vec<Bad> {
 }
 
 fn of_tutorial() -> Vec<Bad> {
-    let mut messages = broken_frames();
+    let mut messages = table(
+        r#"
+        chat text | text hello | text not a JSON object
+        half an object | text {"type":"user", | text not a JSON object
+        an array | text [] | text not a JSON object
+        nothing | text | text not a JSON object
+        a number as content | text {"type":"user","content":7} | text not a JSON object
+        two objects | text {}{} | text not a JSON object
+        protobuf | binary \x0a\x011 | text not a JSON object
+        no type | text {} | text the type is none of
+        an unknown type | text {"type":"dance"} | text the type is none of
+        a second login | text {"type":"login","content":"again"} | text logged in here already
+        an empty message | text {"type":"user","content":""} | text empty
+        an empty name | text {"type":"rename","content":" "} | text the name is empty
+        a name with a line break | text {"type":"rename","content":"a\nb"} | text U+000A
+        text that is not UTF-8 | text {"type":"\xff"} | close 1007
+        "#,
+    );
+    let nest = "[".repeat(4000);
     messages.extend([
-        text("chat text", "hello", Text("not a JSON object")),
-        text("half an object", r#"{"type":"user","#, Text("not a JSON object")),
-        text("an array", "[]", Text("not a JSON object")),
-        text("nothing", "", Text("not a JSON object")),
-        text(
-            "a number as content",
-            r#"{"type":"user","content":7}"#,
-            Text("not a JSON object"),
-        ),
-        text("two objects", "{}{}", Text("not a JSON object")),
-        text(
-            "four thousand arrays in one another",
-            "[".repeat(4000),
-            Text("not a JSON object"),
-        ),
-        binary("protobuf", b"\x0a\x011", Text("not a JSON object")),
-        text("no type", "{}", Text("the type is none of")),
-        text("an unknown type", r#"{"type":"dance"}"#, Text("the type is none of")),
-        text(
-            "a second login",
-            r#"{"type":"login","content":"again"}"#,
-            Text("logged in here already"),
-        ),
-        text("an empty message", r#"{"type":"user","content":""}"#, Text("empty")),
-        text(
-            "an empty name",
-            r#"{"type":"rename","content":" "}"#,
-            Text("the name is empty"),
-        ),
-        text(
-            "a name with a line break",
-            r#"{"type":"rename","content":"a\nb"}"#,
-            Text("U+000A"),
-        ),
-        text("text that is not UTF-8", b"{\"type\":\"\xff\"}", Close(1007)),
+        text("four thousand arrays in one another", nest, Text("not a JSON object")),
         text("more than 64 KiB", " ".repeat(65_537), Close(1009)),
     ]);
     messages
 }
 
 fn of_action() -> Vec<Bad> {
-    let mut messages = broken_frames();
-    messages.extend([
-        text("chat text", "hello", Text("数据不合法")),
-        text("half an object", r#"{"seq":"1","#, Text("数据不合法")),
-        text("an array", "[]", Text("数据不合法")),
-        text("nothing", "", Text("数据不合法")),
-        text("a number as action", r#"{"seq":"1","action":7}"#, Text("数据不合法")),
-        binary("protobuf", b"\x0a\x011", Text("数据不合法")),
-        text(
-            "no action",
-            r#"{"seq":"7"}"#,
-            Text(r#"{"seq":"7","action":"","response":{"code":1010"#),
-        ),
-        text(
-            "an unknown action",
-            r#"{"seq":"8","action":"dance"}"#,
-            Text(r#""code":1010,"msg":"路由不存在""#),
-        ),
-        text(
-            "a number as seq",
-            r#"{"seq":9,"action":"heartbeat"}"#,
-            Text("数据不合法"),
-        ),
-        text(
-            "an array as data",
-            r#"{"seq":"9","action":"heartbeat","data":[]}"#,
-            Text(r#""code":1001,"msg":"参数不合法""#),
-        ),
-        text(
-            "a number as message",
-            r#"{"seq":"9","action":"sendmsg","data":{"message":7}}"#,
-            Text(r#""code":1001"#),
-        ),
-        text(
-            "a login without data",
-            r#"{"seq":"2","action":"login"}"#,
-            Text(r#""code":1002"#),
-        ),
-        text(
-            "a login of nobody",
-            r#"{"seq":"2","action":"login","data":{"appId":1,"userId":"null"}}"#,
-            Text(r#""code":1002"#),
-        ),
-        text(
-            "a userId of 20 bytes",
-            r#"{"seq":"2","action":"login","data":{"appId":1,"userId":"12345678901234567890"}}"#,
-            Text(r#""code":1002"#),
-        ),
-        text(
-            "an appId that does not exist",
-            r#"{"seq":"2","action":"login","data":{"appId":9,"userId":"5"}}"#,
-            Text(r#""code":1003"#),
-        ),
-        text("text that is not UTF-8", b"{\"action\":\"\xff\"}", Close(1007)),
-        text("more than 64 KiB", " ".repeat(65_537), Close(1009)),
-    ]);
+    let mut messages = table(
+        r#"
+        chat text | text hello | text 数据不合法
+        half an object | text {"seq":"1", | text 数据不合法
+        an array | text [] | text 数据不合法
+        nothing | text | text 数据不合法
+        a number as action | text {"seq":"1","action":7} | text 数据不合法
+        protobuf | binary \x0a\x011 | text 数据不合法
+        no action | text {"seq":"7"} | text {"seq":"7","action":"","response":{"code":1010
+        an unknown action | text {"seq":"8","action":"dance"} | text "code":1010,"msg":"路由不存在"
+        a number as seq | text {"seq":9,"action":"heartbeat"} | text 数据不合法
+        an array as data | text {"seq":"9","action":"heartbeat","data":[]} | text "code":1001,"msg":"参数不合法"
+        a number as message | text {"seq":"9","action":"sendmsg","data":{"message":7}} | text "code":1001
+        a login without data | text {"seq":"2","action":"login"} | text "code":1002
+        a login of nobody | text {"seq":"2","action":"login","data":{"appId":1,"userId":"null"}} | text "code":1002
+        a userId of 20 bytes | text {"seq":"2","action":"login","data":{"appId":1,"userId":"12345678901234567890"}} | text "code":1002
+        an appId that does not exist | text {"seq":"2","action":"login","data":{"appId":9,"userId":"5"}} | text "code":1003
+        text that is not UTF-8 | text {"action":"\xff"} | close 1007
+        "#,
+    );
+    messages.push(text("more than 64 KiB", " ".repeat(65_537), Close(1009)));
     messages
 }
 
 fn of_plaza() -> Vec<Bad> {
-    let mut messages = broken_frames();
+    let mut messages = table(
+        r#"
+        chat text | text hello | text "code":"malformed"
+        half an object | text {"id":1, | text "code":"malformed"
+        an array | text [] | text "code":"malformed"
+        nothing | text | text "code":"malformed"
+        no request | text {"id":3} | text {"id":3,"error":{"code":"malformed"
+        two requests | text {"id":3,"ping":{},"exit":{}} | text {"id":3,"error"
+        an unknown request | text {"id":4,"dance":{}} | text {"id":4,"error":{"code":"unknown_request"
+        a second hello | text {"id":5,"hello":{"name":"x"}} | text "code":"hello_again"
+        a talk without text | text {"id":6,"talk":{"room":"lobby","text":""}} | text "code":"invalid"
+        a talk elsewhere | text {"id":6,"talk":{"room":"moon","text":"x"}} | text "code":"not_member"
+        a number as text | text {"id":6,"talk":{"room":"lobby","text":7}} | text {"id":6,"error"
+        joined already | text {"id":8,"join":{"room":"lobby"}} | text "code":"already_member"
+        text that is not UTF-8 | text {"ping":"\xff"} | close 1007
+        "#,
+    );
     let deep = format!(r#"{{"id":4,"ping":{}1{}}}"#, r#"{"a":"#.repeat(40), "}".repeat(40));
+    let long = format!(r#"{{"id":7,"rename":{{"name":"{}"}}}}"#, "x".repeat(65));
     messages.extend([
-        text("chat text", "hello", Text(r#""code":"malformed""#)),
-        text("half an object", r#"{"id":1,"#, Text(r#""code":"malformed""#)),
-        text("an array", "[]", Text(r#""code":"malformed""#)),
-        text("nothing", "", Text(r#""code":"malformed""#)),
         text("objects in one another", deep, Text(r#""code":"malformed""#)),
-        text(
-            "no request",
-            r#"{"id":3}"#,
-            Text(r#"{"id":3,"error":{"code":"malformed""#),
-        ),
-        text(
-            "two requests",
-            r#"{"id":3,"ping":{},"exit":{}}"#,
-            Text(r#"{"id":3,"error""#),
-        ),
-        text(
-            "an unknown request",
-            r#"{"id":4,"dance":{}}"#,
-            Text(r#"{"id":4,"error":{"code":"unknown_request""#),
-        ),
-        text(
-            "a second hello",
-            r#"{"id":5,"hello":{"name":"x"}}"#,
-            Text(r#""code":"hello_again""#),
-        ),
-        text(
-            "a talk without text",
-            r#"{"id":6,"talk":{"room":"lobby","text":""}}"#,
-            Text(r#""code":"invalid""#),
-        ),
-        text(
-            "a talk elsewhere",
-            r#"{"id":6,"talk":{"room":"moon","text":"x"}}"#,
-            Text(r#""code":"not_member""#),
-        ),
-        text(
-            "a number as text",
-            r#"{"id":6,"talk":{"room":"lobby","text":7}}"#,
-            Text(r#"{"id":6,"error""#),
-        ),
-        text(
-            "a name of 65 characters",
-            format!(r#"{{"id":7,"rename":{{"name":"{}"}}}}"#, "x".repeat(65)),
-            Text(r#""code":"bad_name""#),
-        ),
-        text(
-            "joined already",
-            r#"{"id":8,"join":{"room":"lobby"}}"#,
-            Text(r#""code":"already_member""#),
-        ),
-        text("text that is not UTF-8", b"{\"ping\":\"\xff\"}", Close(1007)),
+        text("a name of 65 characters", long, Text(r#""code":"bad_name""#)),
         text("more than 64 KiB", " ".repeat(65_537), Close(1009)),
     ]);
     messages
@@ -303,43 +249,29 @@ fn of_plaza() -> Vec<Bad> {
 /// What may only come after a name.
 fn too_early(dialect: &str) -> Vec<Bad> {
     match dialect {
-        "plaza" => vec![
-            text(
-                "a talk before hello",
-                r#"{"id":1,"talk":{"room":"lobby","text":"x"}}"#,
-                Text(r#""code":"no_hello""#),
-            ),
-            text(
-                "a join before hello",
-                r#"{"id":1,"join":{"room":"lobby"}}"#,
-                Text(r#""code":"no_hello""#),
-            ),
-        ],
-        "tutorial" => vec![
-            text(
-                "a message before login",
-                r#"{"type":"user","content":"x"}"#,
-                Text("nobody is logged in"),
-            ),
-            text("a list before login", r#"{"type":"list"}"#, Text("nobody is logged in")),
-            text(
-                "a name of 65 characters",
-                format!(r#"{{"type":"login","content":"{}"}}"#, "x".repeat(65)),
-                Text("65 characters"),
-            ),
-        ],
-        "action" => vec![
-            text(
-                "a heartbeat before login",
-                r#"{"seq":"1","action":"heartbeat","data":{}}"#,
-                Text(r#""code":1000,"msg":"未登录""#),
-            ),
-            text(
-                "a message before login",
-                r#"{"seq":"1","action":"sendmsg","data":{"msgType":"text","message":"x"}}"#,
-                Text(r#""code":1000"#),
-            ),
-        ],
+        "plaza" => table(
+            r#"
+            a talk before hello | text {"id":1,"talk":{"room":"lobby","text":"x"}} | text "code":"no_hello"
+            a join before hello | text {"id":1,"join":{"room":"lobby"}} | text "code":"no_hello"
+            "#,
+        ),
+        "tutorial" => {
+            let mut messages = table(
+                r#"
+                a message before login | text {"type":"user","content":"x"} | text nobody is logged in
+                a list before login | text {"type":"list"} | text nobody is logged in
+                "#,
+            );
+            let long = format!(r#"{{"type":"login","content":"{}"}}"#, "x".repeat(65));
+            messages.push(text("a name of 65 characters", long, Text("65 characters")));
+            messages
+        }
+        "action" => table(
+            r#"
+            a heartbeat before login | text {"seq":"1","action":"heartbeat","data":{}} | text "code":1000,"msg":"未登录"
+            a message before login | text {"seq":"1","action":"sendmsg","data":{"msgType":"text","message":"x"}} | text "code":1000
+            "#,
+        ),
         // These are named by their handshake: nothing can come before it.
         "communication" | "chat-request" | "chatroom" => Vec::new(),
         other => panic!("what is too early in {other}?"),
@@ -347,7 +279,7 @@ fn too_early(dialect: &str) -> Vec<Bad> {
 }
 
 fn messages(dialect: &str) -> Vec<Bad> {
-    match dialect {
+    let mut messages = match dialect {
         "plaza" => of_plaza(),
         "communication" => of_communication(),
         "chat-request" => of_chat_request(),
@@ -355,7 +287,9 @@ fn messages(dialect: &str) -> Vec<Bad> {
         "tutorial" => of_tutorial(),
         "action" => of_action(),
         other => panic!("no bad messages for {other}"),
-    }
+    };
+    messages.extend(broken_frames());
+    messages
 }
 
 #[test]
@@ -456,71 +390,31 @@ fn bad_protobuf_gets_the_errors_of_plazas_own_protocol_too() {
     };
     let mut healthy = open();
     let mut said = 0u8;
-    for bad in [
-        binary("a key without its length", b"\x0a", Answer::Binary(b"malformed")),
-        binary(
-            "a text shorter than it says",
-            b"\x0a\x05ab",
-            Answer::Binary(b"malformed"),
-        ),
-        binary("a varint that does not end", [0xFF; 11], Answer::Binary(b"malformed")),
-        binary("field 0", b"\x00\x00", Answer::Binary(b"malformed")),
-        binary("nothing", b"", Answer::Binary(b"malformed")),
-        binary("no request", b"\x08\x07", Answer::Binary(b"malformed")),
-        binary(
-            "an unknown request",
-            b"\x08\x07\xf2\x01\x00",
-            Answer::Binary(b"unknown_request"),
-        ),
-        binary(
-            "a reserved request",
-            b"\x08\x07\x92\x01\x00",
-            Answer::Binary(b"unknown_request"),
-        ),
-        binary("a second hello", b"\x08\x07\x12\x00", Answer::Binary(b"hello_again")),
-        binary(
-            "a talk without a room",
-            b"\x08\x07\x2a\x03\x12\x01x",
-            Answer::Binary(b"bad_name"),
-        ),
-        binary(
-            "a talk without text",
-            b"\x08\x07\x2a\x07\x0a\x05lobby",
-            Answer::Binary(b"invalid"),
-        ),
-        binary(
-            "a talk elsewhere",
-            b"\x08\x07\x2a\x09\x0a\x04moon\x12\x01x",
-            Answer::Binary(b"not_member"),
-        ),
-        binary(
-            "a name that is not UTF-8",
-            b"\x08\x07\x52\x04\x0a\x02\xff\xfe",
-            Answer::Binary(b"malformed"),
-        ),
-        binary("no name", b"\x08\x07\x52\x00", Answer::Binary(b"bad_name")),
-        binary("more than 64 KiB", vec![0; 65_537], Close(1009)),
-        text("text that is not UTF-8", b"\xff", Close(1007)),
-    ]
-    .into_iter()
-    .chain(broken_frames())
-    {
+    let messages = table(
+        r#"
+        a key without its length | binary \x0a | binary malformed
+        a text shorter than it says | binary \x0a\x05ab | binary malformed
+        a varint that does not end | binary \xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff | binary malformed
+        field 0 | binary \x00\x00 | binary malformed
+        nothing | binary | binary malformed
+        no request | binary \x08\x07 | binary malformed
+        an unknown request | binary \x08\x07\xf2\x01\x00 | binary unknown_request
+        a reserved request | binary \x08\x07\x92\x01\x00 | binary unknown_request
+        a second hello | binary \x08\x07\x12\x00 | binary hello_again
+        a talk without a room | binary \x08\x07\x2a\x03\x12\x01x | binary bad_name
+        a talk without text | binary \x08\x07\x2a\x07\x0a\x05lobby | binary invalid
+        a talk elsewhere | binary \x08\x07\x2a\x09\x0a\x04moon\x12\x01x | binary not_member
+        a name that is not UTF-8 | binary \x08\x07\x52\x04\x0a\x02\xff\xfe | binary malformed
+        no name | binary \x08\x07\x52\x00 | binary bad_name
+        text that is not UTF-8 | text \xff | close 1007
+        "#,
+    );
+    let long = binary("more than 64 KiB", vec![0; 65_537], Close(1009));
+    for bad in messages.into_iter().chain([long]).chain(broken_frames()) {
         let mut sufferer = open();
         sufferer.try_send(&bad.bytes);
-        healthy.send_binary(&[
-            0x2A,
-            0x0A,
-            0x0A,
-            0x05,
-            b'l',
-            b'o',
-            b'b',
-            b'b',
-            b'y',
-            0x12,
-            0x01,
-            b'A' + said,
-        ]);
+        // {talk: {room: "lobby", text: …}}
+        healthy.send_binary(&[b"\x2A\x0A\x0A\x05lobby\x12\x01".as_slice(), &[b'A' + said]].concat());
         said += 1;
         expect("plaza", &mut sufferer, &bad);
     }

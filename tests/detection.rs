@@ -29,197 +29,82 @@ fn wait_for_metric(running: &Running, dialect: &str, why: &str) {
     });
 }
 
-/// One line of the list: what a client says of itself, what it says first, and what it turns out to speak.
-struct Case {
-    query: &'static str,
-    headers: &'static [(&'static str, &'static [u8])],
-    first: Vec<u8>,
-    dialect: &'static str,
-    why: &'static str,
-    /// What it is shown in answer.
-    shown: Shown,
-}
-
-fn case(
-    query: &'static str,
-    headers: &'static [(&'static str, &'static [u8])],
-    first: impl Into<Vec<u8>>,
-    (dialect, why): (&'static str, &'static str),
-    shown: Shown,
-) -> Case {
-    Case {
-        query,
-        headers,
-        first: first.into(),
-        dialect,
-        why,
-        shown,
-    }
-}
-
 fn list(names: &[&str]) -> Shown {
     Shown::List(names.iter().map(|name| (*name).to_owned()).collect())
 }
 
-fn cases() -> Vec<Case> {
-    const BOB: &[(&str, &[u8])] = &[("username", b"bob")];
-    let heartbeat = r#"{"seq":"1","action":"heartbeat","data":{}}"#;
-    let refused = r#"{"seq":"1","action":"heartbeat","response":{"code":1000,"msg":"未登录","data":null}}"#;
-    let answer = || Shown::Other("response", refused.into());
-    vec![
-        case("?uid=1&to_uid=2", &[], heartbeat, ("action", "query_uid"), answer()),
-        case("?uid=", BOB, heartbeat, ("action", "query_uid"), answer()),
-        case(
-            "?username=ann",
-            &[],
-            strings(&["1", "hi"]),
-            ("communication", "query_username"),
-            talk("ann", "hi"),
+const HEARTBEAT: &str = r#"{"seq":"1","action":"heartbeat","data":{}}"#;
+const REFUSED: &str = r#"{"seq":"1","action":"heartbeat","response":{"code":1000,"msg":"未登录","data":null}}"#;
+
+/// What a client says of itself (a query and a header), what it says first (the first fields of a protobuf, or text), what it turns out to
+/// speak and why, and what it is shown in answer.
+const CASES: &str = r#"
+    ?uid=1&to_uid=2 |                     | HEARTBEAT                       | action by query_uid                    | REFUSED
+    ?uid=           | username: bob       | HEARTBEAT                       | action by query_uid                    | REFUSED
+    ?username=ann   |                     | "1", "hi"                       | communication by query_username        | talk ann hi
+    ?username=ann   | username: bob       | "3"                             | communication by query_username        | list ann
+                    | login-username: ann | "1", "你好"                     | communication by header_login_username | talk ann 你好
+                    | username: bob       | "1", "hi"                       | communication by type_number           | talk bob hi
+                    | username: bob       | "3"                             | communication by type_number           | list bob
+                    | username: bob       | "talk", "", "你好"              | chatroom by type_first                 | talk bob 你好
+                    | username: bob       | "userlist"                      | chatroom by type_first                 | list bob
+                    | username: bob       | "bob", "talk", "你好"           | chat-request by type_second            | talk bob 你好
+                    | username: bob       | "", "userlist"                  | chat-request by type_second            | list bob
+                    | username: exit      | "talk", "exit", "hi"            | chatroom by name_of_handshake          | talk exit hi
+                    | username: exit      | "exit", "talk", "hi"            | chat-request by name_of_handshake      | talk exit hi
+                    | username: 1         | "1", "talk", "hi"               | chat-request by name_of_handshake      | talk 1 hi
+                    |                     | "tom", "talk", "hello"          | chat-request by type_second            | talk tom hello
+                    |                     | "talk", "tom", "hello"          | chatroom by type_first                 | talk guest-1 hello
+                    |                     | "1", "hhhhhh"                   | communication by type_number           | talk guest-1 hhhhhh
+                    |                     | HEARTBEAT                       | action by json_action                  | REFUSED
+                    |                     | {"type":"login","content":"ann"} | tutorial by json                      | came ann
+                    |                     | hello                           | tutorial by unclear                    | UNCLEAR"#;
+
+fn shown(told: &'static str) -> Shown {
+    match told.splitn(3, ' ').collect::<Vec<_>>()[..] {
+        ["talk", from, text] => talk(from, text),
+        ["list", name] => list(&[name]),
+        ["came", name] => Shown::Came(name.into()),
+        ["REFUSED"] => Shown::Other("response", REFUSED.into()),
+        ["UNCLEAR"] => Shown::Other(
+            "system",
+            "the message is not a JSON object with text in type and content".into(),
         ),
-        case(
-            "?username=ann",
-            BOB,
-            strings(&["3"]),
-            ("communication", "query_username"),
-            list(&["ann"]),
-        ),
-        case(
-            "",
-            &[("login-username", b"ann")],
-            strings(&["1", "你好"]),
-            ("communication", "header_login_username"),
-            talk("ann", "你好"),
-        ),
-        case(
-            "",
-            BOB,
-            strings(&["1", "hi"]),
-            ("communication", "type_number"),
-            talk("bob", "hi"),
-        ),
-        case(
-            "",
-            BOB,
-            strings(&["3"]),
-            ("communication", "type_number"),
-            list(&["bob"]),
-        ),
-        case(
-            "",
-            BOB,
-            strings(&["talk", "", "你好"]),
-            ("chatroom", "type_first"),
-            talk("bob", "你好"),
-        ),
-        case(
-            "",
-            BOB,
-            strings(&["userlist"]),
-            ("chatroom", "type_first"),
-            list(&["bob"]),
-        ),
-        case(
-            "",
-            BOB,
-            strings(&["bob", "talk", "你好"]),
-            ("chat-request", "type_second"),
-            talk("bob", "你好"),
-        ),
-        case(
-            "",
-            BOB,
-            strings(&["", "userlist"]),
-            ("chat-request", "type_second"),
-            list(&["bob"]),
-        ),
-        case(
-            "",
-            &[("username", b"exit")],
-            strings(&["talk", "exit", "hi"]),
-            ("chatroom", "name_of_handshake"),
-            talk("exit", "hi"),
-        ),
-        case(
-            "",
-            &[("username", b"exit")],
-            strings(&["exit", "talk", "hi"]),
-            ("chat-request", "name_of_handshake"),
-            talk("exit", "hi"),
-        ),
-        case(
-            "",
-            &[("username", b"1")],
-            strings(&["1", "talk", "hi"]),
-            ("chat-request", "name_of_handshake"),
-            talk("1", "hi"),
-        ),
-        // The load scripts of documents 001, 002 and 000 without a name.
-        case(
-            "",
-            &[],
-            strings(&["tom", "talk", "hello"]),
-            ("chat-request", "type_second"),
-            talk("tom", "hello"),
-        ),
-        case(
-            "",
-            &[],
-            strings(&["talk", "tom", "hello"]),
-            ("chatroom", "type_first"),
-            talk("guest-1", "hello"),
-        ),
-        case(
-            "",
-            &[],
-            strings(&["1", "hhhhhh"]),
-            ("communication", "type_number"),
-            talk("guest-1", "hhhhhh"),
-        ),
-        case("", &[], heartbeat, ("action", "json_action"), answer()),
-        case(
-            "",
-            &[],
-            r#"{"type":"login","content":"ann"}"#,
-            ("tutorial", "json"),
-            Shown::Came("ann".into()),
-        ),
-        case(
-            "",
-            &[],
-            "hello",
-            ("tutorial", "unclear"),
-            Shown::Other(
-                "system",
-                "the message is not a JSON object with text in type and content".into(),
-            ),
-        ),
-    ]
+        _ => panic!("{told} is nothing that a client is shown"),
+    }
 }
 
 #[test]
 fn what_a_client_says_first_tells_its_dialect_in_text_and_binary_frames() {
-    for case in cases() {
+    for case in CASES.trim_start_matches('\n').lines() {
+        let [query, header, first, decided, told] = case.split('|').map(str::trim).collect::<Vec<_>>()[..] else {
+            panic!("{case} is no case")
+        };
+        let header = header.split_once(": ").map(|(name, value)| (name, value.as_bytes()));
+        let first = match first {
+            "HEARTBEAT" => HEARTBEAT.into(),
+            fields if fields.starts_with('"') => {
+                strings(&serde_json::from_str::<Vec<&str>>(&format!("[{fields}]")).unwrap())
+            }
+            text => text.into(),
+        };
+        let (dialect, why) = decided.split_once(" by ").unwrap();
+        let expected = shown(told);
         for opcode in [TEXT, BINARY] {
             let running = start();
-            let mut client = Peer::open(running.address, &format!("/ws{}", case.query), case.headers);
-            client.send_frame(opcode, &case.first);
-            let driver = drivers::driver(case.dialect);
-            let what = format!(
-                "{} {:?} {:?}",
-                case.query,
-                case.headers,
-                String::from_utf8_lossy(&case.first)
-            );
+            let mut client = Peer::open(running.address, &format!("/ws{query}"), header.as_slice());
+            client.send_frame(opcode, &first);
+            let driver = drivers::driver(dialect);
             let shown = loop {
                 match driver.shown(&client.hear()) {
                     // Those who are greeted are greeted before, and some are sent the list when they come.
                     Shown::Other("handshake" | "enter", _) | Shown::Changed(_) => {}
-                    Shown::List(_) if !matches!(case.shown, Shown::List(_)) => {}
+                    Shown::List(_) if !matches!(expected, Shown::List(_)) => {}
                     shown => break shown,
                 }
             };
-            assert_eq!(shown, case.shown, "{what}");
-            wait_for_metric(&running, case.dialect, case.why);
+            assert_eq!(shown, expected, "{case}");
+            wait_for_metric(&running, dialect, why);
         }
     }
 }

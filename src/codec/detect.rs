@@ -24,20 +24,15 @@ use crate::limits;
 pub enum Detection {
     /// Enough.
     Known {
-        /// The dialect.
         dialect: DialectId,
         /// What decided.
         why: Why,
     },
     /// Who it is, in a way that three dialects share: it is a member at once, and what it is told waits for its first message,
     /// at most this long.
-    Named {
-        /// How long to wait.
-        hold: Duration,
-    },
+    Named { hold: Duration },
     /// Nothing: nothing is sent until the first message, and at most this long.
     Nameless {
-        /// How long to wait.
         hold: Duration,
         /// The dialect of a client that said nothing in that time; decided by [`Why::Silence`].
         if_silent: DialectId,
@@ -49,7 +44,6 @@ pub enum Detection {
 pub struct Recent([Option<DialectId>; limits::DETECT_RECENT]);
 
 impl Recent {
-    /// One more has shown its dialect.
     pub fn note(&mut self, dialect: DialectId) {
         self.0.rotate_right(1);
         self.0[0] = Some(dialect);
@@ -102,7 +96,6 @@ impl Why {
         !matches!(self, Self::Unclear | Self::Silence | Self::Recent)
     }
 
-    /// Every reason, for metrics.
     pub const ALL: [Self; 14] = [
         Self::Path,
         Self::Listener,
@@ -284,176 +277,77 @@ mod tests {
         }
     }
 
+    /// The lines of a table: the header `username` in quotes (or `-`), the message, what it decides. A message is the first fields of a
+    /// protobuf, quoted and in a row, or `=` and its bytes.
+    fn first_messages(table: &str) -> impl Iterator<Item = (Handshake, Vec<u8>, &str)> {
+        table.trim().lines().map(|line| {
+            let [username, message, decided] = line.split(" | ").map(str::trim).collect::<Vec<_>>()[..] else {
+                panic!("{line} is no line of the table")
+            };
+            let handshake = match username {
+                "-" => silent(),
+                name => with_header(name.trim_matches('"').as_bytes()),
+            };
+            let message = match message.strip_prefix('=') {
+                Some(bytes) => bytes.into(),
+                None => strings(&serde_json::from_str::<Vec<&str>>(&format!("[{message}]")).unwrap()),
+            };
+            (handshake, message, decided)
+        })
+    }
+
     #[test]
     fn the_first_message_decides_the_rest() {
-        let named = || with_header(b"bob");
-        for (handshake, message, expected) in [
-            // field 1 is 1, 2 or 3
-            (
-                named(),
-                strings(&["1", "hello"]),
-                (DialectId::Communication, Why::TypeNumber),
-            ),
-            (named(), strings(&["2"]), (DialectId::Communication, Why::TypeNumber)),
-            (
-                named(),
-                strings(&["3", "talk"]),
-                (DialectId::Communication, Why::TypeNumber),
-            ),
-            (named(), strings(&["4", "hello"]), (DialectId::Chatroom, Why::Unclear)),
-            // the word in field 1, the word in field 2
-            (
-                named(),
-                strings(&["talk", "", "你好"]),
-                (DialectId::Chatroom, Why::TypeFirst),
-            ),
-            (named(), strings(&["exit"]), (DialectId::Chatroom, Why::TypeFirst)),
-            (
-                named(),
-                strings(&["userlist", "bob"]),
-                (DialectId::Chatroom, Why::TypeFirst),
-            ),
-            (
-                named(),
-                strings(&["bob", "talk", "hi"]),
-                (DialectId::ChatRequest, Why::TypeSecond),
-            ),
-            (
-                named(),
-                strings(&["", "exit"]),
-                (DialectId::ChatRequest, Why::TypeSecond),
-            ),
-            (
-                named(),
-                strings(&["", "userlist"]),
-                (DialectId::ChatRequest, Why::TypeSecond),
-            ),
-            // both words: the name of the handshake
-            (
-                with_header(b"exit"),
-                strings(&["talk", "exit", "hi"]),
-                (DialectId::Chatroom, Why::NameOfHandshake),
-            ),
-            (
-                with_header(b"exit"),
-                strings(&["exit", "talk", "hi"]),
-                (DialectId::ChatRequest, Why::NameOfHandshake),
-            ),
-            (
-                with_header(b"%74alk"),
-                strings(&["talk", "userlist"]),
-                (DialectId::ChatRequest, Why::NameOfHandshake),
-            ),
-            (
-                named(),
-                strings(&["talk", "exit", "hi"]),
-                (DialectId::Chatroom, Why::TypeFirst),
-            ),
-            // users that are called as a type of document 000
-            (
-                with_header(b"1"),
-                strings(&["1", "talk", "hi"]),
-                (DialectId::ChatRequest, Why::NameOfHandshake),
-            ),
-            (
-                with_header(b"1"),
-                strings(&["1", "talk", "1"]),
-                (DialectId::Communication, Why::TypeNumber),
-            ),
-            (
-                with_header(b"1"),
-                strings(&["talk", "1", "hi"]),
-                (DialectId::Chatroom, Why::TypeFirst),
-            ),
-            // types that no dialect knows, and none: the name of the handshake
-            (
-                named(),
-                strings(&["bob", "", "hi"]),
-                (DialectId::ChatRequest, Why::NameOfHandshake),
-            ),
-            (
-                named(),
-                strings(&["bob", "say", "bob"]),
-                (DialectId::ChatRequest, Why::NameOfHandshake),
-            ),
-            (
-                named(),
-                strings(&["say", "bob", "hi"]),
-                (DialectId::Chatroom, Why::NameOfHandshake),
-            ),
-            (
-                named(),
-                strings(&["", "bob", "bob"]),
-                (DialectId::Chatroom, Why::NameOfHandshake),
-            ),
-            (
-                named(),
-                strings(&["9", "", "bob"]),
-                (DialectId::Communication, Why::NameOfHandshake),
-            ),
-            (
-                named(),
-                strings(&["bob", "bob", "hi"]),
-                (DialectId::Chatroom, Why::Unclear),
-            ),
-            (
-                named(),
-                strings(&["tom", "say", "hi"]),
-                (DialectId::Chatroom, Why::Unclear),
-            ),
-            (
-                with_header(b""),
-                strings(&["", "", "hi"]),
-                (DialectId::Chatroom, Why::Unclear),
-            ),
-            // nothing in the handshake: the load scripts of documents 001 and 002, and 000
-            (
-                silent(),
-                strings(&["tom", "talk", "hello"]),
-                (DialectId::ChatRequest, Why::TypeSecond),
-            ),
-            (
-                silent(),
-                strings(&["talk", "tom", "hello"]),
-                (DialectId::Chatroom, Why::TypeFirst),
-            ),
-            (
-                silent(),
-                strings(&["1", "hhhhhh"]),
-                (DialectId::Communication, Why::TypeNumber),
-            ),
-            // JSON
-            (
-                silent(),
-                br#" {"type":"login","content":"bob"}"#.to_vec(),
-                (DialectId::Tutorial, Why::Json),
-            ),
-            (
-                silent(),
-                br#"{"seq":"1","action":"login","data":{}}"#.to_vec(),
-                (DialectId::Action, Why::JsonAction),
-            ),
-            // neither
-            (silent(), b"hello".to_vec(), (DialectId::Tutorial, Why::Unclear)),
-            (silent(), b"".to_vec(), (DialectId::Tutorial, Why::Unclear)),
-            (silent(), b"{".to_vec(), (DialectId::Tutorial, Why::Unclear)),
-            (named(), b"".to_vec(), (DialectId::Chatroom, Why::Unclear)),
-            (named(), b"\x0a\xff".to_vec(), (DialectId::Chatroom, Why::Unclear)),
-            (named(), b"\x22\x00".repeat(2000), (DialectId::Chatroom, Why::Unclear)),
-            // what the handshake decided stays
-            (
-                with_query("uid=1"),
-                strings(&["1", "x"]),
-                (DialectId::Action, Why::QueryUid),
-            ),
-        ] {
+        // In groups: field 1 is a number; the word in field 1, the word in field 2; both words, and then the name of the handshake; users that
+        // are called as a type of document 000; types that no dialect knows, and none, and then the name of the handshake; nothing in the
+        // handshake, as in the load scripts of documents 001, 002 and 000; JSON; and what is neither.
+        let table = r#"
+            "bob" | "1", "hello" | communication by type_number
+            "bob" | "2" | communication by type_number
+            "bob" | "3", "talk" | communication by type_number
+            "bob" | "4", "hello" | chatroom by unclear
+            "bob" | "talk", "", "你好" | chatroom by type_first
+            "bob" | "exit" | chatroom by type_first
+            "bob" | "userlist", "bob" | chatroom by type_first
+            "bob" | "bob", "talk", "hi" | chat-request by type_second
+            "bob" | "", "exit" | chat-request by type_second
+            "bob" | "", "userlist" | chat-request by type_second
+            "exit" | "talk", "exit", "hi" | chatroom by name_of_handshake
+            "exit" | "exit", "talk", "hi" | chat-request by name_of_handshake
+            "%74alk" | "talk", "userlist" | chat-request by name_of_handshake
+            "bob" | "talk", "exit", "hi" | chatroom by type_first
+            "1" | "1", "talk", "hi" | chat-request by name_of_handshake
+            "1" | "1", "talk", "1" | communication by type_number
+            "1" | "talk", "1", "hi" | chatroom by type_first
+            "bob" | "bob", "", "hi" | chat-request by name_of_handshake
+            "bob" | "bob", "say", "bob" | chat-request by name_of_handshake
+            "bob" | "say", "bob", "hi" | chatroom by name_of_handshake
+            "bob" | "", "bob", "bob" | chatroom by name_of_handshake
+            "bob" | "9", "", "bob" | communication by name_of_handshake
+            "bob" | "bob", "bob", "hi" | chatroom by unclear
+            "bob" | "tom", "say", "hi" | chatroom by unclear
+            "" | "", "", "hi" | chatroom by unclear
+            - | "tom", "talk", "hello" | chat-request by type_second
+            - | "talk", "tom", "hello" | chatroom by type_first
+            - | "1", "hhhhhh" | communication by type_number
+            - | = {"type":"login","content":"bob"} | tutorial by json
+            - | ={"seq":"1","action":"login","data":{}} | action by json_action
+            - | =hello | tutorial by unclear
+            - | = | tutorial by unclear
+            - | ={ | tutorial by unclear
+            "bob" | = | chatroom by unclear
+        "#;
+        let more = [
+            (with_header(b"bob"), b"\x0a\xff".to_vec(), "chatroom by unclear"),
+            (with_header(b"bob"), b"\x22\x00".repeat(2000), "chatroom by unclear"),
+            // What the handshake decided stays.
+            (with_query("uid=1"), strings(&["1", "x"]), "action by query_uid"),
+        ];
+        for (handshake, message, expected) in first_messages(table).chain(more) {
             for frame in [Message::Text(&message), Message::Binary(&message)] {
-                assert_eq!(
-                    from_first_message(&handshake, frame),
-                    expected,
-                    "{:?} {message:?}",
-                    handshake.username
-                );
+                let (dialect, why) = from_first_message(&handshake, frame);
+                let decided = format!("{} by {}", dialect.name(), why.name());
+                assert_eq!(decided, expected, "{:?} {message:?}", handshake.username);
             }
         }
     }

@@ -2,65 +2,31 @@
 
 use super::*;
 
+/// The lines of a table: a message, and its refusal.
+fn lines(table: &str) -> impl Iterator<Item = (&str, &str)> {
+    table.trim().lines().map(|line| line.trim().split_once(" → ").unwrap())
+}
+
 #[test]
 fn a_wrong_type_is_named_with_its_place() {
-    let cases = [
-        (
-            r#"{"id":1,"talk":{"room":5,"text":"x"}}"#,
-            "talk.room is 5; expected is text",
-        ),
-        (
-            r#"{"id":1,"talk":{"room":["a"],"text":"x"}}"#,
-            "talk.room is a list; expected is text",
-        ),
-        (r#"{"id":1,"talk":"hi"}"#, "talk is \"hi\"; expected is an object"),
-        (r#"{"id":1,"ping":true}"#, "ping is true; expected is an object"),
-        (
-            r#"{"id":1,"join":{"room":"a","last":"5"}}"#,
-            "join.last is \"5\"; expected is a whole number",
-        ),
-        (
-            r#"{"id":1,"join":{"room":"a","last":1.5}}"#,
-            "join.last is 1.5; expected is a whole number",
-        ),
-        (
-            r#"{"id":1,"join":{"room":"a","last":-1}}"#,
-            "join.last is -1; expected is a whole number",
-        ),
-        (
-            r#"{"id":1,"join":{"room":"a","last":4294967296}}"#,
-            "join.last is 4294967296; expected is a whole number from 0 to 4294967295",
-        ),
-        (
-            r#"{"id":1,"read":{"room":"a","seq":9007199254740992}}"#,
-            "read.seq is 9007199254740992; numbers",
-        ),
-        (
-            r#"{"id":1,"hello":{"resume":{}}}"#,
-            "hello.resume is an object; expected is a list",
-        ),
-        (
-            r#"{"id":1,"hello":{"resume":[{"room":"a"},5]}}"#,
-            "hello.resume[1] is 5; expected is an object",
-        ),
-        (
-            r#"{"id":1,"hello":{"resume":[{"room":7}]}}"#,
-            "hello.resume[0].room is 7; expected is text",
-        ),
-        (
-            r#"{"id":1,"talk":{"room":"a","text":"x","kind":"song"}}"#,
-            r#"talk.kind is "song"; expected is text, image"#,
-        ),
-        (
-            r#"{"id":1,"talk":{"room":"a","text":"x","kind":[]}}"#,
-            "talk.kind is a list; expected is text, image",
-        ),
-        (
-            r#"{"id":1,"talk":{"room":"a","text":"x","kind":4}}"#,
-            "talk.kind is 4; known kinds are 0 to 3",
-        ),
-    ];
-    for (json, expected) in cases {
+    let table = r#"
+        {"id":1,"talk":{"room":5,"text":"x"}} → talk.room is 5; expected is text
+        {"id":1,"talk":{"room":["a"],"text":"x"}} → talk.room is a list; expected is text
+        {"id":1,"talk":"hi"} → talk is "hi"; expected is an object
+        {"id":1,"ping":true} → ping is true; expected is an object
+        {"id":1,"join":{"room":"a","last":"5"}} → join.last is "5"; expected is a whole number
+        {"id":1,"join":{"room":"a","last":1.5}} → join.last is 1.5; expected is a whole number
+        {"id":1,"join":{"room":"a","last":-1}} → join.last is -1; expected is a whole number
+        {"id":1,"join":{"room":"a","last":4294967296}} → join.last is 4294967296; expected is a whole number from 0 to 4294967295
+        {"id":1,"read":{"room":"a","seq":9007199254740992}} → read.seq is 9007199254740992; numbers
+        {"id":1,"hello":{"resume":{}}} → hello.resume is an object; expected is a list
+        {"id":1,"hello":{"resume":[{"room":"a"},5]}} → hello.resume[1] is 5; expected is an object
+        {"id":1,"hello":{"resume":[{"room":7}]}} → hello.resume[0].room is 7; expected is text
+        {"id":1,"talk":{"room":"a","text":"x","kind":"song"}} → talk.kind is "song"; expected is text, image
+        {"id":1,"talk":{"room":"a","text":"x","kind":[]}} → talk.kind is a list; expected is text, image
+        {"id":1,"talk":{"room":"a","text":"x","kind":4}} → talk.kind is 4; known kinds are 0 to 3
+    "#;
+    for (json, expected) in lines(table) {
         let (id, code, text) = refused(from_json(json));
         assert_eq!((id, code), (Some(1), ErrorCode::Invalid), "{json}: {text}");
         assert!(text.contains(expected), "{json}: {text}");
@@ -117,272 +83,82 @@ fn what_cannot_be_read_is_refused_with_the_id_that_could() {
     assert!(refused(from_protobuf(b"\x0a\x00")).2.contains("field 1 (id)"));
 }
 
+/// A request of the schema from its JSON, in which `x*65` stands for 65 times `x`.
+fn written(json: &str) -> plaza::ClientMessage {
+    let written = [31, 64, 65, 129, 257, 8_193, limits::TEXT_BYTES, limits::TEXT_BYTES + 1]
+        .iter()
+        .fold(json.to_owned(), |json, count| {
+            json.replace(&format!("\"x*{count}\""), &format!("{:?}", "x".repeat(*count)))
+        });
+    let (_, request) = json::read(written.as_bytes()).unwrap();
+    asked(request)
+}
+
 #[test]
 fn every_limit_is_checked_in_both_forms() {
-    use plaza::{Direct, Hello, History, Join, Position, Read, Rename, Rooms, Search, SetTopic, Talk, Typing, Users};
-    let long = "x".repeat(limits::TEXT_BYTES + 1);
-    let talk = |room: &str, text: &str, key: &str, kind| {
-        Asked::Talk(Talk {
-            room: room.into(),
-            text: text.into(),
-            key: key.into(),
-            kind,
-        })
-    };
-    let position = |room: &str, peer: &str, epoch, seq| Position {
-        room: room.into(),
-        peer: peer.into(),
-        epoch,
-        seq,
-    };
-    let resume = |positions| {
-        Asked::Hello(Hello {
-            resume: positions,
-            ..Default::default()
-        })
-    };
-    let two_to_53 = limits::JSON_NUMBERS_BELOW;
-    let cases = [
-        (talk("", "x", "", 0), ErrorCode::BadName, "talk.room: the name is empty"),
-        (
-            talk("a\nb", "x", "", 0),
-            ErrorCode::BadName,
-            "talk.room: the name holds U+000A",
-        ),
-        (
-            talk(&long[..65], "x", "", 0),
-            ErrorCode::BadName,
-            "talk.room: the name has 65 characters",
-        ),
-        (
-            talk("a", "", "", 0),
-            ErrorCode::Invalid,
-            "talk.text is empty; give 1 to 64512 bytes",
-        ),
-        (
-            talk("a", &long, "", 0),
-            ErrorCode::Invalid,
-            "talk.text has 64513 bytes; at most 64512",
-        ),
-        (
-            talk("a", "x", &long[..65], 0),
-            ErrorCode::Invalid,
-            "talk.key has 65 bytes; at most 64",
-        ),
-        (
-            talk("a", "x", "", 4),
-            ErrorCode::Invalid,
-            "talk.kind is 4; known kinds are 0 to 3: text, image",
-        ),
-        (
-            Asked::Direct(Direct {
-                to: "ann".into(),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "direct.text is empty",
-        ),
-        (
-            Asked::Direct(Direct {
-                text: "x".into(),
-                ..Default::default()
-            }),
-            ErrorCode::BadName,
-            "direct.to: the name is empty",
-        ),
-        (
-            Asked::Hello(Hello {
-                name: "\u{202e}x".into(),
-                ..Default::default()
-            }),
-            ErrorCode::BadName,
-            "hello.name: the name holds U+202E",
-        ),
-        (
-            Asked::Hello(Hello {
-                token: long[..8193].into(),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "hello.token has 8193 bytes; at most 8192",
-        ),
-        (
-            Asked::Hello(Hello {
-                key: long[..129].into(),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "hello.key has 129 bytes; at most 128",
-        ),
-        (
-            Asked::Hello(Hello {
-                client: long[..31].into(),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "hello.client is no client id (31 bytes were seen); give 128 random bits as 32 hexadecimal digits",
-        ),
-        (
-            resume(vec![position("a", "", 1, 1); limits::RESUME_POSITIONS + 1]),
-            ErrorCode::Invalid,
-            "hello.resume has 257 positions; at most 256",
-        ),
-        (
-            resume(vec![position("", "", 1, 1)]),
-            ErrorCode::Invalid,
-            "hello.resume names no conversation",
-        ),
-        (
-            resume(vec![position("a", "b", 1, 1)]),
-            ErrorCode::Invalid,
-            r#"two conversations, the room "a" and the user "b""#,
-        ),
-        (
-            resume(vec![position("a", "", 0, 1)]),
-            ErrorCode::Invalid,
-            "hello.resume.epoch is missing",
-        ),
-        (
-            resume(vec![position("a", "", two_to_53, 1)]),
-            ErrorCode::Invalid,
-            "hello.resume.epoch is 9007199254740992; numbers",
-        ),
-        (
-            Asked::Join(Join {
-                room: "a".into(),
-                epoch: 1,
-                seq: two_to_53,
-                last: 0,
-            }),
-            ErrorCode::Invalid,
-            "join.seq is 9007199254740992",
-        ),
-        (
-            Asked::Join(Join {
-                room: "a".into(),
-                epoch: 0,
-                seq: 5,
-                last: 0,
-            }),
-            ErrorCode::Invalid,
-            "join.seq is 5 but join.epoch is missing",
-        ),
-        (
-            Asked::Users(Users {
-                room: "a".into(),
-                after: long[..257].into(),
-                limit: 0,
-            }),
-            ErrorCode::Invalid,
-            "users.after has 257 bytes; at most 256",
-        ),
-        (
-            Asked::Rooms(Rooms {
-                after: long[..257].into(),
-                limit: 0,
-            }),
-            ErrorCode::Invalid,
-            "rooms.after has 257 bytes",
-        ),
-        (
-            Asked::Topic(SetTopic {
-                room: "a".into(),
-                topic: long[..257].into(),
-            }),
-            ErrorCode::Invalid,
-            "topic.topic has 257 characters; at most 256",
-        ),
-        (
-            Asked::Topic(SetTopic {
-                room: "a".into(),
-                topic: "x\ny".into(),
-            }),
-            ErrorCode::Invalid,
-            "topic.topic holds U+000A",
-        ),
-        (
-            Asked::Rename(Rename::default()),
-            ErrorCode::BadName,
-            "rename.name: the name is empty",
-        ),
-        (
-            Asked::History(History {
-                room: "a".into(),
-                before: 3,
-                after: Some(1),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "history.before is 3 and history.after is 1; give at most one",
-        ),
-        (
-            Asked::History(History {
-                room: "a".into(),
-                after: Some(two_to_53),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "history.after is 9007199254740992",
-        ),
-        (
-            Asked::History(History::default()),
-            ErrorCode::Invalid,
-            "give either history.room or history.peer",
-        ),
-        (
-            Asked::Search(Search {
-                room: "a".into(),
-                text: " ".into(),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "search.text is empty",
-        ),
-        (
-            Asked::Search(Search {
-                room: "a".into(),
-                text: long[..129].into(),
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "search.text has 129 characters; at most 128",
-        ),
-        (
-            Asked::Search(Search {
-                room: "a".into(),
-                text: "x".into(),
-                before: two_to_53,
-                ..Default::default()
-            }),
-            ErrorCode::Invalid,
-            "search.before is 9007199254740992",
-        ),
-        (
-            Asked::Read(Read {
-                room: "a".into(),
-                peer: "b".into(),
-                seq: 1,
-            }),
-            ErrorCode::Invalid,
-            "give either read.room or read.peer",
-        ),
-        (
-            Asked::Typing(Typing {
-                room: "a".into(),
-                to: "b".into(),
-            }),
-            ErrorCode::Invalid,
-            "give either typing.room or typing.to",
-        ),
-    ];
-    for (request, code, expected) in cases {
-        let (id, seen, text) = refused(from_both(&asked(request)));
-        assert_eq!((id, seen), (Some(7), code), "{text}");
-        assert!(text.contains(expected), "{text} does not say {expected}");
+    let table = r#"
+        {"talk":{"text":"x"}} → bad_name: talk.room: the name is empty
+        {"talk":{"room":"a\nb","text":"x"}} → bad_name: talk.room: the name holds U+000A
+        {"talk":{"room":"x*65","text":"x"}} → bad_name: talk.room: the name has 65 characters
+        {"talk":{"room":"a"}} → invalid: talk.text is empty; give 1 to 64512 bytes
+        {"talk":{"room":"a","text":"x*64513"}} → invalid: talk.text has 64513 bytes; at most 64512
+        {"talk":{"room":"a","text":"x","key":"x*65"}} → invalid: talk.key has 65 bytes; at most 64
+        {"talk":{"room":"a","text":"x","kind":4}} → invalid: talk.kind is 4; known kinds are 0 to 3: text, image
+        {"direct":{"to":"ann"}} → invalid: direct.text is empty
+        {"direct":{"text":"x"}} → bad_name: direct.to: the name is empty
+        {"hello":{"name":"\u202ex"}} → bad_name: hello.name: the name holds U+202E
+        {"hello":{"token":"x*8193"}} → invalid: hello.token has 8193 bytes; at most 8192
+        {"hello":{"key":"x*129"}} → invalid: hello.key has 129 bytes; at most 128
+        {"hello":{"client":"x*31"}} → invalid: hello.client is no client id (31 bytes were seen); give 128 random bits as 32 hexadecimal digits
+        {"hello":{"resume":[{"epoch":1,"seq":1}]}} → invalid: hello.resume names no conversation
+        {"hello":{"resume":[{"room":"a","peer":"b","epoch":1,"seq":1}]}} → invalid: two conversations, the room "a" and the user "b"
+        {"hello":{"resume":[{"room":"a","seq":1}]}} → invalid: hello.resume.epoch is missing
+        {"hello":{"resume":[{"room":"a","epoch":9007199254740992,"seq":1}]}} → invalid: hello.resume.epoch is 9007199254740992; numbers
+        {"join":{"room":"a","epoch":1,"seq":9007199254740992}} → invalid: join.seq is 9007199254740992
+        {"join":{"room":"a","seq":5}} → invalid: join.seq is 5 but join.epoch is missing
+        {"users":{"room":"a","after":"x*257"}} → invalid: users.after has 257 bytes; at most 256
+        {"rooms":{"after":"x*257"}} → invalid: rooms.after has 257 bytes
+        {"topic":{"room":"a","topic":"x*257"}} → invalid: topic.topic has 257 characters; at most 256
+        {"topic":{"room":"a","topic":"x\ny"}} → invalid: topic.topic holds U+000A
+        {"rename":{}} → bad_name: rename.name: the name is empty
+        {"history":{"room":"a","before":3,"after":1}} → invalid: history.before is 3 and history.after is 1; give at most one
+        {"history":{"room":"a","after":9007199254740992}} → invalid: history.after is 9007199254740992
+        {"history":{}} → invalid: give either history.room or history.peer
+        {"search":{"room":"a","text":" "}} → invalid: search.text is empty
+        {"search":{"room":"a","text":"x*129"}} → invalid: search.text has 129 characters; at most 128
+        {"search":{"room":"a","text":"x","before":9007199254740992}} → invalid: search.before is 9007199254740992
+        {"read":{"room":"a","peer":"b","seq":1}} → invalid: give either read.room or read.peer
+        {"typing":{"room":"a","to":"b"}} → invalid: give either typing.room or typing.to
+    "#;
+    for (json, expected) in lines(table) {
+        let (id, code, text) = refused(from_both(&written(json)));
+        let (expected_code, part) = expected.split_once(": ").unwrap();
+        assert_eq!((id, code.name()), (Some(7), expected_code), "{text}");
+        assert!(text.contains(part), "{text} does not say {part}");
         assert!(text.len() < 400, "{text}");
     }
-    assert!(from_both(&asked(talk(&long[..64], &long[1..], &long[..64], 3))).is_ok());
-    assert!(from_both(&asked(resume(vec![position("a", "", 1, 1); limits::RESUME_POSITIONS]))).is_ok());
+    assert!(
+        from_both(&written(
+            r#"{"talk":{"room":"x*64","text":"x*64512","key":"x*64","kind":3}}"#
+        ))
+        .is_ok()
+    );
+    let resume = |positions: usize| {
+        let position = plaza::Position {
+            room: "a".into(),
+            epoch: 1,
+            seq: 1,
+            ..Default::default()
+        };
+        from_both(&asked(Asked::Hello(plaza::Hello {
+            resume: vec![position; positions],
+            ..Default::default()
+        })))
+    };
+    assert!(resume(limits::RESUME_POSITIONS).is_ok());
+    let (_, code, text) = refused(resume(limits::RESUME_POSITIONS + 1));
+    assert_eq!(code, ErrorCode::Invalid);
+    assert!(text.contains("hello.resume has 257 positions; at most 256"), "{text}");
 }
 
 #[test]
