@@ -5,10 +5,8 @@ mod stories;
 
 use std::{net::SocketAddr, sync::Barrier, thread};
 
-use plaza::proto::chat_request::ChatRequest;
-use prost::Message as _;
 use serde_json::{Value, json};
-use stories::{Heard, Peer, Running, drivers::Member, start, stored};
+use stories::{Heard, Peer, Running, drivers::Member, start, stored, strings};
 use tempfile::TempDir;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -170,13 +168,7 @@ fn a_rename_to_a_claimed_name_follows_the_same_rules() {
     }
     // The first name that a message carries is a rename, too.
     let mut load = Peer::open(address, "/ws/chat-request", &[]);
-    let message = ChatRequest {
-        user_name: "ann".into(),
-        r#type: "talk".into(),
-        content: "hello".into(),
-        ..ChatRequest::default()
-    };
-    load.send_binary(&message.encode_to_vec());
+    load.send_binary(&strings(&["ann", "talk", "hello"]));
     hear_until(&mut load, "you are ann~3");
     hear_until(&mut load, "hello");
     assert_eq!(users(&mut ann), ["ann", "ann~2", "ann~3"]);

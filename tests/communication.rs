@@ -22,12 +22,7 @@ struct Communication {
 }
 
 fn say(peer: &mut Peer, kind: &str, msg: &str) {
-    let message = Communication {
-        kind: kind.to_owned(),
-        msg: msg.to_owned(),
-        ..Communication::default()
-    };
-    peer.send_binary(&message.encode_to_vec());
+    peer.send_binary(&strings(&[kind, msg]));
 }
 
 /// The next message that is no list: programs are sent lists when somebody comes or goes.

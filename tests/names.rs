@@ -6,12 +6,10 @@ mod stories;
 
 use std::net::SocketAddr;
 
-use plaza::proto::{chat_request::ChatRequest, chatroom::ChatRoomRequest, communication::Communication};
-use prost::Message;
 use stories::{
     Heard, Peer,
     drivers::{self, Member, Shown, talk},
-    start,
+    start, strings,
 };
 
 /// A header's name and value.
@@ -134,31 +132,17 @@ fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
         &long,
     ] {
         let encoded: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
-        let by_handshake: [(&str, String, Vec<Header<'_>>); 5] = [
-            ("communication", format!("/ws/communication?username={encoded}"), vec![]),
-            (
-                "communication",
-                "/ws/communication".into(),
-                vec![("login-username", encoded.as_bytes())],
-            ),
-            (
-                "communication",
-                "/ws/communication".into(),
-                vec![("username", encoded.as_bytes())],
-            ),
-            (
-                "chat-request",
-                "/ws/chat-request".into(),
-                vec![("username", encoded.as_bytes())],
-            ),
-            (
-                "chatroom",
-                "/ws/chatroom".into(),
-                vec![("username", encoded.as_bytes())],
-            ),
-        ];
-        for (dialect, path, headers) in by_handshake {
-            let heard = Peer::open(address, &path, &headers).hear();
+        let query = format!("?username={encoded}");
+        for (dialect, query, header) in [
+            ("communication", query.as_str(), None),
+            ("communication", "", Some("login-username")),
+            ("communication", "", Some("username")),
+            ("chat-request", "", Some("username")),
+            ("chatroom", "", Some("username")),
+        ] {
+            let path = format!("/ws/{dialect}{query}");
+            let header = header.map(|name| (name, encoded.as_bytes()));
+            let heard = Peer::open(address, &path, header.as_slice()).hear();
             assert!(
                 matches!(&heard, Heard::Close(1008, reason) if reason.contains("name")),
                 "{dialect} {name:?}: {heard:?}"
@@ -197,13 +181,7 @@ fn names_that_cannot_be_shown_are_refused_in_every_dialect() {
         }
     }
     let mut client = Peer::open(address, "/ws/chat-request", &[]);
-    let message = ChatRequest {
-        user_name: "a\nb".into(),
-        r#type: "talk".into(),
-        content: "x".into(),
-        ..Default::default()
-    };
-    client.send_binary(&message.encode_to_vec());
+    client.send_binary(&strings(&["a\nb", "talk", "x"]));
     // The guest that it is until then may have been sent the list.
     let mut heard = client.hear();
     while matches!(drivers::driver("chat-request").shown(&heard), Shown::Changed(_)) {
@@ -276,33 +254,13 @@ fn the_sender_is_the_one_of_the_session_whatever_a_message_says() {
     let running = start();
     let address = running.address;
     let mut ann = Member::come(address, "communication", "ann");
-    ann.client.send_binary(
-        &Communication {
-            r#type: "1".into(),
-            msg: "1".into(),
-            username: "boss".into(),
-            ..Default::default()
-        }
-        .encode_to_vec(),
-    );
+    ann.client.send_binary(&strings(&["1", "1", "boss"]));
     ann.wait_for(&talk("ann", "1"));
     let mut bob = Member::come(address, "chat-request", "bob");
-    let message = ChatRequest {
-        user_name: "boss".into(),
-        r#type: "talk".into(),
-        content: "2".into(),
-        ..Default::default()
-    };
-    bob.client.send_binary(&message.encode_to_vec());
+    bob.client.send_binary(&strings(&["boss", "talk", "2"]));
     bob.wait_for(&talk("bob", "2"));
     let mut cyd = Member::come(address, "chatroom", "cyd");
-    let message = ChatRoomRequest {
-        user_name: "boss".into(),
-        r#type: "talk".into(),
-        content: "3".into(),
-        ..Default::default()
-    };
-    cyd.client.send_binary(&message.encode_to_vec());
+    cyd.client.send_binary(&strings(&["talk", "boss", "3"]));
     cyd.wait_for(&talk("cyd", "3"));
     let mut dan = Member::come(address, "tutorial", "dan");
     dan.client
@@ -375,13 +333,7 @@ fn clients_that_all_call_themselves_tom_in_their_first_message_are_nobodys_exit(
         .into_iter()
         .map(|text| {
             let mut tom = Peer::open(running.address, "/ws/chat-request", &[]);
-            let message = ChatRequest {
-                user_name: "tom".into(),
-                r#type: "talk".into(),
-                content: text.into(),
-                ..ChatRequest::default()
-            };
-            tom.send_binary(&message.encode_to_vec());
+            tom.send_binary(&strings(&["tom", "talk", text]));
             witness.wait_for(&talk("tom", text));
             tom
         })

@@ -12,7 +12,7 @@ use plaza::{
 use prost::Message;
 use serde_json::Value;
 
-use super::{Heard, Peer};
+use super::{Heard, Peer, strings};
 
 /// What a member sees, in terms that all dialects share.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -299,30 +299,15 @@ pub fn quoted(text: &str) -> String {
 }
 
 fn communication(kind: &str, msg: &str) -> Said {
-    let message = Communication {
-        r#type: kind.into(),
-        msg: msg.into(),
-        ..Default::default()
-    };
-    Said::Binary(message.encode_to_vec())
+    Said::Binary(strings(&[kind, msg]))
 }
 
 fn chat_request(kind: &str, content: &str) -> Said {
-    let message = ChatRequest {
-        r#type: kind.into(),
-        content: content.into(),
-        ..Default::default()
-    };
-    Said::Binary(message.encode_to_vec())
+    Said::Binary(strings(&["", kind, content]))
 }
 
 fn chatroom(kind: &str, content: &str) -> Said {
-    let message = ChatRoomRequest {
-        r#type: kind.into(),
-        content: content.into(),
-        ..Default::default()
-    };
-    Said::Binary(message.encode_to_vec())
+    Said::Binary(strings(&[kind, "", content]))
 }
 
 /// A client that has asked for the list and heard this many lists: the answer, and in some dialects one that comes by itself.

@@ -400,13 +400,11 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A protobuf message of short texts, field 1 first; empty ones are left out.
+/// A protobuf message of texts, field 1 first; empty ones are left out.
 pub fn strings(fields: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (number, text) in (1..).zip(fields).filter(|(_, text)| !text.is_empty()) {
-        let length = u8::try_from(text.len()).ok().filter(|length| *length < 128);
-        bytes.extend([number << 3 | 2, length.unwrap()]);
-        bytes.extend_from_slice(text.as_bytes());
+        prost::encoding::string::encode(number, &(*text).to_owned(), &mut bytes);
     }
     bytes
 }
