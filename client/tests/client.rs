@@ -68,9 +68,12 @@ impl Peer {
         head + "\r\n"
     }
 
+    async fn write(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
     async fn agree(mut self) -> Talking {
-        let agreement = self.agreement();
-        self.stream.write_all(agreement.as_bytes()).await.unwrap();
+        self.write(self.agreement()).await;
         self.talking()
     }
 
@@ -125,6 +128,10 @@ impl Talking {
             Wire::Proto => Frame::binary(Payload::Owned(message.encode_to_vec())),
             Wire::Json => Frame::text(Payload::Owned(serde_json::to_vec(&message).unwrap())),
         };
+        self.write(frame).await;
+    }
+
+    async fn write(&mut self, frame: Frame<'_>) {
         self.socket.write_frame(frame).await.unwrap();
     }
 }
@@ -137,6 +144,17 @@ fn message(seq: u64) -> Event {
         text: "你好 \"\n".into(),
         ..Default::default()
     })
+}
+
+/// The frame that pushes a message in protobuf.
+fn pushed(seq: u64) -> Vec<u8> {
+    let event = Some(message(seq));
+    let payload = proto::ServerMessage { id: 0, event }.encode_to_vec();
+    [&[0x82, u8::try_from(payload.len()).unwrap()], &payload[..]].concat()
+}
+
+async fn connect(config: Config) -> Client {
+    Client::connect(config).await.unwrap().0
 }
 
 async fn seq(client: &Client) -> u64 {
@@ -168,7 +186,7 @@ async fn replies_find_their_requests_and_pushes_keep_their_order() {
             talking.say(0, message(3)).await;
         })
         .await;
-        let (client, _) = Client::connect(Config::new(url).wire(wire).name("ann")).await.unwrap();
+        let client = connect(Config::new(url).wire(wire).name("ann")).await;
         let (ack, pong) = tokio::join!(client.talk("lobby", "hi"), client.ping());
         assert_eq!((ack.unwrap().seq, pong.unwrap().at), (2, 5));
         for expected in 1..=3 {
@@ -192,7 +210,7 @@ async fn a_refusal_is_an_error_with_its_code_and_its_wait() {
         talking
     })
     .await;
-    let (client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let client = connect(Config::new(url)).await;
     let error = client.talk("lobby", "hi").await.unwrap_err();
     assert_eq!(error.code(), Some("busy"));
     assert_eq!(error.to_string(), "busy: too much");
@@ -214,7 +232,7 @@ async fn a_reply_that_comes_too_late_is_a_push() {
         talking
     })
     .await;
-    let (client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let client = connect(Config::new(url)).await;
     let given_up = tokio::time::timeout(Duration::from_millis(20), client.ping()).await;
     assert!(given_up.is_err(), "a reply came before it was said");
     assert_eq!(client.ping().await.unwrap().at, 2);
@@ -242,7 +260,7 @@ async fn what_nobody_waits_for_comes_as_a_push_with_its_id() {
         talking
     })
     .await;
-    let (client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let client = connect(Config::new(url)).await;
     let leave = Request::Leave(proto::Leave { room: "lobby".into() });
     let id = client.send_without_waiting(leave).await.unwrap();
     let left = client.next_message().await.unwrap();
@@ -258,16 +276,8 @@ async fn what_nobody_waits_for_comes_as_a_push_with_its_id() {
 async fn frames_right_behind_the_handshake_are_not_lost() {
     let (url, _server) = serve(async |mut peer: Peer| {
         let mut bytes = peer.agreement().into_bytes();
-        for seq in 1..=3 {
-            let message = proto::ServerMessage {
-                id: 0,
-                event: Some(message(seq)),
-            };
-            let payload = message.encode_to_vec();
-            bytes.extend([0x82, u8::try_from(payload.len()).unwrap()]);
-            bytes.extend(payload);
-        }
-        peer.stream.write_all(&bytes).await.unwrap();
+        bytes.extend((1..=3).flat_map(pushed));
+        peer.write(&bytes).await;
         peer.talking()
     })
     .await;
@@ -281,20 +291,11 @@ async fn frames_right_behind_the_handshake_are_not_lost() {
 async fn a_dropped_future_loses_nothing_of_a_torn_frame() {
     let (tear, torn) = tokio::sync::oneshot::channel::<()>();
     let (url, _server) = serve(async |mut peer: Peer| {
-        let message = proto::ServerMessage {
-            id: 0,
-            event: Some(message(1)),
-        };
-        let payload = message.encode_to_vec();
-        let agreement = peer.agreement();
-        peer.stream.write_all(agreement.as_bytes()).await.unwrap();
-        peer.stream
-            .write_all(&[0x82, u8::try_from(payload.len()).unwrap()])
-            .await
-            .unwrap();
-        peer.stream.write_all(&payload[..4]).await.unwrap();
+        let frame = pushed(1);
+        peer.write(peer.agreement()).await;
+        peer.write(&frame[..6]).await;
         torn.await.unwrap();
-        peer.stream.write_all(&payload[4..]).await.unwrap();
+        peer.write(&frame[6..]).await;
         peer.stream
     })
     .await;
@@ -319,7 +320,7 @@ async fn a_full_buffer_loses_nothing() {
     .await;
     let mut config = Config::new(url);
     config.buffered_events = 4;
-    let (client, _) = Client::connect(config).await.unwrap();
+    let client = connect(config).await;
     for expected in 1..=PUSHES {
         assert_eq!(seq(&client).await, expected);
     }
@@ -331,11 +332,11 @@ async fn pings_are_answered_while_nobody_asks_for_anything() {
     let (url, server) = serve(async |peer: Peer| {
         let mut talking = peer.welcome().await;
         let ping = Frame::new(true, OpCode::Ping, None, Payload::Borrowed(b"beat"));
-        talking.socket.write_frame(ping).await.unwrap();
+        talking.write(ping).await;
         talking.frame().await
     })
     .await;
-    let (_client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let _client = connect(Config::new(url)).await;
     let (opcode, payload) = server.await.unwrap();
     assert!(opcode == OpCode::Pong);
     assert_eq!(payload, b"beat");
@@ -345,15 +346,11 @@ async fn pings_are_answered_while_nobody_asks_for_anything() {
 async fn what_cannot_be_read_ends_the_connection_with_a_reason() {
     let (url, server) = serve(async |peer: Peer| {
         let mut talking = peer.welcome().await;
-        talking
-            .socket
-            .write_frame(Frame::binary(Payload::Borrowed(b"\x2a\x05")))
-            .await
-            .unwrap();
+        talking.write(Frame::binary(Payload::Borrowed(b"\x2a\x05"))).await;
         talking.frame().await
     })
     .await;
-    let (client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let client = connect(Config::new(url)).await;
     let error = client.next_event().await.unwrap_err();
     assert!(
         matches!(&error, Error::Closed(Closing::Broken(text)) if text.contains("cannot be read")),
@@ -379,13 +376,13 @@ async fn exit_returns_the_last_words_even_behind_a_full_buffer() {
             ..Default::default()
         };
         talking.say(id, Event::Goodbye(goodbye)).await;
-        talking.socket.write_frame(Frame::close(1000, b"exit")).await.unwrap();
+        talking.write(Frame::close(1000, b"exit")).await;
         talking.frame().await
     })
     .await;
     let mut config = Config::new(url);
     config.buffered_events = 1;
-    let (client, _) = Client::connect(config).await.unwrap();
+    let client = connect(config).await;
     assert_eq!(client.exit().await.unwrap().code, "exit");
     let (opcode, _) = server.await.unwrap();
     assert!(opcode == OpCode::Close, "the close frame was not echoed");
@@ -398,7 +395,7 @@ async fn abort_sends_no_close_frame() {
         talking.socket.read_frame().await.map(|frame| frame.payload.len())
     })
     .await;
-    let (client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let client = connect(Config::new(url)).await;
     client.abort();
     assert!(server.await.unwrap().is_err(), "a frame came");
 }
@@ -408,15 +405,11 @@ async fn a_close_of_the_server_reaches_everyone_who_waits() {
     let (url, _server) = serve(async |peer: Peer| {
         let mut talking = peer.welcome().await;
         talking.hear().await;
-        talking
-            .socket
-            .write_frame(Frame::close(4000, b"shutting_down"))
-            .await
-            .unwrap();
+        talking.write(Frame::close(4000, b"shutting_down")).await;
         talking
     })
     .await;
-    let (client, _) = Client::connect(Config::new(url)).await.unwrap();
+    let client = connect(Config::new(url)).await;
     let (reply, push) = tokio::join!(client.ping(), client.next_event());
     for error in [reply.unwrap_err(), push.unwrap_err(), client.ping().await.unwrap_err()] {
         let Error::Closed(Closing::Server { code, reason }) = error else {
@@ -433,7 +426,7 @@ async fn a_close_of_the_server_reaches_everyone_who_waits() {
 async fn a_refused_handshake_says_what_the_server_said() {
     let (url, _server) = serve(async |mut peer: Peer| {
         let answer = "HTTP/1.1 404 Not Found\r\nContent-Length: 24\r\n\r\nknown: action, tutorial\n";
-        peer.stream.write_all(answer.as_bytes()).await.unwrap();
+        peer.write(answer).await;
         peer.stream
     })
     .await;
@@ -449,7 +442,7 @@ async fn an_answer_to_another_key_is_no_handshake() {
     let (url, _server) = serve(async |mut peer: Peer| {
         let answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-        peer.stream.write_all(answer.as_bytes()).await.unwrap();
+        peer.write(answer).await;
         peer.stream
     })
     .await;
@@ -477,8 +470,7 @@ async fn addresses_that_cannot_be_used_are_named() {
 async fn a_bare_socket_sends_any_path_header_and_bytes() {
     let (url, server) = serve(async |mut peer: Peer| {
         let head = peer.head.clone();
-        let agreement = peer.agreement();
-        peer.stream.write_all(agreement.as_bytes()).await.unwrap();
+        peer.write(peer.agreement()).await;
         // By hand, since fastwebsockets takes no text that is not UTF-8: FIN and text, masked, 4 bytes.
         let mut frame = [0; 10];
         peer.stream.read_exact(&mut frame).await.unwrap();
@@ -489,29 +481,15 @@ async fn a_bare_socket_sends_any_path_header_and_bytes() {
             (0x81, 0x84, &b"\x0a\x02\xff\xfe"[..])
         );
         let mut talking = peer.talking();
+        talking.write(Frame::text(Payload::Borrowed("回".as_bytes()))).await;
         talking
-            .socket
-            .write_frame(Frame::text(Payload::Borrowed("回".as_bytes())))
-            .await
-            .unwrap();
-        talking
-            .socket
-            .write_frame(Frame::new(true, OpCode::Ping, None, Payload::Borrowed(b"p")))
-            .await
-            .unwrap();
-        talking
-            .socket
-            .write_frame(Frame::binary(Payload::Borrowed(b"\x01")))
-            .await
-            .unwrap();
+            .write(Frame::new(true, OpCode::Ping, None, Payload::Borrowed(b"p")))
+            .await;
+        talking.write(Frame::binary(Payload::Borrowed(b"\x01"))).await;
         // No pong comes before the close.
         let (opcode, payload) = talking.frame().await;
         assert!(opcode == OpCode::Close && payload == b"\x03\xe8bye");
-        talking
-            .socket
-            .write_frame(Frame::close_raw(Payload::Owned(payload)))
-            .await
-            .unwrap();
+        talking.write(Frame::close_raw(Payload::Owned(payload))).await;
         head
     })
     .await;
