@@ -54,27 +54,16 @@ pub struct SettingFlags {
 pub enum Task {
     /// Run the server with these settings.
     Serve {
-        /// The settings.
         loaded: Box<Loaded>,
         /// For [`SettingFlags::load`] on SIGHUP.
         flags: SettingFlags,
     },
     /// Work on the store in this directory.
-    History {
-        /// What to do.
-        command: HistoryCommand,
-        /// Where.
-        data: PathBuf,
-    },
+    History { command: HistoryCommand, data: PathBuf },
     /// Write this to standard output and end with 0.
     Print(String),
     /// Write this to standard error and end with this code.
-    Refuse {
-        /// In words.
-        message: String,
-        /// The exit code.
-        code: u8,
-    },
+    Refuse { message: String, code: u8 },
 }
 
 /// Reads the command line and the settings.

@@ -9,25 +9,21 @@ pub(crate) use json_fields::{
 };
 
 /// Plaza's own protocol, `proto/plaza/v1/chat.proto`.
-#[allow(missing_docs)]
 pub mod plaza {
     include!(concat!(env!("OUT_DIR"), "/plaza.v1.rs"));
 }
 
 /// The schema of the clients of document 000, `proto/legacy/communication.proto`.
-#[allow(missing_docs)]
 pub mod communication {
     include!(concat!(env!("OUT_DIR"), "/com.rs"));
 }
 
 /// The schema of the clients of document 001, `proto/legacy/chat_request.proto`.
-#[allow(missing_docs)]
 pub mod chat_request {
     include!(concat!(env!("OUT_DIR"), "/legacy.chat_request.rs"));
 }
 
 /// The schema of the clients of document 002, `proto/legacy/chatroom.proto`.
-#[allow(missing_docs)]
 pub mod chatroom {
     include!(concat!(env!("OUT_DIR"), "/config.rs"));
 }

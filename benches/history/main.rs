@@ -4,7 +4,7 @@
 //! `cargo bench --bench history` prints the tables of BENCHMARKING.md; `cargo bench --bench history -- --criterion` runs the part that
 //! criterion follows from change to change. `… -- durable` (or `fan-out`, `million`, `resume`, `search`) measures one part.
 //! `PLAZA_BENCH_DIR` chooses the disk, `PLAZA_BENCH_MILLION` the directory that keeps the million messages for the next run.
-#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 #[path = "../../tests/durability/person.rs"]
 #[allow(dead_code, reason = "a part of it is used here")]

@@ -44,6 +44,8 @@
 //! out, pings get no answer, and the server treats the client as a slow consumer: it sends a gap or closes the connection. So take pushes
 //! while you make requests, for example in another task: all methods take `&self`.
 
+#![warn(missing_docs)]
+
 mod client;
 mod config;
 mod error;

@@ -3,8 +3,6 @@
 //! The generator ([`engine`]) drives thousands of WebSocket connections from one thread and audits the stream of each ([`audit`]) without
 //! decoding the messages that it only counts. [`floor`] is the baseline, a server that does the least possible. [`saboteur`] makes any
 //! server fail on purpose, to test the audit. [`people`] has the goose scenarios.
-// Only the programs beside it use this library.
-#![allow(missing_docs)]
 
 pub mod audit;
 pub mod dialect;

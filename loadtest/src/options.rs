@@ -121,10 +121,8 @@ pub struct Offer {
 #[derive(Args, Clone, Debug)]
 pub struct Fanout {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub offer: Offer,
     /// Members.
     #[arg(long, short = 'n', default_value_t = 1_000, value_parser = whole(1..=limits::MEMBERS))]
@@ -138,7 +136,6 @@ pub struct Fanout {
 #[derive(Args, Clone, Debug)]
 pub struct Idle {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
     /// Members.
     #[arg(long, short = 'n', default_value_t = 1_000, value_parser = whole(1..=limits::MEMBERS))]
@@ -152,7 +149,6 @@ pub struct Idle {
 #[derive(Args, Clone, Debug)]
 pub struct Storm {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
     /// Members.
     #[arg(long, short = 'n', default_value_t = 10_000, value_parser = whole(1..=limits::MEMBERS))]
@@ -163,7 +159,6 @@ pub struct Storm {
 #[derive(Args, Clone, Debug)]
 pub struct Stall {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
     /// Messages per second.
     #[arg(long, default_value_t = 200.0, value_parser = real(LEAST..=limits::PER_SECOND))]
@@ -186,7 +181,6 @@ pub struct Stall {
 #[derive(Args, Clone, Debug)]
 pub struct Rooms {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
     /// Small rooms.
     #[arg(long, default_value_t = 5_000, value_parser = whole(0..=limits::MEMBERS))]
@@ -215,7 +209,6 @@ pub struct Rooms {
 #[derive(Args, Clone, Debug)]
 pub struct Churn {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
     /// Messages per second of the members that stay.
     #[arg(long, default_value_t = 50.0, value_parser = real(0.0..=limits::PER_SECOND))]
@@ -239,7 +232,6 @@ pub struct Churn {
 #[derive(Args, Clone, Debug)]
 pub struct Joins {
     #[command(flatten)]
-    #[allow(missing_docs)]
     pub common: Common,
     /// Members that stay, over all rooms.
     #[arg(long, short = 'n', default_value_t = 10_000, value_parser = whole(1..=limits::MEMBERS))]

@@ -1,6 +1,6 @@
 //! The audit from end to end: `plaza-load` against a floor that does wrong on purpose, over real sockets.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use std::process::{Command, Output};
 

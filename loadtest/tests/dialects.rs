@@ -1,7 +1,7 @@
 //! `plaza-load` against Plaza itself, in every wire format: each scenario passes, and a proxy that spoils one delivery in a
 //! thousand is found out, whatever it does and whatever is spoken.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use std::{
     net::SocketAddr,

@@ -31,7 +31,6 @@ pub(super) struct MembersBody {
     pub(super) members: Option<BTreeSet<UserName>>,
 }
 
-/// The body of a message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TextBody {
@@ -71,7 +70,6 @@ pub(super) fn room_json(name: &RoomName, details: &RoomDetails) -> Value {
     })
 }
 
-/// A session.
 pub(super) fn session_json(entry: &SessionEntry) -> Value {
     let rooms: Vec<&str> = entry.rooms.iter().map(RoomName::as_str).collect();
     json!({

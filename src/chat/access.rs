@@ -15,10 +15,8 @@ pub struct Access {
 /// Who may enter a group that has no list.
 #[derive(Debug, Clone, Default)]
 pub enum Groups {
-    /// By everybody.
     #[default]
     Open,
-    /// By nobody.
     Closed {
         /// Rooms whose names begin with this, in their own world, are groups.
         prefix: &'static str,
@@ -28,7 +26,6 @@ pub enum Groups {
 }
 
 impl Access {
-    /// No lists yet.
     pub fn new(groups: Groups) -> Self {
         Self {
             lists: Default::default(),
@@ -36,7 +33,6 @@ impl Access {
         }
     }
 
-    /// Whether the user may enter the room.
     pub fn admits(&self, room: &RoomName, user: &UserName) -> bool {
         if *room == RoomName::lobby() {
             return true;
@@ -50,7 +46,6 @@ impl Access {
         }
     }
 
-    /// The room's list, if it has one.
     pub fn members(&self, room: &RoomName) -> Option<&BTreeSet<UserName>> {
         self.lists.get(room)
     }

@@ -26,20 +26,16 @@ pub struct SessionId {
 }
 
 impl ConnectionSlot {
-    /// The first slot of a shard.
     pub const FIRST: Self = Self(0);
 
-    /// The slot with this index.
     pub const fn new(index: u32) -> Self {
         Self(index)
     }
 
-    /// The index into the table.
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The slot behind this one.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
@@ -47,10 +43,8 @@ impl ConnectionSlot {
 }
 
 impl Generation {
-    /// Where counting begins.
     pub const FIRST: Self = Self(NonZeroU32::MIN);
 
-    /// The generation behind this one.
     #[must_use]
     pub const fn next(self) -> Self {
         match self.0.checked_add(1) {
@@ -61,7 +55,6 @@ impl Generation {
 }
 
 impl SessionId {
-    /// The address of the connection of this generation in this slot.
     pub const fn new(shard: ShardId, slot: ConnectionSlot, generation: Generation) -> Self {
         Self {
             shard,
@@ -70,17 +63,14 @@ impl SessionId {
         }
     }
 
-    /// The shard of its connection.
     pub const fn shard(self) -> ShardId {
         self.shard
     }
 
-    /// Its slot in that shard's table of connections.
     pub const fn slot(self) -> ConnectionSlot {
         self.slot
     }
 
-    /// Which occupant of the slot it is.
     pub const fn generation(self) -> Generation {
         self.generation
     }
@@ -98,7 +88,6 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// The text is no session id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotASessionId;
 

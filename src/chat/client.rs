@@ -14,9 +14,7 @@ pub struct ClientId([u8; 16]);
 /// The owner of an idempotency key. Two owners never share a key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KeyOwner {
-    /// A client that has said which one it is.
     Client(ClientId),
-    /// The user, if the client has not.
     User(UserName),
 }
 

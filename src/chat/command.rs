@@ -1,8 +1,4 @@
 //! What a session asks for, in whatever dialect.
-#![expect(
-    missing_docs,
-    reason = "a field is documented where its name does not say what it is"
-)]
 
 use std::sync::Arc;
 
@@ -39,7 +35,6 @@ pub struct Hello {
     pub resume: Vec<ResumeFrom>,
 }
 
-/// Which part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Entries after this name, in the order of names.
@@ -50,24 +45,24 @@ pub struct Page {
     pub order: ListOrder,
 }
 
-/// The order of the users in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListOrder {
-    /// By name.
     Name,
     /// The user who has been in the room longest is first.
     Arrival,
 }
 
-/// What a session asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// Names the session. It is the first message of the native protocol; older dialects put it into their handshake.
     Hello(Hello),
-    /// Becomes a member.
-    Join { room: RoomName, since: Since },
-    /// Stops being a member.
-    Leave { room: RoomName },
+    Join {
+        room: RoomName,
+        since: Since,
+    },
+    Leave {
+        room: RoomName,
+    },
     /// Sends a message to a room.
     Talk {
         room: RoomName,
@@ -85,19 +80,22 @@ pub enum Command {
         /// With the same key, a repeated message is the same message.
         key: Option<Key>,
     },
-    /// Lists the users in a room.
-    Users { room: RoomName, page: Page },
-    /// Lists the rooms.
-    Rooms { page: Page },
-    /// Sets the topic.
+    Users {
+        room: RoomName,
+        page: Page,
+    },
+    Rooms {
+        page: Page,
+    },
     SetTopic {
         room: RoomName,
         /// At most [`crate::limits::TOPIC_CHARS`] characters.
         topic: Arc<str>,
     },
-    /// Takes another name.
-    Rename { name: UserName, key: Option<String> },
-    /// Reads stored messages.
+    Rename {
+        name: UserName,
+        key: Option<String>,
+    },
     History {
         conversation: Conversation,
         /// Below this number: of too many, the newest.
@@ -106,7 +104,6 @@ pub enum Command {
         after: Option<u64>,
         limit: usize,
     },
-    /// Searches stored messages.
     Search {
         conversation: Conversation,
         text: Arc<str>,
@@ -116,17 +113,17 @@ pub enum Command {
     /// Moves the read marker: everything up to `seq` has been read.
     Read {
         conversation: Conversation,
-        /// The last message read.
         seq: u64,
     },
-    /// Lists the conversations with unread messages.
     Unread,
-    /// Tells the others that the user is typing.
-    Typing { conversation: Conversation },
+    Typing {
+        conversation: Conversation,
+    },
     /// Watches a user: each time the user's last session ends, the watcher is sent [`super::Reply::PeerWent`]. Replaces the previous
     /// watch. Not answered.
-    Watch { user: UserName },
-    /// Answered by [`super::Reply::Pong`].
+    Watch {
+        user: UserName,
+    },
     Ping,
     /// Ends the session.
     Exit,

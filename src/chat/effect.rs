@@ -29,7 +29,6 @@ pub(crate) struct Arrival {
 /// When a member is sent the list of its room's users unasked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lists {
-    /// Never.
     #[default]
     OnRequest,
     /// With every notice that somebody joined or left.
@@ -119,7 +118,6 @@ pub(crate) enum Retry {
 /// What follows from one command, in order. Nearly always one or two.
 pub(crate) type Effects = SmallVec<[Effect; 2]>;
 
-/// What follows from a command.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
     /// Every member on these shards sees this.
@@ -137,7 +135,6 @@ pub(crate) enum Effect {
     Append {
         room: RoomName,
         said: Box<Utterance>,
-        /// For the way back.
         retry: Retry,
     },
     /// The store says where the log of a room stands, so that the room can be opened.
@@ -176,7 +173,6 @@ pub(crate) enum ToSession {
 /// What a new member is told.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Admission {
-    /// The request to join.
     pub request: RequestId,
     pub joined: Joined,
     /// It asked for this many of the newest messages, and `joined.from` is still to be found: only who has the messages knows

@@ -9,23 +9,16 @@ use std::{borrow::Cow, fmt, time::Duration};
 pub enum ErrorCode {
     /// The message could not be parsed.
     Malformed,
-    /// The server does not know this kind of request.
     UnknownRequest,
     /// A field is missing, too long or out of its range.
     Invalid,
-    /// The name breaks the rules for names.
     BadName,
     /// The name is claimed and its key was not given, or the session may not read what is stored for its name.
     NameReserved,
-    /// The session has not sent a hello.
     NoHello,
-    /// The session has already sent a hello.
     HelloAgain,
-    /// The session is not in that room.
     NotMember,
-    /// The session is already in that room.
     AlreadyMember,
-    /// There is no such room.
     NoSuchRoom,
     /// The user is offline, and the server keeps no offline messages.
     NoSuchUser,
@@ -41,16 +34,13 @@ pub enum ErrorCode {
     StoreFailed,
     /// Authentication is missing or wrong.
     Unauthorized,
-    /// The session may not do this.
     Forbidden,
-    /// The server is going down.
     Draining,
 }
 
 /// The answer to a refused request: a code for programs, a text for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
-    /// From the table.
     pub code: ErrorCode,
     /// What was seen, what the bound is, and what to do.
     pub text: Cow<'static, str>,
@@ -63,7 +53,6 @@ pub struct Refusal {
 pub enum GoodbyeCode {
     /// The client asked for it.
     Exit,
-    /// The server is going down.
     ShuttingDown,
     /// Nothing came from the client for too long.
     Timeout,
@@ -95,7 +84,6 @@ impl GoodbyeCode {
         Self::Protocol,
     ];
 
-    /// The code on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Exit => "exit",
@@ -175,7 +163,6 @@ impl ErrorCode {
         Self::Draining,
     ];
 
-    /// The code on the wire.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -200,7 +187,6 @@ impl ErrorCode {
         }
     }
 
-    /// A refusal with this code.
     pub fn because(self, text: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal {
             code: self,

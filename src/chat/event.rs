@@ -1,8 +1,4 @@
 //! What members of a room see ([`Happening`]) and what single sessions are sent ([`Reply`]), in whatever dialect.
-#![expect(
-    missing_docs,
-    reason = "a field is documented where its name does not say what it is"
-)]
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -53,7 +49,6 @@ pub struct UserList {
     pub names: Arc<[UserName]>,
 }
 
-/// How somebody left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
     /// The user left on purpose: leave, exit, logout.
@@ -67,12 +62,10 @@ pub enum Departure {
 /// What happened in a room. Every member sees it; it is encoded once per encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happening {
-    /// A message.
     Talk(Talk),
     /// A user's first session joined.
     Came {
         user: UserName,
-        /// How many users there are now.
         online: u32,
         /// Grows with every change of the roster.
         version: u64,
@@ -82,43 +75,33 @@ pub enum Happening {
     /// A user's last session left.
     Went {
         user: UserName,
-        /// Whether on purpose.
         how: Departure,
-        /// How many users there are now.
         online: u32,
         /// Grows with every change of the roster.
         version: u64,
-        /// As in `Came`.
         users: Option<UserList>,
     },
-    /// A user took another name.
     Renamed {
         old: UserName,
         new: UserName,
         /// Of the session that asked.
         session: SessionTag,
-        /// How many users there are now.
         online: u32,
-        /// As in `Came`.
         users: Option<UserList>,
     },
     /// Who joined and left a large room since the last digest.
     Digest {
-        /// How many users there are now.
         online: u32,
         /// Grows with every change of the roster.
         version: u64,
         /// How many users joined since the last digest.
         came: u32,
-        /// How many left.
         went: u32,
         /// The last user who joined, for dialects whose notices need a name.
         last_came: Option<UserName>,
-        /// The last user who left.
         last_went: Option<UserName>,
         /// Some of the users who are here.
         sample: Arc<[UserName]>,
-        /// As in `Came`.
         users: Option<UserList>,
     },
     /// The list of users has changed. Only for members whose dialect has no other way to learn it ([`super::Lists::OnChange`]).
@@ -126,12 +109,17 @@ pub enum Happening {
         /// Who is here now, in the order of names; cut in large rooms.
         users: UserList,
     },
-    /// The topic changed.
-    Topic { topic: Arc<str>, from: UserName },
-    /// Somebody is typing.
-    Typing { from: UserName },
+    Topic {
+        topic: Arc<str>,
+        from: UserName,
+    },
+    Typing {
+        from: UserName,
+    },
     /// The operator says something.
-    System { text: Arc<str> },
+    System {
+        text: Arc<str>,
+    },
 }
 
 /// The answer to a hello.
@@ -185,7 +173,6 @@ pub struct RoomEntry {
     pub name: RoomName,
     /// Its topic, or nothing.
     pub topic: Arc<str>,
-    /// Users in it.
     pub online: u32,
 }
 
@@ -206,7 +193,6 @@ pub struct UnreadEntry {
 pub struct UnreadPage {
     /// Direct conversations first; each kind by its newest message, the newest first.
     pub entries: Vec<UnreadEntry>,
-    /// Whether there are more than these.
     pub more: bool,
 }
 
@@ -215,19 +201,20 @@ pub struct UnreadPage {
 pub enum Reply {
     /// For dialects that greet a connection before it has a name (`tutorial`, `action`).
     Greeting {
-        /// The client's address.
         peer: SocketAddr,
         /// Who is in the lobby.
         users: UserList,
     },
-    /// To a hello.
     Welcome(Box<Welcome>),
-    /// To a join.
     Joined(Box<Joined>),
-    /// To a leave.
-    Left { room: RoomName },
+    Left {
+        room: RoomName,
+    },
     /// A message of a room that this session missed, from the ring or the store.
-    Replayed { room: RoomName, talk: Arc<Talk> },
+    Replayed {
+        room: RoomName,
+        talk: Arc<Talk>,
+    },
     /// A direct message, to or from this user.
     Direct(Arc<Direct>),
     /// To a talk or a direct.
@@ -238,21 +225,22 @@ pub enum Reply {
         /// The key was used before: this is the position of the first copy, and nothing was sent again.
         duplicate: bool,
     },
-    /// To users.
     UserPage {
         room: RoomName,
         users: UserList,
         /// Where the next page begins, if there is one.
         next: Option<UserName>,
     },
-    /// To rooms.
     RoomPage {
         rooms: Vec<RoomEntry>,
         /// Where the next page begins, if there is one.
         next: Option<RoomName>,
     },
     /// To set-topic; the room's members see [`Happening::Topic`].
-    TopicSet { room: RoomName, topic: Arc<str> },
+    TopicSet {
+        room: RoomName,
+        topic: Arc<str>,
+    },
     /// To rename; the rooms' members see [`Happening::Renamed`].
     Renamed {
         old: UserName,
@@ -261,28 +249,28 @@ pub enum Reply {
         /// The key with which this rename has claimed the new name.
         key: Option<String>,
     },
-    /// To history.
     History(Box<HistoryPage>),
     /// To search; `next` goes on below.
     Search {
         /// The messages found, newest first.
         page: Box<HistoryPage>,
-        /// Search on below this number.
         next: Option<Seq>,
     },
-    /// To read.
     ReadMark {
         conversation: Conversation,
         seq: Seq,
         /// Messages of others above it.
         unread: u64,
     },
-    /// To unread.
     UnreadList(UnreadPage),
     /// Somebody is typing to this user.
-    TypingTo { from: UserName },
+    TypingTo {
+        from: UserName,
+    },
     /// The user that this session watches ([`super::Command::Watch`]) has left.
-    PeerWent { user: UserName },
+    PeerWent {
+        user: UserName,
+    },
     /// Messages that this session will not be sent, both ends included.
     Gap {
         conversation: Conversation,
@@ -290,30 +278,27 @@ pub enum Reply {
         epoch: u64,
         /// The first one missing.
         from: Seq,
-        /// The last one missing.
         to: Seq,
         /// Whether the server no longer has them.
         lost: bool,
     },
     /// The server says something to this session.
-    System { text: Arc<str> },
-    /// To ping.
+    System {
+        text: Arc<str>,
+    },
     Pong {
         /// Unix milliseconds.
         at: u64,
     },
-    /// A request was refused.
     Error(Refusal),
     /// The last message before the server closes the connection.
     Goodbye {
         /// From the table of goodbyes in `docs/errors.md`.
         code: GoodbyeCode,
-        /// For people.
         text: Arc<str>,
         /// When the client should reconnect, if at all.
         retry_after: Option<Duration>,
     },
 }
 
-/// A reply and the request that it answers.
 pub type Answer = (RequestId, Reply);

@@ -28,16 +28,10 @@ pub enum NameFault {
     /// No characters, or only white space.
     Empty,
     /// More than [`limits::NAME_CHARS`] characters after NFC.
-    Long {
-        /// How many were seen.
-        chars: usize,
-    },
+    Long { chars: usize },
     /// A control, bidirectional or otherwise invisible character, or a joiner or variation selector where it changes nothing
     /// that is seen.
-    Forbidden {
-        /// Which one.
-        character: char,
-    },
+    Forbidden { character: char },
     /// It begins with the mark of an app's names ([`super::World`]).
     Marked,
 }
@@ -74,7 +68,6 @@ impl UserName {
         }
     }
 
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -91,7 +84,6 @@ impl RoomName {
         Self("lobby".into())
     }
 
-    /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -68,14 +68,11 @@ pub struct GoOn {
 pub struct LostInterval {
     /// The epoch of both ends.
     pub epoch: u64,
-    /// The first one.
     pub from: Seq,
-    /// The last one.
     pub to: Seq,
 }
 
 impl LogHead {
-    /// The newest position.
     pub fn position(&self) -> Position {
         Position {
             epoch: self.epoch,

@@ -13,14 +13,12 @@ pub type Key = Arc<str>;
 /// A place in which messages are numbered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Conversation {
-    /// A room.
     Room(RoomName),
     /// The direct conversation of the asking user with this one.
     Peer(UserName),
 }
 
 impl Conversation {
-    /// The name of the room, or of the other user.
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::Room(room) => room.as_str(),
@@ -36,7 +34,6 @@ pub struct SessionTag(pub u32);
 /// How a client shows the text of a message. The server never looks into the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum TalkKind {
-    /// Plain text.
     #[default]
     Text,
     /// The address of an image, or an image encoded as text.

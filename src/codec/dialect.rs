@@ -19,7 +19,6 @@ pub trait Dialect: Sync {
         None
     }
 
-    /// A codec for one connection.
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec>;
 
     /// Appends the frames of an event for members with this encoding (its number within the dialect).
@@ -79,10 +78,8 @@ pub trait Codec {
 /// What an operator may set of dialects.
 #[derive(Debug, Clone, Default)]
 pub struct DialectSettings {
-    /// Of `action`.
     pub action: ActionSettings,
     /// Whether `communication` shows who writes from which address.
     pub communication_show_ip: bool,
-    /// The same for `tutorial`.
     pub tutorial_show_ip: bool,
 }

@@ -35,17 +35,14 @@ impl Encoding {
         Self((before(dialect as usize) + within.min(last)) as u8)
     }
 
-    /// Its place among all encodings.
     pub fn place(self) -> usize {
         usize::from(self.0)
     }
 
-    /// Its dialect.
     pub fn dialect(self) -> DialectId {
         DIALECT[self.place()]
     }
 
-    /// Its number within its dialect.
     pub fn within(self) -> usize {
         self.place() - before(self.dialect() as usize)
     }

@@ -30,12 +30,10 @@ impl Frames {
         self.addressed = Some(at);
     }
 
-    /// Appends one text frame.
     pub fn text(&mut self, payload: &str) {
         self.frame(OpCode::Text, payload.as_bytes());
     }
 
-    /// Appends one binary frame.
     pub fn binary(&mut self, payload: &[u8]) {
         self.frame(OpCode::Binary, payload);
     }

@@ -15,7 +15,6 @@ pub struct Handshake {
     pub login_username: Option<Vec<u8>>,
     /// The raw bytes of the header `username`, if any.
     pub username: Option<Vec<u8>>,
-    /// Browser or program.
     pub client: Client,
     /// The number of the listener.
     pub listener: usize,
@@ -28,7 +27,6 @@ pub struct Handshake {
 pub enum Client {
     /// A page: browsers send the header `Origin`.
     Page,
-    /// Anything else.
     Program,
 }
 

@@ -18,9 +18,7 @@ pub struct Profile {
     pub text_is_utf8: bool,
     /// Interval of the server's pings.
     pub ping_every: Duration,
-    /// What happens to a slow consumer.
     pub lag: LagPolicy,
-    /// What happens to a sender while the server is busy.
     pub busy: BusyPolicy,
     /// Whether a member sees its own join. The page of `tutorial` reads the user list from it.
     pub sees_own_coming: bool,
@@ -29,11 +27,9 @@ pub struct Profile {
     /// Whether the server delivers offline messages without being asked. The user is known by name alone, because the format has no
     /// keys (`action`, as its original).
     pub mail_by_name: bool,
-    /// What happens to a client that gives a claimed name without its key.
     pub reserved_name: ReservedName,
     /// How long a client without a name may send nothing. One that has sent something has [`limits::NAMING_TIME`].
     pub first_word: Duration,
-    /// Which names its clients may give.
     pub reach: Reach,
     /// Whether the server speaks first ([`crate::chat::Reply::Greeting`]).
     pub greets: bool,

@@ -16,7 +16,6 @@ use super::{
     native::{self, Native},
 };
 
-/// A dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum DialectId {
@@ -72,7 +71,6 @@ pub const DIALECTS: [DialectId; TABLE.len()] = {
 };
 
 impl DialectId {
-    /// The dialect with this name.
     pub fn named(name: &str) -> Option<Self> {
         DIALECTS.into_iter().find(|dialect| dialect.name() == name)
     }

@@ -16,7 +16,6 @@ pub enum Source {
     Default,
     /// A line of a file.
     File {
-        /// The file's name.
         file: String,
         /// From 1.
         line: usize,
@@ -30,7 +29,6 @@ pub enum Source {
 /// One mistake: where it is, what was seen, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
-    /// Where.
     pub source: Source,
     /// What was seen, the bound and the fix.
     pub sentence: String,
@@ -43,7 +41,6 @@ pub struct InForce {
     pub key: String,
     /// The value as TOML.
     pub toml: String,
-    /// Where it comes from.
     pub source: Source,
 }
 

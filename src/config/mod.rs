@@ -38,7 +38,6 @@ use layers::Layers;
 /// The settings in force, and where each came from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loaded {
-    /// The settings.
     pub config: Config,
     /// Each of them as text, in the order of the table.
     pub in_force: Vec<InForce>,

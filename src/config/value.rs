@@ -12,7 +12,6 @@ use crate::limits;
 pub(super) struct Raw {
     /// The line in the file, from 1; `None` for other sources.
     pub(super) line: Option<usize>,
-    /// The value.
     pub(super) form: Form,
 }
 
@@ -23,9 +22,7 @@ pub(super) enum Form {
     Text(String),
     /// A TOML number, boolean or date, as text.
     Bare(String),
-    /// A TOML array.
     List(Vec<Raw>),
-    /// A TOML table.
     Table(Vec<(String, Raw)>),
 }
 

@@ -40,17 +40,14 @@ impl Watch {
         (Alive { _held: held }, watch)
     }
 
-    /// The part's name.
     pub fn part(&self) -> &str {
         &self.part
     }
 
-    /// What its end means.
     pub fn need(&self) -> Need {
         self.need
     }
 
-    /// Whether it has ended.
     pub fn has_ended(&self) -> bool {
         self.alive.strong_count() == 0
     }

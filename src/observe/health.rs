@@ -58,13 +58,11 @@ impl Readiness {
         Arc::default()
     }
 
-    /// Enters a phase.
     pub fn enter(&self, phase: ServerPhase) {
         // Release: pairs with the Acquire in `phase`, so that a reader of Ready sees what was made ready before.
         self.phase.store(phase as u8, Ordering::Release);
     }
 
-    /// The phase now.
     pub fn phase(&self) -> ServerPhase {
         // Acquire: pairs with the Release in `enter`.
         match self.phase.load(Ordering::Acquire) {
@@ -91,7 +89,6 @@ impl Readiness {
         notes.push((name, Arc::new(note)));
     }
 
-    /// The notes, by part.
     pub fn notes(&self) -> BTreeMap<&'static str, String> {
         let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner).clone();
         notes

@@ -38,7 +38,6 @@ pub struct LogSettings {
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
     Text,
     /// For programs, one object each.
     Json,

@@ -21,7 +21,6 @@ use super::{
 pub enum Message<'a> {
     /// A text message; valid UTF-8 if [`ReaderLimits::text_is_utf8`] is set.
     Text(&'a [u8]),
-    /// A binary message.
     Binary(&'a [u8]),
 }
 
@@ -37,11 +36,9 @@ impl<'a> Message<'a> {
 /// What a client sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Incoming<'a> {
-    /// A complete message.
     Message(Message<'a>),
     /// A ping, to be answered with a pong of the same payload (at most 125 bytes).
     Ping(&'a [u8]),
-    /// A pong.
     Pong(&'a [u8]),
     /// The last frame of the stream, to be answered with a close frame.
     Close {
@@ -55,7 +52,6 @@ pub enum Incoming<'a> {
 /// What a sink of [`Incoming`] wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flow {
-    /// The next one.
     Go,
     /// Nothing until [`FrameReader::resume`].
     Pause,

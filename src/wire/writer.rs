@@ -14,7 +14,6 @@ use crate::limits::CONTROL_PAYLOAD_BYTES;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct ControlFrame {
     bytes: [u8; 2 + CONTROL_PAYLOAD_BYTES],
-    /// Bytes of the payload.
     payload_bytes: u8,
 }
 

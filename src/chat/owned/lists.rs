@@ -5,7 +5,6 @@ use std::{ops::Bound, sync::Arc};
 use super::OwnedRooms;
 use crate::chat::{Effect, ListOrder, Page, Reply, RequestId, RoomEntry, RoomName, SessionId, UserList, world::MARKED};
 
-/// Which rooms are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RoomScope {
     /// Those of the common world, for clients.
@@ -33,7 +32,6 @@ impl OwnedRooms {
         Effect::answer(session, id, Reply::UserPage { room, users, next })
     }
 
-    /// Who is in a room.
     pub(crate) fn roster(&mut self, name: &RoomName, order: ListOrder, now_ms: u64) -> UserList {
         let settings = self.settings;
         self.rooms

@@ -78,17 +78,14 @@ impl OwnedRooms {
         Self { access, ..self }
     }
 
-    /// How many rooms are open.
     pub(crate) fn len(&self) -> usize {
         self.rooms.len()
     }
 
-    /// Whether the room is open.
     pub(crate) fn knows(&self, room: &RoomName) -> bool {
         self.rooms.contains_key(room)
     }
 
-    /// Whether the session is a member of the room.
     pub(crate) fn has(&self, room: &RoomName, session: SessionId) -> bool {
         self.rooms.get(room).is_some_and(|room| room.has(session))
     }

@@ -28,7 +28,6 @@ pub(crate) struct RoomDetails {
 /// A room was closed.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Closed {
-    /// How many sessions were in it.
     pub sessions: usize,
     /// Who leaves at once; the others leave when the store has answered.
     pub effects: Effects,
@@ -128,7 +127,6 @@ impl OwnedRooms {
         })
     }
 
-    /// Users in a room; `None`: it is not open.
     pub(crate) fn online(&self, name: &RoomName) -> Option<u32> {
         self.rooms.get(name).map(|room| room.online())
     }

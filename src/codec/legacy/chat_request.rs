@@ -24,7 +24,6 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ChatRequest;
 
-/// One connection.
 struct ChatRequestCodec {
     given: Option<Vec<u8>>,
     /// The handshake named nobody, and no message has either.

@@ -23,7 +23,6 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Chatroom;
 
-/// One connection.
 struct ChatroomCodec {
     given: Option<Vec<u8>>,
     asked: Asked<()>,

@@ -37,7 +37,6 @@ impl Tutorial {
     pub(crate) const DEFAULT: Self = Self { addresses: None };
 }
 
-/// One connection.
 struct TutorialCodec {
     addresses: Option<&'static Addresses>,
     entry: Entry,

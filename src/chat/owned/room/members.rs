@@ -5,7 +5,6 @@ use crate::{
     limits,
 };
 
-/// A session in a room.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) user: UserName,
@@ -14,7 +13,6 @@ pub(crate) struct Member {
     pub(crate) lists: Lists,
 }
 
-/// The members of a room.
 #[derive(Debug)]
 pub(super) enum Members {
     Few(Vec<(SessionId, Member)>),

@@ -126,22 +126,18 @@ impl Room {
         }
     }
 
-    /// The newest message.
     pub(super) fn head(&self) -> Position {
         self.log.head()
     }
 
-    /// A message has got this number.
     pub(super) fn advance(&mut self, to: Position) {
         self.log.advance(to);
     }
 
-    /// Where a replay begins, and what can never be replayed.
     pub(super) fn since(&self, since: Since) -> GoOn {
         self.log.since(since)
     }
 
-    /// Whether messages are stored.
     pub(super) fn is_durable(&self) -> bool {
         matches!(self.log, Log::Durable(_))
     }
@@ -159,7 +155,6 @@ impl Room {
         self.members.sessions(|member| !admits(&member.user))
     }
 
-    /// Users in the room, exact.
     pub(super) fn online(&self) -> u32 {
         self.users.len() as u32
     }

@@ -42,7 +42,6 @@ pub struct Action {
     settings: Option<&'static Settings>,
 }
 
-/// One connection.
 struct ActionCodec {
     settings: &'static Settings,
     /// Of the query, for logins that do not say.
