@@ -5,6 +5,7 @@
 //! `docs/metrics.md` lists all of them; a test keeps it equal.
 
 mod handles;
+mod shards;
 mod table;
 
 use std::{
@@ -17,9 +18,8 @@ use prometheus_client::{encoding::text::encode, metrics::counter::Counter, regis
 use super::reasons::{CloseReason, Reason, RejectReason};
 use crate::{chat::ErrorCode, codec::detect::Why};
 use handles::ProcessMetrics;
-pub use handles::{
-    Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, LogMetrics, ShardMetrics, UNDECIDED,
-};
+pub use handles::{Counters, Described, HistoryMetrics, IngressMetrics, LogMetrics, UNDECIDED};
+pub use shards::{DialectMetrics, ShardMetrics};
 use table::Table;
 
 /// All metrics of the process.
@@ -151,6 +151,8 @@ const DOCUMENT_HEAD: &str = "\
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use std::{
         fs,
         sync::atomic::{AtomicU64, Ordering},
