@@ -29,7 +29,7 @@ fn talk(seq: u64) -> Talk {
 
 fn log(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("log");
-    let (mut ring, mut seq) = (Ring::new(), 0);
+    let (mut ring, mut seq) = (Ring::default(), 0);
     group.throughput(Throughput::Elements(1));
     group.bench_function("push into a full ring", |bencher| {
         bencher.iter(|| {

@@ -16,7 +16,7 @@ fn wheel(criterion: &mut Criterion) {
     // One ping interval of 15,000 connections: each comes up once and goes in again.
     group.throughput(Throughput::Elements(ENTRIES));
     group.bench_function("15,000 connections for 25 s", |bencher| {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         let mut now = 0;
         for entry in 0..ENTRIES {
             wheel.put(entry * PING_MS / ENTRIES, entry);
@@ -35,7 +35,7 @@ fn wheel(criterion: &mut Criterion) {
     });
     group.throughput(Throughput::Elements(1));
     group.bench_function("a tick without work", |bencher| {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::default();
         let mut now = 0;
         bencher.iter(|| {
             now += 100;

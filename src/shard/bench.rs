@@ -1,4 +1,6 @@
 //! What the benches may see of a shard's insides: thin wrappers, so that the insides themselves stay private. Not an interface.
+//!
+//! Built only with the feature `bench`, which `Cargo.toml` switches on for benches and tests.
 
 use std::{io, rc::Rc, sync::Arc, time::Instant};
 
@@ -24,7 +26,6 @@ use crate::{
 pub struct Inboxes(Arc<[inbox::Inbox<u64>]>);
 
 impl Inboxes {
-    /// Inboxes for so many shards.
     pub fn new(shards: usize) -> Self {
         let inbox = || inbox::Inbox::new(limits::INBOX_MESSAGES, shards);
         Self((0..shards).map(|_| inbox()).collect())
@@ -35,12 +36,10 @@ impl Inboxes {
         self.0[to].push(message).is_ok()
     }
 
-    /// Takes the oldest message of a shard.
     pub fn pop(&self, shard: usize) -> Option<u64> {
         self.0[shard].pop()
     }
 
-    /// The outbox of a shard.
     pub fn outbox(&self, me: usize) -> Outbox {
         Outbox(inbox::Outbox::new(me, self.0.clone()))
     }
@@ -50,7 +49,6 @@ impl Inboxes {
 pub struct Outbox(inbox::Outbox<u64>);
 
 impl Outbox {
-    /// Sends in order.
     pub fn send(&mut self, to: usize, message: u64) {
         self.0.send(to, message);
     }
@@ -67,17 +65,10 @@ impl Outbox {
 pub struct Wheel(wheel::Wheel<u64>);
 
 impl Wheel {
-    /// An empty one at time 0.
-    pub fn new() -> Self {
-        Self(wheel::Wheel::new(0))
-    }
-
-    /// Puts a number in, to come up at this time.
     pub fn put(&mut self, at_ms: u64, number: u64) {
         self.0.put(at_ms, number);
     }
 
-    /// Takes what has come up.
     pub fn expire(&mut self, now_ms: u64, mut each: impl FnMut(u64)) {
         self.0.expire(now_ms, |_, number| each(number));
     }
@@ -85,7 +76,7 @@ impl Wheel {
 
 impl Default for Wheel {
     fn default() -> Self {
-        Self::new()
+        Self(wheel::Wheel::new(0))
     }
 }
 
@@ -94,17 +85,14 @@ impl Default for Wheel {
 pub struct Directory(directory::Directory);
 
 impl Directory {
-    /// Of so many shards.
     pub fn new(shards: usize) -> Self {
         Self(directory::Directory::new(shards, directory::OwnerKey::fixed(7), 1))
     }
 
-    /// A session of this user begins.
     pub fn enter(&self, user: &UserName, session: SessionId) {
         self.0.enter(user, session);
     }
 
-    /// A session of this user ends.
     pub fn exit(&self, user: &UserName, session: SessionId) {
         self.0.exit(user, session);
     }
@@ -114,7 +102,6 @@ impl Directory {
         self.0.whereabouts(user).count()
     }
 
-    /// The owner of a room.
     pub fn owner_of(&self, name: &str) -> ShardId {
         self.0.owner_of(name)
     }
@@ -129,15 +116,6 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// An empty one, seen by native members that speak protobuf.
-    pub fn new() -> Self {
-        Self {
-            room: RoomName::lobby(),
-            encoding: Encoding::new(DialectId::Native, 0),
-            ring: ring::Ring::default(),
-        }
-    }
-
     /// Appends a talk, as if everybody had been offered what stands before it, and trims to so many bytes.
     pub fn push(&mut self, talk: Talk, most_bytes: usize) {
         let event = RoomEvent::new(self.room.clone(), Happening::Talk(talk), None, 0);
@@ -158,17 +136,19 @@ impl Ring {
 }
 
 impl Default for Ring {
+    /// An empty one, seen by native members that speak protobuf.
     fn default() -> Self {
-        Self::new()
+        Self {
+            room: RoomName::lobby(),
+            encoding: Encoding::new(DialectId::Native, 0),
+            ring: ring::Ring::default(),
+        }
     }
 }
 
 /// What members' bytes are written to.
 pub trait Sink {
     /// Writes what fits without waiting.
-    ///
-    /// # Errors
-    /// As those of a socket.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
@@ -206,7 +186,6 @@ impl Observer for Nobody {
 }
 
 impl<S: Sink> Room<S> {
-    /// A room whose members write to these.
     pub fn new(sinks: impl IntoIterator<Item = S>) -> Self {
         let mut settings = Settings {
             pace: 0.0,

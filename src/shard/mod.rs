@@ -10,6 +10,7 @@
 //! - `engine`: connects the parts; turns, timers, drain
 //! - `runtime`: the thread, its sockets, and the handle for other threads
 
+#[cfg(feature = "bench")]
 #[doc(hidden)]
 pub mod bench;
 mod bus;
