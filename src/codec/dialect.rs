@@ -21,8 +21,9 @@ pub trait Dialect: Sync {
 
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec>;
 
-    /// Appends the frames of an event for members with this encoding (its number within the dialect).
-    fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
+    /// Appends the frames of an event for members with this encoding (its number within the dialect). `at` is the time in Unix
+    /// milliseconds, for formats that need a timestamp where the event has none.
+    fn encode_at(&self, at: u64, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames);
 
     /// Appends the frames of a direct message, which are the same for every session with this encoding.
     fn encode_direct(&self, encoding: usize, direct: &Direct, out: &mut Frames);
@@ -31,13 +32,6 @@ pub trait Dialect: Sync {
     fn shows_direct(&self, direct: &Direct, user: &UserName) -> bool {
         let _ = (direct, user);
         true
-    }
-
-    /// [`Dialect::encode`] with the time in Unix milliseconds, for formats that need a timestamp where the event has none.
-    /// Callers that send frames use this one.
-    fn encode_at(&self, at: u64, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
-        let _ = at;
-        self.encode(encoding, room, happening, out);
     }
 }
 
@@ -49,14 +43,8 @@ pub trait Codec {
     /// Decodes one message and pushes its requests in order.
     fn decode(&mut self, message: Message<'_>, requests: &mut Vec<Request>) -> Result<(), Fault>;
 
-    /// Appends the frames of a reply, or nothing if the format cannot express it.
-    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames);
-
-    /// [`Codec::encode`] with the time in Unix milliseconds; see [`Dialect::encode_at`].
-    fn encode_at(&mut self, at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
-        let _ = at;
-        self.encode(id, reply, out);
-    }
+    /// Appends the frames of a reply, or nothing if the format cannot express it. `at` as in [`Dialect::encode_at`].
+    fn encode_at(&mut self, at: u64, id: RequestId, reply: &Reply, out: &mut Frames);
 
     /// Parts of the request with this id that receivers of its message get back.
     fn echo(&self, id: RequestId) -> Option<Arc<Echo>> {

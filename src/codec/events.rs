@@ -71,7 +71,7 @@ fn shows(dialect: DialectId, encoding: usize, event: &Event) -> bool {
         Event::Room(happening) => dialect.encode_at(1, encoding, &RoomName::lobby(), happening, &mut out),
         Event::Session(reply) => {
             let mut codec = dialect.open(&silent());
-            codec.encode(None, &welcome("ann"), &mut Frames::default());
+            codec.encode_at(0, None, &welcome("ann"), &mut Frames::default());
             codec.encode_at(1, None, reply, &mut out);
         }
     }
@@ -102,7 +102,7 @@ fn speaking(dialect: DialectId, encoding: usize) -> Box<dyn Codec> {
         .into_iter()
         .find(|codec| codec.encoding() == encoding)
         .unwrap_or_else(|| panic!("no client of {} has encoding {encoding}", dialect.name()));
-    codec.encode(None, &welcome("ann"), &mut Frames::default());
+    codec.encode_at(0, None, &welcome("ann"), &mut Frames::default());
     codec
 }
 
@@ -228,7 +228,7 @@ proptest! {
         let shown = serde_json::to_string(&text).unwrap();
         for dialect in DIALECTS.into_iter().filter(|dialect| *dialect != DialectId::Native) {
             let mut out = Frames::default();
-            dialect.reference().encode(0, &RoomName::lobby(), &happening, &mut out);
+            dialect.reference().encode_at(0, 0, &RoomName::lobby(), &happening, &mut out);
             let frames = frames(&out);
             prop_assert_eq!(frames.len(), 1);
             let (first, payload) = &frames[0];

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use proptest::test_runner::{Config, RngSeed};
 
-use super::Frames;
+use super::{Codec, Dialect, Fault, Frames, Message};
 use crate::chat::{
-    Departure, Direct, ErrorCode, Happening, Reply, RoomName, SessionTag, Talk, TalkKind, UserList, UserName, Welcome,
+    Departure, Direct, ErrorCode, Happening, Reply, Request, RequestId, RoomName, SessionTag, Talk, TalkKind, UserList,
+    UserName, Welcome,
 };
 
 /// 2026-01-02 03:04:05 UTC, in Unix milliseconds.
@@ -121,6 +122,45 @@ pub(super) fn direct(from: &str, to: &str, text: &str) -> Reply {
 
 pub(super) fn refusal() -> Reply {
     Reply::Error(ErrorCode::StoreFailed.because("the disk is full; the message was not sent"))
+}
+
+/// What members of the lobby with this encoding see.
+pub(super) fn seen(dialect: &dyn Dialect, encoding: usize, happening: &Happening) -> Frames {
+    let mut out = Frames::default();
+    dialect.encode_at(AT, encoding, &RoomName::lobby(), happening, &mut out);
+    out
+}
+
+/// What a session is told.
+pub(super) fn told(codec: &mut dyn Codec, id: RequestId, reply: &Reply) -> Frames {
+    let mut out = Frames::default();
+    codec.encode_at(AT, id, reply, &mut out);
+    out
+}
+
+/// The requests of a text message.
+pub(super) fn ask(codec: &mut dyn Codec, message: impl AsRef<[u8]>) -> Result<Vec<Request>, Fault> {
+    let mut requests = Vec::new();
+    codec.decode(Message::Text(message.as_ref()), &mut requests)?;
+    Ok(requests)
+}
+
+/// The texts of an output in JSON.
+pub(super) fn texts(out: &Frames) -> Vec<String> {
+    let text = |(first, payload)| {
+        assert_eq!(first, 0x81, "JSON goes out as text");
+        String::from_utf8(payload).unwrap()
+    };
+    frames(out).into_iter().map(text).collect()
+}
+
+/// The messages of an output in protobuf.
+pub(super) fn messages<M: prost::Message + Default>(out: &Frames) -> Vec<M> {
+    let message = |(first, payload): (u8, Vec<u8>)| {
+        assert_eq!(first, 0x82, "replies are binary frames");
+        M::decode(payload.as_slice()).unwrap()
+    };
+    frames(out).into_iter().map(message).collect()
 }
 
 /// The frames of an output: first byte and payload. One that holds its receiver's name is as `ann` gets it.

@@ -44,7 +44,7 @@ impl Dialect for ChatRequest {
         })
     }
 
-    fn encode(&self, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode_at(&self, _at: u64, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say(&shown(&talk.from), TALK, &talk.text, out),
             Happening::Went {
@@ -101,7 +101,7 @@ impl Codec for ChatRequestCodec {
         Ok(())
     }
 
-    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+    fn encode_at(&mut self, _at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
             Reply::Welcome(welcome) => self.name = Some(welcome.name.clone()),
             Reply::Renamed { new, .. } => self.name = Some(new.clone()),
@@ -157,7 +157,7 @@ mod tests {
     use crate::codec::{
         handshake::tests::{silent, with_header},
         legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-        testing::{all, direct, frames, names, refusal, renamed_reply, talk, welcome, went},
+        testing::{all, ask, direct, messages, names, refusal, renamed_reply, seen, talk, told, welcome, went},
     };
 
     fn wire(user_name: &str, kind: &str, content: &str) -> Vec<u8> {
@@ -171,25 +171,16 @@ mod tests {
     }
 
     fn commands(codec: &mut Box<dyn Codec>, bytes: &[u8]) -> Result<Vec<Command>, Fault> {
-        let mut requests = Vec::new();
-        codec.decode(Message::Text(bytes), &mut requests)?;
+        let requests = ask(&mut **codec, bytes)?;
         Ok(requests.into_iter().map(|request| request.command).collect())
     }
 
-    fn read(out: &Frames) -> Vec<Wire> {
-        frames(out)
-            .iter()
-            .map(|(first, payload)| {
-                assert_eq!(*first, 0x82, "replies are binary frames");
-                Wire::decode(payload.as_slice()).unwrap()
-            })
-            .collect()
+    fn shown(happening: &Happening) -> Vec<Wire> {
+        messages(&seen(&ChatRequest, 0, happening))
     }
 
-    fn seen(happening: &Happening) -> Vec<Wire> {
-        let mut out = Frames::default();
-        ChatRequest.encode(0, &RoomName::lobby(), happening, &mut out);
-        read(&out)
+    fn replied(codec: &mut Box<dyn Codec>, id: RequestId, reply: &Reply) -> Vec<Wire> {
+        messages(&told(&mut **codec, id, reply))
     }
 
     fn opened(handshake: &Handshake) -> (Box<dyn Codec>, Option<String>) {
@@ -246,9 +237,7 @@ mod tests {
                 .decode(Message::Binary(&wire("tom", kind, "")), &mut requests)
                 .unwrap();
             assert!(matches!(&requests[0].command, Command::Users { .. }));
-            let mut out = Frames::default();
-            codec.encode(requests[0].id, &names(&["ann", "tom"]), &mut out);
-            let lists = read(&out);
+            let lists = replied(&mut codec, requests[0].id, &names(&["ann", "tom"]));
             assert_eq!((lists[0].content.as_str(), lists[0].user_list.len()), ("", 2));
         }
     }
@@ -256,7 +245,7 @@ mod tests {
     #[test]
     fn a_changed_list_is_sent_without_content_to_members_that_did_not_ask() {
         assert_eq!(
-            seen(&Happening::Roster {
+            shown(&Happening::Roster {
                 users: all(&["a,b", "张三"])
             }),
             [Wire {
@@ -270,10 +259,9 @@ mod tests {
 
     #[test]
     fn a_talk_is_golden_and_carries_no_list() {
-        let mut out = Frames::default();
-        ChatRequest.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hi")), &mut out);
+        let out = seen(&ChatRequest, 0, &Happening::Talk(talk("tom", "hi")));
         assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x03tom\x12\x04talk\x1a\x02hi");
-        let chinese = seen(&Happening::Talk(talk("张三", "你好")));
+        let chinese = shown(&Happening::Talk(talk("张三", "你好")));
         assert_eq!(
             (chinese[0].user_name.as_str(), chinese[0].content.as_str()),
             ("张三", "你好")
@@ -284,7 +272,7 @@ mod tests {
     fn an_exit_and_a_lost_connection_are_announced_as_exit() {
         for how in [Departure::Said, Departure::Lost] {
             assert_eq!(
-                seen(&went("tom", how)),
+                shown(&went("tom", how)),
                 [Wire {
                     user_name: "tom".into(),
                     r#type: "exit".into(),
@@ -293,17 +281,15 @@ mod tests {
                 }]
             );
         }
-        assert_eq!(seen(&went("tom", Departure::Merged)), [], "the list says it");
+        assert_eq!(shown(&went("tom", Departure::Merged)), [], "the list says it");
     }
 
     #[test]
     fn a_list_names_the_asker_under_the_name_in_force() {
         let (mut codec, _) = opened(&silent());
-        let mut out = Frames::default();
-        codec.encode(None, &welcome("guest-1"), &mut out);
-        codec.encode(None, &renamed_reply("guest-1", "tom"), &mut out);
-        codec.encode(None, &names(&["a,b", "tom"]), &mut out);
-        let lists = read(&out);
+        assert_eq!(replied(&mut codec, None, &welcome("guest-1")), []);
+        assert_eq!(replied(&mut codec, None, &renamed_reply("guest-1", "tom")), []);
+        let lists = replied(&mut codec, None, &names(&["a,b", "tom"]));
         assert_eq!(lists.len(), 1);
         assert_eq!(lists[0].user_name, "tom");
         assert_eq!(lists[0].r#type, "userlist");
@@ -317,10 +303,7 @@ mod tests {
     #[test]
     fn direct_messages_and_errors_are_talks() {
         let (mut codec, _) = opened(&silent());
-        let mut out = Frames::default();
-        codec.encode(None, &direct("bob", "tom", "psst"), &mut out);
-        codec.encode(None, &refusal(), &mut out);
-        let lines = read(&out);
+        let lines = [direct("bob", "tom", "psst"), refusal()].map(|reply| replied(&mut codec, None, &reply).remove(0));
         assert_eq!(
             (lines[0].user_name.as_str(), lines[0].content.as_str()),
             ("bob→tom", "psst")

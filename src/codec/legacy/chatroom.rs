@@ -36,7 +36,7 @@ impl Dialect for Chatroom {
         })
     }
 
-    fn encode(&self, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode_at(&self, _at: u64, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say(&shown(&talk.from), &talk.text, out),
             Happening::System { text } => say(SYSTEM, text, out),
@@ -74,7 +74,7 @@ impl Codec for ChatroomCodec {
         Ok(())
     }
 
-    fn encode(&mut self, _id: RequestId, reply: &Reply, out: &mut Frames) {
+    fn encode_at(&mut self, _at: u64, _id: RequestId, reply: &Reply, out: &mut Frames) {
         if let Reply::UserPage { users, .. } = reply {
             out.protobuf(&Wire {
                 r#type: LIST.into(),
@@ -106,7 +106,7 @@ mod tests {
         codec::{
             handshake::tests::{silent, with_header},
             legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-            testing::{direct, frames, names, refusal, talk, went},
+            testing::{ask, direct, messages, names, refusal, seen, talk, told, went},
         },
     };
 
@@ -121,25 +121,13 @@ mod tests {
     }
 
     fn decode(bytes: &[u8]) -> Result<Command, Fault> {
-        let mut requests = asked(bytes)?;
+        let mut requests = ask(&mut *Chatroom.open(&silent()), bytes)?;
         assert_eq!(requests.len(), 1);
         Ok(requests.remove(0).command)
     }
 
-    fn asked(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
-        let mut requests = Vec::new();
-        Chatroom.open(&silent()).decode(Message::Text(bytes), &mut requests)?;
-        Ok(requests)
-    }
-
-    fn read(out: &Frames) -> Vec<Wire> {
-        frames(out)
-            .iter()
-            .map(|(first, payload)| {
-                assert_eq!(*first, 0x82, "replies are binary frames");
-                Wire::decode(payload.as_slice()).unwrap()
-            })
-            .collect()
+    fn one(reply: &Reply) -> Wire {
+        messages(&told(&mut *Chatroom.open(&silent()), None, reply)).remove(0)
     }
 
     #[test]
@@ -160,25 +148,21 @@ mod tests {
         assert_eq!(decode(&wire("exit", "", "")).unwrap(), Command::Exit);
         assert!(matches!(decode(&wire("userlist", "", "")), Ok(Command::Users { .. })));
         for kind in ["", "Talk", "list", "3"] {
-            assert_eq!(asked(&wire(kind, "x", "y")).unwrap(), [], "{kind}");
+            let ignored = ask(&mut *Chatroom.open(&silent()), wire(kind, "x", "y"));
+            assert_eq!(ignored, Ok(Vec::new()), "{kind}");
         }
         assert!(matches!(decode(&wire("talk", "x", "")), Ok(Command::Users { .. })));
     }
 
     #[test]
     fn a_talk_is_golden_and_without_a_list() {
-        let mut out = Frames::default();
-        Chatroom.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hi")), &mut out);
+        let out = seen(&Chatroom, 0, &Happening::Talk(talk("tom", "hi")));
         assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x04talk\x12\x03tom\x1a\x02hi");
     }
 
     #[test]
     fn the_list_maps_each_name_to_itself_and_would_not_be_shown_as_a_talk() {
-        let mut out = Frames::default();
-        Chatroom
-            .open(&silent())
-            .encode(None, &names(&["a:b", "张三"]), &mut out);
-        let list = &read(&out)[0];
+        let list = one(&names(&["a:b", "张三"]));
         assert_eq!(list.r#type, "userlist");
         assert_eq!((list.user_name.as_str(), list.content.as_str()), ("", ""));
         assert_eq!(
@@ -190,19 +174,13 @@ mod tests {
     #[test]
     fn nobody_is_told_who_left() {
         for how in [Departure::Said, Departure::Lost] {
-            let mut out = Frames::default();
-            Chatroom.encode(0, &RoomName::lobby(), &went("tom", how), &mut out);
-            assert!(out.buffer.is_empty());
+            assert!(seen(&Chatroom, 0, &went("tom", how)).buffer.is_empty());
         }
     }
 
     #[test]
     fn direct_messages_and_errors_are_talks() {
-        let mut codec = Chatroom.open(&silent());
-        let mut out = Frames::default();
-        codec.encode(None, &direct("bob", "tom", "psst"), &mut out);
-        codec.encode(None, &refusal(), &mut out);
-        let lines = read(&out);
+        let lines = [one(&direct("bob", "tom", "psst")), one(&refusal())];
         assert_eq!(
             (lines[0].user_name.as_str(), lines[0].content.as_str()),
             ("bob→tom", "psst")

@@ -71,7 +71,7 @@ impl Dialect for Communication {
         })
     }
 
-    fn encode(&self, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode_at(&self, _at: u64, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say_talk(talk, self.addresses, out),
             Happening::Went {
@@ -129,7 +129,7 @@ impl Codec for CommunicationCodec {
         Ok(())
     }
 
-    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+    fn encode_at(&mut self, _at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
             Reply::Welcome(welcome) => self.entry.welcome(welcome),
             Reply::UserPage { users, .. } => {
@@ -207,15 +207,11 @@ mod tests {
     use crate::codec::{
         handshake::tests::{silent, with_header, with_query},
         legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-        testing::{all, direct, frames, names, refusal, talk, went},
+        testing::{all, ask, direct, messages, names, refusal, seen, talk, told, went},
     };
 
     fn decode(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
-        let mut requests = Vec::new();
-        Communication::DEFAULT
-            .open(&silent())
-            .decode(Message::Text(bytes), &mut requests)?;
-        Ok(requests)
+        ask(&mut *Communication::DEFAULT.open(&silent()), bytes)
     }
 
     fn wire(kind: &str, msg: &str) -> Vec<u8> {
@@ -227,20 +223,8 @@ mod tests {
         .encode_to_vec()
     }
 
-    fn seen(happening: &Happening) -> Vec<Wire> {
-        let mut out = Frames::default();
-        Communication::DEFAULT.encode(0, &RoomName::lobby(), happening, &mut out);
-        read(&out)
-    }
-
-    fn read(out: &Frames) -> Vec<Wire> {
-        frames(out)
-            .iter()
-            .map(|(first, payload)| {
-                assert_eq!(*first, 0x82, "replies are binary frames");
-                Wire::decode(payload.as_slice()).unwrap()
-            })
-            .collect()
+    fn shown(happening: &Happening) -> Vec<Wire> {
+        messages(&seen(&Communication::DEFAULT, 0, happening))
     }
 
     #[test]
@@ -306,10 +290,9 @@ mod tests {
 
     #[test]
     fn a_talk_carries_its_name_in_the_text_byte_for_byte() {
-        let mut out = Frames::default();
-        Communication::DEFAULT.encode(0, &RoomName::lobby(), &Happening::Talk(talk("tom", "hhhhhh")), &mut out);
+        let out = seen(&Communication::DEFAULT, 0, &Happening::Talk(talk("tom", "hhhhhh")));
         assert_eq!(&out.buffer[..], b"\x82\x14\x0a\x011\x12\x0atom:hhhhhh\x1a\x03tom");
-        let forged = seen(&Happening::Talk(talk("a:b,c", "你好")));
+        let forged = shown(&Happening::Talk(talk("a:b,c", "你好")));
         assert_eq!(
             (forged[0].msg.as_str(), forged[0].username.as_str()),
             ("a：b，c:你好", "a：b，c")
@@ -319,7 +302,7 @@ mod tests {
 
     #[test]
     fn who_exits_is_announced_and_who_is_lost_is_not() {
-        let exit = seen(&went("tom", Departure::Said));
+        let exit = shown(&went("tom", Departure::Said));
         assert_eq!(
             exit,
             [Wire {
@@ -329,7 +312,7 @@ mod tests {
                 ..Wire::default()
             }]
         );
-        assert_eq!(seen(&went("tom", Departure::Lost)), []);
+        assert_eq!(shown(&went("tom", Departure::Lost)), []);
     }
 
     #[test]
@@ -342,9 +325,7 @@ mod tests {
         for (handshake, lists, shown) in [(silent(), Lists::OnChange, 1), (page, Lists::OnRequest, 0)] {
             let codec = Communication::DEFAULT.open(&handshake);
             assert_eq!(codec.lists(), lists);
-            let mut out = Frames::default();
-            Communication::DEFAULT.encode(codec.encoding(), &RoomName::lobby(), &roster, &mut out);
-            let sent = read(&out);
+            let sent: Vec<Wire> = messages(&seen(&Communication::DEFAULT, codec.encoding(), &roster));
             assert_eq!(sent.len(), shown);
             for list in sent {
                 assert_eq!((list.r#type.as_str(), list.msg.as_str()), ("3", "ann,b，x,"));
@@ -360,12 +341,10 @@ mod tests {
         for kind in ["3", "1", "7"] {
             codec.decode(Message::Binary(&wire(kind, "")), &mut requests).unwrap();
         }
-        let mut out = Frames::default();
-        codec.encode(requests[1].id, &refusal(), &mut Frames::default());
-        for request in [&requests[0], &requests[2]] {
-            codec.encode(request.id, &names(&["a", "b,x", "c"]), &mut out);
-        }
-        let lists = read(&out);
+        told(&mut *codec, requests[1].id, &refusal());
+        let list =
+            |request: &Request| -> Vec<Wire> { messages(&told(&mut *codec, request.id, &names(&["a", "b,x", "c"]))) };
+        let lists = [&requests[0], &requests[2]].map(list).concat();
         assert_eq!((lists[0].r#type.as_str(), lists[1].r#type.as_str()), ("3", "7"));
         assert_eq!(lists[0].msg, "a,b，x,c,");
         assert_eq!(lists[0].userlist, ["a", "b，x", "c"]);
@@ -383,20 +362,18 @@ mod tests {
             codec.decode(Message::Binary(&wire("3", "")), &mut requests),
             Err(Fault::Refused(None, _))
         ));
-        codec.encode(requests[0].id, &names(&[]), &mut Frames::default());
+        told(&mut *codec, requests[0].id, &names(&[]));
         codec.decode(Message::Binary(&wire("3", "")), &mut requests).unwrap();
     }
 
     #[test]
     fn direct_messages_and_errors_are_lines_whose_sender_no_user_can_be() {
         let mut codec = Communication::DEFAULT.open(&silent());
-        let mut out = Frames::default();
-        codec.encode(None, &direct("bob", "tom", "psst"), &mut out);
-        codec.encode(None, &refusal(), &mut out);
-        let lines = read(&out);
+        let line = |reply: Reply| -> Vec<Wire> { messages(&told(&mut *codec, None, &reply)) };
+        let lines = [direct("bob", "tom", "psst"), refusal()].map(line).concat();
         assert_eq!(lines[0].msg, "bob→tom:psst");
         assert_eq!(lines[1].username, SYSTEM);
-        assert_ne!(seen(&Happening::Talk(talk(SYSTEM, "x")))[0].username, SYSTEM);
+        assert_ne!(shown(&Happening::Talk(talk(SYSTEM, "x")))[0].username, SYSTEM);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Dialect for Tutorial {
         })
     }
 
-    fn encode(&self, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode_at(&self, _at: u64, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
             Happening::Talk(talk) => say(talk, self.addresses, out),
             Happening::Came {
@@ -183,7 +183,7 @@ impl Codec for TutorialCodec {
         Ok(())
     }
 
-    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+    fn encode_at(&mut self, _at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
         match reply {
             Reply::Greeting { peer, users } => {
                 let greeting = Outgoing {

@@ -64,7 +64,7 @@ impl Dialect for Native {
         })
     }
 
-    fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
+    fn encode_at(&self, _at: u64, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
         match (Form::of(encoding), happening) {
             (Form::Json, Happening::Talk(talk)) => message::write(None, room, talk, out),
             (form, happening) => {
@@ -100,7 +100,7 @@ impl Codec for NativeCodec {
         Ok(())
     }
 
-    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
+    fn encode_at(&mut self, _at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
         if let (Form::Json, Reply::Replayed { room, talk }) = (self.form, reply) {
             return message::write(id, room, talk, out);
         }

@@ -125,10 +125,6 @@ impl Dialect for Action {
         })
     }
 
-    fn encode(&self, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
-        self.encode_at(0, encoding, room, happening, out);
-    }
-
     fn encode_at(&self, at: u64, _encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
         let group = self.settings().group(room);
         let gone = |user: &UserName, version: u64, out: &mut Frames| {
@@ -221,10 +217,6 @@ impl Codec for ActionCodec {
             }
             Err(code) => Err(self.refuse(seq, action.into(), code)),
         }
-    }
-
-    fn encode(&mut self, id: RequestId, reply: &Reply, out: &mut Frames) {
-        self.encode_at(0, id, reply, out);
     }
 
     fn encode_at(&mut self, at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {

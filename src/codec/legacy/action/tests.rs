@@ -6,32 +6,18 @@ use crate::{
     codec::{
         handshake::tests::{silent, with_query},
         json::tests::malformed,
-        testing::{AT, came, digest, direct, frames, renamed, talk, user, welcome, went},
+        testing::{self, AT, came, digest, direct, renamed, talk, texts, user, welcome, went},
     },
 };
 
 type Client = Box<dyn Codec>;
 
 fn ask(client: &mut Client, text: &str) -> Result<Vec<Request>, Fault> {
-    let mut requests = Vec::new();
-    client.decode(Message::Text(text.as_bytes()), &mut requests)?;
-    Ok(requests)
+    testing::ask(&mut **client, text)
 }
 
 fn told(client: &mut Client, id: RequestId, reply: &Reply) -> Vec<String> {
-    let mut out = Frames::default();
-    client.encode_at(AT, id, reply, &mut out);
-    read(&out)
-}
-
-fn read(out: &Frames) -> Vec<String> {
-    frames(out)
-        .into_iter()
-        .map(|(first, payload)| {
-            assert_eq!(first, 0x81, "JSON goes out as text");
-            String::from_utf8(payload).unwrap()
-        })
-        .collect()
+    texts(&testing::told(&mut **client, id, reply))
 }
 
 /// What the client is told for a message that the codec itself refuses.
@@ -42,10 +28,13 @@ fn refused(client: &mut Client, text: &str) -> String {
     }
 }
 
+fn request(action: &str, data: &str) -> String {
+    format!(r#"{{"seq":"s-1","action":"{action}","data":{data}}}"#)
+}
+
 fn login(user: &str, to: &str, group: &str) -> String {
-    format!(
-        r#"{{"seq":"s-1","action":"login","data":{{"userId":"{user}","appId":1,"toUid":"{to}","groupsId":"{group}"}}}}"#
-    )
+    let data = format!(r#"{{"userId":"{user}","appId":1,"toUid":"{to}","groupsId":"{group}"}}"#);
+    request("login", &data)
 }
 
 fn joined(room: &RoomName) -> Reply {
@@ -88,11 +77,20 @@ fn seen(room: &str, happening: &Happening) -> Vec<String> {
     let mut out = Frames::default();
     let room = RoomName::parse(room).unwrap();
     Action::DEFAULT.encode_at(AT, 0, &room, happening, &mut out);
-    read(&out)
+    texts(&out)
 }
 
 fn response(action: &str, code: u16, msg: &str) -> String {
     format!(r#"{{"seq":"s-1","action":"{action}","response":{{"code":{code},"msg":"{msg}","data":null}}}}"#)
+}
+
+/// This reply answers the login: it has succeeded.
+fn logs_in(client: &mut Client, id: RequestId, reply: &Reply) {
+    assert_eq!(told(client, id, reply), [response("login", 200, "Success")]);
+}
+
+fn is_unauthorized(client: &mut Client, id: RequestId, reply: &Reply) {
+    assert_eq!(told(client, id, reply), [response("login", 1003, "未授权")]);
 }
 
 #[test]
@@ -119,10 +117,7 @@ fn a_login_one_to_one_is_answered_by_the_welcome_and_watches_the_other() {
     );
     assert_eq!(requests[1].command, Command::Watch { user: user("2") });
     assert_eq!(requests.len(), 2);
-    assert_eq!(
-        told(&mut client, requests[0].id, &welcome("1")),
-        [response("login", 200, "Success")]
-    );
+    logs_in(&mut client, requests[0].id, &welcome("1"));
 }
 
 #[test]
@@ -132,28 +127,19 @@ fn a_login_into_a_group_is_answered_once_the_group_lets_it_in() {
         let requests = ask(&mut client, &login("1", "", group)).unwrap();
         assert!(matches!(&requests[1].command, Command::Join { room: joined, .. } if joined.as_str() == room));
         assert_eq!(told(&mut client, requests[0].id, &welcome("1")), [""; 0]);
-        assert_eq!(
-            told(&mut client, requests[1].id, &joined(&RoomName::parse(room).unwrap())),
-            [response("login", 200, "Success")]
-        );
+        logs_in(&mut client, requests[1].id, &joined(&RoomName::parse(room).unwrap()));
     }
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "", "7")).unwrap();
     told(&mut client, requests[0].id, &welcome("1"));
-    assert_eq!(
-        told(&mut client, requests[1].id, &error(ErrorCode::Forbidden)),
-        [response("login", 1003, "未授权")]
-    );
+    is_unauthorized(&mut client, requests[1].id, &error(ErrorCode::Forbidden));
 }
 
 #[test]
 fn a_refused_login_is_answered_once_and_may_be_tried_again() {
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "", "1")).unwrap();
-    assert_eq!(
-        told(&mut client, requests[0].id, &error(ErrorCode::Unauthorized)),
-        [response("login", 1003, "未授权")]
-    );
+    is_unauthorized(&mut client, requests[0].id, &error(ErrorCode::Unauthorized));
     assert_eq!(told(&mut client, requests[1].id, &error(ErrorCode::NoHello)), [""; 0]);
     assert_eq!(ask(&mut client, &login("1", "", "1")).unwrap().len(), 2);
 }
@@ -179,12 +165,12 @@ fn user_ids_and_app_ids_are_checked() {
     assert_eq!(refused(&mut opened(), &login("1", "null\\u0000", "0")), bad_id);
     let unauthorized = response("login", 1003, "未授权");
     let bad_parameters = response("login", 1001, "参数不合法");
-    let with_app = |app: &str| format!(r#"{{"seq":"s-1","action":"login","data":{{"userId":"1","appId":{app}}}}}"#);
+    let with_app = |app: &str| request("login", &format!(r#"{{"userId":"1","appId":{app}}}"#));
     for app in ["3", "0", "null", "4294967295"] {
         assert_eq!(refused(&mut opened(), &with_app(app)), unauthorized, "{app}");
     }
-    let without_app = r#"{"seq":"s-1","action":"login","data":{"userId":"1"}}"#;
-    assert_eq!(refused(&mut opened(), without_app), unauthorized);
+    let without_app = request("login", r#"{"userId":"1"}"#);
+    assert_eq!(refused(&mut opened(), &without_app), unauthorized);
     for app in ["\"1\"", "\"\"", "1.5", "-1", "99999999999", "[1]"] {
         assert_eq!(refused(&mut opened(), &with_app(app)), bad_parameters, "{app}");
     }
@@ -197,8 +183,8 @@ fn user_ids_and_app_ids_are_checked() {
         "{\"userId\":\"1\",\"appId\":1,\"toUid\":2}",
         "{\"userId\":\"1\",\"appId\":1,\"groupsId\":1}",
     ] {
-        let text = format!(r#"{{"seq":"s-1","action":"login","data":{data}}}"#);
-        assert_eq!(refused(&mut opened(), &text), bad_parameters, "{data}");
+        let answer = refused(&mut opened(), &request("login", data));
+        assert_eq!(answer, bad_parameters, "{data}");
     }
     // Nothing at all is an empty object: the user id is missing first.
     for nothing in [r#""data":{}"#, r#""data":null"#, r#""x":1"#] {
@@ -249,8 +235,7 @@ fn a_login_that_names_neither_group_nor_user_is_into_group_1() {
         (r#"{"userId":"1","appId":1,"toUid":"","groupsId":"null"}"#, "lobby"),
         (r#"{"userId":"1","appId":2}"#, "⟦2⟧group:1"),
     ] {
-        let text = format!(r#"{{"seq":"s-1","action":"login","data":{data}}}"#);
-        let requests = ask(&mut opened(), &text).unwrap();
+        let requests = ask(&mut opened(), &request("login", data)).unwrap();
         assert!(
             matches!(&requests[1].command, Command::Join { room: joined, .. } if joined.as_str() == room),
             "{requests:?}"
@@ -288,15 +273,9 @@ fn logging_in_again_turns_to_another_peer_but_not_to_another_user() {
     let mut client = one_to_one();
     let requests = ask(&mut client, &login("1", "3", "0")).unwrap();
     assert_eq!(requests[0].command, Command::Watch { user: user("3") });
-    assert_eq!(
-        told(&mut client, requests[1].id, &Reply::Pong { at: AT }),
-        [response("login", 200, "Success")]
-    );
+    logs_in(&mut client, requests[1].id, &Reply::Pong { at: AT });
     let requests = ask(&mut client, &login("1", "", "1")).unwrap();
-    assert_eq!(
-        told(&mut client, requests[0].id, &error(ErrorCode::AlreadyMember)),
-        [response("login", 200, "Success")]
-    );
+    logs_in(&mut client, requests[0].id, &error(ErrorCode::AlreadyMember));
     let requests = ask(&mut client, &login("1", "2", "0")).unwrap();
     assert!(matches!(requests[0].command, Command::Leave { .. }));
     assert_eq!(
@@ -319,11 +298,8 @@ fn a_heartbeat_is_200_when_logged_in_and_1000_before() {
     for data in ["[]", "7", "\"x\""] {
         let text = heartbeat.replace("{}", data);
         for client in [&mut client, &mut opened()] {
-            assert_eq!(
-                refused(client, &text),
-                response("heartbeat", 1001, "参数不合法"),
-                "{data}"
-            );
+            let answer = refused(client, &text);
+            assert_eq!(answer, response("heartbeat", 1001, "参数不合法"), "{data}");
         }
     }
     let bare = r#"{"seq":"s-1","action":"heartbeat"}"#;
@@ -378,8 +354,7 @@ fn every_kind_of_message_is_sent_an_empty_one_too() {
         ("{}", TalkKind::Text, Some("")),
         ("null", TalkKind::Text, Some("")),
     ] {
-        let text = format!(r#"{{"seq":"s-1","action":"sendmsg","data":{data}}}"#);
-        let requests = ask(&mut client, &text).unwrap();
+        let requests = ask(&mut client, &request("sendmsg", data)).unwrap();
         assert!(
             matches!(&requests[0].command, Command::Direct { kind: asked, .. } if *asked == kind),
             "{data}"
@@ -404,12 +379,8 @@ fn every_kind_of_message_is_sent_an_empty_one_too() {
         "[]",
         &long,
     ] {
-        let text = format!(r#"{{"seq":"s-1","action":"sendmsg","data":{data}}}"#);
-        assert_eq!(
-            refused(&mut client, &text),
-            response("sendmsg", 1001, "参数不合法"),
-            "{data}"
-        );
+        let answer = refused(&mut client, &request("sendmsg", data));
+        assert_eq!(answer, response("sendmsg", 1001, "参数不合法"), "{data}");
     }
 }
 
@@ -418,11 +389,8 @@ fn a_group_message_is_a_talk_in_its_room_and_a_push_to_all_with_a_stable_id() {
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "", "7")).unwrap();
     told(&mut client, requests[0].id, &welcome("1"));
-    let sent = ask(
-        &mut client,
-        r#"{"seq":"s-1","action":"sendmsg","data":{"msgType":"text","message":"hi"}}"#,
-    )
-    .unwrap();
+    let hi = request("sendmsg", r#"{"msgType":"text","message":"hi"}"#);
+    let sent = ask(&mut client, &hi).unwrap();
     assert!(matches!(&sent[0].command, Command::Talk { room, .. } if room.as_str() == "group:7"));
     let push = |group: &str| {
         format!(
@@ -507,11 +475,8 @@ fn malformed_frames_are_answered_with_the_text_of_document_003() {
         let mut client = one_to_one();
         match client.decode(Message::Text(&frame), &mut Vec::new()) {
             Err(Fault::Refused(id, refusal)) => {
-                assert_eq!(
-                    told(&mut client, id, &Reply::Error(refusal)),
-                    ["数据不合法"],
-                    "{frame:?}"
-                );
+                let answer = told(&mut client, id, &Reply::Error(refusal));
+                assert_eq!(answer, ["数据不合法"], "{frame:?}");
             }
             other => panic!("{frame:?} gave {other:?}"),
         }

@@ -6,36 +6,20 @@ use crate::{
     codec::{
         handshake::tests::silent,
         json::tests::malformed,
-        testing::{all, came, digest, direct, frames, list, names, refusal, renamed, talk, user, welcome, went},
+        testing::{self, all, came, digest, direct, list, names, refusal, renamed, talk, texts, user, welcome, went},
     },
 };
 
 fn seen(encoding: usize, happening: &Happening) -> Vec<String> {
-    let mut out = Frames::default();
-    Tutorial::DEFAULT.encode(encoding, &RoomName::lobby(), happening, &mut out);
-    read(&out)
-}
-
-fn read(out: &Frames) -> Vec<String> {
-    frames(out)
-        .into_iter()
-        .map(|(first, payload)| {
-            assert_eq!(first, 0x81, "JSON goes out as text");
-            String::from_utf8(payload).unwrap()
-        })
-        .collect()
+    texts(&testing::seen(&Tutorial::DEFAULT, encoding, happening))
 }
 
 fn told(codec: &mut Box<dyn Codec>, id: RequestId, reply: &Reply) -> Vec<String> {
-    let mut out = Frames::default();
-    codec.encode(id, reply, &mut out);
-    read(&out)
+    texts(&testing::told(&mut **codec, id, reply))
 }
 
 fn ask(codec: &mut Box<dyn Codec>, text: &str) -> Result<Vec<Request>, Fault> {
-    let mut requests = Vec::new();
-    codec.decode(Message::Text(text.as_bytes()), &mut requests)?;
-    Ok(requests)
+    testing::ask(&mut **codec, text)
 }
 
 fn logged_in() -> Box<dyn Codec> {
@@ -260,11 +244,7 @@ fn the_senders_address_is_shown_where_the_operator_wants_it_and_only_of_this_dia
         ..DialectSettings::default()
     };
     let dialect = Tutorial::DEFAULT.configured(&settings).unwrap();
-    let shown = || {
-        let mut out = Frames::default();
-        dialect.encode(PLAIN, &RoomName::lobby(), &Happening::Talk(talk("tom", "hi")), &mut out);
-        read(&out).remove(0)
-    };
+    let shown = || texts(&testing::seen(dialect, PLAIN, &Happening::Talk(talk("tom", "hi")))).remove(0);
     assert!(shown().starts_with(r#"{"ip":"","#));
     let mut codec = dialect.open(&silent());
     told(&mut codec, None, &welcome("tom"));

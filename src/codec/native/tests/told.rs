@@ -31,13 +31,13 @@ fn payload(frames: &Frames, first: u8) -> &[u8] {
 
 fn json_of(reply: &Reply) -> String {
     let mut frames = Frames::default();
-    codec(Some(JSON)).encode(NonZeroU64::new(7), reply, &mut frames);
+    codec(Some(JSON)).encode_at(0, NonZeroU64::new(7), reply, &mut frames);
     String::from_utf8(payload(&frames, 0x81).to_vec()).unwrap()
 }
 
 fn json_pushed(happening: &Happening) -> String {
     let mut frames = Frames::default();
-    Native.encode(1, &room("lobby"), happening, &mut frames);
+    Native.encode_at(0, 1, &room("lobby"), happening, &mut frames);
     String::from_utf8(payload(&frames, 0x81).to_vec()).unwrap()
 }
 
@@ -328,14 +328,14 @@ fn the_client_library_reads_the_same_from_both_forms() {
     for (reply, _) in replies() {
         pairs.push([(PROTOBUF, 0x82), (JSON, 0x81)].map(|(subprotocol, first)| {
             let mut frames = Frames::default();
-            codec(Some(subprotocol)).encode(NonZeroU64::new(7), &reply, &mut frames);
+            codec(Some(subprotocol)).encode_at(0, NonZeroU64::new(7), &reply, &mut frames);
             payload(&frames, first).to_vec()
         }));
     }
     for (happening, _) in happenings() {
         pairs.push([(0, 0x82), (1, 0x81)].map(|(view, first)| {
             let mut frames = Frames::default();
-            Native.encode(view, &room("lobby"), &happening, &mut frames);
+            Native.encode_at(0, view, &room("lobby"), &happening, &mut frames);
             payload(&frames, first).to_vec()
         }));
     }
@@ -350,11 +350,11 @@ fn the_client_library_reads_the_same_from_both_forms() {
 #[test]
 fn golden_bytes_of_a_push_and_a_reply() {
     let mut frames = Frames::default();
-    Native.encode(0, &room("r"), &Happening::Typing { from: user("a") }, &mut frames);
+    Native.encode_at(0, 0, &room("r"), &Happening::Typing { from: user("a") }, &mut frames);
     // A binary frame of 9 bytes; field 17: {room: "r", from: "a"}.
     assert_eq!(&frames.buffer[..], b"\x82\x09\x8a\x01\x06\x0a\x01r\x12\x01a");
     // The next frame goes behind it.
-    codec(Some(JSON)).encode(None, &Reply::Pong { at: 1 }, &mut frames);
+    codec(Some(JSON)).encode_at(0, None, &Reply::Pong { at: 1 }, &mut frames);
     assert_eq!(&frames.buffer[11..], b"\x81\x11{\"pong\":{\"at\":1}}");
 }
 
@@ -368,7 +368,7 @@ fn a_greeting_has_no_words() {
             names: Arc::from([]),
         },
     };
-    codec(None).encode(None, &greeting, &mut frames);
+    codec(None).encode_at(0, None, &greeting, &mut frames);
     assert!(frames.buffer.is_empty());
 }
 
@@ -381,7 +381,7 @@ proptest! {
         let happening = Happening::Talk(Talk { text: text.as_str().into(), ..talk() });
         for (view, first, wire) in [(0, 0x82, Wire::Proto), (1, 0x81, Wire::Json)] {
             let mut frames = Frames::default();
-            Native.encode(view, &room("lobby"), &happening, &mut frames);
+            Native.encode_at(0, view, &room("lobby"), &happening, &mut frames);
             let read = wire.decode(payload(&frames, first)).unwrap();
             let Some(plaza_client::Event::Message(message)) = read.event else {
                 panic!("{read:?} is no message");
@@ -443,7 +443,7 @@ fn a_replayed_talk_is_the_same_json_as_when_it_was_said() {
                 talk: Arc::new(said.clone()),
             };
             let mut frames = Frames::default();
-            codec(Some(JSON)).encode(None, &replayed, &mut frames);
+            codec(Some(JSON)).encode_at(0, None, &replayed, &mut frames);
             assert_eq!(
                 String::from_utf8_lossy(payload(&frames, 0x81)),
                 json_pushed(&Happening::Talk(said))
