@@ -29,6 +29,21 @@ fn with_length(first: u8, length: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 attacks! {
+    each closed_with(at) {
+        unmasked_frame_is_1002: b"\x81\x02hi" => 1002;
+        ping_of_126_bytes_is_1002: &frame(PING, &[0; 126]) => 1002;
+        ping_in_fragments_is_1002: &frame(PING & 0x7f, b"a") => 1002;
+        terabyte_declared_is_1009_at_once: &with_length(BINARY, &[0xff, 0, 0, 1, 0, 0, 0, 0, 0], b"x") => 1009;
+        message_beyond_the_bound_is_1009: &frame(TEXT, &vec![b'x'; 64 * 1024 + 1]) => 1009;
+        continuation_of_nothing_is_1002: &frame(0x80, b"hi") => 1002;
+        new_message_inside_an_unfinished_one_is_1002: &[frame(0x01, b"one"), frame(TEXT, b"two")].concat() => 1002;
+        close_of_one_byte_is_1002: &frame(CLOSE, &[3]) => 1002;
+        close_with_a_reason_that_is_not_utf8_is_1007: &frame(CLOSE, b"\x03\xe8\xff\xff") => 1007;
+        text_that_is_not_utf8_is_1007: &frame(TEXT, b"\xc3\x28") => 1007;
+        surrogates_in_text_are_1007: &frame(TEXT, b"\xed\xa0\x80") => 1007;
+        garbage_behind_the_handshake_is_1002: &[0xff; 4096] => 1002;
+    }
+
     // ------------------------------------------------------------------------------------------ the frames
 
     fn frames_right_behind_the_request_are_read(at) {
@@ -46,10 +61,6 @@ attacks! {
         assert_eq!(peer.close_code(), Some(1002));
     }
 
-    fn unmasked_frame_is_1002(at) {
-        closed_with(at, b"\x81\x02hi", 1002);
-    }
-
     fn reserved_bits_are_1002(at) {
         for bit in [0x40, 0x20, 0x10] {
             closed_with(at, &frame(TEXT | bit, b"hi"), 1002);
@@ -62,14 +73,6 @@ attacks! {
         }
     }
 
-    fn ping_of_126_bytes_is_1002(at) {
-        closed_with(at, &frame(PING, &[0; 126]), 1002);
-    }
-
-    fn ping_in_fragments_is_1002(at) {
-        closed_with(at, &frame(PING & 0x7f, b"a"), 1002);
-    }
-
     fn length_in_more_bytes_than_it_needs_is_1002(at) {
         closed_with(at, &with_length(TEXT, &[0x80 | 126, 0, 5], b"12345"), 1002);
         closed_with(at, &with_length(TEXT, &[0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 5], b"12345"), 1002);
@@ -79,14 +82,6 @@ attacks! {
     fn length_with_its_top_bit_set_is_1002(at) {
         closed_with(at, &with_length(TEXT, &[0xff, 0x80, 0, 0, 0, 0, 0, 0, 0], b""), 1002);
         closed_with(at, &with_length(TEXT, &[0xff; 9], b""), 1002);
-    }
-
-    fn terabyte_declared_is_1009_at_once(at) {
-        closed_with(at, &with_length(BINARY, &[0xff, 0, 0, 1, 0, 0, 0, 0, 0], b"x"), 1009);
-    }
-
-    fn message_beyond_the_bound_is_1009(at) {
-        closed_with(at, &frame(TEXT, &vec![b'x'; 64 * 1024 + 1]), 1009);
     }
 
     fn fragments_beyond_the_bound_together_are_1009(at) {
@@ -111,14 +106,6 @@ attacks! {
         closed_with(at, &bytes, 1009);
     }
 
-    fn continuation_of_nothing_is_1002(at) {
-        closed_with(at, &frame(0x80, b"hi"), 1002);
-    }
-
-    fn new_message_inside_an_unfinished_one_is_1002(at) {
-        closed_with(at, &[frame(0x01, b"one"), frame(TEXT, b"two")].concat(), 1002);
-    }
-
     fn control_frames_between_fragments_are_answered(at) {
         let mut peer = Peer::websocket(at, NATIVE);
         let hello = json!({"id": 1, "hello": {"name": "in pieces"}}).to_string();
@@ -129,18 +116,10 @@ attacks! {
         assert_eq!(peer.event()["welcome"]["name"], "in pieces");
     }
 
-    fn close_of_one_byte_is_1002(at) {
-        closed_with(at, &frame(CLOSE, &[3]), 1002);
-    }
-
     fn close_codes_nobody_may_send_are_1002(at) {
         for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535_u16] {
             closed_with(at, &frame(CLOSE, &code.to_be_bytes()), 1002);
         }
-    }
-
-    fn close_with_a_reason_that_is_not_utf8_is_1007(at) {
-        closed_with(at, &frame(CLOSE, b"\x03\xe8\xff\xff"), 1007);
     }
 
     fn close_is_answered_once_and_nothing_after_it_is_read(at) {
@@ -152,17 +131,9 @@ attacks! {
         peer.assert_over();
     }
 
-    fn text_that_is_not_utf8_is_1007(at) {
-        closed_with(at, &frame(TEXT, b"\xc3\x28"), 1007);
-    }
-
     fn text_cut_inside_a_character_is_1007(at) {
         let word = "字".as_bytes();
         closed_with(at, &[frame(0x01, &word[..1]), frame(0x80, &word[1..2])].concat(), 1007);
-    }
-
-    fn surrogates_in_text_are_1007(at) {
-        closed_with(at, &frame(TEXT, b"\xed\xa0\x80"), 1007);
     }
 
     fn flood_of_pings_is_answered_by_few_pongs_and_ends_nothing(at) {
@@ -204,10 +175,6 @@ attacks! {
         let bytes = frame(TEXT, &[b'x'; 1000]);
         peer.send(&bytes[..500]);
         socket2::SockRef::from(&peer.stream).set_linger(Some(Duration::ZERO)).unwrap();
-    }
-
-    fn garbage_behind_the_handshake_is_1002(at) {
-        closed_with(at, &[0xff; 4096], 1002);
     }
 
     // ------------------------------------------------------------------------------------------ the messages

@@ -18,14 +18,22 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_millis(300);
 const NATIVE: &str = "/chat";
 
 macro_rules! attacks {
-    ($($(#[$doc:meta])* fn $name:ident($at:ident) $body:block)*) => {
+    (
+        $(each $check:ident($each:ident) {$($(#[$note:meta])* $row:ident: $sent:expr => $expected:literal;)*})*
+        $($(#[$doc:meta])* fn $name:ident($at:ident) $body:block)*
+    ) => {
+        $($($(#[$note])* fn $row($each: SocketAddr) { $check($each, $sent, $expected); })*)*
         $($(#[$doc])* fn $name($at: SocketAddr) $body)*
 
         /// All attacks by name.
-        pub(crate) const ATTACKS: &[(&str, fn(SocketAddr))] = &[$((stringify!($name), $name),)*];
+        pub(crate) const ATTACKS: &[(&str, fn(SocketAddr))] = &[
+            $($((stringify!($row), $row),)*)*
+            $((stringify!($name), $name),)*
+        ];
 
         /// Runs each attack alone, on a separate server.
         mod alone {
+            $($(#[test] fn $row() { crate::alone(super::$row); })*)*
             $(#[test] fn $name() { crate::alone(super::$name); })*
         }
     };

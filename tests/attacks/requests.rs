@@ -28,6 +28,14 @@ fn answer_to_bytes(at: SocketAddr, bytes: &[u8]) -> Option<u16> {
     response.map(|response| response.status)
 }
 
+fn answered(at: SocketAddr, request: Request, status: u16) {
+    assert_eq!(answer(at, &request).status, status);
+}
+
+fn answered_and_closed(at: SocketAddr, bytes: impl AsRef<[u8]>, status: u16) {
+    assert_eq!(answer_to_bytes(at, bytes.as_ref()), Some(status));
+}
+
 /// The server drops the connection at about the handshake timeout.
 fn dropped_in_time(peer: &mut Peer, since: Instant) {
     peer.assert_over();
@@ -39,6 +47,54 @@ fn dropped_in_time(peer: &mut Peer, since: Instant) {
 }
 
 attacks! {
+    each answered(at) {
+        upgrade_with_an_unknown_method_is_405: upgrade(at).line("BREW /chat HTTP/1.1") => 405;
+        upgrade_over_http_1_0_is_400: upgrade(at).line("GET /chat HTTP/1.0") => 400;
+        upgrade_to_something_else_is_426: upgrade(at).but("Upgrade", "h2c") => 426;
+        no_connection_header_is_400: upgrade(at).without("Connection") => 400;
+        connection_that_only_keeps_alive_is_400: upgrade(at).but("Connection", "keep-alive") => 400;
+        two_versions_are_400: upgrade(at).with("Sec-WebSocket-Version", "13") => 400;
+        no_key_is_400: upgrade(at).without("Sec-WebSocket-Key") => 400;
+        key_of_15_bytes_is_400: upgrade(at).but("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAA") => 400;
+        key_that_is_not_base64_is_400: upgrade(at).but("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!==") => 400;
+        two_keys_are_400: upgrade(at).with("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==") => 400;
+        no_host_is_400: upgrade(at).without("Host") => 400;
+        two_hosts_are_400: upgrade(at).with("Host", "other.example") => 400;
+        host_other_than_that_of_the_request_line_is_400:
+            upgrade(at).line("GET http://other.example/chat HTTP/1.1") => 400;
+        page_of_another_origin_is_403: upgrade(at).with("Origin", "http://evil.example") => 403;
+        origin_of_another_port_is_403: upgrade(at).with("Origin", "http://127.0.0.1:1") => 403;
+        origin_null_is_403_for_the_own_protocol: upgrade(at).with("Origin", "null") => 403;
+        upgrade_and_connection_in_several_lines_are_one_list: upgrade(at)
+            .but("Upgrade", "h2c")
+            .with("Upgrade", "websocket")
+            .but("Connection", "keep-alive")
+            .with("Connection", "Upgrade") => 101;
+        upgrade_with_a_body_is_400: upgrade(at).with("Content-Length", "5").followed_by(b"12345") => 400;
+        upgrade_with_a_chunked_body_is_400:
+            upgrade(at).with("Transfer-Encoding", "chunked").followed_by(b"0\r\n\r\n") => 400;
+        /// A proxy and the server could read the two lengths differently.
+        body_with_a_length_and_chunks_is_400: upgrade(at)
+            .with("Content-Length", "4")
+            .with("Transfer-Encoding", "chunked")
+            .followed_by(b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n") => 400;
+        origin_that_only_begins_like_the_host_is_403:
+            upgrade(at).with("Origin", &format!("http://{at}.evil.example")) => 403;
+        origin_with_the_host_as_its_user_is_403:
+            upgrade(at).with("Origin", &format!("http://{at}@evil.example")) => 403;
+        two_origins_are_400:
+            upgrade(at).with("Origin", &format!("http://{at}")).with("Origin", "http://evil.example") => 400;
+    }
+    each answered_and_closed(at) {
+        length_that_is_no_number_is_400: upgrade(at).with("Content-Length", "+4").bytes() => 400;
+        header_with_a_nul_is_400: upgrade(at).with("X-Nul", "a\0b").bytes() => 400;
+        space_before_the_colon_is_400: upgrade(at).with("Content-Length ", "0").bytes() => 400;
+        folded_header_is_400: upgrade(at).with("X-Folded", "a\r\n b").bytes() => 400;
+        garbage_is_400: b"\x00\xff\xfe garbage \r\n\r\n" => 400;
+        two_different_lengths_are_400:
+            upgrade(at).with("Content-Length", "4").with("Content-Length", "5").bytes() => 400;
+    }
+
     // ------------------------------------------------------------------------------------------ the request
 
     fn upgrade_with_post_is_405(at) {
@@ -46,29 +102,9 @@ attacks! {
         assert_eq!((response.status, response.header("allow")), (405, Some("GET")));
     }
 
-    fn upgrade_with_an_unknown_method_is_405(at) {
-        assert_eq!(answer(at, &upgrade(at).line("BREW /chat HTTP/1.1")).status, 405);
-    }
-
-    fn upgrade_over_http_1_0_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).line("GET /chat HTTP/1.0")).status, 400);
-    }
-
     fn no_upgrade_header_is_426(at) {
         let response = answer(at, &upgrade(at).without("Upgrade"));
         assert_eq!((response.status, response.header("upgrade")), (426, Some("websocket")));
-    }
-
-    fn upgrade_to_something_else_is_426(at) {
-        assert_eq!(answer(at, &upgrade(at).but("Upgrade", "h2c")).status, 426);
-    }
-
-    fn no_connection_header_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).without("Connection")).status, 400);
-    }
-
-    fn connection_that_only_keeps_alive_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).but("Connection", "keep-alive")).status, 400);
     }
 
     fn no_version_is_426(at) {
@@ -79,97 +115,6 @@ attacks! {
     fn old_version_is_426(at) {
         let response = answer(at, &upgrade(at).but("Sec-WebSocket-Version", "8"));
         assert_eq!((response.status, response.header("sec-websocket-version")), (426, Some("13")));
-    }
-
-    fn two_versions_are_400(at) {
-        assert_eq!(answer(at, &upgrade(at).with("Sec-WebSocket-Version", "13")).status, 400);
-    }
-
-    fn no_key_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).without("Sec-WebSocket-Key")).status, 400);
-    }
-
-    fn key_of_15_bytes_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).but("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAA")).status, 400);
-    }
-
-    fn key_that_is_not_base64_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).but("Sec-WebSocket-Key", "!!!!!!!!!!!!!!!!!!!!!!==")).status, 400);
-    }
-
-    fn two_keys_are_400(at) {
-        assert_eq!(answer(at, &upgrade(at).with("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")).status, 400);
-    }
-
-    fn upgrade_and_connection_in_several_lines_are_one_list(at) {
-        let request = upgrade(at)
-            .but("Upgrade", "h2c")
-            .with("Upgrade", "websocket")
-            .but("Connection", "keep-alive")
-            .with("Connection", "Upgrade");
-        assert_eq!(answer(at, &request).status, 101);
-    }
-
-    fn no_host_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).without("Host")).status, 400);
-    }
-
-    fn two_hosts_are_400(at) {
-        assert_eq!(answer(at, &upgrade(at).with("Host", "other.example")).status, 400);
-    }
-
-    fn host_other_than_that_of_the_request_line_is_400(at) {
-        assert_eq!(answer(at, &upgrade(at).line("GET http://other.example/chat HTTP/1.1")).status, 400);
-    }
-
-    fn upgrade_with_a_body_is_400(at) {
-        let request = upgrade(at).with("Content-Length", "5").followed_by(b"12345");
-        assert_eq!(answer(at, &request).status, 400);
-    }
-
-    fn upgrade_with_a_chunked_body_is_400(at) {
-        let request = upgrade(at).with("Transfer-Encoding", "chunked").followed_by(b"0\r\n\r\n");
-        assert_eq!(answer(at, &request).status, 400);
-    }
-
-    /// A proxy and the server could read the two lengths differently.
-    fn body_with_a_length_and_chunks_is_400(at) {
-        let request = upgrade(at)
-            .with("Content-Length", "4")
-            .with("Transfer-Encoding", "chunked")
-            .followed_by(b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n");
-        assert_eq!(answer(at, &request).status, 400);
-    }
-
-    fn two_different_lengths_are_400(at) {
-        let request = upgrade(at).with("Content-Length", "4").with("Content-Length", "5");
-        assert_eq!(answer_to_bytes(at, &request.bytes()), Some(400));
-    }
-
-    fn length_that_is_no_number_is_400(at) {
-        assert_eq!(answer_to_bytes(at, &upgrade(at).with("Content-Length", "+4").bytes()), Some(400));
-    }
-
-    fn page_of_another_origin_is_403(at) {
-        assert_eq!(answer(at, &upgrade(at).with("Origin", "http://evil.example")).status, 403);
-    }
-
-    fn origin_that_only_begins_like_the_host_is_403(at) {
-        let origin = format!("http://{at}.evil.example");
-        assert_eq!(answer(at, &upgrade(at).with("Origin", &origin)).status, 403);
-    }
-
-    fn origin_with_the_host_as_its_user_is_403(at) {
-        let origin = format!("http://{at}@evil.example");
-        assert_eq!(answer(at, &upgrade(at).with("Origin", &origin)).status, 403);
-    }
-
-    fn origin_of_another_port_is_403(at) {
-        assert_eq!(answer(at, &upgrade(at).with("Origin", "http://127.0.0.1:1")).status, 403);
-    }
-
-    fn origin_null_is_403_for_the_own_protocol(at) {
-        assert_eq!(answer(at, &upgrade(at).with("Origin", "null")).status, 403);
     }
 
     /// Users open old pages from files.
@@ -186,11 +131,6 @@ attacks! {
         let request = Request::upgrade(at, "/ws/tutorial").with("Origin", "null");
         let forwarded = request.with("X-Forwarded-For", "192.0.2.7");
         assert_eq!(answer(at, &forwarded).status, 403);
-    }
-
-    fn two_origins_are_400(at) {
-        let origin = format!("http://{at}");
-        assert_eq!(answer(at, &upgrade(at).with("Origin", &origin).with("Origin", "http://evil.example")).status, 400);
     }
 
     fn unknown_dialect_is_404_and_lists_the_known(at) {
@@ -249,22 +189,6 @@ attacks! {
         let status = peer.response().status;
         assert!(matches!(status, 414 | 431), "{status}");
         peer.assert_over();
-    }
-
-    fn header_with_a_nul_is_400(at) {
-        assert_eq!(answer_to_bytes(at, &upgrade(at).with("X-Nul", "a\0b").bytes()), Some(400));
-    }
-
-    fn space_before_the_colon_is_400(at) {
-        assert_eq!(answer_to_bytes(at, &upgrade(at).with("Content-Length ", "0").bytes()), Some(400));
-    }
-
-    fn folded_header_is_400(at) {
-        assert_eq!(answer_to_bytes(at, &upgrade(at).with("X-Folded", "a\r\n b").bytes()), Some(400));
-    }
-
-    fn garbage_is_400(at) {
-        assert_eq!(answer_to_bytes(at, b"\x00\xff\xfe garbage \r\n\r\n"), Some(400));
     }
 
     fn tls_hello_is_400(at) {
