@@ -140,17 +140,15 @@ fn read(codec: &mut dyn Codec, sent: &Sent, requests: &mut Vec<Request>) {
 /// The codec of a client that is in the lobby.
 fn speaking(form: &Form) -> Box<dyn Codec> {
     let mut codec = form.dialect.open(&Handshake {
-        peer: ([127, 0, 0, 1], 1).into(),
         query: if form.subprotocol.is_some() {
             Vec::new()
         } else {
             b"username=ann".to_vec()
         },
-        login_username: None,
         username: form.subprotocol.is_none().then(|| b"ann".to_vec()),
         client: plaza::codec::Client::Page,
-        listener: 0,
         subprotocol: form.subprotocol,
+        ..Handshake::silent()
     });
     let mut requests = codec.opening().unwrap_or_default();
     let login = match form.name {

@@ -230,18 +230,8 @@ mod tests {
     use super::*;
     use crate::codec::{
         handshake::tests::{silent, with_header, with_query},
-        testing::fixed_cases,
+        testing::{fixed_cases, strings},
     };
-
-    fn strings(fields: &[&str]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for (index, text) in fields.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
-            bytes.push(u8::try_from((index + 1) << 3 | 2).unwrap());
-            bytes.push(u8::try_from(text.len()).unwrap());
-            bytes.extend_from_slice(text.as_bytes());
-        }
-        bytes
-    }
 
     #[test]
     fn the_handshake_decides_where_it_can() {

@@ -31,6 +31,20 @@ pub enum Client {
 }
 
 impl Handshake {
+    /// One that says nothing.
+    #[cfg(any(test, feature = "bench"))]
+    pub fn silent() -> Self {
+        Self {
+            peer: ([192, 0, 2, 7], 50_123).into(),
+            query: Vec::new(),
+            login_username: None,
+            username: None,
+            client: Client::Program,
+            listener: 0,
+            subprotocol: None,
+        }
+    }
+
     /// The first value of a query parameter; see [`query_value`].
     pub fn query_value(&self, key: &str) -> Option<Vec<u8>> {
         query_value(&self.query, key)
@@ -64,17 +78,8 @@ fn query_decode(raw: &[u8]) -> Vec<u8> {
 pub(super) mod tests {
     use super::*;
 
-    /// A handshake that says nothing.
     pub(in crate::codec) fn silent() -> Handshake {
-        Handshake {
-            peer: "192.0.2.7:50123".parse().unwrap(),
-            query: Vec::new(),
-            login_username: None,
-            username: None,
-            client: Client::Program,
-            listener: 0,
-            subprotocol: None,
-        }
+        Handshake::silent()
     }
 
     /// A handshake with this query.

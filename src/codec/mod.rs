@@ -31,7 +31,7 @@ mod profile;
 mod protobuf;
 mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use self::{
     dialect::{Codec, Dialect, DialectSettings},

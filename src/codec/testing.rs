@@ -124,6 +124,15 @@ pub(super) fn refusal() -> Reply {
     Reply::Error(ErrorCode::StoreFailed.because("the disk is full; the message was not sent"))
 }
 
+/// A protobuf message of texts, field 1 first; empty ones are left out.
+pub(crate) fn strings(fields: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (number, text) in (1..).zip(fields).filter(|(_, text)| !text.is_empty()) {
+        prost::encoding::string::encode(number, &(*text).to_owned(), &mut bytes);
+    }
+    bytes
+}
+
 /// What members of the lobby with this encoding see.
 pub(super) fn seen(dialect: &dyn Dialect, encoding: usize, happening: &Happening) -> Frames {
     let mut out = Frames::default();

@@ -20,6 +20,7 @@ use crate::{
     chat::{Happening, RoomName, SessionId, ShardId, Talk, UserName},
     codec::{DIALECTS, DialectId, Encoding, Handshake, Profile, native},
     limits,
+    wire::masked::masked_frame,
 };
 
 /// The inboxes of several shards, and what one shard sends.
@@ -205,13 +206,8 @@ impl<S: Sink> Room<S> {
             1,
         );
         let handshake = Handshake {
-            peer: ([127, 0, 0, 1], 1).into(),
-            query: Vec::new(),
-            login_username: None,
-            username: None,
-            client: crate::codec::Client::Program,
-            listener: 0,
             subprotocol: Some(native::JSON),
+            ..Handshake::silent()
         };
         let mut speaker = None;
         for (number, sink) in sinks.into_iter().enumerate() {
@@ -254,17 +250,6 @@ impl<S: Sink> Room<S> {
     }
 }
 
-/// A text frame of a client, with a mask of zeroes.
 fn masked(text: &str) -> Vec<u8> {
-    let mut frame = vec![0x81];
-    match text.len() {
-        short @ 0..=125 => frame.push(0x80 | short as u8),
-        long => {
-            frame.push(0x80 | 126);
-            frame.extend((long as u16).to_be_bytes());
-        }
-    }
-    frame.extend([0; 4]);
-    frame.extend(text.as_bytes());
-    frame
+    masked_frame(0x81, [0; 4], text.as_bytes())
 }

@@ -10,6 +10,8 @@
 
 pub mod handshake;
 mod head;
+#[cfg(any(test, feature = "bench"))]
+pub(crate) mod masked;
 pub mod origin;
 #[cfg(any(test, fuzzing))]
 pub mod properties;

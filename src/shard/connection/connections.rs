@@ -320,7 +320,7 @@ pub(super) mod test {
     use super::*;
     use crate::{
         chat::{SessionTag, UserName},
-        codec::{Client, DIALECTS, Handshake},
+        codec::{DIALECTS, Handshake},
         shard::connection::{
             session::{Proof, Session},
             write::Socket,
@@ -328,15 +328,7 @@ pub(super) mod test {
     };
 
     pub(crate) fn handshake() -> Handshake {
-        Handshake {
-            peer: ([127, 0, 0, 1], 1).into(),
-            query: Vec::new(),
-            login_username: None,
-            username: None,
-            client: Client::Program,
-            listener: 0,
-            subprotocol: None,
-        }
+        Handshake::silent()
     }
 
     impl<S: Socket> Connections<S> {

@@ -7,7 +7,7 @@ use crate::{
         Command, ConnectionSlot, Conversation, ErrorCode, Generation, GoodbyeCode, Hello, Joined, ListOrder, Page,
         Position, Reply, Request, RoomName, SessionId, SessionTag, ShardId, Since, TalkKind, UserName,
     },
-    codec::{Client, DIALECTS, DialectId, Handshake, Profile},
+    codec::{DIALECTS, DialectId, Handshake, Profile},
     limits,
     shard::{
         bus::message::RoomCommand,
@@ -40,15 +40,7 @@ struct Ada {
 impl Ada {
     fn unnamed(dialect: DialectId) -> Self {
         let settings = Settings::default();
-        let handshake = Handshake {
-            peer: ([127, 0, 0, 1], 1).into(),
-            query: Vec::new(),
-            login_username: None,
-            username: None,
-            client: Client::Program,
-            listener: 0,
-            subprotocol: None,
-        };
+        let handshake = Handshake::silent();
         let codec = settings.dialects[dialect].open(&handshake);
         let speaking = Speaking::new(dialect, codec, handshake.peer, Certainty::Certain);
         let reader = FrameReader::new(UNDECIDED_LIMITS);

@@ -10,6 +10,7 @@ use crate::{
     codec::{self, DialectId, Handshake, native},
     proto::plaza::{self, client_message::Request as Ask},
     shard::connection::reader::Reading,
+    wire::masked::masked_frame,
 };
 
 /// A form in which a client speaks.
@@ -31,15 +32,13 @@ impl World {
         };
         let named = (!matches!(speaks, Speaks::Json | Speaks::Protobuf)).then(|| name.as_bytes().to_vec());
         let handshake = Handshake {
-            peer: "192.0.2.7:50123".parse().unwrap(),
             query: named
                 .as_ref()
                 .map_or_else(Vec::new, |_| format!("username={name}").into_bytes()),
-            login_username: None,
             username: named,
             client: codec::Client::Page,
-            listener: 0,
             subprotocol,
+            ..Handshake::silent()
         };
         self.open(shard, speaks, handshake, dialect)
     }
@@ -240,20 +239,5 @@ impl World {
 
 /// A frame of a client, complete and masked.
 pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x80 | opcode];
-    match payload.len() {
-        short @ 0..=125 => frame.push(0x80 | short as u8),
-        medium @ 126..=0xFFFF => {
-            frame.push(0x80 | 126);
-            frame.extend_from_slice(&(medium as u16).to_be_bytes());
-        }
-        long => {
-            frame.push(0x80 | 127);
-            frame.extend_from_slice(&(long as u64).to_be_bytes());
-        }
-    }
-    let mask = [0x5A, 0x01, 0xC3, 0x7E];
-    frame.extend_from_slice(&mask);
-    frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
+    masked_frame(0x80 | opcode, [0x5A, 0x01, 0xC3, 0x7E], payload)
 }

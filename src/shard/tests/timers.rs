@@ -241,15 +241,7 @@ fn a_connection_that_is_not_read_is_not_taken_for_dead() {
 #[test]
 fn a_silent_connection_on_the_plain_path_becomes_a_dialect_when_the_hold_is_over() {
     let mut world = World::new(1);
-    let silent = Handshake {
-        peer: "192.0.2.7:50123".parse().unwrap(),
-        query: Vec::new(),
-        login_username: None,
-        username: None,
-        client: crate::codec::Client::Program,
-        listener: 0,
-        subprotocol: None,
-    };
+    let silent = Handshake::silent();
     let client = world.open(0, Speaks::Legacy("tutorial"), silent, None);
     world.pass_ms(200);
     assert_eq!(world.heard(client), Vec::<String>::new());

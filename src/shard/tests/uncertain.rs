@@ -2,20 +2,15 @@
 
 use super::super::testing::{OPEN, Speaks, Told, World, masked};
 use crate::{
-    codec::{Client, Handshake},
+    codec::{Handshake, testing::strings},
     limits,
 };
 
 /// A client of plain `/ws` that only its header names.
 fn named(world: &mut World, name: &str) -> usize {
     let handshake = Handshake {
-        peer: "192.0.2.7:50123".parse().unwrap(),
-        query: Vec::new(),
-        login_username: None,
         username: Some(name.as_bytes().to_vec()),
-        client: Client::Program,
-        listener: 0,
-        subprotocol: None,
+        ..Handshake::silent()
     };
     world.open(0, Speaks::Legacy("chatroom"), handshake, None)
 }
@@ -28,15 +23,6 @@ fn in_chatroom(from: &str, text: &str) -> Vec<u8> {
 /// `{userName, type: "talk", content}` of document 001.
 fn in_chat_request(from: &str, text: &str) -> Vec<u8> {
     strings(&[from, "talk", text])
-}
-
-fn strings(fields: &[&str]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for (number, text) in (1u8..).zip(fields) {
-        bytes.extend([number << 3 | 2, text.len() as u8]);
-        bytes.extend_from_slice(text.as_bytes());
-    }
-    bytes
 }
 
 /// What it was told that is a talk.
@@ -191,15 +177,7 @@ fn a_silent_client_is_given_what_is_said_before_the_ring_drops_it() {
 fn a_client_without_a_name_that_speaks_after_the_greeting_is_served_in_its_dialect() {
     let mut world = World::new(1);
     let nameless = |world: &mut World| {
-        let handshake = Handshake {
-            peer: "192.0.2.7:50123".parse().unwrap(),
-            query: Vec::new(),
-            login_username: None,
-            username: None,
-            client: Client::Program,
-            listener: 0,
-            subprotocol: None,
-        };
+        let handshake = Handshake::silent();
         world.open(0, Speaks::Legacy("tutorial"), handshake, None)
     };
     let (tom, kim, lee) = (nameless(&mut world), nameless(&mut world), nameless(&mut world));

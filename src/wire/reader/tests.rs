@@ -1,7 +1,10 @@
 use proptest::{prelude::*, test_runner::RngSeed};
 
 use super::*;
-use crate::wire::properties::{check, read_in_pieces};
+use crate::wire::{
+    masked::masked_frame,
+    properties::{check, read_in_pieces},
+};
 
 const LIMITS: ReaderLimits = ReaderLimits {
     message_bytes: 70_000,
@@ -23,24 +26,6 @@ const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 /// A right frame of a client.
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     masked_frame(first, MASK, payload)
-}
-
-fn masked_frame(first: u8, mask: [u8; 4], payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![first];
-    match payload.len() {
-        short @ 0..126 => bytes.push(0x80 | short as u8),
-        medium @ 126..=0xFFFF => {
-            bytes.push(0x80 | 126);
-            bytes.extend((medium as u16).to_be_bytes());
-        }
-        long => {
-            bytes.push(0x80 | 127);
-            bytes.extend((long as u64).to_be_bytes());
-        }
-    }
-    bytes.extend(mask);
-    bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    bytes
 }
 
 /// Reads a stream at once, after checking that it reads the same however it is split.

@@ -19,13 +19,8 @@ use crate::{
 
 fn codec(subprotocol: Option<&'static str>) -> Box<dyn Codec> {
     Native.open(&Handshake {
-        peer: "127.0.0.1:1".parse().unwrap(),
-        query: Vec::new(),
-        login_username: None,
-        username: None,
-        client: crate::codec::Client::Program,
-        listener: 0,
         subprotocol,
+        ..Handshake::silent()
     })
 }
 
