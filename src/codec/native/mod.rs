@@ -16,6 +16,9 @@ mod requests;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(crate) use tests::in_protobuf;
+
 use std::num::NonZeroU64;
 
 use crate::{

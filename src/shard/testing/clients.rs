@@ -2,13 +2,12 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
-use prost::Message as _;
+use serde_json::{Value, json};
 
 use super::{Client, FakeSocket, World};
 use crate::{
     chat::{ConnectionSlot, Generation, ListOrder, RoomName, SessionId, ShardId},
     codec::{self, DialectId, Handshake, native},
-    proto::plaza::{self, client_message::Request as Ask},
     shard::connection::reader::Reading,
     wire::masked::masked_frame,
 };
@@ -81,11 +80,7 @@ impl World {
         let client = self.connect(shard, speaks, name);
         match speaks {
             Speaks::Json | Speaks::Protobuf => {
-                let hello = plaza::Hello {
-                    name: name.into(),
-                    ..Default::default()
-                };
-                self.ask(client, Ask::Hello(hello));
+                self.ask(client, json!({"hello": {"name": name}}));
             }
             Speaks::Legacy(_) => {}
         }
@@ -111,7 +106,7 @@ impl World {
     }
 
     /// Sends a native request; its id.
-    pub(crate) fn ask(&mut self, client: usize, request: Ask) -> u64 {
+    pub(crate) fn ask(&mut self, client: usize, request: Value) -> u64 {
         let id = self.clients[client].next_request;
         self.clients[client].next_request += 1;
         let bytes = self.encoded(client, id, request);
@@ -120,14 +115,12 @@ impl World {
     }
 
     /// A native request as one masked frame.
-    pub(crate) fn encoded(&self, client: usize, id: u64, request: Ask) -> Vec<u8> {
-        let message = plaza::ClientMessage {
-            id,
-            request: Some(request),
-        };
+    pub(crate) fn encoded(&self, client: usize, id: u64, mut request: Value) -> Vec<u8> {
+        request["id"] = id.into();
+        let json = request.to_string();
         match self.clients[client].speaks {
-            Speaks::Json => masked(1, &serde_json::to_vec(&message).unwrap()),
-            Speaks::Protobuf => masked(2, &message.encode_to_vec()),
+            Speaks::Json => masked(1, json.as_bytes()),
+            Speaks::Protobuf => masked(2, &native::in_protobuf(&json)),
             Speaks::Legacy(dialect) => panic!("{dialect} is not native"),
         }
     }
@@ -162,64 +155,39 @@ impl World {
     }
 
     pub(crate) fn join(&mut self, client: usize, room: &str) -> u64 {
-        self.ask(
-            client,
-            Ask::Join(plaza::Join {
-                room: room.into(),
-                ..Default::default()
-            }),
-        )
+        self.ask(client, json!({"join": {"room": room}}))
     }
 
     pub(crate) fn leave(&mut self, client: usize, room: &str) -> u64 {
-        self.ask(client, Ask::Leave(plaza::Leave { room: room.into() }))
+        self.ask(client, json!({"leave": {"room": room}}))
     }
 
     pub(crate) fn talk(&mut self, client: usize, room: &str, text: &str) -> u64 {
-        let talk = plaza::Talk {
-            room: room.into(),
-            text: text.into(),
-            ..Default::default()
-        };
-        self.ask(client, Ask::Talk(talk))
+        self.ask(client, json!({"talk": {"room": room, "text": text}}))
     }
 
     pub(crate) fn direct(&mut self, client: usize, to: &str, text: &str) -> u64 {
-        let direct = plaza::Direct {
-            to: to.into(),
-            text: text.into(),
-            ..Default::default()
-        };
-        self.ask(client, Ask::Direct(direct))
+        self.ask(client, json!({"direct": {"to": to, "text": text}}))
     }
 
     pub(crate) fn rename(&mut self, client: usize, name: &str) -> u64 {
-        self.ask(
-            client,
-            Ask::Rename(plaza::Rename {
-                name: name.into(),
-                ..Default::default()
-            }),
-        )
+        self.ask(client, json!({"rename": {"name": name}}))
     }
 
     /// Takes a name and brings a key for it, so that the store is asked.
     pub(crate) fn rename_with_key(&mut self, client: usize, name: &str) -> u64 {
         self.ask(
             client,
-            Ask::Rename(plaza::Rename {
-                name: name.into(),
-                key: format!("a key for {name}, of 32 bytes or more"),
-            }),
+            json!({"rename": {"name": name, "key": format!("a key for {name}, of 32 bytes or more")}}),
         )
     }
 
     pub(crate) fn exit(&mut self, client: usize) -> u64 {
-        self.ask(client, Ask::Exit(plaza::Exit {}))
+        self.ask(client, json!({"exit": {}}))
     }
 
     pub(crate) fn ping(&mut self, client: usize) -> u64 {
-        self.ask(client, Ask::Ping(plaza::Ping {}))
+        self.ask(client, json!({"ping": {}}))
     }
 
     /// The names in a room, in their order, as its owner tells them, and how many it counts.

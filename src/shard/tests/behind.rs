@@ -1,12 +1,11 @@
 //! Devices that are behind: what they missed is read from the store, whatever other devices have read, whatever the store
 //! cannot read, and however busy it is.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     history::{Answer, LostInterval, Outcome},
     limits,
-    proto::plaza::{self, client_message::Request as Ask},
     shard::{
         store::ticket::Ticket,
         testing::{OPEN, Speaks, World, unanswered},
@@ -29,22 +28,16 @@ fn world() -> (World, usize, usize, String) {
     .kept();
     let ann = world.user(0, "ann");
     let key = "the key of bob, of 32 bytes or more";
-    let bob = device(&mut world, key, Vec::new());
+    let bob = device(&mut world, key);
     world.store_answers();
     assert_eq!(world.messages(bob)[0]["welcome"]["key"], key);
     (world, ann, bob, key.to_owned())
 }
 
 /// Another device of bob's, whose hello the store has not answered.
-fn device(world: &mut World, key: &str, resume: Vec<plaza::Position>) -> usize {
+fn device(world: &mut World, key: &str) -> usize {
     let client = world.connect(0, Speaks::Json, "bob");
-    let hello = plaza::Hello {
-        name: "bob".into(),
-        key: key.into(),
-        resume,
-        ..Default::default()
-    };
-    world.ask(client, Ask::Hello(hello));
+    world.ask(client, json!({"hello": {"name": "bob", "key": key}}));
     client
 }
 
@@ -55,12 +48,7 @@ fn direct(world: &mut World, from: usize, text: &str) {
 }
 
 fn read(world: &mut World, device: usize, peer: &str, seq: u64) {
-    let read = plaza::Read {
-        peer: peer.into(),
-        seq,
-        ..Default::default()
-    };
-    world.ask(device, Ask::Read(read));
+    world.ask(device, json!({"read": {"peer": peer, "seq": seq}}));
     world.store_answers();
 }
 
@@ -98,7 +86,7 @@ fn is_mail(ticket: &Ticket) -> bool {
 #[test]
 fn a_device_behind_in_more_conversations_than_are_noted_is_given_all_of_them_though_another_has_read_them() {
     let (mut world, ann, slow, key) = world();
-    let quick = device(&mut world, &key, Vec::new());
+    let quick = device(&mut world, &key);
     world.store_answers();
     direct(&mut world, ann, "before");
     world.told(slow);
@@ -133,7 +121,7 @@ fn a_device_behind_in_more_conversations_than_are_noted_is_given_all_of_them_tho
 fn a_device_that_comes_while_the_store_takes_no_questions_is_given_what_waited_when_it_does() {
     let (mut world, ann, _, key) = world();
     direct(&mut world, ann, "one");
-    let late = device(&mut world, &key, Vec::new());
+    let late = device(&mut world, &key);
     world.calm();
     let hello = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)));
     world.fill_store();
@@ -155,7 +143,7 @@ fn what_another_device_reads_amid_a_page_is_given_all_the_same_and_what_was_read
         direct(&mut world, ann, &long(n));
     }
     read(&mut world, quick, "ann", 2);
-    let slow = device(&mut world, &key, Vec::new());
+    let slow = device(&mut world, &key);
     world.set_room(slow, LONG);
     world.calm();
     for _ in 0..2 {
@@ -180,7 +168,7 @@ fn what_retention_deletes_amid_the_pages_is_told_as_lost_once_and_the_rest_is_gi
     for n in 1..=4 {
         direct(&mut world, ann, &format!("{n}"));
     }
-    let late = device(&mut world, &key, Vec::new());
+    let late = device(&mut world, &key);
     world.calm();
     for _ in 0..2 {
         let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
@@ -215,7 +203,7 @@ fn a_conversation_that_cannot_be_read_now_is_a_gap_and_the_others_are_given() {
     world.rename(ann, "carl");
     world.store_answers();
     direct(&mut world, ann, "three");
-    let late = device(&mut world, &key, Vec::new());
+    let late = device(&mut world, &key);
     world.calm();
     for _ in 0..3 {
         let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
@@ -273,7 +261,7 @@ fn a_device_without_a_position_is_given_what_waited_though_live_messages_were_le
     for n in 1..=3 {
         direct(&mut world, ann, &long(n));
     }
-    let late = device(&mut world, &key, Vec::new());
+    let late = device(&mut world, &key);
     world.calm();
     let hello = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)));
     world.hand(hello);
@@ -294,7 +282,7 @@ fn a_device_without_a_position_is_given_what_waited_though_live_messages_were_le
 fn a_rename_amid_the_pages_ends_them_and_the_way_back_begins_with_what_is_unread() {
     let (mut world, ann, _, key) = world();
     direct(&mut world, ann, "one");
-    let late = device(&mut world, &key, Vec::new());
+    let late = device(&mut world, &key);
     world.calm();
     for _ in 0..2 {
         let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
@@ -308,11 +296,7 @@ fn a_rename_amid_the_pages_ends_them_and_the_way_back_begins_with_what_is_unread
     world.hand(page);
     world.store_answers();
     assert!(given(&mut world, late).is_empty());
-    let back = plaza::Rename {
-        name: "bob".into(),
-        key,
-    };
-    world.ask(late, Ask::Rename(back));
+    world.ask(late, json!({"rename": {"name": "bob", "key": key}}));
     world.store_answers();
     assert_eq!(given(&mut world, late), ["ann 1"]);
     world.check_rest();

@@ -4,12 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::{
-    proto::plaza::{self, client_message::Request as Ask},
-    shard::{
-        store::ticket::Ticket,
-        testing::{Speaks, World},
-    },
+use crate::shard::{
+    store::ticket::Ticket,
+    testing::{Speaks, World},
 };
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
@@ -24,12 +21,7 @@ fn user(world: &mut World, shard: usize, name: &str) -> usize {
 /// Says hello with a key; the store has committed the claim when its outcome is there.
 fn claim(world: &mut World, shard: usize, name: &str) -> usize {
     let client = world.connect(shard, Speaks::Json, "");
-    let hello = plaza::Hello {
-        name: name.into(),
-        key: KEY.into(),
-        ..Default::default()
-    };
-    world.ask(client, Ask::Hello(hello));
+    world.ask(client, json!({"hello": {"name": name, "key": KEY}}));
     client
 }
 
@@ -48,13 +40,7 @@ fn between_a_claim_and_the_renaming_no_direct_message_and_no_typing_reaches_thos
     // Committed, and no shard knows of it.
     let claimed = world.outcome(is_claim);
     world.direct(bob, "ann", "behind the claim");
-    world.ask(
-        bob,
-        Ask::Typing(plaza::Typing {
-            to: "ann".into(),
-            ..Default::default()
-        }),
-    );
+    world.ask(bob, json!({"typing": {"to": "ann"}}));
     world.store_answers();
     assert_eq!(world.heard(stale), [""; 0]);
     world.hand(claimed);
@@ -71,25 +57,11 @@ fn between_a_claim_and_the_renaming_no_direct_message_and_no_typing_reaches_thos
 
 #[test]
 fn an_answer_of_the_store_that_comes_behind_a_claim_is_not_for_those_who_said_the_name() {
-    let history = plaza::History {
-        peer: "bob".into(),
-        ..Default::default()
-    };
-    let search = plaza::Search {
-        peer: "bob".into(),
-        text: "psst".into(),
-        ..Default::default()
-    };
-    let read = plaza::Read {
-        peer: "bob".into(),
-        seq: 1,
-        ..Default::default()
-    };
     let asks = [
-        Ask::History(history),
-        Ask::Search(search),
-        Ask::Read(read),
-        Ask::Unread(plaza::Unread {}),
+        json!({"history": {"peer": "bob"}}),
+        json!({"search": {"peer": "bob", "text": "psst"}}),
+        json!({"read": {"peer": "bob", "seq": 1}}),
+        json!({"unread": {}}),
     ];
     for (renamed, ask) in [false, true]
         .into_iter()
@@ -178,7 +150,7 @@ fn a_name_that_the_server_chooses_is_never_somebodys() {
     let guests: Vec<String> = (0..2)
         .map(|_| {
             let guest = world.connect(1, Speaks::Json, "");
-            world.ask(guest, Ask::Hello(plaza::Hello::default()));
+            world.ask(guest, json!({"hello": {}}));
             let told = world.messages(guest);
             told[0]["welcome"]["name"].as_str().unwrap().to_owned()
         })
@@ -196,8 +168,8 @@ fn a_session_that_was_given_its_name_reads_nothing_that_is_stored_for_the_name()
     world.direct(bob, "guest-1", "for an earlier guest");
     world.store_answers();
     let guest = world.connect(0, Speaks::Json, "");
-    world.ask(guest, Ask::Hello(plaza::Hello::default()));
-    world.ask(guest, Ask::Unread(plaza::Unread {}));
+    world.ask(guest, json!({"hello": {}}));
+    world.ask(guest, json!({"unread": {}}));
     world.direct(bob, "guest-1", "hello");
     world.store_answers();
     let told = world.messages(guest);
@@ -216,12 +188,7 @@ fn who_claims_the_name_that_the_server_chose_is_given_what_is_stored_for_it() {
     world.direct(bob, "guest-1", "psst");
     world.store_answers();
     let guest = user(&mut world, 1, "");
-    let rename = |key: &str| {
-        Ask::Rename(plaza::Rename {
-            name: "guest-1".into(),
-            key: key.into(),
-        })
-    };
+    let rename = |key: &str| json!({"rename": {"name": "guest-1", "key": key}});
     for (key, heard) in [
         (KEY, &["renamed guest-1 guest-1", "bob: psst"][..]),
         (KEY, &["renamed guest-1 guest-1"]),
@@ -247,22 +214,8 @@ fn a_session_that_was_given_its_name_is_not_told_how_far_an_earlier_one_of_that_
     world.store_answers();
     let read = |world: &mut World, name: &str| {
         let client = user(world, 0, name);
-        world.ask(
-            client,
-            Ask::Join(plaza::Join {
-                room: "tea".into(),
-                last: 1,
-                ..Default::default()
-            }),
-        );
-        world.ask(
-            client,
-            Ask::Read(plaza::Read {
-                room: "tea".into(),
-                seq: 1,
-                ..Default::default()
-            }),
-        );
+        world.ask(client, json!({"join": {"room": "tea", "last": 1}}));
+        world.ask(client, json!({"read": {"room": "tea", "seq": 1}}));
         world.store_answers();
         assert_eq!(world.users("tea").0, ["bob", "guest-1"]);
         let told = world.messages(client);

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use serde_json::json;
+
 use crate::{
     history::{Answer, LogId, Outcome},
     limits,
-    proto::plaza::{self, client_message::Request as Ask},
     shard::{
         store::ticket::Ticket,
         testing::{OPEN, Speaks, World},
@@ -175,12 +176,8 @@ impl Run {
                 self.listen(device);
                 let seen = numbers(&self.devices[device].told, peer).last().copied();
                 let (Some(seq), false) = (seen, self.full) else { return };
-                let read = plaza::Read {
-                    peer: peer.into(),
-                    seq,
-                    ..Default::default()
-                };
-                self.world.ask(self.devices[device].client, Ask::Read(read));
+                self.world
+                    .ask(self.devices[device].client, json!({"read": {"peer": peer, "seq": seq}}));
                 self.settle();
             }
             Act::Room { device, bytes } => self.room(live(device), bytes),
@@ -215,18 +212,10 @@ impl Run {
         }
         let shards = self.world.engines.len();
         let client = self.world.connect(shard % shards, Speaks::Json, "bob");
-        let resume = brought.iter().map(|(peer, (epoch, seq))| plaza::Position {
-            peer: peer.clone(),
-            epoch: *epoch,
-            seq: *seq,
-            ..Default::default()
-        });
-        let hello = plaza::Hello {
-            name: "bob".into(),
-            key: self.key.clone(),
-            resume: resume.collect(),
-            ..Default::default()
-        };
+        let resume = brought
+            .iter()
+            .map(|(peer, (epoch, seq))| json!({"peer": peer.clone(), "epoch": *epoch, "seq": *seq}));
+        let hello = json!({"name": "bob", "key": self.key.clone(), "resume": resume.collect::<Vec<_>>()});
         if self.full {
             // Its hello would be refused, which is another matter.
             self.fill(false);
@@ -239,7 +228,7 @@ impl Run {
             read_before: None,
             told: Vec::new(),
         });
-        self.world.ask(client, Ask::Hello(hello));
+        self.world.ask(client, json!({"hello": hello}));
         self.settle();
     }
 

@@ -1,11 +1,10 @@
 //! Direct messages to users with many sessions: a bounded amount in each turn, in order, and in bounded memory.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     chat::ShardId,
     limits,
-    proto::plaza::{self, client_message::Request as Ask},
     shard::testing::{OPEN, Speaks, World, answers},
 };
 
@@ -93,14 +92,9 @@ fn who_says_more_to_many_sessions_than_may_be_underway_is_told_busy_and_what_was
     let (mut world, ann, bystander, bobs) = many_bobs();
     let ids: Vec<u64> = (100..110).collect();
     // All of them in one read.
-    let said = ids.iter().flat_map(|id| {
-        let direct = plaza::Direct {
-            to: "bob".into(),
-            text: long(0),
-            ..Default::default()
-        };
-        world.encoded(ann, *id, Ask::Direct(direct))
-    });
+    let said = ids
+        .iter()
+        .flat_map(|id| world.encoded(ann, *id, json!({"direct": {"to": "bob", "text": long(0)}})));
     let said = said.collect();
     world.give(ann, said);
     world.calm();
@@ -222,22 +216,12 @@ fn a_slow_session_gets_what_another_session_of_its_user_has_read_meanwhile() {
     world.store_answers();
     let key = world.messages(slow)[0]["welcome"]["key"].as_str().unwrap().to_owned();
     let quick = world.connect(0, Speaks::Json, "bob");
-    let hello = plaza::Hello {
-        name: "bob".into(),
-        key,
-        ..Default::default()
-    };
-    world.ask(quick, Ask::Hello(hello));
+    world.ask(quick, json!({"hello": {"name": "bob", "key": key}}));
     world.store_answers();
     world.set_room(slow, 0);
     let count = 4 * limits::PRIVATE_BYTES / LONG;
     let read = |world: &mut World, seq: usize| {
-        let read = plaza::Read {
-            peer: "ann".into(),
-            seq: seq as u64,
-            ..Default::default()
-        };
-        world.ask(quick, Ask::Read(read));
+        world.ask(quick, json!({"read": {"peer": "ann", "seq": seq as u64}}));
         world.store_answers();
     };
     for n in 0..count {

@@ -2,12 +2,11 @@
 
 use std::sync::mpsc;
 
-use crate::{
-    proto::plaza::{self, client_message::Request as Ask},
-    shard::{
-        bus::message::ToShard,
-        testing::{OPEN, Speaks, World, masked},
-    },
+use serde_json::json;
+
+use crate::shard::{
+    bus::message::ToShard,
+    testing::{OPEN, Speaks, World, masked},
 };
 
 #[test]
@@ -147,12 +146,7 @@ fn who_joins_where_only_a_blocked_leaver_is_left_is_replayed_no_hole() {
     let epoch = world.said.borrow()[0].1.epoch;
     world.ask(
         eve,
-        Ask::Join(plaza::Join {
-            room: "tea".into(),
-            epoch,
-            seq: 1,
-            last: 0,
-        }),
+        json!({"join": {"room": "tea", "epoch": epoch, "seq": 1, "last": 0}}),
     );
     world.calm();
     world.talk(ada, "tea", "three");

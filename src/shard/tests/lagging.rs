@@ -1,5 +1,7 @@
 //! Members that do not read, and rings that do not hold everything.
 
+use serde_json::json;
+
 use crate::shard::testing::{OPEN, Speaks, World};
 
 #[test]
@@ -53,12 +55,11 @@ fn members_that_read_are_never_behind_however_much_is_said_at_once() {
     // One read of the socket brings ten times what the ring holds.
     let mut flood = Vec::new();
     for n in 1..=100 {
-        let talk = plaza::Talk {
-            room: "lobby".into(),
-            text: format!("{n:0500}"),
-            ..Default::default()
-        };
-        flood.extend(world.encoded(ada, 100 + n, Ask::Talk(talk)));
+        flood.extend(world.encoded(
+            ada,
+            100 + n,
+            json!({"talk": {"room": "lobby", "text": format!("{n:0500}")}}),
+        ));
     }
     world.give(ada, flood);
     world.calm();
@@ -86,12 +87,7 @@ fn members_that_read_are_not_behind_because_other_rooms_take_the_budget() {
     let mut flood = Vec::new();
     for n in 1..=20 {
         for room in ["tea", "other 1", "other 2"] {
-            let talk = plaza::Talk {
-                room: room.into(),
-                text: format!("{n:0200}"),
-                ..Default::default()
-            };
-            flood.extend(world.encoded(ada, 0, Ask::Talk(talk)));
+            flood.extend(world.encoded(ada, 0, json!({"talk": {"room": room, "text": format!("{n:0200}")}})));
         }
     }
     world.give(ada, flood);
@@ -134,5 +130,3 @@ fn old_events_leave_the_rings_and_with_the_last_member_the_room_goes() {
     );
     world.check_rest();
 }
-
-use crate::proto::plaza::{self, client_message::Request as Ask};

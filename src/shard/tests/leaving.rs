@@ -1,8 +1,9 @@
 //! Members that leave before they have read everything, and who comes after them.
 
+use serde_json::json;
+
 use crate::{
     chat::{RoomName, ToSession},
-    proto::plaza::{self, client_message::Request as Ask},
     shard::{
         Order,
         bus::message::ToShard,
@@ -15,25 +16,13 @@ use crate::{
 pub(crate) fn resume(world: &mut World, client: usize, room: &str, epoch: u64, seq: u64) -> u64 {
     world.ask(
         client,
-        Ask::Join(plaza::Join {
-            room: room.into(),
-            epoch,
-            seq,
-            last: 0,
-        }),
+        json!({"join": {"room": room, "epoch": epoch, "seq": seq, "last": 0}}),
     )
 }
 
 /// Joins at the newest messages.
 fn join_last(world: &mut World, client: usize, room: &str, last: u32) -> u64 {
-    world.ask(
-        client,
-        Ask::Join(plaza::Join {
-            room: room.into(),
-            last,
-            ..Default::default()
-        }),
-    )
+    world.ask(client, json!({"join": {"room": room, "last": last}}))
 }
 
 /// A room `tea` on two shards whose second shard has only a member that leaves and does not read: the others there were lost.

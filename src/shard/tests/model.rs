@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
+use serde_json::json;
+
 use crate::{
     chat::UserName,
-    proto::plaza::{self, client_message::Request as Ask},
     shard::testing::{OPEN, Speaks, Told, World, masked},
 };
 
@@ -177,16 +178,12 @@ impl Run {
             From::Last(count) => Asked::Last(count.into()),
             From::Said(back) => self.position(room, back),
         };
-        let mut join = plaza::Join {
-            room: room.into(),
-            ..Default::default()
+        let join = match asked {
+            Asked::Now => json!({"room": room}),
+            Asked::Last(count) => json!({"room": room, "last": count}),
+            Asked::Position { epoch, seq } => json!({"room": room, "epoch": epoch, "seq": seq}),
         };
-        match asked {
-            Asked::Now => {}
-            Asked::Last(count) => join.last = count as u32,
-            Asked::Position { epoch, seq } => (join.epoch, join.seq) = (epoch, seq),
-        }
-        let id = self.world.ask(client, Ask::Join(join));
+        let id = self.world.ask(client, json!({"join": join}));
         self.joins.insert((client, id), asked);
     }
 
@@ -471,7 +468,7 @@ impl Run {
             if let Speaks::Json | Speaks::Protobuf = speaks
                 && !self.world.is_over(client)
             {
-                self.world.ask(client, Ask::Unread(plaza::Unread {}));
+                self.world.ask(client, json!({"unread": {}}));
             }
         }
         for (client, _) in self.clients.clone() {

@@ -2,10 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::json;
+
 use crate::{
     chat::{Reply, ShardId},
     limits,
-    proto::plaza::{self, client_message::Request as Ask},
     shard::{
         bus::directory::Underway,
         testing::{OPEN, Speaks, Told, World, answers, masked},
@@ -200,14 +201,7 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
     world.told(ada);
     let mut flood = Vec::new();
     for n in 0..500 {
-        flood.extend(world.encoded(
-            ada,
-            1_000 + n,
-            Ask::Rename(plaza::Rename {
-                name: format!("ada {}", n % 7),
-                ..Default::default()
-            }),
-        ));
+        flood.extend(world.encoded(ada, 1_000 + n, json!({"rename": {"name": format!("ada {}", n % 7)}})));
     }
     let id = world.id(ada);
     let engine = &mut world.engines[0];

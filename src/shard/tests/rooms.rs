@@ -1,8 +1,9 @@
 //! Who is in which room: presence, names, many rooms, slots that are used again, and what a connection costs.
 
+use serde_json::json;
+
 use crate::{
     chat::{Command, Reply, Request, ShardId, ToSession, UserName},
-    proto::plaza::{self, client_message::Request as Ask},
     shard::{
         bus::message::ToShard,
         connection::{session::Session, state::Connection},
@@ -250,13 +251,7 @@ fn rooms_without_members_do_not_pile_up_for_their_topics() {
     for n in 0..most + 100 {
         let room = format!("room {n}");
         world.join(ada, &room);
-        world.ask(
-            ada,
-            Ask::Topic(plaza::SetTopic {
-                room: room.clone(),
-                topic: "tea".into(),
-            }),
-        );
+        world.ask(ada, json!({"topic": {"room": room.clone(), "topic": "tea"}}));
         world.leave(ada, &room);
         if n % 50 == 0 {
             world.calm();
@@ -276,12 +271,7 @@ fn rooms_without_members_do_not_pile_up_for_their_topics() {
 fn going_in_and_out_of_one_room_leaves_the_topics_of_the_others_alone() {
     let mut world = World::new(1);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
-    let topic = |room: &str, topic: &str| {
-        Ask::Topic(plaza::SetTopic {
-            room: room.into(),
-            topic: topic.into(),
-        })
-    };
+    let topic = |room: &str, topic: &str| json!({"topic": {"room": room, "topic": topic}});
     world.ask(ada, topic("tea", "green"));
     world.leave(ada, "tea");
     world.leave(bob, "tea");
@@ -325,7 +315,7 @@ fn the_list_of_rooms_is_paged_over_all_shards() {
     let mut listed = Vec::new();
     let mut after = String::new();
     loop {
-        world.ask(ada, Ask::Rooms(plaza::Rooms { after, limit: 50 }));
+        world.ask(ada, json!({"rooms": {"after": after, "limit": 50}}));
         world.calm();
         let page = world.messages(ada).pop().unwrap()["rooms"].clone();
         for room in page["rooms"].as_array().unwrap() {
@@ -347,13 +337,7 @@ fn a_small_room_is_served_between_the_steps_of_a_big_one() {
     let big: Vec<usize> = (0..2_000).map(|n| world.user(0, &format!("user {n}"))).collect();
     world.calm();
     for member in &big {
-        world.ask(
-            *member,
-            Ask::Join(plaza::Join {
-                room: "big".into(),
-                ..Default::default()
-            }),
-        );
+        world.ask(*member, json!({"join": {"room": "big"}}));
     }
     let [ada, bob] = world.members("small", ["ada", "bob"]);
     world.calm();

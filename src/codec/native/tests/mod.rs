@@ -47,6 +47,13 @@ fn from_both(message: &plaza::ClientMessage) -> Result<Request, Fault> {
     protobuf
 }
 
+/// A request that is written in JSON, in protobuf.
+pub(crate) fn in_protobuf(text: &str) -> Vec<u8> {
+    let (id, request) = json::read(text.as_bytes()).unwrap();
+    let (id, request) = (id.map_or(0, NonZeroU64::get), Some(request));
+    plaza::ClientMessage { id, request }.encode_to_vec()
+}
+
 fn asked(request: Asked) -> plaza::ClientMessage {
     plaza::ClientMessage {
         id: 7,
