@@ -41,6 +41,7 @@ pub(crate) struct World {
     pub(crate) said: Rc<RefCell<Vec<(RoomName, Talk)>>>,
     random: fastrand::Rng,
     store: Option<store::TestStore>,
+    ends_midway: bool,
 }
 
 struct Client {
@@ -104,7 +105,13 @@ impl World {
             said,
             random: fastrand::Rng::with_seed(1),
             store: None,
+            ends_midway: false,
         }
+    }
+
+    /// What this test looks at is over before everything is.
+    pub(crate) fn ends_midway(&mut self) {
+        self.ends_midway = true;
     }
 
     pub(crate) fn seed(&mut self, seed: u64) {

@@ -184,3 +184,12 @@ impl World {
         }
     }
 }
+
+impl Drop for World {
+    /// A test ends at rest, unless it says that it does not.
+    fn drop(&mut self) {
+        if !self.ends_midway && !std::thread::panicking() {
+            self.check_rest();
+        }
+    }
+}

@@ -114,7 +114,6 @@ fn a_device_behind_in_more_conversations_than_are_noted_is_given_all_of_them_tho
     // It goes on live.
     direct(&mut world, ann, "again");
     assert_eq!(given(&mut world, slow), [format!("writer {:03} 2", writers - 1)]);
-    world.check_rest();
 }
 
 #[test]
@@ -133,7 +132,6 @@ fn a_device_that_comes_while_the_store_takes_no_questions_is_given_what_waited_w
     world.pass_ms(200);
     world.store_answers();
     assert_eq!(given(&mut world, late), ["ann 1", "ann 2"]);
-    world.check_rest();
 }
 
 #[test]
@@ -159,7 +157,6 @@ fn what_another_device_reads_amid_a_page_is_given_all_the_same_and_what_was_read
     world.set_room(slow, OPEN);
     world.store_answers();
     assert_eq!(given(&mut world, slow), ["ann 3", "ann 4", "ann 5", "ann 6", "ann 7"]);
-    world.check_rest();
 }
 
 #[test]
@@ -192,7 +189,6 @@ fn what_retention_deletes_amid_the_pages_is_told_as_lost_once_and_the_rest_is_gi
     assert_eq!(given(&mut world, late), ["gap ann 1-2 lost", "ann 3", "ann 4"]);
     direct(&mut world, ann, "5");
     assert_eq!(given(&mut world, late), ["ann 5"]);
-    world.check_rest();
 }
 
 #[test]
@@ -216,7 +212,6 @@ fn a_conversation_that_cannot_be_read_now_is_a_gap_and_the_others_are_given() {
     assert_eq!(given(&mut world, late), ["carl 1", "gap ann 1-2"]);
     direct(&mut world, ann, "four");
     assert_eq!(given(&mut world, late), ["carl 2"]);
-    world.check_rest();
 }
 
 #[test]
@@ -275,7 +270,6 @@ fn a_device_without_a_position_is_given_what_waited_though_live_messages_were_le
     world.store_answers();
     let all: Vec<String> = (1..=12).map(|seq| format!("ann {seq}")).collect();
     assert_eq!(given(&mut world, late), all);
-    world.check_rest();
 }
 
 #[test]
@@ -299,5 +293,4 @@ fn a_rename_amid_the_pages_ends_them_and_the_way_back_begins_with_what_is_unread
     world.ask(late, json!({"rename": {"name": "bob", "key": key}}));
     world.store_answers();
     assert_eq!(given(&mut world, late), ["ann 1"]);
-    world.check_rest();
 }

@@ -52,7 +52,6 @@ fn between_a_claim_and_the_renaming_no_direct_message_and_no_typing_reaches_thos
     world.store_answers();
     assert_eq!(world.heard(stale), ["bob: to the other"]);
     assert_eq!(world.heard(ann), ["bob: to ann"]);
-    world.check_rest();
 }
 
 #[test]
@@ -94,7 +93,6 @@ fn an_answer_of_the_store_that_comes_behind_a_claim_is_not_for_those_who_said_th
             heard.contains(&"error name_reserved".to_owned()),
             "{ask:?}: {heard:?}"
         );
-        world.check_rest();
     }
 }
 
@@ -123,7 +121,6 @@ fn of_many_sessions_of_a_claimed_name_each_gets_a_name_of_its_own_in_bounded_ste
         world.hang_up(tom);
     }
     world.store_answers();
-    world.check_rest();
 }
 
 #[test]
@@ -202,7 +199,6 @@ fn who_claims_the_name_that_the_server_chose_is_given_what_is_stored_for_it() {
     world.direct(bob, "guest-1", "hello");
     world.store_answers();
     assert_eq!(world.heard(guest), ["bob: hello"]);
-    world.check_rest();
 }
 
 #[test]

@@ -58,7 +58,6 @@ fn a_direct_message_to_many_sessions_takes_several_turns_and_others_are_served_b
     assert_eq!(world.engines[0].flush_due(), Some(0));
     world.calm();
     assert_eq!(second + told(&mut world), SESSIONS);
-    world.check_rest();
 }
 
 #[test]
@@ -72,7 +71,6 @@ fn every_session_has_all_direct_messages_in_order_though_they_are_handed_out_in_
     for bob in bobs {
         assert_eq!(numbers(&mut world, bob), ["0", "1", "2", "3"]);
     }
-    world.check_rest();
 }
 
 #[test]
@@ -84,7 +82,6 @@ fn who_takes_another_name_meanwhile_is_not_told_what_is_for_the_old_one() {
     world.calm();
     assert!(numbers(&mut world, last).is_empty());
     assert_eq!(numbers(&mut world, bobs[SESSIONS - 2]), ["1"]);
-    world.check_rest();
 }
 
 #[test]
@@ -113,7 +110,6 @@ fn who_says_more_to_many_sessions_than_may_be_underway_is_told_busy_and_what_was
     world.calm();
     let told = world.messages(bystander);
     assert!(told.iter().any(|told| answers(told, id) && told["ack"].is_object()));
-    world.check_rest();
 }
 
 #[test]
@@ -134,7 +130,6 @@ fn small_direct_messages_have_room_beside_large_ones_that_fill_theirs() {
     assert!(!said(&mut world, bystander, "ann", "hello"), "above twice the bound");
     world.directory.directs.take(underway, 2 * limits::UNDERWAY_BYTES + 1);
     assert!(said(&mut world, ann, "bob", &long(1)));
-    world.check_rest();
 }
 
 #[test]
@@ -148,7 +143,6 @@ fn direct_messages_that_are_being_stored_count_as_underway_too() {
     let underway: usize = (0..2).map(|shard| world.directory.directs.to(ShardId(shard))).sum();
     assert!(underway > 0);
     world.store_answers();
-    world.check_rest();
 }
 
 #[test]
@@ -205,7 +199,6 @@ fn a_reader_of_stored_messages_that_is_slow_takes_little_memory_and_gets_all_in_
     world.direct(ann, "bob", "now it is quick again");
     world.store_answers();
     assert_eq!(numbers(&mut world, bob), ["now it is quick again"]);
-    world.check_rest();
 }
 
 #[test]
@@ -257,7 +250,6 @@ fn a_slow_session_gets_what_another_session_of_its_user_has_read_meanwhile() {
     heard.extend(numbers(&mut world, slow));
     let expected: Vec<String> = (0..2 * count).map(|n| n.to_string()).collect();
     assert_eq!(heard, expected);
-    world.check_rest();
 }
 
 #[test]
@@ -276,5 +268,4 @@ fn while_much_waits_for_all_sockets_a_reader_that_takes_nothing_is_sent_away_soo
     say(&mut world, 2);
     assert!(world.is_over(slow));
     assert_eq!(numbers(&mut world, quick), ["0", "1", "2"]);
-    world.check_rest();
 }

@@ -20,7 +20,6 @@ fn a_slow_native_member_is_told_exactly_what_it_missed_and_goes_on() {
     world.talk(ada, "tea", "41");
     world.calm();
     assert_eq!(world.heard(bob), ["ada: 1", "gap 2-40", "ada: 41"]);
-    world.check_rest();
 }
 
 #[test]
@@ -40,7 +39,6 @@ fn a_slow_legacy_member_is_closed_with_1013() {
     assert_eq!(world.heard(tom), ["close 1013"]);
     assert!(world.was_shut(tom));
     assert_eq!(world.users("lobby").0, ["ada"]);
-    world.check_rest();
 }
 
 #[test]
@@ -70,7 +68,6 @@ fn members_that_read_are_never_behind_however_much_is_said_at_once() {
         100,
         "{heard:?}"
     );
-    world.check_rest();
 }
 
 #[test]
@@ -105,7 +102,6 @@ fn members_that_read_are_not_behind_because_other_rooms_take_the_budget() {
         "{}",
         world.engines[0].standing().ring_bytes
     );
-    world.check_rest();
 }
 
 #[test]
@@ -128,5 +124,4 @@ fn old_events_leave_the_rings_and_with_the_last_member_the_room_goes() {
             .iter()
             .all(|engine| engine.rooms().is_empty() && engine.standing().rooms == 0)
     );
-    world.check_rest();
 }

@@ -62,6 +62,7 @@ fn closed_loop(pace: f32, in_flight: usize) -> usize {
             world.talk(talker, "hall", "hello");
         }
     }
+    world.ends_midway();
     heard
 }
 

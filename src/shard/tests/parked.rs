@@ -82,7 +82,6 @@ fn who_is_renamed_while_its_join_waits_is_in_the_room_under_the_new_name() {
         world.talk(ada, "tea", "it is me");
         world.store_answers();
         assert_eq!(world.heard(bob), ["eve: it is me"]);
-        world.check_rest();
     }
 }
 
@@ -115,7 +114,6 @@ fn who_is_renamed_while_its_join_waits_is_not_told_how_far_the_old_name_had_read
             .filter_map(|message| message["message"]["text"].as_str())
             .collect();
         assert_eq!(texts, ["one", "two", "three"], "inhabited: {inhabited}");
-        world.check_rest();
     }
 }
 
@@ -138,7 +136,6 @@ fn a_rename_whose_connection_is_gone_does_not_rename_who_came_into_its_place() {
     assert_eq!(session.name.as_str(), "tom");
     assert_eq!(world.users("lobby").0, ["tom"]);
     assert_eq!(world.heard(tom), Vec::<String>::new());
-    world.check_rest();
 }
 
 #[test]
@@ -159,7 +156,6 @@ fn a_read_marker_that_the_store_cannot_tell_is_left_out_and_not_told_as_nothing_
         let heard = world.messages(ada);
         let joined = &answer(&heard, join)["joined"];
         assert_eq!(joined.get("read"), (!fails).then_some(&json!(2)), "{joined}");
-        world.check_rest();
     }
     // Nor where nobody asked: nothing is replayed.
     let mut world = told_room();
@@ -254,7 +250,6 @@ fn a_join_that_waits_is_not_disturbed_by_a_store_that_takes_no_more() {
     let again = world.join(ada, "coffee");
     world.store_answers();
     assert!(answer(&world.messages(ada), again)["joined"].is_object());
-    world.check_rest();
 }
 
 #[test]
@@ -287,7 +282,6 @@ fn a_room_that_the_store_cannot_open_answers_every_request_that_waited_for_it_on
     come_back(&mut world, bob, "tea");
     world.store_answers();
     assert_eq!(world.heard(bob), ["joined tea", "ada: one", "ada: two", "ada: three"]);
-    world.check_rest();
 }
 
 #[test]
@@ -309,7 +303,6 @@ fn who_leaves_while_its_join_waits_is_told_both_and_is_not_in_the_room() {
         let again = world.join(ada, "tea");
         world.store_answers();
         assert!(answer(&world.messages(ada), again)["joined"].is_object());
-        world.check_rest();
     }
 }
 
@@ -333,7 +326,6 @@ fn who_exits_while_its_join_waits_is_told_goodbye_whether_the_room_opens_or_not(
         );
         assert_eq!((world.users("tea").1, world.rooms_in_store()), (0, 0));
         world.hang_up(ada);
-        world.check_rest();
     }
 }
 
@@ -364,6 +356,5 @@ fn who_vanishes_while_its_join_waits_is_in_no_room_and_nobody_comes_in_its_place
         world.hang_up(bob);
         world.calm();
         assert_eq!(world.rooms_in_store(), 0);
-        world.check_rest();
     }
 }

@@ -51,7 +51,6 @@ fn what_a_busy_home_gives_back_is_said_later_in_the_same_order() {
     let expected: Vec<String> = (0..20).map(|n| format!("{n}")).collect();
     assert_eq!(lobby_texts(&world), expected);
     assert!(!world.is_over(tom));
-    world.check_rest();
 }
 
 #[test]
@@ -85,7 +84,6 @@ fn the_order_holds_when_the_home_is_busy_now_and_then() {
     world.pass_ms(2_000);
     let expected: Vec<String> = (0..said).map(|n| format!("{n}")).collect();
     assert_eq!(lobby_texts(&world), expected);
-    world.check_rest();
 }
 
 #[test]
@@ -106,7 +104,6 @@ fn a_sender_that_finds_the_home_busy_for_ten_seconds_is_closed_with_1013_and_for
     world.directory.events.take(ShardId(1), limits::UNDERWAY_BYTES + 1);
     world.pass_ms(3_000);
     // Nothing is remembered of sessions that are gone.
-    world.check_rest();
 }
 
 #[test]
@@ -131,7 +128,6 @@ fn a_flood_of_requests_is_read_as_fast_as_it_is_answered_and_nothing_is_lost() {
     let told = world.messages(ada);
     let acks: Vec<u64> = told.iter().filter_map(|told| told["ack"]["seq"].as_u64()).collect();
     assert_eq!(acks, (1..=flood).collect::<Vec<_>>());
-    world.check_rest();
 }
 
 #[test]
@@ -157,7 +153,6 @@ fn replies_that_nobody_reads_stop_the_reading_and_nothing_is_lost() {
         told.iter().zip(&ids).all(|(told, id)| answers(told, *id)),
         "pongs out of order"
     );
-    world.check_rest();
 }
 
 #[test]
@@ -187,7 +182,6 @@ fn full_inboxes_stop_the_reading_and_everything_arrives_once_they_are_emptied() 
     assert!(clients.iter().any(|client| world.is_held_up(*client)));
     world.calm();
     assert_eq!(world.said.borrow().len(), 4 * each);
-    world.check_rest();
 }
 
 #[test]
@@ -214,7 +208,6 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
     );
     world.calm();
     assert_eq!(world.users("room 7").0, ["ada 2"]);
-    world.check_rest();
 }
 
 #[test]
@@ -240,7 +233,6 @@ fn a_pong_goes_first_but_never_into_another_frame() {
         told,
         ["ada: torn", "pong", "ada: 0", "ada: 1", "ada: 2", "ada: 3", "ada: 4"]
     );
-    world.check_rest();
 }
 
 #[test]

@@ -50,7 +50,6 @@ fn a_session_that_says_much_is_read_at_its_pace_and_loses_nothing() {
     }
     assert_eq!(lobby_texts(&world), numbers(33));
     world.pass_ms(1_000);
-    world.check_rest();
 }
 
 #[test]
@@ -71,7 +70,6 @@ fn who_asks_much_or_is_another_is_not_held_back() {
     world.talk(bob, "lobby", "bob's");
     assert_eq!(lobby_texts(&world).last().unwrap(), "bob's");
     world.pass_ms(3_000);
-    world.check_rest();
 }
 
 #[test]
@@ -86,7 +84,6 @@ fn a_client_of_an_older_system_is_held_back_without_being_closed() {
     world.pass_ms(4_000);
     assert_eq!(lobby_texts(&world), numbers(40));
     assert!(!world.is_over(tom));
-    world.check_rest();
 }
 
 #[test]
@@ -110,7 +107,6 @@ fn a_rate_that_is_finer_than_the_timer_is_reached() {
     assert!((450..=550).contains(&second), "{second}");
     world.pass_ms(1_000);
     assert_eq!(lobby_texts(&world), numbers(1_200));
-    world.check_rest();
 }
 
 #[test]
@@ -131,5 +127,4 @@ fn who_is_held_back_is_not_taken_for_dead() {
         world.pass_ms(1_000);
     }
     assert_eq!(lobby_texts(&world), numbers(count));
-    world.check_rest();
 }

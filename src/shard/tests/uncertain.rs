@@ -60,7 +60,6 @@ fn events_and_direct_messages_wait_for_the_first_message_and_come_in_its_dialect
     ];
     expected.sort();
     assert_eq!(told, expected);
-    world.check_rest();
 }
 
 #[test]
@@ -139,7 +138,6 @@ fn who_was_guessed_right_is_not_sent_the_list_again_when_it_speaks() {
     world.give(bob, masked(2, &in_chat_request("bob", "so do I")));
     world.pass_ms(2_200);
     assert_eq!(world.told(bob), [Told::Legacy(in_chat_request("bob", "so do I"))]);
-    world.check_rest();
 }
 
 #[test]
@@ -170,7 +168,6 @@ fn a_silent_client_is_given_what_is_said_before_the_ring_drops_it() {
     let heard: Vec<_> = talks(&mut world, bob).into_iter().skip(1).collect();
     assert_eq!(heard, all.clone().collect::<Vec<_>>());
     assert_eq!(talks(&mut world, ann), all.collect::<Vec<_>>());
-    world.check_rest();
 }
 
 #[test]
@@ -207,7 +204,6 @@ fn a_client_without_a_name_that_speaks_after_the_greeting_is_served_in_its_diale
     world.hang_up(tom);
     world.hang_up(kim);
     world.calm();
-    world.check_rest();
 }
 
 #[test]
@@ -226,7 +222,6 @@ fn who_speaks_json_is_nobody_until_it_logs_in() {
     );
     world.hang_up(bob);
     world.calm();
-    world.check_rest();
 }
 
 #[test]
@@ -253,5 +248,4 @@ fn a_silent_client_that_goes_is_a_member_no_more() {
     world.hang_up(bob);
     world.calm();
     assert_eq!(world.users("lobby").1, 0);
-    world.check_rest();
 }
