@@ -6,6 +6,7 @@
 //! - [`output`]: output of commands
 //! - `lock`: lock files
 //! - `version`: the version of this build
+//! - [`word_set`]: enums that are closed sets of words
 //! - [`proto`]: messages generated from `proto/`
 //! - `readiness`: descriptors on tokio's runtime
 //! - [`wire`]: RFC 6455 frames in and out; no I/O
@@ -39,3 +40,4 @@ pub mod server;
 pub mod shard;
 mod version;
 pub mod wire;
+pub mod word_set;

@@ -4,38 +4,41 @@
 
 use std::{borrow::Cow, fmt, time::Duration};
 
-/// Why a request was refused. The name on the wire is [`ErrorCode::name`]; `docs/errors.md` lists them all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ErrorCode {
-    /// The message could not be parsed.
-    Malformed,
-    UnknownRequest,
-    /// A field is missing, too long or out of its range.
-    Invalid,
-    BadName,
-    /// The name is claimed and its key was not given, or the session may not read what is stored for its name.
-    NameReserved,
-    NoHello,
-    HelloAgain,
-    NotMember,
-    AlreadyMember,
-    NoSuchRoom,
-    /// The user is offline, and the server keeps no offline messages.
-    NoSuchUser,
-    /// The session is in as many rooms as it may be.
-    TooManyRooms,
-    /// The idempotency key was used for another text.
-    KeyConflict,
-    /// Too much is in flight; try again.
-    Busy,
-    /// The conversation is not stored.
-    NoHistory,
-    /// The store could not take the message; it was not sent.
-    StoreFailed,
-    /// Authentication is missing or wrong.
-    Unauthorized,
-    Forbidden,
-    Draining,
+use crate::word_set::word_sets;
+
+word_sets! {
+    /// Why a request was refused. The name on the wire is [`ErrorCode::name`]; `docs/errors.md` lists them all.
+    ErrorCode {
+        /// The message could not be parsed.
+        Malformed = "malformed",
+        UnknownRequest = "unknown_request",
+        /// A field is missing, too long or out of its range.
+        Invalid = "invalid",
+        BadName = "bad_name",
+        /// The name is claimed and its key was not given, or the session may not read what is stored for its name.
+        NameReserved = "name_reserved",
+        NoHello = "no_hello",
+        HelloAgain = "hello_again",
+        NotMember = "not_member",
+        AlreadyMember = "already_member",
+        NoSuchRoom = "no_such_room",
+        /// The user is offline, and the server keeps no offline messages.
+        NoSuchUser = "no_such_user",
+        /// The session is in as many rooms as it may be.
+        TooManyRooms = "too_many_rooms",
+        /// The idempotency key was used for another text.
+        KeyConflict = "key_conflict",
+        /// Too much is in flight; try again.
+        Busy = "busy",
+        /// The conversation is not stored.
+        NoHistory = "no_history",
+        /// The store could not take the message; it was not sent.
+        StoreFailed = "store_failed",
+        /// Authentication is missing or wrong.
+        Unauthorized = "unauthorized",
+        Forbidden = "forbidden",
+        Draining = "draining",
+    }
 }
 
 /// The answer to a refused request: a code for programs, a text for people.
@@ -48,56 +51,30 @@ pub struct Refusal {
     pub retry_after: Option<Duration>,
 }
 
-/// Why the server ends a session. The name on the wire is [`GoodbyeCode::name`]; `docs/errors.md` lists them all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum GoodbyeCode {
-    /// The client asked for it.
-    Exit,
-    ShuttingDown,
-    /// Nothing came from the client for too long.
-    Timeout,
-    /// The client did not send its hello in time.
-    TooSlowHandshake,
-    /// The client is a slow consumer.
-    Slow,
-    /// Backpressure has held the client's messages for too long.
-    Busy,
-    /// The user was silent for longer than the operator allows.
-    Idle,
-    /// The operator ended the session.
-    Disconnected,
-    /// The client broke the rules of the protocol.
-    Protocol,
+word_sets! {
+    /// Why the server ends a session. The name on the wire is [`GoodbyeCode::name`]; `docs/errors.md` lists them all.
+    GoodbyeCode {
+        /// The client asked for it.
+        Exit = "exit",
+        ShuttingDown = "shutting_down",
+        /// Nothing came from the client for too long.
+        Timeout = "timeout",
+        /// The client did not send its hello in time.
+        TooSlowHandshake = "too_slow_handshake",
+        /// The client is a slow consumer.
+        Slow = "slow",
+        /// Backpressure has held the client's messages for too long.
+        Busy = "busy",
+        /// The user was silent for longer than the operator allows.
+        Idle = "idle",
+        /// The operator ended the session.
+        Disconnected = "disconnected",
+        /// The client broke the rules of the protocol.
+        Protocol = "protocol",
+    }
 }
 
 impl GoodbyeCode {
-    /// Every code, in the order of the table.
-    pub const ALL: [Self; 9] = [
-        Self::Exit,
-        Self::ShuttingDown,
-        Self::Timeout,
-        Self::TooSlowHandshake,
-        Self::Slow,
-        Self::Busy,
-        Self::Idle,
-        Self::Disconnected,
-        Self::Protocol,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Exit => "exit",
-            Self::ShuttingDown => "shutting_down",
-            Self::Timeout => "timeout",
-            Self::TooSlowHandshake => "too_slow_handshake",
-            Self::Slow => "slow",
-            Self::Busy => "busy",
-            Self::Idle => "idle",
-            Self::Disconnected => "disconnected",
-            Self::Protocol => "protocol",
-        }
-    }
-
     /// The close code for native clients. After 4000 to 4499 they reconnect by themselves, after 4500 to 4999 only when their user asks
     /// for it. 1000, 1002 and 1013 mean what the WebSocket registry says.
     pub const fn close_code(self) -> u16 {
@@ -140,53 +117,6 @@ impl fmt::Display for GoodbyeCode {
 }
 
 impl ErrorCode {
-    /// Every code, in the order of the table.
-    pub const ALL: [Self; 19] = [
-        Self::Malformed,
-        Self::UnknownRequest,
-        Self::Invalid,
-        Self::BadName,
-        Self::NameReserved,
-        Self::NoHello,
-        Self::HelloAgain,
-        Self::NotMember,
-        Self::AlreadyMember,
-        Self::NoSuchRoom,
-        Self::NoSuchUser,
-        Self::TooManyRooms,
-        Self::KeyConflict,
-        Self::Busy,
-        Self::NoHistory,
-        Self::StoreFailed,
-        Self::Unauthorized,
-        Self::Forbidden,
-        Self::Draining,
-    ];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Malformed => "malformed",
-            Self::UnknownRequest => "unknown_request",
-            Self::Invalid => "invalid",
-            Self::BadName => "bad_name",
-            Self::NameReserved => "name_reserved",
-            Self::NoHello => "no_hello",
-            Self::HelloAgain => "hello_again",
-            Self::NotMember => "not_member",
-            Self::AlreadyMember => "already_member",
-            Self::NoSuchRoom => "no_such_room",
-            Self::NoSuchUser => "no_such_user",
-            Self::TooManyRooms => "too_many_rooms",
-            Self::KeyConflict => "key_conflict",
-            Self::Busy => "busy",
-            Self::NoHistory => "no_history",
-            Self::StoreFailed => "store_failed",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::Draining => "draining",
-        }
-    }
-
     pub fn because(self, text: impl Into<Cow<'static, str>>) -> Refusal {
         Refusal {
             code: self,

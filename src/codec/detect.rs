@@ -17,7 +17,7 @@ use super::{
     legacy::protobuf::{EXIT, LIST, TALK, first_three},
     table::DialectId,
 };
-use crate::limits;
+use crate::{limits, word_set::word_sets};
 
 /// What the handshake says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,80 +57,44 @@ impl Recent {
     }
 }
 
-/// What decided on a dialect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// The path `/ws/<dialect>` or `/chat`.
-    Path,
-    /// The listener is pinned to it.
-    Listener,
-    /// The query has `uid`.
-    QueryUid,
-    /// The query has `username`.
-    QueryUsername,
-    /// There is a header `login-username`.
-    HeaderLoginUsername,
-    /// Field 1 of the first message is `1`, `2` or `3`.
-    TypeNumber,
-    /// Field 1 of the first message is a type by name.
-    TypeFirst,
-    /// Field 2 of the first message is a type by name.
-    TypeSecond,
-    /// Both are, or none is, and it is the field that holds the name which the handshake gave.
-    NameOfHandshake,
-    /// The first message is JSON with an `action`.
-    JsonAction,
-    /// The first message is other JSON.
-    Json,
-    /// The first message fits nothing, so it was taken as a silent client's.
-    Unclear,
-    /// There was no message in time.
-    Silence,
-    /// There was no message in time, and recent clients with the same kind of handshake spoke this dialect.
-    Recent,
+word_sets! {
+    /// What decided on a dialect, as in the log and in metrics.
+    Why {
+        /// The path `/ws/<dialect>` or `/chat`.
+        Path = "path",
+        /// The listener is pinned to it.
+        Listener = "listener",
+        /// The query has `uid`.
+        QueryUid = "query_uid",
+        /// The query has `username`.
+        QueryUsername = "query_username",
+        /// There is a header `login-username`.
+        HeaderLoginUsername = "header_login_username",
+        /// Field 1 of the first message is `1`, `2` or `3`.
+        TypeNumber = "type_number",
+        /// Field 1 of the first message is a type by name.
+        TypeFirst = "type_first",
+        /// Field 2 of the first message is a type by name.
+        TypeSecond = "type_second",
+        /// Both are, or none is, and it is the field that holds the name which the handshake gave.
+        NameOfHandshake = "name_of_handshake",
+        /// The first message is JSON with an `action`.
+        JsonAction = "json_action",
+        /// The first message is other JSON.
+        Json = "json",
+        /// The first message fits nothing, so it was taken as a silent client's.
+        Unclear = "unclear",
+        /// There was no message in time.
+        Silence = "silence",
+        /// There was no message in time, and recent clients with the same kind of handshake spoke this dialect.
+        Recent = "recent",
+    }
 }
 
 impl Why {
     /// Whether the client itself has shown what it speaks.
     pub const fn is_certain(self) -> bool {
         !matches!(self, Self::Unclear | Self::Silence | Self::Recent)
-    }
-
-    pub const ALL: [Self; 14] = [
-        Self::Path,
-        Self::Listener,
-        Self::QueryUid,
-        Self::QueryUsername,
-        Self::HeaderLoginUsername,
-        Self::TypeNumber,
-        Self::TypeFirst,
-        Self::TypeSecond,
-        Self::NameOfHandshake,
-        Self::JsonAction,
-        Self::Json,
-        Self::Unclear,
-        Self::Silence,
-        Self::Recent,
-    ];
-
-    /// As in the log and in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Path => "path",
-            Self::Listener => "listener",
-            Self::QueryUid => "query_uid",
-            Self::QueryUsername => "query_username",
-            Self::HeaderLoginUsername => "header_login_username",
-            Self::TypeNumber => "type_number",
-            Self::TypeFirst => "type_first",
-            Self::TypeSecond => "type_second",
-            Self::NameOfHandshake => "name_of_handshake",
-            Self::JsonAction => "json_action",
-            Self::Json => "json",
-            Self::Unclear => "unclear",
-            Self::Silence => "silence",
-            Self::Recent => "recent",
-        }
     }
 }
 
@@ -223,7 +187,6 @@ struct Envelope {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
 
     use proptest::prelude::*;
 
@@ -357,12 +320,6 @@ mod tests {
         assert_eq!(after(&[A, B]), Some(B));
         assert_eq!(after(&[A, B, B, B, B, B]), Some(B));
         assert_eq!(after(&[[A; 20].as_slice(), &[B; 20]].concat()), Some(B));
-    }
-
-    #[test]
-    fn every_reason_has_its_own_name() {
-        let names: HashSet<&str> = Why::ALL.into_iter().map(Why::name).collect();
-        assert_eq!(names.len(), Why::ALL.len());
     }
 
     proptest! {

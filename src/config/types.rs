@@ -47,13 +47,6 @@ pub struct RoomPattern(pub(super) String);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(pub(super) String);
 
-impl ByteCount {
-    /// For sizes in memory.
-    pub fn in_memory(self) -> usize {
-        usize::try_from(self.0).unwrap_or(usize::MAX)
-    }
-}
-
 impl DialectName {
     /// The name of a known dialect.
     pub fn parse(text: &str) -> Result<Self, String> {

@@ -21,6 +21,6 @@ pub use metrics::{
     CONTENT_TYPE, Counters, Described, DialectMetrics, HistoryMetrics, IngressMetrics, LogMetrics, Metrics,
     ShardMetrics, UNDECIDED,
 };
-pub use reasons::{CloseReason, Reason, RejectReason};
+pub use reasons::{CloseReason, RejectReason};
 pub use rotate::{RotatingFile, Rotation, RotationControl};
 pub use talklog::{TalkLog, TalkLogThread};

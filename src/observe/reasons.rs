@@ -1,61 +1,8 @@
 //! The words for why things ended or were decided, the same in metrics, logs and documents.
 
-use crate::{chat::ErrorCode, codec::detect::Why};
+use crate::word_set::word_sets;
 
-macro_rules! reasons {
-    ($(
-        $(#[doc = $doc:literal])*
-        $Reason:ident {$(
-            $(#[doc = $variant_doc:literal])*
-            $variant:ident = $name:literal,
-        )*}
-    )*) => {$(
-        $(#[doc = $doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $Reason {$(
-            $(#[doc = $variant_doc])*
-            $variant,
-        )*}
-
-        impl $Reason {
-            /// Every one, in the order of declaration, which is also the order of their counters.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// As in metrics and logs.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-        }
-
-        impl Reason for $Reason {
-            const ALL: &'static [Self] = Self::ALL;
-
-            fn name(self) -> &'static str {
-                self.name()
-            }
-
-            fn index(self) -> usize {
-                self as usize
-            }
-        }
-    )*};
-}
-
-/// A closed set of words with a counter each.
-pub trait Reason: Copy + 'static {
-    /// Every one, in the order of `index`.
-    const ALL: &'static [Self];
-
-    /// As in metrics and logs.
-    fn name(self) -> &'static str;
-
-    /// Its place in `ALL`.
-    fn index(self) -> usize;
-}
-
-reasons! {
+word_sets! {
     /// Why a connection ended.
     CloseReason {
         /// The client sent a close frame.
@@ -126,40 +73,17 @@ reasons! {
     }
 }
 
-impl Reason for Why {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn name(self) -> &'static str {
-        self.name()
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
-
-impl Reason for ErrorCode {
-    const ALL: &'static [Self] = &Self::ALL;
-
-    fn name(self) -> &'static str {
-        self.name()
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{chat::ErrorCode, codec::detect::Why, word_set::Word};
 
-    fn in_order_and_distinct<R: Reason>() {
-        let mut names: Vec<_> = R::ALL.iter().map(|reason| reason.name()).collect();
-        assert!(R::ALL.iter().enumerate().all(|(index, reason)| reason.index() == index));
+    fn in_order_and_distinct<W: Word>() {
+        let mut names: Vec<_> = W::WORDS.iter().map(|word| word.name()).collect();
+        assert!(W::WORDS.iter().enumerate().all(|(index, word)| word.index() == index));
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), R::ALL.len());
+        assert_eq!(names.len(), W::WORDS.len());
     }
 
     #[test]

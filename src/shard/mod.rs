@@ -90,29 +90,6 @@ pub enum End {
 }
 
 impl End {
-    /// The label in metrics and logs.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Peer => "peer",
-            Self::Exit => "exit",
-            Self::Violation => "violation",
-            Self::NotUtf8 => "not_utf8",
-            Self::TooLarge => "too_large",
-            Self::Unfinished => "unfinished",
-            Self::Refused => "refused",
-            Self::Timeout => "timeout",
-            Self::Idle => "idle",
-            Self::WriteTimeout => "write_timeout",
-            Self::Slow => "slow",
-            Self::Busy => "busy",
-            Self::Overrun => "overrun",
-            Self::Draining => "draining",
-            Self::Disconnected => "disconnected",
-            Self::Reset => "reset",
-            Self::Lingered => "lingered",
-        }
-    }
-
     /// Whether what was not sent is thrown away: no close frame passes a full socket.
     const fn resets(self) -> bool {
         match self {

@@ -16,6 +16,7 @@ const FLOORS: &[&str] = &[
     "output",
     "lock",
     "version",
+    "word_set",
     "proto",
     "readiness",
     "wire",

@@ -7,10 +7,7 @@ use std::{borrow::Cow, fmt, fs, marker::PhantomData, sync::atomic::AtomicU64, ti
 
 use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram};
 
-use crate::{
-    codec::detect::Why,
-    observe::reasons::{Reason, RejectReason},
-};
+use crate::{codec::detect::Why, observe::reasons::RejectReason, word_set::Word};
 
 /// The acceptor and the handshakes.
 #[derive(Debug)]
@@ -81,8 +78,8 @@ impl IngressMetrics {
     }
 }
 
-impl<R: Reason> Counters<R> {
-    pub fn of(&self, word: R) -> &Counter {
+impl<W: Word> Counters<W> {
+    pub fn of(&self, word: W) -> &Counter {
         &self.counters[word.index()]
     }
 }

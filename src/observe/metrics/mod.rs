@@ -15,8 +15,8 @@ use std::{
 
 use prometheus_client::{encoding::text::encode, metrics::counter::Counter, registry::Registry};
 
-use super::reasons::{CloseReason, Reason, RejectReason};
-use crate::{chat::ErrorCode, codec::detect::Why};
+use super::reasons::{CloseReason, RejectReason};
+use crate::{chat::ErrorCode, codec::detect::Why, word_set::Word};
 use handles::ProcessMetrics;
 pub use handles::{Counters, Described, HistoryMetrics, IngressMetrics, LogMetrics, UNDECIDED};
 pub use shards::{DialectMetrics, ShardMetrics};
@@ -127,8 +127,8 @@ impl fmt::Debug for Hook {
     }
 }
 
-fn words<R: Reason>(text: &mut String, metric: &str) {
-    let names = R::ALL
+fn words<W: Word>(text: &mut String, metric: &str) {
+    let names = W::WORDS
         .iter()
         .map(|word| format!("`{}`", word.name()))
         .collect::<Vec<_>>()

@@ -17,7 +17,7 @@ use prometheus_client::{
 use super::handles::{
     Counters, Described, Families, HistoryMetrics, IngressMetrics, Labels, LogMetrics, ProcessMetrics,
 };
-use crate::{observe::reasons::Reason, version::VERSION};
+use crate::{version::VERSION, word_set::Word};
 
 /// Registers metrics and notes what each one is.
 pub(super) struct Table {
@@ -169,13 +169,13 @@ impl Table {
     }
 }
 
-pub(super) fn each<R: Reason>(family: &Families<Counter>, labels: &Labels, label: &'static str) -> Counters<R> {
-    let counter = |word: &R| {
+pub(super) fn each<W: Word>(family: &Families<Counter>, labels: &Labels, label: &'static str) -> Counters<W> {
+    let counter = |word: &W| {
         let labels = [labels.clone(), vec![(label, word.name().into())]].concat();
         family.get_or_create_owned(&labels)
     };
     Counters {
-        counters: R::ALL.iter().map(counter).collect(),
+        counters: W::WORDS.iter().map(counter).collect(),
         of: PhantomData,
     }
 }

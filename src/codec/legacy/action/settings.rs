@@ -50,11 +50,6 @@ impl Settings {
     pub fn groups(&self) -> impl Iterator<Item = (&str, &RoomName)> {
         self.groups.iter().map(|(group, room)| (group.as_str(), room))
     }
-
-    /// Whether the room is a group's: set, or by its name.
-    pub fn is_group(&self, room: &RoomName) -> bool {
-        room.as_str().starts_with(GROUP_PREFIX) || self.groups.values().any(|other| other == room)
-    }
 }
 
 /// What the reference has: `appId` 1 and 2, and its only group, 1, is the lobby.

@@ -50,7 +50,7 @@ pub(super) struct SendData {
     pub(super) message: Option<String>,
 }
 
-/// The codes of document 003 and their texts.
+/// The codes of document 003 that are answers here, and their texts. Nothing is ever deleted (1007), and 1011 is said by a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     Success,
@@ -61,16 +61,9 @@ pub(super) enum Code {
     ServerError,
     NoData,
     NotAdded,
-    #[cfg_attr(not(test), expect(dead_code, reason = "in the table, but nothing is deleted"))]
-    NotDeleted,
     NotStored,
     Failed,
     NoRoute,
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "in the table, but only said by /user/groupslist")
-    )]
-    NoApp,
 }
 
 /// What the server says of its own accord.
@@ -134,11 +127,9 @@ impl Code {
             Self::ServerError => 1004,
             Self::NoData => 1005,
             Self::NotAdded => 1006,
-            Self::NotDeleted => 1007,
             Self::NotStored => 1008,
             Self::Failed => 1009,
             Self::NoRoute => 1010,
-            Self::NoApp => 1011,
         }
     }
 
@@ -153,11 +144,9 @@ impl Code {
             Self::ServerError => "系统错误",
             Self::NoData => "没有数据",
             Self::NotAdded => "添加错误",
-            Self::NotDeleted => "删除错误",
             Self::NotStored => "存储错误",
             Self::Failed => "操作失败",
             Self::NoRoute => "路由不存在",
-            Self::NoApp => "appid不存在",
         }
     }
 }
@@ -265,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_codes_is_document_003s() {
+    fn the_codes_are_document_003s() {
         let table = [
             (Code::Success, 200, "Success"),
             (Code::NotLoggedIn, 1000, "未登录"),
@@ -275,11 +264,9 @@ mod tests {
             (Code::ServerError, 1004, "系统错误"),
             (Code::NoData, 1005, "没有数据"),
             (Code::NotAdded, 1006, "添加错误"),
-            (Code::NotDeleted, 1007, "删除错误"),
             (Code::NotStored, 1008, "存储错误"),
             (Code::Failed, 1009, "操作失败"),
             (Code::NoRoute, 1010, "路由不存在"),
-            (Code::NoApp, 1011, "appid不存在"),
         ];
         for (code, number, text) in table {
             assert_eq!((code.number(), code.text()), (number, text));
