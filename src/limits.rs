@@ -325,6 +325,11 @@ pub const HISTORY_LOST_TAILS: usize = 16;
 pub const HISTORY_HEADS: usize = 65_536;
 /// Rows that retention deletes, or keys that expire, beside one commit: below a millisecond.
 pub const HISTORY_SLICE_ROWS: usize = 256;
+/// Blocks of keys, of a thousand each, that retention deletes beside one commit.
+pub const HISTORY_SLICE_BLOCKS: usize = 16;
+/// Idempotency keys in the writer's memory: at most some 160 MB. Beyond that it forgets the rooms that were not written to lately; the next
+/// message with a key in one of them reads its keys again, up to 5 ms.
+pub const HISTORY_KEYS: usize = 1 << 22;
 /// Messages that one transaction of the search index adds.
 pub const HISTORY_INDEX_SLICE: usize = 512;
 /// The interval between two rounds of an index that has caught up, while messages are committed. A search scans the messages of this

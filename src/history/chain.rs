@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{
     fault::{StoreFault, fault},
-    messages::MessageRow,
+    messages::{MessageRow, select_messages},
     rows::{LogRow, int},
 };
 use crate::chat::Seq;
@@ -181,11 +181,7 @@ impl Chain<'_> {
     }
 }
 
-const UP: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
-    WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
-const DOWN: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
-    WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC";
-const AT_OR_ABOVE: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
-    WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1";
-const AT_OR_BELOW: &str = "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
-    WHERE log = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
+const UP: &str = select_messages!("WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq");
+const DOWN: &str = select_messages!("WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC");
+const AT_OR_ABOVE: &str = select_messages!("WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1");
+const AT_OR_BELOW: &str = select_messages!("WHERE log = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1");

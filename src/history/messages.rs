@@ -12,6 +12,7 @@ use rusqlite::{Connection, Row, Statement};
 use super::{
     checksum::Checksum,
     fault::StoreFault,
+    idempotency::Fingerprint,
     rows::{Form, LogRow, int},
 };
 use crate::chat::{Seq, SessionTag, Talk, TalkKind, UserName};
@@ -31,10 +32,23 @@ pub(crate) struct MessageRow<S = String> {
     pub(crate) text: S,
     /// Bytes of all messages up to this one, ever.
     pub(crate) sum: u64,
+    /// Of its idempotency key.
+    pub(crate) key: Option<Fingerprint>,
 }
 
+/// A query for rows that [`MessageRow::read`] reads.
+macro_rules! select_messages {
+    ($rest:literal) => {
+        concat!(
+            "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc, key FROM message ",
+            $rest
+        )
+    };
+}
+pub(crate) use select_messages;
+
 impl MessageRow {
-    /// Reads a row of `SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc`.
+    /// Reads a row of [`select_messages`].
     pub(crate) fn read(row: &Row<'_>, file: &Path, log: &LogRow) -> Result<Self, StoreFault> {
         let seq: Option<i64> = row.get(0).ok();
         let cells = || -> rusqlite::Result<_> {
@@ -53,6 +67,7 @@ impl MessageRow {
                 kind: row.get(6)?,
                 text: row.get(7)?,
                 sum: row.get::<_, i64>(8)?.cast_unsigned(),
+                key: row.get::<_, Option<[u8; 16]>>(10)?.map(Fingerprint),
             };
             Ok((read, form, row.get::<_, i64>(9)?))
         };
@@ -98,7 +113,8 @@ impl<S: AsRef<str>> MessageRow<S> {
         insert.raw_bind_parameter(first + 7, self.kind)?;
         insert.raw_bind_parameter(first + 8, self.text.as_ref())?;
         insert.raw_bind_parameter(first + 9, int(self.sum))?;
-        insert.raw_bind_parameter(first + 10, self.crc(log, Form::Chained))
+        insert.raw_bind_parameter(first + 10, self.crc(log, Form::Chained))?;
+        insert.raw_bind_parameter(first + 11, self.key.as_ref().map(|key| &key.0[..]))
     }
 
     fn crc(&self, log: u32, form: Form) -> u32 {
@@ -111,9 +127,13 @@ impl<S: AsRef<str>> MessageRow<S> {
             .number(self.kind)
             .text(self.text.as_ref())
             .number(int(self.sum));
-        match form {
+        let sum = match form {
             Form::Chained => sum.number(int(self.prev)).number(int(self.ordinal)),
             Form::Dense => sum,
+        };
+        match self.key {
+            Some(key) => sum.bytes(&key.0),
+            None => sum,
         }
         .finish()
     }
@@ -158,7 +178,7 @@ fn insert_messages(rows: InsertRows) -> &'static str {
     static MANY: LazyLock<String> = LazyLock::new(|| {
         format!(
             "{INSERT_MESSAGE}{}",
-            ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(ROWS_PER_INSERT - 1)
+            ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(ROWS_PER_INSERT - 1)
         )
     });
     match rows {
@@ -191,7 +211,7 @@ pub(crate) fn parse_kind(number: i64) -> Option<TalkKind> {
     }
 }
 
-const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const MESSAGE_COLUMNS: usize = 11;
+const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const MESSAGE_COLUMNS: usize = 12;
 /// More gain nothing: 16 and 64 took the same time per row.
 const ROWS_PER_INSERT: usize = 16;

@@ -27,6 +27,7 @@ mod files;
 mod health;
 mod idempotency;
 mod log;
+mod memory;
 mod messages;
 mod names;
 mod offline;

@@ -14,9 +14,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::{
     chain::Chain,
     fault::{StoreFault, fault},
-    idempotency::LiveKeys,
+    idempotency::{LiveKeys, Tables, forget_rows},
     log::LogId,
-    rows::{Heads, LogRow, int},
+    memory::Memory,
+    rows::{LogRow, int},
     settings::{Retention, Settings},
 };
 use crate::{chat::Seq, limits};
@@ -82,7 +83,7 @@ impl Rounds {
         file: &Path,
         settings: &Settings,
         now: u64,
-        heads: &mut Heads,
+        memory: &mut Memory,
     ) -> Result<Slice, StoreFault> {
         self.before = self.log;
         if !self.is_due() {
@@ -106,7 +107,7 @@ impl Rounds {
             let id = i64::from(row.id);
             // A log that cannot be tended is passed over, so that the others are.
             self.log = Some(id);
-            let (slice, finished) = tend(db, file, settings, now, row, heads)?;
+            let (slice, finished) = tend(db, file, settings, now, row, memory)?;
             if !finished {
                 self.log = Some(id - 1);
             }
@@ -126,7 +127,7 @@ fn tend(
     settings: &Settings,
     now: u64,
     mut row: LogRow,
-    heads: &mut Heads,
+    memory: &mut Memory,
 ) -> Result<(Slice, bool), StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let mut slice = Slice::default();
@@ -136,11 +137,15 @@ fn tend(
     };
     let chain = Chain { db, file, log: &row };
     let target = keep_from(chain, retention, now)?;
-    let rows = limits::HISTORY_SLICE_ROWS as u64;
+    let (tables, live) = (Tables { db, file }, LiveKeys::at(now, settings.keys));
     let mut finished = true;
     if target > row.first {
         let last = slice_end(db, &row).map_err(failed)?.min(target - 1);
-        let base = chain.at_or_below(last)?.map_or(row.base, |message| message.sum);
+        let (base, ordinal) = match chain.at_or_below(last)? {
+            Some(message) => (message.sum, message.ordinal),
+            None => (row.base, 0),
+        };
+        memory.keys.before_deletion(tables, &row, ordinal, live)?;
         let gone = db
             .prepare_cached("DELETE FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3")
             .and_then(|mut delete| delete.execute(params![row.id, int(row.first), int(last)]))
@@ -148,37 +153,19 @@ fn tend(
         row.base = base;
         row.first = last + 1;
         row.update(db).map_err(failed)?;
-        heads.insert(row.log.clone(), row.clone());
+        memory.heads.insert(row.log.clone(), row.clone());
         slice.retired = gone as u64;
         slice.wrote = true;
         slice.touched.push((row.id, row.head));
         finished = row.first >= target;
     }
-    let live = LiveKeys::at(now, settings.keys);
-    let forgotten = forget_keys(db, &row, live).map_err(failed)?;
-    slice.wrote |= forgotten > 0;
-    Ok((slice, finished && (forgotten as u64) < rows))
-}
-
-/// Forgets the keys of a log that have run out, at most one slice of them.
-fn forget_keys(db: &Connection, log: &LogRow, live: LiveKeys) -> rusqlite::Result<usize> {
-    let mut expired = Vec::new();
-    let mut select = db.prepare_cached(
-        "SELECT user, key, coalesce(ordinal, seq), at FROM idem INDEXED BY idem_by_seq WHERE log = ?1 ORDER BY seq LIMIT ?2",
-    )?;
-    let mut rows = select.query(params![log.id, limits::HISTORY_SLICE_ROWS as i64])?;
-    while let Some(key) = rows.next()? {
-        if live.includes(log, key.get(2)?, key.get(3)?) {
-            break;
-        }
-        expired.push((key.get::<_, String>(0)?, key.get::<_, String>(1)?));
-    }
-    drop(rows);
-    let mut delete = db.prepare_cached("DELETE FROM idem WHERE log = ?1 AND user = ?2 AND key = ?3")?;
-    for (user, key) in &expired {
-        delete.execute(params![log.id, user, key])?;
-    }
-    Ok(expired.len())
+    let forgotten = forget_rows(tables, &row, live, limits::HISTORY_SLICE_ROWS)?;
+    let blocks = memory
+        .keys
+        .forget_blocks(tables, &row, live, limits::HISTORY_SLICE_BLOCKS)?;
+    slice.wrote |= forgotten + blocks > 0;
+    finished &= forgotten < limits::HISTORY_SLICE_ROWS && blocks < limits::HISTORY_SLICE_BLOCKS;
+    Ok((slice, finished))
 }
 
 /// The first number that stays. Nothing is deleted on the word of a damaged message.

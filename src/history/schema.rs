@@ -15,10 +15,10 @@ use super::{
 };
 
 /// The version this program writes; it reads all older ones, after migrating them.
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// Step `n` brings version `n` to `n + 1`. Steps are never changed once they were released.
-const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3];
+const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
 
 /// `user_version` says which schema it is, `application_id` that it is Plaza's at all.
 const APPLICATION: i64 = 0x506C_7A61;
@@ -106,6 +106,20 @@ ALTER TABLE log ADD COLUMN ordinal INTEGER;
 ALTER TABLE message ADD COLUMN prev INTEGER;
 ALTER TABLE message ADD COLUMN ordinal INTEGER;
 ALTER TABLE idem ADD COLUMN ordinal INTEGER;
+";
+
+/// Messages have the fingerprints of their idempotency keys. Of table `idem`, which has one row per key, the direct messages of clients
+/// and the rows of earlier versions are left.
+const VERSION_4: &str = "
+ALTER TABLE message ADD COLUMN key BLOB;
+CREATE TABLE key_block (
+    log INTEGER NOT NULL,
+    block INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    keys BLOB NOT NULL,
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (log, block)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Makes a database without rows: whole, or not there at all, whenever the process or the system ends.

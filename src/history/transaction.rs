@@ -11,14 +11,15 @@ use super::{
     claims::Claims,
     fault::{StoreFault, fault, io_fault},
     files,
-    idempotency::{self, Known, LiveKeys},
+    idempotency::{BLOCK, Known, LiveKeys, Tables},
     log::LogId,
+    memory::Memory,
     messages::{self, MessageRow},
     names,
     outcome::{Answer, Claim},
     read_markers,
     request::{Append, Ask, Bearer, NameKey},
-    rows::{Heads, LogRow},
+    rows::LogRow,
     shared::Write,
 };
 use crate::{
@@ -42,7 +43,7 @@ pub(crate) struct Numbered {
 pub(crate) struct Transaction<'w> {
     pub(crate) db: &'w Connection,
     pub(crate) file: &'w Path,
-    pub(crate) heads: &'w mut Heads,
+    pub(crate) memory: &'w mut Memory,
     pub(crate) quarantine: &'w HashMap<LogId, StoreFault>,
     /// Logs with new talks.
     touched: foldhash::HashMap<u32, LogId>,
@@ -59,7 +60,7 @@ impl<'w> Transaction<'w> {
     pub(crate) fn new(
         db: &'w Connection,
         file: &'w Path,
-        heads: &'w mut Heads,
+        memory: &'w mut Memory,
         quarantine: &'w HashMap<LogId, StoreFault>,
         claims: &'w Claims,
         numbering: fn(Seq) -> Seq,
@@ -68,7 +69,7 @@ impl<'w> Transaction<'w> {
         Self {
             db,
             file,
-            heads,
+            memory,
             quarantine,
             touched: Default::default(),
             wrote: false,
@@ -150,24 +151,30 @@ impl<'w> Transaction<'w> {
         fresh: &mut Vec<Fresh<'b>>,
     ) -> Result<Plan, Failure> {
         let (db, file, live) = (self.db, self.file, self.live);
+        let tables = Tables { db, file };
         match self.row(&append.log) {
             Ok(Some(_)) => {}
             Ok(None) => self.begin_log(&append.log, numbered.epoch)?,
             Err(why) => return Ok(Plan::Fault(why)),
         }
-        let Some(row) = self.heads.get_mut(&append.log) else {
+        let Memory { heads, keys } = &mut *self.memory;
+        let Some(row) = heads.get(&append.log) else {
             return Ok(Plan::Fault(StoreFault::Stopping)); // it was found, or has begun
         };
         let (seq, at) = (numbered.seq, numbered.at.max(row.at));
+        let mut fingerprint = None;
         if let Some(key) = &append.said.key {
-            let known = idempotency::remember(db, file, row, append, key, (seq, at), live);
-            match known.map_err(|why| in_log(file, &append.log, &why))? {
-                Known::New => {}
+            let known = keys.remember(tables, heads, row, append, key, (seq, at), live);
+            match known.map_err(|why| of_log(&append.log, why))? {
+                Known::New(own) => fingerprint = own,
                 Known::Same { position, at } => return Ok(Plan::Duplicate { position, at }),
                 Known::Other => return Ok(Plan::Conflict),
                 Known::Unreadable(fault) => return Ok(Plan::Fault(fault)),
             }
         }
+        let Some(row) = heads.get_mut(&append.log) else {
+            return Ok(Plan::Fault(StoreFault::Stopping)); // as before
+        };
         let user = append.said.from.as_str();
         let message = MessageRow {
             seq,
@@ -179,12 +186,17 @@ impl<'w> Transaction<'w> {
             kind: messages::kind_number(append.said.kind),
             text: &*append.said.text,
             sum: row.sum + messages::cost(user, &append.said.text),
+            key: fingerprint,
         };
         let prev = row.head;
         row.head = seq;
         row.ordinal = message.ordinal;
         row.sum = message.sum;
         row.at = at;
+        if message.ordinal.is_multiple_of(BLOCK) {
+            let ended = keys.end_block(tables, row, message.ordinal, live);
+            ended.map_err(|why| of_log(&append.log, why))?;
+        }
         let (id, epoch) = (row.id, row.epoch);
         fresh.push((id, message));
         self.touched.entry(id).or_insert_with(|| append.log.clone());
@@ -194,12 +206,12 @@ impl<'w> Transaction<'w> {
 
     /// The row of a log, if it has begun.
     fn row(&mut self, log: &LogId) -> Result<Option<&LogRow>, StoreFault> {
-        if !self.heads.contains_key(log)
+        if !self.memory.heads.contains_key(log)
             && let Some(row) = LogRow::find(self.db, self.file, log)?
         {
-            self.heads.insert(log.clone(), row);
+            self.memory.heads.insert(log.clone(), row);
         }
-        Ok(self.heads.get(log))
+        Ok(self.memory.heads.get(log))
     }
 
     fn begin_log(&mut self, log: &LogId, epoch: u64) -> Result<(), Failure> {
@@ -215,7 +227,7 @@ impl<'w> Transaction<'w> {
             ordinal: 0,
         };
         row.insert(self.db).map_err(|why| in_log(self.file, log, &why))?;
-        self.heads.insert(log.clone(), row);
+        self.memory.heads.insert(log.clone(), row);
         self.wrote = true;
         Ok(())
     }
@@ -271,7 +283,7 @@ impl<'w> Transaction<'w> {
     pub(crate) fn settle(&self) -> Result<Vec<(u32, Seq)>, Failure> {
         let mut touched = Vec::with_capacity(self.touched.len());
         for (id, log) in &self.touched {
-            if let Some(row) = self.heads.get(log) {
+            if let Some(row) = self.memory.heads.get(log) {
                 row.update(self.db)
                     .map_err(|why| Failure::Whole(Box::new(fault(self.file, &why))))?;
                 touched.push((*id, row.head));
@@ -309,7 +321,11 @@ pub(crate) enum Failure {
 
 /// What SQLite said of a log.
 fn in_log(file: &Path, log: &LogId, why: &rusqlite::Error) -> Failure {
-    match fault(file, why) {
+    of_log(log, fault(file, why))
+}
+
+fn of_log(log: &LogId, why: StoreFault) -> Failure {
+    match why {
         why @ StoreFault::Damaged { .. } => Failure::In(log.clone(), Box::new(why)),
         why => Failure::Whole(Box::new(why)),
     }

@@ -20,12 +20,12 @@ use super::{
     files::Files,
     idempotency::LiveKeys,
     log::LogId,
+    memory::Memory,
     outcome::Outcome,
     presence::Presence,
     recovery::Opened,
     request::Ask,
     retention::Rounds,
-    rows::Heads,
     settings::Settings,
     shared::{Deliver, Shared, Write},
     stats::bump,
@@ -44,8 +44,8 @@ pub(crate) struct Writer<T> {
     marker: Option<CommitMarker>,
     store: u64,
     commits: u64,
-    /// Where logs stand. One that was touched by a failed commit is forgotten and read again.
-    heads: Heads,
+    /// Of logs that were written to.
+    memory: Memory,
     /// Logs that made a commit fail because the database is damaged there; only a restart looks again.
     quarantine: HashMap<LogId, StoreFault>,
     presence: Presence,
@@ -78,7 +78,7 @@ impl<T: Send + 'static> Writer<T> {
             marker: Some(opened.marker),
             store: opened.store,
             commits: opened.commits,
-            heads: Heads::default(),
+            memory: Memory::default(),
             quarantine: HashMap::new(),
             marker_failed: false,
             _lock: opened.lock,
@@ -140,7 +140,7 @@ impl<T: Send + 'static> Writer<T> {
                 Err(Failure::In(log, fault)) => {
                     tracing::error!(%log, %fault, "the log is out of service until the next start");
                     self.shared.found(&fault, "a commit found damage");
-                    self.heads.clear();
+                    self.memory.forget();
                     self.quarantine.insert(log, *fault);
                 }
                 Err(Failure::Whole(fault)) => break Err(*fault),
@@ -171,13 +171,16 @@ impl<T: Send + 'static> Writer<T> {
             }
             Err(fault) => {
                 bump(&stats.failed_commits, 1);
-                self.heads.clear();
+                self.memory.forget();
                 self.retention.commit_failed();
                 tracing::error!(%fault, "a commit failed");
                 self.shared.faults.writer(Some(fault.clone()));
                 (batch.iter().map(|_| Plan::Fault(fault.clone())).collect(), false)
             }
         };
+        for fault in self.memory.keys.take_damage() {
+            self.shared.found(&fault, "idempotency keys are damaged");
+        }
         let mut outcomes = Vec::with_capacity(batch.len());
         for (write, plan) in batch.drain(..).zip(plans) {
             outcomes.extend(self.outcome(write, plan));
@@ -199,16 +202,14 @@ impl<T: Send + 'static> Writer<T> {
         let db = &self.db;
         let file = self.files.database.as_path();
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(file, &why)));
-        if self.heads.len() > limits::HISTORY_HEADS {
-            self.heads.clear();
-        }
+        self.memory.make_room();
         let begun = Instant::now();
         let transaction = db.unchecked_transaction().map_err(whole)?;
         let now = self.ageing.now(&self.settings.clocks);
         let mut work = Transaction::new(
             db,
             file,
-            &mut self.heads,
+            &mut self.memory,
             &self.quarantine,
             &self.shared.claims,
             self.settings.numbering,
@@ -223,7 +224,7 @@ impl<T: Send + 'static> Writer<T> {
         }
         let mut touched = work.settle()?;
         let claimed = std::mem::take(&mut work.claimed);
-        let mut wrote = probe || work.wrote || !touched.is_empty();
+        let mut wrote = probe || work.wrote || !touched.is_empty() || work.memory.keys.has_damage();
         let changed = self
             .shared
             .retention
@@ -235,7 +236,7 @@ impl<T: Send + 'static> Writer<T> {
             self.retention.look_again();
         }
         // Retention rides along: no sync of its own while there are talks to commit.
-        match self.retention.step(db, file, &self.settings, now, &mut self.heads) {
+        match self.retention.step(db, file, &self.settings, now, &mut self.memory) {
             Ok(slice) => {
                 wrote |= slice.wrote;
                 touched.extend(slice.touched);

@@ -1,11 +1,13 @@
 //! Idempotency keys: their owner, and that the store has one message per key.
 
+use std::{path::Path, sync::atomic::Ordering, time::Duration};
+
 use plaza::{
     chat::{ClientId, Position},
-    history::{Append, LogId, Outcome},
+    history::{Append, KeyWindow, LogId, Outcome, Retention, Settings, tools},
 };
 
-use crate::support::{Caller, append, committed, pair, room};
+use crate::support::{Caller, append, committed, pair, room, unsynced, user};
 
 const PHONE: &str = "00112233445566778899aabbccddeeff";
 const LAPTOP: &str = "ffeeddccbbaa99887766554433221100";
@@ -127,5 +129,137 @@ fn a_store_of_an_older_schema_is_migrated_and_its_keys_stay() {
         assert_eq!(duplicate(say(&caller, direct)).seq, 2);
         let other = said_by(None, &room("lobby"), "ann", "something else", "k");
         assert!(matches!(say(&caller, other), Outcome::KeyConflict { .. }));
+    }
+}
+
+/// Messages of ann under the keys of these numbers, submitted together; with keys, the position of each.
+fn say_all(caller: &Caller, log: &LogId, numbers: std::ops::Range<u64>) -> Vec<Outcome<u64>> {
+    let mut outcomes = Vec::new();
+    for start in numbers.clone().step_by(500) {
+        let part = start..numbers.end.min(start + 500);
+        for n in part.clone() {
+            caller.submit(append(log, "ann", &format!("text {n}"), Some(&n.to_string()), n));
+        }
+        outcomes.extend(part.map(|_| caller.next()));
+    }
+    outcomes
+}
+
+#[test]
+fn keys_of_deleted_messages_count_until_their_window_is_over_also_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let keep = |talks| Settings {
+        retention: Retention {
+            talks: Some(talks),
+            ..Retention::FOREVER
+        },
+        keys: KeyWindow {
+            talks: 2_000,
+            ..unsynced(dir.path()).keys
+        },
+        retention_pause: Duration::ZERO,
+        ..unsynced(dir.path())
+    };
+    let lobby = room("lobby");
+    // Three complete blocks, and one that is open.
+    let caller = Caller::start(keep(10)).unwrap();
+    for outcome in say_all(&caller, &lobby, 1..3_301) {
+        committed(outcome);
+    }
+    while caller.head(&lobby).first < 3_291 {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let all_count = |caller: &Caller| {
+        for (n, outcome) in (1_301..3_301).zip(say_all(caller, &lobby, 1_301..3_301)) {
+            assert_eq!(duplicate(outcome).seq, n);
+        }
+    };
+    all_count(&caller);
+    drop(caller);
+    let caller = Caller::start(keep(10)).unwrap();
+    all_count(&caller);
+    let other = say(&caller, said_by(None, &lobby, "ann", "other", "3300"));
+    assert!(matches!(other, Outcome::KeyConflict { .. }), "{other:?}");
+    let run_out = say(&caller, said_by(None, &lobby, "ann", "other", "1300"));
+    assert_eq!(committed(run_out).seq, 3_301);
+    // Retention has deleted the block of which nothing counts.
+    while blocks(dir.path()).contains(&0) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(blocks(dir.path()), [1, 2, 3]);
+}
+
+fn blocks(dir: &Path) -> Vec<u32> {
+    let db = rusqlite::Connection::open(dir.join("history.db")).unwrap();
+    let mut select = db.prepare("SELECT block FROM key_block ORDER BY block").unwrap();
+    let blocks = select.query_map([], |row| row.get(0)).unwrap();
+    blocks.map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_damaged_block_of_keys_is_named_and_made_again_from_the_messages() {
+    let dir = tempfile::tempdir().unwrap();
+    let lobby = room("lobby");
+    let caller = Caller::start(unsynced(dir.path())).unwrap();
+    for outcome in say_all(&caller, &lobby, 1..1_101) {
+        committed(outcome);
+    }
+    drop(caller);
+    let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
+    db.execute_batch("UPDATE key_block SET at = at + 1").unwrap();
+    drop(db);
+    let damages = tools::check(dir.path()).unwrap().damages;
+    assert_eq!(damages, ["table key_block: block 0 of log 1 is damaged"]);
+    let caller = Caller::start(unsynced(dir.path())).unwrap();
+    for n in [1, 5, 1_024, 1_025, 1_100] {
+        for outcome in say_all(&caller, &lobby, n..n + 1) {
+            assert_eq!(duplicate(outcome).seq, n);
+        }
+    }
+    let other = say(&caller, said_by(None, &lobby, "ann", "other", "5"));
+    assert!(matches!(other, Outcome::KeyConflict { .. }), "{other:?}");
+    committed(say(&caller, said_by(None, &lobby, "ann", "new", "new")));
+    assert_eq!(caller.history.stats().damage.load(Ordering::Relaxed), 1);
+    drop(caller);
+    assert_eq!(tools::check(dir.path()).unwrap().damages, Vec::<String>::new());
+}
+
+#[test]
+fn a_store_of_schema_3_is_migrated_and_its_keys_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("history.db"), include_bytes!("version-3.db")).unwrap();
+    let (lobby, direct) = (room("lobby"), pair("ann", "bob"));
+    // It was made with the numbers of `chain.rs`, which have holes.
+    let seq = |n: usize| if n == 0 { 5 } else { 8 * n as u64 + 3 };
+    for restarted in [false, true] {
+        let caller = Caller::open(dir.path());
+        // The first messages of the room were deleted, and their keys count. Every fourth is a client's.
+        for n in (0..30_usize).step_by(2) {
+            let client = n.is_multiple_of(4).then_some(PHONE);
+            let (name, text) = (["ann", "bob", "张三"][n % 3], format!("message {n}"));
+            let again = said_by(client, &lobby, name, &text, &format!("k{n}"));
+            assert_eq!(duplicate(say(&caller, again.clone())).seq, seq(n));
+            let mut other = again;
+            other.said.text = "other".into();
+            assert!(matches!(say(&caller, other), Outcome::KeyConflict { .. }));
+        }
+        for n in 0..6_usize {
+            let client = n.is_multiple_of(4).then_some(PHONE);
+            let again = said_by(
+                client,
+                &direct,
+                ["ann", "bob"][n % 2],
+                &format!("direct {n}"),
+                &format!("k{n}"),
+            );
+            assert_eq!(duplicate(say(&caller, again)).seq, seq(n));
+        }
+        for log in [&lobby, &direct] {
+            let new = say(&caller, said_by(None, log, "bob", "new", "new"));
+            assert_eq!(matches!(new, Outcome::Duplicate { .. }), restarted, "{new:?}");
+        }
+        assert!(caller.history.claims().has(&user("ann")));
+        drop(caller);
+        assert_eq!(tools::check(dir.path()).unwrap().damages, Vec::<String>::new());
     }
 }

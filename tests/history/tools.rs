@@ -122,7 +122,7 @@ fn a_check_names_every_damaged_row_and_an_export_leaves_it_out() {
         "UPDATE message SET text = 'forged' WHERE log = 1 AND seq IN (5, 9);
          DELETE FROM message WHERE log = 1 AND seq = 20;
          UPDATE mark SET seq = 13;
-         UPDATE idem SET seq = 1 WHERE key = 'k7';",
+         INSERT INTO idem VALUES (2, ' direct x b', 'k7', 1, 0, 0, 0, 1);",
     )
     .unwrap();
     drop(db);

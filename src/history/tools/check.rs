@@ -2,8 +2,6 @@
 
 use std::path::Path;
 
-use rusqlite::Connection;
-
 use super::{
     directory::{failed, open},
     record::Record,
@@ -14,7 +12,7 @@ use crate::{
         commit_marker::LastRun,
         fault::{StartFault, fault, io_fault},
         files::Files,
-        idempotency::idem_crc,
+        idempotency::{Tables, check_blocks, check_rows},
         recovery,
         rows::LogRow,
         store_row::store_row,
@@ -80,7 +78,12 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
     })
     .map_err(StartFault::Store)?;
     (report.logs, report.talks) = seen;
-    check_keys(&db, &files, &mut report).map_err(failed(&files))?;
+    let (db, file) = (&db, files.database.as_path());
+    for check in [check_rows, check_blocks] {
+        if let Err(why) = check(Tables { db, file }, &mut |what| report.damage(what)) {
+            report.damage(fault(file, &why).to_string());
+        }
+    }
     Ok(report)
 }
 
@@ -105,34 +108,6 @@ impl Report {
                 "{head} knows {commit} commits, the database has {commits}: its tail is lost; the next start says what is gone"
             )),
             LastRun::Read { .. } => {}
-        }
-    }
-}
-
-fn check_keys(db: &Connection, files: &Files, report: &mut Report) -> rusqlite::Result<()> {
-    let mut select = db.prepare("SELECT log, user, key, seq, at, digest, crc, ordinal FROM idem")?;
-    let mut rows = select.query([])?;
-    loop {
-        let row = match rows.next() {
-            Ok(Some(row)) => row,
-            Ok(None) => return Ok(()),
-            Err(why) => {
-                report.damage(fault(&files.database, &why).to_string());
-                return Ok(());
-            }
-        };
-        let (user, key): (String, String) = (row.get(1)?, row.get(2)?);
-        let own = idem_crc(
-            row.get(0)?,
-            &user,
-            &key,
-            row.get(3)?,
-            row.get(4)?,
-            row.get(5)?,
-            row.get(7)?,
-        );
-        if i64::from(own) != row.get::<_, i64>(6)? {
-            report.damage(format!("table idem: the row of {user:?} and key {key:?} is damaged"));
         }
     }
 }

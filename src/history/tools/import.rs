@@ -198,6 +198,7 @@ impl Arrival<'_> {
                     kind,
                     text: &text,
                     sum: row.sum,
+                    key: None,
                 };
                 messages::write_messages(self.db, &[(row.id, message)]).map_err(failed(self.files))
             }

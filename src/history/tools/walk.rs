@@ -12,7 +12,7 @@ use crate::{
     history::{
         fault::{StoreFault, fault},
         files::Files,
-        messages::MessageRow,
+        messages::{MessageRow, select_messages},
         names::name_crc,
         read_markers::mark_crc,
         rows::{self, LogRow, int},
@@ -136,10 +136,9 @@ impl LogPage {
             }
         };
         let mut select = db
-            .prepare_cached(
-                "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc FROM message
-                 WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4",
-            )
+            .prepare_cached(select_messages!(
+                "WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4"
+            ))
             .map_err(failed)?;
         let limit = limits::HISTORY_PAGE_TALKS as i64;
         let mut rows = select

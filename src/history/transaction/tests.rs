@@ -1,9 +1,9 @@
 #![allow(clippy::unwrap_used)]
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    chat::{ConnectionSlot, Generation, RoomName, SessionId, SessionTag, ShardId, Utterance},
+    chat::{ConnectionSlot, Generation, Key, RoomName, SessionId, SessionTag, ShardId, Utterance},
     history::{
         schema,
         settings::{Durability, KeyWindow},
@@ -57,19 +57,18 @@ fn entries() -> Vec<(Append<()>, Numbered)> {
 }
 
 /// Applies the entries, so many in one transaction, and says what the tables hold and what came of each entry.
-fn applied(together: usize) -> (Vec<String>, Vec<String>) {
+fn applied(entries: &[(Append<()>, Numbered)], window: KeyWindow, together: usize) -> (Vec<String>, Vec<String>) {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("history.db");
     schema::create(&file).unwrap();
     let db = schema::open_writer(&file, Durability::Os).unwrap();
     let (quarantine, claims) = (HashMap::new(), Claims::default());
-    let (mut heads, mut plans) = (Heads::default(), Vec::new());
-    let entries = entries();
+    let (mut memory, mut plans) = (Memory::default(), Vec::new());
     for batch in entries.chunks(together) {
         let transaction = db.unchecked_transaction().unwrap();
         for (append, numbered) in batch {
-            let live = LiveKeys::at(numbered.at, WINDOW);
-            let mut work = Transaction::new(&db, &file, &mut heads, &quarantine, &claims, |head| head + 1, live);
+            let live = LiveKeys::at(numbered.at, window);
+            let mut work = Transaction::new(&db, &file, &mut memory, &quarantine, &claims, |head| head + 1, live);
             let mut fresh = Vec::new();
             let plan = work.apply(append, *numbered, &mut fresh).unwrap_or_else(|_| panic!());
             work.insert(&mut fresh).unwrap_or_else(|_| panic!());
@@ -82,9 +81,9 @@ fn applied(together: usize) -> (Vec<String>, Vec<String>) {
             });
         }
         transaction.commit().unwrap();
-        heads.clear(); // what is remembered decides nothing
+        memory.forget(); // what is in memory decides nothing
     }
-    let tables = ["log", "message", "idem", "pair", "mark", "name", "lost"].map(|table| {
+    let tables = ["log", "message", "idem", "key_block", "pair", "mark", "name", "lost"].map(|table| {
         let mut select = db.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2")).unwrap();
         let columns = select.column_count();
         let rows = select.query_map([], |row| {
@@ -98,12 +97,77 @@ fn applied(together: usize) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn what_entries_come_to_does_not_depend_on_which_share_a_transaction() {
-    let (tables, plans) = applied(1);
+    let entries = entries();
+    let (tables, plans) = applied(&entries, WINDOW, 1);
     for together in [2, 5, 36] {
-        assert_eq!(applied(together), (tables.clone(), plans.clone()));
+        assert_eq!(applied(&entries, WINDOW, together), (tables.clone(), plans.clone()));
     }
     // Of the first round: a copy inside the window, a message of its own behind a minute, and another text under a key that counts.
     assert_eq!(plans[..5], ["0 1", "0 4", "copy of 1", "4 10", "1 13"]);
     assert_eq!(plans[7], "copy of 16");
     assert_eq!(plans[8], "conflict");
+}
+
+/// Whether a key counts, by its definition.
+#[derive(Default)]
+struct KeyModel {
+    used: HashMap<(LogId, Key), (Arc<str>, Seq, usize)>,
+    messages: HashMap<LogId, usize>,
+}
+
+impl KeyModel {
+    fn apply(&mut self, append: &Append<()>, seq: Seq, talks: u64) -> String {
+        let count = self.messages.entry(append.log.clone()).or_default();
+        if let Some(key) = &append.said.key {
+            let place = (append.log.clone(), key.clone());
+            match self.used.get(&place) {
+                Some((_, _, ordinal)) if (*count - ordinal) as u64 >= talks => {}
+                Some((text, first, _)) if *text == append.said.text => return format!("copy of {first}"),
+                Some(_) => return "conflict".to_owned(),
+                None => {}
+            }
+            self.used.insert(place, (append.said.text.clone(), seq, *count + 1));
+        }
+        *count += 1;
+        seq.to_string()
+    }
+}
+
+#[test]
+fn keys_count_in_memory_in_rows_and_in_blocks_alike() {
+    let window = KeyWindow { talks: 1_500, ..WINDOW };
+    let mut dice = fastrand::Rng::with_seed(7);
+    let (mut entries, mut model, mut due) = (Vec::new(), KeyModel::default(), Vec::new());
+    for n in 1..=6_000_u64 {
+        let key = match dice.u32(..10) {
+            0 => None,
+            // Used before, at any distance; now and then for another text.
+            1 | 2 => Some(dice.u64(1..=n)),
+            _ => Some(n),
+        };
+        let text = if dice.u32(..50) == 0 { "other" } else { "text" };
+        let (room, key) = (
+            ["lobby", "lobby", "hall"][n as usize % 3],
+            key.map(|key| key.to_string()),
+        );
+        let append = entry(room, text, key.as_deref(), 1_000_000);
+        due.push(model.apply(&append, 2 * n, window.talks));
+        let numbered = Numbered {
+            seq: 2 * n,
+            at: 1_000_000,
+            epoch: 7,
+        };
+        entries.push((append, numbered));
+    }
+    let all = applied(&entries, window, entries.len());
+    let plans = all.1.iter().map(|plan| match plan.split_once(' ') {
+        Some(("copy", _)) | None => plan.clone(),
+        Some((_, seq)) => seq.to_owned(),
+    });
+    let plans: Vec<_> = plans.collect();
+    assert_eq!(plans, due);
+    assert!(all.0[3].lines().count() >= 4, "there are blocks");
+    for together in [101, 1_024] {
+        assert!(applied(&entries, window, together) == all, "{together}");
+    }
 }

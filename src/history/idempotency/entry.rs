@@ -1,0 +1,145 @@
+//! One key: its fingerprint, and what is remembered with it.
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Known, LiveKeys};
+use crate::{
+    chat::{ClientId, Position, Seq, TalkKind, UserName},
+    history::{
+        checksum::Checksum,
+        messages,
+        rows::{LogRow, int},
+    },
+};
+
+/// What a key is known by within its log: half a SHA-256 of its owner and itself. Nobody can make another key with the same one, and
+/// nobody can read the key from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint(pub(crate) [u8; 16]);
+
+impl Fingerprint {
+    /// The owner is the client, if it named itself, else the user. In a pair, both say whom the message is for: the other one.
+    pub(crate) fn of(client: Option<ClientId>, user: &UserName, key: &str) -> Self {
+        let mut hash = Sha256::new();
+        match client {
+            Some(client) => own(&mut hash, "client:", &client.digits()),
+            None => own(&mut hash, "name:", user.as_str()),
+        }
+        hash.update(key);
+        let mut first = [0; 16];
+        first.copy_from_slice(hash.finalize().split_at(16).0);
+        Self(first)
+    }
+
+    /// Enough to look it up by.
+    pub(super) fn half(self) -> u64 {
+        u128::from_le_bytes(self.0) as u64
+    }
+}
+
+/// The length comes first, so that no owner and key look like another owner and key.
+fn own(hash: &mut Sha256, kind: &str, owner: &str) {
+    hash.update(((kind.len() + owner.len()) as u64).to_le_bytes());
+    hash.update(kind);
+    hash.update(owner);
+}
+
+/// What tells two messages under one key apart: text and kind, not the name of the user.
+pub(super) fn digest(text: &str, kind: TalkKind) -> u32 {
+    Checksum::default()
+        .text(text)
+        .number(messages::kind_number(kind))
+        .finish()
+}
+
+/// A key, and the message that it was used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct KeyEntry {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) digest: u32,
+    pub(super) seq: Seq,
+    pub(super) at: u64,
+    /// How many messages the log had with this one.
+    pub(super) ordinal: u64,
+}
+
+impl KeyEntry {
+    pub(super) const BYTES: usize = 44;
+
+    /// `None`: the key does not count any more.
+    pub(super) fn judge(&self, row: &LogRow, digest: u32, live: LiveKeys) -> Option<Known> {
+        if !live.includes(row, self.ordinal, int(self.at)) {
+            return None;
+        }
+        if self.digest != digest {
+            return Some(Known::Other);
+        }
+        let (epoch, seq) = (row.epoch, self.seq);
+        Some(Known::Same {
+            position: Position { epoch, seq },
+            at: self.at,
+        })
+    }
+
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&self.fingerprint.0);
+        bytes.extend_from_slice(&self.digest.to_le_bytes());
+        for number in [self.seq, self.at, self.ordinal] {
+            bytes.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    pub(super) fn decode(bytes: &[u8; Self::BYTES]) -> Self {
+        let number = |at: usize| {
+            let mut number = [0; 8];
+            number.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(number)
+        };
+        let (mut fingerprint, mut digest) = ([0; 16], [0; 4]);
+        fingerprint.copy_from_slice(&bytes[..16]);
+        digest.copy_from_slice(&bytes[16..20]);
+        Self {
+            fingerprint: Fingerprint(fingerprint),
+            digest: u32::from_le_bytes(digest),
+            seq: number(20),
+            at: number(28),
+            ordinal: number(36),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn owners_and_keys_have_fingerprints_of_their_own() {
+        let user = |name: &str| UserName::parse(name).unwrap();
+        let client = ClientId::parse("00112233445566778899aabbccddeeff");
+        let all = [
+            Fingerprint::of(None, &user("ann"), "k"),
+            Fingerprint::of(None, &user("an"), "nk"),
+            Fingerprint::of(None, &user("ann"), "k2"),
+            Fingerprint::of(client, &user("ann"), "k"),
+        ];
+        for (n, one) in all.iter().enumerate() {
+            assert!(!all[..n].contains(one), "{n}");
+        }
+        assert_eq!(Fingerprint::of(client, &user("bob"), "k"), all[3]);
+    }
+
+    #[test]
+    fn an_entry_is_read_as_it_was_written() {
+        let entry = KeyEntry {
+            fingerprint: Fingerprint([7; 16]),
+            digest: 1,
+            seq: 2,
+            at: 3,
+            ordinal: u64::MAX,
+        };
+        let mut bytes = Vec::new();
+        entry.encode(&mut bytes);
+        assert_eq!(KeyEntry::decode(bytes.as_slice().try_into().unwrap()), entry);
+    }
+}
