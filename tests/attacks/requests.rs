@@ -79,11 +79,11 @@ attacks! {
             .with("Transfer-Encoding", "chunked")
             .followed_by(b"0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n") => 400;
         origin_that_only_begins_like_the_host_is_403:
-            upgrade(at).with("Origin", &format!("http://{at}.evil.example")) => 403;
+            upgrade(at).with("Origin", format!("http://{at}.evil.example")) => 403;
         origin_with_the_host_as_its_user_is_403:
-            upgrade(at).with("Origin", &format!("http://{at}@evil.example")) => 403;
+            upgrade(at).with("Origin", format!("http://{at}@evil.example")) => 403;
         two_origins_are_400:
-            upgrade(at).with("Origin", &format!("http://{at}")).with("Origin", "http://evil.example") => 400;
+            upgrade(at).with("Origin", format!("http://{at}")).with("Origin", "http://evil.example") => 400;
     }
     each answered_and_closed(at) {
         length_that_is_no_number_is_400: upgrade(at).with("Content-Length", "+4").bytes() => 400;
