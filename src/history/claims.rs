@@ -89,7 +89,6 @@ impl Drop for Claiming<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn names(names: &[&str]) -> Vec<UserName> {

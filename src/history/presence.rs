@@ -93,7 +93,6 @@ fn identity(path: &Path) -> io::Result<Option<Identity>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

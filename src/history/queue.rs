@@ -73,7 +73,6 @@ impl<W> Queue<W> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::{sync::Arc, thread};
 
     use super::*;

@@ -110,7 +110,6 @@ const ESCAPED: [char; 2] = ['"', '\\'];
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

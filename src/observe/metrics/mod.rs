@@ -151,8 +151,6 @@ const DOCUMENT_HEAD: &str = "\
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use std::{
         fs,
         sync::atomic::{AtomicU64, Ordering},

@@ -319,7 +319,6 @@ fn map_of<K: Eq + std::hash::Hash, V>() -> DashMap<K, V, foldhash::fast::RandomS
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::{sync::Barrier, thread};
 
     use super::*;

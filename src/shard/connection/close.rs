@@ -185,7 +185,6 @@ fn farewell(code: GoodbyeCode) -> (&'static str, End) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::rc::Rc;
 
     use super::*;

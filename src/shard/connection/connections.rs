@@ -316,7 +316,6 @@ fn id(shard: ShardId, slot: usize, generation: Generation) -> SessionId {
 
 #[cfg(test)]
 pub(super) mod test {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
         chat::{SessionTag, UserName},

@@ -178,7 +178,6 @@ impl<S: Socket> Connections<S> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::rc::Rc;
 
     use super::*;

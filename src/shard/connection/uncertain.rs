@@ -390,7 +390,6 @@ fn kind_of(handshake: &Handshake) -> ((usize, Client), SocketAddr) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::rc::Rc;
 
     use super::*;

@@ -50,8 +50,6 @@ impl Deref for DirectEvent {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::{
         chat::{SessionTag, Talk, TalkKind},

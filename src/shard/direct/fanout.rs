@@ -125,8 +125,6 @@ pub(crate) fn fan_out<'a>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-
     use super::*;
     use crate::{
         chat::{Direct, SessionTag, Talk, TalkKind},

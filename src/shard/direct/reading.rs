@@ -323,7 +323,6 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::{
         chat::{SessionTag, TalkKind},

@@ -73,7 +73,6 @@ fn too_many() -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::rc::Rc;
 
     use super::*;

@@ -56,7 +56,6 @@ impl HeldSenders {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::chat::{ConnectionSlot, Generation, ShardId};
 

@@ -247,7 +247,6 @@ fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Ef
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::cell::RefCell;
 
     use super::*;

@@ -1,5 +1,4 @@
 //! The invariants of [`Rooms`], for tests to check between its methods.
-#![allow(clippy::unwrap_used)]
 
 use super::{attendance::Stay, rooms::Rooms};
 use crate::{chat::ConnectionSlot, shard::ids::MemberSlot};

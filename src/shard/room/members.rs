@@ -136,7 +136,6 @@ impl Members {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn member(connection: u32) -> Member {

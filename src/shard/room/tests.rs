@@ -1,5 +1,4 @@
 //! What [`Rooms`] promises, tested on rooms alone: random joins, messages, departures, full sockets and answers of the store.
-#![allow(clippy::unwrap_used)]
 
 use std::{
     collections::{BTreeMap, VecDeque},

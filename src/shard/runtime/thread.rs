@@ -437,7 +437,6 @@ impl Clock for SystemClock {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::{panic, rc::Rc};
 
     use tokio::task::spawn_local;

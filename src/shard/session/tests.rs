@@ -1,5 +1,4 @@
 //! What requests lead to, without an engine.
-#![allow(clippy::unwrap_used)]
 
 use super::rules::{Action, Rules};
 use crate::{

@@ -205,7 +205,6 @@ fn assigned_instead(name: &UserName, own: &UserName) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::{sync::Arc, time::Duration};
 
     use super::*;

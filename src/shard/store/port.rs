@@ -158,7 +158,6 @@ impl StorePort {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use std::{sync::mpsc, time::Duration};
 
     use super::*;
