@@ -19,33 +19,20 @@ use crate::{chat::Seq, limits};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreFault {
     /// No space left.
-    Full {
-        /// What was written.
-        file: PathBuf,
-    },
+    Full { file: PathBuf },
     /// The file or its file system cannot be written.
-    ReadOnly {
-        /// What was written.
-        file: PathBuf,
-    },
+    ReadOnly { file: PathBuf },
     /// What is stored is not what was written.
     Damaged {
-        /// Where.
         file: PathBuf,
         /// In which log, where that is known.
         log: Option<LogId>,
         /// At which talk, where that is known.
         seq: Option<Seq>,
-        /// What was seen.
         seen: String,
     },
     /// Anything else that the system or SQLite says.
-    Broken {
-        /// Where.
-        file: PathBuf,
-        /// What was said.
-        seen: String,
-    },
+    Broken { file: PathBuf, seen: String },
     /// The question itself is beyond a bound.
     Refused {
         /// What was seen and what the bound is.
@@ -88,37 +75,29 @@ impl StoreFault {
 pub enum StartFault {
     /// Another process has it.
     Locked {
-        /// The directory.
         dir: PathBuf,
         /// The other process, if it says.
         holder: Option<u32>,
     },
     /// There is no such directory, and it could not be made.
     NoDirectory {
-        /// The directory.
         dir: PathBuf,
-        /// What the system said.
         why: io::Error,
     },
     /// It belongs to another user, so it cannot be closed to others or not be written.
     NotOurs {
-        /// The directory.
         dir: PathBuf,
         /// Its owner's number.
         owner: u32,
-        /// Its mode.
         mode: u32,
     },
     /// Everybody may write there and it holds what is not a store's, so it is not closed to them.
     Shared {
-        /// The directory.
         dir: PathBuf,
-        /// Its mode.
         mode: u32,
     },
     /// It was written by a newer program.
     Newer {
-        /// The database.
         file: PathBuf,
         /// Its schema version.
         seen: i64,
@@ -129,14 +108,10 @@ pub enum StartFault {
     Torn {
         /// The file that is missing or foreign.
         file: PathBuf,
-        /// What was seen.
         seen: String,
     },
-    /// The system refused.
     Io {
-        /// Where.
         file: PathBuf,
-        /// What it said.
         why: io::Error,
     },
     /// The database cannot be used.

@@ -7,9 +7,7 @@ use crate::chat::{RoomName, UserName};
 /// What is numbered on its own: a room, or the direct conversation of two users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum LogId {
-    /// A room.
     Room(RoomName),
-    /// Two users.
     Pair(UserPair),
 }
 

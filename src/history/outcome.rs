@@ -13,11 +13,8 @@ use crate::chat::{LogHead, LostInterval, Position, Seq, Talk, UserName};
 /// What became of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<T> {
-    /// Numbered and stored.
     Committed {
-        /// The request.
         append: Append<T>,
-        /// Its epoch and number.
         position: Position,
         /// The number of the message before it.
         prev: Seq,
@@ -26,7 +23,6 @@ pub enum Outcome<T> {
     },
     /// The key was used before for the same text: nothing was stored.
     Duplicate {
-        /// The request.
         append: Append<T>,
         /// Of the first copy.
         position: Position,
@@ -35,30 +31,21 @@ pub enum Outcome<T> {
     },
     /// The key was used before for another text: nothing was stored.
     KeyConflict {
-        /// The request.
         append: Append<T>,
     },
     /// Nothing was stored, and no number was used.
     Failed {
-        /// The request.
         append: Append<T>,
-        /// The reason.
         why: StoreFault,
     },
-    /// A question was answered.
     Answered {
-        /// The asker's.
         ticket: T,
-        /// The answer.
         answer: Answer,
     },
     /// A question could not be answered.
     Unanswered {
-        /// The asker's.
         ticket: T,
-        /// The question.
         ask: Ask,
-        /// The reason.
         why: StoreFault,
     },
 }
@@ -66,16 +53,11 @@ pub enum Outcome<T> {
 /// The answer to an [`Ask`].
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
-    /// Where a log stands.
     Head {
-        /// The conversation.
         log: LogId,
-        /// Where it stands.
         head: LogHead,
     },
-    /// Stored messages.
     Page {
-        /// The conversation.
         log: LogId,
         /// Where it stood when the page was read.
         head: LogHead,
@@ -86,18 +68,14 @@ pub enum Answer {
     },
     /// Messages that a search found.
     Found {
-        /// The conversation.
         log: LogId,
-        /// Where it stood.
         head: LogHead,
         /// Descending.
         talks: Vec<Talk>,
         /// Go on below this number: there is more, or the time for one search was up.
         next: Option<Seq>,
     },
-    /// A read marker.
     Marked {
-        /// The conversation.
         log: LogId,
         /// Whose marker.
         user: UserName,
@@ -108,9 +86,7 @@ pub enum Answer {
     },
     /// What a user needs to resume a log.
     Resumed {
-        /// The conversation.
         log: LogId,
-        /// Where it stands.
         head: LogHead,
         /// The user's read marker.
         read: ReadUpTo,
@@ -119,9 +95,7 @@ pub enum Answer {
         /// The first missed messages, ascending.
         talks: Vec<Talk>,
     },
-    /// Conversations of a user.
     Conversations {
-        /// The user.
         user: UserName,
         /// At most [`crate::limits::HISTORY_CONVERSATIONS`], direct ones first, the one with the newest message first.
         conversations: Vec<ConversationHead>,
@@ -145,9 +119,7 @@ pub enum Answer {
     },
     /// What became of a key that was shown.
     Name {
-        /// The name.
         user: UserName,
-        /// The answer.
         claim: Claim,
     },
 }
@@ -155,7 +127,6 @@ pub enum Answer {
 /// A user's read marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadUpTo {
-    /// The user.
     pub user: UserName,
     /// The last message read, 0: none; `None`: the store could not say.
     pub seq: Option<Seq>,
@@ -164,9 +135,7 @@ pub struct ReadUpTo {
 /// Where one conversation of a user stands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConversationHead {
-    /// The conversation.
     pub log: LogId,
-    /// Where it stands.
     pub head: LogHead,
     /// The user's read marker.
     pub read: Seq,
@@ -188,9 +157,7 @@ pub enum Claim {
 /// A page of offline messages. `talks` and `lost` together are everything above the number asked for, up to `upto`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirectPage {
-    /// The other user.
     pub peer: UserName,
-    /// Where the conversation stood.
     pub head: LogHead,
     /// Ascending.
     pub talks: Vec<Talk>,
@@ -203,9 +170,7 @@ pub struct DirectPage {
 /// A direct conversation in which somebody wrote since a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangedConversation {
-    /// The other user.
     pub peer: UserName,
-    /// Where it stands.
     pub head: LogHead,
     /// Every stored message since that time is above this.
     pub before: Seq,

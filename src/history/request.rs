@@ -11,7 +11,6 @@ use crate::chat::{Seq, Since, UserName, Utterance};
 /// A message to be numbered and stored. `T` is what the caller wants back with the outcome.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Append<T> {
-    /// The conversation.
     pub log: LogId,
     /// The message, which comes back with the outcome. Its text has at most [`crate::limits::TEXT_BYTES`]; what is said again under
     /// its idempotency key is the same message, and the key belongs to the sender's client, or to the user where no client is named.
@@ -29,16 +28,13 @@ pub enum Ask {
     Head(LogId),
     /// Stored messages. Answered by `Answer::Page`.
     Page {
-        /// The conversation.
         log: LogId,
-        /// Which messages.
         window: Window,
         /// Most messages in the page; [`crate::limits::HISTORY_PAGE_TALKS`] bounds it too.
         limit: usize,
     },
     /// Messages that contain a text, newest first. Answered by `Answer::Found`.
     Search {
-        /// The conversation.
         log: LogId,
         /// Words, as the user typed them.
         text: Arc<str>,
@@ -49,7 +45,6 @@ pub enum Ask {
     },
     /// Moves the user's read marker forward to `seq`. Answered by `Answer::Marked` once committed.
     Mark {
-        /// The conversation.
         log: LogId,
         /// Whose marker.
         user: UserName,
@@ -60,7 +55,6 @@ pub enum Ask {
     },
     /// The user's read marker, unchanged. Answered by `Answer::Marked`.
     MarkOf {
-        /// The conversation.
         log: LogId,
         /// Whose marker.
         user: UserName,
@@ -68,11 +62,8 @@ pub enum Ask {
     /// Everything that a user needs to resume a log, in one snapshot: its head, the read marker, and the first missed messages.
     /// Answered by `Answer::Resumed`.
     Resume {
-        /// The conversation.
         log: LogId,
-        /// Who resumes.
         user: UserName,
-        /// What the user has.
         since: Since,
         /// [`Since::Last`] counts back from this message.
         upto: Seq,
@@ -80,19 +71,13 @@ pub enum Ask {
         limit: usize,
     },
     /// The conversations in which something waits for a user. Answered by `Answer::Conversations`.
-    Conversations {
-        /// The user.
-        user: UserName,
-        /// Which conversations.
-        which: Which,
-    },
+    Conversations { user: UserName, which: Which },
     /// A page of offline messages for a device of a user. Answered by `Answer::Direct`.
     Direct {
         /// The owner of the inbox.
         user: UserName,
         /// By what right the device reads.
         bearer: Bearer,
-        /// The other user.
         peer: UserName,
         /// The device has every message up to here.
         after: Seq,
@@ -111,7 +96,6 @@ pub enum Ask {
     },
     /// Shows the key of a name, or claims a name that has none. Answered by `Answer::Name` once committed.
     Claim {
-        /// The name.
         user: UserName,
         /// Its key; at least [`crate::limits::NAME_KEY_LEAST`] bytes to claim with.
         key: NameKey,
@@ -121,7 +105,6 @@ pub enum Ask {
 /// Which messages of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Window {
-    /// The newest.
     Newest,
     /// The newest below this number.
     Before(Seq),

@@ -8,29 +8,23 @@ use crate::history::{log::LogId, rows};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
-    /// A talk.
     Talk {
         /// One name for a room, two for a direct conversation.
         log: Vec<String>,
         /// Of `seq`.
         epoch: u64,
-        /// Its number.
         seq: u64,
         /// The number of the message before it, unless that is `seq - 1`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prev: Option<u64>,
         /// Unix milliseconds.
         at: u64,
-        /// Who said it.
         from: String,
-        /// In which session.
         session: u32,
         /// 0 text, 1 image, 2 video, 3 voice.
         kind: i64,
-        /// What was said.
         text: String,
     },
-    /// A read position.
     Read {
         /// As in `Talk`.
         log: Vec<String>,
@@ -41,7 +35,6 @@ pub enum Record {
     },
     /// The hash of a name's key.
     Name {
-        /// The name.
         user: String,
         /// SHA-256, in hexadecimal digits.
         hash: String,
@@ -69,7 +62,6 @@ pub enum Record {
 /// How much went out or came in.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// Talks.
     pub talks: u64,
     /// Read positions and names.
     pub others: u64,
