@@ -33,7 +33,8 @@ pub(crate) struct Chain<'c> {
 }
 
 impl Chain<'_> {
-    /// Hands every message from `low` to `high` to `take`, in order, until it says stop. A broken chain is an error.
+    /// Hands every message from `low` to `high` to `take`, in order, until it says stop. The chain goes through entries that are no messages.
+    /// A broken chain is an error.
     pub(crate) fn scan(
         &self,
         (low, high): (Seq, Seq),
@@ -71,7 +72,7 @@ impl Chain<'_> {
                 Order::Up => message.seq,
                 Order::Down => message.prev,
             });
-            if take(message)?.is_break() {
+            if message.is_message() && take(message)?.is_break() {
                 return Ok(());
             }
         }
@@ -86,24 +87,33 @@ impl Chain<'_> {
         }
     }
 
-    /// The newest message that the chain has up to `high`, by the entry above it; `None` where that cannot be read.
+    /// The newest entry that the chain has up to `high`, by the entry above it; `None` where that cannot be read.
     pub(crate) fn link_above(&self, high: Seq) -> Result<Option<Seq>, StoreFault> {
+        self.before(high, self.log.head, |above| above.prev)
+    }
+
+    /// The newest message up to `high`, in the same way.
+    pub(crate) fn last_message(&self, high: Seq) -> Result<Option<Seq>, StoreFault> {
+        self.before(high, self.log.last, MessageRow::message_before)
+    }
+
+    fn before(&self, high: Seq, newest: Seq, of: impl Fn(&MessageRow) -> Seq) -> Result<Option<Seq>, StoreFault> {
         if high >= self.log.head {
-            return Ok(Some(self.log.head));
+            return Ok(Some(newest));
         }
         match self.at_or_above(high + 1) {
-            Ok(above) => Ok(above.map(|above| above.prev)),
+            Ok(above) => Ok(above.as_ref().map(of)),
             Err(StoreFault::Damaged { .. }) => Ok(None),
             Err(why) => Err(why),
         }
     }
 
-    /// The oldest message of this number or above.
+    /// The oldest entry of this number or above.
     pub(crate) fn at_or_above(&self, seq: Seq) -> Result<Option<MessageRow>, StoreFault> {
         self.one(AT_OR_ABOVE, seq)
     }
 
-    /// The newest message of this number or below.
+    /// The newest entry of this number or below.
     pub(crate) fn at_or_below(&self, seq: Seq) -> Result<Option<MessageRow>, StoreFault> {
         self.one(AT_OR_BELOW, seq)
     }
@@ -122,7 +132,7 @@ impl Chain<'_> {
         row.map(|row| MessageRow::read(row, self.file, self.log)).transpose()
     }
 
-    /// Below this number `holds` is false for every stored message, and from it on true. `holds` never becomes false again. `damaged`
+    /// Below this number `holds` is false for every stored entry, and from it on true. `holds` never becomes false again. `damaged`
     /// says what comes of a message that cannot be read; `Ok` counts it as one for which `holds` is true.
     pub(crate) fn first_where(
         &self,

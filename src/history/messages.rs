@@ -1,7 +1,8 @@
 //! Rows of table `message`: what is written, and what is believed when it is read.
 //!
-//! A row knows its place in the chain of its log: `prev` is the number of the entry before it, `ordinal` counts the messages up to it.
-//! Rows of schema 1 and 2 have neither column, because their numbers had no holes.
+//! A row is an entry of a log, and its kind says which: a message, or something else. It knows its place in the chain of its log: `prev` is
+//! the number of the entry before it, `last` that of the message before it, `ordinal` counts the messages up to it. Rows of schema 1 and 2
+//! have none of these columns, because their numbers had no holes.
 //!
 //! Never yields a row whose checksum is wrong. Whether the chain is whole is for `chain` to say.
 
@@ -17,30 +18,66 @@ use super::{
 };
 use crate::chat::{Seq, SessionTag, Talk, TalkKind, UserName};
 
-/// A message as it is stored.
+/// An entry as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageRow<S = String> {
     pub(crate) seq: Seq,
     /// The number of the entry before it; 0 for the first.
     pub(crate) prev: Seq,
-    /// How many messages the log has had up to this one.
+    /// The number of the message before it, if that is another one.
+    pub(crate) last: Option<Seq>,
+    /// How many messages the log has had up to this entry.
     pub(crate) ordinal: u64,
     pub(crate) at: u64,
     pub(crate) user: S,
     pub(crate) session: u32,
     pub(crate) kind: i64,
     pub(crate) text: S,
-    /// Bytes of all messages up to this one, ever.
+    /// Bytes of all entries up to this one, ever.
     pub(crate) sum: u64,
     /// Of its idempotency key.
     pub(crate) key: Option<Fingerprint>,
+}
+
+/// What an entry is, before it has its place in a log.
+pub(crate) struct Entry<S> {
+    pub(crate) user: S,
+    pub(crate) session: u32,
+    pub(crate) kind: i64,
+    pub(crate) text: S,
+    pub(crate) key: Option<Fingerprint>,
+}
+
+impl<S: AsRef<str>> Entry<S> {
+    /// Puts the entry at the end of a log: its row, which is to be written, and the log's row move on.
+    pub(crate) fn append_to(self, log: &mut LogRow, seq: Seq, at: u64) -> MessageRow<S> {
+        let cost = cost(self.user.as_ref(), self.text.as_ref());
+        let row = MessageRow {
+            seq,
+            prev: log.head,
+            last: Some(log.last).filter(|last| *last != log.head),
+            ordinal: log.ordinal + u64::from(is_message(self.kind)),
+            at: at.max(log.at),
+            user: self.user,
+            session: self.session,
+            kind: self.kind,
+            text: self.text,
+            sum: log.sum + cost,
+            key: self.key,
+        };
+        (log.head, log.ordinal, log.at, log.sum) = (seq, row.ordinal, row.at, row.sum);
+        if row.is_message() {
+            log.last = seq;
+        }
+        row
+    }
 }
 
 /// A query for rows that [`MessageRow::read`] reads.
 macro_rules! select_messages {
     ($rest:literal) => {
         concat!(
-            "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc, key FROM message ",
+            "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last FROM message ",
             $rest
         )
     };
@@ -60,6 +97,7 @@ impl MessageRow {
             let read = Self {
                 seq,
                 prev,
+                last: row.get::<_, Option<i64>>(11)?.map(i64::cast_unsigned),
                 ordinal,
                 at: row.get::<_, i64>(3)?.cast_unsigned(),
                 user: row.get(4)?,
@@ -88,7 +126,7 @@ impl MessageRow {
         Ok(Talk {
             epoch: log.epoch,
             seq: self.seq,
-            prev: self.prev,
+            prev: self.message_before(),
             at: self.at,
             from: UserName::parse(&self.user).map_err(|why| damaged(&format!("the sender is no name: {why}")))?,
             session: SessionTag(self.session),
@@ -96,6 +134,18 @@ impl MessageRow {
             text: self.text.into(),
             echo: None,
         })
+    }
+}
+
+impl<S> MessageRow<S> {
+    /// Whether it is a message, and not another entry.
+    pub(crate) fn is_message(&self) -> bool {
+        is_message(self.kind)
+    }
+
+    /// The number of the message before it; 0 for the first.
+    pub(crate) fn message_before(&self) -> Seq {
+        self.last.unwrap_or(self.prev)
     }
 }
 
@@ -114,7 +164,8 @@ impl<S: AsRef<str>> MessageRow<S> {
         insert.raw_bind_parameter(first + 8, self.text.as_ref())?;
         insert.raw_bind_parameter(first + 9, int(self.sum))?;
         insert.raw_bind_parameter(first + 10, self.crc(log, Form::Chained))?;
-        insert.raw_bind_parameter(first + 11, self.key.as_ref().map(|key| &key.0[..]))
+        insert.raw_bind_parameter(first + 11, self.key.as_ref().map(|key| &key.0[..]))?;
+        insert.raw_bind_parameter(first + 12, self.last.map(int))
     }
 
     fn crc(&self, log: u32, form: Form) -> u32 {
@@ -131,8 +182,12 @@ impl<S: AsRef<str>> MessageRow<S> {
             Form::Chained => sum.number(int(self.prev)).number(int(self.ordinal)),
             Form::Dense => sum,
         };
-        match self.key {
+        let sum = match self.key {
             Some(key) => sum.bytes(&key.0),
+            None => sum,
+        };
+        match self.last {
+            Some(last) => sum.number(int(last)),
             None => sum,
         }
         .finish()
@@ -178,7 +233,7 @@ fn insert_messages(rows: InsertRows) -> &'static str {
     static MANY: LazyLock<String> = LazyLock::new(|| {
         format!(
             "{INSERT_MESSAGE}{}",
-            ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(ROWS_PER_INSERT - 1)
+            ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(ROWS_PER_INSERT - 1)
         )
     });
     match rows {
@@ -187,8 +242,8 @@ fn insert_messages(rows: InsertRows) -> &'static str {
     }
 }
 
-/// The bytes that a message counts for in retention: its text, its sender, and what the rest of a row takes.
-pub(crate) fn cost(user: &str, text: &str) -> u64 {
+/// The bytes that an entry counts for in retention: its text, its sender, and what the rest of a row takes.
+fn cost(user: &str, text: &str) -> u64 {
     (user.len() + text.len() + 48) as u64
 }
 
@@ -201,6 +256,11 @@ pub(crate) fn kind_number(kind: TalkKind) -> i64 {
     }
 }
 
+/// Whether an entry of this kind is a message. Others have no ordinal of their own, and no reader of messages sees them.
+pub(crate) fn is_message(kind: i64) -> bool {
+    kind < OTHER_KINDS
+}
+
 pub(crate) fn parse_kind(number: i64) -> Option<TalkKind> {
     match number {
         0 => Some(TalkKind::Text),
@@ -211,7 +271,9 @@ pub(crate) fn parse_kind(number: i64) -> Option<TalkKind> {
     }
 }
 
-const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc, key) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const MESSAGE_COLUMNS: usize = 12;
+/// The kinds of entries from here on are no messages. Queries say this number, too.
+pub(crate) const OTHER_KINDS: i64 = 64;
+const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const MESSAGE_COLUMNS: usize = 13;
 /// More gain nothing: 16 and 64 took the same time per row.
 const ROWS_PER_INSERT: usize = 16;

@@ -82,6 +82,9 @@ use search::{Searcher, fresh::Fresh, index};
 use shared::{Shared, Write};
 use writer::Writer;
 
+#[cfg(test)]
+mod tests;
+
 /// A store that is running. Clones are handles on the same store; it stops with [`History::stop`], or with the last one.
 pub struct History<T: Send + 'static> {
     running: Arc<Running<T>>,

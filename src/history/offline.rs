@@ -93,7 +93,7 @@ impl View<'_> {
             let Some(row) = self.readable(self.row_of(user, id), &mut list.unreadable)?.flatten() else {
                 continue;
             };
-            if row.first > row.head {
+            if row.first > row.last {
                 continue; // nothing of it is stored any more
             }
             let one = self.standing_of(row, user)?;
@@ -167,9 +167,13 @@ impl View<'_> {
             let Some(peer) = pair.peer_of(user).cloned() else {
                 continue;
             };
+            let before = self.last_before(&row, since)?;
+            if before >= row.last {
+                continue; // what came since is no message
+            }
             conversations.push(ChangedConversation {
                 peer,
-                before: self.last_before(&row, since)?,
+                before,
                 head: self.head(&row)?,
             });
         }
@@ -213,7 +217,7 @@ impl View<'_> {
         }
         let chain = self.chain(&row);
         let (mut bytes, mut damages, mut is_full) = (0, 0, false);
-        while page.upto < row.head && !is_full {
+        while page.upto < row.last && !is_full {
             let read = chain.scan((page.upto + 1, row.head), Order::Up, |message| {
                 bytes += message.text.len();
                 is_full = page.talks.len() == limits::HISTORY_PAGE_TALKS
@@ -230,7 +234,7 @@ impl View<'_> {
                 Ok(()) => break,
                 // The scan ended at the first entry that cannot be read: it goes on behind that.
                 Err(why @ StoreFault::Damaged { .. }) => {
-                    if page.lose(chain.unreadable_up_to(page.upto)?) == Interval::New {
+                    if page.lose(chain.unreadable_up_to(page.upto)?.min(row.last)) == Interval::New {
                         (self.found)(&why);
                     }
                     damages += 1;
@@ -264,7 +268,7 @@ impl View<'_> {
         let head = self.undamaged(row.head(self.db, self.file))?;
         Ok(head.unwrap_or_else(|| LogHead {
             epoch: row.epoch,
-            seq: row.head,
+            seq: row.last,
             first: row.first,
             ..LogHead::default()
         }))
@@ -278,7 +282,7 @@ impl View<'_> {
             head: self.head(&row)?,
             read,
             // What cannot be counted is unread: it is looked at.
-            unread: unread.unwrap_or_else(|| (row.head + 1).saturating_sub(row.first.max(read + 1)).min(row.ordinal)),
+            unread: unread.unwrap_or_else(|| (row.last + 1).saturating_sub(row.first.max(read + 1)).min(row.ordinal)),
             log: row.log,
         })
     }
@@ -368,17 +372,17 @@ fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserName) -> rusqlite::Resu
     Ok(read >= head && crc == mark_crc(user.as_str(), id, read))
 }
 
-/// Log, head and read position of the direct conversations of a user, the newest first.
-const DIRECTS: &str = "SELECT pair.log, log.head, mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
+/// Log, newest message and read position of the direct conversations of a user, the newest first.
+const DIRECTS: &str = "SELECT pair.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
     LEFT JOIN mark ON mark.user = pair.user AND mark.log = pair.log
     WHERE pair.user = ?1 ORDER BY log.at DESC, pair.log DESC";
 
 /// The same where the tables `pair` or `mark` cannot be read: by all logs, and without what was read.
-const DIRECTS_BY_LOG: &str = "SELECT id, head, NULL, NULL FROM log
+const DIRECTS_BY_LOG: &str = "SELECT id, coalesce(last, head), NULL, NULL FROM log
     WHERE kind = 1 AND (name = ?1 OR peer = ?1) ORDER BY at DESC, id DESC";
 
 /// The same of the logs in which a user has a read position.
-const MARKED: &str = "SELECT mark.log, log.head, mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
+const MARKED: &str = "SELECT mark.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
     WHERE mark.user = ?1 ORDER BY log.at DESC, mark.log DESC";
 
 /// Direct conversations of a user behind a time and a log, the one with the oldest newest message first. A time never goes back

@@ -1,6 +1,6 @@
 //! Read markers: how far each user has read each log.
 //!
-//! A marker only moves forward, and never beyond the head of its log.
+//! A marker only moves forward, and never beyond the newest message of its log.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::{
 
 /// Moves a user's read marker forward. Says whether that changed it.
 pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserName, seq: Seq) -> rusqlite::Result<bool> {
-    let seq = int(seq.min(row.head));
+    let seq = int(seq.min(row.last));
     let changed = db
         .prepare_cached(
             "INSERT INTO mark (user, log, seq, crc) VALUES (?1, ?2, ?3, ?4)
@@ -49,16 +49,20 @@ pub(crate) fn unread(
 ) -> Result<u64, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let low = read.saturating_add(1).max(row.first);
-    let oldest: Option<i64> = db
-        .prepare_cached("SELECT coalesce(ordinal, seq) FROM message WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1")
+    // How many messages the log had before the oldest entry that counts.
+    let before: Option<i64> = db
+        .prepare_cached(
+            "SELECT coalesce(ordinal, seq) - (kind < 64) FROM message WHERE log = ?1 AND seq >= ?2 ORDER BY seq LIMIT 1",
+        )
         .and_then(|mut select| select.query_row(params![row.id, int(low)], |row| row.get(0)).optional())
         .map_err(failed)?;
-    let Some(oldest) = oldest else { return Ok(0) };
-    let all = (row.ordinal + 1).saturating_sub(oldest.cast_unsigned());
+    let Some(before) = before else { return Ok(0) };
+    let all = row.ordinal.saturating_sub(before.cast_unsigned());
     let own: i64 = db
         .prepare_cached(
             "SELECT count(*) FROM
-                 (SELECT user FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC LIMIT ?4)
+                 (SELECT user FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 AND kind < 64
+                  ORDER BY seq DESC LIMIT ?4)
              WHERE user = ?5",
         )
         .and_then(|mut select| {
@@ -82,7 +86,7 @@ pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserN
         .map_err(|why| fault(file, &why))?;
     match mark {
         None => Ok(0),
-        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => Ok(seq.cast_unsigned().min(row.head)),
+        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => Ok(seq.cast_unsigned().min(row.last)),
         Some(_) => {
             let seen = format!("the read position of {user:?} does not match its checksum");
             Err(StoreFault::damaged(file, seen).in_log(&row.log))

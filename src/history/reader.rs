@@ -160,11 +160,11 @@ fn resume(
     let after = match since {
         Since::Last(count) => before_last(db, file, &row, count, upto)
             .map_err(unread)
-            .unwrap_or(row.head),
-        Since::Now => row.head,
+            .unwrap_or(row.last),
+        Since::Now => row.last,
         Since::Position(known) => head.go_on(known).after,
     };
-    let talks = if limit == 0 || after >= row.head {
+    let talks = if limit == 0 || after >= row.last {
         Vec::new()
     } else {
         page(db, file, &row, Window::After(after), limit)
@@ -220,7 +220,7 @@ fn page(
         (_, None) => false,
         (Order::Down, Some(oldest)) => oldest.prev >= row.first,
         (Order::Up, Some(newest)) => {
-            let last = chain.link_above(high)?;
+            let last = chain.last_message(high)?;
             last.is_none_or(|last| last > newest.seq)
         }
     };

@@ -45,13 +45,15 @@ pub(crate) struct LogRow {
     pub(crate) at: u64,
     /// How many messages the log has had, ever.
     pub(crate) ordinal: u64,
+    /// The newest message: `head`, unless entries that are no messages stand behind it.
+    pub(crate) last: Seq,
 }
 
 impl LogRow {
     pub(crate) fn find(db: &Connection, file: &Path, log: &LogId) -> Result<Option<Self>, StoreFault> {
         let (kind, name, peer) = log_columns(log);
         db.prepare_cached(
-            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal FROM log
+            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal, last FROM log
              WHERE kind = ?1 AND name = ?2 AND peer = ?3",
         )
         .and_then(|mut select| {
@@ -71,7 +73,7 @@ impl LogRow {
     /// The log with the lowest id above this one.
     pub(crate) fn after(db: &Connection, file: &Path, id: i64) -> Result<Option<Self>, StoreFault> {
         db.prepare_cached(
-            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal FROM log
+            "SELECT id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal, last FROM log
              WHERE id > ?1 ORDER BY id LIMIT 1",
         )
         .and_then(|mut select| {
@@ -93,8 +95,8 @@ impl LogRow {
             .ok_or(rusqlite::Error::IntegralValueOutOfRange(0, id))?;
         let (kind, name, peer) = log_columns(&self.log);
         db.prepare_cached(
-            "INSERT INTO log (id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            "INSERT INTO log (id, kind, name, peer, epoch, head, first, base, sum, at, crc, ordinal, last)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?
         .execute(params![
             self.id,
@@ -108,7 +110,8 @@ impl LogRow {
             int(self.sum),
             int(self.at),
             self.crc(Form::Chained),
-            int(self.ordinal)
+            int(self.ordinal),
+            self.last_cell()
         ])?;
         self.make_pairs(db)
     }
@@ -138,7 +141,7 @@ impl LogRow {
 
     pub(crate) fn update(&self, db: &Connection) -> rusqlite::Result<()> {
         db.prepare_cached(
-            "UPDATE log SET epoch = ?2, head = ?3, first = ?4, base = ?5, sum = ?6, at = ?7, crc = ?8, ordinal = ?9
+            "UPDATE log SET epoch = ?2, head = ?3, first = ?4, base = ?5, sum = ?6, at = ?7, crc = ?8, ordinal = ?9, last = ?10
              WHERE id = ?1",
         )?
         .execute(params![
@@ -150,7 +153,8 @@ impl LogRow {
             int(self.sum),
             int(self.at),
             self.crc(Form::Chained),
-            int(self.ordinal)
+            int(self.ordinal),
+            self.last_cell()
         ])
         .map(drop)
     }
@@ -176,7 +180,7 @@ impl LogRow {
     pub(crate) fn head(&self, db: &Connection, file: &Path) -> Result<LogHead, StoreFault> {
         Ok(LogHead {
             epoch: self.epoch,
-            seq: self.head,
+            seq: self.last,
             first: self.first,
             lost: lost_tails(db, file, self.id)?,
         })
@@ -195,11 +199,20 @@ impl LogRow {
             .number(int(self.base))
             .number(int(self.sum))
             .number(int(self.at));
-        match form {
+        let sum = match form {
             Form::Chained => sum.number(int(self.ordinal)),
             Form::Dense => sum,
+        };
+        match self.last_cell() {
+            Some(last) => sum.number(last),
+            None => sum,
         }
         .finish()
+    }
+
+    /// `last` as it is stored.
+    fn last_cell(&self) -> Option<i64> {
+        (self.last != self.head).then_some(int(self.last))
     }
 
     fn read(row: &Row<'_>, file: &Path) -> Result<Self, StoreFault> {
@@ -231,6 +244,7 @@ impl LogRow {
             Some(ordinal) => (ordinal.cast_unsigned(), Form::Chained),
             None => (head, Form::Dense),
         };
+        let last: Option<i64> = row.get(12).map_err(|why| fault(file, &why))?;
         let read = Self {
             id: u32::try_from(id).map_err(|_| damaged(format!("table log has a row with the id {id}")))?,
             log,
@@ -241,6 +255,7 @@ impl LogRow {
             sum: number(8)?,
             at: number(9)?,
             ordinal,
+            last: last.map_or(head, i64::cast_unsigned),
         };
         if i64::from(read.crc(form)) != crc || read.first == 0 || read.first > read.head.saturating_add(1) {
             let seen = format!("row {id} of table log does not match its checksum");

@@ -15,10 +15,10 @@ use super::{
 };
 
 /// The version this program writes; it reads all older ones, after migrating them.
-pub(crate) const VERSION: i64 = 4;
+pub(crate) const VERSION: i64 = 5;
 
 /// Step `n` brings version `n` to `n + 1`. Steps are never changed once they were released.
-const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4];
+const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
 
 /// `user_version` says which schema it is, `application_id` that it is Plaza's at all.
 const APPLICATION: i64 = 0x506C_7A61;
@@ -120,6 +120,12 @@ CREATE TABLE key_block (
     crc INTEGER NOT NULL,
     PRIMARY KEY (log, block)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// A log may have entries that are no messages, so the newest message is not always the newest entry.
+const VERSION_5: &str = "
+ALTER TABLE log ADD COLUMN last INTEGER;
+ALTER TABLE message ADD COLUMN last INTEGER;
 ";
 
 /// Makes a database without rows: whole, or not there at all, whenever the process or the system ends.

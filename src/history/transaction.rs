@@ -14,7 +14,7 @@ use super::{
     idempotency::{BLOCK, Known, LiveKeys, Tables},
     log::LogId,
     memory::Memory,
-    messages::{self, MessageRow},
+    messages::{self, Entry, MessageRow},
     names,
     outcome::{Answer, Claim},
     read_markers,
@@ -175,24 +175,15 @@ impl<'w> Transaction<'w> {
         let Some(row) = heads.get_mut(&append.log) else {
             return Ok(Plan::Fault(StoreFault::Stopping)); // as before
         };
-        let user = append.said.from.as_str();
-        let message = MessageRow {
-            seq,
-            prev: row.head,
-            ordinal: row.ordinal + 1,
-            at,
-            user,
+        let entry = Entry {
+            user: append.said.from.as_str(),
             session: append.said.tag.0,
             kind: messages::kind_number(append.said.kind),
             text: &*append.said.text,
-            sum: row.sum + messages::cost(user, &append.said.text),
             key: fingerprint,
         };
-        let prev = row.head;
-        row.head = seq;
-        row.ordinal = message.ordinal;
-        row.sum = message.sum;
-        row.at = at;
+        let message = entry.append_to(row, seq, at);
+        let prev = message.message_before();
         if message.ordinal.is_multiple_of(BLOCK) {
             let ended = keys.end_block(tables, row, message.ordinal, live);
             ended.map_err(|why| of_log(&append.log, why))?;
@@ -225,6 +216,7 @@ impl<'w> Transaction<'w> {
             sum: 0,
             at: 0,
             ordinal: 0,
+            last: 0,
         };
         row.insert(self.db).map_err(|why| in_log(self.file, log, &why))?;
         self.memory.heads.insert(log.clone(), row);

@@ -73,7 +73,9 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
     visit(&db, &files, &mut |visited| match visited {
         Visited::Log => seen.0 += 1,
         Visited::Record(Record::Talk { .. }) => seen.1 += 1,
-        Visited::Record(Record::Read { .. } | Record::Name { .. } | Record::Lost { .. } | Record::End { .. }) => {}
+        Visited::Record(
+            Record::Entry { .. } | Record::Read { .. } | Record::Name { .. } | Record::Lost { .. } | Record::End { .. },
+        ) => {}
         Visited::Damage(what) => report.damage(what),
     })
     .map_err(StartFault::Store)?;

@@ -15,13 +15,13 @@ use super::{
     walk::{Visited, visit},
 };
 use crate::{
-    chat::{LostTail, UserName},
+    chat::{LostTail, Seq, UserName},
     history::{
         checkpoint::checkpoint_all,
         fault::{StartFault, io_fault},
         files::{self, Files},
         log::LogId,
-        messages::{self, MessageRow},
+        messages::{self, Entry},
         names::name_crc,
         read_markers::mark_crc,
         recovery::{self, Epochs},
@@ -150,62 +150,39 @@ impl Arrival<'_> {
             } => {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
                 let user = UserName::parse(&from).map_err(|why| told(why.to_string()))?;
-                let prev = prev.unwrap_or(seq.saturating_sub(1));
-                let sane = messages::parse_kind(kind).is_some() && text.len() <= limits::TEXT_BYTES;
-                if !sane || seq <= prev || seq >= limits::HISTORY_LOG_TALKS {
-                    return Err(told(format!(
-                        "talk {seq} of {log} has a kind, number or length that none can have"
-                    )));
-                }
-                if !self.logs.contains_key(&log) {
-                    let mut row = LogRow {
-                        id: 0,
-                        log: log.clone(),
-                        epoch,
-                        head: prev,
-                        first: prev + 1,
-                        base: 0,
-                        sum: 0,
-                        at: 0,
-                        ordinal: 0,
-                    };
-                    row.insert(self.db).map_err(failed(self.files))?;
-                    self.logs.insert(log.clone(), row);
-                }
-                let Some(row) = self.logs.get_mut(&log) else {
-                    return Ok(());
-                };
-                if prev != row.head && !self.moved.renumbered.contains(&log) {
-                    self.moved.renumbered.push(log.clone());
-                    row.epoch = files::new_epoch().map_err(StartFault::no_random)?;
-                }
-                let prev = row.head;
-                row.head = if self.moved.renumbered.contains(&row.log) {
-                    prev + 1
-                } else {
-                    seq
-                };
-                row.ordinal += 1;
-                row.sum += messages::cost(user.as_str(), &text);
-                row.at = row.at.max(at);
-                let message = MessageRow {
-                    seq: row.head,
-                    prev,
-                    ordinal: row.ordinal,
-                    at: row.at,
+                let is_sane = messages::parse_kind(kind).is_some();
+                let entry = Entry {
                     user: user.as_str(),
                     session,
                     kind,
                     text: &text,
-                    sum: row.sum,
                     key: None,
                 };
-                messages::write_messages(self.db, &[(row.id, message)]).map_err(failed(self.files))
+                self.append(log, epoch, (seq, prev, at), entry, is_sane)
+            }
+            Record::Entry {
+                log,
+                epoch,
+                seq,
+                prev,
+                at,
+                kind,
+                content,
+            } => {
+                let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
+                let entry = Entry {
+                    user: "",
+                    session: 0,
+                    kind,
+                    text: &content,
+                    key: None,
+                };
+                self.append(log, epoch, (seq, prev, at), entry, !messages::is_message(kind))
             }
             Record::Read { log, user, seq } => {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
                 let Some(row) = self.logs.get(&log) else { return Ok(()) };
-                let seq = int(seq.min(row.head));
+                let seq = int(seq.min(row.last));
                 self.db
                     .prepare_cached("INSERT OR REPLACE INTO mark (user, log, seq, crc) VALUES (?1, ?2, ?3, ?4)")
                     .and_then(|mut insert| insert.execute(params![user, row.id, seq, mark_crc(&user, row.id, seq)]))
@@ -238,6 +215,49 @@ impl Arrival<'_> {
             // Whoever reads the lines looks at it.
             Record::End { .. } => Ok(()),
         }
+    }
+
+    fn append(
+        &mut self,
+        log: LogId,
+        epoch: u64,
+        (seq, prev, at): (Seq, Option<Seq>, u64),
+        entry: Entry<&str>,
+        is_sane: bool,
+    ) -> Result<(), StartFault> {
+        let prev = prev.unwrap_or(seq.saturating_sub(1));
+        if !is_sane || entry.text.len() > limits::TEXT_BYTES || seq <= prev || seq >= limits::HISTORY_LOG_TALKS {
+            let seen = format!("talk {seq} of {log} has a kind, number or length that none can have");
+            return Err(refused(&self.files.database, seen));
+        }
+        if !self.logs.contains_key(&log) {
+            let mut row = LogRow {
+                id: 0,
+                log: log.clone(),
+                epoch,
+                head: prev,
+                first: prev + 1,
+                base: 0,
+                sum: 0,
+                at: 0,
+                ordinal: 0,
+                last: prev,
+            };
+            row.insert(self.db).map_err(failed(self.files))?;
+            self.logs.insert(log.clone(), row);
+        }
+        let Some(row) = self.logs.get_mut(&log) else {
+            return Ok(());
+        };
+        let mut renumber = self.moved.renumbered.contains(&log);
+        if prev != row.head && !renumber {
+            renumber = true;
+            self.moved.renumbered.push(log);
+            row.epoch = files::new_epoch().map_err(StartFault::no_random)?;
+        }
+        let seq = if renumber { row.head + 1 } else { seq };
+        let entry = entry.append_to(row, seq, at);
+        messages::write_messages(self.db, &[(row.id, entry)]).map_err(failed(self.files))
     }
 
     fn settle(mut self, epochs: Epochs) -> Result<Moved, StartFault> {

@@ -14,7 +14,7 @@ pub enum Record {
         /// Of `seq`.
         epoch: u64,
         seq: u64,
-        /// The number of the message before it, unless that is `seq - 1`.
+        /// The number of the entry before it, unless that is `seq - 1`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         prev: Option<u64>,
         /// Unix milliseconds.
@@ -24,6 +24,22 @@ pub enum Record {
         /// 0 text, 1 image, 2 video, 3 voice.
         kind: i64,
         text: String,
+    },
+    /// An entry that is no message.
+    Entry {
+        /// As in `Talk`.
+        log: Vec<String>,
+        /// Of `seq`.
+        epoch: u64,
+        seq: u64,
+        /// The number of the entry before it, unless that is `seq - 1`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        prev: Option<u64>,
+        /// Unix milliseconds.
+        at: u64,
+        /// 64 or more.
+        kind: i64,
+        content: String,
     },
     Read {
         /// As in `Talk`.
@@ -54,7 +70,7 @@ pub enum Record {
     End {
         /// Talks before it.
         talks: u64,
-        /// Read positions and names before it.
+        /// Read positions, names and other entries before it.
         others: u64,
     },
 }
@@ -63,7 +79,7 @@ pub enum Record {
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Moved {
     pub talks: u64,
-    /// Read positions and names.
+    /// Read positions, names and other entries.
     pub others: u64,
     /// Rows left out because they are damaged, in words.
     pub left_out: Vec<String>,
@@ -75,7 +91,7 @@ impl Moved {
     pub(super) fn count(&mut self, record: &Record) {
         match record {
             Record::Talk { .. } => self.talks += 1,
-            Record::Read { .. } | Record::Name { .. } => self.others += 1,
+            Record::Read { .. } | Record::Name { .. } | Record::Entry { .. } => self.others += 1,
             Record::Lost { .. } | Record::End { .. } => {}
         }
     }

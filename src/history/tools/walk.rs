@@ -79,17 +79,7 @@ fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Vi
             }
             due = seq + 1;
             match message {
-                Ok(message) => take(Visited::Record(Record::Talk {
-                    log: log_names(&log.log),
-                    epoch: log.epoch,
-                    seq: message.seq,
-                    prev: (message.prev + 1 != message.seq).then_some(message.prev),
-                    at: message.at,
-                    from: message.user,
-                    session: message.session,
-                    kind: message.kind,
-                    text: message.text,
-                })),
+                Ok(message) => take(Visited::Record(record(log, message))),
                 Err(why) => take(Visited::Damage(why.to_string())),
             }
         }
@@ -105,6 +95,34 @@ fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Vi
         take(Visited::Record(Record::Lost { log, epoch, from, to }));
     }
     Ok(())
+}
+
+fn record(log: &LogRow, entry: MessageRow) -> Record {
+    let (epoch, seq, at, kind) = (log.epoch, entry.seq, entry.at, entry.kind);
+    let prev = (entry.prev + 1 != seq).then_some(entry.prev);
+    if entry.is_message() {
+        Record::Talk {
+            log: log_names(&log.log),
+            epoch,
+            seq,
+            prev,
+            at,
+            from: entry.user,
+            session: entry.session,
+            kind,
+            text: entry.text,
+        }
+    } else {
+        Record::Entry {
+            log: log_names(&log.log),
+            epoch,
+            seq,
+            prev,
+            at,
+            kind,
+            content: entry.text,
+        }
+    }
 }
 
 /// Some messages of a log, read in one short transaction.
