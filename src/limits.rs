@@ -33,6 +33,8 @@ pub const REQUEST_HEADERS: usize = 64;
 
 /// Longest name of a user or a room, in characters after NFC.
 pub const NAME_CHARS: usize = 64;
+/// Longest id of a user, in bytes, unless it is a name: a name may have [`NAME_CHARS`] characters of four bytes.
+pub const USER_ID_BYTES: usize = 255;
 /// Longest idempotency key, in bytes: a UUID with room to spare.
 pub const KEY_BYTES: usize = 64;
 /// Longest topic, in characters.

@@ -13,7 +13,7 @@ use super::{
     fault::{StoreFault, fault},
     names::{damaged, name_crc},
 };
-use crate::chat::UserName;
+use crate::chat::{UserId, UserName};
 
 /// The claimed names of a store, by fingerprints: 16 bytes each instead of some 100 for a name.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) struct Claiming<'c> {
 }
 
 impl Claims {
-    /// Whether somebody has claimed this name.
+    /// Whether somebody has claimed this name: that is what is stored of its user's id.
     pub fn has(&self, name: &UserName) -> bool {
         self.claimed.contains_key(&self.fingerprint(name.as_str()))
     }
@@ -57,9 +57,9 @@ impl Claims {
         read().map_err(|why| fault(file, &why))
     }
 
-    /// Names that are about to be committed.
-    pub(crate) fn begin(&self, names: &[UserName]) -> Claiming<'_> {
-        let fingerprints = names.iter().map(|name| self.fingerprint(name.as_str()));
+    /// Claims that are about to be committed.
+    pub(crate) fn begin(&self, users: &[UserId]) -> Claiming<'_> {
+        let fingerprints = users.iter().map(|user| self.fingerprint(&user.stored()));
         let fresh = fingerprints.filter(|print| self.claimed.insert(*print, ()).is_none());
         Claiming {
             fresh: fresh.collect(),
@@ -91,18 +91,13 @@ impl Drop for Claiming<'_> {
 mod tests {
     use super::*;
 
-    fn names(names: &[&str]) -> Vec<UserName> {
-        names.iter().map(|name| UserName::parse(name).unwrap()).collect()
-    }
-
     #[test]
     fn a_claim_counts_while_it_is_committed_and_is_withdrawn_when_that_fails() {
         let claims = Claims::default();
-        let [ann, bob] = &names(&["ann", "bob"])[..] else {
-            panic!()
-        };
-        claims.begin(std::slice::from_ref(ann)).keep();
-        let failing = claims.begin(&names(&["ann", "bob"]));
+        let names @ [ann, bob] = &["ann", "bob"].map(|name| UserName::parse(name).unwrap());
+        let ids = names.each_ref().map(UserId::of_name);
+        claims.begin(&ids[..1]).keep();
+        let failing = claims.begin(&ids);
         assert!(claims.has(ann) && claims.has(bob));
         drop(failing);
         assert!(claims.has(ann), "it was claimed before");

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chat::{RoomName, UserName};
+use crate::chat::{RoomName, UserId, UserName};
 
 /// What is numbered on its own: a room, or the direct conversation of two users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,27 +14,29 @@ pub enum LogId {
 /// Two users, whichever of them speaks; both may be the same one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserPair {
-    low: UserName,
-    high: UserName,
+    low: UserId,
+    high: UserId,
 }
 
 impl UserPair {
-    /// The pair of these two, in either order.
+    /// The pair of those who have these names, in either order.
     pub fn of(one: &UserName, other: &UserName) -> Self {
-        let (low, high) = if one <= other { (one, other) } else { (other, one) };
-        Self {
-            low: low.clone(),
-            high: high.clone(),
-        }
+        Self::of_ids(UserId::of_name(one), UserId::of_name(other))
     }
 
-    /// The two names, in their order.
-    pub fn names(&self) -> [&UserName; 2] {
+    /// The pair of these two, in either order.
+    pub fn of_ids(one: UserId, other: UserId) -> Self {
+        let (low, high) = if one <= other { (one, other) } else { (other, one) };
+        Self { low, high }
+    }
+
+    /// The two, in their order.
+    pub fn ids(&self) -> [&UserId; 2] {
         [&self.low, &self.high]
     }
 
     /// Who talks with `user`: the other one, or `user` itself where both are the same; `None` for a stranger.
-    pub fn peer_of(&self, user: &UserName) -> Option<&UserName> {
+    pub fn peer_of(&self, user: &UserId) -> Option<&UserId> {
         if *user == self.low {
             Some(&self.high)
         } else if *user == self.high {
@@ -43,13 +45,18 @@ impl UserPair {
             None
         }
     }
+
+    /// The name of who talks with the one of this name.
+    pub fn peer_name(&self, name: &UserName) -> Option<UserName> {
+        self.peer_of(&UserId::of_name(name))?.name()
+    }
 }
 
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Room(room) => write!(f, "room {room:?}"),
-            Self::Pair(pair) => write!(f, "direct {:?} and {:?}", pair.low, pair.high),
+            Self::Pair(pair) => write!(f, "direct {:?} and {:?}", pair.low.stored(), pair.high.stored()),
         }
     }
 }

@@ -13,24 +13,24 @@ use super::{
     outcome::Claim,
     request::NameKey,
 };
-use crate::{chat::UserName, limits};
+use crate::{chat::UserId, limits};
 
 /// Whether this name is claimed.
-pub(crate) fn has_key(db: &Connection, user: &UserName) -> rusqlite::Result<bool> {
+pub(crate) fn has_key(db: &Connection, user: &UserId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM name WHERE user = ?1")?
-        .exists([user.as_str()])
+        .exists([user.stored()])
 }
 
 /// Compares a key with the key of the name, or claims the name where it is free. `claimed` names are claimed already.
 pub(crate) fn claim(
     db: &Connection,
     file: &Path,
-    user: &UserName,
+    user: &UserId,
     key: &NameKey,
     claimed: usize,
 ) -> Result<Claim, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
-    let name = user.as_str();
+    let name = &*user.stored();
     let known = db
         .prepare_cached("SELECT hash, crc FROM name WHERE user = ?1")
         .and_then(|mut select| {

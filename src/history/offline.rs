@@ -19,7 +19,7 @@ use super::{
     rows::{self, LogRow, int},
 };
 use crate::{
-    chat::{LogHead, LostInterval, Seq, UserName},
+    chat::{LogHead, LostInterval, Seq, UserId, UserName},
     limits,
 };
 
@@ -37,7 +37,7 @@ impl View<'_> {
         fault(self.file, why)
     }
 
-    fn may_read(&self, user: &UserName, bearer: Bearer) -> Result<bool, StoreFault> {
+    fn may_read(&self, user: &UserId, bearer: Bearer) -> Result<bool, StoreFault> {
         match bearer {
             Bearer::Key => Ok(true),
             Bearer::Name => Ok(!has_key(self.db, user).map_err(|why| self.failed(&why))?),
@@ -47,24 +47,24 @@ impl View<'_> {
     /// Conversations of a user in which something waits, the newest first. `more`: there are more than may be listed. Those
     /// that the user never reads come before the ones in which only the user wrote, so that neither hides what others write later.
     pub(crate) fn conversations(&self, user: &UserName, which: &Which) -> Result<Answer, StoreFault> {
-        let mut list = List::default();
+        let (mut list, id) = (List::default(), UserId::of_name(user));
         let sources: &[&str] = match which {
             Which::Unread => &[DIRECTS, MARKED],
             Which::Mail { bearer, known } => {
-                if !self.may_read(user, *bearer)? {
+                if !self.may_read(&id, *bearer)? {
                     return Ok(list.answer(user));
                 }
                 for peer in known.iter().take(limits::HISTORY_CONVERSATIONS) {
-                    self.known(user, peer, &mut list)?;
+                    self.known(&id, peer, &mut list)?;
                 }
                 &[DIRECTS]
             }
         };
         for sql in sources {
-            let listed = match self.list(sql, user, &mut list) {
+            let listed = match self.list(sql, &id, &mut list) {
                 Err(why @ StoreFault::Damaged { .. }) if *sql == DIRECTS => {
                     (self.found)(&why);
-                    self.list(DIRECTS_BY_LOG, user, &mut list)?
+                    self.list(DIRECTS_BY_LOG, &id, &mut list)?
                 }
                 listed => listed?,
             };
@@ -81,10 +81,10 @@ impl View<'_> {
     }
 
     /// Adds the conversations that a query finds to a list, up to as many as fit.
-    fn list(&self, sql: &str, user: &UserName, list: &mut List) -> Result<ControlFlow<()>, StoreFault> {
+    fn list(&self, sql: &str, user: &UserId, list: &mut List) -> Result<ControlFlow<()>, StoreFault> {
         let failed = |why: rusqlite::Error| self.failed(&why);
         let mut select = self.db.prepare_cached(sql).map_err(failed)?;
-        let mut rows = select.query([user.as_str()]).map_err(failed)?;
+        let mut rows = select.query([user.stored()]).map_err(failed)?;
         while let Some(cells) = rows.next().map_err(failed)? {
             let id: u32 = cells.get(0).map_err(failed)?;
             if read_to_its_end(cells, user).map_err(failed)? || !list.seen.insert(id) {
@@ -111,8 +111,8 @@ impl View<'_> {
     }
 
     /// A conversation of which a device knows a position. One without a row is empty: all of it was lost, or it never was.
-    fn known(&self, user: &UserName, peer: &UserName, list: &mut List) -> Result<(), StoreFault> {
-        let log = LogId::Pair(UserPair::of(user, peer));
+    fn known(&self, user: &UserId, peer: &UserName, list: &mut List) -> Result<(), StoreFault> {
+        let log = LogId::Pair(UserPair::of_ids(user.clone(), UserId::of_name(peer)));
         match self.readable(LogRow::find(self.db, self.file, &log), &mut list.unreadable)? {
             Some(Some(row)) if list.seen.insert(row.id) => list.found.push(self.standing_of(row, user)?),
             Some(None) => list.found.push(ConversationHead {
@@ -140,31 +140,32 @@ impl View<'_> {
             next,
             unreadable,
         };
-        if !self.may_read(user, bearer)? {
+        let id = UserId::of_name(user);
+        if !self.may_read(&id, bearer)? {
             return Ok(answer(Vec::new(), None, 0));
         }
         let failed = |why: rusqlite::Error| self.failed(&why);
-        let (at, log) = after.map_or((since, -1), |after| (after.at, i64::from(after.log)));
+        let (at, after_log) = after.map_or((since, -1), |after| (after.at, i64::from(after.log)));
         let mut select = self.db.prepare_cached(CHANGED).map_err(failed)?;
         let limit = limits::CHANGED_CONVERSATIONS as i64;
         let mut rows = select
-            .query(params![user.as_str(), int(at), log, limit])
+            .query(params![id.stored(), int(at), after_log, limit])
             .map_err(failed)?;
         let (mut conversations, mut unreadable) = (Vec::new(), 0);
         let (mut count, mut last) = (0, None);
         while let Some(cells) = rows.next().map_err(failed)? {
-            let id: u32 = cells.get(0).map_err(failed)?;
+            let log: u32 = cells.get(0).map_err(failed)?;
             let at: i64 = cells.get(1).map_err(failed)?;
             count += 1;
             last = Some(ChangedUpTo {
                 at: at.cast_unsigned(),
-                log: id,
+                log,
             });
-            let Some(row) = self.readable(self.row_of(user, id), &mut unreadable)?.flatten() else {
+            let Some(row) = self.readable(self.row_of(&id, log), &mut unreadable)?.flatten() else {
                 continue;
             };
             let LogId::Pair(pair) = &row.log else { continue };
-            let Some(peer) = pair.peer_of(user).cloned() else {
+            let Some(peer) = pair.peer_of(&id).and_then(UserId::name) else {
                 continue;
             };
             let before = self.last_before(&row, since)?;
@@ -192,7 +193,7 @@ impl View<'_> {
         peer: &UserName,
         after: Seq,
     ) -> Result<Answer, StoreFault> {
-        if !self.may_read(user, bearer)? {
+        if !self.may_read(&UserId::of_name(user), bearer)? {
             return Ok(Answer::Direct(None));
         }
         let log = LogId::Pair(UserPair::of(user, peer));
@@ -252,11 +253,11 @@ impl View<'_> {
     }
 
     /// The row of one of a user's logs.
-    fn row_of(&self, user: &UserName, id: u32) -> Result<Option<LogRow>, StoreFault> {
+    fn row_of(&self, user: &UserId, id: u32) -> Result<Option<LogRow>, StoreFault> {
         let row = LogRow::by_id(self.db, self.file, id)?;
         match row.as_ref().map(|row| &row.log) {
             Some(log @ LogId::Pair(pair)) if pair.peer_of(user).is_none() => {
-                let seen = format!("table pair says it is one of {user:?}");
+                let seen = format!("table pair says it is one of {:?}", user.stored());
                 Err(StoreFault::damaged(self.file, seen).in_log(log))
             }
             Some(LogId::Pair(_) | LogId::Room(_)) | None => Ok(row),
@@ -275,7 +276,7 @@ impl View<'_> {
     }
 
     /// Where a user stands in a log. A damaged read marker counts as none: the user reads again what was read.
-    fn standing_of(&self, row: LogRow, user: &UserName) -> Result<ConversationHead, StoreFault> {
+    fn standing_of(&self, row: LogRow, user: &UserId) -> Result<ConversationHead, StoreFault> {
         let read = self.undamaged(read_upto(self.db, self.file, &row, user))?.unwrap_or(0);
         let unread = self.undamaged(unread(self.db, self.file, &row, user, read))?;
         Ok(ConversationHead {
@@ -364,16 +365,17 @@ impl DirectPage {
 
 /// Whether nothing lies above the user's read position, by a row of [`DIRECTS`] or [`MARKED`]. One whose checksum is wrong says
 /// nothing: it is looked at more closely.
-fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserName) -> rusqlite::Result<bool> {
+fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserId) -> rusqlite::Result<bool> {
     let (id, head): (u32, i64) = (cells.get(0)?, cells.get(1)?);
     let (Some(read), Some(crc)) = (cells.get::<_, Option<i64>>(2)?, cells.get::<_, Option<u32>>(3)?) else {
         return Ok(head == 0);
     };
-    Ok(read >= head && crc == mark_crc(user.as_str(), id, read))
+    Ok(read >= head && crc == mark_crc(&user.stored(), id, read))
 }
 
 /// Log, newest message and read position of the direct conversations of a user, the newest first.
-const DIRECTS: &str = "SELECT pair.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
+const DIRECTS: &str =
+    "SELECT pair.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM pair JOIN log ON log.id = pair.log
     LEFT JOIN mark ON mark.user = pair.user AND mark.log = pair.log
     WHERE pair.user = ?1 ORDER BY log.at DESC, pair.log DESC";
 
@@ -382,7 +384,8 @@ const DIRECTS_BY_LOG: &str = "SELECT id, coalesce(last, head), NULL, NULL FROM l
     WHERE kind = 1 AND (name = ?1 OR peer = ?1) ORDER BY at DESC, id DESC";
 
 /// The same of the logs in which a user has a read position.
-const MARKED: &str = "SELECT mark.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
+const MARKED: &str =
+    "SELECT mark.log, coalesce(log.last, log.head), mark.seq, mark.crc FROM mark JOIN log ON log.id = mark.log
     WHERE mark.user = ?1 ORDER BY log.at DESC, mark.log DESC";
 
 /// Direct conversations of a user behind a time and a log, the one with the oldest newest message first. A time never goes back

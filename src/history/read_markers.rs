@@ -12,12 +12,12 @@ use super::{
     rows::{LogRow, int},
 };
 use crate::{
-    chat::{Seq, UserName},
+    chat::{Seq, UserId},
     limits,
 };
 
 /// Moves a user's read marker forward. Says whether that changed it.
-pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserName, seq: Seq) -> rusqlite::Result<bool> {
+pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserId, seq: Seq) -> rusqlite::Result<bool> {
     let seq = int(seq.min(row.last));
     let changed = db
         .prepare_cached(
@@ -25,28 +25,22 @@ pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserName, seq: Seq) 
              ON CONFLICT (user, log) DO UPDATE SET seq = excluded.seq, crc = excluded.crc WHERE seq < excluded.seq",
         )?
         .execute(params![
-            user.as_str(),
+            user.stored(),
             row.id,
             seq,
-            mark_crc(user.as_str(), row.id, seq)
+            mark_crc(&user.stored(), row.id, seq)
         ])?;
     Ok(changed > 0)
 }
 
 /// A user's read marker in a log, and how many messages of others lie above it.
-pub(crate) fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<(Seq, u64), StoreFault> {
+pub(crate) fn standing(db: &Connection, file: &Path, row: &LogRow, user: &UserId) -> Result<(Seq, u64), StoreFault> {
     let read = read_upto(db, file, row, user)?;
     Ok((read, unread(db, file, row, user, read)?))
 }
 
 /// How many messages of others lie above a read marker of this user.
-pub(crate) fn unread(
-    db: &Connection,
-    file: &Path,
-    row: &LogRow,
-    user: &UserName,
-    read: Seq,
-) -> Result<u64, StoreFault> {
+pub(crate) fn unread(db: &Connection, file: &Path, row: &LogRow, user: &UserId, read: Seq) -> Result<u64, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
     let low = read.saturating_add(1).max(row.first);
     // How many messages the log had before the oldest entry that counts.
@@ -67,7 +61,8 @@ pub(crate) fn unread(
         )
         .and_then(|mut select| {
             let newest = int(limits::HISTORY_UNREAD_EXACT);
-            let range = params![row.id, int(low), int(row.head), newest, user.as_str()];
+            // A message has its sender's name, which in open mode is what is stored of the id.
+            let range = params![row.id, int(low), int(row.head), newest, user.stored()];
             select.query_row(range, |row| row.get(0))
         })
         .map_err(failed)?;
@@ -75,20 +70,20 @@ pub(crate) fn unread(
 }
 
 /// A user's read marker in a log; 0 where there is none.
-pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserName) -> Result<Seq, StoreFault> {
+pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserId) -> Result<Seq, StoreFault> {
     let mark: Option<(i64, u32)> = db
         .prepare_cached("SELECT seq, crc FROM mark WHERE user = ?1 AND log = ?2")
         .and_then(|mut select| {
             select
-                .query_row(params![user.as_str(), row.id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .query_row(params![user.stored(), row.id], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()
         })
         .map_err(|why| fault(file, &why))?;
     match mark {
         None => Ok(0),
-        Some((seq, crc)) if crc == mark_crc(user.as_str(), row.id, seq) => Ok(seq.cast_unsigned().min(row.last)),
+        Some((seq, crc)) if crc == mark_crc(&user.stored(), row.id, seq) => Ok(seq.cast_unsigned().min(row.last)),
         Some(_) => {
-            let seen = format!("the read position of {user:?} does not match its checksum");
+            let seen = format!("the read position of {:?} does not match its checksum", user.stored());
             Err(StoreFault::damaged(file, seen).in_log(&row.log))
         }
     }

@@ -24,7 +24,7 @@ use super::{
     stats::bump,
 };
 use crate::{
-    chat::{Seq, Since, Talk, UserName},
+    chat::{Seq, Since, Talk, UserId, UserName},
     limits,
 };
 
@@ -96,7 +96,7 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
         }
         Ask::MarkOf { log, user } => {
             let (seq, unread) = match LogRow::find(db, file, log)? {
-                Some(row) => standing(db, file, &row, user)?,
+                Some(row) => standing(db, file, &row, &UserId::of_name(user))?,
                 None => (0, 0),
             };
             Ok(Answer::Marked {
@@ -156,7 +156,7 @@ fn resume(
         return Ok(answer(empty(), Some(0), 0, Vec::new()));
     };
     let unread = |fault: StoreFault| found(&fault);
-    let read = read_upto(db, file, &row, user).map_err(unread).ok();
+    let read = read_upto(db, file, &row, &UserId::of_name(user)).map_err(unread).ok();
     let after = match since {
         Since::Last(count) => before_last(db, file, &row, count, upto)
             .map_err(unread)
@@ -184,7 +184,11 @@ fn before_last(db: &Connection, file: &Path, row: &LogRow, count: u32, upto: Seq
     let before = newest.saturating_sub(u64::from(count));
     // One that cannot be read is named when its page is read.
     let first = chain.first_where(|message| message.ordinal > before, |_| Ok(()))?;
-    Ok(first.saturating_sub(1))
+    let before = match chain.at_or_above(first) {
+        Ok(Some(message)) => message.message_before(),
+        Ok(None) | Err(_) => first.saturating_sub(1),
+    };
+    Ok(before.min(row.last))
 }
 
 fn page(

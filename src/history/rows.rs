@@ -1,6 +1,6 @@
 //! The rows of logs and of the tails they lost: what is written, and what is believed when it is read.
 
-use std::{path::Path, sync::Arc};
+use std::{borrow::Cow, path::Path, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -11,7 +11,7 @@ use super::{
     log::{LogId, UserPair},
 };
 use crate::{
-    chat::{LogHead, LostTail, RoomName, Seq, UserName},
+    chat::{LogHead, LostTail, RoomName, Seq, UserId},
     limits,
 };
 
@@ -120,8 +120,8 @@ impl LogRow {
     pub(crate) fn make_pairs(&self, db: &Connection) -> rusqlite::Result<()> {
         if let LogId::Pair(pair) = &self.log {
             let mut insert = db.prepare_cached("INSERT OR IGNORE INTO pair (user, log) VALUES (?1, ?2)")?;
-            for name in pair.names() {
-                insert.execute(params![name.as_str(), self.id])?;
+            for user in pair.ids() {
+                insert.execute(params![user.stored(), self.id])?;
             }
         }
         Ok(())
@@ -131,8 +131,8 @@ impl LogRow {
     pub(crate) fn has_pairs(&self, db: &Connection) -> rusqlite::Result<bool> {
         let LogId::Pair(pair) = &self.log else { return Ok(true) };
         let mut select = db.prepare_cached("SELECT 1 FROM pair WHERE user = ?1 AND log = ?2")?;
-        for name in pair.names() {
-            if !select.exists(params![name.as_str(), self.id])? {
+        for user in pair.ids() {
+            if !select.exists(params![user.stored(), self.id])? {
                 return Ok(false);
             }
         }
@@ -191,8 +191,8 @@ impl LogRow {
         let sum = Checksum::default()
             .number(i64::from(self.id))
             .number(kind)
-            .text(name)
-            .text(peer)
+            .text(&name)
+            .text(&peer)
             .number(int(self.epoch))
             .number(int(self.head))
             .number(int(self.first))
@@ -333,12 +333,12 @@ fn lost_crc(log: u32, tail: &LostTail) -> u32 {
 }
 
 /// Kind, name and peer.
-pub(crate) fn log_columns(log: &LogId) -> (i64, &str, &str) {
+pub(crate) fn log_columns(log: &LogId) -> (i64, Cow<'_, str>, Cow<'_, str>) {
     match log {
-        LogId::Room(room) => (0, room.as_str(), ""),
+        LogId::Room(room) => (0, room.as_str().into(), "".into()),
         LogId::Pair(pair) => {
-            let [low, high] = pair.names();
-            (1, low.as_str(), high.as_str())
+            let [low, high] = pair.ids();
+            (1, low.stored(), high.stored())
         }
     }
 }
@@ -347,7 +347,7 @@ pub(crate) fn parse_log(kind: i64, name: &str, peer: &str) -> Option<LogId> {
     match (kind, peer) {
         (0, "") => RoomName::parse(name).ok().map(LogId::Room),
         (1, peer) => {
-            let pair = UserPair::of(&UserName::parse(name).ok()?, &UserName::parse(peer).ok()?);
+            let pair = UserPair::of_ids(UserId::from_stored(name)?, UserId::from_stored(peer)?);
             Some(LogId::Pair(pair))
         }
         _ => None,

@@ -23,7 +23,7 @@ use super::{
     shared::Write,
 };
 use crate::{
-    chat::{Position, Seq, UserName},
+    chat::{Position, Seq, UserId, UserName},
     limits,
 };
 
@@ -52,8 +52,8 @@ pub(crate) struct Transaction<'w> {
     claims: &'w Claims,
     numbering: fn(Seq) -> Seq,
     live: LiveKeys,
-    /// Names that this transaction claims.
-    pub(crate) claimed: Vec<UserName>,
+    /// Users whose names this transaction claims.
+    pub(crate) claimed: Vec<UserId>,
 }
 
 impl<'w> Transaction<'w> {
@@ -226,6 +226,7 @@ impl<'w> Transaction<'w> {
 
     fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(self.file, &why)));
+        let user = &UserId::of_name(user);
         if bearer == Bearer::Name && names::has_key(self.db, user).map_err(whole)? {
             return Ok(Plan::Marked);
         }
@@ -242,11 +243,12 @@ impl<'w> Transaction<'w> {
 
     fn claim(&mut self, user: &UserName, key: &NameKey) -> Result<Plan, Failure> {
         let claimed = self.claims.count() + self.claimed.len();
-        match names::claim(self.db, self.file, user, key, claimed) {
+        let id = UserId::of_name(user);
+        match names::claim(self.db, self.file, &id, key, claimed) {
             Ok(claim) => {
                 if claim == Claim::First {
                     self.wrote = true;
-                    self.claimed.push(user.clone());
+                    self.claimed.push(id);
                 }
                 let user = user.clone();
                 Ok(Plan::Answer(Answer::Name { user, claim }))

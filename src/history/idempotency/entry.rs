@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Known, LiveKeys};
 use crate::{
-    chat::{ClientId, Position, Seq, TalkKind, UserName},
+    chat::{ClientId, Position, Seq, TalkKind, UserId, UserName},
     history::{
         checksum::Checksum,
         messages,
@@ -23,7 +23,7 @@ impl Fingerprint {
         let mut hash = Sha256::new();
         match client {
             Some(client) => own(&mut hash, "client:", &client.digits()),
-            None => own(&mut hash, "name:", user.as_str()),
+            None => own(&mut hash, "", UserId::of_name(user).as_str()),
         }
         hash.update(key);
         let mut first = [0; 16];

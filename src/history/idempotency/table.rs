@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::{Known, LiveKeys, Tables};
 use crate::{
-    chat::{Key, KeyOwner, Position, Seq, UserName},
+    chat::{Key, KeyOwner, Position, Seq, UserId},
     history::{
         checksum::Checksum,
         fault::{StoreFault, fault},
@@ -194,7 +194,8 @@ fn owner_text<T>(append: &Append<T>) -> String {
         (KeyOwner::User(user), _) => user.as_str().to_owned(),
         (KeyOwner::Client(client), LogId::Room(_)) => format!(" room {}", client.digits()),
         (KeyOwner::Client(client), LogId::Pair(pair)) => {
-            let to = pair.peer_of(&append.said.from).map_or("", UserName::as_str);
+            let to = pair.peer_of(&UserId::of_name(&append.said.from));
+            let to = to.map_or_else(String::new, |to| to.stored().into_owned());
             format!(" direct {} {to}", client.digits())
         }
     }

@@ -243,8 +243,8 @@ impl Reading {
         device.set_incomplete(more);
         for ConversationHead { log, head, read, .. } in conversations {
             let LogId::Pair(pair) = log else { continue };
-            let Some(peer) = pair.peer_of(user) else { continue };
-            let after = match brought.iter().find(|(known, _)| known == peer) {
+            let Some(peer) = pair.peer_name(user) else { continue };
+            let after = match brought.iter().find(|(known, _)| *known == peer) {
                 Some((_, position)) => {
                     let go_on = head.go_on(*position);
                     gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
@@ -253,8 +253,8 @@ impl Reading {
                 // What retention deleted before the device came was not missed by it.
                 None => read.max(head.first.saturating_sub(1)),
             };
-            device.note_waiting(peer, after);
-            self.read_from(peer.clone(), after, head.position());
+            device.note_waiting(&peer, after);
+            self.read_from(peer, after, head.position());
         }
         gaps
     }

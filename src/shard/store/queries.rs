@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Conversation, ErrorCode, HistoryPage, LogHead, Refusal, Reply, RoomName, Seq, UnreadEntry, UnreadPage, UserName,
+        Conversation, ErrorCode, HistoryPage, LogHead, Refusal, Reply, RoomName, Seq, UnreadEntry, UnreadPage, UserId,
+        UserName,
     },
     history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
     shard::connection::session::Session,
@@ -207,7 +208,10 @@ fn may_hear(session: &Session, answer: &Answer, store: &StorePort) -> bool {
     match answer {
         Answer::Page { log, .. } | Answer::Found { log, .. } => match log {
             LogId::Room(_) => true,
-            LogId::Pair(pair) => pair.names().into_iter().any(|name| session.holds(name, store)),
+            LogId::Pair(pair) => {
+                let mut names = pair.ids().into_iter().filter_map(UserId::name);
+                names.any(|name| session.holds(&name, store))
+            }
         },
         Answer::Marked { user, .. } | Answer::Conversations { user, .. } | Answer::Changed { user, .. } => {
             session.holds(user, store)
@@ -226,7 +230,7 @@ fn unread_entry(user: &UserName, conversation: ConversationHead) -> Option<Unrea
     } = conversation;
     let conversation = match log {
         LogId::Room(room) => Conversation::Room(room),
-        LogId::Pair(pair) => Conversation::Peer(pair.peer_of(user)?.clone()),
+        LogId::Pair(pair) => Conversation::Peer(pair.peer_name(user)?),
     };
     Some(UnreadEntry {
         conversation,

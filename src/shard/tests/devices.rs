@@ -406,7 +406,7 @@ fn is_write(outcome: &Outcome<Ticket>) -> bool {
 fn peer_of(log: &LogId) -> String {
     let LogId::Pair(pair) = log else { panic!("{log}") };
     let bob = crate::chat::UserName::parse("bob").unwrap();
-    pair.peer_of(&bob).unwrap().as_str().to_owned()
+    pair.peer_name(&bob).unwrap().as_str().to_owned()
 }
 
 /// How many sequences are tried; `PLAZA_SEQUENCES` for a longer night.
