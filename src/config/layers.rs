@@ -53,7 +53,7 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Adds a value above those that are there.
+    /// Adds a value above the present ones.
     pub(super) fn add(&mut self, setting: &'static Setting, source: Source, raw: Raw) {
         self.values.push((setting, source, raw));
     }
@@ -62,7 +62,7 @@ impl Layers {
         self.mistakes.push(Mistake { source, sentence });
     }
 
-    /// The value of the topmost layer that has one. Notes the mistakes of all layers.
+    /// The value of the topmost layer that has one. Collects the mistakes of all layers.
     pub(super) fn resolve<T: Value>(&mut self, setting: &'static Setting) -> T {
         let mut resolved: Option<(T, Source)> = None;
         for (_, source, raw) in self.values.iter().filter(|(of, ..)| std::ptr::eq(*of, setting)) {

@@ -15,7 +15,7 @@ impl Scalar for LogFilter {
     fn parse(text: &str) -> Result<Self, String> {
         let parts: Vec<&str> = text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
         match parts[..] {
-            [] => return Err("which chooses nothing".to_owned()),
+            [] => return Err("which selects nothing".to_owned()),
             [word] if !word.contains('=') && !is_level(word) => return Err("which is not a level".to_owned()),
             _ => {}
         }
@@ -35,11 +35,11 @@ impl Scalar for LogFilter {
 /// Checks one part: a level, a target, or a target and its level.
 fn check(part: &str) -> Result<(), String> {
     if part.contains(['[', ']', '{', '}']) {
-        return Err(format!("in which {part:?} chooses by spans, and Plaza has none"));
+        return Err(format!("in which {part:?} selects spans, and Plaza has none"));
     }
     let target = match part.split_once('=') {
         Some((target, level)) if is_level(level) => target,
-        Some((_, level)) => return Err(format!("in which {part:?} has the level {level:?}, which is none")),
+        Some((_, level)) => return Err(format!("in which {part:?} has {level:?}, which is not a level")),
         None if is_level(part) => return Ok(()),
         None => part,
     };
@@ -48,13 +48,13 @@ fn check(part: &str) -> Result<(), String> {
     }
     let known = LOG_TARGETS.join(", ");
     Err(format!(
-        "in which {target:?} begins the name of no part that logs (known are: {known})"
+        "in which no module that logs has a name that begins with {target:?} (known are: {known})"
     ))
 }
 
 /// A name, or a number from 0 to 5.
 fn is_level(word: &str) -> bool {
-    // The empty word would be read as a level, too.
+    // tracing would accept an empty level.
     !word.is_empty() && word.parse::<LevelFilter>().is_ok()
 }
 
@@ -85,20 +85,20 @@ mod tests {
     #[test]
     fn a_filter_that_chooses_nothing_is_refused_with_what_was_seen() {
         for (text, said) in [
-            ("", "chooses nothing"),
-            (" , ", "chooses nothing"),
+            ("", "selects nothing"),
+            (" , ", "selects nothing"),
             ("verbose", "not a level"),
             ("infoo", "not a level"),
-            ("infoo=", "the level \"\""),
-            ("plaza=", "the level \"\""),
-            ("plaza=loud", "the level \"loud\""),
-            ("info,plaza::shard=debg", "the level \"debg\""),
+            ("infoo=", "has \"\""),
+            ("plaza=", "has \"\""),
+            ("plaza=loud", "has \"loud\""),
+            ("info,plaza::shard=debg", "has \"debg\""),
             ("=info", "\"\" begins"),
             ("infoo=info", "\"infoo\" begins"),
             ("info,plaza::histroy=debug", "\"plaza::histroy\" begins"),
             ("info,hyper=debug", "\"hyper\" begins"),
             ("info,debgu", "\"debgu\" begins"),
-            ("info,plaza=info=debug", "the level \"info=debug\""),
+            ("info,plaza=info=debug", "has \"info=debug\""),
             ("[session]=debug", "spans"),
             ("plaza[{user=ann}]=debug", "spans"),
         ] {

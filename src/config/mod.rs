@@ -146,7 +146,7 @@ impl Chat {
         let mut access = Access::new(groups);
         let action = self.action();
         for (group, members) in &self.action_members {
-            // A group that cannot be a room was refused with the other mistakes.
+            // Groups that cannot be rooms are refused when the settings are checked.
             if let Ok(room) = action.room(World::Common, group) {
                 access.set(room, Some(members.0.clone()));
             }
@@ -181,7 +181,7 @@ pub fn read_file(path: &str) -> Result<String, String> {
         Ok(size) if size > limits::CONFIG_FILE_BYTES => {
             let bound = limits::CONFIG_FILE_BYTES;
             return Err(format!(
-                "the configuration file {path} has {size} bytes, more than the {bound} that are read; is it the right file?"
+                "the configuration file {path} has {size} bytes; at most {bound} are read; is it the right file?"
             ));
         }
         Ok(_) => fs::read_to_string(path),
@@ -212,7 +212,7 @@ fn check_together(config: &Config, layers: &mut Layers) {
     if server.listen.is_empty() {
         refuse(
             "server.listen",
-            "server.listen is empty, so that nobody could connect; give at least one address".to_owned(),
+            "server.listen is empty, so nobody could connect; give at least one address".to_owned(),
         );
     }
     let mut taken: Vec<SocketAddr> = Vec::new();
@@ -224,7 +224,7 @@ fn check_together(config: &Config, layers: &mut Layers) {
         taken.push(listen.address);
         if listen.proxy == ProxyProtocol::Required && http.trusted_proxies.is_empty() {
             let sentence = format!(
-                "server.listen asks for the PROXY protocol on {}, but http.trusted_proxies is empty, so that nobody could \
+                "server.listen asks for the PROXY protocol on {}, but http.trusted_proxies is empty, so nobody could \
                  connect there; list the proxies' addresses",
                 listen.address
             );
@@ -234,7 +234,7 @@ fn check_together(config: &Config, layers: &mut Layers) {
     if let Some(admin) = server.admin.filter(|admin| admin.port() != 0 && taken.contains(admin)) {
         refuse(
             "server.admin",
-            format!("server.admin has {admin}, as server.listen does; give it a port of its own"),
+            format!("server.admin has {admin}, and so does server.listen; give it a port of its own"),
         );
     }
     if chat.native_ping >= chat.dead_after {
@@ -251,7 +251,7 @@ fn check_together(config: &Config, layers: &mut Layers) {
         }
         if *pace >= chat.dead_after {
             let sentence = format!(
-                "chat.legacy_pings has a pace for {dialect:?} that is not shorter than chat.dead_after; make it shorter"
+                "chat.legacy_pings has an interval for {dialect:?} that is not shorter than chat.dead_after; make it shorter"
             );
             refuse("chat.legacy_pings", sentence);
         }

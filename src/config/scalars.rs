@@ -64,7 +64,7 @@ macro_rules! numbers {
             }
 
             fn order(&self, other: &Self) -> Option<Ordering> {
-                // NaN is below everything, so that bounds refuse it.
+                // NaN counts as the least value, so that the bounds refuse it.
                 Some(self.partial_cmp(other).unwrap_or(Ordering::Less))
             }
         }
@@ -164,7 +164,7 @@ impl Scalar for SocketAddr {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        // As in nginx and Go: without a host it is every address.
+        // As in nginx and Go: without a host it means all addresses.
         if let Some(port) = text.strip_prefix(':') {
             let port = port.parse().map_err(|_| "whose port is not a number from 0 to 65535")?;
             return Ok((Ipv6Addr::UNSPECIFIED, port).into());
@@ -212,7 +212,7 @@ impl Scalar for UserNames {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let parse = |name| UserName::parse(name).map_err(|fault| format!("in which {name:?} is no user: {fault}"));
+        let parse = |name| UserName::parse(name).map_err(|fault| format!("in which {name:?} is not a user: {fault}"));
         text.split_whitespace().map(parse).collect::<Result<_, _>>().map(Self)
     }
 
@@ -307,7 +307,7 @@ impl Scalar for PathBuf {
     fn parse(text: &str) -> Result<Self, String> {
         match text {
             "" => Err("which is empty".to_owned()),
-            text if text.contains('\0') => Err("which holds a NUL, as no path can".to_owned()),
+            text if text.contains('\0') => Err("which contains a NUL character; a path cannot".to_owned()),
             text => Ok(text.into()),
         }
     }
@@ -328,7 +328,7 @@ macro_rules! words {
             fn parse(text: &str) -> Result<Self, String> {
                 match text {
                     $($word => Ok(Self::$variant),)*
-                    _ => Err("which is none of the words known here".to_owned()),
+                    _ => Err("which is not one of the known words".to_owned()),
                 }
             }
 

@@ -13,13 +13,13 @@ pub struct Setting {
     pub default: &'static str,
     /// The least and the greatest value; they hold for each part of a list.
     pub bounds: Option<(&'static str, &'static str)>,
-    /// Whether it has parts, so that a repeated flag adds one instead of replacing the value.
+    /// Whether it is a list or a table: a repeated flag then adds an entry instead of replacing the value.
     pub parts: bool,
     /// Its own flag; every setting has `--set` besides.
     pub flag: Option<Flag>,
     /// When a change takes effect.
     pub change: Change,
-    /// What to write; completes "give …".
+    /// The expected form; completes "give …".
     pub kind: fn() -> String,
 }
 
@@ -35,14 +35,14 @@ pub struct Flag {
 /// When a change of a setting takes effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
-    /// When the server starts again.
+    /// At the next start.
     Restart,
     /// At once, on SIGHUP.
     Reload,
 }
 
 impl Setting {
-    /// As in `--set` and in messages: `group.name`.
+    /// The key in `--set` and in messages: `group.name`.
     pub fn key(&self) -> String {
         format!("{}.{}", self.group, self.name)
     }

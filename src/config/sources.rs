@@ -13,18 +13,18 @@ use super::{
     value::{Form, Raw},
 };
 
-/// Where settings come from: texts that were read already, so that nothing here does I/O.
+/// The sources of settings, as texts that the caller has read.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     /// The file's name, for messages, and its content.
     pub file: Option<(String, String)>,
     /// The variables of the environment; those that do not begin with `PLAZA_` are ignored.
     pub environment: Vec<(String, String)>,
-    /// What flags say, in their order.
+    /// The flags, in their order.
     pub flags: Vec<FlagValue>,
 }
 
-/// What one flag says.
+/// One flag and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlagValue {
     /// As typed, such as `--listen`.
@@ -134,7 +134,7 @@ fn raw(content: &str, span: Range<usize>, value: &DeValue<'_>, depth: usize) -> 
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
             Form::Bare(bare(content.get(span.clone()).unwrap_or_default(), value))
         }
-        // Nothing here has lists in lists; what nests deeper is refused as the text it stands for.
+        // No setting has lists in lists; a deeper one is refused as text.
         DeValue::Array(_) | DeValue::Table(_) if depth >= 2 => Form::List(Vec::new()),
         DeValue::Array(parts) => {
             let parts = parts
@@ -198,14 +198,14 @@ fn group_names() -> String {
         .join(", ")
 }
 
-/// The candidate that takes the fewest changes, if these are few enough for a slip of the hand.
+/// The candidate at the smallest edit distance, if that is small enough for a typing error.
 fn nearest(text: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let distances = candidates.map(|candidate| (changes(text, &candidate), candidate));
     let (least, candidate) = distances.min_by_key(|(distance, _)| *distance)?;
     (least <= 2.max(text.len() / 5)).then_some(candidate)
 }
 
-/// Insertions, deletions and replacements that make `b` of `a`.
+/// Levenshtein distance.
 fn changes(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -225,8 +225,8 @@ fn changes(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// Variables that are there without the user's doing: the file's own, cargo's note of the commit, and those that Kubernetes
-/// gives every container beside a service called `plaza`.
+/// Variables that the user did not set as settings: the one that names the file, the commit from the build, and those that
+/// Kubernetes gives to each container beside a service called `plaza`.
 fn not_ours(name: &str) -> bool {
     name == CONFIG_VARIABLE
         || matches!(name, "PLAZA_COMMIT" | "PLAZA_PROFILE")
@@ -238,5 +238,5 @@ fn not_ours(name: &str) -> bool {
 /// The variable that names the file.
 pub const CONFIG_VARIABLE: &str = "PLAZA_CONFIG";
 const PREFIX: &str = "PLAZA_";
-/// A key longer than this is no slip of the hand.
+/// Longer keys get no suggestion.
 const MISSPELT_CHARS: usize = 128;

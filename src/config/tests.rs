@@ -126,7 +126,7 @@ fn all_mistakes_are_told_at_once_with_place_and_fix() {
         plaza.toml:13: flush.ring_bytes has "1GB", whose unit … "64KiB"
         plaza.toml:14: there is no setting flush.handshake_timeout; … did you mean http.handshake_timeout?
         plaza.toml:16: history.durability has "sync" … one of "fsync", "os", "none"
-        plaza.toml:17: history.max_age has "", which says nothing … "off"
+        plaza.toml:17: history.max_age has "", which is no value … "off"
         plaza.toml:19: log.format has { "a" = 1 }, which is a list or a table … "text", "json"
         plaza.toml:20: log.keep_files has 0, which is less than … from 1 to 100000
         variable PLAZA_SERVER_SHARDS: server.shards has "999", which is more than … from 0 to 256
@@ -192,7 +192,7 @@ fn settings_that_do_not_go_together_are_refused() {
         ("[chat]\nlegacy_pings = { smoke = \"9s\" }", "\"smoke\""),
         ("[chat]\naction_members = { 1 = \"ann bob\" }", "which is the lobby"),
         ("[chat]\naction_members = { \"\\u202E\" = \"ann\" }", "cannot be a room"),
-        ("[chat]\naction_members = { 7 = \"a\\u0000\" }", "is no user"),
+        ("[chat]\naction_members = { 7 = \"a\\u0000\" }", "is not a user"),
         ("[flush]\nring_bytes = \"128MiB\"", "flush.ring_budget"),
         ("[server]\nmemory = true\n[log]\nserver_log = true", "set log.dir"),
         ("[history]\nrooms = [\"a\", \"a\"]", "twice"),
@@ -283,7 +283,7 @@ fn the_example_file_says_what_the_code_says() {
     let committed = fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == example(),
-        "plaza.example.toml is not what the code says; run the tests once with WRITE_DOCS=1"
+        "plaza.example.toml differs from the code; run the tests once with WRITE_DOCS=1"
     );
 }
 

@@ -67,7 +67,7 @@ impl DialectName {
 }
 
 impl RoomPattern {
-    /// Whether the room matches. At worst it takes time in the product of both lengths, which are bounded.
+    /// Whether the room matches. The worst case takes time in the product of both lengths, which are bounded.
     pub fn matches(&self, room: &RoomName) -> bool {
         let (mut rest, mut first) = (room.as_str(), true);
         let mut parts = self.0.split('*').peekable();

@@ -29,9 +29,9 @@ pub(super) enum Form {
 /// Why a value was refused: completes the sentence "`key` is `seen`, …".
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Fault {
-    /// The line, if it is known better than that of the setting.
+    /// The line, if it is not that of the setting.
     pub(super) line: Option<usize>,
-    /// The wrong part, as it is written there.
+    /// The wrong part, as written.
     pub(super) seen: String,
     /// What is wrong with it.
     pub(super) problem: String,
@@ -146,7 +146,7 @@ impl<T: Scalar> Value for Option<T> {
     fn read(raw: &Raw, bounds: Option<(&str, &str)>) -> Result<Self, Fault> {
         match raw.scalar() {
             Some(OFF) => Ok(None),
-            Some("" | "false" | "none") => Err(raw.fault(format!("which says nothing; \"{OFF}\" switches it off"))),
+            Some("" | "false" | "none") => Err(raw.fault(format!("which is no value; \"{OFF}\" switches it off"))),
             Some(_) | None => T::read(raw, bounds).map(Some),
         }
     }
@@ -294,5 +294,5 @@ fn cut(text: String) -> String {
 
 /// Switches a setting off.
 pub(super) const OFF: &str = "off";
-/// More of a value than this is not repeated in a message.
+/// A message repeats at most this much of a value.
 const SEEN_CHARS: usize = 80;
