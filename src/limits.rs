@@ -14,19 +14,19 @@ pub const MESSAGE_FRAGMENTS: usize = 128 * 1024;
 pub const MESSAGE_AGE: Duration = Duration::from_secs(30);
 /// Longest payload of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_BYTES: usize = 125;
-/// A connection that has sent nothing after this time is closed: programs and Plaza's own page send a hello at once.
+/// The server closes a connection that has sent nothing after this time: programs and Plaza's own page send a hello at once.
 pub const FIRST_WORD_TIME: Duration = Duration::from_secs(60);
-/// A connection without a name after this time is closed. People take time to think of a name, and the pages of older systems ask
-/// for it only after they have connected.
+/// The server closes a connection without a name after this time. People take time to think of a name, and the pages of older
+/// systems ask for it only after they have connected.
 pub const NAMING_TIME: Duration = Duration::from_secs(10 * 60);
-/// A connection whose request head is not complete after this time is dropped.
+/// The server drops a connection whose request head is not complete after this time.
 pub const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// The timeout for reading an answer, as a multiple of the handshake timeout: the largest page has some hundred kilobytes, which
 /// the slowest phone reads in a minute.
 pub const ANSWER_TIMEOUTS: u32 = 6;
-/// Longest request head, in bytes; longer ones are answered 431.
+/// Longest request head, in bytes; the server answers a longer one with 431.
 pub const REQUEST_HEAD_BYTES: usize = 16 * 1024;
-/// Most header lines in a request head; more are answered 431.
+/// Most header lines in a request head; the server answers more with 431.
 pub const REQUEST_HEADERS: usize = 64;
 
 // ------------------------------------------------------------------------------------------------------ names and texts
@@ -49,8 +49,8 @@ pub const RESUME_POSITIONS: usize = ROOMS_PER_SESSION;
 pub const PAGE_ENTRIES: usize = 200;
 /// Entries in a page when the client gives no limit.
 pub const PAGE_ENTRIES_DEFAULT: usize = 50;
-/// Entries of a map or a repeated field in a message of the five systems' clients, which need none: 64 KiB of empty
-/// entries became 2.3 MiB of heap.
+/// Entries of a map or a repeated field in a message of a legacy client. Real clients send none, and 64 KiB of empty entries
+/// would take 2.3 MiB of heap.
 pub const LEGACY_LIST_ENTRIES: usize = 64;
 /// Nesting of a JSON message: the protocol needs 4.
 pub const JSON_DEPTH: usize = 16;
@@ -68,19 +68,19 @@ pub const DIGEST_NAMES: usize = 8;
 /// Bytes of names in a digest, for dialects whose notices carry a list: with a digest every 2 s each member of a large room gets
 /// less than 1 KiB/s. An answer to a request has more.
 pub const DIGEST_LIST_BYTES: usize = 1_536;
-/// Rate of lists that a member gets without asking, in bytes per second: a desktop client of document 001 or 000 shows the list of
-/// a room of 500 some seconds late, and joins and leaves do not fill slow connections.
+/// Rate of unrequested user lists to one member, in bytes per second, so that joins and leaves do not fill slow connections. A
+/// desktop client of document 001 or 000 then shows the list of a room of 500 some seconds late.
 pub const LIST_BYTES_PER_SECOND: u64 = 1_024;
-/// Members up to which a room has them in a list, a third smaller than a table: a look-up compares at most 16 numbers.
+/// Up to this many members a room holds them in a vector, a third smaller than a hash map: a look-up compares at most 16 numbers.
 pub const MEMBERS_VECTOR: usize = 16;
-/// Users up to which the roster of a room is a sorted vector: an insertion moves at most 1.5 KiB.
+/// Up to this many users the roster of a room is a sorted vector: an insertion moves at most 1.5 KiB.
 pub const ROSTER_VECTOR: usize = 64;
 
 // ------------------------------------------------------------------------------------------------------ shards
 
 /// Capacity of a shard's inbox, in messages: some 100 ms of the busiest traffic measured between two shards.
 pub const INBOX_MESSAGES: usize = 8 * 1024;
-/// Accepted connections that their shard has not taken yet.
+/// Accepted sockets that wait for their shard.
 pub const ARRIVALS: usize = 4 * 1024;
 /// A shard with more overflow messages than this for full shards answers `busy` and stops reading.
 pub const OVERFLOW_MESSAGES: usize = 4 * 1024;
@@ -90,28 +90,28 @@ pub const RELIEVED_PER_TURN: usize = 4;
 pub const UNDERWAY_BYTES: usize = 8 * 1024 * 1024;
 /// Messages that a shard takes from its inbox before it polls its sockets again.
 pub const INBOX_BATCH: usize = 256;
-/// Ticks this far apart mean that the whole shard stood still, and not that its peers were silent: a tick is 100 ms, and no flush
-/// takes seconds.
+/// If two ticks are this far apart, the shard itself was stalled, and its peers were not silent: a tick is 100 ms, and no flush takes
+/// seconds.
 pub const STOOD_STILL: Duration = Duration::from_secs(5);
 /// Slots of the timer wheel.
 pub const WHEEL_SLOTS: usize = 512;
 /// Width of a slot in milliseconds: fine enough for the 300 ms for which the `tutorial` greeting waits; the wheel spans 51 s.
 pub const WHEEL_TICK_MS: u64 = 100;
-/// The least burst of the rate limit, as a time at the limited rate: reading resumes at a tick, which may come one late. With
-/// less, no session would reach a rate above ten times its burst.
+/// The least burst of the rate limit, as a time at the limited rate: reading resumes at a tick, which may come one late. With a
+/// smaller burst no session could reach a limit above ten times its burst.
 pub const RATE_GRAIN_US: u64 = 2 * WHEEL_TICK_MS * 1_000;
 /// A delay before a flush that is shorter than this counts as none: the runtime's timer has milliseconds.
 pub const PACE_LEAST_US: u64 = 500;
 /// Most flushes for which a delay that coalesced nothing is skipped.
 pub const PACE_SKIPS_MOST: u16 = 256;
-/// How long the event rate is measured with or without delays before the two are compared.
+/// The event rate is measured for this long with delays, and as long without, before the two are compared.
 pub const PACE_STRETCH_US: u64 = 40_000;
-/// Most such periods between two probes of the other way.
+/// Most such periods between two probes of the alternative.
 pub const PACE_PROBES_MOST: u16 = 64;
 /// Unsent bytes in the kernel at which a socket counts as full (`TCP_NOTSENT_LOWAT`). No ping can overtake them, and a slow consumer
-/// cannot skip them. Without a bound they are up to 4 MiB (`net.ipv4.tcp_wmem`), which takes minutes on a slow connection.
+/// cannot skip them. The kernel's own bound is up to 4 MiB (`net.ipv4.tcp_wmem`), which take minutes on a slow connection.
 pub const UNSENT_BYTES: u32 = 128 * 1024;
-/// Bytes of one write to one member: larger writes gain nothing, and occupy the memory of a socket buffer.
+/// Most bytes of one write to one member: larger writes gain nothing and fill the socket buffer.
 pub const BATCH_BYTES: usize = 256 * 1024;
 /// Batches that a flush shares, one per encoding and cursor; members at other cursors get their own.
 pub const BATCHES_PER_FLUSH: usize = 32;
@@ -120,25 +120,26 @@ pub const PRIVATE_BYTES: usize = 256 * 1024;
 /// Bytes of replies above [`PRIVATE_BYTES`] at which reading from the connection pauses. A replay stops at the first message beyond
 /// that bound; without room for this message, no request and no pong would be read before the whole replay has been sent.
 pub const PRIVATE_BYTES_BESIDE: usize = NATIVE_MESSAGE_BYTES;
-/// Bytes of waiting replies at which one more ends the connection: only messages of others can add up to this.
+/// With this many bytes of waiting replies, one more ends the connection. Only messages from other users can add up to this.
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Bytes of replies that may wait for all full sockets of a shard together; above it each socket may have less.
 pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
-/// Replaces [`PRIVATE_BYTES`] then, and ends a connection that cannot read the rest from the store: one message of the longest.
+/// Replaces [`PRIVATE_BYTES`] then: one message of the greatest length. A connection with more that cannot read the rest from the
+/// store is closed.
 pub const PRIVATE_BYTES_PRESSED: usize = NATIVE_MESSAGE_BYTES;
 /// Unanswered requests of one connection; above it reading from the connection pauses.
 pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
 /// Sockets that a shard serves in one turn, before its inbox and its rooms.
 pub const SOCKETS_PER_TURN: usize = 128;
-/// Reads of one socket before others get their turn.
+/// Reads from one socket before the others get their turn.
 pub const READS_PER_TURN: usize = 4;
 /// Bytes of a request read at once: nearly all requests fit.
 pub const REQUEST_READ_BYTES: usize = 4 * 1024;
-/// Handshakes that begin before sockets are served again: a storm of newcomers does not silence the members.
+/// Handshakes that begin before sockets are served again, so that a burst of new connections does not stall the members.
 pub const ARRIVALS_PER_TURN: usize = 64;
 /// Bytes read from a socket at once, into a buffer that all connections of a shard share.
 pub const READ_BYTES: usize = 64 * 1024;
-/// How long a closing connection may take to read the rest and close its side.
+/// How long a closing client may take to read its last bytes and close its side.
 pub const LINGER: Duration = Duration::from_secs(2);
 /// A client that reads but sends nothing for this multiple of `chat.dead_after` is a slow consumer: its pong is stuck behind the
 /// bytes that it still has to read. The largest buffers of two kernels, 10 MiB, take 5 min at 34 KiB/s; a slower reader cannot be
@@ -152,12 +153,12 @@ pub const BUSY_PAUSE: Duration = Duration::from_secs(10);
 pub const TYPING_EVERY: Duration = Duration::from_secs(2);
 /// Direct conversations whose sequence numbers a shard remembers when nothing is stored.
 pub const PAIRS_REMEMBERED: usize = 64 * 1024;
-/// Rings per tick that are searched for events that no member needs any more.
+/// Rings that one tick trims of events that all members have.
 pub const RINGS_SWEPT: usize = 256;
-/// Members up to which a room is checked for whether all have received everything: then its ring drops its joins and leaves, some
-/// 700 bytes each. There are few large rooms, and their check would cost more than the events.
+/// Up to this many members the shard checks whether all of them have received everything; the ring then drops joins and leaves, some
+/// 700 bytes each. There are few larger rooms, and their check would cost more than the events.
 pub const RING_REST_MEMBERS: usize = 64;
-/// The delay before a message that a busy owner has returned is tried again.
+/// The delay before the shard sends a message again that a busy owner has returned.
 pub const BUSY_RETRY: Duration = Duration::from_millis(100);
 
 // ------------------------------------------------------------------------------------------------------ native protocol
@@ -176,13 +177,13 @@ pub const NAME_KEY_LEAST: usize = 32;
 pub const NAMES_CLAIMED: usize = 4 * 1024 * 1024;
 /// Suffixes, `name~2` and on, that are tried for a session without the key of a claimed name; after them it becomes a guest.
 pub const NAME_SUFFIXES: u32 = 99;
-/// Numbers that are tried for a guest's name; after them it gets a random one.
+/// Numbers that are tried for a guest's name before a random one.
 pub const GUEST_NUMBERS: usize = 64;
 /// Sessions that one shard renames in one turn when another user claims their name; the rest wait for the next tick.
 pub const DISPLACED_PER_TURN: usize = 256;
 /// Longest `after` of a page, in bytes: a name before NFC, at four bytes a character.
 pub const PAGE_AFTER_BYTES: usize = NAME_CHARS * 4;
-/// Longest search text, in characters; of a longer one the beginning is searched.
+/// Longest search text, in characters; a longer one is refused.
 pub const SEARCH_CHARS: usize = 128;
 /// Most messages that a join without a position may ask for; `history` pages through the rest.
 pub const JOIN_LAST: u32 = 1_000;
@@ -191,8 +192,8 @@ pub const ECHO_CHARS: usize = 40;
 
 // ------------------------------------------------------------------------------------------------------ legacy dialects
 
-/// Names in one user list of the five systems, whose clients have no paging. Lists are cut at `chat.presence_events_max`, and this is
-/// its greatest value.
+/// Names in one user list of a legacy client, which has no paging. Lists are cut at `chat.presence_events_max`, and this is its
+/// greatest value.
 pub const LEGACY_USERS_LISTED: usize = 100_000;
 /// Unanswered requests of one legacy connection; a load test has 64 in flight, one group commit takes 1,024.
 pub const LEGACY_UNANSWERED: usize = 1024;
@@ -204,16 +205,16 @@ pub const LEGACY_PING: Duration = Duration::from_secs(54);
 pub const CHAT_REQUEST_PING: Duration = Duration::from_secs(9);
 /// A `userId` of document 003 is shorter than this, in bytes.
 pub const ACTION_USER_ID_BYTES: usize = 20;
-/// Recent clients of a listener from which the dialect of a silent one is guessed: enough that a single odd client decides nothing,
+/// Recent clients of a listener from which the dialect of a silent one is guessed: enough that a single odd client does not decide,
 /// few enough to follow a change.
 pub const DETECT_RECENT: usize = 8;
-/// Messages that wait, unencoded, for a client whose dialect is uncertain; with more the dialect is guessed.
+/// Messages that wait, unencoded, for a client whose dialect is uncertain; with more the server guesses the dialect.
 pub const UNCERTAIN_MESSAGES: usize = 256;
 /// Bytes of those messages.
 pub const UNCERTAIN_BYTES: usize = NATIVE_MESSAGE_BYTES;
 /// How long plain `/ws` waits for the first message of a client that sent its name in the header that three dialects share.
 pub const DETECT_NAMED: Duration = Duration::from_secs(2);
-/// How long the `tutorial` greeting waits, for clients that say nothing in the handshake and then send protobuf.
+/// How long the `tutorial` greeting waits, because some clients give no name in the handshake and then send protobuf.
 pub const DETECT_NAMELESS: Duration = Duration::from_millis(300);
 
 // ------------------------------------------------------------------------------------------------------ ingress
@@ -225,7 +226,7 @@ pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Dur
 /// Descriptors that clients never get, if the limit is large enough: [`ADMIN_CONNECTIONS`], and half as many for the store, which
 /// opens files as it needs them (the index again, a new head file, random bytes for an epoch), for log files and the settings.
 pub const DESCRIPTORS_RESERVED: usize = 96;
-/// A full server logs that it is full at most this often: each client that leaves lets one in.
+/// A full server logs that it is full at most this often: each closed connection admits another.
 pub const DESCRIPTORS_WARN_EVERY: Duration = Duration::from_secs(60);
 /// Descriptors that the server has open without shards, listeners and clients: 39 with a store and the talk log, two more with the
 /// server log in files.
@@ -234,21 +235,21 @@ pub const DESCRIPTORS_OWN: usize = 44;
 pub const DESCRIPTORS_OF_SHARD: usize = 7;
 /// Longest header of the PROXY protocol, in bytes: addresses and the extensions of the large providers have some 300.
 pub const PROXY_HEADER_BYTES: usize = 1024;
-/// Hops of `X-Forwarded-For` that are followed: more than anybody chains.
+/// Hops of `X-Forwarded-For` that are followed: more than any real chain of proxies has.
 pub const PROXY_HOPS: usize = 16;
 
 // ------------------------------------------------------------------------------------------------------ settings
 
-/// Entries of one list or table in the settings: more than anybody writes by hand.
+/// Entries of one list or table in the settings: more than an operator writes by hand.
 pub const SETTING_ENTRIES: usize = 1024;
-/// Largest configuration file: the example has some 10 KB, and a log file given by mistake is not read.
+/// Largest configuration file: the example has some 14 KB, and a log file given by mistake must not be read.
 pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
-/// Most shards: more cores than a chat server ever had; the bound of `server.shards` is the same.
+/// Most shards, the bound of `server.shards`: more cores than a chat server needs.
 pub const SHARDS: usize = 256;
 
 // ------------------------------------------------------------------------------------------------------ logs
 
-/// Messages that wait for the talk log: 20 ms at 800,000 a second, more than any disk here takes.
+/// Messages that wait for the talk log: 20 ms at 800,000 a second, which is faster than a disk writes them.
 pub const TALK_LOG_LINES: usize = 16 * 1024;
 /// Bytes of their texts: long texts must not add up to a gigabyte.
 pub const TALK_LOG_BYTES: usize = 16 * 1024 * 1024;
@@ -269,10 +270,10 @@ pub const PROBE_TIME: Duration = Duration::from_secs(1);
 pub const PROBE_CACHE: Duration = Duration::from_millis(250);
 /// Concurrent connections to the admin listener; more wait in its backlog.
 pub const ADMIN_CONNECTIONS: usize = 64;
-/// While others wait, an admin connection without a complete request after this time loses its place. Programs send their request at
-/// once, and a backlog of 128 silent connections must not delay a probe by a second.
+/// While others wait, an admin connection without a complete request after this time is closed. Programs send their request at once,
+/// and a backlog of 128 silent connections must not delay a probe by a second.
 pub const ADMIN_SILENCE: Duration = Duration::from_millis(200);
-/// The longest life of an admin connection, which has one request and its answer.
+/// The longest life of an admin connection, which carries one request and its answer.
 pub const ADMIN_CONNECTION_TIME: Duration = Duration::from_secs(30);
 /// Longest body of an admin request: a list of some thousand names.
 pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
@@ -280,24 +281,24 @@ pub const ADMIN_BODY_BYTES: usize = 256 * 1024;
 pub const ADMIN_ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a request of the operator waits for a shard.
 pub const ADMIN_ANSWER_TIME: Duration = Duration::from_secs(5);
-/// Rooms of the operator that stay on one shard without members: each costs some hundred bytes for ever.
-pub const ROOMS_STANDING: usize = 16 * 1024;
+/// Rooms on one shard that the operator keeps open without members: each costs some hundred bytes until the operator closes it.
+pub const ROOMS_PINNED: usize = 16 * 1024;
 /// Entries in one page of the admin API.
 pub const ADMIN_PAGE_ENTRIES: usize = 1_000;
 /// Groups in one answer of `/user/groupslist`, which has no paging.
 pub const GROUPS_LISTED: usize = 1_000;
 /// How often a draining server checks whether all clients have gone.
-pub const DRAIN_LOOK: Duration = Duration::from_millis(10);
-/// How long a draining server waits, before the first goodbye, until all messages are on their way to their members: a commit of a
-/// slow disk and two turns of a busy shard.
-pub const DRAIN_HUSH: Duration = Duration::from_secs(1);
+pub const DRAIN_POLL: Duration = Duration::from_millis(10);
+/// How long a draining server waits, before the first goodbye, for in-flight messages to reach their members: a commit on a slow
+/// disk and two turns of a busy shard.
+pub const DRAIN_SETTLE: Duration = Duration::from_secs(1);
 /// How long a stopping server waits for its talk log.
 pub const LOG_FINISH: Duration = Duration::from_secs(5);
 
 // ------------------------------------------------------------------------------------------------------ history
 
 /// How long a starting server waits for another process to release the data directory or the log files: a killed server takes some
-/// hundred milliseconds to end, and so does one whose clients close at once. A longer wait would only hide that one still runs.
+/// hundred milliseconds to end, and so does one whose clients all close at once. A longer wait would hide that another server runs.
 pub const LOCK_WAIT: Duration = Duration::from_secs(2);
 /// The pause between two attempts to take such a lock.
 pub const LOCK_RETRY: Duration = Duration::from_millis(20);
@@ -316,8 +317,8 @@ pub const HISTORY_PAGE_TALKS: usize = 1_000;
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 /// Unread messages are counted exactly up to this number (some 5 ms); above it a user's own messages count as unread.
 pub const HISTORY_UNREAD_EXACT: u64 = 10_000;
-/// Conversations in one list, and those whose offline messages a new session gets: more than most people leave unread, and a bound on
-/// the memory of a session and the size of an answer.
+/// Conversations in one list, and conversations whose offline messages a new session gets: more than most users leave unread. It
+/// bounds the memory of a session and the size of an answer.
 pub const HISTORY_CONVERSATIONS: usize = 1_000;
 /// Direct conversations in one page of changed ones: each costs some 10 rows, to find its first message after a time.
 pub const CHANGED_CONVERSATIONS: usize = 128;
@@ -337,15 +338,15 @@ pub const HISTORY_INDEX_SLICE: usize = 512;
 /// The interval between two rounds of an index that has caught up, while messages are committed. A search scans the messages of this
 /// time without the index.
 pub const HISTORY_INDEX_PACE: Duration = Duration::from_millis(200);
-/// The time for which one search reads the index or messages before it returns a position to go on from: a quarter of the 100 ms that
-/// a search may take, since one window of the index may take as long again, and a busy machine twice that.
+/// How long one search reads before it returns a position to continue from: a quarter of the 100 ms that a search may take, since one
+/// window of the index may take as long again, and a busy machine twice that.
 pub const HISTORY_SEARCH_TIME: Duration = Duration::from_millis(25);
 /// Terms of one search; further ones are ignored.
 pub const HISTORY_SEARCH_TERMS: usize = 16;
-/// Tokens that one search looks up in the index: a dozen leave few messages to read, and each costs another list.
+/// Tokens that one search looks up in the index: a dozen leave few candidate messages, and each costs another posting list.
 pub const HISTORY_SEARCH_NEEDLES: usize = 24;
-/// Characters of a word that are indexed: more than any word of a language and most addresses have, and a bound on the cost of a
-/// message of 64 KiB without a space. The rest of such a word is found only until the message is indexed.
+/// Characters of a word that are indexed: more than words and most addresses have. It bounds the cost of a message of 64 KiB without
+/// a space. The rest of such a word is found only until the message is indexed.
 pub const HISTORY_WORD_CHARS: usize = 256;
 /// Logs in the search index; with the messages per log they fill the 63 bits of a row number.
 pub const HISTORY_LOGS: u64 = 1 << 27;
@@ -356,35 +357,35 @@ pub const HISTORY_WAL_PAGES: u64 = 4_096;
 /// A commit that takes longer than this makes the store not ready: a disk that hangs reports no error. SQLite waits as long for another
 /// process.
 pub const HISTORY_STALL: Duration = Duration::from_secs(5);
-/// The size at which the operator is warned of a write-ahead log that a reader pins, and again whenever it has doubled: four times
-/// its size between two checkpoints.
+/// The server warns of a write-ahead log of this size that a reader pins, and again whenever the size has doubled: four times the
+/// size between two checkpoints.
 pub const HISTORY_WAL_WARN: u64 = 4 * 4_096 * HISTORY_WAL_PAGES;
-/// How often a failing store is tried again while no message comes.
+/// How often the server tries a failing store again while no message arrives.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 /// Unanswered queries of one shard to the store; with more, clients get `busy`. Messages have `history.queue`.
 pub const STORE_UNDERWAY: usize = 8 * 1024;
 /// Unanswered queries of one connection to the store; with more, reading from the connection pauses. Each answer is a page of up to
-/// [`HISTORY_PAGE_BYTES`], which must not pile up for a client that asks faster than it reads.
+/// [`HISTORY_PAGE_BYTES`], and pages must not accumulate for a client that asks faster than it reads.
 pub const QUESTIONS_UNDERWAY: u8 = 2;
-/// Messages in answers of the store that a shard passes on in one turn: one full page, some milliseconds. With 256 answers, 500
-/// sessions that returned together blocked the rest of the shard for seconds.
+/// Messages from the store that a shard delivers in one turn: one full page, some milliseconds. With a bound of 256 answers instead,
+/// 500 sessions that returned together blocked the rest of the shard for seconds.
 pub const ANSWERED_TALKS_PER_TURN: usize = HISTORY_PAGE_TALKS;
-/// Messages in the answer to the join of a returning user; pages bring the rest. With 128 the next page was read while the first was
-/// encoded, but three hundred took a fifth longer: another query costs more than that gains.
+/// Messages in the answer to the join of a returning user; pages bring the rest. With 128 the store reads the next page while the
+/// shard encodes the first, but a resume of three hundred messages took a fifth longer: another query costs more.
 pub const RESUME_TALKS: usize = 512;
 /// Messages that a replay from the ring writes before it checks whether the socket took them.
 pub const REPLAY_TALKS: usize = 256;
 /// Sessions times kibibytes of direct messages that a shard delivers in one turn: each session is a write of some 6 us.
 pub const DIRECTS_PER_TURN: usize = 512;
-/// Bytes that a direct message counts for each of its sessions besides its text: about the size of its envelope.
+/// Bytes counted for a direct message per receiving session besides its text: about the size of its envelope.
 pub const DIRECT_ENVELOPE_BYTES: usize = 128;
-/// A direct message is small if it counts at most this part of the in-flight bytes allowed: 128 KiB of the default 8 MiB.
+/// A direct message is small if it counts for at most this fraction of the allowed in-flight bytes: 128 KiB of the default 8 MiB.
 pub const DIRECT_SMALL_SHARE: usize = 64;
-/// Conversations of one device of which it is remembered how far they were given, some 200 KiB; with more it begins anew, and
-/// a device that is behind in more than that may be given messages twice, with the same numbers.
+/// Conversations of one device whose cursors the shard remembers, some 200 KiB. With more it starts over, and the device may get
+/// messages twice, with the same numbers.
 pub const CONVERSATIONS_NOTED: usize = 4 * 1024;
-/// Live direct messages that wait in memory while a device is given stored ones: more wait in the store. As many conversations are
-/// noted whose live messages were left there; of others only the oldest time is.
+/// Live direct messages that wait in memory while a device gets stored ones; the others stay in the store. The shard remembers as many
+/// conversations whose live messages stayed there, and for all further ones only the oldest time.
 pub const MAIL_LIVE: usize = 256;
-/// Damages that a check lists one by one: a lost page has some thirty rows, and the first hundreds are enough to understand.
+/// Damaged entries that a check lists one by one: a lost page has some thirty rows, and some hundreds are enough to understand.
 pub const HISTORY_DAMAGES: usize = 1_000;

@@ -143,7 +143,7 @@ impl Api {
             Err(_) => {
                 let sentence = format!(
                     "{} rooms are kept on the shard of {name} already; close some first",
-                    limits::ROOMS_STANDING
+                    limits::ROOMS_PINNED
                 );
                 return Err(HttpAnswer::error(StatusCode::INSUFFICIENT_STORAGE, &sentence));
             }

@@ -1,6 +1,6 @@
-//! Stopping in order: `/readyz` fails, the listeners close, every client is sent a goodbye and has the drain timeout to read it.
+//! The drain: `/readyz` fails, the listeners close, and the server sends every client a goodbye and waits up to the drain timeout.
 //!
-//! Invariant: whatever was acknowledged before the drain reaches its members before their goodbye does.
+//! Invariant: a message that was acknowledged before the drain reaches its members before their goodbye does.
 
 use std::{sync::mpsc, thread, time::Instant};
 
@@ -14,12 +14,12 @@ impl Server {
         self.acceptor.stop();
         self.site.draining.send_replace(true);
         let end = Instant::now() + self.drain_timeout;
-        self.quiesce(end.min(Instant::now() + limits::DRAIN_HUSH));
+        self.quiesce(end.min(Instant::now() + limits::DRAIN_SETTLE));
         for number in 0..self.threads.len() {
             self.shards.tell(number, ToShard::Drain, end);
         }
         while self.shards.connections() > 0 && Instant::now() < end {
-            thread::sleep(limits::DRAIN_LOOK);
+            thread::sleep(limits::DRAIN_POLL);
         }
         let left = self.shards.connections();
         self.stop();
@@ -37,7 +37,7 @@ impl Server {
                 rounds += 1;
             } else {
                 rounds = 0;
-                thread::sleep(limits::DRAIN_LOOK);
+                thread::sleep(limits::DRAIN_POLL);
             }
         }
     }

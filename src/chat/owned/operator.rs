@@ -63,12 +63,12 @@ impl OwnedRooms {
     /// Keeps the room open from now on, also while nobody is in it. Whether it is new.
     ///
     /// # Errors
-    /// If [`limits::ROOMS_STANDING`] rooms are kept already.
+    /// If [`limits::ROOMS_PINNED`] rooms are kept already.
     pub(crate) fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
         if self.standing.contains_key(name) {
             return Ok(false);
         }
-        if self.standing.len() >= limits::ROOMS_STANDING {
+        if self.standing.len() >= limits::ROOMS_PINNED {
             return Err(TooManyRooms);
         }
         let topic = self.rooms.get(name).map(|room| room.topic());
