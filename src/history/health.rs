@@ -12,16 +12,15 @@ use std::{
 use super::fault::StoreFault;
 use crate::limits;
 
-/// Whether the store does what it is for.
+/// Whether the store works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It does.
-    Well,
-    /// It does not take talks at the moment; it goes on trying.
+    Healthy,
+    /// It accepts no messages at the moment, and keeps trying.
     Failing(StoreFault),
-    /// Talks are taken, but something beside them is not as it should be: the head file, the search index, or something that
-    /// is stored, which stays so until the next start.
-    Hampered(StoreFault),
+    /// It accepts messages, but the head file, the search index or a stored entry is damaged. A damaged entry is reported until the
+    /// next start.
+    Degraded(StoreFault),
 }
 
 /// Where the threads of the store leave word of how they are.
@@ -78,7 +77,7 @@ impl Faults {
         // What may pass comes before what stays.
         now(&self.beside)
             .or_else(|| now(&self.damage))
-            .map_or(Health::Well, Health::Hampered)
+            .map_or(Health::Healthy, Health::Degraded)
     }
 }
 
@@ -92,12 +91,12 @@ mod tests {
         let file = Path::new("history.db");
         let long_ago = Instant::now().checked_sub(limits::HISTORY_STALL + Duration::from_secs(1));
         faults.committing(Some(Instant::now()));
-        assert_eq!(faults.health(file), Health::Well);
+        assert_eq!(faults.health(file), Health::Healthy);
         faults.committing(long_ago);
         let health = faults.health(file);
         let said = matches!(&health, Health::Failing(fault) if fault.to_string().contains("has not ended for 6 s"));
         assert!(long_ago.is_none() || said, "{health:?}");
         faults.committing(None);
-        assert_eq!(faults.health(file), Health::Well);
+        assert_eq!(faults.health(file), Health::Healthy);
     }
 }

@@ -66,13 +66,13 @@ pub(super) fn report_store(readiness: &Readiness, history: &History<Ticket>) {
     let (probed, noted) = (history.clone(), history.clone());
     readiness.register("history", move || {
         std::future::ready(match probed.health() {
-            Health::Well | Health::Hampered(_) => Ok(()),
+            Health::Healthy | Health::Degraded(_) => Ok(()),
             Health::Failing(fault) => Err(fault.to_string()),
         })
     });
     readiness.register_note("history", move || match noted.health() {
-        Health::Hampered(fault) => Some(fault.to_string()),
-        Health::Well | Health::Failing(_) => None,
+        Health::Degraded(fault) => Some(fault.to_string()),
+        Health::Healthy | Health::Failing(_) => None,
     });
 }
 

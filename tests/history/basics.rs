@@ -38,7 +38,7 @@ fn numbers_follow_each_other_per_log_also_after_a_restart() {
     );
     assert_eq!(caller.page(&lobby, Window::After(3), 2), (vec![], false));
     assert_eq!(caller.page(&lobby, Window::Range(2, 2), 9).0.len(), 1);
-    assert_eq!(caller.history.health(), Health::Well);
+    assert_eq!(caller.history.health(), Health::Healthy);
 }
 
 #[test]

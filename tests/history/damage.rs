@@ -417,7 +417,7 @@ fn a_damaged_talk_is_named_and_the_others_are_served() {
     // Whoever finds it, in whichever way, counts it, and health has a word of it.
     let damage = || caller.history.stats().damage.load(Ordering::Relaxed);
     let is_hampered = || match caller.history.health() {
-        Health::Hampered(why) => assert!(why.to_string().contains("at seq 20"), "{why}"),
+        Health::Degraded(why) => assert!(why.to_string().contains("at seq 20"), "{why}"),
         other => panic!("{other:?}"),
     };
     assert_eq!(damage(), 1);

@@ -74,7 +74,7 @@ fn a_full_disk_is_told_to_senders_and_the_store_recovers_by_itself() {
     assert!(matches!(caller.say(&lobby, "a", &text, None), Outcome::Failed { .. }));
     fs::remove_file(&ballast).unwrap();
     let deadline = Instant::now() + Duration::from_secs(20);
-    while caller.history.health() != Health::Well {
+    while caller.history.health() != Health::Healthy {
         assert!(
             Instant::now() < deadline,
             "it does not recover: {:?}",
