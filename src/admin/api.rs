@@ -1,7 +1,7 @@
 //! The admin API: rooms, members, sessions and system messages. `docs/admin-api.md` describes it.
 //!
-//! It asks the shards and waits a bounded time for their answers. It relies on the listener for bounded sizes and for keeping
-//! pages of other origins out.
+//! It queries the shards and waits a bounded time for their answers. The listener bounds the sizes and refuses pages of other
+//! origins.
 
 use std::{collections::BTreeSet, io, path::Path, sync::Arc};
 
@@ -25,15 +25,15 @@ use crate::{
 pub(crate) struct Api {
     shards: Arc<Shards>,
     groups: action::Settings,
-    /// Locked while a room is set, so that the file has the order of the shards.
+    /// Locked while a room is set, so that the file and the shards apply changes in the same order.
     standing: Mutex<StandingRooms>,
 }
 
-/// An answer, or what is wrong with the request.
+/// An answer, or an error as the answer.
 type Outcome = Result<HttpAnswer, HttpAnswer>;
 
 impl Api {
-    /// `groups` says which room a group of the dialect `action` is; `standing` are the rooms that were set before.
+    /// `groups` maps the groups of the dialect `action` to rooms; `standing` are the rooms that the operator set earlier.
     pub(crate) fn new(shards: Arc<Shards>, groups: action::Settings, standing: StandingRooms) -> Self {
         Self {
             shards,
@@ -63,7 +63,7 @@ impl Api {
             (Route::UserSessions(user), &Method::DELETE) => self.disconnect_user(user).await,
             (route, method) => Err(HttpAnswer::error(
                 StatusCode::METHOD_NOT_ALLOWED,
-                &format!("{method} is not served here; use {}", route.methods()),
+                &format!("this path does not accept {method}; use {}", route.methods()),
             )),
         }
     }
@@ -142,7 +142,7 @@ impl Api {
             Ok(false) => StatusCode::OK,
             Err(_) => {
                 let sentence = format!(
-                    "{} rooms are kept on the shard of {name} already; close some first",
+                    "{} rooms are already kept open on the shard of {name}; close some first",
                     limits::ROOMS_PINNED
                 );
                 return Err(HttpAnswer::error(StatusCode::INSUFFICIENT_STORAGE, &sentence));
@@ -158,14 +158,14 @@ impl Api {
             .await;
         match details.map_err(unanswered)? {
             Some(details) => Ok(HttpAnswer::json(status, &room_json(&name, &details))),
-            // Somebody else closed it in between.
+            // Another request closed it meanwhile.
             None => Err(no_room(&name)),
         }
     }
 
     async fn close(&self, room: RoomName) -> Outcome {
         if room == RoomName::lobby() {
-            let sentence = "the lobby is where everybody begins; it cannot be closed";
+            let sentence = "the lobby cannot be closed, because every user begins there";
             return Err(HttpAnswer::error(StatusCode::CONFLICT, sentence));
         }
         let name = room.clone();
@@ -204,8 +204,8 @@ impl Api {
         let mut sessions = 0;
         for shard in self.shards.all() {
             let text = text.clone();
-            let told = self.shards.ask(shard, |answer| Order::SayToAll { text, answer }).await;
-            sessions += told.map_err(unanswered)?;
+            let reached = self.shards.ask(shard, |answer| Order::SayToAll { text, answer }).await;
+            sessions += reached.map_err(unanswered)?;
         }
         Ok(HttpAnswer::json(StatusCode::OK, &json!({ "sessions": sessions })))
     }
@@ -289,20 +289,20 @@ impl Handler for Api {
 
 fn unanswered(unanswered: Unanswered) -> HttpAnswer {
     let sentence = match unanswered {
-        Unanswered::Full => "a shard has too much on its hands to take the request; try again in a moment",
+        Unanswered::Full => "a shard is too busy to take the request; try again in a moment",
         Unanswered::Silent => "a shard did not answer in time; see /readyz",
     };
     HttpAnswer::error(StatusCode::SERVICE_UNAVAILABLE, sentence)
 }
 
-/// It was done, and will not be so after a restart.
+/// The request took effect, but the file was not written, so a restart undoes it.
 fn not_written(standing: &StandingRooms, error: &io::Error) -> HttpAnswer {
     let file = standing.file().map(Path::display);
     let sentence = format!(
-        "it is done, but will be undone by a restart: {} cannot be written: {error}; repair that and ask again",
+        "the change is in force, but a restart will undo it: {} cannot be written: {error}; repair that and send the request again",
         file.map_or_else(String::new, |file| file.to_string())
     );
-    tracing::error!(%error, "what was set through the admin API could not be written");
+    tracing::error!(%error, "could not write the rooms set through the admin API");
     HttpAnswer::error(StatusCode::INTERNAL_SERVER_ERROR, &sentence)
 }
 
@@ -314,6 +314,6 @@ fn no_room(room: &RoomName) -> HttpAnswer {
 }
 
 fn no_session(id: &str) -> HttpAnswer {
-    let sentence = format!("there is no session {id}, or not any more; GET /api/sessions lists them");
+    let sentence = format!("there is no session {id}; it may have ended; GET /api/sessions lists them");
     HttpAnswer::error(StatusCode::NOT_FOUND, &sentence)
 }

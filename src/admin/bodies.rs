@@ -12,7 +12,7 @@ use crate::{
     shard::SessionEntry,
 };
 
-/// The body of a PUT of a room: a missing field stays as it is.
+/// The body of a PUT of a room: a missing field leaves its value unchanged.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RoomBody {
@@ -49,7 +49,7 @@ enum User {
 /// Reads a body; no body is an empty object.
 pub(super) fn body<T: de::DeserializeOwned>(bytes: &[u8]) -> Result<T, HttpAnswer> {
     let bytes = if bytes.is_empty() { b"{}" } else { bytes };
-    serde_json::from_slice(bytes).map_err(|error| bad(&format!("the body is not what it should be: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| bad(&format!("the body is invalid: {error}")))
 }
 
 /// A room, with a page of its users.
@@ -94,7 +94,9 @@ fn topic<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Arc<str>>, D::Err
         )));
     }
     if topic.chars().any(char::is_control) {
-        return Err(de::Error::custom("the topic holds a control character; leave it out"));
+        return Err(de::Error::custom(
+            "the topic contains a control character; leave it out",
+        ));
     }
     Ok(Some(topic.into()))
 }
@@ -150,7 +152,7 @@ mod tests {
     fn bodies_that_are_wrong_are_told_why() {
         let long = format!(r#"{{"topic":"{}"}}"#, "x".repeat(257));
         for (text, why) in [
-            ("[", "the body is not what it should be"),
+            ("[", "the body is invalid"),
             (r#"{"member":[]}"#, "unknown field"),
             (r#"{"members":[""]}"#, "the name is empty"),
             (r#"{"members":[-1]}"#, "did not match"),

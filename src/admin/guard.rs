@@ -1,4 +1,4 @@
-//! Keeps pages of other origins out: only programs and pages of the listener's own address may use it.
+//! Refuses pages of other origins: only programs and pages of the listener's own address may use it.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use hyper::{
 
 use super::http::HttpAnswer;
 
-/// Refuses requests that a browser marks as made by another page.
+/// Refuses requests that a browser marks as cross-origin.
 pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), HttpAnswer> {
     let host = header(headers, &HOST);
     let own_origin =
@@ -19,7 +19,7 @@ pub(super) fn not_from_another_page(headers: &HeaderMap) -> Result<(), HttpAnswe
     let site = HeaderName::from_static("sec-fetch-site");
     let foreign_site = headers.contains_key(&site) && !matches!(header(headers, &site), Some("same-origin" | "none"));
     if foreign_origin || foreign_site {
-        let sentence = "pages of other origins may not use the admin listener; ask it without a browser";
+        let sentence = "pages of other origins may not use the admin listener; send the request without a browser";
         return Err(HttpAnswer::error(StatusCode::FORBIDDEN, sentence));
     }
     Ok(())
@@ -40,8 +40,8 @@ pub(super) fn by_address(headers: &HeaderMap) -> Result<(), HttpAnswer> {
     Err(HttpAnswer::error(StatusCode::FORBIDDEN, &sentence))
 }
 
-/// Requires JSON for every change: the form of a page cannot send it. A form cannot send PUT or DELETE either, so these need no type
-/// if they have no body.
+/// Requires JSON for every change, because an HTML form cannot send it. A form cannot send PUT or DELETE either, so these need no
+/// type if they have no body.
 pub(super) fn not_from_a_form(request: &Request<Incoming>) -> Result<(), HttpAnswer> {
     match *request.method() {
         Method::GET | Method::HEAD => Ok(()),

@@ -11,8 +11,8 @@ use hyper::{
 
 /// Answers the requests below `/api/`.
 ///
-/// It is asked only by programs and pages of the listener's own address: the Host is checked, and what is not a GET has a JSON
-/// body, possibly an empty one.
+/// It gets only requests from programs and pages of the listener's own address: the Host is checked, and every request other than a
+/// GET has a JSON body, possibly an empty one.
 pub(crate) trait Handler: Send + Sync + 'static {
     fn call(&self, call: Call) -> impl Future<Output = HttpAnswer> + Send;
 }

@@ -17,7 +17,7 @@ use tokio::{net::TcpStream, sync::watch, time::timeout};
 use super::{
     guard::{by_address, not_from_a_form, not_from_another_page},
     http::{Call, Handler, HttpAnswer},
-    places::{Guest, Places},
+    slots::{ConnectionSlots, Slot},
 };
 use crate::{
     limits,
@@ -51,7 +51,7 @@ impl<H: Handler> AdminListener<H> {
         }
     }
 
-    /// Serves at most this many connections at once; more wait in the backlog, or take the places of silent ones.
+    /// Serves at most this many connections at once; more replace silent ones, or wait in the backlog.
     #[must_use]
     pub(crate) fn connections(mut self, most: usize) -> Self {
         self.connections = most;
@@ -111,7 +111,7 @@ impl AdminThread {
         self.watch.clone()
     }
 
-    /// Ends it and the answers under way.
+    /// Ends it and drops unfinished answers.
     pub(crate) fn stop(self) {
         // Either fails only if the thread has ended already.
         let _ = self.stop.send(true);
@@ -124,17 +124,17 @@ async fn serve<H: Handler>(
     admin: Arc<AdminListener<H>>,
     mut stopped: watch::Receiver<bool>,
 ) {
-    let mut places = Places::new(admin.connections);
+    let mut slots = ConnectionSlots::new(admin.connections);
     let accepting = async {
         loop {
             match listener.accept().await {
-                // One more is open than there are places: a guest leaves only when another connection has come.
+                // One connection more than there are slots is open: a silent one is evicted only once another has arrived.
                 Ok((stream, _)) => {
-                    let Some(guest) = places.take().await else { return };
-                    tokio::spawn(connection(stream, admin.clone(), guest));
+                    let Some(slot) = slots.take().await else { return };
+                    tokio::spawn(connection(stream, admin.clone(), slot));
                 }
                 // Descriptors have run out.
-                Err(_) => places.make_room().await,
+                Err(_) => slots.make_room().await,
             }
         }
     };
@@ -146,10 +146,10 @@ async fn serve<H: Handler>(
 }
 
 /// Serves one connection: one request, and its answer.
-async fn connection<H: Handler>(stream: TcpStream, admin: Arc<AdminListener<H>>, guest: Arc<Guest>) {
+async fn connection<H: Handler>(stream: TcpStream, admin: Arc<AdminListener<H>>, slot: Arc<Slot>) {
     let service = service_fn(|request| {
-        let (admin, guest) = (admin.clone(), guest.clone());
-        async move { Ok::<_, Infallible>(admin.answer(request, &guest).await.response()) }
+        let (admin, slot) = (admin.clone(), slot.clone());
+        async move { Ok::<_, Infallible>(admin.answer(request, &slot).await.response()) }
     });
     let connection = http1::Builder::new()
         // Without a timer hyper has no timeouts at all.
@@ -158,19 +158,19 @@ async fn connection<H: Handler>(stream: TcpStream, admin: Arc<AdminListener<H>>,
         .max_buf_size(limits::REQUEST_HEAD_BYTES)
         .max_headers(limits::REQUEST_HEADERS)
         .keep_alive(false)
-        // A client that closes its side behind a request, as `nc -N` does, still gets an answer.
+        // A client that shuts down its side after a request, as `nc -N` does, still gets an answer.
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
     tokio::select! {
         biased;
-        // An error concerns the peer alone, and ends its connection.
+        // An error concerns this peer alone.
         _ = timeout(limits::ADMIN_CONNECTION_TIME, connection) => {}
-        () = guest.leave() => {}
+        () = slot.evicted() => {}
     }
 }
 
 impl<H: Handler> AdminListener<H> {
-    async fn answer(&self, request: Request<Incoming>, guest: &Guest) -> HttpAnswer {
+    async fn answer(&self, request: Request<Incoming>, slot: &Slot) -> HttpAnswer {
         if let Err(answer) = not_from_another_page(request.headers()) {
             return answer;
         }
@@ -180,12 +180,12 @@ impl<H: Handler> AdminListener<H> {
                 HttpAnswer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
             }
             "/livez" => HttpAnswer::text(StatusCode::OK, "alive\n"),
-            "/readyz" => guest.at_work(self.readyz()).await,
+            "/readyz" => slot.while_busy(self.readyz()).await,
             "/metrics" => self.scrape(),
-            _ if path.starts_with(API) => self.call(request, guest).await,
+            _ if path.starts_with(API) => self.call(request, slot).await,
             _ => HttpAnswer::error(
                 StatusCode::NOT_FOUND,
-                "there is nothing at this path; known are /livez, /readyz, /metrics, /api/",
+                "there is nothing at this path; known paths are /livez, /readyz, /metrics, /api/",
             ),
         }
     }
@@ -221,7 +221,7 @@ impl<H: Handler> AdminListener<H> {
         }
     }
 
-    async fn call(&self, request: Request<Incoming>, guest: &Guest) -> HttpAnswer {
+    async fn call(&self, request: Request<Incoming>, slot: &Slot) -> HttpAnswer {
         if let Err(answer) = by_address(request.headers()).and_then(|()| not_from_a_form(&request)) {
             return answer;
         }
@@ -236,13 +236,13 @@ impl<H: Handler> AdminListener<H> {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
                 let sentence = format!(
-                    "the body is longer than the {} bytes that are read",
+                    "the body is too long; at most {} bytes are allowed",
                     limits::ADMIN_BODY_BYTES
                 );
                 return HttpAnswer::error(StatusCode::PAYLOAD_TOO_LARGE, &sentence);
             }
             Err(error) => {
-                return HttpAnswer::error(StatusCode::BAD_REQUEST, &format!("the body could not be read: {error}"));
+                return HttpAnswer::error(StatusCode::BAD_REQUEST, &format!("could not read the body: {error}"));
             }
         };
         let call = Call {
@@ -251,7 +251,7 @@ impl<H: Handler> AdminListener<H> {
             query,
             body,
         };
-        guest.at_work(self.handler.call(call)).await
+        slot.while_busy(self.handler.call(call)).await
     }
 }
 

@@ -45,7 +45,7 @@ impl Route {
             } else {
                 RoomName::parse(name)
             };
-            room.map_err(|fault| bad(&format!("{name:?} is no room: {fault}")))
+            room.map_err(|fault| bad(&format!("{name:?} is not a room: {fault}")))
         };
         Ok(match *parts.as_slice() {
             ["rooms"] => Self::Rooms,
@@ -57,7 +57,7 @@ impl Route {
             ["sessions", id] => Self::Session(session_id(id)?),
             ["users", name, "sessions"] => {
                 let user = UserName::parse(name);
-                Self::UserSessions(user.map_err(|fault| bad(&format!("{name:?} is no user: {fault}")))?)
+                Self::UserSessions(user.map_err(|fault| bad(&format!("{name:?} is not a user: {fault}")))?)
             }
             _ => return Err(HttpAnswer::error(StatusCode::NOT_FOUND, KNOWN)),
         })
@@ -75,7 +75,7 @@ impl Route {
     }
 }
 
-/// The page that a request asks for with `after` and `limit`.
+/// The page that the request selects with `after` and `limit`.
 pub(super) fn paging(call: &Call) -> Result<Page, HttpAnswer> {
     let most = limits::ADMIN_PAGE_ENTRIES;
     let limit = match parameter(call, "limit") {
@@ -121,7 +121,7 @@ pub(super) fn parameter(call: &Call, name: &str) -> Option<String> {
 pub(super) fn session_id(text: &str) -> Result<SessionId, HttpAnswer> {
     text.parse().map_err(|_| {
         bad(&format!(
-            "{text:?} is no session; take an id as GET /api/sessions tells it, such as \"0-12-7\""
+            "{text:?} is not a session id; use one from GET /api/sessions, such as \"0-12-7\""
         ))
     })
 }

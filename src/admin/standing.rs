@@ -1,7 +1,7 @@
-//! The rooms that the operator has set, in a file: a request that was answered with 200 survives a restart.
+//! Stores the rooms that the operator has set: a request that was answered with 200 survives a restart.
 //!
-//! Invariants: the file, `rooms.json` in the data directory, is replaced in one step, so that a crash leaves the old one or the
-//! new one. It holds what the operator asked for and nothing of the chat: a topic that a member sets later is not in it.
+//! Invariants: the file, `rooms.json` in the data directory, is replaced atomically, so that a crash leaves the old or the new
+//! one. It holds only what the operator has set: a topic that a member sets later is not in it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,12 +24,12 @@ use crate::{
     shard::{RoomOrder, Shards, ToShard},
 };
 
-/// What the operator set of a room.
+/// The settings of one room.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct StandingRoom {
     /// `None`: none was set.
     pub(crate) topic: Option<Arc<str>>,
-    /// `None`: the settings count; `Some(None)`: no list, whatever the settings say.
+    /// `None`: as in the configuration; `Some(None)`: no list, whatever the configuration has.
     pub(crate) members: Option<Option<BTreeSet<UserName>>>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct StandingRooms {
     rooms: BTreeMap<RoomName, StandingRoom>,
 }
 
-/// The file, as it is read: of each room what the body of its PUT had.
+/// The file: for each room the body of its PUT.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -70,7 +70,7 @@ impl StandingRooms {
         };
         let wrong = |error: &dyn std::fmt::Display| {
             format!(
-                "{} is not what the admin API writes: {error}; repair it, or move it away to begin without those rooms",
+                "{} cannot be parsed: {error}; repair it, or move it away to begin without those rooms",
                 file.display()
             )
         };
@@ -92,7 +92,7 @@ impl StandingRooms {
     /// Sets the rooms again on their shards, before anybody can join them. The error is one sentence.
     pub(crate) fn restore(&self, shards: &Shards) -> Result<(), String> {
         for (room, set) in &self.rooms {
-            // The answer is for an operator; here nobody asks.
+            // No operator waits for the answer.
             let (answer, _) = oneshot::channel();
             let order = RoomOrder::Keep {
                 room: room.clone(),
@@ -104,14 +104,14 @@ impl StandingRooms {
             let until = Instant::now() + limits::ADMIN_ANSWER_TIME;
             if !shards.tell(owner, ToShard::Admin(Box::new(order.into())), until) {
                 return Err(format!(
-                    "the settings of the room {room} could not be restored: its shard does not answer"
+                    "the settings of the room {room} could not be restored, because its shard does not answer"
                 ));
             }
         }
         Ok(())
     }
 
-    /// The room is set; what is `None` stays as it was.
+    /// Sets the room; a `None` leaves its value unchanged.
     pub(super) fn set(&mut self, name: RoomName, now: StandingRoom) -> io::Result<()> {
         let room = self.rooms.entry(name).or_default();
         if now.topic.is_some() {
@@ -123,7 +123,7 @@ impl StandingRooms {
         self.write()
     }
 
-    /// The room is closed.
+    /// Forgets a room that was closed.
     pub(super) fn remove(&mut self, name: &RoomName) -> io::Result<()> {
         match self.rooms.remove(name) {
             Some(_) => self.write(),
@@ -160,7 +160,7 @@ impl StandingRooms {
     }
 }
 
-/// What was set of a room, as [`RoomBody`] reads it.
+/// The settings of a room in the form that [`RoomBody`] reads.
 pub(super) fn standing_json(room: &StandingRoom) -> Value {
     let mut set = Map::new();
     if let Some(topic) = &room.topic {
