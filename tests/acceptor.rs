@@ -91,7 +91,7 @@ fn out_of_descriptors_users_health_and_store_are_served_and_newcomers_wait_until
     let mut log = String::new();
     program.stderr().read_to_string(&mut log).unwrap();
     assert!(
-        log.contains("as many connections as the limit of open files allows"),
+        log.contains("as many connections are open as the limit of open files allows"),
         "{log}"
     );
 }

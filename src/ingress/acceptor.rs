@@ -1,6 +1,7 @@
 //! One thread accepts for all listeners and passes each socket to the least-loaded shard.
 //!
-//! Invariant: it never takes the descriptors that health, store and logs need. When they run out it waits, with exponential backoff.
+//! Invariant: it never takes the descriptors that health checks, store and logs need. When the others run out, it waits with exponential
+//! backoff.
 
 use std::{
     io,
@@ -30,7 +31,7 @@ pub(crate) struct Acceptor {
 
 /// Takes accepted sockets.
 pub(crate) trait Receive: Clone + Send + 'static {
-    /// Takes a socket, or gives it back when there is no room now.
+    /// Takes a socket, or returns it if there is no room now.
     fn place(&self, arrived: Arrived) -> Result<(), Arrived>;
 
     /// Sockets that were taken and are still open.
@@ -55,7 +56,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restart must not wait for the connections of the previous process.
     socket.set_reuse_address(true)?;
-    // Small frames must not wait for the acknowledgement of earlier ones (RFC 896). Accepted sockets inherit it (tcp(7)).
+    // Small frames must not wait for the acknowledgement of earlier ones (RFC 896). Accepted sockets inherit the option (tcp(7)).
     socket.set_tcp_nodelay(true)?;
     // Inherited as well.
     socket.set_tcp_notsent_lowat(limits::UNSENT_BYTES)?;
@@ -163,7 +164,7 @@ async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most
                     warned = Some(Instant::now());
                     tracing::warn!(
                         connections = most,
-                        "as many connections as the limit of open files allows; newcomers wait (raise LimitNOFILE or ulimit -n)"
+                        "as many connections are open as the limit of open files allows; new ones wait (raise LimitNOFILE or ulimit -n)"
                     );
                 }
                 tokio::time::sleep(backoff).await;
@@ -179,7 +180,7 @@ async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most
                         peer,
                         listener: number,
                     };
-                    // All shards have as many newcomers as they may have; further ones wait in the backlog.
+                    // The queues of all shards are full; further connections wait in the backlog.
                     while let Err(back) = shards.place(arrived) {
                         arrived = back;
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -189,14 +190,14 @@ async fn accept(number: usize, listener: TcpListener, shards: impl Receive, most
                     ready.clear_ready();
                     break;
                 }
-                // The client gave up while it waited (accept(2)).
+                // The client gave up meanwhile (accept(2)).
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     metrics.ingress.accept_errors.inc();
                     metrics.ingress.accept_backoffs.inc();
                     if backoff == least {
-                        tracing::warn!(%error, "cannot accept connections; trying again until it works (see the limit of open files)");
+                        tracing::warn!(%error, "cannot accept connections; retrying with backoff (check the limit of open files)");
                     }
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(longest);

@@ -1,7 +1,7 @@
-//! How many connections the limit of open files allows, beside what the rest of the server needs.
+//! Divides the limit of open files among clients, the admin listener and the rest of the server.
 //!
-//! Invariant: clients never take the last descriptors. Without one, health checks fail and a supervisor restarts the server; the
-//! store, which opens files as it needs them, fails; and logs cannot begin a new file.
+//! Invariant: clients never take the last descriptors. Without a free one, health checks fail and a supervisor restarts the server;
+//! the store fails, because it opens files as it needs them; and logs cannot begin a new file.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ impl Descriptors {
     }
 
     fn shared_out(limit: usize, open: usize) -> Self {
-        // Even with a tiny limit the server serves somebody.
+        // Even with a tiny limit the server serves some clients.
         let reserved = limits::DESCRIPTORS_RESERVED.min(limit / 4);
         Self {
             connections: limit.saturating_sub(open).saturating_sub(reserved).max(1),
@@ -37,8 +37,8 @@ impl Descriptors {
     }
 }
 
-/// Descriptors that the server itself has open while it runs. They cannot be counted at the start: new threads have not opened
-/// theirs yet, and the store opens some with its first query.
+/// Descriptors that the server itself has open while it runs. Counting them at the start would miss some: new threads open theirs
+/// later, and the store opens some with its first query.
 fn own(shards: usize, listeners: usize) -> usize {
     limits::DESCRIPTORS_OWN + limits::DESCRIPTORS_OF_SHARD * shards + listeners
 }

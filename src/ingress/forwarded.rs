@@ -9,7 +9,7 @@ use crate::{config::Http, limits};
 /// The client's address: follows the hops back from the nearest one to the first that is not a trusted proxy.
 pub(super) fn client_address(http: &Http, peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
     let mut client = peer;
-    // Lines form one list (RFC 9110 section 5.3). None is left out, or the client's own claim would take its place.
+    // The lines form one list (RFC 9110 section 5.3). If one were skipped, the client's own claim could take its place.
     let lines: Vec<&[u8]> = headers
         .get_all(FORWARDED_FOR)
         .iter()
@@ -77,7 +77,7 @@ mod tests {
     fn a_client_cannot_choose_its_own_address() {
         assert_eq!(seen("", "192.0.2.7:5", &["198.51.100.9"]), "192.0.2.7:5");
         assert_eq!(seen("10.0.0.1", "192.0.2.7:5", &["198.51.100.9"]), "192.0.2.7:5");
-        // What stood in the header before the proxy added to it is the client's own claim.
+        // Entries that the header had before the proxy appended to it are the client's own claim.
         assert_eq!(
             seen("10.0.0.1", "10.0.0.1:5", &["198.51.100.9, 192.0.2.7"]),
             "192.0.2.7:0"

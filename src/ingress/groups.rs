@@ -1,7 +1,7 @@
 //! `/user/list` and `/user/groupslist` of document 003: the users of a group, and the list of groups.
 //!
-//! The reference's ids are JSON numbers. Here names may be any text, so an id is a number where every client can hold it, and else
-//! a string. The status is always 200; the code in the body is the result.
+//! The reference's ids are JSON numbers. In Plaza a name may be any text, so an id is a number if JavaScript can represent it, and
+//! otherwise a string. The HTTP status is always 200; the code in the body is the result.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
@@ -58,8 +58,8 @@ impl Page {
             Self::Groups => groups(value("appId").as_deref(), shards, settings).await,
         };
         let body = match body {
-            Ok(told) => format!(r#"{{"code":200,"msg":"Success","data":{told}}}"#),
-            Err((code, said)) => format!(r#"{{"code":{code},"msg":"{said}","data":null}}"#),
+            Ok(data) => format!(r#"{{"code":200,"msg":"Success","data":{data}}}"#),
+            Err((code, text)) => format!(r#"{{"code":{code},"msg":"{text}","data":null}}"#),
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
         let headers = response.headers_mut();
@@ -144,7 +144,7 @@ fn ids<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     list
 }
 
-/// Whether the id is written as a number: decimal, without zeros in front, and one that JavaScript holds.
+/// Whether the id is written as a number: decimal, without leading zeros, and below 2^53.
 fn is_number(id: &str) -> bool {
     id.bytes().all(|byte| byte.is_ascii_digit())
         && (id == "0" || !id.starts_with('0'))

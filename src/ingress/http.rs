@@ -40,7 +40,7 @@ use crate::{
 
 /// Serves HTTP on the sockets of one shard.
 #[derive(Debug, Clone)]
-pub(crate) struct Doorman {
+pub(crate) struct HttpServer {
     site: Arc<Site>,
 }
 
@@ -59,12 +59,11 @@ enum Route<'a> {
     Plain,
     /// A path under `/ws/` that names no dialect.
     UnknownDialect(&'a str),
-    /// A page, or nothing.
+    /// A page, or 404.
     Page,
 }
 
-impl Doorman {
-    /// A doorman for this site.
+impl HttpServer {
     pub(crate) fn new(site: Arc<Site>) -> Self {
         Self { site }
     }
@@ -83,17 +82,17 @@ impl Doorman {
         let patience = self.patience(&arriving);
         let service = service_fn(|request: Request<Incoming>| {
             patience.asked();
-            let (doorman, local, upgrading) = (&self, &local, &upgrading);
+            let (server, local, upgrading) = (&self, &local, &upgrading);
             Box::pin(async move {
-                let page = doorman.groups_page(&request, local).await;
-                let response = page.unwrap_or_else(|| doorman.answer(&request, peer, listener, upgrading));
+                let page = server.groups_page(&request, local).await;
+                let response = page.unwrap_or_else(|| server.answer(&request, peer, listener, upgrading));
                 Ok::<_, Infallible>(response)
             })
         });
         let mut connection = http1::Builder::new()
             // `Patience` has the timeouts.
             .header_read_timeout(None)
-            // A client that closes its side behind a request, as `nc -N` does, still gets an answer.
+            // A client that shuts down its side after a request, as `nc -N` does, still gets an answer.
             .half_close(true)
             .max_headers(limits::REQUEST_HEADERS)
             .max_buf_size(limits::REQUEST_HEAD_BYTES)
@@ -116,7 +115,7 @@ impl Doorman {
             over = enough => match over {
                 Over::Slow => None,
                 Over::Idle => {
-                    // A connection without a request ends at once; a request that has begun gets a moment.
+                    // A connection without a request ends at once; one with a partial request gets a moment.
                     Pin::new(&mut connection).graceful_shutdown();
                     let end = poll_fn(|context| connection.poll_without_shutdown(context));
                     timeout(limits::LINGER, end).await.ok()
@@ -134,7 +133,7 @@ impl Doorman {
                 RejectReason::BadRequest
             };
             self.site.metrics.ingress.rejects.of(reason).inc();
-            tracing::debug!(%peer, %error, "a request ended badly");
+            tracing::debug!(%peer, %error, "a request failed");
             return;
         }
         let Parts { io, read_buf, .. } = connection.into_parts();
@@ -229,19 +228,19 @@ impl Doorman {
         let rejects = &self.site.metrics.ingress.rejects;
         if !self.site.http.load().trusts(peer) {
             rejects.of(RejectReason::Proxy).inc();
-            tracing::debug!(%peer, "a connection was refused: only proxies of http.trusted_proxies may use this listener");
+            tracing::debug!(%peer, "refused a connection: only proxies in http.trusted_proxies may use this listener");
             return None;
         }
         match timeout(self.site.http.load().handshake_timeout, proxy::read(&mut arriving)).await {
             Ok(Ok(client)) => Some((arriving, client.unwrap_or(peer))),
             Ok(Err(fault)) => {
                 rejects.of(RejectReason::Proxy).inc();
-                tracing::debug!(%peer, %fault, "a connection was refused");
+                tracing::debug!(%peer, %fault, "refused a connection");
                 None
             }
             Err(_) => {
                 rejects.of(RejectReason::Timeout).inc();
-                tracing::debug!(%peer, "a connection was dropped: the PROXY protocol's header did not come in time");
+                tracing::debug!(%peer, "dropped a connection: the PROXY protocol's header did not arrive in time");
                 None
             }
         }
@@ -270,7 +269,7 @@ impl Doorman {
 
     fn page(&self, request: &Request<Incoming>, path: &str) -> Response<Full<Bytes>> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Pages are read with GET.".to_owned());
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "Use GET to read pages.".to_owned());
             response
                 .headers_mut()
                 .insert("allow", HeaderValue::from_static("GET, HEAD"));
@@ -285,14 +284,14 @@ impl Doorman {
     }
 }
 
-impl Newcomers for Doorman {
+impl Newcomers for HttpServer {
     fn serve(&self, local: &Rc<Local>, arriving: Arriving) {
         spawn_local(self.clone().serve(local.clone(), arriving));
     }
 
     fn patience(&self) -> Duration {
         if *self.site.draining.borrow() {
-            // A drain does not wait for silent newcomers.
+            // A drain does not wait for connections without a request.
             Duration::ZERO
         } else {
             self.site.http.load().handshake_timeout
@@ -344,7 +343,7 @@ fn unknown_dialect(name: &str) -> String {
         .take(64)
         .collect();
     format!(
-        "There is no dialect {shown:?} here. Known are {}, and plain /ws.\n",
+        "There is no dialect {shown:?} here. The dialects are {}, and plain /ws.\n",
         known.join(", ")
     )
 }
@@ -388,7 +387,7 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
     response
 }
 
-const GOING_DOWN: &str = "The server is going down; come back in a moment.\n";
+const GOING_DOWN: &str = "The server is shutting down; try again in a moment.\n";
 
 #[cfg(test)]
 mod tests {

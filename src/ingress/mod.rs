@@ -1,7 +1,7 @@
 //! From an accepted socket to a connection: the acceptor, the few HTTP routes, the checks of the handshake, the pages.
 //!
 //! The acceptor passes raw sockets to shards; the handshake runs on the shard that will serve the connection. The result is a
-//! socket, the bytes behind its handshake, and what the client has said about itself.
+//! socket, the bytes that followed the handshake, and what the handshake says about the client.
 
 mod acceptor;
 mod descriptors;
@@ -20,7 +20,7 @@ use std::{
 
 pub(crate) use acceptor::{Acceptor, bind};
 pub(crate) use descriptors::Descriptors;
-pub(crate) use http::Doorman;
+pub(crate) use http::HttpServer;
 
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
@@ -31,7 +31,7 @@ use crate::{
     observe::Metrics,
 };
 
-/// What all shards share of ingress.
+/// The part of ingress that all shards share.
 #[derive(Debug)]
 pub(crate) struct Site {
     /// By number.

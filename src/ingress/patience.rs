@@ -1,7 +1,7 @@
 //! Timeouts of a connection before it is a WebSocket: for a request's head, for reading an answer, and between requests.
 //!
-//! hyper has one timeout for a head and for the time before it, so an idle kept-alive connection would end as early as a slow
-//! request. Here the socket reports its progress, and [`Patience::over`] resolves when a stage has taken too long.
+//! hyper has one timeout for a head and for the idle time before it, so an idle keep-alive connection would end as early as a slow
+//! request. So the socket reports its progress here, and [`Patience::over`] resolves when a stage has taken too long.
 
 use std::{cell::Cell, rc::Rc, time::Duration};
 
@@ -35,7 +35,7 @@ enum Stage {
     Head(Instant),
     Answer {
         since: Instant,
-        /// hyper also flushes an empty buffer while the answer is being made; only a flush after a write counts.
+        /// hyper also flushes an empty buffer before the answer is ready; only a flush after a write counts.
         written: bool,
         /// Bytes followed the request: the next one has begun.
         followed: bool,
@@ -63,7 +63,7 @@ impl Patience {
         }))
     }
 
-    /// Bytes came.
+    /// Bytes arrived.
     pub(super) fn heard(&self) {
         match self.0.stage.get() {
             Stage::Head(_) => {}
@@ -97,7 +97,7 @@ impl Patience {
         }
     }
 
-    /// Nothing is left to be written.
+    /// Everything has been written.
     pub(super) fn flushed(&self) {
         match self.0.stage.get() {
             Stage::Answer {

@@ -1,6 +1,6 @@
 //! The PROXY protocol, versions 1 and 2: the header in which a proxy names the client, before the client's own bytes.
 //!
-//! Invariants: anything that is not exactly a header is refused, and [`read`] takes no byte behind it off the socket. It never
+//! Invariants: anything that is not exactly a header is refused, and [`read`] consumes no byte after it. This module never
 //! decides whether the peer is a trusted proxy: the caller does, before.
 //!
 //! Source: HAProxy's "The PROXY protocol, versions 1 & 2".
@@ -37,7 +37,7 @@ pub(super) enum Fault {
     BadLine,
     /// A version 2 header with a wrong version, command, family or length.
     BadBinary,
-    /// Longer than is read.
+    /// Longer than allowed.
     Long,
     /// The connection ended inside it.
     Cut,
@@ -46,7 +46,7 @@ pub(super) enum Fault {
 /// Reads a header at the front of these bytes.
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
     if bytes.is_empty() {
-        // Every header has at least so many.
+        // Every header has at least this many bytes.
         Ok(Parsed::Partial(SHORTEST_LINE))
     } else if begins(bytes, BINARY) {
         binary(bytes)
@@ -57,7 +57,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, Fault> {
     }
 }
 
-/// Reads a header off a socket, and not one byte more.
+/// Reads a header from a socket, and not one byte more.
 pub(super) async fn read(arriving: &mut Arriving) -> Result<Option<SocketAddr>, Fault> {
     let mut header = Vec::with_capacity(LINE_BYTES);
     loop {
@@ -97,7 +97,7 @@ fn line(bytes: &[u8]) -> Result<Parsed, Fault> {
         if bytes.len() >= LINE_BYTES {
             return Err(Fault::Long);
         }
-        // At least the shortest line, then byte by byte, since its end is unknown.
+        // The shortest line first, then byte by byte, since its end is unknown.
         return Ok(Parsed::Partial(SHORTEST_LINE.max(bytes.len() + 1)));
     };
     let text = bytes
@@ -181,7 +181,7 @@ fn binary(bytes: &[u8]) -> Result<Parsed, Fault> {
             )),
             _ => None,
         },
-        // The proxy itself, a local socket, or an unknown family: the socket's own address stands.
+        // The proxy itself, a local socket, or an unknown family: the address of the socket counts.
         _ => None,
     };
     Ok(Parsed::Header {

@@ -1,4 +1,4 @@
-//! The socket of a newcomer as hyper reads and writes it; it reports progress to [`Patience`].
+//! The socket of a new connection as hyper reads and writes it; it reports progress to [`Patience`].
 
 use std::{
     io::{self, IoSlice},

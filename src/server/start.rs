@@ -26,7 +26,7 @@ use crate::{
     codec::DialectId,
     config::{Config, Listen},
     history::{self, History},
-    ingress::{Acceptor, Descriptors, Doorman, Listener, Site, bind},
+    ingress::{Acceptor, Descriptors, HttpServer, Listener, Site, bind},
     observe::{
         Clocks, Metrics, Readiness, RotatingFile, RotationControl, ServerPhase, TalkLog, TalkLogThread, log_files_fix,
     },
@@ -147,13 +147,13 @@ fn start_shard(
             StorePort::new(id, history, Arc::new(move |room: &RoomName| stored.keeps(room)), queue)
         }
     };
-    let doorman = Doorman::new(site.clone());
+    let server = HttpServer::new(site.clone());
     let report = shard::Reporter::new(site.metrics.clone(), number);
     let shards = shards.clone();
     ShardThread::start(number, config.server.pin_shards, move |stopped| {
         let observer: Rc<dyn Observer> = Rc::new(Recorder(talk_log));
         let seed = fastrand::u64(..);
-        shard::run(id, shards, doorman, report, observer, store, seed, stopped)
+        shard::run(id, shards, server, report, observer, store, seed, stopped)
     })
 }
 
