@@ -1,7 +1,7 @@
-//! Watches over threads and tasks, so that none ends unnoticed.
+//! Watches threads and tasks, so that none ends unnoticed.
 //!
-//! A thread owns its [`Alive`] while it runs and drops it when it ends, by a return or a panic, and a [`Watch`] sees that. It costs
-//! the thread nothing, and no way out can forget it.
+//! A thread owns its [`Alive`] while it runs and drops it when it ends, by a return or a panic, and a [`Watch`] notices that. This
+//! costs the thread nothing, and no exit path can forget it.
 
 use std::sync::{Arc, Weak};
 
@@ -24,12 +24,12 @@ pub struct Watch {
 pub enum Need {
     /// The server cannot work without it, and ends.
     Vital,
-    /// The server goes on without this.
+    /// The server keeps running without it, but lacks this.
     Useful(&'static str),
 }
 
 impl Watch {
-    /// Watches over a part; its name completes "… has ended".
+    /// Watches a part; its name completes "… has ended".
     pub fn over(part: impl Into<String>, need: Need) -> (Alive, Self) {
         let held = Arc::new(());
         let watch = Self {
@@ -52,7 +52,7 @@ impl Watch {
         self.alive.strong_count() == 0
     }
 
-    /// What the operator reads when the part has ended by itself.
+    /// The operator's message after the part has ended by itself.
     pub fn sentence(&self) -> String {
         let part = &self.part;
         match self.need {

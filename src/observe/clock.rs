@@ -34,9 +34,8 @@ impl fmt::Debug for Clocks {
     }
 }
 
-/// The time by which retention judges age: that of the wall clock, but it advances at most twice as fast as monotonic time. So a
-/// clock that jumps forward and back deletes nothing, and a wrong clock that jumps to the right time is caught up with within as
-/// much time as it jumped.
+/// The clock of retention: wall-clock time that advances at most twice as fast as monotonic time. So a wall clock that jumps forward
+/// and back deletes nothing, and after a correction by some time this clock catches up within the same time.
 #[derive(Debug)]
 pub(crate) struct Ageing {
     at: u64,
@@ -52,7 +51,7 @@ impl Ageing {
         }
     }
 
-    /// Unix milliseconds. Call it often: between two calls a jump may count for as much time as has passed.
+    /// Unix milliseconds. Call it often: a jump may add as much as the time between two calls.
     pub(crate) fn now(&mut self, clocks: &Clocks) -> u64 {
         let running = (clocks.running)();
         let passed = running.saturating_sub(self.running);
@@ -81,7 +80,7 @@ pub(super) fn parse_stamp(text: &str) -> Option<u64> {
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.fZ", text).ok()?;
     let at = time.to_zoned(TimeZone::UTC).ok()?.timestamp().as_millisecond();
     let at = u64::try_from(at).ok()?;
-    // `stamp` writes each time in one way only.
+    // Only the exact form that `stamp` writes is accepted.
     (stamp(at) == text).then_some(at)
 }
 

@@ -1,7 +1,7 @@
 //! Whether the server is ready, and if not, which part is not.
 //!
-//! Invariants: a part that does not answer is not ready, and delays the report by at most [`limits::PROBE_TIME`]; however often
-//! readiness is asked for, parts are probed once per [`limits::PROBE_CACHE`].
+//! Invariants: a part that does not answer is not ready, and delays the report by at most [`limits::PROBE_TIME`]. Each part is probed at
+//! most once per [`limits::PROBE_CACHE`].
 
 use std::{
     collections::BTreeMap,
@@ -22,18 +22,17 @@ use tokio::{
 
 use crate::limits;
 
-/// Where the server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerPhase {
-    /// Not everything is there yet.
+    /// Some parts have not started yet.
     Starting,
-    /// Clients are welcome.
+    /// The server accepts clients.
     Ready,
     /// The server is stopping; no new clients.
     Draining,
 }
 
-/// Asks a part whether it is well; the error says in one line what is wrong.
+/// Checks the health of a part; the error says in one line what is wrong.
 type Probe = Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// The readiness of the server; each part registers its own check.
@@ -59,7 +58,7 @@ impl Readiness {
     }
 
     pub fn enter(&self, phase: ServerPhase) {
-        // Release: pairs with the Acquire in `phase`, so that a reader of Ready sees what was made ready before.
+        // Release: pairs with the Acquire in `phase`, so that a reader of Ready sees all writes of the start.
         self.phase.store(phase as u8, Ordering::Release);
     }
 
@@ -72,8 +71,8 @@ impl Readiness {
         }
     }
 
-    /// Adds the check of a part, such as `shard 3` or `history`. `probe` runs on the admin thread and must not block: it sends
-    /// the part a message, say, and awaits the answer.
+    /// Adds the check of a part, such as `shard 3` or `history`. `probe` runs on the admin thread and must not block: for instance,
+    /// it sends the part a message and awaits the answer.
     pub fn register<F, P>(&self, part: impl Into<String>, probe: F)
     where
         F: Fn() -> P + Send + Sync + 'static,
@@ -84,7 +83,7 @@ impl Readiness {
 
     /// Adds a note: one line for the operator about a part without which the server is still ready.
     pub fn register_note(&self, name: &'static str, note: impl Fn() -> Option<String> + Send + Sync + 'static) {
-        // A list is whole whatever panicked while it was held.
+        // A panic cannot leave the list inconsistent.
         let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
         notes.push((name, Arc::new(note)));
     }
@@ -100,8 +99,8 @@ impl Readiness {
     /// The failures; empty when the server is ready.
     pub async fn failures(&self) -> Failures {
         match self.phase() {
-            ServerPhase::Starting => return one("server", "starting; not everything is there yet"),
-            ServerPhase::Draining => return one("server", "draining; it is stopping"),
+            ServerPhase::Starting => return one("server", "starting; some parts are not ready yet"),
+            ServerPhase::Draining => return one("server", "draining; the server is stopping"),
             ServerPhase::Ready => {}
         }
         let mut last = self.last.lock().await;
@@ -137,7 +136,7 @@ impl Readiness {
     }
 
     fn checks(&self) -> std::sync::MutexGuard<'_, Vec<(String, Probe)>> {
-        // A list of checks is whole whatever panicked while it was held.
+        // A panic cannot leave the list inconsistent.
         self.checks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

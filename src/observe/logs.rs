@@ -1,7 +1,7 @@
 //! The server log: what the program does, for its operator.
 //!
-//! Threads of their own write its lines, so a terminal or a disk that hangs never blocks a shard. Lines that they cannot keep up
-//! with are dropped and counted.
+//! Separate threads write its lines, so a terminal or a disk that hangs never blocks a shard. If they fall behind, lines are dropped
+//! and counted.
 
 use std::{
     io::{self, IsTerminal, Write},
@@ -27,7 +27,7 @@ use crate::limits;
 pub struct LogSettings {
     /// Which lines are written, as in `RUST_LOG`.
     pub filter: String,
-    /// The look of the lines.
+    /// The format of the lines.
     pub format: LogFormat,
     /// The directory of the log's files; `None`: it goes to standard error only.
     pub files: Option<PathBuf>,
@@ -35,7 +35,7 @@ pub struct LogSettings {
     pub rotation: Rotation,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Text,
@@ -61,7 +61,7 @@ impl Logs {
         Ok(logs)
     }
 
-    /// The same without making it the log of the process, and with another standard error.
+    /// The same without installing it for the process, and with another standard error.
     pub fn build(
         settings: &LogSettings,
         stderr: impl Write + Send + 'static,
@@ -180,7 +180,7 @@ pub(crate) fn log_files_fix(error: &io::Error) -> &'static str {
 }
 
 fn env_filter(filter: &str) -> EnvFilter {
-    // The settings have checked it; if it is wrong all the same, the usual lines are better than none.
+    // The settings have checked it; if it is wrong nevertheless, the default filter is better than none.
     EnvFilter::builder()
         .parse(filter)
         .unwrap_or_else(|_| EnvFilter::new("info"))
@@ -226,7 +226,7 @@ mod tests {
             tracing::info!("quiet");
             tracing::warn!(user = ?"a\nb", "loud");
             logs.set_filter("info");
-            tracing::info!("now heard");
+            tracing::info!("now logged");
         });
         assert!(logs.file().is_some());
         assert_eq!(logs.dropped_lines()(), 0);
@@ -239,7 +239,7 @@ mod tests {
             lines[0].contains("WARN") && lines[0].contains("loud user=\"a\\nb\""),
             "{written}"
         );
-        assert!(lines[1].contains("now heard"), "{written}");
+        assert!(lines[1].contains("now logged"), "{written}");
     }
 
     #[test]

@@ -9,16 +9,16 @@ word_sets! {
         ClosedByClient = "closed_by_client",
         /// The client's end of the socket closed or was reset without a close frame.
         Vanished = "vanished",
-        /// The user said so: exit, logout.
+        /// The user left: exit, logout.
         Exit = "exit",
-        /// For `chat.dead_after` nothing came, nor did a full socket take anything.
+        /// For `chat.dead_after` the client sent nothing, and a full socket accepted no bytes.
         Dead = "dead",
-        /// The user said nothing for as long as the idle settings allow.
+        /// The user was silent for longer than the idle settings allow.
         Idle = "idle",
-        /// The socket took nothing for `flush.write_timeout`.
+        /// The socket accepted no bytes for `flush.write_timeout`.
         WriteTimeout = "write_timeout",
-        /// The client read too slowly: its cursor fell off the ring and its dialect has no words for a gap, or it took what it was sent
-        /// and answered nothing for five times `chat.dead_after`, or more waited for its socket than may.
+        /// A slow consumer: its cursor fell off the ring and its dialect cannot express a gap; or it kept reading and sent nothing for
+        /// five times `chat.dead_after`; or too many bytes waited for its socket.
         SlowConsumer = "slow_consumer",
         /// The server stayed busy for longer than a paused sender waits.
         BusyTooLong = "busy_too_long",
@@ -32,17 +32,17 @@ word_sets! {
         Unfinished = "unfinished",
         /// A message that its dialect could not read and has no error for.
         Malformed = "malformed",
-        /// The session may not be, or be any longer.
+        /// The session is not, or is no longer, authorized.
         Unauthorized = "unauthorized",
         /// An administrator ended it.
         Kicked = "kicked",
         /// The server is stopping.
         Drain = "drain",
-        /// The server could not keep it, by its own fault.
+        /// An internal error of the server.
         Internal = "internal",
     }
 
-    /// Why a connection never became one.
+    /// Why a request did not become a connection.
     RejectReason {
         /// The request was not complete in time.
         Timeout = "timeout",
@@ -66,7 +66,7 @@ word_sets! {
         Handshake = "handshake",
         /// Authentication is missing or wrong (401).
         Unauthorized = "unauthorized",
-        /// As many connections as the server may hold (503).
+        /// The server has as many connections as allowed (503).
         Full = "full",
         /// The server is stopping (503).
         Draining = "draining",

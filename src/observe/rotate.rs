@@ -1,9 +1,9 @@
 //! Log files that rotate by time and size, and that are deleted by age and number.
 //!
 //! Files are named `<name>.<UTC time of their beginning>.<extension>`, so that names sort by time; the symlink `<name>.latest`
-//! points at the open one. Invariants: a file contains whole lines only, even after a full disk or a crash; every fault of the disk
-//! becomes a counted error, and writing goes on when the disk works again. It never touches a file whose name is not of this
-//! form, nor any while another process holds `.<name>.lock`.
+//! points at the open one. Invariants: a file contains whole lines only, even after a full disk or a crash. Every fault of the disk
+//! is counted as an error, and writing resumes when the disk works again. This module never touches a file whose name has another
+//! form, nor any file while another process holds `.<name>.lock`.
 
 mod lines;
 mod rotation;
@@ -41,7 +41,7 @@ pub struct RotationControl {
 
 /// The open log file and its predecessors.
 pub struct RotatingFile {
-    /// While this process holds it, no other one creates, cuts or deletes these files.
+    /// While this process holds it, no other one creates, truncates or deletes these files.
     _lock: FileLock,
     dir: PathBuf,
     name: &'static str,
@@ -58,7 +58,7 @@ pub struct RotatingFile {
 impl RotationControl {
     /// Makes the next write open the file again by name, after a program has moved it away.
     pub fn reopen(&self) {
-        // Release: pairs with the Acquire in `write`, so that what was moved before is seen as moved.
+        // Release: pairs with the Acquire in `write`, so that `write` sees the file as moved.
         self.reopen.store(true, Ordering::Release);
     }
 
@@ -70,7 +70,7 @@ impl RotationControl {
 
 impl RotatingFile {
     /// Opens the newest file of this name if it still has room, else a new one. The error is for the operator; later errors
-    /// are counted. [`io::ErrorKind::ResourceBusy`]: another process writes these files, and this one has touched nothing.
+    /// are counted. [`io::ErrorKind::ResourceBusy`]: another process writes these files; this one has not touched them.
     pub fn open(
         dir: &Path,
         name: &'static str,
@@ -129,11 +129,15 @@ impl RotatingFile {
                 }
                 part = room(&self.open);
             }
-            // A file that is too long is better than lost lines: if no new file can be created, the old one stays open.
+            // If no new file can be created, the old one stays open: a file that is too long is better than lost lines.
             let (lines, behind) = rest.split_at(if part == 0 { rest.len() } else { part });
             match &mut self.open {
                 Some(open) => open.append(lines)?,
-                None => return Err(io::Error::other("the log file could not be opened a moment ago")),
+                None => {
+                    return Err(io::Error::other(
+                        "the log file could not be opened; the next attempt follows",
+                    ));
+                }
             }
             rest = behind;
         }
@@ -312,11 +316,11 @@ fn not_held(why: NotHeld) -> io::Error {
     io::Error::new(
         io::ErrorKind::ResourceBusy,
         format!(
-            "another plaza{process} writes it there and has not stopped within {} s",
+            "another plaza{process} writes log files there and has not stopped within {} s",
             limits::LOCK_WAIT.as_secs()
         ),
     )
 }
 
-/// More files than this do not begin in one millisecond.
+/// Most files that begin in one millisecond.
 const NAME_ATTEMPTS: usize = 1000;

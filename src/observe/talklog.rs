@@ -1,7 +1,7 @@
 //! The talk log: who said what in which room, one JSON object per line.
 //!
 //! Invariants: [`TalkLog::record`] never blocks and never fails; no text can forge a line; messages that could not be written are
-//! counted. It never contains direct messages.
+//! counted. The log never contains direct messages.
 
 use std::{
     fmt::Write as _,
@@ -27,7 +27,7 @@ use crate::{
     limits,
 };
 
-/// Takes messages for the log; cheap to clone. [`TalkLogThread::finish`] ends the log when all are written.
+/// Accepts messages for the log; cheap to clone. [`TalkLogThread::finish`] ends the log when all are written.
 #[derive(Debug, Clone)]
 pub struct TalkLog {
     entries: Sender<Entry>,
@@ -51,9 +51,9 @@ struct Entry {
 }
 
 enum Request {
-    /// Write what waits, then say so.
+    /// Write all queued messages, then answer.
     Flush(Sender<()>),
-    /// Write what waits, then end.
+    /// Write all queued messages, then end.
     Finish,
 }
 
@@ -104,7 +104,7 @@ impl TalkLog {
     /// Records a message of a room, or counts it as dropped if the disk is too far behind.
     pub fn record(&self, room: &RoomName, talk: &Talk) {
         let bytes = talk.text.len();
-        // Relaxed: the bound is on memory and may be passed by a few texts; nothing is ordered by it.
+        // Relaxed: the bound on memory may be exceeded by a few texts; nothing is ordered by it.
         if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > limits::TALK_LOG_BYTES {
             self.drop_line(bytes);
             return;
@@ -164,7 +164,7 @@ impl<W: Write> Writer<W> {
                 recv(self.waiting) -> entry => match entry {
                     Ok(entry) => {
                         self.take(&entry);
-                        // No wake-up for every message: those that come in the meantime are written with it.
+                        // Messages that arrive in the meantime are written with it, so that not each costs a wake-up.
                         self.pause()
                     }
                     // Every recorder is gone; only a request can come.
@@ -281,7 +281,7 @@ fn misleading(c: char) -> bool {
         | '\u{2060}'..='\u{206F}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// A batch this long is written before it grows: a few hundred short messages.
+/// A batch of this size is written at once: a few hundred short messages.
 const BATCH_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
     use crate::chat::{SessionTag, UserName};
 
-    /// Longer than any machine takes; nothing waits this long unless it is broken.
+    /// Longer than a working machine ever takes.
     const PATIENCE: Duration = Duration::from_secs(20);
 
     #[derive(Clone, Default)]

@@ -111,5 +111,5 @@ fn resident_bytes() -> Option<i64> {
     Some(kibibytes * 1024)
 }
 
-/// The dialect of a connection that has not shown which it speaks.
+/// The label of connections whose dialect is not known.
 pub const UNDECIDED: &str = "undecided";

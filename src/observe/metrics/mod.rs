@@ -1,8 +1,7 @@
 //! What the server counts and measures, for `/metrics`.
 //!
-//! A handle is fetched once and kept; what it costs then is one relaxed atomic (or, for a histogram, a lock that only a
-//! scrape ever contends for). Shards have handles of their own and update them per flush or per batch, never per delivery.
-//! `docs/metrics.md` lists all of them; a test keeps it equal.
+//! Each part fetches its handles once. Each shard has its own and updates them per flush or per batch, never per delivery.
+//! `docs/metrics.md` lists all metrics; a test compares it with the table.
 
 mod handles;
 mod shards;
@@ -27,7 +26,7 @@ use table::Table;
 pub struct Metrics {
     /// One per shard, in their order.
     pub shards: Box<[Arc<ShardMetrics>]>,
-    /// The way in.
+    /// The acceptor and the handshakes.
     pub ingress: IngressMetrics,
     /// The store.
     pub history: HistoryMetrics,
@@ -62,13 +61,13 @@ impl Metrics {
         })
     }
 
-    /// Does this before every scrape: for what is cheaper asked than kept up to date. It must be quick, and
-    /// add nothing here itself.
+    /// Runs this before each scrape, for values that are cheaper to query than to keep up to date. It must be quick, and must not
+    /// call `before_scrape` itself.
     pub fn before_scrape(&self, measure: impl FnMut(&Self) + Send + 'static) {
         self.hooks().push(Hook(Box::new(measure)));
     }
 
-    /// Before every scrape, brings a counter up to what `total` says; a total never falls.
+    /// Before each scrape, raises a counter to `total`, which never falls.
     pub fn follow_total(&self, counter: Counter, total: impl Fn() -> u64 + Send + 'static) {
         self.before_scrape(move |_| {
             counter.inc_by(total().saturating_sub(counter.get()));
@@ -256,7 +255,7 @@ mod tests {
         let committed = fs::read_to_string(path).unwrap_or_default();
         assert!(
             committed == document,
-            "docs/metrics.md is not what the code says; run the tests once with WRITE_DOCS=1"
+            "docs/metrics.md differs from the code; run the tests once with WRITE_DOCS=1"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The table of metrics: names, labels, words of explanation.
+//! The table of metrics: names, labels, descriptions.
 
 use std::{marker::PhantomData, sync::atomic::AtomicU64, time::Instant};
 
@@ -135,7 +135,7 @@ impl Table {
             wal_bytes: self.plain("history_wal_bytes", "Size of the store's write-ahead log."),
             wal_pinned_seconds: self.plain(
                 "history_wal_pinned_seconds",
-                "Time for which a reader has prevented the reuse of the write-ahead log, which grows meanwhile.",
+                "Time for which a reader has pinned the write-ahead log, which grows meanwhile.",
             ),
         }
     }
@@ -156,7 +156,7 @@ impl Table {
 
     pub(super) fn process(&mut self) -> ProcessMetrics {
         let build = Info::new(vec![("version", VERSION)]);
-        self.register("build", "info", &["version"], "What is running; always 1.", build);
+        self.register("build", "info", &["version"], "The version that is running; always 1.", build);
         let uptime_seconds = Gauge::<f64, AtomicU64>::default();
         let help = "Seconds since the process started.";
         self.register("uptime_seconds", Gauge::KIND, &[], help, uptime_seconds.clone());

@@ -18,12 +18,12 @@ pub(super) struct Open {
     pub(super) begun: u64,
     /// Bytes of whole lines.
     pub(super) bytes: u64,
-    /// Whether a broken line may follow them in the file.
+    /// Whether a partial line may follow them in the file.
     pub(super) torn: bool,
 }
 
 impl Open {
-    /// Opens an existing file, and cuts off a line that a crash broke.
+    /// Opens an existing file, and truncates a partial line that a crash has left.
     pub(super) fn existing(path: &Path, begun: u64) -> io::Result<Self> {
         let mut file = options().read(true).open(path)?;
         let length = file.metadata()?.len();
@@ -40,12 +40,13 @@ impl Open {
         })
     }
 
-    /// Whether a starting server may go on with it: it is neither too old nor too long.
+    /// Whether a starting server may append to it: it is neither too old nor too long.
     pub(super) fn may_go_on(&self, now: u64, rotation: &Rotation) -> bool {
         self.is_current(now, rotation) && rotation.bytes.is_none_or(|most| self.bytes <= most)
     }
 
-    /// Whether the period in which it began has not ended. A clock that is set back does not begin a new file with every line.
+    /// Whether the period in which it began has not ended. If the clock is set back, the file stays current, so that not every line
+    /// begins a new file.
     fn is_current(&self, now: u64, rotation: &Rotation) -> bool {
         rotation.period(now) <= rotation.period(self.begun)
     }
@@ -80,7 +81,7 @@ impl Open {
                 Ok(())
             }
             Err(error) => {
-                // The broken line is cut off, now or before the next line.
+                // The partial line is truncated, now or before the next line.
                 self.torn = self.file.set_len(self.bytes).is_err();
                 Err(error)
             }

@@ -7,9 +7,9 @@ use crate::observe::clock::millis;
 /// When a new file begins, and which old ones stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rotation {
-    /// A new file at every full one of these since 1970, UTC.
+    /// A new file begins at each multiple of this since 1970, UTC.
     pub every: Option<Duration>,
-    /// A new file before one grows beyond this many bytes.
+    /// A new file begins before one grows beyond this many bytes.
     pub bytes: Option<u64>,
     /// At most this many files, the one being written included.
     pub keep_files: Option<u32>,
