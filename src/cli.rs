@@ -16,10 +16,9 @@ use crate::{
 #[derive(Debug, Parser)]
 #[command(name = "plaza", about = "A chat server for very large rooms.", version = VERSION, disable_help_subcommand = true)]
 pub struct CommandLine {
-    /// What to do; nothing is `serve`.
+    /// The command; the default is `serve`.
     #[command(subcommand)]
     pub verb: Option<Verb>,
-    /// What the flags set.
     #[command(flatten)]
     pub settings: SettingFlags,
 }
@@ -29,13 +28,13 @@ pub struct CommandLine {
 pub enum Verb {
     /// Run the server (the default).
     Serve,
-    /// Show the settings in force, and where each comes from.
+    /// Show the settings in force, and the source of each.
     Config {
         /// Show the commented example file instead.
         #[arg(long)]
         example: bool,
     },
-    /// Look at, save or fill the store.
+    /// Inspect, back up or fill the store.
     #[command(subcommand)]
     History(HistoryCommand),
 }
@@ -55,7 +54,7 @@ pub enum Task {
     /// Run the server with these settings.
     Serve {
         loaded: Box<Loaded>,
-        /// For [`SettingFlags::load`] on SIGHUP.
+        /// Kept to load the settings again on SIGHUP.
         flags: SettingFlags,
     },
     /// Work on the store in this directory.
@@ -105,8 +104,8 @@ pub fn read(arguments: impl IntoIterator<Item = OsString>, environment: Vec<(Str
 }
 
 impl SettingFlags {
-    /// Loads the settings: the file named by `--config` or `PLAZA_CONFIG`, the environment, these flags. The error is for
-    /// people, complete, and ends with a line break.
+    /// Loads the settings: the file named by `--config` or `PLAZA_CONFIG`, the environment, these flags. The error is
+    /// ready to print, with its line break.
     pub fn load(&self, environment: Vec<(String, String)>) -> Result<Loaded, String> {
         let named = environment
             .iter()

@@ -82,8 +82,9 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
         if !address.ip().to_canonical().is_loopback() {
             let _ = writeln!(
                 io::stderr(),
-                "plaza: WARNING: the admin listener on {address} does not authenticate: whoever reaches it can read and end \
-                 everything. Keep it on 127.0.0.1 (--admin), or put a firewall or an authenticating proxy in front of it."
+                "plaza: WARNING: the admin listener on {address} has no authentication: anyone who can connect to it has full \
+                 control of the server. Keep it on 127.0.0.1 (--admin), or put a firewall or an authenticating proxy in front \
+                 of it."
             );
         }
     }
@@ -93,11 +94,11 @@ fn serve(loaded: Loaded, flags: &SettingFlags, environment: &[(String, String)])
     })?;
     tracing::info!(
         connections = server.connections(),
-        "draining; a second signal ends at once"
+        "draining; a second signal ends the server at once"
     );
     let left = server.drain();
     if left > 0 {
-        tracing::warn!(left, "connections that did not close in time were cut off");
+        tracing::warn!(left, "closed the connections that were still open at the drain timeout");
     }
     Ok(())
 }
@@ -146,8 +147,8 @@ impl Signals {
         })
     }
 
-    /// Waits for the first signal that ends the server; from then on a second one ends the process at once. The error is the
-    /// sentence of a server that has failed.
+    /// Waits for the first signal that stops the server; a second one then ends the process at once. The error is one sentence
+    /// about the part of the server that has failed.
     fn wait(
         self,
         mut loaded: Loaded,
@@ -170,7 +171,7 @@ impl Signals {
                 }
             }
         })?;
-        tracing::info!(signal = name, "the server was asked to stop");
+        tracing::info!(signal = name, "stopping on a signal");
         // This thread lives until the process ends, by the drain or by the second signal.
         std::thread::spawn(move || {
             runtime.block_on(async {
@@ -202,9 +203,9 @@ fn reload(
             for changed in loaded.changes(&later) {
                 let (key, before, now) = (&changed.key, &changed.before, &changed.now);
                 match changed.change {
-                    Change::Reload => tracing::info!(key, before, now, "a setting has changed"),
+                    Change::Reload => tracing::info!(key, before, now, "changed a setting"),
                     Change::Restart => {
-                        tracing::warn!(key, before, now, "this setting changes with the next start");
+                        tracing::warn!(key, before, now, "this setting takes effect at the next start");
                     }
                 }
             }
@@ -212,11 +213,11 @@ fn reload(
             server.reconfigure(&later.config);
             *loaded = later;
         }
-        Err(mistakes) => tracing::error!(%mistakes, "the settings could not be read again; the old ones stay in force"),
+        Err(mistakes) => tracing::error!(%mistakes, "could not reload the settings; the old ones stay in force"),
     }
 }
 
-/// The environment variables. One of Plaza's that is not UTF-8 is an error, and not treated as absent.
+/// The environment variables. A `PLAZA_` variable that is not UTF-8 is an error; it does not count as absent.
 fn environment() -> Result<Vec<(String, String)>, String> {
     let mut variables = Vec::new();
     for (name, value) in env::vars_os() {

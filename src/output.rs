@@ -1,4 +1,4 @@
-//! Output of commands. A command whose output could not be written in full, on a full disk for instance, fails.
+//! Output of commands. A command fails if its output cannot be written in full, for instance on a full disk.
 
 use std::io::{self, Write};
 

@@ -1,4 +1,4 @@
-//! What prost makes of the schemas in `proto/`.
+//! The types that prost generates from the schemas in `proto/`.
 
 #[path = "../proto/json_fields.rs"]
 mod json_fields;

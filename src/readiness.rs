@@ -1,7 +1,7 @@
 //! Watches descriptors that tokio does not own on its runtime: the only file with `unsafe` in it.
 //!
 //! tokio's listener registers every accepted socket with the acceptor's own poll, and its types for sockets know no set of
-//! sockets. [`AsyncFd`] takes both, and asks in return for the promise that is made here.
+//! sockets. [`AsyncFd`] takes both; its safety condition is met here.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use std::{
 use mio::net::TcpListener;
 use tokio::io::unix::AsyncFd;
 
-/// What owns its descriptor, returns the same one for all its life, and closes it only when it is dropped.
+/// A value that owns its descriptor, returns the same one for all its life, and closes it only when dropped.
 pub(crate) trait Owner: AsRawFd + private::Sealed {}
 
 impl Owner for TcpListener {}

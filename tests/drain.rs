@@ -314,7 +314,7 @@ fn hang_up_opens_the_logs_again_and_takes_over_settings() {
     until("the change is in the server log", || {
         fs::read_dir(&server_log)
             .unwrap()
-            .any(|entry| has(&entry.unwrap().path(), "a setting has changed"))
+            .any(|entry| has(&entry.unwrap().path(), "changed a setting"))
     });
     // A mistake in the file changes nothing and ends nothing.
     fs::write(&settings, "[log]\nfilter = 7\n").unwrap();

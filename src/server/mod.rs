@@ -1,9 +1,9 @@
-//! The whole server: starts every part in order, watches over them, and stops them in order.
+//! The whole server: starts all parts in order, watches them, and stops them in order.
 //!
-//! Invariants: clients are accepted only when every other part runs; on the way down the listeners close first, then the
-//! shards, then the store and the logs, so that nothing is accepted that can no longer be stored. Every thread and task is
-//! watched, and the end of one that the server cannot do without ends the server with a sentence. It never handles a message:
-//! it holds the parts and connects them.
+//! Invariants: the server accepts clients only when every other part runs. When it stops, the listeners close first, then the
+//! shards, then the store and the logs, so that it accepts nothing that it can no longer store. Every thread and task is
+//! watched; if a vital one ends, the server ends with one sentence as the reason. This module never handles a message: it only
+//! connects the parts.
 
 mod drain;
 mod settings;
@@ -72,7 +72,7 @@ impl Server {
         self.shards.say_to_user(user, &text.into())
     }
 
-    /// Makes the talk log open its file again by name, after a program has moved the file away.
+    /// Makes the talk log open its file again by name, after another program has moved the file.
     pub fn reopen_logs(&self) {
         if let Some(file) = &self.talk_file {
             file.reopen();

@@ -1,4 +1,4 @@
-//! From [`Config`], which is what the operator sets, to what each part of the server wants to know.
+//! Converts [`Config`] into the settings of each part of the server.
 
 use std::sync::Arc;
 

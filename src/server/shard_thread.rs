@@ -1,7 +1,7 @@
 //! The thread of one shard.
 //!
-//! A shard that ends by itself takes its rooms and connections with it, and requests to it would wait for ever. So its thread
-//! keeps the reason for [`ShardThread::failure`], and the server ends; whatever supervises the process starts it again.
+//! If a shard ends by itself, its rooms and connections are lost, and requests to it would wait for ever. So its thread keeps the
+//! reason for [`ShardThread::failure`], and the server ends; the process supervisor starts it again.
 
 use std::{io, thread};
 
@@ -83,7 +83,7 @@ mod tests {
             thread::yield_now();
         }
         let failure = thread.failure();
-        assert_eq!(thread.failure(), None, "it is told once");
+        assert_eq!(thread.failure(), None, "the reason is returned once");
         thread.stop();
         failure
     }

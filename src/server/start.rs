@@ -1,5 +1,5 @@
-//! Starting in order: the addresses are bound first, so that a second server fails before it touches any file; then the store and
-//! the talk log, the shards, what the operator has set of rooms, and the admin listener; the acceptor comes last.
+//! Starts the parts in order: first the listening addresses, so that a second server fails before it touches any file; then the
+//! store, the talk log, the shards, the rooms that the operator has set, and the admin listener; last the acceptor.
 
 use std::{
     io,
@@ -53,7 +53,7 @@ impl Server {
             fastrand::u64(..),
         ));
         let history = store::start(config, &shards, metrics)?;
-        // After the store, whose error names the other server if two are started on one directory.
+        // After the store: if two servers start on one directory, the error of the store names the other one.
         let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
         let site = Arc::new(Site {
             listeners,
@@ -157,7 +157,7 @@ fn start_shard(
     })
 }
 
-/// The talk log, its thread, and the control of its file; `None` where it is off, or there is no directory for it.
+/// The talk log, its thread, and the control of its file; `None` if it is off or has no directory.
 type StartedTalkLog = (Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>);
 
 fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, String> {

@@ -1,4 +1,4 @@
-//! The store as part of the server: started with its settings, and measured.
+//! Starts the store with the server's settings and reports its metrics.
 
 use std::sync::{
     Arc,
@@ -60,7 +60,7 @@ fn measure(history: &History<Ticket>, metrics: &Metrics) {
     });
 }
 
-/// Brings a counter up to a total, which never falls.
+/// Raises a counter to a total, which never falls.
 fn follow(counter: &Counter, total: &AtomicU64) {
     counter.inc_by(total.load(Ordering::Relaxed).saturating_sub(counter.get()));
 }

@@ -15,8 +15,7 @@ use crate::{
 };
 
 impl Server {
-    /// Waits until a vital part has ended, and returns which and why. The rest of the server is of no use then: drop it and
-    /// start another.
+    /// Waits until a vital part has ended, and returns which and why. The rest of the server is then useless; drop it.
     pub async fn failed(&mut self) -> String {
         let mut look = tokio::time::interval(limits::WATCH_PACE);
         loop {
@@ -60,8 +59,8 @@ pub(super) fn report_shards(readiness: &Readiness, shards: &Arc<Shards>, count: 
     }
 }
 
-/// Makes readiness follow the store: while it fails the server is not ready. A damage that leaves the rest of the store usable is
-/// a note, since it is no reason to send clients away.
+/// Makes readiness follow the store: while it fails the server is not ready. A degraded store is only a note, since the server can
+/// still accept messages.
 pub(super) fn report_store(readiness: &Readiness, history: &History<Ticket>) {
     let (probed, noted) = (history.clone(), history.clone());
     readiness.register("history", move || {
@@ -83,7 +82,7 @@ fn ended(watches: &[Watch]) -> Option<String> {
     (!sentences.is_empty()).then(|| sentences.join("; "))
 }
 
-/// Asks a shard to answer; it does so when it empties its inbox.
+/// Sends a shard a request, which it answers when it empties its inbox.
 async fn probe(shards: &Shards, number: usize) -> Result<(), String> {
     let (answer, answered) = oneshot::channel();
     if !shards.try_tell(number, ToShard::Probe(answer)) {
