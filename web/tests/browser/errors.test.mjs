@@ -33,7 +33,7 @@ test('what the real server refuses is said in Chinese, with what was seen and wh
   await takeName(page, 'in\u200bvisible');
   await said('#name-wrong', '这个名字含有无法显示的字符 U+200B，请删除');
   await page.click('#name-lang');
-  await said('#name-wrong', 'This name holds the character U+200B, which cannot be shown; leave it out');
+  await said('#name-wrong', 'This name contains the character U+200B, which cannot be shown; leave it out');
   await page.click('#name-lang');
   await page.click('#name-cancel');
   await setTopic(page, '题'.repeat(300));

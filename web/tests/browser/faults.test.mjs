@@ -101,7 +101,7 @@ test('why the server ended the connection is said in words, and one comes back w
     peer.say(session, 'goodbye', { code: 'idle', text: 'in the words of the server', retry_after: 0 });
     session.socket.close(4500);
   }
-  await page.locator('#banner', { hasText: 'you had said nothing for a long time' }).waitFor();
+  await page.locator('#banner', { hasText: 'you had sent nothing for a long time' }).waitFor();
   assert.equal(await page.textContent('#state'), 'Disconnected');
   await page.click('#banner-button');
   await page.locator('.state.connected').waitFor();

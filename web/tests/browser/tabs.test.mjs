@@ -146,7 +146,7 @@ test('a full storage is told once, with what it means for the name', async () =>
   await page.goto(peer.url);
   await page.fill('#name-input', 'ada');
   await page.press('#name-input', 'Enter');
-  await page.locator('#toast', { hasText: 'the key of your name could not be kept' }).waitFor();
+  await page.locator('#toast', { hasText: 'the key of your name could not be saved' }).waitFor();
   await say(page, 'all the same');
   await heard(page, 'all the same');
 });

@@ -42,7 +42,7 @@ test('a button leads back to the first new message, with the keyboard too, and o
   const page = await readAndGone();
   bobSays(140, 'new');
   await comeBack(page);
-  await page.getByRole('status').getByRole('button', { name: 'To the first new message' }).waitFor();
+  await page.getByRole('status').getByRole('button', { name: 'Jump to the first new message' }).waitFor();
   await page.locator('#room-list .badge', { hasText: '50' }).waitFor();
   await page.locator('#online').focus();
   await page.keyboard.press('Tab');

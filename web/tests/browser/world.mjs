@@ -71,7 +71,7 @@ export async function say(page, text) {
 
 /** Scrolls up until there is nothing older, however long each page takes to load. */
 export async function scrollToTheBeginning(page) {
-  const beginning = page.getByText('This is where it begins.');
+  const beginning = page.getByText('This is the beginning of the conversation.');
   await page.locator('#log').hover();
   for (const until = Date.now() + 60_000; Date.now() < until && !(await beginning.isVisible()); ) {
     await page.mouse.wheel(0, -2_000);
