@@ -19,8 +19,8 @@ use sha1::{Digest, Sha1};
 
 use super::origin::{AllowedOrigin, Origin, authority};
 
-/// Which pages may connect. A request without an Origin does not come from a browser and is allowed, as is a page of the host and port
-/// that the request names.
+/// Which pages may connect. Always allowed are a request without an Origin, which no browser sends, and a page of the host and port that
+/// the request names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OriginPolicy<'a> {
     /// Other origins that are allowed.
@@ -32,7 +32,7 @@ pub struct OriginPolicy<'a> {
 /// Whether the Origin `null` is allowed: that of a page opened as a file, and of any sandboxed frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NullOrigin {
-    /// Allowed: only where old pages are opened as files and nobody else can reach the listener.
+    /// Allowed: only where users open old pages as files and no other machine can reach the listener.
     Allowed,
     /// Refused with 403.
     Refused,
@@ -127,7 +127,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
                 ("connection", "Upgrade"),
                 ("sec-websocket-version", "13"),
             ],
-            body: "This path speaks WebSocket; send `Upgrade: websocket`.",
+            body: "This path is a WebSocket; send `Upgrade: websocket`.",
         });
     }
     if !lists(headers, &CONNECTION, b"upgrade") {
@@ -136,7 +136,7 @@ fn check_upgrade(headers: &HeaderMap) -> Result<(), Rejection> {
     Ok(())
 }
 
-/// One program on the path would take a body for the first frames and another would not: request smuggling.
+/// A body would allow request smuggling: one program on the path would read it as the first frames, and another would not.
 fn check_no_body(headers: &HeaderMap) -> Result<(), Rejection> {
     let length = single(headers, CONTENT_LENGTH, "Two Content-Length headers; send none.")?;
     if headers.contains_key(TRANSFER_ENCODING) || length.is_some_and(|length| length != "0") {
@@ -161,12 +161,12 @@ fn check_version(headers: &HeaderMap) -> Result<(), Rejection> {
                 ("connection", "Upgrade"),
                 ("sec-websocket-version", "13"),
             ],
-            body: "Only WebSocket version 13 is spoken here; send `Sec-WebSocket-Version: 13`.",
+            body: "Only WebSocket version 13 is supported; send `Sec-WebSocket-Version: 13`.",
         }),
     }
 }
 
-/// Proof for the client that its key was read (RFC 6455 section 4.2.2).
+/// The answer to the client's key (RFC 6455 section 4.2.2).
 fn accept_value(headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
     let key = single(headers, SEC_WEBSOCKET_KEY, "Two Sec-WebSocket-Key headers; send one.")?.ok_or(bad_request(
         "Sec-WebSocket-Key is missing; send 16 random bytes in base64.",
@@ -183,17 +183,17 @@ fn accept_value(headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
         .chain_update(key.as_bytes())
         .chain_update(ACCEPT_SUFFIX)
         .finalize();
-    // Base64 is always a valid header value; if it were not, the client would be told and nothing else happens.
+    // Base64 is always a valid header value, so this error does not occur.
     HeaderValue::try_from(STANDARD.encode(digest)).map_err(|_| bad_request("Sec-WebSocket-Key cannot be answered."))
 }
 
 /// The host (and port) the client asked for.
 fn host<B>(request: &Request<B>) -> Result<Authority, Rejection> {
     let host = single(request.headers(), HOST, "Two Host headers; send one.")?
-        .ok_or(bad_request("Host is missing; HTTP/1.1 asks for it."))?;
+        .ok_or(bad_request("Host is missing; HTTP/1.1 requires it."))?;
     let host = authority(host.as_bytes()).ok_or(bad_request("Host is not a host name with or without a port."))?;
     if request.uri().authority().is_some_and(|asked| *asked != host) {
-        return Err(bad_request("Host is not the one of the request line."));
+        return Err(bad_request("Host differs from the host in the request line."));
     }
     Ok(host)
 }
@@ -240,7 +240,7 @@ fn single<'h>(
     }
 }
 
-/// Whether a list has a word. A list may stand in several lines, which a proxy may join or leave apart (RFC 9110 section 5.3).
+/// Whether a list has a word. A list may be spread over several lines, which a proxy may join (RFC 9110 section 5.3).
 fn lists(headers: &HeaderMap, name: &HeaderName, word: &[u8]) -> bool {
     let mut words = headers.get_all(name).iter().flat_map(tokens);
     words.any(|token| token.eq_ignore_ascii_case(word))
@@ -261,7 +261,7 @@ fn bad_request(body: &'static str) -> Rejection {
 
 /// Bytes of a key (RFC 6455 section 4.1).
 const KEY_BYTES: usize = 16;
-/// What a key is joined with before it is hashed (RFC 6455 section 1.3).
+/// The suffix of a key before it is hashed (RFC 6455 section 1.3).
 const ACCEPT_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const FORBIDDEN: &str =
     "Pages of this Origin may not connect here; open the server's own page, or have its operator list the Origin.";

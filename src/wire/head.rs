@@ -1,6 +1,6 @@
 //! The head of a client's frame: everything before its payload (RFC 6455 section 5.2).
 //!
-//! Bytes are checked in the order in which they arrive, so a wrong head is refused at its first wrong byte, however the bytes were
+//! Bytes are checked in the order in which they arrive, so an invalid head is refused at its first invalid byte, however the bytes were
 //! split. A payload over the limit is refused by its announced length, before any of it arrives.
 
 use std::borrow::Cow;
@@ -23,7 +23,7 @@ pub(super) struct Head {
     pub(super) bytes: usize,
 }
 
-/// What has come of a message whose last fragment has not.
+/// The part of an unfinished message that has arrived.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fragmented {
     pub(super) bytes: usize,
@@ -34,7 +34,7 @@ pub(super) struct Fragmented {
 pub(super) const HEAD_BYTES: usize = 14;
 
 impl Head {
-    /// Reads a head from the front of `bytes`; `None` if more bytes are needed and those that are there are right.
+    /// Reads a head from the front of `bytes`; `None` if more bytes are needed and the present ones are valid.
     #[inline]
     pub(super) fn read(
         bytes: &[u8],
@@ -81,13 +81,13 @@ impl Head {
         if (short == 126 && length < 126) || (short == 127 && length <= 0xFFFF) {
             return Err(Violation::protocol("length is not in its shortest form"));
         }
-        // A control frame counts for nothing in the message around it. The sum stays below 2^64: see the top bit above.
+        // A control frame does not count towards the message around it. The sum stays below 2^64: see the top bit above.
         if !is_control(opcode) {
             let message = unfinished.map_or(0, |message| message.bytes as u64) + length;
             if message > limits.message_bytes as u64 {
                 let most = limits.message_bytes;
                 return Err(Violation::too_big(
-                    format!("message of {message} bytes; at most {most} are taken").into(),
+                    format!("message of {message} bytes; at most {most} are allowed").into(),
                 ));
             }
         }

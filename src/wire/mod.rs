@@ -5,8 +5,8 @@
 //! - [`reader`]: decodes a client's frames as bytes arrive
 //! - [`writer`]: control frames, and the head of every data frame
 //!
-//! This module never does I/O, reads a clock or knows about the chat. No input from a peer makes it panic or allocate for bytes that
-//! were only announced, and no violation of the protocol is tolerated.
+//! This module never does I/O, reads a clock or knows about the chat. No input from a peer makes it panic, or allocate for bytes that
+//! were only announced. It tolerates no violation of the protocol.
 
 pub mod handshake;
 mod head;

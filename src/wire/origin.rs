@@ -1,13 +1,13 @@
 //! The `Origin` of a page (RFC 6454), and the pattern of an origin that the operator allows.
 //!
 //! Invariants: scheme and host are in lower case, an IPv6 address is in its short form, and the default port of `http` or `https` is
-//! never written out, so two spellings of one origin are equal. `null` is not an origin: the caller decides about it.
+//! never written out, so two spellings of one origin are equal. `null` is not an origin; the caller handles it.
 
 use std::{fmt, net::Ipv6Addr};
 
 use hyper::http::uri::Authority;
 
-/// Where a page came from.
+/// The origin of a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Origin {
     scheme: String,
@@ -17,7 +17,7 @@ pub(super) struct Origin {
     port: Option<u16>,
 }
 
-/// Origins that the operator lets in: one, or all hosts below a name.
+/// Origins that the operator allows: one, or all hosts below a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedOrigin {
     scheme: String,
@@ -31,7 +31,7 @@ enum Hosts {
     One(String),
     /// `*.example.com`: one or more labels before it, and not the name itself.
     Below(String),
-    /// `*`, for the schemes of apps and extensions: Firefox and Safari give every installation another host.
+    /// `*`, for the schemes of apps and extensions: Firefox and Safari give each installation another host.
     Any,
 }
 
@@ -59,7 +59,7 @@ impl Origin {
         })
     }
 
-    /// Whether it is the host a request was sent to. A proxy may have taken TLS off, so a Host without a port stands for
+    /// Whether it is the host to which the request was sent. A proxy may have terminated TLS, so a Host without a port stands for
     /// the default port of either scheme.
     pub(super) fn is_of(&self, host: &Authority) -> bool {
         let Some(default) = default_port(&self.scheme) else {
@@ -72,7 +72,7 @@ impl Origin {
 }
 
 impl AllowedOrigin {
-    /// Reads what an operator wrote. The error completes "… is "x", ".
+    /// Parses a setting. The error completes "… is "x", ".
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some((scheme, rest)) = text.split_once("://") else {
             return Err(match text {
@@ -127,12 +127,12 @@ impl AllowedOrigin {
             );
         }
         let Some(origin) = Origin::parse(format!("{scheme}://{plain}").as_bytes()) else {
-            return Err("which holds more or less than a host and a port after ://".to_owned());
+            return Err("which has more or less than a host and a port after ://".to_owned());
         };
         let Origin { scheme, host, port } = origin;
         let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
         if below && is_address {
-            return Err("where * stands before an address, which has no subdomains".to_owned());
+            return Err("where * is before an IP address, which has no subdomains".to_owned());
         }
         // A dot at the end is a host's own; `app://.` is that of an app.
         let labels = host.strip_suffix('.').unwrap_or(&host);
@@ -145,7 +145,7 @@ impl AllowedOrigin {
         Ok(Self { scheme, hosts, port })
     }
 
-    /// Whether a page of this origin is let in.
+    /// Whether a page of this origin is allowed.
     pub(super) fn allows(&self, origin: &Origin) -> bool {
         let host = match &self.hosts {
             Hosts::One(host) => origin.host == *host,
@@ -193,7 +193,7 @@ pub(super) fn authority(bytes: &[u8]) -> Option<Authority> {
     is_plain.then_some(authority)
 }
 
-/// Any scheme may be an app's, so that a mistake has to be told from one.
+/// Any scheme may belong to an app, so a misspelt one has to be recognised.
 fn check_scheme(scheme: &str) -> Result<(), String> {
     if !is_scheme(scheme) {
         return Err(format!("whose scheme {scheme:?} is not letters, digits, +, - and ."));
@@ -207,7 +207,7 @@ fn check_scheme(scheme: &str) -> Result<(), String> {
     if NEVER_SENT.contains(&scheme) {
         return Err(format!("whose scheme {scheme:?} no browser sends as an origin"));
     }
-    // `htps`, `htpps`, `httpss`: an origin that never comes, where the page's own was meant.
+    // `htps`, `htpps`, `httpss`: the operator meant https, and no browser sends these.
     if !is_web(scheme) && scheme.starts_with('h') && scheme.chars().all(|c| "https".contains(c)) {
         return Err(format!("whose scheme {scheme:?} looks like a misspelt https"));
     }
@@ -234,7 +234,7 @@ fn default_port(scheme: &str) -> Option<u16> {
 
 /// What Electron sends for a page opened as a file; browsers send `null`.
 const FILE: &str = "file";
-/// Pages under these have the origin `null`, or that of what made them.
+/// Pages with these schemes have the origin `null`, or that of their creator.
 const NEVER_SENT: [&str; 6] = ["about", "blob", "data", "ftp", "javascript", "mailto"];
 
 #[cfg(test)]

@@ -12,10 +12,10 @@ use fastwebsockets::{FragmentCollector, OpCode, Role, WebSocket, WebSocketError}
 use super::{Flow, FrameReader, Incoming, Message, Progress, ReaderLimits};
 use crate::limits::CONTROL_PAYLOAD_BYTES;
 
-/// What a reader made of a stream.
+/// The result of reading a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was handed out, in order.
+    /// The events, in order.
     pub events: Vec<Event>,
     /// The code of the violation, or the last progress.
     pub end: Result<Progress, u16>,
@@ -31,11 +31,11 @@ pub struct Event {
     payload: Vec<u8>,
 }
 
-/// Checks `stream` in every way; panics with the first difference. The same `seed` gives the same splits and pauses.
+/// Checks `stream` in all ways; panics with the first difference. The same `seed` gives the same splits and pauses.
 pub fn check(stream: &[u8], limits: ReaderLimits, seed: u64) {
     let whole = read_in_pieces(stream, limits, |left| left, || Flow::Go);
     let bytewise = read_in_pieces(stream, limits, |_| 1, || Flow::Go);
-    assert_eq!(bytewise, whole, "byte by byte it reads otherwise than at once");
+    assert_eq!(bytewise, whole, "reading byte by byte differs from reading at once");
 
     let (mut splits, mut pauses) = (fastrand::Rng::with_seed(seed), fastrand::Rng::with_seed(!seed));
     let longest = splits.usize(1..=64);
@@ -44,7 +44,7 @@ pub fn check(stream: &[u8], limits: ReaderLimits, seed: u64) {
     let torn = read_in_pieces(stream, limits, piece, pause);
     assert_eq!(
         torn, whole,
-        "in pieces of at most {longest} bytes, with pauses, it reads otherwise than at once"
+        "reading in pieces of at most {longest} bytes with pauses differs from reading at once"
     );
 
     if limits.text_is_utf8 {
@@ -98,7 +98,7 @@ pub fn read_in_pieces(
     }
 }
 
-/// What is kept is bounded by what was received, and nothing is kept without need.
+/// The buffer is never larger than the received bytes, and is empty when nothing is unfinished.
 fn check_memory(reader: &FrameReader, end: Result<Progress, u16>, received: usize) {
     const EMPTY_BYTES: usize = 512;
     let kept = reader.buffered_bytes();
@@ -114,8 +114,8 @@ fn check_memory(reader: &FrameReader, end: Result<Progress, u16>, received: usiz
     }
 }
 
-/// What fastwebsockets reads from a right stream is what we read; from a wrong one it reads at least what we do, since it
-/// lets pass more. Where it is known to be wrong, see [`is_misread_by_fastwebsockets`].
+/// From a valid stream fastwebsockets reads the same; from an invalid one it reads at least as much, since it is more lenient.
+/// [`is_misread_by_fastwebsockets`] lists its known faults.
 fn compare_with_fastwebsockets(stream: &[u8], limits: ReaderLimits, ours: &Outcome) {
     let (theirs, error) = read_with_fastwebsockets(stream, limits);
     if ours.end.is_err() {

@@ -1,9 +1,9 @@
 //! Decodes the frames of one client from bytes as they arrive from the socket.
 //!
 //! Invariants: any split of the same bytes gives the same messages and the same end. A frame that lies whole in the caller's buffer is
-//! unmasked in place and handed out as a slice, without a copy or an allocation. The reader buffers only what is unfinished, frees that
-//! buffer when it is finished, and never allocates more than it has received. Any violation of RFC 6455 ends the stream; a text that is
-//! not UTF-8 ends it at the first wrong byte.
+//! unmasked in place and handed out as a slice, without a copy or an allocation. The reader buffers only an unfinished frame or message,
+//! frees that buffer when it is complete, and never allocates more than it has received. Any violation of RFC 6455 ends the stream; a
+//! text that is not UTF-8 ends it at the first invalid byte.
 //!
 //! The reader never does I/O, reads a clock (the caller times [`FrameReader::is_unfinished`]) or answers a ping or a close.
 
@@ -68,12 +68,12 @@ pub enum Progress {
     Closed,
 }
 
-/// Reads the frames of one client. Holds no heap while nothing is unfinished.
+/// Reads the frames of one client. Uses no heap while nothing is unfinished.
 #[derive(Debug)]
 pub struct FrameReader {
     limits: ReaderLimits,
     ended: bool,
-    /// There only while there is something to keep.
+    /// Present only while something is unfinished or unread.
     kept: Option<Box<Kept>>,
 }
 
@@ -83,40 +83,40 @@ struct Kept {
     /// The front of a head, or nothing.
     head: [u8; HEAD_BYTES],
     head_bytes: usize,
-    /// The frame whose payload has not come completely.
+    /// The frame whose payload is incomplete.
     frame: Option<Frame>,
-    /// The message that such a frame, or frames before it, began.
+    /// The message to which this frame, or earlier ones, belong.
     message: Option<Unfinished>,
     /// The payload of an unfinished control frame.
     control: Vec<u8>,
-    /// Bytes not looked at yet because the sink paused: those from `unread_at`.
+    /// Bytes not processed yet because the sink paused: those from `unread_at`.
     unread: Vec<u8>,
     unread_at: usize,
 }
 
-/// A frame whose head has come.
+/// A frame whose head has arrived.
 #[derive(Debug)]
 struct Frame {
     opcode: OpCode,
     fin: bool,
-    /// Turned so that its first byte belongs to the next byte of the payload.
+    /// Rotated so that its first byte belongs to the next byte of the payload.
     mask: [u8; 4],
-    /// Bytes of the payload that have not come.
+    /// Bytes of the payload that have not arrived.
     missing: usize,
 }
 
-/// A message whose last byte has not come.
+/// A message whose last byte has not arrived.
 #[derive(Debug)]
 struct Unfinished {
     /// Text or binary.
     opcode: OpCode,
     fragments: usize,
     bytes: Vec<u8>,
-    /// So many bytes at the front are whole characters; the up to 3 after them begin one.
+    /// The number of bytes at the front that are whole characters; up to 3 bytes after them begin another one.
     whole_characters: usize,
 }
 
-/// What came of one step through the input.
+/// The result of one step through the input.
 enum Step {
     /// The input is used up.
     NeedMore,
@@ -145,8 +145,8 @@ impl FrameReader {
 
     /// Reads the next bytes of the stream, unmasking them in place, and hands everything that is complete to `sink`.
     ///
-    /// While the reader is paused, `input` is kept behind what is already kept, and reading goes on as with
-    /// [`resume`](FrameReader::resume); a caller that wants bounded memory does not read its socket meanwhile.
+    /// While the reader is paused, `input` is appended to the buffered bytes, and reading continues as with
+    /// [`resume`](FrameReader::resume). To bound the memory, a caller does not read its socket meanwhile.
     pub fn read(
         &mut self,
         input: &mut [u8],
@@ -163,7 +163,7 @@ impl FrameReader {
         Ok(progress)
     }
 
-    /// Goes on after [`Progress::Paused`] with the bytes that were kept.
+    /// Continues after [`Progress::Paused`] with the buffered bytes.
     pub fn resume(&mut self, mut sink: impl FnMut(Incoming<'_>) -> Flow) -> Result<Progress, Violation> {
         let Some(kept) = self.kept.as_deref_mut() else {
             return self.run(&mut [], &mut sink).map(|(done, _)| done);
@@ -187,7 +187,7 @@ impl FrameReader {
             .is_some_and(|kept| kept.head_bytes > 0 || kept.frame.is_some() || kept.message.is_some())
     }
 
-    /// Heap that is held for what is unfinished or unread, in bytes; 0 when nothing is.
+    /// Bytes of heap for unfinished and unread input; 0 when there is none.
     pub fn buffered_bytes(&self) -> usize {
         self.kept.as_deref().map_or(0, |kept| {
             let message = kept.message.as_ref().map_or(0, |message| message.bytes.capacity());
@@ -195,7 +195,7 @@ impl FrameReader {
         })
     }
 
-    /// Reads until the input is used up or the sink or the stream ends it; says how many bytes were read.
+    /// Reads until the input is used up, the sink pauses or the stream ends. Returns the number of bytes read.
     fn run(
         &mut self,
         input: &mut [u8],
@@ -235,7 +235,7 @@ impl FrameReader {
         outcome.map(|progress| (progress, read))
     }
 
-    /// Reads a frame from its first byte on: whole if all of it is there, else what is there of it.
+    /// Reads a frame from its first byte on: the whole frame, or the part that has arrived.
     #[inline]
     fn next_frame(
         &mut self,
@@ -375,7 +375,7 @@ impl Kept {
 }
 
 impl Unfinished {
-    /// Adds unmasked bytes, and refuses those that no longer can become UTF-8.
+    /// Adds unmasked bytes, and refuses those that can no longer become UTF-8.
     fn add(&mut self, payload: &[u8], limits: &ReaderLimits) -> Result<(), Violation> {
         self.bytes.extend_from_slice(payload);
         if self.opcode == OpCode::Text && limits.text_is_utf8 {
@@ -462,8 +462,8 @@ fn close(payload: &[u8]) -> Result<Incoming<'_>, Violation> {
 }
 
 /// Whether a code may stand in a close frame: those of RFC 6455 section 7.4.1 and of IANA's registry, and those for
-/// libraries and applications (7.4.2). Left out are 1004, the ones that say that no frame came (1005, 1006, 1015), and
-/// what nobody assigned.
+/// libraries and applications (7.4.2). Not among them are 1004, the codes that mean that no frame arrived (1005, 1006, 1015),
+/// and unassigned codes.
 fn is_close_code(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

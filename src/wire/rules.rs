@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-/// What a client may ask of a reader's memory, and how its texts are taken.
+/// Bounds on the memory of a reader, and whether texts must be UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReaderLimits {
-    /// Longest message in bytes, over all its fragments; a longer one is refused by what its heads declare.
+    /// Longest message in bytes, over all its fragments; a longer one is refused by its declared length.
     pub message_bytes: usize,
     /// Most fragments in one message.
     pub fragments: usize,

@@ -1,6 +1,6 @@
 //! Frames of the server: unmasked, unfragmented, with the shortest head (RFC 6455 section 5.2).
 //!
-//! A control frame lives on the stack. A data frame is a [`head`] and a payload that the caller puts behind it. This module never
+//! A control frame lives on the stack. A data frame is a [`head`] followed by the caller's payload. This module never
 //! allocates, does I/O, or makes a control frame that a client would have to refuse.
 
 use std::fmt;
@@ -52,7 +52,7 @@ pub fn head(opcode: OpCode, payload_bytes: usize) -> FrameHead {
     FrameHead { bytes, used }
 }
 
-/// A close frame. A reason that is too long is cut before the character that does not fit.
+/// A close frame. A reason that is too long is cut at a character boundary.
 pub fn close(code: u16, reason: &str) -> ControlFrame {
     let reason = (0..=REASON_BYTES)
         .rev()
@@ -125,15 +125,15 @@ impl AsRef<[u8]> for FrameHead {
 }
 
 impl Violation {
-    /// The close frame that tells the client.
+    /// The close frame for this violation.
     pub fn close_frame(&self) -> ControlFrame {
         close(self.code, &self.reason)
     }
 }
 
-/// The bit of the first byte that says that a frame ends its message.
+/// The FIN bit of the first byte.
 const FIN: u8 = 0x80;
-/// Longest head in front of a payload: for buffers that take both.
+/// Longest head of a server's frame.
 pub const FRAME_HEAD_BYTES: usize = 10;
 /// Longest reason of a close frame: a control payload without the code.
 const REASON_BYTES: usize = CONTROL_PAYLOAD_BYTES - 2;

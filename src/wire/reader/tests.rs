@@ -274,7 +274,7 @@ fn a_message_that_is_too_big_is_refused_by_its_heads() {
     .concat();
     let mut reader = FrameReader::new(limits);
     let violation = reader.read(&mut fragments.clone(), |_| Flow::Go).unwrap_err();
-    assert_eq!(&*violation.reason, "message of 201 bytes; at most 200 are taken");
+    assert_eq!(&*violation.reason, "message of 201 bytes; at most 200 are allowed");
     assert_eq!(read_under(limits, &fragments).1, Err(1009));
 }
 
@@ -364,7 +364,7 @@ fn a_paused_reader_keeps_what_is_left_and_goes_on_in_order() {
         "bytes that wait for the sink are not the client's fault"
     );
     assert_eq!(reader.resume(&mut pause), Ok(Progress::Paused));
-    // What comes meanwhile stands behind what is kept.
+    // Input that arrives meanwhile follows the buffered bytes.
     assert_eq!(
         reader.read(&mut frame(TEXT, b"c")[3..], &mut pause),
         Ok(Progress::Paused)
@@ -375,7 +375,7 @@ fn a_paused_reader_keeps_what_is_left_and_goes_on_in_order() {
     assert_eq!(seen, "apingbc");
 }
 
-/// What a client in its right mind sends: messages in fragments with control frames between them.
+/// What a valid client sends: messages in fragments with control frames between them.
 fn right_stream() -> impl Strategy<Value = Vec<u8>> {
     let control = (
         prop_oneof![Just(PING), Just(PONG)],
