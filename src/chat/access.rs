@@ -12,7 +12,7 @@ pub struct Access {
     groups: Groups,
 }
 
-/// Who may enter a group that has no list.
+/// Whether a group without a list is open.
 #[derive(Debug, Clone, Default)]
 pub enum Groups {
     #[default]

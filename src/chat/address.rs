@@ -1,7 +1,7 @@
-//! Where a session lives.
+//! The address of a session.
 //!
-//! A [`SessionId`] is an address: shard, slot and generation. Everybody may hold, compare and print one; only the shard that
-//! made it finds a connection by it. The generation makes it safe to keep: an id never reaches the next connection in its slot.
+//! A [`SessionId`] consists of shard, slot and generation. All code may hold, compare and print one; only the shard that made it
+//! finds a connection by it. Because of the generation an old id never reaches the next connection in its slot.
 
 use std::{fmt, num::NonZeroU32, str::FromStr};
 
@@ -13,7 +13,7 @@ pub struct ShardId(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionSlot(u32);
 
-/// Which connection of its shard it is, in the order in which they came; wraps around after four thousand million.
+/// Numbers the connections of a shard in the order of their arrival; wraps around after 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Generation(NonZeroU32);
 

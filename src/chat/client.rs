@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::UserName;
 
-/// The id that a client chose for itself: 128 random bits. Whoever knows them can use up its idempotency keys, so they are never shown,
-/// neither to other clients nor in a log.
+/// The id that a client chose for itself: 128 random bits. A client that knows another one's id can use up its idempotency keys, so ids
+/// appear neither in messages to other clients nor in logs.
 ///
 /// Bytes, because a `u128` would align every session to 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,4 +1,4 @@
-//! What a session asks for, in whatever dialect.
+//! The commands of a session, for all dialects.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ pub struct Request {
     pub command: Command,
 }
 
-/// A conversation that a client goes on with after it reconnects.
+/// A conversation that a client resumes after it reconnects.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResumeFrom {
     pub conversation: Conversation,
@@ -29,9 +29,9 @@ pub struct Hello {
     pub token: Option<String>,
     /// The name key.
     pub key: Option<String>,
-    /// Which client this is. Without it, idempotency keys belong to the user.
+    /// The id of the client. Without it, idempotency keys belong to the user.
     pub client: Option<ClientId>,
-    /// Rooms to join at once, and conversations to go on with.
+    /// Rooms to join at once, and conversations to resume.
     pub resume: Vec<ResumeFrom>,
 }
 
@@ -48,7 +48,7 @@ pub struct Page {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ListOrder {
     Name,
-    /// The user who has been in the room longest is first.
+    /// By arrival: the user who has been in the room longest is first.
     Arrival,
 }
 
@@ -66,7 +66,7 @@ pub enum Command {
     /// Sends a message to a room.
     Talk {
         room: RoomName,
-        /// The text. Nothing rewrites it.
+        /// Never modified.
         text: Arc<str>,
         kind: TalkKind,
         /// With the same key, a repeated message is the same message.
@@ -98,9 +98,9 @@ pub enum Command {
     },
     History {
         conversation: Conversation,
-        /// Below this number: of too many, the newest.
+        /// The newest messages below this number.
         before: Option<u64>,
-        /// Above this number: of too many, the oldest.
+        /// The oldest messages above this number.
         after: Option<u64>,
         limit: usize,
     },
@@ -153,8 +153,8 @@ impl Command {
         is_marked(name).then_some(name)
     }
 
-    /// Whether the rate limit (`chat.messages_per_second`) counts it. Joins and leaves are free, or a client that enters many rooms at
-    /// once would have to wait.
+    /// Whether the rate limit (`chat.messages_per_second`) counts it. Joins and leaves are free; otherwise a client that enters many
+    /// rooms at once would have to wait.
     pub(crate) fn is_said(&self) -> bool {
         match self {
             Self::Talk { .. } | Self::Direct { .. } | Self::SetTopic { .. } | Self::Rename { .. } => true,

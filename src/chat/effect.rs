@@ -1,6 +1,6 @@
-//! What goes into the rules of rooms besides names, and what comes out: [`Effect`]s.
+//! The arguments of the rules of rooms, and their results: [`Effect`]s.
 //!
-//! Commands do not act. They return effects, in the order in which members see them, and whoever called carries them out. What is
+//! Commands have no side effects. They return effects, in the order in which members see them, and the caller carries them out. An effect
 //! for one session is a [`ToSession`]; it travels to the session's shard unchanged.
 
 use std::{rc::Rc, sync::Arc};
@@ -18,26 +18,26 @@ pub(crate) struct Arrival {
     pub session: SessionId,
     pub user: UserName,
     pub tag: SessionTag,
-    /// Whether it is shown that it joined.
+    /// Whether it sees its own join.
     pub sees_own_coming: bool,
-    /// Whether it is shown that it left.
+    /// Whether it sees its own leave.
     pub sees_own_going: bool,
-    /// When it is sent the list of users unasked.
+    /// When it gets the list of users without a request.
     pub lists: Lists,
 }
 
-/// When a member is sent the list of its room's users unasked.
+/// When a member gets the list of its room's users without a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lists {
     #[default]
     OnRequest,
-    /// With every notice that somebody joined or left.
+    /// With each notice of a join or leave.
     WithNotices,
-    /// By itself when it has changed, at most 1 KiB a second ([`Happening::Roster`]).
+    /// As an event of its own when it has changed, at most 1 KiB a second ([`Happening::Roster`]).
     OnChange,
 }
 
-/// A message that has no number yet.
+/// A message without a number.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Utterance {
     /// The sender's session.
@@ -48,7 +48,7 @@ pub struct Utterance {
     pub from: UserName,
     /// The tag of the session.
     pub tag: SessionTag,
-    /// The sender's client, if it has said which one it is.
+    /// The sender's client, if it has sent an id.
     pub client: Option<ClientId>,
     /// The text.
     pub text: Arc<str>,
@@ -104,23 +104,23 @@ pub(crate) struct Origin {
     pub id: RequestId,
 }
 
-/// How the owner treats a message while it has too much to do.
+/// How the owner treats a message while it is overloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Retry {
-    /// The sender is told.
+    /// The sender gets `busy`.
     Never,
     /// The sender's shard holds this message and all later ones, and sends them again.
     Held,
-    /// The first of those that were held is sent again.
+    /// The first held message, sent again.
     First,
 }
 
-/// What follows from one command, in order. Nearly always one or two.
+/// The effects of one command, in order. Nearly always one or two.
 pub(crate) type Effects = SmallVec<[Effect; 2]>;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Effect {
-    /// Every member on these shards sees this.
+    /// An event for all members on these shards.
     Broadcast {
         room: RoomName,
         shards: Rc<[ShardId]>,
@@ -130,47 +130,47 @@ pub(crate) enum Effect {
     },
     /// One session, wherever it is.
     Session { session: SessionId, what: ToSession },
-    /// The store numbers and keeps this; [`OwnedRooms::committed`](super::OwnedRooms::committed),
-    /// [`rejected`](super::OwnedRooms::rejected) or [`given_back`](super::OwnedRooms::given_back) goes on with it.
+    /// A message for the store to number and keep; [`OwnedRooms::committed`](super::OwnedRooms::committed),
+    /// [`rejected`](super::OwnedRooms::rejected) or [`given_back`](super::OwnedRooms::given_back) takes the result.
     Append {
         room: RoomName,
         said: Box<Utterance>,
         retry: Retry,
     },
-    /// The store says where the log of a room stands, so that the room can be opened.
+    /// A query to the store for the head of a room's log, which opens the room.
     Open {
         room: RoomName,
-        /// The user who joins and goes on from somewhere: the store also says what was missed.
+        /// The user, if the join resumes from a position: the store also returns the missed messages.
         resume: Option<(UserName, Since)>,
     },
 }
 
-/// What the owner of a room, or another shard, has for one session.
+/// What the owner of a room, or another shard, sends to one session.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum ToSession {
     /// It is a member from here on.
     Admit(Box<Admission>),
-    /// It does not become a member.
+    /// Its join is refused.
     RefuseJoin {
         room: RoomName,
         id: RequestId,
         refusal: Box<Refusal>,
     },
-    /// It is no member from here on.
+    /// It is no longer a member.
     Dismiss { room: RoomName, id: RequestId },
-    /// It alone sees this in a room.
+    /// An event in a room for it alone.
     Show { room: RoomName, happening: Box<Happening> },
     /// The answer to a request.
     Answer { id: RequestId, reply: Box<Reply> },
-    /// Something that it did not ask for.
+    /// An event without a request.
     Tell(Box<Reply>),
-    /// The owner has too much to do for this message.
+    /// The owner is too busy for this message.
     Busy { room: RoomName, said: Box<Utterance> },
     /// It has to leave a room, as if it had asked.
     Expel { room: RoomName },
 }
 
-/// What a new member is told.
+/// The answer to a new member.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Admission {
     pub request: RequestId,
@@ -178,21 +178,21 @@ pub(crate) struct Admission {
     /// It asked for this many of the newest messages, and `joined.from` is still to be found: only who has the messages knows
     /// their numbers.
     pub last: Option<u32>,
-    /// What it asked to go on from and will never get.
+    /// Messages after its position that it will never get.
     pub lost: Vec<LostInterval>,
-    /// What the store said when it was asked to open the room for this session.
+    /// The answer of the store, if the room was opened for this session.
     pub backlog: Option<Backlog>,
 }
 
-/// What the store has for a user who goes on in a room.
+/// The stored state for a user who resumes in a room.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Backlog {
     pub user: UserName,
-    /// The user's read marker; `None`: the store could not say.
+    /// The user's read marker; `None`: the store could not read it.
     pub read: Option<Seq>,
     /// What was missed begins after this number.
     pub after: Seq,
-    /// The first messages that were missed, or none of them.
+    /// The first missed messages; may be empty.
     pub talks: Vec<Talk>,
 }
 

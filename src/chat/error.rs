@@ -15,7 +15,7 @@ word_sets! {
         /// A field is missing, too long or out of its range.
         Invalid = "invalid",
         BadName = "bad_name",
-        /// The name is claimed and its key was not given, or the session may not read what is stored for its name.
+        /// The name is claimed and its key is missing or wrong, or the session may not read the messages stored for its name.
         NameReserved = "name_reserved",
         NoHello = "no_hello",
         HelloAgain = "hello_again",
@@ -57,7 +57,7 @@ word_sets! {
         /// The client asked for it.
         Exit = "exit",
         ShuttingDown = "shutting_down",
-        /// Nothing came from the client for too long.
+        /// The client sent nothing for too long.
         Timeout = "timeout",
         /// The client did not send its hello in time.
         TooSlowHandshake = "too_slow_handshake",
@@ -127,7 +127,7 @@ impl ErrorCode {
 }
 
 impl Refusal {
-    /// The same refusal, which advises to try again after `wait`.
+    /// The same refusal, with the advice to try again after `wait`.
     pub fn retry_after(self, wait: Duration) -> Self {
         Self {
             retry_after: Some(wait),

@@ -1,4 +1,4 @@
-//! What members of a room see ([`Happening`]) and what single sessions are sent ([`Reply`]), in whatever dialect.
+//! Events for the members of a room ([`Happening`]) and for single sessions ([`Reply`]), for all dialects.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -7,9 +7,9 @@ use super::{Conversation, GoodbyeCode, Position, Refusal, RequestId, RoomName, S
 /// Parts of the sender's request that only clients of the same dialect see again. Not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Echo {
-    /// What the client called the request: `seq` of document 003, and `msgId` of the push.
+    /// The client's name of the request: `seq` of document 003, and `msgId` of the push.
     pub request: Box<str>,
-    /// What it called the kind, where that is not the name of the [`TalkKind`].
+    /// The client's word for the kind, if that is not the name of the [`TalkKind`].
     pub kind: Option<Box<str>>,
 }
 
@@ -51,15 +51,15 @@ pub struct UserList {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Departure {
-    /// The user left on purpose: leave, exit, logout.
+    /// On purpose: leave, exit, logout.
     Said,
     /// The connection ended: closed, timed out, kicked, cut off.
     Lost,
-    /// The session took the name of another user who is here.
+    /// The session took the name of another user in the room.
     Merged,
 }
 
-/// What happened in a room. Every member sees it; it is encoded once per encoding.
+/// An event in a room. Every member sees it; it is encoded once per encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happening {
     Talk(Talk),
@@ -69,7 +69,7 @@ pub enum Happening {
         online: u32,
         /// Grows with every change of the roster.
         version: u64,
-        /// Who is here now, in the order of arrival; present while some member's dialect shows lists with its notices.
+        /// The users, in the order of arrival; present while some member's dialect shows lists with its notices.
         users: Option<UserList>,
     },
     /// A user's last session left.
@@ -89,7 +89,7 @@ pub enum Happening {
         online: u32,
         users: Option<UserList>,
     },
-    /// Who joined and left a large room since the last digest.
+    /// The users who joined and left a large room since the last digest.
     Digest {
         online: u32,
         /// Grows with every change of the roster.
@@ -100,13 +100,13 @@ pub enum Happening {
         /// The last user who joined, for dialects whose notices need a name.
         last_came: Option<UserName>,
         last_went: Option<UserName>,
-        /// Some of the users who are here.
+        /// Some of the users.
         sample: Arc<[UserName]>,
         users: Option<UserList>,
     },
     /// The list of users has changed. Only for members whose dialect has no other way to learn it ([`super::Lists::OnChange`]).
     Roster {
-        /// Who is here now, in the order of names; cut in large rooms.
+        /// The users, in the order of names; cut in large rooms.
         users: UserList,
     },
     Topic {
@@ -116,7 +116,7 @@ pub enum Happening {
     Typing {
         from: UserName,
     },
-    /// The operator says something.
+    /// A message from the operator.
     System {
         text: Arc<str>,
     },
@@ -149,7 +149,7 @@ pub struct Joined {
     /// The topic, or nothing.
     pub topic: Arc<str>,
     pub history: bool,
-    /// The user's read marker; `None`: not known, because nobody asked or the store could not say.
+    /// The user's read marker; `None`: unknown, because the join did not need it or the store could not read it.
     pub read: Option<Seq>,
 }
 
@@ -196,7 +196,7 @@ pub struct UnreadPage {
     pub more: bool,
 }
 
-/// What one session is sent.
+/// An event for one session.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Reply {
     /// For dialects that greet a connection before it has a name (`tutorial`, `action`).
@@ -250,7 +250,7 @@ pub enum Reply {
         key: Option<String>,
     },
     History(Box<HistoryPage>),
-    /// To search; `next` goes on below.
+    /// To search.
     Search {
         /// The messages found, newest first.
         page: Box<HistoryPage>,
@@ -263,7 +263,7 @@ pub enum Reply {
         unread: u64,
     },
     UnreadList(UnreadPage),
-    /// Somebody is typing to this user.
+    /// A user is typing to this user.
     TypingTo {
         from: UserName,
     },
@@ -282,7 +282,7 @@ pub enum Reply {
         /// Whether the server no longer has them.
         lost: bool,
     },
-    /// The server says something to this session.
+    /// A message from the server to this session.
     System {
         text: Arc<str>,
     },

@@ -1,8 +1,8 @@
-//! The chat itself: its vocabulary, and what each command does.
+//! The chat itself: its vocabulary, and the effect of each command.
 //!
 //! - Vocabulary: [`UserName`] and [`RoomName`], [`Command`], [`Happening`] (what every member of a room sees), [`Reply`] (what one
 //!   session sees), [`ErrorCode`], [`Position`]. All dialects share it; codecs translate it to and from bytes.
-//! - Rules: [`OwnedRooms`] takes commands about rooms in and gives [`Effect`]s out.
+//! - Rules: [`OwnedRooms`] takes commands about rooms and returns [`Effect`]s.
 //!
 //! Nothing here does I/O, reads a clock (time is a parameter) or knows of shards, sockets and the store.
 

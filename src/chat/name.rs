@@ -29,10 +29,10 @@ pub enum NameFault {
     Empty,
     /// More than [`limits::NAME_CHARS`] characters after NFC.
     Long { chars: usize },
-    /// A control, bidirectional or otherwise invisible character, or a joiner or variation selector where it changes nothing
-    /// that is seen.
+    /// A control, bidirectional or otherwise invisible character, or a joiner or variation selector that changes nothing
+    /// visible.
     Forbidden { character: char },
-    /// It begins with the mark of an app's names ([`super::World`]).
+    /// It begins with the prefix of an app's names ([`super::World`]).
     Marked,
 }
 
@@ -58,7 +58,7 @@ impl UserName {
         let mut front: Vec<char> = self.0.chars().collect();
         front.truncate(limits::NAME_CHARS.saturating_sub(suffix.len()));
         loop {
-            // A cut may leave something at the end that is not allowed there, such as a joiner.
+            // The cut may leave a character at the end that is not allowed there, such as a joiner.
             let text: String = front.iter().chain(&suffix.chars().collect::<Vec<_>>()).collect();
             match Self::parse(&text) {
                 Ok(name) => return name,
@@ -158,7 +158,7 @@ fn parse(text: &str) -> Result<Arc<str>, NameFault> {
     if text.is_empty() {
         return Err(NameFault::Empty);
     }
-    // A name of a megabyte is not normalised before it is refused: NFC makes text at most three times shorter.
+    // A name of a megabyte is refused before it is normalised: NFC makes text at most three times shorter.
     let raw_chars = text.chars().take(limits::NAME_CHARS * 4 + 1).count();
     if raw_chars > limits::NAME_CHARS * 4 {
         return Err(NameFault::Long {

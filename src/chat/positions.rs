@@ -1,4 +1,4 @@
-//! Positions in a conversation, and how a client at some position goes on.
+//! Positions in a conversation, and how a client resumes from one.
 //!
 //! Every stored message has a number in the current epoch of its log. Numbers grow and may have holes, so a difference of two is not
 //! a count. An epoch ends when acknowledged messages are lost (a crash
@@ -19,18 +19,18 @@ pub struct Position {
     pub seq: Seq,
 }
 
-/// Where a member that joins wants to go on.
+/// Where a joining member wants to resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Since {
-    /// With what happens from now on.
+    /// Only new messages.
     Now,
     /// After this position.
     Position(Position),
-    /// With this many of the newest messages.
+    /// From this many of the newest messages.
     Last(u32),
 }
 
-/// Where a log stands. A log has epoch 0 until its first message.
+/// The head of a log. A log has epoch 0 until its first message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogHead {
     /// The current epoch; below 2^53.
@@ -54,12 +54,12 @@ pub struct LostTail {
     pub to: Option<Seq>,
 }
 
-/// How a client at some position goes on.
+/// How a client at some position resumes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GoOn {
-    /// It is sent what comes after this number, in the epoch of the head.
+    /// The client gets the messages after this number, in the epoch of the head.
     pub after: Seq,
-    /// What the server no longer has. Each interval becomes one [`super::Reply::Gap`] with `lost`.
+    /// Messages that the server no longer has. Each interval becomes one [`super::Reply::Gap`] with `lost`.
     pub lost: Vec<LostInterval>,
 }
 
@@ -80,7 +80,7 @@ impl LogHead {
         }
     }
 
-    /// How a client that asks for this goes on. Where the newest messages begin only those know who have them: numbers may have
+    /// How a client with this request resumes. Where the newest messages begin only those know who have them: numbers may have
     /// holes, so a head and a count do not say it.
     pub fn since(&self, since: Since) -> GoOn {
         match since {
@@ -92,11 +92,11 @@ impl LogHead {
         }
     }
 
-    /// How a client that knows everything up to `known` goes on: from where, and what it will never get.
+    /// How a client that has everything up to `known` resumes: from where, and which messages it will never get.
     ///
-    /// Messages that retention deleted count as lost. No number of an epoch is given twice, so in the current epoch the client knows
-    /// everything up to its position or the head, and what it has seen beyond the head is lost. Of an epoch that this log never had,
-    /// the client knows nothing that is here: it is sent everything that is stored.
+    /// Messages that retention deleted count as lost. No number of an epoch is used twice, so in the current epoch the client has
+    /// everything up to its position or the head; messages that it has beyond the head are lost. A client with an epoch that this log
+    /// never had has none of these messages: it gets all stored ones.
     pub fn go_on(&self, known: Position) -> GoOn {
         let mut lost = Vec::new();
         let known_here = if known.epoch == self.epoch {
@@ -159,9 +159,9 @@ mod tests {
         assert_eq!(go(at(9, 20)), (20, vec![]));
         assert_eq!(go(at(9, 5)), (5, vec![]));
         assert_eq!(go(at(9, 2)), (5, vec![lost(9, 3, 5)]));
-        // Beyond the head: what is here is not told as lost.
+        // Beyond the head: stored messages are not reported as lost.
         assert_eq!(go(at(9, 23)), (20, vec![lost(9, 21, 23)]));
-        // Of an epoch that this log never had.
+        // An epoch that this log never had.
         assert_eq!(go(at(4, 3)), (5, vec![lost(4, 1, 3), lost(9, 1, 5)]));
     }
 

@@ -5,7 +5,7 @@ use super::Seq;
 /// What the operator decides about all rooms.
 #[derive(Debug, Clone, Copy)]
 pub struct RoomSettings {
-    /// A room with up to this many users announces each coming and going; a larger one sends digests.
+    /// A room with up to this many users announces each join and leave; a larger one sends digests.
     pub presence_events_max: usize,
     /// Least time between two digests of a room, milliseconds.
     pub digest_every_ms: u64,

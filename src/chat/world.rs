@@ -1,10 +1,9 @@
-//! Worlds: users and rooms that never meet those of another world. Nearly everybody is in the common one; each further app of
-//! document 003 has a world of its own.
+//! Worlds: isolated sets of users and rooms (tenants). Nearly all users are in the common world; each further app of document 003 has
+//! its own.
 //!
-//! The names of an app's users and rooms begin with its mark, `⟦<app>⟧`. They are valid names, so everything that is found by name
-//! (rooms, inboxes, lists, watches) is separate without further code. A world is closed because clients of other dialects cannot use
-//! such a name: the server refuses their commands that have a [marked name](super::Command::marked_name), and leaves marked rooms out of
-//! their lists.
+//! The names of an app's users and rooms begin with its mark, `⟦<app>⟧`. They are valid names, so everything that is looked up by name
+//! (rooms, inboxes, lists, watches) is separate without further code. Clients of other dialects cannot enter a world: the server refuses
+//! their commands with a [marked name](super::Command::marked_name), and leaves marked rooms out of their lists.
 
 use super::{NameFault, RoomName, UserName};
 
@@ -42,7 +41,7 @@ impl World {
         }
     }
 
-    /// What the names of this world begin with, followed by `rest`.
+    /// The prefix of this world's names, followed by `rest`.
     pub fn prefix(self, rest: &str) -> String {
         match self {
             Self::Common => rest.to_owned(),
@@ -93,7 +92,7 @@ mod tests {
         assert_eq!((user.as_str(), local(user.as_str())), ("⟦2⟧72", "72"));
         let room = World::App(2).room("group:1").unwrap();
         assert_eq!((room.as_str(), local(room.as_str())), ("⟦2⟧group:1", "group:1"));
-        // What is stored is read as a plain name.
+        // Stored names are parsed as plain names.
         assert_eq!(UserName::parse(user.as_str()).unwrap(), user);
         assert!(is_marked(user.as_str()) && !is_marked("72") && !is_marked("7⟦2⟧"));
     }

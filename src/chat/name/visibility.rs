@@ -1,4 +1,4 @@
-//! Which characters of a name are drawn. A name has no others, so that two names that look the same are the same.
+//! Decides which characters of a name are visible. A name has no others, so that two names that look the same are equal.
 //!
 //! Control characters and most of what Unicode calls Default_Ignorable_Code_Point are never accepted. Joiners, variation
 //! selectors and tags are, but only where they change what is drawn:
@@ -28,7 +28,7 @@ pub(super) fn first_invisible(name: &str) -> Option<char> {
             && let Some(tags) = flag_tags(rest.as_str())
         {
             rest = rest.as_str().get(tags..).unwrap_or_default().chars();
-            // Nothing may be joined to a tag, nor vary it.
+            // A tag may be followed neither by a joiner nor by a selector.
             before = None;
             continue;
         }
@@ -41,8 +41,8 @@ pub(super) fn first_invisible(name: &str) -> Option<char> {
 }
 
 /// Control characters, line and paragraph separators, bidirectional controls (they forge the order of a line), zero-width
-/// spaces, and what else is drawn as nothing or as a blank, such as the Braille pattern without dots. What depends on its
-/// neighbours is in [`is_drawn`].
+/// spaces, and other characters that are drawn as nothing or as a blank, such as the Braille pattern without dots. Characters that
+/// depend on their neighbours are in [`is_drawn`].
 fn is_forbidden(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -113,7 +113,7 @@ fn has_variant(base: char, selector: char) -> bool {
     }
 }
 
-/// Scripts in which a joiner tells two written forms apart: Arabic to Mandaic, those of India and their neighbours, Mongolian.
+/// Scripts in which a joiner distinguishes two written forms: Arabic to Mandaic, those of India and their neighbours, Mongolian.
 fn joins(c: char) -> bool {
     matches!(c, '\u{0620}'..='\u{08FF}' | '\u{0900}'..='\u{109F}' | '\u{1700}'..='\u{180A}' | '\u{1810}'..='\u{18AF}'
         | '\u{1900}'..='\u{1AAF}' | '\u{1B00}'..='\u{1C7F}' | '\u{A800}'..='\u{A95F}' | '\u{A980}'..='\u{AAFF}'

@@ -1,4 +1,4 @@
-//! What members are sent at the next tick rather than at once: digests of large rooms, and lists of users that have changed.
+//! Events that members get at a tick rather than at once: digests of large rooms, and changed lists of users.
 //!
 //! A room is in `digests` while it owes one, and in `lists_owed` while it owes one: never twice.
 
@@ -6,7 +6,7 @@ use super::{OwnedRooms, room::OwedList};
 use crate::chat::{Effect, Effects, Happening, RoomName};
 
 impl OwnedRooms {
-    /// The list of users may have changed: members that want it are owed it.
+    /// Schedules the list of users, which may have changed, for the members that want it.
     pub(super) fn owe_list(&mut self, name: &RoomName) {
         if let Some(room) = self.rooms.get_mut(name)
             && room.owe_list()

@@ -25,7 +25,7 @@ impl OwnedRooms {
         let settings = self.settings;
         if !self.access.admits(name, &arrival.user) {
             let refusal = ErrorCode::Forbidden.because(format!("the room {name} is for its members only"));
-            // It may have been opened for this one.
+            // The room may have been opened for this session.
             self.close_if_empty(name);
             return smallvec![Effect::refuse_join(arrival.session, id, name, refusal)];
         }
@@ -98,7 +98,7 @@ impl OwnedRooms {
         out
     }
 
-    /// The dialect of a member was detected, and with it what the room has to know of it.
+    /// Describes a member whose dialect has been detected.
     pub(crate) fn describe_member(
         &mut self,
         name: &RoomName,

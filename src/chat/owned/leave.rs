@@ -57,7 +57,7 @@ impl OwnedRooms {
         out
     }
 
-    /// A member's user takes another name. Where the new one may not be in the room, the member has to leave.
+    /// A member's user takes another name. If the new name is not allowed in the room, the member leaves.
     pub(crate) fn rename(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64) -> Effects {
         let seen = self.renamed(name, session, new, now_ms);
         let user = self.rooms.get(name).and_then(|room| room.user(session));
@@ -66,7 +66,7 @@ impl OwnedRooms {
         seen.into_iter().chain(expel).collect()
     }
 
-    /// What the members of the room see of it.
+    /// The event for the members of the room.
     fn renamed(&mut self, name: &RoomName, session: SessionId, new: UserName, now_ms: u64) -> Option<Effect> {
         let settings = self.settings;
         let room = self.rooms.get_mut(name)?;

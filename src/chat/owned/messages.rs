@@ -1,4 +1,4 @@
-//! Messages, topics, typing and the operator's lines: everything that a room shows its members besides who comes and goes.
+//! Messages, topics, typing and system messages: all events of a room besides joins and leaves.
 //!
 //! A message is numbered before it is broadcast: by the room itself, or by the store where the room is durable. Members
 //! see messages in the order of their numbers.
@@ -53,7 +53,7 @@ impl OwnedRooms {
         }
     }
 
-    /// The store has numbered a message and keeps it: every member sees it.
+    /// Broadcasts a message that the store has numbered and stored.
     pub(crate) fn committed(
         &mut self,
         name: &RoomName,
@@ -67,14 +67,14 @@ impl OwnedRooms {
         effects
     }
 
-    /// The store has answered for a message that is not stored, or was stored before: only its sender learns of it.
+    /// Answers the sender of a message that the store refused, or had stored before.
     pub(crate) fn rejected(&mut self, name: &RoomName, session: SessionId, id: RequestId, reply: Reply) -> Effects {
         let mut effects: Effects = smallvec![Effect::answer(session, id, reply)];
         effects.extend(self.settled(name));
         effects
     }
 
-    /// The store had no room for a message: its sender's shard has it back.
+    /// Handles a message that the store had no room for: it goes back to its sender's shard.
     pub(crate) fn given_back(&mut self, name: &RoomName, said: Box<Utterance>) -> Effect {
         if let Some(room) = self.rooms.get_mut(name) {
             room.given_back();
@@ -83,7 +83,7 @@ impl OwnedRooms {
         Effect::busy(name.clone(), said)
     }
 
-    /// The store has answered for one message of a room. Where the room was closed and this was its last one, its members leave.
+    /// Counts one answer of the store. If the operator closed the room and this was its last message, its members leave.
     fn settled(&mut self, name: &RoomName) -> Effects {
         let leave = self.rooms.get_mut(name).map_or_else(Vec::new, |room| room.settled());
         self.close_if_empty(name);
@@ -146,7 +146,7 @@ impl OwnedRooms {
         small.then(|| Effect::broadcast(name, room.shards(), Happening::Typing { from }))
     }
 
-    /// The operator says something to a room.
+    /// Sends a system message to a room.
     pub(crate) fn system(&mut self, name: &RoomName, text: Arc<str>) -> Option<Effect> {
         let room = self.rooms.get(name)?;
         Some(Effect::broadcast(name, room.shards(), Happening::System { text }))

@@ -1,12 +1,12 @@
 //! The rooms that one shard owns: their members, numbers, topics and lists.
 //!
-//! A hash of its name gives every room one owner. All commands about a room are carried out here, and what follows from each of
-//! them leaves as [`Effect`]s, in the order in which every member sees it.
+//! A hash of its name gives every room one owner. The owner carries out all commands about a room here; their [`Effect`]s are in the
+//! order in which every member sees them.
 //!
 //! Invariants:
 //! - A room without stored messages numbers its own: 1, 2, 3, … in a random epoch. In a durable room the store numbers.
 //! - The count of users is exact, and a user is announced once, however many sessions it has.
-//! - A room is open exactly while it has a member, a topic, or messages in the store that it has not answered for.
+//! - A room is open exactly while it has a member, a topic, or messages whose answer from the store is outstanding.
 //!
 //! Nothing here touches a socket, reads a clock (time is a parameter) or encodes.
 
@@ -44,7 +44,7 @@ pub(crate) struct OwnedRooms {
     vacant: BTreeMap<u64, RoomName>,
     /// The newest key in `vacant`.
     vacated: u64,
-    /// Rooms that the operator wants to be there although nobody is in them, and their topics.
+    /// Rooms that the operator keeps open without members, and their topics.
     standing: foldhash::HashMap<RoomName, Arc<str>>,
     access: Access,
     settings: RoomSettings,
@@ -72,7 +72,7 @@ impl OwnedRooms {
         }
     }
 
-    /// Who may enter which room; everybody, unless this says otherwise.
+    /// The lists of members.
     #[must_use]
     pub(crate) fn with_access(self, access: Access) -> Self {
         Self { access, ..self }
@@ -90,7 +90,7 @@ impl OwnedRooms {
         self.rooms.get(room).is_some_and(|room| room.has(session))
     }
 
-    /// Opens a durable room where its log stands; does nothing if it is open.
+    /// Opens a durable room at the head of its log; does nothing if it is open.
     pub(crate) fn open_stored(&mut self, room: &RoomName, head: LogHead) {
         self.open_with(room, || Room::durable(head));
     }
@@ -135,7 +135,7 @@ impl OwnedRooms {
         }
     }
 
-    /// The room is not, or no longer, one that stays for its topic alone.
+    /// Removes the room from those that stay for their topic alone.
     fn occupy(&mut self, name: &RoomName) {
         let room = self.rooms.get_mut(name);
         if let Some(place) = room.and_then(|room| room.set_vacant_since(None)) {

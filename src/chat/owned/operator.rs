@@ -1,6 +1,6 @@
-//! What the operator does with rooms: keep one open, give it a topic or a list of members, close it.
+//! The operator's commands for rooms: keep one open, set its topic or its list of members, close it.
 //!
-//! No client can ask for any of this.
+//! Clients have no access to these.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -15,9 +15,9 @@ use crate::{
 pub(crate) struct RoomDetails {
     /// Its topic, or nothing.
     pub topic: Arc<str>,
-    /// Whether it stays while nobody is in it.
+    /// Whether it stays open without members.
     pub kept: bool,
-    /// Who may enter; `None`: as the settings say.
+    /// The users who may enter; `None`: as the settings define.
     pub members: Option<BTreeSet<UserName>>,
     /// One page of who is in it.
     pub users: UserList,
@@ -29,11 +29,11 @@ pub(crate) struct RoomDetails {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Closed {
     pub sessions: usize,
-    /// Who leaves at once; the others leave when the store has answered.
+    /// The members who leave at once; the others leave when the store has answered.
     pub effects: Effects,
 }
 
-/// The operator keeps as many rooms on one shard as allowed.
+/// The operator already keeps as many rooms open on this shard as allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyRooms;
 
@@ -60,7 +60,7 @@ impl OwnedRooms {
         })
     }
 
-    /// Keeps the room open from now on, also while nobody is in it. Whether it is new.
+    /// Keeps the room open from now on, also without members. Returns whether it is new.
     ///
     /// # Errors
     /// If [`limits::ROOMS_PINNED`] rooms are kept already.
@@ -89,7 +89,7 @@ impl OwnedRooms {
         Some(Effect::broadcast(name, room.shards(), Happening::Topic { topic, from }))
     }
 
-    /// Gives the room a list of members, or takes it away. Sessions that may not be there any longer leave.
+    /// Sets or removes the list of members of a room. Sessions that are no longer allowed there leave.
     pub(crate) fn set_members(&mut self, name: &RoomName, members: Option<BTreeSet<UserName>>) -> Effects {
         self.access.set(name.clone(), members);
         let access = &self.access;
@@ -100,8 +100,7 @@ impl OwnedRooms {
 
     /// Closes a room: it is no longer kept and has neither topic nor list, and its members leave. `None`: there was no such room.
     ///
-    /// While the store has messages of the room that it has not answered for, the members stay, so that they see them. They leave with
-    /// the last answer.
+    /// While answers of the store are outstanding, the members stay, so that they see these messages. They leave with the last answer.
     pub(crate) fn close(&mut self, name: &RoomName) -> Option<Closed> {
         let listed = self.access.members(name).is_some();
         self.access.set(name.clone(), None);
@@ -131,7 +130,7 @@ impl OwnedRooms {
         self.rooms.get(name).map(|room| room.online())
     }
 
-    /// The rooms that are there or have a list, with names that satisfy `wanted`, at most `limit`.
+    /// The rooms that are open or have a list, with names that satisfy `wanted`, at most `limit`.
     pub(crate) fn names(&self, wanted: impl Fn(&RoomName) -> bool, limit: usize) -> Vec<RoomName> {
         let names: BTreeSet<&RoomName> = self
             .names

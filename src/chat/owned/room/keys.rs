@@ -20,12 +20,12 @@ pub(super) struct Keys {
 struct Remembered {
     seq: Seq,
     at: u64,
-    /// A hash of the text: thousands of keys would otherwise keep thousands of texts of up to 63 KiB.
+    /// A hash of the text: thousands of texts of up to 63 KiB would take too much memory.
     text: u64,
 }
 
 impl Keys {
-    /// Whether the key of this message was used before: where that message stands, or why this one is refused.
+    /// If the key of this message was used before: the position of that message, or the refusal of this one.
     pub(super) fn known(&self, said: &Utterance, now_ms: u64, window_ms: u64) -> Option<Result<(Seq, u64), Refusal>> {
         let key = said.key.clone()?;
         let known = self.known.get(&(said.key_owner(), key))?;

@@ -1,7 +1,7 @@
 //! The lists of a room's users: on request, in pages, with notices of presence, or whenever they have changed.
 //!
-//! The list of a large room is cut, and may be as old as [`RoomSettings::list_cache_ms`]. A member is sent
-//! [`limits::LIST_BYTES_PER_SECOND`] of lists that it did not ask for, no more.
+//! The list of a large room is cut, and may be as old as [`RoomSettings::list_cache_ms`]. A member gets at most
+//! [`limits::LIST_BYTES_PER_SECOND`] of lists without a request.
 
 use super::Room;
 use crate::{
@@ -9,10 +9,10 @@ use crate::{
     limits,
 };
 
-/// A list that members are sent because it may have changed.
+/// The state of the list that members get when it has changed.
 #[derive(Debug)]
 pub(crate) enum OwedList {
-    /// Nobody wants it, or all have it.
+    /// No member wants it, or all have it.
     None,
     /// The last one is not long enough ago.
     TooSoon,
@@ -53,7 +53,7 @@ impl Room {
         list
     }
 
-    /// The list for a notice of presence, if some member is sent it there.
+    /// The list for a notice of presence, if some member gets it there.
     pub(crate) fn list_if_wanted(&mut self, settings: &RoomSettings, now_ms: u64) -> Option<UserList> {
         (self.lists_with_notices > 0).then(|| self.list(ListOrder::Arrival, settings, now_ms))
     }
@@ -72,12 +72,12 @@ impl Room {
         if self.is_large(settings) { cut(list) } else { list }
     }
 
-    /// Members that want the list when it has changed are owed it. Whether they were not before.
+    /// Schedules the list for members that want it on change. Returns whether it was not scheduled before.
     pub(crate) fn owe_list(&mut self) -> bool {
         self.lists_on_change > 0 && !std::mem::replace(&mut self.rare().pushed.owed, true)
     }
 
-    /// The list that is owed, if it has changed and the last one is long enough ago.
+    /// The scheduled list, if it has changed and the last one is long enough ago.
     pub(crate) fn take_list(&mut self, settings: &RoomSettings, now_ms: u64) -> OwedList {
         let (version, wanted) = (self.version, self.lists_on_change > 0);
         let pushed = &mut self.rare().pushed;
@@ -94,7 +94,7 @@ impl Room {
         OwedList::Due(users)
     }
 
-    /// The list for a new member. If no other member wants lists, nobody is owed this one any more.
+    /// The list for a new member. If no other member wants lists, none is scheduled any more.
     pub(crate) fn list_for_newcomer(&mut self, settings: &RoomSettings, now_ms: u64) -> UserList {
         let users = self.roster(settings);
         if self.lists_on_change == 1 {
@@ -103,7 +103,7 @@ impl Room {
         users
     }
 
-    /// The next list waits in proportion to the length of this one, so that a member is sent at most
+    /// The next list waits in proportion to the length of this one, so that a member gets at most
     /// [`limits::LIST_BYTES_PER_SECOND`].
     fn note_pushed(&mut self, users: &UserList, settings: &RoomSettings, now_ms: u64) {
         let least = if self.is_large(settings) {
@@ -139,7 +139,7 @@ impl Room {
 /// A name of one byte, between quotes and with a comma.
 const SHORTEST_NAME_BYTES: usize = 4;
 
-/// The front of a list, as much as a digest may carry; the count stays exact.
+/// The front of a list, cut to the size that a digest may carry; the count stays exact.
 pub(super) fn cut(list: UserList) -> UserList {
     let mut bytes = 0;
     let names = list

@@ -1,10 +1,10 @@
-//! Where the numbers of a room stand, and how a client that was away goes on in them.
+//! The numbers of a room's messages, and how a returning client resumes.
 
 use crate::chat::{GoOn, LogHead, Position, Since};
 
 #[derive(Debug)]
 pub(super) enum Log {
-    /// The room numbers its messages, in an epoch that ends with it. Only the rings of the shards have some of them.
+    /// The room numbers its messages, in an epoch that ends with the room. Only the rings of the shards hold recent ones.
     Ephemeral(Position),
     /// The store numbers and keeps them. In a box, because most rooms of a large server are ephemeral.
     Durable(Box<LogHead>),
@@ -19,7 +19,7 @@ impl Log {
         }
     }
 
-    /// A message has got this number.
+    /// Records the number of a new message.
     pub(super) fn advance(&mut self, to: Position) {
         match self {
             Self::Ephemeral(head) => *head = to,
@@ -38,7 +38,7 @@ impl Log {
             Self::Ephemeral(head) => GoOn {
                 after: match since {
                     Since::Position(known) if known.epoch == head.epoch => known.seq.min(head.seq),
-                    // Numbers of another epoch mean nothing here.
+                    // Numbers of another epoch are not comparable.
                     Since::Now | Since::Position(_) | Since::Last(_) => head.seq,
                 },
                 lost: Vec::new(),

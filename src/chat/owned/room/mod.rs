@@ -1,11 +1,11 @@
-//! One room as its owner knows it: members, users, the newest number, the topic.
+//! The owner's state of one room: members, users, the newest number, the topic.
 //!
 //! Invariants:
 //! - `users` has each user once, with the number of its sessions in `members`.
-//! - `shards` and `counts` say on which shards members are, and how many on each.
+//! - `shards` and `counts` hold the shards that have members, and the number on each.
 //! - `lists_with_notices` and `lists_on_change` count the members that want such lists.
 //!
-//! Time is the wall clock's, which may be set back: what is due after a while is also due when its time lies ahead.
+//! Times are those of the wall clock. If it is set back, a time in the future counts as due.
 
 mod digest;
 mod keys;
@@ -26,13 +26,13 @@ use crate::chat::{
     Since, UserList, UserName, Utterance,
 };
 
-/// A room. What only busy or large rooms need is in a box of its own, because most rooms are small and idle.
+/// A room. State that only busy or large rooms need is boxed, because most rooms are small and idle.
 #[derive(Debug)]
 pub(super) struct Room {
     /// Grows with every change of the roster.
     version: u64,
     log: Log,
-    /// Messages that the store has and has not answered for: the room stays open for them.
+    /// Messages whose answer from the store is outstanding; the room stays open for them.
     in_store: u32,
     members: Members,
     users: Roster,
@@ -45,7 +45,7 @@ pub(super) struct Room {
     rare: Option<Box<Rare>>,
 }
 
-/// What a rename did to the two names.
+/// The effect of a rename on the two names.
 #[derive(Debug)]
 pub(super) struct Renaming {
     pub(super) old: UserName,
@@ -69,28 +69,28 @@ struct Rare {
     closing: Option<Closing>,
 }
 
-/// The operator closed the room while the store had messages of it.
+/// The operator closed the room while answers of the store were outstanding.
 #[derive(Debug)]
 struct Closing {
     /// Its members. They send nothing more here, and leave when the store has answered.
     sessions: Vec<SessionId>,
-    /// Messages from before the close that the store has not answered for. It answers for one room in order.
+    /// Messages from before the close whose answer is outstanding. The store answers for one room in order.
     awaited: u32,
 }
 
-/// The list that members were last sent because it had changed.
+/// The last list that members got because it had changed.
 #[derive(Debug, Default)]
 struct PushedList {
-    /// Of the roster that it showed; `None`: none was sent.
+    /// The version of its roster; `None`: none was sent.
     version: Option<u64>,
     at: u64,
     /// How long the next one waits, milliseconds.
     wait_ms: u64,
-    /// The room is among those that owe a list.
+    /// Whether a list is scheduled.
     owed: bool,
 }
 
-/// What the next digest will say.
+/// The content of the next digest.
 #[derive(Debug, Default)]
 struct Owed {
     came: u32,
@@ -105,7 +105,7 @@ impl Room {
         Self::new(Log::Ephemeral(Position { epoch, seq: 0 }))
     }
 
-    /// A room whose log stands there.
+    /// A durable room with this log.
     pub(super) fn durable(head: LogHead) -> Self {
         Self::new(Log::Durable(Box::new(head)))
     }
@@ -228,7 +228,7 @@ impl Room {
         }
         let old = std::mem::replace(&mut member.user, new.clone());
         let tag = member.tag;
-        // A user who takes another name keeps the place in the order of arrival.
+        // A user who takes another name keeps the rank in the order of arrival.
         let place = self.users.remove(&old);
         let old_gone = place.is_some();
         self.arrivals = self.arrivals.wrapping_add(1);
@@ -242,7 +242,7 @@ impl Room {
         })
     }
 
-    /// One more message is on its way to the store.
+    /// Counts a message that was sent to the store.
     pub(super) fn store_one(&mut self) {
         self.in_store += 1;
     }
@@ -252,17 +252,17 @@ impl Room {
         self.in_store = self.in_store.saturating_sub(1);
     }
 
-    /// Whether the store has messages that it has not answered for.
+    /// Whether an answer of the store is outstanding.
     pub(super) fn awaits_store(&self) -> bool {
         self.in_store > 0
     }
 
-    /// Nobody is in it, and nothing of it is on its way to the store.
+    /// Whether it has no members and no outstanding answers.
     pub(super) fn is_empty(&self) -> bool {
         self.members.is_empty() && self.in_store == 0
     }
 
-    /// These sessions leave when the store has answered for all that it has now.
+    /// Makes these sessions leave when all outstanding answers have arrived.
     pub(super) fn close_after_store(&mut self, sessions: Vec<SessionId>) {
         let awaited = self.in_store;
         self.rare().closing = Some(Closing { sessions, awaited });
@@ -274,7 +274,7 @@ impl Room {
         closing.is_some_and(|closing| closing.sessions.contains(&session))
     }
 
-    /// The store has answered for one message. Those who leave now, if it was the last before a close.
+    /// Counts one answer of the store. Returns the sessions that leave now, if it was the last before a close.
     pub(super) fn settled(&mut self) -> Vec<SessionId> {
         self.in_store = self.in_store.saturating_sub(1);
         let Some(rare) = &mut self.rare else { return Vec::new() };
@@ -297,7 +297,7 @@ impl Room {
         }
     }
 
-    /// What the others see of a user's first session.
+    /// The event for the others when a user's first session joins.
     pub(super) fn came(&mut self, user: UserName, settings: &RoomSettings, now_ms: u64) -> Happening {
         Happening::Came {
             user,
@@ -307,7 +307,7 @@ impl Room {
         }
     }
 
-    /// What the others see of the end of a user's last session.
+    /// The event for the others when a user's last session leaves.
     pub(super) fn went(&mut self, user: UserName, how: Departure, settings: &RoomSettings, now_ms: u64) -> Happening {
         Happening::Went {
             user,
@@ -318,7 +318,7 @@ impl Room {
         }
     }
 
-    /// Whether the key of this message was used before: where that message stands, or why this one is refused.
+    /// If the key of this message was used before: the position of that message, or the refusal of this one.
     pub(super) fn known_key(
         &self,
         said: &Utterance,
@@ -334,7 +334,7 @@ impl Room {
         }
     }
 
-    /// Notes what a member's dialect wants; whether it is a member.
+    /// Records the wishes of a member's dialect. Returns whether it is a member.
     pub(super) fn describe(&mut self, session: SessionId, sees_own_going: bool, lists: Lists) -> bool {
         let Some(member) = self.members.get_mut(session) else {
             return false;
@@ -350,7 +350,7 @@ impl Room {
         true
     }
 
-    /// How many members are sent lists in this way, if it is one that the room has to know.
+    /// The number of members that get lists in this way, if the room counts them.
     fn wanting(&mut self, lists: Lists) -> Option<&mut u32> {
         match lists {
             Lists::OnRequest => None,

@@ -37,7 +37,7 @@ impl Roster {
         }
     }
 
-    /// Adds a session; whether it is the user's first.
+    /// Adds a session. Returns whether it is the user's first.
     pub(super) fn add(&mut self, user: &UserName, arrival: u32) -> bool {
         if let Self::Few(users) = self
             && users.len() >= limits::ROSTER_VECTOR
@@ -64,7 +64,7 @@ impl Roster {
         }
     }
 
-    /// Removes a session; the user's place in the order of arrival, if it was the last one.
+    /// Removes a session. Returns the user's rank in the order of arrival, if it was the last one.
     pub(super) fn remove(&mut self, user: &UserName) -> Option<u32> {
         let seat = match self {
             Self::Few(users) => {
