@@ -130,7 +130,7 @@ pub(super) fn bad(sentence: &str) -> HttpAnswer {
     HttpAnswer::error(StatusCode::BAD_REQUEST, sentence)
 }
 
-const KNOWN: &str = "there is nothing at this path; known are rooms, rooms/<name>, rooms/<name>/members, \
+const KNOWN: &str = "there is nothing at this path; known paths are rooms, rooms/<name>, rooms/<name>/members, \
                      rooms/<name>/message, the same with groups/<id>, message, sessions, sessions/<id>, \
                      users/<name>/sessions";
 

@@ -1,12 +1,12 @@
 //! Detects the dialect of a client on plain `/ws` from its handshake and its first message.
 //!
-//! The path `/ws/<dialect>` or a pinned listener decides without this module. Otherwise [`from_handshake`] decides where the handshake
+//! The path `/ws/<dialect>` or a pinned listener decides without this module. Otherwise [`from_handshake`] decides if the handshake
 //! is clear. If it names a user in a way that three formats share, the client is a member at once and its events wait; if it
-//! names nobody, the server does not greet it yet. [`from_first_message`] decides then. The dialect of a client that stays silent is
-//! guessed from what [`Recent`] clients with the same kind of handshake spoke.
+//! names no user, the server does not greet it yet. [`from_first_message`] decides then. For a silent client the server guesses the
+//! dialect of [`Recent`] clients with the same kind of handshake.
 //!
-//! This module is pure: the caller holds the timers, keeps what waits, and passes the first message on to the codec as well.
-//! [`Why`] names every way in which a dialect was decided, those of other modules included, for one metric.
+//! This module is pure: the caller holds the timers and the waiting events, and passes the first message on to the codec as well.
+//! [`Why`] names all ways in which a dialect is decided, those of other modules included, for one metric.
 
 use std::time::Duration;
 
@@ -19,27 +19,27 @@ use super::{
 };
 use crate::{limits, word_set::word_sets};
 
-/// What the handshake says.
+/// The result of looking at the handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detection {
-    /// Enough.
+    /// The handshake decides.
     Known {
         dialect: DialectId,
-        /// What decided.
+        /// The reason.
         why: Why,
     },
-    /// Who it is, in a way that three dialects share: it is a member at once, and what it is told waits for its first message,
-    /// at most this long.
+    /// It names the user in a way that three dialects share. The client is a member at once, and its events wait for its first
+    /// message, at most this long.
     Named { hold: Duration },
-    /// Nothing: nothing is sent until the first message, and at most this long.
+    /// It names no user. The server sends nothing until the first message, and at most this long.
     Nameless {
         hold: Duration,
-        /// The dialect of a client that said nothing in that time; decided by [`Why::Silence`].
+        /// The dialect of a client that sends nothing in that time; decided by [`Why::Silence`].
         if_silent: DialectId,
     },
 }
 
-/// What the last clients that came to one listener with one kind of handshake turned out to speak, newest first.
+/// The dialects of the most recent clients of one listener with one kind of handshake, newest first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recent([Option<DialectId>; limits::DETECT_RECENT]);
 
@@ -49,7 +49,7 @@ impl Recent {
         self.0[0] = Some(dialect);
     }
 
-    /// The dialect of most of them; of several, the one that came last.
+    /// The most frequent dialect; among equals, the latest.
     pub fn likeliest(self) -> Option<DialectId> {
         let count = |dialect| self.0.iter().filter(|known| **known == dialect).count();
         let known = self.0.into_iter().filter(Option::is_some).rev();
@@ -76,29 +76,29 @@ word_sets! {
         TypeFirst = "type_first",
         /// Field 2 of the first message is a type by name.
         TypeSecond = "type_second",
-        /// Both are, or none is, and it is the field that holds the name which the handshake gave.
+        /// Both or neither is; the field with the user name of the handshake decides.
         NameOfHandshake = "name_of_handshake",
         /// The first message is JSON with an `action`.
         JsonAction = "json_action",
         /// The first message is other JSON.
         Json = "json",
-        /// The first message fits nothing, so it was taken as a silent client's.
+        /// The first message matches no dialect, so the client counts as silent.
         Unclear = "unclear",
-        /// There was no message in time.
+        /// No message arrived in time.
         Silence = "silence",
-        /// There was no message in time, and recent clients with the same kind of handshake spoke this dialect.
+        /// No message arrived in time, and recent clients with the same kind of handshake spoke this dialect.
         Recent = "recent",
     }
 }
 
 impl Why {
-    /// Whether the client itself has shown what it speaks.
+    /// Whether the client itself has shown its dialect.
     pub const fn is_certain(self) -> bool {
         !matches!(self, Self::Unclear | Self::Silence | Self::Recent)
     }
 }
 
-/// What the handshake alone tells. Presence counts, not content: `?uid=` is a client of document 003 that has no name yet.
+/// Decides from the handshake alone. Presence counts, not content: `?uid=` is a client of document 003 without a name.
 pub fn from_handshake(handshake: &Handshake) -> Detection {
     if handshake.query_value("uid").is_some() {
         known(DialectId::Action, Why::QueryUid)
@@ -118,8 +118,8 @@ pub fn from_handshake(handshake: &Handshake) -> Detection {
     }
 }
 
-/// What the first message tells, after [`from_handshake`] could not. It counts as text or binary alike: clients of documents
-/// 001 and 002 put protobuf into text frames.
+/// Decides from the first message, after [`from_handshake`] could not. Text and binary count alike: clients of documents 001 and
+/// 002 put protobuf into text frames.
 pub fn from_first_message(handshake: &Handshake, message: Message<'_>) -> (DialectId, Why) {
     if let Detection::Known { dialect, why } = from_handshake(handshake) {
         return (dialect, why);
@@ -131,8 +131,8 @@ pub fn from_first_message(handshake: &Handshake, message: Message<'_>) -> (Diale
     };
     let bytes = message.bytes();
     if bytes.trim_ascii_start().first() == Some(&b'{') {
-        // 0x7B would be a protobuf group, which no client sends. A name in a header is no habit of JSON clients, but one
-        // that has a header all the same is still what it speaks.
+        // 0x7B would be a protobuf group, which no client sends. JSON clients usually send no name in a header; one that does is
+        // a JSON client nevertheless.
         return match object::<Envelope>(bytes) {
             Some(envelope) if envelope.action.is_some() => (DialectId::Action, Why::JsonAction),
             Some(_) => (DialectId::Tutorial, Why::Json),
@@ -148,7 +148,7 @@ fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(DialectId, Why)
     let is_name = |text: &[u8]| !text.is_empty() && name.as_deref() == Some(text);
     let number = matches!(first, b"1" | b"2" | b"3");
     match (is_type(first), is_type(second)) {
-        // A user of document 001 may be called `1`. A client of document 000 that says `talk` puts its name in field 3.
+        // A user of document 001 may have the name `1`. A client of document 000 that sends `talk` puts its name in field 3.
         (_, true) if number && is_name(first) && !is_name(third) => {
             Some((DialectId::ChatRequest, Why::NameOfHandshake))
         }
@@ -157,7 +157,7 @@ fn from_protobuf(handshake: &Handshake, bytes: &[u8]) -> Option<(DialectId, Why)
         (true, true) if is_name(first) => Some((DialectId::ChatRequest, Why::NameOfHandshake)),
         (true, _) => Some((DialectId::Chatroom, Why::TypeFirst)),
         (false, true) => Some((DialectId::ChatRequest, Why::TypeSecond)),
-        // A type that no dialect knows, or none: in document 001 that is a talk, in 002 it is ignored, in 000 it asks for the list.
+        // An unknown type, or none: in document 001 that is a message, in 002 it is ignored, in 000 it requests the list.
         (false, false) => {
             let dialect = match (is_name(first), is_name(second), is_name(third)) {
                 (true, false, _) => DialectId::ChatRequest,

@@ -37,7 +37,7 @@ pub trait Dialect: Sync {
 
 /// The wire format of one connection, with the state that it needs.
 pub trait Codec {
-    /// Requests that the handshake stands for: where it names the user, a hello and a join of the lobby.
+    /// The requests that the handshake implies: if it names the user, a hello and a join of the lobby.
     fn opening(&mut self) -> Result<Vec<Request>, Fault>;
 
     /// Decodes one message and pushes its requests in order.
@@ -46,28 +46,28 @@ pub trait Codec {
     /// Appends the frames of a reply, or nothing if the format cannot express it. `at` as in [`Dialect::encode_at`].
     fn encode_at(&mut self, at: u64, id: RequestId, reply: &Reply, out: &mut Frames);
 
-    /// Parts of the request with this id that receivers of its message get back.
+    /// Parts of the request with this id that receivers of its message see.
     fn echo(&self, id: RequestId) -> Option<Arc<Echo>> {
         let _ = id;
         None
     }
 
-    /// When this member is sent the user list without asking for it.
+    /// When this member gets the user list without a request.
     fn lists(&self) -> Lists {
         Lists::OnRequest
     }
 
-    /// The member's present encoding, by its number within the dialect.
+    /// The member's current encoding, by its number within the dialect.
     fn encoding(&self) -> usize {
         0
     }
 }
 
-/// What an operator may set of dialects.
+/// The operator's settings for dialects.
 #[derive(Debug, Clone, Default)]
 pub struct DialectSettings {
     pub action: ActionSettings,
-    /// Whether `communication` shows who writes from which address.
+    /// Whether `communication` shows the senders' addresses.
     pub communication_show_ip: bool,
     pub tutorial_show_ip: bool,
 }

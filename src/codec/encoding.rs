@@ -28,7 +28,7 @@ static DIALECT: [DialectId; ENCODINGS] = {
 };
 
 impl Encoding {
-    /// The encoding `within` a dialect. A number that the dialect does not have is its last.
+    /// The encoding `within` a dialect; a number that is too large means the last one.
     pub fn new(dialect: DialectId, within: usize) -> Self {
         let last = dialect.encodings() - 1;
         debug_assert!(within <= last, "{dialect:?} has {} encodings", last + 1);
@@ -48,20 +48,20 @@ impl Encoding {
     }
 }
 
-/// Encodings of the dialects before this place of the table.
+/// The number of encodings of the dialects before this one in the table.
 const fn before(place: usize) -> usize {
     let mut sum = 0;
     let mut dialect = 0;
     while dialect < place {
         let encodings = DIALECTS[dialect].encodings();
-        assert!(encodings > 0, "a dialect without an encoding shows nothing to anybody");
+        assert!(encodings > 0, "a dialect needs an encoding");
         sum += encodings;
         dialect += 1;
     }
     fitting(sum)
 }
 
-/// A count that [`Encoding`] can number. Evaluated at compile time: a dialect too many does not compile.
+/// A count that [`Encoding`] can number. Evaluated at compile time: with too many dialects the table does not compile.
 const fn fitting(encodings: usize) -> usize {
     assert!(
         encodings <= u8::MAX as usize + 1,

@@ -1,4 +1,4 @@
-//! The table event × dialect of `docs/events.md`, held against what the dialects really do. Tests only.
+//! Compares the table of events and dialects in `docs/events.md` with the dialects. Tests only.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
 
 const DOCUMENT: &str = include_str!("../../docs/events.md");
 
-/// What a row of the table is about.
+/// The event of a row of the table.
 enum Event {
     Room(Happening),
     Session(Reply),
@@ -92,7 +92,7 @@ fn speaking(dialect: DialectId, encoding: usize) -> Box<dyn Codec> {
         .iter()
         .map(|handshake| dialect.reference().open(handshake))
         .collect();
-    // A client of document 004 that renames itself knows more than the document's own page.
+    // A client of document 004 that sends `rename` understands more than the document's own page.
     let mut extended = dialect.reference().open(&silent());
     for message in [&br#"{"type":"login","content":"ann"}"#[..], br#"{"type":"list"}"#] {
         let _ = extended.decode(Message::Text(message), &mut Vec::new());
@@ -106,7 +106,7 @@ fn speaking(dialect: DialectId, encoding: usize) -> Box<dyn Codec> {
     codec
 }
 
-/// The frames of what this writes, completed for `ann`.
+/// The frames that this function writes, completed for `ann`.
 fn written(write: impl FnOnce(&mut Frames)) -> Vec<(u8, Vec<u8>)> {
     let mut out = Frames::default();
     write(&mut out);
@@ -150,7 +150,7 @@ fn every_cell_of_the_document_is_what_the_dialect_does() {
     }
 }
 
-/// So the frames that were encoded for a room may be sent again in a replay, and one encoding of a direct message to every session.
+/// Therefore a replay may reuse the frames that were encoded for a room, and all sessions the encoding of a direct message.
 #[test]
 fn a_message_is_the_same_bytes_whether_encoded_for_all_or_for_one() {
     let Reply::Direct(to_ann) = direct("bob", "ann", "\"你好\"→\n") else {

@@ -2,7 +2,7 @@
 
 use crate::chat::{Refusal, RequestId};
 
-/// What the sender of a bad message gets.
+/// The answer to the sender of a bad message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
     /// An error, which the codec encodes as `Reply::Error`; the connection stays open.

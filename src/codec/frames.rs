@@ -1,6 +1,6 @@
 //! The output of encoders: complete server frames, unmasked and unfragmented, in one buffer.
 //!
-//! A frame that holds its receiver's name is the exception: it is kept without its head and its name, and completed for each receiver.
+//! A frame with its receiver's name is the exception: it is kept without its head and this name, and completed for each receiver.
 
 use std::io;
 
@@ -50,14 +50,14 @@ impl Frames {
 
     /// Appends one text frame that holds a value as JSON, encoded in place.
     ///
-    /// The length is known only afterwards, so room for the commonest head is left in front; a payload that needs another head is
-    /// moved by the difference.
+    /// The length is known only afterwards, so the function reserves room for the most frequent size of head; for another size it moves
+    /// the payload.
     pub fn json(&mut self, value: &impl serde::Serialize) {
         let begin = self.buffer.len();
         self.buffer.put_bytes(0, USUAL_HEAD);
         if serde_json::to_writer(Pieces(&mut self.buffer), value).is_err() {
-            // Only a map with keys that are no text, or a `Serialize` that refuses, gets here: nothing is sent.
-            debug_assert!(false, "a message that cannot be JSON");
+            // Only a map with non-string keys, or a failing `Serialize`, gets here: nothing is sent.
+            debug_assert!(false, "a message that is not serializable as JSON");
             self.buffer.truncate(begin);
             return;
         }

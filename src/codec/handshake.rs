@@ -1,10 +1,10 @@
-//! What a client's handshake says: names in the query and in headers, percent-encoded or raw UTF-8, as old clients send them.
+//! The data of a client's handshake: names in the query and in headers, percent-encoded or raw UTF-8, as old clients send them.
 
 use std::net::SocketAddr;
 
 use percent_encoding::percent_decode;
 
-/// What the server knows of a client before its first message.
+/// What the server knows about a client before its first message.
 #[derive(Debug, Clone)]
 pub struct Handshake {
     /// The client's address, after `X-Forwarded-For` or the PROXY protocol where the server trusts them.

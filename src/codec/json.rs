@@ -4,8 +4,8 @@ use serde::de::DeserializeOwned;
 
 use crate::limits;
 
-/// Whether arrays and objects are nested at most `max` deep. Looks at brackets outside strings alone: what is not JSON may
-/// pass, and is the parser's to refuse. Allocates nothing, one pass.
+/// Whether arrays and objects are nested at most `max` deep. It looks only at brackets outside strings: invalid JSON may pass, and the
+/// parser refuses it. One pass, no allocation.
 pub(super) fn depth_within(bytes: &[u8], max: usize) -> bool {
     let mut depth = 0usize;
     let mut in_string = false;
@@ -35,8 +35,8 @@ pub(super) fn depth_within(bytes: &[u8], max: usize) -> bool {
     true
 }
 
-/// Reads one JSON object, within [`limits::JSON_DEPTH`]; `None` for anything else. (serde alone would take an array for a
-/// struct, too.)
+/// Reads one JSON object, within [`limits::JSON_DEPTH`]; `None` for anything else. (serde alone would also accept an array for a
+/// struct.)
 pub(super) fn object<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     if bytes.trim_ascii_start().first() != Some(&b'{') || !depth_within(bytes, limits::JSON_DEPTH) {
         return None;

@@ -8,7 +8,7 @@
 //! - `table`: every dialect, its name and its number of encodings
 //! - `profile`: how clients of each dialect are treated: limits, pings, slow consumers, backpressure
 //! - [`detect`]: which dialect a client on plain `/ws` speaks
-//! - `handshake`, `frames`, `fault`: what dialects are given and give back
+//! - `handshake`, `frames`, `fault`: inputs and outputs of dialects
 //! - `json`, `protobuf`: bounds that hold before a message is parsed
 //!
 //! Invariants: the memory that a message takes is bounded by a small multiple of its bytes, and no bytes make a codec panic. A codec

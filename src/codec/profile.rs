@@ -1,7 +1,7 @@
 //! How the server treats the clients of each dialect, in one table: limits, pings, slow consumers, backpressure, claimed names.
 //!
-//! An old system's clients expect what their server did, so each row differs from [`LEGACY`] only where that client was found to need
-//! it. Settings may change the pace of pings and the time for silent clients; everything else is fixed.
+//! Clients of an old system expect the behaviour of their original server, so each row differs from [`LEGACY`] only where that client
+//! needs it. Settings may change the ping interval and the time for silent clients; everything else is fixed.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ impl Profile {
     }
 }
 
-/// What the five old formats have in common.
+/// The common values of the five old formats.
 const LEGACY: Profile = Profile {
     message_bytes: limits::LEGACY_MESSAGE_BYTES,
     text_is_utf8: true,
@@ -116,7 +116,7 @@ pub enum LagPolicy {
 pub enum Reach {
     /// Those of the common world.
     Common,
-    /// Its codec gives each client the names of that client's own world.
+    /// Those of the client's own world, which its codec adds.
     Worlds,
 }
 
@@ -125,7 +125,7 @@ pub enum Reach {
 pub enum ReservedName {
     /// The server refuses it; the client may give another.
     Refuse,
-    /// The client joins as `name~2`, or the next free number, and gets a line that says why.
+    /// The client joins as `name~2`, or with the next free number, and gets a line with the reason.
     Suffix,
 }
 

@@ -1,14 +1,14 @@
 //! Walks the fields of a protobuf message without decoding it.
 //!
-//! Callers count repeated fields before these take memory, and find the id of a request even if the rest cannot be read. The walk
-//! allocates nothing, does not enter nested messages, and ends at a group, which no schema here has.
+//! Callers count repeated fields before these take memory, and find the id of a request even if the rest is invalid. The walk
+//! allocates nothing, does not enter nested messages, and ends at a group, which none of the schemas has.
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
 /// A field: its number in the schema, and its value.
 pub(super) type Field<'a> = (u32, Value<'a>);
 
-/// The value of a field, as the wire tells values apart.
+/// The value of a field, by its wire type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value<'a> {
     Varint(u64),
@@ -18,7 +18,7 @@ pub(super) enum Value<'a> {
     Fixed,
 }
 
-/// At this byte begins a field that is cut off or is none. The walk ends here.
+/// The offset of a field that is truncated or invalid. The walk ends here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Torn {
     pub(super) at: usize,

@@ -1,6 +1,6 @@
 //! The table of dialects: their names, their wire formats, and in how many encodings each shows events.
 //!
-//! A dialect too many for [`Encoding`](super::Encoding) to number does not compile, nor does a line in the wrong place.
+//! The table does not compile with more encodings than [`Encoding`](super::Encoding) can number, or with a line in the wrong place.
 
 use std::{fmt, ops::Index};
 
@@ -63,7 +63,7 @@ pub const DIALECTS: [DialectId; TABLE.len()] = {
         dialects[place] = TABLE[place].id;
         assert!(
             dialects[place] as usize == place,
-            "a dialect stands at the place of its number"
+            "the order of the table is that of the numbers"
         );
         place += 1;
     }
@@ -91,7 +91,7 @@ impl DialectId {
     }
 }
 
-/// Its place in lists with one entry for each dialect.
+/// Its index in lists with one entry for each dialect.
 impl From<DialectId> for usize {
     fn from(dialect: DialectId) -> Self {
         dialect as Self
@@ -103,7 +103,7 @@ impl From<DialectId> for usize {
 pub struct Dialects(&'static [&'static dyn Dialect; DIALECTS.len()]);
 
 impl Dialects {
-    /// Every dialect with these settings. What they need is kept until the program ends: once per server, not per client.
+    /// All dialects with these settings. Their data lives until the program ends: once per server, not per client.
     pub fn configured(settings: &DialectSettings) -> Self {
         let dialects = DIALECTS.map(|dialect| {
             let reference = dialect.reference();

@@ -1,4 +1,4 @@
-//! What the tests of the dialects share: events and replies with little typing, and the frames of an output.
+//! Helpers for the tests of the dialects: short constructors of events and replies, and the frames of an output.
 
 use std::{sync::Arc, time::Duration};
 
@@ -172,7 +172,7 @@ pub(super) fn messages<M: prost::Message + Default>(out: &Frames) -> Vec<M> {
     frames(out).into_iter().map(message).collect()
 }
 
-/// The frames of an output: first byte and payload. One that holds its receiver's name is as `ann` gets it.
+/// The frames of an output: first byte and payload. A frame with its receiver's name is completed for `ann`.
 pub(super) fn frames(out: &Frames) -> Vec<(u8, Vec<u8>)> {
     if let Some(at) = out.addressed {
         let (before, after) = out.buffer.split_at(at);

@@ -1,5 +1,5 @@
-//! The addresses of a dialect's sessions, for formats with a field for it and operators who show it. An entry lives as long as its
-//! connection.
+//! The addresses of a dialect's sessions, for formats with such a field, if the operator allows to show it. An entry lives as long as
+//! its connection.
 
 use std::net::SocketAddr;
 
@@ -7,7 +7,7 @@ use dashmap::DashMap;
 
 use crate::chat::{SessionTag, Talk, Welcome};
 
-/// The addresses of the sessions of one dialect. One entry per connection, for as long as it lives.
+/// The addresses of the sessions of one dialect.
 #[derive(Debug, Default)]
 pub(super) struct Addresses(DashMap<SessionTag, SocketAddr, foldhash::fast::RandomState>);
 
@@ -17,13 +17,13 @@ impl Addresses {
         Box::leak(Box::default())
     }
 
-    /// From where a message was sent, if in this dialect.
+    /// The address of a message's sender, if the sender uses this dialect.
     pub(super) fn of(&self, talk: &Talk) -> Option<SocketAddr> {
         self.0.get(&talk.session).map(|address| *address)
     }
 }
 
-/// One connection's entry; it goes with the connection.
+/// The entry of one connection; dropping it removes it.
 #[derive(Debug)]
 pub(super) struct Entry {
     addresses: Option<&'static Addresses>,
@@ -38,7 +38,7 @@ impl Entry {
         }
     }
 
-    /// The session has its tag.
+    /// Sets the tag of the session.
     pub(super) fn welcome(&mut self, welcome: &Welcome) {
         if let Some(addresses) = self.addresses {
             addresses.0.insert(welcome.session, welcome.peer);

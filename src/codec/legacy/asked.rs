@@ -10,7 +10,7 @@ use crate::{
     limits,
 };
 
-/// Hands out request ids 1, 2, 3, … and keeps with each what its answer needs. Bounded; allocates nothing while empty.
+/// Assigns request ids 1, 2, 3, … and remembers for each the data of its answer. Bounded; allocates nothing while empty.
 #[derive(Debug)]
 pub(super) struct Asked<T> {
     last: u64,
@@ -18,7 +18,6 @@ pub(super) struct Asked<T> {
 }
 
 impl<T> Asked<T> {
-    /// Nothing asked yet.
     pub(super) fn new() -> Self {
         Self {
             last: 0,
@@ -26,19 +25,19 @@ impl<T> Asked<T> {
         }
     }
 
-    /// An id whose answer needs nothing.
+    /// An id whose answer needs no data.
     pub(super) fn next_id(&mut self) -> NonZeroU64 {
         self.last = self.last.wrapping_add(1);
         NonZeroU64::new(self.last).unwrap_or(NonZeroU64::MIN)
     }
 
-    /// Whether no more questions should be let through.
+    /// Whether the connection must not send more requests.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.len() >= limits::LEGACY_UNANSWERED
     }
 
-    /// An id for a question whose answer needs `echo`. The bound is twice [`Asked::is_full`]'s, so that the refusal of what
-    /// came too much can be kept here too until it is encoded.
+    /// An id for a request whose answer needs `echo`. The bound is twice that of [`Asked::is_full`], so that refusals of excess
+    /// requests also fit until they are encoded.
     pub(super) fn ask(&mut self, echo: T) -> Result<NonZeroU64, Fault> {
         if self.waiting.len() >= 2 * limits::LEGACY_UNANSWERED {
             return Err(Fault::Close(1008, "too many requests wait for their answer"));
@@ -48,30 +47,30 @@ impl<T> Asked<T> {
         Ok(id)
     }
 
-    /// An id for a question for the list of users.
+    /// An id for a request for the list of users.
     pub(super) fn ask_for_list(&mut self, echo: T) -> Result<RequestId, Fault> {
-        const { assert!(limits::LEGACY_UNANSWERED == 1024, "the sentence below says 1,024") };
-        const TOO_MANY: &str = "more than 1,024 lists were asked for and not yet sent; wait for them";
+        const { assert!(limits::LEGACY_UNANSWERED == 1024, "the text below says 1,024") };
+        const TOO_MANY: &str = "more than 1,024 requests for lists are unanswered; wait for the answers";
         if self.is_full() {
             return Err(Fault::Refused(None, ErrorCode::Busy.because(TOO_MANY)));
         }
         self.ask(echo).map(Some)
     }
 
-    /// What is kept for a request that has not been answered. The newest is asked for most.
+    /// The data of an unanswered request. Look-ups mostly concern the newest, so the search begins there.
     pub(super) fn get(&self, id: RequestId) -> Option<&T> {
         let id = id?;
         let mut waiting = self.waiting.iter().rev();
         waiting.find(|(asked, _)| *asked == id).map(|(_, echo)| echo)
     }
 
-    /// What was kept for the request that is being answered. Answers come in order, so the search ends at once.
+    /// Takes the data of the request that is being answered. Answers come in order, so the search ends at once.
     pub(super) fn take(&mut self, id: RequestId) -> Option<T> {
         let id = id?;
         let place = self.waiting.iter().position(|(asked, _)| *asked == id)?;
         let (_, echo) = self.waiting.remove(place)?;
         if self.waiting.is_empty() {
-            // An idle client holds no room for questions: the buffer for four of `action` has 384 bytes.
+            // An idle client holds no buffer: that for four requests of `action` has 384 bytes.
             self.waiting = VecDeque::new();
         }
         Some(echo)

@@ -26,11 +26,11 @@ pub(crate) struct ChatRequest;
 
 struct ChatRequestCodec {
     given: Option<Vec<u8>>,
-    /// The handshake named nobody, and no message has either.
+    /// Neither the handshake nor a message has named the user.
     nameless: bool,
-    /// The name in force, once the chat has said it.
+    /// The name in force, once the chat has confirmed it.
     name: Option<UserName>,
-    /// Lists that are to be sent without content.
+    /// Pending lists without content.
     asked: Asked<()>,
 }
 
@@ -54,7 +54,7 @@ impl Dialect for ChatRequest {
             } => say(&shown(user), EXIT, EXIT, out),
             Happening::Roster { users } => list(String::new(), String::new(), &users.names, out),
             Happening::System { text } => say(SYSTEM, TALK, text, out),
-            // The list says what there is to say of these.
+            // The list shows these.
             Happening::Went {
                 how: Departure::Merged, ..
             }
@@ -281,7 +281,7 @@ mod tests {
                 }]
             );
         }
-        assert_eq!(shown(&went("tom", Departure::Merged)), [], "the list says it");
+        assert_eq!(shown(&went("tom", Departure::Merged)), [], "the list shows it");
     }
 
     #[test]

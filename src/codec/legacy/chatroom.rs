@@ -1,8 +1,8 @@
 //! The format `chatroom` (document 002): protobuf `ChatRoomRequest` with the types `talk`, `exit` and `userlist`.
 //!
-//! The user name comes from the header `username`; what a message says of its sender is ignored. The desktop client takes any message
+//! The user name comes from the header `username`; the sender field of a message is ignored. The desktop client takes any message
 //! with a non-empty `user_list` for the list, and prints any other message that has both `user_name` and `content`. So messages
-//! carry no list, and nothing that the client must not print carries both.
+//! carry no list, and a frame that the client must not print never carries both fields.
 //!
 //! A `talk` without content is how the user refreshes the list. An unknown type is ignored, as in the original. The format has no
 //! errors: a message that cannot be decoded closes the connection, and a refusal is a line from the server.
@@ -40,7 +40,7 @@ impl Dialect for Chatroom {
         match happening {
             Happening::Talk(talk) => say(&shown(&talk.from), &talk.text, out),
             Happening::System { text } => say(SYSTEM, text, out),
-            // The reference says nothing of these; its client asks for the list when it wants to know.
+            // The reference has no message for these; its client requests the list.
             Happening::Came { .. }
             | Happening::Went { .. }
             | Happening::Renamed { .. }

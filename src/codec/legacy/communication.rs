@@ -27,11 +27,11 @@ use crate::{
 /// The dialect of document 000.
 #[derive(Debug)]
 pub(crate) struct Communication {
-    /// Where its users write from, if they are to see that of each other.
+    /// The addresses of its users, if the operator shows them.
     addresses: Option<&'static Addresses>,
 }
 
-/// One connection; remembers which `Type` each unanswered list was asked with, for the answer repeats it.
+/// One connection. It remembers the `Type` of each unanswered request for the list, because the answer repeats it.
 struct CommunicationCodec {
     addresses: Option<&'static Addresses>,
     entry: Entry,
@@ -41,7 +41,7 @@ struct CommunicationCodec {
 }
 
 impl Communication {
-    /// As the reference: nobody sees an address.
+    /// As the reference: addresses are not shown.
     pub(crate) const DEFAULT: Self = Self { addresses: None };
 }
 
@@ -53,7 +53,7 @@ impl Dialect for Communication {
 
     fn open(&self, handshake: &Handshake) -> Box<dyn Codec> {
         let header = |raw: &Option<Vec<u8>>| raw.as_deref().map(header_value);
-        // A source that is there but empty names nobody, so the next one is asked.
+        // An empty source counts as missing.
         let name = [
             handshake.query_value("username"),
             header(&handshake.login_username),
@@ -89,7 +89,7 @@ impl Dialect for Communication {
             }
             Happening::Roster { users } if encoding == PROGRAM => list(LIST.into(), &users.names, out),
             Happening::System { text } => say(SYSTEM, text, None, out),
-            // The reference says nothing of these, and its page has no place for them.
+            // The reference has no message for these, and its page does not show them.
             Happening::Went {
                 how: Departure::Lost | Departure::Merged,
                 ..
@@ -196,7 +196,7 @@ const PROGRAM: usize = 1;
 const TALK: &str = "1";
 const EXIT: &str = "2";
 const LIST: &str = "3";
-/// A talk with exactly this text asks for the list.
+/// A message with exactly this text requests the list.
 const LIST_WORD: &str = "userlist";
 
 #[cfg(test)]

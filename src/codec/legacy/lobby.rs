@@ -1,4 +1,4 @@
-//! Requests of clients that know no room but the lobby: say hello and join, send a message, list the users.
+//! Requests of clients that know only the lobby: hello and join, send a message, list the users.
 
 use super::asked::Asked;
 use crate::{
@@ -7,8 +7,8 @@ use crate::{
     limits,
 };
 
-/// The requests that a handshake amounts to: a hello, and a join of the lobby. `None` or nothing but white space: the server
-/// chooses the name.
+/// The requests that a handshake implies: a hello, and a join of the lobby. With `None` or only white space the server chooses the
+/// name.
 pub(super) fn introduction<T>(name: Option<Vec<u8>>, asked: &mut Asked<T>) -> Result<Vec<Request>, Fault> {
     let name = match name {
         Some(bytes) => {
@@ -33,7 +33,7 @@ pub(super) fn introduction<T>(name: Option<Vec<u8>>, asked: &mut Asked<T>) -> Re
         .into())
 }
 
-/// A name as a client gives it, in a dialect without errors; `None` for nothing but white space.
+/// Parses a client's name, for dialects without errors; `None` if it is only white space.
 pub(super) fn parse_given(text: &str) -> Result<Option<UserName>, Fault> {
     match World::Common.user(text) {
         Ok(name) => Ok(Some(name)),
@@ -63,7 +63,7 @@ pub(super) fn talk_in_lobby(text: String) -> Command {
     }
 }
 
-/// Who is in the lobby, on one page: the clients of the five systems know no others.
+/// Requests the users in the lobby on one page, because the legacy clients have no paging.
 pub(super) fn whole_list(order: ListOrder) -> Command {
     Command::Users {
         room: RoomName::lobby(),
@@ -75,10 +75,10 @@ pub(super) fn whole_list(order: ListOrder) -> Command {
     }
 }
 
-/// What is told to whoever says nothing.
+/// The answer to an empty message.
 pub(super) const EMPTY_TALK: &str = "the message is empty and was not sent; write something";
 
-/// What is told to whoever says too much at once.
+/// The answer to a message that is too long.
 pub(super) const LONG_TALK: &str = "the message is longer than 64,512 bytes and was not sent; send it in parts";
 const _: () = assert!(limits::TEXT_BYTES == 64_512, "the sentence above says 64,512");
 

@@ -8,9 +8,9 @@
 //! | [`action`] | 003 | JSON |
 //! | [`tutorial`] | 004 | JSON |
 //!
-//! What several of them need stands beside them once: requests for the lobby (`lobby`), how names and lines look (`names`), requests that
-//! wait for a reply (`asked`), senders' addresses (`addresses`), and bounded decoding (`protobuf`). A format never repairs what its
-//! original client does wrong at another client's cost, and never shows text that a user could mistake for the server's.
+//! They share requests for the lobby (`lobby`), the form of names and lines (`names`), requests that wait for a reply (`asked`), senders'
+//! addresses (`addresses`), and bounded decoding (`protobuf`). A format never works around a bug of its original client at another
+//! client's cost, and never shows a user's text in a form that could be mistaken for the server's.
 
 pub mod action;
 mod addresses;

@@ -7,11 +7,11 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::chat::{Direct, Reply, UserName};
 
-/// The name under which the server itself speaks; [`shown`] never gives it to a user.
+/// The sender name of the server's own lines; [`shown`] never returns it.
 pub(super) const SYSTEM: &str = "系统";
 
 /// A user's name as these dialects show it. They join names with `,` and `:`, so those become `，` and `：`;
-/// `→` becomes `⇒`, because only the server says that something was direct; and nobody is shown under the server's own name.
+/// `→` becomes `⇒`, because it marks direct messages; and no user has the server's own name.
 pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
     let name = unlike_system(name.as_str());
     if name.contains([',', ':', ARROW]) {
@@ -23,7 +23,7 @@ pub(super) fn shown(name: &UserName) -> Cow<'_, str> {
 
 /// A name that is not the server's own and does not look like it.
 pub(super) fn unlike_system(name: &str) -> Cow<'_, str> {
-    // No name holds anything between these two that is not seen.
+    // A name has no invisible characters between these two.
     if name == SYSTEM {
         Cow::Borrowed("系统(用户)")
     } else {
@@ -40,7 +40,7 @@ pub(super) fn without_arrow(name: &str) -> Cow<'_, str> {
     }
 }
 
-/// Who speaks in a direct message: these dialects have no other place to say that it is one, and to whom.
+/// The sender name of a direct message. It also names the receiver, because these dialects have no other field for that.
 pub(super) fn shown_direct(direct: &Direct) -> String {
     format!("{}{ARROW}{}", shown(&direct.talk.from), shown(&direct.to))
 }
@@ -63,7 +63,7 @@ pub(super) fn mapped(names: &[UserName]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// A reply that is a line of chat to the clients of documents 000 to 002: who speaks, and the text.
+/// A reply that clients of documents 000 to 002 show as a line of chat: the sender name and the text.
 pub(super) fn line(reply: &Reply) -> Option<(Cow<'_, str>, &str)> {
     match reply {
         Reply::Replayed { talk, .. } => Some((shown(&talk.from), &talk.text)),

@@ -29,7 +29,7 @@ pub(super) fn parse<M: prost::Message + Default>(message: Message<'_>) -> Result
     M::decode(bytes).map_err(|_| UNREADABLE)
 }
 
-/// The first three fields of a message, where they hold text or bytes; `None` for what is no message of these formats.
+/// The first three fields of a message if they hold text or bytes; `None` if it is not a message of these formats.
 pub(in crate::codec) fn first_three(message: &[u8]) -> Option<[&[u8]; 3]> {
     let mut first: [&[u8]; 3] = [b""; 3];
     for (seen, field) in Fields::of(message).enumerate() {
@@ -53,7 +53,7 @@ pub(super) mod tests {
     use super::*;
     use crate::proto::communication::Communication;
 
-    /// Frames that no protobuf dialect can read, or that hold more than it may: each ends in a fault.
+    /// Frames that no protobuf dialect can read, or that exceed a bound: each ends in a fault.
     pub(in crate::codec) fn malformed() -> Vec<Vec<u8>> {
         let mut frames: Vec<Vec<u8>> = [
             &b"\x0a"[..],                                    // a key without its length

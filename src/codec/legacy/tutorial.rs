@@ -28,12 +28,12 @@ use crate::{
 /// The dialect of document 004.
 #[derive(Debug)]
 pub(crate) struct Tutorial {
-    /// Where its users write from, if they are to see that of each other.
+    /// The addresses of its users, if the operator shows them.
     addresses: Option<&'static Addresses>,
 }
 
 impl Tutorial {
-    /// Nobody sees an address.
+    /// Addresses are not shown.
     pub(crate) const DEFAULT: Self = Self { addresses: None };
 }
 
@@ -42,12 +42,12 @@ struct TutorialCodec {
     entry: Entry,
     login: Login,
     encoding: usize,
-    /// The join that went with a refused hello: its refusal would be the second for one login.
+    /// The join after a refused hello: its refusal would be the second for one login.
     refused_join: RequestId,
     asked: Asked<()>,
 }
 
-/// How far the client is with its name.
+/// The state of the login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Login {
     No,
@@ -55,7 +55,7 @@ enum Login {
     Yes,
 }
 
-/// What the server reads of a message; everything else in it is skipped without becoming memory.
+/// The fields of a message that the server reads; others are skipped without an allocation.
 #[derive(Deserialize)]
 struct Incoming {
     #[serde(default, rename = "type")]
@@ -64,7 +64,7 @@ struct Incoming {
     content: Option<String>,
 }
 
-/// What the server writes.
+/// A message of the server.
 #[derive(Default, Serialize)]
 struct Outgoing<'a> {
     ip: &'a str,
@@ -125,7 +125,7 @@ impl Dialect for Tutorial {
                     renamed.with_list(users.as_ref(), *online).write(out);
                 }
             }
-            // One notice for many: the newest who came, else the newest who went, with everybody's number.
+            // One notice for many users: it names the last who joined, or else the last who left, and has the number of all.
             Happening::Digest {
                 online,
                 last_came,
@@ -246,7 +246,7 @@ impl Codec for TutorialCodec {
 }
 
 impl TutorialCodec {
-    /// No name, or `null` (the page's prompt was cancelled), is a guest.
+    /// A client without a name, or with `null` (a cancelled prompt of the page), is a guest.
     fn log_in(&mut self, content: &str, requests: &mut Vec<Request>) -> Result<(), Fault> {
         if self.login != Login::No {
             return refuse(ErrorCode::HelloAgain, LOGIN_AGAIN);
@@ -278,7 +278,7 @@ impl TutorialCodec {
 }
 
 impl<'a> Outgoing<'a> {
-    /// With the list and, where it does not name everybody, the number.
+    /// Adds the list and, if it is incomplete, the number of users.
     fn with_list(self, users: Option<&'a UserList>, online: u32) -> Self {
         let user_list: Vec<&str> = users
             .iter()

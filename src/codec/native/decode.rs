@@ -1,6 +1,6 @@
-//! Checks a request of the schema, in whichever form it came, and makes it a command.
+//! Checks a request of the schema, in either form, and makes it a command.
 //!
-//! Every refusal names the field as in the schema, what was seen, the bound, and what to do instead.
+//! Every refusal names the field as in the schema, the value seen, the bound, and what to do instead.
 
 use std::{num::NonZeroU64, sync::Arc};
 
@@ -98,7 +98,7 @@ pub(super) fn number(field: &str, seen: u64) -> Result<u64, Refusal> {
     )))
 }
 
-/// Whether a hello may hold so many positions; asked before they are read.
+/// Checks the number of positions in a hello before they are read.
 pub(super) fn resume_count(positions: usize) -> Result<(), Refusal> {
     if positions <= limits::RESUME_POSITIONS {
         return Ok(());
@@ -163,7 +163,7 @@ fn interval(before: u64, after: Option<u64>) -> Result<(Option<u64>, Option<u64>
         (Some(before), Some(after)) if after > 0 => Err(ErrorCode::Invalid.because(format!(
             "history.before is {before} and history.after is {after}; give at most one of them"
         ))),
-        // A client that writes out every field writes `after: 0` beside a `before`.
+        // A client that writes all fields sends `after: 0` beside a `before`.
         (Some(before), _) => Ok((Some(before), None)),
         (None, after) => Ok((None, after)),
     }
@@ -172,7 +172,7 @@ fn interval(before: u64, after: Option<u64>) -> Result<(Option<u64>, Option<u64>
 fn conversation(at: &str, room: &str, peer_field: &str, peer: &str) -> Result<Conversation, Refusal> {
     match (room, peer) {
         ("", "") => Err(ErrorCode::Invalid.because(format!(
-            "{at} names no conversation; give either {at}.room or {at}.{peer_field}"
+            "{at} has no conversation; give either {at}.room or {at}.{peer_field}"
         ))),
         (room, "") => Ok(Conversation::Room(self::room(&format!("{at}.room"), room)?)),
         ("", peer) => Ok(Conversation::Peer(user(&format!("{at}.{peer_field}"), peer)?)),
@@ -225,7 +225,7 @@ fn key(field: &str, key: &str) -> Result<Option<Key>, Refusal> {
 fn credential(field: &str, credential: String, bound: usize) -> Result<Option<String>, Refusal> {
     match credential.len() {
         0 => Ok(None),
-        bytes if bytes > bound => Err(too_long(field, bytes, bound, "send it as it was given to you")),
+        bytes if bytes > bound => Err(too_long(field, bytes, bound, "send the one that you received")),
         _ => Ok(Some(credential)),
     }
 }
@@ -236,7 +236,7 @@ fn client(field: &str, client: &str) -> Result<Option<ClientId>, Refusal> {
     }
     ClientId::parse(client).map(Some).ok_or_else(|| {
         ErrorCode::Invalid.because(format!(
-            "{field} is no client id ({} bytes were seen); give 128 random bits as {} hexadecimal digits, always the same",
+            "{field} is not a client id ({} bytes); give 128 random bits as {} hexadecimal digits, always the same",
             client.len(),
             ClientId::DIGITS
         ))

@@ -11,7 +11,7 @@ use crate::{
     proto::plaza::{self, server_message::Event},
 };
 
-/// What a member is told of its own accord; `None` where other messages say the same.
+/// The message for an event in a room; `None` if other messages show it.
 pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event> {
     let room = room.to_string();
     Some(match happening {
@@ -87,7 +87,7 @@ pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event>
     })
 }
 
-/// What one session is told; `None` where the protocol has no words for it.
+/// The message for an event of one session; `None` if the protocol has none for it.
 pub(super) fn reply(reply: &Reply) -> Option<Event> {
     Some(match reply {
         // This protocol's clients speak first.
@@ -322,7 +322,7 @@ pub(super) fn kind(kind: TalkKind) -> i32 {
     })
 }
 
-/// Milliseconds, at least 1 for any wait, since 0 says that there is no invitation.
+/// Milliseconds, at least 1, because 0 means that the client should not try again.
 fn retry_ms(wait: Option<Duration>) -> u64 {
     wait.map_or(0, |wait| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1))
 }

@@ -1,8 +1,8 @@
 //! Reads a JSON message into a request of the schema.
 //!
 //! The envelope is read member by member, so that a refusal carries the id, an unknown request differs from none, and a second request is
-//! noticed. serde reads the body by the schema's own types. Only if it refuses the body is that read again member by member, to name the
-//! wrong one: good messages do not pay for field names in errors.
+//! noticed. serde reads the body by the schema's own types. Only if serde refuses the body, it is read again member by member to find the
+//! wrong one: valid messages do not pay for field names in errors.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -43,10 +43,10 @@ fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<As
         .and_then(|()| source.end())
         .map_err(|fault| {
             ErrorCode::Malformed.because(format!(
-                "the message is no JSON object: {fault}; send one like {{\"id\":1,\"ping\":{{}}}}"
+                "the message is not a JSON object: {fault}; send one like {{\"id\":1,\"ping\":{{}}}}"
             ))
         })?;
-    // Only now, so that the refusal has the id: stepping over values does not recurse, looking into them might.
+    // Checked only now, so that the refusal has the id: skipping values does not recurse, reading them might.
     if !depth_within(message.as_bytes(), limits::JSON_DEPTH) {
         return Err(ErrorCode::Malformed.because(format!(
             "the message is nested more than {} deep; no request needs more than 4",
@@ -64,7 +64,7 @@ fn read_request<'a>(message: &'a [u8], envelope: &mut Envelope<'a>) -> Result<As
     }
 }
 
-/// `{"id":…, "<request>":{…}}`, as far as it has been read; a refusal uses what stands here.
+/// `{"id":…, "<request>":{…}}`, as far as it has been read; a refusal uses these fields.
 #[derive(Default)]
 struct Envelope<'a> {
     id: RequestId,
@@ -172,7 +172,7 @@ impl Body for &RawValue {
 fn positions(list: &RawValue) -> Result<Vec<plaza::Position>, Refusal> {
     const FIELD: &str = "hello.resume";
     let wrong = |_| wrong_type(FIELD, list, "a list of positions");
-    // A list of nothing takes no memory, however long it is.
+    // A list of ignored values takes no memory, however long it is.
     let count = serde_json::from_str::<Vec<IgnoredAny>>(list.get())
         .map_err(wrong)?
         .len();
@@ -184,7 +184,7 @@ fn positions(list: &RawValue) -> Result<Vec<plaza::Position>, Refusal> {
         .collect()
 }
 
-/// Reads an object. (serde alone would take a list for a struct, too.)
+/// Reads an object. (serde alone would also accept a list for a struct.)
 fn object<T: DeserializeOwned>(at: &str, body: &RawValue) -> Result<T, Refusal> {
     if !body.get().starts_with('{') {
         return Err(wrong_type(at, body, "an object"));
@@ -240,7 +240,7 @@ fn wrong_type(field: &str, value: &RawValue, expected: &str) -> Refusal {
         Some(b'"') => serde_json::from_str(value).map_or_else(|_| "text".into(), |text: String| quoted(&text)),
         _ => value.chars().take(limits::ECHO_CHARS).collect::<String>(),
     };
-    ErrorCode::Invalid.because(format!("{field} is {seen}; expected is {expected}"))
+    ErrorCode::Invalid.because(format!("{field} is {seen}; expected {expected}"))
 }
 
 fn unreadable(field: &str, fault: &serde_json::Error) -> Refusal {

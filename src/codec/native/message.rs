@@ -11,7 +11,7 @@ use crate::{
     proto,
 };
 
-/// Appends what a session is told of this talk.
+/// Appends the message for a session.
 pub(super) fn write(id: RequestId, room: &RoomName, talk: &Talk, out: &mut Frames) {
     out.json(&Told {
         id: id.map_or(0, NonZeroU64::get),

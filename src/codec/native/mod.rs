@@ -40,14 +40,14 @@ pub const JSON: &str = "plaza.v1.json";
 /// The subprotocols, the preferred one first: a client that offers both gets this one.
 pub const SUBPROTOCOLS: [&str; 2] = [PROTOBUF, JSON];
 
-/// In which of its two forms the protocol is spoken.
+/// The two forms of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     Protobuf,
     Json,
 }
 
-/// What one connection must remember.
+/// The state of one connection.
 #[derive(Debug)]
 struct NativeCodec {
     form: Form,

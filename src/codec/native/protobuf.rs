@@ -67,7 +67,7 @@ fn name(number: u32) -> Option<&'static str> {
 impl Body for &[u8] {
     fn read<M: prost::Message + Default>(self, request: &str) -> Result<M, Refusal> {
         M::decode(self).map_err(|fault| {
-            // prost says which field and what was wrong with it, after a preface of its own.
+            // prost names the field and the fault after a prefix of its own.
             let said = fault.to_string();
             let said = said
                 .strip_prefix("failed to decode Protobuf message: ")

@@ -38,8 +38,8 @@ pub(super) fn read(request: &str, body: impl Body) -> Result<Asked, Refusal> {
     })
 }
 
-/// What an error repeats of something that a client sent: its beginning, quoted, without anything that a terminal or a log
-/// would act on.
+/// The part of a client's input that an error repeats: its beginning, quoted, without control characters for terminals and
+/// logs.
 pub(super) fn quoted(seen: &str) -> String {
     let mut shown: String = seen.chars().take(limits::ECHO_CHARS).collect();
     if shown.len() < seen.len() {
@@ -56,25 +56,25 @@ pub(super) const REQUESTS: [&str; 16] = [
 /// The field number of the first request.
 pub(super) const FIRST_REQUEST: u32 = 2;
 
-/// A message that holds no request at all.
+/// The refusal of a message without a request.
 pub(super) fn no_request() -> Refusal {
     ErrorCode::Malformed.because(format!(
-        "the message holds no request; it must hold exactly one of {}",
+        "the message has no request; it must have exactly one of {}",
         REQUESTS.join(", ")
     ))
 }
 
-/// A message that holds two.
+/// The refusal of a message with two requests.
 pub(super) fn two_requests(first: &str, second: &str) -> Refusal {
     ErrorCode::Malformed.because(format!(
-        "the message holds two requests, {first} and {second}; send one message for each"
+        "the message has two requests, {first} and {second}; send one message for each"
     ))
 }
 
-/// A message that holds one that this server does not know.
+/// The refusal of a message with an unknown request.
 pub(super) fn unknown_request(seen: &str) -> Refusal {
     ErrorCode::UnknownRequest.because(format!(
-        "the request {seen} is not known here; known are {}",
+        "this server does not know the request {seen}; it knows {}",
         REQUESTS.join(", ")
     ))
 }

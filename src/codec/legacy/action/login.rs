@@ -71,14 +71,14 @@ impl ActionCodec {
         if let Target::Group(room) = before
             && target != *before
         {
-            // An id that nothing waits under: whoever was put out of the group before is told nothing of it now.
+            // This id has no waiting request, so a client that was removed from the group earlier gets no error now.
             requests.push(Request {
                 id: Some(self.asked.next_id()),
                 command: Command::Leave { room: room.clone() },
             });
         }
         match target {
-            // Joining once more is answered too, and that answer is taken for success.
+            // A second join is refused, and the codec takes that answer for success.
             Target::Group(room) => requests.push(join_of(room, id)),
             Target::User(user) => {
                 requests.push(Request {
@@ -101,7 +101,7 @@ impl ActionCodec {
     fn checked_login(&self, data: Option<Box<RawValue>>) -> Result<(UserName, Target, Option<String>), Code> {
         let data: LoginData = read(data)?;
         let user = given(data.user_id).ok_or(Code::BadUserId)?;
-        // In the common world first: what no user may be called is told before which apps there are.
+        // Checked in the common world first, so that an invalid name is reported before an unknown app.
         let user = |world| user_id(world, &user);
         user(World::Common)?;
         let world = data.app_id.and_then(|app| self.settings.world(app));

@@ -38,7 +38,7 @@ use crate::{
 /// The dialect of document 003.
 #[derive(Debug)]
 pub struct Action {
-    /// `None`: the reference's.
+    /// `None`: those of the reference.
     settings: Option<&'static Settings>,
 }
 
@@ -50,15 +50,15 @@ struct ActionCodec {
     session: Session,
     target: Target,
     asked: Asked<Pending>,
-    /// How many pushes without a number of their own there have been.
+    /// The number of pushes so far without an id of their own.
     pushes: u32,
 }
 
-/// How far the client is with its name.
+/// The state of the login.
 #[derive(Debug, Clone, PartialEq)]
 enum Session {
     Out,
-    /// The login waits for the chat: for the hello, then for the join of the group if there is one.
+    /// The login waits for the hello, then for the join of the group if there is one.
     LoggingIn {
         hello: RequestId,
         join: RequestId,
@@ -66,7 +66,7 @@ enum Session {
     In(UserName),
 }
 
-/// Whom messages go to.
+/// The target of messages.
 #[derive(Debug, Clone, PartialEq)]
 enum Target {
     Nobody,
@@ -74,14 +74,14 @@ enum Target {
     Group(RoomName),
 }
 
-/// What the answer to a request needs.
+/// The data that the answer to a request needs.
 #[derive(Debug)]
 struct Pending {
     seq: String,
     action: Cow<'static, str>,
-    /// Decided before the chat was asked.
+    /// A result that is known before the chat answers.
     code: Option<Code>,
-    /// What a message that is sent with it is called.
+    /// The client's word for the kind of the message.
     kind: Option<Box<str>>,
 }
 
@@ -141,7 +141,7 @@ impl Dialect for Action {
         match happening {
             Happening::Talk(talk) => in_group(talk, group, |push| push.write_for_each(out)),
             Happening::Went { user, version, .. } => gone(user, *version, out),
-            // Many at once are told as the last of them.
+            // One push for many users: it names the last of them.
             Happening::Digest { version, last_went, .. } => {
                 if let Some(user) = last_went {
                     gone(user, *version, out);
@@ -228,7 +228,7 @@ impl Codec for ActionCodec {
                     Session::Out | Session::In(_) => None,
                 };
                 self.session = Session::In(welcome.name.clone());
-                // A login into a group is answered when the group has let it in.
+                // A login into a group is answered after the join.
                 let pending = self.asked.take(id);
                 if join.is_none() {
                     answer(pending, Code::Success, out);
@@ -282,7 +282,7 @@ impl Codec for ActionCodec {
 }
 
 impl ActionCodec {
-    /// The command that sends a message, and what the client calls its kind. An empty message is one as well.
+    /// The command that sends a message, and the client's word for its kind. An empty message is valid.
     fn message(&self, data: Option<Box<RawValue>>) -> Result<(Command, Option<Box<str>>), Code> {
         let data: SendData = read(data)?;
         let called = data.msg_type.unwrap_or_default();
@@ -345,7 +345,7 @@ impl ActionCodec {
 
     fn refused(&mut self, id: RequestId, code: ErrorCode, out: &mut Frames) {
         let Some(pending) = self.asked.take(id) else {
-            // What was never a request has the reference's words; a request that has its answer gets no second one.
+            // An error without a request has the reference's text; an answered request gets no second answer.
             if id.is_none() && code == ErrorCode::Malformed {
                 out.text(NOT_JSON);
             } else if id.is_none() {
@@ -368,7 +368,7 @@ impl ActionCodec {
         answer(Some(pending), code, out);
     }
 
-    /// The id of the user who is logged in here.
+    /// The id of the logged-in user.
     fn own_id(&self) -> &str {
         match &self.session {
             Session::In(name) => local(name.as_str()),
@@ -376,7 +376,7 @@ impl ActionCodec {
         }
     }
 
-    /// A push to this connection alone, without a number of its own.
+    /// A push to this connection alone, without an id of its own.
     fn notice(&mut self, action: &'static str, content: &str, from: &str, at: u64, out: &mut Frames) {
         self.pushes = self.pushes.wrapping_add(1);
         Push {
@@ -421,7 +421,7 @@ fn in_group(talk: &Talk, group: &str, write: impl FnOnce(&Push<'_>)) {
     });
 }
 
-/// What the sender called its request; of a message from the store or from another dialect, its number in its conversation.
+/// The sender's name of its request; for a message from the store or another dialect, its sequence number.
 fn message_id<'t>(talk: &'t Talk, conversation: std::fmt::Arguments<'_>) -> Cow<'t, str> {
     match &talk.echo {
         Some(echo) => Cow::Borrowed(&echo.request),
@@ -429,7 +429,7 @@ fn message_id<'t>(talk: &'t Talk, conversation: std::fmt::Arguments<'_>) -> Cow<
     }
 }
 
-/// What the sender called the kind of its message.
+/// The sender's word for the kind of its message.
 fn called(talk: &Talk) -> &str {
     let called = talk.echo.as_ref().and_then(|echo| echo.kind.as_deref());
     called.unwrap_or(kind_name(talk.kind))
@@ -445,7 +445,7 @@ fn answer(pending: Option<Pending>, code: Code, out: &mut Frames) {
     }
 }
 
-/// The data of a request; none is as good as an empty object.
+/// The data of a request; missing data counts as an empty object.
 fn read<T: DeserializeOwned + Default>(data: Option<Box<RawValue>>) -> Result<T, Code> {
     match data {
         None => Ok(T::default()),

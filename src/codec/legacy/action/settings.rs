@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use crate::chat::{NameFault, RoomName, World, local};
 
-/// What an operator may set. The server makes one at its start and keeps it.
+/// The operator's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// The `appId`s that may log in. The first one shares the chat of all dialects; each other one is a world of its own.
+    /// The `appId`s that may log in. The first one shares the chat of all dialects; each other one has its own world.
     pub app_ids: Vec<u32>,
     /// Groups of the first app that are rooms of another name than `group:<id>`.
     groups: BTreeMap<String, RoomName>,
@@ -35,7 +35,7 @@ impl Settings {
         }
     }
 
-    /// The group of a room: the first of those that are set to be it. A room that is no group has its name for one.
+    /// The group of a room: the first one that is mapped to it. For a room without a group it is the name of the room.
     pub fn group<'a>(&'a self, room: &'a RoomName) -> &'a str {
         match self.groups.iter().find(|(_, other)| *other == room) {
             Some((group, _)) => group,
@@ -46,18 +46,18 @@ impl Settings {
         }
     }
 
-    /// The groups that are set, and their rooms.
+    /// The mapped groups and their rooms.
     pub fn groups(&self) -> impl Iterator<Item = (&str, &RoomName)> {
         self.groups.iter().map(|(group, room)| (group.as_str(), room))
     }
 }
 
-/// What the reference has: `appId` 1 and 2, and its only group, 1, is the lobby.
+/// The reference: `appId` 1 and 2, and its only group, 1, is the lobby.
 impl Default for Settings {
     fn default() -> Self {
         Self::new(vec![1, 2], BTreeMap::from([("1".to_owned(), RoomName::lobby())]))
     }
 }
 
-/// What the names of groups' rooms begin with.
+/// The prefix of the rooms of groups.
 pub const GROUP_PREFIX: &str = "group:";

@@ -1,4 +1,4 @@
-//! What a client of document 003 says and sees.
+//! Requests of a client of document 003, and the answers.
 
 use super::*;
 use crate::{
@@ -20,7 +20,7 @@ fn told(client: &mut Client, id: RequestId, reply: &Reply) -> Vec<String> {
     texts(&testing::told(&mut **client, id, reply))
 }
 
-/// What the client is told for a message that the codec itself refuses.
+/// The answer to a message that the codec itself refuses.
 fn refused(client: &mut Client, text: &str) -> String {
     match ask(client, text) {
         Err(Fault::Refused(id, refusal)) => told(client, id, &Reply::Error(refusal)).remove(0),

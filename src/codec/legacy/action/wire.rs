@@ -8,8 +8,8 @@ use crate::{
     codec::Frames,
 };
 
-/// A request; `data` is read once `action` says as what. Types are as strict as in the original, which was written in Go: a field
-/// that is `null` or missing is empty, and any other type than the one here is an error.
+/// A request; `action` determines the type of `data`. Types are as strict as in the original, which was written in Go: a field that is
+/// `null` or missing is empty, and any other type is an error.
 #[derive(Default, Deserialize)]
 pub(super) struct Incoming {
     #[serde(default)]
@@ -66,7 +66,7 @@ pub(super) enum Code {
     NoRoute,
 }
 
-/// What the server says of its own accord.
+/// An event of the server.
 pub(super) struct Push<'a> {
     pub(super) action: &'static str,
     pub(super) id: &'a str,
@@ -110,7 +110,7 @@ struct PushData<'a> {
     msg_timestamp: String,
 }
 
-/// An id; `None` for what clients write when they have nothing: an empty text or the word `null`.
+/// An id; `None` for an empty text or the word `null`, which clients send for a missing id.
 pub(super) fn given(id: Option<String>) -> Option<String> {
     id.filter(|id| !id.is_empty() && id != "null")
 }
@@ -222,7 +222,7 @@ pub(super) fn respond(seq: &str, action: &str, code: Code, out: &mut Frames) {
     );
 }
 
-/// What a message is to the chat. Clients may call it what they like; what has no kind here is text.
+/// The kind of a message. Clients may use any word; an unknown one is text.
 pub(super) fn kind(name: &str) -> TalkKind {
     match name {
         "image" | "img" => TalkKind::Image,
@@ -232,7 +232,7 @@ pub(super) fn kind(name: &str) -> TalkKind {
     }
 }
 
-/// What the reference calls it.
+/// The word of the reference for it.
 pub(super) const fn kind_name(kind: TalkKind) -> &'static str {
     match kind {
         TalkKind::Text => "text",

@@ -10,20 +10,20 @@ fn lines(table: &str) -> impl Iterator<Item = (&str, &str)> {
 #[test]
 fn a_wrong_type_is_named_with_its_place() {
     let table = r#"
-        {"id":1,"talk":{"room":5,"text":"x"}} → talk.room is 5; expected is text
-        {"id":1,"talk":{"room":["a"],"text":"x"}} → talk.room is a list; expected is text
-        {"id":1,"talk":"hi"} → talk is "hi"; expected is an object
-        {"id":1,"ping":true} → ping is true; expected is an object
-        {"id":1,"join":{"room":"a","last":"5"}} → join.last is "5"; expected is a whole number
-        {"id":1,"join":{"room":"a","last":1.5}} → join.last is 1.5; expected is a whole number
-        {"id":1,"join":{"room":"a","last":-1}} → join.last is -1; expected is a whole number
-        {"id":1,"join":{"room":"a","last":4294967296}} → join.last is 4294967296; expected is a whole number from 0 to 4294967295
+        {"id":1,"talk":{"room":5,"text":"x"}} → talk.room is 5; expected text
+        {"id":1,"talk":{"room":["a"],"text":"x"}} → talk.room is a list; expected text
+        {"id":1,"talk":"hi"} → talk is "hi"; expected an object
+        {"id":1,"ping":true} → ping is true; expected an object
+        {"id":1,"join":{"room":"a","last":"5"}} → join.last is "5"; expected a whole number
+        {"id":1,"join":{"room":"a","last":1.5}} → join.last is 1.5; expected a whole number
+        {"id":1,"join":{"room":"a","last":-1}} → join.last is -1; expected a whole number
+        {"id":1,"join":{"room":"a","last":4294967296}} → join.last is 4294967296; expected a whole number from 0 to 4294967295
         {"id":1,"read":{"room":"a","seq":9007199254740992}} → read.seq is 9007199254740992; numbers
-        {"id":1,"hello":{"resume":{}}} → hello.resume is an object; expected is a list
-        {"id":1,"hello":{"resume":[{"room":"a"},5]}} → hello.resume[1] is 5; expected is an object
-        {"id":1,"hello":{"resume":[{"room":7}]}} → hello.resume[0].room is 7; expected is text
-        {"id":1,"talk":{"room":"a","text":"x","kind":"song"}} → talk.kind is "song"; expected is text, image
-        {"id":1,"talk":{"room":"a","text":"x","kind":[]}} → talk.kind is a list; expected is text, image
+        {"id":1,"hello":{"resume":{}}} → hello.resume is an object; expected a list
+        {"id":1,"hello":{"resume":[{"room":"a"},5]}} → hello.resume[1] is 5; expected an object
+        {"id":1,"hello":{"resume":[{"room":7}]}} → hello.resume[0].room is 7; expected text
+        {"id":1,"talk":{"room":"a","text":"x","kind":"song"}} → talk.kind is "song"; expected text, image
+        {"id":1,"talk":{"room":"a","text":"x","kind":[]}} → talk.kind is a list; expected text, image
         {"id":1,"talk":{"room":"a","text":"x","kind":4}} → talk.kind is 4; known kinds are 0 to 3
     "#;
     for (json, expected) in lines(table) {
@@ -33,7 +33,7 @@ fn a_wrong_type_is_named_with_its_place() {
     }
     let (id, code, text) = refused(from_json(r#"{"id":"1","ping":{}}"#));
     assert_eq!((id, code), (None, ErrorCode::Invalid));
-    assert!(text.contains("id is \"1\"; expected is a whole number"), "{text}");
+    assert!(text.contains("id is \"1\"; expected a whole number"), "{text}");
     assert_eq!(
         refused(from_json(r#"{"id":9007199254740992,"ping":{}}"#)).1,
         ErrorCode::Invalid
@@ -109,8 +109,8 @@ fn every_limit_is_checked_in_both_forms() {
         {"hello":{"name":"\u202ex"}} → bad_name: hello.name: the name holds U+202E
         {"hello":{"token":"x*8193"}} → invalid: hello.token has 8193 bytes; at most 8192
         {"hello":{"key":"x*129"}} → invalid: hello.key has 129 bytes; at most 128
-        {"hello":{"client":"x*31"}} → invalid: hello.client is no client id (31 bytes were seen); give 128 random bits as 32 hexadecimal digits
-        {"hello":{"resume":[{"epoch":1,"seq":1}]}} → invalid: hello.resume names no conversation
+        {"hello":{"client":"x*31"}} → invalid: hello.client is not a client id (31 bytes were seen); give 128 random bits as 32 hexadecimal digits
+        {"hello":{"resume":[{"epoch":1,"seq":1}]}} → invalid: hello.resume has no conversation
         {"hello":{"resume":[{"room":"a","peer":"b","epoch":1,"seq":1}]}} → invalid: two conversations, the room "a" and the user "b"
         {"hello":{"resume":[{"room":"a","seq":1}]}} → invalid: hello.resume.epoch is missing
         {"hello":{"resume":[{"room":"a","epoch":9007199254740992,"seq":1}]}} → invalid: hello.resume.epoch is 9007199254740992; numbers
