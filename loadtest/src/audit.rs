@@ -8,7 +8,7 @@ use std::{collections::HashMap, ops::Range};
 
 use crate::marker::Marker;
 
-/// A talk in the order of its room.
+/// A message in the order of its room.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The whole message as the first member got it: all others must get the same bytes.
@@ -16,7 +16,7 @@ pub struct Entry {
     pub marker: Marker,
     /// The number that the server gave it: native dialects only.
     pub server_seq: Option<u64>,
-    /// A later talk of the same sender stands before this one.
+    /// A later message of the same sender precedes this one.
     behind: bool,
 }
 
@@ -26,15 +26,15 @@ impl Entry {
     }
 }
 
-/// The talks of one room in the order in which they were first seen.
+/// The messages of one room in the order in which any member first saw them.
 #[derive(Debug, Default)]
 pub struct RoomLog {
     entries: Vec<Entry>,
     places: HashMap<(u32, u32), u32>,
     newest: HashMap<u32, u32>,
-    /// Talks that were sent into this room.
+    /// Messages that were sent into this room.
     pub sent: u64,
-    /// Somebody else talks in this room too, so that numbers between its talks are not ours.
+    /// Others also send into this room, so that its numbers have holes.
     pub foreign: bool,
 }
 
@@ -50,7 +50,7 @@ impl RoomLog {
             .unwrap_or_default()
     }
 
-    /// Talks that anybody has seen.
+    /// Messages that any member has seen.
     pub fn len(&self) -> u32 {
         self.entries.len() as u32
     }
@@ -59,7 +59,7 @@ impl RoomLog {
         self.entries.is_empty()
     }
 
-    /// Notes the number that the server gave to the talk at a place; returns whether `prev` is that of the talk before it.
+    /// Records the server's number of the message at a place. Returns whether `prev` is the number of the message before it.
     pub fn note_server_seq(&mut self, place: u32, seq: u64, prev: u64) -> bool {
         if let Some(entry) = self.entries.get_mut(place as usize) {
             entry.server_seq = Some(seq);
@@ -94,41 +94,41 @@ impl RoomLog {
     }
 }
 
-/// What one member has seen of its room.
+/// The audit of one member.
 #[derive(Debug, Default)]
 pub struct View {
-    /// The next place it should see. `None`: it has seen nothing yet and begins with whatever comes.
+    /// The next place that it should see. `None`: it has seen nothing yet, and begins with the next message that arrives.
     pub place: Option<u32>,
-    /// Places that it was not sent, ascending.
+    /// Skipped places, ascending.
     missing: Vec<Range<u32>>,
 }
 
-/// What a talk was to the member that got it.
+/// The verdict about a received message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
     InOrder(u32),
-    /// Behind talks that should have come after it.
+    /// After messages that should follow it.
     Late(u32),
     Again,
 }
 
-/// What went wrong, over all members.
+/// The faults of all members.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Talks that a member came to see more than once.
+    /// Messages that a member received more than once.
     pub duplicated: u64,
-    /// Talks that came behind a later talk of the same sender.
+    /// Messages after a later one of the same sender.
     pub reordered: u64,
-    /// Talks that came at another place than at other members. Holds `reordered` only in part.
+    /// Messages at another place than at other members. Includes `reordered` only in part.
     pub disagreed: u64,
-    /// Frames that are none, and talks whose bytes are not what was sent or not what other members got.
+    /// Invalid frames, and messages that differ from the sent bytes or between members.
     pub torn: u64,
-    /// Talks whose predecessor, as the native protocol names it, is not the one before them.
+    /// Messages whose `prev` (native protocol) is not the message before them.
     pub misnumbered: u64,
 }
 
 impl View {
-    /// A member that was there before the first talk.
+    /// A member that joined before the first message.
     pub fn from_start() -> Self {
         Self {
             place: Some(0),
@@ -160,7 +160,7 @@ impl View {
         Seen::Late(place)
     }
 
-    /// Places that the member was passed over at, and what it has not come to yet, up to `end`.
+    /// The skipped places, and those that it has not reached, up to `end`.
     pub fn unseen(&self, end: u32) -> u64 {
         let skipped: u64 = self
             .missing
@@ -174,7 +174,7 @@ impl View {
         &self.missing
     }
 
-    /// Whether it has seen, at these places, a talk that its sender said after this one.
+    /// Whether it has seen, at these places, a later message of this sender.
     fn saw_later(&self, log: &RoomLog, mut places: Range<u32>, marker: Marker) -> bool {
         places.any(|place| {
             let later = |entry: &Entry| entry.marker.sender == marker.sender && entry.marker.seq > marker.seq;
@@ -210,7 +210,7 @@ mod tests {
         (marker, marker.bytes())
     }
 
-    /// Shows these talks to two members in the given orders; returns what the second one lost, and all faults.
+    /// Shows these messages to two members in the given orders; returns the losses of the second one, and all faults.
     fn story(first: &[(u32, u32)], second: &[(u32, u32)]) -> (u64, Faults) {
         let (mut log, mut faults) = (RoomLog::default(), Faults::default());
         let mut views = [View::from_start(), View::from_start()];

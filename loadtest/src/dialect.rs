@@ -41,7 +41,7 @@ pub enum Dialect {
     Nats,
 }
 
-/// What a native message says that the audit wants to know.
+/// The content of a native message that the audit needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     Message {
@@ -64,7 +64,7 @@ impl Dialect {
         matches!(self, Self::Proto | Self::Json | Self::Action | Self::Raw | Self::Nats)
     }
 
-    /// Whether a delivery says whose talk it is.
+    /// Whether a delivery names the sender.
     pub fn names_senders(self) -> bool {
         !matches!(self, Self::Raw | Self::Nats)
     }
@@ -73,7 +73,7 @@ impl Dialect {
         matches!(self, Self::Proto | Self::Json)
     }
 
-    /// Where the server listens for it, unless `--path` says otherwise.
+    /// The server's path for it, unless `--path` is given.
     pub fn path(self, room: &str) -> String {
         match self {
             Self::Proto | Self::Json => "/chat".to_owned(),
@@ -107,7 +107,7 @@ impl Dialect {
         }
     }
 
-    /// What a handshake says of its client: a query and a header.
+    /// The data about the client in a handshake: a query and a header.
     fn named(self, name: &str) -> (String, Option<(&'static str, String)>) {
         match self {
             Self::Proto => (String::new(), Some((SUBPROTOCOL, "plaza.v1.proto".to_owned()))),
@@ -125,8 +125,8 @@ impl Dialect {
         }
     }
 
-    /// What a member says after the upgrade to get into its room, the last of it something that is answered.
-    /// Empty: it is in the room as soon as it is connected.
+    /// The messages that a member sends after the upgrade to enter its room; the last one gets an answer. Empty: it is in the room as soon
+    /// as it is connected.
     pub fn opening(self, name: &str, room: &str) -> Vec<Vec<u8>> {
         match self {
             Self::Proto => {
@@ -168,7 +168,7 @@ impl Dialect {
         }
     }
 
-    /// The message that asks to be let into another room; native dialects only.
+    /// The message that joins another room; native dialects only.
     pub fn join(self, room: &str) -> Vec<u8> {
         match self {
             Self::Json => json!({"id": 3, "join": {"room": room}}).to_string().into_bytes(),
@@ -234,12 +234,12 @@ impl Dialect {
         }
     }
 
-    /// Whether a message that holds a marker is no delivery but a reply that quotes it.
+    /// Whether a message with a marker is a reply that quotes it, and not a delivery.
     pub fn is_reply(self, payload: &[u8]) -> bool {
         self == Self::Action && memchr::memmem::find(payload, b"\"response\"").is_some()
     }
 
-    /// What a native message says; [`Fact::Other`] in every other dialect.
+    /// Decodes a native message; [`Fact::Other`] in all other dialects.
     pub fn fact(self, payload: &[u8]) -> Fact {
         match self {
             Self::Proto => proto_fact(payload),
@@ -322,8 +322,8 @@ fn json_fact(payload: &[u8]) -> Fact {
     }
 }
 
-/// Appends a push of document 003 without the id of its receiver, which `to` has in it; all members get the rest alike. Another
-/// id stays and is found by the comparison.
+/// Appends a push of document 003 without the id of its receiver in `to`, so that it is the same for all members. A wrong id stays, and the
+/// comparison finds it.
 pub fn without_receiver(payload: &[u8], receiver: &str, out: &mut Vec<u8>) {
     const TO: &[u8] = b"\"to\":\"";
     let to = memchr::memmem::find(payload, TO).map(|start| start + TO.len());
@@ -342,7 +342,7 @@ pub fn without_receiver(payload: &[u8], receiver: &str, out: &mut Vec<u8>) {
 
 /// Cuts the payloads of `MSG` lines out of a NATS stream, and says whether the server sent a `PING`.
 ///
-/// `stream` is what came so far and was not used; what is left in it at the end is the start of something unfinished.
+/// `stream` has the unused bytes so far; afterwards it holds the start of an unfinished frame.
 pub fn nats_messages(stream: &mut Vec<u8>, mut message: impl FnMut(&[u8])) -> bool {
     let (mut start, mut pinged) = (0, false);
     while let Some(rest) = stream.get(start..) {

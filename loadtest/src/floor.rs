@@ -33,7 +33,7 @@ pub struct Floor {
     rooms: HashMap<Arc<str>, Vec<usize>>,
     next: usize,
     sabotage: Sabotage,
-    /// Answers the upgrade and does nothing more: what taking in connections costs at least.
+    /// Answers the upgrade and does nothing more: the least cost of accepting connections.
     accept_only: bool,
     deliveries: u64,
 }
@@ -135,7 +135,7 @@ impl Floor {
 
     fn read(&mut self, id: usize, buffer: &mut [u8]) {
         while let Some(conn) = self.conns.get_mut(&id) {
-            // The socket blocks, for the sake of `send()`; a read must not.
+            // The socket is blocking, for `send()`; a read must not block.
             let received = rustix::net::recv(&conn.stream, &mut *buffer, rustix::net::RecvFlags::DONTWAIT);
             match received {
                 Ok((_, 0)) => return self.remove(id),
@@ -154,7 +154,7 @@ impl Floor {
         }
     }
 
-    /// Uses what is whole in the inbox of `id`; returns whether the connection lives on.
+    /// Handles the whole frames from `id`; returns whether the connection stays open.
     fn take_in(&mut self, id: usize) -> bool {
         let Some(conn) = self.conns.get_mut(&id) else {
             return false;
@@ -261,7 +261,7 @@ impl Floor {
 
     fn remove(&mut self, id: usize) {
         let Some(conn) = self.conns.remove(&id) else { return };
-        // Closing takes it out of the poll in any case.
+        // Closing removes it from the poll in any case.
         let _ = self.poll.registry().deregister(&mut SourceFd(&conn.stream.as_raw_fd()));
         if let Some(room) = conn.room
             && let Some(members) = self.rooms.get_mut(&room)

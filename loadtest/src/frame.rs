@@ -54,28 +54,28 @@ pub struct Frame {
     pub opcode: Opcode,
     pub fin: bool,
     pub mask: Option<[u8; 4]>,
-    /// Where the payload stands in the buffer; its end is the end of the frame.
+    /// The range of the payload in the buffer; its end is the end of the frame.
     pub payload: Range<usize>,
 }
 
-/// What stands at the start of a buffer.
+/// The result of scanning the start of a buffer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scan {
     Frame(Frame),
-    /// The start of a frame. At least this many bytes are needed to say more.
+    /// The start of a frame. At least this many bytes are needed to go on.
     Partial(usize),
-    /// Not a frame: the stream is torn, and nothing behind it can be read.
+    /// Not a frame: the stream is torn, and nothing after it can be read.
     Torn(&'static str),
 }
 
-/// Who sent the bytes, which decides whether they must be masked.
+/// The sender of the bytes: a client's frames must be masked, a server's must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
     Server,
     Client,
 }
 
-/// Bytes of the head of an unmasked frame with so long a payload.
+/// Bytes of the head of an unmasked frame with a payload of this length.
 pub fn head_bytes(payload: usize) -> usize {
     match payload {
         0..=125 => 2,
@@ -84,7 +84,7 @@ pub fn head_bytes(payload: usize) -> usize {
     }
 }
 
-/// Says what stands at the start of `bytes`.
+/// Scans the start of `bytes`.
 #[inline]
 pub fn scan(bytes: &[u8], from: From) -> Scan {
     let &[first, second, ref rest @ ..] = bytes else {
@@ -94,7 +94,7 @@ pub fn scan(bytes: &[u8], from: From) -> Scan {
         return Scan::Torn("a reserved bit is set");
     }
     let Some(opcode) = Opcode::from_bits(first & 0x0f) else {
-        return Scan::Torn("an opcode that does not exist");
+        return Scan::Torn("an unknown opcode");
     };
     let fin = first & 0x80 != 0;
     let masked = second & 0x80 != 0;

@@ -1,4 +1,4 @@
-//! Shared parts of Plaza's load tools. The server uses nothing of them.
+//! Shared parts of Plaza's load tools. The server does not use them.
 //!
 //! The generator ([`engine`]) drives thousands of WebSocket connections from one thread and audits the stream of each ([`audit`]) without
 //! decoding the messages that it only counts. [`floor`] is the baseline, a server that does the least possible. [`saboteur`] makes any

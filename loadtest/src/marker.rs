@@ -17,9 +17,9 @@ pub type MarkerBytes = [u8; MARKER_BYTES];
 pub struct Marker {
     /// The connection that sent it, below 2^24.
     pub sender: u32,
-    /// Number among the talks of this sender, from 0.
+    /// Number among the messages of this sender, from 0.
     pub seq: u32,
-    /// When it should have been sent, in nanoseconds since the start of the run.
+    /// The intended time of sending, in nanoseconds since the start of the run.
     pub at_ns: u64,
 }
 
@@ -35,7 +35,7 @@ impl Marker {
         bytes
     }
 
-    /// Reads a marker; `None` if these bytes are none.
+    /// Reads a marker; `None` if these bytes are not a marker.
     pub fn parse(bytes: &MarkerBytes) -> Option<Self> {
         let digits = bytes.strip_prefix(PREFIX)?;
         let (sender, digits) = digits.split_at_checked(6)?;
@@ -47,7 +47,7 @@ impl Marker {
         })
     }
 
-    /// The whole text of a talk, `text_bytes` long (at least a marker).
+    /// The whole text of a message, `text_bytes` long (at least a marker).
     pub fn text(&self, text_bytes: usize) -> String {
         let mut text = String::from_utf8_lossy(&self.bytes()).into_owned();
         text.extend(std::iter::repeat_n(
@@ -62,7 +62,7 @@ pub fn find(payload: &[u8]) -> Option<usize> {
     memmem::find(payload, PREFIX)
 }
 
-/// Whether these are the bytes that follow a marker in a whole text.
+/// Whether these bytes are the padding after a marker.
 pub fn is_padding(bytes: &[u8]) -> bool {
     bytes.iter().all(|&byte| byte == PAD)
 }

@@ -1,7 +1,7 @@
-//! One member on tokio for the goose scenarios: connects, sends messages, and measures when they are back.
+//! One member on tokio for the goose scenarios: connects, sends messages, and measures the time of their echoes.
 //!
-//! A separate task reads, so that pings get answers and nothing piles up while the user thinks, and so that the time of an echo is its
-//! arrival, not the moment when somebody looked.
+//! A separate task reads, so that pings get answers and nothing accumulates while the user thinks, and so that the time of an echo is its
+//! arrival.
 
 use std::{
     net::SocketAddr,
@@ -19,7 +19,7 @@ use crate::{
     marker::{self, MARKER_BYTES, Marker},
 };
 
-/// Set in the sender of a talk that listeners time.
+/// Set in the sender of a message that listeners measure.
 pub const ANNOUNCEMENT: u32 = 1 << 23;
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Member {
         let entering = Self::enter_unbounded(address, path, dialect, name, room);
         timeout(limits::MEMBER_TIME, entering)
             .await
-            .map_err(|_| "not in the room in time".to_owned())?
+            .map_err(|_| "could not enter the room in time".to_owned())?
     }
 
     async fn enter_unbounded(
@@ -66,12 +66,12 @@ impl Member {
         let path = path.map_or_else(|| dialect.path(room), str::to_owned);
         let socket = dialect.client(address, &path, name).connect().await;
         let socket = Arc::new(socket.map_err(|error| error.to_string())?);
-        let (told, heard) = mpsc::channel(limits::HEARD_AT_ONCE);
+        let (events, heard) = mpsc::channel(limits::HEARD_AT_ONCE);
         let sender = fastrand::u32(..ANNOUNCEMENT);
         let reader = Reader {
             dialect,
             sender,
-            told,
+            events,
             socket: Arc::clone(&socket),
         };
         let reader = tokio::spawn(reader.run());
@@ -102,17 +102,17 @@ impl Member {
         }
     }
 
-    /// Says something of this size and waits for its echo; returns how long that took.
+    /// Sends a message of this size and waits for its echo; returns the time that took.
     pub async fn talk(&mut self, text_bytes: usize) -> Result<Duration, String> {
         self.say(self.sender, text_bytes).await
     }
 
-    /// Like [`Member::talk`], and every listener times it.
+    /// Like [`Member::talk`], and every listener measures it.
     pub async fn announce(&mut self, text_bytes: usize) -> Result<Duration, String> {
         self.say(self.sender | ANNOUNCEMENT, text_bytes).await
     }
 
-    /// Waits for somebody's announcement; returns how long it was on its way. `None`: none came in this time.
+    /// Waits for an announcement; returns its latency. `None`: none arrived in this time.
     pub async fn listen(&mut self, patience: Duration) -> Result<Option<Duration>, String> {
         let hearing = async {
             loop {
@@ -149,7 +149,7 @@ impl Member {
         };
         timeout(limits::MEMBER_TIME, echo)
             .await
-            .map_err(|_| "the echo did not come back in time".to_owned())?
+            .map_err(|_| "the echo did not arrive in time".to_owned())?
     }
 
     async fn send(&self, message: &[u8]) -> Result<(), String> {
@@ -170,12 +170,12 @@ impl Drop for Member {
 struct Reader {
     dialect: Dialect,
     sender: u32,
-    told: mpsc::Sender<Heard>,
+    events: mpsc::Sender<Heard>,
     socket: Arc<RawSocket>,
 }
 
 impl Reader {
-    /// Reads until the connection ends or nobody is interested; either way `told` is dropped, which says so.
+    /// Reads until the connection ends or the receiver is dropped; either way it drops `events`, which ends the channel.
     async fn run(self) {
         let mut ready = false;
         while let Ok(payload) = self.socket.next_payload().await
@@ -183,7 +183,7 @@ impl Reader {
         {}
     }
 
-    /// Returns whether anybody still listens.
+    /// Returns whether the receiver still exists.
     async fn message(&self, payload: &[u8], ready: &mut bool) -> bool {
         let start = marker::find(payload).filter(|_| !self.dialect.is_reply(payload));
         let text = start
@@ -192,20 +192,20 @@ impl Reader {
         let Some(marker) = text.and_then(Marker::parse) else {
             if !*ready && self.dialect.is_ready(payload) {
                 *ready = true;
-                return self.told.send(Heard::Ready).await.is_ok();
+                return self.events.send(Heard::Ready).await.is_ok();
             }
             return true;
         };
         if marker.sender & !ANNOUNCEMENT == self.sender {
-            // Never dropped: its member waits for it, and has emptied the queue up to here.
-            return self.told.send(Heard::Own(marker.seq, Instant::now())).await.is_ok();
+            // Never lost: its member waits for it, and has emptied the queue up to here.
+            return self.events.send(Heard::Own(marker.seq, Instant::now())).await.is_ok();
         }
         if marker.sender & ANNOUNCEMENT != 0 {
             let age = Duration::from_nanos(clock_ns().saturating_sub(marker.at_ns));
-            // A user that thinks instead of listening does not hear what does not fit.
-            let _ = self.told.try_send(Heard::Announcement(age));
+            // If the queue is full, the user is not listening and misses the announcement.
+            let _ = self.events.try_send(Heard::Announcement(age));
         }
-        !self.told.is_closed()
+        !self.events.is_closed()
     }
 }
 

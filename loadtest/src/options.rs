@@ -8,12 +8,12 @@ use crate::{dialect::Dialect, figures::FiguresOptions, limits, marker::MARKER_BY
 
 /// Drives a chat server with thousands of members, audits every member's stream, and measures latency and cost.
 ///
-/// Exits with 1 if a message was lost, duplicated, reordered or torn, or if the run missed a --require; with 2 if the run was
+/// Exits with 1 if a message was lost, duplicated, reordered or torn, or if a condition of --require failed; with 2 if the run was
 /// impossible.
 #[derive(Debug, Parser)]
 #[command(name = "plaza-load", version)]
 pub struct Options {
-    /// What to run.
+    /// The kind of load.
     #[command(subcommand)]
     pub what: What,
 }
@@ -35,11 +35,11 @@ pub enum What {
     Churn(Churn),
     /// Connected members join and leave a room: the cost of a join, and the presence that the others receive.
     Joins(Joins),
-    /// All figures that Plaza has an aim for, beside the floor and, on request, other servers: tables, plots, verdicts.
+    /// All figures with a target, for Plaza, the floor and, on request, other servers: tables, plots, verdicts.
     Figures(FiguresOptions),
 }
 
-/// What all kinds share.
+/// The options of all kinds.
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// Where the server listens: ws://HOST:PORT, with a path if it is not the dialect's own.
@@ -51,7 +51,7 @@ pub struct Common {
     /// Process id of the server, to measure its CPU time and memory.
     #[arg(long)]
     pub pid: Option<u32>,
-    /// Start the server with this command. It must print `listening on http://ADDR`, or --url must say where it listens.
+    /// Start the server with this command. It must print `listening on http://ADDR`, or --url must give the address.
     #[arg(long, conflicts_with = "pid")]
     pub server_cmd: Option<String>,
     /// Pin the server that --server-cmd starts to this core.
@@ -105,11 +105,11 @@ pub struct Common {
     pub quiet: bool,
 }
 
-/// How fast talks are offered.
+/// The offered load.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
 pub struct Offer {
-    /// Messages per second, sent on time whatever the server does.
+    /// Messages per second, sent on time even if the server is slow.
     #[arg(long, value_parser = real(LEAST..=limits::PER_SECOND))]
     pub rate: Option<f64>,
     /// Messages in flight: a sender sends the next one when its own echo is back.
@@ -132,7 +132,7 @@ pub struct Fanout {
     pub senders: Option<usize>,
 }
 
-/// Silence.
+/// Silent members.
 #[derive(Args, Clone, Debug)]
 pub struct Idle {
     #[command(flatten)]
@@ -145,7 +145,7 @@ pub struct Idle {
     pub room_size: usize,
 }
 
-/// All at once.
+/// All members at once.
 #[derive(Args, Clone, Debug)]
 pub struct Storm {
     #[command(flatten)]
@@ -205,7 +205,7 @@ pub struct Rooms {
     pub big_apart: bool,
 }
 
-/// Comings and goings.
+/// Members that come and go.
 #[derive(Args, Clone, Debug)]
 pub struct Churn {
     #[command(flatten)]
@@ -228,7 +228,7 @@ pub struct Churn {
     pub silent: bool,
 }
 
-/// Joins and leaves alone.
+/// Only joins and leaves.
 #[derive(Args, Clone, Debug)]
 pub struct Joins {
     #[command(flatten)]
@@ -248,7 +248,7 @@ pub struct Joins {
 }
 
 impl Common {
-    /// The address to drive and the path to ask for; `None` for a server that will say where it listens.
+    /// The address and the path of the target; `None` for a server that will print its address.
     pub fn target(&self) -> Result<Option<(SocketAddr, Option<String>)>, String> {
         let Some(url) = &self.url else {
             return match self.server_cmd {
@@ -266,7 +266,7 @@ impl Common {
     }
 }
 
-/// The least of what may not be nothing: a talk in a thousand seconds, a stretch of a millisecond.
+/// The least value where 0 is invalid: a message per thousand seconds, a phase of a millisecond.
 pub const LEAST: f64 = 1e-3;
 
 /// Reads a whole number between these bounds, both included.
@@ -278,7 +278,7 @@ pub fn whole(bounds: RangeInclusive<usize>) -> impl Fn(&str) -> Result<usize, St
     }
 }
 
-/// Reads a number between these bounds, both included; what is no number or infinite is not between them.
+/// Reads a number between these bounds, both included; NaN and infinity are outside.
 pub fn real(bounds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<f64, String> + Clone {
     move |text| {
         let (least, most) = bounds.clone().into_inner();
@@ -346,11 +346,11 @@ mod tests {
             ("figures --scale 2", "0.001 to 1"),
         ] {
             let start = ["plaza-load"].into_iter().chain(words.split(' '));
-            let told = Options::try_parse_from(start).map(|_| words).unwrap_err().to_string();
+            let message = Options::try_parse_from(start).map(|_| words).unwrap_err().to_string();
             let seen = words.rsplit([' ', '=']).next().unwrap_or_default();
             assert!(
-                told.contains(&format!("'{seen}'")) && told.contains(bound),
-                "{words}: {told}"
+                message.contains(&format!("'{seen}'")) && message.contains(bound),
+                "{words}: {message}"
             );
         }
     }

@@ -20,15 +20,15 @@ use tokio::{sync::Mutex, time::sleep};
 
 use crate::{dialect::Dialect, member::Member, process};
 
-/// Bytes of a talk between people, and of an announcement.
+/// Bytes of a message between users, and of an announcement.
 const TALK_BYTES: usize = 64;
 const ANNOUNCEMENT_BYTES: usize = 512;
-/// How long a listener waits before it gives up and counts nothing.
+/// How long a listener waits for an announcement before it gives up, without a result.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a mobile user is in a tunnel.
+/// How long a mobile user has no network.
 const TUNNEL: std::ops::Range<u64> = 200..2_000;
 
-/// Users that come each second unless the command line says otherwise.
+/// Default number of users that start per second.
 const INCREASE_RATE: &str = "50";
 
 /// A user's connection, if it has one.
@@ -64,8 +64,8 @@ pub fn main() -> ExitCode {
 /// Runs the attack; returns how many requests failed.
 async fn run() -> Result<usize, GooseError> {
     let mut attack = GooseAttack::initialize()?;
-    // goose's own default is one user a second: 200 would take longer to come than most runs last. It takes no rate beside a
-    // time or a plan.
+    // goose's own default is one user a second: 200 users would take longer to start than most runs last. goose accepts no rate
+    // together with a time or a plan.
     let timed = |argument: String| {
         ["--increase-time", "--test-plan"]
             .iter()
@@ -114,7 +114,7 @@ async fn run() -> Result<usize, GooseError> {
     Ok(metrics.requests.values().map(|request| request.fail_count).sum())
 }
 
-/// The user's connection, made if there is none. Entering is a request of its own.
+/// The user's connection; connects if there is none. Entering the room is a separate request.
 async fn enter(user: &mut GooseUser) -> TransactionResult {
     if user.get_session_data::<Session>().is_none() {
         user.set_session_data(Session::default());
@@ -190,7 +190,7 @@ async fn listen(user: &mut GooseUser) -> TransactionResult {
     let session = user.get_session_data_unchecked::<Session>().clone();
     let mut member = session.member.lock().await;
     let Some(open) = member.as_mut() else {
-        // Nothing to wait for; without this the user would spin.
+        // Without this wait the user would spin.
         sleep(Duration::from_secs(1)).await;
         return Ok(());
     };
@@ -225,7 +225,7 @@ async fn talk_at_pace(user: &mut GooseUser) -> TransactionResult {
     };
     let due = {
         let mut next = session.next.lock().await;
-        // The users begin spread over one pace, so that they do not all talk in the same moment.
+        // The users begin spread over one interval, so that they do not all send at the same moment.
         let due = next.unwrap_or_else(|| Instant::now() + pace.mul_f64(fastrand::f64()));
         *next = Some(due + pace);
         due

@@ -1,7 +1,6 @@
-//! Self-contained SVG plots, for a page, whose colours they take, and as files.
+//! Self-contained SVG plots, as files and for a page, whose colours they use.
 //!
-//! plotters lays out axes, legends and marks. It knows neither style sheets nor the words that a browser shows beside the
-//! pointer, so both are put into what it has drawn.
+//! plotters draws axes, legends and marks. It supports neither style sheets nor tooltips, so this module adds both to its output.
 
 use std::error::Error;
 
@@ -16,16 +15,16 @@ use crate::report::{escape, number};
 #[derive(Debug)]
 pub struct Lines<'a> {
     pub title: &'a str,
-    /// Of the values.
+    /// The unit of the values.
     pub unit: &'a str,
     pub x: &'a [f64],
-    /// A place on the axis in words.
+    /// Formats a place on the axis.
     pub at: fn(&f64) -> String,
-    /// A name and a value for each point; what is not finite is left out.
+    /// A name and its points; values that are not finite are left out.
     pub series: &'a [(&'a str, Vec<f64>)],
 }
 
-/// The name of a group, a value for each of the series if there is one, and the value to be reached.
+/// The name of a group, a value for each series if there is one, and the target.
 pub type Group = (String, Vec<Option<f64>>, Option<f64>);
 
 /// The page names these colours: [`themed`].
@@ -55,16 +54,16 @@ pub fn lines(plot: &Lines<'_>) -> String {
         let points = plot.x.iter().copied().zip(values.iter().copied());
         points.filter(|(_, value)| value.is_finite()).collect()
     };
-    let (mut names, mut told, mut top) = (Vec::new(), Vec::new(), 0.0_f64);
+    let (mut names, mut tips, mut top) = (Vec::new(), Vec::new(), 0.0_f64);
     for (name, values) in plot.series {
         names.push(*name);
         for (x, y) in points_of(values) {
             top = top.max(y * 1.05);
-            told.push(format!("{name}, {}: {} {}", (plot.at)(&x), number(y), plot.unit));
+            tips.push(format!("{name}, {}: {} {}", (plot.at)(&x), number(y), plot.unit));
         }
     }
     let title = format!("{} ({})", plot.title, plot.unit);
-    figure(&title, 260, &names, ("circle", told), |area| {
+    figure(&title, 260, &names, ("circle", tips), |area| {
         let mut chart = ChartBuilder::on(area)
             .set_label_area_size(LabelAreaPosition::Left, 64)
             .set_label_area_size(LabelAreaPosition::Bottom, 28)
@@ -79,7 +78,7 @@ pub fn lines(plot: &Lines<'_>) -> String {
     })
 }
 
-/// A bar for each row, with its value and unit behind it.
+/// A bar for each row, followed by its value and unit.
 pub fn bars(title: &str, unit: &str, rows: &[(String, f64)]) -> String {
     let most = rows.iter().map(|(_, value)| *value).fold(f64::MIN_POSITIVE, f64::max);
     figure(title, 46 + 26 * rows.len() as u32, &[], ("rect", Vec::new()), |area| {
@@ -98,11 +97,11 @@ pub fn bars(title: &str, unit: &str, rows: &[(String, f64)]) -> String {
     })
 }
 
-/// Groups of bars on a logarithmic scale. A dashed line across a group is the value to be reached.
+/// Groups of bars on a logarithmic scale. A dashed line across a group is the target.
 pub fn groups(title: &str, series: &[String], groups: &[Group]) -> String {
     let all = groups
         .iter()
-        .flat_map(|(_, values, aim)| values.iter().flatten().chain(aim));
+        .flat_map(|(_, values, target)| values.iter().flatten().chain(target));
     let positive = all.copied().filter(|value| value.is_finite() && *value > 0.0);
     let (least, most) = positive.fold((f64::MAX, 0.0_f64), |(least, most), value| {
         (least.min(value), most.max(value))
@@ -125,10 +124,10 @@ pub fn groups(title: &str, series: &[String], groups: &[Group]) -> String {
             })
     };
     let names: Vec<&str> = series.iter().map(String::as_str).collect();
-    let told = series.iter().enumerate().flat_map(|(place, server)| {
+    let tips = series.iter().enumerate().flat_map(|(place, server)| {
         bars_of(place).map(move |(name, _, value)| format!("{server}, {name}: {}", number(value)))
     });
-    figure(title, 320, &names, ("rect", told.collect()), |area| {
+    figure(title, 320, &names, ("rect", tips.collect()), |area| {
         let mut chart = ChartBuilder::on(area)
             .set_label_area_size(LabelAreaPosition::Left, 64)
             .set_label_area_size(LabelAreaPosition::Bottom, 28)
@@ -151,27 +150,27 @@ pub fn groups(title: &str, series: &[String], groups: &[Group]) -> String {
                 Text::new(short(value), (start + bar / 2.0, value * 1.1), words(HPos::Center, 10))
             }))?;
         }
-        for ((_, values, aim), group) in groups.iter().zip(0_u32..) {
-            let Some(aim) = aim else { continue };
+        for ((_, values, target), group) in groups.iter().zip(0_u32..) {
+            let Some(target) = target else { continue };
             let half = (bar * values.len() as f64 / 2.0 + 0.05).min(0.5);
-            let ends = [(f64::from(group) - half, *aim), (f64::from(group) + half, *aim)];
+            let ends = [(f64::from(group) - half, *target), (f64::from(group) + half, *target)];
             chart.draw_series(DashedLineSeries::new(ends, 4, 3, INK.stroke_width(2)))?;
         }
         Ok(())
     })
 }
 
-/// The SVG alone, as a file: a figure's own elements are taken off.
+/// The SVG alone, as a file, without the elements of a figure.
 pub fn file(figure: &str) -> &str {
     figure.trim_start_matches("<figure>").trim_end_matches("</figure>")
 }
 
-/// Draws below a title and the names of the series. The first marks of this kind get these words, in their order.
+/// Draws below a title and the names of the series. The first marks of this kind get these tooltips, in order.
 fn figure(
     title: &str,
     height: u32,
     names: &[&str],
-    (mark, told): (&str, Vec<String>),
+    (mark, tips): (&str, Vec<String>),
     draw: impl FnOnce(&Area<'_>) -> Drawn,
 ) -> String {
     let mut svg = String::new();
@@ -190,23 +189,23 @@ fn figure(
     })();
     drop(root);
     match drawn {
-        Ok(()) => format!("<figure>{}</figure>", themed(&svg, title, mark, told)),
+        Ok(()) => format!("<figure>{}</figure>", themed(&svg, title, mark, tips)),
         Err(fault) => format!("<p class=bad>{}</p>", escape(&fault.to_string())),
     }
 }
 
-/// Puts in what plotters does not know: a name for those who do not see it, words beside the pointer, the page's colours.
-fn themed(svg: &str, title: &str, mark: &str, told: Vec<String>) -> String {
+/// Adds what plotters does not support: a name for screen readers, tooltips, the page's colours.
+fn themed(svg: &str, title: &str, mark: &str, tips: Vec<String>) -> String {
     let named = svg.replacen('>', &format!(" role=\"img\"><title>{}</title>", escape(title)), 1);
-    let mut told = told.into_iter();
+    let mut tips = tips.into_iter();
     let opening = format!("<{mark} ");
     let mut parts = named.split(&opening);
     let mut svg = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         svg += &opening;
-        svg += &match (told.next(), part.split_once("/>")) {
-            (Some(told), Some((mark_itself, rest))) => {
-                format!("{mark_itself}><title>{}</title></{mark}>{rest}", escape(&told))
+        svg += &match (tips.next(), part.split_once("/>")) {
+            (Some(tips), Some((mark_itself, rest))) => {
+                format!("{mark_itself}><title>{}</title></{mark}>{rest}", escape(&tips))
             }
             _ => part.to_owned(),
         };
@@ -247,7 +246,7 @@ fn words(side: HPos, size: u32) -> TextStyle<'static> {
         .pos(Pos::new(side, VPos::Center))
 }
 
-/// A number on an axis: without zeros that say nothing.
+/// A number on an axis, without trailing zeros.
 pub fn label(value: f64) -> String {
     let text = number(value);
     if text.contains('.') {
@@ -257,14 +256,14 @@ pub fn label(value: f64) -> String {
     }
 }
 
-/// A share that is written as its number of nines: 0 is none, 1 is 90 %, 2 is 99 %.
+/// A share from its number of nines: 0 is none, 1 is 90 %, 2 is 99 %.
 pub fn percent(nines: &f64) -> String {
     let share = 100.0 * (1.0 - 10_f64.powf(-nines));
     let digits = (nines.ceil() as usize).saturating_sub(2);
     format!("{share:.digits$} %")
 }
 
-/// Two digits, for where there is little room.
+/// Two digits, for small spaces.
 fn short(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),

@@ -17,29 +17,29 @@ use rustix::{
 
 use crate::limits;
 
-/// What a process keeps in memory, in bytes.
+/// Memory of a process, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Memory {
     pub rss: u64,
-    /// Resident and its own: heap and stacks.
+    /// Resident anonymous memory: heap and stacks.
     pub anon: u64,
-    /// What all TCP sockets of this machine hold in the kernel.
+    /// Kernel memory of all TCP sockets of this machine.
     pub kernel_tcp: u64,
 }
 
-/// A server that was started here. Dropping it ends it.
+/// A started server. Dropping it ends it.
 #[derive(Debug)]
 pub struct Started {
     child: Child,
     pub address: SocketAddr,
 }
 
-/// Nanoseconds that all threads of a process have spent on a core.
+/// CPU time of all threads of a process, in nanoseconds.
 pub fn cpu_ns(pid: u32) -> Option<u64> {
     let mut total = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let spent = fs::read_to_string(task.ok()?.path().join("schedstat"));
-        // A thread that ended between the listing and the reading.
+        // The thread ended between the listing and the reading.
         let Ok(spent) = spent else { continue };
         total += spent
             .split(' ')
@@ -50,7 +50,7 @@ pub fn cpu_ns(pid: u32) -> Option<u64> {
     Some(total)
 }
 
-/// Nanoseconds that all threads of this process have spent on a core, those that have ended too.
+/// CPU time of all threads of this process, including ended ones, in nanoseconds.
 pub fn own_cpu_ns() -> u64 {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
@@ -88,7 +88,7 @@ pub fn raise_open_files() -> u64 {
     let hard = limit.maximum.unwrap_or(u64::MAX);
     if limit.current != limit.maximum {
         limit.current = limit.maximum;
-        // Where this is refused the soft limit stays, and that is what is returned.
+        // If the system refuses, the soft limit stays and is returned.
         let _ = setrlimit(Resource::Nofile, limit);
     }
     getrlimit(Resource::Nofile).current.unwrap_or(hard)
@@ -101,14 +101,14 @@ pub fn pin_to_core(core: usize) -> io::Result<()> {
     Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
 
-/// What this machine is, in one line.
+/// A description of this machine in one line.
 pub fn machine() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .unwrap_or_default();
-    // Not `available_parallelism`: that says one once this thread is pinned.
+    // Not `available_parallelism`: it returns 1 once this thread is pinned.
     let cores = cpu.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     format!(
@@ -126,7 +126,7 @@ pub fn parse_url(url: &str) -> Result<(SocketAddr, Option<String>), String> {
         .or_else(|| url.strip_prefix("http://"))
         .unwrap_or(url);
     if bare.contains("://") {
-        return Err(format!("{url}: only ws:// and http:// are spoken here"));
+        return Err(format!("{url}: only ws:// and http:// are supported"));
     }
     let (host, path) = match bare.split_once('/') {
         Some((host, path)) if !path.is_empty() => (host, Some(format!("/{path}"))),
@@ -141,9 +141,8 @@ pub fn parse_url(url: &str) -> Result<(SocketAddr, Option<String>), String> {
 }
 
 impl Started {
-    /// Starts `command` (words split at spaces), pinned to a core if one is given, and waits until it says
-    /// `listening on http://ADDR` on its standard output, or, with `address`, until something accepts there. Refuses if
-    /// something does so before: that would be measured instead.
+    /// Starts `command` (split at spaces), pinned to a core if one is given, and waits until it prints `listening on http://ADDR`, or, with
+    /// `address`, until it accepts there. Fails if another program already does: that would be measured instead.
     pub fn start(command: &str, core: Option<usize>, address: Option<SocketAddr>) -> Result<Self, String> {
         let pinned = core.map(|core| format!("taskset -c {core} {command}"));
         let words: Vec<&str> = pinned.as_deref().unwrap_or(command).split_whitespace().collect();
@@ -158,7 +157,7 @@ impl Started {
         }
         let mut child = Command::new(program)
             .args(arguments)
-            // Plaza refuses variables that look like settings and are none.
+            // Plaza refuses variables with its prefix that are not settings.
             .env_remove("PLAZA_BIN")
             .env_remove("PLAZA_URL")
             .env_remove("PLAZA_DIALECT")
@@ -179,13 +178,13 @@ impl Started {
                     if let Some((_, after)) = line.split_once("listening on http://")
                         && let Some(address) = after.split_whitespace().next().and_then(|text| text.parse().ok())
                     {
-                        // Only the first one is waited for.
+                        // Only the first one counts.
                         let _ = said.send(address);
                         break;
                     }
                     line.clear();
                 }
-                // What else it says is taken and thrown away, or it would block once the pipe is full.
+                // Further output is read and discarded, or the server would block once the pipe is full.
                 let _ = io::copy(&mut lines.by_ref(), &mut io::sink());
             });
         }
@@ -224,7 +223,7 @@ impl Started {
     }
 }
 
-/// Whether something takes connections there.
+/// Whether a program accepts connections there.
 fn accepts(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_millis(200)).is_ok()
 }

@@ -18,7 +18,7 @@ pub struct Sample {
     pub p50_ms: f64,
     pub p99_ms: f64,
     pub server_cores: Option<f64>,
-    /// Cores that the generator used, without its waiting.
+    /// Cores that the generator used, without idle time.
     pub load_cores: f64,
     pub anon_mib: Option<f64>,
 }
@@ -35,7 +35,7 @@ pub struct Report {
     pub ended: BTreeMap<String, u64>,
     pub refused: BTreeMap<String, u64>,
     pub samples: Vec<Sample>,
-    /// Share of the deliveries, and the latency in ms that it stayed under.
+    /// A share of the deliveries, and its greatest latency in ms.
     pub percentiles: Vec<(f64, f64)>,
 }
 
@@ -124,7 +124,7 @@ impl Report {
                 &[("deliveries", each(|sample| sample.deliveries_per_s))],
             ),
             series(
-                "Latency from the intended moment of sending, second by second",
+                "Latency from the intended time of sending, second by second",
                 "ms",
                 &[
                     ("p50", each(|sample| latency(sample.p50_ms))),
@@ -132,7 +132,7 @@ impl Report {
                 ],
             ),
             plot::lines(&Lines {
-                title: "Latency by share of deliveries, the whole measured stretch",
+                title: "Latency by share of deliveries, over the whole measurement",
                 unit: "ms",
                 x: &nines,
                 at: plot::percent,
@@ -165,12 +165,12 @@ impl Report {
     }
 }
 
-/// Before the measured stretch there is none.
+/// There is none before the measurement.
 fn latency(ms: f64) -> f64 {
     if ms > 0.0 { ms } else { f64::NAN }
 }
 
-/// What stands at the top of a page, if the run has it.
+/// The figures at the top of a page, if the run has them.
 const CARDS: [(&str, &str, &str); 10] = [
     ("lost", "messages lost", ""),
     ("deliveries_per_s", "deliveries", "/s"),
@@ -181,38 +181,38 @@ const CARDS: [(&str, &str, &str); 10] = [
     ("cpu_us_per_join", "server CPU per join and leave", "µs"),
     ("bytes_per_conn", "memory per connection", "bytes"),
     ("first_s", "all connected", "s"),
-    ("slow_untold", "slow readers not told", ""),
+    ("slow_untold", "slow readers with a missing or wrong gap", ""),
 ];
 
-/// What a figure is, in a few words.
+/// The description of a figure.
 fn meaning(name: &str) -> &'static str {
     match name.strip_prefix("big_").unwrap_or(name) {
         "lost" => "messages that a member should have received and did not",
         "duplicated" => "messages that a member received again",
         "reordered" => "messages after a later one of the same sender",
         "disagreed" => "messages in another order than at other members",
-        "torn" => "frames that are none; bytes that are not what was sent or not what others got",
-        "misnumbered" => "messages that name another predecessor than the one before them",
+        "torn" => "invalid frames, and messages that differ from the sent bytes or between members",
+        "misnumbered" => "messages whose `prev` is not the message before them",
         "not_arrived" => "members that never got into their room",
-        "ended" => "connections that the scenario did not end",
+        "ended" => "connections that ended unexpectedly",
         "refused" => "messages refused with an error",
         "sent" => "messages sent in total",
         "delivered" => "messages that arrived at members in total",
-        "p50_ms" | "p90_ms" | "p99_ms" | "p999_ms" | "max_ms" => "from the intended sending to each delivery",
+        "p50_ms" | "p90_ms" | "p99_ms" | "p999_ms" | "max_ms" => "from the intended time of sending to each delivery",
         "cpu_us" => "server CPU per delivery",
         "cpu_us_per_join" => "server CPU per join and leave",
         "server_cores" => "cores that the server used",
-        "load_cores" => "cores that the generator worked on, its waiting left out; near 1 it was the limit",
+        "load_cores" => "cores that the generator used, without idle time; near 1 the generator was the limit",
         "bytes_per_conn" => "the server's own memory per connection",
-        "kernel_tcp_mib" => "what all TCP sockets of this machine hold in the kernel",
+        "kernel_tcp_mib" => "kernel memory of all TCP sockets of this machine",
         "anon_mib" | "rss_mib" => "the server's memory at the end",
         "presence_bytes_s" => "other messages per second to each member that stays",
-        "presence_bytes_s_max" => "the same for the member that got most",
-        "slow_told" => "slow readers that were told exactly what they missed",
-        "slow_untold" => "slow readers that missed something and were told nothing or something else",
+        "presence_bytes_s_max" => "the same for the member with the most",
+        "slow_told" => "slow readers whose gaps named exactly the missed messages",
+        "slow_untold" => "slow readers that missed messages without a gap, or with a wrong one",
         "p99_ratio" => "p99 of the others while some are slow, over p99 before",
         "stall_anon_mib" => "growth of the server's memory while some are slow",
-        "stall_kernel_tcp_mib" => "the same in the kernel",
+        "stall_kernel_tcp_mib" => "growth of the kernel's memory for all TCP sockets meanwhile",
         _ => "",
     }
 }
@@ -240,7 +240,7 @@ const STYLE: &str = ":root{--ink:#1f2937;--faint:#6b7280;--grid:#e5e7eb;--paper:
     code,pre{font:13px ui-monospace,monospace;background:var(--card);border-radius:4px;padding:.1em .3em}\
     pre{padding:.6em 1em;overflow-x:auto}figure{margin:1.4rem 0}svg{width:100%;height:auto}";
 
-/// A number as people write it: four significant digits, and no decimals where they say nothing.
+/// A number for people: four significant digits, without trailing zeros.
 pub fn number(value: f64) -> String {
     if !value.is_finite() {
         return "–".to_owned();

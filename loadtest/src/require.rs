@@ -25,7 +25,7 @@ pub struct Requirement {
 pub struct Requirements(pub Vec<Requirement>);
 
 impl Requirement {
-    /// `None` when it holds; otherwise what was seen and what was wanted.
+    /// `None` if it holds; otherwise the condition and the seen value.
     pub fn missed(&self, figures: &BTreeMap<String, f64>) -> Option<String> {
         let Some(&seen) = figures.get(&self.name) else {
             let known: Vec<_> = figures.keys().map(String::as_str).collect();

@@ -26,7 +26,7 @@ use crate::{
     limits, marker,
 };
 
-/// What goes wrong, counted in deliveries over all members.
+/// The rates of faults, counted in deliveries over all members.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Sabotage {
     /// Drops one delivery in this many.
@@ -46,7 +46,7 @@ pub struct Sabotage {
     pub flip_one_in: Option<u64>,
 }
 
-/// What is done to one delivery.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deed {
     Right,
@@ -58,7 +58,7 @@ pub enum Deed {
 }
 
 impl Sabotage {
-    /// What is done to the delivery with this number, counted from 1.
+    /// The fault for the delivery with this number, counted from 1.
     pub fn deed(&self, number: u64) -> Deed {
         let hit = |one_in: Option<u64>| one_in.is_some_and(|count| number.is_multiple_of(count.max(1)));
         [
@@ -74,25 +74,25 @@ impl Sabotage {
     }
 }
 
-/// Changes a byte of a frame so that it stays a frame: the last one, which is text or what stands behind it.
+/// Changes the last byte of a frame, which stays a valid frame.
 pub fn flip(bytes: &mut [u8]) {
     if let Some(last) = bytes.last_mut() {
         *last ^= 1;
     }
 }
 
-/// Stands before a server until the process ends.
+/// Runs the proxy in front of a server until the process ends.
 pub async fn stand_before(listener: TcpListener, server: SocketAddr, sabotage: Sabotage) -> io::Result<()> {
     let deliveries = Arc::new(AtomicU64::new(0));
     loop {
         let (client, _) = listener.accept().await?;
         let deliveries = Arc::clone(&deliveries);
         tokio::spawn(async move {
-            // Whatever ends one side ends the other: both halves are dropped here.
+            // The end of one side ends the other: both halves are dropped here.
             let Ok(server) = TcpStream::connect(server).await else {
                 return;
             };
-            // Where this is refused the proxy is slower, and nothing else.
+            // If the system refuses, the proxy is only slower.
             let _ = (client.set_nodelay(true), server.set_nodelay(true));
             let (mut from_client, to_client) = client.into_split();
             let (from_server, mut to_server) = server.into_split();

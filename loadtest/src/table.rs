@@ -14,12 +14,12 @@ pub fn markdown(rows: &[Vec<String>]) -> String {
     text
 }
 
-/// As HTML. Columns of numbers stand to the right, and words that judge have their colour.
+/// As HTML. Columns of numbers are right-aligned, and verdicts have a colour.
 pub fn html(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let is_number =
         |cell: &String| cell.is_empty() || cell.starts_with(|c: char| c.is_ascii_digit() || c == '-' || c == '–');
-    // The first column names its row, also where the name begins with a number.
+    // The first column is the name of its row, even if it begins with a number.
     let numbers: Vec<bool> = (0..columns)
         .map(|column| column > 0 && rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
         .collect();
@@ -44,7 +44,7 @@ pub fn html(rows: &[Vec<String>]) -> String {
     text + "</table>"
 }
 
-/// A whole number with its thousands apart.
+/// A whole number with thousands separators.
 pub fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();

@@ -24,7 +24,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// The fields of a message in their order. Ends early at what is not protobuf.
+/// The fields of a message in their order. Ends at the first invalid byte.
 #[derive(Clone, Debug)]
 pub struct Fields<'a>(&'a [u8]);
 
@@ -33,7 +33,7 @@ pub fn fields(message: &[u8]) -> Fields<'_> {
 }
 
 impl<'a> Fields<'a> {
-    /// The last value of a field, as protobuf wants it.
+    /// The last value of a field, as protobuf defines.
     pub fn last_of(self, number: u64) -> Option<Value<'a>> {
         self.filter(|(found, _)| *found == number)
             .map(|(_, value)| value)

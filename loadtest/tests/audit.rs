@@ -1,4 +1,4 @@
-//! The audit from end to end: `plaza-load` against a floor that does wrong on purpose, over real sockets.
+//! The audit from end to end: `plaza-load` against a floor that fails on purpose, over real sockets.
 
 #![allow(clippy::unwrap_used)]
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 const LOAD: &str = env!("CARGO_BIN_EXE_plaza-load");
 const FLOOR: &str = env!("CARGO_BIN_EXE_floor");
 
-/// Runs `plaza-load` with these words against a floor with those.
+/// Runs `plaza-load` with these arguments against a floor with its own.
 fn load(words: &str, sabotage: &str) -> (Output, Value, String) {
     let scratch = tempfile::tempdir().unwrap();
     let (json, html) = (scratch.path().join("report.json"), scratch.path().join("report.html"));
@@ -36,7 +36,7 @@ fn fanout(sabotage: &str) -> (i32, Value) {
     (output.status.code().unwrap(), report["figures"].clone())
 }
 
-/// How many of the deliveries to 50 members the floor has tampered with: exactly so many must be found.
+/// The number of deliveries to 50 members that the floor has tampered with: the audit must find exactly these.
 fn one_in_ten_thousand(figures: &Value) -> f64 {
     let tampered = (figures["sent"].as_f64().unwrap() * 50.0 / 10_000.0).floor();
     assert!(tampered >= 4.0, "{figures}");
@@ -68,7 +68,7 @@ fn a_generator_that_never_sleeps_counts_the_time_it_works_and_no_other() {
 
 #[test]
 fn a_generator_that_waits_for_the_next_due_talk_does_not_count_its_waiting() {
-    // A talk is due within the millisecond, and so near to one the generator does not sleep.
+    // A message is due within the millisecond, and the generator does not sleep before such a message.
     let (output, report, _) = load(
         "fanout -n 2 --rate 1000 --warmup 0.2 --seconds 1 --require load_cores<=0.35",
         "",
@@ -194,7 +194,7 @@ fn a_server_that_listens_already_is_not_measured_in_place_of_the_one_to_be_start
 fn a_server_whose_process_ends_during_the_run_fails_it() {
     let scratch = tempfile::tempdir().unwrap();
     let script = scratch.path().join("server.sh");
-    // What is started ends, and what it has started goes on: the members notice nothing.
+    // The started process ends, but its child continues, so the members notice nothing.
     std::fs::write(&script, format!("timeout 20 {FLOOR} 2>/dev/null & sleep 2")).unwrap();
     let output = Command::new(LOAD)
         .args("fanout -n 5 --rate 50 --warmup 0 --seconds 4 --dialect raw --quiet --server-cmd".split_whitespace())
@@ -209,7 +209,7 @@ fn a_server_whose_process_ends_during_the_run_fails_it() {
 
 #[test]
 fn a_run_in_which_nothing_was_said_fails() {
-    // All members stop reading, so that nobody is left to talk.
+    // All members stop reading, so that no sender is left.
     let (output, report, _) = load("stall -n 4 --percent 100 --rate 50 --warmup 0 --stall-seconds 0.2", "");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     assert_eq!(report["missed"][0], "sent>0: it was 0");

@@ -1,5 +1,5 @@
-//! `plaza-load` against Plaza itself, in every wire format: each scenario passes, and a proxy that spoils one delivery in a
-//! thousand is found out, whatever it does and whatever is spoken.
+//! `plaza-load` against Plaza itself, in every wire format: each scenario passes, and the audit detects a proxy that tampers with one
+//! delivery in a thousand, for every kind of fault and every dialect.
 
 #![allow(clippy::unwrap_used)]
 
@@ -56,7 +56,7 @@ fn load(words: &str, more: &[&str]) -> (Output, Value) {
     (output, report["figures"].clone())
 }
 
-/// Does it for every dialect, two at a time.
+/// Runs this for every dialect, two at a time.
 fn in_every_dialect(test: impl Fn(&str) + Sync) {
     for pair in EVERY.chunks(2) {
         thread::scope(|scope| {
@@ -70,7 +70,7 @@ fn in_every_dialect(test: impl Fn(&str) + Sync) {
 #[test]
 fn every_scenario_passes_in_every_dialect() {
     in_every_dialect(|dialect| {
-        // A server for each: the older formats know one room only, and two runs in it would hear each other.
+        // A server for each: the older formats have only one room, and two runs would receive each other's messages.
         let (server, address) = plaza();
         let url = format!("ws://{address}");
         for words in [
@@ -123,7 +123,7 @@ fn one_spoiled_delivery_in_a_thousand_is_found_in_every_dialect() {
             if deed == "drop" || deed == "duplicate" {
                 let spoiled = (figures["sent"].as_f64().unwrap() * 40.0 / 999.0).floor();
                 let counted = figures[found].as_f64().unwrap();
-                // A delivery left out is no longer counted among those that follow.
+                // A dropped delivery is not counted among those that follow.
                 assert!(
                     (counted - spoiled).abs() <= 1.0,
                     "{dialect}, {deed}: {counted} of {spoiled}"

@@ -3,8 +3,8 @@
 //! `cargo run --release -p plaza-loadtest --bin compare -- --url ws://127.0.0.1:8080`
 //!
 //! For both, a request is a message and its own echo, at the same rate, in the dialect of document 000. So their rows differ by the
-//! generator, not by the server. Another row has the most that each generator can do. The figures that the old systems published are
-//! below, labelled as theirs.
+//! generator, not by the server. Another row has the highest rate of each generator. The figures that the old systems published
+//! follow, labelled as published.
 
 use std::{
     env, fs, io,
@@ -33,7 +33,7 @@ struct Options {
     /// The running server.
     #[arg(long, default_value = "ws://127.0.0.1:8080")]
     url: String,
-    /// Another running server to drive in the same way, as NAME=URL; repeatable.
+    /// Another running server to drive in the same way, as NAME=URL; can be repeated.
     #[arg(long, value_parser = named)]
     also: Vec<(String, String)>,
     /// Allow targets that are not this machine.
@@ -45,7 +45,7 @@ struct Options {
     /// Milliseconds between two messages of a user, in the rows at the same load.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pace_ms: u64,
-    /// Users in the rows with the most that a generator can do.
+    /// Users in the rows with the highest rate of a generator.
     #[arg(long, default_value_t = 10, value_parser = whole(1..=limits::MEMBERS))]
     most_users: usize,
     /// Seconds of each run.
@@ -68,18 +68,18 @@ struct Row {
     server: String,
     generator: String,
     load: String,
-    /// Requests per second that all users together mean to make.
+    /// Offered load: requests per second of all users together.
     offered: Option<f64>,
     requests: u64,
     failed: u64,
     per_second: f64,
     p50_ms: Option<f64>,
     p99_ms: Option<f64>,
-    /// What a request cost the generator itself, in microseconds of its core.
+    /// CPU time of the generator per request, in microseconds.
     generator_us: Option<f64>,
 }
 
-/// Set for the process that is the goose side: this program again, so that nothing else needs to be built.
+/// Set for the process that runs goose: this program again, so that no other needs to be built.
 const AS_GOOSE: &str = "PLAZA_COMPARE_AS_GOOSE";
 
 fn main() -> ExitCode {
@@ -111,8 +111,8 @@ fn run(options: &Options) -> Result<u64, String> {
         None => own_locust()?,
     };
     fs::create_dir_all(&options.out).map_err(|error| format!("{}: {error}", options.out.display()))?;
-    let same = format!("{} users, one talk in {} ms each", options.users, options.pace_ms);
-    let most = format!("{} users, as fast as echoes come back", options.most_users);
+    let same = format!("{} users, one message per {} ms each", options.users, options.pace_ms);
+    let most = format!("{} users, each sends after its echo", options.most_users);
     let offered = options.users as f64 * 1e3 / options.pace_ms.max(1) as f64;
     let loads = [
         (same, options.users, options.pace_ms, Some(offered)),
@@ -152,7 +152,7 @@ fn reachable(name: &str, url: &str, allow_remote: bool) -> Result<SocketAddr, St
         ));
     }
     TcpStream::connect_timeout(&address, Duration::from_secs(2)).map_err(|error| {
-        format!("{name}: nobody accepts at {address} ({error}); start a server first, as in: cargo run --release")
+        format!("{name}: no server accepts at {address} ({error}); start a server first, as in: cargo run --release")
     })?;
     Ok(address)
 }
@@ -166,9 +166,7 @@ fn own_locust() -> Result<PathBuf, String> {
         .status()
         .map_err(|error| format!("scripts/locust.sh --prepare: {error}"))?;
     if !made.success() {
-        return Err(
-            "locust could not be installed (scripts/locust.sh --prepare); or say where it is with --locust".to_owned(),
-        );
+        return Err("could not install locust (scripts/locust.sh --prepare); give its path with --locust".to_owned());
     }
     Ok(repository.join("target/locust-venv/bin/locust"))
 }
@@ -209,7 +207,7 @@ fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result
         .filter_map(|(us, count)| Some((us.parse().ok()?, count.as_u64()?)))
         .collect();
     times.sort_unstable();
-    // From the moment when all users were there to the moment when the last one had finished its last talk.
+    // From the connection of the last user to the end of the last request.
     let moment = |action: &str| {
         let history = report["raw_metrics"]["history"].as_array()?;
         let step = history.iter().find(|step| step["action"] == action)?;
@@ -282,7 +280,7 @@ fn locust(options: &Options, program: &Path, address: &str, users: usize, pace_m
         generator: "locust".to_owned(),
         requests,
         failed,
-        // Between its first and its last talk a user has one pace less than it has talks.
+        // The time between a user's first and last message has one interval less than there are messages.
         per_second: requests as f64 / (last - first + pace_ms as f64 / 1e3).max(1.0),
         p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
         p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
@@ -298,9 +296,9 @@ fn second_of_day(timestamp: &str) -> Option<f64> {
     Some(next()? * 3_600.0 + next()? * 60.0 + next()?)
 }
 
-/// A generator that has run to its end.
+/// The result of a generator.
 struct Driven {
-    /// The time that it spent on a core.
+    /// Its CPU time.
     cpu_ns: u64,
     status: ExitStatus,
     report: Value,
@@ -308,13 +306,13 @@ struct Driven {
 }
 
 impl Driven {
-    /// What its report says, unless it failed for another reason than the failed requests that stand there.
+    /// Its report, unless it failed for a reason other than the failed requests in the report.
     fn row(&self, row: Row) -> Result<Row, String> {
         if self.status.success() || (self.status.code().is_some() && row.failed > 0) {
             return Ok(row);
         }
         Err(self.unsaid(&format!(
-            "{} ended with {}, and no failed talk in its report says why",
+            "{} ended with {}, and its report has no failed request that explains this",
             row.generator, self.status
         )))
     }
@@ -324,8 +322,8 @@ impl Driven {
     }
 }
 
-/// Runs a generator to its end, its words going to `log`, and reads the report that it has written to `report`. That of an
-/// earlier run is removed before.
+/// Runs a generator to its end with its output in `log`, and reads its report from `report`, after removing that of an earlier
+/// run.
 fn drive(command: &mut Command, report: &Path, log: &Path) -> Result<Driven, String> {
     match fs::remove_file(report) {
         Ok(()) => {}
@@ -335,7 +333,7 @@ fn drive(command: &mut Command, report: &Path, log: &Path) -> Result<Driven, Str
     let (cpu_ns, status) = watch(command, log)?;
     let unread = |error: String| {
         let (program, report, log) = (command.get_program().display(), report.display(), log.display());
-        format!("{program} ended with {status} and left no report: {report}: {error}; see {log}")
+        format!("{program} ended with {status} and wrote no report: {report}: {error}; see {log}")
     };
     let text = fs::read_to_string(report).map_err(|error| unread(error.to_string()))?;
     Ok(Driven {
@@ -346,7 +344,7 @@ fn drive(command: &mut Command, report: &Path, log: &Path) -> Result<Driven, Str
     })
 }
 
-/// Runs a program to its end; returns the time that it spent on a core.
+/// Runs a program to its end; returns its CPU time.
 fn watch(command: &mut Command, log: &Path) -> Result<(u64, ExitStatus), String> {
     let file = fs::File::create(log).map_err(|error| format!("{}: {error}", log.display()))?;
     let both = file.try_clone().map_err(|error| error.to_string())?;
@@ -370,7 +368,7 @@ fn per_request(cpu_ns: u64, requests: u64) -> Option<f64> {
     (requests > 0).then(|| cpu_ns as f64 / 1e3 / requests as f64)
 }
 
-/// The value that this share of the counted values does not exceed; `times` are ascending values with their counts.
+/// A percentile; `times` are ascending values with their counts.
 fn quantile(times: &[(u64, u64)], share: f64) -> Option<u64> {
     let total: u64 = times.iter().map(|(_, count)| count).sum();
     let wanted = (total as f64 * share).ceil() as u64;
@@ -382,14 +380,14 @@ fn quantile(times: &[(u64, u64)], share: f64) -> Option<u64> {
 }
 
 /// The generator of the published figures.
-const THEIRS: &str = "locust, theirs";
+const PUBLISHED: &str = "locust, as published";
 
-/// What the old systems published of themselves.
+/// The figures that the old systems published.
 fn published() -> Vec<Row> {
     let row = |server: &str, requests, failed, per_second| Row {
         server: server.to_owned(),
-        generator: THEIRS.to_owned(),
-        load: "as published: bound by their think time, timing send() only".to_owned(),
+        generator: PUBLISHED.to_owned(),
+        load: "limited by think time, times send() only".to_owned(),
         requests,
         failed,
         per_second,
@@ -442,21 +440,21 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
         .iter()
         .map(|row| {
             let name = match row.generator.as_str() {
-                THEIRS => format!("{}, published by itself", row.server),
+                PUBLISHED => format!("{}, as published", row.server),
                 generator => format!("{}, {generator}: {}", row.server, row.load),
             };
             (name, row.per_second)
         })
         .collect();
-    let svg = plot::bars("Talks that came back, per second", "1/s", &bars);
+    let svg = plot::bars("Echoes per second", "1/s", &bars);
     let about: Vec<String> = [
-        "A request is a talk until its own echo is back, in the wire format of document 000. Both generators offer the same \
-         load to the same server, so their rows differ by what the generator adds; the rows of several servers with the same \
-         generator and load compare the servers.",
-        "`generator CPU` is what a request cost the generator itself, its start included. `As fast as echoes come back` is the most that the \
-         generator does: at the lower rate it says nothing of the server. locust counts whole milliseconds.",
-        "The figures that the old systems published of themselves stand last. They were bound by their think time and timed \
-         `send()` alone, so they do not compare with the rows above. A dash is what is not known.",
+        "A request is a message and its own echo, in the wire format of document 000. Both generators offer the same load to the \
+        same server, so their rows differ by the generator; rows with the same generator and load compare the servers.",
+        "`generator CPU` is the CPU time of the generator per request, its start included. With `each sends after its echo` the \
+        generator is at its limit, so that row measures the slower generator and not the server. locust counts whole \
+        milliseconds.",
+        "The last rows are the figures that the old systems published. Those were limited by think time and measured only \
+        `send()`, so they cannot be compared with the rows above. A dash means unknown.",
     ]
     .map(str::to_owned)
     .to_vec();
@@ -467,7 +465,7 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
     );
     let head = format!("{date}; {}", process::machine());
     let markdown = format!(
-        "# goose and locust at the same load\n\n{head}\n\n![talks per second](compare.svg)\n\n{}\n{}\n",
+        "# goose and locust at the same load\n\n{head}\n\n![echoes per second](compare.svg)\n\n{}\n{}\n",
         table::markdown(&cells),
         about.join("\n\n")
     );
@@ -508,7 +506,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Drives `sh -c script`, which finds its report at `$1`, where an earlier run has left one.
+    /// Runs `sh -c script` with the path of the report as `$1`, where an earlier run has left one.
     fn driven(script: &str) -> Result<Driven, String> {
         let scratch = tempfile::tempdir().unwrap();
         let report = scratch.path().join("report.json");
@@ -539,7 +537,7 @@ mod tests {
         assert_eq!(fails.report, "own");
         let why = fails.row(row(0)).unwrap_err();
         assert!(why.contains("exit status: 3") && why.contains("its.log"), "{why}");
-        // Both generators end so when a request has failed, which is a row of the table.
+        // Both generators end with this code when a request has failed; the table then has a row for it.
         assert_eq!(fails.row(row(1)).unwrap().failed, 1);
         let dies = driven("echo 1 >$1; kill -9 $$").unwrap();
         assert!(dies.row(row(1)).is_err());

@@ -13,12 +13,12 @@ pub(super) struct Idle {
     total_ns: u64,
     /// The thread's time when this one began.
     since_ns: Option<u64>,
-    /// Something came or was sent since the last turn ended.
+    /// Whether bytes arrived or were sent since the last turn.
     worked: bool,
 }
 
 impl Idle {
-    /// Something has come, or is to be sent.
+    /// Marks the turn as busy.
     pub(super) fn works(&mut self) {
         self.worked = true;
         if let Some(since) = self.since_ns.take() {
@@ -34,14 +34,14 @@ impl Idle {
         }
     }
 
-    /// All of it by now.
+    /// The idle time until now.
     pub(super) fn total_ns(&self) -> u64 {
         let open = self.since_ns.map_or(0, |since| thread_ns().saturating_sub(since));
         self.total_ns + open
     }
 }
 
-/// Nanoseconds that this thread has spent on a core.
+/// CPU time of this thread, in nanoseconds.
 fn thread_ns() -> u64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec.cast_unsigned() * 1_000_000_000 + time.tv_nsec.cast_unsigned()
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// Keeps the core for so long.
+    /// Uses the core for this time.
     fn spin(millis: u64) {
         let end = thread_ns() + millis * 1_000_000;
         while thread_ns() < end {}
@@ -87,7 +87,7 @@ mod tests {
     fn time_that_was_not_spent_is_not_idle_time() {
         let mut idle = Idle::default();
         idle.turned();
-        // Others have the core: as far as this thread goes that is the same as a sleep.
+        // Other threads use the core; for this thread that is the same as a sleep.
         thread::sleep(Duration::from_millis(60));
         assert!(millis(&idle) < 30, "{idle:?}");
     }

@@ -63,7 +63,7 @@ impl Engine {
         self.buffer = buffer;
     }
 
-    /// Uses as much of `bytes` as is whole; returns how much that was.
+    /// Uses the whole frames in `bytes`; returns their length.
     fn take_in(&mut self, id: Id, bytes: &[u8], fresh: bool, now: u64) -> usize {
         let mut used = 0;
         if matches!(self.conns[id].state, State::Connecting | State::Upgrading) {
@@ -122,7 +122,7 @@ impl Engine {
     fn upgrade(&mut self, id: Id, bytes: &[u8]) -> Option<usize> {
         let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
             if bytes.len() > limits::RESPONSE_HEAD_BYTES {
-                self.finish(id, End::Refused("the answer to the upgrade has no end".to_owned()));
+                self.finish(id, End::Refused("the answer to the upgrade is too long".to_owned()));
             }
             return None;
         };
@@ -141,13 +141,13 @@ impl Engine {
         }
         let conn = &mut self.conns[id];
         conn.state = State::Opening;
-        let (dialect, room) = (self.aim.dialect, conn.room);
+        let (dialect, room) = (self.target.dialect, conn.room);
         let opening = dialect.opening(&conn.name, &self.room_names[room]);
-        let silent = self.aim.ready_on_upgrade || opening.is_empty();
+        let silent = self.target.ready_on_upgrade || opening.is_empty();
         if silent {
             self.arrive(id);
         }
-        // NATS has no members without its subscription, so its opening is said in any case.
+        // NATS needs a subscription, so its opening is sent in any case.
         if !silent || dialect == Dialect::Nats {
             let mut bytes = Vec::new();
             for message in opening {
@@ -166,10 +166,10 @@ impl Engine {
         self.happened.push(Happened::Ready(id));
     }
 
-    /// Takes in one frame. Returns whether it was a talk at its place and nothing else.
+    /// Handles one frame. Returns whether it was an expected message and nothing else.
     fn frame(&mut self, id: Id, opcode: Opcode, payload: &[u8], now: u64) -> bool {
         match opcode {
-            Opcode::Text | Opcode::Binary | Opcode::Continuation if self.aim.dialect == Dialect::Nats => {
+            Opcode::Text | Opcode::Binary | Opcode::Continuation if self.target.dialect == Dialect::Nats => {
                 self.nats(id, payload, now);
                 false
             }
@@ -211,7 +211,7 @@ impl Engine {
     }
 
     fn message(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
-        if self.aim.dialect != Dialect::Action {
+        if self.target.dialect != Dialect::Action {
             return self.shared(id, payload, now);
         }
         let mut shared = std::mem::take(&mut self.shared);
@@ -222,7 +222,7 @@ impl Engine {
         in_place
     }
 
-    /// Takes in a message of which every member gets the same bytes.
+    /// Handles a message that has the same bytes for all members.
     #[inline]
     fn shared(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
         let conn = &mut self.conns[id];
@@ -239,9 +239,9 @@ impl Engine {
         self.unexpected(id, payload, now)
     }
 
-    /// Takes in a message that is not known to be the next talk: the first member to see one comes here, and every fault.
+    /// Handles an unexpected message: one that no member has seen before, or a fault.
     fn unexpected(&mut self, id: Id, payload: &[u8], now: u64) -> bool {
-        let dialect = self.aim.dialect;
+        let dialect = self.target.dialect;
         let start = marker::find(payload).filter(|_| !dialect.is_reply(payload));
         let Some(start) = start else {
             self.other(id, payload);
@@ -264,8 +264,8 @@ impl Engine {
         }
         let conn = &mut self.conns[id];
         if conn.view.place.is_none() && !(conn.early.is_empty() && self.rooms[conn.room].knows(marker)) {
-            // It has just come and knows no place in the log yet. What it hears first may stand behind talks that those who
-            // were here have not read so far, so it is put into the log by one of them.
+            // A new member has no place in the log yet. Its first message may follow messages that the others have not read
+            // yet, so one of the others has to append it to the log.
             conn.early.push_back((marker, payload.into()));
             self.hear(id, marker, now);
             self.place_early(id, false);
@@ -285,11 +285,11 @@ impl Engine {
         }
     }
 
-    /// Compares a talk with the log of its room.
+    /// Compares a message with the log of its room.
     fn place(&mut self, id: Id, marker: Marker, payload: &[u8]) -> Seen {
-        let dialect = self.aim.dialect;
+        let dialect = self.target.dialect;
         let first = !self.rooms[self.conns[id].room].knows(marker);
-        // Whoever sees a talk first sees whose it is said to be; everybody else must get the same bytes.
+        // The first member that sees a message checks its sender; all others must get the same bytes.
         if first
             && dialect.names_senders()
             && let Some(sender) = self.conns.get(marker.sender as usize)
@@ -304,7 +304,7 @@ impl Engine {
             && let Fact::Message { seq, prev } = dialect.fact(payload)
         {
             if let Some(exact) = &mut conn.exact {
-                exact.untold += u64::from(exact.last.is_some_and(|last| last != prev));
+                exact.unreported += u64::from(exact.last.is_some_and(|last| last != prev));
                 exact.last = Some(seq);
             }
             if first && let Seen::InOrder(place) | Seen::Late(place) = seen {
@@ -314,7 +314,7 @@ impl Engine {
         seen
     }
 
-    /// Compares what a newcomer has heard, once the first of it stands in the log; `at_once`: now, since nothing more comes.
+    /// Compares the messages of a new member once the log has the first of them; `at_once`: now, because no more will arrive.
     fn place_early(&mut self, id: Id, at_once: bool) {
         while let Some((marker, _)) = self.conns[id].early.front() {
             let room = &self.rooms[self.conns[id].room];
@@ -328,7 +328,7 @@ impl Engine {
         }
     }
 
-    /// Compares what newcomers have heard and nobody else: called when nothing more comes.
+    /// Compares messages that only new members have received; called when no more will arrive.
     pub fn place_newcomers(&mut self) {
         for at_once in [false, true] {
             for id in 0..self.conns.len() {
@@ -340,7 +340,7 @@ impl Engine {
     fn other(&mut self, id: Id, payload: &[u8]) {
         self.counts.other += 1;
         self.counts.other_bytes += payload.len() as u64;
-        let dialect = self.aim.dialect;
+        let dialect = self.target.dialect;
         let conn = &mut self.conns[id];
         conn.other_bytes += (payload.len() + frame::head_bytes(payload.len())) as u64;
         if conn.state == State::Opening && dialect.is_ready(payload) {
@@ -353,7 +353,7 @@ impl Engine {
         match dialect.fact(payload) {
             Fact::Gap { from, to } => {
                 if let Some(exact) = &mut self.conns[id].exact {
-                    exact.untold += u64::from(exact.last.is_some_and(|last| from != last + 1));
+                    exact.unreported += u64::from(exact.last.is_some_and(|last| from != last + 1));
                     exact.gaps.push((from, to));
                     exact.last = Some(to);
                 }
@@ -383,7 +383,7 @@ impl Engine {
         }
     }
 
-    /// The same for one talk that has no place yet.
+    /// The same for one message without a place.
     fn hear(&mut self, id: Id, marker: Marker, now: u64) {
         self.counts.delivered += 1;
         if self.window.contains(&marker.at_ns) {

@@ -30,29 +30,29 @@ use crate::{
 
 pub type Id = usize;
 
-/// How to reach the server and what to say there.
+/// The server and the dialect of a run.
 #[derive(Clone, Debug)]
-pub struct Aim {
+pub struct Target {
     pub address: SocketAddr,
-    /// What the upgrade request asks for; `None`: the dialect's path.
+    /// The path of the upgrade request; `None`: that of the dialect.
     pub path: Option<String>,
     pub dialect: Dialect,
     pub text_bytes: usize,
-    /// A member counts as in its room once its upgrade is answered, and nothing is said to get there.
+    /// A member is in its room once the upgrade is answered, without a request.
     pub ready_on_upgrade: bool,
-    /// How many source addresses (127.0.0.1 and up) the connections are spread over.
+    /// The number of source addresses (127.0.0.1 and up) of the connections.
     pub sources: usize,
 }
 
-/// What happened to a connection, for the scenario.
+/// An event of a connection, for the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Happened {
     Ready(Id),
-    /// Its own talk with this number came back.
+    /// The echo of its message with this number arrived.
     Echo(Id, u32),
-    /// It wanders, and is in the room that it has asked for.
+    /// It joined the room that it visits.
     Entered(Id),
-    /// It is gone, and the scenario did not do it.
+    /// It ended unexpectedly.
     Ended(Id),
 }
 
@@ -80,10 +80,10 @@ enum State {
 #[derive(Debug, Default)]
 pub struct Exact {
     last: Option<u64>,
-    /// The gaps that it was told, both ends included.
+    /// The gaps that the server reported, both ends included.
     pub gaps: Vec<(u64, u64)>,
     /// Messages whose `prev` was neither the last one nor the end of a gap.
-    pub untold: u64,
+    pub unreported: u64,
 }
 
 #[derive(Debug)]
@@ -98,18 +98,18 @@ pub struct Conn {
     outbox: Vec<u8>,
     nats: Vec<u8>,
     pub view: View,
-    /// What it has heard since it came, while none of it stands in the room's log.
+    /// Its messages so far, while none of them is in the room's log.
     early: VecDeque<(Marker, Box<[u8]>)>,
     /// Set for members whose numbers are checked.
     pub exact: Option<Box<Exact>>,
     pub end: Option<End>,
     pub sent: u32,
     reading: bool,
-    /// It goes in and out of other rooms; see [`Engine::wander`].
+    /// It joins and leaves other rooms; see [`Engine::wander`].
     pub wanders: bool,
-    /// Bytes of what is no talk, frame heads included.
+    /// Bytes of frames other than messages, heads included.
     pub other_bytes: u64,
-    /// When it was opened, and how long it took to be in its room, in nanoseconds.
+    /// When it was opened, and how long it took to enter its room, in nanoseconds.
     pub opened_ns: u64,
     pub arrival_ns: Option<u64>,
 }
@@ -120,19 +120,19 @@ impl Conn {
     }
 }
 
-/// What was counted, over all members.
+/// The counts of all members.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub delivered: u64,
     pub sent: u64,
-    /// Messages that are no talks (presence, lists, replies), and their bytes.
+    /// Other events (presence, lists, replies), and their bytes.
     pub other: u64,
     pub other_bytes: u64,
     pub bytes: u64,
     pub refused: BTreeMap<String, u64>,
-    /// Members that are gone without the scenario's doing, by reason.
+    /// Members whose connection ended unexpectedly, by reason.
     pub ended: BTreeMap<String, u64>,
-    /// Reads that were accepted as equal to another member's.
+    /// Reads that were equal to a read of another member.
     pub replayed: u64,
 }
 
@@ -143,7 +143,7 @@ pub struct Latency {
     pub total: Histogram<u64>,
 }
 
-/// A read that a member had, as it stands in the room's log.
+/// A read of a member, as a range of the room's log.
 #[derive(Debug, Default)]
 struct LastRead {
     bytes: Vec<u8>,
@@ -153,12 +153,12 @@ struct LastRead {
 
 #[derive(Debug)]
 pub struct Engine {
-    aim: Aim,
+    target: Target,
     host: String,
     padding: Vec<u8>,
     poll: Poll,
     events: Events,
-    /// It never sleeps.
+    /// Whether it never sleeps.
     busy: bool,
     idle: Idle,
     buffer: Vec<u8>,
@@ -166,20 +166,20 @@ pub struct Engine {
     started: Instant,
     conns: Vec<Conn>,
     room_names: Vec<String>,
-    /// A message without what only its receiver gets.
+    /// A message without the parts that depend on its receiver.
     shared: Vec<u8>,
     happened: Vec<Happened>,
     pub rooms: Vec<RoomLog>,
     pub counts: Counts,
     pub faults: Faults,
     pub latency: Vec<Latency>,
-    /// Talks whose intended time lies here count for the latencies.
+    /// Messages with an intended time in this range count for the latencies.
     pub window: Range<u64>,
 }
 
 impl Engine {
     /// An engine without connections, with `classes` latency classes.
-    pub fn new(aim: Aim, classes: usize, busy: bool) -> io::Result<Self> {
+    pub fn new(target: Target, classes: usize, busy: bool) -> io::Result<Self> {
         let latency = (0..classes).map(|_| {
             Ok(Latency {
                 interval: histogram()?,
@@ -187,9 +187,9 @@ impl Engine {
             })
         });
         Ok(Self {
-            host: aim.address.to_string(),
-            padding: vec![b'x'; aim.text_bytes.saturating_sub(MARKER_BYTES)],
-            aim,
+            host: target.address.to_string(),
+            padding: vec![b'x'; target.text_bytes.saturating_sub(MARKER_BYTES)],
+            target,
             poll: Poll::new()?,
             busy,
             idle: Idle::default(),
@@ -209,12 +209,11 @@ impl Engine {
         })
     }
 
-    pub fn aim(&self) -> &Aim {
-        &self.aim
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
-    /// Nanoseconds that this thread has spent on its core with turns in which nothing came and nothing was sent: looking
-    /// whether something has come or is due, instead of sleeping.
+    /// CPU time of this thread in idle turns, in nanoseconds: polling instead of sleeping.
     pub fn idle_ns(&self) -> u64 {
         self.idle.total_ns()
     }
@@ -238,8 +237,8 @@ impl Engine {
         &mut self.conns[id]
     }
 
-    /// Opens a connection for a member of `room`; [`Happened::Ready`] says that it is there.
-    /// `receive_bytes` asks for a small socket buffer, for readers that are to stall.
+    /// Opens a connection for a member of `room`; [`Happened::Ready`] follows when it is in the room. `receive_bytes` sets a small socket
+    /// buffer, for slow readers.
     pub fn open(&mut self, room: usize, view: View, receive_bytes: Option<usize>) -> Id {
         self.idle.works();
         let id = self.conns.len();
@@ -270,7 +269,7 @@ impl Engine {
         id
     }
 
-    /// Closes a connection as a client that goes, with a close frame.
+    /// Closes a connection with a close frame.
     pub fn leave(&mut self, id: Id) {
         let mut bytes = Vec::new();
         frame::write(&mut bytes, Opcode::Close, &1000_u16.to_be_bytes(), Some(mask()));
@@ -278,10 +277,10 @@ impl Engine {
         self.finish(id, End::Left);
     }
 
-    /// Cuts a connection as a client whose network is gone: a reset.
+    /// Resets a connection, like a client that lost its network.
     pub fn cut(&mut self, id: Id) {
         if let Some(stream) = &self.conns[id].stream {
-            // Where this fails the connection is gone already, which is what was wanted.
+            // If this fails, the connection is already closed.
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
         self.finish(id, End::Left);
@@ -302,7 +301,7 @@ impl Engine {
         }
     }
 
-    /// Says something as this member. `at_ns` is when it should have been said.
+    /// Sends a message as this member. `at_ns` is the intended time of sending.
     pub fn talk(&mut self, id: Id, at_ns: u64) {
         self.idle.works();
         let conn = &mut self.conns[id];
@@ -311,23 +310,23 @@ impl Engine {
             seq: conn.sent,
             at_ns,
         }
-        .text(self.aim.text_bytes);
+        .text(self.target.text_bytes);
         conn.sent += 1;
         self.rooms[conn.room].sent += 1;
         self.counts.sent += 1;
         let mut message = Vec::with_capacity(text.len() + 64);
-        self.aim
+        self.target
             .dialect
             .talk(&mut message, &conn.name, &self.room_names[conn.room], &text);
         let mut bytes = Vec::with_capacity(message.len() + 14);
-        frame::write(&mut bytes, self.aim.dialect.opcode(), &message, Some(mask()));
+        frame::write(&mut bytes, self.target.dialect.opcode(), &message, Some(mask()));
         self.send(id, &bytes);
     }
 
-    /// Has a member that is in its room go into another one, or out of it again, without leaving its own.
+    /// Makes a member join or leave another room, without leaving its own.
     pub fn wander(&mut self, id: Id, room: &str, into: bool) {
         self.idle.works();
-        let dialect = self.aim.dialect;
+        let dialect = self.target.dialect;
         let mut bytes = Vec::new();
         let message = if into { dialect.join(room) } else { dialect.leave(room) };
         frame::write(&mut bytes, dialect.opcode(), &message, Some(mask()));
@@ -335,7 +334,7 @@ impl Engine {
         self.send(id, &bytes);
     }
 
-    /// Waits until something happens, at most `wait` and not at all if it is busy, and appends what it was to `happened`.
+    /// Waits for events, at most `wait` and not at all if it is busy, and appends them to `happened`.
     pub fn turn(&mut self, wait: Duration, happened: &mut Vec<Happened>) -> io::Result<()> {
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
         let wait = if self.busy {
@@ -383,7 +382,7 @@ impl Engine {
     }
 
     fn connect(&mut self, id: Id, receive_bytes: Option<usize>) -> io::Result<TcpStream> {
-        let address = self.aim.address;
+        let address = self.target.address;
         let socket = Socket::new(
             Domain::for_address(address),
             Type::STREAM.nonblocking(),
@@ -395,8 +394,8 @@ impl Engine {
             // The sender's buffer grows with the segments, and those of the loopback have 64 KiB.
             socket.set_tcp_mss(limits::SLOW_SEGMENT_BYTES)?;
         }
-        if self.aim.sources > 1 && address.is_ipv4() {
-            let last = 1 + (id % self.aim.sources) as u8;
+        if self.target.sources > 1 && address.is_ipv4() {
+            let last = 1 + (id % self.target.sources) as u8;
             socket.bind(&SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0).into())?;
         }
         match socket.connect(&address.into()) {
@@ -447,14 +446,14 @@ impl Engine {
                 Ok(Some(error)) | Err(error) => return self.finish(id, End::Refused(format!("connect: {error}"))),
             }
             conn.state = State::Upgrading;
-            let dialect = self.aim.dialect;
+            let dialect = self.target.dialect;
             let path = self
-                .aim
+                .target
                 .path
                 .clone()
                 .unwrap_or_else(|| dialect.path(&self.room_names[conn.room]));
             let request = dialect.request(&self.host, &path, &conn.name);
-            // From here on there is nothing to be told about writing until a write is cut short.
+            // Stops watching for writability until a write is partial.
             if let Err(error) = self.poll.registry().reregister(stream, Token(id), Interest::READABLE) {
                 return self.finish(id, End::Cut(error.to_string()));
             }
@@ -488,15 +487,12 @@ impl Engine {
         }
         conn.outbox.extend_from_slice(bytes.get(written..).unwrap_or_default());
         if conn.outbox.len() > limits::OUTBOX_BYTES {
-            self.finish(
-                id,
-                End::Cut("the server does not read what this member says".to_owned()),
-            );
+            self.finish(id, End::Cut("the server does not read from this member".to_owned()));
         }
     }
 }
 
-/// A masking key: only to make the server do the work.
+/// A masking key, so that the server has to unmask.
 fn mask() -> [u8; 4] {
     fastrand::u32(..).to_ne_bytes()
 }

@@ -13,23 +13,23 @@ use super::{FiguresOptions, PLAZA};
 
 pub(super) type Run = BTreeMap<String, f64>;
 
-/// A server and how it is spoken to.
+/// A server and how the generator connects to it.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) name: &'static str,
     pub(super) command: String,
     pub(super) url: Option<&'static str>,
     pub(super) dialect: &'static str,
-    /// More words for the generator.
+    /// Further arguments of the generator.
     pub(super) more: &'static str,
     pub(super) pinned: bool,
     /// Whether the generator, which has the other core, never sleeps.
     pub(super) busy: bool,
-    /// Whether the kernel keeps little for each socket: the run is made in a network of its own, with small send buffers.
+    /// Whether to run with small send buffers, in a network namespace of its own.
     pub(super) small_buffers: bool,
 }
 
-/// Where runs are made.
+/// The environment of the runs.
 pub(super) struct Lab {
     pub(super) options: FiguresOptions,
     own: PathBuf,
@@ -71,7 +71,7 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Plaza without history, with these words added.
+    /// Plaza without history, with these arguments added.
     pub(super) fn plaza(&self, words: &str) -> Server {
         Server {
             name: PLAZA,
@@ -88,7 +88,7 @@ impl Lab {
         }
     }
 
-    /// Plaza as most parts have it: one shard, everything in memory.
+    /// Plaza as in most parts: one shard, everything in memory.
     pub(super) fn one_shard(&self) -> Server {
         self.plaza("--memory --shards 1")
     }
@@ -107,7 +107,7 @@ impl Lab {
         }
     }
 
-    /// What a user would pick instead.
+    /// Alternatives to Plaza.
     pub(super) fn rivals(&self) -> Vec<Server> {
         let dir = rivals_dir();
         let rival = |name, command: String, url, dialect| Server {
@@ -163,7 +163,7 @@ impl Lab {
         Ok(())
     }
 
-    /// So many members, or the share of them that is asked for.
+    /// This number of members, scaled by `--scale`.
     pub(super) fn members(&self, count: usize) -> usize {
         ((count as f64 * self.options.scale) as usize).max(2)
     }
@@ -181,7 +181,7 @@ impl Lab {
         data
     }
 
-    /// One run; `None`, and a trouble noted, if it could not be made. A run in which something was lost is a trouble too.
+    /// One run; `None`, with a recorded problem, if it failed. A run in which a message was lost is a problem too.
     pub(super) fn run(&mut self, server: &Server, words: &str) -> Option<Run> {
         match self.try_run(server, words) {
             Ok(run) => Some(run),
@@ -241,7 +241,7 @@ impl Lab {
             .collect();
         for missed in report["missed"].as_array().into_iter().flatten() {
             let missed = missed.as_str().unwrap_or_default();
-            // What others lose is told and not counted against the server under test.
+            // Losses of other servers are printed but do not count as problems of the server under test.
             let trouble = format!("{name}, {}: {words}: {missed}", server.dialect);
             eprintln!("  {trouble}");
             if name == PLAZA {
@@ -272,8 +272,8 @@ impl Drop for Lab {
     }
 }
 
-/// The kernel lets a send buffer grow to megabytes, and then no reader is slow for seconds. In a network of its own, which
-/// takes root, the bound can be set without touching the machine's.
+/// The kernel lets a send buffer grow to megabytes, and a reader that stalls for seconds is then not slow. A network namespace, which
+/// needs root, can set the bound without changing that of the machine.
 const SMALL_BUFFERS: &str = "ip link set lo up && echo '4096 16384 65536' >/proc/sys/net/ipv4/tcp_wmem && exec \"$@\"";
 
 fn rivals_dir() -> PathBuf {
@@ -293,7 +293,7 @@ pub(super) fn of(run: Option<&Run>, figure: &str) -> Option<f64> {
     run?.get(figure).copied()
 }
 
-/// The median of what is there.
+/// The median of the present values.
 pub(super) fn median(values: impl IntoIterator<Item = Option<f64>>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().flatten().filter(|value| value.is_finite()).collect();
     values.sort_by(f64::total_cmp);
@@ -305,7 +305,7 @@ pub(super) fn median(values: impl IntoIterator<Item = Option<f64>>) -> Option<f6
     }
 }
 
-/// The median of the ratios of two figures that were taken in the same round.
+/// The median of the ratios of two figures from the same round.
 pub(super) fn ratio<'a>(
     rounds: impl IntoIterator<Item = (Option<&'a Run>, Option<&'a Run>)>,
     figure: &str,

@@ -1,4 +1,4 @@
-//! `figures`: measures every figure that the project has an aim for. The floor, Plaza and, on request, other servers take turns in rounds;
+//! `figures`: measures every figure that the project has a target for. The floor, Plaza and, on request, other servers take turns in rounds;
 //! the results are medians of ratios within a round, as tables, plots and verdicts.
 //!
 //! Each part can run by itself. Results of earlier runs in the same directory stay, each part with its own date and commit.
@@ -51,34 +51,34 @@ pub struct FiguresOptions {
     /// Core of the generator.
     #[arg(long, default_value_t = 1, value_parser = whole(0..=limits::CORE))]
     pub load_core: usize,
-    /// Use only this share of all members, to test the tool. The results are marked and mean nothing.
+    /// Use only this share of all members, to test the tool. The report marks such results, which say nothing about the server.
     #[arg(long, default_value_t = 1.0, value_parser = real(LEAST..=1.0))]
     pub scale: f64,
 }
 
-/// What can be measured by itself.
+/// A part of the figures that can be measured alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// 1,000 members at seven loads, as shares of the floor.
     Loads,
-    /// Two shards against one.
+    /// Two shards compared with one.
     Shards,
     /// 15,000 members in one room.
     Crowd,
-    /// A quiet room against the floor.
+    /// A quiet room compared with the floor.
     Quiet,
     /// 5,000 rooms of three.
     Rooms,
     /// Idle memory in every dialect, and of small rooms.
     Memory,
-    /// 10,000 connections at once against a bare accept loop.
+    /// 10,000 connections at once compared with a bare accept loop.
     Storm,
-    /// History on against history off.
+    /// History on compared with history off.
     History,
     /// Slow readers.
     Stall,
-    /// Two people beside a huge room.
+    /// Two users beside a huge room.
     Beside,
     /// Joins into rooms of different sizes.
     Joins,
@@ -86,7 +86,7 @@ pub enum Part {
     Presence,
 }
 
-/// Everything that was measured so far, by part.
+/// All results so far, by part.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Results {
     pub parts: BTreeMap<Part, Measured>,
@@ -96,65 +96,66 @@ pub struct Results {
 pub struct Measured {
     pub date: String,
     pub machine: String,
-    /// Of which server: what its `--version` says.
+    /// The output of the server's `--version`.
     pub server: String,
     pub command: String,
     pub took_s: f64,
-    /// Which share of the members was there; 1 unless the tool was only tried.
+    /// The share of the members that took part; 1 unless the run only tests the tool.
     pub scale: f64,
     pub loads: Vec<Load>,
     pub lines: Vec<Line>,
-    /// Runs in which something was lost or that could not be made.
+    /// Runs that failed, or in which a message was lost.
     pub troubles: Vec<String>,
 }
 
-/// One load and what servers do under it.
+/// One load, and the results of the servers under it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Load {
     pub name: String,
-    /// The floor with one talk in flight in the same rounds, and then each server.
+    /// The floor with one message in flight in the same rounds, then each server.
     pub servers: Vec<Served>,
     pub cpu_at_most: Option<f64>,
     pub deliveries_at_least: Option<f64>,
     pub p99_at_most: Option<f64>,
 }
 
-/// A server under one load: medians.
+/// Medians of one server under one load.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Served {
     pub name: String,
     pub cpu_us: Option<f64>,
-    /// As a share of the floor's.
+    /// Relative to the floor.
     pub cpu_share: Option<f64>,
     pub deliveries_per_s: Option<f64>,
-    /// As a multiple of the floor's.
+    /// Relative to the floor.
     pub deliveries_times: Option<f64>,
     pub p99_ms: Option<f64>,
 }
 
-/// One figure, and what it should be.
+/// One figure and its target.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Line {
     pub what: String,
     pub value: Option<f64>,
     pub unit: String,
-    pub aim: Option<Aim>,
+    #[serde(alias = "aim")]
+    pub target: Option<Target>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Aim {
+pub enum Target {
     AtMost(f64),
     AtLeast(f64),
-    /// This, without any tolerance: what is lost, who is told.
+    /// Without tolerance: for lost messages and wrong gaps.
     Exactly(f64),
 }
 
-/// How a figure stands to its aim.
+/// Whether a figure meets its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     Met,
-    /// It is there within the tolerance of 5 %.
+    /// Within the tolerance of 5 %.
     Nearly,
     Missed,
     None,
@@ -162,8 +163,8 @@ pub enum Verdict {
 
 const TOLERANCE: f64 = 0.05;
 
-impl Aim {
-    /// How a value stands to it. What was not measured is missed.
+impl Target {
+    /// Compares a value with the target. A missing value counts as missed.
     pub fn judge(self, value: Option<f64>) -> Verdict {
         let Some(value) = value.filter(|value| value.is_finite()) else {
             return Verdict::Missed;
@@ -193,28 +194,29 @@ impl Verdict {
 }
 
 impl Load {
-    /// Plaza's figures and the aims of this load.
-    pub fn judged(&self) -> [(Option<f64>, Option<Aim>); 3] {
+    /// Plaza's figures and the targets of this load.
+    pub fn judged(&self) -> [(Option<f64>, Option<Target>); 3] {
         let plaza = self.servers.iter().find(|server| server.name == PLAZA);
         let figure = |of: fn(&Served) -> Option<f64>| plaza.and_then(of);
         [
-            (figure(|server| server.cpu_share), self.cpu_at_most.map(Aim::AtMost)),
+            (figure(|server| server.cpu_share), self.cpu_at_most.map(Target::AtMost)),
             (
                 figure(|server| server.deliveries_times),
-                self.deliveries_at_least.map(Aim::AtLeast),
+                self.deliveries_at_least.map(Target::AtLeast),
             ),
-            (figure(|server| server.p99_ms), self.p99_at_most.map(Aim::AtMost)),
+            (figure(|server| server.p99_ms), self.p99_at_most.map(Target::AtMost)),
         ]
     }
 }
 
 impl Measured {
-    /// How many figures have missed their aim, or could not be taken.
+    /// The number of figures that missed their target or could not be measured.
     pub fn missed(&self) -> usize {
         let judged = self.loads.iter().flat_map(Load::judged);
-        let lines = self.lines.iter().map(|line| (line.value, line.aim));
-        let missed =
-            |(value, aim): &(Option<f64>, Option<Aim>)| aim.is_some_and(|aim| aim.judge(*value) == Verdict::Missed);
+        let lines = self.lines.iter().map(|line| (line.value, line.target));
+        let missed = |(value, target): &(Option<f64>, Option<Target>)| {
+            target.is_some_and(|target| target.judge(*value) == Verdict::Missed)
+        };
         judged.chain(lines).filter(missed).count() + self.troubles.len()
     }
 }
@@ -222,7 +224,7 @@ impl Measured {
 /// The name that the server under test has in tables.
 pub const PLAZA: &str = "Plaza";
 
-/// Runs the parts that are asked for. `Ok(false)`: an aim was missed.
+/// Runs the selected parts. `Ok(false)`: a target was missed.
 pub fn figures(options: &FiguresOptions) -> Result<bool, String> {
     let mut lab = Lab::new(options)?;
     let parts = if options.only.is_empty() {
@@ -272,7 +274,7 @@ fn name(part: Part) -> String {
         .unwrap_or_default()
 }
 
-/// The command that runs this part as it was run.
+/// The command that repeats this part.
 fn command(options: &FiguresOptions, part: Part) -> String {
     let mut command = format!("plaza-load figures --only {}", name(part));
     let usual = FiguresOptions::usual();
@@ -317,16 +319,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_aim_has_a_tolerance_of_five_percent_unless_it_is_exact() {
-        let judge = |aim: Aim, value| aim.judge(Some(value));
-        assert_eq!(judge(Aim::AtMost(1.0), 1.0), Verdict::Met);
-        assert_eq!(judge(Aim::AtMost(1.0), 1.04), Verdict::Nearly);
-        assert_eq!(judge(Aim::AtMost(1.0), 1.06), Verdict::Missed);
-        assert_eq!(judge(Aim::AtLeast(30.0), 29.0), Verdict::Nearly);
-        assert_eq!(judge(Aim::AtLeast(30.0), 28.0), Verdict::Missed);
-        assert_eq!(judge(Aim::Exactly(0.0), 0.0), Verdict::Met);
-        assert_eq!(judge(Aim::Exactly(0.0), 1.0), Verdict::Missed);
-        assert_eq!(Aim::AtMost(1.0).judge(None), Verdict::Missed);
-        assert_eq!(Aim::AtMost(1.0).judge(Some(f64::NAN)), Verdict::Missed);
+    fn a_target_has_a_tolerance_of_five_percent_unless_it_is_exact() {
+        let judge = |target: Target, value| target.judge(Some(value));
+        assert_eq!(judge(Target::AtMost(1.0), 1.0), Verdict::Met);
+        assert_eq!(judge(Target::AtMost(1.0), 1.04), Verdict::Nearly);
+        assert_eq!(judge(Target::AtMost(1.0), 1.06), Verdict::Missed);
+        assert_eq!(judge(Target::AtLeast(30.0), 29.0), Verdict::Nearly);
+        assert_eq!(judge(Target::AtLeast(30.0), 28.0), Verdict::Missed);
+        assert_eq!(judge(Target::Exactly(0.0), 0.0), Verdict::Met);
+        assert_eq!(judge(Target::Exactly(0.0), 1.0), Verdict::Missed);
+        assert_eq!(Target::AtMost(1.0).judge(None), Verdict::Missed);
+        assert_eq!(Target::AtMost(1.0).judge(Some(f64::NAN)), Verdict::Missed);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use super::{Aim, Line, Load, Measured, Part, Results, Served, Verdict, name};
+use super::{Line, Load, Measured, Part, Results, Served, Target, Verdict, name};
 use crate::{
     plot::{self, Group},
     report::{self, escape, number},
@@ -27,7 +27,7 @@ pub(super) fn write(out: &Path, results: &Results) -> Result<(), String> {
     Ok(())
 }
 
-/// The whole as Markdown.
+/// All results as Markdown.
 pub(super) fn markdown(results: &Results) -> String {
     let mut text = "# Figures\n\n".to_owned();
     text += &format!("{}\n\n", INTRODUCTION.replace('\n', " "));
@@ -44,7 +44,7 @@ pub(super) fn markdown(results: &Results) -> String {
             text += &format!("\n{}", table::markdown(&table));
         }
         if !measured.troubles.is_empty() {
-            text += "\nWhat went wrong:\n\n";
+            text += "\nProblems:\n\n";
         }
         for trouble in &measured.troubles {
             text += &format!("- {trouble}\n");
@@ -74,22 +74,22 @@ fn html(results: &Results) -> String {
 }
 
 const INTRODUCTION: &str = "Medians of the rounds; a ratio is the median of the ratios of each round, in which both sides \
-ran directly after one another. The floor is one plain send() per member. CPU is what all threads of the server spent, from \
-schedstat, per delivery. Latency counts from the intended moment of sending. Every member's stream was audited; what went \
-wrong is listed. Aims have a tolerance of 5 %, except what is lost and who is told.";
+ran directly after one another. The floor is one plain send() per member. CPU is the CPU time of all threads of the server, \
+from schedstat, per delivery. Latency counts from the intended time of sending. The tool audited every member's stream and \
+lists all problems. Targets have a tolerance of 5 %, except for lost messages and wrong gaps.";
 
 fn title(part: Part) -> &'static str {
     match part {
         Part::Loads => "1,000 members at seven loads",
-        Part::Shards => "Two shards against one",
-        Part::Crowd => "A crowd in one room",
+        Part::Shards => "Two shards compared with one",
+        Part::Crowd => "A huge room",
         Part::Quiet => "A quiet room",
         Part::Rooms => "Many small rooms",
         Part::Memory => "Memory of idle connections and rooms",
-        Part::Storm => "Everybody at once",
+        Part::Storm => "All connections at once",
         Part::History => "History on and off",
         Part::Stall => "Slow readers",
-        Part::Beside => "Two people beside a crowd",
+        Part::Beside => "Two users beside a huge room",
         Part::Joins => "Joins and leaves",
         Part::Presence => "Presence",
     }
@@ -102,14 +102,14 @@ fn about(measured: &Measured) -> Vec<String> {
     )];
     if measured.scale != 1.0 {
         about.push(format!(
-            "Only {} of the members were there: this tries the tool and says nothing of the server.",
+            "Only {} of the members took part: this run tests the tool, not the server.",
             measured.scale
         ));
     }
     about
 }
 
-/// The words between backquotes of escaped text as code.
+/// Marks the text between backquotes as code.
 fn coded(text: &str) -> String {
     let mut parts = text.split('`');
     let mut coded = parts.next().unwrap_or_default().to_owned();
@@ -122,7 +122,7 @@ fn coded(text: &str) -> String {
 
 fn summary(results: &Results) -> Vec<Vec<String>> {
     let mut rows = vec![
-        ["part", "aims", "met", "met within 5 %", "missed", "troubles"]
+        ["part", "targets", "met", "met within 5 %", "missed", "troubles"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -131,8 +131,8 @@ fn summary(results: &Results) -> Vec<Vec<String>> {
             .loads
             .iter()
             .flat_map(Load::judged)
-            .chain(measured.lines.iter().map(|line| (line.value, line.aim)))
-            .filter_map(|(value, aim)| Some(aim?.judge(value)))
+            .chain(measured.lines.iter().map(|line| (line.value, line.target)))
+            .filter_map(|(value, target)| Some(target?.judge(value)))
             .collect();
         let count = |wanted: Verdict| {
             verdicts
@@ -169,7 +169,7 @@ fn shown(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), number)
 }
 
-/// Plaza against its aims.
+/// Plaza compared with its targets.
 fn judged(loads: &[Load]) -> Vec<Vec<String>> {
     let heads = [
         "load",
@@ -186,12 +186,15 @@ fn judged(loads: &[Load]) -> Vec<Vec<String>> {
     let mut rows = vec![heads.map(str::to_owned).to_vec()];
     for load in loads {
         let mut row = vec![load.name.clone()];
-        for (value, aim) in load.judged() {
-            let bound = aim.map(bound);
+        for (value, target) in load.judged() {
+            let bound = target.map(bound);
             row.extend([
                 shown(value),
                 bound.map_or_else(String::new, number),
-                aim.map_or(Verdict::None, |aim| aim.judge(value)).words().to_owned(),
+                target
+                    .map_or(Verdict::None, |target| target.judge(value))
+                    .words()
+                    .to_owned(),
             ]);
         }
         rows.push(row);
@@ -199,7 +202,7 @@ fn judged(loads: &[Load]) -> Vec<Vec<String>> {
     rows
 }
 
-/// All servers with what was measured of them; the best of each load in bold in Markdown is left to the reader's eye.
+/// The measured values of all servers.
 fn beside_others(loads: &[Load]) -> Vec<Vec<String>> {
     let heads = [
         "load",
@@ -234,26 +237,26 @@ fn beside_others(loads: &[Load]) -> Vec<Vec<String>> {
 
 fn lines(lines: &[Line]) -> Vec<Vec<String>> {
     let mut rows = vec![
-        ["figure", "measured", "unit", "aim", "verdict"]
+        ["figure", "measured", "unit", "target", "verdict"]
             .map(str::to_owned)
             .to_vec(),
     ];
     for line in lines {
-        let aim = line.aim.map_or_else(String::new, |aim| {
-            let word = match aim {
-                Aim::AtMost(_) => "at most",
-                Aim::AtLeast(_) => "at least",
-                Aim::Exactly(_) => "exactly",
+        let target = line.target.map_or_else(String::new, |target| {
+            let word = match target {
+                Target::AtMost(_) => "at most",
+                Target::AtLeast(_) => "at least",
+                Target::Exactly(_) => "exactly",
             };
-            format!("{word} {}", number(bound(aim)))
+            format!("{word} {}", number(bound(target)))
         });
         rows.push(vec![
             line.what.clone(),
             shown(line.value),
             line.unit.clone(),
-            aim,
-            line.aim
-                .map_or(Verdict::None, |aim| aim.judge(line.value))
+            target,
+            line.target
+                .map_or(Verdict::None, |target| target.judge(line.value))
                 .words()
                 .to_owned(),
         ]);
@@ -261,9 +264,9 @@ fn lines(lines: &[Line]) -> Vec<Vec<String>> {
     rows
 }
 
-fn bound(aim: Aim) -> f64 {
-    match aim {
-        Aim::AtMost(bound) | Aim::AtLeast(bound) | Aim::Exactly(bound) => bound,
+fn bound(target: Target) -> f64 {
+    match target {
+        Target::AtMost(bound) | Target::AtLeast(bound) | Target::Exactly(bound) => bound,
     }
 }
 
@@ -304,17 +307,17 @@ fn plots(part: Part, measured: &Measured) -> Vec<(&'static str, String)> {
 
 fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
     let Some(first) = loads.first() else { return Vec::new() };
-    // The floor is what the others are measured with.
+    // The floor is the reference.
     let names: Vec<String> = first
         .servers
         .iter()
         .map(|server| server.name.clone())
         .filter(|name| name != "floor")
         .collect();
-    let groups = |of: fn(&Served) -> Option<f64>, aim: fn(&Load) -> Option<f64>, wanted: fn(&Load) -> bool| {
+    let groups = |of: fn(&Served) -> Option<f64>, target: fn(&Load) -> Option<f64>, wanted: fn(&Load) -> bool| {
         let group = |load: &Load| -> Group {
             let values = load.servers.iter().filter(|server| server.name != "floor").map(of);
-            (load.name.clone(), values.collect(), aim(load))
+            (load.name.clone(), values.collect(), target(load))
         };
         loads.iter().filter(|load| wanted(load)).map(group).collect::<Vec<_>>()
     };
@@ -324,7 +327,7 @@ fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
         (
             "loads-cpu",
             plot(
-                "Server CPU per delivery as a share of the floor's; less is better, dashes are Plaza's aims",
+                "Server CPU per delivery as a share of the floor's; less is better, dashes are Plaza's targets",
                 groups(|server| server.cpu_share, |load| load.cpu_at_most, |_| true),
             ),
         ),
@@ -342,7 +345,7 @@ fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
         (
             "loads-p99",
             plot(
-                "p99 in ms, from the intended moment of sending; less is better",
+                "p99 in ms, from the intended time of sending; less is better",
                 groups(|server| server.p99_ms, |load| load.p99_at_most, |_| true),
             ),
         ),
@@ -380,7 +383,7 @@ mod tests {
                 what: "lost <all>".to_owned(),
                 value: Some(0.0),
                 unit: String::new(),
-                aim: Some(Aim::Exactly(0.0)),
+                target: Some(Target::Exactly(0.0)),
             }],
             troubles: vec!["one | other".to_owned()],
             ..Measured::default()
@@ -398,7 +401,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| lost <all> | 0 |  | exactly 0 | met |"), "{text}");
-        assert!(text.contains("says nothing of the server") && text.contains("- one | other"));
+        assert!(text.contains("this run tests the tool") && text.contains("- one | other"));
     }
 
     #[test]

@@ -1,20 +1,20 @@
-//! The parts: what each one runs, and its figures and aims.
+//! The parts: the runs, figures and targets of each.
 
 use super::{
-    Aim, Line, Load, Measured, Part, Served,
+    Line, Load, Measured, Part, Served, Target,
     lab::{Lab, Run, Server, median, of, ratio},
 };
 
-/// Loads of the table: in words, for the command line, server time at most, deliveries at least, p99 ms at most.
+/// Loads of the table: name, command line, greatest server time, least deliveries, greatest p99 in ms.
 type Offered = (&'static str, &'static str, Option<f64>, Option<f64>, Option<f64>);
 const LOADS: [Offered; 7] = [
     ("1 in flight", "--in-flight 1", Some(1.08), Some(0.95), None),
     ("4 in flight", "--in-flight 4", Some(0.40), Some(2.4), None),
     ("16 in flight", "--in-flight 16", Some(0.085), Some(11.0), None),
     ("64 in flight", "--in-flight 64", Some(0.032), Some(30.0), None),
-    ("100 talks/s", "--rate 100", Some(1.15), None, Some(10.0)),
-    ("300 talks/s", "--rate 300", Some(0.50), None, Some(20.0)),
-    ("1,000 talks/s", "--rate 1000", Some(0.12), None, Some(20.0)),
+    ("100 messages/s", "--rate 100", Some(1.15), None, Some(10.0)),
+    ("300 messages/s", "--rate 300", Some(0.50), None, Some(20.0)),
+    ("1,000 messages/s", "--rate 1000", Some(0.12), None, Some(20.0)),
 ];
 /// The dialects of the older systems.
 const OLD: [&str; 5] = ["communication", "chat-request", "chatroom", "action", "tutorial"];
@@ -37,12 +37,12 @@ pub(super) fn run(part: Part, lab: &mut Lab, measured: &mut Measured) {
     }
 }
 
-fn line(what: impl Into<String>, value: Option<f64>, unit: &str, aim: Option<Aim>) -> Line {
+fn line(what: impl Into<String>, value: Option<f64>, unit: &str, target: Option<Target>) -> Line {
     Line {
         what: what.into(),
         value,
         unit: unit.to_owned(),
-        aim,
+        target,
     }
 }
 
@@ -60,7 +60,7 @@ fn loads(lab: &mut Lab) -> Vec<Load> {
         eprintln!("  round {round} of {}", lab.options.rounds);
         for ((_, words, ..), rounds) in LOADS.iter().zip(&mut rounds) {
             let words = format!("fanout -n {members} {words} --seconds {seconds}");
-            // The floor runs before every load, so that what else the machine does meets all alike.
+            // The floor runs before every load, so that other activity of the machine affects all servers alike.
             let one = format!("fanout -n {members} --in-flight 1 --seconds {seconds}");
             let mut row = vec![lab.run(&floor, &one)];
             row.extend(servers.iter().map(|server| lab.run(server, &words)));
@@ -144,8 +144,8 @@ fn shards(lab: &mut Lab) -> Vec<Line> {
     let mut lines = Vec::new();
     for (name, load) in [
         ("1 in flight", "--in-flight 1"),
-        ("300 talks/s", "--rate 300"),
-        ("1,000 talks/s", "--rate 1000"),
+        ("300 messages/s", "--rate 300"),
+        ("1,000 messages/s", "--rate 1000"),
     ] {
         let words = format!("fanout -n {members} {load} --seconds {seconds}");
         let runs = in_turns(lab, rounds, (&two, &words), (&one, &words));
@@ -155,7 +155,7 @@ fn shards(lab: &mut Lab) -> Vec<Line> {
             format!("{members} members, {name}: CPU per delivery, two shards / one shard"),
             share,
             "×",
-            Some(Aim::AtMost(1.15)),
+            Some(Target::AtMost(1.15)),
         ));
         lines.push(line(format!("{name}: two shards"), of_two, "µs", None));
         lines.push(line(format!("{name}: one shard"), of_one, "µs", None));
@@ -173,12 +173,12 @@ fn crowd(lab: &mut Lab) -> Vec<Line> {
     let lost = lost.reduce(|one, other| Some(one? + other?)).flatten();
     vec![
         line(
-            format!("{members} members in one room, 10 talks/s: lost, all rounds"),
+            format!("{members} members in one room, 10 messages/s: lost, all rounds"),
             lost,
             "",
-            Some(Aim::Exactly(0.0)),
+            Some(Target::Exactly(0.0)),
         ),
-        line("p99", figure("p99_ms"), "ms", Some(Aim::AtMost(250.0))),
+        line("p99", figure("p99_ms"), "ms", Some(Target::AtMost(250.0))),
         line("p50", figure("p50_ms"), "ms", None),
         line("CPU per delivery", figure("cpu_us"), "µs", None),
     ]
@@ -192,10 +192,10 @@ fn quiet(lab: &mut Lab) -> Vec<Line> {
     let (own, floors) = medians(&runs, "p99_ms");
     vec![
         line(
-            format!("{members} members, 10 talks/s: p99 / the floor's p99"),
+            format!("{members} members, 10 messages/s: p99 / the floor's p99"),
             ratio(pairs(&runs), "p99_ms"),
             "×",
-            Some(Aim::AtMost(1.5)),
+            Some(Target::AtMost(1.5)),
         ),
         line("p99", own, "ms", None),
         line("the floor's p99", floors, "ms", None),
@@ -204,17 +204,17 @@ fn quiet(lab: &mut Lab) -> Vec<Line> {
 
 fn rooms(lab: &mut Lab) -> Vec<Line> {
     let (small, seconds) = (lab.members(5_000), lab.options.seconds);
-    // So many talks that each room has one a second.
+    // One message per room and second.
     let words = format!("rooms --small {small} --small-size 3 --rate {small} --seconds {seconds}");
     let (plaza, floor) = (lab.one_shard(), lab.floor(""));
     let runs = in_turns(lab, lab.few_rounds(), (&plaza, &words), (&floor, &words));
     let (own, floors) = medians(&runs, "cpu_us");
     vec![
         line(
-            format!("{small} rooms of 3 members, {small} talks/s: CPU per delivery / the floor's"),
+            format!("{small} rooms of 3 members, {small} messages/s: CPU per delivery / the floor's"),
             ratio(pairs(&runs), "cpu_us"),
             "×",
-            Some(Aim::AtMost(2.0)),
+            Some(Target::AtMost(2.0)),
         ),
         line("CPU per delivery", own, "µs", None),
         line("the floor's", floors, "µs", None),
@@ -223,7 +223,7 @@ fn rooms(lab: &mut Lab) -> Vec<Line> {
 }
 
 fn memory(lab: &mut Lab) -> Vec<Line> {
-    const AIM: Option<Aim> = Some(Aim::AtMost(1.2 * 1024.0));
+    const AIM: Option<Target> = Some(Target::AtMost(1.2 * 1024.0));
     let members = lab.members(15_000);
     let words = format!("idle -n {members} --seconds 2");
     let mut lines = Vec::new();
@@ -247,7 +247,7 @@ fn memory(lab: &mut Lab) -> Vec<Line> {
     }
     let server = lab.one_shard();
     let run = lab.run(&server, &format!("{words} --room-size 3"));
-    // What rooms of three cost beside the same members in one room.
+    // The cost of rooms of three, compared with the same members in one room.
     let in_rooms = of(run.as_ref(), "bytes_per_conn");
     let room = in_rooms
         .zip(in_one_room)
@@ -256,7 +256,7 @@ fn memory(lab: &mut Lab) -> Vec<Line> {
         format!("{} idle rooms of 3: each room, beside its members", members / 3),
         room,
         "bytes",
-        Some(Aim::AtMost(1024.0)),
+        Some(Target::AtMost(1024.0)),
     ));
     if lab.options.rivals {
         for rival in lab.rivals() {
@@ -284,7 +284,7 @@ fn storm(lab: &mut Lab) -> Vec<Line> {
             format!("{members} connections {name}, accepted and joined / a bare accept-and-101 loop"),
             ratio(pairs(&runs), wave),
             "×",
-            Some(Aim::AtMost(1.5)),
+            Some(Target::AtMost(1.5)),
         ));
         lines.push(line(format!("{name}: Plaza"), own, "s", None));
         lines.push(line(format!("{name}: the bare loop"), bare, "s", None));
@@ -297,7 +297,7 @@ fn history(lab: &mut Lab) -> Vec<Line> {
     let words = |room: &str| format!("fanout -n {members} --rate 1000 --seconds {seconds} --room {room}");
     let mut runs = Vec::new();
     for _ in 0..lab.options.rounds {
-        // The same server; what differs is the room: the lobby is kept, the hall is not.
+        // The same server; only the room differs: the lobby is durable, the hall is not.
         let mut in_room = |room: &str| {
             let server = lab.plaza(&format!("--shards 1 --durability os --data {}", lab.data().display()));
             lab.run(&server, &words(room))
@@ -308,10 +308,10 @@ fn history(lab: &mut Lab) -> Vec<Line> {
     let (on, off) = medians(&runs, "cpu_us");
     vec![
         line(
-            format!("{members} members, 1,000 talks/s, history on (`os`) / off: CPU per delivery"),
+            format!("{members} members, 1,000 messages/s, history on (`os`) / off: CPU per delivery"),
             ratio(pairs(&runs), "cpu_us"),
             "×",
-            Some(Aim::AtMost(1.25)),
+            Some(Target::AtMost(1.25)),
         ),
         line("history on", on, "µs", None),
         line("history off", off, "µs", None),
@@ -341,17 +341,17 @@ fn stall(lab: &mut Lab) -> Vec<Line> {
                 .flatten()
         };
         lines.push(line(
-            format!("{members} members, 10 % stop reading for 8 s, 200 talks/s, {kind}: p99 of the others / before"),
+            format!("{members} members, 10 % stop reading for 8 s, 200 messages/s, {kind}: p99 of the others / before"),
             figure("p99_ratio"),
             "×",
-            Some(Aim::AtMost(1.2)),
+            Some(Target::AtMost(1.2)),
         ));
         lines.push(line(format!("{kind}: p99 of the others"), figure("p99_ms"), "ms", None));
         lines.push(line(
             format!("{kind}: the server's memory grows by"),
             figure("stall_anon_mib"),
             "MiB",
-            Some(Aim::AtMost(16.0)),
+            Some(Target::AtMost(16.0)),
         ));
         lines.push(line(
             format!("{kind}: the kernel's memory for all sockets grows by"),
@@ -359,22 +359,22 @@ fn stall(lab: &mut Lab) -> Vec<Line> {
             "MiB",
             None,
         ));
-        for (what, name, aim) in [
-            ("slow ones", "slow", None),
-            ("told exactly what they missed", "slow_told", None),
-            ("closed", "slow_ended", None),
+        for (what, name, target) in [
+            ("slow readers", "slow", None),
+            ("slow readers that got exact gaps", "slow_told", None),
+            ("slow readers closed by the server", "slow_ended", None),
             (
-                "caught up with everything, so that nothing was tried",
+                "slow readers that caught up, so that nothing was tested",
                 "slow_caught_up",
-                Some(Aim::Exactly(0.0)),
+                Some(Target::Exactly(0.0)),
             ),
             (
-                "left without a word, or told something else",
+                "slow readers with a missing or wrong gap",
                 "slow_untold",
-                Some(Aim::Exactly(0.0)),
+                Some(Target::Exactly(0.0)),
             ),
         ] {
-            lines.push(line(format!("{kind}: {what}"), worst(name), "", aim));
+            lines.push(line(format!("{kind}: {what}"), worst(name), "", target));
         }
     }
     lines
@@ -393,10 +393,10 @@ fn beside(lab: &mut Lab) -> Vec<Line> {
     let figure = |figure: &str| median(runs.iter().map(|run| of(run.as_ref(), figure)));
     vec![
         line(
-            format!("two people beside a room of {members} with 10 talks/s: their p99"),
+            format!("two users beside a room of {members} with 10 messages/s: their p99"),
             figure("p99_ms"),
             "ms",
-            Some(Aim::AtMost(15.0)),
+            Some(Target::AtMost(15.0)),
         ),
         line("their slowest delivery", figure("max_ms"), "ms", None),
         line("p99 in the big room", figure("big_p99_ms"), "ms", None),
@@ -418,7 +418,7 @@ fn joins(lab: &mut Lab) -> Vec<Line> {
         format!("500 joins and leaves a second: CPU of one in a room of {members} / in a room of 10"),
         ratio(column(2).zip(column(0)), "cpu_us_per_join"),
         "×",
-        Some(Aim::AtMost(1.0)),
+        Some(Target::AtMost(1.0)),
     )];
     for (index, size) in sizes.iter().enumerate() {
         for (what, figure, unit) in [
@@ -446,7 +446,7 @@ fn presence(lab: &mut Lab) -> Vec<Line> {
             format!("500 newcomers a second in a room of {members}, {dialect}: presence to each member"),
             of(run.as_ref(), "presence_bytes_s_max"),
             "bytes/s",
-            Some(Aim::AtMost(1024.0)),
+            Some(Target::AtMost(1024.0)),
         ));
     }
     lines

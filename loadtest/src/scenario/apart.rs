@@ -1,6 +1,6 @@
 //! Drives huge rooms from a second generator process.
 //!
-//! One loop that reads 15,000 members reads two people late, whatever the server does, so their latency would be mostly the generator's.
+//! A loop that reads 15,000 members reads two others late, even with a fast server, so their latency would mostly be the generator's own.
 //! Two processes share the core by the scheduler's rule, which prefers the one that slept.
 
 use std::{
@@ -22,12 +22,12 @@ use crate::options::Rooms;
 pub struct Apart {
     child: Child,
     json: PathBuf,
-    /// Reads what it says to its end, so that it never waits for somebody to do so.
+    /// Reads its output to the end, so that it never blocks on a full pipe.
     listener: Option<JoinHandle<String>>,
 }
 
 impl Apart {
-    /// Starts it, and waits until all its members are in their rooms and talk.
+    /// Starts it, and waits until all its members are in their rooms and send messages.
     pub fn start(options: &Rooms, address: SocketAddr, path: Option<&str>) -> Result<Self, String> {
         let common = &options.common;
         let own = std::env::current_exe().map_err(|error| error.to_string())?;
@@ -74,7 +74,7 @@ impl Apart {
         let last = wait_until_all_talk(&mut lines, members, common.quiet);
         if let Err(last) = last {
             return Err(format!(
-                "the second generator ended before its members were there: {last}"
+                "the second generator ended before all its members were in their rooms: {last}"
             ));
         }
         let quiet = common.quiet;
@@ -116,8 +116,8 @@ fn wait_until_all_talk(lines: &mut Lines<BufReader<ChildStderr>>, members: usize
         if !quiet {
             eprintln!("apart: {line}");
         }
-        // A progress line a second, which begins with the members that are there: the second one with all is of a second of
-        // talks.
+        // A progress line per second begins with the number of present members: the second line with all of them covers a second of
+        // messages.
         let there = line.split_whitespace().next().and_then(|word| word.parse().ok());
         if there == Some(members) {
             if all {
@@ -132,13 +132,13 @@ fn wait_until_all_talk(lines: &mut Lines<BufReader<ChildStderr>>, members: usize
 
 impl Drop for Apart {
     fn drop(&mut self) {
-        // It has ended already when its figures have been read.
+        // It has already ended when its figures have been read.
         let _ = self.child.kill();
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.json);
     }
 }
 
-/// Seconds that the second generator talks beyond the measured stretch: the small rooms are entered meanwhile, and must not
-/// be measured beside silence.
+/// Seconds that the second generator sends longer than the measurement, because the members of the small rooms join meanwhile, and their
+/// measurement must have the load all the time.
 const LONGER: f64 = 4.0;

@@ -19,11 +19,11 @@ use crate::{
     report::Report,
 };
 
-/// Members that say nothing: what a connection costs.
+/// Silent members: the cost of a connection.
 pub fn idle(options: &Idle) -> Result<Report, String> {
     let common = &options.common;
     let mut run = Run::prepare(common, options.members, 1)?;
-    // A few come and go first, so that what the server sets up once is not counted per connection.
+    // A few connect and leave first, so that one-time allocations of the server are not counted per connection.
     let first = run.engine.add_room("warm-up");
     let warmers = run
         .arrive(iter::repeat_n(first, options.members.min(32)), None)
@@ -75,7 +75,7 @@ pub fn idle(options: &Idle) -> Result<Report, String> {
     ))
 }
 
-/// All members connect at once, are cut off, and come again at once.
+/// All members connect at once, are cut off, and reconnect at once.
 pub fn storm(options: &Storm) -> Result<Report, String> {
     let common = &options.common;
     let mut run = Run::prepare(common, options.members, 1)?;
@@ -132,13 +132,12 @@ fn arrival_p99(engine: &Engine, members: &[Id]) -> f64 {
     times.get(rank).map_or(0.0, |ns| *ns as f64 / 1e9)
 }
 
-/// Members come and go while others talk.
+/// Members come and go while others send messages.
 ///
-/// Who comes says something, stays, says something again, and goes when that is back: between its own two talks it must
-/// have got everything.
+/// A visitor sends a message, stays, sends another one, and leaves after its echo: it must receive all messages between its own two.
 pub fn churn(options: &Churn) -> Result<Report, String> {
     let common = &options.common;
-    // Those that come are open at the same time for as long as they stay; twice that leaves room for a slow server.
+    // Visitors overlap for as long as they stay; twice that leaves room for a slow server.
     let coming = (options.joins * options.stay * 2.0) as usize + 1;
     let mut run = Run::prepare(common, options.members + coming, 1)?;
     let room = run.engine.add_room(common.room.clone());
@@ -165,7 +164,7 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
     let now = run.engine.now_ns();
     run.engine.window = now + (common.warmup * 1e9) as u64..until;
     let mut stretch = None;
-    // The measured stretch, and then time for the last ones to go.
+    // The measurement, then time for the last ones to leave.
     let last = Duration::from_secs_f64(total + options.stay + common.drain);
     while began.elapsed() < last {
         let talking = began.elapsed().as_secs_f64() < total;
@@ -191,7 +190,7 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
         ("joins".to_owned(), opened as f64),
         ("joins_per_s".to_owned(), opened as f64 / total),
         ("stuck".to_owned(), stuck as f64),
-        // Who never got its own talk back has lost it, besides what the audit of its stream says.
+        // A member that did not get its own echo has lost it; the audit counts the rest.
         ("lost".to_owned(), (run.lost(|_| true) + stuck) as f64),
     ]);
     let (stretch, presence) = stretch.unzip();
@@ -205,11 +204,11 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
     Ok(conclude(&name, common, &mut run, stretch, |_| true, figures))
 }
 
-/// What members that stay are sent besides talks: who came, who went, how many there are.
+/// The traffic to permanent members besides messages: joins, leaves, counts.
 #[derive(Debug)]
 pub(super) struct Presence {
     began: Instant,
-    /// Members, and the bytes that each had had at the beginning.
+    /// Members, and the bytes that each had received at the beginning.
     members: Vec<(Id, u64)>,
 }
 
@@ -240,7 +239,7 @@ impl Presence {
     }
 }
 
-/// Those that come and go.
+/// The visitors.
 #[derive(Debug)]
 struct Comers {
     first: Id,
@@ -250,7 +249,7 @@ struct Comers {
 }
 
 impl Comers {
-    /// How many of the `opened` are still there.
+    /// The number of `opened` connections that are still open.
     fn open(&self, opened: u64) -> u64 {
         opened.saturating_sub(self.gone)
     }

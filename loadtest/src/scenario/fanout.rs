@@ -22,7 +22,7 @@ pub fn fanout(options: &Fanout) -> Result<Report, String> {
     let (pace, senders) = match (options.offer.rate, options.offer.in_flight) {
         (Some(rate), _) => (Pace::PerSecond(rate), OPEN_LOOP_SENDERS),
         (None, Some(count)) => (Pace::InFlight(count), count),
-        (None, None) => return Err("how much: give --rate or --in-flight".to_owned()),
+        (None, None) => return Err("no load: give --rate or --in-flight".to_owned()),
     };
     let mut run = Run::prepare(common, options.members, 1)?;
     let room = run.engine.add_room(common.room.clone());
@@ -35,7 +35,7 @@ pub fn fanout(options: &Fanout) -> Result<Report, String> {
     let stretch = run.measure(common.warmup, common.seconds).map_err(broken)?;
     run.drain(common.drain).map_err(broken)?;
     let name = match pace {
-        Pace::PerSecond(rate) => format!("fanout: {} members, {rate} talks/s", options.members),
+        Pace::PerSecond(rate) => format!("fanout: {} members, {rate} messages/s", options.members),
         Pace::InFlight(count) => format!("fanout: {} members, {count} in flight", options.members),
     };
     Ok(conclude(
@@ -53,12 +53,12 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
     let common = &options.common;
     if !common.dialect.has_rooms() {
         return Err(format!(
-            "{:?} knows one room only; use proto, json, raw or nats",
+            "{:?} has only one room; use proto, json, raw or nats",
             common.dialect
         ));
     }
     if options.small == 0 && options.big == 0 {
-        return Err("no rooms: --small and --big are both 0; give at least one room of a kind".to_owned());
+        return Err("no rooms: --small and --big are both 0; give at least one of them".to_owned());
     }
     if options.big_apart && options.big == 0 {
         return Err("--big-apart has no rooms to drive: --big is 0; give at least 1".to_owned());
@@ -70,8 +70,8 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
         if options.big_rate > 0.0 {
             run.must.extend(["big_sent>0", "big_delivered>0"]);
         }
-        let aim = run.engine.aim();
-        Some(Apart::start(options, aim.address, aim.path.as_deref())?)
+        let target = run.engine.target();
+        Some(Apart::start(options, target.address, target.path.as_deref())?)
     } else {
         None
     };
@@ -102,7 +102,7 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
     let stretch = run.measure(common.warmup, common.seconds).map_err(broken)?;
     run.drain(common.drain).map_err(broken)?;
     let name = format!(
-        "rooms: {} of {} members at {} talks/s, {} of {} at {}",
+        "rooms: {} of {} members at {} messages/s, {} of {} at {}",
         options.small, options.small_size, options.rate, options.big, options.big_size, options.big_rate
     );
     let of_big = apart.map_or(Ok(Figures::new()), Apart::figures)?;
@@ -118,7 +118,7 @@ pub(super) fn live(run: &Run, members: &[Id]) -> Vec<Id> {
         .collect()
 }
 
-/// So many of `members`, evenly spread, so that they do not stand together in the server's lists.
+/// This number of `members`, evenly spread, so that they are not adjacent in the server's lists.
 pub(super) fn spread(members: &[Id], count: usize) -> Vec<Id> {
     let count = count.min(members.len());
     (0..count)
@@ -126,7 +126,7 @@ pub(super) fn spread(members: &[Id], count: usize) -> Vec<Id> {
         .collect()
 }
 
-/// The moment that is so far ahead, in nanoseconds since the start of the run.
+/// The time after this duration, in nanoseconds since the start of the run.
 pub(super) fn end_ns(run: &Run, seconds: f64) -> u64 {
     run.engine.now_ns() + (seconds * 1e9) as u64
 }

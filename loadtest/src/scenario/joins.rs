@@ -14,18 +14,18 @@ use crate::{
     report::Report,
 };
 
-/// Where those are who are not in the room that is looked at.
+/// The room of the members that are not in the measured room.
 const ELSEWHERE: &str = "elsewhere";
 
 pub fn joins(options: &Joins) -> Result<Report, String> {
     let common = &options.common;
     if !common.dialect.is_native() {
         return Err(format!(
-            "{:?} has no words for a join; use churn --silent, where each comes with a connection of its own",
+            "{:?} has no request for a join; use churn --silent, in which each visitor has its own connection",
             common.dialect
         ));
     }
-    // Each is away for a second after it has left, so that a slow answer does not end the rhythm.
+    // Each member pauses for a second after it has left, so that a slow answer does not disturb the schedule.
     let wanderers = ((options.joins * (options.stay + 1.0)).ceil() as usize).max(1);
     let mut run = Run::prepare(common, options.members + wanderers, 1)?;
     run.must.push("joins>0");
@@ -51,7 +51,7 @@ pub fn joins(options: &Joins) -> Result<Report, String> {
     traffic.took_ms.clear();
     let (mark, presence, asked) = (run.mark(), Presence::of(&run, &members), traffic.asked);
     traffic.go_on(&mut run, common.seconds)?;
-    let (stretch, told) = (run.since(&mark), presence.since(&run));
+    let (stretch, extra) = (run.since(&mark), presence.since(&run));
     let asked = (traffic.asked - asked) as f64;
     let took = &mut traffic.took_ms;
     took.sort_by(f64::total_cmp);
@@ -65,11 +65,11 @@ pub fn joins(options: &Joins) -> Result<Report, String> {
         ("join_p50_ms".to_owned(), quantile(0.5)),
         ("join_p99_ms".to_owned(), quantile(0.99)),
     ]);
-    figures.extend(told);
+    figures.extend(extra);
     if let Some(cpu) = stretch.server_cpu_ns {
         figures.insert("cpu_us_per_join".to_owned(), cpu as f64 / 1e3 / asked.max(1.0));
     }
-    // Those that are still waited for after their last chance were never let in.
+    // Joins without an answer by now failed.
     traffic.finish(&mut run, common.drain)?;
     figures.insert("stuck".to_owned(), traffic.waiting.len() as f64);
     figures.insert("lost".to_owned(), traffic.waiting.len() as f64);
@@ -80,7 +80,7 @@ pub fn joins(options: &Joins) -> Result<Report, String> {
     Ok(conclude(&name, common, &mut run, Some(stretch), |_| true, figures))
 }
 
-/// Who is on the way where.
+/// The members that are joining or leaving.
 struct Traffic {
     room: String,
     every: Duration,
@@ -89,7 +89,7 @@ struct Traffic {
     asked: u64,
     wanderers: Vec<Id>,
     leaving: VecDeque<(Instant, Id)>,
-    /// Joins not answered yet, with the time at which they were due.
+    /// Unanswered joins, with the time at which they were due.
     waiting: Vec<(Instant, Id)>,
     took_ms: Vec<f64>,
 }
@@ -104,7 +104,7 @@ impl Traffic {
         Ok(())
     }
 
-    /// Nobody goes in any more; waits for answers and sends everybody out.
+    /// Stops the joins, waits for answers and makes all visitors leave.
     fn finish(&mut self, run: &mut Run, seconds: f64) -> Result<(), String> {
         let end = Instant::now() + Duration::from_secs_f64(seconds);
         while Instant::now() < end && !(self.waiting.is_empty() && self.leaving.is_empty()) {

@@ -19,7 +19,7 @@ use crate::{
 
 pub type Figures = BTreeMap<String, f64>;
 
-/// Runs what the command line asks for. `Ok(false)`: it ran, and something was lost or a requirement was missed.
+/// Runs the command. `Ok(false)`: a message was lost or a condition failed.
 pub fn perform(options: &Options) -> Result<bool, String> {
     let (common, report) = match &options.what {
         What::Fanout(fanout) => (&fanout.common, fanout::fanout(fanout)?),
@@ -42,9 +42,9 @@ pub fn perform(options: &Options) -> Result<bool, String> {
     Ok(report.missed.is_empty())
 }
 
-/// Ends a run: its figures, its faults, and what was required.
+/// Ends a run: computes its figures and faults, and checks the conditions.
 ///
-/// `audited` says whose stream must be whole; `own` are the scenario's own figures.
+/// `audited` selects the members whose stream must be complete; `own` are the scenario's own figures.
 fn conclude(
     name: &str,
     common: &Common,
@@ -115,7 +115,7 @@ fn conclude(
     if !common.any_order {
         must.push("disagreed=0");
     }
-    // A scenario that expects the server to end connections says so with its own figure.
+    // A scenario that expects the server to end connections overrides this figure.
     must.push("ended=0");
     let mut must: Vec<String> = must.into_iter().map(str::to_owned).collect();
     if figures.contains_key("big_lost") {
@@ -145,7 +145,7 @@ fn conclude(
 fn judge(must: &[String], common: &Common, figures: &Figures) -> (Vec<String>, Vec<String>) {
     let mut required: Vec<crate::require::Requirement> = must.iter().filter_map(|text| text.parse().ok()).collect();
     for asked in common.require.iter().flat_map(|requirements| &requirements.0) {
-        // What is asked for replaces what must hold of the same figure.
+        // A condition of the command line replaces the default one for the same figure.
         required.retain(|known| known.name != asked.name || known.comparison != asked.comparison);
         required.push(asked.clone());
     }
@@ -169,7 +169,7 @@ fn percentiles(engine: &Engine) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// What went wrong in the loop itself, in words.
+/// The text of an error in the loop itself.
 fn broken(error: std::io::Error) -> String {
     format!("the generator's own loop: {error}")
 }

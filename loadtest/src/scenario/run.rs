@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     audit::View,
-    engine::{Aim, End, Engine, Happened, Id},
+    engine::{End, Engine, Happened, Id, Target},
     limits,
     options::Common,
     process::{self, Memory, Started},
@@ -17,20 +17,20 @@ use crate::{
 
 #[derive(Clone, Copy, Debug)]
 pub enum Pace {
-    /// So many per second, each due at its own time whatever the server does.
+    /// Messages per second, each due at its own time even if the server is slow.
     PerSecond(f64),
-    /// So many under way; each is followed by the next when its sender has its own echo.
+    /// Messages in flight; a sender sends the next one when it has its own echo.
     InFlight(usize),
 }
 
-/// Offers talks on behalf of some members.
+/// Sends messages on behalf of some members.
 #[derive(Debug)]
 struct Talker {
     pace: Pace,
     senders: Vec<Id>,
     began_ns: u64,
     offered: u64,
-    /// No talk is due from here on.
+    /// No message is due from here on.
     until_ns: u64,
 }
 
@@ -52,7 +52,7 @@ impl Talker {
         }
     }
 
-    /// Says what is due; returns when the next talk is.
+    /// Sends the due messages; returns when the next one is due.
     fn say_what_is_due(&mut self, engine: &mut Engine) -> Option<u64> {
         let Pace::PerSecond(rate) = self.pace else { return None };
         if self.senders.is_empty() || rate <= 0.0 {
@@ -91,9 +91,9 @@ pub struct Mark {
 #[derive(Clone, Copy, Debug)]
 pub struct Stretch {
     pub seconds: f64,
-    /// Time of the server on its cores.
+    /// CPU time of the server.
     pub server_cpu_ns: Option<u64>,
-    /// Time of the generator on its core, without what it spent on waiting for something to come or to be due.
+    /// CPU time of the generator, without idle turns.
     pub own_cpu_ns: u64,
     pub delivered: u64,
     pub sent: u64,
@@ -106,26 +106,26 @@ pub struct Run {
     pub samples: Vec<Sample>,
     /// The server's process, if it is known.
     pub pid: Option<u32>,
-    /// What the figures of the second class of members begin with.
+    /// The prefix of the figures of the second class of members.
     pub second_class: &'static str,
-    /// What must hold of this run besides what must hold of every one.
+    /// Further conditions for this run.
     pub must: Vec<&'static str>,
     quiet: bool,
     last: Mark,
     news: Vec<Happened>,
-    /// The server that was started for this run; ends with it.
+    /// The server that this run started; ends with it.
     server: Option<Started>,
 }
 
 impl Run {
-    /// Starts the server if that is asked for, and makes ready to drive it.
+    /// Starts the server if requested, and prepares the generator.
     pub fn prepare(common: &Common, members: usize, classes: usize) -> Result<Self, String> {
         let target = common.target()?;
         let files = process::raise_open_files();
         if members as u64 + limits::SPARE_FILES > files {
             let most = files.saturating_sub(limits::SPARE_FILES);
             return Err(format!(
-                "{members} members need as many open files, and {most} are allowed; raise `ulimit -n`"
+                "{members} members need that many open files, and {most} are allowed; raise `ulimit -n`"
             ));
         }
         let server = match &common.server_cmd {
@@ -136,7 +136,7 @@ impl Run {
             )?),
             None => None,
         };
-        // After the server was started, or it would inherit the core.
+        // After the start of the server, or it would inherit the core.
         if let Some(core) = common.load_core {
             process::pin_to_core(core).map_err(|error| format!("--load-core {core}: {error}"))?;
         }
@@ -144,7 +144,7 @@ impl Run {
         if let Some(pid) = pid
             && process::cpu_ns(pid).is_none()
         {
-            return Err(format!("process {pid}: /proc does not show it"));
+            return Err(format!("process {pid}: /proc has no entry for it"));
         }
         let (address, path) = match (target, &server) {
             (Some(target), _) => target,
@@ -156,7 +156,7 @@ impl Run {
             .unwrap_or(1)
             .max(members.div_ceil(limits::CONNECTIONS_PER_SOURCE));
         let (dialect, text_bytes, ready_on_upgrade) = (common.dialect, common.text, common.ready_on_upgrade);
-        let aim = Aim {
+        let target = Target {
             address,
             path,
             dialect,
@@ -164,7 +164,7 @@ impl Run {
             ready_on_upgrade,
             sources,
         };
-        let engine = Engine::new(aim, classes, common.busy).map_err(|error| error.to_string())?;
+        let engine = Engine::new(target, classes, common.busy).map_err(|error| error.to_string())?;
         let last = mark(&engine, pid);
         let (talkers, samples, news) = (Vec::new(), Vec::new(), Vec::new());
         Ok(Self {
@@ -181,17 +181,17 @@ impl Run {
         })
     }
 
-    /// How the server that was started for this run ended, if it did not wait for the run's end.
+    /// The exit status of the server that this run started, if it ended during the run.
     pub fn server_ended(&mut self) -> Option<ExitStatus> {
         self.server.as_mut()?.ended()
     }
 
-    /// What the server keeps in memory now.
+    /// The server's memory now.
     pub fn memory(&self) -> Option<Memory> {
         self.pid.and_then(process::memory)
     }
 
-    /// Opens `count` members of `room`, a bounded number of them at a time, and waits until all are there or gone.
+    /// Opens `count` members of `room`, a bounded number of them at a time, and waits until all are in the room or closed.
     pub fn arrive(
         &mut self,
         rooms: impl IntoIterator<Item = usize>,
@@ -218,7 +218,7 @@ impl Run {
         }
     }
 
-    /// Has these members talk from now on. A run in which nothing was said after all, or heard, does not pass.
+    /// Makes these members send from now on. A run without any sent or received message does not pass.
     pub fn talk(&mut self, pace: Pace, senders: Vec<Id>, until_ns: u64) {
         let asked = match pace {
             Pace::PerSecond(rate) => rate > 0.0,
@@ -231,7 +231,7 @@ impl Run {
         self.talkers.push(talker);
     }
 
-    /// One turn: says what is due, waits at most `wait` for something to happen, and returns what did.
+    /// One turn: sends the due messages, waits at most `wait` for events, and returns them.
     pub fn step(&mut self, wait: Duration) -> io::Result<Vec<Happened>> {
         let mut due: Option<u64> = None;
         for talker in &mut self.talkers {
@@ -259,7 +259,7 @@ impl Run {
         Ok(news)
     }
 
-    /// What was used and done since the first talk could be said.
+    /// The resources used and the work done since the senders began.
     pub fn since(&self, before: &Mark) -> Stretch {
         between(before, &self.mark())
     }
@@ -276,7 +276,7 @@ impl Run {
         Ok(())
     }
 
-    /// Talks for a warm-up and a measured stretch; latencies count in the latter.
+    /// Sends messages during the warm-up and the measurement; latencies count in the latter.
     pub fn measure(&mut self, warmup: f64, seconds: f64) -> io::Result<Stretch> {
         self.go_on(warmup)?;
         let now = self.engine.now_ns();
@@ -286,9 +286,9 @@ impl Run {
         Ok(between(&before, &mark(&self.engine, self.pid)))
     }
 
-    /// Ends the talking and waits until everything has arrived, at most so long.
+    /// Stops sending and waits until everything has arrived, at most this long.
     pub fn drain(&mut self, seconds: f64) -> io::Result<()> {
-        // What was due while the generator was held up is said all the same: to leave it out would flatter the server.
+        // Messages that were due while the generator was delayed are sent nevertheless: leaving them out would flatter the server.
         while self.talkers.iter().any(|talker| self.engine.now_ns() < talker.until_ns) {
             self.step(Duration::from_millis(1))?;
         }
@@ -311,9 +311,9 @@ impl Run {
         })
     }
 
-    /// Talks that a member should have had and has not, over the members that `counts` says.
+    /// Lost messages, over the members that `counts` selects.
     pub fn lost(&self, counts: impl Fn(Id) -> bool) -> u64 {
-        // A talk that the server refused in words was never promised; which one it was cannot be told.
+        // Messages that the server refused with an error are not lost; the generator does not know which ones they were.
         let mut refused: u64 = self.engine.counts.refused.values().sum();
         let unsent: Vec<u64> = self
             .engine
@@ -332,7 +332,7 @@ impl Run {
             .map(|(_, conn)| {
                 let log = &self.engine.rooms[conn.room];
                 match (&conn.end, conn.view.place) {
-                    // It went, or began in the middle and never heard anything: what it passed over is lost.
+                    // It left, or joined in the middle and received nothing: the skipped messages are lost.
                     (Some(End::Left), place) => conn.view.unseen(place.unwrap_or(0)),
                     (_, None) => 0,
                     (_, Some(_)) => conn.view.unseen(log.len()) + unsent[conn.room],
@@ -365,7 +365,7 @@ impl Run {
     }
 }
 
-/// How long the poll may wait for a talk that is due after `left`: whole milliseconds, and none for the last one.
+/// The wait of the poll for a message that is due after `left`: whole milliseconds, and 0 for the last one.
 fn until(left: Duration) -> Duration {
     Duration::from_millis(left.saturating_sub(limits::SPIN_TIME).as_millis() as u64)
 }

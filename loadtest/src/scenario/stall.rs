@@ -14,17 +14,17 @@ use crate::{
     report::Report,
 };
 
-/// What became of a slow reader.
+/// The outcome for a slow reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// It got everything, only later.
+    /// It got everything, but later.
     CaughtUp,
-    /// It missed some, was told exactly what, and goes on.
-    Told,
+    /// It missed messages, got a gap that names exactly these, and continues.
+    Reported,
     /// Its connection was ended.
     Ended,
-    /// It missed some and was not told, or was told something else.
-    Untold,
+    /// It missed messages without a gap, or with a wrong one.
+    Unreported,
 }
 
 pub fn stall(options: &Stall) -> Result<Report, String> {
@@ -39,7 +39,7 @@ pub fn stall(options: &Stall) -> Result<Report, String> {
         .arrive(iter::repeat_n(room, slow_count), Some(options.receive_bytes))
         .map_err(broken)?;
     if common.dialect.is_native() {
-        // One member that reads is decoded too: it is the witness of the numbers that the slow ones miss.
+        // One fast reader is decoded too: its numbers are compared with the gaps of the slow ones.
         for &id in slow.iter().chain(well.first()) {
             run.engine.conn_mut(id).exact = Some(Box::default());
         }
@@ -90,16 +90,19 @@ pub fn stall(options: &Stall) -> Result<Report, String> {
     let outcomes: Vec<_> = slow.iter().map(|id| outcome(&run, *id)).collect();
     for (name, wanted) in [
         ("slow_caught_up", Outcome::CaughtUp),
-        ("slow_told", Outcome::Told),
+        ("slow_told", Outcome::Reported),
         ("slow_ended", Outcome::Ended),
-        ("slow_untold", Outcome::Untold),
+        ("slow_untold", Outcome::Unreported),
     ] {
         figures.insert(
             name.to_owned(),
             outcomes.iter().filter(|outcome| **outcome == wanted).count() as f64,
         );
     }
-    let untold = outcomes.iter().filter(|outcome| **outcome == Outcome::Untold).count() as u64;
+    let unreported = outcomes
+        .iter()
+        .filter(|outcome| **outcome == Outcome::Unreported)
+        .count() as u64;
     let is_slow = |id: Id| slow.contains(&id);
     let ended = run
         .engine
@@ -108,11 +111,11 @@ pub fn stall(options: &Stall) -> Result<Report, String> {
         .enumerate()
         .filter(|(id, conn)| conn.end.is_some() && !is_slow(*id))
         .count();
-    // The slow ones may be ended; that shows in `slow_ended`. What they missed in silence counts as lost.
+    // The server may close the slow ones, which shows in `slow_ended`. Messages missed without a gap count as lost.
     figures.insert("ended".to_owned(), ended as f64);
-    figures.insert("lost".to_owned(), (run.lost(|id| !is_slow(id)) + untold) as f64);
+    figures.insert("lost".to_owned(), (run.lost(|id| !is_slow(id)) + unreported) as f64);
     let name = format!(
-        "stall: {} of {} members stop reading, {} talks/s",
+        "stall: {} of {} members stop reading, {} messages/s",
         slow_count, options.members, options.rate
     );
     Ok(conclude(&name, common, &mut run, Some(stretch), |_| true, figures))
@@ -137,18 +140,18 @@ fn outcome(run: &Run, id: Id) -> Outcome {
         return Outcome::CaughtUp;
     }
     let Some(exact) = &conn.exact else {
-        return Outcome::Untold;
+        return Outcome::Unreported;
     };
     let in_gap = |place: u32| {
         let seq = log.get(place).and_then(|entry| entry.server_seq);
         seq.is_some_and(|seq| exact.gaps.iter().any(|&(from, to)| (from..=to).contains(&seq)))
     };
-    let all_told = missed().all(in_gap);
+    let all_reported = missed().all(in_gap);
     let missed: std::collections::HashSet<u32> = missed().collect();
-    let told_of_what_came = (0..log.len()).any(|place| !missed.contains(&place) && in_gap(place));
-    if all_told && !told_of_what_came && exact.untold == 0 {
-        Outcome::Told
+    let received_in_gap = (0..log.len()).any(|place| !missed.contains(&place) && in_gap(place));
+    if all_reported && !received_in_gap && exact.unreported == 0 {
+        Outcome::Reported
     } else {
-        Outcome::Untold
+        Outcome::Unreported
     }
 }
