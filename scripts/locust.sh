@@ -29,7 +29,7 @@ if [ -z "${PLAZA_URL:-}" ]; then
         [ -n "$PLAZA_URL" ]; do
         tries=$((tries + 1))
         if [ "$tries" -gt 100 ] || ! kill -0 "$server" 2>/dev/null; then
-            echo "$bin did not say where it listens:" >&2
+            echo "$bin did not print its address:" >&2
             cat "$out/server.log" >&2
             exit 2
         fi

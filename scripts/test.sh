@@ -58,7 +58,7 @@ strict() {
 step_fmt() {
     cargo fmt --all --check || {
         strict && return 1
-        skipped "another rustfmt than that of $TOOLCHAIN would format this differently; that decides nothing"
+        skipped "this rustfmt would format the code differently; only the one of $TOOLCHAIN counts"
     }
 }
 
@@ -67,7 +67,7 @@ step_clippy() {
         cargo clippy --workspace --all-targets -- -D warnings
     else
         cargo clippy --workspace --all-targets -- --cap-lints warn
-        skipped "warnings are not judged: this is $(rustc --version), and they are errors under $TOOLCHAIN only"
+        skipped "warnings are not errors here: this is $(rustc --version), and they are errors only under $TOOLCHAIN"
     fi
 }
 
@@ -77,7 +77,7 @@ step_doc() {
         RUSTDOCFLAGS="-D warnings" cargo doc --package plaza --package plaza-client --no-deps
     else
         RUSTDOCFLAGS="--cap-lints warn" cargo doc --package plaza --package plaza-client --no-deps
-        skipped "warnings are not judged: this is $(rustc --version), and they are errors under $TOOLCHAIN only"
+        skipped "warnings are not errors here: this is $(rustc --version), and they are errors only under $TOOLCHAIN"
     fi
 }
 
@@ -174,7 +174,7 @@ main() {
     printf '\n%-10s %-8s %8s %8s %8s %8s\n' step result passed failed prepare seconds
     printf '%s\n' "${table[@]}"
     if [ ${#reasons[@]} -gt 0 ]; then
-        printf '\n%d SKIPPED, so nothing is known about these:\n' "${#reasons[@]}"
+        printf '\n%d SKIPPED, so these are untested:\n' "${#reasons[@]}"
         printf '  %s\n' "${reasons[@]}"
     fi
     printf '%d passed, %d failed\n' "$passed" "$failed"
@@ -271,14 +271,14 @@ choose_toolchain() {
     local found
     found=$(rustc --version)
     if command -v rustup >/dev/null; then
-        echo "== Rust $TOOLCHAIN: $found is there, and warnings are errors under $TOOLCHAIN only"
+        echo "== Rust $TOOLCHAIN: found $found, but warnings are errors only under $TOOLCHAIN"
         if RUSTUP_TOOLCHAIN=$TOOLCHAIN RUSTUP_AUTO_INSTALL=0 cargo clippy --version >/dev/null 2>&1 ||
             timeout 600 rustup toolchain install "$TOOLCHAIN" --no-self-update --profile minimal --component clippy --component rustfmt; then
             export RUSTUP_TOOLCHAIN=$TOOLCHAIN
             return
         fi
     fi
-    echo "== $found is used; warnings are not judged, because they are errors under $TOOLCHAIN only" >&2
+    echo "== using $found; warnings are not errors, because they are errors only under $TOOLCHAIN" >&2
 }
 
 # Prints the missing packages of a step.
