@@ -182,7 +182,7 @@ fn unknown(key: &str) -> String {
     }
 }
 
-/// The setting with this name, in whatever group.
+/// The setting with this name in any group.
 fn suggest_place(name: &str) -> Option<String> {
     let mut same = SETTINGS
         .iter()

@@ -173,7 +173,7 @@ settings! {
 
     /// How a shard writes to its members, and how much it buffers for them.
     flush: Flush {
-        /// The server delays writes to coalesce them only in rooms that flush more often than this; 0 turns coalescing off.
+        /// The longest interval between two flushes of a room that write coalescing may cause; 0 turns coalescing off.
         max: Duration = "11ms", within "0s"..="1s";
         /// Under load the next flush of a room is delayed by half of the last flush's duration for each message in it, and at
         /// most by this many times that duration. A larger value makes deliveries cheaper and later; 0 means no delay.
