@@ -4,7 +4,7 @@
 //! sizes are bounded. A page of another origin in the operator's browser cannot use it. It never authenticates: every program
 //! that can connect to the address may use it.
 //!
-//! `listener` accepts and answers health and metrics, `slots` bounds its connections, and `guard` keeps foreign pages out. `api`
+//! `listener` accepts and answers health and metrics, `slots` bounds its connections, and `guard` refuses pages of other origins. `api`
 //! answers the requests that `routes` parses and whose bodies `bodies` reads; `standing` stores the rooms that the operator has set.
 
 mod api;

@@ -89,7 +89,7 @@ impl StandingRooms {
         })
     }
 
-    /// Sets the rooms again on their shards, before anybody can join them. The error is one sentence.
+    /// Sets the rooms again on their shards, before a client can join them. The error is one sentence.
     pub(crate) fn restore(&self, shards: &Shards) -> Result<(), String> {
         for (room, set) in &self.rooms {
             // No operator waits for the answer.

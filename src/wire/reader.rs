@@ -330,7 +330,7 @@ impl Kept {
         }
     }
 
-    /// Adds to the frame that has begun, and hands out what it completes.
+    /// Adds to the unfinished frame, and hands out what this completes.
     fn go_on(
         &mut self,
         input: &mut [u8],

@@ -112,7 +112,7 @@ impl OwnedRooms {
             };
             effects.push(Effect::answer(origin.session, origin.id, reply));
         }
-        // Also if everybody has left meanwhile: the talk log has every accepted message.
+        // Also if all members have left meanwhile: the talk log has every accepted message.
         effects.push(Effect::Broadcast {
             room: name.clone(),
             shards,

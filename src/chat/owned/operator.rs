@@ -63,7 +63,7 @@ impl OwnedRooms {
     /// Keeps the room open from now on, also without members. Returns whether it is new.
     ///
     /// # Errors
-    /// If [`limits::ROOMS_PINNED`] rooms are kept already.
+    /// If [`limits::ROOMS_PINNED`] rooms are already kept open.
     pub(crate) fn keep(&mut self, name: &RoomName) -> Result<bool, TooManyRooms> {
         if self.standing.contains_key(name) {
             return Ok(false);
@@ -78,7 +78,7 @@ impl OwnedRooms {
         Ok(new)
     }
 
-    /// Sets the topic of a room that is kept.
+    /// Sets the topic of a room that is kept open.
     pub(crate) fn set_kept_topic(&mut self, name: &RoomName, topic: Arc<str>) -> Option<Effect> {
         if let Some(kept) = self.standing.get_mut(name) {
             *kept = topic.clone();
@@ -98,7 +98,7 @@ impl OwnedRooms {
         expel(outsiders, name)
     }
 
-    /// Closes a room: it is no longer kept and has neither topic nor list, and its members leave. `None`: there was no such room.
+    /// Closes a room: it loses its topic and list, and its members leave. `None`: there was no such room.
     ///
     /// While answers of the store are outstanding, the members stay, so that they see these messages. They leave with the last answer.
     pub(crate) fn close(&mut self, name: &RoomName) -> Option<Closed> {

@@ -150,7 +150,7 @@ fn position(at: &str, epoch: u64, seq: u64) -> Result<Position, Refusal> {
     };
     if position.epoch == 0 && position.seq > 0 {
         return Err(ErrorCode::Invalid.because(format!(
-            "{at}.seq is {seq} but {at}.epoch is missing; a position is both, as given by joined and message"
+            "{at}.seq is {seq} but {at}.epoch is missing; a position has both, as in joined and message"
         )));
     }
     Ok(position)

@@ -6,7 +6,7 @@ use crate::chat::{GoOn, LogHead, Position, Since};
 pub(super) enum Log {
     /// The room numbers its messages, in an epoch that ends with the room. Only the rings of the shards hold recent ones.
     Ephemeral(Position),
-    /// The store numbers and keeps them. In a box, because most rooms of a large server are ephemeral.
+    /// The store numbers and keeps them. Boxed, because most rooms of a large server are ephemeral.
     Durable(Box<LogHead>),
 }
 

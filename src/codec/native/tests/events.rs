@@ -1,4 +1,4 @@
-//! What clients are told.
+//! Events and replies as clients receive them.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

@@ -2,8 +2,8 @@
 
 mod any;
 mod asked;
+mod events;
 mod refused;
-mod told;
 
 use std::num::NonZeroU64;
 

@@ -181,7 +181,7 @@ fn a_nest_of_lists_is_refused_with_its_id_before_anything_looks_into_it() {
 
 #[test]
 fn positions_are_counted_before_any_is_read() {
-    // 300 positions that cannot be read: whoever reads one before counting says something else.
+    // 300 invalid positions: a decoder that reads one before counting reports another error.
     let mut body = b"\x22\x01\xff".repeat(300);
     let mut bytes = vec![0x12, 0x84, 0x07];
     assert_eq!(body.len(), 4 + 7 * 128);
