@@ -178,7 +178,7 @@ fn of_tutorial() -> Vec<Bad> {
         protobuf | binary \x0a\x011 | text not a JSON object
         no type | text {} | text the type is none of
         an unknown type | text {"type":"dance"} | text the type is none of
-        a second login | text {"type":"login","content":"again"} | text logged in here already
+        a second login | text {"type":"login","content":"again"} | text already logged in
         an empty message | text {"type":"user","content":""} | text empty
         an empty name | text {"type":"rename","content":" "} | text the name is empty
         a name with a line break | text {"type":"rename","content":"a\nb"} | text U+000A
@@ -258,8 +258,8 @@ fn too_early(dialect: &str) -> Vec<Bad> {
         "tutorial" => {
             let mut messages = table(
                 r#"
-                a message before login | text {"type":"user","content":"x"} | text nobody is logged in
-                a list before login | text {"type":"list"} | text nobody is logged in
+                a message before login | text {"type":"user","content":"x"} | text not logged in
+                a list before login | text {"type":"list"} | text not logged in
                 "#,
             );
             let long = format!(r#"{{"type":"login","content":"{}"}}"#, "x".repeat(65));

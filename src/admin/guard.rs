@@ -61,7 +61,7 @@ pub(super) fn not_from_a_form(request: &Request<Incoming>) -> Result<(), HttpAns
         }
         _ => Err(HttpAnswer::error(
             StatusCode::METHOD_NOT_ALLOWED,
-            "only GET, POST, PUT and DELETE are served here",
+            "only GET, POST, PUT and DELETE are allowed",
         )),
     }
 }

@@ -177,7 +177,7 @@ impl<H: Handler> AdminListener<H> {
         let path = request.uri().path();
         match path {
             "/livez" | "/readyz" | "/metrics" if !matches!(*request.method(), Method::GET | Method::HEAD) => {
-                HttpAnswer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here")
+                HttpAnswer::error(StatusCode::METHOD_NOT_ALLOWED, "only GET is allowed")
             }
             "/livez" => HttpAnswer::text(StatusCode::OK, "alive\n"),
             "/readyz" => slot.while_busy(self.readyz()).await,

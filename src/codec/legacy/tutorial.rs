@@ -368,9 +368,9 @@ const PLAIN: usize = 0;
 /// For clients that know `rename` and `list`.
 const EXTENDED: usize = 1;
 const NOT_JSON: &str = "the message is not a JSON object with text in type and content";
-const NO_LOGIN: &str = "nobody is logged in here; send type login with the name as content first";
-const LOGIN_AGAIN: &str = "somebody is logged in here already; send type rename to take another name";
-const UNKNOWN_TYPE: &str = "the type is none of login, user, rename, list, logout";
+const NO_LOGIN: &str = "you are not logged in; send type login with the name as content first";
+const LOGIN_AGAIN: &str = "you are already logged in; send type rename to take another name";
+const UNKNOWN_TYPE: &str = "the type is not one of login, user, rename, list, logout";
 
 #[cfg(test)]
 mod tests;

@@ -61,5 +61,5 @@ impl Keys {
 
 /// The refusal of a message whose key was used for another text.
 pub(crate) fn key_conflict() -> Refusal {
-    ErrorCode::KeyConflict.because("this key was used for another text; take a new key for a new message")
+    ErrorCode::KeyConflict.because("this key was used for another text; use a new key for a new message")
 }

@@ -109,7 +109,7 @@ fn every_limit_is_checked_in_both_forms() {
         {"hello":{"name":"\u202ex"}} → bad_name: hello.name: the name holds U+202E
         {"hello":{"token":"x*8193"}} → invalid: hello.token has 8193 bytes; at most 8192
         {"hello":{"key":"x*129"}} → invalid: hello.key has 129 bytes; at most 128
-        {"hello":{"client":"x*31"}} → invalid: hello.client is not a client id (31 bytes were seen); give 128 random bits as 32 hexadecimal digits
+        {"hello":{"client":"x*31"}} → invalid: hello.client is not a client id (31 bytes); give 128 random bits as 32 hexadecimal digits
         {"hello":{"resume":[{"epoch":1,"seq":1}]}} → invalid: hello.resume has no conversation
         {"hello":{"resume":[{"room":"a","peer":"b","epoch":1,"seq":1}]}} → invalid: two conversations, the room "a" and the user "b"
         {"hello":{"resume":[{"room":"a","seq":1}]}} → invalid: hello.resume.epoch is missing
