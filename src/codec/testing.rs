@@ -140,7 +140,7 @@ pub(super) fn seen(dialect: &dyn Dialect, encoding: usize, happening: &Happening
     out
 }
 
-/// What a session is told.
+/// The frames of a reply.
 pub(super) fn told(codec: &mut dyn Codec, id: RequestId, reply: &Reply) -> Frames {
     let mut out = Frames::default();
     codec.encode_at(AT, id, reply, &mut out);

@@ -261,12 +261,12 @@ fn a_later_load_is_compared_setting_by_setting() {
     let before = Loaded::from_sources(&Sources::default()).unwrap();
     let now = Loaded::from_sources(&file("[log]\nfilter = \"debug\"\n[server]\nshards = 3\n")).unwrap();
     let changes = before.changes(&now);
-    let told: Vec<_> = changes
+    let reported: Vec<_> = changes
         .iter()
         .map(|changed| (changed.key.as_str(), changed.now.as_str(), changed.change))
         .collect();
     assert_eq!(
-        told,
+        reported,
         [
             ("server.shards", "3", Change::Restart),
             ("log.filter", "\"debug\"", Change::Reload)

@@ -1,8 +1,8 @@
-//! Whether the store's files are still those that it has open.
+//! Checks that the store's files are still those that it has open.
 //!
-//! A file that was deleted or replaced can still be written by whoever has it open, and is gone when the process ends. So what is
-//! acknowledged is in a file that had its name after the commit: the writer looks before each commit, that nothing is stored
-//! which then has to be refused, and after it. A look is two calls of `stat`.
+//! A process can still write to a file that was deleted or replaced, but the file is gone when the process ends. Invariant: an
+//! acknowledged message is in a file that had its name after the commit. The writer checks after each commit, and also before it, so
+//! that nothing is stored that it then has to refuse. A check is two calls of `stat`.
 
 use std::{
     fs, io,
@@ -29,7 +29,7 @@ struct Named {
     known: Option<Identity>,
 }
 
-/// What tells a file from another one of the same name.
+/// Distinguishes a file from another one of the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Identity {
     device: u64,

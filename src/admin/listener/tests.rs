@@ -252,10 +252,10 @@ impl Handler for Slow {
 
 #[test]
 fn more_requests_than_allowed_wait_until_one_is_answered() {
-    let (let_go, told) = watch::channel(false);
+    let (let_go, released) = watch::channel(false);
     let (begin, begun) = mpsc::channel();
     let metrics = Metrics::new(1, &[]);
-    let slow = Slow(told, Mutex::new(begin));
+    let slow = Slow(released, Mutex::new(begin));
     let admin = AdminListener::new(Readiness::new(), metrics.clone(), slow).connections(1);
     let bench = Bench {
         readiness: Readiness::new(),

@@ -16,14 +16,14 @@ fn ask(client: &mut Client, text: &str) -> Result<Vec<Request>, Fault> {
     testing::ask(&mut **client, text)
 }
 
-fn told(client: &mut Client, id: RequestId, reply: &Reply) -> Vec<String> {
+fn sent(client: &mut Client, id: RequestId, reply: &Reply) -> Vec<String> {
     texts(&testing::told(&mut **client, id, reply))
 }
 
 /// The answer to a message that the codec itself refuses.
 fn refused(client: &mut Client, text: &str) -> String {
     match ask(client, text) {
-        Err(Fault::Refused(id, refusal)) => told(client, id, &Reply::Error(refusal)).remove(0),
+        Err(Fault::Refused(id, refusal)) => sent(client, id, &Reply::Error(refusal)).remove(0),
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -69,7 +69,7 @@ fn opened() -> Client {
 fn one_to_one() -> Client {
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "2", "0")).unwrap();
-    told(&mut client, requests[0].id, &welcome("1"));
+    sent(&mut client, requests[0].id, &welcome("1"));
     client
 }
 
@@ -86,11 +86,11 @@ fn response(action: &str, code: u16, msg: &str) -> String {
 
 /// This reply answers the login: it has succeeded.
 fn logs_in(client: &mut Client, id: RequestId, reply: &Reply) {
-    assert_eq!(told(client, id, reply), [response("login", 200, "Success")]);
+    assert_eq!(sent(client, id, reply), [response("login", 200, "Success")]);
 }
 
 fn is_unauthorized(client: &mut Client, id: RequestId, reply: &Reply) {
-    assert_eq!(told(client, id, reply), [response("login", 1003, "未授权")]);
+    assert_eq!(sent(client, id, reply), [response("login", 1003, "未授权")]);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_client_is_greeted_with_enter() {
         users: crate::codec::testing::all(&["ann"]),
     };
     assert_eq!(
-        told(&mut opened(), None, &greeting),
+        sent(&mut opened(), None, &greeting),
         [format!(
             r#"{{"code":200,"msg":"success","data":{{"action":"enter","msgId":"enter-{AT}-1","msgType":"text","content":"连接成功","from":"","to":"","msgTimestamp":"1767323045"}}}}"#
         )]
@@ -126,12 +126,12 @@ fn a_login_into_a_group_is_answered_once_the_group_lets_it_in() {
         let mut client = opened();
         let requests = ask(&mut client, &login("1", "", group)).unwrap();
         assert!(matches!(&requests[1].command, Command::Join { room: joined, .. } if joined.as_str() == room));
-        assert_eq!(told(&mut client, requests[0].id, &welcome("1")), [""; 0]);
+        assert_eq!(sent(&mut client, requests[0].id, &welcome("1")), [""; 0]);
         logs_in(&mut client, requests[1].id, &joined(&RoomName::parse(room).unwrap()));
     }
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "", "7")).unwrap();
-    told(&mut client, requests[0].id, &welcome("1"));
+    sent(&mut client, requests[0].id, &welcome("1"));
     is_unauthorized(&mut client, requests[1].id, &error(ErrorCode::Forbidden));
 }
 
@@ -140,7 +140,7 @@ fn a_refused_login_is_answered_once_and_may_be_tried_again() {
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "", "1")).unwrap();
     is_unauthorized(&mut client, requests[0].id, &error(ErrorCode::Unauthorized));
-    assert_eq!(told(&mut client, requests[1].id, &error(ErrorCode::NoHello)), [""; 0]);
+    assert_eq!(sent(&mut client, requests[1].id, &error(ErrorCode::NoHello)), [""; 0]);
     assert_eq!(ask(&mut client, &login("1", "", "1")).unwrap().len(), 2);
 }
 
@@ -250,13 +250,13 @@ fn users_groups_and_peers_of_a_further_app_have_names_of_their_own_and_are_shown
     let requests = ask(&mut client, login).unwrap();
     assert!(matches!(&requests[0].command, Command::Hello(hello) if hello.name == Some(user("⟦2⟧72"))));
     assert_eq!(requests[1].command, Command::Watch { user: user("⟦2⟧1") });
-    told(&mut client, requests[0].id, &welcome("⟦2⟧72"));
-    let push = &told(&mut client, None, &direct("⟦2⟧1", "⟦2⟧72", "psst"))[0];
+    sent(&mut client, requests[0].id, &welcome("⟦2⟧72"));
+    let push = &sent(&mut client, None, &direct("⟦2⟧1", "⟦2⟧72", "psst"))[0];
     assert!(
         push.contains(r#""msgId":"7-42-1-72""#) && push.contains(r#""from":"1","to":"72""#),
         "{push}"
     );
-    let went_push = &told(&mut client, None, &Reply::PeerWent { user: user("⟦2⟧1") })[0];
+    let went_push = &sent(&mut client, None, &Reply::PeerWent { user: user("⟦2⟧1") })[0];
     assert!(went_push.contains(r#""from":"1","to":"72""#), "{went_push}");
     let push = &seen("⟦2⟧group:7", &Happening::Talk(talk("⟦2⟧1", "hi")))[0];
     assert!(
@@ -292,7 +292,7 @@ fn a_heartbeat_is_200_when_logged_in_and_1000_before() {
     let requests = ask(&mut client, heartbeat).unwrap();
     assert_eq!(requests[0].command, Command::Ping);
     assert_eq!(
-        told(&mut client, requests[0].id, &Reply::Pong { at: AT }),
+        sent(&mut client, requests[0].id, &Reply::Pong { at: AT }),
         [response("heartbeat", 200, "Success")]
     );
     for data in ["[]", "7", "\"x\""] {
@@ -318,14 +318,14 @@ fn a_message_is_answered_only_when_it_is_accepted_or_refused() {
         matches!(&first[0].command, Command::Direct { to, text, kind: TalkKind::Text, .. } if *to == user("2") && &**text == "你好")
     );
     assert_eq!(
-        told(&mut client, second[0].id, &error(ErrorCode::StoreFailed)),
+        sent(&mut client, second[0].id, &error(ErrorCode::StoreFailed)),
         [r#"{"seq":"2","action":"sendmsg","response":{"code":1008,"msg":"存储错误","data":null}}"#]
     );
     assert_eq!(
-        told(&mut client, first[0].id, &ack()),
+        sent(&mut client, first[0].id, &ack()),
         [r#"{"seq":"1","action":"sendmsg","response":{"code":200,"msg":"Success","data":null}}"#]
     );
-    assert_eq!(told(&mut client, first[0].id, &ack()), [""; 0]);
+    assert_eq!(sent(&mut client, first[0].id, &ack()), [""; 0]);
 }
 
 #[test]
@@ -388,7 +388,7 @@ fn every_kind_of_message_is_sent_an_empty_one_too() {
 fn a_group_message_is_a_talk_in_its_room_and_a_push_to_all_with_a_stable_id() {
     let mut client = opened();
     let requests = ask(&mut client, &login("1", "", "7")).unwrap();
-    told(&mut client, requests[0].id, &welcome("1"));
+    sent(&mut client, requests[0].id, &welcome("1"));
     let hi = request("sendmsg", r#"{"msgType":"text","message":"hi"}"#);
     let sent = ask(&mut client, &hi).unwrap();
     assert!(matches!(&sent[0].command, Command::Talk { room, .. } if room.as_str() == "group:7"));
@@ -405,26 +405,26 @@ fn a_group_message_is_a_talk_in_its_room_and_a_push_to_all_with_a_stable_id() {
 fn a_direct_message_reaches_the_other_and_not_the_senders_windows() {
     let mut client = one_to_one();
     assert_eq!(
-        told(&mut client, None, &direct("2", "1", "psst")),
+        sent(&mut client, None, &direct("2", "1", "psst")),
         [
             r#"{"code":200,"msg":"success","data":{"action":"sendmsg","msgId":"7-42-2-1","msgType":"text","content":"psst","from":"2","to":"1","msgTimestamp":"1767323045"}}"#
         ]
     );
-    assert_eq!(told(&mut client, None, &direct("1", "2", "psst")), [""; 0]);
-    assert_eq!(told(&mut client, None, &direct("1", "1", "note")).len(), 1);
+    assert_eq!(sent(&mut client, None, &direct("1", "2", "psst")), [""; 0]);
+    assert_eq!(sent(&mut client, None, &direct("1", "1", "note")).len(), 1);
 }
 
 #[test]
 fn peer_and_group_learn_that_a_user_left() {
     let mut client = one_to_one();
-    let went_push = told(&mut client, None, &Reply::PeerWent { user: user("2") });
+    let went_push = sent(&mut client, None, &Reply::PeerWent { user: user("2") });
     assert_eq!(
         went_push,
         [format!(
             r#"{{"code":200,"msg":"success","data":{{"action":"exit","msgId":"exit-{AT}-1","msgType":"text","content":"用户已经离开","from":"2","to":"1","msgTimestamp":"1767323045"}}}}"#
         )]
     );
-    assert_eq!(told(&mut client, None, &Reply::PeerWent { user: user("3") }), [""; 0]);
+    assert_eq!(sent(&mut client, None, &Reply::PeerWent { user: user("3") }), [""; 0]);
     for how in [Departure::Said, Departure::Lost] {
         assert_eq!(
             seen("group:7", &went("2", how)),
@@ -475,7 +475,7 @@ fn malformed_frames_are_answered_with_the_text_of_document_003() {
         let mut client = one_to_one();
         match client.decode(Message::Text(&frame), &mut Vec::new()) {
             Err(Fault::Refused(id, refusal)) => {
-                let answer = told(&mut client, id, &Reply::Error(refusal));
+                let answer = sent(&mut client, id, &Reply::Error(refusal));
                 assert_eq!(answer, ["数据不合法"], "{frame:?}");
             }
             other => panic!("{frame:?} gave {other:?}"),
@@ -492,7 +492,7 @@ fn too_many_unanswered_messages_are_refused_and_then_closed() {
         ids.push(ask(&mut client, send).unwrap()[0].id);
     }
     assert_eq!(refused(&mut client, send), response("sendmsg", 1009, "操作失败"));
-    assert_eq!(told(&mut client, ids[0], &ack()).len(), 1);
+    assert_eq!(sent(&mut client, ids[0], &ack()).len(), 1);
     assert_eq!(ask(&mut client, send).unwrap().len(), 1);
     let closed = (0..=limits::LEGACY_UNANSWERED).any(|_| matches!(ask(&mut client, send), Err(Fault::Close(1008, _))));
     assert!(closed);

@@ -14,7 +14,7 @@ fn seen(encoding: usize, happening: &Happening) -> Vec<String> {
     texts(&testing::seen(&Tutorial::DEFAULT, encoding, happening))
 }
 
-fn told(codec: &mut Box<dyn Codec>, id: RequestId, reply: &Reply) -> Vec<String> {
+fn sent(codec: &mut Box<dyn Codec>, id: RequestId, reply: &Reply) -> Vec<String> {
     texts(&testing::told(&mut **codec, id, reply))
 }
 
@@ -25,7 +25,7 @@ fn ask(codec: &mut Box<dyn Codec>, text: &str) -> Result<Vec<Request>, Fault> {
 fn logged_in() -> Box<dyn Codec> {
     let mut codec = Tutorial::DEFAULT.open(&silent());
     let requests = ask(&mut codec, r#"{"type":"login","content":"tom"}"#).unwrap();
-    told(&mut codec, requests[0].id, &welcome("tom"));
+    sent(&mut codec, requests[0].id, &welcome("tom"));
     codec
 }
 
@@ -36,11 +36,11 @@ fn the_handshake_shows_address_and_list_with_all_six_keys_in_order() {
     let peer = "192.0.2.7:50123".parse().unwrap();
     let greeting = |users| Reply::Greeting { peer, users };
     assert_eq!(
-        told(&mut codec, None, &greeting(all(&["ann", "张三"]))),
+        sent(&mut codec, None, &greeting(all(&["ann", "张三"]))),
         [r#"{"ip":"192.0.2.7:50123","user":"","from":"","type":"handshake","content":"","user_list":["ann","张三"]}"#]
     );
     assert_eq!(
-        told(&mut codec, None, &greeting(all(&[]))),
+        sent(&mut codec, None, &greeting(all(&[]))),
         [r#"{"ip":"192.0.2.7:50123","user":"","from":"","type":"handshake","content":"","user_list":[]}"#]
     );
 }
@@ -129,7 +129,7 @@ fn a_list_answers_the_asker_and_online_appears_only_where_names_are_missing() {
         matches!(&requests[0].command, Command::Users { page, .. } if page.limit == crate::limits::LEGACY_USERS_LISTED)
     );
     assert_eq!(
-        told(&mut codec, None, &names(&["ann", "tom"])),
+        sent(&mut codec, None, &names(&["ann", "tom"])),
         [r#"{"ip":"","user":"","from":"","type":"list","content":"","user_list":["ann","tom"]}"#]
     );
     let cut = Reply::UserPage {
@@ -138,7 +138,7 @@ fn a_list_answers_the_asker_and_online_appears_only_where_names_are_missing() {
         next: Some(user("ann")),
     };
     assert_eq!(
-        told(&mut codec, None, &cut),
+        sent(&mut codec, None, &cut),
         [r#"{"ip":"","user":"","from":"","type":"list","content":"","user_list":["ann"],"online":9000}"#]
     );
 }
@@ -200,12 +200,12 @@ fn a_refused_login_is_told_once_and_may_be_tried_again() {
     let login = r#"{"type":"login","content":"tom"}"#;
     let first = ask(&mut codec, login).unwrap();
     assert_eq!(
-        told(&mut codec, first[0].id, &refusal()),
+        sent(&mut codec, first[0].id, &refusal()),
         [
             r#"{"ip":"","user":"","from":"","type":"system","content":"the disk is full; the message was not sent","user_list":[]}"#
         ]
     );
-    assert_eq!(told(&mut codec, first[1].id, &refusal()), [""; 0]);
+    assert_eq!(sent(&mut codec, first[1].id, &refusal()), [""; 0]);
     assert_eq!(ask(&mut codec, login).unwrap().len(), 2);
 }
 
@@ -217,9 +217,9 @@ fn the_last_words_and_direct_messages_are_shown() {
         text: "nothing said for 10 minutes".into(),
         retry_after: None,
     };
-    assert!(told(&mut codec, None, &goodbye)[0].contains(r#""type":"system","content":"nothing said for 10 minutes""#));
+    assert!(sent(&mut codec, None, &goodbye)[0].contains(r#""type":"system","content":"nothing said for 10 minutes""#));
     assert_eq!(
-        told(&mut codec, None, &direct("bob", "tom", "psst")),
+        sent(&mut codec, None, &direct("bob", "tom", "psst")),
         [r#"{"ip":"","user":"bob","from":"bob→tom","type":"user","content":"psst","user_list":[]}"#]
     );
 }
@@ -247,7 +247,7 @@ fn the_senders_address_is_shown_where_the_operator_wants_it_and_only_of_this_dia
     let shown = || texts(&testing::seen(dialect, PLAIN, &Happening::Talk(talk("tom", "hi")))).remove(0);
     assert!(shown().starts_with(r#"{"ip":"","#));
     let mut codec = dialect.open(&silent());
-    told(&mut codec, None, &welcome("tom"));
+    sent(&mut codec, None, &welcome("tom"));
     assert!(shown().starts_with(r#"{"ip":"192.0.2.7:50123","#), "{}", shown());
     drop(codec);
     assert!(shown().starts_with(r#"{"ip":"","#));
