@@ -242,7 +242,7 @@ pub const PROXY_HOPS: usize = 16;
 
 /// Entries of one list or table in the settings: more than an operator writes by hand.
 pub const SETTING_ENTRIES: usize = 1024;
-/// Largest configuration file: the example has some 14 KB, and a log file given by mistake must not be read.
+/// Largest configuration file: the example has some 11 KB, and a log file given by mistake must not be read.
 pub const CONFIG_FILE_BYTES: u64 = 1024 * 1024;
 /// Most shards, the bound of `server.shards`: more cores than a chat server needs.
 pub const SHARDS: usize = 256;

@@ -136,7 +136,7 @@ settings! {
         /// The server closes a connection that has sent nothing for this time, not even a pong. A slow consumer that still
         /// reads has five times as long.
         dead_after: Duration = "60s", within "2s"..="1h";
-        /// The server disconnects a user who has sent nothing for this time; pongs do not count. Off by default: people read.
+        /// The server disconnects a user who has sent nothing for this time; pongs do not count. Off by default: many only read.
         idle_kick: Option<Duration> = "off", within "10s"..="30d";
         /// The same for the dialect `action`, where a heartbeat message counts. Off by default: the original server had code to
         /// remove clients after six minutes of silence and never ran it.
