@@ -19,6 +19,7 @@ pub struct CommandLine {
     /// The command; the default is `serve`.
     #[command(subcommand)]
     pub verb: Option<Verb>,
+    /// The flags.
     #[command(flatten)]
     pub settings: SettingFlags,
 }

@@ -15,6 +15,7 @@ use crate::limits;
 /// Whether the store works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
+    /// Everything works.
     Healthy,
     /// It accepts no messages at the moment, and keeps trying.
     Failing(StoreFault),

@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::limits;
 
+/// The phase of the server's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerPhase {
     /// Some parts have not started yet.
