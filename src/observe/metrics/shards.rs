@@ -57,7 +57,7 @@ shard_metrics! {
     by dialect {
         connections: Gauge = "connections", "Open connections.";
         opened: Counter = "connections_opened",
-            "Connections opened, counted when the server knows their dialect; `undecided` counts those that ended before.";
+            "Connections opened, counted when the server knows their dialect; `undecided` counts those that closed before.";
         messages: Counter = "messages", "Messages accepted in rooms.";
     }
     closes: Counters<CloseReason> = "connections_closed" by "reason", "Connections closed, by reason.";
@@ -65,7 +65,7 @@ shard_metrics! {
     rooms: Gauge = "rooms", "Rooms that the shard owns.";
     members: Gauge = "members", "Memberships of the shard's sessions in rooms.";
     direct_messages: Counter = "direct_messages", "Direct messages accepted.";
-    refusals: Counters<ErrorCode> = "refusals" by "code", "Requests refused, by error code; `busy` means load.";
+    refusals: Counters<ErrorCode> = "refusals" by "code", "Requests refused, by error code; `busy` means too much load.";
     backpressure_pauses: Counter = "backpressure_pauses",
         "Pauses in reading a sender of an older dialect because the server was busy (backpressure).";
     rate_limit_pauses: Counter = "rate_limit_pauses",

@@ -156,7 +156,13 @@ impl Table {
 
     pub(super) fn process(&mut self) -> ProcessMetrics {
         let build = Info::new(vec![("version", VERSION)]);
-        self.register("build", "info", &["version"], "The version that is running; always 1.", build);
+        self.register(
+            "build",
+            "info",
+            &["version"],
+            "The version that is running; always 1.",
+            build,
+        );
         let uptime_seconds = Gauge::<f64, AtomicU64>::default();
         let help = "Seconds since the process started.";
         self.register("uptime_seconds", Gauge::KIND, &[], help, uptime_seconds.clone());
