@@ -176,8 +176,8 @@ fn of_tutorial() -> Vec<Bad> {
         a number as content | text {"type":"user","content":7} | text not a JSON object
         two objects | text {}{} | text not a JSON object
         protobuf | binary \x0a\x011 | text not a JSON object
-        no type | text {} | text the type is none of
-        an unknown type | text {"type":"dance"} | text the type is none of
+        no type | text {} | text the type is not one of
+        an unknown type | text {"type":"dance"} | text the type is not one of
         a second login | text {"type":"login","content":"again"} | text already logged in
         an empty message | text {"type":"user","content":""} | text empty
         an empty name | text {"type":"rename","content":" "} | text the name is empty
