@@ -320,12 +320,7 @@ fn bad_messages_get_the_dialects_own_answer_and_a_healthy_client_beside_loses_no
             }
         }
         for bad in early {
-            let path = if dialect == "plaza" {
-                "/chat".to_owned()
-            } else {
-                format!("/ws/{dialect}")
-            };
-            let mut stranger = Peer::open(address, &path, &[]);
+            let mut stranger = Peer::open(address, &format!("/ws/{dialect}"), &[]);
             stranger.try_send(&bad.bytes);
             healthy.talk(&format!("talk {number}"));
             number += 1;

@@ -424,12 +424,7 @@ fn only_those_who_are_spoken_to_first_hear_something_before_they_speak() {
     let running = start();
     for driver in drivers::all() {
         let dialect = driver.dialect;
-        let path = if dialect == "plaza" {
-            "/chat".to_owned()
-        } else {
-            format!("/ws/{dialect}")
-        };
-        let mut client = Peer::open(running.address, &path, &[]);
+        let mut client = Peer::open(running.address, &format!("/ws/{dialect}"), &[]);
         // A pong shows that the server had every chance to speak: greetings take the way through the lobby's owner and back.
         client.send_frame(PING, b"");
         if table_shows("greeting", dialect) {
