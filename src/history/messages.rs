@@ -13,7 +13,7 @@ use rusqlite::{Connection, Row, Statement};
 use super::{
     checksum::Checksum,
     fault::StoreFault,
-    idempotency::Fingerprint,
+    fingerprint::Fingerprint,
     rows::{Form, LogRow, int},
 };
 use crate::chat::{Seq, SessionTag, Talk, TalkKind, UserName};

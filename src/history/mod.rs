@@ -24,6 +24,7 @@ mod command;
 mod commit_marker;
 mod fault;
 mod files;
+mod fingerprint;
 mod health;
 mod idempotency;
 mod log;

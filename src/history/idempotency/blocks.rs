@@ -9,8 +9,8 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use super::{
-    LiveKeys, Tables,
     entry::{self, KeyEntry},
+    known::{LiveKeys, Tables},
 };
 use crate::history::{
     chain::Chain,

@@ -1,48 +1,15 @@
-//! One key: its fingerprint, and what is remembered with it.
+//! One key, and the message that it was used for.
 
-use sha2::{Digest as _, Sha256};
-
-use super::{Known, LiveKeys};
+use super::known::{Known, LiveKeys};
 use crate::{
-    chat::{ClientId, Position, Seq, TalkKind, UserId, UserName},
+    chat::{Position, Seq, TalkKind},
     history::{
         checksum::Checksum,
+        fingerprint::Fingerprint,
         messages,
         rows::{LogRow, int},
     },
 };
-
-/// What a key is known by within its log: half a SHA-256 of its owner and itself. Nobody can make another key with the same one, and
-/// nobody can read the key from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fingerprint(pub(crate) [u8; 16]);
-
-impl Fingerprint {
-    /// The owner is the client, if it named itself, else the user. In a pair, both say whom the message is for: the other one.
-    pub(crate) fn of(client: Option<ClientId>, user: &UserName, key: &str) -> Self {
-        let mut hash = Sha256::new();
-        match client {
-            Some(client) => own(&mut hash, "client:", &client.digits()),
-            None => own(&mut hash, "", UserId::of_name(user).as_str()),
-        }
-        hash.update(key);
-        let mut first = [0; 16];
-        first.copy_from_slice(hash.finalize().split_at(16).0);
-        Self(first)
-    }
-
-    /// Enough to look it up by.
-    pub(super) fn half(self) -> u64 {
-        u128::from_le_bytes(self.0) as u64
-    }
-}
-
-/// The length comes first, so that no owner and key look like another owner and key.
-fn own(hash: &mut Sha256, kind: &str, owner: &str) {
-    hash.update(((kind.len() + owner.len()) as u64).to_le_bytes());
-    hash.update(kind);
-    hash.update(owner);
-}
 
 /// What tells two messages under one key apart: text and kind, not the name of the user.
 pub(super) fn digest(text: &str, kind: TalkKind) -> u32 {
@@ -111,22 +78,6 @@ impl KeyEntry {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn owners_and_keys_have_fingerprints_of_their_own() {
-        let user = |name: &str| UserName::parse(name).unwrap();
-        let client = ClientId::parse("00112233445566778899aabbccddeeff");
-        let all = [
-            Fingerprint::of(None, &user("ann"), "k"),
-            Fingerprint::of(None, &user("an"), "nk"),
-            Fingerprint::of(None, &user("ann"), "k2"),
-            Fingerprint::of(client, &user("ann"), "k"),
-        ];
-        for (n, one) in all.iter().enumerate() {
-            assert!(!all[..n].contains(one), "{n}");
-        }
-        assert_eq!(Fingerprint::of(client, &user("bob"), "k"), all[3]);
-    }
 
     #[test]
     fn an_entry_is_read_as_it_was_written() {

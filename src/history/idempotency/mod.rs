@@ -15,69 +15,26 @@
 
 mod blocks;
 mod entry;
+mod known;
 mod table;
 
-use std::{collections::hash_map::Entry, path::Path};
-
-use rusqlite::Connection;
+use std::collections::hash_map::Entry;
 
 use super::{
     fault::{StoreFault, fault},
+    fingerprint::Fingerprint,
     log::LogId,
     request::Append,
-    rows::{Heads, LogRow, int},
-    settings::KeyWindow,
+    rows::{Heads, LogRow},
 };
 use crate::{
-    chat::{Key, Position, Seq},
+    chat::{Key, Seq},
     limits,
 };
 pub(crate) use blocks::{BLOCK, check_blocks};
-pub(crate) use entry::Fingerprint;
 use entry::KeyEntry;
+pub(crate) use known::{Known, LiveKeys, Tables};
 pub(crate) use table::{check_rows, forget_rows};
-
-/// Which keys still count, at a moment of log time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct LiveKeys {
-    oldest_at: i64,
-    messages: u64,
-}
-
-impl LiveKeys {
-    /// `now` is the time of the log, Unix milliseconds.
-    pub(crate) fn at(now: u64, window: KeyWindow) -> Self {
-        let age = u64::try_from(window.age.as_millis()).unwrap_or(u64::MAX);
-        Self {
-            oldest_at: int(now.saturating_sub(age)),
-            messages: window.talks,
-        }
-    }
-
-    /// Whether the key of a message still counts in its log.
-    fn includes(&self, log: &LogRow, ordinal: u64, at: i64) -> bool {
-        at >= self.oldest_at && log.ordinal.saturating_sub(ordinal) < self.messages
-    }
-}
-
-/// What is known of a key.
-pub(crate) enum Known {
-    /// It is new, and is remembered for this message from now on: by the fingerprint in its row, if there is one.
-    New(Option<Fingerprint>),
-    /// It was used for the same message, which stands here.
-    Same { position: Position, at: u64 },
-    /// It was used for something else.
-    Other,
-    /// What is known cannot be read.
-    Unreadable(StoreFault),
-}
-
-/// The database as the functions of this folder see it.
-#[derive(Clone, Copy)]
-pub(crate) struct Tables<'t> {
-    pub(crate) db: &'t Connection,
-    pub(crate) file: &'t Path,
-}
 
 /// The keys that the writer has in memory.
 #[derive(Default)]

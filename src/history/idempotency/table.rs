@@ -5,7 +5,7 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{Known, LiveKeys, Tables};
+use super::known::{Known, LiveKeys, Tables};
 use crate::{
     chat::{Key, KeyOwner, Position, Seq, UserId},
     history::{
