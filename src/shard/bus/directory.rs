@@ -55,6 +55,7 @@ impl OwnerKey {
     }
 
     /// The same in every run.
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) const fn fixed(key: u64) -> Self {
         Self([key, 0])
     }
