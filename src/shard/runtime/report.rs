@@ -128,3 +128,36 @@ const fn reason(end: End) -> CloseReason {
         End::Reset | End::Lingered => CloseReason::Vanished,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{DIALECTS, DialectId};
+
+    #[test]
+    fn a_connection_is_undecided_until_its_dialect_shows() {
+        let metrics = Metrics::new(1, &DIALECTS.map(DialectId::name));
+        let reporter = Reporter::new(metrics.clone(), 0);
+        let mut counts = ConnectionCounts::default();
+        let tutorial = DialectId::Tutorial;
+        let mut open = |change: fn(&mut ConnectionCounts)| {
+            change(&mut counts);
+            reporter.report(ShardId(0), &mut Stats::default(), &mut counts, &Gauges::default());
+            [None, Some(tutorial)].map(|dialect| {
+                let handles = metrics.shards[0].dialect(dialect.map(usize::from));
+                (handles.connections.get(), handles.opened.get())
+            })
+        };
+        assert_eq!(open(|counts| counts.opened.extend([None, None])), [(2, 0), (0, 0)]);
+        assert_eq!(
+            open(|counts| counts.shown.push((None, DialectId::Tutorial))),
+            [(1, 0), (1, 1)]
+        );
+        let ended = open(|counts| {
+            counts
+                .ends
+                .extend([(None, End::Peer), (Some(DialectId::Tutorial), End::Peer)]);
+        });
+        assert_eq!(ended, [(0, 1), (0, 1)], "one ended before");
+    }
+}
