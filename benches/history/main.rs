@@ -2,7 +2,7 @@
 //! latency of a message, resuming, search, and a start with a million stored messages.
 //!
 //! `cargo bench --bench history` prints the tables of BENCHMARKING.md; `cargo bench --bench history -- --criterion` runs the part that
-//! criterion follows from change to change. `… -- durable` (or `fan-out`, `million`, `resume`, `search`) measures one part.
+//! criterion follows from change to change. `… -- durable` (or `keys`, `fan-out`, `million`, `resume`, `search`) measures one part.
 //! `PLAZA_BENCH_DIR` chooses the disk, `PLAZA_BENCH_MILLION` the directory that keeps the million messages for the next run.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
@@ -34,6 +34,9 @@ fn main() {
     if wanted("durable") {
         store::durable_talks(base);
     }
+    if wanted("keys") {
+        store::keys(base);
+    }
     if wanted("fan-out") {
         server::fan_out(base);
     }
@@ -58,7 +61,7 @@ fn main() {
 }
 
 /// What can be measured alone, by its word.
-const PARTS: [&str; 5] = ["durable", "fan-out", "million", "resume", "search"];
+const PARTS: [&str; 6] = ["durable", "keys", "fan-out", "million", "resume", "search"];
 
 fn median(figures: &mut [f64]) -> f64 {
     figures.sort_by(f64::total_cmp);

@@ -224,6 +224,53 @@ pub(crate) fn durable_talks(base: &Path) {
     }
 }
 
+/// Messages with an idempotency key against messages without. They take turns; beside the rates there is the processor time of the writers
+/// per message, which a busy machine changes less.
+pub(crate) fn keys(base: &Path) {
+    println!(
+        "\n| in flight | without keys, messages/s | with keys | times as long: median of turns (quartiles) | writer's µs per message | with keys | times as much |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for in_flight in [1, 64, 256, 1_024] {
+        let mut loops = [false, true].map(|key| InFlight::new(base, key));
+        let mut figures = [const { Vec::new() }; 6];
+        for turn in 0..=2 * TURNS {
+            let [plain, keyed] = loops.each_mut().map(|messages| {
+                let (writers, sent) = (writer_time(), messages.next);
+                let (rate, _) = messages.turn(in_flight);
+                let micros = (writer_time() - writers).as_secs_f64() * 1e6;
+                (rate, micros / (messages.next - sent) as f64)
+            });
+            if turn == 0 {
+                continue; // to warm up: the first write-ahead log grows
+            }
+            let ratios = [plain.0 / keyed.0, keyed.1 / plain.1];
+            let all = [plain.0, keyed.0, ratios[0], plain.1, keyed.1, ratios[1]];
+            for (figures, now) in figures.iter_mut().zip(all) {
+                figures.push(now);
+            }
+        }
+        let [plain, keyed, longer, own, with_keys, more] = figures.each_mut().map(|figures| median(figures));
+        let (low, high) = (figures[2][TURNS / 2], figures[2][2 * TURNS - 1 - TURNS / 2]);
+        println!(
+            "| {in_flight} | {plain:.0} | {keyed:.0} | {longer:.2} ({low:.2} to {high:.2}) | {own:.2} | {with_keys:.2} | {more:.2} |"
+        );
+    }
+}
+
+/// The processor time that the writers of this process's stores have had.
+fn writer_time() -> Duration {
+    let mut nanos = 0;
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        let read = |name: &str| std::fs::read_to_string(task.as_ref().unwrap().path().join(name)).unwrap_or_default();
+        if read("comm").trim() == "history-write" {
+            let times = read("schedstat");
+            nanos += times.split(' ').next().unwrap().parse::<u64>().unwrap();
+        }
+    }
+    Duration::from_nanos(nanos)
+}
+
 /// What criterion follows from change to change.
 pub(crate) fn criterion(criterion: &mut Criterion, base: &Path) {
     let mut group = criterion.benchmark_group("history");
