@@ -129,6 +129,10 @@ impl<S> Connections<S> {
         id(self.shard, slot, self.generation)
     }
 
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
     /// What the dialect of a connection needs, once it speaks one.
     pub(crate) fn profile(&self, id: SessionId) -> Option<&Profile> {
         let speaking = self.get(id)?.speaking()?;

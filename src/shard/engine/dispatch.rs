@@ -25,7 +25,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn take(&mut self, message: ToShard) {
         match message {
             ToShard::Owner(message) => self.own(message),
-            ToShard::Room(event) => self.append(event),
+            ToShard::Room(event) => self.serve(|rooms, parts| rooms.take_event(event, parts)),
             ToShard::Session { session, what } => self.for_session(session, what),
             ToShard::Admin(order) => self.administer(*order),
             ToShard::Direct {
@@ -66,12 +66,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Handles what is for one session here.
     fn for_session(&mut self, session: SessionId, what: ToSession) {
         match what {
-            ToSession::Admit(admission) => self.admit(session, *admission),
-            ToSession::RefuseJoin { room, id, refusal } => self.join_refused(session, id, &room, *refusal),
-            ToSession::Dismiss { room, id } => self.dismiss(session, id, &room),
+            ToSession::Admit(admission) => {
+                self.serve(|rooms, parts| rooms.take_in(session, *admission, parts));
+                self.go_on_with_deferred(session);
+            }
+            ToSession::RefuseJoin { room, id, refusal } => {
+                self.serve(|rooms, parts| rooms.turn_away(session, id, &room, *refusal, parts));
+            }
+            ToSession::Dismiss { room, id } => {
+                self.serve(|rooms, parts| rooms.let_go(session, id, &room, parts));
+            }
             ToSession::Show { room, happening } => {
                 let event = self.event(room, *happening, None);
-                self.show_one(session, &event);
+                self.connections.show_event(session, &event, self.now);
+                self.follow();
             }
             ToSession::Answer { id, reply } => {
                 // Whoever gave no id wants no acknowledgement.
@@ -81,7 +89,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.answered(session);
             }
             ToSession::Tell(reply) => self.reply(session, None, &reply),
-            ToSession::Busy { room, said } => self.busy(room, said),
+            ToSession::Busy { room, said } => {
+                let request = said.id;
+                self.act(session, request, |rules| rules.given_back(room, said));
+                self.answered(session);
+            }
             ToSession::Expel { room } => self.expelled(session, room),
         }
     }

@@ -31,8 +31,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             let blocked = self.connection(id).is_some_and(|connection| connection.blocked());
             if blocked {
                 self.connections.watch(id, until_ms);
-            } else if self.catch_up(id) {
-                self.wait_writable(id);
+            } else if self.serve(|rooms, parts| rooms.catch_up(id, parts)) {
+                self.connections.wait_writable(id, self.now);
             } else {
                 self.goodbye(id, None, GoodbyeCode::ShuttingDown);
             }

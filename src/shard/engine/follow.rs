@@ -23,7 +23,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             match happened {
                 Happened::Ended(id, session) => self.forget(id, &session),
                 Happened::Written(id) => {
-                    self.replay_after_write(id);
+                    self.serve(|rooms, parts| rooms.replay_after_write(id, parts));
                     self.inbox_after_write(id);
                     self.read_on(id);
                 }
@@ -46,7 +46,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.connections.cut_stuck(id, self.now);
                 }
                 Happened::Described(id) => self.describe(id),
-                Happened::Shown(id) => self.replay_on(id),
+                Happened::Shown(id) => self.serve(|rooms, parts| rooms.replay_on(id, parts)),
                 Happened::Greeted(session, peer) => {
                     let owner = self.directory.owner_of(RoomName::lobby().as_str());
                     self.send(owner, ToShard::Owner(ToOwner::Greet { session, peer }));
@@ -133,7 +133,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         }
         self.rooms.count_lags(id, &mut self.stats);
-        if self.catch_up(id) {
+        if self.serve(|rooms, parts| rooms.catch_up(id, parts)) {
             // The replies are out, whatever the rooms still have for it.
             self.inbox_after_write(id);
             self.read_on(id);

@@ -15,7 +15,6 @@ mod inspect;
 mod names;
 pub(crate) mod orders;
 mod reading;
-mod replay;
 mod replies;
 pub(crate) mod rooms;
 mod stored;
@@ -31,7 +30,8 @@ use crate::shard::{
     bus::message::ToShard,
     connection::reader::Reading,
     connection::{
-        connections::Connections, counts::ConnectionCounts, happened::Want, state::Connection, write::Socket,
+        connections::Connections, counts::ConnectionCounts, happened::Want, session::Session, state::Connection,
+        write::Socket,
     },
     direct::fanout::DirectQueue,
     owner::{Observer, Owner},
@@ -185,6 +185,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The connection in this place, if it is still the same.
     fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
         self.connections.get_mut(id)
+    }
+
+    fn session(&mut self, id: SessionId) -> Option<&mut Session> {
+        self.connection(id)?.session_mut()
     }
 
     /// The socket of a connection.

@@ -70,17 +70,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 session,
                 number,
                 backlog,
-            } => self.resume_known(session, number, backlog),
-            Returned::Replay {
-                session,
-                number,
-                talks: Some(talks),
-            } => self.replay_page(session, number, talks),
-            Returned::Replay {
-                session,
-                number,
-                talks: None,
-            } => self.replay_failed(session, number),
+            } => self.serve(|rooms, parts| rooms.resumed(session, number, backlog, parts)),
+            Returned::Replay { session, number, talks } => {
+                self.serve(|rooms, parts| rooms.page_read(session, number, talks, parts))
+            }
             Returned::Inbox {
                 session,
                 number,

@@ -3,8 +3,8 @@
 //! Members with the same cursor and encoding share one batch of bytes. A walk over the members allocates nothing for each of
 //! them, and looks up one connection for each that is behind.
 //!
-//! Nothing here closes a connection or sends it anything but events: what a full, dead or slow socket leads to is decided by
-//! the engine, which is given [`Trouble`] and [`CatchUp`].
+//! Nothing here closes a connection or sends it anything but events: what a full, dead or slow socket leads to is said in
+//! [`Trouble`] and [`CatchUp`].
 
 use super::{
     delivery::{Delivered, Sent},
@@ -12,35 +12,20 @@ use super::{
     outcome::{CatchUp, Lag, Missed, Trouble},
     rooms::Rooms,
     schedule::{FlushState, Walk},
+    serving::Parts,
 };
 use crate::{
     chat::SessionId,
     codec::LagPolicy,
     shard::{
         connection::{
-            connections::Connections,
             state::Connection,
             write::{Socket, Written},
         },
         ids::RoomSlot,
         stats::Stats,
-        time::Clock,
     },
 };
-
-/// What a delivery needs of the shard beside the rings.
-pub(crate) struct Delivery<'a, S> {
-    pub(crate) connections: &'a mut Connections<S>,
-    pub(crate) stats: &'a mut Stats,
-    pub(crate) now_ms: u64,
-}
-
-impl<S> Delivery<'_, S> {
-    fn count(&mut self, sent: &Sent) {
-        self.connections.counts().bytes_out += sent.bytes;
-        self.stats.deliveries += sent.events;
-    }
-}
 
 impl Rooms {
     /// Something is new in this room at `now_us`: plans its flush.
@@ -66,17 +51,17 @@ impl Rooms {
         self.schedule.next_due()
     }
 
-    pub(crate) fn has_ready(&self) -> bool {
+    pub(super) fn has_ready(&self) -> bool {
         self.schedule.has_ready()
     }
 
     /// The next room to be walked at `now_us`.
-    pub(crate) fn next_ready(&mut self) -> Option<RoomSlot> {
+    pub(super) fn next_ready(&mut self) -> Option<RoomSlot> {
         self.schedule.pop_ready()
     }
 
     /// Rooms that waited until now are ready.
-    pub(crate) fn end_waits(&mut self, now_us: u64) {
+    pub(super) fn end_waits(&mut self, now_us: u64) {
         while let Some((due_us, room)) = self.schedule.pop_due(now_us) {
             if let Some(ring) = self.rings.get_mut(room)
                 && ring.flush == FlushState::Paced(due_us)
@@ -89,7 +74,7 @@ impl Rooms {
 
     /// Whether more of a room waits than its ring can hold beside what is kept for those who come back. If so, it is ready to be
     /// walked at once: a member that reads must never find its events gone.
-    pub(crate) fn must_flush(&mut self, room: RoomSlot) -> bool {
+    pub(super) fn must_flush(&mut self, room: RoomSlot) -> bool {
         let waiting = self.rings.get(room).map_or(0, |ring| ring.events().waiting_bytes());
         if !self.rings.is_half(waiting) {
             return false;
@@ -105,14 +90,8 @@ impl Rooms {
 
     /// Serves members of one room with at most so many writes; how many it took. What went wrong is in
     /// [`Rooms::take_troubles`].
-    pub(crate) fn walk<S: Socket>(
-        &mut self,
-        room: RoomSlot,
-        most: usize,
-        clock: &impl Clock,
-        delivery: &mut Delivery<'_, S>,
-    ) -> usize {
-        let began = clock.micros();
+    pub(super) fn walk<S: Socket>(&mut self, room: RoomSlot, most: usize, parts: &mut Parts<'_, S>) -> usize {
+        let began = parts.clock.micros();
         let Some(ring) = self.rings.get_mut(room) else {
             return 0;
         };
@@ -132,7 +111,7 @@ impl Rooms {
         let (events, members) = ring.parts();
         let end = events.end();
         let mut writes = 0;
-        let mut sent = Sent::default();
+        let (now_ms, mut sent) = (parts.now.ms, Sent::default());
         self.batches.clear();
         while writes < most
             && let Some(member) = members.at_mut(walk.next)
@@ -141,7 +120,7 @@ impl Rooms {
             if member.cursor == end || member.hold == Hold::Held {
                 continue;
             }
-            let Some((id, connection)) = delivery.connections.occupant(member.connection) else {
+            let Some((id, connection)) = parts.connections.occupant(member.connection) else {
                 continue;
             };
             if !connection.outgoing().is_empty() {
@@ -149,7 +128,7 @@ impl Rooms {
                     continue;
                 }
                 writes += 1;
-                match connection.drain(delivery.now_ms, &mut sent.bytes) {
+                match connection.drain(now_ms, &mut sent.bytes) {
                     Written::All => {}
                     Written::Full => {
                         self.troubles.push(Trouble::Full(id));
@@ -162,20 +141,17 @@ impl Rooms {
                 }
             }
             writes += 1;
-            match self
-                .batches
-                .deliver(events, member, connection, end, delivery.now_ms, &mut sent)
-            {
+            match self.batches.deliver(events, member, connection, end, now_ms, &mut sent) {
                 Delivered::All => {}
                 Delivered::Full => self.troubles.push(Trouble::Full(id)),
                 Delivered::Dead => self.troubles.push(Trouble::Dead(id)),
                 Delivered::Lagged => self.troubles.push(Trouble::Lagged(id, room)),
             }
         }
-        delivery.count(&sent);
+        parts.count(&sent);
         walk.largest = walk.largest.max(self.batches.largest());
         self.batches.clear();
-        let ended = clock.micros();
+        let ended = parts.clock.micros();
         walk.cost_us += ended.saturating_sub(began);
         if walk.next < members.len() {
             ring.flush = FlushState::Walking(walk);
@@ -186,7 +162,7 @@ impl Rooms {
         if walk.events > 0 {
             ring.pacer.flushed(walk.began_us..ended, walk.cost_us, walk.events);
         }
-        delivery.stats.flushes.push((walk.cost_us, walk.largest));
+        parts.stats.flushes.push((walk.cost_us, walk.largest));
         if walk.disturbed {
             ring.flush = FlushState::Ready;
             self.schedule.push_ready(room);
@@ -201,24 +177,24 @@ impl Rooms {
     }
 
     /// What went wrong in the walks since the last call.
-    pub(crate) fn take_troubles(&mut self) -> Vec<Trouble> {
+    pub(super) fn take_troubles(&mut self) -> Vec<Trouble> {
         std::mem::take(&mut self.troubles)
     }
 
     /// Sends a connection whose socket has room what its rooms have for it, beginning with its membership `from`, which is
     /// counted on. To be called again until it says [`CatchUp::Done`], [`CatchUp::Full`] or [`CatchUp::Dead`].
-    pub(crate) fn catch_up<S: Socket>(
+    pub(super) fn catch_up_from<S: Socket>(
         &mut self,
         id: SessionId,
         from: &mut usize,
-        delivery: &mut Delivery<'_, S>,
+        parts: &mut Parts<'_, S>,
     ) -> CatchUp {
-        let Some(connection) = delivery.connections.get_mut(id) else {
+        let Some(connection) = parts.connections.get_mut(id) else {
             return CatchUp::Done;
         };
         let mut sent = Sent::default();
-        let caught_up = self.catch_up_on(id, connection, from, delivery.now_ms, &mut sent);
-        delivery.count(&sent);
+        let caught_up = self.catch_up_on(id, connection, from, parts.now.ms, &mut sent);
+        parts.count(&sent);
         caught_up
     }
 
@@ -289,7 +265,7 @@ impl Rooms {
     }
 
     /// The ring has dropped events at the cursor of this member: moves the cursor behind them.
-    pub(crate) fn pass_lag(&mut self, id: SessionId, room: RoomSlot, policy: LagPolicy) -> Lag {
+    pub(super) fn pass_lag(&mut self, id: SessionId, room: RoomSlot, policy: LagPolicy) -> Lag {
         let Some(membership) = self.membership_at(id, room) else {
             return Lag::Nothing;
         };

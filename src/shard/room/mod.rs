@@ -15,11 +15,13 @@ pub(crate) mod fanout;
 pub(crate) mod members;
 pub(crate) mod outcome;
 pub(crate) mod pacer;
-pub(crate) mod replay;
+mod replay;
 mod replays;
+mod resuming;
 pub(crate) mod ring;
 pub(crate) mod rings;
 pub(crate) mod rooms;
 mod schedule;
+pub(crate) mod serving;
 #[cfg(test)]
 mod tests;

@@ -28,7 +28,7 @@ impl Rooms {
         self.number
     }
 
-    pub(crate) fn is_held(&mut self, id: SessionId, room: &RoomName) -> bool {
+    pub(super) fn is_held(&mut self, id: SessionId, room: &RoomName) -> bool {
         self.member(id, room).is_some_and(|member| member.hold == Hold::Held)
     }
 
@@ -41,7 +41,7 @@ impl Rooms {
     /// The store is to be asked how far the user of a new member has read. The member is held meanwhile: nothing of the room may
     /// pass before the answer to the join. The number of the question, and how many of the first messages are to come with the
     /// answer: none if the ring has them or another room comes first.
-    pub(crate) fn ask_resume(&mut self, id: SessionId, admission: &Admission) -> (u32, usize) {
+    pub(super) fn ask_resume(&mut self, id: SessionId, admission: &Admission) -> (u32, usize) {
         let joined = &admission.joined;
         self.hold(id, &joined.room);
         let others = self
@@ -55,7 +55,7 @@ impl Rooms {
     }
 
     /// Finds where the newest messages begin that a new member asked for, if the ring has them, or if nobody has more.
-    pub(crate) fn find_last(&self, admission: &mut Admission) {
+    pub(super) fn find_last(&self, admission: &mut Admission) {
         let ring = self.find(&admission.joined.room).and_then(|room| self.rings.get(room));
         let (Some(count), Some(ring)) = (admission.last, ring) else {
             return;
@@ -73,14 +73,14 @@ impl Rooms {
     }
 
     /// The answer to a join waits for the store.
-    pub(crate) fn await_resume(&mut self, id: SessionId, welcome: Welcome) {
+    pub(super) fn await_resume(&mut self, id: SessionId, welcome: Welcome) {
         if let Some(attendance) = self.attendance.get_mut(id) {
             attendance.replays.get_or_insert_default().welcomes.push(welcome);
         }
     }
 
     /// The store has answered: the join that waited for it.
-    pub(crate) fn take_welcome(&mut self, id: SessionId, number: u32) -> Option<Welcome> {
+    pub(super) fn take_welcome(&mut self, id: SessionId, number: u32) -> Option<Welcome> {
         let attendance = self.attendance.get_mut(id)?;
         let welcomes = &mut attendance.replays.as_mut()?.welcomes;
         let at = welcomes.iter().position(|welcome| welcome.number == number)?;
@@ -91,7 +91,7 @@ impl Rooms {
 
     /// A member has been told that it joined, and begins to be sent what it missed: all between `joined.from` and its head. The
     /// first of it may be here. What is to be done is in the next step, or in the page that is given back with its number.
-    pub(crate) fn begin_replay(
+    pub(super) fn begin_replay(
         &mut self,
         id: SessionId,
         joined: &Joined,
@@ -119,7 +119,7 @@ impl Rooms {
     }
 
     /// A member leaves: it is sent no more of what it missed.
-    pub(crate) fn abandon_replay(&mut self, id: SessionId, room: &RoomName) -> Abandoned {
+    pub(super) fn abandon_replay(&mut self, id: SessionId, room: &RoomName) -> Abandoned {
         let mut abandoned = Abandoned {
             welcome: None,
             missed: None,
@@ -152,7 +152,7 @@ impl Rooms {
 
     /// A member that leaves is not sent the messages after one, up to another. Where its dialect has no words for a gap, it is not
     /// sent either what happened since.
-    pub(crate) fn leave_out(
+    pub(super) fn leave_out(
         &mut self,
         id: SessionId,
         room: &RoomName,
@@ -171,7 +171,7 @@ impl Rooms {
     }
 
     /// What the first replay of a connection needs next; `full`: something waits for its socket.
-    pub(crate) fn replay_step(&mut self, id: SessionId, full: bool) -> ReplayStep {
+    pub(super) fn replay_step(&mut self, id: SessionId, full: bool) -> ReplayStep {
         let Some(attendance) = self.attendance.get_mut(id) else {
             return ReplayStep::Wait;
         };
@@ -242,19 +242,19 @@ impl Rooms {
     }
 
     /// Whether the first replay of a connection waits for a page of the store.
-    pub(crate) fn waits_for_page(&mut self, id: SessionId) -> bool {
+    pub(super) fn waits_for_page(&mut self, id: SessionId) -> bool {
         self.first_replay(id).is_some_and(|replay| replay.asked.is_some())
     }
 
     /// The store has been asked for this page.
-    pub(crate) fn page_asked(&mut self, id: SessionId, after: Seq) {
+    pub(super) fn page_asked(&mut self, id: SessionId, after: Seq) {
         if let Some(replay) = self.first_replay(id) {
             replay.asked = Some(after);
         }
     }
 
     /// The member has been sent everything up to this message.
-    pub(crate) fn replayed_upto(&mut self, id: SessionId, seq: Seq) {
+    pub(super) fn replayed_upto(&mut self, id: SessionId, seq: Seq) {
         if let Some(replay) = self.first_replay(id) {
             replay.after = replay.after.max(seq);
         }
@@ -262,7 +262,7 @@ impl Rooms {
 
     /// The member is not sent what it missed up to this message. One whose dialect has no words for that must be closed if it has
     /// been sent something before: it would see a hole.
-    pub(crate) fn pass_over(&mut self, id: SessionId, upto: Seq, missed: Missed, policy: LagPolicy) -> Lag {
+    pub(super) fn pass_over(&mut self, id: SessionId, upto: Seq, missed: Missed, policy: LagPolicy) -> Lag {
         let Some(replay) = self.first_replay(id) else {
             return Lag::Nothing;
         };
@@ -281,7 +281,7 @@ impl Rooms {
     }
 
     /// The store has read a page; so many bytes wait for the socket.
-    pub(crate) fn take_page(
+    pub(super) fn take_page(
         &mut self,
         id: SessionId,
         number: u32,
@@ -311,7 +311,7 @@ impl Rooms {
     }
 
     /// So many messages of a page have been sent, in so many bytes: the member has everything up to `upto`.
-    pub(crate) fn page_sent(&mut self, id: SessionId, upto: Seq, messages: usize, bytes: usize) {
+    pub(super) fn page_sent(&mut self, id: SessionId, upto: Seq, messages: usize, bytes: usize) {
         let Some(replay) = self.first_replay(id) else { return };
         replay.after = replay.after.max(upto);
         if let Some(each) = bytes.checked_div(messages) {
@@ -321,7 +321,7 @@ impl Rooms {
     }
 
     /// The store could not read a page that the member needs now: it is not sent what it missed up to this message.
-    pub(crate) fn page_failed(&mut self, id: SessionId, number: u32, waiting_bytes: usize) -> Option<Seq> {
+    pub(super) fn page_failed(&mut self, id: SessionId, number: u32, waiting_bytes: usize) -> Option<Seq> {
         let replay = self.first_replay(id).filter(|replay| replay.number == number)?;
         let asked = replay.asked.take();
         Some(replay.target).filter(|_| asked == Some(replay.after) && waiting_bytes <= limits::PRIVATE_BYTES)

@@ -10,15 +10,15 @@ use proptest::prelude::*;
 
 use super::{
     event::RoomEvent,
-    fanout::Delivery,
     members::Hold,
     outcome::{CatchUp, Lag, Missed, PageAsk, PageTaken, ReplayStep, Trouble},
     rooms::Rooms,
+    serving::Parts,
 };
 use crate::{
     chat::{
-        Admission, Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, Talk,
-        TalkKind, UserName,
+        Admission, Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, ShardId,
+        Talk, TalkKind, UserName,
     },
     codec::LagPolicy,
     shard::{
@@ -27,6 +27,7 @@ use crate::{
         ids::RoomSlot,
         settings::Settings,
         stats::Stats,
+        store::port::StorePort,
         testing::{FakeSocket, OPEN, TestClock},
         time::Moment,
     },
@@ -104,6 +105,7 @@ struct Run {
     owned: [Owned; ROOMS],
     queue: VecDeque<FromOwner>,
     asked: VecDeque<(SessionId, PageAsk)>,
+    store: StorePort,
     stats: Stats,
     clock: TestClock,
     is_durable: bool,
@@ -150,6 +152,7 @@ impl Run {
             owned: Default::default(),
             queue: VecDeque::new(),
             asked: VecDeque::new(),
+            store: StorePort::without_store(ShardId(0)),
             stats: Stats::default(),
             clock: TestClock::default(),
             is_durable,
@@ -364,12 +367,14 @@ impl Run {
     }
 
     fn walk(&mut self, slot: RoomSlot, most: usize) {
-        let mut delivery = Delivery {
+        let mut parts = Parts {
             connections: &mut self.connections,
+            store: &mut self.store,
             stats: &mut self.stats,
-            now_ms: 0,
+            clock: &self.clock,
+            now: Moment::default(),
         };
-        self.rooms.walk(slot, most, &self.clock, &mut delivery);
+        self.rooms.walk(slot, most, &mut parts);
         for trouble in self.rooms.take_troubles() {
             match trouble {
                 Trouble::Full(id) => assert!(self.connections.get(id).unwrap().blocked()),
@@ -396,12 +401,14 @@ impl Run {
     fn catch_up(&mut self, id: SessionId) {
         let mut membership = 0;
         loop {
-            let mut delivery = Delivery {
+            let mut parts = Parts {
                 connections: &mut self.connections,
+                store: &mut self.store,
                 stats: &mut self.stats,
-                now_ms: 0,
+                clock: &self.clock,
+                now: Moment::default(),
             };
-            match self.rooms.catch_up(id, &mut membership, &mut delivery) {
+            match self.rooms.catch_up_from(id, &mut membership, &mut parts) {
                 CatchUp::Done | CatchUp::Full => return,
                 CatchUp::Dead => panic!("nobody died"),
                 CatchUp::Left { .. } => {}

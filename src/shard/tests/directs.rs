@@ -238,6 +238,7 @@ fn a_slow_session_gets_what_another_session_of_its_user_has_read_meanwhile() {
     assert!(
         world
             .engine(slow)
+            .connections()
             .session(id)
             .unwrap()
             .inbox
