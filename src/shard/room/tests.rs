@@ -1,5 +1,7 @@
 //! What [`Rooms`] promises, tested on rooms alone: random joins, messages, departures, full sockets and answers of the store.
 
+mod acts;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     rc::Rc,
@@ -7,6 +9,8 @@ use std::{
 };
 
 use proptest::prelude::*;
+
+use acts::{APART, Act, CONNECTIONS, ROOMS, act, numbers, room_name, room_number, talk};
 
 use super::{
     event::RoomEvent,
@@ -16,10 +20,7 @@ use super::{
     serving::Parts,
 };
 use crate::{
-    chat::{
-        Admission, Conversation, Happening, Joined, Position, Reply, RoomName, Seq, SessionId, SessionTag, ShardId,
-        Talk, TalkKind, UserName,
-    },
+    chat::{Admission, Conversation, Happening, Joined, Position, Reply, Seq, SessionId, ShardId},
     codec::LagPolicy,
     shard::{
         End,
@@ -32,46 +33,6 @@ use crate::{
         time::Moment,
     },
 };
-
-const ROOMS: usize = 3;
-const CONNECTIONS: usize = 5;
-/// Numbers have holes: every third one is of a message.
-const APART: Seq = 3;
-
-#[derive(Debug, Clone)]
-enum Act {
-    /// Joins, and goes on from so many messages before the newest.
-    Join(usize, usize, Seq),
-    /// Joins, and asks for so many of the newest messages.
-    JoinLast(usize, usize, u32),
-    Leave(usize, usize),
-    Say(usize),
-    /// The next message of the owners arrives.
-    Deliver,
-    Flush(usize),
-    Room(usize, usize),
-    /// The store answers its oldest question, or fails to.
-    Answer(bool),
-    HangUp(usize),
-    Tick,
-}
-
-fn act() -> impl Strategy<Value = Act> {
-    let (connection, room) = (0..CONNECTIONS, 0..ROOMS);
-    prop_oneof![
-        3 => (connection.clone(), room.clone(), 0..12_u64).prop_map(|(one, room, back)| Act::Join(one, room, back)),
-        1 => (connection.clone(), room.clone(), 0..6_u32)
-            .prop_map(|(one, room, count)| Act::JoinLast(one, room, count)),
-        2 => (connection.clone(), room.clone()).prop_map(|(one, room)| Act::Leave(one, room)),
-        6 => room.prop_map(Act::Say),
-        8 => Just(Act::Deliver),
-        3 => (1..6_usize).prop_map(Act::Flush),
-        3 => (connection.clone(), prop_oneof![0..400_usize, Just(OPEN)]).prop_map(|(one, bytes)| Act::Room(one, bytes)),
-        2 => any::<bool>().prop_map(Act::Answer),
-        1 => connection.prop_map(Act::HangUp),
-        1 => Just(Act::Tick),
-    ]
-}
 
 /// From the owners of the rooms to this shard, in order.
 enum FromOwner {
@@ -109,33 +70,6 @@ struct Run {
     stats: Stats,
     clock: TestClock,
     is_durable: bool,
-}
-
-fn room_name(room: usize) -> RoomName {
-    RoomName::parse(&format!("room {room}")).unwrap()
-}
-
-fn room_number(name: &RoomName) -> usize {
-    name.as_str()["room ".len()..].parse().unwrap()
-}
-
-/// The numbers of the messages after one and up to another.
-fn numbers(after: Seq, upto: Seq) -> impl Iterator<Item = Seq> {
-    (after / APART + 1..=upto / APART).map(|n| n * APART)
-}
-
-fn talk(room: usize, seq: Seq) -> Talk {
-    Talk {
-        epoch: 1,
-        seq,
-        prev: seq - APART,
-        at: 0,
-        from: UserName::parse("ada").unwrap(),
-        session: SessionTag(1),
-        text: format!("<{room}:{seq}>").into(),
-        kind: TalkKind::Text,
-        echo: None,
-    }
 }
 
 impl Run {
