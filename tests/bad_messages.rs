@@ -140,7 +140,7 @@ fn of_communication() -> Vec<Bad> {
     messages.extend([
         binary("a Type of 65 bytes", long.encode_to_vec(), Close(1008)),
         binary("69 names in a list", sixty_five.encode_to_vec(), Close(1008)),
-        bad("1,100 lists at once", lists, Talk("1,024 lists")),
+        bad("1,100 lists at once", lists, Talk("1,024 requests")),
     ]);
     messages
 }
@@ -152,7 +152,7 @@ fn of_chat_request() -> Vec<Bad> {
         // A talk without content asks for the list.
         binary("an empty talk", b"\x12\x04talk", Answer::Binary(b"userlist")),
         binary("69 list entries", b"\x22\x00".repeat(69), Close(1008)),
-        bad("1,100 empty talks at once", lists, Talk("1,024 lists")),
+        bad("1,100 empty talks at once", lists, Talk("1,024 requests")),
     ]);
     messages
 }
