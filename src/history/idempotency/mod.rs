@@ -61,6 +61,10 @@ struct LogKeys {
 
 impl Keys {
     /// Looks up the key of a message that is about to get a number, and remembers it where it is new.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "called once; each is another part of the entry or of the transaction"
+    )]
     pub(crate) fn remember<T>(
         &mut self,
         tables: Tables<'_>,

@@ -18,6 +18,10 @@ use crate::{
 };
 
 /// Looks up the key of a client's direct message, in what is stored and in the transaction so far, and remembers it where it is new.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "called once; each is another part of the entry or of the transaction"
+)]
 pub(super) fn remember<T>(
     tables: Tables<'_>,
     heads: &Heads,
