@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::{
     ClientId, Echo, Happening, Joined, Key, KeyOwner, LostInterval, Position, Refusal, Reply, RequestId, RoomName, Seq,
-    SessionId, SessionTag, ShardId, Since, Talk, TalkKind, UserName,
+    SessionId, SessionTag, ShardId, Talk, TalkKind, UserName,
 };
 
 /// A session that joins.
@@ -130,19 +130,16 @@ pub(crate) enum Effect {
     },
     /// One session, wherever it is.
     Session { session: SessionId, what: ToSession },
+}
+
+/// The result of sending a message to a room.
+#[derive(Debug)]
+pub(crate) enum Talked {
+    /// It has its number, or is refused.
+    Done(Effects),
     /// A message for the store to number and keep; [`OwnedRooms::committed`](super::OwnedRooms::committed),
     /// [`rejected`](super::OwnedRooms::rejected) or [`given_back`](super::OwnedRooms::given_back) takes the result.
-    Append {
-        room: RoomName,
-        said: Box<Utterance>,
-        retry: Retry,
-    },
-    /// A query to the store for the head of a room's log, which opens the room.
-    Open {
-        room: RoomName,
-        /// The user, if the join resumes from a position: the store also returns the missed messages.
-        resume: Option<(UserName, Since)>,
-    },
+    ToStore(Box<Utterance>),
 }
 
 /// What the owner of a room, or another shard, sends to one session.

@@ -26,7 +26,7 @@ pub use address::{ConnectionSlot, Generation, NotASessionId, SessionId, ShardId}
 pub use client::{ClientId, KeyOwner};
 pub use command::{Command, Hello, ListOrder, Page, Request, ResumeFrom};
 pub use effect::Utterance;
-pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, ToSession};
+pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, Talked, ToSession};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
     Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, Talk, UnreadEntry, UnreadPage,

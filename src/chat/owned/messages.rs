@@ -9,28 +9,27 @@ use smallvec::smallvec;
 
 use super::{OwnedRooms, not_member};
 use crate::chat::{
-    Effect, Effects, ErrorCode, Happening, Origin, Position, Reply, RequestId, Retry, RoomName, Seq, SessionId,
+    Effect, Effects, ErrorCode, Happening, Origin, Position, Reply, RequestId, RoomName, Seq, SessionId, Talked,
     Utterance,
 };
 
 impl OwnedRooms {
     /// A member sends a message. An ephemeral room numbers it at once; that of a durable room goes to the store first.
-    pub(crate) fn talk(&mut self, name: &RoomName, said: Box<Utterance>, retry: Retry, now_ms: u64) -> Effects {
+    pub(crate) fn talk(&mut self, name: &RoomName, said: Box<Utterance>, now_ms: u64) -> Talked {
         let key_window = self.settings.key_window_ms;
         let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(said.session)) else {
-            return smallvec![not_member(said.session, said.id, name)];
+            return Talked::Done(smallvec![not_member(said.session, said.id, name)]);
         };
         if room.is_leaving(said.session) {
             let text = format!("the room {name} is being closed, and this session leaves it");
             let reply = Reply::Error(ErrorCode::NotMember.because(text));
-            return smallvec![Effect::answer(said.session, said.id, reply)];
+            return Talked::Done(smallvec![Effect::answer(said.session, said.id, reply)]);
         }
         if room.is_durable() {
             room.store_one();
-            let room = name.clone();
-            return smallvec![Effect::Append { room, said, retry }];
+            return Talked::ToStore(said);
         }
-        match room.known_key(&said, now_ms, key_window) {
+        Talked::Done(match room.known_key(&said, now_ms, key_window) {
             None => {
                 let head = room.head();
                 let (prev, seq) = (head.seq, (self.settings.numbering)(head.seq));
@@ -50,7 +49,7 @@ impl OwnedRooms {
             Some(Err(refusal)) => {
                 smallvec![Effect::answer(said.session, said.id, Reply::Error(refusal))]
             }
-        }
+        })
     }
 
     /// Broadcasts a message that the store has numbered and stored.

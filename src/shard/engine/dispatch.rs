@@ -4,19 +4,13 @@
 use std::sync::Arc;
 
 use crate::{
-    chat::{
-        Backlog, Effect, Happening, LogHead, Origin, Refusal, Reply, RequestId, RoomName, Seq, SessionId, Since,
-        ToSession, UserName, Utterance,
-    },
-    history::{Ask, LogId},
-    limits,
+    chat::{Effect, Effects, Happening, Origin, Reply, RequestId, RoomName, SessionId, ToSession, UserName, Utterance},
     shard::{
         bus::message::{RoomCommand, ToOwner, ToShard},
         connection::write::Socket,
         engine::{Clock, Engine},
-        owner::{Conditions, PairConditions, PairDecision},
+        owner::{Conditions, Owner, PairConditions, Paired},
         room::event::RoomEvent,
-        store::{refusals, ticket::Ticket},
     },
 };
 
@@ -101,7 +95,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Carries out what is for this shard as an owner.
     pub(crate) fn own(&mut self, message: ToOwner) {
         match message {
-            ToOwner::Room { room, command } => self.handle_room(room, command, None),
+            ToOwner::Room { room, command } => {
+                self.own_rooms(|owner, conditions| owner.handle(room, command, conditions))
+            }
             ToOwner::Pair { to, said } => self.own_direct(to, said),
             ToOwner::Greet { session, peer } => {
                 let users = self.owner.lobby(self.now.unix_ms);
@@ -121,66 +117,30 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// This shard owns the pair of a direct message.
     fn own_direct(&mut self, to: UserName, said: Box<Utterance>) {
+        let (session, id) = (said.session, said.id);
         let conditions = PairConditions {
+            now_ms: self.now.unix_ms,
             directory: &self.directory,
             most: self.settings.underway_bytes,
             is_congested: self.bus.is_congested(),
-            is_stored: self.store.is_there(),
+            store: &mut self.store,
         };
-        let (session, id, now) = (said.session, said.id, self.now.unix_ms);
-        let refusal = match self.owner.direct(&to, &said, &conditions) {
-            PairDecision::Tell { position, prev } => return self.tell_direct(to, *said, position, prev, now),
-            PairDecision::Store { bytes } => match self.store.append_direct(to, said, bytes, now) {
-                Ok(()) => return self.directory.directs.add(self.me, bytes),
-                Err(_) => refusals::busy(),
-            },
-            PairDecision::Refuse(refusal) => refusal,
-        };
-        self.answer(session, id, Reply::Error(refusal));
+        match self.owner.direct(to, said, conditions) {
+            Paired::Refused(refusal) => self.answer(session, id, Reply::Error(refusal)),
+            Paired::Stored { bytes } => self.directory.directs.add(self.me, bytes),
+            Paired::Numbered(direct) => self.tell_direct(session, id, direct),
+        }
     }
 
-    fn handle_room(&mut self, room: RoomName, command: RoomCommand, backlog: Option<Backlog>) {
-        let conditions = Conditions {
+    /// Has the owner of rooms do something, and carries out what follows.
+    pub(crate) fn own_rooms(&mut self, act: impl FnOnce(&mut Owner, &mut Conditions<'_>) -> Effects) {
+        let mut conditions = Conditions {
             now_ms: self.now.unix_ms,
             is_busy: &|| self.bus.is_congested() || self.directory.events.most() > self.settings.underway_bytes,
-            is_durable: &|room| self.store.is_durable(room),
+            store: &mut self.store,
         };
-        let effects = self.owner.handle(room, command, backlog, &conditions);
+        let effects = act(&mut self.owner, &mut conditions);
         self.carry_out(effects);
-    }
-
-    /// The store has said where the log of a room stands, and what the user missed who asked for it first.
-    pub(crate) fn opened(&mut self, room: &RoomName, head: LogHead, mut backlog: Option<Backlog>) {
-        for command in self.owner.opened(room, head) {
-            self.handle_room(room.clone(), command, backlog.take());
-        }
-    }
-
-    /// The store cannot say where the log of a room stands.
-    pub(crate) fn not_opened(&mut self, room: &RoomName, refusal: &Refusal) {
-        let effects = self.owner.not_opened(room, refusal);
-        self.carry_out(effects);
-    }
-
-    fn open_room(&mut self, room: RoomName, resume: Option<(UserName, Since)>) {
-        let log = LogId::Room(room.clone());
-        let ask = match resume {
-            None => Ask::Head(log),
-            Some((user, since)) => Ask::Resume {
-                log,
-                user,
-                since,
-                upto: Seq::MAX,
-                limit: limits::RESUME_TALKS,
-            },
-        };
-        let ticket = Ticket::Open {
-            owner: self.me,
-            room: room.clone(),
-        };
-        if !self.store.ask(ask, ticket) {
-            self.not_opened(&room, &refusals::busy());
-        }
     }
 
     /// Sends a command to the owner of a room.
@@ -213,13 +173,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     }
                 }
                 Effect::Session { session, what } => self.send(session.shard(), ToShard::Session { session, what }),
-                Effect::Append { room, said, retry } => {
-                    if let Err(said) = self.store.append(room.clone(), said, self.now.unix_ms) {
-                        let back = self.owner.given_back(&room, said, retry);
-                        self.carry_out([back]);
-                    }
-                }
-                Effect::Open { room, resume } => self.open_room(room, resume),
             }
         }
     }

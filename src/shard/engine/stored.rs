@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    chat::{Direct, Position, Reply, RequestId, Seq, SessionId, UserName, Utterance},
+    chat::{Direct, Position, Reply, RequestId, SessionId, Talk},
     history::Outcome,
     shard::{
         connection::write::Socket,
@@ -22,13 +22,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The store says what became of something.
     pub(crate) fn stored(&mut self, outcome: Outcome<Ticket>) {
         match self.store.take(outcome) {
-            Returned::Talk { room, said, became } => {
-                let effects = match became {
-                    Became::Stored { position, prev, at } => self.owner.committed(&room, *said, position, prev, at),
-                    Became::Not(reply) => self.owner.rejected(&room, said.session, said.id, reply),
-                };
-                self.carry_out(effects);
-            }
+            Returned::Talk { room, said, became } => self.own_rooms(|owner, _| owner.returned(&room, said, became)),
             Returned::Direct {
                 to,
                 bytes,
@@ -37,14 +31,17 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => {
                 self.directory.directs.take(self.me, bytes);
                 match became {
-                    Became::Stored { position, prev, at } => self.tell_direct(to, *said, position, prev, at),
+                    Became::Stored { position, prev, at } => {
+                        let (session, id) = (said.session, said.id);
+                        let talk = said.numbered(position, prev, at);
+                        self.tell_direct(session, id, Direct { to, talk });
+                    }
                     Became::Not(reply) => self.answer(said.session, said.id, reply),
                 }
             }
-            Returned::Opened { room, answer } => match answer {
-                Ok((head, backlog)) => self.opened(&room, head, backlog),
-                Err(refusal) => self.not_opened(&room, &refusal),
-            },
+            Returned::Opened { room, answer } => {
+                self.own_rooms(|owner, conditions| owner.opened(&room, answer, conditions));
+            }
             Returned::Hello { session, answer } => self.hello_judged(session, answer),
             Returned::Rename {
                 session,
@@ -87,11 +84,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A direct message has its number: both users' sessions are told, wherever they are.
-    pub(crate) fn tell_direct(&mut self, to: UserName, said: Utterance, position: Position, prev: Seq, at: u64) {
-        let (session, duplicate) = (said.session, false);
+    pub(crate) fn tell_direct(&mut self, session: SessionId, id: RequestId, direct: Direct) {
+        let Talk { epoch, seq, at, .. } = direct.talk;
+        let (position, duplicate) = (Position { epoch, seq }, false);
         self.answer(
             session,
-            said.id,
+            id,
             Reply::Ack {
                 position,
                 at,
@@ -99,9 +97,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             },
         );
         self.stats.directs += 1;
-        let talk = said.numbered(position, prev, at);
-        let direct = DirectEvent::new(Direct { to, talk }, self.settings.dialects);
-        for (shard, message) in fan_out(&self.directory, &Arc::new(direct), session) {
+        let direct = Arc::new(DirectEvent::new(direct, self.settings.dialects));
+        for (shard, message) in fan_out(&self.directory, &direct, session) {
             self.bus.send(shard, message);
         }
     }

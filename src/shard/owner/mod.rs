@@ -22,12 +22,16 @@ use smallvec::smallvec;
 
 use crate::{
     chat::{
-        Backlog, Effect, Effects, ErrorCode, Happening, ListOrder, LogHead, OwnedRooms, Position, Refusal, Reply,
-        RequestId, Retry, RoomEntry, RoomName, RoomScope, Seq, SessionId, Talk, UserList, Utterance,
+        Backlog, Effect, Effects, ErrorCode, Happening, ListOrder, LogHead, OwnedRooms, Refusal, Reply, Retry,
+        RoomEntry, RoomName, RoomScope, Talk, Talked, UserList, Utterance,
     },
-    shard::{bus::message::RoomCommand, settings::Settings},
+    shard::{
+        bus::message::RoomCommand,
+        settings::Settings,
+        store::{port::StorePort, refusals, returned::Became},
+    },
 };
-pub(crate) use direct::{PairConditions, PairDecision};
+pub(crate) use direct::{PairConditions, Paired};
 use held::HeldSenders;
 use listing::Listings;
 use opening::{Opening, Parked};
@@ -49,14 +53,13 @@ pub(crate) struct Owner {
     observer: Rc<dyn Observer>,
 }
 
-/// What a command is carried out under.
+/// What a command is carried out under, and the store that it may need.
 pub(crate) struct Conditions<'a> {
     /// Unix milliseconds.
     pub(crate) now_ms: u64,
     /// Whether more is on its way to other shards and to members than may be. Messages are given back then.
     pub(crate) is_busy: &'a dyn Fn() -> bool,
-    /// Whether the messages of a room are stored.
-    pub(crate) is_durable: &'a dyn Fn(&RoomName) -> bool,
+    pub(crate) store: &'a mut StorePort,
 }
 
 impl Owner {
@@ -72,21 +75,34 @@ impl Owner {
         }
     }
 
-    /// Carries out a command about a room. Where the room was opened for this command, `backlog` is what the store said then.
-    pub(crate) fn handle(
+    /// Carries out a command about a room.
+    pub(crate) fn handle(&mut self, room: RoomName, command: RoomCommand, conditions: &mut Conditions<'_>) -> Effects {
+        self.handle_with(room, command, None, conditions)
+    }
+
+    /// Where the room was opened for this command, `backlog` is what the store said then.
+    fn handle_with(
         &mut self,
         room: RoomName,
         command: RoomCommand,
         backlog: Option<Backlog>,
-        conditions: &Conditions<'_>,
+        conditions: &mut Conditions<'_>,
     ) -> Effects {
         let (room, command) = if self.rooms.knows(&room) {
             (room, command)
         } else {
-            match self.opening.park(room, command, conditions.is_durable) {
+            let is_durable = |room: &RoomName| conditions.store.is_durable(room);
+            match self.opening.park(room, command, &is_durable) {
                 Parked::No(room, command) => (room, command),
                 Parked::Waits => return Effects::new(),
-                Parked::Opens(open) => return smallvec![open],
+                Parked::Opens(room, resume) => {
+                    let asked = conditions.store.open(&room, resume);
+                    return if asked {
+                        Effects::new()
+                    } else {
+                        self.not_opened(&room, &refusals::busy())
+                    };
+                }
             }
         };
         let now = conditions.now_ms;
@@ -114,7 +130,7 @@ impl Owner {
         }
     }
 
-    fn talk(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, conditions: &Conditions<'_>) -> Effects {
+    fn talk(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, conditions: &mut Conditions<'_>) -> Effects {
         let session = said.session;
         if !self.held.passes(session, retry) || (conditions.is_busy)() {
             if self.rooms.has(&room, session) {
@@ -122,45 +138,54 @@ impl Owner {
             }
             return smallvec![Effect::busy(room, said)];
         }
-        let effects = self.rooms.talk(&room, said, retry, conditions.now_ms);
-        self.observe(&effects);
-        effects
+        match self.rooms.talk(&room, said, conditions.now_ms) {
+            Talked::Done(effects) => {
+                self.observe(&effects);
+                effects
+            }
+            Talked::ToStore(said) => match conditions.store.append(room.clone(), said, conditions.now_ms) {
+                Ok(()) => Effects::new(),
+                Err(said) => {
+                    self.held.hold(session, &room, retry);
+                    smallvec![self.rooms.given_back(&room, said)]
+                }
+            },
+        }
     }
 
-    /// The store has numbered a message and keeps it.
-    pub(crate) fn committed(
+    /// The store has numbered a message and keeps it, or says why not.
+    pub(crate) fn returned(&mut self, room: &RoomName, said: Box<Utterance>, became: Became) -> Effects {
+        match became {
+            Became::Stored { position, prev, at } => {
+                let effects = self.rooms.committed(room, *said, position, prev, at);
+                self.observe(&effects);
+                effects
+            }
+            Became::Not(reply) => self.rooms.rejected(room, said.session, said.id, reply),
+        }
+    }
+
+    /// The store has said where the log of a room stands, and what the user missed who asked for it; or it cannot. The commands that
+    /// waited for it are carried out, or refused.
+    pub(crate) fn opened(
         &mut self,
         room: &RoomName,
-        said: Utterance,
-        position: Position,
-        prev: Seq,
-        at: u64,
+        answer: Result<(LogHead, Option<Backlog>), Refusal>,
+        conditions: &mut Conditions<'_>,
     ) -> Effects {
-        let effects = self.rooms.committed(room, said, position, prev, at);
-        self.observe(&effects);
+        let (head, mut backlog) = match answer {
+            Ok(opened) => opened,
+            Err(refusal) => return self.not_opened(room, &refusal),
+        };
+        self.rooms.open_stored(room, head);
+        let mut effects = Effects::new();
+        for command in self.opening.take(room) {
+            effects.extend(self.handle_with(room.clone(), command, backlog.take(), conditions));
+        }
         effects
     }
 
-    /// The store has answered for a message that is not stored, or was stored before.
-    pub(crate) fn rejected(&mut self, room: &RoomName, session: SessionId, id: RequestId, reply: Reply) -> Effects {
-        self.rooms.rejected(room, session, id, reply)
-    }
-
-    /// The store had no room for a message.
-    pub(crate) fn given_back(&mut self, room: &RoomName, said: Box<Utterance>, retry: Retry) -> Effect {
-        self.held.hold(said.session, room, retry);
-        self.rooms.given_back(room, said)
-    }
-
-    /// Opens a room where its log stands. The commands that waited for it are to be handled now; the store's backlog belongs to
-    /// the first.
-    pub(crate) fn opened(&mut self, room: &RoomName, head: LogHead) -> Vec<RoomCommand> {
-        self.rooms.open_stored(room, head);
-        self.opening.take(room)
-    }
-
-    /// A room cannot be opened: what waited for it is refused.
-    pub(crate) fn not_opened(&mut self, room: &RoomName, refusal: &Refusal) -> Effects {
+    fn not_opened(&mut self, room: &RoomName, refusal: &Refusal) -> Effects {
         let parked = self.opening.take(room);
         let refused = parked.into_iter().filter_map(|command| refuse(command, room, refusal));
         refused.collect()
@@ -213,7 +238,7 @@ impl Owner {
 #[cfg(test)]
 impl Owner {
     /// Nothing waits here, and only sessions of these are held.
-    pub(crate) fn check_rest(&self, live: impl Fn(SessionId) -> bool) {
+    pub(crate) fn check_rest(&self, live: impl Fn(crate::chat::SessionId) -> bool) {
         assert!(self.listings.is_empty());
         assert!(self.held.sessions().all(live));
     }
@@ -247,10 +272,13 @@ fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Ef
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
+    use std::{cell::RefCell, sync::Arc};
 
     use super::*;
-    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, SessionTag, ShardId, Since, ToSession, UserName};
+    use crate::chat::{
+        Arrival, ConnectionSlot, Generation, Lists, SessionId, SessionTag, ShardId, Since, ToSession, UserName,
+    };
+    use crate::shard::testing::start_store;
 
     #[derive(Default)]
     struct Seen(RefCell<Vec<String>>);
@@ -289,13 +317,13 @@ mod tests {
         RoomCommand::Talk { said, retry }
     }
 
-    fn handle(owner: &mut Owner, command: RoomCommand, is_busy: bool, is_durable: bool) -> Effects {
-        let conditions = Conditions {
+    fn handle(owner: &mut Owner, command: RoomCommand, is_busy: bool, store: &mut StorePort) -> Effects {
+        let mut conditions = Conditions {
             now_ms: 1_000,
             is_busy: &|| is_busy,
-            is_durable: &|_| is_durable,
+            store,
         };
-        owner.handle(RoomName::lobby(), command, None, &conditions)
+        owner.handle(RoomName::lobby(), command, &mut conditions)
     }
 
     fn is_given_back(effects: &[Effect]) -> bool {
@@ -311,32 +339,38 @@ mod tests {
     #[test]
     fn a_busy_owner_keeps_the_order_of_a_senders_messages_and_shows_each_once() {
         let (mut owner, seen) = owner();
-        handle(&mut owner, join(), false, false);
-        assert!(is_given_back(&handle(
-            &mut owner,
-            talk("one", Retry::Held),
-            true,
-            false
-        )));
-        assert!(is_given_back(&handle(
-            &mut owner,
-            talk("two", Retry::Held),
-            false,
-            false
-        )));
-        handle(&mut owner, talk("one", Retry::First), false, false);
-        handle(&mut owner, talk("two", Retry::Held), false, false);
+        let mut store = StorePort::without_store(ShardId(0));
+        let mut handle = |command, is_busy| handle(&mut owner, command, is_busy, &mut store);
+        handle(join(), false);
+        assert!(is_given_back(&handle(talk("one", Retry::Held), true)));
+        assert!(is_given_back(&handle(talk("two", Retry::Held), false)));
+        handle(talk("one", Retry::First), false);
+        handle(talk("two", Retry::Held), false);
         assert_eq!(*seen.0.borrow(), ["one", "two"]);
     }
 
     #[test]
     fn commands_wait_for_a_room_that_is_opened_and_are_refused_if_it_cannot_be() {
         let (mut owner, seen) = owner();
-        let opens = handle(&mut owner, join(), false, true);
-        assert!(matches!(opens[..], [Effect::Open { .. }]));
-        assert_eq!(handle(&mut owner, talk("one", Retry::Never), false, true)[..], []);
-        let refusal = ErrorCode::StoreFailed.because("on purpose");
-        let refused = owner.not_opened(&RoomName::lobby(), &refusal);
+        let (history, _outcomes, _dir) = start_store(|head| head + 1);
+        let mut store = StorePort::new(ShardId(0), history, Arc::new(|_| true), 1);
+        let nothing: Effects = Effects::new();
+        assert_eq!(handle(&mut owner, join(), false, &mut store), nothing);
+        assert_eq!(
+            handle(&mut owner, talk("one", Retry::Never), false, &mut store),
+            nothing
+        );
+        assert_eq!((store.under_way(), owner.rooms_being_opened()), (1, 1));
+        let open = |owner: &mut Owner, store: &mut StorePort, answer| {
+            let mut conditions = Conditions {
+                now_ms: 1_000,
+                is_busy: &|| false,
+                store,
+            };
+            owner.opened(&RoomName::lobby(), answer, &mut conditions)
+        };
+        let fails = ErrorCode::StoreFailed.because("on purpose");
+        let refused = open(&mut owner, &mut store, Err(fails));
         assert!(matches!(
             refused[..],
             [
@@ -351,14 +385,14 @@ mod tests {
             ]
         ));
         assert_eq!((owner.open_rooms(), owner.rooms_being_opened()), (0, 0));
-        // The next join asks again.
-        assert!(matches!(
-            handle(&mut owner, join(), false, true)[..],
-            [Effect::Open { .. }]
-        ));
-        let waiting = owner.opened(&RoomName::lobby(), LogHead::default());
-        assert!(matches!(waiting[..], [RoomCommand::Join { .. }]));
-        assert_eq!(owner.open_rooms(), 1);
-        assert_eq!(seen.0.borrow().len(), 0);
+        // The next join asks again. Of two messages behind it the store has room for one.
+        assert_eq!(handle(&mut owner, join(), false, &mut store), nothing);
+        for text in ["one", "two"] {
+            handle(&mut owner, talk(text, Retry::Held), false, &mut store);
+        }
+        let effects = open(&mut owner, &mut store, Ok((LogHead::default(), None)));
+        assert!(is_given_back(&effects[effects.len() - 1..]), "{effects:?}");
+        assert_eq!((owner.open_rooms(), owner.rooms_being_opened()), (1, 0));
+        assert_eq!((store.under_way(), seen.0.borrow().len()), (3, 0));
     }
 }

@@ -4,7 +4,7 @@
 //! is the join for which it was, so whoever takes the others may count on it.
 
 use crate::{
-    chat::{Effect, RoomName, Since},
+    chat::{RoomName, Since, UserName},
     shard::bus::message::RoomCommand,
 };
 
@@ -19,8 +19,8 @@ pub(super) enum Parked {
     /// It need not wait.
     No(RoomName, RoomCommand),
     Waits,
-    /// It waits, and the store is to be asked.
-    Opens(Effect),
+    /// It waits, and the store is to be asked; also what the user missed who joins, where it goes on from somewhere.
+    Opens(RoomName, Option<(UserName, Since)>),
 }
 
 impl Opening {
@@ -51,12 +51,8 @@ impl Opening {
         if !is_durable(&room) {
             return Parked::No(room, command);
         }
-        let open = Effect::Open {
-            room: room.clone(),
-            resume,
-        };
-        self.waiting.insert(room, vec![command]);
-        Parked::Opens(open)
+        self.waiting.insert(room.clone(), vec![command]);
+        Parked::Opens(room, resume)
     }
 
     /// The store has answered, or cannot: the commands that waited, in order.
@@ -73,7 +69,7 @@ impl Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, Position, SessionId, SessionTag, ShardId, UserName};
+    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, Position, SessionId, SessionTag, ShardId};
 
     fn session() -> SessionId {
         SessionId::new(ShardId(0), ConnectionSlot::new(3), Generation::FIRST)
@@ -104,7 +100,7 @@ mod tests {
         let mut park = |command| opening.park(lobby.clone(), command, &|_| true);
         assert!(matches!(park(typing()), Parked::No(..)), "nothing to wait for yet");
         let since = Since::Position(Position { epoch: 1, seq: 2 });
-        let Parked::Opens(Effect::Open { resume, .. }) = park(join(since)) else {
+        let Parked::Opens(_, resume) = park(join(since)) else {
             panic!("the store has to be asked");
         };
         assert_eq!(resume, Some((UserName::operator(), since)));

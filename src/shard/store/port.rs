@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::{returned::Returned, ticket::Ticket};
 use crate::{
-    chat::{RoomName, ShardId, UserName, Utterance},
+    chat::{RoomName, Seq, ShardId, Since, UserName, Utterance},
     history::{Append, Ask, History, LogId, Outcome, UserPair},
     limits,
 };
@@ -127,6 +127,25 @@ impl StorePort {
                 .is_some_and(|history| history.ask(ask, ticket).is_ok());
         self.questions.count += usize::from(taken);
         taken
+    }
+
+    /// Asks where the log of a room stands that this shard is to open, and what a user missed that goes on from somewhere; whether
+    /// the store took the question.
+    #[must_use]
+    pub(crate) fn open(&mut self, room: &RoomName, resume: Option<(UserName, Since)>) -> bool {
+        let log = LogId::Room(room.clone());
+        let ask = match resume {
+            None => Ask::Head(log),
+            Some((user, since)) => Ask::Resume {
+                log,
+                user,
+                since,
+                upto: Seq::MAX,
+                limit: limits::RESUME_TALKS,
+            },
+        };
+        let (owner, room) = (self.shard, room.clone());
+        self.ask(ask, Ticket::Open { owner, room })
     }
 
     /// Takes back what was given or asked.
