@@ -10,7 +10,6 @@ use crate::{
     limits,
     shard::{
         connection::held_back::HeldBack,
-        direct::inbox::Inbox,
         rate_limit::{Gcra, MessageRate},
     },
 };
@@ -38,8 +37,6 @@ pub(crate) struct Session {
     watched: Option<UserName>,
     /// By what right it has its name.
     pub(crate) proof: Proof,
-    /// Its side of its user's inbox; `None`: it has had nothing to do with direct messages.
-    pub(crate) inbox: Option<Box<Inbox>>,
     /// Messages that a busy owner gave back.
     held: Option<Box<HeldBack>>,
 }
@@ -76,7 +73,6 @@ impl Session {
             deferred: None,
             watched: None,
             proof,
-            inbox: None,
             held: None,
         }
     }
@@ -85,14 +81,9 @@ impl Session {
     pub(crate) fn rename(&mut self, name: UserName, proof: Proof) -> Renamed {
         let had = std::mem::replace(&mut self.proof, proof);
         let old = std::mem::replace(&mut self.name, name);
-        let is_other = old != self.name;
-        if is_other && let Some(inbox) = &mut self.inbox {
-            // The inbox of a name is for those who bear it. What was not given yet stays unread.
-            inbox.renamed();
-        }
         Renamed {
+            inbox_is_new: old != self.name || had == Proof::Assigned,
             old,
-            inbox_is_new: is_other || had == Proof::Assigned,
         }
     }
 

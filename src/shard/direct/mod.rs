@@ -4,5 +4,6 @@ pub(crate) mod device;
 pub(crate) mod event;
 pub(crate) mod fanout;
 pub(crate) mod inbox;
+pub(crate) mod inboxes;
 pub(crate) mod reading;
 pub(crate) mod receipts;

@@ -155,9 +155,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Conversation::Peer(peer) => known.push((peer, resume.position)),
             }
         }
-        if self.reads_inbox(id) {
-            self.read_inbox(id, known);
-        }
+        self.with_inboxes(|inboxes, parts| inboxes.begin(id, known, parts));
         self.schedule(id);
     }
 
@@ -175,6 +173,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let tag = session.tag();
         let renamed = session.rename(name.clone(), proof);
         if renamed.old != name {
+            self.inboxes.renamed(id);
             self.directory.exit(&renamed.old, id);
             if proof != Proof::Assigned {
                 self.directory.enter(&name, id);
@@ -192,8 +191,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             key,
         };
         self.reply(id, request, &reply);
-        if renamed.inbox_is_new && self.reads_inbox(id) {
-            self.read_inbox(id, Vec::new());
+        if renamed.inbox_is_new {
+            self.with_inboxes(|inboxes, parts| inboxes.begin(id, Vec::new(), parts));
         }
     }
 

@@ -27,7 +27,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 except,
                 direct,
                 bytes,
-            } => self.directs.push(user, except, direct, bytes),
+            } => self.inboxes.push(user, except, direct, bytes),
             ToShard::TypingTo { user, from } => {
                 for session in self.holders(&user) {
                     self.reply(session, None, &Reply::TypingTo { from: from.clone() });

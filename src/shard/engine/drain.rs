@@ -2,6 +2,7 @@
 
 use crate::shard::{
     connection::write::Socket,
+    direct::inboxes::Inboxes,
     engine::{Clock, Engine},
 };
 use crate::{
@@ -16,14 +17,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// When all shards have stopped and have said so twice in a row, every message is in the inboxes of all its receivers: an
     /// answer leaves its owner in the same turn as the event, and the second time asks the owner behind that turn.
     pub(crate) fn quiesce(&mut self) -> bool {
-        self.connections.quiesce() && self.bus.is_quiet() && self.directs.is_empty()
+        self.connections.quiesce() && self.bus.is_quiet() && self.inboxes.is_delivered()
     }
 
     /// Says goodbye to everybody; the acceptor turns newcomers away.
     pub(crate) fn drain(&mut self) {
         let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         self.connections.begin_drain(until_ms);
-        self.deliver_all_directs();
+        self.with_inboxes(Inboxes::deliver_all);
         let ids: Vec<SessionId> = self.connections.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.guess_dialect(id);

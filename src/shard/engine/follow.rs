@@ -24,7 +24,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Happened::Ended(id, session) => self.forget(id, &session),
                 Happened::Written(id) => {
                     self.serve(|rooms, parts| rooms.replay_after_write(id, parts));
-                    self.inbox_after_write(id);
+                    self.with_inboxes(|inboxes, parts| inboxes.written(id, parts));
                     self.read_on(id);
                 }
                 Happened::Answered(id) => {
@@ -62,6 +62,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A session is over: rooms and directory forget it, once.
     fn forget(&mut self, id: SessionId, session: &Session) {
+        self.inboxes.remove(id);
         for room in self.rooms.remove(id) {
             let leave = RoomCommand::Leave {
                 session: id,
@@ -135,7 +136,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.rooms.count_lags(id, &mut self.stats);
         if self.serve(|rooms, parts| rooms.catch_up(id, parts)) {
             // The replies are out, whatever the rooms still have for it.
-            self.inbox_after_write(id);
+            self.with_inboxes(|inboxes, parts| inboxes.written(id, parts));
             self.read_on(id);
             return true;
         }

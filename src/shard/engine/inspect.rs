@@ -3,6 +3,7 @@
 use crate::shard::{
     bus::Bus,
     connection::{connections::Connections, write::Socket},
+    direct::inboxes::Inboxes,
     engine::{Clock, Engine},
     owner::Owner,
     room::rooms::Rooms,
@@ -35,12 +36,16 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         &self.bus
     }
 
+    pub(crate) fn inboxes(&self) -> &Inboxes {
+        &self.inboxes
+    }
+
     pub(crate) fn store(&mut self) -> &mut StorePort {
         &mut self.store
     }
 
     /// Whether nothing waits to be done.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.bus.is_quiet() && self.connections.is_at_rest() && self.directs.is_empty()
+        self.bus.is_quiet() && self.connections.is_at_rest() && self.inboxes.is_delivered()
     }
 }

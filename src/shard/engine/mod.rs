@@ -6,7 +6,6 @@
 //! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
 
 mod commands;
-pub(crate) mod directs;
 pub(crate) mod dispatch;
 mod drain;
 mod follow;
@@ -20,7 +19,7 @@ pub(crate) mod rooms;
 mod stored;
 mod timers;
 
-use std::{collections::VecDeque, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 pub(crate) use crate::shard::time::{Clock, Moment};
 use crate::shard::{
@@ -33,7 +32,7 @@ use crate::shard::{
         connections::Connections, counts::ConnectionCounts, happened::Want, session::Session, state::Connection,
         write::Socket,
     },
-    direct::fanout::DirectQueue,
+    direct::inboxes::{Inboxes, Parts},
     owner::{Observer, Owner},
     room::rooms::Rooms,
     settings::Settings,
@@ -59,10 +58,7 @@ pub(crate) struct Engine<S, C> {
     bus: Bus,
     /// Names that were claimed, of which sessions are still to be renamed here.
     displacing: Vec<UserName>,
-    /// Direct messages to be delivered here.
-    directs: DirectQueue,
-    /// Sessions whose stored messages the store had no room to be asked for.
-    refused_inboxes: VecDeque<SessionId>,
+    inboxes: Inboxes,
     random: fastrand::Rng,
     stats: Stats,
     store: StorePort,
@@ -99,8 +95,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             directory,
             bus: Bus::new(me, outbox),
             displacing: Vec::new(),
-            directs: DirectQueue::default(),
-            refused_inboxes: VecDeque::new(),
+            inboxes: Inboxes::new(me),
             random: fastrand::Rng::with_seed(seed ^ 3),
             stats: Stats::default(),
             store: StorePort::without_store(me),
@@ -115,7 +110,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Begins a turn: what happens in it happens now.
     pub(crate) fn begin(&mut self) {
         self.now = Moment::of(&self.clock);
-        self.directs.begin_turn();
+        self.inboxes.begin_turn();
     }
 
     /// Ends a turn: handles what this shard said to itself, hands out direct messages, writes what waits.
@@ -138,7 +133,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             while let Some(message) = self.bus.next_local() {
                 self.take(message);
             }
-            if self.deliver_directs() {
+            if self.with_inboxes(Inboxes::deliver) {
                 continue;
             }
             let Some(id) = self.connections.next_dirty() else {
@@ -146,6 +141,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             };
             self.write(id);
         }
+    }
+
+    /// Has the inboxes do something with the parts below them, and passes on what followed.
+    pub(crate) fn with_inboxes<R>(&mut self, act: impl FnOnce(&mut Inboxes, &mut Parts<'_, S>) -> R) -> R {
+        let mut parts = Parts {
+            connections: &mut self.connections,
+            store: &mut self.store,
+            directory: &self.directory,
+            now: self.now,
+        };
+        let result = act(&mut self.inboxes, &mut parts);
+        self.follow();
+        result
     }
 
     /// What the engine wants; the caller takes it all after each turn.

@@ -167,22 +167,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         session.is_some_and(|session| session.holds(name, &self.store))
     }
 
-    /// Whether the session has its name by a right that still holds.
-    pub(crate) fn holds_its_name(&self, id: SessionId) -> bool {
-        let session = self.connections.session(id);
-        session.is_some_and(|session| session.holds_its_name(&self.store))
-    }
-
     /// The sessions on this shard that may hear what is for this name alone.
     pub(crate) fn holders(&self, name: &UserName) -> Vec<SessionId> {
         let mut sessions = self.directory.sessions(name, self.me);
         sessions.retain(|session| self.holds_name(*session, name));
         sessions
-    }
-
-    /// Whether the stored direct messages of its name are a session's to read.
-    pub(crate) fn owns_inbox(&self, id: SessionId) -> bool {
-        let session = self.connections.session(id);
-        session.is_some_and(|session| session.owns_inbox(self.connections.is_native(id), &self.store))
     }
 }

@@ -63,7 +63,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match incoming {
             Incoming::Message(message) => self.message(id, message),
             Incoming::Ping(payload) => self.connections.answer_ping(id, payload),
-            Incoming::Pong(payload) => self.pong(id, payload),
+            Incoming::Pong(payload) => self.with_inboxes(|inboxes, parts| inboxes.pong(id, payload, parts)),
             Incoming::Close { code, .. } => {
                 let answer = wire::close_answer(code);
                 self.connections.close_with(id, answer.as_bytes(), End::Peer, self.now);

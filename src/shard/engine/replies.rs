@@ -4,7 +4,6 @@ use crate::chat::{GoodbyeCode, Refusal, Reply, RequestId, SessionId};
 use crate::shard::{
     End,
     connection::write::Socket,
-    direct::event::DirectEvent,
     engine::{Clock, Engine},
 };
 
@@ -21,11 +20,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     pub(crate) fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
         self.reply(id, request, &Reply::Error(refusal));
-    }
-
-    pub(crate) fn show_direct(&mut self, id: SessionId, event: &DirectEvent) {
-        self.connections.show_direct(id, event, self.now);
-        self.follow();
     }
 
     pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, code: GoodbyeCode) {

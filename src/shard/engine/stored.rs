@@ -75,7 +75,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 session,
                 number,
                 answer,
-            } => self.inbox_answer(session, number, answer),
+            } => self.with_inboxes(|inboxes, parts| inboxes.answer(session, number, answer, parts)),
             Returned::Nothing => {}
         }
         while let Some(message) = self.bus.next_local() {

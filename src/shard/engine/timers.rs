@@ -2,6 +2,7 @@
 
 use crate::shard::{
     connection::write::Socket,
+    direct::inboxes::Inboxes,
     engine::{Clock, Engine},
 };
 
@@ -13,7 +14,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.follow();
             self.connections.schedule(id, self.now);
         }
-        self.retry_inboxes();
+        self.with_inboxes(Inboxes::retry);
         self.displace_more();
         self.rooms.tick(self.now);
         let effects = self.owner.tick(self.now.unix_ms);

@@ -235,17 +235,7 @@ fn a_slow_session_gets_what_another_session_of_its_user_has_read_meanwhile() {
         read(&mut world, n + 1);
     }
     let id = world.id(slow);
-    assert!(
-        world
-            .engine(slow)
-            .connections()
-            .session(id)
-            .unwrap()
-            .inbox
-            .as_ref()
-            .map_or(0, |inbox| inbox.live_bytes())
-            <= limits::PRIVATE_BYTES
-    );
+    assert!(world.engine(slow).inboxes().live_bytes(id) <= limits::PRIVATE_BYTES);
     world.set_room(slow, OPEN);
     world.store_answers();
     heard.extend(numbers(&mut world, slow));
