@@ -2,8 +2,7 @@
 //! and keeps the directory.
 
 use crate::chat::{
-    Conversation, GoodbyeCode, Hello, Page, Reply, Request, RequestId, RoomName, SessionId, ShardId, Since, UserName,
-    Welcome,
+    Conversation, GoodbyeCode, Hello, Page, Reply, Request, RequestId, RoomName, SessionId, ShardId, Since, Welcome,
 };
 use crate::shard::{
     bus::message::{RoomCommand, ToOwner, ToShard},
@@ -13,6 +12,7 @@ use crate::shard::{
     },
     engine::{Clock, Engine},
     session::rules::{Action, Rules},
+    store::{hello::Taken, queries},
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -60,7 +60,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.send(owner, ToShard::Owner(ToOwner::Pair { to, said }));
             }
             Action::ListRooms(page) => self.list_rooms(id, request, page),
-            Action::Question(question) => self.question(id, request, question),
+            Action::Question(question) => {
+                let (connections, is_member) =
+                    (&mut self.connections, &|room: &RoomName| self.rooms.is_member(id, room));
+                queries::ask(
+                    connections,
+                    &mut self.store,
+                    is_member,
+                    (id, request),
+                    question,
+                    self.now,
+                );
+                self.follow();
+            }
             Action::TypingTo { user, from } => {
                 for shard in self.directory.clone().whereabouts(&user) {
                     let (user, from) = (user.clone(), from.clone());
@@ -118,7 +130,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A session has its name: it is welcome, and goes on where it was. A name that was assigned is registered already.
-    pub(crate) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, name: UserName, proof: Proof) {
+    pub(crate) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, taken: Taken) {
+        let Taken {
+            name,
+            proof,
+            key,
+            notice,
+        } = taken;
         let tag = self.directory.tag();
         let now = self.now;
         let Some(heartbeat) = self.connections.profile(id).map(|profile| profile.ping_every) else {
@@ -133,7 +151,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let welcome = Welcome {
             session: tag,
             name: name.clone(),
-            key: hello.key.filter(|_| proof == Proof::Key),
+            key,
             heartbeat,
             at: now.unix_ms,
             peer,
@@ -157,17 +175,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         self.with_inboxes(|inboxes, parts| inboxes.begin(id, known, parts));
         self.schedule(id);
+        if let Some(notice) = notice {
+            self.reply(id, None, &notice);
+        }
     }
 
-    /// A session takes this name. One that was assigned is registered already; `key` is what it has just been claimed with.
-    pub(crate) fn rename(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        name: UserName,
-        proof: Proof,
-        key: Option<String>,
-    ) {
+    /// A session takes this name. One that was assigned is registered already.
+    pub(crate) fn rename(&mut self, id: SessionId, request: RequestId, taken: Taken) {
+        let Taken {
+            name,
+            proof,
+            key,
+            notice,
+        } = taken;
         // The store has been asked for the name: another connection may stand here by now.
         let Some(session) = self.session(id) else { return };
         let tag = session.tag();
@@ -193,6 +213,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.reply(id, request, &reply);
         if renamed.inbox_is_new {
             self.with_inboxes(|inboxes, parts| inboxes.begin(id, Vec::new(), parts));
+        }
+        if let Some(notice) = notice {
+            self.reply(id, None, &notice);
         }
     }
 

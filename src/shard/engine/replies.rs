@@ -1,6 +1,6 @@
 //! What the engine has its connections do; what follows is passed on at once.
 
-use crate::chat::{GoodbyeCode, Refusal, Reply, RequestId, SessionId};
+use crate::chat::{GoodbyeCode, Reply, RequestId, SessionId};
 use crate::shard::{
     End,
     connection::write::Socket,
@@ -16,10 +16,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
         self.connections.reply(id, request, reply, self.now);
         self.follow();
-    }
-
-    pub(crate) fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
-        self.reply(id, request, &Reply::Error(refusal));
     }
 
     pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, code: GoodbyeCode) {

@@ -9,12 +9,7 @@ use crate::{
         connection::write::Socket,
         direct::{event::DirectEvent, fanout::fan_out},
         engine::{Clock, Engine},
-        store::{
-            queries::{self, Asker, Question},
-            refusals,
-            returned::{Became, Returned},
-            ticket::Ticket,
-        },
+        store::{queries, returned::Returned, ticket::Ticket},
     },
 };
 
@@ -24,19 +19,15 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         match self.store.take(outcome) {
             Returned::Talk { room, said, became } => self.own_rooms(|owner, _| owner.returned(&room, said, became)),
             Returned::Direct {
-                to,
+                session,
+                id,
                 bytes,
-                said,
-                became,
+                answer,
             } => {
                 self.directory.directs.take(self.me, bytes);
-                match became {
-                    Became::Stored { position, prev, at } => {
-                        let (session, id) = (said.session, said.id);
-                        let talk = said.numbered(position, prev, at);
-                        self.tell_direct(session, id, Direct { to, talk });
-                    }
-                    Became::Not(reply) => self.answer(said.session, said.id, reply),
+                match answer {
+                    Ok(direct) => self.tell_direct(session, id, direct),
+                    Err(reply) => self.answer(session, id, reply),
                 }
             }
             Returned::Opened { room, answer } => {
@@ -50,17 +41,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 answer,
             } => self.rename_judged(session, id, key, answer),
             Returned::Question {
-                session: id,
-                id: request,
+                session,
+                id,
                 conversation,
                 answer,
             } => {
-                let session = self.connections.session(id);
-                if let Some(session) = session {
-                    let reply = queries::reply(session, conversation, answer, &self.store);
-                    self.reply(id, request, &reply);
-                }
-                self.connections.question_answered(id);
+                let connections = &mut self.connections;
+                queries::answer(connections, &self.store, (session, id), conversation, answer, self.now);
                 self.follow();
             }
             Returned::Resume {
@@ -101,31 +88,5 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         for (shard, message) in fan_out(&self.directory, &direct, session) {
             self.bus.send(shard, message);
         }
-    }
-
-    /// History, search, read and unread: asked of the store, if the session may know.
-    pub(crate) fn question(&mut self, id: SessionId, request: RequestId, question: Question) {
-        let Some(session) = self.connections.session(id) else {
-            return;
-        };
-        let conversation = question.conversation().cloned();
-        let asker = Asker {
-            session,
-            is_native: self.connections.is_native(id),
-            is_member: &|room| self.rooms.is_member(id, room),
-        };
-        let ask = match question.ask(&asker, &self.store) {
-            Ok(ask) => ask,
-            Err(refusal) => return self.refuse(id, request, refusal),
-        };
-        let ticket = Ticket::Question {
-            session: id,
-            id: request,
-            conversation,
-        };
-        if !self.store.ask(ask, ticket) {
-            return self.refuse(id, request, refusals::busy());
-        }
-        self.connections.question_asked(id);
     }
 }

@@ -58,7 +58,7 @@ impl Owner {
             let stored = store.append_direct(to, said, bytes, now_ms);
             return stored.map_or_else(|_| Paired::Refused(refusals::busy()), |()| Paired::Stored { bytes });
         }
-        if directory.count(&to) == 0 {
+        if directory.whereabouts(&to).next().is_none() {
             let text = format!("{to} is not online, and this server keeps no mail");
             return Paired::Refused(ErrorCode::NoSuchUser.because(text));
         }

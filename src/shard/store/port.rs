@@ -268,9 +268,7 @@ mod tests {
             1
         );
         assert_eq!(
-            count(
-                &|one| matches!(one, Returned::Direct { to, bytes: 99, became: Became::Stored { .. }, .. } if *to == bob)
-            ),
+            count(&|one| matches!(one, Returned::Direct { answer: Ok(direct), bytes: 99, .. } if direct.to == bob)),
             1
         );
         assert_eq!(

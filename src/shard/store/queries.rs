@@ -2,21 +2,25 @@
 //!
 //! A session may ask about rooms in which it is, and about direct messages of a name that it has by a right that holds
 //! ([`Asker`]). Its right is looked at again when the answer comes: meanwhile it may have taken another name, and somebody else may
-//! have claimed the old one. Both are pure: the caller asks the store, and sends the reply.
+//! have claimed the old one. [`Question::ask`] and [`reply`] decide; [`ask`] and [`answer`] do it.
 
 use std::sync::Arc;
 
 use super::{
     port::StorePort,
-    refusals::{no_answer, no_history, not_yours},
+    refusals::{busy, no_answer, no_history, not_yours},
+    ticket::Ticket,
 };
 use crate::{
     chat::{
-        Conversation, ErrorCode, HistoryPage, LogHead, Refusal, Reply, RoomName, Seq, UnreadEntry, UnreadPage, UserId,
-        UserName,
+        Conversation, ErrorCode, HistoryPage, LogHead, Refusal, Reply, RequestId, RoomName, Seq, SessionId,
+        UnreadEntry, UnreadPage, UserId, UserName,
     },
     history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
-    shard::connection::session::Session,
+    shard::{
+        connection::{connections::Connections, session::Session, write::Socket},
+        time::Moment,
+    },
 };
 
 /// What a session may ask of the store.
@@ -50,17 +54,17 @@ pub(crate) enum Question {
 }
 
 /// Who asks.
-pub(crate) struct Asker<'a> {
-    pub(crate) session: &'a Session,
+struct Asker<'a> {
+    session: &'a Session,
     /// Whether it speaks Plaza's own protocol.
-    pub(crate) is_native: bool,
+    is_native: bool,
     /// Whether it is in a room.
-    pub(crate) is_member: &'a dyn Fn(&RoomName) -> bool,
+    is_member: &'a dyn Fn(&RoomName) -> bool,
 }
 
 impl Question {
     /// The conversation that it is about, if it is about one.
-    pub(crate) fn conversation(&self) -> Option<&Conversation> {
+    fn conversation(&self) -> Option<&Conversation> {
         match self {
             Self::History { conversation, .. }
             | Self::Search { conversation, .. }
@@ -70,7 +74,7 @@ impl Question {
     }
 
     /// The question as the store understands it, if this session may ask it.
-    pub(crate) fn ask(self, asker: &Asker<'_>, store: &StorePort) -> Result<Ask, Refusal> {
+    fn ask(self, asker: &Asker<'_>, store: &StorePort) -> Result<Ask, Refusal> {
         if !store.is_there() {
             return Err(no_history());
         }
@@ -146,8 +150,52 @@ impl Asker<'_> {
     }
 }
 
+/// Asks the store what a session asks, or tells it why not.
+pub(crate) fn ask<S: Socket>(
+    connections: &mut Connections<S>,
+    store: &mut StorePort,
+    is_member: &dyn Fn(&RoomName) -> bool,
+    (id, request): (SessionId, RequestId),
+    question: Question,
+    now: Moment,
+) {
+    let Some(session) = connections.session(id) else { return };
+    let is_native = connections.is_native(id);
+    let asker = Asker {
+        session,
+        is_native,
+        is_member,
+    };
+    let ticket = Ticket::Question {
+        session: id,
+        id: request,
+        conversation: question.conversation().cloned(),
+    };
+    let asked = question.ask(&asker, store);
+    match asked.and_then(|ask| if store.ask(ask, ticket) { Ok(()) } else { Err(busy()) }) {
+        Ok(()) => connections.question_asked(id),
+        Err(refusal) => connections.reply(id, request, &Reply::Error(refusal), now),
+    }
+}
+
+/// The store has answered what a session asked.
+pub(crate) fn answer<S: Socket>(
+    connections: &mut Connections<S>,
+    store: &StorePort,
+    (id, request): (SessionId, RequestId),
+    conversation: Option<Conversation>,
+    answer: Result<Answer, Refusal>,
+    now: Moment,
+) {
+    if let Some(session) = connections.session(id) {
+        let reply = reply(session, conversation, answer, store);
+        connections.reply(id, request, &reply, now);
+    }
+    connections.question_answered(id);
+}
+
 /// What a session is told of the answer to its question.
-pub(crate) fn reply(
+fn reply(
     session: &Session,
     conversation: Option<Conversation>,
     answer: Result<Answer, Refusal>,

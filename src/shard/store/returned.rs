@@ -6,8 +6,8 @@
 use super::{refusals, ticket::Ticket};
 use crate::{
     chat::{
-        Backlog, Conversation, LogHead, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, Talk, UserName,
-        Utterance, key_conflict,
+        Backlog, Conversation, Direct, LogHead, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, Talk,
+        UserName, Utterance, key_conflict,
     },
     history::{
         Answer, Append, ChangedConversation, ChangedUpTo, Claim, ConversationHead, DirectPage, LogId, NameKey, Outcome,
@@ -26,11 +26,12 @@ pub(crate) enum Returned {
     },
     /// A direct message of a pair that this shard owns.
     Direct {
-        to: UserName,
+        session: SessionId,
+        id: RequestId,
         /// What it counted in [`crate::shard::bus::directory::Directory::directs`].
         bytes: usize,
-        said: Box<Utterance>,
-        became: Became,
+        /// The message with its number, or what its sender is told instead.
+        answer: Result<Direct, Reply>,
     },
     /// Where the log of a room stands, and what the user missed who asked for it.
     Opened {
@@ -144,10 +145,16 @@ impl Returned {
         match (ticket, log) {
             (Ticket::Talk(_), LogId::Room(room)) => Self::Talk { room, said, became },
             (Ticket::Direct { to, bytes, .. }, _) => Self::Direct {
-                to,
+                session: said.session,
+                id: said.id,
                 bytes,
-                said,
-                became,
+                answer: match became {
+                    Became::Not(reply) => Err(reply),
+                    Became::Stored { position, prev, at } => {
+                        let talk = said.numbered(position, prev, at);
+                        Ok(Direct { to, talk })
+                    }
+                },
             },
             (ticket, log) => {
                 tracing::error!(?ticket, %log, "a message came back that was never given");
