@@ -8,8 +8,8 @@ use std::{rc::Rc, sync::Arc};
 use smallvec::SmallVec;
 
 use super::{
-    ClientId, Echo, Happening, Joined, Key, KeyOwner, LostInterval, Position, Refusal, Reply, RequestId, RoomName, Seq,
-    SessionId, SessionTag, ShardId, Talk, TalkKind, UserName,
+    ClientId, Direct, Echo, Happening, Joined, Key, KeyOwner, LostInterval, Position, Refusal, Reply, RequestId,
+    RoomName, Seq, SessionId, SessionTag, ShardId, Talk, TalkKind, UserName,
 };
 
 /// A session that joins.
@@ -130,6 +130,8 @@ pub(crate) enum Effect {
     },
     /// One session, wherever it is.
     Session { session: SessionId, what: ToSession },
+    /// Every session of both users sees this, but for the one that said it.
+    Direct { except: SessionId, direct: Direct },
 }
 
 /// The result of sending a message to a room.
@@ -194,6 +196,18 @@ pub(crate) struct Backlog {
 }
 
 impl Effect {
+    /// A direct message that has its number, and the answer to its sender.
+    pub(crate) fn direct(session: SessionId, id: RequestId, direct: Direct) -> [Self; 2] {
+        let Talk { epoch, seq, at, .. } = direct.talk;
+        let ack = Reply::Ack {
+            position: Position { epoch, seq },
+            at,
+            duplicate: false,
+        };
+        let except = session;
+        [Self::answer(session, id, ack), Self::Direct { except, direct }]
+    }
+
     pub(super) fn broadcast(room: &RoomName, shards: Rc<[ShardId]>, happening: Happening) -> Self {
         Self::Broadcast {
             room: room.clone(),

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use crate::{
-    chat::{Effect, Effects, Happening, Origin, Reply, RequestId, RoomName, SessionId, ToSession, UserName, Utterance},
+    chat::{Effect, Effects, Happening, Origin, Reply, RoomName, SessionId, ToSession},
     shard::{
         bus::message::{RoomCommand, ToOwner, ToShard},
         connection::write::Socket,
+        direct::{event::DirectEvent, fanout::fan_out},
         engine::{Clock, Engine},
-        owner::{Conditions, Owner, PairConditions, Paired},
+        owner::{Conditions, Owner},
         room::event::RoomEvent,
     },
 };
@@ -18,7 +19,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Handles one message.
     pub(crate) fn take(&mut self, message: ToShard) {
         match message {
-            ToShard::Owner(message) => self.own(message),
+            ToShard::Owner(message) => self.for_owner(message),
             ToShard::Room(event) => self.serve(|rooms, parts| rooms.take_event(event, parts)),
             ToShard::Session { session, what } => self.for_session(session, what),
             ToShard::Admin(order) => self.administer(*order),
@@ -28,16 +29,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 direct,
                 bytes,
             } => self.inboxes.push(user, except, direct, bytes),
-            ToShard::TypingTo { user, from } => {
-                for session in self.holders(&user) {
-                    self.reply(session, None, &Reply::TypingTo { from: from.clone() });
-                }
-            }
-            ToShard::SystemTo { user, text } => {
-                for session in self.holders(&user) {
-                    self.reply(session, None, &Reply::System { text: text.clone() });
-                }
-            }
+            ToShard::TypingTo { user, from } => self.tell_holders(&user, &Reply::TypingTo { from }),
+            ToShard::SystemTo { user, text } => self.tell_holders(&user, &Reply::System { text }),
             ToShard::Claimed { name } => self.displace(name),
             ToShard::RoomsPart { listing, rooms } => {
                 if let Some((session, id, reply)) = self.owner.listings().add(listing, rooms) {
@@ -93,15 +86,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Carries out what is for this shard as an owner.
-    pub(crate) fn own(&mut self, message: ToOwner) {
+    fn for_owner(&mut self, message: ToOwner) {
         match message {
-            ToOwner::Room { room, command } => {
-                self.own_rooms(|owner, conditions| owner.handle(room, command, conditions))
-            }
-            ToOwner::Pair { to, said } => self.own_direct(to, said),
+            ToOwner::Room { room, command } => self.own(|owner, conditions| owner.handle(room, command, conditions)),
+            ToOwner::Pair { to, said } => self.own(|owner, conditions| owner.direct(to, said, conditions)),
             ToOwner::Greet { session, peer } => {
-                let users = self.owner.lobby(self.now.unix_ms);
-                self.answer(session, None, Reply::Greeting { peer, users });
+                self.own(|owner, conditions| owner.greet(session, peer, conditions.now_ms));
             }
             ToOwner::Rooms {
                 shard,
@@ -115,28 +105,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// This shard owns the pair of a direct message.
-    fn own_direct(&mut self, to: UserName, said: Box<Utterance>) {
-        let (session, id) = (said.session, said.id);
-        let conditions = PairConditions {
-            now_ms: self.now.unix_ms,
-            directory: &self.directory,
-            most: self.settings.underway_bytes,
-            is_congested: self.bus.is_congested(),
-            store: &mut self.store,
-        };
-        match self.owner.direct(to, said, conditions) {
-            Paired::Refused(refusal) => self.answer(session, id, Reply::Error(refusal)),
-            Paired::Stored { bytes } => self.directory.directs.add(self.me, bytes),
-            Paired::Numbered(direct) => self.tell_direct(session, id, direct),
-        }
-    }
-
-    /// Has the owner of rooms do something, and carries out what follows.
-    pub(crate) fn own_rooms(&mut self, act: impl FnOnce(&mut Owner, &mut Conditions<'_>) -> Effects) {
+    /// Has this shard as an owner do something, and carries out what follows.
+    pub(crate) fn own(&mut self, act: impl FnOnce(&mut Owner, &mut Conditions<'_>) -> Effects) {
         let mut conditions = Conditions {
             now_ms: self.now.unix_ms,
-            is_busy: &|| self.bus.is_congested() || self.directory.events.most() > self.settings.underway_bytes,
+            is_congested: &|| self.bus.is_congested(),
+            directory: &self.directory,
+            most_bytes: self.settings.underway_bytes,
             store: &mut self.store,
         };
         let effects = act(&mut self.owner, &mut conditions);
@@ -147,11 +122,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn command(&mut self, room: RoomName, command: RoomCommand) {
         let owner = self.directory.owner_of(room.as_str());
         self.send(owner, ToShard::Owner(ToOwner::Room { room, command }));
-    }
-
-    /// Answers a request, wherever its session is.
-    pub(crate) fn answer(&mut self, session: SessionId, id: RequestId, reply: Reply) {
-        self.carry_out([Effect::answer(session, id, reply)]);
     }
 
     /// Sends what follows from a command to those it concerns, in order.
@@ -173,6 +143,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     }
                 }
                 Effect::Session { session, what } => self.send(session.shard(), ToShard::Session { session, what }),
+                Effect::Direct { except, direct } => {
+                    self.stats.directs += 1;
+                    let direct = Arc::new(DirectEvent::new(direct, self.settings.dialects));
+                    for (shard, message) in fan_out(&self.directory, &direct, except) {
+                        self.bus.send(shard, message);
+                    }
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::shard::{
     store::hello::Hellos,
 };
 use crate::{
-    chat::{Hello, Refusal, RequestId, SessionId, ShardId, UserName},
+    chat::{Hello, Refusal, Reply, RequestId, SessionId, ShardId, UserName},
     history::{Claim, NameKey},
     limits,
 };
@@ -102,10 +102,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         session.is_some_and(|session| session.holds(name, &self.store))
     }
 
-    /// The sessions on this shard that may hear what is for this name alone.
-    pub(crate) fn holders(&self, name: &UserName) -> Vec<SessionId> {
-        let mut sessions = self.directory.sessions(name, self.me);
-        sessions.retain(|session| self.holds_name(*session, name));
-        sessions
+    /// Tells the sessions here that may hear what is for this name alone.
+    pub(crate) fn tell_holders(&mut self, name: &UserName, reply: &Reply) {
+        for session in self.directory.sessions(name, self.me) {
+            if self.holds_name(session, name) {
+                self.reply(session, None, reply);
+            }
+        }
     }
 }

@@ -13,10 +13,7 @@ use crate::{
 impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn administer(&mut self, order: Order) {
         match order {
-            Order::Rooms(order) => {
-                let effects = self.owner.administer(order, self.now.unix_ms);
-                self.carry_out(effects);
-            }
+            Order::Rooms(order) => self.own(|owner, conditions| owner.administer(order, conditions.now_ms)),
             Order::SayToAll { text, answer } => {
                 let all = self.connections.iter();
                 let named: Vec<SessionId> = all

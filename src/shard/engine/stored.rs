@@ -1,13 +1,10 @@
 //! Passes on what the store returns, and asks it what sessions ask.
 
-use std::sync::Arc;
-
 use crate::{
-    chat::{Direct, Position, Reply, RequestId, SessionId, Talk},
+    chat::Effect,
     history::Outcome,
     shard::{
         connection::write::Socket,
-        direct::{event::DirectEvent, fanout::fan_out},
         engine::{Clock, Engine},
         store::{queries, returned::Returned, ticket::Ticket},
     },
@@ -17,7 +14,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The store says what became of something.
     pub(crate) fn stored(&mut self, outcome: Outcome<Ticket>) {
         match self.store.take(outcome) {
-            Returned::Talk { room, said, became } => self.own_rooms(|owner, _| owner.returned(&room, said, became)),
+            Returned::Talk { room, said, became } => self.own(|owner, _| owner.returned(&room, said, became)),
             Returned::Direct {
                 session,
                 id,
@@ -26,12 +23,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => {
                 self.directory.directs.take(self.me, bytes);
                 match answer {
-                    Ok(direct) => self.tell_direct(session, id, direct),
-                    Err(reply) => self.answer(session, id, reply),
+                    Ok(direct) => self.carry_out(Effect::direct(session, id, direct)),
+                    Err(reply) => self.carry_out([Effect::answer(session, id, reply)]),
                 }
             }
             Returned::Opened { room, answer } => {
-                self.own_rooms(|owner, conditions| owner.opened(&room, answer, conditions));
+                self.own(|owner, conditions| owner.opened(&room, answer, conditions));
             }
             Returned::Hello { session, answer } => self.hello_judged(session, answer),
             Returned::Rename {
@@ -67,26 +64,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
         while let Some(message) = self.bus.next_local() {
             self.take(message);
-        }
-    }
-
-    /// A direct message has its number: both users' sessions are told, wherever they are.
-    pub(crate) fn tell_direct(&mut self, session: SessionId, id: RequestId, direct: Direct) {
-        let Talk { epoch, seq, at, .. } = direct.talk;
-        let (position, duplicate) = (Position { epoch, seq }, false);
-        self.answer(
-            session,
-            id,
-            Reply::Ack {
-                position,
-                at,
-                duplicate,
-            },
-        );
-        self.stats.directs += 1;
-        let direct = Arc::new(DirectEvent::new(direct, self.settings.dialects));
-        for (shard, message) in fan_out(&self.directory, &direct, session) {
-            self.bus.send(shard, message);
         }
     }
 }

@@ -17,7 +17,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.with_inboxes(Inboxes::retry);
         self.displace_more();
         self.rooms.tick(self.now);
-        let effects = self.owner.tick(self.now.unix_ms);
-        self.carry_out(effects);
+        self.own(|owner, conditions| owner.tick(conditions.now_ms));
     }
 }

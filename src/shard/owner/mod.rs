@@ -16,22 +16,21 @@ mod opening;
 mod orders;
 mod pairs;
 
-use std::rc::Rc;
+use std::{net::SocketAddr, rc::Rc};
 
 use smallvec::smallvec;
 
 use crate::{
     chat::{
         Backlog, Effect, Effects, ErrorCode, Happening, ListOrder, LogHead, OwnedRooms, Refusal, Reply, Retry,
-        RoomEntry, RoomName, RoomScope, Talk, Talked, UserList, Utterance,
+        RoomEntry, RoomName, RoomScope, SessionId, Talk, Talked, Utterance,
     },
     shard::{
-        bus::message::RoomCommand,
+        bus::{directory::Directory, message::RoomCommand},
         settings::Settings,
         store::{port::StorePort, refusals, returned::Became},
     },
 };
-pub(crate) use direct::{PairConditions, Paired};
 use held::HeldSenders;
 use listing::Listings;
 use opening::{Opening, Parked};
@@ -57,9 +56,19 @@ pub(crate) struct Owner {
 pub(crate) struct Conditions<'a> {
     /// Unix milliseconds.
     pub(crate) now_ms: u64,
-    /// Whether more is on its way to other shards and to members than may be. Messages are given back then.
-    pub(crate) is_busy: &'a dyn Fn() -> bool,
+    /// Whether more waits for other shards than may.
+    pub(crate) is_congested: &'a dyn Fn() -> bool,
+    pub(crate) directory: &'a Directory,
+    /// Bytes that may be on their way to the slowest shard: of events, and as many of direct messages.
+    pub(crate) most_bytes: usize,
     pub(crate) store: &'a mut StorePort,
+}
+
+impl Conditions<'_> {
+    /// Whether messages of rooms are given back.
+    fn are_busy(&self) -> bool {
+        (self.is_congested)() || self.directory.events.most() > self.most_bytes
+    }
 }
 
 impl Owner {
@@ -132,7 +141,7 @@ impl Owner {
 
     fn talk(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, conditions: &mut Conditions<'_>) -> Effects {
         let session = said.session;
-        if !self.held.passes(session, retry) || (conditions.is_busy)() {
+        if !self.held.passes(session, retry) || conditions.are_busy() {
             if self.rooms.has(&room, session) {
                 self.held.hold(session, &room, retry);
             }
@@ -191,9 +200,10 @@ impl Owner {
         refused.collect()
     }
 
-    /// The list of the lobby, for a connection that is greeted with it.
-    pub(crate) fn lobby(&mut self, now_ms: u64) -> UserList {
-        self.rooms.roster(&RoomName::lobby(), ListOrder::Arrival, now_ms)
+    /// Greets a connection with the list of the lobby.
+    pub(crate) fn greet(&mut self, session: SessionId, peer: SocketAddr, now_ms: u64) -> Effects {
+        let users = self.rooms.roster(&RoomName::lobby(), ListOrder::Arrival, now_ms);
+        smallvec![Effect::answer(session, None, Reply::Greeting { peer, users })]
     }
 
     /// Rooms after this name, one more than fit tells that there are more.
@@ -238,7 +248,7 @@ impl Owner {
 #[cfg(test)]
 impl Owner {
     /// Nothing waits here, and only sessions of these are held.
-    pub(crate) fn check_rest(&self, live: impl Fn(crate::chat::SessionId) -> bool) {
+    pub(crate) fn check_rest(&self, live: impl Fn(SessionId) -> bool) {
         assert!(self.listings.is_empty());
         assert!(self.held.sessions().all(live));
     }
@@ -275,10 +285,8 @@ mod tests {
     use std::{cell::RefCell, sync::Arc};
 
     use super::*;
-    use crate::chat::{
-        Arrival, ConnectionSlot, Generation, Lists, SessionId, SessionTag, ShardId, Since, ToSession, UserName,
-    };
-    use crate::shard::testing::start_store;
+    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, SessionTag, ShardId, Since, ToSession, UserName};
+    use crate::shard::{bus::directory::OwnerKey, testing::start_store};
 
     #[derive(Default)]
     struct Seen(RefCell<Vec<String>>);
@@ -317,13 +325,20 @@ mod tests {
         RoomCommand::Talk { said, retry }
     }
 
-    fn handle(owner: &mut Owner, command: RoomCommand, is_busy: bool, store: &mut StorePort) -> Effects {
-        let mut conditions = Conditions {
+    fn under<R>(is_congested: bool, store: &mut StorePort, act: impl FnOnce(&mut Conditions<'_>) -> R) -> R {
+        act(&mut Conditions {
             now_ms: 1_000,
-            is_busy: &|| is_busy,
+            is_congested: &|| is_congested,
+            directory: &Directory::new(1, OwnerKey::fixed(7), 1),
+            most_bytes: 1_000,
             store,
-        };
-        owner.handle(RoomName::lobby(), command, &mut conditions)
+        })
+    }
+
+    fn handle(owner: &mut Owner, command: RoomCommand, is_congested: bool, store: &mut StorePort) -> Effects {
+        under(is_congested, store, |conditions| {
+            owner.handle(RoomName::lobby(), command, conditions)
+        })
     }
 
     fn is_given_back(effects: &[Effect]) -> bool {
@@ -362,12 +377,9 @@ mod tests {
         );
         assert_eq!((store.under_way(), owner.rooms_being_opened()), (1, 1));
         let open = |owner: &mut Owner, store: &mut StorePort, answer| {
-            let mut conditions = Conditions {
-                now_ms: 1_000,
-                is_busy: &|| false,
-                store,
-            };
-            owner.opened(&RoomName::lobby(), answer, &mut conditions)
+            under(false, store, |conditions| {
+                owner.opened(&RoomName::lobby(), answer, conditions)
+            })
         };
         let fails = ErrorCode::StoreFailed.because("on purpose");
         let refused = open(&mut owner, &mut store, Err(fails));

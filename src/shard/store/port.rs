@@ -74,6 +74,11 @@ impl StorePort {
         }
     }
 
+    /// The shard whose port it is.
+    pub(crate) fn shard(&self) -> ShardId {
+        self.shard
+    }
+
     /// Whether there is a store.
     pub(crate) fn is_there(&self) -> bool {
         self.history.is_some()
