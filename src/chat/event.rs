@@ -2,7 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::{Conversation, GoodbyeCode, Position, Refusal, RequestId, RoomName, Seq, SessionTag, TalkKind, UserName};
+use super::{
+    Conversation, GoodbyeCode, Position, Refusal, RequestId, RoomName, Seq, SessionTag, TalkKind, UserId, UserName,
+};
 
 /// Parts of the sender's request that only clients of the same dialect see again. Not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +31,13 @@ pub struct Talk {
     pub kind: TalkKind,
     /// Absent once the message has been read from the store.
     pub echo: Option<Arc<Echo>>,
+}
+
+impl Talk {
+    /// The sender's id.
+    pub fn user(&self) -> UserId {
+        UserId::of_name(&self.from)
+    }
 }
 
 /// A numbered message of a direct conversation.

@@ -12,12 +12,15 @@ use crate::limits;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct UserId(Arc<str>);
 
+/// The text of the id of who has a name, without a copy of it.
+pub(crate) struct IdOfName<'n>(pub(crate) &'n UserName);
+
 const NAME: &str = "name:";
 
 impl UserId {
     /// Who has this name in open mode.
     pub fn of_name(name: &UserName) -> Self {
-        Self(format!("{NAME}{name}").into())
+        Self(IdOfName(name).to_string().into())
     }
 
     /// Parses an id. `None`: it has no kind, is longer than [`limits::USER_ID_BYTES`], or is that of a name that none can have.
@@ -61,6 +64,12 @@ impl UserId {
             Some(_) => None,
             None => UserName::parse(text).ok().map(|name| Self::of_name(&name)),
         }
+    }
+}
+
+impl fmt::Display for IdOfName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{NAME}{}", self.0)
     }
 }
 

@@ -237,6 +237,7 @@ fn message(room: String, talk: &Talk) -> plaza::Message {
         text: talk.text.to_string(),
         kind: kind(talk.kind),
         epoch: talk.epoch,
+        user: talk.user().as_str().to_owned(),
     }
 }
 
@@ -252,6 +253,7 @@ pub(super) fn direct(direct: &Direct) -> Event {
         text: talk.text.to_string(),
         kind: kind(talk.kind),
         epoch: talk.epoch,
+        user: talk.user().as_str().to_owned(),
     })
 }
 

@@ -1,12 +1,12 @@
 //! Writes a message of a room as JSON without copying its names and its text, because rooms and replays write thousands of them. The bytes
 //! are those of the schema's own type.
 
-use std::num::NonZeroU64;
+use std::{fmt::Display, num::NonZeroU64};
 
 use serde::{Serialize, Serializer};
 
 use crate::{
-    chat::{RequestId, RoomName, SessionTag, Talk},
+    chat::{IdOfName, RequestId, RoomName, SessionTag, Talk},
     codec::Frames,
     proto,
 };
@@ -21,10 +21,11 @@ pub(super) fn write(id: RequestId, room: &RoomName, talk: &Talk, out: &mut Frame
             prev: talk.prev,
             at: talk.at,
             from: talk.from.as_str(),
-            session: Tag(talk.session),
+            session: Shown(talk.session),
             text: &talk.text,
             kind: super::encode::kind(talk.kind),
             epoch: talk.epoch,
+            user: Shown(IdOfName(&talk.from)),
         },
     });
 }
@@ -44,16 +45,18 @@ struct Message<'t> {
     prev: u64,
     at: u64,
     from: &'t str,
-    session: Tag,
+    session: Shown<SessionTag>,
     text: &'t str,
     #[serde(serialize_with = "proto::kind")]
     kind: i32,
     epoch: u64,
+    user: Shown<IdOfName<'t>>,
 }
 
-struct Tag(SessionTag);
+/// What is written as it is displayed.
+struct Shown<D>(D);
 
-impl Serialize for Tag {
+impl<D: Display> Serialize for Shown<D> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&self.0)
     }

@@ -65,7 +65,7 @@ fn page(conversation: Conversation) -> HistoryPage {
     }
 }
 
-const TALK: &str = r#""seq":2,"prev":1,"at":1700000000000,"from":"张三","session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9"#;
+const TALK: &str = r#""seq":2,"prev":1,"at":1700000000000,"from":"张三","session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9,"user":"name:张三""#;
 
 fn happenings() -> Vec<(Happening, String)> {
     let users = Some(UserList {
@@ -196,7 +196,7 @@ fn replies() -> Vec<(Reply, String)> {
                 to: user("ann"),
                 talk: talk(),
             })),
-            r#"{"id":7,"direct":{"from":"张三","to":"ann","seq":2,"prev":1,"at":1700000000000,"session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9}}"#.into(),
+            r#"{"id":7,"direct":{"from":"张三","to":"ann","seq":2,"prev":1,"at":1700000000000,"session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9,"user":"name:张三"}}"#.into(),
         ),
         (
             Reply::Ack {
