@@ -190,19 +190,19 @@ impl Bare {
 /// against one that writes all in flight at once. They take turns, short ones, so that a slow moment of the disk hits all.
 pub(crate) fn durable_talks(base: &Path) {
     println!(
-        "\n| durable talks, in flight | in a commit | the store, talks/s | bare loop, the same batches | bare loop, all in flight | with keys | store against the same batches: median of turns, quartiles; of medians | against all in flight |"
+        "\n| durable talks, in flight | in a commit | the store, talks/s | bare loop, the same batches | bare loop, all in flight | store against the same batches: median of turns, quartiles; of medians | against all in flight |"
     );
-    println!("|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for in_flight in [1, 32, 256, 1_024] {
-        let (mut plain, mut keyed) = (InFlight::new(base, false), InFlight::new(base, true));
+        let mut plain = InFlight::new(base, false);
         let (mut same, mut full) = (Bare::new(base), Bare::new(base));
-        let mut rates = [const { Vec::new() }; 4];
+        let mut rates = [const { Vec::new() }; 3];
         let mut ratios = [const { Vec::new() }; 2];
         let mut batches = Vec::new();
         for turn in 0..=TURNS {
             let (stored, batch) = plain.turn(in_flight);
             let bare = same.turn(batch.round() as u64);
-            let now = [stored, bare, full.turn(in_flight), keyed.turn(in_flight).0];
+            let now = [stored, bare, full.turn(in_flight)];
             if turn == 0 {
                 continue; // to warm up: the first write-ahead log grows
             }
@@ -213,11 +213,11 @@ pub(crate) fn durable_talks(base: &Path) {
             ratios[1].push(now[0] / now[2] * 100.0);
             batches.push(batch);
         }
-        let [stored, bare, full, keyed] = rates.map(|mut rates| median(&mut rates));
+        let [stored, bare, full] = rates.map(|mut rates| median(&mut rates));
         let [turns, against_full] = ratios.each_mut().map(|ratios| median(ratios));
         let (low, high) = (ratios[0][TURNS / 4], ratios[0][TURNS - 1 - TURNS / 4]);
         println!(
-            "| {in_flight} | {:.0} | {stored:.0} | {bare:.0} | {full:.0} | {keyed:.0} | {turns:.0} % ({low:.0} to {high:.0}); {:.0} % | {against_full:.0} % |",
+            "| {in_flight} | {:.0} | {stored:.0} | {bare:.0} | {full:.0} | {turns:.0} % ({low:.0} to {high:.0}); {:.0} % | {against_full:.0} % |",
             median(&mut batches),
             stored / bare * 100.0,
         );

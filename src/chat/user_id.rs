@@ -67,6 +67,13 @@ impl UserId {
     }
 }
 
+impl<'n> IdOfName<'n> {
+    /// The parts of which it is put together.
+    pub(crate) fn parts(&self) -> [&'n str; 2] {
+        [NAME, self.0.as_str()]
+    }
+}
+
 impl fmt::Display for IdOfName<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{NAME}{}", self.0)

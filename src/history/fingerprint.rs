@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::chat::{ClientId, UserId, UserName};
+use crate::chat::{ClientId, IdOfName, UserName};
 
 /// What a key is known by within its log: half a SHA-256 of its owner and itself. Nobody can make another key with the same one, and
 /// nobody can read the key from it.
@@ -14,8 +14,8 @@ impl Fingerprint {
     pub(crate) fn of(client: Option<ClientId>, user: &UserName, key: &str) -> Self {
         let mut hash = Sha256::new();
         match client {
-            Some(client) => own(&mut hash, "client:", &client.digits()),
-            None => own(&mut hash, "", UserId::of_name(user).as_str()),
+            Some(client) => own(&mut hash, ["client:", &client.digits()]),
+            None => own(&mut hash, IdOfName(user).parts()),
         }
         hash.update(key);
         let mut first = [0; 16];
@@ -30,7 +30,7 @@ impl Fingerprint {
 }
 
 /// The length comes first, so that no owner and key look like another owner and key.
-fn own(hash: &mut Sha256, kind: &str, owner: &str) {
+fn own(hash: &mut Sha256, [kind, owner]: [&str; 2]) {
     hash.update(((kind.len() + owner.len()) as u64).to_le_bytes());
     hash.update(kind);
     hash.update(owner);
