@@ -168,15 +168,15 @@ impl Returned {
             Ticket::Open { room, .. } => Self::Opened {
                 room,
                 answer: typed(answer, |answer| match answer {
-                    Answer::Head { head, .. } => Ok((head, None)),
+                    Answer::Head { head, .. } => Some((head, None)),
                     Answer::Resumed {
                         head,
                         read,
                         after,
                         talks,
                         ..
-                    } => Ok((head, Some(backlog(read, after, talks)))),
-                    other => Err(other),
+                    } => Some((head, Some(backlog(read, after, talks)))),
+                    _ => None,
                 }),
             },
             Ticket::Hello(session) => Self::Hello {
@@ -203,8 +203,8 @@ impl Returned {
                 session,
                 number,
                 backlog: typed(answer, |answer| match answer {
-                    Answer::Resumed { read, after, talks, .. } => Ok(backlog(read, after, talks)),
-                    other => Err(other),
+                    Answer::Resumed { read, after, talks, .. } => Some(backlog(read, after, talks)),
+                    _ => None,
                 })
                 .ok(),
             },
@@ -212,8 +212,8 @@ impl Returned {
                 session,
                 number,
                 talks: typed(answer, |answer| match answer {
-                    Answer::Page { talks, .. } => Ok(talks),
-                    other => Err(other),
+                    Answer::Page { talks, .. } => Some(talks),
+                    _ => None,
                 })
                 .ok(),
             },
@@ -227,29 +227,31 @@ impl Returned {
     }
 }
 
-/// The answer in the type that its question has. An answer of another type is a fault of the store, and counts as none.
-fn typed<T>(answer: Result<Answer, Refusal>, read: impl FnOnce(Answer) -> Result<T, Answer>) -> Result<T, Refusal> {
-    read(answer?).map_err(|other| {
-        tracing::error!(answer = ?other, "the store answered another question than was asked");
+/// The answer in the type that its question has. An answer of another type is a fault of the store, and counts as none; what
+/// it says is not logged, since it may be somebody's messages.
+fn typed<T>(answer: Result<Answer, Refusal>, read: impl FnOnce(Answer) -> Option<T>) -> Result<T, Refusal> {
+    read(answer?).ok_or_else(|| {
+        let expected = std::any::type_name::<T>();
+        tracing::error!(expected, "the store answered another question than was asked");
         refusals::no_answer()
     })
 }
 
-fn claim(answer: Answer) -> Result<(UserName, Claim), Answer> {
+fn claim(answer: Answer) -> Option<(UserName, Claim)> {
     match answer {
-        Answer::Name { user, claim } => Ok((user, claim)),
-        other => Err(other),
+        Answer::Name { user, claim } => Some((user, claim)),
+        _ => None,
     }
 }
 
-fn inbox_answer(answer: Answer) -> Result<InboxAnswer, Answer> {
+fn inbox_answer(answer: Answer) -> Option<InboxAnswer> {
     match answer {
         Answer::Conversations {
             user,
             conversations,
             more,
             unreadable,
-        } => Ok(InboxAnswer::Waiting {
+        } => Some(InboxAnswer::Waiting {
             user,
             conversations,
             more,
@@ -260,13 +262,13 @@ fn inbox_answer(answer: Answer) -> Result<InboxAnswer, Answer> {
             next,
             unreadable,
             ..
-        } => Ok(InboxAnswer::Changed {
+        } => Some(InboxAnswer::Changed {
             conversations,
             next,
             unreadable,
         }),
-        Answer::Direct(page) => Ok(InboxAnswer::Page(page)),
-        other => Err(other),
+        Answer::Direct(page) => Some(InboxAnswer::Page(page)),
+        _ => None,
     }
 }
 
