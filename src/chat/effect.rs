@@ -135,6 +135,10 @@ pub(crate) enum Effect {
 }
 
 /// The result of sending a message to a room.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "lives for one call; a box would cost each message an allocation"
+)]
 #[derive(Debug)]
 pub(crate) enum Talked {
     /// It has its number, or is refused.

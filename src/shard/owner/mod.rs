@@ -163,6 +163,7 @@ impl Owner {
     }
 
     /// The store has numbered a message and keeps it, or says why not.
+    #[expect(clippy::boxed_local, reason = "the history hands messages over in boxes")]
     pub(crate) fn returned(&mut self, room: &RoomName, said: Box<Utterance>, became: Became) -> Effects {
         match became {
             Became::Stored { position, prev, at } => {
