@@ -331,7 +331,7 @@ pub const HISTORY_SLICE_ROWS: usize = 256;
 /// Blocks of keys, of a thousand each, that retention deletes beside one commit.
 pub const HISTORY_SLICE_BLOCKS: usize = 16;
 /// Idempotency keys in the writer's memory: at most some 160 MB. Beyond that it forgets the rooms that were not written to lately; the next
-/// message with a key in one of them reads its keys again, up to 5 ms.
+/// message with a key in one of them reads its keys again, in up to 40 ms.
 pub const HISTORY_KEYS: usize = 1 << 22;
 /// Messages that one transaction of the search index adds.
 pub const HISTORY_INDEX_SLICE: usize = 512;

@@ -20,7 +20,7 @@ use crate::history::{
     rows::{LogRow, int},
 };
 
-/// Messages in a block: a hundred blocks are the keys of a day or of 100,000 messages, and are read in some milliseconds.
+/// Messages in a block: a hundred blocks are the keys of a day or of 100,000 messages, and are read in some 30 ms.
 pub(crate) const BLOCK: u64 = 1_024;
 
 /// The block of the message with this ordinal.

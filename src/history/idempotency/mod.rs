@@ -227,7 +227,9 @@ impl LogKeys {
         }
         let open = blocks::block_of(ordinal);
         let oldest = blocks::block_of(ordinal.saturating_sub(live.messages).max(1));
-        for block in blocks::stored(tables, row.id, oldest)? {
+        let stored = blocks::stored(tables, row.id, oldest)?;
+        log.ordinals.reserve(stored.len() * BLOCK as usize);
+        for block in stored {
             if block < open {
                 let entries = blocks::read(tables, row, block, damage)?;
                 log.know(&entries);
