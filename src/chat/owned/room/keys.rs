@@ -12,8 +12,9 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Keys {
     known: foldhash::HashMap<(KeyOwner, Key), Remembered>,
-    /// The keys of `known`, oldest first.
-    order: VecDeque<(KeyOwner, Key)>,
+    /// Every use that was remembered, oldest first, with the number of its message. A key that was used again stands here twice;
+    /// only its newest use is in `known`.
+    order: VecDeque<(Seq, (KeyOwner, Key))>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,16 +45,16 @@ impl Keys {
         let entry = (said.key_owner(), key);
         let text = self.known.hasher().hash_one(&said.text);
         self.known.insert(entry.clone(), Remembered { seq, at: now_ms, text });
-        self.order.push_back(entry);
-        while let Some(oldest) = self.order.front() {
-            let expired = self
-                .known
-                .get(oldest)
-                .is_none_or(|known| now_ms.abs_diff(known.at) > window_ms);
-            if self.order.len() <= limits::KEYS_PER_ROOM && !expired {
+        self.order.push_back((seq, entry));
+        while let Some((seq, oldest)) = self.order.front() {
+            let newest_use = self.known.get(oldest).filter(|known| known.seq == *seq);
+            let counts = newest_use.is_some_and(|known| now_ms.abs_diff(known.at) <= window_ms);
+            if self.order.len() <= limits::KEYS_PER_ROOM && counts {
                 break;
             }
-            self.known.remove(oldest);
+            if newest_use.is_some() {
+                self.known.remove(oldest);
+            }
             self.order.pop_front();
         }
     }
@@ -62,4 +63,52 @@ impl Keys {
 /// The refusal of a message whose key was used for another text.
 pub(crate) fn key_conflict() -> Refusal {
     ErrorCode::KeyConflict.because("this key was used for another text; use a new key for a new message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{ConnectionSlot, Generation, SessionId, SessionTag, ShardId, UserName};
+
+    const WINDOW_MS: u64 = 60_000;
+
+    fn said(key: &str) -> Utterance {
+        let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
+        Utterance {
+            key: Some(key.into()),
+            ..Utterance::new(session, UserName::guest(1), SessionTag(1), "hello".into())
+        }
+    }
+
+    /// Whether a message with this key would be a duplicate.
+    fn is_known(keys: &Keys, key: &str, now_ms: u64) -> bool {
+        keys.known(&said(key), now_ms, WINDOW_MS).is_some()
+    }
+
+    #[test]
+    fn a_key_that_is_used_again_after_its_window_counts_from_its_second_use() {
+        let mut keys = Keys::default();
+        keys.remember(&said("again"), 1, 0, WINDOW_MS);
+        let second = WINDOW_MS + 1;
+        keys.remember(&said("again"), 2, second, WINDOW_MS);
+        for n in 1..limits::KEYS_PER_ROOM as u64 {
+            keys.remember(&said(&n.to_string()), 2 + n, second, WINDOW_MS);
+        }
+        assert!(
+            is_known(&keys, "again", second),
+            "its first use is over, not its second"
+        );
+        keys.remember(&said("one more"), 20_000, second, WINDOW_MS);
+        assert!(!is_known(&keys, "again", second), "it is the oldest of too many");
+        assert!(is_known(&keys, "1", second));
+    }
+
+    #[test]
+    fn keys_behind_one_that_was_used_again_expire() {
+        let mut keys = Keys::default();
+        keys.remember(&said("again"), 1, 0, WINDOW_MS);
+        keys.remember(&said("other"), 2, 0, WINDOW_MS);
+        keys.remember(&said("again"), 3, WINDOW_MS + 1, WINDOW_MS);
+        assert_eq!((keys.known.len(), keys.order.len()), (1, 1));
+    }
 }
