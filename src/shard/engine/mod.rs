@@ -145,15 +145,20 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Has the inboxes do something with the parts below them, and passes on what followed.
     pub(crate) fn with_inboxes<R>(&mut self, act: impl FnOnce(&mut Inboxes, &mut Parts<'_, S>) -> R) -> R {
+        let result = self.with_inboxes_only(act);
+        self.follow();
+        result
+    }
+
+    /// Passes nothing on: for [`Engine::follow`], which would otherwise call itself once per connection.
+    fn with_inboxes_only<R>(&mut self, act: impl FnOnce(&mut Inboxes, &mut Parts<'_, S>) -> R) -> R {
         let mut parts = Parts {
             connections: &mut self.connections,
             store: &mut self.store,
             directory: &self.directory,
             now: self.now,
         };
-        let result = act(&mut self.inboxes, &mut parts);
-        self.follow();
-        result
+        act(&mut self.inboxes, &mut parts)
     }
 
     /// What the engine wants; the caller takes it all after each turn.

@@ -8,6 +8,13 @@ use crate::shard::{
 
 impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn serve<T>(&mut self, act: impl FnOnce(&mut Rooms, &mut Parts<'_, S>) -> T) -> T {
+        let done = self.serve_only(act);
+        self.follow();
+        done
+    }
+
+    /// Passes nothing on: for [`Engine::follow`], which would otherwise call itself once per connection.
+    pub(super) fn serve_only<T>(&mut self, act: impl FnOnce(&mut Rooms, &mut Parts<'_, S>) -> T) -> T {
         let mut parts = Parts {
             connections: &mut self.connections,
             store: &mut self.store,
@@ -15,9 +22,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             clock: &self.clock,
             now: self.now,
         };
-        let done = act(&mut self.rooms, &mut parts);
-        self.follow();
-        done
+        act(&mut self.rooms, &mut parts)
     }
 
     /// When [`Engine::flush`] is to be called next, microseconds; 0: now.

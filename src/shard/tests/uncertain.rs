@@ -249,3 +249,25 @@ fn a_silent_client_that_goes_is_a_member_no_more() {
     world.calm();
     assert_eq!(world.users("lobby").1, 0);
 }
+
+#[test]
+fn a_thousand_silent_clients_are_guessed_at_once_on_a_small_stack() {
+    let guessed = std::thread::Builder::new().stack_size(256 * 1024).spawn(|| {
+        let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
+            settings.ring_bytes = 64 * 1024;
+            // Their joins do not fill the ring: they are all at the same place in it.
+            settings.rooms.presence_events_max = 1;
+        });
+        let ada = world.user(0, "ada");
+        world.join(ada, "lobby");
+        let silent: Vec<_> = (0..1_000).map(|n| named(&mut world, &format!("silent{n}"))).collect();
+        world.calm();
+        let text = "x".repeat(40 * 1024);
+        world.talk(ada, "lobby", &text);
+        world.calm();
+        for client in silent {
+            assert_eq!(talks(&mut world, client), [in_chatroom("ada", &text)]);
+        }
+    });
+    guessed.unwrap().join().unwrap();
+}
