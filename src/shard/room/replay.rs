@@ -60,11 +60,13 @@ impl Rooms {
         let (Some(count), Some(ring)) = (admission.last, ring) else {
             return;
         };
-        let begin = ring.events().before_last(count as usize);
+        // More may have been said since it joined, which it is shown live.
+        let head = admission.joined.head.seq;
+        let begin = ring.events().before_last(count as usize, head);
         let begin = begin.or_else(|| match ring.durability {
-            Durability::Ephemeral => Some(ring.events().before_all()),
+            Durability::Ephemeral => Some(ring.events().before_all().min(head)),
             // Nobody has said anything yet.
-            Durability::Durable => (admission.joined.head.seq == 0).then_some(0),
+            Durability::Durable => (head == 0).then_some(0),
         });
         if let Some(begin) = begin {
             admission.joined.from = begin;

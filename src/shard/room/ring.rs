@@ -289,12 +289,12 @@ impl Ring {
         self.base_seq <= seq
     }
 
-    /// The number before the newest `count` messages; `None`: some of them are gone, or never were.
-    pub(crate) fn before_last(&self, count: usize) -> Option<Seq> {
+    /// The number before the newest `count` messages up to `upto`; `None`: some of them are gone, or never were.
+    pub(crate) fn before_last(&self, count: usize, upto: Seq) -> Option<Seq> {
         let Some(others) = count.checked_sub(1) else {
-            return Some(self.head_seq());
+            return Some(upto);
         };
-        let newest_first = self.events.iter().rev();
+        let newest_first = self.events.iter().rev().skip_while(|slot| slot.seq > upto);
         newest_first.filter_map(|slot| slot.event.prev()).nth(others)
     }
 
@@ -315,5 +315,37 @@ impl Ring {
             .map(|slot| slot.event.clone())
             .collect();
         (seq.max(self.base_seq), messages)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Happening, RoomName, SessionTag, Talk, TalkKind, UserName};
+
+    fn message(prev: Seq, seq: Seq) -> Arc<RoomEvent> {
+        let talk = Talk {
+            epoch: 1,
+            seq,
+            prev,
+            at: 0,
+            from: UserName::guest(1),
+            session: SessionTag(1),
+            text: "hello".into(),
+            kind: TalkKind::Text,
+            echo: None,
+        };
+        Arc::new(RoomEvent::new(RoomName::lobby(), Happening::Talk(talk), None, 0))
+    }
+
+    #[test]
+    fn the_newest_messages_up_to_one_are_counted_whatever_their_numbers() {
+        let mut ring = Ring::after(0);
+        for (prev, seq) in [(0, 3), (3, 4), (4, 9), (9, 10)] {
+            ring.push(message(prev, seq), 0);
+        }
+        let before = |count| ring.before_last(count, 9);
+        assert_eq!([0, 1, 2, 3, 4].map(before), [Some(9), Some(4), Some(3), Some(0), None]);
+        assert_eq!(ring.before_last(1, 10), Some(9));
     }
 }
