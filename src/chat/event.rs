@@ -113,7 +113,7 @@ pub enum Happening {
         sample: Arc<[UserName]>,
         users: Option<UserList>,
     },
-    /// The list of users has changed. Only for members whose dialect has no other way to learn it ([`super::Lists::OnChange`]).
+    /// The list of users has changed. Only for members whose dialect has no other way to learn it (`Lists::OnChange`).
     Roster {
         /// The users, in the order of names; cut in large rooms.
         users: UserList,

@@ -2,7 +2,7 @@
 //!
 //! - Vocabulary: [`UserName`] and [`RoomName`], [`Command`], [`Happening`] (what every member of a room sees), [`Reply`] (what one
 //!   session sees), [`ErrorCode`], [`Position`]. All dialects share it; codecs translate it to and from bytes.
-//! - Rules: [`OwnedRooms`] takes commands about rooms and returns [`Effect`]s.
+//! - Rules: `OwnedRooms` takes commands about rooms and returns `Effect`s.
 //!
 //! Nothing here does I/O, reads a clock (time is a parameter) or knows of shards, sockets and the store.
 
