@@ -10,7 +10,7 @@ use super::{
 };
 use crate::chat::{LogHead, LostInterval, Position, Seq, Talk, UserName};
 
-/// What became of a request.
+/// The result of a request to the store.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome<T> {
     Committed {

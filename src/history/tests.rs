@@ -1,4 +1,4 @@
-//! Entries that are no messages: they stand in the chain, and nobody who reads messages sees them.
+//! Entries of other kinds than messages are part of a log's chain, and no reader of messages returns them.
 
 use std::{
     path::Path,

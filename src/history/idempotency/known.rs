@@ -37,7 +37,7 @@ impl LiveKeys {
     }
 }
 
-/// What is known of a key.
+/// The result of looking up an idempotency key.
 pub(crate) enum Known {
     /// It is new, and is remembered for this message from now on: by the fingerprint in its row, if there is one.
     New(Option<Fingerprint>),
@@ -45,7 +45,7 @@ pub(crate) enum Known {
     Same { position: Position, at: u64 },
     /// It was used for something else.
     Other,
-    /// What is known cannot be read.
+    /// The stored keys could not be read.
     Unreadable(StoreFault),
 }
 

@@ -184,7 +184,7 @@ impl Keys {
         !self.damage.is_empty()
     }
 
-    /// What was found damaged since.
+    /// The damage that was found since the last call.
     pub(crate) fn take_damage(&mut self) -> Vec<StoreFault> {
         std::mem::take(&mut self.damage)
     }

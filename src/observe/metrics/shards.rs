@@ -21,7 +21,7 @@ macro_rules! shard_metrics {
             pub $each: $each_type,
         )*}
 
-        /// What one shard counts.
+        /// The metrics of one shard.
         #[derive(Debug)]
         pub struct ShardMetrics {
             dialects: Box<[DialectMetrics]>,

@@ -52,7 +52,7 @@ pub(crate) enum Proof {
     Assigned,
 }
 
-/// What a new name changes.
+/// The result of a rename.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Renamed {
     pub(crate) old: UserName,

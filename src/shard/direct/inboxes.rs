@@ -426,7 +426,7 @@ impl<S: Socket> Parts<'_, S> {
     }
 }
 
-/// Who the other one is.
+/// The other user of a direct message.
 fn peer_of(direct: &Direct, user: &UserName) -> UserName {
     if direct.talk.from == *user {
         direct.to.clone()

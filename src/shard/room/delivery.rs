@@ -29,7 +29,7 @@ pub(super) enum Delivered {
     Lagged,
 }
 
-/// What members were sent.
+/// How much members were sent.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) bytes: u64,

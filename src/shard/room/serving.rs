@@ -167,7 +167,7 @@ impl Rooms {
         self.troubles = troubles;
     }
 
-    /// A slow consumer is told what it missed, or closed.
+    /// Handles a member that fell off its ring: sends it a gap, or closes its connection if its dialect has no gaps.
     fn lagged<S: Socket>(&mut self, id: SessionId, room: RoomSlot, parts: &mut Parts<'_, S>) {
         let Some(policy) = parts.lag_policy(id) else { return };
         match self.pass_lag(id, room, policy) {

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// What a request leads to.
+/// What the engine does for a request.
 #[derive(Debug)]
 pub(crate) enum Action {
     Nothing,

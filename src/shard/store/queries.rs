@@ -53,7 +53,7 @@ pub(crate) enum Question {
     Unread,
 }
 
-/// Who asks.
+/// The session that asks the store, with the facts that decide what it may ask.
 struct Asker<'a> {
     session: &'a Session,
     /// Whether it speaks Plaza's own protocol.

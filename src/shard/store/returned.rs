@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// What became of a request.
+/// A result from the store, typed by the request that it belongs to.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Returned {
     /// A message of a room that this shard owns.
@@ -79,7 +79,7 @@ pub(crate) enum Returned {
     Nothing,
 }
 
-/// What became of a message.
+/// Whether the store took a message.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Became {
     /// It is stored under this number.
