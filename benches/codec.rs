@@ -8,7 +8,8 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use plaza::{
     chat::{
-        Command, Happening, Joined, Position, Reply, Request, RoomName, SessionTag, Talk, TalkKind, UserName, Welcome,
+        ChatMessage, Command, Happening, Joined, MessageKind, Position, Reply, Request, RoomName, SessionTag, UserName,
+        Welcome,
     },
     codec::{Codec, DIALECTS, Dialect, DialectId, Frames, Handshake, Message, native},
 };
@@ -52,7 +53,7 @@ fn forms() -> Vec<Form> {
 
 fn event(text: &str) -> Happening {
     let from = UserName::parse("张三").unwrap_or_else(|_| UserName::guest(1));
-    Happening::Talk(Talk {
+    Happening::Message(ChatMessage {
         epoch: 1_234_567,
         seq: 1_000_001,
         prev: 1_000_000,
@@ -60,7 +61,7 @@ fn event(text: &str) -> Happening {
         from,
         session: SessionTag(42),
         text: text.into(),
-        kind: TalkKind::Text,
+        kind: MessageKind::Text,
         echo: None,
     })
 }

@@ -6,15 +6,15 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use plaza::{
-    chat::{SessionTag, Talk, TalkKind, UserName},
+    chat::{ChatMessage, MessageKind, SessionTag, UserName},
     shard::bench::Ring,
 };
 
 /// What a ring may hold: the default of `flush.ring_bytes`.
 const RING_BYTES: usize = 1024 * 1024;
 
-fn talk(seq: u64) -> Talk {
-    Talk {
+fn talk(seq: u64) -> ChatMessage {
+    ChatMessage {
         epoch: 1_234_567,
         seq,
         prev: seq - 1,
@@ -22,7 +22,7 @@ fn talk(seq: u64) -> Talk {
         from: UserName::guest(1),
         session: SessionTag(42),
         text: "x".repeat(64).into(),
-        kind: TalkKind::Text,
+        kind: MessageKind::Text,
         echo: None,
     }
 }

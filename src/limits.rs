@@ -87,12 +87,12 @@ pub const OVERFLOW_MESSAGES: usize = 4 * 1024;
 /// Rounds per turn in which paused connections resume; bounded because each round can create work.
 pub const RELIEVED_PER_TURN: usize = 4;
 /// In-flight bytes to the slowest shard at which an owner answers `busy`.
-pub const UNDERWAY_BYTES: usize = 8 * 1024 * 1024;
+pub const IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
 /// Messages that a shard takes from its inbox before it polls its sockets again.
 pub const INBOX_BATCH: usize = 256;
 /// If two ticks are this far apart, the shard itself was stalled, and its peers were not silent: a tick is 100 ms, and no flush takes
 /// seconds.
-pub const STOOD_STILL: Duration = Duration::from_secs(5);
+pub const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// Slots of the timer wheel.
 pub const WHEEL_SLOTS: usize = 512;
 /// Width of a slot in milliseconds: fine enough for the 300 ms for which the `tutorial` greeting waits; the wheel spans 51 s.
@@ -128,7 +128,7 @@ pub const WAITING_BYTES: usize = 64 * 1024 * 1024;
 /// store is closed.
 pub const PRIVATE_BYTES_PRESSED: usize = NATIVE_MESSAGE_BYTES;
 /// Unanswered requests of one connection; above it reading from the connection pauses.
-pub const REQUESTS_UNDERWAY: u32 = 2 * 1024;
+pub const REQUESTS_IN_FLIGHT: u32 = 2 * 1024;
 /// Sockets that a shard serves in one turn, before its inbox and its rooms.
 pub const SOCKETS_PER_TURN: usize = 128;
 /// Reads from one socket before the others get their turn.
@@ -228,7 +228,7 @@ pub const ACCEPT_BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Dur
 pub const DESCRIPTORS_RESERVED: usize = 96;
 /// A full server logs that it is full at most this often: each closed connection admits another.
 pub const DESCRIPTORS_WARN_EVERY: Duration = Duration::from_secs(60);
-/// Descriptors that the server has open without shards, listeners and clients: 39 with a store and the talk log, two more with the
+/// Descriptors that the server has open without shards, listeners and clients: 39 with a store and the message log, two more with the
 /// server log in files.
 pub const DESCRIPTORS_OWN: usize = 44;
 /// Descriptors of a shard: its runtime and its poller.
@@ -249,12 +249,12 @@ pub const SHARDS: usize = 256;
 
 // ------------------------------------------------------------------------------------------------------ logs
 
-/// Messages that wait for the talk log: 20 ms at 800,000 a second, which is faster than a disk writes them.
-pub const TALK_LOG_LINES: usize = 16 * 1024;
+/// Messages that wait for the message log: 20 ms at 800,000 a second, which is faster than a disk writes them.
+pub const MESSAGE_LOG_LINES: usize = 16 * 1024;
 /// Bytes of their texts: long texts must not add up to a gigabyte.
-pub const TALK_LOG_BYTES: usize = 16 * 1024 * 1024;
-/// The least interval between two writes of the talk log, so that not every message costs a wake-up.
-pub const TALK_LOG_PACE: Duration = Duration::from_millis(20);
+pub const MESSAGE_LOG_BYTES: usize = 16 * 1024 * 1024;
+/// The least interval between two writes of the message log, so that not every message costs a wake-up.
+pub const MESSAGE_LOG_PACE: Duration = Duration::from_millis(20);
 /// Lines that wait for the server log; more are dropped and counted. A line is some 200 bytes.
 pub const SERVER_LOG_LINES: usize = 16 * 1024;
 /// The delay before a log file that could not be opened is tried again.
@@ -292,7 +292,7 @@ pub const DRAIN_POLL: Duration = Duration::from_millis(10);
 /// How long a draining server waits, before the first goodbye, for in-flight messages to reach their members: a commit on a slow
 /// disk and two turns of a busy shard.
 pub const DRAIN_SETTLE: Duration = Duration::from_secs(1);
-/// How long a stopping server waits for its talk log.
+/// How long a stopping server waits for its message log.
 pub const LOG_FINISH: Duration = Duration::from_secs(5);
 
 // ------------------------------------------------------------------------------------------------------ history
@@ -312,7 +312,7 @@ pub const HISTORY_ASKS: usize = 4_096;
 /// Reader threads: two, so that one slow read does not block all others.
 pub const HISTORY_READERS: usize = 2;
 /// Messages in one page of the store, which a resume reads at a time; a client's page has at most [`PAGE_ENTRIES`].
-pub const HISTORY_PAGE_TALKS: usize = 1_000;
+pub const HISTORY_PAGE_MESSAGES: usize = 1_000;
 /// Bytes of text in one page, so that a thousand long texts do not become 64 MiB: at least one message always fits.
 pub const HISTORY_PAGE_BYTES: usize = 1024 * 1024;
 /// Unread messages are counted exactly up to this number (some 5 ms); above it a user's own messages count as unread.
@@ -351,7 +351,7 @@ pub const HISTORY_WORD_CHARS: usize = 256;
 /// Logs in the search index; with the messages per log they fill the 63 bits of a row number.
 pub const HISTORY_LOGS: u64 = 1 << 27;
 /// Messages per log in the search index.
-pub const HISTORY_LOG_TALKS: u64 = 1 << 36;
+pub const HISTORY_LOG_MESSAGES: u64 = 1 << 36;
 /// Pages of the write-ahead log at which a checkpoint begins: 16 MiB.
 pub const HISTORY_WAL_PAGES: u64 = 4_096;
 /// A commit that takes longer than this makes the store not ready: a disk that hangs reports no error. SQLite waits as long for another
@@ -363,18 +363,18 @@ pub const HISTORY_WAL_WARN: u64 = 4 * 4_096 * HISTORY_WAL_PAGES;
 /// How often the server tries a failing store again while no message arrives.
 pub const HISTORY_PROBE: Duration = Duration::from_secs(1);
 /// Unanswered queries of one shard to the store; with more, clients get `busy`. Messages have `history.queue`.
-pub const STORE_UNDERWAY: usize = 8 * 1024;
+pub const STORE_IN_FLIGHT: usize = 8 * 1024;
 /// Unanswered queries of one connection to the store; with more, reading from the connection pauses. Each answer is a page of up to
 /// [`HISTORY_PAGE_BYTES`], and pages must not accumulate for a client that asks faster than it reads.
-pub const QUESTIONS_UNDERWAY: u8 = 2;
+pub const QUESTIONS_IN_FLIGHT: u8 = 2;
 /// Messages from the store that a shard delivers in one turn: one full page, some milliseconds. With a bound of 256 answers instead,
 /// 500 sessions that returned together blocked the rest of the shard for seconds.
-pub const ANSWERED_TALKS_PER_TURN: usize = HISTORY_PAGE_TALKS;
+pub const ANSWERED_MESSAGES_PER_TURN: usize = HISTORY_PAGE_MESSAGES;
 /// Messages in the answer to the join of a returning user; pages bring the rest. With 128 the store reads the next page while the
 /// shard encodes the first, but a resume of three hundred messages took a fifth longer: another query costs more.
-pub const RESUME_TALKS: usize = 512;
+pub const RESUME_MESSAGES: usize = 512;
 /// Messages that a replay from the ring writes before it checks whether the socket took them.
-pub const REPLAY_TALKS: usize = 256;
+pub const REPLAY_MESSAGES: usize = 256;
 /// Sessions times kibibytes of direct messages that a shard delivers in one turn: each session is a write of some 6 us.
 pub const DIRECTS_PER_TURN: usize = 512;
 /// Bytes counted for a direct message per receiving session besides its text: about the size of its envelope.
@@ -386,6 +386,6 @@ pub const DIRECT_SMALL_SHARE: usize = 64;
 pub const CONVERSATIONS_NOTED: usize = 4 * 1024;
 /// Live direct messages that wait in memory while a device gets stored ones; the others stay in the store. The shard remembers as many
 /// conversations whose live messages stayed there, and for all further ones only the oldest time.
-pub const MAIL_LIVE: usize = 256;
+pub const INBOX_LIVE_MESSAGES: usize = 256;
 /// Damaged entries that a check lists one by one: a lost page has some thirty rows, and some hundreds are enough to understand.
 pub const HISTORY_DAMAGES: usize = 1_000;

@@ -288,7 +288,7 @@ fn hang_up_opens_the_logs_again_and_takes_over_settings() {
     let mut program = Program::start(&["--data", data.to_str().unwrap(), "--config", settings.to_str().unwrap()]);
     let mut peer = Peer::native_in(program.address(), "logged", "hall");
     let mut say = |text: &str| assert!(peer.ask(json!({"talk": {"room": "hall", "text": text}}))["ack"].is_object());
-    let latest = data.join("logs/talk.latest");
+    let latest = data.join("logs/messages.latest");
     let has = |path: &std::path::Path, text: &str| fs::read_to_string(path).is_ok_and(|log| log.contains(text));
     say("before");
     until("the first line is written", || has(&latest, "before"));

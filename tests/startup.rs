@@ -114,7 +114,7 @@ fn a_second_server_with_the_same_log_files_is_refused_and_leaves_them_as_they_ar
 }
 
 #[test]
-fn a_talk_log_that_another_server_writes_is_refused() {
+fn a_message_log_that_another_server_writes_is_refused() {
     let (logs, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let with_logs = || {
         let mut program = program();
@@ -133,7 +133,7 @@ fn a_talk_log_that_another_server_writes_is_refused() {
     let words = String::from_utf8(second.stderr).unwrap();
     assert_eq!(second.status.code(), Some(1), "{words}");
     let process = first.child.id().to_string();
-    for said in ["talk log", logs.path().to_str().unwrap(), &process, "log.dir"] {
+    for said in ["message log", logs.path().to_str().unwrap(), &process, "log.dir"] {
         assert!(words.contains(said), "{said:?} is not in: {words}");
     }
     assert_eq!(contents(logs.path()), before);

@@ -26,7 +26,7 @@ fn kept(dir: &Path) -> Config {
     let mut config = support::config();
     config.server.memory = false;
     config.server.data = dir.to_owned();
-    config.log.talk_log = false;
+    config.log.message_log = false;
     config
 }
 

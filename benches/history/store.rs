@@ -8,7 +8,7 @@ use std::{
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 use plaza::{
-    chat::{ConnectionSlot, Generation, RoomName, SessionId, SessionTag, ShardId, UserName, Utterance},
+    chat::{ConnectionSlot, Generation, NewMessage, RoomName, SessionId, SessionTag, ShardId, UserName},
     history::{Answer, Append, Ask, Durability, History, LogId, Outcome, Retention, Settings, Window},
 };
 
@@ -53,16 +53,16 @@ fn append(n: u64, text: Arc<str>, key: bool) -> Append<u64> {
     let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
     Append {
         log: lobby(),
-        said: Box::new(Utterance {
+        message: Box::new(NewMessage {
             key: key.then(|| format!("b0e1-{n:020}").into()),
-            ..Utterance::new(session, UserName::guest(n % 1_000), SessionTag(1), text)
+            ..NewMessage::new(session, UserName::guest(n % 1_000), SessionTag(1), text)
         }),
         at: 1_763_000_000_000 + n,
         ticket: n,
     }
 }
 
-/// A closed loop that keeps this many talks on their way.
+/// A closed loop that keeps this many messages on their way.
 struct InFlight {
     caller: Caller,
     key: bool,
@@ -119,10 +119,10 @@ impl InFlight {
         (rate, done as f64 / commits as f64)
     }
 
-    /// The time for this many talks, this many at a time.
-    fn time(&mut self, talks: u64, in_flight: u64) -> Duration {
+    /// The time for this many messages, this many at a time.
+    fn time(&mut self, messages: u64, in_flight: u64) -> Duration {
         let begun = Instant::now();
-        let mut left = talks;
+        let mut left = messages;
         while left > 0 || self.waiting > 0 {
             let more = left.min(in_flight - self.waiting);
             self.send(more);
@@ -186,11 +186,11 @@ impl Bare {
     }
 }
 
-/// Durable talks per second, against the bare loop that writes batches as large as the store's were in the turn before, and
+/// Durable messages per second, against the bare loop that writes batches as large as the store's were in the turn before, and
 /// against one that writes all in flight at once. They take turns, short ones, so that a slow moment of the disk hits all.
 pub(crate) fn durable_talks(base: &Path) {
     println!(
-        "\n| durable talks, in flight | in a commit | the store, talks/s | bare loop, the same batches | bare loop, all in flight | store against the same batches: median of turns, quartiles; of medians | against all in flight |"
+        "\n| durable messages, in flight | in a commit | the store, messages/s | bare loop, the same batches | bare loop, all in flight | store against the same batches: median of turns, quartiles; of medians | against all in flight |"
     );
     println!("|---|---|---|---|---|---|---|");
     for in_flight in [1, 32, 256, 1_024] {
@@ -289,7 +289,7 @@ pub(crate) fn criterion(criterion: &mut Criterion, base: &Path) {
     group.finish();
 }
 
-/// Fills a room with a million talks, and measures what is asked of the store meanwhile and afterwards.
+/// Fills a room with a million messages, and measures what is asked of the store meanwhile and afterwards.
 pub(crate) fn million(dir: &Path) {
     let caller = Caller::start(dir, Durability::Os);
     let mut dice = fastrand::Rng::with_seed(1);
@@ -308,9 +308,9 @@ pub(crate) fn million(dir: &Path) {
         }
         done += caller.outcomes.recv().unwrap().len() as u64;
     }
-    println!("\n| with a million talks in one room | |\n|---|---|");
+    println!("\n| with a million messages in one room | |\n|---|---|");
     println!(
-        "| stored (`os`), talks/s, while being indexed | {:.0} |",
+        "| stored (`os`), messages/s, while being indexed | {:.0} |",
         MILLION as f64 / begun.elapsed().as_secs_f64()
     );
     let indexed = || caller.history.stats().indexed.load(Ordering::Relaxed);
@@ -330,7 +330,7 @@ pub(crate) fn million(dir: &Path) {
         }
         let rate = read as f64 / begun.elapsed().as_secs_f64();
         println!(
-            "| pages of {size} anywhere, one at a time: pages/s, talks/s | {:.0}, {rate:.0} |",
+            "| pages of {size} anywhere, one at a time: pages/s, messages/s | {:.0}, {rate:.0} |",
             rate / size as f64
         );
     }
@@ -343,29 +343,29 @@ pub(crate) fn million(dir: &Path) {
 
 /// Talks per second that the store reads in pages as large as those of a resume, one after the other, of the last so many:
 /// the median of several times.
-pub(crate) fn page_rate(dir: &Path, talks: u64) -> f64 {
+pub(crate) fn page_rate(dir: &Path, messages: u64) -> f64 {
     let caller = Caller::start(dir, Durability::Os);
     let mut rates = Vec::new();
     for _ in 0..TURNS {
         let begun = Instant::now();
-        let (mut after, mut read) = (MILLION - talks, 0);
+        let (mut after, mut read) = (MILLION - messages, 0);
         while after < MILLION {
             let (last, count) = page(&caller, Window::After(after), 1_000);
             after = last;
             read += count;
         }
-        assert_eq!(read, talks);
-        rates.push(talks as f64 / begun.elapsed().as_secs_f64());
+        assert_eq!(read, messages);
+        rates.push(messages as f64 / begun.elapsed().as_secs_f64());
     }
     caller.history.stop();
     median(&mut rates)
 }
 
-/// The last talk of a page, and how many there are.
+/// The last message of a page, and how many there are.
 fn page(caller: &Caller, window: Window, limit: usize) -> (u64, u64) {
     let log = lobby();
     match caller.answer(Ask::Page { log, window, limit }) {
-        Answer::Page { talks, .. } => (talks[talks.len() - 1].seq, talks.len() as u64),
+        Answer::Page { messages, .. } => (messages[messages.len() - 1].seq, messages.len() as u64),
         other => panic!("{other:?}"),
     }
 }
@@ -389,10 +389,10 @@ fn measure_search(caller: &Caller, words: &Words, state: &str) {
             before: None,
             limit: 50,
         };
-        let Answer::Found { talks, next, .. } = caller.answer(ask) else {
+        let Answer::Found { messages, next, .. } = caller.answer(ask) else {
             panic!()
         };
-        cut += usize::from(talks.len() < 50 && next.is_some());
+        cut += usize::from(messages.len() < 50 && next.is_some());
         times.push((begun.elapsed(), text.to_string()));
     }
     times.sort();

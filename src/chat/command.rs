@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ClientId, Conversation, Key, Position, RequestId, RoomName, Since, TalkKind, UserName, is_marked};
+use super::{ClientId, Conversation, Key, MessageKind, Position, RequestId, RoomName, Since, UserName, is_marked};
 
 /// A command and the id that its reply names.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,7 +68,7 @@ pub enum Command {
         room: RoomName,
         /// Never modified.
         text: Arc<str>,
-        kind: TalkKind,
+        kind: MessageKind,
         /// With the same key, a repeated message is the same message.
         key: Option<Key>,
     },
@@ -76,7 +76,7 @@ pub enum Command {
     Direct {
         to: UserName,
         text: Arc<str>,
-        kind: TalkKind,
+        kind: MessageKind,
         /// With the same key, a repeated message is the same message.
         key: Option<Key>,
     },

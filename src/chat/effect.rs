@@ -8,8 +8,8 @@ use std::{rc::Rc, sync::Arc};
 use smallvec::SmallVec;
 
 use super::{
-    ClientId, Direct, Echo, Happening, Joined, Key, KeyOwner, LostInterval, Position, Refusal, Reply, RequestId,
-    RoomName, Seq, SessionId, SessionTag, ShardId, Talk, TalkKind, UserName,
+    ChatMessage, ClientId, Direct, Echo, Happening, Joined, Key, KeyOwner, LostInterval, MessageKind, Position,
+    Refusal, Reply, RequestId, RoomName, Seq, SessionId, SessionTag, ShardId, UserName,
 };
 
 /// A session that joins.
@@ -39,7 +39,7 @@ pub enum Lists {
 
 /// A message without a number.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Utterance {
+pub struct NewMessage {
     /// The sender's session.
     pub session: SessionId,
     /// The request.
@@ -53,14 +53,14 @@ pub struct Utterance {
     /// The text.
     pub text: Arc<str>,
     /// How clients show it.
-    pub kind: TalkKind,
+    pub kind: MessageKind,
     /// With the same key, a repeated message is the same message.
     pub key: Option<Key>,
     /// For clients of the sender's own dialect.
     pub echo: Option<Arc<Echo>>,
 }
 
-impl Utterance {
+impl NewMessage {
     /// A text that asks for no answer and has no idempotency key.
     pub fn new(session: SessionId, from: UserName, tag: SessionTag, text: Arc<str>) -> Self {
         Self {
@@ -70,15 +70,15 @@ impl Utterance {
             tag,
             client: None,
             text,
-            kind: TalkKind::Text,
+            kind: MessageKind::Text,
             key: None,
             echo: None,
         }
     }
 
     /// The message with its number.
-    pub(crate) fn numbered(self, position: Position, prev: Seq, at: u64) -> Talk {
-        Talk {
+    pub(crate) fn numbered(self, position: Position, prev: Seq, at: u64) -> ChatMessage {
+        ChatMessage {
             epoch: position.epoch,
             seq: position.seq,
             prev,
@@ -140,12 +140,12 @@ pub(crate) enum Effect {
     reason = "lives for one call; a box would cost each message an allocation"
 )]
 #[derive(Debug)]
-pub(crate) enum Talked {
+pub(crate) enum SendOutcome {
     /// It has its number, or is refused.
     Done(Effects),
     /// A message for the store to number and keep; [`OwnedRooms::committed`](super::OwnedRooms::committed),
     /// [`rejected`](super::OwnedRooms::rejected) or [`given_back`](super::OwnedRooms::given_back) takes the result.
-    ToStore(Box<Utterance>),
+    ToStore(Box<NewMessage>),
 }
 
 /// What the owner of a room, or another shard, sends to one session.
@@ -168,7 +168,7 @@ pub(crate) enum ToSession {
     /// An event without a request.
     Tell(Box<Reply>),
     /// The owner is too busy for this message.
-    Busy { room: RoomName, said: Box<Utterance> },
+    Busy { room: RoomName, message: Box<NewMessage> },
     /// It has to leave a room, as if it had asked.
     Expel { room: RoomName },
 }
@@ -196,13 +196,13 @@ pub(crate) struct Backlog {
     /// What was missed begins after this number.
     pub after: Seq,
     /// The first missed messages; may be empty.
-    pub talks: Vec<Talk>,
+    pub messages: Vec<ChatMessage>,
 }
 
 impl Effect {
     /// A direct message that has its number, and the answer to its sender.
     pub(crate) fn direct(session: SessionId, id: RequestId, direct: Direct) -> [Self; 2] {
-        let Talk { epoch, seq, at, .. } = direct.talk;
+        let ChatMessage { epoch, seq, at, .. } = direct.message;
         let ack = Reply::Ack {
             position: Position { epoch, seq },
             at,
@@ -245,9 +245,9 @@ impl Effect {
         Self::Session { session, what }
     }
 
-    pub(crate) fn busy(room: RoomName, said: Box<Utterance>) -> Self {
-        let session = said.session;
-        let what = ToSession::Busy { room, said };
+    pub(crate) fn busy(room: RoomName, message: Box<NewMessage>) -> Self {
+        let session = message.session;
+        let what = ToSession::Busy { room, message };
         Self::Session { session, what }
     }
 

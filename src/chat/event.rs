@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    Conversation, GoodbyeCode, Position, Refusal, RequestId, RoomName, Seq, SessionTag, TalkKind, UserId, UserName,
+    Conversation, GoodbyeCode, MessageKind, Position, Refusal, RequestId, RoomName, Seq, SessionTag, UserId, UserName,
 };
 
 /// Parts of the sender's request that only clients of the same dialect see again. Not stored.
@@ -11,13 +11,13 @@ use super::{
 pub struct Echo {
     /// The client's name of the request: `seq` of document 003, and `msgId` of the push.
     pub request: Box<str>,
-    /// The client's word for the kind, if that is not the name of the [`TalkKind`].
+    /// The client's word for the kind, if that is not the name of the [`MessageKind`].
     pub kind: Option<Box<str>>,
 }
 
 /// A numbered message.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Talk {
+pub struct ChatMessage {
     /// The epoch of `seq` and `prev`.
     pub epoch: u64,
     pub seq: Seq,
@@ -28,12 +28,12 @@ pub struct Talk {
     pub from: UserName,
     pub session: SessionTag,
     pub text: Arc<str>,
-    pub kind: TalkKind,
+    pub kind: MessageKind,
     /// Absent once the message has been read from the store.
     pub echo: Option<Arc<Echo>>,
 }
 
-impl Talk {
+impl ChatMessage {
     /// The sender's id.
     pub fn user(&self) -> UserId {
         UserId::of_name(&self.from)
@@ -46,7 +46,7 @@ pub struct Direct {
     /// The receiver; the sender is `talk.from`.
     pub to: UserName,
     /// The message, numbered in the log of the pair.
-    pub talk: Talk,
+    pub message: ChatMessage,
 }
 
 /// Users of a room, and how many there are in all.
@@ -71,7 +71,7 @@ pub enum Departure {
 /// An event in a room. Every member sees it; it is encoded once per encoding.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happening {
-    Talk(Talk),
+    Message(ChatMessage),
     /// A user's first session joined.
     Came {
         user: UserName,
@@ -169,7 +169,7 @@ pub struct HistoryPage {
     /// The epoch of all numbers in it.
     pub epoch: u64,
     /// In the order asked for.
-    pub talks: Vec<Talk>,
+    pub messages: Vec<ChatMessage>,
     /// Whether there is more in that direction.
     pub more: bool,
     /// The oldest number still stored.
@@ -222,7 +222,7 @@ pub enum Reply {
     /// A message of a room that this session missed, from the ring or the store.
     Replayed {
         room: RoomName,
-        talk: Arc<Talk>,
+        message: Arc<ChatMessage>,
     },
     /// A direct message, to or from this user.
     Direct(Arc<Direct>),

@@ -25,19 +25,19 @@ pub use access::{Access, Groups};
 pub use address::{ConnectionSlot, Generation, NotASessionId, SessionId, ShardId};
 pub use client::{ClientId, KeyOwner};
 pub use command::{Command, Hello, ListOrder, Page, Request, ResumeFrom};
-pub use effect::Utterance;
-pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, Talked, ToSession};
+pub use effect::NewMessage;
+pub(crate) use effect::{Admission, Arrival, Backlog, Effect, Effects, Lists, Origin, Retry, SendOutcome, ToSession};
 pub use error::{ErrorCode, GoodbyeCode, Refusal};
 pub use event::{
-    Answer, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, Talk, UnreadEntry, UnreadPage,
-    UserList, Welcome,
+    Answer, ChatMessage, Departure, Direct, Echo, Happening, HistoryPage, Joined, Reply, RoomEntry, UnreadEntry,
+    UnreadPage, UserList, Welcome,
 };
 pub use name::{NameFault, RoomName, UserName};
 pub use positions::{GoOn, LogHead, LostInterval, LostTail, Position, Seq, Since};
 pub use settings::RoomSettings;
 pub(crate) use user_id::IdOfName;
 pub use user_id::UserId;
-pub use words::{Conversation, Key, RequestId, SessionTag, TalkKind};
+pub use words::{Conversation, Key, MessageKind, RequestId, SessionTag};
 pub use world::{World, is_marked, local};
 
 pub(crate) use owned::{OwnedRooms, RoomDetails, RoomScope, TooManyRooms, key_conflict};

@@ -33,14 +33,14 @@ pub struct SessionTag(pub u32);
 
 /// How a client shows the text of a message. The server never looks into the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum TalkKind {
+pub enum MessageKind {
     #[default]
     Text,
     /// The address of an image, or an image encoded as text.
     Image,
-    /// As [`TalkKind::Image`], for a video.
+    /// As [`MessageKind::Image`], for a video.
     Video,
-    /// As [`TalkKind::Image`], for a voice message.
+    /// As [`MessageKind::Image`], for a voice message.
     Voice,
 }
 

@@ -8,7 +8,7 @@ use super::{
     Client, Codec, DIALECTS, DialectId, Fault, Frames, Handshake, Message,
     handshake::tests::silent,
     native,
-    testing::{all, came, digest, direct, fixed_cases, frames, refusal, renamed, talk, user, welcome, went},
+    testing::{all, came, digest, direct, fixed_cases, frames, message, refusal, renamed, user, welcome, went},
 };
 use crate::{
     chat::{Conversation, Departure, Echo, Happening, Reply, RoomName},
@@ -25,7 +25,7 @@ enum Event {
 
 fn event(row: &str) -> Event {
     match row {
-        "message" => Event::Room(Happening::Talk(talk("bob", "你好"))),
+        "message" => Event::Room(Happening::Message(message("bob", "你好"))),
         "join" => Event::Room(came("bob", Some(all(&["ann", "bob"])))),
         "exit" => Event::Room(went("bob", Departure::Said)),
         "lost connection" => Event::Room(went("bob", Departure::Lost)),
@@ -156,25 +156,25 @@ fn a_message_is_the_same_bytes_whether_encoded_for_all_or_for_one() {
     let Reply::Direct(to_ann) = direct("bob", "ann", "\"你好\"→\n") else {
         panic!("no direct message")
     };
-    let mut echoed = talk("系统", "a:b,c");
+    let mut echoed = message("系统", "a:b,c");
     echoed.echo = Some(Arc::new(Echo {
         request: "seq-1".into(),
         kind: Some("file".into()),
     }));
-    let talks = [
+    let messages = [
         echoed,
-        talk("bob→", "\"你好\"\n"),
-        talk("ann", &"x".repeat(limits::TEXT_BYTES)),
+        message("bob→", "\"你好\"\n"),
+        message("ann", &"x".repeat(limits::TEXT_BYTES)),
     ];
     let room = RoomName::lobby();
     for dialect in DIALECTS {
         for encoding in 0..dialect.encodings() {
             let (wire, mut codec) = (dialect.reference(), speaking(dialect, encoding));
-            for talk in &talks {
-                let happening = Happening::Talk(talk.clone());
+            for message in &messages {
+                let happening = Happening::Message(message.clone());
                 let replayed = Reply::Replayed {
                     room: room.clone(),
-                    talk: Arc::new(talk.clone()),
+                    message: Arc::new(message.clone()),
                 };
                 let for_all = written(|out| wire.encode_at(1, encoding, &room, &happening, out));
                 assert_eq!(for_all.len(), 1);
@@ -224,7 +224,7 @@ proptest! {
     #[test]
     fn texts_and_names_come_through_every_dialect_unharmed(text in "\\PC{1,80}", name in "[\\p{L}:,\"<>&]{1,20}") {
         prop_assume!(crate::chat::UserName::parse(&name).is_ok());
-        let happening = Happening::Talk(talk(&name, &text));
+        let happening = Happening::Message(message(&name, &text));
         let shown = serde_json::to_string(&text).unwrap();
         for dialect in DIALECTS.into_iter().filter(|dialect| *dialect != DialectId::Native) {
             let mut out = Frames::default();

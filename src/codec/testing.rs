@@ -6,8 +6,8 @@ use proptest::test_runner::{Config, RngSeed};
 
 use super::{Codec, Dialect, Fault, Frames, Message};
 use crate::chat::{
-    Departure, Direct, ErrorCode, Happening, Reply, Request, RequestId, RoomName, SessionTag, Talk, TalkKind, UserList,
-    UserName, Welcome,
+    ChatMessage, Departure, Direct, ErrorCode, Happening, MessageKind, Reply, Request, RequestId, RoomName, SessionTag,
+    UserList, UserName, Welcome,
 };
 
 /// 2026-01-02 03:04:05 UTC, in Unix milliseconds.
@@ -17,8 +17,8 @@ pub(super) fn user(name: &str) -> UserName {
     UserName::parse(name).unwrap()
 }
 
-pub(super) fn talk(from: &str, text: &str) -> Talk {
-    Talk {
+pub(super) fn message(from: &str, text: &str) -> ChatMessage {
+    ChatMessage {
         epoch: 7,
         seq: 42,
         prev: 41,
@@ -26,7 +26,7 @@ pub(super) fn talk(from: &str, text: &str) -> Talk {
         from: user(from),
         session: SessionTag(1),
         text: text.into(),
-        kind: TalkKind::Text,
+        kind: MessageKind::Text,
         echo: None,
     }
 }
@@ -116,7 +116,7 @@ pub(super) fn renamed_reply(old: &str, new: &str) -> Reply {
 pub(super) fn direct(from: &str, to: &str, text: &str) -> Reply {
     Reply::Direct(Arc::new(Direct {
         to: user(to),
-        talk: talk(from, text),
+        message: message(from, text),
     }))
 }
 

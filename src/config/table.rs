@@ -215,7 +215,7 @@ settings! {
         queue: usize = "8192", within "64"..="1048576";
     }
 
-    /// The server log (what the program does) and the talk log (who said what in which room).
+    /// The server log (what the program does) and the message log (who said what in which room).
     log: Log {
         /// Which lines the server log has: error, warn, info, debug, trace, or a list such as "info,plaza::history=debug".
         filter: LogFilter = "info", flag "log" "FILTER", change Reload;
@@ -224,8 +224,8 @@ settings! {
         /// Writes the server log into files of `dir` too. Off by default: it goes to standard error, where a service manager
         /// reads it.
         server_log: bool = "false";
-        /// Writes the talk log into files of `dir`. It never contains direct messages.
-        talk_log: bool = "true";
+        /// Writes the message log into files of `dir`. It never contains direct messages.
+        message_log: bool = "true";
         /// The directory of log files; a relative path is below the data directory. With `server.memory` there are log files
         /// only if this is an absolute path.
         dir: PathBuf = "logs";

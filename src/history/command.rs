@@ -65,8 +65,8 @@ impl HistoryCommand {
             Self::Check => {
                 let report = tools::check(data)?;
                 let said = format!(
-                    "{} logs, {} talks, {} damages\n",
-                    report.logs, report.talks, report.damaged
+                    "{} logs, {} messages, {} damages\n",
+                    report.logs, report.messages, report.damaged
                 );
                 Ok((said, listed(&report.damages)))
             }
@@ -78,8 +78,8 @@ impl HistoryCommand {
                 // Standard output may be the export itself.
                 let _ = writeln!(
                     io::stderr(),
-                    "{} talks, {} read positions and names",
-                    moved.talks,
+                    "{} messages, {} read positions and names",
+                    moved.messages,
                     moved.others
                 );
                 Ok((String::new(), listed(&moved.left_out)))
@@ -92,7 +92,10 @@ impl HistoryCommand {
             Self::Import { from, keep_epochs } => {
                 let epochs = if *keep_epochs { Epochs::Keep } else { Epochs::Begin };
                 let moved = tools::import(data, from, epochs)?;
-                let mut said = format!("{} talks, {} read positions and names\n", moved.talks, moved.others);
+                let mut said = format!(
+                    "{} messages, {} read positions and names\n",
+                    moved.messages, moved.others
+                );
                 for log in &moved.renumbered {
                     said.push_str(&format!("{log} had holes: it was numbered anew, in a new epoch\n"));
                 }

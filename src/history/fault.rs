@@ -27,7 +27,7 @@ pub enum StoreFault {
         file: PathBuf,
         /// In which log, where that is known.
         log: Option<LogId>,
-        /// At which talk, where that is known.
+        /// At which message, where that is known.
         seq: Option<Seq>,
         seen: String,
     },

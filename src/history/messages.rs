@@ -16,7 +16,7 @@ use super::{
     fingerprint::Fingerprint,
     rows::{Form, LogRow, int},
 };
-use crate::chat::{Seq, SessionTag, Talk, TalkKind, UserName};
+use crate::chat::{ChatMessage, MessageKind, Seq, SessionTag, UserName};
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,16 +121,16 @@ impl MessageRow {
     }
 
     /// The message, if its cells make one.
-    pub(crate) fn talk(self, file: &Path, log: &LogRow) -> Result<Talk, StoreFault> {
+    pub(crate) fn message(self, file: &Path, log: &LogRow) -> Result<ChatMessage, StoreFault> {
         let damaged = |seen: &str| StoreFault::damaged(file, seen).in_log(&log.log).at(self.seq);
-        Ok(Talk {
+        Ok(ChatMessage {
             epoch: log.epoch,
             seq: self.seq,
             prev: self.message_before(),
             at: self.at,
             from: UserName::parse(&self.user).map_err(|why| damaged(&format!("the sender is no name: {why}")))?,
             session: SessionTag(self.session),
-            kind: parse_kind(self.kind).ok_or_else(|| damaged("the kind of talk is unknown to this program"))?,
+            kind: parse_kind(self.kind).ok_or_else(|| damaged("the kind of message is unknown to this program"))?,
             text: self.text.into(),
             echo: None,
         })
@@ -247,12 +247,12 @@ fn cost(user: &str, text: &str) -> u64 {
     (user.len() + text.len() + 48) as u64
 }
 
-pub(crate) fn kind_number(kind: TalkKind) -> i64 {
+pub(crate) fn kind_number(kind: MessageKind) -> i64 {
     match kind {
-        TalkKind::Text => 0,
-        TalkKind::Image => 1,
-        TalkKind::Video => 2,
-        TalkKind::Voice => 3,
+        MessageKind::Text => 0,
+        MessageKind::Image => 1,
+        MessageKind::Video => 2,
+        MessageKind::Voice => 3,
     }
 }
 
@@ -261,12 +261,12 @@ pub(crate) fn is_message(kind: i64) -> bool {
     kind < OTHER_KINDS
 }
 
-pub(crate) fn parse_kind(number: i64) -> Option<TalkKind> {
+pub(crate) fn parse_kind(number: i64) -> Option<MessageKind> {
     match number {
-        0 => Some(TalkKind::Text),
-        1 => Some(TalkKind::Image),
-        2 => Some(TalkKind::Video),
-        3 => Some(TalkKind::Voice),
+        0 => Some(MessageKind::Text),
+        1 => Some(MessageKind::Image),
+        2 => Some(MessageKind::Video),
+        3 => Some(MessageKind::Voice),
         _ => None,
     }
 }

@@ -201,7 +201,7 @@ impl<T: Send + 'static> History<T> {
         self.running.stop();
     }
 
-    /// Submits a talk. Gives it back when the writer has all it can hold: the sender is told `busy`. Never blocks.
+    /// Submits a message. Gives it back when the writer has all it can hold: the sender is told `busy`. Never blocks.
     pub fn submit(&self, append: Append<T>) -> Result<(), Append<T>> {
         let pushed = self.running.shared.writes.push(Write::Append(append));
         self.running.sweep_if_stopped();
@@ -247,7 +247,7 @@ impl<T: Send + 'static> History<T> {
             .unwrap_or_else(PoisonError::into_inner) = Some(retention);
     }
 
-    /// Whether talks are being stored.
+    /// Whether messages are being stored.
     pub fn health(&self) -> Health {
         self.running.shared.faults.health(&self.running.file)
     }
@@ -281,14 +281,14 @@ fn tell_recovered(recovered: &[Recovered], copied: Option<&str>) {
     for Recovered { log, tail } in recovered {
         let LostTail { epoch, from, to } = tail;
         if let Some(to) = to {
-            tracing::error!(%log, epoch, from, to, "talks are lost; the log goes on in a new epoch");
+            tracing::error!(%log, epoch, from, to, "messages are lost; the log goes on in a new epoch");
         }
     }
     let unknown = recovered.iter().filter(|found| found.tail.to.is_none()).count();
     if unknown > 0 {
         tracing::error!(
             logs = unknown,
-            "the head file does not say whether these logs lost talks at their end; they go on in new epochs"
+            "the head file does not say whether these logs lost messages at their end; they go on in new epochs"
         );
     }
 }

@@ -201,7 +201,7 @@ impl View<'_> {
             return Ok(Answer::Direct(Some(DirectPage {
                 peer: peer.clone(),
                 head: rows::empty(),
-                talks: Vec::new(),
+                messages: Vec::new(),
                 lost: Vec::new(),
                 upto: 0,
             })));
@@ -209,7 +209,7 @@ impl View<'_> {
         let mut page = DirectPage {
             peer: peer.clone(),
             head: self.head(&row)?,
-            talks: Vec::new(),
+            messages: Vec::new(),
             lost: Vec::new(),
             upto: after,
         };
@@ -221,14 +221,14 @@ impl View<'_> {
         while page.upto < row.last && !is_full {
             let read = chain.scan((page.upto + 1, row.head), Order::Up, |message| {
                 bytes += message.text.len();
-                is_full = page.talks.len() == limits::HISTORY_PAGE_TALKS
-                    || bytes > limits::HISTORY_PAGE_BYTES && !page.talks.is_empty();
+                is_full = page.messages.len() == limits::HISTORY_PAGE_MESSAGES
+                    || bytes > limits::HISTORY_PAGE_BYTES && !page.messages.is_empty();
                 if is_full {
                     return Ok(ControlFlow::Break(()));
                 }
-                let talk = message.talk(self.file, &row)?;
-                page.upto = talk.seq;
-                page.talks.push(talk);
+                let message = message.message(self.file, &row)?;
+                page.upto = message.seq;
+                page.messages.push(message);
                 Ok(ControlFlow::Continue(()))
             });
             match read {
@@ -239,7 +239,7 @@ impl View<'_> {
                         (self.found)(&why);
                     }
                     damages += 1;
-                    is_full |= damages == limits::HISTORY_PAGE_TALKS;
+                    is_full |= damages == limits::HISTORY_PAGE_MESSAGES;
                 }
                 Err(why) => return Err(why),
             }

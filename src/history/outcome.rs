@@ -8,7 +8,7 @@ use super::{
     log::LogId,
     request::{Append, Ask, ChangedUpTo},
 };
-use crate::chat::{LogHead, LostInterval, Position, Seq, Talk, UserName};
+use crate::chat::{ChatMessage, LogHead, LostInterval, Position, Seq, UserName};
 
 /// The result of a request to the store.
 #[derive(Debug, Clone, PartialEq)]
@@ -62,7 +62,7 @@ pub enum Answer {
         /// Where it stood when the page was read.
         head: LogHead,
         /// Ascending, each with the number of the one before it.
-        talks: Vec<Talk>,
+        messages: Vec<ChatMessage>,
         /// Whether there is more in the direction that was asked.
         more: bool,
     },
@@ -71,7 +71,7 @@ pub enum Answer {
         log: LogId,
         head: LogHead,
         /// Descending.
-        talks: Vec<Talk>,
+        messages: Vec<ChatMessage>,
         /// Go on below this number: there is more, or the time for one search was up.
         next: Option<Seq>,
     },
@@ -93,7 +93,7 @@ pub enum Answer {
         /// What was missed begins after this number.
         after: Seq,
         /// The first missed messages, ascending.
-        talks: Vec<Talk>,
+        messages: Vec<ChatMessage>,
     },
     Conversations {
         user: UserName,
@@ -154,13 +154,13 @@ pub enum Claim {
     Other,
 }
 
-/// A page of offline messages. `talks` and `lost` together are everything above the number asked for, up to `upto`.
+/// A page of offline messages. `messages` and `lost` together are everything above the number asked for, up to `upto`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirectPage {
     pub peer: UserName,
     pub head: LogHead,
     /// Ascending.
-    pub talks: Vec<Talk>,
+    pub messages: Vec<ChatMessage>,
     /// What retention deleted or damage made unreadable, ascending.
     pub lost: Vec<LostInterval>,
     /// The page ends here; the conversation is finished when this is `head.seq`.

@@ -24,7 +24,7 @@ use super::{
     stats::bump,
 };
 use crate::{
-    chat::{Seq, Since, Talk, UserId, UserName},
+    chat::{ChatMessage, Seq, Since, UserId, UserName},
     limits,
 };
 
@@ -41,7 +41,7 @@ pub(crate) fn run<T: Send + 'static>(shared: &Shared<T>, deliver: &Arc<dyn Deliv
         let outcome = match guarded(file, || answer(db, file, &ask, &found)) {
             Ok(answer) => {
                 if matches!(answer, Answer::Page { .. } | Answer::Direct(_))
-                    || matches!(&answer, Answer::Resumed { talks, .. } if !talks.is_empty())
+                    || matches!(&answer, Answer::Resumed { messages, .. } if !messages.is_empty())
                 {
                     bump(&shared.stats.pages, 1);
                 }
@@ -82,15 +82,15 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
                 return Ok(Answer::Page {
                     log: log.clone(),
                     head: empty(),
-                    talks: Vec::new(),
+                    messages: Vec::new(),
                     more: false,
                 });
             };
-            let (talks, more) = page(db, file, &row, *window, *limit)?;
+            let (messages, more) = page(db, file, &row, *window, *limit)?;
             Ok(Answer::Page {
                 log: log.clone(),
                 head,
-                talks,
+                messages,
                 more,
             })
         }
@@ -142,7 +142,7 @@ fn resume(
     limit: usize,
     found: &dyn Fn(&StoreFault),
 ) -> Result<Answer, StoreFault> {
-    let answer = |head, seq, after, talks| Answer::Resumed {
+    let answer = |head, seq, after, messages| Answer::Resumed {
         log: log.clone(),
         head,
         read: ReadUpTo {
@@ -150,7 +150,7 @@ fn resume(
             seq,
         },
         after,
-        talks,
+        messages,
     };
     let Some((row, head)) = head(db, file, log)? else {
         return Ok(answer(empty(), Some(0), 0, Vec::new()));
@@ -164,14 +164,14 @@ fn resume(
         Since::Now => row.last,
         Since::Position(known) => head.go_on(known).after,
     };
-    let talks = if limit == 0 || after >= row.last {
+    let messages = if limit == 0 || after >= row.last {
         Vec::new()
     } else {
         page(db, file, &row, Window::After(after), limit)
             .map_err(unread)
-            .map_or_else(|()| Vec::new(), |(talks, _)| talks)
+            .map_or_else(|()| Vec::new(), |(messages, _)| messages)
     };
-    Ok(answer(head, read, after, talks))
+    Ok(answer(head, read, after, messages))
 }
 
 /// The number before the newest `count` messages up to this one, or before the oldest if there are fewer.
@@ -197,8 +197,8 @@ fn page(
     row: &LogRow,
     window: Window,
     limit: usize,
-) -> Result<(Vec<Talk>, bool), StoreFault> {
-    let limit = limit.clamp(1, limits::HISTORY_PAGE_TALKS);
+) -> Result<(Vec<ChatMessage>, bool), StoreFault> {
+    let limit = limit.clamp(1, limits::HISTORY_PAGE_MESSAGES);
     let (low, high, order) = match window {
         Window::Newest => (0, row.head, Order::Down),
         Window::Before(seq) => (0, seq.saturating_sub(1), Order::Down),
@@ -206,21 +206,21 @@ fn page(
         Window::Range(from, to) => (from, to, Order::Up),
     };
     let chain = Chain { db, file, log: row };
-    let (mut talks, mut bytes) = (Vec::new(), 0);
+    let (mut messages, mut bytes) = (Vec::new(), 0);
     chain.scan((low, high), order, |message| {
         bytes += message.text.len();
-        if bytes > limits::HISTORY_PAGE_BYTES && !talks.is_empty() {
+        if bytes > limits::HISTORY_PAGE_BYTES && !messages.is_empty() {
             return Ok(ControlFlow::Break(()));
         }
-        talks.push(message.talk(file, row)?);
-        Ok(if talks.len() < limit {
+        messages.push(message.message(file, row)?);
+        Ok(if messages.len() < limit {
             ControlFlow::Continue(())
         } else {
             ControlFlow::Break(())
         })
     })?;
     // Without reading another message, which may be damaged.
-    let more = match (order, talks.last()) {
+    let more = match (order, messages.last()) {
         (_, None) => false,
         (Order::Down, Some(oldest)) => oldest.prev >= row.first,
         (Order::Up, Some(newest)) => {
@@ -229,9 +229,9 @@ fn page(
         }
     };
     if order == Order::Down {
-        talks.reverse();
+        messages.reverse();
     }
-    Ok((talks, more))
+    Ok((messages, more))
 }
 
 /// How long a thread sleeps without work; what comes wakes it.

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use super::log::LogId;
-use crate::chat::{Seq, Since, UserName, Utterance};
+use crate::chat::{NewMessage, Seq, Since, UserName};
 
 /// A message to be numbered and stored. `T` is what the caller wants back with the outcome.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,7 +14,7 @@ pub struct Append<T> {
     pub log: LogId,
     /// The message, which comes back with the outcome. Its text has at most [`crate::limits::TEXT_BYTES`]; what is said again under
     /// its idempotency key is the same message, and the key belongs to the sender's client, or to the user where no client is named.
-    pub said: Box<Utterance>,
+    pub message: Box<NewMessage>,
     /// Unix milliseconds. The store never lets the times of a log run backwards.
     pub at: u64,
     /// Comes back with the outcome.
@@ -30,7 +30,7 @@ pub enum Ask {
     Page {
         log: LogId,
         window: Window,
-        /// Most messages in the page; [`crate::limits::HISTORY_PAGE_TALKS`] bounds it too.
+        /// Most messages in the page; [`crate::limits::HISTORY_PAGE_MESSAGES`] bounds it too.
         limit: usize,
     },
     /// Messages that contain a text, newest first. Answered by `Answer::Found`.

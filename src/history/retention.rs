@@ -38,7 +38,7 @@ pub(crate) struct Rounds {
 pub(crate) struct Slice {
     pub(crate) wrote: bool,
     pub(crate) retired: u64,
-    /// Logs that lost talks: id and head.
+    /// Logs that lost messages: id and head.
     pub(crate) touched: Vec<(u32, Seq)>,
 }
 
@@ -120,7 +120,7 @@ impl Rounds {
     }
 }
 
-/// Deletes at most one slice of a log's talks or keys. Says whether nothing is left to delete.
+/// Deletes at most one slice of a log's messages or keys. Says whether nothing is left to delete.
 fn tend(
     db: &Connection,
     file: &Path,
@@ -178,7 +178,7 @@ fn keep_from(chain: Chain<'_>, keep: Retention, now: u64) -> Result<Seq, StoreFa
     let Some(oldest) = chain.at_or_above(first)? else {
         return Ok(first);
     };
-    if let Some(messages) = keep.talks
+    if let Some(messages) = keep.messages
         && (row.ordinal + 1).saturating_sub(oldest.ordinal) > messages
     {
         let last_to_go = row.ordinal - messages;

@@ -7,7 +7,7 @@ use crate::{
     observe::Clocks,
 };
 
-/// When a talk counts as stored.
+/// When a message counts as stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// When the disk has it: nothing acknowledged is lost, whatever happens.
@@ -19,24 +19,24 @@ pub enum Durability {
     None,
 }
 
-/// What of a log is kept. The newest talks that satisfy all three stay.
+/// What of a log is kept. The newest messages that satisfy all three stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Talks older than this go.
     pub age: Option<Duration>,
-    /// More talks than this go.
-    pub talks: Option<u64>,
-    /// More bytes than this (of texts, names and a fixed cost per talk) go.
+    /// More messages than this go.
+    pub messages: Option<u64>,
+    /// More bytes than this (of texts, names and a fixed cost per message) go.
     pub bytes: Option<u64>,
 }
 
-/// How long a key makes a repeated talk the same message.
+/// How long a key makes a repeated message the same message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeyWindow {
     /// Not longer than this.
     pub age: Duration,
-    /// Not over more talks of the log than this.
-    pub talks: u64,
+    /// Not over more messages of the log than this.
+    pub messages: u64,
 }
 
 /// How a store is opened.
@@ -44,7 +44,7 @@ pub struct KeyWindow {
 pub struct Settings {
     /// Its directory; made when missing.
     pub dir: PathBuf,
-    /// When a talk counts as stored.
+    /// When a message counts as stored.
     pub durability: Durability,
     /// What is kept of rooms without a line in `rooms`.
     pub retention: Retention,
@@ -54,7 +54,7 @@ pub struct Settings {
     pub rooms: HashMap<RoomName, Retention>,
     /// How long keys are remembered.
     pub keys: KeyWindow,
-    /// Talks and read positions that wait for the writer; with more, talks are given back.
+    /// Talks and read positions that wait for the writer; with more, messages are given back.
     pub queue: usize,
     /// How long the writer rests between two rounds of retention over all logs.
     pub retention_pause: Duration,
@@ -68,7 +68,7 @@ impl Retention {
     /// Nothing ever goes.
     pub const FOREVER: Self = Self {
         age: None,
-        talks: None,
+        messages: None,
         bytes: None,
     };
 }
@@ -78,18 +78,18 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             age: Some(Duration::from_secs(30 * 24 * 60 * 60)),
-            talks: None,
+            messages: None,
             bytes: Some(1 << 30),
         }
     }
 }
 
 impl Default for KeyWindow {
-    /// A day, and 100,000 talks: a client that retries later than that has been restarted and asks for history first.
+    /// A day, and 100,000 messages: a client that retries later than that has been restarted and asks for history first.
     fn default() -> Self {
         Self {
             age: Duration::from_secs(24 * 60 * 60),
-            talks: 100_000,
+            messages: 100_000,
         }
     }
 }

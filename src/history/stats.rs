@@ -13,18 +13,18 @@ use std::{
 #[derive(Default)]
 pub struct HistoryStats {
     /// Talks committed.
-    pub talks: AtomicU64,
+    pub messages: AtomicU64,
     /// Talks whose key was known.
     pub duplicates: AtomicU64,
     /// Talks that failed.
     pub failed: AtomicU64,
-    /// Commits with at least one talk, read position or name.
+    /// Commits with at least one message, read position or name.
     pub commits: AtomicU64,
     /// Commits that failed.
     pub failed_commits: AtomicU64,
     /// Time in all commits, in nanoseconds, the head file's included.
     pub commit_nanos: AtomicU64,
-    /// Told of every commit: talks in it, and how long it took.
+    /// Told of every commit: messages in it, and how long it took.
     pub on_commit: OnceLock<Box<dyn Fn(u64, Duration) + Send + Sync>>,
     /// Pages read.
     pub pages: AtomicU64,
@@ -51,13 +51,13 @@ pub struct HistoryStats {
 }
 
 impl HistoryStats {
-    pub(crate) fn committed(&self, talks: u64, took: Duration) {
-        bump(&self.talks, talks);
+    pub(crate) fn committed(&self, messages: u64, took: Duration) {
+        bump(&self.messages, messages);
         bump(&self.commits, 1);
         let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         bump(&self.commit_nanos, nanos);
         if let Some(tell) = self.on_commit.get() {
-            tell(talks, took);
+            tell(messages, took);
         }
     }
 }

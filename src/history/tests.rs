@@ -14,7 +14,7 @@ use super::{
     *,
 };
 use crate::chat::{
-    ConnectionSlot, Generation, RoomName, Seq, SessionId, SessionTag, ShardId, Since, UserName, Utterance,
+    ConnectionSlot, Generation, NewMessage, RoomName, Seq, SessionId, SessionTag, ShardId, Since, UserName,
 };
 
 struct Caller {
@@ -51,12 +51,12 @@ impl Caller {
 
     fn say(&self, log: &LogId, from: &str, n: u64) -> Outcome<()> {
         let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
-        let said = Utterance::new(session, user(from), SessionTag(7), format!("message {n}").into());
+        let message = NewMessage::new(session, user(from), SessionTag(7), format!("message {n}").into());
         let append = Append {
             log: log.clone(),
-            said: Box::new(Utterance {
+            message: Box::new(NewMessage {
                 key: Some(n.to_string().as_str().into()),
-                ..said
+                ..message
             }),
             at: 1_700_000_000_000 + n,
             ticket: (),
@@ -295,7 +295,7 @@ fn retention_counts_messages_and_deletes_other_entries_with_them() {
     fill_holes(dir.path(), &lobby);
     let caller = Caller::start(Settings {
         retention: Retention {
-            talks: Some(7),
+            messages: Some(7),
             ..Retention::FOREVER
         },
         retention_pause: Duration::ZERO,
@@ -308,14 +308,14 @@ fn retention_counts_messages_and_deletes_other_entries_with_them() {
             limit: 100,
         };
         match caller.answer(ask) {
-            Answer::Page { head, talks, .. } => (head, talks),
+            Answer::Page { head, messages, .. } => (head, messages),
             other => panic!("{other:?}"),
         }
     };
     while page().0.first == 1 {
         std::thread::sleep(Duration::from_millis(2));
     }
-    let seqs: Vec<_> = page().1.iter().map(|talk| talk.seq).collect();
+    let seqs: Vec<_> = page().1.iter().map(|message| message.seq).collect();
     assert_eq!(seqs, [18, 19, 21, 22, 23, 25, 26]);
     drop(caller);
     let (db, _) = open(dir.path());
@@ -339,9 +339,9 @@ fn an_export_and_an_import_keep_other_entries() {
     drop(caller);
     let mut file = std::fs::File::create(&export).unwrap();
     let moved = tools::export(&data, &mut file).unwrap();
-    assert_eq!((moved.talks, moved.others), (40, 2 + 2 * (6 + 2)));
+    assert_eq!((moved.messages, moved.others), (40, 2 + 2 * (6 + 2)));
     let moved = tools::import(&import, &export, Epochs::Keep).unwrap();
-    assert_eq!((moved.talks, moved.renumbered), (40, vec![]));
+    assert_eq!((moved.messages, moved.renumbered), (40, vec![]));
     let caller = Caller::start(settings(&import));
     assert_eq!(logs().map(|log| caller.answers(&log)), due);
 }
@@ -356,7 +356,7 @@ fn another_entry_that_is_missing_breaks_the_chain() {
     db.execute("DELETE FROM message WHERE log = 1 AND seq = 8", []).unwrap();
     drop(db);
     let damages = tools::check(dir.path()).unwrap().damages;
-    assert_eq!(damages, ["room \"lobby\": talks 8 to 8 are missing"]);
+    assert_eq!(damages, ["room \"lobby\": messages 8 to 8 are missing"]);
     let caller = Caller::start(settings(dir.path()));
     let ask = Ask::Page {
         log: lobby,

@@ -45,9 +45,9 @@ pub(crate) struct Transaction<'w> {
     pub(crate) file: &'w Path,
     pub(crate) memory: &'w mut Memory,
     pub(crate) quarantine: &'w HashMap<LogId, StoreFault>,
-    /// Logs with new talks.
+    /// Logs with new messages.
     touched: foldhash::HashMap<u32, LogId>,
-    /// Something else than talks was written.
+    /// Something else than messages was written.
     pub(crate) wrote: bool,
     claims: &'w Claims,
     numbering: fn(Seq) -> Seq,
@@ -117,10 +117,10 @@ impl<'w> Transaction<'w> {
         {
             return Ok(Plan::Fault(why.clone()));
         }
-        if append.said.text.len() > limits::TEXT_BYTES {
+        if append.message.text.len() > limits::TEXT_BYTES {
             let seen = format!(
                 "the text has {} bytes; {} are allowed",
-                append.said.text.len(),
+                append.message.text.len(),
                 limits::TEXT_BYTES
             );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
@@ -131,10 +131,10 @@ impl<'w> Transaction<'w> {
             Err(why) => return Ok(Plan::Fault(why)),
         };
         let seq = (self.numbering)(head);
-        if seq >= limits::HISTORY_LOG_TALKS {
+        if seq >= limits::HISTORY_LOG_MESSAGES {
             let seen = format!(
                 "the next number of the log would be {seq}, and {} is the largest",
-                limits::HISTORY_LOG_TALKS - 1
+                limits::HISTORY_LOG_MESSAGES - 1
             );
             return Ok(Plan::Fault(StoreFault::Refused { seen }));
         }
@@ -163,7 +163,7 @@ impl<'w> Transaction<'w> {
         };
         let (seq, at) = (numbered.seq, numbered.at.max(row.at));
         let mut fingerprint = None;
-        if let Some(key) = &append.said.key {
+        if let Some(key) = &append.message.key {
             let known = keys.remember(tables, heads, row, append, key, (seq, at), live);
             match known.map_err(|why| of_log(&append.log, why))? {
                 Known::New(own) => fingerprint = own,
@@ -176,10 +176,10 @@ impl<'w> Transaction<'w> {
             return Ok(Plan::Fault(StoreFault::Stopping)); // as before
         };
         let entry = Entry {
-            user: append.said.from.as_str(),
-            session: append.said.tag.0,
-            kind: messages::kind_number(append.said.kind),
-            text: &*append.said.text,
+            user: append.message.from.as_str(),
+            session: append.message.tag.0,
+            kind: messages::kind_number(append.message.kind),
+            text: &*append.message.text,
             key: fingerprint,
         };
         let message = entry.append_to(row, seq, at);

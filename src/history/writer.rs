@@ -163,9 +163,9 @@ impl<T: Send + 'static> Writer<T> {
         let (plans, well) = match tried {
             Ok(plans) => {
                 self.shared.faults.writer(None);
-                let talks = plans.iter().filter(|plan| matches!(plan, Plan::Commit { .. })).count() as u64;
+                let messages = plans.iter().filter(|plan| matches!(plan, Plan::Commit { .. })).count() as u64;
                 if !batch.is_empty() {
-                    stats.committed(talks, begun.elapsed());
+                    stats.committed(messages, begun.elapsed());
                 }
                 (plans, true)
             }
@@ -235,7 +235,7 @@ impl<T: Send + 'static> Writer<T> {
             (self.settings.retention, self.settings.directs) = (retention, retention);
             self.retention.look_again();
         }
-        // Retention rides along: no sync of its own while there are talks to commit.
+        // Retention rides along: no sync of its own while there are messages to commit.
         match self.retention.step(db, file, &self.settings, now, &mut self.memory) {
             Ok(slice) => {
                 wrote |= slice.wrote;
@@ -265,7 +265,7 @@ impl<T: Send + 'static> Writer<T> {
     }
 
     /// The commit is durable; what may be missing is the entry that notices if its tail is damaged later. If the entry cannot
-    /// be written the talks are stored all the same, so they are acknowledged, and health says what is wrong.
+    /// be written the messages are stored all the same, so they are acknowledged, and health says what is wrong.
     fn confirm(&mut self) {
         let Some(marker) = &mut self.marker else { return };
         match marker.confirm(self.commits) {
@@ -395,7 +395,7 @@ fn gather<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>) -> bool {
     batch.len() > before
 }
 
-/// The same once more. Nobody waits for more talks, but where more are arriving at this very moment, as after the outcomes of
+/// The same once more. Nobody waits for more messages, but where more are arriving at this very moment, as after the outcomes of
 /// a commit, it does not tear them in two, which would cost a second sync.
 fn gather_more<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant) -> bool {
     if gather(shared, batch) {
@@ -414,5 +414,5 @@ fn gather_more<T>(shared: &Shared<T>, batch: &mut Vec<Write<T>>, begun: Instant)
 const DISK_LOOK: Duration = Duration::from_secs(1);
 /// A few microseconds, beside the hundreds that a commit takes.
 const GATHER_SPINS: u32 = 200;
-/// Where talks trickle in without end the sync begins after this: some as long as a sync takes on a fast disk.
+/// Where messages trickle in without end the sync begins after this: some as long as a sync takes on a fast disk.
 const GATHER_TIME: Duration = Duration::from_micros(300);

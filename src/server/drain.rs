@@ -59,8 +59,8 @@ impl Server {
         if let Some(history) = self.history.take() {
             history.stop();
         }
-        if let Some(talk_log) = self.talk_log.take() {
-            talk_log.finish(limits::LOG_FINISH);
+        if let Some(message_log) = self.message_log.take() {
+            message_log.finish(limits::LOG_FINISH);
         }
         if let Some(admin) = self.admin.take() {
             admin.stop();

@@ -24,7 +24,7 @@ use crate::{
     config::Config,
     history::History,
     ingress::{Acceptor, Site},
-    observe::{Readiness, RotationControl, TalkLogThread, Watch},
+    observe::{MessageLogThread, Readiness, RotationControl, Watch},
     shard::{Shards, Ticket},
 };
 pub use settings::log_settings;
@@ -39,8 +39,8 @@ pub struct Server {
     acceptor: Acceptor,
     admin: Option<AdminThread>,
     threads: Vec<ShardThread>,
-    talk_log: Option<TalkLogThread>,
-    talk_file: Option<Arc<RotationControl>>,
+    message_log: Option<MessageLogThread>,
+    message_file: Option<Arc<RotationControl>>,
     history: Option<History<Ticket>>,
     watches: Vec<Watch>,
     drain_timeout: Duration,
@@ -72,16 +72,16 @@ impl Server {
         self.shards.say_to_user(user, &text.into())
     }
 
-    /// Makes the talk log open its file again by name, after another program has moved the file.
+    /// Makes the message log open its file again by name, after another program has moved the file.
     pub fn reopen_logs(&self) {
-        if let Some(file) = &self.talk_file {
+        if let Some(file) = &self.message_file {
             file.reopen();
         }
     }
 
     /// Applies the settings that may change while the server runs.
     pub fn reconfigure(&mut self, config: &Config) {
-        if let Some(file) = &self.talk_file {
+        if let Some(file) = &self.message_file {
             file.set_rotation(settings::rotation(config));
         }
         self.site.http.store(Arc::new(config.http.clone()));

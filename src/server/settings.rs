@@ -59,7 +59,7 @@ pub(super) fn profiles(config: &Config) -> Arc<[Profile]> {
 pub(super) fn retention(config: &Config) -> history::Retention {
     history::Retention {
         age: config.history.max_age,
-        talks: config.history.max_count,
+        messages: config.history.max_count,
         bytes: config.history.max_bytes.map(|bytes| bytes.0),
     }
 }

@@ -1,5 +1,5 @@
 //! Starts the parts in order: first the listening addresses, so that a second server fails before it touches any file; then the
-//! store, the talk log, the shards, the rooms that the operator has set, and the admin listener; last the acceptor.
+//! store, the message log, the shards, the rooms that the operator has set, and the admin listener; last the acceptor.
 
 use std::{
     io,
@@ -22,13 +22,14 @@ use super::{
 };
 use crate::{
     admin::{AdminListener, AdminThread, Api, StandingRooms},
-    chat::{RoomName, ShardId, Talk},
+    chat::{ChatMessage, RoomName, ShardId},
     codec::DialectId,
     config::{Config, Listen},
     history::{self, History},
     ingress::{Acceptor, Descriptors, HttpServer, Listener, Site, bind},
     observe::{
-        Clocks, Metrics, Readiness, RotatingFile, RotationControl, ServerPhase, TalkLog, TalkLogThread, log_files_fix,
+        Clocks, MessageLog, MessageLogThread, Metrics, Readiness, RotatingFile, RotationControl, ServerPhase,
+        log_files_fix,
     },
     shard::{self, Observer, Shards, StorePort, Ticket},
 };
@@ -54,7 +55,7 @@ impl Server {
         ));
         let history = store::start(config, &shards, metrics)?;
         // After the store: if two servers start on one directory, the error of the store names the other one.
-        let (talk_log, talk_log_thread, talk_file) = start_talk_log(config, metrics)?;
+        let (message_log, message_log_thread, message_file) = start_message_log(config, metrics)?;
         let site = Arc::new(Site {
             listeners,
             http: ArcSwap::from_pointee(config.http.clone()),
@@ -64,7 +65,7 @@ impl Server {
             metrics: metrics.clone(),
         });
         let threads = (0..count)
-            .map(|number| start_shard(number, config, &shards, &site, history.clone(), talk_log.clone()))
+            .map(|number| start_shard(number, config, &shards, &site, history.clone(), message_log.clone()))
             .collect::<Result<Vec<_>, String>>()?;
         let rooms = StandingRooms::read((!config.server.memory).then_some(config.server.data.as_path()))?;
         rooms.restore(&shards)?;
@@ -83,7 +84,7 @@ impl Server {
         let mut watches = acceptor.watches().to_vec();
         watches.extend(admin.iter().map(AdminThread::watch));
         watches.extend(history.iter().flat_map(History::watches));
-        watches.extend(talk_log_thread.iter().map(TalkLogThread::watch));
+        watches.extend(message_log_thread.iter().map(MessageLogThread::watch));
         report_threads(&readiness, &watches);
         report_shards(&readiness, &shards, count);
         if let Some(history) = &history {
@@ -98,8 +99,8 @@ impl Server {
             acceptor,
             admin,
             threads,
-            talk_log: talk_log_thread,
-            talk_file,
+            message_log: message_log_thread,
+            message_file,
             history,
             watches,
             drain_timeout: config.server.drain_timeout,
@@ -136,7 +137,7 @@ fn start_shard(
     shards: &Arc<Shards>,
     site: &Arc<Site>,
     history: Option<History<Ticket>>,
-    talk_log: Option<TalkLog>,
+    message_log: Option<MessageLog>,
 ) -> Result<ShardThread, String> {
     let stored = config.history.clone();
     let id = ShardId(number as u16);
@@ -151,23 +152,27 @@ fn start_shard(
     let report = shard::Reporter::new(site.metrics.clone(), number);
     let shards = shards.clone();
     ShardThread::start(number, config.server.pin_shards, move |stopped| {
-        let observer: Rc<dyn Observer> = Rc::new(Recorder(talk_log));
+        let observer: Rc<dyn Observer> = Rc::new(Recorder(message_log));
         let seed = fastrand::u64(..);
         shard::run(id, shards, server, report, observer, store, seed, stopped)
     })
 }
 
-/// The talk log, its thread, and the control of its file; `None` if it is off or has no directory.
-type StartedTalkLog = (Option<TalkLog>, Option<TalkLogThread>, Option<Arc<RotationControl>>);
+/// The message log, its thread, and the control of its file; `None` if it is off or has no directory.
+type StartedMessageLog = (
+    Option<MessageLog>,
+    Option<MessageLogThread>,
+    Option<Arc<RotationControl>>,
+);
 
-fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, String> {
-    let Some(dir) = config.log_dir().filter(|_| config.log.talk_log) else {
+fn start_message_log(config: &Config, metrics: &Metrics) -> Result<StartedMessageLog, String> {
+    let Some(dir) = config.log_dir().filter(|_| config.log.message_log) else {
         return Ok((None, None, None));
     };
     make_private(&dir, "log.dir")?;
     let failed = |error: io::Error| {
         format!(
-            "the talk log cannot be written in {}: {error}; {}, or set log.talk_log = false",
+            "the message log cannot be written in {}: {error}; {}, or set log.message_log = false",
             dir.display(),
             log_files_fix(&error)
         )
@@ -175,7 +180,7 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
     let errors = metrics.logs.write_errors.clone();
     let file = RotatingFile::open(
         &dir,
-        "talk",
+        "messages",
         "jsonl",
         settings::rotation(config),
         Clocks::system(),
@@ -183,7 +188,7 @@ fn start_talk_log(config: &Config, metrics: &Metrics) -> Result<StartedTalkLog, 
     )
     .map_err(failed)?;
     let control = file.control();
-    let (log, thread) = TalkLog::start(file, metrics.logs.talk_dropped.clone()).map_err(failed)?;
+    let (log, thread) = MessageLog::start(file, metrics.logs.message_log_dropped.clone()).map_err(failed)?;
     Ok((Some(log), Some(thread), Some(control)))
 }
 
@@ -196,13 +201,13 @@ fn make_private(dir: &Path, setting: &str) -> Result<(), String> {
         .map_err(|error| format!("{}: choose another with {setting}", history::no_directory(dir, &error)))
 }
 
-/// Passes messages on to the talk log.
-struct Recorder(Option<TalkLog>);
+/// Passes messages on to the message log.
+struct Recorder(Option<MessageLog>);
 
 impl Observer for Recorder {
-    fn talk(&self, room: &RoomName, talk: &Talk) {
+    fn talk(&self, room: &RoomName, message: &ChatMessage) {
         if let Some(log) = &self.0 {
-            log.record(room, talk);
+            log.record(room, message);
         }
     }
 }

@@ -107,12 +107,12 @@ mod tests {
     async fn a_vital_thread_that_ended_makes_the_server_not_ready_and_another_one_is_a_note() {
         let readiness = Readiness::new();
         let (vital, first) = Watch::over("the history's writer", Need::Vital);
-        let (useful, second) = Watch::over("the talk log's thread", Need::Useful("nothing is written"));
+        let (useful, second) = Watch::over("the message log's thread", Need::Useful("nothing is written"));
         report_threads(&readiness, &[first, second]);
         readiness.enter(ServerPhase::Ready);
         assert!(readiness.failures().await.is_empty() && readiness.notes().is_empty());
         drop(useful);
-        assert!(readiness.notes()["threads"].starts_with("the talk log's thread has ended"));
+        assert!(readiness.notes()["threads"].starts_with("the message log's thread has ended"));
         drop(vital);
         tokio::time::advance(limits::PROBE_CACHE).await;
         let failures = readiness.failures().await;
@@ -134,7 +134,7 @@ mod tests {
             .for_each(|listen| listen.address.set_port(0));
         config.server.admin = None;
         let mut server = Server::start(&config, &Metrics::new(1, &[])).expect("it starts");
-        let (useful, watch) = Watch::over("the talk log's thread", Need::Useful("nothing is written"));
+        let (useful, watch) = Watch::over("the message log's thread", Need::Useful("nothing is written"));
         drop(useful);
         server.watches.push(watch);
         let (vital, watch) = Watch::over("the history's writer", Need::Vital);

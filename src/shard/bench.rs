@@ -17,7 +17,7 @@ use crate::shard::{
     settings::Settings,
 };
 use crate::{
-    chat::{Happening, RoomName, SessionId, ShardId, Talk, UserName},
+    chat::{ChatMessage, Happening, RoomName, SessionId, ShardId, UserName},
     codec::{DIALECTS, DialectId, Encoding, Handshake, Profile, native},
     limits,
     wire::masked::masked_frame,
@@ -118,8 +118,8 @@ pub struct Ring {
 
 impl Ring {
     /// Appends a talk, as if everybody had been offered what stands before it, and trims to so many bytes.
-    pub fn push(&mut self, talk: Talk, most_bytes: usize) {
-        let event = RoomEvent::new(self.room.clone(), Happening::Talk(talk), None, 0);
+    pub fn push(&mut self, message: ChatMessage, most_bytes: usize) {
+        let event = RoomEvent::new(self.room.clone(), Happening::Message(message), None, 0);
         self.ring.offered(self.ring.end());
         self.ring.push(Arc::new(event), 0);
         self.ring.trim_to(most_bytes);
@@ -165,7 +165,7 @@ impl<S: Sink> Socket for S {
 pub struct Room<S> {
     engine: Engine<S, RealTime>,
     speaker: Option<SessionId>,
-    talk: Vec<u8>,
+    message: Vec<u8>,
 }
 
 struct RealTime(Instant);
@@ -183,7 +183,7 @@ impl Clock for RealTime {
 struct Nobody;
 
 impl Observer for Nobody {
-    fn talk(&self, _: &RoomName, _: &Talk) {}
+    fn talk(&self, _: &RoomName, _: &ChatMessage) {}
 }
 
 impl<S: Sink> Room<S> {
@@ -224,7 +224,7 @@ impl<S: Sink> Room<S> {
         let mut room = Self {
             engine,
             speaker,
-            talk: masked(&format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#)),
+            message: masked(&format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#)),
         };
         room.flush();
         room
@@ -234,7 +234,7 @@ impl<S: Sink> Room<S> {
     pub fn talk(&mut self) {
         if let Some(speaker) = self.speaker {
             self.engine.begin();
-            self.engine.receive(speaker, &mut self.talk.clone());
+            self.engine.receive(speaker, &mut self.message.clone());
             self.engine.settle();
         }
     }

@@ -73,7 +73,7 @@ impl Default for Settings {
             ring_keep: Duration::from_secs(60),
             rooms_per_session: crate::limits::ROOMS_PER_SESSION,
             inbox_messages: crate::limits::INBOX_MESSAGES,
-            underway_bytes: crate::limits::UNDERWAY_BYTES,
+            underway_bytes: crate::limits::IN_FLIGHT_BYTES,
             legacy_history: 0,
             retry_spread: Duration::from_secs(10),
         }

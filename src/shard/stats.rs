@@ -6,7 +6,7 @@ use crate::codec::DIALECTS;
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Stats {
     /// Talks in rooms that were given their number, by their sender's dialect.
-    pub(crate) talks: [u64; DIALECTS.len()],
+    pub(crate) messages: [u64; DIALECTS.len()],
     pub(crate) deliveries: u64,
     /// Direct messages given their number.
     pub(crate) directs: u64,

@@ -280,10 +280,10 @@ fn a_thousand_who_write_do_not_hide_what_a_friend_writes_later() {
 }
 
 #[test]
-fn directs_are_never_in_the_talk_log() {
+fn directs_are_never_in_the_message_log() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = kept(dir.path());
-    config.log.talk_log = true;
+    config.log.message_log = true;
     let server = Running::start(&config);
     let mut ann = Person::joined(server.address, "ann", "lobby");
     ann.direct("bob", "between us");

@@ -337,8 +337,8 @@ fn more_talks_than_the_store_takes_are_busy_and_none_is_kept_twice_or_lost() {
         let sent: Vec<(u64, u64)> = left
             .drain(..)
             .map(|n| {
-                let talk = json!({"room": "lobby", "text": format!("{n}"), "key": format!("k{n}")});
-                (n, ann.send(json!({ "talk": talk })))
+                let message = json!({"room": "lobby", "text": format!("{n}"), "key": format!("k{n}")});
+                (n, ann.send(json!({ "talk": message })))
             })
             .collect();
         for (n, id) in sent {
@@ -357,7 +357,7 @@ fn more_talks_than_the_store_takes_are_busy_and_none_is_kept_twice_or_lost() {
     let mut texts: Vec<u64> = ann
         .all("lobby")
         .iter()
-        .map(|talk| talk["text"].as_str().unwrap().parse().unwrap())
+        .map(|message| message["text"].as_str().unwrap().parse().unwrap())
         .collect();
     texts.sort_unstable();
     assert!(texts.into_iter().eq(0..3_000));

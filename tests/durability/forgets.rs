@@ -52,8 +52,8 @@ fn cut_off_everywhere(durability: &str, rounds: usize) -> Option<Run> {
                     let again = texts.iter().chain(texts.last());
                     let ids: Vec<(u64, &String)> = again
                         .map(|text| {
-                            let talk = json!({"room": "lobby", "text": text, "key": text});
-                            (person.send(json!({ "talk": talk })), text)
+                            let message = json!({"room": "lobby", "text": text, "key": text});
+                            (person.send(json!({ "talk": message })), text)
                         })
                         .collect();
                     for (id, text) in ids {
@@ -129,10 +129,10 @@ fn after_the_cut(
     let mut reader = Person::named(server.addresses()[0], "reader");
     let joined = reader.join(json!({"room": "lobby"}));
     let stored = reader.all("lobby");
-    for (talk, n) in stored.iter().zip(1..) {
-        assert_eq!(talk["seq"], n, "a hole");
-        let text = talk["text"].as_str().unwrap();
-        assert!(said.get(&n).is_none_or(|said| said == text), "another text: {talk}");
+    for (message, n) in stored.iter().zip(1..) {
+        assert_eq!(message["seq"], n, "a hole");
+        let text = message["text"].as_str().unwrap();
+        assert!(said.get(&n).is_none_or(|said| said == text), "another text: {message}");
     }
     if let Some(gone) = acked.iter().find(|seq| **seq > stored.len() as u64) {
         return Err(format!("talk {gone} was acknowledged; {} are left", stored.len()));

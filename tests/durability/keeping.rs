@@ -38,12 +38,12 @@ fn many_writers_get_numbers_without_a_hole_and_every_ack_is_in_the_history() {
     acked.sort();
     assert!(acked.iter().map(|(seq, _)| *seq).eq(1..=400));
     let stored = listener.all("lobby");
-    for ((seq, text), talk) in acked.iter().zip(&stored) {
+    for ((seq, text), message) in acked.iter().zip(&stored) {
         assert_eq!(
             (
-                number(talk, "seq"),
-                number(talk, "prev"),
-                talk["text"].as_str().unwrap()
+                number(message, "seq"),
+                number(message, "prev"),
+                message["text"].as_str().unwrap()
             ),
             (*seq, seq - 1, &**text)
         );
@@ -60,8 +60,8 @@ fn a_key_makes_a_repeated_talk_one_message_also_while_the_first_waits_and_after_
     let config = kept(dir.path());
     let server = Running::start(&config);
     let mut ann = Person::joined(server.address, "ann", "lobby");
-    let talk = json!({"talk": {"room": "lobby", "text": "once", "key": "k"}});
-    let ids: Vec<u64> = (0..20).map(|_| ann.send(talk.clone())).collect();
+    let message = json!({"talk": {"room": "lobby", "text": "once", "key": "k"}});
+    let ids: Vec<u64> = (0..20).map(|_| ann.send(message.clone())).collect();
     let acks: Vec<Value> = ids.into_iter().map(|id| ann.reply(id)["ack"].clone()).collect();
     assert!(acks.iter().all(|ack| number(ack, "seq") == 1), "{acks:?}");
     assert_eq!(
@@ -81,7 +81,7 @@ fn a_key_makes_a_repeated_talk_one_message_also_while_the_first_waits_and_after_
     let server = Running::start(&config);
     let mut ann = Person::hello(server.address, json!({"name": "ann", "key": key}));
     ann.join(json!({"room": "lobby"}));
-    let ack = ann.ask(talk);
+    let ack = ann.ask(message);
     assert_eq!(
         (&ack["ack"]["seq"], &ack["ack"]["duplicate"]),
         (&json!(1), &json!(true)),

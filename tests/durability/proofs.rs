@@ -66,7 +66,7 @@ async fn writes_until_told(
         }
         while !stop.load(Ordering::Relaxed) {
             let text = format!("{writer} {}", acked.len());
-            let talk = proto::Talk {
+            let message = proto::Talk {
                 room: "lobby".into(),
                 key: text.clone(),
                 text: text.clone(),
@@ -74,7 +74,7 @@ async fn writes_until_told(
             };
             // What the others say is heard too, or a long round fills the queue of events and acks wait behind it.
             let told = tokio::select! {
-                told = client.talk_with(talk) => told,
+                told = client.talk_with(message) => told,
                 error = hears_until_it_ends(&client) => Err(error),
             };
             match told {
@@ -129,13 +129,17 @@ fn after_kill_9_under_load_every_acknowledged_message_is_there_once_in_order() {
     let mut reader = Person::joined(program.address(), "reader", "lobby");
     let stored = reader.all("lobby");
     let mut places: HashMap<&str, u64> = HashMap::new();
-    for (talk, n) in stored.iter().zip(1..) {
+    for (message, n) in stored.iter().zip(1..) {
         assert_eq!(
-            (&talk["seq"], &talk["epoch"]),
+            (&message["seq"], &message["epoch"]),
             (&json!(n), &stored[0]["epoch"]),
-            "{talk}"
+            "{message}"
         );
-        assert_eq!(places.insert(talk["text"].as_str().unwrap(), n), None, "twice: {talk}");
+        assert_eq!(
+            places.insert(message["text"].as_str().unwrap(), n),
+            None,
+            "twice: {message}"
+        );
     }
     for of_one in &acked {
         assert!(of_one.is_sorted(), "each writer's in its order");
@@ -181,9 +185,9 @@ fn between_the_write_of_a_talk_and_its_ack_on_the_socket_a_sync_of_the_log_is_co
         return;
     }
     let mut program = Program::from_command(command, &["--data", data.to_str().unwrap(), "--shards", "2"]);
-    let talks = size(40, 500);
+    let messages = size(40, 500);
     let mut ann = Person::joined(program.address(), "ann", "lobby");
-    for n in 1..=talks {
+    for n in 1..=messages {
         assert_eq!(ann.say("lobby", &format!("proof-{n}-"))["seq"], n);
     }
     drop(ann);
@@ -197,7 +201,7 @@ fn between_the_write_of_a_talk_and_its_ack_on_the_socket_a_sync_of_the_log_is_co
         from + found.unwrap_or_else(|| panic!("{what} is not in the trace"))
     };
     let mut from = 0;
-    for n in 1..=talks {
+    for n in 1..=messages {
         let text = format!("proof-{n}-");
         let written = place("the write", from, &|call| {
             call.name == "pwrite64" && call.text.contains("history.db-wal") && call.text.contains(&text)
@@ -299,13 +303,17 @@ fn judge(dir: &Path, epoch: &Value, what: &str) -> Verdict {
     }
     let head = joined["head"].as_u64().unwrap();
     let answer = ann.ask(json!({"history": {"room": "lobby", "after": 0, "limit": 200}}));
-    let Some(talks) = answer["history"]["messages"].as_array() else {
+    let Some(messages) = answer["history"]["messages"].as_array() else {
         assert_eq!(answer["error"]["code"], "store_failed", "{what}: {answer}");
         return Verdict::Refused;
     };
-    assert_eq!(talks.len() as u64, head, "{what}: all that is there is given");
-    for (talk, n) in talks.iter().zip(1..) {
-        assert_eq!((&talk["seq"], &talk["text"]), (&json!(n), &json!(text(n))), "{what}");
+    assert_eq!(messages.len() as u64, head, "{what}: all that is there is given");
+    for (message, n) in messages.iter().zip(1..) {
+        assert_eq!(
+            (&message["seq"], &message["text"]),
+            (&json!(n), &json!(text(n))),
+            "{what}"
+        );
     }
     if head == TALKS && joined["epoch"] == *epoch {
         return Verdict::Whole;

@@ -25,15 +25,18 @@ fn numbers_follow_each_other_per_log_also_after_a_restart() {
     let third = committed(caller.say(&lobby, "b", "3", None));
     assert_eq!((third.epoch, third.seq), (first.epoch, 3));
     assert!(caller.history.recovered().is_empty());
-    let (talks, more) = caller.page(&lobby, Window::Newest, 2);
+    let (messages, more) = caller.page(&lobby, Window::Newest, 2);
     assert_eq!(
-        talks.iter().map(|talk| (talk.seq, &*talk.text)).collect::<Vec<_>>(),
+        messages
+            .iter()
+            .map(|message| (message.seq, &*message.text))
+            .collect::<Vec<_>>(),
         [(2, "2"), (3, "3")]
     );
     assert!(more);
-    let (talks, more) = caller.page(&lobby, Window::Before(3), 2);
+    let (messages, more) = caller.page(&lobby, Window::Before(3), 2);
     assert_eq!(
-        (talks[0].from.as_str(), &*talks[0].text, talks.len(), more),
+        (messages[0].from.as_str(), &*messages[0].text, messages.len(), more),
         ("张三", "你好", 2, false)
     );
     assert_eq!(caller.page(&lobby, Window::After(3), 2), (vec![], false));
@@ -72,7 +75,7 @@ fn keys_run_out_by_age_and_by_count() {
     let caller = Caller::start(Settings {
         keys: KeyWindow {
             age: Duration::from_secs(365 * 24 * 60 * 60 * 100),
-            talks: 2,
+            messages: 2,
         },
         retention: Retention::FOREVER,
         retention_pause: Duration::ZERO,
@@ -104,7 +107,7 @@ fn retention_by_count_bytes_and_age_keeps_the_newest_and_no_holes() {
     let cases = [
         (
             Retention {
-                talks: Some(100),
+                messages: Some(100),
                 ..Retention::FOREVER
             },
             901,
@@ -126,7 +129,7 @@ fn retention_by_count_bytes_and_age_keeps_the_newest_and_no_holes() {
         ),
         (
             Retention {
-                talks: Some(0),
+                messages: Some(0),
                 ..Retention::FOREVER
             },
             1_001,
@@ -142,9 +145,9 @@ fn retention_by_count_bytes_and_age_keeps_the_newest_and_no_holes() {
         })
         .unwrap();
         for n in 1..=1_000_u64 {
-            let mut talk = append(&lobby, "a", "xyz", None, n);
-            talk.at = now - (1_000 - n) * hour - hour / 2;
-            caller.submit(talk);
+            let mut message = append(&lobby, "a", "xyz", None, n);
+            message.at = now - (1_000 - n) * hour - hour / 2;
+            caller.submit(message);
         }
         for _ in 0..1_000 {
             committed(caller.next());
@@ -292,9 +295,15 @@ fn resumed(caller: &Caller, since: Since, limit: usize) -> (u64, u64, Vec<u64>) 
         upto: u64::MAX,
         limit,
     }) {
-        Answer::Resumed { head, read, talks, .. } => {
+        Answer::Resumed {
+            head, read, messages, ..
+        } => {
             assert_eq!(read.user, user("alice"));
-            (head.seq, read.seq.unwrap(), talks.iter().map(|talk| talk.seq).collect())
+            (
+                head.seq,
+                read.seq.unwrap(),
+                messages.iter().map(|message| message.seq).collect(),
+            )
         }
         other => panic!("{other:?}"),
     }
@@ -316,7 +325,7 @@ fn whoever_goes_on_is_told_the_head_the_read_position_and_the_first_of_what_was_
     });
     let epoch = caller.head(&room("lobby")).epoch;
     let after = |seq| Since::Position(Position { epoch, seq });
-    for (since, limit, talks) in [
+    for (since, limit, messages) in [
         (after(8), 3, 9..=11),
         (after(18), 100, 19..=20),
         (Since::Last(4), 100, 17..=20),
@@ -324,7 +333,7 @@ fn whoever_goes_on_is_told_the_head_the_read_position_and_the_first_of_what_was_
     ] {
         assert_eq!(
             resumed(&caller, since, limit),
-            (20, 7, talks.collect()),
+            (20, 7, messages.collect()),
             "{since:?}, {limit}"
         );
     }
@@ -411,7 +420,9 @@ fn search_finds_two_characters_and_words_in_the_index_and_before_it() {
             before,
             limit,
         }) {
-            Answer::Found { talks, next, .. } => (talks.iter().map(|talk| talk.seq).collect::<Vec<_>>(), next),
+            Answer::Found { messages, next, .. } => {
+                (messages.iter().map(|message| message.seq).collect::<Vec<_>>(), next)
+            }
             other => panic!("{other:?}"),
         }
     };

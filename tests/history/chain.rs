@@ -41,13 +41,13 @@ fn fill(caller: &Caller, log: &LogId, messages: usize) -> Vec<u64> {
 }
 
 fn numbers(caller: &Caller, log: &LogId) -> Vec<u64> {
-    let talks = caller.all(log).unwrap();
+    let messages = caller.all(log).unwrap();
     let mut before = None;
-    for talk in &talks {
-        assert!(before.is_none_or(|before| before == talk.prev), "{talk:?}");
-        before = Some(talk.seq);
+    for message in &messages {
+        assert!(before.is_none_or(|before| before == message.prev), "{message:?}");
+        before = Some(message.seq);
     }
-    talks.iter().map(|talk| talk.seq).collect()
+    messages.iter().map(|message| message.seq).collect()
 }
 
 fn offline(caller: &Caller, after: u64) -> DirectPage {
@@ -71,8 +71,8 @@ fn pages_markers_and_resumption_count_messages_and_not_numbers() {
     let all = fill(&caller, &lobby, 40);
     assert_eq!(numbers(&caller, &lobby), all);
     let seqs = |window, limit| {
-        let (talks, more) = caller.page(&lobby, window, limit);
-        (talks.iter().map(|talk| talk.seq).collect::<Vec<_>>(), more)
+        let (messages, more) = caller.page(&lobby, window, limit);
+        (messages.iter().map(|message| message.seq).collect::<Vec<_>>(), more)
     };
     assert_eq!(seqs(Window::Newest, 3), (all[37..].to_vec(), true));
     assert_eq!(seqs(Window::Before(all[3] + 1), 9), (all[..4].to_vec(), false));
@@ -98,7 +98,9 @@ fn pages_markers_and_resumption_count_messages_and_not_numbers() {
             limit: 10,
         };
         match caller.answer(ask) {
-            Answer::Resumed { after, talks, .. } => (after, talks.iter().map(|talk| talk.prev).collect::<Vec<_>>()),
+            Answer::Resumed { after, messages, .. } => {
+                (after, messages.iter().map(|message| message.prev).collect::<Vec<_>>())
+            }
             other => panic!("{other:?}"),
         }
     };
@@ -121,7 +123,7 @@ fn retention_keeps_so_many_messages() {
     let dir = tempfile::tempdir().unwrap();
     let lobby = room("lobby");
     let retention = Retention {
-        talks: Some(7),
+        messages: Some(7),
         ..Retention::FOREVER
     };
     let caller = Caller::start(Settings {
@@ -168,11 +170,11 @@ fn exports_backups_and_imports_keep_the_numbers() {
     tools::backup(&data, &copy).unwrap();
     drop(caller);
     let report = tools::check(&data).unwrap();
-    assert_eq!((report.talks, report.damages), (40, vec![]));
+    assert_eq!((report.messages, report.damages), (40, vec![]));
     let file = dir.path().join("export");
     fs::write(&file, export).unwrap();
     let moved = tools::import(&import, &file, Epochs::Keep).unwrap();
-    assert_eq!((moved.talks, moved.renumbered), (40, vec![]));
+    assert_eq!((moved.messages, moved.renumbered), (40, vec![]));
     for dir in [data, copy, import] {
         let caller = Caller::start(holey(&dir)).unwrap();
         assert_eq!(logs.clone().map(|log| numbers(&caller, &log)), all);
@@ -200,7 +202,7 @@ fn a_message_that_is_missing_is_noticed_among_the_holes() {
         "{:?}",
         report.damages
     );
-    assert_eq!((report.talks, report.damaged), (17, 2));
+    assert_eq!((report.messages, report.damaged), (17, 2));
     let caller = Caller::start(holey(dir.path())).unwrap();
     for window in [Window::Newest, Window::After(0), Window::Before(all[7])] {
         let page = caller.ask(Ask::Page {
@@ -220,7 +222,7 @@ fn a_message_that_is_missing_is_noticed_among_the_holes() {
     let page = offline(&caller, 0);
     let lost: Vec<_> = page.lost.iter().map(|lost| (lost.from, lost.to)).collect();
     assert_eq!(lost, [(all[3] + 1, all[5]), (all[11] + 1, all[12])]);
-    assert_eq!((page.talks.len(), page.upto), (17, all[19]));
+    assert_eq!((page.messages.len(), page.upto), (17, all[19]));
     assert_eq!(
         caller.page(&direct, Window::After(all[12]), 9).0.len(),
         7,

@@ -34,7 +34,7 @@ impl Times {
         self.wall.store(BEGUN, Ordering::Relaxed);
         let (wall, running) = (self.clone(), self.clone());
         let one = Retention {
-            talks: Some(1),
+            messages: Some(1),
             ..Retention::FOREVER
         };
         Caller::start(Settings {
@@ -56,9 +56,9 @@ impl Times {
 
     /// Appends a message, and returns its time.
     fn say(&self, caller: &Caller, log: &LogId, text: &str, key: Option<&str>) -> Outcome<u64> {
-        let mut talk = append(log, "a", text, key, 0);
-        talk.at = self.wall.load(Ordering::Relaxed);
-        caller.submit(talk);
+        let mut message = append(log, "a", text, key, 0);
+        message.at = self.wall.load(Ordering::Relaxed);
+        caller.submit(message);
         caller.next()
     }
 
@@ -116,6 +116,6 @@ fn a_clock_that_is_set_back_deletes_nothing_and_the_times_of_a_log_never_go_back
         assert_eq!(committed(times.say(&caller, &lobby, "x", None)).seq, n as u64 + 1);
         times.rounds(&caller);
     }
-    let at: Vec<u64> = caller.all(&lobby).unwrap().iter().map(|talk| talk.at).collect();
+    let at: Vec<u64> = caller.all(&lobby).unwrap().iter().map(|message| message.at).collect();
     assert_eq!(at, [BEGUN, BEGUN, BEGUN + DAY, BEGUN + DAY, BEGUN + 2 * DAY]);
 }

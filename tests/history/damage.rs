@@ -100,15 +100,15 @@ impl Image {
                 other => panic!("{what}: {other:?}"),
             };
             match caller.all(&log) {
-                Ok(talks) => {
-                    for (talk, n) in talks.iter().zip(1..) {
+                Ok(messages) => {
+                    for (message, n) in messages.iter().zip(1..) {
                         assert_eq!(
-                            (talk.seq, &*talk.text, talk.from.as_str()),
+                            (message.seq, &*message.text, message.from.as_str()),
                             (n, &*text(name, n), "a"),
                             "{what}"
                         );
                     }
-                    assert_eq!(talks.len() as u64, head.seq, "{what}");
+                    assert_eq!(messages.len() as u64, head.seq, "{what}");
                 }
                 Err(StoreFault::Damaged { .. }) => verdict = verdict.max(Verdict::Refused),
                 Err(other) => panic!("{what}: {other}"),
@@ -434,7 +434,7 @@ fn a_damaged_talk_is_named_and_the_others_are_served() {
         limit: 10,
     });
     assert!(
-        matches!(&resumed, plaza::history::Answer::Resumed { talks, .. } if talks.is_empty()),
+        matches!(&resumed, plaza::history::Answer::Resumed { messages, .. } if messages.is_empty()),
         "{resumed:?}"
     );
     assert_eq!(damage(), 2);

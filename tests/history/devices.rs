@@ -42,7 +42,7 @@ fn ask(peer: &str, after: u64, bearer: Bearer) -> Ask {
 }
 
 fn numbers(page: &DirectPage) -> Vec<u64> {
-    page.talks.iter().map(|talk| talk.seq).collect()
+    page.messages.iter().map(|message| message.seq).collect()
 }
 
 fn lost(page: &DirectPage) -> Vec<(u64, u64)> {
@@ -108,7 +108,7 @@ fn a_page_behind_what_retention_deleted_begins_with_a_lost_interval() {
     let dir = tempfile::tempdir().unwrap();
     let caller = Caller::start(plaza::history::Settings {
         directs: Retention {
-            talks: Some(4),
+            messages: Some(4),
             ..Retention::FOREVER
         },
         retention_pause: std::time::Duration::from_millis(1),
@@ -298,7 +298,7 @@ fn whoever_only_said_a_name_reads_nothing_of_it_once_somebody_has_its_key() {
         [conversations, changed, ask("ann", 0, Bearer::Name)].map(|ask| match caller.answer(ask) {
             Answer::Conversations { conversations, .. } => conversations.len(),
             Answer::Changed { conversations, .. } => conversations.len(),
-            Answer::Direct(page) => page.map_or(0, |page| page.talks.len()),
+            Answer::Direct(page) => page.map_or(0, |page| page.messages.len()),
             other => panic!("{other:?}"),
         })
     };

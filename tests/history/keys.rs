@@ -14,7 +14,7 @@ const LAPTOP: &str = "ffeeddccbbaa99887766554433221100";
 
 fn said_by(client: Option<&str>, log: &LogId, from: &str, text: &str, key: &str) -> Append<u64> {
     let mut append = append(log, from, text, Some(key), 0);
-    append.said.client = client.map(|client| ClientId::parse(client).unwrap());
+    append.message.client = client.map(|client| ClientId::parse(client).unwrap());
     append
 }
 
@@ -148,13 +148,13 @@ fn say_all(caller: &Caller, log: &LogId, numbers: std::ops::Range<u64>) -> Vec<O
 #[test]
 fn keys_of_deleted_messages_count_until_their_window_is_over_also_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let keep = |talks| Settings {
+    let keep = |messages| Settings {
         retention: Retention {
-            talks: Some(talks),
+            messages: Some(messages),
             ..Retention::FOREVER
         },
         keys: KeyWindow {
-            talks: 2_000,
+            messages: 2_000,
             ..unsynced(dir.path()).keys
         },
         retention_pause: Duration::ZERO,
@@ -240,7 +240,7 @@ fn a_store_of_schema_3_is_migrated_and_its_keys_stay() {
             let again = said_by(client, &lobby, name, &text, &format!("k{n}"));
             assert_eq!(duplicate(say(&caller, again.clone())).seq, seq(n));
             let mut other = again;
-            other.said.text = "other".into();
+            other.message.text = "other".into();
             assert!(matches!(say(&caller, other), Outcome::KeyConflict { .. }));
         }
         for n in 0..6_usize {

@@ -108,16 +108,16 @@ fn what_was_acknowledged_is_there_once_and_in_order_after_kill_9() {
         fresh = fresh.max(last + 1) + IN_FLIGHT as u64;
     }
     let caller = Caller::open(dir.path());
-    let talks = caller.all(&room("lobby")).unwrap();
+    let messages = caller.all(&room("lobby")).unwrap();
     let mut found: BTreeMap<u64, u64> = BTreeMap::new();
-    for (talk, seq) in talks.iter().zip(1..) {
-        assert_eq!(talk.seq, seq);
-        let n = talk.text.strip_prefix("text ").unwrap().parse().unwrap();
-        assert_eq!(found.insert(n, seq), None, "{} is stored twice", talk.text);
+    for (message, seq) in messages.iter().zip(1..) {
+        assert_eq!(message.seq, seq);
+        let n = message.text.strip_prefix("text ").unwrap().parse().unwrap();
+        assert_eq!(found.insert(n, seq), None, "{} is stored twice", message.text);
     }
     for (n, (epoch, seq)) in &acked {
         assert_eq!(found.get(n), Some(seq), "talk {n}");
-        assert_eq!(talks[0].epoch, *epoch);
+        assert_eq!(messages[0].epoch, *epoch);
     }
     assert!(acked.len() > 500, "only {} talks were acknowledged", acked.len());
 }

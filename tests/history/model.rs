@@ -26,7 +26,7 @@ fn logs() -> [LogId; 3] {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let talk = (0..3_usize, 0..3_usize, 0..TEXTS.len(), prop::option::of(0..6_u8));
+    let message = (0..3_usize, 0..3_usize, 0..TEXTS.len(), prop::option::of(0..6_u8));
     let window = prop_oneof![
         Just(Window::Newest),
         (0..40_u64).prop_map(Window::Before),
@@ -34,7 +34,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (0..40_u64, 0..40_u64).prop_map(|(from, to)| Window::Range(from, to)),
     ];
     let step = prop_oneof![
-        6 => prop::collection::vec(talk, 1..12).prop_map(Step::Talks),
+        6 => prop::collection::vec(message, 1..12).prop_map(Step::Talks),
         4 => (0..3_usize, window, 1..12_usize).prop_map(|(log, window, limit)| Step::Page(log, window, limit)),
         2 => (0..3_usize, 0..3_usize, 0..40_u64).prop_map(|(log, user, seq)| Step::Mark(log, user, seq)),
         2 => (0..3_usize, 0..WORDS.len()).prop_map(|(log, word)| Step::Search(log, word)),
@@ -50,7 +50,7 @@ const NUMBERINGS: [fn(u64) -> u64; 2] = [|head| head + 1, |head| head + 1 + head
 struct Model {
     numbering: fn(u64) -> u64,
     /// Number, user and text of each message.
-    talks: [Vec<(u64, usize, usize)>; 3],
+    messages: [Vec<(u64, usize, usize)>; 3],
     keys: HashMap<(usize, usize, u8), (usize, u64)>,
     marks: HashMap<(usize, usize), u64>,
 }
@@ -66,16 +66,16 @@ impl Model {
                 None => drop(self.keys.insert((log, user, key), (text, seq))),
             }
         }
-        self.talks[log].push((seq, user, text));
+        self.messages[log].push((seq, user, text));
         Ok((seq, false))
     }
 
     fn head(&self, log: usize) -> u64 {
-        self.talks[log].last().map_or(0, |(seq, ..)| *seq)
+        self.messages[log].last().map_or(0, |(seq, ..)| *seq)
     }
 
     fn page(&self, log: usize, window: Window, limit: usize) -> (Vec<u64>, bool) {
-        let all = self.talks[log].iter().map(|(seq, ..)| *seq);
+        let all = self.messages[log].iter().map(|(seq, ..)| *seq);
         let wanted: Vec<u64> = match window {
             Window::Newest => all.collect(),
             Window::Before(seq) => all.filter(|n| *n < seq).collect(),
@@ -102,16 +102,16 @@ proptest! {
         let dir = tempfile::tempdir().unwrap();
         let settings = || Settings { numbering, ..unsynced(dir.path()) };
         let mut caller = Caller::start(settings()).unwrap();
-        let mut model = Model { numbering, talks: Default::default(), keys: HashMap::new(), marks: HashMap::new() };
+        let mut model = Model { numbering, messages: Default::default(), keys: HashMap::new(), marks: HashMap::new() };
         let logs = logs();
         for step in steps {
             match step {
-                Step::Talks(talks) => {
-                    for (log, user, text, key) in &talks {
+                Step::Talks(messages) => {
+                    for (log, user, text, key) in &messages {
                         let key = key.map(|key| key.to_string());
                         caller.submit(append(&logs[*log], USERS[*user], TEXTS[*text], key.as_deref(), 0));
                     }
-                    for (log, user, text, key) in talks {
+                    for (log, user, text, key) in messages {
                         let seen = match caller.next() {
                             Outcome::Committed { position, prev, .. } => {
                                 prop_assert_eq!(prev, model.head(log));
@@ -125,23 +125,23 @@ proptest! {
                     }
                 }
                 Step::Page(log, window, limit) => {
-                    let (talks, more) = caller.page(&logs[log], window, limit);
+                    let (messages, more) = caller.page(&logs[log], window, limit);
                     let (due, due_more) = model.page(log, window, limit);
-                    prop_assert_eq!(talks.iter().map(|talk| talk.seq).collect::<Vec<_>>(), due);
+                    prop_assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), due);
                     prop_assert_eq!(more, due_more, "{:?}", window);
-                    for talk in talks {
-                        let at = model.talks[log].iter().position(|(seq, ..)| *seq == talk.seq).unwrap();
-                        let (_, user, text) = model.talks[log][at];
-                        prop_assert_eq!((talk.from.as_str(), &*talk.text), (USERS[user], TEXTS[text]));
-                        let prev = at.checked_sub(1).map_or(0, |before| model.talks[log][before].0);
-                        prop_assert_eq!(talk.prev, prev);
+                    for message in messages {
+                        let at = model.messages[log].iter().position(|(seq, ..)| *seq == message.seq).unwrap();
+                        let (_, user, text) = model.messages[log][at];
+                        prop_assert_eq!((message.from.as_str(), &*message.text), (USERS[user], TEXTS[text]));
+                        let prev = at.checked_sub(1).map_or(0, |before| model.messages[log][before].0);
+                        prop_assert_eq!(message.prev, prev);
                     }
                 }
                 Step::Mark(log, by, seq) => {
                     let head = model.head(log);
                     let mark = model.marks.entry((log, by)).or_insert(0);
                     *mark = (*mark).max(seq.min(head));
-                    let due = model.talks[log].iter().filter(|(seq, user, _)| seq > mark && *user != by).count() as u64;
+                    let due = model.messages[log].iter().filter(|(seq, user, _)| seq > mark && *user != by).count() as u64;
                     let answer = caller.answer(Ask::Mark { log: logs[log].clone(), user: user(USERS[by]), seq, bearer: Bearer::Key });
                     let Answer::Marked { seq, unread, .. } = answer else { panic!("{answer:?}") };
                     prop_assert_eq!((seq, unread), (*mark, due));
@@ -149,15 +149,15 @@ proptest! {
                 Step::Search(log, word) => {
                     let ask = Ask::Search { log: logs[log].clone(), text: WORDS[word].into(), before: None, limit: 200 };
                     let answer = caller.answer(ask);
-                    let Answer::Found { talks, .. } = answer else { panic!("{answer:?}") };
-                    let mut due: Vec<u64> = model.talks[log]
+                    let Answer::Found { messages, .. } = answer else { panic!("{answer:?}") };
+                    let mut due: Vec<u64> = model.messages[log]
                         .iter()
                         .filter(|(.., text)| finds(word, *text))
                         .map(|(seq, ..)| *seq)
                         .collect();
                     due.reverse();
                     due.truncate(200);
-                    prop_assert_eq!(talks.iter().map(|talk| talk.seq).collect::<Vec<_>>(), due, "{}", WORDS[word]);
+                    prop_assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), due, "{}", WORDS[word]);
                 }
                 Step::Restart => {
                     drop(caller);

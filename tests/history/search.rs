@@ -20,7 +20,7 @@ fn find(caller: &Caller, log: &LogId, text: &str, before: Option<u64>, limit: us
         before,
         limit,
     }) {
-        Answer::Found { talks, next, .. } => (talks.iter().map(|talk| talk.seq).collect(), next),
+        Answer::Found { messages, next, .. } => (messages.iter().map(|message| message.seq).collect(), next),
         other => panic!("{other:?}"),
     }
 }

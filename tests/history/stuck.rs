@@ -57,17 +57,17 @@ fn an_export_whose_output_nobody_reads_does_not_make_the_log_grow_and_is_complet
     let mut lines = BufReader::new(export.stdout.take().unwrap()).lines();
     // It has begun, and has more to say than a pipe holds.
     let first = lines.next().unwrap().unwrap();
-    assert!(first.starts_with(r#"{"talk""#), "{first}");
+    assert!(first.starts_with(r#"{"message""#), "{first}");
     say(&caller, 3 * USUAL_WAL);
     let bytes = wal(dir.path());
     assert!(bytes < 2 * USUAL_WAL, "{bytes} bytes of {USUAL_WAL}");
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     assert!(export.wait().unwrap().success());
     // As the store was when it began.
-    let talks = rest.iter().filter(|line| line.starts_with(r#"{"talk""#)).count() as u64 + 1;
-    assert_eq!(talks, before);
+    let messages = rest.iter().filter(|line| line.starts_with(r#"{"message""#)).count() as u64 + 1;
+    assert_eq!(messages, before);
     assert!(
-        rest.last().unwrap().starts_with(r#"{"end":{"talks":"#),
+        rest.last().unwrap().starts_with(r#"{"end":{"messages":"#),
         "{:?}",
         rest.last()
     );

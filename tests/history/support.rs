@@ -7,7 +7,10 @@ use std::{
 };
 
 use plaza::{
-    chat::{ConnectionSlot, Generation, Position, RoomName, SessionId, SessionTag, ShardId, Talk, UserName, Utterance},
+    chat::{
+        ChatMessage, ConnectionSlot, Generation, NewMessage, Position, RoomName, SessionId, SessionTag, ShardId,
+        UserName,
+    },
     history::{
         Answer, Append, Ask, Durability, History, KeyWindow, LogHead, LogId, Outcome, Retention, Settings, StartFault,
         UserPair, Window,
@@ -71,19 +74,19 @@ impl Caller {
         }
     }
 
-    pub(crate) fn page(&self, log: &LogId, window: Window, limit: usize) -> (Vec<Talk>, bool) {
+    pub(crate) fn page(&self, log: &LogId, window: Window, limit: usize) -> (Vec<ChatMessage>, bool) {
         let log = log.clone();
         match self.answer(Ask::Page { log, window, limit }) {
-            Answer::Page { talks, more, .. } => (talks, more),
+            Answer::Page { messages, more, .. } => (messages, more),
             other => panic!("{other:?}"),
         }
     }
 
     /// All messages of a log, or the first fault.
-    pub(crate) fn all(&self, log: &LogId) -> Result<Vec<Talk>, plaza::history::StoreFault> {
-        let mut all: Vec<Talk> = Vec::new();
+    pub(crate) fn all(&self, log: &LogId) -> Result<Vec<ChatMessage>, plaza::history::StoreFault> {
+        let mut all: Vec<ChatMessage> = Vec::new();
         loop {
-            let window = Window::After(all.last().map_or(0, |talk| talk.seq));
+            let window = Window::After(all.last().map_or(0, |message| message.seq));
             let ask = Ask::Page {
                 log: log.clone(),
                 window,
@@ -91,10 +94,10 @@ impl Caller {
             };
             match self.ask(ask) {
                 Outcome::Answered {
-                    answer: Answer::Page { talks, more, .. },
+                    answer: Answer::Page { messages, more, .. },
                     ..
                 } => {
-                    all.extend(talks);
+                    all.extend(messages);
                     if !more {
                         return Ok(all);
                     }
@@ -113,7 +116,7 @@ pub(crate) fn settings(dir: &Path) -> Settings {
         directs: Retention::FOREVER,
         keys: KeyWindow {
             age: Duration::from_secs(100 * 365 * 24 * 60 * 60),
-            talks: 100_000,
+            messages: 100_000,
         },
         ..Settings::new(dir)
     }
@@ -132,9 +135,9 @@ const SESSION: SessionId = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Gen
 pub(crate) fn append(log: &LogId, from: &str, text: &str, key: Option<&str>, ticket: u64) -> Append<u64> {
     Append {
         log: log.clone(),
-        said: Box::new(Utterance {
+        message: Box::new(NewMessage {
             key: key.map(Into::into),
-            ..Utterance::new(SESSION, user(from), SessionTag(7), text.into())
+            ..NewMessage::new(SESSION, user(from), SessionTag(7), text.into())
         }),
         at: 1_700_000_000_000 + ticket,
         ticket,

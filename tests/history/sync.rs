@@ -22,7 +22,7 @@ fn an_ack_has_a_sync_before_it_and_a_disk_that_forgets_loses_nothing_acknowledge
     caller.history.stop();
     drop(caller);
     let mut disk = Disk::holding(&data);
-    let talks = size(40, 400);
+    let messages = size(40, 400);
     let plain = child("kill::child_writer", &data);
     let status = traced
         .arg(plain.get_program())
@@ -30,7 +30,7 @@ fn an_ack_has_a_sync_before_it_and_a_disk_that_forgets_loses_nothing_acknowledge
         .env(crate::support::CHILD_DIR, &data)
         .envs([
             ("FRESH", "0"),
-            ("END", talks.to_string().as_str()),
+            ("END", messages.to_string().as_str()),
             ("IN_FLIGHT", "1"),
             ("REPEAT", ""),
         ])
@@ -63,11 +63,11 @@ fn an_ack_has_a_sync_before_it_and_a_disk_that_forgets_loses_nothing_acknowledge
         for n in &acked {
             let text = format!("text {n}");
             assert_eq!(
-                stored.iter().filter(|talk| *talk.text == *text).count(),
+                stored.iter().filter(|message| *message.text == *text).count(),
                 1,
                 "{text} was acknowledged"
             );
         }
     }
-    assert_eq!(acked.len(), talks, "the trace holds every acknowledgement");
+    assert_eq!(acked.len(), messages, "the trace holds every acknowledgement");
 }

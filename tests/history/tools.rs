@@ -3,7 +3,7 @@
 use std::fs;
 
 use plaza::{
-    chat::Talk,
+    chat::ChatMessage,
     history::{Answer, Ask, Bearer, Claim, Epochs, NameKey, tools},
 };
 
@@ -48,10 +48,10 @@ fn an_export_and_a_backup_of_a_running_store_bring_everything_back() {
     let at = |name: &str| base.path().join(name);
     let (caller, key) = filled(&at("data"));
     let report = tools::check(&at("data")).unwrap();
-    assert_eq!((report.logs, report.talks, report.damages), (2, 31, vec![]));
+    assert_eq!((report.logs, report.messages, report.damages), (2, 31, vec![]));
     let mut out = Vec::new();
     let moved = tools::export(&at("data"), &mut out).unwrap();
-    assert_eq!((moved.talks, moved.others, moved.left_out.len()), (31, 2, 0));
+    assert_eq!((moved.messages, moved.others, moved.left_out.len()), (31, 2, 0));
     fs::write(at("export"), &out).unwrap();
     tools::backup(&at("data"), &at("backup")).unwrap();
     let why = tools::import(&at("data"), &at("export"), Epochs::Begin)
@@ -63,13 +63,13 @@ fn an_export_and_a_backup_of_a_running_store_bring_everything_back() {
     assert_eq!(
         tools::import(&at("from export"), &at("export"), Epochs::Begin)
             .unwrap()
-            .talks,
+            .messages,
         31
     );
     assert_eq!(
         tools::import(&at("from backup"), &at("backup"), Epochs::Begin)
             .unwrap()
-            .talks,
+            .messages,
         31
     );
     for name in ["backup", "from export", "from backup"] {
@@ -77,11 +77,11 @@ fn an_export_and_a_backup_of_a_running_store_bring_everything_back() {
         let caller = Caller::open(&at(name));
         let copied = caller.all(&room("lobby")).unwrap();
         assert_ne!(copied[0].epoch, lobby[0].epoch, "{name}: the original may go on");
-        let in_its_epoch = |talk: Talk| Talk {
+        let in_its_epoch = |message: ChatMessage| ChatMessage {
             epoch: lobby[0].epoch,
-            ..talk
+            ..message
         };
-        let copied: Vec<Talk> = copied.into_iter().map(in_its_epoch).collect();
+        let copied: Vec<ChatMessage> = copied.into_iter().map(in_its_epoch).collect();
         assert_eq!(copied, lobby, "{name}");
         assert_eq!(caller.all(&pair("a", "b")).unwrap().len(), 1);
         let answer = caller.answer(Ask::MarkOf {
@@ -137,10 +137,10 @@ fn a_check_names_every_damaged_row_and_an_export_leaves_it_out() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    assert_eq!((report.damaged, report.talks), (5, 28));
+    assert_eq!((report.damaged, report.messages), (5, 28));
     let mut out = Vec::new();
     let moved = tools::export(&data, &mut out).unwrap();
-    assert_eq!((moved.talks, moved.left_out.len()), (28, 4));
+    assert_eq!((moved.messages, moved.left_out.len()), (28, 4));
     let export = base.path().join("export");
     fs::write(&export, out).unwrap();
     let moved = tools::import(&base.path().join("fresh"), &export, Epochs::Begin).unwrap();
@@ -191,13 +191,13 @@ fn an_import_that_fails_names_the_line_and_leaves_the_directory_as_fresh_as_it_w
     }
     assert!(tools::import(&at("to"), &at("nowhere"), Epochs::Begin).is_err());
     assert_eq!(
-        tools::import(&at("to"), &at("export"), Epochs::Begin).unwrap().talks,
+        tools::import(&at("to"), &at("export"), Epochs::Begin).unwrap().messages,
         31
     );
     assert_eq!(tools::check(&at("to")).unwrap().damages, Vec::<String>::new());
     // One that is refused because there is a store takes nothing of it away.
     assert!(tools::import(&at("to"), &at("cut"), Epochs::Begin).is_err());
-    assert_eq!(tools::check(&at("to")).unwrap().talks, 31);
+    assert_eq!(tools::check(&at("to")).unwrap().messages, 31);
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn a_killed_backup_or_import_is_not_there_and_no_server_starts_on_what_is_left()
         // The same command again clears what is left.
         assert!(history(&data, &arguments).wait().unwrap().success(), "{what}");
         assert!(!at(what).join("unfinished").exists(), "{what}");
-        assert_eq!(tools::check(&at(what)).unwrap().talks, MESSAGES, "{what}");
+        assert_eq!(tools::check(&at(what)).unwrap().messages, MESSAGES, "{what}");
         assert_eq!(Caller::open(&at(what)).head(&room("lobby")).seq, MESSAGES, "{what}");
     }
 }
@@ -117,7 +117,7 @@ fn a_killed_export_is_not_there_and_one_that_was_cut_is_not_imported() {
     assert!(why.contains("lines are missing"), "{why}");
     let twice = [&lines[..], &lines[..1]].concat();
     assert!(import(&twice).is_err());
-    assert_eq!(import(&lines).unwrap().talks, MESSAGES);
+    assert_eq!(import(&lines).unwrap().messages, MESSAGES);
 }
 
 #[test]

@@ -96,7 +96,7 @@ pub struct Disk {
     durable: HashMap<PathBuf, Vec<u8>>,
     /// Renames and removals (to nowhere) that no sync of their directory has made durable.
     renames: Vec<(PathBuf, Option<PathBuf>)>,
-    underway: HashMap<String, (PathBuf, Option<Vec<u8>>)>,
+    in_flight: HashMap<String, (PathBuf, Option<Vec<u8>>)>,
     /// Files synced since this list was emptied, in order.
     pub synced: Vec<PathBuf>,
 }
@@ -138,10 +138,10 @@ impl Disk {
             }
             Call::SyncBegan { process, file } => {
                 let content = self.volatile.get(file).cloned();
-                self.underway.insert(process.clone(), (file.clone(), content));
+                self.in_flight.insert(process.clone(), (file.clone(), content));
             }
             Call::Synced { process } => {
-                let Some((file, content)) = self.underway.remove(process) else {
+                let Some((file, content)) = self.in_flight.remove(process) else {
                     return false;
                 };
                 // The sync of a directory makes the renames in it durable.

@@ -40,7 +40,7 @@ pub fn stored(dir: &Path) -> Config {
     let mut config = config();
     config.server.memory = false;
     config.server.data = dir.to_owned();
-    config.log.talk_log = false;
+    config.log.message_log = false;
     config
 }
 

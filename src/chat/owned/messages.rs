@@ -9,33 +9,33 @@ use smallvec::smallvec;
 
 use super::{OwnedRooms, not_member};
 use crate::chat::{
-    Effect, Effects, ErrorCode, Happening, Origin, Position, Reply, RequestId, RoomName, Seq, SessionId, Talked,
-    Utterance,
+    Effect, Effects, ErrorCode, Happening, NewMessage, Origin, Position, Reply, RequestId, RoomName, SendOutcome, Seq,
+    SessionId,
 };
 
 impl OwnedRooms {
     /// A member sends a message. An ephemeral room numbers it at once; that of a durable room goes to the store first.
-    pub(crate) fn talk(&mut self, name: &RoomName, said: Box<Utterance>, now_ms: u64) -> Talked {
+    pub(crate) fn talk(&mut self, name: &RoomName, message: Box<NewMessage>, now_ms: u64) -> SendOutcome {
         let key_window = self.settings.key_window_ms;
-        let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(said.session)) else {
-            return Talked::Done(smallvec![not_member(said.session, said.id, name)]);
+        let Some(room) = self.rooms.get_mut(name).filter(|room| room.has(message.session)) else {
+            return SendOutcome::Done(smallvec![not_member(message.session, message.id, name)]);
         };
-        if room.is_leaving(said.session) {
+        if room.is_leaving(message.session) {
             let text = format!("the room {name} is being closed, and this session leaves it");
             let reply = Reply::Error(ErrorCode::NotMember.because(text));
-            return Talked::Done(smallvec![Effect::answer(said.session, said.id, reply)]);
+            return SendOutcome::Done(smallvec![Effect::answer(message.session, message.id, reply)]);
         }
         if room.is_durable() {
             room.store_one();
-            return Talked::ToStore(said);
+            return SendOutcome::ToStore(message);
         }
-        Talked::Done(match room.known_key(&said, now_ms, key_window) {
+        SendOutcome::Done(match room.known_key(&message, now_ms, key_window) {
             None => {
                 let head = room.head();
                 let (prev, seq) = (head.seq, (self.settings.numbering)(head.seq));
                 let position = Position { seq, ..head };
-                room.remember_key(&said, position.seq, now_ms, key_window);
-                self.numbered(name, *said, position, prev, now_ms)
+                room.remember_key(&message, position.seq, now_ms, key_window);
+                self.numbered(name, *message, position, prev, now_ms)
             }
             Some(Ok((seq, at))) => {
                 let position = Position { seq, ..room.head() };
@@ -44,10 +44,10 @@ impl OwnedRooms {
                     at,
                     duplicate: true,
                 };
-                smallvec![Effect::answer(said.session, said.id, reply)]
+                smallvec![Effect::answer(message.session, message.id, reply)]
             }
             Some(Err(refusal)) => {
-                smallvec![Effect::answer(said.session, said.id, Reply::Error(refusal))]
+                smallvec![Effect::answer(message.session, message.id, Reply::Error(refusal))]
             }
         })
     }
@@ -56,12 +56,12 @@ impl OwnedRooms {
     pub(crate) fn committed(
         &mut self,
         name: &RoomName,
-        said: Utterance,
+        message: NewMessage,
         position: Position,
         prev: Seq,
         at: u64,
     ) -> Effects {
-        let mut effects = self.numbered(name, said, position, prev, at);
+        let mut effects = self.numbered(name, message, position, prev, at);
         effects.extend(self.settled(name));
         effects
     }
@@ -74,12 +74,12 @@ impl OwnedRooms {
     }
 
     /// Handles a message that the store had no room for: it goes back to its sender's shard.
-    pub(crate) fn given_back(&mut self, name: &RoomName, said: Box<Utterance>) -> Effect {
+    pub(crate) fn given_back(&mut self, name: &RoomName, message: Box<NewMessage>) -> Effect {
         if let Some(room) = self.rooms.get_mut(name) {
             room.given_back();
         }
         self.close_if_empty(name);
-        Effect::busy(name.clone(), said)
+        Effect::busy(name.clone(), message)
     }
 
     /// Counts one answer of the store. If the operator closed the room and this was its last message, its members leave.
@@ -89,11 +89,11 @@ impl OwnedRooms {
         leave.into_iter().map(|session| Effect::expel(session, name)).collect()
     }
 
-    fn numbered(&mut self, name: &RoomName, said: Utterance, position: Position, prev: Seq, at: u64) -> Effects {
+    fn numbered(&mut self, name: &RoomName, message: NewMessage, position: Position, prev: Seq, at: u64) -> Effects {
         let mut effects = Effects::new();
         let origin = Origin {
-            session: said.session,
-            id: said.id,
+            session: message.session,
+            id: message.id,
         };
         let shards = match self.rooms.get_mut(name) {
             Some(room) => {
@@ -111,11 +111,11 @@ impl OwnedRooms {
             };
             effects.push(Effect::answer(origin.session, origin.id, reply));
         }
-        // Also if all members have left meanwhile: the talk log has every accepted message.
+        // Also if all members have left meanwhile: the message log has every accepted message.
         effects.push(Effect::Broadcast {
             room: name.clone(),
             shards,
-            happening: Happening::Talk(said.numbered(position, prev, at)),
+            happening: Happening::Message(message.numbered(position, prev, at)),
             origin: Some(origin),
         });
         effects

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use dashmap::DashMap;
 
-use crate::chat::{SessionTag, Talk, Welcome};
+use crate::chat::{ChatMessage, SessionTag, Welcome};
 
 /// The addresses of the sessions of one dialect.
 #[derive(Debug, Default)]
@@ -18,8 +18,8 @@ impl Addresses {
     }
 
     /// The address of a message's sender, if the sender uses this dialect.
-    pub(super) fn of(&self, talk: &Talk) -> Option<SocketAddr> {
-        self.0.get(&talk.session).map(|address| *address)
+    pub(super) fn of(&self, message: &ChatMessage) -> Option<SocketAddr> {
+        self.0.get(&message.session).map(|address| *address)
     }
 }
 

@@ -46,7 +46,7 @@ impl Dialect for ChatRequest {
 
     fn encode_at(&self, _at: u64, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
-            Happening::Talk(talk) => say(&shown(&talk.from), TALK, &talk.text, out),
+            Happening::Message(message) => say(&shown(&message.from), TALK, &message.text, out),
             Happening::Went {
                 user,
                 how: Departure::Said | Departure::Lost,
@@ -67,7 +67,7 @@ impl Dialect for ChatRequest {
     }
 
     fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
-        say(&shown_direct(direct), TALK, &direct.talk.text, out);
+        say(&shown_direct(direct), TALK, &direct.message.text, out);
     }
 }
 
@@ -157,7 +157,7 @@ mod tests {
     use crate::codec::{
         handshake::tests::{silent, with_header},
         legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-        testing::{all, ask, direct, messages, names, refusal, renamed_reply, seen, talk, told, welcome, went},
+        testing::{all, ask, direct, message, messages, names, refusal, renamed_reply, seen, told, welcome, went},
     };
 
     fn wire(user_name: &str, kind: &str, content: &str) -> Vec<u8> {
@@ -259,9 +259,9 @@ mod tests {
 
     #[test]
     fn a_talk_is_golden_and_carries_no_list() {
-        let out = seen(&ChatRequest, 0, &Happening::Talk(talk("tom", "hi")));
+        let out = seen(&ChatRequest, 0, &Happening::Message(message("tom", "hi")));
         assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x03tom\x12\x04talk\x1a\x02hi");
-        let chinese = shown(&Happening::Talk(talk("张三", "你好")));
+        let chinese = shown(&Happening::Message(message("张三", "你好")));
         assert_eq!(
             (chinese[0].user_name.as_str(), chinese[0].content.as_str()),
             ("张三", "你好")

@@ -38,7 +38,7 @@ impl Dialect for Chatroom {
 
     fn encode_at(&self, _at: u64, _encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
-            Happening::Talk(talk) => say(&shown(&talk.from), &talk.text, out),
+            Happening::Message(message) => say(&shown(&message.from), &message.text, out),
             Happening::System { text } => say(SYSTEM, text, out),
             // The reference has no message for these; its client requests the list.
             Happening::Came { .. }
@@ -52,7 +52,7 @@ impl Dialect for Chatroom {
     }
 
     fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
-        say(&shown_direct(direct), &direct.talk.text, out);
+        say(&shown_direct(direct), &direct.message.text, out);
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
         codec::{
             handshake::tests::{silent, with_header},
             legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-            testing::{ask, direct, messages, names, refusal, seen, talk, told, went},
+            testing::{ask, direct, message, messages, names, refusal, seen, told, went},
         },
     };
 
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_talk_is_golden_and_without_a_list() {
-        let out = seen(&Chatroom, 0, &Happening::Talk(talk("tom", "hi")));
+        let out = seen(&Chatroom, 0, &Happening::Message(message("tom", "hi")));
         assert_eq!(&out.buffer[..], b"\x82\x0f\x0a\x04talk\x12\x03tom\x1a\x02hi");
     }
 

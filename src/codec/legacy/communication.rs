@@ -17,7 +17,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Command, Departure, Direct, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName, Talk, UserName,
+        ChatMessage, Command, Departure, Direct, Happening, ListOrder, Lists, Reply, Request, RequestId, RoomName,
+        UserName,
     },
     codec::{Client, Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, handshake::header_value},
     limits,
@@ -73,7 +74,7 @@ impl Dialect for Communication {
 
     fn encode_at(&self, _at: u64, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
-            Happening::Talk(talk) => say_talk(talk, self.addresses, out),
+            Happening::Message(message) => say_message(message, self.addresses, out),
             Happening::Went {
                 user,
                 how: Departure::Said,
@@ -104,7 +105,7 @@ impl Dialect for Communication {
     }
 
     fn encode_direct(&self, _encoding: usize, direct: &Direct, out: &mut Frames) {
-        say(&shown_direct(direct), &direct.talk.text, None, out);
+        say(&shown_direct(direct), &direct.message.text, None, out);
     }
 }
 
@@ -136,7 +137,7 @@ impl Codec for CommunicationCodec {
                 let kind = self.asked.take(id).unwrap_or_else(|| LIST.into());
                 list(kind, &users.names, out);
             }
-            Reply::Replayed { talk, .. } => say_talk(talk, self.addresses, out),
+            Reply::Replayed { message, .. } => say_message(message, self.addresses, out),
             reply => {
                 if matches!(reply, Reply::Error(_)) {
                     self.asked.take(id);
@@ -163,11 +164,11 @@ impl Codec for CommunicationCodec {
     }
 }
 
-fn say_talk(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
+fn say_message(message: &ChatMessage, addresses: Option<&Addresses>, out: &mut Frames) {
     let from = addresses
-        .and_then(|addresses| addresses.of(talk))
+        .and_then(|addresses| addresses.of(message))
         .map(|from| from.ip().to_canonical());
-    say(&shown(&talk.from), &talk.text, from, out);
+    say(&shown(&message.from), &message.text, from, out);
 }
 
 fn say(name: &str, text: &str, from: Option<IpAddr>, out: &mut Frames) {
@@ -207,7 +208,7 @@ mod tests {
     use crate::codec::{
         handshake::tests::{silent, with_header, with_query},
         legacy::{lobby::tests::hello_name, protobuf::tests::malformed},
-        testing::{all, ask, direct, messages, names, refusal, seen, talk, told, went},
+        testing::{all, ask, direct, message, messages, names, refusal, seen, told, went},
     };
 
     fn decode(bytes: &[u8]) -> Result<Vec<Request>, Fault> {
@@ -290,9 +291,13 @@ mod tests {
 
     #[test]
     fn a_talk_carries_its_name_in_the_text_byte_for_byte() {
-        let out = seen(&Communication::DEFAULT, 0, &Happening::Talk(talk("tom", "hhhhhh")));
+        let out = seen(
+            &Communication::DEFAULT,
+            0,
+            &Happening::Message(message("tom", "hhhhhh")),
+        );
         assert_eq!(&out.buffer[..], b"\x82\x14\x0a\x011\x12\x0atom:hhhhhh\x1a\x03tom");
-        let forged = shown(&Happening::Talk(talk("a:b,c", "你好")));
+        let forged = shown(&Happening::Message(message("a:b,c", "你好")));
         assert_eq!(
             (forged[0].msg.as_str(), forged[0].username.as_str()),
             ("a：b，c:你好", "a：b，c")
@@ -373,7 +378,7 @@ mod tests {
         let lines = [direct("bob", "tom", "psst"), refusal()].map(line).concat();
         assert_eq!(lines[0].msg, "bob→tom:psst");
         assert_eq!(lines[1].username, SYSTEM);
-        assert_ne!(shown(&Happening::Talk(talk(SYSTEM, "x")))[0].username, SYSTEM);
+        assert_ne!(shown(&Happening::Message(message(SYSTEM, "x")))[0].username, SYSTEM);
     }
 
     #[test]

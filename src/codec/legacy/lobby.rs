@@ -2,7 +2,7 @@
 
 use super::asked::Asked;
 use crate::{
-    chat::{Command, Hello, ListOrder, NameFault, Page, Request, RoomName, Since, TalkKind, UserName, World},
+    chat::{Command, Hello, ListOrder, MessageKind, NameFault, Page, Request, RoomName, Since, UserName, World},
     codec::Fault,
     limits,
 };
@@ -58,7 +58,7 @@ pub(super) fn talk_in_lobby(text: String) -> Command {
     Command::Talk {
         room: RoomName::lobby(),
         text: text.into(),
-        kind: TalkKind::Text,
+        kind: MessageKind::Text,
         key: None,
     }
 }

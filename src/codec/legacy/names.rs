@@ -42,7 +42,7 @@ pub(super) fn without_arrow(name: &str) -> Cow<'_, str> {
 
 /// The sender name of a direct message. It also names the receiver, because these dialects have no other field for that.
 pub(super) fn shown_direct(direct: &Direct) -> String {
-    format!("{}{ARROW}{}", shown(&direct.talk.from), shown(&direct.to))
+    format!("{}{ARROW}{}", shown(&direct.message.from), shown(&direct.to))
 }
 
 /// The list as one text, each name followed by a comma: what the pages of documents 000 and 001 show.
@@ -66,8 +66,8 @@ pub(super) fn mapped(names: &[UserName]) -> BTreeMap<String, String> {
 /// A reply that clients of documents 000 to 002 show as a line of chat: the sender name and the text.
 pub(super) fn line(reply: &Reply) -> Option<(Cow<'_, str>, &str)> {
     match reply {
-        Reply::Replayed { talk, .. } => Some((shown(&talk.from), &talk.text)),
-        Reply::Direct(direct) => Some((shown_direct(direct).into(), &direct.talk.text)),
+        Reply::Replayed { message, .. } => Some((shown(&message.from), &message.text)),
+        Reply::Direct(direct) => Some((shown_direct(direct).into(), &direct.message.text)),
         Reply::System { text } => Some((SYSTEM.into(), text)),
         Reply::Error(refusal) => Some((SYSTEM.into(), &refusal.text)),
         Reply::Greeting { .. }

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Command, Direct, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request, RequestId, RoomName,
-        Since, Talk, UserList, UserName,
+        ChatMessage, Command, Direct, ErrorCode, Happening, Hello, ListOrder, Lists, NameFault, Reply, Request,
+        RequestId, RoomName, Since, UserList, UserName,
     },
     codec::{Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, json::object},
     limits,
@@ -97,7 +97,7 @@ impl Dialect for Tutorial {
 
     fn encode_at(&self, _at: u64, encoding: usize, _room: &RoomName, happening: &Happening, out: &mut Frames) {
         match happening {
-            Happening::Talk(talk) => say(talk, self.addresses, out),
+            Happening::Message(message) => say(message, self.addresses, out),
             Happening::Came {
                 user, online, users, ..
             } => login(user, users.as_ref(), *online, out),
@@ -204,7 +204,7 @@ impl Codec for TutorialCodec {
                 };
                 list.with_list(Some(users), users.online).write(out);
             }
-            Reply::Replayed { talk, .. } => say(talk, self.addresses, out),
+            Reply::Replayed { message, .. } => say(message, self.addresses, out),
             Reply::Direct(direct) => say_direct(direct, out),
             Reply::System { text } | Reply::Goodbye { text, .. } => system(text, out),
             Reply::Error(refusal) => {
@@ -322,16 +322,16 @@ fn logout(user: &UserName, users: Option<&UserList>, online: u32, out: &mut Fram
     notice.with_list(users, online).write(out);
 }
 
-fn say(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
-    let from = talk.from.as_str();
+fn say(message: &ChatMessage, addresses: Option<&Addresses>, out: &mut Frames) {
+    let from = message.from.as_str();
     let shown = without_arrow(from);
-    let address = addresses.and_then(|addresses| addresses.of(talk));
+    let address = addresses.and_then(|addresses| addresses.of(message));
     let line = Outgoing {
         ip: &address.map(|address| address.to_string()).unwrap_or_default(),
         kind: "user",
         user: from,
         from: &shown,
-        content: &talk.text,
+        content: &message.text,
         ..Outgoing::default()
     };
     line.write(out);
@@ -340,9 +340,9 @@ fn say(talk: &Talk, addresses: Option<&Addresses>, out: &mut Frames) {
 fn say_direct(direct: &Direct, out: &mut Frames) {
     let line = Outgoing {
         kind: "user",
-        user: direct.talk.from.as_str(),
+        user: direct.message.from.as_str(),
         from: &shown_direct(direct),
-        content: &direct.talk.text,
+        content: &direct.message.text,
         ..Outgoing::default()
     };
     line.write(out);

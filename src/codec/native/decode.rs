@@ -7,8 +7,8 @@ use std::{num::NonZeroU64, sync::Arc};
 use super::requests::quoted;
 use crate::{
     chat::{
-        ClientId, Command, Conversation, ErrorCode, Hello, Key, ListOrder, Page, Position, Refusal, RequestId,
-        ResumeFrom, RoomName, Since, TalkKind, UserName,
+        ClientId, Command, Conversation, ErrorCode, Hello, Key, ListOrder, MessageKind, Page, Position, Refusal,
+        RequestId, ResumeFrom, RoomName, Since, UserName,
     },
     limits,
     proto::{
@@ -27,11 +27,11 @@ pub(super) fn command(asked: Asked) -> Result<Command, Refusal> {
         Asked::Leave(leave) => Command::Leave {
             room: room("leave.room", &leave.room)?,
         },
-        Asked::Talk(talk) => Command::Talk {
-            room: room("talk.room", &talk.room)?,
-            text: text("talk.text", &talk.text)?,
-            kind: kind("talk.kind", talk.kind)?,
-            key: key("talk.key", &talk.key)?,
+        Asked::Talk(message) => Command::Talk {
+            room: room("talk.room", &message.room)?,
+            text: text("talk.text", &message.text)?,
+            kind: kind("talk.kind", message.kind)?,
+            key: key("talk.key", &message.key)?,
         },
         Asked::Direct(direct) => Command::Direct {
             to: user("direct.to", &direct.to)?,
@@ -200,12 +200,12 @@ fn text(field: &str, text: &str) -> Result<Arc<str>, Refusal> {
     }
 }
 
-fn kind(field: &str, kind: i32) -> Result<TalkKind, Refusal> {
+fn kind(field: &str, kind: i32) -> Result<MessageKind, Refusal> {
     match plaza::Kind::try_from(kind) {
-        Ok(plaza::Kind::Text) => Ok(TalkKind::Text),
-        Ok(plaza::Kind::Image) => Ok(TalkKind::Image),
-        Ok(plaza::Kind::Video) => Ok(TalkKind::Video),
-        Ok(plaza::Kind::Voice) => Ok(TalkKind::Voice),
+        Ok(plaza::Kind::Text) => Ok(MessageKind::Text),
+        Ok(plaza::Kind::Image) => Ok(MessageKind::Image),
+        Ok(plaza::Kind::Video) => Ok(MessageKind::Video),
+        Ok(plaza::Kind::Voice) => Ok(MessageKind::Voice),
         Err(_) => Err(ErrorCode::Invalid.because(format!(
             "{field} is {kind}; known kinds are 0 to {}: {}",
             KIND_WORDS.len() - 1,

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::{
     chat::{
-        Conversation, Direct, Happening, HistoryPage, Joined, Refusal, Reply, RoomEntry, RoomName, Talk, TalkKind,
-        UnreadEntry, UserName, Welcome,
+        ChatMessage, Conversation, Direct, Happening, HistoryPage, Joined, MessageKind, Refusal, Reply, RoomEntry,
+        RoomName, UnreadEntry, UserName, Welcome,
     },
     limits,
     proto::plaza::{self, server_message::Event},
@@ -15,7 +15,7 @@ use crate::{
 pub(super) fn happening(room: &RoomName, happening: &Happening) -> Option<Event> {
     let room = room.to_string();
     Some(match happening {
-        Happening::Talk(talk) => Event::Message(message(room, talk)),
+        Happening::Message(message) => Event::Message(self::message(room, message)),
         Happening::Came {
             user,
             online,
@@ -95,7 +95,7 @@ pub(super) fn reply(reply: &Reply) -> Option<Event> {
         Reply::Welcome(welcome) => Event::Welcome(self::welcome(welcome)),
         Reply::Joined(joined) => Event::Joined(self::joined(joined)),
         Reply::Left { room } => Event::Left(plaza::Left { room: room.to_string() }),
-        Reply::Replayed { room, talk } => Event::Message(message(room.to_string(), talk)),
+        Reply::Replayed { room, message } => Event::Message(self::message(room.to_string(), message)),
         Reply::Direct(direct) => self::direct(direct),
         Reply::Ack {
             position,
@@ -226,34 +226,34 @@ fn joined(joined: &Joined) -> plaza::Joined {
     }
 }
 
-fn message(room: String, talk: &Talk) -> plaza::Message {
+fn message(room: String, message: &ChatMessage) -> plaza::Message {
     plaza::Message {
         room,
-        seq: talk.seq,
-        prev: talk.prev,
-        at: talk.at,
-        from: talk.from.to_string(),
-        session: talk.session.to_string(),
-        text: talk.text.to_string(),
-        kind: kind(talk.kind),
-        epoch: talk.epoch,
-        user: talk.user().as_str().to_owned(),
+        seq: message.seq,
+        prev: message.prev,
+        at: message.at,
+        from: message.from.to_string(),
+        session: message.session.to_string(),
+        text: message.text.to_string(),
+        kind: kind(message.kind),
+        epoch: message.epoch,
+        user: message.user().as_str().to_owned(),
     }
 }
 
 pub(super) fn direct(direct: &Direct) -> Event {
-    let talk = &direct.talk;
+    let message = &direct.message;
     Event::Direct(plaza::DirectMessage {
-        from: talk.from.to_string(),
+        from: message.from.to_string(),
         to: direct.to.to_string(),
-        seq: talk.seq,
-        prev: talk.prev,
-        at: talk.at,
-        session: talk.session.to_string(),
-        text: talk.text.to_string(),
-        kind: kind(talk.kind),
-        epoch: talk.epoch,
-        user: talk.user().as_str().to_owned(),
+        seq: message.seq,
+        prev: message.prev,
+        at: message.at,
+        session: message.session.to_string(),
+        text: message.text.to_string(),
+        kind: kind(message.kind),
+        epoch: message.epoch,
+        user: message.user().as_str().to_owned(),
     })
 }
 
@@ -272,7 +272,7 @@ fn history(page: &HistoryPage) -> plaza::HistoryPage {
 /// The messages of a page; those of a direct conversation have no room.
 fn messages(page: &HistoryPage) -> Vec<plaza::Message> {
     let (room, _) = place(&page.conversation);
-    page.talks.iter().map(|talk| message(room.clone(), talk)).collect()
+    page.messages.iter().map(|each| message(room.clone(), each)).collect()
 }
 
 fn room_entry(entry: &RoomEntry) -> plaza::RoomEntry {
@@ -315,12 +315,12 @@ fn names(names: &[UserName]) -> Vec<String> {
     names.iter().map(UserName::to_string).collect()
 }
 
-pub(super) fn kind(kind: TalkKind) -> i32 {
+pub(super) fn kind(kind: MessageKind) -> i32 {
     i32::from(match kind {
-        TalkKind::Text => plaza::Kind::Text,
-        TalkKind::Image => plaza::Kind::Image,
-        TalkKind::Video => plaza::Kind::Video,
-        TalkKind::Voice => plaza::Kind::Voice,
+        MessageKind::Text => plaza::Kind::Text,
+        MessageKind::Image => plaza::Kind::Image,
+        MessageKind::Video => plaza::Kind::Video,
+        MessageKind::Voice => plaza::Kind::Voice,
     })
 }
 

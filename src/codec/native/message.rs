@@ -6,26 +6,26 @@ use std::{fmt::Display, num::NonZeroU64};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    chat::{IdOfName, RequestId, RoomName, SessionTag, Talk},
+    chat::{ChatMessage, IdOfName, RequestId, RoomName, SessionTag},
     codec::Frames,
     proto,
 };
 
 /// Appends the message for a session.
-pub(super) fn write(id: RequestId, room: &RoomName, talk: &Talk, out: &mut Frames) {
+pub(super) fn write(id: RequestId, room: &RoomName, message: &ChatMessage, out: &mut Frames) {
     out.json(&Told {
         id: id.map_or(0, NonZeroU64::get),
         message: Message {
             room: room.as_str(),
-            seq: talk.seq,
-            prev: talk.prev,
-            at: talk.at,
-            from: talk.from.as_str(),
-            session: Shown(talk.session),
-            text: &talk.text,
-            kind: super::encode::kind(talk.kind),
-            epoch: talk.epoch,
-            user: Shown(IdOfName(&talk.from)),
+            seq: message.seq,
+            prev: message.prev,
+            at: message.at,
+            from: message.from.as_str(),
+            session: Shown(message.session),
+            text: &message.text,
+            kind: super::encode::kind(message.kind),
+            epoch: message.epoch,
+            user: Shown(IdOfName(&message.from)),
         },
     });
 }

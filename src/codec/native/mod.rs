@@ -69,7 +69,7 @@ impl Dialect for Native {
 
     fn encode_at(&self, _at: u64, encoding: usize, room: &RoomName, happening: &Happening, out: &mut Frames) {
         match (Form::of(encoding), happening) {
-            (Form::Json, Happening::Talk(talk)) => message::write(None, room, talk, out),
+            (Form::Json, Happening::Message(message)) => message::write(None, room, message, out),
             (form, happening) => {
                 if let Some(event) = encode::happening(room, happening) {
                     form.write(None, event, out);
@@ -104,8 +104,8 @@ impl Codec for NativeCodec {
     }
 
     fn encode_at(&mut self, _at: u64, id: RequestId, reply: &Reply, out: &mut Frames) {
-        if let (Form::Json, Reply::Replayed { room, talk }) = (self.form, reply) {
-            return message::write(id, room, talk, out);
+        if let (Form::Json, Reply::Replayed { room, message }) = (self.form, reply) {
+            return message::write(id, room, message, out);
         }
         if let Some(event) = encode::reply(reply) {
             self.form.write(id, event, out);

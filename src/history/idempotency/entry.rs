@@ -2,7 +2,7 @@
 
 use super::known::{Known, LiveKeys};
 use crate::{
-    chat::{Position, Seq, TalkKind},
+    chat::{MessageKind, Position, Seq},
     history::{
         checksum::Checksum,
         fingerprint::Fingerprint,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What tells two messages under one key apart: text and kind, not the name of the user.
-pub(super) fn digest(text: &str, kind: TalkKind) -> u32 {
+pub(super) fn digest(text: &str, kind: MessageKind) -> u32 {
     Checksum::default()
         .text(text)
         .number(messages::kind_number(kind))

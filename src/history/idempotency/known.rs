@@ -27,7 +27,7 @@ impl LiveKeys {
         let age = u64::try_from(window.age.as_millis()).unwrap_or(u64::MAX);
         Self {
             oldest_at: int(now.saturating_sub(age)),
-            messages: window.talks,
+            messages: window.messages,
         }
     }
 

@@ -75,8 +75,8 @@ impl Keys {
         (seq, at): (Seq, u64),
         live: LiveKeys,
     ) -> Result<Known, StoreFault> {
-        let digest = entry::digest(&append.said.text, append.said.kind);
-        if let (Some(_), LogId::Pair(_)) = (append.said.client, &append.log) {
+        let digest = entry::digest(&append.message.text, append.message.kind);
+        if let (Some(_), LogId::Pair(_)) = (append.message.client, &append.log) {
             let known = table::remember(tables, heads, row, append, key, digest, (seq, at), live);
             return known.map_err(|why| fault(tables.file, &why));
         }
@@ -90,7 +90,7 @@ impl Keys {
         {
             return Ok(known);
         }
-        let fingerprint = Fingerprint::of(append.said.client, &append.said.from, key);
+        let fingerprint = Fingerprint::of(append.message.client, &append.message.from, key);
         let known = log.find(tables, row, fingerprint, &mut damage)?;
         let known = known.and_then(|entry| entry.judge(row, digest, live));
         if known.is_none() {

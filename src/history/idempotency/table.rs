@@ -194,11 +194,11 @@ impl Stored {
 /// The owner as the column `user` holds it, with the user a client wrote to. A name never begins with a blank, so a client cannot be
 /// taken for a user.
 fn owner_text<T>(append: &Append<T>) -> String {
-    match (append.said.key_owner(), &append.log) {
+    match (append.message.key_owner(), &append.log) {
         (KeyOwner::User(user), _) => user.as_str().to_owned(),
         (KeyOwner::Client(client), LogId::Room(_)) => format!(" room {}", client.digits()),
         (KeyOwner::Client(client), LogId::Pair(pair)) => {
-            let to = pair.peer_of(&UserId::of_name(&append.said.from));
+            let to = pair.peer_of(&UserId::of_name(&append.message.from));
             let to = to.map_or_else(String::new, |to| to.stored().into_owned());
             format!(" direct {} {to}", client.digits())
         }

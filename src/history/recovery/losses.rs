@@ -118,7 +118,7 @@ pub(super) fn compare<'l>(
         let marked = heads.get(&row.id).copied();
         match marked {
             Some((at, head)) if head > row.head && at <= commits => {
-                let seen = format!("it ends at talk {}, and commit {at} brought it to {head}", row.head);
+                let seen = format!("it ends at message {}, and commit {at} brought it to {head}", row.head);
                 return Err(StartFault::Store(
                     StoreFault::damaged(&files.database, seen).in_log(&row.log),
                 ));

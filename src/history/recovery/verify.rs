@@ -33,7 +33,7 @@ pub(crate) fn verified_logs(db: &Connection, file: &Path) -> Result<BTreeMap<u32
         let due = (row.first <= row.head).then_some((int(row.first), int(row.head)));
         if low.zip(high) != due {
             let seen = format!(
-                "talks {} to {} should be stored, and {} to {} are",
+                "messages {} to {} should be stored, and {} to {} are",
                 row.first,
                 row.head,
                 low.unwrap_or(0),

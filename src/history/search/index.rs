@@ -30,7 +30,7 @@ use crate::{
         shared::Shared,
         stats::bump,
     },
-    limits::{self, HISTORY_LOG_TALKS},
+    limits::{self, HISTORY_LOG_MESSAGES},
 };
 
 /// How much of a log is indexed.
@@ -43,14 +43,14 @@ pub(crate) struct Cursor {
     pub(crate) upto: Seq,
 }
 
-/// The number of the row of a talk.
+/// The number of the row of a message.
 pub(crate) fn row_number(log: u32, seq: Seq) -> i64 {
-    int(u64::from(log) * HISTORY_LOG_TALKS + seq.min(HISTORY_LOG_TALKS - 1))
+    int(u64::from(log) * HISTORY_LOG_MESSAGES + seq.min(HISTORY_LOG_MESSAGES - 1))
 }
 
-/// The talk of a row.
+/// The message of a row.
 pub(crate) fn seq_of(row: i64) -> Seq {
-    row.cast_unsigned() % HISTORY_LOG_TALKS
+    row.cast_unsigned() % HISTORY_LOG_MESSAGES
 }
 
 /// Opens the index for the one who fills it, and makes it anew where it does not fit the store.
@@ -184,8 +184,8 @@ pub(crate) fn run<T: Send + 'static>(
                 pause(shared, limits::HISTORY_PROBE);
             }
         }
-        // While talks are being committed the index takes at most a third of a core, and once it has caught up it lets some
-        // come together: a transaction costs more than a talk in it.
+        // While messages are being committed the index takes at most a third of a core, and once it has caught up it lets some
+        // come together: a transaction costs more than a message in it.
         let commits = shared.stats.commits.load(Ordering::Relaxed);
         if commits != seen {
             seen = commits;
@@ -211,7 +211,7 @@ fn pause<T>(shared: &Shared<T>, time: Duration) {
     }
 }
 
-/// Indexes at most one slice of a log, or takes one slice of deleted talks out. Says how many were indexed and whether
+/// Indexes at most one slice of a log, or takes one slice of deleted messages out. Says how many were indexed and whether
 /// nothing is left to do.
 pub(crate) fn slice(
     index: &mut Connection,

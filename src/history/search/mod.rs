@@ -1,4 +1,4 @@
-//! Search: the newest talks of a log that hold all of some words.
+//! Search: the newest messages of a log that hold all of some words.
 //!
 //! What is not indexed yet is scanned, newest first; below that the index is asked, in windows of growing size, and every
 //! hit is read and looked at again, so that the index can at worst miss something and never invent it. One search takes
@@ -33,7 +33,7 @@ use super::{
     stats::bump,
 };
 use crate::{
-    chat::{Seq, Talk},
+    chat::{ChatMessage, Seq},
     limits,
 };
 use index::Cursor;
@@ -55,7 +55,7 @@ struct Hunt<'h> {
     query: Query,
     limit: usize,
     until: Instant,
-    found: Vec<Talk>,
+    found: Vec<ChatMessage>,
 }
 
 /// Why a hunt does not go further down.
@@ -145,8 +145,16 @@ pub(crate) fn search(
     let query = Query::parse(text);
     let Some((row, head)) = rows::head(store, &files.database, log)?.filter(|_| !query.is_empty()) else {
         let head = rows::head(store, &files.database, log)?.map_or_else(rows::empty, |(_, head)| head);
-        let (log, talks, next) = (log.clone(), Vec::new(), None);
-        return Ok((Answer::Found { log, head, talks, next }, false));
+        let (log, messages, next) = (log.clone(), Vec::new(), None);
+        return Ok((
+            Answer::Found {
+                log,
+                head,
+                messages,
+                next,
+            },
+            false,
+        ));
     };
     let cursor = index
         .map(|db| index::cursor(db, row.id).map_err(|why| fault(&files.search, &why)))
@@ -169,8 +177,16 @@ pub(crate) fn search(
         Halt::At(seq) if seq > hunt.row.first => Some(seq),
         Halt::At(_) | Halt::Bottom => None,
     };
-    let (log, talks) = (log.clone(), hunt.found);
-    Ok((Answer::Found { log, head, talks, next }, cut))
+    let (log, messages) = (log.clone(), hunt.found);
+    Ok((
+        Answer::Found {
+            log,
+            head,
+            messages,
+            next,
+        },
+        cut,
+    ))
 }
 
 impl Hunt<'_> {
@@ -191,7 +207,7 @@ impl Hunt<'_> {
         }
     }
 
-    /// Looks at every talk of an interval, newest first.
+    /// Looks at every message of an interval, newest first.
     fn scan(&mut self, low: Seq, high: Seq) -> Result<Option<Halt>, StoreFault> {
         let mut halt = None;
         let Self {
@@ -211,7 +227,7 @@ impl Hunt<'_> {
         chain.scan((low, high), Order::Down, |message| {
             let seq = message.seq;
             if query.matches(&message.text) {
-                found.push(message.talk(self.file, row)?);
+                found.push(message.message(self.file, row)?);
             }
             looked += 1;
             if found.len() >= *limit || looked.is_multiple_of(64) && Instant::now() >= *until {
@@ -232,7 +248,7 @@ impl Hunt<'_> {
         }
         .exactly(seq)?;
         if self.query.matches(&message.text) {
-            self.found.push(message.talk(self.file, &self.row)?);
+            self.found.push(message.message(self.file, &self.row)?);
         }
         Ok(())
     }

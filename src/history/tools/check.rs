@@ -26,7 +26,7 @@ pub struct Report {
     /// Rooms and direct conversations.
     pub logs: u64,
     /// Talks that are as they were written.
-    pub talks: u64,
+    pub messages: u64,
     /// What is not, in words; at most [`limits::HISTORY_DAMAGES`] of it.
     pub damages: Vec<String>,
     /// How much is not.
@@ -72,14 +72,14 @@ pub fn check(dir: &Path) -> Result<Report, StartFault> {
     let mut seen = (0, 0);
     visit(&db, &files, &mut |visited| match visited {
         Visited::Log => seen.0 += 1,
-        Visited::Record(Record::Talk { .. }) => seen.1 += 1,
+        Visited::Record(Record::Message { .. }) => seen.1 += 1,
         Visited::Record(
             Record::Entry { .. } | Record::Read { .. } | Record::Name { .. } | Record::Lost { .. } | Record::End { .. },
         ) => {}
         Visited::Damage(what) => report.damage(what),
     })
     .map_err(StartFault::Store)?;
-    (report.logs, report.talks) = seen;
+    (report.logs, report.messages) = seen;
     let (db, file) = (&db, files.database.as_path());
     for check in [check_rows, check_blocks] {
         if let Err(why) = check(Tables { db, file }, &mut |what| report.damage(what)) {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::history::{fault::StartFault, files::Files};
 
-/// Writes every talk, read position, name and lost tail, one JSON object per line; damaged rows are left out and named.
+/// Writes every message, read position, name and lost tail, one JSON object per line; damaged rows are left out and named.
 pub fn export(dir: &Path, out: &mut dyn Write) -> Result<Moved, StartFault> {
     let files = Files::new(dir);
     let db = open(&files)?;
@@ -33,7 +33,7 @@ pub fn export(dir: &Path, out: &mut dyn Write) -> Result<Moved, StartFault> {
     })
     .map_err(StartFault::Store)?;
     write(&Record::End {
-        talks: moved.talks,
+        messages: moved.messages,
         others: moved.others,
     });
     let flushed = broken.map_or_else(|| out.flush(), Err);

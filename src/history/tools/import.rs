@@ -114,20 +114,20 @@ impl Arrival<'_> {
             lines = number;
             match record {
                 _ if end.is_some() => return Err(not_of_an_export("the line before it is the last one".to_owned())),
-                Record::End { talks, others } => end = Some((talks, others)),
+                Record::End { messages, others } => end = Some((messages, others)),
                 record => self.take(record)?,
             }
         }
-        let (talks, others) = (self.moved.talks, self.moved.others);
+        let (messages, others) = (self.moved.messages, self.moved.others);
         let seen = match end {
-            Some(end) if end == (talks, others) => return Ok(()),
-            Some((all_talks, all_others)) => format!(
-                "its last line says {all_talks} talks and {all_others} read positions and names, and {talks} and {others} are there: \
+            Some(end) if end == (messages, others) => return Ok(()),
+            Some((all_messages, all_others)) => format!(
+                "its last line says {all_messages} messages and {all_others} read positions and names, and {messages} and {others} are there: \
                  lines are missing"
             ),
             None => format!(
                 "after line {lines} the last one is missing: the export was not finished. Export again; if there is nothing to export \
-                 from any more, add the line {{\"end\":{{\"talks\":{talks},\"others\":{others}}}}}"
+                 from any more, add the line {{\"end\":{{\"messages\":{messages},\"others\":{others}}}}}"
             ),
         };
         Err(refused(from, seen))
@@ -137,7 +137,7 @@ impl Arrival<'_> {
         self.moved.count(&record);
         let told = |seen: String| refused(&self.files.database, seen);
         match record {
-            Record::Talk {
+            Record::Message {
                 log,
                 epoch,
                 seq,
@@ -226,8 +226,8 @@ impl Arrival<'_> {
         is_sane: bool,
     ) -> Result<(), StartFault> {
         let prev = prev.unwrap_or(seq.saturating_sub(1));
-        if !is_sane || entry.text.len() > limits::TEXT_BYTES || seq <= prev || seq >= limits::HISTORY_LOG_TALKS {
-            let seen = format!("talk {seq} of {log} has a kind, number or length that none can have");
+        if !is_sane || entry.text.len() > limits::TEXT_BYTES || seq <= prev || seq >= limits::HISTORY_LOG_MESSAGES {
+            let seen = format!("message {seq} of {log} has a kind, number or length that none can have");
             return Err(refused(&self.files.database, seen));
         }
         if !self.logs.contains_key(&log) {

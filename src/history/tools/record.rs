@@ -8,7 +8,8 @@ use crate::history::{log::LogId, rows};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Record {
-    Talk {
+    #[serde(alias = "talk")]
+    Message {
         /// One name for a room, two for a direct conversation.
         log: Vec<String>,
         /// Of `seq`.
@@ -27,7 +28,7 @@ pub enum Record {
     },
     /// An entry that is no message.
     Entry {
-        /// As in `Talk`.
+        /// As in `Message`.
         log: Vec<String>,
         /// Of `seq`.
         epoch: u64,
@@ -42,11 +43,11 @@ pub enum Record {
         content: String,
     },
     Read {
-        /// As in `Talk`.
+        /// As in `Message`.
         log: Vec<String>,
         /// Whose.
         user: String,
-        /// The last talk read.
+        /// The last message read.
         seq: u64,
     },
     /// The hash of a name's key.
@@ -57,7 +58,7 @@ pub enum Record {
     },
     /// A tail that was lost, or may have been, when an epoch ended.
     Lost {
-        /// As in `Talk`.
+        /// As in `Message`.
         log: Vec<String>,
         /// The epoch that ended.
         epoch: u64,
@@ -68,8 +69,9 @@ pub enum Record {
     },
     /// The last line: without it the export was not finished.
     End {
-        /// Talks before it.
-        talks: u64,
+        /// Messages before it.
+        #[serde(alias = "talks")]
+        messages: u64,
         /// Read positions, names and other entries before it.
         others: u64,
     },
@@ -78,7 +80,7 @@ pub enum Record {
 /// How much went out or came in.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Moved {
-    pub talks: u64,
+    pub messages: u64,
     /// Read positions, names and other entries.
     pub others: u64,
     /// Rows left out because they are damaged, in words.
@@ -90,7 +92,7 @@ pub struct Moved {
 impl Moved {
     pub(super) fn count(&mut self, record: &Record) {
         match record {
-            Record::Talk { .. } => self.talks += 1,
+            Record::Message { .. } => self.messages += 1,
             Record::Read { .. } | Record::Name { .. } | Record::Entry { .. } => self.others += 1,
             Record::Lost { .. } | Record::End { .. } => {}
         }

@@ -67,7 +67,7 @@ pub(super) fn visit(db: &Connection, files: &Files, take: &mut dyn FnMut(Visited
 }
 
 fn visit_log(db: &Connection, file: &Path, log: &LogRow, take: &mut dyn FnMut(Visited)) -> Result<(), StoreFault> {
-    let missing = |from: u64, to: u64| Visited::Damage(format!("{}: talks {from} to {to} are missing", log.log));
+    let missing = |from: u64, to: u64| Visited::Damage(format!("{}: messages {from} to {to} are missing", log.log));
     let mut due = log.first;
     loop {
         let page = LogPage::read(db, file, log, due)?;
@@ -101,7 +101,7 @@ fn record(log: &LogRow, entry: MessageRow) -> Record {
     let (epoch, seq, at, kind) = (log.epoch, entry.seq, entry.at, entry.kind);
     let prev = (entry.prev + 1 != seq).then_some(entry.prev);
     if entry.is_message() {
-        Record::Talk {
+        Record::Message {
             log: log_names(&log.log),
             epoch,
             seq,
@@ -158,7 +158,7 @@ impl LogPage {
                 "WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4"
             ))
             .map_err(failed)?;
-        let limit = limits::HISTORY_PAGE_TALKS as i64;
+        let limit = limits::HISTORY_PAGE_MESSAGES as i64;
         let mut rows = select
             .query(params![log.id, int(from.max(first)), int(log.head), limit])
             .map_err(failed)?;
@@ -175,7 +175,7 @@ impl LogPage {
             let prev: Option<i64> = row.get(1).ok().flatten();
             let prev = prev.map_or(seq.saturating_sub(1), i64::cast_unsigned);
             page.rows.push(PageRow { prev, seq, message });
-            if bytes > limits::HISTORY_PAGE_BYTES || page.rows.len() == limits::HISTORY_PAGE_TALKS {
+            if bytes > limits::HISTORY_PAGE_BYTES || page.rows.len() == limits::HISTORY_PAGE_MESSAGES {
                 page.more = true;
                 break;
             }
@@ -195,7 +195,7 @@ fn visit_marks(
             .prepare_cached(
                 "SELECT user, log, seq, crc FROM mark WHERE (user, log) > (?1, ?2) ORDER BY user, log LIMIT ?3",
             )?
-            .query_map(params![after.0, after.1, limits::HISTORY_PAGE_TALKS as i64], |row| {
+            .query_map(params![after.0, after.1, limits::HISTORY_PAGE_MESSAGES as i64], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?
             .collect::<rusqlite::Result<_>>()?;
@@ -222,7 +222,7 @@ fn visit_names(db: &Connection, take: &mut dyn FnMut(Visited)) -> rusqlite::Resu
     loop {
         let page: Vec<(String, Vec<u8>, i64)> = db
             .prepare_cached("SELECT user, hash, crc FROM name WHERE user > ?1 ORDER BY user LIMIT ?2")?
-            .query_map(params![after, limits::HISTORY_PAGE_TALKS as i64], |row| {
+            .query_map(params![after, limits::HISTORY_PAGE_MESSAGES as i64], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?
             .collect::<rusqlite::Result<_>>()?;

@@ -2,7 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::{
-    chat::{ConnectionSlot, Generation, Key, RoomName, SessionId, SessionTag, ShardId, Utterance},
+    chat::{ConnectionSlot, Generation, Key, NewMessage, RoomName, SessionId, SessionTag, ShardId},
     history::{
         schema,
         settings::{Durability, KeyWindow},
@@ -11,16 +11,16 @@ use crate::{
 
 const WINDOW: KeyWindow = KeyWindow {
     age: Duration::from_secs(60),
-    talks: 4,
+    messages: 4,
 };
 
 fn entry(room: &str, text: &str, key: Option<&str>, at: u64) -> Append<()> {
     let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
     Append {
         log: LogId::Room(RoomName::parse(room).unwrap()),
-        said: Box::new(Utterance {
+        message: Box::new(NewMessage {
             key: key.map(Into::into),
-            ..Utterance::new(session, UserName::parse("ann").unwrap(), SessionTag(1), text.into())
+            ..NewMessage::new(session, UserName::parse("ann").unwrap(), SessionTag(1), text.into())
         }),
         at,
         ticket: (),
@@ -115,17 +115,17 @@ struct KeyModel {
 }
 
 impl KeyModel {
-    fn apply(&mut self, append: &Append<()>, seq: Seq, talks: u64) -> String {
+    fn apply(&mut self, append: &Append<()>, seq: Seq, messages: u64) -> String {
         let count = self.messages.entry(append.log.clone()).or_default();
-        if let Some(key) = &append.said.key {
+        if let Some(key) = &append.message.key {
             let place = (append.log.clone(), key.clone());
             match self.used.get(&place) {
-                Some((_, _, ordinal)) if (*count - ordinal) as u64 >= talks => {}
-                Some((text, first, _)) if *text == append.said.text => return format!("copy of {first}"),
+                Some((_, _, ordinal)) if (*count - ordinal) as u64 >= messages => {}
+                Some((text, first, _)) if *text == append.message.text => return format!("copy of {first}"),
                 Some(_) => return "conflict".to_owned(),
                 None => {}
             }
-            self.used.insert(place, (append.said.text.clone(), seq, *count + 1));
+            self.used.insert(place, (append.message.text.clone(), seq, *count + 1));
         }
         *count += 1;
         seq.to_string()
@@ -134,7 +134,10 @@ impl KeyModel {
 
 #[test]
 fn keys_count_in_memory_in_rows_and_in_blocks_alike() {
-    let window = KeyWindow { talks: 1_500, ..WINDOW };
+    let window = KeyWindow {
+        messages: 1_500,
+        ..WINDOW
+    };
     let mut dice = fastrand::Rng::with_seed(7);
     let (mut entries, mut model, mut due) = (Vec::new(), KeyModel::default(), Vec::new());
     for n in 1..=6_000_u64 {
@@ -150,7 +153,7 @@ fn keys_count_in_memory_in_rows_and_in_blocks_alike() {
             key.map(|key| key.to_string()),
         );
         let append = entry(room, text, key.as_deref(), 1_000_000);
-        due.push(model.apply(&append, 2 * n, window.talks));
+        due.push(model.apply(&append, 2 * n, window.messages));
         let numbered = Numbered {
             seq: 2 * n,
             at: 1_000_000,

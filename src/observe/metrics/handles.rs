@@ -38,7 +38,7 @@ pub struct HistoryMetrics {
 #[derive(Debug)]
 pub struct LogMetrics {
     pub server_dropped: Counter,
-    pub talk_dropped: Counter,
+    pub message_log_dropped: Counter,
     pub write_errors: Counter,
 }
 

@@ -145,11 +145,11 @@ impl Table {
             "log_lines_dropped",
             &["log"],
             Counter::default,
-            "Lines dropped from the server log or the talk log.",
+            "Lines dropped from the server log or the message log.",
         );
         LogMetrics {
             server_dropped: dropped.get_or_create_owned(&vec![("log", "server".into())]),
-            talk_dropped: dropped.get_or_create_owned(&vec![("log", "talk".into())]),
+            message_log_dropped: dropped.get_or_create_owned(&vec![("log", "message".into())]),
             write_errors: self.plain("log_write_errors", "Failed writes to log files."),
         }
     }

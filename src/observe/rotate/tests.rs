@@ -22,7 +22,7 @@ impl Bench {
     }
 
     fn open(&self, rotation: Rotation) -> RotatingFile {
-        self.open_in(self.dir.path(), "talk", rotation).unwrap()
+        self.open_in(self.dir.path(), "messages", rotation).unwrap()
     }
 
     fn open_in(&self, dir: &Path, name: &'static str, rotation: Rotation) -> io::Result<RotatingFile> {
@@ -45,7 +45,7 @@ impl Bench {
             .map(|entry| entry.unwrap())
             .filter(|entry| entry.file_type().unwrap().is_file())
             .map(|entry| (entry.file_name().into_string().unwrap(), entry.path()))
-            .filter(|(name, _)| name != ".talk.lock")
+            .filter(|(name, _)| name != ".messages.lock")
             .map(|(name, path)| (name, fs::read_to_string(path).unwrap()))
             .collect();
         files.sort();
@@ -74,13 +74,16 @@ fn a_new_file_begins_with_every_period() {
     };
     assert_eq!(
         (first.as_str(), one.as_str()),
-        ("talk.20261120T221500.000Z.jsonl", "a\nb\n")
+        ("messages.20261120T221500.000Z.jsonl", "a\nb\n")
     );
     assert_eq!(
         (second.as_str(), two.as_str()),
-        ("talk.20261120T221600.000Z.jsonl", "c\n")
+        ("messages.20261120T221600.000Z.jsonl", "c\n")
     );
-    assert_eq!(fs::read_to_string(bench.dir.path().join("talk.latest")).unwrap(), "c\n");
+    assert_eq!(
+        fs::read_to_string(bench.dir.path().join("messages.latest")).unwrap(),
+        "c\n"
+    );
 }
 
 #[test]
@@ -98,7 +101,9 @@ fn a_new_file_begins_before_one_grows_too_long_and_names_sort_within_a_milliseco
         ["12345\n123\n", "1\n", "a line of more than ten bytes\n", "x\n"]
     );
     assert_eq!(
-        fs::read_link(bench.dir.path().join("talk.latest")).unwrap().to_str(),
+        fs::read_link(bench.dir.path().join("messages.latest"))
+            .unwrap()
+            .to_str(),
         Some(&*bench.files()[3].0)
     );
 }
@@ -129,10 +134,10 @@ fn lines_written_together_are_parted_at_their_ends_so_that_no_file_is_longer_tha
 fn only_so_many_files_are_kept_and_none_that_is_not_its_own_is_touched() {
     let bench = Bench::new();
     for other in [
-        "talk.txt",
-        "talk.20201120T221503.042Z.jsonl.gz",
+        "messages.txt",
+        "messages.20201120T221503.042Z.jsonl.gz",
         "server.20201120T221503.042Z.jsonl",
-        "talk.2020.jsonl",
+        "messages.2020.jsonl",
     ] {
         fs::write(bench.dir.path().join(other), "other").unwrap();
     }
@@ -185,7 +190,7 @@ fn files_that_another_writes_are_not_touched_and_their_directory_takes_other_log
         ..Rotation::default()
     };
     let open = |name| bench.open_in(bench.dir.path(), name, rotation);
-    let refused = open("talk").unwrap_err();
+    let refused = open("messages").unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy);
     assert!(
         refused.to_string().contains(&std::process::id().to_string()),
@@ -194,7 +199,7 @@ fn files_that_another_writes_are_not_touched_and_their_directory_takes_other_log
     assert_eq!(bench.files(), before);
     drop(open("server").unwrap());
     drop(log);
-    open("talk").unwrap();
+    open("messages").unwrap();
 }
 
 #[test]
@@ -276,7 +281,7 @@ fn after_reopen_a_file_that_was_moved_away_is_made_again() {
     let mut log = bench.open(Rotation::default());
     log.write_all(b"a\n").unwrap();
     let path = bench.dir.path().join(&bench.files()[0].0);
-    fs::rename(&path, bench.dir.path().join("moved")).unwrap();
+    fs::rename(&path, bench.dir.path().join("0-moved")).unwrap();
     log.write_all(b"b\n").unwrap();
     assert!(!path.exists());
     log.control().reopen();
@@ -305,7 +310,7 @@ fn a_directory_that_goes_and_comes_back_costs_lines_and_errors_but_not_the_log()
         every: Some(Duration::from_secs(60)),
         ..Rotation::default()
     };
-    let mut log = bench.open_in(&dir, "talk", rotation).unwrap();
+    let mut log = bench.open_in(&dir, "messages", rotation).unwrap();
     // A file in place of the directory: nothing can be made there, whoever the test runs as.
     fs::remove_dir_all(&dir).unwrap();
     fs::write(&dir, "").unwrap();
@@ -316,7 +321,7 @@ fn a_directory_that_goes_and_comes_back_costs_lines_and_errors_but_not_the_log()
     fs::remove_file(&dir).unwrap();
     bench.pass(2);
     log.write_all(b"back\n").unwrap();
-    assert_eq!(fs::read_to_string(dir.join("talk.latest")).unwrap(), "back\n");
+    assert_eq!(fs::read_to_string(dir.join("messages.latest")).unwrap(), "back\n");
 }
 
 #[test]

@@ -282,15 +282,15 @@ impl Underway {
 
     /// So many bytes are on their way to a shard.
     pub(crate) fn add(&self, to: ShardId, bytes: usize) {
-        if let Some(underway) = self.0.get(usize::from(to.0)) {
-            underway.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(in_flight) = self.0.get(usize::from(to.0)) {
+            in_flight.fetch_add(bytes, Ordering::Relaxed);
         }
     }
 
     /// So many bytes have arrived.
     pub(crate) fn take(&self, to: ShardId, bytes: usize) {
-        if let Some(underway) = self.0.get(usize::from(to.0)) {
-            underway.fetch_sub(bytes, Ordering::Relaxed);
+        if let Some(in_flight) = self.0.get(usize::from(to.0)) {
+            in_flight.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -298,12 +298,12 @@ impl Underway {
     pub(crate) fn to(&self, shard: ShardId) -> usize {
         self.0
             .get(usize::from(shard.0))
-            .map_or(0, |underway| underway.load(Ordering::Relaxed))
+            .map_or(0, |in_flight| in_flight.load(Ordering::Relaxed))
     }
 
     /// Bytes on their way to the slowest shard.
     pub(crate) fn most(&self) -> usize {
-        let all = self.0.iter().map(|underway| underway.load(Ordering::Relaxed));
+        let all = self.0.iter().map(|in_flight| in_flight.load(Ordering::Relaxed));
         all.max().unwrap_or(0)
     }
 }

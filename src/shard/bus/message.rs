@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    Arrival, Departure, Lists, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since, ToSession,
-    UserName, Utterance,
+    Arrival, Departure, Lists, NewMessage, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since,
+    ToSession, UserName,
 };
 use crate::shard::bus::order::Order;
 use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
@@ -46,7 +46,7 @@ pub(crate) enum ToShard {
     Probe(tokio::sync::oneshot::Sender<ShardId>),
     /// Say goodbye to everybody.
     Drain,
-    /// The server is about to end: read no more, and say whether nothing is underway from there any more.
+    /// The server is about to end: read no more, and say whether no answer from there is in flight.
     Quiesce(std::sync::mpsc::Sender<bool>),
 }
 
@@ -56,7 +56,7 @@ pub(crate) enum ToOwner {
     /// A command about a room.
     Room { room: RoomName, command: RoomCommand },
     /// A user says something to one other.
-    Pair { to: UserName, said: Box<Utterance> },
+    Pair { to: UserName, message: Box<NewMessage> },
     /// A connection is to be greeted with the list of the lobby.
     Greet {
         session: SessionId,
@@ -89,7 +89,7 @@ pub(crate) enum RoomCommand {
         id: RequestId,
     },
     /// A member says something.
-    Talk { said: Box<Utterance>, retry: Retry },
+    Talk { message: Box<NewMessage>, retry: Retry },
     /// A member takes another name.
     Rename { session: SessionId, name: UserName },
     /// The dialect of a member was detected. See [`Arrival`] for what the room has to know of it.

@@ -69,8 +69,8 @@ impl<S> Connection<S> {
             ),
             (load.quiesced, Pause::Quiesced),
             (self.asks_for_name(), Pause::Naming),
-            (self.questions >= limits::QUESTIONS_UNDERWAY, Pause::Questions),
-            (self.underway >= limits::REQUESTS_UNDERWAY, Pause::Requests),
+            (self.questions >= limits::QUESTIONS_IN_FLIGHT, Pause::Questions),
+            (self.in_flight >= limits::REQUESTS_IN_FLIGHT, Pause::Requests),
             (
                 self.private_bytes() > load.private_most + limits::PRIVATE_BYTES_BESIDE,
                 Pause::Replies,
@@ -122,9 +122,9 @@ mod tests {
             ..load
         };
         assert_eq!(connection.pause(&load), None);
-        connection.underway = limits::REQUESTS_UNDERWAY;
+        connection.in_flight = limits::REQUESTS_IN_FLIGHT;
         assert_eq!(connection.pause(&load), Some(Pause::Requests));
-        connection.questions = limits::QUESTIONS_UNDERWAY;
+        connection.questions = limits::QUESTIONS_IN_FLIGHT;
         assert_eq!(connection.pause(&load), Some(Pause::Questions));
         let load = Load { quiesced: true, ..load };
         assert_eq!(connection.pause(&load), Some(Pause::Quiesced));

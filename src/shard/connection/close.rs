@@ -104,7 +104,7 @@ impl<S: Socket> Connections<S> {
         };
         let waiting = session.deferred().map_or(0, |deferred| deferred.len());
         // Nobody carries them out any more.
-        connection.underway = connection.underway.saturating_sub(waiting as u32);
+        connection.in_flight = connection.in_flight.saturating_sub(waiting as u32);
         self.happened.push_back(Happened::Ended(id, session));
     }
 

@@ -293,7 +293,7 @@ impl<S> Connections<S> {
         }
         self.slots.iter().all(|(_, connection)| {
             let held = connection.session().is_some_and(|session| session.retry_ms().is_some());
-            connection.underway == 0 && !held
+            connection.in_flight == 0 && !held
         })
     }
 

@@ -109,7 +109,7 @@ impl Pending {
             Self::Reply {
                 reply: Reply::Direct(direct),
                 ..
-            } => direct.talk.text.len(),
+            } => direct.message.text.len(),
             Self::Reply { .. } | Self::Event(_) => 0,
         }
     }

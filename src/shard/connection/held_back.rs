@@ -4,7 +4,7 @@
 //! meanwhile.
 
 use crate::{
-    chat::{RoomName, Utterance},
+    chat::{NewMessage, RoomName},
     limits,
 };
 
@@ -19,7 +19,7 @@ pub(crate) struct HeldBack {
     later: Messages,
 }
 
-type Messages = Vec<(RoomName, Box<Utterance>)>;
+type Messages = Vec<(RoomName, Box<NewMessage>)>;
 
 /// What is to be done with messages that were given back.
 #[derive(Debug)]
@@ -44,14 +44,14 @@ impl HeldBack {
     }
 
     /// A message came back.
-    pub(crate) fn give_back(&mut self, room: RoomName, said: Box<Utterance>, now_ms: u64) {
+    pub(crate) fn give_back(&mut self, room: RoomName, message: Box<NewMessage>, now_ms: u64) {
         self.wait(now_ms);
-        self.returned.push((room, said));
+        self.returned.push((room, message));
     }
 
     /// A message is sent while others wait: it goes behind them.
-    pub(crate) fn push(&mut self, room: RoomName, said: Box<Utterance>) {
-        self.later.push((room, said));
+    pub(crate) fn push(&mut self, room: RoomName, message: Box<NewMessage>) {
+        self.later.push((room, message));
     }
 
     pub(crate) fn retry_ms(&self) -> u64 {
@@ -94,14 +94,14 @@ mod tests {
     use super::*;
     use crate::chat::{ConnectionSlot, Generation, SessionId, SessionTag, ShardId, UserName};
 
-    fn said(text: &str) -> Box<Utterance> {
+    fn message(text: &str) -> Box<NewMessage> {
         let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
-        Box::new(Utterance::new(session, UserName::guest(1), SessionTag(1), text.into()))
+        Box::new(NewMessage::new(session, UserName::guest(1), SessionTag(1), text.into()))
     }
 
     fn texts(retrying: Retrying) -> Vec<String> {
         match retrying {
-            Retrying::Again(messages) => messages.iter().map(|(_, said)| said.text.to_string()).collect(),
+            Retrying::Again(messages) => messages.iter().map(|(_, message)| message.text.to_string()).collect(),
             other => panic!("{other:?}"),
         }
     }
@@ -110,9 +110,9 @@ mod tests {
     fn messages_are_sent_again_in_the_order_in_which_they_came() {
         let room = RoomName::lobby;
         let mut held = HeldBack::new(1_000);
-        held.give_back(room(), said("one"), 1_000);
-        held.push(room(), said("three"));
-        held.give_back(room(), said("two"), 1_001);
+        held.give_back(room(), message("one"), 1_000);
+        held.push(room(), message("three"));
+        held.give_back(room(), message("two"), 1_001);
         assert!(matches!(held.retry(1_001, false), Retrying::NotYet));
         let due = held.retry_ms();
         assert!(

@@ -239,6 +239,6 @@ mod tests {
         connections.get_mut(id).unwrap().session_mut().unwrap().exit(None);
         connections.answered(id);
         assert!(matches!(connections.poll(), Some(Happened::Answered(_))));
-        assert_eq!(connections.get(id).unwrap().underway, 0);
+        assert_eq!(connections.get(id).unwrap().in_flight, 0);
     }
 }

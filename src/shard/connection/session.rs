@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    chat::{ClientId, Request, RequestId, RoomName, SessionTag, UserName, Utterance},
+    chat::{ClientId, NewMessage, Request, RequestId, RoomName, SessionTag, UserName},
     limits,
     shard::{
         connection::held_back::HeldBack,
@@ -174,8 +174,8 @@ impl Session {
     }
 
     /// A busy owner gave this message back.
-    pub(crate) fn hold_back(&mut self, room: RoomName, said: Box<Utterance>, now_ms: u64) {
+    pub(crate) fn hold_back(&mut self, room: RoomName, message: Box<NewMessage>, now_ms: u64) {
         let held = self.held.get_or_insert_with(|| Box::new(HeldBack::new(now_ms)));
-        held.give_back(room, said, now_ms);
+        held.give_back(room, message, now_ms);
     }
 }

@@ -30,7 +30,7 @@ pub(crate) struct Connection<S> {
     /// The tick of the wheel at which this connection comes up; entries for other ticks are stale. Enough for 13 years.
     pub(super) tick: u32,
     /// Requests not answered yet.
-    pub(super) underway: u32,
+    pub(super) in_flight: u32,
     /// Questions that the store has not answered.
     pub(super) questions: u8,
     /// The connection is in the list of those to be written at the end of the turn.
@@ -117,7 +117,7 @@ impl<S> Connection<S> {
             outgoing: Outgoing::default(),
             liveness: Liveness::new(now_ms),
             tick: 0,
-            underway: 0,
+            in_flight: 0,
             questions: 0,
             dirty: false,
             congested: false,
@@ -275,17 +275,17 @@ impl<S> Connection<S> {
 
     /// So many of its requests are sent to somebody who answers them, or wait for that.
     pub(crate) fn asked(&mut self, requests: usize) {
-        self.underway += requests as u32;
+        self.in_flight += requests as u32;
     }
 
     /// A request is answered, or waits no more.
     pub(crate) fn answered(&mut self) {
-        self.underway = self.underway.saturating_sub(1);
+        self.in_flight = self.in_flight.saturating_sub(1);
     }
 
     /// Requests that have not been answered.
-    pub(crate) fn underway(&self) -> u32 {
-        self.underway
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight
     }
 
     /// A question is sent to the store.

@@ -53,7 +53,7 @@ impl<S: Socket> Connections<S> {
 
     /// A shard that stood still (a stopped process, a paused machine) heard nobody: that time counts against no one.
     fn forgive(&mut self, stood_ms: u64, now: Moment) {
-        if stood_ms < limits::STOOD_STILL.as_millis() as u64 {
+        if stood_ms < limits::STALLED_AFTER.as_millis() as u64 {
             return;
         }
         for (_, connection) in &mut self.slots {
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn silence_counts_unless_the_shard_stood_still() {
-        let dead_ms = limits::STOOD_STILL.as_millis() as u64 * 20;
+        let dead_ms = limits::STALLED_AFTER.as_millis() as u64 * 20;
         for (step, is_alive) in [(1_000, false), (dead_ms, true)] {
             let (mut connections, id) = connection();
             for ms in (step..=dead_ms).step_by(step as usize) {

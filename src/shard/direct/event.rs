@@ -52,7 +52,7 @@ impl Deref for DirectEvent {
 mod tests {
     use super::*;
     use crate::{
-        chat::{SessionTag, Talk, TalkKind},
+        chat::{ChatMessage, MessageKind, SessionTag},
         codec::DialectId,
     };
 
@@ -61,7 +61,7 @@ mod tests {
         let name = |name: &str| UserName::parse(name).unwrap();
         let direct = Direct {
             to: name("张三"),
-            talk: Talk {
+            message: ChatMessage {
                 epoch: 1,
                 seq: 1,
                 prev: 0,
@@ -69,7 +69,7 @@ mod tests {
                 from: name("ada"),
                 session: SessionTag(1),
                 text: "悄悄".into(),
-                kind: TalkKind::Text,
+                kind: MessageKind::Text,
                 echo: None,
             },
         };

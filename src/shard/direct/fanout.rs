@@ -86,7 +86,7 @@ impl DirectQueue {
                 direct: direct.clone(),
             });
             if session.is_some() {
-                self.spent += 1 + direct.talk.text.len() / 1_024;
+                self.spent += 1 + direct.message.text.len() / 1_024;
             }
             if sessions.len() == 0 {
                 directory.directs.take(me, *bytes);
@@ -107,11 +107,11 @@ pub(crate) fn fan_out<'a>(
     direct: &'a Arc<DirectEvent>,
     except: SessionId,
 ) -> impl Iterator<Item = (ShardId, ToShard)> {
-    let (from, to) = (&direct.talk.from, &direct.to);
+    let (from, to) = (&direct.message.from, &direct.to);
     let users = iter::once(to).chain((from != to).then_some(from));
     let shards = users.flat_map(move |user| directory.spread(user).map(move |spread| (user, spread)));
     shards.map(move |(user, (shard, sessions))| {
-        let bytes = direct_bytes(sessions, &direct.talk.text);
+        let bytes = direct_bytes(sessions, &direct.message.text);
         directory.directs.add(shard, bytes);
         let message = ToShard::Direct {
             user: user.clone(),
@@ -127,7 +127,7 @@ pub(crate) fn fan_out<'a>(
 mod tests {
     use super::*;
     use crate::{
-        chat::{Direct, SessionTag, Talk, TalkKind},
+        chat::{ChatMessage, Direct, MessageKind, SessionTag},
         codec::Dialects,
         shard::bus::directory::OwnerKey,
     };
@@ -147,7 +147,7 @@ mod tests {
     fn direct(seq: u64) -> Arc<DirectEvent> {
         let direct = Direct {
             to: name("张三"),
-            talk: Talk {
+            message: ChatMessage {
                 epoch: 1,
                 seq,
                 prev: seq - 1,
@@ -155,7 +155,7 @@ mod tests {
                 from: name("ada"),
                 session: SessionTag(0),
                 text: "x".into(),
-                kind: TalkKind::default(),
+                kind: MessageKind::default(),
                 echo: None,
             },
         };
@@ -182,7 +182,7 @@ mod tests {
             turns += 1;
             let before = delivered.len();
             while let Some(delivery) = queue.next(&directory, ShardId(0)) {
-                delivered.push((delivery.direct.talk.seq, delivery.session.slot().index() as u32));
+                delivered.push((delivery.direct.message.seq, delivery.session.slot().index() as u32));
             }
             assert!(delivered.len() - before <= limits::DIRECTS_PER_TURN);
         }

@@ -132,7 +132,7 @@ impl Inboxes {
     }
 
     fn show<S: Socket>(&mut self, id: SessionId, direct: &Arc<DirectEvent>, peer: &UserName, parts: &mut Parts<'_, S>) {
-        let seq = direct.talk.seq;
+        let seq = direct.message.seq;
         if self.inboxes.get(id).is_some_and(|inbox| inbox.has(peer, seq)) {
             return;
         }
@@ -304,18 +304,22 @@ impl Inboxes {
         let mut lost = page.lost.into_iter().peekable();
         let mut given: Option<Seq> = None;
         let mut is_all = true;
-        for talk in page.talks {
+        for message in page.messages {
             if parts.connections.is_full(id) {
                 // The rest is read again when what waits has been written.
                 is_all = false;
                 break;
             }
-            while let Some(interval) = lost.next_if(|interval| interval.from < talk.seq) {
+            while let Some(interval) = lost.next_if(|interval| interval.from < message.seq) {
                 parts.tell_lost(id, &peer, interval, Lost::ForEver);
             }
-            given = Some(talk.seq);
-            let to = if talk.from == user { peer.clone() } else { user.clone() };
-            parts.reply(id, &Reply::Direct(Arc::new(Direct { to, talk })));
+            given = Some(message.seq);
+            let to = if message.from == user {
+                peer.clone()
+            } else {
+                user.clone()
+            };
+            parts.reply(id, &Reply::Direct(Arc::new(Direct { to, message })));
         }
         if is_all {
             for interval in lost {
@@ -428,9 +432,9 @@ impl<S: Socket> Parts<'_, S> {
 
 /// The other user of a direct message.
 fn peer_of(direct: &Direct, user: &UserName) -> UserName {
-    if direct.talk.from == *user {
+    if direct.message.from == *user {
         direct.to.clone()
     } else {
-        direct.talk.from.clone()
+        direct.message.from.clone()
     }
 }

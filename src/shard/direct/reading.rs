@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    chat::{Direct, Position, Seq, Talk, UserName},
+    chat::{ChatMessage, Direct, Position, Seq, UserName},
     history::{ChangedConversation, ChangedUpTo, ConversationHead, LogId, LostInterval},
     limits,
     shard::direct::{device::Device, event::DirectEvent},
@@ -22,7 +22,7 @@ use crate::{
 /// From where live messages were left to the store.
 #[derive(Debug, Default)]
 pub(crate) struct Left {
-    /// By the other user; at most [`limits::MAIL_LIVE`].
+    /// By the other user; at most [`limits::INBOX_LIVE_MESSAGES`].
     from: BTreeMap<UserName, LeftFrom>,
     /// The lowest stored time of any message of conversations that did not fit in `from`. Within a conversation times never go
     /// back, so the newest message of each of these is of this time or later, whatever the clock did meanwhile.
@@ -39,13 +39,13 @@ struct LeftFrom {
 
 impl Left {
     fn note(&mut self, direct: &Direct, peer: &UserName) {
-        let Talk {
+        let ChatMessage {
             epoch, seq, prev, at, ..
-        } = direct.talk;
+        } = direct.message;
         let last = Position { epoch, seq };
         if let Some(known) = self.from.get_mut(peer) {
             known.last = last;
-        } else if self.from.len() < limits::MAIL_LIVE {
+        } else if self.from.len() < limits::INBOX_LIVE_MESSAGES {
             self.from.insert(peer.clone(), LeftFrom { before: prev, last });
         } else {
             self.since = Some(self.since.map_or(at, |since| since.min(at)));
@@ -167,7 +167,7 @@ impl Reading {
             && let Listing::Done = self.listing
         {
             if let Some(direct) = self.live.pop_front() {
-                self.live_bytes -= direct.talk.text.len();
+                self.live_bytes -= direct.message.text.len();
                 return Step::Tell(direct);
             }
             self.read_left(device);
@@ -215,10 +215,10 @@ impl Reading {
 
     /// A live message that has to wait: in memory while the store answers, in the store while the socket is full or memory is.
     pub(crate) fn wait(&mut self, direct: &Arc<DirectEvent>, peer: &UserName) {
-        let fits =
-            self.live.len() < limits::MAIL_LIVE && self.live_bytes + direct.talk.text.len() <= limits::PRIVATE_BYTES;
+        let fits = self.live.len() < limits::INBOX_LIVE_MESSAGES
+            && self.live_bytes + direct.message.text.len() <= limits::PRIVATE_BYTES;
         if self.left.from.is_empty() && self.store != Asking::No && fits {
-            self.live_bytes += direct.talk.text.len();
+            self.live_bytes += direct.message.text.len();
             self.live.push_back(direct.clone());
         } else {
             self.left.note(direct, peer);
@@ -325,7 +325,7 @@ impl Reading {
 mod tests {
     use super::*;
     use crate::{
-        chat::{SessionTag, TalkKind},
+        chat::{MessageKind, SessionTag},
         codec::Dialects,
         history::{LogHead, UserPair},
     };
@@ -343,14 +343,14 @@ mod tests {
     fn direct_behind(from: &str, prev: Seq, seq: Seq, at: u64) -> Arc<DirectEvent> {
         let direct = Direct {
             to: name("bob"),
-            talk: Talk {
+            message: ChatMessage {
                 epoch: EPOCH,
                 seq,
                 prev,
                 at,
                 from: name(from),
                 session: SessionTag(1),
-                kind: TalkKind::Text,
+                kind: MessageKind::Text,
                 text: "x".into(),
                 echo: None,
             },
@@ -434,7 +434,7 @@ mod tests {
     #[test]
     fn of_more_conversations_than_are_noted_the_oldest_time_is_looked_for() {
         let (mut reading, mut device) = (Reading::behind(1), None);
-        for n in 0..limits::MAIL_LIVE {
+        for n in 0..limits::INBOX_LIVE_MESSAGES {
             let peer = format!("{n:03}");
             reading.wait(&direct(&peer, 4, 100), &name(&peer));
         }
@@ -443,7 +443,10 @@ mod tests {
             reading.wait(&direct(peer, 4, at), &name(peer));
         }
         let (asked, step) = pages(&mut reading, &mut device);
-        assert_eq!((asked.len(), &asked[0]), (limits::MAIL_LIVE, &("000".to_owned(), 3)));
+        assert_eq!(
+            (asked.len(), &asked[0]),
+            (limits::INBOX_LIVE_MESSAGES, &("000".to_owned(), 3))
+        );
         assert!(matches!(step, Step::Changed { since: 80, after: None }), "{step:?}");
         let changed = |peer: &str, before| ChangedConversation {
             peer: name(peer),

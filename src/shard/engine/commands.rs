@@ -55,9 +55,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.command(room, command);
                 }
             }
-            Action::Pair { to, said } => {
-                let owner = self.directory.owner_of_pair(&said.from, &to);
-                self.send(owner, ToShard::Owner(ToOwner::Pair { to, said }));
+            Action::Pair { to, message } => {
+                let owner = self.directory.owner_of_pair(&message.from, &to);
+                self.send(owner, ToShard::Owner(ToOwner::Pair { to, message }));
             }
             Action::ListRooms(page) => self.list_rooms(id, request, page),
             Action::Question(question) => {

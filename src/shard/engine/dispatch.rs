@@ -76,9 +76,9 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.answered(session);
             }
             ToSession::Tell(reply) => self.reply(session, None, &reply),
-            ToSession::Busy { room, said } => {
-                let request = said.id;
-                self.act(session, request, |rules| rules.given_back(room, said));
+            ToSession::Busy { room, message } => {
+                let request = message.id;
+                self.act(session, request, |rules| rules.given_back(room, message));
                 self.answered(session);
             }
             ToSession::Expel { room } => self.expelled(session, room),
@@ -89,7 +89,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn for_owner(&mut self, message: ToOwner) {
         match message {
             ToOwner::Room { room, command } => self.own(|owner, conditions| owner.handle(room, command, conditions)),
-            ToOwner::Pair { to, said } => self.own(|owner, conditions| owner.direct(to, said, conditions)),
+            ToOwner::Pair { to, message } => self.own(|owner, conditions| owner.direct(to, message, conditions)),
             ToOwner::Greet { session, peer } => {
                 self.own(|owner, conditions| owner.greet(session, peer, conditions.now_ms));
             }

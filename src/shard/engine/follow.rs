@@ -29,8 +29,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 Happened::Answered(id) => {
                     self.go_on_with_deferred(id);
-                    let underway = self.connections.get(id).map(|connection| connection.underway());
-                    if underway.is_some_and(|underway| underway <= limits::REQUESTS_UNDERWAY / 2) {
+                    let in_flight = self.connections.get(id).map(|connection| connection.in_flight());
+                    if in_flight.is_some_and(|in_flight| in_flight <= limits::REQUESTS_IN_FLIGHT / 2) {
                         self.read_on(id);
                     }
                     self.exit_if_done(id);

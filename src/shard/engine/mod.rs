@@ -172,7 +172,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Session {
                 what: ToSession::Admit(admission),
                 ..
-            } => admission.backlog.as_ref().map_or(0, |backlog| backlog.talks.len()),
+            } => admission.backlog.as_ref().map_or(0, |backlog| backlog.messages.len()),
             _ => 0,
         }
     }

@@ -14,7 +14,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The store says what became of something.
     pub(crate) fn stored(&mut self, outcome: Outcome<Ticket>) {
         match self.store.take(outcome) {
-            Returned::Talk { room, said, became } => self.own(|owner, _| owner.returned(&room, said, became)),
+            Returned::Message { room, message, became } => self.own(|owner, _| owner.returned(&room, message, became)),
             Returned::Direct {
                 session,
                 id,
@@ -52,9 +52,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 number,
                 backlog,
             } => self.serve(|rooms, parts| rooms.resumed(session, number, backlog, parts)),
-            Returned::Replay { session, number, talks } => {
-                self.serve(|rooms, parts| rooms.page_read(session, number, talks, parts))
-            }
+            Returned::Replay {
+                session,
+                number,
+                messages,
+            } => self.serve(|rooms, parts| rooms.page_read(session, number, messages, parts)),
             Returned::Inbox {
                 session,
                 number,

@@ -4,30 +4,35 @@ use smallvec::smallvec;
 
 use super::{Conditions, Owner};
 use crate::{
-    chat::{Direct, Effect, Effects, ErrorCode, Refusal, Reply, UserName, Utterance},
+    chat::{Direct, Effect, Effects, ErrorCode, NewMessage, Refusal, Reply, UserName},
     limits,
     shard::{bus::directory::direct_bytes, store::refusals},
 };
 
 impl Owner {
     /// A user says something to one other.
-    pub(crate) fn direct(&mut self, to: UserName, said: Box<Utterance>, conditions: &mut Conditions<'_>) -> Effects {
-        let (session, id) = (said.session, said.id);
+    pub(crate) fn direct(
+        &mut self,
+        to: UserName,
+        message: Box<NewMessage>,
+        conditions: &mut Conditions<'_>,
+    ) -> Effects {
+        let (session, id) = (message.session, message.id);
         let (directory, most) = (conditions.directory, conditions.most_bytes);
         let bytes = || {
-            let sessions = directory.count(&to) + directory.count(&said.from);
-            direct_bytes(sessions, &said.text)
+            let sessions = directory.count(&to) + directory.count(&message.from);
+            direct_bytes(sessions, &message.text)
         };
-        let underway = directory.directs.most();
+        let in_flight = directory.directs.most();
         // Small ones have as much room again, so that those who fill it with large ones leave the others theirs.
         let is_small = || bytes() <= most / limits::DIRECT_SMALL_SHARE;
-        let refusal = if (conditions.is_congested)() || underway > 2 * most || (underway > most && !is_small()) {
+        let refusal = if (conditions.is_congested)() || in_flight > 2 * most || (in_flight > most && !is_small()) {
             too_many()
         } else if conditions.store.is_there() {
             let bytes = bytes();
             if conditions
                 .store
-                .append_direct(to, said, bytes, conditions.now_ms)
+                .append_direct(to, message, bytes, conditions.now_ms)
                 .is_ok()
             {
                 directory.directs.add(conditions.store.shard(), bytes);
@@ -37,9 +42,9 @@ impl Owner {
         } else if directory.whereabouts(&to).next().is_none() {
             ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"))
         } else {
-            let (position, prev) = self.pairs.next(&said.from, &to);
-            let talk = said.numbered(position, prev, conditions.now_ms);
-            return Effect::direct(session, id, Direct { to, talk }).into();
+            let (position, prev) = self.pairs.next(&message.from, &to);
+            let message = message.numbered(position, prev, conditions.now_ms);
+            return Effect::direct(session, id, Direct { to, message }).into();
         };
         smallvec![Effect::answer(session, id, Reply::Error(refusal))]
     }
@@ -58,7 +63,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        chat::{ConnectionSlot, Generation, RoomName, SessionId, SessionTag, ShardId, Talk, ToSession},
+        chat::{ChatMessage, ConnectionSlot, Generation, RoomName, SessionId, SessionTag, ShardId, ToSession},
         shard::{
             bus::directory::{Directory, OwnerKey},
             owner::Observer,
@@ -71,7 +76,7 @@ mod tests {
     struct Nobody;
 
     impl Observer for Nobody {
-        fn talk(&self, _: &RoomName, _: &Talk) {}
+        fn talk(&self, _: &RoomName, _: &ChatMessage) {}
     }
 
     fn session() -> SessionId {
@@ -81,7 +86,7 @@ mod tests {
     /// What becomes of a message from ada to bob.
     fn say(directory: &Directory, text: &str, store: &mut StorePort) -> Effects {
         let [ada, bob] = ["ada", "bob"].map(|name| UserName::parse(name).unwrap());
-        let said = Utterance::new(session(), ada, SessionTag(1), text.into());
+        let message = NewMessage::new(session(), ada, SessionTag(1), text.into());
         let mut conditions = Conditions {
             now_ms: 1_000,
             is_congested: &|| false,
@@ -89,7 +94,7 @@ mod tests {
             most_bytes: 100_000,
             store,
         };
-        Owner::new(&Settings::default(), Rc::new(Nobody), 1).direct(bob, Box::new(said), &mut conditions)
+        Owner::new(&Settings::default(), Rc::new(Nobody), 1).direct(bob, Box::new(message), &mut conditions)
     }
 
     fn refusal(effects: &[Effect]) -> Option<ErrorCode> {
@@ -117,7 +122,7 @@ mod tests {
         let [Effect::Session { .. }, Effect::Direct { except, direct }] = &effects[..] else {
             panic!("{effects:?}");
         };
-        assert_eq!((*except, direct.talk.seq, direct.talk.prev), (session(), 1, 0));
+        assert_eq!((*except, direct.message.seq, direct.message.prev), (session(), 1, 0));
     }
 
     #[test]

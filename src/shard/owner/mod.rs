@@ -22,8 +22,8 @@ use smallvec::smallvec;
 
 use crate::{
     chat::{
-        Backlog, Effect, Effects, ErrorCode, Happening, ListOrder, LogHead, OwnedRooms, Refusal, Reply, Retry,
-        RoomEntry, RoomName, RoomScope, SessionId, Talk, Talked, Utterance,
+        Backlog, ChatMessage, Effect, Effects, ErrorCode, Happening, ListOrder, LogHead, NewMessage, OwnedRooms,
+        Refusal, Reply, Retry, RoomEntry, RoomName, RoomScope, SendOutcome, SessionId,
     },
     shard::{
         bus::{directory::Directory, message::RoomCommand},
@@ -36,10 +36,10 @@ use listing::Listings;
 use opening::{Opening, Parked};
 use pairs::Pairs;
 
-/// Sees every message of the rooms that a shard owns: the talk log. Direct messages never come here.
+/// Sees every message of the rooms that a shard owns: the message log. Direct messages never come here.
 pub(crate) trait Observer {
     /// Somebody said something in a room.
-    fn talk(&self, room: &RoomName, talk: &Talk);
+    fn talk(&self, room: &RoomName, message: &ChatMessage);
 }
 
 /// This shard as an owner.
@@ -121,7 +121,7 @@ impl Owner {
                 self.held.left(session, &room);
                 self.rooms.leave(&room, session, how, id, now)
             }
-            RoomCommand::Talk { said, retry } => self.talk(room, said, retry, conditions),
+            RoomCommand::Talk { message, retry } => self.talk(room, message, retry, conditions),
             RoomCommand::Rename { session, name } => self.rooms.rename(&room, session, name, now),
             RoomCommand::Describe {
                 session,
@@ -139,24 +139,30 @@ impl Owner {
         }
     }
 
-    fn talk(&mut self, room: RoomName, said: Box<Utterance>, retry: Retry, conditions: &mut Conditions<'_>) -> Effects {
-        let session = said.session;
+    fn talk(
+        &mut self,
+        room: RoomName,
+        message: Box<NewMessage>,
+        retry: Retry,
+        conditions: &mut Conditions<'_>,
+    ) -> Effects {
+        let session = message.session;
         if !self.held.passes(session, retry) || conditions.are_busy() {
             if self.rooms.has(&room, session) {
                 self.held.hold(session, &room, retry);
             }
-            return smallvec![Effect::busy(room, said)];
+            return smallvec![Effect::busy(room, message)];
         }
-        match self.rooms.talk(&room, said, conditions.now_ms) {
-            Talked::Done(effects) => {
+        match self.rooms.talk(&room, message, conditions.now_ms) {
+            SendOutcome::Done(effects) => {
                 self.observe(&effects);
                 effects
             }
-            Talked::ToStore(said) => match conditions.store.append(room.clone(), said, conditions.now_ms) {
+            SendOutcome::ToStore(message) => match conditions.store.append(room.clone(), message, conditions.now_ms) {
                 Ok(()) => Effects::new(),
-                Err(said) => {
+                Err(message) => {
                     self.held.hold(session, &room, retry);
-                    smallvec![self.rooms.given_back(&room, said)]
+                    smallvec![self.rooms.given_back(&room, message)]
                 }
             },
         }
@@ -164,14 +170,14 @@ impl Owner {
 
     /// The store has numbered a message and keeps it, or says why not.
     #[expect(clippy::boxed_local, reason = "the history hands messages over in boxes")]
-    pub(crate) fn returned(&mut self, room: &RoomName, said: Box<Utterance>, became: Became) -> Effects {
+    pub(crate) fn returned(&mut self, room: &RoomName, message: Box<NewMessage>, became: Became) -> Effects {
         match became {
             Became::Stored { position, prev, at } => {
-                let effects = self.rooms.committed(room, *said, position, prev, at);
+                let effects = self.rooms.committed(room, *message, position, prev, at);
                 self.observe(&effects);
                 effects
             }
-            Became::Not(reply) => self.rooms.rejected(room, said.session, said.id, reply),
+            Became::Not(reply) => self.rooms.rejected(room, message.session, message.id, reply),
         }
     }
 
@@ -236,11 +242,11 @@ impl Owner {
         for effect in effects {
             if let Effect::Broadcast {
                 room,
-                happening: Happening::Talk(talk),
+                happening: Happening::Message(message),
                 ..
             } = effect
             {
-                self.observer.talk(room, talk);
+                self.observer.talk(room, message);
             }
         }
     }
@@ -270,7 +276,11 @@ fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Ef
             Some(Effect::answer(session, id, Reply::Error(refusal)))
         }
         RoomCommand::Leave { session, id, .. } => Some(Effect::dismiss(session, id, room)),
-        RoomCommand::Talk { said, .. } => Some(Effect::answer(said.session, said.id, Reply::Error(refusal.clone()))),
+        RoomCommand::Talk { message, .. } => Some(Effect::answer(
+            message.session,
+            message.id,
+            Reply::Error(refusal.clone()),
+        )),
         RoomCommand::SetTopic { session, id, .. } | RoomCommand::Users { session, id, .. } => {
             Some(Effect::answer(session, id, Reply::Error(refusal.clone())))
         }
@@ -293,8 +303,8 @@ mod tests {
     struct Seen(RefCell<Vec<String>>);
 
     impl Observer for Seen {
-        fn talk(&self, _: &RoomName, talk: &Talk) {
-            self.0.borrow_mut().push(talk.text.to_string());
+        fn talk(&self, _: &RoomName, message: &ChatMessage) {
+            self.0.borrow_mut().push(message.text.to_string());
         }
     }
 
@@ -322,8 +332,8 @@ mod tests {
 
     fn talk(text: &str, retry: Retry) -> RoomCommand {
         let ada = UserName::parse("ada").unwrap();
-        let said = Box::new(Utterance::new(session(), ada, SessionTag(1), text.into()));
-        RoomCommand::Talk { said, retry }
+        let message = Box::new(NewMessage::new(session(), ada, SessionTag(1), text.into()));
+        RoomCommand::Talk { message, retry }
     }
 
     fn under<R>(is_congested: bool, store: &mut StorePort, act: impl FnOnce(&mut Conditions<'_>) -> R) -> R {
@@ -376,7 +386,7 @@ mod tests {
             handle(&mut owner, talk("one", Retry::Never), false, &mut store),
             nothing
         );
-        assert_eq!((store.under_way(), owner.rooms_being_opened()), (1, 1));
+        assert_eq!((store.in_flight(), owner.rooms_being_opened()), (1, 1));
         let open = |owner: &mut Owner, store: &mut StorePort, answer| {
             under(false, store, |conditions| {
                 owner.opened(&RoomName::lobby(), answer, conditions)
@@ -406,6 +416,6 @@ mod tests {
         let effects = open(&mut owner, &mut store, Ok((LogHead::default(), None)));
         assert!(is_given_back(&effects[effects.len() - 1..]), "{effects:?}");
         assert_eq!((owner.open_rooms(), owner.rooms_being_opened()), (1, 0));
-        assert_eq!((store.under_way(), seen.0.borrow().len()), (3, 0));
+        assert_eq!((store.in_flight(), seen.0.borrow().len()), (3, 0));
     }
 }

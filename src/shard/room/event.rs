@@ -48,7 +48,7 @@ impl RoomEvent {
     /// The number of a message.
     pub(crate) fn seq(&self) -> Option<Seq> {
         match &self.happening {
-            Happening::Talk(talk) => Some(talk.seq),
+            Happening::Message(message) => Some(message.seq),
             Happening::Came { .. }
             | Happening::Went { .. }
             | Happening::Renamed { .. }
@@ -62,16 +62,16 @@ impl RoomEvent {
 
     /// The number of the message before this one, if this is a message.
     pub(crate) fn prev(&self) -> Option<Seq> {
-        let Happening::Talk(talk) = &self.happening else {
+        let Happening::Message(message) = &self.happening else {
             return None;
         };
-        Some(talk.prev)
+        Some(message.prev)
     }
 
     /// Roughly the memory that it takes: itself, its text, and the frames of the two encodings that are usual.
     pub(crate) fn weight(&self) -> usize {
         let text = match &self.happening {
-            Happening::Talk(talk) => talk.text.len(),
+            Happening::Message(message) => message.text.len(),
             Happening::Came { users, .. }
             | Happening::Went { users, .. }
             | Happening::Renamed { users, .. }

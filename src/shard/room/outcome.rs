@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::event::RoomEvent;
 use crate::{
-    chat::{Admission, Reply, RequestId, RoomName, Seq, SessionId, Talk},
+    chat::{Admission, ChatMessage, Reply, RequestId, RoomName, Seq, SessionId},
     shard::ids::RoomSlot,
 };
 
@@ -107,7 +107,7 @@ pub(crate) enum PageTaken {
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) room: RoomName,
-    pub(crate) talks: Vec<Talk>,
+    pub(crate) messages: Vec<ChatMessage>,
     /// The page after this one, to be read while this one is sent.
     pub(crate) next: Option<PageAsk>,
     /// The store has lost the messages up to this one.

@@ -17,7 +17,7 @@ use super::{
     rooms::Rooms,
 };
 use crate::{
-    chat::{Admission, Joined, Reply, RoomName, Seq, SessionId, Talk},
+    chat::{Admission, ChatMessage, Joined, Reply, RoomName, Seq, SessionId},
     codec::LagPolicy,
     limits,
 };
@@ -50,7 +50,7 @@ impl Rooms {
             .is_none_or(|attendance| attendance.replays.is_some());
         let ring = self.find(&joined.room).and_then(|room| self.rings.get(room));
         let in_ring = admission.last.is_none() && ring.is_some_and(|ring| ring.events().holds_after(joined.from));
-        let limit = if others || in_ring { 0 } else { limits::RESUME_TALKS };
+        let limit = if others || in_ring { 0 } else { limits::RESUME_MESSAGES };
         (self.next_number(), limit)
     }
 
@@ -97,8 +97,8 @@ impl Rooms {
         &mut self,
         id: SessionId,
         joined: &Joined,
-        first: Vec<Talk>,
-    ) -> Option<(u32, Vec<Talk>)> {
+        first: Vec<ChatMessage>,
+    ) -> Option<(u32, Vec<ChatMessage>)> {
         let (after, target) = (joined.from, joined.head.seq);
         if after >= target && !self.is_held(id, &joined.room) {
             return None;
@@ -115,7 +115,7 @@ impl Rooms {
             target,
             durability: Durability::of(joined),
             asked: first.as_ref().map(|_| after),
-            page: limits::HISTORY_PAGE_TALKS,
+            page: limits::HISTORY_PAGE_MESSAGES,
         });
         first.map(|first| (number, first))
     }
@@ -196,11 +196,11 @@ impl Rooms {
                 continue;
             };
             if replay.after < replay.target {
-                let (from, mut events) = ring.events().messages_after(replay.after, limits::REPLAY_TALKS);
+                let (from, mut events) = ring.events().messages_after(replay.after, limits::REPLAY_MESSAGES);
                 if from <= replay.after {
                     let last = events.last().and_then(|event| event.seq());
                     let upto = match last {
-                        Some(last) if events.len() == limits::REPLAY_TALKS => last.min(replay.target),
+                        Some(last) if events.len() == limits::REPLAY_MESSAGES => last.min(replay.target),
                         Some(_) | None => replay.target,
                     };
                     events.retain(|event| event.seq().is_some_and(|seq| seq <= replay.target));
@@ -287,7 +287,7 @@ impl Rooms {
         &mut self,
         id: SessionId,
         number: u32,
-        mut talks: Vec<Talk>,
+        mut messages: Vec<ChatMessage>,
         waiting_bytes: usize,
     ) -> PageTaken {
         let Some(replay) = self.first_replay(id).filter(|replay| replay.number == number) else {
@@ -298,14 +298,14 @@ impl Rooms {
             // Asked for before it was known where the page before would end, or how slowly it is read.
             return PageTaken::Again;
         }
-        let last = talks.last().map(|talk| talk.seq);
+        let last = messages.last().map(|message| message.seq);
         let next = last.filter(|last| *last < target && waiting_bytes <= limits::PRIVATE_BYTES / 8);
         // Retention may have been faster than the replay.
-        let before = talks.first().map_or(target, |talk| talk.prev).min(target);
-        talks.truncate(talks.partition_point(|talk| talk.seq <= target));
+        let before = messages.first().map_or(target, |message| message.prev).min(target);
+        messages.truncate(messages.partition_point(|message| message.seq <= target));
         PageTaken::Page(Page {
             room: replay.room.clone(),
-            talks,
+            messages,
             next: next.map(|last| replay.ask_after(last)),
             lost_upto: Some(before).filter(|before| *before > after),
             before,
@@ -318,7 +318,7 @@ impl Rooms {
         replay.after = replay.after.max(upto);
         if let Some(each) = bytes.checked_div(messages) {
             // Half of what may wait, so that a page of longer texts fits as well.
-            replay.page = (limits::PRIVATE_BYTES / 2 / each.max(1)).clamp(1, limits::HISTORY_PAGE_TALKS);
+            replay.page = (limits::PRIVATE_BYTES / 2 / each.max(1)).clamp(1, limits::HISTORY_PAGE_MESSAGES);
         }
     }
 

@@ -14,8 +14,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Admission, Backlog, Conversation, GoodbyeCode, LostInterval, Position, Reply, RoomName, Seq, SessionId, Since,
-        Talk,
+        Admission, Backlog, ChatMessage, Conversation, GoodbyeCode, LostInterval, Position, Reply, RoomName, Seq,
+        SessionId, Since,
     },
     history::{Ask, LogId, Window},
     limits,
@@ -108,7 +108,7 @@ impl Rooms {
             // What came since the member was admitted is behind its cursor.
             joined.from = backlog.after.min(joined.head.seq);
         }
-        self.tell_joined(id, admission, backlog.talks, parts);
+        self.tell_joined(id, admission, backlog.messages, parts);
     }
 
     /// Answers a join and sends what was missed, beginning with what has been read of it.
@@ -116,13 +116,13 @@ impl Rooms {
         &mut self,
         id: SessionId,
         admission: Admission,
-        first: Vec<Talk>,
+        first: Vec<ChatMessage>,
         parts: &mut Parts<'_, S>,
     ) {
         let joined = admission.joined.clone();
         say_joined(id, admission, parts);
         match self.begin_replay(id, &joined, first) {
-            Some((number, talks)) => self.replay_page(id, number, talks, parts),
+            Some((number, messages)) => self.replay_page(id, number, messages, parts),
             None => self.replay_on(id, parts),
         }
     }
@@ -212,18 +212,24 @@ impl Rooms {
         &mut self,
         id: SessionId,
         number: u32,
-        talks: Option<Vec<Talk>>,
+        messages: Option<Vec<ChatMessage>>,
         parts: &mut Parts<'_, S>,
     ) {
-        match talks {
-            Some(talks) => self.replay_page(id, number, talks, parts),
+        match messages {
+            Some(messages) => self.replay_page(id, number, messages, parts),
             None => self.replay_failed(id, number, parts),
         }
     }
 
-    fn replay_page<S: Socket>(&mut self, id: SessionId, number: u32, talks: Vec<Talk>, parts: &mut Parts<'_, S>) {
+    fn replay_page<S: Socket>(
+        &mut self,
+        id: SessionId,
+        number: u32,
+        messages: Vec<ChatMessage>,
+        parts: &mut Parts<'_, S>,
+    ) {
         let waited = parts.connections.private_bytes(id);
-        let page = match self.take_page(id, number, talks, waited) {
+        let page = match self.take_page(id, number, messages, waited) {
             PageTaken::Unknown => return,
             PageTaken::Again => return self.replay_on(id, parts),
             PageTaken::Page(page) => page,
@@ -235,7 +241,7 @@ impl Rooms {
         if let Some(upto) = page.lost_upto {
             self.leave_gap(id, upto, Missed::Lost, parts);
         }
-        let sent = send_stored(parts, id, &page.room, page.talks);
+        let sent = send_stored(parts, id, &page.room, page.messages);
         // The rest is read again when what waits has been written.
         let upto = sent.last.unwrap_or(page.before);
         let bytes = parts.connections.private_bytes(id).saturating_sub(waited);
@@ -317,7 +323,12 @@ fn send_events<S: Socket>(connections: &mut Connections<S>, id: SessionId, event
 }
 
 /// Sends a member messages that the store has read, as many as may wait for its socket.
-fn send_stored<S: Socket>(parts: &mut Parts<'_, S>, id: SessionId, room: &RoomName, talks: Vec<Talk>) -> Sent {
+fn send_stored<S: Socket>(
+    parts: &mut Parts<'_, S>,
+    id: SessionId,
+    room: &RoomName,
+    messages: Vec<ChatMessage>,
+) -> Sent {
     let mut sent = Sent::default();
     let at = parts.now.unix_ms;
     if parts.connections.waits_for_dialect(id) {
@@ -327,16 +338,16 @@ fn send_stored<S: Socket>(parts: &mut Parts<'_, S>, id: SessionId, room: &RoomNa
         return sent;
     };
     connection.encode(|codec, frames| {
-        frames.buffer.reserve(talks.len() * USUAL_FRAME_BYTES);
-        for talk in talks {
+        frames.buffer.reserve(messages.len() * USUAL_FRAME_BYTES);
+        for message in messages {
             sent.is_full = frames.buffer.len() > limits::PRIVATE_BYTES;
             if sent.is_full {
                 break;
             }
-            sent.last = Some(talk.seq);
+            sent.last = Some(message.seq);
             sent.messages += 1;
-            let (room, talk) = (room.clone(), Arc::new(talk));
-            codec.encode_at(at, None, &Reply::Replayed { room, talk }, frames);
+            let (room, message) = (room.clone(), Arc::new(message));
+            codec.encode_at(at, None, &Reply::Replayed { room, message }, frames);
         }
     });
     parts.connections.mark_dirty(id);

@@ -321,10 +321,10 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{Happening, RoomName, SessionTag, Talk, TalkKind, UserName};
+    use crate::chat::{ChatMessage, Happening, MessageKind, RoomName, SessionTag, UserName};
 
     fn message(prev: Seq, seq: Seq) -> Arc<RoomEvent> {
-        let talk = Talk {
+        let message = ChatMessage {
             epoch: 1,
             seq,
             prev,
@@ -332,10 +332,10 @@ mod tests {
             from: UserName::guest(1),
             session: SessionTag(1),
             text: "hello".into(),
-            kind: TalkKind::Text,
+            kind: MessageKind::Text,
             echo: None,
         };
-        Arc::new(RoomEvent::new(RoomName::lobby(), Happening::Talk(talk), None, 0))
+        Arc::new(RoomEvent::new(RoomName::lobby(), Happening::Message(message), None, 0))
     }
 
     #[test]

@@ -172,8 +172,8 @@ impl Rings {
         let Some(ring) = self.slots.get_mut(room.index()) else {
             return;
         };
-        if let Happening::Talk(talk) = &event.happening {
-            ring.epoch = talk.epoch;
+        if let Happening::Message(message) = &event.happening {
+            ring.epoch = message.epoch;
         }
         self.bytes += ring.ring.push(event, now_ms);
         self.bytes -= ring.ring.trim_to(self.limits.bytes);

@@ -66,7 +66,7 @@ impl<S: Socket> Parts<'_, S> {
 
     /// Answers the request of a session of this shard that sent a message.
     fn acknowledge(&mut self, event: &RoomEvent) {
-        let (Some(origin), Happening::Talk(talk)) = (event.origin, &event.happening) else {
+        let (Some(origin), Happening::Message(message)) = (event.origin, &event.happening) else {
             return;
         };
         let session = origin.session;
@@ -74,17 +74,17 @@ impl<S: Socket> Parts<'_, S> {
             return;
         }
         let dialect = self.connections.dialect(session);
-        if let Some(count) = dialect.and_then(|dialect| self.stats.talks.get_mut(usize::from(dialect))) {
+        if let Some(count) = dialect.and_then(|dialect| self.stats.messages.get_mut(usize::from(dialect))) {
             *count += 1;
         }
         if origin.id.is_some() {
             let position = Position {
-                epoch: talk.epoch,
-                seq: talk.seq,
+                epoch: message.epoch,
+                seq: message.seq,
             };
             let ack = Reply::Ack {
                 position,
-                at: talk.at,
+                at: message.at,
                 duplicate: false,
             };
             self.reply(session, origin.id, &ack);

@@ -10,7 +10,7 @@ use std::{
 
 use proptest::prelude::*;
 
-use acts::{APART, Act, CONNECTIONS, ROOMS, act, numbers, room_name, room_number, talk};
+use acts::{APART, Act, CONNECTIONS, ROOMS, act, message, numbers, room_name, room_number};
 
 use super::{
     event::RoomEvent,
@@ -251,7 +251,7 @@ impl Run {
                 let Some(slot) = self.rooms.find(&room_name(room)) else {
                     return;
                 };
-                let event = RoomEvent::new(room_name(room), Happening::Talk(talk(room, seq)), None, 0);
+                let event = RoomEvent::new(room_name(room), Happening::Message(message(room, seq)), None, 0);
                 self.rooms.append(slot, Arc::new(event), self.now());
                 for _ in 0..3 {
                     if self.rooms.must_flush(slot) {
@@ -397,8 +397,8 @@ impl Run {
             return self.replay(id);
         }
         let stored = numbers(ask.after.max(2 * APART), self.owned[room].seq);
-        let talks = stored.take(ask.limit.min(3)).map(|seq| talk(room, seq)).collect();
-        if let PageTaken::Page(page) = self.rooms.take_page(id, ask.number, talks, 0) {
+        let messages = stored.take(ask.limit.min(3)).map(|seq| message(room, seq)).collect();
+        if let PageTaken::Page(page) = self.rooms.take_page(id, ask.number, messages, 0) {
             if let Some(next) = page.next {
                 self.ask(id, next);
             }
@@ -406,7 +406,7 @@ impl Run {
                 let lag = self.rooms.pass_over(id, upto, Missed::Lost, LagPolicy::Gap);
                 self.lag(id, lag);
             }
-            let sent: Vec<_> = page.talks.iter().map(|talk| talk.seq).collect();
+            let sent: Vec<_> = page.messages.iter().map(|message| message.seq).collect();
             let (last, messages) = (sent.last().copied().unwrap_or(page.before), sent.len());
             self.pay(id, room, sent);
             self.rooms.page_sent(id, last, messages, 100 * messages);

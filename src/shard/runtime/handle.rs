@@ -31,7 +31,7 @@ use crate::{
 pub(crate) struct Shards {
     pub(crate) inboxes: Arc<[Inbox<ToShard>]>,
     pub(crate) arrivals: Box<[ArrayQueue<Arrived>]>,
-    /// What became of the talks of each shard. Bounded by what each shard may have underway there.
+    /// The outcomes of the messages of each shard; bounded by what each shard may have in flight there.
     pub(crate) stored: Box<[SegQueue<Outcome<Ticket>>]>,
     /// What the store answers to each shard's questions; apart, so that no talk waits behind pages. Bounded in the same way.
     pub(crate) answers: Box<[SegQueue<Outcome<Ticket>>]>,

@@ -31,7 +31,7 @@ impl Reporter {
 impl Report for Reporter {
     fn report(&self, _: ShardId, stats: &mut Stats, connections: &mut ConnectionCounts, now: &Gauges) {
         let Stats {
-            talks,
+            messages,
             deliveries,
             directs,
             gaps,
@@ -50,7 +50,7 @@ impl Report for Reporter {
             detected,
         } = connections;
         let shard = &self.shard;
-        for (dialect, count) in talks.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+        for (dialect, count) in messages.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             shard.dialect(Some(dialect)).messages.inc_by(std::mem::take(count));
         }
         shard.deliveries.inc_by(std::mem::take(deliveries));

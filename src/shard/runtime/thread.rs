@@ -321,7 +321,7 @@ impl Local {
             self.turn(|engine| {
                 let mut weight = 0;
                 for _ in 0..limits::INBOX_BATCH {
-                    if weight >= limits::ANSWERED_TALKS_PER_TURN {
+                    if weight >= limits::ANSWERED_MESSAGES_PER_TURN {
                         break;
                     }
                     let Some(message) = inbox.pop() else { break };
@@ -335,7 +335,7 @@ impl Local {
                     let Some(outcome) = stored.pop() else { break };
                     engine.stored(outcome);
                 }
-                while weight < limits::ANSWERED_TALKS_PER_TURN {
+                while weight < limits::ANSWERED_MESSAGES_PER_TURN {
                     let Some(outcome) = answers.pop() else { break };
                     weight += ticket::weight(&outcome);
                     engine.stored(outcome);

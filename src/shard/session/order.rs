@@ -73,7 +73,7 @@ impl UnderWay<'_> {
 impl<S> Rules<'_, S> {
     /// Gives a request of a named session back that can be carried out now; keeps one that has to wait.
     pub(super) fn defer(&mut self, request: Request) -> Option<Request> {
-        let waits = self.under_way()?.holds_up(&request.command);
+        let waits = self.in_flight()?.holds_up(&request.command);
         let session = self.connection.session_mut()?;
         if session.deferred().is_none() && !waits {
             return Some(request);
@@ -91,7 +91,7 @@ impl<S> Rules<'_, S> {
             self.connection.session_mut()?.end_deferring();
             return Some((None, Action::ReadOn));
         };
-        if self.under_way()?.holds_up(&next.command) {
+        if self.in_flight()?.holds_up(&next.command) {
             return None;
         }
         let Request { id, command } = self.connection.session_mut()?.next_deferred()?;
@@ -99,7 +99,7 @@ impl<S> Rules<'_, S> {
         Some((id, self.carry_out(id, command)))
     }
 
-    fn under_way(&self) -> Option<UnderWay<'_>> {
+    fn in_flight(&self) -> Option<UnderWay<'_>> {
         let session = self.connection.session()?;
         let questions = self.connection.questions();
         // Those that wait here count as under way, and none waits for itself.
@@ -109,7 +109,7 @@ impl<S> Rules<'_, S> {
             rooms: self.rooms,
             rooms_most: self.settings.rooms_per_session,
             questions: questions > 0,
-            unanswered: self.connection.underway() as usize > here,
+            unanswered: self.connection.in_flight() as usize > here,
         })
     }
 }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use crate::{
     chat::{
-        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, NameFault, Page, Refusal, Reply,
-        Request, RequestId, Retry, RoomName, SessionId, Since, TalkKind, UserName, Utterance,
+        Arrival, Command, Conversation, Departure, ErrorCode, GoodbyeCode, Hello, Key, MessageKind, NameFault,
+        NewMessage, Page, Refusal, Reply, Request, RequestId, Retry, RoomName, SessionId, Since, UserName,
     },
     codec::{BusyPolicy, DialectId, Profile, Reach},
     limits,
@@ -43,7 +43,7 @@ pub(crate) enum Action {
     /// To the owner of the pair.
     Pair {
         to: UserName,
-        said: Box<Utterance>,
+        message: Box<NewMessage>,
     },
     /// To all shards: each has a part of the list.
     ListRooms(Page),
@@ -120,8 +120,8 @@ impl<S> Rules<'_, S> {
             Command::Join { room, since } => self.join(id, room, since),
             Command::Leave { room } => self.leave(id, room),
             Command::Talk { room, text, kind, key } => self.talk(id, room, text, kind, key),
-            Command::Direct { to, text, kind, key } => match self.utterance(id, text, kind, key) {
-                Some(said) => self.ask(Action::Pair { to, said }),
+            Command::Direct { to, text, kind, key } => match self.new_message(id, text, kind, key) {
+                Some(message) => self.ask(Action::Pair { to, message }),
                 None => Action::Nothing,
             },
             Command::Users { room, page } => self.ask(Action::Room(room, RoomCommand::Users { session, id, page })),
@@ -216,8 +216,8 @@ impl<S> Rules<'_, S> {
         }
     }
 
-    fn talk(&mut self, id: RequestId, room: RoomName, text: Arc<str>, kind: TalkKind, key: Option<Key>) -> Action {
-        let Some(said) = self.utterance(id, text, kind, key) else {
+    fn talk(&mut self, id: RequestId, room: RoomName, text: Arc<str>, kind: MessageKind, key: Option<Key>) -> Action {
+        let Some(message) = self.new_message(id, text, kind, key) else {
             return Action::Nothing;
         };
         let retry = match self.busy_policy() {
@@ -225,15 +225,21 @@ impl<S> Rules<'_, S> {
             BusyPolicy::Tell => Retry::Never,
         };
         if let Some(held) = self.connection.session_mut().and_then(Session::held) {
-            held.push(room, said);
+            held.push(room, message);
             return Action::Nothing;
         }
-        self.ask(Action::Room(room, RoomCommand::Talk { said, retry }))
+        self.ask(Action::Room(room, RoomCommand::Talk { message, retry }))
     }
 
-    fn utterance(&mut self, id: RequestId, text: Arc<str>, kind: TalkKind, key: Option<Key>) -> Option<Box<Utterance>> {
+    fn new_message(
+        &mut self,
+        id: RequestId,
+        text: Arc<str>,
+        kind: MessageKind,
+        key: Option<Key>,
+    ) -> Option<Box<NewMessage>> {
         let (session, speaking) = self.connection.named()?;
-        Some(Box::new(Utterance {
+        Some(Box::new(NewMessage {
             session: self.id,
             id,
             from: session.name.clone(),
@@ -278,11 +284,11 @@ impl<S> Rules<'_, S> {
     /// that it asked for.
     pub(crate) fn may_end(&self) -> Option<RequestId> {
         let exiting = self.connection.session()?.exiting()?;
-        (self.connection.underway() == 0 && self.rooms.count(self.id) == 0).then_some(exiting)
+        (self.connection.in_flight() == 0 && self.rooms.count(self.id) == 0).then_some(exiting)
     }
 
     /// A busy owner gave a message back.
-    pub(crate) fn given_back(&mut self, room: RoomName, said: Box<Utterance>) -> Action {
+    pub(crate) fn given_back(&mut self, room: RoomName, message: Box<NewMessage>) -> Action {
         match self.busy_policy() {
             BusyPolicy::Tell => {
                 let text = "more talks of the room than may wait are on their way to its store or its members; \
@@ -292,7 +298,7 @@ impl<S> Rules<'_, S> {
             BusyPolicy::Pause => {
                 let now_ms = self.now.ms;
                 if let Some(session) = self.connection.session_mut() {
-                    session.hold_back(room, said, now_ms);
+                    session.hold_back(room, message, now_ms);
                 }
                 Action::HeldBack
             }
@@ -301,7 +307,7 @@ impl<S> Rules<'_, S> {
 
     /// Messages that a busy owner gave back may be due again.
     pub(crate) fn retry_held(&mut self) -> Action {
-        let in_flight = self.connection.underway() > 0;
+        let in_flight = self.connection.in_flight() > 0;
         let Some(session) = self.connection.session_mut() else {
             return Action::Nothing;
         };
@@ -318,9 +324,9 @@ impl<S> Rules<'_, S> {
             Retrying::Again(messages) => {
                 self.connection.asked(messages.len());
                 let mut retry = Retry::First;
-                let again = messages.into_iter().map(|(room, said)| {
+                let again = messages.into_iter().map(|(room, message)| {
                     let retry = std::mem::replace(&mut retry, Retry::Held);
-                    (room, RoomCommand::Talk { said, retry })
+                    (room, RoomCommand::Talk { message, retry })
                 });
                 Action::Rooms(again.collect())
             }

@@ -3,8 +3,8 @@
 use super::rules::{Action, Rules};
 use crate::{
     chat::{
-        Command, ConnectionSlot, Conversation, ErrorCode, Generation, GoodbyeCode, Hello, Joined, ListOrder, Page,
-        Position, Reply, Request, RoomName, SessionId, SessionTag, ShardId, Since, TalkKind, UserName,
+        Command, ConnectionSlot, Conversation, ErrorCode, Generation, GoodbyeCode, Hello, Joined, ListOrder,
+        MessageKind, Page, Position, Reply, Request, RoomName, SessionId, SessionTag, ShardId, Since, UserName,
     },
     codec::{DIALECTS, DialectId, Handshake, Profile},
     limits,
@@ -85,8 +85,8 @@ impl Ada {
 
     /// The request waits for one before it.
     fn waits(&mut self, command: Command) -> bool {
-        let before = self.connection.underway();
-        matches!(self.asks(command), Action::Nothing) && self.connection.underway() == before + 1
+        let before = self.connection.in_flight();
+        matches!(self.asks(command), Action::Nothing) && self.connection.in_flight() == before + 1
     }
 
     /// An owner or the store has answered; what the next request leads to that waited for it.
@@ -140,7 +140,7 @@ fn say(text: &str) -> Command {
     Command::Talk {
         room: room("tea"),
         text: text.into(),
-        kind: TalkKind::Text,
+        kind: MessageKind::Text,
         key: None,
     }
 }
@@ -185,14 +185,14 @@ fn without_a_name_there_is_little_to_ask_for() {
 #[test]
 fn a_message_goes_to_the_owner_of_its_room_under_the_name_of_its_session() {
     let mut ada = Ada::native();
-    let Action::Room(to, RoomCommand::Talk { said, .. }) = ada.asks(say("hello")) else {
+    let Action::Room(to, RoomCommand::Talk { message, .. }) = ada.asks(say("hello")) else {
         panic!("it was not sent");
     };
     assert_eq!(
-        (to, &said.from, said.tag, &*said.text),
+        (to, &message.from, message.tag, &*message.text),
         (room("tea"), &name("ada"), SessionTag(7), "hello")
     );
-    assert_eq!(ada.connection.underway(), 1, "the owner answers");
+    assert_eq!(ada.connection.in_flight(), 1, "the owner answers");
 }
 
 #[test]
@@ -238,7 +238,7 @@ fn typing_is_told_now_and_then() {
     assert!(matches!(ada.asks(typing()), Action::Nothing));
     ada.pass_ms(limits::TYPING_EVERY.as_millis() as u64);
     assert!(matches!(ada.asks(typing()), Action::Room(..)));
-    assert_eq!(ada.connection.underway(), 0, "nobody answers");
+    assert_eq!(ada.connection.in_flight(), 0, "nobody answers");
 }
 
 #[test]
@@ -305,24 +305,24 @@ fn an_exit_leaves_all_rooms_and_waits_until_they_have_let_go() {
 #[test]
 fn a_message_that_a_busy_owner_gave_back_goes_again_before_later_ones() {
     let mut ada = Ada::named(DialectId::Chatroom);
-    let Action::Room(to, RoomCommand::Talk { said, .. }) = ada.asks(say("one")) else {
+    let Action::Room(to, RoomCommand::Talk { message, .. }) = ada.asks(say("one")) else {
         panic!("it was not sent");
     };
-    assert!(matches!(ada.rules().given_back(to, said), Action::HeldBack));
+    assert!(matches!(ada.rules().given_back(to, message), Action::HeldBack));
     ada.connection.answered();
     assert!(matches!(ada.asks(say("two")), Action::Nothing));
-    assert_eq!(ada.connection.underway(), 0, "it is held back");
+    assert_eq!(ada.connection.in_flight(), 0, "it is held back");
     assert!(matches!(ada.rules().retry_held(), Action::Nothing), "not yet");
     ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
     let Action::Rooms(again) = ada.rules().retry_held() else {
         panic!("they were not sent again");
     };
     let texts = again.iter().map(|(_, command)| match command {
-        RoomCommand::Talk { said, .. } => &*said.text,
+        RoomCommand::Talk { message, .. } => &*message.text,
         other => panic!("{other:?}"),
     });
     assert_eq!(texts.collect::<Vec<_>>(), ["one", "two"]);
-    assert_eq!(ada.connection.underway(), 2);
+    assert_eq!(ada.connection.in_flight(), 2);
     ada.connection.answered();
     ada.connection.answered();
     ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
@@ -332,10 +332,10 @@ fn a_message_that_a_busy_owner_gave_back_goes_again_before_later_ones() {
 #[test]
 fn a_client_with_words_for_it_is_told_that_an_owner_is_busy() {
     let mut ada = Ada::native();
-    let Action::Room(to, RoomCommand::Talk { said, .. }) = ada.asks(say("one")) else {
+    let Action::Room(to, RoomCommand::Talk { message, .. }) = ada.asks(say("one")) else {
         panic!("it was not sent");
     };
-    let told = ada.rules().given_back(to, said);
+    let told = ada.rules().given_back(to, message);
     assert!(matches!(told, Action::Reply(Reply::Error(refusal)) if refusal.code == ErrorCode::Busy));
 }
 
@@ -378,7 +378,7 @@ fn a_question_sees_what_its_session_wrote_before() {
         "now the connection is read again"
     );
     assert!(ada.goes_on().is_none());
-    assert_eq!(ada.connection.underway(), 0);
+    assert_eq!(ada.connection.in_flight(), 0);
 }
 
 #[test]

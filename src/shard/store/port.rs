@@ -5,7 +5,7 @@
 //!
 //! Invariants:
 //! - Everything that was taken comes back once, as one [`Returned`] for whoever gave it.
-//! - At most `most` messages and [`limits::STORE_UNDERWAY`] questions of this shard are under way. Beyond that, and where the store
+//! - At most `most` messages and [`limits::STORE_IN_FLIGHT`] questions of this shard are under way. Beyond that, and where the store
 //!   itself has no room, the port refuses at once and nothing comes back.
 //! - A refusal says when to try again wherever that can help.
 //!
@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::{returned::Returned, ticket::Ticket};
 use crate::{
-    chat::{RoomName, Seq, ShardId, Since, UserName, Utterance},
+    chat::{NewMessage, RoomName, Seq, ShardId, Since, UserName},
     history::{Append, Ask, History, LogId, Outcome, UserPair},
     limits,
 };
@@ -59,7 +59,7 @@ impl StorePort {
             history: Some(history),
             durable,
             messages: UnderWay::at_most(most),
-            questions: UnderWay::at_most(limits::STORE_UNDERWAY),
+            questions: UnderWay::at_most(limits::STORE_IN_FLIGHT),
         }
     }
 
@@ -95,29 +95,34 @@ impl StorePort {
     }
 
     /// Takes a message of a room to be stored, which was sent at this time; gives it back where there is no room.
-    pub(crate) fn append(&mut self, room: RoomName, said: Box<Utterance>, at: u64) -> Result<(), Box<Utterance>> {
-        self.submit(LogId::Room(room), said, Ticket::Talk(self.shard), at)
+    pub(crate) fn append(&mut self, room: RoomName, message: Box<NewMessage>, at: u64) -> Result<(), Box<NewMessage>> {
+        self.submit(LogId::Room(room), message, Ticket::Message(self.shard), at)
     }
 
     /// Takes a direct message to be stored, which counts so many bytes until it comes back.
     pub(crate) fn append_direct(
         &mut self,
         to: UserName,
-        said: Box<Utterance>,
+        message: Box<NewMessage>,
         bytes: usize,
         at: u64,
-    ) -> Result<(), Box<Utterance>> {
-        let log = LogId::Pair(UserPair::of(&said.from, &to));
+    ) -> Result<(), Box<NewMessage>> {
+        let log = LogId::Pair(UserPair::of(&message.from, &to));
         let owner = self.shard;
-        self.submit(log, said, Ticket::Direct { owner, to, bytes }, at)
+        self.submit(log, message, Ticket::Direct { owner, to, bytes }, at)
     }
 
-    fn submit(&mut self, log: LogId, said: Box<Utterance>, ticket: Ticket, at: u64) -> Result<(), Box<Utterance>> {
+    fn submit(&mut self, log: LogId, message: Box<NewMessage>, ticket: Ticket, at: u64) -> Result<(), Box<NewMessage>> {
         let Some(history) = self.history.as_ref().filter(|_| !self.messages.is_full()) else {
-            return Err(said);
+            return Err(message);
         };
-        let append = Append { log, said, at, ticket };
-        history.submit(append).map_err(|append| append.said)?;
+        let append = Append {
+            log,
+            message,
+            at,
+            ticket,
+        };
+        history.submit(append).map_err(|append| append.message)?;
         self.messages.count += 1;
         Ok(())
     }
@@ -146,7 +151,7 @@ impl StorePort {
                 user,
                 since,
                 upto: Seq::MAX,
-                limit: limits::RESUME_TALKS,
+                limit: limits::RESUME_MESSAGES,
             },
         };
         let (owner, room) = (self.shard, room.clone());
@@ -155,14 +160,14 @@ impl StorePort {
 
     /// Takes back what was given or asked.
     pub(crate) fn take(&mut self, outcome: Outcome<Ticket>) -> Returned {
-        let under_way = match &outcome {
+        let in_flight = match &outcome {
             Outcome::Committed { .. }
             | Outcome::Duplicate { .. }
             | Outcome::KeyConflict { .. }
             | Outcome::Failed { .. } => &mut self.messages,
             Outcome::Answered { .. } | Outcome::Unanswered { .. } => &mut self.questions,
         };
-        under_way.count = under_way.count.saturating_sub(1);
+        in_flight.count = in_flight.count.saturating_sub(1);
         Returned::from(outcome)
     }
 }
@@ -170,13 +175,13 @@ impl StorePort {
 #[cfg(test)]
 impl StorePort {
     /// How much has not come back.
-    pub(crate) fn under_way(&self) -> usize {
+    pub(crate) fn in_flight(&self) -> usize {
         self.messages.count + self.questions.count
     }
 
     /// Whether the port has room for questions, from now on.
     pub(crate) fn set_full(&mut self, is_full: bool) {
-        self.questions.most = if is_full { 0 } else { limits::STORE_UNDERWAY };
+        self.questions.most = if is_full { 0 } else { limits::STORE_IN_FLIGHT };
     }
 }
 
@@ -212,9 +217,9 @@ mod tests {
         SessionId::new(SHARD, ConnectionSlot::FIRST, Generation::FIRST)
     }
 
-    fn said(text: &str) -> Box<Utterance> {
+    fn message(text: &str) -> Box<NewMessage> {
         let ada = UserName::parse("ada").unwrap();
-        Box::new(Utterance::new(session(), ada, SessionTag(1), text.into()))
+        Box::new(NewMessage::new(session(), ada, SessionTag(1), text.into()))
     }
 
     fn head() -> Ask {
@@ -237,8 +242,8 @@ mod tests {
         } = store(8);
         let bob = UserName::parse("bob").unwrap();
         let number = 7;
-        port.append(RoomName::lobby(), said("one"), 1).unwrap();
-        port.append_direct(bob.clone(), said("two"), 99, 1).unwrap();
+        port.append(RoomName::lobby(), message("one"), 1).unwrap();
+        port.append_direct(bob.clone(), message("two"), 99, 1).unwrap();
         assert!(port.ask(head(), open()));
         assert!(
             port.ask(
@@ -250,9 +255,9 @@ mod tests {
             ),
             "of another type"
         );
-        assert_eq!(port.under_way(), 4);
+        assert_eq!(port.in_flight(), 4);
         let mut returned = Vec::new();
-        while port.under_way() > 0 {
+        while port.in_flight() > 0 {
             let batch = outcomes.recv_timeout(Duration::from_secs(30)).unwrap();
             for outcome in batch {
                 assert_eq!(Ticket::of(&outcome).shard(), SHARD);
@@ -268,7 +273,7 @@ mod tests {
         let room = RoomName::lobby();
         assert_eq!(
             count(
-                &|one| matches!(one, Returned::Talk { room: of, said: text, became: Became::Stored { .. } } if *of == room && *text == said("one"))
+                &|one| matches!(one, Returned::Message { room: of, message: text, became: Became::Stored { .. } } if *of == room && *text == message("one"))
             ),
             1
         );
@@ -291,7 +296,7 @@ mod tests {
                 one,
                 Returned::Replay {
                     number: 7,
-                    talks: None,
+                    messages: None,
                     ..
                 }
             )),
@@ -306,14 +311,14 @@ mod tests {
             outcomes,
             _dir,
         } = store(1);
-        port.append(RoomName::lobby(), said("one"), 1).unwrap();
-        assert_eq!(port.append(RoomName::lobby(), said("two"), 1), Err(said("two")));
+        port.append(RoomName::lobby(), message("one"), 1).unwrap();
+        assert_eq!(port.append(RoomName::lobby(), message("two"), 1), Err(message("two")));
         port.set_full(true);
         assert!(!port.ask(head(), open()));
-        assert_eq!(port.under_way(), 1);
+        assert_eq!(port.in_flight(), 1);
         let outcome = outcomes.recv_timeout(Duration::from_secs(30)).unwrap().pop().unwrap();
         port.take(outcome);
-        port.append(RoomName::lobby(), said("two"), 1).unwrap();
+        port.append(RoomName::lobby(), message("two"), 1).unwrap();
         port.set_full(false);
         assert!(port.ask(head(), open()));
     }
@@ -322,7 +327,7 @@ mod tests {
     fn without_a_store_nothing_is_taken() {
         let mut port = StorePort::without_store(SHARD);
         assert!(!port.is_there() && !port.is_durable(&RoomName::lobby()));
-        assert!(port.append(RoomName::lobby(), said("one"), 1).is_err());
+        assert!(port.append(RoomName::lobby(), message("one"), 1).is_err());
         assert!(!port.ask(head(), open()));
     }
 
@@ -357,11 +362,11 @@ mod tests {
             assert_eq!(refusal.retry_after.is_some(), helps, "{why:?}");
             let append = Append {
                 log: LogId::Room(RoomName::lobby()),
-                said: said("one"),
+                message: message("one"),
                 at: 1,
-                ticket: Ticket::Talk(SHARD),
+                ticket: Ticket::Message(SHARD),
             };
-            let Returned::Talk {
+            let Returned::Message {
                 became: Became::Not(Reply::Error(refusal)),
                 ..
             } = port.take(Outcome::Failed { append, why })

@@ -206,21 +206,29 @@ fn reply(
         Ok(_) => return Reply::Error(not_yours(&session.name)),
         Err(refusal) => return Reply::Error(refusal),
     };
-    let page = |conversation, head: LogHead, talks, more| {
+    let page = |conversation, head: LogHead, messages, more| {
         Box::new(HistoryPage {
             conversation,
             epoch: head.epoch,
-            talks,
+            messages,
             more,
             first: head.first,
         })
     };
     match (answer, conversation) {
-        (Answer::Page { head, talks, more, .. }, Some(conversation)) => {
-            Reply::History(page(conversation, head, talks, more))
-        }
-        (Answer::Found { head, talks, next, .. }, Some(conversation)) => Reply::Search {
-            page: page(conversation, head, talks, next.is_some()),
+        (
+            Answer::Page {
+                head, messages, more, ..
+            },
+            Some(conversation),
+        ) => Reply::History(page(conversation, head, messages, more)),
+        (
+            Answer::Found {
+                head, messages, next, ..
+            },
+            Some(conversation),
+        ) => Reply::Search {
+            page: page(conversation, head, messages, next.is_some()),
             next,
         },
         (Answer::Marked { seq, unread, .. }, Some(conversation)) => Reply::ReadMark {

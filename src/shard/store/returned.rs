@@ -6,8 +6,8 @@
 use super::{refusals, ticket::Ticket};
 use crate::{
     chat::{
-        Backlog, Conversation, Direct, LogHead, Position, Refusal, Reply, RequestId, RoomName, Seq, SessionId, Talk,
-        UserName, Utterance, key_conflict,
+        Backlog, ChatMessage, Conversation, Direct, LogHead, NewMessage, Position, Refusal, Reply, RequestId, RoomName,
+        Seq, SessionId, UserName, key_conflict,
     },
     history::{
         Answer, Append, ChangedConversation, ChangedUpTo, Claim, ConversationHead, DirectPage, LogId, NameKey, Outcome,
@@ -19,9 +19,9 @@ use crate::{
 #[derive(Debug, PartialEq)]
 pub(crate) enum Returned {
     /// A message of a room that this shard owns.
-    Talk {
+    Message {
         room: RoomName,
-        said: Box<Utterance>,
+        message: Box<NewMessage>,
         became: Became,
     },
     /// A direct message of a pair that this shard owns.
@@ -67,7 +67,7 @@ pub(crate) enum Returned {
     Replay {
         session: SessionId,
         number: u32,
-        talks: Option<Vec<Talk>>,
+        messages: Option<Vec<ChatMessage>>,
     },
     /// The answer to a reading of an inbox.
     Inbox {
@@ -141,18 +141,20 @@ impl From<Outcome<Ticket>> for Returned {
 
 impl Returned {
     fn message(append: Append<Ticket>, became: Became) -> Self {
-        let Append { log, said, ticket, .. } = append;
+        let Append {
+            log, message, ticket, ..
+        } = append;
         match (ticket, log) {
-            (Ticket::Talk(_), LogId::Room(room)) => Self::Talk { room, said, became },
+            (Ticket::Message(_), LogId::Room(room)) => Self::Message { room, message, became },
             (Ticket::Direct { to, bytes, .. }, _) => Self::Direct {
-                session: said.session,
-                id: said.id,
+                session: message.session,
+                id: message.id,
                 bytes,
                 answer: match became {
                     Became::Not(reply) => Err(reply),
                     Became::Stored { position, prev, at } => {
-                        let talk = said.numbered(position, prev, at);
-                        Ok(Direct { to, talk })
+                        let message = message.numbered(position, prev, at);
+                        Ok(Direct { to, message })
                     }
                 },
             },
@@ -173,9 +175,9 @@ impl Returned {
                         head,
                         read,
                         after,
-                        talks,
+                        messages,
                         ..
-                    } => Some((head, Some(backlog(read, after, talks)))),
+                    } => Some((head, Some(backlog(read, after, messages)))),
                     _ => None,
                 }),
             },
@@ -203,7 +205,9 @@ impl Returned {
                 session,
                 number,
                 backlog: typed(answer, |answer| match answer {
-                    Answer::Resumed { read, after, talks, .. } => Some(backlog(read, after, talks)),
+                    Answer::Resumed {
+                        read, after, messages, ..
+                    } => Some(backlog(read, after, messages)),
                     _ => None,
                 })
                 .ok(),
@@ -211,8 +215,8 @@ impl Returned {
             Ticket::Replay { session, number } => Self::Replay {
                 session,
                 number,
-                talks: typed(answer, |answer| match answer {
-                    Answer::Page { talks, .. } => Some(talks),
+                messages: typed(answer, |answer| match answer {
+                    Answer::Page { messages, .. } => Some(messages),
                     _ => None,
                 })
                 .ok(),
@@ -222,7 +226,7 @@ impl Returned {
                 number,
                 answer: typed(answer, inbox_answer),
             },
-            Ticket::Silent(_) | Ticket::Talk(_) | Ticket::Direct { .. } => Self::Nothing,
+            Ticket::Silent(_) | Ticket::Message(_) | Ticket::Direct { .. } => Self::Nothing,
         }
     }
 }
@@ -272,11 +276,11 @@ fn inbox_answer(answer: Answer) -> Option<InboxAnswer> {
     }
 }
 
-fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, after: Seq, talks: Vec<Talk>) -> Backlog {
+fn backlog(ReadUpTo { user, seq: read }: ReadUpTo, after: Seq, messages: Vec<ChatMessage>) -> Backlog {
     Backlog {
         user,
         read,
         after,
-        talks,
+        messages,
     }
 }

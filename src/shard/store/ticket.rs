@@ -11,7 +11,7 @@ use crate::{
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ticket {
     /// The owner of a room, for a message of the room.
-    Talk(ShardId),
+    Message(ShardId),
     /// The owner of a pair of users, for a direct message.
     Direct {
         owner: ShardId,
@@ -61,7 +61,7 @@ impl Ticket {
     /// The shard that waits for the outcome.
     pub(crate) fn shard(&self) -> ShardId {
         match self {
-            Self::Talk(owner) | Self::Direct { owner, .. } | Self::Open { owner, .. } => *owner,
+            Self::Message(owner) | Self::Direct { owner, .. } | Self::Open { owner, .. } => *owner,
             Self::Hello(session)
             | Self::Rename { session, .. }
             | Self::Question { session, .. }
@@ -79,8 +79,10 @@ pub(crate) fn weight(outcome: &Outcome<Ticket>) -> usize {
         return 1;
     };
     match answer {
-        Answer::Page { talks, .. } | Answer::Found { talks, .. } | Answer::Resumed { talks, .. } => 1 + talks.len(),
-        Answer::Direct(Some(page)) => 1 + page.talks.len(),
+        Answer::Page { messages, .. } | Answer::Found { messages, .. } | Answer::Resumed { messages, .. } => {
+            1 + messages.len()
+        }
+        Answer::Direct(Some(page)) => 1 + page.messages.len(),
         Answer::Direct(None)
         | Answer::Head { .. }
         | Answer::Marked { .. }

@@ -21,7 +21,7 @@ use crate::shard::{
     settings::Settings,
 };
 use crate::{
-    chat::{RoomName, SessionId, ShardId, Talk},
+    chat::{ChatMessage, RoomName, SessionId, ShardId},
     codec::{DIALECTS, Profile},
     limits,
 };
@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) directory: Arc<Directory>,
     inboxes: Arc<[Inbox<ToShard>]>,
     clients: Vec<Client>,
-    pub(crate) said: Rc<RefCell<Vec<(RoomName, Talk)>>>,
+    pub(crate) said: Rc<RefCell<Vec<(RoomName, ChatMessage)>>>,
     random: fastrand::Rng,
     store: Option<store::TestStore>,
     ends_midway: bool,
@@ -57,11 +57,11 @@ struct Client {
     next_request: u64,
 }
 
-struct Listener(Rc<RefCell<Vec<(RoomName, Talk)>>>);
+struct Listener(Rc<RefCell<Vec<(RoomName, ChatMessage)>>>);
 
 impl Observer for Listener {
-    fn talk(&self, room: &RoomName, talk: &Talk) {
-        self.0.borrow_mut().push((room.clone(), talk.clone()));
+    fn talk(&self, room: &RoomName, message: &ChatMessage) {
+        self.0.borrow_mut().push((room.clone(), message.clone()));
     }
 }
 
@@ -138,11 +138,11 @@ impl World {
     }
 
     /// Requests of this client that have no answer yet, as its shard counts them.
-    pub(crate) fn underway(&mut self, client: usize) -> u32 {
+    pub(crate) fn in_flight(&mut self, client: usize) -> u32 {
         let id = self.id(client);
         self.engine(client)
             .connections()
             .get(id)
-            .map_or(0, |connection| connection.underway())
+            .map_or(0, |connection| connection.in_flight())
     }
 }

@@ -121,7 +121,7 @@ impl World {
 
     fn asked_of_store(&mut self) -> usize {
         let engines = self.engines.iter_mut();
-        engines.map(|engine| engine.store().under_way()).sum()
+        engines.map(|engine| engine.store().in_flight()).sum()
     }
 
     /// From now on the store takes no more questions of any shard.

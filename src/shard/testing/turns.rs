@@ -175,7 +175,7 @@ impl World {
                 engine.connections().get(id).unwrap().blocked()
             });
             for (_, connection) in engine.connections().iter() {
-                assert_eq!(connection.underway(), 0, "a request was never answered");
+                assert_eq!(connection.in_flight(), 0, "a request was never answered");
                 if !connection.blocked() {
                     assert!(connection.outgoing().is_empty(), "something waits for nothing");
                     assert!(!connection.is_paused(), "a connection is never read again");

@@ -94,7 +94,7 @@ fn a_device_behind_in_more_conversations_than_are_noted_is_given_all_of_them_tho
     for n in 0..8 {
         direct(&mut world, ann, &long(n));
     }
-    let writers = limits::MAIL_LIVE + limits::CHANGED_CONVERSATIONS + 10;
+    let writers = limits::INBOX_LIVE_MESSAGES + limits::CHANGED_CONVERSATIONS + 10;
     for n in 0..writers {
         let name = format!("writer {n:03}");
         world.rename(ann, &name);
@@ -177,7 +177,7 @@ fn what_retention_deletes_amid_the_pages_is_told_as_lost_once_and_the_rest_is_gi
         ..
     } = &mut page
     {
-        page.talks.drain(..2);
+        page.messages.drain(..2);
         page.lost.push(LostInterval {
             epoch: page.head.epoch,
             from: 1,
@@ -221,7 +221,7 @@ fn a_device_whose_left_messages_cannot_be_looked_for_is_sent_away_to_come_back()
     for n in 0..8 {
         direct(&mut world, ann, &long(n));
     }
-    for n in 0..limits::MAIL_LIVE {
+    for n in 0..limits::INBOX_LIVE_MESSAGES {
         world.rename(ann, &format!("writer {n:03}"));
         world.store_answers();
         direct(&mut world, ann, "hello");

@@ -27,7 +27,7 @@ fn close(world: &mut World, room: &str) -> Option<usize> {
 /// What the store says of the next message; nobody has been told yet.
 fn stored(world: &mut World) -> Outcome<Ticket> {
     world.calm();
-    world.outcome(|ticket| matches!(ticket, Ticket::Talk { .. }))
+    world.outcome(|ticket| matches!(ticket, Ticket::Message { .. }))
 }
 
 /// Users of a stored room, on a shard each.

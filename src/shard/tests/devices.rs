@@ -265,7 +265,7 @@ impl Run {
                         .or_default()
                         .insert(position.seq);
                     for device in &mut self.devices {
-                        if self.world.id(device.client) == append.said.session {
+                        if self.world.id(device.client) == append.message.session {
                             device.own.entry(peer_of(&append.log)).or_default().insert(position.seq);
                         }
                     }

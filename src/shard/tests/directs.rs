@@ -101,7 +101,7 @@ fn who_says_more_to_many_sessions_than_may_be_underway_is_told_busy_and_what_was
     let busy = ids.iter().filter(|id| answer(id)["error"]["code"] == "busy").count();
     assert_eq!(acknowledged + busy, ids.len());
     let one = SESSIONS * LONG;
-    assert_eq!(acknowledged, limits::UNDERWAY_BYTES / one + 1);
+    assert_eq!(acknowledged, limits::IN_FLIGHT_BYTES / one + 1);
     for bob in &bobs {
         assert_eq!(numbers(&mut world, *bob).len(), acknowledged);
     }
@@ -122,13 +122,13 @@ fn small_direct_messages_have_room_beside_large_ones_that_fill_theirs() {
         let answer = told.iter().find(|told| answers(told, id)).unwrap().clone();
         answer["ack"].is_object()
     };
-    let underway = ShardId(0);
-    world.directory.directs.add(underway, limits::UNDERWAY_BYTES + 1);
+    let in_flight = ShardId(0);
+    world.directory.directs.add(in_flight, limits::IN_FLIGHT_BYTES + 1);
     assert!(!said(&mut world, ann, "bob", &long(1)), "a large one");
     assert!(said(&mut world, bystander, "ann", "hello"), "a small one");
-    world.directory.directs.add(underway, limits::UNDERWAY_BYTES);
+    world.directory.directs.add(in_flight, limits::IN_FLIGHT_BYTES);
     assert!(!said(&mut world, bystander, "ann", "hello"), "above twice the bound");
-    world.directory.directs.take(underway, 2 * limits::UNDERWAY_BYTES + 1);
+    world.directory.directs.take(in_flight, 2 * limits::IN_FLIGHT_BYTES + 1);
     assert!(said(&mut world, ann, "bob", &long(1)));
 }
 
@@ -140,8 +140,8 @@ fn direct_messages_that_are_being_stored_count_as_underway_too() {
     world.told(ann);
     world.direct(ann, "bob", "one");
     world.direct(ann, "ann", "two");
-    let underway: usize = (0..2).map(|shard| world.directory.directs.to(ShardId(shard))).sum();
-    assert!(underway > 0);
+    let in_flight: usize = (0..2).map(|shard| world.directory.directs.to(ShardId(shard))).sum();
+    assert!(in_flight > 0);
     world.store_answers();
 }
 

@@ -218,15 +218,15 @@ fn who_leaves_before_the_store_has_answered_is_told_what_it_missed_and_will_not_
         world.calm();
         world.talk(ada, "tea", "four");
         world.calm();
-        let committed = world.outcome(|ticket| matches!(ticket, Ticket::Talk { .. }));
+        let committed = world.outcome(|ticket| matches!(ticket, Ticket::Message { .. }));
         world.hand(committed);
         world.leave(bob, "tea");
         world.calm();
         world.store_answers();
         let heard = world.heard(bob);
-        let talks: Vec<_> = heard.iter().filter(|told| !told.starts_with("came")).collect();
+        let messages: Vec<_> = heard.iter().filter(|told| !told.starts_with("came")).collect();
         assert_eq!(
-            talks,
+            messages,
             ["joined tea", "gap 2-3", "ada: four", "left tea"],
             "on shard {shard}"
         );

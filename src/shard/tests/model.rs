@@ -18,7 +18,7 @@ enum Act {
     Connect { shard: usize, speaks: usize, name: usize },
     Join { client: usize, room: usize, since: From },
     Leave { client: usize, room: usize },
-    Talk { client: usize, room: usize, long: bool },
+    ChatMessage { client: usize, room: usize, long: bool },
     Direct { client: usize, to: usize },
     Rename { client: usize, name: usize },
     Ping { client: usize },
@@ -82,7 +82,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(shard, speaks, name)| Act::Connect { shard, speaks, name }),
         8 => (client.clone(), room.clone(), from()).prop_map(|(client, room, since)| Act::Join { client, room, since }),
         2 => (client.clone(), room.clone()).prop_map(|(client, room)| Act::Leave { client, room }),
-        14 => (client.clone(), room, any::<bool>()).prop_map(|(client, room, long)| Act::Talk { client, room, long }),
+        14 => (client.clone(), room, any::<bool>()).prop_map(|(client, room, long)| Act::ChatMessage { client, room, long }),
         3 => (client.clone(), 0..NAMES.len()).prop_map(|(client, to)| Act::Direct { client, to }),
         1 => (client.clone(), 0..NAMES.len()).prop_map(|(client, name)| Act::Rename { client, name }),
         2 => client.clone().prop_map(|client| Act::Ping { client }),
@@ -165,10 +165,10 @@ impl Run {
     /// A position that a client of this room may know.
     fn position(&self, room: &str, back: usize) -> Asked {
         let said = self.world.said.borrow();
-        let mut talks = said.iter().rev().filter(|(name, _)| name.as_str() == room);
-        talks.nth(back).map_or(Asked::Now, |(_, talk)| Asked::Position {
-            epoch: talk.epoch,
-            seq: talk.seq,
+        let mut messages = said.iter().rev().filter(|(name, _)| name.as_str() == room);
+        messages.nth(back).map_or(Asked::Now, |(_, message)| Asked::Position {
+            epoch: message.epoch,
+            seq: message.seq,
         })
     }
 
@@ -214,7 +214,7 @@ impl Run {
                     world.leave(client, ROOMS[room]);
                 }
             }
-            Act::Talk { client, room, long } => {
+            Act::ChatMessage { client, room, long } => {
                 self.said += 1;
                 let text = format!("#{}#{}", self.said, if long { "x".repeat(200) } else { String::new() });
                 match of(client) {
@@ -284,11 +284,11 @@ impl Run {
     /// What every room said, by epoch, in the order of its owner.
     fn log(&self) -> BTreeMap<(String, u64), Vec<(u64, String)>> {
         let mut log: BTreeMap<(String, u64), Vec<(u64, String)>> = BTreeMap::new();
-        for (room, talk) in self.world.said.borrow().iter() {
-            let talks = log.entry((room.as_str().to_owned(), talk.epoch)).or_default();
-            assert_eq!(talk.prev, talks.last().map_or(0, |(seq, _)| *seq));
-            assert!(talk.seq > talk.prev);
-            talks.push((talk.seq, talk.text.to_string()));
+        for (room, message) in self.world.said.borrow().iter() {
+            let messages = log.entry((room.as_str().to_owned(), message.epoch)).or_default();
+            assert_eq!(message.prev, messages.last().map_or(0, |(seq, _)| *seq));
+            assert!(message.seq > message.prev);
+            messages.push((message.seq, message.text.to_string()));
         }
         log
     }
@@ -328,7 +328,7 @@ impl Run {
                 let asked = self.joins[&(client, message["id"].as_u64().unwrap())];
                 let numbers = log
                     .get(&(room.clone(), epoch))
-                    .map_or(Vec::new(), |talks| talks.iter().map(|(seq, _)| *seq).collect());
+                    .map_or(Vec::new(), |messages| messages.iter().map(|(seq, _)| *seq).collect());
                 let expected = asked.from(epoch, head, &numbers);
                 if matches!(asked, Asked::Last(_)) && !self.stored {
                     assert!(
@@ -347,8 +347,8 @@ impl Run {
                 let seq = said["seq"].as_u64().unwrap();
                 begin(epoch, *last, &message["message"]);
                 assert_eq!(said["epoch"].as_u64().unwrap(), *epoch, "in {room}");
-                let talks = &log[&(room.to_owned(), *epoch)];
-                let next = talks.iter().find(|(seq, _)| seq > last);
+                let messages = &log[&(room.to_owned(), *epoch)];
+                let next = messages.iter().find(|(seq, _)| seq > last);
                 assert_eq!(
                     next,
                     Some(&(seq, said["text"].as_str().unwrap().to_owned())),
@@ -385,7 +385,7 @@ impl Run {
         }
         // Still a member: it has heard everything.
         for (room, (epoch, last)) in open {
-            let said = log.get(&(room.clone(), epoch)).and_then(|talks| talks.last());
+            let said = log.get(&(room.clone(), epoch)).and_then(|messages| messages.last());
             let newest = said.map_or(0, |(seq, _)| *seq);
             assert_eq!(last, newest, "client {client} did not hear the last of {room}");
         }
@@ -417,8 +417,8 @@ impl Run {
             .log()
             .into_iter()
             .filter(|((room, _), _)| room == "lobby")
-            .map(|(_, talks)| {
-                talks
+            .map(|(_, messages)| {
+                messages
                     .iter()
                     .map(|(_, text)| text.split('#').nth(1).unwrap().parse().unwrap())
                     .collect()
@@ -427,9 +427,9 @@ impl Run {
         let of_lobby: BTreeSet<u32> = lobby.iter().flatten().copied().collect();
         heard.retain(|number| of_lobby.contains(number));
         let Some(first) = heard.first() else { return };
-        let talks = lobby.iter().find(|talks| talks.contains(first)).unwrap();
-        let from = talks.iter().position(|number| number == first).unwrap();
-        let expected = &talks[from..];
+        let messages = lobby.iter().find(|messages| messages.contains(first)).unwrap();
+        let from = messages.iter().position(|number| number == first).unwrap();
+        let expected = &messages[from..];
         if over {
             assert!(
                 expected.starts_with(&heard),

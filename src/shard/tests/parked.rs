@@ -198,9 +198,9 @@ fn sessions_that_return_to_an_open_room_read_no_message_in_the_store_that_the_ri
     let answers = world.collect();
     let read = answers.iter().map(|outcome| match outcome {
         Outcome::Answered {
-            answer: Answer::Resumed { talks, .. },
+            answer: Answer::Resumed { messages, .. },
             ..
-        } => talks.len(),
+        } => messages.len(),
         other => panic!("{other:?}"),
     });
     assert_eq!((answers.len(), read.sum::<usize>()), (40, 0));
@@ -265,7 +265,7 @@ fn a_room_that_the_store_cannot_open_answers_every_request_that_waited_for_it_on
     let other = world.join(bob, "tea");
     let leave = world.leave(bob, "tea");
     world.calm();
-    assert_eq!((world.underway(ada), world.underway(bob)), (3, 2));
+    assert_eq!((world.in_flight(ada), world.in_flight(bob)), (3, 2));
     let opened = open(&mut world);
     world.hand(unanswered(&opened));
     let heard = world.messages(ada);
@@ -276,7 +276,7 @@ fn a_room_that_the_store_cannot_open_answers_every_request_that_waited_for_it_on
     let heard = world.messages(bob);
     assert_eq!(answer(&heard, other)["error"]["code"], "store_failed");
     assert_eq!(answer(&heard, leave)["error"]["code"], "not_member");
-    assert_eq!((world.underway(ada), world.underway(bob)), (0, 0));
+    assert_eq!((world.in_flight(ada), world.in_flight(bob)), (0, 0));
     assert_eq!((world.users("tea").1, world.rooms_in_store()), (0, 0));
     // The next who comes asks again.
     come_back(&mut world, bob, "tea");

@@ -27,7 +27,7 @@ pub(crate) fn lobby_texts(world: &World) -> Vec<String> {
         .said
         .borrow()
         .iter()
-        .map(|(_, talk)| talk.text.to_string())
+        .map(|(_, message)| message.text.to_string())
         .collect()
 }
 
@@ -38,7 +38,7 @@ fn what_a_busy_home_gives_back_is_said_later_in_the_same_order() {
     let ada = world.user(1, "ada");
     world.join(ada, "lobby");
     world.calm();
-    world.directory.events.add(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.add(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     for n in 0..20 {
         world.give(tom, say(&format!("{n}")));
     }
@@ -46,7 +46,7 @@ fn what_a_busy_home_gives_back_is_said_later_in_the_same_order() {
     world.pass_ms(3_000);
     assert!(world.heard(ada).contains(&"error busy".to_owned()));
     assert!(lobby_texts(&world).is_empty());
-    world.directory.events.take(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.take(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     world.pass_ms(1_000);
     let expected: Vec<String> = (0..20).map(|n| format!("{n}")).collect();
     assert_eq!(lobby_texts(&world), expected);
@@ -72,14 +72,14 @@ fn the_order_holds_when_the_home_is_busy_now_and_then() {
         if random.bool() {
             busy = !busy;
             let change = if busy { Underway::add } else { Underway::take };
-            change(&world.directory.events, ShardId(1), limits::UNDERWAY_BYTES + 1);
+            change(&world.directory.events, ShardId(1), limits::IN_FLIGHT_BYTES + 1);
         }
         if random.u8(..4) == 0 {
             world.pass_ms(100);
         }
     }
     if busy {
-        world.directory.events.take(ShardId(1), limits::UNDERWAY_BYTES + 1);
+        world.directory.events.take(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     }
     world.pass_ms(2_000);
     let expected: Vec<String> = (0..said).map(|n| format!("{n}")).collect();
@@ -92,7 +92,7 @@ fn a_sender_that_finds_the_home_busy_for_ten_seconds_is_closed_with_1013_and_for
     let tom = world.connect(0, Speaks::Legacy("chatroom"), "tom");
     let ann = world.connect(1, Speaks::Legacy("chatroom"), "ann");
     world.calm();
-    world.directory.events.add(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.add(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     world.give(tom, say("hello"));
     world.give(ann, say("hello"));
     world.pass_ms(500);
@@ -101,7 +101,7 @@ fn a_sender_that_finds_the_home_busy_for_ten_seconds_is_closed_with_1013_and_for
     assert!(!world.told(tom).contains(&Told::Close(1013)));
     world.pass_ms(1_500);
     assert_eq!(world.told(tom).last(), Some(&Told::Close(1013)));
-    world.directory.events.take(ShardId(1), limits::UNDERWAY_BYTES + 1);
+    world.directory.events.take(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     world.pass_ms(3_000);
     // Nothing is remembered of sessions that are gone.
 }
@@ -117,10 +117,10 @@ fn a_flood_of_requests_is_read_as_fast_as_it_is_answered_and_nothing_is_lost() {
     world.join(ada, &room);
     world.calm();
     world.told(ada);
-    let flood: u64 = 3 * u64::from(limits::REQUESTS_UNDERWAY);
+    let flood: u64 = 3 * u64::from(limits::REQUESTS_IN_FLIGHT);
     for n in 0..flood {
         world.talk(ada, &room, &format!("{n}"));
-        assert!(world.underway(ada) <= limits::REQUESTS_UNDERWAY);
+        assert!(world.in_flight(ada) <= limits::REQUESTS_IN_FLIGHT);
     }
     assert!(world.is_held_up(ada));
     world.calm();

@@ -208,7 +208,7 @@ fn late_messages_never_reach_the_next_occupant_of_a_slot() {
     world.calm();
     assert_eq!(world.heard(bob), ["welcome"]);
     assert_eq!(world.users(&room).1, 0);
-    assert_eq!(world.underway(bob), 0);
+    assert_eq!(world.in_flight(bob), 0);
     // A timer of the one before does not end the one after either.
     world.pass_ms_with_pongs(120_000, &[bob]);
     assert!(!world.is_over(bob));

@@ -5,7 +5,7 @@
 use std::{collections::VecDeque, hash::BuildHasher};
 
 use crate::{
-    chat::{ErrorCode, Key, KeyOwner, Refusal, Seq, Utterance},
+    chat::{ErrorCode, Key, KeyOwner, NewMessage, Refusal, Seq},
     limits,
 };
 
@@ -27,23 +27,28 @@ struct Remembered {
 
 impl Keys {
     /// If the key of this message was used before: the position of that message, or the refusal of this one.
-    pub(super) fn known(&self, said: &Utterance, now_ms: u64, window_ms: u64) -> Option<Result<(Seq, u64), Refusal>> {
-        let key = said.key.clone()?;
-        let known = self.known.get(&(said.key_owner(), key))?;
+    pub(super) fn known(
+        &self,
+        message: &NewMessage,
+        now_ms: u64,
+        window_ms: u64,
+    ) -> Option<Result<(Seq, u64), Refusal>> {
+        let key = message.key.clone()?;
+        let known = self.known.get(&(message.key_owner(), key))?;
         if now_ms.abs_diff(known.at) > window_ms {
             return None;
         }
-        Some(if known.text == self.known.hasher().hash_one(&said.text) {
+        Some(if known.text == self.known.hasher().hash_one(&message.text) {
             Ok((known.seq, known.at))
         } else {
             Err(key_conflict())
         })
     }
 
-    pub(super) fn remember(&mut self, said: &Utterance, seq: Seq, now_ms: u64, window_ms: u64) {
-        let Some(key) = said.key.clone() else { return };
-        let entry = (said.key_owner(), key);
-        let text = self.known.hasher().hash_one(&said.text);
+    pub(super) fn remember(&mut self, message: &NewMessage, seq: Seq, now_ms: u64, window_ms: u64) {
+        let Some(key) = message.key.clone() else { return };
+        let entry = (message.key_owner(), key);
+        let text = self.known.hasher().hash_one(&message.text);
         self.known.insert(entry.clone(), Remembered { seq, at: now_ms, text });
         self.order.push_back((seq, entry));
         while let Some((seq, oldest)) = self.order.front() {
@@ -72,33 +77,33 @@ mod tests {
 
     const WINDOW_MS: u64 = 60_000;
 
-    fn said(key: &str) -> Utterance {
+    fn message(key: &str) -> NewMessage {
         let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
-        Utterance {
+        NewMessage {
             key: Some(key.into()),
-            ..Utterance::new(session, UserName::guest(1), SessionTag(1), "hello".into())
+            ..NewMessage::new(session, UserName::guest(1), SessionTag(1), "hello".into())
         }
     }
 
     /// Whether a message with this key would be a duplicate.
     fn is_known(keys: &Keys, key: &str, now_ms: u64) -> bool {
-        keys.known(&said(key), now_ms, WINDOW_MS).is_some()
+        keys.known(&message(key), now_ms, WINDOW_MS).is_some()
     }
 
     #[test]
     fn a_key_that_is_used_again_after_its_window_counts_from_its_second_use() {
         let mut keys = Keys::default();
-        keys.remember(&said("again"), 1, 0, WINDOW_MS);
+        keys.remember(&message("again"), 1, 0, WINDOW_MS);
         let second = WINDOW_MS + 1;
-        keys.remember(&said("again"), 2, second, WINDOW_MS);
+        keys.remember(&message("again"), 2, second, WINDOW_MS);
         for n in 1..limits::KEYS_PER_ROOM as u64 {
-            keys.remember(&said(&n.to_string()), 2 + n, second, WINDOW_MS);
+            keys.remember(&message(&n.to_string()), 2 + n, second, WINDOW_MS);
         }
         assert!(
             is_known(&keys, "again", second),
             "its first use is over, not its second"
         );
-        keys.remember(&said("one more"), 20_000, second, WINDOW_MS);
+        keys.remember(&message("one more"), 20_000, second, WINDOW_MS);
         assert!(!is_known(&keys, "again", second), "it is the oldest of too many");
         assert!(is_known(&keys, "1", second));
     }
@@ -106,9 +111,9 @@ mod tests {
     #[test]
     fn keys_behind_one_that_was_used_again_expire() {
         let mut keys = Keys::default();
-        keys.remember(&said("again"), 1, 0, WINDOW_MS);
-        keys.remember(&said("other"), 2, 0, WINDOW_MS);
-        keys.remember(&said("again"), 3, WINDOW_MS + 1, WINDOW_MS);
+        keys.remember(&message("again"), 1, 0, WINDOW_MS);
+        keys.remember(&message("other"), 2, 0, WINDOW_MS);
+        keys.remember(&message("again"), 3, WINDOW_MS + 1, WINDOW_MS);
         assert_eq!((keys.known.len(), keys.order.len()), (1, 1));
     }
 }

@@ -22,8 +22,8 @@ use std::{rc::Rc, sync::Arc};
 
 use self::{keys::Keys, log::Log, members::Members, roster::Roster};
 use crate::chat::{
-    Departure, GoOn, Happening, Lists, LogHead, Position, Refusal, RoomSettings, Seq, SessionId, SessionTag, ShardId,
-    Since, UserList, UserName, Utterance,
+    Departure, GoOn, Happening, Lists, LogHead, NewMessage, Position, Refusal, RoomSettings, Seq, SessionId,
+    SessionTag, ShardId, Since, UserList, UserName,
 };
 
 /// A room. State that only busy or large rooms need is boxed, because most rooms are small and idle.
@@ -321,16 +321,16 @@ impl Room {
     /// If the key of this message was used before: the position of that message, or the refusal of this one.
     pub(super) fn known_key(
         &self,
-        said: &Utterance,
+        message: &NewMessage,
         now_ms: u64,
         window_ms: u64,
     ) -> Option<Result<(Seq, u64), Refusal>> {
-        self.rare.as_ref()?.keys.known(said, now_ms, window_ms)
+        self.rare.as_ref()?.keys.known(message, now_ms, window_ms)
     }
 
-    pub(super) fn remember_key(&mut self, said: &Utterance, seq: Seq, now_ms: u64, window_ms: u64) {
-        if said.key.is_some() {
-            self.rare().keys.remember(said, seq, now_ms, window_ms);
+    pub(super) fn remember_key(&mut self, message: &NewMessage, seq: Seq, now_ms: u64, window_ms: u64) {
+        if message.key.is_some() {
+            self.rare().keys.remember(message, seq, now_ms, window_ms);
         }
     }
 

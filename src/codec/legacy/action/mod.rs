@@ -28,8 +28,8 @@ use super::{
 };
 use crate::{
     chat::{
-        Command, Direct, Echo, ErrorCode, Happening, Reply, Request, RequestId, RoomName, Talk, TalkKind, UserName,
-        local,
+        ChatMessage, Command, Direct, Echo, ErrorCode, Happening, MessageKind, Reply, Request, RequestId, RoomName,
+        UserName, local,
     },
     codec::{Codec, Dialect, DialectSettings, Fault, Frames, Handshake, Message, json::object},
     limits,
@@ -131,7 +131,7 @@ impl Dialect for Action {
             Push {
                 action: "exit",
                 id: &format!("exit-{version}-{group}"),
-                kind: kind_name(TalkKind::Text),
+                kind: kind_name(MessageKind::Text),
                 content: GONE,
                 from: &shown(user),
                 at,
@@ -139,7 +139,7 @@ impl Dialect for Action {
             .write_for_each(out);
         };
         match happening {
-            Happening::Talk(talk) => in_group(talk, group, |push| push.write_for_each(out)),
+            Happening::Message(message) => in_group(message, group, |push| push.write_for_each(out)),
             Happening::Went { user, version, .. } => gone(user, *version, out),
             // One push for many users: it names the last of them.
             Happening::Digest { version, last_went, .. } => {
@@ -150,7 +150,7 @@ impl Dialect for Action {
             Happening::System { text } => Push {
                 action: "sendmsg",
                 id: &format!("system-{at}-{group}"),
-                kind: kind_name(TalkKind::Text),
+                kind: kind_name(MessageKind::Text),
                 content: text,
                 from: SYSTEM,
                 at,
@@ -243,8 +243,10 @@ impl Codec for ActionCodec {
                 answer(self.asked.take(id), code, out);
             }
             Reply::Renamed { new, .. } => self.session = Session::In(new.clone()),
-            Reply::Replayed { room, talk } => {
-                in_group(talk, self.settings.group(room), |push| push.write(self.own_id(), out));
+            Reply::Replayed { room, message } => {
+                in_group(message, self.settings.group(room), |push| {
+                    push.write(self.own_id(), out)
+                });
             }
             Reply::Direct(direct) => {
                 if !matches!(&self.session, Session::In(name) if !shows_direct(direct, name)) {
@@ -382,7 +384,7 @@ impl ActionCodec {
         Push {
             action,
             id: &format!("{action}-{at}-{}", self.pushes),
-            kind: kind_name(TalkKind::Text),
+            kind: kind_name(MessageKind::Text),
             content,
             from,
             at,
@@ -392,47 +394,47 @@ impl ActionCodec {
 }
 
 fn shows_direct(direct: &Direct, user: &UserName) -> bool {
-    direct.talk.from != *user || direct.to == *user
+    direct.message.from != *user || direct.to == *user
 }
 
 fn push_direct(direct: &Direct, out: &mut Frames) {
-    let talk = &direct.talk;
-    let (from, to) = (local(talk.from.as_str()), local(direct.to.as_str()));
+    let message = &direct.message;
+    let (from, to) = (local(message.from.as_str()), local(direct.to.as_str()));
     Push {
         action: "sendmsg",
-        id: &message_id(talk, format_args!("{from}-{to}")),
-        kind: called(talk),
-        content: &talk.text,
+        id: &message_id(message, format_args!("{from}-{to}")),
+        kind: called(message),
+        content: &message.text,
         from: &unlike_system(from),
-        at: talk.at,
+        at: message.at,
     }
     .write(to, out);
 }
 
 /// The push of a message in a group.
-fn in_group(talk: &Talk, group: &str, write: impl FnOnce(&Push<'_>)) {
+fn in_group(message: &ChatMessage, group: &str, write: impl FnOnce(&Push<'_>)) {
     write(&Push {
         action: "sendmsg",
-        id: &message_id(talk, format_args!("{group}")),
-        kind: called(talk),
-        content: &talk.text,
-        from: &shown(&talk.from),
-        at: talk.at,
+        id: &message_id(message, format_args!("{group}")),
+        kind: called(message),
+        content: &message.text,
+        from: &shown(&message.from),
+        at: message.at,
     });
 }
 
 /// The sender's name of its request; for a message from the store or another dialect, its sequence number.
-fn message_id<'t>(talk: &'t Talk, conversation: std::fmt::Arguments<'_>) -> Cow<'t, str> {
-    match &talk.echo {
+fn message_id<'t>(message: &'t ChatMessage, conversation: std::fmt::Arguments<'_>) -> Cow<'t, str> {
+    match &message.echo {
         Some(echo) => Cow::Borrowed(&echo.request),
-        None => Cow::Owned(format!("{}-{}-{conversation}", talk.epoch, talk.seq)),
+        None => Cow::Owned(format!("{}-{}-{conversation}", message.epoch, message.seq)),
     }
 }
 
 /// The sender's word for the kind of its message.
-fn called(talk: &Talk) -> &str {
-    let called = talk.echo.as_ref().and_then(|echo| echo.kind.as_deref());
-    called.unwrap_or(kind_name(talk.kind))
+fn called(message: &ChatMessage) -> &str {
+    let called = message.echo.as_ref().and_then(|echo| echo.kind.as_deref());
+    called.unwrap_or(kind_name(message.kind))
 }
 
 fn shown(user: &UserName) -> Cow<'_, str> {

@@ -6,7 +6,7 @@ use crate::{
     codec::{
         handshake::tests::{silent, with_query},
         json::tests::malformed,
-        testing::{self, AT, came, digest, direct, renamed, talk, texts, user, welcome, went},
+        testing::{self, AT, came, digest, direct, message, renamed, texts, user, welcome, went},
     },
 };
 
@@ -258,7 +258,7 @@ fn users_groups_and_peers_of_a_further_app_have_names_of_their_own_and_are_shown
     );
     let went_push = &sent(&mut client, None, &Reply::PeerWent { user: user("⟦2⟧1") })[0];
     assert!(went_push.contains(r#""from":"1","to":"72""#), "{went_push}");
-    let push = &seen("⟦2⟧group:7", &Happening::Talk(talk("⟦2⟧1", "hi")))[0];
+    let push = &seen("⟦2⟧group:7", &Happening::Message(message("⟦2⟧1", "hi")))[0];
     assert!(
         push.contains(r#""msgId":"7-42-7""#) && push.contains(r#""from":"1""#),
         "{push}"
@@ -315,7 +315,7 @@ fn a_message_is_answered_only_when_it_is_accepted_or_refused() {
     let first = ask(&mut client, &send(1)).unwrap();
     let second = ask(&mut client, &send(2)).unwrap();
     assert!(
-        matches!(&first[0].command, Command::Direct { to, text, kind: TalkKind::Text, .. } if *to == user("2") && &**text == "你好")
+        matches!(&first[0].command, Command::Direct { to, text, kind: MessageKind::Text, .. } if *to == user("2") && &**text == "你好")
     );
     assert_eq!(
         sent(&mut client, second[0].id, &error(ErrorCode::StoreFailed)),
@@ -332,27 +332,27 @@ fn a_message_is_answered_only_when_it_is_accepted_or_refused() {
 fn every_kind_of_message_is_sent_an_empty_one_too() {
     let mut client = one_to_one();
     for (name, kind) in [
-        ("text", TalkKind::Text),
-        ("image", TalkKind::Image),
-        ("video", TalkKind::Video),
-        ("voice", TalkKind::Voice),
+        ("text", MessageKind::Text),
+        ("image", MessageKind::Image),
+        ("video", MessageKind::Video),
+        ("voice", MessageKind::Voice),
     ] {
         let text = format!(r#"{{"seq":"s-1","action":"sendmsg","data":{{"msgType":"{name}","message":"m"}}}}"#);
         let requests = ask(&mut client, &text).unwrap();
         assert!(matches!(&requests[0].command, Command::Direct { kind: asked, .. } if *asked == kind));
-        let mut talk = talk("2", "m");
-        talk.kind = kind;
-        assert!(seen("lobby", &Happening::Talk(talk))[0].contains(&format!(r#""msgType":"{name}""#)));
+        let mut message = message("2", "m");
+        message.kind = kind;
+        assert!(seen("lobby", &Happening::Message(message))[0].contains(&format!(r#""msgType":"{name}""#)));
     }
     for (data, kind, called) in [
-        (r#"{"msgType":"img","message":"m"}"#, TalkKind::Image, Some("img")),
-        (r#"{"msgType":"file","message":"m"}"#, TalkKind::Text, Some("file")),
-        (r#"{"msgType":"","message":"m"}"#, TalkKind::Text, Some("")),
-        (r#"{"message":"m"}"#, TalkKind::Text, Some("")),
-        (r#"{"msgType":"text","message":""}"#, TalkKind::Text, None),
-        (r#"{"msgType":"text"}"#, TalkKind::Text, None),
-        ("{}", TalkKind::Text, Some("")),
-        ("null", TalkKind::Text, Some("")),
+        (r#"{"msgType":"img","message":"m"}"#, MessageKind::Image, Some("img")),
+        (r#"{"msgType":"file","message":"m"}"#, MessageKind::Text, Some("file")),
+        (r#"{"msgType":"","message":"m"}"#, MessageKind::Text, Some("")),
+        (r#"{"message":"m"}"#, MessageKind::Text, Some("")),
+        (r#"{"msgType":"text","message":""}"#, MessageKind::Text, None),
+        (r#"{"msgType":"text"}"#, MessageKind::Text, None),
+        ("{}", MessageKind::Text, Some("")),
+        ("null", MessageKind::Text, Some("")),
     ] {
         let requests = ask(&mut client, &request("sendmsg", data)).unwrap();
         assert!(
@@ -361,9 +361,9 @@ fn every_kind_of_message_is_sent_an_empty_one_too() {
         );
         let echo = client.echo(requests[0].id).unwrap();
         assert_eq!((&*echo.request, echo.kind.as_deref()), ("s-1", called), "{data}");
-        let mut talk = talk("2", "m");
-        talk.echo = Some(echo);
-        let push = &seen("lobby", &Happening::Talk(talk))[0];
+        let mut message = message("2", "m");
+        message.echo = Some(echo);
+        let push = &seen("lobby", &Happening::Message(message))[0];
         assert!(
             push.contains(&format!(r#""msgId":"s-1","msgType":"{}""#, called.unwrap_or("text"))),
             "{push}"
@@ -397,8 +397,8 @@ fn a_group_message_is_a_talk_in_its_room_and_a_push_to_all_with_a_stable_id() {
             r#"{{"code":200,"msg":"success","data":{{"action":"sendmsg","msgId":"7-42-{group}","msgType":"text","content":"hi","from":"张三","to":"ann","msgTimestamp":"1767323045"}}}}"#
         )
     };
-    assert_eq!(seen("group:7", &Happening::Talk(talk("张三", "hi"))), [push("7")]);
-    assert_eq!(seen("lobby", &Happening::Talk(talk("张三", "hi"))), [push("1")]);
+    assert_eq!(seen("group:7", &Happening::Message(message("张三", "hi"))), [push("7")]);
+    assert_eq!(seen("lobby", &Happening::Message(message("张三", "hi"))), [push("1")]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{
-    chat::{ErrorCode, TalkKind},
+    chat::{ErrorCode, MessageKind},
     codec::Frames,
 };
 
@@ -223,22 +223,22 @@ pub(super) fn respond(seq: &str, action: &str, code: Code, out: &mut Frames) {
 }
 
 /// The kind of a message. Clients may use any word; an unknown one is text.
-pub(super) fn kind(name: &str) -> TalkKind {
+pub(super) fn kind(name: &str) -> MessageKind {
     match name {
-        "image" | "img" => TalkKind::Image,
-        "video" => TalkKind::Video,
-        "voice" => TalkKind::Voice,
-        _ => TalkKind::Text,
+        "image" | "img" => MessageKind::Image,
+        "video" => MessageKind::Video,
+        "voice" => MessageKind::Voice,
+        _ => MessageKind::Text,
     }
 }
 
 /// The word of the reference for it.
-pub(super) const fn kind_name(kind: TalkKind) -> &'static str {
+pub(super) const fn kind_name(kind: MessageKind) -> &'static str {
     match kind {
-        TalkKind::Text => "text",
-        TalkKind::Image => "image",
-        TalkKind::Video => "video",
-        TalkKind::Voice => "voice",
+        MessageKind::Text => "text",
+        MessageKind::Image => "image",
+        MessageKind::Video => "video",
+        MessageKind::Voice => "voice",
     }
 }
 

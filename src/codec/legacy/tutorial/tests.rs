@@ -6,7 +6,9 @@ use crate::{
     codec::{
         handshake::tests::silent,
         json::tests::malformed,
-        testing::{self, all, came, digest, direct, list, names, refusal, renamed, talk, texts, user, welcome, went},
+        testing::{
+            self, all, came, digest, direct, list, message, names, refusal, renamed, texts, user, welcome, went,
+        },
     },
 };
 
@@ -81,7 +83,7 @@ fn fields_that_the_page_does_not_send_are_ignored() {
 #[test]
 fn talks_and_notices_are_golden() {
     assert_eq!(
-        seen(0, &Happening::Talk(talk("tom", "a \"quoted\" <b>"))),
+        seen(0, &Happening::Message(message("tom", "a \"quoted\" <b>"))),
         [r#"{"ip":"","user":"tom","from":"tom","type":"user","content":"a \"quoted\" <b>","user_list":[]}"#]
     );
     assert_eq!(
@@ -244,7 +246,14 @@ fn the_senders_address_is_shown_where_the_operator_wants_it_and_only_of_this_dia
         ..DialectSettings::default()
     };
     let dialect = Tutorial::DEFAULT.configured(&settings).unwrap();
-    let shown = || texts(&testing::seen(dialect, PLAIN, &Happening::Talk(talk("tom", "hi")))).remove(0);
+    let shown = || {
+        texts(&testing::seen(
+            dialect,
+            PLAIN,
+            &Happening::Message(message("tom", "hi")),
+        ))
+        .remove(0)
+    };
     assert!(shown().starts_with(r#"{"ip":"","#));
     let mut codec = dialect.open(&silent());
     sent(&mut codec, None, &welcome("tom"));

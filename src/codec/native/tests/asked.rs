@@ -55,7 +55,7 @@ fn every_request_is_read_from_json() {
             Command::Talk {
                 room: room("lobby"),
                 text: " 你好\n".into(),
-                kind: TalkKind::Voice,
+                kind: MessageKind::Voice,
                 key: Some("k-1".into()),
             },
         ),
@@ -64,7 +64,7 @@ fn every_request_is_read_from_json() {
             Command::Direct {
                 to: user("ann"),
                 text: "hi".into(),
-                kind: TalkKind::Image,
+                kind: MessageKind::Image,
                 key: None,
             },
         ),
@@ -169,7 +169,7 @@ fn golden_bytes_of_a_client_are_read() {
         command: Command::Talk {
             room: room("lobby"),
             text: "hi".into(),
-            kind: TalkKind::Text,
+            kind: MessageKind::Text,
             key: Some("k".into()),
         },
     };

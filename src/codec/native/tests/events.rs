@@ -6,7 +6,7 @@ use plaza_client::Wire;
 
 use super::*;
 use crate::chat::{
-    Departure, Direct, GoodbyeCode, HistoryPage, Joined, RoomEntry, SessionTag, Talk, UnreadEntry, UnreadPage,
+    ChatMessage, Departure, Direct, GoodbyeCode, HistoryPage, Joined, RoomEntry, SessionTag, UnreadEntry, UnreadPage,
     UserList, Welcome,
 };
 
@@ -41,8 +41,8 @@ fn json_pushed(happening: &Happening) -> String {
     String::from_utf8(payload(&frames, 0x81).to_vec()).unwrap()
 }
 
-fn talk() -> Talk {
-    Talk {
+fn message() -> ChatMessage {
+    ChatMessage {
         epoch: 9,
         seq: 2,
         prev: 1,
@@ -50,7 +50,7 @@ fn talk() -> Talk {
         from: user("张三"),
         session: SessionTag(0xAB),
         text: "a \"b\"\n".into(),
-        kind: TalkKind::Image,
+        kind: MessageKind::Image,
         echo: None,
     }
 }
@@ -59,13 +59,13 @@ fn page(conversation: Conversation) -> HistoryPage {
     HistoryPage {
         conversation,
         epoch: 9,
-        talks: vec![talk()],
+        messages: vec![message()],
         more: true,
         first: 1,
     }
 }
 
-const TALK: &str = r#""seq":2,"prev":1,"at":1700000000000,"from":"张三","session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9,"user":"name:张三""#;
+const MESSAGE: &str = r#""seq":2,"prev":1,"at":1700000000000,"from":"张三","session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9,"user":"name:张三""#;
 
 fn happenings() -> Vec<(Happening, String)> {
     let users = Some(UserList {
@@ -74,8 +74,8 @@ fn happenings() -> Vec<(Happening, String)> {
     });
     vec![
         (
-            Happening::Talk(talk()),
-            format!(r#"{{"message":{{"room":"lobby",{TALK}}}}}"#),
+            Happening::Message(message()),
+            format!(r#"{{"message":{{"room":"lobby",{MESSAGE}}}}}"#),
         ),
         (
             Happening::Came {
@@ -187,14 +187,14 @@ fn replies() -> Vec<(Reply, String)> {
         (
             Reply::Replayed {
                 room: room("lobby"),
-                talk: Arc::new(talk()),
+                message: Arc::new(message()),
             },
-            format!(r#"{{"id":7,"message":{{"room":"lobby",{TALK}}}}}"#),
+            format!(r#"{{"id":7,"message":{{"room":"lobby",{MESSAGE}}}}}"#),
         ),
         (
             Reply::Direct(Arc::new(Direct {
                 to: user("ann"),
-                talk: talk(),
+                message: message(),
             })),
             r#"{"id":7,"direct":{"from":"张三","to":"ann","seq":2,"prev":1,"at":1700000000000,"session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9,"user":"name:张三"}}"#.into(),
         ),
@@ -247,7 +247,7 @@ fn replies() -> Vec<(Reply, String)> {
         (
             Reply::History(Box::new(page(lobby.clone()))),
             format!(
-                r#"{{"id":7,"history":{{"room":"lobby","epoch":9,"messages":[{{"room":"lobby",{TALK}}}],"more":true,"first":1}}}}"#
+                r#"{{"id":7,"history":{{"room":"lobby","epoch":9,"messages":[{{"room":"lobby",{MESSAGE}}}],"more":true,"first":1}}}}"#
             ),
         ),
         (
@@ -255,7 +255,7 @@ fn replies() -> Vec<(Reply, String)> {
                 page: Box::new(page(ann.clone())),
                 next: None,
             },
-            format!(r#"{{"id":7,"search":{{"peer":"ann","messages":[{{{TALK}}}],"next":0}}}}"#),
+            format!(r#"{{"id":7,"search":{{"peer":"ann","messages":[{{{MESSAGE}}}],"next":0}}}}"#),
         ),
         (
             Reply::ReadMark {
@@ -378,7 +378,7 @@ proptest! {
         text in prop_oneof![".{0,200}", "[a\"\n长]{110,140}", (60_000..64_000usize).prop_map(|n| "x".repeat(n)),
             (20_000..21_400usize).prop_map(|n| "\u{1}张".repeat(n / 2))],
     ) {
-        let happening = Happening::Talk(Talk { text: text.as_str().into(), ..talk() });
+        let happening = Happening::Message(ChatMessage { text: text.as_str().into(), ..message() });
         for (view, first, wire) in [(0, 0x82, Wire::Proto), (1, 0x81, Wire::Json)] {
             let mut frames = Frames::default();
             Native.encode_at(0, view, &room("lobby"), &happening, &mut frames);
@@ -428,25 +428,25 @@ fn the_examples_of_the_document_are_read_by_both_sides() {
 fn a_replayed_talk_is_the_same_json_as_when_it_was_said() {
     let long = "长\u{1F600}\"".repeat(20_000);
     for text in ["", " plain\n", "a \"b\"\n\t\\ \u{7}\u{2028}</script>", &long] {
-        for (kind, seq) in [(TalkKind::Text, 1), (TalkKind::Voice, (1 << 53) - 1)] {
-            let said = Talk {
+        for (kind, seq) in [(MessageKind::Text, 1), (MessageKind::Voice, (1 << 53) - 1)] {
+            let said = ChatMessage {
                 seq,
                 prev: seq - 1,
                 session: SessionTag(u32::MAX),
                 text: text.into(),
                 kind,
                 echo: None,
-                ..talk()
+                ..message()
             };
             let replayed = Reply::Replayed {
                 room: room("lobby"),
-                talk: Arc::new(said.clone()),
+                message: Arc::new(said.clone()),
             };
             let mut frames = Frames::default();
             codec(Some(JSON)).encode_at(0, None, &replayed, &mut frames);
             assert_eq!(
                 String::from_utf8_lossy(payload(&frames, 0x81)),
-                json_pushed(&Happening::Talk(said))
+                json_pushed(&Happening::Message(said))
             );
         }
     }

@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::*;
 use crate::{
-    chat::{ClientId, Command, Conversation, Hello, Page, Position, ResumeFrom, Since, TalkKind, UserName},
+    chat::{ClientId, Command, Conversation, Hello, MessageKind, Page, Position, ResumeFrom, Since, UserName},
     limits,
     proto::plaza::{self, client_message::Request as Asked},
 };

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use crate::{
-    chat::{RoomName, Seq, SessionTag, Talk, TalkKind, UserName},
+    chat::{ChatMessage, MessageKind, RoomName, Seq, SessionTag, UserName},
     shard::testing::OPEN,
 };
 
@@ -60,8 +60,8 @@ pub(super) fn numbers(after: Seq, upto: Seq) -> impl Iterator<Item = Seq> {
     (after / APART + 1..=upto / APART).map(|n| n * APART)
 }
 
-pub(super) fn talk(room: usize, seq: Seq) -> Talk {
-    Talk {
+pub(super) fn message(room: usize, seq: Seq) -> ChatMessage {
+    ChatMessage {
         epoch: 1,
         seq,
         prev: seq - APART,
@@ -69,7 +69,7 @@ pub(super) fn talk(room: usize, seq: Seq) -> Talk {
         from: UserName::parse("ada").unwrap(),
         session: SessionTag(1),
         text: format!("<{room}:{seq}>").into(),
-        kind: TalkKind::Text,
+        kind: MessageKind::Text,
         echo: None,
     }
 }

@@ -1,4 +1,4 @@
-//! The talk log of the running program: one JSON line for each message in a room.
+//! The message log of the running program: one JSON line for each message in a room.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -13,7 +13,7 @@ fn lines(dir: &Path) -> Vec<String> {
     let mut files: Vec<_> = fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| !path.is_symlink() && path.file_name().unwrap().to_str().unwrap().starts_with("talk."))
+        .filter(|path| !path.is_symlink() && path.file_name().unwrap().to_str().unwrap().starts_with("messages."))
         .collect();
     files.sort();
     files
@@ -106,7 +106,7 @@ fn files_rotate_by_size_lose_nothing_and_the_symlink_is_the_newest() {
         .map(|metadata| metadata.len())
         .collect();
     assert!(sizes.len() >= 5 && sizes.iter().all(|size| *size <= 4096), "{sizes:?}");
-    let newest = fs::read_to_string(logs.join("talk.latest")).unwrap();
+    let newest = fs::read_to_string(logs.join("messages.latest")).unwrap();
     assert!(newest.contains("\"59 "), "{newest}");
 }
 

@@ -1,6 +1,6 @@
-//! The talk log: who said what in which room, one JSON object per line.
+//! The message log: who said what in which room, one JSON object per line.
 //!
-//! Invariants: [`TalkLog::record`] never blocks and never fails; no text can forge a line; messages that could not be written are
+//! Invariants: [`MessageLog::record`] never blocks and never fails; no text can forge a line; messages that could not be written are
 //! counted. The log never contains direct messages.
 
 use std::{
@@ -23,13 +23,13 @@ use super::{
     clock::rfc3339,
 };
 use crate::{
-    chat::{RoomName, Talk, TalkKind},
+    chat::{ChatMessage, MessageKind, RoomName},
     limits,
 };
 
-/// Accepts messages for the log; cheap to clone. [`TalkLogThread::finish`] ends the log when all are written.
+/// Accepts messages for the log; cheap to clone. [`MessageLogThread::finish`] ends the log when all are written.
 #[derive(Debug, Clone)]
-pub struct TalkLog {
+pub struct MessageLog {
     entries: Sender<Entry>,
     waiting_bytes: Arc<AtomicUsize>,
     dropped: Counter,
@@ -37,7 +37,7 @@ pub struct TalkLog {
 
 /// The thread that writes the lines.
 #[derive(Debug)]
-pub struct TalkLogThread {
+pub struct MessageLogThread {
     requests: Sender<Request>,
     /// Never sends: it disconnects when the thread ends.
     ended: Receiver<()>,
@@ -47,7 +47,7 @@ pub struct TalkLogThread {
 #[derive(Debug)]
 struct Entry {
     room: RoomName,
-    talk: Talk,
+    message: ChatMessage,
 }
 
 enum Request {
@@ -68,10 +68,10 @@ struct Line<'a> {
     text: &'a str,
 }
 
-impl TalkLog {
+impl MessageLog {
     /// Starts the thread that writes to `file`; every write there is of whole lines.
-    pub fn start(file: impl Write + Send + 'static, dropped: Counter) -> io::Result<(Self, TalkLogThread)> {
-        let (entries, waiting) = bounded(limits::TALK_LOG_LINES);
+    pub fn start(file: impl Write + Send + 'static, dropped: Counter) -> io::Result<(Self, MessageLogThread)> {
+        let (entries, waiting) = bounded(limits::MESSAGE_LOG_LINES);
         let (requests, asked) = bounded(1);
         let waiting_bytes = Arc::new(AtomicUsize::new(0));
         let writer = Writer {
@@ -85,8 +85,8 @@ impl TalkLog {
         };
         let (ending, ended) = bounded(0);
         let (alive, watch) = Watch::over(
-            "the talk log's thread",
-            Need::Useful("nothing is written into the talk log"),
+            "the message log's thread",
+            Need::Useful("nothing is written into the message log"),
         );
         thread::Builder::new().name("talk-log".to_owned()).spawn(move || {
             let _alive = alive;
@@ -98,20 +98,20 @@ impl TalkLog {
             waiting_bytes,
             dropped,
         };
-        Ok((log, TalkLogThread { requests, ended, watch }))
+        Ok((log, MessageLogThread { requests, ended, watch }))
     }
 
     /// Records a message of a room, or counts it as dropped if the disk is too far behind.
-    pub fn record(&self, room: &RoomName, talk: &Talk) {
-        let bytes = talk.text.len();
+    pub fn record(&self, room: &RoomName, message: &ChatMessage) {
+        let bytes = message.text.len();
         // Relaxed: the bound on memory may be exceeded by a few texts; nothing is ordered by it.
-        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > limits::TALK_LOG_BYTES {
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > limits::MESSAGE_LOG_BYTES {
             self.drop_line(bytes);
             return;
         }
         let entry = Entry {
             room: room.clone(),
-            talk: talk.clone(),
+            message: message.clone(),
         };
         if self.entries.try_send(entry).is_err() {
             self.drop_line(bytes);
@@ -124,7 +124,7 @@ impl TalkLog {
     }
 }
 
-impl TalkLogThread {
+impl MessageLogThread {
     /// A watch over the thread.
     pub fn watch(&self) -> Watch {
         self.watch.clone()
@@ -192,7 +192,7 @@ impl<W: Write> Writer<W> {
     }
 
     fn pause(&self) -> Option<Request> {
-        match self.asked.recv_timeout(limits::TALK_LOG_PACE) {
+        match self.asked.recv_timeout(limits::MESSAGE_LOG_PACE) {
             Ok(request) => Some(request),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => Some(Request::Finish),
@@ -201,7 +201,7 @@ impl<W: Write> Writer<W> {
 
     fn take_all(&mut self) {
         // A flush owes its caller no more than the queue holds.
-        for _ in 0..limits::TALK_LOG_LINES {
+        for _ in 0..limits::MESSAGE_LOG_LINES {
             match self.waiting.try_recv() {
                 Ok(entry) => self.take(&entry),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return,
@@ -210,7 +210,8 @@ impl<W: Write> Writer<W> {
     }
 
     fn take(&mut self, entry: &Entry) {
-        self.waiting_bytes.fetch_sub(entry.talk.text.len(), Ordering::Relaxed);
+        self.waiting_bytes
+            .fetch_sub(entry.message.text.len(), Ordering::Relaxed);
         match line(entry) {
             Ok(line) => {
                 self.batch.push_str(&line);
@@ -237,20 +238,20 @@ impl<W: Write> Writer<W> {
 
 /// The line of an entry, without the line break.
 fn line(entry: &Entry) -> serde_json::Result<String> {
-    let Entry { room, talk } = entry;
+    let Entry { room, message } = entry;
     let line = serde_json::to_string(&Line {
-        at: rfc3339(talk.at),
+        at: rfc3339(message.at),
         room: room.as_str(),
-        seq: talk.seq,
-        from: talk.from.as_str(),
-        session: talk.session.to_string(),
-        kind: match talk.kind {
-            TalkKind::Text => "text",
-            TalkKind::Image => "image",
-            TalkKind::Video => "video",
-            TalkKind::Voice => "voice",
+        seq: message.seq,
+        from: message.from.as_str(),
+        session: message.session.to_string(),
+        kind: match message.kind {
+            MessageKind::Text => "text",
+            MessageKind::Image => "image",
+            MessageKind::Video => "video",
+            MessageKind::Voice => "voice",
         },
-        text: &talk.text,
+        text: &message.text,
     })?;
     Ok(escape(line))
 }
@@ -340,8 +341,8 @@ mod tests {
         }
     }
 
-    fn talk(seq: u64, text: &str) -> Talk {
-        Talk {
+    fn message(seq: u64, text: &str) -> ChatMessage {
+        ChatMessage {
             epoch: 1,
             seq,
             prev: seq - 1,
@@ -349,7 +350,7 @@ mod tests {
             from: UserName::parse("张三").unwrap(),
             session: SessionTag(0xAB),
             text: text.into(),
-            kind: TalkKind::Text,
+            kind: MessageKind::Text,
             echo: None,
         }
     }
@@ -357,15 +358,15 @@ mod tests {
     #[test]
     fn a_talk_is_one_line_that_says_who_where_and_when() {
         let file = Shared::default();
-        let (log, thread) = TalkLog::start(file.clone(), Counter::default()).unwrap();
-        log.record(&RoomName::lobby(), &talk(7, "你好 \"all\""));
+        let (log, thread) = MessageLog::start(file.clone(), Counter::default()).unwrap();
+        log.record(&RoomName::lobby(), &message(7, "你好 \"all\""));
         assert!(thread.flush(PATIENCE));
         assert_eq!(
             file.text(),
             "{\"at\":\"2026-11-20T22:15:03.042Z\",\"room\":\"lobby\",\"seq\":7,\"from\":\"张三\",\"session\":\"000000ab\",\
              \"kind\":\"text\",\"text\":\"你好 \\\"all\\\"\"}\n"
         );
-        log.record(&RoomName::lobby(), &talk(8, "last"));
+        log.record(&RoomName::lobby(), &message(8, "last"));
         assert!(thread.finish(PATIENCE));
         assert_eq!(file.text().lines().count(), 2);
     }
@@ -375,7 +376,7 @@ mod tests {
         let text = "a\n{\"at\":0}\r\u{1b}[2J\u{7f}\u{85}\u{2028}\u{202e}\u{2066}\u{feff}\u{e0041}é";
         let entry = Entry {
             room: RoomName::lobby(),
-            talk: talk(1, text),
+            message: message(1, text),
         };
         let line = line(&entry).unwrap();
         assert!(line.chars().all(|c| !c.is_control() && !misleading(c)), "{line}");
@@ -387,14 +388,14 @@ mod tests {
     fn a_disk_that_hangs_blocks_nobody_and_bounds_what_waits() {
         let (release, held) = bounded::<()>(0);
         let dropped = Counter::default();
-        let (log, thread) = TalkLog::start(Stuck(held), dropped.clone()).unwrap();
+        let (log, thread) = MessageLog::start(Stuck(held), dropped.clone()).unwrap();
         let text = "x".repeat(16 * 1024);
-        let talks = 3 * limits::TALK_LOG_BYTES / text.len();
-        for seq in 1..=talks as u64 {
-            log.record(&RoomName::lobby(), &talk(seq, &text));
+        let messages = 3 * limits::MESSAGE_LOG_BYTES / text.len();
+        for seq in 1..=messages as u64 {
+            log.record(&RoomName::lobby(), &message(seq, &text));
         }
-        assert!(dropped.get() > 0 && dropped.get() < talks as u64);
-        assert!(log.waiting_bytes.load(Ordering::Relaxed) <= limits::TALK_LOG_BYTES + text.len());
+        assert!(dropped.get() > 0 && dropped.get() < messages as u64);
+        assert!(log.waiting_bytes.load(Ordering::Relaxed) <= limits::MESSAGE_LOG_BYTES + text.len());
         assert!(!thread.flush(Duration::from_millis(10)));
         drop(release);
         assert!(thread.finish(PATIENCE));
@@ -404,13 +405,13 @@ mod tests {
     #[test]
     fn what_the_disk_refuses_is_counted() {
         let dropped = Counter::default();
-        let (log, thread) = TalkLog::start(Broken, dropped.clone()).unwrap();
+        let (log, thread) = MessageLog::start(Broken, dropped.clone()).unwrap();
         for seq in 1..=3 {
-            log.record(&RoomName::lobby(), &talk(seq, "x"));
+            log.record(&RoomName::lobby(), &message(seq, "x"));
         }
         assert!(thread.finish(PATIENCE));
         assert_eq!(dropped.get(), 3);
-        log.record(&RoomName::lobby(), &talk(4, "x"));
+        log.record(&RoomName::lobby(), &message(4, "x"));
         assert_eq!(dropped.get(), 4);
     }
 
@@ -429,21 +430,21 @@ mod tests {
     #[test]
     fn a_thread_that_panics_is_seen_and_what_is_recorded_later_is_counted() {
         let dropped = Counter::default();
-        let (log, thread) = TalkLog::start(Panics, dropped.clone()).unwrap();
+        let (log, thread) = MessageLog::start(Panics, dropped.clone()).unwrap();
         assert!(!thread.watch().has_ended());
-        log.record(&RoomName::lobby(), &talk(1, "x"));
+        log.record(&RoomName::lobby(), &message(1, "x"));
         let watch = thread.watch();
         assert!(thread.finish(PATIENCE));
         assert!(watch.has_ended());
-        log.record(&RoomName::lobby(), &talk(2, "x"));
+        log.record(&RoomName::lobby(), &message(2, "x"));
         assert!(dropped.get() >= 1);
     }
 
     #[test]
     fn the_log_outlives_those_who_recorded() {
         let file = Shared::default();
-        let (log, thread) = TalkLog::start(file.clone(), Counter::default()).unwrap();
-        log.record(&RoomName::lobby(), &talk(1, "x"));
+        let (log, thread) = MessageLog::start(file.clone(), Counter::default()).unwrap();
+        log.record(&RoomName::lobby(), &message(1, "x"));
         drop(log);
         assert!(thread.flush(PATIENCE));
         assert!(thread.finish(PATIENCE));
