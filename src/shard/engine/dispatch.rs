@@ -20,7 +20,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn take(&mut self, message: ToShard) {
         match message {
             ToShard::Owner(message) => self.for_owner(message),
-            ToShard::Room(event) => self.serve(|rooms, parts| rooms.take_event(event, parts)),
+            ToShard::Room(event) => self.serve(|rooms, parts| rooms.handle_event(event, parts)),
             ToShard::Session { session, what } => self.for_session(session, what),
             ToShard::Admin(order) => self.administer(*order),
             ToShard::Direct {
@@ -54,14 +54,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     fn for_session(&mut self, session: SessionId, what: ToSession) {
         match what {
             ToSession::Admit(admission) => {
-                self.serve(|rooms, parts| rooms.take_in(session, *admission, parts));
+                self.serve(|rooms, parts| rooms.handle_admission(session, *admission, parts));
                 self.go_on_with_deferred(session);
             }
             ToSession::RefuseJoin { room, id, refusal } => {
-                self.serve(|rooms, parts| rooms.turn_away(session, id, &room, *refusal, parts));
+                self.serve(|rooms, parts| rooms.handle_refusal(session, id, &room, *refusal, parts));
             }
             ToSession::Dismiss { room, id } => {
-                self.serve(|rooms, parts| rooms.let_go(session, id, &room, parts));
+                self.serve(|rooms, parts| rooms.handle_dismissal(session, id, &room, parts));
             }
             ToSession::Show { room, happening } => {
                 let event = self.event(room, *happening, None);

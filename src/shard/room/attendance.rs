@@ -1,4 +1,4 @@
-//! What one connection is in the rooms of this shard: the other end of each membership, the joins under way, and the replays.
+//! What one connection has to do with rooms: its memberships, its unanswered joins, and its replays.
 
 use super::replays::Replays;
 use crate::chat::RoomName;
@@ -7,9 +7,9 @@ use crate::shard::ids::{MemberSlot, RoomSlot};
 #[derive(Debug, Default)]
 pub(super) struct Attendance {
     pub(super) rooms: Vec<Membership>,
-    /// Rooms that the connection asked to join and whose owner has not answered.
+    /// Rooms that the connection asked to join; their owners have not answered yet.
     pub(super) joining: Vec<RoomName>,
-    /// What its members have missed, if anything.
+    /// `None` if there are none, which is the usual case.
     pub(super) replays: Option<Box<Replays>>,
 }
 
@@ -18,21 +18,21 @@ pub(super) struct Attendance {
 pub(crate) struct Membership {
     pub(super) room: RoomSlot,
     pub(super) member: MemberSlot,
-    pub(super) stay: Stay,
+    pub(super) state: MembershipState,
 }
 
-/// How far a member is on its way out.
+/// Whether a member stays or leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stay {
+pub(super) enum MembershipState {
     Member,
-    /// The owner has been asked and has not answered: it still counts the member.
+    /// The session asked to leave, and the owner has not answered: the owner still counts the member.
     AskedToLeave,
-    /// The owner has let it go: it is sent what happened before, and no more.
+    /// The owner has removed the member. It gets the events before that point, and then leaves its ring.
     Leaving,
 }
 
 impl Attendance {
-    /// Frees the room for replays when there are none.
+    /// Frees the memory of `replays` if there are none.
     pub(super) fn forget_if_done(&mut self) {
         self.replays.take_if(|replays| replays.is_empty());
     }

@@ -1,15 +1,15 @@
 //! The invariants of [`Rooms`], for tests to check between its methods.
 
-use super::{attendance::Stay, rooms::Rooms};
+use super::{attendance::MembershipState, rooms::Rooms};
 use crate::{chat::ConnectionSlot, shard::ids::MemberSlot};
 
 impl Rooms {
-    /// The invariants, which hold whenever no method runs.
+    /// Checks what holds between any two methods.
     pub(crate) fn check(&self) {
         let (mut members, mut bytes, mut names) = (0, 0, 0);
         for (slot, ring) in self.rings.iter() {
             let is_named = self.find(&ring.name) == Some(slot);
-            assert_eq!(is_named, ring.members.some_stay(), "the ring of {}", ring.name);
+            assert_eq!(is_named, ring.members.any_staying(), "the ring of {}", ring.name);
             assert!(!ring.members.is_empty(), "a ring without members stays");
             names += usize::from(is_named);
             members += ring.members.len();
@@ -30,13 +30,13 @@ impl Rooms {
             for membership in &attendance.rooms {
                 let ring = &self.rings.get(membership.room).unwrap();
                 let is_leaving = ring.members.leaving(connection).is_some();
-                assert_eq!(is_leaving, membership.stay == Stay::Leaving);
+                assert_eq!(is_leaving, membership.state == MembershipState::Leaving);
                 assert_eq!(ring.members.get(membership.member).unwrap().connection, connection);
             }
         }
     }
 
-    /// What also holds when nothing is under way: a member that is not blocked has been sent everything.
+    /// Also checks what holds when nothing is in flight: a member whose socket is not full has every event.
     pub(crate) fn check_rest(&self, is_blocked: impl Fn(ConnectionSlot) -> bool) {
         self.check();
         for (_, ring) in self.rings.iter() {

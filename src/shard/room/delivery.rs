@@ -1,7 +1,7 @@
-//! What one member is sent: batches of consecutive events, shared by all members at the same cursor.
+//! Writes batches of consecutive events to one member at a time. Members with the same cursor and encoding share a batch.
 //!
-//! A write that breaks off leaves the rest of one event with the connection, and the cursor behind that event: what follows
-//! stays in the ring, uncopied.
+//! Invariant: after a partial write the connection holds the rest of one event, and the cursor points behind that event. Later
+//! events stay in the ring and are not copied.
 
 use bytes::{Bytes, BytesMut};
 
@@ -16,47 +16,47 @@ use crate::{
     shard::{connection::state::Connection, connection::write::Socket},
 };
 
-/// What became of a member's delivery.
+/// The result of a delivery to one member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Delivered {
-    /// It has everything.
+    /// The member has all events.
     All,
     /// Its socket is full.
     Full,
-    /// Its peer is gone.
+    /// Its socket failed.
     Dead,
-    /// The ring has dropped events at its cursor.
+    /// The ring no longer has the event at its cursor.
     Lagged,
 }
 
-/// How much members were sent.
+/// How much was written to members.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     pub(super) bytes: u64,
-    /// Events, once for each member.
+    /// Deliveries: events times the members that got them.
     pub(super) events: u64,
 }
 
-/// The batches of the walk at hand.
+/// The batches of the current walk.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     batches: Vec<Batch>,
-    /// Frames that hold the name of their receiver, while they are written; at most [`limits::BATCH_BYTES`] and one event.
+    /// Reused for frames that contain the receiver's name; at most [`limits::BATCH_BYTES`] and one event.
     scratch: BytesMut,
 }
 
 impl Batches {
-    /// Forgets them: the ring is about to change, or another one comes.
+    /// To be called before the ring changes or another ring is walked.
     pub(super) fn clear(&mut self) {
         self.batches.clear();
     }
 
-    /// Bytes of the largest one.
+    /// Bytes of the largest batch.
     pub(super) fn largest(&self) -> usize {
         self.batches.iter().map(Batch::bytes).max().unwrap_or(0)
     }
 
-    /// Writes to one member what it has not been sent, up to `end`.
+    /// Writes to one member the events from its cursor to `end`.
     pub(super) fn deliver<S: Socket>(
         &mut self,
         ring: &Ring,
@@ -66,7 +66,7 @@ impl Batches {
         now_ms: u64,
         sent: &mut Sent,
     ) -> Delivered {
-        // A connection that is being closed is sent nothing more.
+        // The connection is being closed and gets nothing more.
         let Some(encoding) = connection.encoding() else {
             return Delivered::All;
         };
@@ -123,7 +123,7 @@ impl Batches {
     }
 }
 
-/// The batch for a member with this encoding at this cursor: one that another such member was sent, or a new one.
+/// The batch for members with this encoding at this cursor; made for the first of them.
 fn batch_for<'a>(batches: &'a mut Vec<Batch>, ring: &Ring, encoding: Encoding, cursor: u64, end: u64) -> &'a Batch {
     let known = batches
         .iter()

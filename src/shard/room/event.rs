@@ -1,4 +1,4 @@
-//! An event of a room and its frames, shared by all shards and members.
+//! An event of a room with its cached frames, shared by all shards and members.
 
 use crate::{
     chat::{Happening, Origin, RoomName, Seq},
@@ -6,14 +6,14 @@ use crate::{
     shard::frames::{Encoded, FrameCache},
 };
 
-/// Something that happened in a room.
+/// An event of a room, such as a message or a join.
 #[derive(Debug)]
 pub(crate) struct RoomEvent {
     pub(crate) room: RoomName,
     pub(crate) happening: Happening,
-    /// The request that sent a message, for its acknowledgement.
+    /// The request that sent the message, so that its shard can acknowledge it.
     pub(crate) origin: Option<Origin>,
-    /// When, Unix milliseconds.
+    /// Unix milliseconds.
     at: u64,
     frames: FrameCache,
 }
@@ -38,14 +38,14 @@ impl RoomEvent {
         }
     }
 
-    /// What a member with this encoding sees.
+    /// The frames for members with this encoding.
     pub(crate) fn frames(&self, encoding: Encoding) -> &Encoded {
         self.frames.get(encoding, |dialect, within, out| {
             dialect.encode_at(self.at, within, &self.room, &self.happening, out);
         })
     }
 
-    /// The number of a message.
+    /// The number of the message; `None` if the event is no message.
     pub(crate) fn seq(&self) -> Option<Seq> {
         match &self.happening {
             Happening::Message(message) => Some(message.seq),
@@ -60,7 +60,7 @@ impl RoomEvent {
         }
     }
 
-    /// The number of the message before this one, if this is a message.
+    /// The number of the message before this one; `None` if the event is no message.
     pub(crate) fn prev(&self) -> Option<Seq> {
         let Happening::Message(message) = &self.happening else {
             return None;
@@ -68,7 +68,7 @@ impl RoomEvent {
         Some(message.prev)
     }
 
-    /// Roughly the memory that it takes: itself, its text, and the frames of the two encodings that are usual.
+    /// An estimate of its memory, bytes: the event, its text, and the frames of the two most common encodings.
     pub(crate) fn weight(&self) -> usize {
         let text = match &self.happening {
             Happening::Message(message) => message.text.len(),

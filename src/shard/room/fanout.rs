@@ -1,15 +1,15 @@
-//! Fan-out: from a ring to the sockets of its members, with one write of everything that a member has not been sent.
+//! Fan-out: walks over the members of a ring and writes to each socket, in one call, all events from the member's cursor on.
 //!
-//! Members with the same cursor and encoding share one batch of bytes. A walk over the members allocates nothing for each of
-//! them, and looks up one connection for each that is behind.
+//! Members with the same cursor and encoding share one batch of bytes. A walk allocates nothing per member, and looks up a
+//! connection only for members that are behind.
 //!
-//! Nothing here closes a connection or sends it anything but events: what a full, dead or slow socket leads to is said in
-//! [`Trouble`] and [`CatchUp`].
+//! Nothing here closes a connection or sends anything but events. The results [`DeliveryFailure`] and [`CatchUp`] say what a
+//! full, failed or slow socket needs.
 
 use super::{
     delivery::{Delivered, Sent},
-    members::Hold,
-    outcome::{CatchUp, Lag, Missed, Trouble},
+    members::Feed,
+    outcome::{CatchUp, DeliveryFailure, Lag, Missed},
     rooms::Rooms,
     schedule::{FlushState, Walk},
     serving::Parts,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 impl Rooms {
-    /// Something is new in this room at `now_us`: plans its flush.
+    /// Plans a flush for an event that came at `now_us`.
     pub(super) fn plan_flush(&mut self, room: RoomSlot, now_us: u64) {
         let Some(ring) = self.rings.get_mut(room) else {
             return;
@@ -55,12 +55,12 @@ impl Rooms {
         self.schedule.has_ready()
     }
 
-    /// The next room to be walked at `now_us`.
+    /// The next room to walk.
     pub(super) fn next_ready(&mut self) -> Option<RoomSlot> {
         self.schedule.pop_ready()
     }
 
-    /// Rooms that waited until now are ready.
+    /// Makes rooms ready whose delay is over.
     pub(super) fn end_waits(&mut self, now_us: u64) {
         while let Some((due_us, room)) = self.schedule.pop_due(now_us) {
             if let Some(ring) = self.rings.get_mut(room)
@@ -72,8 +72,8 @@ impl Rooms {
         }
     }
 
-    /// Whether more of a room waits than its ring can hold beside what is kept for those who come back. If so, it is ready to be
-    /// walked at once: a member that reads must never find its events gone.
+    /// Makes the room ready if unsent events fill more than half of its ring; the other half is for returning users. Without this
+    /// flush the ring could drop events that a fast reader has not been offered.
     pub(super) fn must_flush(&mut self, room: RoomSlot) -> bool {
         let waiting = self.rings.get(room).map_or(0, |ring| ring.events().waiting_bytes());
         if !self.rings.is_half(waiting) {
@@ -88,8 +88,8 @@ impl Rooms {
         true
     }
 
-    /// Serves members of one room with at most so many writes; how many it took. What went wrong is in
-    /// [`Rooms::take_troubles`].
+    /// Writes to the members of one room with at most `most` writes, and returns how many it needed. Failures are in
+    /// [`Rooms::take_failures`].
     pub(super) fn walk<S: Socket>(&mut self, room: RoomSlot, most: usize, parts: &mut Parts<'_, S>) -> usize {
         let began = parts.clock.micros();
         let Some(ring) = self.rings.get_mut(room) else {
@@ -117,7 +117,7 @@ impl Rooms {
             && let Some(member) = members.at_mut(walk.next)
         {
             walk.next += 1;
-            if member.cursor == end || member.hold == Hold::Held {
+            if member.cursor == end || member.feed == Feed::Pending {
                 continue;
             }
             let Some((id, connection)) = parts.connections.occupant(member.connection) else {
@@ -131,11 +131,11 @@ impl Rooms {
                 match connection.drain(now_ms, &mut sent.bytes) {
                     Written::All => {}
                     Written::Full => {
-                        self.troubles.push(Trouble::Full(id));
+                        self.failures.push(DeliveryFailure::Full(id));
                         continue;
                     }
                     Written::Dead => {
-                        self.troubles.push(Trouble::Dead(id));
+                        self.failures.push(DeliveryFailure::Dead(id));
                         continue;
                     }
                 }
@@ -143,9 +143,9 @@ impl Rooms {
             writes += 1;
             match self.batches.deliver(events, member, connection, end, now_ms, &mut sent) {
                 Delivered::All => {}
-                Delivered::Full => self.troubles.push(Trouble::Full(id)),
-                Delivered::Dead => self.troubles.push(Trouble::Dead(id)),
-                Delivered::Lagged => self.troubles.push(Trouble::Lagged(id, room)),
+                Delivered::Full => self.failures.push(DeliveryFailure::Full(id)),
+                Delivered::Dead => self.failures.push(DeliveryFailure::Dead(id)),
+                Delivered::Lagged => self.failures.push(DeliveryFailure::Lagged(id, room)),
             }
         }
         parts.count(&sent);
@@ -158,7 +158,7 @@ impl Rooms {
             self.schedule.push_ready(room);
             return writes;
         }
-        // A second walk for those who were passed over says nothing about the cost of a flush.
+        // A second walk, for members that a disturbed one skipped, says nothing about the cost of a flush.
         if walk.events > 0 {
             ring.pacer.flushed(walk.began_us..ended, walk.cost_us, walk.events);
         }
@@ -176,13 +176,13 @@ impl Rooms {
         writes
     }
 
-    /// What went wrong in the walks since the last call.
-    pub(super) fn take_troubles(&mut self) -> Vec<Trouble> {
-        std::mem::take(&mut self.troubles)
+    /// The failed deliveries of all walks since the last call.
+    pub(super) fn take_failures(&mut self) -> Vec<DeliveryFailure> {
+        std::mem::take(&mut self.failures)
     }
 
-    /// Sends a connection whose socket has room what its rooms have for it, beginning with its membership `from`, which is
-    /// counted on. To be called again until it says [`CatchUp::Done`], [`CatchUp::Full`] or [`CatchUp::Dead`].
+    /// Writes to a connection what its rooms have for it, beginning with its membership number `from`, which advances. The caller
+    /// repeats the call until the result is [`CatchUp::Done`], [`CatchUp::Full`] or [`CatchUp::Dead`].
     pub(super) fn catch_up_from<S: Socket>(
         &mut self,
         id: SessionId,
@@ -222,8 +222,8 @@ impl Rooms {
             let Some(member) = members.get_mut(membership.member) else {
                 return CatchUp::Done;
             };
-            if member.cursor < end && (member.hold == Hold::Live || leaving.is_some()) {
-                // Replies that were sent before stand before what the rooms have.
+            if member.cursor < end && (member.feed == Feed::Live || leaving.is_some()) {
+                // Earlier replies go out before the events.
                 match connection.drain(now_ms, &mut sent.bytes) {
                     Written::All => {}
                     Written::Full => return CatchUp::Full,
@@ -247,7 +247,7 @@ impl Rooms {
         }
     }
 
-    /// Counts how far behind a slow consumer is in its rooms, now that its socket has room again.
+    /// Records how many events a slow consumer is behind in each of its rooms when its socket has room again.
     pub(crate) fn count_lags(&self, id: SessionId, stats: &mut Stats) {
         for membership in self.memberships(id) {
             let Some(ring) = self.rings.get(membership.room) else {
@@ -256,7 +256,7 @@ impl Rooms {
             let live = ring
                 .members
                 .get(membership.member)
-                .filter(|member| member.hold == Hold::Live);
+                .filter(|member| member.feed == Feed::Live);
             let behind = live.map_or(0, |member| ring.events().end().saturating_sub(member.cursor));
             if behind > 0 {
                 stats.lags.push(behind);
@@ -264,8 +264,8 @@ impl Rooms {
         }
     }
 
-    /// The ring has dropped events at the cursor of this member: moves the cursor behind them.
-    pub(super) fn pass_lag(&mut self, id: SessionId, room: RoomSlot, policy: LagPolicy) -> Lag {
+    /// Moves the cursor of a member that fell off its ring to the end of the ring.
+    pub(super) fn skip_lag(&mut self, id: SessionId, room: RoomSlot, policy: LagPolicy) -> Lag {
         let Some(membership) = self.membership_at(id, room) else {
             return Lag::Nothing;
         };
@@ -275,7 +275,7 @@ impl Rooms {
         let leaving = ring.members.leaving(id.slot());
         let (end, to) = match leaving {
             Some(leaving) => (leaving.until, leaving.seq),
-            // A member without words for a gap that leaves anyway goes in its own way.
+            // A leaving member is not closed: it is about to get its answer.
             None if policy == LagPolicy::Disconnect => return Lag::TooSlow,
             None => (ring.events().end(), ring.events().head_seq()),
         };

@@ -1,7 +1,7 @@
 //! The members of one room on this shard.
 //!
 //! Invariants:
-//! - A member that leaves stays in the list until it has been sent what happened before it left.
+//! - A leaving member stays in the list until it has the events before its leave.
 //! - Only [`Members::remove`] changes the slot of another member, and its result names that member's connection, so that
 //!   [`super::rooms::Rooms`] can update the other end of the membership.
 
@@ -11,34 +11,34 @@ use crate::{
     shard::ids::MemberSlot,
 };
 
-/// A member is a cursor. Events that it has not been sent are in the ring and not copied for it.
+/// A member: a cursor into the ring. Unsent events stay in the ring and are not copied for it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Member {
     pub(super) connection: ConnectionSlot,
-    pub(super) hold: Hold,
-    /// The index of the next event to send.
+    pub(super) feed: Feed,
+    /// Index of the next event to send.
     pub(super) cursor: u64,
-    /// The last message that was sent.
+    /// Number of the last message that was sent.
     pub(super) seq: Seq,
 }
 
-/// Whether a member is sent live events.
+/// Whether a member gets live events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hold {
+pub(crate) enum Feed {
     Live,
-    /// Its cursor waits: first it is sent what it missed, or its dialect has to show.
-    Held,
+    /// Not yet: its replay has not ended, or the dialect of its connection is not known. The cursor does not move.
+    Pending,
 }
 
-/// Where a member that leaves stops.
+/// A member that leaves, and where its events end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Leaving {
     pub(super) connection: ConnectionSlot,
-    /// The first event that it is not sent.
+    /// Index of the first event that it does not get.
     pub(super) until: u64,
-    /// The last message before that.
+    /// Number of the last message before that.
     pub(super) seq: Seq,
-    /// The request to leave, to be answered when the member goes.
+    /// The request to leave. It is answered when the member has its last event.
     pub(super) request: RequestId,
 }
 
@@ -49,12 +49,12 @@ pub(super) struct Members {
     leaving: Vec<Leaving>,
 }
 
-/// What removing a member leads to.
+/// The result of removing a member.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Removed {
-    /// The request with which it left; empty if it did not ask or is not let go in order.
+    /// The request to leave; `None` if the session did not ask, or is over.
     pub(super) request: RequestId,
-    /// The connection of the member that has its slot now.
+    /// The connection of the member that moved into the free slot.
     pub(super) moved: Option<ConnectionSlot>,
 }
 
@@ -75,7 +75,7 @@ impl Members {
         self.all.get_mut(slot.index())
     }
 
-    /// The member that a walk serves after so many others.
+    /// The member at this place of a walk.
     pub(super) fn at_mut(&mut self, index: usize) -> Option<&mut Member> {
         self.all.get_mut(index)
     }
@@ -85,18 +85,18 @@ impl Members {
         self.all.iter()
     }
 
-    /// Whether some member stays. While one does, the room's owner counts this shard and sends it every event.
-    pub(super) fn some_stay(&self) -> bool {
+    /// Whether some member is not leaving. As long as there is one, the room's owner sends this shard every event.
+    pub(super) fn any_staying(&self) -> bool {
         self.leaving.len() < self.all.len()
     }
 
-    /// Whether all of them stay, are live and have been sent everything before `end`.
+    /// Whether no member is leaving and all are live and have every event before `end`.
     pub(super) fn are_at_rest(&self, end: u64) -> bool {
-        let at_rest = |member: &Member| member.cursor == end && member.hold == Hold::Live;
+        let at_rest = |member: &Member| member.cursor == end && member.feed == Feed::Live;
         self.leaving.is_empty() && self.all.iter().all(at_rest)
     }
 
-    /// Where the member of this connection stops, if it leaves.
+    /// The leave of this connection's member, if it is leaving.
     pub(super) fn leaving(&self, connection: ConnectionSlot) -> Option<Leaving> {
         let mut leaving = self.leaving.iter();
         leaving.find(|leaving| leaving.connection == connection).copied()
@@ -112,20 +112,20 @@ impl Members {
         slot
     }
 
-    /// A member begins to leave; once only.
+    /// Marks a member as leaving; at most once per member.
     pub(super) fn leave(&mut self, leaving: Leaving) {
         debug_assert!(self.leaving(leaving.connection).is_none(), "a member leaves twice");
         self.leaving.push(leaving);
     }
 
-    /// Takes a member out; the last one takes its slot.
+    /// Removes a member; the last one moves into its slot.
     pub(super) fn remove(&mut self, slot: MemberSlot) -> Option<Removed> {
         self.get(slot)?;
-        let gone = self.all.swap_remove(slot.index());
+        let removed_member = self.all.swap_remove(slot.index());
         let leaving = self
             .leaving
             .iter()
-            .position(|leaving| leaving.connection == gone.connection);
+            .position(|leaving| leaving.connection == removed_member.connection);
         let leaving = leaving.map(|at| self.leaving.swap_remove(at));
         Some(Removed {
             request: leaving.and_then(|leaving| leaving.request),
@@ -141,14 +141,14 @@ mod tests {
     fn member(connection: u32) -> Member {
         Member {
             connection: ConnectionSlot::new(connection),
-            hold: Hold::Live,
+            feed: Feed::Live,
             cursor: 0,
             seq: 0,
         }
     }
 
     #[test]
-    fn the_last_member_takes_the_slot_of_one_that_goes() {
+    fn the_last_member_moves_into_the_slot_of_a_removed_one() {
         let mut members = Members::default();
         let slots: Vec<_> = (0..3).map(|connection| members.join(member(connection))).collect();
         let removed = members.remove(slots[0]).unwrap();
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_that_leaves_does_not_stay_and_takes_its_request_along() {
+    fn a_leaving_member_does_not_count_as_staying_and_its_removal_returns_its_request() {
         let mut members = Members::default();
         let (ada, bob) = (members.join(member(0)), members.join(member(1)));
         let request = std::num::NonZeroU64::new(7);
@@ -169,9 +169,9 @@ mod tests {
             seq: 0,
             request,
         });
-        assert!(members.some_stay() && !members.are_at_rest(0));
+        assert!(members.any_staying() && !members.are_at_rest(0));
         assert!(members.remove(ada).unwrap().moved.is_some());
-        assert!(!members.some_stay() && !members.is_empty());
+        assert!(!members.any_staying() && !members.is_empty());
         assert_eq!(members.remove(ada).unwrap().request, request, "bob has ada's slot");
         let _ = bob;
         assert!(members.is_empty());

@@ -1,10 +1,14 @@
-//! The rooms of a shard: its members, the ring of recent events of each room, and fan-out from the ring to the members' sockets.
+//! This shard's copies of rooms: the members that are connected here, a ring of recent events for each room, and the fan-out from
+//! the ring to the members' sockets.
 //!
-//! Start with [`rooms::Rooms`], the only type that others hold. An event comes in through `Rooms::append`; `schedule` and `pacer`
-//! say when its room is flushed; `fanout` walks the members and `delivery` writes to each. `replay` sends what a member missed
-//! before it joined. What the engine has to do for rooms is said in [`outcome`].
+//! [`rooms::Rooms`] is the only type that other modules use. It owns all state of this module; its methods are spread over files:
+//! - `rooms`: joins, leaves, and queries about members
+//! - `serving`: the entry points for the engine, which combine the other files
+//! - `fanout`: walks over the members of a room and writes their events
+//! - `resuming` and `replay`: send a member the messages that it missed
+//! - `check`: the invariants, for tests
 //!
-//! Nothing here sends to other shards, reads the store, closes a connection or knows the time but as an argument.
+//! Nothing here sends to other shards or reads a clock, except to measure what a flush costs.
 
 pub(crate) mod attendance;
 #[cfg(test)]

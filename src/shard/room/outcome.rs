@@ -1,4 +1,4 @@
-//! What rooms ask of the engine: they send nothing but events and close nothing, and say here what has to be done.
+//! The results of the methods of [`super::rooms::Rooms`] that decide something for their caller to carry out.
 
 use std::sync::Arc;
 
@@ -12,64 +12,64 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum JoinRefusal {
     AlreadyMember,
-    /// It is in so many rooms.
+    /// The session is in this many rooms, which is the most.
     TooMany(usize),
 }
 
-/// Why a member was not sent everything.
+/// Why a walk could not deliver everything to a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum DeliveryFailure {
     /// Its socket is full.
     Full(SessionId),
-    /// Its peer is gone.
+    /// Its socket failed.
     Dead(SessionId),
-    /// It is a slow consumer: the ring has dropped events at its cursor.
+    /// It is a slow consumer: the ring no longer has the event at its cursor.
     Lagged(SessionId, RoomSlot),
 }
 
 /// How far a connection has caught up with its rooms.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum CatchUp {
-    /// It has been sent everything.
+    /// It has all events.
     Done,
     /// Its socket is full.
     Full,
-    /// Its peer is gone.
+    /// Its socket failed.
     Dead,
-    /// It has been sent all of a room that it left, and is in it no more. Others are to follow.
+    /// It has the last event of a room that it left, and is removed from it. Its other rooms come next.
     Left { room: RoomName, request: RequestId },
-    /// As [`Trouble::Lagged`]; others are to follow.
+    /// As [`DeliveryFailure::Lagged`]. Its other rooms come next.
     Lagged(RoomSlot),
 }
 
-/// What becomes of a slow consumer.
+/// What a member gets for messages that it misses.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Lag {
-    /// It has no messages to miss.
+    /// Nothing: it misses no message.
     Nothing,
-    /// It is told what it missed, and goes on behind that.
+    /// A gap that names the missing messages.
     Gap(Reply),
-    /// Its dialect has no words for a gap: it is to be closed.
+    /// A close, because its dialect has no words for a gap.
     TooSlow,
 }
 
-/// Whether the server still has what a member is not sent.
+/// Whether the server still has the messages that a member does not get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Missed {
-    /// If the room is durable.
+    /// Yes, if the room is durable.
     Stored,
     Lost,
 }
 
-/// A join to be answered when the store has said how far the user has read.
+/// A join whose answer waits until the store has read the user's read marker.
 #[derive(Debug)]
-pub(crate) struct Welcome {
+pub(crate) struct PendingJoin {
     pub(crate) number: u32,
     /// Without the read marker.
     pub(crate) admission: Box<Admission>,
 }
 
-/// A page to ask the store for.
+/// A page that the store should read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PageAsk {
     pub(crate) number: u32,
@@ -78,51 +78,51 @@ pub(crate) struct PageAsk {
     pub(crate) limit: usize,
 }
 
-/// What a replay needs next.
+/// The next step of a replay.
 #[derive(Debug)]
 pub(crate) enum ReplayStep {
-    /// Nothing: there is none, or it waits for the store or the socket.
+    /// Nothing to do: there is no replay, or it waits for the store or the socket.
     Wait,
-    /// These messages are to be sent, which is all up to `upto`.
+    /// Send these messages, which are all up to `upto`.
     Send { events: Vec<Arc<RoomEvent>>, upto: Seq },
-    /// [`Rooms::pass_over`].
-    PassOver { upto: Seq, missed: Missed },
-    /// The store is to be asked; then [`Rooms::page_asked`], or [`ReplayStep::PassOver`] up to `target` if it cannot be.
+    /// Call [`super::rooms::Rooms::skip_to`].
+    Skip { upto: Seq, missed: Missed },
+    /// Ask the store, then call [`super::rooms::Rooms::page_asked`]. If the store is full, pass over the messages up to `target`.
     Ask { ask: PageAsk, target: Seq },
-    /// The replay has ended, and the member is live: it is to catch up at once, before the ring can move on.
+    /// The replay has ended and the member is live. It must catch up at once, before the ring drops its events.
     Live,
 }
 
-/// What becomes of a page of the store.
+/// How a page of the store is used.
 #[derive(Debug)]
 pub(crate) enum PageTaken {
     /// The replay that asked for it has ended.
     Unknown,
-    /// Nothing of it can be used: the next step shows how to go on.
+    /// Not at all: [`super::rooms::Rooms::replay_step`] says how to go on.
     Again,
     Page(Page),
 }
 
-/// A page to be sent.
+/// A page to send.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) room: RoomName,
     pub(crate) messages: Vec<ChatMessage>,
-    /// The page after this one, to be read while this one is sent.
+    /// The page after this one, which the store reads while this one is encoded.
     pub(crate) next: Option<PageAsk>,
-    /// The store has lost the messages up to this one.
+    /// The store no longer has the messages up to this one.
     pub(crate) lost_upto: Option<Seq>,
-    /// Before the first of its messages: what the member has if none of them is sent.
+    /// The number before its first message: up to where the member has everything if none of its messages is sent.
     pub(crate) before: Seq,
 }
 
-/// What a member that leaves is not sent any more.
+/// What a leaving member does not get any more.
 #[derive(Debug)]
 pub(crate) struct Abandoned {
-    /// The join that is still to be answered.
-    pub(crate) welcome: Option<Welcome>,
-    /// The messages after the first, up to the second.
+    /// Its join, if that is not answered yet.
+    pub(crate) pending_join: Option<PendingJoin>,
+    /// The missed messages: after the first number, up to the second.
     pub(crate) missed: Option<(Seq, Seq)>,
-    /// The next replay can begin.
+    /// Whether its replay was the first in the queue, so that the next one can begin.
     pub(crate) was_first: bool,
 }

@@ -1,4 +1,4 @@
-//! When a room is flushed next: at once after quiet, then after a delay, for as long as the delay pays.
+//! Decides when a room is flushed next: at once after a quiet period, then after a delay, for as long as the delay pays.
 //!
 //! Each write costs a system call, whatever its size, so under load it is cheaper to let events coalesce before a flush. The
 //! delay is proportional to the cost of the last flush and to its number of events: single messages are hardly delayed, a flood
@@ -12,7 +12,7 @@
 //! A shard sees only its own members of a room. Shards flush side by side, so one that is done sooner waits for as long as if
 //! it had written to all members: otherwise more cores would mean smaller writes.
 //!
-//! The pacer only says when. It knows no clock, no room and no member.
+//! The pacer reads no clock, and knows neither rooms nor members.
 
 use std::ops::Range;
 
@@ -21,16 +21,16 @@ use crate::limits::{PACE_LEAST_US, PACE_PROBES_MOST, PACE_SKIPS_MOST, PACE_STRET
 /// The pacing of one room. Times are microseconds of the shard's clock.
 #[derive(Debug, Clone)]
 pub(crate) struct Pacer {
-    /// When the last flush began and ended.
+    /// From the beginning to the end of the last flush.
     last: Range<u64>,
-    /// What it cost.
+    /// CPU time of the last flush.
     cost: u32,
-    /// How many events it had.
+    /// Events in the last flush.
     events: u32,
-    /// Flushes that are not delayed, and how many it will be after the next delay that coalesces nothing.
+    /// How many of the next flushes are not delayed, and the number to use after the next delay that coalesces nothing.
     skip: u16,
     skip_next: u16,
-    /// Whether the coming flush is delayed.
+    /// Whether the next flush is delayed.
     waiting: bool,
     stretch: Stretch,
 }
@@ -40,26 +40,26 @@ pub(crate) struct Pacer {
 struct Stretch {
     began: u64,
     events: u32,
-    /// Whether this stretch goes without delays.
+    /// Whether this stretch has no delays.
     free: bool,
-    /// Whether delays have been found to slow the senders down.
+    /// Whether the measurements say that delays slow the senders down.
     given_up: bool,
-    /// Stretches until the other way is tried, and how many it will be next time.
+    /// Stretches until the next probe of the other way, and the number to use after that probe.
     until_probe: u16,
     next_probe: u16,
-    /// Events per stretch lately: with delays, without.
+    /// Moving averages of events per stretch, with and without delays.
     paced_rate: f32,
     free_rate: f32,
 }
 
-/// What the operator decides about pacing.
+/// The operator's settings for pacing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PaceSettings {
-    /// The next flush waits at most this many times the cost of the last one; 0: never.
+    /// Longest delay as a multiple of the last flush's cost; 0: no delays.
     pub(crate) factor: f32,
-    /// Longest time between the beginnings of two flushes because of a delay, microseconds.
+    /// A delay never makes the time between the beginnings of two flushes longer than this, microseconds.
     pub(crate) apart_us: u64,
-    /// Shards that share a room's members.
+    /// Number of shards, which share a room's members.
     pub(crate) shards: usize,
 }
 
@@ -86,12 +86,12 @@ impl Pacer {
         }
     }
 
-    /// The first event since the last flush came at `now`: when to flush. Not later than `now` means at once.
+    /// When to flush the first event since the last flush, which came at `now`. A result up to `now` means at once.
     pub(crate) fn due(&mut self, settings: &PaceSettings, now: u64) -> u64 {
         self.stretch.turn(now);
         let longest = self.last.start + settings.apart_us;
         let due = (self.last.end + self.wait(settings)).min(longest);
-        // The timer is not finer than this, and so short a delay coalesces nothing.
+        // The timer is not finer than this, and such a short delay coalesces nothing.
         if due < now + PACE_LEAST_US || self.stretch.is_free() {
             self.waiting = false;
             return now;
@@ -116,7 +116,7 @@ impl Pacer {
         (everywhere as f64 * times) as u64 + (everywhere - here)
     }
 
-    /// A flush of `events` events took this time, `cost_us` of which were work for it.
+    /// Records a flush of `events` events: its beginning and end, and its CPU time `cost_us`.
     pub(crate) fn flushed(&mut self, time: Range<u64>, cost_us: u64, events: usize) {
         self.last = time;
         self.cost = u32::try_from(cost_us).unwrap_or(u32::MAX);
@@ -140,7 +140,7 @@ impl Stretch {
         self.free
     }
 
-    /// Ends a stretch that has lasted long enough, and decides about the next.
+    /// Ends a stretch that has lasted long enough, and decides how the next one goes.
     fn turn(&mut self, now: u64) {
         let lasted = now.saturating_sub(self.began);
         if lasted < PACE_STRETCH_US {
@@ -160,7 +160,7 @@ impl Stretch {
         self.events = 0;
         self.began = now;
         if quiet {
-            // Rates from before a pause say nothing about what comes after it.
+            // Rates before a pause say nothing about the time after it.
             self.free_rate = 0.0;
             self.paced_rate = 0.0;
             self.free = self.given_up;
@@ -179,7 +179,7 @@ impl Stretch {
             self.free = self.given_up;
         } else if self.until_probe == 0 {
             self.free = !self.given_up;
-            // The probe is judged by itself, not by what an earlier one found.
+            // Each probe counts by itself, without the result of an earlier one.
             if self.free {
                 self.free_rate = 0.0;
             } else {
@@ -201,27 +201,27 @@ mod tests {
         shards: 1,
     };
 
-    /// A flush in one go that ended at `now`.
+    /// Records an uninterrupted flush that ended at `now`.
     fn flushed(pacer: &mut Pacer, now: u64, cost: u64, events: usize) {
         pacer.flushed(now.saturating_sub(cost)..now, cost, events);
     }
 
     #[test]
-    fn the_first_event_after_quiet_is_flushed_at_once() {
+    fn the_first_event_after_a_quiet_period_is_flushed_at_once() {
         let mut pacer = Pacer::new();
         flushed(&mut pacer, 1_000_000, 3_000, 1);
         assert_eq!(pacer.due(&SETTINGS, 2_000_000), 2_000_000);
     }
 
     #[test]
-    fn the_next_one_waits_in_proportion_to_the_last_flush() {
+    fn the_next_flush_waits_in_proportion_to_the_cost_of_the_last_one() {
         let mut pacer = Pacer::new();
         flushed(&mut pacer, 10_000, 3_000, 5);
         assert_eq!(pacer.due(&SETTINGS, 10_100), 16_000);
     }
 
     #[test]
-    fn waiting_never_brings_the_beginnings_of_two_flushes_further_apart_than_the_most() {
+    fn a_delay_keeps_the_beginnings_of_two_flushes_within_flush_max() {
         // Each began at 10,000.
         let due_after = |cost| {
             let mut pacer = Pacer::new();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn shards_that_share_a_room_begin_as_often_as_one_that_has_it_alone() {
+    fn shards_that_share_a_room_flush_as_often_as_a_single_shard() {
         // A flush of 4 ms that began at 6,000; two shards do 2 ms of it each.
         let due = |shards: usize| {
             let mut pacer = Pacer::new();
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn with_many_shards_too_flushes_begin_no_further_apart_than_the_most() {
+    fn flush_max_also_holds_with_many_shards() {
         let mut pacer = Pacer::new();
         flushed(&mut pacer, 13_000, 3_000, 5);
         assert_eq!(pacer.due(&PaceSettings { shards: 64, ..SETTINGS }, 13_100), 30_000);
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_turns_that_others_had_during_a_flush_count_as_time_and_not_as_cost() {
+    fn interruptions_of_a_flush_count_as_time_and_not_as_cost() {
         let mut pacer = Pacer::new();
         pacer.flushed(10_000..18_000, 3_000, 5);
         assert_eq!(pacer.due(&SETTINGS, 18_100), 24_000);
@@ -293,7 +293,7 @@ mod tests {
         assert!(waits <= 12, "{waits} of 300 flushes waited for nothing");
     }
 
-    /// A sender with 16 messages in flight sends the next one when an echo is back, so delays only slow it down.
+    /// A sender with 16 messages in flight sends the next one when it sees an echo, so delays only slow it down.
     #[test]
     fn a_delay_that_slows_the_senders_down_is_given_up() {
         let (with, without) = (

@@ -1,17 +1,18 @@
-//! What members missed: from the ring where it has all of it, else page by page from the store; then live events.
+//! Decides what a replay sends next: messages from the ring if the ring has them all, otherwise pages from the store; then live
+//! events.
 //!
-//! Nothing here reads the store or writes to a socket. [`Rooms`] says what is to be done next ([`ReplayStep`], [`PageTaken`],
-//! [`Lag`]); the engine does it and reports back how far the member has been sent messages.
+//! Nothing here reads the store or writes to a socket. The results ([`ReplayStep`], [`PageTaken`], [`Lag`]) say what to do;
+//! [`super::resuming`] does it, and reports how far the member has the messages.
 //!
 //! Invariants:
-//! - A member with a replay is held: it is sent no live event before the replay has ended.
-//! - Every message between the one a member goes on from and its first live event is sent, or named in a gap, in order.
-//! - The rooms of a connection are replayed one after the other, and one question to the store is open at a time.
+//! - A member with a replay is pending: it gets no live event before the replay has ended.
+//! - A member gets every message between its position and its first live event, in order, or a gap that names it.
+//! - A connection has at most one replay in progress, and that has at most one open question to the store.
 
 use super::{
     attendance::Attendance,
-    members::Hold,
-    outcome::{Abandoned, Lag, Missed, Page, PageTaken, ReplayStep, Welcome},
+    members::Feed,
+    outcome::{Abandoned, Lag, Missed, Page, PageTaken, PendingJoin, ReplayStep},
     replays::Replay,
     rings::Durability,
     rooms::Rooms,
@@ -28,22 +29,22 @@ impl Rooms {
         self.number
     }
 
-    pub(super) fn is_held(&mut self, id: SessionId, room: &RoomName) -> bool {
-        self.member(id, room).is_some_and(|member| member.hold == Hold::Held)
+    pub(super) fn is_pending(&mut self, id: SessionId, room: &RoomName) -> bool {
+        self.member(id, room).is_some_and(|member| member.feed == Feed::Pending)
     }
 
-    fn hold(&mut self, id: SessionId, room: &RoomName) {
+    fn suspend_feed(&mut self, id: SessionId, room: &RoomName) {
         if let Some(member) = self.member(id, room) {
-            member.hold = Hold::Held;
+            member.feed = Feed::Pending;
         }
     }
 
-    /// The store is to be asked how far the user of a new member has read. The member is held meanwhile: nothing of the room may
-    /// pass before the answer to the join. The number of the question, and how many of the first messages are to come with the
-    /// answer: none if the ring has them or another room comes first.
-    pub(super) fn ask_resume(&mut self, id: SessionId, admission: &Admission) -> (u32, usize) {
+    /// Prepares the question to the store about a new member: the user's read marker and its first missed messages. Until the
+    /// answer comes the member is pending, because the answer to its join must precede all events of the room. Returns the number
+    /// of the question and a limit for the messages: 0 if the ring has them, or if another room is replayed first.
+    pub(super) fn prepare_resume(&mut self, id: SessionId, admission: &Admission) -> (u32, usize) {
         let joined = &admission.joined;
-        self.hold(id, &joined.room);
+        self.suspend_feed(id, &joined.room);
         let others = self
             .attendance
             .get(id)
@@ -54,18 +55,18 @@ impl Rooms {
         (self.next_number(), limit)
     }
 
-    /// Finds where the newest messages begin that a new member asked for, if the ring has them, or if nobody has more.
+    /// Finds the beginning of the newest messages that a new member asked for, if the ring has them or the store has no others.
     pub(super) fn find_last(&self, admission: &mut Admission) {
         let ring = self.find(&admission.joined.room).and_then(|room| self.rings.get(room));
         let (Some(count), Some(ring)) = (admission.last, ring) else {
             return;
         };
-        // More may have been said since it joined, which it is shown live.
+        // The member gets messages behind `head` as live events.
         let head = admission.joined.head.seq;
         let begin = ring.events().before_last(count as usize, head);
         let begin = begin.or_else(|| match ring.durability {
             Durability::Ephemeral => Some(ring.events().before_all().min(head)),
-            // Nobody has said anything yet.
+            // The room has no message yet.
             Durability::Durable => (head == 0).then_some(0),
         });
         if let Some(begin) = begin {
@@ -74,25 +75,32 @@ impl Rooms {
         }
     }
 
-    /// The answer to a join waits for the store.
-    pub(super) fn await_resume(&mut self, id: SessionId, welcome: Welcome) {
+    /// Adds a join whose answer waits for the store.
+    pub(super) fn add_pending_join(&mut self, id: SessionId, pending_join: PendingJoin) {
         if let Some(attendance) = self.attendance.get_mut(id) {
-            attendance.replays.get_or_insert_default().welcomes.push(welcome);
+            attendance
+                .replays
+                .get_or_insert_default()
+                .pending_joins
+                .push(pending_join);
         }
     }
 
-    /// The store has answered: the join that waited for it.
-    pub(super) fn take_welcome(&mut self, id: SessionId, number: u32) -> Option<Welcome> {
+    /// Takes the join that waited for this answer of the store.
+    pub(super) fn take_pending_join(&mut self, id: SessionId, number: u32) -> Option<PendingJoin> {
         let attendance = self.attendance.get_mut(id)?;
-        let welcomes = &mut attendance.replays.as_mut()?.welcomes;
-        let at = welcomes.iter().position(|welcome| welcome.number == number)?;
-        let welcome = welcomes.remove(at);
+        let pending_joins = &mut attendance.replays.as_mut()?.pending_joins;
+        let at = pending_joins
+            .iter()
+            .position(|pending_join| pending_join.number == number)?;
+        let pending_join = pending_joins.remove(at);
         attendance.forget_if_done();
-        Some(welcome)
+        Some(pending_join)
     }
 
-    /// A member has been told that it joined, and begins to be sent what it missed: all between `joined.from` and its head. The
-    /// first of it may be here. What is to be done is in the next step, or in the page that is given back with its number.
+    /// Begins the replay of a member whose join was answered: the messages after `joined.from` up to its head. `first` holds the
+    /// first of them if the store has read some. Returns them, with the number of the replay, if they can be sent as its first
+    /// page.
     pub(super) fn begin_replay(
         &mut self,
         id: SessionId,
@@ -100,10 +108,10 @@ impl Rooms {
         first: Vec<ChatMessage>,
     ) -> Option<(u32, Vec<ChatMessage>)> {
         let (after, target) = (joined.from, joined.head.seq);
-        if after >= target && !self.is_held(id, &joined.room) {
+        if after >= target && !self.is_pending(id, &joined.room) {
             return None;
         }
-        self.hold(id, &joined.room);
+        self.suspend_feed(id, &joined.room);
         let number = self.next_number();
         let queue = &mut self.attendance.get_mut(id)?.replays.get_or_insert_default().queue;
         let first = Some(first).filter(|first| queue.is_empty() && !first.is_empty());
@@ -120,10 +128,10 @@ impl Rooms {
         first.map(|first| (number, first))
     }
 
-    /// A member leaves: it is sent no more of what it missed.
+    /// Ends the replay of a member that leaves.
     pub(super) fn abandon_replay(&mut self, id: SessionId, room: &RoomName) -> Abandoned {
         let mut abandoned = Abandoned {
-            welcome: None,
+            pending_join: None,
             missed: None,
             was_first: false,
         };
@@ -138,23 +146,23 @@ impl Rooms {
             abandoned.was_first = at == 0;
         }
         if let Some(at) = replays
-            .welcomes
+            .pending_joins
             .iter()
-            .position(|welcome| welcome.admission.joined.room == *room)
+            .position(|pending_join| pending_join.admission.joined.room == *room)
         {
-            let welcome = replays.welcomes.remove(at);
-            let joined = &welcome.admission.joined;
+            let pending_join = replays.pending_joins.remove(at);
+            let joined = &pending_join.admission.joined;
             abandoned.missed = Some((joined.from, joined.head.seq));
-            abandoned.welcome = Some(welcome);
+            abandoned.pending_join = Some(pending_join);
         }
         attendance.forget_if_done();
         abandoned.missed.take_if(|(after, upto)| *after >= *upto);
         abandoned
     }
 
-    /// A member that leaves is not sent the messages after one, up to another. Where its dialect has no words for a gap, it is not
-    /// sent either what happened since.
-    pub(super) fn leave_out(
+    /// Skips the messages that a leaving member missed, and returns the gap that says so. If its dialect has no words for a gap,
+    /// skips the later events too, so that the member sees no hole.
+    pub(super) fn skip_missed(
         &mut self,
         id: SessionId,
         room: &RoomName,
@@ -172,7 +180,7 @@ impl Rooms {
         }
     }
 
-    /// What the first replay of a connection needs next; `full`: something waits for its socket.
+    /// The next step of a connection's first replay. With `full`, the connection has bytes that its socket has not accepted.
     pub(super) fn replay_step(&mut self, id: SessionId, full: bool) -> ReplayStep {
         let Some(attendance) = self.attendance.get_mut(id) else {
             return ReplayStep::Wait;
@@ -208,7 +216,7 @@ impl Rooms {
                 }
                 let target = replay.target;
                 return match replay.durability {
-                    Durability::Ephemeral => ReplayStep::PassOver {
+                    Durability::Ephemeral => ReplayStep::Skip {
                         upto: from.min(target),
                         missed: Missed::Lost,
                     },
@@ -220,17 +228,17 @@ impl Rooms {
                 };
             }
             if full {
-                // Live events would pile up behind what the socket has not taken: it goes on when that is out.
+                // Live events would pile up behind these bytes. The replay continues when they are written.
                 return ReplayStep::Wait;
             }
-            // Everything up to where the cursor began: does the ring still go on from there?
+            // The member has everything up to its cursor. It can go live if the ring still has the event there.
             let (events, members) = ring.parts();
             let Some(member) = members.get_mut(membership.member) else {
                 queue.pop_front();
                 continue;
             };
             if member.cursor >= events.base() {
-                member.hold = Hold::Live;
+                member.feed = Feed::Live;
                 queue.pop_front();
                 attendance.forget_if_done();
                 return ReplayStep::Live;
@@ -248,23 +256,23 @@ impl Rooms {
         self.first_replay(id).is_some_and(|replay| replay.asked.is_some())
     }
 
-    /// The store has been asked for this page.
+    /// Records that the store was asked for this page.
     pub(super) fn page_asked(&mut self, id: SessionId, after: Seq) {
         if let Some(replay) = self.first_replay(id) {
             replay.asked = Some(after);
         }
     }
 
-    /// The member has been sent everything up to this message.
+    /// Records that the member has everything up to this message.
     pub(super) fn replayed_upto(&mut self, id: SessionId, seq: Seq) {
         if let Some(replay) = self.first_replay(id) {
             replay.after = replay.after.max(seq);
         }
     }
 
-    /// The member is not sent what it missed up to this message. One whose dialect has no words for that must be closed if it has
-    /// been sent something before: it would see a hole.
-    pub(super) fn pass_over(&mut self, id: SessionId, upto: Seq, missed: Missed, policy: LagPolicy) -> Lag {
+    /// Skips the missed messages up to this one. A member whose dialect has no words for a gap must be closed if the replay has
+    /// sent it a message before, because it would see a hole.
+    pub(super) fn skip_to(&mut self, id: SessionId, upto: Seq, missed: Missed, policy: LagPolicy) -> Lag {
         let Some(replay) = self.first_replay(id) else {
             return Lag::Nothing;
         };
@@ -282,7 +290,7 @@ impl Rooms {
         }
     }
 
-    /// The store has read a page; so many bytes wait for the socket.
+    /// Decides how a page of the store is used while `waiting_bytes` wait for the socket.
     pub(super) fn take_page(
         &mut self,
         id: SessionId,
@@ -295,12 +303,12 @@ impl Rooms {
         };
         let (after, target) = (replay.after, replay.target);
         if replay.asked.take() != Some(after) || waiting_bytes > limits::PRIVATE_BYTES {
-            // Asked for before it was known where the page before would end, or how slowly it is read.
+            // The question was asked before the page before was sent, and that ended elsewhere, or the client reads slowly.
             return PageTaken::Again;
         }
         let last = messages.last().map(|message| message.seq);
         let next = last.filter(|last| *last < target && waiting_bytes <= limits::PRIVATE_BYTES / 8);
-        // Retention may have been faster than the replay.
+        // Retention may have deleted messages since the replay began.
         let before = messages.first().map_or(target, |message| message.prev).min(target);
         messages.truncate(messages.partition_point(|message| message.seq <= target));
         PageTaken::Page(Page {
@@ -312,17 +320,17 @@ impl Rooms {
         })
     }
 
-    /// So many messages of a page have been sent, in so many bytes: the member has everything up to `upto`.
+    /// Records that `messages` of a page were sent, in `bytes`: the member has everything up to `upto`.
     pub(super) fn page_sent(&mut self, id: SessionId, upto: Seq, messages: usize, bytes: usize) {
         let Some(replay) = self.first_replay(id) else { return };
         replay.after = replay.after.max(upto);
         if let Some(each) = bytes.checked_div(messages) {
-            // Half of what may wait, so that a page of longer texts fits as well.
+            // Half of the bound, so that a page of longer texts fits too.
             replay.page = (limits::PRIVATE_BYTES / 2 / each.max(1)).clamp(1, limits::HISTORY_PAGE_MESSAGES);
         }
     }
 
-    /// The store could not read a page that the member needs now: it is not sent what it missed up to this message.
+    /// Handles a page that the store could not read. If the member needs it now, returns the number up to which to skip.
     pub(super) fn page_failed(&mut self, id: SessionId, number: u32, waiting_bytes: usize) -> Option<Seq> {
         let replay = self.first_replay(id).filter(|replay| replay.number == number)?;
         let asked = replay.asked.take();

@@ -1,42 +1,42 @@
-//! What the members of one connection missed, and how far each has been sent it.
+//! The replays of one connection, and how far each has come.
 
 use std::collections::VecDeque;
 
 use super::{
-    outcome::{PageAsk, Welcome},
+    outcome::{PageAsk, PendingJoin},
     rings::Durability,
 };
 use crate::chat::{RoomName, Seq};
 
-/// What the members of one connection missed.
+/// The replays of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Replays {
-    pub(super) welcomes: Vec<Welcome>,
-    /// One after the other.
+    pub(super) pending_joins: Vec<PendingJoin>,
+    /// The first one is in progress.
     pub(super) queue: VecDeque<Replay>,
 }
 
-/// A member that is sent what it missed.
+/// The replay of one member.
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) number: u32,
     pub(super) room: RoomName,
-    /// It has been sent nothing between this and `after`, and was told so.
+    /// The replay has sent no message between this number and `after`: a gap covers them.
     pub(super) from: Seq,
-    /// Sent up to here.
+    /// The member has everything up to this number.
     pub(super) after: Seq,
-    /// To be sent up to here; what comes then is in the ring.
+    /// The replay ends at this number; the ring has what follows.
     pub(super) target: Seq,
     pub(super) durability: Durability,
-    /// The page that the store has been asked for begins after this.
+    /// The number before the page that the store was asked for.
     pub(super) asked: Option<Seq>,
-    /// Messages to ask for at a time: as many as may wait for the socket, going by the size of those of the last page.
+    /// Messages per page: by the size of the last page's messages, so many that the page may wait for the socket.
     pub(super) page: usize,
 }
 
 impl Replays {
     pub(super) fn is_empty(&self) -> bool {
-        self.welcomes.is_empty() && self.queue.is_empty()
+        self.pending_joins.is_empty() && self.queue.is_empty()
     }
 }
 

@@ -1,14 +1,15 @@
-//! New members are welcomed and sent what they missed, as the replay decides ([`super::replay`]): the join is answered, messages
-//! are written, gaps are named, and the store is asked.
+//! What happens when a member joins and resumes: the answer to the join, then a replay of the missed messages, then live events.
+//! [`super::replay`] decides each step; this file asks the store, writes frames and sends gaps.
 //!
-//! Invariants: the answer to a join stands before anything of its room; at most [`limits::PRIVATE_BYTES`] and one message wait
-//! for a socket because of a replay.
+//! Invariants:
+//! - The answer to a join precedes all events of the room.
+//! - A replay leaves at most [`limits::PRIVATE_BYTES`] and one message waiting for a socket.
 
 use std::sync::Arc;
 
 use super::{
     event::RoomEvent,
-    outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, ReplayStep, Welcome},
+    outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, PendingJoin, ReplayStep},
     rooms::Rooms,
     serving::Parts,
 };
@@ -25,31 +26,37 @@ use crate::{
     },
 };
 
-/// What a member was sent of some messages.
+/// How many of some messages were sent to a member.
 #[derive(Default)]
 struct Sent {
     messages: usize,
     last: Option<Seq>,
-    /// Not all: no more may wait for its socket.
+    /// Whether some are left because no more bytes may wait for its socket.
     is_full: bool,
 }
 
 impl Rooms {
-    /// A session has been admitted: it is told, and sent what it missed.
-    pub(super) fn welcome<S: Socket>(&mut self, id: SessionId, mut admission: Admission, parts: &mut Parts<'_, S>) {
+    /// Answers the join of a new member and begins its replay. Asks the store first if the member resumes and the room's owner
+    /// has not asked already.
+    pub(super) fn start_member<S: Socket>(
+        &mut self,
+        id: SessionId,
+        mut admission: Admission,
+        parts: &mut Parts<'_, S>,
+    ) {
         let backlog = admission.backlog.take();
         self.find_last(&mut admission);
         let joined = &admission.joined;
         let resumes = joined.from < joined.head.seq || admission.last.is_some() || !admission.lost.is_empty();
         let user = parts.connections.session(id).map(|session| session.name.clone());
         let Some(user) = user.filter(|_| joined.history && resumes) else {
-            return self.tell_joined(id, admission, Vec::new(), parts);
+            return self.answer_join(id, admission, Vec::new(), parts);
         };
-        // Unless the user has taken another name since.
+        // The owner asked for the name that the user had then.
         if let Some(backlog) = backlog.filter(|backlog| backlog.user == user) {
             return self.resume(id, admission, backlog, parts);
         }
-        let (number, limit) = self.ask_resume(id, &admission);
+        let (number, limit) = self.prepare_resume(id, &admission);
         let since = Since::Position(Position {
             epoch: joined.head.epoch,
             seq: joined.from,
@@ -62,13 +69,13 @@ impl Rooms {
             limit,
         };
         if !parts.store.ask(ask, Ticket::Resume { session: id, number }) {
-            return self.tell_joined(id, admission, Vec::new(), parts);
+            return self.answer_join(id, admission, Vec::new(), parts);
         }
         let admission = Box::new(admission);
-        self.await_resume(id, Welcome { number, admission });
+        self.add_pending_join(id, PendingJoin { number, admission });
     }
 
-    /// The store has said how far the user has read, or cannot.
+    /// Handles the answer of the store about a new member; `None` if the store could not answer.
     pub(crate) fn resumed<S: Socket>(
         &mut self,
         id: SessionId,
@@ -76,25 +83,25 @@ impl Rooms {
         backlog: Option<Backlog>,
         parts: &mut Parts<'_, S>,
     ) {
-        let Some(welcome) = self.take_welcome(id, number) else {
+        let Some(pending_join) = self.take_pending_join(id, number) else {
             return;
         };
-        let admission = *welcome.admission;
+        let admission = *pending_join.admission;
         let Some(backlog) = backlog else {
-            return self.tell_joined(id, admission, Vec::new(), parts);
+            return self.answer_join(id, admission, Vec::new(), parts);
         };
         if parts
             .connections
             .session(id)
             .is_some_and(|session| session.name != backlog.user)
         {
-            // The user has taken another name since: that one's read marker is asked for.
-            return self.welcome(id, admission, parts);
+            // The user has taken another name since then, and needs the read marker of that one.
+            return self.start_member(id, admission, parts);
         }
         self.resume(id, admission, backlog, parts);
     }
 
-    /// The store has said what a new member missed.
+    /// Answers a join with what the store read for it.
     fn resume<S: Socket>(
         &mut self,
         id: SessionId,
@@ -105,14 +112,14 @@ impl Rooms {
         let joined = &mut admission.joined;
         joined.read = backlog.read;
         if admission.last.take().is_some() {
-            // What came since the member was admitted is behind its cursor.
+            // Messages since the admission are behind the member's cursor.
             joined.from = backlog.after.min(joined.head.seq);
         }
-        self.tell_joined(id, admission, backlog.messages, parts);
+        self.answer_join(id, admission, backlog.messages, parts);
     }
 
-    /// Answers a join and sends what was missed, beginning with what has been read of it.
-    fn tell_joined<S: Socket>(
+    /// Answers a join and begins the replay with the messages that the store has read already.
+    fn answer_join<S: Socket>(
         &mut self,
         id: SessionId,
         admission: Admission,
@@ -120,27 +127,27 @@ impl Rooms {
         parts: &mut Parts<'_, S>,
     ) {
         let joined = admission.joined.clone();
-        say_joined(id, admission, parts);
+        send_joined(id, admission, parts);
         match self.begin_replay(id, &joined, first) {
             Some((number, messages)) => self.replay_page(id, number, messages, parts),
             None => self.replay_on(id, parts),
         }
     }
 
-    /// A member leaves and is sent no more of what it missed. It is told that it had joined, if that is still to be said, and then
-    /// what it will not get: no message may pass before the ones before it.
+    /// Ends the replay of a member that leaves. Answers its join if that is still open, then sends a gap for the messages that it
+    /// will not get, so that it sees the following ones in order.
     pub(super) fn end_replay<S: Socket>(&mut self, id: SessionId, room: &RoomName, parts: &mut Parts<'_, S>) {
         let Abandoned {
-            welcome,
+            pending_join,
             missed,
             was_first,
         } = self.abandon_replay(id, room);
-        if let Some(Welcome { admission, .. }) = welcome {
-            say_joined(id, *admission, parts);
+        if let Some(PendingJoin { admission, .. }) = pending_join {
+            send_joined(id, *admission, parts);
         }
         if let Some(missed) = missed
             && let Some(policy) = parts.lag_policy(id)
-            && let Some(gap) = self.leave_out(id, room, missed, policy)
+            && let Some(gap) = self.skip_missed(id, room, missed, policy)
         {
             parts.reply(id, None, &gap);
         }
@@ -149,7 +156,7 @@ impl Rooms {
         }
     }
 
-    /// Goes on with the first replay of a connection, as far as store and socket allow.
+    /// Continues a connection's first replay as far as store and socket allow.
     pub(crate) fn replay_on<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) {
         if parts.connections.waits_for_dialect(id) {
             return;
@@ -159,7 +166,7 @@ impl Rooms {
                 return;
             };
             if connection.is_closing() || connection.private_bytes() > limits::PRIVATE_BYTES {
-                // It goes on when this much has been written: a slow consumer costs one page of memory.
+                // The replay continues when these bytes are written, so a slow consumer costs one page of memory.
                 return;
             }
             let is_full = !connection.outgoing().is_empty();
@@ -171,7 +178,7 @@ impl Rooms {
                         self.replayed_upto(id, upto);
                     }
                 }
-                ReplayStep::PassOver { upto, missed } => self.leave_gap(id, upto, missed, parts),
+                ReplayStep::Skip { upto, missed } => self.leave_gap(id, upto, missed, parts),
                 ReplayStep::Ask { ask, .. } if self.ask_page(id, &ask, parts) => return,
                 ReplayStep::Ask { target, .. } => self.leave_gap(id, target, Missed::Stored, parts),
                 ReplayStep::Live => self.catch_up_or_wait(id, parts),
@@ -179,7 +186,7 @@ impl Rooms {
         }
     }
 
-    /// Asks the store for a page; whether it took the question.
+    /// Asks the store for a page. Returns whether it accepted the question.
     fn ask_page<S: Socket>(&mut self, id: SessionId, page: &PageAsk, parts: &mut Parts<'_, S>) -> bool {
         let ask = Ask::Page {
             log: LogId::Room(page.room.clone()),
@@ -197,17 +204,17 @@ impl Rooms {
         taken
     }
 
-    /// The member of the first replay is not sent what it missed up to this message.
+    /// Sends the member of the first replay a gap up to this message, or closes it.
     fn leave_gap<S: Socket>(&mut self, id: SessionId, upto: Seq, missed: Missed, parts: &mut Parts<'_, S>) {
         let Some(policy) = parts.lag_policy(id) else { return };
-        match self.pass_over(id, upto, missed, policy) {
+        match self.skip_to(id, upto, missed, policy) {
             Lag::Nothing => {}
             Lag::Gap(gap) => parts.reply(id, None, &gap),
             Lag::TooSlow => parts.goodbye(id, GoodbyeCode::Slow),
         }
     }
 
-    /// The store has read a page for a replay, or could not.
+    /// Handles a page of the store for a replay; `None` if the store could not read it.
     pub(crate) fn page_read<S: Socket>(
         &mut self,
         id: SessionId,
@@ -235,14 +242,14 @@ impl Rooms {
             PageTaken::Page(page) => page,
         };
         if let Some(next) = &page.next {
-            // Where it cannot be asked for now, it is asked for in its turn.
+            // If the store is full, the replay asks again when it needs the page.
             self.ask_page(id, next, parts);
         }
         if let Some(upto) = page.lost_upto {
             self.leave_gap(id, upto, Missed::Lost, parts);
         }
         let sent = send_stored(parts, id, &page.room, page.messages);
-        // The rest is read again when what waits has been written.
+        // The store reads the rest again when the waiting bytes are written.
         let upto = sent.last.unwrap_or(page.before);
         let bytes = parts.connections.private_bytes(id).saturating_sub(waited);
         self.page_sent(id, upto, sent.messages, bytes);
@@ -257,7 +264,7 @@ impl Rooms {
         self.replay_on(id, parts);
     }
 
-    /// What waited for the socket has been written: a replay may go on.
+    /// Continues the replay of a connection whose waiting bytes are written.
     pub(crate) fn replay_after_write<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) {
         if !self.waits_for_page(id) {
             self.replay_on(id, parts);
@@ -266,7 +273,7 @@ impl Rooms {
 }
 
 /// Answers a join.
-fn say_joined<S: Socket>(id: SessionId, admission: Admission, parts: &mut Parts<'_, S>) {
+fn send_joined<S: Socket>(id: SessionId, admission: Admission, parts: &mut Parts<'_, S>) {
     let Admission {
         request,
         mut joined,
@@ -279,7 +286,7 @@ fn say_joined<S: Socket>(id: SessionId, admission: Admission, parts: &mut Parts<
         .session(id)
         .is_some_and(|session| session.proof == Proof::Assigned)
     {
-        // The position is that of somebody who had the name before.
+        // The read marker belongs to whoever had this name before.
         joined.read = None;
     }
     parts.reply(id, request, &Reply::Joined(Box::new(joined)));
@@ -300,8 +307,8 @@ fn say_joined<S: Socket>(id: SessionId, admission: Admission, parts: &mut Parts<
     parts.connections.answered(id);
 }
 
-/// Sends a member messages that the ring has, as many as may wait for its socket, in the frames that all members of its
-/// encoding share.
+/// Sends a member messages from the ring, as many as may wait for its socket, in the frames that all members of its encoding
+/// share.
 fn send_events<S: Socket>(connections: &mut Connections<S>, id: SessionId, events: &[Arc<RoomEvent>]) -> Sent {
     let mut sent = Sent::default();
     let Some(connection) = connections.get_mut(id) else {
@@ -322,7 +329,7 @@ fn send_events<S: Socket>(connections: &mut Connections<S>, id: SessionId, event
     sent
 }
 
-/// Sends a member messages that the store has read, as many as may wait for its socket.
+/// Sends a member messages from the store, as many as may wait for its socket.
 fn send_stored<S: Socket>(
     parts: &mut Parts<'_, S>,
     id: SessionId,
@@ -354,5 +361,5 @@ fn send_stored<S: Socket>(
     sent
 }
 
-/// A message of some 60 bytes with its names and numbers, in the longest of the usual forms.
+/// Bytes of a frame for a message of some 60 bytes, in the longest of the usual encodings.
 const USUAL_FRAME_BYTES: usize = 200;

@@ -1,11 +1,11 @@
-//! The ring: one shard's recent events of one room, which members read by cursors ([`super::members`]).
+//! The ring: the recent events of one room on one shard. Members are cursors into it ([`super::members`]).
 //!
 //! Invariants:
-//! - An index counts from the first event of the ring's life and is never used again.
-//! - An event that some member that reads has not been offered is not dropped; nor is the newest one.
+//! - Indices count from the first event of the ring and are never reused.
+//! - The ring drops an event only after a flush has offered it to all members, and never drops the newest event to save memory.
 //! - `bytes` and `waiting_bytes` are sums over the events.
 //!
-//! The ring encodes an event once per encoding and never copies one for a member, except a frame that holds the member's name.
+//! The ring never copies an event for a member, except a frame that contains the member's name.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -19,20 +19,20 @@ pub(crate) struct Ring {
     events: VecDeque<Slot>,
     base: u64,
     bytes: usize,
-    /// The last message before the first event.
+    /// Number of the last message before the first event.
     base_seq: Seq,
-    /// Events since the last flush began.
+    /// Number of events since the last flush began.
     pub(crate) fresh: usize,
-    /// Every member that reads has been offered the events before this index.
+    /// A flush has offered the events before this index to all members.
     offered: u64,
-    /// Bytes of the events from there on.
+    /// Bytes of the events from `offered` on.
     waiting_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Slot {
     event: Arc<RoomEvent>,
-    /// The last message at or before this event.
+    /// Number of this message, or of the last one before it.
     seq: Seq,
     at_ms: u64,
     weight: u32,
@@ -43,9 +43,9 @@ struct Slot {
 pub(crate) struct Batch {
     pub(crate) encoding: Encoding,
     pub(crate) from: u64,
-    /// The first event that is not in it.
+    /// Index behind its last event.
     pub(crate) upto: u64,
-    /// The last message before `upto`.
+    /// Number of the last message before `upto`.
     pub(crate) seq: Seq,
     pub(crate) content: Content,
 }
@@ -55,13 +55,13 @@ pub(crate) struct Batch {
 pub(crate) enum Content {
     /// The same for every member.
     Shared(Bytes),
-    /// They hold the receiver's name: [`Ring::assemble`] makes them for each member. `common_bytes` counts what does not differ
-    /// from member to member.
+    /// The frames contain the receiver's name, so [`Ring::assemble`] makes them for each member. `common_bytes` counts the bytes
+    /// that are the same for all.
     Addressed { common_bytes: usize },
 }
 
 impl Batch {
-    /// Its length; without names and heads if it is made for each member.
+    /// Its length; without names and frame heads if it is made for each member.
     pub(crate) fn bytes(&self) -> usize {
         match &self.content {
             Content::Shared(bytes) => bytes.len(),
@@ -71,7 +71,7 @@ impl Batch {
 }
 
 impl Ring {
-    /// An empty ring for what comes after this message.
+    /// An empty ring for the events after this message.
     pub(crate) fn after(seq: Seq) -> Self {
         Self {
             base_seq: seq,
@@ -79,22 +79,22 @@ impl Ring {
         }
     }
 
-    /// The index that the next event will have.
+    /// Index of the next event to come.
     pub(crate) fn end(&self) -> u64 {
         self.base + self.events.len() as u64
     }
 
-    /// The first index that is still here.
+    /// Index of the oldest event.
     pub(crate) fn base(&self) -> u64 {
         self.base
     }
 
-    /// Memory of the events, bytes.
+    /// Bytes of all events.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The last message before the event with this index.
+    /// Number of the last message before the event with this index.
     pub(crate) fn seq_before(&self, index: u64) -> Seq {
         match index.checked_sub(self.base + 1) {
             None => self.base_seq,
@@ -102,12 +102,12 @@ impl Ring {
         }
     }
 
-    /// The newest message.
+    /// Number of the newest message.
     pub(crate) fn head_seq(&self) -> Seq {
         self.events.back().map_or(self.base_seq, |slot| slot.seq)
     }
 
-    /// Appends an event; how many bytes it added.
+    /// Appends an event, and returns the bytes that it takes.
     pub(crate) fn push(&mut self, event: Arc<RoomEvent>, at_ms: u64) -> usize {
         let seq = event.seq().unwrap_or_else(|| self.head_seq());
         let weight = event.weight();
@@ -129,19 +129,19 @@ impl Ring {
         self.events.iter().skip(had).map(|slot| slot.weight as usize).sum()
     }
 
-    /// Bytes of the events that have not been offered to every member yet.
+    /// Bytes of the events that no flush has offered to all members yet.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
     }
 
-    /// Every member that reads has been offered what stands before `upto`.
+    /// Records that a flush has offered the events before `upto` to all members.
     pub(crate) fn offered(&mut self, upto: u64) {
         self.offered = self.offered.max(upto);
         let known = self.offered.saturating_sub(self.base) as usize;
         self.waiting_bytes = self.events.iter().skip(known).map(|slot| slot.weight as usize).sum();
     }
 
-    /// Drops the oldest events that may be dropped until at most `bytes` are left; how many bytes that freed.
+    /// Drops offered events, oldest first, until at most `bytes` are left. Returns the freed bytes.
     pub(crate) fn trim_to(&mut self, bytes: usize) -> usize {
         let before = self.bytes;
         while self.bytes > bytes && self.events.len() > 1 && self.base < self.offered {
@@ -150,7 +150,7 @@ impl Ring {
         before - self.bytes
     }
 
-    /// Drops events older than `at_ms`; how many bytes that freed.
+    /// Drops offered events older than `at_ms`. Returns the freed bytes.
     pub(crate) fn forget_before(&mut self, at_ms: u64) -> usize {
         let before = self.bytes;
         while self.base < self.offered && self.events.front().is_some_and(|slot| slot.at_ms < at_ms) {
@@ -162,8 +162,8 @@ impl Ring {
         before - self.bytes
     }
 
-    /// Drops the events before the first message, once every member has been sent them: a returning user asks for messages only,
-    /// and an event has room for the frames of all encodings. How many bytes that freed.
+    /// Drops the events before the first message, such as joins: a resume needs only messages, and each event holds the frames of
+    /// several encodings. To be called when all members have them. Returns the freed bytes.
     pub(crate) fn forget_notices(&mut self) -> usize {
         let before = self.bytes;
         let is_notice = |slot: &Slot| slot.event.seq().is_none();
@@ -184,7 +184,7 @@ impl Ring {
         }
     }
 
-    /// The events from `cursor` on, at most up to `end`, in this encoding; one event is not copied.
+    /// The events from `cursor` on, at most up to `end`, in this encoding. The bytes of a single event are shared, not copied.
     pub(crate) fn batch(&self, encoding: Encoding, cursor: u64, end: u64) -> Batch {
         let first = cursor.saturating_sub(self.base) as usize;
         let most = end.saturating_sub(cursor) as usize;
@@ -227,7 +227,7 @@ impl Ring {
         }
     }
 
-    /// Puts the bytes of a batch for one member into `out`, which is emptied first.
+    /// Replaces `out` with the bytes of a batch for one member.
     pub(crate) fn assemble(&self, batch: &Batch, receiver: &str, out: &mut BytesMut) {
         out.clear();
         let first = batch.from.saturating_sub(self.base) as usize;
@@ -237,8 +237,8 @@ impl Ring {
         }
     }
 
-    /// After `written` bytes of the batch at `cursor` went out to this receiver: the cursor behind the event in which the write
-    /// stopped, and how many bytes of that event are left.
+    /// After a write of `written` bytes of the batch at `cursor` to this receiver: the index behind the event in which the write
+    /// stopped, and how many bytes of that event are unwritten.
     pub(crate) fn tear_for(&self, encoding: Encoding, receiver: &str, cursor: u64, written: usize) -> (u64, usize) {
         let mut left = written;
         let mut index = cursor;
@@ -257,14 +257,14 @@ impl Ring {
         (index, 0)
     }
 
-    /// After `written` bytes of the batch at `cursor` went out: the cursor behind the event in which the write stopped, and the
-    /// rest of that event.
+    /// After a write of `written` bytes of the shared batch at `cursor`: the index behind the event in which the write stopped,
+    /// and the rest of that event.
     pub(crate) fn tear(&self, encoding: Encoding, cursor: u64, written: usize) -> (u64, Bytes) {
         let mut left = written;
         let mut index = cursor;
         let first = cursor.saturating_sub(self.base) as usize;
         for slot in self.events.iter().skip(first) {
-            // A batch that is the same for all has no others.
+            // A shared batch has no other frames.
             let Encoded::Shared(frames) = slot.event.frames(encoding) else {
                 break;
             };
@@ -284,12 +284,12 @@ impl Ring {
         (index, Bytes::new())
     }
 
-    /// Whether all messages after `seq` are still here.
+    /// Whether the ring still has all messages after `seq`.
     pub(crate) fn holds_after(&self, seq: Seq) -> bool {
         self.base_seq <= seq
     }
 
-    /// The number before the newest `count` messages up to `upto`; `None`: some of them are gone, or never were.
+    /// The number before the newest `count` messages up to `upto`; `None` if the ring has fewer.
     pub(crate) fn before_last(&self, count: usize, upto: Seq) -> Option<Seq> {
         let Some(others) = count.checked_sub(1) else {
             return Some(upto);
@@ -298,13 +298,13 @@ impl Ring {
         newest_first.filter_map(|slot| slot.event.prev()).nth(others)
     }
 
-    /// The number before the oldest message that is still here.
+    /// The number before the oldest message in the ring.
     pub(crate) fn before_all(&self) -> Seq {
         self.base_seq
     }
 
-    /// Some of the messages after `seq` that are still here, oldest first, and after which one they begin: `seq`, unless some are
-    /// gone.
+    /// At most `most` messages after `seq`, oldest first, and the number after which the ring has them: `seq`, or a later one if
+    /// the ring has dropped some.
     pub(crate) fn messages_after(&self, seq: Seq, most: usize) -> (Seq, Vec<Arc<RoomEvent>>) {
         let first = self.events.partition_point(|slot| slot.seq <= seq);
         let messages = self
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_messages_up_to_one_are_counted_whatever_their_numbers() {
+    fn before_last_counts_messages_and_not_numbers() {
         let mut ring = Ring::after(0);
         for (prev, seq) in [(0, 3), (3, 4), (4, 9), (9, 10)] {
             ring.push(message(prev, seq), 0);

@@ -1,9 +1,9 @@
-//! The rings of a shard, and the memory that they take.
+//! All rings of a shard, and their memory.
 //!
 //! Invariants:
-//! - `bytes` is the sum over all rings. Whatever changes the events of a ring is in this file.
-//! - One ring holds at most `ring_bytes` and all together at most `ring_budget`, but for what some member that reads has
-//!   not been offered yet, and for the newest event of each.
+//! - `bytes` is the sum over all rings. Only this file changes the events of a ring.
+//! - One ring has at most `ring_bytes` and all together at most `ring_budget`. Exceptions: events that no flush has offered to
+//!   all members yet, and the newest event of each ring.
 
 use std::sync::Arc;
 
@@ -19,18 +19,18 @@ use crate::{
     },
 };
 
-/// What the operator decides about rings.
+/// The operator's settings for rings, bytes and milliseconds.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
-    /// Of one ring.
+    /// Per ring.
     bytes: usize,
-    /// Of all rings together.
+    /// For all rings together.
     budget: usize,
-    /// How long events are kept.
+    /// Maximum age of an event.
     keep_ms: u64,
 }
 
-/// A room on this shard.
+/// This shard's copy of a room.
 #[derive(Debug)]
 pub(crate) struct RoomRing {
     pub(super) name: RoomName,
@@ -43,7 +43,7 @@ pub(crate) struct RoomRing {
     pub(super) flush: FlushState,
 }
 
-/// Whether the server still has what the ring has not.
+/// Whether the store has the room's messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Durability {
     Ephemeral,
@@ -62,7 +62,7 @@ pub(super) struct Rings {
     slots: Slab<RoomRing>,
     /// Bytes of the events of all rings.
     bytes: usize,
-    /// The ring that was looked at last to save memory.
+    /// Slot of the ring that the last sweep looked at.
     sweep: usize,
     limits: Limits,
 }
@@ -84,17 +84,17 @@ impl RoomRing {
         &self.ring
     }
 
-    /// The events and those who read them, apart.
+    /// The events and the members, as separate borrows.
     pub(super) fn parts(&mut self) -> (&Ring, &mut Members) {
         (&self.ring, &mut self.members)
     }
 
-    /// How many events have come since a flush began last; one begins now.
+    /// Begins a flush: returns the number of events since the last one began.
     pub(super) fn take_fresh(&mut self) -> usize {
         std::mem::take(&mut self.ring.fresh)
     }
 
-    /// Tells a member that it is not sent the messages after one and up to another.
+    /// The reply for a member that does not get the messages after `after`, up to `upto`.
     pub(super) fn gap(&self, after: Seq, upto: Seq, missed: Missed) -> Reply {
         Reply::Gap {
             conversation: Conversation::Room(self.name.clone()),
@@ -105,7 +105,7 @@ impl RoomRing {
         }
     }
 
-    /// Lets a member go on behind all that the ring holds now; the newest message of it.
+    /// Moves a member's cursor to the end of the ring, and returns the number of the newest message.
     pub(super) fn skip_to_end(&mut self, member: MemberSlot) -> Seq {
         let (end, seq) = (self.ring.end(), self.ring.head_seq());
         if let Some(member) = self.members.get_mut(member) {
@@ -180,7 +180,7 @@ impl Rings {
         self.keep_budget();
     }
 
-    /// Every member of a ring that reads has been offered what stands before `upto`: it may be dropped.
+    /// Records that a flush has offered the events before `upto` to all members: the ring may drop them.
     pub(super) fn offered(&mut self, room: RoomSlot, upto: u64) {
         if let Some(ring) = self.slots.get_mut(room.index()) {
             ring.ring.offered(upto);
@@ -188,7 +188,7 @@ impl Rings {
         }
     }
 
-    /// Forgets what is too old or too much, some rings at a time.
+    /// Drops events that are too old or too many, from some rings per call.
     pub(super) fn tick(&mut self, now_ms: u64) {
         let before = now_ms.saturating_sub(self.limits.keep_ms);
         for _ in 0..limits::RINGS_SWEPT.min(self.slots.capacity()) {
@@ -203,7 +203,7 @@ impl Rings {
         self.keep_budget();
     }
 
-    /// Takes bytes from one ring after the other while all together have too many.
+    /// Trims one ring after the other while all together are over the budget.
     fn keep_budget(&mut self) {
         let mut looked_at = 0;
         while self.bytes > self.limits.budget && looked_at < limits::RINGS_SWEPT {

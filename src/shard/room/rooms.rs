@@ -1,23 +1,23 @@
-//! The rooms that have members on this shard: a ring of recent events each, and who reads it.
+//! The rooms that have members on this shard: the rings, their members, and what each connection has to do with them.
 //!
 //! Invariants, which [`Rooms::check`] tests:
-//! - A ring is found by its room's name exactly while a member stays in it. The owner counts the shard just as long, and sends
-//!   it every event. Who joins after the last member left gets a new ring without a hole; who still reads what happened before
-//!   it left keeps the old ring, which has no name any more.
+//! - `by_name` has a ring exactly while a member that is not leaving is in it. Exactly as long, the room's owner counts this
+//!   shard and sends it every event. A session that joins after the last member left gets a new ring, which has no hole; members
+//!   that are leaving and have not read everything keep the old ring, which has no name any more.
 //! - The two ends of a membership point at each other: [`Member`] names the connection, [`Membership`] the slots.
 //! - `members` is the sum over all rings.
-//! - A ring that has no members is gone.
+//! - A ring without members does not exist.
 //!
-//! This type sends nothing to other shards and closes no connection: what is to be done is returned to the engine.
+//! The methods of this file change state and send nothing; the other files are listed in [`super`].
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    attendance::{Attendance, Membership, Stay},
+    attendance::{Attendance, Membership, MembershipState},
     delivery::Batches,
     event::RoomEvent,
-    members::{Hold, Leaving, Member},
-    outcome::{JoinRefusal, Trouble},
+    members::{Feed, Leaving, Member},
+    outcome::{DeliveryFailure, JoinRefusal},
     pacer::PaceSettings,
     rings::{Durability, Rings, RoomRing},
     schedule::{FlushState, Schedule},
@@ -31,13 +31,12 @@ pub(crate) struct Rooms {
     pub(super) rings: Rings,
     pub(super) by_name: HashMap<RoomName, RoomSlot, foldhash::fast::RandomState>,
     pub(super) attendance: PerConnection<Attendance>,
-    /// Members of all rooms.
     members: usize,
     pub(super) schedule: Schedule,
     pub(super) batches: Batches,
-    pub(super) troubles: Vec<Trouble>,
+    pub(super) failures: Vec<DeliveryFailure>,
     pub(super) pacing: PaceSettings,
-    /// Of the newest question to the store.
+    /// Number of the last replay, or of the last question about a new member.
     pub(super) number: u32,
 }
 
@@ -50,13 +49,13 @@ impl Rooms {
             members: 0,
             schedule: Schedule::default(),
             batches: Batches::default(),
-            troubles: Vec::new(),
+            failures: Vec::new(),
             pacing: settings.pacing(shards),
             number: 0,
         }
     }
 
-    /// Members of all rooms.
+    /// Members of all rooms on this shard.
     pub(crate) fn members(&self) -> usize {
         self.members
     }
@@ -66,14 +65,14 @@ impl Rooms {
         self.rings.bytes()
     }
 
-    /// The ring of a room in which some member stays.
+    /// The slot of a room, unless all its members are leaving.
     pub(crate) fn find(&self, room: &RoomName) -> Option<RoomSlot> {
         self.by_name.get(room).copied()
     }
 
-    /// The session asks to join: noted until the owner's answer comes.
+    /// Notes that a session asks to join, until the owner answers.
     pub(crate) fn ask_to_join(&mut self, id: SessionId, room: &RoomName, most: usize) -> Result<(), JoinRefusal> {
-        // By name: a ring that is only read by members that leave is not found.
+        // Compares names, because `find` does not find a ring whose members are all leaving.
         let is_here = |membership: &Membership| self.rings.get(membership.room).is_some_and(|ring| ring.name == *room);
         let attendance = self.attendance.entry(id);
         if attendance.rooms.iter().any(is_here) || attendance.joining.contains(room) {
@@ -87,15 +86,16 @@ impl Rooms {
         Ok(())
     }
 
-    /// The owner has refused a join.
+    /// Ends a join that the owner refused.
     pub(crate) fn refuse(&mut self, id: SessionId, room: &RoomName) {
         if let Some(attendance) = self.attendance.get_mut(id) {
             attendance.joining.retain(|joining| joining != room);
         }
     }
 
-    /// The owner has taken the session in; whether it was waiting for that. One that departed meanwhile is not.
-    pub(crate) fn admit(&mut self, id: SessionId, hold: Hold, joined: &Joined) -> bool {
+    /// Adds a member that the owner admitted. Returns false if the session no longer waits for it, because it ended or left
+    /// meanwhile.
+    pub(crate) fn admit(&mut self, id: SessionId, feed: Feed, joined: &Joined) -> bool {
         let Some(attendance) = self.attendance.get_mut(id) else {
             return false;
         };
@@ -116,48 +116,49 @@ impl Rooms {
         };
         let member = ring.members.join(Member {
             connection: id.slot(),
-            hold,
+            feed,
             cursor: ring.events().end(),
             seq: joined.head.seq,
         });
         self.members += 1;
-        let stay = Stay::Member;
-        attendance.rooms.push(Membership { room, member, stay });
+        let state = MembershipState::Member;
+        attendance.rooms.push(Membership { room, member, state });
         true
     }
 
-    /// The session asks to leave; whether there is anything to leave.
+    /// Notes that a session asks to leave. Returns whether it is in the room or joining it.
     pub(crate) fn ask_to_leave(&mut self, id: SessionId, room: &RoomName) -> bool {
         let slot = self.find(room);
         let Some(attendance) = self.attendance.get_mut(id) else {
             return false;
         };
         let mut memberships = attendance.rooms.iter_mut();
-        let member = memberships.find(|membership| Some(membership.room) == slot && membership.stay == Stay::Member);
+        let member =
+            memberships.find(|membership| Some(membership.room) == slot && membership.state == MembershipState::Member);
         match member {
             Some(membership) => {
-                membership.stay = Stay::AskedToLeave;
+                membership.state = MembershipState::AskedToLeave;
                 true
             }
             None => attendance.joining.contains(room),
         }
     }
 
-    /// The session asks to leave all its rooms, and those that it is joining: these.
+    /// Notes that a session asks to leave all its rooms, and returns them, with those that it is joining.
     pub(crate) fn ask_to_leave_all(&mut self, id: SessionId) -> Vec<RoomName> {
         let rooms = self.rooms_of(id);
         if let Some(attendance) = self.attendance.get_mut(id) {
             for membership in &mut attendance.rooms {
-                if membership.stay == Stay::Member {
-                    membership.stay = Stay::AskedToLeave;
+                if membership.state == MembershipState::Member {
+                    membership.state = MembershipState::AskedToLeave;
                 }
             }
         }
         rooms
     }
 
-    /// The owner has let the session go. It is still sent what happened before that; [`Rooms::catch_up`] says when it has been.
-    /// Whether it was a member.
+    /// Marks a member as leaving whom the owner has removed. It still gets the earlier events; [`Rooms::catch_up`] removes it
+    /// after the last one. Returns whether the session was a member.
     pub(crate) fn dismiss(&mut self, id: SessionId, room: &RoomName, request: RequestId) -> bool {
         let Some(slot) = self.find(room) else { return false };
         let Some(attendance) = self.attendance.get_mut(id) else {
@@ -165,30 +166,30 @@ impl Rooms {
         };
         let mut memberships = attendance.rooms.iter_mut();
         let (Some(membership), Some(ring)) = (
-            memberships.find(|membership| membership.room == slot && membership.stay != Stay::Leaving),
+            memberships.find(|membership| membership.room == slot && membership.state != MembershipState::Leaving),
             self.rings.get_mut(slot),
         ) else {
             return false;
         };
-        membership.stay = Stay::Leaving;
+        membership.state = MembershipState::Leaving;
         ring.members.leave(Leaving {
             connection: id.slot(),
             until: ring.events().end(),
             seq: ring.events().head_seq(),
             request,
         });
-        self.close_if_nobody_stays(slot);
+        self.remove_if_all_left(slot);
         true
     }
 
-    /// The session is over: it is in no room any more. The rooms whose owners still count it, or are about to.
+    /// Removes a session that is over from all rooms. Returns the rooms whose owners count it, or will.
     pub(crate) fn remove(&mut self, id: SessionId) -> Vec<RoomName> {
         let Some(attendance) = self.attendance.take(id) else {
             return Vec::new();
         };
         let mut rooms = attendance.joining;
         for membership in attendance.rooms {
-            if membership.stay == Stay::Member
+            if membership.state == MembershipState::Member
                 && let Some(ring) = self.rings.get(membership.room)
             {
                 rooms.push(ring.name.clone());
@@ -198,7 +199,7 @@ impl Rooms {
         rooms
     }
 
-    /// Takes a member out of its ring. The caller removes the other end of the membership.
+    /// Removes a member from its ring. The caller removes the other end of the membership.
     pub(super) fn remove_member(&mut self, membership: Membership) -> RequestId {
         let ring = self.rings.get_mut(membership.room)?;
         let removed = ring.members.remove(membership.member)?;
@@ -212,15 +213,15 @@ impl Rooms {
         {
             other.member = membership.member;
         }
-        self.close_if_nobody_stays(membership.room);
+        self.remove_if_all_left(membership.room);
         removed.request
     }
 
-    fn close_if_nobody_stays(&mut self, room: RoomSlot) {
+    fn remove_if_all_left(&mut self, room: RoomSlot) {
         let Some(ring) = self.rings.get(room) else {
             return;
         };
-        if ring.members.some_stay() {
+        if ring.members.any_staying() {
             return;
         }
         if self.by_name.get(&ring.name) == Some(&room) {
@@ -247,10 +248,10 @@ impl Rooms {
         ring.members.get_mut(membership.member)
     }
 
-    /// Whether the session is a member that has not asked to leave.
+    /// Whether a session is a member and has not asked to leave.
     pub(crate) fn is_member(&self, id: SessionId, room: &RoomName) -> bool {
         let membership = self.find(room).and_then(|slot| self.membership_at(id, slot));
-        membership.is_some_and(|membership| membership.stay == Stay::Member)
+        membership.is_some_and(|membership| membership.state == MembershipState::Member)
     }
 
     pub(crate) fn is_joining(&self, id: SessionId, room: &RoomName) -> bool {
@@ -259,25 +260,26 @@ impl Rooms {
             .is_some_and(|attendance| attendance.joining.contains(room))
     }
 
-    /// How many joins of the session the owners have not answered.
+    /// Number of a session's joins that owners have not answered.
     pub(crate) fn joins(&self, id: SessionId) -> usize {
         self.attendance.get(id).map_or(0, |attendance| attendance.joining.len())
     }
 
-    /// Whether the session is on its way out of this room, or of any.
+    /// Whether a session is leaving this room, or any room.
     pub(crate) fn is_leaving(&self, id: SessionId, room: Option<&RoomName>) -> bool {
         self.memberships(id).iter().any(|membership| {
             let ring = self.rings.get(membership.room);
-            membership.stay != Stay::Member && ring.is_some_and(|ring| room.is_none_or(|room| ring.name == *room))
+            membership.state != MembershipState::Member
+                && ring.is_some_and(|ring| room.is_none_or(|room| ring.name == *room))
         })
     }
 
-    /// How many rooms the session is in, on its way out of, or joining.
+    /// Number of rooms that a session is in, is leaving, or is joining.
     pub(crate) fn count(&self, id: SessionId) -> usize {
         self.memberships(id).len() + self.joins(id)
     }
 
-    /// The rooms that a session is in, or has asked to be in.
+    /// The rooms that a session is in or is joining, without those that it is leaving.
     pub(crate) fn rooms_of(&self, id: SessionId) -> Vec<RoomName> {
         let Some(attendance) = self.attendance.get(id) else {
             return Vec::new();
@@ -285,7 +287,7 @@ impl Rooms {
         let stays = attendance
             .rooms
             .iter()
-            .filter(|membership| membership.stay == Stay::Member);
+            .filter(|membership| membership.state == MembershipState::Member);
         let rings = stays.filter_map(|membership| self.rings.get(membership.room));
         attendance
             .joining
@@ -295,8 +297,8 @@ impl Rooms {
             .collect()
     }
 
-    /// The rooms of which a session is sent events: also those that it leaves.
-    pub(crate) fn heard_by(&self, id: SessionId) -> impl Iterator<Item = &RoomName> {
+    /// The rooms whose events a session gets, with those that it is leaving.
+    pub(crate) fn receiving(&self, id: SessionId) -> impl Iterator<Item = &RoomName> {
         let rings = self
             .memberships(id)
             .iter()
@@ -304,14 +306,14 @@ impl Rooms {
         rings.map(|ring| &ring.name)
     }
 
-    /// Appends an event to the ring of its room, and plans the flush.
+    /// Appends an event to the ring of its room and plans the flush.
     pub(crate) fn append(&mut self, room: RoomSlot, event: Arc<RoomEvent>, now: Moment) {
         self.rings.append(room, event, now.ms);
         self.plan_flush(room, now.us);
     }
 
-    /// Whether the ring of an ephemeral room is half full with an event of so many bytes: more may drop what a member has not
-    /// been sent.
+    /// Whether `coming` more bytes make the ring of an ephemeral room half full. Beyond that, the ring may drop unsent events,
+    /// which no store has.
     pub(crate) fn is_half_full(&self, room: RoomSlot, coming: usize) -> bool {
         let ring = self.rings.get(room);
         ring.is_some_and(|ring| {
@@ -319,7 +321,7 @@ impl Rooms {
         })
     }
 
-    /// Whether the events that wait for this member are half a ring, with one of so many bytes; `None`: it is no member.
+    /// Whether a member's unsent events, with `coming` more bytes, are more than half a ring; `None` if the session is no member.
     pub(crate) fn is_half_behind(&self, id: SessionId, room: RoomSlot, coming: usize) -> Option<bool> {
         let membership = self.membership_at(id, room)?;
         let ring = self.rings.get(room)?;
@@ -327,7 +329,7 @@ impl Rooms {
         Some(self.rings.is_half(ring.events().bytes_after(member.cursor) + coming))
     }
 
-    /// Forgets what is too old or too much, some rings at a time.
+    /// Drops events that are too old or too many, from some rings per call.
     pub(crate) fn tick(&mut self, now: Moment) {
         self.rings.tick(now.ms);
     }

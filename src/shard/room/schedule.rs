@@ -1,7 +1,7 @@
-//! Which rooms are flushed next: those that are ready in the order in which they became so, the others when their pacer says.
+//! The order in which rooms are flushed: ready rooms first come, first served; others when their pacer's delay is over.
 //!
-//! The state of a flush is in its room ([`FlushState`]) and decides; the queues only remind. An entry whose room is gone, was
-//! flushed meanwhile or whose slot has another room is passed over.
+//! The [`FlushState`] of a room is authoritative; the queues are only hints. The caller ignores an entry if its room has been
+//! flushed or removed meanwhile, or if its slot has another room.
 
 use std::{
     cmp::Reverse,
@@ -10,42 +10,42 @@ use std::{
 
 use crate::shard::ids::RoomSlot;
 
-/// Where the flush of a room stands.
+/// The state of a room's flush.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FlushState {
     /// Nothing to do.
     Idle,
-    /// Waits until this time, microseconds of the shard's clock.
+    /// Delayed until this time, microseconds of the shard's clock.
     Paced(u64),
     /// In the queue.
     Ready,
-    /// In the queue; some members have been served.
+    /// In the queue; a walk has begun and not reached all members.
     Walking(Walk),
 }
 
 /// A flush that has begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Walk {
-    /// The next member.
+    /// Place of the next member.
     pub(super) next: usize,
-    /// Where the ring ended when the walk began.
+    /// End of the ring when the walk began.
     pub(super) end: u64,
-    /// How many events it is for.
+    /// Number of events since the walk before.
     pub(super) events: usize,
-    /// The largest batch so far, bytes.
+    /// Largest batch so far, bytes.
     pub(super) largest: usize,
-    /// When it began, microseconds of the shard's clock.
+    /// Beginning, microseconds of the shard's clock.
     pub(super) began_us: u64,
-    /// What it cost so far, microseconds: less than the time since, if others had their turns meanwhile.
+    /// CPU time so far, microseconds: less than the time since its beginning if the walk was interrupted.
     pub(super) cost_us: u64,
-    /// Members were removed meanwhile, so some may have been passed over.
+    /// Whether a member was removed since it began: the walk may have skipped another member.
     pub(super) disturbed: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     ready: VecDeque<RoomSlot>,
-    /// By time, microseconds.
+    /// By due time, microseconds.
     paced: BinaryHeap<Reverse<(u64, RoomSlot)>>,
 }
 
@@ -66,7 +66,7 @@ impl Schedule {
         self.ready.pop_front()
     }
 
-    /// One of the rooms that waited until `now_us` or less, and until when.
+    /// A room whose delay ended by `now_us`, and when it ended.
     pub(super) fn pop_due(&mut self, now_us: u64) -> Option<(u64, RoomSlot)> {
         let Reverse((due_us, _)) = self.paced.peek()?;
         if *due_us > now_us {
@@ -75,7 +75,7 @@ impl Schedule {
         self.paced.pop().map(|Reverse(due)| due)
     }
 
-    /// When the next room is due, microseconds; 0: now.
+    /// When the next room is due, microseconds; 0 means now.
     pub(super) fn next_due(&self) -> Option<u64> {
         if self.has_ready() {
             return Some(0);

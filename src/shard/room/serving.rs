@@ -1,21 +1,20 @@
-//! Members are served: events come in, rooms are flushed, sockets that were full catch up, sessions join and leave.
+//! The entry points of [`Rooms`] for the engine: events, flushes, sockets that have room again, joins and leaves.
 //!
 //! Invariants:
-//! - An event is appended before anything that follows from it is written, and a sender's acknowledgement stands before its own
-//!   message.
-//! - A ring that is half full is flushed before the next event comes, so a member that reads never finds its events gone.
-//! - Who leaves is sent everything that happened before, and told so behind it.
+//! - A sender gets its acknowledgement before its own message.
+//! - A ring with too many unsent events is flushed before the next event comes, so a fast reader never falls off it.
+//! - A leaving member gets all events before its leave, and the answer behind them.
 //!
-//! Nothing here sends to other shards. What follows from an answer, a goodbye or a write is given out by
-//! [`Connections::poll`]; a connection that is over meanwhile is not found, or is being closed and sent nothing more.
+//! Nothing here sends to other shards. [`Connections::poll`] reports to the engine what an answer, a goodbye or a write leads to.
+//! If a connection ends meanwhile, its look-up fails, or it is closing and gets nothing more.
 
 use std::sync::Arc;
 
 use super::{
     delivery::Sent,
     event::RoomEvent,
-    members::Hold,
-    outcome::{CatchUp, Lag, Trouble},
+    members::Feed,
+    outcome::{CatchUp, DeliveryFailure, Lag},
     rooms::Rooms,
 };
 use crate::{
@@ -31,12 +30,12 @@ use crate::{
     },
 };
 
-/// The parts of a shard below its rooms.
+/// The other parts of a shard that rooms use.
 pub(crate) struct Parts<'a, S> {
     pub(crate) connections: &'a mut Connections<S>,
     pub(crate) store: &'a mut StorePort,
     pub(crate) stats: &'a mut Stats,
-    /// What a flush costs is measured with it.
+    /// Measures the cost of flushes.
     pub(crate) clock: &'a dyn Clock,
     pub(crate) now: Moment,
 }
@@ -59,12 +58,12 @@ impl<S: Socket> Parts<'_, S> {
         self.connections.wait_writable(id, self.now);
     }
 
-    /// What becomes of a member of this connection's dialect that misses messages; `None`: it is over.
+    /// What a connection's dialect does about missed messages; `None` if the connection is over.
     pub(super) fn lag_policy(&self, id: SessionId) -> Option<LagPolicy> {
         self.connections.profile(id).map(|profile| profile.lag)
     }
 
-    /// Answers the request of a session of this shard that sent a message.
+    /// Acknowledges a message if its sender is on this shard.
     fn acknowledge(&mut self, event: &RoomEvent) {
         let (Some(origin), Happening::Message(message)) = (event.origin, &event.happening) else {
             return;
@@ -94,27 +93,27 @@ impl<S: Socket> Parts<'_, S> {
 }
 
 impl Rooms {
-    /// The owner of a room has sent an event.
-    pub(crate) fn take_event<S: Socket>(&mut self, event: Arc<RoomEvent>, parts: &mut Parts<'_, S>) {
+    /// Handles an event from the owner of a room.
+    pub(crate) fn handle_event<S: Socket>(&mut self, event: Arc<RoomEvent>, parts: &mut Parts<'_, S>) {
         parts.acknowledge(&event);
         let Some(room) = self.find(&event.room) else {
             return;
         };
-        self.guess_before_lapped(room, event.weight(), parts);
+        self.guess_before_overflow(room, event.weight(), parts);
         self.append(room, event, parts.now);
-        // A walk that had begun ends first and may leave some to the next; a third finds what the second disturbed.
+        // The first walk may finish one that had begun, for fewer events; a disturbed second one needs a third.
         for _ in 0..3 {
             if !self.must_flush(room) {
                 return;
             }
             self.walk(room, usize::MAX, parts);
-            self.see_to_troubles(parts);
+            self.handle_failures(parts);
         }
     }
 
-    /// Guesses the dialect of members for which half of this room's ring waits, with what is coming: the ring would drop what
-    /// they have not had. Where the room is stored, they are given that from there.
-    fn guess_before_lapped<S: Socket>(&mut self, room: RoomSlot, coming: usize, parts: &mut Parts<'_, S>) {
+    /// Guesses the dialect of members that have half of an ephemeral room's ring unsent, with `coming` more bytes, before the
+    /// ring drops their events. In a durable room they would get these events from the store.
+    fn guess_before_overflow<S: Socket>(&mut self, room: RoomSlot, coming: usize, parts: &mut Parts<'_, S>) {
         if !parts.connections.has_undecided() || !self.is_half_full(room, coming) {
             return;
         }
@@ -123,7 +122,7 @@ impl Rooms {
             match self.is_half_behind(id, room, coming) {
                 Some(true) => behind.push(id),
                 Some(false) => break,
-                // It has not joined yet.
+                // Not admitted yet.
                 None => {}
             }
         }
@@ -132,7 +131,7 @@ impl Rooms {
         }
     }
 
-    /// Takes a client that has not shown its dialect for what recent clients were: its rooms may go on.
+    /// Guesses the dialect of a client that has not shown it, and continues its replay.
     fn guess_dialect<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) {
         if parts.connections.waits_for_dialect(id) {
             parts.connections.guess_dialect(id, parts.now);
@@ -140,7 +139,7 @@ impl Rooms {
         }
     }
 
-    /// Flushes rooms for at most so many writes. Whether there is more to do at once.
+    /// Flushes rooms with at most `most` writes. Returns whether other rooms are ready.
     pub(crate) fn flush<S: Socket>(&mut self, most: usize, parts: &mut Parts<'_, S>) -> bool {
         self.end_waits(parts.now.us);
         let mut writes = 0;
@@ -149,28 +148,28 @@ impl Rooms {
                 return false;
             };
             writes += self.walk(room, most - writes, parts).max(1);
-            self.see_to_troubles(parts);
+            self.handle_failures(parts);
         }
         self.has_ready()
     }
 
-    /// Members that a walk could not send everything wait for their sockets, or are over.
-    fn see_to_troubles<S: Socket>(&mut self, parts: &mut Parts<'_, S>) {
-        let mut troubles = self.take_troubles();
-        for trouble in troubles.drain(..) {
-            match trouble {
-                Trouble::Full(id) => parts.wait_writable(id),
-                Trouble::Dead(id) => parts.connections.cut(id, End::Reset),
-                Trouble::Lagged(id, room) => self.lagged(id, room, parts),
+    /// Handles the failed deliveries of a walk.
+    fn handle_failures<S: Socket>(&mut self, parts: &mut Parts<'_, S>) {
+        let mut failures = self.take_failures();
+        for failure in failures.drain(..) {
+            match failure {
+                DeliveryFailure::Full(id) => parts.wait_writable(id),
+                DeliveryFailure::Dead(id) => parts.connections.cut(id, End::Reset),
+                DeliveryFailure::Lagged(id, room) => self.lagged(id, room, parts),
             }
         }
-        self.troubles = troubles;
+        self.failures = failures;
     }
 
     /// Handles a member that fell off its ring: sends it a gap, or closes its connection if its dialect has no gaps.
     fn lagged<S: Socket>(&mut self, id: SessionId, room: RoomSlot, parts: &mut Parts<'_, S>) {
         let Some(policy) = parts.lag_policy(id) else { return };
-        match self.pass_lag(id, room, policy) {
+        match self.skip_lag(id, room, policy) {
             Lag::Nothing => {}
             Lag::Gap(gap) => {
                 parts.stats.gaps += 1;
@@ -180,7 +179,7 @@ impl Rooms {
         }
     }
 
-    /// Sends a connection whose socket has room what its rooms have for it. Whether the socket is full again.
+    /// Writes to a connection whose socket has room what its rooms have for it. Returns whether the socket is full again.
     pub(crate) fn catch_up<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) -> bool {
         let mut membership = 0;
         loop {
@@ -206,28 +205,33 @@ impl Rooms {
         }
     }
 
-    /// As [`Rooms::catch_up`]; asks to be called when there is room again.
+    /// As [`Rooms::catch_up`], and registers the connection for writability if its socket is full.
     pub(super) fn catch_up_or_wait<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) {
         if self.catch_up(id, parts) {
             parts.wait_writable(id);
         }
     }
 
-    /// The session is a member: it sees what comes from here on.
-    pub(crate) fn take_in<S: Socket>(&mut self, id: SessionId, admission: Admission, parts: &mut Parts<'_, S>) {
-        let hold = match parts.connections.waits_for_dialect(id) {
-            true => Hold::Held,
-            false => Hold::Live,
+    /// Handles the owner's answer that admits a session.
+    pub(crate) fn handle_admission<S: Socket>(
+        &mut self,
+        id: SessionId,
+        admission: Admission,
+        parts: &mut Parts<'_, S>,
+    ) {
+        let feed = match parts.connections.waits_for_dialect(id) {
+            true => Feed::Pending,
+            false => Feed::Live,
         };
-        if !self.admit(id, hold, &admission.joined) {
-            // The session that asked has departed, and its owner knows.
+        if !self.admit(id, feed, &admission.joined) {
+            // The session has ended or left, and has told the owner.
             return parts.connections.answered(id);
         }
-        self.welcome(id, admission, parts);
+        self.start_member(id, admission, parts);
     }
 
-    /// The owner could not take the session in.
-    pub(crate) fn turn_away<S: Socket>(
+    /// Handles the owner's answer that refuses a join.
+    pub(crate) fn handle_refusal<S: Socket>(
         &mut self,
         id: SessionId,
         request: RequestId,
@@ -240,15 +244,15 @@ impl Rooms {
         parts.connections.answered(id);
     }
 
-    /// The session is no member any more: it still gets what happened before.
-    pub(crate) fn let_go<S: Socket>(
+    /// Handles the owner's answer that removes a member, which still gets the earlier events.
+    pub(crate) fn handle_dismissal<S: Socket>(
         &mut self,
         id: SessionId,
         request: RequestId,
         room: &RoomName,
         parts: &mut Parts<'_, S>,
     ) {
-        // Whoever goes is not given what it missed any more, but what happened meanwhile.
+        // It gets the live events since it joined, which need a dialect, but no more of its replay.
         self.guess_dialect(id, parts);
         self.end_replay(id, room, parts);
         if !self.dismiss(id, room, request) {

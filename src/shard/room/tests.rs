@@ -1,4 +1,5 @@
-//! What [`Rooms`] promises, tested on rooms alone: random joins, messages, departures, full sockets and answers of the store.
+//! A property test of [`Rooms`] alone, with random joins, messages, leaves, full sockets and answers of the store: every member
+//! gets each message once and in order, or a gap that names it.
 
 mod acts;
 
@@ -14,8 +15,8 @@ use acts::{APART, Act, CONNECTIONS, ROOMS, act, message, numbers, room_name, roo
 
 use super::{
     event::RoomEvent,
-    members::Hold,
-    outcome::{CatchUp, Lag, Missed, PageAsk, PageTaken, ReplayStep, Trouble},
+    members::Feed,
+    outcome::{CatchUp, DeliveryFailure, Lag, Missed, PageAsk, PageTaken, ReplayStep},
     rooms::Rooms,
     serving::Parts,
 };
@@ -34,7 +35,7 @@ use crate::{
     },
 };
 
-/// From the owners of the rooms to this shard, in order.
+/// What the owners of the rooms send to this shard, in order.
 enum FromOwner {
     Admit(SessionId, Joined, Option<u32>),
     Dismiss(SessionId, usize),
@@ -47,15 +48,15 @@ struct Owned {
     members: Vec<SessionId>,
 }
 
-/// How often each message was sent to a connection, or named in a gap.
+/// Per message: how often a connection must get it, less how often it got it or a gap for it.
 type Counts = BTreeMap<(usize, Seq), i32>;
 
 struct Client {
     id: SessionId,
     socket: Rc<FakeSocket>,
-    /// What its memberships promise, less what it was sent or told that it misses.
-    owed: Counts,
-    /// After which message each of its memberships begins.
+    /// All zero in the end.
+    missing: Counts,
+    /// By room: the number after which its membership begins.
     since: [Option<Seq>; ROOMS],
 }
 
@@ -104,7 +105,7 @@ impl Run {
         Client {
             id,
             socket,
-            owed: Counts::new(),
+            missing: Counts::new(),
             since: [None; ROOMS],
         }
     }
@@ -117,10 +118,10 @@ impl Run {
         self.clients.iter_mut().find(|client| client.id == id)
     }
 
-    fn pay(&mut self, id: SessionId, room: usize, messages: impl IntoIterator<Item = Seq>) {
+    fn received(&mut self, id: SessionId, room: usize, messages: impl IntoIterator<Item = Seq>) {
         let client = self.client(id).unwrap();
         for seq in messages {
-            *client.owed.entry((room, seq)).or_default() -= 1;
+            *client.missing.entry((room, seq)).or_default() -= 1;
         }
     }
 
@@ -136,7 +137,7 @@ impl Run {
         };
         let missed: Vec<_> = numbers(from - 1, to).collect();
         assert_eq!(missed.last(), Some(&to), "a gap ends with a message");
-        self.pay(id, room_number(&name), missed);
+        self.received(id, room_number(&name), missed);
     }
 
     fn lag(&mut self, id: SessionId, lag: Lag) {
@@ -206,14 +207,14 @@ impl Run {
         self.queue.push_back(FromOwner::Admit(id, joined, last));
     }
 
-    /// The owner lets a member go: it is owed what was said since it joined.
+    /// The owner removes a member, which must get all messages since it joined.
     fn let_go(&mut self, client: usize, room: usize) {
         let client = &mut self.clients[client];
         let owned = &mut self.owned[room];
         owned.members.retain(|member| *member != client.id);
         if let Some(since) = client.since[room].take() {
             for seq in numbers(since, owned.seq) {
-                *client.owed.entry((room, seq)).or_default() += 1;
+                *client.missing.entry((room, seq)).or_default() += 1;
             }
             self.queue.push_back(FromOwner::Dismiss(client.id, room));
         }
@@ -224,7 +225,7 @@ impl Run {
             None => {}
             Some(FromOwner::Admit(id, joined, last)) => {
                 let is_here = self.client(id).is_some();
-                assert_eq!(self.rooms.admit(id, Hold::Live, &joined), is_here);
+                assert_eq!(self.rooms.admit(id, Feed::Live, &joined), is_here);
                 if is_here {
                     let joined = self.find_last(id, joined, last);
                     assert!(self.rooms.begin_replay(id, &joined, Vec::new()).is_none());
@@ -235,7 +236,7 @@ impl Run {
                 let name = room_name(room);
                 let abandoned = self.rooms.abandon_replay(id, &name);
                 if let Some(missed) = abandoned.missed {
-                    let gap = self.rooms.leave_out(id, &name, missed, LagPolicy::Gap).unwrap();
+                    let gap = self.rooms.skip_missed(id, &name, missed, LagPolicy::Gap).unwrap();
                     self.gap(id, gap);
                 }
                 if abandoned.was_first {
@@ -262,7 +263,7 @@ impl Run {
         }
     }
 
-    /// A member that asked for the newest messages is owed those that the ring or the store has.
+    /// A member that asked for the newest messages must get those that the ring or the store has.
     fn find_last(&mut self, id: SessionId, joined: Joined, last: Option<u32>) -> Joined {
         let mut admission = Admission {
             request: None,
@@ -286,7 +287,7 @@ impl Run {
             let shown: Vec<_> = numbers(joined.from, head).collect();
             assert!(shown.len() <= count as usize);
             for seq in shown {
-                *self.client(id).unwrap().owed.entry((room, seq)).or_default() += 1;
+                *self.client(id).unwrap().missing.entry((room, seq)).or_default() += 1;
             }
         }
         joined
@@ -309,12 +310,12 @@ impl Run {
             now: Moment::default(),
         };
         self.rooms.walk(slot, most, &mut parts);
-        for trouble in self.rooms.take_troubles() {
-            match trouble {
-                Trouble::Full(id) => assert!(self.connections.get(id).unwrap().blocked()),
-                Trouble::Dead(_) => panic!("nobody died"),
-                Trouble::Lagged(id, room) => {
-                    let lag = self.rooms.pass_lag(id, room, LagPolicy::Gap);
+        for failure in self.rooms.take_failures() {
+            match failure {
+                DeliveryFailure::Full(id) => assert!(self.connections.get(id).unwrap().blocked()),
+                DeliveryFailure::Dead(_) => panic!("nobody died"),
+                DeliveryFailure::Lagged(id, room) => {
+                    let lag = self.rooms.skip_lag(id, room, LagPolicy::Gap);
                     self.lag(id, lag);
                 }
             }
@@ -347,7 +348,7 @@ impl Run {
                 CatchUp::Dead => panic!("nobody died"),
                 CatchUp::Left { .. } => {}
                 CatchUp::Lagged(room) => {
-                    let lag = self.rooms.pass_lag(id, room, LagPolicy::Gap);
+                    let lag = self.rooms.skip_lag(id, room, LagPolicy::Gap);
                     self.lag(id, lag);
                 }
             }
@@ -364,12 +365,12 @@ impl Run {
                 ReplayStep::Wait => return,
                 ReplayStep::Send { events, upto } => {
                     for event in events {
-                        self.pay(id, room_number(&event.room), event.seq());
+                        self.received(id, room_number(&event.room), event.seq());
                     }
                     self.rooms.replayed_upto(id, upto);
                 }
-                ReplayStep::PassOver { upto, missed } => {
-                    let lag = self.rooms.pass_over(id, upto, missed, LagPolicy::Gap);
+                ReplayStep::Skip { upto, missed } => {
+                    let lag = self.rooms.skip_to(id, upto, missed, LagPolicy::Gap);
                     self.lag(id, lag);
                 }
                 ReplayStep::Ask { ask, .. } => self.ask(id, ask),
@@ -383,7 +384,7 @@ impl Run {
         self.asked.push_back((id, ask));
     }
 
-    /// The store answers with small pages, and has lost the first two messages of each room.
+    /// Answers the oldest question to the store, with small pages and without the first two messages of each room.
     fn answer(&mut self, works: bool) {
         let Some((id, ask)) = self.asked.pop_front() else {
             return;
@@ -391,7 +392,7 @@ impl Run {
         let room = room_number(&ask.room);
         if !works {
             if let Some(upto) = self.rooms.page_failed(id, ask.number, 0) {
-                let lag = self.rooms.pass_over(id, upto, Missed::Stored, LagPolicy::Gap);
+                let lag = self.rooms.skip_to(id, upto, Missed::Stored, LagPolicy::Gap);
                 self.lag(id, lag);
             }
             return self.replay(id);
@@ -403,18 +404,18 @@ impl Run {
                 self.ask(id, next);
             }
             if let Some(upto) = page.lost_upto {
-                let lag = self.rooms.pass_over(id, upto, Missed::Lost, LagPolicy::Gap);
+                let lag = self.rooms.skip_to(id, upto, Missed::Lost, LagPolicy::Gap);
                 self.lag(id, lag);
             }
             let sent: Vec<_> = page.messages.iter().map(|message| message.seq).collect();
             let (last, messages) = (sent.last().copied().unwrap_or(page.before), sent.len());
-            self.pay(id, room, sent);
+            self.received(id, room, sent);
             self.rooms.page_sent(id, last, messages, 100 * messages);
         }
         self.replay(id);
     }
 
-    /// Everything comes to rest: each connection has been sent what it is owed, in order and once, or been told that it misses it.
+    /// Lets everything come to rest, and checks that each connection got what it must, once and in order.
     fn check_all(mut self) {
         for client in 0..CONNECTIONS {
             for room in 0..ROOMS {
@@ -448,10 +449,10 @@ impl Run {
                 let (room, seq) = (room.parse().unwrap(), seq.parse().unwrap());
                 assert!(seq > newest[room], "live messages come in order");
                 newest[room] = seq;
-                self.pay(id, room, [seq]);
+                self.received(id, room, [seq]);
             }
-            let mut owed = self.clients[client].owed.iter();
-            assert_eq!(owed.find(|(_, count)| **count != 0), None, "of client {client}");
+            let mut missing = self.clients[client].missing.iter();
+            assert_eq!(missing.find(|(_, count)| **count != 0), None, "of client {client}");
         }
     }
 }
@@ -465,7 +466,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_member_is_sent_all_that_was_said_or_told_what_it_misses(
+    fn every_member_gets_each_message_once_in_order_or_a_gap_for_it(
         ring_bytes in prop_oneof![Just(3_000_usize), Just(1 << 20)],
         is_durable in any::<bool>(),
         acts in prop::collection::vec(act(), 1..150),

@@ -29,7 +29,7 @@ pub(crate) fn entries<S>(
             user: session.map(|session| (session.name.clone(), session.tag())),
             dialect: speaking.dialect.name(),
             peer: speaking.peer,
-            rooms: rooms.heard_by(id).cloned().collect(),
+            rooms: rooms.receiving(id).cloned().collect(),
             connected: since(connection.opened_ms()),
             quiet: since(connection.last_word_ms()),
         })

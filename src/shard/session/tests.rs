@@ -17,7 +17,7 @@ use crate::{
             state::{Connection, Phase, Speaking},
         },
         rate_limit::MessageRate,
-        room::{members::Hold, rooms::Rooms},
+        room::{members::Feed, rooms::Rooms},
         settings::Settings,
         store::queries::Question,
         time::Moment,
@@ -109,7 +109,7 @@ impl Ada {
             history: false,
             read: None,
         };
-        assert!(self.rooms.admit(ADA, Hold::Live, &joined));
+        assert!(self.rooms.admit(ADA, Feed::Live, &joined));
         self.connection.answered();
     }
 

@@ -1,4 +1,4 @@
-//! What happens to rooms in their property: joins, messages, sockets that fill; and the messages that are sent.
+//! The steps of the property test, and the messages that it sends.
 
 use proptest::prelude::*;
 
@@ -9,22 +9,22 @@ use crate::{
 
 pub(super) const ROOMS: usize = 3;
 pub(super) const CONNECTIONS: usize = 5;
-/// Numbers have holes: every third one is of a message.
+/// Numbers have holes: every third one belongs to a message.
 pub(super) const APART: Seq = 3;
 
 #[derive(Debug, Clone)]
 pub(super) enum Act {
-    /// Joins, and goes on from so many messages before the newest.
+    /// Client, room, and how many messages before the newest one it resumes.
     Join(usize, usize, Seq),
-    /// Joins, and asks for so many of the newest messages.
+    /// Client, room, and how many of the newest messages it asks for.
     JoinLast(usize, usize, u32),
     Leave(usize, usize),
     Say(usize),
-    /// The next message of the owners arrives.
+    /// The next message from the owners arrives.
     Deliver,
     Flush(usize),
     Room(usize, usize),
-    /// The store answers its oldest question, or fails to.
+    /// The store answers its oldest question, or fails to answer it.
     Answer(bool),
     HangUp(usize),
     Tick,
@@ -55,7 +55,7 @@ pub(super) fn room_number(name: &RoomName) -> usize {
     name.as_str()["room ".len()..].parse().unwrap()
 }
 
-/// The numbers of the messages after one and up to another.
+/// The numbers of the messages after `after`, up to `upto`.
 pub(super) fn numbers(after: Seq, upto: Seq) -> impl Iterator<Item = Seq> {
     (after / APART + 1..=upto / APART).map(|n| n * APART)
 }
