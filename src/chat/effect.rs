@@ -109,9 +109,9 @@ pub(crate) struct Origin {
 pub(crate) enum Retry {
     /// The sender gets `busy`.
     Never,
-    /// The sender's shard holds this message and all later ones, and sends them again.
-    Held,
-    /// The first held message, sent again.
+    /// The sender's shard keeps this message and all later ones, and sends them again in order.
+    InOrder,
+    /// The first message that the shard kept, sent again.
     First,
 }
 

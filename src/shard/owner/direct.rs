@@ -1,4 +1,4 @@
-//! What the owner of a pair of users decides about a direct message: whether it may pass, and who numbers it.
+//! The rules for a direct message at the owner of its pair of users: whether it is refused, and who numbers it.
 
 use smallvec::smallvec;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Owner {
-    /// A user says something to one other.
+    /// Handles a direct message. An empty result means that the store has it and will answer.
     pub(crate) fn direct(
         &mut self,
         to: UserName,
@@ -24,7 +24,7 @@ impl Owner {
             direct_bytes(sessions, &message.text)
         };
         let in_flight = directory.directs.most();
-        // Small ones have as much room again, so that those who fill it with large ones leave the others theirs.
+        // Small messages have twice the room, so that senders of large ones cannot take it all.
         let is_small = || bytes() <= most / limits::DIRECT_SMALL_SHARE;
         let refusal = if (conditions.is_congested)() || in_flight > 2 * most || (in_flight > most && !is_small()) {
             too_many()
@@ -83,7 +83,7 @@ mod tests {
         SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST)
     }
 
-    /// What becomes of a message from ada to bob.
+    /// The effects of a message from ada to bob.
     fn say(directory: &Directory, text: &str, store: &mut StorePort) -> Effects {
         let [ada, bob] = ["ada", "bob"].map(|name| UserName::parse(name).unwrap());
         let message = NewMessage::new(session(), ada, SessionTag(1), text.into());
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_store_messages_go_there_and_count_as_long_as_it_has_room() {
+    fn with_a_store_messages_go_there_and_count_as_in_flight_until_it_is_full() {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         directory.enter(&UserName::parse("bob").unwrap(), session());
         let (history, _outcomes, _dir) = start_store(|head| head + 1);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn while_much_is_on_its_way_small_messages_pass_longer_than_large_ones() {
+    fn under_load_small_messages_pass_longer_than_large_ones() {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         directory.enter(&UserName::parse("bob").unwrap(), session());
         let mut store = StorePort::without_store(ShardId(0));

@@ -1,6 +1,6 @@
-//! Lists of rooms that are put together from the parts of all shards.
+//! Lists of all rooms, assembled from one part of each shard for a session of this shard.
 //!
-//! Each shard answers once. A list is complete when the last part has come, and is then sorted and cut.
+//! Each shard answers once. When the last part comes, the list is sorted, cut to its limit, and sent.
 
 use slab::Slab;
 
@@ -16,13 +16,13 @@ struct Listing {
     session: SessionId,
     id: RequestId,
     limit: usize,
-    /// How many shards have not answered.
+    /// Number of shards that have not answered.
     missing: usize,
     rooms: Vec<RoomEntry>,
 }
 
 impl Listings {
-    /// Begins a list for this request; the parts name its number.
+    /// Begins a list and returns its number, which the parts carry.
     pub(crate) fn begin(&mut self, session: SessionId, id: RequestId, limit: usize, shards: usize) -> u32 {
         let listing = Listing {
             session,
@@ -34,7 +34,7 @@ impl Listings {
         self.lists.insert(listing) as u32
     }
 
-    /// One shard's part of a list; what the session is answered, if it was the last part.
+    /// Adds one shard's part of a list. Returns the answer to the request if it was the last part.
     pub(crate) fn add(&mut self, number: u32, rooms: Vec<RoomEntry>) -> Option<(SessionId, RequestId, Reply)> {
         let listing = self.lists.get_mut(number as usize)?;
         listing.rooms.extend(rooms);
@@ -71,7 +71,7 @@ mod tests {
     use crate::chat::{ConnectionSlot, Generation, RoomName, ShardId};
 
     #[test]
-    fn a_list_is_answered_with_the_last_part_sorted_and_cut() {
+    fn the_last_part_completes_a_list_which_is_sorted_and_cut() {
         let session = SessionId::new(ShardId(0), ConnectionSlot::new(3), Generation::FIRST);
         let room = |name: &str| RoomEntry {
             name: RoomName::parse(name).unwrap(),

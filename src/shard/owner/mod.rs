@@ -1,20 +1,22 @@
-//! This shard as the owner of rooms and of pairs of users: the one place that orders what happens in them.
+//! This shard as the owner of rooms and of pairs of users: the one place that orders their events.
 //!
-//! [`Owner`] takes commands in and gives [`Effects`] out. It sends nothing: the engine carries the effects out, in order, before it
-//! gives the owner the next command.
+//! [`Owner`] turns commands into [`Effects`]. The engine carries them out, in order, before the next command. `direct` has the
+//! rules for direct messages, and `orders` those for the operator.
 //!
 //! Invariants:
-//! - Commands of a room that is being opened wait, in order, until the store has said where its log stands.
-//! - Once a message of a sender was given back because of too much load, its later ones are given back too, until the first one
-//!   comes again: messages of one sender never overtake each other.
+//! - Commands for a room that is being opened wait, in order, until the store has answered with the head of its log.
+//! - Messages of one sender never overtake each other: once the owner has returned one with `busy`, it returns the later ones
+//!   too, until the first one comes again.
 //! - The observer sees every message of a room once, after it is numbered.
+//!
+//! The owner sends nothing, neither to shards nor to connections.
 
 mod direct;
-mod held;
 mod listing;
 mod opening;
 mod orders;
 mod pairs;
+mod postponed;
 
 use std::{net::SocketAddr, rc::Rc};
 
@@ -31,14 +33,13 @@ use crate::{
         store::{port::StorePort, refusals, returned::Became},
     },
 };
-use held::HeldSenders;
 use listing::Listings;
 use opening::{Opening, Parked};
 use pairs::Pairs;
+use postponed::PostponedSenders;
 
-/// Sees every message of the rooms that a shard owns: the message log. Direct messages never come here.
+/// Sees every message of the rooms that a shard owns, for the message log. It never sees direct messages.
 pub(crate) trait Observer {
-    /// Somebody said something in a room.
     fn talk(&self, room: &RoomName, message: &ChatMessage);
 }
 
@@ -46,38 +47,37 @@ pub(crate) trait Observer {
 pub(crate) struct Owner {
     rooms: OwnedRooms,
     pairs: Pairs,
-    held: HeldSenders,
+    postponed: PostponedSenders,
     opening: Opening,
     listings: Listings,
     observer: Rc<dyn Observer>,
 }
 
-/// What a command is carried out under, and the store that it may need.
+/// What the owner needs to decide about a command.
 pub(crate) struct Conditions<'a> {
     /// Unix milliseconds.
     pub(crate) now_ms: u64,
-    /// Whether more waits for other shards than may.
+    /// Whether too many messages wait for the inboxes of other shards.
     pub(crate) is_congested: &'a dyn Fn() -> bool,
     pub(crate) directory: &'a Directory,
-    /// Bytes that may be on their way to the slowest shard: of events, and as many of direct messages.
+    /// Most in-flight bytes to one shard: of events, and as many of direct messages.
     pub(crate) most_bytes: usize,
     pub(crate) store: &'a mut StorePort,
 }
 
 impl Conditions<'_> {
-    /// Whether messages of rooms are given back.
+    /// Whether the owner returns messages of rooms with `busy`.
     fn are_busy(&self) -> bool {
         (self.is_congested)() || self.directory.events.most() > self.most_bytes
     }
 }
 
 impl Owner {
-    /// An owner without rooms.
     pub(crate) fn new(settings: &Settings, observer: Rc<dyn Observer>, seed: u64) -> Self {
         Self {
             rooms: OwnedRooms::new(settings.rooms, seed).with_access(settings.access.clone()),
             pairs: Pairs::new(seed ^ 1),
-            held: HeldSenders::default(),
+            postponed: PostponedSenders::default(),
             opening: Opening::default(),
             listings: Listings::default(),
             observer,
@@ -89,7 +89,7 @@ impl Owner {
         self.handle_with(room, command, None, conditions)
     }
 
-    /// Where the room was opened for this command, `backlog` is what the store said then.
+    /// `backlog` is what the store read for this command if it opened the room.
     fn handle_with(
         &mut self,
         room: RoomName,
@@ -118,7 +118,7 @@ impl Owner {
         match command {
             RoomCommand::Join { arrival, id, since } => self.rooms.join(&room, *arrival, id, since, backlog, now),
             RoomCommand::Leave { session, how, id } => {
-                self.held.left(session, &room);
+                self.postponed.leave(session, &room);
                 self.rooms.leave(&room, session, how, id, now)
             }
             RoomCommand::Talk { message, retry } => self.talk(room, message, retry, conditions),
@@ -147,9 +147,9 @@ impl Owner {
         conditions: &mut Conditions<'_>,
     ) -> Effects {
         let session = message.session;
-        if !self.held.passes(session, retry) || conditions.are_busy() {
+        if !self.postponed.passes(session, retry) || conditions.are_busy() {
             if self.rooms.has(&room, session) {
-                self.held.hold(session, &room, retry);
+                self.postponed.note(session, &room, retry);
             }
             return smallvec![Effect::busy(room, message)];
         }
@@ -161,14 +161,14 @@ impl Owner {
             SendOutcome::ToStore(message) => match conditions.store.append(room.clone(), message, conditions.now_ms) {
                 Ok(()) => Effects::new(),
                 Err(message) => {
-                    self.held.hold(session, &room, retry);
+                    self.postponed.note(session, &room, retry);
                     smallvec![self.rooms.given_back(&room, message)]
                 }
             },
         }
     }
 
-    /// The store has numbered a message and keeps it, or says why not.
+    /// Handles the store's answer for a message of a room.
     #[expect(clippy::boxed_local, reason = "the history hands messages over in boxes")]
     pub(crate) fn returned(&mut self, room: &RoomName, message: Box<NewMessage>, became: Became) -> Effects {
         match became {
@@ -181,8 +181,8 @@ impl Owner {
         }
     }
 
-    /// The store has said where the log of a room stands, and what the user missed who asked for it; or it cannot. The commands that
-    /// waited for it are carried out, or refused.
+    /// Handles the store's answer for a room that is being opened: carries out the waiting commands, or refuses them. The backlog
+    /// belongs to the first command, a join.
     pub(crate) fn opened(
         &mut self,
         room: &RoomName,
@@ -213,12 +213,11 @@ impl Owner {
         smallvec![Effect::answer(session, None, Reply::Greeting { peer, users })]
     }
 
-    /// Rooms after this name, one more than fit tells that there are more.
+    /// Rooms after this name, in order of names: `limit` and one more, by which the caller sees that the list is not complete.
     pub(crate) fn list(&self, after: Option<&str>, limit: usize) -> Vec<RoomEntry> {
         self.rooms.rooms(RoomScope::Common, after, limit + 1)
     }
 
-    /// The lists of rooms that sessions of this shard wait for.
     pub(crate) fn listings(&mut self) -> &mut Listings {
         &mut self.listings
     }
@@ -228,12 +227,11 @@ impl Owner {
         &mut self.rooms
     }
 
-    /// How many rooms are open.
     pub(crate) fn open_rooms(&self) -> usize {
         self.rooms.len()
     }
 
-    /// The digests and lists that are due.
+    /// The presence digests and lists that are due.
     pub(crate) fn tick(&mut self, now_ms: u64) -> Effects {
         self.rooms.tick(now_ms)
     }
@@ -254,23 +252,22 @@ impl Owner {
 
 #[cfg(test)]
 impl Owner {
-    /// Nothing waits here, and only sessions of these are held.
+    /// Checks that nothing waits, and that only `live` sessions have postponed messages.
     pub(crate) fn check_rest(&self, live: impl Fn(SessionId) -> bool) {
         assert!(self.listings.is_empty());
-        assert!(self.held.sessions().all(live));
+        assert!(self.postponed.sessions().all(live));
     }
 
-    /// How many rooms commands wait for.
     pub(crate) fn rooms_being_opened(&self) -> usize {
         self.opening.len()
     }
 }
 
-/// What the sender of a command for a room that could not be opened is told.
+/// The answer to a command for a room that could not be opened.
 fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Effect> {
     match command {
         RoomCommand::Join { arrival, id, .. } => Some(Effect::refuse_join(arrival.session, id, room, refusal.clone())),
-        // Its join, which stood before it, has been refused.
+        // The owner has refused its join, which was before it in the queue.
         RoomCommand::Leave { session, id, .. } if id.is_some() => {
             let refusal = ErrorCode::NotMember.because(format!("this session is not in the room {room}"));
             Some(Effect::answer(session, id, Reply::Error(refusal)))
@@ -363,20 +360,20 @@ mod tests {
     }
 
     #[test]
-    fn a_busy_owner_keeps_the_order_of_a_senders_messages_and_shows_each_once() {
+    fn a_busy_owner_keeps_the_order_of_a_senders_messages_and_the_observer_sees_each_once() {
         let (mut owner, seen) = owner();
         let mut store = StorePort::without_store(ShardId(0));
         let mut handle = |command, is_busy| handle(&mut owner, command, is_busy, &mut store);
         handle(join(), false);
-        assert!(is_given_back(&handle(talk("one", Retry::Held), true)));
-        assert!(is_given_back(&handle(talk("two", Retry::Held), false)));
+        assert!(is_given_back(&handle(talk("one", Retry::InOrder), true)));
+        assert!(is_given_back(&handle(talk("two", Retry::InOrder), false)));
         handle(talk("one", Retry::First), false);
-        handle(talk("two", Retry::Held), false);
+        handle(talk("two", Retry::InOrder), false);
         assert_eq!(*seen.0.borrow(), ["one", "two"]);
     }
 
     #[test]
-    fn commands_wait_for_a_room_that_is_opened_and_are_refused_if_it_cannot_be() {
+    fn commands_wait_while_a_room_is_opened_and_are_refused_if_the_store_fails() {
         let (mut owner, seen) = owner();
         let (history, _outcomes, _dir) = start_store(|head| head + 1);
         let mut store = StorePort::new(ShardId(0), history, Arc::new(|_| true), 1);
@@ -408,10 +405,10 @@ mod tests {
             ]
         ));
         assert_eq!((owner.open_rooms(), owner.rooms_being_opened()), (0, 0));
-        // The next join asks again. Of two messages behind it the store has room for one.
+        // The next join asks again. The store has room for one of the two messages behind it.
         assert_eq!(handle(&mut owner, join(), false, &mut store), nothing);
         for text in ["one", "two"] {
-            handle(&mut owner, talk(text, Retry::Held), false, &mut store);
+            handle(&mut owner, talk(text, Retry::InOrder), false, &mut store);
         }
         let effects = open(&mut owner, &mut store, Ok((LogHead::default(), None)));
         assert!(is_given_back(&effects[effects.len() - 1..]), "{effects:?}");

@@ -1,7 +1,6 @@
-//! Rooms that are being opened: the store is asked where a durable room's log stands, and commands for the room wait for the answer.
+//! Rooms that are being opened: commands for a durable room wait until the store has answered with the head of its log.
 //!
-//! Commands for one room leave in the order in which they came. A room waits only for a question that was asked: the first command
-//! is the join for which it was, so whoever takes the others may count on it.
+//! Invariants: the commands of a room keep their order, and the first one is the join that opens it.
 
 use crate::{
     chat::{RoomName, Since, UserName},
@@ -13,18 +12,18 @@ pub(super) struct Opening {
     waiting: foldhash::HashMap<RoomName, Vec<RoomCommand>>,
 }
 
-/// What becomes of a command for a room that is not open.
+/// What to do with a command for a room that is not open.
 #[derive(Debug)]
 pub(super) enum Parked {
-    /// It need not wait.
+    /// Carry it out now.
     No(RoomName, RoomCommand),
     Waits,
-    /// It waits, and the store is to be asked; also what the user missed who joins, where it goes on from somewhere.
+    /// It waits. Ask the store for the head of the log and, for a resume, for what this user missed.
     Opens(RoomName, Option<(UserName, Since)>),
 }
 
 impl Opening {
-    /// Keeps a command for a room that is not open, if it has to wait.
+    /// Parks a command for a room that is not open, if it must wait.
     pub(super) fn park(
         &mut self,
         room: RoomName,
@@ -55,7 +54,7 @@ impl Opening {
         Parked::Opens(room, resume)
     }
 
-    /// The store has answered, or cannot: the commands that waited, in order.
+    /// Takes the commands that waited for a room, in order.
     pub(super) fn take(&mut self, room: &RoomName) -> Vec<RoomCommand> {
         self.waiting.remove(room).unwrap_or_default()
     }
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_join_opens_a_durable_room_once_and_later_commands_wait_behind_it() {
+    fn the_first_join_opens_a_durable_room_and_later_commands_wait_behind_it() {
         let (mut opening, lobby) = (Opening::default(), RoomName::lobby());
         let mut park = |command| opening.park(lobby.clone(), command, &|_| true);
         assert!(matches!(park(typing()), Parked::No(..)), "nothing to wait for yet");

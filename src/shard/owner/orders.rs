@@ -1,4 +1,4 @@
-//! What an owner does for the operator, and for the few pages that show rooms.
+//! The orders that an owner carries out for the operator and for the HTTP pages that list rooms.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Owner {
-    /// Answers an order. Where nobody waits for the answer any more, it is dropped.
+    /// Carries out an order and sends its answer. Sending fails if the request was cancelled, which does not matter.
     pub(crate) fn administer(&mut self, order: RoomOrder, now_ms: u64) -> Effects {
         let rooms = &mut self.rooms;
         match order {

@@ -1,6 +1,10 @@
-//! The numbers of direct conversations that no store keeps.
+//! The numbers of direct messages on a server without a store.
 //!
-//! The newest [`limits::PAIRS_REMEMBERED`] conversations are remembered. One that was forgotten begins a new epoch.
+//! The owner of a pair numbers all its messages, so `prev` is always the number that it gave last, and counting up by one is
+//! enough. Clients rely only on `prev`, never on numbers without holes.
+//!
+//! The table holds the [`limits::PAIRS_REMEMBERED`] conversations that began last. A forgotten one goes on in a new epoch, at 1:
+//! clients see a new conversation, not a gap.
 
 use std::collections::VecDeque;
 
@@ -9,9 +13,9 @@ use crate::{
     limits,
 };
 
-/// The newest position of each direct conversation.
 #[derive(Debug)]
 pub(super) struct Pairs {
+    /// The newest position of each conversation.
     known: foldhash::HashMap<(UserName, UserName), Position>,
     order: VecDeque<(UserName, UserName)>,
     random: fastrand::Rng,
@@ -26,7 +30,7 @@ impl Pairs {
         }
     }
 
-    /// The next number in the conversation of these two, and the one before it.
+    /// The next position in the conversation of these two users, and the number before it.
     pub(super) fn next(&mut self, one: &UserName, other: &UserName) -> (Position, Seq) {
         let pair = if one <= other {
             (one.clone(), other.clone())
@@ -58,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_users_share_one_row_of_numbers_and_others_have_their_own() {
+    fn both_users_of_a_pair_share_one_sequence_of_numbers() {
         let user = |name| UserName::parse(name).unwrap();
         let (ada, bob, cyd) = (user("ada"), user("bob"), user("cyd"));
         let mut pairs = Pairs::new(7);

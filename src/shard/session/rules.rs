@@ -221,7 +221,7 @@ impl<S> Rules<'_, S> {
             return Action::Nothing;
         };
         let retry = match self.busy_policy() {
-            BusyPolicy::Pause => Retry::Held,
+            BusyPolicy::Pause => Retry::InOrder,
             BusyPolicy::Tell => Retry::Never,
         };
         if let Some(held) = self.connection.session_mut().and_then(Session::held) {
@@ -325,7 +325,7 @@ impl<S> Rules<'_, S> {
                 self.connection.asked(messages.len());
                 let mut retry = Retry::First;
                 let again = messages.into_iter().map(|(room, message)| {
-                    let retry = std::mem::replace(&mut retry, Retry::Held);
+                    let retry = std::mem::replace(&mut retry, Retry::InOrder);
                     (room, RoomCommand::Talk { message, retry })
                 });
                 Action::Rooms(again.collect())
