@@ -12,7 +12,7 @@ use crate::shard::{
     },
     engine::{Clock, Engine},
     session::rules::{Action, Rules},
-    store::{hello::Taken, queries},
+    store::{hello::NewName, queries},
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -130,8 +130,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A session has its name: it is welcome, and goes on where it was. A name that was assigned is registered already.
-    pub(crate) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, taken: Taken) {
-        let Taken {
+    pub(crate) fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, taken: NewName) {
+        let NewName {
             name,
             proof,
             key,
@@ -181,8 +181,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// A session takes this name. One that was assigned is registered already.
-    pub(crate) fn rename(&mut self, id: SessionId, request: RequestId, taken: Taken) {
-        let Taken {
+    pub(crate) fn rename(&mut self, id: SessionId, request: RequestId, taken: NewName) {
+        let NewName {
             name,
             proof,
             key,

@@ -33,10 +33,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The store has compared the key of a hello.
-    pub(super) fn hello_judged(&mut self, id: SessionId, answer: Result<(UserName, Claim), Refusal>) {
+    pub(super) fn hello_checked(&mut self, id: SessionId, answer: Result<(UserName, Claim), Refusal>) {
         // Also when the session has gone meanwhile: the name is claimed.
         self.tell_claim(&answer);
-        if let Some((request, hello, taken)) = self.with_hellos(|hellos| hellos.hello_judged(id, answer)) {
+        if let Some((request, hello, taken)) = self.with_hellos(|hellos| hellos.hello_checked(id, answer)) {
             self.enter(id, request, hello, taken);
         }
         self.read_on(id);
@@ -50,7 +50,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// The store has compared the key of a rename: it is answered, and the connection is read on.
-    pub(super) fn rename_judged(
+    pub(super) fn rename_checked(
         &mut self,
         id: SessionId,
         request: RequestId,
@@ -58,7 +58,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         answer: Result<(UserName, Claim), Refusal>,
     ) {
         self.tell_claim(&answer);
-        if let Some(taken) = self.with_hellos(|hellos| hellos.rename_judged(id, request, key, answer)) {
+        if let Some(taken) = self.with_hellos(|hellos| hellos.rename_checked(id, request, key, answer)) {
             self.rename(id, request, taken);
         }
         if let Some(connection) = self.connection(id) {

@@ -11,10 +11,10 @@ use crate::{
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// The store says what became of something.
+    /// Handles an outcome of the store.
     pub(crate) fn stored(&mut self, outcome: Outcome<Ticket>) {
         match self.store.take(outcome) {
-            Returned::Message { room, message, became } => self.own(|owner, _| owner.returned(&room, message, became)),
+            Returned::Message { room, message, result } => self.own(|owner, _| owner.returned(&room, message, result)),
             Returned::Direct {
                 session,
                 id,
@@ -30,13 +30,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Returned::Opened { room, answer } => {
                 self.own(|owner, conditions| owner.opened(&room, answer, conditions));
             }
-            Returned::Hello { session, answer } => self.hello_judged(session, answer),
+            Returned::Hello { session, answer } => self.hello_checked(session, answer),
             Returned::Rename {
                 session,
                 id,
                 key,
                 answer,
-            } => self.rename_judged(session, id, key, answer),
+            } => self.rename_checked(session, id, key, answer),
             Returned::Question {
                 session,
                 id,

@@ -40,7 +40,9 @@ impl Owner {
             }
             refusals::busy()
         } else if directory.whereabouts(&to).next().is_none() {
-            ErrorCode::NoSuchUser.because(format!("{to} is not online, and this server keeps no mail"))
+            ErrorCode::NoSuchUser.because(format!(
+                "{to} is not online, and this server stores no offline messages"
+            ))
         } else {
             let (position, prev) = self.pairs.next(&message.from, &to);
             let message = message.numbered(position, prev, conditions.now_ms);
@@ -51,9 +53,8 @@ impl Owner {
 }
 
 fn too_many() -> Refusal {
-    let refusal = ErrorCode::Busy.because(
-        "more direct messages are on their way to their readers than the server may hold (flush.inflight_bytes); say it again",
-    );
+    let refusal = ErrorCode::Busy
+        .because("more direct messages are in flight than the server allows (flush.inflight_bytes); send it again");
     refusal.retry_after(limits::BUSY_RETRY)
 }
 

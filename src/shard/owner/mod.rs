@@ -30,7 +30,7 @@ use crate::{
     shard::{
         bus::{directory::Directory, message::RoomCommand},
         settings::Settings,
-        store::{port::StorePort, refusals, returned::Became},
+        store::{port::StorePort, refusals, returned::AppendResult},
     },
 };
 use listing::Listings;
@@ -170,14 +170,14 @@ impl Owner {
 
     /// Handles the store's answer for a message of a room.
     #[expect(clippy::boxed_local, reason = "the history hands messages over in boxes")]
-    pub(crate) fn returned(&mut self, room: &RoomName, message: Box<NewMessage>, became: Became) -> Effects {
-        match became {
-            Became::Stored { position, prev, at } => {
+    pub(crate) fn returned(&mut self, room: &RoomName, message: Box<NewMessage>, result: AppendResult) -> Effects {
+        match result {
+            AppendResult::Stored { position, prev, at } => {
                 let effects = self.rooms.committed(room, *message, position, prev, at);
                 self.observe(&effects);
                 effects
             }
-            Became::Not(reply) => self.rooms.rejected(room, message.session, message.id, reply),
+            AppendResult::NotStored(reply) => self.rooms.rejected(room, message.session, message.id, reply),
         }
     }
 

@@ -1,10 +1,10 @@
-//! Hellos and renames: the rules of names ([`Names`]) applied to a connection.
+//! Hellos and renames: applies the rules of names ([`Names`]) to a connection.
 //!
-//! A session whose key the store has to compare is not read meanwhile, so what it says next is said under its new name. Whoever is
-//! refused is told here; whoever has a name is given back to the caller, because a name changes rooms, directory and inbox.
+//! While the store compares a key, the shard does not read the connection, so the user's next message has the new name. This file
+//! sends refusals. It returns a new name to the caller, because the name also changes rooms, directory and inbox.
 
 use super::{
-    names::{Names, Ruling, judge},
+    names::{NameDecision, Names, check_claim},
     port::StorePort,
     refusals,
     ticket::Ticket,
@@ -20,14 +20,14 @@ use crate::{
     },
 };
 
-/// A name that a session has now.
+/// The new name of a session.
 #[derive(Debug)]
-pub(crate) struct Taken {
+pub(crate) struct NewName {
     pub(crate) name: UserName,
     pub(crate) proof: Proof,
-    /// The key with which it was just claimed.
+    /// The key, if the session has just claimed the name with it.
     pub(crate) key: Option<String>,
-    /// Why the session has not the name that it said.
+    /// Tells the user why it is not the name of the request.
     pub(crate) notice: Option<Reply>,
 }
 
@@ -49,13 +49,15 @@ impl<S: Socket> Hellos<'_, S> {
         }
     }
 
-    /// A session says hello. Returned if it has a name now.
-    pub(crate) fn hello(&mut self, id: SessionId, request: RequestId, mut hello: Hello) -> Option<(Hello, Taken)> {
+    /// Handles a hello. Returns the new name, unless the store must compare a key or the hello is refused.
+    pub(crate) fn hello(&mut self, id: SessionId, request: RequestId, mut hello: Hello) -> Option<(Hello, NewName)> {
         let policy = self.reserved_name(id)?;
         let (name, key) = (hello.name.take(), hello.key.take());
         match self.names().hello(id, name, key, policy) {
-            Ruling::Take { name, proof, notice } => return Some((hello, Taken::said(name, proof, notice))),
-            Ruling::Ask { name, key } => {
+            NameDecision::Take { name, proof, notice } => {
+                return Some((hello, NewName::without_key(name, proof, notice)));
+            }
+            NameDecision::Ask { name, key } => {
                 hello.key = Some(key.0.clone());
                 if self.store.ask(Ask::Claim { user: name, key }, Ticket::Hello(id)) {
                     let connection = self.connections.get_mut(id)?;
@@ -64,30 +66,30 @@ impl<S: Socket> Hellos<'_, S> {
                     self.refuse(id, request, refusals::busy_for_hello());
                 }
             }
-            Ruling::Refuse(refusal) => self.refuse(id, request, refusal),
+            NameDecision::Refuse(refusal) => self.refuse(id, request, refusal),
         }
         None
     }
 
-    /// The store has compared the key of a hello.
-    pub(crate) fn hello_judged(
+    /// Handles the store's answer about the key of a hello.
+    pub(crate) fn hello_checked(
         &mut self,
         id: SessionId,
         answer: Result<(UserName, Claim), Refusal>,
-    ) -> Option<(RequestId, Hello, Taken)> {
+    ) -> Option<(RequestId, Hello, NewName)> {
         let WaitingHello { request, mut hello } = *self.connections.get_mut(id)?.take_claim()?;
-        let taken = self.judged(id, request, hello.key.take(), answer)?;
+        let taken = self.checked(id, request, hello.key.take(), answer)?;
         Some((request, hello, taken))
     }
 
-    /// A session wants another name, or claims the one it has. Returned if it has that now.
+    /// Handles a rename, or the claim of the present name. Returns the new name as [`Hellos::hello`] does.
     pub(crate) fn rename(
         &mut self,
         id: SessionId,
         request: RequestId,
         name: UserName,
         key: Option<String>,
-    ) -> Option<Taken> {
+    ) -> Option<NewName> {
         let policy = self.reserved_name(id).unwrap_or(ReservedName::Refuse);
         let mut names = Names {
             store: self.store,
@@ -95,8 +97,8 @@ impl<S: Socket> Hellos<'_, S> {
             random: self.random,
         };
         match names.rename(id, self.connections.session(id)?, name, key, policy) {
-            Ruling::Take { name, proof, notice } => return Some(Taken::said(name, proof, notice)),
-            Ruling::Ask { name, key } => {
+            NameDecision::Take { name, proof, notice } => return Some(NewName::without_key(name, proof, notice)),
+            NameDecision::Ask { name, key } => {
                 let ticket = Ticket::Rename {
                     session: id,
                     id: request,
@@ -109,31 +111,31 @@ impl<S: Socket> Hellos<'_, S> {
                     self.refuse(id, request, refusals::busy());
                 }
             }
-            Ruling::Refuse(refusal) => self.refuse(id, request, refusal),
+            NameDecision::Refuse(refusal) => self.refuse(id, request, refusal),
         }
         None
     }
 
-    /// The store has compared the key of a rename.
-    pub(crate) fn rename_judged(
+    /// Handles the store's answer about the key of a rename.
+    pub(crate) fn rename_checked(
         &mut self,
         id: SessionId,
         request: RequestId,
         NameKey(key): NameKey,
         answer: Result<(UserName, Claim), Refusal>,
-    ) -> Option<Taken> {
-        self.judged(id, request, Some(key), answer)
+    ) -> Option<NewName> {
+        self.checked(id, request, Some(key), answer)
     }
 
-    fn judged(
+    fn checked(
         &mut self,
         id: SessionId,
         request: RequestId,
         key: Option<String>,
         answer: Result<(UserName, Claim), Refusal>,
-    ) -> Option<Taken> {
-        match judge(answer, key) {
-            Ok((name, key)) => Some(Taken {
+    ) -> Option<NewName> {
+        match check_claim(answer, key) {
+            Ok((name, key)) => Some(NewName {
                 name,
                 proof: Proof::Key,
                 key,
@@ -146,25 +148,24 @@ impl<S: Socket> Hellos<'_, S> {
         }
     }
 
-    /// Somebody else has claimed the name of a session: the name that it has instead.
-    pub(crate) fn displaced(&mut self, id: SessionId, name: &UserName) -> Taken {
+    /// Assigns another name to a session whose name somebody else has claimed.
+    pub(crate) fn displaced(&mut self, id: SessionId, name: &UserName) -> NewName {
         let (like, notice) = self.names().displaced(id, name);
-        Taken::said(like, Proof::Assigned, Some(notice))
+        NewName::without_key(like, Proof::Assigned, Some(notice))
     }
 
     fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
         self.connections.reply(id, request, &Reply::Error(refusal), self.now);
     }
 
-    /// What the dialect of a connection does about reserved names. Also where the dialect is not certain: those that it may be treat
-    /// names alike.
+    /// What the dialect of a connection does about reserved names. If the dialect is not certain, all candidates do the same.
     fn reserved_name(&self, id: SessionId) -> Option<ReservedName> {
         Some(self.connections.profile(id)?.reserved_name)
     }
 }
 
-impl Taken {
-    fn said(name: UserName, proof: Proof, notice: Option<Reply>) -> Self {
+impl NewName {
+    fn without_key(name: UserName, proof: Proof, notice: Option<Reply>) -> Self {
         let key = None;
         Self {
             name,

@@ -1,4 +1,4 @@
-//! Between a shard and the store: what it writes, what it asks, and what becomes of the answers.
+//! Between a shard and the store: appends, questions, names, and the results that come back.
 
 pub(crate) mod hello;
 pub(crate) mod names;

@@ -1,11 +1,13 @@
-//! Whose a name is.
+//! The rules of names: who may use one, and who may read what is private to it.
 //!
-//! A name belongs to whoever says it until somebody claims it with a key; from then on it is reserved, in every dialect. Who says a
-//! reserved name without its key is refused, or comes under a name like it ([`ReservedName`]). Sessions that were there before
-//! the claim get a name like it, too. That takes a moment, so whatever is private to a name asks [`Session::holds`] at the time
-//! of telling, and the claim is known before anything behind it is.
+//! Anybody may use a name until somebody claims it with a key. From then on it is reserved, in every dialect. A session that
+//! wants a reserved name without its key is refused, or gets the name with a number ([`ReservedName`]). Sessions that had the
+//! name before the claim get a number too.
 //!
-//! Without a store nothing is claimed.
+//! Invariant: that renaming takes a moment, so code that sends private data asks [`Session::holds`] at that moment. A claim is
+//! visible to all shards before any later write to the store.
+//!
+//! Without a store no name can be claimed.
 
 use super::{port::StorePort, refusals::reserved};
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
 };
 
 impl Session {
-    /// By what right it reads stored messages of its name.
+    /// The right by which the session reads stored messages of its name.
     pub(crate) fn bearer(&self) -> Bearer {
         match self.proof {
             Proof::Key => Bearer::Key,
@@ -28,17 +30,18 @@ impl Session {
         }
     }
 
-    /// Whether it has this name, by a right that still holds: only then may it hear what is for the name alone.
+    /// Whether the session has this name by a right that is still valid, and so may get what is private to the name.
     pub(crate) fn holds(&self, name: &UserName, store: &StorePort) -> bool {
         self.name == *name && self.holds_its_name(store)
     }
 
-    /// Whether it has its name by a right that still holds.
+    /// Whether the session has its name by a right that is still valid.
     pub(crate) fn holds_its_name(&self, store: &StorePort) -> bool {
         self.proof == Proof::Key || !store.is_claimed(&self.name)
     }
 
-    /// Whether the stored direct messages of its name are its to read. A dialect without keys has no inbox of its own.
+    /// Whether the session may read the stored direct messages of its name. Sessions without a key may only in the native
+    /// dialect.
     pub(crate) fn owns_inbox(&self, is_native: bool, store: &StorePort) -> bool {
         match self.proof {
             Proof::Key => true,
@@ -48,17 +51,17 @@ impl Session {
     }
 }
 
-/// What is to be done about a name that a session says.
+/// The decision about a name that a session wants.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Ruling {
-    /// The session has this name now; one that was assigned is registered for it already. `notice` says why it has not the name
-    /// that it said.
+pub(crate) enum NameDecision {
+    /// The session gets this name; an assigned one is already registered for it. `notice` says why it is not the name of the
+    /// request.
     Take {
         name: UserName,
         proof: Proof,
         notice: Option<Reply>,
     },
-    /// The store compares the key, or claims the name with it.
+    /// The store must compare the key, or claim the name with it.
     Ask {
         name: UserName,
         key: NameKey,
@@ -66,7 +69,7 @@ pub(crate) enum Ruling {
     Refuse(Refusal),
 }
 
-/// Where names come from: what is claimed, and who is online.
+/// What decides about names: the claims in the store, and the users online.
 pub(crate) struct Names<'a> {
     pub(crate) store: &'a StorePort,
     pub(crate) directory: &'a Directory,
@@ -74,21 +77,21 @@ pub(crate) struct Names<'a> {
 }
 
 impl Names<'_> {
-    /// A session says hello, with or without a name.
+    /// Decides about a hello, with or without a name.
     pub(crate) fn hello(
         &mut self,
         id: SessionId,
         name: Option<UserName>,
         key: Option<String>,
         policy: ReservedName,
-    ) -> Ruling {
+    ) -> NameDecision {
         match name {
             Some(name) => self.rule("hello", (id, None), name, key, policy),
-            None => Ruling::take(self.assign_guest(id), Proof::Assigned),
+            None => NameDecision::take(self.assign_guest(id), Proof::Assigned),
         }
     }
 
-    /// A session wants another name, or claims the one it has.
+    /// Decides about a rename, or the claim of the present name.
     pub(crate) fn rename(
         &mut self,
         id: SessionId,
@@ -96,14 +99,14 @@ impl Names<'_> {
         name: UserName,
         key: Option<String>,
         policy: ReservedName,
-    ) -> Ruling {
+    ) -> NameDecision {
         if session.name == name && key.is_none() {
-            return Ruling::take(name, session.proof);
+            return NameDecision::take(name, session.proof);
         }
         self.rule("rename", (id, Some(session)), name, key, policy)
     }
 
-    /// `request` is what a refusal calls the request.
+    /// `request` is the request's name in a refusal.
     fn rule(
         &mut self,
         request: &'static str,
@@ -111,22 +114,24 @@ impl Names<'_> {
         name: UserName,
         key: Option<String>,
         policy: ReservedName,
-    ) -> Ruling {
+    ) -> NameDecision {
         let is_claimed = self.store.is_claimed(&name);
         match key.filter(|_| self.store.is_there()) {
-            Some(key) if !is_claimed && key.len() < limits::NAME_KEY_LEAST => Ruling::Refuse(too_short(request, &key)),
-            Some(key) => Ruling::Ask {
+            Some(key) if !is_claimed && key.len() < limits::NAME_KEY_LEAST => {
+                NameDecision::Refuse(too_short(request, &key))
+            }
+            Some(key) => NameDecision::Ask {
                 name,
                 key: NameKey(key),
             },
-            None if !is_claimed => Ruling::take(name, Proof::Said),
+            None if !is_claimed => NameDecision::take(name, Proof::Said),
             None => match policy {
-                ReservedName::Refuse => Ruling::Refuse(reserved(&name)),
+                ReservedName::Refuse => NameDecision::Refuse(reserved(&name)),
                 ReservedName::Suffix => {
                     let like = self.assign_like(id, &name, session.map(|session| &session.name));
-                    let kept = session.filter(|session| session.name == like);
-                    Ruling::Take {
-                        proof: kept.map_or(Proof::Assigned, |session| session.proof),
+                    let present = session.filter(|session| session.name == like);
+                    NameDecision::Take {
+                        proof: present.map_or(Proof::Assigned, |session| session.proof),
                         notice: Some(assigned_instead(&name, &like)),
                         name: like,
                     }
@@ -135,14 +140,14 @@ impl Names<'_> {
         }
     }
 
-    /// A name for a session whose name somebody else has claimed, and what it is told.
+    /// A name for a session whose name somebody else has claimed, and the notice for its user.
     pub(crate) fn displaced(&mut self, id: SessionId, name: &UserName) -> (UserName, Reply) {
         let like = self.assign_like(id, name, None);
         let notice = assigned_instead(name, &like);
         (like, notice)
     }
 
-    /// A name that nobody else has, registered for this session.
+    /// A free guest name, registered for this session.
     fn assign_guest(&mut self, id: SessionId) -> UserName {
         for _ in 0..limits::GUEST_NUMBERS {
             let name = self.directory.guest();
@@ -150,13 +155,13 @@ impl Names<'_> {
                 return name;
             }
         }
-        // Others have sat down on the numbers that come next.
+        // Other users have taken the next numbers as their names.
         let name = UserName::guest(self.random.u64(1 << 32..1 << 53));
         self.directory.enter(&name, id);
         name
     }
 
-    /// A name like this one that nobody else has, registered for this session; `own` is the name it has and may keep.
+    /// This name with a number so that it is free, registered for this session. `own` is its present name, which it may keep.
     fn assign_like(&mut self, id: SessionId, name: &UserName, own: Option<&UserName>) -> UserName {
         for number in 2..=limits::NAME_SUFFIXES {
             let like = name.numbered(number);
@@ -172,15 +177,15 @@ impl Names<'_> {
     }
 }
 
-impl Ruling {
+impl NameDecision {
     fn take(name: UserName, proof: Proof) -> Self {
         let notice = None;
         Self::Take { name, proof, notice }
     }
 }
 
-/// Whether a session has a name whose key it showed; with the key if it has just claimed the name.
-pub(crate) fn judge(
+/// The name of a session that showed a key, with the key if it has just claimed the name; or a refusal if the key is wrong.
+pub(crate) fn check_claim(
     answer: Result<(UserName, Claim), Refusal>,
     key: Option<String>,
 ) -> Result<(UserName, Option<String>), Refusal> {
@@ -228,7 +233,13 @@ mod tests {
         UserName::parse(name).unwrap()
     }
 
-    fn hello(store: &StorePort, directory: &Directory, said: &str, key: Option<&str>, policy: ReservedName) -> Ruling {
+    fn hello(
+        store: &StorePort,
+        directory: &Directory,
+        said: &str,
+        key: Option<&str>,
+        policy: ReservedName,
+    ) -> NameDecision {
         let random = &mut fastrand::Rng::with_seed(1);
         let mut names = Names {
             store,
@@ -239,22 +250,22 @@ mod tests {
     }
 
     #[test]
-    fn a_claimed_name_is_for_whoever_shows_its_key() {
+    fn only_sessions_with_the_key_get_a_claimed_name() {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let (history, outcomes, _dir) = start_store(|head| head + 1);
         let mut store = StorePort::new(ShardId(0), history, Arc::new(|_| true), 8);
         let says = |store: &StorePort, said, key, policy| hello(store, &directory, said, key, policy);
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            Ruling::take(name("ada"), Proof::Said)
+            NameDecision::take(name("ada"), Proof::Said)
         );
         let key = NameKey(KEY.to_owned());
-        let claims = Ruling::Ask {
+        let claims = NameDecision::Ask {
             name: name("ada"),
             key: key.clone(),
         };
         assert_eq!(says(&store, "ada", Some(KEY), ReservedName::Refuse), claims);
-        let Ruling::Refuse(refusal) = says(&store, "ada", Some("short"), ReservedName::Refuse) else {
+        let NameDecision::Refuse(refusal) = says(&store, "ada", Some("short"), ReservedName::Refuse) else {
             panic!("nothing is claimed with a short key");
         };
         assert_eq!(refusal.code, ErrorCode::Invalid);
@@ -265,19 +276,19 @@ mod tests {
             panic!("a hello asked");
         };
         assert_eq!(
-            judge(answer, Some(KEY.to_owned())),
+            check_claim(answer, Some(KEY.to_owned())),
             Ok((name("ada"), Some(KEY.to_owned())))
         );
-        // From now on it is reserved, also for a key that is too short to claim with.
+        // Now the name is reserved; a key that is too short for a claim is compared too.
         assert!(matches!(
             says(&store, "ada", Some("short"), ReservedName::Refuse),
-            Ruling::Ask { .. }
+            NameDecision::Ask { .. }
         ));
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            Ruling::Refuse(reserved(&name("ada")))
+            NameDecision::Refuse(reserved(&name("ada")))
         );
-        let Ruling::Take {
+        let NameDecision::Take {
             name: like,
             proof,
             notice,
@@ -298,9 +309,9 @@ mod tests {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let store = StorePort::without_store(ShardId(0));
         let taken = hello(&store, &directory, "ada", Some("short"), ReservedName::Refuse);
-        assert_eq!(taken, Ruling::take(name("ada"), Proof::Said));
+        assert_eq!(taken, NameDecision::take(name("ada"), Proof::Said));
         assert_eq!(
-            judge(Ok((name("ada"), Claim::Other)), None),
+            check_claim(Ok((name("ada"), Claim::Other)), None),
             Err(reserved(&name("ada")))
         );
     }

@@ -1,15 +1,14 @@
-//! One shard's port to the store: what it gives to be stored, what it asks, and what comes back for whom.
+//! One shard's port to the store: submits messages and questions, and matches each outcome to its request.
 //!
-//! A shard never waits for the disk. A request that the port takes has a [`Ticket`], and its outcome comes back through the shard's
-//! own lane.
+//! Every request carries a [`Ticket`], and its outcome comes back through the shard's inbox.
 //!
 //! Invariants:
-//! - Everything that was taken comes back once, as one [`Returned`] for whoever gave it.
-//! - At most `most` messages and [`limits::STORE_IN_FLIGHT`] questions of this shard are under way. Beyond that, and where the store
-//!   itself has no room, the port refuses at once and nothing comes back.
-//! - A refusal says when to try again wherever that can help.
+//! - Each accepted request comes back exactly once, as one [`Returned`].
+//! - At most `most` messages and [`limits::STORE_IN_FLIGHT`] questions of this shard are in flight. Beyond that, or if the queue
+//!   of the store is full, the port refuses at once.
+//! - A refusal has `retry_after` wherever a retry can help.
 //!
-//! The port knows neither rooms nor connections, and never waits.
+//! The port never waits for the disk, and knows neither rooms nor connections.
 
 use std::sync::Arc;
 
@@ -20,23 +19,23 @@ use crate::{
     limits,
 };
 
-/// The store as one shard sees it. A server without a history has one that takes nothing.
+/// The store as one shard sees it. Without a store it accepts nothing.
 pub(crate) struct StorePort {
     shard: ShardId,
     history: Option<History<Ticket>>,
     durable: Arc<dyn Fn(&RoomName) -> bool + Send + Sync>,
-    messages: UnderWay,
-    questions: UnderWay,
+    messages: InFlight,
+    questions: InFlight,
 }
 
-/// Requests that have not come back.
+/// A count of requests in flight, with its bound.
 #[derive(Debug)]
-struct UnderWay {
+struct InFlight {
     count: usize,
     most: usize,
 }
 
-impl UnderWay {
+impl InFlight {
     fn at_most(most: usize) -> Self {
         Self { count: 0, most }
     }
@@ -47,7 +46,7 @@ impl UnderWay {
 }
 
 impl StorePort {
-    /// The port of a shard to this store, which takes at most `most` messages of the shard at a time.
+    /// A port for at most `most` messages in flight.
     pub(crate) fn new(
         shard: ShardId,
         history: History<Ticket>,
@@ -58,23 +57,22 @@ impl StorePort {
             shard,
             history: Some(history),
             durable,
-            messages: UnderWay::at_most(most),
-            questions: UnderWay::at_most(limits::STORE_IN_FLIGHT),
+            messages: InFlight::at_most(most),
+            questions: InFlight::at_most(limits::STORE_IN_FLIGHT),
         }
     }
 
-    /// The port of a shard where nothing is stored.
+    /// The port of a server without a store.
     pub(crate) fn without_store(shard: ShardId) -> Self {
         Self {
             shard,
             history: None,
             durable: Arc::new(|_| false),
-            messages: UnderWay::at_most(0),
-            questions: UnderWay::at_most(0),
+            messages: InFlight::at_most(0),
+            questions: InFlight::at_most(0),
         }
     }
 
-    /// The shard whose port it is.
     pub(crate) fn shard(&self) -> ShardId {
         self.shard
     }
@@ -89,17 +87,17 @@ impl StorePort {
         (self.durable)(room)
     }
 
-    /// Whether somebody has claimed a name, or is about to.
+    /// Whether somebody has claimed a name, even if the claim is not committed yet.
     pub(crate) fn is_claimed(&self, name: &UserName) -> bool {
         self.history.as_ref().is_some_and(|history| history.claims().has(name))
     }
 
-    /// Takes a message of a room to be stored, which was sent at this time; gives it back where there is no room.
+    /// Submits a message of a room, sent at `at` (Unix milliseconds). Returns the message if the store has no room for it.
     pub(crate) fn append(&mut self, room: RoomName, message: Box<NewMessage>, at: u64) -> Result<(), Box<NewMessage>> {
         self.submit(LogId::Room(room), message, Ticket::Message(self.shard), at)
     }
 
-    /// Takes a direct message to be stored, which counts so many bytes until it comes back.
+    /// Submits a direct message that counts `bytes` as in flight. Returns the message if the store has no room for it.
     pub(crate) fn append_direct(
         &mut self,
         to: UserName,
@@ -127,20 +125,20 @@ impl StorePort {
         Ok(())
     }
 
-    /// Asks the store; whether it took the question.
+    /// Asks the store. Returns whether it accepted the question.
     #[must_use]
     pub(crate) fn ask(&mut self, ask: Ask, ticket: Ticket) -> bool {
-        let taken = !self.questions.is_full()
+        let accepted = !self.questions.is_full()
             && self
                 .history
                 .as_ref()
                 .is_some_and(|history| history.ask(ask, ticket).is_ok());
-        self.questions.count += usize::from(taken);
-        taken
+        self.questions.count += usize::from(accepted);
+        accepted
     }
 
-    /// Asks where the log of a room stands that this shard is to open, and what a user missed that goes on from somewhere; whether
-    /// the store took the question.
+    /// Asks for the head of a room's log and, for a resume, for what the user missed. Returns whether the store accepted the
+    /// question.
     #[must_use]
     pub(crate) fn open(&mut self, room: &RoomName, resume: Option<(UserName, Since)>) -> bool {
         let log = LogId::Room(room.clone());
@@ -158,7 +156,7 @@ impl StorePort {
         self.ask(ask, Ticket::Open { owner, room })
     }
 
-    /// Takes back what was given or asked.
+    /// Takes an outcome of the store.
     pub(crate) fn take(&mut self, outcome: Outcome<Ticket>) -> Returned {
         let in_flight = match &outcome {
             Outcome::Committed { .. }
@@ -174,12 +172,12 @@ impl StorePort {
 
 #[cfg(test)]
 impl StorePort {
-    /// How much has not come back.
+    /// Number of requests that have not come back.
     pub(crate) fn in_flight(&self) -> usize {
         self.messages.count + self.questions.count
     }
 
-    /// Whether the port has room for questions, from now on.
+    /// Makes the port refuse all questions from now on, or accept them again.
     pub(crate) fn set_full(&mut self, is_full: bool) {
         self.questions.most = if is_full { 0 } else { limits::STORE_IN_FLIGHT };
     }
@@ -193,7 +191,7 @@ mod tests {
     use crate::{
         chat::{ConnectionSlot, Generation, Reply, SessionId, SessionTag},
         history::StoreFault,
-        shard::{store::returned::Became, testing::start_store},
+        shard::{store::returned::AppendResult, testing::start_store},
     };
 
     const SHARD: ShardId = ShardId(3);
@@ -234,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_was_taken_comes_back_once_to_whoever_gave_it() {
+    fn each_accepted_request_comes_back_once_with_its_own_outcome() {
         let Store {
             mut port,
             outcomes,
@@ -273,7 +271,7 @@ mod tests {
         let room = RoomName::lobby();
         assert_eq!(
             count(
-                &|one| matches!(one, Returned::Message { room: of, message: text, became: Became::Stored { .. } } if *of == room && *text == message("one"))
+                &|one| matches!(one, Returned::Message { room: of, message: text, result: AppendResult::Stored { .. } } if *of == room && *text == message("one"))
             ),
             1
         );
@@ -305,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_its_bounds_the_port_refuses_and_nothing_comes_back() {
+    fn beyond_its_bounds_the_port_refuses_at_once() {
         let Store {
             mut port,
             outcomes,
@@ -324,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_store_nothing_is_taken() {
+    fn without_a_store_the_port_accepts_nothing() {
         let mut port = StorePort::without_store(SHARD);
         assert!(!port.is_there() && !port.is_durable(&RoomName::lobby()));
         assert!(port.append(RoomName::lobby(), message("one"), 1).is_err());
@@ -332,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failing_store_refuses_with_a_time_to_try_again_wherever_that_helps() {
+    fn refusals_of_a_failing_store_have_retry_after_wherever_a_retry_can_help() {
         let mut port = StorePort::without_store(SHARD);
         let (file, seen) = (|| "/data/history.db".into(), || "seen".to_owned());
         for (why, helps) in [
@@ -367,7 +365,7 @@ mod tests {
                 ticket: Ticket::Message(SHARD),
             };
             let Returned::Message {
-                became: Became::Not(Reply::Error(refusal)),
+                result: AppendResult::NotStored(Reply::Error(refusal)),
                 ..
             } = port.take(Outcome::Failed { append, why })
             else {

@@ -1,8 +1,8 @@
-//! What sessions ask of the store: history, search, read markers, what is unread.
+//! Questions of sessions to the store: history, search, read markers, unread counts.
 //!
-//! A session may ask about rooms in which it is, and about direct messages of a name that it has by a right that holds
-//! ([`Asker`]). Its right is looked at again when the answer comes: meanwhile it may have taken another name, and somebody else may
-//! have claimed the old one. [`Question::ask`] and [`reply`] decide; [`ask`] and [`answer`] do it.
+//! Invariant: a session gets answers about the rooms that it is in, and about the direct messages of a name that it has by a
+//! valid right. The right is checked before the question ([`Asker`]) and again at the answer ([`may_receive`]), because meanwhile
+//! the session may have been renamed, or somebody else may have claimed its name.
 
 use std::sync::Arc;
 
@@ -23,47 +23,37 @@ use crate::{
     },
 };
 
-/// What a session may ask of the store.
+/// A question of a session.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Question {
-    /// Stored talks.
+    /// A page of stored messages, with numbers between `after` and `before`.
     History {
         conversation: Conversation,
-        /// Below this.
         before: Option<Seq>,
-        /// Above this.
         after: Option<Seq>,
         limit: usize,
     },
-    /// Talks that hold a text.
+    /// Messages that contain a text, with numbers below `before`.
     Search {
         conversation: Conversation,
         text: Arc<str>,
-        /// Below this.
         before: Option<Seq>,
         limit: usize,
     },
-    /// A read position moves.
-    Read {
-        conversation: Conversation,
-        /// Up to here.
-        seq: Seq,
-    },
-    /// Conversations with something unread.
+    /// Sets the user's read marker.
+    Read { conversation: Conversation, seq: Seq },
+    /// The conversations with unread messages.
     Unread,
 }
 
-/// The session that asks the store, with the facts that decide what it may ask.
+/// The session that asks, with the facts that decide what it may ask.
 struct Asker<'a> {
     session: &'a Session,
-    /// Whether it speaks Plaza's own protocol.
     is_native: bool,
-    /// Whether it is in a room.
     is_member: &'a dyn Fn(&RoomName) -> bool,
 }
 
 impl Question {
-    /// The conversation that it is about, if it is about one.
     fn conversation(&self) -> Option<&Conversation> {
         match self {
             Self::History { conversation, .. }
@@ -73,7 +63,7 @@ impl Question {
         }
     }
 
-    /// The question as the store understands it, if this session may ask it.
+    /// The question in the store's terms, if this session may ask it.
     fn ask(self, asker: &Asker<'_>, store: &StorePort) -> Result<Ask, Refusal> {
         if !store.is_there() {
             return Err(no_history());
@@ -126,7 +116,7 @@ impl Asker<'_> {
     fn log(&self, conversation: &Conversation, store: &StorePort) -> Result<LogId, Refusal> {
         match conversation {
             Conversation::Room(room) if !store.is_durable(room) => {
-                Err(ErrorCode::NoHistory.because(format!("the talks of the room {room} are not kept")))
+                Err(ErrorCode::NoHistory.because(format!("the messages of the room {room} are not stored")))
             }
             Conversation::Room(room) if !(self.is_member)(room) => {
                 let text = format!("this session is not in the room {room}; join it first");
@@ -150,7 +140,7 @@ impl Asker<'_> {
     }
 }
 
-/// Asks the store what a session asks, or tells it why not.
+/// Passes a session's question on to the store, or refuses it.
 pub(crate) fn ask<S: Socket>(
     connections: &mut Connections<S>,
     store: &mut StorePort,
@@ -178,7 +168,7 @@ pub(crate) fn ask<S: Socket>(
     }
 }
 
-/// The store has answered what a session asked.
+/// Sends the store's answer to the session that asked.
 pub(crate) fn answer<S: Socket>(
     connections: &mut Connections<S>,
     store: &StorePort,
@@ -194,7 +184,7 @@ pub(crate) fn answer<S: Socket>(
     connections.question_answered(id);
 }
 
-/// What a session is told of the answer to its question.
+/// The reply for a session, if it may still get this answer.
 fn reply(
     session: &Session,
     conversation: Option<Conversation>,
@@ -202,7 +192,7 @@ fn reply(
     store: &StorePort,
 ) -> Reply {
     let answer = match answer {
-        Ok(answer) if may_hear(session, &answer, store) => answer,
+        Ok(answer) if may_receive(session, &answer, store) => answer,
         Ok(_) => return Reply::Error(not_yours(&session.name)),
         Err(refusal) => return Reply::Error(refusal),
     };
@@ -252,7 +242,7 @@ fn reply(
                 more,
             })
         }
-        // What it says is not logged, since it may be somebody's messages.
+        // The log gets no content of the answer, which may be somebody's messages.
         _ => {
             tracing::error!("the store answered another question than a session asked");
             Reply::Error(no_answer())
@@ -260,8 +250,8 @@ fn reply(
     }
 }
 
-/// Whether an answer of the store is still for this session.
-fn may_hear(session: &Session, answer: &Answer, store: &StorePort) -> bool {
+/// Whether a session may still get this answer.
+fn may_receive(session: &Session, answer: &Answer, store: &StorePort) -> bool {
     match answer {
         Answer::Page { log, .. } | Answer::Found { log, .. } => match log {
             LogId::Room(_) => true,

@@ -1,4 +1,4 @@
-//! What a session is told when the store does not do what it asks for.
+//! The refusals for requests that the store, or the rules of names, do not allow.
 
 use crate::{
     chat::{ErrorCode, Refusal, UserName},
@@ -6,22 +6,22 @@ use crate::{
     limits,
 };
 
-/// The store has no room for a message or a question.
+/// The queue of the store is full.
 pub(crate) fn busy() -> Refusal {
     ErrorCode::Busy
-        .because("the store has as much to do as it may hold; try again in a moment")
+        .because("the queue of the store is full; try again in a moment")
         .retry_after(limits::BUSY_RETRY)
 }
 
-/// The store has no room for the question that a hello needs.
+/// The queue of the store is full, so a hello cannot be checked.
 pub(crate) fn busy_for_hello() -> Refusal {
     ErrorCode::Busy
-        .because("the store has as much to do as it may hold; say hello again")
+        .because("the queue of the store is full; say hello again")
         .retry_after(limits::BUSY_RETRY)
 }
 
-/// The store failed. It is tried again every [`limits::HISTORY_PROBE`], so asking sooner gains nothing; a question beyond a bound stays
-/// beyond it.
+/// The store failed. It retries every [`limits::HISTORY_PROBE`], so asking sooner gains nothing. A question beyond a bound
+/// ([`StoreFault::Refused`]) has no time to retry.
 pub(super) fn failed(why: &StoreFault) -> Refusal {
     let text = match why {
         StoreFault::Full { .. } => "the disk is full; nothing was sent, try again later",
@@ -35,24 +35,23 @@ pub(super) fn failed(why: &StoreFault) -> Refusal {
     ErrorCode::StoreFailed.because(text).retry_after(limits::HISTORY_PROBE)
 }
 
-/// The store answered another question than was asked.
+/// The store gave an answer of the wrong type.
 pub(super) fn no_answer() -> Refusal {
     ErrorCode::StoreFailed.because("the store gave no answer")
 }
 
-/// The server keeps no history.
 pub(super) fn no_history() -> Refusal {
     ErrorCode::NoHistory.because("this server keeps no history")
 }
 
-/// Somebody says a reserved name without its key.
+/// A session wants a reserved name without its key.
 pub(super) fn reserved(name: &UserName) -> Refusal {
     ErrorCode::NameReserved.because(format!(
         "{name} is reserved for the holder of its key; give that key, or take another name"
     ))
 }
 
-/// A session asks for stored messages that are not its own.
+/// A session asks for stored messages of a name to which it has no right.
 pub(super) fn not_yours(name: &UserName) -> Refusal {
     ErrorCode::NameReserved.because(format!(
         "stored direct messages of {name} are not for this session, which was given that name or does not have its key; say hello \

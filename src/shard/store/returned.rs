@@ -1,7 +1,7 @@
-//! What comes back from the store: each outcome in the type of its request, for whoever gave the request.
+//! The outcomes of the store, each in the type that its request expects.
 //!
-//! Whoever takes a [`Returned`] need not know which question was asked: an answer of another type than its question has is a fault of
-//! the store, and becomes a refusal here.
+//! An answer of another type is a fault of the store and becomes a refusal here, so code that handles a [`Returned`] need not
+//! check the type.
 
 use super::{refusals, ticket::Ticket};
 use crate::{
@@ -15,35 +15,35 @@ use crate::{
     },
 };
 
-/// A result from the store, typed by the request that it belongs to.
+/// An outcome of the store in the type of its request.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Returned {
-    /// A message of a room that this shard owns.
+    /// A message of a room that this shard owns was stored, or not.
     Message {
         room: RoomName,
         message: Box<NewMessage>,
-        became: Became,
+        result: AppendResult,
     },
-    /// A direct message of a pair that this shard owns.
+    /// A direct message of a pair that this shard owns was stored, or not.
     Direct {
         session: SessionId,
         id: RequestId,
-        /// What it counted in [`crate::shard::bus::directory::Directory::directs`].
+        /// Its share of [`crate::shard::bus::directory::Directory::directs`], which ends now.
         bytes: usize,
-        /// The message with its number, or what its sender is told instead.
+        /// The message with its number, or the reply for its sender.
         answer: Result<Direct, Reply>,
     },
-    /// Where the log of a room stands, and what the user missed who asked for it.
+    /// The head of a room's log, and what the first user to join missed.
     Opened {
         room: RoomName,
         answer: Result<(LogHead, Option<Backlog>), Refusal>,
     },
-    /// The key of a hello was compared.
+    /// The store compared the key of a hello.
     Hello {
         session: SessionId,
         answer: Result<(UserName, Claim), Refusal>,
     },
-    /// The key of a rename was compared.
+    /// The store compared the key of a rename.
     Rename {
         session: SessionId,
         id: RequestId,
@@ -57,54 +57,54 @@ pub(crate) enum Returned {
         conversation: Option<Conversation>,
         answer: Result<Answer, Refusal>,
     },
-    /// How far the user of a join has read, and the first of what it missed; `None`: that could not be read.
+    /// The read marker and the first missed messages for a join; `None` if the store could not read them.
     Resume {
         session: SessionId,
         number: u32,
         backlog: Option<Backlog>,
     },
-    /// A page for a replay; `None`: it could not be read.
+    /// A page for a replay; `None` if the store could not read it.
     Replay {
         session: SessionId,
         number: u32,
         messages: Option<Vec<ChatMessage>>,
     },
-    /// The answer to a reading of an inbox.
+    /// The answer to a question about offline messages.
     Inbox {
         session: SessionId,
         number: u32,
         answer: Result<InboxAnswer, Refusal>,
     },
-    /// Nobody waits for it.
+    /// Nothing waits for this outcome.
     Nothing,
 }
 
-/// Whether the store took a message.
+/// Whether the store has a message.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Became {
-    /// It is stored under this number.
+pub(crate) enum AppendResult {
+    /// The store has it at this position.
     Stored { position: Position, prev: Seq, at: u64 },
-    /// It is not, or was before: its sender is told this.
-    Not(Reply),
+    /// The store did not take it, or had it before. The reply for its sender.
+    NotStored(Reply),
 }
 
-/// What the store says about an inbox.
+/// An answer of the store about offline messages.
 #[derive(Debug, PartialEq)]
 pub(crate) enum InboxAnswer {
-    /// The conversations in which something waits; with `more` there are others, for the next time.
+    /// The conversations with unread messages. With `more` there are others, which a later session reads.
     Waiting {
         user: UserName,
         conversations: Vec<ConversationHead>,
         more: bool,
         unreadable: usize,
     },
-    /// The conversations in which somebody wrote since messages were left to the store.
+    /// The conversations with new messages since the session skipped some.
     Changed {
         conversations: Vec<ChangedConversation>,
         next: Option<ChangedUpTo>,
         unreadable: usize,
     },
-    /// A page of one conversation; `None`: the name has a key now, and the session has not shown it.
+    /// A page of one conversation; `None` if the name has a key now that the session has not shown.
     Page(Option<DirectPage>),
 }
 
@@ -116,20 +116,24 @@ impl From<Outcome<Ticket>> for Returned {
                 position,
                 prev,
                 at,
-            } => Self::message(append, Became::Stored { position, prev, at }),
+            } => Self::message(append, AppendResult::Stored { position, prev, at }),
             Outcome::Duplicate { append, position, at } => {
                 let duplicate = true;
                 Self::message(
                     append,
-                    Became::Not(Reply::Ack {
+                    AppendResult::NotStored(Reply::Ack {
                         position,
                         at,
                         duplicate,
                     }),
                 )
             }
-            Outcome::KeyConflict { append } => Self::message(append, Became::Not(Reply::Error(key_conflict()))),
-            Outcome::Failed { append, why } => Self::message(append, Became::Not(Reply::Error(refusals::failed(&why)))),
+            Outcome::KeyConflict { append } => {
+                Self::message(append, AppendResult::NotStored(Reply::Error(key_conflict())))
+            }
+            Outcome::Failed { append, why } => {
+                Self::message(append, AppendResult::NotStored(Reply::Error(refusals::failed(&why))))
+            }
             Outcome::Answered { ticket, answer } => Self::question(ticket, Ok(answer)),
             Outcome::Unanswered { ticket, ask, why } => {
                 tracing::warn!(?ask, %why, "the store could not answer");
@@ -140,19 +144,19 @@ impl From<Outcome<Ticket>> for Returned {
 }
 
 impl Returned {
-    fn message(append: Append<Ticket>, became: Became) -> Self {
+    fn message(append: Append<Ticket>, result: AppendResult) -> Self {
         let Append {
             log, message, ticket, ..
         } = append;
         match (ticket, log) {
-            (Ticket::Message(_), LogId::Room(room)) => Self::Message { room, message, became },
+            (Ticket::Message(_), LogId::Room(room)) => Self::Message { room, message, result },
             (Ticket::Direct { to, bytes, .. }, _) => Self::Direct {
                 session: message.session,
                 id: message.id,
                 bytes,
-                answer: match became {
-                    Became::Not(reply) => Err(reply),
-                    Became::Stored { position, prev, at } => {
+                answer: match result {
+                    AppendResult::NotStored(reply) => Err(reply),
+                    AppendResult::Stored { position, prev, at } => {
                         let message = message.numbered(position, prev, at);
                         Ok(Direct { to, message })
                     }
@@ -231,8 +235,8 @@ impl Returned {
     }
 }
 
-/// The answer in the type that its question has. An answer of another type is a fault of the store, and counts as none; what
-/// it says is not logged, since it may be somebody's messages.
+/// The answer in the type of its question, or a refusal if the store answered in another type. The log gets no content of the
+/// answer, which may be somebody's messages.
 fn typed<T>(answer: Result<Answer, Refusal>, read: impl FnOnce(Answer) -> Option<T>) -> Result<T, Refusal> {
     read(answer?).ok_or_else(|| {
         let expected = std::any::type_name::<T>();

@@ -1,53 +1,51 @@
-//! Tickets: what a shard gives to the store with a request, and gets back with the outcome.
+//! Tickets: the context that a shard sends to the store with a request, and gets back with the outcome.
 //!
-//! A ticket holds only what the outcome does not say by itself, and names the shard that waits for it.
+//! A ticket names the shard that waits for the outcome, and contains only what the outcome itself does not.
 
 use crate::{
     chat::{Conversation, RequestId, RoomName, SessionId, ShardId, UserName},
     history::{Answer, NameKey, Outcome},
 };
 
-/// For whom an outcome of the store is.
+/// The purpose of a request to the store.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Ticket {
-    /// The owner of a room, for a message of the room.
+    /// To the owner of a room: a message of the room.
     Message(ShardId),
-    /// The owner of a pair of users, for a direct message.
+    /// To the owner of a pair of users: a direct message.
     Direct {
         owner: ShardId,
         to: UserName,
-        /// What it counts in [`crate::shard::bus::directory::Directory::directs`] meanwhile.
+        /// Its share of [`crate::shard::bus::directory::Directory::directs`] meanwhile.
         bytes: usize,
     },
-    /// The owner of a room that is to be opened.
+    /// To the owner of a room: opens the room.
     Open { owner: ShardId, room: RoomName },
-    /// A session that says hello.
+    /// Compares the key of a session's hello.
     Hello(SessionId),
-    /// A session that takes another name.
+    /// Compares the key of a session's rename.
     Rename {
         session: SessionId,
         id: RequestId,
-        /// The key that it showed.
         key: NameKey,
     },
-    /// A session that asks for stored messages, read markers, or what is unread.
+    /// Answers a question of a session.
     Question {
         session: SessionId,
         id: RequestId,
         conversation: Option<Conversation>,
     },
-    /// A session that resumes a room, for one of its joins.
+    /// Reads what one join of a session needs.
     Resume { session: SessionId, number: u32 },
-    /// A member that is sent what it missed, for one of its replays.
+    /// Reads a page for one replay of a session.
     Replay { session: SessionId, number: u32 },
-    /// A session that reads its inbox, for one of its readings.
+    /// Reads offline messages for one backfill of a session.
     Inbox { session: SessionId, number: u32 },
-    /// Nobody: a read marker that a session moved without asking.
+    /// Sets a read marker; nothing waits for the outcome.
     Silent(ShardId),
 }
 
 impl Ticket {
-    /// The ticket of an outcome.
     pub(crate) fn of(outcome: &Outcome<Self>) -> &Self {
         match outcome {
             Outcome::Committed { append, .. }
@@ -73,7 +71,7 @@ impl Ticket {
     }
 }
 
-/// What it costs to pass an outcome on, in messages.
+/// The cost of handling an outcome, in messages.
 pub(crate) fn weight(outcome: &Outcome<Ticket>) -> usize {
     let Outcome::Answered { answer, .. } = outcome else {
         return 1;
