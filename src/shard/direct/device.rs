@@ -1,7 +1,8 @@
-//! What one device has of its user's direct conversations.
+//! The positions of one device in its user's direct conversations.
 //!
-//! A device has everything of a conversation up to one number: the position it brought, what was read before it came, or what it
-//! was given since. The table is bounded; a device that is not behind has everything, noted or not.
+//! A device has every message of a conversation up to one number: the position that it brought, the read marker at its hello, or
+//! the last message that it got since. The table is bounded. In a conversation without an entry, a session reads from the first
+//! message that it skipped.
 
 use std::collections::HashMap;
 
@@ -12,29 +13,29 @@ use crate::{
 
 type ByPeer<T> = HashMap<UserName, T, foldhash::fast::RandomState>;
 
-/// What a device has.
+/// The positions of one device.
 #[derive(Debug, Default)]
 pub(crate) struct Device {
-    /// Everything up to here, by the other user. Only live messages put a conversation here in which nothing waited when the
-    /// device came.
+    /// By the other user.
     has: ByPeer<Has>,
-    /// Stored messages of conversations that are not in `has` may be missing: there were too many when the device came, or they
-    /// could not be read.
+    /// Whether the device may lack stored messages of conversations that are not in `has`, because there were too many
+    /// conversations at its hello or the store could not list them.
     incomplete: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Has {
+    /// The device has every message up to this number.
     upto: Seq,
     start: Start,
 }
 
-/// What a device has of a conversation before the messages it was given in this session.
+/// Whether a device has the messages from before this session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Start {
-    /// Everything, as far as it has not been read elsewhere.
+    /// It has all that were unread.
     Whole,
-    /// Stored unread messages may be missing: they come the next time.
+    /// It may lack unread ones, which the next session reads.
     Torn,
 }
 
@@ -44,13 +45,13 @@ impl Device {
         self.upto(peer).is_some_and(|upto| upto >= seq)
     }
 
-    /// Whether everything before a message that the device was given may count as read.
+    /// Whether a receipt for a message may mark all earlier ones as read.
     pub(crate) fn is_whole(&self, peer: &UserName) -> bool {
         self.has.get(peer).map_or_else(|| self.start(), |has| has.start) == Start::Whole
     }
 
-    /// The device was given everything up to here.
-    pub(crate) fn given(&mut self, peer: &UserName, upto: Seq) {
+    /// Records that the device got every message up to this number.
+    pub(crate) fn record(&mut self, peer: &UserName, upto: Seq) {
         self.note(peer, upto, self.start());
     }
 
@@ -62,12 +63,12 @@ impl Device {
         if self.incomplete { Start::Torn } else { Start::Whole }
     }
 
-    /// Notes up to where the device has a conversation.
+    /// Records up to where the device has a conversation with stored messages.
     pub(crate) fn note_waiting(&mut self, peer: &UserName, upto: Seq) {
         self.note(peer, upto, Start::Whole);
     }
 
-    /// Whether stored messages of conversations that are not noted may be missing.
+    /// Sets whether the device may lack stored messages of conversations without an entry.
     pub(crate) fn set_incomplete(&mut self, incomplete: bool) {
         self.incomplete = incomplete;
     }
@@ -78,7 +79,7 @@ impl Device {
             return;
         }
         if self.has.len() >= limits::CONVERSATIONS_NOTED {
-            // A device that is not behind has everything, noted or not.
+            // Nothing is missed: without an entry, a session reads from the first message that it skipped.
             self.has.clear();
         }
         self.has.insert(peer.clone(), Has { upto, start });
@@ -90,10 +91,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_remembered_of_a_device_is_bounded() {
+    fn the_table_of_a_device_is_bounded() {
         let mut device = Device::default();
         for n in 0..=limits::CONVERSATIONS_NOTED {
-            device.given(&UserName::parse(&n.to_string()).unwrap(), 1);
+            device.record(&UserName::parse(&n.to_string()).unwrap(), 1);
         }
         assert_eq!(device.has.len(), 1);
     }

@@ -1,4 +1,4 @@
-//! A direct message and its frames, shared by all shards and sessions that see it.
+//! A direct message with its cached frames, shared by all shards and sessions that get it.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     shard::frames::{Encoded, FrameCache},
 };
 
-/// A direct message on its way to sessions.
+/// A direct message in delivery.
 #[derive(Debug)]
 pub(crate) struct DirectEvent {
     direct: Arc<Direct>,
@@ -16,7 +16,6 @@ pub(crate) struct DirectEvent {
 }
 
 impl DirectEvent {
-    /// A message that no session has seen yet, for sessions of these dialects.
     pub(crate) fn new(direct: Direct, dialects: Dialects) -> Self {
         Self {
             direct: Arc::new(direct),
@@ -24,12 +23,11 @@ impl DirectEvent {
         }
     }
 
-    /// The message itself.
     pub(crate) fn message(&self) -> &Arc<Direct> {
         &self.direct
     }
 
-    /// What a session of this user with this encoding sees; `None`: nothing.
+    /// The frames for a session of this user with this encoding; `None` if its dialect does not show the message.
     pub(crate) fn frames(&self, encoding: Encoding, user: &UserName) -> Option<&Encoded> {
         let shown = self.frames.dialect(encoding).shows_direct(&self.direct, user);
         shown.then(|| {

@@ -1,11 +1,12 @@
-//! Fan-out of direct messages: from the owner of a pair of users to the sessions of both, a bounded amount in each turn.
+//! Fan-out of direct messages: from the owner of a pair of users to the sessions of both, a bounded amount per turn.
 //!
-//! A user may have any number of sessions, so one short request can ask for a thousand writes. Each shard therefore queues
-//! direct messages apart ([`DirectQueue`]), so that nothing else waits behind them, and delivers [`limits::DIRECTS_PER_TURN`] of
-//! the queue between two looks at its sockets.
+//! A user may have any number of sessions, so one short request can cause a thousand writes. Each shard therefore has a separate
+//! queue for direct messages ([`DirectQueue`]), so that nothing else waits behind them, and delivers
+//! [`limits::DIRECTS_PER_TURN`] of it between two looks at its sockets.
 //!
-//! Invariants: messages leave in the order in which they came; what is queued counts in [`Directory::directs`] until its last
-//! session had it, and owners answer `busy` while that is too much.
+//! Invariants:
+//! - Messages leave the queue in the order in which they came.
+//! - A queued message counts in [`Directory::directs`] until its last session has it. Owners answer `busy` above a bound.
 
 use std::{collections::VecDeque, iter, sync::Arc, vec};
 
@@ -19,11 +20,11 @@ use crate::{
     limits,
 };
 
-/// The direct messages that one shard has to deliver, oldest first.
+/// The direct messages that one shard must deliver, oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct DirectQueue {
     waiting: VecDeque<Waiting>,
-    /// Delivered in this turn, in sessions and kibibytes.
+    /// Deliveries of this turn: one per session and one per kibibyte.
     spent: usize,
 }
 
@@ -31,19 +32,19 @@ pub(crate) struct DirectQueue {
 #[derive(Debug)]
 struct Waiting {
     user: UserName,
-    /// The sender's session, which has its acknowledgement.
+    /// The sender's session, which gets an acknowledgement instead.
     except: SessionId,
     direct: Arc<DirectEvent>,
-    /// What it counts in [`Directory::directs`].
+    /// Its share of [`Directory::directs`].
     bytes: usize,
-    /// Sessions that have not had it; `None`: not looked up yet.
+    /// The sessions that it still goes to; `None` until they are looked up.
     sessions: Option<vec::IntoIter<SessionId>>,
 }
 
 /// One direct message for one session.
 pub(crate) struct Delivery {
     pub(crate) session: SessionId,
-    /// The name under which the session was found. It may have another one since.
+    /// The name under which the session was found. The session may have been renamed since.
     pub(crate) user: UserName,
     pub(crate) direct: Arc<DirectEvent>,
 }
@@ -57,7 +58,7 @@ impl DirectQueue {
         self.spent = 0;
     }
 
-    /// Queues a message that counts `bytes` in [`Directory::directs`].
+    /// Queues a message whose share of [`Directory::directs`] is `bytes`.
     pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
         self.waiting.push_back(Waiting {
             user,
@@ -100,8 +101,8 @@ impl DirectQueue {
     }
 }
 
-/// What takes a direct message to the shards of both its users, but not to the session `except`. It counts in
-/// [`Directory::directs`] from here on.
+/// The messages that carry a direct message to all shards of its two users, except to the session `except`. They count in
+/// [`Directory::directs`] from now on.
 pub(crate) fn fan_out<'a>(
     directory: &'a Directory,
     direct: &'a Arc<DirectEvent>,
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_session_but_the_senders_has_each_message_once_in_order_and_the_count_returns_to_zero() {
+    fn each_session_but_the_senders_gets_each_message_once_in_order_and_the_count_returns_to_zero() {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let (sender, most) = (session(0), limits::DIRECTS_PER_TURN as u32);
         for slot in 0..=most {

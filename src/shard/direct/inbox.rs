@@ -1,10 +1,12 @@
-//! What one session reads of its user's inbox of offline messages, and what its device has of it.
+//! One session's direct messages: which live ones it gets now, and which it gets behind stored ones.
 //!
-//! A session is registered first and its stored messages are read then. What arrives in between waits behind them, so each
-//! conversation comes in the order of its numbers and nothing comes twice. When the socket is slow, live messages are left to the
-//! store and read from there as fast as the client reads: such a session costs one page of memory.
+//! The engine registers a session in the directory first, and reads its stored messages then. Live messages in between wait
+//! behind them. While the socket is slow, the inbox skips live messages and reads them from the store as fast as the client
+//! reads, so such a session costs one page of memory.
 //!
-//! No I/O: [`Inbox::next`] says what to do, and the engine says what came of it.
+//! Invariant: the messages of a conversation come in the order of their numbers, each once.
+//!
+//! It does no I/O: [`DirectInbox::next`] says what to do, and the other methods take the results.
 
 use std::sync::Arc;
 
@@ -12,155 +14,160 @@ use crate::{
     chat::{Position, Seq, UserName},
     history::{ChangedConversation, ChangedUpTo, ConversationHead, LostInterval},
     shard::direct::{
+        backfill::{Backfill, Step, Unread},
         device::Device,
         event::DirectEvent,
-        reading::{Reading, Step, Unread},
         receipts::Receipts,
     },
 };
 
-/// One session's side of the inbox.
+/// The direct messages of one session.
 #[derive(Debug, Default)]
-pub(crate) struct Inbox {
-    /// `None`: nothing was given yet.
+pub(crate) struct DirectInbox {
+    /// `None` until the session has got a direct message, or has unread ones.
     device: Option<Box<Device>>,
-    /// What is being read from the store; `None`: live messages go out at once.
-    reading: Option<Box<Reading>>,
+    /// What the session reads from the store; `None` means that live messages go out at once.
+    backfill: Option<Box<Backfill>>,
     receipts: Receipts,
-    /// Numbers the readings, so that an answer of the store to an earlier one is recognised.
-    readings: u32,
+    /// Number of the last backfill. Answers of the store to an earlier one are ignored.
+    backfills: u32,
 }
 
-/// What happens with a live message.
+/// What to do with a live message.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Live {
-    /// It is sent now.
+    /// Send it now.
     Send,
-    /// It follows behind what is being read, or is read from the store.
+    /// Nothing: it follows behind the stored messages, or is read from the store.
     Wait,
 }
 
-impl Inbox {
-    /// Begins to read what waited when the session came, given the positions that the client brought.
-    pub(crate) fn arrive(&mut self, brought: Vec<(UserName, Position)>) {
-        self.readings = self.readings.wrapping_add(1);
-        self.reading = Some(Box::new(Reading::arrived(self.readings, brought)));
+impl DirectInbox {
+    /// Begins to read the stored messages for a new session. `positions` are those of the client's hello.
+    pub(crate) fn begin(&mut self, positions: Vec<(UserName, Position)>) {
+        self.backfills = self.backfills.wrapping_add(1);
+        self.backfill = Some(Box::new(Backfill::at_hello(self.backfills, positions)));
     }
 
-    /// Whether an answer of the store belongs to what is being read now.
+    /// Whether an answer of the store belongs to the present backfill.
     pub(crate) fn awaits(&self, number: u32) -> bool {
-        self.reading.as_ref().is_some_and(|reading| reading.number() == number)
+        self.backfill
+            .as_ref()
+            .is_some_and(|backfill| backfill.number() == number)
     }
 
-    /// Whether the store had no room for the question at hand.
+    /// Whether the store refused the last question because its queue was full.
     pub(crate) fn is_refused(&self) -> bool {
-        self.reading.as_ref().is_some_and(|reading| reading.is_refused())
+        self.backfill.as_ref().is_some_and(|backfill| backfill.is_refused())
     }
 
-    /// The next step, with the number of the reading it belongs to; `None`: nothing is left to read. A step that asks the store
-    /// is followed by [`Inbox::asked`].
+    /// The next step, with the number of its backfill; `None` if nothing is left to read. After a step that asks the store, the
+    /// caller calls [`DirectInbox::asked`].
     pub(crate) fn next(&mut self) -> Option<(u32, Step)> {
-        let reading = self.reading.as_mut()?;
-        let number = reading.number();
-        match reading.next(self.device.as_deref()) {
+        let backfill = self.backfill.as_mut()?;
+        let number = backfill.number();
+        match backfill.next(self.device.as_deref()) {
             Step::End => {
-                self.reading = None;
+                self.backfill = None;
                 None
             }
             step => Some((number, step)),
         }
     }
 
-    /// The store took the question, or had no room for it.
-    pub(crate) fn asked(&mut self, taken: bool) {
-        if let Some(reading) = &mut self.reading {
-            if taken { reading.asked() } else { reading.refused() }
+    /// Records whether the store accepted the question.
+    pub(crate) fn asked(&mut self, accepted: bool) {
+        if let Some(backfill) = &mut self.backfill {
+            if accepted { backfill.asked() } else { backfill.refused() }
         }
     }
 
-    /// An answer has been used, or the question may be asked again.
+    /// Records that an answer was handled, or that the question may be asked again.
     pub(crate) fn answered(&mut self) {
-        if let Some(reading) = &mut self.reading {
-            reading.answered();
+        if let Some(backfill) = &mut self.backfill {
+            backfill.answered();
         }
     }
 
-    /// The conversations of `user` in which something waits; with `more` there are others. Returns what the device had of them
-    /// that the server lost.
+    /// Takes the list of `user`'s conversations with unread messages; with `more` there are others. Returns the intervals that
+    /// the device lacks and the server has lost.
     pub(crate) fn found_waiting(
         &mut self,
         user: &UserName,
         conversations: Vec<ConversationHead>,
         more: bool,
     ) -> Vec<(UserName, LostInterval)> {
-        match &mut self.reading {
-            Some(reading) => reading.found_waiting(&mut self.device, user, conversations, more),
+        match &mut self.backfill {
+            Some(backfill) => backfill.found_waiting(&mut self.device, user, conversations, more),
             None => Vec::new(),
         }
     }
 
-    /// The conversations in which somebody wrote since messages were left to the store.
+    /// Takes a list of conversations with messages since the time of the oldest skipped one.
     pub(crate) fn found_changed(&mut self, conversations: Vec<ChangedConversation>, next: Option<ChangedUpTo>) {
-        if let Some(reading) = &mut self.reading {
-            reading.found_changed(self.device.as_deref(), conversations, next);
+        if let Some(backfill) = &mut self.backfill {
+            backfill.found_changed(self.device.as_deref(), conversations, next);
         }
     }
 
-    /// The device was given a page of the conversation with `peer` up to `upto`, of what is stored up to `head`. Whether all
-    /// before it may count as read.
-    pub(crate) fn given_page(&mut self, peer: &UserName, upto: Seq, head: Seq) -> bool {
-        let Some(reading) = &mut self.reading else { return false };
+    /// Records that the device got a page of the conversation with `peer` up to `upto`, where the stored messages end at `head`.
+    /// Returns whether a receipt may mark all earlier messages as read.
+    pub(crate) fn record_page(&mut self, peer: &UserName, upto: Seq, head: Seq) -> bool {
+        let Some(backfill) = &mut self.backfill else {
+            return false;
+        };
         let device = self.device.get_or_insert_default();
-        reading.given(device, upto, head);
+        backfill.record(device, upto, head);
         device.is_whole(peer)
     }
 
-    /// The store could not answer the question at hand; what could not be read. The reading goes on behind it.
+    /// Handles a question that the store could not answer: continues behind it, and returns what the session cannot read.
     pub(crate) fn unanswered(&mut self) -> Option<Unread> {
         let device = self.device.get_or_insert_default();
-        self.reading.as_mut().map(|reading| reading.unanswered(device))
+        self.backfill.as_mut().map(|backfill| backfill.unanswered(device))
     }
 
-    /// Nothing more is read, because the session lost the right to read.
+    /// Ends the backfill, because the session has lost the right to read.
     pub(crate) fn stop_reading(&mut self) {
-        self.reading = None;
+        self.backfill = None;
     }
 
-    /// The session bears another name: it has nothing of that name's messages. The number of readings goes on, so that answers
-    /// for the old name are still recognised.
+    /// Forgets everything, because the session has another name now. The count of backfills continues, so that answers for the
+    /// old name are ignored.
     pub(crate) fn renamed(&mut self) {
         self.device = None;
-        self.reading = None;
+        self.backfill = None;
         self.receipts.forget();
     }
 
-    /// A live message has come. With `left_to_store` it is stored and the session's socket is slow.
-    pub(crate) fn live(&mut self, direct: &Arc<DirectEvent>, peer: &UserName, left_to_store: bool) -> Live {
-        if self.reading.is_none() {
-            if !left_to_store {
+    /// Decides about a live message. With `skip` it is stored and the session's socket is slow.
+    pub(crate) fn live(&mut self, direct: &Arc<DirectEvent>, peer: &UserName, skip: bool) -> Live {
+        if self.backfill.is_none() {
+            if !skip {
                 return Live::Send;
             }
-            self.readings = self.readings.wrapping_add(1);
+            self.backfills = self.backfills.wrapping_add(1);
         }
-        let number = self.readings;
-        let reading = self.reading.get_or_insert_with(|| Box::new(Reading::behind(number)));
-        reading.wait(direct, peer);
+        let number = self.backfills;
+        let backfill = self
+            .backfill
+            .get_or_insert_with(|| Box::new(Backfill::when_slow(number)));
+        backfill.wait(direct, peer);
         Live::Wait
     }
 
-    /// Whether the device has this message already: the store may be faster than the way between shards.
+    /// Whether the device has this message already, because the store returned it before the live message came.
     pub(crate) fn has(&self, peer: &UserName, seq: Seq) -> bool {
         self.device.as_ref().is_some_and(|device| device.has(peer, seq))
     }
 
-    /// The device was given a live message. Whether all before it may count as read.
-    pub(crate) fn given(&mut self, peer: &UserName, seq: Seq) -> bool {
+    /// Records that the device got a live message. Returns whether a receipt may mark all earlier messages as read.
+    pub(crate) fn record(&mut self, peer: &UserName, seq: Seq) -> bool {
         let device = self.device.get_or_insert_default();
-        device.given(peer, seq);
+        device.record(peer, seq);
         device.is_whole(peer)
     }
 
-    /// Direct messages that pongs acknowledge.
     pub(crate) fn receipts(&mut self) -> &mut Receipts {
         &mut self.receipts
     }
@@ -168,7 +175,7 @@ impl Inbox {
     /// Bytes of live messages that wait in memory.
     #[cfg(test)]
     pub(crate) fn live_bytes(&self) -> usize {
-        self.reading.as_ref().map_or(0, |reading| reading.live_bytes())
+        self.backfill.as_ref().map_or(0, |backfill| backfill.live_bytes())
     }
 }
 
@@ -177,17 +184,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_and_pongs_for_the_name_before_are_no_longer_awaited() {
+    fn after_a_rename_answers_and_pongs_for_the_old_name_are_ignored() {
         let ann = UserName::parse("ann").unwrap();
-        let mut inbox = Inbox::default();
-        inbox.arrive(Vec::new());
+        let mut inbox = DirectInbox::default();
+        inbox.begin(Vec::new());
         let (number, step) = inbox.next().unwrap();
         assert!(matches!(step, Step::Waiting(_)), "{step:?}");
         inbox.asked(true);
         assert!(inbox.awaits(number));
         let ping = inbox.receipts().delivered(ann.clone(), 1).unwrap();
         inbox.renamed();
-        inbox.arrive(Vec::new());
+        inbox.begin(Vec::new());
         assert!(!inbox.awaits(number) && !inbox.has(&ann, 1));
         inbox.receipts().delivered(ann.clone(), 9);
         assert_eq!(inbox.receipts().pong(&ping).0, []);

@@ -1,19 +1,18 @@
-//! The direct messages of this shard's sessions: live ones, and those of their inboxes.
-//!
-//! [`Inbox`] decides what one session is given and in which order; here it is asked of the store, and sent.
+//! The direct messages of all sessions of this shard. [`DirectInbox`] decides for one session; this file asks the store and
+//! sends.
 //!
 //! Invariants:
-//! - A session is given only what is for a name that it has by a right that holds at that moment.
-//! - Where much waits for a session's socket, a stored message is left to the store and takes no memory here.
-//! - A reading whose question the store had no room for asks again in its turn.
+//! - A session gets only messages of a name that it has by a right that is valid at that moment.
+//! - While too many bytes wait for a session's socket, its stored messages stay in the store and take no memory here.
+//! - A session whose question the store refused, because its queue was full, asks again, first come, first served.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
+    backfill::{Step, Unread},
     event::DirectEvent,
     fanout::{Delivery, DirectQueue},
-    inbox::{Inbox, Live},
-    reading::{Step, Unread},
+    inbox::{DirectInbox, Live},
 };
 use crate::{
     chat::{
@@ -34,19 +33,18 @@ use crate::{
     },
 };
 
-/// The direct messages of one shard's sessions.
+/// The direct messages of one shard.
 #[derive(Debug)]
-pub(crate) struct Inboxes {
+pub(crate) struct DirectInboxes {
     shard: ShardId,
-    /// To be delivered here.
     live: DirectQueue,
-    /// Of sessions that have had to do with direct messages.
-    inboxes: PerConnection<Box<Inbox>>,
-    /// Sessions whose question the store had no room for, those first that have waited longest.
+    /// Of the sessions that have got a direct message or have read stored ones.
+    inboxes: PerConnection<Box<DirectInbox>>,
+    /// The sessions whose question the store refused, oldest first.
     refused: VecDeque<SessionId>,
 }
 
-/// The parts of the shard that inboxes need.
+/// The other parts of a shard that inboxes use.
 pub(crate) struct Parts<'a, S> {
     pub(crate) connections: &'a mut Connections<S>,
     pub(crate) store: &'a mut StorePort,
@@ -54,14 +52,14 @@ pub(crate) struct Parts<'a, S> {
     pub(crate) now: Moment,
 }
 
-/// Whether a client may ask for the messages of a gap.
+/// Whether the messages of a gap can be read later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Lost {
     ForEver,
     ForNow,
 }
 
-impl Inboxes {
+impl DirectInboxes {
     pub(crate) fn new(shard: ShardId) -> Self {
         Self {
             shard,
@@ -71,12 +69,12 @@ impl Inboxes {
         }
     }
 
-    /// Queues a message for the sessions of a user here, which counts `bytes` in [`Directory::directs`].
+    /// Queues a message for the sessions of a user here; its share of [`Directory::directs`] is `bytes`.
     pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
         self.live.push(user, except, direct, bytes);
     }
 
-    /// Whether no live message waits to be delivered.
+    /// Whether the queue of live messages is empty.
     pub(crate) fn is_delivered(&self) -> bool {
         self.live.is_empty()
     }
@@ -85,12 +83,12 @@ impl Inboxes {
         self.live.begin_turn();
     }
 
-    /// Delivers as many live messages as this turn may; whether it was any.
+    /// Delivers as many live messages as one turn may. Returns whether there was one.
     pub(crate) fn deliver<S: Socket>(&mut self, parts: &mut Parts<'_, S>) -> bool {
         let mut any = false;
         while let Some(Delivery { session, user, direct }) = self.live.next(parts.directory, self.shard) {
             any = true;
-            // It may have taken another name since it was found under this one, or somebody else may have claimed the name.
+            // Since the look-up the session may have been renamed, or somebody else may have claimed its name.
             let holds = parts.connections.session(session);
             if holds.is_some_and(|session| session.holds(&user, parts.store)) {
                 self.deliver_to(session, &user, &direct, parts);
@@ -99,7 +97,7 @@ impl Inboxes {
         any
     }
 
-    /// Delivers all of them: nothing will be delivered later.
+    /// Delivers the whole queue, before the server ends.
     pub(crate) fn deliver_all<S: Socket>(&mut self, parts: &mut Parts<'_, S>) {
         while !self.live.is_empty() {
             self.live.begin_turn();
@@ -114,17 +112,17 @@ impl Inboxes {
         direct: &Arc<DirectEvent>,
         parts: &mut Parts<'_, S>,
     ) {
-        // A session that reads by its name alone loses that right once the name has a key: nothing may be left to the store.
+        // Only a session that owns its inbox may skip: any other loses the right to read the store when somebody claims its name.
         let stored = parts.store.is_there() && parts.owns_inbox(id);
         if stored && parts.connections.is_full(id) {
-            // All of it may be of this turn, and the socket has not been asked yet.
+            // These bytes may be from this turn, so the socket may have room for them.
             parts.connections.write(id, parts.now);
         }
-        let left_to_store = stored && parts.connections.is_full(id);
+        let skip = stored && parts.connections.is_full(id);
         let peer = peer_of(direct, user);
         let waits = match self.inboxes.get_mut(id) {
-            Some(inbox) => inbox.live(direct, &peer, left_to_store) == Live::Wait,
-            None => left_to_store && self.inboxes.entry(id).live(direct, &peer, true) == Live::Wait,
+            Some(inbox) => inbox.live(direct, &peer, skip) == Live::Wait,
+            None => skip && self.inboxes.entry(id).live(direct, &peer, true) == Live::Wait,
         };
         if !waits {
             self.show(id, direct, &peer, parts);
@@ -137,49 +135,49 @@ impl Inboxes {
             return;
         }
         parts.connections.show_direct(id, direct, parts.now);
-        if parts.reads_inbox(id) && self.inboxes.entry(id).given(peer, seq) {
+        if parts.reads_inbox(id) && self.inboxes.entry(id).record(peer, seq) {
             self.note_delivered(id, peer.clone(), seq, parts);
         }
     }
 
-    // ---------------------------------------------------------------- what is stored
+    // ---------------------------------------------------------------- stored messages
 
-    /// A session has come or has another name: it reads what is stored for the name, if it may.
+    /// Begins to read the stored messages for the new name of a session, if it may read them.
     pub(crate) fn begin<S: Socket>(
         &mut self,
         id: SessionId,
-        brought: Vec<(UserName, Position)>,
+        positions: Vec<(UserName, Position)>,
         parts: &mut Parts<'_, S>,
     ) {
         if parts.reads_inbox(id) {
-            self.inboxes.entry(id).arrive(brought);
+            self.inboxes.entry(id).begin(positions);
             self.read_on(id, parts);
         }
     }
 
-    /// A session bears another name: it has nothing of that name's messages.
+    /// Forgets what a session has, because it has another name now.
     pub(crate) fn renamed(&mut self, id: SessionId) {
         if let Some(inbox) = self.inboxes.get_mut(id) {
             inbox.renamed();
         }
     }
 
-    /// A session is over. What was not given to it stays unread.
+    /// Removes a session that is over. What it did not get stays unread.
     pub(crate) fn remove(&mut self, id: SessionId) {
         self.inboxes.take(id);
     }
 
-    /// What waited for a socket has been written: the reading may go on.
+    /// Continues the backfill of a session whose waiting bytes are written.
     pub(crate) fn written<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) {
         self.read_on(id, parts);
     }
 
-    /// Takes the next steps of a reading, up to a question to the store or its end.
+    /// Takes the next steps of a backfill, up to a question to the store or the end.
     fn read_on<S: Socket>(&mut self, id: SessionId, parts: &mut Parts<'_, S>) {
         loop {
             let Some(inbox) = self.inboxes.get_mut(id) else { return };
             if parts.connections.is_full(id) {
-                // It goes on when this much has been written.
+                // The backfill continues when these bytes are written.
                 return;
             }
             let Some(session) = parts.connections.session(id) else {
@@ -189,7 +187,7 @@ impl Inboxes {
             let (user, bearer) = (session.name.clone(), session.bearer());
             let ask = match step {
                 Step::Wait | Step::End => return,
-                Step::Tell(direct) => {
+                Step::Send(direct) => {
                     let peer = peer_of(&direct, &user);
                     self.show(id, &direct, &peer, parts);
                     continue;
@@ -211,16 +209,16 @@ impl Inboxes {
                     after,
                 },
             };
-            let taken = parts.store.ask(ask, Ticket::Inbox { session: id, number });
-            inbox.asked(taken);
-            if !taken {
+            let accepted = parts.store.ask(ask, Ticket::Inbox { session: id, number });
+            inbox.asked(accepted);
+            if !accepted {
                 self.refused.push_back(id);
             }
             return;
         }
     }
 
-    /// Asks again what the store had no room for.
+    /// Repeats the questions that the store refused.
     pub(crate) fn retry<S: Socket>(&mut self, parts: &mut Parts<'_, S>) {
         let mut waiting = std::mem::take(&mut self.refused);
         while let Some(id) = waiting.pop_front() {
@@ -230,14 +228,14 @@ impl Inboxes {
             inbox.answered();
             self.read_on(id, parts);
             if !self.refused.is_empty() {
-                // Still full: the others keep their places.
+                // The store is full again; the others keep their order.
                 break;
             }
         }
         self.refused.append(&mut waiting);
     }
 
-    /// The store has answered a reading, or could not.
+    /// Handles an answer of the store.
     pub(crate) fn answer<S: Socket>(
         &mut self,
         id: SessionId,
@@ -247,7 +245,7 @@ impl Inboxes {
     ) {
         let holds = parts.connections.session(id);
         if answer.is_ok() && !holds.is_some_and(|session| session.holds_its_name(parts.store)) {
-            // Somebody else has claimed its name. It is about to be renamed, which ends the reading.
+            // Somebody else has claimed its name. The session is about to be renamed, which ends the backfill.
             return;
         }
         let Some(inbox) = self.inboxes.get_mut(id).filter(|inbox| inbox.awaits(number)) else {
@@ -261,9 +259,9 @@ impl Inboxes {
                 unreadable,
             }) => {
                 for (peer, lost) in inbox.found_waiting(&user, conversations, more) {
-                    parts.tell_lost(id, &peer, lost, Lost::ForEver);
+                    parts.send_gap(id, &peer, lost, Lost::ForEver);
                 }
-                parts.tell_unreadable(id, unreadable);
+                parts.send_unreadable(id, unreadable);
             }
             Ok(InboxAnswer::Changed {
                 conversations,
@@ -271,20 +269,20 @@ impl Inboxes {
                 unreadable,
             }) => {
                 inbox.found_changed(conversations, next);
-                parts.tell_unreadable(id, unreadable);
+                parts.send_unreadable(id, unreadable);
             }
             Ok(InboxAnswer::Page(None)) => return inbox.stop_reading(),
-            Ok(InboxAnswer::Page(Some(page))) => self.give(id, page, parts),
+            Ok(InboxAnswer::Page(Some(page))) => self.send_page(id, page, parts),
             Err(refusal) => {
                 let Some(unread) = inbox.unanswered() else { return };
                 parts.refuse(id, refusal);
                 match unread {
-                    // What it is given counts as read with all that stands before: it has to come back for the rest.
-                    _ if parts.is_read_by_name(id) => return parts.send_away(id),
-                    // It had been told nothing of these: it comes back with its positions.
-                    Unread::Left => return parts.send_away(id),
-                    Unread::Rest(peer, interval) => parts.tell_lost(id, &peer, interval, Lost::ForNow),
-                    // It sees from `prev` what it has not been given.
+                    // A later message would mark the unreadable ones as read. The client reconnects for the rest.
+                    _ if parts.is_read_by_name(id) => return parts.close_busy(id),
+                    // The client does not know about the skipped messages. It reconnects with its positions.
+                    Unread::Skipped => return parts.close_busy(id),
+                    Unread::Rest(peer, interval) => parts.send_gap(id, &peer, interval, Lost::ForNow),
+                    // The client notices from `prev` what is missing.
                     Unread::Waiting => {}
                 }
             }
@@ -295,25 +293,25 @@ impl Inboxes {
         }
     }
 
-    /// Gives a session a page of the conversation at hand.
-    fn give<S: Socket>(&mut self, id: SessionId, page: DirectPage, parts: &mut Parts<'_, S>) {
+    /// Sends a session a page of a conversation.
+    fn send_page<S: Socket>(&mut self, id: SessionId, page: DirectPage, parts: &mut Parts<'_, S>) {
         let Some(user) = parts.connections.session(id).map(|session| session.name.clone()) else {
             return;
         };
         let peer = page.peer;
         let mut lost = page.lost.into_iter().peekable();
-        let mut given: Option<Seq> = None;
+        let mut last: Option<Seq> = None;
         let mut is_all = true;
         for message in page.messages {
             if parts.connections.is_full(id) {
-                // The rest is read again when what waits has been written.
+                // The store reads the rest again when the waiting bytes are written.
                 is_all = false;
                 break;
             }
             while let Some(interval) = lost.next_if(|interval| interval.from < message.seq) {
-                parts.tell_lost(id, &peer, interval, Lost::ForEver);
+                parts.send_gap(id, &peer, interval, Lost::ForEver);
             }
-            given = Some(message.seq);
+            last = Some(message.seq);
             let to = if message.from == user {
                 peer.clone()
             } else {
@@ -323,22 +321,22 @@ impl Inboxes {
         }
         if is_all {
             for interval in lost {
-                parts.tell_lost(id, &peer, interval, Lost::ForEver);
+                parts.send_gap(id, &peer, interval, Lost::ForEver);
             }
         }
-        let upto = if is_all { Some(page.upto) } else { given };
+        let upto = if is_all { Some(page.upto) } else { last };
         if let Some(upto) = upto
             && let Some(inbox) = self.inboxes.get_mut(id)
-            && inbox.given_page(&peer, upto, page.head.seq)
-            && let Some(seq) = given
+            && inbox.record_page(&peer, upto, page.head.seq)
+            && let Some(seq) = last
         {
             self.note_delivered(id, peer, seq, parts);
         }
     }
 
-    // ---------------------------------------------------------------- what is read
+    // ---------------------------------------------------------------- receipts
 
-    /// Where the dialect has no words for "read", the pong to a ping sent behind a message says that it arrived.
+    /// Sends a ping behind a message if the dialect has no request for read receipts ([`super::receipts`]).
     fn note_delivered<S: Socket>(&mut self, id: SessionId, peer: UserName, seq: Seq, parts: &mut Parts<'_, S>) {
         if parts.is_read_by_name(id)
             && let Some(inbox) = self.inboxes.get_mut(id)
@@ -348,7 +346,7 @@ impl Inboxes {
         }
     }
 
-    /// A pong acknowledges direct messages, or just that the peer lives.
+    /// Handles a pong, which may be a receipt.
     pub(crate) fn pong<S: Socket>(&mut self, id: SessionId, payload: &[u8], parts: &mut Parts<'_, S>) {
         let Some(session) = parts.connections.session(id) else {
             return;
@@ -363,7 +361,7 @@ impl Inboxes {
                 seq,
                 bearer,
             };
-            // If the store is too busy the messages come once more, with the same ids.
+            // If the store refuses, the next session gets the messages again, with the same numbers.
             let _ = parts.store.ask(ask, Ticket::Silent(self.shard));
         }
         if let Some(payload) = next {
@@ -386,12 +384,12 @@ impl<S: Socket> Parts<'_, S> {
         self.reply(id, &Reply::Error(refusal));
     }
 
-    /// Closes a session that has to come back for the rest of its messages.
-    fn send_away(&mut self, id: SessionId) {
+    /// Closes a session, which must reconnect for the rest of its messages.
+    fn close_busy(&mut self, id: SessionId) {
         self.connections.goodbye(id, None, GoodbyeCode::Busy, self.now);
     }
 
-    fn tell_lost(&mut self, id: SessionId, peer: &UserName, interval: LostInterval, lost: Lost) {
+    fn send_gap(&mut self, id: SessionId, peer: &UserName, interval: LostInterval, lost: Lost) {
         let LostInterval { epoch, from, to } = interval;
         let gap = Reply::Gap {
             conversation: Conversation::Peer(peer.clone()),
@@ -403,7 +401,7 @@ impl<S: Socket> Parts<'_, S> {
         self.reply(id, &gap);
     }
 
-    fn tell_unreadable(&mut self, id: SessionId, conversations: usize) {
+    fn send_unreadable(&mut self, id: SessionId, conversations: usize) {
         if conversations > 0 {
             let text = format!(
                 "{conversations} of this user's direct conversations are damaged and cannot be read; the server's operator has to look"
@@ -417,14 +415,14 @@ impl<S: Socket> Parts<'_, S> {
         session.is_some_and(|session| session.owns_inbox(self.connections.is_native(id), self.store))
     }
 
-    /// Whether a session asks the store for the messages of its name.
+    /// Whether a session reads stored messages.
     fn reads_inbox(&self, id: SessionId) -> bool {
         let said = |session: &Session| session.proof == Proof::Said;
         self.store.is_there()
             && (self.owns_inbox(id) || self.connections.session(id).is_some_and(said) && self.is_read_by_name(id))
     }
 
-    /// Whether a connection's dialect has no keys, and what it is given counts as read.
+    /// Whether a connection's dialect has no keys, so that its user reads by name alone, and no request for read receipts.
     fn is_read_by_name(&self, id: SessionId) -> bool {
         self.connections.profile(id).is_some_and(|profile| profile.mail_by_name)
     }

@@ -1,29 +1,30 @@
-//! Read markers of clients whose dialect has no words for "read": the pong to a ping sent behind a message says that it arrived.
+//! Read receipts of clients whose dialect has no request for them: the server sends a ping behind a message, and the pong says
+//! that the message arrived.
 //!
-//! At most one ping is on its way; what is delivered meanwhile is acknowledged by the next one.
+//! At most one ping is in flight. The next one covers everything that was delivered meanwhile.
 
 use crate::chat::{Seq, UserName};
 
-/// Direct messages on their way to a client that acknowledges with pongs.
+/// The unacknowledged direct messages of a client that acknowledges with pongs.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
-    /// Written and not asked about: up to which, by peer.
+    /// Up to where each conversation was written since the last ping.
     delivered: Vec<(UserName, Seq)>,
-    /// What the pong to the last ping acknowledges.
+    /// What the pong to the ping in flight acknowledges.
     asked: Option<Vec<(UserName, Seq)>>,
-    /// Counts the pings: the payload of the last one.
+    /// Number of pings, which is the payload of the last one.
     count: u32,
 }
 
 impl Receipts {
-    /// A message was written. Returns the payload of a ping to send behind it, unless one is on its way.
+    /// Records a written message. Returns the payload of a ping to send behind it, unless one is in flight.
     pub(crate) fn delivered(&mut self, peer: UserName, seq: Seq) -> Option<[u8; 4]> {
         self.delivered.retain(|(known, _)| *known != peer);
         self.delivered.push((peer, seq));
         if self.asked.is_some() { None } else { self.ask() }
     }
 
-    /// A pong came: what it acknowledges, and the payload of the next ping if more was delivered meanwhile.
+    /// Handles a pong. Returns what it acknowledges, and the payload of the next ping if more was delivered meanwhile.
     pub(crate) fn pong(&mut self, payload: &[u8]) -> (Vec<(UserName, Seq)>, Option<[u8; 4]>) {
         if payload != self.count.to_be_bytes() {
             return (Vec::new(), None);
@@ -31,7 +32,7 @@ impl Receipts {
         (self.asked.take().unwrap_or_default(), self.ask())
     }
 
-    /// Nothing that was delivered counts any more. The count goes on, so that a late pong acknowledges nothing new.
+    /// Forgets what was delivered. The count of pings continues, so that a late pong acknowledges nothing new.
     pub(crate) fn forget(&mut self) {
         self.delivered.clear();
         self.asked = None;
@@ -52,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_ping_at_a_time_acknowledges_all_that_was_written_before_it() {
+    fn one_ping_at_a_time_acknowledges_everything_written_before_it() {
         let (ann, eve) = (UserName::parse("ann").unwrap(), UserName::parse("eve").unwrap());
         let mut receipts = Receipts::default();
         let first = receipts.delivered(ann.clone(), 1).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::shard::{
     connection::write::Socket,
-    direct::inboxes::Inboxes,
+    direct::inboxes::DirectInboxes,
     engine::{Clock, Engine},
 };
 use crate::{
@@ -24,7 +24,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn drain(&mut self) {
         let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         self.connections.begin_drain(until_ms);
-        self.with_inboxes(Inboxes::deliver_all);
+        self.with_inboxes(DirectInboxes::deliver_all);
         let ids: Vec<SessionId> = self.connections.iter().map(|(id, _)| id).collect();
         for id in ids {
             self.guess_dialect(id);

@@ -3,7 +3,7 @@
 use crate::shard::{
     bus::Bus,
     connection::{connections::Connections, write::Socket},
-    direct::inboxes::Inboxes,
+    direct::inboxes::DirectInboxes,
     engine::{Clock, Engine},
     owner::Owner,
     room::rooms::Rooms,
@@ -36,7 +36,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         &self.bus
     }
 
-    pub(crate) fn inboxes(&self) -> &Inboxes {
+    pub(crate) fn inboxes(&self) -> &DirectInboxes {
         &self.inboxes
     }
 

@@ -32,7 +32,7 @@ use crate::shard::{
         connections::Connections, counts::ConnectionCounts, happened::Want, session::Session, state::Connection,
         write::Socket,
     },
-    direct::inboxes::{Inboxes, Parts},
+    direct::inboxes::{DirectInboxes, Parts},
     owner::{Observer, Owner},
     room::rooms::Rooms,
     settings::Settings,
@@ -58,7 +58,7 @@ pub(crate) struct Engine<S, C> {
     bus: Bus,
     /// Names that were claimed, of which sessions are still to be renamed here.
     displacing: Vec<UserName>,
-    inboxes: Inboxes,
+    inboxes: DirectInboxes,
     random: fastrand::Rng,
     stats: Stats,
     store: StorePort,
@@ -95,7 +95,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             directory,
             bus: Bus::new(me, outbox),
             displacing: Vec::new(),
-            inboxes: Inboxes::new(me),
+            inboxes: DirectInboxes::new(me),
             random: fastrand::Rng::with_seed(seed ^ 3),
             stats: Stats::default(),
             store: StorePort::without_store(me),
@@ -133,7 +133,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             while let Some(message) = self.bus.next_local() {
                 self.take(message);
             }
-            if self.with_inboxes(Inboxes::deliver) {
+            if self.with_inboxes(DirectInboxes::deliver) {
                 continue;
             }
             let Some(id) = self.connections.next_dirty() else {
@@ -144,14 +144,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Has the inboxes do something with the parts below them, and passes on what followed.
-    pub(crate) fn with_inboxes<R>(&mut self, act: impl FnOnce(&mut Inboxes, &mut Parts<'_, S>) -> R) -> R {
+    pub(crate) fn with_inboxes<R>(&mut self, act: impl FnOnce(&mut DirectInboxes, &mut Parts<'_, S>) -> R) -> R {
         let result = self.with_inboxes_only(act);
         self.follow();
         result
     }
 
     /// Passes nothing on: for [`Engine::follow`], which would otherwise call itself once per connection.
-    fn with_inboxes_only<R>(&mut self, act: impl FnOnce(&mut Inboxes, &mut Parts<'_, S>) -> R) -> R {
+    fn with_inboxes_only<R>(&mut self, act: impl FnOnce(&mut DirectInboxes, &mut Parts<'_, S>) -> R) -> R {
         let mut parts = Parts {
             connections: &mut self.connections,
             store: &mut self.store,

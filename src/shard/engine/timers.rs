@@ -2,7 +2,7 @@
 
 use crate::shard::{
     connection::write::Socket,
-    direct::inboxes::Inboxes,
+    direct::inboxes::DirectInboxes,
     engine::{Clock, Engine},
 };
 
@@ -14,7 +14,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.follow();
             self.connections.schedule(id, self.now);
         }
-        self.with_inboxes(Inboxes::retry);
+        self.with_inboxes(DirectInboxes::retry);
         self.displace_more();
         self.rooms.tick(self.now);
         self.own(|owner, conditions| owner.tick(conditions.now_ms));

@@ -1,11 +1,11 @@
-//! Which stored direct messages a device is still to be given, and in which order they are read.
+//! The stored direct messages that a device still needs, and the order in which its session reads them.
 //!
-//! Two kinds of positions are kept apart. A [`Device`] knows up to where the device has a conversation. [`Left`] knows from where
-//! live messages were left to the store because its socket was slow, which says nothing about what the device has. The first
-//! kind bounds what is read where it is known, so no message comes twice; the second kind finds it, so none is left out, whatever
-//! other devices read.
+//! There are two kinds of positions. A [`Device`] knows up to where the device has a conversation. [`Skipped`] knows from where
+//! the session skipped live messages because its socket was slow, which says nothing about what the device has. The second kind
+//! says where to look, so that no message is missed, whatever other devices of the user have read. The first kind says where to
+//! begin, so that no message comes twice.
 //!
-//! No I/O: [`Reading::next`] says what is to be done, and the caller says what came of it.
+//! It does no I/O: [`Backfill::next`] says what to do, and the other methods take the results.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,25 +19,25 @@ use crate::{
     shard::direct::{device::Device, event::DirectEvent},
 };
 
-/// From where live messages were left to the store.
+/// From where live messages were skipped and must be read from the store.
 #[derive(Debug, Default)]
-pub(crate) struct Left {
+pub(crate) struct Skipped {
     /// By the other user; at most [`limits::INBOX_LIVE_MESSAGES`].
-    from: BTreeMap<UserName, LeftFrom>,
-    /// The lowest stored time of any message of conversations that did not fit in `from`. Within a conversation times never go
-    /// back, so the newest message of each of these is of this time or later, whatever the clock did meanwhile.
+    from: BTreeMap<UserName, SkippedFrom>,
+    /// The lowest time of any skipped message of a conversation that did not fit in `from`. Within a conversation times never go
+    /// back, so the newest message of each of these has this time or a later one, whatever the clock did.
     since: Option<u64>,
 }
 
 #[derive(Debug)]
-struct LeftFrom {
-    /// The message before the first that was left.
+struct SkippedFrom {
+    /// Number before the first skipped message.
     before: Seq,
-    /// The last that was left.
+    /// The last skipped message.
     last: Position,
 }
 
-impl Left {
+impl Skipped {
     fn note(&mut self, direct: &Direct, peer: &UserName) {
         let ChatMessage {
             epoch, seq, prev, at, ..
@@ -46,36 +46,36 @@ impl Left {
         if let Some(known) = self.from.get_mut(peer) {
             known.last = last;
         } else if self.from.len() < limits::INBOX_LIVE_MESSAGES {
-            self.from.insert(peer.clone(), LeftFrom { before: prev, last });
+            self.from.insert(peer.clone(), SkippedFrom { before: prev, last });
         } else {
             self.since = Some(self.since.map_or(at, |since| since.min(at)));
         }
     }
 }
 
-/// Stored direct messages on their way to a device.
+/// One session's reading of stored direct messages, and the live ones that wait behind it.
 #[derive(Debug)]
-pub(crate) struct Reading {
-    /// Which reading of the session's this is; answers to an earlier one are passed over.
+pub(crate) struct Backfill {
+    /// Counts the backfills of the session; answers to an earlier one are ignored.
     number: u32,
-    /// Positions that the client brought and the store has not been asked about.
-    brought: Vec<(UserName, Position)>,
-    listing: Listing,
-    /// Conversations to be read.
+    /// The positions of the client's hello, until the store has listed the conversations.
+    positions: Vec<(UserName, Position)>,
+    lookup: Lookup,
+    /// The conversations to read.
     pending: VecDeque<Unfinished>,
-    /// What was said meanwhile, as far as it fits in memory; all of it before what was `left`.
+    /// Live messages that wait in memory. They are older than all in `skipped`.
     live: VecDeque<Arc<DirectEvent>>,
     live_bytes: usize,
-    left: Left,
+    skipped: Skipped,
     store: Asking,
 }
 
-/// Which conversations are looked for when none is pending.
+/// The list of conversations to ask for when none is pending.
 #[derive(Debug)]
-enum Listing {
-    /// Those in which something waited when the device came.
+enum Lookup {
+    /// Those with unread messages at the session's hello.
     Waiting,
-    /// Those in which live messages may have been left to the store that were not noted one by one.
+    /// Those with messages since the time [`Skipped::since`].
     Changed { since: u64, after: Option<ChangedUpTo> },
     /// None.
     Done,
@@ -85,67 +85,67 @@ enum Listing {
 struct Unfinished {
     peer: UserName,
     after: Seq,
-    /// Where it stood when it was found.
+    /// Its newest message when it was listed.
     head: Position,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Asking {
     No,
-    /// The answer will come.
+    /// The store accepted the question and will answer.
     Asked,
-    /// The store had no room for the question: it is asked again.
+    /// The store refused the question, which must be asked again.
     Refused,
 }
 
-/// What is to be done next.
+/// The next step of a backfill.
 #[derive(Debug)]
 pub(crate) enum Step {
-    /// Something else has to happen first.
+    /// Nothing: an answer of the store must come first.
     Wait,
-    /// Which conversations wait, these among them?
+    /// Ask for the conversations with unread messages, and for these.
     Waiting(Vec<UserName>),
-    /// In which did somebody write since then?
+    /// Ask for the conversations with messages since then.
     Changed { since: u64, after: Option<ChangedUpTo> },
-    /// What stands in this one behind that?
+    /// Ask for a page of this conversation.
     Page { peer: UserName, after: Seq },
-    /// A live message follows.
-    Tell(Arc<DirectEvent>),
-    /// The device has everything.
+    /// Send a live message that waited.
+    Send(Arc<DirectEvent>),
+    /// The backfill is complete.
     End,
 }
 
-/// What could not be read of an answer that did not come.
+/// What a session cannot read because the store could not answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unread {
-    /// What waited when the device came: it is not known where.
+    /// The unread messages at its hello, of unknown conversations.
     Waiting,
-    /// What was left to the store: it is not known where.
-    Left,
+    /// The skipped live messages, of unknown conversations.
+    Skipped,
     /// The rest of one conversation.
     Rest(UserName, LostInterval),
 }
 
-impl Reading {
-    /// The messages of a device that has come.
-    pub(crate) fn arrived(number: u32, brought: Vec<(UserName, Position)>) -> Self {
-        Self::new(number, brought, Listing::Waiting)
+impl Backfill {
+    /// A backfill for a new session.
+    pub(crate) fn at_hello(number: u32, positions: Vec<(UserName, Position)>) -> Self {
+        Self::new(number, positions, Lookup::Waiting)
     }
 
-    /// Those of a device whose socket is slow: from now on they are left to the store.
-    pub(crate) fn behind(number: u32) -> Self {
-        Self::new(number, Vec::new(), Listing::Done)
+    /// A backfill for a session whose socket is slow: it skips live messages from now on.
+    pub(crate) fn when_slow(number: u32) -> Self {
+        Self::new(number, Vec::new(), Lookup::Done)
     }
 
-    fn new(number: u32, brought: Vec<(UserName, Position)>, listing: Listing) -> Self {
+    fn new(number: u32, positions: Vec<(UserName, Position)>, lookup: Lookup) -> Self {
         Self {
             number,
-            brought,
-            listing,
+            positions,
+            lookup,
             pending: VecDeque::new(),
             live: VecDeque::new(),
             live_bytes: 0,
-            left: Left::default(),
+            skipped: Skipped::default(),
             store: Asking::No,
         }
     }
@@ -158,19 +158,19 @@ impl Reading {
         self.store == Asking::Refused
     }
 
-    /// The step to be taken now. One that asks the store is followed by [`Reading::asked`] or [`Reading::refused`].
+    /// The next step. After one that asks the store, the caller calls [`Backfill::asked`] or [`Backfill::refused`].
     pub(crate) fn next(&mut self, device: Option<&Device>) -> Step {
         if self.store != Asking::No {
             return Step::Wait;
         }
         if self.pending.is_empty()
-            && let Listing::Done = self.listing
+            && let Lookup::Done = self.lookup
         {
             if let Some(direct) = self.live.pop_front() {
                 self.live_bytes -= direct.message.text.len();
-                return Step::Tell(direct);
+                return Step::Send(direct);
             }
-            self.read_left(device);
+            self.read_skipped(device);
         }
         if let Some(Unfinished { peer, after, .. }) = self.pending.front() {
             return Step::Page {
@@ -178,25 +178,25 @@ impl Reading {
                 after: *after,
             };
         }
-        match &self.listing {
-            Listing::Waiting => Step::Waiting(self.brought.iter().map(|(peer, _)| peer.clone()).collect()),
-            Listing::Changed { since, after } => Step::Changed {
+        match &self.lookup {
+            Lookup::Waiting => Step::Waiting(self.positions.iter().map(|(peer, _)| peer.clone()).collect()),
+            Lookup::Changed { since, after } => Step::Changed {
                 since: *since,
                 after: *after,
             },
-            Listing::Done => Step::End,
+            Lookup::Done => Step::End,
         }
     }
 
-    /// What was left to the store so far is to be read: it was committed before anybody was told of it.
-    fn read_left(&mut self, device: Option<&Device>) {
-        let Left { from, since } = std::mem::take(&mut self.left);
-        for (peer, LeftFrom { before, last }) in from {
+    /// Plans to read what was skipped so far. The store has it, because a message is committed before it is live.
+    fn read_skipped(&mut self, device: Option<&Device>) {
+        let Skipped { from, since } = std::mem::take(&mut self.skipped);
+        for (peer, SkippedFrom { before, last }) in from {
             let after = device.and_then(|device| device.upto(&peer)).unwrap_or(before);
             self.read_from(peer, after, last);
         }
         if let Some(since) = since {
-            self.listing = Listing::Changed { since, after: None };
+            self.lookup = Lookup::Changed { since, after: None };
         }
     }
 
@@ -208,24 +208,26 @@ impl Reading {
         self.store = Asking::Refused;
     }
 
-    /// The store has answered, or may be asked again.
+    /// Records an answer of the store, or that the question may be asked again.
     pub(crate) fn answered(&mut self) {
         self.store = Asking::No;
     }
 
-    /// A live message that has to wait: in memory while the store answers, in the store while the socket is full or memory is.
+    /// Takes a live message that cannot be sent now. It waits in memory while the store answers. If the socket is slow or the
+    /// memory is used up, it is skipped.
     pub(crate) fn wait(&mut self, direct: &Arc<DirectEvent>, peer: &UserName) {
         let fits = self.live.len() < limits::INBOX_LIVE_MESSAGES
             && self.live_bytes + direct.message.text.len() <= limits::PRIVATE_BYTES;
-        if self.left.from.is_empty() && self.store != Asking::No && fits {
+        if self.skipped.from.is_empty() && self.store != Asking::No && fits {
             self.live_bytes += direct.message.text.len();
             self.live.push_back(direct.clone());
         } else {
-            self.left.note(direct, peer);
+            self.skipped.note(direct, peer);
         }
     }
 
-    /// The conversations of `user` that waited are known; what the device had of them and the server has not any more.
+    /// Takes the conversations of `user` with unread messages. Returns the intervals that the device lacks and the server has
+    /// lost.
     pub(crate) fn found_waiting(
         &mut self,
         device: &mut Option<Box<Device>>,
@@ -234,8 +236,8 @@ impl Reading {
         more: bool,
     ) -> Vec<(UserName, LostInterval)> {
         let mut gaps = Vec::new();
-        let brought = std::mem::take(&mut self.brought);
-        self.listing = Listing::Done;
+        let positions = std::mem::take(&mut self.positions);
+        self.lookup = Lookup::Done;
         if conversations.is_empty() && !more {
             return gaps;
         }
@@ -244,13 +246,13 @@ impl Reading {
         for ConversationHead { log, head, read, .. } in conversations {
             let LogId::Pair(pair) = log else { continue };
             let Some(peer) = pair.peer_name(user) else { continue };
-            let after = match brought.iter().find(|(known, _)| *known == peer) {
+            let after = match positions.iter().find(|(known, _)| *known == peer) {
                 Some((_, position)) => {
                     let go_on = head.go_on(*position);
                     gaps.extend(go_on.lost.into_iter().map(|lost| (peer.clone(), lost)));
                     go_on.after
                 }
-                // What retention deleted before the device came was not missed by it.
+                // What retention deleted before the session began is no gap.
                 None => read.max(head.first.saturating_sub(1)),
             };
             device.note_waiting(&peer, after);
@@ -259,8 +261,8 @@ impl Reading {
         gaps
     }
 
-    /// Conversations in which somebody wrote since live messages were left to the store are known. What the device has counts
-    /// before the time, which is the same for all of them.
+    /// Takes conversations with messages since [`Skipped::since`]. Begins at the device's position if there is one, because it is
+    /// more precise than the time, which is the same for all conversations.
     pub(crate) fn found_changed(
         &mut self,
         device: Option<&Device>,
@@ -271,9 +273,9 @@ impl Reading {
             let after = device.and_then(|device| device.upto(&peer)).unwrap_or(before);
             self.read_from(peer, after, head.position());
         }
-        match &mut self.listing {
-            Listing::Changed { after, .. } if next.is_some() => *after = next,
-            Listing::Changed { .. } | Listing::Waiting | Listing::Done => self.listing = Listing::Done,
+        match &mut self.lookup {
+            Lookup::Changed { after, .. } if next.is_some() => *after = next,
+            Lookup::Changed { .. } | Lookup::Waiting | Lookup::Done => self.lookup = Lookup::Done,
         }
     }
 
@@ -283,20 +285,20 @@ impl Reading {
         }
     }
 
-    /// The device was given the conversation at hand up to here, of what is stored up to `head`.
-    pub(crate) fn given(&mut self, device: &mut Device, upto: Seq, head: Seq) {
+    /// Records that the device got the first pending conversation up to `upto`, where the stored messages end at `head`.
+    pub(crate) fn record(&mut self, device: &mut Device, upto: Seq, head: Seq) {
         let Some(first) = self.pending.front_mut() else { return };
         first.after = first.after.max(upto);
-        device.given(&first.peer, first.after);
+        device.record(&first.peer, first.after);
         if first.after >= head {
             self.pending.pop_front();
         }
     }
 
-    /// The store could not answer the question at hand: the reading goes on without what it was for.
+    /// Handles a question that the store could not answer: continues without its answer.
     pub(crate) fn unanswered(&mut self, device: &mut Device) -> Unread {
         if let Some(Unfinished { peer, after, head }) = self.pending.pop_front() {
-            device.given(&peer, head.seq);
+            device.record(&peer, head.seq);
             let rest = LostInterval {
                 epoch: head.epoch,
                 from: after + 1,
@@ -304,13 +306,13 @@ impl Reading {
             };
             return Unread::Rest(peer, rest);
         }
-        match std::mem::replace(&mut self.listing, Listing::Done) {
-            Listing::Waiting | Listing::Done => {
-                self.brought.clear();
+        match std::mem::replace(&mut self.lookup, Lookup::Done) {
+            Lookup::Waiting | Lookup::Done => {
+                self.positions.clear();
                 device.set_incomplete(true);
                 Unread::Waiting
             }
-            Listing::Changed { .. } => Unread::Left,
+            Lookup::Changed { .. } => Unread::Skipped,
         }
     }
 
@@ -376,15 +378,15 @@ mod tests {
         }
     }
 
-    /// The pages that are asked for, each answered in full, up to another step.
-    fn pages(reading: &mut Reading, device: &mut Option<Box<Device>>) -> (Vec<(String, Seq)>, Step) {
+    /// Answers each question for a page in full. Returns the pages, and the first step that is no page.
+    fn pages(backfill: &mut Backfill, device: &mut Option<Box<Device>>) -> (Vec<(String, Seq)>, Step) {
         let mut pages = Vec::new();
         loop {
-            match reading.next(device.as_deref()) {
+            match backfill.next(device.as_deref()) {
                 Step::Page { peer, after } => {
                     pages.push((peer.as_str().to_owned(), after));
-                    let head = reading.pending.front().unwrap().head.seq;
-                    reading.given(device.get_or_insert_default(), head, head);
+                    let head = backfill.pending.front().unwrap().head.seq;
+                    backfill.record(device.get_or_insert_default(), head, head);
                 }
                 step => return (pages, step),
             }
@@ -392,57 +394,57 @@ mod tests {
     }
 
     #[test]
-    fn where_live_messages_were_left_says_nothing_about_what_the_device_has() {
-        let (mut reading, mut device) = (Reading::arrived(1, Vec::new()), None);
-        // Before it is known what waits: message 265 of 300.
-        reading.wait(&direct("ann", 265, 5), &name("ann"));
+    fn skipped_live_messages_say_nothing_about_what_the_device_has() {
+        let (mut backfill, mut device) = (Backfill::at_hello(1, Vec::new()), None);
+        // Message 265 of 300, before the conversations are listed.
+        backfill.wait(&direct("ann", 265, 5), &name("ann"));
         let found = vec![waits("ann", 10, head(300, 1))];
-        assert_eq!(reading.found_waiting(&mut device, &name("bob"), found, false), []);
-        let (asked, step) = pages(&mut reading, &mut device);
+        assert_eq!(backfill.found_waiting(&mut device, &name("bob"), found, false), []);
+        let (asked, step) = pages(&mut backfill, &mut device);
         assert_eq!(asked, [("ann".to_owned(), 10)]);
         assert!(matches!(step, Step::End), "{step:?}");
         assert!(device.unwrap().has(&name("ann"), 300));
     }
 
     #[test]
-    fn what_was_left_to_the_store_is_read_from_the_message_before_it_also_where_numbers_have_holes() {
-        let (mut reading, mut device) = (Reading::behind(1), None);
-        reading.wait(&direct_behind("ann", 265, 300, 5), &name("ann"));
-        reading.wait(&direct_behind("ann", 300, 412, 6), &name("ann"));
-        let (asked, step) = pages(&mut reading, &mut device);
+    fn skipped_messages_are_read_from_the_number_before_the_first_even_if_numbers_have_holes() {
+        let (mut backfill, mut device) = (Backfill::when_slow(1), None);
+        backfill.wait(&direct_behind("ann", 265, 300, 5), &name("ann"));
+        backfill.wait(&direct_behind("ann", 300, 412, 6), &name("ann"));
+        let (asked, step) = pages(&mut backfill, &mut device);
         assert_eq!(asked, [("ann".to_owned(), 265)]);
         assert!(matches!(step, Step::End), "{step:?}");
         assert!(device.unwrap().has(&name("ann"), 412));
     }
 
     #[test]
-    fn a_position_that_was_brought_is_compared_with_the_log_and_what_retention_took_before_is_no_gap() {
+    fn a_position_of_the_hello_is_compared_with_the_log_and_earlier_retention_is_no_gap() {
         let position = Position { epoch: EPOCH, seq: 2 };
-        let (mut reading, mut device) = (Reading::arrived(1, vec![(name("ann"), position)]), None);
+        let (mut backfill, mut device) = (Backfill::at_hello(1, vec![(name("ann"), position)]), None);
         let found = vec![waits("ann", 9, head(9, 5)), waits("eve", 1, head(9, 5))];
-        let gaps = reading.found_waiting(&mut device, &name("bob"), found, false);
+        let gaps = backfill.found_waiting(&mut device, &name("bob"), found, false);
         let lost = LostInterval {
             epoch: EPOCH,
             from: 3,
             to: 4,
         };
         assert_eq!(gaps, [(name("ann"), lost)]);
-        let (asked, _) = pages(&mut reading, &mut device);
+        let (asked, _) = pages(&mut backfill, &mut device);
         assert_eq!(asked, [("ann".to_owned(), 4), ("eve".to_owned(), 4)]);
     }
 
     #[test]
-    fn of_more_conversations_than_are_noted_the_oldest_time_is_looked_for() {
-        let (mut reading, mut device) = (Reading::behind(1), None);
+    fn beyond_the_bound_skipped_conversations_are_found_by_the_oldest_time() {
+        let (mut backfill, mut device) = (Backfill::when_slow(1), None);
         for n in 0..limits::INBOX_LIVE_MESSAGES {
             let peer = format!("{n:03}");
-            reading.wait(&direct(&peer, 4, 100), &name(&peer));
+            backfill.wait(&direct(&peer, 4, 100), &name(&peer));
         }
-        // The clock went back between them.
+        // The clock goes back between them.
         for (peer, at) in [("x", 90), ("y", 80), ("z", 95), ("000", 20)] {
-            reading.wait(&direct(peer, 4, at), &name(peer));
+            backfill.wait(&direct(peer, 4, at), &name(peer));
         }
-        let (asked, step) = pages(&mut reading, &mut device);
+        let (asked, step) = pages(&mut backfill, &mut device);
         assert_eq!(
             (asked.len(), &asked[0]),
             (limits::INBOX_LIVE_MESSAGES, &("000".to_owned(), 3))
@@ -453,19 +455,19 @@ mod tests {
             head: head(9, 1),
             before,
         };
-        reading.found_changed(device.as_deref(), vec![changed("y", 3), changed("001", 0)], None);
-        let (asked, step) = pages(&mut reading, &mut device);
+        backfill.found_changed(device.as_deref(), vec![changed("y", 3), changed("001", 0)], None);
+        let (asked, step) = pages(&mut backfill, &mut device);
         assert_eq!(asked, [("y".to_owned(), 3), ("001".to_owned(), 4)], "it has 4 of 001");
         assert!(matches!(step, Step::End), "{step:?}");
     }
 
     #[test]
-    fn conversations_that_were_left_out_are_not_whole_until_they_are_listed() {
-        let (mut reading, mut device) = (Reading::arrived(1, Vec::new()), None);
+    fn conversations_that_were_not_listed_are_not_whole() {
+        let (mut backfill, mut device) = (Backfill::at_hello(1, Vec::new()), None);
         let found = vec![waits("ann", 0, head(3, 1))];
-        reading.found_waiting(&mut device, &name("bob"), found, true);
+        backfill.found_waiting(&mut device, &name("bob"), found, true);
         let mut device = *device.unwrap();
-        device.given(&name("eve"), 8);
+        device.record(&name("eve"), 8);
         assert!(device.has(&name("eve"), 8) && !device.is_whole(&name("eve")));
         assert!(device.is_whole(&name("ann")) && !device.has(&name("ann"), 1));
     }
