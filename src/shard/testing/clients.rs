@@ -1,4 +1,4 @@
-//! What clients say, and what their shard reads of it.
+//! Clients connect and send, and their shards read.
 
 use std::{collections::VecDeque, rc::Rc};
 
@@ -12,17 +12,17 @@ use crate::{
     wire::masked::masked_frame,
 };
 
-/// A form in which a client speaks.
+/// The dialect and encoding of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speaks {
     Json,
     Protobuf,
-    /// One of the dialects whose handshake names the user.
+    /// One of the dialects that have the user's name in the handshake.
     Legacy(&'static str),
 }
 
 impl World {
-    /// A connection whose handshake is done; a legacy one is named by it.
+    /// A connection after its handshake, which names a legacy client.
     pub(crate) fn connect(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
         let (dialect, subprotocol) = match speaks {
             Speaks::Json => (Some(DialectId::Native), Some(native::JSON)),
@@ -52,13 +52,13 @@ impl World {
         let socket = Rc::new(FakeSocket::new(self.clock.clone()));
         let taken_up = socket.clone();
         let client = self.clients.len();
-        // The place is there before the turn, so that what the turn wants finds it.
+        // The client must exist before the turn, which may want something for it.
         self.clients.push(Client {
             id: SessionId::new(ShardId(shard as u16), ConnectionSlot::new(u32::MAX), Generation::FIRST),
             speaks,
             socket,
             parsed: 0,
-            told: Vec::new(),
+            received: Vec::new(),
             unread: VecDeque::new(),
             shut: false,
             next_request: 1,
@@ -70,25 +70,24 @@ impl World {
         client
     }
 
-    /// A native client that has said hello.
+    /// A native client after its hello.
     pub(crate) fn user(&mut self, shard: usize, name: &str) -> usize {
         self.speaker(shard, Speaks::Json, name)
     }
 
-    /// A native client that has said hello, or a legacy one, which is in the lobby.
+    /// A native client after its hello, or a legacy one, which is in the lobby.
     pub(crate) fn speaker(&mut self, shard: usize, speaks: Speaks, name: &str) -> usize {
         let client = self.connect(shard, speaks, name);
         match speaks {
             Speaks::Json | Speaks::Protobuf => {
-                self.ask(client, json!({"hello": {"name": name}}));
+                self.request(client, json!({"hello": {"name": name}}));
             }
             Speaks::Legacy(_) => {}
         }
         client
     }
 
-    /// Users of these names, each on the next shard, all in one room; nothing is under way any more, and what they were
-    /// told is forgotten.
+    /// Users of these names, each on the next shard, all in one room. Nothing is in flight, and what they received is taken.
     pub(crate) fn members<const N: usize>(&mut self, room: &str, names: [&str; N]) -> [usize; N] {
         let shards = self.engines.len();
         let mut next = 0;
@@ -98,19 +97,19 @@ impl World {
             self.join(member, room);
             member
         });
-        self.calm();
+        self.run_until_idle();
         for member in members {
-            self.told(member);
+            self.received(member);
         }
         members
     }
 
-    /// Sends a native request; its id.
-    pub(crate) fn ask(&mut self, client: usize, request: Value) -> u64 {
+    /// Sends a native request and returns its id.
+    pub(crate) fn request(&mut self, client: usize, request: Value) -> u64 {
         let id = self.clients[client].next_request;
         self.clients[client].next_request += 1;
         let bytes = self.encoded(client, id, request);
-        self.give(client, bytes);
+        self.send_bytes(client, bytes);
         id
     }
 
@@ -125,13 +124,13 @@ impl World {
         }
     }
 
-    /// The client's socket has these bytes for the shard.
-    pub(crate) fn give(&mut self, client: usize, bytes: Vec<u8>) {
+    /// Sends bytes to the shard.
+    pub(crate) fn send_bytes(&mut self, client: usize, bytes: Vec<u8>) {
         self.clients[client].unread.push_back(bytes);
         self.feed(client);
     }
 
-    /// Has the shard read what it is willing to read.
+    /// Lets the shard read until it pauses.
     pub(crate) fn feed(&mut self, client: usize) {
         let id = self.clients[client].id;
         let shard = usize::from(id.shard().0);
@@ -148,49 +147,49 @@ impl World {
         }
     }
 
-    /// Whether the shard has not read everything that this client sent.
-    pub(crate) fn is_held_up(&mut self, client: usize) -> bool {
+    /// Whether the shard has paused reading this client.
+    pub(crate) fn is_throttled(&mut self, client: usize) -> bool {
         let id = self.id(client);
         !self.clients[client].unread.is_empty() || self.engine(client).reading(id) == Reading::Paused
     }
 
     pub(crate) fn join(&mut self, client: usize, room: &str) -> u64 {
-        self.ask(client, json!({"join": {"room": room}}))
+        self.request(client, json!({"join": {"room": room}}))
     }
 
     pub(crate) fn leave(&mut self, client: usize, room: &str) -> u64 {
-        self.ask(client, json!({"leave": {"room": room}}))
+        self.request(client, json!({"leave": {"room": room}}))
     }
 
     pub(crate) fn talk(&mut self, client: usize, room: &str, text: &str) -> u64 {
-        self.ask(client, json!({"talk": {"room": room, "text": text}}))
+        self.request(client, json!({"talk": {"room": room, "text": text}}))
     }
 
     pub(crate) fn direct(&mut self, client: usize, to: &str, text: &str) -> u64 {
-        self.ask(client, json!({"direct": {"to": to, "text": text}}))
+        self.request(client, json!({"direct": {"to": to, "text": text}}))
     }
 
     pub(crate) fn rename(&mut self, client: usize, name: &str) -> u64 {
-        self.ask(client, json!({"rename": {"name": name}}))
+        self.request(client, json!({"rename": {"name": name}}))
     }
 
-    /// Takes a name and brings a key for it, so that the store is asked.
+    /// Renames with a key, so that the shard asks the store.
     pub(crate) fn rename_with_key(&mut self, client: usize, name: &str) -> u64 {
-        self.ask(
+        self.request(
             client,
             json!({"rename": {"name": name, "key": format!("a key for {name}, of 32 bytes or more")}}),
         )
     }
 
     pub(crate) fn exit(&mut self, client: usize) -> u64 {
-        self.ask(client, json!({"exit": {}}))
+        self.request(client, json!({"exit": {}}))
     }
 
     pub(crate) fn ping(&mut self, client: usize) -> u64 {
-        self.ask(client, json!({"ping": {}}))
+        self.request(client, json!({"ping": {}}))
     }
 
-    /// The names in a room, in their order, as its owner tells them, and how many it counts.
+    /// The sorted names in a room and their count, as its owner has them.
     pub(crate) fn users(&mut self, room: &str) -> (Vec<String>, u32) {
         let room = RoomName::parse(room).unwrap();
         let owner = usize::from(self.directory.owner_of(room.as_str()).0);
@@ -205,7 +204,7 @@ impl World {
     }
 }
 
-/// A frame of a client, complete and masked.
+/// A complete, masked frame of a client.
 pub(crate) fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
     masked_frame(0x80 | opcode, [0x5A, 0x01, 0xC3, 0x7E], payload)
 }

@@ -1,13 +1,16 @@
-//! Several shards without threads or sockets: real engines joined by their real inboxes, driven by hand on a test clock.
+//! Several shards without threads and sockets: real engines, connected by real inboxes, on a test clock.
 //!
-//! A test owns time, the room in every socket and the order in which messages between shards arrive. Clients speak through
-//! masked frames of their dialect's real form, and what they are told is parsed from the bytes their socket took: a frame
-//! that is torn, unknown or masked fails the test at once.
+//! A test controls time, the room in every socket, and the order in which messages between shards arrive. Clients send masked
+//! frames of their dialect. What they receive is parsed from the bytes that their sockets took; a torn, unknown or masked frame
+//! fails the test at once.
+//!
+//! The methods of [`World`] are spread over files: `clients` (connecting and sending), `received`, `sockets`, `store`, and
+//! `turns` (turns of the shards, and time).
 
 mod clients;
+mod received;
 mod sockets;
 mod store;
-mod told;
 mod turns;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
@@ -27,9 +30,9 @@ use crate::{
 };
 
 pub(crate) use clients::{Speaks, masked};
+pub(crate) use received::{Received, answers};
 pub(crate) use sockets::{FakeSocket, OPEN, TestClock};
 pub(crate) use store::{start as start_store, unanswered};
-pub(crate) use told::{Told, answers};
 
 /// Shards, clients and time.
 pub(crate) struct World {
@@ -38,7 +41,7 @@ pub(crate) struct World {
     pub(crate) directory: Arc<Directory>,
     inboxes: Arc<[Inbox<ToShard>]>,
     clients: Vec<Client>,
-    pub(crate) said: Rc<RefCell<Vec<(RoomName, ChatMessage)>>>,
+    pub(crate) logged: Rc<RefCell<Vec<(RoomName, ChatMessage)>>>,
     random: fastrand::Rng,
     store: Option<store::TestStore>,
     ends_midway: bool,
@@ -48,10 +51,10 @@ struct Client {
     id: SessionId,
     speaks: Speaks,
     socket: Rc<FakeSocket>,
-    /// Bytes of the socket that have been parsed.
+    /// How many bytes of the socket are parsed.
     parsed: usize,
-    told: Vec<Told>,
-    /// Bytes that the shard has not read yet.
+    received: Vec<Received>,
+    /// Sent bytes that the shard has not read yet.
     unread: VecDeque<Vec<u8>>,
     shut: bool,
     next_request: u64,
@@ -70,7 +73,7 @@ impl World {
         Self::with(shards, limits::INBOX_MESSAGES, |_| {})
     }
 
-    /// Shards with inboxes of this size and other settings than usual.
+    /// Shards with inboxes of this size and changed settings.
     pub(crate) fn with(shards: usize, inbox: usize, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings::default();
         change(&mut settings);
@@ -80,8 +83,8 @@ impl World {
         clock.set_unix_ms(1_767_323_045_000);
         let inboxes: Arc<[Inbox<ToShard>]> = (0..shards).map(|_| Inbox::new(inbox, shards)).collect();
         let directory = Arc::new(Directory::new(shards, OwnerKey::fixed(7), 1));
-        let said = Rc::new(RefCell::new(Vec::new()));
-        let observer: Rc<dyn Observer> = Rc::new(Listener(said.clone()));
+        let logged = Rc::new(RefCell::new(Vec::new()));
+        let observer: Rc<dyn Observer> = Rc::new(Listener(logged.clone()));
         let engines = (0..shards)
             .map(|shard| {
                 Engine::new(
@@ -102,14 +105,14 @@ impl World {
             directory,
             inboxes,
             clients: Vec::new(),
-            said,
+            logged,
             random: fastrand::Rng::with_seed(1),
             store: None,
             ends_midway: false,
         }
     }
 
-    /// What this test looks at is over before everything is.
+    /// Allows this test to end while something is in flight.
     pub(crate) fn ends_midway(&mut self) {
         self.ends_midway = true;
     }
@@ -132,12 +135,12 @@ impl World {
         self.engine(client).connections().get(id).is_none()
     }
 
-    /// What does not fit the inbox of each shard.
+    /// By shard: how many messages do not fit its inbox.
     pub(crate) fn overflow(&self) -> Vec<usize> {
         self.inboxes.iter().map(Inbox::overflow).collect()
     }
 
-    /// Requests of this client that have no answer yet, as its shard counts them.
+    /// The unanswered requests of this client, as its shard counts them.
     pub(crate) fn in_flight(&mut self, client: usize) -> u32 {
         let id = self.id(client);
         self.engine(client)

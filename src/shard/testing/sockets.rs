@@ -1,4 +1,4 @@
-//! The time and the sockets of the engines under test.
+//! The clock and the sockets of the engines under test.
 
 use std::{
     cell::{Cell, RefCell},
@@ -9,7 +9,7 @@ use std::{
 use super::World;
 use crate::shard::{connection::write::Socket, engine::Clock};
 
-/// Time that only a test moves; a write may cost some.
+/// A clock that only tests move. Writes may move it too.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TestClock(Rc<Cells>);
 
@@ -39,12 +39,12 @@ impl Clock for TestClock {
     }
 }
 
-/// A socket that takes as much as a test lets it.
+/// A socket that accepts as many bytes as a test allows.
 #[derive(Debug)]
 pub(crate) struct FakeSocket {
     pub(crate) taken: RefCell<Vec<u8>>,
     pub(crate) room: Cell<usize>,
-    /// It has room of which nothing tells the shard.
+    /// Whether it has room without reporting that it is writable.
     pub(crate) quiet: Cell<bool>,
     dead: Cell<bool>,
     reset: Cell<bool>,
@@ -95,24 +95,24 @@ impl Socket for Rc<FakeSocket> {
     }
 }
 
-/// Room without end.
+/// Unlimited room.
 pub(crate) const OPEN: usize = usize::MAX;
 
 impl World {
-    /// Lets the socket take so many bytes from now on.
+    /// Lets the socket accept this many bytes from now on.
     pub(crate) fn set_room(&mut self, client: usize, bytes: usize) {
         self.clients[client].socket.room.set(bytes);
         self.clients[client].socket.quiet.set(false);
         self.wake_writer(client);
     }
 
-    /// Lets the socket take so many bytes more.
+    /// Lets the socket accept this many more bytes.
     pub(crate) fn add_room(&mut self, client: usize, bytes: usize) {
         let room = self.clients[client].socket.room.get();
         self.set_room(client, room.saturating_add(bytes));
     }
 
-    /// The same, of which nothing tells the shard.
+    /// As [`World::add_room`], but the socket does not report that it is writable.
     pub(crate) fn add_room_quietly(&mut self, client: usize, bytes: usize) {
         let socket = &self.clients[client].socket;
         socket.room.set(socket.room.get().saturating_add(bytes));
@@ -140,12 +140,12 @@ impl World {
             .is_some_and(|connection| connection.blocked())
     }
 
-    /// Writes fail from now on.
+    /// Makes all writes fail from now on.
     pub(crate) fn break_socket(&mut self, client: usize) {
         self.clients[client].socket.dead.set(true);
     }
 
-    /// The peer is gone.
+    /// The peer closes without a close frame.
     pub(crate) fn hang_up(&mut self, client: usize) {
         let id = self.clients[client].id;
         self.turn(usize::from(id.shard().0), |engine| engine.hung_up(id));

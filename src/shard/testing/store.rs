@@ -1,4 +1,4 @@
-//! A real store behind the shards, whose outcomes wait until the test hands them over.
+//! A real store behind the shards. Its outcomes wait until the test delivers them.
 
 use std::{
     collections::VecDeque,
@@ -16,21 +16,21 @@ use crate::{
 
 pub(crate) struct TestStore {
     outcomes: mpsc::Receiver<Vec<Outcome<Ticket>>>,
-    /// Those that the test has not asked for yet, in order.
+    /// Outcomes that the test has not taken, in order.
     waiting: VecDeque<Outcome<Ticket>>,
-    /// How many the test has asked for and not handed over.
+    /// How many outcomes the test has taken and not delivered.
     held: usize,
     _dir: tempfile::TempDir,
 }
 
 impl World {
-    /// The same shards, before a store that keeps every room.
-    pub(crate) fn kept(self) -> Self {
-        self.kept_in_steps(|head| head + 1)
+    /// The same shards with a store, in which every room is durable.
+    pub(crate) fn with_store(self) -> Self {
+        self.with_store_numbering(|head| head + 1)
     }
 
-    /// Before a store whose logs have holes: the number of a message is made from that of the message before it.
-    pub(crate) fn kept_in_steps(mut self, numbering: fn(Seq) -> Seq) -> Self {
+    /// As [`World::with_store`]; `numbering` makes the number of a message from the one before it.
+    pub(crate) fn with_store_numbering(mut self, numbering: fn(Seq) -> Seq) -> Self {
         let (history, outcomes, dir) = start(numbering);
         for (shard, engine) in self.engines.iter_mut().enumerate() {
             let (shard, most) = (ShardId(shard as u16), limits::HISTORY_QUEUE);
@@ -45,7 +45,7 @@ impl World {
         self
     }
 
-    /// The first outcome whose ticket is such a one; waits for it.
+    /// Takes the first outcome whose ticket matches, and waits for it.
     pub(crate) fn outcome(&mut self, is_it: impl Fn(&Ticket) -> bool) -> Outcome<Ticket> {
         let store = self.store.as_mut().unwrap();
         loop {
@@ -60,25 +60,24 @@ impl World {
         }
     }
 
-    /// A shard learns of an outcome, and everything happens that follows from it.
-    pub(crate) fn hand(&mut self, outcome: Outcome<Ticket>) {
+    /// Delivers an outcome and runs until idle.
+    pub(crate) fn deliver_outcome(&mut self, outcome: Outcome<Ticket>) {
         self.store.as_mut().unwrap().held -= 1;
         let shard = usize::from(Ticket::of(&outcome).shard().0);
         self.turn(shard, |engine| engine.stored(outcome));
-        self.calm();
+        self.run_until_idle();
     }
 
-    /// The store answers all that it is asked, and everything happens that follows from it; but for the outcomes that the test
-    /// holds back.
+    /// Runs until the store has answered everything and all outcomes are delivered, except those that the test has taken.
     pub(crate) fn store_answers(&mut self) {
-        self.calm();
+        self.run_until_idle();
         while self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
             let next = self.outcome(|_| true);
-            self.hand(next);
+            self.deliver_outcome(next);
         }
     }
 
-    /// The store answers one thing that it is asked, if it is asked any.
+    /// Delivers one outcome, if there is a question.
     pub(crate) fn store_answers_once(&mut self) {
         if self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
             let next = self.outcome(|_| true);
@@ -88,8 +87,8 @@ impl World {
         }
     }
 
-    /// Waits until the store has answered all that it was asked; the new outcomes, which wait to be handed over. Their order
-    /// does not depend on the store's threads: writes as they were made, then the answers to questions.
+    /// Waits until the store has answered everything. Returns the new outcomes, which still wait for delivery, in an order that
+    /// does not depend on the store's threads: writes in their order, then the answers to questions.
     pub(crate) fn collect(&mut self) -> Vec<Outcome<Ticket>> {
         let asked = self.asked_of_store();
         let store = self.store.as_mut().unwrap();
@@ -106,17 +105,17 @@ impl World {
         new
     }
 
-    /// The outcomes that wait to be handed over.
+    /// The outcomes that wait for delivery.
     pub(crate) fn waiting_outcomes(&self) -> Vec<Outcome<Ticket>> {
         self.store.as_ref().unwrap().waiting.iter().cloned().collect()
     }
 
-    /// Hands over one of them.
-    pub(crate) fn hand_waiting(&mut self, at: usize) {
+    /// Delivers one of them.
+    pub(crate) fn deliver_waiting_outcome(&mut self, at: usize) {
         let store = self.store.as_mut().unwrap();
         let outcome = store.waiting.remove(at).unwrap();
         store.held += 1;
-        self.hand(outcome);
+        self.deliver_outcome(outcome);
     }
 
     fn asked_of_store(&mut self) -> usize {
@@ -124,21 +123,14 @@ impl World {
         engines.map(|engine| engine.store().in_flight()).sum()
     }
 
-    /// From now on the store takes no more questions of any shard.
-    pub(crate) fn fill_store(&mut self) {
+    /// Makes the store refuse the questions of all shards from now on, or accept them again.
+    pub(crate) fn set_store_full(&mut self, is_full: bool) {
         for engine in &mut self.engines {
-            engine.store().set_full(true);
+            engine.store().set_full(is_full);
         }
     }
 
-    /// It takes them again.
-    pub(crate) fn drain_store(&mut self) {
-        for engine in &mut self.engines {
-            engine.store().set_full(false);
-        }
-    }
-
-    /// Rooms that some shard has open, or for which something waits.
+    /// Number of rooms that are open or being opened.
     pub(crate) fn rooms_in_store(&self) -> usize {
         let owners = self.engines.iter().map(|engine| engine.owner());
         owners
@@ -147,7 +139,7 @@ impl World {
     }
 }
 
-/// A store in a directory of its own, and its outcomes.
+/// A store in a temporary directory, and its outcomes.
 pub(crate) fn start(
     numbering: fn(Seq) -> Seq,
 ) -> (History<Ticket>, mpsc::Receiver<Vec<Outcome<Ticket>>>, tempfile::TempDir) {
@@ -155,24 +147,24 @@ pub(crate) fn start(
     let (sender, outcomes) = mpsc::channel();
     let settings = Settings {
         durability: Durability::None,
-        // The test clock's time is long ago.
+        // The test clock is far in the past.
         retention: Retention::FOREVER,
         directs: Retention::FOREVER,
         numbering,
         ..Settings::new(dir.path())
     };
     let deliver = move |batch| {
-        // Fails when the test is over.
+        // Sending fails when the test is over.
         let _ = sender.send(batch);
     };
     (History::start(settings, Arc::new(deliver)).unwrap(), outcomes, dir)
 }
 
-/// Instead of the answer: the store could not give one.
+/// The outcome of the same question if the store cannot answer it.
 pub(crate) fn unanswered(outcome: &Outcome<Ticket>) -> Outcome<Ticket> {
     Outcome::Unanswered {
         ticket: Ticket::of(outcome).clone(),
-        // Only for the log.
+        // Used only for the log.
         ask: Ask::Head(LogId::Room(RoomName::lobby())),
         why: StoreFault::Broken {
             file: "history.db".into(),

@@ -1,4 +1,4 @@
-//! Turns of the shards, the order of what they say to each other, and time.
+//! Turns of the shards, the delivery of their messages to each other, and time.
 
 use std::{collections::BTreeSet, rc::Rc};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl World {
-    /// One turn of a shard, and what it wants.
+    /// Runs one turn of a shard and carries out its wants.
     pub(crate) fn turn<R>(&mut self, shard: usize, act: impl FnOnce(&mut Engine<Rc<FakeSocket>, TestClock>) -> R) -> R {
         let engine = &mut self.engines[shard];
         engine.begin();
@@ -27,7 +27,7 @@ impl World {
                 continue;
             };
             match want {
-                // Whether there is something to read is looked at in every step.
+                // Every step feeds all clients anyway.
                 Want::Wake(_) => {}
                 Want::Shut(_) => {
                     assert!(!client.shut, "a connection was shut twice");
@@ -38,7 +38,7 @@ impl World {
         result
     }
 
-    /// Takes one message out of a shard's inbox; whether there was one.
+    /// Delivers one message from a shard's inbox. Returns whether there was one.
     pub(crate) fn deliver(&mut self, shard: usize) -> bool {
         let Some(message) = self.inboxes[shard].pop() else {
             return false;
@@ -57,7 +57,7 @@ impl World {
         true
     }
 
-    /// One step of a shard's flush, if it is time for one; whether it was.
+    /// Flushes a shard if a flush is due. Returns whether one was.
     pub(crate) fn flush(&mut self, shard: usize) -> bool {
         match self.engines[shard].flush_due() {
             Some(due) if due <= self.clock.micros() => {
@@ -68,7 +68,7 @@ impl World {
         }
     }
 
-    /// Does one thing that can be done now, chosen at random; whether there was one.
+    /// Does one possible thing, chosen at random. Returns whether there was one.
     pub(crate) fn step(&mut self) -> bool {
         let shards = self.engines.len();
         let things = 2 * shards + self.clients.len();
@@ -93,8 +93,8 @@ impl World {
         })
     }
 
-    /// Lets everything happen that can, in random order, and time pass for flushes that wait.
-    pub(crate) fn calm(&mut self) {
+    /// Does everything possible, in random order, and lets time pass for delayed flushes.
+    pub(crate) fn run_until_idle(&mut self) {
         for _ in 0..1_000_000 {
             if self.step() {
                 continue;
@@ -108,24 +108,24 @@ impl World {
         panic!("the shards do not come to rest");
     }
 
-    /// Lets time pass, tick by tick, and everything happen in it.
+    /// Lets time pass, tick by tick, and runs until idle after each.
     pub(crate) fn pass_ms(&mut self, ms: u64) {
         let mut left = ms;
-        self.calm();
+        self.run_until_idle();
         while left > 0 {
             let step = left.min(limits::WHEEL_TICK_MS);
             left -= step;
             self.clock.pass_us(step * 1_000);
             self.tick();
-            self.calm();
+            self.run_until_idle();
         }
     }
 
-    /// Time jumps, and the shards notice at their next tick.
+    /// Lets time jump; the shards notice at their next tick.
     pub(crate) fn jump_ms(&mut self, ms: u64) {
         self.clock.pass_us(ms * 1_000);
         self.tick();
-        self.calm();
+        self.run_until_idle();
     }
 
     fn tick(&mut self) {
@@ -134,7 +134,7 @@ impl World {
         }
     }
 
-    /// The same as [`World::pass_ms`], while these clients answer every ping.
+    /// As [`World::pass_ms`], while these clients answer every ping.
     pub(crate) fn pass_ms_with_pongs(&mut self, ms: u64, clients: &[usize]) {
         let mut left = ms;
         while left > 0 {
@@ -143,21 +143,20 @@ impl World {
             self.pass_ms(step);
             for client in clients {
                 if !self.is_over(*client) {
-                    self.give(*client, masked(10, b""));
+                    self.send_bytes(*client, masked(10, b""));
                 }
             }
         }
     }
 
-    /// What must hold between any two turns: a ring has the name of its room exactly while the room's owner counts members
-    /// here, since only then is the shard told what happens there.
+    /// Checks what holds between any two turns.
     pub(crate) fn check_rings(&self) {
         for engine in &self.engines {
             engine.rooms().check();
         }
     }
 
-    /// What must hold whenever nothing is under way.
+    /// Checks what holds when nothing is in flight.
     pub(crate) fn check_rest(&mut self) {
         self.check_rings();
         let live: BTreeSet<SessionId> = self
@@ -165,8 +164,12 @@ impl World {
             .iter()
             .flat_map(|engine| engine.connections().iter().map(|(id, _)| id))
             .collect();
-        assert_eq!(self.directory.events.most(), 0, "bytes under way to nobody");
-        assert_eq!(self.directory.directs.most(), 0, "direct messages under way to nobody");
+        assert_eq!(self.directory.events.most(), 0, "events still count as in flight");
+        assert_eq!(
+            self.directory.directs.most(),
+            0,
+            "direct messages still count as in flight"
+        );
         for engine in &self.engines {
             assert!(engine.is_at_rest());
             engine.owner().check_rest(|session| live.contains(&session));
@@ -177,8 +180,11 @@ impl World {
             for (_, connection) in engine.connections().iter() {
                 assert_eq!(connection.in_flight(), 0, "a request was never answered");
                 if !connection.blocked() {
-                    assert!(connection.outgoing().is_empty(), "something waits for nothing");
-                    assert!(!connection.is_paused(), "a connection is never read again");
+                    assert!(
+                        connection.outgoing().is_empty(),
+                        "bytes wait although the socket has room"
+                    );
+                    assert!(!connection.is_paused(), "a connection stays paused");
                 }
             }
         }
@@ -186,7 +192,7 @@ impl World {
 }
 
 impl Drop for World {
-    /// A test ends at rest, unless it says that it does not.
+    /// A test ends with nothing in flight, unless it calls [`World::ends_midway`].
     fn drop(&mut self) {
         if !self.ends_midway && !std::thread::panicking() {
             self.check_rest();

@@ -1,5 +1,5 @@
-//! Devices that are behind: what they missed is read from the store, whatever other devices have read, whatever the store
-//! cannot read, and however busy it is.
+//! Devices that are behind: their sessions read the missed direct messages from the store, whatever other devices have read, and
+//! even if the store is busy or fails.
 
 use serde_json::{Value, json};
 
@@ -12,20 +12,20 @@ use crate::{
     },
 };
 
-/// Too long for a socket that takes nothing and for what may wait for it.
+/// A text that exceeds the bound for bytes that wait for a full socket.
 const LONG: usize = limits::PRIVATE_BYTES / 4 - 2_048;
 
 fn long(n: usize) -> String {
     format!("{n}{}", "x".repeat(LONG))
 }
 
-/// A world of one shard whose store keeps everything, with ann and a first device of bob's; bob's key.
+/// One shard with a store, ann, and a first device of bob's. Also returns bob's key.
 fn world() -> (World, usize, usize, String) {
     let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
         settings.dead_after = std::time::Duration::from_secs(1_000_000);
         settings.write_timeout = std::time::Duration::from_secs(1_000_000);
     })
-    .kept();
+    .with_store();
     let ann = world.user(0, "ann");
     let key = "the key of bob, of 32 bytes or more";
     let bob = device(&mut world, key);
@@ -34,10 +34,10 @@ fn world() -> (World, usize, usize, String) {
     (world, ann, bob, key.to_owned())
 }
 
-/// Another device of bob's, whose hello the store has not answered.
+/// Another device of bob's. The store has not answered its hello.
 fn device(world: &mut World, key: &str) -> usize {
     let client = world.connect(0, Speaks::Json, "bob");
-    world.ask(client, json!({"hello": {"name": "bob", "key": key}}));
+    world.request(client, json!({"hello": {"name": "bob", "key": key}}));
     client
 }
 
@@ -48,16 +48,17 @@ fn direct(world: &mut World, from: usize, text: &str) {
 }
 
 fn read(world: &mut World, device: usize, peer: &str, seq: u64) {
-    world.ask(device, json!({"read": {"peer": peer, "seq": seq}}));
+    world.request(device, json!({"read": {"peer": peer, "seq": seq}}));
     world.store_answers();
 }
 
-/// `ann 1`, `gap ann 2-3 lost`: what a device was given and told of its conversations.
-fn given(world: &mut World, device: usize) -> Vec<String> {
-    let told = world.messages(device);
-    told.iter()
-        .filter_map(|told| {
-            let (direct, gap) = (&told["direct"], &told["gap"]);
+/// The direct messages and gaps that a device got, as `ann 1` and `gap ann 2-3 lost`.
+fn directs_of(world: &mut World, device: usize) -> Vec<String> {
+    let received = world.messages(device);
+    received
+        .iter()
+        .filter_map(|received| {
+            let (direct, gap) = (&received["direct"], &received["gap"]);
             if direct.is_object() {
                 Some(format!("{} {}", text(&direct["from"]), direct["seq"]))
             } else if gap.is_object() {
@@ -84,12 +85,12 @@ fn is_mail(ticket: &Ticket) -> bool {
 }
 
 #[test]
-fn a_device_behind_in_more_conversations_than_are_noted_is_given_all_of_them_though_another_has_read_them() {
+fn a_device_that_skipped_more_conversations_than_it_notes_gets_all_of_them_even_if_another_device_read_them() {
     let (mut world, ann, slow, key) = world();
     let quick = device(&mut world, &key);
     world.store_answers();
     direct(&mut world, ann, "before");
-    world.told(slow);
+    world.received(slow);
     world.set_room(slow, 0);
     for n in 0..8 {
         direct(&mut world, ann, &long(n));
@@ -105,37 +106,37 @@ fn a_device_behind_in_more_conversations_than_are_noted_is_given_all_of_them_tho
     read(&mut world, quick, "ann", 9);
     world.set_room(slow, OPEN);
     world.store_answers();
-    let mut heard = given(&mut world, slow);
+    let mut heard = directs_of(&mut world, slow);
     let of_ann: Vec<String> = (2..=9).map(|seq| format!("ann {seq}")).collect();
     assert_eq!(heard.drain(..8).collect::<Vec<_>>(), of_ann);
     heard.sort();
     let others: Vec<String> = (0..writers).map(|n| format!("writer {n:03} 1")).collect();
     assert_eq!(heard, others);
-    // It goes on live.
+    // Live messages follow.
     direct(&mut world, ann, "again");
-    assert_eq!(given(&mut world, slow), [format!("writer {:03} 2", writers - 1)]);
+    assert_eq!(directs_of(&mut world, slow), [format!("writer {:03} 2", writers - 1)]);
 }
 
 #[test]
-fn a_device_that_comes_while_the_store_takes_no_questions_is_given_what_waited_when_it_does() {
+fn a_device_that_connects_while_the_store_is_full_gets_its_messages_when_the_store_has_room() {
     let (mut world, ann, _, key) = world();
     direct(&mut world, ann, "one");
     let late = device(&mut world, &key);
-    world.calm();
+    world.run_until_idle();
     let hello = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)));
-    world.fill_store();
-    world.hand(hello);
+    world.set_store_full(true);
+    world.deliver_outcome(hello);
     direct(&mut world, ann, "two");
     world.pass_ms(2_000);
-    assert!(given(&mut world, late).is_empty());
-    world.drain_store();
+    assert!(directs_of(&mut world, late).is_empty());
+    world.set_store_full(false);
     world.pass_ms(200);
     world.store_answers();
-    assert_eq!(given(&mut world, late), ["ann 1", "ann 2"]);
+    assert_eq!(directs_of(&mut world, late), ["ann 1", "ann 2"]);
 }
 
 #[test]
-fn what_another_device_reads_amid_a_page_is_given_all_the_same_and_what_was_read_before_is_not() {
+fn a_device_gets_what_another_device_reads_during_its_backfill_but_not_what_was_read_before() {
     let (mut world, ann, quick, key) = world();
     for n in 1..=6 {
         direct(&mut world, ann, &long(n));
@@ -143,33 +144,36 @@ fn what_another_device_reads_amid_a_page_is_given_all_the_same_and_what_was_read
     read(&mut world, quick, "ann", 2);
     let slow = device(&mut world, &key);
     world.set_room(slow, LONG);
-    world.calm();
+    world.run_until_idle();
     for _ in 0..2 {
         let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
-        world.hand(next);
+        world.deliver_outcome(next);
     }
     let page = world.outcome(is_mail);
-    // Said and read while the page is on its way.
+    // Sent and read while the page is in flight.
     direct(&mut world, ann, &long(7));
     read(&mut world, quick, "ann", 7);
-    world.hand(page);
+    world.deliver_outcome(page);
     world.store_answers();
     world.set_room(slow, OPEN);
     world.store_answers();
-    assert_eq!(given(&mut world, slow), ["ann 3", "ann 4", "ann 5", "ann 6", "ann 7"]);
+    assert_eq!(
+        directs_of(&mut world, slow),
+        ["ann 3", "ann 4", "ann 5", "ann 6", "ann 7"]
+    );
 }
 
 #[test]
-fn what_retention_deletes_amid_the_pages_is_told_as_lost_once_and_the_rest_is_given() {
+fn messages_that_retention_deletes_during_a_backfill_become_one_lost_gap() {
     let (mut world, ann, _, key) = world();
     for n in 1..=4 {
         direct(&mut world, ann, &format!("{n}"));
     }
     let late = device(&mut world, &key);
-    world.calm();
+    world.run_until_idle();
     for _ in 0..2 {
         let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
-        world.hand(next);
+        world.deliver_outcome(next);
     }
     let mut page = world.outcome(is_mail);
     if let Outcome::Answered {
@@ -184,15 +188,15 @@ fn what_retention_deletes_amid_the_pages_is_told_as_lost_once_and_the_rest_is_gi
             to: 2,
         });
     }
-    world.hand(page);
+    world.deliver_outcome(page);
     world.store_answers();
-    assert_eq!(given(&mut world, late), ["gap ann 1-2 lost", "ann 3", "ann 4"]);
+    assert_eq!(directs_of(&mut world, late), ["gap ann 1-2 lost", "ann 3", "ann 4"]);
     direct(&mut world, ann, "5");
-    assert_eq!(given(&mut world, late), ["ann 5"]);
+    assert_eq!(directs_of(&mut world, late), ["ann 5"]);
 }
 
 #[test]
-fn a_conversation_that_cannot_be_read_now_is_a_gap_and_the_others_are_given() {
+fn a_conversation_that_the_store_cannot_read_becomes_a_gap_and_the_others_follow() {
     let (mut world, ann, _, key) = world();
     direct(&mut world, ann, "one");
     direct(&mut world, ann, "two");
@@ -200,22 +204,22 @@ fn a_conversation_that_cannot_be_read_now_is_a_gap_and_the_others_are_given() {
     world.store_answers();
     direct(&mut world, ann, "three");
     let late = device(&mut world, &key);
-    world.calm();
+    world.run_until_idle();
     for _ in 0..3 {
         let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
-        world.hand(next);
+        world.deliver_outcome(next);
     }
-    // The newest comes first; then ann's.
+    // The newest conversation comes first, then ann's.
     let page = world.outcome(is_mail);
-    world.hand(unanswered(&page));
+    world.deliver_outcome(unanswered(&page));
     world.store_answers();
-    assert_eq!(given(&mut world, late), ["carl 1", "gap ann 1-2"]);
+    assert_eq!(directs_of(&mut world, late), ["carl 1", "gap ann 1-2"]);
     direct(&mut world, ann, "four");
-    assert_eq!(given(&mut world, late), ["carl 2"]);
+    assert_eq!(directs_of(&mut world, late), ["carl 2"]);
 }
 
 #[test]
-fn a_device_whose_left_messages_cannot_be_looked_for_is_sent_away_to_come_back() {
+fn a_device_is_closed_if_the_store_cannot_list_its_skipped_conversations() {
     let (mut world, ann, slow, _) = world();
     world.set_room(slow, 0);
     for n in 0..8 {
@@ -237,10 +241,10 @@ fn a_device_whose_left_messages_cannot_be_looked_for_is_sent_away_to_come_back()
             }
         );
         if is_listing {
-            world.hand(unanswered(&next));
+            world.deliver_outcome(unanswered(&next));
             break;
         }
-        world.hand(next);
+        world.deliver_outcome(next);
     }
     world.store_answers();
     let heard = world.heard(slow);
@@ -251,46 +255,46 @@ fn a_device_whose_left_messages_cannot_be_looked_for_is_sent_away_to_come_back()
 }
 
 #[test]
-fn a_device_without_a_position_is_given_what_waited_though_live_messages_were_left_to_the_store_meanwhile() {
+fn a_device_without_a_position_gets_its_unread_messages_even_if_it_skips_live_ones_meanwhile() {
     let (mut world, ann, quick, key) = world();
     for n in 1..=3 {
         direct(&mut world, ann, &long(n));
     }
     let late = device(&mut world, &key);
-    world.calm();
+    world.run_until_idle();
     let hello = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)));
-    world.hand(hello);
-    // Looked for, and not answered yet.
+    world.deliver_outcome(hello);
+    // The question is in flight.
     let found = world.outcome(is_mail);
     for n in 4..=12 {
         direct(&mut world, ann, &long(n));
     }
     read(&mut world, quick, "ann", 12);
-    world.hand(found);
+    world.deliver_outcome(found);
     world.store_answers();
     let all: Vec<String> = (1..=12).map(|seq| format!("ann {seq}")).collect();
-    assert_eq!(given(&mut world, late), all);
+    assert_eq!(directs_of(&mut world, late), all);
 }
 
 #[test]
-fn a_rename_amid_the_pages_ends_them_and_the_way_back_begins_with_what_is_unread() {
+fn a_rename_ends_a_backfill_and_a_rename_back_begins_with_the_unread_messages() {
     let (mut world, ann, _, key) = world();
     direct(&mut world, ann, "one");
     let late = device(&mut world, &key);
-    world.calm();
+    world.run_until_idle();
     for _ in 0..2 {
         let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
-        world.hand(next);
+        world.deliver_outcome(next);
     }
     let page = world.outcome(is_mail);
     world.rename_with_key(late, "rob");
-    world.calm();
+    world.run_until_idle();
     let renamed = world.outcome(|ticket| matches!(ticket, Ticket::Rename { .. }));
-    world.hand(renamed);
-    world.hand(page);
+    world.deliver_outcome(renamed);
+    world.deliver_outcome(page);
     world.store_answers();
-    assert!(given(&mut world, late).is_empty());
-    world.ask(late, json!({"rename": {"name": "bob", "key": key}}));
+    assert!(directs_of(&mut world, late).is_empty());
+    world.request(late, json!({"rename": {"name": "bob", "key": key}}));
     world.store_answers();
-    assert_eq!(given(&mut world, late), ["ann 1"]);
+    assert_eq!(directs_of(&mut world, late), ["ann 1"]);
 }

@@ -1,4 +1,4 @@
-//! Names that somebody claims while others have them: nothing that is for the name alone reaches those, at no moment.
+//! Claims of names that other sessions have: from that moment on, these sessions get nothing that is private to the name.
 
 use std::collections::BTreeSet;
 
@@ -14,14 +14,14 @@ const KEY: &str = "0123456789abcdef0123456789abcdef";
 fn user(world: &mut World, shard: usize, name: &str) -> usize {
     let client = world.user(shard, name);
     world.store_answers();
-    world.told(client);
+    world.received(client);
     client
 }
 
-/// Says hello with a key; the store has committed the claim when its outcome is there.
+/// Sends a hello with a key. The claim is committed when the outcome of the store is there.
 fn claim(world: &mut World, shard: usize, name: &str) -> usize {
     let client = world.connect(shard, Speaks::Json, "");
-    world.ask(client, json!({"hello": {"name": name, "key": KEY}}));
+    world.request(client, json!({"hello": {"name": name, "key": KEY}}));
     client
 }
 
@@ -30,20 +30,20 @@ fn is_claim(ticket: &Ticket) -> bool {
 }
 
 #[test]
-fn between_a_claim_and_the_renaming_no_direct_message_and_no_typing_reaches_those_who_said_the_name() {
-    let mut world = World::new(2).kept();
+fn between_a_claim_and_the_renaming_other_sessions_of_the_name_get_no_direct_message_and_no_typing() {
+    let mut world = World::new(2).with_store();
     let [stale, bob] = [user(&mut world, 0, "ann"), user(&mut world, 1, "bob")];
     world.direct(bob, "ann", "before");
     world.store_answers();
     assert_eq!(world.heard(stale), ["bob: before"]);
     let ann = claim(&mut world, 1, "ann");
-    // Committed, and no shard knows of it.
+    // The claim is committed, and no shard has the outcome.
     let claimed = world.outcome(is_claim);
     world.direct(bob, "ann", "behind the claim");
-    world.ask(bob, json!({"typing": {"to": "ann"}}));
+    world.request(bob, json!({"typing": {"to": "ann"}}));
     world.store_answers();
     assert_eq!(world.heard(stale), [""; 0]);
-    world.hand(claimed);
+    world.deliver_outcome(claimed);
     world.store_answers();
     assert_eq!(world.heard(stale), ["renamed ann ann~2", "system"]);
     assert_eq!(world.heard(ann), ["welcome", "bob: before", "bob: behind the claim"]);
@@ -55,7 +55,7 @@ fn between_a_claim_and_the_renaming_no_direct_message_and_no_typing_reaches_thos
 }
 
 #[test]
-fn an_answer_of_the_store_that_comes_behind_a_claim_is_not_for_those_who_said_the_name() {
+fn an_answer_of_the_store_behind_a_claim_does_not_reach_other_sessions_of_the_name() {
     let asks = [
         json!({"history": {"peer": "bob"}}),
         json!({"search": {"peer": "bob", "text": "psst"}}),
@@ -66,24 +66,24 @@ fn an_answer_of_the_store_that_comes_behind_a_claim_is_not_for_those_who_said_th
         .into_iter()
         .flat_map(|renamed| asks.clone().map(|ask| (renamed, ask)))
     {
-        let mut world = World::new(2).kept();
+        let mut world = World::new(2).with_store();
         let [stale, bob] = [user(&mut world, 0, "ann"), user(&mut world, 1, "bob")];
         world.direct(bob, "ann", "psst");
         world.store_answers();
-        world.told(stale);
-        world.ask(stale, ask.clone());
+        world.received(stale);
+        world.request(stale, ask.clone());
         let answer = world.outcome(|ticket| matches!(ticket, Ticket::Question { .. }));
         claim(&mut world, 1, "ann");
         let claimed = world.outcome(is_claim);
         if renamed {
-            world.hand(claimed);
+            world.deliver_outcome(claimed);
             world.store_answers();
-            world.told(stale);
-            world.hand(answer);
+            world.received(stale);
+            world.deliver_outcome(answer);
         } else {
-            world.hand(answer);
+            world.deliver_outcome(answer);
             assert_eq!(world.heard(stale), ["error name_reserved"], "{ask:?}");
-            world.hand(claimed);
+            world.deliver_outcome(claimed);
         }
         world.store_answers();
         let heard = world.heard(stale);
@@ -97,8 +97,8 @@ fn an_answer_of_the_store_that_comes_behind_a_claim_is_not_for_those_who_said_th
 }
 
 #[test]
-fn of_many_sessions_of_a_claimed_name_each_gets_a_name_of_its_own_in_bounded_steps() {
-    let mut world = World::new(2).kept();
+fn many_sessions_of_a_claimed_name_are_renamed_a_bounded_number_per_turn() {
+    let mut world = World::new(2).with_store();
     let count = crate::limits::DISPLACED_PER_TURN + 20;
     let toms: Vec<usize> = (0..count)
         .map(|_| world.connect(0, Speaks::Legacy("chatroom"), "tom"))
@@ -124,20 +124,20 @@ fn of_many_sessions_of_a_claimed_name_each_gets_a_name_of_its_own_in_bounded_ste
 }
 
 #[test]
-fn a_claim_counts_though_the_connection_that_made_it_is_gone() {
-    let mut world = World::new(2).kept();
+fn a_claim_is_valid_even_if_its_connection_has_ended() {
+    let mut world = World::new(2).with_store();
     let stale = user(&mut world, 0, "ann");
     let ann = claim(&mut world, 1, "ann");
     let claimed = world.outcome(is_claim);
     world.hang_up(ann);
-    world.hand(claimed);
+    world.deliver_outcome(claimed);
     world.store_answers();
     assert_eq!(world.heard(stale), ["renamed ann ann~2", "system"]);
 }
 
 #[test]
-fn a_name_that_the_server_chooses_is_never_somebodys() {
-    let mut world = World::new(2).kept();
+fn the_server_never_assigns_a_name_that_somebody_has() {
+    let mut world = World::new(2).with_store();
     claim(&mut world, 0, "guest-2");
     claim(&mut world, 0, "ann");
     claim(&mut world, 0, "ann~2");
@@ -147,9 +147,9 @@ fn a_name_that_the_server_chooses_is_never_somebodys() {
     let guests: Vec<String> = (0..2)
         .map(|_| {
             let guest = world.connect(1, Speaks::Json, "");
-            world.ask(guest, json!({"hello": {}}));
-            let told = world.messages(guest);
-            told[0]["welcome"]["name"].as_str().unwrap().to_owned()
+            world.request(guest, json!({"hello": {}}));
+            let received = world.messages(guest);
+            received[0]["welcome"]["name"].as_str().unwrap().to_owned()
         })
         .collect();
     assert_eq!(guests, ["guest-1", "guest-4"]);
@@ -159,28 +159,33 @@ fn a_name_that_the_server_chooses_is_never_somebodys() {
 }
 
 #[test]
-fn a_session_that_was_given_its_name_reads_nothing_that_is_stored_for_the_name() {
-    let mut world = World::new(1).kept();
+fn a_session_with_an_assigned_name_cannot_read_the_stored_messages_of_that_name() {
+    let mut world = World::new(1).with_store();
     let bob = user(&mut world, 0, "bob");
     world.direct(bob, "guest-1", "for an earlier guest");
     world.store_answers();
     let guest = world.connect(0, Speaks::Json, "");
-    world.ask(guest, json!({"hello": {}}));
-    world.ask(guest, json!({"unread": {}}));
+    world.request(guest, json!({"hello": {}}));
+    world.request(guest, json!({"unread": {}}));
     world.direct(bob, "guest-1", "hello");
     world.store_answers();
-    let told = world.messages(guest);
-    let texts: Vec<_> = told.iter().filter_map(|told| told["direct"]["text"].as_str()).collect();
+    let received = world.messages(guest);
+    let texts: Vec<_> = received
+        .iter()
+        .filter_map(|received| received["direct"]["text"].as_str())
+        .collect();
     assert_eq!(texts, ["hello"]);
     assert!(
-        told.iter().any(|told| told["error"]["code"] == json!("name_reserved")),
-        "{told:?}"
+        received
+            .iter()
+            .any(|received| received["error"]["code"] == json!("name_reserved")),
+        "{received:?}"
     );
 }
 
 #[test]
-fn who_claims_the_name_that_the_server_chose_is_given_what_is_stored_for_it() {
-    let mut world = World::new(2).kept();
+fn a_session_that_claims_its_assigned_name_gets_the_stored_messages_of_the_name() {
+    let mut world = World::new(2).with_store();
     let bob = user(&mut world, 0, "bob");
     world.direct(bob, "guest-1", "psst");
     world.store_answers();
@@ -189,10 +194,10 @@ fn who_claims_the_name_that_the_server_chose_is_given_what_is_stored_for_it() {
     for (key, heard) in [
         (KEY, &["renamed guest-1 guest-1", "bob: psst"][..]),
         (KEY, &["renamed guest-1 guest-1"]),
-        // Who is told that it has the name takes this key for the name's.
+        // The client takes this answer to mean that its key belongs to the name.
         ("another key than that of the name", &["error name_reserved"]),
     ] {
-        world.ask(guest, rename(key));
+        world.request(guest, rename(key));
         world.store_answers();
         assert_eq!(world.heard(guest), heard);
     }
@@ -202,22 +207,22 @@ fn who_claims_the_name_that_the_server_chose_is_given_what_is_stored_for_it() {
 }
 
 #[test]
-fn a_session_that_was_given_its_name_is_not_told_how_far_an_earlier_one_of_that_name_has_read() {
-    let mut world = World::new(1).kept();
+fn a_session_with_an_assigned_name_does_not_see_the_read_marker_of_an_earlier_user_of_that_name() {
+    let mut world = World::new(1).with_store();
     let bob = user(&mut world, 0, "bob");
     world.join(bob, "tea");
     world.talk(bob, "tea", "hi");
     world.store_answers();
     let read = |world: &mut World, name: &str| {
         let client = user(world, 0, name);
-        world.ask(client, json!({"join": {"room": "tea", "last": 1}}));
-        world.ask(client, json!({"read": {"room": "tea", "seq": 1}}));
+        world.request(client, json!({"join": {"room": "tea", "last": 1}}));
+        world.request(client, json!({"read": {"room": "tea", "seq": 1}}));
         world.store_answers();
         assert_eq!(world.users("tea").0, ["bob", "guest-1"]);
-        let told = world.messages(client);
+        let received = world.messages(client);
         world.hang_up(client);
         world.store_answers();
-        let joined = told.iter().find(|told| told["joined"].is_object());
+        let joined = received.iter().find(|received| received["joined"].is_object());
         joined.unwrap()["joined"]["read"].clone()
     };
     assert_eq!(read(&mut world, "guest-1"), json!(0));

@@ -1,4 +1,4 @@
-//! The operator closes a room while the store has messages of it: what is acknowledged is shown first.
+//! The operator closes a room while the store has messages of it: members see every acknowledged message before they leave.
 
 use tokio::sync::oneshot;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Closes the room; how many sessions were in it.
+/// Closes the room. Returns the number of its sessions.
 fn close(world: &mut World, room: &str) -> Option<usize> {
     let room = RoomName::parse(room).unwrap();
     let owner = usize::from(world.directory.owner_of(room.as_str()).0);
@@ -20,17 +20,17 @@ fn close(world: &mut World, room: &str) -> Option<usize> {
     world.turn(owner, |engine| {
         engine.administer(RoomOrder::Close { room, answer }.into())
     });
-    world.calm();
+    world.run_until_idle();
     answered.try_recv().unwrap()
 }
 
-/// What the store says of the next message; nobody has been told yet.
+/// The store's outcome for the next message, which no shard has yet.
 fn stored(world: &mut World) -> Outcome<Ticket> {
-    world.calm();
+    world.run_until_idle();
     world.outcome(|ticket| matches!(ticket, Ticket::Message { .. }))
 }
 
-/// Users of a stored room, on a shard each.
+/// Members of a durable room, each on its own shard.
 fn members<const N: usize>(world: &mut World, names: [&str; N]) -> [usize; N] {
     let mut shard = 0;
     let members = names.map(|name| {
@@ -42,45 +42,45 @@ fn members<const N: usize>(world: &mut World, names: [&str; N]) -> [usize; N] {
         member
     });
     for member in members {
-        world.told(member);
+        world.received(member);
     }
     members
 }
 
 #[test]
-fn members_of_a_closed_room_see_what_the_store_still_had_and_then_leave() {
-    let mut world = World::new(2).kept();
+fn members_of_a_closed_room_see_the_messages_in_flight_in_the_store_and_then_leave() {
+    let mut world = World::new(2).with_store();
     let [ada, bob] = members(&mut world, ["ada", "bob"]);
     world.talk(ada, "tea", "one");
     let one = stored(&mut world);
     world.talk(ada, "tea", "two");
     let two = stored(&mut world);
     assert_eq!(close(&mut world, "tea"), Some(2));
-    // Between the close and its end nothing new is accepted that nobody would see.
+    // From the close on, the room accepts no message.
     let late = world.talk(bob, "tea", "too late");
-    world.calm();
+    world.run_until_idle();
     let heard = world.messages(bob);
     assert!(
         heard
             .iter()
-            .any(|told| told["id"] == late && told["error"]["code"] == "not_member"),
+            .any(|received| received["id"] == late && received["error"]["code"] == "not_member"),
         "{heard:?}"
     );
-    world.hand(one);
+    world.deliver_outcome(one);
     assert_eq!(world.heard(bob), ["ada: one"]);
-    world.hand(two);
+    world.deliver_outcome(two);
     world.store_answers();
     assert_eq!(world.heard(bob), ["ada: two", "left tea"]);
     let mut heard = world.heard(ada);
-    // Who leaves first is a matter of shards.
-    heard.retain(|told| !told.starts_with("ack ") && told != "went bob");
+    // The order depends on the shards.
+    heard.retain(|received| !received.starts_with("ack ") && received != "went bob");
     assert_eq!(heard, ["ada: one", "ada: two", "left tea"]);
     assert_eq!((world.users("tea").1, world.rooms_in_store()), (0, 0));
 }
 
 #[test]
-fn members_of_a_closed_room_leave_also_when_the_store_fails() {
-    let mut world = World::new(2).kept();
+fn members_of_a_closed_room_leave_even_if_the_store_fails() {
+    let mut world = World::new(2).with_store();
     let [ada, bob] = members(&mut world, ["ada", "bob"]);
     world.talk(ada, "tea", "one");
     let one = stored(&mut world);
@@ -92,29 +92,29 @@ fn members_of_a_closed_room_leave_also_when_the_store_fails() {
         Outcome::Unanswered { why, .. } => why,
         other => panic!("{other:?}"),
     };
-    world.hand(Outcome::Failed { append, why });
+    world.deliver_outcome(Outcome::Failed { append, why });
     world.store_answers();
     assert_eq!(world.heard(bob), ["left tea"]);
     assert_eq!((world.users("tea").1, world.rooms_in_store()), (0, 0));
 }
 
 #[test]
-fn a_user_who_joins_a_closed_room_before_the_store_has_answered_sees_each_message_once() {
-    let mut world = World::new(2).kept();
+fn a_user_who_joins_a_closed_room_before_the_store_answers_sees_each_message_once() {
+    let mut world = World::new(2).with_store();
     let [ada] = members(&mut world, ["ada"]);
     world.talk(ada, "tea", "one");
     let one = stored(&mut world);
     world.leave(ada, "tea");
-    world.calm();
+    world.run_until_idle();
     assert_eq!(close(&mut world, "tea"), Some(0));
     let bob = world.user(1, "bob");
     world.store_answers();
-    world.told(bob);
+    world.received(bob);
     world.join(bob, "tea");
     world.store_answers();
     let joined = world.messages(bob);
     assert_eq!(joined[0]["joined"]["head"], 0, "{joined:?}");
-    world.hand(one);
+    world.deliver_outcome(one);
     assert_eq!(world.heard(bob), ["ada: one"]);
     assert!(world.heard(ada).contains(&"ack 1".to_owned()));
 }

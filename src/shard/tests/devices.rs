@@ -1,5 +1,5 @@
-//! For any order of arrivals, messages, slow sockets, reads by other devices, and answers of the store: every device is given
-//! each unread direct message once and in order, and is told of no gap while nothing is lost.
+//! A property test of offline messages: for any order of hellos, messages, slow sockets, reads by other devices and answers of
+//! the store, every device gets each unread direct message once and in order, and no gap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use serde_json::json;
 
+use super::config;
 use crate::{
     history::{Answer, LogId, Outcome},
     limits,
@@ -18,8 +19,8 @@ use crate::{
 
 #[derive(Debug, Clone)]
 enum Act {
-    /// A new device of bob's; with the positions of an earlier one where there is one.
-    Arrive {
+    /// A new device of bob's connects, with the positions of an earlier one if there is one.
+    Connect {
         shard: usize,
         resumes: Option<usize>,
     },
@@ -28,12 +29,12 @@ enum Act {
         count: usize,
         long: bool,
     },
-    /// One of bob's devices writes.
+    /// One of bob's devices sends a message.
     Reply {
         device: usize,
         to: usize,
     },
-    /// One of bob's devices says that everything it was given is read.
+    /// One of bob's devices marks everything that it got as read.
     Read {
         device: usize,
         of: usize,
@@ -48,8 +49,8 @@ enum Act {
     HangUp {
         device: usize,
     },
-    /// The store's answers reach the shards.
-    Hand {
+    /// Outcomes of the store reach the shards.
+    Outcomes {
         count: usize,
     },
     StoreFull,
@@ -58,7 +59,7 @@ enum Act {
 }
 
 const SENDERS: [&str; 4] = ["ann", "carl", "dora", "eve"];
-/// Three of them are more than may wait for a socket or behind the messages that are being read.
+/// Three such texts exceed the bounds for a full socket and for live messages behind a backfill.
 const LONG: usize = limits::PRIVATE_BYTES / 3;
 const DEVICES: usize = 8;
 
@@ -66,32 +67,32 @@ fn act() -> impl Strategy<Value = Act> {
     let device = 0..DEVICES;
     let of = 0..SENDERS.len();
     prop_oneof![
-        3 => (0..2_usize, prop::option::of(device.clone())).prop_map(|(shard, resumes)| Act::Arrive { shard, resumes }),
+        3 => (0..2_usize, prop::option::of(device.clone())).prop_map(|(shard, resumes)| Act::Connect { shard, resumes }),
         9 => (of.clone(), 1..4_usize, any::<bool>()).prop_map(|(sender, count, long)| Act::Write { sender, count, long }),
         1 => (device.clone(), of.clone()).prop_map(|(device, to)| Act::Reply { device, to }),
         3 => (device.clone(), of).prop_map(|(device, of)| Act::Read { device, of }),
         4 => (device.clone(), 0..LONG).prop_map(|(device, bytes)| Act::Room { device, bytes }),
         2 => device.clone().prop_map(|device| Act::Open { device }),
         1 => device.prop_map(|device| Act::HangUp { device }),
-        9 => (1..6_usize).prop_map(|count| Act::Hand { count }),
+        9 => (1..6_usize).prop_map(|count| Act::Outcomes { count }),
         1 => Just(Act::StoreFull),
         1 => Just(Act::StoreFree),
         1 => Just(Act::ClockBack),
     ]
 }
 
-/// What is known of one of bob's devices from outside.
+/// One of bob's devices, as its client sees it.
 struct Device {
     client: usize,
-    /// By the other user: epoch and seq that it said hello with.
-    brought: BTreeMap<String, (u64, u64)>,
-    /// What it wrote itself, by the other user: that need not come back to it.
+    /// By the other user: epoch and seq of its hello.
+    positions: BTreeMap<String, (u64, u64)>,
+    /// By the other user: its own messages, which it need not get.
     own: BTreeMap<String, BTreeSet<u64>>,
-    /// Numbers on their way when it was welcomed are live for it.
-    told_before: Option<BTreeMap<String, u64>>,
-    /// How far bob had read when the store looked for what waits.
+    /// By the other user: the last number that sessions had got at its hello. Later ones are live for it.
+    live_after: Option<BTreeMap<String, u64>>,
+    /// By the other user: bob's read marker when the store listed the conversations.
     read_before: Option<BTreeMap<String, u64>>,
-    told: Vec<serde_json::Value>,
+    received: Vec<serde_json::Value>,
 }
 
 struct Run {
@@ -99,10 +100,10 @@ struct Run {
     key: String,
     senders: Vec<usize>,
     devices: Vec<Device>,
-    /// By the other user: the last number that was told to sessions, and the last that was stored.
-    told: BTreeMap<String, u64>,
+    /// By the other user: the last number that sessions got, and the last stored one.
+    received: BTreeMap<String, u64>,
     heads: BTreeMap<String, (u64, u64)>,
-    /// All numbers that were stored, by the other user.
+    /// By the other user: all stored numbers.
     stored: BTreeMap<String, BTreeSet<u64>>,
     read: BTreeMap<String, u64>,
     full: bool,
@@ -115,7 +116,7 @@ impl Run {
             settings.dead_after = std::time::Duration::from_secs(1_000_000);
             settings.write_timeout = std::time::Duration::from_secs(1_000_000);
         })
-        .kept_in_steps(numbering);
+        .with_store_numbering(numbering);
         world.seed(seed);
         let senders = (0..)
             .zip(SENDERS)
@@ -125,10 +126,10 @@ impl Run {
         world.store_answers();
         world.rename_with_key(bob, "bob");
         world.store_answers();
-        let told = world.messages(bob);
-        let key = told
+        let received = world.messages(bob);
+        let key = received
             .iter()
-            .find_map(|told| told["renamed"]["key"].as_str())
+            .find_map(|received| received["renamed"]["key"].as_str())
             .unwrap()
             .to_owned();
         world.hang_up(bob);
@@ -138,7 +139,7 @@ impl Run {
             key,
             senders,
             devices: Vec::new(),
-            told: BTreeMap::new(),
+            received: BTreeMap::new(),
             heads: BTreeMap::new(),
             stored: BTreeMap::new(),
             read: BTreeMap::new(),
@@ -151,8 +152,8 @@ impl Run {
         let count = self.devices.len();
         let live = |device: usize| (count > 0).then(|| device % count);
         match *act {
-            Act::Arrive { shard, resumes } if count < DEVICES => self.arrive(shard, resumes.and_then(live)),
-            Act::Arrive { .. } => {}
+            Act::Connect { shard, resumes } if count < DEVICES => self.connect(shard, resumes.and_then(live)),
+            Act::Connect { .. } => {}
             Act::Write { sender, count, long } => {
                 for _ in 0..count {
                     let text = if long {
@@ -173,25 +174,25 @@ impl Run {
             Act::Read { device, of } => {
                 let Some(device) = live(device) else { return };
                 let peer = SENDERS[of];
-                self.listen(device);
-                let seen = numbers(&self.devices[device].told, peer).last().copied();
+                self.take_received(device);
+                let seen = numbers(&self.devices[device].received, peer).last().copied();
                 let (Some(seq), false) = (seen, self.full) else { return };
                 self.world
-                    .ask(self.devices[device].client, json!({"read": {"peer": peer, "seq": seq}}));
+                    .request(self.devices[device].client, json!({"read": {"peer": peer, "seq": seq}}));
                 self.settle();
             }
             Act::Room { device, bytes } => self.room(live(device), bytes),
             Act::Open { device } => self.room(live(device), OPEN),
             Act::HangUp { device } => {
                 if let Some(device) = live(device) {
-                    self.listen(device);
+                    self.take_received(device);
                     self.world.hang_up(self.devices[device].client);
                     self.settle();
                 }
             }
-            Act::Hand { count } => {
+            Act::Outcomes { count } => {
                 for _ in 0..count {
-                    self.hand();
+                    self.deliver_outcome();
                 }
             }
             Act::StoreFull => self.fill(true),
@@ -200,35 +201,35 @@ impl Run {
         }
     }
 
-    fn arrive(&mut self, shard: usize, resumes: Option<usize>) {
-        let mut brought = BTreeMap::new();
+    fn connect(&mut self, shard: usize, resumes: Option<usize>) {
+        let mut positions = BTreeMap::new();
         if let Some(earlier) = resumes {
-            self.listen(earlier);
+            self.take_received(earlier);
             for peer in SENDERS {
-                let last = directs(&self.devices[earlier].told, peer).last();
-                let position = last.map(|said| (said["epoch"].as_u64().unwrap(), said["seq"].as_u64().unwrap()));
-                brought.extend(position.map(|position| (peer.to_owned(), position)));
+                let last = directs(&self.devices[earlier].received, peer).last();
+                let position = last.map(|direct| (direct["epoch"].as_u64().unwrap(), direct["seq"].as_u64().unwrap()));
+                positions.extend(position.map(|position| (peer.to_owned(), position)));
             }
         }
         let shards = self.world.engines.len();
         let client = self.world.connect(shard % shards, Speaks::Json, "bob");
-        let resume = brought
+        let resume = positions
             .iter()
             .map(|(peer, (epoch, seq))| json!({"peer": peer.clone(), "epoch": *epoch, "seq": *seq}));
         let hello = json!({"name": "bob", "key": self.key.clone(), "resume": resume.collect::<Vec<_>>()});
         if self.full {
-            // Its hello would be refused, which is another matter.
+            // The store would refuse its hello, which is not tested here.
             self.fill(false);
         }
         self.devices.push(Device {
             client,
-            brought,
+            positions,
             own: BTreeMap::new(),
-            told_before: None,
+            live_after: None,
             read_before: None,
-            told: Vec::new(),
+            received: Vec::new(),
         });
-        self.world.ask(client, json!({"hello": hello}));
+        self.world.request(client, json!({"hello": hello}));
         self.settle();
     }
 
@@ -242,20 +243,18 @@ impl Run {
     fn fill(&mut self, full: bool) {
         if self.full != full {
             self.full = full;
-            if full {
-                self.world.fill_store();
-            } else {
-                self.world.drain_store();
+            self.world.set_store_full(full);
+            if !full {
                 self.world.pass_ms(1_500);
             }
             self.settle();
         }
     }
 
-    /// The shards come to rest and the store has answered; its answers wait to be handed over.
+    /// Lets the shards come to rest and the store answer. The outcomes wait for [`Run::deliver_outcome`].
     fn settle(&mut self) {
         self.world.clock.pass_us(1_500);
-        self.world.calm();
+        self.world.run_until_idle();
         for outcome in self.world.collect() {
             match &outcome {
                 Outcome::Committed { append, position, .. } => {
@@ -291,15 +290,15 @@ impl Run {
         }
     }
 
-    /// Hands over one answer of the store; writes in their order.
-    fn hand(&mut self) {
+    /// Delivers one outcome of the store; those of writes in their order.
+    fn deliver_outcome(&mut self) {
         let waiting = self.world.waiting_outcomes();
         let writes = waiting.iter().position(is_write);
         let reads = (0..waiting.len()).filter(|at| !is_write(&waiting[*at]));
         let choice: Vec<usize> = writes.into_iter().chain(reads).collect();
         let Some(at) = self.random.choice(choice) else { return };
         if let Outcome::Committed { append, position, .. } = &waiting[at] {
-            self.told.insert(peer_of(&append.log), position.seq);
+            self.received.insert(peer_of(&append.log), position.seq);
         }
         let hello = match &waiting[at] {
             Outcome::Answered {
@@ -308,18 +307,18 @@ impl Run {
             } => Some(*session),
             _ => None,
         };
-        self.world.hand_waiting(at);
+        self.world.deliver_waiting_outcome(at);
         for device in &mut self.devices {
             if Some(self.world.id(device.client)) == hello {
-                device.told_before = Some(self.told.clone());
+                device.live_after = Some(self.received.clone());
             }
         }
         self.settle();
     }
 
-    fn listen(&mut self, device: usize) {
-        let told = self.world.messages(self.devices[device].client);
-        self.devices[device].told.extend(told);
+    fn take_received(&mut self, device: usize) {
+        let received = self.world.messages(self.devices[device].client);
+        self.devices[device].received.extend(received);
     }
 
     fn finish(&mut self) {
@@ -331,12 +330,12 @@ impl Run {
             if self.world.waiting_outcomes().is_empty() {
                 break;
             }
-            self.hand();
+            self.deliver_outcome();
         }
         self.world.pass_ms(1_000);
         self.world.check_rest();
         for device in 0..self.devices.len() {
-            self.listen(device);
+            self.take_received(device);
             for peer in SENDERS {
                 self.check(device, peer);
             }
@@ -346,22 +345,30 @@ impl Run {
     fn check(&mut self, device: usize, peer: &str) {
         let over = self.world.is_over(self.devices[device].client);
         let seen = &self.devices[device];
-        let Some((told_before, read_before)) = seen.told_before.as_ref().zip(seen.read_before.as_ref()) else {
+        let Some((live_after, read_before)) = seen.live_after.as_ref().zip(seen.read_before.as_ref()) else {
             return;
         };
         let what = format!("device {device} and {peer}");
-        let gaps: Vec<_> = seen.told.iter().filter(|told| told["gap"].is_object()).collect();
-        assert!(gaps.is_empty(), "{what}: nothing is lost, and it is told {gaps:?}");
-        let errors: Vec<_> = seen.told.iter().filter(|told| told["error"].is_object()).collect();
+        let gaps: Vec<_> = seen
+            .received
+            .iter()
+            .filter(|received| received["gap"].is_object())
+            .collect();
+        assert!(gaps.is_empty(), "{what}: nothing is lost, but it got {gaps:?}");
+        let errors: Vec<_> = seen
+            .received
+            .iter()
+            .filter(|received| received["error"].is_object())
+            .collect();
         assert!(errors.is_empty(), "{what}: {errors:?}");
-        let numbers = numbers(&seen.told, peer);
+        let numbers = numbers(&seen.received, peer);
         let own = seen.own.get(peer).cloned().unwrap_or_default();
         let stored = self.stored.get(peer).cloned().unwrap_or_default();
         let missed = |numbers: std::ops::Range<u64>| stored.range(numbers).find(|number| !own.contains(number));
         let of = |map: &BTreeMap<String, u64>| map.get(peer).copied().unwrap_or(0);
-        let (had, surely) = match seen.brought.get(peer) {
+        let (had, surely) = match seen.positions.get(peer) {
             Some((_, seq)) => (*seq, *seq),
-            None => (of(read_before).min(of(told_before)), of(read_before)),
+            None => (of(read_before).min(of(live_after)), of(read_before)),
         };
         let mut last = had;
         for number in &numbers {
@@ -384,16 +391,16 @@ impl Run {
     }
 }
 
-fn directs<'a>(told: &'a [serde_json::Value], peer: &'a str) -> impl Iterator<Item = &'a serde_json::Value> {
-    let directs = told
+fn directs<'a>(received: &'a [serde_json::Value], peer: &'a str) -> impl Iterator<Item = &'a serde_json::Value> {
+    let directs = received
         .iter()
-        .map(|told| &told["direct"])
+        .map(|received| &received["direct"])
         .filter(|direct| direct.is_object());
     directs.filter(move |direct| direct["from"] == peer || direct["to"] == peer)
 }
 
-fn numbers(told: &[serde_json::Value], peer: &str) -> Vec<u64> {
-    directs(told, peer)
+fn numbers(received: &[serde_json::Value], peer: &str) -> Vec<u64> {
+    directs(received, peer)
         .map(|direct| direct["seq"].as_u64().unwrap())
         .collect()
 }
@@ -402,32 +409,18 @@ fn is_write(outcome: &Outcome<Ticket>) -> bool {
     matches!(outcome, Outcome::Committed { .. })
 }
 
-/// The other user of one of bob's conversations.
+/// The other user of a conversation of bob's.
 fn peer_of(log: &LogId) -> String {
     let LogId::Pair(pair) = log else { panic!("{log}") };
     let bob = crate::chat::UserName::parse("bob").unwrap();
     pair.peer_name(&bob).unwrap().as_str().to_owned()
 }
 
-/// How many sequences are tried; `PLAZA_SEQUENCES` for a longer night.
-fn config() -> ProptestConfig {
-    let cases = std::env::var("PLAZA_SEQUENCES")
-        .ok()
-        .and_then(|count| count.parse().ok());
-    ProptestConfig {
-        cases: cases.unwrap_or(32),
-        failure_persistence: None,
-        rng_seed: proptest::test_runner::RngSeed::Fixed(11),
-        max_shrink_iters: 100,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(ProptestConfig { max_shrink_iters: 100, ..config(32, 11) })]
 
     #[test]
-    fn every_device_is_given_each_unread_direct_message_once_and_in_order(
+    fn every_device_gets_each_unread_direct_message_once_and_in_order(
         shards in 1..=2_usize,
         seed in any::<u64>(),
         has_holes in any::<bool>(),

@@ -1,4 +1,4 @@
-//! Members that leave before they have read everything, and who comes after them.
+//! Members that leave before they have read everything, and sessions that join after them.
 
 use serde_json::json;
 
@@ -12,100 +12,100 @@ use crate::{
     },
 };
 
-/// Joins at a position.
+/// Joins and resumes at a position.
 pub(crate) fn resume(world: &mut World, client: usize, room: &str, epoch: u64, seq: u64) -> u64 {
-    world.ask(
+    world.request(
         client,
         json!({"join": {"room": room, "epoch": epoch, "seq": seq, "last": 0}}),
     )
 }
 
-/// Joins at the newest messages.
+/// Joins with the newest `last` messages.
 fn join_last(world: &mut World, client: usize, room: &str, last: u32) -> u64 {
-    world.ask(client, json!({"join": {"room": room, "last": last}}))
+    world.request(client, json!({"join": {"room": room, "last": last}}))
 }
 
-/// A room `tea` on two shards whose second shard has only a member that leaves and does not read: the others there were lost.
+/// A room `tea` on two shards. The only member on the second shard is leaving and does not read; the others there have ended.
 fn only_a_blocked_leaver_is_left(world: &mut World) -> usize {
     let [ada, bob, _, eve] = world.members("tea", ["ada", "bob", "una", "eve"]);
     world.set_room(bob, 0);
     world.talk(ada, "tea", "one");
-    world.calm();
+    world.run_until_idle();
     world.leave(bob, "tea");
-    world.calm();
+    world.run_until_idle();
     world.hang_up(eve);
     world.check_rings();
-    world.calm();
+    world.run_until_idle();
     bob
 }
 
 #[test]
-fn who_resumes_where_the_last_member_was_lost_beside_a_blocked_leaver_is_replayed_no_hole() {
+fn a_resume_beside_a_blocked_leaving_member_replays_without_a_hole() {
     let mut world = World::new(2);
     let bob = only_a_blocked_leaver_is_left(&mut world);
-    // The shard of bob and eve is told nothing of this one.
+    // The owner does not send this event to the shard of bob and eve.
     let una = world.user(0, "una");
     world.join(una, "tea");
     world.talk(una, "tea", "two");
-    world.calm();
+    world.run_until_idle();
     let tom = world.user(1, "tom");
-    let epoch = world.said.borrow()[0].1.epoch;
+    let epoch = world.logged.borrow()[0].1.epoch;
     resume(&mut world, tom, "tea", epoch, 1);
-    world.calm();
+    world.run_until_idle();
     world.talk(una, "tea", "three");
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(tom), ["welcome", "joined tea", "gap 2-2", "una: three"]);
     world.set_room(bob, OPEN);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(bob).last().unwrap(), "left tea");
 }
 
 #[test]
-fn a_new_life_of_a_room_replays_nothing_of_the_one_before() {
+fn a_room_that_begins_anew_replays_nothing_from_before() {
     let mut world = World::new(1);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.set_room(bob, 0);
     world.talk(ada, "tea", "of the first life");
-    world.calm();
+    world.run_until_idle();
     world.leave(bob, "tea");
-    world.calm();
+    world.run_until_idle();
     world.hang_up(ada);
-    world.calm();
+    world.run_until_idle();
     let [eve] = world.members("tea", ["eve"]);
     world.talk(eve, "tea", "of the second life");
-    world.calm();
+    world.run_until_idle();
     let tom = world.user(0, "tom");
     join_last(&mut world, tom, "tea", 5);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(tom), ["welcome", "joined tea", "eve: of the second life"]);
     world.set_room(bob, OPEN);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(bob), ["ada: of the first life", "left tea"]);
 }
 
-/// A room in which ada said twenty things of which bob, who joins at the first, has been replayed some: his socket is full.
+/// A room with twenty messages of ada's. bob resumes at the first, and his socket is full in the middle of the replay.
 fn replayed_in_part(world: &mut World) -> (usize, usize) {
     let [ada] = world.members("tea", ["ada"]);
     for n in 1..=20 {
         world.talk(ada, "tea", &format!("{n:030000}"));
     }
-    world.calm();
+    world.run_until_idle();
     let bob = world.user(0, "bob");
-    world.calm();
-    world.told(bob);
+    world.run_until_idle();
+    world.received(bob);
     world.set_room(bob, 1_000);
-    let epoch = world.said.borrow()[0].1.epoch;
+    let epoch = world.logged.borrow()[0].1.epoch;
     resume(world, bob, "tea", epoch, 1);
-    world.calm();
+    world.run_until_idle();
     world.talk(ada, "tea", "live");
-    world.calm();
+    world.run_until_idle();
     (ada, bob)
 }
 
-/// The numbers that a client was sent, and what it was told instead: gaps and answers.
+/// The numbers of a client's messages, and its gaps and answers.
 fn numbers(world: &mut World, client: usize) -> Vec<String> {
     let messages = world.messages(client);
-    let told = messages.iter().filter_map(|message| {
+    let received = messages.iter().filter_map(|message| {
         let gap = &message["gap"];
         let seq = message["message"]["seq"].as_u64();
         seq.map(|seq| seq.to_string())
@@ -113,17 +113,17 @@ fn numbers(world: &mut World, client: usize) -> Vec<String> {
             .or_else(|| message["left"].is_object().then(|| "left".to_owned()))
             .or_else(|| message["goodbye"].is_object().then(|| "goodbye".to_owned()))
     });
-    told.collect()
+    received.collect()
 }
 
-/// Every number from `first` on comes once, as a message or in a gap; the last one.
-fn assert_complete(told: &[String], first: u64) -> u64 {
+/// Checks that every number from `first` on comes once, as a message or in a gap. Returns the last one.
+fn assert_complete(received: &[String], first: u64) -> u64 {
     let mut next = first;
-    for told in told {
-        if let Some((from, to)) = told.strip_prefix("gap ").and_then(|gap| gap.split_once('-')) {
-            assert_eq!(from.parse(), Ok(next), "{told}");
+    for received in received {
+        if let Some((from, to)) = received.strip_prefix("gap ").and_then(|gap| gap.split_once('-')) {
+            assert_eq!(from.parse(), Ok(next), "{received}");
             next = to.parse::<u64>().unwrap() + 1;
-        } else if let Ok(seq) = told.parse::<u64>() {
+        } else if let Ok(seq) = received.parse::<u64>() {
             assert_eq!(seq, next);
             next += 1;
         }
@@ -132,28 +132,31 @@ fn assert_complete(told: &[String], first: u64) -> u64 {
 }
 
 #[test]
-fn who_leaves_while_it_is_replayed_what_it_missed_is_told_what_it_will_not_get() {
+fn a_member_that_leaves_during_its_replay_gets_a_gap_for_the_rest() {
     let mut world = World::with(1, 64, |settings| settings.ring_bytes = 4 * 1024 * 1024);
     let (ada, bob) = replayed_in_part(&mut world);
     world.leave(bob, "tea");
-    world.calm();
+    world.run_until_idle();
     world.talk(ada, "tea", "after it left");
-    world.calm();
+    world.run_until_idle();
     world.set_room(bob, OPEN);
-    world.calm();
-    let told = numbers(&mut world, bob);
-    assert_eq!(told.last().unwrap(), "left", "{told:?}");
-    assert_eq!(assert_complete(&told, 2), 21, "{told:?}");
-    assert!(told.iter().any(|told| told.starts_with("gap")), "{told:?}");
-    // It may come back and is told the rest.
-    let epoch = world.said.borrow()[0].1.epoch;
+    world.run_until_idle();
+    let received = numbers(&mut world, bob);
+    assert_eq!(received.last().unwrap(), "left", "{received:?}");
+    assert_eq!(assert_complete(&received, 2), 21, "{received:?}");
+    assert!(
+        received.iter().any(|received| received.starts_with("gap")),
+        "{received:?}"
+    );
+    // A second resume replays the rest.
+    let epoch = world.logged.borrow()[0].1.epoch;
     resume(&mut world, bob, "tea", epoch, 21);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(bob), ["joined tea", "ada: after it left"]);
 }
 
 #[test]
-fn whichever_way_a_member_goes_while_it_is_replayed_it_is_sent_no_message_without_the_ones_before() {
+fn however_a_member_leaves_during_its_replay_it_gets_no_message_without_the_earlier_ones() {
     type Way = fn(&mut World, usize);
     let ways: [(&str, Way); 5] = [
         ("leave", |world, bob| {
@@ -186,24 +189,24 @@ fn whichever_way_a_member_goes_while_it_is_replayed_it_is_sent_no_message_withou
         let mut world = World::with(1, 64, |settings| settings.ring_bytes = 4 * 1024 * 1024);
         let (_, bob) = replayed_in_part(&mut world);
         go(&mut world, bob);
-        world.calm();
+        world.run_until_idle();
         world.set_room(bob, OPEN);
-        world.calm();
-        let told = numbers(&mut world, bob);
-        assert!(!told.is_empty(), "{way}");
-        let upto = assert_complete(&told, 2);
-        if told.contains(&"left".to_owned()) {
-            assert_eq!(upto, 21, "{way}: {told:?}");
+        world.run_until_idle();
+        let received = numbers(&mut world, bob);
+        assert!(!received.is_empty(), "{way}");
+        let upto = assert_complete(&received, 2);
+        if received.contains(&"left".to_owned()) {
+            assert_eq!(upto, 21, "{way}: {received:?}");
         } else {
-            assert_eq!(told.last().unwrap(), "goodbye", "{way}: {told:?}");
+            assert_eq!(received.last().unwrap(), "goodbye", "{way}: {received:?}");
         }
     }
 }
 
 #[test]
-fn who_leaves_before_the_store_has_answered_is_told_what_it_missed_and_will_not_get() {
+fn a_member_that_leaves_before_the_store_answers_gets_a_gap_for_what_it_missed() {
     for shard in [0, 1] {
-        let mut world = World::new(2).kept();
+        let mut world = World::new(2).with_store();
         let [ada, bob] = [world.user(0, "ada"), world.user(shard, "bob")];
         world.store_answers();
         world.join(ada, "tea");
@@ -212,19 +215,19 @@ fn who_leaves_before_the_store_has_answered_is_told_what_it_missed_and_will_not_
             world.talk(ada, "tea", text);
         }
         world.store_answers();
-        world.told(bob);
-        let epoch = world.said.borrow()[0].1.epoch;
+        world.received(bob);
+        let epoch = world.logged.borrow()[0].1.epoch;
         resume(&mut world, bob, "tea", epoch, 1);
-        world.calm();
+        world.run_until_idle();
         world.talk(ada, "tea", "four");
-        world.calm();
+        world.run_until_idle();
         let committed = world.outcome(|ticket| matches!(ticket, Ticket::Message { .. }));
-        world.hand(committed);
+        world.deliver_outcome(committed);
         world.leave(bob, "tea");
-        world.calm();
+        world.run_until_idle();
         world.store_answers();
         let heard = world.heard(bob);
-        let messages: Vec<_> = heard.iter().filter(|told| !told.starts_with("came")).collect();
+        let messages: Vec<_> = heard.iter().filter(|received| !received.starts_with("came")).collect();
         assert_eq!(
             messages,
             ["joined tea", "gap 2-3", "ada: four", "left tea"],

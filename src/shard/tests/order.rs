@@ -1,10 +1,10 @@
-//! What a client sends in one go is carried out in that order, also where it depends on a join or a leave before it.
+//! Pipelined requests of a client are carried out in order, even if one depends on an unfinished join or leave before it.
 
 use serde_json::{Value, json};
 
 use crate::shard::testing::{Speaks, World, answers};
 
-/// A request in short: `join tea`, and its like with a room; `hello` of ann, or `{…}` itself.
+/// A request in short, such as `join tea`; `hello` is ann's, and `{…}` is JSON.
 fn request(words: &str) -> Value {
     let (kind, room) = words.split_once(' ').unwrap_or((words, ""));
     match kind {
@@ -22,7 +22,7 @@ fn requests(words: &str) -> Vec<Value> {
     words.split("; ").map(request).collect()
 }
 
-/// Sends all of these in one piece; what answers each: its kind, the code of an error, or `-`.
+/// Sends the requests in one piece. Returns for each the kind of its answer, the code of its error, or `-`.
 fn in_one_go(world: &mut World, client: usize, requests: &[Value]) -> Vec<String> {
     let answers = answers_in_one_go(world, client, requests);
     answers
@@ -31,17 +31,17 @@ fn in_one_go(world: &mut World, client: usize, requests: &[Value]) -> Vec<String
         .collect()
 }
 
-/// Sends all of these in one piece; what answers each.
+/// Sends the requests in one piece. Returns the answer to each.
 fn answers_in_one_go(world: &mut World, client: usize, requests: &[Value]) -> Vec<Option<Value>> {
     let mut bytes = Vec::new();
     let count = requests.len() as u64;
     for (id, request) in (1..).zip(requests) {
         bytes.extend(world.encoded(client, id, request.clone()));
     }
-    world.give(client, bytes);
+    world.send_bytes(client, bytes);
     world.store_answers();
-    let told = world.messages(client);
-    let answer = |id| told.iter().find(|message| answers(message, id)).cloned();
+    let received = world.messages(client);
+    let answer = |id| received.iter().find(|message| answers(message, id)).cloned();
     (1..=count).map(answer).collect()
 }
 
@@ -56,7 +56,7 @@ fn kind(message: &Value) -> String {
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Requests of a client that has not said hello, and what answers them with a store. Two rooms are allowed.
+/// Requests of a client without a hello, and their answers with a store. Two rooms per session are allowed.
 const CASES: &str = r#"
     hello; join tea; history tea → welcome joined history
     hello; join tea; search tea → welcome joined search
@@ -88,11 +88,11 @@ fn cases() -> impl Iterator<Item = (Vec<Value>, &'static str)> {
 }
 
 #[test]
-fn requests_that_are_sent_in_one_go_are_carried_out_in_order() {
+fn pipelined_requests_are_carried_out_in_order() {
     for shards in [1, 3] {
         for (requests, expected) in cases() {
             let named = format!("{requests:?} on {shards} shards");
-            let mut world = World::with(shards, 64, |settings| settings.rooms_per_session = 2).kept();
+            let mut world = World::with(shards, 64, |settings| settings.rooms_per_session = 2).with_store();
             let client = world.connect(0, Speaks::Json, "");
             assert_eq!(in_one_go(&mut world, client, &requests).join(" "), expected, "{named}");
         }
@@ -100,9 +100,9 @@ fn requests_that_are_sent_in_one_go_are_carried_out_in_order() {
 }
 
 #[test]
-fn what_is_asked_in_one_go_is_answered_with_what_was_said_joined_and_read_before() {
+fn a_pipelined_question_sees_the_messages_joins_and_read_markers_before_it() {
     for shards in [1, 3] {
-        let mut world = World::new(shards).kept();
+        let mut world = World::new(shards).with_store();
         let bob = world.user(0, "bob");
         world.direct(bob, "ann", "psst");
         world.store_answers();
@@ -112,11 +112,14 @@ fn what_is_asked_in_one_go_is_answered_with_what_was_said_joined_and_read_before
             r#"{"direct":{"to":"bob","text":"hello"}}; {"history":{"peer":"bob"}}; {"read":{"peer":"bob","seq":2}}; "#,
             r#"unread; {"direct":{"to":"bob","text":"bye"}}; exit"#,
         ));
-        let told: Vec<Value> = answers_in_one_go(&mut world, client, &requests)
+        let received: Vec<Value> = answers_in_one_go(&mut world, client, &requests)
             .into_iter()
             .map(|answer| answer.unwrap_or_default())
             .collect();
-        assert_eq!(told[2]["rooms"]["rooms"][0]["name"], "tea", "{shards}: {told:?}");
+        assert_eq!(
+            received[2]["rooms"]["rooms"][0]["name"], "tea",
+            "{shards}: {received:?}"
+        );
         let texts = |page: &Value| -> Vec<String> {
             let messages = page["messages"].as_array().unwrap();
             messages
@@ -124,43 +127,50 @@ fn what_is_asked_in_one_go_is_answered_with_what_was_said_joined_and_read_before
                 .map(|m| m["text"].as_str().unwrap().to_owned())
                 .collect()
         };
-        // A message does not wait for a page, so the one behind it may be on it already.
-        assert!(matches!(texts(&told[4]["history"]).len(), 1 | 2), "{shards}: {told:?}");
-        assert_eq!(texts(&told[6]["search"]), ["hi", "hi"], "{shards}: {told:?}");
-        assert_eq!(texts(&told[8]["history"]), ["psst", "hello"], "{shards}: {told:?}");
-        assert_eq!(
-            told[10]["unread"]["conversations"].as_array().map_or(0, Vec::len),
-            0,
-            "{told:?}"
+        // A message does not wait for a page, so a page may contain the message behind it.
+        assert!(
+            matches!(texts(&received[4]["history"]).len(), 1 | 2),
+            "{shards}: {received:?}"
         );
-        assert!(told[11]["ack"].is_object(), "{told:?}");
-        assert_eq!(kind(&told[12]), "goodbye", "{told:?}");
+        assert_eq!(texts(&received[6]["search"]), ["hi", "hi"], "{shards}: {received:?}");
+        assert_eq!(
+            texts(&received[8]["history"]),
+            ["psst", "hello"],
+            "{shards}: {received:?}"
+        );
+        assert_eq!(
+            received[10]["unread"]["conversations"].as_array().map_or(0, Vec::len),
+            0,
+            "{received:?}"
+        );
+        assert!(received[11]["ack"].is_object(), "{received:?}");
+        assert_eq!(kind(&received[12]), "goodbye", "{received:?}");
     }
 }
 
 #[test]
-fn an_exit_does_not_wait_for_ever_for_what_was_asked_before_it() {
-    let mut world = World::new(2).kept();
+fn an_exit_waits_only_for_a_bounded_time_for_earlier_requests() {
+    let mut world = World::new(2).with_store();
     let client = world.user(0, "ann");
     world.store_answers();
-    world.told(client);
-    world.ask(client, request("unread"));
+    world.received(client);
+    world.request(client, request("unread"));
     let late = world.outcome(|_| true);
-    world.ask(client, request("exit"));
+    world.request(client, request("exit"));
     world.pass_ms(1_000);
     assert_eq!(world.heard(client), [""; 0]);
     world.pass_ms(1_500);
     assert_eq!(world.heard(client), ["goodbye exit", "close 1000"]);
-    world.hand(late);
+    world.deliver_outcome(late);
     assert_eq!(world.heard(client), [""; 0]);
 }
 
 #[test]
-fn without_a_store_the_order_is_the_same() {
+fn pipelined_requests_have_the_same_order_without_a_store() {
     for shards in [1, 3] {
         for (requests, expected) in cases() {
             let named = format!("{requests:?} on {shards} shards");
-            // Nothing is stored and no key is looked at.
+            // Without a store there is no history, and keys are ignored.
             let expected = expected.replace("invalid no_hello", "welcome joined");
             let expected: Vec<String> = requests
                 .iter()
@@ -179,19 +189,19 @@ fn without_a_store_the_order_is_the_same() {
 }
 
 #[test]
-fn what_is_typed_right_behind_a_join_is_seen_and_under_the_name_of_a_rename_before_it() {
-    let mut world = World::new(3).kept();
+fn typing_right_behind_a_join_is_shown_under_the_name_of_an_earlier_rename() {
+    let mut world = World::new(3).with_store();
     let [bob] = world.members("tea", ["bob"]);
     world.store_answers();
-    world.told(bob);
+    world.received(bob);
     let client = world.connect(0, Speaks::Json, "");
     let words = r#"hello; join tea; {"rename":{"name":"anna","key":"KEY"}}; {"typing":{"room":"tea"}}"#;
     in_one_go(&mut world, client, &requests(words));
-    let told = world.messages(bob);
-    let typed = told.iter().find(|message| message["typing"].is_object());
+    let received = world.messages(bob);
+    let typed = received.iter().find(|message| message["typing"].is_object());
     assert_eq!(
         typed.map(|message| &message["typing"]["from"]),
         Some(&"anna".into()),
-        "{told:?}"
+        "{received:?}"
     );
 }

@@ -1,8 +1,8 @@
-//! The pace of a room of 1,000 members, whose writes cost 3 µs each, under three loads.
+//! Write coalescing in a room of 1,000 members, whose writes cost 3 µs each, under three loads.
 
 use crate::shard::testing::World;
 
-/// A quarter of them, at four times the cost: the room costs the same and the test less.
+/// A quarter of the members with four times the cost per write, so that the test is faster and the flushes cost the same.
 const MEMBERS: usize = 250;
 const WRITE_US: u64 = 12;
 
@@ -10,20 +10,20 @@ fn hall(pace: f32) -> (World, Vec<usize>) {
     let mut world = World::with(1, 8_192, |settings| settings.pace = pace);
     let members: Vec<usize> = (0..MEMBERS).map(|n| world.user(0, &format!("user {n}"))).collect();
     for member in &members {
-        // Their coming is not what is measured.
+        // The joins are not measured.
         world.join(*member, "hall");
     }
-    world.calm();
+    world.run_until_idle();
     for member in &members {
-        world.told(*member);
+        world.received(*member);
         world.write_cost_us(*member, WRITE_US);
     }
-    // The rates of that time are forgotten after a pause.
+    // The pacer forgets the rates of the joins after a pause.
     world.clock.pass_us(1_000_000);
     (world, members)
 }
 
-/// Flushes what is due, or lets time pass until something is, but no later than `until`.
+/// Flushes what is due, or lets time pass until a flush is due, but no longer than `until`.
 fn run_until(world: &mut World, until: u64) {
     while !world.flush(0) {
         let now = crate::shard::engine::Clock::micros(&world.clock);
@@ -39,7 +39,7 @@ fn now(world: &World) -> u64 {
     crate::shard::engine::Clock::micros(&world.clock)
 }
 
-/// Talks that a closed loop gets through in a second: a talker says the next thing when it has heard its last one.
+/// Messages per second of a closed loop: each sender sends the next message when it gets its last one.
 fn closed_loop(pace: f32, in_flight: usize) -> usize {
     let (mut world, members) = hall(pace);
     let talker = members[MEMBERS / 2];
@@ -53,11 +53,11 @@ fn closed_loop(pace: f32, in_flight: usize) -> usize {
         let echoes = world
             .messages(talker)
             .iter()
-            .filter(|told| told["message"].is_object())
+            .filter(|received| received["message"].is_object())
             .count();
         heard += echoes;
         for _ in 0..echoes {
-            // The way there and back.
+            // The round trip.
             world.clock.pass_us(20);
             world.talk(talker, "hall", "hello");
         }
@@ -78,17 +78,17 @@ fn a_closed_loop_is_not_slowed() {
 }
 
 #[test]
-fn a_thousand_talks_a_second_gather() {
+fn a_thousand_messages_per_second_coalesce() {
     let (mut world, members) = hall(2.0);
     let before: usize = members.iter().map(|member| world.writes(*member)).sum();
     let mut next = now(&world);
-    let (mut said, mut longest) = (0, 0);
-    while said < 1_000 {
-        // Everything that came during a flush is read before the next one.
+    let (mut sent, mut longest) = (0, 0);
+    while sent < 1_000 {
+        // The shard reads everything that came during a flush before the next one.
         while next <= now(&world) {
             longest = longest.max(now(&world) - next);
             world.talk(members[0], "hall", "hello");
-            said += 1;
+            sent += 1;
             next += 1_000;
         }
         if !world.flush(0) {
@@ -97,24 +97,24 @@ fn a_thousand_talks_a_second_gather() {
             world.clock.pass_us(wait);
         }
     }
-    world.calm();
+    world.run_until_idle();
     let after: usize = members.iter().map(|member| world.writes(*member)).sum();
-    let per_write = (said * MEMBERS) as f64 / (after - before) as f64;
+    let per_write = (sent * MEMBERS) as f64 / (after - before) as f64;
     assert!(per_write > 5.0, "{per_write:.1} talks per write");
     assert!(longest < 20_000, "a flush held the shard up for {longest} µs");
-    assert_eq!(world.messages(members[1]).len(), said);
+    assert_eq!(world.messages(members[1]).len(), sent);
 }
 
 #[test]
-fn a_talk_after_quiet_is_flushed_at_once() {
+fn a_message_after_a_quiet_period_is_flushed_at_once() {
     let (mut world, members) = hall(2.0);
     world.talk(members[0], "hall", "hello");
-    // In steps, between which sockets are looked at.
-    let said = now(&world);
+    // A flush yields between steps.
+    let sent = now(&world);
     while world.engines[0].flush_due() == Some(0) {
         world.flush(0);
     }
-    assert_eq!(now(&world) - said, MEMBERS as u64 * WRITE_US);
+    assert_eq!(now(&world) - sent, MEMBERS as u64 * WRITE_US);
 
     assert_eq!(world.messages(members[MEMBERS - 1]).len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Joins that wait for the store: what the session does meanwhile, and what becomes of it.
+//! Joins that wait for the store, and what the session does meanwhile.
 
 use serde_json::{Value, json};
 
@@ -10,9 +10,9 @@ use crate::{
     },
 };
 
-/// A world of two shards, with a room `tea` in which ada said three things and read two; nobody is in it.
-fn told_room() -> World {
-    let mut world = World::new(2).kept();
+/// Two shards and an empty room `tea` with three messages of ada's, of which she has read two.
+fn room_with_three_messages() -> World {
+    let mut world = World::new(2).with_store();
     let ada = named(&mut world, 0, "ada");
     world.join(ada, "tea");
     world.store_answers();
@@ -20,7 +20,7 @@ fn told_room() -> World {
         world.talk(ada, "tea", text);
     }
     world.store_answers();
-    world.ask(ada, json!({"read": {"room": "tea", "seq": 2}}));
+    world.request(ada, json!({"read": {"room": "tea", "seq": 2}}));
     world.store_answers();
     world.hang_up(ada);
     world.store_answers();
@@ -28,17 +28,17 @@ fn told_room() -> World {
     world
 }
 
-/// A user that is welcome and has its mail.
+/// A user whose hello and offline messages are complete.
 fn named(world: &mut World, shard: usize, name: &str) -> usize {
     let client = world.user(shard, name);
     world.store_answers();
-    world.told(client);
+    world.received(client);
     client
 }
 
-/// Joins the room at its last three talks.
-fn come_back(world: &mut World, client: usize, room: &str) -> u64 {
-    world.ask(client, json!({"join": {"room": room, "last": 3}}))
+/// Joins the room with its newest three messages.
+fn join_last_three(world: &mut World, client: usize, room: &str) -> u64 {
+    world.request(client, json!({"join": {"room": room, "last": 3}}))
 }
 
 fn open(world: &mut World) -> Outcome<Ticket> {
@@ -49,7 +49,7 @@ fn renaming(world: &mut World) -> Outcome<Ticket> {
     world.outcome(|ticket| matches!(ticket, Ticket::Rename { .. }))
 }
 
-/// What a client heard, with its answers to requests by their numbers.
+/// The answer to a request.
 fn answer(messages: &[Value], id: u64) -> &Value {
     let mut answers = messages.iter().filter(|message| answers(message, id));
     let answer = answers
@@ -60,20 +60,20 @@ fn answer(messages: &[Value], id: u64) -> &Value {
 }
 
 #[test]
-fn who_is_renamed_while_its_join_waits_is_in_the_room_under_the_new_name() {
+fn a_session_renamed_while_its_join_waits_joins_under_the_new_name() {
     for shard in [0, 1] {
-        let mut world = told_room();
+        let mut world = room_with_three_messages();
         let (ada, bob) = (named(&mut world, shard, "ada"), named(&mut world, 1 - shard, "bob"));
         world.join(ada, "tea");
-        world.calm();
+        world.run_until_idle();
         world.join(bob, "tea");
         world.rename_with_key(ada, "eve");
-        world.calm();
+        world.run_until_idle();
         let renamed = renaming(&mut world);
-        world.hand(renamed);
+        world.deliver_outcome(renamed);
         assert_eq!(world.heard(ada), ["renamed ada eve"]);
         let opened = open(&mut world);
-        world.hand(opened);
+        world.deliver_outcome(opened);
         world.store_answers();
         assert_eq!(world.heard(ada)[0], "joined tea");
         let heard = world.heard(bob);
@@ -86,50 +86,46 @@ fn who_is_renamed_while_its_join_waits_is_in_the_room_under_the_new_name() {
 }
 
 #[test]
-fn who_is_renamed_while_its_join_waits_is_not_told_how_far_the_old_name_had_read() {
-    // With and without somebody in the room: the question for the read marker is the owner's or the shard's own.
-    for inhabited in [false, true] {
-        let mut world = told_room();
-        if inhabited {
+fn a_session_renamed_while_its_join_waits_does_not_get_the_read_marker_of_the_old_name() {
+    // In an open room the session's shard asks for the read marker, otherwise the owner does.
+    for is_open in [false, true] {
+        let mut world = room_with_three_messages();
+        if is_open {
             let bob = named(&mut world, 1, "bob");
             world.join(bob, "tea");
             world.store_answers();
         }
         let ada = named(&mut world, 0, "ada");
-        let join = come_back(&mut world, ada, "tea");
-        world.calm();
+        let join = join_last_three(&mut world, ada, "tea");
+        world.run_until_idle();
         world.rename_with_key(ada, "eve");
-        world.calm();
+        world.run_until_idle();
         let renamed = renaming(&mut world);
-        world.hand(renamed);
+        world.deliver_outcome(renamed);
         world.store_answers();
         let heard = world.messages(ada);
-        assert_eq!(
-            answer(&heard, join)["joined"]["read"],
-            json!(0),
-            "inhabited: {inhabited}"
-        );
+        assert_eq!(answer(&heard, join)["joined"]["read"], json!(0), "is_open: {is_open}");
         let texts: Vec<_> = heard
             .iter()
             .filter_map(|message| message["message"]["text"].as_str())
             .collect();
-        assert_eq!(texts, ["one", "two", "three"], "inhabited: {inhabited}");
+        assert_eq!(texts, ["one", "two", "three"], "is_open: {is_open}");
     }
 }
 
 #[test]
-fn a_rename_whose_connection_is_gone_does_not_rename_who_came_into_its_place() {
-    let mut world = World::new(1).kept();
+fn a_rename_whose_connection_has_ended_does_not_rename_the_next_one_in_its_slot() {
+    let mut world = World::new(1).with_store();
     let ada = named(&mut world, 0, "ada");
     world.rename_with_key(ada, "eve");
-    world.calm();
+    world.run_until_idle();
     let renamed = renaming(&mut world);
     world.hang_up(ada);
     let tom = world.speaker(0, Speaks::Legacy("chatroom"), "tom");
     assert_eq!(world.id(tom).slot(), world.id(ada).slot(), "it has ada's place");
     world.store_answers();
-    world.told(tom);
-    world.hand(renamed);
+    world.received(tom);
+    world.deliver_outcome(renamed);
     world.store_answers();
     let id = world.id(tom);
     let session = world.engine(tom).connections().get(id).unwrap().session().unwrap();
@@ -139,44 +135,43 @@ fn a_rename_whose_connection_is_gone_does_not_rename_who_came_into_its_place() {
 }
 
 #[test]
-fn a_read_marker_that_the_store_cannot_tell_is_left_out_and_not_told_as_nothing_read() {
-    // With and without somebody in the room: the question for the read marker is the owner's or the shard's own.
+fn a_read_marker_that_the_store_cannot_read_is_left_out_and_is_not_zero() {
     for fails in [false, true] {
-        let mut world = told_room();
+        let mut world = room_with_three_messages();
         let bob = named(&mut world, 1, "bob");
         world.join(bob, "tea");
         world.store_answers();
         let ada = named(&mut world, 0, "ada");
-        let join = come_back(&mut world, ada, "tea");
-        world.calm();
+        let join = join_last_three(&mut world, ada, "tea");
+        world.run_until_idle();
         let resumed = world.outcome(|ticket| matches!(ticket, Ticket::Resume { .. }));
         let outcome = if fails { unanswered(&resumed) } else { resumed };
-        world.hand(outcome);
+        world.deliver_outcome(outcome);
         world.store_answers();
         let heard = world.messages(ada);
         let joined = &answer(&heard, join)["joined"];
         assert_eq!(joined.get("read"), (!fails).then_some(&json!(2)), "{joined}");
     }
-    // Nor where nobody asked: nothing is replayed.
-    let mut world = told_room();
+    // A join without a replay does not ask for the marker.
+    let mut world = room_with_three_messages();
     let ada = named(&mut world, 0, "ada");
     let join = world.join(ada, "tea");
     world.store_answers();
     let heard = world.messages(ada);
     assert_eq!(answer(&heard, join)["joined"].get("read"), None, "{heard:?}");
-    // And where the store takes no question.
+    // The store refuses the question.
     let eve = named(&mut world, 1, "eve");
-    world.fill_store();
-    let join = come_back(&mut world, eve, "tea");
-    world.calm();
+    world.set_store_full(true);
+    let join = join_last_three(&mut world, eve, "tea");
+    world.run_until_idle();
     let heard = world.messages(eve);
     assert_eq!(answer(&heard, join)["joined"].get("read"), None, "{heard:?}");
-    world.drain_store();
+    world.set_store_full(false);
 }
 
 #[test]
-fn sessions_that_return_to_an_open_room_read_no_message_in_the_store_that_the_ring_of_their_shard_has() {
-    let mut world = World::new(2).kept();
+fn resumes_in_an_open_room_read_no_message_from_the_store_that_the_ring_has() {
+    let mut world = World::new(2).with_store();
     let [ada, bob] = ["ada", "bob"].map(|name| named(&mut world, usize::from(name == "bob"), name));
     for member in [ada, bob] {
         world.join(member, "tea");
@@ -187,14 +182,17 @@ fn sessions_that_return_to_an_open_room_read_no_message_in_the_store_that_the_ri
     }
     world.store_answers();
     let heard = world.messages(bob);
-    let epoch = heard.iter().find_map(|told| told["message"]["epoch"].as_u64()).unwrap();
+    let epoch = heard
+        .iter()
+        .find_map(|received| received["message"]["epoch"].as_u64())
+        .unwrap();
     let returning: Vec<usize> = (0..40)
         .map(|n| named(&mut world, n % 2, &format!("user {n}")))
         .collect();
     for client in &returning {
         super::leaving::resume(&mut world, *client, "tea", epoch, 1);
     }
-    world.calm();
+    world.run_until_idle();
     let answers = world.collect();
     let read = answers.iter().map(|outcome| match outcome {
         Outcome::Answered {
@@ -205,23 +203,26 @@ fn sessions_that_return_to_an_open_room_read_no_message_in_the_store_that_the_ri
     });
     assert_eq!((answers.len(), read.sum::<usize>()), (40, 0));
     while !world.waiting_outcomes().is_empty() {
-        world.hand_waiting(0);
+        world.deliver_waiting_outcome(0);
     }
     for client in returning {
         let heard = world.messages(client);
-        assert_eq!(heard.iter().filter(|told| told["message"].is_object()).count(), 20);
+        assert_eq!(
+            heard.iter().filter(|received| received["message"].is_object()).count(),
+            20
+        );
     }
 }
 
 #[test]
-fn a_join_that_waits_is_not_disturbed_by_a_store_that_takes_no_more() {
-    let mut world = told_room();
+fn a_waiting_join_completes_even_if_the_store_refuses_later_questions() {
+    let mut world = room_with_three_messages();
     let (ada, bob) = (named(&mut world, 0, "ada"), named(&mut world, 1, "bob"));
     world.join(ada, "tea");
-    world.calm();
-    world.fill_store();
+    world.run_until_idle();
+    world.set_store_full(true);
     let busy = |world: &mut World, client, id| {
-        world.calm();
+        world.run_until_idle();
         let messages = world.messages(client);
         let error = &answer(&messages, id)["error"];
         assert_eq!(error["code"], "busy", "{messages:?}");
@@ -231,18 +232,18 @@ fn a_join_that_waits_is_not_disturbed_by_a_store_that_takes_no_more() {
     busy(&mut world, ada, rename);
     let elsewhere = world.join(ada, "coffee");
     busy(&mut world, ada, elsewhere);
-    let history = world.ask(bob, json!({"search": {"room": "tea", "text": "one"}}));
-    world.calm();
+    let history = world.request(bob, json!({"search": {"room": "tea", "text": "one"}}));
+    world.run_until_idle();
     assert_eq!(answer(&world.messages(bob), history)["error"]["code"], "not_member");
-    // Second in line: it asks the store nothing now, and cannot ask for what it missed later.
-    come_back(&mut world, bob, "tea");
-    world.calm();
+    // Second in the queue: its question for missed messages comes later and is refused.
+    join_last_three(&mut world, bob, "tea");
+    world.run_until_idle();
     assert_eq!(world.heard(bob), Vec::<String>::new());
     let opened = open(&mut world);
-    world.hand(opened);
+    world.deliver_outcome(opened);
     assert_eq!(world.heard(ada), ["joined tea", "came bob"]);
     assert_eq!(world.heard(bob), ["joined tea"], "which are the last cannot be read");
-    world.drain_store();
+    world.set_store_full(false);
     world.talk(ada, "tea", "four");
     world.store_answers();
     assert_eq!(world.heard(bob), ["ada: four"]);
@@ -253,21 +254,21 @@ fn a_join_that_waits_is_not_disturbed_by_a_store_that_takes_no_more() {
 }
 
 #[test]
-fn a_room_that_the_store_cannot_open_answers_every_request_that_waited_for_it_once() {
-    let mut world = told_room();
+fn if_the_store_cannot_open_a_room_every_waiting_request_gets_one_answer() {
+    let mut world = room_with_three_messages();
     let (ada, bob) = (named(&mut world, 0, "ada"), named(&mut world, 1, "bob"));
     let join = world.join(ada, "tea");
     let requests = [
         world.talk(ada, "tea", "hello"),
-        world.ask(ada, json!({"users": {"room": "tea"}})),
+        world.request(ada, json!({"users": {"room": "tea"}})),
     ];
-    world.calm();
+    world.run_until_idle();
     let other = world.join(bob, "tea");
     let leave = world.leave(bob, "tea");
-    world.calm();
+    world.run_until_idle();
     assert_eq!((world.in_flight(ada), world.in_flight(bob)), (3, 2));
     let opened = open(&mut world);
-    world.hand(unanswered(&opened));
+    world.deliver_outcome(unanswered(&opened));
     let heard = world.messages(ada);
     for id in [join].into_iter().chain(requests) {
         let error = &answer(&heard, id)["error"];
@@ -278,22 +279,22 @@ fn a_room_that_the_store_cannot_open_answers_every_request_that_waited_for_it_on
     assert_eq!(answer(&heard, leave)["error"]["code"], "not_member");
     assert_eq!((world.in_flight(ada), world.in_flight(bob)), (0, 0));
     assert_eq!((world.users("tea").1, world.rooms_in_store()), (0, 0));
-    // The next who comes asks again.
-    come_back(&mut world, bob, "tea");
+    // The next join asks again.
+    join_last_three(&mut world, bob, "tea");
     world.store_answers();
     assert_eq!(world.heard(bob), ["joined tea", "ada: one", "ada: two", "ada: three"]);
 }
 
 #[test]
-fn who_leaves_while_its_join_waits_is_told_both_and_is_not_in_the_room() {
+fn a_leave_behind_a_waiting_join_gets_both_answers_and_the_session_is_not_in_the_room() {
     for shard in [0, 1] {
-        let mut world = told_room();
+        let mut world = room_with_three_messages();
         let ada = named(&mut world, shard, "ada");
-        let (join, leave) = (come_back(&mut world, ada, "tea"), world.leave(ada, "tea"));
-        world.calm();
+        let (join, leave) = (join_last_three(&mut world, ada, "tea"), world.leave(ada, "tea"));
+        world.run_until_idle();
         assert_eq!(world.heard(ada), Vec::<String>::new());
         let opened = open(&mut world);
-        world.hand(opened);
+        world.deliver_outcome(opened);
         world.store_answers();
         let heard = world.messages(ada);
         assert!(answer(&heard, join)["joined"].is_object(), "{heard:?}");
@@ -307,15 +308,15 @@ fn who_leaves_while_its_join_waits_is_told_both_and_is_not_in_the_room() {
 }
 
 #[test]
-fn who_exits_while_its_join_waits_is_told_goodbye_whether_the_room_opens_or_not() {
+fn an_exit_behind_a_waiting_join_gets_its_goodbye_whether_the_room_opens_or_not() {
     for opens in [true, false] {
-        let mut world = told_room();
+        let mut world = room_with_three_messages();
         let ada = named(&mut world, 0, "ada");
         world.join(ada, "tea");
         world.exit(ada);
-        world.calm();
+        world.run_until_idle();
         let opened = open(&mut world);
-        world.hand(if opens { opened } else { unanswered(&opened) });
+        world.deliver_outcome(if opens { opened } else { unanswered(&opened) });
         world.store_answers();
         let first = if opens { "joined tea" } else { "error store_failed" };
         let heard = world.heard(ada);
@@ -330,20 +331,20 @@ fn who_exits_while_its_join_waits_is_told_goodbye_whether_the_room_opens_or_not(
 }
 
 #[test]
-fn who_vanishes_while_its_join_waits_is_in_no_room_and_nobody_comes_in_its_place() {
+fn a_session_that_ends_while_its_join_waits_is_in_no_room_and_neither_is_the_next_one_in_its_slot() {
     for (shard, opens) in [(0, true), (1, true), (0, false), (1, false)] {
-        let mut world = told_room();
+        let mut world = room_with_three_messages();
         let (ada, bob) = (named(&mut world, shard, "ada"), named(&mut world, 0, "bob"));
-        come_back(&mut world, ada, "tea");
-        world.calm();
+        join_last_three(&mut world, ada, "tea");
+        world.run_until_idle();
         world.join(bob, "tea");
-        world.calm();
+        world.run_until_idle();
         world.hang_up(ada);
-        world.calm();
+        world.run_until_idle();
         let opened = open(&mut world);
         let tom = named(&mut world, shard, "tom");
         assert_eq!(world.id(tom).slot(), world.id(ada).slot(), "it has ada's place");
-        world.hand(if opens { opened } else { unanswered(&opened) });
+        world.deliver_outcome(if opens { opened } else { unanswered(&opened) });
         world.store_answers();
         let expected: &[&str] = if opens {
             &["joined tea", "went ada"]
@@ -354,7 +355,7 @@ fn who_vanishes_while_its_join_waits_is_in_no_room_and_nobody_comes_in_its_place
         assert_eq!(world.heard(tom), Vec::<String>::new());
         assert_eq!(world.users("tea").1, u32::from(opens));
         world.hang_up(bob);
-        world.calm();
+        world.run_until_idle();
         assert_eq!(world.rooms_in_store(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! More than fits: busy owners, floods of requests, full inboxes.
+//! Backpressure: busy owners, floods of requests, full inboxes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::{
     limits,
     shard::{
         bus::directory::Underway,
-        testing::{OPEN, Speaks, Told, World, answers, masked},
+        testing::{OPEN, Received, Speaks, World, answers, masked},
     },
 };
 
@@ -24,7 +24,7 @@ pub(crate) fn say(text: &str) -> Vec<u8> {
 
 pub(crate) fn lobby_texts(world: &World) -> Vec<String> {
     world
-        .said
+        .logged
         .borrow()
         .iter()
         .map(|(_, message)| message.text.to_string())
@@ -32,15 +32,15 @@ pub(crate) fn lobby_texts(world: &World) -> Vec<String> {
 }
 
 #[test]
-fn what_a_busy_home_gives_back_is_said_later_in_the_same_order() {
+fn messages_that_a_busy_owner_returns_are_sent_again_in_the_same_order() {
     let mut world = World::new(2);
     let tom = world.connect(0, Speaks::Legacy("chatroom"), "tom");
     let ada = world.user(1, "ada");
     world.join(ada, "lobby");
-    world.calm();
+    world.run_until_idle();
     world.directory.events.add(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     for n in 0..20 {
-        world.give(tom, say(&format!("{n}")));
+        world.send_bytes(tom, say(&format!("{n}")));
     }
     world.talk(ada, "lobby", "native");
     world.pass_ms(3_000);
@@ -54,17 +54,17 @@ fn what_a_busy_home_gives_back_is_said_later_in_the_same_order() {
 }
 
 #[test]
-fn the_order_holds_when_the_home_is_busy_now_and_then() {
+fn messages_keep_their_order_while_the_owner_is_busy_now_and_then() {
     let mut world = World::new(3);
     let tom = world.connect(0, Speaks::Legacy("chatroom"), "tom");
-    world.calm();
+    world.run_until_idle();
     let mut random = fastrand::Rng::with_seed(3);
-    let mut said = 0;
+    let mut sent = 0;
     let mut busy = false;
     for _ in 0..60 {
         for _ in 0..random.usize(..4) {
-            world.give(tom, say(&format!("{said}")));
-            said += 1;
+            world.send_bytes(tom, say(&format!("{sent}")));
+            sent += 1;
         }
         for _ in 0..random.usize(..6) {
             world.step();
@@ -82,32 +82,32 @@ fn the_order_holds_when_the_home_is_busy_now_and_then() {
         world.directory.events.take(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     }
     world.pass_ms(2_000);
-    let expected: Vec<String> = (0..said).map(|n| format!("{n}")).collect();
+    let expected: Vec<String> = (0..sent).map(|n| format!("{n}")).collect();
     assert_eq!(lobby_texts(&world), expected);
 }
 
 #[test]
-fn a_sender_that_finds_the_home_busy_for_ten_seconds_is_closed_with_1013_and_forgotten() {
+fn a_sender_is_closed_with_1013_after_the_owner_was_busy_for_ten_seconds() {
     let mut world = World::new(2);
     let tom = world.connect(0, Speaks::Legacy("chatroom"), "tom");
     let ann = world.connect(1, Speaks::Legacy("chatroom"), "ann");
-    world.calm();
+    world.run_until_idle();
     world.directory.events.add(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
-    world.give(tom, say("hello"));
-    world.give(ann, say("hello"));
+    world.send_bytes(tom, say("hello"));
+    world.send_bytes(ann, say("hello"));
     world.pass_ms(500);
     world.hang_up(ann);
     world.pass_ms(9_000);
-    assert!(!world.told(tom).contains(&Told::Close(1013)));
+    assert!(!world.received(tom).contains(&Received::Close(1013)));
     world.pass_ms(1_500);
-    assert_eq!(world.told(tom).last(), Some(&Told::Close(1013)));
+    assert_eq!(world.received(tom).last(), Some(&Received::Close(1013)));
     world.directory.events.take(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     world.pass_ms(3_000);
-    // Nothing is remembered of sessions that are gone.
+    // The owner forgets sessions that have ended.
 }
 
 #[test]
-fn a_flood_of_requests_is_read_as_fast_as_it_is_answered_and_nothing_is_lost() {
+fn a_flood_of_requests_is_read_only_as_fast_as_it_is_answered_and_none_is_lost() {
     let mut world = World::new(2);
     let room = (0..)
         .map(|n| format!("room {n}"))
@@ -115,48 +115,51 @@ fn a_flood_of_requests_is_read_as_fast_as_it_is_answered_and_nothing_is_lost() {
         .unwrap();
     let ada = world.user(0, "ada");
     world.join(ada, &room);
-    world.calm();
-    world.told(ada);
+    world.run_until_idle();
+    world.received(ada);
     let flood: u64 = 3 * u64::from(limits::REQUESTS_IN_FLIGHT);
     for n in 0..flood {
         world.talk(ada, &room, &format!("{n}"));
         assert!(world.in_flight(ada) <= limits::REQUESTS_IN_FLIGHT);
     }
-    assert!(world.is_held_up(ada));
-    world.calm();
-    assert!(!world.is_held_up(ada));
-    let told = world.messages(ada);
-    let acks: Vec<u64> = told.iter().filter_map(|told| told["ack"]["seq"].as_u64()).collect();
+    assert!(world.is_throttled(ada));
+    world.run_until_idle();
+    assert!(!world.is_throttled(ada));
+    let received = world.messages(ada);
+    let acks: Vec<u64> = received
+        .iter()
+        .filter_map(|received| received["ack"]["seq"].as_u64())
+        .collect();
     assert_eq!(acks, (1..=flood).collect::<Vec<_>>());
 }
 
 #[test]
-fn replies_that_nobody_reads_stop_the_reading_and_nothing_is_lost() {
+fn unread_replies_pause_the_reading_of_a_connection_and_none_is_lost() {
     let mut world = World::with(1, 64, |settings| settings.write_timeout = Duration::from_secs(1_000));
     let ada = world.user(0, "ada");
-    world.calm();
-    world.told(ada);
+    world.run_until_idle();
+    world.received(ada);
     world.set_room(ada, 0);
     let ids: Vec<u64> = (0..20_000).map(|_| world.ping(ada)).collect();
     let id = world.id(ada);
     let waiting = world.engine(ada).connections().get(id).unwrap().private_bytes();
     let most = limits::PRIVATE_BYTES + limits::PRIVATE_BYTES_BESIDE;
     assert!(waiting < most + 200, "{waiting} bytes of replies wait");
-    assert!(world.is_held_up(ada));
+    assert!(world.is_throttled(ada));
     world.set_room(ada, 100_000);
-    world.calm();
+    world.run_until_idle();
     world.set_room(ada, OPEN);
-    world.calm();
-    let told = world.messages(ada);
-    assert_eq!(told.len(), ids.len());
+    world.run_until_idle();
+    let received = world.messages(ada);
+    assert_eq!(received.len(), ids.len());
     assert!(
-        told.iter().zip(&ids).all(|(told, id)| answers(told, *id)),
+        received.iter().zip(&ids).all(|(received, id)| answers(received, *id)),
         "pongs out of order"
     );
 }
 
 #[test]
-fn full_inboxes_stop_the_reading_and_everything_arrives_once_they_are_emptied() {
+fn full_inboxes_pause_the_reading_and_everything_arrives_when_they_have_room() {
     let mut world = World::with(2, 2, |_| {});
     let room = (0..)
         .map(|n| format!("room {n}"))
@@ -166,22 +169,22 @@ fn full_inboxes_stop_the_reading_and_everything_arrives_once_they_are_emptied() 
     for client in &clients {
         world.join(*client, &room);
     }
-    world.calm();
+    world.run_until_idle();
     let each = 2_000;
     for n in 0..each {
         for client in &clients {
             world.talk(*client, &room, &format!("{n}"));
         }
     }
-    // Each client may say one thing more before it is seen that too much is kept.
+    // Each client may send one more message before the shard notices the overflow.
     let kept = world.engines[0].bus().overflow();
     assert!(
         kept <= limits::OVERFLOW_MESSAGES + 1 + clients.len(),
         "{kept} messages are kept"
     );
-    assert!(clients.iter().any(|client| world.is_held_up(*client)));
-    world.calm();
-    assert_eq!(world.said.borrow().len(), 4 * each);
+    assert!(clients.iter().any(|client| world.is_throttled(*client)));
+    world.run_until_idle();
+    assert_eq!(world.logged.borrow().len(), 4 * each);
 }
 
 #[test]
@@ -191,8 +194,8 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
     for n in 0..200 {
         world.join(ada, &format!("room {n}"));
     }
-    world.calm();
-    world.told(ada);
+    world.run_until_idle();
+    world.received(ada);
     let mut flood = Vec::new();
     for n in 0..500 {
         flood.extend(world.encoded(ada, 1_000 + n, json!({"rename": {"name": format!("ada {}", n % 7)}})));
@@ -206,40 +209,40 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
         "{} messages at once",
         engine.bus().local().len()
     );
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.users("room 7").0, ["ada 2"]);
 }
 
 #[test]
-fn a_pong_goes_first_but_never_into_another_frame() {
+fn a_pong_goes_ahead_of_replies_but_never_into_another_frame() {
     let mut world = World::with(1, 64, |settings| settings.write_timeout = Duration::from_secs(1_000));
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.set_room(bob, 9);
     world.talk(ada, "tea", "torn");
-    world.calm();
+    world.run_until_idle();
     for n in 0..5 {
         world.direct(ada, "bob", &format!("{n}"));
     }
     for n in 0..3 {
-        world.give(bob, masked(9, format!("{n}").as_bytes()));
+        world.send_bytes(bob, masked(9, format!("{n}").as_bytes()));
     }
-    world.calm();
+    world.run_until_idle();
     for _ in 0..2_000 {
         world.add_room(bob, 1);
-        world.calm();
+        world.run_until_idle();
     }
-    let told = world.heard(bob);
+    let received = world.heard(bob);
     assert_eq!(
-        told,
+        received,
         ["ada: torn", "pong", "ada: 0", "ada: 1", "ada: 2", "ada: 3", "ada: 4"]
     );
 }
 
 #[test]
-fn much_that_one_turn_has_for_a_reader_is_offered_to_its_socket_before_it_is_too_much() {
+fn replies_of_one_turn_are_written_to_the_socket_before_they_count_as_too_many() {
     let mut world = World::new(1);
     let ann = world.user(0, "ann");
-    world.calm();
+    world.run_until_idle();
     let id = world.id(ann);
     let flood = |world: &mut World| {
         let text: Arc<str> = "x".repeat(64 * 1024).into();

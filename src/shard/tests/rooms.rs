@@ -1,4 +1,4 @@
-//! Who is in which room: presence, names, many rooms, slots that are used again, and what a connection costs.
+//! Members of rooms: presence, names, many rooms, reused slots, and the memory of a connection.
 
 use serde_json::json;
 
@@ -10,12 +10,12 @@ use crate::{
         room::{attendance::Membership, members::Member, rings::RoomRing},
         runtime::transport::Transport,
         settings::Settings,
-        testing::{OPEN, Speaks, Told, World},
+        testing::{OPEN, Received, Speaks, World},
     },
 };
 
-/// A room that this shard owns.
-fn room_at_home_on(world: &World, shard: u16) -> String {
+/// A room whose owner is this shard.
+fn room_owned_by(world: &World, shard: u16) -> String {
     (0..)
         .map(|n| format!("room {n}"))
         .find(|room| world.directory.owner_of(room) == ShardId(shard))
@@ -23,27 +23,27 @@ fn room_at_home_on(world: &World, shard: u16) -> String {
 }
 
 #[test]
-fn two_tabs_of_a_user_count_once_and_the_user_goes_with_the_last() {
+fn two_sessions_of_a_user_count_once_and_the_user_leaves_with_the_last() {
     let mut world = World::new(3);
     let [ada] = world.members("tea", ["ada"]);
     let tabs = [world.user(1, "bob"), world.user(2, "bob"), world.user(1, "bob")];
     for tab in tabs {
         world.join(tab, "tea");
     }
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.users("tea"), (vec!["ada".into(), "bob".into()], 2));
     world.hang_up(tabs[0]);
     world.leave(tabs[1], "tea");
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.users("tea").1, 2);
     world.exit(tabs[2]);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(ada), ["came bob", "went bob"]);
     assert_eq!(world.users("tea").0, ["ada"]);
 }
 
 #[test]
-fn a_user_vanishes_once_whichever_way_it_goes() {
+fn a_user_leaves_once_however_its_connection_ends() {
     let mut world = World::with(2, 64, |settings| {
         settings.idle_kick = Some(std::time::Duration::from_secs(30))
     });
@@ -58,9 +58,11 @@ fn a_user_vanishes_once_whichever_way_it_goes() {
         }),
         ("hang up", |world, client| world.hang_up(client)),
         ("close", |world, client| {
-            world.give(client, crate::shard::testing::masked(8, &[3, 232]))
+            world.send_bytes(client, crate::shard::testing::masked(8, &[3, 232]))
         }),
-        ("violation", |world, client| world.give(client, vec![0xFF, 0xFF, 0xFF])),
+        ("violation", |world, client| {
+            world.send_bytes(client, vec![0xFF, 0xFF, 0xFF])
+        }),
         ("broken socket", |world, client| {
             world.break_socket(client);
             world.ping(client);
@@ -70,42 +72,42 @@ fn a_user_vanishes_once_whichever_way_it_goes() {
     for (way, go) in ways {
         let client = world.user(1, way);
         world.join(client, "tea");
-        world.calm();
+        world.run_until_idle();
         assert_eq!(world.users("tea").1, 2, "{way}");
         go(&mut world, client);
         world.pass_ms(20_000);
         world.talk(ada, "tea", "still here");
         world.pass_ms(15_000);
         world.talk(ada, "tea", "still here");
-        world.calm();
-        // And again, for a way that was taken already.
+        world.run_until_idle();
+        // A second end of the same connection changes nothing.
         world.hang_up(client);
-        world.calm();
-        let gone = world
+        world.run_until_idle();
+        let left = world
             .heard(ada)
             .iter()
-            .filter(|told| **told == format!("went {way}"))
+            .filter(|received| **received == format!("went {way}"))
             .count();
-        assert_eq!(gone, 1, "{way}");
+        assert_eq!(left, 1, "{way}");
         assert_eq!(world.users("tea").0, ["ada"], "{way}");
         world.check_rest();
-        world.give(ada, crate::shard::testing::masked(10, b""));
+        world.send_bytes(ada, crate::shard::testing::masked(10, b""));
     }
 }
 
 #[test]
-fn presence_counts_are_exact_while_many_come_and_go() {
+fn presence_counts_are_exact_while_many_users_join_and_leave() {
     let mut world = World::new(3);
     let [ada] = world.members("tea", ["ada"]);
     let mut random = fastrand::Rng::with_seed(5);
     let mut here: Vec<usize> = Vec::new();
     for n in 0..400 {
         if here.len() > 40 || (random.bool() && !here.is_empty()) {
-            let gone = here.swap_remove(random.usize(..here.len()));
+            let left = here.swap_remove(random.usize(..here.len()));
             if random.bool() {
-                world.hang_up(gone)
+                world.hang_up(left)
             } else {
-                world.exit(gone);
+                world.exit(left);
             }
         } else {
             let client = world.user(n % 3, &format!("user {n}"));
@@ -116,7 +118,7 @@ fn presence_counts_are_exact_while_many_come_and_go() {
             world.step();
         }
     }
-    world.calm();
+    world.run_until_idle();
     let mut count = 1;
     for message in world.messages(ada) {
         let presence = &message["presence"];
@@ -128,7 +130,7 @@ fn presence_counts_are_exact_while_many_come_and_go() {
 }
 
 #[test]
-fn a_member_of_fifty_rooms_hears_all_of_them_and_leaves_all_of_them() {
+fn a_member_of_fifty_rooms_gets_messages_of_all_and_leaves_all() {
     let mut world = World::new(3);
     let bob = world.user(0, "bob");
     let ada = world.user(1, "ada");
@@ -136,7 +138,7 @@ fn a_member_of_fifty_rooms_hears_all_of_them_and_leaves_all_of_them() {
         world.join(bob, &format!("room {n}"));
         world.join(ada, &format!("room {n}"));
     }
-    world.calm();
+    world.run_until_idle();
     world.heard(bob);
     world.heard(ada);
     world.set_room(bob, 100);
@@ -150,53 +152,63 @@ fn a_member_of_fifty_rooms_hears_all_of_them_and_leaves_all_of_them() {
         world.add_room(bob, 2_000);
     }
     world.set_room(bob, OPEN);
-    world.calm();
+    world.run_until_idle();
     let mut heard: Vec<String> = world.heard(bob);
     assert_eq!(heard.len(), 200);
     for n in 0..50 {
-        let of_room: Vec<_> = heard.iter().filter(|told| told.contains(&format!(" {n}/"))).collect();
+        let of_room: Vec<_> = heard
+            .iter()
+            .filter(|received| received.contains(&format!(" {n}/")))
+            .collect();
         assert_eq!(of_room.len(), 4);
         assert!(of_room.is_sorted(), "{of_room:?}");
     }
     heard.clear();
     world.exit(bob);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(bob).last().unwrap(), "close 1000");
-    assert_eq!(world.heard(ada).iter().filter(|told| *told == "went bob").count(), 50);
+    assert_eq!(
+        world
+            .heard(ada)
+            .iter()
+            .filter(|received| *received == "went bob")
+            .count(),
+        50
+    );
 }
 
 #[test]
-fn private_messages_keep_their_order_and_reach_every_session_of_both_users_once() {
+fn direct_messages_keep_their_order_and_reach_every_session_of_both_users_once() {
     let mut world = World::new(3);
     let ada = world.user(0, "ada");
     let other_ada = world.speaker(1, Speaks::Protobuf, "ada");
     let bobs = [world.user(2, "bob"), world.user(0, "bob")];
-    world.calm();
+    world.run_until_idle();
     for client in [ada, other_ada, bobs[0], bobs[1]] {
-        world.told(client);
+        world.received(client);
     }
     world.set_room(bobs[1], 30);
     for n in 0..20 {
         world.direct(ada, "bob", &format!("{n:02}"));
     }
-    world.calm();
+    world.run_until_idle();
     world.set_room(bobs[1], OPEN);
-    world.calm();
-    let said: Vec<String> = (0..20).map(|n| format!("ada: {n:02}")).collect();
+    world.run_until_idle();
+    let sent: Vec<String> = (0..20).map(|n| format!("ada: {n:02}")).collect();
     for client in [other_ada, bobs[0], bobs[1]] {
-        assert_eq!(world.heard(client), said);
+        assert_eq!(world.heard(client), sent);
     }
     let acks: Vec<String> = (1..=20).map(|n| format!("ack {n}")).collect();
     assert_eq!(world.heard(ada), acks);
     world.direct(ada, "nobody", "hello");
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(ada), ["error no_such_user"]);
 }
 
 #[test]
-fn late_messages_never_reach_the_next_occupant_of_a_slot() {
+fn late_messages_never_reach_the_next_connection_in_a_slot() {
     let mut world = World::new(2);
-    let room = room_at_home_on(&world, 1);
+    let room = room_owned_by(&world, 1);
     let ada = world.user(0, "ada");
     world.join(ada, &room);
     world.talk(ada, &room, "to nobody");
@@ -205,17 +217,17 @@ fn late_messages_never_reach_the_next_occupant_of_a_slot() {
     world.hang_up(ada);
     let bob = world.user(0, "bob");
     assert_eq!(world.id(bob).slot(), slot);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(bob), ["welcome"]);
     assert_eq!(world.users(&room).1, 0);
     assert_eq!(world.in_flight(bob), 0);
-    // A timer of the one before does not end the one after either.
+    // Nor does a timer of the connection before end the one after it.
     world.pass_ms_with_pongs(120_000, &[bob]);
     assert!(!world.is_over(bob));
 }
 
 #[test]
-fn who_watches_a_user_is_told_when_that_user_takes_another_name() {
+fn a_watcher_of_a_user_learns_of_its_rename() {
     let mut world = World::new(1);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     let ids = [world.id(ada), world.id(bob)];
@@ -232,63 +244,63 @@ fn who_watches_a_user_is_told_when_that_user_takes_another_name() {
     for (id, command) in ids.into_iter().zip(commands) {
         engine.request(id, Request { id: None, command });
     }
-    let told = engine.bus().local().any(|message| {
+    let received = engine.bus().local().any(|message| {
         matches!(message, ToShard::Session { session, what: ToSession::Tell(reply) } if *session == ids[0] && matches!(**reply, Reply::PeerWent { .. }))
     });
-    assert!(told);
+    assert!(received);
     world.ends_midway();
 }
 
 #[test]
-fn rooms_without_members_do_not_pile_up_for_their_topics() {
+fn rooms_without_members_are_removed_even_if_they_have_topics() {
     let mut world = World::new(1);
     let ada = world.user(0, "ada");
     let most = crate::limits::TOPICS_KEPT;
     for n in 0..most + 100 {
         let room = format!("room {n}");
         world.join(ada, &room);
-        world.ask(ada, json!({"topic": {"room": room.clone(), "topic": "tea"}}));
+        world.request(ada, json!({"topic": {"room": room.clone(), "topic": "tea"}}));
         world.leave(ada, &room);
         if n % 50 == 0 {
-            world.calm();
-            world.told(ada);
+            world.run_until_idle();
+            world.received(ada);
         }
     }
-    world.calm();
-    world.told(ada);
+    world.run_until_idle();
+    world.received(ada);
     assert_eq!(world.engines[0].standing().rooms, most);
     let last = format!("room {}", most + 99);
     world.join(ada, &last);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.messages(ada)[0]["joined"]["topic"], "tea", "the newest are kept");
 }
 
 #[test]
-fn going_in_and_out_of_one_room_leaves_the_topics_of_the_others_alone() {
+fn joins_and_leaves_of_one_room_do_not_change_the_topics_of_others() {
     let mut world = World::new(1);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     let topic = |room: &str, topic: &str| json!({"topic": {"room": room, "topic": topic}});
-    world.ask(ada, topic("tea", "green"));
+    world.request(ada, topic("tea", "green"));
     world.leave(ada, "tea");
     world.leave(bob, "tea");
     for n in 0..2 * crate::limits::TOPICS_KEPT {
         world.join(bob, "mine");
         if n % 3 == 0 {
-            // Without a topic the room goes when it is left, and is another one the next time.
-            world.ask(bob, topic("mine", ""));
+            // Without a topic the room ends with its last member, and the next join begins another one.
+            world.request(bob, topic("mine", ""));
         } else {
-            world.ask(bob, topic("mine", "all mine"));
+            world.request(bob, topic("mine", "all mine"));
         }
         world.leave(bob, "mine");
         if n % 50 == 0 {
-            world.calm();
-            world.told(bob);
+            world.run_until_idle();
+            world.received(bob);
         }
     }
-    world.calm();
-    world.told(ada);
+    world.run_until_idle();
+    world.received(ada);
     world.join(ada, "tea");
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.messages(ada)[0]["joined"]["topic"], "green");
     assert_eq!(
         world.engines[0].standing().rooms,
@@ -305,14 +317,14 @@ fn the_list_of_rooms_is_paged_over_all_shards() {
     for name in &names {
         world.join(ada, name);
     }
-    world.calm();
-    world.told(ada);
+    world.run_until_idle();
+    world.received(ada);
     names.sort();
     let mut listed = Vec::new();
     let mut after = String::new();
     loop {
-        world.ask(ada, json!({"rooms": {"after": after, "limit": 50}}));
-        world.calm();
+        world.request(ada, json!({"rooms": {"after": after, "limit": 50}}));
+        world.run_until_idle();
         let page = world.messages(ada).pop().unwrap()["rooms"].clone();
         for room in page["rooms"].as_array().unwrap() {
             assert_eq!(room["online"], 1);
@@ -327,20 +339,20 @@ fn the_list_of_rooms_is_paged_over_all_shards() {
 }
 
 #[test]
-fn a_small_room_is_served_between_the_steps_of_a_big_one() {
+fn a_small_room_is_flushed_between_the_steps_of_a_large_one() {
     let mut world = World::with(1, 64, |settings| settings.pace = 0.0);
     let big: Vec<usize> = (0..2_000).map(|n| world.user(0, &format!("user {n}"))).collect();
-    world.calm();
+    world.run_until_idle();
     for member in &big {
-        world.ask(*member, json!({"join": {"room": "big"}}));
+        world.request(*member, json!({"join": {"room": "big"}}));
     }
     let [ada, bob] = world.members("small", ["ada", "bob"]);
-    world.calm();
+    world.run_until_idle();
     let before: usize = big.iter().map(|member| world.writes(*member)).sum();
     world.talk(big[0], "big", "to many");
     world.talk(ada, "small", "to one");
     let mut steps = 0;
-    world.told(bob);
+    world.received(bob);
     loop {
         let more = world.flush(0);
         steps += 1;
@@ -349,7 +361,7 @@ fn a_small_room_is_served_between_the_steps_of_a_big_one() {
         }
         assert!(more && steps < 3, "the small room waits for the big one");
     }
-    world.calm();
+    world.run_until_idle();
     let after: usize = big.iter().map(|member| world.writes(*member)).sum();
     assert_eq!(after - before, 2_000 + 1, "one write per member, and the ack");
 }
@@ -367,9 +379,9 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
             pair
         })
         .collect();
-    world.calm();
+    world.run_until_idle();
     for pair in &pairs {
-        world.told(pair[1]);
+        world.received(pair[1]);
     }
     for (n, pair) in pairs.iter().enumerate() {
         world.talk(pair[0], &format!("room {n}"), "hello");
@@ -380,7 +392,7 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
     let mut served = 0;
     while world.flush(0) {
         steps += 1;
-        while served < rooms && !world.told(pairs[served][1]).is_empty() {
+        while served < rooms && !world.received(pairs[served][1]).is_empty() {
             served += 1;
         }
         assert!(
@@ -392,22 +404,22 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
 }
 
 #[test]
-fn room_at_rest_keeps_what_was_said_and_not_who_came() {
+fn a_ring_at_rest_keeps_messages_and_drops_joins() {
     let mut world = World::new(1);
     let [ada, bob, _] = world.members("tea", ["ada", "bob", "eve"]);
     assert!(world.engine(ada).standing().ring_bytes > 0);
     world.pass_ms(2_000);
     assert_eq!(world.engine(ada).standing().ring_bytes, 0);
     world.talk(ada, "tea", "kept");
-    world.calm();
+    world.run_until_idle();
     world.leave(bob, "tea");
-    world.calm();
+    world.run_until_idle();
     world.pass_ms(2_000);
     assert!(world.engine(ada).standing().ring_bytes > 0);
 }
 
 #[test]
-fn an_idle_member_costs_little() {
+fn an_idle_member_takes_little_memory() {
     let sizes = [
         ("connection", size_of::<Connection<Transport>>(), 224),
         ("session", size_of::<Session>(), 216),
@@ -423,13 +435,13 @@ fn an_idle_member_costs_little() {
     let mut world = World::new(1);
     let ada = world.user(0, "ada");
     world.join(ada, "tea");
-    world.calm();
+    world.run_until_idle();
     let id = world.id(ada);
     let connection = world.engine(ada).connections().get(id).unwrap();
     assert!(
         connection.outgoing().is_empty(),
-        "nothing is kept for who has read everything"
+        "the ring keeps nothing for members that have everything"
     );
     assert_eq!(connection.buffered_bytes(), 0);
-    assert!(!world.told(ada).contains(&Told::Ping));
+    assert!(!world.received(ada).contains(&Received::Ping));
 }

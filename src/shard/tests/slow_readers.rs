@@ -1,26 +1,26 @@
-//! Members that read all the time and never catch up: they are pinged, heard, and told goodbye when they are too slow.
+//! Members that read steadily and never catch up: the server pings them, reads from them, and closes them if they do not answer.
 
 use std::time::Duration;
 
 use crate::{
     limits,
-    shard::testing::{OPEN, Speaks, Told, World, masked},
+    shard::testing::{OPEN, Received, Speaks, World, masked},
 };
 
-/// A room in which ada says more than bob reads.
+/// A room in which ada sends faster than bob reads.
 fn flooded(world: &mut World) -> (usize, usize) {
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.set_room(bob, 0);
     (ada, bob)
 }
 
-/// One second in which ada says 30 KB and bob reads 10 KB.
+/// One second in which ada sends 30 KB and bob reads 10 KB.
 fn second(world: &mut World, ada: usize, bob: usize) {
     for _ in 0..3 {
         world.talk(ada, "tea", &"x".repeat(10_000));
     }
-    world.give(ada, masked(10, b""));
-    world.calm();
+    world.send_bytes(ada, masked(10, b""));
+    world.run_until_idle();
     if !world.is_over(bob) {
         world.add_room(bob, 10_000);
     }
@@ -28,38 +28,38 @@ fn second(world: &mut World, ada: usize, bob: usize) {
 }
 
 #[test]
-fn who_reads_all_the_time_and_never_catches_up_is_pinged_between_what_it_is_sent() {
+fn a_slow_steady_reader_gets_pings_between_its_messages() {
     let mut world = World::new(1);
     let (ada, bob) = flooded(&mut world);
     let mut pings = 0;
     for _ in 0..200 {
         second(&mut world, ada, bob);
         assert!(!world.is_over(bob), "taken for dead after {pings} pings");
-        if world.told(bob).contains(&Told::Ping) {
+        if world.received(bob).contains(&Received::Ping) {
             pings += 1;
-            world.give(bob, masked(10, b""));
+            world.send_bytes(bob, masked(10, b""));
         }
     }
     assert!(pings >= 200 / 25 - 1, "{pings} pings in 200 s");
     world.set_room(bob, OPEN);
-    world.calm();
+    world.run_until_idle();
 }
 
 #[test]
-fn a_pong_that_is_stuck_behind_what_is_being_read_does_not_make_a_connection_dead() {
+fn a_connection_whose_ping_waits_behind_unread_bytes_does_not_time_out() {
     let mut world = World::new(1);
     let (ada, bob) = flooded(&mut world);
     for at in 0..200 {
         second(&mut world, ada, bob);
         assert!(!world.is_over(bob), "taken for dead after {at} s");
     }
-    assert!(world.told(bob).contains(&Told::Ping));
+    assert!(world.received(bob).contains(&Received::Ping));
 }
 
 #[test]
-fn who_reads_all_the_time_and_never_answers_is_told_that_it_is_too_slow() {
+fn a_slow_steady_reader_that_never_answers_is_closed_as_slow() {
     for speaks in [Speaks::Json, Speaks::Legacy("chatroom")] {
-        // Nobody is closed for what the ring cannot hold here.
+        // The ring is large enough that nobody falls off it.
         let mut world = World::with(1, 64, |settings| {
             settings.ring_bytes = 1 << 30;
             settings.ring_budget = 1 << 30;
@@ -67,30 +67,30 @@ fn who_reads_all_the_time_and_never_answers_is_told_that_it_is_too_slow() {
         });
         let [ada] = world.members("lobby", ["ada"]);
         let bob = world.speaker(0, speaks, "bob");
-        world.calm();
+        world.run_until_idle();
         if speaks == Speaks::Json {
             world.join(bob, "lobby");
-            world.calm();
+            world.run_until_idle();
         }
-        world.told(bob);
+        world.received(bob);
         world.set_room(bob, 0);
-        let mut told = Vec::new();
+        let mut received = Vec::new();
         for _ in 0..limits::SLOW_READER_TIMES * 60 + 30 {
             world.talk(ada, "lobby", &"x".repeat(3_000));
-            world.give(ada, masked(10, b""));
-            world.calm();
+            world.send_bytes(ada, masked(10, b""));
+            world.run_until_idle();
             if !world.is_over(bob) {
                 world.add_room(bob, 2_000);
             }
             world.pass_ms(1_000);
-            told.extend(world.told(bob));
+            received.extend(world.received(bob));
         }
         assert!(world.is_over(bob));
-        assert_eq!(told.last(), Some(&Told::Close(1013)), "{speaks:?}");
+        assert_eq!(received.last(), Some(&Received::Close(1013)), "{speaks:?}");
         if speaks == Speaks::Json {
-            let goodbye = told.iter().rev().nth(1).unwrap();
+            let goodbye = received.iter().rev().nth(1).unwrap();
             assert!(
-                matches!(goodbye, Told::Native(message) if message["goodbye"]["code"] == "slow"),
+                matches!(goodbye, Received::Native(message) if message["goodbye"]["code"] == "slow"),
                 "{goodbye:?}"
             );
         }
@@ -98,16 +98,16 @@ fn who_reads_all_the_time_and_never_answers_is_told_that_it_is_too_slow() {
 }
 
 #[test]
-fn a_socket_that_has_room_of_which_nobody_told_is_not_cut_off_for_taking_nothing() {
+fn a_socket_that_takes_bytes_without_becoming_writable_is_not_cut() {
     let mut world = World::new(1);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.set_room(bob, 0);
     world.talk(ada, "tea", &"x".repeat(50_000));
-    world.calm();
+    world.run_until_idle();
     for _ in 0..40 {
-        // A kernel tells of room when a third of the buffer is free, and takes bytes before.
+        // The kernel reports room only when a third of the buffer is free, and accepts bytes before.
         world.add_room_quietly(bob, 1_000);
-        world.give(ada, masked(10, b""));
+        world.send_bytes(ada, masked(10, b""));
         world.pass_ms(1_000);
         assert!(!world.is_over(bob));
     }
@@ -120,48 +120,48 @@ fn pings_that_wait_for_a_full_socket_do_not_pile_up() {
     let mut world = World::with(1, 64, |settings| settings.write_timeout = Duration::from_secs(1_000));
     let (ada, bob) = flooded(&mut world);
     world.talk(ada, "tea", "torn");
-    world.calm();
+    world.run_until_idle();
     world.add_room(bob, 5);
     for _ in 0..110 {
         world.pass_ms(1_000);
-        world.give(bob, masked(10, b""));
-        world.give(ada, masked(10, b""));
+        world.send_bytes(bob, masked(10, b""));
+        world.send_bytes(ada, masked(10, b""));
     }
     world.set_room(bob, OPEN);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(bob), ["ada: torn", "ping"]);
 }
 
 #[test]
-fn the_time_in_which_a_connection_was_not_read_counts_against_nobody() {
+fn time_in_which_the_server_did_not_read_a_connection_does_not_count_towards_timeouts() {
     let mut world = World::with(1, 64, |settings| {
         settings.write_timeout = Duration::from_secs(1_000);
         settings.idle_kick = Some(Duration::from_secs(90));
     });
     let ada = world.user(0, "ada");
-    world.calm();
+    world.run_until_idle();
     world.set_room(ada, 0);
-    while !world.is_held_up(ada) {
+    while !world.is_throttled(ada) {
         world.ping(ada);
     }
-    // Both deadlines lie a second ahead when it is read again.
+    // Both deadlines are a second ahead when the shard reads again.
     world.pass_ms(58_900);
     world.set_room(ada, OPEN);
-    world.calm();
+    world.run_until_idle();
     world.pass_ms(2_000);
     assert!(!world.is_over(ada), "it was not read for nearly a minute");
-    world.give(ada, masked(10, b""));
+    world.send_bytes(ada, masked(10, b""));
     world.pass_ms(50_000);
-    let told = world.heard(ada);
+    let received = world.heard(ada);
     assert!(
-        !told.iter().any(|told| told.starts_with("goodbye")),
+        !received.iter().any(|received| received.starts_with("goodbye")),
         "{:?}",
-        told.last()
+        received.last()
     );
 }
 
 #[test]
-fn a_client_that_is_replayed_much_is_read_meanwhile() {
+fn the_server_reads_a_client_during_its_replay() {
     let mut world = World::with(1, 64, |settings| {
         settings.ring_bytes = 64 << 20;
         settings.ring_budget = 64 << 20;
@@ -170,21 +170,21 @@ fn a_client_that_is_replayed_much_is_read_meanwhile() {
     for n in 1..=60 {
         world.talk(ada, "tea", &format!("{n:030000}"));
     }
-    world.calm();
+    world.run_until_idle();
     let bob = world.user(0, "bob");
-    world.calm();
-    world.told(bob);
+    world.run_until_idle();
+    world.received(bob);
     world.set_room(bob, 0);
-    let epoch = world.said.borrow()[0].1.epoch;
+    let epoch = world.logged.borrow()[0].1.epoch;
     super::leaving::resume(&mut world, bob, "tea", epoch, 1);
-    world.calm();
+    world.run_until_idle();
     let id = world.id(bob);
     let waiting = world.engine(bob).connections().get(id).unwrap().private_bytes();
     assert!(waiting > limits::PRIVATE_BYTES, "{waiting} bytes wait");
     world.ping(bob);
-    world.calm();
-    assert!(!world.is_held_up(bob), "what it is given stops its own requests");
+    world.run_until_idle();
+    assert!(!world.is_throttled(bob), "what it is given stops its own requests");
     world.set_room(bob, OPEN);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(bob).len(), 1 + 59 + 1);
 }

@@ -1,22 +1,22 @@
-//! What time does: heartbeats, deadlines, silence, and clocks that jump.
+//! Time: heartbeats, deadlines, silence, and clocks that jump.
 
 use serde_json::json;
 
 use crate::{
     codec::Handshake,
     limits,
-    shard::testing::{OPEN, Speaks, Told, World, masked},
+    shard::testing::{OPEN, Received, Speaks, World, masked},
 };
 
 #[test]
-fn members_are_pinged_at_the_pace_of_their_dialect_and_the_first_time_at_random() {
+fn members_get_pings_at_the_interval_of_their_dialect_after_a_random_first_one() {
     let mut world = World::new(1);
     let clients: Vec<usize> = (0..40).map(|n| world.user(0, &format!("user {n}"))).collect();
     let mut first = Vec::new();
     for second in 1..=25 {
         world.pass_ms(1_000);
         for client in &clients {
-            if world.told(*client).contains(&Told::Ping) {
+            if world.received(*client).contains(&Received::Ping) {
                 first.push(second);
             }
         }
@@ -26,12 +26,12 @@ fn members_are_pinged_at_the_pace_of_their_dialect_and_the_first_time_at_random(
     assert!(first.len() > 10, "they are pinged together: {first:?}");
     world.pass_ms(25_000);
     for client in clients {
-        assert_eq!(world.told(client), [Told::Ping]);
+        assert_eq!(world.received(client), [Received::Ping]);
     }
 }
 
 #[test]
-fn who_is_not_heard_of_for_a_minute_is_gone_and_who_answers_stays() {
+fn a_client_that_is_silent_for_a_minute_is_closed_and_one_that_answers_pings_stays() {
     let mut world = World::new(2);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.pass_ms_with_pongs(59_000, &[ada]);
@@ -40,19 +40,26 @@ fn who_is_not_heard_of_for_a_minute_is_gone_and_who_answers_stays() {
     assert!(world.is_over(bob) && world.was_reset(bob));
     world.pass_ms_with_pongs(200_000, &[ada]);
     assert_eq!(world.users("tea").0, ["ada"]);
-    assert_eq!(world.heard(ada).iter().filter(|told| *told == "went bob").count(), 1);
+    assert_eq!(
+        world
+            .heard(ada)
+            .iter()
+            .filter(|received| *received == "went bob")
+            .count(),
+        1
+    );
 }
 
 #[test]
-fn a_shard_that_stood_still_does_not_take_everybody_for_dead() {
+fn a_shard_that_stalled_does_not_close_everybody() {
     let mut world = World::new(2);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.set_room(bob, 0);
     world.talk(ada, "tea", "hello");
-    world.calm();
+    world.run_until_idle();
     world.jump_ms(10 * 60_000);
     assert!(!world.is_over(ada) && !world.is_over(bob));
-    // From there on time counts as ever.
+    // From then on time counts as usual.
     world.pass_ms_with_pongs(11_000, &[ada]);
     assert!(world.is_over(bob), "its socket took nothing for 10 s of running time");
     world.pass_ms(61_000);
@@ -60,7 +67,7 @@ fn a_shard_that_stood_still_does_not_take_everybody_for_dead() {
 }
 
 #[test]
-fn a_wall_clock_that_is_set_back_stops_neither_digests_nor_lists() {
+fn digests_and_lists_continue_if_the_wall_clock_moves_back() {
     let mut world = World::with(1, 64, |settings| settings.rooms.presence_events_max = 2);
     let [ada, ..] = world.members("tea", ["ada", "bob", "eve", "tom"]);
     world.pass_ms_with_pongs(5_000, &[ada]);
@@ -74,19 +81,19 @@ fn a_wall_clock_that_is_set_back_stops_neither_digests_nor_lists() {
     let digests = world
         .heard(ada)
         .iter()
-        .filter(|told| told.starts_with("digest"))
+        .filter(|received| received.starts_with("digest"))
         .count();
     assert_eq!(digests, 2);
 }
 
 #[test]
-fn a_wall_clock_that_jumps_reorders_no_talk_and_sends_nobody_away() {
+fn a_jump_of_the_wall_clock_reorders_no_message_and_closes_nobody() {
     let (hour, day) = (3_600_000, 24 * 3_600_000);
     for kept in [false, true] {
         let world = World::with(2, 64, |settings| {
             settings.idle_kick = Some(std::time::Duration::from_secs(120))
         });
-        let mut world = if kept { world.kept() } else { world };
+        let mut world = if kept { world.with_store() } else { world };
         let clients = [world.user(0, "ada"), world.user(1, "bob")];
         world.store_answers();
         for client in clients {
@@ -94,7 +101,7 @@ fn a_wall_clock_that_jumps_reorders_no_talk_and_sends_nobody_away() {
             world.store_answers();
         }
         for client in clients {
-            world.told(client);
+            world.received(client);
         }
         let set = 1_767_323_045_000;
         for now in [set, set - hour, set + day, set] {
@@ -114,21 +121,21 @@ fn a_wall_clock_that_jumps_reorders_no_talk_and_sends_nobody_away() {
                     .map(|message| message[key].as_u64().unwrap())
                     .collect::<Vec<_>>()
             };
-            // Of its own talks it is given the number in the acknowledgement.
+            // The sender gets the number of its own message in the acknowledgement.
             let seqs: Vec<u64> = numbers("seq");
             assert!(seqs.is_sorted() && seqs.len() >= 4, "kept: {kept}: {messages:?}");
             assert!(!kept || numbers("at").is_sorted(), "{messages:?}");
             let others = seen
                 .iter()
                 .filter(|message| message.get("message").or(message.get("ack")).is_none());
-            assert_eq!(others.count(), 0, "nobody comes, goes or is sent away: {seen:?}");
+            assert_eq!(others.count(), 0, "nobody joins, leaves or is closed: {seen:?}");
         }
         assert_eq!(world.users("tea").0, ["ada", "bob"]);
     }
 }
 
 #[test]
-fn a_user_who_says_nothing_is_sent_away_and_pongs_do_not_count() {
+fn an_idle_user_is_closed_and_pongs_do_not_count_as_activity() {
     let mut world = World::with(1, 64, |settings| {
         settings.idle_kick = Some(std::time::Duration::from_secs(120))
     });
@@ -138,23 +145,30 @@ fn a_user_who_says_nothing_is_sent_away_and_pongs_do_not_count() {
         world.talk(ada, "tea", "still here");
         world.ping(bob);
     }
-    world.calm();
-    let told = world.heard(bob);
+    world.run_until_idle();
+    let received = world.heard(bob);
     assert!(
-        told.ends_with(&["goodbye idle".into(), "close 4500".into()]),
-        "{told:?}"
+        received.ends_with(&["goodbye idle".into(), "close 4500".into()]),
+        "{received:?}"
     );
-    assert_eq!(world.heard(ada).iter().filter(|told| *told == "went bob").count(), 1);
+    assert_eq!(
+        world
+            .heard(ada)
+            .iter()
+            .filter(|received| *received == "went bob")
+            .count(),
+        1
+    );
     assert_eq!(world.users("tea").0, ["ada"]);
 }
 
 #[test]
-fn a_message_that_is_begun_and_not_finished_ends_the_connection() {
+fn a_message_that_stays_unfinished_ends_the_connection() {
     let mut world = World::new(1);
     let [ada] = world.members("tea", ["ada"]);
     let frame = masked(1, br#"{"ping":{}}"#);
     for at in 0..29 {
-        world.give(
+        world.send_bytes(
             ada,
             if at == 0 {
                 frame[..4].to_vec()
@@ -166,47 +180,58 @@ fn a_message_that_is_begun_and_not_finished_ends_the_connection() {
     }
     assert!(!world.is_over(ada));
     world.pass_ms(2_000);
-    assert_eq!(world.told(ada).last(), Some(&Told::Close(1008)));
+    assert_eq!(world.received(ada).last(), Some(&Received::Close(1008)));
     assert!(world.users("tea").0.is_empty());
 }
 
 #[test]
-fn a_busy_sender_whose_reads_end_inside_frames_is_no_unfinished_message() {
+fn a_busy_sender_whose_reads_end_inside_frames_does_not_count_as_unfinished() {
     let mut world = World::new(1);
     let [ada] = world.members("tea", ["ada"]);
     let frame = masked(1, br#"{"ping":{}}"#);
     let stream = frame.repeat(200);
     let mut left = &stream[..];
-    // Seven bytes short of a frame's length: no read ends where a frame does, but for one in a while.
+    // Each piece is seven bytes shorter than a frame, so nearly every read ends inside a frame.
     while left.len() > frame.len() * 3 {
         let (now, later) = left.split_at(frame.len() * 2 + usize::from(left.len() == stream.len()) * 5);
-        world.give(ada, now.to_vec());
+        world.send_bytes(ada, now.to_vec());
         left = later;
         world.pass_ms(1_000);
     }
     assert!(!world.is_over(ada));
-    let told = world.heard(ada);
-    assert!(!told.iter().any(|told| told.starts_with("close")), "{:?}", told.last());
+    let received = world.heard(ada);
+    assert!(
+        !received.iter().any(|received| received.starts_with("close")),
+        "{:?}",
+        received.last()
+    );
 }
 
 #[test]
-fn a_socket_that_takes_nothing_for_ten_seconds_is_reset_and_its_user_vanishes_once() {
+fn a_socket_that_takes_nothing_for_ten_seconds_is_reset_and_its_user_leaves_once() {
     let mut world = World::new(2);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.set_room(bob, 6);
     world.talk(ada, "tea", "hello");
     world.pass_ms(6_000);
-    // A little room in between begins the time anew.
+    // Some room in between restarts the timeout.
     world.add_room(bob, 3);
     world.pass_ms(6_000);
     assert!(!world.is_over(bob));
     world.pass_ms(5_000);
     assert!(world.is_over(bob) && world.was_reset(bob));
-    assert_eq!(world.heard(ada).iter().filter(|told| *told == "went bob").count(), 1);
+    assert_eq!(
+        world
+            .heard(ada)
+            .iter()
+            .filter(|received| *received == "went bob")
+            .count(),
+        1
+    );
 }
 
 #[test]
-fn a_room_that_only_looks_writable_does_not_put_off_the_write_timeout() {
+fn a_socket_that_only_looks_writable_does_not_postpone_the_write_timeout() {
     let mut world = World::new(1);
     let [ada, bob] = world.members("tea", ["ada", "bob"]);
     world.set_room(bob, 0);
@@ -220,29 +245,29 @@ fn a_room_that_only_looks_writable_does_not_put_off_the_write_timeout() {
 }
 
 #[test]
-fn a_connection_that_is_not_read_is_not_taken_for_dead() {
+fn a_connection_that_the_server_does_not_read_does_not_time_out() {
     let mut world = World::with(1, 64, |settings| {
         settings.write_timeout = std::time::Duration::from_secs(1_000)
     });
     let ada = world.user(0, "ada");
-    world.calm();
+    world.run_until_idle();
     world.set_room(ada, 0);
-    // So many answers wait that the rest is not read, and with it no pong.
+    // So many answers wait that the shard does not read the rest, which includes the pong.
     for _ in 0..limits::PRIVATE_BYTES / 20 {
         world.ping(ada);
     }
-    assert!(world.is_held_up(ada));
+    assert!(world.is_throttled(ada));
     world.pass_ms(120_000);
     assert!(!world.is_over(ada));
     world.set_room(ada, OPEN);
-    world.calm();
-    assert!(!world.is_held_up(ada));
+    world.run_until_idle();
+    assert!(!world.is_throttled(ada));
     world.pass_ms(61_000);
     assert!(world.is_over(ada));
 }
 
 #[test]
-fn a_silent_connection_on_the_plain_path_becomes_a_dialect_when_the_hold_is_over() {
+fn a_silent_connection_on_the_plain_path_gets_a_dialect_when_the_hold_is_over() {
     let mut world = World::new(1);
     let silent = Handshake::silent();
     let client = world.open(0, Speaks::Legacy("tutorial"), silent, None);
@@ -253,24 +278,29 @@ fn a_silent_connection_on_the_plain_path_becomes_a_dialect_when_the_hold_is_over
 }
 
 #[test]
-fn who_never_says_hello_is_sent_away_though_it_answers_pings() {
+fn a_client_without_a_hello_is_closed_even_if_it_answers_pings() {
     let mut world = World::new(1);
     let silent = world.connect(0, Speaks::Json, "");
     world.pass_ms_with_pongs(59_000, &[silent]);
-    assert!(!world.heard(silent).iter().any(|told| told.starts_with("goodbye")));
-    world.pass_ms_with_pongs(2_000, &[silent]);
-    let told = world.heard(silent);
     assert!(
-        told.ends_with(&["goodbye too_slow_handshake".into(), "close 4002".into()]),
-        "{told:?}"
+        !world
+            .heard(silent)
+            .iter()
+            .any(|received| received.starts_with("goodbye"))
+    );
+    world.pass_ms_with_pongs(2_000, &[silent]);
+    let received = world.heard(silent);
+    assert!(
+        received.ends_with(&["goodbye too_slow_handshake".into(), "close 4002".into()]),
+        "{received:?}"
     );
     let ada = world.user(0, "ada");
     world.pass_ms_with_pongs(11 * 60_000, &[ada]);
-    assert!(!world.is_over(ada), "who has a name stays");
+    assert!(!world.is_over(ada), "a client with a name stays");
 }
 
 #[test]
-fn who_thinks_of_a_name_has_ten_minutes() {
+fn a_user_has_ten_minutes_to_choose_a_name() {
     let mut world = World::new(1);
     let pings = world.connect(0, Speaks::Json, "");
     world.ping(pings);
@@ -283,22 +313,22 @@ fn who_thinks_of_a_name_has_ten_minutes() {
         "a shard that stood still heard no hello"
     );
     world.pass_ms_with_pongs(2 * 60_000, &[pings, page]);
-    assert_eq!(world.told(pings).last(), Some(&Told::Close(4002)));
-    assert_eq!(world.told(page).last(), Some(&Told::Close(1008)));
+    assert_eq!(world.received(pings).last(), Some(&Received::Close(4002)));
+    assert_eq!(world.received(page).last(), Some(&Received::Close(1008)));
 }
 
 #[test]
-fn after_goodbye_a_peer_that_does_not_close_is_cut_off() {
+fn a_peer_that_does_not_close_after_the_goodbye_is_cut() {
     let mut world = World::new(1);
     let [ada] = world.members("tea", ["ada"]);
     world.exit(ada);
-    world.calm();
+    world.run_until_idle();
     assert_eq!(world.heard(ada), ["left tea", "goodbye exit", "close 1000"]);
-    // What it still says is thrown away.
-    world.ask(ada, json!({"ping": {}}));
+    // The server discards what it still sends.
+    world.request(ada, json!({"ping": {}}));
     world.pass_ms(1_500);
     assert!(!world.is_over(ada));
     world.pass_ms(1_000);
     assert!(world.is_over(ada));
-    assert!(world.told(ada).is_empty());
+    assert!(world.received(ada).is_empty());
 }

@@ -1,4 +1,4 @@
-//! A bound on what one session may say: it is read no faster, in every dialect, and nothing is lost.
+//! The rate limit of a session's messages: the shard reads the connection no faster, in every dialect, and nothing is lost.
 
 use super::pressure::{lobby_texts, say};
 use crate::{
@@ -20,13 +20,13 @@ fn bounded() -> World {
     })
 }
 
-/// The numbers from nought up to this, as texts.
+/// The numbers from 0 up to `end`, as texts.
 fn numbers(end: usize) -> Vec<String> {
     (0..end).map(|n| n.to_string()).collect()
 }
 
 #[test]
-fn a_session_that_says_much_is_read_at_its_pace_and_loses_nothing() {
+fn a_session_above_its_rate_limit_is_read_more_slowly_and_loses_nothing() {
     let mut world = bounded();
     let ada = world.user(0, "ada");
     world.join(ada, "lobby");
@@ -37,13 +37,13 @@ fn a_session_that_says_much_is_read_at_its_pace_and_loses_nothing() {
     world.pass_ms(1_000);
     let second = lobby_texts(&world).len();
     assert!((12..=14).contains(&second), "{second}");
-    assert!(world.is_held_up(ada));
+    assert!(world.is_throttled(ada));
     world.pass_ms(2_000);
     assert_eq!(lobby_texts(&world), numbers(30));
-    assert!(!world.is_held_up(ada));
-    // After each but the first two, it had said as much as it may.
+    assert!(!world.is_throttled(ada));
+    // The first two are the burst; each later one waits for its time.
     assert_eq!(world.engines[0].counts().1.rate_limited, 28);
-    // After silence it may say as much at once as in the beginning.
+    // After a quiet period the burst is available again.
     world.pass_ms(1_000);
     for text in ["30", "31", "32"] {
         world.talk(ada, "lobby", text);
@@ -53,32 +53,32 @@ fn a_session_that_says_much_is_read_at_its_pace_and_loses_nothing() {
 }
 
 #[test]
-fn who_asks_much_or_is_another_is_not_held_back() {
+fn the_rate_limit_concerns_neither_other_requests_nor_other_sessions() {
     let mut world = bounded();
     let [ada, bob] = world.members("lobby", ["ada", "bob"]);
     for _ in 0..100 {
         world.ping(ada);
     }
-    assert!(!world.is_held_up(ada));
+    assert!(!world.is_throttled(ada));
     for text in numbers(20) {
         world.talk(ada, "lobby", &text);
     }
-    assert!(world.is_held_up(ada));
-    world.told(bob);
+    assert!(world.is_throttled(ada));
+    world.received(bob);
     let id = world.ping(bob);
-    assert!(world.messages(bob).iter().any(|told| answers(told, id)));
+    assert!(world.messages(bob).iter().any(|received| answers(received, id)));
     world.talk(bob, "lobby", "bob's");
     assert_eq!(lobby_texts(&world).last().unwrap(), "bob's");
     world.pass_ms(3_000);
 }
 
 #[test]
-fn a_client_of_an_older_system_is_held_back_without_being_closed() {
+fn the_rate_limit_pauses_legacy_clients_without_closing_them() {
     let mut world = bounded();
     let tom = world.speaker(0, Speaks::Legacy("chatroom"), "tom");
-    world.calm();
+    world.run_until_idle();
     for text in numbers(40) {
-        world.give(tom, say(&text));
+        world.send_bytes(tom, say(&text));
     }
     assert_eq!(lobby_texts(&world), numbers(3));
     world.pass_ms(4_000);
@@ -87,7 +87,7 @@ fn a_client_of_an_older_system_is_held_back_without_being_closed() {
 }
 
 #[test]
-fn a_rate_that_is_finer_than_the_timer_is_reached() {
+fn a_rate_finer_than_the_timer_is_reached() {
     let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
         settings.message_rate.set(Some(MessageRate {
             per_second: 500,
@@ -110,7 +110,7 @@ fn a_rate_that_is_finer_than_the_timer_is_reached() {
 }
 
 #[test]
-fn who_is_held_back_is_not_taken_for_dead() {
+fn a_client_that_is_paused_by_the_rate_limit_does_not_time_out() {
     let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
         settings.message_rate.set(Some(MessageRate {
             per_second: 1,

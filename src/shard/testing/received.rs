@@ -1,4 +1,4 @@
-//! What clients are told, read from the bytes that their sockets took.
+//! What clients receive, parsed from the bytes that their sockets took.
 
 use std::num::NonZeroU64;
 
@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::{Client, Speaks, World};
 use crate::proto::plaza;
 
-/// What a client was sent: a message of the native protocol as JSON, or the payload of a legacy one.
+/// A received frame: a message of the native protocol as JSON, or the payload of a legacy one.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Told {
+pub(crate) enum Received {
     Native(Value),
     Legacy(Vec<u8>),
     Ping,
@@ -19,30 +19,32 @@ pub(crate) enum Told {
 }
 
 impl World {
-    /// What this client was told since it was last asked for. A frame that is not complete yet stays.
-    pub(crate) fn told(&mut self, client: usize) -> Vec<Told> {
+    /// Takes the frames that this client has received. An incomplete frame stays.
+    pub(crate) fn received(&mut self, client: usize) -> Vec<Received> {
         self.parse(client);
-        std::mem::take(&mut self.clients[client].told)
+        std::mem::take(&mut self.clients[client].received)
     }
 
-    /// The same without control frames.
+    /// As [`World::received`], only native messages.
     pub(crate) fn messages(&mut self, client: usize) -> Vec<Value> {
-        self.told(client)
+        self.received(client)
             .into_iter()
-            .filter_map(|told| match told {
-                Told::Native(message) => Some(message),
-                Told::Legacy(_) | Told::Ping | Told::Pong(_) | Told::Close(_) => None,
+            .filter_map(|received| match received {
+                Received::Native(message) => Some(message),
+                Received::Legacy(_) | Received::Ping | Received::Pong(_) | Received::Close(_) => None,
             })
             .collect()
     }
 
-    /// In short: `joined lobby`, `ada: hi`, `came bob`, `ack 3`, `left lobby`, `close 1013`; for tests that read like
-    /// sentences.
+    /// As [`World::received`], in short: `joined lobby`, `ada: hi`, `came bob`, `ack 3`, `left lobby`, `close 1013`.
     pub(crate) fn heard(&mut self, client: usize) -> Vec<String> {
-        self.told(client).into_iter().map(|told| short(&told)).collect()
+        self.received(client)
+            .into_iter()
+            .map(|received| short(&received))
+            .collect()
     }
 
-    /// Bytes of a frame that the socket has not taken completely.
+    /// Bytes of an incomplete frame.
     pub(crate) fn torn_bytes(&mut self, client: usize) -> usize {
         self.parse(client);
         self.clients[client].socket.taken.borrow().len() - self.clients[client].parsed
@@ -52,31 +54,31 @@ impl World {
         let Client {
             socket,
             parsed,
-            told,
+            received,
             speaks,
             ..
         } = &mut self.clients[client];
         let taken = socket.taken.borrow();
         while let Some((first, payload, length)) = frame(&taken[*parsed..]) {
             assert!(
-                !matches!(told.last(), Some(Told::Close(_))),
+                !matches!(received.last(), Some(Received::Close(_))),
                 "client {client} was sent a frame behind the close frame"
             );
-            told.push(match first {
+            received.push(match first {
                 0x81 | 0x82 => match speaks {
                     Speaks::Json => {
                         assert_eq!(first, 0x81);
-                        Told::Native(serde_json::from_slice(payload).unwrap())
+                        Received::Native(serde_json::from_slice(payload).unwrap())
                     }
                     Speaks::Protobuf => {
                         assert_eq!(first, 0x82);
-                        Told::Native(serde_json::to_value(plaza::ServerMessage::decode(payload).unwrap()).unwrap())
+                        Received::Native(serde_json::to_value(plaza::ServerMessage::decode(payload).unwrap()).unwrap())
                     }
-                    Speaks::Legacy(_) => Told::Legacy(payload.to_vec()),
+                    Speaks::Legacy(_) => Received::Legacy(payload.to_vec()),
                 },
-                0x88 => Told::Close(payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))),
-                0x89 => Told::Ping,
-                0x8A => Told::Pong(payload.to_vec()),
+                0x88 => Received::Close(payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))),
+                0x89 => Received::Ping,
+                0x8A => Received::Pong(payload.to_vec()),
                 other => panic!("client {client} was sent a frame that begins with {other:#x}"),
             });
             *parsed += length;
@@ -85,13 +87,13 @@ impl World {
 }
 
 /// A message in the fewest words.
-fn short(told: &Told) -> String {
-    let message = match told {
-        Told::Native(message) => message,
-        Told::Legacy(payload) => return String::from_utf8_lossy(payload).into_owned(),
-        Told::Ping => return "ping".into(),
-        Told::Pong(_) => return "pong".into(),
-        Told::Close(code) => return format!("close {code}"),
+fn short(received: &Received) -> String {
+    let message = match received {
+        Received::Native(message) => message,
+        Received::Legacy(payload) => return String::from_utf8_lossy(payload).into_owned(),
+        Received::Ping => return "ping".into(),
+        Received::Pong(_) => return "pong".into(),
+        Received::Close(code) => return format!("close {code}"),
     };
     let (kind, body) = message
         .as_object()
@@ -119,7 +121,7 @@ fn short(told: &Told) -> String {
     }
 }
 
-/// The first frame of these bytes, if it is complete: first byte, payload, length.
+/// The first byte, payload and length of the first frame, if it is complete.
 fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let [first, second, rest @ ..] = bytes else { return None };
     assert_eq!(second & 0x80, 0, "a masked frame of the server");
@@ -132,7 +134,7 @@ fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     Some((*first, payload, head + length))
 }
 
-/// The number of a request's answer.
+/// Whether a message answers this request.
 pub(crate) fn answers(message: &Value, id: u64) -> bool {
     NonZeroU64::new(id).is_some() && message["id"] == json!(id)
 }
