@@ -18,7 +18,7 @@ use crate::shard::{
 };
 use crate::{
     chat::{ChatMessage, Happening, RoomName, SessionId, ShardId, UserName},
-    codec::{DIALECTS, DialectId, Encoding, Handshake, Profile, native},
+    codec::{DIALECTS, DialectId, Dialects, Encoding, Handshake, Profile, native},
     limits,
     wire::masked::masked_frame,
 };
@@ -119,7 +119,13 @@ pub struct Ring {
 impl Ring {
     /// Appends a talk, as if everybody had been offered what stands before it, and trims to so many bytes.
     pub fn push(&mut self, message: ChatMessage, most_bytes: usize) {
-        let event = RoomEvent::new(self.room.clone(), Happening::Message(message), None, 0);
+        let event = RoomEvent::new(
+            self.room.clone(),
+            Happening::Message(message),
+            None,
+            0,
+            Dialects::default(),
+        );
         self.ring.offered(self.ring.end());
         self.ring.push(Arc::new(event), 0);
         self.ring.trim_to(most_bytes);

@@ -155,7 +155,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     pub(crate) fn event(&self, room: RoomName, happening: Happening, origin: Option<Origin>) -> Arc<RoomEvent> {
-        let event = RoomEvent::new(room, happening, origin, self.now.unix_ms);
-        Arc::new(event.in_dialects(self.settings.dialects))
+        let (at, dialects) = (self.now.unix_ms, self.settings.dialects);
+        Arc::new(RoomEvent::new(room, happening, origin, at, dialects))
     }
 }

@@ -19,22 +19,20 @@ pub(crate) struct RoomEvent {
 }
 
 impl RoomEvent {
-    /// An event that no member has seen yet.
-    pub(crate) fn new(room: RoomName, happening: Happening, origin: Option<Origin>, at: u64) -> Self {
+    /// An event for members of these dialects.
+    pub(crate) fn new(
+        room: RoomName,
+        happening: Happening,
+        origin: Option<Origin>,
+        at: u64,
+        dialects: Dialects,
+    ) -> Self {
         Self {
             room,
             happening,
             origin,
             at,
-            frames: FrameCache::new(Dialects::default()),
-        }
-    }
-
-    /// The same event, seen by members of these dialects.
-    pub(crate) fn in_dialects(self, dialects: Dialects) -> Self {
-        Self {
             frames: FrameCache::new(dialects),
-            ..self
         }
     }
 

@@ -322,6 +322,7 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::chat::{ChatMessage, Happening, MessageKind, RoomName, SessionTag, UserName};
+    use crate::codec::Dialects;
 
     fn message(prev: Seq, seq: Seq) -> Arc<RoomEvent> {
         let message = ChatMessage {
@@ -335,7 +336,8 @@ mod tests {
             kind: MessageKind::Text,
             echo: None,
         };
-        Arc::new(RoomEvent::new(RoomName::lobby(), Happening::Message(message), None, 0))
+        let (room, happening) = (RoomName::lobby(), Happening::Message(message));
+        Arc::new(RoomEvent::new(room, happening, None, 0, Dialects::default()))
     }
 
     #[test]

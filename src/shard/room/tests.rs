@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     chat::{Admission, Conversation, Happening, Joined, Position, Reply, Seq, SessionId, ShardId},
-    codec::LagPolicy,
+    codec::{Dialects, LagPolicy},
     shard::{
         End,
         connection::{connections::Connections, write::Written},
@@ -252,7 +252,8 @@ impl Run {
                 let Some(slot) = self.rooms.find(&room_name(room)) else {
                     return;
                 };
-                let event = RoomEvent::new(room_name(room), Happening::Message(message(room, seq)), None, 0);
+                let happening = Happening::Message(message(room, seq));
+                let event = RoomEvent::new(room_name(room), happening, None, 0, Dialects::default());
                 self.rooms.append(slot, Arc::new(event), self.now());
                 for _ in 0..3 {
                     if self.rooms.must_flush(slot) {
