@@ -20,6 +20,7 @@ mod engine;
 mod frames;
 mod ids;
 mod owner;
+mod parts;
 mod per_connection;
 mod rate_limit;
 mod room;

@@ -21,15 +21,13 @@ use crate::{
     },
     history::{Ask, DirectPage, LogId, UserPair, Which},
     shard::{
-        bus::directory::Directory,
         connection::{
-            connections::Connections,
             session::{Proof, Session},
             write::Socket,
         },
+        parts::Parts,
         per_connection::PerConnection,
-        store::{port::StorePort, returned::InboxAnswer, ticket::Ticket},
-        time::Moment,
+        store::{returned::InboxAnswer, ticket::Ticket},
     },
 };
 
@@ -42,14 +40,6 @@ pub(crate) struct DirectInboxes {
     inboxes: PerConnection<Box<DirectInbox>>,
     /// The sessions whose question the store refused, oldest first.
     refused: VecDeque<SessionId>,
-}
-
-/// The other parts of a shard that inboxes use.
-pub(crate) struct Parts<'a, S> {
-    pub(crate) connections: &'a mut Connections<S>,
-    pub(crate) store: &'a mut StorePort,
-    pub(crate) directory: &'a Directory,
-    pub(crate) now: Moment,
 }
 
 /// Whether the messages of a gap can be read later.
@@ -69,7 +59,7 @@ impl DirectInboxes {
         }
     }
 
-    /// Queues a message for the sessions of a user here; its share of [`Directory::directs`] is `bytes`.
+    /// Queues a message for the sessions of a user here; its share of [`crate::shard::bus::directory::Directory::directs`] is `bytes`.
     pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
         self.live.push(user, except, direct, bytes);
     }
@@ -275,12 +265,12 @@ impl DirectInboxes {
             Ok(InboxAnswer::Page(Some(page))) => self.send_page(id, page, parts),
             Err(refusal) => {
                 let Some(unread) = inbox.unanswered() else { return };
-                parts.refuse(id, refusal);
+                parts.refuse(id, None, refusal);
                 match unread {
                     // A later message would mark the unreadable ones as read. The client reconnects for the rest.
-                    _ if parts.is_read_by_name(id) => return parts.close_busy(id),
+                    _ if parts.is_read_by_name(id) => return parts.goodbye(id, GoodbyeCode::Busy),
                     // The client does not know about the skipped messages. It reconnects with its positions.
-                    Unread::Skipped => return parts.close_busy(id),
+                    Unread::Skipped => return parts.goodbye(id, GoodbyeCode::Busy),
                     Unread::Rest(peer, interval) => parts.send_gap(id, &peer, interval, Lost::ForNow),
                     // The client notices from `prev` what is missing.
                     Unread::Waiting => {}
@@ -317,7 +307,7 @@ impl DirectInboxes {
             } else {
                 user.clone()
             };
-            parts.reply(id, &Reply::Direct(Arc::new(Direct { to, message })));
+            parts.reply(id, None, &Reply::Direct(Arc::new(Direct { to, message })));
         }
         if is_all {
             for interval in lost {
@@ -376,19 +366,6 @@ impl DirectInboxes {
 }
 
 impl<S: Socket> Parts<'_, S> {
-    fn reply(&mut self, id: SessionId, reply: &Reply) {
-        self.connections.reply(id, None, reply, self.now);
-    }
-
-    fn refuse(&mut self, id: SessionId, refusal: Refusal) {
-        self.reply(id, &Reply::Error(refusal));
-    }
-
-    /// Closes a session, which must reconnect for the rest of its messages.
-    fn close_busy(&mut self, id: SessionId) {
-        self.connections.goodbye(id, None, GoodbyeCode::Busy, self.now);
-    }
-
     fn send_gap(&mut self, id: SessionId, peer: &UserName, interval: LostInterval, lost: Lost) {
         let LostInterval { epoch, from, to } = interval;
         let gap = Reply::Gap {
@@ -398,7 +375,7 @@ impl<S: Socket> Parts<'_, S> {
             to,
             lost: lost == Lost::ForEver,
         };
-        self.reply(id, &gap);
+        self.reply(id, None, &gap);
     }
 
     fn send_unreadable(&mut self, id: SessionId, conversations: usize) {
@@ -406,7 +383,7 @@ impl<S: Socket> Parts<'_, S> {
             let text = format!(
                 "{conversations} of this user's direct conversations are damaged and cannot be read; the server's operator has to look"
             );
-            self.refuse(id, ErrorCode::StoreFailed.because(text));
+            self.refuse(id, None, ErrorCode::StoreFailed.because(text));
         }
     }
 

@@ -23,8 +23,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             match happened {
                 Happened::Ended(id, session) => self.forget(id, &session),
                 Happened::Written(id) => {
-                    self.serve_only(|rooms, parts| rooms.replay_after_write(id, parts));
-                    self.with_inboxes_only(|inboxes, parts| inboxes.written(id, parts));
+                    // Not `serve`, which would call this method again for each connection.
+                    let (rooms, inboxes, mut parts) = self.split();
+                    rooms.replay_after_write(id, &mut parts);
+                    inboxes.written(id, &mut parts);
                     self.read_on(id);
                 }
                 Happened::Answered(id) => {
@@ -46,7 +48,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.connections.cut_stuck(id, self.now);
                 }
                 Happened::Described(id) => self.describe(id),
-                Happened::Shown(id) => self.serve_only(|rooms, parts| rooms.replay_on(id, parts)),
+                Happened::Shown(id) => {
+                    let (rooms, _, mut parts) = self.split();
+                    rooms.replay_on(id, &mut parts);
+                }
                 Happened::Greeted(session, peer) => {
                     let owner = self.directory.owner_of(RoomName::lobby().as_str());
                     self.send(owner, ToShard::Owner(ToOwner::Greet { session, peer }));

@@ -32,7 +32,7 @@ use crate::shard::{
         connections::Connections, counts::ConnectionCounts, happened::Want, session::Session, state::Connection,
         write::Socket,
     },
-    direct::inboxes::{DirectInboxes, Parts},
+    direct::inboxes::DirectInboxes,
     owner::{Observer, Owner},
     room::rooms::Rooms,
     settings::Settings,
@@ -141,24 +141,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             };
             self.write(id);
         }
-    }
-
-    /// Has the inboxes do something with the parts below them, and passes on what followed.
-    pub(crate) fn with_inboxes<R>(&mut self, act: impl FnOnce(&mut DirectInboxes, &mut Parts<'_, S>) -> R) -> R {
-        let result = self.with_inboxes_only(act);
-        self.follow();
-        result
-    }
-
-    /// Passes nothing on: for [`Engine::follow`], which would otherwise call itself once per connection.
-    fn with_inboxes_only<R>(&mut self, act: impl FnOnce(&mut DirectInboxes, &mut Parts<'_, S>) -> R) -> R {
-        let mut parts = Parts {
-            connections: &mut self.connections,
-            store: &mut self.store,
-            directory: &self.directory,
-            now: self.now,
-        };
-        act(&mut self.inboxes, &mut parts)
     }
 
     /// What the engine wants; the caller takes it all after each turn.

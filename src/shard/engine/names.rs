@@ -4,7 +4,6 @@ use crate::shard::{
     bus::message::ToShard,
     connection::write::Socket,
     engine::{Clock, Engine},
-    store::hello::Hellos,
 };
 use crate::{
     chat::{Hello, Refusal, Reply, RequestId, SessionId, ShardId, UserName},
@@ -13,21 +12,9 @@ use crate::{
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    fn with_hellos<R>(&mut self, act: impl FnOnce(&mut Hellos<'_, S>) -> R) -> R {
-        let result = act(&mut Hellos {
-            connections: &mut self.connections,
-            store: &mut self.store,
-            directory: &self.directory,
-            random: &mut self.random,
-            now: self.now,
-        });
-        self.follow();
-        result
-    }
-
     /// A session says its name.
     pub(crate) fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) {
-        if let Some((hello, taken)) = self.with_hellos(|hellos| hellos.hello(id, request, hello)) {
+        if let Some((hello, taken)) = self.with_parts(|parts| parts.hello(id, request, hello)) {
             self.enter(id, request, hello, taken);
         }
     }
@@ -36,7 +23,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(super) fn hello_checked(&mut self, id: SessionId, answer: Result<(UserName, Claim), Refusal>) {
         // Also when the session has gone meanwhile: the name is claimed.
         self.tell_claim(&answer);
-        if let Some((request, hello, taken)) = self.with_hellos(|hellos| hellos.hello_checked(id, answer)) {
+        if let Some((request, hello, taken)) = self.with_parts(|parts| parts.hello_checked(id, answer)) {
             self.enter(id, request, hello, taken);
         }
         self.read_on(id);
@@ -44,7 +31,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// A session wants another name, or claims the one it has.
     pub(crate) fn rename_request(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
-        if let Some(taken) = self.with_hellos(|hellos| hellos.rename(id, request, name, key)) {
+        if let Some(taken) = self.with_parts(|parts| parts.rename(id, request, name, key)) {
             self.rename(id, request, taken);
         }
     }
@@ -54,11 +41,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         &mut self,
         id: SessionId,
         request: RequestId,
-        key: NameKey,
+        NameKey(key): NameKey,
         answer: Result<(UserName, Claim), Refusal>,
     ) {
         self.tell_claim(&answer);
-        if let Some(taken) = self.with_hellos(|hellos| hellos.rename_checked(id, request, key, answer)) {
+        if let Some(taken) = self.with_parts(|parts| parts.key_checked(id, request, Some(key), answer)) {
             self.rename(id, request, taken);
         }
         if let Some(connection) = self.connection(id) {
@@ -81,7 +68,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         let mut strangers = self.directory.sessions(&name, self.me);
         strangers.retain(|id| !self.holds_name(*id, &name));
         for id in strangers.iter().take(limits::DISPLACED_PER_TURN) {
-            let taken = self.with_hellos(|hellos| hellos.displaced(*id, &name));
+            let taken = self.with_parts(|parts| parts.displaced(*id, &name));
             self.rename(*id, None, taken);
         }
         if strangers.len() > limits::DISPLACED_PER_TURN {

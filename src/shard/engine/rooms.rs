@@ -1,28 +1,46 @@
-//! Has rooms serve their members, with the parts below them, and passes on what follows.
+//! Calls rooms, direct messages and the rules of names with the parts of the shard, then passes on what happened to connections.
 
 use crate::shard::{
     connection::write::Socket,
+    direct::inboxes::DirectInboxes,
     engine::{Clock, Engine},
-    room::{rooms::Rooms, serving::Parts},
+    parts::Parts,
+    room::rooms::Rooms,
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    pub(crate) fn serve<T>(&mut self, act: impl FnOnce(&mut Rooms, &mut Parts<'_, S>) -> T) -> T {
-        let done = self.serve_only(act);
-        self.follow();
-        done
-    }
-
-    /// Passes nothing on: for [`Engine::follow`], which would otherwise call itself once per connection.
-    pub(super) fn serve_only<T>(&mut self, act: impl FnOnce(&mut Rooms, &mut Parts<'_, S>) -> T) -> T {
-        let mut parts = Parts {
+    pub(super) fn split(&mut self) -> (&mut Rooms, &mut DirectInboxes, Parts<'_, S>) {
+        let parts = Parts {
             connections: &mut self.connections,
             store: &mut self.store,
+            directory: &self.directory,
             stats: &mut self.stats,
+            random: &mut self.random,
             clock: &self.clock,
             now: self.now,
         };
-        act(&mut self.rooms, &mut parts)
+        (&mut self.rooms, &mut self.inboxes, parts)
+    }
+
+    pub(crate) fn serve<R>(&mut self, act: impl FnOnce(&mut Rooms, &mut Parts<'_, S>) -> R) -> R {
+        let (rooms, _, mut parts) = self.split();
+        let result = act(rooms, &mut parts);
+        self.follow();
+        result
+    }
+
+    pub(crate) fn with_inboxes<R>(&mut self, act: impl FnOnce(&mut DirectInboxes, &mut Parts<'_, S>) -> R) -> R {
+        let (_, inboxes, mut parts) = self.split();
+        let result = act(inboxes, &mut parts);
+        self.follow();
+        result
+    }
+
+    pub(super) fn with_parts<R>(&mut self, act: impl FnOnce(&mut Parts<'_, S>) -> R) -> R {
+        let (.., mut parts) = self.split();
+        let result = act(&mut parts);
+        self.follow();
+        result
     }
 
     /// When [`Engine::flush`] is to be called next, microseconds; 0: now.

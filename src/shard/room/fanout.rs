@@ -12,7 +12,6 @@ use super::{
     outcome::{CatchUp, DeliveryFailure, Lag, Missed},
     rooms::Rooms,
     schedule::{FlushState, Walk},
-    serving::Parts,
 };
 use crate::{
     chat::SessionId,
@@ -23,6 +22,7 @@ use crate::{
             write::{Socket, Written},
         },
         ids::RoomSlot,
+        parts::Parts,
         stats::Stats,
     },
 };

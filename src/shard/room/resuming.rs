@@ -11,7 +11,6 @@ use super::{
     event::RoomEvent,
     outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, PendingJoin, ReplayStep},
     rooms::Rooms,
-    serving::Parts,
 };
 use crate::{
     chat::{
@@ -22,6 +21,7 @@ use crate::{
     limits,
     shard::{
         connection::{connections::Connections, session::Proof, write::Socket},
+        parts::Parts,
         store::ticket::Ticket,
     },
 };

@@ -5,7 +5,6 @@
 //! - A ring with too many unsent events is flushed before the next event comes, so a fast reader never falls off it.
 //! - A leaving member gets all events before its leave, and the answer behind them.
 //!
-//! Nothing here sends to other shards. [`Connections::poll`] reports to the engine what an answer, a goodbye or a write leads to.
 //! If a connection ends meanwhile, its look-up fails, or it is closing and gets nothing more.
 
 use std::sync::Arc;
@@ -19,36 +18,10 @@ use super::{
 };
 use crate::{
     chat::{Admission, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, RoomName, SessionId},
-    codec::LagPolicy,
-    shard::{
-        End,
-        connection::{connections::Connections, write::Socket},
-        ids::RoomSlot,
-        stats::Stats,
-        store::port::StorePort,
-        time::{Clock, Moment},
-    },
+    shard::{End, connection::write::Socket, ids::RoomSlot, parts::Parts},
 };
 
-/// The other parts of a shard that rooms use.
-pub(crate) struct Parts<'a, S> {
-    pub(crate) connections: &'a mut Connections<S>,
-    pub(crate) store: &'a mut StorePort,
-    pub(crate) stats: &'a mut Stats,
-    /// Measures the cost of flushes.
-    pub(crate) clock: &'a dyn Clock,
-    pub(crate) now: Moment,
-}
-
 impl<S: Socket> Parts<'_, S> {
-    pub(super) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
-        self.connections.reply(id, request, reply, self.now);
-    }
-
-    pub(super) fn goodbye(&mut self, id: SessionId, code: GoodbyeCode) {
-        self.connections.goodbye(id, None, code, self.now);
-    }
-
     pub(super) fn count(&mut self, sent: &Sent) {
         self.connections.counts().bytes_out += sent.bytes;
         self.stats.deliveries += sent.events;
@@ -56,11 +29,6 @@ impl<S: Socket> Parts<'_, S> {
 
     fn wait_writable(&mut self, id: SessionId) {
         self.connections.wait_writable(id, self.now);
-    }
-
-    /// What a connection's dialect does about missed messages; `None` if the connection is over.
-    pub(super) fn lag_policy(&self, id: SessionId) -> Option<LagPolicy> {
-        self.connections.profile(id).map(|profile| profile.lag)
     }
 
     /// Acknowledges a message if its sender is on this shard.

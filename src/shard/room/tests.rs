@@ -18,15 +18,16 @@ use super::{
     members::Feed,
     outcome::{CatchUp, DeliveryFailure, Lag, Missed, PageAsk, PageTaken, ReplayStep},
     rooms::Rooms,
-    serving::Parts,
 };
 use crate::{
     chat::{Admission, Conversation, Happening, Joined, Position, Reply, Seq, SessionId, ShardId},
     codec::{Dialects, LagPolicy},
     shard::{
         End,
+        bus::directory::{Directory, OwnerKey},
         connection::{connections::Connections, write::Written},
         ids::RoomSlot,
+        parts::Parts,
         settings::Settings,
         stats::Stats,
         store::port::StorePort,
@@ -68,6 +69,8 @@ struct Run {
     queue: VecDeque<FromOwner>,
     asked: VecDeque<(SessionId, PageAsk)>,
     store: StorePort,
+    directory: Directory,
+    random: fastrand::Rng,
     stats: Stats,
     clock: TestClock,
     is_durable: bool,
@@ -88,6 +91,8 @@ impl Run {
             queue: VecDeque::new(),
             asked: VecDeque::new(),
             store: StorePort::without_store(ShardId(0)),
+            directory: Directory::new(1, OwnerKey::fixed(7), 1),
+            random: fastrand::Rng::with_seed(7),
             stats: Stats::default(),
             clock: TestClock::default(),
             is_durable,
@@ -108,6 +113,19 @@ impl Run {
             missing: Counts::new(),
             since: [None; ROOMS],
         }
+    }
+
+    fn split(&mut self) -> (&mut Rooms, Parts<'_, Rc<FakeSocket>>) {
+        let parts = Parts {
+            connections: &mut self.connections,
+            store: &mut self.store,
+            directory: &self.directory,
+            stats: &mut self.stats,
+            random: &mut self.random,
+            clock: &self.clock,
+            now: Moment::default(),
+        };
+        (&mut self.rooms, parts)
     }
 
     fn now(&self) -> Moment {
@@ -303,14 +321,8 @@ impl Run {
     }
 
     fn walk(&mut self, slot: RoomSlot, most: usize) {
-        let mut parts = Parts {
-            connections: &mut self.connections,
-            store: &mut self.store,
-            stats: &mut self.stats,
-            clock: &self.clock,
-            now: Moment::default(),
-        };
-        self.rooms.walk(slot, most, &mut parts);
+        let (rooms, mut parts) = self.split();
+        rooms.walk(slot, most, &mut parts);
         for failure in self.rooms.take_failures() {
             match failure {
                 DeliveryFailure::Full(id) => assert!(self.connections.get(id).unwrap().blocked()),
@@ -337,14 +349,8 @@ impl Run {
     fn catch_up(&mut self, id: SessionId) {
         let mut membership = 0;
         loop {
-            let mut parts = Parts {
-                connections: &mut self.connections,
-                store: &mut self.store,
-                stats: &mut self.stats,
-                clock: &self.clock,
-                now: Moment::default(),
-            };
-            match self.rooms.catch_up_from(id, &mut membership, &mut parts) {
+            let (rooms, mut parts) = self.split();
+            match rooms.catch_up_from(id, &mut membership, &mut parts) {
                 CatchUp::Done | CatchUp::Full => return,
                 CatchUp::Dead => panic!("nobody died"),
                 CatchUp::Left { .. } => {}

@@ -5,18 +5,16 @@
 
 use super::{
     names::{NameDecision, Names, check_claim},
-    port::StorePort,
     refusals,
     ticket::Ticket,
 };
 use crate::{
     chat::{Hello, Refusal, Reply, RequestId, SessionId, UserName},
     codec::ReservedName,
-    history::{Ask, Claim, NameKey},
+    history::{Ask, Claim},
     shard::{
-        bus::directory::Directory,
-        connection::{connections::Connections, naming::WaitingHello, session::Proof, write::Socket},
-        time::Moment,
+        connection::{naming::WaitingHello, session::Proof, write::Socket},
+        parts::Parts,
     },
 };
 
@@ -31,16 +29,7 @@ pub(crate) struct NewName {
     pub(crate) notice: Option<Reply>,
 }
 
-/// The parts of the shard that hellos and renames need.
-pub(crate) struct Hellos<'a, S> {
-    pub(crate) connections: &'a mut Connections<S>,
-    pub(crate) store: &'a mut StorePort,
-    pub(crate) directory: &'a Directory,
-    pub(crate) random: &'a mut fastrand::Rng,
-    pub(crate) now: Moment,
-}
-
-impl<S: Socket> Hellos<'_, S> {
+impl<S: Socket> Parts<'_, S> {
     fn names(&mut self) -> Names<'_> {
         Names {
             store: self.store,
@@ -78,11 +67,11 @@ impl<S: Socket> Hellos<'_, S> {
         answer: Result<(UserName, Claim), Refusal>,
     ) -> Option<(RequestId, Hello, NewName)> {
         let WaitingHello { request, mut hello } = *self.connections.get_mut(id)?.take_claim()?;
-        let taken = self.checked(id, request, hello.key.take(), answer)?;
+        let taken = self.key_checked(id, request, hello.key.take(), answer)?;
         Some((request, hello, taken))
     }
 
-    /// Handles a rename, or the claim of the present name. Returns the new name as [`Hellos::hello`] does.
+    /// Handles a rename, or the claim of the present name. Returns the new name as [`Parts::hello`] does.
     pub(crate) fn rename(
         &mut self,
         id: SessionId,
@@ -116,18 +105,8 @@ impl<S: Socket> Hellos<'_, S> {
         None
     }
 
-    /// Handles the store's answer about the key of a rename.
-    pub(crate) fn rename_checked(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        NameKey(key): NameKey,
-        answer: Result<(UserName, Claim), Refusal>,
-    ) -> Option<NewName> {
-        self.checked(id, request, Some(key), answer)
-    }
-
-    fn checked(
+    /// Handles the store's answer about the key of a hello or a rename. Returns the new name if the key is right.
+    pub(crate) fn key_checked(
         &mut self,
         id: SessionId,
         request: RequestId,
@@ -152,10 +131,6 @@ impl<S: Socket> Hellos<'_, S> {
     pub(crate) fn displaced(&mut self, id: SessionId, name: &UserName) -> NewName {
         let (like, notice) = self.names().displaced(id, name);
         NewName::without_key(like, Proof::Assigned, Some(notice))
-    }
-
-    fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
-        self.connections.reply(id, request, &Reply::Error(refusal), self.now);
     }
 
     /// What the dialect of a connection does about reserved names. If the dialect is not certain, all candidates do the same.

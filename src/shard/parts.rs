@@ -1,0 +1,48 @@
+//! The parts of a shard that rooms, direct messages and names share: its connections, its store, and what they need beside them.
+//!
+//! The engine lends them for one call. Methods that only one user needs are in its file: [`super::room::serving`],
+//! [`super::direct::inboxes`] and [`super::store::hello`].
+//!
+//! Nothing here sends to other shards. [`Connections::poll`] reports to the engine what a reply, a goodbye or a write leads to.
+
+use crate::{
+    chat::{GoodbyeCode, Refusal, Reply, RequestId, SessionId},
+    codec::LagPolicy,
+    shard::{
+        bus::directory::Directory,
+        connection::{connections::Connections, write::Socket},
+        stats::Stats,
+        store::port::StorePort,
+        time::{Clock, Moment},
+    },
+};
+
+pub(crate) struct Parts<'a, S> {
+    pub(crate) connections: &'a mut Connections<S>,
+    pub(crate) store: &'a mut StorePort,
+    pub(crate) directory: &'a Directory,
+    pub(crate) stats: &'a mut Stats,
+    pub(crate) random: &'a mut fastrand::Rng,
+    /// Measures the cost of flushes.
+    pub(crate) clock: &'a dyn Clock,
+    pub(crate) now: Moment,
+}
+
+impl<S: Socket> Parts<'_, S> {
+    pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply) {
+        self.connections.reply(id, request, reply, self.now);
+    }
+
+    pub(crate) fn refuse(&mut self, id: SessionId, request: RequestId, refusal: Refusal) {
+        self.reply(id, request, &Reply::Error(refusal));
+    }
+
+    pub(crate) fn goodbye(&mut self, id: SessionId, code: GoodbyeCode) {
+        self.connections.goodbye(id, None, code, self.now);
+    }
+
+    /// What a connection's dialect does about missed messages; `None` if the connection is over.
+    pub(crate) fn lag_policy(&self, id: SessionId) -> Option<LagPolicy> {
+        self.connections.profile(id).map(|profile| profile.lag)
+    }
+}
