@@ -1,8 +1,12 @@
 //! What one connection has to do with rooms: its memberships, its unanswered joins, and its replays.
 
-use super::replays::Replays;
-use crate::chat::RoomName;
-use crate::shard::ids::{MemberSlot, RoomSlot};
+use std::collections::VecDeque;
+
+use super::rings::Durability;
+use crate::{
+    chat::{Admission, RoomName, Seq},
+    shard::ids::{MemberSlot, RoomSlot},
+};
 
 #[derive(Debug, Default)]
 pub(super) struct Attendance {
@@ -34,6 +38,61 @@ pub(super) enum MembershipState {
 impl Attendance {
     /// Frees the memory of `replays` if there are none.
     pub(super) fn forget_if_done(&mut self) {
-        self.replays.take_if(|replays| replays.is_empty());
+        self.replays
+            .take_if(|replays| replays.pending_joins.is_empty() && replays.queue.is_empty());
+    }
+}
+
+/// The replays of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Replays {
+    pub(super) pending_joins: Vec<PendingJoin>,
+    /// The first one is in progress.
+    pub(super) queue: VecDeque<Replay>,
+}
+
+/// The replay of one member.
+#[derive(Debug)]
+pub(super) struct Replay {
+    pub(super) number: u32,
+    pub(super) room: RoomName,
+    /// The replay has sent no message between this number and `after`: a gap covers them.
+    pub(super) from: Seq,
+    /// The member has everything up to this number.
+    pub(super) after: Seq,
+    /// The replay ends at this number; the ring has what follows.
+    pub(super) target: Seq,
+    pub(super) durability: Durability,
+    /// The number before the page that the store was asked for.
+    pub(super) asked: Option<Seq>,
+    /// Messages per page: by the size of the last page's messages, so many that the page may wait for the socket.
+    pub(super) page: usize,
+}
+
+/// A join whose answer waits until the store has read the user's read marker.
+#[derive(Debug)]
+pub(crate) struct PendingJoin {
+    pub(crate) number: u32,
+    /// Without the read marker.
+    pub(crate) admission: Box<Admission>,
+}
+
+/// A page that the store should read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct PageAsk {
+    pub(crate) number: u32,
+    pub(crate) room: RoomName,
+    pub(crate) after: Seq,
+    pub(crate) limit: usize,
+}
+
+impl Replay {
+    pub(super) fn ask_after(&self, after: Seq) -> PageAsk {
+        PageAsk {
+            number: self.number,
+            room: self.room.clone(),
+            after,
+            limit: self.page,
+        }
     }
 }

@@ -10,10 +10,10 @@ use super::{
     ring::{Batch, Content, Ring},
 };
 use crate::{
-    chat::local,
+    chat::{SessionId, local},
     codec::Encoding,
     limits,
-    shard::{connection::state::Connection, connection::write::Socket},
+    shard::{connection::state::Connection, connection::write::Socket, ids::RoomSlot},
 };
 
 /// The result of a delivery to one member.
@@ -27,6 +27,17 @@ pub(super) enum Delivered {
     Dead,
     /// The ring no longer has the event at its cursor.
     Lagged,
+}
+
+/// Why a walk could not deliver everything to a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeliveryFailure {
+    /// Its socket is full.
+    Full(SessionId),
+    /// Its socket failed.
+    Dead(SessionId),
+    /// It is a slow consumer: the ring no longer has the event at its cursor.
+    Lagged(SessionId, RoomSlot),
 }
 
 /// How much was written to members.

@@ -7,14 +7,14 @@
 //! full, failed or slow socket needs.
 
 use super::{
-    delivery::{Delivered, Sent},
+    delivery::{Delivered, DeliveryFailure, Sent},
     members::Feed,
-    outcome::{CatchUp, DeliveryFailure, Lag, Missed},
+    rings::{Lag, Missed},
     rooms::Rooms,
     schedule::{FlushState, Walk},
 };
 use crate::{
-    chat::SessionId,
+    chat::{RequestId, RoomName, SessionId},
     codec::LagPolicy,
     shard::{
         connection::{
@@ -26,6 +26,21 @@ use crate::{
         stats::Stats,
     },
 };
+
+/// How far a connection has caught up with its rooms.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum CatchUp {
+    /// It has all events.
+    Done,
+    /// Its socket is full.
+    Full,
+    /// Its socket failed.
+    Dead,
+    /// It has the last event of a room that it left, and is removed from it. Its other rooms come next.
+    Left { room: RoomName, request: RequestId },
+    /// As [`DeliveryFailure::Lagged`]. Its other rooms come next.
+    Lagged(RoomSlot),
+}
 
 impl Rooms {
     /// Plans a flush for an event that came at `now_us`.

@@ -1,7 +1,7 @@
 //! Decides what a replay sends next: messages from the ring if the ring has them all, otherwise pages from the store; then live
 //! events.
 //!
-//! Nothing here reads the store or writes to a socket. The results ([`ReplayStep`], [`PageTaken`], [`Lag`]) say what to do;
+//! Nothing here reads the store or writes to a socket. The results ([`ReplayStep`], [`Page`], [`Lag`]) say what to do;
 //! [`super::resuming`] does it, and reports how far the member has the messages.
 //!
 //! Invariants:
@@ -9,12 +9,13 @@
 //! - A member gets every message between its position and its first live event, in order, or a gap that names it.
 //! - A connection has at most one replay in progress, and that has at most one open question to the store.
 
+use std::sync::Arc;
+
 use super::{
-    attendance::Attendance,
+    attendance::{Attendance, PageAsk, PendingJoin, Replay},
+    event::RoomEvent,
     members::Feed,
-    outcome::{Abandoned, Lag, Missed, Page, PageTaken, PendingJoin, ReplayStep},
-    replays::Replay,
-    rings::Durability,
+    rings::{Durability, Lag, Missed},
     rooms::Rooms,
 };
 use crate::{
@@ -22,6 +23,45 @@ use crate::{
     codec::LagPolicy,
     limits,
 };
+
+/// The next step of a replay.
+#[derive(Debug)]
+pub(crate) enum ReplayStep {
+    /// Nothing to do: there is no replay, or it waits for the store or the socket.
+    Wait,
+    /// Send these messages, which are all up to `upto`.
+    Send { events: Vec<Arc<RoomEvent>>, upto: Seq },
+    /// Call [`Rooms::skip_to`].
+    Skip { upto: Seq, missed: Missed },
+    /// Ask the store, then call [`Rooms::page_asked`]. If the store is full, pass over the messages up to `target`.
+    Ask { ask: PageAsk, target: Seq },
+    /// The replay has ended and the member is live. It must catch up at once, before the ring drops its events.
+    Live,
+}
+
+/// A page to send.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) room: RoomName,
+    pub(crate) messages: Vec<ChatMessage>,
+    /// The page after this one, which the store reads while this one is encoded.
+    pub(crate) next: Option<PageAsk>,
+    /// The store no longer has the messages up to this one.
+    pub(crate) lost_upto: Option<Seq>,
+    /// The number before its first message: up to where the member has everything if none of its messages is sent.
+    pub(crate) before: Seq,
+}
+
+/// What a leaving member does not get any more.
+#[derive(Debug)]
+pub(crate) struct Abandoned {
+    /// Its join, if that is not answered yet.
+    pub(crate) pending_join: Option<PendingJoin>,
+    /// The missed messages: after the first number, up to the second.
+    pub(crate) missed: Option<(Seq, Seq)>,
+    /// Whether its replay was the first in the queue, so that the next one can begin.
+    pub(crate) was_first: bool,
+}
 
 impl Rooms {
     fn next_number(&mut self) -> u32 {
@@ -290,28 +330,26 @@ impl Rooms {
         }
     }
 
-    /// Decides how a page of the store is used while `waiting_bytes` wait for the socket.
+    /// Takes a page of the store while `waiting_bytes` wait for the socket; `None` if it is of no use.
     pub(super) fn take_page(
         &mut self,
         id: SessionId,
         number: u32,
         mut messages: Vec<ChatMessage>,
         waiting_bytes: usize,
-    ) -> PageTaken {
-        let Some(replay) = self.first_replay(id).filter(|replay| replay.number == number) else {
-            return PageTaken::Unknown;
-        };
+    ) -> Option<Page> {
+        let replay = self.first_replay(id).filter(|replay| replay.number == number)?;
         let (after, target) = (replay.after, replay.target);
         if replay.asked.take() != Some(after) || waiting_bytes > limits::PRIVATE_BYTES {
             // The question was asked before the page before was sent, and that ended elsewhere, or the client reads slowly.
-            return PageTaken::Again;
+            return None;
         }
         let last = messages.last().map(|message| message.seq);
         let next = last.filter(|last| *last < target && waiting_bytes <= limits::PRIVATE_BYTES / 8);
         // Retention may have deleted messages since the replay began.
         let before = messages.first().map_or(target, |message| message.prev).min(target);
         messages.truncate(messages.partition_point(|message| message.seq <= target));
-        PageTaken::Page(Page {
+        Some(Page {
             room: replay.room.clone(),
             messages,
             next: next.map(|last| replay.ask_after(last)),

@@ -8,8 +8,10 @@
 use std::sync::Arc;
 
 use super::{
+    attendance::{PageAsk, PendingJoin},
     event::RoomEvent,
-    outcome::{Abandoned, Lag, Missed, PageAsk, PageTaken, PendingJoin, ReplayStep},
+    replay::{Abandoned, ReplayStep},
+    rings::{Lag, Missed},
     rooms::Rooms,
 };
 use crate::{
@@ -236,10 +238,8 @@ impl Rooms {
         parts: &mut Parts<'_, S>,
     ) {
         let waited = parts.connections.private_bytes(id);
-        let page = match self.take_page(id, number, messages, waited) {
-            PageTaken::Unknown => return,
-            PageTaken::Again => return self.replay_on(id, parts),
-            PageTaken::Page(page) => page,
+        let Some(page) = self.take_page(id, number, messages, waited) else {
+            return self.replay_on(id, parts);
         };
         if let Some(next) = &page.next {
             // If the store is full, the replay asks again when it needs the page.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{event::RoomEvent, members::Members, outcome::Missed, pacer::Pacer, ring::Ring, schedule::FlushState};
+use super::{event::RoomEvent, members::Members, pacer::Pacer, ring::Ring, schedule::FlushState};
 use crate::{
     chat::{Conversation, Happening, Joined, Reply, RoomName, Seq},
     limits,
@@ -54,6 +54,25 @@ impl Durability {
     pub(super) fn of(joined: &Joined) -> Self {
         if joined.history { Self::Durable } else { Self::Ephemeral }
     }
+}
+
+/// What a member gets for messages that it misses.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Lag {
+    /// Nothing: it misses no message.
+    Nothing,
+    /// A gap that names the missing messages.
+    Gap(Reply),
+    /// A close, because its dialect has no words for a gap.
+    TooSlow,
+}
+
+/// Whether the server still has the messages that a member does not get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Missed {
+    /// Yes, if the room is durable.
+    Stored,
+    Lost,
 }
 
 /// All rings of a shard.

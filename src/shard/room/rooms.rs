@@ -14,10 +14,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     attendance::{Attendance, Membership, MembershipState},
-    delivery::Batches,
+    delivery::{Batches, DeliveryFailure},
     event::RoomEvent,
     members::{Feed, Leaving, Member},
-    outcome::{DeliveryFailure, JoinRefusal},
     pacer::PaceSettings,
     rings::{Durability, Rings, RoomRing},
     schedule::{FlushState, Schedule},
@@ -26,6 +25,14 @@ use crate::{
     chat::{Joined, RequestId, RoomName, SessionId},
     shard::{ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment},
 };
+
+/// Why a session may not ask to join a room.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum JoinRefusal {
+    AlreadyMember,
+    /// The session is in this many rooms, which is the most.
+    TooMany(usize),
+}
 
 pub(crate) struct Rooms {
     pub(super) rings: Rings,

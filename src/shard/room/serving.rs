@@ -10,10 +10,11 @@
 use std::sync::Arc;
 
 use super::{
-    delivery::Sent,
+    delivery::{DeliveryFailure, Sent},
     event::RoomEvent,
+    fanout::CatchUp,
     members::Feed,
-    outcome::{CatchUp, DeliveryFailure, Lag},
+    rings::Lag,
     rooms::Rooms,
 };
 use crate::{

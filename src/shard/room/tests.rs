@@ -14,9 +14,13 @@ use proptest::prelude::*;
 use acts::{APART, Act, CONNECTIONS, ROOMS, act, message, numbers, room_name, room_number};
 
 use super::{
+    attendance::PageAsk,
+    delivery::DeliveryFailure,
     event::RoomEvent,
+    fanout::CatchUp,
     members::Feed,
-    outcome::{CatchUp, DeliveryFailure, Lag, Missed, PageAsk, PageTaken, ReplayStep},
+    replay::ReplayStep,
+    rings::{Lag, Missed},
     rooms::Rooms,
 };
 use crate::{
@@ -406,7 +410,7 @@ impl Run {
         }
         let stored = numbers(ask.after.max(2 * APART), self.owned[room].seq);
         let messages = stored.take(ask.limit.min(3)).map(|seq| message(room, seq)).collect();
-        if let PageTaken::Page(page) = self.rooms.take_page(id, ask.number, messages, 0) {
+        if let Some(page) = self.rooms.take_page(id, ask.number, messages, 0) {
             if let Some(next) = page.next {
                 self.ask(id, next);
             }

@@ -16,7 +16,7 @@ use crate::{
     shard::{
         bus::message::RoomCommand,
         connection::{held_back::Retrying, session::Session, state::Connection},
-        room::{outcome::JoinRefusal, rooms::Rooms},
+        room::rooms::{JoinRefusal, Rooms},
         settings::Settings,
         store::queries::Question,
         time::Moment,
