@@ -89,7 +89,7 @@ mod tests {
         postponed.leave(sender(), &room("tea"));
         assert!(
             !postponed.passes(sender(), Retry::InOrder),
-            "one for chess was given back"
+            "the owner returned one for chess"
         );
         postponed.leave(sender(), &room("chess"));
         assert!(postponed.passes(sender(), Retry::InOrder));

@@ -4,8 +4,8 @@
 //! wants a reserved name without its key is refused, or gets the name with a number ([`ReservedName`]). Sessions that had the
 //! name before the claim get a number too.
 //!
-//! Invariant: that renaming takes a moment, so code that sends private data asks [`Session::holds`] at that moment. A claim is
-//! visible to all shards before any later write to the store.
+//! Invariant: that renaming takes a moment, so code that sends private data asks [`Session::holds`] when it sends. A claim is in
+//! memory, for all shards, before it is committed.
 //!
 //! Without a store no name can be claimed.
 

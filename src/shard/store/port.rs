@@ -1,6 +1,6 @@
 //! One shard's port to the store: submits messages and questions, and matches each outcome to its request.
 //!
-//! Every request carries a [`Ticket`], and its outcome comes back through the shard's inbox.
+//! Every request carries a [`Ticket`], and its outcome comes back to the shard through a queue of its own.
 //!
 //! Invariants:
 //! - Each accepted request comes back exactly once, as one [`Returned`].
@@ -369,7 +369,7 @@ mod tests {
                 ..
             } = port.take(Outcome::Failed { append, why })
             else {
-                panic!("the sender is told");
+                panic!("the sender gets a refusal");
             };
             assert_eq!(refusal.retry_after.is_some(), helps);
         }

@@ -163,7 +163,7 @@ impl Returned {
                 },
             },
             (ticket, log) => {
-                tracing::error!(?ticket, %log, "a message came back that was never given");
+                tracing::error!(?ticket, %log, "an outcome belongs to no message of this shard");
                 Self::Nothing
             }
         }

@@ -2,12 +2,14 @@
 
 use std::{collections::VecDeque, rc::Rc};
 
+use prost::Message as _;
 use serde_json::{Value, json};
 
 use super::{Client, FakeSocket, World};
 use crate::{
     chat::{ConnectionSlot, Generation, ListOrder, RoomName, SessionId, ShardId},
     codec::{self, DialectId, Handshake, native},
+    proto,
     shard::connection::reader::Reading,
     wire::masked::masked_frame,
 };
@@ -161,7 +163,21 @@ impl World {
         self.request(client, json!({"leave": {"room": room}}))
     }
 
+    /// Joins and resumes behind this number, in the epoch of the first message of all rooms.
+    pub(crate) fn resume(&mut self, client: usize, room: &str, seq: u64) -> u64 {
+        let epoch = self.logged.borrow()[0].1.epoch;
+        self.request(
+            client,
+            json!({"join": {"room": room, "epoch": epoch, "seq": seq, "last": 0}}),
+        )
+    }
+
+    /// Sends a message; a legacy client sends it to the lobby, and without an id.
     pub(crate) fn talk(&mut self, client: usize, room: &str, text: &str) -> u64 {
+        if let Speaks::Legacy(dialect) = self.clients[client].speaks {
+            self.send_bytes(client, legacy(dialect, ["talk", "1"], text));
+            return 0;
+        }
         self.request(client, json!({"talk": {"room": room, "text": text}}))
     }
 
@@ -182,6 +198,10 @@ impl World {
     }
 
     pub(crate) fn exit(&mut self, client: usize) -> u64 {
+        if let Speaks::Legacy(dialect) = self.clients[client].speaks {
+            self.send_bytes(client, legacy(dialect, ["exit", "2"], ""));
+            return 0;
+        }
         self.request(client, json!({"exit": {}}))
     }
 
@@ -202,6 +222,25 @@ impl World {
             list.online,
         )
     }
+}
+
+/// A request of document 002, or else of document 000, with its kind in each.
+fn legacy(dialect: &str, [chatroom, communication]: [&str; 2], text: &str) -> Vec<u8> {
+    let payload = match dialect {
+        "chatroom" => proto::chatroom::ChatRoomRequest {
+            r#type: chatroom.into(),
+            content: text.into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+        _ => proto::communication::Communication {
+            r#type: communication.into(),
+            msg: text.into(),
+            ..Default::default()
+        }
+        .encode_to_vec(),
+    };
+    masked(2, &payload)
 }
 
 /// A complete, masked frame of a client.

@@ -44,6 +44,12 @@ impl World {
             .collect()
     }
 
+    /// The texts of all numbered messages, in the order of the owners.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let logged = self.logged.borrow();
+        logged.iter().map(|(_, message)| message.text.to_string()).collect()
+    }
+
     /// Bytes of an incomplete frame.
     pub(crate) fn torn_bytes(&mut self, client: usize) -> usize {
         self.parse(client);

@@ -62,29 +62,32 @@ impl World {
 
     /// Delivers an outcome and runs until idle.
     pub(crate) fn deliver_outcome(&mut self, outcome: Outcome<Ticket>) {
-        self.store.as_mut().unwrap().held -= 1;
-        let shard = usize::from(Ticket::of(&outcome).shard().0);
-        self.turn(shard, |engine| engine.stored(outcome));
+        self.deliver_to_shard(outcome);
         self.run_until_idle();
     }
 
     /// Runs until the store has answered everything and all outcomes are delivered, except those that the test has taken.
     pub(crate) fn store_answers(&mut self) {
         self.run_until_idle();
-        while self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
-            let next = self.outcome(|_| true);
-            self.deliver_outcome(next);
+        while self.store_answers_once() {
+            self.run_until_idle();
         }
     }
 
-    /// Delivers one outcome, if there is a question.
-    pub(crate) fn store_answers_once(&mut self) {
-        if self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held) {
+    /// Delivers one outcome, if there is a question. Returns whether there was one.
+    pub(crate) fn store_answers_once(&mut self) -> bool {
+        let is_asked = self.asked_of_store() > self.store.as_ref().map_or(0, |store| store.held);
+        if is_asked {
             let next = self.outcome(|_| true);
-            self.store.as_mut().unwrap().held -= 1;
-            let shard = usize::from(Ticket::of(&next).shard().0);
-            self.turn(shard, |engine| engine.stored(next));
+            self.deliver_to_shard(next);
         }
+        is_asked
+    }
+
+    fn deliver_to_shard(&mut self, outcome: Outcome<Ticket>) {
+        self.store.as_mut().unwrap().held -= 1;
+        let shard = usize::from(Ticket::of(&outcome).shard().0);
+        self.turn(shard, |engine| engine.stored(outcome));
     }
 
     /// Waits until the store has answered everything. Returns the new outcomes, which still wait for delivery, in an order that

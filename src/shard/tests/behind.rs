@@ -80,7 +80,7 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap()
 }
 
-fn is_mail(ticket: &Ticket) -> bool {
+fn is_inbox(ticket: &Ticket) -> bool {
     matches!(ticket, Ticket::Inbox { .. })
 }
 
@@ -146,10 +146,10 @@ fn a_device_gets_what_another_device_reads_during_its_backfill_but_not_what_was_
     world.set_room(slow, LONG);
     world.run_until_idle();
     for _ in 0..2 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
+        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
         world.deliver_outcome(next);
     }
-    let page = world.outcome(is_mail);
+    let page = world.outcome(is_inbox);
     // Sent and read while the page is in flight.
     direct(&mut world, ann, &long(7));
     read(&mut world, quick, "ann", 7);
@@ -172,10 +172,10 @@ fn messages_that_retention_deletes_during_a_backfill_become_one_lost_gap() {
     let late = device(&mut world, &key);
     world.run_until_idle();
     for _ in 0..2 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
+        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
         world.deliver_outcome(next);
     }
-    let mut page = world.outcome(is_mail);
+    let mut page = world.outcome(is_inbox);
     if let Outcome::Answered {
         answer: Answer::Direct(Some(page)),
         ..
@@ -206,11 +206,11 @@ fn a_conversation_that_the_store_cannot_read_becomes_a_gap_and_the_others_follow
     let late = device(&mut world, &key);
     world.run_until_idle();
     for _ in 0..3 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
+        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
         world.deliver_outcome(next);
     }
     // The newest conversation comes first, then ann's.
-    let page = world.outcome(is_mail);
+    let page = world.outcome(is_inbox);
     world.deliver_outcome(unanswered(&page));
     world.store_answers();
     assert_eq!(directs_of(&mut world, late), ["carl 1", "gap ann 1-2"]);
@@ -232,7 +232,7 @@ fn a_device_is_closed_if_the_store_cannot_list_its_skipped_conversations() {
     }
     world.set_room(slow, OPEN);
     loop {
-        let next = world.outcome(is_mail);
+        let next = world.outcome(is_inbox);
         let is_listing = matches!(
             &next,
             Outcome::Answered {
@@ -265,7 +265,7 @@ fn a_device_without_a_position_gets_its_unread_messages_even_if_it_skips_live_on
     let hello = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)));
     world.deliver_outcome(hello);
     // The question is in flight.
-    let found = world.outcome(is_mail);
+    let found = world.outcome(is_inbox);
     for n in 4..=12 {
         direct(&mut world, ann, &long(n));
     }
@@ -283,10 +283,10 @@ fn a_rename_ends_a_backfill_and_a_rename_back_begins_with_the_unread_messages() 
     let late = device(&mut world, &key);
     world.run_until_idle();
     for _ in 0..2 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_mail(ticket));
+        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
         world.deliver_outcome(next);
     }
-    let page = world.outcome(is_mail);
+    let page = world.outcome(is_inbox);
     world.rename_with_key(late, "rob");
     world.run_until_idle();
     let renamed = world.outcome(|ticket| matches!(ticket, Ticket::Rename { .. }));

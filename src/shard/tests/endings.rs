@@ -69,7 +69,7 @@ fn an_exit_delivers_the_users_own_leave_before_the_close() {
         if full {
             world.set_room(leaver, 0);
         }
-        world.send_bytes(leaver, masked(2, &communication("2", "")));
+        world.exit(leaver);
         world.run_until_idle();
         world.set_room(leaver, 3);
         world.set_room(leaver, OPEN);
@@ -146,11 +146,7 @@ fn a_join_beside_a_blocked_leaving_member_replays_without_a_hole() {
     world.talk(ada, "tea", "two");
     world.run_until_idle();
     let eve = world.user(1, "eve");
-    let epoch = world.logged.borrow()[0].1.epoch;
-    world.request(
-        eve,
-        json!({"join": {"room": "tea", "epoch": epoch, "seq": 1, "last": 0}}),
-    );
+    world.resume(eve, "tea", 1);
     world.run_until_idle();
     world.talk(ada, "tea", "three");
     world.run_until_idle();
@@ -266,13 +262,4 @@ fn a_drain_does_not_wait_for_clients_that_do_not_read() {
     world.turn(0, |engine| engine.handle(ToShard::Drain));
     world.pass_ms(5_000);
     assert!(world.is_over(bob));
-}
-
-fn communication(kind: &str, text: &str) -> Vec<u8> {
-    let message = crate::proto::communication::Communication {
-        r#type: kind.into(),
-        msg: text.into(),
-        ..Default::default()
-    };
-    prost::Message::encode_to_vec(&message)
 }

@@ -12,14 +12,6 @@ use crate::{
     },
 };
 
-/// Joins and resumes at a position.
-pub(crate) fn resume(world: &mut World, client: usize, room: &str, epoch: u64, seq: u64) -> u64 {
-    world.request(
-        client,
-        json!({"join": {"room": room, "epoch": epoch, "seq": seq, "last": 0}}),
-    )
-}
-
 /// Joins with the newest `last` messages.
 fn join_last(world: &mut World, client: usize, room: &str, last: u32) -> u64 {
     world.request(client, json!({"join": {"room": room, "last": last}}))
@@ -49,8 +41,7 @@ fn a_resume_beside_a_blocked_leaving_member_replays_without_a_hole() {
     world.talk(una, "tea", "two");
     world.run_until_idle();
     let tom = world.user(1, "tom");
-    let epoch = world.logged.borrow()[0].1.epoch;
-    resume(&mut world, tom, "tea", epoch, 1);
+    world.resume(tom, "tea", 1);
     world.run_until_idle();
     world.talk(una, "tea", "three");
     world.run_until_idle();
@@ -94,8 +85,7 @@ fn replayed_in_part(world: &mut World) -> (usize, usize) {
     world.run_until_idle();
     world.received(bob);
     world.set_room(bob, 1_000);
-    let epoch = world.logged.borrow()[0].1.epoch;
-    resume(world, bob, "tea", epoch, 1);
+    world.resume(bob, "tea", 1);
     world.run_until_idle();
     world.talk(ada, "tea", "live");
     world.run_until_idle();
@@ -149,8 +139,7 @@ fn a_member_that_leaves_during_its_replay_gets_a_gap_for_the_rest() {
         "{received:?}"
     );
     // A second resume replays the rest.
-    let epoch = world.logged.borrow()[0].1.epoch;
-    resume(&mut world, bob, "tea", epoch, 21);
+    world.resume(bob, "tea", 21);
     world.run_until_idle();
     assert_eq!(world.heard(bob), ["joined tea", "ada: after it left"]);
 }
@@ -216,8 +205,7 @@ fn a_member_that_leaves_before_the_store_answers_gets_a_gap_for_what_it_missed()
         }
         world.store_answers();
         world.received(bob);
-        let epoch = world.logged.borrow()[0].1.epoch;
-        resume(&mut world, bob, "tea", epoch, 1);
+        world.resume(bob, "tea", 1);
         world.run_until_idle();
         world.talk(ada, "tea", "four");
         world.run_until_idle();

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::config;
 use crate::shard::testing::{OPEN, Received, Speaks, World, masked};
-use acts::{Act, Asked, FORMS, NAMES, ROOMS, Since, act, legacy};
+use acts::{Act, Asked, FORMS, NAMES, ROOMS, Since, act};
 
 struct Run {
     world: World,
@@ -126,14 +126,7 @@ impl Run {
             Act::Talk { client, room, long } => {
                 self.sent += 1;
                 let text = format!("#{}#{}", self.sent, if long { "x".repeat(200) } else { String::new() });
-                match of(client) {
-                    (client, Speaks::Json | Speaks::Protobuf) => {
-                        world.talk(client, ROOMS[room], &text);
-                    }
-                    (client, Speaks::Legacy(dialect)) => {
-                        world.send_bytes(client, masked(2, &legacy(dialect, "talk", &text)))
-                    }
-                }
+                world.talk(of(client).0, ROOMS[room], &text);
             }
             Act::Direct { client, to } => {
                 if let (false, (client, Speaks::Json | Speaks::Protobuf)) = (self.stored, of(client)) {
@@ -149,12 +142,9 @@ impl Run {
             Act::Ping { client } => world.send_bytes(of(client).0, masked(9, b"are you there")),
             Act::Room { client, bytes } => world.set_room(of(client).0, bytes),
             Act::Open { client } => world.set_room(of(client).0, OPEN),
-            Act::Exit { client } => match of(client) {
-                (client, Speaks::Json | Speaks::Protobuf) => {
-                    world.exit(client);
-                }
-                (client, Speaks::Legacy(dialect)) => world.send_bytes(client, masked(2, &legacy(dialect, "exit", ""))),
-            },
+            Act::Exit { client } => {
+                world.exit(of(client).0);
+            }
             Act::HangUp { client } => world.hang_up(of(client).0),
             Act::Break { client } => world.break_socket(of(client).0),
             Act::Steps { count } => {

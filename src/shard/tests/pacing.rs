@@ -72,7 +72,7 @@ fn a_closed_loop_is_not_slowed() {
         let (paced, free) = (closed_loop(2.0, in_flight), closed_loop(0.0, in_flight));
         assert!(
             paced as f64 >= free as f64 * 0.85,
-            "{in_flight} in flight: {paced} talks with the pace, {free} without"
+            "{in_flight} in flight: {paced} messages with delays, {free} without"
         );
     }
 }
@@ -100,7 +100,7 @@ fn a_thousand_messages_per_second_coalesce() {
     world.run_until_idle();
     let after: usize = members.iter().map(|member| world.writes(*member)).sum();
     let per_write = (sent * MEMBERS) as f64 / (after - before) as f64;
-    assert!(per_write > 5.0, "{per_write:.1} talks per write");
+    assert!(per_write > 5.0, "{per_write:.1} messages per write");
     assert!(longest < 20_000, "a flush held the shard up for {longest} µs");
     assert_eq!(world.messages(members[1]).len(), sent);
 }

@@ -13,24 +13,6 @@ use crate::{
     },
 };
 
-pub(crate) fn say(text: &str) -> Vec<u8> {
-    let message = crate::proto::chatroom::ChatRoomRequest {
-        r#type: "talk".into(),
-        content: text.into(),
-        ..Default::default()
-    };
-    masked(2, &prost::Message::encode_to_vec(&message))
-}
-
-pub(crate) fn lobby_texts(world: &World) -> Vec<String> {
-    world
-        .logged
-        .borrow()
-        .iter()
-        .map(|(_, message)| message.text.to_string())
-        .collect()
-}
-
 #[test]
 fn messages_that_a_busy_owner_returns_are_sent_again_in_the_same_order() {
     let mut world = World::new(2);
@@ -40,16 +22,16 @@ fn messages_that_a_busy_owner_returns_are_sent_again_in_the_same_order() {
     world.run_until_idle();
     world.directory.events.add(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     for n in 0..20 {
-        world.send_bytes(tom, say(&format!("{n}")));
+        world.talk(tom, "lobby", &format!("{n}"));
     }
     world.talk(ada, "lobby", "native");
     world.pass_ms(3_000);
     assert!(world.heard(ada).contains(&"error busy".to_owned()));
-    assert!(lobby_texts(&world).is_empty());
+    assert!(world.texts().is_empty());
     world.directory.events.take(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
     world.pass_ms(1_000);
     let expected: Vec<String> = (0..20).map(|n| format!("{n}")).collect();
-    assert_eq!(lobby_texts(&world), expected);
+    assert_eq!(world.texts(), expected);
     assert!(!world.is_over(tom));
 }
 
@@ -63,7 +45,7 @@ fn messages_keep_their_order_while_the_owner_is_busy_now_and_then() {
     let mut busy = false;
     for _ in 0..60 {
         for _ in 0..random.usize(..4) {
-            world.send_bytes(tom, say(&format!("{sent}")));
+            world.talk(tom, "lobby", &format!("{sent}"));
             sent += 1;
         }
         for _ in 0..random.usize(..6) {
@@ -83,7 +65,7 @@ fn messages_keep_their_order_while_the_owner_is_busy_now_and_then() {
     }
     world.pass_ms(2_000);
     let expected: Vec<String> = (0..sent).map(|n| format!("{n}")).collect();
-    assert_eq!(lobby_texts(&world), expected);
+    assert_eq!(world.texts(), expected);
 }
 
 #[test]
@@ -93,8 +75,8 @@ fn a_sender_is_closed_with_1013_after_the_owner_was_busy_for_ten_seconds() {
     let ann = world.connect(1, Speaks::Legacy("chatroom"), "ann");
     world.run_until_idle();
     world.directory.events.add(ShardId(1), limits::IN_FLIGHT_BYTES + 1);
-    world.send_bytes(tom, say("hello"));
-    world.send_bytes(ann, say("hello"));
+    world.talk(tom, "lobby", "hello");
+    world.talk(ann, "lobby", "hello");
     world.pass_ms(500);
     world.hang_up(ann);
     world.pass_ms(9_000);
@@ -177,10 +159,10 @@ fn full_inboxes_pause_the_reading_and_everything_arrives_when_they_have_room() {
         }
     }
     // Each client may send one more message before the shard notices the overflow.
-    let kept = world.engines[0].bus().overflow();
+    let overflow = world.engines[0].bus().overflow();
     assert!(
-        kept <= limits::OVERFLOW_MESSAGES + 1 + clients.len(),
-        "{kept} messages are kept"
+        overflow <= limits::OVERFLOW_MESSAGES + 1 + clients.len(),
+        "{overflow} messages overflow"
     );
     assert!(clients.iter().any(|client| world.is_throttled(*client)));
     world.run_until_idle();

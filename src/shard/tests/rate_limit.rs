@@ -1,6 +1,5 @@
 //! The rate limit of a session's messages: the shard reads the connection no faster, in every dialect, and nothing is lost.
 
-use super::pressure::{lobby_texts, say};
 use crate::{
     limits,
     shard::{
@@ -33,13 +32,13 @@ fn a_session_above_its_rate_limit_is_read_more_slowly_and_loses_nothing() {
     for text in numbers(30) {
         world.talk(ada, "lobby", &text);
     }
-    assert_eq!(lobby_texts(&world), numbers(3));
+    assert_eq!(world.texts(), numbers(3));
     world.pass_ms(1_000);
-    let second = lobby_texts(&world).len();
+    let second = world.texts().len();
     assert!((12..=14).contains(&second), "{second}");
     assert!(world.is_throttled(ada));
     world.pass_ms(2_000);
-    assert_eq!(lobby_texts(&world), numbers(30));
+    assert_eq!(world.texts(), numbers(30));
     assert!(!world.is_throttled(ada));
     // The first two are the burst; each later one waits for its time.
     assert_eq!(world.engines[0].counts().1.rate_limited, 28);
@@ -48,7 +47,7 @@ fn a_session_above_its_rate_limit_is_read_more_slowly_and_loses_nothing() {
     for text in ["30", "31", "32"] {
         world.talk(ada, "lobby", text);
     }
-    assert_eq!(lobby_texts(&world), numbers(33));
+    assert_eq!(world.texts(), numbers(33));
     world.pass_ms(1_000);
 }
 
@@ -68,7 +67,7 @@ fn the_rate_limit_concerns_neither_other_requests_nor_other_sessions() {
     let id = world.ping(bob);
     assert!(world.messages(bob).iter().any(|received| answers(received, id)));
     world.talk(bob, "lobby", "bob's");
-    assert_eq!(lobby_texts(&world).last().unwrap(), "bob's");
+    assert_eq!(world.texts().last().unwrap(), "bob's");
     world.pass_ms(3_000);
 }
 
@@ -78,11 +77,11 @@ fn the_rate_limit_pauses_legacy_clients_without_closing_them() {
     let tom = world.speaker(0, Speaks::Legacy("chatroom"), "tom");
     world.run_until_idle();
     for text in numbers(40) {
-        world.send_bytes(tom, say(&text));
+        world.talk(tom, "lobby", &text);
     }
-    assert_eq!(lobby_texts(&world), numbers(3));
+    assert_eq!(world.texts(), numbers(3));
     world.pass_ms(4_000);
-    assert_eq!(lobby_texts(&world), numbers(40));
+    assert_eq!(world.texts(), numbers(40));
     assert!(!world.is_over(tom));
 }
 
@@ -100,13 +99,13 @@ fn a_rate_finer_than_the_timer_is_reached() {
         world.talk(ada, "lobby", &text);
     }
     world.pass_ms(1_000);
-    let first = lobby_texts(&world).len();
+    let first = world.texts().len();
     assert!((450..=650).contains(&first), "{first}");
     world.pass_ms(1_000);
-    let second = lobby_texts(&world).len() - first;
+    let second = world.texts().len() - first;
     assert!((450..=550).contains(&second), "{second}");
     world.pass_ms(1_000);
-    assert_eq!(lobby_texts(&world), numbers(1_200));
+    assert_eq!(world.texts(), numbers(1_200));
 }
 
 #[test]
@@ -126,5 +125,5 @@ fn a_client_that_is_paused_by_the_rate_limit_does_not_time_out() {
     for _ in 0..count {
         world.pass_ms(1_000);
     }
-    assert_eq!(lobby_texts(&world), numbers(count));
+    assert_eq!(world.texts(), numbers(count));
 }

@@ -272,7 +272,11 @@ fn rooms_without_members_are_removed_even_if_they_have_topics() {
     let last = format!("room {}", most + 99);
     world.join(ada, &last);
     world.run_until_idle();
-    assert_eq!(world.messages(ada)[0]["joined"]["topic"], "tea", "the newest are kept");
+    assert_eq!(
+        world.messages(ada)[0]["joined"]["topic"],
+        "tea",
+        "the newest topics stay"
+    );
 }
 
 #[test]
@@ -410,7 +414,7 @@ fn a_ring_at_rest_keeps_messages_and_drops_joins() {
     assert!(world.engine(ada).standing().ring_bytes > 0);
     world.pass_ms(2_000);
     assert_eq!(world.engine(ada).standing().ring_bytes, 0);
-    world.talk(ada, "tea", "kept");
+    world.talk(ada, "tea", "hello");
     world.run_until_idle();
     world.leave(bob, "tea");
     world.run_until_idle();

@@ -175,15 +175,14 @@ fn the_server_reads_a_client_during_its_replay() {
     world.run_until_idle();
     world.received(bob);
     world.set_room(bob, 0);
-    let epoch = world.logged.borrow()[0].1.epoch;
-    super::leaving::resume(&mut world, bob, "tea", epoch, 1);
+    world.resume(bob, "tea", 1);
     world.run_until_idle();
     let id = world.id(bob);
     let waiting = world.engine(bob).connections().get(id).unwrap().private_bytes();
     assert!(waiting > limits::PRIVATE_BYTES, "{waiting} bytes wait");
     world.ping(bob);
     world.run_until_idle();
-    assert!(!world.is_throttled(bob), "what it is given stops its own requests");
+    assert!(!world.is_throttled(bob), "its replay stops its own requests");
     world.set_room(bob, OPEN);
     world.run_until_idle();
     assert_eq!(world.heard(bob).len(), 1 + 59 + 1);

@@ -89,11 +89,11 @@ fn digests_and_lists_continue_if_the_wall_clock_moves_back() {
 #[test]
 fn a_jump_of_the_wall_clock_reorders_no_message_and_closes_nobody() {
     let (hour, day) = (3_600_000, 24 * 3_600_000);
-    for kept in [false, true] {
+    for durable in [false, true] {
         let world = World::with(2, 64, |settings| {
             settings.idle_kick = Some(std::time::Duration::from_secs(120))
         });
-        let mut world = if kept { world.with_store() } else { world };
+        let mut world = if durable { world.with_store() } else { world };
         let clients = [world.user(0, "ada"), world.user(1, "bob")];
         world.store_answers();
         for client in clients {
@@ -123,8 +123,8 @@ fn a_jump_of_the_wall_clock_reorders_no_message_and_closes_nobody() {
             };
             // The sender gets the number of its own message in the acknowledgement.
             let seqs: Vec<u64> = numbers("seq");
-            assert!(seqs.is_sorted() && seqs.len() >= 4, "kept: {kept}: {messages:?}");
-            assert!(!kept || numbers("at").is_sorted(), "{messages:?}");
+            assert!(seqs.is_sorted() && seqs.len() >= 4, "durable: {durable}: {messages:?}");
+            assert!(!durable || numbers("at").is_sorted(), "{messages:?}");
             let others = seen
                 .iter()
                 .filter(|message| message.get("message").or(message.get("ack")).is_none());
@@ -310,7 +310,7 @@ fn a_user_has_ten_minutes_to_choose_a_name() {
     world.jump_ms(60 * 60_000);
     assert!(
         !world.is_over(pings) && !world.is_over(page),
-        "a shard that stood still heard no hello"
+        "a stalled shard could not read a hello"
     );
     world.pass_ms_with_pongs(2 * 60_000, &[pings, page]);
     assert_eq!(world.received(pings).last(), Some(&Received::Close(4002)));

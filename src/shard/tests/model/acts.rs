@@ -95,18 +95,3 @@ fn since() -> impl Strategy<Value = Since> {
         2 => (0..8_usize).prop_map(Since::Position),
     ]
 }
-
-pub(super) fn legacy(dialect: &str, kind: &str, text: &str) -> Vec<u8> {
-    match dialect {
-        "chatroom" => prost::Message::encode_to_vec(&crate::proto::chatroom::ChatRoomRequest {
-            r#type: kind.into(),
-            content: text.into(),
-            ..Default::default()
-        }),
-        _ => prost::Message::encode_to_vec(&crate::proto::communication::Communication {
-            r#type: if kind == "talk" { "1" } else { "2" }.into(),
-            msg: text.into(),
-            ..Default::default()
-        }),
-    }
-}
