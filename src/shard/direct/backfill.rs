@@ -327,16 +327,12 @@ impl Backfill {
 mod tests {
     use super::*;
     use crate::{
-        chat::{MessageKind, SessionTag},
         codec::Dialects,
         history::{LogHead, UserPair},
+        shard::testing::values::{message, user},
     };
 
-    const EPOCH: u64 = 7;
-
-    fn name(name: &str) -> UserName {
-        UserName::parse(name).unwrap()
-    }
+    const EPOCH: u64 = 1;
 
     fn direct(from: &str, seq: Seq, at: u64) -> Arc<DirectEvent> {
         direct_behind(from, seq - 1, seq, at)
@@ -344,17 +340,10 @@ mod tests {
 
     fn direct_behind(from: &str, prev: Seq, seq: Seq, at: u64) -> Arc<DirectEvent> {
         let direct = Direct {
-            to: name("bob"),
+            to: user("bob"),
             message: ChatMessage {
-                epoch: EPOCH,
-                seq,
-                prev,
                 at,
-                from: name(from),
-                session: SessionTag(1),
-                kind: MessageKind::Text,
-                text: "x".into(),
-                echo: None,
+                ..message(from, prev, seq)
             },
         };
         Arc::new(DirectEvent::new(direct, Dialects::default()))
@@ -371,7 +360,7 @@ mod tests {
 
     fn waits(peer: &str, read: Seq, head: LogHead) -> ConversationHead {
         ConversationHead {
-            log: LogId::Pair(UserPair::of(&name("bob"), &name(peer))),
+            log: LogId::Pair(UserPair::of(&user("bob"), &user(peer))),
             head,
             read,
             unread: 1,
@@ -397,38 +386,38 @@ mod tests {
     fn skipped_live_messages_say_nothing_about_what_the_device_has() {
         let (mut backfill, mut device) = (Backfill::at_hello(1, Vec::new()), None);
         // Message 265 of 300, before the conversations are listed.
-        backfill.wait(&direct("ann", 265, 5), &name("ann"));
+        backfill.wait(&direct("ann", 265, 5), &user("ann"));
         let found = vec![waits("ann", 10, head(300, 1))];
-        assert_eq!(backfill.found_waiting(&mut device, &name("bob"), found, false), []);
+        assert_eq!(backfill.found_waiting(&mut device, &user("bob"), found, false), []);
         let (asked, step) = pages(&mut backfill, &mut device);
         assert_eq!(asked, [("ann".to_owned(), 10)]);
         assert!(matches!(step, Step::End), "{step:?}");
-        assert!(device.unwrap().has(&name("ann"), 300));
+        assert!(device.unwrap().has(&user("ann"), 300));
     }
 
     #[test]
     fn skipped_messages_are_read_from_the_number_before_the_first_even_if_numbers_have_holes() {
         let (mut backfill, mut device) = (Backfill::when_slow(1), None);
-        backfill.wait(&direct_behind("ann", 265, 300, 5), &name("ann"));
-        backfill.wait(&direct_behind("ann", 300, 412, 6), &name("ann"));
+        backfill.wait(&direct_behind("ann", 265, 300, 5), &user("ann"));
+        backfill.wait(&direct_behind("ann", 300, 412, 6), &user("ann"));
         let (asked, step) = pages(&mut backfill, &mut device);
         assert_eq!(asked, [("ann".to_owned(), 265)]);
         assert!(matches!(step, Step::End), "{step:?}");
-        assert!(device.unwrap().has(&name("ann"), 412));
+        assert!(device.unwrap().has(&user("ann"), 412));
     }
 
     #[test]
     fn a_position_of_the_hello_is_compared_with_the_log_and_earlier_retention_is_no_gap() {
         let position = Position { epoch: EPOCH, seq: 2 };
-        let (mut backfill, mut device) = (Backfill::at_hello(1, vec![(name("ann"), position)]), None);
+        let (mut backfill, mut device) = (Backfill::at_hello(1, vec![(user("ann"), position)]), None);
         let found = vec![waits("ann", 9, head(9, 5)), waits("eve", 1, head(9, 5))];
-        let gaps = backfill.found_waiting(&mut device, &name("bob"), found, false);
+        let gaps = backfill.found_waiting(&mut device, &user("bob"), found, false);
         let lost = LostInterval {
             epoch: EPOCH,
             from: 3,
             to: 4,
         };
-        assert_eq!(gaps, [(name("ann"), lost)]);
+        assert_eq!(gaps, [(user("ann"), lost)]);
         let (asked, _) = pages(&mut backfill, &mut device);
         assert_eq!(asked, [("ann".to_owned(), 4), ("eve".to_owned(), 4)]);
     }
@@ -438,11 +427,11 @@ mod tests {
         let (mut backfill, mut device) = (Backfill::when_slow(1), None);
         for n in 0..limits::INBOX_LIVE_MESSAGES {
             let peer = format!("{n:03}");
-            backfill.wait(&direct(&peer, 4, 100), &name(&peer));
+            backfill.wait(&direct(&peer, 4, 100), &user(&peer));
         }
         // The clock goes back between them.
         for (peer, at) in [("x", 90), ("y", 80), ("z", 95), ("000", 20)] {
-            backfill.wait(&direct(peer, 4, at), &name(peer));
+            backfill.wait(&direct(peer, 4, at), &user(peer));
         }
         let (asked, step) = pages(&mut backfill, &mut device);
         assert_eq!(
@@ -451,7 +440,7 @@ mod tests {
         );
         assert!(matches!(step, Step::Changed { since: 80, after: None }), "{step:?}");
         let changed = |peer: &str, before| ChangedConversation {
-            peer: name(peer),
+            peer: user(peer),
             head: head(9, 1),
             before,
         };
@@ -465,10 +454,10 @@ mod tests {
     fn conversations_that_were_not_listed_are_not_whole() {
         let (mut backfill, mut device) = (Backfill::at_hello(1, Vec::new()), None);
         let found = vec![waits("ann", 0, head(3, 1))];
-        backfill.found_waiting(&mut device, &name("bob"), found, true);
+        backfill.found_waiting(&mut device, &user("bob"), found, true);
         let mut device = *device.unwrap();
-        device.record(&name("eve"), 8);
-        assert!(device.has(&name("eve"), 8) && !device.is_whole(&name("eve")));
-        assert!(device.is_whole(&name("ann")) && !device.has(&name("ann"), 1));
+        device.record(&user("eve"), 8);
+        assert!(device.has(&user("eve"), 8) && !device.is_whole(&user("eve")));
+        assert!(device.is_whole(&user("ann")) && !device.has(&user("ann"), 1));
     }
 }

@@ -50,34 +50,23 @@ impl Deref for DirectEvent {
 mod tests {
     use super::*;
     use crate::{
-        chat::{ChatMessage, MessageKind, SessionTag},
         codec::DialectId,
+        shard::testing::values::{message, user},
     };
 
     #[test]
     fn sessions_of_one_encoding_share_frames_and_document_003_shows_senders_nothing() {
-        let name = |name: &str| UserName::parse(name).unwrap();
         let direct = Direct {
-            to: name("张三"),
-            message: ChatMessage {
-                epoch: 1,
-                seq: 1,
-                prev: 0,
-                at: 0,
-                from: name("ada"),
-                session: SessionTag(1),
-                text: "悄悄".into(),
-                kind: MessageKind::Text,
-                echo: None,
-            },
+            to: user("张三"),
+            message: message("ada", 0, 1),
         };
         let event = DirectEvent::new(direct, Dialects::default());
         let native = Encoding::new(DialectId::Native, 0);
-        let to_sender = event.frames(native, &name("ada")).unwrap();
-        let to_receiver = event.frames(native, &name("张三")).unwrap();
+        let to_sender = event.frames(native, &user("ada")).unwrap();
+        let to_receiver = event.frames(native, &user("张三")).unwrap();
         assert!(std::ptr::eq(to_sender, to_receiver) && to_sender.common_bytes() > 0);
         let action = Encoding::new(DialectId::Action, 0);
-        assert!(event.frames(action, &name("ada")).is_none());
-        assert!(event.frames(action, &name("张三")).is_some());
+        assert!(event.frames(action, &user("ada")).is_none());
+        assert!(event.frames(action, &user("张三")).is_some());
     }
 }

@@ -128,37 +128,18 @@ pub(crate) fn fan_out<'a>(
 mod tests {
     use super::*;
     use crate::{
-        chat::{ChatMessage, Direct, MessageKind, SessionTag},
+        chat::Direct,
         codec::Dialects,
-        shard::bus::directory::OwnerKey,
+        shard::{
+            bus::directory::OwnerKey,
+            testing::values::{message, session, user},
+        },
     };
-
-    fn name(name: &str) -> UserName {
-        UserName::parse(name).unwrap()
-    }
-
-    fn session(slot: u32) -> SessionId {
-        SessionId::new(
-            ShardId(0),
-            crate::chat::ConnectionSlot::new(slot),
-            crate::chat::Generation::FIRST,
-        )
-    }
 
     fn direct(seq: u64) -> Arc<DirectEvent> {
         let direct = Direct {
-            to: name("张三"),
-            message: ChatMessage {
-                epoch: 1,
-                seq,
-                prev: seq - 1,
-                at: 0,
-                from: name("ada"),
-                session: SessionTag(0),
-                text: "x".into(),
-                kind: MessageKind::default(),
-                echo: None,
-            },
+            to: user("张三"),
+            message: message("ada", seq - 1, seq),
         };
         Arc::new(DirectEvent::new(direct, Dialects::default()))
     }
@@ -168,14 +149,14 @@ mod tests {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let (sender, most) = (session(0), limits::DIRECTS_PER_TURN as u32);
         for slot in 0..=most {
-            directory.enter(&name("张三"), session(slot));
+            directory.enter(&user("张三"), session(slot));
         }
         let mut queue = DirectQueue::default();
         for seq in 1..=2 {
             directory.directs.add(ShardId(0), 100);
-            queue.push(name("张三"), sender, direct(seq), 100);
+            queue.push(user("张三"), sender, direct(seq), 100);
         }
-        queue.push(name("nobody"), sender, direct(3), 0);
+        queue.push(user("nobody"), sender, direct(3), 0);
         let mut delivered = Vec::new();
         let mut turns = 0;
         while !queue.is_empty() {

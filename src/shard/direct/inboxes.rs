@@ -59,7 +59,8 @@ impl DirectInboxes {
         }
     }
 
-    /// Queues a message for the sessions of a user here; its share of [`crate::shard::bus::directory::Directory::directs`] is `bytes`.
+    /// Queues a message for the sessions of a user here; its share of [`crate::shard::bus::directory::Directory::directs`] is
+    /// `bytes`.
     pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
         self.live.push(user, except, direct, bytes);
     }

@@ -64,13 +64,16 @@ mod tests {
 
     use super::*;
     use crate::{
-        chat::{ChatMessage, ConnectionSlot, Generation, RoomName, SessionId, SessionTag, ShardId, ToSession},
+        chat::{ChatMessage, RoomName, SessionTag, ShardId, ToSession},
         shard::{
             bus::directory::{Directory, OwnerKey},
             owner::Observer,
             settings::Settings,
             store::port::StorePort,
-            testing::start_store,
+            testing::{
+                start_store,
+                values::{session, user},
+            },
         },
     };
 
@@ -80,14 +83,10 @@ mod tests {
         fn talk(&self, _: &RoomName, _: &ChatMessage) {}
     }
 
-    fn session() -> SessionId {
-        SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST)
-    }
-
     /// The effects of a message from ada to bob.
     fn say(directory: &Directory, text: &str, store: &mut StorePort) -> Effects {
-        let [ada, bob] = ["ada", "bob"].map(|name| UserName::parse(name).unwrap());
-        let message = NewMessage::new(session(), ada, SessionTag(1), text.into());
+        let [ada, bob] = ["ada", "bob"].map(user);
+        let message = NewMessage::new(session(0), ada, SessionTag(1), text.into());
         let mut conditions = Conditions {
             now_ms: 1_000,
             is_congested: &|| false,
@@ -118,18 +117,18 @@ mod tests {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let mut store = StorePort::without_store(ShardId(0));
         assert_eq!(refusal(&say(&directory, "hi", &mut store)), Some(ErrorCode::NoSuchUser));
-        directory.enter(&UserName::parse("bob").unwrap(), session());
+        directory.enter(&user("bob"), session(0));
         let effects = say(&directory, "hi", &mut store);
         let [Effect::Session { .. }, Effect::Direct { except, direct }] = &effects[..] else {
             panic!("{effects:?}");
         };
-        assert_eq!((*except, direct.message.seq, direct.message.prev), (session(), 1, 0));
+        assert_eq!((*except, direct.message.seq, direct.message.prev), (session(0), 1, 0));
     }
 
     #[test]
     fn with_a_store_messages_go_there_and_count_as_in_flight_until_it_is_full() {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
-        directory.enter(&UserName::parse("bob").unwrap(), session());
+        directory.enter(&user("bob"), session(0));
         let (history, _outcomes, _dir) = start_store(|head| head + 1);
         let mut store = StorePort::new(ShardId(0), history, Arc::new(|_| true), 1);
         assert_eq!(say(&directory, "hi", &mut store).len(), 0);
@@ -140,7 +139,7 @@ mod tests {
     #[test]
     fn under_load_small_messages_pass_longer_than_large_ones() {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
-        directory.enter(&UserName::parse("bob").unwrap(), session());
+        directory.enter(&user("bob"), session(0));
         let mut store = StorePort::without_store(ShardId(0));
         let large = "x".repeat(60_000);
         let mut passes = |text| refusal(&say(&directory, text, &mut store)).is_none();

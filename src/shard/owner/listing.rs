@@ -68,11 +68,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::chat::{ConnectionSlot, Generation, RoomName, ShardId};
+    use crate::{chat::RoomName, shard::testing::values};
 
     #[test]
     fn the_last_part_completes_a_list_which_is_sorted_and_cut() {
-        let session = SessionId::new(ShardId(0), ConnectionSlot::new(3), Generation::FIRST);
+        let session = values::session(3);
         let room = |name: &str| RoomEntry {
             name: RoomName::parse(name).unwrap(),
             topic: Arc::from(""),

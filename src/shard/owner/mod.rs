@@ -293,8 +293,14 @@ mod tests {
     use std::{cell::RefCell, sync::Arc};
 
     use super::*;
-    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, SessionTag, ShardId, Since, ToSession, UserName};
-    use crate::shard::{bus::directory::OwnerKey, testing::start_store};
+    use crate::chat::{SessionTag, ShardId, Since, ToSession};
+    use crate::shard::{
+        bus::directory::OwnerKey,
+        testing::{
+            start_store,
+            values::{arrival, session, user},
+        },
+    };
 
     #[derive(Default)]
     struct Seen(RefCell<Vec<String>>);
@@ -310,26 +316,13 @@ mod tests {
         (Owner::new(&Settings::default(), seen.clone(), 1), seen)
     }
 
-    fn session() -> SessionId {
-        SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST)
-    }
-
     fn join() -> RoomCommand {
-        let arrival = Box::new(Arrival {
-            session: session(),
-            user: UserName::parse("ada").unwrap(),
-            tag: SessionTag(1),
-            sees_own_coming: false,
-            sees_own_going: false,
-            lists: Lists::OnRequest,
-        });
-        let (id, since) = (None, Since::Now);
+        let (arrival, id, since) = (arrival(), None, Since::Now);
         RoomCommand::Join { arrival, id, since }
     }
 
     fn talk(text: &str, retry: Retry) -> RoomCommand {
-        let ada = UserName::parse("ada").unwrap();
-        let message = Box::new(NewMessage::new(session(), ada, SessionTag(1), text.into()));
+        let message = Box::new(NewMessage::new(session(0), user("ada"), SessionTag(1), text.into()));
         RoomCommand::Talk { message, retry }
     }
 

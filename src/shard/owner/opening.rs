@@ -68,29 +68,21 @@ impl Opening {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{Arrival, ConnectionSlot, Generation, Lists, Position, SessionId, SessionTag, ShardId};
-
-    fn session() -> SessionId {
-        SessionId::new(ShardId(0), ConnectionSlot::new(3), Generation::FIRST)
-    }
+    use crate::{
+        chat::Position,
+        shard::testing::values::{arrival, session, user},
+    };
 
     fn join(since: Since) -> RoomCommand {
         RoomCommand::Join {
-            arrival: Box::new(Arrival {
-                session: session(),
-                user: UserName::operator(),
-                tag: SessionTag(1),
-                sees_own_coming: false,
-                sees_own_going: false,
-                lists: Lists::OnRequest,
-            }),
+            arrival: arrival(),
             id: None,
             since,
         }
     }
 
     fn typing() -> RoomCommand {
-        RoomCommand::Typing { session: session() }
+        RoomCommand::Typing { session: session(0) }
     }
 
     #[test]
@@ -102,7 +94,7 @@ mod tests {
         let Parked::Opens(_, resume) = park(join(since)) else {
             panic!("the store has to be asked");
         };
-        assert_eq!(resume, Some((UserName::operator(), since)));
+        assert_eq!(resume, Some((user("ada"), since)));
         assert!(matches!(park(typing()), Parked::Waits));
         assert!(matches!(park(join(Since::Now)), Parked::Waits));
         let order = opening.take(&lobby);

@@ -58,11 +58,7 @@ impl PostponedSenders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{ConnectionSlot, Generation, ShardId};
-
-    fn sender() -> SessionId {
-        SessionId::new(ShardId(0), ConnectionSlot::new(3), Generation::FIRST)
-    }
+    use crate::shard::testing::values::session;
 
     fn room(name: &str) -> RoomName {
         RoomName::parse(name).unwrap()
@@ -71,35 +67,35 @@ mod tests {
     #[test]
     fn after_a_returned_message_later_ones_wait_for_it() {
         let mut postponed = PostponedSenders::default();
-        assert!(postponed.passes(sender(), Retry::InOrder));
-        postponed.note(sender(), &room("tea"), Retry::InOrder);
+        assert!(postponed.passes(session(3), Retry::InOrder));
+        postponed.note(session(3), &room("tea"), Retry::InOrder);
         assert!(
-            !postponed.passes(sender(), Retry::InOrder),
+            !postponed.passes(session(3), Retry::InOrder),
             "it would overtake the first"
         );
-        assert!(postponed.passes(sender(), Retry::First));
-        assert!(postponed.passes(sender(), Retry::InOrder));
+        assert!(postponed.passes(session(3), Retry::First));
+        assert!(postponed.passes(session(3), Retry::InOrder));
     }
 
     #[test]
     fn leaving_one_room_does_not_let_messages_of_another_overtake() {
         let mut postponed = PostponedSenders::default();
-        postponed.note(sender(), &room("tea"), Retry::InOrder);
-        postponed.note(sender(), &room("chess"), Retry::InOrder);
-        postponed.leave(sender(), &room("tea"));
+        postponed.note(session(3), &room("tea"), Retry::InOrder);
+        postponed.note(session(3), &room("chess"), Retry::InOrder);
+        postponed.leave(session(3), &room("tea"));
         assert!(
-            !postponed.passes(sender(), Retry::InOrder),
+            !postponed.passes(session(3), Retry::InOrder),
             "the owner returned one for chess"
         );
-        postponed.leave(sender(), &room("chess"));
-        assert!(postponed.passes(sender(), Retry::InOrder));
+        postponed.leave(session(3), &room("chess"));
+        assert!(postponed.passes(session(3), Retry::InOrder));
         assert_eq!(postponed.sessions().count(), 0);
     }
 
     #[test]
     fn a_sender_whose_shard_does_not_retry_is_not_in_the_table() {
         let mut postponed = PostponedSenders::default();
-        postponed.note(sender(), &room("tea"), Retry::Never);
+        postponed.note(session(3), &room("tea"), Retry::Never);
         assert_eq!(postponed.sessions().count(), 0);
     }
 }

@@ -321,22 +321,14 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::{ChatMessage, Happening, MessageKind, RoomName, SessionTag, UserName};
-    use crate::codec::Dialects;
+    use crate::{
+        chat::{Happening, RoomName},
+        codec::Dialects,
+        shard::testing::values,
+    };
 
     fn message(prev: Seq, seq: Seq) -> Arc<RoomEvent> {
-        let message = ChatMessage {
-            epoch: 1,
-            seq,
-            prev,
-            at: 0,
-            from: UserName::guest(1),
-            session: SessionTag(1),
-            text: "hello".into(),
-            kind: MessageKind::Text,
-            echo: None,
-        };
-        let (room, happening) = (RoomName::lobby(), Happening::Message(message));
+        let (room, happening) = (RoomName::lobby(), Happening::Message(values::message("ada", prev, seq)));
         Arc::new(RoomEvent::new(room, happening, None, 0, Dialects::default()))
     }
 

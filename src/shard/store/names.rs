@@ -214,24 +214,19 @@ mod tests {
 
     use super::*;
     use crate::{
-        chat::{ConnectionSlot, Generation, ShardId},
+        chat::ShardId,
         history::Ask,
         shard::{
             bus::directory::OwnerKey,
             store::{returned::Returned, ticket::Ticket},
-            testing::start_store,
+            testing::{
+                start_store,
+                values::{session, user},
+            },
         },
     };
 
     const KEY: &str = "a key of 32 random bytes, or more";
-
-    fn id(slot: u32) -> SessionId {
-        SessionId::new(ShardId(0), ConnectionSlot::new(slot), Generation::FIRST)
-    }
-
-    fn name(name: &str) -> UserName {
-        UserName::parse(name).unwrap()
-    }
 
     fn hello(
         store: &StorePort,
@@ -246,7 +241,7 @@ mod tests {
             directory,
             random,
         };
-        names.hello(id(9), Some(name(said)), key.map(str::to_owned), policy)
+        names.hello(session(9), Some(user(said)), key.map(str::to_owned), policy)
     }
 
     #[test]
@@ -257,11 +252,11 @@ mod tests {
         let says = |store: &StorePort, said, key, policy| hello(store, &directory, said, key, policy);
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            NameDecision::take(name("ada"), Proof::Said)
+            NameDecision::take(user("ada"), Proof::Said)
         );
         let key = NameKey(KEY.to_owned());
         let claims = NameDecision::Ask {
-            name: name("ada"),
+            name: user("ada"),
             key: key.clone(),
         };
         assert_eq!(says(&store, "ada", Some(KEY), ReservedName::Refuse), claims);
@@ -269,15 +264,15 @@ mod tests {
             panic!("nothing is claimed with a short key");
         };
         assert_eq!(refusal.code, ErrorCode::Invalid);
-        let claim = Ask::Claim { user: name("ada"), key };
-        assert!(store.ask(claim, Ticket::Hello(id(1))));
+        let claim = Ask::Claim { user: user("ada"), key };
+        assert!(store.ask(claim, Ticket::Hello(session(1))));
         let outcome = outcomes.recv_timeout(Duration::from_secs(30)).unwrap().pop().unwrap();
         let Returned::Hello { answer, .. } = store.take(outcome) else {
             panic!("a hello asked");
         };
         assert_eq!(
             check_claim(answer, Some(KEY.to_owned())),
-            Ok((name("ada"), Some(KEY.to_owned())))
+            Ok((user("ada"), Some(KEY.to_owned())))
         );
         // Now the name is reserved; a key that is too short for a claim is compared too.
         assert!(matches!(
@@ -286,7 +281,7 @@ mod tests {
         ));
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            NameDecision::Refuse(reserved(&name("ada")))
+            NameDecision::Refuse(reserved(&user("ada")))
         );
         let NameDecision::Take {
             name: like,
@@ -296,10 +291,10 @@ mod tests {
         else {
             panic!("it comes under another name");
         };
-        assert!(like != name("ada") && proof == Proof::Assigned && notice.is_some());
+        assert!(like != user("ada") && proof == Proof::Assigned && notice.is_some());
         assert_eq!(
             directory.sessions(&like, ShardId(0)),
-            [id(9)],
+            [session(9)],
             "which nobody else can take"
         );
     }
@@ -309,10 +304,10 @@ mod tests {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let store = StorePort::without_store(ShardId(0));
         let taken = hello(&store, &directory, "ada", Some("short"), ReservedName::Refuse);
-        assert_eq!(taken, NameDecision::take(name("ada"), Proof::Said));
+        assert_eq!(taken, NameDecision::take(user("ada"), Proof::Said));
         assert_eq!(
-            check_claim(Ok((name("ada"), Claim::Other)), None),
-            Err(reserved(&name("ada")))
+            check_claim(Ok((user("ada"), Claim::Other)), None),
+            Err(reserved(&user("ada")))
         );
     }
 }

@@ -191,7 +191,10 @@ mod tests {
     use crate::{
         chat::{ConnectionSlot, Generation, Reply, SessionId, SessionTag},
         history::StoreFault,
-        shard::{store::returned::AppendResult, testing::start_store},
+        shard::{
+            store::returned::AppendResult,
+            testing::{start_store, values::user},
+        },
     };
 
     const SHARD: ShardId = ShardId(3);
@@ -216,8 +219,7 @@ mod tests {
     }
 
     fn message(text: &str) -> Box<NewMessage> {
-        let ada = UserName::parse("ada").unwrap();
-        Box::new(NewMessage::new(session(), ada, SessionTag(1), text.into()))
+        Box::new(NewMessage::new(session(), user("ada"), SessionTag(1), text.into()))
     }
 
     fn head() -> Ask {
@@ -238,7 +240,7 @@ mod tests {
             outcomes,
             _dir,
         } = store(8);
-        let bob = UserName::parse("bob").unwrap();
+        let bob = user("bob");
         let number = 7;
         port.append(RoomName::lobby(), message("one"), 1).unwrap();
         port.append_direct(bob.clone(), message("two"), 99, 1).unwrap();

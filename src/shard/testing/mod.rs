@@ -12,6 +12,7 @@ mod received;
 mod sockets;
 mod store;
 mod turns;
+pub(crate) mod values;
 
 use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
 

@@ -2,11 +2,9 @@
 
 use std::sync::mpsc;
 
-use serde_json::json;
-
 use crate::shard::{
     bus::message::ToShard,
-    testing::{OPEN, Speaks, World, masked},
+    testing::{OPEN, Speaks, World},
 };
 
 #[test]

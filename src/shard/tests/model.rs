@@ -1,5 +1,5 @@
-//! The model test of the shards: for any sequence of connects, joins, messages, full sockets, partial writes, renames and ends, on
-//! one to three shards, every member gets exactly the messages of its membership, each once, whole and in order, and a gap for
+//! The model test of the shards: for any sequence of connects, joins, messages, full sockets, partial writes, renames and ends,
+//! on one to three shards, every member gets exactly the messages of its membership, each once, whole and in order, and a gap for
 //! each that it does not get.
 
 mod acts;

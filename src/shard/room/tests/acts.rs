@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use crate::{
-    chat::{ChatMessage, MessageKind, RoomName, Seq, SessionTag, UserName},
-    shard::testing::OPEN,
+    chat::{ChatMessage, RoomName, Seq},
+    shard::testing::{OPEN, values},
 };
 
 pub(super) const ROOMS: usize = 3;
@@ -62,14 +62,7 @@ pub(super) fn numbers(after: Seq, upto: Seq) -> impl Iterator<Item = Seq> {
 
 pub(super) fn message(room: usize, seq: Seq) -> ChatMessage {
     ChatMessage {
-        epoch: 1,
-        seq,
-        prev: seq - APART,
-        at: 0,
-        from: UserName::parse("ada").unwrap(),
-        session: SessionTag(1),
         text: format!("<{room}:{seq}>").into(),
-        kind: MessageKind::Text,
-        echo: None,
+        ..values::message("ada", seq - APART, seq)
     }
 }
