@@ -375,13 +375,7 @@ fn measure_search(caller: &Caller, words: &Words, state: &str) {
     let mut times: Vec<(Duration, String)> = Vec::new();
     let mut cut = 0;
     for round in 0..400 {
-        let text: Arc<str> = match round % 8 {
-            0 => "needle".into(),
-            1 => "草堆".into(),
-            2 => "absent".into(),
-            3 => "的".into(),
-            _ => words.query(&mut dice),
-        };
+        let text = words.question(round, &mut dice);
         let begun = Instant::now();
         let ask = Ask::Search {
             log: lobby(),

@@ -39,7 +39,18 @@ impl Words {
         text.into()
     }
 
-    pub(crate) fn query(&self, dice: &mut fastrand::Rng) -> Arc<str> {
+    /// The search of a round: half of them are of words that are rare, absent or common.
+    pub(crate) fn question(&self, round: usize, dice: &mut fastrand::Rng) -> Arc<str> {
+        match round % 8 {
+            0 => "needle".into(),
+            1 => "草堆".into(),
+            2 => "absent".into(),
+            3 => "的".into(),
+            _ => self.query(dice),
+        }
+    }
+
+    fn query(&self, dice: &mut fastrand::Rng) -> Arc<str> {
         let chinese = Self::word(&self.chinese, dice);
         let english = Self::word(&self.english, dice);
         match dice.u8(..4) {

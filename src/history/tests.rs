@@ -73,12 +73,29 @@ impl Caller {
         }
     }
 
+    fn head(&self, log: &LogId) -> LogHead {
+        let answer = self.answer(Ask::Head(log.clone()));
+        let Answer::Head { head, .. } = answer else {
+            panic!("{answer:?}")
+        };
+        head
+    }
+
+    /// Moves ann's read marker; where it stands then, and how much is unread.
+    fn mark(&self, log: &LogId, seq: Seq) -> (Seq, u64) {
+        let (log, user, bearer) = (log.clone(), user("ann"), Bearer::Name);
+        let ask = Ask::Mark { log, user, seq, bearer };
+        let answer = self.answer(ask);
+        let Answer::Marked { seq, unread, .. } = answer else {
+            panic!("{answer:?}")
+        };
+        (seq, unread)
+    }
+
     /// Everything that somebody can ask of a log.
     fn answers(&self, log: &LogId) -> Vec<Answer> {
         let (log, ann) = (|| log.clone(), || user("ann"));
-        let Answer::Head { head, .. } = self.answer(Ask::Head(log())) else {
-            panic!()
-        };
+        let head = self.head(&log());
         let mut asks = vec![
             Ask::Head(log()),
             Ask::MarkOf {
@@ -175,16 +192,12 @@ fn open(dir: &Path) -> (Connection, PathBuf) {
 fn fill_holes(dir: &Path, log: &LogId) {
     let (db, file) = open(dir);
     let before = LogRow::find(&db, &file, log).unwrap().unwrap();
-    let mut select = db
-        .prepare(select_messages!("WHERE log = ?1 AND seq >= ?2 ORDER BY seq"))
-        .unwrap();
-    let messages: Vec<MessageRow> = select
-        .query_map(params![before.id, 0], |row| {
-            Ok(MessageRow::read(row, &file, &before).unwrap())
-        })
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
+    let sql = select_messages!("WHERE log = ?1 AND seq >= ?2 ORDER BY seq");
+    let mut select = db.prepare(sql).unwrap();
+    let rows = select.query_map(params![before.id, 0], |row| {
+        Ok(MessageRow::read(row, &file, &before).unwrap())
+    });
+    let messages: Vec<MessageRow> = rows.unwrap().map(Result::unwrap).collect();
     let first = before.first - 1;
     let mut log = LogRow {
         head: first,
@@ -235,12 +248,7 @@ fn filled(dir: &Path) -> Caller {
         for n in 1..=20 {
             caller.say(log, ["ann", "bob"][n as usize % 2], n);
         }
-        caller.answer(Ask::Mark {
-            log: log.clone(),
-            user: user("ann"),
-            seq: 13,
-            bearer: Bearer::Name,
-        });
+        caller.mark(log, 13);
     }
     caller
 }
@@ -251,9 +259,7 @@ fn readers_of_messages_pass_over_other_entries() {
     let caller = filled(dir.path());
     let due = logs().map(|log| caller.answers(&log));
     drop(caller);
-    for log in &logs() {
-        fill_holes(dir.path(), log);
-    }
+    logs().iter().for_each(|log| fill_holes(dir.path(), log));
     assert_eq!(tools::check(dir.path()).unwrap().damages, Vec::<String>::new());
     let caller = Caller::start(settings(dir.path()));
     for (log, due) in logs().iter().zip(due) {
@@ -262,17 +268,9 @@ fn readers_of_messages_pass_over_other_entries() {
         }
     }
     for log in &logs() {
-        let Answer::Head { head, .. } = caller.answer(Ask::Head(log.clone())) else {
-            panic!()
-        };
+        let head = caller.head(log);
         // A marker does not go beyond the last message, a key of a message is known, and a new message follows the one before it.
-        let mark = Ask::Mark {
-            log: log.clone(),
-            user: user("ann"),
-            seq: 1_000,
-            bearer: Bearer::Name,
-        };
-        assert!(matches!(caller.answer(mark), Answer::Marked { seq, unread: 0, .. } if seq == head.seq));
+        assert_eq!(caller.mark(log, 1_000), (head.seq, 0));
         let again = caller.say(log, "ann", 20);
         assert!(
             matches!(again, Outcome::Duplicate { position, .. } if position.seq == head.seq),
@@ -331,9 +329,7 @@ fn an_export_and_an_import_keep_other_entries() {
     let base = tempfile::tempdir().unwrap();
     let [data, export, import] = ["data", "export", "import"].map(|name| base.path().join(name));
     drop(filled(&data));
-    for log in &logs() {
-        fill_holes(&data, log);
-    }
+    logs().iter().for_each(|log| fill_holes(&data, log));
     let caller = Caller::start(settings(&data));
     let due = logs().map(|log| caller.answers(&log));
     drop(caller);
@@ -365,14 +361,8 @@ fn another_entry_that_is_missing_breaks_the_chain() {
     };
     caller.history.ask(ask, ()).unwrap();
     let outcome = caller.next();
-    let why = |outcome: &Outcome<()>| {
-        matches!(
-            outcome,
-            Outcome::Unanswered {
-                why: StoreFault::Damaged { .. },
-                ..
-            }
-        )
+    let Outcome::Unanswered { why, .. } = outcome else {
+        panic!("{outcome:?}")
     };
-    assert!(why(&outcome), "{outcome:?}");
+    assert!(matches!(why, StoreFault::Damaged { .. }), "{why}");
 }

@@ -1,274 +1,161 @@
 //! Numbers with holes, as where somebody numbers the entries of all logs together: everything that is stored is found, and what is
 //! missing is noticed all the same.
 
-use std::fs;
+use std::{fs, path::Path, time::Duration};
 
 use plaza::{
-    chat::Since,
-    history::{
-        Answer, Ask, Bearer, DirectPage, Epochs, LogId, Outcome, Retention, Settings, StoreFault, Which, Window, tools,
-    },
+    chat::{Position, Since},
+    history::{Bearer, Epochs, LogId, Outcome, Settings, StoreFault, Which, Window, tools},
 };
 
-use crate::support::{Caller, append, pair, room, settings, user};
+use crate::support::{
+    Caller, Store, append, contains, is_whole, newest, only, pair, room, seqs, settings, sql, until, user,
+};
 
 /// The numbers of a log, of which only every seventh or so is its own.
 fn with_holes(head: u64) -> u64 {
     head + 5 + head % 4
 }
 
-fn holey(dir: &std::path::Path) -> Settings {
+fn holey(dir: &Path) -> Settings {
     Settings {
         numbering: with_holes,
         ..settings(dir)
     }
 }
 
-fn fill(caller: &Caller, log: &LogId, messages: usize) -> Vec<u64> {
-    let mut numbers = Vec::new();
-    for n in 0..messages {
+/// Says so many messages behind this one, and returns their numbers.
+fn fill(caller: &Caller, log: &LogId, mut last: u64, messages: usize) -> Vec<u64> {
+    let say = |n: usize| {
         let from = ["ann", "bob"][n % 2];
-        match caller.say(log, from, &format!("message {n}"), None) {
-            Outcome::Committed { position, prev, .. } => {
-                assert_eq!(prev, numbers.last().copied().unwrap_or(0));
-                assert_eq!(position.seq, with_holes(prev));
-                numbers.push(position.seq);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-    numbers
+        let outcome = caller.append(append(log, from, &format!("message {n}"), None, 0));
+        let (prev, seq) = only!(outcome, Outcome::Committed { position, prev, .. } => (prev, position.seq));
+        assert_eq!((prev, seq), (last, with_holes(last)));
+        last = seq;
+        seq
+    };
+    (0..messages).map(say).collect()
 }
 
 fn numbers(caller: &Caller, log: &LogId) -> Vec<u64> {
     let messages = caller.all(log).unwrap();
-    let mut before = None;
-    for message in &messages {
-        assert!(before.is_none_or(|before| before == message.prev), "{message:?}");
-        before = Some(message.seq);
-    }
-    messages.iter().map(|message| message.seq).collect()
-}
-
-fn offline(caller: &Caller, after: u64) -> DirectPage {
-    let ask = Ask::Direct {
-        user: user("bob"),
-        bearer: Bearer::Name,
-        peer: user("ann"),
-        after,
-    };
-    match caller.answer(ask) {
-        Answer::Direct(Some(page)) => page,
-        other => panic!("{other:?}"),
-    }
+    assert!(messages.windows(2).all(|two| two[1].prev == two[0].seq), "{messages:?}");
+    seqs(&messages)
 }
 
 #[test]
 fn pages_markers_and_resumption_count_messages_and_not_numbers() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::start(holey(dir.path())).unwrap();
+    let store = Store::with(holey);
     let lobby = room("lobby");
-    let all = fill(&caller, &lobby, 40);
-    assert_eq!(numbers(&caller, &lobby), all);
-    let seqs = |window, limit| {
-        let (messages, more) = caller.page(&lobby, window, limit);
-        (messages.iter().map(|message| message.seq).collect::<Vec<_>>(), more)
-    };
-    assert_eq!(seqs(Window::Newest, 3), (all[37..].to_vec(), true));
-    assert_eq!(seqs(Window::Before(all[3] + 1), 9), (all[..4].to_vec(), false));
-    assert_eq!(seqs(Window::After(all[36] - 1), 4), (all[36..].to_vec(), false));
-    assert_eq!(seqs(Window::Range(all[4] + 1, all[5] - 1), 9), (vec![], false));
-    assert_eq!(seqs(Window::Range(all[4], all[9]), 2), (all[4..6].to_vec(), true));
-    let mark = Ask::Mark {
-        log: lobby.clone(),
-        user: user("ann"),
-        seq: all[29] + 2,
-        bearer: Bearer::Key,
-    };
-    let Answer::Marked { seq, unread, .. } = caller.answer(mark) else {
-        panic!()
-    };
-    assert_eq!((seq, unread), (all[29] + 2, 5), "ten more, half of them by ann");
-    let resume = |since, upto| {
-        let ask = Ask::Resume {
-            log: lobby.clone(),
-            user: user("ann"),
-            since,
-            upto,
-            limit: 10,
-        };
-        match caller.answer(ask) {
-            Answer::Resumed { after, messages, .. } => {
-                (after, messages.iter().map(|message| message.prev).collect::<Vec<_>>())
-            }
-            other => panic!("{other:?}"),
-        }
-    };
-    let since = Since::Position(plaza::chat::Position {
-        epoch: caller.head(&lobby).epoch,
-        seq: all[35],
-    });
-    assert_eq!(resume(since, u64::MAX), (all[35], all[35..39].to_vec()));
-    assert_eq!(resume(Since::Last(4), u64::MAX), (all[35], all[35..39].to_vec()));
-    assert_eq!(
-        resume(Since::Last(4), all[38]).0,
-        all[34],
-        "counted back from another message"
-    );
-    assert_eq!(resume(Since::Last(99), u64::MAX).0, 0);
+    let all = fill(&store, &lobby, 0, 40);
+    assert_eq!(numbers(&store, &lobby), all);
+    for (window, limit, page, more) in [
+        (Window::Newest, 3, &all[37..], true),
+        (Window::Before(all[3] + 1), 9, &all[..4], false),
+        (Window::After(all[36] - 1), 4, &all[36..], false),
+        (Window::Range(all[4] + 1, all[5] - 1), 9, &[], false),
+        (Window::Range(all[4], all[9]), 2, &all[4..6], true),
+    ] {
+        assert_eq!(store.seqs(&lobby, window, limit), (page.to_vec(), more), "{window:?}");
+    }
+    let marked = store.mark(&lobby, "ann", all[29] + 2);
+    assert_eq!(marked, (all[29] + 2, 5), "ten more, half of them by ann");
+    let (epoch, seq) = (store.head(&lobby).epoch, all[35]);
+    for since in [Since::Position(Position { epoch, seq }), Since::Last(4)] {
+        let resumed = store.resume(&lobby, "ann", since, u64::MAX, 10);
+        let prevs: Vec<_> = resumed.messages.iter().map(|message| message.prev).collect();
+        assert_eq!((resumed.after, prevs), (all[35], all[35..39].to_vec()));
+    }
+    let after = |last, upto| store.resume(&lobby, "ann", Since::Last(last), upto, 10).after;
+    assert_eq!(after(4, all[38]), all[34], "counted back from another message");
+    assert_eq!(after(99, u64::MAX), 0);
 }
 
 #[test]
 fn retention_keeps_so_many_messages() {
-    let dir = tempfile::tempdir().unwrap();
     let lobby = room("lobby");
-    let retention = Retention {
-        messages: Some(7),
-        ..Retention::FOREVER
-    };
-    let caller = Caller::start(Settings {
-        retention,
-        retention_pause: std::time::Duration::ZERO,
-        ..holey(dir.path())
-    })
-    .unwrap();
-    let mut all = fill(&caller, &lobby, 30);
-    while caller.head(&lobby).first <= all[22] {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    let head = caller.head(&lobby);
-    assert_eq!(
-        (head.first, head.seq),
-        (all[22] + 1, all[29]),
-        "what was deleted ends at a message"
-    );
-    all.drain(..23);
-    assert_eq!(numbers(&caller, &lobby), all);
-    drop(caller);
-    let caller = Caller::start(holey(dir.path())).unwrap();
-    assert_eq!(numbers(&caller, &lobby), all, "also after a restart");
-    let ask = Ask::Conversations {
-        user: user("bob"),
-        which: Which::Unread,
-    };
-    assert!(matches!(caller.answer(ask), Answer::Conversations { .. }));
+    let store = Store::with(|dir| Settings {
+        retention: newest(7),
+        retention_pause: Duration::ZERO,
+        ..holey(dir)
+    });
+    let all = fill(&store, &lobby, 0, 30);
+    until("retention deletes", || store.head(&lobby).first > all[22]);
+    let head = store.head(&lobby);
+    let due = (all[22] + 1, all[29]);
+    assert_eq!((head.first, head.seq), due, "what was deleted ends at a message");
+    assert_eq!(numbers(&store, &lobby), all[23..]);
+    let store = store.restarted();
+    assert_eq!(numbers(&store, &lobby), all[23..], "also after a restart");
+    store.conversations("bob", Which::Unread);
 }
 
 #[test]
 fn exports_backups_and_imports_keep_the_numbers() {
     let dir = tempfile::tempdir().unwrap();
-    let (data, copy, import) = (
-        dir.path().join("data"),
-        dir.path().join("copy"),
-        dir.path().join("import"),
-    );
+    let [data, copy, file, import] = ["data", "copy", "export", "import"].map(|name| dir.path().join(name));
     let caller = Caller::start(holey(&data)).unwrap();
     let logs = [room("lobby"), pair("ann", "bob")];
-    let all = logs.clone().map(|log| fill(&caller, &log, 20));
-    let mut export = Vec::new();
-    tools::export(&data, &mut export).unwrap();
+    let all = logs.each_ref().map(|log| fill(&caller, log, 0, 20));
+    tools::export(&data, &mut fs::File::create(&file).unwrap()).unwrap();
     tools::backup(&data, &copy).unwrap();
     drop(caller);
     let report = tools::check(&data).unwrap();
     assert_eq!((report.messages, report.damages), (40, vec![]));
-    let file = dir.path().join("export");
-    fs::write(&file, export).unwrap();
     let moved = tools::import(&import, &file, Epochs::Keep).unwrap();
     assert_eq!((moved.messages, moved.renumbered), (40, vec![]));
     for dir in [data, copy, import] {
         let caller = Caller::start(holey(&dir)).unwrap();
-        assert_eq!(logs.clone().map(|log| numbers(&caller, &log)), all);
+        assert_eq!(logs.each_ref().map(|log| numbers(&caller, log)), all);
     }
 }
 
 #[test]
 fn a_message_that_is_missing_is_noticed_among_the_holes() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::start(holey(dir.path())).unwrap();
+    let store = Store::with(holey);
     let direct = pair("ann", "bob");
-    let all = fill(&caller, &direct, 20);
-    drop(caller);
-    let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
-    db.execute_batch(&format!(
-        "DELETE FROM message WHERE seq IN ({}, {}); UPDATE message SET prev = prev - 1 WHERE seq = {}",
-        all[4], all[5], all[12]
-    ))
-    .unwrap();
-    drop(db);
-    let report = tools::check(dir.path()).unwrap();
-    let missing = format!("talks {} to {} are missing", all[3] + 1, all[5]);
-    assert!(
-        report.damages.iter().any(|damage| damage.contains(&missing)),
-        "{:?}",
-        report.damages
-    );
-    assert_eq!((report.messages, report.damaged), (17, 2));
-    let caller = Caller::start(holey(dir.path())).unwrap();
-    for window in [Window::Newest, Window::After(0), Window::Before(all[7])] {
-        let page = caller.ask(Ask::Page {
-            log: direct.clone(),
-            window,
-            limit: 20,
-        });
-        let damaged = matches!(
-            page,
-            Outcome::Unanswered {
-                why: StoreFault::Damaged { .. },
-                ..
-            }
+    let all = fill(&store, &direct, 0, 20);
+    let (gone, last_gone, unchained) = (all[4], all[5], all[12]);
+    let store = store.changed(|dir| {
+        sql(dir, &format!("DELETE FROM message WHERE seq IN ({gone}, {last_gone})"));
+        sql(
+            dir,
+            &format!("UPDATE message SET prev = prev - 1 WHERE seq = {unchained}"),
         );
-        assert!(damaged, "{page:?}");
+        let report = tools::check(dir).unwrap();
+        let missing = format!("messages {} to {last_gone} are missing", all[3] + 1);
+        contains(&report.damages.join("\n"), &[&missing]);
+        assert_eq!((report.messages, report.damaged), (17, 2));
+    });
+    for window in [Window::Newest, Window::After(0), Window::Before(all[7])] {
+        let page = store.try_page(&direct, window, 20);
+        assert!(matches!(page, Err(StoreFault::Damaged { .. })), "{page:?}");
     }
-    let page = offline(&caller, 0);
+    let page = store.directs_of_bob(Bearer::Name, "ann", 0).unwrap();
     let lost: Vec<_> = page.lost.iter().map(|lost| (lost.from, lost.to)).collect();
-    assert_eq!(lost, [(all[3] + 1, all[5]), (all[11] + 1, all[12])]);
+    assert_eq!(lost, [(all[3] + 1, last_gone), (all[11] + 1, unchained)]);
     assert_eq!((page.messages.len(), page.upto), (17, all[19]));
-    assert_eq!(
-        caller.page(&direct, Window::After(all[12]), 9).0.len(),
-        7,
-        "behind the damage all is well"
-    );
+    let behind = store.seqs(&direct, Window::After(unchained), 9).0;
+    assert_eq!(behind, all[13..], "behind the damage all is well");
 }
 
 #[test]
 fn a_store_of_schema_2_is_migrated_with_all_that_it_holds() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("history.db"), include_bytes!("version-2.db")).unwrap();
-    let caller = Caller::start(holey(dir.path())).unwrap();
+    let file = include_bytes!("version-2.db");
+    let store = Store::laid(|dir| fs::write(dir.join("history.db"), file).unwrap(), holey);
     let (lobby, direct) = (room("lobby"), pair("ann", "bob"));
-    assert_eq!(numbers(&caller, &lobby), (5..=25).collect::<Vec<_>>());
-    assert_eq!(numbers(&caller, &direct), (1..=6).collect::<Vec<_>>());
-    assert!(caller.history.claims().has(&user("ann")));
-    let head = caller.head(&lobby);
-    assert_eq!(
-        (
-            head.first,
-            head.lost.first().map(|tail| (tail.epoch, tail.from, tail.to))
-        ),
-        (5, Some((66, 20, Some(22))))
-    );
-    let unread = |log: &LogId, name| match caller.answer(Ask::MarkOf {
-        log: log.clone(),
-        user: user(name),
-    }) {
-        Answer::Marked { seq, unread, .. } => (seq, unread),
-        other => panic!("{other:?}"),
-    };
+    assert_eq!(numbers(&store, &lobby), Vec::from_iter(5..=25));
+    assert_eq!(numbers(&store, &direct), Vec::from_iter(1..=6));
+    assert!(store.history.claims().has(&user("ann")));
+    let head = store.head(&lobby);
+    let tail = head.lost.first().map(|tail| (tail.epoch, tail.from, tail.to));
+    assert_eq!((head.first, tail), (5, Some((66, 20, Some(22)))));
     // Every third message of the lobby is ann's, every other one of the pair bob's.
-    assert_eq!((unread(&lobby, "ann"), unread(&direct, "bob")), ((12, 9), (2, 2)));
+    assert_eq!(store.mark_of(&lobby, "ann"), (12, 9));
+    assert_eq!(store.mark_of(&direct, "bob"), (2, 2));
     // What is written now has holes, and goes on behind what has none.
-    for n in 0..3 {
-        caller.submit(append(&lobby, "bob", &format!("new {n}"), None, 0));
-    }
-    let next: Vec<_> = (0..3)
-        .map(|_| match caller.next() {
-            Outcome::Committed { position, prev, .. } => (prev, position.seq),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    assert_eq!(next[0], (25, with_holes(25)));
-    assert_eq!(numbers(&caller, &lobby)[20..], [25, next[0].1, next[1].1, next[2].1]);
-    assert_eq!(unread(&lobby, "ann"), (12, 12));
-    drop(caller);
-    assert_eq!(tools::check(dir.path()).unwrap().damages, Vec::<String>::new());
+    let next = fill(&store, &lobby, 25, 3);
+    assert_eq!(numbers(&store, &lobby)[20..], [&[25], &next[..]].concat());
+    assert_eq!(store.mark_of(&lobby, "ann"), (12, 10));
+    is_whole(store.stopped().path());
 }

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use plaza::{
@@ -15,7 +15,7 @@ use plaza::{
     observe::Clocks,
 };
 
-use crate::support::{Caller, append, committed, room, unsynced};
+use crate::support::{Store, append, committed, duplicate, newest, room, unsynced, until};
 
 /// The clocks of the test.
 #[derive(Default)]
@@ -30,92 +30,84 @@ const DAY: u64 = 24 * HOUR;
 
 impl Times {
     /// A store that keeps messages for 30 days, keys for one day, and only the newest message of the room `marker`.
-    fn store(self: &Arc<Self>, dir: &Path) -> Caller {
+    fn store(self: &Arc<Self>) -> Store {
         self.wall.store(BEGUN, Ordering::Relaxed);
-        let (wall, running) = (self.clone(), self.clone());
-        let one = Retention {
-            messages: Some(1),
-            ..Retention::FOREVER
+        let times = self.clone();
+        let settings = move |dir: &Path| {
+            let (wall, running) = (times.clone(), times.clone());
+            Settings {
+                retention: Retention {
+                    age: Some(Duration::from_millis(30 * DAY)),
+                    ..Retention::FOREVER
+                },
+                rooms: [(RoomName::parse("marker").unwrap(), newest(1))].into(),
+                keys: KeyWindow::default(),
+                retention_pause: Duration::from_millis(1),
+                clocks: Clocks {
+                    wall: Arc::new(move || wall.wall.load(Ordering::Relaxed)),
+                    running: Arc::new(move || running.running.load(Ordering::Relaxed)),
+                },
+                ..unsynced(dir)
+            }
         };
-        Caller::start(Settings {
-            retention: Retention {
-                age: Some(Duration::from_millis(30 * DAY)),
-                ..Retention::FOREVER
-            },
-            rooms: [(RoomName::parse("marker").unwrap(), one)].into(),
-            keys: KeyWindow::default(),
-            retention_pause: Duration::from_millis(1),
-            clocks: Clocks {
-                wall: Arc::new(move || wall.wall.load(Ordering::Relaxed)),
-                running: Arc::new(move || running.running.load(Ordering::Relaxed)),
-            },
-            ..unsynced(dir)
-        })
-        .unwrap()
+        Store::with(settings)
     }
 
-    /// Appends a message, and returns its time.
-    fn say(&self, caller: &Caller, log: &LogId, text: &str, key: Option<&str>) -> Outcome<u64> {
+    /// Appends a message of this time.
+    fn say(&self, store: &Store, log: &LogId, text: &str, key: Option<&str>) -> Outcome<u64> {
         let mut message = append(log, "a", text, key, 0);
         message.at = self.wall.load(Ordering::Relaxed);
-        caller.submit(message);
-        caller.next()
+        store.append(message)
     }
 
     /// Returns when retention has looked at all logs that were there before: rounds go through them in the order of their
     /// making, and the marker was made last.
-    fn rounds(&self, caller: &Caller) {
+    fn rounds(&self, store: &Store) {
         let marker = room("marker");
         // The first may be the rest of a round that had begun.
         for _ in 0..2 {
-            self.say(caller, &marker, "x", None);
-            let newest = committed(self.say(caller, &marker, "x", None)).seq;
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while caller.head(&marker).first != newest {
-                assert!(Instant::now() < deadline, "{:?}", caller.head(&marker));
-            }
+            self.say(store, &marker, "x", None);
+            let newest = committed(self.say(store, &marker, "x", None)).seq;
+            until("a round of retention", || store.head(&marker).first == newest);
         }
     }
 }
 
 #[test]
 fn a_clock_that_jumps_forward_deletes_no_talk_and_forgets_no_key_and_one_that_stays_there_is_followed() {
-    let dir = tempfile::tempdir().unwrap();
     let times = Arc::new(Times::default());
-    let caller = times.store(dir.path());
+    let store = times.store();
     let lobby = room("lobby");
     for n in 1..=50 {
-        committed(times.say(&caller, &lobby, &n.to_string(), Some(&n.to_string())));
+        committed(times.say(&store, &lobby, &n.to_string(), Some(&n.to_string())));
     }
-    times.rounds(&caller);
+    times.rounds(&store);
     times.wall.fetch_add(60 * DAY, Ordering::Relaxed);
-    times.rounds(&caller);
-    assert_eq!(caller.head(&lobby).first, 1);
-    assert_eq!(caller.all(&lobby).unwrap().len(), 50);
-    let again = times.say(&caller, &lobby, "50", Some("50"));
-    assert!(matches!(again, Outcome::Duplicate { .. }), "{again:?}");
+    times.rounds(&store);
+    assert_eq!(store.head(&lobby).first, 1);
+    assert_eq!(store.all(&lobby).unwrap().len(), 50);
+    duplicate(times.say(&store, &lobby, "50", Some("50")));
     // After 31 days of running the clock has been believed for 62.
     times.running.fetch_add(31 * DAY, Ordering::Relaxed);
-    times.rounds(&caller);
-    let head = caller.head(&lobby);
+    times.rounds(&store);
+    let head = store.head(&lobby);
     assert_eq!((head.first, head.seq), (51, 50));
-    committed(times.say(&caller, &lobby, "50", Some("50")));
+    committed(times.say(&store, &lobby, "50", Some("50")));
 }
 
 #[test]
 fn a_clock_that_is_set_back_deletes_nothing_and_the_times_of_a_log_never_go_back() {
-    let dir = tempfile::tempdir().unwrap();
     let times = Arc::new(Times::default());
-    let caller = times.store(dir.path());
+    let store = times.store();
     let lobby = room("lobby");
     for (n, now) in [BEGUN, BEGUN - HOUR, BEGUN + DAY, BEGUN, BEGUN + 2 * DAY]
         .into_iter()
         .enumerate()
     {
         times.wall.store(now, Ordering::Relaxed);
-        assert_eq!(committed(times.say(&caller, &lobby, "x", None)).seq, n as u64 + 1);
-        times.rounds(&caller);
+        assert_eq!(committed(times.say(&store, &lobby, "x", None)).seq, n as u64 + 1);
+        times.rounds(&store);
     }
-    let at: Vec<u64> = caller.all(&lobby).unwrap().iter().map(|message| message.at).collect();
+    let at: Vec<u64> = store.all(&lobby).unwrap().iter().map(|message| message.at).collect();
     assert_eq!(at, [BEGUN, BEGUN, BEGUN + DAY, BEGUN + DAY, BEGUN + 2 * DAY]);
 }

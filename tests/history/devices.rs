@@ -1,210 +1,139 @@
 //! Direct conversations as a device gets them: complete, with damage and loss named, and never those of others.
 
-use std::{os::unix::fs::FileExt as _, sync::atomic::Ordering};
+use std::{fs, os::unix::fs::FileExt as _, path::Path, time::Duration};
 
 use plaza::{
-    chat::Position,
-    history::{
-        Answer, Ask, Bearer, ChangedUpTo, DirectPage, LogId, LostInterval, NameKey, Outcome, Retention, Which, tools,
-    },
+    history::{Answer, Ask, Bearer, ChangedUpTo, Claim, DirectPage, LogId, LostInterval, Settings, Which, tools},
+    limits,
 };
 
-use crate::support::{Caller, append, committed, pair, settings, user};
+use crate::support::{
+    Caller, Store, append, committed, contains, inbox, newest, only, pair, seqs, settings, sql, until, user,
+};
 
-/// Bob's conversation with ann, with this many messages.
-fn conversation(caller: &Caller, peer: &str, count: u64) -> Position {
-    let mut last = None;
-    for n in 1..=count {
-        last = Some(committed(caller.say(
-            &pair("bob", peer),
-            peer,
-            &format!("{peer} {n}"),
-            None,
-        )));
-    }
-    last.unwrap()
+/// Each of these writes so many messages to bob; returns the last epoch.
+fn write(caller: &Caller, peers: &[&str], count: u64) -> u64 {
+    let texts = peers.iter().flat_map(|peer| (1..=count).map(move |n| (peer, n)));
+    let said = texts.map(|(peer, n)| caller.say(&pair("bob", peer), peer, &format!("{peer} {n}")));
+    said.last().unwrap().epoch
 }
 
 fn page(caller: &Caller, peer: &str, after: u64) -> DirectPage {
-    match caller.answer(ask(peer, after, Bearer::Key)) {
-        Answer::Direct(Some(page)) => page,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn ask(peer: &str, after: u64, bearer: Bearer) -> Ask {
-    Ask::Direct {
-        user: user("bob"),
-        bearer,
-        peer: user(peer),
-        after,
-    }
-}
-
-fn numbers(page: &DirectPage) -> Vec<u64> {
-    page.messages.iter().map(|message| message.seq).collect()
+    caller.directs_of_bob(Bearer::Key, peer, after).unwrap()
 }
 
 fn lost(page: &DirectPage) -> Vec<(u64, u64)> {
     page.lost.iter().map(|lost| (lost.from, lost.to)).collect()
 }
 
-fn change(dir: &std::path::Path, sql: &str) {
-    let db = rusqlite::Connection::open(dir.join("history.db")).unwrap();
-    assert!(db.execute(sql, []).unwrap() > 0, "{sql}");
+/// Bob's offline messages: the conversations, with his read marker and the head, and how many are unreadable.
+fn waiting(caller: &Caller, known: &[&str]) -> (Vec<(LogId, u64, u64)>, usize) {
+    let list = caller.conversations("bob", inbox(known));
+    let found = list.found.into_iter().map(|one| (one.log, one.read, one.head.seq));
+    (found.collect(), list.unreadable)
 }
 
-/// Bob's offline messages: the peers, with his read marker and the head.
-fn waiting(caller: &Caller, known: &[&str]) -> (Vec<(LogId, u64, u64)>, usize) {
-    let which = Which::Mail {
-        bearer: Bearer::Key,
-        known: known.iter().map(|name| user(name)).collect(),
-    };
-    match caller.answer(Ask::Conversations {
-        user: user("bob"),
-        which,
-    }) {
-        Answer::Conversations {
-            conversations,
-            unreadable,
-            ..
-        } => {
-            let found = conversations.into_iter().map(|one| (one.log, one.read, one.head.seq));
-            (found.collect(), unreadable)
-        }
-        other => panic!("{other:?}"),
-    }
+/// Those of carl and ann, with two messages each and nothing read.
+fn carls_and_anns() -> [(LogId, u64, u64); 2] {
+    ["carl", "ann"].map(|peer| (pair("bob", peer), 0, 2))
 }
 
 #[test]
 fn damaged_messages_of_a_page_are_lost_intervals_and_the_others_are_given() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::open(dir.path());
-    let epoch = conversation(&caller, "ann", 12).epoch;
-    caller.history.stop();
-    drop(caller);
-    for damage in [
-        "UPDATE message SET text = 'forged' WHERE seq IN (3, 4, 9)",
-        "DELETE FROM message WHERE seq = 6",
-        "UPDATE message SET crc = crc + 1 WHERE seq = 12",
-    ] {
-        change(dir.path(), damage);
-    }
-    let caller = Caller::open(dir.path());
-    let all = page(&caller, "ann", 0);
-    assert_eq!(numbers(&all), [1, 2, 5, 7, 8, 10, 11]);
+    let store = Store::new();
+    let epoch = write(&store, &["ann"], 12);
+    let store = store.changed(|dir| {
+        sql(
+            dir,
+            "UPDATE message SET text = 'forged' WHERE seq IN (3, 4, 9);
+             DELETE FROM message WHERE seq = 6;
+             UPDATE message SET crc = crc + 1 WHERE seq = 12;",
+        );
+    });
+    let all = page(&store, "ann", 0);
+    assert_eq!(seqs(&all.messages), [1, 2, 5, 7, 8, 10, 11]);
     assert_eq!(lost(&all), [(3, 4), (6, 6), (9, 9), (12, 12)]);
     assert_eq!(all.lost[0], LostInterval { epoch, from: 3, to: 4 });
     assert_eq!((all.upto, all.head.seq), (12, 12));
-    assert_eq!(lost(&page(&caller, "ann", 3)), [(4, 4), (6, 6), (9, 9), (12, 12)]);
-    let damage = caller.history.stats().damage.load(std::sync::atomic::Ordering::Relaxed);
-    assert!(damage >= 8, "each interval is counted: {damage}");
-    assert_eq!(committed(caller.say(&pair("bob", "ann"), "ann", "on", None)).seq, 13);
-    assert_eq!(numbers(&page(&caller, "ann", 11)), [13]);
+    assert_eq!(lost(&page(&store, "ann", 3)), [(4, 4), (6, 6), (9, 9), (12, 12)]);
+    assert!(store.damage() >= 8, "each interval is counted: {}", store.damage());
+    assert_eq!(store.say(&pair("bob", "ann"), "ann", "on").seq, 13);
+    assert_eq!(seqs(&page(&store, "ann", 11).messages), [13]);
 }
 
 #[test]
 fn a_page_behind_what_retention_deleted_begins_with_a_lost_interval() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::start(plaza::history::Settings {
-        directs: Retention {
-            messages: Some(4),
-            ..Retention::FOREVER
-        },
-        retention_pause: std::time::Duration::from_millis(1),
-        ..settings(dir.path())
-    })
-    .unwrap();
-    conversation(&caller, "ann", 10);
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    while caller.head(&pair("bob", "ann")).first < 7 {
-        assert!(std::time::Instant::now() < deadline, "nothing is deleted");
-        std::thread::yield_now();
-    }
-    let rest = page(&caller, "ann", 2);
-    assert_eq!((lost(&rest), numbers(&rest)), (vec![(3, 6)], vec![7, 8, 9, 10]));
+    let store = Store::with(|dir| Settings {
+        directs: newest(4),
+        retention_pause: Duration::from_millis(1),
+        ..settings(dir)
+    });
+    write(&store, &["ann"], 10);
+    until("retention deletes", || store.head(&pair("bob", "ann")).first == 7);
+    let rest = page(&store, "ann", 2);
+    assert_eq!((lost(&rest), seqs(&rest.messages)), (vec![(3, 6)], vec![7, 8, 9, 10]));
 }
 
 #[test]
 fn a_position_in_a_conversation_that_is_gone_is_answered_with_an_empty_one() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::open(dir.path());
-    conversation(&caller, "ann", 2);
-    let (found, _) = waiting(&caller, &["ann", "carl"]);
+    let store = Store::new();
+    write(&store, &["ann"], 2);
+    let (found, _) = waiting(&store, &["ann", "carl"]);
     assert_eq!(found, [(pair("bob", "ann"), 0, 2), (pair("bob", "carl"), 0, 0)]);
 }
 
 #[test]
 fn a_damaged_conversation_or_read_position_does_not_hide_the_others() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::open(dir.path());
-    for peer in ["ann", "carl", "dora"] {
-        conversation(&caller, peer, 2);
-    }
-    let log = pair("bob", "carl");
-    let read = Ask::Mark {
-        log,
-        user: user("bob"),
-        seq: 2,
-        bearer: Bearer::Key,
-    };
-    assert!(matches!(caller.answer(read), Answer::Marked { unread: 0, .. }));
+    let store = Store::new();
+    write(&store, &["ann", "carl", "dora"], 2);
+    assert_eq!(store.mark(&pair("bob", "carl"), "bob", 2), (2, 0));
     // The server runs: a start would refuse the damaged row of a log.
-    change(
-        dir.path(),
-        "UPDATE log SET crc = crc + 1 WHERE name = 'bob' AND peer = 'dora'",
+    sql(
+        store.path(),
+        "UPDATE log SET crc = crc + 1 WHERE name = 'bob' AND peer = 'dora'; UPDATE mark SET crc = crc + 1",
     );
-    change(dir.path(), "UPDATE mark SET crc = crc + 1");
-    let (found, unreadable) = waiting(&caller, &["dora"]);
-    let due = [(pair("bob", "carl"), 0, 2), (pair("ann", "bob"), 0, 2)];
-    assert_eq!(found, due, "what was read is given again");
+    let (found, unreadable) = waiting(&store, &["dora"]);
+    assert_eq!(found, carls_and_anns(), "what was read is given again");
     assert!(unreadable > 0);
-    let (changed, unreadable, _) = changed(&caller, 0, None);
+    let (changed, unreadable, _) = changed(&store, 0, None);
     assert_eq!((changed, unreadable), (vec![("ann".into(), 0), ("carl".into(), 0)], 1));
 }
 
 #[test]
 fn a_conversation_that_its_user_would_not_find_is_named_by_a_check_and_found_again_after_a_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::open(dir.path());
-    for peer in ["ann", "carl"] {
-        conversation(&caller, peer, 2);
-    }
-    drop(caller);
-    change(dir.path(), "DELETE FROM pair WHERE user = 'bob'");
-    let report = tools::check(dir.path()).unwrap();
-    assert_eq!(report.damaged, 2, "{report:?}");
-    assert!(report.damages[0].contains("direct \"ann\" and \"bob\""), "{report:?}");
-    let caller = Caller::open(dir.path());
-    let (found, unreadable) = waiting(&caller, &[]);
-    assert_eq!(found, [(pair("bob", "carl"), 0, 2), (pair("ann", "bob"), 0, 2)]);
-    assert_eq!(unreadable, 0);
-    drop(caller);
-    assert_eq!(tools::check(dir.path()).unwrap().damaged, 0);
+    let store = Store::new();
+    write(&store, &["ann", "carl"], 2);
+    let store = store.changed(|dir| {
+        sql(dir, "DELETE FROM pair WHERE user = 'bob'");
+        let report = tools::check(dir).unwrap();
+        assert_eq!(report.damaged, 2, "{report:?}");
+        contains(&report.damages[0], &["direct \"ann\" and \"bob\""]);
+    });
+    let (found, unreadable) = waiting(&store, &[]);
+    assert_eq!((&found[..], unreadable), (&carls_and_anns()[..], 0));
+    assert_eq!(tools::check(store.stopped().path()).unwrap().damaged, 0);
+}
+
+/// Fills the first page of a table with zeroes.
+fn erase(dir: &Path, table: &str) {
+    let file = dir.join("history.db");
+    let db = rusqlite::Connection::open(&file).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    let page: u32 = db.query_row(sql, [table], |row| row.get(0)).unwrap();
+    drop(db);
+    let file = fs::File::options().write(true).open(&file).unwrap();
+    file.write_all_at(&[0; 4096], u64::from(page - 1) * 4096).unwrap();
 }
 
 #[test]
 fn a_page_of_a_table_that_only_finds_conversations_hides_none() {
     for table in ["pair", "mark"] {
-        let dir = tempfile::tempdir().unwrap();
-        let caller = Caller::open(dir.path());
-        for peer in ["ann", "carl"] {
-            conversation(&caller, peer, 2);
-        }
-        drop(caller);
-        let file = dir.path().join("history.db");
-        let db = rusqlite::Connection::open(&file).unwrap();
-        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
-        let page: u32 = db.query_row(sql, [table], |row| row.get(0)).unwrap();
-        drop(db);
-        let file = std::fs::File::options().write(true).open(&file).unwrap();
-        file.write_all_at(&[0; 4096], u64::from(page - 1) * 4096).unwrap();
-        let caller = Caller::open(dir.path());
-        let (found, _) = waiting(&caller, &[]);
-        let due = [(pair("bob", "carl"), 0, 2), (pair("ann", "bob"), 0, 2)];
-        assert_eq!(found, due, "{table}");
-        assert!(caller.history.stats().damage.load(Ordering::Relaxed) > 0, "{table}");
-        assert!(tools::check(dir.path()).unwrap().damaged > 0, "{table}");
+        let store = Store::new();
+        write(&store, &["ann", "carl"], 2);
+        let store = store.changed(|dir| erase(dir, table));
+        assert_eq!(waiting(&store, &[]).0, carls_and_anns(), "{table}");
+        assert!(store.damage() > 0, "{table}");
+        assert!(tools::check(store.path()).unwrap().damaged > 0, "{table}");
     }
 }
 
@@ -220,93 +149,61 @@ fn changed(
         since,
         after,
     };
-    match caller.answer(ask) {
-        Answer::Changed {
-            conversations,
-            next,
-            unreadable,
-            ..
-        } => {
-            let found = conversations
-                .into_iter()
-                .map(|one| (one.peer.as_str().to_owned(), one.before));
-            (found.collect(), unreadable, next)
-        }
-        other => panic!("{other:?}"),
-    }
+    only!(caller.answer(ask), Answer::Changed { conversations, next, unreadable, .. } => {
+        let found = conversations.into_iter().map(|one| (one.peer.as_str().to_owned(), one.before));
+        (found.collect(), unreadable, next)
+    })
 }
 
 #[test]
 fn conversations_that_changed_since_a_time_are_found_in_pages_however_far_they_are_read() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::start(crate::support::unsynced(dir.path())).unwrap();
-    let most = plaza::limits::CHANGED_CONVERSATIONS;
+    let store = Store::unsynced();
+    let most = limits::CHANGED_CONVERSATIONS;
     let name = |n: usize| format!("writer {n:03}");
+    let say = |n: usize, at: u64| {
+        let log = pair("bob", &name(n));
+        let position = committed(store.append(append(&log, &name(n), "hello", None, at)));
+        store.mark(&log, "bob", position.seq);
+    };
     // Every message of the second round is of a later time than all of the first.
-    let mut at = 0;
-    for _ in 0..2 {
-        for n in 0..most + 5 {
-            at += 1;
-            caller.submit(append(&pair("bob", &name(n)), &name(n), "hello", None, at));
-            let position = committed(caller.next());
-            let read = Ask::Mark {
-                log: pair("bob", &name(n)),
-                user: user("bob"),
-                seq: position.seq,
-                bearer: Bearer::Key,
-            };
-            caller.answer(read);
-        }
+    let round = most + 5;
+    for n in 0..2 * round {
+        say(n % round, n as u64 + 1);
     }
-    let time = 1_700_000_000_000;
-    let second = time + (most + 5) as u64 + 1;
-    let (first_page, _, next) = changed(&caller, second, None);
-    let due: Vec<(String, u64)> = (0..most).map(|n| (name(n), 1)).collect();
-    assert_eq!(first_page, due);
+    let (time, second) = (1_700_000_000_000, 1_700_000_000_000 + round as u64 + 1);
+    let all_of = |numbers: &mut dyn Iterator<Item = usize>| numbers.map(|n| (name(n), 1)).collect::<Vec<_>>();
+    let (first_page, _, next) = changed(&store, second, None);
+    assert_eq!(first_page, all_of(&mut (0..most)));
     // One that is written in meanwhile moves to the end.
-    caller.submit(append(&pair("bob", &name(0)), &name(0), "again", None, at + 1));
-    committed(caller.next());
-    let (rest, _, next) = changed(&caller, second, next);
-    let due: Vec<(String, u64)> = (most..most + 5).chain([0]).map(|n| (name(n), 1)).collect();
-    assert_eq!((rest, next), (due, None));
+    let last = 2 * round as u64 + 1;
+    say(0, last);
+    let (rest, _, next) = changed(&store, second, next);
+    assert_eq!((rest, next), (all_of(&mut (most..round).chain([0])), None));
     // From the middle of the first round: all, and of those before it only the second message.
-    let (page, _, _) = changed(&caller, time + 3, None);
+    let (page, _, _) = changed(&store, time + 3, None);
     assert_eq!(page[..4], [(name(1), 1), (name(2), 0), (name(3), 0), (name(4), 0)]);
-    assert_eq!(changed(&caller, time + at + 2, None).0, []);
+    assert_eq!(changed(&store, time + last + 1, None).0, []);
 }
 
 #[test]
 fn whoever_only_said_a_name_reads_nothing_of_it_once_somebody_has_its_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::open(dir.path());
-    conversation(&caller, "ann", 2);
-    let asks = || {
-        let which = Which::Mail {
-            bearer: Bearer::Name,
-            known: vec![user("ann")],
-        };
-        let conversations = Ask::Conversations {
-            user: user("bob"),
-            which,
-        };
+    let store = Store::new();
+    write(&store, &["ann"], 2);
+    let bearer = Bearer::Name;
+    let reads = || {
+        let known = vec![user("ann")];
+        let waiting = store.conversations("bob", Which::Mail { bearer, known }).found.len();
         let changed = Ask::Changed {
             user: user("bob"),
-            bearer: Bearer::Name,
+            bearer,
             since: 0,
             after: None,
         };
-        [conversations, changed, ask("ann", 0, Bearer::Name)].map(|ask| match caller.answer(ask) {
-            Answer::Conversations { conversations, .. } => conversations.len(),
-            Answer::Changed { conversations, .. } => conversations.len(),
-            Answer::Direct(page) => page.map_or(0, |page| page.messages.len()),
-            other => panic!("{other:?}"),
-        })
+        let changed = only!(store.answer(changed), Answer::Changed { conversations, .. } => conversations.len());
+        let page = store.directs_of_bob(bearer, "ann", 0);
+        [waiting, changed, page.map_or(0, |page| page.messages.len())]
     };
-    assert_eq!(asks(), [1, 1, 2]);
-    let claim = Ask::Claim {
-        user: user("bob"),
-        key: NameKey("made by bob's client, of 32 bytes".into()),
-    };
-    assert!(matches!(caller.ask(claim), Outcome::Answered { .. }));
-    assert_eq!(asks(), [0, 0, 0]);
+    assert_eq!(reads(), [1, 1, 2]);
+    assert_eq!(store.claim("bob", "made by bob's client, of 32 bytes"), Claim::First);
+    assert_eq!(reads(), [0, 0, 0]);
 }

@@ -10,9 +10,7 @@ mod damage;
 mod devices;
 #[path = "../support/forgetful.rs"]
 mod forgetful;
-mod full;
 mod keys;
-mod kill;
 mod model;
 mod search;
 #[path = "../support/skip.rs"]

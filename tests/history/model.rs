@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use plaza::history::{Answer, Ask, Bearer, LogId, Outcome, Settings, Window};
+use plaza::history::{LogId, Outcome, Settings, Window};
 use proptest::prelude::*;
 
-use crate::support::{Caller, append, pair, room, unsynced, user};
+use crate::support::{Store, append, pair, room, seqs, size, unsynced};
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -95,13 +95,11 @@ fn finds(word: usize, text: usize) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: crate::support::size(24, 1_000) as u32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: size(24, 1_000) as u32, ..ProptestConfig::default() })]
 
     #[test]
     fn the_store_is_what_a_history_in_memory_is(steps in steps(), numbering in prop::sample::select(NUMBERINGS.to_vec())) {
-        let dir = tempfile::tempdir().unwrap();
-        let settings = || Settings { numbering, ..unsynced(dir.path()) };
-        let mut caller = Caller::start(settings()).unwrap();
+        let mut store = Store::with(move |dir| Settings { numbering, ..unsynced(dir) });
         let mut model = Model { numbering, messages: Default::default(), keys: HashMap::new(), marks: HashMap::new() };
         let logs = logs();
         for step in steps {
@@ -109,10 +107,10 @@ proptest! {
                 Step::Talks(messages) => {
                     for (log, user, text, key) in &messages {
                         let key = key.map(|key| key.to_string());
-                        caller.submit(append(&logs[*log], USERS[*user], TEXTS[*text], key.as_deref(), 0));
+                        store.submit(append(&logs[*log], USERS[*user], TEXTS[*text], key.as_deref(), 0));
                     }
                     for (log, user, text, key) in messages {
-                        let seen = match caller.next() {
+                        let seen = match store.next() {
                             Outcome::Committed { position, prev, .. } => {
                                 prop_assert_eq!(prev, model.head(log));
                                 Ok((position.seq, false))
@@ -125,9 +123,9 @@ proptest! {
                     }
                 }
                 Step::Page(log, window, limit) => {
-                    let (messages, more) = caller.page(&logs[log], window, limit);
+                    let (messages, more) = store.page(&logs[log], window, limit);
                     let (due, due_more) = model.page(log, window, limit);
-                    prop_assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), due);
+                    prop_assert_eq!(seqs(&messages), due);
                     prop_assert_eq!(more, due_more, "{:?}", window);
                     for message in messages {
                         let at = model.messages[log].iter().position(|(seq, ..)| *seq == message.seq).unwrap();
@@ -142,14 +140,10 @@ proptest! {
                     let mark = model.marks.entry((log, by)).or_insert(0);
                     *mark = (*mark).max(seq.min(head));
                     let due = model.messages[log].iter().filter(|(seq, user, _)| seq > mark && *user != by).count() as u64;
-                    let answer = caller.answer(Ask::Mark { log: logs[log].clone(), user: user(USERS[by]), seq, bearer: Bearer::Key });
-                    let Answer::Marked { seq, unread, .. } = answer else { panic!("{answer:?}") };
-                    prop_assert_eq!((seq, unread), (*mark, due));
+                    prop_assert_eq!(store.mark(&logs[log], USERS[by], seq), (*mark, due));
                 }
                 Step::Search(log, word) => {
-                    let ask = Ask::Search { log: logs[log].clone(), text: WORDS[word].into(), before: None, limit: 200 };
-                    let answer = caller.answer(ask);
-                    let Answer::Found { messages, .. } = answer else { panic!("{answer:?}") };
+                    let (found, _) = store.find(&logs[log], WORDS[word], None, 200);
                     let mut due: Vec<u64> = model.messages[log]
                         .iter()
                         .filter(|(.., text)| finds(word, *text))
@@ -157,12 +151,9 @@ proptest! {
                         .collect();
                     due.reverse();
                     due.truncate(200);
-                    prop_assert_eq!(messages.iter().map(|message| message.seq).collect::<Vec<_>>(), due, "{}", WORDS[word]);
+                    prop_assert_eq!(found, due, "{}", WORDS[word]);
                 }
-                Step::Restart => {
-                    drop(caller);
-                    caller = Caller::start(settings()).unwrap();
-                }
+                Step::Restart => store = store.restarted(),
             }
         }
     }

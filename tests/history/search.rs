@@ -1,101 +1,100 @@
-//! Search in an index of an older program, and its speed in a large store.
+//! Search in the index and before it, in an index of an older program, and its speed in a large store.
 
 use std::{
     path::Path,
-    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
-use plaza::{
-    history::{Answer, Ask, LogId},
-    limits,
-};
+use plaza::{history::LogId, limits};
 
-use crate::support::{Caller, append, committed, room, unsynced};
+use crate::support::{Store, append, committed, room};
 
-fn find(caller: &Caller, log: &LogId, text: &str, before: Option<u64>, limit: usize) -> (Vec<u64>, Option<u64>) {
-    match caller.answer(Ask::Search {
-        log: log.clone(),
-        text: text.into(),
-        before,
-        limit,
-    }) {
-        Answer::Found { messages, next, .. } => (messages.iter().map(|message| message.seq).collect(), next),
-        other => panic!("{other:?}"),
+/// All that is found, page by page.
+fn find_all(store: &Store, log: &LogId, text: &str, limit: usize) -> Vec<u64> {
+    let (mut all, mut next) = store.find(log, text, None, limit);
+    while next.is_some() {
+        let (page, following) = store.find(log, text, next, limit);
+        all.extend(page);
+        next = following;
     }
+    all
 }
 
-/// Appends all of it, and returns the number of committed messages.
-fn fill(caller: &Caller, log: &LogId, texts: impl Iterator<Item = String>) -> u64 {
-    let (mut sent, mut done) = (0, 0);
-    for text in texts {
-        caller.submit(append(log, "a", &text, None, sent));
-        sent += 1;
-        while sent - done > 4_000 {
-            committed(caller.next());
-            done += 1;
+#[test]
+fn search_finds_two_characters_and_words_in_the_index_and_before_it() {
+    let store = Store::unsynced();
+    let (lobby, elsewhere) = (room("lobby"), room("elsewhere"));
+    let texts = ["我爱北京天安门", "Hello World", "在北京", "nothing", "helpful HELLO"];
+    for n in 0..2_000_u64 {
+        store.submit(append(&lobby, "a", texts[n as usize % texts.len()], None, n));
+        store.submit(append(&elsewhere, "a", "北京 hello", None, n));
+    }
+    for _ in 0..4_000 {
+        committed(store.next());
+    }
+    let check = || {
+        for (text, last, count) in [
+            ("北京", [1_998, 1_996, 1_993], 800),
+            ("hello", [2_000, 1_997, 1_995], 800),
+            ("门", [1_996, 1_991, 1_986], 400),
+        ] {
+            assert_eq!(
+                store.find(&lobby, text, None, 3),
+                (last.to_vec(), Some(last[2])),
+                "{text}"
+            );
+            assert_eq!(find_all(&store, &lobby, text, 200).len(), count, "{text}");
         }
-    }
-    while done < sent {
-        committed(caller.next());
-        done += 1;
-    }
-    sent
-}
-
-fn indexed(caller: &Caller, messages: u64) {
-    let deadline = Instant::now() + Duration::from_secs(600);
-    while caller.history.stats().indexed.load(Ordering::Relaxed) < messages {
-        assert!(Instant::now() < deadline, "the indexer does not get on");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+        assert_eq!(store.find(&lobby, "京北", None, 3), (vec![], None));
+        // Punctuation alone is looked for by reading, which may take more than one turn.
+        assert!(find_all(&store, &lobby, "?!", 3).is_empty());
+        assert_eq!(store.find(&lobby, "elpfu", None, 2).0, [2_000, 1_995]);
+        assert_eq!(store.find(&lobby, "world hello", Some(8), 3).0, [7, 2]);
+    };
+    check();
+    store.is_indexed(4_000);
+    check();
 }
 
 fn index(dir: &Path) -> rusqlite::Connection {
     rusqlite::Connection::open(dir.join("search.db")).unwrap()
 }
 
-#[test]
-fn an_index_of_an_older_version_is_made_anew_behind_the_writer() {
-    let dir = tempfile::tempdir().unwrap();
-    let lobby = room("lobby");
-    let caller = Caller::start(unsynced(dir.path())).unwrap();
-    let count = fill(&caller, &lobby, (0..1_000).map(|n| format!("Smartphone {n}")));
-    indexed(&caller, count);
-    drop(caller);
-    // As the first version left it: words, found by their beginning.
-    let old = index(dir.path());
-    let current = version(&old);
-    old.execute_batch(
-        "DROP TABLE words;
-         CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'ascii', prefix = '1 2');
-         INSERT INTO words (rowid, text) VALUES ((1 << 36) + 1, 'smartphone 0');
-         PRAGMA user_version = 1;",
-    )
-    .unwrap();
-    drop(old);
-
-    let caller = Caller::start(unsynced(dir.path())).unwrap();
-    // Found at once, by reading, and by the index once it is there.
-    assert_eq!(find(&caller, &lobby, "phone 999", None, 1).0, [1_000]);
-    indexed(&caller, count);
-    assert_eq!(find(&caller, &lobby, "PHONE 999", None, 1).0, [1_000]);
-    assert_eq!(find(&caller, &lobby, "hon", Some(3), 5).0, [2, 1]);
-    drop(caller);
-    assert_eq!(version(&index(dir.path())), current);
+fn version(dir: &Path) -> i64 {
+    index(dir)
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .unwrap()
 }
 
-fn version(index: &rusqlite::Connection) -> i64 {
-    index.query_row("PRAGMA user_version", [], |row| row.get(0)).unwrap()
+#[test]
+fn an_index_of_an_older_version_is_made_anew_behind_the_writer() {
+    let store = Store::unsynced();
+    let lobby = room("lobby");
+    let count = store.fill(&lobby, (0..1_000).map(|n| format!("Smartphone {n}")));
+    store.is_indexed(count);
+    let current = version(store.path());
+    // As the first version left it: words, found by their beginning.
+    let store = store.changed(|dir| {
+        let old = "DROP TABLE words;
+             CREATE VIRTUAL TABLE words USING fts5 (text, content = '', contentless_delete = 1, tokenize = 'ascii', prefix = '1 2');
+             INSERT INTO words (rowid, text) VALUES ((1 << 36) + 1, 'smartphone 0');
+             PRAGMA user_version = 1;";
+        index(dir).execute_batch(old).unwrap();
+    });
+    // Found at once, by reading, and by the index once it is there.
+    assert_eq!(store.find(&lobby, "phone 999", None, 1).0, [1_000]);
+    store.is_indexed(count);
+    assert_eq!(store.find(&lobby, "PHONE 999", None, 1).0, [1_000]);
+    assert_eq!(store.find(&lobby, "hon", Some(3), 5).0, [2, 1]);
+    assert_eq!(version(store.stopped().path()), current);
 }
 
 /// `cargo test --release --test history a_million -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement, of minutes"]
 fn a_million_messages_are_searched_in_time() {
-    let dir = tempfile::tempdir().unwrap();
+    let store = Store::unsynced();
     let lobby = room("lobby");
-    let caller = Caller::start(unsynced(dir.path())).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
     let syllables = [
         "ka", "to", "mi", "ser", "an", "do", "lu", "gre", "fi", "pon", "st", "ra", "ve", "ing", "ch", "el",
@@ -119,12 +118,12 @@ fn a_million_messages_are_searched_in_time() {
     };
     let begun = Instant::now();
     let texts: Vec<String> = (0..1_000_000).map(|_| text(&mut random)).collect();
-    let count = fill(&caller, &lobby, texts.iter().cloned());
+    let count = store.fill(&lobby, texts.iter().cloned());
     println!("said in {:?}", begun.elapsed());
     let begun = Instant::now();
-    indexed(&caller, count);
+    store.is_indexed(count);
     println!("indexed {:?} later", begun.elapsed());
-    let bytes = |file: &str| std::fs::metadata(dir.path().join(file)).map_or(0, |data| data.len()) / 1_000_000;
+    let bytes = |file: &str| std::fs::metadata(store.path().join(file)).map_or(0, |data| data.len()) / 1_000_000;
     println!(
         "history.db {} MB, search.db {} MB",
         bytes("history.db"),
@@ -135,7 +134,7 @@ fn a_million_messages_are_searched_in_time() {
             .map(|_| {
                 let query = query(&mut random);
                 let begun = Instant::now();
-                find(&caller, &lobby, &query, None, limits::PAGE_ENTRIES);
+                store.find(&lobby, &query, None, limits::PAGE_ENTRIES);
                 begun.elapsed()
             })
             .collect();

@@ -6,12 +6,11 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     sync::atomic::Ordering,
-    time::{Duration, Instant},
 };
 
 use plaza::limits;
 
-use crate::support::{Caller, append, committed, room, unsynced};
+use crate::support::{Caller, Store, room, until};
 
 /// The largest write-ahead log between two checkpoints: the writer checks it every eight commits.
 const USUAL_WAL: u64 = 4_096 * limits::HISTORY_WAL_PAGES + 8 * 4 * limits::TEXT_BYTES as u64;
@@ -24,31 +23,20 @@ fn wal(dir: &Path) -> u64 {
 /// writer as well.
 fn say(caller: &Caller, bytes: u64) {
     let text = "x".repeat(limits::TEXT_BYTES);
-    let indexed = || caller.history.stats().indexed.load(Ordering::Relaxed);
-    for n in 0..bytes / limits::TEXT_BYTES as u64 {
-        caller.submit(append(&room("lobby"), "ann", &text, None, n));
-        let seq = committed(caller.next()).seq;
-        until("the index does not catch up", &|| indexed() + 128 > seq);
-    }
-}
-
-fn until(what: &str, holds: &dyn Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}");
-        std::thread::yield_now();
+    for _ in 0..bytes / limits::TEXT_BYTES as u64 {
+        let seq = caller.say(&room("lobby"), "ann", &text).seq;
+        caller.is_indexed(seq.saturating_sub(127));
     }
 }
 
 #[test]
 fn an_export_whose_output_nobody_reads_does_not_make_the_log_grow_and_is_complete_in_the_end() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::start(unsynced(dir.path())).unwrap();
-    say(&caller, 4 * 1024 * 1024);
-    let before = caller.head(&room("lobby")).seq;
+    let store = Store::unsynced();
+    say(&store, 4 * 1024 * 1024);
+    let before = store.head(&room("lobby")).seq;
     let mut export = Command::new(env!("CARGO_BIN_EXE_plaza"))
         .args(["history", "--data"])
-        .arg(dir.path())
+        .arg(store.path())
         .arg("export")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -58,42 +46,35 @@ fn an_export_whose_output_nobody_reads_does_not_make_the_log_grow_and_is_complet
     // It has begun, and has more to say than a pipe holds.
     let first = lines.next().unwrap().unwrap();
     assert!(first.starts_with(r#"{"message""#), "{first}");
-    say(&caller, 3 * USUAL_WAL);
-    let bytes = wal(dir.path());
+    say(&store, 3 * USUAL_WAL);
+    let bytes = wal(store.path());
     assert!(bytes < 2 * USUAL_WAL, "{bytes} bytes of {USUAL_WAL}");
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     assert!(export.wait().unwrap().success());
     // As the store was when it began.
     let messages = rest.iter().filter(|line| line.starts_with(r#"{"message""#)).count() as u64 + 1;
     assert_eq!(messages, before);
-    assert!(
-        rest.last().unwrap().starts_with(r#"{"end":{"messages":"#),
-        "{:?}",
-        rest.last()
-    );
+    let last = rest.last().unwrap();
+    assert!(last.starts_with(r#"{"end":{"messages":"#), "{last}");
 }
 
 #[test]
 fn a_reader_that_stands_still_is_seen_in_the_stats_until_it_goes() {
-    let dir = tempfile::tempdir().unwrap();
-    let caller = Caller::start(unsynced(dir.path())).unwrap();
-    say(&caller, 1024 * 1024);
-    let mut reader = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
+    let store = Store::unsynced();
+    say(&store, 1024 * 1024);
+    let mut reader = rusqlite::Connection::open(store.path().join("history.db")).unwrap();
     let stands = reader.transaction().unwrap();
     let count = |sql: &str| stands.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert!(count("SELECT count(*) FROM message") > 0);
-    say(&caller, 2 * USUAL_WAL);
-    let stats = caller.history.stats();
-    until("the reader is not noticed", &|| {
-        stats.wal_held_seconds.load(Ordering::Relaxed) > 0
-    });
+    say(&store, 2 * USUAL_WAL);
+    let stats = store.history.stats();
+    let held = || stats.wal_held_seconds.load(Ordering::Relaxed);
+    until("the reader is noticed", || held() > 0);
     assert!(stats.wal_bytes.load(Ordering::Relaxed) > USUAL_WAL * 3 / 2);
     drop(stands);
-    until("the reader has gone", &|| {
-        stats.wal_held_seconds.load(Ordering::Relaxed) == 0
-    });
+    until("the reader has gone", || held() == 0);
     // The next commits use the log again.
-    let bytes = wal(dir.path());
-    say(&caller, USUAL_WAL);
-    assert!(wal(dir.path()) <= bytes);
+    let bytes = wal(store.path());
+    say(&store, USUAL_WAL);
+    assert!(wal(store.path()) <= bytes);
 }

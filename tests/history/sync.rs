@@ -1,12 +1,30 @@
 //! Acknowledged messages are on the disk: strace shows the order of writes and syncs. The test builds a disk without the unsynced data
 //! at every acknowledgement, and opens it.
 
-use std::{fs, process::Stdio};
+use std::{env, fs, io::Write as _, path::PathBuf, process::Stdio};
 
 use crate::{
     forgetful::{Call, Disk, parse, strace},
-    support::{Caller, child, committed, room, size},
+    support::{Caller, room, size},
 };
+
+const CHILD_DIR: &str = "PLAZA_TEST_CHILD_DIR";
+
+/// Says something as often as it is told, and prints `ack <n>` for each message that is acknowledged.
+#[test]
+#[ignore = "runs as a child of the test below"]
+fn child_writer() {
+    let Ok(dir) = env::var(CHILD_DIR) else { return };
+    let caller = Caller::open(&PathBuf::from(dir));
+    let messages: usize = env::var("MESSAGES").unwrap().parse().unwrap();
+    let mut out = std::io::stdout();
+    for n in 0..messages {
+        caller.say(&room("lobby"), "a", &format!("text {n}"));
+        // In one write, as it is one line of the trace.
+        out.write_all(format!("ack {n} \n").as_bytes()).unwrap();
+        out.flush().unwrap();
+    }
+}
 
 #[test]
 fn an_ack_has_a_sync_before_it_and_a_disk_that_forgets_loses_nothing_acknowledged() {
@@ -18,22 +36,21 @@ fn an_ack_has_a_sync_before_it_and_a_disk_that_forgets_loses_nothing_acknowledge
     let data = dir.path().join("data");
     // A store with something in it, closed: everything of it is on the disk.
     let caller = Caller::open(&data);
-    committed(caller.say(&room("lobby"), "a", "before", None));
-    caller.history.stop();
+    caller.say(&room("lobby"), "a", "before");
     drop(caller);
     let mut disk = Disk::holding(&data);
     let messages = size(40, 400);
-    let plain = child("kill::child_writer", &data);
     let status = traced
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .env(crate::support::CHILD_DIR, &data)
-        .envs([
-            ("FRESH", "0"),
-            ("END", messages.to_string().as_str()),
-            ("IN_FLIGHT", "1"),
-            ("REPEAT", ""),
+        .arg(env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "sync::child_writer",
+            "--ignored",
+            "--nocapture",
+            "--test-threads=1",
         ])
+        .env(CHILD_DIR, &data)
+        .env("MESSAGES", messages.to_string())
         .stdout(Stdio::null())
         .status()
         .unwrap();
@@ -62,11 +79,8 @@ fn an_ack_has_a_sync_before_it_and_a_disk_that_forgets_loses_nothing_acknowledge
         let stored = caller.all(&room("lobby")).unwrap();
         for n in &acked {
             let text = format!("text {n}");
-            assert_eq!(
-                stored.iter().filter(|message| *message.text == *text).count(),
-                1,
-                "{text} was acknowledged"
-            );
+            let copies = stored.iter().filter(|message| *message.text == *text).count();
+            assert_eq!(copies, 1, "{text} was acknowledged");
         }
     }
     assert_eq!(acked.len(), messages, "the trace holds every acknowledgement");

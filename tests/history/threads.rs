@@ -1,20 +1,16 @@
 //! The end of a thread of the store by a defect is noticed and named.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::Arc};
 
 use plaza::{
-    chat::RoomName,
-    history::{Ask, History, LogId, Window},
+    history::{Ask, History, Window},
     observe::Need,
 };
 
-use crate::support::{append, unsynced};
+use crate::support::{append, room, unsynced, until};
 
 /// A store whose receiver of outcomes panics, on the thread that delivers them.
-fn with_a_defect(dir: &std::path::Path) -> History<u64> {
+fn with_a_defect(dir: &Path) -> History<u64> {
     let panics = |_| panic!("this panic belongs to the test");
     History::start(unsynced(dir), Arc::new(panics)).unwrap()
 }
@@ -31,7 +27,7 @@ fn ended(history: &History<u64>) -> Vec<String> {
 
 #[test]
 fn a_thread_that_panics_is_named_and_the_others_run() {
-    let log = LogId::Room(RoomName::lobby());
+    let log = room("lobby");
     let search = Ask::Search {
         log: log.clone(),
         text: "x".into(),
@@ -55,11 +51,7 @@ fn a_thread_that_panics_is_named_and_the_others_run() {
             None => assert!(history.submit(append(&log, "a", "x", None, 0)).is_ok()),
             Some(ask) => assert!(history.ask(ask, 0).is_ok()),
         }
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while ended(&history).is_empty() {
-            assert!(Instant::now() < deadline, "the end of {part} is not seen");
-            std::thread::yield_now();
-        }
+        until(part, || !ended(&history).is_empty());
         let ended = ended(&history);
         assert!(matches!(&ended[..], [one] if one.starts_with(part)), "{ended:?}");
         history.stop();

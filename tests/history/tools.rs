@@ -1,169 +1,116 @@
 //! The operator's tools work while the server runs, name damage, and restore everything.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use plaza::{
     chat::ChatMessage,
-    history::{Answer, Ask, Bearer, Claim, Epochs, NameKey, tools},
+    history::{Claim, Epochs, StartFault, tools},
 };
 
-use crate::support::{Caller, committed, pair, room, user};
+use crate::support::{Caller, committed, contains, is_whole, pair, room, sql};
 
-fn filled(dir: &std::path::Path) -> (Caller, NameKey) {
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// A store with 31 messages, a read marker and a claimed name.
+fn filled(dir: &Path) -> Caller {
     let caller = Caller::open(dir);
     for n in 0..30 {
-        committed(caller.say(
-            &room("lobby"),
-            "张三",
-            &format!("text {n}\n\"quoted\""),
-            Some(&format!("k{n}")),
-        ));
+        let text = format!("text {n}\n\"quoted\"");
+        committed(caller.say_with(&room("lobby"), "张三", &text, &format!("k{n}")));
     }
-    committed(caller.say(&pair("a", "b"), "b", "psst", None));
-    let (log, user) = (room("lobby"), user("bob"));
-    caller.answer(Ask::Mark {
-        log,
-        user: user.clone(),
-        seq: 12,
-        bearer: Bearer::Key,
-    });
-    let key = NameKey("0123456789abcdef0123456789abcdef".to_owned());
-    let answer = caller.answer(Ask::Claim { user, key: key.clone() });
-    assert!(
-        matches!(
-            answer,
-            Answer::Name {
-                claim: Claim::First,
-                ..
-            }
-        ),
-        "{answer:?}"
-    );
-    (caller, key)
+    caller.say(&pair("a", "b"), "b", "psst");
+    caller.mark(&room("lobby"), "bob", 12);
+    assert_eq!(caller.claim("bob", KEY), Claim::First);
+    caller
+}
+
+/// Imports into a fresh directory; the number of messages, or why there are none.
+fn import(to: &Path, from: &Path) -> Result<u64, StartFault> {
+    tools::import(to, from, Epochs::Begin).map(|moved| moved.messages)
+}
+
+fn export(data: &Path, to: &Path) -> tools::Moved {
+    tools::export(data, &mut fs::File::create(to).unwrap()).unwrap()
 }
 
 #[test]
 fn an_export_and_a_backup_of_a_running_store_bring_everything_back() {
     let base = tempfile::tempdir().unwrap();
     let at = |name: &str| base.path().join(name);
-    let (caller, key) = filled(&at("data"));
+    let caller = filled(&at("data"));
     let report = tools::check(&at("data")).unwrap();
     assert_eq!((report.logs, report.messages, report.damages), (2, 31, vec![]));
-    let mut out = Vec::new();
-    let moved = tools::export(&at("data"), &mut out).unwrap();
+    let moved = export(&at("data"), &at("export"));
     assert_eq!((moved.messages, moved.others, moved.left_out.len()), (31, 2, 0));
-    fs::write(at("export"), &out).unwrap();
     tools::backup(&at("data"), &at("backup")).unwrap();
-    let why = tools::import(&at("data"), &at("export"), Epochs::Begin)
-        .unwrap_err()
-        .to_string();
-    assert!(why.contains("in use by another plaza"), "{why}");
+    let refusal = |to: &str| import(&at(to), &at("export")).unwrap_err().to_string();
+    contains(&refusal("data"), &["in use by another plaza"]);
     let lobby = caller.all(&room("lobby")).unwrap();
     drop(caller);
-    assert_eq!(
-        tools::import(&at("from export"), &at("export"), Epochs::Begin)
-            .unwrap()
-            .messages,
-        31
-    );
-    assert_eq!(
-        tools::import(&at("from backup"), &at("backup"), Epochs::Begin)
-            .unwrap()
-            .messages,
-        31
-    );
+    for from in ["export", "backup"] {
+        assert_eq!(import(&at(&format!("from {from}")), &at(from)).unwrap(), 31);
+    }
     for name in ["backup", "from export", "from backup"] {
-        assert_eq!(tools::check(&at(name)).unwrap().damages, Vec::<String>::new(), "{name}");
+        is_whole(&at(name));
         let caller = Caller::open(&at(name));
-        let copied = caller.all(&room("lobby")).unwrap();
-        assert_ne!(copied[0].epoch, lobby[0].epoch, "{name}: the original may go on");
-        let in_its_epoch = |message: ChatMessage| ChatMessage {
-            epoch: lobby[0].epoch,
-            ..message
-        };
-        let copied: Vec<ChatMessage> = copied.into_iter().map(in_its_epoch).collect();
+        let mut copied = caller.all(&room("lobby")).unwrap();
+        let epoch = lobby[0].epoch;
+        assert_ne!(copied[0].epoch, epoch, "{name}: the original may go on");
+        copied = copied
+            .into_iter()
+            .map(|message| ChatMessage { epoch, ..message })
+            .collect();
         assert_eq!(copied, lobby, "{name}");
         assert_eq!(caller.all(&pair("a", "b")).unwrap().len(), 1);
-        let answer = caller.answer(Ask::MarkOf {
-            log: room("lobby"),
-            user: user("bob"),
-        });
-        assert!(
-            matches!(
-                answer,
-                Answer::Marked {
-                    seq: 12,
-                    unread: 18,
-                    ..
-                }
-            ),
-            "{answer:?}"
-        );
-        let answer = caller.answer(Ask::Claim {
-            user: user("bob"),
-            key: key.clone(),
-        });
-        assert!(matches!(answer, Answer::Name { claim: Claim::Held, .. }), "{answer:?}");
-        assert_eq!(committed(caller.say(&room("lobby"), "a", "on", None)).seq, 31);
+        assert_eq!(caller.mark_of(&room("lobby"), "bob"), (12, 18));
+        assert_eq!(caller.claim("bob", KEY), Claim::Held);
+        assert_eq!(caller.say(&room("lobby"), "a", "on").seq, 31);
     }
-    let why = tools::import(&at("backup"), &at("export"), Epochs::Begin)
-        .unwrap_err()
-        .to_string();
-    assert!(why.contains("give a fresh directory"), "{why}");
+    contains(&refusal("backup"), &["give a fresh directory"]);
 }
 
 #[test]
 fn a_check_names_every_damaged_row_and_an_export_leaves_it_out() {
     let base = tempfile::tempdir().unwrap();
-    let data = base.path().join("data");
+    let [data, file, fresh] = ["data", "export", "fresh"].map(|name| base.path().join(name));
     drop(filled(&data));
-    let db = rusqlite::Connection::open(data.join("history.db")).unwrap();
-    db.execute_batch(
+    sql(
+        &data,
         "UPDATE message SET text = 'forged' WHERE log = 1 AND seq IN (5, 9);
          DELETE FROM message WHERE log = 1 AND seq = 20;
          UPDATE mark SET seq = 13;
          INSERT INTO idem VALUES (2, ' direct x b', 'k7', 1, 0, 0, 0, 1);",
-    )
-    .unwrap();
-    drop(db);
+    );
     let report = tools::check(&data).unwrap();
-    let said = report.damages.join("\n");
-    for part in [
+    let named = [
         "at seq 5",
         "at seq 9",
-        "talks 20 to 20 are missing",
+        "messages 20 to 20 are missing",
         "table mark",
         "key \"k7\"",
-    ] {
-        assert!(said.contains(part), "{part}: {said}");
-    }
+    ];
+    contains(&report.damages.join("\n"), &named);
     assert_eq!((report.damaged, report.messages), (5, 28));
-    let mut out = Vec::new();
-    let moved = tools::export(&data, &mut out).unwrap();
+    let moved = export(&data, &file);
     assert_eq!((moved.messages, moved.left_out.len()), (28, 4));
-    let export = base.path().join("export");
-    fs::write(&export, out).unwrap();
-    let moved = tools::import(&base.path().join("fresh"), &export, Epochs::Begin).unwrap();
+    let moved = tools::import(&fresh, &file, Epochs::Begin).unwrap();
     assert_eq!(moved.renumbered, [room("lobby")]);
-    let caller = Caller::open(&base.path().join("fresh"));
-    assert_eq!(caller.all(&room("lobby")).unwrap().len(), 27);
+    assert_eq!(Caller::open(&fresh).all(&room("lobby")).unwrap().len(), 27);
 }
 
-/// The files in a directory, without its lock file.
-fn left_in(dir: &std::path::Path) -> Vec<String> {
+/// Nothing but its lock file is in this directory.
+fn is_fresh(dir: &Path) {
     let names = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name());
-    let names = names.map(|name| name.to_string_lossy().into_owned());
-    names.filter(|name| name != "lock").collect()
+    assert_eq!(names.filter(|name| name != "lock").count(), 0);
 }
 
 #[test]
 fn an_import_that_fails_names_the_line_and_leaves_the_directory_as_fresh_as_it_was() {
     let base = tempfile::tempdir().unwrap();
-    let at = |name: &str| base.path().join(name);
-    drop(filled(&at("data")));
-    let mut out = Vec::new();
-    tools::export(&at("data"), &mut out).unwrap();
-    fs::write(at("export"), &out).unwrap();
+    let [data, file, cut, to, nowhere] = ["data", "export", "cut", "to", "nowhere"].map(|name| base.path().join(name));
+    drop(filled(&data));
+    export(&data, &file);
+    let out = fs::read(&file).unwrap();
     // In the second line, inside the first character of 张三, and in the third, inside an escape.
     let from = |line: usize, text: &str| {
         let start: usize = out
@@ -171,54 +118,43 @@ fn an_import_that_fails_names_the_line_and_leaves_the_directory_as_fresh_as_it_w
             .take(line - 1)
             .map(<[u8]>::len)
             .sum();
-        let rest = out.get(start..).unwrap();
-        start
-            + rest
-                .windows(text.len())
-                .position(|part| part == text.as_bytes())
-                .unwrap()
+        let mut places = out[start..].windows(text.len());
+        start + places.position(|part| part == text.as_bytes()).unwrap()
     };
-    for (cut, told) in [
+    for (end, told) in [
         (from(2, "张三") + 1, "line 2 is not of an export: from its byte "),
         (from(3, "text") + 2, "line 3 is not of an export: EOF"),
     ] {
-        fs::write(at("cut"), out.get(..cut).unwrap()).unwrap();
-        let why = tools::import(&at("to"), &at("cut"), Epochs::Begin)
-            .unwrap_err()
-            .to_string();
-        assert!(why.contains(told), "{why}");
-        assert_eq!(left_in(&at("to")), Vec::<String>::new());
+        fs::write(&cut, &out[..end]).unwrap();
+        contains(&import(&to, &cut).unwrap_err().to_string(), &[told]);
+        is_fresh(&to);
     }
-    assert!(tools::import(&at("to"), &at("nowhere"), Epochs::Begin).is_err());
-    assert_eq!(
-        tools::import(&at("to"), &at("export"), Epochs::Begin).unwrap().messages,
-        31
-    );
-    assert_eq!(tools::check(&at("to")).unwrap().damages, Vec::<String>::new());
+    assert!(import(&to, &nowhere).is_err());
+    assert_eq!(import(&to, &file).unwrap(), 31);
+    is_whole(&to);
     // One that is refused because there is a store takes nothing of it away.
-    assert!(tools::import(&at("to"), &at("cut"), Epochs::Begin).is_err());
-    assert_eq!(tools::check(&at("to")).unwrap().messages, 31);
+    assert!(import(&to, &cut).is_err());
+    assert_eq!(tools::check(&to).unwrap().messages, 31);
 }
 
 #[test]
 fn an_import_that_fails_keeps_what_was_there_before() {
     let base = tempfile::tempdir().unwrap();
-    let at = |name: &str| base.path().join(name);
-    drop(filled(&at("data")));
+    let data = base.path().join("data");
+    drop(filled(&data));
     // A head file whose database is gone is what says that something was lost.
-    fs::remove_file(at("data").join("history.db")).unwrap();
-    let before = fs::read(at("data").join("history.head")).unwrap();
-    assert!(tools::import(&at("data"), &at("nowhere"), Epochs::Begin).is_err());
-    assert_eq!(fs::read(at("data").join("history.head")).unwrap(), before);
+    fs::remove_file(data.join("history.db")).unwrap();
+    let before = fs::read(data.join("history.head")).unwrap();
+    assert!(import(&data, &base.path().join("nowhere")).is_err());
+    assert_eq!(fs::read(data.join("history.head")).unwrap(), before);
 }
 
 #[test]
 fn a_backup_that_fails_can_be_made_into_the_same_directory_again() {
     let base = tempfile::tempdir().unwrap();
-    let at = |name: &str| base.path().join(name);
-    drop(filled(&at("data")));
-    let database = rusqlite::Connection::open(at("data").join("history.db")).unwrap();
-    database.execute("UPDATE log SET head = head + 1", []).unwrap();
-    assert!(tools::backup(&at("data"), &at("backup")).is_err());
-    assert_eq!(left_in(&at("backup")), Vec::<String>::new());
+    let [data, backup] = ["data", "backup"].map(|name| base.path().join(name));
+    drop(filled(&data));
+    sql(&data, "UPDATE log SET head = head + 1");
+    assert!(tools::backup(&data, &backup).is_err());
+    is_fresh(&backup);
 }

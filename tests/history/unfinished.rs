@@ -9,20 +9,14 @@ use std::{
 
 use plaza::history::tools;
 
-use crate::support::{Caller, append, committed, room, settings, unsynced};
+use crate::support::{Caller, contains, refusal, room, settings, unsynced};
 
 const MESSAGES: u64 = 6_000;
 
 /// A store that takes a moment to copy.
 fn filled(dir: &Path) {
     let caller = Caller::start(unsynced(dir)).unwrap();
-    let text = "x".repeat(2_000);
-    for n in 0..MESSAGES {
-        caller.submit(append(&room("lobby"), "ann", &text, None, n));
-    }
-    for _ in 0..MESSAGES {
-        committed(caller.next());
-    }
+    caller.fill(&room("lobby"), (0..MESSAGES).map(|_| "x".repeat(2_000)));
 }
 
 fn history(data: &Path, arguments: &[&Path]) -> Child {
@@ -52,10 +46,6 @@ fn killed_while(mut command: Child, made: &Path) -> bool {
     }
 }
 
-fn refusal(dir: &Path) -> String {
-    Caller::start(settings(dir)).map(drop).unwrap_err().to_string()
-}
-
 #[test]
 fn a_killed_backup_or_import_is_not_there_and_no_server_starts_on_what_is_left() {
     let base = tempfile::tempdir().unwrap();
@@ -63,11 +53,10 @@ fn a_killed_backup_or_import_is_not_there_and_no_server_starts_on_what_is_left()
     filled(&at("data"));
     tools::backup(&at("data"), &at("source")).unwrap();
     for (what, data, arguments) in [
-        ("backup", at("data"), [Path::new("backup").to_owned(), at("backup")]),
-        ("import", at("import"), [Path::new("import").to_owned(), at("source")]),
+        ("backup", at("data"), [Path::new("backup"), &at("backup")]),
+        ("import", at("import"), [Path::new("import"), &at("source")]),
     ] {
         let made = at(what).join("unfinished/history.db");
-        let arguments = [arguments[0].as_path(), arguments[1].as_path()];
         let begun = Instant::now();
         while !killed_while(history(&data, &arguments), &made) {
             // It was faster than this.
@@ -75,11 +64,7 @@ fn a_killed_backup_or_import_is_not_there_and_no_server_starts_on_what_is_left()
             fs::remove_dir_all(at(what)).unwrap();
         }
         assert!(!at(what).join("history.db").exists(), "{what}");
-        let why = refusal(&at(what));
-        assert!(
-            why.contains("unfinished") && why.contains("was not finished"),
-            "{what}: {why}"
-        );
+        contains(&refusal(settings(&at(what))), &["unfinished", "was not finished"]);
         // The same command again clears what is left.
         assert!(history(&data, &arguments).wait().unwrap().success(), "{what}");
         assert!(!at(what).join("unfinished").exists(), "{what}");
@@ -111,10 +96,9 @@ fn a_killed_export_is_not_there_and_one_that_was_cut_is_not_imported() {
     };
     // Cut between two lines, as a kill of `export > file` leaves it, and with lines missing in the middle.
     let why = import(&lines[..100]).unwrap_err().to_string();
-    assert!(why.contains("after line 100") && why.contains("not finished"), "{why}");
+    contains(&why, &["after line 100", "not finished"]);
     let gone = [&lines[..10], &lines[lines.len() - 1..]].concat();
-    let why = import(&gone).unwrap_err().to_string();
-    assert!(why.contains("lines are missing"), "{why}");
+    contains(&import(&gone).unwrap_err().to_string(), &["lines are missing"]);
     let twice = [&lines[..], &lines[..1]].concat();
     assert!(import(&twice).is_err());
     assert_eq!(import(&lines).unwrap().messages, MESSAGES);
@@ -136,21 +120,14 @@ fn no_server_starts_on_an_empty_or_partial_database() {
         let dir = at(what);
         fs::create_dir(&dir).unwrap();
         fs::write(dir.join("history.db"), content).unwrap();
-        let why = refusal(&dir);
-        assert!(
-            why.contains("history.db") && why.contains("plaza history"),
-            "{what}: {why}"
-        );
-        assert_eq!(
-            fs::read(dir.join("history.db")).unwrap(),
-            content,
-            "{what}: it was changed"
-        );
+        contains(&refusal(settings(&dir)), &["history.db", "plaza history"]);
+        let left = fs::read(dir.join("history.db")).unwrap();
+        assert_eq!(left, content, "{what}: it was changed");
     }
     // What its own first start leaves when it is killed is no such thing.
     let dir = at("first start");
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("history.db.new"), &bytes[..4_096]).unwrap();
-    committed(Caller::open(&dir).say(&room("lobby"), "ann", "hello", None));
+    Caller::open(&dir).say(&room("lobby"), "ann", "hello");
     assert!(!dir.join("history.db.new").exists());
 }
