@@ -10,7 +10,7 @@
 # packages under web/.
 #
 # LONG_PROOFS=1 runs the durability tests for minutes instead of seconds: 200 rounds of kill -9 instead of 50, 1,000 cuts of a log
-# instead of 100, 500 traced acknowledgements instead of 40.
+# instead of 100, 400 traced acknowledgements instead of 40.
 #
 # The script shows each step's output and writes it to target/test-logs/STEP.log. The last line is `N passed, N failed`; the exit
 # code is 0 only if nothing failed. A step that cannot run here, in whole or in part, is listed above that line as SKIPPED with its

@@ -130,6 +130,7 @@ fn a_login_of_action_under_a_claimed_name_gets_1003_and_nothing_else() {
     let (running, _dir) = kept();
     let address = running.address;
     let _ann = native(address, json!({"name": "ann", "key": KEY}));
+    direct(&mut native(address, json!({"name": "bob"})), "ann", "secret");
     for target in [json!({"toUid": "bob", "groupsId": "0"}), json!({"groupsId": "1"})] {
         let mut client = Peer::open(address, "/ws/action", &[]);
         let mut data = target.clone();
@@ -140,6 +141,7 @@ fn a_login_of_action_under_a_claimed_name_gets_1003_and_nothing_else() {
         let heard = hear_until(&mut client, r#""seq":"2""#);
         let answers: Vec<&str> = heard.lines().filter(|line| line.contains("response")).collect();
         assert_eq!(answers.len(), 2, "{target}: {heard}");
+        assert!(!heard.contains("secret"), "{target}: {heard}");
         assert!(answers[0].contains(r#""code":1003"#), "{target}: {heard}");
         assert!(answers[1].contains(r#""code":1000"#), "{target}: {heard}");
         // Another name is taken.

@@ -1,10 +1,10 @@
 //! Direct messages that a device receives after the store lost some, and while many arrive.
 
-use std::{fs, path::Path, thread};
+use std::{fs, thread};
 
 use serde_json::{Value, json};
 
-use crate::{kept, person::Person, support::Running};
+use crate::{Kept, kept, person::Person, support::Running};
 
 /// The events of a device's direct conversations up to this text: `ann 1`, `gap ann 3-3`.
 fn heard_until(person: &mut Person, last: &str) -> Vec<String> {
@@ -16,12 +16,8 @@ fn heard_until(person: &mut Person, last: &str) -> Vec<String> {
             heard.push(direct["text"].as_str().unwrap().to_owned());
         } else if gap.is_object() {
             assert_eq!(gap["lost"], true, "{gap}");
-            heard.push(format!(
-                "gap {} {}-{}",
-                gap["peer"].as_str().unwrap(),
-                gap["from"],
-                gap["to"]
-            ));
+            let peer = gap["peer"].as_str().unwrap();
+            heard.push(format!("gap {peer} {}-{}", gap["from"], gap["to"]));
         }
         if heard.last().is_some_and(|heard| heard == last) {
             return heard;
@@ -47,66 +43,42 @@ fn insist(person: &mut Person, text: &str) {
     }
 }
 
-fn bob(server: &Running, key: &str) -> Person {
-    Person::hello(server.address, json!({"name": "bob", "key": key}))
-}
-
 #[test]
 fn a_damaged_direct_message_is_told_as_lost_and_the_rest_and_all_older_conversations_are_given() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = kept(dir.path());
-    let server = Running::start(&config);
+    let server = Kept::start();
     let key = Person::named(server.address, "bob").key();
     for name in ["carl", "ann", "dora"] {
         say(&mut Person::named(server.address, name), 5);
     }
-    drop(server);
-    let db = rusqlite::Connection::open(dir.path().join("history.db")).unwrap();
-    let forged = db
-        .execute("UPDATE message SET text = 'forged' WHERE text = 'ann 3'", [])
-        .unwrap();
-    assert_eq!(forged, 1);
-    drop(db);
-    let server = Running::start(&config);
+    let server = server.changed(|dir| {
+        let db = rusqlite::Connection::open(dir.join("history.db")).unwrap();
+        let forged = db.execute("UPDATE message SET text = 'forged' WHERE text = 'ann 3'", []);
+        assert_eq!(forged.unwrap(), 1);
+    });
     for _ in 0..2 {
-        let heard = heard_until(&mut bob(&server, &key), "carl 5");
-        let due = [
-            "dora 1",
-            "dora 2",
-            "dora 3",
-            "dora 4",
-            "dora 5",
-            "ann 1",
-            "ann 2",
-            "gap ann 3-3",
-            "ann 4",
-            "ann 5",
-            "carl 1",
-            "carl 2",
-            "carl 3",
-            "carl 4",
-            "carl 5",
-        ];
-        assert_eq!(heard, due);
+        let mut bob = Person::with_key(server.address, "bob", &key);
+        let mut due: Vec<String> = ["dora", "ann", "carl"]
+            .iter()
+            .flat_map(|name| (1..=5).map(move |n| format!("{name} {n}")))
+            .collect();
+        due[7] = "gap ann 3-3".to_owned();
+        assert_eq!(heard_until(&mut bob, "carl 5"), due);
     }
 }
 
 #[test]
 fn a_device_with_a_position_in_a_conversation_that_is_lost_as_a_whole_is_told() {
-    let (dir, copy) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let config = kept(dir.path());
-    let server = Running::start(&config);
-    let key = Person::named(server.address, "bob").key();
-    let anns = Person::named(server.address, "ann").key();
-    drop(server);
+    let copy = tempfile::tempdir().unwrap();
+    let server = Kept::start();
+    let [anns, key] = ["ann", "bob"].map(|name| Person::named(server.address, name).key());
     // All of it is in the write-ahead log, and the crash leaves none of that.
-    let server = Running::start(&config);
-    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": anns}));
-    let epoch = (1..=3)
-        .map(|n| ann.direct("bob", &n.to_string())["epoch"].clone())
-        .next()
-        .unwrap();
-    crash_without_log(dir.path(), copy.path());
+    let server = server.restarted();
+    let mut ann = Person::with_key(server.address, "ann", &anns);
+    let epoch = ann.direct("bob", "1")["epoch"].clone();
+    ann.direct("bob", "2");
+    for name in ["history.db", "history.head"] {
+        fs::copy(server.path().join(name), copy.path().join(name)).unwrap();
+    }
     drop((ann, server));
     let server = Running::start(&kept(copy.path()));
     let resume = json!([{"peer": "ann", "epoch": epoch, "seq": 2}]);
@@ -116,7 +88,7 @@ fn a_device_with_a_position_in_a_conversation_that_is_lost_as_a_whole_is_told() 
     let told = [&gap["peer"], &gap["epoch"], &gap["from"], &gap["to"], &gap["lost"]];
     assert_eq!(told, [&json!("ann"), &epoch, &json!(1), &json!(2), &json!(true)]);
     // The conversation goes on in a new epoch.
-    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": anns}));
+    let mut ann = Person::with_key(server.address, "ann", &anns);
     ann.direct("bob", "on");
     let on = bob.next("direct");
     assert_eq!((&on["seq"], &on["text"]), (&json!(1), &json!("on")));
@@ -126,19 +98,13 @@ fn a_device_with_a_position_in_a_conversation_that_is_lost_as_a_whole_is_told() 
     assert_eq!(heard_until(&mut bob, "on"), ["gap ann 1-2", "on"]);
 }
 
-fn crash_without_log(from: &Path, to: &Path) {
-    for name in ["history.db", "history.head"] {
-        fs::copy(from.join(name), to.join(name)).unwrap();
-    }
-}
-
 #[test]
 fn devices_that_come_while_much_is_said_and_read_are_given_everything_unread_from_the_first_on() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Running::start(&kept(dir.path()));
+    let server = Kept::start();
     let address = server.address;
     let key = Person::named(address, "bob").key();
-    let mut quick = bob(&server, &key);
+    let bob = || Person::with_key(address, "bob", &key);
+    let mut quick = bob();
     let mut ann = Person::named(address, "ann");
     let long = "x".repeat(10_000);
     let text = move |n: usize| format!("{n} {long}");
@@ -157,7 +123,7 @@ fn devices_that_come_while_much_is_said_and_read_are_given_everything_unread_fro
         }
         ann
     });
-    let mut devices: Vec<Person> = (0..5).map(|_| bob(&server, &key)).collect();
+    let mut devices: Vec<Person> = (0..5).map(|_| bob()).collect();
     // What waited has been looked for before more of it is read.
     for device in &mut devices {
         assert_eq!(device.next("direct")["seq"], 11);
@@ -176,10 +142,9 @@ fn devices_that_come_while_much_is_said_and_read_are_given_everything_unread_fro
                 last = seq;
             }
         }
+        let more = device.heard();
         assert!(
-            device
-                .heard()
-                .iter()
+            more.iter()
                 .all(|event| event["direct"].is_null() && event["gap"].is_null())
         );
     }

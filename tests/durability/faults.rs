@@ -4,18 +4,19 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     os::unix::fs::FileExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use serde_json::json;
 
 use crate::{
-    kept,
+    Kept, kept,
     person::Person,
     size,
     skip::skipped,
     support::{PATIENCE, Program, Running, get, metric, program, until},
+    talks,
 };
 
 /// A file system of a few megabytes, unmounted on drop.
@@ -26,14 +27,9 @@ impl SmallDisk {
     fn mount(what: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let mut mount = Command::new("mount");
-        mount
-            .args(["-t", "tmpfs", "-o", "size=6m", "plaza-test"])
-            .arg(dir.path());
-        if mount
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-        {
+        mount.args(["-t", "tmpfs", "-o", "size=6m", "plaza-test"]);
+        let mounted = mount.arg(dir.path()).stderr(Stdio::null()).status();
+        if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(dir));
         }
         skipped(&format!("{what}: no tmpfs can be mounted here, which takes root"));
@@ -44,13 +40,18 @@ impl SmallDisk {
         self.0.path()
     }
 
-    fn resize(&self, megabytes: usize) {
+    fn remount(&self, option: &str) {
         let mut mount = Command::new("mount");
-        mount
-            .arg("-o")
-            .arg(format!("remount,size={megabytes}m"))
-            .arg(self.path());
+        mount.args(["-o", &format!("remount,{option}")]).arg(self.path());
         assert!(mount.status().unwrap().success());
+    }
+
+    /// Fills what is left of it with a file.
+    fn fill(&self) -> PathBuf {
+        let filler = self.path().join("filler");
+        let mut file = fs::File::create(&filler).unwrap();
+        while file.write_all(&[1; 512]).is_ok() {}
+        filler
     }
 }
 
@@ -60,6 +61,22 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Why the program does not serve this directory, in one sentence.
+fn refusal(data: &Path) -> String {
+    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
+    let refused = program().args(arguments).arg(data).output().unwrap();
+    let words = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{words}");
+    assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+    words
+}
+
+/// Says something in a store in this directory, and stops.
+fn filled(data: &Path) {
+    let server = Running::start(&kept(data));
+    Person::joined(server.address, "ann", "lobby").say("lobby", "x");
+}
+
 #[test]
 fn a_second_server_on_the_same_directory_refuses_in_one_sentence() {
     let dir = tempfile::tempdir().unwrap();
@@ -67,19 +84,7 @@ fn a_second_server_on_the_same_directory_refuses_in_one_sentence() {
     let first = Program::start(&["--data", data]);
     let mut ann = Person::joined(first.address(), "ann", "lobby");
     ann.say("lobby", "1");
-    let arguments = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--data",
-        data,
-    ];
-    let second = program().args(arguments).output().unwrap();
-    let words = String::from_utf8(second.stderr).unwrap();
-    assert_eq!(second.status.code(), Some(1), "{words}");
-    assert_eq!(words.trim_end().lines().count(), 1, "{words}");
+    let words = refusal(dir.path());
     assert!(
         words.contains(data) && words.contains(&first.child.id().to_string()),
         "{words}"
@@ -94,7 +99,10 @@ fn damage_that_is_found_while_the_server_runs_is_counted_and_named_and_everythin
     let data = dir.path().to_str().unwrap();
     let mut server = Program::start(&["--data", data]);
     let mut ann = Person::joined(server.address(), "ann", "lobby");
-    ann.say_all((1..=300).map(|n| json!({"talk": {"room": "lobby", "text": format!("needle {n:03} in a haystack")}})));
+    ann.say_all(talks(
+        "lobby",
+        (1..=300).map(|n| format!("needle {n:03} in a haystack")),
+    ));
     drop(ann);
     server.signal("TERM");
     assert_eq!(server.ended(PATIENCE).code(), Some(0));
@@ -104,47 +112,40 @@ fn damage_that_is_found_while_the_server_runs_is_counted_and_named_and_everythin
     assert_eq!(get(server.admin, "/readyz").body, "ready\n");
     // A start looks at both ends of a log: nobody has read this one yet.
     let file = dir.path().join("history.db");
-    let text = b"needle 150";
-    let place = fs::read(&file)
-        .unwrap()
-        .windows(text.len())
-        .position(|bytes| bytes == text)
-        .unwrap();
+    let bytes = fs::read(&file).unwrap();
+    let place = bytes.windows(10).position(|bytes| bytes == b"needle 150").unwrap();
     let database = fs::File::options().write(true).open(&file).unwrap();
     database.write_all_at(b"N", place as u64).unwrap();
     let mut bob = Person::joined(server.address(), "bob", "lobby");
     assert_eq!(damage(&server), 0.0);
-    let page =
-        |bob: &mut Person, before: u64| bob.ask(json!({"history": {"room": "lobby", "before": before, "limit": 10}}));
-    let refused = page(&mut bob, 155);
-    assert_eq!(refused["error"]["code"], "store_failed", "{refused}");
+    let page = |before: u64| json!({"history": {"room": "lobby", "before": before, "limit": 10}});
+    bob.refused("store_failed", page(155));
     until("it is told", || get(server.admin, "/readyz").body != "ready\n");
     let ready = get(server.admin, "/readyz");
     assert_eq!(ready.status, 200, "everything else is served: {}", ready.body);
     let mut lines = ready.body.lines();
     assert_eq!(lines.next(), Some("ready"));
     let line = lines.next().unwrap();
+    assert!(line.starts_with("history: "), "{line}");
     assert!(
-        line.starts_with("history: ") && line.contains("room \"lobby\" at seq 150") && line.contains("history check"),
+        line.contains("room \"lobby\" at seq 150") && line.contains("history check"),
         "{line}"
     );
     for _ in 0..5 {
         let before = damage(&server);
         assert!(before >= 1.0);
-        page(&mut bob, 155);
+        bob.refused("store_failed", page(155));
         assert!(damage(&server) > before);
     }
-    assert_eq!(page(&mut bob, 100)["history"]["messages"].as_array().unwrap().len(), 10);
+    assert_eq!(bob.get("history", page(100))["messages"].as_array().unwrap().len(), 10);
     assert_eq!(bob.say("lobby", "on")["seq"], 301);
     drop(bob);
     server.signal("TERM");
     let mut log = String::new();
     server.stderr().read_to_string(&mut log).unwrap();
-    let named = log
-        .lines()
-        .filter(|line| line.contains("ERROR") && line.contains("at seq 150"));
+    let names_it = |line: &&str| line.contains("ERROR") && line.contains("at seq 150");
     // Once by the readers; the index may have come upon it by itself.
-    let named = named.count();
+    let named = log.lines().filter(names_it).count();
     assert!((1..=2).contains(&named), "not once for every question: {log}");
 }
 
@@ -166,8 +167,11 @@ fn a_store_that_is_deleted_under_the_server_is_not_ready_and_acknowledges_nothin
     for (gone, said) in moves {
         fs::rename(gone, &aside).unwrap();
         // At once, before anybody has looked.
-        let refused = ann.ask(json!({"talk": {"room": "lobby", "text": "lost", "key": format!("k{stored}")}}));
-        assert_eq!(refused["error"]["code"], "store_failed", "{refused}");
+        let key = format!("k{stored}");
+        ann.refused(
+            "store_failed",
+            json!({"talk": {"room": "lobby", "text": "lost", "key": key}}),
+        );
         until("it is not ready, and says why", || {
             let ready = get(server.admin, "/readyz");
             ready.status == 503 && ready.body.contains(said)
@@ -176,20 +180,14 @@ fn a_store_that_is_deleted_under_the_server_is_not_ready_and_acknowledges_nothin
         fs::rename(&aside, gone).unwrap();
         until("it is ready again", || get(server.admin, "/readyz").status == 200);
         stored += 1;
-        assert_eq!(
-            ann.say("lobby", "found")["seq"],
-            stored,
-            "what was refused never had a number"
-        );
+        let found = ann.say("lobby", "found");
+        assert_eq!(found["seq"], stored, "what was refused never had a number");
     }
     // Another file, while nobody talks.
     fs::rename(data.join("history.db"), &aside).unwrap();
     fs::copy(&aside, data.join("history.db")).unwrap();
-    until("it is not ready", || {
-        get(server.admin, "/readyz")
-            .body
-            .contains("history.db: it is another file")
-    });
+    let ready = || get(server.admin, "/readyz").body;
+    until("it is not ready", || ready().contains("history.db: it is another file"));
     assert_eq!(get(server.admin, "/livez").status, 200);
 }
 
@@ -200,14 +198,15 @@ fn a_full_disk_is_told_to_senders_and_readiness_and_the_server_lives_and_recover
     };
     let ballast = disk.path().join("ballast");
     fs::write(&ballast, vec![1; 2 << 20]).unwrap();
-    let server = Running::start(&kept(&disk.path().join("data")));
+    let config = kept(&disk.path().join("data"));
+    let server = Running::start(&config);
     assert_eq!(get(server.admin, "/readyz").status, 200);
     let mut ann = Person::joined(server.address, "ann", "lobby");
     let mut bob = Person::joined(server.address, "bob", "lobby");
     let mut stored = 0;
     for round in 0..size(1, 10) {
         // Only the ballast of the round before is in the way.
-        disk.resize(6 + round);
+        disk.remount(&format!("size={}m", 6 + round));
         fills_up(&disk, &server, [&mut ann, &mut bob], &mut stored);
         fs::remove_file(&ballast).unwrap();
         fs::remove_file(disk.path().join("filler")).unwrap();
@@ -217,9 +216,18 @@ fn a_full_disk_is_told_to_senders_and_readiness_and_the_server_lives_and_recover
             assert_eq!(ann.say("lobby", &long())["seq"], stored, "no number is left out");
             assert_eq!(bob.next("message")["seq"], stored);
         }
-        disk.resize(7 + round);
+        disk.remount(&format!("size={}m", 7 + round));
         fs::write(&ballast, vec![1; 1 << 20]).unwrap();
     }
+    let epoch = ann.all("lobby")[0]["epoch"].clone();
+    drop((ann, bob, server));
+    let server = Running::start(&config);
+    let again = Person::joined(server.address, "cyd", "lobby").all("lobby");
+    assert_eq!(
+        (again.len() as u64, &again[0]["epoch"]),
+        (stored, &epoch),
+        "all of it, and no loss is feared"
+    );
 }
 
 fn long() -> String {
@@ -246,9 +254,7 @@ fn fills_up(disk: &SmallDisk, server: &Running, [ann, bob]: [&mut Person; 2], st
     assert_eq!(error["code"], "store_failed", "{error}");
     assert!(error["text"].as_str().unwrap().contains("full"), "{error}");
     // The talk was too long for what was left; now nothing is.
-    let filler = disk.path().join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[1; 512]).is_ok() {}
+    disk.fill();
     until("it is not ready", || get(server.admin, "/readyz").status == 503);
     assert_eq!(get(server.admin, "/livez").status, 200);
     // Every kind of request is answered, and the connections live. The log may begin anew in its own place, so that a few
@@ -284,17 +290,9 @@ fn a_start_on_a_full_disk_is_refused_in_words_and_works_when_there_is_room_again
         return;
     };
     let data = disk.path().join("data");
-    let server = Running::start(&kept(&data));
-    Person::joined(server.address, "ann", "lobby").say("lobby", "x");
-    drop(server);
-    let filler = disk.path().join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[1; 512]).is_ok() {}
-    drop(file);
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
-    let refused = program().args(arguments).arg(&data).output().unwrap();
-    let words = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{words}");
+    filled(&data);
+    let filler = disk.fill();
+    let words = refusal(&data);
     assert!(words.contains("no space left"), "{words}");
     assert!(words.contains("then start again"), "nothing goes on by itself: {words}");
     fs::remove_file(&filler).unwrap();
@@ -308,28 +306,15 @@ fn a_read_only_disk_is_refused_in_words_at_the_start() {
         return;
     };
     let data = disk.path().join("data");
-    let server = Running::start(&kept(&data));
-    Person::joined(server.address, "ann", "lobby").say("lobby", "x");
-    drop(server);
-    let remount = Command::new("mount")
-        .args(["-o", "remount,ro"])
-        .arg(disk.path())
-        .status()
-        .unwrap();
-    assert!(remount.success());
-    let arguments = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--data"];
-    let refused = program().args(arguments).arg(&data).output().unwrap();
-    let words = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1), "{words}");
+    filled(&data);
+    disk.remount("ro");
+    let words = refusal(&data);
     assert!(words.contains(data.to_str().unwrap()), "{words}");
 }
 
 #[test]
 fn more_talks_than_the_store_takes_are_busy_and_none_is_kept_twice_or_lost() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = kept(dir.path());
-    config.history.queue = 64;
-    let server = Running::start(&config);
+    let server = Kept::with(|config| config.history.queue = 64);
     let mut ann = Person::joined(server.address, "ann", "lobby");
     let mut left: Vec<u64> = (0..3_000).collect();
     let mut refused = 0;
@@ -354,11 +339,11 @@ fn more_talks_than_the_store_takes_are_busy_and_none_is_kept_twice_or_lost() {
         }
     }
     assert!(refused > 0, "a full queue was never told");
-    let mut texts: Vec<u64> = ann
-        .all("lobby")
+    let stored = ann.all("lobby");
+    let texts = stored
         .iter()
-        .map(|message| message["text"].as_str().unwrap().parse().unwrap())
-        .collect();
+        .map(|message| message["text"].as_str().unwrap().parse().unwrap());
+    let mut texts: Vec<u64> = texts.collect();
     texts.sort_unstable();
     assert!(texts.into_iter().eq(0..3_000));
 }

@@ -70,13 +70,8 @@ fn cut_off_everywhere(durability: &str, rounds: usize) -> Option<Run> {
     let children = format!("/proc/{0}/task/{0}/children", program.child.id());
     let server = fs::read_to_string(children).unwrap();
     // No orderly stop, which would bring everything to the disk.
-    assert!(
-        Command::new("kill")
-            .args(["-9", server.trim()])
-            .status()
-            .unwrap()
-            .success()
-    );
+    let killed = Command::new("kill").args(["-9", server.trim()]).status();
+    assert!(killed.unwrap().success());
     program.ended(Duration::from_secs(60));
     let mut disk = Disk::default();
     let mut acked = BTreeSet::new();

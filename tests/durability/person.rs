@@ -29,7 +29,11 @@ impl Person {
 
     /// With a key made from the name; the first session with it claims the name.
     pub fn keyed(address: SocketAddr, name: &str) -> Self {
-        Self::hello(address, json!({"name": name, "key": key_of(name)}))
+        Self::with_key(address, name, &key_of(name))
+    }
+
+    pub fn with_key(address: SocketAddr, name: &str, key: &str) -> Self {
+        Self::hello(address, json!({"name": name, "key": key}))
     }
 
     pub fn joined(address: SocketAddr, name: &str, room: &str) -> Self {
@@ -79,23 +83,36 @@ impl Person {
         }
     }
 
+    /// Sends a request, and returns what its reply of this kind holds.
+    pub fn get(&mut self, kind: &str, request: Value) -> Value {
+        let reply = self.ask(request);
+        assert!(reply[kind].is_object(), "{reply}");
+        reply[kind].clone()
+    }
+
+    /// Sends a request that is refused with this code, and returns the error.
+    pub fn refused(&mut self, code: &str, request: Value) -> Value {
+        let error = self.get("error", request);
+        assert_eq!(error["code"], code, "{error}");
+        error
+    }
+
     pub fn join(&mut self, join: Value) -> Value {
-        let joined = self.ask(json!({ "join": join }));
-        assert!(joined["joined"].is_object(), "{joined}");
-        joined["joined"].clone()
+        self.get("joined", json!({ "join": join }))
     }
 
     /// Sends a message, and returns its acknowledgement.
     pub fn say(&mut self, room: &str, text: &str) -> Value {
-        let ack = self.ask(json!({"talk": {"room": room, "text": text}}));
-        assert!(ack["ack"].is_object(), "{ack}");
-        ack["ack"].clone()
+        self.get("ack", json!({"talk": {"room": room, "text": text}}))
     }
 
     pub fn direct(&mut self, to: &str, text: &str) -> Value {
-        let ack = self.ask(json!({"direct": {"to": to, "text": text}}));
-        assert!(ack["ack"].is_object(), "{ack}");
-        ack["ack"].clone()
+        self.get("ack", json!({"direct": {"to": to, "text": text}}))
+    }
+
+    /// Takes another name, with a key if there is one, and returns the reply.
+    pub fn rename(&mut self, name: &str, key: Option<&str>) -> Value {
+        self.get("renamed", json!({"rename": {"name": name, "key": key}}))
     }
 
     /// Sends many messages, a few hundred in flight, and waits for all acknowledgements.
@@ -137,6 +154,12 @@ impl Person {
         self.heard.drain(..).collect()
     }
 
+    /// Nothing of this kind has come since it was last looked at.
+    pub fn heard_no(&mut self, kind: &str) {
+        let heard = self.heard();
+        assert!(heard.iter().all(|event| event[kind].is_null()), "{heard:?}");
+    }
+
     /// The texts of events of this kind, up to a given one.
     pub fn texts_until(&mut self, kind: &str, last: &str) -> Vec<String> {
         let mut texts = Vec::new();
@@ -149,11 +172,8 @@ impl Person {
         }
     }
 
-    pub fn history(&mut self, mut question: Value) -> Value {
-        question["room"] = question.get("room").cloned().unwrap_or_default();
-        let page = self.ask(json!({ "history": question }));
-        assert!(page["history"].is_object(), "{page}");
-        page["history"].clone()
+    pub fn history(&mut self, question: Value) -> Value {
+        self.get("history", json!({ "history": question }))
     }
 
     /// All stored messages of a room, in order.

@@ -9,18 +9,35 @@ use crate::{kept, person::Person, support::Running};
 
 const BEFORE: u64 = 10;
 const ALL: u64 = 20;
+const AGAIN: u64 = 25;
 
 /// Sends these numbers to the lobby, and returns the epoch.
 fn say(data: &Path, numbers: std::ops::RangeInclusive<u64>) -> Value {
     let server = Running::start(&kept(data));
     let mut ann = Person::joined(server.address, &format!("ann {}", numbers.end()), "lobby");
-    let mut epoch = Value::Null;
-    for n in numbers {
+    let said = numbers.map(|n| {
         let ack = ann.say("lobby", &n.to_string());
         assert_eq!(ack["seq"], n);
-        epoch = ack["epoch"].clone();
-    }
-    epoch
+        ack["epoch"].clone()
+    });
+    said.last().unwrap()
+}
+
+/// Puts the backup in the place of the directory, and starts a server on it.
+fn put_back(backup: &Path, data: &Path) -> Running {
+    fs::remove_dir_all(data).unwrap();
+    fs::rename(backup, data).unwrap();
+    Running::start(&kept(data))
+}
+
+/// Somebody who had seen so much before the restore is told what of it is lost, given the rest of what is there, and then what
+/// was said in the place of the lost.
+fn hears_all_after(person: &mut Person, seen: u64) {
+    let lost = (seen > BEFORE).then(|| format!("gap {}-{seen} lost true", BEFORE + 1));
+    let missed = (seen + 1..=BEFORE).map(|n| n.to_string());
+    let again = (BEFORE + 1..=AGAIN).map(|n| format!("again {n}"));
+    let due: Vec<String> = lost.into_iter().chain(missed).chain(again).collect();
+    assert_eq!(heard_until(person, &format!("again {AGAIN}")), due, "{seen}");
 }
 
 /// The events before this message, in short form.
@@ -49,39 +66,25 @@ fn clients_of_a_restored_room_are_told_what_is_lost_and_hear_what_is_said_next()
     let epoch = say(&data, 1..=BEFORE);
     tools::backup(&data, &backup).unwrap();
     assert_eq!(say(&data, BEFORE + 1..=ALL), epoch, "a plain restart keeps the epoch");
-    fs::remove_dir_all(&data).unwrap();
-    fs::rename(&backup, &data).unwrap();
-    let server = Running::start(&kept(&data));
-    // One comes back at once, and one after the server has grown past its position.
-    let mut people = Vec::new();
-    let mut ann = None;
-    for name in ["early", "late"] {
-        for seen in [0, 5, BEFORE, BEFORE + 1, ALL] {
-            let mut person = Person::named(server.address, &format!("{name} {seen}"));
+    let server = put_back(&backup, &data);
+    let come_back = |when: &str| {
+        [0, 5, BEFORE, BEFORE + 1, ALL].map(|seen| {
+            let mut person = Person::named(server.address, &format!("{when} {seen}"));
             let joined = person.join(json!({"room": "lobby", "epoch": epoch, "seq": seen}));
             assert_ne!(joined["epoch"], epoch, "{joined}");
             assert_eq!(joined["from"], seen.min(BEFORE), "{joined}");
-            people.push((name, seen, person));
-        }
-        let ann = ann.get_or_insert_with(|| Person::joined(server.address, "ann", "lobby"));
-        if name == "early" {
-            for n in BEFORE + 1..ALL + 5 {
-                assert_eq!(ann.say("lobby", &format!("again {n}"))["seq"], n);
-            }
-        }
-    }
-    ann.unwrap().say("lobby", "end");
-    for (name, seen, mut person) in people {
-        let lost = (seen > BEFORE).then(|| format!("gap {}-{seen} lost true", BEFORE + 1));
-        let missed = (seen + 1..=BEFORE).map(|n| n.to_string());
-        let again = (BEFORE + 1..ALL + 5).map(|n| format!("again {n}"));
-        let expected: Vec<String> = lost
-            .into_iter()
-            .chain(missed)
-            .chain(again)
-            .chain(["end".to_owned()])
-            .collect();
-        assert_eq!(heard_until(&mut person, "end"), expected, "{name} {seen}");
+            (seen, person)
+        })
+    };
+    // Some come back at once, and some after the server has grown past their position.
+    let early = come_back("early");
+    let mut ann = Person::joined(server.address, "ann", "lobby");
+    let mut again = |n: u64| assert_eq!(ann.say("lobby", &format!("again {n}"))["seq"], n);
+    (BEFORE + 1..AGAIN).for_each(&mut again);
+    let late = come_back("late");
+    again(AGAIN);
+    for (seen, mut person) in early.into_iter().chain(late) {
+        hears_all_after(&mut person, seen);
     }
 }
 
@@ -93,20 +96,19 @@ fn devices_of_a_restored_direct_conversation_are_told_what_is_lost_and_hear_what
     let [mut ann, mut bob] = ["ann", "bob"].map(|name| Person::named(server.address, name));
     let keys = [ann.key(), bob.key()];
     let mut epoch = Value::Null;
-    for n in 1..=BEFORE {
-        epoch = ann.direct("bob", &n.to_string())["epoch"].clone();
-    }
-    tools::backup(&data, &backup).unwrap();
-    for n in BEFORE + 1..=ALL {
-        assert_eq!(ann.direct("bob", &n.to_string())["epoch"], epoch);
+    for n in 1..=ALL {
+        let said = ann.direct("bob", &n.to_string())["epoch"].clone();
+        assert!(n == 1 || said == epoch, "{n}");
+        epoch = said;
+        if n == BEFORE {
+            tools::backup(&data, &backup).unwrap();
+        }
     }
     heard_until(&mut bob, &ALL.to_string());
     drop((ann, bob, server));
-    fs::remove_dir_all(&data).unwrap();
-    fs::rename(&backup, &data).unwrap();
-    let server = Running::start(&kept(&data));
-    let mut ann = Person::hello(server.address, json!({"name": "ann", "key": keys[0]}));
-    for n in BEFORE + 1..=ALL + 5 {
+    let server = put_back(&backup, &data);
+    let mut ann = Person::with_key(server.address, "ann", &keys[0]);
+    for n in BEFORE + 1..=AGAIN {
         let ack = ann.direct("bob", &format!("again {n}"));
         assert_eq!(ack["seq"], n);
         assert_ne!(ack["epoch"], epoch);
@@ -114,10 +116,6 @@ fn devices_of_a_restored_direct_conversation_are_told_what_is_lost_and_hear_what
     for seen in [5, BEFORE, BEFORE + 1, ALL] {
         let resume = json!([{"peer": "ann", "epoch": epoch, "seq": seen}]);
         let mut bob = Person::hello(server.address, json!({"name": "bob", "key": keys[1], "resume": resume}));
-        let lost = (seen > BEFORE).then(|| format!("gap {}-{seen} lost true", BEFORE + 1));
-        let missed = (seen + 1..=BEFORE).map(|n| n.to_string());
-        let again = (BEFORE + 1..=ALL + 5).map(|n| format!("again {n}"));
-        let expected: Vec<String> = lost.into_iter().chain(missed).chain(again).collect();
-        assert_eq!(heard_until(&mut bob, &format!("again {}", ALL + 5)), expected, "{seen}");
+        hears_all_after(&mut bob, seen);
     }
 }

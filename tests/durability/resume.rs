@@ -1,8 +1,8 @@
 //! A returning client gets the messages that it missed, then live ones, without a gap or a duplicate.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
-    ops::RangeInclusive,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,9 +12,8 @@ use std::{
 
 use plaza::config::{ByteCount, Config};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::{kept, person::Person, support::Running};
+use crate::{Kept, person::Person, support::until, talks};
 
 /// Sends to a room until it is stopped, and returns the number of messages.
 struct Noise {
@@ -31,7 +30,7 @@ impl Noise {
             let mut said = 0;
             // Relaxed: only has to be seen at some time.
             while !told.load(Ordering::Relaxed) {
-                person.say_all((0..8).map(|n| json!({"talk": {"room": room, "text": format!("noise {}", said + n)}})));
+                person.say_all(talks(&room, (0..8).map(|n| format!("noise {}", said + n))));
                 said += 8;
             }
             person.say(&room, "end");
@@ -55,11 +54,8 @@ fn hear_all(person: &mut Person, mut seq: u64) -> u64 {
         if message.is_null() {
             continue;
         }
-        assert_eq!(
-            (message["prev"].as_u64().unwrap(), message["seq"].as_u64().unwrap()),
-            (seq, seq + 1),
-            "{message}"
-        );
+        let place = (&message["prev"], &message["seq"]);
+        assert_eq!(place, (&json!(seq), &json!(seq + 1)), "{message}");
         seq += 1;
         if message["text"] == "end" {
             return seq;
@@ -67,33 +63,20 @@ fn hear_all(person: &mut Person, mut seq: u64) -> u64 {
     }
 }
 
-/// A server with these settings and all rooms durable; the first value owns its directory.
-fn started(change: impl FnOnce(&mut Config)) -> (TempDir, Config, Running) {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = kept(dir.path());
-    change(&mut config);
-    let server = Running::start(&config);
-    (dir, config, server)
+/// The ring holds little, so that most comes from the store.
+fn small_ring(config: &mut Config) {
+    config.flush.ring_bytes = ByteCount(1024);
 }
 
-/// Sends these numbers to the lobby, and waits for the last acknowledgement.
-fn say_numbers(person: &mut Person, numbers: RangeInclusive<u64>) {
-    person.say_all(numbers.map(|n| json!({"talk": {"room": "lobby", "text": n.to_string()}})));
-}
-
-fn comes_back_after(missed: u64, ring: Option<u64>) {
-    let (_dir, _, server) = started(|config| {
-        if let Some(bytes) = ring {
-            config.flush.ring_bytes = ByteCount(bytes);
-        }
-    });
+fn comes_back_after(missed: u64, settings: fn(&mut Config)) {
+    let server = Kept::with(settings);
     let address = server.address;
     let mut bob = Person::joined(address, "bob", "lobby");
     let epoch = bob.say("lobby", "here")["epoch"].clone();
     let key = bob.key();
     drop(bob);
     let mut ann = Person::joined(address, "ann", "lobby");
-    ann.say_all((0..missed).map(|n| json!({"talk": {"room": "lobby", "text": format!("missed {n}")}})));
+    ann.say_all(talks("lobby", 0..missed));
     let noise = Noise::start(address, "lobby");
     let mut bobs = Vec::new();
     for n in 0..4 {
@@ -102,7 +85,7 @@ fn comes_back_after(missed: u64, ring: Option<u64>) {
             let resume = json!([{"room": "lobby", "epoch": epoch, "seq": 1}]);
             Person::hello(address, json!({"name": "bob", "key": key, "resume": resume}))
         } else {
-            let mut bob = Person::hello(address, json!({"name": "bob", "key": key}));
+            let mut bob = Person::with_key(address, "bob", &key);
             let joined = bob.join(json!({"room": "lobby", "epoch": epoch, "seq": 1}));
             assert_eq!(joined["from"], 1, "{joined}");
             bob
@@ -116,30 +99,29 @@ fn comes_back_after(missed: u64, ring: Option<u64>) {
 
 #[test]
 fn a_gap_of_ten_is_filled_while_the_room_is_busy() {
-    comes_back_after(10, None);
+    comes_back_after(10, |_| {});
 }
 
 #[test]
 fn a_gap_of_three_hundred_is_filled_from_the_ring_while_the_room_is_busy() {
-    comes_back_after(300, None);
+    comes_back_after(300, |_| {});
 }
 
 #[test]
 fn a_gap_of_three_hundred_is_filled_from_the_store_while_the_room_is_busy() {
-    comes_back_after(300, Some(1024));
+    comes_back_after(300, small_ring);
 }
 
 #[test]
 fn a_gap_of_twenty_thousand_is_filled_while_the_room_is_busy() {
-    comes_back_after(20_000, None);
+    comes_back_after(20_000, |_| {});
 }
 
 #[test]
 fn a_new_device_gets_the_last_messages_that_it_asks_for() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Running::start(&kept(dir.path()));
+    let server = Kept::start();
     let mut ann = Person::joined(server.address, "ann", "lobby");
-    say_numbers(&mut ann, 1..=20);
+    ann.say_all(talks("lobby", 1..=20));
     let said = ["21", "22", "23"];
     for ((last, from), text) in [(5, 15), (20, 1), (1_000, 0)].into_iter().zip(said) {
         let mut bob = Person::named(server.address, "bob");
@@ -153,27 +135,23 @@ fn a_new_device_gets_the_last_messages_that_it_asks_for() {
 
 #[test]
 fn who_comes_back_is_told_how_far_it_had_read_whether_the_room_is_open_or_empty() {
-    let (_dir, _, server) = started(|config| config.flush.ring_bytes = ByteCount(1024));
+    let server = Kept::with(small_ring);
     let mut bob = Person::joined(server.address, "bob", "lobby");
     let (key, epoch) = (bob.key(), bob.say("lobby", "1")["epoch"].clone());
-    say_numbers(&mut bob, 2..=2_999);
+    bob.say_all(talks("lobby", 2..=2_999));
     bob.say("lobby", "end");
     bob.ask(json!({"read": {"room": "lobby", "seq": 7}}));
     let mut eve = Person::joined(server.address, "eve", "lobby");
     let leave = json!({"leave": {"room": "lobby"}});
     for room in ["open", "empty"] {
         let last = if room == "open" { &mut bob } else { &mut eve };
-        let left = last.ask(leave.clone());
-        assert!(left["left"].is_object(), "{left}");
+        last.get("left", leave.clone());
         // 1: beyond the first page and the ring; 2,990: within the first page.
         for seq in [1, 2_990] {
-            let mut back = Person::hello(server.address, json!({"name": "bob", "key": key}));
+            let mut back = Person::with_key(server.address, "bob", &key);
             let joined = back.join(json!({"room": "lobby", "epoch": epoch, "seq": seq}));
-            assert_eq!(
-                (&joined["read"], &joined["from"]),
-                (&json!(7), &json!(seq)),
-                "{room}: {joined}"
-            );
+            let told = (&joined["read"], &joined["from"]);
+            assert_eq!(told, (&json!(7), &json!(seq)), "{room}: {joined}");
             assert_eq!(hear_all(&mut back, seq), 3_000, "{room}");
             back.ask(leave.clone());
         }
@@ -182,29 +160,28 @@ fn who_comes_back_is_told_how_far_it_had_read_whether_the_room_is_open_or_empty(
 
 #[test]
 fn what_retention_deleted_is_not_missing_for_who_asks_for_the_last_messages() {
-    let (_dir, config, server) = started(|config| config.history.max_count = Some(10));
+    let server = Kept::with(|config| config.history.max_count = Some(10));
     let mut ann = Person::joined(server.address, "ann", "lobby");
-    say_numbers(&mut ann, 1..=100);
-    drop((ann, server));
+    ann.say_all(talks("lobby", 1..=100));
+    drop(ann);
     // Retention has looked at the room once the oldest stored one is no longer the first.
-    let server = Running::start(&config);
+    let server = server.restarted();
     let mut eve = Person::joined(server.address, "eve", "lobby");
-    crate::support::until("retention deletes", || {
+    until("retention deletes", || {
         eve.say("lobby", "more");
         eve.history(json!({"room": "lobby"}))["first"].as_u64().unwrap() > 50
     });
-    drop((eve, server));
-    let server = Running::start(&config);
+    drop(eve);
+    let server = server.restarted();
     let mut bob = Person::named(server.address, "bob");
     bob.join(json!({"room": "lobby", "last": 1_000}));
     assert!(bob.next("message")["seq"].as_u64().unwrap() > 50);
-    assert!(bob.heard().iter().all(|event| event["gap"].is_null()));
+    bob.heard_no("gap");
 }
 
 #[test]
 fn a_position_without_an_epoch_goes_on_from_the_beginning_and_one_of_another_epoch_is_told_what_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
-    let server = Running::start(&kept(dir.path()));
+    let server = Kept::start();
     let address = server.address;
     // Whoever joins an empty room knows no epoch yet.
     let mut bob = Person::named(address, "bob");
@@ -220,26 +197,17 @@ fn a_position_without_an_epoch_goes_on_from_the_beginning_and_one_of_another_epo
     assert_eq!(hear_all(&mut bob, 0), 2);
     let mut eve = Person::named(address, "eve");
     let joined = eve.join(json!({"room": "lobby", "epoch": epoch ^ 1, "seq": 9}));
-    assert_eq!(
-        (&joined["epoch"], &joined["from"]),
-        (&json!(epoch), &json!(0)),
-        "{joined}"
-    );
+    let told = (&joined["epoch"], &joined["from"]);
+    assert_eq!(told, (&json!(epoch), &json!(0)), "{joined}");
     let gap = eve.next("gap");
-    assert_eq!(
-        (&gap["epoch"], &gap["from"], &gap["to"], &gap["lost"]),
-        (&json!(epoch ^ 1), &json!(1), &json!(9), &json!(true)),
-        "{gap}"
-    );
+    let told = ["epoch", "from", "to", "lost"].map(|key| gap[key].clone());
+    assert_eq!(told, [json!(epoch ^ 1), json!(1), json!(9), json!(true)], "{gap}");
     assert_eq!(hear_all(&mut eve, 0), 2);
 }
 
 #[test]
 fn a_resume_of_many_rooms_that_is_larger_than_what_may_wait_is_not_cut() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = kept(dir.path());
-    config.server.shards = 1;
-    let server = Running::start(&config);
+    let server = Kept::with(|config| config.server.shards = 1);
     let mut ann = Person::named(server.address, "ann");
     let long = "x".repeat(30_000);
     let rooms: Vec<String> = (0..24).map(|n| format!("room {n}")).collect();
@@ -247,13 +215,13 @@ fn a_resume_of_many_rooms_that_is_larger_than_what_may_wait_is_not_cut() {
     for room in &rooms {
         ann.join(json!({"room": room}));
         let epoch = ann.say(room, "first")["epoch"].clone();
-        ann.say_all((0..28).map(|_| json!({"talk": {"room": room, "text": long}})));
+        ann.say_all(talks(room, vec![&long; 28]));
         ann.say(room, "end");
         ann.heard();
         resume.push(json!({"room": room, "epoch": epoch, "seq": 0}));
     }
     let mut bob = Person::hello(server.address, json!({"name": "bob", "resume": resume}));
-    let mut counts = std::collections::HashMap::<String, u64>::new();
+    let mut counts = HashMap::<String, u64>::new();
     let mut ended = 0;
     while ended < rooms.len() {
         let message = bob.next("message");
@@ -266,9 +234,9 @@ fn a_resume_of_many_rooms_that_is_larger_than_what_may_wait_is_not_cut() {
 
 #[test]
 fn whoever_leaves_while_it_is_given_what_it_missed_hears_no_more_and_coming_back_hears_each_once() {
-    let (_dir, _, server) = started(|config| config.flush.ring_bytes = ByteCount(1024));
+    let server = Kept::with(small_ring);
     let mut ann = Person::joined(server.address, "ann", "lobby");
-    say_numbers(&mut ann, 1..=2_999);
+    ann.say_all(talks("lobby", 1..=2_999));
     let epoch = ann.say("lobby", "end")["epoch"].clone();
     let join = json!({"join": {"room": "lobby", "epoch": epoch, "seq": 0}});
     let leave = json!({"leave": {"room": "lobby"}});
@@ -287,10 +255,7 @@ fn whoever_leaves_while_it_is_given_what_it_missed_hears_no_more_and_coming_back
             }
         }
         assert_eq!(order, [json!(joins), json!(leaves)], "joined, then left");
-        assert!(
-            bob.heard().iter().all(|event| event["message"].is_null()),
-            "nothing after left"
-        );
+        bob.heard_no("message");
     }
     bob.ask(join.clone());
     bob.ask(leave);
@@ -300,8 +265,5 @@ fn whoever_leaves_while_it_is_given_what_it_missed_hears_no_more_and_coming_back
     for seq in 1..=3_000 {
         assert_eq!(bob.next("message")["seq"], seq);
     }
-    assert!(
-        bob.heard().iter().all(|event| event["message"].is_null()),
-        "and nothing twice"
-    );
+    bob.heard_no("message");
 }

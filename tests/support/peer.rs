@@ -129,8 +129,7 @@ impl Peer {
     /// The same, in a room.
     pub fn native_in(address: SocketAddr, name: &str, room: &str) -> Self {
         let mut peer = Self::native(address, name);
-        let joined = peer.ask(json!({"join": {"room": room}}));
-        assert!(joined["joined"].is_object(), "{joined}");
+        peer.join(room);
         peer
     }
 
@@ -172,6 +171,28 @@ impl Peer {
                 return event;
             }
         }
+    }
+
+    /// Sends a request, and returns what its reply of this kind holds.
+    pub fn get(&mut self, kind: &str, request: Value) -> Value {
+        let reply = self.ask(request);
+        assert!(reply[kind].is_object(), "{reply}");
+        reply[kind].clone()
+    }
+
+    /// Sends a request that is refused with this code.
+    pub fn refused(&mut self, code: &str, request: Value) {
+        let error = self.get("error", request);
+        assert_eq!(error["code"], code, "{error}");
+    }
+
+    /// Sends a message to a room, and returns its acknowledgement.
+    pub fn say(&mut self, room: &str, text: &str) -> Value {
+        self.get("ack", json!({"talk": {"room": room, "text": text}}))
+    }
+
+    pub fn join(&mut self, room: &str) -> Value {
+        self.get("joined", json!({"join": {"room": room}}))
     }
 
     /// The next JSON message; answers pings.
