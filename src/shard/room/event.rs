@@ -1,7 +1,7 @@
 //! An event of a room with its cached frames, shared by all shards and members.
 
 use crate::{
-    chat::{Happening, Origin, RoomName, Seq},
+    chat::{ChatMessage, Happening, Origin, RoomName, Seq},
     codec::{Dialects, Encoding},
     shard::frames::{Encoded, FrameCache},
 };
@@ -45,25 +45,19 @@ impl RoomEvent {
 
     /// The number of the message; `None` if the event is no message.
     pub(crate) fn seq(&self) -> Option<Seq> {
-        match &self.happening {
-            Happening::Message(message) => Some(message.seq),
-            Happening::Came { .. }
-            | Happening::Went { .. }
-            | Happening::Renamed { .. }
-            | Happening::Digest { .. }
-            | Happening::Roster { .. }
-            | Happening::Topic { .. }
-            | Happening::Typing { .. }
-            | Happening::System { .. } => None,
-        }
+        self.message().map(|message| message.seq)
     }
 
     /// The number of the message before this one; `None` if the event is no message.
     pub(crate) fn prev(&self) -> Option<Seq> {
-        let Happening::Message(message) = &self.happening else {
-            return None;
-        };
-        Some(message.prev)
+        self.message().map(|message| message.prev)
+    }
+
+    fn message(&self) -> Option<&ChatMessage> {
+        match &self.happening {
+            Happening::Message(message) => Some(message),
+            _ => None,
+        }
     }
 
     /// An estimate of its memory, bytes: the event, its text, and the frames of the two most common encodings.

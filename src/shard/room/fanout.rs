@@ -94,10 +94,9 @@ impl Rooms {
         if !self.rings.is_half(waiting) {
             return false;
         }
-        let Some(ring) = self.rings.get_mut(room) else {
-            return false;
-        };
-        if let FlushState::Idle | FlushState::Paced(_) = ring.flush {
+        if let Some(ring) = self.rings.get_mut(room)
+            && matches!(ring.flush, FlushState::Idle | FlushState::Paced(_))
+        {
             ring.flush = FlushState::Ready;
         }
         true
@@ -210,7 +209,7 @@ impl Rooms {
         let mut sent = Sent::default();
         let caught_up = self.catch_up_on(id, connection, from, parts.now.ms, &mut sent);
         parts.count(&sent);
-        caught_up
+        caught_up.unwrap_or(CatchUp::Done)
     }
 
     fn catch_up_on<S: Socket>(
@@ -220,43 +219,35 @@ impl Rooms {
         from: &mut usize,
         now_ms: u64,
         sent: &mut Sent,
-    ) -> CatchUp {
+    ) -> Option<CatchUp> {
         loop {
-            let Some(attendance) = self.attendance.get_mut(id) else {
-                return CatchUp::Done;
-            };
-            let Some(membership) = attendance.rooms.get(*from).copied() else {
-                return CatchUp::Done;
-            };
-            let Some(ring) = self.rings.get_mut(membership.room) else {
-                return CatchUp::Done;
-            };
+            let attendance = self.attendance.get_mut(id)?;
+            let membership = attendance.rooms.get(*from).copied()?;
+            let ring = self.rings.get_mut(membership.room)?;
             let leaving = ring.members.leaving(id.slot());
             let (events, members) = ring.parts();
             let end = leaving.map_or(events.end(), |leaving| leaving.until);
-            let Some(member) = members.get_mut(membership.member) else {
-                return CatchUp::Done;
-            };
+            let member = members.get_mut(membership.member)?;
             if member.cursor < end && (member.feed == Feed::Live || leaving.is_some()) {
                 // Earlier replies go out before the events.
                 match connection.drain(now_ms, &mut sent.bytes) {
                     Written::All => {}
-                    Written::Full => return CatchUp::Full,
-                    Written::Dead => return CatchUp::Dead,
+                    Written::Full => return Some(CatchUp::Full),
+                    Written::Dead => return Some(CatchUp::Dead),
                 }
                 self.batches.clear();
                 match self.batches.deliver(events, member, connection, end, now_ms, sent) {
                     Delivered::All => {}
-                    Delivered::Full => return CatchUp::Full,
-                    Delivered::Dead => return CatchUp::Dead,
-                    Delivered::Lagged => return CatchUp::Lagged(membership.room),
+                    Delivered::Full => return Some(CatchUp::Full),
+                    Delivered::Dead => return Some(CatchUp::Dead),
+                    Delivered::Lagged => return Some(CatchUp::Lagged(membership.room)),
                 }
             }
             if leaving.is_some() {
                 let room = ring.name.clone();
                 attendance.rooms.remove(*from);
                 let request = self.remove_member(membership);
-                return CatchUp::Left { room, request };
+                return Some(CatchUp::Left { room, request });
             }
             *from += 1;
         }
@@ -279,31 +270,21 @@ impl Rooms {
         }
     }
 
-    /// Moves the cursor of a member that fell off its ring to the end of the ring.
-    pub(super) fn skip_lag(&mut self, id: SessionId, room: RoomSlot, policy: LagPolicy) -> Lag {
-        let Some(membership) = self.membership_at(id, room) else {
-            return Lag::Nothing;
-        };
-        let Some(ring) = self.rings.get_mut(room) else {
-            return Lag::Nothing;
-        };
+    /// Moves the cursor of a member that fell off its ring to the end of the ring. Returns `None` if it misses no message.
+    pub(super) fn skip_lag(&mut self, id: SessionId, room: RoomSlot, policy: LagPolicy) -> Option<Lag> {
+        let membership = self.membership_at(id, room)?;
+        let ring = self.rings.get_mut(room)?;
         let leaving = ring.members.leaving(id.slot());
         let (end, to) = match leaving {
             Some(leaving) => (leaving.until, leaving.seq),
             // A leaving member is not closed: it is about to get its answer.
-            None if policy == LagPolicy::Disconnect => return Lag::TooSlow,
+            None if policy == LagPolicy::Disconnect => return Some(Lag::TooSlow),
             None => (ring.events().end(), ring.events().head_seq()),
         };
-        let Some(member) = ring.members.get_mut(membership.member) else {
-            return Lag::Nothing;
-        };
+        let member = ring.members.get_mut(membership.member)?;
         let after = member.seq;
         member.cursor = end;
         member.seq = to;
-        if after < to {
-            Lag::Gap(ring.gap(after, to, Missed::Stored))
-        } else {
-            Lag::Nothing
-        }
+        (after < to).then(|| Lag::Gap(ring.gap(after, to, Missed::Stored)))
     }
 }

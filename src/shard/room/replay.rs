@@ -33,7 +33,7 @@ pub(crate) enum ReplayStep {
     Send { events: Vec<Arc<RoomEvent>>, upto: Seq },
     /// Call [`Rooms::skip_to`].
     Skip { upto: Seq, missed: Missed },
-    /// Ask the store, then call [`Rooms::page_asked`]. If the store is full, pass over the messages up to `target`.
+    /// Ask the store, then call [`Rooms::page_asked`]. If the store is full, skip the messages up to `target`.
     Ask { ask: PageAsk, target: Seq },
     /// The replay has ended and the member is live. It must catch up at once, before the ring drops its events.
     Live,
@@ -53,7 +53,7 @@ pub(crate) struct Page {
 }
 
 /// What a leaving member does not get any more.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Abandoned {
     /// Its join, if that is not answered yet.
     pub(crate) pending_join: Option<PendingJoin>,
@@ -170,26 +170,19 @@ impl Rooms {
 
     /// Ends the replay of a member that leaves.
     pub(super) fn abandon_replay(&mut self, id: SessionId, room: &RoomName) -> Abandoned {
-        let mut abandoned = Abandoned {
-            pending_join: None,
-            missed: None,
-            was_first: false,
-        };
+        let mut abandoned = Abandoned::default();
         let Some(attendance) = self.attendance.get_mut(id) else {
             return abandoned;
         };
-        let Some(replays) = attendance.replays.as_mut() else {
+        let Some(replays) = &mut attendance.replays else {
             return abandoned;
         };
         if let Some(at) = replays.queue.iter().position(|replay| replay.room == *room) {
             abandoned.missed = replays.queue.remove(at).map(|replay| (replay.after, replay.target));
             abandoned.was_first = at == 0;
         }
-        if let Some(at) = replays
-            .pending_joins
-            .iter()
-            .position(|pending_join| pending_join.admission.joined.room == *room)
-        {
+        let mut joins = replays.pending_joins.iter();
+        if let Some(at) = joins.position(|join| join.admission.joined.room == *room) {
             let pending_join = replays.pending_joins.remove(at);
             let joined = &pending_join.admission.joined;
             abandoned.missed = Some((joined.from, joined.head.seq));
@@ -312,22 +305,17 @@ impl Rooms {
 
     /// Skips the missed messages up to this one. A member whose dialect has no words for a gap must be closed if the replay has
     /// sent it a message before, because it would see a hole.
-    pub(super) fn skip_to(&mut self, id: SessionId, upto: Seq, missed: Missed, policy: LagPolicy) -> Lag {
-        let Some(replay) = self.first_replay(id) else {
-            return Lag::Nothing;
-        };
+    pub(super) fn skip_to(&mut self, id: SessionId, upto: Seq, missed: Missed, policy: LagPolicy) -> Option<Lag> {
+        let replay = self.first_replay(id)?;
         let after = replay.after;
         if policy == LagPolicy::Disconnect && after > replay.from {
-            return Lag::TooSlow;
+            return Some(Lag::TooSlow);
         }
         replay.from = upto;
         replay.after = after.max(upto);
         let room = replay.room.clone();
-        let ring = self.find(&room).and_then(|room| self.rings.get(room));
-        match (policy, ring) {
-            (LagPolicy::Gap, Some(ring)) => Lag::Gap(ring.gap(after, upto, missed)),
-            (LagPolicy::Gap | LagPolicy::Disconnect, _) => Lag::Nothing,
-        }
+        let ring = self.find(&room).and_then(|room| self.rings.get(room))?;
+        (policy == LagPolicy::Gap).then(|| Lag::Gap(ring.gap(after, upto, missed)))
     }
 
     /// Takes a page of the store while `waiting_bytes` wait for the socket; `None` if it is of no use.

@@ -11,13 +11,12 @@ use super::{
     attendance::{PageAsk, PendingJoin},
     event::RoomEvent,
     replay::{Abandoned, ReplayStep},
-    rings::{Lag, Missed},
+    rings::Missed,
     rooms::Rooms,
 };
 use crate::{
     chat::{
-        Admission, Backlog, ChatMessage, Conversation, GoodbyeCode, LostInterval, Position, Reply, RoomName, Seq,
-        SessionId, Since,
+        Admission, Backlog, ChatMessage, Conversation, LostInterval, Position, Reply, RoomName, Seq, SessionId, Since,
     },
     history::{Ask, LogId, Window},
     limits,
@@ -209,11 +208,8 @@ impl Rooms {
     /// Sends the member of the first replay a gap up to this message, or closes it.
     fn leave_gap<S: Socket>(&mut self, id: SessionId, upto: Seq, missed: Missed, parts: &mut Parts<'_, S>) {
         let Some(policy) = parts.lag_policy(id) else { return };
-        match self.skip_to(id, upto, missed, policy) {
-            Lag::Nothing => {}
-            Lag::Gap(gap) => parts.reply(id, None, &gap),
-            Lag::TooSlow => parts.goodbye(id, GoodbyeCode::Slow),
-        }
+        let lag = self.skip_to(id, upto, missed, policy);
+        parts.show_lag(id, lag);
     }
 
     /// Handles a page of the store for a replay; `None` if the store could not read it.

@@ -152,22 +152,18 @@ impl Ring {
 
     /// Drops offered events older than `at_ms`. Returns the freed bytes.
     pub(crate) fn forget_before(&mut self, at_ms: u64) -> usize {
-        let before = self.bytes;
-        while self.base < self.offered && self.events.front().is_some_and(|slot| slot.at_ms < at_ms) {
-            self.drop_oldest();
-        }
-        if self.events.is_empty() {
-            self.events = VecDeque::new();
-        }
-        before - self.bytes
+        self.drop_while(|slot| slot.at_ms < at_ms)
     }
 
     /// Drops the events before the first message, such as joins: a resume needs only messages, and each event holds the frames of
     /// several encodings. To be called when all members have them. Returns the freed bytes.
     pub(crate) fn forget_notices(&mut self) -> usize {
+        self.drop_while(|slot| slot.event.seq().is_none())
+    }
+
+    fn drop_while(&mut self, may_drop: impl Fn(&Slot) -> bool) -> usize {
         let before = self.bytes;
-        let is_notice = |slot: &Slot| slot.event.seq().is_none();
-        while self.base < self.offered && self.events.front().is_some_and(is_notice) {
+        while self.base < self.offered && self.events.front().is_some_and(&may_drop) {
             self.drop_oldest();
         }
         if self.events.is_empty() {

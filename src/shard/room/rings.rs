@@ -59,8 +59,6 @@ impl Durability {
 /// What a member gets for messages that it misses.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Lag {
-    /// Nothing: it misses no message.
-    Nothing,
     /// A gap that names the missing messages.
     Gap(Reply),
     /// A close, because its dialect has no words for a gap.

@@ -28,6 +28,15 @@ impl<S: Socket> Parts<'_, S> {
         self.stats.deliveries += sent.events;
     }
 
+    /// Sends a gap, or closes the connection.
+    pub(super) fn show_lag(&mut self, id: SessionId, lag: Option<Lag>) {
+        match lag {
+            None => {}
+            Some(Lag::Gap(gap)) => self.reply(id, None, &gap),
+            Some(Lag::TooSlow) => self.goodbye(id, GoodbyeCode::Slow),
+        }
+    }
+
     fn wait_writable(&mut self, id: SessionId) {
         self.connections.wait_writable(id, self.now);
     }
@@ -138,14 +147,9 @@ impl Rooms {
     /// Handles a member that fell off its ring: sends it a gap, or closes its connection if its dialect has no gaps.
     fn lagged<S: Socket>(&mut self, id: SessionId, room: RoomSlot, parts: &mut Parts<'_, S>) {
         let Some(policy) = parts.lag_policy(id) else { return };
-        match self.skip_lag(id, room, policy) {
-            Lag::Nothing => {}
-            Lag::Gap(gap) => {
-                parts.stats.gaps += 1;
-                parts.reply(id, None, &gap);
-            }
-            Lag::TooSlow => parts.goodbye(id, GoodbyeCode::Slow),
-        }
+        let lag = self.skip_lag(id, room, policy);
+        parts.stats.gaps += u64::from(matches!(lag, Some(Lag::Gap(_))));
+        parts.show_lag(id, lag);
     }
 
     /// Writes to a connection whose socket has room what its rooms have for it. Returns whether the socket is full again.

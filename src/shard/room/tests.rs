@@ -162,11 +162,11 @@ impl Run {
         self.received(id, room_number(&name), missed);
     }
 
-    fn lag(&mut self, id: SessionId, lag: Lag) {
+    fn lag(&mut self, id: SessionId, lag: Option<Lag>) {
         match lag {
-            Lag::Nothing => {}
-            Lag::Gap(gap) => self.gap(id, gap),
-            Lag::TooSlow => panic!("this dialect has words for a gap"),
+            None => {}
+            Some(Lag::Gap(gap)) => self.gap(id, gap),
+            Some(Lag::TooSlow) => panic!("this dialect has words for a gap"),
         }
     }
 
