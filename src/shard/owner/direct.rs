@@ -64,24 +64,17 @@ mod tests {
 
     use super::*;
     use crate::{
-        chat::{ChatMessage, RoomName, SessionTag, ShardId, ToSession},
+        chat::{SessionTag, ShardId, ToSession},
         shard::{
             bus::directory::{Directory, OwnerKey},
-            owner::Observer,
             settings::Settings,
             store::port::StorePort,
             testing::{
-                start_store,
+                Listener, start_store,
                 values::{session, user},
             },
         },
     };
-
-    struct Nobody;
-
-    impl Observer for Nobody {
-        fn talk(&self, _: &RoomName, _: &ChatMessage) {}
-    }
 
     /// The effects of a message from ada to bob.
     fn say(directory: &Directory, text: &str, store: &mut StorePort) -> Effects {
@@ -94,7 +87,11 @@ mod tests {
             most_bytes: 100_000,
             store,
         };
-        Owner::new(&Settings::default(), Rc::new(Nobody), 1).direct(bob, Box::new(message), &mut conditions)
+        Owner::new(&Settings::default(), Rc::new(Listener::default()), 1).direct(
+            bob,
+            Box::new(message),
+            &mut conditions,
+        )
     }
 
     fn refusal(effects: &[Effect]) -> Option<ErrorCode> {

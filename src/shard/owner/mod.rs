@@ -290,29 +290,20 @@ fn refuse(command: RoomCommand, room: &RoomName, refusal: &Refusal) -> Option<Ef
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::RefCell, sync::Arc};
+    use std::sync::Arc;
 
     use super::*;
     use crate::chat::{SessionTag, ShardId, Since, ToSession};
     use crate::shard::{
         bus::directory::OwnerKey,
         testing::{
-            start_store,
+            Listener, start_store,
             values::{arrival, session, user},
         },
     };
 
-    #[derive(Default)]
-    struct Seen(RefCell<Vec<String>>);
-
-    impl Observer for Seen {
-        fn talk(&self, _: &RoomName, message: &ChatMessage) {
-            self.0.borrow_mut().push(message.text.to_string());
-        }
-    }
-
-    fn owner() -> (Owner, Rc<Seen>) {
-        let seen = Rc::new(Seen::default());
+    fn owner() -> (Owner, Rc<Listener>) {
+        let seen = Rc::new(Listener::default());
         (Owner::new(&Settings::default(), seen.clone(), 1), seen)
     }
 
@@ -362,7 +353,8 @@ mod tests {
         assert!(is_given_back(&handle(talk("two", Retry::InOrder), false)));
         handle(talk("one", Retry::First), false);
         handle(talk("two", Retry::InOrder), false);
-        assert_eq!(*seen.0.borrow(), ["one", "two"]);
+        let seen = seen.0.borrow();
+        assert!(seen.iter().map(|(_, message)| &*message.text).eq(["one", "two"]));
     }
 
     #[test]

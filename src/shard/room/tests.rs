@@ -36,6 +36,7 @@ use crate::{
         stats::Stats,
         store::port::StorePort,
         testing::{FakeSocket, OPEN, TestClock},
+        tests::config,
         time::Moment,
     },
 };
@@ -469,12 +470,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 256,
-        failure_persistence: None,
-        rng_seed: proptest::test_runner::RngSeed::Fixed(7),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(config(256, 7))]
 
     #[test]
     fn every_member_gets_each_message_once_in_order_or_a_gap_for_it(

@@ -14,7 +14,7 @@ mod store;
 mod turns;
 pub(crate) mod values;
 
-use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
 
 use crate::shard::{
     bus::directory::{Directory, OwnerKey},
@@ -61,7 +61,9 @@ struct Client {
     next_request: u64,
 }
 
-struct Listener(Rc<RefCell<Vec<(RoomName, ChatMessage)>>>);
+/// Keeps every message that it observes.
+#[derive(Default)]
+pub(crate) struct Listener(pub(crate) Rc<RefCell<Vec<(RoomName, ChatMessage)>>>);
 
 impl Observer for Listener {
     fn talk(&self, room: &RoomName, message: &ChatMessage) {
@@ -111,6 +113,14 @@ impl World {
             store: None,
             ends_midway: false,
         }
+    }
+
+    /// Shards on which no client times out.
+    pub(crate) fn without_timeouts(shards: usize) -> Self {
+        Self::with(shards, limits::INBOX_MESSAGES, |settings| {
+            settings.dead_after = Duration::from_secs(1_000_000);
+            settings.write_timeout = Duration::from_secs(1_000_000);
+        })
     }
 
     /// Allows this test to end while something is in flight.

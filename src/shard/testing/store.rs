@@ -60,6 +60,12 @@ impl World {
         }
     }
 
+    /// Delivers the first outcome whose ticket matches, and runs until idle.
+    pub(crate) fn deliver_first(&mut self, is_it: impl Fn(&Ticket) -> bool) {
+        let outcome = self.outcome(is_it);
+        self.deliver_outcome(outcome);
+    }
+
     /// Delivers an outcome and runs until idle.
     pub(crate) fn deliver_outcome(&mut self, outcome: Outcome<Ticket>) {
         self.deliver_to_shard(outcome);

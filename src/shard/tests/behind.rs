@@ -21,11 +21,7 @@ fn long(n: usize) -> String {
 
 /// One shard with a store, ann, and a first device of bob's. Also returns bob's key.
 fn world() -> (World, usize, usize, String) {
-    let mut world = World::with(1, limits::INBOX_MESSAGES, |settings| {
-        settings.dead_after = std::time::Duration::from_secs(1_000_000);
-        settings.write_timeout = std::time::Duration::from_secs(1_000_000);
-    })
-    .with_store();
+    let mut world = World::without_timeouts(1).with_store();
     let ann = world.user(0, "ann");
     let key = "the key of bob, of 32 bytes or more";
     let bob = device(&mut world, key);
@@ -146,8 +142,7 @@ fn a_device_gets_what_another_device_reads_during_its_backfill_but_not_what_was_
     world.set_room(slow, LONG);
     world.run_until_idle();
     for _ in 0..2 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
-        world.deliver_outcome(next);
+        world.deliver_first(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
     }
     let page = world.outcome(is_inbox);
     // Sent and read while the page is in flight.
@@ -172,8 +167,7 @@ fn messages_that_retention_deletes_during_a_backfill_become_one_lost_gap() {
     let late = device(&mut world, &key);
     world.run_until_idle();
     for _ in 0..2 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
-        world.deliver_outcome(next);
+        world.deliver_first(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
     }
     let mut page = world.outcome(is_inbox);
     if let Outcome::Answered {
@@ -206,8 +200,7 @@ fn a_conversation_that_the_store_cannot_read_becomes_a_gap_and_the_others_follow
     let late = device(&mut world, &key);
     world.run_until_idle();
     for _ in 0..3 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
-        world.deliver_outcome(next);
+        world.deliver_first(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
     }
     // The newest conversation comes first, then ann's.
     let page = world.outcome(is_inbox);
@@ -262,8 +255,7 @@ fn a_device_without_a_position_gets_its_unread_messages_even_if_it_skips_live_on
     }
     let late = device(&mut world, &key);
     world.run_until_idle();
-    let hello = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)));
-    world.deliver_outcome(hello);
+    world.deliver_first(|ticket| matches!(ticket, Ticket::Hello(_)));
     // The question is in flight.
     let found = world.outcome(is_inbox);
     for n in 4..=12 {
@@ -283,14 +275,12 @@ fn a_rename_ends_a_backfill_and_a_rename_back_begins_with_the_unread_messages() 
     let late = device(&mut world, &key);
     world.run_until_idle();
     for _ in 0..2 {
-        let next = world.outcome(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
-        world.deliver_outcome(next);
+        world.deliver_first(|ticket| matches!(ticket, Ticket::Hello(_)) || is_inbox(ticket));
     }
     let page = world.outcome(is_inbox);
     world.rename_with_key(late, "rob");
     world.run_until_idle();
-    let renamed = world.outcome(|ticket| matches!(ticket, Ticket::Rename { .. }));
-    world.deliver_outcome(renamed);
+    world.deliver_first(|ticket| matches!(ticket, Ticket::Rename { .. }));
     world.deliver_outcome(page);
     world.store_answers();
     assert!(directs_of(&mut world, late).is_empty());

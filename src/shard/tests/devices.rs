@@ -112,11 +112,7 @@ struct Run {
 
 impl Run {
     fn new(shards: usize, seed: u64, numbering: fn(u64) -> u64) -> Self {
-        let mut world = World::with(shards, limits::INBOX_MESSAGES, |settings| {
-            settings.dead_after = std::time::Duration::from_secs(1_000_000);
-            settings.write_timeout = std::time::Duration::from_secs(1_000_000);
-        })
-        .with_store_numbering(numbering);
+        let mut world = World::without_timeouts(shards).with_store_numbering(numbering);
         world.seed(seed);
         let senders = (0..)
             .zip(SENDERS)

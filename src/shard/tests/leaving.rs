@@ -209,8 +209,7 @@ fn a_member_that_leaves_before_the_store_answers_gets_a_gap_for_what_it_missed()
         world.run_until_idle();
         world.talk(ada, "tea", "four");
         world.run_until_idle();
-        let committed = world.outcome(|ticket| matches!(ticket, Ticket::Message { .. }));
-        world.deliver_outcome(committed);
+        world.deliver_first(|ticket| matches!(ticket, Ticket::Message { .. }));
         world.leave(bob, "tea");
         world.run_until_idle();
         world.store_answers();

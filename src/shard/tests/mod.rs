@@ -24,7 +24,7 @@ mod uncertain;
 use proptest::prelude::ProptestConfig;
 
 /// Runs a property test `cases` times, or `PLAZA_SEQUENCES` times.
-fn config(cases: u32, seed: u64) -> ProptestConfig {
+pub(crate) fn config(cases: u32, seed: u64) -> ProptestConfig {
     let sequences = std::env::var("PLAZA_SEQUENCES").ok();
     ProptestConfig {
         cases: sequences.and_then(|count| count.parse().ok()).unwrap_or(cases),

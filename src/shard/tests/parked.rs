@@ -41,12 +41,12 @@ fn join_last_three(world: &mut World, client: usize, room: &str) -> u64 {
     world.request(client, json!({"join": {"room": room, "last": 3}}))
 }
 
-fn open(world: &mut World) -> Outcome<Ticket> {
-    world.outcome(|ticket| matches!(ticket, Ticket::Open { .. }))
+fn is_open(ticket: &Ticket) -> bool {
+    matches!(ticket, Ticket::Open { .. })
 }
 
-fn renaming(world: &mut World) -> Outcome<Ticket> {
-    world.outcome(|ticket| matches!(ticket, Ticket::Rename { .. }))
+fn is_rename(ticket: &Ticket) -> bool {
+    matches!(ticket, Ticket::Rename { .. })
 }
 
 /// The answer to a request.
@@ -69,11 +69,9 @@ fn a_session_renamed_while_its_join_waits_joins_under_the_new_name() {
         world.join(bob, "tea");
         world.rename_with_key(ada, "eve");
         world.run_until_idle();
-        let renamed = renaming(&mut world);
-        world.deliver_outcome(renamed);
+        world.deliver_first(is_rename);
         assert_eq!(world.heard(ada), ["renamed ada eve"]);
-        let opened = open(&mut world);
-        world.deliver_outcome(opened);
+        world.deliver_first(is_open);
         world.store_answers();
         assert_eq!(world.heard(ada)[0], "joined tea");
         let heard = world.heard(bob);
@@ -88,9 +86,9 @@ fn a_session_renamed_while_its_join_waits_joins_under_the_new_name() {
 #[test]
 fn a_session_renamed_while_its_join_waits_does_not_get_the_read_marker_of_the_old_name() {
     // In an open room the session's shard asks for the read marker, otherwise the owner does.
-    for is_open in [false, true] {
+    for room_is_open in [false, true] {
         let mut world = room_with_three_messages();
-        if is_open {
+        if room_is_open {
             let bob = named(&mut world, 1, "bob");
             world.join(bob, "tea");
             world.store_answers();
@@ -100,16 +98,15 @@ fn a_session_renamed_while_its_join_waits_does_not_get_the_read_marker_of_the_ol
         world.run_until_idle();
         world.rename_with_key(ada, "eve");
         world.run_until_idle();
-        let renamed = renaming(&mut world);
-        world.deliver_outcome(renamed);
+        world.deliver_first(is_rename);
         world.store_answers();
         let heard = world.messages(ada);
-        assert_eq!(answer(&heard, join)["joined"]["read"], json!(0), "is_open: {is_open}");
+        assert_eq!(answer(&heard, join)["joined"]["read"], json!(0), "open: {room_is_open}");
         let texts: Vec<_> = heard
             .iter()
             .filter_map(|message| message["message"]["text"].as_str())
             .collect();
-        assert_eq!(texts, ["one", "two", "three"], "is_open: {is_open}");
+        assert_eq!(texts, ["one", "two", "three"], "open: {room_is_open}");
     }
 }
 
@@ -119,7 +116,7 @@ fn a_rename_whose_connection_has_ended_does_not_rename_the_next_one_in_its_slot(
     let ada = named(&mut world, 0, "ada");
     world.rename_with_key(ada, "eve");
     world.run_until_idle();
-    let renamed = renaming(&mut world);
+    let renamed = world.outcome(is_rename);
     world.hang_up(ada);
     let tom = world.speaker(0, Speaks::Legacy("chatroom"), "tom");
     assert_eq!(world.id(tom).slot(), world.id(ada).slot(), "it has ada's place");
@@ -234,8 +231,7 @@ fn a_waiting_join_completes_even_if_the_store_refuses_later_questions() {
     join_last_three(&mut world, bob, "tea");
     world.run_until_idle();
     assert_eq!(world.heard(bob), Vec::<String>::new());
-    let opened = open(&mut world);
-    world.deliver_outcome(opened);
+    world.deliver_first(is_open);
     assert_eq!(world.heard(ada), ["joined tea", "came bob"]);
     assert_eq!(world.heard(bob), ["joined tea"], "which are the last cannot be read");
     world.set_store_full(false);
@@ -262,7 +258,7 @@ fn if_the_store_cannot_open_a_room_every_waiting_request_gets_one_answer() {
     let leave = world.leave(bob, "tea");
     world.run_until_idle();
     assert_eq!((world.in_flight(ada), world.in_flight(bob)), (3, 2));
-    let opened = open(&mut world);
+    let opened = world.outcome(is_open);
     world.deliver_outcome(unanswered(&opened));
     let heard = world.messages(ada);
     for id in [join].into_iter().chain(requests) {
@@ -288,8 +284,7 @@ fn a_leave_behind_a_waiting_join_gets_both_answers_and_the_session_is_not_in_the
         let (join, leave) = (join_last_three(&mut world, ada, "tea"), world.leave(ada, "tea"));
         world.run_until_idle();
         assert_eq!(world.heard(ada), Vec::<String>::new());
-        let opened = open(&mut world);
-        world.deliver_outcome(opened);
+        world.deliver_first(is_open);
         world.store_answers();
         let heard = world.messages(ada);
         assert!(answer(&heard, join)["joined"].is_object(), "{heard:?}");
@@ -310,7 +305,7 @@ fn an_exit_behind_a_waiting_join_gets_its_goodbye_whether_the_room_opens_or_not(
         world.join(ada, "tea");
         world.exit(ada);
         world.run_until_idle();
-        let opened = open(&mut world);
+        let opened = world.outcome(is_open);
         world.deliver_outcome(if opens { opened } else { unanswered(&opened) });
         world.store_answers();
         let first = if opens { "joined tea" } else { "error store_failed" };
@@ -336,7 +331,7 @@ fn a_session_that_ends_while_its_join_waits_is_in_no_room_and_neither_is_the_nex
         world.run_until_idle();
         world.hang_up(ada);
         world.run_until_idle();
-        let opened = open(&mut world);
+        let opened = world.outcome(is_open);
         let tom = named(&mut world, shard, "tom");
         assert_eq!(world.id(tom).slot(), world.id(ada).slot(), "it has ada's place");
         world.deliver_outcome(if opens { opened } else { unanswered(&opened) });
