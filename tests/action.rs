@@ -32,10 +32,14 @@ fn answered(socket: &mut Peer, action: &str) -> (u64, String) {
     assert_eq!(answer["action"], action, "{answer}");
     assert_eq!(answer["seq"], "s-1");
     let response = &answer["response"];
-    (
-        response["code"].as_u64().unwrap(),
-        response["msg"].as_str().unwrap().to_owned(),
-    )
+    let words = response["msg"].as_str().unwrap().to_owned();
+    (response["code"].as_u64().unwrap(), words)
+}
+
+/// Asks for something, and returns the code of the answer.
+fn code_of(socket: &mut Peer, action: &str, data: Value) -> u64 {
+    ask(socket, action, data);
+    answered(socket, action).0
 }
 
 fn log_in(server: &Running, user: &str, to: &str, group: &str) -> Peer {
@@ -50,8 +54,33 @@ fn log_in_to(server: &Running, app: u32, user: &str, to: &str, group: &str) -> P
     socket
 }
 
+/// Logs in as the third user, into a group.
+fn log_in_to_group(socket: &mut Peer, group: &str) -> u64 {
+    code_of(socket, "login", json!({ "appId": 1, "userId": "3", "groupsId": group }))
+}
+
 fn say(socket: &mut Peer, text: &str) {
     ask(socket, "sendmsg", json!({ "msgType": "text", "message": text }));
+}
+
+/// Says something one to one, which is accepted.
+fn say_to_peer(socket: &mut Peer, text: &str) {
+    say(socket, text);
+    assert_eq!(answered(socket, "sendmsg").0, 200);
+}
+
+/// Says something in a group; the push of it to oneself. It may come before or after the answer: the reference's clients tell them
+/// apart.
+fn say_to_group(socket: &mut Peer, text: &str) -> Value {
+    say(socket, text);
+    let mut own = [socket.event(), socket.event()];
+    own.sort_by_key(|message| message.get("response").is_none());
+    let [answer, push] = own;
+    assert_eq!(
+        (&answer["response"]["code"], &push["data"]["content"]),
+        (&json!(200), &json!(text))
+    );
+    push["data"].clone()
 }
 
 /// The next push: action, content, from and to.
@@ -75,15 +104,11 @@ fn push(action: &str, content: &str, from: &str, to: &str) -> [String; 4] {
 fn one_to_one_reaches_every_window_of_the_other_user_and_nobody_else() {
     let server = start();
     let mut ann = log_in(&server, "1", "2", "0");
-    let mut windows = Vec::new();
     // On both shards, whichever they are.
-    for _ in 0..4 {
-        windows.push(log_in(&server, "2", "1", "0"));
-    }
+    let mut windows = [(); 4].map(|()| log_in(&server, "2", "1", "0"));
     let mut stranger = log_in(&server, "3", "1", "0");
     for text in ["你好", "<script>alert(1)</script>"] {
-        say(&mut ann, text);
-        assert_eq!(answered(&mut ann, "sendmsg").0, 200);
+        say_to_peer(&mut ann, text);
         for window in &mut windows {
             assert_eq!(pushed(window), push("sendmsg", text, "1", "2"));
         }
@@ -96,11 +121,8 @@ fn one_to_one_reaches_every_window_of_the_other_user_and_nobody_else() {
 fn the_last_window_that_closes_tells_the_peer_and_the_ones_before_do_not() {
     let server = start();
     let mut ann = log_in(&server, "1", "2", "0");
-    let first = log_in(&server, "2", "1", "0");
-    let second = log_in(&server, "2", "1", "0");
-    let mut third = log_in(&server, "2", "1", "0");
-    drop(first);
-    drop(second);
+    let [first, second, mut third] = [(); 3].map(|()| log_in(&server, "2", "1", "0"));
+    drop((first, second));
     // Before the third goes.
     until("both are gone, and so are their sessions", || {
         let (_, sessions) = api(server.admin, "GET", "sessions?user=2", "");
@@ -116,23 +138,16 @@ fn the_last_window_that_closes_tells_the_peer_and_the_ones_before_do_not() {
 #[test]
 fn a_group_sees_its_members_talk_and_leave_the_sender_included() {
     let server = start();
-    let mut members = Vec::new();
-    for user in ["1", "2", "3", "4"] {
-        members.push(log_in(&server, user, "0", "7"));
-    }
+    let mut ann = log_in(&server, "1", "0", "7");
+    let others = ["2", "3", "4"];
+    let mut members = others.map(|user| log_in(&server, user, "0", "7"));
     let mut elsewhere = log_in(&server, "5", "0", "8");
-    say(&mut members[0], "大家好");
-    // The answer and the push may come in either order: the reference's clients tell them apart.
-    let mut own = [members[0].event(), members[0].event()];
-    own.sort_by_key(|message| message.get("response").is_none());
-    assert_eq!(own[0]["response"]["code"], 200);
-    assert_eq!(own[1]["data"]["content"], "大家好");
-    assert_eq!(own[1]["data"]["to"], "1");
-    for (member, user) in members.iter_mut().zip(["1", "2", "3", "4"]).skip(1) {
+    assert_eq!(say_to_group(&mut ann, "大家好")["to"], "1");
+    for (member, user) in members.iter_mut().zip(others) {
         assert_eq!(pushed(member), push("sendmsg", "大家好", "1", user));
     }
-    drop(members.remove(0));
-    for (member, user) in members.iter_mut().zip(["2", "3", "4"]) {
+    drop(ann);
+    for (member, user) in members.iter_mut().zip(others) {
         assert_eq!(pushed(member), push("exit", "用户已经离开", "1", user));
     }
     has_nothing_more(&mut elsewhere);
@@ -154,36 +169,36 @@ fn group_1_is_the_lobby_where_the_users_of_other_dialects_are() {
 fn every_code_that_a_client_can_get_is_got() {
     let server = Running::start(&settings(&[("chat.action_app_ids", "7")]));
     let mut socket = connected(&server);
-    let mut refused = |action: &str, data: Value| {
-        ask(&mut socket, action, data);
-        answered(&mut socket, action).0
-    };
     let login = |user: &str, app: u32| json!({ "appId": app, "userId": user, "toUid": "2", "groupsId": "0" });
-    assert_eq!(refused("heartbeat", json!({})), 1000);
-    assert_eq!(refused("sendmsg", json!({ "msgType": "text", "message": "x" })), 1000);
-    assert_eq!(refused("dance", json!({})), 1010);
-    assert_eq!(refused("login", json!([])), 1001);
-    assert_eq!(refused("login", Value::Null), 1002);
-    assert_eq!(refused("heartbeat", json!([])), 1001);
-    assert_eq!(refused("login", login("", 7)), 1002);
-    assert_eq!(refused("login", login("null", 7)), 1002);
-    assert_eq!(refused("login", login(&"9".repeat(20), 7)), 1002);
-    // The reference's own appIds are not accepted when others are set.
-    assert_eq!(refused("login", login("1", 1)), 1003);
-    assert_eq!(refused("login", json!({ "userId": "1" })), 1003);
-    assert_eq!(refused("login", json!({ "userId": "1", "appId": -1 })), 1001);
-    assert_eq!(refused("login", json!({ "userId": "1", "appId": "7" })), 1001);
-    assert_eq!(refused("login", json!({ "userId": 1, "appId": 7 })), 1001);
-    assert_eq!(refused("login", login("1", 7)), 200);
-    assert_eq!(refused("login", login("2", 7)), 1009);
-    assert_eq!(refused("sendmsg", json!({ "msgType": "text", "message": 7 })), 1001);
+    for (code, action, data) in [
+        (1000, "heartbeat", json!({})),
+        (1000, "sendmsg", json!({ "msgType": "text", "message": "x" })),
+        (1010, "dance", json!({})),
+        (1001, "login", json!([])),
+        (1002, "login", Value::Null),
+        (1001, "heartbeat", json!([])),
+        (1002, "login", login("", 7)),
+        (1002, "login", login("null", 7)),
+        (1002, "login", login(&"9".repeat(20), 7)),
+        // The reference's own appIds are not accepted when others are set.
+        (1003, "login", login("1", 1)),
+        (1003, "login", json!({ "userId": "1" })),
+        (1001, "login", json!({ "userId": "1", "appId": -1 })),
+        (1001, "login", json!({ "userId": "1", "appId": "7" })),
+        (1001, "login", json!({ "userId": 1, "appId": 7 })),
+        (200, "login", login("1", 7)),
+        (1009, "login", login("2", 7)),
+        (1001, "sendmsg", json!({ "msgType": "text", "message": 7 })),
+    ] {
+        assert_eq!(code_of(&mut socket, action, data.clone()), code, "{action} {data}");
+    }
     for bad in [
         "",
         "hello",
         "{",
         "[]",
-        "{\"seq\":",
-        "{\"seq\":1,\"action\":\"heartbeat\"}",
+        r#"{"seq":"#,
+        r#"{"seq":1,"action":"heartbeat"}"#,
     ] {
         socket.send_text(bad);
         assert_eq!(socket.hear(), Heard::Text("数据不合法".to_owned()), "{bad:?}");
@@ -201,21 +216,12 @@ fn any_kind_of_message_and_an_empty_one_arrive_with_the_seq_and_the_kind_that_th
     let mut kim = log_in(&server, "3", "0", "7");
     let mut tim = log_in(&server, "4", "0", "7");
     for (sender, receiver) in [(&mut ann, &mut bob), (&mut kim, &mut tim)] {
-        for (kind, message) in [
-            ("img", "/a.png"),
-            ("file", "/b.zip"),
-            ("", "x"),
-            ("text", ""),
-            ("voice", "/c.ogg"),
-        ] {
+        let files = [("img", "/a.png"), ("file", "/b.zip"), ("voice", "/c.ogg")];
+        for (kind, message) in [("", "x"), ("text", "")].into_iter().chain(files) {
             ask(sender, "sendmsg", json!({ "msgType": kind, "message": message }));
             let push = receiver.event();
-            let data = &push["data"];
-            assert_eq!(
-                (&data["msgId"], &data["msgType"], &data["content"]),
-                (&json!("s-1"), &json!(kind), &json!(message)),
-                "{push}"
-            );
+            let seen = ["msgId", "msgType", "content"].map(|key| push["data"][key].as_str().unwrap());
+            assert_eq!(seen, ["s-1", kind, message], "{push}");
         }
     }
 }
@@ -246,11 +252,9 @@ fn apps_are_worlds_of_their_own() {
     let mut native = Peer::native_in(server.address, "eve", "lobby");
 
     // Direct messages, also those that wait for somebody.
-    say(&mut ann, "app 1");
-    assert_eq!(answered(&mut ann, "sendmsg").0, 200);
+    say_to_peer(&mut ann, "app 1");
     assert_eq!(pushed(&mut bob), push("sendmsg", "app 1", "71", "72"));
-    say(&mut other_ann, "app 2");
-    assert_eq!(answered(&mut other_ann, "sendmsg").0, 200);
+    say_to_peer(&mut other_ann, "app 2");
     assert_eq!(pushed(&mut other_bob), push("sendmsg", "app 2", "71", "72"));
     has_nothing_more(&mut bob);
     // Its pong acknowledges what it was sent.
@@ -258,34 +262,24 @@ fn apps_are_worlds_of_their_own() {
     drop(other_bob);
     assert_eq!(pushed(&mut other_ann), push("exit", "用户已经离开", "72", "71"));
     has_nothing_more(&mut ann);
-    say(&mut other_ann, "stored in app 2");
-    assert_eq!(answered(&mut other_ann, "sendmsg").0, 200);
+    say_to_peer(&mut other_ann, "stored in app 2");
     let mut again = log_in_to(&server, 1, "72", "71", "0");
     has_nothing_more(&mut again);
     let mut other_again = log_in_to(&server, 2, "72", "71", "0");
     assert_eq!(pushed(&mut other_again)[1], "stored in app 2");
 
     // Groups, and the lobby.
-    say(&mut other_member, "only in app 2");
-    let mut own = [other_member.event(), other_member.event()];
-    own.sort_by_key(|message| message.get("response").is_none());
-    assert_eq!(own[1]["data"]["to"], "6");
+    assert_eq!(say_to_group(&mut other_member, "only in app 2")["to"], "6");
     has_nothing_more(&mut member);
 
     // Lists and presence.
-    let listed = |path: &str| get(server.address, path).body;
-    assert_eq!(
-        listed("/user/list?groupsId=1&appId=2"),
-        r#"{"code":200,"msg":"Success","data":{"userList":[{"ID":6}]}}"#
-    );
-    assert_eq!(
-        listed("/user/list?groupsId=1"),
-        r#"{"code":200,"msg":"Success","data":{"userList":[{"ID":5},{"ID":"eve"}]}}"#
-    );
-    assert_eq!(
-        listed("/user/groupslist?appId=2"),
-        r#"{"code":200,"msg":"Success","data":[{"ID":1}]}"#
-    );
+    for (path, data) in [
+        ("list?groupsId=1&appId=2", json!({"userList": [{"ID": 6}]})),
+        ("list?groupsId=1", json!({"userList": [{"ID": 5}, {"ID": "eve"}]})),
+        ("groupslist?appId=2", json!([{"ID": 1}])),
+    ] {
+        is_page(&server, path, 200, "Success", data);
+    }
 
     // Nobody else can say, join or see what belongs to an app.
     let room = "⟦2⟧group:1";
@@ -295,33 +289,21 @@ fn apps_are_worlds_of_their_own() {
         json!({"direct": {"to": "⟦2⟧72", "text": "x"}}),
         json!({"rename": {"name": "⟦2⟧72"}}),
     ] {
-        let answer = native.ask(request);
-        assert_eq!(answer["error"]["code"], "bad_name", "{answer}");
+        native.refused("bad_name", request);
     }
     let (_, rooms) = api(server.admin, "GET", "rooms", "");
-    assert!(
-        rooms["rooms"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .any(|entry| entry["name"] == room),
-        "{rooms}"
-    );
+    let mut entries = rooms["rooms"].as_array().unwrap().iter();
+    assert!(entries.any(|entry| entry["name"] == room), "{rooms}");
     let mut socket = Peer::websocket(server.address, "/chat");
+    socket.get("welcome", json!({"hello": {"name": "kim"}}));
+    let rooms = socket.get("rooms", json!({"rooms": {}}));
+    assert!(!rooms.to_string().contains('⟦'), "{rooms}");
     for request in [
-        r#"{"id":1,"hello":{"name":"kim"}}"#,
-        r#"{"id":2,"rooms":{}}"#,
-        r#"{"id":3,"users":{"room":"⟦2⟧group:1"}}"#,
-        r#"{"id":4,"history":{"peer":"⟦2⟧72"}}"#,
-        r#"{"id":5,"search":{"room":"⟦2⟧group:1","text":"x"}}"#,
+        json!({"users": {"room": room}}),
+        json!({"history": {"peer": "⟦2⟧72"}}),
+        json!({"search": {"room": room, "text": "x"}}),
     ] {
-        socket.send_text(request);
-        let answer = socket.event();
-        match answer["id"].as_u64().unwrap() {
-            1 => assert!(answer["welcome"].is_object(), "{answer}"),
-            2 => assert!(!answer.to_string().contains('⟦'), "{answer}"),
-            _ => assert_eq!(answer["error"]["code"], "bad_name", "{answer}"),
-        }
+        socket.refused("bad_name", request);
     }
     let mut legacy = Peer::websocket(server.address, "/ws/tutorial");
     legacy.event();
@@ -366,16 +348,14 @@ fn a_group_with_members_in_the_settings_refuses_everybody_else_in_every_dialect(
     say(&mut eve, "let me in");
     assert_eq!(answered(&mut eve, "sendmsg").0, 1003);
     let mut native = Peer::native(server.address, "eve");
-    let refused = native.ask(json!({"join": {"room": "group:7"}}));
-    assert_eq!(refused["error"]["code"], "forbidden");
+    native.refused("forbidden", json!({"join": {"room": "group:7"}}));
     // Nor by another name taken inside: an open group's member who takes a name that is not on the list.
-    assert_eq!(native.ask(json!({"join": {"room": "group:8"}}))["joined"]["online"], 1);
+    assert_eq!(native.join("group:8")["online"], 1);
     say(&mut ann, "between us");
     assert_eq!(pushed(&mut bob), push("sendmsg", "between us", "1", "2"));
     has_nothing_more(&mut eve);
     // Eve goes where she may.
-    ask(&mut eve, "login", json!({ "appId": 1, "userId": "3", "groupsId": "8" }));
-    assert_eq!(answered(&mut eve, "login").0, 200);
+    assert_eq!(log_in_to_group(&mut eve, "8"), 200);
 }
 
 #[test]
@@ -389,12 +369,7 @@ fn with_closed_groups_only_those_on_a_list_enter_and_the_lobby_is_open() {
     log_in(&server, "9", "0", "1");
     for group in ["5", "6"] {
         let mut eve = connected(&server);
-        ask(
-            &mut eve,
-            "login",
-            json!({ "appId": 1, "userId": "3", "groupsId": group }),
-        );
-        assert_eq!(answered(&mut eve, "login").0, 1003, "group {group}");
+        assert_eq!(log_in_to_group(&mut eve, group), 1003, "group {group}");
     }
     let (status, _) = api(server.admin, "PUT", "groups/6/members", r#"{"members":[3]}"#);
     assert_eq!(status, 201);
@@ -413,15 +388,24 @@ fn members_taken_off_the_list_are_put_out() {
     assert_eq!(answered(&mut eve, "sendmsg").0, 1003);
     // A member that takes a name which is not on the list is out as well.
     let mut bob = Peer::native_in(server.address, "2", "group:7");
-    assert!(bob.ask(json!({"rename": {"name": "mallory"}}))["renamed"].is_object());
+    bob.get("renamed", json!({"rename": {"name": "mallory"}}));
     assert_eq!(pushed(&mut ann)[0], "exit");
-    let refused = bob.ask(json!({"talk": {"room": "group:7", "text": "hidden"}}));
-    assert_eq!(refused["error"]["code"], "not_member");
+    bob.refused("not_member", json!({"talk": {"room": "group:7", "text": "hidden"}}));
     has_nothing_more(&mut ann);
     // Without a list everybody may enter again.
     api(server.admin, "PUT", "groups/7/members", r#"{"members":null}"#);
-    ask(&mut eve, "login", json!({ "appId": 1, "userId": "3", "groupsId": "7" }));
-    assert_eq!(answered(&mut eve, "login").0, 200);
+    assert_eq!(log_in_to_group(&mut eve, "7"), 200);
+}
+
+/// A page of the original below `/user/`, byte for byte.
+fn is_page(server: &Running, path: &str, code: u32, words: &str, data: Value) {
+    let answer = get(server.address, &format!("/user/{path}"));
+    assert_eq!(answer.status, 200, "{path}");
+    assert_eq!(
+        answer.body,
+        format!(r#"{{"code":{code},"msg":"{words}","data":{data}}}"#),
+        "{path}"
+    );
 }
 
 #[test]
@@ -431,50 +415,29 @@ fn the_pages_of_the_original_tell_users_and_groups() {
     let _bob = log_in(&server, "10", "0", "1");
     let _eve = log_in(&server, "张三", "0", "1");
     let _carol = log_in(&server, "4", "0", "77");
-    let page = |path: &str| {
-        let answer = get(server.address, path);
-        assert_eq!(answer.status, 200, "{path}");
-        answer.body
-    };
-    assert_eq!(
-        page("/user/list?groupsId=1"),
-        r#"{"code":200,"msg":"Success","data":{"userList":[{"ID":10},{"ID":2},{"ID":"张三"}]}}"#
-    );
-    assert_eq!(
-        page("/user/list?groupsId=77"),
-        r#"{"code":200,"msg":"Success","data":{"userList":[{"ID":4}]}}"#
-    );
-    assert_eq!(
-        page("/user/list?groupsId=nobody"),
-        r#"{"code":200,"msg":"Success","data":{"userList":[]}}"#
-    );
-    assert_eq!(
-        page("/user/groupslist?appId=1"),
-        r#"{"code":200,"msg":"Success","data":[{"ID":1},{"ID":5},{"ID":77}]}"#
-    );
-    assert_eq!(
-        page("/user/groupslist?appId=9"),
-        r#"{"code":1011,"msg":"appid不存在","data":null}"#
-    );
-    assert_eq!(
-        page("/user/list"),
-        page("/user/list?groupsId=1"),
-        "without a group it is group 1"
-    );
-    assert_eq!(
-        page("/user/groupslist?appId=2"),
-        r#"{"code":200,"msg":"Success","data":null}"#
-    );
-    assert_eq!(
-        page("/user/groupslist"),
-        r#"{"code":1001,"msg":"参数不合法","data":null}"#
-    );
-    assert_eq!(
-        page("/user/list?groupsId=%00"),
-        r#"{"code":1001,"msg":"参数不合法","data":null}"#
-    );
-    assert!(page("/home/index?uid=1&to_uid=2").contains("action/page.js"));
-    assert!(page("/home/room?uid=1&groups_id=1").contains("action/page.js"));
+    let users = json!({"userList": [{"ID": 10}, {"ID": 2}, {"ID": "张三"}]});
+    for (path, code, words, data) in [
+        ("list?groupsId=1", 200, "Success", users.clone()),
+        // Without a group it is group 1.
+        ("list", 200, "Success", users),
+        ("list?groupsId=77", 200, "Success", json!({"userList": [{"ID": 4}]})),
+        ("list?groupsId=nobody", 200, "Success", json!({"userList": []})),
+        ("list?groupsId=%00", 1001, "参数不合法", Value::Null),
+        (
+            "groupslist?appId=1",
+            200,
+            "Success",
+            json!([{"ID": 1}, {"ID": 5}, {"ID": 77}]),
+        ),
+        ("groupslist?appId=2", 200, "Success", Value::Null),
+        ("groupslist?appId=9", 1011, "appid不存在", Value::Null),
+        ("groupslist", 1001, "参数不合法", Value::Null),
+    ] {
+        is_page(&server, path, code, words, data);
+    }
+    for path in ["/home/index?uid=1&to_uid=2", "/home/room?uid=1&groups_id=1"] {
+        assert!(get(server.address, path).body.contains("action/page.js"), "{path}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod stories;
 
+use plaza::codec::{DialectId, Profile};
 use prost::Message as _;
 use stories::{
     BINARY, CLOSE, Heard, PING, Peer, TEXT,
@@ -423,6 +424,30 @@ fn bad_protobuf_gets_the_errors_of_plazas_own_protocol_too() {
         {
             assert_eq!(message.text.as_bytes(), [b'A' + heard]);
             heard += 1;
+        }
+    }
+}
+
+#[test]
+fn a_message_that_is_too_long_is_answered_in_the_dialects_own_words_before_the_close() {
+    let running = start();
+    for driver in drivers::all().filter(|driver| driver.dialect != "plaza") {
+        let most = Profile::of(DialectId::named(driver.dialect).unwrap()).message_bytes;
+        for long in [most + 1, 4 * 1024 * 1024] {
+            let mut member = Member::come(running.address, driver.dialect, "eve");
+            member.take();
+            let said = (driver.talk)(&"x".repeat(long));
+            member.say(&said);
+            member.wait_until("the close", |shown| matches!(shown, Shown::Close(_)));
+            let mut shown = member.take_events();
+            assert_eq!(shown.pop(), Some(Shown::Close(1009)), "{}", driver.dialect);
+            let answered = match shown.pop() {
+                Some(Shown::Talk { from, text }) => from == "系统" && text.contains("is longer than"),
+                Some(Shown::Other("system", text)) => text.contains("is longer than"),
+                Some(Shown::Other("response", json)) => json.contains("1001"),
+                other => panic!("{}: {other:?}", driver.dialect),
+            };
+            assert!(answered, "{}", driver.dialect);
         }
     }
 }

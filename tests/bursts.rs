@@ -17,7 +17,7 @@ use std::{
 
 use plaza::config::ByteCount;
 use serde_json::json;
-use support::{Peer, Program, Running, config, frame, metric, until};
+use support::{Peer, Program, Request, Running, TEXT, config, frame, metric, until};
 
 /// Sockets of one burst, which all ask to be accepted before any of them says a word.
 const BURST: usize = 500;
@@ -51,13 +51,12 @@ fn everybody_of_a_burst_is_served_and_hears_everything_once_in_order() {
             .collect();
         members.extend(burst);
         for (number, member) in members.iter_mut().enumerate().skip(first) {
-            let request = support::Request::upgrade(address, "/chat").with("Sec-WebSocket-Protocol", "plaza.v1.json");
+            let request = Request::upgrade(address, "/chat").with("Sec-WebSocket-Protocol", "plaza.v1.json");
             let hello = json!({"id": 1, "hello": {"name": format!("one of the burst {number}")}});
             let join = json!({"id": 2, "join": {"room": "square"}});
-            let behind: Vec<u8> = [hello, join]
-                .iter()
-                .flat_map(|request| support::frame(support::TEXT, request.to_string().as_bytes()))
-                .collect();
+            let behind = [hello, join]
+                .map(|request| frame(TEXT, request.to_string().as_bytes()))
+                .concat();
             member.send(&request.followed_by(&behind).bytes());
         }
         for member in members.iter_mut().skip(first) {
@@ -66,14 +65,12 @@ fn everybody_of_a_burst_is_served_and_hears_everything_once_in_order() {
         }
     }
     let connected = since.elapsed();
-    until("all of them are counted", || {
-        metric(program.admin, "plaza_members", &[]) == clients as f64
-    });
+    let counted = |name: &str| metric(program.admin, name, &[]);
+    until("all of them are counted", || counted("plaza_members") == clients as f64);
     let talks = 5;
     for (number, member) in members.iter_mut().take(talks).enumerate() {
-        let ack = member.ask(json!({"talk": {"room": "square", "text": number.to_string()}}));
         // What comes before the ack is skipped there; the talkers are counted by their acks.
-        assert!(ack["ack"].is_object(), "{ack}");
+        member.say("square", &number.to_string());
     }
     for member in members.iter_mut().skip(talks) {
         for number in 0..talks {
@@ -83,9 +80,7 @@ fn everybody_of_a_burst_is_served_and_hears_everything_once_in_order() {
     }
     println!("{clients} clients connected in {connected:?}, in bursts of {BURST}");
     drop(members);
-    until("all of them are gone", || {
-        metric(program.admin, "plaza_connections", &[]) == 0.0
-    });
+    until("all of them are gone", || counted("plaza_connections") == 0.0);
     assert!(program.child.try_wait().unwrap().is_none());
 }
 
@@ -201,13 +196,12 @@ fn member_of_fifty_rooms_hears_each_of_them_in_order() {
     let mut talker = Peer::native(program.address(), "talker");
     let rooms: Vec<String> = (0..ROOMS).map(|number| format!("room {number}")).collect();
     for room in &rooms {
-        assert!(member.ask(json!({"join": {"room": room}}))["joined"].is_object());
-        assert!(talker.ask(json!({"join": {"room": room}}))["joined"].is_object());
+        member.join(room);
+        talker.join(room);
     }
     for round in 0..10 {
         for room in &rooms {
-            let ack = talker.ask(json!({"talk": {"room": room, "text": round.to_string()}}));
-            assert!(ack["ack"].is_object(), "{ack}");
+            talker.say(room, &round.to_string());
         }
     }
     let mut next: HashMap<String, u64> = HashMap::new();
@@ -221,16 +215,15 @@ fn member_of_fifty_rooms_hears_each_of_them_in_order() {
     assert!(next.len() == ROOMS && next.values().all(|count| *count == 10));
     // Leaving half of them leaves the other half as it was.
     for room in rooms.iter().step_by(2) {
-        assert!(member.ask(json!({"leave": {"room": room}}))["left"].is_object());
+        member.get("left", json!({"leave": {"room": room}}));
     }
     for room in &rooms {
-        assert!(talker.ask(json!({"talk": {"room": room, "text": "after"}}))["ack"].is_object());
+        talker.say(room, "after");
     }
     for _ in 0..ROOMS / 2 {
         let event = member.event_where(|event| event["message"].is_object());
-        let number: usize = event["message"]["room"].as_str().unwrap()["room ".len()..]
-            .parse()
-            .unwrap();
+        let number = &event["message"]["room"].as_str().unwrap()["room ".len()..];
+        let number: usize = number.parse().unwrap();
         assert_eq!(number % 2, 1, "{event}");
     }
 }
@@ -253,14 +246,14 @@ fn flood(room: &str) {
     let mut own = socket.try_clone().unwrap();
     let mut talker = Peer::over(socket);
     talker.become_native(server.address, "flood");
-    talker.ask(json!({"join": {"room": room}}));
+    talker.join(room);
     // Whoever comes second is given the other shard.
     let mut listener = Peer::native_in(server.address, "other bank", room);
     let mut last = Peer::native_in(server.address, "last drop", room);
     let echoes = thread::spawn(move || io::copy(&mut own, &mut io::sink()));
     let flood: Vec<u8> = (0..20_000)
         .map(|number| json!({"talk": {"room": room, "text": format!("drop {number}")}}).to_string())
-        .flat_map(|talk| frame(support::TEXT, talk.as_bytes()))
+        .flat_map(|talk| frame(TEXT, talk.as_bytes()))
         .collect();
     let last_room = room.to_owned();
     let flooding = thread::spawn(move || {

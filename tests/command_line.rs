@@ -1,17 +1,14 @@
 //! The command line of the program: output and exit codes.
 #![allow(clippy::unwrap_used)]
 
-use std::process::{Command, Output};
+mod support;
+
+use std::process::{Output, Stdio};
+
+use support::program;
 
 fn plaza(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plaza"));
-    // The settings of whoever runs the tests are not ours.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PLAZA_") {
-            command.env_remove(name);
-        }
-    }
-    command.args(arguments).output().unwrap()
+    program().args(arguments).output().unwrap()
 }
 
 #[test]
@@ -24,6 +21,7 @@ fn version_says_commit_and_build() {
         "{text}"
     );
     assert!(text.trim_end().ends_with(" build)"), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
 }
 
 #[test]
@@ -52,7 +50,7 @@ fn a_bad_setting_a_bad_flag_and_a_missing_file_end_with_64() {
 #[test]
 fn a_variable_that_is_not_utf8_is_told_and_not_passed_over() {
     use std::os::unix::ffi::OsStrExt;
-    let output = Command::new(env!("CARGO_BIN_EXE_plaza"))
+    let output = program()
         .arg("config")
         .env("PLAZA_SERVER_MEMORY", std::ffi::OsStr::from_bytes(b"tru\xff"))
         .output()
@@ -89,11 +87,7 @@ fn a_command_whose_output_cannot_be_written_fails() {
         &["history", "backup", &(data.to_owned() + "/backup"), "--data", &fresh],
     ] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let output = Command::new(env!("CARGO_BIN_EXE_plaza"))
-            .args(arguments)
-            .stdout(full)
-            .output()
-            .unwrap();
+        let output = program().args(arguments).stdout(full).output().unwrap();
         let words = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {words}");
         assert!(
@@ -117,9 +111,9 @@ fn a_command_whose_complaint_cannot_be_written_fails_with_its_own_code() {
         (&["config", "--shards", "many"], 64),
     ] {
         let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-        let status = Command::new(env!("CARGO_BIN_EXE_plaza"))
+        let status = program()
             .args(arguments)
-            .stdout(std::process::Stdio::null())
+            .stdout(Stdio::null())
             .stderr(full)
             .status()
             .unwrap();
@@ -137,7 +131,7 @@ fn a_dash_exports_to_standard_output() {
         plaza(&["history", "import", &empty, "--data", &data]).status.code(),
         Some(0)
     );
-    let output = Command::new(env!("CARGO_BIN_EXE_plaza"))
+    let output = program()
         .args(["history", "export", "-", "--data", &data])
         .current_dir(dir.path())
         .output()

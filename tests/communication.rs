@@ -43,49 +43,6 @@ fn next(peer: &mut Peer) -> Communication {
 }
 
 #[test]
-fn a_user_is_named_by_query_or_header_percent_encoded_or_raw() {
-    let server = start();
-    let name_of = |path: &str, headers: &[(&str, &[u8])]| {
-        let mut peer = Peer::open(server.address, path, headers);
-        say(&mut peer, "1", "你好");
-        let talk = next_talk(&mut peer);
-        assert_eq!(talk.msg, format!("{}:你好", talk.username));
-        talk.username
-    };
-    for path in ["/ws/communication", "/ws", "//ws"] {
-        let with = |query: &str| format!("{path}?{query}");
-        assert_eq!(name_of(&with("username=%E5%BC%A0%E4%B8%89"), &[]), "张三", "{path}");
-        assert_eq!(name_of(&with("username=a+b"), &[]), "a b", "{path}");
-        let header = |value| [("login-username", value)];
-        assert_eq!(name_of(path, &header("李四".as_bytes())), "李四", "{path}");
-        assert_eq!(name_of(path, &header(b"%E6%9D%8E%2B+")), "李++", "{path}");
-        assert_eq!(name_of(&with("username=first"), &header(b"second")), "first", "{path}");
-    }
-    let header = [("username", "王五".as_bytes())];
-    assert_eq!(name_of("/ws/communication", &header), "王五");
-    assert!(name_of("/ws/communication", &[]).starts_with("guest-"));
-}
-
-#[test]
-fn raw_utf8_in_the_request_line_names_a_user() {
-    let server = start();
-    let mut watcher = Peer::websocket(server.address, "/ws/communication?username=w");
-    let _second = Peer::websocket(server.address, "/ws?username=张三");
-    // Asked until the list has them both.
-    for _ in 0..100 {
-        say(&mut watcher, "3", "");
-        let list = next(&mut watcher);
-        if list.userlist.len() == 2 {
-            assert_eq!(list.userlist, ["w", "张三"]);
-            assert_eq!(list.msg, "w,张三,");
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    panic!("the second user never came");
-}
-
-#[test]
 fn the_schema_that_the_page_loads_is_the_documents() {
     let server = start();
     let schema = get(server.address, "/connect.proto");

@@ -5,16 +5,22 @@
 mod support;
 
 use std::{
-    net::{Shutdown, TcpStream},
+    net::Shutdown,
     thread,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
-use socket2::{Domain, SockRef, Socket, Type};
-use support::{BINARY, CLOSE, Moved, PING, PONG, Peer, Running, TEXT, Watcher, config, frame, metric, strings, until};
+use socket2::SockRef;
+use support::{CLOSE, Moved, PING, PONG, Peer, Running, TEXT, Watcher, config, frame, metric, strings, until};
 
 const ROOM: &str = "hall";
+
+/// Connections that the server has ended for this reason.
+fn closed_for(server: &Running, reason: &str) -> f64 {
+    let label = format!("reason=\"{reason}\"");
+    metric(server.admin, "plaza_connections_closed_total", &[&label])
+}
 
 #[test]
 fn server_pings_at_its_pace() {
@@ -35,7 +41,7 @@ fn server_pings_at_its_pace() {
     }
     let five = since.elapsed();
     assert!(
-        five > Duration::from_millis(700) && five < Duration::from_secs(3),
+        (Duration::from_millis(700)..Duration::from_secs(3)).contains(&five),
         "{five:?}"
     );
 }
@@ -52,16 +58,14 @@ fn peer_that_stops_answering_is_gone_and_its_presence_is_cleared_once() {
     watcher.gone_once("silent");
     let after = since.elapsed();
     assert!(
-        after > Duration::from_millis(600) && after < Duration::from_secs(5),
+        (Duration::from_millis(600)..Duration::from_secs(5)).contains(&after),
         "gone after {after:?}"
     );
     // No close frame: nobody is known to read it.
     while let Some(frame) = silent.frame() {
         assert_ne!(frame.first, CLOSE);
     }
-    until("the reason is counted", || {
-        metric(server.admin, "plaza_connections_closed_total", &["reason=\"dead\""]) == 1.0
-    });
+    until("the reason is counted", || closed_for(&server, "dead") == 1.0);
 }
 
 #[test]
@@ -78,7 +82,7 @@ fn peer_that_only_answers_pings_stays() {
             peer.send(&frame(PONG, &ping.payload));
         }
     }
-    assert!(peer.ask(json!({"ping": {}}))["pong"].is_object());
+    peer.get("pong", json!({"ping": {}}));
 }
 
 /// A client of the dialect `tutorial`, logged in.
@@ -135,13 +139,10 @@ fn idle_user_is_told_then_closed_and_a_talking_one_stays() {
 
 /// A member whose socket takes little and who never reads.
 fn deaf(server: &Running, name: &str) -> Peer {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    socket.connect(&server.address.into()).unwrap();
-    let mut peer = Peer::over(TcpStream::from(socket));
-    peer.become_native(server.address, name);
-    let joined = peer.ask(json!({"join": {"room": ROOM}}));
-    assert!(joined["joined"].is_object());
+    let json = [("Sec-WebSocket-Protocol", &b"plaza.v1.json"[..])];
+    let mut peer = Peer::open_narrow(server.address, "/chat", &json);
+    peer.get("welcome", json!({"hello": {"name": name}}));
+    peer.join(ROOM);
     peer
 }
 
@@ -156,15 +157,9 @@ fn member_whose_socket_takes_nothing_is_cut_off_and_the_others_are_not_delayed()
     let text = "x".repeat(60_000);
     let mut acks = 0;
     let end = Instant::now() + support::PATIENCE;
-    while metric(
-        server.admin,
-        "plaza_connections_closed_total",
-        &["reason=\"write_timeout\""],
-    ) == 0.0
-    {
+    while closed_for(&server, "write_timeout") == 0.0 {
         let since = Instant::now();
-        let ack = talker.ask(json!({"talk": {"room": ROOM, "text": text}}));
-        assert!(ack["ack"].is_object(), "{ack}");
+        talker.say(ROOM, &text);
         assert!(
             since.elapsed() < Duration::from_secs(5),
             "the talker waited for the deaf"
@@ -178,33 +173,21 @@ fn member_whose_socket_takes_nothing_is_cut_off_and_the_others_are_not_delayed()
     }
     watcher.gone_once("deaf");
     assert_eq!(watcher.texts.iter().filter(|heard| **heard == text).count(), acks);
-    assert_eq!(
-        metric(
-            server.admin,
-            "plaza_connections_closed_total",
-            &["reason=\"write_timeout\""]
-        ),
-        1.0
-    );
+    assert_eq!(closed_for(&server, "write_timeout"), 1.0);
 }
 
 #[test]
 fn exit_in_every_dialect_ends_the_user_once() {
     let server = Running::start(&config());
     let mut watcher = Watcher::in_room(server.address, "lobby");
-    let exits: [(&str, &str, &[u8]); 3] = [
-        (
-            "/ws/communication?username=com",
-            "com",
-            &frame(BINARY, &strings(&["2"])),
-        ),
-        ("/ws/chat-request", "req", &frame(BINARY, &strings(&["", "exit"]))),
-        ("/ws/chatroom", "cha", &frame(BINARY, &strings(&["exit"]))),
-    ];
-    for (path, name, exit) in exits {
+    for (path, name, exit) in [
+        ("/ws/communication?username=com", "com", &["2"][..]),
+        ("/ws/chat-request", "req", &["", "exit"]),
+        ("/ws/chatroom", "cha", &["exit"]),
+    ] {
         let mut peer = Peer::open(server.address, path, &[("username", name.as_bytes())]);
         watcher.wait_for(Moved::Came, name);
-        peer.send(exit);
+        peer.send_binary(&strings(exit));
         assert_eq!(peer.close_code(), Some(1000), "{path}");
         watcher.gone_once(name);
     }
@@ -214,14 +197,8 @@ fn exit_in_every_dialect_ends_the_user_once() {
     watcher.gone_once("tut");
 
     let mut peer = Peer::native_in(server.address, "nat", "lobby");
-    let goodbye = peer.ask(json!({"exit": {}}));
-    assert_eq!(
-        (
-            goodbye["goodbye"]["code"].as_str(),
-            goodbye["goodbye"]["retry_after"].as_u64()
-        ),
-        (Some("exit"), Some(0))
-    );
+    let goodbye = peer.get("goodbye", json!({"exit": {}}));
+    assert_eq!((&goodbye["code"], &goodbye["retry_after"]), (&json!("exit"), &json!(0)));
     assert_eq!(peer.close_code(), Some(1000));
     watcher.gone_once("nat");
 }
@@ -251,12 +228,9 @@ fn lines_that_break_in_any_way_end_the_user_once() {
         way(Peer::native_in(server.address, name, ROOM));
         watcher.gone_once(name);
     }
-    until("no connection is left but the watcher's", || {
-        server.server.connections() == 1
-    });
-    until("the metric says so too", || {
-        metric(server.admin, "plaza_connections", &[]) == 1.0
-    });
+    let counted = || metric(server.admin, "plaza_connections", &[]);
+    until("only the watcher's is left", || server.server.connections() == 1);
+    until("the metric says so too", || counted() == 1.0);
     // In the middle of the handshake's own talk: nobody has come, so nobody goes.
     drop(Peer::native(server.address, "never joined"));
     watcher.settle();
@@ -268,10 +242,8 @@ fn what_is_said_with_the_last_breath_arrives_and_the_user_is_gone() {
     let server = Running::start(&config());
     let mut watcher = Watcher::in_room(server.address, ROOM);
     let names: Vec<String> = (0..50).map(|number| format!("brief {number}")).collect();
-    let mut peers: Vec<Peer> = names
-        .iter()
-        .map(|name| Peer::native_in(server.address, name, ROOM))
-        .collect();
+    let come = |name: &String| Peer::native_in(server.address, name, ROOM);
+    let mut peers: Vec<Peer> = names.iter().map(come).collect();
     let mut listener = Peer::native_in(server.address, "listener", ROOM);
     // The end of the stream is there together with the words, or right behind them.
     for (peer, name) in peers.iter_mut().zip(&names) {
@@ -290,9 +262,7 @@ fn what_is_said_with_the_last_breath_arrives_and_the_user_is_gone() {
     for name in &names {
         watcher.wait_for(Moved::Went, name);
     }
-    until("no connection is left but those who listen", || {
-        server.server.connections() == 2
-    });
+    until("only those who listen are left", || server.server.connections() == 2);
 }
 
 #[test]
@@ -339,21 +309,15 @@ fn hundred_who_leave_at_once_are_each_gone_once() {
     let server = Running::start(&config());
     let mut watcher = Watcher::in_room(server.address, ROOM);
     let names: Vec<String> = (0..100).map(|number| format!("one of many {number}")).collect();
-    let peers: Vec<Peer> = names
-        .iter()
-        .map(|name| Peer::native_in(server.address, name, ROOM))
-        .collect();
-    drop(peers);
+    let come = |name: &String| Peer::native_in(server.address, name, ROOM);
+    drop(names.iter().map(come).collect::<Vec<_>>());
     for name in &names {
         watcher.wait_for(Moved::Went, name);
     }
     watcher.settle();
     for name in &names {
-        assert_eq!(
-            (watcher.times(Moved::Came, name), watcher.times(Moved::Went, name)),
-            (1, 1),
-            "{name}"
-        );
+        let seen = [Moved::Came, Moved::Went].map(|moved| watcher.times(moved, name));
+        assert_eq!(seen, [1, 1], "{name}");
     }
     assert_eq!(watcher.users(), ["watcher"]);
 }

@@ -19,49 +19,39 @@ use std::{
 use support::{PATIENCE, Program, clean, program};
 
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let Output { status, stdout, stderr } = program().args(arguments).output().unwrap();
+    ended(program().args(arguments))
+}
+
+/// Runs a program that does not start; its exit code and what it says.
+fn ended(program: &mut Command) -> (Option<i32>, String) {
+    let Output { status, stdout, stderr } = program.output().unwrap();
     let words = String::from_utf8(stderr).unwrap();
-    assert!(stdout.is_empty(), "{arguments:?} said {stdout:?} to programs");
+    assert!(stdout.is_empty(), "it said {stdout:?} to programs");
     assert!(!words.contains("panicked"), "{words}");
     (status.code(), words)
 }
+
+/// The program ended with 1, after one line that holds all of this.
+fn is_one_sentence((code, words): (Option<i32>, String), parts: &[&str]) {
+    assert_eq!((code, words.lines().count()), (Some(1), 1), "{words}");
+    for part in parts {
+        assert!(words.contains(part), "{part:?} is not in: {words}");
+    }
+}
+
+const LISTEN: [&str; 4] = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
 
 #[test]
 fn port_in_use_is_named_with_what_to_do() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (code, words) = run(&["serve", "--memory", "--listen", &address, "--admin", "127.0.0.1:0"]);
-    assert_eq!(code, Some(1));
-    assert_eq!(words.lines().count(), 1, "{words}");
-    assert!(words.contains(&address) && words.contains("--listen"), "{words}");
-}
-
-#[test]
-fn admin_port_in_use_is_named_with_what_to_do() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let (code, words) = run(&["serve", "--memory", "--listen", "127.0.0.1:0", "--admin", &address]);
-    assert_eq!(code, Some(1));
-    assert_eq!(words.lines().count(), 1, "{words}");
-    assert!(words.contains(&address) && words.contains("--admin"), "{words}");
-}
-
-#[test]
-fn second_server_on_the_same_data_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().to_str().unwrap();
-    let _first = Program::start(&["--data", data]);
-    let (code, words) = run(&[
-        "serve",
-        "--data",
-        data,
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-    ]);
-    assert_eq!(code, Some(1), "{words}");
-    assert!(words.contains(data), "{words}");
+    for (flag, [listen, admin]) in [
+        ("--listen", [&*address, "127.0.0.1:0"]),
+        ("--admin", ["127.0.0.1:0", &address]),
+    ] {
+        let ended = run(&["serve", "--memory", "--listen", listen, "--admin", admin]);
+        is_one_sentence(ended, &[&address, flag]);
+    }
 }
 
 /// The files of a directory and what is in them.
@@ -93,17 +83,11 @@ fn a_second_server_with_the_same_log_files_is_refused_and_leaves_them_as_they_ar
     // A line is being written.
     log.write_all(&[b'x'; 5_000]).unwrap();
     let before = contents(&logs);
-    let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+    let process = first.child.id().to_string();
     for place in [&["--data", data][..], &["--memory"]] {
-        let second = with_log().arg("serve").args(ports).args(place).output().unwrap();
+        let second = ended(with_log().arg("serve").args(LISTEN).args(place));
         assert_eq!(contents(&logs), before, "{place:?}");
-        let words = String::from_utf8(second.stderr).unwrap();
-        assert_eq!(second.status.code(), Some(1), "{words}");
-        assert_eq!(words.lines().count(), 1, "{words}");
-        let process = first.child.id().to_string();
-        for said in [logs.to_str().unwrap(), &process, "--data", "log.dir"] {
-            assert!(words.contains(said), "{said:?} is not in: {words}");
-        }
+        is_one_sentence(second, &[logs.to_str().unwrap(), &process, "--data", "log.dir"]);
     }
     first.signal("TERM");
     assert_eq!(first.ended(PATIENCE).code(), Some(0));
@@ -123,38 +107,13 @@ fn a_message_log_that_another_server_writes_is_refused() {
     };
     let first = Program::from_command(with_logs(), &["--memory"]);
     let before = contents(logs.path());
-    let ports = ["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-    let second = with_logs()
-        .args(ports)
-        .arg("--data")
-        .arg(other.path())
-        .output()
-        .unwrap();
-    let words = String::from_utf8(second.stderr).unwrap();
-    assert_eq!(second.status.code(), Some(1), "{words}");
+    let second = ended(with_logs().arg("serve").args(LISTEN).arg("--data").arg(other.path()));
     let process = first.child.id().to_string();
-    for said in ["message log", logs.path().to_str().unwrap(), &process, "log.dir"] {
-        assert!(words.contains(said), "{said:?} is not in: {words}");
-    }
+    is_one_sentence(
+        second,
+        &["message log", logs.path().to_str().unwrap(), &process, "log.dir"],
+    );
     assert_eq!(contents(logs.path()), before);
-}
-
-#[test]
-fn data_that_is_a_file_is_refused() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    let path = file.path().to_str().unwrap();
-    let (code, words) = run(&[
-        "serve",
-        "--data",
-        path,
-        "--listen",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-    ]);
-    assert_eq!(code, Some(1), "{words}");
-    assert_eq!(words.lines().count(), 1, "{words}");
-    assert!(words.contains(path) && words.contains("--data"), "{words}");
 }
 
 #[test]
@@ -163,23 +122,16 @@ fn data_that_cannot_be_made_or_belongs_to_another_is_refused_with_what_to_do() {
     fs::set_permissions(base.path(), fs::Permissions::from_mode(0o755)).unwrap();
     let at = |name: &str| base.path().join(name).to_str().unwrap().to_owned();
     fs::write(at("file"), "").unwrap();
-    let listen = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
     for (data, seen) in [
         (at("file"), "is a file, and a directory is needed"),
         (at("file/data"), "what it would stand in is a file"),
     ] {
-        let (code, words) = run(&[&["serve", "--data", &data], listen.as_slice()].concat());
-        assert_eq!((code, words.lines().count()), (Some(1), 1), "{words}");
-        assert!(
-            words.contains(&data) && words.contains(seen) && words.contains("--data"),
-            "{words}"
-        );
-        let (code, words) = run(&["history", "--data", &data, "import", &at("file")]);
-        assert_eq!((code, words.lines().count()), (Some(1), 1), "{words}");
-        assert!(
-            words.contains(&data) && words.contains(seen) && words.contains("--data"),
-            "{words}"
-        );
+        for arguments in [
+            [&["serve", "--data", &data], &LISTEN[..]].concat(),
+            vec!["history", "--data", &data, "import", &at("file")],
+        ] {
+            is_one_sentence(run(&arguments), &[&data, seen, "--data"]);
+        }
     }
     // Root may do everything, so that it is somebody else here; others cannot take root's.
     let is_root = fs::metadata(base.path()).unwrap().uid() == 0;
@@ -196,12 +148,8 @@ fn data_that_cannot_be_made_or_belongs_to_another_is_refused_with_what_to_do() {
             program = clean(Command::new(for_all_users(base.path())));
             program.uid(65_534).gid(65_534);
         }
-        let output = program.args(["serve", "--data", &dir]).args(listen).output().unwrap();
-        let words = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), words.lines().count()), (Some(1), 1), "{words}");
-        for part in [&dir, "belongs to another user (number 0, mode 0", "chown", "--data"] {
-            assert!(words.contains(part), "{words}");
-        }
+        let told = [&dir, "belongs to another user (number 0, mode 0", "chown", "--data"];
+        is_one_sentence(ended(program.args(["serve", "--data", &dir]).args(LISTEN)), &told);
     }
 }
 
@@ -229,11 +177,8 @@ fn data_directory_is_its_owners_alone() {
 #[test]
 fn all_mistakes_of_a_file_are_told_at_once_with_their_lines() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(
-        &file,
-        "[server]\nshards = 1000\nlisten = [\"nowhere\"]\n\n[chat]\nunheard_of = 1\n",
-    )
-    .unwrap();
+    let mistakes = "[server]\nshards = 1000\nlisten = [\"nowhere\"]\n\n[chat]\nunheard_of = 1\n";
+    fs::write(&file, mistakes).unwrap();
     let path = file.path().to_str().unwrap();
     let (code, words) = run(&["serve", "--config", path]);
     assert_eq!(code, Some(64));
@@ -249,10 +194,8 @@ fn all_mistakes_of_a_file_are_told_at_once_with_their_lines() {
         assert!(words.contains(said), "{said:?} is not in: {words}");
     }
     for line in [2, 3, 6] {
-        assert!(
-            words.contains(&format!("{path}:{line}")) || words.contains(&format!("line {line}")),
-            "{line}: {words}"
-        );
+        let places = [format!("{path}:{line}"), format!("line {line}")];
+        assert!(places.iter().any(|place| words.contains(place)), "{line}: {words}");
     }
 }
 
@@ -267,13 +210,6 @@ fn unreadable_settings_are_named() {
 }
 
 #[test]
-fn version_is_one_line() {
-    let output = program().arg("--version").output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!((output.status.code(), text.lines().count()), (Some(0), 1), "{text}");
-}
-
-#[test]
 fn an_admin_listener_that_others_reach_is_warned_of_whatever_the_filter() {
     for (admin, warned) in [("0.0.0.0:0", true), ("127.0.0.1:0", false)] {
         let mut program = Program::start(&["--memory", "--log", "off", "--admin", admin]);
@@ -281,10 +217,7 @@ fn an_admin_listener_that_others_reach_is_warned_of_whatever_the_filter() {
         assert_eq!(program.ended(PATIENCE).code(), Some(0));
         let mut words = String::new();
         program.stderr().read_to_string(&mut words).unwrap();
-        assert_eq!(
-            words.contains("WARNING: the admin listener on 0.0.0.0:"),
-            warned,
-            "{admin}: {words}"
-        );
+        let is_there = words.contains("WARNING: the admin listener on 0.0.0.0:");
+        assert_eq!(is_there, warned, "{admin}: {words}");
     }
 }

@@ -99,18 +99,12 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
             continue;
         }
         let mut words = line.splitn(3, ' ');
-        let (name, verb, rest) = (
-            words.next().unwrap(),
-            words.next().unwrap_or(""),
-            words.next().unwrap_or(""),
-        );
+        let mut word = || words.next().unwrap_or("");
+        let (name, verb, rest) = (word(), word(), word());
         if name == "server" {
             match (verb, rest) {
                 ("shows", most) => {
-                    let most = most
-                        .strip_prefix("at most ")
-                        .and_then(|rest| rest.strip_suffix(" users"))
-                        .unwrap();
+                    let most = most.strip_prefix("at most ").unwrap().strip_suffix(" users").unwrap();
                     running = Some(start_with(|config| {
                         config.chat.presence_events_max = most.parse().unwrap();
                         config.chat.digest_every = Duration::from_millis(100);
@@ -121,17 +115,13 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
                     running = Some(Running::start(&stored(directory.path())));
                 }
                 ("announces", text) => {
-                    assert!(running.as_ref().unwrap().server.say_to_room(&RoomName::lobby(), text));
+                    let server = &running.as_ref().unwrap().server;
+                    assert!(server.say_to_room(&RoomName::lobby(), text));
                 }
                 ("tells", rest) => {
                     let (user, text) = rest.split_once(' ').unwrap();
-                    assert!(
-                        running
-                            .as_ref()
-                            .unwrap()
-                            .server
-                            .say_to_user(&UserName::parse(user).unwrap(), text)
-                    );
+                    let server = &running.as_ref().unwrap().server;
+                    assert!(server.say_to_user(&UserName::parse(user).unwrap(), text));
                 }
                 ("stops", _) => {
                     let server = running.take().unwrap().server;
@@ -149,12 +139,9 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
                 }
                 let _ = writeln!(out, "{line}");
             }
-            "says" => {
-                let actor = actors.get_mut(name).unwrap_or_else(|| panic!("who is that: {line}"));
-                say(actor, rest, line, out);
-            }
+            "says" => say(by_name(&mut actors, line), rest, line, out),
             "hears" => {
-                let actor = actors.get_mut(name).unwrap_or_else(|| panic!("who is that: {line}"));
+                let actor = by_name(&mut actors, line);
                 let heard = actor.client.hear();
                 stand_ins.write(name, &actor.schema, heard, out);
                 if !write {
@@ -163,13 +150,14 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
                 }
             }
             "closes" => {
-                let actor = actors.get_mut(name).unwrap_or_else(|| panic!("who is that: {line}"));
-                actor.client.send_frame(CLOSE, &1000u16.to_be_bytes());
+                by_name(&mut actors, line)
+                    .client
+                    .send_frame(CLOSE, &1000u16.to_be_bytes());
                 let _ = writeln!(out, "{line}");
             }
             "vanishes" => {
-                let mut actor = actors.remove(name).unwrap_or_else(|| panic!("who is that: {line}"));
-                actor.client.hang_up();
+                by_name(&mut actors, line).client.hang_up();
+                actors.remove(name);
                 let _ = writeln!(out, "{line}");
             }
             _ => panic!("not a line of a conversation: {line}"),
@@ -191,22 +179,20 @@ fn replay(script: &[&str], write: bool, out: &mut String) {
     }
 }
 
+/// The actor of a line, which is its first word.
+fn by_name<'a>(actors: &'a mut BTreeMap<&str, Actor>, line: &str) -> &'a mut Actor {
+    let name = line.split(' ').next().unwrap();
+    actors.get_mut(name).unwrap_or_else(|| panic!("who is that: {line}"))
+}
+
 fn open(running: &Running, rest: &str) -> Option<Actor> {
     let (rest, refused) = match rest.split_once(" refused ") {
         Some((rest, status)) => (rest, Some(status.parse::<u16>().unwrap())),
         None => (rest, None),
     };
     let (path, headers) = rest.split_once(' ').unwrap_or((rest, ""));
-    let headers: Vec<(&str, &[u8])> = headers
-        .split(" ; ")
-        .filter(|header| !header.is_empty())
-        .map(|header| {
-            header
-                .split_once(": ")
-                .map(|(name, value)| (name, value.as_bytes()))
-                .unwrap()
-        })
-        .collect();
+    let headers = headers.split(" ; ").filter_map(|header| header.split_once(": "));
+    let headers: Vec<(&str, &[u8])> = headers.map(|(name, value)| (name, value.as_bytes())).collect();
     match (Peer::try_open(running.address, path, &headers), refused) {
         (Ok(client), None) => {
             let path = path.split('?').next().unwrap();
@@ -281,28 +267,29 @@ impl StandIns {
             ("\"epoch\":", EPOCH.to_string()),
             ("\"retry_after\":", "1000".to_owned()),
         ] {
-            text = replace(
-                &text,
-                key,
-                |rest| rest.find(|c: char| !c.is_ascii_digit()),
-                |value| match value {
-                    "0" => value.to_owned(),
-                    _ => stand_in.clone(),
-                },
-            );
+            let digits = |rest: &str| rest.find(|c: char| !c.is_ascii_digit());
+            let unless_zero = |value: &str| {
+                if value == "0" {
+                    value.to_owned()
+                } else {
+                    stand_in.clone()
+                }
+            };
+            text = replace(&text, key, digits, unless_zero);
         }
         text = in_quotes(&text, "\"version\":\"", |_| "0.0.0".to_owned());
         text = in_quotes(&text, "\"msgTimestamp\":\"", |_| (AT / 1000).to_string());
         text = in_quotes(&text, "\"session\":\"", |tag| self.tag(tag));
         text = in_quotes(&text, "\"ip\":\"127.0.0.1:", |_| "50000".to_owned());
         if text.contains("\"welcome\"") {
-            text = in_quotes(&text, "\"key\":\"", |key| {
+            let unless_empty = |key: &str| {
                 if key.is_empty() {
                     String::new()
                 } else {
                     "key".to_owned()
                 }
-            });
+            };
+            text = in_quotes(&text, "\"key\":\"", unless_empty);
         }
         // `enter-<time>-<n>`, `exit-<version>-<group>`, `<epoch>-<seq>-…`
         in_quotes(&text, "\"msgId\":\"", |id| {
@@ -394,9 +381,7 @@ fn in_quotes(text: &str, key: &str, with: impl FnMut(&str) -> String) -> String 
 /// What a client's bytes mean; `None` for what cannot be read.
 fn said(schema: &str, bytes: &[u8]) -> Option<String> {
     match schema {
-        "chat" => ClientMessage::decode(bytes)
-            .ok()
-            .map(|message| serde_json::to_string(&message).unwrap()),
+        "chat" => Some(serde_json::to_string(&ClientMessage::decode(bytes).ok()?).unwrap()),
         schema => legacy(schema, bytes),
     }
 }
@@ -456,26 +441,18 @@ fn legacy(schema: &str, bytes: &[u8]) -> Option<String> {
         }
         _ => return None,
     };
-    let fields: Vec<String> = fields
-        .iter()
-        .filter(|(_, value)| !value.is_empty())
-        .map(|(key, value)| format!("{key}: {value}"))
-        .collect();
+    let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+    let fields: Vec<String> = fields.map(|(key, value)| format!("{key}: {value}")).collect();
     Some(format!("{name} {{{}}}", fields.join(", ")))
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn from_hex(text: &str) -> Vec<u8> {
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap())
-        .collect()
+    let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(byte).collect()
 }
 
 #[test]

@@ -90,14 +90,6 @@ attacks! {
         closed_with(at, &bytes, 1009);
     }
 
-    fn legacy_message_beyond_its_bound_is_1009(at) {
-        for (path, most) in [("/ws/chatroom", 4 * 1024), ("/ws/tutorial", 64 * 1024), ("/ws/action", 64 * 1024)] {
-            let mut peer = Peer::websocket(at, path);
-            let _ = peer.try_send(&frame(TEXT, &vec![b'x'; most + 1]));
-            assert_eq!(peer.close_code(), Some(1009), "{path}");
-        }
-    }
-
     fn flood_of_empty_fragments_is_closed(at) {
         let mut bytes = frame(0x01, b"");
         for _ in 0..plaza::limits::MESSAGE_FRAGMENTS {

@@ -6,28 +6,16 @@ use crate::case::{
 };
 
 pub(crate) fn section_1() -> Vec<Case> {
-    let sizes = [
-        (0, Pieces::Together),
-        (125, Pieces::Together),
-        (126, Pieces::Together),
-        (127, Pieces::Together),
-        (128, Pieces::Together),
-        (65_535, Pieces::Together),
-        (65_536, Pieces::Together),
-        (65_536, Pieces::OfBytes(997)),
-    ];
+    let together = [0, 125, 126, 127, 128, 65_535, 65_536].map(|size| (size, Pieces::Together));
     let mut cases = Vec::new();
     for (group, kind) in (1..).zip(KINDS) {
-        for (place, (size, pieces)) in (1..).zip(sizes) {
-            cases.push(Case {
-                number: format!("1.{group}.{place}"),
-                script: Box::new(move || {
-                    let payload = kind.payload(size);
-                    Script::new()
-                        .send(pieces, &[fin(kind.opcode, &payload)])
-                        .due((kind.event)(payload))
-                }),
-            });
+        for (place, (size, pieces)) in (1..).zip(together.into_iter().chain([(65_536, Pieces::OfBytes(997))])) {
+            let script = move || {
+                let payload = kind.payload(size);
+                let script = Script::new().send(pieces, &[fin(kind.opcode, &payload)]);
+                script.due((kind.event)(payload))
+            };
+            cases.push(case(&format!("1.{group}.{place}"), script));
         }
     }
     cases
@@ -125,12 +113,9 @@ pub(crate) fn section_5() -> Vec<Case> {
         Script::new().send(pieces, frames).closed_with(1002)
     }
     let in_two = |pieces| {
-        Script::new()
-            .send(
-                pieces,
-                &[more(TEXT, b"first half, "), fin(CONTINUATION, b"second half")],
-            )
-            .due(Event::Text(b"first half, second half".to_vec()))
+        let halves = [more(TEXT, b"first half, "), fin(CONTINUATION, b"second half")];
+        let script = Script::new().send(pieces, &halves);
+        script.due(Event::Text(b"first half, second half".to_vec()))
     };
     let with_a_ping = |pieces| {
         let frames = [
@@ -143,38 +128,28 @@ pub(crate) fn section_5() -> Vec<Case> {
             .due(Event::Pong(b"between".to_vec()))
             .due(Event::Text(b"first half, second half".to_vec()))
     };
-    let continues_nothing = |pieces, first: u8| {
-        let stray = Frame {
-            first,
-            payload: b"continues nothing",
-        };
-        refused(pieces, &[stray, fin(TEXT, b"a message")])
+    let stray = |first: u8| Frame {
+        first,
+        payload: b"continues nothing",
     };
-    let twice = |first: u8| {
-        let stray = Frame {
-            first,
-            payload: b"continues nothing",
-        };
-        let round = [stray, more(TEXT, b"one "), fin(CONTINUATION, b"two")];
+    let continues_nothing = move |pieces, first: u8| refused(pieces, &[stray(first), fin(TEXT, b"a message")]);
+    let twice = move |first: u8| {
+        let round = [stray(first), more(TEXT, b"one "), fin(CONTINUATION, b"two")];
         refused(Together, &[round.clone(), round].concat())
     };
     let two_pings = |pieces| {
+        let first = [more(TEXT, b"1"), more(CONTINUATION, b"2"), fin(PING, b"after two")];
+        let second = [
+            more(CONTINUATION, b"3"),
+            more(CONTINUATION, b"4"),
+            fin(PING, b"after four"),
+        ];
         Script::new()
-            .send(
-                pieces,
-                &[more(TEXT, b"1"), more(CONTINUATION, b"2"), fin(PING, b"after two")],
-            )
+            .send(pieces, &first)
             .due(Event::Pong(b"after two".to_vec()))
             // Answered before the message is complete.
             .wait()
-            .send(
-                pieces,
-                &[
-                    more(CONTINUATION, b"3"),
-                    more(CONTINUATION, b"4"),
-                    fin(PING, b"after four"),
-                ],
-            )
+            .send(pieces, &second)
             .due(Event::Pong(b"after four".to_vec()))
             .send(pieces, &[fin(CONTINUATION, b"5")])
             .due(Event::Text(b"12345".to_vec()))

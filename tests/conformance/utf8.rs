@@ -33,10 +33,11 @@ fn refused(frames: &[Frame<'_>]) -> Script {
 
 /// A message of one frame: the server echoes it if it is UTF-8, and otherwise closes the connection.
 fn whole(sequence: &Sequence) -> Script {
-    let frame = fin(TEXT, &sequence.bytes);
-    match sequence.verdict {
-        Verdict::Valid => echoed(&[frame]),
-        Verdict::Invalid => refused(&[frame]),
+    let frames = [fin(TEXT, &sequence.bytes)];
+    if sequence.is_valid {
+        echoed(&frames)
+    } else {
+        refused(&frames)
     }
 }
 
@@ -91,219 +92,106 @@ fn fragmented() -> Vec<Case> {
     ]
 }
 
+/// A sequence and whether it is UTF-8: the expectation is written beside each sequence, not computed by a decoder.
 struct Sequence {
     bytes: Vec<u8>,
-    verdict: Verdict,
+    is_valid: bool,
 }
 
-/// The expectation is written beside each sequence, not computed by a decoder.
-#[derive(Clone, Copy)]
-enum Verdict {
-    Valid,
-    Invalid,
+fn valid(bytes: impl AsRef<[u8]>) -> Sequence {
+    let bytes = bytes.as_ref().to_vec();
+    Sequence { bytes, is_valid: true }
 }
-use Verdict::{Invalid, Valid};
 
-fn all(verdict: Verdict, sequences: &[&[u8]]) -> Vec<Sequence> {
-    let with = |bytes: &&[u8]| Sequence {
-        bytes: bytes.to_vec(),
-        verdict,
-    };
-    sequences.iter().map(with).collect()
+fn invalid(bytes: impl AsRef<[u8]>) -> Sequence {
+    let bytes = bytes.as_ref().to_vec();
+    Sequence { bytes, is_valid: false }
 }
+
+/// Sequences in hexadecimal, with spaces between them.
+fn hex(sequences: &str, of: fn(Vec<u8>) -> Sequence) -> Vec<Sequence> {
+    let byte = |digits: &[u8]| u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap();
+    let words = sequences.split_whitespace();
+    words
+        .map(|word| of(word.as_bytes().chunks(2).map(byte).collect()))
+        .collect()
+}
+
+/// Characters without their last byte.
+const CUT_SHORT: &str = "c0 e080 f08080 f8808080 fc80808080 df efbf f7bfbf fbbfbfbf fdbfbfbfbf";
 
 /// The groups from 6.5 on.
 fn sequences() -> Vec<Vec<Sequence>> {
+    let mut boundaries = hex("ed9fbf ee8080 efbfbd f48fbfbf", valid);
+    boundaries.push(invalid(BEYOND));
     vec![
         texts(),
         prefixes(),
-        all(
-            Valid,
-            &[&[0x00], &[0xc2, 0x80], &[0xe0, 0xa0, 0x80], &[0xf0, 0x90, 0x80, 0x80]],
-        ),
-        all(
-            Invalid,
-            &[&[0xf8, 0x88, 0x80, 0x80, 0x80], &[0xfc, 0x84, 0x80, 0x80, 0x80, 0x80]],
-        ),
-        all(
-            Valid,
-            &[&[0x7f], &[0xdf, 0xbf], &[0xef, 0xbf, 0xbf], &[0xf4, 0x8f, 0xbf, 0xbf]],
-        ),
-        all(
-            Invalid,
-            &[
-                &[0xf7, 0xbf, 0xbf, 0xbf],
-                &[0xfb, 0xbf, 0xbf, 0xbf, 0xbf],
-                &[0xfd, 0xbf, 0xbf, 0xbf, 0xbf, 0xbf],
-            ],
-        ),
-        beside_the_boundaries(),
+        hex("00 c280 e0a080 f0908080", valid),
+        hex("f888808080 fc8480808080", invalid),
+        hex("7f dfbf efbfbf f48fbfbf", valid),
+        hex("f7bfbfbf fbbfbfbfbf fdbfbfbfbfbf", invalid),
+        boundaries,
         stray_continuations(),
         lonely_starts(),
-        cut_short(),
-        vec![Sequence {
-            bytes: CUT_SHORT.concat(),
-            verdict: Invalid,
-        }],
-        all(Invalid, &[&[0xfe], &[0xff], &[0xfe, 0xfe, 0xff, 0xff]]),
-        overlong(0xaf),
-        all(
-            Invalid,
-            &[
-                &[0xc1, 0xbf],
-                &[0xe0, 0x9f, 0xbf],
-                &[0xf0, 0x8f, 0xbf, 0xbf],
-                &[0xf8, 0x87, 0xbf, 0xbf, 0xbf],
-                &[0xfc, 0x83, 0xbf, 0xbf, 0xbf, 0xbf],
-            ],
+        hex(CUT_SHORT, invalid),
+        hex(&CUT_SHORT.replace(' ', ""), invalid),
+        hex("fe ff fefeffff", invalid),
+        // The slash, the largest and NUL, each in more bytes than it needs.
+        hex("c0af e080af f08080af f8808080af fc80808080af", invalid),
+        hex("c1bf e09fbf f08fbfbf f887bfbfbf fc83bfbfbfbf", invalid),
+        hex("c080 e08080 f0808080 f880808080 fc8080808080", invalid),
+        // Surrogates, alone and in pairs.
+        hex("eda080 edadbf edae80 edafbf edb080 edbe80 edbfbf", invalid),
+        hex(
+            "eda080edb080 eda080edbfbf edadbfedb080 edadbfedbfbf edae80edb080 edae80edbfbf edafbfedb080 edafbfedbfbf",
+            invalid,
         ),
-        overlong(0x80),
-        surrogates(),
-        pairs_of_surrogates(),
         noncharacters(),
-        all(
-            Valid,
-            &[
-                "\u{fff9}".as_bytes(),
-                "\u{fffa}".as_bytes(),
-                "\u{fffb}".as_bytes(),
-                "\u{fffc}".as_bytes(),
-                "\u{fffd}".as_bytes(),
-                "\u{fffe}".as_bytes(),
-                "\u{ffff}".as_bytes(),
-            ],
-        ),
+        ('\u{fff9}'..='\u{ffff}')
+            .map(|point| valid(point.to_string()))
+            .collect(),
     ]
 }
 
 /// Characters of one to four bytes between others, the word of the stress test, and below the prefixes of it.
 fn texts() -> Vec<Sequence> {
-    all(
-        Valid,
-        &[
-            "hello$world".as_bytes(),
-            "hello¢world".as_bytes(),
-            "hello€world".as_bytes(),
-            "hello\u{24b62}world".as_bytes(),
-            KOSME,
-        ],
-    )
+    let texts = ["hello$world", "hello¢world", "hello€world", "hello\u{24b62}world"];
+    texts.into_iter().map(valid).chain([valid(KOSME)]).collect()
 }
 
 fn prefixes() -> Vec<Sequence> {
     // The letters have 2, 3, 2, 2 and 2 bytes: a prefix is a text where one ends.
     let ends = [2, 5, 7, 9, 11];
-    (1..=KOSME.len())
-        .map(|length| Sequence {
-            bytes: KOSME[..length].to_vec(),
-            verdict: if ends.contains(&length) { Valid } else { Invalid },
-        })
-        .collect()
-}
-
-fn beside_the_boundaries() -> Vec<Sequence> {
-    let mut sequences = all(
-        Valid,
-        &[
-            "\u{d7ff}".as_bytes(),
-            "\u{e000}".as_bytes(),
-            "\u{fffd}".as_bytes(),
-            "\u{10ffff}".as_bytes(),
-        ],
-    );
-    sequences.extend(all(Invalid, &[BEYOND]));
-    sequences
+    let prefix = |length: usize| {
+        if ends.contains(&length) {
+            valid(&KOSME[..length])
+        } else {
+            invalid(&KOSME[..length])
+        }
+    };
+    (1..=KOSME.len()).map(prefix).collect()
 }
 
 fn stray_continuations() -> Vec<Sequence> {
-    let mut sequences = all(Invalid, &[&[0x80], &[0xbf]]);
     let alternating = [0x80, 0xbf, 0x80, 0xbf, 0x80, 0xbf];
-    for length in 2..=alternating.len() {
-        sequences.extend(all(Invalid, &[&alternating[..length]]));
-    }
+    let each = [invalid([0x80]), invalid([0xbf])].into_iter();
+    let runs = (2..=alternating.len()).map(|length| invalid(&alternating[..length]));
     let every: Vec<u8> = (0x80..0xbf).collect();
-    sequences.extend(all(Invalid, &[&every]));
-    sequences
+    each.chain(runs).chain([invalid(every)]).collect()
 }
 
 /// First bytes of characters of 2 to 6 bytes, each with a space after it.
 fn lonely_starts() -> Vec<Sequence> {
-    [0xc0..0xdf_u8, 0xe0..0xef, 0xf0..0xf7, 0xf8..0xfb, 0xfc..0xfd]
-        .map(|starts| Sequence {
-            bytes: starts.flat_map(|start| [start, b' ']).collect(),
-            verdict: Invalid,
-        })
-        .into()
-}
-
-/// Characters without their last byte.
-const CUT_SHORT: [&[u8]; 10] = [
-    &[0xc0],
-    &[0xe0, 0x80],
-    &[0xf0, 0x80, 0x80],
-    &[0xf8, 0x80, 0x80, 0x80],
-    &[0xfc, 0x80, 0x80, 0x80, 0x80],
-    &[0xdf],
-    &[0xef, 0xbf],
-    &[0xf7, 0xbf, 0xbf],
-    &[0xfb, 0xbf, 0xbf, 0xbf],
-    &[0xfd, 0xbf, 0xbf, 0xbf, 0xbf],
-];
-
-fn cut_short() -> Vec<Sequence> {
-    all(Invalid, &CUT_SHORT)
-}
-
-/// An ASCII character in 2 to 6 bytes: NUL, or the slash.
-fn overlong(last: u8) -> Vec<Sequence> {
-    [0xc0_u8, 0xe0, 0xf0, 0xf8, 0xfc]
-        .into_iter()
-        .enumerate()
-        .map(|(zeros, first)| Sequence {
-            bytes: [&[first], vec![0x80; zeros].as_slice(), &[last]].concat(),
-            verdict: Invalid,
-        })
-        .collect()
-}
-
-fn surrogates() -> Vec<Sequence> {
-    let halves = [
-        [0xa0, 0x80],
-        [0xad, 0xbf],
-        [0xae, 0x80],
-        [0xaf, 0xbf],
-        [0xb0, 0x80],
-        [0xbe, 0x80],
-        [0xbf, 0xbf],
-    ];
-    halves
-        .map(|[second, third]| Sequence {
-            bytes: vec![0xed, second, third],
-            verdict: Invalid,
-        })
-        .into()
-}
-
-fn pairs_of_surrogates() -> Vec<Sequence> {
-    let mut sequences = Vec::new();
-    for high in [[0xa0, 0x80], [0xad, 0xbf], [0xae, 0x80], [0xaf, 0xbf]] {
-        for low in [[0xb0, 0x80], [0xbf, 0xbf]] {
-            sequences.push(Sequence {
-                bytes: [&[0xed], high.as_slice(), &[0xed], &low].concat(),
-                verdict: Invalid,
-            });
-        }
-    }
-    sequences
+    let starts = [0xc0..0xdf_u8, 0xe0..0xef, 0xf0..0xf7, 0xf8..0xfb, 0xfc..0xfd];
+    let spaced = |starts: std::ops::Range<u8>| starts.flat_map(|start| [start, b' ']).collect::<Vec<_>>();
+    starts.map(|starts| invalid(spaced(starts))).into()
 }
 
 /// The last two code points of each of the 17 planes, which have no characters and are valid nevertheless (RFC 3629).
 fn noncharacters() -> Vec<Sequence> {
-    (0..17_u32)
-        .flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff])
-        .map(|point| Sequence {
-            bytes: char::from_u32(point).unwrap().to_string().into_bytes(),
-            verdict: Valid,
-        })
+    let points = (0..17_u32).flat_map(|plane| [plane << 16 | 0xfffe, plane << 16 | 0xffff]);
+    points
+        .map(|point| valid(char::from_u32(point).unwrap().to_string()))
         .collect()
 }

@@ -10,7 +10,7 @@ use plaza::{
     proto::{chat_request::ChatRequest, chatroom::ChatRoomRequest, communication::Communication},
 };
 use prost::Message;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Heard, Peer, strings};
 
@@ -93,11 +93,8 @@ static DRIVERS: [Driver; 6] = [
     Driver {
         dialect: "communication",
         come: |connect, name| {
-            listed(
-                connect(&format!("/ws/communication?username={name}"), &[]),
-                &communication("3", ""),
-                2,
-            )
+            let client = connect(&format!("/ws/communication?username={name}"), &[]);
+            listed(client, &communication("3", ""), 2)
         },
         talk: |text| communication("1", text),
         list: Some(|| communication("3", "")),
@@ -147,20 +144,15 @@ static DRIVERS: [Driver; 6] = [
         dialect: "action",
         come: |connect, name| {
             let mut client = connect("/ws/action", &[]);
-            client.send_text(&format!(
-                r#"{{"seq":"1","action":"login","data":{{"appId":1,"userId":{},"groupsId":"1"}}}}"#,
-                quoted(name)
-            ));
-            until(&mut client, |text| {
-                text.contains(r#""action":"login","response":{"code":200"#)
-            });
+            let data = json!({"appId": 1, "userId": name, "groupsId": "1"});
+            client.send_text(&json!({"seq": "1", "action": "login", "data": data}).to_string());
+            let let_in = r#""action":"login","response":{"code":200"#;
+            until(&mut client, |text| text.contains(let_in));
             client
         },
         talk: |text| {
-            Said::Text(format!(
-                r#"{{"seq":"2","action":"sendmsg","data":{{"msgType":"text","message":{}}}}}"#,
-                quoted(text)
-            ))
+            let data = json!({"msgType": "text", "message": text});
+            Said::Text(json!({"seq": "2", "action": "sendmsg", "data": data}).to_string())
         },
         // Document 003 has none of these: lists are at `/user/list`, and who leaves hangs up.
         list: None,
@@ -176,10 +168,8 @@ pub fn all() -> impl Iterator<Item = &'static Driver> {
 }
 
 pub fn driver(dialect: &str) -> &'static Driver {
-    DRIVERS
-        .iter()
-        .find(|driver| driver.dialect == dialect)
-        .unwrap_or_else(|| panic!("the dialect {dialect} has no driver in tests/stories/drivers.rs"))
+    let found = DRIVERS.iter().find(|driver| driver.dialect == dialect);
+    found.unwrap_or_else(|| panic!("the dialect {dialect} has no driver in tests/stories/drivers.rs"))
 }
 
 impl Driver {
@@ -195,11 +185,8 @@ impl Member {
 
     /// With a small receive buffer, for a client that will not read.
     pub fn come_narrow(address: SocketAddr, dialect: &str, name: &str) -> Self {
-        Self::over(
-            &|path, headers| Peer::open_narrow(address, path, headers),
-            dialect,
-            name,
-        )
+        let connect = |path: &str, headers: &[(&str, &[u8])]| Peer::open_narrow(address, path, headers);
+        Self::over(&connect, dialect, name)
     }
 
     fn over(connect: &Connect<'_>, dialect: &str, name: &str) -> Self {
@@ -231,13 +218,8 @@ impl Member {
         }
         loop {
             let heard = self.client.hear();
-            assert_ne!(
-                heard,
-                Heard::End,
-                "{} waited for {what} and was shown {:?}",
-                self.name,
-                self.shown
-            );
+            let (name, before) = (&self.name, &self.shown);
+            assert_ne!(heard, Heard::End, "{name} waited for {what} and was shown {before:?}");
             let shown = self.driver.shown(&heard);
             let done = wanted(&shown);
             self.shown.push(shown);
@@ -288,10 +270,13 @@ impl Member {
 }
 
 pub fn talk(from: &str, text: &str) -> Shown {
-    Shown::Talk {
-        from: from.into(),
-        text: text.into(),
-    }
+    let (from, text) = (from.into(), text.into());
+    Shown::Talk { from, text }
+}
+
+pub fn renamed(old: &str, new: &str) -> Shown {
+    let (old, new) = (old.into(), new.into());
+    Shown::Renamed { old, new }
 }
 
 pub fn quoted(text: &str) -> String {
@@ -343,10 +328,7 @@ fn read_plaza(heard: &Heard) -> Shown {
         };
     }
     if let Some(renamed) = json.get("renamed").filter(|renamed| renamed.get("room").is_some()) {
-        return Shown::Renamed {
-            old: string(renamed, "old"),
-            new: string(renamed, "new"),
-        };
+        return self::renamed(&string(renamed, "old"), &string(renamed, "new"));
     }
     if let Some(users) = json.get("users") {
         return Shown::List(names(&users["names"]));
@@ -362,18 +344,14 @@ fn read_plaza(heard: &Heard) -> Shown {
 }
 
 fn read_communication(heard: &Heard) -> Shown {
-    let Heard::Binary(bytes) = heard else {
+    let Some(wire) = decoded::<Communication>(heard) else {
         return closed(heard);
     };
-    let wire = Communication::decode(&bytes[..]).unwrap();
     assert_eq!(wire.ip, "");
     match wire.r#type.as_str() {
         "1" => {
-            let text = wire
-                .msg
-                .strip_prefix(&format!("{}:", wire.username))
-                .expect("the name before the text");
-            talk(&wire.username, text)
+            let text = wire.msg.strip_prefix(&format!("{}:", wire.username));
+            talk(&wire.username, text.expect("the name before the text"))
         }
         "2" => {
             assert_eq!(wire.msg, format!("{}out", wire.username));
@@ -389,10 +367,9 @@ fn read_communication(heard: &Heard) -> Shown {
 }
 
 fn read_chat_request(heard: &Heard) -> Shown {
-    let Heard::Binary(bytes) = heard else {
+    let Some(wire) = decoded::<ChatRequest>(heard) else {
         return closed(heard);
     };
-    let wire = ChatRequest::decode(&bytes[..]).unwrap();
     match wire.r#type.as_str() {
         "talk" => {
             assert!(wire.user_list.is_empty(), "a talk carries no list");
@@ -405,11 +382,8 @@ fn read_chat_request(heard: &Heard) -> Shown {
         "userlist" if wire.content.is_empty() => Shown::Changed(wire.user_list.into_keys().collect()),
         "userlist" => {
             let names: Vec<String> = wire.content.split_terminator(',').map(str::to_owned).collect();
-            assert!(
-                wire.user_list
-                    .iter()
-                    .all(|(key, value)| key == value && names.contains(key))
-            );
+            let mut listed = wire.user_list.iter();
+            assert!(listed.all(|(key, value)| key == value && names.contains(key)));
             assert_eq!(wire.user_list.len(), names.len());
             Shown::List(names)
         }
@@ -418,10 +392,9 @@ fn read_chat_request(heard: &Heard) -> Shown {
 }
 
 fn read_chatroom(heard: &Heard) -> Shown {
-    let Heard::Binary(bytes) = heard else {
+    let Some(wire) = decoded::<ChatRoomRequest>(heard) else {
         return closed(heard);
     };
-    let wire = ChatRoomRequest::decode(&bytes[..]).unwrap();
     match wire.r#type.as_str() {
         "talk" => {
             assert!(wire.user_list.is_empty(), "a talk carries no list");
@@ -436,16 +409,9 @@ fn read_tutorial(heard: &Heard) -> Shown {
     let Heard::Text(text) = heard else { return closed(heard) };
     assert!(text.starts_with(r#"{"ip":""#), "{text}");
     let mut rest = text.as_str();
-    for key in [
-        "\"ip\":",
-        "\"user\":",
-        "\"from\":",
-        "\"type\":",
-        "\"content\":",
-        "\"user_list\":[",
-    ] {
-        rest = rest
-            .split_once(key)
+    for key in ["ip", "user", "from", "type", "content", "user_list"] {
+        let found = rest.split_once(&format!("\"{key}\":"));
+        rest = found
             .unwrap_or_else(|| panic!("{key} is missing or out of order in {text}"))
             .1;
     }
@@ -454,10 +420,7 @@ fn read_tutorial(heard: &Heard) -> Shown {
         "user" => talk(&string(&json, "from"), &string(&json, "content")),
         "login" => Shown::Came(string(&json, "content")),
         "logout" => Shown::Went(string(&json, "content")),
-        "rename" => Shown::Renamed {
-            old: string(&json, "from"),
-            new: string(&json, "content"),
-        },
+        "rename" => renamed(&string(&json, "from"), &string(&json, "content")),
         "list" => Shown::List(names(&json["user_list"])),
         "handshake" => Shown::Other("handshake", text.clone()),
         "system" => Shown::Other("system", string(&json, "content")),
@@ -485,6 +448,11 @@ fn read_action(heard: &Heard) -> Shown {
     }
 }
 
+fn decoded<M: Message + Default>(heard: &Heard) -> Option<M> {
+    let Heard::Binary(bytes) = heard else { return None };
+    Some(M::decode(&bytes[..]).unwrap())
+}
+
 fn closed(heard: &Heard) -> Shown {
     match heard {
         Heard::Close(code, _) => Shown::Close(*code),
@@ -493,17 +461,11 @@ fn closed(heard: &Heard) -> Shown {
 }
 
 fn string(json: &Value, key: &str) -> String {
-    json[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("{key} is no text in {json}"))
-        .to_owned()
+    let text = json[key].as_str();
+    text.unwrap_or_else(|| panic!("{key} is no text in {json}")).to_owned()
 }
 
 fn names(json: &Value) -> Vec<String> {
-    json.as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
+    let names = json.as_array().into_iter().flatten().filter_map(Value::as_str);
+    names.map(str::to_owned).collect()
 }
