@@ -24,6 +24,13 @@ fn ask(codec: &mut Box<dyn Codec>, text: &str) -> Result<Vec<Request>, Fault> {
     testing::ask(&mut **codec, text)
 }
 
+fn is_refused(codec: &mut Box<dyn Codec>, text: &str, code: ErrorCode) {
+    match ask(codec, text) {
+        Err(Fault::Refused(None, refusal)) => assert_eq!(refusal.code, code, "{text}"),
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
 fn logged_in() -> Box<dyn Codec> {
     let mut codec = Tutorial::DEFAULT.open(&silent());
     let requests = ask(&mut codec, r#"{"type":"login","content":"tom"}"#).unwrap();
@@ -37,14 +44,11 @@ fn the_handshake_shows_address_and_list_with_all_six_keys_in_order() {
     assert_eq!(codec.opening().unwrap(), []);
     let peer = "192.0.2.7:50123".parse().unwrap();
     let greeting = |users| Reply::Greeting { peer, users };
-    assert_eq!(
-        sent(&mut codec, None, &greeting(all(&["ann", "张三"]))),
-        [r#"{"ip":"192.0.2.7:50123","user":"","from":"","type":"handshake","content":"","user_list":["ann","张三"]}"#]
-    );
-    assert_eq!(
-        sent(&mut codec, None, &greeting(all(&[]))),
-        [r#"{"ip":"192.0.2.7:50123","user":"","from":"","type":"handshake","content":"","user_list":[]}"#]
-    );
+    for (users, listed) in [(&["ann", "张三"][..], r#""ann","张三""#), (&[], "")] {
+        let due = r#"{"ip":"192.0.2.7:50123","user":"","from":"","type":"handshake","content":"","user_list":[USERS]}"#;
+        let shown = sent(&mut codec, None, &greeting(all(users)));
+        assert_eq!(shown, [due.replace("USERS", listed)]);
+    }
 }
 
 #[test]
@@ -57,16 +61,12 @@ fn login_is_a_hello_and_a_join_of_the_lobby() {
 
 #[test]
 fn login_without_a_name_or_with_null_is_a_guest() {
-    for text in [
-        r#"{"type":"login"}"#,
-        r#"{"type":"login","content":null}"#,
-        r#"{"type":"login","content":" "}"#,
-    ] {
+    for content in ["", r#","content":null"#, r#","content":" ""#] {
         let mut codec = Tutorial::DEFAULT.open(&silent());
-        let requests = ask(&mut codec, text).unwrap();
+        let requests = ask(&mut codec, &format!(r#"{{"type":"login"{content}}}"#)).unwrap();
         assert!(
             matches!(&requests[0].command, Command::Hello(hello) if hello.name.is_none()),
-            "{text}"
+            "{content}"
         );
     }
 }
@@ -163,15 +163,9 @@ fn a_digest_is_one_notice_with_the_cut_list_and_the_number() {
 #[test]
 fn what_comes_too_early_twice_or_empty_is_refused_and_the_connection_goes_on() {
     let mut codec = Tutorial::DEFAULT.open(&silent());
-    for early in [
-        r#"{"type":"user","content":"x"}"#,
-        r#"{"type":"rename","content":"x"}"#,
-        r#"{"type":"list"}"#,
-    ] {
-        assert!(
-            matches!(ask(&mut codec, early), Err(Fault::Refused(None, r)) if r.code == ErrorCode::NoHello),
-            "{early}"
-        );
+    let early = ["user", "rename", "list"].map(|kind| format!(r#"{{"type":"{kind}","content":"x"}}"#));
+    for text in early {
+        is_refused(&mut codec, &text, ErrorCode::NoHello);
     }
     let mut codec = logged_in();
     for (text, code) in [
@@ -185,15 +179,10 @@ fn what_comes_too_early_twice_or_empty_is_refused_and_the_connection_goes_on() {
         (r#"{}"#, ErrorCode::UnknownRequest),
         (r#"{"type":7}"#, ErrorCode::Malformed),
     ] {
-        match ask(&mut codec, text) {
-            Err(Fault::Refused(None, refusal)) => assert_eq!(refusal.code, code, "{text}"),
-            other => panic!("{text}: {other:?}"),
-        }
+        is_refused(&mut codec, text, code);
     }
-    assert_eq!(
-        ask(&mut codec, r#"{"type":"logout"}"#).unwrap()[0].command,
-        Command::Exit
-    );
+    let requests = ask(&mut codec, r#"{"type":"logout"}"#).unwrap();
+    assert_eq!(requests[0].command, Command::Exit);
 }
 
 #[test]
@@ -246,14 +235,8 @@ fn the_senders_address_is_shown_where_the_operator_wants_it_and_only_of_this_dia
         ..DialectSettings::default()
     };
     let dialect = Tutorial::DEFAULT.configured(&settings).unwrap();
-    let shown = || {
-        texts(&testing::seen(
-            dialect,
-            PLAIN,
-            &Happening::Message(message("tom", "hi")),
-        ))
-        .remove(0)
-    };
+    let said = Happening::Message(message("tom", "hi"));
+    let shown = || texts(&testing::seen(dialect, PLAIN, &said)).remove(0);
     assert!(shown().starts_with(r#"{"ip":"","#));
     let mut codec = dialect.open(&silent());
     sent(&mut codec, None, &welcome("tom"));

@@ -5,158 +5,54 @@ use crate::chat::ListOrder;
 
 #[test]
 fn every_request_is_read_from_json() {
-    let lobby = Conversation::Room(room("lobby"));
-    let ann = Conversation::Peer(user("ann"));
-    let cases = [
-        (r#"{"hello":{}}"#, Command::Hello(Hello::default())),
-        (
-            r#"{"hello":{"name":"张三","token":"t","key":"k","client":"00112233445566778899AABBccddeeff","resume":[{"room":"lobby","epoch":9,"seq":4},{"peer":"ann"}]}}"#,
+    let page = |after: Option<&str>, limit| Page {
+        order: ListOrder::Name,
+        after: after.map(Into::into),
+        limit,
+    };
+    let read = |json: &str, expected: Command| assert_eq!(command(json), expected, "{json}");
+    table! { read:
+        r#"{"hello":{}}"# => Command::Hello(Hello::default());
+        r#"{"hello":{"name":"张三","token":"t","key":"k","client":"00112233445566778899AABBccddeeff","resume":[{"room":"lobby","epoch":9,"seq":4},{"peer":"ann"}]}}"# =>
             Command::Hello(Hello {
                 name: Some(user("张三")),
                 token: Some("t".into()),
                 key: Some("k".into()),
                 client: ClientId::parse("00112233445566778899aabbccddeeff"),
                 resume: vec![
-                    ResumeFrom {
-                        conversation: lobby.clone(),
-                        position: Position { epoch: 9, seq: 4 },
-                    },
-                    ResumeFrom {
-                        conversation: ann.clone(),
-                        position: Position { epoch: 0, seq: 0 },
-                    },
+                    ResumeFrom { conversation: lobby(), position: Position { epoch: 9, seq: 4 } },
+                    ResumeFrom { conversation: ann(), position: Position { epoch: 0, seq: 0 } },
                 ],
-            }),
-        ),
-        (
-            r#"{"join":{"room":"lobby"}}"#,
-            Command::Join {
-                room: room("lobby"),
-                since: Since::Now,
-            },
-        ),
-        (
-            r#"{"join":{"room":"lobby","last":5000}}"#,
-            Command::Join {
-                room: room("lobby"),
-                since: Since::Last(1000),
-            },
-        ),
-        (
-            r#"{"join":{"room":"lobby","epoch":3,"seq":0,"last":50}}"#,
-            Command::Join {
-                room: room("lobby"),
-                since: Since::Position(Position { epoch: 3, seq: 0 }),
-            },
-        ),
-        (r#"{"leave":{"room":"lobby"}}"#, Command::Leave { room: room("lobby") }),
-        (
-            r#"{"talk":{"room":"lobby","text":" \u4f60\u597d\n","key":"k-1","kind":"voice"}}"#,
-            Command::Talk {
-                room: room("lobby"),
-                text: " 你好\n".into(),
-                kind: MessageKind::Voice,
-                key: Some("k-1".into()),
-            },
-        ),
-        (
-            r#"{"direct":{"to":"ann","text":"hi","kind":1}}"#,
-            Command::Direct {
-                to: user("ann"),
-                text: "hi".into(),
-                kind: MessageKind::Image,
-                key: None,
-            },
-        ),
-        (
-            r#"{"users":{"room":"lobby","after":"bob","limit":100000}}"#,
-            Command::Users {
-                room: room("lobby"),
-                page: Page {
-                    order: ListOrder::Name,
-                    after: Some("bob".into()),
-                    limit: limits::PAGE_ENTRIES,
-                },
-            },
-        ),
-        (
-            r#"{"rooms":{"limit":3}}"#,
-            Command::Rooms {
-                page: Page {
-                    after: None,
-                    limit: 3,
-                    order: ListOrder::Name,
-                },
-            },
-        ),
-        (
-            r#"{"topic":{"room":"lobby","topic":"news"}}"#,
-            Command::SetTopic {
-                room: room("lobby"),
-                topic: "news".into(),
-            },
-        ),
-        (
-            r#"{"rename":{"name":"bob","key":"k"}}"#,
-            Command::Rename {
-                name: user("bob"),
-                key: Some("k".into()),
-            },
-        ),
-        (
-            r#"{"history":{"room":"lobby","after":0}}"#,
-            Command::History {
-                conversation: lobby.clone(),
-                before: None,
-                after: Some(0),
-                limit: limits::PAGE_ENTRIES_DEFAULT,
-            },
-        ),
-        (
-            r#"{"history":{"peer":"ann","before":9,"after":0,"limit":2}}"#,
-            Command::History {
-                conversation: ann.clone(),
-                before: Some(9),
-                after: None,
-                limit: 2,
-            },
-        ),
-        (
-            r#"{"history":{"room":"lobby","before":0,"after":null}}"#,
-            Command::History {
-                conversation: lobby.clone(),
-                before: None,
-                after: None,
-                limit: limits::PAGE_ENTRIES_DEFAULT,
-            },
-        ),
-        (
-            r#"{"search":{"room":"lobby","text":" 公告 ","before":8}}"#,
-            Command::Search {
-                conversation: lobby.clone(),
-                text: "公告".into(),
-                before: Some(8),
-                limit: limits::PAGE_ENTRIES_DEFAULT,
-            },
-        ),
-        (
-            r#"{"read":{"peer":"ann","seq":12}}"#,
-            Command::Read {
-                conversation: ann.clone(),
-                seq: 12,
-            },
-        ),
-        (r#"{"unread":{}}"#, Command::Unread),
-        (
-            r#"{"typing":{"room":"lobby"}}"#,
-            Command::Typing { conversation: lobby },
-        ),
-        (r#"{"typing":{"to":"ann"}}"#, Command::Typing { conversation: ann }),
-        (r#"{"ping":{}}"#, Command::Ping),
-        (r#"{"exit":{}}"#, Command::Exit),
-    ];
-    for (json, expected) in cases {
-        assert_eq!(command(json), expected, "{json}");
+            });
+        r#"{"join":{"room":"lobby"}}"# => Command::Join { room: room("lobby"), since: Since::Now };
+        r#"{"join":{"room":"lobby","last":5000}}"# => Command::Join { room: room("lobby"), since: Since::Last(1000) };
+        r#"{"join":{"room":"lobby","epoch":3,"seq":0,"last":50}}"# =>
+            Command::Join { room: room("lobby"), since: Since::Position(Position { epoch: 3, seq: 0 }) };
+        r#"{"leave":{"room":"lobby"}}"# => Command::Leave { room: room("lobby") };
+        r#"{"talk":{"room":"lobby","text":" \u4f60\u597d\n","key":"k-1","kind":"voice"}}"# =>
+            Command::Talk { room: room("lobby"), text: " 你好\n".into(), kind: MessageKind::Voice, key: Some("k-1".into()) };
+        r#"{"direct":{"to":"ann","text":"hi","kind":1}}"# =>
+            Command::Direct { to: user("ann"), text: "hi".into(), kind: MessageKind::Image, key: None };
+        r#"{"users":{"room":"lobby","after":"bob","limit":100000}}"# =>
+            Command::Users { room: room("lobby"), page: page(Some("bob"), limits::PAGE_ENTRIES) };
+        r#"{"rooms":{"limit":3}}"# => Command::Rooms { page: page(None, 3) };
+        r#"{"topic":{"room":"lobby","topic":"news"}}"# =>
+            Command::SetTopic { room: room("lobby"), topic: "news".into() };
+        r#"{"rename":{"name":"bob","key":"k"}}"# => Command::Rename { name: user("bob"), key: Some("k".into()) };
+        r#"{"history":{"room":"lobby","after":0}}"# =>
+            Command::History { conversation: lobby(), before: None, after: Some(0), limit: limits::PAGE_ENTRIES_DEFAULT };
+        r#"{"history":{"peer":"ann","before":9,"after":0,"limit":2}}"# =>
+            Command::History { conversation: ann(), before: Some(9), after: None, limit: 2 };
+        r#"{"history":{"room":"lobby","before":0,"after":null}}"# =>
+            Command::History { conversation: lobby(), before: None, after: None, limit: limits::PAGE_ENTRIES_DEFAULT };
+        r#"{"search":{"room":"lobby","text":" 公告 ","before":8}}"# =>
+            Command::Search { conversation: lobby(), text: "公告".into(), before: Some(8), limit: limits::PAGE_ENTRIES_DEFAULT };
+        r#"{"read":{"peer":"ann","seq":12}}"# => Command::Read { conversation: ann(), seq: 12 };
+        r#"{"unread":{}}"# => Command::Unread;
+        r#"{"typing":{"room":"lobby"}}"# => Command::Typing { conversation: lobby() };
+        r#"{"typing":{"to":"ann"}}"# => Command::Typing { conversation: ann() };
+        r#"{"ping":{}}"# => Command::Ping;
+        r#"{"exit":{}}"# => Command::Exit;
     }
 }
 
@@ -174,10 +70,8 @@ fn golden_bytes_of_a_client_are_read() {
         },
     };
     assert_eq!(from_protobuf(bytes).unwrap(), expected);
-    assert_eq!(
-        from_json(r#"{"id":7,"talk":{"room":"lobby","text":"hi","key":"k"}}"#).unwrap(),
-        expected
-    );
+    let json = r#"{"id":7,"talk":{"room":"lobby","text":"hi","key":"k"}}"#;
+    assert_eq!(from_json(json).unwrap(), expected);
 }
 
 #[test]
@@ -186,10 +80,8 @@ fn id_zero_null_and_none_ask_for_no_acknowledgement() {
         assert_eq!(from_json(json).unwrap().id, None, "{json}");
     }
     assert_eq!(from_protobuf(b"\x82\x01\x00").unwrap().id, None);
-    assert_eq!(
-        from_json(r#"{"ping":{},"id":9007199254740991}"#).unwrap().id,
-        NonZeroU64::new((1 << 53) - 1)
-    );
+    let largest = from_json(r#"{"ping":{},"id":9007199254740991}"#).unwrap();
+    assert_eq!(largest.id, NonZeroU64::new((1 << 53) - 1));
 }
 
 #[test]

@@ -1,5 +1,12 @@
 //! Both forms, both ways.
 
+/// Calls this with each line of a table.
+macro_rules! table {
+    ($check:ident: $($left:expr => $right:expr;)*) => {
+        $($check($left, $right);)*
+    };
+}
+
 mod any;
 mod asked;
 mod events;
@@ -70,6 +77,14 @@ fn refused(result: Result<Request, Fault>) -> (Option<u64>, ErrorCode, String) {
         Err(Fault::Refused(id, refusal)) => (id.map(NonZeroU64::get), refusal.code, refusal.text.into_owned()),
         other => panic!("{other:?} is no refusal"),
     }
+}
+
+fn lobby() -> Conversation {
+    Conversation::Room(room("lobby"))
+}
+
+fn ann() -> Conversation {
+    Conversation::Peer(user("ann"))
 }
 
 fn room(name: &str) -> RoomName {
