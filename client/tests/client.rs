@@ -48,6 +48,16 @@ where
     (url, serving)
 }
 
+/// A client of a server that goes on like this behind the welcome.
+async fn welcomed<F, R>(script: F) -> (Client, JoinHandle<R::Output>)
+where
+    F: FnOnce(Talking) -> R + Send + 'static,
+    R: Future<Output: Send> + Send + 'static,
+{
+    let (url, server) = serve(async move |peer: Peer| script(peer.welcome().await).await).await;
+    (connect(Config::new(url)).await, server)
+}
+
 impl Peer {
     fn header(&self, name: &str) -> Option<String> {
         String::from_utf8_lossy(&self.head)
@@ -136,6 +146,10 @@ impl Talking {
     }
 }
 
+fn ping(payload: &[u8]) -> Frame<'_> {
+    Frame::new(true, OpCode::Ping, None, Payload::Borrowed(payload))
+}
+
 fn message(seq: u64) -> Event {
     Event::Message(proto::Message {
         room: "lobby".into(),
@@ -172,9 +186,9 @@ async fn replies_find_their_requests_and_pushes_keep_their_order() {
         let (url, server) = serve(async |peer: Peer| {
             assert!(peer.head.starts_with(b"GET /chat HTTP/1.1\r\n"));
             let mut talking = peer.welcome().await;
-            let (first, first_kind) = talking.hear().await;
-            let (second, second_kind) = talking.hear().await;
-            assert_eq!((first_kind.as_str(), second_kind.as_str()), ("talk", "ping"));
+            let (first, talk) = talking.hear().await;
+            let (second, ping) = talking.hear().await;
+            assert_eq!([talk, ping], ["talk", "ping"]);
             talking.say(0, message(1)).await;
             talking.say(second, Event::Pong(proto::Pong { at: 5 })).await;
             talking.say(0, message(2)).await;
@@ -198,8 +212,7 @@ async fn replies_find_their_requests_and_pushes_keep_their_order() {
 
 #[tokio::test]
 async fn a_refusal_is_an_error_with_its_code_and_its_wait() {
-    let (url, _server) = serve(async |peer: Peer| {
-        let mut talking = peer.welcome().await;
+    let (client, _server) = welcomed(async |mut talking: Talking| {
         let (id, _) = talking.hear().await;
         let error = proto::Error {
             code: "busy".into(),
@@ -210,20 +223,16 @@ async fn a_refusal_is_an_error_with_its_code_and_its_wait() {
         talking
     })
     .await;
-    let client = connect(Config::new(url)).await;
     let error = client.talk("lobby", "hi").await.unwrap_err();
     assert_eq!(error.code(), Some("busy"));
     assert_eq!(error.to_string(), "busy: too much");
-    let Error::Refused(refused) = error else {
-        panic!("{error:?} is no refusal");
-    };
-    assert_eq!(refused.retry_after, Some(Duration::from_millis(250)));
+    let wait = Some(Duration::from_millis(250));
+    assert!(matches!(error, Error::Refused(refused) if refused.retry_after == wait));
 }
 
 #[tokio::test]
 async fn a_reply_that_comes_too_late_is_a_push() {
-    let (url, _server) = serve(async |peer: Peer| {
-        let mut talking = peer.welcome().await;
+    let (client, _server) = welcomed(async |mut talking: Talking| {
         let (first, _) = talking.hear().await;
         // The second request is made after the first one has given up.
         let (second, _) = talking.hear().await;
@@ -232,7 +241,6 @@ async fn a_reply_that_comes_too_late_is_a_push() {
         talking
     })
     .await;
-    let client = connect(Config::new(url)).await;
     let given_up = tokio::time::timeout(Duration::from_millis(20), client.ping()).await;
     assert!(given_up.is_err(), "a reply came before it was said");
     assert_eq!(client.ping().await.unwrap().at, 2);
@@ -250,8 +258,7 @@ async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
 
 #[tokio::test]
 async fn what_nobody_waits_for_comes_as_a_push_with_its_id() {
-    let (url, _server) = serve(async |peer: Peer| {
-        let mut talking = peer.welcome().await;
+    let (client, _server) = welcomed(async |mut talking: Talking| {
         let (id, kind) = talking.hear().await;
         assert_eq!(kind, "leave");
         talking.say(id, Event::Left(proto::Left { room: "lobby".into() })).await;
@@ -260,7 +267,6 @@ async fn what_nobody_waits_for_comes_as_a_push_with_its_id() {
         talking
     })
     .await;
-    let client = connect(Config::new(url)).await;
     let leave = Request::Leave(proto::Leave { room: "lobby".into() });
     let id = client.send_without_waiting(leave).await.unwrap();
     let left = client.next_message().await.unwrap();
@@ -329,33 +335,25 @@ async fn a_full_buffer_loses_nothing() {
 
 #[tokio::test]
 async fn pings_are_answered_while_nobody_asks_for_anything() {
-    let (url, server) = serve(async |peer: Peer| {
-        let mut talking = peer.welcome().await;
-        let ping = Frame::new(true, OpCode::Ping, None, Payload::Borrowed(b"beat"));
-        talking.write(ping).await;
+    let (_client, server) = welcomed(async |mut talking: Talking| {
+        talking.write(ping(b"beat")).await;
         talking.frame().await
     })
     .await;
-    let _client = connect(Config::new(url)).await;
     let (opcode, payload) = server.await.unwrap();
-    assert!(opcode == OpCode::Pong);
-    assert_eq!(payload, b"beat");
+    assert!(opcode == OpCode::Pong && payload == b"beat");
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_ends_the_connection_with_a_reason() {
-    let (url, server) = serve(async |peer: Peer| {
-        let mut talking = peer.welcome().await;
+    let (client, server) = welcomed(async |mut talking: Talking| {
         talking.write(Frame::binary(Payload::Borrowed(b"\x2a\x05"))).await;
         talking.frame().await
     })
     .await;
-    let client = connect(Config::new(url)).await;
     let error = client.next_event().await.unwrap_err();
-    assert!(
-        matches!(&error, Error::Closed(Closing::Broken(text)) if text.contains("cannot be read")),
-        "{error}"
-    );
+    let is_told = matches!(&error, Error::Closed(Closing::Broken(text)) if text.contains("cannot be read"));
+    assert!(is_told, "{error}");
     let (opcode, payload) = server.await.unwrap();
     assert!(opcode == OpCode::Close && payload == 1002u16.to_be_bytes());
 }
@@ -390,26 +388,20 @@ async fn exit_returns_the_last_words_even_behind_a_full_buffer() {
 
 #[tokio::test]
 async fn abort_sends_no_close_frame() {
-    let (url, server) = serve(async |peer: Peer| {
-        let mut talking = peer.welcome().await;
-        talking.socket.read_frame().await.map(|frame| frame.payload.len())
-    })
-    .await;
-    let client = connect(Config::new(url)).await;
+    let (client, server) =
+        welcomed(async |mut talking: Talking| talking.socket.read_frame().await.map(|frame| frame.payload.len())).await;
     client.abort();
     assert!(server.await.unwrap().is_err(), "a frame came");
 }
 
 #[tokio::test]
 async fn a_close_of_the_server_reaches_everyone_who_waits() {
-    let (url, _server) = serve(async |peer: Peer| {
-        let mut talking = peer.welcome().await;
+    let (client, _server) = welcomed(async |mut talking: Talking| {
         talking.hear().await;
         talking.write(Frame::close(4000, b"shutting_down")).await;
         talking
     })
     .await;
-    let client = connect(Config::new(url)).await;
     let (reply, push) = tokio::join!(client.ping(), client.next_event());
     for error in [reply.unwrap_err(), push.unwrap_err(), client.ping().await.unwrap_err()] {
         let Error::Closed(Closing::Server { code, reason }) = error else {
@@ -431,10 +423,8 @@ async fn a_refused_handshake_says_what_the_server_said() {
     })
     .await;
     let error = RawSocket::connect(format!("{url}/ws/nothing")).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the handshake was answered with 404: known: action, tutorial"
-    );
+    let told = "the handshake was answered with 404: known: action, tutorial";
+    assert_eq!(error.to_string(), told);
 }
 
 #[tokio::test]
@@ -459,10 +449,8 @@ async fn addresses_that_cannot_be_used_are_named() {
         ("a b", "cannot be read"),
     ] {
         let error = Client::open(&Config::new(url)).await.unwrap_err();
-        assert!(
-            matches!(&error, Error::Config(text) if text.contains(expected)),
-            "{url}: {error}"
-        );
+        let is_named = matches!(&error, Error::Config(text) if text.contains(expected));
+        assert!(is_named, "{url}: {error}");
     }
 }
 
@@ -476,15 +464,10 @@ async fn a_bare_socket_sends_any_path_header_and_bytes() {
         peer.stream.read_exact(&mut frame).await.unwrap();
         let (mask, payload) = frame[2..].split_at_mut(4);
         payload.iter_mut().zip(mask).for_each(|(byte, mask)| *byte ^= *mask);
-        assert_eq!(
-            (frame[0], frame[1], &frame[6..]),
-            (0x81, 0x84, &b"\x0a\x02\xff\xfe"[..])
-        );
+        assert_eq!((&frame[..2], &frame[6..]), (&b"\x81\x84"[..], &b"\x0a\x02\xff\xfe"[..]));
         let mut talking = peer.talking();
         talking.write(Frame::text(Payload::Borrowed("回".as_bytes()))).await;
-        talking
-            .write(Frame::new(true, OpCode::Ping, None, Payload::Borrowed(b"p")))
-            .await;
+        talking.write(ping(b"p")).await;
         talking.write(Frame::binary(Payload::Borrowed(b"\x01"))).await;
         // No pong comes before the close.
         let (opcode, payload) = talking.frame().await;
@@ -506,10 +489,8 @@ async fn a_bare_socket_sends_any_path_header_and_bytes() {
     assert_eq!(socket.next_payload().await.unwrap(), "\u{1}");
     socket.close(1000, "bye").await.unwrap();
     let error = socket.next().await.unwrap_err();
-    assert!(
-        matches!(&error, Error::Closed(Closing::Server { code: 1000, .. })),
-        "{error}"
-    );
+    let is_echo = matches!(&error, Error::Closed(Closing::Server { code: 1000, .. }));
+    assert!(is_echo, "{error}");
     let head = server.await.unwrap();
     assert!(head.starts_with(b"GET //ws?username=%E5%BC%A0 HTTP/1.1\r\n"));
     let header = "login-username: 张三\r\n".as_bytes();
