@@ -210,13 +210,15 @@ mod tests {
         (marker, marker.bytes())
     }
 
-    /// Shows these messages to two members in the given orders; returns the losses of the second one, and all faults.
-    fn story(first: &[(u32, u32)], second: &[(u32, u32)]) -> (u64, Faults) {
+    /// Shows these messages to two members in the given orders; returns the losses of the second one, and all faults. `b1` is the
+    /// second message of the sender `b`.
+    fn story(first: &str, second: &str) -> (u64, Faults) {
         let (mut log, mut faults) = (RoomLog::default(), Faults::default());
         let mut views = [View::from_start(), View::from_start()];
         for (view, talks) in views.iter_mut().zip([first, second]) {
-            for &(sender, seq) in talks {
-                let (marker, bytes) = talk(sender, seq);
+            for word in talks.split(' ') {
+                let (sender, seq) = word.split_at(1);
+                let (marker, bytes) = talk(u32::from(sender.as_bytes()[0]), seq.parse().unwrap());
                 view.see(&mut log, marker, &bytes, &mut faults);
             }
         }
@@ -224,75 +226,24 @@ mod tests {
     }
 
     #[test]
-    fn members_that_agree_have_no_faults() {
-        let talks = [(1, 0), (2, 0), (1, 1)];
-        assert_eq!(story(&talks, &talks), (0, Faults::default()));
-    }
-
-    #[test]
-    fn a_dropped_talk_is_lost_in_the_middle_and_at_the_end() {
-        let talks = [(1, 0), (1, 1), (1, 2)];
-        assert_eq!(story(&talks, &[(1, 0), (1, 2)]), (1, Faults::default()));
-        assert_eq!(story(&talks, &[(1, 0)]), (2, Faults::default()));
-    }
-
-    #[test]
-    fn a_talk_that_comes_again_is_a_duplicate() {
-        let (lost, faults) = story(&[(1, 0), (1, 1)], &[(1, 0), (1, 0), (1, 1), (1, 0)]);
-        assert_eq!(
-            (lost, faults),
-            (
-                0,
-                Faults {
-                    duplicated: 2,
-                    ..Faults::default()
-                }
-            )
-        );
-    }
-
-    #[test]
-    fn swapped_talks_of_one_sender_are_reordered() {
-        let (lost, faults) = story(&[(1, 0), (1, 1)], &[(1, 1), (1, 0)]);
-        assert_eq!(
-            (lost, faults),
-            (
-                0,
-                Faults {
-                    reordered: 1,
-                    disagreed: 1,
-                    ..Faults::default()
-                }
-            )
-        );
-        // The member that saw the wrong order first is the one at fault, and the other one then disagrees.
-        let (lost, faults) = story(&[(1, 1), (1, 0)], &[(1, 0), (1, 1)]);
-        assert_eq!(
-            (lost, faults),
-            (
-                0,
-                Faults {
-                    reordered: 1,
-                    disagreed: 1,
-                    ..Faults::default()
-                }
-            )
-        );
-    }
-
-    #[test]
-    fn talks_of_two_senders_in_another_order_are_a_disagreement_only() {
-        let (lost, faults) = story(&[(1, 0), (2, 0)], &[(2, 0), (1, 0)]);
-        assert_eq!(
-            (lost, faults),
-            (
-                0,
-                Faults {
-                    disagreed: 1,
-                    ..Faults::default()
-                }
-            )
-        );
+    fn what_two_members_see_differently_is_counted_by_its_kind() {
+        let none = Faults::default();
+        let (mut duplicated, mut reordered, mut disagreed) = (none, none, none);
+        duplicated.duplicated = 2;
+        disagreed.disagreed = 1;
+        (reordered.reordered, reordered.disagreed) = (1, 1);
+        for (what, first, second, lost, faults) in [
+            ("agreement", "a0 b0 a1", "a0 b0 a1", 0, none),
+            ("dropped in the middle", "a0 a1 a2", "a0 a2", 1, none),
+            ("dropped at the end", "a0 a1 a2", "a0", 2, none),
+            ("repeated", "a0 a1", "a0 a0 a1 a0", 0, duplicated),
+            ("swapped, of one sender", "a0 a1", "a1 a0", 0, reordered),
+            // The member that saw the wrong order first is the one at fault, and the other one then disagrees.
+            ("swapped at the first member", "a1 a0", "a0 a1", 0, reordered),
+            ("swapped, of two senders", "a0 b0", "b0 a0", 0, disagreed),
+        ] {
+            assert_eq!(story(first, second), (lost, faults), "{what}");
+        }
     }
 
     #[test]

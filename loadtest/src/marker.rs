@@ -50,21 +50,14 @@ impl Marker {
     /// The whole text of a message, `text_bytes` long (at least a marker).
     pub fn text(&self, text_bytes: usize) -> String {
         let mut text = String::from_utf8_lossy(&self.bytes()).into_owned();
-        text.extend(std::iter::repeat_n(
-            char::from(PAD),
-            text_bytes.saturating_sub(MARKER_BYTES),
-        ));
+        let padding = text_bytes.saturating_sub(MARKER_BYTES);
+        text.extend(std::iter::repeat_n(char::from(PAD), padding));
         text
     }
 }
 
 pub fn find(payload: &[u8]) -> Option<usize> {
     memmem::find(payload, PREFIX)
-}
-
-/// Whether these bytes are the padding after a marker.
-pub fn is_padding(bytes: &[u8]) -> bool {
-    bytes.iter().all(|&byte| byte == PAD)
 }
 
 fn hex(digits: &mut [u8], mut value: u64) {
@@ -91,6 +84,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const MARKER: Marker = Marker {
+        sender: 1,
+        seq: 2,
+        at_ns: 3,
+    };
+
     #[test]
     fn a_marker_comes_back_from_the_middle_of_a_message() {
         let marker = Marker {
@@ -102,32 +101,21 @@ mod tests {
         let start = find(message.as_bytes()).unwrap();
         let bytes = message.as_bytes()[start..].first_chunk().unwrap();
         assert_eq!(Marker::parse(bytes), Some(marker));
-        assert!(is_padding(&message.as_bytes()[start + MARKER_BYTES..start + 64]));
+        assert_eq!(
+            message.as_bytes()[start + MARKER_BYTES..start + 64],
+            [PAD; 64 - MARKER_BYTES]
+        );
     }
 
     #[test]
     fn a_damaged_marker_is_none() {
-        let mut bytes = Marker {
-            sender: 1,
-            seq: 2,
-            at_ns: 3,
-        }
-        .bytes();
+        let mut bytes = MARKER.bytes();
         bytes[9] = b'G';
         assert_eq!(Marker::parse(&bytes), None);
     }
 
     #[test]
     fn a_text_is_never_shorter_than_its_marker() {
-        assert_eq!(
-            Marker {
-                sender: 1,
-                seq: 2,
-                at_ns: 3
-            }
-            .text(5)
-            .len(),
-            MARKER_BYTES
-        );
+        assert_eq!(MARKER.text(5).len(), MARKER_BYTES);
     }
 }

@@ -43,22 +43,18 @@ pub fn main() -> ExitCode {
     process::raise_open_files();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("goose-chat: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(error) => return failed(&error.to_string()),
     };
     match runtime.block_on(run()) {
         Ok(0) => ExitCode::SUCCESS,
-        Ok(failed) => {
-            eprintln!("goose-chat: {failed} requests failed");
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            eprintln!("goose-chat: {error}");
-            ExitCode::FAILURE
-        }
+        Ok(count) => failed(&format!("{count} requests failed")),
+        Err(error) => failed(&error.to_string()),
     }
+}
+
+fn failed(why: &str) -> ExitCode {
+    eprintln!("goose-chat: {why}");
+    ExitCode::FAILURE
 }
 
 /// Runs the attack; returns how many requests failed.
@@ -126,12 +122,8 @@ async fn enter(user: &mut GooseUser) -> TransactionResult {
     }
     let started = Instant::now();
     let entered = connect(user).await;
-    record(
-        user,
-        "enter",
-        entered.as_ref().map(|_| started.elapsed()).map_err(Clone::clone),
-    )
-    .await?;
+    let took = entered.as_ref().map(|_| started.elapsed()).map_err(Clone::clone);
+    record(user, "enter", took).await?;
     *member = entered.ok();
     Ok(())
 }
@@ -151,38 +143,33 @@ async fn connect(user: &GooseUser) -> Result<Member, String> {
     };
     let room = env::var("PLAZA_ROOM").unwrap_or_else(|_| "lobby".to_owned());
     let path = env::var("PLAZA_PATH").ok();
-    Member::enter(
-        address,
-        path.as_deref(),
-        dialect,
-        &format!("goose{}", user.weighted_users_index),
-        &room,
-    )
-    .await
+    let name = format!("goose{}", user.weighted_users_index);
+    Member::enter(address, path.as_deref(), dialect, &name, &room).await
 }
 
 async fn talk(user: &mut GooseUser) -> TransactionResult {
-    enter(user).await?;
-    let session = user.get_session_data_unchecked::<Session>().clone();
-    let mut member = session.member.lock().await;
-    let Some(open) = member.as_mut() else { return Ok(()) };
-    let done = open.talk(TALK_BYTES).await;
-    if done.is_err() {
-        *member = None;
-    }
-    record(user, "talk", done).await
+    say(user, "talk", false).await
 }
 
 async fn announce(user: &mut GooseUser) -> TransactionResult {
+    say(user, "announce", true).await
+}
+
+/// Sends a message, and ends the connection if its echo does not come.
+async fn say(user: &mut GooseUser, name: &str, to_listeners: bool) -> TransactionResult {
     enter(user).await?;
     let session = user.get_session_data_unchecked::<Session>().clone();
     let mut member = session.member.lock().await;
     let Some(open) = member.as_mut() else { return Ok(()) };
-    let done = open.announce(ANNOUNCEMENT_BYTES).await;
+    let done = if to_listeners {
+        open.announce(ANNOUNCEMENT_BYTES).await
+    } else {
+        open.talk(TALK_BYTES).await
+    };
     if done.is_err() {
         *member = None;
     }
-    record(user, "announce", done).await
+    record(user, name, done).await
 }
 
 async fn listen(user: &mut GooseUser) -> TransactionResult {
@@ -235,14 +222,8 @@ async fn talk_at_pace(user: &mut GooseUser) -> TransactionResult {
 }
 
 async fn record(user: &mut GooseUser, name: &str, done: Result<Duration, String>) -> TransactionResult {
-    match done {
-        Ok(took) => {
-            user.record_custom_request_duration("WS", name, took, true, None, None)
-                .await
-        }
-        Err(error) => {
-            user.record_custom_request_duration("WS", name, Duration::ZERO, false, None, Some(&error))
-                .await
-        }
-    }
+    let took = done.as_ref().copied().unwrap_or_default();
+    let error = done.as_ref().err().map(String::as_str);
+    user.record_custom_request_duration("WS", name, took, done.is_ok(), None, error)
+        .await
 }

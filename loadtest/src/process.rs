@@ -119,6 +119,13 @@ pub fn machine() -> String {
     )
 }
 
+/// Now, in UTC, to the minute.
+pub fn date() -> Result<String, String> {
+    let said = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M"]).output();
+    let said = said.map_err(|error| format!("date: {error}"))?;
+    Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
+}
+
 /// The address in `ws://host:port/…`, `http://host:port` or `host:port`, and the path if there is one.
 pub fn parse_url(url: &str) -> Result<(SocketAddr, Option<String>), String> {
     let bare = url

@@ -91,12 +91,9 @@ impl Report {
             .filter_map(|(name, label, unit)| Some((self.figures.get(*name)?, label, unit)))
             .map(|(value, label, unit)| format!("<div><b>{}</b> {unit}<span>{label}</span></div>", number(*value)))
             .collect();
-        let mut rows: Vec<Vec<String>> = vec![["figure", "value", "means"].map(str::to_owned).to_vec()];
-        rows.extend(
-            self.figures
-                .iter()
-                .map(|(name, value)| vec![name.clone(), number(*value), meaning(name).to_owned()]),
-        );
+        let mut rows = vec![table::heads("figure|value|means")];
+        let row = |(name, value): (&String, &f64)| vec![name.clone(), number(*value), meaning(name).to_owned()];
+        rows.extend(self.figures.iter().map(row));
         let causes = self.ended.iter().chain(&self.refused);
         let causes: String = causes
             .map(|(why, count)| format!("<li>{count} × {}</li>", escape(why)))
@@ -269,16 +266,12 @@ mod tests {
             figures: BTreeMap::from([("lost".to_owned(), 3.0), ("p99_ms".to_owned(), 1.23456)]),
             missed: vec!["lost=0: it was 3".to_owned()],
             ended: BTreeMap::from([("closed 1013 & <more>".to_owned(), 2)]),
-            samples: vec![
-                Sample {
-                    at_s: 1.0,
+            samples: [1.0, 2.0]
+                .map(|at_s| Sample {
+                    at_s,
                     ..Sample::default()
-                },
-                Sample {
-                    at_s: 2.0,
-                    ..Sample::default()
-                },
-            ],
+                })
+                .to_vec(),
             percentiles: vec![(0.0, 0.1), (0.5, 1.0), (1.0, 9.0)],
             ..Report::default()
         }

@@ -29,10 +29,8 @@ impl Requirement {
     pub fn missed(&self, figures: &BTreeMap<String, f64>) -> Option<String> {
         let Some(&seen) = figures.get(&self.name) else {
             let known: Vec<_> = figures.keys().map(String::as_str).collect();
-            return Some(format!(
-                "{self}: this run has no such figure; it has {}",
-                known.join(", ")
-            ));
+            let known = known.join(", ");
+            return Some(format!("{self}: this run has no such figure; it has {known}"));
         };
         let holds = match self.comparison {
             Comparison::AtMost => seen <= self.bound,

@@ -134,11 +134,8 @@ async fn tamper(
             let bytes = rest.get(..found.payload.end).unwrap_or_default();
             let payload = rest.get(found.payload.clone()).unwrap_or_default();
             let is_talk = matches!(found.opcode, Opcode::Text | Opcode::Binary) && marker::find(payload).is_some();
-            let deed = if is_talk {
-                sabotage.deed(deliveries.fetch_add(1, Relaxed) + 1)
-            } else {
-                Deed::Right
-            };
+            let number = || deliveries.fetch_add(1, Relaxed) + 1;
+            let deed = if is_talk { sabotage.deed(number()) } else { Deed::Right };
             match deed {
                 Deed::Drop => {}
                 Deed::Twice => out.extend_from_slice(&[bytes, bytes].concat()),
@@ -174,17 +171,8 @@ mod tests {
             flip_one_in: Some(3),
             ..Sabotage::default()
         };
-        let deeds: Vec<_> = (1..=6).map(|number| sabotage.deed(number)).collect();
-        assert_eq!(
-            deeds,
-            [
-                Deed::Right,
-                Deed::Right,
-                Deed::Flip,
-                Deed::Drop,
-                Deed::Right,
-                Deed::Flip
-            ]
-        );
+        use Deed::{Drop, Flip, Right};
+        let deeds = [1, 2, 3, 4, 5, 6].map(|number| sabotage.deed(number));
+        assert_eq!(deeds, [Right, Right, Flip, Drop, Right, Flip]);
     }
 }

@@ -2,6 +2,11 @@
 
 use crate::report::escape;
 
+/// A row of headings, from a text with `|` between them.
+pub fn heads(heads: &str) -> Vec<String> {
+    heads.split('|').map(str::to_owned).collect()
+}
+
 pub fn markdown(rows: &[Vec<String>]) -> String {
     let mut text = String::new();
     for (index, row) in rows.iter().enumerate() {
@@ -63,10 +68,7 @@ mod tests {
 
     #[test]
     fn a_table_is_markdown_and_html() {
-        let rows = [
-            vec!["a".to_owned(), "b".to_owned()],
-            vec!["x|y".to_owned(), "<1>".to_owned()],
-        ];
+        let rows = [heads("a|b"), vec!["x|y".to_owned(), "<1>".to_owned()]];
         assert_eq!(markdown(&rows), "| a | b |\n|---|---|\n| x\\|y | <1> |\n");
         assert_eq!(
             html(&rows),

@@ -174,18 +174,13 @@ fn own_locust() -> Result<PathBuf, String> {
 fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result<Row, String> {
     let own = env::current_exe().map_err(|error| error.to_string())?;
     let json = options.out.join("goose.json");
+    let (users, seconds) = (users.to_string(), format!("{}s", options.seconds));
     let mut command = Command::new(own);
     command
-        .env(AS_GOOSE, "1")
-        .args(["--host", &format!("ws://{address}"), "--users", &users.to_string()])
-        .args([
-            "--increase-rate",
-            &users.to_string(),
-            "--run-time",
-            &format!("{}s", options.seconds),
-        ])
-        .arg("--report-file")
+        .args(["--host", &format!("ws://{address}"), "--users", &users])
+        .args(["--increase-rate", &users, "--run-time", &seconds, "--report-file"])
         .arg(&json)
+        .env(AS_GOOSE, "1")
         .env("PLAZA_DIALECT", "communication")
         .env("PLAZA_PACE_MS", pace_ms.to_string())
         .env("PLAZA_ALLOW_REMOTE", if options.allow_remote { "1" } else { "0" });
@@ -200,13 +195,6 @@ fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result
     }
     let count = |name: &str| talk[name].as_u64().unwrap_or(0);
     let (good, failed) = (count("success_count"), count("fail_count"));
-    let mut times: Vec<(u64, u64)> = talk["raw_data"]["times_us"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(us, count)| Some((us.parse().ok()?, count.as_u64()?)))
-        .collect();
-    times.sort_unstable();
     // From the connection of the last user to the end of the last request.
     let moment = |action: &str| {
         let history = report["raw_metrics"]["history"].as_array()?;
@@ -217,76 +205,49 @@ fn goose(options: &Options, address: &str, users: usize, pace_ms: u64) -> Result
         (Some(from), Some(to)) => (to - from).rem_euclid(86_400.0),
         _ => options.seconds as f64,
     };
-    driven.row(Row {
-        generator: "goose".to_owned(),
-        requests: good + failed,
-        failed,
-        per_second: (good + failed) as f64 / seconds.max(1.0),
-        p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
-        p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
-        generator_us: per_request(driven.cpu_ns, good),
-        ..Row::default()
-    })
+    let times = times_us(&talk["raw_data"]["times_us"], 1.0);
+    driven.row("goose", good + failed, failed, seconds, &times)
 }
 
 fn locust(options: &Options, program: &Path, address: &str, users: usize, pace_ms: u64) -> Result<Row, String> {
     let json = options.out.join("locust.json");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("locust/communication.py");
     let mut command = Command::new(program);
-    let users = users.to_string();
+    let (users, seconds) = (users.to_string(), format!("{}s", options.seconds));
     command
         .arg("-f")
         .arg(script)
         .args(["--headless", "--only-summary", "--loglevel", "WARNING"])
-        .args([
-            "--host",
-            &format!("ws://{address}"),
-            "--users",
-            &users,
-            "--spawn-rate",
-            &users,
-        ])
-        .args([
-            "--run-time",
-            &format!("{}s", options.seconds),
-            "--reset-stats",
-            "--json-file",
-        ])
+        .args(["--host", &format!("ws://{address}"), "--users", &users])
+        .args(["--spawn-rate", &users, "--run-time", &seconds])
+        .args(["--reset-stats", "--json-file"])
         .arg(options.out.join("locust"))
         .arg("--html")
         .arg(options.out.join("locust.html"))
         .env("PLAZA_PACE_MS", pace_ms.to_string())
         .env("PLAZA_PATH", options.path.as_deref().unwrap_or("/ws/communication"));
     let driven = drive(&mut command, &json, &options.out.join("locust.log"))?;
-    let talk = driven
-        .report
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|row| row["name"] == "talk");
+    let mut rows = driven.report.as_array().into_iter().flatten();
+    let talk = rows.find(|row| row["name"] == "talk");
     let talk = talk.ok_or_else(|| driven.unsaid("locust reports no talk"))?;
     let count = |name: &str| talk[name].as_u64().unwrap_or(0);
     let (requests, failed) = (count("num_requests"), count("num_failures"));
-    let mut times: Vec<(u64, u64)> = talk["response_times"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter_map(|(ms, count)| Some(((ms.parse::<f64>().ok()? * 1e3) as u64, count.as_u64()?)))
-        .collect();
-    times.sort_unstable();
     let first = talk["start_time"].as_f64().unwrap_or(0.0);
     let last = talk["last_request_timestamp"].as_f64().unwrap_or(first);
-    driven.row(Row {
-        generator: "locust".to_owned(),
-        requests,
-        failed,
-        // The time between a user's first and last message has one interval less than there are messages.
-        per_second: requests as f64 / (last - first + pace_ms as f64 / 1e3).max(1.0),
-        p50_ms: quantile(&times, 0.5).map(|us| us as f64 / 1e3),
-        p99_ms: quantile(&times, 0.99).map(|us| us as f64 / 1e3),
-        generator_us: per_request(driven.cpu_ns, requests - failed.min(requests)),
-        ..Row::default()
-    })
+    // The time between a user's first and last message has one interval less than there are messages.
+    let seconds = last - first + pace_ms as f64 / 1e3;
+    let times = times_us(&talk["response_times"], 1e3);
+    driven.row("locust", requests, failed, seconds, &times)
+}
+
+/// How often each time was seen, ascending, in microseconds; `unit` is that of the report.
+fn times_us(seen: &Value, unit: f64) -> Vec<(u64, u64)> {
+    let seen = seen.as_object().into_iter().flatten();
+    let in_us = |time: &str| Some((time.parse::<f64>().ok()? * unit) as u64);
+    let pairs = seen.filter_map(|(time, count)| Some((in_us(time)?, count.as_u64()?)));
+    let mut times: Vec<_> = pairs.collect();
+    times.sort_unstable();
+    times
 }
 
 /// The time in `2026-11-20T23:03:14.697Z` as seconds since midnight.
@@ -306,15 +267,33 @@ struct Driven {
 }
 
 impl Driven {
-    /// Its report, unless it failed for a reason other than the failed requests in the report.
-    fn row(&self, row: Row) -> Result<Row, String> {
-        if self.status.success() || (self.status.code().is_some() && row.failed > 0) {
-            return Ok(row);
+    /// Its row, unless it failed for a reason other than the failed requests in its report.
+    fn row(
+        &self,
+        generator: &str,
+        requests: u64,
+        failed: u64,
+        seconds: f64,
+        times_us: &[(u64, u64)],
+    ) -> Result<Row, String> {
+        if !self.status.success() && (self.status.code().is_none() || failed == 0) {
+            return Err(self.unsaid(&format!(
+                "{generator} ended with {}, and its report has no failed request that explains this",
+                self.status
+            )));
         }
-        Err(self.unsaid(&format!(
-            "{} ended with {}, and its report has no failed request that explains this",
-            row.generator, self.status
-        )))
+        let good = requests.saturating_sub(failed);
+        let quantile_ms = |share| quantile(times_us, share).map(|us| us as f64 / 1e3);
+        Ok(Row {
+            generator: generator.to_owned(),
+            requests,
+            failed,
+            per_second: requests as f64 / seconds.max(1.0),
+            p50_ms: quantile_ms(0.5),
+            p99_ms: quantile_ms(0.99),
+            generator_us: (good > 0).then(|| self.cpu_ns as f64 / 1e3 / good as f64),
+            ..Row::default()
+        })
     }
 
     fn unsaid(&self, what: &str) -> String {
@@ -322,8 +301,7 @@ impl Driven {
     }
 }
 
-/// Runs a generator to its end with its output in `log`, and reads its report from `report`, after removing that of an earlier
-/// run.
+/// Runs a generator to its end with its output in `log`, and reads its report from `report`, after removing an earlier one.
 fn drive(command: &mut Command, report: &Path, log: &Path) -> Result<Driven, String> {
     match fs::remove_file(report) {
         Ok(()) => {}
@@ -364,10 +342,6 @@ fn watch(command: &mut Command, log: &Path) -> Result<(u64, ExitStatus), String>
     }
 }
 
-fn per_request(cpu_ns: u64, requests: u64) -> Option<f64> {
-    (requests > 0).then(|| cpu_ns as f64 / 1e3 / requests as f64)
-}
-
 /// A percentile; `times` are ascending values with their counts.
 fn quantile(times: &[(u64, u64)], share: f64) -> Option<u64> {
     let total: u64 = times.iter().map(|(_, count)| count).sum();
@@ -401,53 +375,32 @@ fn published() -> Vec<Row> {
 }
 
 fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
-    let heads = [
-        "server",
-        "generator",
-        "load",
-        "offered/s",
-        "requests",
-        "failed",
-        "requests/s",
-        "p50 ms",
-        "p99 ms",
-        "generator CPU, µs/request",
-    ];
-    let mut cells = vec![heads.map(str::to_owned).to_vec()];
+    let mut cells = vec![table::heads(
+        "server|generator|load|offered/s|requests|failed|requests/s|p50 ms|p99 ms|generator CPU, µs/request",
+    )];
     let known = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
-    let count = |value: u64, row: &Row| {
-        if row.requests == 0 {
-            "–".to_owned()
-        } else {
-            number(value as f64)
-        }
-    };
     for row in rows {
+        let count = |value: u64| known((row.requests > 0).then_some(value as f64));
         cells.push(vec![
             row.server.clone(),
             row.generator.clone(),
             row.load.clone(),
             known(row.offered),
-            count(row.requests, row),
-            count(row.failed, row),
+            count(row.requests),
+            count(row.failed),
             number(row.per_second),
             known(row.p50_ms),
             known(row.p99_ms),
             known(row.generator_us),
         ]);
     }
-    let bars: Vec<_> = rows
-        .iter()
-        .map(|row| {
-            let name = match row.generator.as_str() {
-                PUBLISHED => format!("{}, as published", row.server),
-                generator => format!("{}, {generator}: {}", row.server, row.load),
-            };
-            (name, row.per_second)
-        })
-        .collect();
+    let bar = |row: &Row| match row.generator.as_str() {
+        PUBLISHED => (format!("{}, as published", row.server), row.per_second),
+        generator => (format!("{}, {generator}: {}", row.server, row.load), row.per_second),
+    };
+    let bars: Vec<_> = rows.iter().map(bar).collect();
     let svg = plot::bars("Echoes per second", "1/s", &bars);
-    let about: Vec<String> = [
+    let about = [
         "A request is a message and its own echo, in the wire format of document 000. Both generators offer the same load to the \
         same server, so their rows differ by the generator; rows with the same generator and load compare the servers.",
         "`generator CPU` is the CPU time of the generator per request, its start included. With `each sends after its echo` the \
@@ -455,25 +408,16 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
         milliseconds.",
         "The last rows are the figures that the old systems published. Those were limited by think time and measured only \
         `send()`, so they cannot be compared with the rows above. A dash means unknown.",
-    ]
-    .map(str::to_owned)
-    .to_vec();
-    let date = Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]).output();
-    let date = date.map_or_else(
-        |_| String::new(),
-        |said| String::from_utf8_lossy(&said.stdout).trim().to_owned(),
-    );
-    let head = format!("{date}; {}", process::machine());
+    ];
+    let head = format!("{} UTC; {}", process::date()?, process::machine());
     let markdown = format!(
         "# goose and locust at the same load\n\n{head}\n\n![echoes per second](compare.svg)\n\n{}\n{}\n",
         table::markdown(&cells),
         about.join("\n\n")
     );
     let json = serde_json::to_string_pretty(rows).map_err(|error| error.to_string())?;
-    let about: String = about
-        .iter()
-        .map(|text| format!("<p>{}</p>", report::escape(&text.replace('`', ""))))
-        .collect();
+    let paragraph = |text: &&str| format!("<p>{}</p>", report::escape(&text.replace('`', "")));
+    let about: String = about.iter().map(paragraph).collect();
     let page = report::page(
         "goose and locust at the same load",
         &format!("<p>{}</p>{svg}{}{about}", report::escape(&head), table::html(&cells)),
@@ -487,17 +431,14 @@ fn write(options: &Options, rows: &[Row]) -> Result<(), String> {
         let path = options.out.join(name);
         fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
     }
-    println!(
-        "{markdown}\nwritten to {}: compare.md, compare.html, compare.svg, compare.json",
-        options.out.display()
-    );
+    let out = options.out.display();
+    println!("{markdown}\nwritten to {out}: compare.md, compare.html, compare.svg, compare.json");
     Ok(())
 }
 
 fn named(text: &str) -> Result<(String, String), String> {
-    let (name, url) = text
-        .split_once('=')
-        .ok_or_else(|| format!("`{text}`: write it as NAME=ws://HOST:PORT"))?;
+    let named = text.split_once('=');
+    let (name, url) = named.ok_or_else(|| format!("`{text}`: write it as NAME=ws://HOST:PORT"))?;
     Ok((name.to_owned(), url.to_owned()))
 }
 
@@ -520,37 +461,29 @@ mod tests {
     fn a_generator_without_a_report_of_its_own_fails_and_its_log_is_named() {
         for script in ["exit 3", "exit 0", "echo no json >$1"] {
             let why = driven(script).map(|driven| driven.report).unwrap_err();
-            assert!(
-                why.contains("report.json") && why.contains("its.log"),
-                "{script}: {why}"
-            );
+            assert!(why.contains("report.json") && why.contains("its.log"), "{why}");
         }
     }
 
     #[test]
     fn a_generator_that_fails_without_a_failed_talk_fails_the_comparison() {
-        let row = |failed| Row {
-            failed,
-            ..Row::default()
-        };
+        let row = |driven: &Driven, failed| driven.row("goose", 1, failed, 1.0, &[]);
         let fails = driven("echo '\"own\"' >$1; exit 3").unwrap();
         assert_eq!(fails.report, "own");
-        let why = fails.row(row(0)).unwrap_err();
+        let why = row(&fails, 0).unwrap_err();
         assert!(why.contains("exit status: 3") && why.contains("its.log"), "{why}");
         // Both generators end with this code when a request has failed; the table then has a row for it.
-        assert_eq!(fails.row(row(1)).unwrap().failed, 1);
+        assert_eq!(row(&fails, 1).unwrap().failed, 1);
         let dies = driven("echo 1 >$1; kill -9 $$").unwrap();
-        assert!(dies.row(row(1)).is_err());
-        assert!(driven("echo 1 >$1").unwrap().row(row(0)).is_ok());
+        assert!(row(&dies, 1).is_err());
+        assert!(row(&driven("echo 1 >$1").unwrap(), 0).is_ok());
     }
 
     #[test]
     fn a_quantile_counts_every_value() {
         let times = [(1, 98), (5, 1), (9, 1)];
-        assert_eq!(
-            [0.5, 0.98, 0.99, 1.0].map(|share| quantile(&times, share)),
-            [Some(1), Some(1), Some(5), Some(9)]
-        );
+        let quantiles = [0.5, 0.98, 0.99, 1.0].map(|share| quantile(&times, share));
+        assert_eq!(quantiles, [1, 1, 5, 9].map(Some));
         assert_eq!(quantile(&[], 0.5), None);
     }
 

@@ -5,7 +5,7 @@ use std::{
     ops::Range,
 };
 
-use super::{End, Engine, Happened, Id, State, mask};
+use super::{End, Engine, Happened, Id, State, masked};
 use crate::{
     audit::Seen,
     dialect::{self, Dialect, Fact, UPGRADE_ACCEPT, nats_messages},
@@ -133,10 +133,8 @@ impl Engine {
             return None;
         }
         if !head.contains(UPGRADE_ACCEPT) {
-            self.finish(
-                id,
-                End::Refused("upgrade: the Sec-WebSocket-Accept is wrong".to_owned()),
-            );
+            let why = "upgrade: the Sec-WebSocket-Accept is wrong".to_owned();
+            self.finish(id, End::Refused(why));
             return None;
         }
         let conn = &mut self.conns[id];
@@ -149,11 +147,8 @@ impl Engine {
         }
         // NATS needs a subscription, so its opening is sent in any case.
         if !silent || dialect == Dialect::Nats {
-            let mut bytes = Vec::new();
-            for message in opening {
-                frame::write(&mut bytes, dialect.opcode(), &message, Some(mask()));
-            }
-            self.send(id, &bytes);
+            let frames = opening.iter().flat_map(|message| masked(dialect.opcode(), message));
+            self.send(id, &frames.collect::<Vec<_>>());
         }
         Some(end + 4)
     }
@@ -175,17 +170,12 @@ impl Engine {
             }
             Opcode::Text | Opcode::Binary | Opcode::Continuation => self.message(id, payload, now),
             Opcode::Ping => {
-                let mut bytes = Vec::new();
-                frame::write(&mut bytes, Opcode::Pong, payload, Some(mask()));
-                self.send(id, &bytes);
+                self.send_frame(id, Opcode::Pong, payload);
                 false
             }
             Opcode::Pong => false,
             Opcode::Close => {
-                let mut bytes = Vec::new();
-                let code = payload.get(..2).unwrap_or_default();
-                frame::write(&mut bytes, Opcode::Close, code, Some(mask()));
-                self.send(id, &bytes);
+                self.send_frame(id, Opcode::Close, payload.get(..2).unwrap_or_default());
                 self.finish(id, End::Closed(frame::close_code(payload)));
                 false
             }
@@ -204,9 +194,7 @@ impl Engine {
         });
         self.conns[id].nats = stream;
         if pinged {
-            let mut bytes = Vec::new();
-            frame::write(&mut bytes, Opcode::Binary, b"PONG\r\n", Some(mask()));
-            self.send(id, &bytes);
+            self.send_frame(id, Opcode::Binary, b"PONG\r\n");
         }
     }
 
@@ -253,10 +241,8 @@ impl Engine {
             self.faults.torn += 1;
             return false;
         };
-        let sent = self
-            .conns
-            .get(marker.sender as usize)
-            .is_some_and(|sender| marker.seq < sender.sent);
+        let sender = self.conns.get(marker.sender as usize);
+        let sent = sender.is_some_and(|sender| marker.seq < sender.sent);
         let padding = text.get(MARKER_BYTES..MARKER_BYTES + self.padding.len());
         if !sent || padding != Some(&self.padding) {
             self.faults.torn += 1;

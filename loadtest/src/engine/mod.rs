@@ -181,10 +181,8 @@ impl Engine {
     /// An engine without connections, with `classes` latency classes.
     pub fn new(target: Target, classes: usize, busy: bool) -> io::Result<Self> {
         let latency = (0..classes).map(|_| {
-            Ok(Latency {
-                interval: histogram()?,
-                total: histogram()?,
-            })
+            let (interval, total) = (histogram()?, histogram()?);
+            Ok(Latency { interval, total })
         });
         Ok(Self {
             host: target.address.to_string(),
@@ -271,9 +269,7 @@ impl Engine {
 
     /// Closes a connection with a close frame.
     pub fn leave(&mut self, id: Id) {
-        let mut bytes = Vec::new();
-        frame::write(&mut bytes, Opcode::Close, &1000_u16.to_be_bytes(), Some(mask()));
-        self.send(id, &bytes);
+        self.send_frame(id, Opcode::Close, &1000_u16.to_be_bytes());
         self.finish(id, End::Left);
     }
 
@@ -315,23 +311,18 @@ impl Engine {
         self.rooms[conn.room].sent += 1;
         self.counts.sent += 1;
         let mut message = Vec::with_capacity(text.len() + 64);
-        self.target
-            .dialect
-            .talk(&mut message, &conn.name, &self.room_names[conn.room], &text);
-        let mut bytes = Vec::with_capacity(message.len() + 14);
-        frame::write(&mut bytes, self.target.dialect.opcode(), &message, Some(mask()));
-        self.send(id, &bytes);
+        let dialect = self.target.dialect;
+        dialect.talk(&mut message, &conn.name, &self.room_names[conn.room], &text);
+        self.send_frame(id, dialect.opcode(), &message);
     }
 
     /// Makes a member join or leave another room, without leaving its own.
     pub fn wander(&mut self, id: Id, room: &str, into: bool) {
         self.idle.works();
         let dialect = self.target.dialect;
-        let mut bytes = Vec::new();
         let message = if into { dialect.join(room) } else { dialect.leave(room) };
-        frame::write(&mut bytes, dialect.opcode(), &message, Some(mask()));
         self.conns[id].wanders = true;
-        self.send(id, &bytes);
+        self.send_frame(id, dialect.opcode(), &message);
     }
 
     /// Waits for events, at most `wait` and not at all if it is busy, and appends them to `happened`.
@@ -370,10 +361,8 @@ impl Engine {
     pub fn close_interval(&mut self) -> Vec<(u64, u64)> {
         let mut quantiles = Vec::new();
         for latency in &mut self.latency {
-            quantiles.push((
-                latency.interval.value_at_quantile(0.5),
-                latency.interval.value_at_quantile(0.99),
-            ));
+            let at = |share| latency.interval.value_at_quantile(share);
+            quantiles.push((at(0.5), at(0.99)));
             // Both have the same bounds, so this cannot fail.
             let _ = latency.total.add(&latency.interval);
             latency.interval.reset();
@@ -383,11 +372,8 @@ impl Engine {
 
     fn connect(&mut self, id: Id, receive_bytes: Option<usize>) -> io::Result<TcpStream> {
         let address = self.target.address;
-        let socket = Socket::new(
-            Domain::for_address(address),
-            Type::STREAM.nonblocking(),
-            Some(Protocol::TCP),
-        )?;
+        let kind = Type::STREAM.nonblocking();
+        let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
         socket.set_tcp_nodelay(true)?;
         if let Some(bytes) = receive_bytes {
             socket.set_recv_buffer_size(bytes)?;
@@ -404,9 +390,8 @@ impl Engine {
             Err(error) => return Err(error),
         }
         let mut stream = TcpStream::from_std(socket.into());
-        self.poll
-            .registry()
-            .register(&mut stream, Token(id), Interest::READABLE | Interest::WRITABLE)?;
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll.registry().register(&mut stream, Token(id), both)?;
         Ok(stream)
     }
 
@@ -447,11 +432,8 @@ impl Engine {
             }
             conn.state = State::Upgrading;
             let dialect = self.target.dialect;
-            let path = self
-                .target
-                .path
-                .clone()
-                .unwrap_or_else(|| dialect.path(&self.room_names[conn.room]));
+            let own = || dialect.path(&self.room_names[conn.room]);
+            let path = self.target.path.clone().unwrap_or_else(own);
             let request = dialect.request(&self.host, &path, &conn.name);
             // Stops watching for writability until a write is partial.
             if let Err(error) = self.poll.registry().reregister(stream, Token(id), Interest::READABLE) {
@@ -463,6 +445,10 @@ impl Engine {
         if !outbox.is_empty() {
             self.send(id, &outbox);
         }
+    }
+
+    fn send_frame(&mut self, id: Id, opcode: Opcode, payload: &[u8]) {
+        self.send(id, &masked(opcode, payload));
     }
 
     fn send(&mut self, id: Id, bytes: &[u8]) {
@@ -492,9 +478,11 @@ impl Engine {
     }
 }
 
-/// A masking key, so that the server has to unmask.
-fn mask() -> [u8; 4] {
-    fastrand::u32(..).to_ne_bytes()
+/// A frame with a mask, so that the server has to unmask it.
+fn masked(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(payload.len() + 14);
+    frame::write(&mut bytes, opcode, payload, Some(fastrand::u32(..).to_ne_bytes()));
+    bytes
 }
 
 /// A histogram of latencies in nanoseconds, exact to three digits.

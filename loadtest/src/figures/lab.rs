@@ -29,6 +29,21 @@ pub(super) struct Server {
     pub(super) small_buffers: bool,
 }
 
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            name: "",
+            command: String::new(),
+            url: None,
+            dialect: "raw",
+            more: "",
+            pinned: true,
+            busy: true,
+            small_buffers: false,
+        }
+    }
+}
+
 /// The environment of the runs.
 pub(super) struct Lab {
     pub(super) options: FiguresOptions,
@@ -50,10 +65,8 @@ impl Lab {
         let version = String::from_utf8_lossy(&said.stdout).trim().to_owned();
         let floor = own.with_file_name("floor");
         if !floor.exists() {
-            return Err(format!(
-                "{}: not there; cargo build --release -p plaza-loadtest",
-                floor.display()
-            ));
+            let floor = floor.display();
+            return Err(format!("{floor}: not there; cargo build --release -p plaza-loadtest"));
         }
         let scratch = std::env::temp_dir().join(format!("plaza-figures-{}", std::process::id()));
         fs::create_dir_all(&scratch).map_err(|error| format!("{}: {error}", scratch.display()))?;
@@ -79,12 +92,8 @@ impl Lab {
                 "{} serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 {words}",
                 self.plaza.display()
             ),
-            url: None,
             dialect: "proto",
-            more: "",
-            pinned: true,
-            busy: true,
-            small_buffers: false,
+            ..Server::default()
         }
     }
 
@@ -98,58 +107,43 @@ impl Lab {
         Server {
             name: "floor",
             command: format!("{} {words}", self.own.with_file_name("floor").display()),
-            url: None,
-            dialect: "raw",
-            more: "",
-            pinned: true,
-            busy: true,
-            small_buffers: false,
+            ..Server::default()
         }
     }
 
     /// Alternatives to Plaza.
     pub(super) fn rivals(&self) -> Vec<Server> {
         let dir = rivals_dir();
-        let rival = |name, command: String, url, dialect| Server {
+        let rival = |name, command: &str, url, dialect| Server {
             name,
-            command,
+            command: command.replace("DIR", &dir.display().to_string()),
             url: Some(url),
             dialect,
             more: "--any-order",
-            pinned: true,
-            busy: true,
-            small_buffers: false,
+            ..Server::default()
         };
         vec![
-            rival(
-                "uWebSockets",
-                format!("{}/uws.sh 14480", dir.display()),
-                "ws://127.0.0.1:14480",
-                "raw",
-            ),
+            rival("uWebSockets", "DIR/uws.sh 14480", "ws://127.0.0.1:14480", "raw"),
             rival(
                 "NATS",
-                format!("env GOMAXPROCS=1 nats-server -c {}/nats.conf", dir.display()),
+                "env GOMAXPROCS=1 nats-server -c DIR/nats.conf",
                 "ws://127.0.0.1:14280",
                 "nats",
             ),
-            rival(
-                "Nchan",
-                format!("{}/nchan.sh", dir.display()),
-                "ws://127.0.0.1:14380",
-                "raw",
-            ),
+            rival("Nchan", "DIR/nchan.sh", "ws://127.0.0.1:14380", "raw"),
         ]
     }
 
     fn prepare_rivals(&self) -> Result<(), String> {
         for (program, package) in [("nats-server", "nats-server"), ("nginx", "nginx libnginx-mod-nchan")] {
-            let there = Command::new(program)
+            let mut version = Command::new(program);
+            if version
                 .arg("-v")
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
-                .status();
-            if there.is_err() {
+                .status()
+                .is_err()
+            {
                 return Err(format!("{program} is not installed: apt-get install {package}"));
             }
         }
@@ -280,15 +274,6 @@ fn rivals_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("rivals")
 }
 
-/// Now, in UTC, to the minute.
-pub(super) fn date() -> Result<String, String> {
-    let said = Command::new("date")
-        .args(["-u", "+%Y-%m-%d %H:%M"])
-        .output()
-        .map_err(|error| format!("date: {error}"))?;
-    Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
-}
-
 pub(super) fn of(run: Option<&Run>, figure: &str) -> Option<f64> {
     run?.get(figure).copied()
 }
@@ -310,11 +295,8 @@ pub(super) fn ratio<'a>(
     rounds: impl IntoIterator<Item = (Option<&'a Run>, Option<&'a Run>)>,
     figure: &str,
 ) -> Option<f64> {
-    median(
-        rounds
-            .into_iter()
-            .map(|(one, other)| Some(of(one, figure)? / of(other, figure)?)),
-    )
+    let ratio = |(one, other)| Some(of(one, figure)? / of(other, figure)?);
+    median(rounds.into_iter().map(ratio))
 }
 
 #[cfg(test)]

@@ -244,7 +244,7 @@ pub fn figures(options: &FiguresOptions) -> Result<bool, String> {
         let started = Instant::now();
         eprintln!("{} ({} min so far)", name(part), minutes(began.elapsed()));
         let mut measured = Measured {
-            date: lab::date()?,
+            date: crate::process::date()?,
             machine: crate::process::machine(),
             server: lab.version.clone(),
             command: command(options, part),

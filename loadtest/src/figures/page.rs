@@ -121,11 +121,7 @@ fn coded(text: &str) -> String {
 }
 
 fn summary(results: &Results) -> Vec<Vec<String>> {
-    let mut rows = vec![
-        ["part", "targets", "met", "met within 5 %", "missed", "troubles"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut rows = vec![table::heads("part|targets|met|met within 5 %|missed|troubles")];
     for (part, measured) in &results.parts {
         let verdicts: Vec<Verdict> = measured
             .loads
@@ -134,19 +130,13 @@ fn summary(results: &Results) -> Vec<Vec<String>> {
             .chain(measured.lines.iter().map(|line| (line.value, line.target)))
             .filter_map(|(value, target)| Some(target?.judge(value)))
             .collect();
-        let count = |wanted: Verdict| {
-            verdicts
-                .iter()
-                .filter(|verdict| **verdict == wanted)
-                .count()
-                .to_string()
-        };
+        let count = |wanted: Verdict| verdicts.iter().filter(|verdict| **verdict == wanted).count();
         rows.push(vec![
             format!("{} ({})", title(*part), name(*part)),
             verdicts.len().to_string(),
-            count(Verdict::Met),
-            count(Verdict::Nearly),
-            count(Verdict::Missed),
+            count(Verdict::Met).to_string(),
+            count(Verdict::Nearly).to_string(),
+            count(Verdict::Missed).to_string(),
             measured.troubles.len().to_string(),
         ]);
     }
@@ -171,31 +161,13 @@ fn shown(value: Option<f64>) -> String {
 
 /// Plaza compared with its targets.
 fn judged(loads: &[Load]) -> Vec<Vec<String>> {
-    let heads = [
-        "load",
-        "CPU / floor",
-        "at most",
-        "",
-        "deliveries/s × floor",
-        "at least",
-        "",
-        "p99 ms",
-        "at most",
-        "",
-    ];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let heads = "load|CPU / floor|at most||deliveries/s × floor|at least||p99 ms|at most|";
+    let mut rows = vec![table::heads(heads)];
     for load in loads {
         let mut row = vec![load.name.clone()];
         for (value, target) in load.judged() {
-            let bound = target.map(bound);
-            row.extend([
-                shown(value),
-                bound.map_or_else(String::new, number),
-                target
-                    .map_or(Verdict::None, |target| target.judge(value))
-                    .words()
-                    .to_owned(),
-            ]);
+            let bound = target.map(bound).map_or_else(String::new, number);
+            row.extend([shown(value), bound, verdict(value, target)]);
         }
         rows.push(row);
     }
@@ -204,43 +176,22 @@ fn judged(loads: &[Load]) -> Vec<Vec<String>> {
 
 /// The measured values of all servers.
 fn beside_others(loads: &[Load]) -> Vec<Vec<String>> {
-    let heads = [
-        "load",
-        "server",
-        "CPU µs per delivery",
-        "/ floor",
-        "deliveries/s",
-        "× floor",
-        "p99 ms",
-    ];
-    let mut rows = vec![heads.map(str::to_owned).to_vec()];
+    let heads = "load|server|CPU µs per delivery|/ floor|deliveries/s|× floor|p99 ms";
+    let mut rows = vec![table::heads(heads)];
     for load in loads {
         for server in &load.servers {
-            let name = if server.name == "floor" {
-                "floor, 1 in flight".to_owned()
-            } else {
-                server.name.clone()
-            };
-            rows.push(vec![
-                load.name.clone(),
-                name,
-                shown(server.cpu_us),
-                shown(server.cpu_share),
-                shown(server.deliveries_per_s),
-                shown(server.deliveries_times),
-                shown(server.p99_ms),
-            ]);
+            let name = server.name.replace("floor", "floor, 1 in flight");
+            let mut row = vec![load.name.clone(), name];
+            row.extend([server.cpu_us, server.cpu_share].map(shown));
+            row.extend([server.deliveries_per_s, server.deliveries_times, server.p99_ms].map(shown));
+            rows.push(row);
         }
     }
     rows
 }
 
 fn lines(lines: &[Line]) -> Vec<Vec<String>> {
-    let mut rows = vec![
-        ["figure", "measured", "unit", "target", "verdict"]
-            .map(str::to_owned)
-            .to_vec(),
-    ];
+    let mut rows = vec![table::heads("figure|measured|unit|target|verdict")];
     for line in lines {
         let target = line.target.map_or_else(String::new, |target| {
             let word = match target {
@@ -255,13 +206,15 @@ fn lines(lines: &[Line]) -> Vec<Vec<String>> {
             shown(line.value),
             line.unit.clone(),
             target,
-            line.target
-                .map_or(Verdict::None, |target| target.judge(line.value))
-                .words()
-                .to_owned(),
+            verdict(line.value, line.target),
         ]);
     }
     rows
+}
+
+fn verdict(value: Option<f64>, target: Option<Target>) -> String {
+    let verdict = target.map_or(Verdict::None, |target| target.judge(value));
+    verdict.words().to_owned()
 }
 
 fn bound(target: Target) -> f64 {
@@ -275,22 +228,16 @@ fn plots(part: Part, measured: &Measured) -> Vec<(&'static str, String)> {
     match part {
         Part::Loads => load_plots(&measured.loads),
         Part::Memory => {
-            let rows: Vec<(String, f64)> = measured
-                .lines
-                .iter()
-                .filter_map(|line| Some((line.what.clone(), line.value?)))
-                .collect();
+            let row = |line: &Line| Some((line.what.clone(), line.value?));
+            let rows: Vec<_> = measured.lines.iter().filter_map(row).collect();
             vec![("memory", plot::bars("Memory, each", "bytes", &rows))]
         }
         Part::Presence => {
-            let rows: Vec<(String, f64)> = measured
-                .lines
-                .iter()
-                .filter_map(|line| {
-                    let dialect = line.what.rsplit_once(", ")?.1.split(':').next()?;
-                    Some((dialect.to_owned(), line.value?))
-                })
-                .collect();
+            let row = |line: &Line| {
+                let dialect = line.what.rsplit_once(", ")?.1.split(':').next()?;
+                Some((dialect.to_owned(), line.value?))
+            };
+            let rows: Vec<_> = measured.lines.iter().filter_map(row).collect();
             vec![("presence", plot::bars("Presence, to each member", "bytes/s", &rows))]
         }
         Part::Shards
@@ -308,12 +255,8 @@ fn plots(part: Part, measured: &Measured) -> Vec<(&'static str, String)> {
 fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
     let Some(first) = loads.first() else { return Vec::new() };
     // The floor is the reference.
-    let names: Vec<String> = first
-        .servers
-        .iter()
-        .map(|server| server.name.clone())
-        .filter(|name| name != "floor")
-        .collect();
+    let names = first.servers.iter().map(|server| server.name.clone());
+    let names: Vec<String> = names.filter(|name| name != "floor").collect();
     let groups = |of: fn(&Served) -> Option<f64>, target: fn(&Load) -> Option<f64>, wanted: fn(&Load) -> bool| {
         let group = |load: &Load| -> Group {
             let values = load.servers.iter().filter(|server| server.name != "floor").map(of);
@@ -335,11 +278,7 @@ fn load_plots(loads: &[Load]) -> Vec<(&'static str, String)> {
             "loads-deliveries",
             plot(
                 "Deliveries per second as a multiple of the floor's; more is better",
-                groups(
-                    |server| server.deliveries_times,
-                    |load| load.deliveries_at_least,
-                    closed,
-                ),
+                groups(|one| one.deliveries_times, |load| load.deliveries_at_least, closed),
             ),
         ),
         (

@@ -37,12 +37,27 @@ pub(super) fn run(part: Part, lab: &mut Lab, measured: &mut Measured) {
     }
 }
 
-fn line(what: impl Into<String>, value: Option<f64>, unit: &str, target: Option<Target>) -> Line {
+/// A figure, as yet without a target.
+fn line(what: impl Into<String>, value: Option<f64>, unit: &str) -> Line {
     Line {
         what: what.into(),
         value,
         unit: unit.to_owned(),
-        target,
+        target: None,
+    }
+}
+
+impl Line {
+    fn to(self, target: Option<Target>) -> Self {
+        Self { target, ..self }
+    }
+
+    fn at_most(self, bound: f64) -> Self {
+        self.to(Some(Target::AtMost(bound)))
+    }
+
+    fn exactly(self, bound: f64) -> Self {
+        self.to(Some(Target::Exactly(bound)))
     }
 }
 
@@ -151,14 +166,10 @@ fn shards(lab: &mut Lab) -> Vec<Line> {
         let runs = in_turns(lab, rounds, (&two, &words), (&one, &words));
         let share = ratio(pairs(&runs), "cpu_us");
         let (of_two, of_one) = medians(&runs, "cpu_us");
-        lines.push(line(
-            format!("{members} members, {name}: CPU per delivery, two shards / one shard"),
-            share,
-            "×",
-            Some(Target::AtMost(1.15)),
-        ));
-        lines.push(line(format!("{name}: two shards"), of_two, "µs", None));
-        lines.push(line(format!("{name}: one shard"), of_one, "µs", None));
+        let what = format!("{members} members, {name}: CPU per delivery, two shards / one shard");
+        lines.push(line(what, share, "×").at_most(1.15));
+        lines.push(line(format!("{name}: two shards"), of_two, "µs"));
+        lines.push(line(format!("{name}: one shard"), of_one, "µs"));
     }
     lines
 }
@@ -171,16 +182,12 @@ fn crowd(lab: &mut Lab) -> Vec<Line> {
     let figure = |figure: &str| median(runs.iter().map(|run| of(run.as_ref(), figure)));
     let lost = runs.iter().map(|run| of(run.as_ref(), "lost"));
     let lost = lost.reduce(|one, other| Some(one? + other?)).flatten();
+    let what = format!("{members} members in one room, 10 messages/s: lost, all rounds");
     vec![
-        line(
-            format!("{members} members in one room, 10 messages/s: lost, all rounds"),
-            lost,
-            "",
-            Some(Target::Exactly(0.0)),
-        ),
-        line("p99", figure("p99_ms"), "ms", Some(Target::AtMost(250.0))),
-        line("p50", figure("p50_ms"), "ms", None),
-        line("CPU per delivery", figure("cpu_us"), "µs", None),
+        line(what, lost, "").exactly(0.0),
+        line("p99", figure("p99_ms"), "ms").at_most(250.0),
+        line("p50", figure("p50_ms"), "ms"),
+        line("CPU per delivery", figure("cpu_us"), "µs"),
     ]
 }
 
@@ -190,15 +197,11 @@ fn quiet(lab: &mut Lab) -> Vec<Line> {
     let (plaza, floor) = (lab.one_shard(), lab.floor(""));
     let runs = in_turns(lab, lab.options.rounds, (&plaza, &words), (&floor, &words));
     let (own, floors) = medians(&runs, "p99_ms");
+    let what = format!("{members} members, 10 messages/s: p99 / the floor's p99");
     vec![
-        line(
-            format!("{members} members, 10 messages/s: p99 / the floor's p99"),
-            ratio(pairs(&runs), "p99_ms"),
-            "×",
-            Some(Target::AtMost(1.5)),
-        ),
-        line("p99", own, "ms", None),
-        line("the floor's p99", floors, "ms", None),
+        line(what, ratio(pairs(&runs), "p99_ms"), "×").at_most(1.5),
+        line("p99", own, "ms"),
+        line("the floor's p99", floors, "ms"),
     ]
 }
 
@@ -209,16 +212,12 @@ fn rooms(lab: &mut Lab) -> Vec<Line> {
     let (plaza, floor) = (lab.one_shard(), lab.floor(""));
     let runs = in_turns(lab, lab.few_rounds(), (&plaza, &words), (&floor, &words));
     let (own, floors) = medians(&runs, "cpu_us");
+    let what = format!("{small} rooms of 3 members, {small} messages/s: CPU per delivery / the floor's");
     vec![
-        line(
-            format!("{small} rooms of 3 members, {small} messages/s: CPU per delivery / the floor's"),
-            ratio(pairs(&runs), "cpu_us"),
-            "×",
-            Some(Target::AtMost(2.0)),
-        ),
-        line("CPU per delivery", own, "µs", None),
-        line("the floor's", floors, "µs", None),
-        line("p99", medians(&runs, "p99_ms").0, "ms", None),
+        line(what, ratio(pairs(&runs), "cpu_us"), "×").at_most(2.0),
+        line("CPU per delivery", own, "µs"),
+        line("the floor's", floors, "µs"),
+        line("p99", medians(&runs, "p99_ms").0, "ms"),
     ]
 }
 
@@ -238,12 +237,7 @@ fn memory(lab: &mut Lab) -> Vec<Line> {
         if dialect == "proto" {
             in_one_room = bytes;
         }
-        lines.push(line(
-            format!("{members} idle connections, {dialect}: each"),
-            bytes,
-            "bytes",
-            AIM,
-        ));
+        lines.push(line(format!("{members} idle connections, {dialect}: each"), bytes, "bytes").to(AIM));
     }
     let server = lab.one_shard();
     let run = lab.run(&server, &format!("{words} --room-size 3"));
@@ -252,21 +246,13 @@ fn memory(lab: &mut Lab) -> Vec<Line> {
     let room = in_rooms
         .zip(in_one_room)
         .map(|(in_rooms, in_one)| (in_rooms - in_one) * 3.0);
-    lines.push(line(
-        format!("{} idle rooms of 3: each room, beside its members", members / 3),
-        room,
-        "bytes",
-        Some(Target::AtMost(1024.0)),
-    ));
+    let what = format!("{} idle rooms of 3: each room, beside its members", members / 3);
+    lines.push(line(what, room, "bytes").at_most(1024.0));
     if lab.options.rivals {
         for rival in lab.rivals() {
             let run = lab.run(&rival, &words);
-            lines.push(line(
-                format!("{members} idle connections, {}: each", rival.name),
-                of(run.as_ref(), "bytes_per_conn"),
-                "bytes",
-                None,
-            ));
+            let what = format!("{members} idle connections, {}: each", rival.name);
+            lines.push(line(what, of(run.as_ref(), "bytes_per_conn"), "bytes"));
         }
     }
     lines
@@ -280,14 +266,10 @@ fn storm(lab: &mut Lab) -> Vec<Line> {
     let mut lines = Vec::new();
     for (wave, name) in [("first_s", "at once"), ("again_s", "again, after a cut")] {
         let (own, bare) = medians(&runs, wave);
-        lines.push(line(
-            format!("{members} connections {name}, accepted and joined / a bare accept-and-101 loop"),
-            ratio(pairs(&runs), wave),
-            "×",
-            Some(Target::AtMost(1.5)),
-        ));
-        lines.push(line(format!("{name}: Plaza"), own, "s", None));
-        lines.push(line(format!("{name}: the bare loop"), bare, "s", None));
+        let what = format!("{members} connections {name}, accepted and joined / a bare accept-and-101 loop");
+        lines.push(line(what, ratio(pairs(&runs), wave), "×").at_most(1.5));
+        lines.push(line(format!("{name}: Plaza"), own, "s"));
+        lines.push(line(format!("{name}: the bare loop"), bare, "s"));
     }
     lines
 }
@@ -306,16 +288,12 @@ fn history(lab: &mut Lab) -> Vec<Line> {
         runs.push((in_room("lobby"), off));
     }
     let (on, off) = medians(&runs, "cpu_us");
+    let what = format!("{members} members, 1,000 messages/s, history on (`os`) / off: CPU per delivery");
     vec![
-        line(
-            format!("{members} members, 1,000 messages/s, history on (`os`) / off: CPU per delivery"),
-            ratio(pairs(&runs), "cpu_us"),
-            "×",
-            Some(Target::AtMost(1.25)),
-        ),
-        line("history on", on, "µs", None),
-        line("history off", off, "µs", None),
-        line("p99, history on", medians(&runs, "p99_ms").0, "ms", None),
+        line(what, ratio(pairs(&runs), "cpu_us"), "×").at_most(1.25),
+        line("history on", on, "µs"),
+        line("history off", off, "µs"),
+        line("p99, history on", medians(&runs, "p99_ms").0, "ms"),
     ]
 }
 
@@ -340,25 +318,14 @@ fn stall(lab: &mut Lab) -> Vec<Line> {
                 .reduce(|one, other| Some(one?.max(other?)))
                 .flatten()
         };
-        lines.push(line(
-            format!("{members} members, 10 % stop reading for 8 s, 200 messages/s, {kind}: p99 of the others / before"),
-            figure("p99_ratio"),
-            "×",
-            Some(Target::AtMost(1.2)),
-        ));
-        lines.push(line(format!("{kind}: p99 of the others"), figure("p99_ms"), "ms", None));
-        lines.push(line(
-            format!("{kind}: the server's memory grows by"),
-            figure("stall_anon_mib"),
-            "MiB",
-            Some(Target::AtMost(16.0)),
-        ));
-        lines.push(line(
-            format!("{kind}: the kernel's memory for all sockets grows by"),
-            figure("stall_kernel_tcp_mib"),
-            "MiB",
-            None,
-        ));
+        let what =
+            format!("{members} members, 10 % stop reading for 8 s, 200 messages/s, {kind}: p99 of the others / before");
+        lines.push(line(what, figure("p99_ratio"), "×").at_most(1.2));
+        lines.push(line(format!("{kind}: p99 of the others"), figure("p99_ms"), "ms"));
+        let what = format!("{kind}: the server's memory grows by");
+        lines.push(line(what, figure("stall_anon_mib"), "MiB").at_most(16.0));
+        let what = format!("{kind}: the kernel's memory for all sockets grows by");
+        lines.push(line(what, figure("stall_kernel_tcp_mib"), "MiB"));
         for (what, name, target) in [
             ("slow readers", "slow", None),
             ("slow readers that got exact gaps", "slow_told", None),
@@ -374,7 +341,7 @@ fn stall(lab: &mut Lab) -> Vec<Line> {
                 Some(Target::Exactly(0.0)),
             ),
         ] {
-            lines.push(line(format!("{kind}: {what}"), worst(name), "", target));
+            lines.push(line(format!("{kind}: {what}"), worst(name), "").to(target));
         }
     }
     lines
@@ -391,15 +358,11 @@ fn beside(lab: &mut Lab) -> Vec<Line> {
     let words = format!("{two} --big 1 --big-size {members} --big-rate 10 --big-apart --seconds {seconds}");
     let runs: Vec<Option<Run>> = (0..lab.few_rounds()).map(|_| lab.run(&server, &words)).collect();
     let figure = |figure: &str| median(runs.iter().map(|run| of(run.as_ref(), figure)));
+    let what = format!("two users beside a room of {members} with 10 messages/s: their p99");
     vec![
-        line(
-            format!("two users beside a room of {members} with 10 messages/s: their p99"),
-            figure("p99_ms"),
-            "ms",
-            Some(Target::AtMost(15.0)),
-        ),
-        line("their slowest delivery", figure("max_ms"), "ms", None),
-        line("p99 in the big room", figure("big_p99_ms"), "ms", None),
+        line(what, figure("p99_ms"), "ms").at_most(15.0),
+        line("their slowest delivery", figure("max_ms"), "ms"),
+        line("p99 in the big room", figure("big_p99_ms"), "ms"),
     ]
 }
 
@@ -414,19 +377,15 @@ fn joins(lab: &mut Lab) -> Vec<Line> {
         .map(|_| sizes.iter().map(|size| lab.run(&server, &words(*size))).collect())
         .collect();
     let column = |column: usize| rounds.iter().map(move |row| row.get(column).and_then(Option::as_ref));
-    let mut lines = vec![line(
-        format!("500 joins and leaves a second: CPU of one in a room of {members} / in a room of 10"),
-        ratio(column(2).zip(column(0)), "cpu_us_per_join"),
-        "×",
-        Some(Target::AtMost(1.0)),
-    )];
+    let what = format!("500 joins and leaves a second: CPU of one in a room of {members} / in a room of 10");
+    let mut lines = vec![line(what, ratio(column(2).zip(column(0)), "cpu_us_per_join"), "×").at_most(1.0)];
     for (index, size) in sizes.iter().enumerate() {
         for (what, figure, unit) in [
             ("CPU of a join and its leave", "cpu_us_per_join", "µs"),
             ("p99 of the answer to a join", "join_p99_ms", "ms"),
         ] {
             let value = median(column(index).map(|run| of(run, figure)));
-            lines.push(line(format!("room of {size}: {what}"), value, unit, None));
+            lines.push(line(format!("room of {size}: {what}"), value, unit));
         }
     }
     lines
@@ -442,12 +401,8 @@ fn presence(lab: &mut Lab) -> Vec<Line> {
         };
         let words = format!("churn -n {members} --joins 500 --stay 0.5 --silent --rate 0 --seconds {seconds}");
         let run = lab.run(&server, &words);
-        lines.push(line(
-            format!("500 newcomers a second in a room of {members}, {dialect}: presence to each member"),
-            of(run.as_ref(), "presence_bytes_s_max"),
-            "bytes/s",
-            Some(Target::AtMost(1024.0)),
-        ));
+        let what = format!("500 newcomers a second in a room of {members}, {dialect}: presence to each member");
+        lines.push(line(what, of(run.as_ref(), "presence_bytes_s_max"), "bytes/s").at_most(1024.0));
     }
     lines
 }

@@ -25,54 +25,41 @@ pub fn idle(options: &Idle) -> Result<Report, String> {
     let mut run = Run::prepare(common, options.members, 1)?;
     // A few connect and leave first, so that one-time allocations of the server are not counted per connection.
     let first = run.engine.add_room("warm-up");
-    let warmers = run
-        .arrive(iter::repeat_n(first, options.members.min(32)), None)
-        .map_err(broken)?;
-    for id in warmers {
+    let places = iter::repeat_n(first, options.members.min(32));
+    for id in run.arrive(places, None).map_err(broken)? {
         run.engine.leave(id);
     }
     run.go_on(common.warmup).map_err(broken)?;
     let before = run.memory();
-    let size = if options.room_size == 0 || !common.dialect.has_rooms() {
-        options.members
-    } else {
-        options.room_size
+    let in_one = options.room_size == 0 || !common.dialect.has_rooms();
+    let size = if in_one { options.members } else { options.room_size };
+    let name = |index: usize| {
+        if index == 0 {
+            common.room.clone()
+        } else {
+            format!("{}-{index}", common.room)
+        }
     };
-    let rooms: Vec<_> = (0..options.members.div_ceil(size.max(1)))
-        .map(|index| {
-            let name = if index == 0 {
-                common.room.clone()
-            } else {
-                format!("{}-{index}", common.room)
-            };
-            run.engine.add_room(name)
-        })
-        .collect();
-    let places = rooms
-        .iter()
-        .flat_map(|room| iter::repeat_n(*room, size))
-        .take(options.members);
+    let rooms = 0..options.members.div_ceil(size.max(1));
+    let rooms: Vec<_> = rooms.map(|index| run.engine.add_room(name(index))).collect();
+    let places = rooms.iter().flat_map(|room| iter::repeat_n(*room, size));
+    let places = places.take(options.members);
     let started = Instant::now();
     let members = run.arrive(places, None).map_err(broken)?;
     let mut figures = Figures::from([("arrival_s".to_owned(), started.elapsed().as_secs_f64())]);
     let stretch = run.measure(0.0, common.seconds).map_err(broken)?;
     if let Some((before, after)) = before.zip(run.memory()) {
-        let per = |before: u64, after: u64| (after as f64 - before as f64) / members.len().max(1) as f64;
-        figures.insert("bytes_per_conn".to_owned(), per(before.anon, after.anon));
-        figures.insert("rss_bytes_per_conn".to_owned(), per(before.rss, after.rss));
-        figures.insert(
-            "kernel_tcp_bytes_per_conn".to_owned(),
-            per(before.kernel_tcp, after.kernel_tcp),
-        );
+        for (name, before, after) in [
+            ("bytes_per_conn", before.anon, after.anon),
+            ("rss_bytes_per_conn", before.rss, after.rss),
+            ("kernel_tcp_bytes_per_conn", before.kernel_tcp, after.kernel_tcp),
+        ] {
+            let each = (after as f64 - before as f64) / members.len().max(1) as f64;
+            figures.insert(name.to_owned(), each);
+        }
     }
-    Ok(conclude(
-        &format!("idle: {} members", options.members),
-        common,
-        &mut run,
-        Some(stretch),
-        |_| true,
-        figures,
-    ))
+    let name = format!("idle: {} members", options.members);
+    Ok(conclude(&name, common, &mut run, Some(stretch), figures))
 }
 
 /// All members connect at once, are cut off, and reconnect at once.
@@ -83,15 +70,11 @@ pub fn storm(options: &Storm) -> Result<Report, String> {
     let mut figures = Figures::new();
     for wave in ["first", "again"] {
         let started = Instant::now();
-        let members: Vec<Id> = (0..options.members)
-            .map(|_| run.engine.open(room, View::from_start(), None))
-            .collect();
+        let mut open = || run.engine.open(room, View::from_start(), None);
+        let members: Vec<Id> = (0..options.members).map(|_| open()).collect();
         let deadline = started + limits::ARRIVAL_TIME;
-        let mut waiting = members.len()
-            - members
-                .iter()
-                .filter(|id| run.engine.conns()[**id].end.is_some())
-                .count();
+        let is_open = |id: &&Id| run.engine.conns()[**id].end.is_none();
+        let mut waiting = members.iter().filter(is_open).count();
         while waiting > 0 && Instant::now() < deadline {
             for news in run.step(Duration::MAX).map_err(broken)? {
                 match news {
@@ -115,14 +98,8 @@ pub fn storm(options: &Storm) -> Result<Report, String> {
             }
         }
     }
-    Ok(conclude(
-        &format!("storm: {} members, twice", options.members),
-        common,
-        &mut run,
-        None,
-        |_| true,
-        figures,
-    ))
+    let name = format!("storm: {} members, twice", options.members);
+    Ok(conclude(&name, common, &mut run, None, figures))
 }
 
 fn arrival_p99(engine: &Engine, members: &[Id]) -> f64 {
@@ -141,9 +118,8 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
     let coming = (options.joins * options.stay * 2.0) as usize + 1;
     let mut run = Run::prepare(common, options.members + coming, 1)?;
     let room = run.engine.add_room(common.room.clone());
-    let members = run
-        .arrive(iter::repeat_n(room, options.members), None)
-        .map_err(broken)?;
+    let places = iter::repeat_n(room, options.members);
+    let members = run.arrive(places, None).map_err(broken)?;
     let senders = spread(&live(&run, &members), 16);
     let total = common.warmup + common.seconds;
     let until = end_ns(&run, total);
@@ -201,7 +177,7 @@ pub fn churn(options: &Churn) -> Result<Report, String> {
         "churn: {} members stay, {} come per second",
         options.members, options.joins
     );
-    Ok(conclude(&name, common, &mut run, stretch, |_| true, figures))
+    Ok(conclude(&name, common, &mut run, stretch, figures))
 }
 
 /// The traffic to permanent members besides messages: joins, leaves, counts.
@@ -226,15 +202,11 @@ impl Presence {
         let seconds = self.began.elapsed().as_secs_f64();
         let got = |(id, before): &(Id, u64)| (run.engine.conns()[*id].other_bytes - before) as f64 / seconds;
         let each: Vec<f64> = self.members.iter().map(got).collect();
+        let mean = each.iter().sum::<f64>() / each.len().max(1) as f64;
+        let most = each.iter().copied().fold(0.0, f64::max);
         Figures::from([
-            (
-                "presence_bytes_s".to_owned(),
-                each.iter().sum::<f64>() / each.len().max(1) as f64,
-            ),
-            (
-                "presence_bytes_s_max".to_owned(),
-                each.iter().copied().fold(0.0, f64::max),
-            ),
+            ("presence_bytes_s".to_owned(), mean),
+            ("presence_bytes_s_max".to_owned(), most),
         ])
     }
 }

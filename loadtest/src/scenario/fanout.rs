@@ -26,9 +26,8 @@ pub fn fanout(options: &Fanout) -> Result<Report, String> {
     };
     let mut run = Run::prepare(common, options.members, 1)?;
     let room = run.engine.add_room(common.room.clone());
-    let members = run
-        .arrive(iter::repeat_n(room, options.members), None)
-        .map_err(broken)?;
+    let places = iter::repeat_n(room, options.members);
+    let members = run.arrive(places, None).map_err(broken)?;
     let senders = spread(&live(&run, &members), options.senders.unwrap_or(senders));
     let until = end_ns(&run, common.warmup + common.seconds);
     run.talk(pace, senders, until);
@@ -38,24 +37,15 @@ pub fn fanout(options: &Fanout) -> Result<Report, String> {
         Pace::PerSecond(rate) => format!("fanout: {} members, {rate} messages/s", options.members),
         Pace::InFlight(count) => format!("fanout: {} members, {count} in flight", options.members),
     };
-    Ok(conclude(
-        &name,
-        common,
-        &mut run,
-        Some(stretch),
-        |_| true,
-        Figures::new(),
-    ))
+    Ok(conclude(&name, common, &mut run, Some(stretch), Figures::new()))
 }
 
 /// Many small rooms and a few huge ones.
 pub fn rooms(options: &Rooms) -> Result<Report, String> {
     let common = &options.common;
     if !common.dialect.has_rooms() {
-        return Err(format!(
-            "{:?} has only one room; use proto, json, raw or nats",
-            common.dialect
-        ));
+        let dialect = common.dialect;
+        return Err(format!("{dialect:?} has only one room; use proto, json, raw or nats"));
     }
     if options.small == 0 && options.big == 0 {
         return Err("no rooms: --small and --big are both 0; give at least one of them".to_owned());
@@ -106,16 +96,13 @@ pub fn rooms(options: &Rooms) -> Result<Report, String> {
         options.small, options.small_size, options.rate, options.big, options.big_size, options.big_rate
     );
     let of_big = apart.map_or(Ok(Figures::new()), Apart::figures)?;
-    Ok(conclude(&name, common, &mut run, Some(stretch), |_| true, of_big))
+    Ok(conclude(&name, common, &mut run, Some(stretch), of_big))
 }
 
 /// Those of `members` that are in their room.
 pub(super) fn live(run: &Run, members: &[Id]) -> Vec<Id> {
-    members
-        .iter()
-        .copied()
-        .filter(|id| run.engine.conns()[*id].is_live())
-        .collect()
+    let is_live = |id: &Id| run.engine.conns()[*id].is_live();
+    members.iter().copied().filter(is_live).collect()
 }
 
 /// This number of `members`, evenly spread, so that they are not adjacent in the server's lists.

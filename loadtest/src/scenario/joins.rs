@@ -20,9 +20,9 @@ const ELSEWHERE: &str = "elsewhere";
 pub fn joins(options: &Joins) -> Result<Report, String> {
     let common = &options.common;
     if !common.dialect.is_native() {
+        let dialect = common.dialect;
         return Err(format!(
-            "{:?} has no request for a join; use churn --silent, in which each visitor has its own connection",
-            common.dialect
+            "{dialect:?} has no request for a join; use churn --silent, in which each visitor has its own connection"
         ));
     }
     // Each member pauses for a second after it has left, so that a slow answer does not disturb the schedule.
@@ -77,7 +77,7 @@ pub fn joins(options: &Joins) -> Result<Report, String> {
         "joins: {} a second into a room of {size}, {} members",
         options.joins, options.members
     );
-    Ok(conclude(&name, common, &mut run, Some(stretch), |_| true, figures))
+    Ok(conclude(&name, common, &mut run, Some(stretch), figures))
 }
 
 /// The members that are joining or leaving.

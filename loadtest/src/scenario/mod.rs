@@ -10,7 +10,7 @@ pub mod stall;
 use std::collections::BTreeMap;
 
 use crate::{
-    engine::{Engine, Id},
+    engine::Engine,
     figures,
     options::{Common, Options, What},
     report::Report,
@@ -44,15 +44,8 @@ pub fn perform(options: &Options) -> Result<bool, String> {
 
 /// Ends a run: computes its figures and faults, and checks the conditions.
 ///
-/// `audited` selects the members whose stream must be complete; `own` are the scenario's own figures.
-fn conclude(
-    name: &str,
-    common: &Common,
-    run: &mut Run,
-    stretch: Option<Stretch>,
-    audited: impl Fn(Id) -> bool,
-    own: Figures,
-) -> Report {
+/// `own` are the scenario's own figures, which count before the usual ones of the same name.
+fn conclude(name: &str, common: &Common, run: &mut Run, stretch: Option<Stretch>, own: Figures) -> Report {
     let mut figures = own;
     let mut put = |name: &str, value: f64| {
         figures.entry(name.to_owned()).or_insert(value);
@@ -64,25 +57,27 @@ fn conclude(
     let arrived = engine.conns().iter().filter(|conn| conn.arrival_ns.is_some()).count();
     put("members", arrived as f64);
     put("not_arrived", (engine.conns().len() - arrived) as f64);
-    put("lost", run.lost(&audited) as f64);
-    put("duplicated", faults.duplicated as f64);
-    put("reordered", faults.reordered as f64);
-    put("disagreed", faults.disagreed as f64);
-    put("torn", faults.torn as f64);
-    put("misnumbered", faults.misnumbered as f64);
-    put("ended", engine.counts.ended.values().sum::<u64>() as f64);
-    put("refused", engine.counts.refused.values().sum::<u64>() as f64);
-    put("sent", engine.counts.sent as f64);
-    put("delivered", engine.counts.delivered as f64);
+    for (name, count) in [
+        ("lost", run.lost(|_| true)),
+        ("duplicated", faults.duplicated),
+        ("reordered", faults.reordered),
+        ("disagreed", faults.disagreed),
+        ("torn", faults.torn),
+        ("misnumbered", faults.misnumbered),
+        ("ended", engine.counts.ended.values().sum()),
+        ("refused", engine.counts.refused.values().sum()),
+        ("sent", engine.counts.sent),
+        ("delivered", engine.counts.delivered),
+    ] {
+        put(name, count as f64);
+    }
     for (class, latency) in engine.latency.iter().enumerate() {
         let prefix = if class == 0 { "" } else { run.second_class };
         let total = &latency.total;
         if !total.is_empty() {
             for (name, quantile) in [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999), ("max", 1.0)] {
-                put(
-                    &format!("{prefix}{name}_ms"),
-                    total.value_at_quantile(quantile) as f64 / 1e6,
-                );
+                let ms = total.value_at_quantile(quantile) as f64 / 1e6;
+                put(&format!("{prefix}{name}_ms"), ms);
             }
         }
     }

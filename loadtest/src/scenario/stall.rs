@@ -70,55 +70,41 @@ pub fn stall(options: &Stall) -> Result<Report, String> {
     }
     run.drain(common.drain).map_err(broken)?;
 
+    let ratio = if p99_before > 0.0 { p99 / p99_before } else { 0.0 };
     let mut figures = Figures::from([
         ("p99_before_ms".to_owned(), p99_before),
         ("p99_ms".to_owned(), p99),
-        (
-            "p99_ratio".to_owned(),
-            if p99_before > 0.0 { p99 / p99_before } else { 0.0 },
-        ),
+        ("p99_ratio".to_owned(), ratio),
         ("slow".to_owned(), slow.len() as f64),
     ]);
     if let Some((before, during)) = before.zip(during) {
         let grown = |before: u64, during: u64| (during as f64 - before as f64) / 1_048_576.0;
+        let kernel = grown(before.kernel_tcp, during.kernel_tcp);
         figures.insert("stall_anon_mib".to_owned(), grown(before.anon, during.anon));
-        figures.insert(
-            "stall_kernel_tcp_mib".to_owned(),
-            grown(before.kernel_tcp, during.kernel_tcp),
-        );
+        figures.insert("stall_kernel_tcp_mib".to_owned(), kernel);
     }
     let outcomes: Vec<_> = slow.iter().map(|id| outcome(&run, *id)).collect();
+    let count = |wanted: Outcome| outcomes.iter().filter(|outcome| **outcome == wanted).count();
     for (name, wanted) in [
         ("slow_caught_up", Outcome::CaughtUp),
         ("slow_told", Outcome::Reported),
         ("slow_ended", Outcome::Ended),
         ("slow_untold", Outcome::Unreported),
     ] {
-        figures.insert(
-            name.to_owned(),
-            outcomes.iter().filter(|outcome| **outcome == wanted).count() as f64,
-        );
+        figures.insert(name.to_owned(), count(wanted) as f64);
     }
-    let unreported = outcomes
-        .iter()
-        .filter(|outcome| **outcome == Outcome::Unreported)
-        .count() as u64;
     let is_slow = |id: Id| slow.contains(&id);
-    let ended = run
-        .engine
-        .conns()
-        .iter()
-        .enumerate()
-        .filter(|(id, conn)| conn.end.is_some() && !is_slow(*id))
-        .count();
+    let conns = run.engine.conns().iter().enumerate();
+    let ended = conns.filter(|(id, conn)| conn.end.is_some() && !is_slow(*id)).count();
     // The server may close the slow ones, which shows in `slow_ended`. Messages missed without a gap count as lost.
     figures.insert("ended".to_owned(), ended as f64);
-    figures.insert("lost".to_owned(), (run.lost(|id| !is_slow(id)) + unreported) as f64);
+    let lost = run.lost(|id| !is_slow(id)) + count(Outcome::Unreported) as u64;
+    figures.insert("lost".to_owned(), lost as f64);
     let name = format!(
         "stall: {} of {} members stop reading, {} messages/s",
         slow_count, options.members, options.rate
     );
-    Ok(conclude(&name, common, &mut run, Some(stretch), |_| true, figures))
+    Ok(conclude(&name, common, &mut run, Some(stretch), figures))
 }
 
 fn outcome(run: &Run, id: Id) -> Outcome {
@@ -129,12 +115,8 @@ fn outcome(run: &Run, id: Id) -> Outcome {
     }
     let behind = conn.view.place.unwrap_or(0)..log.len();
     let missed = || {
-        conn.view
-            .missing()
-            .iter()
-            .cloned()
-            .chain(iter::once(behind.clone()))
-            .flatten()
+        let skipped = conn.view.missing().iter().cloned();
+        skipped.chain(iter::once(behind.clone())).flatten()
     };
     if missed().next().is_none() {
         return Outcome::CaughtUp;
