@@ -19,7 +19,7 @@ use crate::{
     chat::{ConnectionSlot, Page, RoomEntry, RoomName, SessionId, UserName, World},
     codec::action,
     limits,
-    shard::{Order, RoomOrder, SessionEntry, Shards, Unanswered},
+    shard::{OperatorRequest, OperatorRoomRequest, SessionEntry, Shards, Unanswered},
 };
 
 pub(crate) struct Api {
@@ -75,7 +75,7 @@ impl Api {
             let (after, limit) = (page.after.clone(), page.limit + 1);
             let part = self
                 .shards
-                .ask(shard, |answer| RoomOrder::Rooms { after, limit, answer })
+                .ask(shard, |answer| OperatorRoomRequest::Rooms { after, limit, answer })
                 .await;
             rooms.extend(part.map_err(unanswered)?);
         }
@@ -98,7 +98,7 @@ impl Api {
         let name = room.clone();
         let details = self
             .shards
-            .ask(self.shards.owner_of(&room), |answer| RoomOrder::Room {
+            .ask(self.shards.owner_of(&room), |answer| OperatorRoomRequest::Room {
                 room,
                 page,
                 answer,
@@ -130,7 +130,7 @@ impl Api {
         let owner = self.shards.owner_of(&room);
         let kept = self
             .shards
-            .ask(owner, |answer| RoomOrder::Keep {
+            .ask(owner, |answer| OperatorRoomRequest::Keep {
                 room,
                 topic,
                 members,
@@ -154,7 +154,7 @@ impl Api {
         let (room, page) = (name.clone(), routes::first_page());
         let details = self
             .shards
-            .ask(owner, |answer| RoomOrder::Room { room, page, answer })
+            .ask(owner, |answer| OperatorRoomRequest::Room { room, page, answer })
             .await;
         match details.map_err(unanswered)? {
             Some(details) => Ok(HttpAnswer::json(status, &room_json(&name, &details))),
@@ -172,7 +172,7 @@ impl Api {
         let mut file = self.standing.lock().await;
         let closed = self
             .shards
-            .ask(self.shards.owner_of(&room), |answer| RoomOrder::Close { room, answer })
+            .ask(self.shards.owner_of(&room), |answer| OperatorRoomRequest::Close { room, answer })
             .await;
         let closed = closed.map_err(unanswered)?;
         file.remove(&name).map_err(|error| not_written(&file, &error))?;
@@ -187,7 +187,7 @@ impl Api {
         let name = room.clone();
         let said = self
             .shards
-            .ask(self.shards.owner_of(&room), |answer| RoomOrder::Say {
+            .ask(self.shards.owner_of(&room), |answer| OperatorRoomRequest::Say {
                 room,
                 text,
                 answer,
@@ -204,7 +204,7 @@ impl Api {
         let mut sessions = 0;
         for shard in self.shards.all() {
             let text = text.clone();
-            let reached = self.shards.ask(shard, |answer| Order::SayToAll { text, answer }).await;
+            let reached = self.shards.ask(shard, |answer| OperatorRequest::SayToAll { text, answer }).await;
             sessions += reached.map_err(unanswered)?;
         }
         Ok(HttpAnswer::json(StatusCode::OK, &json!({ "sessions": sessions })))
@@ -227,7 +227,7 @@ impl Api {
             let (user, wanted) = (user.clone(), limit + 1 - entries.len());
             let part = self
                 .shards
-                .ask(shard, |answer| Order::Sessions {
+                .ask(shard, |answer| OperatorRequest::Sessions {
                     slot,
                     user,
                     limit: wanted,
@@ -256,7 +256,7 @@ impl Api {
         }
         let ended = self
             .shards
-            .ask(session.shard(), |answer| Order::Disconnect { session, answer })
+            .ask(session.shard(), |answer| OperatorRequest::Disconnect { session, answer })
             .await;
         if ended.map_err(unanswered)? {
             Ok(HttpAnswer::json(StatusCode::OK, &json!({ "sessions": 1 })))
@@ -271,7 +271,7 @@ impl Api {
             let user = user.clone();
             let ended = self
                 .shards
-                .ask(shard, |answer| Order::DisconnectUser { user, answer })
+                .ask(shard, |answer| OperatorRequest::DisconnectUser { user, answer })
                 .await;
             sessions += ended.map_err(unanswered)?;
         }

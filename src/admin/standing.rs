@@ -21,7 +21,7 @@ use super::bodies::RoomBody;
 use crate::{
     chat::{RoomName, UserName},
     limits,
-    shard::{RoomOrder, Shards, ToShard},
+    shard::{OperatorRoomRequest, Shards, ToShard},
 };
 
 /// The settings of one room.
@@ -94,7 +94,7 @@ impl StandingRooms {
         for (room, set) in &self.rooms {
             // No operator waits for the answer.
             let (answer, _) = oneshot::channel();
-            let order = RoomOrder::Keep {
+            let request = OperatorRoomRequest::Keep {
                 room: room.clone(),
                 topic: set.topic.clone(),
                 members: set.members.clone(),
@@ -102,7 +102,7 @@ impl StandingRooms {
             };
             let owner = usize::from(shards.owner_of(room).0);
             let until = Instant::now() + limits::ADMIN_ANSWER_TIME;
-            if !shards.tell(owner, ToShard::Admin(Box::new(order.into())), until) {
+            if !shards.tell(owner, ToShard::Operator(Box::new(request.into())), until) {
                 return Err(format!(
                     "the settings of the room {room} could not be restored, because its shard does not answer"
                 ));

@@ -16,7 +16,7 @@ use crate::{
     chat::{World, local},
     codec::{action, query_value},
     limits,
-    shard::{RoomOrder, Shards},
+    shard::{OperatorRoomRequest, Shards},
 };
 
 /// A page about groups.
@@ -88,7 +88,7 @@ async fn users(
     let room = settings.room(world, group).map_err(|_| BAD_PARAMETERS)?;
     let owner = shards.owner_of(&room);
     let users = shards
-        .ask(owner, |answer| RoomOrder::Roster { room, answer })
+        .ask(owner, |answer| OperatorRoomRequest::Roster { room, answer })
         .await
         .map_err(|_| SYSTEM_ERROR)?;
     Ok(format!(
@@ -107,7 +107,7 @@ async fn groups(app: Option<&str>, shards: &Shards, settings: &action::Settings)
         let prefix = world.prefix(action::GROUP_PREFIX);
         let limit = limits::GROUPS_LISTED;
         let rooms = shards
-            .ask(shard, |answer| RoomOrder::Groups { prefix, limit, answer })
+            .ask(shard, |answer| OperatorRoomRequest::Groups { prefix, limit, answer })
             .await;
         groups.extend(
             rooms

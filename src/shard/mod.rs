@@ -40,7 +40,7 @@ pub use settings::Settings;
 
 pub(crate) use bus::{
     message::ToShard,
-    order::{Order, RoomOrder, SessionEntry},
+    operator::{OperatorRequest, OperatorRoomRequest, SessionEntry},
 };
 pub(crate) use owner::Observer;
 pub(crate) use runtime::{

@@ -6,7 +6,7 @@ use crate::chat::{
     Arrival, Departure, Lists, NewMessage, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since,
     ToSession, UserName,
 };
-use crate::shard::bus::order::Order;
+use crate::shard::bus::operator::OperatorRequest;
 use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
 
 /// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
@@ -41,7 +41,7 @@ pub(crate) enum ToShard {
         rooms: Vec<RoomEntry>,
     },
     /// The operator, or a page that tells of rooms, asks something.
-    Admin(Box<Order>),
+    Operator(Box<OperatorRequest>),
     /// A readiness probe: answered by dropping the sender's other half after a word.
     Probe(tokio::sync::oneshot::Sender<ShardId>),
     /// Say goodbye to everybody.

@@ -9,7 +9,7 @@
 pub(crate) mod directory;
 pub(crate) mod inbox;
 pub(crate) mod message;
-pub(crate) mod order;
+pub(crate) mod operator;
 pub(crate) mod sync;
 
 use std::collections::VecDeque;

@@ -22,7 +22,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToShard::Owner(message) => self.for_owner(message),
             ToShard::Room(event) => self.serve(|rooms, parts| rooms.handle_event(event, parts)),
             ToShard::Session { session, what } => self.for_session(session, what),
-            ToShard::Admin(order) => self.administer(*order),
+            ToShard::Operator(request) => self.administer(*request),
             ToShard::Direct {
                 user,
                 except,

@@ -12,7 +12,7 @@ mod follow;
 #[cfg(test)]
 mod inspect;
 mod names;
-pub(crate) mod orders;
+pub(crate) mod operator;
 mod reading;
 mod replies;
 pub(crate) mod rooms;

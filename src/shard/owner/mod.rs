@@ -14,7 +14,7 @@
 mod direct;
 mod listing;
 mod opening;
-mod orders;
+mod operator;
 mod pairs;
 mod postponed;
 

@@ -15,7 +15,7 @@ use crate::shard::{
     bus::directory::{Directory, OwnerKey},
     bus::inbox::Inbox,
     bus::message::{RoomCommand, ToOwner, ToShard},
-    bus::order::{Order, OrderReply},
+    bus::operator::{OperatorRequest, ReplySender},
     runtime::newcomers::Arrived,
     settings::Settings,
     store::ticket::Ticket,
@@ -154,13 +154,13 @@ impl Shards {
     }
 
     /// Asks a shard and waits for its answer, a bounded time.
-    pub(crate) async fn ask<T, O: Into<Order>>(
+    pub(crate) async fn ask<T, O: Into<OperatorRequest>>(
         &self,
         shard: ShardId,
-        order: impl FnOnce(OrderReply<T>) -> O,
+        request: impl FnOnce(ReplySender<T>) -> O,
     ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
-        if !self.try_tell(usize::from(shard.0), ToShard::Admin(Box::new(order(answer).into()))) {
+        if !self.try_tell(usize::from(shard.0), ToShard::Operator(Box::new(request(answer).into()))) {
             return Err(Unanswered::Full);
         }
         match timeout(limits::ADMIN_ANSWER_TIME, answered).await {

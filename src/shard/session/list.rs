@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     chat::{ConnectionSlot, UserName},
-    shard::{bus::order::SessionEntry, connection::connections::Connections, room::rooms::Rooms},
+    shard::{bus::operator::SessionEntry, connection::connections::Connections, room::rooms::Rooms},
 };
 
 /// At most so many connections from this slot on that have shown their dialect; of one user, if one is given.

@@ -6,7 +6,7 @@ use crate::{
     chat::RoomName,
     history::Outcome,
     shard::{
-        bus::order::RoomOrder,
+        bus::operator::OperatorRoomRequest,
         store::ticket::Ticket,
         testing::{World, unanswered},
     },
@@ -18,7 +18,7 @@ fn close(world: &mut World, room: &str) -> Option<usize> {
     let owner = usize::from(world.directory.owner_of(room.as_str()).0);
     let (answer, mut answered) = oneshot::channel();
     world.turn(owner, |engine| {
-        engine.administer(RoomOrder::Close { room, answer }.into())
+        engine.administer(OperatorRoomRequest::Close { room, answer }.into())
     });
     world.run_until_idle();
     answered.try_recv().unwrap()

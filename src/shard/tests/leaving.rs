@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::{
     chat::{RoomName, ToSession},
     shard::{
-        Order,
+        OperatorRequest,
         bus::message::ToShard,
         store::ticket::Ticket,
         testing::{OPEN, World},
@@ -167,8 +167,8 @@ fn however_a_member_leaves_during_its_replay_it_gets_no_message_without_the_earl
         ("kicked", |world, bob| {
             let session = world.id(bob);
             let answer = tokio::sync::oneshot::channel().0;
-            let order = Box::new(Order::Disconnect { session, answer });
-            world.turn(0, |engine| engine.handle(ToShard::Admin(order)));
+            let request = Box::new(OperatorRequest::Disconnect { session, answer });
+            world.turn(0, |engine| engine.handle(ToShard::Operator(request)));
         }),
         ("drained", |world, _| {
             world.turn(0, |engine| engine.handle(ToShard::Drain))

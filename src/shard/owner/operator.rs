@@ -1,31 +1,31 @@
-//! The orders that an owner carries out for the operator and for the HTTP pages that list rooms.
+//! The requests that an owner carries out for the operator and for the HTTP pages that list rooms.
 
 use std::{collections::BTreeSet, sync::Arc};
 
 use super::Owner;
 use crate::{
     chat::{Effects, ListOrder, RoomName, RoomScope, TooManyRooms, UserName},
-    shard::bus::order::RoomOrder,
+    shard::bus::operator::OperatorRoomRequest,
 };
 
 impl Owner {
-    /// Carries out an order and sends its answer. Sending fails if the request was cancelled, which does not matter.
-    pub(crate) fn administer(&mut self, order: RoomOrder, now_ms: u64) -> Effects {
+    /// Carries out a request and sends its answer. Sending fails if the request was cancelled, which does not matter.
+    pub(crate) fn administer(&mut self, request: OperatorRoomRequest, now_ms: u64) -> Effects {
         let rooms = &mut self.rooms;
-        match order {
-            RoomOrder::Rooms { after, limit, answer } => {
+        match request {
+            OperatorRoomRequest::Rooms { after, limit, answer } => {
                 let _ = answer.send(rooms.rooms(RoomScope::All, after.as_deref(), limit));
             }
-            RoomOrder::Groups { prefix, limit, answer } => {
+            OperatorRoomRequest::Groups { prefix, limit, answer } => {
                 let _ = answer.send(rooms.names(|name| name.as_str().starts_with(&prefix), limit));
             }
-            RoomOrder::Room { room, page, answer } => {
+            OperatorRoomRequest::Room { room, page, answer } => {
                 let _ = answer.send(rooms.describe(&room, &page, now_ms));
             }
-            RoomOrder::Roster { room, answer } => {
+            OperatorRoomRequest::Roster { room, answer } => {
                 let _ = answer.send(rooms.roster(&room, ListOrder::Name, now_ms));
             }
-            RoomOrder::Keep {
+            OperatorRoomRequest::Keep {
                 room,
                 topic,
                 members,
@@ -35,12 +35,12 @@ impl Owner {
                 let _ = answer.send(self.keep(&room, topic, members, &mut effects));
                 return effects;
             }
-            RoomOrder::Close { room, answer } => {
+            OperatorRoomRequest::Close { room, answer } => {
                 let closed = rooms.close(&room);
                 let _ = answer.send(closed.as_ref().map(|closed| closed.sessions));
                 return closed.unwrap_or_default().effects;
             }
-            RoomOrder::Say { room, text, answer } => {
+            OperatorRoomRequest::Say { room, text, answer } => {
                 let _ = answer.send(rooms.online(&room));
                 return rooms.system(&room, text).into_iter().collect();
             }

@@ -3,7 +3,7 @@
 use crate::{
     chat::{GoodbyeCode, Reply, SessionId},
     shard::{
-        bus::order::Order,
+        bus::operator::OperatorRequest,
         connection::write::Socket,
         engine::{Clock, Engine},
         session::list,
@@ -11,10 +11,10 @@ use crate::{
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    pub(crate) fn administer(&mut self, order: Order) {
-        match order {
-            Order::Rooms(order) => self.own(|owner, conditions| owner.administer(order, conditions.now_ms)),
-            Order::SayToAll { text, answer } => {
+    pub(crate) fn administer(&mut self, request: OperatorRequest) {
+        match request {
+            OperatorRequest::Rooms(request) => self.own(|owner, conditions| owner.administer(request, conditions.now_ms)),
+            OperatorRequest::SayToAll { text, answer } => {
                 let all = self.connections.iter();
                 let named: Vec<SessionId> = all
                     .filter(|(_, connection)| connection.session().is_some())
@@ -25,7 +25,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     self.reply(id, None, &Reply::System { text: text.clone() });
                 }
             }
-            Order::Sessions {
+            OperatorRequest::Sessions {
                 slot,
                 user,
                 limit,
@@ -35,7 +35,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let entries = list::entries(connections, rooms, slot, user.as_ref(), limit, self.now.ms);
                 let _ = answer.send(entries);
             }
-            Order::Disconnect { session, answer } => {
+            OperatorRequest::Disconnect { session, answer } => {
                 let connection = self.connections.get(session);
                 let is_there = connection.is_some_and(|connection| !connection.is_closing());
                 if is_there {
@@ -43,7 +43,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 let _ = answer.send(is_there);
             }
-            Order::DisconnectUser { user, answer } => {
+            OperatorRequest::DisconnectUser { user, answer } => {
                 let sessions = self.directory.sessions(&user, self.me);
                 let _ = answer.send(sessions.len());
                 for session in sessions {
