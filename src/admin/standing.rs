@@ -102,7 +102,7 @@ impl StandingRooms {
             };
             let owner = usize::from(shards.owner_of(room).0);
             let until = Instant::now() + limits::ADMIN_ANSWER_TIME;
-            if !shards.tell(owner, ToShard::Operator(Box::new(request.into())), until) {
+            if !shards.send_until(owner, ToShard::Operator(Box::new(request.into())), until) {
                 return Err(format!(
                     "the settings of the room {room} could not be restored, because its shard does not answer"
                 ));

@@ -153,7 +153,7 @@ impl HttpServer {
             answer: http.handshake_timeout * limits::ANSWER_TIMEOUTS,
             idle: http.keep_alive,
         };
-        Patience::new(allowed, arriving.hesitated)
+        Patience::new(allowed, arriving.silent_for)
     }
 
     fn answer(

@@ -53,12 +53,12 @@ pub(super) enum Over {
 }
 
 impl Patience {
-    /// `hesitated`: how long the connection was silent before its first bytes.
-    pub(super) fn new(allowed: Allowed, hesitated: Duration) -> Self {
+    /// `silent_for`: how long the connection was silent before its first bytes.
+    pub(super) fn new(allowed: Allowed, silent_for: Duration) -> Self {
         let now = Instant::now();
         Self(Rc::new(Watched {
             allowed,
-            stage: Cell::new(Stage::Head(now.checked_sub(hesitated).unwrap_or(now))),
+            stage: Cell::new(Stage::Head(now.checked_sub(silent_for).unwrap_or(now))),
             sooner: Notify::new(),
         }))
     }

@@ -16,7 +16,7 @@ impl Server {
         let end = Instant::now() + self.drain_timeout;
         self.quiesce(end.min(Instant::now() + limits::DRAIN_SETTLE));
         for number in 0..self.threads.len() {
-            self.shards.tell(number, ToShard::Drain, end);
+            self.shards.send_until(number, ToShard::Drain, end);
         }
         while self.shards.connections() > 0 && Instant::now() < end {
             thread::sleep(limits::DRAIN_POLL);
@@ -45,7 +45,7 @@ impl Server {
     fn all_quiesced(&self, end: Instant) -> bool {
         let (answer, answers) = mpsc::channel();
         for number in 0..self.threads.len() {
-            self.shards.tell(number, ToShard::Quiesce(answer.clone()), end);
+            self.shards.send_until(number, ToShard::Quiesce(answer.clone()), end);
         }
         (0..self.threads.len()).fold(true, |all, _| {
             let left = end.saturating_duration_since(Instant::now());
@@ -92,7 +92,7 @@ mod tests {
         };
         let shards = Shards::new(1, settings, settings::profiles(&Config::default()), 7);
         let soon = Instant::now();
-        assert!(shards.tell(0, ToShard::Drain, soon));
-        assert!(!shards.tell(0, ToShard::Drain, soon));
+        assert!(shards.send_until(0, ToShard::Drain, soon));
+        assert!(!shards.send_until(0, ToShard::Drain, soon));
     }
 }

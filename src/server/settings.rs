@@ -105,7 +105,7 @@ pub(super) fn shard(config: &Config) -> shard::Settings {
         rooms_per_session: chat.rooms_per_session,
         legacy_history: chat.legacy_history_on_join as u32,
         inbox_messages: flush.inbox_messages,
-        underway_bytes: flush.inflight_bytes.0 as usize,
+        inflight_bytes: flush.inflight_bytes.0 as usize,
         ..shard::Settings::default()
     }
 }

@@ -85,7 +85,7 @@ fn ended(watches: &[Watch]) -> Option<String> {
 /// Sends a shard a request, which it answers when it empties its inbox.
 async fn probe(shards: &Shards, number: usize) -> Result<(), String> {
     let (answer, answered) = oneshot::channel();
-    if !shards.try_tell(number, ToShard::Probe(answer)) {
+    if !shards.try_send(number, ToShard::Probe(answer)) {
         return Err("its inbox is full".to_owned());
     }
     answered.await.map(drop).map_err(|_| "it has ended".to_owned())
@@ -159,7 +159,7 @@ mod tests {
         readiness.enter(ServerPhase::Ready);
         let silent = readiness.failures().await;
         assert!(silent.contains_key("shard 0"), "{silent:?}");
-        while shards.try_tell(0, ToShard::Drain) {}
+        while shards.try_send(0, ToShard::Drain) {}
         tokio::time::advance(limits::PROBE_CACHE).await;
         let full = readiness.failures().await;
         assert_eq!(full.get("shard 0").map(String::as_str), Some("its inbox is full"));

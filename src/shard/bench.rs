@@ -1,4 +1,4 @@
-//! What the benches may see of a shard's insides: thin wrappers, so that the insides themselves stay private. Not an interface.
+//! Thin wrappers through which the benches reach private parts of a shard. Not a public interface.
 //!
 //! Built only with the feature `bench`, which `Cargo.toml` switches on for benches and tests.
 
@@ -23,7 +23,7 @@ use crate::{
     wire::masked::masked_frame,
 };
 
-/// The inboxes of several shards, and what one shard sends.
+/// The inboxes of several shards.
 pub struct Inboxes(Arc<[inbox::Inbox<u64>]>);
 
 impl Inboxes {
@@ -32,7 +32,7 @@ impl Inboxes {
         Self((0..shards).map(|_| inbox()).collect())
     }
 
-    /// Sends to a shard; whether it fitted.
+    /// Sends to a shard; returns whether the message fitted.
     pub fn push(&self, to: usize, message: u64) -> bool {
         self.0[to].push(message).is_ok()
     }
@@ -46,7 +46,7 @@ impl Inboxes {
     }
 }
 
-/// What one shard sends, and keeps when the other is full.
+/// One shard's sending side, with its overflow.
 pub struct Outbox(inbox::Outbox<u64>);
 
 impl Outbox {
@@ -54,7 +54,7 @@ impl Outbox {
         self.0.send(to, message);
     }
 
-    /// Tries again what is kept; how much is kept then.
+    /// Retries the overflow; returns the number of messages left in it.
     pub fn retry(&mut self) -> usize {
         self.0.retry();
         self.0.overflow()
@@ -81,7 +81,7 @@ impl Default for Wheel {
     }
 }
 
-/// Who is online where.
+/// The directory of online users.
 #[derive(Debug)]
 pub struct Directory(directory::Directory);
 
@@ -98,9 +98,9 @@ impl Directory {
         self.0.exit(user, session);
     }
 
-    /// On how many shards this user is.
+    /// The number of shards with sessions of this user.
     pub fn shards_of(&self, user: &UserName) -> usize {
-        self.0.whereabouts(user).count()
+        self.0.shards_of(user).count()
     }
 
     pub fn owner_of(&self, name: &str) -> ShardId {
@@ -117,7 +117,7 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Appends a talk, as if everybody had been offered what stands before it, and trims to so many bytes.
+    /// Appends a message, as if all earlier events had been offered to every member, and trims the ring to this many bytes.
     pub fn push(&mut self, message: ChatMessage, most_bytes: usize) {
         let event = RoomEvent::new(
             self.room.clone(),
@@ -131,7 +131,7 @@ impl Ring {
         self.ring.trim_to(most_bytes);
     }
 
-    /// What a member gets that has had everything but the last so many events.
+    /// The bytes for a member whose cursor is this many events behind the end.
     pub fn batch(&self, behind: u64) -> Bytes {
         let end = self.ring.end();
         let batch = self.ring.batch(self.encoding, end.saturating_sub(behind), end);
@@ -143,7 +143,7 @@ impl Ring {
 }
 
 impl Default for Ring {
-    /// An empty one, seen by native members that speak protobuf.
+    /// An empty ring, for native members that use protobuf.
     fn default() -> Self {
         Self {
             room: RoomName::lobby(),
@@ -153,9 +153,9 @@ impl Default for Ring {
     }
 }
 
-/// What members' bytes are written to.
+/// A member's socket.
 pub trait Sink {
-    /// Writes what fits without waiting.
+    /// Writes as much as fits without blocking.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
@@ -167,10 +167,10 @@ impl<S: Sink> Socket for S {
     fn reset(&self) {}
 }
 
-/// One shard with one room of native members; no pace, no other shards.
+/// One shard with one room of native members; no pacing, no other shards.
 pub struct Room<S> {
     engine: Engine<S, RealTime>,
-    speaker: Option<SessionId>,
+    sender: Option<SessionId>,
     message: Vec<u8>,
 }
 
@@ -198,7 +198,7 @@ impl<S: Sink> Room<S> {
             pace: 0.0,
             ..Settings::default()
         };
-        // The members are told nothing of each other's coming: a bench is about talks.
+        // No join events: the benches measure messages.
         settings.rooms.presence_events_max = 0;
         let inboxes: Arc<[inbox::Inbox<ToShard>]> = [inbox::Inbox::new(limits::INBOX_MESSAGES, 1)].into();
         let mut engine = Engine::new(
@@ -215,7 +215,7 @@ impl<S: Sink> Room<S> {
             subprotocol: Some(native::JSON),
             ..Handshake::silent()
         };
-        let mut speaker = None;
+        let mut sender = None;
         for (number, sink) in sinks.into_iter().enumerate() {
             engine.begin();
             let id = engine.open(sink, handshake.clone(), Some(DialectId::Native));
@@ -224,33 +224,33 @@ impl<S: Sink> Room<S> {
                 engine.receive(id, &mut masked(message));
                 engine.settle();
             }
-            speaker.get_or_insert(id);
+            sender.get_or_insert(id);
         }
         let text = "x".repeat(64);
         let mut room = Self {
             engine,
-            speaker,
+            sender,
             message: masked(&format!(r#"{{"talk":{{"room":"lobby","text":"{text}"}}}}"#)),
         };
         room.flush();
         room
     }
 
-    /// The first member says something of 64 bytes: read, numbered, put into the ring. Nobody else hears of it before the flush.
+    /// The first member sends a message of 64 bytes. The shard reads, numbers and appends it; the members get it with the flush.
     pub fn talk(&mut self) {
-        if let Some(speaker) = self.speaker {
+        if let Some(sender) = self.sender {
             self.engine.begin();
-            self.engine.receive(speaker, &mut self.message.clone());
+            self.engine.receive(sender, &mut self.message.clone());
             self.engine.settle();
         }
     }
 
-    /// Writes to every member what it has not had yet; how many talks all members were given since the last time.
+    /// Flushes the room; returns the number of deliveries since the last call.
     pub fn flush(&mut self) -> u64 {
         self.engine.begin();
         while self.engine.flush() {}
         self.engine.settle();
-        self.engine.wants().clear();
+        self.engine.io_requests().clear();
         self.engine.counts().0.flushes.clear();
         std::mem::take(&mut self.engine.counts().0.deliveries)
     }

@@ -1,7 +1,7 @@
-//! The frames of something that many sessions see: encoded once per encoding, whatever the number of receivers.
+//! The cache of an event's frames: each encoding is made once, when its first receiver needs it, and all receivers share it.
 //!
-//! A frame that holds its receiver's name (document 003) is encoded once as well: it is one payload with a gap in it, which is
-//! filled for each receiver in a buffer that the whole shard reuses.
+//! A frame of document 003 contains its receiver's name. It is encoded once as well, as a payload without the name, and the name is
+//! inserted for each receiver when the frame is copied into the output buffer.
 
 use std::sync::OnceLock;
 
@@ -13,7 +13,7 @@ use crate::{
     wire::writer,
 };
 
-/// The frames of one thing, by encoding; each is made when the first receiver needs it.
+/// The frames of one event, by encoding.
 #[derive(Debug)]
 pub(crate) struct FrameCache {
     dialects: Dialects,
@@ -21,7 +21,6 @@ pub(crate) struct FrameCache {
 }
 
 impl FrameCache {
-    /// A cache without frames yet, for receivers of these dialects.
     pub(crate) fn new(dialects: Dialects) -> Self {
         Self {
             dialects,
@@ -29,12 +28,11 @@ impl FrameCache {
         }
     }
 
-    /// The dialect of an encoding.
     pub(crate) fn dialect(&self, encoding: Encoding) -> &dyn Dialect {
         &self.dialects[encoding.dialect()]
     }
 
-    /// The frames in this encoding; the first caller makes them with `encode`, which gets the number of the encoding within its
+    /// The frames in this encoding. The first call makes them with `encode`, which gets the number of the encoding within its
     /// dialect.
     pub(crate) fn get(&self, encoding: Encoding, encode: impl FnOnce(&dyn Dialect, usize, &mut Frames)) -> &Encoded {
         self.frames[encoding.place()].get_or_init(|| {
@@ -54,14 +52,14 @@ impl FrameCache {
 /// The frames of one encoding.
 #[derive(Debug)]
 pub(crate) enum Encoded {
-    /// Complete frames, the same for every member; or nothing.
+    /// Complete frames, the same for every receiver; empty if the dialect shows nothing.
     Shared(Bytes),
-    /// The payload of one text frame, and where the receiver's name goes.
+    /// The payload of one text frame without the receiver's name, and the offset of the name.
     Addressed { payload: Bytes, at: usize },
 }
 
 impl Encoded {
-    /// Its bytes, but for heads and names that differ from member to member.
+    /// The number of bytes that all receivers share: without frame heads and names.
     pub(crate) fn common_bytes(&self) -> usize {
         match self {
             Self::Shared(frames) => frames.len(),
@@ -69,7 +67,7 @@ impl Encoded {
         }
     }
 
-    /// Its bytes for this receiver.
+    /// The number of bytes for this receiver.
     pub(crate) fn bytes_for(&self, receiver: &str) -> usize {
         match self {
             Self::Shared(frames) => frames.len(),
@@ -80,7 +78,6 @@ impl Encoded {
         }
     }
 
-    /// Appends its frames for this receiver.
     pub(crate) fn append_for(&self, receiver: &str, out: &mut BytesMut) {
         match self {
             Self::Shared(frames) => out.extend_from_slice(frames),
@@ -101,7 +98,7 @@ impl Encoded {
     }
 }
 
-/// Bytes of a name inside a JSON string. Names hold no control characters, so these two are all that JSON escapes.
+/// Bytes of a name inside a JSON string. Names have no control characters, so JSON escapes only the two of `ESCAPED`.
 fn escaped_bytes(name: &str) -> usize {
     name.len() + name.matches(ESCAPED).count()
 }
@@ -113,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_addressed_frame_holds_the_receivers_name_as_json_whatever_it_is() {
+    fn an_addressed_frame_contains_any_receivers_name_as_json() {
         let encoded = Encoded::Addressed {
             payload: Bytes::from_static(br#"{"to":"","at":1}"#),
             at: 7,

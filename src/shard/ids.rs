@@ -1,13 +1,13 @@
-//! Places in the tables of a shard. Each table has its own type of place, so that one cannot be taken for another.
+//! Slots in the tables of a shard. Each table has its own type of slot, so that one cannot be used for another.
 //!
-//! A connection is found by its whole [`crate::chat::SessionId`]; rooms and members have no generation, so their places are
-//! only held by what the table itself keeps up to date.
+//! A connection is looked up by its [`crate::chat::SessionId`], which includes a generation. The slots of rooms and members have
+//! no generation, so only their own table may store them.
 
-/// The place of a room's ring in the shard's table of rings.
+/// The slot of a room in the shard's table of rings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct RoomSlot(u32);
 
-/// The place of a member in its ring. It changes when another member of the ring goes.
+/// The slot of a member in its ring. It changes when another member of the ring is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct MemberSlot(u32);
 

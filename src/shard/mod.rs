@@ -1,12 +1,14 @@
-//! One core: its connections, its copies of rooms, the rooms and pairs that it owns, its inbox and its timers.
+//! A shard: one core's connections, members of rooms, owned rooms and pairs, inbox and timers.
 //!
-//! - `bus`: what shards say to each other, and how
+//! From the bottom up; each folder may use those before it (`tests/architecture` enforces this):
+//! - `event`: events of rooms and direct messages, with their encoded frames
+//! - `bus`: messages between shards, inboxes, and the directory of online users
 //! - `connection`: bytes to commands, replies to bytes
+//! - `store`: the shard's side of the store, and the rules of names
 //! - `room`: members, ring, fan-out, pacing, replay
-//! - `owner`: commands to events, for the rooms and pairs that this shard orders
-//! - `direct`: direct messages to sessions, and offline messages
-//! - `store`: between a shard and the store
-//! - `session`: what requests lead to
+//! - `owner`: commands to events, for the rooms and pairs that this shard owns
+//! - `direct`: live direct messages and offline messages
+//! - `session`: the rules that turn a request into an action
 //! - `engine`: connects the parts; turns, timers, drain
 //! - `runtime`: the thread, its sockets, and the handle for other threads
 
@@ -51,47 +53,47 @@ pub(crate) use runtime::{
 };
 pub(crate) use store::{port::StorePort, ticket::Ticket};
 
-/// Why a connection ended; the name is the label in metrics and logs.
+/// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum End {
     /// The peer sent a close frame.
     Peer,
-    /// The user said exit.
+    /// The user sent `exit`.
     Exit,
     /// The peer broke RFC 6455 (1002).
     Violation,
     /// A text was not UTF-8 (1007).
     NotUtf8,
-    /// A message was beyond the bounds of its dialect (1009).
+    /// A message was longer than its dialect allows (1009).
     TooLarge,
-    /// A message was begun and not finished.
+    /// The peer began a message and did not finish it in time.
     Unfinished,
-    /// The dialect had no other answer to a message than a close.
+    /// The dialect answers such a message only with a close.
     Refused,
-    /// Nothing came for too long.
+    /// No bytes arrived for too long.
     Timeout,
-    /// The user said nothing for too long.
+    /// The user sent no message for too long.
     Idle,
-    /// The socket took nothing for too long.
+    /// The full socket accepted no bytes for too long.
     WriteTimeout,
-    /// The member was too far behind, and its dialect has no words for a gap.
+    /// A slow consumer, whose dialect has no message for a gap.
     Slow,
-    /// The server was busy for longer than the sender could be made to wait.
+    /// The owner of a room was busy for longer than a sender may be paused.
     Busy,
-    /// More replies waited than a connection may hold.
+    /// More bytes of replies waited than a connection may hold.
     Overrun,
-    /// The server went down.
+    /// The server shut down.
     Draining,
     /// The operator ended it.
     Disconnected,
     /// The socket failed, or was closed without a close frame.
     Reset,
-    /// The peer did not close after it was told goodbye.
+    /// The peer did not close the connection after the server's close frame.
     Lingered,
 }
 
 impl End {
-    /// Whether what was not sent is thrown away: no close frame passes a full socket.
+    /// Whether the socket is reset and unsent bytes are dropped: no close frame passes a full socket.
     const fn resets(self) -> bool {
         match self {
             Self::WriteTimeout | Self::Overrun | Self::Timeout => true,

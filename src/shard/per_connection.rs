@@ -1,7 +1,7 @@
-//! A table of values by connection, for the parts of a shard that keep something for some of its connections.
+//! A table with a value for some of a shard's connections.
 //!
-//! A value is found by the whole id of its connection, so a value that an earlier connection left in the slot is never found by
-//! a later one. Memory follows the highest slot in use: one entry for each slot up to it.
+//! Invariant: a look-up compares the generation, so a connection never finds the value that an earlier connection left in its
+//! slot. The table has one entry for each slot up to the highest one in use.
 
 use crate::chat::{ConnectionSlot, Generation, SessionId};
 
@@ -31,13 +31,13 @@ impl<T> PerConnection<T> {
         }
     }
 
-    /// The value in this slot, for a part that removes its value before the connection leaves the slot.
+    /// The value in this slot, without a check of the generation: only for a part that removes its value before the connection
+    /// leaves the slot.
     pub(crate) fn at_mut(&mut self, slot: ConnectionSlot) -> Option<&mut T> {
         let entry = self.entries.get_mut(slot.index())?.as_mut()?;
         Some(&mut entry.1)
     }
 
-    /// All values, with the slots of their connections.
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnectionSlot, &T)> {
         let entries = self.entries.iter().enumerate();
@@ -47,7 +47,7 @@ impl<T> PerConnection<T> {
         })
     }
 
-    /// The value of this connection; a new one if there is none.
+    /// The value of this connection; inserts a default if there is none.
     pub(crate) fn entry(&mut self, id: SessionId) -> &mut T
     where
         T: Default,
@@ -92,9 +92,9 @@ mod tests {
         *table.entry(ada) += 1;
         assert_eq!((table.get(ada), table.get(tom)), (Some(&2), None));
         assert_eq!(table.take(tom), None);
-        assert_eq!(*table.entry(tom), 0, "nothing of the connection before");
+        assert_eq!(*table.entry(tom), 0, "the value of the connection before is gone");
         assert_eq!(table.get(ada), None);
         assert_eq!(table.take(tom), Some(0));
-        assert_eq!(table.entries.len(), 0, "no entries behind the last in use");
+        assert_eq!(table.entries.len(), 0, "no entries after the last one in use");
     }
 }

@@ -1,7 +1,7 @@
 //! The rate limit of one session's messages, direct messages, topics and new names: the generic cell rate algorithm (GCRA).
 //!
-//! A session holds one number, the theoretical arrival time of its next message. A session that sends faster than its rate is
-//! not refused: its connection is not read until its next message conforms.
+//! The state of a session is one number, the theoretical arrival time of its next message. The server refuses no message above
+//! the rate: it stops reading the connection until the next message conforms.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use arc_swap::ArcSwapOption;
 
 use crate::limits;
 
-/// What the operator allows one session.
+/// The rate limit of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MessageRate {
-    /// Over time.
+    /// The sustained rate, in messages.
     pub per_second: u32,
-    /// The burst after silence.
+    /// The burst after a pause, in messages.
     pub at_once: u32,
 }
 
-/// The rate limit in force, for all shards; it changes while they run. Clones share it.
+/// The current rate limit of all shards, which a reload of the settings changes. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct SharedRate(Arc<ArcSwapOption<MessageRate>>);
 
@@ -27,7 +27,7 @@ pub struct SharedRate(Arc<ArcSwapOption<MessageRate>>);
 pub(crate) struct Gcra(u64);
 
 impl SharedRate {
-    /// `None`: a session is read as fast as it sends.
+    /// Sets the limit; `None` switches it off.
     pub fn set(&self, rate: Option<MessageRate>) {
         self.0.store(rate.map(Arc::new));
     }
@@ -38,7 +38,7 @@ impl SharedRate {
 }
 
 impl Gcra {
-    /// The session has sent one message.
+    /// Counts one message.
     pub(super) fn count(&mut self, rate: MessageRate, now_us: u64) {
         self.0 = self.0.max(now_us) + rate.each_us();
     }
@@ -46,7 +46,7 @@ impl Gcra {
     /// When the next message conforms, microseconds.
     pub(super) fn conforms_at_us(self, rate: MessageRate) -> u64 {
         let burst = u64::from(rate.at_once.max(1) - 1) * rate.each_us();
-        // A session that was paused is read on when the wheel turns, and must not lose what it could have said until then.
+        // Reading resumes only at a tick of the wheel, and the session must not lose the messages it could have sent by then.
         self.0.saturating_sub(burst.max(limits::RATE_GRAIN_US))
     }
 }

@@ -1,4 +1,4 @@
-//! What the operator decides about shards.
+//! The operator's settings for shards.
 
 use std::time::Duration;
 
@@ -8,44 +8,42 @@ use crate::{
     codec::Dialects,
 };
 
-/// Settings of all shards, the same for each.
+/// The settings that all shards share.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The dialects, with what the operator set of them.
     pub dialects: Dialects,
-    /// Who may enter which room.
+    /// Which users may enter which rooms.
     pub access: Access,
-    /// About rooms.
     pub rooms: RoomSettings,
-    /// A connection from which nothing came for so long is dead.
+    /// The server ends a connection from which no bytes arrived for this time.
     pub dead_after: Duration,
-    /// A user who said nothing for so long is sent away; `None`: never.
+    /// The server closes a session whose user sent no message for this time; `None`: never.
     pub idle_kick: Option<Duration>,
-    /// How fast one session may send.
+    /// The rate limit of one session.
     pub message_rate: SharedRate,
-    /// A socket that takes nothing for so long is reset.
+    /// The server resets a full socket that accepted no bytes for this time.
     pub write_timeout: Duration,
-    /// The next flush waits at most this many times the cost of the last one; 0: never.
+    /// The next flush of a room waits at most this many times the duration of the last one; 0: never.
     pub pace: f32,
-    /// Longest time between the beginnings of two flushes of a room because of waiting.
+    /// A waiting flush begins at most this long after the one before it began.
     pub flush_max: Duration,
     /// Writes of a flush before other work gets its turn.
     pub yield_writes: usize,
-    /// Bytes of recent events that one room may keep on one shard.
+    /// Bytes of one room's ring.
     pub ring_bytes: usize,
-    /// Bytes of recent events that all rooms of a shard may keep together.
+    /// Bytes of all rings of a shard together.
     pub ring_budget: usize,
-    /// How long recent events are kept for those who come back.
+    /// How long a ring holds events for returning members.
     pub ring_keep: Duration,
     /// Rooms that one session may be in.
     pub rooms_per_session: usize,
-    /// Messages in a shard's inbox.
+    /// Capacity of a shard's inbox, in messages.
     pub inbox_messages: usize,
-    /// Bytes of events on the way to one shard above which owners answer `busy`.
-    pub underway_bytes: usize,
-    /// How many of the last talks clients of the five systems are given on joining.
+    /// In-flight bytes to one shard above which owners answer `busy`.
+    pub inflight_bytes: usize,
+    /// Number of last messages that a legacy client gets when it joins.
     pub legacy_history: u32,
-    /// On drain, clients are told to come back after a random part of this.
+    /// A goodbye that invites clients back gives each a random delay up to this.
     pub retry_spread: Duration,
 }
 
@@ -73,7 +71,7 @@ impl Default for Settings {
             ring_keep: Duration::from_secs(60),
             rooms_per_session: crate::limits::ROOMS_PER_SESSION,
             inbox_messages: crate::limits::INBOX_MESSAGES,
-            underway_bytes: crate::limits::IN_FLIGHT_BYTES,
+            inflight_bytes: crate::limits::IN_FLIGHT_BYTES,
             legacy_history: 0,
             retry_spread: Duration::from_secs(10),
         }

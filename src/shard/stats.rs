@@ -25,7 +25,7 @@ pub(crate) struct Gauges {
     pub(crate) rooms: usize,
     pub(crate) members: usize,
     pub(crate) blocked: usize,
-    pub(crate) underway_bytes: usize,
+    pub(crate) inflight_bytes: usize,
     pub(crate) ring_bytes: usize,
     pub(crate) waiting_bytes: usize,
     pub(crate) inbox: usize,

@@ -1,21 +1,20 @@
-//! Time, as a shard sees it: a clock that tests can own, and the moment of one turn.
+//! The clock of a shard, which tests can replace, and the time of one turn.
 
-/// Where time comes from.
 pub(crate) trait Clock {
-    /// Microseconds since some moment before the start; never goes back.
+    /// Monotonic microseconds since a moment before the start.
     fn micros(&self) -> u64;
-    /// Unix milliseconds; may jump.
+    /// Wall clock, Unix milliseconds; may jump.
     fn unix_ms(&self) -> u64;
 }
 
-/// The time of one turn: everything in it happens at the same moment.
+/// The time of one turn. Everything in a turn happens at the same moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Moment {
-    /// The shard's clock.
+    /// Monotonic.
     pub(crate) us: u64,
-    /// The same in milliseconds.
+    /// `us` in milliseconds.
     pub(crate) ms: u64,
-    /// Unix milliseconds.
+    /// Wall clock.
     pub(crate) unix_ms: u64,
 }
 

@@ -1,4 +1,7 @@
-//! Who is online where: one map per shard, which that shard alone writes and any shard may ask.
+//! The directory: which sessions each user has, on which shards.
+//!
+//! There is one map per shard. Only that shard writes it, and any shard may look up a user. The directory has no lists of users;
+//! they come from the owners of rooms.
 
 use std::{
     hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState},
@@ -17,44 +20,41 @@ use crate::{
     limits,
 };
 
-/// The users of all shards. Point look-ups only; lists come from the owners of rooms.
+/// The directory of online users, shared by all shards.
 #[derive(Debug)]
 pub(crate) struct Directory {
     shards: Box<[DashMap<UserName, Sessions, foldhash::fast::RandomState>]>,
     owner_key: OwnerKey,
     guests: std::sync::atomic::AtomicU64,
     tags: std::sync::atomic::AtomicU32,
-    /// How many sessions each shard has.
-    sessions: Underway,
-    /// Who wants to be told when a user goes.
+    sessions: PerShard,
+    /// By the watched user: the sessions to notify when the user goes offline.
     watchers: DashMap<UserName, Watched, foldhash::fast::RandomState>,
-    /// What clients on plain `/ws` turned out to speak, by listener and kind of handshake. Asked when a client first speaks.
     pub(crate) recent: Arc<RecentDialects>,
-    /// Events of rooms.
-    pub(crate) events: Underway,
-    /// Direct messages, until they have been handed out: once for each session that is to have it.
-    pub(crate) directs: Underway,
+    /// In-flight bytes of room events.
+    pub(crate) events: PerShard,
+    /// In-flight bytes of direct messages, until they are delivered: once for each receiving session.
+    pub(crate) directs: PerShard,
 }
 
-/// What clients turned out to speak, by listener and kind of handshake.
+/// The dialects that recent clients on plain `/ws` showed, by listener and kind of handshake.
 pub(crate) type RecentDialects = DashMap<(usize, Client), Recent, foldhash::fast::RandomState>;
 
-/// The secret that decides which shard owns a room or a pair of users: whoever knew it could choose names that all have one
-/// owner, and give one shard the work of all.
+/// The secret key of the hash that picks the owner of a room or a pair of users. With the key, a client could choose names that
+/// all have the same owner, and overload one shard.
 ///
-/// It enters the hash of the standard library, which is made to resist chosen inputs; foldhash promises that of no seed. It comes
-/// from the operating system: epochs and tags, which clients are told, are numbers of a generator that can be followed back.
+/// It is hashed with the standard library's SipHash, which resists chosen inputs; foldhash does not promise that for any seed. It
+/// comes from the operating system and not from the generator of epochs and tags: clients see those, and could compute the
+/// generator's state from them.
 #[derive(Clone, Copy)]
 pub(crate) struct OwnerKey([u64; 2]);
 
 impl OwnerKey {
-    /// A new one; all shards of a process share it.
     pub(crate) fn random() -> Self {
         let drawn = || RandomState::new().build_hasher().finish();
         Self([drawn(), drawn()])
     }
 
-    /// The same in every run.
     #[cfg(any(test, feature = "bench"))]
     pub(crate) const fn fixed(key: u64) -> Self {
         Self([key, 0])
@@ -74,9 +74,9 @@ impl std::fmt::Debug for OwnerKey {
     }
 }
 
-/// A count for each shard: bytes on their way to it, or what it has.
+/// A counter for each shard.
 #[derive(Debug)]
-pub(crate) struct Underway(Box<[CachePadded<AtomicUsize>]>);
+pub(crate) struct PerShard(Box<[CachePadded<AtomicUsize>]>);
 
 /// The sessions of a user on one shard: one, most of the time.
 #[derive(Debug, Clone)]
@@ -89,13 +89,12 @@ enum Sessions {
     Many(Box<Vec<SessionId>>),
 }
 
-/// A user whose going somebody wants to be told of.
+/// A user whom sessions watch.
 #[derive(Debug, Default)]
 struct Watched {
-    /// Whether the user is here as far as the watchers know. Two shards may find at once that it has gone: the one that
-    /// turns this tells them.
-    here: bool,
-    /// Who is to be told.
+    /// Whether the user is online as far as the watchers know. If two shards find at once that it has gone offline, the one that
+    /// clears this flag notifies the watchers.
+    online: bool,
     watchers: Vec<SessionId>,
 }
 
@@ -109,32 +108,31 @@ impl Sessions {
 }
 
 impl Directory {
-    /// Maps for `shards` shards; the tags of sessions begin with `seed`.
+    /// An empty directory for `shards` shards; the tags of sessions begin with `seed`.
     pub(crate) fn new(shards: usize, owner_key: OwnerKey, seed: u64) -> Self {
         Self {
             shards: (0..shards).map(|_| map_of()).collect(),
             owner_key,
             guests: std::sync::atomic::AtomicU64::new(1),
             tags: std::sync::atomic::AtomicU32::new(seed as u32),
-            sessions: Underway::new(shards),
+            sessions: PerShard::new(shards),
             watchers: map_of(),
             recent: Arc::default(),
-            events: Underway::new(shards),
-            directs: Underway::new(shards),
+            events: PerShard::new(shards),
+            directs: PerShard::new(shards),
         }
     }
 
-    /// How many shards there are.
     pub(crate) fn shards(&self) -> usize {
         self.shards.len()
     }
 
-    /// The shard that owns the room of this name.
+    /// The owner of the room with this name.
     pub(crate) fn owner_of(&self, name: &str) -> ShardId {
         self.owner_key.owner(name, self.shards.len())
     }
 
-    /// The owner of the direct conversation of two users, whoever speaks.
+    /// The owner of the pair of two users; the same for both directions.
     pub(crate) fn owner_of_pair(&self, one: &UserName, other: &UserName) -> ShardId {
         let both = if one <= other {
             (one.as_str(), other.as_str())
@@ -144,19 +142,19 @@ impl Directory {
         self.owner_key.owner(both, self.shards.len())
     }
 
-    /// The name of somebody who gave none.
+    /// A name for a client that brought none.
     pub(crate) fn guest(&self) -> UserName {
         UserName::guest(self.guests.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
     }
 
-    /// A tag that no other session of this node has: a counter, spread so that neighbours look different.
+    /// A tag that no other session of this node has: a counter, scattered so that successive tags look different.
     pub(crate) fn tag(&self) -> crate::chat::SessionTag {
         let count = self.tags.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         // An odd factor permutes the 32-bit numbers.
         crate::chat::SessionTag(count.wrapping_mul(0x9E37_79B1))
     }
 
-    /// A session of this user begins. Called by the session's shard alone.
+    /// Adds a session of this user. Only the session's shard calls it.
     pub(crate) fn enter(&self, user: &UserName, session: SessionId) {
         let Some(map) = self.shards.get(usize::from(session.shard().0)) else {
             return;
@@ -168,20 +166,20 @@ impl Directory {
                 Sessions::Many(many) => many.push(session),
             })
             .or_insert(Sessions::One(session));
-        // Behind the map: whoever looks there under this lock either sees the session, or comes before this.
+        // After the map was changed: a shard that checks the map under this lock sees the session, or comes before this.
         if let Some(mut watched) = self.watchers.get_mut(user) {
-            watched.here = true;
+            watched.online = true;
         }
     }
 
-    /// A session takes a name that no other session has; whether it could. Of two that try at once on different shards at most one
-    /// can. Called by the session's shard alone.
-    pub(crate) fn enter_alone(&self, user: &UserName, session: SessionId) -> bool {
-        if self.whereabouts(user).next().is_some() {
+    /// Adds a session under a name that no other session has; returns whether that succeeded. Of two shards that try at once, at
+    /// most one succeeds. Only the session's shard calls it.
+    pub(crate) fn enter_unique(&self, user: &UserName, session: SessionId) -> bool {
+        if self.shards_of(user).next().is_some() {
             return false;
         }
         self.enter(user, session);
-        // Each writes its own map before it looks into the other's: one of the two sees the other.
+        // Each shard writes its own map before it reads the others, so at least one of the two sees the other.
         fence(Ordering::SeqCst);
         let alone = self.count(user) == 1;
         if !alone {
@@ -190,7 +188,7 @@ impl Directory {
         alone
     }
 
-    /// A session of this user ends. Called by the session's shard alone.
+    /// Removes a session of this user. Only the session's shard calls it.
     pub(crate) fn exit(&self, user: &UserName, session: SessionId) {
         let Some(map) = self.shards.get(usize::from(session.shard().0)) else {
             return;
@@ -206,7 +204,7 @@ impl Directory {
     }
 
     /// The shards that have sessions of this user.
-    pub(crate) fn whereabouts(&self, user: &UserName) -> impl Iterator<Item = ShardId> {
+    pub(crate) fn shards_of(&self, user: &UserName) -> impl Iterator<Item = ShardId> {
         self.shards
             .iter()
             .enumerate()
@@ -214,8 +212,8 @@ impl Directory {
             .map(|(shard, _)| ShardId(shard as u16))
     }
 
-    /// The shards that have sessions of this user, and how many.
-    pub(crate) fn spread(&self, user: &UserName) -> impl Iterator<Item = (ShardId, usize)> {
+    /// The shards that have sessions of this user, with the number of sessions.
+    pub(crate) fn session_counts(&self, user: &UserName) -> impl Iterator<Item = (ShardId, usize)> {
         let counts = self
             .shards
             .iter()
@@ -224,17 +222,17 @@ impl Directory {
         counts.map(|(shard, count)| (ShardId(shard as u16), count))
     }
 
-    /// How many sessions this user has.
+    /// The number of this user's sessions on all shards.
     pub(crate) fn count(&self, user: &UserName) -> usize {
-        self.spread(user).map(|(_, sessions)| sessions).sum()
+        self.session_counts(user).map(|(_, sessions)| sessions).sum()
     }
 
-    /// Sessions on one shard, all those of a user.
+    /// The number of all sessions on one shard.
     pub(crate) fn sessions_of(&self, shard: ShardId) -> usize {
         self.sessions.to(shard)
     }
 
-    /// The user's sessions on one shard.
+    /// This user's sessions on one shard.
     pub(crate) fn sessions(&self, user: &UserName, shard: ShardId) -> Vec<SessionId> {
         let found = self.shards.get(usize::from(shard.0)).and_then(|map| map.get(user));
         match found.as_deref() {
@@ -244,16 +242,15 @@ impl Directory {
         }
     }
 
-    /// This session is to be told when the user goes.
+    /// Lets a session watch a user: it is notified when the user goes offline.
     pub(crate) fn watch(&self, user: &UserName, session: SessionId) {
         let mut watched = self.watchers.entry(user.clone()).or_default();
         if watched.watchers.is_empty() {
-            watched.here = self.whereabouts(user).next().is_some();
+            watched.online = self.shards_of(user).next().is_some();
         }
         watched.watchers.push(session);
     }
 
-    /// This session does not want to be told any more.
     pub(crate) fn unwatch(&self, user: &UserName, session: SessionId) {
         self.watchers.remove_if_mut(user, |_, watched| {
             watched.watchers.retain(|other| *other != session);
@@ -261,59 +258,56 @@ impl Directory {
         });
     }
 
-    /// A session of the user has ended: who is to be told that the user went. Nobody while it has another session, and for
-    /// each going only one of those who ask.
-    pub(crate) fn gone(&self, user: &UserName) -> Vec<SessionId> {
+    /// The sessions to notify, after a session of the user has ended, that the user has gone offline. Empty while the user has
+    /// another session; each time the user goes offline, only one caller gets the watchers.
+    pub(crate) fn watchers_of_departed(&self, user: &UserName) -> Vec<SessionId> {
         let Some(mut watched) = self.watchers.get_mut(user) else {
             return Vec::new();
         };
-        if !watched.here || self.whereabouts(user).next().is_some() {
+        if !watched.online || self.shards_of(user).next().is_some() {
             return Vec::new();
         }
-        watched.here = false;
+        watched.online = false;
         watched.watchers.clone()
     }
 }
 
-impl Underway {
+impl PerShard {
     fn new(shards: usize) -> Self {
         Self((0..shards).map(|_| CachePadded::new(AtomicUsize::new(0))).collect())
     }
 
-    /// So many bytes are on their way to a shard.
-    pub(crate) fn add(&self, to: ShardId, bytes: usize) {
-        if let Some(in_flight) = self.0.get(usize::from(to.0)) {
-            in_flight.fetch_add(bytes, Ordering::Relaxed);
+    pub(crate) fn add(&self, to: ShardId, amount: usize) {
+        if let Some(count) = self.0.get(usize::from(to.0)) {
+            count.fetch_add(amount, Ordering::Relaxed);
         }
     }
 
-    /// So many bytes have arrived.
-    pub(crate) fn take(&self, to: ShardId, bytes: usize) {
-        if let Some(in_flight) = self.0.get(usize::from(to.0)) {
-            in_flight.fetch_sub(bytes, Ordering::Relaxed);
+    pub(crate) fn take(&self, to: ShardId, amount: usize) {
+        if let Some(count) = self.0.get(usize::from(to.0)) {
+            count.fetch_sub(amount, Ordering::Relaxed);
         }
     }
 
-    /// Bytes on their way to one shard.
     pub(crate) fn to(&self, shard: ShardId) -> usize {
         self.0
             .get(usize::from(shard.0))
-            .map_or(0, |in_flight| in_flight.load(Ordering::Relaxed))
+            .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
-    /// Bytes on their way to the slowest shard.
+    /// The largest counter; of in-flight bytes, that of the slowest shard.
     pub(crate) fn most(&self) -> usize {
-        let all = self.0.iter().map(|in_flight| in_flight.load(Ordering::Relaxed));
+        let all = self.0.iter().map(|count| count.load(Ordering::Relaxed));
         all.max().unwrap_or(0)
     }
 }
 
-/// What a direct message for so many sessions counts in [`Directory::directs`].
+/// In-flight bytes that a direct message for this many sessions counts for in [`Directory::directs`].
 pub(crate) fn direct_bytes(sessions: usize, text: &str) -> usize {
     sessions * (limits::DIRECT_ENVELOPE_BYTES + text.len())
 }
 
-/// Few inner locks: one shard writes, and a look-up is short.
+/// A map with few inner locks: one shard writes it, and a look-up is short.
 fn map_of<K: Eq + std::hash::Hash, V>() -> DashMap<K, V, foldhash::fast::RandomState> {
     DashMap::with_capacity_and_hasher_and_shard_amount(0, Default::default(), 16)
 }
@@ -324,7 +318,7 @@ mod tests {
 
     use super::*;
 
-    /// Which of four shards owns each of many rooms and pairs.
+    /// The owners of many rooms and pairs.
     fn owners(directory: &Directory) -> Vec<ShardId> {
         let user = |n: usize| UserName::parse(&format!("user {n}")).unwrap();
         (0..64)
@@ -345,20 +339,20 @@ mod tests {
     }
 
     #[test]
-    fn names_that_one_process_gives_to_one_shard_are_spread_over_all_shards_of_another() {
+    fn names_with_one_owner_in_one_process_have_all_shards_as_owners_in_another() {
         let [known, other] = [7, 8].map(|key| Directory::new(4, OwnerKey::fixed(key), 1));
-        let aimed = (0..)
+        let chosen = (0..)
             .map(|n| format!("room {n}"))
             .filter(|room| known.owner_of(room) == ShardId(0));
         let mut owned = [0; 4];
-        for room in aimed.take(400) {
+        for room in chosen.take(400) {
             owned[usize::from(other.owner_of(&room).0)] += 1;
         }
         assert!(owned.iter().all(|rooms| (60..140).contains(rooms)), "{owned:?}");
     }
 
     #[test]
-    fn the_pair_of_two_users_has_one_owner_whoever_speaks() {
+    fn a_pair_of_users_has_the_same_owner_in_both_directions() {
         let directory = Directory::new(8, OwnerKey::random(), 1);
         let [ada, bob] = ["ada", "bob"].map(|name| UserName::parse(name).unwrap());
         assert_eq!(directory.owner_of_pair(&ada, &bob), directory.owner_of_pair(&bob, &ada));
@@ -373,13 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn watchers_are_told_once_when_the_last_two_sessions_end_at_once_on_two_shards() {
+    fn watchers_are_notified_once_when_the_last_two_sessions_end_at_once_on_two_shards() {
         let directory = Directory::new(2, OwnerKey::fixed(7), 1);
         let user = UserName::parse("eve").unwrap();
         directory.watch(&user, session(0, 7));
         let rounds = 2_000;
         let (begin, end) = (Barrier::new(2), Barrier::new(2));
-        let told: Vec<Vec<usize>> = thread::scope(|scope| {
+        let notified: Vec<Vec<usize>> = thread::scope(|scope| {
             let ends = [0, 1].map(|shard| {
                 let (directory, user, begin, end) = (&directory, &user, &begin, &end);
                 scope.spawn(move || {
@@ -388,22 +382,22 @@ mod tests {
                             directory.enter(user, session(shard, 1));
                             begin.wait();
                             directory.exit(user, session(shard, 1));
-                            let told = directory.gone(user).len();
+                            let notified = directory.watchers_of_departed(user).len();
                             end.wait();
-                            told
+                            notified
                         })
                         .collect()
                 })
             });
             ends.map(|end| end.join().unwrap()).into()
         });
-        for (round, (one, other)) in told[0].iter().zip(&told[1]).enumerate() {
+        for (round, (one, other)) in notified[0].iter().zip(&notified[1]).enumerate() {
             assert_eq!(one + other, 1, "in round {round}");
         }
     }
 
     #[test]
-    fn each_going_is_told_and_none_while_a_session_is_left() {
+    fn watchers_are_notified_each_time_the_last_session_ends() {
         let directory = Directory::new(2, OwnerKey::fixed(7), 1);
         let user = UserName::parse("eve").unwrap();
         directory.enter(&user, session(0, 1));
@@ -413,14 +407,14 @@ mod tests {
         for _ in 0..2 {
             directory.enter(&user, session(1, 1));
             directory.exit(&user, session(0, 1));
-            assert_eq!(directory.gone(&user), []);
+            assert_eq!(directory.watchers_of_departed(&user), []);
             directory.exit(&user, session(1, 1));
-            assert_eq!(directory.gone(&user), [session(0, 7), session(1, 8)]);
-            assert_eq!(directory.gone(&user), []);
+            assert_eq!(directory.watchers_of_departed(&user), [session(0, 7), session(1, 8)]);
+            assert_eq!(directory.watchers_of_departed(&user), []);
         }
         directory.unwatch(&user, session(0, 7));
         directory.enter(&user, session(0, 1));
         directory.exit(&user, session(0, 1));
-        assert_eq!(directory.gone(&user), [session(1, 8)]);
+        assert_eq!(directory.watchers_of_departed(&user), [session(1, 8)]);
     }
 }

@@ -1,17 +1,18 @@
-//! The one way into a shard: a bounded lock-free queue with one wake, and what a sender keeps when it is full.
+//! A shard's inbox: a bounded lock-free queue with one waker, and the overflow that each sender keeps while the queue is full.
 //!
 //! # The life of a message
 //!
-//! A sender pushes and then looks whether the owner sleeps; the owner, before it sleeps, says so and then looks at the queue
-//! again. Both put a `SeqCst` fence between the two steps, so at least one of them sees the other: no message waits in the
-//! queue of a sleeping owner.
+//! A sender pushes a message and then checks whether the receiver sleeps. Before the receiver sleeps, it sets `asleep` and then
+//! checks the queue again. Both have a `SeqCst` fence between the two steps, so at least one of them sees the other: no message
+//! waits in the queue of a sleeping receiver.
 //!
-//! When the queue is full the sender ([`Outbox`]) keeps the message, and everything for the same shard after it, in order.
-//! It says that it is starved and then tries again once; the owner, after it has made room, looks whether somebody is
-//! starved and wakes those. Again a `SeqCst` fence stands between the two steps on both sides, and a sender has put its waker
-//! in place before it tries, or that one wake would find nobody. A message is therefore never
-//! dropped, never reordered and never forgotten; how much may be kept is the business of who creates messages (an owner
-//! refuses messages while [`Outbox::overflow`] is above its bound).
+//! When the queue is full, the sender ([`Outbox`]) keeps the message, and every later one for the same shard, as overflow, in
+//! order. It sets its `starved` flag and then tries once more. After the receiver has taken messages, it checks the flags and
+//! wakes the starved senders. Again both sides have a `SeqCst` fence between their two steps. A sender registers its waker
+//! before it tries, because it is woken only once. A message is therefore never dropped, reordered or forgotten.
+//!
+//! The outbox does not bound the overflow. The code that creates messages does: an owner refuses messages while
+//! [`Outbox::overflow`] is above its bound.
 
 use std::{
     collections::VecDeque,
@@ -21,20 +22,20 @@ use std::{
 
 use crate::shard::bus::sync::{ArrayQueue, AtomicBool, AtomicWaker, Ordering, fence};
 
-/// A shard's inbox, shared by its owner and all senders.
+/// A shard's inbox, shared by the receiver and all senders.
 pub(crate) struct Inbox<M> {
     queue: ArrayQueue<M>,
     asleep: AtomicBool,
     waker: AtomicWaker,
-    /// Which senders, by number, keep messages for this shard.
+    /// By the sender's number: whether it has overflow for this shard.
     starved: Box<[AtomicBool]>,
-    /// Messages that did not fit and wait at their senders. Only counted, for a metric: nothing is decided by it.
+    /// Messages in the overflow of all senders, for a metric. No decision depends on it.
     overflow: AtomicUsize,
     #[cfg(all(test, plaza_loom))]
     pub(crate) forget_to_look_again: bool,
 }
 
-/// What one shard sends to all others, and what it keeps for those that are full.
+/// One shard's way to the inboxes of all others, with its overflow for full ones.
 pub(crate) struct Outbox<M> {
     me: usize,
     inboxes: Arc<[Inbox<M>]>,
@@ -43,7 +44,6 @@ pub(crate) struct Outbox<M> {
 }
 
 impl<M> Inbox<M> {
-    /// An empty inbox for `capacity` messages of `senders` senders.
     pub(crate) fn new(capacity: usize, senders: usize) -> Self {
         Self {
             queue: ArrayQueue::new(capacity),
@@ -56,68 +56,67 @@ impl<M> Inbox<M> {
         }
     }
 
-    /// Sends without keeping: the message comes back when the inbox is full.
+    /// Pushes a message; returns it if the inbox is full.
     pub(crate) fn push(&self, message: M) -> Result<(), M> {
         self.queue.push(message)?;
         self.wake();
         Ok(())
     }
 
-    /// Wakes the owner if it sleeps.
+    /// Wakes the receiver if it sleeps.
     pub(crate) fn wake(&self) {
-        // Pairs with the fence in `poll_ready`: either this load sees `asleep`, or the owner sees what was pushed before.
+        // Pairs with the fence in `poll_ready`: either this load sees `asleep`, or the receiver sees the message pushed before.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed) && self.asleep.swap(false, Ordering::AcqRel) {
             self.waker.wake();
         }
     }
 
-    /// Takes the oldest message. For the owner alone.
+    /// Takes the oldest message. Only the receiver calls it.
     pub(crate) fn pop(&self) -> Option<M> {
         self.queue.pop()
     }
 
-    /// How many messages wait.
     pub(crate) fn len(&self) -> usize {
         self.queue.len()
     }
 
-    /// How many messages wait at their senders because they do not fit.
+    /// Messages in the overflow of all senders to this inbox.
     pub(crate) fn overflow(&self) -> usize {
         self.overflow.load(Ordering::Relaxed)
     }
 
-    /// Wakes the senders that keep messages for this shard. The owner calls it after it has made room.
-    pub(crate) fn feed_starved(&self, inboxes: &[Inbox<M>]) {
-        // Pairs with the fence in `Outbox::send`: either this sees `starved`, or the sender's second try sees the room.
+    /// Wakes the senders that have overflow for this shard. The receiver calls it after it has taken messages.
+    pub(crate) fn wake_starved(&self, inboxes: &[Inbox<M>]) {
+        // Pairs with the fence in `Outbox::retry_one`: either this sees `starved`, or the sender's second try finds space.
         fence(Ordering::SeqCst);
         for (sender, starved) in self.starved.iter().enumerate() {
             if starved.load(Ordering::Relaxed)
                 && starved.swap(false, Ordering::AcqRel)
                 && let Some(inbox) = inboxes.get(sender)
             {
-                inbox.rouse();
+                inbox.wake_task();
             }
         }
     }
 
-    /// Wakes the owner although nothing was pushed: it is to try its kept messages again.
-    fn rouse(&self) {
+    /// Wakes the receiver although nothing was pushed, so that it retries its own overflow.
+    fn wake_task(&self) {
         self.asleep.swap(false, Ordering::AcqRel);
         self.waker.wake();
     }
 
-    /// Ready when a message waits. Wakes of [`Inbox::rouse`] come as wakes of the task alone: a shard polls again whenever it
-    /// is woken. `retry` is to send what is kept ([`Outbox::retry`]). It is called when the waker is in its place, since the
-    /// wake that is owed to a starved sender is given once.
+    /// Ready when a message waits. [`Inbox::wake_task`] only wakes the task, and the shard polls again whenever it is woken.
+    /// `retry` sends the overflow ([`Outbox::retry`]). It runs after the waker is registered, because a starved sender is woken
+    /// only once.
     pub(crate) fn poll_ready(&self, context: &mut Context<'_>, retry: impl FnOnce()) -> Poll<()> {
         self.register(context);
         retry();
         if !self.queue.is_empty() {
             return Poll::Ready(());
         }
-        // All changes of `asleep` are read-modify-writes, so that each follows the one it saw: loom does not know that a plain
-        // store cannot come between a swap of the sender and what that swap read, and takes the sleeper for lost.
+        // All changes of `asleep` are read-modify-writes, so that each follows the one it saw. With a plain store, loom would
+        // place it between the sender's swap and the value which that swap read, and report a lost wake-up.
         self.asleep.swap(true, Ordering::AcqRel);
         // Pairs with the fence in `wake`.
         fence(Ordering::SeqCst);
@@ -144,7 +143,6 @@ impl<M> Inbox<M> {
 }
 
 impl<M> Outbox<M> {
-    /// The outbox of sender number `me`.
     pub(crate) fn new(me: usize, inboxes: Arc<[Inbox<M>]>) -> Self {
         let overflow = inboxes.iter().map(|_| VecDeque::new()).collect();
         Self {
@@ -155,24 +153,24 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// Sends in order; keeps what does not fit.
+    /// Sends in order; a message that does not fit becomes overflow.
     pub(crate) fn send(&mut self, to: usize, message: M) {
         if !self.overflow[to].is_empty() {
-            return self.keep(to, message);
+            return self.put_overflow(to, message);
         }
         if let Err(message) = self.inboxes[to].push(message) {
-            self.keep(to, message);
+            self.put_overflow(to, message);
             self.retry_one(to);
         }
     }
 
-    fn keep(&mut self, to: usize, message: M) {
+    fn put_overflow(&mut self, to: usize, message: M) {
         self.overflow[to].push_back(message);
         self.overflow_total += 1;
         self.inboxes[to].overflow.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tries to send what is kept; called when the shard is woken.
+    /// Sends as much of the overflow as fits. The shard calls it when it is woken.
     pub(crate) fn retry(&mut self) {
         if self.overflow_total == 0 {
             return;
@@ -182,7 +180,7 @@ impl<M> Outbox<M> {
         }
     }
 
-    /// How many messages are kept for all others together.
+    /// Messages in the overflow for all other shards together.
     pub(crate) fn overflow(&self) -> usize {
         self.overflow_total
     }
@@ -190,7 +188,7 @@ impl<M> Outbox<M> {
     fn retry_one(&mut self, to: usize) {
         let overflow = &mut self.overflow[to];
         let inbox = &self.inboxes[to];
-        let mut said_so = false;
+        let mut is_starved = false;
         while let Some(message) = overflow.pop_front() {
             match inbox.push(message) {
                 Ok(()) => {
@@ -199,12 +197,12 @@ impl<M> Outbox<M> {
                 }
                 Err(message) => {
                     overflow.push_front(message);
-                    if said_so {
+                    if is_starved {
                         return;
                     }
-                    said_so = true;
+                    is_starved = true;
                     inbox.starved[self.me].store(true, Ordering::Release);
-                    // Pairs with the fence in `feed_starved`; then the second try.
+                    // Pairs with the fence in `wake_starved`. The second try comes after it.
                     fence(Ordering::SeqCst);
                 }
             }
@@ -221,8 +219,8 @@ mod tests {
     use std::{future::poll_fn, thread};
 
     #[test]
-    fn what_does_not_fit_an_inbox_is_its_overflow_and_no_other_inboxes() {
-        // Numbers 0 and 1 send; 1 and 2 are full when they hold two.
+    fn a_message_that_does_not_fit_counts_as_overflow_of_that_inbox_only() {
+        // Senders 0 and 1 send to inbox 2, which holds two messages.
         let inboxes: Arc<[Inbox<u8>]> = (0..3).map(|_| Inbox::new(2, 3)).collect();
         let mut outboxes = [0, 1].map(|me| Outbox::new(me, inboxes.clone()));
         for outbox in &mut outboxes {
@@ -292,7 +290,7 @@ mod tests {
                     next[sender] += 1;
                     received += 1;
                 }
-                inboxes[0].feed_starved(&inboxes);
+                inboxes[0].wake_starved(&inboxes);
             }
         });
         for sender in senders {
@@ -309,19 +307,18 @@ mod loom_tests {
     use loom::{future::block_on, thread};
     use std::future::poll_fn;
 
-    /// Every order of steps in which threads are interrupted at most this often: without a bound the orders are too many, and
-    /// what goes wrong with wakes goes wrong with two.
-    const INTERRUPTIONS: usize = 4;
+    /// Bound on preemptions: without one there are too many interleavings, and a fault in waking shows with two.
+    const PREEMPTIONS: usize = 4;
 
-    fn every_order(check: impl Fn() + Sync + Send + 'static) {
+    fn every_interleaving(check: impl Fn() + Sync + Send + 'static) {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(INTERRUPTIONS);
+        builder.preemption_bound = Some(PREEMPTIONS);
         builder.check(check);
     }
 
     #[test]
-    fn loom_no_message_waits_in_the_queue_of_a_sleeping_owner() {
-        every_order(|| {
+    fn loom_no_message_waits_in_the_queue_of_a_sleeping_receiver() {
+        every_interleaving(|| {
             let inbox = loom::sync::Arc::new(Inbox::new(2, 1));
             let sender = {
                 let inbox = inbox.clone();
@@ -342,7 +339,7 @@ mod loom_tests {
         });
     }
 
-    /// Counts wakes. Its counter is no atomic of loom's: it is looked at only when the sender is done.
+    /// Records a wake. Not one of loom's atomics, because it is read only after the sender has ended.
     struct Bell(std::sync::atomic::AtomicBool);
 
     impl std::task::Wake for Bell {
@@ -351,12 +348,12 @@ mod loom_tests {
         }
     }
 
-    /// Orders in which an owner went to sleep, the sender is done, a message waits and nobody woke the owner. A deadlock would
-    /// say the same, but loom ends the process when it comes upon one.
+    /// Counts the interleavings after which a message waits, the receiver sleeps and nothing woke it. A deadlock would show the
+    /// same, but loom ends the process when it finds one.
     fn sleeps_over_a_message(forget_to_look_again: bool) -> usize {
         let found = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let count = found.clone();
-        every_order(move || {
+        every_interleaving(move || {
             let mut inbox = Inbox::new(2, 1);
             inbox.forget_to_look_again = forget_to_look_again;
             let inbox = loom::sync::Arc::new(inbox);
@@ -377,14 +374,14 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_catches_an_owner_that_forgets_to_look_again() {
+    fn loom_catches_a_receiver_that_forgets_to_check_again() {
         assert_eq!(sleeps_over_a_message(false), 0);
-        assert!(sleeps_over_a_message(true) > 0, "the wrong owner was not caught");
+        assert!(sleeps_over_a_message(true) > 0, "the faulty receiver was not caught");
     }
 
     #[test]
-    fn loom_what_a_sender_keeps_is_sent_when_there_is_room() {
-        every_order(|| {
+    fn loom_overflow_is_sent_when_there_is_room() {
+        every_interleaving(|| {
             // Inbox 0 is the receiver's, inbox 1 the sender's own.
             let inboxes: Arc<[Inbox<u8>]> = [Inbox::new(1, 2), Inbox::new(1, 2)].into();
             let sender = {
@@ -409,7 +406,7 @@ mod loom_tests {
                 while let Some(message) = inboxes[0].pop() {
                     received.push(message);
                 }
-                inboxes[0].feed_starved(&inboxes);
+                inboxes[0].wake_starved(&inboxes);
             }
             assert_eq!(received, [1, 2]);
             sender.join().unwrap();

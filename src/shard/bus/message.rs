@@ -1,4 +1,4 @@
-//! What shards say to each other.
+//! The messages between shards.
 
 use std::sync::Arc;
 
@@ -9,106 +9,90 @@ use crate::chat::{
 use crate::shard::bus::operator::OperatorRequest;
 use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
 
-/// A message in a shard's inbox. Messages of one sender arrive in the order they were sent.
+/// A message in a shard's inbox. Messages from one sender arrive in the order in which they were sent.
 #[derive(Debug)]
 pub(crate) enum ToShard {
-    /// To the owner of a room, or of a pair of users.
     Owner(ToOwner),
-    /// Something happened in a room that has members here.
+    /// An event of a room that has members on this shard.
     Room(Arc<RoomEvent>),
-    /// Something for one session here.
     Session { session: SessionId, what: ToSession },
-    /// All sessions of a user here, but one, are told this.
+    /// A direct message for all sessions of a user on this shard, except the sender's.
     Direct {
         user: UserName,
-        /// The session that said it.
         except: SessionId,
         direct: Arc<DirectEvent>,
-        /// What it counts in [`crate::shard::bus::directory::Directory::directs`] until it has been handed out.
+        /// In-flight bytes that it counts for in [`Directory::directs`](super::directory::Directory::directs) until it is
+        /// delivered.
         bytes: usize,
     },
-    /// Somebody is typing to this user.
     TypingTo { user: UserName, from: UserName },
-    /// The operator says something to all sessions of a user here.
+    /// A message of the operator for all sessions of a user on this shard.
     SystemTo { user: UserName, text: Arc<str> },
-    /// Somebody has claimed this name.
+    /// A session has claimed this name with a key.
     Claimed { name: UserName },
-    /// A part of the list of rooms.
-    RoomsPart {
-        /// Which list it belongs to.
-        listing: u32,
-        /// The rooms of one shard.
-        rooms: Vec<RoomEntry>,
-    },
-    /// The operator, or a page that tells of rooms, asks something.
+    /// One shard's part of the list of rooms.
+    RoomsPart { listing: u32, rooms: Vec<RoomEntry> },
     Operator(Box<OperatorRequest>),
-    /// A readiness probe: answered by dropping the sender's other half after a word.
+    /// A readiness probe: the shard answers with its number.
     Probe(tokio::sync::oneshot::Sender<ShardId>),
-    /// Say goodbye to everybody.
+    /// Close every connection with a goodbye.
     Drain,
-    /// The server is about to end: read no more, and say whether no answer from there is in flight.
+    /// Stop reading, and answer whether nothing from this shard is in flight any more.
     Quiesce(std::sync::mpsc::Sender<bool>),
 }
 
 /// A message to the owner of a room or of a pair of users.
 #[derive(Debug)]
 pub(crate) enum ToOwner {
-    /// A command about a room.
     Room { room: RoomName, command: RoomCommand },
-    /// A user says something to one other.
+    /// A direct message.
     Pair { to: UserName, message: Box<NewMessage> },
-    /// A connection is to be greeted with the list of the lobby.
+    /// Greet a connection with the list of users in the lobby.
     Greet {
         session: SessionId,
         peer: std::net::SocketAddr,
     },
-    /// A part of the list of all rooms: at most `limit` after this name.
+    /// Answer with this shard's part of the list of rooms: at most `limit` rooms after the name `after`.
     Rooms {
-        /// The shard that puts the list together.
+        /// The shard that assembles the list, under the number `listing`.
         shard: ShardId,
-        /// Which of its lists.
         listing: u32,
         after: Option<String>,
         limit: usize,
     },
 }
 
-/// What is asked of the owner of a room.
+/// A request to the owner of a room.
 #[derive(Debug)]
 pub(crate) enum RoomCommand {
-    /// A session wants to be a member.
     Join {
         arrival: Box<Arrival>,
         id: RequestId,
         since: Since,
     },
-    /// A session stops being a member.
     Leave {
         session: SessionId,
         how: Departure,
         id: RequestId,
     },
-    /// A member says something.
     Talk { message: Box<NewMessage>, retry: Retry },
-    /// A member takes another name.
+    /// A member has another name.
     Rename { session: SessionId, name: UserName },
-    /// The dialect of a member was detected. See [`Arrival`] for what the room has to know of it.
+    /// The dialect of a member was detected; the fields are those of [`Arrival`].
     Describe {
         session: SessionId,
         sees_own_going: bool,
         lists: Lists,
     },
-    /// A member sets the topic.
     SetTopic {
         session: SessionId,
         id: RequestId,
         topic: Arc<str>,
     },
-    /// A member is typing.
     Typing { session: SessionId },
-    /// The operator says something to the room.
+    /// A message of the operator.
     System { text: Arc<str> },
-    /// Who is in the room.
+    /// Answer with a page of the room's users.
     Users {
         session: SessionId,
         id: RequestId,

@@ -1,10 +1,10 @@
-//! How a shard reaches the others and itself: messages, the bounded lock-free inboxes that carry them, and the directory of
-//! users.
+//! Messages between shards, the bounded lock-free inboxes that carry them, and the directory of online users.
 //!
-//! [`Bus`] is one shard's sending side. Invariants: messages from one shard to another arrive in the order in which they were
-//! sent, and none is dropped. A message that does not fit the receiver's inbox waits here as overflow; the shard reads from no
-//! connection while there is much of it, so overflow stays bounded. A message of a shard to itself waits until the end of the
-//! turn, so that what handles one message is never entered twice.
+//! [`Bus`] is one shard's sending side. Invariants:
+//! - Messages from one shard to another arrive in the order in which they were sent, and none is dropped.
+//! - A message that does not fit the receiver's inbox waits here as overflow. While there is much overflow, the shard reads from
+//!   no connection, so overflow stays bounded.
+//! - A message of a shard to itself waits until the end of the turn, so the handler of a message is never re-entered.
 
 pub(crate) mod directory;
 pub(crate) mod inbox;
@@ -20,7 +20,7 @@ use crate::{
     shard::bus::{inbox::Outbox, message::ToShard},
 };
 
-/// One shard's way to all shards.
+/// The sending side of one shard.
 pub(crate) struct Bus {
     me: ShardId,
     outbox: Outbox<ToShard>,
@@ -29,7 +29,6 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    /// The sending side of shard `me`.
     pub(crate) fn new(me: ShardId, outbox: Outbox<ToShard>) -> Self {
         Self {
             me,
@@ -52,27 +51,27 @@ impl Bus {
         self.local.pop_front()
     }
 
-    /// Sends what other shards had no room for, as far as they have room now.
+    /// Sends as much of the overflow as fits now.
     pub(crate) fn retry(&mut self) {
         self.outbox.retry();
     }
 
-    /// Whether so much waits for other shards that this one should not make more.
+    /// Whether there is so much overflow that this shard must not create more messages.
     pub(crate) fn is_congested(&self) -> bool {
         self.outbox.overflow() > limits::OVERFLOW_MESSAGES
     }
 
-    /// Whether this turn has made so many messages for this shard itself that it should not make more.
+    /// Whether this turn has created so many messages to this shard itself that it must not create more.
     pub(crate) fn is_busy_with_itself(&self) -> bool {
         self.local.len() > limits::OVERFLOW_MESSAGES
     }
 
-    /// Whether congestion is over. Half of the bound, so that a shard does not stop and start with every message.
+    /// Whether congestion is over: at half of the bound, so that a shard does not stop and start with every message.
     pub(crate) fn has_relief(&self) -> bool {
         self.outbox.overflow() <= limits::OVERFLOW_MESSAGES / 2
     }
 
-    /// Whether every message that was sent has reached an inbox.
+    /// Whether every sent message has reached an inbox.
     pub(crate) fn is_quiet(&self) -> bool {
         self.outbox.overflow() == 0 && self.local.is_empty()
     }
@@ -80,12 +79,10 @@ impl Bus {
 
 #[cfg(test)]
 impl Bus {
-    /// How many messages wait because other shards have no room.
     pub(crate) fn overflow(&self) -> usize {
         self.outbox.overflow()
     }
 
-    /// The messages of this shard to itself.
     pub(crate) fn local(&self) -> impl ExactSizeIterator<Item = &ToShard> {
         self.local.iter()
     }

@@ -1,4 +1,4 @@
-//! What the operator, and the few pages that show rooms, ask of a shard: an [`OperatorRequest`] in its inbox, with the way back for the answer.
+//! Requests of the operator's HTTP API, and of the few pages that show rooms, to a shard. Each carries the sender for its answer.
 
 use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,76 +8,74 @@ use crate::chat::{
     ConnectionSlot, Page, RoomDetails, RoomEntry, RoomName, SessionId, SessionTag, TooManyRooms, UserList, UserName,
 };
 
-/// The way back for an answer.
 pub(crate) type ReplySender<T> = oneshot::Sender<T>;
 
-/// What a shard is asked.
 #[derive(Debug)]
 pub(crate) enum OperatorRequest {
     Rooms(OperatorRoomRequest),
-    /// A message of the server to every session of the shard. How many there were.
+    /// Send a message of the server to every session of the shard; the answer is their number.
     SayToAll {
         text: Arc<str>,
         answer: ReplySender<usize>,
     },
-    /// Connections from this slot on.
+    /// List connections from this slot on.
     Sessions {
         slot: ConnectionSlot,
         user: Option<UserName>,
         limit: usize,
         answer: ReplySender<Vec<SessionEntry>>,
     },
-    /// Ends one session. Whether it was there.
+    /// End one session; the answer says whether it existed.
     Disconnect {
         session: SessionId,
         answer: ReplySender<bool>,
     },
-    /// Ends all sessions of a user on this shard. How many there were.
+    /// End all sessions of a user on this shard; the answer is their number.
     DisconnectUser {
         user: UserName,
         answer: ReplySender<usize>,
     },
 }
 
-/// What the owner of rooms is asked.
+/// A request to the owner of rooms.
 #[derive(Debug)]
 pub(crate) enum OperatorRoomRequest {
-    /// The first rooms after a name, one more than fit tells that there are more.
+    /// List the first rooms after a name. The answer has one entry more than `limit` if there are more.
     Rooms {
         after: Option<String>,
         limit: usize,
         answer: ReplySender<Vec<RoomEntry>>,
     },
-    /// The names of rooms that are groups: with this prefix, or one of these.
+    /// List the rooms whose names have this prefix.
     Groups {
         prefix: String,
         limit: usize,
         answer: ReplySender<Vec<RoomName>>,
     },
-    /// One room.
     Room {
         room: RoomName,
         page: Page,
         answer: ReplySender<Option<RoomDetails>>,
     },
-    /// Who is in a room, cut as lists for older clients are.
+    /// List the users of a room, cut as lists for older clients are.
     Roster {
         room: RoomName,
         answer: ReplySender<UserList>,
     },
-    /// The room is to be there, with this topic and these members where they are given. Whether it is new.
+    /// Keep the room open without members, and set its topic and its access list if they are present. The answer says whether
+    /// the room is new.
     Keep {
         room: RoomName,
         topic: Option<Arc<str>>,
         members: Option<Option<BTreeSet<UserName>>>,
         answer: ReplySender<Result<bool, TooManyRooms>>,
     },
-    /// Everybody is to leave the room, and the room to go. How many sessions were in it.
+    /// Remove all members and the room; the answer is the number of sessions that were in it.
     Close {
         room: RoomName,
         answer: ReplySender<Option<usize>>,
     },
-    /// A message of the server to everybody in a room. How many users were in it.
+    /// Send a message of the server to the room; the answer is the number of its users.
     Say {
         room: RoomName,
         text: Arc<str>,
@@ -85,17 +83,17 @@ pub(crate) enum OperatorRoomRequest {
     },
 }
 
-/// A connection as its operator sees it.
+/// A connection as the operator sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionEntry {
     pub(crate) id: SessionId,
-    /// Absent until it has said who it is.
+    /// `None` while the connection has no name.
     pub(crate) user: Option<(UserName, SessionTag)>,
     pub(crate) dialect: &'static str,
     pub(crate) peer: SocketAddr,
     pub(crate) rooms: Vec<RoomName>,
     pub(crate) connected: Duration,
-    /// Since the user last said something.
+    /// Time since the user's last message.
     pub(crate) quiet: Duration,
 }
 

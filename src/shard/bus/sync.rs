@@ -1,4 +1,4 @@
-//! What the inbox is made of: the real things, or loom's models of them under `--cfg plaza_loom`.
+//! The primitives of the inbox: the real ones, or loom's models of them under `--cfg plaza_loom`.
 
 #[cfg(not(plaza_loom))]
 pub(crate) use {
@@ -22,8 +22,7 @@ mod model {
 
     use loom::sync::Mutex;
 
-    /// crossbeam's queue has no loom support; its own promise (each push and pop takes effect at one point in time) is what
-    /// this stands for.
+    /// Models the promise of crossbeam's queue, which has no loom support: each push and pop takes effect at one point in time.
     pub(crate) struct ArrayQueue<T> {
         items: Mutex<VecDeque<T>>,
         capacity: usize,

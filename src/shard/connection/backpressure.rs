@@ -1,55 +1,55 @@
-//! Backpressure: why a connection is not read.
+//! Backpressure: the reasons not to read a connection.
 //!
-//! Invariant: a connection is read only while everything that its client asks for has a place to wait; so what one client makes
-//! the server hold is bounded by one message beyond each limit.
+//! Invariant: a connection is read only while it is below every limit. So one client makes the server hold at most one message
+//! beyond each limit.
 //!
-//! Nothing here stops reading: [`Connection::pause`] finds the reason, and the engine acts on it.
+//! This file does not stop the reading: [`Connection::pause`] finds the reason, and the engine acts on it.
 
 use crate::{
     limits,
     shard::{connection::state::Connection, rate_limit::MessageRate},
 };
 
-/// Why a connection is not read: the first reason of those that hold.
+/// Why a connection is not read: the first reason that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pause {
-    /// It is closed, or gone.
+    /// The connection is being closed, or has ended.
     Closing,
-    /// A busy owner gave messages back, which go first.
-    HeldBack,
-    /// The user has said exit.
+    /// Messages that a busy owner refused must be sent again first.
+    RetryQueue,
+    /// The user has sent `exit`.
     Exiting,
-    /// Requests wait for the answer to one before them.
+    /// Requests wait for the answer to an earlier one.
     Deferred,
     /// The server is about to drain.
     Quiesced,
-    /// The store is asked for its name.
+    /// The store has not answered a claim of a name.
     Naming,
-    /// Too many questions to the store are open.
+    /// Too many questions to the store are unanswered.
     Questions,
-    /// Too many requests are open.
+    /// Too many requests are unanswered.
     Requests,
-    /// Too many bytes of replies wait for its socket.
+    /// Too many bytes of replies wait for the socket.
     Replies,
-    /// Its user has sent more than the rate limit allows.
+    /// The next message does not conform to the rate limit yet.
     RateLimit,
-    /// Too much waits for other shards.
+    /// The shard has too much overflow for other shards.
     Congested,
 }
 
-/// What the shard has room for.
+/// The state of the shard on which pauses depend.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Load {
     pub(crate) quiesced: bool,
     pub(crate) congested: bool,
-    /// Bytes of replies that may wait for one socket.
+    /// Bytes of replies and direct messages that may wait for one socket.
     pub(crate) private_most: usize,
     pub(crate) message_rate: Option<MessageRate>,
     pub(crate) now_us: u64,
 }
 
 impl<S> Connection<S> {
-    /// Why it is not to be read now.
+    /// Why the connection is not to be read now.
     pub(crate) fn pause(&self, load: &Load) -> Option<Pause> {
         let session = self.session();
         let conforms = session.zip(load.message_rate);
@@ -57,7 +57,7 @@ impl<S> Connection<S> {
             (self.is_closing(), Pause::Closing),
             (
                 session.is_some_and(|session| session.retry_ms().is_some()),
-                Pause::HeldBack,
+                Pause::RetryQueue,
             ),
             (
                 session.is_some_and(|session| session.exiting().is_some()),

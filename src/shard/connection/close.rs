@@ -1,10 +1,9 @@
-//! How connections are written and how they end.
+//! Writing to connections, and ending them: [`Connections`] closes with a close frame, or cuts at once.
 //!
 //! Invariants:
-//! - A connection ends once: its session, if it has one, is given out in [`Happened::Ended`] exactly once, and its end is counted
-//!   once.
-//! - A close frame is the last frame of a connection, behind the replies that waited. Nothing is read after it.
-//! - Our side is shut once, when the close frame is written.
+//! - A connection ends once: its session, if it has one, leaves in exactly one [`Notification::Ended`], and its end is counted once.
+//! - A close frame is the last frame of a connection, after the replies that waited. Nothing is read after it.
+//! - The server shuts its side of the socket once, when the close frame is written.
 
 use crate::{
     chat::{GoodbyeCode, Reply, RequestId, SessionId},
@@ -14,7 +13,7 @@ use crate::{
         End,
         connection::{
             connections::{Connections, find},
-            happened::{Happened, Want},
+            notification::{IoRequest, Notification},
             state::Phase,
             write::{Socket, Written},
         },
@@ -24,7 +23,7 @@ use crate::{
 };
 
 impl<S: Socket> Connections<S> {
-    /// Says goodbye and closes.
+    /// Sends a goodbye and closes.
     pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, code: GoodbyeCode, now: Moment) {
         let spread = self.settings.retry_spread.as_millis() as u64;
         let retry_after = code.invites_back().then(|| {
@@ -46,7 +45,7 @@ impl<S: Socket> Connections<S> {
         self.close(id, close, text, end, now);
     }
 
-    /// Closes politely: ends the session, writes what waits and a close frame, and gives the peer a moment.
+    /// Ends the session, queues a close frame after the replies that wait, and gives the peer [`limits::LINGER`] to close.
     pub(crate) fn close(&mut self, id: SessionId, code: u16, reason: &str, end: End, now: Moment) {
         self.close_with(id, wire::close(code, reason).as_bytes(), end, now);
     }
@@ -54,7 +53,7 @@ impl<S: Socket> Connections<S> {
     pub(crate) fn close_with(&mut self, id: SessionId, frame: &[u8], end: End, now: Moment) {
         let mut wait = limits::LINGER;
         if end == End::Slow {
-            // Its socket is full: it is given the time that any write has.
+            // Its socket is full, and the close frame may take as long as any write.
             wait += self.settings.write_timeout;
         }
         let until_ms = now.ms + wait.as_millis() as u64;
@@ -69,11 +68,11 @@ impl<S: Socket> Connections<S> {
         self.counts.ends.push((dialect, end));
         self.end_session(id);
         self.mark_dirty(id);
-        self.wants.push(Want::Wake(id));
+        self.io_requests.push(IoRequest::Read(id));
         self.watch(id, until_ms);
     }
 
-    /// Answers what a codec refused, as it wants.
+    /// Answers a fault that a codec found.
     pub(crate) fn fault(&mut self, id: SessionId, fault: Fault, now: Moment) {
         match fault {
             Fault::Refused(request, refusal) => self.reply(id, request, &Reply::Error(refusal), now),
@@ -81,7 +80,7 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Ends a connection at once: nothing more can be written to it.
+    /// Ends a connection at once, without a close frame.
     pub(crate) fn cut(&mut self, id: SessionId, end: End) {
         let dialect = self.dialect(id);
         let Some(connection) = self.get(id) else { return };
@@ -96,19 +95,19 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// The session is over, if there is one.
+    /// Ends the session of a connection, if it has one.
     pub(super) fn end_session(&mut self, id: SessionId) {
         let Some(connection) = self.get_mut(id) else { return };
         let Some(session) = connection.end_session() else {
             return;
         };
         let waiting = session.deferred().map_or(0, |deferred| deferred.len());
-        // Nobody carries them out any more.
+        // Deferred requests are dropped and get no answer.
         connection.in_flight = connection.in_flight.saturating_sub(waiting as u32);
-        self.happened.push_back(Happened::Ended(id, session));
+        self.notify(Notification::Ended(id, session));
     }
 
-    /// Writes what waits for one connection, unless its socket is known to be full.
+    /// Writes the queues of one connection, unless its socket is known to be full.
     pub(crate) fn write(&mut self, id: SessionId, now: Moment) {
         if self.get(id).is_none_or(|connection| connection.blocked()) {
             return;
@@ -120,7 +119,7 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Writes what waits for one connection, as far as it goes; a dead one is cut.
+    /// Writes the queues of one connection until its socket is full; cuts it if the write fails.
     pub(crate) fn drain(&mut self, id: SessionId, now: Moment) -> Written {
         let Some(connection) = find(&mut self.slots, id) else {
             return Written::Dead;
@@ -132,10 +131,10 @@ impl<S: Socket> Connections<S> {
         written
     }
 
-    /// Everything that waited has been written.
+    /// The queues of a connection have been written: shuts a closing connection, and reports [`Notification::Written`] otherwise.
     pub(crate) fn written(&mut self, id: SessionId, now: Moment) {
         let Some(connection) = self.get_mut(id) else { return };
-        // More may wait by now; this is called again when it is out.
+        // More may be queued by now; this runs again when that is written.
         if !connection.outgoing.is_empty() {
             return;
         }
@@ -143,21 +142,21 @@ impl<S: Socket> Connections<S> {
             && !*shut
         {
             *shut = true;
-            self.wants.push(Want::Shut(id));
+            self.io_requests.push(IoRequest::Shut(id));
         } else {
             self.encode_pending(id, now);
-            self.happened.push_back(Happened::Written(id));
+            self.notify(Notification::Written(id));
         }
     }
 
-    /// A full socket had room for nothing, which is no room: it has been full since this time.
+    /// A write to a full socket wrote nothing: restores the time since which it is full.
     pub(crate) fn stays_blocked(&mut self, id: SessionId, since_ms: u64) {
         if let Some(connection) = self.get_mut(id) {
             connection.outgoing.stays_blocked(since_ms);
         }
     }
 
-    /// The socket is full: what waits is written when it has room.
+    /// The socket is full: the poller reports when it has room.
     pub(crate) fn wait_writable(&mut self, id: SessionId, now: Moment) {
         if let Some(connection) = find(&mut self.slots, id)
             && !std::mem::replace(&mut connection.full, true)
@@ -168,7 +167,7 @@ impl<S: Socket> Connections<S> {
     }
 }
 
-/// What a goodbye says to people, and how the end is counted.
+/// The text of a goodbye, and the end that the metrics count.
 fn farewell(code: GoodbyeCode) -> (&'static str, End) {
     match code {
         GoodbyeCode::Exit => ("goodbye", End::Exit),
@@ -199,20 +198,20 @@ mod tests {
     }
 
     #[test]
-    fn a_session_ends_once_however_often_its_connection_does() {
+    fn a_session_ends_once_though_its_connection_is_closed_and_cut() {
         let (mut connections, id, _) = connection();
         let now = Moment::default();
         connections.goodbye(id, None, GoodbyeCode::Idle, now);
         connections.goodbye(id, None, GoodbyeCode::Busy, now);
         connections.cut(id, End::Reset);
-        assert!(matches!(connections.poll(), Some(Happened::Ended(ended, _)) if ended == id));
+        assert!(matches!(connections.poll(), Some(Notification::Ended(ended, _)) if ended == id));
         assert!(connections.poll().is_none());
         assert_eq!(connections.counts().ends.len(), 1);
         assert!(connections.get(id).is_none());
     }
 
     #[test]
-    fn nothing_is_sent_behind_a_close_frame_and_our_side_is_shut_once() {
+    fn nothing_is_sent_after_a_close_frame_and_the_socket_is_shut_once() {
         let (mut connections, id, socket) = connection();
         let now = Moment::default();
         connections.close(id, 1000, "bye", End::Exit, now);
@@ -220,7 +219,7 @@ mod tests {
         connections.write(id, now);
         connections.write(id, now);
         assert_eq!(*socket.taken.borrow(), wire::close(1000, "bye").as_bytes());
-        assert_eq!(*connections.wants(), [Want::Wake(id), Want::Shut(id)]);
+        assert_eq!(*connections.io_requests(), [IoRequest::Read(id), IoRequest::Shut(id)]);
     }
 
     #[test]
@@ -250,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_is_for_those_whose_close_frame_cannot_pass() {
+    fn a_connection_whose_full_socket_takes_no_close_frame_is_reset() {
         let (mut connections, id, socket) = connection();
         socket.room.set(0);
         connections.reply(id, None, &Reply::Pong { at: 0 }, Moment::default());

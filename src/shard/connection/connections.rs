@@ -1,8 +1,7 @@
-//! The connections of a shard, found by their ids.
+//! The table of a shard's connections.
 //!
-//! An id that is found is of the connection that stands in its slot now: a slot that was given to another connection is not
-//! found by the id of the one before. There is no other way to a connection, except through all of them in turn and through
-//! [`Connections::occupant`], for those who are told before a connection goes.
+//! Invariant: every look-up compares the generation, so the id of a connection that has ended never finds the next one in its slot.
+//! The exceptions are iteration and [`Connections::occupant`].
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -15,7 +14,7 @@ use crate::{
         bus::directory::RecentDialects,
         connection::{
             counts::ConnectionCounts,
-            happened::{Happened, Want},
+            notification::{IoRequest, Notification},
             pressure::Pressure,
             service::Service,
             session::Session,
@@ -28,34 +27,32 @@ use crate::{
     wire::FrameReader,
 };
 
-/// All connections of one shard.
 pub(crate) struct Connections<S> {
     shard: ShardId,
     pub(super) slots: Slab<Connection<S>>,
-    /// Of the newest connection.
+    /// The generation of the newest connection.
     generation: Generation,
     pub(super) settings: Arc<Settings>,
     /// By the number of the dialect.
     pub(super) profiles: Arc<[Profile]>,
-    /// What clients of unknown dialect turned out to speak, on all shards.
     pub(super) recent: Arc<RecentDialects>,
     pub(super) random: fastrand::Rng,
     pub(super) service: Service,
     pub(super) counts: ConnectionCounts,
-    /// What the rest of the shard has not been told yet.
-    pub(super) happened: VecDeque<Happened>,
-    pub(super) wants: Vec<Want>,
-    /// Those that have something to be written at the end of the turn; each at most once.
+    /// Not taken by the engine yet.
+    pub(super) notifications: VecDeque<Notification>,
+    pub(super) io_requests: Vec<IoRequest>,
+    /// Connections with bytes to write at the end of the turn; each at most once.
     pub(super) dirty: Vec<SessionId>,
-    /// Those that are not read until other shards have taken what waits for them; each at most once.
+    /// Connections that are paused until the overflow for other shards is smaller; each at most once.
     congested: Vec<SessionId>,
-    /// Those whose dialect has not been guessed, and some others, in the order in which they came: so their cursors in the
-    /// lobby are in order, too.
+    /// Connections whose dialect has not been guessed, and some whose dialect has, oldest first; so their cursors in the lobby are
+    /// in order as well.
     undecided: VecDeque<SessionId>,
     pub(super) wheel: Wheel<SessionId>,
-    /// Buffer for the requests of one message.
+    /// A buffer for the requests of one message.
     pub(super) requests: Vec<Request>,
-    /// When time was last looked at, milliseconds.
+    /// The time of the last tick.
     pub(super) ticked_ms: u64,
     pub(super) pressure: Pressure,
 }
@@ -79,8 +76,8 @@ impl<S> Connections<S> {
             random: fastrand::Rng::with_seed(seed),
             service: Service::default(),
             counts: ConnectionCounts::default(),
-            happened: VecDeque::new(),
-            wants: Vec::new(),
+            notifications: VecDeque::new(),
+            io_requests: Vec::new(),
             dirty: Vec::new(),
             congested: Vec::new(),
             undecided: VecDeque::new(),
@@ -91,17 +88,21 @@ impl<S> Connections<S> {
         }
     }
 
-    /// What the rest of the shard has to learn next; to be asked after each call until it is nothing.
-    pub(crate) fn poll(&mut self) -> Option<Happened> {
-        self.happened.pop_front()
+    /// The next notification for the rest of the shard. The engine calls it after each call into a part, until it is `None`.
+    pub(crate) fn poll(&mut self) -> Option<Notification> {
+        self.notifications.pop_front()
     }
 
-    /// What connections need of the outside; the caller takes it all after each turn.
-    pub(crate) fn wants(&mut self) -> &mut Vec<Want> {
-        &mut self.wants
+    pub(super) fn notify(&mut self, notification: Notification) {
+        self.notifications.push_back(notification);
     }
 
-    /// Connections whose sockets were full at some time since the last tick.
+    /// What the runtime must do to sockets; it empties the list after each turn.
+    pub(crate) fn io_requests(&mut self) -> &mut Vec<IoRequest> {
+        &mut self.io_requests
+    }
+
+    /// The number of connections whose sockets were full at some time since the last tick.
     pub(crate) fn full(&self) -> usize {
         self.pressure.full()
     }
@@ -111,7 +112,7 @@ impl<S> Connections<S> {
         self.pressure.bytes()
     }
 
-    /// As if so much waited, until the next tick.
+    /// Pretends that this many bytes wait, until the next tick.
     #[cfg(test)]
     pub(crate) fn press(&mut self, bytes: usize) {
         self.pressure.set_bytes(bytes);
@@ -121,7 +122,6 @@ impl<S> Connections<S> {
         &mut self.counts
     }
 
-    /// Takes up a connection that has just come.
     pub(super) fn insert(&mut self, socket: S, phase: Phase, reader: FrameReader, now_ms: u64) -> SessionId {
         self.generation = self.generation.next();
         let connection = Connection::new(socket, self.generation, phase, reader, now_ms);
@@ -133,18 +133,18 @@ impl<S> Connections<S> {
         self.shard
     }
 
-    /// What the dialect of a connection needs, once it speaks one.
+    /// The profile of a connection's dialect, while it has one.
     pub(crate) fn profile(&self, id: SessionId) -> Option<&Profile> {
         let speaking = self.get(id)?.speaking()?;
         self.profiles.get(usize::from(speaking.dialect))
     }
 
-    /// A connection, and what each dialect needs, by its number.
+    /// A connection, and the profiles of all dialects by number.
     pub(crate) fn with_profiles(&mut self, id: SessionId) -> Option<(&mut Connection<S>, &[Profile])> {
         Some((find(&mut self.slots, id)?, &self.profiles))
     }
 
-    /// A connection's dialect, once it has shown or been guessed.
+    /// A connection's dialect, once it has been detected or guessed.
     pub(crate) fn dialect(&self, id: SessionId) -> Option<DialectId> {
         let connection = self.get(id)?;
         let is_known = connection.dialect_guessed_at().is_none();
@@ -154,7 +154,6 @@ impl<S> Connections<S> {
             .map(|speaking| speaking.dialect)
     }
 
-    /// Whether a connection speaks Plaza's own protocol.
     pub(crate) fn is_native(&self, id: SessionId) -> bool {
         self.dialect(id) == Some(DialectId::Native)
     }
@@ -178,25 +177,25 @@ impl<S> Connections<S> {
         Some(&mut self.get_mut(id)?.socket)
     }
 
-    /// Takes a connection out; its slot may be given to the next one at once.
+    /// Removes a connection; the next one may get its slot at once.
     pub(super) fn remove(&mut self, id: SessionId) -> Option<Connection<S>> {
         self.get(id)?;
         self.slots.try_remove(id.slot().index())
     }
 
-    /// The connection that stands in this slot now.
+    /// The connection that is in this slot now.
     pub(crate) fn id_at(&self, slot: ConnectionSlot) -> Option<SessionId> {
         let connection = self.slots.get(slot.index())?;
         Some(id(self.shard, slot.index(), connection.generation()))
     }
 
-    /// The connection that stands in this slot now, for whoever forgets the slot before the connection leaves it.
+    /// The connection that is in this slot now: only for a part that forgets the slot before the connection leaves it.
     pub(crate) fn occupant(&mut self, slot: ConnectionSlot) -> Option<(SessionId, &mut Connection<S>)> {
         let connection = self.slots.get_mut(slot.index())?;
         Some((id(self.shard, slot.index(), connection.generation()), connection))
     }
 
-    /// The connection has something to write at the end of the turn.
+    /// Notes that the connection has bytes to write at the end of the turn.
     pub(crate) fn mark_dirty(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id)
             && !std::mem::replace(&mut connection.dirty, true)
@@ -205,7 +204,7 @@ impl<S> Connections<S> {
         }
     }
 
-    /// Takes a connection that has something to write.
+    /// Takes a connection that has bytes to write.
     pub(crate) fn next_dirty(&mut self) -> Option<SessionId> {
         while let Some(id) = self.dirty.pop() {
             if let Some(connection) = self.get_mut(id) {
@@ -216,7 +215,7 @@ impl<S> Connections<S> {
         None
     }
 
-    /// The connection is not read until there is relief.
+    /// Notes that the connection is paused until there is less overflow.
     pub(crate) fn wait_for_relief(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id)
             && !std::mem::replace(&mut connection.congested, true)
@@ -229,7 +228,7 @@ impl<S> Connections<S> {
         !self.congested.is_empty()
     }
 
-    /// Other shards have taken what waited for them: the connections that may be read again.
+    /// Takes the connections that were paused because of overflow.
     pub(crate) fn take_relieved(&mut self) -> Vec<SessionId> {
         let mut relieved = std::mem::take(&mut self.congested);
         relieved.retain(|id| {
@@ -239,24 +238,22 @@ impl<S> Connections<S> {
         relieved
     }
 
-    /// A connection that has just come waits for its dialect.
     pub(crate) fn wait_for_dialect(&mut self, id: SessionId) {
         self.forget_decided();
         self.undecided.push_back(id);
     }
 
-    /// Whether some connections may wait for their dialect.
     pub(crate) fn has_undecided(&mut self) -> bool {
         self.forget_decided();
         !self.undecided.is_empty()
     }
 
-    /// Those that wait for their dialect, oldest first.
+    /// The connections that wait for their dialect, oldest first.
     pub(crate) fn waiting_for_dialect(&self) -> impl Iterator<Item = SessionId> {
         self.undecided.iter().copied().filter(|id| self.waits_for_dialect(*id))
     }
 
-    /// Takes those that wait no more from the front of the queue. None waits longer than [`crate::limits::DETECT_NAMED`].
+    /// Removes connections that wait no more from the front of the queue. None waits longer than [`crate::limits::DETECT_NAMED`].
     fn forget_decided(&mut self) {
         while self
             .undecided
@@ -267,7 +264,7 @@ impl<S> Connections<S> {
         }
     }
 
-    /// Whether nothing may be encoded for this connection yet.
+    /// Whether nothing may be encoded for this connection yet, because its dialect has not been guessed.
     pub(crate) fn waits_for_dialect(&self, id: SessionId) -> bool {
         self.get(id)
             .is_some_and(|connection| connection.dialect_guessed_at().is_some())
@@ -275,16 +272,16 @@ impl<S> Connections<S> {
 
     #[cfg(test)]
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.dirty.is_empty() && self.congested.is_empty() && self.happened.is_empty()
+        self.dirty.is_empty() && self.congested.is_empty() && self.notifications.is_empty()
     }
 
-    /// All of them, in the order of their slots.
+    /// All connections, in the order of their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SessionId, &Connection<S>)> {
         let all = self.slots.iter();
         all.map(|(slot, connection)| (id(self.shard, slot, connection.generation()), connection))
     }
 
-    /// Stops reading, once and for all; whether every request of its clients has been answered.
+    /// Stops reading for good; returns whether every request has been answered.
     pub(crate) fn quiesce(&mut self) -> bool {
         if self.service.quiesce() {
             for (_, connection) in &mut self.slots {
@@ -292,12 +289,12 @@ impl<S> Connections<S> {
             }
         }
         self.slots.iter().all(|(_, connection)| {
-            let held = connection.session().is_some_and(|session| session.retry_ms().is_some());
-            connection.in_flight == 0 && !held
+            let retries = connection.session().is_some_and(|session| session.retry_ms().is_some());
+            connection.in_flight == 0 && !retries
         })
     }
 
-    /// Everybody is sent away; those that do not read have until then.
+    /// Begins to drain; connections whose peers do not read may stay until `until_ms`.
     pub(crate) fn begin_drain(&mut self, until_ms: u64) {
         self.service = Service::Draining { until_ms };
     }
@@ -307,7 +304,7 @@ impl<S> Connections<S> {
     }
 }
 
-/// A connection, where the other fields are borrowed as well.
+/// Looks up a connection while other fields of [`Connections`] are borrowed.
 pub(super) fn find<S>(slots: &mut Slab<Connection<S>>, id: SessionId) -> Option<&mut Connection<S>> {
     slots
         .get_mut(id.slot().index())
@@ -341,14 +338,13 @@ pub(super) mod test {
             Self::new(ShardId(0), settings, profiles, recent, Moment::default(), 1)
         }
 
-        /// Gives a connection a session of this name.
         pub(crate) fn enter_for_test(&mut self, id: SessionId, name: &str) {
             let name = UserName::parse(name).unwrap();
-            let session = Session::new(name, Proof::Said, SessionTag(1), None, 0);
+            let session = Session::new(name, Proof::Unclaimed, SessionTag(1), None, 0);
             self.get_mut(id).unwrap().enter(session);
         }
 
-        /// A connection that speaks Plaza's own protocol.
+        /// Opens a native connection.
         pub(crate) fn open_for_test(&mut self, socket: S) -> SessionId {
             self.open(socket, handshake(), Some(DialectId::Native), Moment::default())
         }
@@ -368,16 +364,16 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_found_is_of_the_connection_in_its_slot() {
+    fn an_id_finds_only_its_own_connection() {
         let (mut connections, socket) = connections();
         let toms = socket();
         let ada = connections.open_for_test(socket());
         let bob = connections.open_for_test(socket());
         assert!(connections.remove(ada).is_some());
         let tom = connections.open_for_test(toms.clone());
-        assert_eq!(tom.slot(), ada.slot(), "it has ada's slot");
+        assert_eq!(tom.slot(), ada.slot());
         assert!(connections.get(ada).is_none() && connections.get_mut(ada).is_none());
-        assert!(connections.remove(ada).is_none(), "a late end does not end tom");
+        assert!(connections.remove(ada).is_none(), "a late removal of ada leaves tom alone");
         let found = connections.get(tom).map(|connection| &connection.socket);
         assert!(found.is_some_and(|socket| Rc::ptr_eq(socket, &toms)));
         assert_eq!(connections.id_at(ada.slot()), Some(tom));
@@ -386,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_written_and_relieved_once() {
+    fn a_connection_is_in_the_lists_of_writes_and_of_congestion_once() {
         let (mut connections, socket) = connections();
         let ada = connections.open_for_test(socket());
         let bob = connections.open_for_test(socket());
@@ -400,7 +396,7 @@ mod tests {
         assert_eq!(connections.take_relieved(), [ada]);
         connections.mark_dirty(ada);
         connections.wait_for_relief(ada);
-        assert_eq!(connections.next_dirty(), Some(ada), "it has something to write again");
+        assert_eq!(connections.next_dirty(), Some(ada), "it is dirty again");
         assert_eq!(connections.take_relieved(), [ada]);
     }
 }

@@ -1,4 +1,4 @@
-//! What a shard counts of its connections, given to the metrics once per tick.
+//! Counts of a shard's connections, which the metrics get once per tick.
 
 use crate::{
     chat::ErrorCode,
@@ -11,18 +11,17 @@ use crate::{
 pub(crate) struct ConnectionCounts {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-    /// Times that a session was not read on because of its rate limit.
+    /// Pauses because of the rate limit.
     pub(crate) rate_limited: u64,
-    /// Senders that are not read because the owner of a room is busy.
+    /// Pauses because the owner of a room was busy.
     pub(crate) backpressured: u64,
-    /// Requests refused.
     pub(crate) refusals: Vec<ErrorCode>,
-    /// Why connections ended, and which dialect they spoke.
+    /// Connections that ended, with the dialect if it was known.
     pub(crate) ends: Vec<(Option<DialectId>, End)>,
-    /// New connections, by dialect where the handshake tells it.
+    /// New connections, with the dialect if the handshake shows it.
     pub(crate) opened: Vec<Option<DialectId>>,
-    /// Connections that showed their dialect, or another one than had been guessed: from which to which.
+    /// Connections whose dialect was detected or corrected: the dialect before and after.
     pub(crate) shown: Vec<(Option<DialectId>, DialectId)>,
-    /// What decided the dialect of connections on plain `/ws`.
+    /// Dialects of connections on plain `/ws`, with the evidence.
     pub(crate) detected: Vec<(DialectId, Why)>,
 }

@@ -1,10 +1,10 @@
-//! What time does to a connection: pings, deadlines, and silence that does not count.
+//! The deadlines of one connection: pings, timeouts, and the silence that does not count.
 //!
-//! Invariants: a time at which a connection is not read counts nowhere as silence, and neither does one at which the whole shard
-//! stood still; a peer that reads is not dead, but is closed as a slow consumer if nothing is heard of it for several times
-//! as long.
+//! Invariants:
+//! - Time during which a connection is not read does not count as silence of its peer; nor does time during which the shard stalled.
+//! - A peer whose full socket still accepts bytes is not dead. If no bytes arrive from it for several times `dead_after`, it is a slow consumer.
 //!
-//! Nothing here looks at a clock or ends a connection: [`Connection::check`] says what is due.
+//! This file reads no clock and ends no connection: [`Connection::check`] says what is due.
 
 use crate::{
     chat::GoodbyeCode,
@@ -19,96 +19,94 @@ use crate::{
     },
 };
 
-/// What a connection has time for, in milliseconds.
+/// The timeouts of a connection, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TimeLimits {
-    /// A peer of which nothing is heard for so long is dead.
+    /// Without any sign of life.
     pub(crate) dead_after_ms: u64,
-    /// A socket that takes nothing for so long is reset.
+    /// For a full socket that accepts no bytes.
     pub(crate) write_timeout_ms: u64,
     pub(crate) ping_every_ms: u64,
     /// For the first message of a client without a name.
     pub(crate) first_word_ms: u64,
-    /// A user who says nothing for so long is sent away.
+    /// Without a message of the user.
     pub(crate) silence_ms: Option<u64>,
-    /// Until when connections that do not read may stay: the server is going down.
+    /// While the server drains: when a connection whose peer does not read ends.
     pub(crate) drain_until_ms: Option<u64>,
     pub(crate) message_rate: Option<MessageRate>,
 }
 
-/// What is due.
+/// What is due for a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Alive,
-    /// It is alive, and a ping waits to be written.
-    Pinged,
-    /// It has not shown its dialect in time.
-    Undecided,
-    /// Its socket has taken nothing for as long as it may.
+pub(crate) enum Due {
+    Nothing,
+    /// A ping has been queued and must be written.
+    Write,
+    /// The client has not shown its dialect in time.
+    Greeting,
+    /// The full socket has accepted no bytes for `write_timeout`.
     Stuck,
     Cut(End),
     Goodbye(GoodbyeCode),
-    /// A message was begun and not finished.
+    /// The peer has not finished a message in time.
     Unfinished,
 }
 
 impl<S> Connection<S> {
-    /// When it was taken up, milliseconds.
     pub(crate) fn opened_ms(&self) -> u64 {
         self.liveness.opened_ms()
     }
 
-    /// When the user last said something; a connection without a name says something by coming.
-    pub(crate) fn last_word_ms(&self) -> u64 {
+    /// When the user last sent a message; without a name, when the connection opened.
+    pub(crate) fn last_active_ms(&self) -> u64 {
         self.session()
-            .map_or(self.liveness.opened_ms(), |session| session.said_ms)
+            .map_or(self.liveness.opened_ms(), |session| session.active_ms)
     }
 
-    /// Bytes came.
+    /// Bytes arrived.
     pub(crate) fn heard(&mut self, now_ms: u64) {
         self.liveness.heard(now_ms);
     }
 
-    /// The first ping is due then.
     pub(crate) fn begin_pings(&mut self, at_ms: u64) {
         self.liveness.ping_at(at_ms);
     }
 
-    /// A dialect that pings more often shows.
+    /// Moves the next ping to this time, if that is earlier.
     pub(crate) fn ping_at_latest(&mut self, at_ms: u64) {
         self.liveness.ping_at(at_ms.min(self.liveness.ping_ms()));
     }
 
-    /// After a read: whether a message is unfinished, and whether another one was finished. Whether one began to be unfinished.
+    /// See [`Liveness::note_unfinished`](super::liveness::Liveness::note_unfinished).
     pub(crate) fn note_unfinished(&mut self, unfinished: bool, finished: bool, now_ms: u64) -> bool {
         self.liveness.note_unfinished(unfinished, finished, now_ms)
     }
 
-    /// The whole shard stood still for so long: that time counts nowhere as silence.
-    pub(crate) fn excuse_standstill(&mut self, stood_ms: u64, now_ms: u64) {
-        let later = |at: &mut u64| *at = (*at + stood_ms).min(now_ms);
-        self.outgoing.excuse(later);
-        self.liveness.excuse_standstill(later, self.session().is_none());
+    /// The shard stalled for this long: moves all times forward, so that the stall does not count as silence.
+    pub(crate) fn discount_stall(&mut self, stalled_ms: u64, now_ms: u64) {
+        let later = |at: &mut u64| *at = (*at + stalled_ms).min(now_ms);
+        self.outgoing.discount_stall(later);
+        self.liveness.discount_stall(later, self.session().is_none());
         if let Some(session) = self.naming.session_mut() {
-            later(&mut session.said_ms);
-            if let Some(held) = session.held() {
-                held.excuse(later);
+            later(&mut session.active_ms);
+            if let Some(retries) = session.retry_queue() {
+                retries.discount_stall(later);
             }
         }
     }
 
-    /// It is not read, so nothing that its peer says can be heard: that time counts nowhere as silence.
-    pub(crate) fn excuse_silence(&mut self, now_ms: u64) {
-        self.liveness.excuse_silence(now_ms);
-        // Who has said exit is not read any more, and waits for nothing but the end.
+    /// The connection was not read: that time does not count as silence.
+    pub(crate) fn restart_silence(&mut self, now_ms: u64) {
+        self.liveness.restart_silence(now_ms);
+        // After an exit the connection is not read again, and the time limit of the exit must run out.
         if let Some(session) = self.naming.session_mut()
             && session.exiting().is_none()
         {
-            session.said_ms = now_ms;
+            session.active_ms = now_ms;
         }
     }
 
-    /// The first time at which [`Self::check`] may find something due.
+    /// The earliest time at which [`Self::check`] may find something due.
     pub(crate) fn next_deadline(&self, limits: &TimeLimits, now_ms: u64) -> u64 {
         match self.phase() {
             Phase::Detecting(undecided) => return undecided.until_ms,
@@ -128,12 +126,12 @@ impl<S> Connection<S> {
                 .blocked_ms()
                 .map(|blocked| blocked + limits.write_timeout_ms),
             liveness.unfinished_since_ms().map(|since| since + MESSAGE_AGE_MS),
-            limits.silence_ms.map(|silence| self.last_word_ms() + silence),
+            limits.silence_ms.map(|silence| self.last_active_ms() + silence),
             limits.drain_until_ms,
             self.named_until(limits),
             conforms.filter(|at| *at > now_ms),
             session.and_then(Session::retry_ms),
-            exits.map(|session| session.said_ms + LINGER_MS),
+            exits.map(|session| session.active_ms + LINGER_MS),
         ]
         .into_iter()
         .flatten()
@@ -141,65 +139,65 @@ impl<S> Connection<S> {
         .unwrap_or(u64::MAX)
     }
 
-    /// Finds what is due, and pings if a ping is. Ends nothing.
-    pub(crate) fn check(&mut self, limits: &TimeLimits, now_ms: u64) -> Verdict {
+    /// Finds what is due; queues a ping if one is. Ends nothing.
+    pub(crate) fn check(&mut self, limits: &TimeLimits, now_ms: u64) -> Due {
         match self.phase() {
-            Phase::Detecting(undecided) if now_ms >= undecided.until_ms => return Verdict::Undecided,
-            Phase::Closing { until_ms, .. } if now_ms >= *until_ms => return Verdict::Cut(End::Lingered),
-            Phase::Detecting(_) | Phase::Closing { .. } => return Verdict::Alive,
+            Phase::Detecting(undecided) if now_ms >= undecided.until_ms => return Due::Greeting,
+            Phase::Closing { until_ms, .. } if now_ms >= *until_ms => return Due::Cut(End::Lingered),
+            Phase::Detecting(_) | Phase::Closing { .. } => return Due::Nothing,
             Phase::Open(_) => {}
         }
         if self.is_stuck(limits, now_ms) {
-            return Verdict::Stuck;
+            return Due::Stuck;
         }
         if self.is_paused() {
-            self.excuse_silence(now_ms);
+            self.restart_silence(now_ms);
         }
         let since = |then: u64| now_ms.saturating_sub(then);
         let liveness = &self.liveness;
         let exiting = self.session().is_some_and(|session| session.exiting().is_some());
         if since(liveness.alive_ms()) >= limits.dead_after_ms {
-            return Verdict::Cut(End::Timeout);
+            return Due::Cut(End::Timeout);
         }
         if since(liveness.heard_ms()) >= limits.slow_after_ms() {
-            return Verdict::Goodbye(GoodbyeCode::Slow);
+            return Due::Goodbye(GoodbyeCode::Slow);
         }
         if liveness
             .unfinished_since_ms()
             .is_some_and(|began| since(began) >= MESSAGE_AGE_MS)
         {
-            return Verdict::Unfinished;
+            return Due::Unfinished;
         }
         if limits.drain_until_ms.is_some_and(|until| now_ms >= until) {
-            return Verdict::Goodbye(GoodbyeCode::ShuttingDown);
+            return Due::Goodbye(GoodbyeCode::ShuttingDown);
         }
-        if exiting && since(self.last_word_ms()) >= LINGER_MS {
-            return Verdict::Goodbye(GoodbyeCode::Exit);
+        if exiting && since(self.last_active_ms()) >= LINGER_MS {
+            return Due::Goodbye(GoodbyeCode::Exit);
         }
         if limits
             .silence_ms
-            .is_some_and(|silence| since(self.last_word_ms()) >= silence)
+            .is_some_and(|silence| since(self.last_active_ms()) >= silence)
         {
-            return Verdict::Goodbye(GoodbyeCode::Idle);
+            return Due::Goodbye(GoodbyeCode::Idle);
         }
         if self.named_until(limits).is_some_and(|until| now_ms >= until) {
-            return Verdict::Goodbye(GoodbyeCode::TooSlowHandshake);
+            return Due::Goodbye(GoodbyeCode::TooSlowHandshake);
         }
         if self.liveness.ping_ms() > now_ms {
-            return Verdict::Alive;
+            return Due::Nothing;
         }
         self.liveness.ping_at(now_ms + limits.ping_every_ms);
         self.outgoing.ping();
-        Verdict::Pinged
+        Due::Write
     }
 
-    /// Whether its socket has taken nothing for as long as it may.
+    /// Whether the full socket has accepted no bytes for `write_timeout`.
     pub(crate) fn is_stuck(&self, limits: &TimeLimits, now_ms: u64) -> bool {
         let blocked = self.outgoing.blocked_ms();
         blocked.is_some_and(|blocked| now_ms.saturating_sub(blocked) >= limits.write_timeout_ms)
     }
 
-    /// Until when a connection without a name may stay. A hello that waits for the store is not the client's delay.
+    /// Until when a connection without a name may stay. While its hello waits for the store, there is no limit.
     fn named_until(&self, limits: &TimeLimits) -> Option<u64> {
         if self.session().is_some() || self.naming.asks_store() {
             return None;
@@ -214,7 +212,7 @@ impl<S> Connection<S> {
 }
 
 impl TimeLimits {
-    /// A peer that reads, and of which nothing is heard for so long, is a slow consumer.
+    /// Without bytes from a peer that reads: then it is a slow consumer.
     fn slow_after_ms(&self) -> u64 {
         self.dead_after_ms * u64::from(limits::SLOW_READER_TIMES)
     }

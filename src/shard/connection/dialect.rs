@@ -1,12 +1,13 @@
-//! Whether a connection has shown its dialect, and what waits until it has.
+//! How certain the dialect of a connection is, and the replies that wait until it is.
 //!
-//! Clients of three dialects name their user in the same header, and some say nothing until their user presses a button. Such
-//! a client is a member at once. Events of its rooms wait in their rings behind its cursor, which is held; everything else
-//! waits unencoded in its [`Guess`]. Its first message shows the dialect. A silent client is taken for what recent clients with
-//! the same kind of handshake were; its first message may still correct that for what has not been encoded by then.
+//! Clients of three dialects name their user in the same header, and some send nothing until their user presses a button. Such a
+//! client becomes a member at once. The events of its rooms stay in the rings, because the member is held; everything else waits
+//! unencoded in its [`Guess`]. The first message shows the dialect. For a silent client, Plaza guesses the dialect of recent
+//! clients with the same kind of handshake. A first message that comes later may still correct the guess for everything that has
+//! not been encoded by then.
 //!
-//! Invariants: what waits is encoded in the order in which it came, each once; and at most a bounded number of messages and
-//! bytes wait before the dialect is guessed.
+//! Invariants: pending replies and events are encoded once, in order; only a bounded number of messages and bytes is pending
+//! before Plaza guesses.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -17,34 +18,35 @@ use crate::{
     shard::room::event::RoomEvent,
 };
 
-/// Whether a client has shown that it speaks the dialect it is taken to speak.
+/// How certain the dialect of a connection is.
 pub(crate) enum Certainty {
     Certain,
-    /// Nothing named its user, and it has shown nothing in time: it has been greeted, as only some dialects are.
+    /// The handshake names no user, and no message showed the dialect in time. The client got the greeting of a dialect in which the
+    /// server speaks first.
     Greeted(Box<Handshake>),
-    /// It has named its user in its handshake, as clients of several dialects do.
+    /// The handshake names a user in the header that several dialects share.
     Guessing(Box<Guess>),
 }
 
-/// A connection whose dialect is not certain.
+/// What waits for a dialect that is not certain.
 pub(crate) struct Guess {
     pub(crate) handshake: Handshake,
     stage: Stage,
-    /// What it is to be sent, oldest first.
+    /// Oldest first.
     pending: VecDeque<Pending>,
     pending_bytes: usize,
 }
 
-/// What is encoded meanwhile.
+/// What may be encoded while the dialect is not certain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// Nothing, until this time in milliseconds.
+    /// Nothing. At `until_ms` Plaza guesses.
     Waiting { until_ms: u64 },
-    /// Whatever its socket takes at once, in the dialect that was guessed.
+    /// As much as the socket takes at once, in the guessed dialect.
     Guessed,
 }
 
-/// Something that waits to be encoded.
+/// A reply or an event that is not encoded yet.
 pub(crate) enum Pending {
     Reply { at: u64, id: RequestId, reply: Reply },
     Event(Arc<RoomEvent>),
@@ -64,12 +66,11 @@ impl Guess {
         self.stage
     }
 
-    /// Its dialect has been guessed.
     pub(crate) fn guessed(&mut self) {
         self.stage = Stage::Guessed;
     }
 
-    /// Until when nothing is encoded, milliseconds.
+    /// When Plaza guesses, milliseconds; `None` if it has.
     pub(crate) fn waits_until(&self) -> Option<u64> {
         match self.stage {
             Stage::Waiting { until_ms } => Some(until_ms),
@@ -82,8 +83,7 @@ impl Guess {
         self.pending.push_back(pending);
     }
 
-    /// Takes the oldest of what waits, if it is to be encoded now: the dialect was guessed, and the socket takes more or so
-    /// much waits that it is encoded all the same.
+    /// Takes the oldest entry if it may be encoded now: the dialect is guessed, and the socket takes more or the bound is exceeded.
     pub(crate) fn take(&mut self, socket_takes: bool) -> Option<Pending> {
         if self.stage != Stage::Guessed || !(socket_takes || self.is_full()) {
             return None;
@@ -97,7 +97,6 @@ impl Guess {
         self.pending.len() > limits::UNCERTAIN_MESSAGES || self.pending_bytes > limits::UNCERTAIN_BYTES
     }
 
-    /// All that waits.
     pub(crate) fn into_pending(self) -> VecDeque<Pending> {
         self.pending
     }
@@ -147,7 +146,7 @@ mod tests {
         assert_eq!(guess.waits_until(), None);
         assert!(
             guess.take(false).is_none(),
-            "what the socket does not take may still be corrected"
+            "the guess may still be corrected while the socket takes nothing"
         );
         assert_eq!(at(guess.take(true)), Some(1));
         assert_eq!(at(guess.take(true)), Some(2));
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_the_bound_is_encoded_all_the_same() {
+    fn entries_beyond_the_bound_are_encoded_although_the_socket_is_full() {
         let mut guess = guess();
         for number in 0..=limits::UNCERTAIN_MESSAGES as u64 {
             assert!(!guess.is_full());

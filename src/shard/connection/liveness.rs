@@ -1,17 +1,15 @@
-//! When something was last heard of a peer.
-//!
-//! Nothing here looks at a clock; all times are those of the shard, in milliseconds.
+//! The times at which a peer last gave a sign of life, in milliseconds of the shard's clock. This file reads no clock.
 
 #[derive(Debug)]
 pub(super) struct Liveness {
     opened_ms: u64,
-    /// When the last bytes came.
+    /// When the last bytes arrived.
     heard_ms: u64,
     /// When the next ping is due.
     ping_ms: u64,
-    /// When the reader began to have something unfinished; 0: nothing is.
+    /// When the unfinished message in the reader began; 0: there is none.
     unfinished_ms: u64,
-    /// When its socket, which was full, last took bytes, so that its peer reads; whole seconds, rounded up.
+    /// When the full socket last accepted bytes, which shows that the peer reads; whole seconds, rounded up.
     taken_s: u32,
 }
 
@@ -38,53 +36,51 @@ impl Liveness {
         self.ping_ms
     }
 
-    /// When its peer last gave a sign of life: bytes came, or a full socket took some.
+    /// When the peer last gave a sign of life: bytes arrived, or the full socket accepted some.
     pub(super) fn alive_ms(&self) -> u64 {
         self.heard_ms.max(u64::from(self.taken_s) * 1_000)
     }
 
-    /// Since when a message is unfinished.
     pub(super) fn unfinished_since_ms(&self) -> Option<u64> {
         (self.unfinished_ms > 0).then_some(self.unfinished_ms)
     }
 
-    /// Bytes came.
     pub(super) fn heard(&mut self, now_ms: u64) {
         self.heard_ms = now_ms;
     }
 
-    /// A full socket took bytes.
+    /// The full socket accepted bytes.
     pub(super) fn took(&mut self, now_ms: u64) {
         self.taken_s = seconds(now_ms);
     }
 
-    /// The next ping is due then.
     pub(super) fn ping_at(&mut self, at_ms: u64) {
         self.ping_ms = at_ms;
     }
 
-    /// After a read: whether a message is unfinished, and whether another one was finished. Whether one began to be unfinished.
+    /// After a read: whether a message is unfinished now, and whether this read finished another one. Returns whether there was no
+    /// unfinished message before.
     pub(super) fn note_unfinished(&mut self, unfinished: bool, finished: bool, now_ms: u64) -> bool {
         let began = self.unfinished_ms;
         self.unfinished_ms = match unfinished {
             false => 0,
-            // What is unfinished now is another message than before.
+            // The unfinished message is another one than before.
             true if finished || began == 0 => now_ms.max(1),
             true => began,
         };
         began == 0 && unfinished
     }
 
-    /// The connection was not read, so nothing could be heard.
-    pub(super) fn excuse_silence(&mut self, now_ms: u64) {
+    /// The connection was not read: its silence begins now.
+    pub(super) fn restart_silence(&mut self, now_ms: u64) {
         self.heard_ms = now_ms;
         if self.unfinished_ms > 0 {
             self.unfinished_ms = now_ms;
         }
     }
 
-    /// The whole shard stood still: moves all times, and that of the opening while the connection has no name.
-    pub(super) fn excuse_standstill(&mut self, later: impl Fn(&mut u64), unnamed: bool) {
+    /// The shard stalled: moves all times forward; that of the opening only while the connection has no name.
+    pub(super) fn discount_stall(&mut self, later: impl Fn(&mut u64), unnamed: bool) {
         let mut taken_ms = u64::from(self.taken_s) * 1_000;
         later(&mut taken_ms);
         self.taken_s = seconds(taken_ms);
@@ -116,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn another_unfinished_message_begins_anew() {
+    fn each_unfinished_message_has_its_own_beginning() {
         let mut liveness = Liveness::new(0);
         assert!(liveness.note_unfinished(true, false, 10));
         assert!(!liveness.note_unfinished(true, false, 20), "the same message");

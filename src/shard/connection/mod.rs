@@ -1,17 +1,14 @@
-//! The connections of a shard: what they are, what waits for them, and when they are read.
+//! The connections of a shard: their sockets, dialects, names, queues and deadlines.
 //!
-//! - `connections`: all of them, found by their ids
-//! - `state`: one of them, made of the parts below
-//! - `reader`, `backpressure`, `held_back`: when it is read, and what waits meanwhile
-//! - `write`: what waits for its socket
-//! - `dialect`: how certain its dialect is, and what waits until it is
-//! - `naming`, `session`: its name, and the user that has it
-//! - `liveness`, `deadlines`, `wheel`, `timers`: what time does to it
-//! - `reading`, `uncertain`, `reply`, `close`: how all of them are read, show their dialects, are sent something, and end
-//! - `pressure`: the sockets that are full
-//! - `happened`: what the rest of the shard learns of that; `counts`: what the metrics do
+//! - `state`: one connection, made of the parts `reader` (its frame reader), `write` (its output queues), `dialect` (how certain
+//!   its dialect is), `naming` and `session` (its name and user), `liveness` and `deadlines` (its times), `backpressure` (when it
+//!   is not read) and `retry_queue` (messages that a busy owner refused)
+//! - `connections`: the table of all connections. Its methods are spread over `flow` (reading), `uncertain` (opening and detecting
+//!   the dialect), `reply` (sending), `close` (writing and ending) and `timers` (deadlines)
+//! - `wheel`, `pressure`, `service`: the timer wheel, the full sockets, and whether the shard still reads
+//! - `notification`: what the rest of the shard must do after a change; `counts`: what the metrics get
 //!
-//! Nothing here sends to other shards or knows rooms, the store or a clock. What others have to do is given out by
+//! This module sends nothing to other shards, and knows no rooms, no store and no clock. Work for other parts leaves through
 //! [`connections::Connections::poll`], and the engine passes it on.
 
 pub(crate) mod backpressure;
@@ -20,13 +17,13 @@ pub(crate) mod connections;
 pub(crate) mod counts;
 mod deadlines;
 pub(crate) mod dialect;
-pub(crate) mod happened;
-pub(crate) mod held_back;
+pub(crate) mod notification;
+pub(crate) mod retry_queue;
 mod liveness;
 pub(crate) mod naming;
 mod pressure;
 pub(crate) mod reader;
-pub(crate) mod reading;
+mod flow;
 mod reply;
 mod service;
 pub(crate) mod session;

@@ -1,30 +1,27 @@
-//! How a connection comes by its name.
+//! The name of a connection: none, being claimed, or that of its session.
 //!
-//! Invariants: a connection has at most one session, and keeps it while it is being renamed; a hello that waits for the store
-//! excludes a session. While the store is asked for a name, the connection is not read: what it sends next is said under the
-//! name that it has then.
+//! Invariants: a connection has at most one session, and keeps it during a rename; a connection whose hello waits for the store has
+//! none. While the store checks a key, the connection is not read, so its next message is sent under the name that results.
 
 use crate::{
     chat::{Hello, RequestId},
     shard::connection::session::Session,
 };
 
-/// Where a connection stands with its name.
 #[derive(Debug)]
 pub(crate) enum Naming {
-    /// It has none.
     Unnamed {
-        /// Whether it has sent something, if only a hello that was refused.
+        /// Whether the client has sent a message, such as a hello that was refused.
         spoken: bool,
     },
-    /// Its hello waits for the store to compare a key.
+    /// The store checks the key of a hello.
     Claiming(Box<WaitingHello>),
     Named(Box<Session>),
-    /// A rename waits for the store to compare a key.
+    /// The store checks the key of a rename.
     Renaming(Box<Session>),
 }
 
-/// A hello that waits for the store to compare its key.
+/// A hello that waits for the store to check its key.
 #[derive(Debug)]
 pub(crate) struct WaitingHello {
     pub(crate) request: RequestId,
@@ -46,24 +43,24 @@ impl Naming {
         }
     }
 
-    /// Whether the store is being asked for a name.
+    /// Whether the store checks a key.
     pub(super) fn asks_store(&self) -> bool {
         matches!(self, Self::Claiming(_) | Self::Renaming(_))
     }
 
-    /// Whether nothing has been sent yet.
+    /// Whether the client has sent no message yet.
     pub(super) fn is_silent(&self) -> bool {
         matches!(self, Self::Unnamed { spoken: false })
     }
 
-    /// A message has come.
+    /// A message has arrived.
     pub(super) fn note_spoken(&mut self) {
         if let Self::Unnamed { spoken } = self {
             *spoken = true;
         }
     }
 
-    /// The hello that waited for the store, which has answered.
+    /// Takes the hello that the store has answered.
     pub(super) fn take_claim(&mut self) -> Option<Box<WaitingHello>> {
         match std::mem::replace(self, Self::Unnamed { spoken: true }) {
             Self::Claiming(claim) => Some(claim),
@@ -74,7 +71,7 @@ impl Naming {
         }
     }
 
-    /// A rename is asked of the store, or has been answered.
+    /// The store has begun or finished to check the key of a rename.
     pub(super) fn set_renaming(&mut self, renaming: bool) {
         *self = match std::mem::replace(self, Self::Unnamed { spoken: true }) {
             Self::Named(session) | Self::Renaming(session) if renaming => Self::Renaming(session),
@@ -83,7 +80,7 @@ impl Naming {
         };
     }
 
-    /// The session is over; what waits for the store is forgotten.
+    /// Takes the session, and drops a hello that waits.
     pub(super) fn end(&mut self) -> Option<Box<Session>> {
         match std::mem::replace(self, Self::Unnamed { spoken: true }) {
             Self::Named(session) | Self::Renaming(session) => Some(session),
@@ -102,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_that_waits_is_taken_once() {
+    fn a_waiting_hello_is_taken_once() {
         let mut naming = claim();
         assert!(naming.asks_store() && naming.session().is_none());
         assert!(naming.take_claim().is_some());
@@ -111,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_session_nothing_is_renamed() {
+    fn a_connection_without_a_session_cannot_be_renaming() {
         let mut naming = Naming::Unnamed { spoken: false };
         naming.set_renaming(true);
         assert!(naming.is_silent() && !naming.asks_store());
@@ -120,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_forgets_what_waits_for_the_store() {
+    fn an_end_drops_a_waiting_hello() {
         let mut naming = claim();
         assert!(naming.end().is_none());
         assert!(!naming.asks_store());

@@ -1,8 +1,8 @@
-//! The frame reader of a connection, and whether it may be used.
+//! The frame reader of a connection, and whether it reads.
 //!
-//! Invariants: a reader is in one place at a time, so that a message is not read inside another one of the same connection;
-//! and after the end nothing is read. Why a paused reader does not go on is not remembered, since the reasons change
-//! meanwhile: [`Connection::pause`](super::state::Connection::pause) finds the one that holds now.
+//! Invariants: a reader that is in use cannot be taken again, so no message is read inside another one of the same connection;
+//! after the end nothing is read. A pause stores no reason, because reasons change:
+//! [`Connection::pause`](super::state::Connection::pause) finds the current one.
 
 use crate::{
     codec::Profile,
@@ -12,33 +12,31 @@ use crate::{
 
 #[derive(Debug)]
 pub(super) enum Reader {
-    /// The socket is read.
     On(FrameReader),
-    /// The socket is not read until there is room again.
     Paused(FrameReader),
-    /// Bytes are being read at this moment.
-    InHand,
-    /// The connection is closed: what comes is thrown away.
+    /// The reader has been taken and reads bytes.
+    InUse,
+    /// The connection is being closed, and further bytes are discarded.
     Over,
 }
 
-/// What a reader of a socket is to do next.
+/// What the runtime does with a connection's socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Read on.
+    /// Read.
     On,
-    /// Wait until the engine wakes the connection.
+    /// Wait for an [`IoRequest::Read`](super::notification::IoRequest::Read).
     Paused,
-    /// Read on and throw it away, until the peer closes.
+    /// Read and discard until the peer closes.
     Discard,
-    /// The connection is over.
+    /// The connection has ended.
     Over,
 }
 
 impl Reader {
-    /// Takes the reader to read bytes with it.
+    /// Takes the reader, unless it is in use or the connection is closed.
     pub(super) fn take(&mut self) -> Option<FrameReader> {
-        match std::mem::replace(self, Self::InHand) {
+        match std::mem::replace(self, Self::InUse) {
             Self::On(reader) | Self::Paused(reader) => Some(reader),
             other => {
                 *self = other;
@@ -49,26 +47,23 @@ impl Reader {
 
     /// Puts back the reader that was taken, unless the connection was closed meanwhile.
     pub(super) fn put(&mut self, reader: FrameReader, paused: bool) {
-        if let Self::InHand = self {
+        if let Self::InUse = self {
             *self = if paused { Self::Paused(reader) } else { Self::On(reader) };
         }
     }
 
-    /// Stops reading the socket.
     pub(super) fn pause(&mut self) {
         if let Some(reader) = self.take() {
             self.put(reader, true);
         }
     }
 
-    /// Reads the socket again.
     pub(super) fn resume(&mut self) {
         if let Some(reader) = self.take() {
             self.put(reader, false);
         }
     }
 
-    /// The connection is closed.
     pub(super) fn end(&mut self) {
         *self = Self::Over;
     }
@@ -85,20 +80,20 @@ impl Reader {
     pub(super) fn buffered_bytes(&self) -> usize {
         match self {
             Self::On(reader) | Self::Paused(reader) => reader.buffered_bytes(),
-            Self::InHand | Self::Over => 0,
+            Self::InUse | Self::Over => 0,
         }
     }
 
-    /// The dialect is known from here on. A reader that is in hand is told when it is put back.
+    /// Sets the limits of a detected dialect. A reader in use gets them when it is put back.
     pub(super) fn set_limits(&mut self, to: ReaderLimits) {
         match self {
             Self::On(reader) | Self::Paused(reader) => reader.set_limits(to),
-            Self::InHand | Self::Over => {}
+            Self::InUse | Self::Over => {}
         }
     }
 }
 
-/// How the messages of a dialect are read.
+/// The reader's limits for a dialect.
 pub(crate) fn limits_of(profile: &Profile) -> ReaderLimits {
     ReaderLimits {
         message_bytes: profile.message_bytes,
@@ -107,7 +102,7 @@ pub(crate) fn limits_of(profile: &Profile) -> ReaderLimits {
     }
 }
 
-/// How messages of an undecided connection are read: it may be any dialect but Plaza's own.
+/// The reader's limits while the dialect is unknown, which may then be any but the native one.
 pub(crate) const UNDECIDED_LIMITS: ReaderLimits = ReaderLimits {
     message_bytes: limits::NATIVE_MESSAGE_BYTES,
     fragments: limits::MESSAGE_FRAGMENTS,
@@ -119,17 +114,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reader_is_in_one_place_and_is_not_put_back_after_the_end() {
+    fn a_reader_is_taken_once_and_is_not_put_back_after_the_end() {
         let mut reader = Reader::On(FrameReader::new(UNDECIDED_LIMITS));
-        let taken = reader.take().expect("it is read");
-        assert!(reader.take().is_none(), "a message is not read inside another one");
+        let taken = reader.take().unwrap();
+        assert!(reader.take().is_none(), "it is in use");
         reader.pause();
         assert!(!reader.is_paused(), "there is nothing to pause");
         reader.put(taken, true);
         assert!(reader.is_paused() && !reader.is_on());
         reader.resume();
         assert!(reader.is_on());
-        let taken = reader.take().expect("it is read");
+        let taken = reader.take().unwrap();
         reader.end();
         reader.put(taken, false);
         assert!(reader.take().is_none() && !reader.is_on());

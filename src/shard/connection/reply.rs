@@ -1,12 +1,12 @@
-//! What a client is sent, how much of it may wait for the socket, and how many of its requests are unanswered.
+//! Sending to connections: replies, direct messages and events for one session; and the number of unanswered requests.
 //!
 //! Invariants:
-//! - At most [`limits::PRIVATE_BYTES_MOST`] bytes and one more reply wait for a socket. A connection for which more waits is
-//!   written, and cut if its socket does not take it. Direct messages have less room while much waits for all sockets together.
-//! - Nothing is encoded for a client whose dialect has not been guessed. What it is sent waits in order until then.
-//! - A request is counted from when it is sent on until it is answered, refused or forgotten with its session.
+//! - At most [`limits::PRIVATE_BYTES_MOST`] bytes and one more reply wait for a socket. Beyond that the connection is written, and
+//!   cut if its socket does not accept the bytes. Direct messages have a lower bound while much waits for all sockets together.
+//! - Nothing is encoded for a client whose dialect has not been guessed; it waits in order.
+//! - A request counts as unanswered from when it is sent to an owner or the store until it is answered or refused, or its session ends.
 //!
-//! A reply never waits for its turn and is never dropped: it is queued, or its connection is over.
+//! A reply is never dropped: it is queued, or its connection has ended.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::{
         connection::{
             connections::{Connections, find},
             dialect::Pending,
-            happened::Happened,
+            notification::Notification,
             state::Connection,
             write::Socket,
         },
@@ -30,7 +30,6 @@ use crate::{
 };
 
 impl<S: Socket> Connections<S> {
-    /// Sends one session a reply.
     pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply, now: Moment) {
         if let Reply::Error(refusal) = reply {
             self.counts.refusals.push(refusal.code);
@@ -47,7 +46,7 @@ impl<S: Socket> Connections<S> {
         });
     }
 
-    /// Sends one session a direct message, with the frames that all sessions of its encoding share.
+    /// Sends a direct message, with the frames that all sessions of an encoding share.
     pub(crate) fn show_direct(&mut self, id: SessionId, event: &DirectEvent, now: Moment) {
         let pending = || Pending::Reply {
             at: now.unix_ms,
@@ -63,7 +62,7 @@ impl<S: Socket> Connections<S> {
         });
     }
 
-    /// Sends one session an event of a room that only it sees.
+    /// Sends a room's event that only this session gets.
     pub(crate) fn show_event(&mut self, id: SessionId, event: &Arc<RoomEvent>, now: Moment) {
         let Some(connection) = self.get_mut(id) else { return };
         if let Some(guess) = connection.guess_mut() {
@@ -74,7 +73,7 @@ impl<S: Socket> Connections<S> {
         self.mark_dirty(id);
     }
 
-    /// Sends a ping behind what was sent before, not ahead of it as other control frames.
+    /// Queues a ping after all earlier replies; other control frames overtake them.
     pub(crate) fn ping_behind(&mut self, id: SessionId, payload: [u8; 4]) {
         if let Some(connection) = self.get_mut(id) {
             let ping = wire::ping(&payload);
@@ -83,7 +82,7 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Appends to what waits for a socket; keeps `pending` where the dialect is not certain.
+    /// Appends to the queue of a socket; if the dialect is not certain, keeps `pending` instead.
     fn append(
         &mut self,
         id: SessionId,
@@ -95,7 +94,7 @@ impl<S: Socket> Connections<S> {
         let most = if is_direct && self.pressure.is_high() {
             limits::PRIVATE_BYTES_PRESSED
         } else {
-            // What it asked for itself: a client with so much waiting is not read.
+            // Its own requests cannot cause more: a client for which this much waits is not read.
             limits::PRIVATE_BYTES_MOST
         };
         let Some(connection) = find(&mut self.slots, id) else {
@@ -106,7 +105,7 @@ impl<S: Socket> Connections<S> {
             return self.encode_pending(id, now);
         }
         if connection.private_bytes() > most {
-            // All of it may be of this turn, and the socket has not been asked yet.
+            // All of it may be from this turn, in which nothing has been written yet.
             self.write(id, now);
         }
         let Some(connection) = find(&mut self.slots, id) else {
@@ -121,8 +120,7 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Bytes that may wait for a socket before its connection is given more of what is stored: less when many sockets take
-    /// nothing.
+    /// Bytes that may wait for a socket before a replay pauses; fewer while much waits for all sockets together.
     pub(crate) fn private_most(&self) -> usize {
         if self.pressure.is_high() {
             limits::PRIVATE_BYTES_PRESSED
@@ -131,24 +129,24 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Whether as much waits for this socket as may before it is given more.
+    /// Whether more than [`Self::private_most`] bytes wait for this socket.
     pub(crate) fn is_full(&self, id: SessionId) -> bool {
         self.private_bytes(id) > self.private_most()
     }
 
-    /// Bytes of replies that wait for a socket.
+    /// Bytes of replies and direct messages that wait for a socket.
     pub(crate) fn private_bytes(&self, id: SessionId) -> usize {
         self.get(id).map_or(0, Connection::private_bytes)
     }
 
-    /// A request is sent on to somebody who answers it.
+    /// Counts a request that an owner or the store will answer.
     pub(crate) fn asked(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id) {
             connection.asked(1);
         }
     }
 
-    /// A request is answered.
+    /// Counts the answer to a request.
     pub(crate) fn answered(&mut self, id: SessionId) {
         let Some(connection) = self.get_mut(id) else { return };
         connection.answered();
@@ -156,18 +154,18 @@ impl<S: Socket> Connections<S> {
             .session()
             .is_some_and(|session| session.deferred().is_some() || session.exiting().is_some());
         if waits || connection.is_paused() {
-            self.happened.push_back(Happened::Answered(id));
+            self.notify(Notification::Answered(id));
         }
     }
 
-    /// A question is sent to the store, which answers it.
+    /// Counts a question to the store.
     pub(crate) fn question_asked(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id) {
             connection.question_asked();
         }
     }
 
-    /// The store has answered a question.
+    /// Counts the store's answer to a question.
     pub(crate) fn question_answered(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id) {
             connection.question_answered();
@@ -203,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_beyond_the_bound_are_written_and_then_end_a_connection_that_takes_nothing() {
+    fn replies_beyond_the_bound_are_written_and_end_a_connection_whose_socket_is_full() {
         let (mut connections, id, socket) = connection();
         let reply = system(limits::PRIVATE_BYTES_MOST);
         connections.reply(id, None, &reply, NOW);
@@ -212,11 +210,11 @@ mod tests {
             connections.private_bytes(id) <= limits::PRIVATE_BYTES_MOST + 1_000,
             "the first was written"
         );
-        assert!(matches!(connections.poll(), Some(Happened::Written(_))));
+        assert!(matches!(connections.poll(), Some(Notification::Written(_))));
         socket.room.set(0);
         connections.reply(id, None, &reply, NOW);
         assert!(connections.get(id).is_none());
-        assert!(matches!(connections.poll(), Some(Happened::Ended(..))));
+        assert!(matches!(connections.poll(), Some(Notification::Ended(..))));
         assert!(connections.poll().is_none());
         assert_eq!(
             connections.counts().ends,
@@ -225,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_given_out_only_where_something_waits_for_it() {
+    fn an_answer_is_notified_only_if_something_waits_for_it() {
         let (mut connections, id, _) = connection();
         for _ in 0..3 {
             connections.asked(id);
@@ -234,11 +232,11 @@ mod tests {
         assert!(connections.poll().is_none());
         connections.get_mut(id).unwrap().pause_reading();
         connections.answered(id);
-        assert!(matches!(connections.poll(), Some(Happened::Answered(_))));
+        assert!(matches!(connections.poll(), Some(Notification::Answered(_))));
         connections.get_mut(id).unwrap().resume_reading();
         connections.get_mut(id).unwrap().session_mut().unwrap().exit(None);
         connections.answered(id);
-        assert!(matches!(connections.poll(), Some(Happened::Answered(_))));
+        assert!(matches!(connections.poll(), Some(Notification::Answered(_))));
         assert_eq!(connections.get(id).unwrap().in_flight, 0);
     }
 }

@@ -1,19 +1,17 @@
-//! Whether a shard still reads its connections.
+//! The stages of a shard's drain. Invariant: they only move forward.
 
-/// How far a shard is on its way out. It only moves forward.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Service {
-    /// Connections are read.
     #[default]
     Running,
-    /// Nothing is read any more; what was sent before is still delivered.
+    /// No connection is read; in-flight messages are still delivered.
     Quiesced,
-    /// Everybody is being sent away. Connections that do not read have until then, milliseconds.
+    /// Every connection is being closed; one whose peer does not read ends at `until_ms`.
     Draining { until_ms: u64 },
 }
 
 impl Service {
-    /// Stops reading; whether it was running.
+    /// Stops reading; returns whether the shard was running.
     pub(super) fn quiesce(&mut self) -> bool {
         let was_running = *self == Self::Running;
         if was_running {
@@ -22,12 +20,11 @@ impl Service {
         was_running
     }
 
-    /// Whether no connection is read.
     pub(super) fn is_quiesced(self) -> bool {
         self != Self::Running
     }
 
-    /// While everybody is sent away: until when, milliseconds.
+    /// While the shard drains: the time at which the last connections end, milliseconds.
     pub(super) fn drains_until(self) -> Option<u64> {
         match self {
             Self::Running | Self::Quiesced => None,
@@ -41,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shard_that_drains_does_not_go_back_to_being_quiesced() {
+    fn a_draining_shard_does_not_return_to_quiesced() {
         let mut service = Service::default();
         assert!(!service.is_quiesced());
         assert!(service.quiesce() && service.is_quiesced());

@@ -1,7 +1,7 @@
-//! A named user on one connection.
+//! A session: a named user on one connection.
 //!
-//! Invariants: it says exit once; a notice that it types passes at most once per [`limits::TYPING_EVERY`]; while requests wait
-//! for one before them, every later one waits behind them.
+//! Invariants: an exit begins once; at most one typing notice per [`limits::TYPING_EVERY`] passes; while a request is deferred,
+//! every later one is deferred behind it.
 
 use std::collections::VecDeque;
 
@@ -9,46 +9,43 @@ use crate::{
     chat::{ClientId, NewMessage, Request, RequestId, RoomName, SessionTag, UserName},
     limits,
     shard::{
-        connection::held_back::HeldBack,
+        connection::retry_queue::RetryQueue,
         rate_limit::{Gcra, MessageRate},
     },
 };
 
-/// A named user's connection.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) name: UserName,
     tag: SessionTag,
-    /// Which client it is, where that said so: its idempotency keys belong to it.
+    /// The client, if it identified itself: its idempotency keys belong to it.
     client: Option<Box<ClientId>>,
-    /// When the user last said something, for the idle kick.
-    pub(super) said_ms: u64,
+    /// When the user last sent a message, for the idle kick.
+    pub(super) active_ms: u64,
     typed_ms: u64,
     rate: Gcra,
-    /// The user has said exit: goodbye when the last room has let it go.
+    /// The request of the user's exit. The session ends after it has left the last room.
     exiting: Option<RequestId>,
-    /// Requests that wait for one before them, in order.
+    /// Requests that wait for an earlier one, in order.
     #[expect(
         clippy::box_collection,
         reason = "hardly a session ever has one, and the box saves 24 bytes in each"
     )]
     deferred: Option<Box<VecDeque<Request>>>,
-    /// The user whose going this session is told of.
+    /// The user whose going offline this session is notified of.
     watched: Option<UserName>,
-    /// By what right it has its name.
     pub(crate) proof: Proof,
-    /// Messages that a busy owner gave back.
-    held: Option<Box<HeldBack>>,
+    retries: Option<Box<RetryQueue>>,
 }
 
-/// By what right a session has its name.
+/// A session's right to its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Proof {
     /// It has shown the key.
     Key,
-    /// It said the name when nobody had claimed it.
-    Said,
-    /// The server chose the name. The next one may be given it, too, so nothing stored belongs to it.
+    /// It took the name while the name was unclaimed.
+    Unclaimed,
+    /// The server assigned the name. A later session may get the same one, so no stored messages belong to it.
     Assigned,
 }
 
@@ -56,7 +53,7 @@ pub(crate) enum Proof {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Renamed {
     pub(crate) old: UserName,
-    /// What is stored for the name is new to the session: also where it claims the one that the server chose for it.
+    /// Whether the session must read the inbox of its name from the start: the name is another one, or was assigned before.
     pub(crate) inbox_is_new: bool,
 }
 
@@ -66,18 +63,18 @@ impl Session {
             name,
             tag,
             client: client.map(Box::new),
-            said_ms: now_ms,
+            active_ms: now_ms,
             typed_ms: 0,
             rate: Gcra::default(),
             exiting: None,
             deferred: None,
             watched: None,
             proof,
-            held: None,
+            retries: None,
         }
     }
 
-    /// Takes another name, or shows another right to the one it has.
+    /// Changes the name, or the right to it.
     pub(crate) fn rename(&mut self, name: UserName, proof: Proof) -> Renamed {
         let had = std::mem::replace(&mut self.proof, proof);
         let old = std::mem::replace(&mut self.name, name);
@@ -95,22 +92,21 @@ impl Session {
         self.client.as_deref().copied()
     }
 
-    /// A message of the user counts for the rate limit.
     pub(crate) fn count_message(&mut self, rate: MessageRate, now_us: u64) {
         self.rate.count(rate, now_us);
     }
 
-    /// When its next message conforms to the rate limit, microseconds.
+    /// When the next message conforms to the rate limit, microseconds.
     pub(crate) fn conforms_at_us(&self, rate: MessageRate) -> u64 {
         self.rate.conforms_at_us(rate)
     }
 
-    /// The user has said something.
-    pub(crate) fn spoke(&mut self, now_ms: u64) {
-        self.said_ms = now_ms;
+    /// The user has sent a message.
+    pub(crate) fn note_activity(&mut self, now_ms: u64) {
+        self.active_ms = now_ms;
     }
 
-    /// The user types; whether others are told now.
+    /// The user types; returns whether a notice passes now.
     pub(crate) fn may_type(&mut self, now_ms: u64) -> bool {
         let every_ms = limits::TYPING_EVERY.as_millis() as u64;
         let may = self.typed_ms == 0 || now_ms >= self.typed_ms + every_ms;
@@ -120,7 +116,7 @@ impl Session {
         may
     }
 
-    /// Is told when this user goes; whom it watched before.
+    /// Watches this user; returns the user that it watched before.
     pub(crate) fn watch(&mut self, user: UserName) -> Option<UserName> {
         self.watched.replace(user)
     }
@@ -129,19 +125,19 @@ impl Session {
         self.watched.as_ref()
     }
 
-    /// The user says exit; whether for the first time.
+    /// Begins an exit; returns whether it is the first.
     pub(crate) fn exit(&mut self, request: RequestId) -> bool {
         let is_first = self.exiting.is_none();
         self.exiting.get_or_insert(request);
         is_first
     }
 
-    /// The request with which the user said exit.
+    /// The request of the exit, if one has begun.
     pub(crate) fn exiting(&self) -> Option<RequestId> {
         self.exiting
     }
 
-    /// The requests that wait for one before them; `None`: the next request need not wait behind others.
+    /// The deferred requests. While this is `Some`, every later request is deferred, even if the queue is empty.
     pub(crate) fn deferred(&self) -> Option<&VecDeque<Request>> {
         self.deferred.as_deref()
     }
@@ -158,24 +154,24 @@ impl Session {
         self.deferred = None;
     }
 
-    /// The messages that a busy owner gave back, while there are any.
-    pub(crate) fn held(&mut self) -> Option<&mut HeldBack> {
-        self.held.as_deref_mut()
+    /// The messages that a busy owner refused, while there are any.
+    pub(crate) fn retry_queue(&mut self) -> Option<&mut RetryQueue> {
+        self.retries.as_deref_mut()
     }
 
-    /// When the messages that were given back are due again, milliseconds.
+    /// When the refused messages are due again, milliseconds.
     pub(super) fn retry_ms(&self) -> Option<u64> {
-        self.held.as_ref().map(|held| held.retry_ms())
+        self.retries.as_ref().map(|retries| retries.retry_ms())
     }
 
-    /// All messages that were given back have been taken.
-    pub(crate) fn end_holding(&mut self) {
-        self.held = None;
+    /// The owners have accepted all refused messages.
+    pub(crate) fn end_retries(&mut self) {
+        self.retries = None;
     }
 
-    /// A busy owner gave this message back.
-    pub(crate) fn hold_back(&mut self, room: RoomName, message: Box<NewMessage>, now_ms: u64) {
-        let held = self.held.get_or_insert_with(|| Box::new(HeldBack::new(now_ms)));
-        held.give_back(room, message, now_ms);
+    /// Queues a message that a busy owner refused.
+    pub(crate) fn retry_later(&mut self, room: RoomName, message: Box<NewMessage>, now_ms: u64) {
+        let retries = self.retries.get_or_insert_with(|| Box::new(RetryQueue::new(now_ms)));
+        retries.push_refused(room, message, now_ms);
     }
 }

@@ -1,4 +1,4 @@
-//! A connection as its shard sees it: reader, codec, session, and the little that waits to be written.
+//! One connection: its socket, reader, codec, session and output queues.
 
 use std::{io, net::SocketAddr};
 
@@ -18,7 +18,6 @@ use crate::{
     wire::{FrameReader, ReaderLimits},
 };
 
-/// One connection.
 pub(crate) struct Connection<S> {
     pub(super) socket: S,
     generation: Generation,
@@ -27,51 +26,48 @@ pub(crate) struct Connection<S> {
     pub(super) naming: Naming,
     pub(super) outgoing: Outgoing,
     pub(super) liveness: Liveness,
-    /// The tick of the wheel at which this connection comes up; entries for other ticks are stale. Enough for 13 years.
+    /// The tick of this connection's entry in the wheel; entries at other ticks are stale. 32 bits are enough for 13 years.
     pub(super) tick: u32,
-    /// Requests not answered yet.
+    /// Unanswered requests.
     pub(super) in_flight: u32,
-    /// Questions that the store has not answered.
+    /// Unanswered questions to the store.
     pub(super) questions: u8,
-    /// The connection is in the list of those to be written at the end of the turn.
+    /// Whether the connection is in the list of those to write at the end of the turn.
     pub(super) dirty: bool,
-    /// The connection is in the list of those that wait for other shards.
+    /// Whether the connection is in the list of those that are paused because of overflow.
     pub(super) congested: bool,
-    /// The connection is in the list of those whose sockets are full.
+    /// Whether the connection is in the list of full sockets.
     pub(super) full: bool,
 }
 
-/// How far a connection has come.
 pub(crate) enum Phase {
-    /// Its dialect shows with the first message, or when it stays silent.
+    /// Its dialect is unknown until the first message, or until it has been silent for too long.
     Detecting(Box<Undecided>),
-    /// Its codec speaks.
     Open(Speaking),
-    /// It has been told goodbye: what waits is written, then the peer has a moment to close.
+    /// The close frame is queued; when it is written, the peer has time to close.
     Closing {
-        /// When it is cut off, milliseconds.
+        /// When the connection is cut, milliseconds.
         until_ms: u64,
-        /// Whether our side is shut already.
+        /// Whether the server has shut its side.
         shut: bool,
     },
 }
 
-/// A connection that has not shown its dialect.
+/// A connection whose dialect is unknown.
 pub(crate) struct Undecided {
     pub(crate) handshake: Handshake,
-    /// When it becomes `if_silent`, milliseconds.
+    /// When the dialect becomes `if_silent`, milliseconds.
     pub(crate) until_ms: u64,
     pub(crate) if_silent: DialectId,
 }
 
-/// A connection whose dialect is known.
+/// A connection whose dialect is known or assumed.
 pub(crate) struct Speaking {
     pub(crate) dialect: DialectId,
-    /// Where it comes from.
     pub(crate) peer: SocketAddr,
     pub(crate) certainty: Certainty,
     codec: Box<dyn Codec>,
-    /// As the codec last said: the fan-out asks for it once for each member.
+    /// A copy of the codec's, because the fan-out needs it once for each member.
     encoding: Encoding,
 }
 
@@ -90,14 +86,14 @@ impl Speaking {
         &*self.codec
     }
 
-    /// Lets the codec read or write; what it does may change its encoding.
+    /// Calls the codec, and copies its encoding, which the call may change.
     pub(crate) fn with_codec<R>(&mut self, act: impl FnOnce(&mut dyn Codec) -> R) -> R {
         let result = act(&mut *self.codec);
         self.encoding = Encoding::new(self.dialect, self.codec.encoding());
         result
     }
 
-    /// It turns out to speak another dialect; which one it seemed to be.
+    /// Changes the dialect; returns the one before.
     pub(crate) fn change_dialect(&mut self, dialect: DialectId, codec: Box<dyn Codec>) -> DialectId {
         self.encoding = Encoding::new(dialect, codec.encoding());
         self.codec = codec;
@@ -106,7 +102,6 @@ impl Speaking {
 }
 
 impl<S> Connection<S> {
-    /// A connection that has just come and has said nothing yet.
     pub(crate) fn new(socket: S, generation: Generation, phase: Phase, reader: FrameReader, now_ms: u64) -> Self {
         Self {
             socket,
@@ -125,7 +120,6 @@ impl<S> Connection<S> {
         }
     }
 
-    /// Tells it from the connections that had its slot before.
     pub(crate) fn generation(&self) -> Generation {
         self.generation
     }
@@ -138,7 +132,7 @@ impl<S> Connection<S> {
         &mut self.phase
     }
 
-    /// Its dialect and codec, once it has one and until it is closed.
+    /// Its dialect and codec, while it is open.
     pub(crate) fn speaking(&self) -> Option<&Speaking> {
         match &self.phase {
             Phase::Open(speaking) => Some(speaking),
@@ -161,7 +155,6 @@ impl<S> Connection<S> {
         self.guess().is_some()
     }
 
-    /// What waits for its dialect, which is not certain.
     fn guess(&self) -> Option<&Guess> {
         match &self.speaking()?.certainty {
             Certainty::Guessing(guess) => Some(guess),
@@ -176,7 +169,7 @@ impl<S> Connection<S> {
         }
     }
 
-    /// When its dialect is guessed, milliseconds, if it has not been: nothing is encoded for it before.
+    /// When Plaza guesses its dialect, milliseconds; nothing is encoded for it before. `None` if it has a dialect.
     pub(crate) fn dialect_guessed_at(&self) -> Option<u64> {
         self.guess()?.waits_until()
     }
@@ -186,22 +179,20 @@ impl<S> Connection<S> {
         self.reader.buffered_bytes()
     }
 
-    /// Whether its socket is read.
     pub(crate) fn is_read(&self) -> bool {
         self.reader.is_on()
     }
 
-    /// Its dialect has shown: how its messages are read from here on.
+    /// Sets the reader's limits to those of its dialect.
     pub(crate) fn set_limits(&mut self, limits: ReaderLimits) {
         self.reader.set_limits(limits);
     }
 
-    /// Takes the reader to read bytes with it; there is none after the end.
+    /// Takes the reader, unless it is in use or the connection is closed.
     pub(crate) fn take_reader(&mut self) -> Option<FrameReader> {
         self.reader.take()
     }
 
-    /// Puts back the reader that was taken.
     pub(crate) fn put_reader(&mut self, reader: FrameReader, paused: bool) {
         self.reader.put(reader, paused);
     }
@@ -210,17 +201,14 @@ impl<S> Connection<S> {
         self.reader.resume();
     }
 
-    /// Nothing is read any more.
     pub(crate) fn end_reading(&mut self) {
         self.reader.end();
     }
 
-    /// Stops reading its socket, if it is read.
     pub(crate) fn pause_reading(&mut self) {
         self.reader.pause();
     }
 
-    /// Whether it is not read until there is room again.
     pub(crate) fn is_paused(&self) -> bool {
         self.reader.is_paused()
     }
@@ -233,73 +221,72 @@ impl<S> Connection<S> {
         self.naming.session_mut()
     }
 
-    /// Its session, and how it speaks.
     pub(crate) fn named(&self) -> Option<(&Session, &Speaking)> {
         self.session().zip(self.speaking())
     }
 
-    /// A message has come.
+    /// A message has arrived.
     pub(crate) fn note_spoken(&mut self) {
         self.naming.note_spoken();
     }
 
-    /// Its hello waits for the store.
+    /// The store checks the key of this hello.
     pub(crate) fn claim(&mut self, hello: WaitingHello) {
         self.naming = Naming::Claiming(Box::new(hello));
     }
 
-    /// The hello that waited for the store.
+    /// Takes the hello that the store has answered.
     pub(crate) fn take_claim(&mut self) -> Option<Box<WaitingHello>> {
         self.naming.take_claim()
     }
 
-    /// It has a name from here on.
+    /// Gives the connection its session.
     pub(crate) fn enter(&mut self, session: Session) {
         self.naming = Naming::Named(Box::new(session));
     }
 
-    /// A rename waits for the store, or has been answered.
+    /// The store has begun or finished to check the key of a rename.
     pub(crate) fn set_renaming(&mut self, renaming: bool) {
         self.naming.set_renaming(renaming);
     }
 
-    /// Whether the store is being asked for a name.
+    /// Whether the store checks a key.
     pub(crate) fn asks_for_name(&self) -> bool {
         self.naming.asks_store()
     }
 
-    /// Its session is over, and so is whatever waits for one.
+    /// Takes its session, and drops a hello that waits for the store.
     pub(crate) fn end_session(&mut self) -> Option<Box<Session>> {
         self.naming.end()
     }
 
-    /// So many of its requests are sent to somebody who answers them, or wait for that.
+    /// Counts requests that an owner or the store will answer, or that are deferred.
     pub(crate) fn asked(&mut self, requests: usize) {
         self.in_flight += requests as u32;
     }
 
-    /// A request is answered, or waits no more.
+    /// Counts the answer to a request, or the end of its deferral.
     pub(crate) fn answered(&mut self) {
         self.in_flight = self.in_flight.saturating_sub(1);
     }
 
-    /// Requests that have not been answered.
+    /// Unanswered requests.
     pub(crate) fn in_flight(&self) -> u32 {
         self.in_flight
     }
 
-    /// A question is sent to the store.
+    /// Counts a question to the store.
     pub(crate) fn question_asked(&mut self) {
         self.asked(1);
         self.questions = self.questions.saturating_add(1);
     }
 
-    /// The store has answered a question; the request is answered with that.
+    /// Counts the store's answer to a question; [`Self::answered`] counts that to the request.
     pub(crate) fn question_answered(&mut self) {
         self.questions = self.questions.saturating_sub(1);
     }
 
-    /// Questions that the store has not answered.
+    /// Unanswered questions to the store.
     pub(crate) fn questions(&self) -> usize {
         usize::from(self.questions)
     }
@@ -309,7 +296,7 @@ impl<S> Connection<S> {
         self.outgoing.blocked_ms()
     }
 
-    /// Writes events of a room, which do not wait here.
+    /// Writes events of a room directly to the socket.
     pub(crate) fn try_write(&self, bytes: &[u8]) -> io::Result<usize>
     where
         S: Socket,
@@ -317,7 +304,7 @@ impl<S> Connection<S> {
         self.socket.try_write(bytes)
     }
 
-    /// A write of events broke off in frames of which this is the rest; empty if it broke off between two events.
+    /// A write of events filled the socket: see [`Outgoing::tear`].
     pub(crate) fn tear(&mut self, rest: Bytes, now_ms: u64) {
         self.outgoing.tear(rest, now_ms);
     }
@@ -331,17 +318,17 @@ impl<S> Connection<S> {
         &self.outgoing
     }
 
-    /// Bytes of replies that wait.
+    /// Bytes of replies and direct messages that wait.
     pub(crate) fn private_bytes(&self) -> usize {
         self.outgoing.private_bytes()
     }
 
-    /// How it sees events, while it may be sent any.
+    /// The encoding of events for it, while it is open.
     pub(crate) fn encoding(&self) -> Option<Encoding> {
         Some(self.speaking()?.encoding)
     }
 
-    /// Has its codec append frames behind the replies that wait. After its goodbye it is told nothing.
+    /// Lets its codec append frames to the replies; does nothing once the connection is closing.
     pub(crate) fn encode(&mut self, encode: impl FnOnce(&mut dyn Codec, &mut Frames)) {
         let Phase::Open(speaking) = &mut self.phase else { return };
         let mut frames = Frames {
@@ -352,14 +339,14 @@ impl<S> Connection<S> {
         *self.outgoing.private() = frames.buffer;
     }
 
-    /// Appends frames of an event, made for its user, behind the replies that wait.
+    /// Appends the frames of an event to the replies.
     pub(crate) fn show(&mut self, append: impl FnOnce(Encoding, &str, &mut BytesMut)) {
         let Some(encoding) = self.encoding() else { return };
         let receiver = self.naming.session().map_or("", |session| local(session.name.as_str()));
         append(encoding, receiver, self.outgoing.private());
     }
 
-    /// Writes what waits, as far as it goes. The bytes written are added to `count`.
+    /// Writes the queues until they are empty or the socket is full. Adds the number of bytes to `count`.
     pub(crate) fn drain(&mut self, now_ms: u64, count: &mut u64) -> Written
     where
         S: Socket,

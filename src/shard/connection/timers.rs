@@ -1,11 +1,11 @@
-//! The deadlines of all connections, in one wheel.
+//! The deadlines of all connections, in one timer wheel.
 //!
 //! Invariants:
-//! - A connection stands in the wheel for the first of its deadlines, or for an earlier time. It may stand there more than once;
-//!   only the entry that it names counts.
-//! - A time at which the whole shard stood still counts against no connection.
+//! - Each connection has an entry in the wheel at its earliest deadline or before. It may have several entries; only the one at
+//!   `Connection::tick` counts.
+//! - Time during which the shard stalled counts against no connection.
 //!
-//! Nothing here looks at a clock. What a connection has time for is decided by [`Connection::check`].
+//! This file reads no clock, and [`Connection::check`] decides what is due.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::{
         End,
         connection::{
             connections::{Connections, find},
-            deadlines::{TimeLimits, Verdict},
-            happened::Happened,
+            deadlines::{TimeLimits, Due},
+            notification::Notification,
             state::Connection,
             write::Socket,
         },
@@ -27,9 +27,9 @@ use crate::{
 };
 
 impl<S: Socket> Connections<S> {
-    /// Takes the connections whose time has come. Each is to be checked and scheduled.
+    /// Takes the connections whose entry is due. The caller checks and schedules each.
     pub(crate) fn expire(&mut self, now: Moment) -> Vec<SessionId> {
-        self.forgive(now.ms.saturating_sub(self.ticked_ms), now);
+        self.discount_stall(now.ms.saturating_sub(self.ticked_ms), now);
         self.ticked_ms = now.ms;
         let Self {
             wheel, slots, pressure, ..
@@ -51,17 +51,17 @@ impl<S: Socket> Connections<S> {
         due
     }
 
-    /// A shard that stood still (a stopped process, a paused machine) heard nobody: that time counts against no one.
-    fn forgive(&mut self, stood_ms: u64, now: Moment) {
-        if stood_ms < limits::STALLED_AFTER.as_millis() as u64 {
+    /// A shard that stalled (a stopped process, a paused machine) could read no connection.
+    fn discount_stall(&mut self, stalled_ms: u64, now: Moment) {
+        if stalled_ms < limits::STALLED_AFTER.as_millis() as u64 {
             return;
         }
         for (_, connection) in &mut self.slots {
-            connection.excuse_standstill(stood_ms, now.ms);
+            connection.discount_stall(stalled_ms, now.ms);
         }
     }
 
-    /// Puts a connection into the wheel for the first of its deadlines.
+    /// Puts a connection into the wheel at its earliest deadline.
     pub(crate) fn schedule(&mut self, id: SessionId, now: Moment) {
         let Some(connection) = self.get(id) else { return };
         let next = connection.next_deadline(&self.time_limits(connection), now.ms);
@@ -69,7 +69,7 @@ impl<S: Socket> Connections<S> {
         self.watch(id, next.min(decided));
     }
 
-    /// Puts a connection into the wheel, unless it comes up before that anyway.
+    /// Puts a connection into the wheel at this time, unless it has an earlier entry.
     pub(crate) fn watch(&mut self, id: SessionId, at_ms: u64) {
         let tick = at_ms.div_ceil(limits::WHEEL_TICK_MS);
         let Some(connection) = find(&mut self.slots, id) else {
@@ -108,20 +108,20 @@ impl<S: Socket> Connections<S> {
         let limits = self.time_limits(connection);
         let Some(connection) = self.get_mut(id) else { return };
         match connection.check(&limits, now.ms) {
-            Verdict::Alive => {}
-            Verdict::Pinged => self.mark_dirty(id),
-            Verdict::Undecided => return self.greet_unknown(id, Why::Silence, now),
-            Verdict::Stuck => return self.happened.push_back(Happened::Stuck(id)),
-            Verdict::Cut(end) => return self.cut(id, end),
-            Verdict::Goodbye(code) => return self.goodbye(id, None, code, now),
-            Verdict::Unfinished => {
+            Due::Nothing => {}
+            Due::Write => self.mark_dirty(id),
+            Due::Greeting => return self.greet_unknown(id, Why::Silence, now),
+            Due::Stuck => return self.notify(Notification::Stuck(id)),
+            Due::Cut(end) => return self.cut(id, end),
+            Due::Goodbye(code) => return self.goodbye(id, None, code, now),
+            Due::Unfinished => {
                 return self.close(id, 1008, "a message was begun and not finished", End::Unfinished, now);
             }
         }
-        self.happened.push_back(Happened::Due(id));
+        self.notify(Notification::Due(id));
     }
 
-    /// The socket of a connection has been asked once more: ends a connection that still takes nothing.
+    /// After one more attempt to write: ends a connection whose socket is still stuck.
     pub(crate) fn cut_stuck(&mut self, id: SessionId, now: Moment) {
         let stuck = |connection: &Connection<S>| connection.is_stuck(&self.time_limits(connection), now.ms);
         if self.get(id).is_some_and(stuck) {
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_comes_up_once_for_the_first_of_its_times() {
+    fn a_connection_is_due_once_at_its_earliest_deadline() {
         let (mut connections, id) = connection();
         for ms in [300, 200, 900] {
             connections.watch(id, ms);
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn silence_counts_unless_the_shard_stood_still() {
+    fn silence_counts_unless_the_shard_stalled() {
         let dead_ms = limits::STALLED_AFTER.as_millis() as u64 * 20;
         for (step, is_alive) in [(1_000, false), (dead_ms, true)] {
             let (mut connections, id) = connection();

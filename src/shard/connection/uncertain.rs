@@ -1,13 +1,12 @@
-//! Connections come and show their dialects: they are greeted, guessed, corrected, and sent what waited.
-//!
-//! What such a connection is, and what waits for it, is stated in [`crate::shard::connection::dialect`].
+//! Opening connections and finding their dialects: [`Connections`] greets, guesses, and corrects a wrong guess.
+//! [`crate::shard::connection::dialect`] explains the states.
 //!
 //! Invariants:
 //! - A connection is counted under one dialect at a time, or as undecided.
-//! - What waited for a dialect is encoded before anything that comes later, in the dialect that shows.
-//! - The owners of a member's rooms learn of each dialect that it is taken for, once.
+//! - Replies that waited for the dialect are encoded before later ones, in the dialect that is found.
+//! - The owners of a member's rooms are notified of each dialect of the member once.
 //!
-//! Nothing here carries out a request: what a handshake amounts to is given out in [`Happened::Opened`].
+//! This file carries out no request: those of a handshake leave in [`Notification::Opened`].
 
 use std::net::SocketAddr;
 
@@ -21,7 +20,7 @@ use crate::{
         connection::{
             connections::{Connections, find},
             dialect::{Certainty, Guess, Pending, Stage},
-            happened::Happened,
+            notification::Notification,
             reader::{UNDECIDED_LIMITS, limits_of},
             state::{Connection, Phase, Speaking, Undecided},
             write::Socket,
@@ -32,7 +31,7 @@ use crate::{
 };
 
 impl<S: Socket> Connections<S> {
-    /// Takes up a connection whose handshake is done.
+    /// Opens a connection whose handshake is complete.
     pub(crate) fn open(
         &mut self,
         socket: S,
@@ -73,7 +72,7 @@ impl<S: Socket> Connections<S> {
         id
     }
 
-    /// Takes up a connection whose user is known and whose dialect is not.
+    /// Opens a connection whose handshake shows the user but not the dialect.
     fn open_uncertain(&mut self, socket: S, handshake: Handshake, until_ms: u64, now: Moment) -> SessionId {
         let dialect = DialectId::Chatroom;
         let codec = self.settings.dialects[dialect].open(&handshake);
@@ -99,7 +98,7 @@ impl<S: Socket> Connections<S> {
         self.insert(socket, phase, FrameReader::new(reader), now.ms)
     }
 
-    /// The dialect is known: the greeting, and what the handshake alone amounts to.
+    /// The dialect is known or assumed: sends the greeting, and takes the requests that the handshake contains.
     fn begin_speaking(&mut self, id: SessionId, now: Moment) {
         let random = self.random.f64();
         let Some(connection) = find(&mut self.slots, id) else {
@@ -109,7 +108,7 @@ impl<S: Socket> Connections<S> {
             return;
         };
         let profile = &self.profiles[usize::from(speaking.dialect)];
-        // The first ping comes at random, so that those who came together are not pinged together.
+        // Random, so that connections that opened together are not pinged together.
         let first_ping = (profile.ping_every.as_millis() as f64 * random) as u64;
         let opening = speaking.with_codec(|codec| codec.opening());
         connection.begin_pings(now.ms + first_ping);
@@ -120,14 +119,15 @@ impl<S: Socket> Connections<S> {
         match opening {
             Ok(requests) => {
                 if !requests.is_empty() {
-                    self.happened.push_back(Happened::Opened(id, requests));
+                    self.notify(Notification::Opened(id, requests));
                 }
             }
             Err(fault) => self.fault(id, fault, now),
         }
     }
 
-    /// The server speaks first: at once where the dialect shows no list, so that nothing overtakes the greeting.
+    /// Sends the greeting of a dialect in which the server speaks first. Without a list of users it is sent at once, so that nothing
+    /// overtakes it.
     fn greet(&mut self, id: SessionId, now: Moment) {
         let Some(speaking) = self.get(id).and_then(Connection::speaking) else {
             return;
@@ -135,7 +135,7 @@ impl<S: Socket> Connections<S> {
         let peer = speaking.peer;
         if speaking.codec().lists() == Lists::WithNotices {
             self.asked(id);
-            return self.happened.push_back(Happened::Greeted(id, peer));
+            return self.notify(Notification::GreetingDue(id, peer));
         }
         let users = UserList {
             online: 0,
@@ -144,7 +144,7 @@ impl<S: Socket> Connections<S> {
         self.reply(id, None, &Reply::Greeting { peer, users }, now);
     }
 
-    /// A message has come: it shows the dialect of a connection whose dialect is not certain.
+    /// A message has arrived, which may show the dialect.
     pub(crate) fn note_message(&mut self, id: SessionId, message: Message<'_>, now: Moment) {
         let Some(connection) = self.get_mut(id) else { return };
         connection.note_spoken();
@@ -164,7 +164,8 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Greets a client that nothing named and that said nothing in time, or nothing that tells its dialect.
+    /// Assumes the dialect of a client whose handshake names no user, and whose first message did not show the dialect or did not
+    /// arrive in time.
     pub(super) fn greet_unknown(&mut self, id: SessionId, why: Why, now: Moment) {
         let Some(Phase::Detecting(undecided)) = self.get(id).map(Connection::phase) else {
             return;
@@ -174,8 +175,8 @@ impl<S: Socket> Connections<S> {
         self.decide(id, dialect, Certainty::Greeted(Box::new(handshake)), now);
     }
 
-    /// What such a client says before it has a name may show that it was only slow: load scripts of other dialects give no name
-    /// in their handshake either, and look past a greeting that they cannot read.
+    /// Corrects the assumed dialect of such a client by a message that it sends before it has a name. Load scripts of other dialects
+    /// name no user in their handshake either, and ignore a greeting that they cannot decode.
     fn correct_greeted(&mut self, id: SessionId, message: Message<'_>, now: Moment) {
         let dialects = self.settings.dialects;
         let Some(speaking) = self.get_mut(id).and_then(Connection::speaking_mut) else {
@@ -186,7 +187,7 @@ impl<S: Socket> Connections<S> {
         };
         let (dialect, why) = detect::from_first_message(handshake, message);
         if !why.is_certain() {
-            // The next one may tell.
+            // A later message may show it.
             return;
         }
         let Certainty::Greeted(handshake) = std::mem::replace(&mut speaking.certainty, Certainty::Certain) else {
@@ -201,12 +202,12 @@ impl<S: Socket> Connections<S> {
         self.begin_speaking(id, now);
     }
 
-    /// A message of a connection whose dialect is not certain.
+    /// Finds the dialect of a connection in [`Certainty::Guessing`] by a message.
     fn show_dialect(&mut self, id: SessionId, message: Message<'_>, now: Moment) {
         let Some(guess) = self.guess(id) else { return };
         let (dialect, why) = detect::from_first_message(&guess.handshake, message);
         if !why.is_certain() {
-            // The next one may tell.
+            // A later message may show it.
             return self.guess_dialect(id, now);
         }
         let (kind, peer) = kind_of(&guess.handshake);
@@ -220,12 +221,12 @@ impl<S: Socket> Connections<S> {
         for pending in guess.into_iter().flat_map(|guess| guess.into_pending()) {
             self.encode(id, pending);
         }
-        // What waited stands before what its rooms have for it.
+        // The pending replies go before the events of its rooms.
         self.write(id, now);
-        self.happened.push_back(Happened::Shown(id));
+        self.notify(Notification::DialectShown(id));
     }
 
-    /// Takes a client that has not shown its dialect for what recent clients were, if that has not been done.
+    /// Guesses the dialect of a silent client, unless it has been guessed.
     pub(crate) fn guess_dialect(&mut self, id: SessionId, now: Moment) {
         if !self.waits_for_dialect(id) {
             return;
@@ -244,10 +245,10 @@ impl<S: Socket> Connections<S> {
         }
         self.encode_pending(id, now);
         self.write(id, now);
-        self.happened.push_back(Happened::Shown(id));
+        self.notify(Notification::DialectShown(id));
     }
 
-    /// Encodes what waits for a dialect that was guessed, as far as the socket takes it: the rest may still be corrected.
+    /// Encodes pending replies in the guessed dialect while the socket takes them. The guess may still be corrected for the rest.
     pub(crate) fn encode_pending(&mut self, id: SessionId, now: Moment) {
         if self.guess(id).is_some_and(|guess| guess.is_full()) {
             self.guess_dialect(id, now);
@@ -276,7 +277,7 @@ impl<S: Socket> Connections<S> {
         self.mark_dirty(id);
     }
 
-    /// The connection speaks this dialect from here on; its handshake has been carried out already.
+    /// Changes to this dialect. The requests of the handshake have been carried out already.
     fn speak(&mut self, id: SessionId, dialect: DialectId, now: Moment) {
         let profile = self.profiles[usize::from(dialect)];
         let (dialects, random) = (self.settings.dialects, self.random.f64());
@@ -301,7 +302,7 @@ impl<S: Socket> Connections<S> {
             speaking.change_dialect(dialect, codec);
             let peer = speaking.peer;
             speaking.with_codec(|codec| {
-                // It is to know what the one before it was told; three dialects read the same opening from one handshake.
+                // The new codec must know the opening, which is the same in all three dialects, and the welcome.
                 let _ = codec.opening();
                 if let Some((session, name)) = welcome {
                     let welcome = Welcome {
@@ -322,13 +323,13 @@ impl<S: Socket> Connections<S> {
         connection.set_limits(limits_of(&profile));
         if before != Some(dialect) {
             self.counts.shown.push((before, dialect));
-            // Those that know would send the list once more.
-            self.happened.push_back(Happened::Described(id));
+            // Only after a change: a second notification would make the owners send their lists again.
+            self.notify(Notification::DialectChanged(id));
         }
         self.schedule(id, now);
     }
 
-    /// The client speaks a dialect in which users name themselves: who it seemed to be goes, and it begins anew.
+    /// The client uses a dialect in which users name themselves: ends the session of the user in the header, and starts over.
     fn begin_anew(&mut self, id: SessionId, dialect: DialectId, now: Moment) {
         self.end_session(id);
         let dialects = self.settings.dialects;
@@ -349,7 +350,7 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// The dialect of an undecided connection is this one.
+    /// Gives an undecided connection its dialect.
     fn decide(&mut self, id: SessionId, dialect: DialectId, certainty: Certainty, now: Moment) {
         let dialects = self.settings.dialects;
         let Some(connection) = self.get_mut(id) else { return };
@@ -363,13 +364,13 @@ impl<S: Socket> Connections<S> {
         self.begin_speaking(id, now);
     }
 
-    /// What decided on a dialect goes into the debug log and into a metric.
+    /// Logs and counts the evidence for a dialect.
     fn note_detected(&mut self, peer: SocketAddr, dialect: DialectId, why: Why) {
         tracing::debug!(%peer, dialect = dialect.name(), by = why.name(), "the dialect of a connection is decided");
         self.counts.detected.push((dialect, why));
     }
 
-    /// The dialect is certain from here on; what waited for it.
+    /// Makes the dialect certain; returns what waited for it.
     fn end_guess(&mut self, id: SessionId) -> Option<Box<Guess>> {
         let speaking = self.get_mut(id)?.speaking_mut()?;
         match std::mem::replace(&mut speaking.certainty, Certainty::Certain) {
@@ -383,7 +384,7 @@ impl<S: Socket> Connections<S> {
     }
 }
 
-/// What recent clients with such a handshake are looked up by, and where this one comes from.
+/// The key of recent clients with such a handshake, and the peer.
 fn kind_of(handshake: &Handshake) -> ((usize, Client), SocketAddr) {
     ((handshake.listener, handshake.client), handshake.peer)
 }
@@ -399,7 +400,7 @@ mod tests {
         testing::{FakeSocket, TestClock},
     };
 
-    /// A client that a header names.
+    /// A client whose handshake names its user in a header.
     fn named() -> (Connections<Rc<FakeSocket>>, SessionId, Rc<FakeSocket>) {
         let mut connections = Connections::for_test();
         let socket = Rc::new(FakeSocket::new(TestClock::default()));
@@ -413,19 +414,19 @@ mod tests {
         (connections, id, socket)
     }
 
-    /// `ada` says something, as clients of document 001 do.
+    /// A message of `ada` in the wire format of document 001.
     const CHAT_REQUEST: &[u8] = b"\x0a\x03ada\x12\x04talk\x1a\x02hi";
 
     #[test]
-    fn nothing_is_encoded_before_the_dialect_is_guessed_and_all_of_it_then() {
+    fn pending_replies_are_encoded_when_the_dialect_is_guessed() {
         let (mut connections, id, socket) = named();
         let system = Reply::System { text: "hi".into() };
         connections.reply(id, None, &system, Moment::default());
         assert_eq!(connections.private_bytes(id), 0);
         connections.guess_dialect(id, Moment::default());
-        assert!(matches!(connections.poll(), Some(Happened::Described(_))));
-        assert!(matches!(connections.poll(), Some(Happened::Written(_))));
-        assert!(matches!(connections.poll(), Some(Happened::Shown(_))));
+        assert!(matches!(connections.poll(), Some(Notification::DialectChanged(_))));
+        assert!(matches!(connections.poll(), Some(Notification::Written(_))));
+        assert!(matches!(connections.poll(), Some(Notification::DialectShown(_))));
         assert!(!socket.taken.borrow().is_empty());
         assert_eq!(connections.counts().shown, [(None, DialectId::Chatroom)]);
         connections.guess_dialect(id, Moment::default());
@@ -439,8 +440,8 @@ mod tests {
         connections.guess_dialect(id, now);
         connections.note_message(id, Message::Binary(CHAT_REQUEST), now);
         let mut described = 0;
-        while let Some(happened) = connections.poll() {
-            described += usize::from(matches!(happened, Happened::Described(_)));
+        while let Some(notification) = connections.poll() {
+            described += usize::from(matches!(notification, Notification::DialectChanged(_)));
         }
         assert_eq!(described, 2);
         assert_eq!(connections.dialect(id), Some(DialectId::ChatRequest));

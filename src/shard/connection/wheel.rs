@@ -1,18 +1,17 @@
-//! A coarse timer wheel: one entry per connection instead of one timer per connection.
+//! A coarse timer wheel: an entry costs a few bytes, where a timer of the runtime would cost a task.
 
 use crate::limits::{WHEEL_SLOTS, WHEEL_TICK_MS};
 
-/// Times of things `T`, in slots of [`WHEEL_TICK_MS`]. A time beyond the horizon is put into the last slot: its owner looks
-/// at the clock when it comes up and puts it in again.
+/// Entries `T` in slots of [`WHEEL_TICK_MS`]. An entry beyond the horizon goes into the last slot: when it is due, the caller
+/// compares the time and puts it in again.
 #[derive(Debug)]
 pub(crate) struct Wheel<T> {
     slots: Box<[Vec<T>]>,
-    /// The next tick to be run.
+    /// The next tick.
     tick: u64,
 }
 
 impl<T> Wheel<T> {
-    /// An empty wheel that starts at `now_ms`.
     pub(crate) fn new(now_ms: u64) -> Self {
         Self {
             slots: (0..WHEEL_SLOTS).map(|_| Vec::new()).collect(),
@@ -20,15 +19,15 @@ impl<T> Wheel<T> {
         }
     }
 
-    /// Puts `thing` in, to come up at the first tick at or after `at_ms`; returns that tick.
-    pub(crate) fn put(&mut self, at_ms: u64, thing: T) -> u64 {
+    /// Adds an entry that is due at the first tick at or after `at_ms`; returns that tick.
+    pub(crate) fn put(&mut self, at_ms: u64, entry: T) -> u64 {
         let horizon = self.tick + WHEEL_SLOTS as u64 - 1;
         let tick = at_ms.div_ceil(WHEEL_TICK_MS).clamp(self.tick, horizon);
-        self.slots[(tick % WHEEL_SLOTS as u64) as usize].push(thing);
+        self.slots[(tick % WHEEL_SLOTS as u64) as usize].push(entry);
         tick
     }
 
-    /// Takes what has come up until `now_ms`, with the tick it was put in for. A clock that jumps ahead runs each slot once.
+    /// Takes the entries that are due at `now_ms`, each with its tick. After a jump of the clock each slot is run once.
     pub(crate) fn expire(&mut self, now_ms: u64, mut each: impl FnMut(u64, T)) {
         let now = now_ms / WHEEL_TICK_MS;
         let mut left = WHEEL_SLOTS;
@@ -36,8 +35,8 @@ impl<T> Wheel<T> {
             let tick = self.tick;
             self.tick += 1;
             left -= 1;
-            for thing in std::mem::take(&mut self.slots[(tick % WHEEL_SLOTS as u64) as usize]) {
-                each(tick, thing);
+            for entry in std::mem::take(&mut self.slots[(tick % WHEEL_SLOTS as u64) as usize]) {
+                each(tick, entry);
             }
         }
         self.tick = self.tick.max(now + 1);
@@ -50,12 +49,12 @@ mod tests {
 
     fn due(wheel: &mut Wheel<u32>, now_ms: u64) -> Vec<u32> {
         let mut due = Vec::new();
-        wheel.expire(now_ms, |_, thing| due.push(thing));
+        wheel.expire(now_ms, |_, entry| due.push(entry));
         due
     }
 
     #[test]
-    fn things_come_up_at_the_first_tick_at_or_after_their_time_and_never_before() {
+    fn an_entry_is_due_at_the_first_tick_at_or_after_its_time() {
         let mut wheel = Wheel::new(0);
         wheel.put(5 * WHEEL_TICK_MS, 1);
         wheel.put(5 * WHEEL_TICK_MS + 1, 2);
@@ -65,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_loses_nothing_and_does_not_spin() {
+    fn a_clock_that_jumps_loses_no_entry_and_does_not_spin() {
         let mut wheel = Wheel::new(0);
         wheel.put(1_000, 1);
         wheel.put(40_000, 2);
@@ -75,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_beyond_the_horizon_comes_up_early_for_its_owner_to_look() {
+    fn an_entry_beyond_the_horizon_is_due_early() {
         let mut wheel = Wheel::new(0);
         let tick = wheel.put(u64::MAX / 2, 1);
         assert!(tick <= WHEEL_SLOTS as u64);

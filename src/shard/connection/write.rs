@@ -1,10 +1,12 @@
-//! What waits to be written to one connection's socket.
+//! The output queues of one connection.
 //!
-//! Invariants: the order on the wire is the rest of a frame that a write broke off in, then control frames, then replies and
-//! direct messages; at most one ping and one pong wait; and a connection for which nothing waits costs one word. Bytes are
-//! taken off the queues only when the socket has taken them, and a frame is never torn by another.
+//! Invariants:
+//! - The order on the wire is: the rest of a torn (partially written) frame, then control frames, then replies and direct messages.
+//! - At most one ping and one pong wait.
+//! - Bytes leave the queues only when the socket has accepted them, and no frame is written inside another one.
+//! - Empty queues cost one word.
 //!
-//! Events of rooms do not wait here: they stay in the rings until the socket has room. Only the rest of one that was torn does.
+//! Events of rooms do not wait here but in the rings, except the rest of a torn one.
 
 use std::io;
 
@@ -12,48 +14,46 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use crate::wire;
 
-/// What a connection is written to.
+/// The writing side of a connection's socket.
 pub(crate) trait Socket {
-    /// Writes what fits without waiting; how many of these bytes were taken.
+    /// Writes as much as fits without blocking; returns the number of bytes.
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize>;
 
-    /// From now on closing it means a reset: what was not sent is thrown away.
+    /// Makes closing the socket a reset, which drops unsent bytes.
     fn reset(&self);
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
-    /// Everything is out.
     All,
     /// The socket is full.
     Full,
-    /// The peer is gone.
+    /// The socket has failed.
     Dead,
 }
 
-/// The queues of one connection.
+/// The output queues of one connection; `None`: all are empty.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing(Option<Box<Queues>>);
 
 #[derive(Debug, Default)]
 struct Queues {
-    /// The rest of a frame (or of the frames of one event) that a write broke off in.
+    /// The rest of a partially written frame, or of the frames of one event.
     torn: Bytes,
     /// Complete control frames.
     control: BytesMut,
     /// Complete frames of replies and direct messages.
     private: BytesMut,
-    /// The range of `control` in which a pong waits: the next one takes its place.
+    /// The range of the waiting pong in `control`; the next pong replaces it.
     pong: Option<(u32, u32)>,
-    /// Whether a ping waits in `control`: the next one is not needed.
+    /// Whether a ping waits in `control`.
     ping: bool,
     /// Since when the socket is full, milliseconds.
     blocked_ms: Option<u64>,
 }
 
 impl Outgoing {
-    /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
     }
@@ -68,7 +68,7 @@ impl Outgoing {
         self.0.as_ref().map_or(0, |queues| queues.private.len())
     }
 
-    /// Replies and direct messages, for complete frames to be appended to.
+    /// The queue of replies and direct messages, to which callers append complete frames.
     pub(crate) fn private(&mut self) -> &mut BytesMut {
         &mut self.queues().private
     }
@@ -95,26 +95,26 @@ impl Outgoing {
         queues.pong = Some((from as u32, queues.control.len() as u32));
     }
 
-    /// A write of events broke off in frames of which this is the rest; empty if it broke off between two events.
+    /// A write of events filled the socket: keeps the rest of a torn event. It is empty if the write ended between two events.
     pub(crate) fn tear(&mut self, rest: Bytes, now_ms: u64) {
         let queues = self.queues();
         queues.torn = rest;
         queues.blocked_ms = Some(now_ms);
     }
 
-    /// The socket had room for nothing, which is no room: it has been full since this time.
+    /// A write to the full socket wrote nothing: restores the time since which it is full.
     pub(crate) fn stays_blocked(&mut self, since_ms: u64) {
         self.queues().blocked_ms = Some(since_ms);
     }
 
-    /// Moves the time since which the socket is full.
-    pub(super) fn excuse(&mut self, later: impl FnOnce(&mut u64)) {
+    /// Moves the time since which the socket is full forward.
+    pub(super) fn discount_stall(&mut self, later: impl FnOnce(&mut u64)) {
         if let Some(blocked_ms) = self.0.as_mut().and_then(|queues| queues.blocked_ms.as_mut()) {
             later(blocked_ms);
         }
     }
 
-    /// Writes what waits, as far as it goes. The bytes written are added to `count`.
+    /// Writes the queues until they are empty or the socket is full. Adds the number of bytes to `count`.
     pub(crate) fn drain(&mut self, socket: &impl Socket, now_ms: u64, count: &mut u64) -> Written {
         let Some(queues) = self.0.as_mut() else {
             return Written::All;
@@ -152,7 +152,7 @@ impl Outgoing {
 }
 
 impl Queues {
-    /// Takes `written` bytes off the front of what is written next; a frame that was broken off becomes the torn one.
+    /// Removes `written` bytes from the queue that is written next; a partially written frame becomes the torn one.
     fn take(&mut self, written: usize) {
         if written == 0 {
             return;
@@ -178,7 +178,7 @@ impl Queues {
     }
 }
 
-/// The first boundary between our own frames at or after `at`.
+/// The first boundary between frames at or after `at`. The frames are the server's own, so they have no mask.
 fn frame_boundary(frames: &[u8], at: usize) -> usize {
     let mut boundary = 0;
     while boundary < at {
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_full_since_it_last_took_something() {
+    fn a_socket_is_full_since_it_last_accepted_bytes() {
         let (mut outgoing, socket) = (Outgoing::default(), Narrow::default());
         outgoing.private().extend_from_slice(&frame("hello"));
         assert_eq!(outgoing.blocked_ms(), None);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_of_any_length_is_torn_at_its_end() {
+    fn the_boundary_of_a_frame_of_any_length_is_found() {
         for length in [0, 125, 126, 70_000] {
             let mut frames = match length {
                 0..=125 => vec![0x82, length as u8],
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_wait_costs_one_word() {
+    fn empty_queues_cost_one_word() {
         assert_eq!(size_of::<Outgoing>(), 8);
         assert!(size_of::<Queues>() <= 160, "{}", size_of::<Queues>());
     }

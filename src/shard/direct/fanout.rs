@@ -110,7 +110,7 @@ pub(crate) fn fan_out<'a>(
 ) -> impl Iterator<Item = (ShardId, ToShard)> {
     let (from, to) = (&direct.message.from, &direct.to);
     let users = iter::once(to).chain((from != to).then_some(from));
-    let shards = users.flat_map(move |user| directory.spread(user).map(move |spread| (user, spread)));
+    let shards = users.flat_map(move |user| directory.session_counts(user).map(move |spread| (user, spread)));
     shards.map(move |(user, (shard, sessions))| {
         let bytes = direct_bytes(sessions, &direct.message.text);
         directory.directs.add(shard, bytes);

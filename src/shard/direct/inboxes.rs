@@ -395,7 +395,7 @@ impl<S: Socket> Parts<'_, S> {
 
     /// Whether a session reads stored messages.
     fn reads_inbox(&self, id: SessionId) -> bool {
-        let said = |session: &Session| session.proof == Proof::Said;
+        let said = |session: &Session| session.proof == Proof::Unclaimed;
         self.store.is_there()
             && (self.owns_inbox(id) || self.connections.session(id).is_some_and(said) && self.is_read_by_name(id))
     }

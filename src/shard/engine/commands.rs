@@ -71,10 +71,10 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     question,
                     self.now,
                 );
-                self.follow();
+                self.process_notifications();
             }
             Action::TypingTo { user, from } => {
-                for shard in self.directory.clone().whereabouts(&user) {
+                for shard in self.directory.clone().shards_of(&user) {
                     let (user, from) = (user.clone(), from.clone());
                     self.send(shard, ToShard::TypingTo { user, from });
                 }
@@ -92,7 +92,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.exit_if_done(id);
                 self.schedule(id);
             }
-            Action::HeldBack => {
+            Action::ScheduleRetry => {
                 self.connections.counts().backpressured += 1;
                 self.schedule(id);
             }

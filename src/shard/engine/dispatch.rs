@@ -29,8 +29,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 direct,
                 bytes,
             } => self.inboxes.push(user, except, direct, bytes),
-            ToShard::TypingTo { user, from } => self.tell_holders(&user, &Reply::TypingTo { from }),
-            ToShard::SystemTo { user, text } => self.tell_holders(&user, &Reply::System { text }),
+            ToShard::TypingTo { user, from } => self.reply_to_holders(&user, &Reply::TypingTo { from }),
+            ToShard::SystemTo { user, text } => self.reply_to_holders(&user, &Reply::System { text }),
             ToShard::Claimed { name } => self.displace(name),
             ToShard::RoomsPart { listing, rooms } => {
                 if let Some((session, id, reply)) = self.owner.listings().add(listing, rooms) {
@@ -66,7 +66,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToSession::Show { room, happening } => {
                 let event = self.event(room, *happening, None);
                 self.connections.show_event(session, &event, self.now);
-                self.follow();
+                self.process_notifications();
             }
             ToSession::Answer { id, reply } => {
                 // Whoever gave no id wants no acknowledgement.
@@ -78,7 +78,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             ToSession::Tell(reply) => self.reply(session, None, &reply),
             ToSession::Busy { room, message } => {
                 let request = message.id;
-                self.act(session, request, |rules| rules.given_back(room, message));
+                self.act(session, request, |rules| rules.message_refused(room, message));
                 self.answered(session);
             }
             ToSession::Expel { room } => self.expelled(session, room),
@@ -111,7 +111,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             now_ms: self.now.unix_ms,
             is_congested: &|| self.bus.is_congested(),
             directory: &self.directory,
-            most_bytes: self.settings.underway_bytes,
+            most_bytes: self.settings.inflight_bytes,
             store: &mut self.store,
         };
         let effects = act(&mut self.owner, &mut conditions);

@@ -3,17 +3,17 @@
 //!
 //! It is driven from outside: bytes arrive ([`Engine::receive`]), messages of other shards arrive ([`Engine::handle`]),
 //! sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in steps
-//! ([`Engine::flush`]). What it wants of the outside it says in [`Want`]s.
+//! ([`Engine::flush`]). What it wants of the outside it says in [`IoRequest`]s.
 
 mod commands;
 pub(crate) mod dispatch;
 mod drain;
-mod follow;
+mod notifications;
 #[cfg(test)]
 mod inspect;
 mod names;
 pub(crate) mod operator;
-mod reading;
+mod receive;
 mod replies;
 pub(crate) mod rooms;
 mod stored;
@@ -29,7 +29,7 @@ use crate::shard::{
     bus::message::ToShard,
     connection::reader::Reading,
     connection::{
-        connections::Connections, counts::ConnectionCounts, happened::Want, session::Session, state::Connection,
+        connections::Connections, counts::ConnectionCounts, notification::IoRequest, session::Session, state::Connection,
         write::Socket,
     },
     direct::inboxes::DirectInboxes,
@@ -144,8 +144,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// What the engine wants; the caller takes it all after each turn.
-    pub(crate) fn wants(&mut self) -> &mut Vec<Want> {
-        self.connections.wants()
+    pub(crate) fn io_requests(&mut self) -> &mut Vec<IoRequest> {
+        self.connections.io_requests()
     }
 
     /// What a message of another shard costs to handle beside what every message costs, in talks of a kibibyte.
@@ -207,13 +207,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// What there is at this moment.
-    pub(crate) fn standing(&self) -> Gauges {
+    pub(crate) fn gauges(&self) -> Gauges {
         Gauges {
             sessions: self.directory.sessions_of(self.me),
             rooms: self.owner.open_rooms(),
             members: self.rooms.members(),
             blocked: self.connections.full(),
-            underway_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
+            inflight_bytes: self.directory.events.to(self.me) + self.directory.directs.to(self.me),
             ring_bytes: self.rooms.ring_bytes(),
             waiting_bytes: self.connections.waiting_bytes(),
             inbox: 0,

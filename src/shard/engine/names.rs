@@ -22,7 +22,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// The store has compared the key of a hello.
     pub(super) fn hello_checked(&mut self, id: SessionId, answer: Result<(UserName, Claim), Refusal>) {
         // Also when the session has gone meanwhile: the name is claimed.
-        self.tell_claim(&answer);
+        self.announce_claim(&answer);
         if let Some((request, hello, taken)) = self.with_parts(|parts| parts.hello_checked(id, answer)) {
             self.enter(id, request, hello, taken);
         }
@@ -44,7 +44,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         NameKey(key): NameKey,
         answer: Result<(UserName, Claim), Refusal>,
     ) {
-        self.tell_claim(&answer);
+        self.announce_claim(&answer);
         if let Some(taken) = self.with_parts(|parts| parts.key_checked(id, request, Some(key), answer)) {
             self.rename(id, request, taken);
         }
@@ -56,7 +56,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Every shard looks whether it has sessions of a name that has just been claimed. All of them: a session may be about to come.
-    fn tell_claim(&mut self, answer: &Result<(UserName, Claim), Refusal>) {
+    fn announce_claim(&mut self, answer: &Result<(UserName, Claim), Refusal>) {
         let Ok((name, Claim::First)) = answer else { return };
         for shard in 0..self.directory.shards() {
             self.send(ShardId(shard as u16), ToShard::Claimed { name: name.clone() });
@@ -90,7 +90,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Tells the sessions here that may hear what is for this name alone.
-    pub(crate) fn tell_holders(&mut self, name: &UserName, reply: &Reply) {
+    pub(crate) fn reply_to_holders(&mut self, name: &UserName, reply: &Reply) {
         for session in self.directory.sessions(name, self.me) {
             if self.holds_name(session, name) {
                 self.reply(session, None, reply);

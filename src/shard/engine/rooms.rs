@@ -25,21 +25,21 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn serve<R>(&mut self, act: impl FnOnce(&mut Rooms, &mut Parts<'_, S>) -> R) -> R {
         let (rooms, _, mut parts) = self.split();
         let result = act(rooms, &mut parts);
-        self.follow();
+        self.process_notifications();
         result
     }
 
     pub(crate) fn with_inboxes<R>(&mut self, act: impl FnOnce(&mut DirectInboxes, &mut Parts<'_, S>) -> R) -> R {
         let (_, inboxes, mut parts) = self.split();
         let result = act(inboxes, &mut parts);
-        self.follow();
+        self.process_notifications();
         result
     }
 
     pub(super) fn with_parts<R>(&mut self, act: impl FnOnce(&mut Parts<'_, S>) -> R) -> R {
         let (.., mut parts) = self.split();
         let result = act(&mut parts);
-        self.follow();
+        self.process_notifications();
         result
     }
 

@@ -45,7 +45,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => {
                 let connections = &mut self.connections;
                 queries::answer(connections, &self.store, (session, id), conversation, answer, self.now);
-                self.follow();
+                self.process_notifications();
             }
             Returned::Resume {
                 session,

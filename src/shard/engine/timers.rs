@@ -11,7 +11,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn tick(&mut self) {
         for id in self.connections.expire(self.now) {
             self.connections.check(id, self.now);
-            self.follow();
+            self.process_notifications();
             self.connections.schedule(id, self.now);
         }
         self.with_inboxes(DirectInboxes::retry);

@@ -39,7 +39,7 @@ impl Owner {
                 return Effects::new();
             }
             refusals::busy()
-        } else if directory.whereabouts(&to).next().is_none() {
+        } else if directory.shards_of(&to).next().is_none() {
             ErrorCode::NoSuchUser.because(format!(
                 "{to} is not online, and this server stores no offline messages"
             ))

@@ -1,4 +1,4 @@
-//! What all shards of a node share, and how others speak to them.
+//! The state that all shards of a node share, and the handle through which other threads reach a shard.
 
 use std::{
     sync::{
@@ -27,32 +27,31 @@ use crate::{
     limits,
 };
 
-/// What all shards of a node share.
+/// The shards of a node. All slices are indexed by the number of the shard.
 pub(crate) struct Shards {
     pub(crate) inboxes: Arc<[Inbox<ToShard>]>,
     pub(crate) arrivals: Box<[ArrayQueue<Arrived>]>,
-    /// The outcomes of the messages of each shard; bounded by what each shard may have in flight there.
+    /// The store's outcomes of messages. Bounded by the messages that a shard may have in flight to the store.
     pub(crate) stored: Box<[SegQueue<Outcome<Ticket>>]>,
-    /// What the store answers to each shard's questions; apart, so that no talk waits behind pages. Bounded in the same way.
+    /// The store's answers to questions; a queue of its own, so that no message waits behind pages. Bounded in the same way.
     pub(crate) answers: Box<[SegQueue<Outcome<Ticket>>]>,
-    /// Connections of each shard, those in their handshake included.
+    /// The number of connections, including those in their handshake.
     pub(crate) load: Box<[Arc<AtomicUsize>]>,
     pub(crate) directory: Arc<Directory>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) profiles: Arc<[Profile]>,
 }
 
-/// A shard did not answer.
+/// Why a shard did not answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unanswered {
-    /// Its inbox has no room.
+    /// Its inbox is full.
     Full,
-    /// It took too long, or has ended.
+    /// It did not answer in time, or has ended.
     Silent,
 }
 
 impl Shards {
-    /// Queues and maps for `count` shards.
     pub(crate) fn new(count: usize, settings: Settings, profiles: Arc<[Profile]>, seed: u64) -> Self {
         Self {
             inboxes: (0..count).map(|_| Inbox::new(settings.inbox_messages, count)).collect(),
@@ -66,7 +65,7 @@ impl Shards {
         }
     }
 
-    /// Hands a socket to the shard with the fewest connections; gives it back if all of them are full.
+    /// Hands a socket to the shard with the fewest connections; returns it if the queues of all shards are full.
     pub(crate) fn place(&self, mut arrived: Arrived) -> Result<(), Arrived> {
         let mut order: Vec<usize> = (0..self.load.len()).collect();
         order.sort_by_key(|shard| self.load[*shard].load(Ordering::Relaxed));
@@ -86,7 +85,7 @@ impl Shards {
         Err(arrived)
     }
 
-    /// Hands over what the store says. Called on the store's threads; never waits.
+    /// Delivers outcomes of the store to their shards. The store's threads call it; it never blocks.
     pub(crate) fn deliver(&self, outcomes: Vec<Outcome<Ticket>>) {
         let mut woken: Vec<usize> = Vec::new();
         for outcome in outcomes {
@@ -111,14 +110,14 @@ impl Shards {
         }
     }
 
-    /// Tells a shard something from outside; whether there was room for it.
-    pub(crate) fn try_tell(&self, shard: usize, message: ToShard) -> bool {
+    /// Sends a message to a shard from another thread; returns whether its inbox had room.
+    pub(crate) fn try_send(&self, shard: usize, message: ToShard) -> bool {
         self.inboxes.get(shard).is_some_and(|inbox| inbox.push(message).is_ok())
     }
 
-    /// Tells a shard something from outside, waiting for room until then: one that has ended never makes any. Whether there was
-    /// room. Not for the threads of shards.
-    pub(crate) fn tell(&self, shard: usize, mut message: ToShard, until: Instant) -> bool {
+    /// Sends a message to a shard from another thread. Blocks while its inbox is full, at most until `until`, because a shard that has
+    /// ended takes nothing; returns whether there was room. A shard's own thread must not call it.
+    pub(crate) fn send_until(&self, shard: usize, mut message: ToShard, until: Instant) -> bool {
         let Some(inbox) = self.inboxes.get(shard) else {
             return false;
         };
@@ -132,35 +131,35 @@ impl Shards {
         true
     }
 
-    /// The operator says something to all members of a room. Whether the room's owner had room for it.
+    /// Sends a message of the operator to all members of a room; returns whether the owner's inbox had room.
     pub(crate) fn say_to_room(&self, room: RoomName, text: Arc<str>) -> bool {
         let owner = self.directory.owner_of(room.as_str());
         let command = RoomCommand::System { text };
-        self.try_tell(usize::from(owner.0), ToShard::Owner(ToOwner::Room { room, command }))
+        self.try_send(usize::from(owner.0), ToShard::Owner(ToOwner::Room { room, command }))
     }
 
-    /// The operator says something to all sessions of a user. Whether every shard that has some had room for it.
+    /// Sends a message of the operator to all sessions of a user; returns whether the inbox of every shard with sessions had room.
     pub(crate) fn say_to_user(&self, user: &UserName, text: &Arc<str>) -> bool {
-        // All of them, also after one that is full: who can be told is told.
-        self.directory.whereabouts(user).fold(true, |told, shard| {
+        // Does not stop at a full inbox: the others still get the message.
+        self.directory.shards_of(user).fold(true, |sent, shard| {
             let (user, text) = (user.clone(), text.clone());
-            self.try_tell(usize::from(shard.0), ToShard::SystemTo { user, text }) && told
+            self.try_send(usize::from(shard.0), ToShard::SystemTo { user, text }) && sent
         })
     }
 
-    /// Connections of all shards.
+    /// The number of connections of all shards.
     pub(crate) fn connections(&self) -> usize {
         self.load.iter().map(|load| load.load(Ordering::Relaxed)).sum()
     }
 
-    /// Asks a shard and waits for its answer, a bounded time.
+    /// Sends a request to a shard and waits for its answer, at most [`limits::ADMIN_ANSWER_TIME`].
     pub(crate) async fn ask<T, O: Into<OperatorRequest>>(
         &self,
         shard: ShardId,
         request: impl FnOnce(ReplySender<T>) -> O,
     ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
-        if !self.try_tell(usize::from(shard.0), ToShard::Operator(Box::new(request(answer).into()))) {
+        if !self.try_send(usize::from(shard.0), ToShard::Operator(Box::new(request(answer).into()))) {
             return Err(Unanswered::Full);
         }
         match timeout(limits::ADMIN_ANSWER_TIME, answered).await {
@@ -174,7 +173,6 @@ impl Shards {
         self.directory.owner_of(room.as_str())
     }
 
-    /// All shards.
     pub(crate) fn all(&self) -> impl Iterator<Item = ShardId> + use<> {
         (0..self.directory.shards()).map(|shard| ShardId(shard as u16))
     }

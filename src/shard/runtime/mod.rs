@@ -1,4 +1,4 @@
-//! How a shard runs: its thread, its sockets, and the handle by which other threads reach it.
+//! The runtime of a shard: its thread, its sockets, and the handle for other threads.
 
 pub(crate) mod handle;
 pub(crate) mod newcomers;

@@ -1,9 +1,8 @@
-//! Sockets that are not connections yet.
+//! Newcomers: accepted sockets that are not connections yet.
 //!
-//! An accepted socket is watched by its shard's poller from the beginning, and until it says something it costs its place here
-//! and nothing else: no task, no buffer. Then it is served (`src/ingress/`), which waits for it through [`Arriving`]; what is
-//! served has its first bytes before it, so that most handshakes end in the turn in which they began, and a storm of newcomers
-//! needs the memory of a few.
+//! The shard's poller watches a socket from the beginning. Until its first bytes arrive, it costs only its slot here: no task and no
+//! buffer. Then `src/ingress/` serves it, and reads and writes through [`Arriving`]. Because the first bytes are already there, most
+//! handshakes end in the turn in which they began, and a storm of newcomers needs the memory of a few.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,24 +21,24 @@ use crate::shard::{
     runtime::transport::Load,
 };
 
-/// A socket that was accepted, and where.
+/// An accepted socket.
 pub(crate) struct Arrived {
-    /// It does not block.
+    /// Non-blocking.
     pub(crate) stream: TcpStream,
     pub(crate) peer: SocketAddr,
-    /// The number of the listener it came through.
+    /// The number of its listener.
     pub(crate) listener: usize,
 }
 
-/// A newcomer that is being served: reads and writes wait for the poller. Dropping it closes the socket.
+/// A newcomer that is being served: its reads and writes wait for the poller. Dropping it closes the socket.
 pub(crate) struct Arriving {
     stream: TcpStream,
     pub(crate) peer: SocketAddr,
     pub(crate) listener: usize,
-    /// How long it said nothing.
-    pub(crate) hesitated: Duration,
-    /// Whether the poller tells of room to write; most answers fit, and it is not asked before one does not.
-    widened: bool,
+    /// How long the socket was silent before its first bytes.
+    pub(crate) silent_for: Duration,
+    /// Whether the poller reports room to write. Most answers fit, so only a partial write asks for it.
+    watches_writable: bool,
     place: Place,
     load: Load,
 }
@@ -49,10 +48,10 @@ pub(crate) struct Arriving {
 pub(crate) struct Arrivals(Rc<RefCell<Slab<Newcomer>>>);
 
 enum Newcomer {
-    /// It has said nothing yet.
+    /// No bytes have arrived.
     Silent(Box<Silent>),
-    /// It is served, by whoever waits for these.
-    Served(Rc<Bells>),
+    /// A task serves it.
+    Served(Rc<Wakers>),
 }
 
 struct Silent {
@@ -61,23 +60,23 @@ struct Silent {
     since: Instant,
 }
 
-/// Who waits for the socket.
+/// The wakers of the task that serves a newcomer.
 #[derive(Default)]
-struct Bells {
+struct Wakers {
     readable: Cell<Option<Waker>>,
     writable: Cell<Option<Waker>>,
 }
 
-/// A newcomer's place, given back when it goes.
+/// A newcomer's slot, which is freed when this is dropped.
 struct Place {
     registry: Rc<Registry>,
     arrivals: Rc<RefCell<Slab<Newcomer>>>,
     key: usize,
-    bells: Rc<Bells>,
+    wakers: Rc<Wakers>,
 }
 
 impl Arrivals {
-    /// Watches a socket until it says something.
+    /// Watches a socket until its first bytes arrive.
     ///
     /// # Errors
     /// When the system watches no more.
@@ -90,16 +89,16 @@ impl Arrivals {
         Ok(())
     }
 
-    /// Passes on what the poller says of the newcomer in this place; gives it out if it is to be served from now on.
+    /// Passes an event to the newcomer in this slot; returns the newcomer if its first bytes have arrived, to be served.
     pub(crate) fn ready(&self, registry: &Rc<Registry>, key: usize, ready: Ready) -> Option<Arriving> {
         let mut newcomers = self.0.borrow_mut();
         let newcomer = newcomers.get_mut(key)?;
         match newcomer {
-            Newcomer::Served(bells) => {
-                let bells = bells.clone();
+            Newcomer::Served(wakers) => {
+                let wakers = wakers.clone();
                 drop(newcomers);
-                for (rings, bell) in [(ready.readable, &bells.readable), (ready.writable, &bells.writable)] {
-                    if rings && let Some(waker) = bell.take() {
+                for (is_ready, waker) in [(ready.readable, &wakers.readable), (ready.writable, &wakers.writable)] {
+                    if is_ready && let Some(waker) = waker.take() {
                         waker.wake();
                     }
                 }
@@ -107,8 +106,8 @@ impl Arrivals {
             }
             Newcomer::Silent(_) if !ready.readable => None,
             Newcomer::Silent(_) => {
-                let bells = Rc::new(Bells::default());
-                let Newcomer::Silent(silent) = std::mem::replace(newcomer, Newcomer::Served(bells.clone())) else {
+                let wakers = Rc::new(Wakers::default());
+                let Newcomer::Silent(silent) = std::mem::replace(newcomer, Newcomer::Served(wakers.clone())) else {
                     return None;
                 };
                 let Silent { arrived, load, since } = *silent;
@@ -117,14 +116,14 @@ impl Arrivals {
                     registry: registry.clone(),
                     arrivals: self.0.clone(),
                     key,
-                    bells,
+                    wakers,
                 };
                 Some(Arriving {
                     stream,
                     peer,
                     listener,
-                    hesitated: since.elapsed(),
-                    widened: false,
+                    silent_for: since.elapsed(),
+                    watches_writable: false,
                     place,
                     load,
                 })
@@ -132,7 +131,7 @@ impl Arrivals {
         }
     }
 
-    /// Closes those who have said nothing for so long; how many they were.
+    /// Closes newcomers that have been silent for this long; returns their number.
     pub(crate) fn give_up(&self, patience: Duration) -> usize {
         let mut newcomers = self.0.borrow_mut();
         let before = newcomers.len();
@@ -140,70 +139,70 @@ impl Arrivals {
             Newcomer::Silent(silent) => silent.since.elapsed() < patience,
             Newcomer::Served(_) => true,
         });
-        let gone = before - newcomers.len();
+        let closed = before - newcomers.len();
         if newcomers.is_empty() {
-            // A storm leaves no memory behind.
+            // Frees the memory of a storm.
             newcomers.shrink_to_fit();
         }
-        gone
+        closed
     }
 }
 
 impl Arriving {
-    /// The socket itself, which is to be watched as something else from now on, and its count.
+    /// The socket, which the caller watches as a connection, and its count.
     pub(crate) fn into_parts(self) -> (TcpStream, Load) {
         let Self { stream, load, .. } = self;
         (stream, load)
     }
 
-    /// Reads what is there, when something is.
+    /// Reads when there are bytes.
     ///
     /// # Errors
-    /// As the socket's.
+    /// Those of the socket.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let Self { stream, place, .. } = self;
-        patiently(&place.bells.readable, context, || stream.read(buffer))
+        try_or_wait(&place.wakers.readable, context, || stream.read(buffer))
     }
 
-    /// Looks at what is there and leaves it, when something is.
+    /// Peeks when there are bytes.
     ///
     /// # Errors
-    /// As the socket's.
+    /// Those of the socket.
     pub(crate) fn poll_peek(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let Self { stream, place, .. } = self;
-        patiently(&place.bells.readable, context, || stream.peek(buffer))
+        try_or_wait(&place.wakers.readable, context, || stream.peek(buffer))
     }
 
-    /// Writes what fits, when something does.
+    /// Writes as much as fits, when there is room.
     ///
     /// # Errors
-    /// As the socket's.
+    /// Those of the socket.
     pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let Self { stream, place, .. } = self;
-        let written = patiently(&place.bells.writable, context, || stream.write_vectored(buffers));
-        if written.is_pending() && !self.widened {
-            // What has become free meanwhile is told as an event.
-            place.registry.widen(stream, Watched::Newcomer(place.key))?;
-            self.widened = true;
+        let written = try_or_wait(&place.wakers.writable, context, || stream.write_vectored(buffers));
+        if written.is_pending() && !self.watches_writable {
+            // If there is room by now, an event reports it.
+            place.registry.watch_writable(stream, Watched::Newcomer(place.key))?;
+            self.watches_writable = true;
         }
         written
     }
 
-    /// Shuts our side: the peer sees the end of the stream after what was written.
+    /// Shuts the server's side: the peer sees the end of the stream after the bytes that were written.
     pub(crate) fn shut(&self) {
-        // A socket that is gone already needs no shutting.
+        // It fails only if the socket has ended already.
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
 
-/// Tries, and asks for the bell where it has to wait. The poller tells edges, and the bell is hung up before the next one can
-/// come: both are on this thread.
-fn patiently(
-    bell: &Cell<Option<Waker>>,
+/// Tries, and registers the waker if the socket would block. No edge can come between the two steps, because the poller is on this
+/// thread.
+fn try_or_wait(
+    waker: &Cell<Option<Waker>>,
     context: &mut Context<'_>,
     mut attempt: impl FnMut() -> io::Result<usize>,
 ) -> Poll<io::Result<usize>> {
@@ -211,7 +210,7 @@ fn patiently(
         match attempt() {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                bell.set(Some(context.waker().clone()));
+                waker.set(Some(context.waker().clone()));
                 return Poll::Pending;
             }
             other => return Poll::Ready(other),
@@ -221,7 +220,6 @@ fn patiently(
 
 impl Drop for Place {
     fn drop(&mut self) {
-        // The place is held for this newcomer alone until now.
         drop(self.arrivals.borrow_mut().try_remove(self.key));
     }
 }

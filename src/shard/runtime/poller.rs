@@ -1,11 +1,10 @@
-//! One epoll for all sockets of a shard: which of them can be read, and which have room again.
+//! The epoll set of a shard's sockets: it reports which can be read, and which have room again.
 //!
-//! A connection costs its place in the kernel's set here and nothing else: a task, its waker and the runtime's own record of
-//! a socket would be 512 bytes each (ARCHITECTURE.md, Numbers). The runtime watches the set as a whole, as one descriptor,
-//! so that a shard that has nothing to do sleeps in one place.
+//! A connection costs only its entry in the kernel's set; a task, its waker and the runtime's own record of a socket would be 512
+//! bytes each (ARCHITECTURE.md, Decisions). The runtime watches the whole set as one descriptor, so an idle shard sleeps in one place.
 //!
-//! Events are edges (epoll(7)): each is told once, and whoever gets one reads until the socket is empty or remembers that it
-//! has not done so.
+//! Events are edge-triggered (epoll(7)): each is reported once. The receiver of an event must read until the socket is empty, or
+//! remember that it has not.
 
 use std::{
     io,
@@ -19,36 +18,33 @@ use tokio::io::unix::AsyncFd;
 
 use crate::{chat::ConnectionSlot, limits, readiness};
 
-/// The sockets of one shard.
 pub(crate) struct Poller {
     poll: mio::Poll,
     events: Events,
-    /// The set itself, watched by this thread's runtime.
+    /// The descriptor of the set, which this thread's runtime watches.
     set: AsyncFd<OwnedFd>,
 }
 
 /// Adds sockets to a poller's set.
 pub(crate) struct Registry(mio::Registry);
 
-/// Whose socket it is.
+/// The slot whose socket is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Watched {
-    /// The connection's in this slot.
     Connection(ConnectionSlot),
-    /// The newcomer's in this place.
     Newcomer(usize),
 }
 
-/// What an event says of a socket.
+/// An event of a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ready {
-    /// Who stands there may be another one by now, who is then looked at for nothing.
-    pub(crate) who: Watched,
-    /// There is something to read, or an end or an error to learn of.
+    /// The slot may belong to a later socket by now; a read or write of that is then merely in vain.
+    pub(crate) slot: Watched,
+    /// There are bytes to read, or the end of the stream, or an error.
     pub(crate) readable: bool,
-    /// The peer has closed its side, or the socket has failed: no further edge will say so.
+    /// The peer has closed its side, or the socket has failed. No further edge will report it.
     pub(crate) ended: bool,
-    /// There is room again after a write that did not fit.
+    /// There is room again after a partial write.
     pub(crate) writable: bool,
 }
 
@@ -56,10 +52,10 @@ impl Poller {
     /// An empty set on this thread's runtime.
     ///
     /// # Errors
-    /// When the system gives no descriptor for it.
+    /// When the system has no descriptor for it.
     pub(crate) fn new() -> io::Result<Self> {
         let poll = mio::Poll::new()?;
-        // The descriptor once more: the poll closes its own.
+        // A duplicate of the descriptor, because the poll closes its own.
         let set = readiness::watch(poll.registry().as_fd().try_clone_to_owned()?)?;
         let events = Events::with_capacity(limits::SOCKETS_PER_TURN);
         Ok(Self { poll, events, set })
@@ -68,15 +64,15 @@ impl Poller {
     /// A handle that adds sockets.
     ///
     /// # Errors
-    /// When the system gives no descriptor for it.
+    /// When the system has no descriptor for it.
     pub(crate) fn registry(&self) -> io::Result<Registry> {
         self.poll.registry().try_clone().map(Registry)
     }
 
-    /// Ready when there are events, for [`Poller::events`] to give.
+    /// Ready when there are events, which [`Poller::events`] then returns.
     ///
     /// # Errors
-    /// When the system cannot tell.
+    /// Those of epoll.
     pub(crate) fn poll_events(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.events.clear();
         loop {
@@ -95,10 +91,10 @@ impl Poller {
         }
     }
 
-    /// What the last [`Poller::poll_events`] found, at most [`limits::SOCKETS_PER_TURN`].
+    /// The events of the last [`Poller::poll_events`], at most [`limits::SOCKETS_PER_TURN`].
     pub(crate) fn events(&self) -> impl Iterator<Item = Ready> {
         self.events.iter().map(|event| Ready {
-            who: Watched::of(event.token()),
+            slot: Watched::of(event.token()),
             readable: event.is_readable() || event.is_read_closed() || event.is_error(),
             ended: event.is_read_closed() || event.is_error(),
             writable: event.is_writable(),
@@ -107,26 +103,26 @@ impl Poller {
 }
 
 impl Registry {
-    /// Watches a socket from now on, until it is closed, for something to read. What is there already is told as an event.
+    /// Watches a socket until it is closed, for bytes to read. If there are some already, an event reports them.
     ///
     /// # Errors
-    /// When the system takes no more.
-    pub(crate) fn add(&self, source: &mut impl Source, who: Watched) -> io::Result<()> {
-        self.0.register(source, who.token(), Interest::READABLE)
+    /// When the system watches no more.
+    pub(crate) fn add(&self, source: &mut impl Source, slot: Watched) -> io::Result<()> {
+        self.0.register(source, slot.token(), Interest::READABLE)
     }
 
-    /// Watches a socket that was added for room to write as well, as whoever's it is now. What is there already is told again.
+    /// Watches an added socket also for room to write, under this slot. The current state is reported again.
     ///
     /// # Errors
     /// When the system does not watch it.
-    pub(crate) fn widen(&self, source: &mut impl Source, who: Watched) -> io::Result<()> {
+    pub(crate) fn watch_writable(&self, source: &mut impl Source, slot: Watched) -> io::Result<()> {
         self.0
-            .reregister(source, who.token(), Interest::READABLE | Interest::WRITABLE)
+            .reregister(source, slot.token(), Interest::READABLE | Interest::WRITABLE)
     }
 }
 
 impl Watched {
-    /// Two numbers in one: the last bit says which.
+    /// The last bit of the token is the kind.
     fn token(self) -> Token {
         match self {
             Self::Connection(slot) => Token(slot.index() << 1),

@@ -1,4 +1,4 @@
-//! From what a shard counts to the metrics, once per tick.
+//! Adds a shard's counts to the metrics, once per tick.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use crate::{
     observe::{CloseReason, Metrics, ShardMetrics},
 };
 
-/// Gives one shard's counts to the metrics.
 #[derive(Debug)]
 pub(crate) struct Reporter {
     metrics: Arc<Metrics>,
@@ -21,7 +20,6 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
-    /// For the shard with this number.
     pub(crate) fn new(metrics: Arc<Metrics>, number: usize) -> Self {
         let shard = metrics.shards[number].clone();
         Self { metrics, shard }
@@ -99,7 +97,7 @@ impl Report for Reporter {
         shard.rooms.set(now.rooms as i64);
         shard.members.set(now.members as i64);
         shard.blocked_connections.set(now.blocked as i64);
-        shard.inflight_bytes.set(now.underway_bytes as i64);
+        shard.inflight_bytes.set(now.inflight_bytes as i64);
         shard.sessions.set(now.sessions as i64);
         shard.ring_bytes.set(now.ring_bytes as i64);
         shard.waiting_bytes.set(now.waiting_bytes as i64);
@@ -108,7 +106,7 @@ impl Report for Reporter {
     }
 }
 
-/// The word for an end in the metrics.
+/// The label of an end in the metrics.
 const fn reason(end: End) -> CloseReason {
     match end {
         End::Peer => CloseReason::ClosedByClient,
@@ -135,7 +133,7 @@ mod tests {
     use crate::codec::{DIALECTS, DialectId};
 
     #[test]
-    fn a_connection_is_undecided_until_its_dialect_shows() {
+    fn a_connection_is_undecided_until_its_dialect_is_found() {
         let metrics = Metrics::new(1, &DIALECTS.map(DialectId::name));
         let reporter = Reporter::new(metrics.clone(), 0);
         let mut counts = ConnectionCounts::default();

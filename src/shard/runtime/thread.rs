@@ -1,8 +1,8 @@
-//! The engine on its thread: a current-thread runtime with a task for each of four things: it serves sockets, empties the
-//! inbox, flushes rooms and keeps time.
+//! The thread of a shard: a current-thread runtime with four tasks, which serve the sockets, empty the inbox, flush the rooms, and
+//! run the timers.
 //!
-//! The tasks share the engine through a `RefCell` and never hold it across an await. A connection has no task of its own: the
-//! one that serves sockets asks the poller which of them can be read or have room again.
+//! Invariant: the tasks share the engine through a `RefCell`, and hold no borrow across an await. A connection has no task of its own:
+//! the poller tells the task that serves sockets which of them can be read or have room again.
 
 use std::{
     cell::RefCell,
@@ -25,7 +25,7 @@ use crate::shard::{
     bus::inbox::{Inbox, Outbox},
     bus::message::ToShard,
     connection::counts::ConnectionCounts,
-    connection::happened::Want,
+    connection::notification::IoRequest,
     connection::reader::Reading,
     engine::{Clock, Engine},
     owner::Observer,
@@ -42,25 +42,24 @@ use crate::{
     limits,
 };
 
-/// Takes arrivals through their handshake; calls [`Local::open`] with those that become connections.
+/// Serves newcomers, and calls [`Local::open`] with those that become connections.
 pub(crate) trait Newcomers: Clone + 'static {
-    /// An accepted socket that has said something is to be served.
+    /// Serves a socket whose first bytes have arrived.
     fn serve(&self, local: &Rc<Local>, arriving: Arriving);
 
-    /// How long one may say nothing now.
+    /// How long a newcomer may be silent at present.
     fn patience(&self) -> Duration;
 
-    /// So many have said nothing for too long and are closed.
+    /// Counts newcomers that were closed because they were silent for too long.
     fn gave_up(&self, count: usize);
 }
 
-/// Takes what a shard counted, once per tick.
+/// The metrics, which take a shard's counts once per tick.
 pub(crate) trait Report {
-    /// The counts since the last tick, and what there is now.
     fn report(&self, shard: ShardId, stats: &mut Stats, connections: &mut ConnectionCounts, now: &Gauges);
 }
 
-/// One shard, for the tasks on its thread.
+/// The state that the tasks of a shard share.
 pub(crate) struct Local {
     me: ShardId,
     engine: RefCell<Engine<Transport, SystemClock>>,
@@ -68,15 +67,15 @@ pub(crate) struct Local {
     arrivals: Arrivals,
     unread: RefCell<Unread>,
     flusher: RefCell<Option<Waker>>,
-    /// Told when a turn has panicked, in whichever task.
+    /// Notified when a turn has panicked in any task.
     broken: Notify,
     shards: Arc<Shards>,
 }
 
-/// Tells of a turn that is left by a panic.
+/// Notifies [`Local::broken`] if a panic unwinds through a turn.
 struct TurnGuard<'a>(&'a Notify);
 
-/// Connections that have more to be read than an edge of the poller will tell.
+/// Connections whose sockets were not read until empty, so that no edge of the poller will report them.
 #[derive(Default)]
 struct Unread {
     queue: VecDeque<SessionId>,
@@ -84,11 +83,11 @@ struct Unread {
     server: Option<Waker>,
 }
 
-/// The machine's clocks.
+/// The clocks of the system.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SystemClock(Instant);
 
-/// Runs one shard until it is told to stop. Blocks the thread.
+/// Runs one shard until `stop` resolves. Blocks the thread.
 ///
 /// # Errors
 /// When the runtime cannot be made.
@@ -109,7 +108,7 @@ pub(crate) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_io()
         .enable_time()
-        // The default looks at sockets after 61 tasks; a burst of readers is then served in more, smaller batches.
+        // The default polls for I/O once in 61 tasks; with 31 a burst of readers is served in smaller batches.
         .event_interval(31)
         .build()?;
     let outbox = Outbox::new(usize::from(me.0), shards.inboxes.clone());
@@ -149,10 +148,10 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Waits until the shard is told to stop, or the one who could tell is gone.
+/// Waits for `stop`, which also resolves if its sender is dropped.
 ///
 /// # Panics
-/// When a task of the shard has panicked, or a turn that another task began: the runtime would keep that to itself.
+/// When a task of the shard has panicked, or a turn that another task began. The runtime would catch these panics silently.
 async fn until_stopped(stop: oneshot::Receiver<()>, mut tasks: JoinSet<()>, broken: &Notify) {
     tokio::select! {
         _ = stop => {}
@@ -165,15 +164,15 @@ async fn until_stopped(stop: oneshot::Receiver<()>, mut tasks: JoinSet<()>, brok
 }
 
 impl Local {
-    /// One turn of the engine, and what it wants afterwards.
+    /// Runs one turn of the engine, and then its I/O requests.
     fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut Engine<Transport, SystemClock>) -> R) -> R {
         let _guard = TurnGuard(&self.broken);
         let mut engine = self.engine.borrow_mut();
         engine.begin();
         let result = act(&mut engine);
         engine.settle();
-        while let Some(want) = engine.wants().pop() {
-            self.carry_out(&mut engine, want);
+        while let Some(request) = engine.io_requests().pop() {
+            self.carry_out(&mut engine, request);
         }
         if engine.flush_due().is_some()
             && let Some(flusher) = self.flusher.borrow_mut().take()
@@ -183,15 +182,15 @@ impl Local {
         result
     }
 
-    /// All shards, this one among them.
+    /// All shards, including this one.
     pub(crate) fn shards(&self) -> &Shards {
         &self.shards
     }
 
-    fn carry_out(self: &Rc<Self>, engine: &mut Engine<Transport, SystemClock>, want: Want) {
-        match want {
-            Want::Wake(id) => self.unread.borrow_mut().put(id),
-            Want::Shut(id) => {
+    fn carry_out(self: &Rc<Self>, engine: &mut Engine<Transport, SystemClock>, request: IoRequest) {
+        match request {
+            IoRequest::Read(id) => self.unread.borrow_mut().put(id),
+            IoRequest::Shut(id) => {
                 if let Some(socket) = engine.socket(id) {
                     socket.shut();
                 }
@@ -199,7 +198,7 @@ impl Local {
         }
     }
 
-    /// Takes up a connection whose handshake is done; `first` are bytes that came behind it.
+    /// Opens a connection whose handshake is complete; `first` are bytes that arrived after it.
     pub(crate) fn open(
         self: &Rc<Self>,
         arriving: Arriving,
@@ -214,7 +213,7 @@ impl Local {
             let connection = Watched::Connection(id.slot());
             let watched = engine
                 .socket(id)
-                .map_or(Ok(()), |socket| self.registry.widen(socket.source(), connection));
+                .map_or(Ok(()), |socket| self.registry.watch_writable(socket.source(), connection));
             if let Err(error) = watched {
                 tracing::warn!(%error, "a connection could not be watched");
                 engine.hung_up(id);
@@ -240,14 +239,14 @@ impl Local {
             })
             .await;
             if let Err(error) = polled {
-                tracing::error!(%error, "a shard cannot ask for its sockets; trying again");
+                tracing::error!(%error, "a shard cannot poll its sockets; trying again");
                 tokio::time::sleep(limits::ACCEPT_BACKOFF.1).await;
             }
             self.turn(|engine| {
-                // Who is not done even then stands behind those whose bytes came meanwhile.
+                // A connection that is unread again goes behind those with new events.
                 let unread = std::mem::take(&mut self.unread.borrow_mut().queue);
                 for ready in poller.events() {
-                    let slot = match ready.who {
+                    let slot = match ready.slot {
                         Watched::Connection(slot) => slot,
                         Watched::Newcomer(place) => {
                             if let Some(arriving) = self.arrivals.ready(&self.registry, place, ready) {
@@ -274,8 +273,9 @@ impl Local {
         }
     }
 
-    /// Reads a socket until it is empty, or until others have their turn. After an edge that told of no end, a read that does
-    /// not fill the buffer has emptied it, and whatever comes then is another edge; else only the kernel's own word counts.
+    /// Reads a socket until it is empty, at most [`limits::READS_PER_TURN`] times. `short_is_empty`: a read that does not fill the
+    /// buffer has emptied the socket, because later bytes cause another edge. That does not hold after an edge that reported an end,
+    /// nor without an edge: then only `WouldBlock` says that the socket is empty.
     fn read(
         &self,
         engine: &mut Engine<Transport, SystemClock>,
@@ -311,7 +311,7 @@ impl Local {
         let (stored, answers) = (&shards.stored[me], &shards.answers[me]);
         loop {
             poll_fn(|context| {
-                // A wake may mean that a shard that was full has room.
+                // A wake-up may mean that a full inbox has room again.
                 match inbox.poll_ready(context, || self.turn(Engine::retry_overflow)) {
                     Poll::Pending if arrivals.is_empty() && stored.is_empty() && answers.is_empty() => Poll::Pending,
                     Poll::Pending | Poll::Ready(()) => Poll::Ready(()),
@@ -341,12 +341,12 @@ impl Local {
                     engine.stored(outcome);
                 }
             });
-            inbox.feed_starved(&shards.inboxes);
+            inbox.wake_starved(&shards.inboxes);
             for _ in 0..limits::ARRIVALS_PER_TURN {
                 let Some(arrived) = arrivals.pop() else { break };
                 let load = Load::new(shards.load[me].clone());
                 if let Err(error) = self.arrivals.watch(&self.registry, arrived, load) {
-                    tracing::warn!(%error, "a connection could not be taken up");
+                    tracing::warn!(%error, "an accepted socket could not be watched");
                 }
             }
             yield_now().await;
@@ -380,7 +380,7 @@ impl Local {
             })
             .await;
             self.turn(|engine| engine.flush());
-            // Sockets are looked at between two steps of a flush, and between two flushes.
+            // The sockets are served between two steps of a flush, and between two flushes.
             yield_now().await;
         }
     }
@@ -395,13 +395,13 @@ impl Local {
             self.turn(Engine::tick);
             newcomers.gave_up(self.arrivals.give_up(newcomers.patience()));
             let mut engine = self.engine.borrow_mut();
-            let standing = Gauges {
+            let now = Gauges {
                 inbox: self.shards.inboxes.get(me).map_or(0, Inbox::len),
                 overflow: self.shards.inboxes.get(me).map_or(0, Inbox::overflow),
-                ..engine.standing()
+                ..engine.gauges()
             };
             let (stats, connections) = engine.counts();
-            report.report(self.me, stats, connections, &standing);
+            report.report(self.me, stats, connections, &now);
         }
     }
 }
@@ -465,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_that_panics_ends_the_shard_whichever_task_began_it() {
+    fn a_turn_that_panics_in_another_task_ends_the_shard() {
         let ended = run_until_stopped(|_, broken| {
             spawn_local(async move {
                 let _guard = TurnGuard(&broken);
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shard_that_is_told_to_stop_ends_quietly() {
+    fn a_shard_that_is_stopped_ends_without_a_panic() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (tell, stop) = oneshot::channel();
         drop(tell);

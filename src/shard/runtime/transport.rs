@@ -15,20 +15,17 @@ use socket2::SockRef;
 
 use crate::shard::connection::write::Socket;
 
-/// What carries a connection's bytes. `try_write` counts plain bytes, whatever the kind.
+/// A connection's transport. `try_write` counts plain bytes for every kind.
 pub(crate) struct Transport {
     kind: Kind,
-    /// Counts the connection for as long as it lives.
     _load: Load,
 }
 
 enum Kind {
-    /// TCP as it is.
     Plain(TcpStream),
 }
 
 impl Transport {
-    /// A transport over a socket.
     pub(crate) fn plain(stream: TcpStream, load: Load) -> Self {
         Self {
             kind: Kind::Plain(stream),
@@ -36,24 +33,24 @@ impl Transport {
         }
     }
 
-    /// What the poller watches.
+    /// The source that the poller watches.
     pub(crate) fn source(&mut self) -> &mut TcpStream {
         match &mut self.kind {
             Kind::Plain(stream) => stream,
         }
     }
 
-    /// Reads what is there without waiting.
+    /// Reads without blocking.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match &self.kind {
             Kind::Plain(stream) => uninterrupted(|| (&mut &*stream).read(buffer)),
         }
     }
 
-    /// Shuts our side: the peer sees the end of the stream after what was written.
+    /// Shuts the server's side: the peer sees the end of the stream after the bytes that were written.
     pub(crate) fn shut(&self) {
         match &self.kind {
-            // A socket that is gone already needs no shutting.
+            // It fails only if the socket has ended already.
             Kind::Plain(stream) => drop(stream.shutdown(Shutdown::Write)),
         }
     }
@@ -68,7 +65,7 @@ impl Socket for Transport {
 
     fn reset(&self) {
         match &self.kind {
-            // If it fails, the close is a polite one: nothing is lost by that.
+            // If it fails, the close is no reset, which loses nothing.
             Kind::Plain(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
         }
     }
@@ -83,7 +80,7 @@ fn uninterrupted(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<usiz
     }
 }
 
-/// Counts one connection of a shard for as long as it lives.
+/// Counts one connection of a shard until it is dropped.
 pub(crate) struct Load(Arc<AtomicUsize>);
 
 impl Load {

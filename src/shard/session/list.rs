@@ -7,7 +7,7 @@ use crate::{
     shard::{bus::operator::SessionEntry, connection::connections::Connections, room::rooms::Rooms},
 };
 
-/// At most so many connections from this slot on that have shown their dialect; of one user, if one is given.
+/// The first `limit` connections from this slot on that have a dialect; only those of `user`, if there is one.
 pub(crate) fn entries<S>(
     connections: &Connections<S>,
     rooms: &Rooms,
@@ -31,7 +31,7 @@ pub(crate) fn entries<S>(
             peer: speaking.peer,
             rooms: rooms.receiving(id).cloned().collect(),
             connected: since(connection.opened_ms()),
-            quiet: since(connection.last_word_ms()),
+            quiet: since(connection.last_active_ms()),
         })
     })
     .take(limit)

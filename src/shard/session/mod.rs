@@ -1,17 +1,17 @@
-//! What the requests of one connection lead to.
+//! The rules of sessions, which turn a request into an action.
 //!
-//! - `rules`: what each command means, and what is refused
-//! - `order`: which commands wait for a request before them
+//! - `rules`: the action for each command, and refusals
+//! - `deferred`: which commands wait for an earlier request
 //! - `list`: the connections as the operator sees them
 //!
-//! Invariants: a request is carried out, refused or made to wait, each once; whatever is sent to an owner or given to the store
-//! counts as under way until it is answered.
+//! Invariants: each request is carried out, refused or deferred once; a request to an owner or to the store counts as unanswered
+//! until its answer.
 //!
-//! Nothing here has a socket, sends to other shards or asks the store: a rule ends in an [`rules::Action`], which the engine
-//! carries out.
+//! The rules write to no socket, send nothing to other shards and ask the store nothing: they return an [`rules::Action`], which the
+//! engine carries out.
 
 pub(crate) mod list;
-pub(crate) mod order;
+pub(crate) mod deferred;
 pub(crate) mod rules;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,7 @@
-//! What each command means for the session that sent it.
+//! The action for each command of a session.
 //!
-//! Who may be in which room, and what a message becomes, is decided by the owner of the room or of the pair. Decided here is
-//! what the session's own shard knows: its name, the rooms that it is in and joins, the pace of its typing, and whether messages
-//! of it were given back.
+//! The owner of a room or a pair decides on access, and on what becomes of a message. The rules decide by what the session's own shard
+//! knows: the session's name, the rooms that it is in or joins, its typing notices, and its refused messages.
 
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::{
     limits,
     shard::{
         bus::message::RoomCommand,
-        connection::{held_back::Retrying, session::Session, state::Connection},
+        connection::{retry_queue::Retrying, session::Session, state::Connection},
         room::rooms::{JoinRefusal, Rooms},
         settings::Settings,
         store::queries::Question,
@@ -23,51 +22,51 @@ use crate::{
     },
 };
 
-/// What the engine does for a request.
+/// What the engine must do for a request.
 #[derive(Debug)]
 pub(crate) enum Action {
     Nothing,
     Reply(Reply),
     Goodbye(GoodbyeCode),
-    /// The session may be welcome under this name.
+    /// Decide on the name of a new session.
     Hello(Hello),
-    /// The session may have this name.
+    /// Decide on another name.
     Rename {
         name: UserName,
         key: Option<String>,
     },
-    /// To the owner of the room.
+    /// Send to the owner of the room.
     Room(RoomName, RoomCommand),
-    /// To the owners of the rooms, in order.
+    /// Send to the owners of the rooms, in order.
     Rooms(Vec<(RoomName, RoomCommand)>),
-    /// To the owner of the pair.
+    /// Send to the owner of the pair.
     Pair {
         to: UserName,
         message: Box<NewMessage>,
     },
-    /// To all shards: each has a part of the list.
+    /// Ask all shards for their part of the list.
     ListRooms(Page),
-    /// To the store, if the session may know.
+    /// Ask the store, if the session may know the answer.
     Question(Question),
-    /// To all shards where the user is.
+    /// Send to all shards with sessions of the user.
     TypingTo {
         user: UserName,
         from: UserName,
     },
-    /// The session is told when `user` goes, and no more when `before` does.
+    /// Watch `user` instead of `before`.
     Watch {
         user: UserName,
         before: Option<UserName>,
     },
-    /// To the owners of the rooms: the session leaves them, and ends when it has.
+    /// Send to the owners of the rooms, and end the session when it has left them.
     Exit(Vec<(RoomName, RoomCommand)>),
-    /// A message was given back and waits; the connection is to be looked at when it is due.
-    HeldBack,
-    /// The connection is read on, if nothing else keeps it from that.
+    /// A message is in the retry queue: schedule the connection.
+    ScheduleRetry,
+    /// Resume reading, unless there is another reason for a pause.
     ReadOn,
 }
 
-/// What the rules know of a connection and of what is around it.
+/// The state by which the rules decide on a connection's request.
 pub(crate) struct Rules<'a, S> {
     pub(crate) id: SessionId,
     pub(crate) connection: &'a mut Connection<S>,
@@ -79,7 +78,7 @@ pub(crate) struct Rules<'a, S> {
 }
 
 impl<S> Rules<'_, S> {
-    /// What a request leads to, unless it has to wait for one before it.
+    /// The action for a request; defers a request that must wait for an earlier one.
     pub(crate) fn take(&mut self, request: Request) -> Action {
         if self.connection.is_closing() {
             return Action::Nothing;
@@ -89,14 +88,14 @@ impl<S> Rules<'_, S> {
         if profile.is_some_and(|profile| profile.reach == Reach::Common) && command.marked_name().is_some() {
             return refuse(NameFault::Marked.into());
         }
-        // Asking for nothing is not saying something, except where heartbeats are messages of the dialect.
+        // Pings and typing do not count as activity, unless the dialect has heartbeats that are messages.
         let heartbeats_count = profile.is_some_and(|profile| profile.silent_after.is_some());
         let now = self.now;
         let Some(session) = self.connection.session_mut() else {
             return without_name(request.command, now);
         };
         if heartbeats_count || !matches!(command, Command::Ping | Command::Typing { .. }) {
-            session.spoke(now.ms);
+            session.note_activity(now.ms);
         }
         if command.is_said()
             && let Some(rate) = self.settings.message_rate.get()
@@ -109,7 +108,7 @@ impl<S> Rules<'_, S> {
         }
     }
 
-    /// What a request of a named session leads to for which nothing before it has to be waited for.
+    /// The action for a request of a named session that need not wait.
     pub(super) fn carry_out(&mut self, id: RequestId, command: Command) -> Action {
         let session = self.id;
         match command {
@@ -224,8 +223,8 @@ impl<S> Rules<'_, S> {
             BusyPolicy::Pause => Retry::InOrder,
             BusyPolicy::Tell => Retry::Never,
         };
-        if let Some(held) = self.connection.session_mut().and_then(Session::held) {
-            held.push(room, message);
+        if let Some(queue) = self.connection.session_mut().and_then(Session::retry_queue) {
+            queue.push(room, message);
             return Action::Nothing;
         }
         self.ask(Action::Room(room, RoomCommand::Talk { message, retry }))
@@ -280,15 +279,14 @@ impl<S> Rules<'_, S> {
         Action::Exit(rooms.into_iter().map(|room| (room, self.departure(None))).collect())
     }
 
-    /// The request with which the session said exit, if the last room has let it go and it has been told what became of all
-    /// that it asked for.
+    /// The request of the exit, if the session has left all rooms and all its requests are answered.
     pub(crate) fn may_end(&self) -> Option<RequestId> {
         let exiting = self.connection.session()?.exiting()?;
         (self.connection.in_flight() == 0 && self.rooms.count(self.id) == 0).then_some(exiting)
     }
 
-    /// A busy owner gave a message back.
-    pub(crate) fn given_back(&mut self, room: RoomName, message: Box<NewMessage>) -> Action {
+    /// A busy owner has refused a message.
+    pub(crate) fn message_refused(&mut self, room: RoomName, message: Box<NewMessage>) -> Action {
         match self.busy_policy() {
             BusyPolicy::Tell => {
                 let text = "more talks of the room than may wait are on their way to its store or its members; \
@@ -298,27 +296,27 @@ impl<S> Rules<'_, S> {
             BusyPolicy::Pause => {
                 let now_ms = self.now.ms;
                 if let Some(session) = self.connection.session_mut() {
-                    session.hold_back(room, message, now_ms);
+                    session.retry_later(room, message, now_ms);
                 }
-                Action::HeldBack
+                Action::ScheduleRetry
             }
         }
     }
 
-    /// Messages that a busy owner gave back may be due again.
-    pub(crate) fn retry_held(&mut self) -> Action {
+    /// Sends refused messages again, if they are due.
+    pub(crate) fn retry_refused(&mut self) -> Action {
         let in_flight = self.connection.in_flight() > 0;
         let Some(session) = self.connection.session_mut() else {
             return Action::Nothing;
         };
-        let Some(held) = session.held() else {
+        let Some(queue) = session.retry_queue() else {
             return Action::Nothing;
         };
-        match held.retry(self.now.ms, in_flight) {
+        match queue.retry(self.now.ms, in_flight) {
             Retrying::NotYet => Action::Nothing,
             Retrying::TooLong => Action::Goodbye(GoodbyeCode::Busy),
             Retrying::Done => {
-                session.end_holding();
+                session.end_retries();
                 Action::ReadOn
             }
             Retrying::Again(messages) => {
@@ -333,7 +331,7 @@ impl<S> Rules<'_, S> {
         }
     }
 
-    /// Somebody will answer what this asks.
+    /// Counts the request of this action, which an owner will answer.
     fn ask(&mut self, action: Action) -> Action {
         self.connection.asked(1);
         action
@@ -349,13 +347,13 @@ impl<S> Rules<'_, S> {
     }
 }
 
-/// What a request of a connection leads to that has no name yet.
+/// The action for a request of a connection without a name.
 fn without_name(command: Command, now: Moment) -> Action {
     match command {
         Command::Hello(hello) => Action::Hello(hello),
         Command::Ping => pong(now),
         Command::Exit => Action::Goodbye(GoodbyeCode::Exit),
-        // Never answered. It comes behind a login of `action` that was refused.
+        // Has no answer. It follows a login of `action` that was refused.
         Command::Watch { .. } => Action::Nothing,
         _ => refuse(ErrorCode::NoHello.because("say hello first: a session needs a name")),
     }

@@ -1,4 +1,4 @@
-//! What requests lead to, without an engine.
+//! The rules of sessions, without an engine.
 
 use super::rules::{Action, Rules};
 use crate::{
@@ -27,7 +27,7 @@ use crate::{
 
 const ADA: SessionId = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
 
-/// Ada's connection, and what is around it.
+/// Ada's connection, and the state by which the rules decide.
 struct Ada {
     connection: Connection<()>,
     rooms: Rooms,
@@ -54,7 +54,7 @@ impl Ada {
 
     fn named(dialect: DialectId) -> Self {
         let mut ada = Self::unnamed(dialect);
-        let session = Session::new(name("ada"), Proof::Said, SessionTag(7), None, 0);
+        let session = Session::new(name("ada"), Proof::Unclaimed, SessionTag(7), None, 0);
         ada.connection.enter(session);
         ada
     }
@@ -83,13 +83,13 @@ impl Ada {
         matches!(action, Action::Reply(Reply::Error(refusal)) if refusal.code == code)
     }
 
-    /// The request waits for one before it.
+    /// Sends a request; returns whether it was deferred.
     fn waits(&mut self, command: Command) -> bool {
         let before = self.connection.in_flight();
         matches!(self.asks(command), Action::Nothing) && self.connection.in_flight() == before + 1
     }
 
-    /// An owner or the store has answered; what the next request leads to that waited for it.
+    /// An owner or the store has answered; returns the action for the next deferred request.
     fn is_answered(&mut self) -> Option<Action> {
         self.connection.answered();
         self.goes_on()
@@ -169,7 +169,7 @@ fn rooms() -> Command {
 }
 
 #[test]
-fn without_a_name_there_is_little_to_ask_for() {
+fn a_connection_without_a_name_can_ask_for_little() {
     let mut ada = Ada::unnamed(DialectId::Native);
     assert!(ada.is_refused(join("tea"), ErrorCode::NoHello));
     assert!(matches!(ada.asks(Command::Ping), Action::Reply(Reply::Pong { .. })));
@@ -196,7 +196,7 @@ fn a_message_goes_to_the_owner_of_its_room_under_the_name_of_its_session() {
 }
 
 #[test]
-fn a_session_is_in_each_room_once_and_in_no_more_than_it_may() {
+fn a_session_joins_each_room_once_and_no_more_rooms_than_the_limit() {
     let mut ada = Ada::native();
     ada.settings.rooms_per_session = 1;
     assert!(ada.is_refused(leave("tea"), ErrorCode::NotMember));
@@ -211,11 +211,11 @@ fn a_session_is_in_each_room_once_and_in_no_more_than_it_may() {
         ada.asks(leave("tea")),
         Action::Room(_, RoomCommand::Leave { .. })
     ));
-    assert!(ada.waits(join("coffee")), "there is room when she has left");
+    assert!(ada.waits(join("coffee")), "she is below the limit when she has left");
 }
 
 #[test]
-fn clients_of_older_systems_are_shown_the_last_messages() {
+fn legacy_clients_get_the_last_messages() {
     let sinces = [DialectId::Native, DialectId::Chatroom].map(|dialect| {
         let mut ada = Ada::named(dialect);
         ada.settings.legacy_history = 5;
@@ -228,7 +228,7 @@ fn clients_of_older_systems_are_shown_the_last_messages() {
 }
 
 #[test]
-fn typing_is_told_now_and_then() {
+fn typing_notices_pass_at_intervals() {
     let mut ada = Ada::native();
     ada.pass_ms(1);
     assert!(matches!(
@@ -242,19 +242,19 @@ fn typing_is_told_now_and_then() {
 }
 
 #[test]
-fn only_a_message_is_a_word_of_its_user_unless_heartbeats_are_messages() {
-    let last_word = |silent_after, command| {
+fn a_ping_is_no_activity_unless_heartbeats_are_messages() {
+    let last_active = |silent_after, command| {
         let mut ada = Ada::native();
         ada.profiles[usize::from(DialectId::Native)].silent_after = silent_after;
         ada.pass_ms(9);
         ada.asks(command);
-        ada.connection.last_word_ms()
+        ada.connection.last_active_ms()
     };
-    assert_eq!(last_word(None, Command::Ping), 0);
-    assert_eq!(last_word(None, typing()), 0);
-    assert_eq!(last_word(None, Command::Unread), 9);
+    assert_eq!(last_active(None, Command::Ping), 0);
+    assert_eq!(last_active(None, typing()), 0);
+    assert_eq!(last_active(None, Command::Unread), 9);
     let heartbeats = Some(limits::MESSAGE_AGE);
-    assert_eq!(last_word(heartbeats, Command::Ping), 9);
+    assert_eq!(last_active(heartbeats, Command::Ping), 9);
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn the_rate_limit_counts_messages_and_no_joins() {
 }
 
 #[test]
-fn whom_a_session_watches_is_replaced() {
+fn a_session_watches_one_user_at_a_time() {
     let mut ada = Ada::native();
     let watches = |action| match action {
         Action::Watch { user, before } => (user, before),
@@ -289,7 +289,7 @@ fn whom_a_session_watches_is_replaced() {
 }
 
 #[test]
-fn an_exit_leaves_all_rooms_and_waits_until_they_have_let_go() {
+fn an_exit_leaves_all_rooms_and_ends_after_the_last() {
     let mut ada = Ada::native();
     ada.asks(join("tea"));
     ada.is_admitted("tea");
@@ -297,24 +297,24 @@ fn an_exit_leaves_all_rooms_and_waits_until_they_have_let_go() {
     assert!(matches!(ada.asks(Command::Exit), Action::Nothing), "once");
     assert_eq!(ada.rules().may_end(), None);
     ada.connection.answered();
-    assert_eq!(ada.rules().may_end(), None, "she has not been sent all of the room");
+    assert_eq!(ada.rules().may_end(), None, "she has not got all events of the room");
     ada.rooms.remove(ADA);
     assert_eq!(ada.rules().may_end(), Some(None));
 }
 
 #[test]
-fn a_message_that_a_busy_owner_gave_back_goes_again_before_later_ones() {
+fn a_message_that_a_busy_owner_refused_is_sent_again_before_later_ones() {
     let mut ada = Ada::named(DialectId::Chatroom);
     let Action::Room(to, RoomCommand::Talk { message, .. }) = ada.asks(say("one")) else {
         panic!("it was not sent");
     };
-    assert!(matches!(ada.rules().given_back(to, message), Action::HeldBack));
+    assert!(matches!(ada.rules().message_refused(to, message), Action::ScheduleRetry));
     ada.connection.answered();
     assert!(matches!(ada.asks(say("two")), Action::Nothing));
-    assert_eq!(ada.connection.in_flight(), 0, "it is held back");
-    assert!(matches!(ada.rules().retry_held(), Action::Nothing), "not yet");
+    assert_eq!(ada.connection.in_flight(), 0, "it is in the retry queue");
+    assert!(matches!(ada.rules().retry_refused(), Action::Nothing), "not yet");
     ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
-    let Action::Rooms(again) = ada.rules().retry_held() else {
+    let Action::Rooms(again) = ada.rules().retry_refused() else {
         panic!("they were not sent again");
     };
     let texts = again.iter().map(|(_, command)| match command {
@@ -326,21 +326,21 @@ fn a_message_that_a_busy_owner_gave_back_goes_again_before_later_ones() {
     ada.connection.answered();
     ada.connection.answered();
     ada.pass_ms(limits::BUSY_RETRY.as_millis() as u64);
-    assert!(matches!(ada.rules().retry_held(), Action::ReadOn));
+    assert!(matches!(ada.rules().retry_refused(), Action::ReadOn));
 }
 
 #[test]
-fn a_client_with_words_for_it_is_told_that_an_owner_is_busy() {
+fn a_client_whose_dialect_can_express_it_gets_the_error_busy() {
     let mut ada = Ada::native();
     let Action::Room(to, RoomCommand::Talk { message, .. }) = ada.asks(say("one")) else {
         panic!("it was not sent");
     };
-    let told = ada.rules().given_back(to, message);
-    assert!(matches!(told, Action::Reply(Reply::Error(refusal)) if refusal.code == ErrorCode::Busy));
+    let action = ada.rules().message_refused(to, message);
+    assert!(matches!(action, Action::Reply(Reply::Error(refusal)) if refusal.code == ErrorCode::Busy));
 }
 
 #[test]
-fn what_depends_on_a_join_waits_for_it_and_so_does_all_that_comes_later() {
+fn a_request_that_depends_on_a_join_is_deferred_and_so_are_all_later_ones() {
     for command in [join("tea"), leave("tea"), history(), rooms()] {
         let mut ada = Ada::native();
         ada.asks(join("tea"));
@@ -363,7 +363,7 @@ fn what_depends_on_a_join_waits_for_it_and_so_does_all_that_comes_later() {
 }
 
 #[test]
-fn a_question_sees_what_its_session_wrote_before() {
+fn a_question_waits_for_earlier_messages_of_its_session() {
     let mut ada = Ada::native();
     ada.asks(say("hello"));
     assert!(ada.waits(history()));
@@ -382,7 +382,7 @@ fn a_question_sees_what_its_session_wrote_before() {
 }
 
 #[test]
-fn an_answer_of_the_store_is_for_the_name_that_asked() {
+fn a_rename_waits_for_the_answers_to_questions() {
     let mut ada = Ada::native();
     ada.connection.question_asked();
     let key = None;

@@ -26,7 +26,7 @@ impl Session {
     pub(crate) fn bearer(&self) -> Bearer {
         match self.proof {
             Proof::Key => Bearer::Key,
-            Proof::Said | Proof::Assigned => Bearer::Name,
+            Proof::Unclaimed | Proof::Assigned => Bearer::Name,
         }
     }
 
@@ -45,7 +45,7 @@ impl Session {
     pub(crate) fn owns_inbox(&self, is_native: bool, store: &StorePort) -> bool {
         match self.proof {
             Proof::Key => true,
-            Proof::Said => is_native && self.holds_its_name(store),
+            Proof::Unclaimed => is_native && self.holds_its_name(store),
             Proof::Assigned => false,
         }
     }
@@ -124,7 +124,7 @@ impl Names<'_> {
                 name,
                 key: NameKey(key),
             },
-            None if !is_claimed => NameDecision::take(name, Proof::Said),
+            None if !is_claimed => NameDecision::take(name, Proof::Unclaimed),
             None => match policy {
                 ReservedName::Refuse => NameDecision::Refuse(reserved(&name)),
                 ReservedName::Suffix => {
@@ -173,7 +173,7 @@ impl Names<'_> {
     }
 
     fn take(&self, id: SessionId, name: &UserName) -> bool {
-        !self.store.is_claimed(name) && self.directory.enter_alone(name, id)
+        !self.store.is_claimed(name) && self.directory.enter_unique(name, id)
     }
 }
 
@@ -252,7 +252,7 @@ mod tests {
         let says = |store: &StorePort, said, key, policy| hello(store, &directory, said, key, policy);
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            NameDecision::take(user("ada"), Proof::Said)
+            NameDecision::take(user("ada"), Proof::Unclaimed)
         );
         let key = NameKey(KEY.to_owned());
         let claims = NameDecision::Ask {
@@ -304,7 +304,7 @@ mod tests {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let store = StorePort::without_store(ShardId(0));
         let taken = hello(&store, &directory, "ada", Some("short"), ReservedName::Refuse);
-        assert_eq!(taken, NameDecision::take(user("ada"), Proof::Said));
+        assert_eq!(taken, NameDecision::take(user("ada"), Proof::Unclaimed));
         assert_eq!(
             check_claim(Ok((user("ada"), Claim::Other)), None),
             Err(reserved(&user("ada")))

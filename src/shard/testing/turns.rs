@@ -8,7 +8,7 @@ use crate::{
     limits,
     shard::{
         bus::message::ToShard,
-        connection::happened::Want,
+        connection::notification::IoRequest,
         engine::{Clock as _, Engine},
     },
 };
@@ -20,16 +20,16 @@ impl World {
         engine.begin();
         let result = act(engine);
         engine.settle();
-        let wants = std::mem::take(engine.wants());
+        let wants = std::mem::take(engine.io_requests());
         for want in wants {
-            let (Want::Wake(id) | Want::Shut(id)) = want;
+            let (IoRequest::Read(id) | IoRequest::Shut(id)) = want;
             let Some(client) = self.clients.iter_mut().rev().find(|client| client.id == id) else {
                 continue;
             };
             match want {
                 // Every step feeds all clients anyway.
-                Want::Wake(_) => {}
-                Want::Shut(_) => {
+                IoRequest::Read(_) => {}
+                IoRequest::Shut(_) => {
                     assert!(!client.shut, "a connection was shut twice");
                     client.shut = true;
                 }
@@ -50,7 +50,7 @@ impl World {
             }
             engine.handle(message);
         });
-        self.inboxes[shard].feed_starved(&self.inboxes);
+        self.inboxes[shard].wake_starved(&self.inboxes);
         for sender in 0..self.engines.len() {
             self.turn(sender, Engine::retry_overflow);
         }

@@ -50,7 +50,7 @@ fn the_count_of_sessions_counts_each_session_of_a_user() {
     let mut world = World::new(2);
     let tabs = [world.user(0, "ada"), world.user(0, "ada"), world.user(1, "ada")];
     world.run_until_idle();
-    let sessions = |world: &World| [0, 1].map(|shard| world.engines[shard].standing().sessions);
+    let sessions = |world: &World| [0, 1].map(|shard| world.engines[shard].gauges().sessions);
     assert_eq!(sessions(&world), [2, 1]);
     world.rename(tabs[0], "eve");
     world.run_until_idle();

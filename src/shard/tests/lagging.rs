@@ -98,9 +98,9 @@ fn fast_readers_miss_nothing_if_other_rooms_use_up_the_ring_budget() {
     world.pass_ms(100);
     // The newest event of each room is never dropped.
     assert!(
-        world.engines[0].standing().ring_bytes <= 8 * 1024 + 5 * 2_000,
+        world.engines[0].gauges().ring_bytes <= 8 * 1024 + 5 * 2_000,
         "{}",
-        world.engines[0].standing().ring_bytes
+        world.engines[0].gauges().ring_bytes
     );
 }
 
@@ -112,9 +112,9 @@ fn rings_drop_old_events_and_a_room_ends_with_its_last_member() {
         world.talk(ada, "tea", &format!("{n}"));
     }
     world.run_until_idle();
-    assert!(world.engines[0].standing().ring_bytes > 0);
+    assert!(world.engines[0].gauges().ring_bytes > 0);
     world.pass_ms_with_pongs(70_000, &[ada, bob]);
-    assert_eq!(world.engines[0].standing().ring_bytes, 0);
+    assert_eq!(world.engines[0].gauges().ring_bytes, 0);
     world.hang_up(ada);
     world.hang_up(bob);
     world.run_until_idle();
@@ -122,6 +122,6 @@ fn rings_drop_old_events_and_a_room_ends_with_its_last_member() {
         world
             .engines
             .iter()
-            .all(|engine| engine.rooms().is_empty() && engine.standing().rooms == 0)
+            .all(|engine| engine.rooms().is_empty() && engine.gauges().rooms == 0)
     );
 }

@@ -8,7 +8,7 @@ use crate::{
     chat::{Reply, ShardId},
     limits,
     shard::{
-        bus::directory::Underway,
+        bus::directory::PerShard,
         testing::{OPEN, Received, Speaks, World, answers, masked},
     },
 };
@@ -53,7 +53,7 @@ fn messages_keep_their_order_while_the_owner_is_busy_now_and_then() {
         }
         if random.bool() {
             busy = !busy;
-            let change = if busy { Underway::add } else { Underway::take };
+            let change = if busy { PerShard::add } else { PerShard::take };
             change(&world.directory.events, ShardId(1), limits::IN_FLIGHT_BYTES + 1);
         }
         if random.u8(..4) == 0 {

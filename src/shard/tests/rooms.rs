@@ -268,7 +268,7 @@ fn rooms_without_members_are_removed_even_if_they_have_topics() {
     }
     world.run_until_idle();
     world.received(ada);
-    assert_eq!(world.engines[0].standing().rooms, most);
+    assert_eq!(world.engines[0].gauges().rooms, most);
     let last = format!("room {}", most + 99);
     world.join(ada, &last);
     world.run_until_idle();
@@ -307,7 +307,7 @@ fn joins_and_leaves_of_one_room_do_not_change_the_topics_of_others() {
     world.run_until_idle();
     assert_eq!(world.messages(ada)[0]["joined"]["topic"], "green");
     assert_eq!(
-        world.engines[0].standing().rooms,
+        world.engines[0].gauges().rooms,
         2,
         "one room with its topic, and one with a member"
     );
@@ -411,15 +411,15 @@ fn thousands_of_small_rooms_are_flushed_in_the_order_they_became_ready() {
 fn a_ring_at_rest_keeps_messages_and_drops_joins() {
     let mut world = World::new(1);
     let [ada, bob, _] = world.members("tea", ["ada", "bob", "eve"]);
-    assert!(world.engine(ada).standing().ring_bytes > 0);
+    assert!(world.engine(ada).gauges().ring_bytes > 0);
     world.pass_ms(2_000);
-    assert_eq!(world.engine(ada).standing().ring_bytes, 0);
+    assert_eq!(world.engine(ada).gauges().ring_bytes, 0);
     world.talk(ada, "tea", "hello");
     world.run_until_idle();
     world.leave(bob, "tea");
     world.run_until_idle();
     world.pass_ms(2_000);
-    assert!(world.engine(ada).standing().ring_bytes > 0);
+    assert!(world.engine(ada).gauges().ring_bytes > 0);
 }
 
 #[test]

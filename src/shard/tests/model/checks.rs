@@ -197,7 +197,7 @@ impl Run {
         }
         for name in NAMES {
             let user = UserName::parse(name).unwrap();
-            let here = self.world.directory.whereabouts(&user).count();
+            let here = self.world.directory.shards_of(&user).count();
             assert_eq!(here > 0, online.contains_key(name), "{name} in the directory");
         }
         for (client, speaks) in self.clients.clone() {
@@ -219,7 +219,7 @@ impl Run {
             self.world
                 .engines
                 .iter()
-                .all(|engine| engine.standing().rooms == 0 && engine.rooms().is_empty())
+                .all(|engine| engine.gauges().rooms == 0 && engine.rooms().is_empty())
         );
     }
 }

@@ -1,10 +1,12 @@
-//! Requests are carried out in the order in which they were sent, although a request before them is not done yet.
+//! Deferred requests: those that must wait for an earlier request of their session.
 //!
-//! The owner of a room carries out joins, leaves and messages; the session's shard learns the outcome later. Most requests follow
-//! them to the owner and stay behind them. Others do not, and wait here: requests that the session's shard decides by membership,
-//! questions to the store, which must see what the same session wrote before, and whatever changes whose answers these are.
-//! Everything that was sent after a waiting request waits too, and the connection is not read meanwhile: so at most what one
-//! message asks for can wait.
+//! Invariant: the requests of a session take effect in the order in which it sent them.
+//!
+//! The owner of a room carries out joins, leaves and messages, and the session's shard gets the outcome later. Most requests follow
+//! earlier ones to the owner, which keeps their order. The others are deferred here: requests that the session's shard decides by
+//! membership, questions to the store, which must see what the session wrote before, and renames while a question is unanswered.
+//! While a request is deferred, so are all later ones, and the connection is not read. So only the requests of one message can be
+//! deferred.
 
 use super::rules::{Action, Rules};
 use crate::{
@@ -12,38 +14,38 @@ use crate::{
     shard::room::rooms::Rooms,
 };
 
-/// What of a session is under way.
-pub(super) struct UnderWay<'a> {
+/// The unanswered requests of a session.
+pub(super) struct InFlight<'a> {
     pub(super) id: SessionId,
     pub(super) rooms: &'a Rooms,
     pub(super) rooms_most: usize,
-    /// The store has not answered a question.
+    /// Whether the store has not answered a question.
     pub(super) questions: bool,
-    /// The owner of a room or of a pair has not answered a request, such as one that is being stored.
+    /// Whether an owner has not answered a request.
     pub(super) unanswered: bool,
 }
 
-impl UnderWay<'_> {
-    /// Whether what this command does depends on a request that is under way.
-    pub(super) fn holds_up(&self, command: &Command) -> bool {
+impl InFlight<'_> {
+    /// Whether the effect of this command depends on an unanswered request.
+    pub(super) fn must_wait(&self, command: &Command) -> bool {
         let (id, rooms) = (self.id, self.rooms);
         match command {
             Command::Join { room, .. } => {
                 rooms.is_joining(id, room) || rooms.is_leaving(id, Some(room)) || self.may_have_room_later()
             }
             Command::Leave { room } => rooms.is_joining(id, room),
-            // A question before it must not see what it marks as read.
+            // An earlier question must not see what this marks as read.
             Command::Read { conversation, .. } => self.is_joining_in(conversation) || self.questions || self.unanswered,
             Command::History { conversation, .. } | Command::Search { conversation, .. } => {
                 self.is_joining_in(conversation) || self.unanswered
             }
             // Marking something as read is a question to the store as well.
             Command::Unread => self.unanswered || self.questions,
-            // A room of the list may not be open before its join is done.
+            // A room that is being joined may not be open yet, and would be missing from the list.
             Command::Rooms { .. } => rooms.joins(id) > 0,
-            // An answer is for the name that asked.
+            // An answer belongs to the name that asked.
             Command::Rename { .. } => self.questions,
-            // These follow what is under way to the owner of the room, or have nothing to do with it. An exit waits by itself.
+            // These follow unanswered requests to the owner, or do not depend on any. An exit waits by itself.
             Command::Hello(_)
             | Command::Talk { .. }
             | Command::Direct { .. }
@@ -63,7 +65,7 @@ impl UnderWay<'_> {
         }
     }
 
-    /// Whether a session that is in too many rooms may be in fewer when all that is under way is done.
+    /// Whether a session at its limit of rooms may be below it after its unanswered requests.
     fn may_have_room_later(&self) -> bool {
         self.rooms.count(self.id) >= self.rooms_most
             && (self.rooms.joins(self.id) > 0 || self.rooms.is_leaving(self.id, None))
@@ -71,9 +73,9 @@ impl UnderWay<'_> {
 }
 
 impl<S> Rules<'_, S> {
-    /// Gives a request of a named session back that can be carried out now; keeps one that has to wait.
+    /// Returns a request that can be carried out now; defers one that must wait.
     pub(super) fn defer(&mut self, request: Request) -> Option<Request> {
-        let waits = self.in_flight()?.holds_up(&request.command);
+        let waits = self.in_flight()?.must_wait(&request.command);
         let session = self.connection.session_mut()?;
         if session.deferred().is_none() && !waits {
             return Some(request);
@@ -83,15 +85,15 @@ impl<S> Rules<'_, S> {
         None
     }
 
-    /// A request is done: what the next one leads to that waited for it, if it need not wait any more. Behind the last one
-    /// comes [`Action::ReadOn`]: until there nothing that was sent later may be read.
+    /// After an answer: the action for the next deferred request, if it need not wait any more. The last action is
+    /// [`Action::ReadOn`], because later requests may be read only after that.
     pub(crate) fn next_deferred(&mut self) -> Option<(RequestId, Action)> {
         let deferred = self.connection.session()?.deferred()?;
         let Some(next) = deferred.front() else {
             self.connection.session_mut()?.end_deferring();
             return Some((None, Action::ReadOn));
         };
-        if self.in_flight()?.holds_up(&next.command) {
+        if self.in_flight()?.must_wait(&next.command) {
             return None;
         }
         let Request { id, command } = self.connection.session_mut()?.next_deferred()?;
@@ -99,12 +101,12 @@ impl<S> Rules<'_, S> {
         Some((id, self.carry_out(id, command)))
     }
 
-    fn in_flight(&self) -> Option<UnderWay<'_>> {
+    fn in_flight(&self) -> Option<InFlight<'_>> {
         let session = self.connection.session()?;
         let questions = self.connection.questions();
-        // Those that wait here count as under way, and none waits for itself.
+        // Deferred requests count as unanswered, and must not wait for themselves.
         let here = questions + session.deferred().map_or(0, |deferred| deferred.len());
-        Some(UnderWay {
+        Some(InFlight {
             id: self.id,
             rooms: self.rooms,
             rooms_most: self.settings.rooms_per_session,

@@ -15,7 +15,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     /// Takes up a connection whose handshake is done.
     pub(crate) fn open(&mut self, socket: S, handshake: Handshake, dialect: Option<DialectId>) -> SessionId {
         let id = self.connections.open(socket, handshake, dialect, self.now);
-        self.follow();
+        self.process_notifications();
         id
     }
 
@@ -55,7 +55,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             }
         });
         let reading = self.connections.end_read(id, hand, outcome, self.now);
-        self.follow();
+        self.process_notifications();
         reading
     }
 
@@ -67,14 +67,14 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Incoming::Close { code, .. } => {
                 let answer = wire::close_answer(code);
                 self.connections.close_with(id, answer.as_bytes(), End::Peer, self.now);
-                self.follow();
+                self.process_notifications();
             }
         }
     }
 
     fn message(&mut self, id: SessionId, message: Message<'_>) {
         self.connections.note_message(id, message, self.now);
-        self.follow();
+        self.process_notifications();
         let (mut requests, fault) = self.connections.decode(id, message, self.now);
         for request in requests.drain(..) {
             self.request(id, request);
@@ -83,7 +83,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Some(fault) = fault {
             self.connections.fault(id, fault, self.now);
         }
-        self.follow();
+        self.process_notifications();
     }
 
     /// Whether too much waits for other shards to read on.

@@ -1,12 +1,11 @@
-//! From bytes off a socket to the requests of one message at a time, and whether the next message is read.
+//! Reading: from bytes to the requests of one message at a time, and the decision whether to read the next message.
 //!
 //! Invariants:
-//! - After each message it is decided anew whether the connection is read on ([`Connections::flow`]); the reader keeps what has
-//!   not been read by then.
-//! - A connection that is paused is found again by what it waits for: an answer, its turn in the wheel, or relief of the bus.
-//! - The bounds of the dialect hold for the first message as well, which is read before the dialect is known.
+//! - After each message, [`Connections::flow`] decides whether reading goes on; the reader keeps the bytes that are not read.
+//! - Whatever ends a pause resumes the connection: an answer, a write, a tick of the wheel, or less overflow.
+//! - The bounds of the dialect also hold for the first message, which is read before the dialect is known.
 //!
-//! Nothing here carries out a request: the engine does, between two messages.
+//! This file carries out no request: the engine does, between two messages.
 
 use crate::{
     chat::{ErrorCode, Reply, Request, SessionId},
@@ -16,7 +15,7 @@ use crate::{
         connection::{
             backpressure::{Load, Pause},
             connections::Connections,
-            happened::Want,
+            notification::IoRequest,
             reader::{Reading, limits_of},
             state::Phase,
             write::Socket,
@@ -26,18 +25,18 @@ use crate::{
     wire::{FrameReader, Progress, Violation},
 };
 
-/// A reader that reads at this moment.
+/// A frame reader that has been taken from its connection to read bytes.
 #[derive(Debug)]
-pub(crate) struct InHand {
+pub(crate) struct ActiveRead {
     pub(crate) reader: FrameReader,
-    /// The dialect was not known when it began to read.
+    /// Whether the dialect was uncertain when the read began.
     undecided: bool,
-    /// Whether a message came to its end.
+    /// Whether the read finished a message.
     pub(crate) finished: bool,
 }
 
 impl<S: Socket> Connections<S> {
-    /// What the reader of a connection's socket is to do.
+    /// What the runtime does with a connection's socket.
     pub(crate) fn reading(&self, id: SessionId) -> Reading {
         match self.get(id) {
             None => Reading::Over,
@@ -47,7 +46,7 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// So many bytes came off the socket.
+    /// Bytes arrived from the socket.
     pub(crate) fn heard(&mut self, id: SessionId, bytes: usize, now: Moment) {
         self.counts.bytes_in += bytes as u64;
         if let Some(connection) = self.get_mut(id) {
@@ -55,27 +54,30 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Takes the reader of a connection, or says why there is nothing to read with.
-    pub(crate) fn begin_read(&mut self, id: SessionId) -> Result<InHand, Reading> {
+    /// Takes the reader of a connection.
+    ///
+    /// # Errors
+    /// If it cannot be taken: what the runtime does with the socket.
+    pub(crate) fn begin_read(&mut self, id: SessionId) -> Result<ActiveRead, Reading> {
         let connection = self.get_mut(id).ok_or(Reading::Over)?;
         let undecided = connection.speaking().is_none() || connection.is_uncertain();
         let reader = connection.take_reader().ok_or(Reading::Discard)?;
-        Ok(InHand {
+        Ok(ActiveRead {
             reader,
             undecided,
             finished: false,
         })
     }
 
-    /// Puts back the reader, which has come so far.
+    /// Puts the reader back after a read with this outcome.
     pub(crate) fn end_read(
         &mut self,
         id: SessionId,
-        hand: InHand,
+        hand: ActiveRead,
         outcome: Result<Progress, Violation>,
         now: Moment,
     ) -> Reading {
-        let InHand {
+        let ActiveRead {
             mut reader,
             undecided,
             finished,
@@ -113,7 +115,7 @@ impl<S: Socket> Connections<S> {
                     _ => End::Violation,
                 };
                 if end == End::TooLarge {
-                    self.say_too_long(id, now);
+                    self.explain_too_long(id, now);
                 }
                 self.close(id, violation.code, &violation.reason, end, now);
                 Reading::Discard
@@ -121,8 +123,8 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Resumes a connection that was paused, if nothing keeps it from being read any more. Whether it is to be read: what its
-    /// reader kept first, and then its socket.
+    /// Resumes a paused connection if no reason for a pause is left. Returns whether to read: first the bytes in the reader, then
+    /// the socket.
     pub(crate) fn resume(&mut self, id: SessionId, congested: bool, now: Moment) -> bool {
         if !self.get(id).is_some_and(|connection| connection.is_paused()) || self.flow(id, congested, now).is_some() {
             return false;
@@ -131,16 +133,16 @@ impl<S: Socket> Connections<S> {
             return false;
         };
         connection.resume_reading();
-        connection.excuse_silence(now.ms);
+        connection.restart_silence(now.ms);
         true
     }
 
-    /// The reader has read what it kept: the socket may have more.
+    /// The reader has no bytes left: asks the runtime to read the socket.
     pub(crate) fn wake(&mut self, id: SessionId) {
-        self.wants.push(Want::Wake(id));
+        self.io_requests.push(IoRequest::Read(id));
     }
 
-    /// Why this connection is not to be read on, and what that leads to. `congested`: too much waits for other shards.
+    /// The reason to pause this connection; arranges that the pause ends. `congested`: the shard has too much overflow.
     pub(crate) fn flow(&mut self, id: SessionId, congested: bool, now: Moment) -> Option<Pause> {
         let load = Load {
             quiesced: self.service.is_quiesced(),
@@ -155,7 +157,7 @@ impl<S: Socket> Connections<S> {
         let (pause, was_paused) = (connection.pause(&load), connection.is_paused());
         match pause {
             Some(Pause::RateLimit) => {
-                // The wheel reads on.
+                // A tick of the wheel resumes it.
                 self.schedule(id, now);
                 if !was_paused {
                     self.counts.rate_limited += 1;
@@ -167,7 +169,7 @@ impl<S: Socket> Connections<S> {
         pause
     }
 
-    /// A ping has come: the newest pong waits to be written.
+    /// A ping has arrived: queues a pong.
     pub(crate) fn answer_ping(&mut self, id: SessionId, payload: &[u8]) {
         if let Some(connection) = self.get_mut(id) {
             connection.outgoing.pong(payload);
@@ -175,14 +177,14 @@ impl<S: Socket> Connections<S> {
         }
     }
 
-    /// Decodes a message of a connection whose dialect has shown as far as it will: its requests, to be given back with
-    /// [`Connections::reuse`], and what is wrong with the rest.
+    /// Decodes a message to its requests, and a fault if it is invalid from some point on. The caller returns the requests' memory
+    /// with [`Connections::reuse`].
     pub(crate) fn decode(&mut self, id: SessionId, message: Message<'_>, now: Moment) -> (Vec<Request>, Option<Fault>) {
         let most = self.profile(id).map_or(usize::MAX, |profile| profile.message_bytes);
         let mut requests = std::mem::take(&mut self.requests);
         if message.bytes().len() > most {
-            // It was read before its dialect was known.
-            self.say_too_long(id, now);
+            // The reader had no limit yet, because the dialect was unknown.
+            self.explain_too_long(id, now);
             self.close(id, 1009, "the message is too long", End::TooLarge, now);
             return (requests, None);
         }
@@ -191,13 +193,13 @@ impl<S: Socket> Connections<S> {
         (requests, decoded.and_then(Result::err))
     }
 
-    /// Keeps the memory of requests that have been carried out.
+    /// Takes back the memory of requests that have been carried out.
     pub(crate) fn reuse(&mut self, requests: Vec<Request>) {
         self.requests = requests;
     }
 
-    /// Tells a client of an older system, in its own words, why it is going to be closed: its pages show no close code.
-    fn say_too_long(&mut self, id: SessionId, now: Moment) {
+    /// Sends a legacy client an error before its connection is closed, because its pages show no close code.
+    fn explain_too_long(&mut self, id: SessionId, now: Moment) {
         if self.is_native(id) {
             return;
         }
@@ -220,7 +222,7 @@ mod tests {
     use crate::shard::testing::{FakeSocket, TestClock};
 
     #[test]
-    fn a_connection_that_waits_for_other_shards_is_read_again_when_there_is_relief() {
+    fn a_congested_connection_is_read_again_when_the_overflow_is_smaller() {
         let mut connections = Connections::for_test();
         let id = connections.open_for_test(Rc::new(FakeSocket::new(TestClock::default())));
         let now = Moment::default();
@@ -228,7 +230,7 @@ mod tests {
         assert_eq!(
             connections.begin_read(id).unwrap_err(),
             Reading::Discard,
-            "it is in hand"
+            "the reader is in use"
         );
         assert_eq!(connections.flow(id, true, now), Some(Pause::Congested));
         assert_eq!(
@@ -236,14 +238,14 @@ mod tests {
             Reading::Paused
         );
         assert_eq!(connections.take_relieved(), [id]);
-        assert!(!connections.resume(id, true, now), "there is none");
-        assert_eq!(connections.take_relieved(), [id], "it waits again");
+        assert!(!connections.resume(id, true, now), "still congested");
+        assert_eq!(connections.take_relieved(), [id], "it is in the list again");
         assert!(connections.resume(id, false, now));
         assert_eq!(connections.reading(id), Reading::On);
     }
 
     #[test]
-    fn the_bounds_of_a_dialect_hold_for_its_first_message() {
+    fn the_bounds_of_a_dialect_hold_for_the_first_message() {
         let mut connections = Connections::for_test();
         let id = connections.open_for_test(Rc::new(FakeSocket::new(TestClock::default())));
         let most = connections.profile(id).unwrap().message_bytes;

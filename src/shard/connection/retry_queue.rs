@@ -1,55 +1,54 @@
-//! Messages that a busy owner gave back.
+//! The messages of one session that a busy owner refused.
 //!
-//! Invariant: they are sent again in the order in which they came, and before any that came later. The connection is not read
-//! meanwhile.
+//! Invariant: they are sent again in the order in which the client sent them, and before any later message. The connection is not
+//! read until the queue is empty.
 
 use crate::{
     chat::{NewMessage, RoomName},
     limits,
 };
 
-/// Messages to be sent to their owner again.
 #[derive(Debug)]
-pub(crate) struct HeldBack {
+pub(crate) struct RetryQueue {
     since_ms: u64,
     retry_ms: u64,
-    /// Those that came back, in order.
-    returned: Messages,
-    /// Those sent since the first came back: they stand behind all that come back.
+    /// Refused messages, in order.
+    refused: Messages,
+    /// Messages that the client sent after the first refused one; they follow all refused ones.
     later: Messages,
 }
 
 type Messages = Vec<(RoomName, Box<NewMessage>)>;
 
-/// What is to be done with messages that were given back.
+/// The next step of a retry queue.
 #[derive(Debug)]
 pub(crate) enum Retrying {
     NotYet,
-    /// They are to be sent again, in this order.
+    /// Send these again, in order.
     Again(Messages),
-    /// The owners have taken all of them.
+    /// The queue is empty, and all messages are answered.
     Done,
-    /// The owners have been busy for as long as a sender can be made to wait.
+    /// The owners have been busy for [`limits::BUSY_PAUSE`].
     TooLong,
 }
 
-impl HeldBack {
+impl RetryQueue {
     pub(crate) fn new(now_ms: u64) -> Self {
         Self {
             since_ms: now_ms,
             retry_ms: 0,
-            returned: Vec::new(),
+            refused: Vec::new(),
             later: Vec::new(),
         }
     }
 
-    /// A message came back.
-    pub(crate) fn give_back(&mut self, room: RoomName, message: Box<NewMessage>, now_ms: u64) {
+    /// Adds a message that an owner refused.
+    pub(crate) fn push_refused(&mut self, room: RoomName, message: Box<NewMessage>, now_ms: u64) {
         self.wait(now_ms);
-        self.returned.push((room, message));
+        self.refused.push((room, message));
     }
 
-    /// A message is sent while others wait: it goes behind them.
+    /// Adds a message that the client sent while the queue was not empty.
     pub(crate) fn push(&mut self, room: RoomName, message: Box<NewMessage>) {
         self.later.push((room, message));
     }
@@ -58,7 +57,7 @@ impl HeldBack {
         self.retry_ms
     }
 
-    /// What is to be done now; `in_flight`: some of those sent again have not been answered.
+    /// The next step; `in_flight`: some messages that were sent again are not answered yet.
     pub(crate) fn retry(&mut self, now_ms: u64, in_flight: bool) -> Retrying {
         if now_ms < self.retry_ms {
             return Retrying::NotYet;
@@ -70,7 +69,7 @@ impl HeldBack {
         if in_flight {
             return Retrying::NotYet;
         }
-        let mut messages = std::mem::take(&mut self.returned);
+        let mut messages = std::mem::take(&mut self.refused);
         messages.append(&mut self.later);
         if messages.is_empty() {
             Retrying::Done
@@ -79,8 +78,8 @@ impl HeldBack {
         }
     }
 
-    /// Moves the time since which the sender waits.
-    pub(super) fn excuse(&mut self, later: impl FnOnce(&mut u64)) {
+    /// Moves the time since which the sender waits forward.
+    pub(super) fn discount_stall(&mut self, later: impl FnOnce(&mut u64)) {
         later(&mut self.since_ms);
     }
 
@@ -109,19 +108,19 @@ mod tests {
     #[test]
     fn messages_are_sent_again_in_the_order_in_which_they_came() {
         let room = RoomName::lobby;
-        let mut held = HeldBack::new(1_000);
-        held.give_back(room(), message("one"), 1_000);
-        held.push(room(), message("three"));
-        held.give_back(room(), message("two"), 1_001);
-        assert!(matches!(held.retry(1_001, false), Retrying::NotYet));
-        let due = held.retry_ms();
+        let mut queue = RetryQueue::new(1_000);
+        queue.push_refused(room(), message("one"), 1_000);
+        queue.push(room(), message("three"));
+        queue.push_refused(room(), message("two"), 1_001);
+        assert!(matches!(queue.retry(1_001, false), Retrying::NotYet));
+        let due = queue.retry_ms();
         assert!(
-            matches!(held.retry(due, true), Retrying::NotYet),
+            matches!(queue.retry(due, true), Retrying::NotYet),
             "some are on their way"
         );
-        assert_eq!(texts(held.retry(held.retry_ms(), false)), ["one", "two", "three"]);
-        assert!(matches!(held.retry(held.retry_ms(), false), Retrying::Done));
+        assert_eq!(texts(queue.retry(queue.retry_ms(), false)), ["one", "two", "three"]);
+        assert!(matches!(queue.retry(queue.retry_ms(), false), Retrying::Done));
         let long = 1_000 + limits::BUSY_PAUSE.as_millis() as u64;
-        assert!(matches!(held.retry(long, false), Retrying::TooLong));
+        assert!(matches!(queue.retry(long, false), Retrying::TooLong));
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         End,
         bus::message::{RoomCommand, ToOwner, ToShard},
         connection::{
-            happened::Happened,
+            notification::Notification,
             session::Session,
             write::{Socket, Written},
         },
@@ -18,18 +18,18 @@ use crate::{
 impl<S: Socket, C: Clock> Engine<S, C> {
     /// Passes on what happened to connections. Called after each call that may have led to something, so that the parts know
     /// of it before anything else happens.
-    pub(crate) fn follow(&mut self) {
-        while let Some(happened) = self.connections.poll() {
-            match happened {
-                Happened::Ended(id, session) => self.forget(id, &session),
-                Happened::Written(id) => {
+    pub(crate) fn process_notifications(&mut self) {
+        while let Some(notification) = self.connections.poll() {
+            match notification {
+                Notification::Ended(id, session) => self.forget(id, &session),
+                Notification::Written(id) => {
                     // Not `serve`, which would call this method again for each connection.
                     let (rooms, inboxes, mut parts) = self.split();
                     rooms.replay_after_write(id, &mut parts);
                     inboxes.written(id, &mut parts);
                     self.read_on(id);
                 }
-                Happened::Answered(id) => {
+                Notification::Answered(id) => {
                     self.go_on_with_deferred(id);
                     let in_flight = self.connections.get(id).map(|connection| connection.in_flight());
                     if in_flight.is_some_and(|in_flight| in_flight <= limits::REQUESTS_IN_FLIGHT / 2) {
@@ -37,26 +37,26 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                     }
                     self.exit_if_done(id);
                 }
-                Happened::Due(id) => {
-                    self.act(id, None, |rules| rules.retry_held());
+                Notification::Due(id) => {
+                    self.act(id, None, |rules| rules.retry_refused());
                     self.read_on(id);
                 }
-                Happened::Stuck(id) => {
+                Notification::Stuck(id) => {
                     // The system tells of room when a third of the buffer is free, which a slow reader needs longer for; it
                     // takes bytes before that.
                     self.writable(id);
                     self.connections.cut_stuck(id, self.now);
                 }
-                Happened::Described(id) => self.describe(id),
-                Happened::Shown(id) => {
+                Notification::DialectChanged(id) => self.describe(id),
+                Notification::DialectShown(id) => {
                     let (rooms, _, mut parts) = self.split();
                     rooms.replay_on(id, &mut parts);
                 }
-                Happened::Greeted(session, peer) => {
+                Notification::GreetingDue(session, peer) => {
                     let owner = self.directory.owner_of(RoomName::lobby().as_str());
                     self.send(owner, ToShard::Owner(ToOwner::Greet { session, peer }));
                 }
-                Happened::Opened(id, requests) => {
+                Notification::Opened(id, requests) => {
                     for request in requests {
                         self.request(id, request);
                     }
@@ -85,7 +85,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Whoever watches this user is told, if its last session has ended.
     pub(crate) fn tell_watchers(&mut self, user: &UserName) {
-        for session in self.directory.clone().gone(user) {
+        for session in self.directory.clone().watchers_of_departed(user) {
             let what = ToSession::Tell(Box::new(Reply::PeerWent { user: user.clone() }));
             self.send(session.shard(), ToShard::Session { session, what });
         }
@@ -134,7 +134,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             Written::All => {}
             Written::Full => return true,
             Written::Dead => {
-                self.follow();
+                self.process_notifications();
                 return false;
             }
         }
@@ -149,7 +149,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             self.goodbye(id, None, GoodbyeCode::ShuttingDown);
         }
         self.connections.written(id, self.now);
-        self.follow();
+        self.process_notifications();
         false
     }
 }
