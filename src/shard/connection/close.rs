@@ -12,7 +12,7 @@ use crate::{
     shard::{
         End,
         connection::{
-            connections::{Connections, find},
+            connections::Connections,
             notification::{IoRequest, Notification},
             state::Phase,
             write::{Socket, Written},
@@ -25,9 +25,9 @@ use crate::{
 impl<S: Socket> Connections<S> {
     /// Sends a goodbye and closes.
     pub(crate) fn goodbye(&mut self, id: SessionId, request: RequestId, code: GoodbyeCode, now: Moment) {
-        let spread = self.settings.retry_spread.as_millis() as u64;
+        let spread = self.settings().retry_spread.as_millis() as u64;
         let retry_after = code.invites_back().then(|| {
-            std::time::Duration::from_millis(self.random.u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
+            std::time::Duration::from_millis(self.random().u64(0..=spread) + limits::RETRY_LEAST.as_millis() as u64)
         });
         let native = self.is_native(id);
         let (text, end) = farewell(code);
@@ -54,7 +54,7 @@ impl<S: Socket> Connections<S> {
         let mut wait = limits::LINGER;
         if end == End::Slow {
             // Its socket is full, and the close frame may take as long as any write.
-            wait += self.settings.write_timeout;
+            wait += self.settings().write_timeout;
         }
         let until_ms = now.ms + wait.as_millis() as u64;
         let dialect = self.dialect(id);
@@ -65,10 +65,10 @@ impl<S: Socket> Connections<S> {
         connection.outgoing.private().extend_from_slice(frame);
         *connection.phase_mut() = Phase::Closing { until_ms, shut: false };
         connection.end_reading();
-        self.counts.ends.push((dialect, end));
+        self.counts().ends.push((dialect, end));
         self.end_session(id);
         self.mark_dirty(id);
-        self.io_requests.push(IoRequest::Read(id));
+        self.request_io(IoRequest::Read(id));
         self.watch(id, until_ms);
     }
 
@@ -85,7 +85,7 @@ impl<S: Socket> Connections<S> {
         let dialect = self.dialect(id);
         let Some(connection) = self.get(id) else { return };
         if !connection.is_closing() {
-            self.counts.ends.push((dialect, end));
+            self.counts().ends.push((dialect, end));
         }
         self.end_session(id);
         if let Some(connection) = self.remove(id)
@@ -121,10 +121,10 @@ impl<S: Socket> Connections<S> {
 
     /// Writes the queues of one connection until its socket is full; cuts it if the write fails.
     pub(crate) fn drain(&mut self, id: SessionId, now: Moment) -> Written {
-        let Some(connection) = find(&mut self.slots, id) else {
+        let Some((connection, counts)) = self.with_counts(id) else {
             return Written::Dead;
         };
-        let written = connection.drain(now.ms, &mut self.counts.bytes_out);
+        let written = connection.drain(now.ms, &mut counts.bytes_out);
         if written == Written::Dead {
             self.cut(id, End::Reset);
         }
@@ -142,7 +142,7 @@ impl<S: Socket> Connections<S> {
             && !*shut
         {
             *shut = true;
-            self.io_requests.push(IoRequest::Shut(id));
+            self.request_io(IoRequest::Shut(id));
         } else {
             self.encode_pending(id, now);
             self.notify(Notification::Written(id));
@@ -158,11 +158,7 @@ impl<S: Socket> Connections<S> {
 
     /// The socket is full: the poller reports when it has room.
     pub(crate) fn wait_writable(&mut self, id: SessionId, now: Moment) {
-        if let Some(connection) = find(&mut self.slots, id)
-            && !std::mem::replace(&mut connection.full, true)
-        {
-            self.pressure.note_full(id);
-        }
+        self.note_full(id);
         self.schedule(id, now);
     }
 }

@@ -1,7 +1,11 @@
-//! The table of a shard's connections.
+//! The table of a shard's connections, and the lists of those with work to do.
 //!
-//! Invariant: every look-up compares the generation, so the id of a connection that has ended never finds the next one in its slot.
-//! The exceptions are iteration and [`Connections::occupant`].
+//! Invariants:
+//! - Every look-up compares the generation, so the id of a connection that has ended never finds the next one in its slot. The
+//!   exceptions are iteration and [`Connections::occupant`].
+//! - A connection is at most once in each of the lists `dirty`, `congested` and `pressure`.
+//! - The wheel has an entry for each connection at its earliest deadline or before. There may be several; only the one at
+//!   `Connection::tick` counts.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -10,6 +14,7 @@ use slab::Slab;
 use crate::{
     chat::{ConnectionSlot, Generation, Request, SessionId, ShardId},
     codec::{DialectId, Profile},
+    limits,
     shard::{
         bus::directory::RecentDialects,
         connection::{
@@ -29,32 +34,32 @@ use crate::{
 
 pub(crate) struct Connections<S> {
     shard: ShardId,
-    pub(super) slots: Slab<Connection<S>>,
+    slots: Slab<Connection<S>>,
     /// The generation of the newest connection.
     generation: Generation,
-    pub(super) settings: Arc<Settings>,
+    settings: Arc<Settings>,
     /// By the number of the dialect.
-    pub(super) profiles: Arc<[Profile]>,
-    pub(super) recent: Arc<RecentDialects>,
-    pub(super) random: fastrand::Rng,
-    pub(super) service: Service,
-    pub(super) counts: ConnectionCounts,
+    profiles: Arc<[Profile]>,
+    recent: Arc<RecentDialects>,
+    random: fastrand::Rng,
+    service: Service,
+    counts: ConnectionCounts,
     /// Not taken by the engine yet.
-    pub(super) notifications: VecDeque<Notification>,
-    pub(super) io_requests: Vec<IoRequest>,
-    /// Connections with bytes to write at the end of the turn; each at most once.
-    pub(super) dirty: Vec<SessionId>,
-    /// Connections that are paused until the overflow for other shards is smaller; each at most once.
+    notifications: VecDeque<Notification>,
+    io_requests: Vec<IoRequest>,
+    /// Connections with bytes to write at the end of the turn.
+    dirty: Vec<SessionId>,
+    /// Connections that are paused until the overflow for other shards is smaller.
     congested: Vec<SessionId>,
     /// Connections whose dialect has not been guessed, and some whose dialect has, oldest first; so their cursors in the lobby are
     /// in order as well.
     undecided: VecDeque<SessionId>,
-    pub(super) wheel: Wheel<SessionId>,
-    /// A buffer for the requests of one message.
-    pub(super) requests: Vec<Request>,
+    wheel: Wheel<SessionId>,
     /// The time of the last tick.
-    pub(super) ticked_ms: u64,
-    pub(super) pressure: Pressure,
+    ticked_ms: u64,
+    /// A buffer for the requests of one message.
+    requests: Vec<Request>,
+    pressure: Pressure,
 }
 
 impl<S> Connections<S> {
@@ -82,8 +87,8 @@ impl<S> Connections<S> {
             congested: Vec::new(),
             undecided: VecDeque::new(),
             wheel: Wheel::new(now.ms),
-            requests: Vec::new(),
             ticked_ms: now.ms,
+            requests: Vec::new(),
             pressure: Pressure::default(),
         }
     }
@@ -93,13 +98,96 @@ impl<S> Connections<S> {
         self.notifications.pop_front()
     }
 
+    /// What the runtime must do to sockets; it empties the list after each turn.
+    pub(crate) fn io_requests(&mut self) -> &mut Vec<IoRequest> {
+        &mut self.io_requests
+    }
+
     pub(super) fn notify(&mut self, notification: Notification) {
         self.notifications.push_back(notification);
     }
 
-    /// What the runtime must do to sockets; it empties the list after each turn.
-    pub(crate) fn io_requests(&mut self) -> &mut Vec<IoRequest> {
-        &mut self.io_requests
+    pub(super) fn request_io(&mut self, request: IoRequest) {
+        self.io_requests.push(request);
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    pub(super) fn profile_of(&self, dialect: DialectId) -> Profile {
+        self.profiles[usize::from(dialect)]
+    }
+
+    pub(super) fn recent(&self) -> &RecentDialects {
+        &self.recent
+    }
+
+    pub(super) fn random(&mut self) -> &mut fastrand::Rng {
+        &mut self.random
+    }
+
+    pub(super) fn service(&self) -> Service {
+        self.service
+    }
+
+    /// The buffer for the requests of one message.
+    pub(super) fn request_buffer(&mut self) -> &mut Vec<Request> {
+        &mut self.requests
+    }
+
+    /// Whether many bytes wait for full sockets.
+    pub(super) fn is_under_pressure(&self) -> bool {
+        self.pressure.is_high()
+    }
+
+    /// Adds a connection to the list of full sockets.
+    pub(super) fn note_full(&mut self, id: SessionId) {
+        if let Some(connection) = find(&mut self.slots, id)
+            && !std::mem::replace(&mut connection.full, true)
+        {
+            self.pressure.note_full(id);
+        }
+    }
+
+    /// Takes the connections whose entry is due. The caller checks and schedules each.
+    pub(crate) fn expire(&mut self, now: Moment) -> Vec<SessionId> {
+        let stalled_ms = now.ms.saturating_sub(std::mem::replace(&mut self.ticked_ms, now.ms));
+        if stalled_ms >= limits::STALLED_AFTER.as_millis() as u64 {
+            // A stopped process or a paused machine could read no connection.
+            for (_, connection) in &mut self.slots {
+                connection.discount_stall(stalled_ms, now.ms);
+            }
+        }
+        let Self {
+            wheel, slots, pressure, ..
+        } = self;
+        pressure.measure(|id| {
+            let connection = find(slots, id)?;
+            connection.full = connection.blocked();
+            connection.full.then(|| connection.private_bytes())
+        });
+        let mut due = Vec::new();
+        wheel.expire(now.ms, |tick, id| {
+            if let Some(connection) = find(slots, id)
+                && u64::from(connection.tick) == tick
+            {
+                connection.tick = 0;
+                due.push(id);
+            }
+        });
+        due
+    }
+
+    /// Puts a connection into the wheel at this time, unless it has an earlier entry.
+    pub(crate) fn watch(&mut self, id: SessionId, at_ms: u64) {
+        let tick = at_ms.div_ceil(limits::WHEEL_TICK_MS);
+        let Some(connection) = find(&mut self.slots, id) else {
+            return;
+        };
+        if connection.tick == 0 || tick < u64::from(connection.tick) {
+            connection.tick = u32::try_from(self.wheel.put(at_ms, id)).unwrap_or(u32::MAX);
+        }
     }
 
     /// The number of connections whose sockets were full at some time since the last tick.
@@ -166,6 +254,10 @@ impl<S> Connections<S> {
 
     pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
         find(&mut self.slots, id)
+    }
+
+    pub(super) fn with_counts(&mut self, id: SessionId) -> Option<(&mut Connection<S>, &mut ConnectionCounts)> {
+        Some((find(&mut self.slots, id)?, &mut self.counts))
     }
 
     /// The named user of a connection.
@@ -305,7 +397,7 @@ impl<S> Connections<S> {
 }
 
 /// Looks up a connection while other fields of [`Connections`] are borrowed.
-pub(super) fn find<S>(slots: &mut Slab<Connection<S>>, id: SessionId) -> Option<&mut Connection<S>> {
+fn find<S>(slots: &mut Slab<Connection<S>>, id: SessionId) -> Option<&mut Connection<S>> {
     slots
         .get_mut(id.slot().index())
         .filter(|connection| connection.generation() == id.generation())

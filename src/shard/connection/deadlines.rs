@@ -60,7 +60,7 @@ impl<S> Connection<S> {
     /// When the user last sent a message; without a name, when the connection opened.
     pub(crate) fn last_active_ms(&self) -> u64 {
         self.session()
-            .map_or(self.liveness.opened_ms(), |session| session.active_ms)
+            .map_or(self.liveness.opened_ms(), Session::last_active_ms)
     }
 
     /// Bytes arrived.
@@ -88,10 +88,7 @@ impl<S> Connection<S> {
         self.outgoing.discount_stall(later);
         self.liveness.discount_stall(later, self.session().is_none());
         if let Some(session) = self.naming.session_mut() {
-            later(&mut session.active_ms);
-            if let Some(retries) = session.retry_queue() {
-                retries.discount_stall(later);
-            }
+            session.discount_stall(later);
         }
     }
 
@@ -102,7 +99,7 @@ impl<S> Connection<S> {
         if let Some(session) = self.naming.session_mut()
             && session.exiting().is_none()
         {
-            session.active_ms = now_ms;
+            session.note_activity(now_ms);
         }
     }
 
@@ -131,7 +128,7 @@ impl<S> Connection<S> {
             self.named_until(limits),
             conforms.filter(|at| *at > now_ms),
             session.and_then(Session::retry_ms),
-            exits.map(|session| session.active_ms + LINGER_MS),
+            exits.map(|session| session.last_active_ms() + LINGER_MS),
         ]
         .into_iter()
         .flatten()

@@ -17,7 +17,6 @@ use crate::{
             connections::Connections,
             notification::IoRequest,
             reader::{Reading, limits_of},
-            state::Phase,
             write::Socket,
         },
         time::Moment,
@@ -48,7 +47,7 @@ impl<S: Socket> Connections<S> {
 
     /// Bytes arrived from the socket.
     pub(crate) fn heard(&mut self, id: SessionId, bytes: usize, now: Moment) {
-        self.counts.bytes_in += bytes as u64;
+        self.counts().bytes_in += bytes as u64;
         if let Some(connection) = self.get_mut(id) {
             connection.heard(now.ms);
         }
@@ -82,7 +81,7 @@ impl<S: Socket> Connections<S> {
             undecided,
             finished,
         } = hand;
-        let profiles = self.profiles.clone();
+        let limits = self.profile(id).map(limits_of);
         let Some(connection) = self.get_mut(id) else {
             return Reading::Over;
         };
@@ -90,10 +89,10 @@ impl<S: Socket> Connections<S> {
             return Reading::Discard;
         }
         if undecided
-            && let Phase::Open(speaking) = connection.phase()
             && !connection.is_uncertain()
+            && let Some(limits) = limits
         {
-            reader.set_limits(limits_of(&profiles[usize::from(speaking.dialect)]));
+            reader.set_limits(limits);
         }
         match outcome {
             Ok(Progress::NeedMore | Progress::Closed) => {
@@ -139,16 +138,16 @@ impl<S: Socket> Connections<S> {
 
     /// The reader has no bytes left: asks the runtime to read the socket.
     pub(crate) fn wake(&mut self, id: SessionId) {
-        self.io_requests.push(IoRequest::Read(id));
+        self.request_io(IoRequest::Read(id));
     }
 
     /// The reason to pause this connection; arranges that the pause ends. `congested`: the shard has too much overflow.
     pub(crate) fn flow(&mut self, id: SessionId, congested: bool, now: Moment) -> Option<Pause> {
         let load = Load {
-            quiesced: self.service.is_quiesced(),
+            quiesced: self.service().is_quiesced(),
             congested,
             private_most: self.private_most(),
-            message_rate: self.settings.message_rate.get(),
+            message_rate: self.settings().message_rate.get(),
             now_us: now.us,
         };
         let Some(connection) = self.get(id) else {
@@ -160,7 +159,7 @@ impl<S: Socket> Connections<S> {
                 // A tick of the wheel resumes it.
                 self.schedule(id, now);
                 if !was_paused {
-                    self.counts.rate_limited += 1;
+                    self.counts().rate_limited += 1;
                 }
             }
             Some(Pause::Congested) => self.wait_for_relief(id),
@@ -181,7 +180,7 @@ impl<S: Socket> Connections<S> {
     /// with [`Connections::reuse`].
     pub(crate) fn decode(&mut self, id: SessionId, message: Message<'_>, now: Moment) -> (Vec<Request>, Option<Fault>) {
         let most = self.profile(id).map_or(usize::MAX, |profile| profile.message_bytes);
-        let mut requests = std::mem::take(&mut self.requests);
+        let mut requests = std::mem::take(self.request_buffer());
         if message.bytes().len() > most {
             // The reader had no limit yet, because the dialect was unknown.
             self.explain_too_long(id, now);
@@ -195,7 +194,7 @@ impl<S: Socket> Connections<S> {
 
     /// Takes back the memory of requests that have been carried out.
     pub(crate) fn reuse(&mut self, requests: Vec<Request>) {
-        self.requests = requests;
+        *self.request_buffer() = requests;
     }
 
     /// Sends a legacy client an error before its connection is closed, because its pages show no close code.

@@ -16,7 +16,7 @@ use crate::{
     shard::{
         End,
         connection::{
-            connections::{Connections, find},
+            connections::Connections,
             dialect::Pending,
             notification::Notification,
             state::Connection,
@@ -32,7 +32,7 @@ use crate::{
 impl<S: Socket> Connections<S> {
     pub(crate) fn reply(&mut self, id: SessionId, request: RequestId, reply: &Reply, now: Moment) {
         if let Reply::Error(refusal) = reply {
-            self.counts.refusals.push(refusal.code);
+            self.counts().refusals.push(refusal.code);
         }
         let at = now.unix_ms;
         let pending = || Pending::Reply {
@@ -55,7 +55,7 @@ impl<S: Socket> Connections<S> {
         };
         self.append(id, true, now, pending, |connection| {
             if let (Some(encoding), Some(session)) = (connection.encoding(), connection.session())
-                && let Some(frames) = event.frames(encoding, &session.name)
+                && let Some(frames) = event.frames(encoding, session.name())
             {
                 frames.append_for("", connection.outgoing.private());
             }
@@ -91,15 +91,13 @@ impl<S: Socket> Connections<S> {
         pending: impl FnOnce() -> Pending,
         encode: impl FnOnce(&mut Connection<S>),
     ) {
-        let most = if is_direct && self.pressure.is_high() {
+        let most = if is_direct && self.is_under_pressure() {
             limits::PRIVATE_BYTES_PRESSED
         } else {
             // Its own requests cannot cause more: a client for which this much waits is not read.
             limits::PRIVATE_BYTES_MOST
         };
-        let Some(connection) = find(&mut self.slots, id) else {
-            return;
-        };
+        let Some(connection) = self.get_mut(id) else { return };
         if let Some(guess) = connection.guess_mut() {
             guess.put(pending());
             return self.encode_pending(id, now);
@@ -108,21 +106,17 @@ impl<S: Socket> Connections<S> {
             // All of it may be from this turn, in which nothing has been written yet.
             self.write(id, now);
         }
-        let Some(connection) = find(&mut self.slots, id) else {
-            return;
-        };
+        let Some(connection) = self.get_mut(id) else { return };
         if connection.private_bytes() > most {
             return self.cut(id, End::Overrun);
         }
         encode(connection);
-        if !std::mem::replace(&mut connection.dirty, true) {
-            self.dirty.push(id);
-        }
+        self.mark_dirty(id);
     }
 
     /// Bytes that may wait for a socket before a replay pauses; fewer while much waits for all sockets together.
     pub(crate) fn private_most(&self) -> usize {
-        if self.pressure.is_high() {
+        if self.is_under_pressure() {
             limits::PRIVATE_BYTES_PRESSED
         } else {
             limits::PRIVATE_BYTES

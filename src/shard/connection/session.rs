@@ -16,12 +16,12 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) struct Session {
-    pub(crate) name: UserName,
+    name: UserName,
     tag: SessionTag,
     /// The client, if it identified itself: its idempotency keys belong to it.
     client: Option<Box<ClientId>>,
     /// When the user last sent a message, for the idle kick.
-    pub(super) active_ms: u64,
+    active_ms: u64,
     typed_ms: u64,
     rate: Gcra,
     /// The request of the user's exit. The session ends after it has left the last room.
@@ -34,7 +34,7 @@ pub(crate) struct Session {
     deferred: Option<Box<VecDeque<Request>>>,
     /// The user whose going offline this session is notified of.
     watched: Option<UserName>,
-    pub(crate) proof: Proof,
+    proof: Proof,
     retries: Option<Box<RetryQueue>>,
 }
 
@@ -84,6 +84,14 @@ impl Session {
         }
     }
 
+    pub(crate) fn name(&self) -> &UserName {
+        &self.name
+    }
+
+    pub(crate) fn proof(&self) -> Proof {
+        self.proof
+    }
+
     pub(crate) fn tag(&self) -> SessionTag {
         self.tag
     }
@@ -104,6 +112,19 @@ impl Session {
     /// The user has sent a message.
     pub(crate) fn note_activity(&mut self, now_ms: u64) {
         self.active_ms = now_ms;
+    }
+
+    /// When the user last sent a message, milliseconds.
+    pub(super) fn last_active_ms(&self) -> u64 {
+        self.active_ms
+    }
+
+    /// The shard stalled: moves all times forward.
+    pub(super) fn discount_stall(&mut self, later: impl Fn(&mut u64)) {
+        later(&mut self.active_ms);
+        if let Some(retries) = &mut self.retries {
+            retries.discount_stall(later);
+        }
     }
 
     /// The user types; returns whether a notice passes now.

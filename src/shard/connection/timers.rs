@@ -1,9 +1,4 @@
-//! The deadlines of all connections, in one timer wheel.
-//!
-//! Invariants:
-//! - Each connection has an entry in the wheel at its earliest deadline or before. It may have several entries; only the one at
-//!   `Connection::tick` counts.
-//! - Time during which the shard stalled counts against no connection.
+//! The deadlines of all connections: [`Connections`] schedules them in its timer wheel, and does what is due.
 //!
 //! This file reads no clock, and [`Connection::check`] decides what is due.
 
@@ -11,12 +6,11 @@ use std::time::Duration;
 
 use crate::{
     chat::SessionId,
-    codec::detect::Why,
-    limits,
+    codec::{DIALECTS, detect::Why},
     shard::{
         End,
         connection::{
-            connections::{Connections, find},
+            connections::Connections,
             deadlines::{TimeLimits, Due},
             notification::Notification,
             state::Connection,
@@ -27,40 +21,6 @@ use crate::{
 };
 
 impl<S: Socket> Connections<S> {
-    /// Takes the connections whose entry is due. The caller checks and schedules each.
-    pub(crate) fn expire(&mut self, now: Moment) -> Vec<SessionId> {
-        self.discount_stall(now.ms.saturating_sub(self.ticked_ms), now);
-        self.ticked_ms = now.ms;
-        let Self {
-            wheel, slots, pressure, ..
-        } = self;
-        pressure.measure(|id| {
-            let connection = find(slots, id)?;
-            connection.full = connection.blocked();
-            connection.full.then(|| connection.private_bytes())
-        });
-        let mut due = Vec::new();
-        wheel.expire(now.ms, |tick, id| {
-            if let Some(connection) = find(slots, id)
-                && u64::from(connection.tick) == tick
-            {
-                connection.tick = 0;
-                due.push(id);
-            }
-        });
-        due
-    }
-
-    /// A shard that stalled (a stopped process, a paused machine) could read no connection.
-    fn discount_stall(&mut self, stalled_ms: u64, now: Moment) {
-        if stalled_ms < limits::STALLED_AFTER.as_millis() as u64 {
-            return;
-        }
-        for (_, connection) in &mut self.slots {
-            connection.discount_stall(stalled_ms, now.ms);
-        }
-    }
-
     /// Puts a connection into the wheel at its earliest deadline.
     pub(crate) fn schedule(&mut self, id: SessionId, now: Moment) {
         let Some(connection) = self.get(id) else { return };
@@ -69,23 +29,10 @@ impl<S: Socket> Connections<S> {
         self.watch(id, next.min(decided));
     }
 
-    /// Puts a connection into the wheel at this time, unless it has an earlier entry.
-    pub(crate) fn watch(&mut self, id: SessionId, at_ms: u64) {
-        let tick = at_ms.div_ceil(limits::WHEEL_TICK_MS);
-        let Some(connection) = find(&mut self.slots, id) else {
-            return;
-        };
-        if connection.tick == 0 || tick < u64::from(connection.tick) {
-            connection.tick = u32::try_from(self.wheel.put(at_ms, id)).unwrap_or(u32::MAX);
-        }
-    }
-
     fn time_limits(&self, connection: &Connection<S>) -> TimeLimits {
-        let settings = &self.settings;
-        let dialect = connection
-            .speaking()
-            .map_or(0, |speaking| usize::from(speaking.dialect));
-        let profile = &self.profiles[dialect];
+        let settings = self.settings();
+        let dialect = connection.speaking().map_or(DIALECTS[0], |speaking| speaking.dialect);
+        let profile = self.profile_of(dialect);
         let ms = |time: Duration| time.as_millis() as u64;
         TimeLimits {
             dead_after_ms: ms(settings.dead_after),
@@ -93,7 +40,7 @@ impl<S: Socket> Connections<S> {
             ping_every_ms: ms(profile.ping_every),
             first_word_ms: ms(profile.first_word),
             silence_ms: profile.silent_after.or(settings.idle_kick).map(ms),
-            drain_until_ms: self.service.drains_until(),
+            drain_until_ms: self.service().drains_until(),
             message_rate: settings.message_rate.get(),
         }
     }
@@ -135,7 +82,10 @@ mod tests {
     use std::rc::Rc;
 
     use super::*;
-    use crate::shard::testing::{FakeSocket, TestClock};
+    use crate::{
+        limits,
+        shard::testing::{FakeSocket, TestClock},
+    };
 
     fn at(ms: u64) -> Moment {
         Moment {

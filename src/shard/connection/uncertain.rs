@@ -13,12 +13,12 @@ use std::net::SocketAddr;
 use crate::{
     chat::{Lists, Reply, SessionId, UserList, Welcome},
     codec::{
-        Client, DialectId, Frames, Handshake, Message,
+        Client, Codec, DialectId, Frames, Handshake, Message,
         detect::{self, Why},
     },
     shard::{
         connection::{
-            connections::{Connections, find},
+            connections::Connections,
             dialect::{Certainty, Guess, Pending, Stage},
             notification::Notification,
             reader::{UNDECIDED_LIMITS, limits_of},
@@ -64,8 +64,8 @@ impl<S: Socket> Connections<S> {
                 }
             },
         };
-        let reader = limits_of(&self.profiles[usize::from(dialect)]);
-        let codec = self.settings.dialects[dialect].open(&handshake);
+        let reader = limits_of(&self.profile_of(dialect));
+        let codec = self.open_codec(dialect, &handshake);
         let speaking = Speaking::new(dialect, codec, handshake.peer, Certainty::Certain);
         let id = self.take_up(socket, Phase::Open(speaking), Some(dialect), reader, now);
         self.begin_speaking(id, now);
@@ -75,7 +75,7 @@ impl<S: Socket> Connections<S> {
     /// Opens a connection whose handshake shows the user but not the dialect.
     fn open_uncertain(&mut self, socket: S, handshake: Handshake, until_ms: u64, now: Moment) -> SessionId {
         let dialect = DialectId::Chatroom;
-        let codec = self.settings.dialects[dialect].open(&handshake);
+        let codec = self.open_codec(dialect, &handshake);
         let peer = handshake.peer;
         let guessing = Certainty::Guessing(Box::new(Guess::new(handshake, until_ms)));
         let speaking = Speaking::new(dialect, codec, peer, guessing);
@@ -94,20 +94,20 @@ impl<S: Socket> Connections<S> {
         reader: ReaderLimits,
         now: Moment,
     ) -> SessionId {
-        self.counts.opened.push(dialect);
+        self.counts().opened.push(dialect);
         self.insert(socket, phase, FrameReader::new(reader), now.ms)
     }
 
     /// The dialect is known or assumed: sends the greeting, and takes the requests that the handshake contains.
     fn begin_speaking(&mut self, id: SessionId, now: Moment) {
-        let random = self.random.f64();
-        let Some(connection) = find(&mut self.slots, id) else {
+        let random = self.random().f64();
+        let Some(profile) = self.profile(id).copied() else {
             return;
         };
+        let Some(connection) = self.get_mut(id) else { return };
         let Some(speaking) = connection.speaking_mut() else {
             return;
         };
-        let profile = &self.profiles[usize::from(speaking.dialect)];
         // Random, so that connections that opened together are not pinged together.
         let first_ping = (profile.ping_every.as_millis() as f64 * random) as u64;
         let opening = speaking.with_codec(|codec| codec.opening());
@@ -178,7 +178,7 @@ impl<S: Socket> Connections<S> {
     /// Corrects the assumed dialect of such a client by a message that it sends before it has a name. Load scripts of other dialects
     /// name no user in their handshake either, and ignore a greeting that they cannot decode.
     fn correct_greeted(&mut self, id: SessionId, message: Message<'_>, now: Moment) {
-        let dialects = self.settings.dialects;
+        let dialects = self.settings().dialects;
         let Some(speaking) = self.get_mut(id).and_then(Connection::speaking_mut) else {
             return;
         };
@@ -197,7 +197,7 @@ impl<S: Socket> Connections<S> {
             return;
         }
         let before = speaking.change_dialect(dialect, dialects[dialect].open(&handshake));
-        self.counts.shown.push((Some(before), dialect));
+        self.counts().shown.push((Some(before), dialect));
         self.note_detected(handshake.peer, dialect, why);
         self.begin_speaking(id, now);
     }
@@ -212,10 +212,10 @@ impl<S: Socket> Connections<S> {
         }
         let (kind, peer) = kind_of(&guess.handshake);
         self.note_detected(peer, dialect, why);
-        if self.profiles[usize::from(dialect)].greets {
+        if self.profile_of(dialect).greets {
             return self.begin_anew(id, dialect, now);
         }
-        self.recent.entry(kind).or_default().note(dialect);
+        self.recent().entry(kind).or_default().note(dialect);
         self.speak(id, dialect, now);
         let guess = self.end_guess(id);
         for pending in guess.into_iter().flat_map(|guess| guess.into_pending()) {
@@ -233,7 +233,7 @@ impl<S: Socket> Connections<S> {
         }
         let Some(guess) = self.guess(id) else { return };
         let (kind, peer) = kind_of(&guess.handshake);
-        let recent = self.recent.get(&kind).and_then(|recent| recent.likeliest());
+        let recent = self.recent().get(&kind).and_then(|recent| recent.likeliest());
         let (dialect, why) = match recent {
             Some(dialect) => (dialect, Why::Recent),
             None => (DialectId::Chatroom, Why::Silence),
@@ -279,14 +279,12 @@ impl<S: Socket> Connections<S> {
 
     /// Changes to this dialect. The requests of the handshake have been carried out already.
     fn speak(&mut self, id: SessionId, dialect: DialectId, now: Moment) {
-        let profile = self.profiles[usize::from(dialect)];
-        let (dialects, random) = (self.settings.dialects, self.random.f64());
-        let Some(connection) = find(&mut self.slots, id) else {
-            return;
-        };
+        let profile = self.profile_of(dialect);
+        let (dialects, random) = (self.settings().dialects, self.random().f64());
+        let Some(connection) = self.get_mut(id) else { return };
         let welcome = connection
             .session()
-            .map(|session| (session.tag(), session.name.clone()));
+            .map(|session| (session.tag(), session.name().clone()));
         let Some(speaking) = connection.speaking_mut() else {
             return;
         };
@@ -322,7 +320,7 @@ impl<S: Socket> Connections<S> {
         connection.ping_at_latest(ping_ms);
         connection.set_limits(limits_of(&profile));
         if before != Some(dialect) {
-            self.counts.shown.push((before, dialect));
+            self.counts().shown.push((before, dialect));
             // Only after a change: a second notification would make the owners send their lists again.
             self.notify(Notification::DialectChanged(id));
         }
@@ -332,19 +330,19 @@ impl<S: Socket> Connections<S> {
     /// The client uses a dialect in which users name themselves: ends the session of the user in the header, and starts over.
     fn begin_anew(&mut self, id: SessionId, dialect: DialectId, now: Moment) {
         self.end_session(id);
-        let dialects = self.settings.dialects;
         let Some(guess) = self.end_guess(id) else { return };
+        let codec = self.open_codec(dialect, &guess.handshake);
         let Some(speaking) = self.get_mut(id).and_then(Connection::speaking_mut) else {
             return;
         };
-        let before = speaking.change_dialect(dialect, dialects[dialect].open(&guess.handshake));
+        let before = speaking.change_dialect(dialect, codec);
         match guess.stage() {
             Stage::Waiting { .. } => {
-                self.counts.shown.push((None, dialect));
+                self.counts().shown.push((None, dialect));
                 self.begin_speaking(id, now);
             }
             Stage::Guessed => {
-                self.counts.shown.push((Some(before), dialect));
+                self.counts().shown.push((Some(before), dialect));
                 self.greet(id, now);
             }
         }
@@ -352,7 +350,7 @@ impl<S: Socket> Connections<S> {
 
     /// Gives an undecided connection its dialect.
     fn decide(&mut self, id: SessionId, dialect: DialectId, certainty: Certainty, now: Moment) {
-        let dialects = self.settings.dialects;
+        let dialects = self.settings().dialects;
         let Some(connection) = self.get_mut(id) else { return };
         let Phase::Detecting(undecided) = connection.phase() else {
             return;
@@ -360,14 +358,18 @@ impl<S: Socket> Connections<S> {
         let codec = dialects[dialect].open(&undecided.handshake);
         let speaking = Speaking::new(dialect, codec, undecided.handshake.peer, certainty);
         *connection.phase_mut() = Phase::Open(speaking);
-        self.counts.shown.push((None, dialect));
+        self.counts().shown.push((None, dialect));
         self.begin_speaking(id, now);
+    }
+
+    fn open_codec(&self, dialect: DialectId, handshake: &Handshake) -> Box<dyn Codec> {
+        self.settings().dialects[dialect].open(handshake)
     }
 
     /// Logs and counts the evidence for a dialect.
     fn note_detected(&mut self, peer: SocketAddr, dialect: DialectId, why: Why) {
         tracing::debug!(%peer, dialect = dialect.name(), by = why.name(), "the dialect of a connection is decided");
-        self.counts.detected.push((dialect, why));
+        self.counts().detected.push((dialect, why));
     }
 
     /// Makes the dialect certain; returns what waited for it.
@@ -449,7 +451,7 @@ mod tests {
         assert_eq!(connections.counts().shown, [(None, guessed), (Some(guessed), shown)]);
         assert!(
             connections
-                .recent
+                .recent()
                 .iter()
                 .any(|recent| recent.likeliest() == Some(shown))
         );

@@ -175,7 +175,7 @@ impl DirectInboxes {
                 return;
             };
             let Some((number, step)) = inbox.next() else { return };
-            let (user, bearer) = (session.name.clone(), session.bearer());
+            let (user, bearer) = (session.name().clone(), session.bearer());
             let ask = match step {
                 Step::Wait | Step::End => return,
                 Step::Send(direct) => {
@@ -286,7 +286,7 @@ impl DirectInboxes {
 
     /// Sends a session a page of a conversation.
     fn send_page<S: Socket>(&mut self, id: SessionId, page: DirectPage, parts: &mut Parts<'_, S>) {
-        let Some(user) = parts.connections.session(id).map(|session| session.name.clone()) else {
+        let Some(user) = parts.connections.session(id).map(|session| session.name().clone()) else {
             return;
         };
         let peer = page.peer;
@@ -343,7 +343,7 @@ impl DirectInboxes {
             return;
         };
         let Some(inbox) = self.inboxes.get_mut(id) else { return };
-        let (user, bearer) = (session.name.clone(), session.bearer());
+        let (user, bearer) = (session.name().clone(), session.bearer());
         let (read, next) = inbox.receipts().pong(payload);
         for (peer, seq) in read {
             let ask = Ask::Mark {
@@ -395,7 +395,7 @@ impl<S: Socket> Parts<'_, S> {
 
     /// Whether a session reads stored messages.
     fn reads_inbox(&self, id: SessionId) -> bool {
-        let said = |session: &Session| session.proof == Proof::Unclaimed;
+        let said = |session: &Session| session.proof() == Proof::Unclaimed;
         self.store.is_there()
             && (self.owns_inbox(id) || self.connections.session(id).is_some_and(said) && self.is_read_by_name(id))
     }

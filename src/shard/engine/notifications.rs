@@ -79,8 +79,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         if let Some(peer) = session.watched() {
             self.directory.unwatch(peer, id);
         }
-        self.directory.exit(&session.name, id);
-        self.tell_watchers(&session.name);
+        self.directory.exit(session.name(), id);
+        self.tell_watchers(session.name());
     }
 
     /// Whoever watches this user is told, if its last session has ended.

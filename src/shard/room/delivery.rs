@@ -87,7 +87,7 @@ impl Batches {
             }
             let batch = batch_for(&mut self.batches, ring, encoding, member.cursor, end);
             let session = connection.session();
-            let receiver = session.map_or("", |session| local(session.name.as_str()));
+            let receiver = session.map_or("", |session| local(session.name().as_str()));
             let bytes: &[u8] = match &batch.content {
                 Content::Shared(bytes) => bytes,
                 Content::Addressed { .. } => {

@@ -49,7 +49,7 @@ impl Rooms {
         self.find_last(&mut admission);
         let joined = &admission.joined;
         let resumes = joined.from < joined.head.seq || admission.last.is_some() || !admission.lost.is_empty();
-        let user = parts.connections.session(id).map(|session| session.name.clone());
+        let user = parts.connections.session(id).map(|session| session.name().clone());
         let Some(user) = user.filter(|_| joined.history && resumes) else {
             return self.answer_join(id, admission, Vec::new(), parts);
         };
@@ -94,7 +94,7 @@ impl Rooms {
         if parts
             .connections
             .session(id)
-            .is_some_and(|session| session.name != backlog.user)
+            .is_some_and(|session| *session.name() != backlog.user)
         {
             // The user has taken another name since then, and needs the read marker of that one.
             return self.start_member(id, admission, parts);
@@ -280,7 +280,7 @@ fn send_joined<S: Socket>(id: SessionId, admission: Admission, parts: &mut Parts
     if parts
         .connections
         .session(id)
-        .is_some_and(|session| session.proof == Proof::Assigned)
+        .is_some_and(|session| session.proof() == Proof::Assigned)
     {
         // The read marker belongs to whoever had this name before.
         joined.read = None;

@@ -21,12 +21,12 @@ pub(crate) fn entries<S>(
     from.filter_map(|(id, connection)| {
         let speaking = connection.speaking()?;
         let session = connection.session();
-        if user.is_some_and(|user| session.is_none_or(|session| session.name != *user)) {
+        if user.is_some_and(|user| session.is_none_or(|session| session.name() != user)) {
             return None;
         }
         Some(SessionEntry {
             id,
-            user: session.map(|session| (session.name.clone(), session.tag())),
+            user: session.map(|session| (session.name().clone(), session.tag())),
             dialect: speaking.dialect.name(),
             peer: speaking.peer,
             rooms: rooms.receiving(id).cloned().collect(),

@@ -190,7 +190,7 @@ impl<S> Rules<'_, S> {
         let profile = &self.profiles[usize::from(speaking.dialect)];
         let arrival = Box::new(Arrival {
             session: self.id,
-            user: session.name.clone(),
+            user: session.name().clone(),
             tag: session.tag(),
             sees_own_coming: profile.sees_own_coming,
             sees_own_going: profile.sees_own_going,
@@ -241,7 +241,7 @@ impl<S> Rules<'_, S> {
         Some(Box::new(NewMessage {
             session: self.id,
             id,
-            from: session.name.clone(),
+            from: session.name().clone(),
             tag: session.tag(),
             client: session.client(),
             text,
@@ -262,7 +262,7 @@ impl<S> Rules<'_, S> {
             Conversation::Room(room) => Action::Room(room, RoomCommand::Typing { session: self.id }),
             Conversation::Peer(user) => Action::TypingTo {
                 user,
-                from: session.name.clone(),
+                from: session.name().clone(),
             },
         }
     }

@@ -24,7 +24,7 @@ use crate::{
 impl Session {
     /// The right by which the session reads stored messages of its name.
     pub(crate) fn bearer(&self) -> Bearer {
-        match self.proof {
+        match self.proof() {
             Proof::Key => Bearer::Key,
             Proof::Unclaimed | Proof::Assigned => Bearer::Name,
         }
@@ -32,18 +32,18 @@ impl Session {
 
     /// Whether the session has this name by a right that is still valid, and so may get what is private to the name.
     pub(crate) fn holds(&self, name: &UserName, store: &StorePort) -> bool {
-        self.name == *name && self.holds_its_name(store)
+        self.name() == name && self.holds_its_name(store)
     }
 
     /// Whether the session has its name by a right that is still valid.
     pub(crate) fn holds_its_name(&self, store: &StorePort) -> bool {
-        self.proof == Proof::Key || !store.is_claimed(&self.name)
+        self.proof() == Proof::Key || !store.is_claimed(self.name())
     }
 
     /// Whether the session may read the stored direct messages of its name. Sessions without a key may only in the native
     /// dialect.
     pub(crate) fn owns_inbox(&self, is_native: bool, store: &StorePort) -> bool {
-        match self.proof {
+        match self.proof() {
             Proof::Key => true,
             Proof::Unclaimed => is_native && self.holds_its_name(store),
             Proof::Assigned => false,
@@ -100,8 +100,8 @@ impl Names<'_> {
         key: Option<String>,
         policy: ReservedName,
     ) -> NameDecision {
-        if session.name == name && key.is_none() {
-            return NameDecision::take(name, session.proof);
+        if *session.name() == name && key.is_none() {
+            return NameDecision::take(name, session.proof());
         }
         self.rule("rename", (id, Some(session)), name, key, policy)
     }
@@ -128,10 +128,10 @@ impl Names<'_> {
             None => match policy {
                 ReservedName::Refuse => NameDecision::Refuse(reserved(&name)),
                 ReservedName::Suffix => {
-                    let like = self.assign_like(id, &name, session.map(|session| &session.name));
-                    let present = session.filter(|session| session.name == like);
+                    let like = self.assign_like(id, &name, session.map(|session| session.name()));
+                    let present = session.filter(|session| *session.name() == like);
                     NameDecision::Take {
-                        proof: present.map_or(Proof::Assigned, |session| session.proof),
+                        proof: present.map_or(Proof::Assigned, |session| session.proof()),
                         notice: Some(assigned_instead(&name, &like)),
                         name: like,
                     }

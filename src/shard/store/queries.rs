@@ -68,7 +68,7 @@ impl Question {
         if !store.is_there() {
             return Err(no_history());
         }
-        let user = || asker.session.name.clone();
+        let user = || asker.session.name().clone();
         Ok(match self {
             Self::History {
                 conversation,
@@ -125,7 +125,7 @@ impl Asker<'_> {
             Conversation::Room(room) => Ok(LogId::Room(room.clone())),
             Conversation::Peer(peer) => {
                 self.owns_inbox(store)?;
-                Ok(LogId::Pair(UserPair::of(&self.session.name, peer)))
+                Ok(LogId::Pair(UserPair::of(self.session.name(), peer)))
             }
         }
     }
@@ -135,7 +135,7 @@ impl Asker<'_> {
         if owns {
             Ok(())
         } else {
-            Err(not_yours(&self.session.name))
+            Err(not_yours(self.session.name()))
         }
     }
 }
@@ -193,7 +193,7 @@ fn reply(
 ) -> Reply {
     let answer = match answer {
         Ok(answer) if may_receive(session, &answer, store) => answer,
-        Ok(_) => return Reply::Error(not_yours(&session.name)),
+        Ok(_) => return Reply::Error(not_yours(session.name())),
         Err(refusal) => return Reply::Error(refusal),
     };
     let page = |conversation, head: LogHead, messages, more| {

@@ -126,7 +126,7 @@ fn a_rename_whose_connection_has_ended_does_not_rename_the_next_one_in_its_slot(
     world.store_answers();
     let id = world.id(tom);
     let session = world.engine(tom).connections().get(id).unwrap().session().unwrap();
-    assert_eq!(session.name.as_str(), "tom");
+    assert_eq!(session.name().as_str(), "tom");
     assert_eq!(world.users("lobby").0, ["tom"]);
     assert_eq!(world.heard(tom), Vec::<String>::new());
 }

@@ -183,10 +183,10 @@ impl Run {
         for engine in &self.world.engines {
             for (id, connection) in engine.connections().iter() {
                 let Some(session) = connection.session() else { continue };
-                *online.entry(session.name.as_str().to_owned()).or_default() += 1;
+                *online.entry(session.name().as_str().to_owned()).or_default() += 1;
                 for room in engine.rooms().receiving(id) {
                     let users = users.entry(room.as_str().to_owned()).or_default();
-                    users.insert(session.name.as_str().to_owned());
+                    users.insert(session.name().as_str().to_owned());
                 }
             }
         }
