@@ -12,7 +12,7 @@ use crate::shard::{
     connection::{wheel, write::Socket},
     engine::{Clock, Engine},
     owner::Observer,
-    room::event::RoomEvent,
+    event::room::RoomEvent,
     room::ring,
     settings::Settings,
 };

@@ -18,8 +18,9 @@ pub mod bench;
 mod bus;
 mod connection;
 mod direct;
+mod end;
 mod engine;
-mod frames;
+mod event;
 mod ids;
 mod owner;
 mod parts;
@@ -37,6 +38,7 @@ mod testing;
 mod tests;
 mod time;
 
+pub use end::End;
 pub use rate_limit::{MessageRate, SharedRate};
 pub use settings::Settings;
 
@@ -52,65 +54,3 @@ pub(crate) use runtime::{
     thread::{Local, Newcomers, run},
 };
 pub(crate) use store::{port::StorePort, ticket::Ticket};
-
-/// Why a connection ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum End {
-    /// The peer sent a close frame.
-    Peer,
-    /// The user sent `exit`.
-    Exit,
-    /// The peer broke RFC 6455 (1002).
-    Violation,
-    /// A text was not UTF-8 (1007).
-    NotUtf8,
-    /// A message was longer than its dialect allows (1009).
-    TooLarge,
-    /// The peer began a message and did not finish it in time.
-    Unfinished,
-    /// The dialect answers such a message only with a close.
-    Refused,
-    /// No bytes arrived for too long.
-    Timeout,
-    /// The user sent no message for too long.
-    Idle,
-    /// The full socket accepted no bytes for too long.
-    WriteTimeout,
-    /// A slow consumer, whose dialect has no message for a gap.
-    Slow,
-    /// The owner of a room was busy for longer than a sender may be paused.
-    Busy,
-    /// More bytes of replies waited than a connection may hold.
-    Overrun,
-    /// The server shut down.
-    Draining,
-    /// The operator ended it.
-    Disconnected,
-    /// The socket failed, or was closed without a close frame.
-    Reset,
-    /// The peer did not close the connection after the server's close frame.
-    Lingered,
-}
-
-impl End {
-    /// Whether the socket is reset and unsent bytes are dropped: no close frame passes a full socket.
-    const fn resets(self) -> bool {
-        match self {
-            Self::WriteTimeout | Self::Overrun | Self::Timeout => true,
-            Self::Peer
-            | Self::Exit
-            | Self::Violation
-            | Self::NotUtf8
-            | Self::TooLarge
-            | Self::Unfinished
-            | Self::Refused
-            | Self::Idle
-            | Self::Slow
-            | Self::Busy
-            | Self::Draining
-            | Self::Disconnected
-            | Self::Reset
-            | Self::Lingered => false,
-        }
-    }
-}

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::shard::{rate_limit::SharedRate, room::pacer::PaceSettings};
 use crate::{
     chat::{Access, RoomSettings},
     codec::Dialects,
+    shard::rate_limit::SharedRate,
 };
 
 /// The settings that all shards share.
@@ -78,12 +78,3 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
-    pub(super) fn pacing(&self, shards: usize) -> PaceSettings {
-        PaceSettings {
-            factor: self.pace,
-            apart_us: self.flush_max.as_micros() as u64,
-            shards,
-        }
-    }
-}

@@ -7,7 +7,7 @@ use crate::chat::{
     ToSession, UserName,
 };
 use crate::shard::bus::operator::OperatorRequest;
-use crate::shard::{direct::event::DirectEvent, room::event::RoomEvent};
+use crate::shard::event::{direct::DirectEvent, room::RoomEvent};
 
 /// A message in a shard's inbox. Messages from one sender arrive in the order in which they were sent.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use crate::{
     chat::{Reply, RequestId},
     codec::Handshake,
     limits,
-    shard::room::event::RoomEvent,
+    shard::event::room::RoomEvent,
 };
 
 /// How certain the dialect of a connection is.

@@ -16,7 +16,7 @@ use crate::{
     chat::{ChatMessage, Direct, Position, Seq, UserName},
     history::{ChangedConversation, ChangedUpTo, ConversationHead, LogId, LostInterval},
     limits,
-    shard::direct::{device::Device, event::DirectEvent},
+    shard::{direct::device::Device, event::direct::DirectEvent},
 };
 
 /// From where live messages were skipped and must be read from the store.

@@ -13,7 +13,7 @@ use std::{collections::VecDeque, iter, sync::Arc, vec};
 use crate::shard::{
     bus::directory::{Directory, direct_bytes},
     bus::message::ToShard,
-    direct::event::DirectEvent,
+    event::direct::DirectEvent,
 };
 use crate::{
     chat::{SessionId, ShardId, UserName},

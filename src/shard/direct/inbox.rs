@@ -13,11 +13,13 @@ use std::sync::Arc;
 use crate::{
     chat::{Position, Seq, UserName},
     history::{ChangedConversation, ChangedUpTo, ConversationHead, LostInterval},
-    shard::direct::{
-        backfill::{Backfill, Step, Unread},
-        device::Device,
-        event::DirectEvent,
-        receipts::Receipts,
+    shard::{
+        direct::{
+            backfill::{Backfill, Step, Unread},
+            device::Device,
+            receipts::Receipts,
+        },
+        event::direct::DirectEvent,
     },
 };
 

@@ -10,7 +10,6 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     backfill::{Step, Unread},
-    event::DirectEvent,
     fanout::{Delivery, DirectQueue},
     inbox::{DirectInbox, Live},
 };
@@ -25,6 +24,7 @@ use crate::{
             session::{Proof, Session},
             write::Socket,
         },
+        event::direct::DirectEvent,
         parts::Parts,
         per_connection::PerConnection,
         store::{returned::InboxAnswer, ticket::Ticket},

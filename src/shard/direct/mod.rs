@@ -10,7 +10,6 @@
 
 pub(crate) mod backfill;
 pub(crate) mod device;
-pub(crate) mod event;
 pub(crate) mod fanout;
 pub(crate) mod inbox;
 pub(crate) mod inboxes;

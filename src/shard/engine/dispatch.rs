@@ -8,10 +8,10 @@ use crate::{
     shard::{
         bus::message::{RoomCommand, ToOwner, ToShard},
         connection::write::Socket,
-        direct::{event::DirectEvent, fanout::fan_out},
+        direct::fanout::fan_out,
         engine::{Clock, Engine},
+        event::{direct::DirectEvent, room::RoomEvent},
         owner::{Conditions, Owner},
-        room::event::RoomEvent,
     },
 };
 

@@ -14,7 +14,6 @@ pub(crate) mod attendance;
 #[cfg(test)]
 mod check;
 mod delivery;
-pub(crate) mod event;
 pub(crate) mod fanout;
 pub(crate) mod members;
 pub(crate) mod pacer;

@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use super::{
     attendance::{Attendance, PageAsk, PendingJoin, Replay},
-    event::RoomEvent,
     members::Feed,
     rings::{Durability, Lag, Missed},
     rooms::Rooms,
@@ -22,6 +21,7 @@ use crate::{
     chat::{Admission, ChatMessage, Joined, Reply, RoomName, Seq, SessionId},
     codec::LagPolicy,
     limits,
+    shard::event::room::RoomEvent,
 };
 
 /// The next step of a replay.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use super::{
     attendance::{PageAsk, PendingJoin},
-    event::RoomEvent,
     replay::{Abandoned, ReplayStep},
     rings::Missed,
     rooms::Rooms,
@@ -22,6 +21,7 @@ use crate::{
     limits,
     shard::{
         connection::{connections::Connections, session::Proof, write::Socket},
+        event::room::RoomEvent,
         parts::Parts,
         store::ticket::Ticket,
     },

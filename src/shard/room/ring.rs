@@ -11,7 +11,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::shard::{frames::Encoded, room::event::RoomEvent};
+use crate::shard::event::{Encoded, room::RoomEvent};
 use crate::{chat::Seq, codec::Encoding, limits::BATCH_BYTES};
 
 #[derive(Debug, Default)]

@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-use super::{event::RoomEvent, members::Members, pacer::Pacer, ring::Ring, schedule::FlushState};
+use super::{members::Members, pacer::Pacer, ring::Ring, schedule::FlushState};
 use crate::{
     chat::{Conversation, Happening, Joined, Reply, RoomName, Seq},
     limits,
     shard::{
+        event::room::RoomEvent,
         ids::{MemberSlot, RoomSlot},
         settings::Settings,
     },

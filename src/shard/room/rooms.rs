@@ -15,7 +15,6 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     attendance::{Attendance, Membership, MembershipState},
     delivery::{Batches, DeliveryFailure},
-    event::RoomEvent,
     members::{Feed, Leaving, Member},
     pacer::PaceSettings,
     rings::{Durability, Rings, RoomRing},
@@ -23,7 +22,9 @@ use super::{
 };
 use crate::{
     chat::{Joined, RequestId, RoomName, SessionId},
-    shard::{ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment},
+    shard::{
+        event::room::RoomEvent, ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment,
+    },
 };
 
 /// Why a session may not ask to join a room.
@@ -57,7 +58,11 @@ impl Rooms {
             schedule: Schedule::default(),
             batches: Batches::default(),
             failures: Vec::new(),
-            pacing: settings.pacing(shards),
+            pacing: PaceSettings {
+                factor: settings.pace,
+                apart_us: settings.flush_max.as_micros() as u64,
+                shards,
+            },
             number: 0,
         }
     }

@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use super::{
     delivery::{DeliveryFailure, Sent},
-    event::RoomEvent,
     fanout::CatchUp,
     members::Feed,
     rings::Lag,
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::{
     chat::{Admission, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, RoomName, SessionId},
-    shard::{End, connection::write::Socket, ids::RoomSlot, parts::Parts},
+    shard::{End, connection::write::Socket, event::room::RoomEvent, ids::RoomSlot, parts::Parts},
 };
 
 impl<S: Socket> Parts<'_, S> {

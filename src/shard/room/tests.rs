@@ -16,7 +16,6 @@ use acts::{APART, Act, CONNECTIONS, ROOMS, act, message, numbers, room_name, roo
 use super::{
     attendance::PageAsk,
     delivery::DeliveryFailure,
-    event::RoomEvent,
     fanout::CatchUp,
     members::Feed,
     replay::ReplayStep,
@@ -30,6 +29,7 @@ use crate::{
         End,
         bus::directory::{Directory, OwnerKey},
         connection::{connections::Connections, write::Written},
+        event::room::RoomEvent,
         ids::RoomSlot,
         parts::Parts,
         settings::Settings,

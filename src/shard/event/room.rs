@@ -3,7 +3,7 @@
 use crate::{
     chat::{ChatMessage, Happening, Origin, RoomName, Seq},
     codec::{Dialects, Encoding},
-    shard::frames::{Encoded, FrameCache},
+    shard::event::frames::{Encoded, FrameCache},
 };
 
 /// An event of a room, such as a message or a join.

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use crate::{
     chat::{Direct, UserName},
     codec::{Dialects, Encoding},
-    shard::frames::{Encoded, FrameCache},
+    shard::event::frames::{Encoded, FrameCache},
 };
 
 /// A direct message in delivery.
