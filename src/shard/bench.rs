@@ -251,8 +251,8 @@ impl<S: Sink> Room<S> {
         while self.engine.flush() {}
         self.engine.settle();
         self.engine.io_requests().clear();
-        self.engine.counts().0.flushes.clear();
-        std::mem::take(&mut self.engine.counts().0.deliveries)
+        self.engine.counts().rooms.flushes.clear();
+        std::mem::take(&mut self.engine.counts().rooms.deliveries)
     }
 }
 

@@ -30,7 +30,6 @@ mod room;
 mod runtime;
 mod session;
 mod settings;
-mod stats;
 mod store;
 #[cfg(test)]
 mod testing;

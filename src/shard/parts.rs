@@ -11,7 +11,6 @@ use crate::{
     shard::{
         bus::directory::Directory,
         connection::{connections::Connections, write::Socket},
-        stats::Stats,
         store::port::StorePort,
         time::{Clock, Moment},
     },
@@ -21,7 +20,6 @@ pub(crate) struct Parts<'a, S> {
     pub(crate) connections: &'a mut Connections<S>,
     pub(crate) store: &'a mut StorePort,
     pub(crate) directory: &'a Directory,
-    pub(crate) stats: &'a mut Stats,
     pub(crate) random: &'a mut fastrand::Rng,
     /// Measures the cost of flushes.
     pub(crate) clock: &'a dyn Clock,

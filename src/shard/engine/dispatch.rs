@@ -144,7 +144,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 Effect::Session { session, what } => self.send(session.shard(), ToShard::Session { session, what }),
                 Effect::Direct { except, direct } => {
-                    self.stats.directs += 1;
+                    self.directs += 1;
                     let direct = Arc::new(DirectEvent::new(direct, self.settings.dialects));
                     for (shard, message) in fan_out(&self.directory, &direct, except) {
                         self.bus.send(shard, message);

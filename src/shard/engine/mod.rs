@@ -35,8 +35,8 @@ use crate::shard::{
     direct::inboxes::DirectInboxes,
     owner::{Observer, Owner},
     room::rooms::Rooms,
+    room::counts::RoomCounts,
     settings::Settings,
-    stats::{Gauges, Stats},
     store::port::StorePort,
 };
 use crate::{
@@ -60,8 +60,30 @@ pub(crate) struct Engine<S, C> {
     displacing: Vec<UserName>,
     inboxes: DirectInboxes,
     random: fastrand::Rng,
-    stats: Stats,
+    /// Direct messages that this shard, as owner of pairs, has fanned out since the last tick.
+    directs: u64,
     store: StorePort,
+}
+
+/// The counts of all parts since the last tick; whoever reports them resets them.
+pub(crate) struct Counts<'a> {
+    pub(crate) connections: &'a mut ConnectionCounts,
+    pub(crate) rooms: &'a mut RoomCounts,
+    pub(crate) directs: &'a mut u64,
+}
+
+/// The present state of a shard, for the metrics. The runtime adds `inbox` and `overflow`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Gauges {
+    pub(crate) sessions: usize,
+    pub(crate) rooms: usize,
+    pub(crate) members: usize,
+    pub(crate) blocked: usize,
+    pub(crate) inflight_bytes: usize,
+    pub(crate) ring_bytes: usize,
+    pub(crate) waiting_bytes: usize,
+    pub(crate) inbox: usize,
+    pub(crate) overflow: usize,
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
@@ -97,7 +119,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             displacing: Vec::new(),
             inboxes: DirectInboxes::new(me),
             random: fastrand::Rng::with_seed(seed ^ 3),
-            stats: Stats::default(),
+            directs: 0,
             store: StorePort::without_store(me),
         }
     }
@@ -201,9 +223,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.connections.reading(id)
     }
 
-    /// What was counted since it was last taken.
-    pub(crate) fn counts(&mut self) -> (&mut Stats, &mut ConnectionCounts) {
-        (&mut self.stats, self.connections.counts())
+    pub(crate) fn counts(&mut self) -> Counts<'_> {
+        Counts {
+            connections: self.connections.counts(),
+            rooms: self.rooms.counts(),
+            directs: &mut self.directs,
+        }
     }
 
     /// What there is at this moment.

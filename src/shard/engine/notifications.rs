@@ -138,7 +138,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 return false;
             }
         }
-        self.rooms.count_lags(id, &mut self.stats);
+        self.rooms.count_lags(id);
         if self.serve(|rooms, parts| rooms.catch_up(id, parts)) {
             // The replies are out, whatever the rooms still have for it.
             self.with_inboxes(|inboxes, parts| inboxes.written(id, parts));

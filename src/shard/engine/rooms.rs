@@ -14,7 +14,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             connections: &mut self.connections,
             store: &mut self.store,
             directory: &self.directory,
-            stats: &mut self.stats,
             random: &mut self.random,
             clock: &self.clock,
             now: self.now,

@@ -23,7 +23,6 @@ use crate::{
         },
         ids::RoomSlot,
         parts::Parts,
-        stats::Stats,
     },
 };
 
@@ -162,7 +161,7 @@ impl Rooms {
                 Delivered::Lagged => self.failures.push(DeliveryFailure::Lagged(id, room)),
             }
         }
-        parts.count(&sent);
+        self.counts.add(&sent, parts.connections.counts());
         walk.largest = walk.largest.max(self.batches.largest());
         self.batches.clear();
         let ended = parts.clock.micros();
@@ -176,7 +175,7 @@ impl Rooms {
         if walk.events > 0 {
             ring.pacer.flushed(walk.began_us..ended, walk.cost_us, walk.events);
         }
-        parts.stats.flushes.push((walk.cost_us, walk.largest));
+        self.counts.flushes.push((walk.cost_us, walk.largest));
         if walk.disturbed {
             ring.flush = FlushState::Ready;
             self.schedule.push_ready(room);
@@ -208,7 +207,7 @@ impl Rooms {
         };
         let mut sent = Sent::default();
         let caught_up = self.catch_up_on(id, connection, from, parts.now.ms, &mut sent);
-        parts.count(&sent);
+        self.counts.add(&sent, parts.connections.counts());
         caught_up.unwrap_or(CatchUp::Done)
     }
 
@@ -254,8 +253,9 @@ impl Rooms {
     }
 
     /// Records how many events a slow consumer is behind in each of its rooms when its socket has room again.
-    pub(crate) fn count_lags(&self, id: SessionId, stats: &mut Stats) {
-        for membership in self.memberships(id) {
+    pub(crate) fn count_lags(&mut self, id: SessionId) {
+        let memberships = self.attendance.get(id).map_or(&[][..], |attendance| &attendance.rooms);
+        for membership in memberships {
             let Some(ring) = self.rings.get(membership.room) else {
                 continue;
             };
@@ -265,7 +265,7 @@ impl Rooms {
                 .filter(|member| member.feed == Feed::Live);
             let behind = live.map_or(0, |member| ring.events().end().saturating_sub(member.cursor));
             if behind > 0 {
-                stats.lags.push(behind);
+                self.counts.lags.push(behind);
             }
         }
     }

@@ -13,6 +13,7 @@
 pub(crate) mod attendance;
 #[cfg(test)]
 mod check;
+pub(crate) mod counts;
 mod delivery;
 pub(crate) mod fanout;
 pub(crate) mod members;

@@ -14,6 +14,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{
     attendance::{Attendance, Membership, MembershipState},
+    counts::RoomCounts,
     delivery::{Batches, DeliveryFailure},
     members::{Feed, Leaving, Member},
     pacer::PaceSettings,
@@ -44,6 +45,7 @@ pub(crate) struct Rooms {
     pub(super) batches: Batches,
     pub(super) failures: Vec<DeliveryFailure>,
     pub(super) pacing: PaceSettings,
+    pub(super) counts: RoomCounts,
     /// Number of the last replay, or of the last question about a new member.
     pub(super) number: u32,
 }
@@ -63,6 +65,7 @@ impl Rooms {
                 apart_us: settings.flush_max.as_micros() as u64,
                 shards,
             },
+            counts: RoomCounts::default(),
             number: 0,
         }
     }
@@ -70,6 +73,10 @@ impl Rooms {
     /// Members of all rooms on this shard.
     pub(crate) fn members(&self) -> usize {
         self.members
+    }
+
+    pub(crate) fn counts(&mut self) -> &mut RoomCounts {
+        &mut self.counts
     }
 
     /// Bytes of the events of all rings.

@@ -10,7 +10,8 @@
 use std::sync::Arc;
 
 use super::{
-    delivery::{DeliveryFailure, Sent},
+    counts::RoomCounts,
+    delivery::DeliveryFailure,
     fanout::CatchUp,
     members::Feed,
     rings::Lag,
@@ -22,11 +23,6 @@ use crate::{
 };
 
 impl<S: Socket> Parts<'_, S> {
-    pub(super) fn count(&mut self, sent: &Sent) {
-        self.connections.counts().bytes_out += sent.bytes;
-        self.stats.deliveries += sent.events;
-    }
-
     /// Sends a gap, or closes the connection.
     pub(super) fn show_lag(&mut self, id: SessionId, lag: Option<Lag>) {
         match lag {
@@ -40,8 +36,8 @@ impl<S: Socket> Parts<'_, S> {
         self.connections.wait_writable(id, self.now);
     }
 
-    /// Acknowledges a message if its sender is on this shard.
-    fn acknowledge(&mut self, event: &RoomEvent) {
+    /// Counts and acknowledges a message if its sender is on this shard.
+    fn acknowledge(&mut self, event: &RoomEvent, counts: &mut RoomCounts) {
         let (Some(origin), Happening::Message(message)) = (event.origin, &event.happening) else {
             return;
         };
@@ -50,7 +46,7 @@ impl<S: Socket> Parts<'_, S> {
             return;
         }
         let dialect = self.connections.dialect(session);
-        if let Some(count) = dialect.and_then(|dialect| self.stats.messages.get_mut(usize::from(dialect))) {
+        if let Some(count) = dialect.and_then(|dialect| counts.messages.get_mut(usize::from(dialect))) {
             *count += 1;
         }
         if origin.id.is_some() {
@@ -72,7 +68,7 @@ impl<S: Socket> Parts<'_, S> {
 impl Rooms {
     /// Handles an event from the owner of a room.
     pub(crate) fn handle_event<S: Socket>(&mut self, event: Arc<RoomEvent>, parts: &mut Parts<'_, S>) {
-        parts.acknowledge(&event);
+        parts.acknowledge(&event, &mut self.counts);
         let Some(room) = self.find(&event.room) else {
             return;
         };
@@ -147,7 +143,7 @@ impl Rooms {
     fn lagged<S: Socket>(&mut self, id: SessionId, room: RoomSlot, parts: &mut Parts<'_, S>) {
         let Some(policy) = parts.lag_policy(id) else { return };
         let lag = self.skip_lag(id, room, policy);
-        parts.stats.gaps += u64::from(matches!(lag, Some(Lag::Gap(_))));
+        self.counts.gaps += u64::from(matches!(lag, Some(Lag::Gap(_))));
         parts.show_lag(id, lag);
     }
 

@@ -33,7 +33,6 @@ use crate::{
         ids::RoomSlot,
         parts::Parts,
         settings::Settings,
-        stats::Stats,
         store::port::StorePort,
         testing::{FakeSocket, OPEN, TestClock},
         tests::config,
@@ -76,7 +75,6 @@ struct Run {
     store: StorePort,
     directory: Directory,
     random: fastrand::Rng,
-    stats: Stats,
     clock: TestClock,
     is_durable: bool,
 }
@@ -98,7 +96,6 @@ impl Run {
             store: StorePort::without_store(ShardId(0)),
             directory: Directory::new(1, OwnerKey::fixed(7), 1),
             random: fastrand::Rng::with_seed(7),
-            stats: Stats::default(),
             clock: TestClock::default(),
             is_durable,
         };
@@ -125,7 +122,6 @@ impl Run {
             connections: &mut self.connections,
             store: &mut self.store,
             directory: &self.directory,
-            stats: &mut self.stats,
             random: &mut self.random,
             clock: &self.clock,
             now: Moment::default(),

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use crate::shard::{
     End,
-    connection::counts::ConnectionCounts,
+    engine::{Counts, Gauges},
     runtime::thread::Report,
-    stats::{Gauges, Stats},
 };
 use crate::{
     chat::ShardId,
@@ -27,48 +26,30 @@ impl Reporter {
 }
 
 impl Report for Reporter {
-    fn report(&self, _: ShardId, stats: &mut Stats, connections: &mut ConnectionCounts, now: &Gauges) {
-        let Stats {
-            messages,
-            deliveries,
-            directs,
-            gaps,
-            flushes,
-            lags,
-        } = stats;
-        let ConnectionCounts {
-            bytes_in,
-            bytes_out,
-            rate_limited,
-            backpressured,
-            refusals,
-            ends,
-            opened,
-            shown,
-            detected,
-        } = connections;
+    fn report(&self, _: ShardId, counts: Counts<'_>, now: &Gauges) {
+        let (rooms, connections) = (counts.rooms, counts.connections);
         let shard = &self.shard;
-        for (dialect, count) in messages.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
+        for (dialect, count) in rooms.messages.iter_mut().enumerate().filter(|(_, count)| **count > 0) {
             shard.dialect(Some(dialect)).messages.inc_by(std::mem::take(count));
         }
-        shard.deliveries.inc_by(std::mem::take(deliveries));
-        shard.received_bytes.inc_by(std::mem::take(bytes_in));
-        shard.sent_bytes.inc_by(std::mem::take(bytes_out));
-        shard.direct_messages.inc_by(std::mem::take(directs));
-        shard.rate_limit_pauses.inc_by(std::mem::take(rate_limited));
-        shard.backpressure_pauses.inc_by(std::mem::take(backpressured));
-        for code in refusals.drain(..) {
+        shard.deliveries.inc_by(std::mem::take(&mut rooms.deliveries));
+        shard.received_bytes.inc_by(std::mem::take(&mut connections.bytes_in));
+        shard.sent_bytes.inc_by(std::mem::take(&mut connections.bytes_out));
+        shard.direct_messages.inc_by(std::mem::take(counts.directs));
+        shard.rate_limit_pauses.inc_by(std::mem::take(&mut connections.rate_limited));
+        shard.backpressure_pauses.inc_by(std::mem::take(&mut connections.backpressured));
+        for code in connections.refusals.drain(..) {
             shard.refusals.of(code).inc();
         }
-        shard.gaps.inc_by(std::mem::take(gaps));
-        for (cost_us, largest) in flushes.drain(..) {
+        shard.gaps.inc_by(std::mem::take(&mut rooms.gaps));
+        for (cost_us, largest) in rooms.flushes.drain(..) {
             shard.flush_seconds.observe(cost_us as f64 / 1e6);
             shard.flush_batch_bytes.observe(largest as f64);
         }
-        for lag in lags.drain(..) {
+        for lag in rooms.lags.drain(..) {
             shard.cursor_lag_events.observe(lag as f64);
         }
-        for (dialect, end) in ends.drain(..) {
+        for (dialect, end) in connections.ends.drain(..) {
             shard.closes.of(reason(end)).inc();
             let handles = shard.dialect(dialect.map(usize::from));
             handles.connections.dec();
@@ -76,14 +57,14 @@ impl Report for Reporter {
                 handles.opened.inc();
             }
         }
-        for dialect in opened.drain(..) {
+        for dialect in connections.opened.drain(..) {
             let handles = shard.dialect(dialect.map(usize::from));
             handles.connections.inc();
             if dialect.is_some() {
                 handles.opened.inc();
             }
         }
-        for (before, dialect) in shown.drain(..) {
+        for (before, dialect) in connections.shown.drain(..) {
             let handles = shard.dialect(Some(usize::from(dialect)));
             handles.connections.inc();
             shard.dialect(before.map(usize::from)).connections.dec();
@@ -91,7 +72,7 @@ impl Report for Reporter {
                 handles.opened.inc();
             }
         }
-        for (dialect, why) in detected.drain(..) {
+        for (dialect, why) in connections.detected.drain(..) {
             self.metrics.ingress.decided(dialect.name(), why);
         }
         shard.rooms.set(now.rooms as i64);
@@ -130,7 +111,10 @@ const fn reason(end: End) -> CloseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::{DIALECTS, DialectId};
+    use crate::{
+        codec::{DIALECTS, DialectId},
+        shard::{connection::counts::ConnectionCounts, room::counts::RoomCounts},
+    };
 
     #[test]
     fn a_connection_is_undecided_until_its_dialect_is_found() {
@@ -140,7 +124,12 @@ mod tests {
         let tutorial = DialectId::Tutorial;
         let mut open = |change: fn(&mut ConnectionCounts)| {
             change(&mut counts);
-            reporter.report(ShardId(0), &mut Stats::default(), &mut counts, &Gauges::default());
+            let counts = Counts {
+                connections: &mut counts,
+                rooms: &mut RoomCounts::default(),
+                directs: &mut 0,
+            };
+            reporter.report(ShardId(0), counts, &Gauges::default());
             [None, Some(tutorial)].map(|dialect| {
                 let handles = metrics.shards[0].dialect(dialect.map(usize::from));
                 (handles.connections.get(), handles.opened.get())

@@ -24,16 +24,14 @@ use tokio::{
 use crate::shard::{
     bus::inbox::{Inbox, Outbox},
     bus::message::ToShard,
-    connection::counts::ConnectionCounts,
     connection::notification::IoRequest,
     connection::reader::Reading,
-    engine::{Clock, Engine},
+    engine::{Clock, Counts, Engine, Gauges},
     owner::Observer,
     runtime::handle::Shards,
     runtime::newcomers::{Arrivals, Arriving},
     runtime::poller::{Poller, Registry, Watched},
     runtime::transport::{Load, Transport},
-    stats::{Gauges, Stats},
     store::{port::StorePort, ticket},
 };
 use crate::{
@@ -56,7 +54,7 @@ pub(crate) trait Newcomers: Clone + 'static {
 
 /// The metrics, which take a shard's counts once per tick.
 pub(crate) trait Report {
-    fn report(&self, shard: ShardId, stats: &mut Stats, connections: &mut ConnectionCounts, now: &Gauges);
+    fn report(&self, shard: ShardId, counts: Counts<'_>, now: &Gauges);
 }
 
 /// The state that the tasks of a shard share.
@@ -400,8 +398,7 @@ impl Local {
                 overflow: self.shards.inboxes.get(me).map_or(0, Inbox::overflow),
                 ..engine.gauges()
             };
-            let (stats, connections) = engine.counts();
-            report.report(self.me, stats, connections, &now);
+            report.report(self.me, engine.counts(), &now);
         }
     }
 }

@@ -16,11 +16,11 @@ fn only_the_lag_of_a_slow_consumer_is_counted_when_its_socket_has_room_again() {
     // A member that leaves before the flush is behind too, but its socket has room.
     world.leave(eve, "tea");
     world.run_until_idle();
-    assert_eq!(world.engines[0].counts().0.lags, [0_u64; 0]);
+    assert_eq!(world.engines[0].counts().rooms.lags, [0_u64; 0]);
     world.set_room(bob, OPEN);
     world.run_until_idle();
     // Two messages, and eve's leave.
-    assert_eq!(world.engines[0].counts().0.lags, [3]);
+    assert_eq!(world.engines[0].counts().rooms.lags, [3]);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_gap_is_counted_if_it_is_sent_and_not_if_the_slow_consumer_is_closed() {
     world.run_until_idle();
     assert!(world.heard(bob).contains(&"gap 1-40".to_owned()));
     assert_eq!(world.heard(tom), ["close 1013"]);
-    assert_eq!(world.engines[0].counts().0.gaps, 1);
+    assert_eq!(world.engines[0].counts().rooms.gaps, 1);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_session_above_its_rate_limit_is_read_more_slowly_and_loses_nothing() {
     assert_eq!(world.texts(), numbers(30));
     assert!(!world.is_throttled(ada));
     // The first two are the burst; each later one waits for its time.
-    assert_eq!(world.engines[0].counts().1.rate_limited, 28);
+    assert_eq!(world.engines[0].counts().connections.rate_limited, 28);
     // After a quiet period the burst is available again.
     world.pass_ms(1_000);
     for text in ["30", "31", "32"] {
