@@ -15,7 +15,7 @@ pub const MESSAGE_AGE: Duration = Duration::from_secs(30);
 /// Longest payload of a control frame (RFC 6455 section 5.5).
 pub const CONTROL_PAYLOAD_BYTES: usize = 125;
 /// The server closes a connection that has sent nothing after this time: programs and Plaza's own page send a hello at once.
-pub const FIRST_WORD_TIME: Duration = Duration::from_secs(60);
+pub const FIRST_MESSAGE_TIME: Duration = Duration::from_secs(60);
 /// The server closes a connection without a name after this time. People take time to think of a name, and the pages of older
 /// systems ask for it only after they have connected.
 pub const NAMING_TIME: Duration = Duration::from_secs(10 * 60);
@@ -85,7 +85,7 @@ pub const ARRIVALS: usize = 4 * 1024;
 /// A shard with more overflow messages than this for full shards answers `busy` and stops reading.
 pub const OVERFLOW_MESSAGES: usize = 4 * 1024;
 /// Rounds per turn in which paused connections resume; bounded because each round can create work.
-pub const RELIEVED_PER_TURN: usize = 4;
+pub const RESUME_ROUNDS_PER_TURN: usize = 4;
 /// In-flight bytes to the slowest shard at which an owner answers `busy`.
 pub const IN_FLIGHT_BYTES: usize = 8 * 1024 * 1024;
 /// Messages that a shard takes from its inbox before it polls its sockets again.
@@ -119,7 +119,7 @@ pub const BATCHES_PER_FLUSH: usize = 32;
 pub const PRIVATE_BYTES: usize = 256 * 1024;
 /// Bytes of replies above [`PRIVATE_BYTES`] at which reading from the connection pauses. A replay stops at the first message beyond
 /// that bound; without room for this message, no request and no pong would be read before the whole replay has been sent.
-pub const PRIVATE_BYTES_BESIDE: usize = NATIVE_MESSAGE_BYTES;
+pub const PRIVATE_BYTES_MARGIN: usize = NATIVE_MESSAGE_BYTES;
 /// With this many bytes of waiting replies, one more ends the connection. Only messages from other users can add up to this.
 pub const PRIVATE_BYTES_MOST: usize = 4 * 1024 * 1024;
 /// Bytes of replies that may wait for all full sockets of a shard together; above it each socket may have less.
@@ -144,7 +144,7 @@ pub const LINGER: Duration = Duration::from_secs(2);
 /// A client that reads but sends nothing for this multiple of `chat.dead_after` is a slow consumer: its pong is stuck behind the
 /// bytes that it still has to read. The largest buffers of two kernels, 10 MiB, take 5 min at 34 KiB/s; a slower reader cannot be
 /// distinguished from one that never answers.
-pub const SLOW_READER_TIMES: u32 = 5;
+pub const SLOW_CONSUMER_FACTOR: u32 = 5;
 /// The least delay before a client reconnects after a goodbye, besides the random part.
 pub const RETRY_LEAST: Duration = Duration::from_millis(500);
 /// How long reading from a sender pauses, in a dialect without an error for `busy`, before the connection is closed.

@@ -29,7 +29,7 @@ pub struct Profile {
     pub mail_by_name: bool,
     pub reserved_name: ReservedName,
     /// How long a client without a name may send nothing. One that has sent something has [`limits::NAMING_TIME`].
-    pub first_word: Duration,
+    pub first_message: Duration,
     pub reach: Reach,
     /// Whether the server speaks first ([`crate::chat::Reply::Greeting`]).
     pub greets: bool,
@@ -48,7 +48,7 @@ impl Profile {
                 lag: LagPolicy::Gap,
                 busy: BusyPolicy::Tell,
                 reserved_name: ReservedName::Refuse,
-                first_word: limits::FIRST_WORD_TIME,
+                first_message: limits::FIRST_MESSAGE_TIME,
                 ..LEGACY
             },
             DialectId::Communication => Self {
@@ -96,7 +96,7 @@ const LEGACY: Profile = Profile {
     sees_own_going: false,
     mail_by_name: false,
     reserved_name: ReservedName::Suffix,
-    first_word: limits::NAMING_TIME,
+    first_message: limits::NAMING_TIME,
     reach: Reach::Common,
     greets: false,
     silent_after: None,

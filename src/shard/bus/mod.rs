@@ -67,7 +67,7 @@ impl Bus {
     }
 
     /// Whether congestion is over: at half of the bound, so that a shard does not stop and start with every message.
-    pub(crate) fn has_relief(&self) -> bool {
+    pub(crate) fn is_relieved(&self) -> bool {
         self.outbox.overflow() <= limits::OVERFLOW_MESSAGES / 2
     }
 
@@ -119,7 +119,7 @@ mod tests {
             bus.send(ShardId(0), probe(n));
             bus.send(ShardId(1), probe(n));
         }
-        assert!(!bus.is_quiet() && bus.has_relief() && !bus.is_congested());
+        assert!(!bus.is_quiet() && bus.is_relieved() && !bus.is_congested());
         for n in 0..3 {
             assert_eq!(session_of(bus.next_local()), Some(n));
             assert_eq!(session_of(inboxes[1].pop()), Some(n));

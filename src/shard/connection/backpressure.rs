@@ -72,7 +72,7 @@ impl<S> Connection<S> {
             (self.questions >= limits::QUESTIONS_IN_FLIGHT, Pause::Questions),
             (self.in_flight >= limits::REQUESTS_IN_FLIGHT, Pause::Requests),
             (
-                self.private_bytes() > load.private_most + limits::PRIVATE_BYTES_BESIDE,
+                self.private_bytes() > load.private_most + limits::PRIVATE_BYTES_MARGIN,
                 Pause::Replies,
             ),
             (

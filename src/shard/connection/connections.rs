@@ -308,7 +308,7 @@ impl<S> Connections<S> {
     }
 
     /// Notes that the connection is paused until there is less overflow.
-    pub(crate) fn wait_for_relief(&mut self, id: SessionId) {
+    pub(crate) fn note_congested(&mut self, id: SessionId) {
         if let Some(connection) = self.get_mut(id)
             && !std::mem::replace(&mut connection.congested, true)
         {
@@ -321,7 +321,7 @@ impl<S> Connections<S> {
     }
 
     /// Takes the connections that were paused because of overflow.
-    pub(crate) fn take_relieved(&mut self) -> Vec<SessionId> {
+    pub(crate) fn take_congested(&mut self) -> Vec<SessionId> {
         let mut relieved = std::mem::take(&mut self.congested);
         relieved.retain(|id| {
             self.get_mut(*id)
@@ -480,15 +480,15 @@ mod tests {
         let bob = connections.open_for_test(socket());
         for id in [ada, bob, ada] {
             connections.mark_dirty(id);
-            connections.wait_for_relief(id);
+            connections.note_congested(id);
         }
         assert!(connections.remove(bob).is_some());
         assert_eq!(connections.next_dirty(), Some(ada));
         assert_eq!(connections.next_dirty(), None);
-        assert_eq!(connections.take_relieved(), [ada]);
+        assert_eq!(connections.take_congested(), [ada]);
         connections.mark_dirty(ada);
-        connections.wait_for_relief(ada);
+        connections.note_congested(ada);
         assert_eq!(connections.next_dirty(), Some(ada), "it is dirty again");
-        assert_eq!(connections.take_relieved(), [ada]);
+        assert_eq!(connections.take_congested(), [ada]);
     }
 }

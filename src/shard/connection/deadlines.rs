@@ -28,7 +28,7 @@ pub(crate) struct TimeLimits {
     pub(crate) write_timeout_ms: u64,
     pub(crate) ping_every_ms: u64,
     /// For the first message of a client without a name.
-    pub(crate) first_word_ms: u64,
+    pub(crate) first_message_ms: u64,
     /// Without a message of the user.
     pub(crate) silence_ms: Option<u64>,
     /// While the server drains: when a connection whose peer does not read ends.
@@ -200,7 +200,7 @@ impl<S> Connection<S> {
             return None;
         }
         let time = if self.naming.is_silent() {
-            limits.first_word_ms
+            limits.first_message_ms
         } else {
             limits::NAMING_TIME.as_millis() as u64
         };
@@ -211,7 +211,7 @@ impl<S> Connection<S> {
 impl TimeLimits {
     /// Without bytes from a peer that reads: then it is a slow consumer.
     fn slow_after_ms(&self) -> u64 {
-        self.dead_after_ms * u64::from(limits::SLOW_READER_TIMES)
+        self.dead_after_ms * u64::from(limits::SLOW_CONSUMER_FACTOR)
     }
 }
 

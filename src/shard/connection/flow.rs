@@ -162,7 +162,7 @@ impl<S: Socket> Connections<S> {
                     self.counts().rate_limited += 1;
                 }
             }
-            Some(Pause::Congested) => self.wait_for_relief(id),
+            Some(Pause::Congested) => self.note_congested(id),
             _ => {}
         }
         pause
@@ -236,9 +236,9 @@ mod tests {
             connections.end_read(id, hand, Ok(Progress::Paused), now),
             Reading::Paused
         );
-        assert_eq!(connections.take_relieved(), [id]);
+        assert_eq!(connections.take_congested(), [id]);
         assert!(!connections.resume(id, true, now), "still congested");
-        assert_eq!(connections.take_relieved(), [id], "it is in the list again");
+        assert_eq!(connections.take_congested(), [id], "it is in the list again");
         assert!(connections.resume(id, false, now));
         assert_eq!(connections.reading(id), Reading::On);
     }

@@ -38,7 +38,7 @@ impl<S: Socket> Connections<S> {
             dead_after_ms: ms(settings.dead_after),
             write_timeout_ms: ms(settings.write_timeout),
             ping_every_ms: ms(profile.ping_every),
-            first_word_ms: ms(profile.first_word),
+            first_message_ms: ms(profile.first_message),
             silence_ms: profile.silent_after.or(settings.idle_kick).map(ms),
             drain_until_ms: self.service().drains_until(),
             message_rate: settings.message_rate.get(),

@@ -137,12 +137,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// Ends a turn: handles what this shard said to itself, hands out direct messages, writes what waits.
     pub(crate) fn settle(&mut self) {
-        for _ in 0..limits::RELIEVED_PER_TURN {
+        for _ in 0..limits::RESUME_ROUNDS_PER_TURN {
             self.settle_once();
-            if !self.can_relieve() {
+            if !self.can_resume_congested() {
                 return;
             }
-            for id in self.connections.take_relieved() {
+            for id in self.connections.take_congested() {
                 self.read_on(id);
             }
         }
@@ -252,7 +252,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Whether connections may be read again that waited for other shards.
-    pub(crate) fn can_relieve(&self) -> bool {
-        self.connections.has_congested() && self.bus.has_relief()
+    pub(crate) fn can_resume_congested(&self) -> bool {
+        self.connections.has_congested() && self.bus.is_relieved()
     }
 }

@@ -44,7 +44,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
 
     /// When [`Engine::flush`] is to be called next, microseconds; 0: now.
     pub(crate) fn flush_due(&self) -> Option<u64> {
-        if !self.inboxes.is_delivered() || self.can_relieve() {
+        if !self.inboxes.is_delivered() || self.can_resume_congested() {
             return Some(0);
         }
         self.rooms.flush_due()

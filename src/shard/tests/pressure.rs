@@ -125,7 +125,7 @@ fn unread_replies_pause_the_reading_of_a_connection_and_none_is_lost() {
     let ids: Vec<u64> = (0..20_000).map(|_| world.ping(ada)).collect();
     let id = world.id(ada);
     let waiting = world.engine(ada).connections().get(id).unwrap().private_bytes();
-    let most = limits::PRIVATE_BYTES + limits::PRIVATE_BYTES_BESIDE;
+    let most = limits::PRIVATE_BYTES + limits::PRIVATE_BYTES_MARGIN;
     assert!(waiting < most + 200, "{waiting} bytes of replies wait");
     assert!(world.is_throttled(ada));
     world.set_room(ada, 100_000);

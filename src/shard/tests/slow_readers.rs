@@ -75,7 +75,7 @@ fn a_slow_steady_reader_that_never_answers_is_closed_as_slow() {
         world.received(bob);
         world.set_room(bob, 0);
         let mut received = Vec::new();
-        for _ in 0..limits::SLOW_READER_TIMES * 60 + 30 {
+        for _ in 0..limits::SLOW_CONSUMER_FACTOR * 60 + 30 {
             world.talk(ada, "lobby", &"x".repeat(3_000));
             world.send_bytes(ada, masked(10, b""));
             world.run_until_idle();
