@@ -217,12 +217,12 @@ impl<S: Sink> Room<S> {
         };
         let mut sender = None;
         for (number, sink) in sinks.into_iter().enumerate() {
-            engine.begin();
+            engine.begin_turn();
             let id = engine.open(sink, handshake.clone(), Some(DialectId::Native));
             let hello = format!(r#"{{"hello":{{"name":"member {number}"}}}}"#);
             for message in [hello.as_str(), r#"{"join":{"room":"lobby"}}"#] {
                 engine.receive(id, &mut masked(message));
-                engine.settle();
+                engine.end_turn();
             }
             sender.get_or_insert(id);
         }
@@ -239,17 +239,17 @@ impl<S: Sink> Room<S> {
     /// The first member sends a message of 64 bytes. The shard reads, numbers and appends it; the members get it with the flush.
     pub fn talk(&mut self) {
         if let Some(sender) = self.sender {
-            self.engine.begin();
+            self.engine.begin_turn();
             self.engine.receive(sender, &mut self.message.clone());
-            self.engine.settle();
+            self.engine.end_turn();
         }
     }
 
     /// Flushes the room; returns the number of deliveries since the last call.
     pub fn flush(&mut self) -> u64 {
-        self.engine.begin();
+        self.engine.begin_turn();
         while self.engine.flush() {}
-        self.engine.settle();
+        self.engine.end_turn();
         self.engine.io_requests().clear();
         self.engine.counts().rooms.flushes.clear();
         std::mem::take(&mut self.engine.counts().rooms.deliveries)

@@ -41,6 +41,19 @@ pub(crate) enum ToShard {
     Quiesce(std::sync::mpsc::Sender<bool>),
 }
 
+impl ToShard {
+    /// The cost of handling this message above that of every message, in chat messages of a kibibyte.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Self::Session {
+                what: ToSession::Admit(admission),
+                ..
+            } => admission.backlog.as_ref().map_or(0, |backlog| backlog.messages.len()),
+            _ => 0,
+        }
+    }
+}
+
 /// A message to the owner of a room or of a pair of users.
 #[derive(Debug)]
 pub(crate) enum ToOwner {

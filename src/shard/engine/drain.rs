@@ -1,4 +1,4 @@
-//! How a shard ends its service: it stops reading, what is in flight arrives, and every connection gets its goodbye.
+//! The end of a shard's service: it stops reading, in-flight messages arrive, and every connection gets its goodbye.
 
 use crate::shard::{
     connection::write::Socket,
@@ -11,28 +11,29 @@ use crate::{
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Stops reading, once and for all. Whether nothing is in flight from here: every request of this shard's connections has
-    /// been answered, and every message to other shards is in their inboxes.
+    /// Stops reading for good. Returns whether nothing of this shard is in flight: every request of its connections is answered, and
+    /// every message to other shards is in their inboxes.
     ///
-    /// When all shards have stopped and have said so twice in a row, every message is in the inboxes of all its receivers: an
-    /// answer leaves its owner in the same turn as the event, and the second time asks the owner behind that turn.
+    /// If all shards have returned true twice in a row, every message is in the inboxes of all its receivers: an owner sends an
+    /// answer in the same turn as the event, and the second call comes after that turn.
     pub(crate) fn quiesce(&mut self) -> bool {
         self.connections.quiesce() && self.bus.is_quiet() && self.inboxes.is_delivered()
     }
 
-    /// Says goodbye to everybody; the acceptor turns newcomers away.
+    /// Closes every connection with a goodbye; the acceptor refuses new ones.
     pub(crate) fn drain(&mut self) {
         let until_ms = self.now.ms + limits::LINGER.as_millis() as u64;
         self.connections.begin_drain(until_ms);
         self.with_inboxes(DirectInboxes::deliver_all);
         let ids: Vec<SessionId> = self.connections.iter().map(|(id, _)| id).collect();
         for id in ids {
-            self.guess_dialect(id);
-            // What is in the rings goes out before the goodbye; a peer that does not read has a moment to begin.
-            let blocked = self.connection(id).is_some_and(|connection| connection.blocked());
+            self.connections.guess_dialect(id, self.now);
+            self.process_notifications();
+            // The events in the rings go before the goodbye. A peer that does not read has until `until_ms` to begin.
+            let blocked = self.connections.get(id).is_some_and(|connection| connection.blocked());
             if blocked {
                 self.connections.watch(id, until_ms);
-            } else if self.serve(|rooms, parts| rooms.catch_up(id, parts)) {
+            } else if self.with_rooms(|rooms, parts| rooms.catch_up(id, parts)) {
                 self.connections.wait_writable(id, self.now);
             } else {
                 self.goodbye(id, None, GoodbyeCode::ShuttingDown);

@@ -1,4 +1,4 @@
-//! What tests look at inside an engine.
+//! Access for tests to the parts of an engine.
 
 use crate::shard::{
     bus::Bus,
@@ -15,7 +15,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         &self.connections
     }
 
-    /// As if so many bytes waited for full sockets.
+    /// Pretends that this many bytes wait for full sockets.
     pub(crate) fn press(&mut self, bytes: usize) {
         self.connections.press(bytes);
     }
@@ -44,7 +44,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         &mut self.store
     }
 
-    /// Whether nothing waits to be done.
+    /// Whether no work is left in this turn.
     pub(crate) fn is_at_rest(&self) -> bool {
         self.bus.is_quiet() && self.connections.is_at_rest() && self.inboxes.is_delivered()
     }

@@ -1,51 +1,42 @@
-//! The engine of one shard: connections, rooms and what passes between them. No I/O of its own, and no clock but the one it
-//! is given: sockets, time and other shards come in through [`Socket`], [`Clock`] and [`Outbox`], so that tests own them.
+//! The engine of one shard connects its parts: it gives each part the parts below, and passes on what they return.
 //!
-//! It is driven from outside: bytes arrive ([`Engine::receive`]), messages of other shards arrive ([`Engine::handle`]),
-//! sockets become writable ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in steps
-//! ([`Engine::flush`]). What it wants of the outside it says in [`IoRequest`]s.
+//! The runtime drives it: bytes arrive ([`Engine::receive`]), messages of other shards arrive ([`Engine::handle`]), the store answers
+//! ([`Engine::stored`]), sockets have room again ([`Engine::writable`]), time passes ([`Engine::tick`]), and rooms are flushed in
+//! steps ([`Engine::flush`]). The engine asks the runtime for I/O with [`IoRequest`]s.
+//!
+//! It contains no rule of a part, does no I/O but through [`Socket`], and reads no clock but its [`Clock`], so that tests replace both.
 
 mod commands;
-pub(crate) mod dispatch;
+mod dispatch;
 mod drain;
-mod notifications;
 #[cfg(test)]
 mod inspect;
-mod names;
-pub(crate) mod operator;
+mod notifications;
+mod operator;
+mod parts;
 mod receive;
-mod replies;
-pub(crate) mod rooms;
 mod stored;
-mod timers;
 
 use std::{rc::Rc, sync::Arc};
 
 pub(crate) use crate::shard::time::{Clock, Moment};
 use crate::shard::{
-    bus::Bus,
-    bus::directory::Directory,
-    bus::inbox::Outbox,
-    bus::message::ToShard,
-    connection::reader::Reading,
+    bus::{Bus, directory::Directory, inbox::Outbox, message::ToShard},
     connection::{
-        connections::Connections, counts::ConnectionCounts, notification::IoRequest, session::Session, state::Connection,
-        write::Socket,
+        connections::Connections, counts::ConnectionCounts, notification::IoRequest, reader::Reading, write::Socket,
     },
     direct::inboxes::DirectInboxes,
     owner::{Observer, Owner},
-    room::rooms::Rooms,
-    room::counts::RoomCounts,
+    room::{counts::RoomCounts, rooms::Rooms},
     settings::Settings,
     store::port::StorePort,
 };
 use crate::{
-    chat::{ConnectionSlot, SessionId, ShardId, ToSession, UserName},
+    chat::{ConnectionSlot, SessionId, ShardId, UserName},
     codec::Profile,
     limits,
 };
 
-/// One shard's connections and rooms.
 pub(crate) struct Engine<S, C> {
     me: ShardId,
     settings: Arc<Settings>,
@@ -56,7 +47,7 @@ pub(crate) struct Engine<S, C> {
     owner: Owner,
     directory: Arc<Directory>,
     bus: Bus,
-    /// Names that were claimed, of which sessions are still to be renamed here.
+    /// Claimed names with sessions here that have not got another name yet.
     displacing: Vec<UserName>,
     inboxes: DirectInboxes,
     random: fastrand::Rng,
@@ -87,7 +78,6 @@ pub(crate) struct Gauges {
 }
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// An engine without connections.
     #[expect(
         clippy::too_many_arguments,
         reason = "called once; each is another part of the shard"
@@ -124,21 +114,21 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Gives the shard a store.
     pub(crate) fn use_store(&mut self, store: StorePort) {
         self.store = store;
     }
 
-    /// Begins a turn: what happens in it happens now.
-    pub(crate) fn begin(&mut self) {
+    /// Begins a turn, and takes its time from the clock.
+    pub(crate) fn begin_turn(&mut self) {
         self.now = Moment::of(&self.clock);
         self.inboxes.begin_turn();
     }
 
-    /// Ends a turn: handles what this shard said to itself, hands out direct messages, writes what waits.
-    pub(crate) fn settle(&mut self) {
+    /// Ends a turn: handles the shard's messages to itself, delivers direct messages, writes the queues, and resumes connections
+    /// that were paused because of congestion.
+    pub(crate) fn end_turn(&mut self) {
         for _ in 0..limits::RESUME_ROUNDS_PER_TURN {
-            self.settle_once();
+            self.settle();
             if !self.can_resume_congested() {
                 return;
             }
@@ -146,15 +136,13 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.read_on(id);
             }
         }
-        // What is left comes with the next turn, which `flush_due` asks for.
-        self.settle_once();
+        // The next turn resumes the others: `flush_due` asks for one.
+        self.settle();
     }
 
-    fn settle_once(&mut self) {
+    fn settle(&mut self) {
         loop {
-            while let Some(message) = self.bus.next_local() {
-                self.take(message);
-            }
+            self.dispatch_local();
             if self.with_inboxes(DirectInboxes::deliver) {
                 continue;
             }
@@ -165,60 +153,78 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// What the engine wants; the caller takes it all after each turn.
+    /// Time has passed. The runtime calls it once per tick.
+    pub(crate) fn tick(&mut self) {
+        for id in self.connections.expire(self.now) {
+            self.connections.check(id, self.now);
+            self.process_notifications();
+            self.connections.schedule(id, self.now);
+        }
+        self.with_inboxes(DirectInboxes::retry);
+        for name in std::mem::take(&mut self.displacing) {
+            self.displace(name);
+        }
+        self.rooms.tick(self.now);
+        self.with_owner(|owner, conditions| owner.tick(conditions.now_ms));
+    }
+
+    /// When [`Engine::flush`] is due, microseconds; 0: now.
+    pub(crate) fn flush_due(&self) -> Option<u64> {
+        if !self.inboxes.is_delivered() || self.can_resume_congested() {
+            return Some(0);
+        }
+        self.rooms.flush_due()
+    }
+
+    /// Flushes rooms for a bounded number of writes. Returns whether a flush is due at once.
+    pub(crate) fn flush(&mut self) -> bool {
+        let most = self.settings.yield_writes;
+        self.with_rooms(|rooms, parts| rooms.flush(most, parts))
+    }
+
+    /// What the runtime must do to sockets; it empties the list after each turn.
     pub(crate) fn io_requests(&mut self) -> &mut Vec<IoRequest> {
         self.connections.io_requests()
     }
 
-    /// What a message of another shard costs to handle beside what every message costs, in talks of a kibibyte.
-    pub(crate) fn weight(&self, message: &ToShard) -> usize {
-        match message {
-            ToShard::Session {
-                what: ToSession::Admit(admission),
-                ..
-            } => admission.backlog.as_ref().map_or(0, |backlog| backlog.messages.len()),
-            _ => 0,
-        }
-    }
-
     /// Handles one message of another shard.
     pub(crate) fn handle(&mut self, message: ToShard) {
-        self.take(message);
+        self.dispatch(message);
+        self.dispatch_local();
+    }
+
+    fn dispatch_local(&mut self) {
         while let Some(message) = self.bus.next_local() {
-            self.take(message);
+            self.dispatch(message);
         }
     }
 
-    /// Sends what other shards had no room for, as far as they have room now.
+    /// Displaces sessions of this shard after a claim of their name; the tick continues with a name that has too many of them.
+    fn displace(&mut self, name: UserName) {
+        if self.with_presence(|presence| presence.displace(&name)) {
+            self.displacing.push(name);
+        }
+    }
+
+    /// Sends as much of the overflow as fits now.
     pub(crate) fn retry_overflow(&mut self) {
         self.bus.retry();
     }
 
-    /// The clock that it was given.
     pub(crate) fn clock(&self) -> &C {
         &self.clock
     }
 
-    /// The connection in this place, if it is still the same.
-    fn connection(&mut self, id: SessionId) -> Option<&mut Connection<S>> {
-        self.connections.get_mut(id)
-    }
-
-    fn session(&mut self, id: SessionId) -> Option<&mut Session> {
-        self.connection(id)?.session_mut()
-    }
-
-    /// The socket of a connection.
     pub(crate) fn socket(&mut self, id: SessionId) -> Option<&mut S> {
         self.connections.socket(id)
     }
 
-    /// The connection that stands in this slot now.
+    /// The connection that is in this slot now.
     pub(crate) fn id_at(&self, slot: ConnectionSlot) -> Option<SessionId> {
         self.connections.id_at(slot)
     }
 
-    /// What the reader of a connection's socket is to do.
+    /// What the runtime does with a connection's socket.
     pub(crate) fn reading(&self, id: SessionId) -> Reading {
         self.connections.reading(id)
     }
@@ -231,7 +237,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// What there is at this moment.
     pub(crate) fn gauges(&self) -> Gauges {
         Gauges {
             sessions: self.directory.sessions_of(self.me),
@@ -246,12 +251,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         }
     }
 
-    /// Sends to a shard; to itself at the end of the turn.
-    pub(crate) fn send(&mut self, to: ShardId, message: ToShard) {
-        self.bus.send(to, message);
-    }
-
-    /// Whether connections may be read again that waited for other shards.
+    /// Whether connections that were paused because of congestion may be read again.
     pub(crate) fn can_resume_congested(&self) -> bool {
         self.connections.has_congested() && self.bus.is_relieved()
     }

@@ -1,4 +1,4 @@
-//! What a shard does for the operator. If nobody waits for the answer any more, it is dropped.
+//! Carries out requests of the operator. If nobody waits for the answer any more, it is dropped.
 
 use crate::{
     chat::{GoodbyeCode, Reply, SessionId},
@@ -13,7 +13,9 @@ use crate::{
 impl<S: Socket, C: Clock> Engine<S, C> {
     pub(crate) fn administer(&mut self, request: OperatorRequest) {
         match request {
-            OperatorRequest::Rooms(request) => self.own(|owner, conditions| owner.administer(request, conditions.now_ms)),
+            OperatorRequest::Rooms(request) => {
+                self.with_owner(|owner, conditions| owner.administer(request, conditions.now_ms));
+            }
             OperatorRequest::SayToAll { text, answer } => {
                 let all = self.connections.iter();
                 let named: Vec<SessionId> = all

@@ -1,4 +1,4 @@
-//! The loop of reading: the requests of one message are carried out before the next message is read.
+//! Receiving bytes: the engine carries out the requests of one message before it reads the next.
 
 use crate::shard::{
     connection::{reader::Reading, write::Socket},
@@ -12,21 +12,20 @@ use crate::{
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Takes up a connection whose handshake is done.
+    /// Opens a connection whose handshake is complete.
     pub(crate) fn open(&mut self, socket: S, handshake: Handshake, dialect: Option<DialectId>) -> SessionId {
         let id = self.connections.open(socket, handshake, dialect, self.now);
         self.process_notifications();
         id
     }
 
-    /// Bytes came off the socket; they are unmasked in place.
+    /// Bytes arrived from the socket; the reader unmasks them in place.
     pub(crate) fn receive(&mut self, id: SessionId, bytes: &mut [u8]) -> Reading {
         self.connections.heard(id, bytes.len(), self.now);
         self.read(id, |reader, sink| reader.read(bytes, sink))
     }
 
-    /// Goes on with a connection that was paused, if nothing keeps it from being read any more. Called wherever a reason for a
-    /// pause ends.
+    /// Resumes a paused connection if no reason for a pause is left. It runs wherever a reason for a pause ends.
     pub(crate) fn read_on(&mut self, id: SessionId) {
         if !self.connections.resume(id, self.is_congested(), self.now) {
             return;
@@ -41,12 +40,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         id: SessionId,
         step: impl FnOnce(&mut FrameReader, &mut dyn FnMut(Incoming<'_>) -> Flow) -> Result<Progress, wire::Violation>,
     ) -> Reading {
-        let mut hand = match self.connections.begin_read(id) {
-            Ok(hand) => hand,
+        let mut read = match self.connections.begin_read(id) {
+            Ok(read) => read,
             Err(reading) => return reading,
         };
-        let finished = &mut hand.finished;
-        let outcome = step(&mut hand.reader, &mut |incoming| {
+        let finished = &mut read.finished;
+        let outcome = step(&mut read.reader, &mut |incoming| {
             *finished |= matches!(incoming, Incoming::Message(_));
             self.incoming(id, incoming);
             match self.connections.flow(id, self.is_congested(), self.now) {
@@ -54,7 +53,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 Some(_) => Flow::Pause,
             }
         });
-        let reading = self.connections.end_read(id, hand, outcome, self.now);
+        let reading = self.connections.end_read(id, read, outcome, self.now);
         self.process_notifications();
         reading
     }
@@ -86,7 +85,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
         self.process_notifications();
     }
 
-    /// Whether too much waits for other shards to read on.
+    /// Whether the shard has too many unsent messages to read more.
     fn is_congested(&self) -> bool {
         self.bus.is_congested() || self.bus.is_busy_with_itself()
     }

@@ -1,4 +1,4 @@
-//! Passes on what the store returns, and asks it what sessions ask.
+//! Passes the store's outcomes to the parts that wait for them.
 
 use crate::{
     chat::Effect,
@@ -11,10 +11,11 @@ use crate::{
 };
 
 impl<S: Socket, C: Clock> Engine<S, C> {
-    /// Handles an outcome of the store.
     pub(crate) fn stored(&mut self, outcome: Outcome<Ticket>) {
         match self.store.take(outcome) {
-            Returned::Message { room, message, result } => self.own(|owner, _| owner.returned(&room, message, result)),
+            Returned::Message { room, message, result } => {
+                self.with_owner(|owner, _| owner.returned(&room, message, result));
+            }
             Returned::Direct {
                 session,
                 id,
@@ -28,15 +29,22 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             }
             Returned::Opened { room, answer } => {
-                self.own(|owner, conditions| owner.opened(&room, answer, conditions));
+                self.with_owner(|owner, conditions| owner.opened(&room, answer, conditions));
             }
-            Returned::Hello { session, answer } => self.hello_checked(session, answer),
+            Returned::Hello { session, answer } => {
+                let rooms = self.with_presence(|presence| presence.hello_answered(session, answer));
+                self.resume_rooms(session, rooms);
+                self.read_on(session);
+            }
             Returned::Rename {
                 session,
                 id,
                 key,
                 answer,
-            } => self.rename_checked(session, id, key, answer),
+            } => {
+                self.with_presence(|presence| presence.rename_answered(session, id, key, answer));
+                self.read_on(session);
+            }
             Returned::Question {
                 session,
                 id,
@@ -51,12 +59,12 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 session,
                 number,
                 backlog,
-            } => self.serve(|rooms, parts| rooms.resumed(session, number, backlog, parts)),
+            } => self.with_rooms(|rooms, parts| rooms.resumed(session, number, backlog, parts)),
             Returned::Replay {
                 session,
                 number,
                 messages,
-            } => self.serve(|rooms, parts| rooms.page_read(session, number, messages, parts)),
+            } => self.with_rooms(|rooms, parts| rooms.page_read(session, number, messages, parts)),
             Returned::Inbox {
                 session,
                 number,
@@ -64,8 +72,6 @@ impl<S: Socket, C: Clock> Engine<S, C> {
             } => self.with_inboxes(|inboxes, parts| inboxes.answer(session, number, answer, parts)),
             Returned::Nothing => {}
         }
-        while let Some(message) = self.bus.next_local() {
-            self.take(message);
-        }
+        self.dispatch_local();
     }
 }

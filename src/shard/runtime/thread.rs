@@ -166,9 +166,9 @@ impl Local {
     fn turn<R>(self: &Rc<Self>, act: impl FnOnce(&mut Engine<Transport, SystemClock>) -> R) -> R {
         let _guard = TurnGuard(&self.broken);
         let mut engine = self.engine.borrow_mut();
-        engine.begin();
+        engine.begin_turn();
         let result = act(&mut engine);
-        engine.settle();
+        engine.end_turn();
         while let Some(request) = engine.io_requests().pop() {
             self.carry_out(&mut engine, request);
         }
@@ -323,7 +323,7 @@ impl Local {
                         break;
                     }
                     let Some(message) = inbox.pop() else { break };
-                    weight += engine.weight(&message);
+                    weight += message.weight();
                     if let ToShard::Room(event) = &message {
                         shards.directory.events.take(self.me, event.weight());
                     }

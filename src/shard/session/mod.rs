@@ -11,6 +11,7 @@
 //! engine carries out.
 
 pub(crate) mod list;
+pub(crate) mod presence;
 pub(crate) mod deferred;
 pub(crate) mod rules;
 #[cfg(test)]

@@ -66,7 +66,7 @@ impl World {
             next_request: 1,
         });
         let engine = &mut self.engines[shard];
-        engine.begin();
+        engine.begin_turn();
         self.clients[client].id = engine.open(taken_up, handshake, dialect);
         self.turn(shard, |_| ());
         client

@@ -17,9 +17,9 @@ impl World {
     /// Runs one turn of a shard and carries out its wants.
     pub(crate) fn turn<R>(&mut self, shard: usize, act: impl FnOnce(&mut Engine<Rc<FakeSocket>, TestClock>) -> R) -> R {
         let engine = &mut self.engines[shard];
-        engine.begin();
+        engine.begin_turn();
         let result = act(engine);
-        engine.settle();
+        engine.end_turn();
         let wants = std::mem::take(engine.io_requests());
         for want in wants {
             let (IoRequest::Read(id) | IoRequest::Shut(id)) = want;

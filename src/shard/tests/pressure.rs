@@ -184,7 +184,7 @@ fn a_flood_of_renames_by_a_member_of_many_rooms_is_bounded() {
     }
     let id = world.id(ada);
     let engine = &mut world.engines[0];
-    engine.begin();
+    engine.begin_turn();
     engine.receive(id, &mut flood);
     assert!(
         engine.bus().local().len() <= limits::OVERFLOW_MESSAGES + 201,

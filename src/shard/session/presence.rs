@@ -1,0 +1,272 @@
+//! Sessions that enter, change their name or dialect, or end; and what owners, watchers and other shards must know of that.
+//!
+//! Invariants:
+//! - A session is in the directory under its present name. It is added before its inbox is read, so a message in between reaches it
+//!   one way or the other.
+//! - After a claim of a name, each shard gives other sessions with this name a similar one.
+//!
+//! Sends nothing to other shards: [`Presence::messages`] collects the messages, and the engine sends them.
+
+use crate::{
+    chat::{
+        Conversation, Departure, Hello, Position, Refusal, Reply, RequestId, RoomName, SessionId, ShardId, ToSession,
+        UserName, Welcome,
+    },
+    history::{Claim, NameKey},
+    limits,
+    shard::{
+        bus::message::{RoomCommand, ToOwner, ToShard},
+        connection::{
+            session::{Proof, Session},
+            write::Socket,
+        },
+        direct::inboxes::DirectInboxes,
+        parts::Parts,
+        room::rooms::Rooms,
+        store::hello::NewName,
+    },
+};
+
+/// The parts of the shard in which a session is known.
+pub(crate) struct Presence<'a, S> {
+    pub(crate) rooms: &'a mut Rooms,
+    pub(crate) inboxes: &'a mut DirectInboxes,
+    pub(crate) parts: Parts<'a, S>,
+    /// To be sent, in order.
+    pub(crate) messages: Vec<(ShardId, ToShard)>,
+}
+
+impl<S: Socket> Presence<'_, S> {
+    /// A connection has sent a hello. Returns the rooms that its new session resumes, with the client's positions.
+    pub(crate) fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) -> Vec<(RoomName, Position)> {
+        match self.parts.hello(id, request, hello) {
+            Some((hello, name)) => self.enter(id, request, hello, name),
+            None => Vec::new(),
+        }
+    }
+
+    /// The store has compared the key of a hello. Returns the same as [`Self::hello`].
+    pub(crate) fn hello_answered(
+        &mut self,
+        id: SessionId,
+        answer: Result<(UserName, Claim), Refusal>,
+    ) -> Vec<(RoomName, Position)> {
+        // Even if the connection has ended: the name is claimed.
+        self.announce_claim(&answer);
+        match self.parts.hello_checked(id, answer) {
+            Some((request, hello, name)) => self.enter(id, request, hello, name),
+            None => Vec::new(),
+        }
+    }
+
+    /// A session wants another name, or claims the one it has.
+    pub(crate) fn rename(&mut self, id: SessionId, request: RequestId, name: UserName, key: Option<String>) {
+        if let Some(name) = self.parts.rename(id, request, name, key) {
+            self.change_name(id, request, name);
+        }
+    }
+
+    /// The store has compared the key of a rename.
+    pub(crate) fn rename_answered(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        NameKey(key): NameKey,
+        answer: Result<(UserName, Claim), Refusal>,
+    ) {
+        self.announce_claim(&answer);
+        if let Some(name) = self.parts.key_checked(id, request, Some(key), answer) {
+            self.change_name(id, request, name);
+        }
+        if let Some(connection) = self.parts.connections.get_mut(id) {
+            connection.set_renaming(false);
+        }
+        self.parts.connections.answered(id);
+    }
+
+    /// A session has claimed this name: gives other sessions of this shard a similar one, at most [`limits::DISPLACED_PER_TURN`].
+    /// Returns whether some are left.
+    pub(crate) fn displace(&mut self, name: &UserName) -> bool {
+        let mut others = self.sessions(name);
+        others.retain(|id| !self.holds(*id, name));
+        for id in others.iter().take(limits::DISPLACED_PER_TURN) {
+            let new = self.parts.displaced(*id, name);
+            self.change_name(*id, None, new);
+        }
+        others.len() > limits::DISPLACED_PER_TURN
+    }
+
+    /// Sends a reply to the sessions of this shard that hold this name.
+    pub(crate) fn reply_to_holders(&mut self, name: &UserName, reply: &Reply) {
+        for id in self.sessions(name) {
+            if self.holds(id, name) {
+                self.parts.reply(id, None, reply);
+            }
+        }
+    }
+
+    /// The dialect of a member was detected or corrected.
+    pub(crate) fn dialect_changed(&mut self, id: SessionId) {
+        let connections = &self.parts.connections;
+        let Some(profile) = connections.profile(id) else {
+            return;
+        };
+        let sees_own_going = profile.sees_own_going;
+        let Some(speaking) = connections.get(id).and_then(|connection| connection.speaking()) else {
+            return;
+        };
+        let lists = speaking.codec().lists();
+        for room in self.rooms.rooms_of(id) {
+            let describe = RoomCommand::Describe {
+                session: id,
+                sees_own_going,
+                lists,
+            };
+            self.send_to_owner(room, describe);
+        }
+    }
+
+    /// A session has ended.
+    pub(crate) fn ended(&mut self, id: SessionId, session: &Session) {
+        self.inboxes.remove(id);
+        for room in self.rooms.remove(id) {
+            let leave = RoomCommand::Leave {
+                session: id,
+                how: Departure::Lost,
+                id: None,
+            };
+            self.send_to_owner(room, leave);
+        }
+        if let Some(peer) = session.watched() {
+            self.parts.directory.unwatch(peer, id);
+        }
+        self.parts.directory.exit(session.name(), id);
+        self.notify_watchers(session.name());
+    }
+
+    /// Gives a connection its session and welcomes it.
+    fn enter(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        hello: Hello,
+        new: NewName,
+    ) -> Vec<(RoomName, Position)> {
+        let Parts {
+            connections,
+            directory,
+            now,
+            ..
+        } = &mut self.parts;
+        let Some(heartbeat) = connections.profile(id).map(|profile| profile.ping_every) else {
+            return Vec::new();
+        };
+        let Some(connection) = connections.get_mut(id) else {
+            return Vec::new();
+        };
+        let Some(peer) = connection.speaking().map(|speaking| speaking.peer) else {
+            return Vec::new();
+        };
+        let tag = directory.tag();
+        let welcome = Welcome {
+            session: tag,
+            name: new.name.clone(),
+            key: new.key,
+            heartbeat,
+            at: now.unix_ms,
+            peer,
+        };
+        connection.enter(Session::new(new.name.clone(), new.proof, tag, hello.client, now.ms));
+        self.register(id, &new.name, new.proof);
+        self.parts.reply(id, request, &Reply::Welcome(Box::new(welcome)));
+        let mut rooms = Vec::new();
+        let mut peers = Vec::new();
+        for resume in hello.resume {
+            match resume.conversation {
+                Conversation::Room(room) => rooms.push((room, resume.position)),
+                Conversation::Peer(peer) => peers.push((peer, resume.position)),
+            }
+        }
+        self.inboxes.begin(id, peers, &mut self.parts);
+        self.parts.connections.schedule(id, self.parts.now);
+        self.send_notice(id, new.notice);
+        rooms
+    }
+
+    fn change_name(&mut self, id: SessionId, request: RequestId, new: NewName) {
+        // The connection may have ended while the store compared the key.
+        let connection = self.parts.connections.get_mut(id);
+        let Some(session) = connection.and_then(|connection| connection.session_mut()) else {
+            return;
+        };
+        let tag = session.tag();
+        let renamed = session.rename(new.name.clone(), new.proof);
+        if renamed.old != new.name {
+            self.inboxes.renamed(id);
+            self.parts.directory.exit(&renamed.old, id);
+            self.register(id, &new.name, new.proof);
+            self.notify_watchers(&renamed.old);
+            for room in self.rooms.rooms_of(id) {
+                let (session, name) = (id, new.name.clone());
+                self.send_to_owner(room, RoomCommand::Rename { session, name });
+            }
+        }
+        let reply = Reply::Renamed {
+            old: renamed.old,
+            new: new.name,
+            session: tag,
+            key: new.key,
+        };
+        self.parts.reply(id, request, &reply);
+        if renamed.inbox_is_new {
+            self.inboxes.begin(id, Vec::new(), &mut self.parts);
+        }
+        self.send_notice(id, new.notice);
+    }
+
+    /// Adds a session to the directory, unless the server assigned the name: the rules of names have added it then.
+    fn register(&self, id: SessionId, name: &UserName, proof: Proof) {
+        if proof != Proof::Assigned {
+            self.parts.directory.enter(name, id);
+        }
+    }
+
+    fn send_notice(&mut self, id: SessionId, notice: Option<Reply>) {
+        if let Some(notice) = notice {
+            self.parts.reply(id, None, &notice);
+        }
+    }
+
+    /// Lets every shard displace sessions after the first claim of a name. All shards, because a session may be about to enter.
+    fn announce_claim(&mut self, answer: &Result<(UserName, Claim), Refusal>) {
+        let Ok((name, Claim::First)) = answer else { return };
+        for shard in 0..self.parts.directory.shards() {
+            let claimed = ToShard::Claimed { name: name.clone() };
+            self.messages.push((ShardId(shard as u16), claimed));
+        }
+    }
+
+    fn notify_watchers(&mut self, user: &UserName) {
+        for session in self.parts.directory.watchers_of_departed(user) {
+            let what = ToSession::Tell(Box::new(Reply::PeerWent { user: user.clone() }));
+            self.messages.push((session.shard(), ToShard::Session { session, what }));
+        }
+    }
+
+    fn send_to_owner(&mut self, room: RoomName, command: RoomCommand) {
+        let owner = self.parts.directory.owner_of(room.as_str());
+        self.messages.push((owner, ToShard::Owner(ToOwner::Room { room, command })));
+    }
+
+    /// Whether the session has this name, by a right that still holds.
+    fn holds(&self, id: SessionId, name: &UserName) -> bool {
+        let session = self.parts.connections.session(id);
+        session.is_some_and(|session| session.holds(name, self.parts.store))
+    }
+
+    /// The sessions of this shard with this name.
+    fn sessions(&self, name: &UserName) -> Vec<SessionId> {
+        let shard = self.parts.connections.shard();
+        self.parts.directory.sessions(name, shard)
+    }
+}
