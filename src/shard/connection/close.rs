@@ -64,7 +64,7 @@ impl<S: Socket> Connections<S> {
         }
         connection.outgoing.private().extend_from_slice(frame);
         *connection.phase_mut() = Phase::Closing { until_ms, shut: false };
-        connection.end_reading();
+        connection.reader.end();
         self.counts().ends.push((dialect, end));
         self.end_session(id);
         self.mark_dirty(id);
@@ -98,7 +98,7 @@ impl<S: Socket> Connections<S> {
     /// Ends the session of a connection, if it has one.
     pub(super) fn end_session(&mut self, id: SessionId) {
         let Some(connection) = self.get_mut(id) else { return };
-        let Some(session) = connection.end_session() else {
+        let Some(session) = connection.naming.end() else {
             return;
         };
         let waiting = session.deferred().map_or(0, |deferred| deferred.len());

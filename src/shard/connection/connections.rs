@@ -377,7 +377,7 @@ impl<S> Connections<S> {
     pub(crate) fn quiesce(&mut self) -> bool {
         if self.service.quiesce() {
             for (_, connection) in &mut self.slots {
-                connection.pause_reading();
+                connection.reader.pause();
             }
         }
         self.slots.iter().all(|(_, connection)| {

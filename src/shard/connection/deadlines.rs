@@ -63,23 +63,9 @@ impl<S> Connection<S> {
             .map_or(self.liveness.opened_ms(), Session::last_active_ms)
     }
 
-    /// Bytes arrived.
-    pub(crate) fn heard(&mut self, now_ms: u64) {
-        self.liveness.heard(now_ms);
-    }
-
-    pub(crate) fn begin_pings(&mut self, at_ms: u64) {
-        self.liveness.ping_at(at_ms);
-    }
-
     /// Moves the next ping to this time, if that is earlier.
     pub(crate) fn ping_at_latest(&mut self, at_ms: u64) {
         self.liveness.ping_at(at_ms.min(self.liveness.ping_ms()));
-    }
-
-    /// See [`Liveness::note_unfinished`](super::liveness::Liveness::note_unfinished).
-    pub(crate) fn note_unfinished(&mut self, unfinished: bool, finished: bool, now_ms: u64) -> bool {
-        self.liveness.note_unfinished(unfinished, finished, now_ms)
     }
 
     /// The shard stalled for this long: moves all times forward, so that the stall does not count as silence.

@@ -40,7 +40,7 @@ impl<S: Socket> Connections<S> {
         match self.get(id) {
             None => Reading::Over,
             Some(connection) if connection.is_paused() => Reading::Paused,
-            Some(connection) if !connection.is_read() => Reading::Discard,
+            Some(connection) if !connection.reader.is_on() => Reading::Discard,
             Some(_) => Reading::On,
         }
     }
@@ -49,7 +49,7 @@ impl<S: Socket> Connections<S> {
     pub(crate) fn heard(&mut self, id: SessionId, bytes: usize, now: Moment) {
         self.counts().bytes_in += bytes as u64;
         if let Some(connection) = self.get_mut(id) {
-            connection.heard(now.ms);
+            connection.liveness.heard(now.ms);
         }
     }
 
@@ -60,7 +60,7 @@ impl<S: Socket> Connections<S> {
     pub(crate) fn begin_read(&mut self, id: SessionId) -> Result<ActiveRead, Reading> {
         let connection = self.get_mut(id).ok_or(Reading::Over)?;
         let undecided = connection.speaking().is_none() || connection.is_uncertain();
-        let reader = connection.take_reader().ok_or(Reading::Discard)?;
+        let reader = connection.reader.take().ok_or(Reading::Discard)?;
         Ok(ActiveRead {
             reader,
             undecided,
@@ -96,15 +96,15 @@ impl<S: Socket> Connections<S> {
         }
         match outcome {
             Ok(Progress::NeedMore | Progress::Closed) => {
-                let begins = connection.note_unfinished(reader.is_unfinished(), finished, now.ms);
-                connection.put_reader(reader, false);
+                let begins = connection.liveness.note_unfinished(reader.is_unfinished(), finished, now.ms);
+                connection.reader.put(reader, false);
                 if begins {
                     self.schedule(id, now);
                 }
                 Reading::On
             }
             Ok(Progress::Paused) => {
-                connection.put_reader(reader, true);
+                connection.reader.put(reader, true);
                 Reading::Paused
             }
             Err(violation) => {
@@ -131,7 +131,7 @@ impl<S: Socket> Connections<S> {
         let Some(connection) = self.get_mut(id) else {
             return false;
         };
-        connection.resume_reading();
+        connection.reader.resume();
         connection.restart_silence(now.ms);
         true
     }

@@ -224,10 +224,10 @@ mod tests {
         }
         connections.answered(id);
         assert!(connections.poll().is_none());
-        connections.get_mut(id).unwrap().pause_reading();
+        connections.get_mut(id).unwrap().reader.pause();
         connections.answered(id);
         assert!(matches!(connections.poll(), Some(Notification::Answered(_))));
-        connections.get_mut(id).unwrap().resume_reading();
+        connections.get_mut(id).unwrap().reader.resume();
         connections.get_mut(id).unwrap().session_mut().unwrap().exit(None);
         connections.answered(id);
         assert!(matches!(connections.poll(), Some(Notification::Answered(_))));

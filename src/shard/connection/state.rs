@@ -15,13 +15,13 @@ use crate::shard::connection::{
 use crate::{
     chat::{Generation, local},
     codec::{Codec, DialectId, Encoding, Frames, Handshake},
-    wire::{FrameReader, ReaderLimits},
+    wire::FrameReader,
 };
 
 pub(crate) struct Connection<S> {
     pub(super) socket: S,
     generation: Generation,
-    reader: Reader,
+    pub(super) reader: Reader,
     phase: Phase,
     pub(super) naming: Naming,
     pub(super) outgoing: Outgoing,
@@ -179,36 +179,6 @@ impl<S> Connection<S> {
         self.reader.buffered_bytes()
     }
 
-    pub(crate) fn is_read(&self) -> bool {
-        self.reader.is_on()
-    }
-
-    /// Sets the reader's limits to those of its dialect.
-    pub(crate) fn set_limits(&mut self, limits: ReaderLimits) {
-        self.reader.set_limits(limits);
-    }
-
-    /// Takes the reader, unless it is in use or the connection is closed.
-    pub(crate) fn take_reader(&mut self) -> Option<FrameReader> {
-        self.reader.take()
-    }
-
-    pub(crate) fn put_reader(&mut self, reader: FrameReader, paused: bool) {
-        self.reader.put(reader, paused);
-    }
-
-    pub(crate) fn resume_reading(&mut self) {
-        self.reader.resume();
-    }
-
-    pub(crate) fn end_reading(&mut self) {
-        self.reader.end();
-    }
-
-    pub(crate) fn pause_reading(&mut self) {
-        self.reader.pause();
-    }
-
     pub(crate) fn is_paused(&self) -> bool {
         self.reader.is_paused()
     }
@@ -223,11 +193,6 @@ impl<S> Connection<S> {
 
     pub(crate) fn named(&self) -> Option<(&Session, &Speaking)> {
         self.session().zip(self.speaking())
-    }
-
-    /// A message has arrived.
-    pub(crate) fn note_spoken(&mut self) {
-        self.naming.note_spoken();
     }
 
     /// The store checks the key of this hello.
@@ -253,11 +218,6 @@ impl<S> Connection<S> {
     /// Whether the store checks a key.
     pub(crate) fn asks_for_name(&self) -> bool {
         self.naming.asks_store()
-    }
-
-    /// Takes its session, and drops a hello that waits for the store.
-    pub(crate) fn end_session(&mut self) -> Option<Box<Session>> {
-        self.naming.end()
     }
 
     /// Counts requests that an owner or the store will answer, or that are deferred.

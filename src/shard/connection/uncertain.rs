@@ -111,7 +111,7 @@ impl<S: Socket> Connections<S> {
         // Random, so that connections that opened together are not pinged together.
         let first_ping = (profile.ping_every.as_millis() as f64 * random) as u64;
         let opening = speaking.with_codec(|codec| codec.opening());
-        connection.begin_pings(now.ms + first_ping);
+        connection.liveness.ping_at(now.ms + first_ping);
         if profile.greets {
             self.greet(id, now);
         }
@@ -147,7 +147,7 @@ impl<S: Socket> Connections<S> {
     /// A message has arrived, which may show the dialect.
     pub(crate) fn note_message(&mut self, id: SessionId, message: Message<'_>, now: Moment) {
         let Some(connection) = self.get_mut(id) else { return };
-        connection.note_spoken();
+        connection.naming.note_spoken();
         if let Phase::Detecting(undecided) = connection.phase() {
             let peer = undecided.handshake.peer;
             let (dialect, why) = detect::from_first_message(&undecided.handshake, message);
@@ -318,7 +318,7 @@ impl<S: Socket> Connections<S> {
         }
         let ping_ms = now.ms + (profile.ping_every.as_millis() as f64 * random) as u64;
         connection.ping_at_latest(ping_ms);
-        connection.set_limits(limits_of(&profile));
+        connection.reader.set_limits(limits_of(&profile));
         if before != Some(dialect) {
             self.counts().shown.push((before, dialect));
             // Only after a change: a second notification would make the owners send their lists again.

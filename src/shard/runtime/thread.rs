@@ -205,7 +205,7 @@ impl Local {
         dialect: Option<DialectId>,
     ) {
         let (stream, load) = arriving.into_parts();
-        let transport = Transport::plain(stream, load);
+        let transport = Transport::new(stream, load);
         self.turn(|engine| {
             let id = engine.open(transport, handshake, dialect);
             let connection = Watched::Connection(id.slot());

@@ -15,59 +15,42 @@ use socket2::SockRef;
 
 use crate::shard::connection::write::Socket;
 
-/// A connection's transport. `try_write` counts plain bytes for every kind.
+/// A connection's transport.
 pub(crate) struct Transport {
-    kind: Kind,
+    stream: TcpStream,
     _load: Load,
 }
 
-enum Kind {
-    Plain(TcpStream),
-}
-
 impl Transport {
-    pub(crate) fn plain(stream: TcpStream, load: Load) -> Self {
-        Self {
-            kind: Kind::Plain(stream),
-            _load: load,
-        }
+    pub(crate) fn new(stream: TcpStream, load: Load) -> Self {
+        Self { stream, _load: load }
     }
 
     /// The source that the poller watches.
     pub(crate) fn source(&mut self) -> &mut TcpStream {
-        match &mut self.kind {
-            Kind::Plain(stream) => stream,
-        }
+        &mut self.stream
     }
 
     /// Reads without blocking.
     pub(crate) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &self.kind {
-            Kind::Plain(stream) => uninterrupted(|| (&mut &*stream).read(buffer)),
-        }
+        uninterrupted(|| (&self.stream).read(buffer))
     }
 
     /// Shuts the server's side: the peer sees the end of the stream after the bytes that were written.
     pub(crate) fn shut(&self) {
-        match &self.kind {
-            // It fails only if the socket has ended already.
-            Kind::Plain(stream) => drop(stream.shutdown(Shutdown::Write)),
-        }
+        // It fails only if the socket has ended already.
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 }
 
 impl Socket for Transport {
     fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match &self.kind {
-            Kind::Plain(stream) => uninterrupted(|| (&mut &*stream).write(bytes)),
-        }
+        uninterrupted(|| (&self.stream).write(bytes))
     }
 
     fn reset(&self) {
-        match &self.kind {
-            // If it fails, the close is no reset, which loses nothing.
-            Kind::Plain(stream) => drop(SockRef::from(stream).set_linger(Some(Duration::ZERO))),
-        }
+        // If it fails, the close is no reset, which loses nothing.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 }
 
