@@ -5,6 +5,7 @@
 //! - `bus`: messages between shards, inboxes, and the directory of online users
 //! - `connection`: bytes to commands, replies to bytes
 //! - `store`: the shard's side of the store, and the rules of names
+//! - `parts`: what the engine lends to the parts above
 //! - `room`: members, ring, fan-out, pacing, replay
 //! - `owner`: commands to events, for the rooms and pairs that this shard owns
 //! - `direct`: live direct messages and offline messages

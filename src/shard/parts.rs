@@ -1,7 +1,7 @@
 //! The parts of a shard that rooms, direct messages and names share: its connections, its store, and what they need beside them.
 //!
 //! The engine lends them for one call. Methods that only one user needs are in its file: [`super::room::serving`],
-//! [`super::direct::inboxes`] and [`super::store::hello`].
+//! [`super::direct::inboxes`] and [`super::session::hello`].
 //!
 //! Nothing here sends to other shards. [`Connections::poll`] reports to the engine what a reply, a goodbye or a write leads to.
 

@@ -23,7 +23,7 @@ use crate::{
         direct::inboxes::DirectInboxes,
         parts::Parts,
         room::rooms::Rooms,
-        store::hello::NewName,
+        session::hello::NewName,
     },
 };
 
@@ -145,13 +145,7 @@ impl<S: Socket> Presence<'_, S> {
     }
 
     /// Gives a connection its session and welcomes it.
-    fn enter(
-        &mut self,
-        id: SessionId,
-        request: RequestId,
-        hello: Hello,
-        new: NewName,
-    ) -> Vec<(RoomName, Position)> {
+    fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, new: NewName) -> Vec<(RoomName, Position)> {
         let Parts {
             connections,
             directory,
@@ -249,13 +243,15 @@ impl<S: Socket> Presence<'_, S> {
     fn notify_watchers(&mut self, user: &UserName) {
         for session in self.parts.directory.watchers_of_departed(user) {
             let what = ToSession::Tell(Box::new(Reply::PeerWent { user: user.clone() }));
-            self.messages.push((session.shard(), ToShard::Session { session, what }));
+            self.messages
+                .push((session.shard(), ToShard::Session { session, what }));
         }
     }
 
     fn send_to_owner(&mut self, room: RoomName, command: RoomCommand) {
         let owner = self.parts.directory.owner_of(room.as_str());
-        self.messages.push((owner, ToShard::Owner(ToOwner::Room { room, command })));
+        self.messages
+            .push((owner, ToShard::Owner(ToOwner::Room { room, command })));
     }
 
     /// Whether the session has this name, by a right that still holds.

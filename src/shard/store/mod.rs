@@ -1,6 +1,5 @@
 //! Between a shard and the store: appends, questions, names, and the results that come back.
 
-pub(crate) mod hello;
 pub(crate) mod names;
 pub(crate) mod port;
 pub(crate) mod queries;

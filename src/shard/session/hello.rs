@@ -3,11 +3,6 @@
 //! While the store compares a key, the shard does not read the connection, so the user's next message has the new name. This file
 //! sends refusals. It returns a new name to the caller, because the name also changes rooms, directory and inbox.
 
-use super::{
-    names::{NameDecision, Names, check_claim},
-    refusals,
-    ticket::Ticket,
-};
 use crate::{
     chat::{Hello, Refusal, Reply, RequestId, SessionId, UserName},
     codec::ReservedName,
@@ -15,6 +10,11 @@ use crate::{
     shard::{
         connection::{naming::WaitingHello, session::Proof, write::Socket},
         parts::Parts,
+        store::{
+            names::{NameDecision, Names, check_claim},
+            refusals,
+            ticket::Ticket,
+        },
     },
 };
 
