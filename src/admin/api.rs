@@ -172,7 +172,10 @@ impl Api {
         let mut file = self.standing.lock().await;
         let closed = self
             .shards
-            .ask(self.shards.owner_of(&room), |answer| OperatorRoomRequest::Close { room, answer })
+            .ask(self.shards.owner_of(&room), |answer| OperatorRoomRequest::Close {
+                room,
+                answer,
+            })
             .await;
         let closed = closed.map_err(unanswered)?;
         file.remove(&name).map_err(|error| not_written(&file, &error))?;
@@ -204,7 +207,10 @@ impl Api {
         let mut sessions = 0;
         for shard in self.shards.all() {
             let text = text.clone();
-            let reached = self.shards.ask(shard, |answer| OperatorRequest::SayToAll { text, answer }).await;
+            let reached = self
+                .shards
+                .ask(shard, |answer| OperatorRequest::SayToAll { text, answer })
+                .await;
             sessions += reached.map_err(unanswered)?;
         }
         Ok(HttpAnswer::json(StatusCode::OK, &json!({ "sessions": sessions })))
@@ -256,7 +262,10 @@ impl Api {
         }
         let ended = self
             .shards
-            .ask(session.shard(), |answer| OperatorRequest::Disconnect { session, answer })
+            .ask(session.shard(), |answer| OperatorRequest::Disconnect {
+                session,
+                answer,
+            })
             .await;
         if ended.map_err(unanswered)? {
             Ok(HttpAnswer::json(StatusCode::OK, &json!({ "sessions": 1 })))

@@ -11,8 +11,8 @@ use crate::shard::{
     bus::{directory, inbox},
     connection::{wheel, write::Socket},
     engine::{Clock, Engine},
-    owner::Observer,
     event::room::RoomEvent,
+    owner::Observer,
     room::ring,
     settings::Settings,
 };

@@ -15,7 +15,10 @@ pub(crate) enum ToShard {
     Owner(ToOwner),
     /// An event of a room that has members on this shard.
     Room(Arc<RoomEvent>),
-    Session { session: SessionId, what: ToSession },
+    Session {
+        session: SessionId,
+        what: ToSession,
+    },
     /// A direct message for all sessions of a user on this shard, except the sender's.
     Direct {
         user: UserName,
@@ -25,13 +28,24 @@ pub(crate) enum ToShard {
         /// delivered.
         bytes: usize,
     },
-    TypingTo { user: UserName, from: UserName },
+    TypingTo {
+        user: UserName,
+        from: UserName,
+    },
     /// A message of the operator for all sessions of a user on this shard.
-    SystemTo { user: UserName, text: Arc<str> },
+    SystemTo {
+        user: UserName,
+        text: Arc<str>,
+    },
     /// A session has claimed this name with a key.
-    Claimed { name: UserName },
+    Claimed {
+        name: UserName,
+    },
     /// One shard's part of the list of rooms.
-    RoomsPart { listing: u32, rooms: Vec<RoomEntry> },
+    RoomsPart {
+        listing: u32,
+        rooms: Vec<RoomEntry>,
+    },
     Operator(Box<OperatorRequest>),
     /// A readiness probe: the shard answers with its number.
     Probe(tokio::sync::oneshot::Sender<ShardId>),
@@ -57,9 +71,15 @@ impl ToShard {
 /// A message to the owner of a room or of a pair of users.
 #[derive(Debug)]
 pub(crate) enum ToOwner {
-    Room { room: RoomName, command: RoomCommand },
+    Room {
+        room: RoomName,
+        command: RoomCommand,
+    },
     /// A direct message.
-    Pair { to: UserName, message: Box<NewMessage> },
+    Pair {
+        to: UserName,
+        message: Box<NewMessage>,
+    },
     /// Greet a connection with the list of users in the lobby.
     Greet {
         session: SessionId,
@@ -88,9 +108,15 @@ pub(crate) enum RoomCommand {
         how: Departure,
         id: RequestId,
     },
-    Talk { message: Box<NewMessage>, retry: Retry },
+    Talk {
+        message: Box<NewMessage>,
+        retry: Retry,
+    },
     /// A member has another name.
-    Rename { session: SessionId, name: UserName },
+    Rename {
+        session: SessionId,
+        name: UserName,
+    },
     /// The dialect of a member was detected; the fields are those of [`Arrival`].
     Describe {
         session: SessionId,
@@ -102,9 +128,13 @@ pub(crate) enum RoomCommand {
         id: RequestId,
         topic: Arc<str>,
     },
-    Typing { session: SessionId },
+    Typing {
+        session: SessionId,
+    },
     /// A message of the operator.
-    System { text: Arc<str> },
+    System {
+        text: Arc<str>,
+    },
     /// Answer with a page of the room's users.
     Users {
         session: SessionId,

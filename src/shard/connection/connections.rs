@@ -465,7 +465,10 @@ mod tests {
         let tom = connections.open_for_test(toms.clone());
         assert_eq!(tom.slot(), ada.slot());
         assert!(connections.get(ada).is_none() && connections.get_mut(ada).is_none());
-        assert!(connections.remove(ada).is_none(), "a late removal of ada leaves tom alone");
+        assert!(
+            connections.remove(ada).is_none(),
+            "a late removal of ada leaves tom alone"
+        );
         let found = connections.get(tom).map(|connection| &connection.socket);
         assert!(found.is_some_and(|socket| Rc::ptr_eq(socket, &toms)));
         assert_eq!(connections.id_at(ada.slot()), Some(tom));

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! - Time during which a connection is not read does not count as silence of its peer; nor does time during which the shard stalled.
-//! - A peer whose full socket still accepts bytes is not dead. If no bytes arrive from it for several times `dead_after`, it is a slow consumer.
+//! - A peer whose full socket still accepts bytes is not dead. If no bytes arrive from it for several times `dead_after`, it is a slow
+//!   consumer.
 //!
 //! This file reads no clock and ends no connection: [`Connection::check`] says what is due.
 

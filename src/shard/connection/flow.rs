@@ -96,7 +96,9 @@ impl<S: Socket> Connections<S> {
         }
         match outcome {
             Ok(Progress::NeedMore | Progress::Closed) => {
-                let begins = connection.liveness.note_unfinished(reader.is_unfinished(), finished, now.ms);
+                let begins = connection
+                    .liveness
+                    .note_unfinished(reader.is_unfinished(), finished, now.ms);
                 connection.reader.put(reader, false);
                 if begins {
                     self.schedule(id, now);

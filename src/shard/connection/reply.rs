@@ -16,11 +16,7 @@ use crate::{
     shard::{
         End,
         connection::{
-            connections::Connections,
-            dialect::Pending,
-            notification::Notification,
-            state::Connection,
-            write::Socket,
+            connections::Connections, dialect::Pending, notification::Notification, state::Connection, write::Socket,
         },
         event::direct::DirectEvent,
         event::room::RoomEvent,

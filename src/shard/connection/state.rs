@@ -302,7 +302,10 @@ impl<S> Connection<S> {
     /// Appends the frames of an event to the replies.
     pub(crate) fn show(&mut self, append: impl FnOnce(Encoding, &str, &mut BytesMut)) {
         let Some(encoding) = self.encoding() else { return };
-        let receiver = self.naming.session().map_or("", |session| local(session.name().as_str()));
+        let receiver = self
+            .naming
+            .session()
+            .map_or("", |session| local(session.name().as_str()));
         append(encoding, receiver, self.outgoing.private());
     }
 

@@ -11,7 +11,7 @@ use crate::{
         End,
         connection::{
             connections::Connections,
-            deadlines::{TimeLimits, Due},
+            deadlines::{Due, TimeLimits},
             notification::Notification,
             state::Connection,
             write::Socket,

@@ -213,7 +213,7 @@ impl<S: Socket> Connections<S> {
         let (kind, peer) = kind_of(&guess.handshake);
         self.note_detected(peer, dialect, why);
         if self.profile_of(dialect).greets {
-            return self.begin_anew(id, dialect, now);
+            return self.start_over(id, dialect, now);
         }
         self.recent().entry(kind).or_default().note(dialect);
         self.speak(id, dialect, now);
@@ -328,7 +328,7 @@ impl<S: Socket> Connections<S> {
     }
 
     /// The client uses a dialect in which users name themselves: ends the session of the user in the header, and starts over.
-    fn begin_anew(&mut self, id: SessionId, dialect: DialectId, now: Moment) {
+    fn start_over(&mut self, id: SessionId, dialect: DialectId, now: Moment) {
         self.end_session(id);
         let Some(guess) = self.end_guess(id) else { return };
         let codec = self.open_codec(dialect, &guess.handshake);

@@ -53,8 +53,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
                 Notification::GreetingDue(session, peer) => {
                     let owner = self.directory.owner_of(RoomName::lobby().as_str());
-                    self.bus
-                        .send(owner, ToShard::Owner(ToOwner::Greet { session, peer }));
+                    self.bus.send(owner, ToShard::Owner(ToOwner::Greet { session, peer }));
                 }
                 Notification::Opened(id, requests) => {
                     for request in requests {

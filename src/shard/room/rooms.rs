@@ -23,9 +23,7 @@ use super::{
 };
 use crate::{
     chat::{Joined, RequestId, RoomName, SessionId},
-    shard::{
-        event::room::RoomEvent, ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment,
-    },
+    shard::{event::room::RoomEvent, ids::RoomSlot, per_connection::PerConnection, settings::Settings, time::Moment},
 };
 
 /// Why a session may not ask to join a room.

@@ -9,14 +9,7 @@
 
 use std::sync::Arc;
 
-use super::{
-    counts::RoomCounts,
-    delivery::DeliveryFailure,
-    fanout::CatchUp,
-    members::Feed,
-    rings::Lag,
-    rooms::Rooms,
-};
+use super::{counts::RoomCounts, delivery::DeliveryFailure, fanout::CatchUp, members::Feed, rings::Lag, rooms::Rooms};
 use crate::{
     chat::{Admission, GoodbyeCode, Happening, Position, Refusal, Reply, RequestId, RoomName, SessionId},
     shard::{End, connection::write::Socket, event::room::RoomEvent, ids::RoomSlot, parts::Parts},

@@ -159,7 +159,10 @@ impl Shards {
         request: impl FnOnce(ReplySender<T>) -> O,
     ) -> Result<T, Unanswered> {
         let (answer, answered) = oneshot::channel();
-        if !self.try_send(usize::from(shard.0), ToShard::Operator(Box::new(request(answer).into()))) {
+        if !self.try_send(
+            usize::from(shard.0),
+            ToShard::Operator(Box::new(request(answer).into())),
+        ) {
             return Err(Unanswered::Full);
         }
         match timeout(limits::ADMIN_ANSWER_TIME, answered).await {

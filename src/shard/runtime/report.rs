@@ -36,8 +36,12 @@ impl Report for Reporter {
         shard.received_bytes.inc_by(std::mem::take(&mut connections.bytes_in));
         shard.sent_bytes.inc_by(std::mem::take(&mut connections.bytes_out));
         shard.direct_messages.inc_by(std::mem::take(counts.directs));
-        shard.rate_limit_pauses.inc_by(std::mem::take(&mut connections.rate_limited));
-        shard.backpressure_pauses.inc_by(std::mem::take(&mut connections.backpressured));
+        shard
+            .rate_limit_pauses
+            .inc_by(std::mem::take(&mut connections.rate_limited));
+        shard
+            .backpressure_pauses
+            .inc_by(std::mem::take(&mut connections.backpressured));
         for code in connections.refusals.drain(..) {
             shard.refusals.of(code).inc();
         }

@@ -209,9 +209,9 @@ impl Local {
         self.turn(|engine| {
             let id = engine.open(transport, handshake, dialect);
             let connection = Watched::Connection(id.slot());
-            let watched = engine
-                .socket(id)
-                .map_or(Ok(()), |socket| self.registry.watch_writable(socket.source(), connection));
+            let watched = engine.socket(id).map_or(Ok(()), |socket| {
+                self.registry.watch_writable(socket.source(), connection)
+            });
             if let Err(error) = watched {
                 tracing::warn!(%error, "a connection could not be watched");
                 engine.hung_up(id);

@@ -308,7 +308,10 @@ fn a_message_that_a_busy_owner_refused_is_sent_again_before_later_ones() {
     let Action::Room(to, RoomCommand::Talk { message, .. }) = ada.asks(say("one")) else {
         panic!("it was not sent");
     };
-    assert!(matches!(ada.rules().message_refused(to, message), Action::ScheduleRetry));
+    assert!(matches!(
+        ada.rules().message_refused(to, message),
+        Action::ScheduleRetry
+    ));
     ada.connection.answered();
     assert!(matches!(ada.asks(say("two")), Action::Nothing));
     assert_eq!(ada.connection.in_flight(), 0, "it is in the retry queue");
