@@ -49,3 +49,10 @@ export function chat({ storage = fakeStorage(), tab = fakeStorage(), mark = 'k' 
 export function message(seq, extra = {}) {
   return { room: 'lobby', seq, prev: seq - 1, at: 1_000, from: 'bob', session: 'bbbb', text: `m${seq}`, kind: 'text', epoch: EPOCH, ...extra };
 }
+
+/** The same, let in. */
+export async function entered(extra) {
+  const made = chat();
+  await made.enter(extra);
+  return made;
+}

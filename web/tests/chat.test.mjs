@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ITEMS_HELD, ITEMS_MAX } from '../conversation.js';
-import { chat, EPOCH, message } from './chat.mjs';
+import { chat, entered, EPOCH, message } from './chat.mjs';
 import { fakeStorage, settle } from './fakes.mjs';
 
 test('a first visit joins the lobby with the last fifty messages', async () => {
-  const { enter, socket } = chat();
-  await enter();
+  const { socket } = await entered();
   assert.deepEqual(socket().last('join').join, { room: 'lobby', last: 50 });
   const { client, ...hello } = socket().last('hello').hello;
   assert.deepEqual(hello, { name: '', key: '', resume: [] });
@@ -59,8 +58,7 @@ test('names that objects have by themselves have keys as any other, here and aft
 });
 
 test('a rename brings a key of the new name, which is kept', async () => {
-  const { chat: made, enter, socket, store } = chat();
-  await enter();
+  const { chat: made, socket, store } = await entered();
   made.rename('eve');
   const { id, rename } = socket().last('rename');
   assert.ok(rename.key);
@@ -81,8 +79,7 @@ test('the key of a name is kept and shown again', async () => {
 });
 
 test('after a reconnect the hello resumes from the last position, and nothing stands twice', async () => {
-  const { enter, socket, back, texts } = chat();
-  await enter();
+  const { socket, back, texts } = await entered();
   for (const seq of [1, 2, 3]) await socket().hear('message', message(seq));
   await socket().cut();
   const hello = await back('cccc', { head: 5, from: 2 });
@@ -93,16 +90,14 @@ test('after a reconnect the hello resumes from the last position, and nothing st
 });
 
 test('the same number of another epoch is another message', async () => {
-  const { enter, socket, texts } = chat();
-  await enter();
+  const { socket, texts } = await entered();
   await socket().hear('message', message(1));
   await socket().hear('message', message(1, { epoch: 78, prev: 0, text: 'new life' }));
   assert.deepEqual(texts(), ['m1', 'epoch', 'new life']);
 });
 
 test('a gap is seen through prev and filled from history, in its place', async () => {
-  const { enter, socket, texts } = chat();
-  await enter();
+  const { socket, texts } = await entered();
   await socket().hear('message', message(1));
   await socket().hear('message', message(4));
   assert.deepEqual(texts(), ['m1', 'gap 2-3 loading', 'm4']);
@@ -113,16 +108,14 @@ test('a gap is seen through prev and filled from history, in its place', async (
 });
 
 test('holes in the numbers are no gap: only prev counts', async () => {
-  const { enter, socket, texts } = chat();
-  await enter();
+  const { socket, texts } = await entered();
   await socket().hear('message', message(1));
   await socket().hear('message', message(9, { prev: 1 }));
   assert.deepEqual(texts(), ['m1', 'm9']);
 });
 
 test('where nothing is stored, a gap is shown and not asked for', async () => {
-  const { enter, socket, texts } = chat();
-  await enter({ history: false });
+  const { socket, texts } = await entered({ history: false });
   await socket().hear('message', message(1));
   await socket().hear('message', message(5));
   assert.deepEqual(texts(), ['m1', 'gap 2-4 missed', 'm5']);
@@ -130,8 +123,7 @@ test('where nothing is stored, a gap is shown and not asked for', async () => {
 });
 
 test('a gap that the server announces is taken over, and a lost one says so', async () => {
-  const { enter, socket, texts } = chat();
-  await enter();
+  const { socket, texts } = await entered();
   await socket().hear('message', message(1));
   await socket().hear('gap', { room: 'lobby', peer: '', epoch: EPOCH, from: 2, to: 6, lost: true });
   await socket().hear('message', message(7));
@@ -139,8 +131,7 @@ test('a gap that the server announces is taken over, and a lost one says so', as
 });
 
 test('a server without history is asked once', async () => {
-  const { enter, socket, lobby, chat: it } = chat();
-  await enter();
+  const { socket, lobby, chat: it } = await entered();
   await socket().hear('message', message(5, { prev: 0 }));
   const asked = it.history.loadOlder(lobby);
   await socket().hear('error', { code: 'unknown_request', text: '', retry_after: 0 }, socket().last('history').id);
@@ -150,8 +141,7 @@ test('a server without history is asked once', async () => {
 });
 
 test('a talk is pending until its message comes, in whichever order the ack does', async () => {
-  const { enter, socket, chat: it, lobby, texts } = chat();
-  await enter();
+  const { socket, chat: it, lobby, texts } = await entered();
   it.say(lobby, 'one');
   const { id, talk } = socket().last('talk');
   assert.deepEqual(talk, { room: 'lobby', text: 'one', key: 'k-1' });
@@ -167,16 +157,14 @@ test('a talk is pending until its message comes, in whichever order the ack does
 });
 
 test('the same text of somebody else does not pass for ours', async () => {
-  const { enter, socket, chat: it, lobby } = chat();
-  await enter();
+  const { socket, chat: it, lobby } = await entered();
   it.say(lobby, 'hi');
   await socket().hear('message', message(1, { text: 'hi', from: 'ada', session: 'eeee' }));
   assert.equal(lobby.pending.length, 1);
 });
 
 test('what was written while away goes out once, in order, under the same keys', async () => {
-  const { enter, socket, back, chat: it, lobby, texts } = chat();
-  await enter();
+  const { socket, back, chat: it, lobby, texts } = await entered();
   it.say(lobby, 'lost ack');
   await socket().cut();
   it.say(lobby, 'offline');
@@ -193,8 +181,7 @@ test('what was written while away goes out once, in order, under the same keys',
 });
 
 test('a message that the replay brings is not sent again', async () => {
-  const { enter, socket, clock, welcome, joined, chat: it, lobby } = chat();
-  await enter();
+  const { socket, clock, welcome, joined, chat: it, lobby } = await entered();
   it.say(lobby, 'went through');
   await socket().cut();
   await clock.pass(60_000);
@@ -238,8 +225,7 @@ test('what was not sent under another name, or is damaged, is not sent', async (
 });
 
 test('an ack that never comes makes the same key go out again', async () => {
-  const { enter, socket, clock, chat: it, lobby } = chat();
-  await enter();
+  const { socket, clock, chat: it, lobby } = await entered();
   it.say(lobby, 'x');
   await clock.pass(17_000);
   assert.equal(socket().of('hello').length, 1);
@@ -247,8 +233,7 @@ test('an ack that never comes makes the same key go out again', async () => {
 });
 
 test('busy waits as long as it is told and is not overtaken; a refusal for good is shown and holds nobody up', async () => {
-  const { enter, socket, clock, chat: it, lobby } = chat();
-  await enter();
+  const { socket, clock, chat: it, lobby } = await entered();
   it.say(lobby, 'first');
   it.say(lobby, 'second');
   await socket().hear('error', { code: 'busy', text: '', retry_after: 2_000 }, socket().last('talk').id);
@@ -286,8 +271,7 @@ test('own words from another tab or device are own words; those of somebody else
 });
 
 test('comings and goings share one line, and cancel out', async () => {
-  const { enter, socket, lobby } = chat();
-  await enter();
+  const { socket, lobby } = await entered();
   for (let i = 0; i < 300; i += 1) await socket().hear('presence', { room: 'lobby', online: i + 2, version: i, joined: [`u${i}`], left: [], names: [] });
   assert.deepEqual([lobby.items.length, lobby.items[0].came, lobby.items[0].joined.length, lobby.online], [1, 300, 20, 301]);
   await socket().hear('message', message(1));
@@ -297,8 +281,7 @@ test('comings and goings share one line, and cancel out', async () => {
 });
 
 test('memory is bounded, and older messages can be loaded again', async () => {
-  const { enter, socket, lobby, chat: it } = chat();
-  await enter();
+  const { socket, lobby, chat: it } = await entered();
   for (let seq = 1; seq <= ITEMS_MAX + 1_000; seq += 1) socket().onmessage({ data: JSON.stringify({ id: 0, message: message(seq) }) });
   await settle();
   assert.ok(lobby.items.length <= ITEMS_MAX + 500);
@@ -312,8 +295,7 @@ test('memory is bounded, and older messages can be loaded again', async () => {
 });
 
 test('who reads further up keeps what they read, as long as memory allows', async () => {
-  const { enter, socket, lobby } = chat();
-  await enter();
+  const { socket, lobby } = await entered();
   lobby.held = true;
   let seq = 0;
   const flood = async (count) => {
@@ -330,8 +312,7 @@ test('who reads further up keeps what they read, as long as memory allows', asyn
 });
 
 test('pages of history that overlap what is here, or each other, bring nothing twice', async () => {
-  const { enter, socket, lobby, chat: it, texts } = chat();
-  await enter({ head: 6, from: 4 });
+  const { socket, lobby, chat: it, texts } = await entered({ head: 6, from: 4 });
   for (const seq of [5, 6]) await socket().hear('message', message(seq));
   for (const page of [[3, 4, 5], [2, 3, 4, 6]]) {
     const loading = it.history.loadOlder(lobby);
@@ -342,8 +323,7 @@ test('pages of history that overlap what is here, or each other, bring nothing t
 });
 
 test('direct messages stand in the conversation with the other one, on every device', async () => {
-  const { enter, socket, chat: it } = chat();
-  await enter();
+  const { socket, chat: it } = await entered();
   const direct = (seq, from, to, session) => socket().hear('direct', { from, to, seq, prev: seq - 1, at: 1, session, text: `d${seq}`, kind: 'text', epoch: 3 });
   await direct(1, 'bob', 'ada', 'bbbb');
   await direct(2, 'ada', 'bob', 'other-device');
@@ -354,8 +334,7 @@ test('direct messages stand in the conversation with the other one, on every dev
 });
 
 test('what is unread is counted once, whether the server or the messages come first', async () => {
-  const { enter, socket, chat: it } = chat();
-  await enter();
+  const { socket, chat: it } = await entered();
   const direct = async (from, seq) => {
     const message = { from, to: 'ada', seq, prev: seq - 1, at: 1, session: 'bbbb', text: `d${seq}`, kind: 'text', epoch: 3 };
     await socket().hear('direct', message);
@@ -377,8 +356,7 @@ test('what is unread is counted once, whether the server or the messages come fi
 });
 
 test('the line above what is new moves on once all was read', async () => {
-  const { enter, socket, lobby, chat: it } = chat();
-  await enter();
+  const { socket, lobby, chat: it } = await entered();
   const unseen = async (seq) => {
     await socket().hear('message', message(seq));
     it.unread.add(lobby, message(seq));
@@ -401,14 +379,12 @@ test('the line stands where the user stopped reading, here or on another device,
     await enter({ head, read, from: head });
     assert.equal(lobby.newAfter?.seq ?? null, stands, `read ${read} of ${head}`);
   }
-  const { enter, lobby } = chat();
-  await enter({ head: 9, from: 9 });
+  const { enter, lobby } = await entered({ head: 9, from: 9 });
   assert.equal(lobby.newAfter, null, 'a first visit');
 });
 
 test('new messages that are not loaded are fetched in large pages, until the line has its place before the first of others', async () => {
-  const { enter, socket, lobby, chat: it } = chat();
-  await enter({ head: 400, read: 100, from: 399 });
+  const { socket, lobby, chat: it } = await entered({ head: 400, read: 100, from: 399 });
   await socket().hear('message', message(400));
   assert.deepEqual([lobby.newUnloaded, lobby.firstNew], [true, null]);
   const loading = it.history.loadNew(lobby);
@@ -426,8 +402,7 @@ test('new messages that are not loaded are fetched in large pages, until the lin
 });
 
 test('what is read on another device is read here', async () => {
-  const { enter, socket, lobby, chat: it } = chat();
-  await enter({ head: 2, read: 1, from: 1 });
+  const { socket, lobby, chat: it } = await entered({ head: 2, read: 1, from: 1 });
   await socket().hear('message', message(2));
   it.unread.add(lobby, message(2));
   assert.deepEqual([lobby.unread, lobby.firstNew.seq], [1, 2]);
@@ -436,8 +411,7 @@ test('what is read on another device is read here', async () => {
 });
 
 test('an own direct message stands by its ack alone, and what it overtook still finds its place', async () => {
-  const { enter, socket, chat: it } = chat();
-  await enter();
+  const { socket, chat: it } = await entered();
   const bob = it.direct('bob');
   it.say(bob, 'mine');
   const direct = (seq, text) => socket().hear('direct', { from: 'bob', to: 'ada', seq, prev: seq - 1, at: 1, session: 'bbbb', text, kind: 'text', epoch: 3 });
@@ -449,8 +423,7 @@ test('an own direct message stands by its ack alone, and what it overtook still 
 });
 
 test('messages the page does not know, and names that look like methods, do no harm', async () => {
-  const { enter, socket, texts } = chat();
-  await enter();
+  const { socket, texts } = await entered();
   socket().onmessage({ data: '{"id":0,"future":{"x":1},"__proto__":{"a":1},"constructor":{},"toString":{}}' });
   await socket().hear('message', message(1));
   assert.deepEqual(texts(), ['m1']);

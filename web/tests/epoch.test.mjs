@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chat, EPOCH, message } from './chat.mjs';
+import { chat, entered, EPOCH, message } from './chat.mjs';
 import { settle } from './fakes.mjs';
 
 const NEW = 78;
@@ -89,8 +89,7 @@ test('a server that begins before what we had, and says so in its old epoch, is 
 });
 
 test('an own message of which only the ack came before the loss goes out again under its key', async () => {
-  const { chat: it, enter, back, socket, lobby } = chat();
-  await enter();
+  const { chat: it, back, socket, lobby } = await entered();
   for (let seq = 1; seq <= 5; seq += 1) await socket().hear('message', message(seq, { at: seq }));
   it.say(lobby, 'acked');
   await socket().hear('ack', { seq: 6, at: 6, epoch: EPOCH, duplicate: false }, socket().last('talk').id);
@@ -103,8 +102,7 @@ test('an own message of which only the ack came before the loss goes out again u
 });
 
 test('a room without history that began anew has the same numbers for other messages', async () => {
-  const { enter, back, socket, texts } = chat();
-  await enter({ history: false });
+  const { enter, back, socket, texts } = await entered({ history: false });
   for (let seq = 1; seq <= 5; seq += 1) await socket().hear('message', message(seq, { at: seq }));
   await socket().cut();
   await back('cccc', { epoch: NEW, head: 2, from: 2, history: false });

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { chat, message } from './chat.mjs';
+import { chat, entered, message } from './chat.mjs';
 import { fakeStorage } from './fakes.mjs';
 
 const direct = (seq, extra = {}) => ({ from: 'bob', to: 'ada', seq, prev: seq - 1, at: seq, session: 'bbbb', text: `d${seq}`, kind: 'text', epoch: 3, ...extra });
@@ -21,8 +21,7 @@ test('a name that is refused is not shown as ours, nor kept', async () => {
 });
 
 test('a name of ours that is refused after a reconnect is not shown as ours any more', async () => {
-  const { chat: it, enter, clock, socket, said } = chat();
-  await enter();
+  const { chat: it, clock, socket, said } = await entered();
   await socket().cut();
   await clock.pass(60_000);
   socket().open();
@@ -32,8 +31,7 @@ test('a name of ours that is refused after a reconnect is not shown as ours any 
 });
 
 test('a name that the server refuses while we have one changes nothing', async () => {
-  const { chat: it, enter, socket } = chat();
-  await enter();
+  const { chat: it, socket } = await entered();
   const renaming = assert.rejects(it.rename('taken'), { code: 'name_reserved' });
   await socket().hear('error', { code: 'name_reserved', text: '', retry_after: 0 }, socket().last('rename').id);
   await renaming;
@@ -64,8 +62,7 @@ test('a retry carries the same client and key after a reconnect, a rename and a 
 });
 
 test('who writes to us under a new name is found under it, with what was said', async () => {
-  const { chat: it, enter, socket, said } = chat();
-  await enter();
+  const { chat: it, socket, said } = await entered();
   await socket().hear('direct', direct(1));
   await socket().hear('renamed', { room: 'lobby', old: 'bob', new: 'rob', session: 'bbbb' });
   assert.deepEqual([...it.conversations.keys()], ['room:lobby', 'peer:rob']);
@@ -79,16 +76,14 @@ test('who writes to us under a new name is found under it, with what was said', 
 });
 
 test('somebody else of the same name does not take a direct conversation along', async () => {
-  const { chat: it, enter, socket } = chat();
-  await enter();
+  const { chat: it, socket } = await entered();
   await socket().hear('direct', direct(1));
   await socket().hear('renamed', { room: 'lobby', old: 'bob', new: 'evil', session: 'ffff' });
   assert.deepEqual([...it.conversations.keys()], ['room:lobby', 'peer:bob']);
 });
 
 test('direct conversations after an own rename have numbers of their own, and go on in sight', async () => {
-  const { chat: it, enter, back, socket, store } = chat();
-  await enter();
+  const { chat: it, back, socket, store } = await entered();
   await socket().hear('direct', direct(7));
   it.rename('eve');
   await socket().hear('renamed', { room: '', old: 'ada', new: 'eve', session: 'aaaa', key: '' }, socket().last('rename').id);
@@ -106,8 +101,7 @@ test('direct conversations after an own rename have numbers of their own, and go
 });
 
 test('somebody whose message has come, or who has left or has another name, is not typing any more', async () => {
-  const { chat: it, enter, socket, lobby, said } = chat();
-  await enter();
+  const { chat: it, socket, lobby, said } = await entered();
   const typing = () => socket().hear('typing', { room: 'lobby', from: 'bob' });
   const ends = [
     () => socket().hear('message', message(1)),
@@ -151,8 +145,7 @@ test('who comes for another room is not taken into the lobby', async () => {
 
 test('the time is the server’s: notes and own words stand on its day, and a clock set meanwhile changes nothing', async () => {
   const server = 5_000_000_000_000;
-  const { chat: it, enter, socket, clock, lobby } = chat();
-  await enter();
+  const { chat: it, socket, clock, lobby } = await entered();
   await it.link.request('ping');
   await socket().hear('pong', { at: server }, 0);
   assert.equal(it.now(), server);

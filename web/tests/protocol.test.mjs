@@ -26,6 +26,14 @@ function link({ random = () => 1, heartbeat = HEARTBEAT } = {}) {
   return { link: made, clock, sockets, socket, states, events, welcome };
 }
 
+/** The same, welcomed. */
+async function connected(options) {
+  const made = link(options);
+  made.link.connect();
+  await made.welcome();
+  return made;
+}
+
 test('hello is said first, and welcome makes it connected', async () => {
   const { link: it, socket, states, welcome } = link();
   it.connect();
@@ -36,9 +44,7 @@ test('hello is said first, and welcome makes it connected', async () => {
 });
 
 test('a request is settled by the reply that names it, and by no other', async () => {
-  const { link: it, socket, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, socket } = await connected();
   socket().alive = false;
   const first = it.request('ping');
   const second = it.request('users', { room: 'lobby' });
@@ -50,9 +56,7 @@ test('a request is settled by the reply that names it, and by no other', async (
 });
 
 test('a dead connection is noticed within ten seconds of a request, and a new one is made at once', async () => {
-  const { link: it, clock, sockets, socket, states, welcome } = link({ heartbeat: 600_000 });
-  it.connect();
-  await welcome();
+  const { link: it, clock, sockets, socket, states, welcome } = await connected({ heartbeat: 600_000 });
   socket().alive = false;
   const rejected = assert.rejects(it.request('talk', {}), { code: 'connection_lost' });
   await clock.pass(5_000);
@@ -65,9 +69,7 @@ test('a dead connection is noticed within ten seconds of a request, and a new on
 });
 
 test('a request that is answered late on a living connection is only late', async () => {
-  const { link: it, clock, sockets, socket, states, welcome } = link({ heartbeat: 600_000 });
-  it.connect();
-  await welcome();
+  const { link: it, clock, sockets, socket, states } = await connected({ heartbeat: 600_000 });
   const request = it.request('history', {});
   await clock.pass(14_000);
   await socket().hear('history', {}, socket().last('history').id);
@@ -76,9 +78,7 @@ test('a request that is answered late on a living connection is only late', asyn
 });
 
 test('where what we say does not get through, what is heard does not keep the connection', async () => {
-  const { link: it, clock, sockets, socket, welcome } = link({ heartbeat: 600_000 });
-  it.connect();
-  await welcome();
+  const { link: it, clock, sockets, socket } = await connected({ heartbeat: 600_000 });
   socket().alive = false;
   it.request('talk', {}).catch(() => {});
   for (let second = 0; second < 15; second += 1) {
@@ -89,9 +89,7 @@ test('where what we say does not get through, what is heard does not keep the co
 });
 
 test('when the network comes back or the page is looked at again, silence of four seconds means a new connection', async () => {
-  const { link: it, clock, sockets, socket, welcome } = link({ heartbeat: 600_000 });
-  it.connect();
-  await welcome();
+  const { link: it, clock, sockets, socket } = await connected({ heartbeat: 600_000 });
   it.probe();
   await settle();
   await clock.pass(10_000);
@@ -138,9 +136,7 @@ test('a server that answers quickly again is given no more time than at first', 
 });
 
 test('a page that is left says so, and connects again when it is shown again', async () => {
-  const { link: it, clock, sockets, socket, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, clock, sockets, socket, welcome } = await connected();
   it.leave();
   assert.deepEqual([it.state, socket().of('exit').length, socket().readyState], ['away', 1, 3]);
   await clock.pass(600_000);
@@ -155,9 +151,7 @@ test('a page that is left says so, and connects again when it is shown again', a
 });
 
 test('a request that nobody answers times out', async () => {
-  const { link: it, clock, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, clock } = await connected();
   assert.equal(it.state, 'connected');
   const request = it.request('talk', {});
   const rejected = assert.rejects(request, { code: 'timeout' });
@@ -166,9 +160,7 @@ test('a request that nobody answers times out', async () => {
 });
 
 test('a lost connection rejects its requests, and the next attempt waits', async () => {
-  const { link: it, socket, sockets, clock, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, socket, sockets, clock } = await connected();
   const rejected = assert.rejects(it.request('talk', {}), { code: 'connection_lost' });
   await socket().cut();
   await rejected;
@@ -214,9 +206,7 @@ test('a server that welcomes and drops does not make the pause short again; a st
 });
 
 test('the wait that goodbye names is kept, and a goodbye without one is final', async () => {
-  const { link: it, socket, sockets, clock, welcome } = link({ random: () => 0 });
-  it.connect();
-  await welcome();
+  const { link: it, socket, sockets, clock, welcome } = await connected({ random: () => 0 });
   await socket().hear('goodbye', { code: 'draining', text: '', retry_after: 7_000 });
   await socket().cut();
   assert.equal(it.retryAt - clock.now(), 7_000);
@@ -233,9 +223,7 @@ test('the wait that goodbye names is kept, and a goodbye without one is final', 
 });
 
 test('an idle page asks now and then, and what is not answered is the end; anything heard is a sign of life', async () => {
-  const { link: it, socket, sockets, clock, states, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, socket, sockets, clock, states } = await connected();
   await clock.pass(HEARTBEAT);
   assert.equal(socket().of('ping').length, 2);
   assert.ok(socket().of('ping').every(({ id }) => id > 0), 'a ping without an id asks for no answer');
@@ -253,9 +241,7 @@ test('an idle page asks now and then, and what is not answered is the end; anyth
 });
 
 test('after a sleep the connection gets one more chance', async () => {
-  const { link: it, socket, clock, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, socket, clock } = await connected();
   await clock.sleep(HEARTBEAT * 30);
   assert.notEqual(it.state, 'waiting');
   await socket().hear('pong', { at: 1 });
@@ -286,9 +272,7 @@ test('a refused hello is said again on the same connection, and does not hammer 
 });
 
 test('what an old socket still says is not heard', async () => {
-  const { link: it, sockets, events, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, sockets, events } = await connected();
   const old = sockets[0];
   const listener = old.onmessage;
   it.connect();
@@ -299,9 +283,7 @@ test('what an old socket still says is not heard', async () => {
 });
 
 test('what is not a message of the protocol is passed over', async () => {
-  const { link: it, socket, events, welcome } = link();
-  it.connect();
-  await welcome();
+  const { link: it, socket, events } = await connected();
   const before = events.length;
   for (const data of ['nonsense', 'null', '7', '[]', '{"id":1}', '{"id":0,"message":null}']) socket().onmessage({ data });
   assert.equal(events.length, before);

@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { browse } from './chromium.mjs';
-import { enter, freshRoom, heard, REAL, say, visitor } from './world.mjs';
+import { enter, freshRoom, heard, REAL, say, submit, visitor } from './world.mjs';
 
 const skip = REAL ? false : 'SKIPPED: PLAZA_URL names no server';
 const seed = process.env.PLAZA_SEED_PAGE;
@@ -115,8 +115,7 @@ async function chatsOnPlainWs(html) {
   await one.locator('#user_list').getByText(b).waitFor();
   await native.talk(`native ${id}`);
   await one.locator('#msg_list').getByText(`${b}: native ${id}`).waitFor();
-  await one.fill('#msg_box', `你好 ${id}`);
-  await one.press('#msg_box', 'Enter');
+  await submit(one, '#msg_box', `你好 ${id}`);
   await one.locator('#msg_list').getByText(`${a}: 你好 ${id}`).waitFor();
   native.leave();
   await one.waitForFunction((name) => !document.getElementById('user_list').textContent.includes(name), b);

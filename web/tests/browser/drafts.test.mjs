@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { browse } from './chromium.mjs';
-import { enter, freshRoom, heard, say, server } from './world.mjs';
+import { enter, freshRoom, heard, say, server, title } from './world.mjs';
 
 let at;
 
@@ -17,7 +17,7 @@ async function reload(page) {
 
 async function goInto(page, room) {
   await page.goto(`${at.url}/#${room}`);
-  await page.waitForFunction((name) => document.getElementById('title').textContent === name, room);
+  await title(page, room);
 }
 
 test('what is typed before the scripts have come is neither sent into nothing nor lost', async () => {

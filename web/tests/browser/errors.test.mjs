@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { before, after, test } from 'node:test';
 import { Peer } from '../peer.mjs';
 import { browse } from './chromium.mjs';
-import { enter, freshRoom, REAL, server } from './world.mjs';
+import { enter, freshRoom, REAL, server, submit } from './world.mjs';
 
 const skip = REAL ? false : 'SKIPPED: the stand-in has no rules for names and topics';
 let at;
@@ -15,14 +15,12 @@ after(() => at.close());
 
 async function setTopic(page, topic) {
   if (!(await page.locator('#topic-dialog').isVisible())) await page.click('#topic');
-  await page.fill('#topic-input', topic);
-  await page.press('#topic-input', 'Enter');
+  await submit(page, '#topic-input', topic);
 }
 
 async function takeName(page, name) {
   if (!(await page.locator('#name-dialog').isVisible())) await page.click('#me');
-  await page.fill('#name-input', name);
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', name);
 }
 
 test('what the real server refuses is said in Chinese, with what was seen and what is allowed', { skip }, async () => {
@@ -40,8 +38,7 @@ test('what the real server refuses is said in Chinese, with what was seen and wh
   await said('#topic-wrong', '内容有 300 个字符，最多允许 256 个');
   await page.click('#topic-cancel');
   await page.click('#rooms-add');
-  await page.fill('#room-input', '间'.repeat(65));
-  await page.press('#room-input', 'Enter');
+  await submit(page, '#room-input', '间'.repeat(65));
   await said('#room-wrong', '这个名字有 65 个字符，最多允许 64 个');
   assert.deepEqual(page.wrong, []);
 });

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { browser, peer } from './standin.mjs';
-import { enter, heard, say, scrollToTheBeginning, texts } from './world.mjs';
+import { enter, heard, say, scrollToTheBeginning, submit, texts } from './world.mjs';
 
 test('the server is killed and comes back: the state says so, what was written goes out, nothing stands twice', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
@@ -81,13 +81,18 @@ test('a hole where nothing is stored is shown in words', async () => {
   assert.equal(await page.locator('#search-open').isVisible(), false);
 });
 
+/** Ends all connections with a goodbye. */
+function goodbye(closeCode, words) {
+  for (const session of peer.sessions) {
+    peer.say(session, 'goodbye', words);
+    session.socket.close(closeCode);
+  }
+}
+
 test('the wait that goodbye names is honoured', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
   const hellos = () => peer.received.filter((message) => message.hello).length;
-  for (const session of peer.sessions) {
-    peer.say(session, 'goodbye', { code: 'draining', text: 'restarting', retry_after: 3_000 });
-    session.socket.close(1001);
-  }
+  goodbye(1001, { code: 'draining', text: 'restarting', retry_after: 3_000 });
   const left = Date.now();
   await page.locator('.state.waiting').waitFor();
   await page.locator('.state.connected').waitFor();
@@ -97,19 +102,13 @@ test('the wait that goodbye names is honoured', async () => {
 
 test('why the server ended the connection is said in words, and one comes back when one wants to', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
-  for (const session of peer.sessions) {
-    peer.say(session, 'goodbye', { code: 'idle', text: 'in the words of the server', retry_after: 0 });
-    session.socket.close(4500);
-  }
+  goodbye(4500, { code: 'idle', text: 'in the words of the server', retry_after: 0 });
   await page.locator('#banner', { hasText: 'you had sent nothing for a long time' }).waitFor();
   assert.equal(await page.textContent('#state'), 'Disconnected');
   await page.click('#banner-button');
   await page.locator('.state.connected').waitFor();
   assert.equal(await page.locator('#banner').isVisible(), false);
-  for (const session of peer.sessions) {
-    peer.say(session, 'goodbye', { code: 'shutting_down', text: '', retry_after: 60_000 });
-    session.socket.close(4000);
-  }
+  goodbye(4000, { code: 'shutting_down', text: '', retry_after: 60_000 });
   await page.locator('#banner', { hasText: 'The server is restarting. What you write is saved' }).waitFor();
   await page.locator('#banner-wait', { hasText: /Reconnecting in 6\d s/ }).waitFor();
   assert.equal(await page.textContent('#state'), 'Reconnecting…');
@@ -127,8 +126,7 @@ test('a first visitor whose server is away sees that behind no question, and is 
   await page.locator('#name-dialog').waitFor();
   const { port } = peer;
   await peer.kill();
-  await page.fill('#name-input', 'ada');
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', 'ada');
   await page.locator('#banner', { hasText: 'The server cannot be reached.' }).waitFor();
   await page.locator('#name-dialog').waitFor({ state: 'hidden' });
   await peer.listen(port);
@@ -145,8 +143,7 @@ test('a name that belongs to somebody else is asked for again', async () => {
   };
   await page.reload();
   await page.getByText('This name belongs to somebody else').waitFor();
-  await page.fill('#name-input', 'ada2');
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', 'ada2');
   await page.locator('.state.connected').waitFor();
   assert.equal(await page.textContent('#me-name'), 'ada2');
 });
@@ -154,6 +151,17 @@ test('a name that belongs to somebody else is asked for again', async () => {
 /** Waits until the page shows everything that it has received. */
 function twoFrames(page) {
   return page.evaluate(() => new Promise((shown) => requestAnimationFrame(() => requestAnimationFrame(shown))));
+}
+
+/** Keeps the answer to the first request for history back; the function that is returned gives it. */
+function holdHistory() {
+  let answer = null;
+  peer.fault = ({ kind, body, id, session }) => {
+    if (kind !== 'history' || answer) return undefined;
+    answer = () => peer.answer(session, kind, body, id);
+    return 'handled';
+  };
+  return () => answer();
 }
 
 test('scrolling up loads older messages and does not move what is read', async () => {
@@ -171,12 +179,7 @@ test('what the reader looks at does not move when older messages come in above i
   for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}${' and more'.repeat(i % 40)}`);
   const page = await enter(browser, peer.url, { name: 'ada' });
   await page.locator('#log', { hasText: 'message 200' }).waitFor();
-  let goOn = null;
-  peer.fault = ({ kind, body, id, session }) => {
-    if (kind !== 'history' || goOn) return undefined;
-    goOn = () => peer.answer(session, kind, body, id);
-    return 'handled';
-  };
+  const goOn = holdHistory();
   const row = page.locator('#log .talk[data-seq="154"]');
   await row.evaluate((talk) => talk.scrollIntoView({ block: 'start' }));
   await page.getByText('Loading earlier messages').waitFor();
@@ -191,12 +194,7 @@ test('who waits at the very top is shown the older messages when they come', asy
   for (let i = 1; i <= 200; i += 1) peer.talk('lobby', 'bob', `message ${i}`);
   const page = await enter(browser, peer.url, { name: 'ada' });
   await heard(page, 'message 200');
-  let goOn = null;
-  peer.fault = ({ kind, body, id, session }) => {
-    if (kind !== 'history' || goOn) return undefined;
-    goOn = () => peer.answer(session, kind, body, id);
-    return 'handled';
-  };
+  const goOn = holdHistory();
   const toTheTop = () => page.locator('#log').evaluate((log) => (log.scrollTop = 0));
   await toTheTop();
   await page.getByText('Loading earlier messages').waitFor();
@@ -238,8 +236,7 @@ test('search finds what is stored', async () => {
   for (const text of ['apples', 'pears', long]) peer.talk('lobby', 'bob', text);
   const page = await enter(browser, peer.url, { name: 'ada' });
   await page.click('#search-open');
-  await page.fill('#search-text', 'apple');
-  await page.press('#search-text', 'Enter');
+  await submit(page, '#search-text', 'apple');
   await page.locator('#results').getByText('apple pie').waitFor();
   const found = await page.locator('#results .text').allTextContents();
   assert.match(found[0], /^….* an apple pie .*…$/);

@@ -6,7 +6,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { browse } from './chromium.mjs';
-import { enter, heard, say, scrollToTheBeginning, startServer, texts, visitor } from './world.mjs';
+import { enter, heard, say, scrollToTheBeginning, startServer, submit, texts, visitor } from './world.mjs';
 
 const skip = process.env.PLAZA_BIN ? false : 'SKIPPED: PLAZA_BIN names no server to start with a data directory';
 let data;
@@ -65,8 +65,7 @@ test('a direct message to somebody who is away waits for them, counted once, and
 test('search finds words of two characters', { skip }, async () => {
   const page = await enter(await browse(), running.url, { name: 'eve' });
   await page.click('#search-open');
-  await page.fill('#search-text', '天气');
-  await page.press('#search-text', 'Enter');
+  await submit(page, '#search-text', '天气');
   await page.locator('#results').getByText('天气很好 100').waitFor();
   assert.deepEqual(await page.locator('#results .text').allTextContents(), [400, 300, 200, 100].map((n) => `天气很好 ${n}`));
   assert.deepEqual(page.wrong, []);

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { browse, ELSEWHERE } from './chromium.mjs';
-import { enter, freshRoom, heard, say, server, texts, visitor } from './world.mjs';
+import { enter, freshRoom, heard, say, server, submit, texts, title, visitor } from './world.mjs';
 
 const ROWS_MAX = 600;
 let at;
@@ -16,8 +16,7 @@ test('a first visit asks for a name and leads into the lobby', async () => {
   const page = await browser.page();
   await page.goto(at.url);
   await page.locator('#name-dialog').waitFor();
-  await page.fill('#name-input', 'Première Visite');
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', 'Première Visite');
   await page.waitForSelector('.state.connected');
   assert.equal(await page.textContent('#me-name'), 'Première Visite');
   assert.equal(await page.textContent('#title'), 'lobby');
@@ -37,8 +36,7 @@ test('from another machine over plain http, and where the browser keeps nothing,
   });
   await page.goto(at.url.replace('127.0.0.1', ELSEWHERE));
   assert.equal(await page.evaluate(() => isSecureContext), false);
-  await page.fill('#name-input', `ada-${freshRoom()}`);
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', `ada-${freshRoom()}`);
   await page.waitForSelector('.state.connected');
   const text = `said ${freshRoom()}`;
   await say(page, text);
@@ -141,9 +139,8 @@ test('rooms are switched, with a count of what is unread and a line where it beg
   const [first, second] = [freshRoom(), freshRoom()];
   const page = await enter(await browse(), at.url, { name: 'ada', room: first });
   await page.click('#rooms-add');
-  await page.fill('#room-input', second);
-  await page.press('#room-input', 'Enter');
-  await page.waitForFunction((name) => document.getElementById('title').textContent === name, second);
+  await submit(page, '#room-input', second);
+  await title(page, second);
   const bob = await visitor(at.url, 'bob', first);
   for (const text of ['one', 'two']) await bob.talk(text);
   await page.locator('#room-list .entry.unread .badge', { hasText: '2' }).waitFor();
@@ -174,8 +171,7 @@ test('a room and a user have an address, and the way back leads through them', a
   // In a new tab, a first visit opens the conversation in the address.
   const other = await (await browse()).page();
   await other.goto(`${at.url}/#${first}`);
-  await other.fill('#name-input', `eve-${freshRoom()}`);
-  await other.press('#name-input', 'Enter');
+  await submit(other, '#name-input', `eve-${freshRoom()}`);
   await other.waitForFunction(() => document.getElementById('online').textContent === '2 online');
   assert.equal(await other.textContent('#title'), first);
 });
@@ -183,7 +179,7 @@ test('a room and a user have an address, and the way back leads through them', a
 test('who leaves the last room is in the lobby, which cannot be left then', async () => {
   const page = await enter(await browse(), at.url, { name: `ada-${freshRoom()}`, room: freshRoom() });
   await page.click('#leave');
-  await page.waitForFunction(() => document.getElementById('title').textContent === 'lobby');
+  await title(page, 'lobby');
   const text = `said ${freshRoom()}`;
   await say(page, text);
   await heard(page, text);
@@ -233,8 +229,7 @@ test('a direct message opens a conversation on both sides', async () => {
 test('a long topic is shown whole where it was set, and cut in the head alone', async () => {
   const page = await enter(await browse(), at.url, { name: 'topical', room: freshRoom() });
   await page.click('#topic');
-  await page.fill('#topic-input', '一个很长的话题，人人都该看到它的结尾。'.repeat(8));
-  await page.press('#topic-input', 'Enter');
+  await submit(page, '#topic-input', '一个很长的话题，人人都该看到它的结尾。'.repeat(8));
   await page.locator('#log .note.topic').waitFor();
   const isCut = (selector) => page.locator(selector).evaluate((shown) => shown.scrollWidth > shown.clientWidth);
   assert.deepEqual([await isCut('#log .note.topic'), await isCut('#topic')], [false, true]);
@@ -245,12 +240,10 @@ test('renaming, the topic and typing are seen by the others', async () => {
   const ada = await enter(await browse(), at.url, { name: 'ada', room });
   const bob = await enter(await browse(), at.url, { name: 'bob', room });
   await ada.click('#me');
-  await ada.fill('#name-input', 'Countess');
-  await ada.press('#name-input', 'Enter');
+  await submit(ada, '#name-input', 'Countess');
   await bob.getByText('ada is now Countess').waitFor();
   await ada.click('#topic');
-  await ada.fill('#topic-input', 'Engines');
-  await ada.press('#topic-input', 'Enter');
+  await submit(ada, '#topic-input', 'Engines');
   await bob.locator('#topic', { hasText: 'Engines' }).waitFor();
   await ada.locator('#text').pressSequentially('abc');
   await bob.getByText('Countess is typing…').waitFor();

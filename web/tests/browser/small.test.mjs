@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import { decode, encode } from '../../communication/codec.js';
 import { browser, peer } from './standin.mjs';
-import { say } from './world.mjs';
+import { say, submit } from './world.mjs';
 
 const DOT = 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==';
 let page;
@@ -84,8 +84,7 @@ test('the page of document 000 asks for a name, talks protobuf and shows it as t
   const seen = socketsAt('/ws/communication', (data) => decode(new Uint8Array(data)));
   const tell = (message) => seen.socket.send(encode(message));
   await page.goto(`${peer.url}/communication`);
-  await page.fill('#name-input', '张 三&x=1');
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', '张 三&x=1');
   await page.locator('.state.connected').waitFor();
   assert.equal(new URL(seen.urls[0], 'http://peer').searchParams.get('username'), '张 三&x=1');
   await say(page, '你好');

@@ -4,15 +4,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { address, wholePng } from '../pictures.mjs';
 import { browser, peer } from './standin.mjs';
-import { enter, heard, say } from './world.mjs';
+import { enter, heard, say, submit, title } from './world.mjs';
 
-const title = (page, text) => page.waitForFunction((name) => document.getElementById('title').textContent === name, text);
 const names = (page, list) => page.locator(`${list} .entry-name`).allTextContents();
 
 async function rename(page, name) {
   await page.click('#me');
-  await page.fill('#name-input', name);
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', name);
   await page.waitForFunction((text) => document.getElementById('me-name').textContent === text, name);
 }
 
@@ -25,8 +23,7 @@ test('two tabs keep their names, share rooms and language, and know each other�
   await rename(two, 'eve');
   await one.click('#lang');
   await one.click('#rooms-add');
-  await one.fill('#room-input', 'tea');
-  await one.press('#room-input', 'Enter');
+  await submit(one, '#room-input', 'tea');
   await title(one, 'tea');
   for (const page of [one, two]) {
     await page.reload();
@@ -41,8 +38,7 @@ test('three spellings that people type lead to one room, and a link to the room 
   const page = await enter(browser, peer.url, { name: 'ada' });
   for (const typed of ['Tea', '#tea', 'ｔｅａ']) {
     await page.click('#rooms-add');
-    await page.fill('#room-input', typed);
-    await page.press('#room-input', 'Enter');
+    await submit(page, '#room-input', typed);
     await title(page, 'tea');
     await page.locator('#rooms-dialog').waitFor({ state: 'hidden' });
   }
@@ -56,8 +52,7 @@ test('a first visitor of another room is in that one alone, and can write at onc
   peer.talk('lobby', 'bob', 'not for the visitor');
   const page = await browser.page();
   await page.goto(`${peer.url}/#den`);
-  await page.fill('#name-input', 'eve');
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', 'eve');
   await page.waitForSelector('.state.connected');
   await page.waitForFunction(() => document.activeElement.id === 'text');
   assert.deepEqual(await names(page, '#room-list'), ['den']);
@@ -83,8 +78,7 @@ test('after a rename of the other one the list of direct messages has the new na
 test('an own change of the topic names the user, and somebody who has spoken is not typing any more', async () => {
   const page = await enter(browser, peer.url, { name: 'ada' });
   await page.click('#topic');
-  await page.fill('#topic-input', 'Engines');
-  await page.press('#topic-input', 'Enter');
+  await submit(page, '#topic-input', 'Engines');
   await page.getByText('ada set the topic: Engines').waitFor();
   peer.tell(peer.room('lobby'), 'typing', { room: 'lobby', from: 'bob' });
   await page.getByText('bob is typing…').waitFor();
@@ -144,8 +138,7 @@ test('a full storage is told once, with what it means for the name', async () =>
     };
   });
   await page.goto(peer.url);
-  await page.fill('#name-input', 'ada');
-  await page.press('#name-input', 'Enter');
+  await submit(page, '#name-input', 'ada');
   await page.locator('#toast', { hasText: 'the key of your name could not be saved' }).waitFor();
   await say(page, 'all the same');
   await heard(page, 'all the same');

@@ -64,9 +64,19 @@ export async function enter(browser, url, { name, room = 'lobby', lang = 'en' })
   return page;
 }
 
-export async function say(page, text) {
-  await page.fill('#text', text);
-  await page.press('#text', 'Enter');
+/** Types this into a field, and ends it with enter. */
+export async function submit(page, field, text) {
+  await page.fill(field, text);
+  await page.press(field, 'Enter');
+}
+
+export function say(page, text) {
+  return submit(page, '#text', text);
+}
+
+/** Waits until this room or user is shown. */
+export function title(page, text) {
+  return page.waitForFunction((name) => document.getElementById('title').textContent === name, text);
 }
 
 /** Scrolls up until there is nothing older, however long each page takes to load. */
