@@ -21,9 +21,7 @@ pub(crate) struct Imports {
 impl Imports {
     /// Reads `src/`.
     pub(crate) fn of_src() -> Self {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-        let mut files = Vec::new();
-        collect(&root, &root, &mut files);
+        let files = sources();
         let modules: BTreeSet<Path_> = files.iter().map(|(module, _)| module.clone()).collect();
         let mut imports = Self {
             named: BTreeMap::new(),
@@ -101,6 +99,14 @@ pub(crate) fn circles(imports: &Imports) -> Vec<Vec<String>> {
         }
     }
     circles.into_iter().collect()
+}
+
+/// The modules of `src/` and their text, without tests.
+pub(crate) fn sources() -> Vec<(Path_, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &root, &mut files);
+    files
 }
 
 fn collect(root: &Path, folder: &Path, files: &mut Vec<(Path_, String)>) {
