@@ -7,7 +7,10 @@
 
 use crate::{
     limits,
-    shard::{connection::state::Connection, rate_limit::MessageRate},
+    shard::{
+        connection::{session::Session, state::Connection},
+        rate_limit::MessageRate,
+    },
 };
 
 /// Why a connection is not read: the first reason that applies.
@@ -52,21 +55,13 @@ impl<S> Connection<S> {
     /// Why the connection is not to be read now.
     pub(crate) fn pause(&self, load: &Load) -> Option<Pause> {
         let session = self.session();
+        let has = |what: fn(&Session) -> bool| session.is_some_and(what);
         let conforms = session.zip(load.message_rate);
         let reasons = [
             (self.is_closing(), Pause::Closing),
-            (
-                session.is_some_and(|session| session.retry_ms().is_some()),
-                Pause::RetryQueue,
-            ),
-            (
-                session.is_some_and(|session| session.exiting().is_some()),
-                Pause::Exiting,
-            ),
-            (
-                session.is_some_and(|session| session.deferred().is_some()),
-                Pause::Deferred,
-            ),
+            (has(|session| session.retry_ms().is_some()), Pause::RetryQueue),
+            (has(|session| session.exiting().is_some()), Pause::Exiting),
+            (has(|session| session.deferred().is_some()), Pause::Deferred),
             (load.quiesced, Pause::Quiesced),
             (self.asks_for_name(), Pause::Naming),
             (self.questions >= limits::QUESTIONS_IN_FLIGHT, Pause::Questions),

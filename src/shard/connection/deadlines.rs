@@ -90,37 +90,26 @@ impl<S> Connection<S> {
         }
     }
 
-    /// The earliest time at which [`Self::check`] may find something due.
+    /// The earliest time at which [`Self::check`] may find something due, or at which the connection may be read again.
     pub(crate) fn next_deadline(&self, limits: &TimeLimits, now_ms: u64) -> u64 {
         match self.phase() {
             Phase::Detecting(undecided) => return undecided.until_ms,
             Phase::Closing { until_ms, .. } => return *until_ms,
             Phase::Open(_) => {}
         }
-        let liveness = &self.liveness;
         let session = self.session();
         let conforms = session.zip(limits.message_rate);
         let conforms = conforms.map(|(session, rate)| session.conforms_at_us(rate).div_ceil(1_000));
-        let exits = session.filter(|session| session.exiting().is_some());
-        [
-            Some(liveness.ping_ms()),
-            Some(liveness.alive_ms() + limits.dead_after_ms),
-            Some(liveness.heard_ms() + limits.slow_after_ms()),
-            self.outgoing
-                .blocked_ms()
-                .map(|blocked| blocked + limits.write_timeout_ms),
-            liveness.unfinished_since_ms().map(|since| since + MESSAGE_AGE_MS),
-            limits.silence_ms.map(|silence| self.last_active_ms() + silence),
-            limits.drain_until_ms,
-            self.named_until(limits),
-            conforms.filter(|at| *at > now_ms),
-            session.and_then(Session::retry_ms),
-            exits.map(|session| session.last_active_ms() + LINGER_MS),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(u64::MAX)
+        let deadlines = self.deadlines(limits).map(|(at_ms, _)| at_ms).into_iter();
+        deadlines
+            .chain([
+                self.stuck_at(limits),
+                conforms.filter(|at| *at > now_ms),
+                session.and_then(Session::retry_ms),
+            ])
+            .flatten()
+            .min()
+            .unwrap_or(u64::MAX)
     }
 
     /// Finds what is due; queues a ping if one is. Ends nothing.
@@ -137,48 +126,52 @@ impl<S> Connection<S> {
         if self.is_paused() {
             self.restart_silence(now_ms);
         }
-        let since = |then: u64| now_ms.saturating_sub(then);
+        let mut deadlines = self.deadlines(limits).into_iter();
+        let due = deadlines.find(|(at_ms, _)| at_ms.is_some_and(|at_ms| now_ms >= at_ms));
+        let due = due.map_or(Due::Nothing, |(_, due)| due);
+        if due == Due::Write {
+            self.liveness.ping_at(now_ms + limits.ping_every_ms);
+            self.outgoing.ping();
+        }
+        due
+    }
+
+    /// The deadlines of an open connection whose socket is not stuck. If several have passed, the first one counts.
+    fn deadlines(&self, limits: &TimeLimits) -> [(Option<u64>, Due); 8] {
         let liveness = &self.liveness;
-        let exiting = self.session().is_some_and(|session| session.exiting().is_some());
-        if since(liveness.alive_ms()) >= limits.dead_after_ms {
-            return Due::Cut(End::Timeout);
-        }
-        if since(liveness.heard_ms()) >= limits.slow_after_ms() {
-            return Due::Goodbye(GoodbyeCode::Slow);
-        }
-        if liveness
-            .unfinished_since_ms()
-            .is_some_and(|began| since(began) >= MESSAGE_AGE_MS)
-        {
-            return Due::Unfinished;
-        }
-        if limits.drain_until_ms.is_some_and(|until| now_ms >= until) {
-            return Due::Goodbye(GoodbyeCode::ShuttingDown);
-        }
-        if exiting && since(self.last_active_ms()) >= LINGER_MS {
-            return Due::Goodbye(GoodbyeCode::Exit);
-        }
-        if limits
-            .silence_ms
-            .is_some_and(|silence| since(self.last_active_ms()) >= silence)
-        {
-            return Due::Goodbye(GoodbyeCode::Idle);
-        }
-        if self.named_until(limits).is_some_and(|until| now_ms >= until) {
-            return Due::Goodbye(GoodbyeCode::TooSlowHandshake);
-        }
-        if self.liveness.ping_ms() > now_ms {
-            return Due::Nothing;
-        }
-        self.liveness.ping_at(now_ms + limits.ping_every_ms);
-        self.outgoing.ping();
-        Due::Write
+        let exiting = self.session().filter(|session| session.exiting().is_some());
+        let after = |since: Option<u64>, ms: u64| since.map(|since| since + ms);
+        [
+            (
+                after(Some(liveness.alive_ms()), limits.dead_after_ms),
+                Due::Cut(End::Timeout),
+            ),
+            (
+                after(Some(liveness.heard_ms()), limits.slow_after_ms()),
+                Due::Goodbye(GoodbyeCode::Slow),
+            ),
+            (after(liveness.unfinished_since_ms(), MESSAGE_AGE_MS), Due::Unfinished),
+            (limits.drain_until_ms, Due::Goodbye(GoodbyeCode::ShuttingDown)),
+            (
+                after(exiting.map(Session::last_active_ms), LINGER_MS),
+                Due::Goodbye(GoodbyeCode::Exit),
+            ),
+            (
+                after(limits.silence_ms, self.last_active_ms()),
+                Due::Goodbye(GoodbyeCode::Idle),
+            ),
+            (self.named_until(limits), Due::Goodbye(GoodbyeCode::TooSlowHandshake)),
+            (Some(liveness.ping_ms()), Due::Write),
+        ]
     }
 
     /// Whether the full socket has accepted no bytes for `write_timeout`.
     pub(crate) fn is_stuck(&self, limits: &TimeLimits, now_ms: u64) -> bool {
-        let blocked = self.outgoing.blocked_ms();
-        blocked.is_some_and(|blocked| now_ms.saturating_sub(blocked) >= limits.write_timeout_ms)
+        self.stuck_at(limits).is_some_and(|at_ms| now_ms >= at_ms)
+    }
+
+    fn stuck_at(&self, limits: &TimeLimits) -> Option<u64> {
+        Some(self.outgoing.blocked_ms()? + limits.write_timeout_ms)
     }
 
     /// Until when a connection without a name may stay. While its hello waits for the store, there is no limit.
