@@ -4,30 +4,19 @@
 //! sends refusals. It returns a new name to the caller, because the name also changes rooms, directory and inbox.
 
 use crate::{
-    chat::{Hello, Refusal, Reply, RequestId, SessionId, UserName},
+    chat::{Hello, Refusal, RequestId, SessionId, UserName},
     codec::ReservedName,
     history::{Ask, Claim},
     shard::{
-        connection::{naming::WaitingHello, session::Proof, write::Socket},
+        connection::{naming::WaitingHello, write::Socket},
         parts::Parts,
         store::{
-            names::{NameDecision, Names, check_claim},
+            names::{NameDecision, Names, NewName, check_claim},
             refusals,
             ticket::Ticket,
         },
     },
 };
-
-/// The new name of a session.
-#[derive(Debug)]
-pub(crate) struct NewName {
-    pub(crate) name: UserName,
-    pub(crate) proof: Proof,
-    /// The key, if the session has just claimed the name with it.
-    pub(crate) key: Option<String>,
-    /// Tells the user why it is not the name of the request.
-    pub(crate) notice: Option<Reply>,
-}
 
 impl<S: Socket> Parts<'_, S> {
     fn names(&mut self) -> Names<'_> {
@@ -43,9 +32,7 @@ impl<S: Socket> Parts<'_, S> {
         let policy = self.reserved_name(id)?;
         let (name, key) = (hello.name.take(), hello.key.take());
         match self.names().hello(id, name, key, policy) {
-            NameDecision::Take { name, proof, notice } => {
-                return Some((hello, NewName::without_key(name, proof, notice)));
-            }
+            NameDecision::Take(name) => return Some((hello, name)),
             NameDecision::Ask { name, key } => {
                 hello.key = Some(key.0.clone());
                 if self.store.ask(Ask::Claim { user: name, key }, Ticket::Hello(id)) {
@@ -86,7 +73,7 @@ impl<S: Socket> Parts<'_, S> {
             random: self.random,
         };
         match names.rename(id, self.connections.session(id)?, name, key, policy) {
-            NameDecision::Take { name, proof, notice } => return Some(NewName::without_key(name, proof, notice)),
+            NameDecision::Take(name) => return Some(name),
             NameDecision::Ask { name, key } => {
                 let ticket = Ticket::Rename {
                     session: id,
@@ -113,40 +100,18 @@ impl<S: Socket> Parts<'_, S> {
         key: Option<String>,
         answer: Result<(UserName, Claim), Refusal>,
     ) -> Option<NewName> {
-        match check_claim(answer, key) {
-            Ok((name, key)) => Some(NewName {
-                name,
-                proof: Proof::Key,
-                key,
-                notice: None,
-            }),
-            Err(refusal) => {
-                self.refuse(id, request, refusal);
-                None
-            }
-        }
+        check_claim(answer, key)
+            .map_err(|refusal| self.refuse(id, request, refusal))
+            .ok()
     }
 
     /// Assigns another name to a session whose name somebody else has claimed.
     pub(crate) fn displaced(&mut self, id: SessionId, name: &UserName) -> NewName {
-        let (like, notice) = self.names().displaced(id, name);
-        NewName::without_key(like, Proof::Assigned, Some(notice))
+        self.names().displaced(id, name)
     }
 
     /// What the dialect of a connection does about reserved names. If the dialect is not certain, all candidates do the same.
     fn reserved_name(&self, id: SessionId) -> Option<ReservedName> {
         Some(self.connections.profile(id)?.reserved_name)
-    }
-}
-
-impl NewName {
-    fn without_key(name: UserName, proof: Proof, notice: Option<Reply>) -> Self {
-        let key = None;
-        Self {
-            name,
-            proof,
-            key,
-            notice,
-        }
     }
 }

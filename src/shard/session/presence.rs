@@ -23,7 +23,7 @@ use crate::{
         direct::inboxes::DirectInboxes,
         parts::Parts,
         room::rooms::Rooms,
-        session::hello::NewName,
+        store::names::NewName,
     },
 };
 

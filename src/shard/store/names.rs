@@ -54,19 +54,25 @@ impl Session {
 /// The decision about a name that a session wants.
 #[derive(Debug, PartialEq)]
 pub(crate) enum NameDecision {
-    /// The session gets this name; an assigned one is already registered for it. `notice` says why it is not the name of the
-    /// request.
-    Take {
-        name: UserName,
-        proof: Proof,
-        notice: Option<Reply>,
-    },
+    /// The session gets this name. An assigned one is already registered for it.
+    Take(NewName),
     /// The store must compare the key, or claim the name with it.
     Ask {
         name: UserName,
         key: NameKey,
     },
     Refuse(Refusal),
+}
+
+/// The new name of a session.
+#[derive(Debug, PartialEq)]
+pub(crate) struct NewName {
+    pub(crate) name: UserName,
+    pub(crate) proof: Proof,
+    /// The key, if the session has just claimed the name with it.
+    pub(crate) key: Option<String>,
+    /// Tells the user why it is not the name of the request.
+    pub(crate) notice: Option<Reply>,
 }
 
 /// What decides about names: the claims in the store, and the users online.
@@ -87,7 +93,7 @@ impl Names<'_> {
     ) -> NameDecision {
         match name {
             Some(name) => self.rule("hello", (id, None), name, key, policy),
-            None => NameDecision::take(self.assign_guest(id), Proof::Assigned),
+            None => NameDecision::Take(NewName::new(self.assign_guest(id), Proof::Assigned)),
         }
     }
 
@@ -101,7 +107,7 @@ impl Names<'_> {
         policy: ReservedName,
     ) -> NameDecision {
         if *session.name() == name && key.is_none() {
-            return NameDecision::take(name, session.proof());
+            return NameDecision::Take(NewName::new(name, session.proof()));
         }
         self.rule("rename", (id, Some(session)), name, key, policy)
     }
@@ -124,27 +130,22 @@ impl Names<'_> {
                 name,
                 key: NameKey(key),
             },
-            None if !is_claimed => NameDecision::take(name, Proof::Unclaimed),
+            None if !is_claimed => NameDecision::Take(NewName::new(name, Proof::Unclaimed)),
             None => match policy {
                 ReservedName::Refuse => NameDecision::Refuse(reserved(&name)),
                 ReservedName::Suffix => {
                     let like = self.assign_like(id, &name, session.map(|session| session.name()));
                     let present = session.filter(|session| *session.name() == like);
-                    NameDecision::Take {
-                        proof: present.map_or(Proof::Assigned, |session| session.proof()),
-                        notice: Some(assigned_instead(&name, &like)),
-                        name: like,
-                    }
+                    let proof = present.map_or(Proof::Assigned, Session::proof);
+                    NameDecision::Take(NewName::instead_of(&name, like, proof))
                 }
             },
         }
     }
 
-    /// A name for a session whose name somebody else has claimed, and the notice for its user.
-    pub(crate) fn displaced(&mut self, id: SessionId, name: &UserName) -> (UserName, Reply) {
-        let like = self.assign_like(id, name, None);
-        let notice = assigned_instead(name, &like);
-        (like, notice)
+    /// A name for a session whose name somebody else has claimed.
+    pub(crate) fn displaced(&mut self, id: SessionId, name: &UserName) -> NewName {
+        NewName::instead_of(name, self.assign_like(id, name, None), Proof::Assigned)
     }
 
     /// A free guest name, registered for this session.
@@ -177,23 +178,39 @@ impl Names<'_> {
     }
 }
 
-impl NameDecision {
-    fn take(name: UserName, proof: Proof) -> Self {
-        let notice = None;
-        Self::Take { name, proof, notice }
+impl NewName {
+    fn new(name: UserName, proof: Proof) -> Self {
+        let (key, notice) = (None, None);
+        Self {
+            name,
+            proof,
+            key,
+            notice,
+        }
+    }
+
+    fn instead_of(wanted: &UserName, name: UserName, proof: Proof) -> Self {
+        let text = format!("the name {wanted} is reserved for the holder of its key; you are {name} here");
+        let notice = Some(Reply::System { text: text.into() });
+        Self {
+            notice,
+            ..Self::new(name, proof)
+        }
     }
 }
 
-/// The name of a session that showed a key, with the key if it has just claimed the name; or a refusal if the key is wrong.
-pub(crate) fn check_claim(
-    answer: Result<(UserName, Claim), Refusal>,
-    key: Option<String>,
-) -> Result<(UserName, Option<String>), Refusal> {
-    match answer? {
-        (name, Claim::First) => Ok((name, key)),
-        (name, Claim::Held) => Ok((name, None)),
-        (name, Claim::Other) => Err(reserved(&name)),
-    }
+/// The name of a session that showed a key, or a refusal if the key is wrong.
+pub(crate) fn check_claim(answer: Result<(UserName, Claim), Refusal>, key: Option<String>) -> Result<NewName, Refusal> {
+    let (name, claim) = answer?;
+    let key = match claim {
+        Claim::First => key,
+        Claim::Held => None,
+        Claim::Other => return Err(reserved(&name)),
+    };
+    Ok(NewName {
+        key,
+        ..NewName::new(name, Proof::Key)
+    })
 }
 
 fn too_short(request: &'static str, key: &str) -> Refusal {
@@ -201,11 +218,6 @@ fn too_short(request: &'static str, key: &str) -> Refusal {
     ErrorCode::Invalid.because(format!(
         "{request}.key has {seen} bytes; claim a name with {least} to {most} random ones, or give no key"
     ))
-}
-
-fn assigned_instead(name: &UserName, own: &UserName) -> Reply {
-    let text = format!("the name {name} is reserved for the holder of its key; you are {own} here");
-    Reply::System { text: text.into() }
 }
 
 #[cfg(test)]
@@ -252,7 +264,7 @@ mod tests {
         let says = |store: &StorePort, said, key, policy| hello(store, &directory, said, key, policy);
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            NameDecision::take(user("ada"), Proof::Unclaimed)
+            NameDecision::Take(NewName::new(user("ada"), Proof::Unclaimed))
         );
         let key = NameKey(KEY.to_owned());
         let claims = NameDecision::Ask {
@@ -270,10 +282,9 @@ mod tests {
         let Returned::Hello { answer, .. } = store.take(outcome) else {
             panic!("a hello asked");
         };
-        assert_eq!(
-            check_claim(answer, Some(KEY.to_owned())),
-            Ok((user("ada"), Some(KEY.to_owned())))
-        );
+        let claimed = check_claim(answer, Some(KEY.to_owned())).unwrap();
+        assert_eq!((claimed.name, claimed.proof), (user("ada"), Proof::Key));
+        assert_eq!(claimed.key.as_deref(), Some(KEY));
         // Now the name is reserved; a key that is too short for a claim is compared too.
         assert!(matches!(
             says(&store, "ada", Some("short"), ReservedName::Refuse),
@@ -283,17 +294,12 @@ mod tests {
             says(&store, "ada", None, ReservedName::Refuse),
             NameDecision::Refuse(reserved(&user("ada")))
         );
-        let NameDecision::Take {
-            name: like,
-            proof,
-            notice,
-        } = says(&store, "ada", None, ReservedName::Suffix)
-        else {
+        let NameDecision::Take(like) = says(&store, "ada", None, ReservedName::Suffix) else {
             panic!("it comes under another name");
         };
-        assert!(like != user("ada") && proof == Proof::Assigned && notice.is_some());
+        assert!(like.name != user("ada") && like.proof == Proof::Assigned && like.notice.is_some());
         assert_eq!(
-            directory.sessions(&like, ShardId(0)),
+            directory.sessions(&like.name, ShardId(0)),
             [session(9)],
             "which nobody else can take"
         );
@@ -304,7 +310,7 @@ mod tests {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let store = StorePort::without_store(ShardId(0));
         let taken = hello(&store, &directory, "ada", Some("short"), ReservedName::Refuse);
-        assert_eq!(taken, NameDecision::take(user("ada"), Proof::Unclaimed));
+        assert_eq!(taken, NameDecision::Take(NewName::new(user("ada"), Proof::Unclaimed)));
         assert_eq!(
             check_claim(Ok((user("ada"), Claim::Other)), None),
             Err(reserved(&user("ada")))
