@@ -1,7 +1,7 @@
 //! Decides what a replay sends next: messages from the ring if the ring has them all, otherwise pages from the store; then live
 //! events.
 //!
-//! Nothing here reads the store or writes to a socket. The results ([`ReplayStep`], [`Page`], [`Lag`]) say what to do;
+//! Nothing here reads the store or writes to a socket. The results ([`ReplayStep`], [`ReplayPage`], [`Lag`]) say what to do;
 //! [`super::resuming`] does it, and reports how far the member has the messages.
 //!
 //! Invariants:
@@ -41,7 +41,7 @@ pub(crate) enum ReplayStep {
 
 /// A page to send.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub(crate) struct ReplayPage {
     pub(crate) room: RoomName,
     pub(crate) messages: Vec<ChatMessage>,
     /// The page after this one, which the store reads while this one is encoded.
@@ -325,7 +325,7 @@ impl Rooms {
         number: u32,
         mut messages: Vec<ChatMessage>,
         waiting_bytes: usize,
-    ) -> Option<Page> {
+    ) -> Option<ReplayPage> {
         let replay = self.first_replay(id).filter(|replay| replay.number == number)?;
         let (after, target) = (replay.after, replay.target);
         if replay.asked.take() != Some(after) || waiting_bytes > limits::PRIVATE_BYTES {
@@ -337,7 +337,7 @@ impl Rooms {
         // Retention may have deleted messages since the replay began.
         let before = messages.first().map_or(target, |message| message.prev).min(target);
         messages.truncate(messages.partition_point(|message| message.seq <= target));
-        Some(Page {
+        Some(ReplayPage {
             room: replay.room.clone(),
             messages,
             next: next.map(|last| replay.ask_after(last)),

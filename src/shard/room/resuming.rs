@@ -29,7 +29,7 @@ use crate::{
 
 /// How many of some messages were sent to a member.
 #[derive(Default)]
-struct Sent {
+struct SentMessages {
     messages: usize,
     last: Option<Seq>,
     /// Whether some are left because no more bytes may wait for its socket.
@@ -305,8 +305,8 @@ fn send_joined<S: Socket>(id: SessionId, admission: Admission, parts: &mut Parts
 
 /// Sends a member messages from the ring, as many as may wait for its socket, in the frames that all members of its encoding
 /// share.
-fn send_events<S: Socket>(connections: &mut Connections<S>, id: SessionId, events: &[Arc<RoomEvent>]) -> Sent {
-    let mut sent = Sent::default();
+fn send_events<S: Socket>(connections: &mut Connections<S>, id: SessionId, events: &[Arc<RoomEvent>]) -> SentMessages {
+    let mut sent = SentMessages::default();
     let Some(connection) = connections.get_mut(id) else {
         return sent;
     };
@@ -331,8 +331,8 @@ fn send_stored<S: Socket>(
     id: SessionId,
     room: &RoomName,
     messages: Vec<ChatMessage>,
-) -> Sent {
-    let mut sent = Sent::default();
+) -> SentMessages {
+    let mut sent = SentMessages::default();
     let at = parts.now.unix_ms;
     if parts.connections.waits_for_dialect(id) {
         return sent;
