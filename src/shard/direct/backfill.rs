@@ -158,7 +158,7 @@ impl Backfill {
         self.store == Asking::Refused
     }
 
-    /// The next step. After one that asks the store, the caller calls [`Backfill::asked`] or [`Backfill::refused`].
+    /// The next step. After one that asks the store, the caller calls [`Backfill::asked`].
     pub(crate) fn next(&mut self, device: Option<&Device>) -> Step {
         if self.store != Asking::No {
             return Step::Wait;
@@ -200,12 +200,9 @@ impl Backfill {
         }
     }
 
-    pub(crate) fn asked(&mut self) {
-        self.store = Asking::Asked;
-    }
-
-    pub(crate) fn refused(&mut self) {
-        self.store = Asking::Refused;
+    /// Records whether the store accepted the question.
+    pub(crate) fn asked(&mut self, accepted: bool) {
+        self.store = if accepted { Asking::Asked } else { Asking::Refused };
     }
 
     /// Records an answer of the store, or that the question may be asked again.

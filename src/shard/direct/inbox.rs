@@ -35,15 +35,6 @@ pub(crate) struct DirectInbox {
     backfills: u32,
 }
 
-/// What to do with a live message.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Live {
-    /// Send it now.
-    Send,
-    /// Nothing: it follows behind the stored messages, or is read from the store.
-    Wait,
-}
-
 impl DirectInbox {
     /// Begins to read the stored messages for a new session. `positions` are those of the client's hello.
     pub(crate) fn begin(&mut self, positions: Vec<(UserName, Position)>) {
@@ -80,7 +71,7 @@ impl DirectInbox {
     /// Records whether the store accepted the question.
     pub(crate) fn asked(&mut self, accepted: bool) {
         if let Some(backfill) = &mut self.backfill {
-            if accepted { backfill.asked() } else { backfill.refused() }
+            backfill.asked(accepted);
         }
     }
 
@@ -142,11 +133,12 @@ impl DirectInbox {
         self.receipts.forget();
     }
 
-    /// Decides about a live message. With `skip` it is stored and the session's socket is slow.
-    pub(crate) fn live(&mut self, direct: &Arc<DirectEvent>, peer: &UserName, skip: bool) -> Live {
+    /// Queues a live message behind the backfill, if there is one. With `skip` the message is stored and the session's socket is
+    /// slow, so it begins one. Returns false if the message must be sent now.
+    pub(crate) fn queue_live(&mut self, direct: &Arc<DirectEvent>, peer: &UserName, skip: bool) -> bool {
         if self.backfill.is_none() {
             if !skip {
-                return Live::Send;
+                return false;
             }
             self.backfills = self.backfills.wrapping_add(1);
         }
@@ -155,7 +147,7 @@ impl DirectInbox {
             .backfill
             .get_or_insert_with(|| Box::new(Backfill::when_slow(number)));
         backfill.wait(direct, peer);
-        Live::Wait
+        true
     }
 
     /// Whether the device has this message already, because the store returned it before the live message came.

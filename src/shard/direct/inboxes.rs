@@ -11,7 +11,7 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     backfill::{Step, Unread},
     fanout::{Delivery, DirectQueue},
-    inbox::{DirectInbox, Live},
+    inbox::DirectInbox,
 };
 use crate::{
     chat::{
@@ -112,8 +112,8 @@ impl DirectInboxes {
         let skip = stored && parts.connections.is_full(id);
         let peer = peer_of(direct, user);
         let waits = match self.inboxes.get_mut(id) {
-            Some(inbox) => inbox.live(direct, &peer, skip) == Live::Wait,
-            None => skip && self.inboxes.entry(id).live(direct, &peer, true) == Live::Wait,
+            Some(inbox) => inbox.queue_live(direct, &peer, skip),
+            None => skip && self.inboxes.entry(id).queue_live(direct, &peer, true),
         };
         if !waits {
             self.show(id, direct, &peer, parts);
