@@ -18,17 +18,13 @@ impl<T> Default for PerConnection<T> {
 
 impl<T> PerConnection<T> {
     pub(crate) fn get(&self, id: SessionId) -> Option<&T> {
-        match self.entries.get(id.slot().index())? {
-            Some((generation, value)) if *generation == id.generation() => Some(value),
-            Some(_) | None => None,
-        }
+        let (generation, value) = self.entries.get(id.slot().index())?.as_ref()?;
+        (*generation == id.generation()).then_some(value)
     }
 
     pub(crate) fn get_mut(&mut self, id: SessionId) -> Option<&mut T> {
-        match self.entries.get_mut(id.slot().index())? {
-            Some((generation, value)) if *generation == id.generation() => Some(value),
-            Some(_) | None => None,
-        }
+        let (generation, value) = self.entries.get_mut(id.slot().index())?.as_mut()?;
+        (*generation == id.generation()).then_some(value)
     }
 
     /// The value in this slot, without a check of the generation: only for a part that removes its value before the connection
