@@ -86,8 +86,8 @@ mod tests {
     use super::*;
     use crate::{
         chat::Generation,
+        codec::Handshake,
         shard::connection::{
-            connections::test::handshake,
             reader::UNDECIDED_LIMITS,
             state::{Phase, Undecided},
         },
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_connection_is_read_until_one_limit_is_reached() {
         let undecided = Undecided {
-            handshake: handshake(),
+            handshake: Handshake::silent(),
             until_ms: 0,
             if_silent: crate::codec::DialectId::Tutorial,
         };

@@ -408,7 +408,7 @@ fn id(shard: ShardId, slot: usize, generation: Generation) -> SessionId {
 }
 
 #[cfg(test)]
-pub(super) mod test {
+mod test {
     use super::*;
     use crate::{
         chat::{SessionTag, UserName},
@@ -418,10 +418,6 @@ pub(super) mod test {
             write::Socket,
         },
     };
-
-    pub(crate) fn handshake() -> Handshake {
-        Handshake::silent()
-    }
 
     impl<S: Socket> Connections<S> {
         pub(crate) fn for_test() -> Self {
@@ -438,7 +434,8 @@ pub(super) mod test {
 
         /// Opens a native connection.
         pub(crate) fn open_for_test(&mut self, socket: S) -> SessionId {
-            self.open(socket, handshake(), Some(DialectId::Native), Moment::default())
+            let handshake = Handshake::silent();
+            self.open(socket, handshake, Some(DialectId::Native), Moment::default())
         }
     }
 }

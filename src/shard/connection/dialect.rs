@@ -117,10 +117,9 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shard::connection::connections::test::handshake;
 
     fn guess() -> Guess {
-        Guess::new(handshake(), 500)
+        Guess::new(Handshake::silent(), 500)
     }
 
     fn pong(at: u64) -> Pending {

@@ -398,7 +398,6 @@ mod tests {
     use super::*;
     use crate::shard::{
         End,
-        connection::connections::test::handshake,
         testing::{FakeSocket, TestClock},
     };
 
@@ -408,7 +407,7 @@ mod tests {
         let socket = Rc::new(FakeSocket::new(TestClock::default()));
         let handshake = Handshake {
             username: Some(b"ada".to_vec()),
-            ..handshake()
+            ..Handshake::silent()
         };
         let id = connections.open(socket.clone(), handshake, None, Moment::default());
         while connections.poll().is_some() {}
