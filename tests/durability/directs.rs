@@ -166,7 +166,7 @@ fn a_client_that_makes_its_key_has_its_mail_though_the_connection_broke_before_t
     drop(broken);
     let mut ann = Person::named(server.address, "ann");
     ann.direct("bob", "1");
-    let mut bob = Person::with_key(server.address, "bob", &key);
+    let mut bob = Person::with_key(server.address, "bob", key);
     hear_all(&mut bob, 1);
     let hello = json!({"name": "bob", "key": "made by eve's client, of 32 bytes"});
     Person::silent(server.address).refused("name_reserved", json!({ "hello": hello }));

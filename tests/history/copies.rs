@@ -26,8 +26,8 @@ fn logs() -> [LogId; 2] {
 fn say(dir: &Path, count: u64) -> [u64; 2] {
     let caller = Caller::open(dir);
     logs().map(|log| {
-        let said = (0..count).map(|n| caller.say(&log, "ann", &format!("text {n}")));
-        said.last().unwrap().epoch
+        caller.fill(&log, (0..count).map(|n| format!("text {n}")));
+        caller.head(&log).epoch
     })
 }
 
