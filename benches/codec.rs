@@ -8,8 +8,8 @@ use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use plaza::{
     chat::{
-        ChatMessage, Command, Happening, Joined, MessageKind, Position, Reply, Request, RoomName, SessionTag, UserName,
-        Welcome,
+        ChatMessage, Command, Happening, Joined, MessageKind, Position, Reply, Request, RoomName, SessionTag, UserId,
+        UserName, Welcome,
     },
     codec::{Codec, DIALECTS, Dialect, DialectId, Frames, Handshake, Message, native},
 };
@@ -58,6 +58,7 @@ fn event(text: &str) -> Happening {
         seq: 1_000_001,
         prev: 1_000_000,
         at: AT,
+        user: UserId::of_name(&from),
         from,
         session: SessionTag(42),
         text: text.into(),

@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use plaza::{
-    chat::{ConnectionSlot, Generation, SessionId, ShardId, UserName},
+    chat::{ConnectionSlot, Generation, SessionId, ShardId, UserId, UserName},
     shard::bench::Directory,
 };
 
@@ -19,7 +19,8 @@ fn session(number: u32) -> SessionId {
 
 fn directory(criterion: &mut Criterion) {
     let directory = Directory::new(2);
-    let users: Vec<UserName> = (0..USERS).map(|number| UserName::guest(u64::from(number))).collect();
+    let user = |number: u32| UserId::of_name(&UserName::guest(u64::from(number)));
+    let users: Vec<UserId> = (0..USERS).map(user).collect();
     for (number, user) in users.iter().enumerate() {
         directory.enter(user, session(number as u32));
     }
@@ -35,7 +36,7 @@ fn directory(criterion: &mut Criterion) {
     group.bench_function("owner of a room", |bencher| {
         bencher.iter(|| directory.owner_of(black_box("lobby")))
     });
-    let newcomer = UserName::guest(u64::from(USERS) + 1);
+    let newcomer = user(USERS + 1);
     group.bench_function("enter and exit", |bencher| {
         bencher.iter(|| {
             directory.enter(black_box(&newcomer), session(USERS));

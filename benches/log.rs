@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Duration};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use plaza::{
-    chat::{ChatMessage, MessageKind, SessionTag, UserName},
+    chat::{ChatMessage, MessageKind, SessionTag, UserId, UserName},
     shard::bench::Ring,
 };
 
@@ -20,6 +20,7 @@ fn talk(seq: u64) -> ChatMessage {
         prev: seq - 1,
         at: 1_700_000_000_000,
         from: UserName::guest(1),
+        user: UserId::of_name(&UserName::guest(1)),
         session: SessionTag(42),
         text: "x".repeat(64).into(),
         kind: MessageKind::Text,

@@ -33,8 +33,11 @@ pub const REQUEST_HEADERS: usize = 64;
 
 /// Longest name of a user or a room, in characters after NFC.
 pub const NAME_CHARS: usize = 64;
-/// Longest id of a user, in bytes, unless it is a name: a name may have [`NAME_CHARS`] characters of four bytes.
+/// Longest id of a user, in bytes, unless it is that of a name.
 pub const USER_ID_BYTES: usize = 255;
+/// Longest id of a name, in bytes: `name:`, and [`NAME_CHARS`] characters of four bytes. More than other ids, because a bound of 255 would refuse names
+/// that people have.
+pub const NAME_ID_BYTES: usize = "name:".len() + 4 * NAME_CHARS;
 /// Longest idempotency key, in bytes: a UUID with room to spare.
 pub const KEY_BYTES: usize = 64;
 /// Longest topic, in characters.

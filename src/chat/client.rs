@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::UserName;
+use super::UserId;
 
 /// The id that a client chose for itself: 128 random bits. A client that knows another one's id can use up its idempotency keys, so ids
 /// appear neither in messages to other clients nor in logs.
@@ -15,7 +15,7 @@ pub struct ClientId([u8; 16]);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum KeyOwner {
     Client(ClientId),
-    User(UserName),
+    User(UserId),
 }
 
 impl ClientId {
@@ -36,7 +36,7 @@ impl ClientId {
 
 impl KeyOwner {
     /// The client if there is one, else the user.
-    pub fn of(client: Option<ClientId>, user: &UserName) -> Self {
+    pub fn of(client: Option<ClientId>, user: &UserId) -> Self {
         client.map_or_else(|| Self::User(user.clone()), Self::Client)
     }
 }

@@ -9,14 +9,15 @@ use smallvec::SmallVec;
 
 use super::{
     ChatMessage, ClientId, Direct, Echo, Happening, Joined, Key, KeyOwner, LostInterval, MessageKind, Position,
-    Refusal, Reply, RequestId, RoomName, Seq, SessionId, SessionTag, ShardId, UserName,
+    Refusal, Reply, RequestId, RoomName, Seq, SessionId, SessionTag, ShardId, UserId, UserName,
 };
 
 /// A session that joins.
 #[derive(Debug, Clone)]
 pub(crate) struct Arrival {
     pub session: SessionId,
-    pub user: UserName,
+    pub user: UserId,
+    pub name: UserName,
     pub tag: SessionTag,
     /// Whether it sees its own join.
     pub sees_own_coming: bool,
@@ -44,8 +45,10 @@ pub struct NewMessage {
     pub session: SessionId,
     /// The request.
     pub id: RequestId,
-    /// The sender.
+    /// The sender's name, as it is displayed.
     pub from: UserName,
+    /// The sender.
+    pub user: UserId,
     /// The tag of the session.
     pub tag: SessionTag,
     /// The sender's client, if it has sent an id.
@@ -61,11 +64,12 @@ pub struct NewMessage {
 }
 
 impl NewMessage {
-    /// A text that asks for no answer and has no idempotency key.
+    /// A text of a user of open mode that asks for no answer and has no idempotency key.
     pub fn new(session: SessionId, from: UserName, tag: SessionTag, text: Arc<str>) -> Self {
         Self {
             session,
             id: None,
+            user: UserId::of_name(&from),
             from,
             tag,
             client: None,
@@ -84,6 +88,7 @@ impl NewMessage {
             prev,
             at,
             from: self.from,
+            user: self.user,
             session: self.tag,
             text: self.text,
             kind: self.kind,
@@ -93,7 +98,7 @@ impl NewMessage {
 
     /// The owner of its idempotency key.
     pub(crate) fn key_owner(&self) -> KeyOwner {
-        KeyOwner::of(self.client, &self.from)
+        KeyOwner::of(self.client, &self.user)
     }
 }
 
@@ -190,7 +195,7 @@ pub(crate) struct Admission {
 /// The stored state for a user who resumes in a room.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Backlog {
-    pub user: UserName,
+    pub user: UserId,
     /// The user's read marker; `None`: the store could not read it.
     pub read: Option<Seq>,
     /// What was missed begins after this number.

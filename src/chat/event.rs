@@ -3,7 +3,8 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
-    Conversation, GoodbyeCode, MessageKind, Position, Refusal, RequestId, RoomName, Seq, SessionTag, UserId, UserName,
+    Conversation, GoodbyeCode, MessageKind, Position, Receiver, Refusal, RequestId, RoomName, Seq, SessionTag, UserId,
+    UserName,
 };
 
 /// Parts of the sender's request that only clients of the same dialect see again. Not stored.
@@ -25,7 +26,10 @@ pub struct ChatMessage {
     pub prev: Seq,
     /// Unix milliseconds.
     pub at: u64,
+    /// The sender's name, as it is displayed.
     pub from: UserName,
+    /// The sender.
+    pub user: UserId,
     pub session: SessionTag,
     pub text: Arc<str>,
     pub kind: MessageKind,
@@ -33,18 +37,11 @@ pub struct ChatMessage {
     pub echo: Option<Arc<Echo>>,
 }
 
-impl ChatMessage {
-    /// The sender's id.
-    pub fn user(&self) -> UserId {
-        UserId::of_name(&self.from)
-    }
-}
-
 /// A numbered message of a direct conversation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Direct {
-    /// The receiver; the sender is `talk.from`.
-    pub to: UserName,
+    /// The sender is that of the message.
+    pub to: Receiver,
     /// The message, numbered in the log of the pair.
     pub message: ChatMessage,
 }

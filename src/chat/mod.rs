@@ -35,8 +35,7 @@ pub use event::{
 pub use name::{NameFault, RoomName, UserName};
 pub use positions::{GoOn, LogHead, LostInterval, LostTail, Position, Seq, Since};
 pub use settings::RoomSettings;
-pub(crate) use user_id::IdOfName;
-pub use user_id::UserId;
+pub use user_id::{Receiver, UserId};
 pub use words::{Conversation, Key, MessageKind, RequestId, SessionTag};
 pub use world::{World, is_marked, local};
 

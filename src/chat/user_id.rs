@@ -1,29 +1,46 @@
 //! Who a user is, apart from the name that is displayed.
 //!
-//! What belongs to a user (inbox, read markers, pairs of direct messages, a claim, idempotency keys) belongs to the id. In open mode, the
-//! only one there is, nobody proves anything and the id is the name: [`UserId::of_name`] is the one place that says so.
+//! What belongs to a user (inbox, read markers, pairs of direct messages, idempotency keys) belongs to the id. In open mode, the
+//! only one there is, nobody proves anything and the id of a user is `name:` and the name: [`UserId::of_name`] makes it where a session
+//! gets its name, where somebody addresses a user by a name, and where the store reads a row.
+//!
+//! An id is valid as soon as it exists, and a clone of it, or the id of a name, takes no allocation.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use super::UserName;
 use crate::limits;
 
 /// The id of a user: its kind, a colon, and what tells users of this kind apart. `name:ann` is whoever says the name ann.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct UserId(Arc<str>);
+pub struct UserId(Id);
 
-/// The text of the id of who has a name, without a copy of it.
-pub(crate) struct IdOfName<'n>(pub(crate) &'n UserName);
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Id {
+    /// Of open mode.
+    Name(UserName),
+    /// As the store writes it: after a blank. The box makes the pointer thin, so that an id is as small as a name.
+    Other(Arc<Box<str>>),
+}
 
+/// What the text of a name's id begins with.
 const NAME: &str = "name:";
 
+/// A user to whom a direct message goes, and the name that is displayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receiver {
+    pub user: UserId,
+    pub name: UserName,
+}
+
 impl UserId {
-    /// Who has this name in open mode.
+    /// The id in open mode of a user with this name.
     pub fn of_name(name: &UserName) -> Self {
-        Self(IdOfName(name).to_string().into())
+        Self(Id::Name(name.clone()))
     }
 
-    /// Parses an id. `None`: it has no kind, is longer than [`limits::USER_ID_BYTES`], or is that of a name that none can have.
+    /// Parses an id. `None`: it has no kind, is longer than [`limits::USER_ID_BYTES`], or is that of a name that none can have. The id of
+    /// a name is as long as the name allows, [`limits::NAME_ID_BYTES`] at most.
     pub fn parse(text: &str) -> Option<Self> {
         match text.strip_prefix(NAME) {
             Some(name) => UserName::parse(name)
@@ -33,27 +50,40 @@ impl UserId {
             None => {
                 let (kind, rest) = text.split_once(':')?;
                 let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase());
-                (is_kind && !rest.is_empty() && text.len() <= limits::USER_ID_BYTES).then(|| Self(text.into()))
+                let is_valid = is_kind && !rest.is_empty() && text.len() <= limits::USER_ID_BYTES;
+                is_valid.then(|| Self(Id::Other(Arc::new(format!(" {text}").into()))))
             }
         }
     }
 
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The text of the id, in two parts.
+    pub(crate) fn parts(&self) -> [&str; 2] {
+        match &self.0 {
+            Id::Name(name) => [NAME, name.as_str()],
+            Id::Other(stored) => ["", stored.trim_start()],
+        }
     }
 
-    /// The name of a user of open mode.
-    pub fn name(&self) -> Option<UserName> {
-        UserName::parse(self.0.strip_prefix(NAME)?).ok()
+    /// The name by which clients know the user; `None` for an id that is not of a name.
+    pub fn name(&self) -> Option<&UserName> {
+        match &self.0 {
+            Id::Name(name) => Some(name),
+            Id::Other(_) => None,
+        }
+    }
+
+    /// The user as a receiver of direct messages, if clients know it by a name.
+    pub(crate) fn receiver(&self) -> Option<Receiver> {
+        let (user, name) = (self.clone(), self.name()?.clone());
+        Some(Receiver { user, name })
     }
 
     /// The id as the store has it: a name is itself, and anything else has a blank before it, with which no name begins. So the rows of
     /// stores that knew names only are right.
-    pub(crate) fn stored(&self) -> Cow<'_, str> {
-        match self.0.strip_prefix(NAME) {
-            Some(name) => Cow::Borrowed(name),
-            None => Cow::Owned(format!(" {}", self.0)),
+    pub(crate) fn stored(&self) -> &str {
+        match &self.0 {
+            Id::Name(name) => name.as_str(),
+            Id::Other(stored) => stored,
         }
     }
 
@@ -67,28 +97,16 @@ impl UserId {
     }
 }
 
-impl<'n> IdOfName<'n> {
-    /// The parts of which it is put together.
-    pub(crate) fn parts(&self) -> [&'n str; 2] {
-        [NAME, self.0.as_str()]
-    }
-}
-
-impl fmt::Display for IdOfName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{NAME}{}", self.0)
-    }
-}
-
 impl fmt::Display for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let [kind, rest] = self.parts();
+        write!(f, "{kind}{rest}")
     }
 }
 
 impl fmt::Debug for UserId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        fmt::Debug::fmt(&self.to_string(), f)
     }
 }
 
@@ -103,22 +121,38 @@ mod tests {
         for name in ["ann", "张三", "token:mallory|1", &longest] {
             let name = UserName::parse(name).unwrap();
             let id = UserId::of_name(&name);
-            assert_eq!(id.as_str(), format!("name:{name}"));
-            assert_eq!(id.name(), Some(name.clone()));
-            assert_eq!(UserId::parse(id.as_str()), Some(id.clone()));
+            assert_eq!(id.to_string(), format!("name:{name}"));
+            assert_eq!(id.name(), Some(&name));
+            assert_eq!(UserId::parse(&id.to_string()), Some(id.clone()));
             assert_eq!(id.stored(), name.as_str());
-            assert_eq!(UserId::from_stored(&id.stored()), Some(id));
+            assert_eq!(UserId::from_stored(id.stored()), Some(id));
         }
         let token = UserId::parse("token:issuer|1").unwrap();
+        assert_eq!(token.to_string(), "token:issuer|1");
         assert_eq!(token.name(), None);
         assert_eq!(token.stored(), " token:issuer|1");
-        assert_eq!(UserId::from_stored(&token.stored()), Some(token));
+        assert_eq!(UserId::from_stored(token.stored()), Some(token));
+    }
+
+    #[test]
+    fn an_id_has_at_most_as_many_bytes_as_the_limits_say() {
+        let name = UserName::parse(&"😀".repeat(limits::NAME_CHARS)).unwrap();
+        assert_eq!(UserId::of_name(&name).to_string().len(), limits::NAME_ID_BYTES);
+        let token = |bytes: usize| UserId::parse(&format!("token:{}", "x".repeat(bytes - "token:".len())));
+        assert!(token(limits::USER_ID_BYTES).is_some());
+        assert_eq!(token(limits::USER_ID_BYTES + 1), None);
+    }
+
+    #[test]
+    fn an_id_is_as_small_as_a_name_and_is_never_that_of_another_kind() {
+        assert_eq!(size_of::<UserId>(), size_of::<UserName>());
+        let name = UserId::of_name(&UserName::parse("token:issuer|1").unwrap());
+        assert_ne!(Some(name), UserId::parse("token:issuer|1"));
     }
 
     #[test]
     fn what_is_no_id_is_refused() {
-        let long = format!("token:{}", "x".repeat(limits::USER_ID_BYTES));
-        for text in ["", "ann", "name:", "name: ann", ":x", "Token:x", "token:", &long] {
+        for text in ["", "ann", "name:", "name: ann", ":x", "Token:x", "token:"] {
             assert_eq!(UserId::parse(text), None, "{text}");
         }
         for stored in ["", " ", " name:ann", " ann", "a\u{7}"] {

@@ -7,7 +7,7 @@ use proptest::test_runner::{Config, RngSeed};
 use super::{Codec, Dialect, Fault, Frames, Message};
 use crate::chat::{
     ChatMessage, Departure, Direct, ErrorCode, Happening, MessageKind, Reply, Request, RequestId, RoomName, SessionTag,
-    UserList, UserName, Welcome,
+    UserId, UserList, UserName, Welcome,
 };
 
 /// 2026-01-02 03:04:05 UTC, in Unix milliseconds.
@@ -24,6 +24,7 @@ pub(super) fn message(from: &str, text: &str) -> ChatMessage {
         prev: 41,
         at: AT,
         from: user(from),
+        user: UserId::of_name(&user(from)),
         session: SessionTag(1),
         text: text.into(),
         kind: MessageKind::Text,
@@ -115,7 +116,7 @@ pub(super) fn renamed_reply(old: &str, new: &str) -> Reply {
 
 pub(super) fn direct(from: &str, to: &str, text: &str) -> Reply {
     Reply::Direct(Arc::new(Direct {
-        to: user(to),
+        to: UserId::of_name(&user(to)).receiver().unwrap(),
         message: message(from, text),
     }))
 }

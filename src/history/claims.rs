@@ -13,7 +13,7 @@ use super::{
     fault::{StoreFault, fault},
     names::{damaged, name_crc},
 };
-use crate::chat::{UserId, UserName};
+use crate::chat::UserName;
 
 /// The claimed names of a store, by fingerprints: 16 bytes each instead of some 100 for a name.
 #[derive(Debug, Default)]
@@ -31,7 +31,7 @@ pub(crate) struct Claiming<'c> {
 }
 
 impl Claims {
-    /// Whether somebody has claimed this name: that is what is stored of its user's id.
+    /// Whether somebody has claimed this name.
     pub fn has(&self, name: &UserName) -> bool {
         self.claimed.contains_key(&self.fingerprint(name.as_str()))
     }
@@ -58,8 +58,8 @@ impl Claims {
     }
 
     /// Claims that are about to be committed.
-    pub(crate) fn begin(&self, users: &[UserId]) -> Claiming<'_> {
-        let fingerprints = users.iter().map(|user| self.fingerprint(&user.stored()));
+    pub(crate) fn begin(&self, names: &[UserName]) -> Claiming<'_> {
+        let fingerprints = names.iter().map(|name| self.fingerprint(name.as_str()));
         let fresh = fingerprints.filter(|print| self.claimed.insert(*print, ()).is_none());
         Claiming {
             fresh: fresh.collect(),
@@ -95,9 +95,8 @@ mod tests {
     fn a_claim_counts_while_it_is_committed_and_is_withdrawn_when_that_fails() {
         let claims = Claims::default();
         let names @ [ann, bob] = &["ann", "bob"].map(|name| UserName::parse(name).unwrap());
-        let ids = names.each_ref().map(UserId::of_name);
-        claims.begin(&ids[..1]).keep();
-        let failing = claims.begin(&ids);
+        claims.begin(&names[..1]).keep();
+        let failing = claims.begin(names);
         assert!(claims.has(ann) && claims.has(bob));
         drop(failing);
         assert!(claims.has(ann), "it was claimed before");

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::chat::{ClientId, IdOfName, UserName};
+use crate::chat::{ClientId, UserId};
 
 /// What a key is known by within its log: half a SHA-256 of its owner and itself. Nobody can make another key with the same one, and
 /// nobody can read the key from it.
@@ -11,11 +11,11 @@ pub(crate) struct Fingerprint(pub(crate) [u8; 16]);
 
 impl Fingerprint {
     /// The owner is the client, if it named itself, else the user. In a pair, both say whom the message is for: the other one.
-    pub(crate) fn of(client: Option<ClientId>, user: &UserName, key: &str) -> Self {
+    pub(crate) fn of(client: Option<ClientId>, user: &UserId, key: &str) -> Self {
         let mut hash = Sha256::new();
         match client {
             Some(client) => own(&mut hash, ["client:", &client.digits()]),
-            None => own(&mut hash, IdOfName(user).parts()),
+            None => own(&mut hash, user.parts()),
         }
         hash.update(key);
         let mut first = [0; 16];
@@ -39,10 +39,11 @@ fn own(hash: &mut Sha256, [kind, owner]: [&str; 2]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::UserName;
 
     #[test]
     fn owners_and_keys_have_fingerprints_of_their_own() {
-        let user = |name: &str| UserName::parse(name).unwrap();
+        let user = |name: &str| UserId::of_name(&UserName::parse(name).unwrap());
         let client = ClientId::parse("00112233445566778899aabbccddeeff");
         let all = [
             Fingerprint::of(None, &user("ann"), "k"),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::chat::{RoomName, UserId, UserName};
+use crate::chat::{RoomName, UserId};
 
 /// What is numbered on its own: a room, or the direct conversation of two users.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,13 +19,8 @@ pub struct UserPair {
 }
 
 impl UserPair {
-    /// The pair of those who have these names, in either order.
-    pub fn of(one: &UserName, other: &UserName) -> Self {
-        Self::of_ids(UserId::of_name(one), UserId::of_name(other))
-    }
-
     /// The pair of these two, in either order.
-    pub fn of_ids(one: UserId, other: UserId) -> Self {
+    pub fn of(one: UserId, other: UserId) -> Self {
         let (low, high) = if one <= other { (one, other) } else { (other, one) };
         Self { low, high }
     }
@@ -44,11 +39,6 @@ impl UserPair {
         } else {
             None
         }
-    }
-
-    /// The name of who talks with the one of this name.
-    pub fn peer_name(&self, name: &UserName) -> Option<UserName> {
-        self.peer_of(&UserId::of_name(name))?.name()
     }
 }
 

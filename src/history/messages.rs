@@ -16,7 +16,7 @@ use super::{
     fingerprint::Fingerprint,
     rows::{Form, LogRow, int},
 };
-use crate::chat::{ChatMessage, MessageKind, Seq, SessionTag, UserName};
+use crate::chat::{ChatMessage, MessageKind, Seq, SessionTag, UserId, UserName};
 
 /// An entry as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,12 +123,14 @@ impl MessageRow {
     /// The message, if its cells make one.
     pub(crate) fn message(self, file: &Path, log: &LogRow) -> Result<ChatMessage, StoreFault> {
         let damaged = |seen: &str| StoreFault::damaged(file, seen).in_log(&log.log).at(self.seq);
+        let from = UserName::parse(&self.user).map_err(|why| damaged(&format!("the sender is no name: {why}")))?;
         Ok(ChatMessage {
             epoch: log.epoch,
             seq: self.seq,
             prev: self.message_before(),
             at: self.at,
-            from: UserName::parse(&self.user).map_err(|why| damaged(&format!("the sender is no name: {why}")))?,
+            user: UserId::of_name(&from),
+            from,
             session: SessionTag(self.session),
             kind: parse_kind(self.kind).ok_or_else(|| damaged("the kind of message is unknown to this program"))?,
             text: self.text.into(),

@@ -1,6 +1,7 @@
 //! Claimed names: whose key a name has.
 //!
-//! The first key that is shown for a name claims it. Of a key only the SHA-256 hash is stored.
+//! The first key that is shown for a name claims it, and with it what belongs to the user of that name. Of a key only the SHA-256 hash is
+//! stored.
 
 use std::path::Path;
 
@@ -13,9 +14,12 @@ use super::{
     outcome::Claim,
     request::NameKey,
 };
-use crate::{chat::UserId, limits};
+use crate::{
+    chat::{UserId, UserName},
+    limits,
+};
 
-/// Whether this name is claimed.
+/// Whether the id of this user is that of a claimed name.
 pub(crate) fn has_key(db: &Connection, user: &UserId) -> rusqlite::Result<bool> {
     db.prepare_cached("SELECT 1 FROM name WHERE user = ?1")?
         .exists([user.stored()])
@@ -25,12 +29,12 @@ pub(crate) fn has_key(db: &Connection, user: &UserId) -> rusqlite::Result<bool> 
 pub(crate) fn claim(
     db: &Connection,
     file: &Path,
-    user: &UserId,
+    name: &UserName,
     key: &NameKey,
     claimed: usize,
 ) -> Result<Claim, StoreFault> {
     let failed = |why: rusqlite::Error| fault(file, &why);
-    let name = &*user.stored();
+    let name = name.as_str();
     let known = db
         .prepare_cached("SELECT hash, crc FROM name WHERE user = ?1")
         .and_then(|mut select| {

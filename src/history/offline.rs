@@ -19,7 +19,7 @@ use super::{
     rows::{self, LogRow, int},
 };
 use crate::{
-    chat::{LogHead, LostInterval, Seq, UserId, UserName},
+    chat::{LogHead, LostInterval, Seq, UserId},
     limits,
 };
 
@@ -46,25 +46,25 @@ impl View<'_> {
 
     /// Conversations of a user in which something waits, the newest first. `more`: there are more than may be listed. Those
     /// that the user never reads come before the ones in which only the user wrote, so that neither hides what others write later.
-    pub(crate) fn conversations(&self, user: &UserName, which: &Which) -> Result<Answer, StoreFault> {
-        let (mut list, id) = (List::default(), UserId::of_name(user));
+    pub(crate) fn conversations(&self, user: &UserId, which: &Which) -> Result<Answer, StoreFault> {
+        let mut list = List::default();
         let sources: &[&str] = match which {
             Which::Unread => &[DIRECTS, MARKED],
             Which::Mail { bearer, known } => {
-                if !self.may_read(&id, *bearer)? {
+                if !self.may_read(user, *bearer)? {
                     return Ok(list.answer(user));
                 }
                 for peer in known.iter().take(limits::HISTORY_CONVERSATIONS) {
-                    self.known(&id, peer, &mut list)?;
+                    self.known(user, peer, &mut list)?;
                 }
                 &[DIRECTS]
             }
         };
         for sql in sources {
-            let listed = match self.list(sql, &id, &mut list) {
+            let listed = match self.list(sql, user, &mut list) {
                 Err(why @ StoreFault::Damaged { .. }) if *sql == DIRECTS => {
                     (self.found)(&why);
-                    self.list(DIRECTS_BY_LOG, &id, &mut list)?
+                    self.list(DIRECTS_BY_LOG, user, &mut list)?
                 }
                 listed => listed?,
             };
@@ -111,8 +111,8 @@ impl View<'_> {
     }
 
     /// A conversation of which a device knows a position. One without a row is empty: all of it was lost, or it never was.
-    fn known(&self, user: &UserId, peer: &UserName, list: &mut List) -> Result<(), StoreFault> {
-        let log = LogId::Pair(UserPair::of_ids(user.clone(), UserId::of_name(peer)));
+    fn known(&self, user: &UserId, peer: &UserId, list: &mut List) -> Result<(), StoreFault> {
+        let log = LogId::Pair(UserPair::of(user.clone(), peer.clone()));
         match self.readable(LogRow::find(self.db, self.file, &log), &mut list.unreadable)? {
             Some(Some(row)) if list.seen.insert(row.id) => list.found.push(self.standing_of(row, user)?),
             Some(None) => list.found.push(ConversationHead {
@@ -129,7 +129,7 @@ impl View<'_> {
     /// Direct conversations of a user in which somebody wrote at or after `since`.
     pub(crate) fn changed(
         &self,
-        user: &UserName,
+        user: &UserId,
         bearer: Bearer,
         since: u64,
         after: Option<ChangedUpTo>,
@@ -140,8 +140,7 @@ impl View<'_> {
             next,
             unreadable,
         };
-        let id = UserId::of_name(user);
-        if !self.may_read(&id, bearer)? {
+        if !self.may_read(user, bearer)? {
             return Ok(answer(Vec::new(), None, 0));
         }
         let failed = |why: rusqlite::Error| self.failed(&why);
@@ -149,7 +148,7 @@ impl View<'_> {
         let mut select = self.db.prepare_cached(CHANGED).map_err(failed)?;
         let limit = limits::CHANGED_CONVERSATIONS as i64;
         let mut rows = select
-            .query(params![id.stored(), int(at), after_log, limit])
+            .query(params![user.stored(), int(at), after_log, limit])
             .map_err(failed)?;
         let (mut conversations, mut unreadable) = (Vec::new(), 0);
         let (mut count, mut last) = (0, None);
@@ -161,11 +160,11 @@ impl View<'_> {
                 at: at.cast_unsigned(),
                 log,
             });
-            let Some(row) = self.readable(self.row_of(&id, log), &mut unreadable)?.flatten() else {
+            let Some(row) = self.readable(self.row_of(user, log), &mut unreadable)?.flatten() else {
                 continue;
             };
             let LogId::Pair(pair) = &row.log else { continue };
-            let Some(peer) = pair.peer_of(&id).and_then(UserId::name) else {
+            let Some(peer) = pair.peer_of(user).cloned() else {
                 continue;
             };
             let before = self.last_before(&row, since)?;
@@ -188,15 +187,15 @@ impl View<'_> {
     /// A page of the direct messages of `user` and `peer` above `after`.
     pub(crate) fn directs(
         &self,
-        user: &UserName,
+        user: &UserId,
         bearer: Bearer,
-        peer: &UserName,
+        peer: &UserId,
         after: Seq,
     ) -> Result<Answer, StoreFault> {
-        if !self.may_read(&UserId::of_name(user), bearer)? {
+        if !self.may_read(user, bearer)? {
             return Ok(Answer::Direct(None));
         }
-        let log = LogId::Pair(UserPair::of(user, peer));
+        let log = LogId::Pair(UserPair::of(user.clone(), peer.clone()));
         let Some(row) = LogRow::find(self.db, self.file, &log)? else {
             return Ok(Answer::Direct(Some(DirectPage {
                 peer: peer.clone(),
@@ -326,7 +325,7 @@ struct List {
 }
 
 impl List {
-    fn answer(mut self, user: &UserName) -> Answer {
+    fn answer(mut self, user: &UserId) -> Answer {
         let left = limits::HISTORY_CONVERSATIONS.saturating_sub(self.found.len());
         self.more |= self.own.len() > left;
         self.found.extend(self.own.into_iter().take(left));
@@ -370,7 +369,7 @@ fn read_to_its_end(cells: &rusqlite::Row<'_>, user: &UserId) -> rusqlite::Result
     let (Some(read), Some(crc)) = (cells.get::<_, Option<i64>>(2)?, cells.get::<_, Option<u32>>(3)?) else {
         return Ok(head == 0);
     };
-    Ok(read >= head && crc == mark_crc(&user.stored(), id, read))
+    Ok(read >= head && crc == mark_crc(user.stored(), id, read))
 }
 
 /// Log, newest message and read position of the direct conversations of a user, the newest first.

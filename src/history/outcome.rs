@@ -8,7 +8,7 @@ use super::{
     log::LogId,
     request::{Append, Ask, ChangedUpTo},
 };
-use crate::chat::{ChatMessage, LogHead, LostInterval, Position, Seq, UserName};
+use crate::chat::{ChatMessage, LogHead, LostInterval, Position, Seq, UserId, UserName};
 
 /// The result of a request to the store.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +78,7 @@ pub enum Answer {
     Marked {
         log: LogId,
         /// Whose marker.
-        user: UserName,
+        user: UserId,
         /// The last message read.
         seq: Seq,
         /// Messages of others above it; exact up to [`crate::limits::HISTORY_UNREAD_EXACT`].
@@ -96,7 +96,7 @@ pub enum Answer {
         messages: Vec<ChatMessage>,
     },
     Conversations {
-        user: UserName,
+        user: UserId,
         /// At most [`crate::limits::HISTORY_CONVERSATIONS`], direct ones first, the one with the newest message first.
         conversations: Vec<ConversationHead>,
         /// Whether there are more. They are listed once these have been read.
@@ -109,7 +109,7 @@ pub enum Answer {
     /// Direct conversations in which somebody wrote.
     Changed {
         /// The owner of the inbox.
-        user: UserName,
+        user: UserId,
         /// At most [`crate::limits::CHANGED_CONVERSATIONS`].
         conversations: Vec<ChangedConversation>,
         /// Ask for the next page with this; `None` after the last.
@@ -119,7 +119,7 @@ pub enum Answer {
     },
     /// What became of a key that was shown.
     Name {
-        user: UserName,
+        name: UserName,
         claim: Claim,
     },
 }
@@ -127,7 +127,7 @@ pub enum Answer {
 /// A user's read marker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadUpTo {
-    pub user: UserName,
+    pub user: UserId,
     /// The last message read, 0: none; `None`: the store could not say.
     pub seq: Option<Seq>,
 }
@@ -157,7 +157,7 @@ pub enum Claim {
 /// A page of offline messages. `messages` and `lost` together are everything above the number asked for, up to `upto`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DirectPage {
-    pub peer: UserName,
+    pub peer: UserId,
     pub head: LogHead,
     /// Ascending.
     pub messages: Vec<ChatMessage>,
@@ -170,7 +170,7 @@ pub struct DirectPage {
 /// A direct conversation in which somebody wrote since a time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChangedConversation {
-    pub peer: UserName,
+    pub peer: UserId,
     pub head: LogHead,
     /// Every stored message since that time is above this.
     pub before: Seq,

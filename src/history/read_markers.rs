@@ -28,7 +28,7 @@ pub(crate) fn advance(db: &Connection, row: &LogRow, user: &UserId, seq: Seq) ->
             user.stored(),
             row.id,
             seq,
-            mark_crc(&user.stored(), row.id, seq)
+            mark_crc(user.stored(), row.id, seq)
         ])?;
     Ok(changed > 0)
 }
@@ -81,7 +81,7 @@ pub(crate) fn read_upto(db: &Connection, file: &Path, row: &LogRow, user: &UserI
         .map_err(|why| fault(file, &why))?;
     match mark {
         None => Ok(0),
-        Some((seq, crc)) if crc == mark_crc(&user.stored(), row.id, seq) => Ok(seq.cast_unsigned().min(row.last)),
+        Some((seq, crc)) if crc == mark_crc(user.stored(), row.id, seq) => Ok(seq.cast_unsigned().min(row.last)),
         Some(_) => {
             let seen = format!("the read position of {:?} does not match its checksum", user.stored());
             Err(StoreFault::damaged(file, seen).in_log(&row.log))

@@ -24,7 +24,7 @@ use super::{
     stats::bump,
 };
 use crate::{
-    chat::{ChatMessage, Seq, Since, UserId, UserName},
+    chat::{ChatMessage, Seq, Since, UserId},
     limits,
 };
 
@@ -96,7 +96,7 @@ fn answer(db: &Connection, file: &Path, ask: &Ask, found: &dyn Fn(&StoreFault)) 
         }
         Ask::MarkOf { log, user } => {
             let (seq, unread) = match LogRow::find(db, file, log)? {
-                Some(row) => standing(db, file, &row, &UserId::of_name(user))?,
+                Some(row) => standing(db, file, &row, user)?,
                 None => (0, 0),
             };
             Ok(Answer::Marked {
@@ -137,7 +137,7 @@ fn resume(
     db: &Connection,
     file: &Path,
     log: &LogId,
-    user: &UserName,
+    user: &UserId,
     (since, upto): (Since, Seq),
     limit: usize,
     found: &dyn Fn(&StoreFault),
@@ -156,7 +156,7 @@ fn resume(
         return Ok(answer(empty(), Some(0), 0, Vec::new()));
     };
     let unread = |fault: StoreFault| found(&fault);
-    let read = read_upto(db, file, &row, &UserId::of_name(user)).map_err(unread).ok();
+    let read = read_upto(db, file, &row, user).map_err(unread).ok();
     let after = match since {
         Since::Last(count) => before_last(db, file, &row, count, upto)
             .map_err(unread)

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use super::log::LogId;
-use crate::chat::{NewMessage, Seq, Since, UserName};
+use crate::chat::{NewMessage, Seq, Since, UserId, UserName};
 
 /// A message to be numbered and stored. `T` is what the caller wants back with the outcome.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,7 @@ pub enum Ask {
     Mark {
         log: LogId,
         /// Whose marker.
-        user: UserName,
+        user: UserId,
         /// The last message read.
         seq: Seq,
         /// Without the right the marker stays where it is.
@@ -57,13 +57,13 @@ pub enum Ask {
     MarkOf {
         log: LogId,
         /// Whose marker.
-        user: UserName,
+        user: UserId,
     },
     /// Everything that a user needs to resume a log, in one snapshot: its head, the read marker, and the first missed messages.
     /// Answered by `Answer::Resumed`.
     Resume {
         log: LogId,
-        user: UserName,
+        user: UserId,
         since: Since,
         /// [`Since::Last`] counts back from this message.
         upto: Seq,
@@ -71,14 +71,14 @@ pub enum Ask {
         limit: usize,
     },
     /// The conversations in which something waits for a user. Answered by `Answer::Conversations`.
-    Conversations { user: UserName, which: Which },
+    Conversations { user: UserId, which: Which },
     /// A page of offline messages for a device of a user. Answered by `Answer::Direct`.
     Direct {
         /// The owner of the inbox.
-        user: UserName,
+        user: UserId,
         /// By what right the device reads.
         bearer: Bearer,
-        peer: UserName,
+        peer: UserId,
         /// The device has every message up to here.
         after: Seq,
     },
@@ -86,7 +86,7 @@ pub enum Ask {
     /// oldest comes first. Answered by `Answer::Changed`.
     Changed {
         /// The owner of the inbox.
-        user: UserName,
+        user: UserId,
         /// By what right the device reads.
         bearer: Bearer,
         /// Stored time of a message, Unix milliseconds.
@@ -96,7 +96,7 @@ pub enum Ask {
     },
     /// Shows the key of a name, or claims a name that has none. Answered by `Answer::Name` once committed.
     Claim {
-        user: UserName,
+        name: UserName,
         /// Its key; at least [`crate::limits::NAME_KEY_LEAST`] bytes to claim with.
         key: NameKey,
     },
@@ -125,16 +125,16 @@ pub enum Which {
         /// Without the right the inbox is empty.
         bearer: Bearer,
         /// Peers of which a device knows a position.
-        known: Vec<UserName>,
+        known: Vec<UserId>,
     },
 }
 
-/// By what right a session reads the inbox of a name.
+/// By what right a session reads the inbox of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bearer {
-    /// It has shown the name's key.
+    /// It has shown the key of its name.
     Key,
-    /// It only says the name, which counts until somebody claims it.
+    /// It only says its name, which counts until somebody claims it.
     Name,
 }
 

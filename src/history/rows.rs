@@ -1,6 +1,6 @@
 //! The rows of logs and of the tails they lost: what is written, and what is believed when it is read.
 
-use std::{borrow::Cow, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -191,8 +191,8 @@ impl LogRow {
         let sum = Checksum::default()
             .number(i64::from(self.id))
             .number(kind)
-            .text(&name)
-            .text(&peer)
+            .text(name)
+            .text(peer)
             .number(int(self.epoch))
             .number(int(self.head))
             .number(int(self.first))
@@ -333,9 +333,9 @@ fn lost_crc(log: u32, tail: &LostTail) -> u32 {
 }
 
 /// Kind, name and peer.
-pub(crate) fn log_columns(log: &LogId) -> (i64, Cow<'_, str>, Cow<'_, str>) {
+pub(crate) fn log_columns(log: &LogId) -> (i64, &str, &str) {
     match log {
-        LogId::Room(room) => (0, room.as_str().into(), "".into()),
+        LogId::Room(room) => (0, room.as_str(), ""),
         LogId::Pair(pair) => {
             let [low, high] = pair.ids();
             (1, low.stored(), high.stored())
@@ -347,7 +347,7 @@ pub(crate) fn parse_log(kind: i64, name: &str, peer: &str) -> Option<LogId> {
     match (kind, peer) {
         (0, "") => RoomName::parse(name).ok().map(LogId::Room),
         (1, peer) => {
-            let pair = UserPair::of_ids(UserId::from_stored(name)?, UserId::from_stored(peer)?);
+            let pair = UserPair::of(UserId::from_stored(name)?, UserId::from_stored(peer)?);
             Some(LogId::Pair(pair))
         }
         _ => None,

@@ -14,7 +14,7 @@ use super::{
     *,
 };
 use crate::chat::{
-    ConnectionSlot, Generation, NewMessage, RoomName, Seq, SessionId, SessionTag, ShardId, Since, UserName,
+    ConnectionSlot, Generation, NewMessage, RoomName, Seq, SessionId, SessionTag, ShardId, Since, UserId, UserName,
 };
 
 struct Caller {
@@ -51,7 +51,12 @@ impl Caller {
 
     fn say(&self, log: &LogId, from: &str, n: u64) -> Outcome<()> {
         let session = SessionId::new(ShardId(0), ConnectionSlot::FIRST, Generation::FIRST);
-        let message = NewMessage::new(session, user(from), SessionTag(7), format!("message {n}").into());
+        let message = NewMessage::new(
+            session,
+            UserName::parse(from).unwrap(),
+            SessionTag(7),
+            format!("message {n}").into(),
+        );
         let append = Append {
             log: log.clone(),
             message: Box::new(NewMessage {
@@ -172,14 +177,14 @@ impl Caller {
     }
 }
 
-fn user(name: &str) -> UserName {
-    UserName::parse(name).unwrap()
+fn user(name: &str) -> UserId {
+    UserId::of_name(&UserName::parse(name).unwrap())
 }
 
 fn logs() -> [LogId; 2] {
     [
         LogId::Room(RoomName::lobby()),
-        LogId::Pair(UserPair::of(&user("ann"), &user("bob"))),
+        LogId::Pair(UserPair::of(user("ann"), user("bob"))),
     ]
 }
 

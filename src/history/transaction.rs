@@ -52,8 +52,8 @@ pub(crate) struct Transaction<'w> {
     claims: &'w Claims,
     numbering: fn(Seq) -> Seq,
     live: LiveKeys,
-    /// Users whose names this transaction claims.
-    pub(crate) claimed: Vec<UserId>,
+    /// Names that this transaction claims.
+    pub(crate) claimed: Vec<UserName>,
 }
 
 impl<'w> Transaction<'w> {
@@ -93,7 +93,7 @@ impl<'w> Transaction<'w> {
         match write {
             Write::Append(append) => self.append(append, fresh),
             Write::Ask(Ask::Mark { log, user, seq, bearer }, _) => self.mark(log, user, *seq, *bearer),
-            Write::Ask(Ask::Claim { user, key }, _) => self.claim(user, key),
+            Write::Ask(Ask::Claim { name, key }, _) => self.claim(name, key),
             Write::Ask(
                 Ask::Head(_)
                 | Ask::Page { .. }
@@ -224,9 +224,8 @@ impl<'w> Transaction<'w> {
         Ok(())
     }
 
-    fn mark(&mut self, log: &LogId, user: &UserName, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
+    fn mark(&mut self, log: &LogId, user: &UserId, seq: Seq, bearer: Bearer) -> Result<Plan, Failure> {
         let whole = |why: rusqlite::Error| Failure::Whole(Box::new(fault(self.file, &why)));
-        let user = &UserId::of_name(user);
         if bearer == Bearer::Name && names::has_key(self.db, user).map_err(whole)? {
             return Ok(Plan::Marked);
         }
@@ -241,17 +240,16 @@ impl<'w> Transaction<'w> {
         Ok(Plan::Marked)
     }
 
-    fn claim(&mut self, user: &UserName, key: &NameKey) -> Result<Plan, Failure> {
+    fn claim(&mut self, name: &UserName, key: &NameKey) -> Result<Plan, Failure> {
         let claimed = self.claims.count() + self.claimed.len();
-        let id = UserId::of_name(user);
-        match names::claim(self.db, self.file, &id, key, claimed) {
+        match names::claim(self.db, self.file, name, key, claimed) {
             Ok(claim) => {
                 if claim == Claim::First {
                     self.wrote = true;
-                    self.claimed.push(id);
+                    self.claimed.push(name.clone());
                 }
-                let user = user.clone();
-                Ok(Plan::Answer(Answer::Name { user, claim }))
+                let name = name.clone();
+                Ok(Plan::Answer(Answer::Name { name, claim }))
             }
             Err(why @ (StoreFault::Refused { .. } | StoreFault::Damaged { .. })) => Ok(Plan::Fault(why)),
             Err(why) => Err(Failure::Whole(Box::new(why))),

@@ -290,7 +290,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::chat::{SessionTag, UserName};
+    use crate::chat::{SessionTag, UserId, UserName};
 
     /// Longer than a working machine ever takes.
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -348,6 +348,7 @@ mod tests {
             prev: seq - 1,
             at: 1_795_212_903_042,
             from: UserName::parse("张三").unwrap(),
+            user: UserId::of_name(&UserName::parse("张三").unwrap()),
             session: SessionTag(0xAB),
             text: text.into(),
             kind: MessageKind::Text,

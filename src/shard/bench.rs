@@ -17,7 +17,7 @@ use crate::shard::{
     settings::Settings,
 };
 use crate::{
-    chat::{ChatMessage, Happening, RoomName, SessionId, ShardId, UserName},
+    chat::{ChatMessage, Happening, RoomName, SessionId, ShardId, UserId},
     codec::{DIALECTS, DialectId, Dialects, Encoding, Handshake, Profile, native},
     limits,
     wire::masked::masked_frame,
@@ -90,16 +90,16 @@ impl Directory {
         Self(directory::Directory::new(shards, directory::OwnerKey::fixed(7), 1))
     }
 
-    pub fn enter(&self, user: &UserName, session: SessionId) {
+    pub fn enter(&self, user: &UserId, session: SessionId) {
         self.0.enter(user, session);
     }
 
-    pub fn exit(&self, user: &UserName, session: SessionId) {
+    pub fn exit(&self, user: &UserId, session: SessionId) {
         self.0.exit(user, session);
     }
 
     /// The number of shards with sessions of this user.
-    pub fn shards_of(&self, user: &UserName) -> usize {
+    pub fn shards_of(&self, user: &UserId) -> usize {
         self.0.shards_of(user).count()
     }
 

@@ -13,7 +13,7 @@ use plaza::{
 
 use crate::support::{
     Store, append, committed, contains, duplicate, inbox, newest, only, pair, refusal, room, seqs, settings, sql,
-    unsynced, until,
+    unsynced, until, user,
 };
 
 #[test]
@@ -168,7 +168,7 @@ fn whoever_goes_on_is_told_the_head_the_read_position_and_the_first_of_what_was_
     let lobby = room("lobby");
     let is_resumed = |store: &Store, since, limit, head, read, missed: &[u64]| {
         let resumed = store.resume(&lobby, "alice", since, u64::MAX, limit);
-        assert_eq!(resumed.read.user.as_str(), "alice");
+        assert_eq!(resumed.read.user, user("alice"));
         assert_eq!((resumed.head.seq, resumed.read.seq), (head, Some(read)), "{since:?}");
         assert_eq!(seqs(&resumed.messages), missed, "{since:?}, {limit}");
     };

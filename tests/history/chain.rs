@@ -9,7 +9,7 @@ use plaza::{
 };
 
 use crate::support::{
-    Caller, Store, append, contains, is_whole, newest, only, pair, room, seqs, settings, sql, until, user,
+    Caller, Store, append, contains, is_whole, name_of, newest, only, pair, room, seqs, settings, sql, until,
 };
 
 /// The numbers of a log, of which only every seventh or so is its own.
@@ -146,7 +146,7 @@ fn a_store_of_schema_2_is_migrated_with_all_that_it_holds() {
     let (lobby, direct) = (room("lobby"), pair("ann", "bob"));
     assert_eq!(numbers(&store, &lobby), Vec::from_iter(5..=25));
     assert_eq!(numbers(&store, &direct), Vec::from_iter(1..=6));
-    assert!(store.history.claims().has(&user("ann")));
+    assert!(store.history.claims().has(&name_of("ann")));
     let head = store.head(&lobby);
     let tail = head.lost.first().map(|tail| (tail.epoch, tail.from, tail.to));
     assert_eq!((head.first, tail), (5, Some((66, 20, Some(22)))));

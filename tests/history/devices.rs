@@ -150,7 +150,7 @@ fn changed(
         after,
     };
     only!(caller.answer(ask), Answer::Changed { conversations, next, unreadable, .. } => {
-        let found = conversations.into_iter().map(|one| (one.peer.as_str().to_owned(), one.before));
+        let found = conversations.into_iter().map(|one| (one.peer.name().unwrap().as_str().to_owned(), one.before));
         (found.collect(), unreadable, next)
     })
 }

@@ -8,8 +8,8 @@ use plaza::{
 };
 
 use crate::support::{
-    Caller, Store, append, committed, conflicts, duplicate, is_whole, newest, only, pair, room, settings, sql,
-    unsynced, until, user,
+    Caller, Store, append, committed, conflicts, duplicate, is_whole, name_of, newest, only, pair, room, settings, sql,
+    unsynced, until,
 };
 
 const PHONE: Option<&str> = Some("00112233445566778899aabbccddeeff");
@@ -203,7 +203,7 @@ fn a_store_of_schema_3_is_migrated_and_its_keys_stay() {
             let new = store.say_with(log, "bob", "new", "new");
             assert_eq!(matches!(new, Outcome::Duplicate { .. }), restarted, "{new:?}");
         }
-        assert!(store.history.claims().has(&user("ann")));
+        assert!(store.history.claims().has(&name_of("ann")));
         store = store.changed(is_whole);
     }
 }

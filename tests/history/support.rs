@@ -10,7 +10,7 @@ use std::{
 use plaza::{
     chat::{
         ChatMessage, ConnectionSlot, Generation, NewMessage, Position, RoomName, SessionId, SessionTag, ShardId, Since,
-        UserName,
+        UserId, UserName,
     },
     history::{
         Answer, Append, Ask, Bearer, Claim, ConversationHead, DirectPage, Durability, History, KeyWindow, LogHead,
@@ -206,8 +206,8 @@ impl Caller {
     }
 
     pub(crate) fn claim(&self, name: &str, key: &str) -> Claim {
-        let (user, key) = (user(name), NameKey(key.to_owned()));
-        only!(self.answer(Ask::Claim { user, key }), Answer::Name { claim, .. } => claim)
+        let (name, key) = (name_of(name), NameKey(key.to_owned()));
+        only!(self.answer(Ask::Claim { name, key }), Answer::Name { claim, .. } => claim)
     }
 
     /// Waits until the search index has so many messages.
@@ -340,7 +340,7 @@ pub(crate) fn append(log: &LogId, from: &str, text: &str, key: Option<&str>, tic
         log: log.clone(),
         message: Box::new(NewMessage {
             key: key.map(Into::into),
-            ..NewMessage::new(SESSION, user(from), SessionTag(7), text.into())
+            ..NewMessage::new(SESSION, name_of(from), SessionTag(7), text.into())
         }),
         at: 1_700_000_000_000 + ticket,
         ticket,
@@ -352,11 +352,15 @@ pub(crate) fn room(name: &str) -> LogId {
 }
 
 pub(crate) fn pair(one: &str, other: &str) -> LogId {
-    LogId::Pair(UserPair::of(&user(one), &user(other)))
+    LogId::Pair(UserPair::of(user(one), user(other)))
 }
 
-pub(crate) fn user(name: &str) -> UserName {
-    UserName::parse(name).unwrap()
+pub(crate) fn name_of(text: &str) -> UserName {
+    UserName::parse(text).unwrap()
+}
+
+pub(crate) fn user(name: &str) -> UserId {
+    UserId::of_name(&name_of(name))
 }
 
 /// The inbox, for a device that has the name's key and knows positions with these peers.

@@ -58,7 +58,7 @@ mod tests {
     use crate::{
         chat::{
             Arrival, Departure, ListOrder, Lists, RoomSettings, SessionId, SessionTag, ShardId, Since, ToSession,
-            UserList, UserName,
+            UserId, UserList, UserName,
         },
         limits,
     };
@@ -95,7 +95,8 @@ mod tests {
         fn join(&mut self, n: u32, name: &str, lists: Lists) -> Effects {
             let arrival = Arrival {
                 session: Self::session(n),
-                user: UserName::parse(name).unwrap(),
+                user: UserId::of_name(&UserName::parse(name).unwrap()),
+                name: UserName::parse(name).unwrap(),
                 tag: SessionTag(n),
                 sees_own_coming: false,
                 sees_own_going: false,

@@ -23,7 +23,7 @@ impl OwnedRooms {
         now_ms: u64,
     ) -> Effects {
         let settings = self.settings;
-        if !self.access.admits(name, &arrival.user) {
+        if !self.access.admits(name, &arrival.name) {
             let refusal = ErrorCode::Forbidden.because(format!("the room {name} is for its members only"));
             // The room may have been opened for this session.
             self.close_if_empty(name);
@@ -33,7 +33,8 @@ impl OwnedRooms {
         let room = self.open(name);
         let Arrival {
             session,
-            user,
+            user: _,
+            name: user,
             tag,
             sees_own_coming,
             sees_own_going,

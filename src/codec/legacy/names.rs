@@ -42,7 +42,7 @@ pub(super) fn without_arrow(name: &str) -> Cow<'_, str> {
 
 /// The sender name of a direct message. It also names the receiver, because these dialects have no other field for that.
 pub(super) fn shown_direct(direct: &Direct) -> String {
-    format!("{}{ARROW}{}", shown(&direct.message.from), shown(&direct.to))
+    format!("{}{ARROW}{}", shown(&direct.message.from), shown(&direct.to.name))
 }
 
 /// The list as one text, each name followed by a comma: what the pages of documents 000 and 001 show.

@@ -237,7 +237,7 @@ fn message(room: String, message: &ChatMessage) -> plaza::Message {
         text: message.text.to_string(),
         kind: kind(message.kind),
         epoch: message.epoch,
-        user: message.user().as_str().to_owned(),
+        user: message.user.to_string(),
     }
 }
 
@@ -245,7 +245,7 @@ pub(super) fn direct(direct: &Direct) -> Event {
     let message = &direct.message;
     Event::Direct(plaza::DirectMessage {
         from: message.from.to_string(),
-        to: direct.to.to_string(),
+        to: direct.to.name.to_string(),
         seq: message.seq,
         prev: message.prev,
         at: message.at,
@@ -253,7 +253,7 @@ pub(super) fn direct(direct: &Direct) -> Event {
         text: message.text.to_string(),
         kind: kind(message.kind),
         epoch: message.epoch,
-        user: message.user().as_str().to_owned(),
+        user: message.user.to_string(),
     })
 }
 

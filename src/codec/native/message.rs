@@ -6,7 +6,7 @@ use std::{fmt::Display, num::NonZeroU64};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    chat::{ChatMessage, IdOfName, RequestId, RoomName, SessionTag},
+    chat::{ChatMessage, RequestId, RoomName, SessionTag, UserId},
     codec::Frames,
     proto,
 };
@@ -25,7 +25,7 @@ pub(super) fn write(id: RequestId, room: &RoomName, message: &ChatMessage, out: 
             text: &message.text,
             kind: super::encode::kind(message.kind),
             epoch: message.epoch,
-            user: Shown(IdOfName(&message.from)),
+            user: Shown(&message.user),
         },
     });
 }
@@ -50,7 +50,7 @@ struct Message<'t> {
     #[serde(serialize_with = "proto::kind")]
     kind: i32,
     epoch: u64,
-    user: Shown<IdOfName<'t>>,
+    user: Shown<&'t UserId>,
 }
 
 /// What is written as it is displayed.

@@ -90,7 +90,7 @@ impl Keys {
         {
             return Ok(known);
         }
-        let fingerprint = Fingerprint::of(append.message.client, &append.message.from, key);
+        let fingerprint = Fingerprint::of(append.message.client, &append.message.user, key);
         let known = log.find(tables, row, fingerprint, &mut damage)?;
         let known = known.and_then(|entry| entry.judge(row, digest, live));
         if known.is_none() {

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::known::{Known, LiveKeys, Tables};
 use crate::{
-    chat::{Key, KeyOwner, Position, Seq, UserId},
+    chat::{Key, KeyOwner, Position, Seq},
     history::{
         checksum::Checksum,
         fault::{StoreFault, fault},
@@ -195,11 +195,11 @@ impl Stored {
 /// taken for a user.
 fn owner_text<T>(append: &Append<T>) -> String {
     match (append.message.key_owner(), &append.log) {
-        (KeyOwner::User(user), _) => user.as_str().to_owned(),
+        (KeyOwner::User(user), _) => user.stored().to_owned(),
         (KeyOwner::Client(client), LogId::Room(_)) => format!(" room {}", client.digits()),
         (KeyOwner::Client(client), LogId::Pair(pair)) => {
-            let to = pair.peer_of(&UserId::of_name(&append.message.from));
-            let to = to.map_or_else(String::new, |to| to.stored().into_owned());
+            let to = pair.peer_of(&append.message.user);
+            let to = to.map_or("", |to| to.stored());
             format!(" direct {} {to}", client.digits())
         }
     }

@@ -102,7 +102,7 @@ impl Moved {
 pub(super) fn log_names(log: &LogId) -> Vec<String> {
     match log {
         LogId::Room(room) => vec![room.as_str().to_owned()],
-        LogId::Pair(pair) => pair.ids().map(|user| user.stored().into_owned()).to_vec(),
+        LogId::Pair(pair) => pair.ids().map(|user| user.stored().to_owned()).to_vec(),
     }
 }
 

@@ -15,7 +15,7 @@ use crossbeam::utils::CachePadded;
 use dashmap::DashMap;
 
 use crate::{
-    chat::{SessionId, ShardId, UserName},
+    chat::{SessionId, ShardId, UserId, UserName},
     codec::{Client, detect::Recent},
     limits,
 };
@@ -23,13 +23,13 @@ use crate::{
 /// The directory of online users, shared by all shards.
 #[derive(Debug)]
 pub(crate) struct Directory {
-    shards: Box<[DashMap<UserName, Sessions, foldhash::fast::RandomState>]>,
+    shards: Box<[DashMap<UserId, Sessions, foldhash::fast::RandomState>]>,
     owner_key: OwnerKey,
     guests: std::sync::atomic::AtomicU64,
     tags: std::sync::atomic::AtomicU32,
     sessions: PerShard,
     /// By the watched user: the sessions to notify when the user goes offline.
-    watchers: DashMap<UserName, Watched, foldhash::fast::RandomState>,
+    watchers: DashMap<UserId, Watched, foldhash::fast::RandomState>,
     pub(crate) recent: Arc<RecentDialects>,
     /// In-flight bytes of room events.
     pub(crate) events: PerShard,
@@ -133,13 +133,14 @@ impl Directory {
     }
 
     /// The owner of the pair of two users; the same for both directions.
-    pub(crate) fn owner_of_pair(&self, one: &UserName, other: &UserName) -> ShardId {
-        let both = if one <= other {
-            (one.as_str(), other.as_str())
-        } else {
-            (other.as_str(), one.as_str())
-        };
+    pub(crate) fn owner_of_pair(&self, one: &UserId, other: &UserId) -> ShardId {
+        let both = if one <= other { (one, other) } else { (other, one) };
         self.owner_key.owner(both, self.shards.len())
+    }
+
+    /// The user whom a client or the operator addresses by a name. In open mode each name has one user, online or not.
+    pub(crate) fn user_named(&self, name: &UserName) -> UserId {
+        UserId::of_name(name)
     }
 
     /// A name for a client that brought none.
@@ -155,7 +156,7 @@ impl Directory {
     }
 
     /// Adds a session of this user. Only the session's shard calls it.
-    pub(crate) fn enter(&self, user: &UserName, session: SessionId) {
+    pub(crate) fn enter(&self, user: &UserId, session: SessionId) {
         let Some(map) = self.shards.get(usize::from(session.shard().0)) else {
             return;
         };
@@ -174,7 +175,7 @@ impl Directory {
 
     /// Adds a session under a name that no other session has; returns whether that succeeded. Of two shards that try at once, at
     /// most one succeeds. Only the session's shard calls it.
-    pub(crate) fn enter_unique(&self, user: &UserName, session: SessionId) -> bool {
+    pub(crate) fn enter_unique(&self, user: &UserId, session: SessionId) -> bool {
         if self.shards_of(user).next().is_some() {
             return false;
         }
@@ -189,7 +190,7 @@ impl Directory {
     }
 
     /// Removes a session of this user. Only the session's shard calls it.
-    pub(crate) fn exit(&self, user: &UserName, session: SessionId) {
+    pub(crate) fn exit(&self, user: &UserId, session: SessionId) {
         let Some(map) = self.shards.get(usize::from(session.shard().0)) else {
             return;
         };
@@ -204,7 +205,7 @@ impl Directory {
     }
 
     /// The shards that have sessions of this user.
-    pub(crate) fn shards_of(&self, user: &UserName) -> impl Iterator<Item = ShardId> {
+    pub(crate) fn shards_of(&self, user: &UserId) -> impl Iterator<Item = ShardId> {
         self.shards
             .iter()
             .enumerate()
@@ -213,7 +214,7 @@ impl Directory {
     }
 
     /// The shards that have sessions of this user, with the number of sessions.
-    pub(crate) fn session_counts(&self, user: &UserName) -> impl Iterator<Item = (ShardId, usize)> {
+    pub(crate) fn session_counts(&self, user: &UserId) -> impl Iterator<Item = (ShardId, usize)> {
         let counts = self
             .shards
             .iter()
@@ -223,7 +224,7 @@ impl Directory {
     }
 
     /// The number of this user's sessions on all shards.
-    pub(crate) fn count(&self, user: &UserName) -> usize {
+    pub(crate) fn count(&self, user: &UserId) -> usize {
         self.session_counts(user).map(|(_, sessions)| sessions).sum()
     }
 
@@ -233,7 +234,7 @@ impl Directory {
     }
 
     /// This user's sessions on one shard.
-    pub(crate) fn sessions(&self, user: &UserName, shard: ShardId) -> Vec<SessionId> {
+    pub(crate) fn sessions(&self, user: &UserId, shard: ShardId) -> Vec<SessionId> {
         let found = self.shards.get(usize::from(shard.0)).and_then(|map| map.get(user));
         match found.as_deref() {
             None => Vec::new(),
@@ -243,7 +244,7 @@ impl Directory {
     }
 
     /// Lets a session watch a user: it is notified when the user goes offline.
-    pub(crate) fn watch(&self, user: &UserName, session: SessionId) {
+    pub(crate) fn watch(&self, user: &UserId, session: SessionId) {
         let mut watched = self.watchers.entry(user.clone()).or_default();
         if watched.watchers.is_empty() {
             watched.online = self.shards_of(user).next().is_some();
@@ -251,7 +252,7 @@ impl Directory {
         watched.watchers.push(session);
     }
 
-    pub(crate) fn unwatch(&self, user: &UserName, session: SessionId) {
+    pub(crate) fn unwatch(&self, user: &UserId, session: SessionId) {
         self.watchers.remove_if_mut(user, |_, watched| {
             watched.watchers.retain(|other| *other != session);
             watched.watchers.is_empty()
@@ -260,7 +261,7 @@ impl Directory {
 
     /// The sessions to notify, after a session of the user has ended, that the user has gone offline. Empty while the user has
     /// another session; each time the user goes offline, only one caller gets the watchers.
-    pub(crate) fn watchers_of_departed(&self, user: &UserName) -> Vec<SessionId> {
+    pub(crate) fn watchers_of_departed(&self, user: &UserId) -> Vec<SessionId> {
         let Some(mut watched) = self.watchers.get_mut(user) else {
             return Vec::new();
         };
@@ -320,7 +321,7 @@ mod tests {
 
     /// The owners of many rooms and pairs.
     fn owners(directory: &Directory) -> Vec<ShardId> {
-        let user = |n: usize| UserName::parse(&format!("user {n}")).unwrap();
+        let user = |n: usize| UserId::of_name(&UserName::guest(n as u64));
         (0..64)
             .map(|n| directory.owner_of(&format!("room {n}")))
             .chain((0..64).map(|n| directory.owner_of_pair(&user(n), &user(n + 1))))
@@ -354,7 +355,7 @@ mod tests {
     #[test]
     fn a_pair_of_users_has_the_same_owner_in_both_directions() {
         let directory = Directory::new(8, OwnerKey::random(), 1);
-        let [ada, bob] = ["ada", "bob"].map(|name| UserName::parse(name).unwrap());
+        let [ada, bob] = [1, 2].map(|n| UserId::of_name(&UserName::guest(n)));
         assert_eq!(directory.owner_of_pair(&ada, &bob), directory.owner_of_pair(&bob, &ada));
     }
 
@@ -369,7 +370,7 @@ mod tests {
     #[test]
     fn watchers_are_notified_once_when_the_last_two_sessions_end_at_once_on_two_shards() {
         let directory = Directory::new(2, OwnerKey::fixed(7), 1);
-        let user = UserName::parse("eve").unwrap();
+        let user = UserId::of_name(&UserName::guest(1));
         directory.watch(&user, session(0, 7));
         let rounds = 2_000;
         let (begin, end) = (Barrier::new(2), Barrier::new(2));
@@ -399,7 +400,7 @@ mod tests {
     #[test]
     fn watchers_are_notified_each_time_the_last_session_ends() {
         let directory = Directory::new(2, OwnerKey::fixed(7), 1);
-        let user = UserName::parse("eve").unwrap();
+        let user = UserId::of_name(&UserName::guest(1));
         directory.enter(&user, session(0, 1));
         for watcher in [session(0, 7), session(1, 8)] {
             directory.watch(&user, watcher);

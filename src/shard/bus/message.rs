@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::chat::{
-    Arrival, Departure, Lists, NewMessage, Page, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId, Since,
-    ToSession, UserName,
+    Arrival, Departure, Lists, NewMessage, Page, Receiver, RequestId, Retry, RoomEntry, RoomName, SessionId, ShardId,
+    Since, ToSession, UserId, UserName,
 };
 use crate::shard::bus::operator::OperatorRequest;
 use crate::shard::event::{direct::DirectEvent, room::RoomEvent};
@@ -21,7 +21,7 @@ pub(crate) enum ToShard {
     },
     /// A direct message for all sessions of a user on this shard, except the sender's.
     Direct {
-        user: UserName,
+        user: UserId,
         except: SessionId,
         direct: Arc<DirectEvent>,
         /// In-flight bytes that it counts for in [`Directory::directs`](super::directory::Directory::directs) until it is
@@ -29,12 +29,12 @@ pub(crate) enum ToShard {
         bytes: usize,
     },
     TypingTo {
-        user: UserName,
+        user: UserId,
         from: UserName,
     },
     /// A message of the operator for all sessions of a user on this shard.
     SystemTo {
-        user: UserName,
+        user: UserId,
         text: Arc<str>,
     },
     /// A session has claimed this name with a key.
@@ -77,7 +77,7 @@ pub(crate) enum ToOwner {
     },
     /// A direct message.
     Pair {
-        to: UserName,
+        to: Receiver,
         message: Box<NewMessage>,
     },
     /// Greet a connection with the list of users in the lobby.

@@ -414,7 +414,7 @@ mod test {
         chat::{SessionTag, UserName},
         codec::{DIALECTS, Handshake},
         shard::connection::{
-            session::{Proof, Session},
+            session::{Named, Proof, Session},
             write::Socket,
         },
     };
@@ -428,7 +428,7 @@ mod test {
 
         pub(crate) fn enter_for_test(&mut self, id: SessionId, name: &str) {
             let name = UserName::parse(name).unwrap();
-            let session = Session::new(name, Proof::Unclaimed, SessionTag(1), None, 0);
+            let session = Session::new(Named::new(name, Proof::Unclaimed), SessionTag(1), None, 0);
             self.get_mut(id).unwrap().enter(session);
         }
 

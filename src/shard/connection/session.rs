@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    chat::{ClientId, NewMessage, Request, RequestId, RoomName, SessionTag, UserName},
+    chat::{ClientId, NewMessage, Receiver, Request, RequestId, RoomName, SessionTag, UserId, UserName},
     limits,
     shard::{
         connection::retry_queue::RetryQueue,
@@ -17,6 +17,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Session {
     name: UserName,
+    /// Inbox, read markers and idempotency keys belong to the user, and not to the name.
+    user: UserId,
     tag: SessionTag,
     /// The client, if it identified itself: its idempotency keys belong to it.
     client: Option<Box<ClientId>>,
@@ -33,7 +35,7 @@ pub(crate) struct Session {
     )]
     deferred: Option<Box<VecDeque<Request>>>,
     /// The user whose going offline this session is notified of.
-    watched: Option<UserName>,
+    watched: Option<Box<UserId>>,
     proof: Proof,
     retries: Option<Box<RetryQueue>>,
 }
@@ -49,18 +51,38 @@ pub(crate) enum Proof {
     Assigned,
 }
 
+/// The name that a session has now, by what right, and whose session that makes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Named {
+    pub(crate) user: UserId,
+    pub(crate) name: UserName,
+    pub(crate) proof: Proof,
+}
+
+impl Named {
+    /// The one place where a session gets its id: in open mode nothing but the name says who a user is.
+    pub(crate) fn new(name: UserName, proof: Proof) -> Self {
+        let user = UserId::of_name(&name);
+        Self { user, name, proof }
+    }
+}
+
 /// The result of a rename.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Renamed {
     pub(crate) old: UserName,
-    /// Whether the session must read the inbox of its name from the start: the name is another one, or was assigned before.
+    /// Whose session it was, if it is another user's now.
+    pub(crate) old_user: Option<UserId>,
+    /// Whether the session must read the inbox of its user from the start: it is another one, or the name was assigned before.
     pub(crate) inbox_is_new: bool,
 }
 
 impl Session {
-    pub(crate) fn new(name: UserName, proof: Proof, tag: SessionTag, client: Option<ClientId>, now_ms: u64) -> Self {
+    pub(crate) fn new(named: Named, tag: SessionTag, client: Option<ClientId>, now_ms: u64) -> Self {
+        let Named { user, name, proof } = named;
         Self {
             name,
+            user,
             tag,
             client: client.map(Box::new),
             active_ms: now_ms,
@@ -75,17 +97,30 @@ impl Session {
     }
 
     /// Changes the name, or the right to it.
-    pub(crate) fn rename(&mut self, name: UserName, proof: Proof) -> Renamed {
-        let had = std::mem::replace(&mut self.proof, proof);
-        let old = std::mem::replace(&mut self.name, name);
+    pub(crate) fn rename(&mut self, named: Named) -> Renamed {
+        let had = std::mem::replace(&mut self.proof, named.proof);
+        let old = std::mem::replace(&mut self.name, named.name);
+        let old_user = std::mem::replace(&mut self.user, named.user);
+        let old_user = (old_user != self.user).then_some(old_user);
         Renamed {
-            inbox_is_new: old != self.name || had == Proof::Assigned,
+            inbox_is_new: old_user.is_some() || had == Proof::Assigned,
             old,
+            old_user,
         }
     }
 
     pub(crate) fn name(&self) -> &UserName {
         &self.name
+    }
+
+    pub(crate) fn user(&self) -> &UserId {
+        &self.user
+    }
+
+    /// The user as the receiver of a direct message.
+    pub(crate) fn receiver(&self) -> Receiver {
+        let (user, name) = (self.user.clone(), self.name.clone());
+        Receiver { user, name }
     }
 
     pub(crate) fn proof(&self) -> Proof {
@@ -138,12 +173,12 @@ impl Session {
     }
 
     /// Watches this user; returns the user that it watched before.
-    pub(crate) fn watch(&mut self, user: UserName) -> Option<UserName> {
-        self.watched.replace(user)
+    pub(crate) fn watch(&mut self, user: UserId) -> Option<UserId> {
+        self.watched.replace(Box::new(user)).map(|before| *before)
     }
 
-    pub(crate) fn watched(&self) -> Option<&UserName> {
-        self.watched.as_ref()
+    pub(crate) fn watched(&self) -> Option<&UserId> {
+        self.watched.as_deref()
     }
 
     /// Begins an exit; returns whether it is the first.
@@ -194,5 +229,34 @@ impl Session {
     pub(crate) fn retry_later(&mut self, room: RoomName, message: Box<NewMessage>, now_ms: u64) {
         let retries = self.retries.get_or_insert_with(|| Box::new(RetryQueue::new(now_ms)));
         retries.push_refused(room, message, now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(name: &str, proof: Proof) -> Named {
+        Named::new(UserName::parse(name).unwrap(), proof)
+    }
+
+    #[test]
+    fn a_rename_makes_it_the_session_of_another_user_and_a_claim_of_its_name_does_not() {
+        let mut session = Session::new(named("guest-1", Proof::Assigned), SessionTag(1), None, 0);
+        let guest = session.user.clone();
+        let claimed = session.rename(named("guest-1", Proof::Key));
+        assert_eq!((claimed.old_user, claimed.inbox_is_new), (None, true));
+        let renamed = session.rename(named("ada", Proof::Unclaimed));
+        assert_eq!((renamed.old_user, renamed.inbox_is_new), (Some(guest), true));
+        assert_eq!(session.user, named("ada", Proof::Unclaimed).user);
+    }
+
+    #[test]
+    fn a_session_watches_one_user_at_a_time() {
+        let mut session = Session::new(named("ada", Proof::Unclaimed), SessionTag(1), None, 0);
+        let [bob, eve] = ["bob", "eve"].map(|name| named(name, Proof::Unclaimed).user);
+        assert_eq!(session.watch(bob.clone()), None);
+        assert_eq!(session.watch(eve.clone()), Some(bob));
+        assert_eq!(session.watched(), Some(&eve));
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use crate::{
-    chat::{ChatMessage, Direct, Position, Seq, UserName},
+    chat::{ChatMessage, Direct, Position, Seq, UserId},
     history::{ChangedConversation, ChangedUpTo, ConversationHead, LogId, LostInterval},
     limits,
     shard::{direct::device::Device, event::direct::DirectEvent},
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Skipped {
     /// By the other user; at most [`limits::INBOX_LIVE_MESSAGES`].
-    from: BTreeMap<UserName, SkippedFrom>,
+    from: BTreeMap<UserId, SkippedFrom>,
     /// The lowest time of any skipped message of a conversation that did not fit in `from`. Within a conversation times never go
     /// back, so the newest message of each of these has this time or a later one, whatever the clock did.
     since: Option<u64>,
@@ -38,7 +38,7 @@ struct SkippedFrom {
 }
 
 impl Skipped {
-    fn note(&mut self, direct: &Direct, peer: &UserName) {
+    fn note(&mut self, direct: &Direct, peer: &UserId) {
         let ChatMessage {
             epoch, seq, prev, at, ..
         } = direct.message;
@@ -59,7 +59,7 @@ pub(crate) struct Backfill {
     /// Counts the backfills of the session; answers to an earlier one are ignored.
     number: u32,
     /// The positions of the client's hello, until the store has listed the conversations.
-    positions: Vec<(UserName, Position)>,
+    positions: Vec<(UserId, Position)>,
     lookup: Lookup,
     /// The conversations to read.
     pending: VecDeque<Unfinished>,
@@ -83,7 +83,7 @@ enum Lookup {
 
 #[derive(Debug)]
 struct Unfinished {
-    peer: UserName,
+    peer: UserId,
     after: Seq,
     /// Its newest message when it was listed.
     head: Position,
@@ -104,11 +104,11 @@ pub(crate) enum Step {
     /// Nothing: an answer of the store must come first.
     Wait,
     /// Ask for the conversations with unread messages, and for these.
-    Waiting(Vec<UserName>),
+    Waiting(Vec<UserId>),
     /// Ask for the conversations with messages since then.
     Changed { since: u64, after: Option<ChangedUpTo> },
     /// Ask for a page of this conversation.
-    Page { peer: UserName, after: Seq },
+    Page { peer: UserId, after: Seq },
     /// Send a live message that waited.
     Send(Arc<DirectEvent>),
     /// The backfill is complete.
@@ -123,12 +123,12 @@ pub(crate) enum Unread {
     /// The skipped live messages, of unknown conversations.
     Skipped,
     /// The rest of one conversation.
-    Rest(UserName, LostInterval),
+    Rest(UserId, LostInterval),
 }
 
 impl Backfill {
     /// A backfill for a new session.
-    pub(crate) fn at_hello(number: u32, positions: Vec<(UserName, Position)>) -> Self {
+    pub(crate) fn at_hello(number: u32, positions: Vec<(UserId, Position)>) -> Self {
         Self::new(number, positions, Lookup::Waiting)
     }
 
@@ -137,7 +137,7 @@ impl Backfill {
         Self::new(number, Vec::new(), Lookup::Done)
     }
 
-    fn new(number: u32, positions: Vec<(UserName, Position)>, lookup: Lookup) -> Self {
+    fn new(number: u32, positions: Vec<(UserId, Position)>, lookup: Lookup) -> Self {
         Self {
             number,
             positions,
@@ -212,7 +212,7 @@ impl Backfill {
 
     /// Takes a live message that cannot be sent now. It waits in memory while the store answers. If the socket is slow or the
     /// memory is used up, it is skipped.
-    pub(crate) fn wait(&mut self, direct: &Arc<DirectEvent>, peer: &UserName) {
+    pub(crate) fn wait(&mut self, direct: &Arc<DirectEvent>, peer: &UserId) {
         let fits = self.live.len() < limits::INBOX_LIVE_MESSAGES
             && self.live_bytes + direct.message.text.len() <= limits::PRIVATE_BYTES;
         if self.skipped.from.is_empty() && self.store != Asking::No && fits {
@@ -228,10 +228,10 @@ impl Backfill {
     pub(crate) fn found_waiting(
         &mut self,
         device: &mut Option<Box<Device>>,
-        user: &UserName,
+        user: &UserId,
         conversations: Vec<ConversationHead>,
         more: bool,
-    ) -> Vec<(UserName, LostInterval)> {
+    ) -> Vec<(UserId, LostInterval)> {
         let mut gaps = Vec::new();
         let positions = std::mem::take(&mut self.positions);
         self.lookup = Lookup::Done;
@@ -242,7 +242,9 @@ impl Backfill {
         device.set_incomplete(more);
         for ConversationHead { log, head, read, .. } in conversations {
             let LogId::Pair(pair) = log else { continue };
-            let Some(peer) = pair.peer_name(user) else { continue };
+            let Some(peer) = pair.peer_of(user).cloned() else {
+                continue;
+            };
             let after = match positions.iter().find(|(known, _)| *known == peer) {
                 Some((_, position)) => {
                     let go_on = head.go_on(*position);
@@ -276,7 +278,7 @@ impl Backfill {
         }
     }
 
-    fn read_from(&mut self, peer: UserName, after: Seq, head: Position) {
+    fn read_from(&mut self, peer: UserId, after: Seq, head: Position) {
         if after < head.seq {
             self.pending.push_back(Unfinished { peer, after, head });
         }
@@ -337,7 +339,7 @@ mod tests {
 
     fn direct_behind(from: &str, prev: Seq, seq: Seq, at: u64) -> Arc<DirectEvent> {
         let direct = Direct {
-            to: user("bob"),
+            to: user("bob").receiver().unwrap(),
             message: ChatMessage {
                 at,
                 ..message(from, prev, seq)
@@ -357,7 +359,7 @@ mod tests {
 
     fn waits(peer: &str, read: Seq, head: LogHead) -> ConversationHead {
         ConversationHead {
-            log: LogId::Pair(UserPair::of(&user("bob"), &user(peer))),
+            log: LogId::Pair(UserPair::of(user("bob"), user(peer))),
             head,
             read,
             unread: 1,
@@ -370,7 +372,7 @@ mod tests {
         loop {
             match backfill.next(device.as_deref()) {
                 Step::Page { peer, after } => {
-                    pages.push((peer.as_str().to_owned(), after));
+                    pages.push((peer.stored().to_owned(), after));
                     let head = backfill.pending.front().unwrap().head.seq;
                     backfill.record(device.get_or_insert_default(), head, head);
                 }

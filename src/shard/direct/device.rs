@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 
 use crate::{
-    chat::{Seq, UserName},
+    chat::{Seq, UserId},
     limits,
 };
 
-type ByPeer<T> = HashMap<UserName, T, foldhash::fast::RandomState>;
+type ByPeer<T> = HashMap<UserId, T, foldhash::fast::RandomState>;
 
 /// The positions of one device.
 #[derive(Debug, Default)]
@@ -41,21 +41,21 @@ enum Start {
 
 impl Device {
     /// Whether the device has this message.
-    pub(crate) fn has(&self, peer: &UserName, seq: Seq) -> bool {
+    pub(crate) fn has(&self, peer: &UserId, seq: Seq) -> bool {
         self.upto(peer).is_some_and(|upto| upto >= seq)
     }
 
     /// Whether a receipt for a message may mark all earlier ones as read.
-    pub(crate) fn is_whole(&self, peer: &UserName) -> bool {
+    pub(crate) fn is_whole(&self, peer: &UserId) -> bool {
         self.has.get(peer).map_or_else(|| self.start(), |has| has.start) == Start::Whole
     }
 
     /// Records that the device got every message up to this number.
-    pub(crate) fn record(&mut self, peer: &UserName, upto: Seq) {
+    pub(crate) fn record(&mut self, peer: &UserId, upto: Seq) {
         self.note(peer, upto, self.start());
     }
 
-    pub(crate) fn upto(&self, peer: &UserName) -> Option<Seq> {
+    pub(crate) fn upto(&self, peer: &UserId) -> Option<Seq> {
         self.has.get(peer).map(|has| has.upto)
     }
 
@@ -64,7 +64,7 @@ impl Device {
     }
 
     /// Records up to where the device has a conversation with stored messages.
-    pub(crate) fn note_waiting(&mut self, peer: &UserName, upto: Seq) {
+    pub(crate) fn note_waiting(&mut self, peer: &UserId, upto: Seq) {
         self.note(peer, upto, Start::Whole);
     }
 
@@ -73,7 +73,7 @@ impl Device {
         self.incomplete = incomplete;
     }
 
-    fn note(&mut self, peer: &UserName, upto: Seq, start: Start) {
+    fn note(&mut self, peer: &UserId, upto: Seq, start: Start) {
         if let Some(has) = self.has.get_mut(peer) {
             has.upto = has.upto.max(upto);
             return;
@@ -89,12 +89,13 @@ impl Device {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::testing::values::user;
 
     #[test]
     fn the_table_of_a_device_is_bounded() {
         let mut device = Device::default();
         for n in 0..=limits::CONVERSATIONS_NOTED {
-            device.record(&UserName::parse(&n.to_string()).unwrap(), 1);
+            device.record(&user(&n.to_string()), 1);
         }
         assert_eq!(device.has.len(), 1);
     }

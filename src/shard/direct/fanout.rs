@@ -16,7 +16,7 @@ use crate::shard::{
     event::direct::DirectEvent,
 };
 use crate::{
-    chat::{SessionId, ShardId, UserName},
+    chat::{SessionId, ShardId, UserId},
     limits,
 };
 
@@ -31,7 +31,7 @@ pub(crate) struct DirectQueue {
 /// One direct message for the sessions of one user.
 #[derive(Debug)]
 struct Waiting {
-    user: UserName,
+    user: UserId,
     /// The sender's session, which gets an acknowledgement instead.
     except: SessionId,
     direct: Arc<DirectEvent>,
@@ -45,7 +45,7 @@ struct Waiting {
 pub(crate) struct Delivery {
     pub(crate) session: SessionId,
     /// The name under which the session was found. The session may have been renamed since.
-    pub(crate) user: UserName,
+    pub(crate) user: UserId,
     pub(crate) direct: Arc<DirectEvent>,
 }
 
@@ -59,7 +59,7 @@ impl DirectQueue {
     }
 
     /// Queues a message whose share of [`Directory::directs`] is `bytes`.
-    pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
+    pub(crate) fn push(&mut self, user: UserId, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
         self.waiting.push_back(Waiting {
             user,
             except,
@@ -108,7 +108,7 @@ pub(crate) fn fan_out<'a>(
     direct: &'a Arc<DirectEvent>,
     except: SessionId,
 ) -> impl Iterator<Item = (ShardId, ToShard)> {
-    let (from, to) = (&direct.message.from, &direct.to);
+    let (from, to) = (&direct.message.user, &direct.to.user);
     let users = iter::once(to).chain((from != to).then_some(from));
     let shards = users.flat_map(move |user| directory.session_counts(user).map(move |spread| (user, spread)));
     shards.map(move |(user, (shard, sessions))| {
@@ -128,7 +128,7 @@ pub(crate) fn fan_out<'a>(
 mod tests {
     use super::*;
     use crate::{
-        chat::Direct,
+        chat::{ChatMessage, Direct},
         codec::Dialects,
         shard::{
             bus::directory::OwnerKey,
@@ -138,10 +138,32 @@ mod tests {
 
     fn direct(seq: u64) -> Arc<DirectEvent> {
         let direct = Direct {
-            to: user("张三"),
+            to: user("张三").receiver().unwrap(),
             message: message("ada", seq - 1, seq),
         };
         Arc::new(DirectEvent::new(direct, Dialects::default()))
+    }
+
+    #[test]
+    fn a_message_goes_to_sessions_of_its_sender_and_not_to_those_of_another_user_of_that_name() {
+        let proven = UserId::parse("token:issuer|1").unwrap();
+        let directory = Directory::new(1, OwnerKey::fixed(7), 1);
+        for (slot, user) in [(1, user("ada")), (2, proven.clone()), (3, user("张三"))] {
+            directory.enter(&user, session(slot));
+        }
+        let direct = Direct {
+            to: user("张三").receiver().unwrap(),
+            message: ChatMessage {
+                user: proven.clone(),
+                ..message("ada", 0, 1)
+            },
+        };
+        let direct = Arc::new(DirectEvent::new(direct, Dialects::default()));
+        let users = fan_out(&directory, &direct, session(2)).map(|(_, message)| match message {
+            ToShard::Direct { user, .. } => user,
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(users.collect::<Vec<_>>(), [user("张三"), proven]);
     }
 
     #[test]

@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use crate::{
-    chat::{Position, Seq, UserName},
+    chat::{Position, Seq, UserId},
     history::{ChangedConversation, ChangedUpTo, ConversationHead, LostInterval},
     shard::{
         direct::{
@@ -37,7 +37,7 @@ pub(crate) struct DirectInbox {
 
 impl DirectInbox {
     /// Begins to read the stored messages for a new session. `positions` are those of the client's hello.
-    pub(crate) fn begin(&mut self, positions: Vec<(UserName, Position)>) {
+    pub(crate) fn begin(&mut self, positions: Vec<(UserId, Position)>) {
         self.backfills = self.backfills.wrapping_add(1);
         self.backfill = Some(Box::new(Backfill::at_hello(self.backfills, positions)));
     }
@@ -86,10 +86,10 @@ impl DirectInbox {
     /// the device lacks and the server has lost.
     pub(crate) fn found_waiting(
         &mut self,
-        user: &UserName,
+        user: &UserId,
         conversations: Vec<ConversationHead>,
         more: bool,
-    ) -> Vec<(UserName, LostInterval)> {
+    ) -> Vec<(UserId, LostInterval)> {
         match &mut self.backfill {
             Some(backfill) => backfill.found_waiting(&mut self.device, user, conversations, more),
             None => Vec::new(),
@@ -105,7 +105,7 @@ impl DirectInbox {
 
     /// Records that the device got a page of the conversation with `peer` up to `upto`, where the stored messages end at `head`.
     /// Returns whether a receipt may mark all earlier messages as read.
-    pub(crate) fn record_page(&mut self, peer: &UserName, upto: Seq, head: Seq) -> bool {
+    pub(crate) fn record_page(&mut self, peer: &UserId, upto: Seq, head: Seq) -> bool {
         let Some(backfill) = &mut self.backfill else {
             return false;
         };
@@ -135,7 +135,7 @@ impl DirectInbox {
 
     /// Queues a live message behind the backfill, if there is one. With `skip` the message is stored and the session's socket is
     /// slow, so it begins one. Returns false if the message must be sent now.
-    pub(crate) fn queue_live(&mut self, direct: &Arc<DirectEvent>, peer: &UserName, skip: bool) -> bool {
+    pub(crate) fn queue_live(&mut self, direct: &Arc<DirectEvent>, peer: &UserId, skip: bool) -> bool {
         if self.backfill.is_none() {
             if !skip {
                 return false;
@@ -151,12 +151,12 @@ impl DirectInbox {
     }
 
     /// Whether the device has this message already, because the store returned it before the live message came.
-    pub(crate) fn has(&self, peer: &UserName, seq: Seq) -> bool {
+    pub(crate) fn has(&self, peer: &UserId, seq: Seq) -> bool {
         self.device.as_ref().is_some_and(|device| device.has(peer, seq))
     }
 
     /// Records that the device got a live message. Returns whether a receipt may mark all earlier messages as read.
-    pub(crate) fn record(&mut self, peer: &UserName, seq: Seq) -> bool {
+    pub(crate) fn record(&mut self, peer: &UserId, seq: Seq) -> bool {
         let device = self.device.get_or_insert_default();
         device.record(peer, seq);
         device.is_whole(peer)
@@ -176,10 +176,11 @@ impl DirectInbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::testing::values::user;
 
     #[test]
     fn after_a_rename_answers_and_pongs_for_the_old_name_are_ignored() {
-        let ann = UserName::parse("ann").unwrap();
+        let ann = user("ann");
         let mut inbox = DirectInbox::default();
         inbox.begin(Vec::new());
         let (number, step) = inbox.next().unwrap();

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     chat::{
         Conversation, Direct, ErrorCode, GoodbyeCode, LostInterval, Position, Refusal, Reply, Seq, SessionId, ShardId,
-        UserName,
+        UserId,
     },
     history::{Ask, DirectPage, LogId, UserPair, Which},
     shard::{
@@ -61,7 +61,7 @@ impl DirectInboxes {
 
     /// Queues a message for the sessions of a user here; its share of [`crate::shard::bus::directory::Directory::directs`] is
     /// `bytes`.
-    pub(crate) fn push(&mut self, user: UserName, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
+    pub(crate) fn push(&mut self, user: UserId, except: SessionId, direct: Arc<DirectEvent>, bytes: usize) {
         self.live.push(user, except, direct, bytes);
     }
 
@@ -99,7 +99,7 @@ impl DirectInboxes {
     fn deliver_to<S: Socket>(
         &mut self,
         id: SessionId,
-        user: &UserName,
+        user: &UserId,
         direct: &Arc<DirectEvent>,
         parts: &mut Parts<'_, S>,
     ) {
@@ -120,7 +120,7 @@ impl DirectInboxes {
         }
     }
 
-    fn show<S: Socket>(&mut self, id: SessionId, direct: &Arc<DirectEvent>, peer: &UserName, parts: &mut Parts<'_, S>) {
+    fn show<S: Socket>(&mut self, id: SessionId, direct: &Arc<DirectEvent>, peer: &UserId, parts: &mut Parts<'_, S>) {
         let seq = direct.message.seq;
         if self.inboxes.get(id).is_some_and(|inbox| inbox.has(peer, seq)) {
             return;
@@ -137,7 +137,7 @@ impl DirectInboxes {
     pub(crate) fn begin<S: Socket>(
         &mut self,
         id: SessionId,
-        positions: Vec<(UserName, Position)>,
+        positions: Vec<(UserId, Position)>,
         parts: &mut Parts<'_, S>,
     ) {
         if parts.reads_inbox(id) {
@@ -175,7 +175,7 @@ impl DirectInboxes {
                 return;
             };
             let Some((number, step)) = inbox.next() else { return };
-            let (user, bearer) = (session.name().clone(), session.bearer());
+            let (user, bearer) = (session.user().clone(), session.bearer());
             let ask = match step {
                 Step::Wait | Step::End => return,
                 Step::Send(direct) => {
@@ -286,10 +286,14 @@ impl DirectInboxes {
 
     /// Sends a session a page of a conversation.
     fn send_page<S: Socket>(&mut self, id: SessionId, page: DirectPage, parts: &mut Parts<'_, S>) {
-        let Some(user) = parts.connections.session(id).map(|session| session.name().clone()) else {
+        let Some(own) = parts.connections.session(id).map(Session::receiver) else {
             return;
         };
         let peer = page.peer;
+        let Some(other) = peer.receiver() else {
+            // Clients could not tell whose messages these are. In open mode every user has a name.
+            return self.inboxes.entry(id).stop_reading();
+        };
         let mut lost = page.lost.into_iter().peekable();
         let mut last: Option<Seq> = None;
         let mut is_all = true;
@@ -303,11 +307,7 @@ impl DirectInboxes {
                 parts.send_gap(id, &peer, interval, Lost::ForEver);
             }
             last = Some(message.seq);
-            let to = if message.from == user {
-                peer.clone()
-            } else {
-                user.clone()
-            };
+            let to = if message.user == own.user { &other } else { &own }.clone();
             parts.reply(id, None, &Reply::Direct(Arc::new(Direct { to, message })));
         }
         if is_all {
@@ -328,7 +328,7 @@ impl DirectInboxes {
     // ---------------------------------------------------------------- receipts
 
     /// Sends a ping behind a message if the dialect has no request for read receipts ([`super::receipts`]).
-    fn note_delivered<S: Socket>(&mut self, id: SessionId, peer: UserName, seq: Seq, parts: &mut Parts<'_, S>) {
+    fn note_delivered<S: Socket>(&mut self, id: SessionId, peer: UserId, seq: Seq, parts: &mut Parts<'_, S>) {
         if parts.is_read_by_name(id)
             && let Some(inbox) = self.inboxes.get_mut(id)
             && let Some(payload) = inbox.receipts().delivered(peer, seq)
@@ -343,11 +343,11 @@ impl DirectInboxes {
             return;
         };
         let Some(inbox) = self.inboxes.get_mut(id) else { return };
-        let (user, bearer) = (session.name().clone(), session.bearer());
+        let (user, bearer) = (session.user().clone(), session.bearer());
         let (read, next) = inbox.receipts().pong(payload);
         for (peer, seq) in read {
             let ask = Ask::Mark {
-                log: LogId::Pair(UserPair::of(&user, &peer)),
+                log: LogId::Pair(UserPair::of(user.clone(), peer)),
                 user: user.clone(),
                 seq,
                 bearer,
@@ -367,8 +367,9 @@ impl DirectInboxes {
 }
 
 impl<S: Socket> Parts<'_, S> {
-    fn send_gap(&mut self, id: SessionId, peer: &UserName, interval: LostInterval, lost: Lost) {
+    fn send_gap(&mut self, id: SessionId, peer: &UserId, interval: LostInterval, lost: Lost) {
         let LostInterval { epoch, from, to } = interval;
+        let Some(peer) = peer.name() else { return };
         let gap = Reply::Gap {
             conversation: Conversation::Peer(peer.clone()),
             epoch,
@@ -407,10 +408,10 @@ impl<S: Socket> Parts<'_, S> {
 }
 
 /// The other user of a direct message.
-fn peer_of(direct: &Direct, user: &UserName) -> UserName {
-    if direct.message.from == *user {
-        direct.to.clone()
+fn peer_of(direct: &Direct, user: &UserId) -> UserId {
+    if direct.message.user == *user {
+        direct.to.user.clone()
     } else {
-        direct.message.from.clone()
+        direct.message.user.clone()
     }
 }

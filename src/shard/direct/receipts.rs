@@ -3,29 +3,29 @@
 //!
 //! At most one ping is in flight. The next one covers everything that was delivered meanwhile.
 
-use crate::chat::{Seq, UserName};
+use crate::chat::{Seq, UserId};
 
 /// The unacknowledged direct messages of a client that acknowledges with pongs.
 #[derive(Debug, Default)]
 pub(crate) struct Receipts {
     /// Up to where each conversation was written since the last ping.
-    delivered: Vec<(UserName, Seq)>,
+    delivered: Vec<(UserId, Seq)>,
     /// What the pong to the ping in flight acknowledges.
-    asked: Option<Vec<(UserName, Seq)>>,
+    asked: Option<Vec<(UserId, Seq)>>,
     /// Number of pings, which is the payload of the last one.
     count: u32,
 }
 
 impl Receipts {
     /// Records a written message. Returns the payload of a ping to send behind it, unless one is in flight.
-    pub(crate) fn delivered(&mut self, peer: UserName, seq: Seq) -> Option<[u8; 4]> {
+    pub(crate) fn delivered(&mut self, peer: UserId, seq: Seq) -> Option<[u8; 4]> {
         self.delivered.retain(|(known, _)| *known != peer);
         self.delivered.push((peer, seq));
         if self.asked.is_some() { None } else { self.ask() }
     }
 
     /// Handles a pong. Returns what it acknowledges, and the payload of the next ping if more was delivered meanwhile.
-    pub(crate) fn pong(&mut self, payload: &[u8]) -> (Vec<(UserName, Seq)>, Option<[u8; 4]>) {
+    pub(crate) fn pong(&mut self, payload: &[u8]) -> (Vec<(UserId, Seq)>, Option<[u8; 4]>) {
         if payload != self.count.to_be_bytes() {
             return (Vec::new(), None);
         }
@@ -51,10 +51,11 @@ impl Receipts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::testing::values::user;
 
     #[test]
     fn one_ping_at_a_time_acknowledges_everything_written_before_it() {
-        let (ann, eve) = (UserName::parse("ann").unwrap(), UserName::parse("eve").unwrap());
+        let (ann, eve) = (user("ann"), user("eve"));
         let mut receipts = Receipts::default();
         let first = receipts.delivered(ann.clone(), 1).unwrap();
         assert_eq!(receipts.delivered(ann.clone(), 2), None);

@@ -1,6 +1,6 @@
 //! Carries out the actions that the rules of a session decide ([`crate::shard::session::rules`]).
 
-use crate::chat::{GoodbyeCode, Page, Position, Request, RequestId, RoomName, SessionId, ShardId, Since};
+use crate::chat::{GoodbyeCode, Page, Position, Receiver, Request, RequestId, RoomName, SessionId, ShardId, Since};
 use crate::shard::{
     bus::message::{RoomCommand, ToOwner, ToShard},
     connection::write::Socket,
@@ -35,7 +35,11 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 }
             }
             Action::Pair { to, message } => {
-                let owner = self.directory.owner_of_pair(&message.from, &to);
+                let to = Receiver {
+                    user: self.directory.user_named(&to),
+                    name: to,
+                };
+                let owner = self.directory.owner_of_pair(&message.user, &to.user);
                 self.bus.send(owner, ToShard::Owner(ToOwner::Pair { to, message }));
             }
             Action::ListRooms(page) => self.list_rooms(id, request, page),
@@ -45,6 +49,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 queries::ask(
                     connections,
                     &mut self.store,
+                    &self.directory,
                     &is_member,
                     (id, request),
                     question,
@@ -53,13 +58,19 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 self.process_notifications();
             }
             Action::TypingTo { user, from } => {
+                let user = self.directory.user_named(&user);
                 for shard in self.directory.shards_of(&user) {
                     let (user, from) = (user.clone(), from.clone());
                     self.bus.send(shard, ToShard::TypingTo { user, from });
                 }
             }
-            Action::Watch { user, before } => {
-                if let Some(before) = before {
+            Action::Watch(user) => {
+                let user = self.directory.user_named(&user);
+                let session = self
+                    .connections
+                    .get_mut(id)
+                    .and_then(|connection| connection.session_mut());
+                if let Some(before) = session.and_then(|session| session.watch(user.clone())) {
                     self.directory.unwatch(&before, id);
                 }
                 self.directory.watch(&user, id);

@@ -33,6 +33,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 limit,
                 answer,
             } => {
+                let user = user.map(|user| self.directory.user_named(&user));
                 let (connections, rooms) = (&self.connections, &self.rooms);
                 let entries = list::entries(connections, rooms, slot, user.as_ref(), limit, self.now.ms);
                 let _ = answer.send(entries);
@@ -46,6 +47,7 @@ impl<S: Socket, C: Clock> Engine<S, C> {
                 let _ = answer.send(is_there);
             }
             OperatorRequest::DisconnectUser { user, answer } => {
+                let user = self.directory.user_named(&user);
                 let sessions = self.directory.sessions(&user, self.me);
                 let _ = answer.send(sessions.len());
                 for session in sessions {

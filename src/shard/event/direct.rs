@@ -51,22 +51,22 @@ mod tests {
     use super::*;
     use crate::{
         codec::DialectId,
-        shard::testing::values::{message, user},
+        shard::testing::values::{message, name, user},
     };
 
     #[test]
     fn sessions_of_one_encoding_share_frames_and_document_003_shows_senders_nothing() {
         let direct = Direct {
-            to: user("张三"),
+            to: user("张三").receiver().unwrap(),
             message: message("ada", 0, 1),
         };
         let event = DirectEvent::new(direct, Dialects::default());
         let native = Encoding::new(DialectId::Native, 0);
-        let to_sender = event.frames(native, &user("ada")).unwrap();
-        let to_receiver = event.frames(native, &user("张三")).unwrap();
+        let to_sender = event.frames(native, &name("ada")).unwrap();
+        let to_receiver = event.frames(native, &name("张三")).unwrap();
         assert!(std::ptr::eq(to_sender, to_receiver) && to_sender.common_bytes() > 0);
         let action = Encoding::new(DialectId::Action, 0);
-        assert!(event.frames(action, &user("ada")).is_none());
-        assert!(event.frames(action, &user("张三")).is_some());
+        assert!(event.frames(action, &name("ada")).is_none());
+        assert!(event.frames(action, &name("张三")).is_some());
     }
 }

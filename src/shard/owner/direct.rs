@@ -4,7 +4,8 @@ use smallvec::smallvec;
 
 use super::{Conditions, Owner};
 use crate::{
-    chat::{Direct, Effect, Effects, ErrorCode, NewMessage, Refusal, Reply, UserName},
+    chat::{Direct, Effect, Effects, ErrorCode, NewMessage, Receiver, Refusal, Reply},
+    history::UserPair,
     limits,
     shard::{bus::directory::direct_bytes, store::refusals},
 };
@@ -13,14 +14,14 @@ impl Owner {
     /// Handles a direct message. An empty result means that the store has it and will answer.
     pub(crate) fn direct(
         &mut self,
-        to: UserName,
+        to: Receiver,
         message: Box<NewMessage>,
         conditions: &mut Conditions<'_>,
     ) -> Effects {
         let (session, id) = (message.session, message.id);
         let (directory, most) = (conditions.directory, conditions.most_bytes);
         let bytes = || {
-            let sessions = directory.count(&to) + directory.count(&message.from);
+            let sessions = directory.count(&to.user) + directory.count(&message.user);
             direct_bytes(sessions, &message.text)
         };
         let in_flight = directory.directs.most();
@@ -39,12 +40,13 @@ impl Owner {
                 return Effects::new();
             }
             refusals::busy()
-        } else if directory.shards_of(&to).next().is_none() {
+        } else if directory.shards_of(&to.user).next().is_none() {
             ErrorCode::NoSuchUser.because(format!(
-                "{to} is not online, and this server stores no offline messages"
+                "{} is not online, and this server stores no offline messages",
+                to.name
             ))
         } else {
-            let (position, prev) = self.pairs.next(&message.from, &to);
+            let (position, prev) = self.pairs.next(UserPair::of(message.user.clone(), to.user.clone()));
             let message = message.numbered(position, prev, conditions.now_ms);
             return Effect::direct(session, id, Direct { to, message }).into();
         };
@@ -71,15 +73,14 @@ mod tests {
             store::port::StorePort,
             testing::{
                 Listener, start_store,
-                values::{session, user},
+                values::{name, session, user},
             },
         },
     };
 
     /// The effects of a message from ada to bob.
     fn say(directory: &Directory, text: &str, store: &mut StorePort) -> Effects {
-        let [ada, bob] = ["ada", "bob"].map(user);
-        let message = NewMessage::new(session(0), ada, SessionTag(1), text.into());
+        let message = NewMessage::new(session(0), name("ada"), SessionTag(1), text.into());
         let mut conditions = Conditions {
             now_ms: 1_000,
             is_congested: &|| false,
@@ -88,7 +89,7 @@ mod tests {
             store,
         };
         Owner::new(&Settings::default(), Rc::new(Listener::default()), 1).direct(
-            bob,
+            user("bob").receiver().unwrap(),
             Box::new(message),
             &mut conditions,
         )

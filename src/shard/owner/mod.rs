@@ -298,7 +298,7 @@ mod tests {
         bus::directory::OwnerKey,
         testing::{
             Listener, start_store,
-            values::{arrival, session, user},
+            values::{arrival, name, session},
         },
     };
 
@@ -313,7 +313,7 @@ mod tests {
     }
 
     fn talk(text: &str, retry: Retry) -> RoomCommand {
-        let message = Box::new(NewMessage::new(session(0), user("ada"), SessionTag(1), text.into()));
+        let message = Box::new(NewMessage::new(session(0), name("ada"), SessionTag(1), text.into()));
         RoomCommand::Talk { message, retry }
     }
 

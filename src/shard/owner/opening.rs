@@ -3,7 +3,7 @@
 //! Invariants: the commands of a room keep their order, and the first one is the join that opens it.
 
 use crate::{
-    chat::{RoomName, Since, UserName},
+    chat::{RoomName, Since, UserId},
     shard::bus::message::RoomCommand,
 };
 
@@ -19,7 +19,7 @@ pub(super) enum Parked {
     No(RoomName, RoomCommand),
     Waits,
     /// It waits. Ask the store for the head of the log and, for a resume, for what this user missed.
-    Opens(RoomName, Option<(UserName, Since)>),
+    Opens(RoomName, Option<(UserId, Since)>),
 }
 
 impl Opening {

@@ -9,15 +9,16 @@
 use std::collections::VecDeque;
 
 use crate::{
-    chat::{Position, Seq, UserName},
+    chat::{Position, Seq},
+    history::UserPair,
     limits,
 };
 
 #[derive(Debug)]
 pub(super) struct Pairs {
     /// The newest position of each conversation.
-    known: foldhash::HashMap<(UserName, UserName), Position>,
-    order: VecDeque<(UserName, UserName)>,
+    known: foldhash::HashMap<UserPair, Position>,
+    order: VecDeque<UserPair>,
     random: fastrand::Rng,
 }
 
@@ -31,12 +32,7 @@ impl Pairs {
     }
 
     /// The next position in the conversation of these two users, and the number before it.
-    pub(super) fn next(&mut self, one: &UserName, other: &UserName) -> (Position, Seq) {
-        let pair = if one <= other {
-            (one.clone(), other.clone())
-        } else {
-            (other.clone(), one.clone())
-        };
+    pub(super) fn next(&mut self, pair: UserPair) -> (Position, Seq) {
         if let Some(position) = self.known.get_mut(&pair) {
             let prev = position.seq;
             position.seq = prev + 1;
@@ -60,16 +56,16 @@ impl Pairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shard::testing::values::user;
 
     #[test]
     fn both_users_of_a_pair_share_one_sequence_of_numbers() {
-        let user = |name| UserName::parse(name).unwrap();
-        let (ada, bob, cyd) = (user("ada"), user("bob"), user("cyd"));
+        let pair = |one, other| UserPair::of(user(one), user(other));
         let mut pairs = Pairs::new(7);
-        let (first, prev) = pairs.next(&ada, &bob);
+        let (first, prev) = pairs.next(pair("ada", "bob"));
         assert_eq!((first.seq, prev), (1, 0));
-        assert_eq!(pairs.next(&bob, &ada), (Position { seq: 2, ..first }, 1));
-        let (other, prev) = pairs.next(&ada, &cyd);
+        assert_eq!(pairs.next(pair("bob", "ada")), (Position { seq: 2, ..first }, 1));
+        let (other, prev) = pairs.next(pair("ada", "cyd"));
         assert_eq!((other.seq, prev), (1, 0));
         assert_ne!(other.epoch, first.epoch);
     }

@@ -49,11 +49,11 @@ impl Rooms {
         self.find_last(&mut admission);
         let joined = &admission.joined;
         let resumes = joined.from < joined.head.seq || admission.last.is_some() || !admission.lost.is_empty();
-        let user = parts.connections.session(id).map(|session| session.name().clone());
+        let user = parts.connections.session(id).map(|session| session.user().clone());
         let Some(user) = user.filter(|_| joined.history && resumes) else {
             return self.answer_join(id, admission, Vec::new(), parts);
         };
-        // The owner asked for the name that the user had then.
+        // The owner asked for the user whose session it was then.
         if let Some(backlog) = backlog.filter(|backlog| backlog.user == user) {
             return self.resume(id, admission, backlog, parts);
         }
@@ -94,9 +94,9 @@ impl Rooms {
         if parts
             .connections
             .session(id)
-            .is_some_and(|session| *session.name() != backlog.user)
+            .is_some_and(|session| *session.user() != backlog.user)
         {
-            // The user has taken another name since then, and needs the read marker of that one.
+            // It is another user's session since then, and needs the read marker of that one.
             return self.start_member(id, admission, parts);
         }
         self.resume(id, admission, backlog, parts);

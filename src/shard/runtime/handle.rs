@@ -141,6 +141,7 @@ impl Shards {
     /// Sends a message of the operator to all sessions of a user; returns whether the inbox of every shard with sessions had room.
     pub(crate) fn say_to_user(&self, user: &UserName, text: &Arc<str>) -> bool {
         // Does not stop at a full inbox: the others still get the message.
+        let user = &self.directory.user_named(user);
         self.directory.shards_of(user).fold(true, |sent, shard| {
             let (user, text) = (user.clone(), text.clone());
             self.try_send(usize::from(shard.0), ToShard::SystemTo { user, text }) && sent

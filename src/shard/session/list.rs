@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    chat::{ConnectionSlot, UserName},
+    chat::{ConnectionSlot, UserId},
     shard::{bus::operator::SessionEntry, connection::connections::Connections, room::rooms::Rooms},
 };
 
@@ -12,7 +12,7 @@ pub(crate) fn entries<S>(
     connections: &Connections<S>,
     rooms: &Rooms,
     slot: ConnectionSlot,
-    user: Option<&UserName>,
+    user: Option<&UserId>,
     limit: usize,
     now_ms: u64,
 ) -> Vec<SessionEntry> {
@@ -21,7 +21,7 @@ pub(crate) fn entries<S>(
     from.filter_map(|(id, connection)| {
         let speaking = connection.speaking()?;
         let session = connection.session();
-        if user.is_some_and(|user| session.is_none_or(|session| session.name() != user)) {
+        if user.is_some_and(|user| session.is_none_or(|session| session.user() != user)) {
             return None;
         }
         Some(SessionEntry {

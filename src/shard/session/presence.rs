@@ -1,7 +1,7 @@
 //! Sessions that enter, change their name or dialect, or end; and what owners, watchers and other shards must know of that.
 //!
 //! Invariants:
-//! - A session is in the directory under its present name. It is added before its inbox is read, so a message in between reaches it
+//! - A session is in the directory under its present user. It is added before its inbox is read, so a message in between reaches it
 //!   one way or the other.
 //! - After a claim of a name, each shard gives other sessions with this name a similar one.
 //!
@@ -10,14 +10,14 @@
 use crate::{
     chat::{
         Conversation, Departure, Hello, Position, Refusal, Reply, RequestId, RoomName, SessionId, ShardId, ToSession,
-        UserName, Welcome,
+        UserId, UserName, Welcome,
     },
     history::{Claim, NameKey},
     limits,
     shard::{
         bus::message::{RoomCommand, ToOwner, ToShard},
         connection::{
-            session::{Proof, Session},
+            session::{Named, Proof, Session},
             write::Socket,
         },
         direct::inboxes::DirectInboxes,
@@ -87,8 +87,9 @@ impl<S: Socket> Presence<'_, S> {
     /// A session has claimed this name: gives other sessions of this shard a similar one, at most [`limits::DISPLACED_PER_TURN`].
     /// Returns whether some are left.
     pub(crate) fn displace(&mut self, name: &UserName) -> bool {
-        let mut others = self.sessions(name);
-        others.retain(|id| !self.holds(*id, name));
+        let user = self.parts.directory.user_named(name);
+        let mut others = self.sessions(&user);
+        others.retain(|id| !self.holds(*id, &user));
         for id in others.iter().take(limits::DISPLACED_PER_TURN) {
             let new = self.parts.displaced(*id, name);
             self.change_name(*id, None, new);
@@ -96,10 +97,10 @@ impl<S: Socket> Presence<'_, S> {
         others.len() > limits::DISPLACED_PER_TURN
     }
 
-    /// Sends a reply to the sessions of this shard that hold this name.
-    pub(crate) fn reply_to_holders(&mut self, name: &UserName, reply: &Reply) {
-        for id in self.sessions(name) {
-            if self.holds(id, name) {
+    /// Sends a reply to the sessions of this shard that hold this user's name.
+    pub(crate) fn reply_to_holders(&mut self, user: &UserId, reply: &Reply) {
+        for id in self.sessions(user) {
+            if self.holds(id, user) {
                 self.parts.reply(id, None, reply);
             }
         }
@@ -140,8 +141,8 @@ impl<S: Socket> Presence<'_, S> {
         if let Some(peer) = session.watched() {
             self.parts.directory.unwatch(peer, id);
         }
-        self.parts.directory.exit(session.name(), id);
-        self.notify_watchers(session.name());
+        self.parts.directory.exit(session.user(), id);
+        self.notify_watchers(session.user(), session.name());
     }
 
     /// Gives a connection its session and welcomes it.
@@ -164,21 +165,21 @@ impl<S: Socket> Presence<'_, S> {
         let tag = directory.tag();
         let welcome = Welcome {
             session: tag,
-            name: new.name.clone(),
+            name: new.named.name.clone(),
             key: new.key,
             heartbeat,
             at: now.unix_ms,
             peer,
         };
-        connection.enter(Session::new(new.name.clone(), new.proof, tag, hello.client, now.ms));
-        self.register(id, &new.name, new.proof);
+        connection.enter(Session::new(new.named.clone(), tag, hello.client, now.ms));
+        self.register(id, &new.named);
         self.parts.reply(id, request, &Reply::Welcome(Box::new(welcome)));
         let mut rooms = Vec::new();
         let mut peers = Vec::new();
         for resume in hello.resume {
             match resume.conversation {
                 Conversation::Room(room) => rooms.push((room, resume.position)),
-                Conversation::Peer(peer) => peers.push((peer, resume.position)),
+                Conversation::Peer(peer) => peers.push((self.parts.directory.user_named(&peer), resume.position)),
             }
         }
         self.inboxes.begin(id, peers, &mut self.parts);
@@ -194,20 +195,23 @@ impl<S: Socket> Presence<'_, S> {
             return;
         };
         let tag = session.tag();
-        let renamed = session.rename(new.name.clone(), new.proof);
-        if renamed.old != new.name {
+        let renamed = session.rename(new.named.clone());
+        if let Some(old_user) = &renamed.old_user {
             self.inboxes.renamed(id);
-            self.parts.directory.exit(&renamed.old, id);
-            self.register(id, &new.name, new.proof);
-            self.notify_watchers(&renamed.old);
+            self.parts.directory.exit(old_user, id);
+            self.register(id, &new.named);
+            self.notify_watchers(old_user, &renamed.old);
+        }
+        let name = new.named.name;
+        if renamed.old != name {
             for room in self.rooms.rooms_of(id) {
-                let (session, name) = (id, new.name.clone());
+                let (session, name) = (id, name.clone());
                 self.send_to_owner(room, RoomCommand::Rename { session, name });
             }
         }
         let reply = Reply::Renamed {
             old: renamed.old,
-            new: new.name,
+            new: name,
             session: tag,
             key: new.key,
         };
@@ -219,9 +223,9 @@ impl<S: Socket> Presence<'_, S> {
     }
 
     /// Adds a session to the directory, unless the server assigned the name: the rules of names have added it then.
-    fn register(&self, id: SessionId, name: &UserName, proof: Proof) {
-        if proof != Proof::Assigned {
-            self.parts.directory.enter(name, id);
+    fn register(&self, id: SessionId, named: &Named) {
+        if named.proof != Proof::Assigned {
+            self.parts.directory.enter(&named.user, id);
         }
     }
 
@@ -240,9 +244,9 @@ impl<S: Socket> Presence<'_, S> {
         }
     }
 
-    fn notify_watchers(&mut self, user: &UserName) {
+    fn notify_watchers(&mut self, user: &UserId, name: &UserName) {
         for session in self.parts.directory.watchers_of_departed(user) {
-            let what = ToSession::Tell(Box::new(Reply::PeerWent { user: user.clone() }));
+            let what = ToSession::Tell(Box::new(Reply::PeerWent { user: name.clone() }));
             self.messages
                 .push((session.shard(), ToShard::Session { session, what }));
         }
@@ -254,15 +258,15 @@ impl<S: Socket> Presence<'_, S> {
             .push((owner, ToShard::Owner(ToOwner::Room { room, command })));
     }
 
-    /// Whether the session has this name, by a right that still holds.
-    fn holds(&self, id: SessionId, name: &UserName) -> bool {
+    /// Whether it is a session of this user, by a right that still holds.
+    fn holds(&self, id: SessionId, user: &UserId) -> bool {
         let session = self.parts.connections.session(id);
-        session.is_some_and(|session| session.holds(name, self.parts.store))
+        session.is_some_and(|session| session.holds(user, self.parts.store))
     }
 
-    /// The sessions of this shard with this name.
-    fn sessions(&self, name: &UserName) -> Vec<SessionId> {
+    /// The sessions of this user on this shard.
+    fn sessions(&self, user: &UserId) -> Vec<SessionId> {
         let shard = self.parts.connections.shard();
-        self.parts.directory.sessions(name, shard)
+        self.parts.directory.sessions(user, shard)
     }
 }

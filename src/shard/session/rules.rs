@@ -53,11 +53,8 @@ pub(crate) enum Action {
         user: UserName,
         from: UserName,
     },
-    /// Watch `user` instead of `before`.
-    Watch {
-        user: UserName,
-        before: Option<UserName>,
-    },
+    /// Watch this user instead of the one before.
+    Watch(UserName),
     /// Send to the owners of the rooms, and end the session when it has left them.
     Exit(Vec<(RoomName, RoomCommand)>),
     /// A message is in the retry queue: schedule the connection.
@@ -154,13 +151,7 @@ impl<S> Rules<'_, S> {
             Command::Read { conversation, seq } => Action::Question(Question::Read { conversation, seq }),
             Command::Unread => Action::Question(Question::Unread),
             Command::Typing { conversation } => self.typing(conversation),
-            Command::Watch { user } => match self.connection.session_mut() {
-                Some(session) => Action::Watch {
-                    before: session.watch(user.clone()),
-                    user,
-                },
-                None => Action::Nothing,
-            },
+            Command::Watch { user } => Action::Watch(user),
             Command::Ping => pong(self.now),
             Command::Exit => self.exit(id),
         }
@@ -190,7 +181,8 @@ impl<S> Rules<'_, S> {
         let profile = &self.profiles[usize::from(speaking.dialect)];
         let arrival = Box::new(Arrival {
             session: self.id,
-            user: session.name().clone(),
+            user: session.user().clone(),
+            name: session.name().clone(),
             tag: session.tag(),
             sees_own_coming: profile.sees_own_coming,
             sees_own_going: profile.sees_own_going,
@@ -242,6 +234,7 @@ impl<S> Rules<'_, S> {
             session: self.id,
             id,
             from: session.name().clone(),
+            user: session.user().clone(),
             tag: session.tag(),
             client: session.client(),
             text,

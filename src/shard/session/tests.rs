@@ -4,7 +4,7 @@ use super::rules::{Action, Rules};
 use crate::{
     chat::{
         Command, ConnectionSlot, Conversation, ErrorCode, Generation, GoodbyeCode, Hello, Joined, ListOrder,
-        MessageKind, Page, Position, Reply, Request, RoomName, SessionId, SessionTag, ShardId, Since, UserName,
+        MessageKind, Page, Position, Reply, Request, RoomName, SessionId, SessionTag, ShardId, Since, UserId, UserName,
     },
     codec::{DIALECTS, DialectId, Handshake, Profile},
     limits,
@@ -13,7 +13,7 @@ use crate::{
         connection::{
             dialect::Certainty,
             reader::UNDECIDED_LIMITS,
-            session::{Proof, Session},
+            session::{Named, Proof, Session},
             state::{Connection, Phase, Speaking},
         },
         rate_limit::MessageRate,
@@ -54,7 +54,7 @@ impl Ada {
 
     fn named(dialect: DialectId) -> Self {
         let mut ada = Self::unnamed(dialect);
-        let session = Session::new(name("ada"), Proof::Unclaimed, SessionTag(7), None, 0);
+        let session = Session::new(Named::new(name("ada"), Proof::Unclaimed), SessionTag(7), None, 0);
         ada.connection.enter(session);
         ada
     }
@@ -274,18 +274,29 @@ fn the_rate_limit_counts_messages_and_no_joins() {
 }
 
 #[test]
-fn a_session_watches_one_user_at_a_time() {
+fn a_message_carries_the_id_of_its_senders_session_and_not_that_of_the_name() {
     let mut ada = Ada::native();
-    let watches = |action| match action {
-        Action::Watch { user, before } => (user, before),
+    let proven = UserId::parse("token:issuer|1").unwrap();
+    ada.connection.session_mut().unwrap().rename(Named {
+        user: proven.clone(),
+        name: name("ada"),
+        proof: Proof::Key,
+    });
+    let to_bob = Command::Direct {
+        to: name("bob"),
+        text: "hello".into(),
+        kind: MessageKind::Text,
+        key: None,
+    };
+    let sender = |action| match action {
+        Action::Room(_, RoomCommand::Talk { message, .. }) | Action::Pair { message, .. } => {
+            (message.user.clone(), message.from.clone())
+        }
         other => panic!("{other:?}"),
     };
-    assert_eq!(
-        watches(ada.asks(Command::Watch { user: name("bob") })),
-        (name("bob"), None)
-    );
-    let again = ada.asks(Command::Watch { user: name("eve") });
-    assert_eq!(watches(again), (name("eve"), Some(name("bob"))));
+    for command in [say("hello"), to_bob] {
+        assert_eq!(sender(ada.asks(command)), (proven.clone(), name("ada")));
+    }
 }
 
 #[test]

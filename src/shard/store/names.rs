@@ -1,4 +1,4 @@
-//! The rules of names: who may use one, and who may read what is private to it.
+//! The rules of names: who may use one, and who may read what is private to its user.
 //!
 //! Anybody may use a name until somebody claims it with a key. From then on it is reserved, in every dialect. A session that
 //! wants a reserved name without its key is refused, or gets the name with a number ([`ReservedName`]). Sessions that had the
@@ -11,18 +11,18 @@
 
 use super::{port::StorePort, refusals::reserved};
 use crate::{
-    chat::{ErrorCode, Refusal, Reply, SessionId, UserName},
+    chat::{ErrorCode, Refusal, Reply, SessionId, UserId, UserName},
     codec::ReservedName,
     history::{Bearer, Claim, NameKey},
     limits,
     shard::{
         bus::directory::Directory,
-        connection::session::{Proof, Session},
+        connection::session::{Named, Proof, Session},
     },
 };
 
 impl Session {
-    /// The right by which the session reads stored messages of its name.
+    /// The right by which the session reads stored messages of its user.
     pub(crate) fn bearer(&self) -> Bearer {
         match self.proof() {
             Proof::Key => Bearer::Key,
@@ -30,9 +30,9 @@ impl Session {
         }
     }
 
-    /// Whether the session has this name by a right that is still valid, and so may get what is private to the name.
-    pub(crate) fn holds(&self, name: &UserName, store: &StorePort) -> bool {
-        self.name() == name && self.holds_its_name(store)
+    /// Whether it is a session of this user by a right that is still valid, and so may get what is private to the user.
+    pub(crate) fn holds(&self, user: &UserId, store: &StorePort) -> bool {
+        self.user() == user && self.holds_its_name(store)
     }
 
     /// Whether the session has its name by a right that is still valid.
@@ -40,7 +40,7 @@ impl Session {
         self.proof() == Proof::Key || !store.is_claimed(self.name())
     }
 
-    /// Whether the session may read the stored direct messages of its name. Sessions without a key may only in the native
+    /// Whether the session may read the stored direct messages of its user. Sessions without a key may only in the native
     /// dialect.
     pub(crate) fn owns_inbox(&self, is_native: bool, store: &StorePort) -> bool {
         match self.proof() {
@@ -67,8 +67,7 @@ pub(crate) enum NameDecision {
 /// The new name of a session.
 #[derive(Debug, PartialEq)]
 pub(crate) struct NewName {
-    pub(crate) name: UserName,
-    pub(crate) proof: Proof,
+    pub(crate) named: Named,
     /// The key, if the session has just claimed the name with it.
     pub(crate) key: Option<String>,
     /// Tells the user why it is not the name of the request.
@@ -158,7 +157,7 @@ impl Names<'_> {
         }
         // Other users have taken the next numbers as their names.
         let name = UserName::guest(self.random.u64(1 << 32..1 << 53));
-        self.directory.enter(&name, id);
+        self.directory.enter(&self.directory.user_named(&name), id);
         name
     }
 
@@ -174,19 +173,15 @@ impl Names<'_> {
     }
 
     fn take(&self, id: SessionId, name: &UserName) -> bool {
-        !self.store.is_claimed(name) && self.directory.enter_unique(name, id)
+        !self.store.is_claimed(name) && self.directory.enter_unique(&self.directory.user_named(name), id)
     }
 }
 
 impl NewName {
     fn new(name: UserName, proof: Proof) -> Self {
         let (key, notice) = (None, None);
-        Self {
-            name,
-            proof,
-            key,
-            notice,
-        }
+        let named = Named::new(name, proof);
+        Self { named, key, notice }
     }
 
     fn instead_of(wanted: &UserName, name: UserName, proof: Proof) -> Self {
@@ -233,7 +228,7 @@ mod tests {
             store::{returned::Returned, ticket::Ticket},
             testing::{
                 start_store,
-                values::{session, user},
+                values::{name, session},
             },
         },
     };
@@ -253,7 +248,7 @@ mod tests {
             directory,
             random,
         };
-        names.hello(session(9), Some(user(said)), key.map(str::to_owned), policy)
+        names.hello(session(9), Some(name(said)), key.map(str::to_owned), policy)
     }
 
     #[test]
@@ -264,11 +259,11 @@ mod tests {
         let says = |store: &StorePort, said, key, policy| hello(store, &directory, said, key, policy);
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            NameDecision::Take(NewName::new(user("ada"), Proof::Unclaimed))
+            NameDecision::Take(NewName::new(name("ada"), Proof::Unclaimed))
         );
         let key = NameKey(KEY.to_owned());
         let claims = NameDecision::Ask {
-            name: user("ada"),
+            name: name("ada"),
             key: key.clone(),
         };
         assert_eq!(says(&store, "ada", Some(KEY), ReservedName::Refuse), claims);
@@ -276,14 +271,14 @@ mod tests {
             panic!("nothing is claimed with a short key");
         };
         assert_eq!(refusal.code, ErrorCode::Invalid);
-        let claim = Ask::Claim { user: user("ada"), key };
+        let claim = Ask::Claim { name: name("ada"), key };
         assert!(store.ask(claim, Ticket::Hello(session(1))));
         let outcome = outcomes.recv_timeout(Duration::from_secs(30)).unwrap().pop().unwrap();
         let Returned::Hello { answer, .. } = store.take(outcome) else {
             panic!("a hello asked");
         };
         let claimed = check_claim(answer, Some(KEY.to_owned())).unwrap();
-        assert_eq!((claimed.name, claimed.proof), (user("ada"), Proof::Key));
+        assert_eq!((claimed.named.name, claimed.named.proof), (name("ada"), Proof::Key));
         assert_eq!(claimed.key.as_deref(), Some(KEY));
         // Now the name is reserved; a key that is too short for a claim is compared too.
         assert!(matches!(
@@ -292,14 +287,14 @@ mod tests {
         ));
         assert_eq!(
             says(&store, "ada", None, ReservedName::Refuse),
-            NameDecision::Refuse(reserved(&user("ada")))
+            NameDecision::Refuse(reserved(&name("ada")))
         );
         let NameDecision::Take(like) = says(&store, "ada", None, ReservedName::Suffix) else {
             panic!("it comes under another name");
         };
-        assert!(like.name != user("ada") && like.proof == Proof::Assigned && like.notice.is_some());
+        assert!(like.named.name != name("ada") && like.named.proof == Proof::Assigned && like.notice.is_some());
         assert_eq!(
-            directory.sessions(&like.name, ShardId(0)),
+            directory.sessions(&like.named.user, ShardId(0)),
             [session(9)],
             "which nobody else can take"
         );
@@ -310,10 +305,10 @@ mod tests {
         let directory = Directory::new(1, OwnerKey::fixed(7), 1);
         let store = StorePort::without_store(ShardId(0));
         let taken = hello(&store, &directory, "ada", Some("short"), ReservedName::Refuse);
-        assert_eq!(taken, NameDecision::Take(NewName::new(user("ada"), Proof::Unclaimed)));
+        assert_eq!(taken, NameDecision::Take(NewName::new(name("ada"), Proof::Unclaimed)));
         assert_eq!(
-            check_claim(Ok((user("ada"), Claim::Other)), None),
-            Err(reserved(&user("ada")))
+            check_claim(Ok((name("ada"), Claim::Other)), None),
+            Err(reserved(&name("ada")))
         );
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use super::{returned::Returned, ticket::Ticket};
 use crate::{
-    chat::{NewMessage, RoomName, Seq, ShardId, Since, UserName},
+    chat::{NewMessage, Receiver, RoomName, Seq, ShardId, Since, UserId, UserName},
     history::{Append, Ask, History, LogId, Outcome, UserPair},
     limits,
 };
@@ -100,12 +100,12 @@ impl StorePort {
     /// Submits a direct message that counts `bytes` as in flight. Returns the message if the store has no room for it.
     pub(crate) fn append_direct(
         &mut self,
-        to: UserName,
+        to: Receiver,
         message: Box<NewMessage>,
         bytes: usize,
         at: u64,
     ) -> Result<(), Box<NewMessage>> {
-        let log = LogId::Pair(UserPair::of(&message.from, &to));
+        let log = LogId::Pair(UserPair::of(message.user.clone(), to.user.clone()));
         let owner = self.shard;
         self.submit(log, message, Ticket::Direct { owner, to, bytes }, at)
     }
@@ -140,7 +140,7 @@ impl StorePort {
     /// Asks for the head of a room's log and, for a resume, for what the user missed. Returns whether the store accepted the
     /// question.
     #[must_use]
-    pub(crate) fn open(&mut self, room: &RoomName, resume: Option<(UserName, Since)>) -> bool {
+    pub(crate) fn open(&mut self, room: &RoomName, resume: Option<(UserId, Since)>) -> bool {
         let log = LogId::Room(room.clone());
         let ask = match resume {
             None => Ask::Head(log),
@@ -193,7 +193,10 @@ mod tests {
         history::StoreFault,
         shard::{
             store::returned::AppendResult,
-            testing::{start_store, values::user},
+            testing::{
+                start_store,
+                values::{name, user},
+            },
         },
     };
 
@@ -219,7 +222,7 @@ mod tests {
     }
 
     fn message(text: &str) -> Box<NewMessage> {
-        Box::new(NewMessage::new(session(), user("ada"), SessionTag(1), text.into()))
+        Box::new(NewMessage::new(session(), name("ada"), SessionTag(1), text.into()))
     }
 
     fn head() -> Ask {
@@ -240,7 +243,7 @@ mod tests {
             outcomes,
             _dir,
         } = store(8);
-        let bob = user("bob");
+        let bob = user("bob").receiver().unwrap();
         let number = 7;
         port.append(RoomName::lobby(), message("one"), 1).unwrap();
         port.append_direct(bob.clone(), message("two"), 99, 1).unwrap();

@@ -14,10 +14,11 @@ use super::{
 use crate::{
     chat::{
         Conversation, ErrorCode, HistoryPage, LogHead, Refusal, Reply, RequestId, RoomName, Seq, SessionId,
-        UnreadEntry, UnreadPage, UserId, UserName,
+        UnreadEntry, UnreadPage, UserId,
     },
     history::{Answer, Ask, ConversationHead, LogId, UserPair, Which, Window},
     shard::{
+        bus::directory::Directory,
         connection::{connections::Connections, session::Session, write::Socket},
         time::Moment,
     },
@@ -50,6 +51,7 @@ pub(crate) enum Question {
 struct Asker<'a> {
     session: &'a Session,
     is_native: bool,
+    directory: &'a Directory,
     is_member: &'a dyn Fn(&RoomName) -> bool,
 }
 
@@ -68,7 +70,7 @@ impl Question {
         if !store.is_there() {
             return Err(no_history());
         }
-        let user = || asker.session.name().clone();
+        let user = || asker.session.user().clone();
         Ok(match self {
             Self::History {
                 conversation,
@@ -125,7 +127,8 @@ impl Asker<'_> {
             Conversation::Room(room) => Ok(LogId::Room(room.clone())),
             Conversation::Peer(peer) => {
                 self.owns_inbox(store)?;
-                Ok(LogId::Pair(UserPair::of(self.session.name(), peer)))
+                let (own, peer) = (self.session.user().clone(), self.directory.user_named(peer));
+                Ok(LogId::Pair(UserPair::of(own, peer)))
             }
         }
     }
@@ -144,6 +147,7 @@ impl Asker<'_> {
 pub(crate) fn ask<S: Socket>(
     connections: &mut Connections<S>,
     store: &mut StorePort,
+    directory: &Directory,
     is_member: &dyn Fn(&RoomName) -> bool,
     (id, request): (SessionId, RequestId),
     question: Question,
@@ -154,6 +158,7 @@ pub(crate) fn ask<S: Socket>(
     let asker = Asker {
         session,
         is_native,
+        directory,
         is_member,
     };
     let ticket = Ticket::Question {
@@ -255,10 +260,7 @@ fn may_receive(session: &Session, answer: &Answer, store: &StorePort) -> bool {
     match answer {
         Answer::Page { log, .. } | Answer::Found { log, .. } => match log {
             LogId::Room(_) => true,
-            LogId::Pair(pair) => {
-                let mut names = pair.ids().into_iter().filter_map(UserId::name);
-                names.any(|name| session.holds(&name, store))
-            }
+            LogId::Pair(pair) => pair.ids().into_iter().any(|user| session.holds(user, store)),
         },
         Answer::Marked { user, .. } | Answer::Conversations { user, .. } | Answer::Changed { user, .. } => {
             session.holds(user, store)
@@ -268,7 +270,7 @@ fn may_receive(session: &Session, answer: &Answer, store: &StorePort) -> bool {
     }
 }
 
-fn unread_entry(user: &UserName, conversation: ConversationHead) -> Option<UnreadEntry> {
+fn unread_entry(user: &UserId, conversation: ConversationHead) -> Option<UnreadEntry> {
     let ConversationHead {
         log,
         head,
@@ -277,7 +279,7 @@ fn unread_entry(user: &UserName, conversation: ConversationHead) -> Option<Unrea
     } = conversation;
     let conversation = match log {
         LogId::Room(room) => Conversation::Room(room),
-        LogId::Pair(pair) => Conversation::Peer(pair.peer_name(user)?),
+        LogId::Pair(pair) => Conversation::Peer(pair.peer_of(user)?.name()?.clone()),
     };
     Some(UnreadEntry {
         conversation,

@@ -7,7 +7,7 @@ use super::{refusals, ticket::Ticket};
 use crate::{
     chat::{
         Backlog, ChatMessage, Conversation, Direct, LogHead, NewMessage, Position, Refusal, Reply, RequestId, RoomName,
-        Seq, SessionId, UserName, key_conflict,
+        Seq, SessionId, UserId, UserName, key_conflict,
     },
     history::{
         Answer, Append, ChangedConversation, ChangedUpTo, Claim, ConversationHead, DirectPage, LogId, NameKey, Outcome,
@@ -93,7 +93,7 @@ pub(crate) enum AppendResult {
 pub(crate) enum InboxAnswer {
     /// The conversations with unread messages. With `more` there are others, which a later session reads.
     Waiting {
-        user: UserName,
+        user: UserId,
         conversations: Vec<ConversationHead>,
         more: bool,
         unreadable: usize,
@@ -247,7 +247,7 @@ fn typed<T>(answer: Result<Answer, Refusal>, read: impl FnOnce(Answer) -> Option
 
 fn claim(answer: Answer) -> Option<(UserName, Claim)> {
     match answer {
-        Answer::Name { user, claim } => Some((user, claim)),
+        Answer::Name { name, claim } => Some((name, claim)),
         _ => None,
     }
 }

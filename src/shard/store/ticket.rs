@@ -3,7 +3,7 @@
 //! A ticket names the shard that waits for the outcome, and contains only what the outcome itself does not.
 
 use crate::{
-    chat::{Conversation, RequestId, RoomName, SessionId, ShardId, UserName},
+    chat::{Conversation, Receiver, RequestId, RoomName, SessionId, ShardId},
     history::{Answer, NameKey, Outcome},
 };
 
@@ -15,7 +15,7 @@ pub(crate) enum Ticket {
     /// To the owner of a pair of users: a direct message.
     Direct {
         owner: ShardId,
-        to: UserName,
+        to: Receiver,
         /// Its share of [`crate::shard::bus::directory::Directory::directs`] meanwhile.
         bytes: usize,
     },

@@ -1,11 +1,16 @@
 //! Names, sessions and messages for unit tests.
 
 use crate::chat::{
-    Arrival, ChatMessage, ConnectionSlot, Generation, Lists, MessageKind, Seq, SessionId, SessionTag, ShardId, UserName,
+    Arrival, ChatMessage, ConnectionSlot, Generation, Lists, MessageKind, Seq, SessionId, SessionTag, ShardId, UserId,
+    UserName,
 };
 
-pub(crate) fn user(name: &str) -> UserName {
-    UserName::parse(name).unwrap()
+pub(crate) fn name(text: &str) -> UserName {
+    UserName::parse(text).unwrap()
+}
+
+pub(crate) fn user(text: &str) -> UserId {
+    UserId::of_name(&name(text))
 }
 
 /// The first session in this slot of shard 0.
@@ -18,6 +23,7 @@ pub(crate) fn arrival() -> Box<Arrival> {
     Box::new(Arrival {
         session: session(0),
         user: user("ada"),
+        name: name("ada"),
         tag: SessionTag(1),
         sees_own_coming: false,
         sees_own_going: false,
@@ -31,7 +37,8 @@ pub(crate) fn message(from: &str, prev: Seq, seq: Seq) -> ChatMessage {
         seq,
         prev,
         at: 0,
-        from: user(from),
+        from: name(from),
+        user: user(from),
         session: SessionTag(1),
         text: "hello".into(),
         kind: MessageKind::Text,

@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::config;
 use crate::{
+    chat::{UserId, UserName},
     history::{Answer, LogId, Outcome},
     limits,
     shard::{
@@ -268,7 +269,7 @@ impl Run {
                 Outcome::Answered {
                     answer: Answer::Marked { log, user, seq, .. },
                     ..
-                } if user.as_str() == "bob" => {
+                } if user.stored() == "bob" => {
                     self.read.insert(peer_of(log), *seq);
                 }
                 Outcome::Answered {
@@ -408,8 +409,8 @@ fn is_write(outcome: &Outcome<Ticket>) -> bool {
 /// The other user of a conversation of bob's.
 fn peer_of(log: &LogId) -> String {
     let LogId::Pair(pair) = log else { panic!("{log}") };
-    let bob = crate::chat::UserName::parse("bob").unwrap();
-    pair.peer_name(&bob).unwrap().as_str().to_owned()
+    let bob = UserId::of_name(&UserName::parse("bob").unwrap());
+    pair.peer_of(&bob).unwrap().stored().to_owned()
 }
 
 proptest! {

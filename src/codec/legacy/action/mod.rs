@@ -394,12 +394,12 @@ impl ActionCodec {
 }
 
 fn shows_direct(direct: &Direct, user: &UserName) -> bool {
-    direct.message.from != *user || direct.to == *user
+    direct.message.from != *user || direct.to.name == *user
 }
 
 fn push_direct(direct: &Direct, out: &mut Frames) {
     let message = &direct.message;
-    let (from, to) = (local(message.from.as_str()), local(direct.to.as_str()));
+    let (from, to) = (local(message.from.as_str()), local(direct.to.name.as_str()));
     Push {
         action: "sendmsg",
         id: &message_id(message, format_args!("{from}-{to}")),

@@ -7,7 +7,7 @@ use plaza_client::Wire;
 use super::*;
 use crate::chat::{
     ChatMessage, Departure, Direct, GoodbyeCode, HistoryPage, Joined, RoomEntry, SessionTag, UnreadEntry, UnreadPage,
-    UserList, Welcome,
+    UserId, UserList, Welcome,
 };
 
 /// The payload of the one frame, after a check of its head.
@@ -48,6 +48,7 @@ fn message() -> ChatMessage {
         prev: 1,
         at: 1_700_000_000_000,
         from: user("张三"),
+        user: UserId::of_name(&user("张三")),
         session: SessionTag(0xAB),
         text: "a \"b\"\n".into(),
         kind: MessageKind::Image,
@@ -144,6 +145,7 @@ fn replies(mut check: impl FnMut(Reply, &str)) {
         more: true,
     };
     let version = env!("CARGO_PKG_VERSION");
+    let to_ann = UserId::of_name(&user("ann")).receiver().unwrap();
     table! { check:
         Reply::Welcome(Box::new(welcome)) => &format!(r#"{{"id":7,"welcome":{{"session":"00000001","name":"ann","key":"","heartbeat_ms":25000,"limits":{{"message_bytes":65536,"text_bytes":64512,"name_chars":64,"rooms":256,"page":200}},"version":"{version}","at":5}}}}"#);
         joined(0, false, None) =>
@@ -154,7 +156,7 @@ fn replies(mut check: impl FnMut(Reply, &str)) {
         Reply::Left { room: room("lobby") } => r#"{"id":7,"left":{"room":"lobby"}}"#;
         Reply::Replayed { room: room("lobby"), message: Arc::new(message()) } =>
             &format!(r#"{{"id":7,"message":{{"room":"lobby",{MESSAGE}}}}}"#);
-        Reply::Direct(Arc::new(Direct { to: user("ann"), message: message() })) =>
+        Reply::Direct(Arc::new(Direct { to: to_ann, message: message() })) =>
             r#"{"id":7,"direct":{"from":"张三","to":"ann","seq":2,"prev":1,"at":1700000000000,"session":"000000ab","text":"a \"b\"\n","kind":"image","epoch":9,"user":"name:张三"}}"#;
         Reply::Ack { position: Position { epoch: 9, seq: 2 }, at: 5, duplicate: false } =>
             r#"{"id":7,"ack":{"seq":2,"at":5,"epoch":9,"duplicate":false}}"#;

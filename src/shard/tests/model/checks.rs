@@ -196,8 +196,9 @@ impl Run {
             assert_eq!(self.world.users(room), (expected, count), "{room}");
         }
         for name in NAMES {
-            let user = UserName::parse(name).unwrap();
-            let here = self.world.directory.shards_of(&user).count();
+            let directory = &self.world.directory;
+            let user = directory.user_named(&UserName::parse(name).unwrap());
+            let here = directory.shards_of(&user).count();
             assert_eq!(here > 0, online.contains_key(name), "{name} in the directory");
         }
         for (client, speaks) in self.clients.clone() {
