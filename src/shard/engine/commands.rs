@@ -91,8 +91,8 @@ impl<S: Socket, C: Clock> Engine<S, C> {
     }
 
     /// Joins the rooms that a new session resumes, with the positions that its client brought.
-    pub(super) fn resume_rooms(&mut self, id: SessionId, rooms: Vec<(RoomName, Position)>) {
-        for (room, position) in rooms {
+    pub(super) fn resume_rooms(&mut self, id: SessionId, rooms: Option<Vec<(RoomName, Position)>>) {
+        for (room, position) in rooms.into_iter().flatten() {
             self.with_rules(id, None, |rules| rules.join(None, room, Since::Position(position)));
         }
     }

@@ -38,11 +38,14 @@ pub(crate) struct Presence<'a, S> {
 
 impl<S: Socket> Presence<'_, S> {
     /// A connection has sent a hello. Returns the rooms that its new session resumes, with the client's positions.
-    pub(crate) fn hello(&mut self, id: SessionId, request: RequestId, hello: Hello) -> Vec<(RoomName, Position)> {
-        match self.parts.hello(id, request, hello) {
-            Some((hello, name)) => self.enter(id, request, hello, name),
-            None => Vec::new(),
-        }
+    pub(crate) fn hello(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        hello: Hello,
+    ) -> Option<Vec<(RoomName, Position)>> {
+        let (hello, name) = self.parts.hello(id, request, hello)?;
+        self.enter(id, request, hello, name)
     }
 
     /// The store has compared the key of a hello. Returns the same as [`Self::hello`].
@@ -50,13 +53,11 @@ impl<S: Socket> Presence<'_, S> {
         &mut self,
         id: SessionId,
         answer: Result<(UserName, Claim), Refusal>,
-    ) -> Vec<(RoomName, Position)> {
+    ) -> Option<Vec<(RoomName, Position)>> {
         // Even if the connection has ended: the name is claimed.
         self.announce_claim(&answer);
-        match self.parts.hello_checked(id, answer) {
-            Some((request, hello, name)) => self.enter(id, request, hello, name),
-            None => Vec::new(),
-        }
+        let (request, hello, name) = self.parts.hello_checked(id, answer)?;
+        self.enter(id, request, hello, name)
     }
 
     /// A session wants another name, or claims the one it has.
@@ -109,14 +110,11 @@ impl<S: Socket> Presence<'_, S> {
     /// The dialect of a member was detected or corrected.
     pub(crate) fn dialect_changed(&mut self, id: SessionId) {
         let connections = &self.parts.connections;
-        let Some(profile) = connections.profile(id) else {
+        let speaking = connections.get(id).and_then(|connection| connection.speaking());
+        let Some((profile, speaking)) = connections.profile(id).zip(speaking) else {
             return;
         };
-        let sees_own_going = profile.sees_own_going;
-        let Some(speaking) = connections.get(id).and_then(|connection| connection.speaking()) else {
-            return;
-        };
-        let lists = speaking.codec().lists();
+        let (sees_own_going, lists) = (profile.sees_own_going, speaking.codec().lists());
         for room in self.rooms.rooms_of(id) {
             let describe = RoomCommand::Describe {
                 session: id,
@@ -146,22 +144,22 @@ impl<S: Socket> Presence<'_, S> {
     }
 
     /// Gives a connection its session and welcomes it.
-    fn enter(&mut self, id: SessionId, request: RequestId, hello: Hello, new: NewName) -> Vec<(RoomName, Position)> {
+    fn enter(
+        &mut self,
+        id: SessionId,
+        request: RequestId,
+        hello: Hello,
+        new: NewName,
+    ) -> Option<Vec<(RoomName, Position)>> {
         let Parts {
             connections,
             directory,
             now,
             ..
         } = &mut self.parts;
-        let Some(heartbeat) = connections.profile(id).map(|profile| profile.ping_every) else {
-            return Vec::new();
-        };
-        let Some(connection) = connections.get_mut(id) else {
-            return Vec::new();
-        };
-        let Some(peer) = connection.speaking().map(|speaking| speaking.peer) else {
-            return Vec::new();
-        };
+        let heartbeat = connections.profile(id)?.ping_every;
+        let connection = connections.get_mut(id)?;
+        let peer = connection.speaking()?.peer;
         let tag = directory.tag();
         let welcome = Welcome {
             session: tag,
@@ -185,7 +183,7 @@ impl<S: Socket> Presence<'_, S> {
         self.inboxes.begin(id, peers, &mut self.parts);
         self.parts.connections.schedule(id, self.parts.now);
         self.send_notice(id, new.notice);
-        rooms
+        Some(rooms)
     }
 
     fn change_name(&mut self, id: SessionId, request: RequestId, new: NewName) {
