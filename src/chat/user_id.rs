@@ -87,6 +87,11 @@ impl UserId {
         }
     }
 
+    /// What is stored of the id beside the name of its user: nothing if the id is that of the name.
+    pub(crate) fn stored_beside(&self, name: &UserName) -> Option<&str> {
+        (self.name() != Some(name)).then(|| self.stored())
+    }
+
     /// The id that a row of the store means.
     pub(crate) fn from_stored(text: &str) -> Option<Self> {
         match text.strip_prefix(' ') {
@@ -124,7 +129,8 @@ mod tests {
             assert_eq!(id.to_string(), format!("name:{name}"));
             assert_eq!(id.name(), Some(&name));
             assert_eq!(UserId::parse(&id.to_string()), Some(id.clone()));
-            assert_eq!(id.stored(), name.as_str());
+            assert_eq!((id.stored(), id.stored_beside(&name)), (name.as_str(), None));
+            assert_eq!(id.stored_beside(&UserName::operator()), Some(name.as_str()));
             assert_eq!(UserId::from_stored(id.stored()), Some(id));
         }
         let token = UserId::parse("token:issuer|1").unwrap();

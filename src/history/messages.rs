@@ -29,7 +29,10 @@ pub(crate) struct MessageRow<S = String> {
     /// How many messages the log has had up to this entry.
     pub(crate) ordinal: u64,
     pub(crate) at: u64,
+    /// The sender's name, as it is displayed.
     pub(crate) user: S,
+    /// What is stored of the sender's id, unless it is that of the name.
+    pub(crate) sender: Option<S>,
     pub(crate) session: u32,
     pub(crate) kind: i64,
     pub(crate) text: S,
@@ -42,6 +45,7 @@ pub(crate) struct MessageRow<S = String> {
 /// What an entry is, before it has its place in a log.
 pub(crate) struct Entry<S> {
     pub(crate) user: S,
+    pub(crate) sender: Option<S>,
     pub(crate) session: u32,
     pub(crate) kind: i64,
     pub(crate) text: S,
@@ -51,7 +55,9 @@ pub(crate) struct Entry<S> {
 impl<S: AsRef<str>> Entry<S> {
     /// Puts the entry at the end of a log: its row, which is to be written, and the log's row move on.
     pub(crate) fn append_to(self, log: &mut LogRow, seq: Seq, at: u64) -> MessageRow<S> {
-        let cost = cost(self.user.as_ref(), self.text.as_ref());
+        let sender = self.sender.as_ref().map_or(0, |sender| sender.as_ref().len());
+        // What the entry counts for in retention: its text, its sender, and what the rest of a row takes.
+        let cost = (self.user.as_ref().len() + sender + self.text.as_ref().len() + 48) as u64;
         let row = MessageRow {
             seq,
             prev: log.head,
@@ -59,6 +65,7 @@ impl<S: AsRef<str>> Entry<S> {
             ordinal: log.ordinal + u64::from(is_message(self.kind)),
             at: at.max(log.at),
             user: self.user,
+            sender: self.sender,
             session: self.session,
             kind: self.kind,
             text: self.text,
@@ -77,7 +84,7 @@ impl<S: AsRef<str>> Entry<S> {
 macro_rules! select_messages {
     ($rest:literal) => {
         concat!(
-            "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last FROM message ",
+            "SELECT seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last, sender FROM message ",
             $rest
         )
     };
@@ -101,6 +108,7 @@ impl MessageRow {
                 ordinal,
                 at: row.get::<_, i64>(3)?.cast_unsigned(),
                 user: row.get(4)?,
+                sender: row.get(12)?,
                 session: row.get(5)?,
                 kind: row.get(6)?,
                 text: row.get(7)?,
@@ -124,13 +132,19 @@ impl MessageRow {
     pub(crate) fn message(self, file: &Path, log: &LogRow) -> Result<ChatMessage, StoreFault> {
         let damaged = |seen: &str| StoreFault::damaged(file, seen).in_log(&log.log).at(self.seq);
         let from = UserName::parse(&self.user).map_err(|why| damaged(&format!("the sender is no name: {why}")))?;
+        let user = match &self.sender {
+            Some(sender) => {
+                UserId::from_stored(sender).ok_or_else(|| damaged("the sender has an id that none can have"))?
+            }
+            None => UserId::of_name(&from),
+        };
         Ok(ChatMessage {
             epoch: log.epoch,
             seq: self.seq,
             prev: self.message_before(),
             at: self.at,
-            user: UserId::of_name(&from),
             from,
+            user,
             session: SessionTag(self.session),
             kind: parse_kind(self.kind).ok_or_else(|| damaged("the kind of message is unknown to this program"))?,
             text: self.text.into(),
@@ -167,7 +181,8 @@ impl<S: AsRef<str>> MessageRow<S> {
         insert.raw_bind_parameter(first + 9, int(self.sum))?;
         insert.raw_bind_parameter(first + 10, self.crc(log, Form::Chained))?;
         insert.raw_bind_parameter(first + 11, self.key.as_ref().map(|key| &key.0[..]))?;
-        insert.raw_bind_parameter(first + 12, self.last.map(int))
+        insert.raw_bind_parameter(first + 12, self.last.map(int))?;
+        insert.raw_bind_parameter(first + 13, self.sender.as_ref().map(AsRef::as_ref))
     }
 
     fn crc(&self, log: u32, form: Form) -> u32 {
@@ -188,8 +203,12 @@ impl<S: AsRef<str>> MessageRow<S> {
             Some(key) => sum.bytes(&key.0),
             None => sum,
         };
-        match self.last {
+        let sum = match self.last {
             Some(last) => sum.number(int(last)),
+            None => sum,
+        };
+        match &self.sender {
+            Some(sender) => sum.text(sender.as_ref()),
             None => sum,
         }
         .finish()
@@ -235,18 +254,13 @@ fn insert_messages(rows: InsertRows) -> &'static str {
     static MANY: LazyLock<String> = LazyLock::new(|| {
         format!(
             "{INSERT_MESSAGE}{}",
-            ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(ROWS_PER_INSERT - 1)
+            ", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)".repeat(ROWS_PER_INSERT - 1)
         )
     });
     match rows {
         InsertRows::One => INSERT_MESSAGE,
         InsertRows::Many => &MANY,
     }
-}
-
-/// The bytes that an entry counts for in retention: its text, its sender, and what the rest of a row takes.
-fn cost(user: &str, text: &str) -> u64 {
-    (user.len() + text.len() + 48) as u64
 }
 
 pub(crate) fn kind_number(kind: MessageKind) -> i64 {
@@ -275,7 +289,7 @@ pub(crate) fn parse_kind(number: i64) -> Option<MessageKind> {
 
 /// The kinds of entries from here on are no messages. Queries say this number, too.
 pub(crate) const OTHER_KINDS: i64 = 64;
-const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-const MESSAGE_COLUMNS: usize = 13;
+const INSERT_MESSAGE: &str = "INSERT OR FAIL INTO message (log, seq, prev, ordinal, at, user, session, kind, text, sum, crc, key, last, sender) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+const MESSAGE_COLUMNS: usize = 14;
 /// More gain nothing: 16 and 64 took the same time per row.
 const ROWS_PER_INSERT: usize = 16;

@@ -55,13 +55,12 @@ pub(crate) fn unread(db: &Connection, file: &Path, row: &LogRow, user: &UserId, 
     let own: i64 = db
         .prepare_cached(
             "SELECT count(*) FROM
-                 (SELECT user FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 AND kind < 64
+                 (SELECT coalesce(sender, user) AS sender FROM message WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 AND kind < 64
                   ORDER BY seq DESC LIMIT ?4)
-             WHERE user = ?5",
+             WHERE sender = ?5",
         )
         .and_then(|mut select| {
             let newest = int(limits::HISTORY_UNREAD_EXACT);
-            // A message has its sender's name, which in open mode is what is stored of the id.
             let range = params![row.id, int(low), int(row.head), newest, user.stored()];
             select.query_row(range, |row| row.get(0))
         })

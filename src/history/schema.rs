@@ -15,10 +15,10 @@ use super::{
 };
 
 /// The version this program writes; it reads all older ones, after migrating them.
-pub(crate) const VERSION: i64 = 5;
+pub(crate) const VERSION: i64 = 6;
 
 /// Step `n` brings version `n` to `n + 1`. Steps are never changed once they were released.
-const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5];
+const MIGRATIONS: [&str; VERSION as usize] = [VERSION_1, VERSION_2, VERSION_3, VERSION_4, VERSION_5, VERSION_6];
 
 /// `user_version` says which schema it is, `application_id` that it is Plaza's at all.
 const APPLICATION: i64 = 0x506C_7A61;
@@ -127,6 +127,9 @@ const VERSION_5: &str = "
 ALTER TABLE log ADD COLUMN last INTEGER;
 ALTER TABLE message ADD COLUMN last INTEGER;
 ";
+
+/// A message has its sender's id where it is not that of the sender's name.
+const VERSION_6: &str = "ALTER TABLE message ADD COLUMN sender TEXT;";
 
 /// Makes a database without rows: whole, or not there at all, whenever the process or the system ends.
 pub(crate) fn create(file: &Path) -> Result<(), StartFault> {

@@ -215,6 +215,7 @@ fn fill_holes(dir: &Path, log: &LogId) {
     let other = |log: &mut LogRow, seq: Seq| {
         let entry = Entry {
             user: String::new(),
+            sender: None,
             session: 0,
             kind: OTHER_KINDS,
             text: "message that is none".to_owned(),
@@ -230,6 +231,7 @@ fn fill_holes(dir: &Path, log: &LogId) {
         }
         let entry = Entry {
             user: message.user,
+            sender: message.sender,
             session: message.session,
             kind: message.kind,
             text: message.text,

@@ -177,6 +177,7 @@ impl<'w> Transaction<'w> {
         };
         let entry = Entry {
             user: append.message.from.as_str(),
+            sender: append.message.user.stored_beside(&append.message.from),
             session: append.message.tag.0,
             kind: messages::kind_number(append.message.kind),
             text: &*append.message.text,

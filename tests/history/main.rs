@@ -21,3 +21,4 @@ mod sync;
 mod threads;
 mod tools;
 mod unfinished;
+mod users;

@@ -15,7 +15,7 @@ use super::{
     walk::{Visited, visit},
 };
 use crate::{
-    chat::{LostTail, Seq, UserName},
+    chat::{LostTail, Seq, UserId, UserName},
     history::{
         checkpoint::checkpoint_all,
         fault::{StartFault, io_fault},
@@ -144,15 +144,23 @@ impl Arrival<'_> {
                 prev,
                 at,
                 from,
+                user,
                 session,
                 kind,
                 text,
             } => {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
-                let user = UserName::parse(&from).map_err(|why| told(why.to_string()))?;
+                let from = UserName::parse(&from).map_err(|why| told(why.to_string()))?;
+                let user = match user {
+                    Some(user) => {
+                        UserId::from_stored(&user).ok_or_else(|| told(format!("{user:?} is the id of no user")))?
+                    }
+                    None => UserId::of_name(&from),
+                };
                 let is_sane = messages::parse_kind(kind).is_some();
                 let entry = Entry {
-                    user: user.as_str(),
+                    user: from.as_str(),
+                    sender: user.stored_beside(&from),
                     session,
                     kind,
                     text: &text,
@@ -172,6 +180,7 @@ impl Arrival<'_> {
                 let log = parse_names(&log).ok_or_else(|| told(format!("{log:?} names no log")))?;
                 let entry = Entry {
                     user: "",
+                    sender: None,
                     session: 0,
                     kind,
                     text: &content,

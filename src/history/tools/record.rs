@@ -21,6 +21,9 @@ pub enum Record {
         /// Unix milliseconds.
         at: u64,
         from: String,
+        /// The sender's id as the store writes it, unless it is that of the name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
         session: u32,
         /// 0 text, 1 image, 2 video, 3 voice.
         kind: i64,

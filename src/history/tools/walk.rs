@@ -108,6 +108,7 @@ fn record(log: &LogRow, entry: MessageRow) -> Record {
             prev,
             at,
             from: entry.user,
+            user: entry.sender,
             session: entry.session,
             kind,
             text: entry.text,
