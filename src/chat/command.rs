@@ -155,7 +155,7 @@ impl Command {
 
     /// Whether the rate limit (`chat.messages_per_second`) counts it. Joins and leaves are free; otherwise a client that enters many
     /// rooms at once would have to wait.
-    pub(crate) fn is_said(&self) -> bool {
+    pub(crate) fn is_rate_limited(&self) -> bool {
         match self {
             Self::Talk { .. } | Self::Direct { .. } | Self::SetTopic { .. } | Self::Rename { .. } => true,
             Self::Hello(_)

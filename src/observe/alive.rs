@@ -57,7 +57,7 @@ impl Watch {
         let part = &self.part;
         match self.need {
             Need::Vital => {
-                format!("{part} has ended by a defect (see above); start the server again, and report it")
+                format!("{part} has ended by a defect (see the log); start the server again, and report it")
             }
             Need::Useful(lack) => {
                 format!("{part} has ended by a defect (see the log): {lack} until the next start")

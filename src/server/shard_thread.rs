@@ -50,7 +50,7 @@ impl ShardThread {
             )),
             // The panic's message has been printed already.
             Err(_) => Some(format!(
-                "shard {number} has ended by a defect (see above); start the server again, and report it"
+                "shard {number} has ended by a defect (see the log); start the server again, and report it"
             )),
         }
     }

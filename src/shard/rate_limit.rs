@@ -1,7 +1,8 @@
 //! The rate limit of one session's messages, direct messages, topics and new names: the generic cell rate algorithm (GCRA).
 //!
 //! The state of a session is one number, the theoretical arrival time of its next message. The server refuses no message above
-//! the rate: it stops reading the connection until the next message conforms.
+//! the rate: it stops reading the connection until the next message conforms. `session::rules`
+//! counts the messages, and `connection::backpressure` asks whether the next one conforms.
 
 use std::sync::Arc;
 

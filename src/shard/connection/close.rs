@@ -171,7 +171,7 @@ fn farewell(code: GoodbyeCode) -> (&'static str, End) {
         GoodbyeCode::Timeout => ("nothing was heard of you for too long", End::Timeout),
         GoodbyeCode::TooSlowHandshake => ("you did not say who you are in time", End::Timeout),
         GoodbyeCode::Slow => ("you did not read fast enough", End::Slow),
-        GoodbyeCode::Busy => ("the server could not take what you said for too long", End::Busy),
+        GoodbyeCode::Busy => ("the server was too busy to take your messages for too long", End::Busy),
         GoodbyeCode::Idle => ("you said nothing for too long", End::Idle),
         GoodbyeCode::Disconnected => ("the operator ended this session", End::Disconnected),
         GoodbyeCode::Protocol => ("you broke the rules of the protocol", End::Violation),

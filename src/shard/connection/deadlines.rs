@@ -1,4 +1,5 @@
-//! The deadlines of one connection: pings, timeouts, and the silence that does not count.
+//! The deadlines of one connection: pings, timeouts, and the silence that does not count. `timers` carries out what
+//! [`Connection::check`] returns.
 //!
 //! Invariants:
 //! - Time during which a connection is not read does not count as silence of its peer; nor does time during which the shard stalled.

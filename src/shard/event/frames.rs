@@ -1,4 +1,5 @@
 //! The cache of an event's frames: each encoding is made once, when its first receiver needs it, and all receivers share it.
+//! `room::ring` fills it for events of rooms, and [`DirectEvent`](super::direct::DirectEvent) for direct messages.
 //!
 //! A frame of document 003 contains its receiver's name. It is encoded once as well, as a payload without the name, and the name is
 //! inserted for each receiver when the frame is copied into the output buffer.

@@ -1,7 +1,7 @@
 //! This shard as the owner of rooms and of pairs of users: the one place that orders their events.
 //!
 //! [`Owner`] turns commands into [`Effects`]. The engine carries them out, in order, before the next command. `direct` has the
-//! rules for direct messages, and `orders` those for the operator.
+//! rules for direct messages, and `operator` those for the operator.
 //!
 //! Invariants:
 //! - Commands for a room that is being opened wait, in order, until the store has answered with the head of its log.

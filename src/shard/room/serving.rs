@@ -5,7 +5,7 @@
 //! - A ring with too many unsent events is flushed before the next event comes, so a fast reader never falls off it.
 //! - A leaving member gets all events before its leave, and the answer behind them.
 //!
-//! If a connection ends meanwhile, its look-up fails, or it is closing and gets nothing more.
+//! A call may end the connection that it serves, so each step looks the connection up again; a closing connection gets no more events.
 
 use std::sync::Arc;
 

@@ -2,7 +2,8 @@
 //!
 //! The shard's poller watches a socket from the beginning. Until its first bytes arrive, it costs only its slot here: no task and no
 //! buffer. Then `src/ingress/` serves it, and reads and writes through [`Arriving`]. Because the first bytes are already there, most
-//! handshakes end in the turn in which they began, and a storm of newcomers needs the memory of a few.
+//! handshakes end in the turn in which they began, and a storm of newcomers needs the memory of a few. The shard's tick (`thread`) closes a newcomer that sends
+//! nothing within `handshake_timeout`.
 
 use std::{
     cell::{Cell, RefCell},

@@ -94,7 +94,7 @@ impl<S> Rules<'_, S> {
         if heartbeats_count || !matches!(command, Command::Ping | Command::Typing { .. }) {
             session.note_activity(now.ms);
         }
-        if command.is_said()
+        if command.is_rate_limited()
             && let Some(rate) = self.settings.message_rate.get()
         {
             session.count_message(rate, now.us);
@@ -282,8 +282,7 @@ impl<S> Rules<'_, S> {
     pub(crate) fn message_refused(&mut self, room: RoomName, message: Box<NewMessage>) -> Action {
         match self.busy_policy() {
             BusyPolicy::Tell => {
-                let text = "more talks of the room than may wait are on their way to its store or its members; \
-                            say it again in a moment";
+                let text = "too many messages of the room are in flight to its store or its members; send it again in a moment";
                 refuse(ErrorCode::Busy.because(text).retry_after(limits::BUSY_RETRY))
             }
             BusyPolicy::Pause => {
